@@ -1,0 +1,1 @@
+"""Where the parts meet: assembly, signals and health of the running process."""

@@ -1,0 +1,41 @@
+"""Instants: milliseconds since 1970-01-01 UTC inside, ISO 8601 text outside.
+
+Read: exactly `YYYY-MM-DDThh:mm:ss[.digits](Z|±hh:mm)`, years 1970 to 9998; digits after the millisecond are cut off.
+Written: always `YYYY-MM-DDThh:mm:ss.mmmZ`.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+_FORM = re.compile(
+    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.([0-9]+))?(Z|[+-]\d\d:\d\d)", re.ASCII
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+# Year 9998 leaves room for a settlement period to be added without leaving what datetime can hold.
+LATEST = (datetime(9998, 12, 31, 23, 59, 59, 999000, tzinfo=UTC) - _EPOCH) // _MILLISECOND
+
+
+def parse(text: str) -> int:
+    """Milliseconds of an instant as people and producers write it. Raises ValueError with the reason."""
+    form = _FORM.fullmatch(text)
+    if form is None:
+        raise ValueError("must look like 2026-01-31T09:30:00.000Z")
+    seconds, digits, zone = form.groups()
+    try:
+        moment = datetime.fromisoformat(seconds + ("+00:00" if zone == "Z" else zone))
+        at = (moment - _EPOCH) // _MILLISECOND
+    except (ValueError, OverflowError) as wrong:
+        raise ValueError(f"is not a real instant: {wrong}") from wrong
+    if digits:
+        at += int(digits[:3].ljust(3, "0"))
+    # The years are those of the instant in UTC; the text's own year was checked by its four digits.
+    if not 0 <= at <= LATEST:
+        raise ValueError("must lie in the years 1970 to 9998")
+    return at
+
+
+def render(ms: int) -> str:
+    """The instant as witnd writes it: UTC with three digits of a second."""
+    moment = _EPOCH + timedelta(milliseconds=ms)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"

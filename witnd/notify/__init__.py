@@ -1,0 +1,1 @@
+"""Webhooks: from a committed delivery to a signed request that a receiver can verify."""

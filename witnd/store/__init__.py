@@ -1,0 +1,1 @@
+"""Everything that knows Redis: connections, keys, stored records, and the atomic commit."""
