@@ -24,7 +24,9 @@ All keys of partition P carry the hash tag `{P}`, so that one commit is one slot
 | `witn:{P}:outbox:rules` | set | ids of rules that have rows to send | commit, relay | – |
 | `witn:{P}:outbox:<rule>` | zset | delivery id → ms when it is due | commit, relay | until sent |
 | `witn:{P}:parked:<rule>` | zset | delivery id → ms of its resolution | relay | until resumed |
-| `witn:{P}:dead` | zset | delivery id → ms when given up | relay | until resent |
+| `witn:{P}:dead` | zset | delivery id → ms of its resolution | relay | until resent |
+| `witn:{P}:delivered` | zset | delivery id → ms of its resolution | relay | retention |
+| `witn:{P}:outbox:calls` | channel | id of a rule whose rows a command queued | commands | – |
 """
 
 from zlib import crc32
@@ -54,12 +56,14 @@ class Keys:
         "attempts",
         "base",
         "dead",
+        "delivered",
         "deliveries",
         "due",
         "events",
         "fates",
         "held",
         "lines",
+        "outbox_calls",
         "outbox_rules",
         "owner",
         "partition",
@@ -82,7 +86,9 @@ class Keys:
         self.deliveries = f"{base}:deliveries"
         self.attempts = f"{base}:attempts"
         self.outbox_rules = f"{base}:outbox:rules"
+        self.outbox_calls = f"{base}:outbox:calls"
         self.dead = f"{base}:dead"
+        self.delivered = f"{base}:delivered"
 
     def outcome(self, key: str) -> str:
         return f"{self.base}:outcome:{key}"

@@ -1,0 +1,1 @@
+"""The naive oracle: a second reading of the contract, sharing no code with the daemon."""

@@ -1,0 +1,524 @@
+"""Hypothesis strategies for whole inputs: a log and a catalogue's history, full of collisions.
+
+`logs()` draws `(entries, changes)`; `cuts(n)` draws ways in which a run over n entries may be cut
+up. Where the contract leaves room for two readings (README.md) the default strategies stay away
+from the spot; `logs(ambiguous=True)` also mixes in the entries of AMBIGUOUS and archived customers.
+"""
+
+import json
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tests.oracle.oracle import Change, Entry
+from tests.oracle.parse import cloud_idempotency_key, write_instant
+
+Fields = dict[bytes, bytes]
+Log = tuple[list[Entry], list[Change]]
+
+BASE = 1_700_000_000_000  # ms of the first entry
+SECOND, DAY = 1000, 86_400_000
+PERIODS = (1, 2, 5, 60)  # seconds
+
+# Keys of both partitions of two; the last ones sort differently in UTF-16 than in UTF-8.
+KEYS = ("ticket-1", "ticket-4", "ticket-3é", "zz-\uffee-key", "zz-\U0001f600-key")
+ACTIONS = ("opened", "replied", "solved", "rated")
+CUSTOMERS = ("acme", "globex", "initech", "nobody")  # `nobody` never becomes known
+AGENTS = ("support", "sales", "ops")
+CARDS = {"std": "EUR", "yen": "JPY", "dinar": "KWD", "usd": "USD"}
+PRICES = ("10", "10.00", "0.99", "0", "0.005", "12.3456", "0.0005", "1000000")
+IDEMPOTENCY = (None, None, None, "i1", "i2", "ce:c1", "ce:c2")
+
+VALUES: tuple[Any, ...] = (0, 1, 2.5, 3, 4, -1, 0.1, True, False, "yes", "no", "3", "")
+ATTRIBUTIONS: tuple[Any, ...] = (
+    *(0, 1, 2, 5, 3, -3, 0.1, 0.2, 0.8, 2.675, 1.005, 1e15, -1e15, 1e-12, 0.1234567890123456),
+    *("x", "5", True, [1], {"n": 1}),
+)
+
+# --- time ----------------------------------------------------------------------------------------
+
+_GAPS = (
+    *(0, 0, 0, 1, 1, 2, 400, 999, 1000, 1001, 2000, 4999, 5000, 60_000),
+    *(7 * DAY, 35 * DAY - 1, 35 * DAY, 35 * DAY + 999, 35 * DAY + 1000, 41 * DAY),
+)
+
+
+@st.composite
+def times(draw: st.DrawFn, most: int) -> list[tuple[int, int]]:
+    """Increasing entry ids, many of them in the same ms."""
+    gaps = draw(
+        st.lists(
+            st.one_of(st.sampled_from(_GAPS[:9]), st.sampled_from(_GAPS)), min_size=1, max_size=most
+        )
+    )
+    ms, seq, out = BASE, 0, []
+    for gap in gaps:
+        ms, seq = (ms + gap, 0) if gap else (ms, seq + 1)
+        out.append((ms, seq))
+    return out
+
+
+def spelled_instants(moments: list[int]) -> st.SearchStrategy[str]:
+    """Instants near given moments (and far in the past and the future), in several spellings."""
+
+    def spell(ms: int, style: int) -> str:
+        text = write_instant(ms)
+        if style == 1:  # another offset
+            return write_instant(ms + 5_400_000)[:-1] + "+01:30"
+        if style == 2:
+            return write_instant(ms - 3 * 3_600_000)[:-1] + "-03:00"
+        if style == 3:  # digits after the millisecond are cut off
+            return text[:-1] + "999999Z"
+        if style == 4 and ms % 1000 == 0:
+            return text[:-5] + "Z"
+        return text
+
+    near = [ms + step for ms in moments for step in (0, -1, 1, 700, 3000)]
+    far = [BASE - DAY, BASE - 10, 0, BASE + 400 * DAY]
+    moment = st.one_of(st.sampled_from(near), st.sampled_from(far))
+    return st.builds(spell, moment, st.integers(0, 4))
+
+
+# --- events --------------------------------------------------------------------------------------
+
+Body = dict[str, Any]
+
+
+@st.composite
+def bodies(draw: st.DrawFn, moments: list[int]) -> Body:
+    """One event as a Python object; an idempotency key `ce:x` stands for a CloudEvent's own."""
+    body: Body = {
+        "key": draw(st.sampled_from(KEYS[: draw(st.sampled_from((1, 2, 2, 5)))])),
+        "action": draw(st.sampled_from(ACTIONS)),
+        "customer_key": draw(st.sampled_from(("acme", "acme", "acme", "acme", *CUSTOMERS))),
+    }
+    agent = draw(st.sampled_from((None, None, None, "support", "support", *AGENTS, "nobot")))
+    if agent:
+        body["agent_key"] = agent
+    name = draw(st.sampled_from(IDEMPOTENCY))
+    if name:
+        body["idempotency_key"] = name
+    if draw(st.integers(0, 3)) == 0:
+        body["timestamp"] = draw(spelled_instants(moments))
+    properties: dict[str, Any] = {}
+    if draw(st.booleans()):
+        properties["value"] = draw(st.sampled_from(VALUES))
+    if draw(st.integers(0, 2)) == 0:
+        properties["attribution"] = draw(st.sampled_from(ATTRIBUTIONS))
+    if draw(st.integers(0, 5)) == 0:
+        properties["settles_at"] = draw(spelled_instants(moments))
+    if draw(st.integers(0, 5)) == 0:
+        properties["note"] = draw(st.sampled_from(("a", 1, 1.5, True, ["x", {"y": [1]}])))
+    if properties:
+        body["properties"] = properties
+    return body
+
+
+def write_json(tree: Any, style: int) -> str:
+    """JSON in one of many spellings of the same content."""
+    space = ("", " ", "\n\t", "")[style % 4]
+    if isinstance(tree, dict):
+        members = list(tree.items())
+        if style & 4:
+            members.reverse()
+        inner = ("," + space).join(
+            f"{json.dumps(name, ensure_ascii=bool(style & 8))}:{space}{write_json(item, style)}"
+            for name, item in members
+        )
+        return "{" + space + inner + "}"
+    if isinstance(tree, list):
+        return "[" + ("," + space).join(write_json(item, style) for item in tree) + "]"
+    if isinstance(tree, (int, float)) and not isinstance(tree, bool):
+        if style & 16:
+            return f"{float(tree):.17e}"  # more digits than repr, the same double
+        if style & 32 or float(tree) != int(tree):
+            return repr(float(tree))
+        return str(int(tree))
+    return json.dumps(tree, ensure_ascii=bool(style & 8))
+
+
+def encode(body: Body, form: str, style: int) -> Fields:
+    """The entry fields of a body: `json`, `flat` or `cloud`."""
+    body = dict(body)
+    name = body.get("idempotency_key")
+    own = name is not None and name.startswith("ce:")
+    if form == "cloud":
+        return {b"data": _cloud(body, own=own, style=style).encode()}
+    if own:
+        body["idempotency_key"] = cloud_idempotency_key("/src", name)
+    if form == "flat":
+        fields = {
+            field.encode(): (
+                write_json(text, style) if field == "properties" else str(text)
+            ).encode()
+            for field, text in body.items()
+        }
+        if style % 3 == 0:
+            fields[b"x-trace"] = b"1"
+        return fields
+    if style & 64:  # null is absence
+        for field in ("agent_key", "idempotency_key", "timestamp", "properties"):
+            body.setdefault(field, None)
+        if body["properties"]:
+            absent = dict.fromkeys(("value", "attribution", "settles_at"))
+            body["properties"] = {**absent, **body["properties"]}
+    if style & 128:
+        body["x-unknown"] = [None, {"deep": 1}]
+    return {b"data": write_json(body, style).encode()}
+
+
+def _cloud(body: Body, *, own: bool, style: int) -> str:
+    event = dict(body)
+    name = "other"
+    if own:
+        name = event.pop("idempotency_key")
+    envelope: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": name,
+        "source": "/src",
+        "type": "com.example.event",
+        "data": event,
+    }
+    if "timestamp" in event and style & 64:  # the event's own timestamp goes before `time`
+        envelope["time"] = "2001-01-01T00:00:00Z"
+    elif "timestamp" in event:
+        envelope["time"] = event.pop("timestamp")
+    return write_json(envelope, style)
+
+
+FORMS = ("json", "json", "json", "flat", "cloud")
+
+
+# --- entries that are no good --------------------------------------------------------------------
+
+
+def _event(**members: Any) -> Body:
+    whole = {"key": KEYS[0], "action": "replied", "customer_key": "acme", **members}
+    return {name: item for name, item in whole.items() if item is not ...}
+
+
+def _data(tree: Any) -> Fields:
+    return {b"data": json.dumps(tree).encode()}
+
+
+def _raw(text: str | bytes) -> Fields:
+    return {b"data": text if isinstance(text, bytes) else text.encode()}
+
+
+def _flat(**fields: str | bytes) -> Fields:
+    whole = {**_event(), **fields}
+    return {
+        name.encode(): text if isinstance(text, bytes) else text.encode()
+        for name, text in whole.items()
+    }
+
+
+def _with(properties: str) -> Fields:
+    """A good event but for its properties, given as JSON text."""
+    return _raw(json.dumps(_event())[:-1] + f', "properties": {properties}}}')
+
+
+def _envelope(**members: Any) -> Fields:
+    whole = {"specversion": "1.0", "id": "c9", "source": "/src", "type": "t", "data": _event()}
+    whole.update(members)
+    return _data({name: item for name, item in whole.items() if item is not ...})
+
+
+def deep(depth: int) -> Fields:
+    """A good event of a given depth: event 1, properties 2, lists from 3 on."""
+    return _with('{"deep": ' + "[" * (depth - 2) + "]" * (depth - 2) + "}")
+
+
+MALFORMED: tuple[Fields, ...] = (
+    {b"hello": b"world"},
+    *(_data(_event(**{name: ...})) for name in ("key", "action", "customer_key")),
+    *(_data(_event(**{name: None})) for name in ("key", "action", "customer_key")),
+    *(_data(_event(key=bad)) for bad in ("seven77", "x" * 256, 12345678, ["ticket-1"], True)),
+    *(_data(_event(action=bad)) for bad in ("", "a" * 256, 3, {})),
+    *(_data(_event(customer_key=bad)) for bad in ("", "c" * 256, 3)),
+    *(_data(_event(agent_key=bad)) for bad in ("", "c" * 256, 3)),
+    *(_data(_event(idempotency_key=bad)) for bad in ("", "c" * 256, 3)),
+    *(
+        _data(_event(timestamp=bad))
+        for bad in (
+            *("", 1_700_000_000_000, "2024-01-01", "2024-01-01T00:00:00", "2024-01-01 00:00:00Z"),
+            *("2024-01-01t00:00:00Z", "2024-01-01T00:00:00z", "2024-02-30T00:00:00Z"),
+            *("2024-01-01T24:00:00Z", "2024-01-01T00:60:00Z", "1969-12-31T23:59:59Z"),
+            *("9999-01-01T00:00:00Z", "2024-01-01T00:00:00.Z", "2024-01-01T00:00:00+0100"),
+            *("2024-01-01T00:00Z", " 2024-01-01T00:00:00Z", "2024-01-01T00:00:00Z\n"),
+            *("2024-1-1T00:00:00Z", "２024-01-01T00:00:00Z", "2024-01-01T00:00:00,5Z"),
+        )
+    ),
+    *(_data(_event(properties=bad)) for bad in ([], "x", 3, True)),
+    *(_with(f'{{"value": {bad}}}') for bad in ("[]", "{}", "NaN", "1e999", "-Infinity", "01")),
+    *(_with(f'{{"attribution": {bad}}}') for bad in ("1e16", "-1.0e16", "1e-13", "-9e-13", "NaN")),
+    *(_with(f'{{"settles_at": {bad}}}') for bad in ('"soon"', "5", "true", '"2024-01-01"')),
+    _with('{"note": 1e400}'),
+    _with('{"note": ' + "9" * 400 + "}"),
+    _with('{"a": 1, "a": 1}'),
+    _with('{"a": {"b": 1, "\\u0062": 2}}'),
+    _with('{"note": "\\ud800"}'),
+    _with('{"note": "\\udc00\\ud800"}'),
+    _raw(json.dumps(_event(key="ticket-\ud800"))),
+    _raw('{"key": "ticket-1", "key": "ticket-1", "action": "replied", "customer_key": "acme"}'),
+    *(_raw(text) for text in ("", "null", "[]", '"x"', "{", "{}", "[" * 5000, "{} {}")),
+    _raw(json.dumps(_event()) + ","),
+    _raw(json.dumps(_event()).replace('"', "'")),
+    _raw(b"\xef\xbb\xbf" + json.dumps(_event()).encode()),
+    _raw(json.dumps(_event(action="zzz")).encode().replace(b"zzz", b"\xff\xfe")),
+    _raw(json.dumps(_event(action="zzz")).encode().replace(b"zzz", b"\xed\xa0\x80")),
+    _raw(json.dumps(_event(action="zzz")).encode().replace(b"zzz", b"a\nb")),
+    _raw(json.dumps(_event()).encode("utf-16")),
+    deep(40),
+    _flat(key=b"ticket-\xff"),
+    _flat(key="seven77"),
+    _flat(agent_key=""),
+    _flat(timestamp=""),
+    _flat(properties=""),
+    _flat(properties="[]"),
+    _flat(properties='{"value": NaN}'),
+    _flat(properties='{"a": 1, "a": 2}'),
+    _envelope(data="x"),
+    _envelope(data=...),
+    _envelope(data=_event(key="seven77")),
+    _envelope(time="yesterday"),
+    {b"witnd": b"tock"},
+    {b"witnd": b""},
+    {b"witnd": b"retry"},
+    {b"witnd": b"tick", b"key": KEYS[0].encode()},
+    {b"witnd": b"TICK"},
+)
+
+# Odd, but good: each must be taken as an event.
+ODD: tuple[Fields, ...] = (
+    _data(_event(key="ticket-12")),
+    _data(_event(key="é" * 255)),
+    _data(_event(key="        ")),
+    _data(_event(key="\U0001f600" * 8)),
+    _data(_event(action="Replied")),
+    _data(_event(action="a" * 255)),
+    _data(_event(agent_key=None, idempotency_key=None, timestamp=None, properties=None)),
+    _with('{"value": null, "attribution": null, "settles_at": null, "note": 1}'),
+    _with('{"value": -0}'),
+    _with('{"value": 12345678901234567890}'),
+    _with('{"value": 1e-400}'),
+    _with('{"attribution": -0.0}'),
+    _with('{"attribution": 0.1000000000000000055511151231257827}'),
+    _with('{"note": "\\ud83d\\ude00"}'),
+    deep(20),
+    _flat(**{"witnd-like": "tick"}),
+    _data({**_event(), "witnd": "tock"}),
+)
+
+# Each of these rests on a reading recorded in README.md, under the number given.
+AMBIGUOUS: dict[str, tuple[Fields, ...]] = {
+    "R1": (_flat(witnd="tick"), _flat(witnd="tock")),
+    "R3": ({b"witnd": b"retry", b"key": b"\xff"}, {b"witnd": b"retry", b"key": b"abc"}),
+    "R4": (
+        {**_flat(action="opened"), b"data": json.dumps(_event()).encode()},
+        {b"data": json.dumps(_event()).encode(), b"x-trace": b"1"},
+        {b"data": b"{}", **_flat()},
+    ),
+    "R5": (_flat(**{"x-trace": b"\xff"}), _flat(properties="null")),
+    "R6": (deep(32), deep(33), _flat(properties='{"a": ' + "[" * 31 + "]" * 31 + "}")),
+    "R7": (
+        _envelope(specversion="0.3"),
+        _envelope(specversion=1.0),
+        _envelope(specversion=None),
+        _envelope(type=...),
+        _envelope(id=...),
+        _envelope(source=""),
+        _envelope(id=..., data=_event(idempotency_key="i1")),
+        _envelope(time="yesterday", data=_event(timestamp="2024-01-01T00:00:00Z")),
+        _data({**_event(), "specversion": "1.0"}),
+    ),
+    "R8": (
+        _data(_event(idempotency_key="i1")),
+        _data(_event(idempotency_key="i1", properties={})),
+        _data(_event(idempotency_key="i1", properties={"value": None})),
+        _data(_event(idempotency_key="i1", properties={"note": None})),
+        _data({**_event(idempotency_key="i1"), "x-unknown": 2}),
+    ),
+    "R10": (
+        _data(_event(timestamp="1970-01-01T00:00:00+01:00")),
+        _data(_event(timestamp="2016-12-31T23:59:60Z")),
+        _data(_event(timestamp="2024-01-01T00:00:00+24:00")),
+        _data(_event(timestamp="9998-12-31T23:59:59-12:00")),
+    ),
+}
+
+
+# --- the catalogue -------------------------------------------------------------------------------
+
+
+def _leaf(operator: str, fact: str, number: Any, scalar: Any, times_: int) -> dict[str, Any]:
+    leaf: dict[str, Any] = {"fact": fact, "operator": operator}
+    if operator.startswith("count_"):
+        leaf["value"] = times_
+    elif operator == "match":
+        leaf["value"] = scalar
+    elif operator not in ("seen", "not seen"):
+        leaf["value"] = number
+    return leaf
+
+
+SOURCES = ("outcome_confirmed", "outcome_missed", "both", "both")
+OPERATORS = (
+    *("seen", "not seen", "count_gte", "count_lte", "count_gt", "count_lt", "count_eq", "match"),
+    *("gte", "lte", "gt", "lt", "not gte", "not lte", "not gt", "not lt"),
+)
+_LEAVES = st.builds(
+    _leaf,
+    st.sampled_from(("seen", "seen", *OPERATORS)),
+    st.sampled_from(ACTIONS),
+    st.sampled_from((0, 1, 2.5, 3, 4)),
+    st.sampled_from((1, 3, True, False, "yes", "3")),
+    st.integers(0, 3),
+)
+
+
+def _branches(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    several = st.lists(children, max_size=3)
+    return st.one_of(
+        st.builds(lambda nodes: {"op": "AND", "conditions": nodes}, several),
+        st.builds(lambda nodes: {"op": "OR", "conditions": nodes}, several),
+        st.builds(lambda node: {"op": "NOT", "condition": node}, children),
+    )
+
+
+def conditions() -> st.SearchStrategy[list[Any]]:
+    """Flat lists mostly, with AND, OR and NOT nodes among the leaves."""
+    trees = st.recursive(_LEAVES, _branches, max_leaves=4)
+    return st.lists(st.one_of(_LEAVES, _LEAVES, trees), max_size=3)
+
+
+@st.composite
+def _versions(
+    draw: st.DrawFn, moments: list[int], content: Callable[[], Any], most: int, *, archived: bool
+) -> list[tuple[int, bool, Any]]:
+    instants = st.sampled_from([0, 0, *moments, *(ms + 1 for ms in moments)])
+    chosen = sorted(draw(st.sets(instants, min_size=1, max_size=most)))
+    return [(at, archived and draw(st.integers(0, 4)) == 0, draw(content())) for at in chosen]
+
+
+@st.composite
+def catalogues(draw: st.DrawFn, moments: list[int], *, ambiguous: bool = False) -> list[Change]:
+    """A catalogue's history with changes at (and 1 ms after) instants of the log, in order."""
+    out: list[Change] = []
+
+    def add(kind: str, key: str, content: Callable[[], Any], most: int, *, archived: bool) -> None:
+        for at, gone, item in draw(_versions(moments, content, most, archived=archived)):
+            out.append(Change(kind, key, at, gone, item))
+
+    agents = AGENTS[: draw(st.integers(1, 3))]
+    cards = tuple(CARDS)[: draw(st.integers(1, len(CARDS)))]
+    for key in agents:
+
+        def agent(name: str = key) -> Any:
+            return st.fixed_dictionaries(
+                {
+                    "name": st.sampled_from((name.title(), name.title() + " ✓")),
+                    "settlement_period": st.sampled_from(PERIODS),
+                    "attribution_method": st.sampled_from(("first", "last", "min", "max", "sum")),
+                    "condition": conditions(),
+                }
+            )
+
+        add("agent", key, agent, 2, archived=True)
+    for key in cards:
+
+        def card(currency: str = CARDS[key]) -> Any:
+            entries = st.tuples(*(st.sampled_from((None, *PRICES, *PRICES)) for _ in agents))
+            return entries.map(
+                lambda prices: {
+                    "currency": currency,
+                    "entries": [
+                        {"agent": name, "price_per_unit": price}
+                        for name, price in zip(agents, prices, strict=True)
+                        if price is not None
+                    ],
+                }
+            )
+
+        add("rate_card", key, card, 2, archived=True)
+    for key in CUSTOMERS[:3]:
+
+        def customer(name: str = key) -> Any:
+            choices = (*cards, cards[0]) if name == "acme" else (*cards, None, "later")
+            return st.fixed_dictionaries(
+                {
+                    "name": st.just(name.title()),
+                    "email": st.none(),
+                    "rate_card": st.sampled_from(choices),
+                }
+            )
+
+        add("customer", key, customer, 3, archived=ambiguous)
+    for number in range(draw(st.integers(0, 3))):
+
+        def rule() -> Any:
+            return st.fixed_dictionaries(
+                {
+                    "source": st.sampled_from(SOURCES),
+                    "agent": st.sampled_from((None, None, *agents)),
+                    "url": st.just("https://example.test/hook"),
+                    "secret": st.just("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+                    "enabled": st.sampled_from((True, True, False)),
+                }
+            )
+
+        add("notification_rule", f"rule {number} é", rule, 2, archived=True)
+    return sorted(out, key=lambda one: one.effective_from)
+
+
+# --- whole inputs --------------------------------------------------------------------------------
+
+
+@st.composite
+def logs(draw: st.DrawFn, *, max_entries: int = 30, ambiguous: bool = False) -> Log:
+    """A log and a catalogue's history; with `partitions=2` some keys are in the wrong one."""
+    stamps = draw(times(max_entries))
+    moments = sorted({ms for ms, _ in stamps})
+    pool = draw(st.lists(bodies(moments), min_size=1, max_size=8))
+    special = [item for group in AMBIGUOUS.values() for item in group] if ambiguous else []
+    kinds = ("event",) * 14 + ("retry", "retry", "tick", "malformed", "odd")
+    entries: list[Entry] = []
+    for ms, seq in stamps:
+        kind = draw(st.sampled_from((*kinds, "special", "special") if special else kinds))
+        if kind == "event":
+            body = draw(st.sampled_from(pool))
+            fields = encode(body, draw(st.sampled_from(FORMS)), draw(st.integers(0, 255)))
+        elif kind == "retry":
+            key = draw(st.sampled_from([KEYS[0], *(body["key"] for body in pool)]))
+            fields = {b"witnd": b"retry", b"key": key.encode()}
+        elif kind == "tick":
+            fields = {b"witnd": b"tick"}
+        else:
+            group = {"malformed": MALFORMED, "odd": ODD, "special": special}[kind]
+            fields = dict(draw(st.sampled_from(group)))
+        entries.append((ms, seq, fields))
+    return entries, draw(catalogues(moments, ambiguous=ambiguous))
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """How a run may be cut up; none of it may change the result."""
+
+    batches: list[int]  # borders: entries[0:b0], entries[b0:b1], … entries[bn:]
+    settle_limit: int  # at most so many outcomes resolve in one commit
+    passivate_after: list[int]  # numbers of entries after which memory is dropped
+    restart_after: list[int]  # numbers of entries after which the process is a new one
+
+
+def cuts(entries: int) -> st.SearchStrategy[Cuts]:
+    """Cuts for a log of so many entries."""
+    points = st.sets(st.integers(1, max(1, entries - 1)), max_size=6).map(sorted)
+    return st.builds(Cuts, points, st.integers(1, 3), points, points)
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """Where a key belongs."""
+    return zlib.crc32(key.encode()) % partitions

@@ -1,0 +1,447 @@
+"""The contract for one partition, naively: sections 2, 3, 4.2, 4.3, the outputs of 6 and 7.
+
+Every outcome is only the list of its applied events and the terms it froze; state, timer, unit and
+truth are recomputed from that list whenever somebody asks. Due outcomes are found by looking at all
+of them. The readings chosen where the contract leaves room are numbered in README.md (R1, R2 …).
+"""
+
+import hashlib
+import uuid
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from tests.oracle import rules
+from tests.oracle.parse import Event, RefusedError, Retry, Tick, Value, parse_entry, write_instant
+from tests.oracle.rules import Applied, Id
+
+Entry = tuple[int, int, dict[bytes, bytes]]
+Fate = tuple[str, str | None]
+
+HELD_LIMIT = 1000
+IDEMPOTENCY_MS = 35 * 86_400_000
+RULE_NAMESPACE = uuid.UUID("6f1c1d0e-7d0c-5b0a-9a53-5d7b2a0c9e11")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One version of one thing of the catalogue."""
+
+    kind: str  # customer | agent | rate_card | notification_rule
+    key: str
+    effective_from: int
+    archived: bool
+    content: dict[str, Any]
+
+
+@dataclass
+class OutcomeView:
+    """An outcome as a reader would see it after the last entry."""
+
+    key: str
+    status: str
+    scheduled_resolution: str | None
+    customer_key: str
+    agent_key: str
+    opened_at: int
+    settles_at: int
+    events_count: int
+    applied_ids: list[str]
+    counts: dict[str, int]  # per fact, in order of first appearance
+    values: dict[str, Value | None]  # latest value per fact
+    truth: list[bool]  # per leaf, in order of appearance
+    unit: Fraction  # what it would be billed for, if it confirmed now
+    contract: dict[str, Any]  # the frozen agent's content
+    price: dict[str, str]  # currency, price_per_unit
+
+
+@dataclass
+class World:
+    """Everything the log and the catalogue's history lead to."""
+
+    fates: dict[str, Fate] = field(default_factory=dict)
+    outcomes: dict[str, OutcomeView] = field(default_factory=dict)
+    resolutions: list[dict[str, Any]] = field(default_factory=list)
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    deliveries: list[dict[str, Any]] = field(default_factory=list)
+    held: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What routing finds: an agent's version and a price."""
+
+    agent_key: str
+    contract: dict[str, Any]
+    currency: str
+    price_per_unit: str
+
+
+@dataclass
+class Outcome:
+    """The frozen terms and the applied events; everything else is computed."""
+
+    key: str
+    customer_key: str
+    terms: Terms
+    opened_at: int
+    applied: list[Applied] = field(default_factory=list)
+    final: str | None = None
+
+    @property
+    def condition(self) -> Any:
+        """The frozen billable condition."""
+        return self.terms.contract["condition"]
+
+    @property
+    def settles_at(self) -> int:
+        """Set by the last applied event alone."""
+        last = self.applied[-1]
+        if last.event.pin is not None:
+            return max(last.event.pin, last.applied_at)
+        return last.applied_at + self.terms.contract.get("settlement_period", 259_200) * 1000
+
+    @property
+    def true_now(self) -> bool:
+        """Whether the condition holds."""
+        return rules.holds(self.condition, self.applied)
+
+    @property
+    def ever_true(self) -> bool:
+        """Whether it held after any of the applied events."""
+        return any(
+            rules.holds(self.condition, self.applied[: length + 1])
+            for length in range(len(self.applied))
+        )
+
+    @property
+    def would_be(self) -> str:
+        """What it becomes if it settles now."""
+        return "CONFIRMED" if self.true_now else "FAILED"
+
+    @property
+    def unit(self) -> Fraction:
+        """What it is billed for if it confirms now."""
+        return rules.unit(self.terms.contract.get("attribution_method", "last"), self.applied)
+
+
+def run(
+    entries: Iterable[Entry],
+    changes: Iterable[Change],
+    *,
+    partition: int = 0,
+    partitions: int = 1,
+    held_limit: int = HELD_LIMIT,
+) -> World:
+    """Read the log from its first entry to its last; after the last one nothing more resolves."""
+    partition_of_log = _Partition(list(changes), partition, partitions, held_limit)
+    for ms, seq, fields in entries:
+        partition_of_log.settle(ms)
+        partition_of_log.take((ms, seq), fields)
+    return partition_of_log.world()
+
+
+class _Partition:
+    def __init__(self, changes: list[Change], number: int, of: int, held_limit: int) -> None:
+        self.changes = changes
+        self.number = number
+        self.of = of
+        self.held_limit = held_limit
+        self.outcomes: dict[str, Outcome] = {}
+        self.held: dict[str, list[tuple[Id, Event]]] = {}
+        self.fates: dict[Id, Fate] = {}
+        self.resolutions: list[dict[str, Any]] = []
+        self.lines: list[dict[str, Any]] = []
+        self.deliveries: list[dict[str, Any]] = []
+
+    # --- the catalogue ---
+
+    def in_force(self, kind: str, key: str, at: int) -> Change | None:
+        """The version of one thing that is in force at an instant, archived or not."""
+        versions = [
+            one
+            for one in self.changes
+            if one.kind == kind and one.key == key and one.effective_from <= at
+        ]
+        return max(versions, key=lambda one: one.effective_from) if versions else None
+
+    def living(self, kind: str, at: int) -> dict[str, Change]:
+        """All things of a kind in force and not archived at an instant."""
+        keys = sorted({one.key for one in self.changes if one.kind == kind})
+        versions = {key: self.in_force(kind, key, at) for key in keys}
+        return {key: one for key, one in versions.items() if one is not None and not one.archived}
+
+    def route(self, event: Event, at: int) -> Terms | str:
+        """Sections 4.2 (2) to (5): terms, or the reason to hold."""
+        customer = self.in_force("customer", event.customer_key, at)  # archived ones too: R9
+        if customer is None:
+            return "UNKNOWN_CUSTOMER"
+        agents = self.living("agent", at)
+        if event.agent_key is not None:
+            if event.agent_key not in agents:
+                return "UNKNOWN_AGENT"
+            agent = agents[event.agent_key]
+        else:
+            naming = [
+                one
+                for one in agents.values()
+                if event.action in rules.facts(one.content["condition"])
+            ]
+            if len(agents) == 1:
+                agent = next(iter(agents.values()))
+            elif len(naming) == 1:
+                agent = naming[0]
+            else:
+                return "AGENT_AMBIGUOUS"
+        card_key = customer.content.get("rate_card")
+        card = None if card_key is None else self.in_force("rate_card", card_key, at)
+        if card is None:
+            return "NO_RATE_CARD"
+        for entry in card.content["entries"]:
+            if entry["agent"] == agent.key:
+                return Terms(
+                    agent.key, agent.content, card.content["currency"], entry["price_per_unit"]
+                )
+        return "NO_PRICE"
+
+    # --- one entry ---
+
+    def take(self, entry: Id, fields: dict[bytes, bytes]) -> None:
+        """Give the entry its fate (control entries have none)."""
+        try:
+            read = parse_entry(fields)
+        except RefusedError:
+            self.fates[entry] = ("rejected", "INVALID_EVENT")
+            return
+        if isinstance(read, Tick):
+            return
+        if isinstance(read, Retry):
+            self.retry(entry[0], read.key)
+            return
+        fate = self.fate_of(entry, read)
+        if fate is not None:
+            self.fates[entry] = fate
+
+    def fate_of(self, entry: Id, event: Event) -> Fate | None:
+        """The questions of section 4.3 in their order; None where applying has set the fate."""
+        now = entry[0]
+        if zlib.crc32(event.key.encode()) % self.of != self.number:
+            return ("rejected", "WRONG_PARTITION")
+        outcome = self.outcomes.get(event.key)
+        first = self.same_idempotency_key(event, now)
+        if first is not None:
+            return ("duplicate" if first.content == event.content else "conflict", None)
+        if outcome is not None:
+            if _mismatch(outcome, event):
+                return ("rejected", "IDENTITY_MISMATCH")
+            if outcome.final is not None:
+                return ("late", "OUTCOME_NOT_OPEN")
+            self.apply(outcome, entry, event, now)
+            return None
+        terms = self.route(event, now)
+        waiting = self.held.setdefault(event.key, [])
+        if isinstance(terms, str):
+            if len(waiting) >= self.held_limit:
+                return ("rejected", "HELD_LIMIT")
+            waiting.append((entry, event))
+            return ("held", terms)
+        self.place(event, terms, [*waiting, (entry, event)], now)
+        return None
+
+    def same_idempotency_key(self, event: Event, now: int) -> Event | None:
+        """The event that has taken this event's idempotency key, if that is still honoured."""
+        if event.idempotency_key is None:
+            return None
+        outcome = self.outcomes.get(event.key)
+        known = [waiting for _, waiting in self.held.get(event.key, [])]
+        if outcome is not None:
+            if outcome.final is not None and now >= outcome.settles_at + IDEMPOTENCY_MS:
+                return None
+            known += [one.event for one in outcome.applied]
+        for one in known:
+            if one.idempotency_key == event.idempotency_key:
+                return one
+        return None
+
+    def retry(self, now: int, key: str | None) -> None:
+        """Place with the first held event that can be placed now."""
+        if key is None:
+            return
+        waiting = self.held.get(key, [])
+        for _, event in waiting:
+            terms = self.route(event, now)
+            if isinstance(terms, Terms):
+                self.place(event, terms, waiting, now)
+                return
+
+    def place(self, opener: Event, terms: Terms, waiting: list[tuple[Id, Event]], now: int) -> None:
+        """One step in which no deadline is looked at."""
+        outcome = Outcome(opener.key, opener.customer_key, terms, now)
+        self.outcomes[opener.key] = outcome
+        self.held.pop(opener.key, None)
+        for entry, event in waiting:
+            if _mismatch(outcome, event):
+                self.fates[entry] = ("rejected", "IDENTITY_MISMATCH")
+            else:
+                self.apply(outcome, entry, event, now)
+
+    def apply(self, outcome: Outcome, entry: Id, event: Event, now: int) -> None:
+        """Append; all else follows from the list."""
+        outcome.applied.append(Applied(entry, event, now))
+        self.fates[entry] = ("applied", None)
+
+    # --- settlement ---
+
+    def settle(self, now: int) -> None:
+        """Resolve all that is due at `now`, before the entry of that ms is applied."""
+        due = [one for one in self.outcomes.values() if one.final is None and one.settles_at <= now]
+        for outcome in sorted(due, key=lambda one: (one.settles_at, one.key.encode())):
+            self.resolve(outcome, now)
+
+    def resolve(self, outcome: Outcome, now: int) -> None:
+        """Write the resolution, the line of a confirmed outcome, and the deliveries."""
+        outcome.final = outcome.would_be
+        kind = "outcome_succeed" if outcome.final == "CONFIRMED" else "outcome_failed"
+        settled = write_instant(outcome.settles_at)
+        bill: dict[str, str] = {}
+        if outcome.final == "CONFIRMED":
+            price = Fraction(outcome.terms.price_per_unit)
+            bill = {
+                "unit": rules.plain(outcome.unit),
+                "price_per_unit": rules.plain(price),
+                "amount": rules.half_up(price * outcome.unit, outcome.terms.currency),
+                "amount_exact": rules.plain(price * outcome.unit),
+                "currency": outcome.terms.currency,
+            }
+            identity = {
+                "id": _digest("line", outcome.key),
+                "outcome_key": outcome.key,
+                "customer_key": outcome.customer_key,
+                "agent_key": outcome.terms.agent_key,
+            }
+            self.lines.append({**identity, **bill, "resolved_at": settled})
+            bill["line_id"] = identity["id"]
+        resolution: dict[str, Any] = {
+            "id": _digest("resolution", outcome.key),
+            "type": kind,
+            "outcome_key": outcome.key,
+            "customer_key": outcome.customer_key,
+            "agent_key": outcome.terms.agent_key,
+            "status": outcome.final,
+            "opened_at": write_instant(outcome.opened_at),
+            "settles_at": settled,
+            "processed_at": write_instant(now),
+            "events_count": len(outcome.applied),
+        }
+        self.resolutions.append({**resolution, **bill})
+        self.notify(outcome, kind, settled, bill)
+
+    def notify(self, outcome: Outcome, kind: str, settled: str, bill: dict[str, str]) -> None:
+        """One delivery for each matching rule in force and enabled at resolved_at."""
+        own = "outcome_confirmed" if outcome.final == "CONFIRMED" else "outcome_missed"
+        sources = ("both", own)
+        for name, rule in self.living("notification_rule", outcome.settles_at).items():
+            agent = rule.content.get("agent")
+            if not rule.content["enabled"] or rule.content["source"] not in sources:
+                continue
+            if agent is not None and agent != outcome.terms.agent_key:
+                continue
+            rule_id = str(uuid.uuid5(RULE_NAMESPACE, name))
+            delivery_id = _digest("delivery", rule_id, outcome.key, kind)
+            extension = {
+                part: bill[part] for part in ("unit", "amount", "currency", "line_id") if bill
+            }
+            body = {
+                "id": delivery_id,
+                "type": kind,
+                "createdAt": settled,
+                "data": {
+                    "rule": {"id": rule_id, "name": name},
+                    "subjectKey": outcome.key,
+                    "facts": {
+                        "outcomeKey": outcome.key,
+                        "customerKey": outcome.customer_key,
+                        "agentKey": outcome.terms.agent_key,
+                        "agentName": outcome.terms.contract["name"],
+                    },
+                    "outcome": {"status": outcome.final, "settles_at": settled, **extension},
+                },
+            }
+            self.deliveries.append(
+                {
+                    "id": delivery_id,
+                    "rule_id": rule_id,
+                    "rule_name": name,
+                    "type": kind,
+                    "outcome_key": outcome.key,
+                    "created_at": settled,
+                    "body": body,
+                }
+            )
+
+    # --- the answer ---
+
+    def world(self) -> World:
+        """What a reader sees."""
+        return World(
+            fates={_name(entry): fate for entry, fate in sorted(self.fates.items())},
+            outcomes={key: _view(one) for key, one in self.outcomes.items()},
+            resolutions=self.resolutions,
+            lines=self.lines,
+            deliveries=self.deliveries,
+            held={
+                key: [_name(entry) for entry, _ in waiting]
+                for key, waiting in self.held.items()
+                if waiting
+            },
+        )
+
+
+def _mismatch(outcome: Outcome, event: Event) -> bool:
+    """Whether the event names another customer or agent than its outcome's."""
+    if event.customer_key != outcome.customer_key:
+        return True
+    return event.agent_key is not None and event.agent_key != outcome.terms.agent_key
+
+
+def _view(outcome: Outcome) -> OutcomeView:
+    status, scheduled = outcome.final, None
+    if status is None:
+        status = "PENDING" if outcome.ever_true else "OPEN"
+        scheduled = outcome.would_be if outcome.ever_true else None
+    names = rules.facts(outcome.condition)
+    return OutcomeView(
+        key=outcome.key,
+        status=status,
+        scheduled_resolution=scheduled,
+        customer_key=outcome.customer_key,
+        agent_key=outcome.terms.agent_key,
+        opened_at=outcome.opened_at,
+        settles_at=outcome.settles_at,
+        events_count=len(outcome.applied),
+        applied_ids=[_name(one.id) for one in outcome.applied],
+        counts={fact: rules.count(fact, outcome.applied) for fact in names},
+        values={fact: rules.latest(fact, outcome.applied) for fact in names},
+        truth=[rules.leaf_holds(leaf, outcome.applied) for leaf in rules.leaves(outcome.condition)],
+        unit=outcome.unit,
+        contract=outcome.terms.contract,
+        price={
+            "currency": outcome.terms.currency,
+            "price_per_unit": outcome.terms.price_per_unit,
+        },
+    )
+
+
+def _name(entry: Id) -> str:
+    return f"{entry[0]}-{entry[1]}"
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def ids(entries: Sequence[Entry]) -> list[str]:
+    """The ids of a log, as `ms-seq`."""
+    return [_name((ms, seq)) for ms, seq, _ in entries]

@@ -1,0 +1,465 @@
+"""The oracle obeys the laws that follow from the contract, and its inputs reach every corner."""
+
+from collections import Counter
+from fractions import Fraction
+
+import pytest
+from hypothesis import HealthCheck, example, find, given, settings
+from hypothesis import strategies as st
+from tests.oracle import logs as inputs
+from tests.oracle import rules
+from tests.oracle.logs import AMBIGUOUS, BASE, KEYS, MALFORMED, ODD, Log, cuts, logs
+from tests.oracle.oracle import Change, Entry, World, ids, run
+from tests.oracle.parse import Event, RefusedError, parse_entry, read_instant, write_instant
+
+REASONS = {
+    "applied": {None},
+    "duplicate": {None},
+    "conflict": {None},
+    "late": {"OUTCOME_NOT_OPEN"},
+    "held": {"UNKNOWN_CUSTOMER", "UNKNOWN_AGENT", "AGENT_AMBIGUOUS", "NO_RATE_CARD", "NO_PRICE"},
+    "rejected": {"INVALID_EVENT", "WRONG_PARTITION", "IDENTITY_MISMATCH", "HELD_LIMIT"},
+}
+TICK = {b"witnd": b"tick"}
+
+quick = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def is_control(entry: Entry) -> bool:
+    fields = entry[2]
+    return fields == TICK or (
+        fields.get(b"witnd") == b"retry" and set(fields) == {b"witnd", b"key"}
+    )
+
+
+@quick
+@given(logs(ambiguous=True), st.integers(1, 2), st.integers(0, 4))
+def test_every_event_entry_has_exactly_one_fate_and_the_sums_hold(
+    log: Log, partitions: int, held_limit: int
+) -> None:
+    entries, changes = log
+    world = run(entries, changes, partitions=partitions, held_limit=held_limit)
+    assert list(world.fates) == ids([one for one in entries if not is_control(one)])
+    assert all(reason in REASONS[fate] for fate, reason in world.fates.values())
+    fates = Counter(fate for fate, _ in world.fates.values())
+    assert fates["applied"] == sum(one.events_count for one in world.outcomes.values())
+    assert fates["held"] == sum(len(waiting) for waiting in world.held.values())
+    assert all(len(waiting) <= held_limit for waiting in world.held.values())
+    applied = [name for one in world.outcomes.values() for name in one.applied_ids]
+    assert all(world.fates[name] == ("applied", None) for name in applied)
+    assert not set(world.held) & set(world.outcomes)
+
+
+@quick
+@given(logs())
+def test_one_resolution_for_each_final_outcome_and_one_line_for_each_confirmed(log: Log) -> None:
+    world = run(*log)
+    final = {
+        key: one for key, one in world.outcomes.items() if one.status not in ("OPEN", "PENDING")
+    }
+    assert sorted(one["outcome_key"] for one in world.resolutions) == sorted(final)
+    assert all(final[one["outcome_key"]].status == one["status"] for one in world.resolutions)
+    confirmed = [one for one in world.resolutions if one["status"] == "CONFIRMED"]
+    assert [one["id"] for one in world.lines] == [one["line_id"] for one in confirmed]
+    assert all(("amount" in one) == (one["status"] == "CONFIRMED") for one in world.resolutions)
+    names = [one["id"] for one in (*world.resolutions, *world.lines, *world.deliveries)]
+    assert len(set(names)) == len(names)
+
+
+@quick
+@given(logs())
+def test_resolutions_come_in_order_and_never_before_they_are_due(log: Log) -> None:
+    resolutions = run(*log).resolutions
+    order = [
+        (one["processed_at"], one["settles_at"], one["outcome_key"].encode()) for one in resolutions
+    ]
+    assert order == sorted(order)
+    assert all(one["opened_at"] <= one["settles_at"] <= one["processed_at"] for one in resolutions)
+
+
+@quick
+@given(logs(), st.randoms(use_true_random=False))
+def test_running_twice_is_equal_and_the_order_of_the_changes_is_nothing(
+    log: Log, random: object
+) -> None:
+    entries, changes = log
+    shuffled = list(changes)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert run(entries, changes) == run(entries, changes) == run(entries, shuffled)
+
+
+@quick
+@given(logs(), st.integers(0, 30))
+def test_a_prefix_of_the_log_gives_a_prefix_of_the_results(log: Log, length: int) -> None:
+    entries, changes = log
+    part, whole = run(entries[:length], changes), run(entries, changes)
+    for name in ("resolutions", "lines", "deliveries"):
+        first, second = getattr(part, name), getattr(whole, name)
+        assert first == second[: len(first)]
+    for key, outcome in part.outcomes.items():
+        later = whole.outcomes[key]
+        if outcome.status in ("CONFIRMED", "FAILED"):
+            assert outcome == later
+        else:
+            assert outcome.applied_ids == later.applied_ids[: outcome.events_count]
+            assert (outcome.contract, outcome.price) == (later.contract, later.price)
+    for entry, fate in part.fates.items():
+        moved = whole.fates[entry]
+        assert moved == fate or (
+            fate[0] == "held" and moved in (("applied", None), ("rejected", "IDENTITY_MISMATCH"))
+        )
+
+
+@quick
+@given(logs(), st.integers(0, 30), st.sampled_from((0, 1, 500, 5000)))
+def test_a_forged_tick_only_proves_time(log: Log, place: int, step: int) -> None:
+    entries, changes = log
+    place = min(place, len(entries) - 1)
+    ms, seq = entries[place][:2]
+    following = entries[place + 1][:2] if place + 1 < len(entries) else None
+    if following is not None and (ms + step, seq + 1) >= following:
+        step = 0
+    if following is not None and following <= (ms + step, seq + 1):
+        return
+    ticked = [*entries[: place + 1], (ms + step, seq + 1, TICK), *entries[place + 1 :]]
+    before, after = run(entries, changes), run(ticked, changes)
+    assert before.fates == after.fates
+    assert [one["outcome_key"] for one in before.resolutions] == [
+        one["outcome_key"] for one in after.resolutions
+    ][: len(before.resolutions)]
+    assert before.lines == after.lines[: len(before.lines)]
+    assert before.deliveries == after.deliveries[: len(before.deliveries)]
+
+
+@quick
+@given(logs())
+def test_what_a_wrong_partition_refuses_the_right_one_takes(log: Log) -> None:
+    entries, changes = log
+    whole = run(entries, changes)
+    halves = [run(entries, changes, partition=number, partitions=2) for number in (0, 1)]
+    merged: World = World()
+    for half in halves:
+        merged.outcomes.update(half.outcomes)
+        merged.held.update(half.held)
+        merged.lines += half.lines
+    assert merged.outcomes == whole.outcomes
+    assert merged.held == whole.held
+    assert sorted(one["id"] for one in merged.lines) == sorted(one["id"] for one in whole.lines)
+
+
+@quick
+@given(logs())
+def test_the_form_of_an_event_does_not_matter(log: Log) -> None:
+    entries, changes = log
+    assert run([(ms, seq, _as_json(fields)) for ms, seq, fields in entries], changes) == run(
+        entries, changes
+    )
+
+
+def _as_json(fields: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    """A flat entry as the same event in JSON; any other as it is."""
+    if b"data" in fields or b"witnd" in fields or b"key" not in fields:
+        return fields
+    try:
+        parse_entry(fields)
+    except RefusedError:
+        return fields
+    quoted = [
+        f"{inputs.json.dumps(name.decode())}: "
+        + (text.decode() if name == b"properties" else inputs.json.dumps(text.decode()))
+        for name, text in fields.items()
+    ]
+    return {b"data": ("{" + ", ".join(quoted) + "}").encode()}
+
+
+@pytest.mark.parametrize(
+    ("fate", "reason"),
+    [(fate, reason) for fate, reasons in REASONS.items() for reason in sorted(map(str, reasons))],
+)
+def test_the_strategies_reach_every_fate(fate: str, reason: str) -> None:
+    def reached(log: Log) -> bool:
+        world = run(*log, partitions=2, held_limit=2)
+        return any((one, str(why)) == (fate, reason) for one, why in world.fates.values())
+
+    find(logs(), reached, settings=quick_find)
+
+
+quick_find = settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def _opened_with(world: World, least: int) -> bool:
+    return any(
+        sum(int(name.split("-")[0]) < one.opened_at for name in one.applied_ids) >= least
+        for one in world.outcomes.values()
+    )
+
+
+@pytest.mark.parametrize(
+    "reached",
+    [
+        pytest.param(lambda world: _opened_with(world, 1), id="placement"),
+        pytest.param(lambda world: _opened_with(world, 2), id="placement of several"),
+        pytest.param(lambda world: len(world.resolutions) >= 3, id="three resolutions"),
+        pytest.param(
+            lambda world: (
+                len({one["processed_at"] for one in world.resolutions}) < len(world.resolutions)
+            ),
+            id="two resolved by one entry",
+        ),
+        pytest.param(
+            lambda world: (
+                len({one["settles_at"] for one in world.resolutions}) < len(world.resolutions)
+            ),
+            id="two due in the same ms",
+        ),
+        pytest.param(
+            lambda world: any(one["opened_at"] == one["settles_at"] for one in world.resolutions),
+            id="a pin at or before now",
+        ),
+        pytest.param(
+            lambda world: any(
+                one.scheduled_resolution == "FAILED" for one in world.outcomes.values()
+            ),
+            id="PENDING turned false",
+        ),
+        pytest.param(
+            lambda world: any(Fraction(one["unit"]) == 0 for one in world.lines), id="unit 0"
+        ),
+        pytest.param(
+            lambda world: any(
+                Fraction(one["amount"]) > Fraction(one["amount_exact"]) for one in world.lines
+            ),
+            id="rounded up",
+        ),
+        pytest.param(lambda world: len(world.deliveries) >= 2, id="two deliveries"),
+    ],
+)
+def test_the_strategies_reach_the_corners(reached: object) -> None:
+    find(logs(), lambda log: reached(run(*log)), settings=quick_find)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("fields", MALFORMED, ids=range(len(MALFORMED)))
+def test_every_malformed_entry_is_refused(fields: dict[bytes, bytes]) -> None:
+    with pytest.raises(RefusedError):
+        parse_entry(fields)
+
+
+@pytest.mark.parametrize("fields", ODD, ids=range(len(ODD)))
+def test_every_odd_entry_is_an_event(fields: dict[bytes, bytes]) -> None:
+    assert isinstance(parse_entry(fields), Event)
+
+
+def test_ambiguous_entries_get_a_fate_too() -> None:
+    special = [fields for group in AMBIGUOUS.values() for fields in group]
+    entries = [(BASE + number, 0, fields) for number, fields in enumerate(special)]
+    assert run(entries, []).fates
+
+
+@given(st.integers(0, 253_000_000_000_000))
+@example(0)
+@example(951_782_400_000)  # 2000-02-29
+def test_instants_written_are_read_back(ms: int) -> None:
+    assert read_instant(write_instant(ms)) == ms
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("1970-01-01T00:00:00.1Z", 100),
+        ("1970-01-01T00:00:00.0019999Z", 1),
+        ("1970-01-01T01:30:00.000+01:30", 0),
+        ("1969-12-31T23:00:00Z", None),
+        ("2023-11-14T22:13:20-00:00", 1_700_000_000_000),
+    ],
+)
+def test_instants(text: str, ms: int | None) -> None:
+    if ms is None:
+        with pytest.raises(RefusedError):
+            read_instant(text)
+    else:
+        assert read_instant(text) == ms
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "text"),
+    [
+        ("0", "EUR", "0.00"),
+        ("0.005", "EUR", "0.01"),
+        ("0.00499", "EUR", "0.00"),
+        ("1.5", "JPY", "2"),
+        ("2.5", "JPY", "3"),
+        ("0.0005", "KWD", "0.001"),
+        ("12.3456", "KWD", "12.346"),
+        ("1000000000000000000000.015", "USD", "1000000000000000000000.02"),
+    ],
+)
+def test_amounts_are_rounded_half_up_to_the_minor_digits(
+    amount: str, currency: str, text: str
+) -> None:
+    assert rules.half_up(Fraction(amount), currency) == text
+
+
+@pytest.mark.parametrize("text", ["0", "1", "0.8", "100", "0.000000000001", "2.675"])
+def test_plain_notation(text: str) -> None:
+    assert rules.plain(Fraction(text)) == text
+
+
+def _operator_truth(operator: str, value: object, times: int, latest: object) -> bool:
+    events = []
+    for number in range(times):
+        text = inputs.write_json(
+            {
+                "key": KEYS[0],
+                "action": "rated",
+                "customer_key": "acme",
+                "properties": {"value": latest},
+            },
+            0,
+        )
+        event = parse_entry({b"data": text.encode()})
+        assert isinstance(event, Event)
+        events.append(rules.Applied((number, 0), event, number))
+    leaf = {"fact": "rated", "operator": operator, "value": value}
+    return rules.leaf_holds(leaf, events)
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "times", "latest", "truth"),
+    [
+        ("seen", None, 0, None, False),
+        ("seen", None, 1, None, True),
+        ("not seen", None, 0, None, True),
+        ("not seen", None, 1, None, False),
+        ("count_gte", 2, 2, None, True),
+        ("count_gt", 2, 2, None, False),
+        ("count_lte", 2, 2, None, True),
+        ("count_lt", 2, 2, None, False),
+        ("count_eq", 0, 0, None, True),
+        ("match", 3, 1, 3.0, True),
+        ("match", 3, 1, "3", False),
+        ("match", 1, 1, True, False),
+        ("match", True, 1, 1, False),
+        ("match", "yes", 0, None, False),
+        ("match", "yes", 1, "yes", True),
+        ("gte", 3, 1, 3, True),
+        ("gt", 3, 1, 3, False),
+        ("lte", 3, 1, 3, True),
+        ("lt", 3, 1, 3, False),
+        ("gte", 0, 1, True, False),
+        ("gte", 3, 0, None, False),
+        ("not gte", 3, 1, 3, False),
+        ("not gt", 3, 1, 3, True),
+        ("not lte", 3, 1, 3, False),
+        ("not lt", 3, 1, 3, True),
+        ("not gte", 3, 0, None, True),
+        ("not gte", 3, 1, None, True),
+        ("not gte", 3, 1, "5", True),
+        ("not gte", 0, 1, True, True),
+    ],
+)
+def test_operators(operator: str, value: object, times: int, latest: object, truth: bool) -> None:
+    assert _operator_truth(operator, value, times, latest) is truth
+
+
+# --- scenes told by hand ---------------------------------------------------------------------
+
+
+def _agent(condition: object = (), **more: object) -> Change:
+    content = {"name": "S", "settlement_period": 1, "attribution_method": "sum"}
+    return Change("agent", "support", 0, False, {**content, "condition": list(condition), **more})  # type: ignore[call-overload]
+
+
+def _card(at: int = 0) -> Change:
+    entries = [{"agent": "support", "price_per_unit": "2"}]
+    return Change("rate_card", "std", at, False, {"currency": "EUR", "entries": entries})
+
+
+def _customer(key: str = "acme", at: int = 0, rate_card: str = "std") -> Change:
+    return Change("customer", key, at, False, {"name": key, "email": None, "rate_card": rate_card})
+
+
+def _sent(customer: str = "acme", **more: object) -> dict[bytes, bytes]:
+    body = {"key": KEYS[0], "action": "replied", "customer_key": customer, **more}
+    return {b"data": inputs.json.dumps(body).encode()}
+
+
+RETRY = {b"witnd": b"retry", b"key": KEYS[0].encode()}
+DAYS_35 = 35 * 86_400_000
+
+
+def test_the_border_belongs_to_settlement() -> None:
+    for step, fate in ((999, "applied"), (1000, "late"), (1001, "late")):
+        entries = [(BASE, 0, _sent()), (BASE + step, 0, _sent())]
+        world = run(entries, [_agent(), _card(), _customer()])
+        assert world.fates[f"{BASE + step}-0"][0] == fate
+
+
+def test_a_past_pin_settles_right_after_its_event_even_in_the_same_ms() -> None:
+    pinned = _sent(properties={"settles_at": "2001-01-01T00:00:00Z", "attribution": 2})
+    entries = [
+        (BASE, 0, _sent(properties={"attribution": 1})),
+        (BASE, 1, pinned),
+        (BASE, 2, _sent()),
+    ]
+    world = run(entries, [_agent(), _card(), _customer()])
+    assert [fate for fate, _ in world.fates.values()] == ["applied", "applied", "late"]
+    assert world.lines[0]["amount"] == "6.00"
+    assert world.resolutions[0]["settles_at"] == write_instant(BASE)
+
+
+def test_a_retry_places_all_held_events_in_one_step() -> None:
+    past = {"settles_at": "2001-01-01T00:00:00Z"}
+    entries = [
+        (BASE, 0, _sent("other", idempotency_key="x")),
+        (BASE + 1, 0, _sent(properties=past)),
+        (BASE + 2, 0, _sent("other", idempotency_key="x")),
+        (BASE + 5000, 0, _sent()),
+        (BASE + 9000, 0, RETRY),
+        (BASE + 9000, 1, _sent(idempotency_key="x")),
+    ]
+    changes = [_agent(), _card(), _customer(at=BASE + 9000)]
+    world = run(entries, changes)
+    assert list(world.fates.values()) == [
+        ("rejected", "IDENTITY_MISMATCH"),
+        ("applied", None),
+        ("duplicate", None),
+        ("applied", None),
+        ("applied", None),
+    ]
+    outcome = world.outcomes[KEYS[0]]
+    assert (outcome.opened_at, outcome.settles_at) == (BASE + 9000, BASE + 10_000)
+
+
+def test_an_idempotency_key_is_honoured_for_35_days_after_resolution() -> None:
+    resolved = BASE + 1000
+    for ms, fate in ((resolved + DAYS_35 - 1, "duplicate"), (resolved + DAYS_35, "late")):
+        entries = [(BASE, 0, _sent(idempotency_key="x")), (ms, 0, _sent(idempotency_key="x"))]
+        world = run(entries, [_agent(), _card(), _customer()])
+        assert world.fates[f"{ms}-0"][0] == fate
+
+
+def test_same_content_is_typed_and_blind_to_spelling() -> None:
+    def second(text: str) -> str:
+        first = _sent(idempotency_key="x", properties={"value": 3, "n": {"a": 1, "b": [True]}})
+        head = (
+            f'{{"customer_key":"acme","key":"{KEYS[0]}","action":"replied","idempotency_key":"x",'
+        )
+        other = {b"data": (head + text + "}").encode()}
+        world = run([(BASE, 0, first), (BASE + 1, 0, other)], [_agent(), _card(), _customer()])
+        return world.fates[f"{BASE + 1}-0"][0]
+
+    assert second('"properties":{"n":{"b":[true],"a":1.0},"value":0.3e1}') == "duplicate"
+    assert second('"agent_key":null,"properties":{"value":3,"n":{"a":1,"b":[true]}}') == "duplicate"
+    assert second('"properties":{"value":3,"n":{"a":true,"b":[true]}}') == "conflict"
+    assert second('"properties":{"value":"3","n":{"a":1,"b":[true]}}') == "conflict"
+    assert (
+        second('"agent_key":"support","properties":{"value":3,"n":{"a":1,"b":[true]}}')
+        == "conflict"
+    )
+
+
+@given(st.integers(1, 40).flatmap(cuts))
+def test_cuts_are_borders_in_order(cut: inputs.Cuts) -> None:
+    assert cut.batches == sorted(set(cut.batches))
+    assert 1 <= cut.settle_limit <= 3

@@ -1,0 +1,120 @@
+"""Catalogues for tests: entries with sensible content, and files made by Hypothesis."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+from tests.support.conditions import conditions, leaf
+
+from witnd.domain.catalogue import Catalogue, CatalogueEntry
+from witnd.domain.contract import read_agent
+from witnd.domain.customer import read_customer
+from witnd.domain.ratecard import read_rate_card
+
+SECRET = "whsec_" + "A" * 32
+READERS = {"customer": read_customer, "agent": read_agent, "rate_card": read_rate_card}
+
+
+def agent(key: str = "support", at: int = 0, **changes: Any) -> CatalogueEntry:
+    archived = changes.pop("archived", False)
+    return made("agent", key, at, {"condition": [leaf("replied", "seen")]} | changes, archived)
+
+
+def rate_card(key: str = "standard", at: int = 0, **changes: Any) -> CatalogueEntry:
+    """`prices` as keywords of agents: `prices={"support": "0.99"}`."""
+    archived = changes.pop("archived", False)
+    prices = changes.pop("prices", {"support": "0.99"})
+    entries = [{"agent": name, "price_per_unit": price} for name, price in prices.items()]
+    return made("rate_card", key, at, {"currency": "EUR", "entries": entries} | changes, archived)
+
+
+def customer(key: str = "acme", at: int = 0, **changes: Any) -> CatalogueEntry:
+    archived = changes.pop("archived", False)
+    return made("customer", key, at, {"rate_card": "standard"} | changes, archived)
+
+
+def rule(name: str = "crm", at: int = 0, **changes: Any) -> CatalogueEntry:
+    archived = changes.pop("archived", False)
+    content = {
+        "source": "both",
+        "agent": None,
+        "url": "https://example.com/hook",
+        "secret": SECRET,
+        "enabled": True,
+    } | changes
+    return CatalogueEntry(
+        kind="notification_rule", key=name, effective_from=at, archived=archived, content=content
+    )
+
+
+def made(kind: str, key: str, at: int, raw: dict[str, Any], archived: bool) -> CatalogueEntry:
+    content, wrong = READERS[kind](key, raw, "")
+    assert wrong == []
+    return CatalogueEntry(kind=kind, key=key, effective_from=at, archived=archived, content=content)
+
+
+def catalogue(*entries: CatalogueEntry) -> Catalogue:
+    found = Catalogue()
+    for entry in entries:
+        found.add(entry)
+    return found
+
+
+_keys = st.text(min_size=1, max_size=6)
+_card_keys = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,5}", fullmatch=True)
+_prices = st.decimals(min_value=0, max_value=10**6, places=4).map(str)
+_archived = st.one_of(st.just({}), st.booleans().map(lambda flag: {"archived": flag}))
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> dict[str, Any]:
+    """The document of a catalogue file without mistakes."""
+    cards = draw(st.lists(_card_keys, max_size=3, unique=True))
+    agents = draw(st.lists(_keys, max_size=3, unique=True))
+
+    def optional(name: str, values: st.SearchStrategy[Any]) -> dict[str, Any]:
+        return {name: draw(values)} if draw(st.booleans()) else {}
+
+    def some(names: list[str]) -> list[str]:
+        return draw(st.lists(st.sampled_from(names), unique=True)) if names else []
+
+    return {
+        "customers": [
+            {"key": key}
+            | optional("name", _keys)
+            | optional("email", st.just("billing@acme.com"))
+            | (optional("rate_card", st.sampled_from(cards)) if cards else {})
+            | draw(_archived)
+            for key in draw(st.lists(_keys, max_size=3, unique=True))
+        ],
+        "agents": [
+            {"key": key, "condition": draw(conditions)}
+            | optional("name", _keys)
+            | optional("settlement_period", st.integers(1, 15_552_000))
+            | optional("attribution_method", st.sampled_from(["first", "sum"]))
+            | draw(_archived)
+            for key in agents
+        ],
+        "rate_cards": [
+            {
+                "key": key,
+                "currency": draw(st.sampled_from(["EUR", "JPY"])),
+                "entries": [
+                    {"agent": name, "price_per_unit": draw(_prices)} for name in some(agents)
+                ],
+            }
+            | draw(_archived)
+            for key in cards
+        ],
+        "notification_rules": [
+            {
+                "name": name,
+                "source": draw(st.sampled_from(["outcome_confirmed", "outcome_missed", "both"])),
+                "url": "https://example.com/hook",
+            }
+            | (optional("agent", st.sampled_from(agents)) if agents else {})
+            | optional("secret", st.just(SECRET))
+            | optional("enabled", st.booleans())
+            | draw(_archived)
+            for name in draw(st.lists(_keys, max_size=2, unique=True))
+        ],
+    }

@@ -1,0 +1,123 @@
+"""A real server for tests and benchmarks: what `--embedded` starts, and it can be hurt.
+
+Start it from the main thread: the kernel ends it together with the thread that started it.
+"""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Self
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tests.support.processes import DEADLINE, until
+from witnd.store.embedded import Fsync, command
+
+DEBUG = ("--enable-debug-command", "local")
+# A server that `fill` has filled then needs 2 s or more to load, and answers about every 0.5 s.
+SLOW_LOADING = ("--key-load-delay", "500")
+_ENTRIES = 4096  # while it loads, a server looks at its clients after every 1024 commands
+
+
+class Server:
+    """Every `start` finds the data of the run before, whether that ended by `stop` or `kill`."""
+
+    def __init__(
+        self, directory: Path, *, fsync: Fsync = "everysec", extra: tuple[str, ...] = ()
+    ) -> None:
+        self.dir = directory
+        self.socket = directory / "redis.sock"
+        self.url = f"unix://{self.socket}"
+        self._fsync = fsync
+        self._extra = extra
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the server where it still runs."""
+        if self._process is not None:
+            self.kill()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the server is not running"
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        return (self.dir / "server.log").read_text(errors="replace")
+
+    def start(self, *, extra: tuple[str, ...] = (), wait: bool = True) -> None:
+        """`extra` holds for this run only; `wait=False` for a server that will not answer PING."""
+        assert self._process is None, "the server is running"
+        line = command(self.dir, self.socket, self._fsync, (*DEBUG, *self._extra, *extra))
+        with (self.dir / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                line,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        if wait:
+            until(self._answers, "the server answers")
+
+    def stop(self) -> None:
+        """An orderly end: everything is written and synced."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Connections stay open and nothing answers, as after a network cut."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def call(self, *command_and_arguments: str | bytes | int) -> object:
+        """One command over a connection of its own."""
+        with self.sync() as client:
+            return client.execute_command(*command_and_arguments)
+
+    def sync(self) -> redis.Redis:
+        """A blocking client that never repeats a command; the caller closes it."""
+        return redis.Redis(
+            unix_socket_path=str(self.socket),
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            socket_timeout=5,
+        )
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"the server has ended:\n{self.log}"
+        try:
+            return self.call("PING") in (True, b"PONG")
+        except redis.RedisError:
+            return False
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        assert process is not None, "the server is not running"
+        process.send_signal(how)
+        process.wait(DEADLINE)
+
+
+def fill(server: Server) -> None:
+    """Puts so much into the log that loading it with SLOW_LOADING takes a while."""
+    with server.sync() as client, client.pipeline(transaction=False) as pipeline:
+        for _ in range(_ENTRIES):
+            pipeline.execute_command("XADD", "filler", "*", "a", "1")
+        pipeline.execute()

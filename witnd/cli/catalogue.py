@@ -1,0 +1,174 @@
+"""`witnd apply` and `witnd export`: the catalogue as one file, there and back."""
+
+import secrets
+from pathlib import Path
+from typing import NoReturn
+
+import click
+import tomli_w
+
+from witnd.cli.context import as_json, config_option, json_option, run, session
+from witnd.cli.failure import USAGE
+from witnd.cli.output import printable
+from witnd.domain import instant
+from witnd.domain.catalogue import Catalogue
+from witnd.domain.catalogue_file import CatalogueFile, parse, reference_mistakes, to_document
+from witnd.domain.catalogue_plan import Change, Plan, lines, plan
+from witnd.domain.mistake import Mistake
+from witnd.store.catalogue import Applied, CatalogueRefused, CatalogueStore
+from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
+
+# Ten thousand customers take two of them; what is larger is another file by mistake.
+LARGEST_FILE = 32 << 20
+SEED_BYTES = 32
+
+
+def _instant(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    """The instant as the contract writes it, in milliseconds."""
+    try:
+        return None if value is None else instant.parse(value)
+    except ValueError as wrong:
+        raise click.BadParameter(f"{value!r} {wrong}") from wrong
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Show the difference and write nothing.")
+@click.option(
+    "--effective-from",
+    metavar="INSTANT",
+    callback=_instant,
+    help="From when on it is in force, such as 2027-01-01T00:00:00Z; else from now on.",
+)
+@json_option
+@config_option
+def apply(
+    file: Path,
+    dry_run: bool,
+    effective_from: int | None,
+    json_output: bool,
+    config_path: Path | None,
+) -> None:
+    """Put a catalogue FILE into force and show what that changes.
+
+    What the file names is made so, field by field, with the default for a field that it leaves out.
+    What it does not name stays as it is: archive with `archived = true`. Applying it twice changes
+    nothing the second time. A notification rule without a secret keeps its own; a new one gets one,
+    which is shown once.
+    """
+    run(_apply(file, dry_run, effective_from, json_output, config_path))
+
+
+async def _apply(
+    path: Path, dry_run: bool, effective_from: int | None, as_document: bool, config: Path | None
+) -> None:
+    file = _read(path)
+    seed = secrets.token_bytes(SEED_BYTES)
+    catalogue = Catalogue()
+    planned = Plan(changes=(), differences=(), secrets={})
+
+    def decide(current: Catalogue, at: int) -> tuple[Change, ...]:
+        nonlocal planned
+        if wrong := (*file.mistakes, *reference_mistakes(file, current)):
+            _refuse(path, wrong, as_document)
+        planned = plan(current, file.items, seed=seed, at=at)
+        return () if dry_run else planned.changes
+
+    applied = None
+    try:
+        async with session(config) as opened:
+            store = CatalogueStore(opened.redis, opened.global_keys, opened.partitions)
+            applied = await store.change(catalogue, decide, effective_from)
+    except (StoreUnavailable, StoreRefused, Unsafe):
+        # What is wrong with the file itself can be said without Redis.
+        if file.mistakes:
+            _refuse(path, file.mistakes, as_document)
+        if planned.changes and not dry_run:
+            click.echo("witnd: perhaps it was written, perhaps not: apply it again", err=True)
+        raise
+    except CatalogueRefused as refused:
+        _refuse(path, (Mistake("", str(refused)),), as_document)
+    if as_document:
+        as_json(_document(planned, applied, dry_run))
+    else:
+        _tell(planned, applied)
+
+
+def _read(path: Path) -> CatalogueFile:
+    """What the file says; one that cannot be read at all has that as its mistake."""
+    raw = path.read_bytes()
+    if len(raw) > LARGEST_FILE:
+        limit = f"the file is larger than {LARGEST_FILE >> 20} MiB; split it"
+        return CatalogueFile(mistakes=(Mistake("", limit),))
+    try:
+        return parse(raw.decode())
+    except UnicodeDecodeError as wrong:
+        problem = f"the file is not UTF-8 text ({wrong.reason} at byte {wrong.start}); save it so"
+        return CatalogueFile(mistakes=(Mistake("", problem),))
+
+
+def _refuse(path: Path, mistakes: tuple[Mistake, ...], as_document: bool) -> NoReturn:
+    if as_document:
+        as_json({"applied": False, "mistakes": mistakes})
+    else:
+        click.echo(f"witnd: {path}: nothing was written", err=True)
+        for mistake in mistakes:
+            click.echo(printable(f"  {mistake}"), err=True)
+    raise click.exceptions.Exit(USAGE)
+
+
+def _tell(planned: Plan, applied: Applied | None) -> None:
+    for line in lines(planned.differences):
+        click.echo(printable(line))
+    if not planned.changes:
+        click.echo("nothing to do")
+        return
+    count = f"{len(planned.changes)} change{'s' if len(planned.changes) > 1 else ''}"
+    if applied is None:
+        click.echo(f"dry run: {count}, nothing was written")
+        return
+    since = "the beginning"
+    if applied.effective_from:
+        since = instant.render(applied.effective_from)
+    click.echo(f"{count} written, in force from {since}, revision {applied.revision}")
+    for name, secret in planned.secrets.items():
+        click.echo(printable(f"secret of notification rule {name!r}, shown once: {secret}"))
+
+
+def _document(planned: Plan, applied: Applied | None, dry_run: bool) -> dict[str, object]:
+    since = None if applied is None else instant.render(applied.effective_from)
+    return {
+        "applied": applied is not None,
+        "dry_run": dry_run,
+        "revision": None if applied is None else applied.revision,
+        "effective_from": since,
+        "differences": planned.differences,
+        # One that was not written means nothing to anybody.
+        "secrets": {} if applied is None else planned.secrets,
+    }
+
+
+@click.command()
+@click.option("--secrets", "with_secrets", is_flag=True, help="Also the secrets of the rules.")
+@config_option
+def export(with_secrets: bool, config_path: Path | None) -> None:
+    """Print the catalogue in force as a file that `witnd apply` takes as no change."""
+    run(_export(with_secrets, config_path))
+
+
+async def _export(with_secrets: bool, config: Path | None) -> None:
+    catalogue = Catalogue()
+    async with session(config) as opened:
+        store = CatalogueStore(opened.redis, opened.global_keys, opened.partitions)
+        await store.load(catalogue)
+        at = await store.present()
+    click.echo(f"# The catalogue of witnd at revision {catalogue.revision}.")
+    if not with_secrets:
+        click.echo("# Secrets are left out: rules keep theirs. `--secrets` prints them.")
+    if (scheduled := catalogue.next_change_after(at)) is not None:
+        when = instant.render(scheduled)
+        click.echo(f"# Left out as well: what is scheduled, the first of it for {when}.")
+    document = to_document(catalogue, secrets=with_secrets, at=at)
+    # One section after the other: all at once, the short ones would come first.
+    for section, tables in document.items():
+        click.echo("\n" + tomli_w.dumps({section: tables}), nl=False)

@@ -1,0 +1,36 @@
+"""`witnd check`: every mistake in a file, without asking Redis and without starting anything."""
+
+from pathlib import Path
+
+import click
+
+from witnd.cli.failure import USAGE
+from witnd.config import document, load
+from witnd.domain import catalogue_file
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def check(file: Path) -> None:
+    """Find every mistake in FILE, a configuration or a catalogue.
+
+    A file with customers, agents, rate_cards or notification_rules is read as a catalogue; what it
+    refers to outside of itself is checked by `witnd apply FILE --dry-run`. The environment is left
+    out: only FILE is judged.
+
+    \b
+    Examples:
+      witnd check /etc/witnd/witnd.toml
+      witnd check catalogue.toml
+    """
+    content = document(file)
+    if content.keys() & catalogue_file.SECTIONS.keys():
+        found = catalogue_file.read(content)
+        for mistake in found.mistakes:
+            click.echo(f"{file}: {mistake}", err=True)
+        if found.mistakes:
+            raise click.exceptions.Exit(USAGE)
+        click.echo(f"ok: {file} is a catalogue of {len(found.items)} items")
+        return
+    load(file, {})
+    click.echo(f"ok: {file} is a configuration")

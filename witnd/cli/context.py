@@ -1,0 +1,130 @@
+"""What commands share: their configuration, the Redis they talk to, how failure ends them."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from witnd.cli.failure import end
+from witnd.cli.output import as_json, table
+from witnd.config import Config, load
+from witnd.endpoint import Endpoint, endpoint
+from witnd.store.connection import connect, mapped
+from witnd.store.embedded import URL_FILE
+from witnd.store.errors import StoreUnavailable
+from witnd.store.keys import GlobalKeys, Keys
+from witnd.store.meta import Meta, read_meta
+
+__all__ = [
+    "Session",
+    "as_json",
+    "config_option",
+    "json_option",
+    "run",
+    "server",
+    "session",
+    "table",
+]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Result = TypeVar("Result")
+PROBE_SECONDS = 2.0
+INTERRUPTED = 130  # what shells expect of a command that was stopped by Ctrl-C
+
+
+def config_option(command: Command) -> Command:
+    """Adds `--config FILE`, which reaches the command as `config_path: Path | None`."""
+    return click.option(
+        "--config",
+        "config_path",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Configuration file; else WITND_CONFIG, ./witnd.toml, /etc/witnd/witnd.toml.",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """Adds `--json`, which reaches the command as `json_output: bool`."""
+    return click.option("--json", "json_output", is_flag=True, help="Print JSON for machines.")(
+        command
+    )
+
+
+class Session(Struct, frozen=True, kw_only=True):
+    """A checked configuration and the Redis it names. `meta` is None where no daemon ever ran."""
+
+    config: Config
+    server: Endpoint
+    redis: Redis
+    global_keys: GlobalKeys
+    meta: Meta | None
+
+    @property
+    def partitions(self) -> int:
+        return self.config.redis.partitions
+
+    def keys(self, partition: int) -> Keys:
+        return Keys(self.config.redis.prefix, partition)
+
+
+@asynccontextmanager
+async def session(
+    config_path: Path | None, environ: Mapping[str, str] = os.environ
+) -> AsyncIterator[Session]:
+    """Opens what a command needs; refuses early where Redis or the configuration does not fit."""
+    config = load(config_path, environ)
+    where = server(config, environ)
+    keys = GlobalKeys(config.redis.prefix)
+    async with connect(where) as client:
+        try:
+            with mapped():
+                await client.ping()
+        except StoreUnavailable as silent:
+            raise StoreUnavailable(
+                f"Redis at {where} does not answer ({silent.__cause__}); start it, "
+                "or name another one in redis.url"
+            ) from silent
+        meta = await read_meta(client, keys, config.redis.partitions)
+        yield Session(config=config, server=where, redis=client, global_keys=keys, meta=meta)
+
+
+def server(config: Config, environ: Mapping[str, str] = os.environ) -> Endpoint:
+    """The Redis that `redis.url` names; without one, that of a daemon running `--embedded` here.
+
+    `<state_dir>/embedded.url` names it while it runs; a file that a killed daemon left behind is
+    known by its socket, which does not answer.
+    """
+    if not config.url_explicit:
+        try:
+            url = (config.daemon.state_dir / URL_FILE).read_text().strip()
+        except OSError:
+            url = ""
+        if url and _listens(private := endpoint(url)):
+            return private
+    return config.redis.endpoint(environ)
+
+
+def _listens(private: Endpoint) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(PROBE_SECONDS)
+        try:
+            probe.connect(private.path or "")
+        except OSError:
+            return False
+    return True
+
+
+def run(main: Coroutine[Any, Any, Result]) -> Result:
+    """Runs the command's coroutine; what goes wrong ends the process with its documented code."""
+    try:
+        return asyncio.run(main)
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(INTERRUPTED) from None
+    except Exception as error:  # noqa: BLE001 - end() raises again what it does not know
+        end(error)

@@ -1,0 +1,78 @@
+"""The command `witnd`: which commands there are. Each is imported when used, so help is quick.
+
+Exit codes: 0 done or stopped, 2 usage or configuration, 3 Redis unusable or unsafe, 4 ownership
+lost, 5 an audit found a difference.
+"""
+
+from importlib import import_module
+
+import click
+
+from witnd import __version__
+
+# Name → where the command is, and its line of help, which stands here so that nothing is imported.
+COMMANDS = {
+    "run": ("witnd.cli.run:run", "Run the daemon."),
+    "demo": ("witnd.cli.demo:demo", "See outcomes settle, with a server and traffic of its own."),
+    "apply": (
+        "witnd.cli.catalogue:apply",
+        "Put a catalogue file into force, after its difference.",
+    ),
+    "export": ("witnd.cli.catalogue:export", "Print the catalogue in force as a file."),
+    "send": ("witnd.cli.send:send", "Send an event."),
+    "events": ("witnd.cli.events:events", "Ask for the fate of events; retry held ones."),
+    "outcomes": ("witnd.cli.outcomes:outcomes", "List outcomes."),
+    "explain": ("witnd.cli.outcomes:explain", "Show why an outcome is what it is."),
+    "deliveries": ("witnd.cli.deliveries:deliveries", "List webhook deliveries; resend them."),
+    "audit": ("witnd.cli.audit:audit", "Prove that the sums are right."),
+    "check": ("witnd.cli.check:check", "Find every mistake in a configuration or catalogue file."),
+}
+
+
+class Commands(click.Group):
+    """A group that knows its commands by name only, and says plainly what went wrong in one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        try:
+            command = getattr(import_module(module), name)
+        except ModuleNotFoundError as missing:
+            if missing.name != module:
+                raise
+            return None
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
+            raise
+        except Exception as error:  # noqa: BLE001 - end() raises again what it does not know
+            from witnd.cli.failure import end  # noqa: PLC0415 - only now it is needed
+
+            end(error)
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Examples:
+  witnd demo
+  witnd run --embedded
+  witnd apply catalogue.toml --dry-run
+  witnd explain ticket-4711
+Every command answers --help. Settings: --config FILE, or WITND_SECTION__KEY in the environment.""",
+)
+@click.version_option(__version__, prog_name="witnd", message="%(prog)s %(version)s")
+def main() -> None:
+    """Outcome-based billing: buyers pay for results."""

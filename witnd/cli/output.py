@@ -1,0 +1,52 @@
+"""What commands print: tables for people, documents for machines; no text steers the terminal."""
+
+import sys
+from collections.abc import Iterable, Sequence
+
+import click
+import msgspec
+
+
+def as_json(value: object) -> None:
+    """One JSON document on standard output, indented."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Rows under headings, one line each; nothing is cut or wrapped, so that ids can be copied."""
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        _drawn(columns, cells)
+        return
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    for row in (columns, *cells):
+        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())
+
+
+def printable(text: str) -> str:
+    """The text with everything a terminal would obey instead of show written as an escape."""
+    return "".join(one if one.isprintable() else _escape(one) for one in text)
+
+
+def _escape(one: str) -> str:
+    return one.encode("unicode_escape").decode()
+
+
+def _drawn(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - a tenth of a second that only terminals pay
+    from rich.console import Console  # noqa: PLC0415
+    from rich.measure import Measurement  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        drawn.add_column(column, no_wrap=True)
+    for row in cells:
+        drawn.add_row(*map(Text, row))
+    console = Console(highlight=False)
+    roomy = console.options.update(max_width=100_000)
+    needed = Measurement.get(console, roomy, drawn).maximum
+    console.width = max(console.width, needed)  # the terminal folds long lines, text stays whole
+    console.print(drawn)

@@ -1,0 +1,218 @@
+"""The configuration: a TOML file, overridden by the environment, checked before anything starts.
+
+Here is which settings there are, their defaults and sources; all mistakes are told at once.
+How a single value is read is in `settings`.
+"""
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+from witnd.domain.fields import described, unknown_name
+from witnd.domain.mistake import Mistake
+from witnd.endpoint import Endpoint, endpoint
+from witnd.settings import READERS, Address, Durability, Network, host_name
+
+DEFAULT_URL = "redis://127.0.0.1:6379/0"
+PREFIX = "WITND_"
+FILE_VARIABLE = "WITND_CONFIG"
+CREDENTIAL = "credential:"
+LARGEST_FILE = 1 << 20  # a configuration is written by a person
+
+
+class ConfigError(Exception):
+    """Every mistake found, at once."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        super().__init__("\n".join(map(str, mistakes)))
+        self.mistakes = tuple(mistakes)
+
+
+class RedisConfig(Struct, frozen=True, kw_only=True):
+    url: str = DEFAULT_URL
+    password_file: str = ""
+    prefix: str = "witn"
+    partitions: int = 1
+    durability: Durability = Durability("server")
+
+    def endpoint(self, environ: Mapping[str, str] = os.environ) -> Endpoint:
+        """Address and login; the password is read here, from its file or systemd credential."""
+        return endpoint(self.url, password=_secret(self.password_file, environ))
+
+    def __repr__(self) -> str:
+        return f"RedisConfig(url={endpoint(self.url)}, prefix={self.prefix!r})"
+
+
+class HttpConfig(Struct, frozen=True, kw_only=True):
+    bind: Address = Address("127.0.0.1", 8700)
+
+
+class WebhooksConfig(Struct, frozen=True, kw_only=True):
+    allow_networks: tuple[Network, ...] = ()
+    schedule: tuple[float, ...] = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+
+
+class BillingConfig(Struct, frozen=True, kw_only=True):
+    period: str = "month"
+    grace: float = 86400
+
+
+class DaemonConfig(Struct, frozen=True, kw_only=True):
+    state_dir: Path = Path()
+    instance: str = ""
+    lease: float = 10
+    actors_in_memory: int = 100_000
+    batch: int = 1000
+    log_format: str = "auto"
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """What was decided for this run. Durations are seconds."""
+
+    redis: RedisConfig = RedisConfig()
+    http: HttpConfig = HttpConfig()
+    webhooks: WebhooksConfig = WebhooksConfig()
+    billing: BillingConfig = BillingConfig()
+    daemon: DaemonConfig = DaemonConfig()
+    file: Path | None = None
+    # Somebody named the state directory, so it is the same one after a restart.
+    state_dir_explicit: bool = False
+    url_explicit: bool = False
+
+
+class _Given(NamedTuple):
+    """One setting that somebody wrote; later ones override earlier ones."""
+
+    where: str
+    section: str
+    name: str
+    value: Any
+    from_text: bool
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
+    """The configuration of this run. Raises ConfigError with every mistake of both sources."""
+    file = find(path, environ)
+    mistakes: list[Mistake] = []
+    given: dict[str, dict[str, Any]] = {name: {} for name in READERS}
+    for item in (*_in_file(file, mistakes), *_in_environment(environ, mistakes)):
+        reader = READERS[item.section].get(item.name)
+        if reader is None:
+            known = tuple(READERS[item.section])
+            mistakes.append(Mistake(item.where, unknown_name(item.name, known)))
+            continue
+        try:
+            value = reader.unpack(item.value) if item.from_text else item.value
+            given[item.section][item.name] = reader.read(value)
+        except ValueError as wrong:
+            mistakes.append(Mistake(item.where, str(wrong)))
+    if mistakes:
+        raise ConfigError(mistakes)
+    state_dir, explicit = _state_dir(given["daemon"].pop("state_dir", ""), environ)
+    daemon = {"instance": host_name(), **given["daemon"], "state_dir": state_dir}
+    return Config(
+        redis=RedisConfig(**given["redis"]),
+        http=HttpConfig(**given["http"]),
+        webhooks=WebhooksConfig(**given["webhooks"]),
+        billing=BillingConfig(**given["billing"]),
+        daemon=DaemonConfig(**daemon),
+        file=file,
+        state_dir_explicit=explicit,
+        url_explicit="url" in given["redis"],
+    )
+
+
+def find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """The named file, else that of the environment, else the first of the two usual places."""
+    if path is not None:
+        return path
+    if named := environ.get(FILE_VARIABLE):
+        return Path(named)
+    usual = (Path("witnd.toml"), Path("/etc/witnd/witnd.toml"))
+    return next((place for place in usual if place.exists()), None)
+
+
+def _in_file(file: Path | None, mistakes: list[Mistake]) -> Iterator[_Given]:
+    for section, table in ({} if file is None else document(file)).items():
+        if section not in READERS:
+            mistakes.append(Mistake(section, unknown_name(section, tuple(READERS))))
+        elif not isinstance(table, dict):
+            mistakes.append(
+                Mistake(section, f"must be a table, and is {described(table)}; write [{section}]")
+            )
+        else:
+            for name, value in table.items():
+                yield _Given(f"{section}.{name}", section, name, value, from_text=False)
+
+
+def document(file: Path) -> dict[str, Any]:
+    """What the TOML file holds, whoever may understand it."""
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
+            raise ValueError("is larger than 1 MiB, so it is no configuration; name the right file")
+        return tomllib.loads(content.decode())
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}; correct --config or {FILE_VARIABLE}"
+    except UnicodeDecodeError:
+        problem = "is not UTF-8; save it as UTF-8"
+    except tomllib.TOMLDecodeError as error:
+        problem = f"is not TOML: {error}"
+    except RecursionError:
+        problem = "is nested too deep to be read; flatten it"
+    except ValueError as error:
+        problem = str(error)
+    raise ConfigError([Mistake(str(file), problem)])
+
+
+def _in_environment(environ: Mapping[str, str], mistakes: list[Mistake]) -> Iterator[_Given]:
+    for variable, text in environ.items():
+        section, separator, name = variable.removeprefix(PREFIX).lower().partition("__")
+        if not variable.startswith(PREFIX) or not separator:
+            continue
+        if section not in READERS:
+            mistakes.append(Mistake(variable, unknown_name(section, tuple(READERS))))
+        else:
+            yield _Given(variable, section, name, text, from_text=True)
+
+
+def _secret(named: str, environ: Mapping[str, str]) -> str | None:
+    if not named:
+        return None
+    file = Path(named)
+    if named.startswith(CREDENTIAL):
+        folder = environ.get("CREDENTIALS_DIRECTORY")
+        if folder is None:
+            raise ConfigError(
+                [
+                    Mistake(
+                        "redis.password_file",
+                        f"names the {named}, but systemd has passed no credentials; add "
+                        f"LoadCredential={named.removeprefix(CREDENTIAL)}:/path to the unit",
+                    )
+                ]
+            )
+        file = Path(folder) / named.removeprefix(CREDENTIAL)
+    try:
+        return file.read_text().rstrip("\r\n") or None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            [Mistake("redis.password_file", f"cannot be read from {file}: {error}; correct it")]
+        ) from error
+
+
+def _state_dir(named: str, environ: Mapping[str, str]) -> tuple[Path, bool]:
+    """The directory, and whether somebody chose it."""
+    if named:
+        return Path(named).expanduser().absolute(), True
+    if by_systemd := environ.get("STATE_DIRECTORY", "").partition(":")[0]:
+        return Path(by_systemd), True
+    if os.geteuid() == 0:
+        return Path("/var/lib/witnd"), False
+    home = environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
+    return Path(home) / "witnd", False

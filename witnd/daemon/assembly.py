@@ -1,0 +1,200 @@
+"""The only place where the parts meet: from a configuration to a running daemon."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
+
+from witnd.clock import Clock
+from witnd.config import Config
+from witnd.daemon.owner import Owner, Shared
+from witnd.daemon.systemd import Systemd
+from witnd.domain.catalogue import Catalogue
+from witnd.notify.relay import IN_FLIGHT
+from witnd.notify.sender import Sender
+from witnd.store import embedded, safety, wire
+from witnd.store.connection import Endpoint, connect, endpoint
+from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
+from witnd.store.journal import Journal
+from witnd.store.keys import GlobalKeys
+from witnd.store.log import ANSWER_SECONDS
+from witnd.store.meta import open_meta, read_meta
+
+# How long a server that is still loading its data is waited for at the start.
+START_SECONDS = 600.0
+JOURNAL_SECONDS = 1.0
+
+log = structlog.get_logger()
+
+
+class Daemon:
+    """`run()` until stopped or cancelled. Raises `Fenced`, `Unsafe` or `ConfigError` for what must end it."""
+
+    def __init__(self, config: Config, systemd: Systemd, *, remember: bool) -> None:
+        self._config = config
+        self._remember = remember  # whether the state directory is the same one after a restart
+        self._systemd = systemd
+        self._owners: list[Owner] = []
+        self._journal: Journal | None = None
+        self._stopping = asyncio.Event()
+        self.ready = asyncio.Event()
+
+    async def run(self, server: Endpoint) -> None:
+        config = self._config
+        keys = GlobalKeys(config.redis.prefix)
+        journal = self._journal = Journal(config.daemon.state_dir, config.redis.prefix)
+        async with AsyncExitStack() as stack:
+            await self._gate(server)
+            client = await stack.enter_async_context(connect(server))
+            meta = await read_meta(client, keys, config.redis.partitions)
+            if self._remember:
+                config.daemon.state_dir.mkdir(parents=True, exist_ok=True)
+                journal.open(None if meta is None else meta.deployment)
+            meta = await open_meta(client, keys, config.redis.partitions)
+            if self._remember:
+                journal.begin(meta.deployment)
+            clock = Clock()
+            sender = await stack.enter_async_context(
+                Sender.open(allow_networks=config.webhooks.allow_networks, now_ms=clock.now_ms)
+            )
+            shared = Shared(
+                config=config,
+                server=server,
+                client=client,
+                shared_keys=keys,
+                deployment=meta.deployment,
+                catalogue=Catalogue(),
+                journal=journal,
+                clock=clock,
+                send=sender.send,
+                slots=asyncio.Semaphore(IN_FLIGHT),
+                changed=self._changed,
+            )
+            self._owners = [Owner(shared, number) for number in range(config.redis.partitions)]
+            _tune_collector()
+            await self._serve()
+
+    async def _serve(self) -> None:
+        """Run all partitions until each has stopped; give their leases back whatever ends them."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                beside = [group.create_task(self._write_journal()), group.create_task(self._watch())]
+                owners = [group.create_task(owner.run()) for owner in self._owners]
+                await asyncio.wait(owners, return_when=asyncio.FIRST_EXCEPTION)
+                if all(task.done() for task in owners):
+                    for task in beside:
+                        task.cancel()
+        finally:
+            if self._journal is not None:
+                self._journal.write()
+            for owner in self._owners:
+                await owner.release()
+
+    def stop(self) -> None:
+        """Read no more, commit what was read, give deliveries a moment, give the partitions back."""
+        if not self._stopping.is_set():
+            self._stopping.set()
+            log.info("daemon.stopping")
+            self._systemd.stopping("finishing what was read")
+        for owner in self._owners:
+            owner.stop()
+
+    @property
+    def troubles(self) -> list[str]:
+        """Why something does not move at the moment; empty while all is well."""
+        return [owner.trouble for owner in self._owners if owner.trouble is not None]
+
+    def _changed(self) -> None:
+        states = [owner.state for owner in self._owners]
+        if "starting" in states or self._stopping.is_set():
+            return
+        running = states.count("running")
+        status = f"{running} of {len(states)} partitions running, {states.count('standby')} on standby"
+        if not self.ready.is_set():
+            self.ready.set()
+            gc.collect()
+            gc.freeze()
+            log.info("daemon.ready", running=running, partitions=len(states))
+            self._systemd.ready(status)
+        else:
+            self._systemd.status(status)
+
+    async def _write_journal(self) -> None:
+        while True:
+            await asyncio.sleep(JOURNAL_SECONDS)
+            if self._journal is not None and self._remember:
+                await asyncio.to_thread(self._journal.write)
+
+    async def _watch(self) -> None:
+        """Tell systemd that the event loop turns, and how things are."""
+        pause = (self._systemd.watchdog_seconds or 20) / 2
+        while True:
+            self._systemd.watchdog()
+            if troubles := self.troubles:
+                self._systemd.status("; ".join(troubles))
+            await asyncio.sleep(pause)
+
+    async def _gate(self, server: Endpoint) -> None:
+        """Refuse to begin on a Redis that must not be billed from; wait for one that is still loading."""
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + START_SECONDS
+        while True:
+            try:
+                caller = await wire.connect(server, "witnd-gate")
+                try:
+                    health = await safety.look(
+                        lambda *commands: caller.ask(*commands, seconds=ANSWER_SECONDS)
+                    )
+                finally:
+                    caller.close()
+                break
+            except StoreRefused as refused:
+                if "loading" not in refused.reason or loop.time() > give_up:
+                    raise
+                self._systemd.extend(30)
+                log.info("redis.loading", server=str(server))
+                await asyncio.sleep(1)
+            except StoreUnavailable as silent:
+                raise StoreUnavailable(
+                    f"Redis at {server} does not answer ({silent}); start it, or name another in redis.url"
+                ) from silent
+        found = safety.problems(health)
+        clock = safety.clock_problem(health, Clock().now_ms())
+        safety.refuse([*found, *([clock] if clock else [])])
+        if self._config.redis.durability.mode == "fsync":
+            await _check_fsync(server, health)
+        for one in safety.warnings(health):
+            log.warning("redis.risk", reason=one.reason, remedy=one.remedy)
+
+
+async def _check_fsync(server: Endpoint, health: safety.Health) -> None:
+    if health.config.get("appendfsync") == "always":
+        return
+    caller = await wire.connect(server, "witnd-gate")
+    try:
+        known = (await caller.ask(("COMMAND", "INFO", "WAITAOF"), seconds=ANSWER_SECONDS))[0]
+    finally:
+        caller.close()
+    if not known or known[0] is None:
+        raise Unsafe(
+            'redis.durability is "fsync", and this server can promise it neither by WAITAOF nor by appendfsync always',
+            "set `appendfsync always` on the server, use a newer one, or choose another durability",
+        )
+
+
+def _tune_collector() -> None:
+    """The engine's objects form no cycles: full collections would only walk a million live outcomes in vain."""
+    gc.set_threshold(50_000, 20, 1_000)
+
+
+@asynccontextmanager
+async def server_for(config: Config, *, private: bool) -> AsyncIterator[tuple[Endpoint, embedded.Embedded | None]]:
+    """The Redis to use: a private one for as long as the context lasts, or the configured one."""
+    if not private:
+        yield config.redis.endpoint(), None
+        return
+    fsync: embedded.Fsync = "always" if config.redis.durability.mode == "fsync" else "everysec"
+    async with embedded.embedded(config.daemon.state_dir, fsync) as running:
+        yield endpoint(running.url), running

@@ -1,0 +1,257 @@
+"""Owning one partition: take the lease, fold its log, send its notifications, give it back.
+
+`run()` until cancelled or stopped. A lease that somebody else took raises `Fenced`; one that nobody took while Redis
+was away is taken again, with everything in memory dropped and read anew.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from random import random
+
+import structlog
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from witnd.clock import Clock
+from witnd.config import Config
+from witnd.daemon.endpoints import Endpoints
+from witnd.domain.catalogue import Catalogue
+from witnd.engine.intake import Intake
+from witnd.engine.memory import Memory
+from witnd.engine.partition import Partition
+from witnd.engine.patience import Patience
+from witnd.engine.pipeline import Pipeline
+from witnd.notify.relay import Relay, Send
+from witnd.store.connection import Endpoint
+from witnd.store.errors import Fenced, StoreRefused, StoreUnavailable, Unsafe
+from witnd.store.journal import Journal
+from witnd.store.keys import GlobalKeys, Keys
+from witnd.store.lease import Lease
+from witnd.store.log import Log, check_moment
+from witnd.store.meta import read_meta
+from witnd.store.mirror import mend
+from witnd.store.outbox import Outbox
+from witnd.store.safety import look, problems
+
+# An attempt may take 20 s; one that is cut off is on record as begun and is made again under the same id.
+DELIVERY_GRACE_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+class Shared(Struct, frozen=True, kw_only=True):
+    """What all partitions of a daemon share."""
+
+    config: Config
+    server: Endpoint
+    client: Redis
+    shared_keys: GlobalKeys
+    deployment: str
+    catalogue: Catalogue
+    journal: Journal
+    clock: Clock
+    send: Send
+    slots: asyncio.Semaphore
+    changed: Callable[[], None]
+
+
+class Owner:
+    """One partition of one daemon."""
+
+    def __init__(self, shared: Shared, number: int) -> None:
+        config = shared.config
+        self.number = number
+        self.keys = Keys(config.redis.prefix, number)
+        self.state = "starting"  # starting | standby | running | stopped, for people
+        self.pipeline: Pipeline | None = None
+        self.intake: Intake | None = None
+        self.memory: Memory | None = None
+        self.relay: Relay | None = None
+        self._shared = shared
+        self._lease = Lease(
+            shared.client, self.keys, config.daemon.instance, int(config.daemon.lease * 1000)
+        )
+        self._patience = Patience(self._verify, shared.clock.monotonic)
+        self._store = Log(
+            shared.server, self.keys, shared.shared_keys, f"witnd-{config.daemon.instance}-{number}"
+        )
+        self._stopping = asyncio.Event()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing moves at the moment, None while all is well."""
+        if self.state != "running":
+            return f"partition {self.number} is {self.state}"
+        if self._patience.trouble is not None:
+            return self._patience.trouble
+        return self.intake.blocked if self.intake is not None else None
+
+    async def run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                if await self._take():
+                    await self._own()
+        finally:
+            self._say("stopped")
+            self._store.close()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self.pipeline is not None:
+            self.pipeline.stop()
+
+    async def release(self) -> None:
+        with contextlib.suppress(StoreUnavailable, StoreRefused):
+            await self._lease.release()
+
+    async def _take(self) -> bool:
+        """Wait for the lease. False if the daemon is stopped meanwhile."""
+        pause = self._shared.config.daemon.lease / 3
+        while not self._stopping.is_set():
+            holder = await self._patience.insist("taking the lease", self._lease.take)
+            if holder is None:
+                return True
+            if self.state != "standby":
+                log.info(
+                    "partition.standby", partition=self.number, owner=holder.instance
+                )
+                self._say("standby")
+            wait = min(pause, max(holder.left_ms, 10) / 1000)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), wait)
+        return False
+
+    async def _own(self) -> None:
+        """Run the partition for as long as the lease is ours."""
+        config, shared = self._shared.config, self._shared
+        state = await self._patience.insist("reading the state", self._store.state)
+        shared.journal.check(self.number, state.sequence)
+        partition = Partition(
+            shared.catalogue,
+            partition=self.number,
+            partitions=config.redis.partitions,
+            cursor=state.cursor,
+            counters=state.counters,
+        )
+        self.memory = memory = Memory(self._store, partition, self._patience)
+        await memory.load([], 0)
+        open_outcomes = partition.counters["OPEN"] + partition.counters["PENDING"]
+        await self._patience.insist(
+            "comparing deadlines", lambda: mend(self._store, open_outcomes)
+        )
+        self.relay = relay = self._relay()
+        self.intake = intake = Intake(
+            memory, batch_max=config.daemon.batch, host_ms=shared.clock.boot_ms
+        )
+        self.pipeline = pipeline = Pipeline(
+            memory,
+            intake,
+            fence=self._lease.value,
+            sequence=state.sequence,
+            actors_max=config.daemon.actors_in_memory,
+            told=relay.poke,
+        )
+        log.info(
+            "partition.running",
+            partition=self.number,
+            cursor=f"{state.cursor[0]}-{state.cursor[1]}",
+            open=open_outcomes,
+            lease=self._lease.value.partition(":")[0],
+        )
+        self._say("running")
+        if self._stopping.is_set():
+            pipeline.stop()
+        try:
+            async with asyncio.TaskGroup() as group:
+                renewing = group.create_task(self._renew())
+                relaying = group.create_task(relay.run())
+                noting = group.create_task(self._note())
+                await group.create_task(pipeline.run())
+                left = await relay.stop(DELIVERY_GRACE_SECONDS)
+                if left:
+                    log.warning("deliveries.left", count=len(left), partition=self.number)
+                for task in (renewing, relaying, noting):
+                    task.cancel()
+        except BaseExceptionGroup as failed:
+            await self._judge(failed)
+        finally:
+            shared.journal.note(self.number, pipeline.sequence)
+            self._store.close()
+
+    async def _judge(self, failed: BaseExceptionGroup[BaseException]) -> None:
+        """A lease that is gone and free is taken again; everything else ends the daemon."""
+        fenced, other = failed.split(Fenced)
+        if fenced is None or other is not None:
+            raise failed
+        holder = await self._patience.insist("looking at the lease", self._lease.renew)
+        if holder is not None and holder.value:
+            raise Fenced(
+                f"partition {self.number} belongs to {holder.instance} now; nothing more was written"
+            ) from failed
+        log.warning(
+            "lease.expired", partition=self.number, action="taking it again and reading anew"
+        )
+        self._say("starting")
+
+    async def _renew(self) -> None:
+        pause = self._shared.config.daemon.lease / 3
+        while True:
+            await self._shared.clock.sleep(pause)
+            try:
+                holder = await self._lease.renew()
+            except (StoreUnavailable, StoreRefused) as trouble:
+                log.debug("lease.waiting", reason=str(trouble))
+                continue
+            if holder is not None:
+                raise Fenced(holder.instance)
+
+    async def _note(self) -> None:
+        while True:
+            await self._shared.clock.sleep(1)
+            if self.pipeline is not None:
+                self._shared.journal.note(self.number, self.pipeline.sequence)
+
+    async def _verify(self) -> None:
+        """After an outage: is this still the server, and the data, that we know?"""
+        found = problems(await look(self._store.ask))
+        if found:
+            raise StoreRefused(found[0].reason, found[0].remedy)
+        meta = await read_meta(
+            self._shared.client, self._shared.shared_keys, self._shared.config.redis.partitions
+        )
+        if meta is None or meta.deployment != self._shared.deployment:
+            raise Unsafe(
+                f"Redis lost its data: deployment {self._shared.deployment} is gone",
+                "restore the data before witnd is started again",
+            )
+        if self.pipeline is None or self.intake is None or self.state != "running":
+            return
+        state = await self._store.state()
+        if state.sequence < self.pipeline.sequence:
+            raise Unsafe(
+                f"Redis lost data: partition {self.number} is at step {state.sequence}, "
+                f"and step {self.pipeline.sequence} was written",
+                "restore the data before witnd is started again",
+            )
+        moment, _ = await self._store.moment()
+        check_moment(moment, self.intake.read_to)
+
+    def _relay(self) -> Relay:
+        shared = self._shared
+        outbox = Outbox(
+            shared.client, self.keys, shared.shared_keys, fence=self._lease.value
+        )
+        return Relay(
+            outbox,
+            send=shared.send,
+            endpoint=Endpoints(shared.catalogue, shared.clock.now_ms).of,
+            now_ms=shared.clock.now_ms,
+            random=random,
+            schedule=tuple(int(step * 1000) for step in shared.config.webhooks.schedule),
+            slots=shared.slots,
+        )
+
+    def _say(self, state: str) -> None:
+        self.state = state
+        self._shared.changed()

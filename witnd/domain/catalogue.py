@@ -1,0 +1,260 @@
+"""The catalogue in memory: versions of customers, agents, rate cards and rules, by instant.
+
+It answers what was in force when. What may be written, and from when on, is decided elsewhere.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
+
+from witnd.domain.contract import Contract
+from witnd.domain.customer import Customer
+from witnd.domain.notification import NotificationRule
+from witnd.domain.ratecard import Price, RateCard
+
+KINDS = ("customer", "agent", "rate_card", "notification_rule")
+# Instants rise while a log is read, so only the newest snapshots are asked for again.
+_KEPT_SNAPSHOTS = 16
+
+T = TypeVar("T")
+
+
+class HeldReason(StrEnum):
+    """Why an event cannot be placed yet, in the order in which the reasons are asked."""
+
+    UNKNOWN_CUSTOMER = "UNKNOWN_CUSTOMER"
+    UNKNOWN_AGENT = "UNKNOWN_AGENT"
+    AGENT_AMBIGUOUS = "AGENT_AMBIGUOUS"
+    NO_RATE_CARD = "NO_RATE_CARD"
+    NO_PRICE = "NO_PRICE"
+
+
+class CatalogueEntry(Struct, frozen=True, kw_only=True):
+    """One version, as it is stored. `content` is canonical."""
+
+    kind: str
+    key: str
+    effective_from: int
+    archived: bool = False
+    content: dict[str, Any]
+
+
+class _Versions(Generic[T]):
+    """The versions of one key, in order of their instants."""
+
+    __slots__ = ("entries", "starts", "things")
+
+    def __init__(self) -> None:
+        self.starts: list[int] = []
+        self.entries: list[CatalogueEntry] = []
+        self.things: list[T] = []
+
+    def add(self, entry: CatalogueEntry, thing: T) -> None:
+        at = bisect_right(self.starts, entry.effective_from)
+        self.starts.insert(at, entry.effective_from)
+        self.entries.insert(at, entry)
+        self.things.insert(at, thing)
+
+    def index(self, at: int) -> int:
+        """Place of the version in force; -1 before the first."""
+        return bisect_right(self.starts, at) - 1
+
+
+class _Snapshot(Struct, frozen=True, kw_only=True):
+    """What routing and notification ask of a stretch of time in which nothing changes."""
+
+    agents: dict[str, Contract]
+    naming: dict[str, tuple[Contract, ...]]
+    rules: tuple[NotificationRule, ...]
+
+
+class Catalogue:
+    """Grows by `add` in the order of the stored list; `revision` is how much of it was added."""
+
+    def __init__(self) -> None:
+        self.revision = 0
+        self.last_effective = 0
+        self._customers: dict[str, _Versions[Customer]] = {}
+        self._agents: dict[str, _Versions[Contract]] = {}
+        self._rate_cards: dict[str, _Versions[RateCard]] = {}
+        self._rules: dict[str, _Versions[NotificationRule]] = {}
+        self._contracts: dict[str, Contract] = {}
+        self._prices: dict[str, Price] = {}
+        # Instants at which anything changes, and those at which what a snapshot holds does.
+        self._moments: list[int] = []
+        self._stretches: list[int] = []
+        self._snapshots: dict[int, _Snapshot] = {}
+
+    def add(self, entry: CatalogueEntry) -> None:
+        """Take in one version. Raises ValueError for what no catalogue can hold."""
+        if entry.effective_from < 0:
+            raise ValueError(f"{entry.kind} {entry.key!r} would take effect before 1970")
+        if entry.effective_from in self.instants(entry.kind, entry.key):
+            at = entry.effective_from
+            raise ValueError(f"{entry.kind} {entry.key!r} has a version at instant {at} already")
+        _ADDERS[entry.kind](self, entry)
+        self.revision += 1
+        self.last_effective = max(self.last_effective, entry.effective_from)
+        _insert_once(self._moments, entry.effective_from)
+        if entry.kind in ("agent", "notification_rule"):
+            _insert_once(self._stretches, entry.effective_from)
+            self._snapshots.clear()
+
+    # What is in force
+
+    def customer(self, key: str, at: int) -> Customer | None:
+        """The customer in force, archived or not."""
+        return _in_force(self._customers.get(key), at)
+
+    def rate_card(self, key: str, at: int) -> RateCard | None:
+        """The card in force. Archiving only hides a card, so it makes no difference here."""
+        return _in_force(self._rate_cards.get(key), at)
+
+    def agent(self, key: str, at: int) -> Contract | None:
+        """The contract of an agent in force and not archived."""
+        return self._snapshot(at).agents.get(key)
+
+    def agents(self, at: int) -> Mapping[str, Contract]:
+        """The contracts of all agents in force and not archived, by key."""
+        return self._snapshot(at).agents
+
+    def agents_naming(self, action: str, at: int) -> tuple[Contract, ...]:
+        """Those of `agents` whose condition names the action in any leaf."""
+        return self._snapshot(at).naming.get(action, ())
+
+    def agent_known(self, key: str) -> bool:
+        """Whether the agent ever was in the catalogue, at whatever instant."""
+        return key in self._agents
+
+    def rules(self, at: int) -> tuple[NotificationRule, ...]:
+        """Notification rules in force and not archived, enabled or not, in order of their names."""
+        return self._snapshot(at).rules
+
+    def price(self, customer: Customer, agent_key: str, at: int) -> Price | HeldReason:
+        """What a unit of the agent costs the customer."""
+        card = None if customer.rate_card is None else self.rate_card(customer.rate_card, at)
+        if card is None:
+            return HeldReason.NO_RATE_CARD
+        return card.prices.get(agent_key) or HeldReason.NO_PRICE
+
+    def next_change_after(self, at: int) -> int | None:
+        """The first instant after `at` at which some version takes effect."""
+        place = bisect_right(self._moments, at)
+        return self._moments[place] if place < len(self._moments) else None
+
+    # What was ever written
+
+    def contract(self, digest: str) -> Contract:
+        """The contract with this digest. Raises KeyError for one that never was."""
+        return self._contracts[digest]
+
+    def price_by_hash(self, digest: str) -> Price:
+        """The price with this digest. Raises KeyError for one that never was."""
+        return self._prices[digest]
+
+    def keys(self, kind: str) -> list[str]:
+        """Every key of a kind, sorted."""
+        return sorted(self._of(kind))
+
+    def versions(self, kind: str, key: str) -> tuple[CatalogueEntry, ...]:
+        """All versions of one key in order of their instants; empty for an unknown key."""
+        found = self._of(kind).get(key)
+        return () if found is None else tuple(found.entries)
+
+    def instants(self, kind: str, key: str) -> tuple[int, ...]:
+        """The instants of `versions`."""
+        found = self._of(kind).get(key)
+        return () if found is None else tuple(found.starts)
+
+    def entry(self, kind: str, key: str, at: int | None = None) -> CatalogueEntry | None:
+        """The version in force at an instant; without one, the version that starts last."""
+        found = self._of(kind).get(key)
+        if found is None:
+            return None
+        place = len(found.starts) - 1 if at is None else found.index(at)
+        return None if place < 0 else found.entries[place]
+
+    def _of(self, kind: str) -> Mapping[str, _Versions[Any]]:
+        kinds: dict[str, Mapping[str, _Versions[Any]]] = {
+            "customer": self._customers,
+            "agent": self._agents,
+            "rate_card": self._rate_cards,
+            "notification_rule": self._rules,
+        }
+        if kind not in kinds:
+            raise ValueError(f"{kind!r} is no kind of catalogue entry; this build knows {KINDS}")
+        return kinds[kind]
+
+    def _snapshot(self, at: int) -> _Snapshot:
+        """Of the stretch that `at` lies in: inside one nothing changes."""
+        stretch = bisect_right(self._stretches, at)
+        found = self._snapshots.get(stretch)
+        if found is None:
+            if len(self._snapshots) >= _KEPT_SNAPSHOTS:
+                self._snapshots.clear()
+            found = self._snapshots[stretch] = self._take_snapshot(at)
+        return found
+
+    def _take_snapshot(self, at: int) -> _Snapshot:
+        agents = _all_in_force(self._agents, at)
+        naming: dict[str, tuple[Contract, ...]] = {}
+        for contract in agents.values():
+            for fact in contract.rule.facts:
+                naming[fact] = (*naming.get(fact, ()), contract)
+        rules = tuple(_all_in_force(self._rules, at).values())
+        return _Snapshot(agents=agents, naming=naming, rules=rules)
+
+    # Taking in
+
+    def _add_customer(self, entry: CatalogueEntry) -> None:
+        thing = Customer.from_content(entry.key, entry.content, archived=entry.archived)
+        self._customers.setdefault(entry.key, _Versions()).add(entry, thing)
+
+    def _add_agent(self, entry: CatalogueEntry) -> None:
+        thing = Contract.from_content(entry.key, entry.content)
+        thing = self._contracts.setdefault(thing.hash, thing)
+        self._agents.setdefault(entry.key, _Versions()).add(entry, thing)
+
+    def _add_rate_card(self, entry: CatalogueEntry) -> None:
+        thing = RateCard.from_content(entry.key, entry.content)
+        for price in thing.prices.values():
+            self._prices.setdefault(price.hash, price)
+        self._rate_cards.setdefault(entry.key, _Versions()).add(entry, thing)
+
+    def _add_rule(self, entry: CatalogueEntry) -> None:
+        thing = NotificationRule.from_content(entry.key, entry.content)
+        self._rules.setdefault(entry.key, _Versions()).add(entry, thing)
+
+
+def _insert_once(instants: list[int], at: int) -> None:
+    place = bisect_right(instants, at)
+    if not place or instants[place - 1] != at:
+        instants.insert(place, at)
+
+
+def _in_force(versions: _Versions[T] | None, at: int) -> T | None:
+    if versions is None:
+        return None
+    place = versions.index(at)
+    return None if place < 0 else versions.things[place]
+
+
+def _all_in_force(versions: Mapping[str, _Versions[T]], at: int) -> dict[str, T]:
+    """Everything in force and not archived, in order of keys."""
+    found = {}
+    for key in sorted(versions):
+        place = versions[key].index(at)
+        if place >= 0 and not versions[key].entries[place].archived:
+            found[key] = versions[key].things[place]
+    return found
+
+
+_ADDERS: dict[str, Callable[[Catalogue, CatalogueEntry], None]] = {
+    "customer": Catalogue._add_customer,
+    "agent": Catalogue._add_agent,
+    "rate_card": Catalogue._add_rate_card,
+    "notification_rule": Catalogue._add_rule,
+}

@@ -1,0 +1,95 @@
+"""A contract: what one version of an agent promises, frozen into every outcome that opens under it.
+
+Addressed by the digest of its content. Which version is in force is decided by `catalogue`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
+
+from witnd.domain import condition as conditions
+from witnd.domain.canonical import digest
+from witnd.domain.evaluate import Rule, compile_condition
+from witnd.domain.fields import Table, described
+from witnd.domain.mistake import Mistake
+
+METHODS = ("first", "last", "min", "max", "sum")
+SHORTEST_PERIOD = 1
+LONGEST_PERIOD = 15_552_000  # 180 days
+DEFAULT_PERIOD = 259_200  # 72 hours
+
+FIELDS = ("name", "settlement_period", "attribution_method", "condition")
+
+
+class Contract(Struct, frozen=True, kw_only=True, eq=False):
+    """`condition` is canonical, `settlement_period` in seconds. Equal content is one contract."""
+
+    agent: str
+    name: str
+    settlement_period: int = DEFAULT_PERIOD
+    attribution_method: str = "last"
+    condition: list[dict[str, Any]]
+    # Derived from the above when the contract is made.
+    hash: str = ""
+    settlement_ms: int = 0
+    rule: Rule = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        # Raises ValueError for a condition with mistakes, so nothing that trusts it comes before.
+        force_setattr(self, "rule", compile_condition(self.condition))
+        force_setattr(self, "condition", conditions.canonical(self.condition))
+        force_setattr(self, "settlement_ms", self.settlement_period * 1000)
+        force_setattr(self, "hash", digest(self.content | {"agent": self.agent}))
+
+    @classmethod
+    def from_content(cls, key: str, content: Mapping[str, Any]) -> "Contract":
+        """The contract of an agent's version in the catalogue."""
+        return cls(agent=key, **{name: content[name] for name in FIELDS})
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What the catalogue keeps of it, besides the agent's key."""
+        return {name: getattr(self, name) for name in FIELDS}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Contract) and self.hash == other.hash
+
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
+
+def read_agent(key: str, raw: object, path: str) -> tuple[dict[str, Any], list[Mistake]]:
+    """The canonical content of an agent from what a person wrote, and everything wrong with it."""
+    table = Table(raw, path, FIELDS)
+    content: dict[str, Any] = {
+        "name": table.text("name", default=key),
+        "settlement_period": _period(table),
+        "attribution_method": table.choice("attribution_method", METHODS, "last"),
+        "condition": [],
+    }
+    remedy = 'write a list of checks, such as [{fact = "…", operator = "seen"}]'
+    condition = table.required("condition", remedy)
+    if condition is not None:
+        wrong = conditions.mistakes(condition, f"{path}.condition" if path else "condition")
+        table.mistakes.extend(wrong)
+        if not wrong:
+            content["condition"] = conditions.canonical(condition)
+    return content, table.mistakes
+
+
+def _period(table: Table) -> int:
+    value = table.get("settlement_period")
+    if value is None:
+        return DEFAULT_PERIOD
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not whole or not isinstance(value, int | float):
+        problem = f"is {described(value)}; write whole seconds without quotes"
+    elif not SHORTEST_PERIOD <= value <= LONGEST_PERIOD:
+        limits = f"{SHORTEST_PERIOD} to {LONGEST_PERIOD} (180 days)"
+        problem = f"is {described(value)}; write whole seconds from {limits}"
+    else:
+        return int(value)
+    table.refuse("settlement_period", problem)
+    return DEFAULT_PERIOD

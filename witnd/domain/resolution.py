@@ -1,0 +1,110 @@
+"""What a final outcome becomes: one resolution, and one invoice line if it was confirmed (contract sections 6 and 7).
+
+Ids are digests of what they are about, so that doing it again makes the same id: lower-case hex SHA-256 over the
+parts joined by NUL. Nothing in here is a wall-clock reading; every instant is log time.
+"""
+
+from hashlib import sha256
+from typing import Literal, TypeAlias
+
+from msgspec import UNSET, Struct, UnsetType
+
+from witnd.domain import attribution, instant, money
+from witnd.domain.outcome import Outcome
+
+Type: TypeAlias = Literal["outcome_succeed", "outcome_failed"]
+
+
+class Line(Struct, frozen=True, kw_only=True):
+    """An invoice line. Decimal strings throughout; `amount` has exactly the minor digits of the currency."""
+
+    id: str
+    outcome_key: str
+    customer_key: str
+    agent_key: str
+    resolved_at: str
+    unit: str
+    price_per_unit: str
+    amount: str
+    amount_exact: str
+    currency: str
+    rate_card: str
+    price_hash: str
+    contract_hash: str
+    rated: str = "at_settlement"
+
+
+class Resolution(Struct, frozen=True, kw_only=True):
+    """The entry of the resolutions stream. The billing members are absent for a missed outcome."""
+
+    id: str
+    type: Type
+    outcome_key: str
+    customer_key: str
+    agent_key: str
+    status: str
+    opened_at: str
+    settles_at: str
+    processed_at: str
+    events_count: int
+    contract_hash: str
+    unit: str | UnsetType = UNSET
+    price_per_unit: str | UnsetType = UNSET
+    amount: str | UnsetType = UNSET
+    amount_exact: str | UnsetType = UNSET
+    currency: str | UnsetType = UNSET
+    line_id: str | UnsetType = UNSET
+
+
+def derived_id(*parts: str) -> str:
+    return sha256("\0".join(parts).encode()).hexdigest()
+
+
+def resolve(outcome: Outcome) -> tuple[Resolution, Line | None]:
+    """The resolution of a final outcome, and its line if it is billed."""
+    assert outcome.final, outcome
+    assert outcome.processed_at is not None, outcome
+    contract, key = outcome.contract, outcome.key
+    settles_at = instant.render(outcome.settles_at)
+    line = _line(outcome, settles_at) if outcome.status == "CONFIRMED" else None
+    resolution = Resolution(
+        id=derived_id("resolution", key),
+        type="outcome_succeed" if line else "outcome_failed",
+        outcome_key=key,
+        customer_key=outcome.customer_key,
+        agent_key=contract.agent,
+        status=outcome.status,
+        opened_at=instant.render(outcome.opened_at),
+        settles_at=settles_at,
+        processed_at=instant.render(outcome.processed_at),
+        events_count=outcome.events,
+        contract_hash=contract.hash,
+        unit=line.unit if line else UNSET,
+        price_per_unit=line.price_per_unit if line else UNSET,
+        amount=line.amount if line else UNSET,
+        amount_exact=line.amount_exact if line else UNSET,
+        currency=line.currency if line else UNSET,
+        line_id=line.id if line else UNSET,
+    )
+    return resolution, line
+
+
+def _line(outcome: Outcome, resolved_at: str) -> Line:
+    price = outcome.price
+    unit = attribution.unit(outcome.tally)
+    exact = money.exact(price.price_per_unit, unit)
+    return Line(
+        id=derived_id("line", outcome.key),
+        outcome_key=outcome.key,
+        customer_key=outcome.customer_key,
+        agent_key=outcome.contract.agent,
+        resolved_at=resolved_at,
+        unit=money.plain(unit),
+        price_per_unit=money.plain(price.price_per_unit),
+        amount=money.minor_text(exact, price.exponent),
+        amount_exact=money.plain(exact),
+        currency=price.currency,
+        rate_card=price.rate_card,
+        price_hash=price.hash,
+        contract_hash=outcome.contract.hash,
+    )

@@ -1,0 +1,45 @@
+"""Which agent an opening event belongs to, and under which contract and price the outcome opens.
+
+The event of an outcome that exists is not asked about here: it belongs to that outcome's agent.
+"""
+
+from msgspec import Struct
+
+from witnd.domain.catalogue import Catalogue, HeldReason
+from witnd.domain.contract import Contract
+from witnd.domain.ratecard import Price
+
+__all__ = ["HeldReason", "Terms", "place"]
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """What an outcome freezes when it opens."""
+
+    contract: Contract
+    price: Price
+
+
+def place(
+    catalogue: Catalogue, *, action: str, agent_key: str | None, customer_key: str, at: int
+) -> Terms | HeldReason:
+    """The terms on which an event accepted at `at` opens an outcome, or why it cannot."""
+    customer = catalogue.customer(customer_key, at)
+    if customer is None or customer.archived:
+        return HeldReason.UNKNOWN_CUSTOMER
+    contract = _agent(catalogue, action, agent_key, at)
+    if isinstance(contract, HeldReason):
+        return contract
+    price = catalogue.price(customer, contract.agent, at)
+    return price if isinstance(price, HeldReason) else Terms(contract=contract, price=price)
+
+
+def _agent(
+    catalogue: Catalogue, action: str, agent_key: str | None, at: int
+) -> Contract | HeldReason:
+    if agent_key is not None:
+        return catalogue.agent(agent_key, at) or HeldReason.UNKNOWN_AGENT
+    agents = catalogue.agents(at)
+    if len(agents) == 1:
+        return next(iter(agents.values()))
+    naming = catalogue.agents_naming(action, at)
+    return naming[0] if len(naming) == 1 else HeldReason.AGENT_AMBIGUOUS

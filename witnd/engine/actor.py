@@ -1,0 +1,100 @@
+"""What the engine keeps in memory of one outcome key: a live outcome, or events that wait to be placed.
+
+No task, future or timer handle per actor: a deadline is a number on it (`settles_at`) and at most one counted entry in
+the partition's deadlines (`slot`). An actor runs to completion without awaiting; nobody else touches its state.
+"""
+
+from typing import NamedTuple
+
+from witnd.domain.contract import Contract
+from witnd.domain.event import MARK_BYTES, EntryId, Event
+from witnd.domain.outcome import Outcome
+from witnd.domain.ratecard import Price
+
+# Up to here a mark is found by scanning packed bytes (about 0.1 µs for a few, no object per mark); beyond, a dict.
+PACKED_MARKS_MAX = 256
+
+
+class Applied(NamedTuple):
+    """An event as the history of its outcome keeps it."""
+
+    entry: EntryId
+    event: Event
+    placed_at: int | None  # ms of the entry that placed it, where that is another
+
+
+class Waiting(NamedTuple):
+    """A held event and the entry it came in."""
+
+    entry: EntryId
+    event: Event
+
+
+class Marks:
+    """Idempotency marks of one key: digest of the idempotency key → digest of the content."""
+
+    __slots__ = ("_index", "_packed")
+
+    def __init__(self) -> None:
+        self._packed = b""
+        self._index: dict[bytes, bytes] | None = None
+
+    def add(self, mark: bytes, content: bytes) -> None:
+        if self._index is not None:
+            self._index[mark] = content
+            return
+        self._packed += mark + content
+        if len(self._packed) > PACKED_MARKS_MAX * 2 * MARK_BYTES:
+            packed, step = self._packed, 2 * MARK_BYTES
+            self._index = {
+                packed[i : i + MARK_BYTES]: packed[i + MARK_BYTES : i + step]
+                for i in range(0, len(packed), step)
+            }
+            self._packed = b""
+
+    def find(self, mark: bytes) -> bytes | None:
+        """The content that came with this mark, None if the mark is free."""
+        if self._index is not None:
+            return self._index.get(mark)
+        packed = self._packed
+        at = packed.find(mark)
+        while at >= 0:
+            if at % (2 * MARK_BYTES) == 0:
+                return packed[at + MARK_BYTES : at + 2 * MARK_BYTES]
+            at = packed.find(mark, at + 1)
+        return None
+
+
+class Actor(Outcome):
+    """An outcome with what the engine needs around it."""
+
+    __slots__ = ("dirty", "fresh", "marks", "slot", "touched")
+
+    def __init__(
+        self, key: str, customer_key: str, contract: Contract, price: Price, opened_at: int
+    ) -> None:
+        super().__init__(key, customer_key, contract, price, opened_at)
+        self.marks = Marks()
+        self.slot: int | None = None  # instant of its counted entry among the deadlines
+        self.fresh: list[Applied] = []  # applied since the last commit was made
+        self.touched = 0  # number of the last batch that needs it in memory
+        self.dirty = False
+
+
+class Held:
+    """A key whose events cannot be placed yet; with no events at all it is a key that nobody has used."""
+
+    __slots__ = ("fresh", "key", "marks", "stored", "touched", "waiting")
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.waiting: list[Waiting] = []
+        self.marks = Marks()
+        self.stored = 0  # how many of `waiting` Redis has
+        self.fresh = False  # changed since the last commit was made
+        self.touched = 0
+
+    def wait(self, waiting: Waiting) -> None:
+        self.waiting.append(waiting)
+        if waiting.event.mark is not None and waiting.event.content is not None:
+            self.marks.add(waiting.event.mark, waiting.event.content)

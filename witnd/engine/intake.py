@@ -1,0 +1,169 @@
+"""Reads the log a batch ahead of the fold, and keeps time on a quiet stream.
+
+On a quiet stream no next entry proves that everything was read. When the earliest deadline has passed by the server's
+own clock and the log is drained, a `tick` entry is appended; reading it back is the proof. Timers and the sorted set
+only tell when a tick is worth appending; they decide nothing.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+import structlog
+
+from witnd.domain.event import EntryId
+from witnd.engine.memory import HORIZON_MS, Memory
+from witnd.engine.servertime import ServerTime
+from witnd.engine.step import Entry
+from witnd.store.log import Moment, Row, check_moment
+
+IDLE_MS = 1000  # longest wait in the server: catalogue and horizon are looked at this often on a quiet stream
+AHEAD_MAX_MS = 60_000  # contract section 3: an entry further ahead of the server's clock stops the partition
+
+log = structlog.get_logger()
+
+
+class Batch(NamedTuple):
+    """Entries with everything in memory that their fold needs."""
+
+    number: int
+    entries: list[Entry]
+    now_ms: int
+
+
+class Intake:
+    """`run()` until cancelled; batches go to `queue`, which holds one: the fold works while the next is prepared."""
+
+    def __init__(
+        self, memory: Memory, *, batch_max: int, host_ms: Callable[[], int]
+    ) -> None:
+        self.queue: asyncio.Queue[Batch] = asyncio.Queue(1)
+        self.idle = asyncio.Event()  # set by the fold while nothing waits for it
+        self.idle.set()
+        self.read_to: EntryId = memory.partition.cursor
+        self.moment: Moment | None = None
+        self.blocked: str | None = None  # why nothing is read at the moment, for health
+        self._memory = memory
+        self._batch_max = batch_max
+        self._host_ms = host_ms
+        self._time = ServerTime()
+        self._number = 0
+        self.asked_at = -1  # catalogue changes up to this instant were held against the held events
+
+    async def run(self) -> None:
+        rows: list[Row] = []
+        while True:
+            if rows:
+                await self._take(rows)
+                rows = await self._read(None)
+            else:
+                await self.idle.wait()
+                rows = await self._wait(await self._look_around())
+
+    async def _read(self, block: int | None) -> list[Row]:
+        memory = self._memory
+        return await memory.patience.insist(
+            "reading the log",
+            lambda: memory.store.read(self.read_to, self._batch_max, block),
+        )
+
+    async def _wait(self, due_ms: int | None) -> list[Row]:
+        """Wait for entries in the server; append a tick when the earliest deadline comes, `due_ms` from now."""
+        if due_ms is None or due_ms >= IDLE_MS:
+            return await self._read(IDLE_MS)
+        # The server looks at its own time limits ten times a second only, so the host's timer has to do this.
+        reading = asyncio.ensure_future(self._read(IDLE_MS))
+        try:
+            await asyncio.wait({reading}, timeout=due_ms / 1000)
+            if not reading.done():
+                memory = self._memory
+                await memory.patience.insist(
+                    "appending a tick", lambda: memory.store.append("witnd", "tick")
+                )
+            return await reading
+        finally:
+            reading.cancel()
+
+    async def _take(self, rows: list[Row]) -> None:
+        """Prepare a batch and hand it on."""
+        self._number += 1
+        entries, cold = self._memory.partition.plan(rows, self._number)
+        moment = await self._observe(await self._memory.load(sorted(cold), self._number))
+        entries = await self._sound(entries, moment)
+        if not entries:
+            return
+        until = entries[-1][0], entries[-1][1]
+        check_moment(moment, until)
+        self.idle.clear()
+        await self.queue.put(Batch(self._number, entries, moment.now_ms))
+        self.read_to = until
+
+    async def _sound(self, entries: list[Entry], moment: Moment) -> list[Entry]:
+        """Those entries that the server's clock has reached; waits a moment where that is none."""
+        if entries[-1][0] <= moment.now_ms:
+            self._unblock()
+            return entries
+        sound = [entry for entry in entries if entry[0] <= moment.now_ms]
+        if sound:
+            return sound
+        ahead = entries[0][0] - moment.now_ms
+        if ahead > AHEAD_MAX_MS:
+            name = f"{entries[0][0]}-{entries[0][1]}"
+            self._block(
+                f"entry {name} is {ahead // 1000} s ahead of the server's clock",
+                "correct the clock, or move the entry with `witnd repair ahead`",
+            )
+        await self._memory.patience.sleep(min(ahead, IDLE_MS) / 1000)
+        return []
+
+    async def _observe(self, moment: Moment) -> Moment:
+        """The moment with a clock that can be believed."""
+        now_ms = self._time.believe(moment.now_ms, self._host_ms())
+        jump_ms = self._time.jump_ms
+        if jump_ms:
+            self._block(
+                f"the clock of the Redis server jumped by {jump_ms / 1000:+.0f} s",
+                "correct it; if it is right now, restart witnd",
+            )
+        elif self.blocked is not None and "jumped" in self.blocked:
+            self._unblock()
+        self.moment = moment = moment._replace(now_ms=now_ms)
+        return moment
+
+    def _block(self, reason: str, remedy: str) -> None:
+        if self.blocked is None:
+            log.error("log.blocked", reason=reason, remedy=remedy)
+        self.blocked = reason
+
+    def _unblock(self) -> None:
+        if self.blocked is not None and not self._time.jump_ms:
+            log.info("log.unblocked", was=self.blocked)
+            self.blocked = None
+
+    # -- on a quiet stream -----------------------------------------------------------------------------------------
+
+    async def _look_around(self) -> int | None:
+        """Answers in how many ms the earliest deadline comes; None where that is not known or not to be acted on."""
+        memory = self._memory
+        moment = await self._observe(await memory.load([], 0))
+        check_moment(moment, self.read_to)
+        deadlines = memory.partition.deadlines
+        if deadlines.horizon < moment.now_ms + HORIZON_MS // 2:
+            await memory.extend(moment.now_ms + HORIZON_MS)
+        if moment.last > self.read_to:
+            return None
+        # Drained: everything that was accepted by now is applied.
+        await self.ask_again(moment.now_ms, moment.now_ms)
+        due = deadlines.peek()
+        if due is None or self._time.jump_ms:
+            # With a clock that jumped, a tick would carry the wrong time into the log.
+            return None
+        return max(0, due[0] - moment.now_ms)
+
+    async def ask_again(self, applied_to: int, now_ms: int) -> None:
+        """Retry held keys if the catalogue changed by `applied_to`, the log time up to which all is committed."""
+        change = self._memory.partition.catalogue.next_change_after(self.asked_at)
+        if change is None or change > applied_to:
+            return
+        self.asked_at = applied_to
+        await self._memory.ask_again(now_ms)

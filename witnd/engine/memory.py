@@ -1,0 +1,97 @@
+"""What is brought into memory for the fold: cold outcomes, the catalogue, stored deadlines up to a horizon."""
+
+import msgspec
+
+from witnd.domain.catalogue import CatalogueEntry
+from witnd.engine.actor import Actor, Held
+from witnd.engine.partition import Partition
+from witnd.engine.patience import Patience
+from witnd.engine.recall import recall
+from witnd.store.codec import HELD_RECORD
+from witnd.store.log import Log, Moment
+
+HORIZON_MS = 60_000  # how far ahead of the clock deadlines are loaded
+HORIZON_MAX = 10_000  # deadlines per read
+
+_entry = msgspec.json.Decoder(CatalogueEntry).decode
+
+
+class Memory:
+    """Loads into a partition. Every call insists until Redis answers."""
+
+    def __init__(self, store: Log, partition: Partition, patience: Patience) -> None:
+        self.store = store
+        self.partition = partition
+        self.patience = patience
+        # Keys whose load is under way, with the number of loads: they must not be forgotten meanwhile.
+        self.loading: dict[str, int] = {}
+
+    async def load(self, keys: list[str], batch: int) -> Moment:
+        """Bring keys into memory, and the catalogue up to the time of the call. Answers where the server was then."""
+        loading, patience = self.loading, self.patience
+        for key in keys:
+            loading[key] = loading.get(key, 0) + 1
+        try:
+            moment, stored = await patience.insist(
+                "loading outcomes", lambda: self.store.moment(keys)
+            )
+            if moment.catalogue != self.partition.catalogue.revision:
+                await self._learn()
+            loaded: list[Actor | Held] = []
+            for one in stored:
+                held = await self.held(one.key) if one.record == HELD_RECORD else []
+                loaded.append(
+                    recall(one.key, one.record, one.history, held, self.partition.catalogue)
+                )
+            self.partition.install(loaded, batch)
+        finally:
+            for key in keys:
+                loading[key] -= 1
+                if not loading[key]:
+                    del loading[key]
+        return moment
+
+    async def held(self, key: str) -> list[bytes]:
+        return await self.patience.insist("loading held events", lambda: self.store.held(key))
+
+    async def _learn(self) -> None:
+        """Read what is new in the catalogue."""
+        catalogue = self.partition.catalogue
+        revision = catalogue.revision
+        new = await self.patience.insist(
+            "reading the catalogue", lambda: self.store.catalogue_after(revision)
+        )
+        # Another partition's pipeline may have added some of them while this one waited.
+        for item in new[catalogue.revision - revision :]:
+            catalogue.add(_entry(item))
+
+    async def extend(self, until: int) -> None:
+        """Load stored deadlines up to an instant, so that none at or before it is missing."""
+        deadlines = self.partition.deadlines
+        above, most = deadlines.horizon, HORIZON_MAX
+        deadlines.horizon_asked = max(deadlines.horizon_asked, until)
+        while above < until:
+            low, limit = above, most
+            found = await self.patience.insist(
+                "loading deadlines", lambda: self.store.due(low, until, limit)  # noqa: B023
+            )
+            # A full answer may have cut a group of equal instants: it is complete only up to the one before.
+            complete = found[-1][0] - 1 if len(found) == limit else until
+            if complete <= above:
+                most *= 4
+                continue
+            for settles_at, key in found:
+                if settles_at <= complete:
+                    deadlines.add_stored(settles_at, key)
+            deadlines.horizon = above = complete
+
+    async def ask_again(self, now_ms: int) -> None:
+        """Append a retry for every held key that could be placed at `now_ms`."""
+        for key in await self.patience.insist("listing held keys", self.store.held_keys):
+            held = recall(key, None, (), await self.held(key), self.partition.catalogue)
+            if isinstance(held, Held) and self.partition.placeable(held, now_ms):
+                await self.patience.insist(
+                    "appending a retry",
+                    lambda: self.store.append("witnd", "retry", "key", key),  # noqa: B023
+                )
+

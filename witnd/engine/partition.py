@@ -1,0 +1,319 @@
+"""The fold of one partition: the log in order, deadlines merged into it by their instant.
+
+For each entry with instant `m`: first every outcome with `settles_at <= m` resolves, in order of (`settles_at`, key);
+then the entry is applied. An outcome therefore never resolves before everything that was accepted in time is applied,
+and the result depends on log and catalogue alone: not on batches, restarts, or what happens to be in memory.
+
+Plain synchronous code over values. It never waits: where an outcome must be loaded first, the step says so and stops.
+"""
+
+from collections.abc import Container, Iterable, Sequence
+
+from witnd.domain.catalogue import Catalogue
+from witnd.domain.event import EntryId, Event, Refusal, Retry, read
+from witnd.domain.notification import Delivery, NotificationRule, deliver
+from witnd.domain.resolution import Line, resolve
+from witnd.domain.routing import Terms, place
+from witnd.engine.actor import Actor, Applied, Held, Waiting
+from witnd.engine.deadlines import Deadlines
+from witnd.engine.step import Entry, Fate, Settled, Settling, Step
+from witnd.store.keys import partition_of
+
+HELD_MAX = 1000  # contract section 4.3: events that wait per key
+MARK_WINDOW_MS = 35 * 86_400_000  # contract section 4.3: how long after resolution a mark is honoured
+COUNTED = (
+    "applied", "duplicate", "conflict", "late", "held", "rejected",
+    "OPEN", "PENDING", "CONFIRMED", "FAILED",
+)  # fmt: skip
+
+
+class Partition:
+    """State of the fold: the keys in memory, the deadlines, the cursor and the counters."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        *,
+        partition: int = 0,
+        partitions: int = 1,
+        cursor: EntryId = (0, 0),
+        counters: dict[str, int] | None = None,
+        held_max: int = HELD_MAX,
+    ) -> None:
+        self.catalogue = catalogue
+        self.partition = partition
+        self.partitions = partitions
+        self.cursor = cursor
+        self.counters = dict.fromkeys(COUNTED, 0) | (counters or {})
+        self.known: dict[str, Actor | Held] = {}
+        self.deadlines = Deadlines(self.known.get)
+        self.strays: list[str] = []  # keys with a stored deadline and no outcome: the mirror was tampered with
+        self._held_max = held_max
+        self._batch = 0
+
+    # -- bringing state into memory ------------------------------------------------------------------------------
+
+    def plan(self, rows: Iterable[tuple[bytes, list[bytes]]], batch: int) -> tuple[list[Entry], set[str]]:
+        """Read the rows of a batch; answer its entries and the keys that must be in memory before it is folded."""
+        known, partitions = self.known, self.partitions
+        entries: list[Entry] = []
+        cold: set[str] = set()
+        for entry_id, fields in rows:
+            ms, _, seq = entry_id.partition(b"-")
+            item = read(fields)
+            if isinstance(item, Event | Retry):
+                key = item.key
+                if partitions > 1 and partition_of(key, partitions) != self.partition:
+                    item = _misplaced(item, partition_of(key, partitions))
+                else:
+                    there = known.get(key)
+                    if there is None:
+                        cold.add(key)
+                    else:
+                        there.touched = batch
+            entries.append((int(ms), int(seq), item, fields))
+        return entries, cold
+
+    def install(self, loaded: Iterable[Actor | Held], batch: int) -> None:
+        """Take what was loaded. A key that came into memory meanwhile has the newer state and stays."""
+        for one in loaded:
+            there = self.known.setdefault(one.key, one)
+            there.touched = max(there.touched, batch)
+            if there is one and isinstance(one, Actor) and not one.final:
+                self.deadlines.arm(one)
+
+    def passivate(self, most: int, committed: int, wanted: Container[str]) -> None:
+        """Forget the longest unused keys beyond `most` (down to nine tenths of it). Only keys whose last batch is
+        committed can go, since Redis has their state; `wanted` are just being loaded."""
+        known = self.known
+        if len(known) <= most:
+            return
+        excess = len(known) - most * 9 // 10
+        # Oldest first in the order they came into memory; what was used in about the last half turn-over stays.
+        gone: list[str] = []
+        for newest in (committed - most // 2000, committed):
+            for key, one in known.items():
+                if len(gone) == excess:
+                    break
+                if one.touched <= newest and key not in wanted:
+                    gone.append(key)
+            for key in gone:
+                known.pop(key, None)
+            excess -= len(gone)
+            gone.clear()
+        if len(self.deadlines) > 2 * len(known) + 1024:
+            self.deadlines.compact()
+
+    # -- the fold ------------------------------------------------------------------------------------------------
+
+    def fold(
+        self, entries: Sequence[Entry], start: int, settle_max: int, batch: int
+    ) -> tuple[Step, int]:
+        """Take entries from `start` on. Answers the changes and the index of the first entry not yet applied.
+
+        Stops before the end where `settle_max` outcomes were settled, or where something must be loaded (`need`).
+        """
+        step = Step()
+        self._batch = batch
+        heap, horizon = self.deadlines.heap, self.deadlines.horizon
+        index = start
+        for index in range(start, len(entries)):
+            ms, seq, item, raw = entries[index]
+            if ms > horizon:
+                step.need = "horizon"
+                break
+            if heap and heap[0][0] <= ms and not self._settle_due(step, ms, seq, settle_max):
+                break
+            if type(item) is Event:
+                if not self._event(step, ms, seq, item):
+                    step.need = [item.key]
+                    break
+            elif type(item) is Retry:
+                if not self._retry(step, ms, item.key):
+                    step.need = [item.key]
+                    break
+            elif isinstance(item, Refusal):
+                reason = "WRONG_PARTITION" if item.misplaced else "INVALID_EVENT"
+                self._fate(step, Fate((ms, seq), "rejected", reason, None, item.message, raw))
+            self.cursor = (ms, seq)
+            step.settling = None
+        else:
+            index = len(entries)
+        return step, index
+
+    def _settle_due(self, step: Step, ms: int, seq: int, most: int) -> bool:
+        """Settle everything due at or before `ms`. False where it has to be interrupted."""
+        deadlines = self.deadlines
+        while (due := deadlines.peek()) is not None and due[0] <= ms:
+            if len(step.settled) >= most:
+                return False
+            actor = self.known.get(due[1])
+            if actor is None:
+                step.need = deadlines.unloaded(ms, most)
+                return False
+            deadlines.pop()
+            if not isinstance(actor, Actor):
+                self.strays.append(due[1])
+                continue
+            self._settle(step, actor, ms)
+            step.settling = Settling((ms, seq), actor.settles_at, actor.key)
+        return True
+
+    def _settle(self, step: Step, actor: Actor, ms: int) -> None:
+        counters = self.counters
+        counters[actor.status] -= 1
+        actor.settle(ms)
+        counters[actor.status] += 1
+        actor.slot = None
+        actor.touched = self._batch
+        if not actor.dirty:
+            actor.dirty = True
+            step.actors.append(actor)
+        resolution, line = resolve(actor)
+        contract = actor.contract
+        told = [
+            rule
+            for rule in self.catalogue.rules(actor.settles_at)
+            if rule.wants(contract.agent, resolution.type)
+        ]
+        deliveries = tuple(_tell(rule, actor, line) for rule in told)
+        step.settled.append(Settled(actor, resolution, line, deliveries))
+
+    def _event(self, step: Step, ms: int, seq: int, event: Event) -> bool:
+        """Decide the fate of an event, in the order of contract section 4.3. False: its key must be loaded first."""
+        there = self.known.get(event.key)
+        if there is None:
+            return False
+        mark = event.mark
+        if mark is not None and (content := there.marks.find(mark)) is not None:
+            honoured = not (
+                isinstance(there, Actor)
+                and there.final
+                and ms >= there.settles_at + MARK_WINDOW_MS
+            )
+            if honoured:
+                same = content == event.content
+                fate = Fate((ms, seq), "duplicate" if same else "conflict", None, event.key)
+                self._fate(step, fate)
+                return True
+        if not isinstance(there, Actor):
+            self._unplaced(step, there, ms, seq, event)
+        elif differs(there, event):
+            self._fate(step, Fate((ms, seq), "rejected", "IDENTITY_MISMATCH", event.key))
+        elif there.final:
+            self._fate(step, Fate((ms, seq), "late", "OUTCOME_NOT_OPEN", event.key))
+        else:
+            self._apply(step, there, Applied((ms, seq), event, None), ms)
+        return True
+
+    def _apply(self, step: Step, actor: Actor, applied: Applied, timer_from: int) -> None:
+        event = applied.event
+        before = actor.status
+        actor.apply(event, applied.entry[0], timer_from)
+        if actor.status is not before:
+            self.counters[before] -= 1
+            self.counters[actor.status] += 1
+        if event.mark is not None and event.content is not None:
+            actor.marks.add(event.mark, event.content)
+        actor.fresh.append(applied)
+        self.counters["applied"] += 1
+        slot = actor.slot
+        if slot is None or actor.settles_at < slot:
+            self.deadlines.arm(actor)
+        if not actor.dirty:
+            actor.dirty = True
+            step.actors.append(actor)
+
+    # -- events without an outcome ---------------------------------------------------------------------------------
+
+    def _unplaced(self, step: Step, held: Held, ms: int, seq: int, event: Event) -> None:
+        terms = self._place(event, ms)
+        if isinstance(terms, Terms):
+            actor = self._open(step, held, ms, event.customer_key, terms)
+            self._apply(step, actor, Applied((ms, seq), event, None), ms)
+        elif len(held.waiting) >= self._held_max:
+            self._fate(step, Fate((ms, seq), "rejected", "HELD_LIMIT", event.key))
+        else:
+            held.wait(Waiting((ms, seq), event))
+            if not held.fresh:
+                held.fresh = True
+                step.held.append(held)
+            self._fate(step, Fate((ms, seq), "held", terms, event.key))
+
+    def _retry(self, step: Step, ms: int, key: str) -> bool:
+        there = self.known.get(key)
+        if there is None:
+            return False
+        if isinstance(there, Held):
+            for waiting in there.waiting:
+                terms = self._place(waiting.event, ms)
+                if isinstance(terms, Terms):
+                    self._open(step, there, ms, waiting.event.customer_key, terms)
+                    break
+        return True
+
+    def _place(self, event: Event, at: int) -> Terms | str:
+        return place(
+            self.catalogue,
+            action=event.action,
+            agent_key=event.agent_key,
+            customer_key=event.customer_key,
+            at=at,
+        )
+
+    def _open(self, step: Step, held: Held, ms: int, customer: str, terms: Terms) -> Actor:
+        """Open the outcome at `ms` and give it what was waiting, in log order; no deadline is looked at meanwhile."""
+        actor = Actor(held.key, customer, terms.contract, terms.price, ms)
+        actor.touched = held.touched
+        self.known[held.key] = actor
+        self.counters["OPEN"] += 1
+        for entry, event in held.waiting:
+            self.counters["held"] -= 1
+            step.unfated.append(entry)
+            if differs(actor, event):
+                self._fate(step, Fate(entry, "rejected", "IDENTITY_MISMATCH", held.key))
+            else:
+                self._apply(step, actor, Applied(entry, event, ms), ms)
+        if held.waiting:
+            step.placed.append(held)
+        return actor
+
+    def placeable(self, held: Held, at: int) -> bool:
+        """Whether a retry at this instant would place what is held."""
+        return any(isinstance(self._place(one.event, at), Terms) for one in held.waiting)
+
+    def _fate(self, step: Step, fate: Fate) -> None:
+        self.counters[fate.fate] += 1
+        step.fates.append(fate)
+
+
+def _tell(rule: NotificationRule, actor: Actor, line: Line | None) -> Delivery:
+    facts = (
+        {"unit": line.unit, "amount": line.amount, "currency": line.currency, "line_id": line.id}
+        if line
+        else {}
+    )
+    return deliver(
+        rule,
+        outcome_key=actor.key,
+        customer_key=actor.customer_key,
+        agent_key=actor.contract.agent,
+        agent_name=actor.contract.name,
+        status=actor.status,
+        resolved_at=actor.settles_at,
+        outcome_facts=facts,
+    )
+
+
+def differs(actor: Actor, event: Event) -> bool:
+    """Whether an event names another customer or agent than its outcome's."""
+    agent = event.agent_key
+    return event.customer_key != actor.customer_key or (
+        agent is not None and agent != actor.contract.agent
+    )
+
+
+def _misplaced(item: Event | Retry, partition: int) -> Refusal:
+    return Refusal(f"the key {item.key!r} belongs to partition {partition}", misplaced=True)
+
+

@@ -1,0 +1,154 @@
+"""Feeds the fold of one partition: read → prefetch → fold → commit, with reads a batch ahead and one commit in flight.
+
+Nothing is ever reordered. What cannot be reached is waited out: a read is repeated, and a commit whose reply was lost
+is sent again, because the step itself tells whether it is written. What must not go on raises `Fenced` or `Unsafe`.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+import structlog
+
+from witnd.engine.intake import Batch, Intake
+from witnd.engine.memory import HORIZON_MS, Memory
+from witnd.engine.step import Step
+from witnd.engine.writes import write
+from witnd.store import commit
+from witnd.store.commit import Packed
+from witnd.store.log import ANSWER_SECONDS
+
+# Resolutions per commit: some 10 ms of server time, so that nothing waits long behind them.
+SETTLE_MAX = 1000
+COMMIT_SECONDS = 2 * ANSWER_SECONDS
+
+log = structlog.get_logger()
+
+
+class _Sent(NamedTuple):
+    """A commit in flight. Without replies it could not even be sent."""
+
+    packed: Packed
+    replies: asyncio.Future[list[object]] | None
+    rules: frozenset[str]
+    resolved: int
+    batch: int
+
+
+class Pipeline:
+    """`run()` until cancelled, or until `stop()` has drained it. `sequence` is that of the last commit in Redis."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        intake: Intake,
+        *,
+        fence: str,
+        sequence: int,
+        actors_max: int,
+        told: Callable[[frozenset[str]], None],
+    ) -> None:
+        self.sequence = sequence
+        self._memory = memory
+        self._intake = intake
+        self._fence = fence
+        self._actors_max = actors_max
+        self._told = told
+        self._sent: _Sent | None = None
+        self._committed_batch = 0
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(self._intake.run())
+            folding = group.create_task(self._fold_on())
+            await self._stopping.wait()
+            reading.cancel()
+            await asyncio.wait([reading])
+            await self._intake.queue.join()
+            folding.cancel()
+
+    def stop(self) -> None:
+        """Read no more; `run` returns when everything that was read is committed."""
+        self._stopping.set()
+
+    async def _fold_on(self) -> None:
+        queue, idle = self._intake.queue, self._intake.idle
+        while True:
+            if queue.empty():
+                idle.set()
+            batch = await queue.get()
+            await self._fold(batch)
+            await self._ask_again(batch)
+            if queue.empty():
+                await self._written()
+            queue.task_done()
+
+    async def _fold(self, batch: Batch) -> None:
+        memory, partition = self._memory, self._memory.partition
+        at, entries = 0, batch.entries
+        while at < len(entries):
+            step, reached = partition.fold(entries, at, SETTLE_MAX, batch.number)
+            if reached > at or step.settled:
+                await self._commit(step, batch.number if reached == len(entries) else batch.number - 1)
+            at = reached
+            if step.need == "horizon":
+                await memory.extend(max(entries[-1][0], entries[at][0] + HORIZON_MS))
+            elif step.need is not None:
+                await memory.load(list(step.need), batch.number)
+            if partition.strays:
+                log.error(
+                    "deadlines.stray",
+                    keys=partition.strays[:10],
+                    remedy="other hands changed the sorted set of deadlines; run `witnd audit`",
+                )
+                partition.strays.clear()
+
+    async def _ask_again(self, batch: Batch) -> None:
+        """On a busy stream the intake never gets to it."""
+        applied_to = batch.entries[-1][0]
+        change = self._memory.partition.catalogue.next_change_after(self._intake.asked_at)
+        if change is not None and change <= applied_to:
+            await self._written()
+            await self._intake.ask_again(applied_to, batch.now_ms)
+
+    async def _commit(self, step: Step, batch: int) -> None:
+        """Send a step, after the one before it is written."""
+        memory = self._memory
+        expected = self.sequence + (self._sent is not None)
+        packed = write(step, memory.partition, memory.store.keys, expected).packed(self._fence)
+        rules = frozenset(
+            delivery.rule_id for settled in step.settled for delivery in settled.deliveries
+        )
+        await self._written()
+        try:
+            replies = (await memory.store.caller()).send_packed(packed.command, 1)
+        except memory.patience.unreachable:
+            replies = None
+        self._sent = _Sent(packed, replies, rules, len(step.settled), batch)
+
+    async def _written(self) -> None:
+        """Wait until the commit in flight is known to be written, whatever it takes."""
+        sent, memory = self._sent, self._memory
+        if sent is None:
+            return
+        replies = sent.replies
+
+        async def ask() -> None:
+            nonlocal replies
+            caller = await memory.store.caller()
+            waiting, replies = replies, None
+            if waiting is None:
+                waiting = caller.send_packed(sent.packed.command, 1)
+            answer = await caller.wait(waiting, COMMIT_SECONDS)
+            await commit.finish(caller, sent.packed, answer, COMMIT_SECONDS)
+
+        await memory.patience.insist("committing", ask)
+        self._sent = None
+        self.sequence = sent.packed.sequence
+        self._committed_batch = max(self._committed_batch, sent.batch)
+        if sent.rules:
+            self._told(sent.rules)
+        if sent.resolved:
+            log.info("outcomes.settled", count=sent.resolved, sequence=self.sequence)
+        memory.partition.passivate(self._actors_max, self._committed_batch, memory.loading)

@@ -1,0 +1,48 @@
+"""From stored records back to what the engine keeps in memory."""
+
+from collections.abc import Sequence
+
+from witnd.domain.catalogue import Catalogue
+from witnd.engine.actor import Actor, Held, Waiting
+from witnd.store.codec import decode_held, decode_history, decode_outcome
+from witnd.store.errors import Unsafe
+
+
+def recall(
+    key: str,
+    record: bytes | None,
+    history: Sequence[bytes],
+    held: Sequence[bytes],
+    catalogue: Catalogue,
+) -> Actor | Held:
+    """The actor of a key, or what is held for it; a `Held` without events for a key that nobody has used."""
+    stored = None if record is None else decode_outcome(record)
+    if stored is None:
+        waiting = Held(key)
+        for item in held:
+            waiting.wait(Waiting(*decode_held(key, item)))
+        waiting.stored = len(waiting.waiting)
+        return waiting
+    try:
+        contract = catalogue.contract(stored.contract_hash)
+        price = catalogue.price_by_hash(stored.price_hash)
+    except KeyError as missing:
+        raise Unsafe(
+            f"outcome {key!r} opened under terms {missing} that the catalogue does not have",
+            "restore the catalogue of this deployment; it must never lose a version",
+        ) from None
+    actor = Actor(key, stored.customer_key, contract, price, stored.opened_at)
+    actor.status = stored.status
+    actor.holds = stored.holds
+    actor.settles_at = stored.settles_at
+    actor.processed_at = stored.processed_at
+    actor.events = stored.events
+    actor.counts = stored.counts
+    actor.values = stored.values
+    actor.orders = stored.orders
+    actor.tally = stored.tally
+    for item in history:
+        past = decode_history(item)
+        if past.mark is not None and past.content is not None:
+            actor.marks.add(past.mark, past.content)
+    return actor

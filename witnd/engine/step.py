@@ -1,0 +1,61 @@
+"""What a fold hands to the commit: everything that one stretch of the log changed, as values."""
+
+from typing import Literal, NamedTuple, TypeAlias
+
+from witnd.domain.event import EntryId, Item
+from witnd.domain.notification import Delivery
+from witnd.domain.resolution import Line, Resolution
+from witnd.engine.actor import Actor, Held
+
+FateName: TypeAlias = Literal["duplicate", "conflict", "late", "held", "rejected"]
+
+# One entry of the log as the fold takes it: ms, seq, what was read of it, and its raw fields.
+Entry: TypeAlias = tuple[int, int, Item, list[bytes]]
+
+
+class Fate(NamedTuple):
+    """What became of an entry that was not applied. `raw` only where nothing else keeps the event."""
+
+    entry: EntryId
+    fate: FateName
+    reason: str | None
+    key: str | None
+    message: str | None = None
+    raw: list[bytes] | None = None
+
+
+class Settled(NamedTuple):
+    """A final outcome and what follows from it."""
+
+    actor: Actor
+    resolution: Resolution
+    line: Line | None
+    deliveries: tuple[Delivery, ...]
+
+
+class Settling(NamedTuple):
+    """Where a step stopped among due outcomes: the entry they are settled for, and the last one settled."""
+
+    entry: EntryId
+    settles_at: int
+    key: str
+
+
+class Step:
+    """The changes since the last step, coalesced per key."""
+
+    __slots__ = ("actors", "fates", "held", "need", "placed", "settled", "settling", "unfated")
+
+    def __init__(self) -> None:
+        self.actors: list[Actor] = []  # changed or opened, not final
+        self.held: list[Held] = []  # gained waiting events
+        self.placed: list[Held] = []  # whose waiting events are waiting no more
+        self.settled: list[Settled] = []
+        self.fates: list[Fate] = []
+        self.unfated: list[EntryId] = []  # were held, are applied now: their fate is in the history
+        self.settling: Settling | None = None
+        # What must be brought into memory before the fold can go on.
+        self.need: Literal["horizon"] | list[str] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Step {len(self.actors)} changed {len(self.settled)} settled {len(self.fates)} fates>"

@@ -1,0 +1,117 @@
+"""From a step to the commands that write it: one commit, coalesced per outcome."""
+
+import msgspec
+
+from witnd.domain.event import EntryId
+from witnd.engine.partition import Partition
+from witnd.engine.step import Fate, Step
+from witnd.store.codec import (
+    HELD_RECORD,
+    FateRecord,
+    encode_fate,
+    encode_held,
+    encode_history,
+    encode_outcome,
+)
+from witnd.store.commit import Commit, Word
+from witnd.store.keys import Keys
+from witnd.store.outbox import encode_row
+
+_json = msgspec.json.Encoder().encode
+
+
+def write(step: Step, partition: Partition, keys: Keys, expected: int) -> Commit:
+    """Everything that `step` changed, and the position after it. Marks what it took as written."""
+    commit = Commit(keys, expected)
+    _outcomes(commit, step, keys)
+    _resolutions(commit, step, keys)
+    if step.held or step.placed:
+        _held(commit, step, keys)
+    if step.fates or step.unfated:
+        _fates(commit, step, keys)
+    state: list[Word] = ["cursor", text_of(partition.cursor)]
+    for name, count in partition.counters.items():
+        state += (name, count)
+    settling = step.settling
+    last = "" if settling is None else f"{text_of(settling.entry)} {settling.settles_at} {settling.key}"
+    commit.add("HSET", keys.state, "settling", last, *state)
+    return commit
+
+
+def text_of(entry: EntryId) -> str:
+    return f"{entry[0]}-{entry[1]}"
+
+
+def _outcomes(commit: Commit, step: Step, keys: Keys) -> None:
+    records: list[Word] = []
+    due: list[Word] = []
+    done: list[Word] = []
+    histories: list[tuple[str, list[bytes]]] = []
+    outcome_key, history_key = keys.outcome(""), keys.history("")
+    for actor in step.actors:
+        key = actor.key
+        actor.dirty = False
+        records += (outcome_key + key, encode_outcome(actor))
+        if actor.final:
+            done.append(key)
+        else:
+            due += (actor.settles_at, key)
+        if actor.fresh:
+            histories.append((history_key + key, [encode_history(*one) for one in actor.fresh]))
+            actor.fresh = []
+    commit.add_many(("MSET",), records)
+    commit.add_many(("ZADD", keys.due), due)
+    commit.add_many(("ZREM", keys.due), done)
+    commit.add_each("RPUSH", histories)
+
+
+def _resolutions(commit: Commit, step: Step, keys: Keys) -> None:
+    for settled in step.settled:
+        commit.add("XADD", keys.resolutions, "*", "data", _json(settled.resolution))
+        if settled.line is not None:
+            commit.add("XADD", keys.lines, "*", "data", _json(settled.line))
+        for delivery in settled.deliveries:
+            commit.add("HSET", keys.deliveries, delivery.id, encode_row(delivery))
+            commit.add("ZADD", keys.outbox(delivery.rule_id), delivery.created_ms, delivery.id)
+            commit.add("SADD", keys.outbox_rules, delivery.rule_id)
+
+
+def _held(commit: Commit, step: Step, keys: Keys) -> None:
+    placed = {held.key for held in step.placed}
+    for held in step.held:
+        held.fresh = False
+        if held.key in placed:
+            continue
+        new = [encode_held(*one) for one in held.waiting[held.stored :]]
+        if not held.stored:
+            commit.add("SET", keys.outcome(held.key), HELD_RECORD)
+            commit.add("ZADD", keys.held, held.waiting[0].entry[0], held.key)
+        commit.add_each("RPUSH", [(keys.held_events(held.key), new)])
+        held.stored = len(held.waiting)
+    for held in step.placed:
+        if held.stored:
+            commit.add("UNLINK", keys.held_events(held.key))
+            commit.add("ZREM", keys.held, held.key)
+
+
+def _fates(commit: Commit, step: Step, keys: Keys) -> None:
+    # An entry that was held and got placed: its new fate is in the history, or is the later one of this step.
+    unheld = set(step.unfated)
+    gone: list[Word] = [text_of(entry) for entry in step.unfated]
+    commit.add_many(("HDEL", keys.fates), gone)
+    commit.add_many(("ZREM", keys.fates_of("held")), gone)
+    records: list[Word] = []
+    index: dict[str, list[Word]] = {}
+    for fate in step.fates:
+        if fate.fate == "held" and fate.entry in unheld:
+            continue
+        entry = text_of(fate.entry)
+        records += (entry, encode_fate(_record(fate)))
+        index.setdefault(fate.fate, []).extend((fate.entry[0], entry))
+    commit.add_many(("HSET", keys.fates), records)
+    for name, entries in index.items():
+        commit.add_many(("ZADD", keys.fates_of(name)), entries)
+
+
+def _record(fate: Fate) -> FateRecord:
+    return FateRecord(fate.fate, fate.reason, fate.key, fate.message, fate.raw)

@@ -1,0 +1,76 @@
+"""Names to addresses, in threads of its own.
+
+A lookup by the C library can take half a minute and cannot be interrupted. Here a slow one holds
+up neither other users of the loop's thread pool nor the end of the process, and their number has a
+bound. Whether an address may be used is the guard's question, asked when a socket is made.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Thread
+from typing import Any, Final
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+# One thread per name that is being looked up; the connector asks once for all who want one name.
+# So it takes this many dead name servers to hold up others.
+LOOKUPS_MAX: Final = 32
+
+Lookup = Callable[..., list[tuple[Any, ...]]]
+
+
+class Resolver(AbstractResolver):
+    def __init__(self, lookup: Lookup = socket.getaddrinfo) -> None:
+        self._lookup = lookup
+        self._free = asyncio.Semaphore(LOOKUPS_MAX)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        loop = asyncio.get_running_loop()
+        found: asyncio.Future[list[tuple[Any, ...]]] = loop.create_future()
+        await self._free.acquire()
+
+        def tell(result: list[tuple[Any, ...]] | None, error: Exception | None) -> None:
+            self._free.release()
+            if found.done():
+                return
+            if error is not None:
+                found.set_exception(error)
+            else:
+                found.set_result(result or [])
+
+        def look_up() -> None:
+            result, failure = None, None
+            try:
+                result = self._lookup(
+                    host, port, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG
+                )
+            except OSError as error:
+                failure = error
+            except Exception as error:  # noqa: BLE001 - whoever waits must be told something
+                failure = OSError(None, f"not a usable host name: {error}")
+            with suppress(RuntimeError):  # the loop has ended, and with it whoever waited
+                loop.call_soon_threadsafe(tell, result, failure)
+
+        try:
+            Thread(target=look_up, name=f"lookup {host}", daemon=True).start()
+        except RuntimeError as error:
+            self._free.release()
+            raise OSError(None, f"no thread to look up the host name: {error}") from error
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address[0],
+                port=address[1],
+                family=kind,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for kind, _, protocol, _, address in await found
+        ]
+
+    async def close(self) -> None:
+        """Nothing to close: lookups under way are left to end by themselves."""

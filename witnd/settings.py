@@ -1,0 +1,233 @@
+"""Reading single settings: from what TOML or the environment holds to a checked value.
+
+Every reader raises ValueError with the value's problem and the remedy; `config` adds the place.
+"""
+
+import json
+import math
+import re
+import socket
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from witnd.domain.fields import described
+from witnd.endpoint import endpoint
+
+Network = IPv4Network | IPv6Network
+
+MOST_PARTITIONS = 1024
+MOST_STEPS = 50
+LONGEST_SECONDS = 366 * 86400.0
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
+
+class Address(NamedTuple):
+    """Where to listen. Port 0 means any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Durability(NamedTuple):
+    """When an event counts as accepted: `server`, `fsync`, or `replica` with their number."""
+
+    mode: str
+    replicas: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.mode}:{self.replicas}" if self.mode == "replica" else self.mode
+
+
+class Reader(NamedTuple):
+    """`read` takes what TOML holds; `unpack` makes that of the text of an environment variable."""
+
+    read: Callable[[object], Any]
+    unpack: Callable[[str], object] = str
+
+
+def host_name() -> str:
+    """This machine's name, in characters that may stand in an owner's name."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:64] or "witnd"
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"must be text, and is {described(value)}; write it in quotes")
+    return value
+
+
+def _url(value: object) -> str:
+    text = _text(value)
+    try:
+        endpoint(text)
+    except ValueError as wrong:  # the text is not repeated: it may hold a password
+        raise ValueError(f"is no usable Redis address: it {wrong}") from wrong
+    return text
+
+
+def _password_file(value: object) -> str:
+    text = _text(value)
+    name = text.removeprefix("credential:")
+    if name != text and ("/" in name or not name):
+        raise ValueError('must be "credential:" and the name of a systemd credential')
+    if text and name == text and not Path(text).is_absolute():
+        raise ValueError(f"is {described(text)}; write an absolute path or credential:NAME")
+    return text
+
+
+def _name(value: object) -> str:
+    text = _text(value)
+    if _NAME.fullmatch(text) is None:
+        raise ValueError(
+            f"is {described(text)}; use 1 to 64 of a-z, A-Z, 0-9, point, dash, underscore"
+        )
+    return text
+
+
+def _instance(value: object) -> str:
+    return host_name() if value == "" else _name(value)
+
+
+def _one_of(*choices: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if value not in choices:
+            raise ValueError(f"is {described(value)}; possible are {', '.join(choices)}")
+        return str(value)
+
+    return read
+
+
+def _whole(least: int, most: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValueError(f"must be a whole number, and is {described(value)}")
+        if not least <= value <= most:
+            raise ValueError(f"is {described(value)}; it must lie between {least} and {most}")
+        return value
+
+    return read
+
+
+def _duration(least: float, most: float = LONGEST_SECONDS) -> Callable[[object], float]:
+    def read(value: object) -> float:
+        form = _DURATION.fullmatch(value) if isinstance(value, str) else None
+        if form is not None:
+            value = float(form[1]) * _UNITS[form[2]]
+        if not isinstance(value, int | float) or isinstance(value, bool) or math.isnan(value):
+            raise ValueError(
+                f'is {described(value)}; write seconds as a number, or "90s", "15m", "24h", "7d"'
+            )
+        if not least <= value <= most:
+            raise ValueError(f"is {value:g} s; it must lie between {least:g} and {most:g} s")
+        return value
+
+    return read
+
+
+def _durability(value: object) -> Durability:
+    mode, colon, count = _text(value).partition(":")
+    if mode in ("server", "fsync") and not colon:
+        return Durability(mode)
+    if mode == "replica" and not colon:
+        return Durability(mode, 1)
+    if mode == "replica" and re.fullmatch("[1-9]", count):
+        return Durability(mode, int(count))
+    raise ValueError(
+        f"is {described(value)}; possible are server, fsync, replica, replica:2 (to 9)"
+    )
+
+
+def _bind(value: object) -> Address:
+    host, _, port = _text(value).rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    number = int(port) if re.fullmatch("[0-9]{1,5}", port) else -1
+    if not bare or not 0 <= number <= 65535 or (":" in bare and bare == host):
+        raise ValueError(f"is {described(value)}; write host:port, as 127.0.0.1:8700 or [::1]:8700")
+    return Address(bare, number)
+
+
+def _list_of(
+    read: Callable[[object], Any], least: int, most: int
+) -> Callable[[object], tuple[Any, ...]]:
+    def read_all(value: object) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise ValueError(f"must be a list, and is {described(value)}; write it in brackets")
+        if not least <= len(value) <= most:
+            raise ValueError(f"has {len(value)} items; it must have {least} to {most}")
+        items, wrong = [], []
+        for number, item in enumerate(value):
+            try:
+                items.append(read(item))
+            except ValueError as error:
+                wrong.append(f"item {number} {error}")
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return tuple(items)
+
+    return read_all
+
+
+def _network(value: object) -> Network:
+    try:
+        return ip_network(_text(value))
+    except ValueError as wrong:
+        raise ValueError(
+            f"is {described(value)}; write a network as 10.1.0.0/16 or fd00::/8, without host bits"
+        ) from wrong
+
+
+def _number(text: str) -> object:
+    """A number where the text spells one; else the text, whose reader then says what is wrong."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _items(text: str) -> object:
+    """A JSON list, or items between commas."""
+    if text.lstrip().startswith("["):
+        try:
+            return json.loads(text)
+        except ValueError as wrong:
+            raise ValueError(f"is no JSON list ({wrong}); write [1, 2] or 1,2") from wrong
+    return [_number(item.strip()) for item in text.split(",") if item.strip()]
+
+
+READERS: Mapping[str, Mapping[str, Reader]] = {
+    "redis": {
+        "url": Reader(_url),
+        "password_file": Reader(_password_file),
+        "prefix": Reader(_name),
+        "partitions": Reader(_whole(1, MOST_PARTITIONS), _number),
+        "durability": Reader(_durability),
+    },
+    "http": {"bind": Reader(_bind)},
+    "webhooks": {
+        "allow_networks": Reader(_list_of(_network, 0, 1000), _items),
+        "schedule": Reader(_list_of(_duration(0.001), 1, MOST_STEPS), _items),
+    },
+    "billing": {
+        "period": Reader(_one_of("month", "week", "day")),
+        "grace": Reader(_duration(0), _number),
+    },
+    "daemon": {
+        "state_dir": Reader(_text),
+        "instance": Reader(_instance),
+        # Shorter and a busy machine loses its lease to its own load; longer and nobody takes over.
+        "lease": Reader(_duration(0.5, 300), _number),
+        "actors_in_memory": Reader(_whole(1, 10_000_000), _number),
+        # One commit holds a batch: beyond this it keeps the server busy for too long at a time.
+        "batch": Reader(_whole(1, 10_000), _number),
+        "log_format": Reader(_one_of("auto", "json", "console")),
+    },
+}

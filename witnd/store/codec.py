@@ -1,0 +1,215 @@
+"""Stored records: how outcomes, histories, held events and fates look in Redis.
+
+MessagePack arrays, by position. What is stored is another type than what is live; each record of an outcome or a fate
+begins with a format number, and a number from a newer witnd stops the reader: it is not guessed at.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import msgspec
+
+from witnd.domain.attribution import Tally
+from witnd.domain.event import MARK_BYTES, EntryId, Event, Value
+from witnd.domain.outcome import STATUSES, Outcome, Status
+from witnd.store.errors import Unsafe
+
+FORMAT = 1
+HELD = len(STATUSES)  # the status number of a key whose events still wait to be placed
+_STATUS_NUMBER = {status: number for number, status in enumerate(STATUSES)}
+
+_pack: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
+_unpack: Callable[[bytes], Any] = msgspec.msgpack.Decoder().decode
+
+
+class OutcomeRecord(NamedTuple):
+    """An outcome as it is stored: everything that deciding needs, without its events."""
+
+    status: Status
+    holds: bool
+    customer_key: str
+    contract_hash: str
+    price_hash: str
+    opened_at: int
+    settles_at: int
+    processed_at: int | None
+    events: int
+    counts: list[int]
+    values: list[Value | None]
+    orders: list[int]
+    tally: Tally
+
+
+class HistoryItem(NamedTuple):
+    """One applied event of an outcome's history."""
+
+    entry: EntryId
+    action: str
+    timestamp: int | None
+    value: Value | None
+    attribution: Decimal | None
+    pin: int | None
+    placed_at: int | None
+    mark: bytes | None
+    content: bytes | None
+
+
+class FateRecord(NamedTuple):
+    """What became of an entry that was not applied; `raw` where nothing else keeps it."""
+
+    fate: str
+    reason: str | None
+    key: str | None
+    message: str | None
+    raw: list[bytes] | None
+
+
+@lru_cache(maxsize=4096)
+def _raw_hash(digest: str) -> bytes:
+    return bytes.fromhex(digest)
+
+
+def encode_outcome(outcome: Outcome) -> bytes:
+    tally = outcome.tally
+    orders = outcome.orders
+    return _pack(
+        (
+            FORMAT,
+            _STATUS_NUMBER[outcome.status],
+            outcome.holds,
+            outcome.customer_key,
+            _raw_hash(outcome.contract.hash),
+            _raw_hash(outcome.price.hash),
+            outcome.opened_at,
+            outcome.settles_at,
+            outcome.processed_at,
+            outcome.events,
+            outcome.counts,
+            [
+                None if value is None else (value, orders[fact])
+                for fact, value in enumerate(outcome.values)
+            ],
+            None if tally is None else (tally[0], str(tally[1])),
+        )
+    )
+
+
+HELD_RECORD = _pack((FORMAT, HELD))
+
+
+def decode_outcome(record: bytes) -> OutcomeRecord | None:
+    """The record of a key; None for a key that has held events only."""
+    fields = _unpack(record)
+    _check_format(fields[0])
+    if fields[1] == HELD:
+        return None
+    (_, status, holds, customer, contract, price, opened, settles, processed, events, counts,
+     latest, tally) = fields  # fmt: skip
+    return OutcomeRecord(
+        STATUSES[status],
+        holds,
+        customer,
+        contract.hex(),
+        price.hex(),
+        opened,
+        settles,
+        processed,
+        events,
+        counts,
+        [None if pair is None else _value(pair[0]) for pair in latest],
+        [0 if pair is None else pair[1] for pair in latest],
+        None if tally is None else (tally[0], Decimal(tally[1])),
+    )
+
+
+def encode_history(entry: EntryId, event: Event, placed_at: int | None) -> bytes:
+    mark, content, attribution = event.mark, event.content, event.attribution
+    return _pack(
+        (
+            entry[0],
+            entry[1],
+            event.action,
+            event.timestamp,
+            event.value,
+            None if attribution is None else str(attribution),
+            event.pin,
+            placed_at,
+            None if mark is None or content is None else mark + content,
+        )
+    )
+
+
+def decode_history(item: bytes) -> HistoryItem:
+    ms, seq, action, timestamp, value, attribution, pin, placed_at, marked = _unpack(item)
+    return HistoryItem(
+        (ms, seq),
+        action,
+        timestamp,
+        _value(value),
+        None if attribution is None else Decimal(attribution),
+        pin,
+        placed_at,
+        None if marked is None else marked[:MARK_BYTES],
+        None if marked is None else marked[MARK_BYTES:],
+    )
+
+
+def encode_held(entry: EntryId, event: Event) -> bytes:
+    return _pack(
+        (
+            *entry,
+            event.action,
+            event.customer_key,
+            event.agent_key,
+            event.timestamp,
+            event.value,
+            None if event.attribution is None else str(event.attribution),
+            event.pin,
+            event.mark,
+            event.content,
+        )
+    )
+
+
+def decode_held(key: str, item: bytes) -> tuple[EntryId, Event]:
+    (ms, seq, action, customer, agent, timestamp, value, attribution, pin, mark, content) = _unpack(
+        item
+    )
+    event = Event(
+        key,
+        action,
+        customer,
+        agent,
+        timestamp,
+        _value(value),
+        None if attribution is None else Decimal(attribution),
+        pin,
+        mark,
+        content,
+    )
+    return (ms, seq), event
+
+
+def encode_fate(fate: FateRecord) -> bytes:
+    return _pack((FORMAT, *fate))
+
+
+def decode_fate(record: bytes) -> FateRecord:
+    fields = _unpack(record)
+    _check_format(fields[0])
+    return FateRecord(*fields[1:])
+
+
+def _value(value: Value | None) -> Value | None:
+    # MessagePack keeps doubles doubles; an integer here would be a record made by other hands.
+    return float(value) if type(value) is int else value
+
+
+def _check_format(number: int) -> None:
+    if number > FORMAT:
+        raise Unsafe(
+            f"a stored record has format {number}, and this witnd knows formats up to {FORMAT}",
+            "run the newer witnd that wrote it",
+        )

@@ -1,0 +1,109 @@
+"""The one door for writes of a partition: an atomic, fenced, numbered step (`commit.lua`).
+
+A step is built as plain Redis commands over keys of its partition. Whether a reply was lost does not matter: the same
+step is sent again, and its sequence number and digest tell whether it is written already.
+"""
+
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b, sha1
+from importlib import resources
+from typing import Any, TypeAlias
+
+import hiredis
+
+from witnd.store.errors import Fenced, StoreRefused, Unsafe
+from witnd.store.connection import refusal
+from witnd.store.keys import Keys
+from witnd.store.wire import Wire, pack
+
+Word: TypeAlias = str | bytes | int
+
+SOURCE = resources.files("witnd.store").joinpath("commit.lua").read_bytes()
+SHA = sha1(SOURCE, usedforsecurity=False).hexdigest()
+# Lua can unpack about 8000 words onto its stack; longer commands are split.
+WORDS_MAX = 4000
+
+
+class Commit:
+    """What one step writes, command by command, in order."""
+
+    __slots__ = ("_keys", "_words", "expected", "sequence")
+
+    def __init__(self, keys: Keys, expected: int) -> None:
+        self._keys = keys
+        self._words: list[Word] = []
+        self.expected = expected
+        self.sequence = expected + 1
+
+    def add(self, *command: Word) -> None:
+        self._words.append(len(command))
+        self._words += command
+
+    def add_many(self, head: Sequence[Word], words: list[Word]) -> None:
+        """A command with as many words as there are, split where it gets too long for one call."""
+        for at in range(0, len(words), WORDS_MAX):
+            part = words[at : at + WORDS_MAX]
+            self._words.append(len(head) + len(part))
+            self._words += head
+            self._words += part
+
+    def add_each(self, name: str, pairs: Iterable[tuple[Word, Sequence[Word]]]) -> None:
+        """The same command for many keys."""
+        words = self._words
+        for key, values in pairs:
+            words += (len(values) + 2, name, key)
+            words += values
+
+    def packed(self, fence: str) -> "Packed":
+        keys, words = self._keys, self._words
+        body = pack(words) if words else b""
+        digest = blake2b(body, digest_size=8).hexdigest()
+        tail = (2, keys.owner, keys.state, fence, self.expected, self.sequence, digest, *words)
+        return Packed(pack(("EVALSHA", SHA, *tail)), tail, self.sequence)
+
+
+class Packed:
+    """A step ready to be sent, as often as it takes."""
+
+    __slots__ = ("_tail", "command", "sequence")
+
+    def __init__(self, command: bytes, tail: tuple[Word, ...], sequence: int) -> None:
+        self.command = command
+        self.sequence = sequence
+        self._tail = tail
+
+    def with_source(self) -> bytes:
+        """The same call with the script's text, for a server that does not know it (any more)."""
+        return pack(("EVAL", SOURCE, *self._tail))
+
+
+async def finish(wire: Wire, packed: Packed, replies: list[Any], seconds: float) -> bool:
+    """Read the answer to a step. True if it is written now, False if it was already.
+
+    Raises `Fenced` for another owner, `Unsafe` for a sequence that is not ours, `StoreRefused` where nothing was done.
+    """
+    reply = replies[0]
+    if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
+        replies = await wire.wait(wire.send_packed(packed.with_source(), 1), seconds)
+        reply = replies[0]
+    if isinstance(reply, hiredis.ReplyError):
+        text = str(reply)
+        refused = refusal(text.removeprefix("ERR "))
+        if refused is None and "OOM" in text:
+            refused = StoreRefused("Redis is at its memory limit", "raise maxmemory or free memory")
+        if refused is not None:
+            raise refused
+        raise Unsafe(
+            f"Redis failed inside step {packed.sequence}: {text}",
+            "run `witnd audit`; a key of witnd was changed by other hands",
+        )
+    code, found = reply[0], reply[1]
+    if code == b"FENCED":
+        raise Fenced(found.decode())
+    if code == b"SEQUENCE":
+        raise Unsafe(
+            f"Redis is at step {found.decode()} where step {packed.sequence - 1} was expected: "
+            "it lost acknowledged data, or other hands wrote to it",
+            "restore the lost data, or run `witnd audit` and see docs/how-to/redis-lost-data.md",
+        )
+    return bool(code == b"OK")

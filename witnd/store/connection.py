@@ -1,0 +1,127 @@
+"""Clients for Redis, and what their failures mean in the words of `store.errors`.
+
+redis-py repeats failed commands by itself, which doubles writes whose reply was lost. Every client
+made here has that switched off: retries belong to the caller, who knows what may be repeated.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from redis import exceptions
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from witnd.endpoint import Endpoint, endpoint
+from witnd.store.errors import StoreRefused, StoreUnavailable
+
+__all__ = ["Endpoint", "blocking", "connect", "endpoint", "mapped", "refusal"]
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 5.0
+# A blocking read answers at the latest when its block ends; what comes later is a lost connection.
+BLOCK_MARGIN_SECONDS = 3.0
+IDLE_CHECK_SECONDS = 15
+CONNECTIONS = 64  # no caller of ours runs this many calls at once: reaching it is a leak
+
+# What a server says when it did not execute a command, by the first word of its reply.
+_REFUSALS = {
+    "READONLY": ("Redis is a read-only replica", "point redis.url at the primary"),
+    "OOM": ("Redis is at its memory limit", "raise maxmemory or free memory on the server"),
+    "MISCONF": (
+        "Redis cannot write to its disk",
+        "free space or mend the disk; its log has the reason",
+    ),
+    "LOADING": ("Redis is still loading its data", "wait until it has finished"),
+    "BUSY": ("Redis is busy with a long script", "wait, or end the script with SCRIPT KILL"),
+    "NOAUTH": ("Redis wants a password", "set it in redis.url or redis.password_file"),
+    "WRONGPASS": (
+        "Redis does not accept the user or password",
+        "correct redis.url or redis.password_file",
+    ),
+    "NOPERM": ("the Redis user may not do this", "give it the commands and keys that docs name"),
+    "CLUSTERDOWN": ("the Redis cluster is down", "bring its missing nodes or slots back"),
+    "MASTERDOWN": ("Redis is a replica without its primary", "point redis.url at the primary"),
+    "NOREPLICAS": ("Redis has too few replicas to accept writes", "bring its replicas back"),
+    "TRYAGAIN": ("the Redis cluster is moving this slot", "wait until it has finished"),
+    "MOVED": ("this cluster node does not own the slot", "name a node that does in redis.url"),
+    "MAXCLIENTS": ("Redis accepts no more clients", "raise maxclients on the server"),
+    "ASK": ("the Redis cluster is moving this slot", "wait until it has finished"),
+}
+
+_IN_PIPELINE = re.compile(r""" of pipeline caused error: \((['"])(.*)\1,\)$""", re.DOTALL)
+_NO_ANSWER = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.InvalidResponse)
+
+
+def connect(server: str | Endpoint, *, password: str | None = None) -> Redis:
+    """A client for calls that answer at once. It connects at its first call; `aclose()` it."""
+    return _client(_parsed(server, password), ANSWER_SECONDS)
+
+
+def blocking(server: str | Endpoint, *, block_seconds: float, password: str | None = None) -> Redis:
+    """A client for reads that wait up to `block_seconds` in the server."""
+    return _client(_parsed(server, password), block_seconds + BLOCK_MARGIN_SECONDS)
+
+
+def _parsed(server: str | Endpoint, password: str | None) -> Endpoint:
+    return endpoint(server, password=password) if isinstance(server, str) else server
+
+
+def _client(server: Endpoint, answer_seconds: float) -> Redis:
+    return Redis(
+        host=server.host or "localhost",
+        port=server.port,
+        unix_socket_path=server.path,
+        username=server.username,
+        password=server.password,
+        db=server.db,
+        ssl=server.tls,
+        ssl_ca_certs=server.ca_file,
+        retry=Retry(NoBackoff(), 0),
+        retry_on_error=[],
+        protocol=2,  # the reply shapes of RESP3 differ; one shape, whatever the server offers
+        socket_timeout=answer_seconds,
+        socket_connect_timeout=CONNECT_SECONDS,
+        health_check_interval=IDLE_CHECK_SECONDS,
+        max_connections=CONNECTIONS,
+        decode_responses=False,
+    )
+
+
+@contextmanager
+def mapped() -> Iterator[None]:
+    """Calls inside raise `StoreUnavailable` (result unknown) or `StoreRefused` (not done).
+
+    Other errors pass: a reply that is neither is a mistake in the program.
+    """
+    try:
+        yield
+    except exceptions.RedisError as error:
+        inner: BaseException | None = error
+        while isinstance(inner, exceptions.RedisError):
+            if (refused := refusal(_reply(inner))) is not None:
+                raise refused from error
+            inner = inner.__cause__  # a login that failed comes wrapped as a failure to connect
+        if isinstance(error, _NO_ANSWER):
+            raise StoreUnavailable(f"no answer from Redis: {error}") from error
+        raise
+
+
+def refusal(reply: str) -> StoreRefused | None:
+    """What an error reply means where it means that nothing was done; None for every other."""
+    word, _, rest = reply.partition(" ")
+    if word == "ERR" and rest.startswith("max number of clients"):
+        word = "MAXCLIENTS"
+    if word not in _REFUSALS:
+        return None
+    reason, remedy = _REFUSALS[word]
+    return StoreRefused(f"{reason} ({rest})", remedy)
+
+
+def _reply(error: exceptions.RedisError) -> str:
+    """The server's words: redis-py cuts the first one off, a pipeline puts its command in front."""
+    found = _IN_PIPELINE.search(str(error))
+    text = found[2] if found else str(error)
+    code = getattr(error, "status_code", None)
+    return f"{code} {text}" if code and not text.startswith(code) else text

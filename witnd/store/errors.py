@@ -1,0 +1,30 @@
+"""What can go wrong between witnd and Redis, told apart by what the caller may assume.
+
+Texts are written for the operator: what happened, to which server, and what to do.
+"""
+
+
+class StoreUnavailable(Exception):  # noqa: N818 - a state of the world, not a mistake in code
+    """No usable answer. Whether Redis executed the call is unknown: repeat only what may be."""
+
+
+class StoreRefused(Exception):  # noqa: N818
+    """Redis answered that it did not do it. Nothing was written; trying again later is safe."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(f"{reason}; {remedy}")
+        self.reason = reason
+        self.remedy = remedy
+
+
+class Fenced(Exception):  # noqa: N818
+    """Another owner holds the partition: this daemon may write nothing more to it."""
+
+
+class Unsafe(Exception):  # noqa: N818
+    """A Redis that must not be billed from, or that cannot be used at all."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(f"{reason}; {remedy}")
+        self.reason = reason
+        self.remedy = remedy

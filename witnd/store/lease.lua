@@ -1,0 +1,28 @@
+#!lua
+-- Ownership of a partition.
+--
+-- KEYS[1] owner lease, KEYS[2] state hash
+-- ARGV[1] 'take', ARGV[2] who takes, ARGV[3] length of the lease in ms, ARGV[4] lease value that may be replaced, or ''
+-- ARGV[1] 'renew', ARGV[2] the lease's value, ARGV[3] length in ms
+-- ARGV[1] 'release', ARGV[2] the lease's value
+--
+-- Answers {1, value} where the caller owns the partition afterwards (or gave it up), {0, value found or '', its ms left}.
+local found = redis.call('GET', KEYS[1])
+if ARGV[1] == 'take' then
+  if found and found ~= ARGV[4] then
+    return { 0, found, redis.call('PTTL', KEYS[1]) }
+  end
+  local epoch = redis.call('HINCRBY', KEYS[2], 'epoch', 1)
+  local value = string.format('%d:%s', epoch, ARGV[2])
+  redis.call('SET', KEYS[1], value, 'PX', ARGV[3])
+  return { 1, value, tonumber(ARGV[3]) }
+end
+if found ~= ARGV[2] then
+  return { 0, found or '', 0 }
+end
+if ARGV[1] == 'renew' then
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+else
+  redis.call('DEL', KEYS[1])
+end
+return { 1, found, 0 }

@@ -1,0 +1,98 @@
+"""Who owns a partition: a lease with an epoch and a nonce, compared inside every commit.
+
+The lease only says who may try; the comparison in the commit is what keeps a paused owner that wakes up from writing.
+So it is safe, if impolite, to replace the lease of an owner that is still alive, and this is done for one case: the
+holder was a process of this very machine that is dead.
+"""
+
+import os
+import secrets
+from pathlib import Path
+from typing import NamedTuple, cast
+
+from redis.asyncio import Redis
+
+from witnd.store.connection import mapped
+from witnd.store.keys import Keys
+from witnd.store.scripts import Script
+
+_SCRIPT = Script("lease")
+
+
+class Holder(NamedTuple):
+    """Whoever has the lease, as the lease tells it."""
+
+    value: str
+    left_ms: int
+
+    @property
+    def instance(self) -> str:
+        return self.value.rpartition(":")[2] or "nobody"
+
+
+class Lease:
+    """One owner's hold on one partition. `value` is what commits compare, empty while it is not held."""
+
+    def __init__(self, client: Redis, keys: Keys, instance: str, length_ms: int) -> None:
+        self.value = ""
+        self._client = client
+        self._keys = (keys.owner, keys.state)
+        self._length_ms = length_ms
+        self._name = f"{secrets.token_hex(8)}.{_machine()}.{os.getpid()}:{instance}"
+
+    async def take(self) -> Holder | None:
+        """Take the lease where it is free. Answers None on success, else who holds it."""
+        holder = await self._run("take", self._name, self._length_ms, "")
+        if holder is not None and _is_dead_neighbour(holder.value):
+            holder = await self._run("take", self._name, self._length_ms, holder.value)
+        return holder
+
+    async def renew(self) -> Holder | None:
+        """Prolong it. Answers None while it is held, else what is there instead."""
+        return await self._run("renew", self.value, self._length_ms)
+
+    async def release(self) -> None:
+        if self.value:
+            await self._run("release", self.value)
+        self.value = ""
+
+    async def _run(self, verb: str, *words: str | int) -> Holder | None:
+        with mapped():
+            answer = await _SCRIPT.run(self._client, self._keys, (verb, *words))
+        held, value, left_ms = cast("tuple[int, bytes, int]", answer)
+        if not held:
+            return Holder(value.decode(), left_ms)
+        self.value = value.decode()
+        return None
+
+
+def _machine() -> str:
+    """This boot of this machine, and this process namespace: where a process id means something."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    try:
+        return f"{boot.read_text()[:8]}-{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:
+        return "unknown"
+
+
+def _is_dead_neighbour(value: str) -> bool:
+    """Whether the lease is that of a process on this machine which has ended."""
+    nonce = value.split(":", 2)[1] if value.count(":") >= 2 else ""
+    _, _, rest = nonce.partition(".")
+    machine, _, pid = rest.rpartition(".")
+    if machine != _machine() or machine == "unknown" or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return _zombie(int(pid))
+
+
+def _zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (OSError, IndexError):
+        return False

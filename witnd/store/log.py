@@ -1,0 +1,187 @@
+"""The log of one partition and what is read beside it: state, cold outcomes, deadlines, the server's clock.
+
+Two connections: one that may block in the server while it waits for entries, one for everything that answers at once.
+Every call may raise `StoreUnavailable` or `StoreRefused`; the caller decides how long to insist.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from witnd.domain.event import EntryId
+from witnd.store import wire
+from witnd.store.connection import Endpoint
+from witnd.store.errors import Unsafe
+from witnd.store.keys import GlobalKeys, Keys
+
+ANSWER_SECONDS = 5.0
+Row: TypeAlias = tuple[bytes, list[bytes]]
+
+
+class Stored(NamedTuple):
+    """What Redis has of one outcome key."""
+
+    key: str
+    record: bytes | None
+    history: list[bytes]
+    held: list[bytes]
+
+
+class Moment(NamedTuple):
+    """The server's clock, and how far log and catalogue were at that time."""
+
+    now_ms: int
+    catalogue: int  # revision
+    last: EntryId  # last id ever given to an entry
+    deleted: EntryId  # greatest id of an entry that was deleted or trimmed
+
+
+class State(NamedTuple):
+    """The committed position of a partition."""
+
+    sequence: int
+    cursor: EntryId
+    counters: dict[str, int]
+
+
+class Log:
+    """Reads of one partition. `names` says who asks, for the server's client list."""
+
+    def __init__(self, endpoint: Endpoint, keys: Keys, shared: GlobalKeys, name: str) -> None:
+        self.keys = keys
+        self._endpoint = endpoint
+        self._shared = shared
+        self._name = name
+        self._reader: wire.Wire | None = None
+        self._caller: wire.Wire | None = None
+
+    async def caller(self) -> wire.Wire:
+        """The connection for calls that answer at once."""
+        if self._caller is None or not self._caller.open:
+            self._caller = await wire.connect(self._endpoint, self._name)
+        return self._caller
+
+    def close(self) -> None:
+        for one in (self._reader, self._caller):
+            if one is not None:
+                one.close()
+
+    async def ask(self, *commands: Sequence[str | bytes | int]) -> list[Any]:
+        caller = await self.caller()
+        return await caller.ask(*commands, seconds=ANSWER_SECONDS)
+
+    # -- the log ---------------------------------------------------------------------------------------------------
+
+    async def read(self, after: EntryId, most: int, block_ms: int | None) -> list[Row]:
+        """Entries behind `after`, at most `most`; waits up to `block_ms` where there are none."""
+        if self._reader is None or not self._reader.open:
+            self._reader = await wire.connect(self._endpoint, f"{self._name}-reader")
+        block = () if block_ms is None else ("BLOCK", max(1, block_ms))
+        command = ("XREAD", "COUNT", most, *block, "STREAMS", self.keys.events, _text(after))
+        seconds = ANSWER_SECONDS + (block_ms or 0) / 1000
+        answer = (await self._reader.ask(command, seconds=seconds))[0]
+        return [] if answer is None else answer[0][1]
+
+    async def append(self, *fields: str) -> None:
+        """Append a control entry. If its reply is lost it may come twice, which is harmless."""
+        await self.ask(("XADD", self.keys.events, "*", *fields))
+
+    # -- beside the log --------------------------------------------------------------------------------------------
+
+    async def moment(self, cold: Sequence[str] = ()) -> tuple[Moment, list[Stored]]:
+        """In one round trip: the clock, the positions, and what Redis has of the `cold` keys."""
+        keys = self.keys
+        commands: list[tuple[str | bytes | int, ...]] = [
+            ("TIME",),
+            ("LLEN", self._shared.catalogue),
+            ("XINFO", "STREAM", keys.events),
+        ]
+        if cold:
+            commands.append(("MGET", *map(keys.outcome, cold)))
+            commands += [("LRANGE", keys.history(key), 0, -1) for key in cold]
+        caller = await self.caller()
+        replies = await caller.wait(caller.send(commands), ANSWER_SECONDS + len(cold) / 1000)
+        info = replies[2]
+        if isinstance(info, Exception) and "no such key" in str(info):
+            replies[2] = info = []
+        wire.checked(replies)
+        moment = Moment(
+            int(replies[0][0]) * 1000 + int(replies[0][1]) // 1000, int(replies[1]), *_ends(info)
+        )
+        stored: list[Stored] = []
+        if cold:
+            stored = [
+                Stored(key, record, history, [])
+                for key, record, history in zip(cold, replies[3], replies[4:], strict=True)
+            ]
+        return moment, stored
+
+    async def held(self, key: str) -> list[bytes]:
+        """The held events of a key."""
+        found: list[bytes] = (await self.ask(("LRANGE", self.keys.held_events(key), 0, -1)))[0]
+        return found
+
+    async def held_keys(self) -> list[str]:
+        """Every key with held events, oldest first."""
+        return [key.decode() for key in (await self.ask(("ZRANGE", self.keys.held, 0, -1)))[0]]
+
+    async def due(self, above: int, until: int, most: int) -> list[tuple[int, str]]:
+        """Stored deadlines in (above, until], earliest first, at most `most`."""
+        flat = (
+            await self.ask(
+                ("ZRANGEBYSCORE", self.keys.due, f"({above}", until, "WITHSCORES", "LIMIT", 0, most)
+            )
+        )[0]
+        return [
+            (int(float(flat[i + 1])), flat[i].decode()) for i in range(0, len(flat), 2)
+        ]
+
+    async def due_count(self) -> int:
+        return int((await self.ask(("ZCARD", self.keys.due)))[0])
+
+    async def catalogue_after(self, revision: int) -> list[bytes]:
+        """Catalogue entries that `revision` does not know, in order."""
+        found: list[bytes] = (await self.ask(("LRANGE", self._shared.catalogue, revision, -1)))[0]
+        return found
+
+    async def state(self) -> State:
+        flat = (await self.ask(("HGETALL", self.keys.state)))[0]
+        fields = {flat[i].decode(): flat[i + 1].decode() for i in range(0, len(flat), 2)}
+        cursor = entry_id(fields.pop("cursor", "0-0"))
+        sequence = int(fields.pop("seq", "0"))
+        counters = {name: int(count) for name, count in fields.items() if count.isdigit()}
+        counters.pop("epoch", None)
+        return State(sequence, cursor, counters)
+
+
+def entry_id(text: str | bytes) -> EntryId:
+    """`ms-seq` as a pair of numbers."""
+    ms, _, seq = (text if isinstance(text, str) else text.decode()).partition("-")
+    return int(ms), int(seq)
+
+
+def _text(entry: EntryId) -> str:
+    return f"{entry[0]}-{entry[1]}"
+
+
+def _ends(info: list[Any]) -> tuple[EntryId, EntryId]:
+    fields = {info[i]: info[i + 1] for i in range(0, len(info), 2)}
+    return (
+        entry_id(fields.get(b"last-generated-id", b"0-0")),
+        entry_id(fields.get(b"max-deleted-entry-id", b"0-0")),
+    )
+
+
+def check_moment(moment: Moment, read: EntryId) -> None:
+    """Raise `Unsafe` where the log lost entries that were not read, or lost entries that were."""
+    if moment.last < read:
+        raise Unsafe(
+            f"the log ends at {_text(moment.last)}, before entry {_text(read)} that was read from it: "
+            "Redis lost acknowledged data",
+            "stop the daemons, restore the lost data, then see `witnd repair --help`",
+        )
+    if moment.deleted > read:
+        raise Unsafe(
+            f"entries up to {_text(moment.deleted)} were deleted or trimmed, and only those up to "
+            f"{_text(read)} had been read: events are missing",
+            "see what was lost, then accept the gap with `witnd repair gap`",
+        )

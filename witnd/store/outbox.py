@@ -1,0 +1,228 @@
+"""The outbox of one partition: deliveries that are committed, and how far each has come.
+
+The commit writes a row once (`encode_row`), queues it and names its rule. Everything after that
+goes through `Outbox.write`, which takes the next step of a delivery only from the step the caller
+has seen, and for the daemon only under its lease. What the next step is, `witnd.domain.delivery`
+decides. What people ask of all partitions is `store.deliveries`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, cast
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import astuple, replace
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+
+from witnd.domain.delivery import HEALTHY, STANDINGS, EndpointState, Progress, Try, committed
+from witnd.domain.notification import Delivery
+from witnd.store.connection import mapped
+from witnd.store.errors import Fenced, StoreUnavailable, Unsafe
+from witnd.store.keys import GlobalKeys, Keys
+from witnd.store.scripts import Script
+
+FORMAT: Final = 1
+# A silent connection is asked for a sign of life so often, and given up after so long.
+CALLS_QUIET_SECONDS: Final = 20.0
+CALLS_ANSWER_SECONDS: Final = 5.0
+
+_DUE: Final = Script("outbox_due")
+_WRITE: Final = Script("outbox_write")
+_ENDPOINT: Final = Script("outbox_endpoint")
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder().decode
+
+
+class Row(Struct, frozen=True):
+    """A delivery as it was read. `delivery` is None where its row is gone; `stored` is as read."""
+
+    id: str
+    created_ms: int
+    delivery: Delivery | None
+    progress: Progress
+    stored: bytes
+
+    @property
+    def queued_ms(self) -> int | None:
+        """When it is to be sent: a row never tried at once, whatever this machine's clock says."""
+        return self.progress.queued_ms if self.stored else 0
+
+    def after(self, progress: Progress) -> "Row":
+        """The row once `progress` is written."""
+        return replace(self, progress=progress, stored=encode_progress(progress))
+
+
+def encode_row(delivery: Delivery) -> bytes:
+    return _pack((FORMAT, *astuple(delivery)[1:]))
+
+
+def decode_row(id_: str, record: bytes) -> Delivery:
+    return Delivery(id_, *_fields(record))
+
+
+def encode_progress(progress: Progress) -> bytes:
+    return _pack((FORMAT, STANDINGS.index(progress.standing), *astuple(progress)[1:]))
+
+
+def decode_progress(record: bytes) -> Progress:
+    standing, failures, due_ms, resends, resend_ms, reason, started, attempts = _fields(record)
+    return Progress(
+        standing=STANDINGS[standing],
+        failures=failures,
+        due_ms=due_ms,
+        resends=resends,
+        resend_ms=resend_ms,
+        reason=reason,
+        started=started,
+        attempts=tuple(Try(*attempt) for attempt in attempts),
+    )
+
+
+def encode_endpoint(state: EndpointState) -> bytes:
+    return b"" if state == HEALTHY else _pack((FORMAT, *astuple(state)))
+
+
+def decode_endpoint(record: bytes | None) -> EndpointState:
+    if not record:
+        return HEALTHY
+    failing_since, suspended_at, reason = _fields(record)
+    return EndpointState(failing_since=failing_since, suspended_at=suspended_at, reason=reason)
+
+
+def _fields(record: bytes) -> list[Any]:
+    fields: list[Any] = _unpack(record)
+    number = fields.pop(0)
+    if number > FORMAT:
+        raise Unsafe(
+            f"a stored delivery has format {number}, and this witnd knows formats up to {FORMAT}",
+            "run the newer witnd that wrote it",
+        )
+    return fields
+
+
+def read_row(id_: str, record: bytes | None, stored: bytes | None, score: float | None) -> Row:
+    """The row from what Redis holds of it; `score` stands in for its instant where it is gone."""
+    delivery = None if record is None else decode_row(id_, record)
+    created_ms = int(score or 0) if delivery is None else delivery.created_ms
+    progress = decode_progress(stored) if stored else committed(created_ms)
+    return Row(id_, created_ms, delivery, progress, stored or b"")
+
+
+class Outbox:
+    """`fence` is the daemon's lease on the partition; without one only commands may write."""
+
+    def __init__(self, client: Redis, keys: Keys, shared: GlobalKeys, fence: str = "") -> None:
+        self._client = client
+        self._keys = keys
+        self._shared = shared
+        self._fence = fence
+
+    async def rules(self) -> list[str]:
+        """Ids of the rules that have rows to send, now or later."""
+        with mapped():
+            members = await self._client.smembers(self._keys.outbox_rules)
+        return sorted(cast(bytes, member).decode() for member in members)
+
+    async def next_rows(self, rule_id: str, limit: int) -> list[Row]:
+        """The rows of a rule to be sent next, in the order in which they are due."""
+        keys = self._keys
+        with mapped():
+            reply = await _DUE.run(
+                self._client, [keys.outbox(rule_id), keys.deliveries, keys.attempts], [limit]
+            )
+        answer = cast(list[Any], reply)
+        return [
+            read_row(id_.decode(), record, stored, float(score))
+            for id_, score, record, stored in zip(*[iter(answer)] * 4, strict=True)
+        ]
+
+    async def row(self, id_: str) -> Row | None:
+        """One delivery, wherever it stands."""
+        with mapped():
+            record, stored = await asyncio.gather(
+                self._client.hget(self._keys.deliveries, id_),
+                self._client.hget(self._keys.attempts, id_),
+            )
+        if record is None and stored is None:
+            return None
+        return read_row(id_, cast("bytes | None", record), cast("bytes | None", stored), None)
+
+    async def write(
+        self, rule_id: str, steps: Sequence[tuple[Row, Progress]], *, call: bool = False
+    ) -> list[bool]:
+        """Write the next step of each row; False for those that have changed since they were read.
+
+        `call` tells the owner of the partition. Raises `Fenced` when the lease is somebody else's.
+        """
+        keys = self._keys
+        args: list[str | bytes | int] = [self._fence, rule_id, keys.outbox_calls if call else ""]
+        for row, progress in steps:
+            queued_ms = progress.queued_ms
+            args += [
+                row.id,
+                row.stored,
+                encode_progress(progress),
+                "" if queued_ms is None else queued_ms,
+                row.created_ms,
+                progress.standing,
+            ]
+        with mapped():
+            reply = await _WRITE.run(
+                self._client,
+                [
+                    keys.owner,
+                    keys.attempts,
+                    keys.outbox(rule_id),
+                    keys.outbox_rules,
+                    keys.parked(rule_id),
+                    keys.dead,
+                    keys.delivered,
+                ],
+                args,
+            )
+        answer = cast(list[Any], reply)
+        if answer and answer[0] == b"FENCED":
+            raise Fenced(answer[1].decode())
+        return [written == 1 for written in answer]
+
+    async def endpoint(self, rule_id: str) -> EndpointState:
+        with mapped():
+            record = await self._client.hget(self._shared.endpoints, rule_id)
+        return decode_endpoint(cast("bytes | None", record))
+
+    async def swap_endpoint(self, rule_id: str, old: EndpointState, new: EndpointState) -> bool:
+        """Whether the endpoint's state was still `old` and is `new` now."""
+        args: list[str | bytes | int] = [rule_id, encode_endpoint(old), encode_endpoint(new)]
+        with mapped():
+            answer = await _ENDPOINT.run(self._client, [self._shared.endpoints], args)
+        return bool(answer == 1)
+
+    @asynccontextmanager
+    async def calls(self) -> AsyncIterator[AsyncIterator[str]]:
+        """Ids of rules for which a command, in another process, has queued something.
+
+        Calls made before this is entered are not heard: look at `rules` first thing inside.
+        """
+        listener = self._client.pubsub(ignore_subscribe_messages=True)
+        try:
+            with mapped():
+                await listener.subscribe(self._keys.outbox_calls)
+                yield _heard(listener)
+        finally:
+            await listener.aclose()  # type: ignore[no-untyped-call]
+
+
+async def _heard(listener: PubSub) -> AsyncIterator[str]:
+    while True:
+        message = await listener.get_message(timeout=CALLS_QUIET_SECONDS)
+        if message is None:
+            await listener.ping()
+            message = await listener.get_message(timeout=CALLS_ANSWER_SECONDS)
+            if message is None:
+                raise StoreUnavailable("no answer from Redis on the connection for calls")
+        if message["type"] == "message":
+            yield message["data"].decode()

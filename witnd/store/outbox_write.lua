@@ -1,0 +1,54 @@
+#!lua
+-- Deliveries of one rule take their next step: each from the progress the caller read, or not at all.
+--
+-- KEYS[1] owner lease, KEYS[2] attempts, KEYS[3] outbox of the rule, KEYS[4] rules with rows to send,
+-- KEYS[5] parked of the rule, KEYS[6] dead, KEYS[7] delivered
+-- ARGV[1] the caller's lease value, '' for a command of the operator, which needs no lease
+-- ARGV[2] id of the rule
+-- ARGV[3] channel on which to tell the owner that there is something to send, '' for nobody
+-- ARGV[4..] rows, each as: id, progress as read ('' for none), progress to write, ms when it is to be
+--   sent ('' for never), ms of its resolution, its standing
+--
+-- Answers one number per row: 1 written (or written already: the reply was lost), 0 it has changed
+-- since it was read. Or, with nothing written, 'FENCED' and the lease found.
+if ARGV[1] ~= '' then
+  local owner = redis.call('GET', KEYS[1])
+  if owner ~= ARGV[1] then
+    return { 'FENCED', owner or '' }
+  end
+end
+local answer = {}
+for at = 4, #ARGV, 6 do
+  local found = redis.call('HGET', KEYS[2], ARGV[at]) or ''
+  answer[#answer + 1] = (found == ARGV[at + 1] or found == ARGV[at + 2]) and 1 or 0
+end
+
+local lists = { parked = KEYS[5], dead = KEYS[6], delivered = KEYS[7] }
+for at = 4, #ARGV, 6 do
+  if answer[(at - 4) / 6 + 1] == 1 then
+    local id, due, created, standing = ARGV[at], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
+    redis.call('HSET', KEYS[2], id, ARGV[at + 2])
+    if due == '' then
+      redis.call('ZREM', KEYS[3], id)
+    else
+      redis.call('ZADD', KEYS[3], due, id)
+    end
+    for name, list in pairs(lists) do
+      if name == standing then
+        redis.call('ZADD', list, created, id)
+      else
+        redis.call('ZREM', list, id)
+      end
+    end
+  end
+end
+if redis.call('EXISTS', KEYS[3]) == 1 then
+  redis.call('SADD', KEYS[4], ARGV[2])
+else
+  redis.call('SREM', KEYS[4], ARGV[2])
+end
+if ARGV[3] ~= '' then
+  -- Not worth failing for: the owner looks for itself when it starts and when it reconnects.
+  redis.pcall('PUBLISH', ARGV[3], ARGV[2])
+end
+return answer

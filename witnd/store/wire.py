@@ -1,0 +1,143 @@
+"""A thin client for the hot path: packed commands out, parsed replies in, in order, over one connection.
+
+Costs less than half of a full client per command, and that is what one event's budget allows. It does not retry: a
+lost connection fails every waiting call with `StoreUnavailable`, and whether those were executed is unknown.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import hiredis
+
+from witnd.store.errors import StoreUnavailable
+from witnd.store.connection import Endpoint, refusal
+
+CONNECT_SECONDS = 5.0
+_NOTHING = object()
+
+
+class Wire(asyncio.Protocol):
+    """One connection. `send` answers a future with the list of replies to the commands it packed."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._reader = hiredis.Reader(notEnoughData=_NOTHING)
+        self._waiting: deque[tuple[asyncio.Future[list[Any]], int, list[Any]]] = deque()
+        self._transport: asyncio.Transport | None = None
+        self._lost: Exception | None = None
+
+    @property
+    def open(self) -> bool:
+        return self._lost is None and self._transport is not None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._reader.feed(data)
+            while (reply := self._reader.gets()) is not _NOTHING:
+                self._take(reply)
+        except hiredis.ProtocolError as broken:
+            self.close(f"Redis sent what is no reply: {broken}")
+
+    def _take(self, reply: Any) -> None:
+        if not self._waiting:
+            self.close("Redis sent a reply that nobody asked for")
+            return
+        future, expected, replies = self._waiting[0]
+        replies.append(reply)
+        if len(replies) == expected:
+            self._waiting.popleft()
+            if not future.done():
+                future.set_result(replies)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.close(f"the connection to Redis was lost: {exc}" if exc else "Redis closed the connection")
+
+    def close(self, reason: str = "closed") -> None:
+        """Fail what is waiting; its outcome is unknown."""
+        if self._lost is None:
+            self._lost = StoreUnavailable(reason)
+        if self._transport is not None:
+            self._transport.abort()
+        while self._waiting:
+            future, _, _ = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(StoreUnavailable(reason))
+
+    def send(self, commands: Sequence[Sequence[str | bytes | int]]) -> asyncio.Future[list[Any]]:
+        """Send commands in one write. Error replies are returned in place, as `hiredis.ReplyError`."""
+        return self.send_packed(b"".join(map(pack, commands)), len(commands))
+
+    def send_packed(self, packed: bytes, replies: int) -> asyncio.Future[list[Any]]:
+        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        if self._lost is not None or self._transport is None:
+            future.set_exception(StoreUnavailable(str(self._lost or "not connected")))
+            return future
+        self._waiting.append((future, replies, []))
+        self._transport.write(packed)
+        return future
+
+    async def ask(self, *commands: Sequence[str | bytes | int], seconds: float) -> list[Any]:
+        """Send and wait at most `seconds`. A refusal of any command raises `StoreRefused`; a timeout gives the
+        connection up, because its replies can no longer be told apart."""
+        return checked(await self.wait(self.send(commands), seconds))
+
+    async def wait(self, future: asyncio.Future[list[Any]], seconds: float) -> list[Any]:
+        try:
+            async with asyncio.timeout(seconds):
+                return await future
+        except TimeoutError:
+            reason = f"no answer from Redis within {seconds:g} s"
+            self.close(reason)
+            raise StoreUnavailable(reason) from None
+        except asyncio.CancelledError:
+            # What was sent may or may not be executed; the connection cannot be used any further.
+            self.close("a call was cancelled")
+            raise
+
+
+def pack(command: Sequence[str | bytes | int]) -> bytes:
+    packed: bytes = hiredis.pack_command(tuple(command))  # type: ignore[arg-type]
+    return packed
+
+
+def checked(replies: list[Any]) -> list[Any]:
+    """The replies, or the first error among them raised: `StoreRefused` where nothing was done."""
+    for reply in replies:
+        if isinstance(reply, hiredis.ReplyError):
+            raise refusal(str(reply)) or reply
+    return replies
+
+
+async def connect(endpoint: Endpoint, name: str) -> Wire:
+    """Connect, log in, select the database."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            if endpoint.path is not None:
+                _, wire = await loop.create_unix_connection(lambda: Wire(name), endpoint.path)
+            else:
+                _, wire = await loop.create_connection(
+                    lambda: Wire(name), endpoint.host or "localhost", endpoint.port, ssl=endpoint.context()
+                )
+    except TimeoutError:
+        raise StoreUnavailable(f"{endpoint}: no connection within {CONNECT_SECONDS:g} s") from None
+    except OSError as failed:
+        raise StoreUnavailable(f"{endpoint}: {failed}") from failed
+    login: list[list[str]] = []
+    if endpoint.password is not None:
+        user = [endpoint.username] if endpoint.username else []
+        login.append(["AUTH", *user, endpoint.password])
+    login.append(["SELECT", str(endpoint.db)])
+    login.append(["CLIENT", "SETNAME", name])
+    try:
+        await wire.ask(*login, seconds=CONNECT_SECONDS)
+    except Exception:
+        wire.close()
+        raise
+    return wire
