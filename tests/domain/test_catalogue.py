@@ -3,9 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tests.support.catalogues import agent, catalogue, customer, rate_card, rule
 from tests.support.conditions import leaf
-
 from witnd.domain.catalogue import Catalogue, CatalogueEntry, HeldReason
 from witnd.domain.customer import Customer
 

@@ -6,8 +6,8 @@ import pytest
 import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.catalogues import SECRET, agent, catalogue, customer, documents, rate_card, rule
 
+from tests.support.catalogues import SECRET, agent, catalogue, customer, documents, rate_card, rule
 from witnd.domain.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.catalogue_file import parse, read, reference_mistakes, to_document
 from witnd.domain.catalogue_plan import Plan, lines, plan
@@ -161,7 +161,7 @@ def test_text_that_is_not_toml_is_one_mistake(text: str) -> None:
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
         st.dictionaries(
-            st.sampled_from(["key", "name", "condition", "entries", "rate_card", "agent", "secret"]),
+            st.sampled_from(["key", "name", "condition", "entries", "agent", "secret"]),
             inner,
             max_size=4,
         ),

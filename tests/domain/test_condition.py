@@ -5,8 +5,8 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.conditions import COMPARED, COUNTED, conditions, leaf
 
+from tests.support.conditions import COMPARED, COUNTED, conditions, leaf
 from witnd.domain import condition as conditions_
 from witnd.domain.condition import canonical, mistakes, words
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.conditions import conditions, leaf
 
+from tests.support.conditions import conditions, leaf
 from witnd.domain.contract import Contract, read_agent
 
 SEEN = [leaf("replied", "seen")]

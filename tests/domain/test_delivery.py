@@ -203,9 +203,8 @@ STEPS = st.lists(
 @given(STEPS)
 def test_whatever_happens_the_record_stays_consistent(steps: list) -> None:
     """A queued row is pending or owed; automatic failures never outnumber the schedule."""
-    progress, now = committed(0), 0
-    for what, attempt in steps:
-        now += 1
+    progress = committed(0)
+    for now, (what, attempt) in enumerate(steps):
         if what == "resend":
             progress = resent(progress, now)
         elif what == "resume" and progress.standing == "parked":

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.conditions import conditions, leaf
 
+from tests.support.conditions import conditions, leaf
 from witnd.domain.condition import canonical
 from witnd.domain.evaluate import Rule, Value, compile_condition
 

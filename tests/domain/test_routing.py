@@ -1,8 +1,7 @@
-"""Which agent an opening event belongs to, and in which order the reasons for holding it are asked."""
+"""Which agent an opening event belongs to, and in which order reasons to hold it are asked."""
 
 from tests.support.catalogues import agent, catalogue, customer, rate_card
 from tests.support.conditions import leaf
-
 from witnd.domain.catalogue import Catalogue, HeldReason
 from witnd.domain.routing import Terms, place
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import pytest
+
 from tests.oracle import oracle
 from tests.oracle.oracle import Change, Entry, World
 

@@ -21,7 +21,7 @@ Log = tuple[list[Entry], list[Change]]
 
 BASE = 1_700_000_000_000  # ms of the first entry
 SECOND, DAY = 1000, 86_400_000
-PERIODS = (1, 2, 5, 60)  # seconds
+PERIODS = (1, 2, 5, 60, 60)  # seconds
 
 # Keys of both partitions of two; the last ones sort differently in UTF-16 than in UTF-8.
 KEYS = ("ticket-1", "ticket-4", "ticket-3é", "zz-\uffee-key", "zz-\U0001f600-key")
@@ -30,7 +30,7 @@ CUSTOMERS = ("acme", "globex", "initech", "nobody")  # `nobody` never becomes kn
 AGENTS = ("support", "sales", "ops")
 CARDS = {"std": "EUR", "yen": "JPY", "dinar": "KWD", "usd": "USD"}
 PRICES = ("10", "10.00", "0.99", "0", "0.005", "12.3456", "0.0005", "1000000")
-IDEMPOTENCY = (None, None, None, "i1", "i2", "ce:c1", "ce:c2")
+IDEMPOTENCY = (None,) * 11 + ("i1", "i2", "ce:c1", "ce:c2")
 
 VALUES: tuple[Any, ...] = (0, 1, 2.5, 3, 4, -1, 0.1, True, False, "yes", "no", "3", "")
 ATTRIBUTIONS: tuple[Any, ...] = (
@@ -38,22 +38,20 @@ ATTRIBUTIONS: tuple[Any, ...] = (
     *("x", "5", True, [1], {"n": 1}),
 )
 
-# --- time ----------------------------------------------------------------------------------------
+# --- time -----------------------------------------------------------------------------------------
 
 _GAPS = (
-    *(0, 0, 0, 1, 1, 2, 400, 999, 1000, 1001, 2000, 4999, 5000, 60_000),
+    *(0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 10, 100, 400, 999, 1000, 1001, 2000, 4999, 5000, 60_000),
     *(7 * DAY, 35 * DAY - 1, 35 * DAY, 35 * DAY + 999, 35 * DAY + 1000, 41 * DAY),
 )
+# A moment that is only known once the log's times are: (number of an entry, steps, spelling).
+Moment = tuple[int, int, int]
+_STEPS = (0, 0, -1, 1, 700, 3000, -DAY, -10_000 * DAY, 400 * DAY)
+_MOMENT = st.tuples(st.integers(0, 30), st.sampled_from(_STEPS), st.integers(0, 4))
 
 
-@st.composite
-def times(draw: st.DrawFn, most: int) -> list[tuple[int, int]]:
-    """Increasing entry ids, many of them in the same ms."""
-    gaps = draw(
-        st.lists(
-            st.one_of(st.sampled_from(_GAPS[:9]), st.sampled_from(_GAPS)), min_size=1, max_size=most
-        )
-    )
+def stamps(gaps: list[int]) -> list[tuple[int, int]]:
+    """Increasing entry ids; a gap of 0 keeps the ms."""
     ms, seq, out = BASE, 0, []
     for gap in gaps:
         ms, seq = (ms + gap, 0) if gap else (ms, seq + 1)
@@ -61,60 +59,62 @@ def times(draw: st.DrawFn, most: int) -> list[tuple[int, int]]:
     return out
 
 
-def spelled_instants(moments: list[int]) -> st.SearchStrategy[str]:
-    """Instants near given moments (and far in the past and the future), in several spellings."""
-
-    def spell(ms: int, style: int) -> str:
-        text = write_instant(ms)
-        if style == 1:  # another offset
-            return write_instant(ms + 5_400_000)[:-1] + "+01:30"
-        if style == 2:
-            return write_instant(ms - 3 * 3_600_000)[:-1] + "-03:00"
-        if style == 3:  # digits after the millisecond are cut off
-            return text[:-1] + "999999Z"
-        if style == 4 and ms % 1000 == 0:
-            return text[:-5] + "Z"
-        return text
-
-    near = [ms + step for ms in moments for step in (0, -1, 1, 700, 3000)]
-    far = [BASE - DAY, BASE - 10, 0, BASE + 400 * DAY]
-    moment = st.one_of(st.sampled_from(near), st.sampled_from(far))
-    return st.builds(spell, moment, st.integers(0, 4))
+def spell_instant(ms: int, style: int) -> str:
+    """One of several spellings of an instant."""
+    text = write_instant(ms)
+    if style == 1:  # another offset
+        return write_instant(ms + 5_400_000)[:-1] + "+01:30"
+    if style == 2:
+        return write_instant(ms - 3 * 3_600_000)[:-1] + "-03:00"
+    if style == 3:  # digits after the millisecond are cut off
+        return text[:-1] + "999999Z"
+    if style == 4 and ms % 1000 == 0:
+        return text[:-5] + "Z"
+    return text
 
 
-# --- events --------------------------------------------------------------------------------------
+# --- events ---------------------------------------------------------------------------------------
 
 Body = dict[str, Any]
 
 
-@st.composite
-def bodies(draw: st.DrawFn, moments: list[int]) -> Body:
-    """One event as a Python object; an idempotency key `ce:x` stands for a CloudEvent's own."""
-    body: Body = {
-        "key": draw(st.sampled_from(KEYS[: draw(st.sampled_from((1, 2, 2, 5)))])),
-        "action": draw(st.sampled_from(ACTIONS)),
-        "customer_key": draw(st.sampled_from(("acme", "acme", "acme", "acme", *CUSTOMERS))),
+def _or_none(strategy: st.SearchStrategy[Any], nones: int) -> st.SearchStrategy[Any]:
+    """Mostly nothing: one in 1 + nones draws comes from the strategy."""
+    return st.one_of(*[st.none()] * nones, strategy)
+
+
+# One event as a Python object, None for what is absent; an idempotency key `ce:x` stands for a
+# CloudEvent's own. Moments are put in by `settle_body`.
+_BODY = st.fixed_dictionaries(
+    {
+        "key": st.sampled_from((KEYS[0], KEYS[0], KEYS[0], KEYS[1], KEYS[1], *KEYS)),
+        "action": st.sampled_from(ACTIONS),
+        "customer_key": st.sampled_from(("acme",) * 9 + CUSTOMERS),
+        "agent_key": st.sampled_from((None,) * 12 + ("support", "support", *AGENTS, "nobot")),
+        "idempotency_key": st.sampled_from(IDEMPOTENCY),
+        "timestamp": _or_none(_MOMENT, 3),
+        "value": _or_none(st.sampled_from(VALUES), 1),
+        "attribution": _or_none(st.sampled_from(ATTRIBUTIONS), 1),
+        "settles_at": _or_none(_MOMENT, 5),
+        "note": st.sampled_from((None,) * 8 + ("a", 1, 1.5, True, ["x", {"y": [1]}])),
     }
-    agent = draw(st.sampled_from((None, None, None, "support", "support", *AGENTS, "nobot")))
-    if agent:
-        body["agent_key"] = agent
-    name = draw(st.sampled_from(IDEMPOTENCY))
-    if name:
-        body["idempotency_key"] = name
-    if draw(st.integers(0, 3)) == 0:
-        body["timestamp"] = draw(spelled_instants(moments))
-    properties: dict[str, Any] = {}
-    if draw(st.booleans()):
-        properties["value"] = draw(st.sampled_from(VALUES))
-    if draw(st.integers(0, 2)) == 0:
-        properties["attribution"] = draw(st.sampled_from(ATTRIBUTIONS))
-    if draw(st.integers(0, 5)) == 0:
-        properties["settles_at"] = draw(spelled_instants(moments))
-    if draw(st.integers(0, 5)) == 0:
-        properties["note"] = draw(st.sampled_from(("a", 1, 1.5, True, ["x", {"y": [1]}])))
-    if properties:
-        body["properties"] = properties
-    return body
+)
+
+
+def settle_body(drawn: Body, moments: list[int]) -> Body:
+    """The event as its producer would write it, with instants for the moments."""
+
+    def instant(moment: Moment) -> str:
+        number, step, style = moment
+        return spell_instant(moments[number % len(moments)] + step, style)
+
+    given = {name: item for name, item in drawn.items() if item is not None}
+    for name in ("timestamp", "settles_at"):
+        if name in given:
+            given[name] = instant(given[name])
+    inside = ("value", "attribution", "settles_at", "note")
+    properties = {name: given.pop(name) for name in inside if name in given}
+    return {**given, "properties": properties} if properties else given
 
 
 def write_json(tree: Any, style: int) -> str:
@@ -389,118 +389,138 @@ def _branches(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 
 
-def conditions() -> st.SearchStrategy[list[Any]]:
-    """Flat lists mostly, with AND, OR and NOT nodes among the leaves."""
-    trees = st.recursive(_LEAVES, _branches, max_leaves=4)
-    return st.lists(st.one_of(_LEAVES, _LEAVES, trees), max_size=3)
+_TREES = st.recursive(_LEAVES, _branches, max_leaves=4)
+CONDITIONS = st.lists(st.one_of(_LEAVES, _LEAVES, _LEAVES, _TREES), max_size=3)
+
+_AGENT = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(("Agent", "Agent ✓")),
+        "settlement_period": st.sampled_from(PERIODS),
+        "attribution_method": st.sampled_from(("first", "last", "min", "max", "sum")),
+        "condition": CONDITIONS,
+    }
+)
+_PRICES = st.tuples(*[st.sampled_from((*PRICES, None, None))] * len(AGENTS))
+_CUSTOMER_CARDS = st.sampled_from((*CARDS, *CARDS, *CARDS, None, "missing"))
+_RULE = st.fixed_dictionaries(
+    {
+        "source": st.sampled_from(SOURCES),
+        "agent": st.sampled_from((None, None, *AGENTS)),
+        "url": st.just("https://example.test/hook"),
+        "secret": st.just("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        "enabled": st.sampled_from((True, True, True, False)),
+    }
+)
 
 
-@st.composite
-def _versions(
-    draw: st.DrawFn, moments: list[int], content: Callable[[], Any], most: int, *, archived: bool
-) -> list[tuple[int, bool, Any]]:
-    instants = st.sampled_from([0, 0, *moments, *(ms + 1 for ms in moments)])
-    chosen = sorted(draw(st.sets(instants, min_size=1, max_size=most)))
-    return [(at, archived and draw(st.integers(0, 4)) == 0, draw(content())) for at in chosen]
+def _history(content: st.SearchStrategy[Any], least: int, at_once: int) -> st.SearchStrategy[Any]:
+    """Versions as (number of an instant or 0 for the beginning, archived, content)."""
+    begins = st.sampled_from((0,) * at_once + (1, 2, 3, 5, 8, 13))
+    archived = st.sampled_from((False,) * 9 + (True,))
+    return st.lists(st.tuples(begins, archived, content), min_size=least, max_size=3)
 
 
-@st.composite
-def catalogues(draw: st.DrawFn, moments: list[int], *, ambiguous: bool = False) -> list[Change]:
-    """A catalogue's history with changes at (and 1 ms after) instants of the log, in order."""
-    out: list[Change] = []
-
-    def add(kind: str, key: str, content: Callable[[], Any], most: int, *, archived: bool) -> None:
-        for at, gone, item in draw(_versions(moments, content, most, archived=archived)):
-            out.append(Change(kind, key, at, gone, item))
-
-    agents = AGENTS[: draw(st.integers(1, 3))]
-    cards = tuple(CARDS)[: draw(st.integers(1, len(CARDS)))]
-    for key in agents:
-
-        def agent(name: str = key) -> Any:
-            return st.fixed_dictionaries(
-                {
-                    "name": st.sampled_from((name.title(), name.title() + " ✓")),
-                    "settlement_period": st.sampled_from(PERIODS),
-                    "attribution_method": st.sampled_from(("first", "last", "min", "max", "sum")),
-                    "condition": conditions(),
-                }
-            )
-
-        add("agent", key, agent, 2, archived=True)
-    for key in cards:
-
-        def card(currency: str = CARDS[key]) -> Any:
-            entries = st.tuples(*(st.sampled_from((None, *PRICES, *PRICES)) for _ in agents))
-            return entries.map(
-                lambda prices: {
-                    "currency": currency,
-                    "entries": [
-                        {"agent": name, "price_per_unit": price}
-                        for name, price in zip(agents, prices, strict=True)
-                        if price is not None
-                    ],
-                }
-            )
-
-        add("rate_card", key, card, 2, archived=True)
-    for key in CUSTOMERS[:3]:
-
-        def customer(name: str = key) -> Any:
-            choices = (*cards, cards[0]) if name == "acme" else (*cards, None, "later")
-            return st.fixed_dictionaries(
-                {
-                    "name": st.just(name.title()),
-                    "email": st.none(),
-                    "rate_card": st.sampled_from(choices),
-                }
-            )
-
-        add("customer", key, customer, 3, archived=ambiguous)
-    for number in range(draw(st.integers(0, 3))):
-
-        def rule() -> Any:
-            return st.fixed_dictionaries(
-                {
-                    "source": st.sampled_from(SOURCES),
-                    "agent": st.sampled_from((None, None, *agents)),
-                    "url": st.just("https://example.test/hook"),
-                    "secret": st.just("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
-                    "enabled": st.sampled_from((True, True, False)),
-                }
-            )
-
-        add("notification_rule", f"rule {number} é", rule, 2, archived=True)
-    return sorted(out, key=lambda one: one.effective_from)
+_CATALOGUE = st.fixed_dictionaries(
+    {
+        "agents": st.tuples(
+            _history(_AGENT, 1, 20), _history(_AGENT, 0, 6), _history(_AGENT, 0, 6)
+        ),
+        "cards": st.tuples(*[_history(_PRICES, 1, 15)] * len(CARDS)),
+        "customers": st.tuples(
+            _history(_CUSTOMER_CARDS, 1, 10),
+            _history(_CUSTOMER_CARDS, 0, 1),
+            _history(_CUSTOMER_CARDS, 0, 6),
+        ),
+        "rules": st.tuples(*[_history(_RULE, 0, 9)] * 3),
+    }
+)
 
 
-# --- whole inputs --------------------------------------------------------------------------------
+def settle_catalogue(drawn: Any, moments: list[int], *, ambiguous: bool) -> list[Change]:
+    """The history with changes at (and 1 ms after) instants of the log, in order of instants."""
+    out: dict[tuple[str, str, int], Change] = {}
+
+    def add(kind: str, key: str, history: Any, content: Callable[[Any], Any]) -> None:
+        for number, archived, item in history:
+            at = 0 if number == 0 else moments[(number - 1) // 2 % len(moments)] + (number - 1) % 2
+            if kind == "customer" and not ambiguous:
+                archived = False  # README, R9
+            # Two versions at one instant are refused, so the first one drawn stands.
+            out.setdefault((kind, key, at), Change(kind, key, at, archived, content(item)))
+
+    present = [key for key, history in zip(AGENTS, drawn["agents"], strict=True) if history]
+    for key, history in zip(AGENTS, drawn["agents"], strict=True):
+        add("agent", key, history, lambda item: item)
+    for (key, currency), history in zip(CARDS.items(), drawn["cards"], strict=True):
+
+        def card(prices: Any, currency: str = currency) -> Any:
+            priced = dict(zip(AGENTS, prices, strict=True))
+            entries = [
+                {"agent": name, "price_per_unit": priced[name]}
+                for name in present
+                if priced[name] is not None
+            ]
+            return {"currency": currency, "entries": entries}
+
+        add("rate_card", key, history, card)
+    for key, history in zip(CUSTOMERS, drawn["customers"], strict=False):
+
+        def customer(card_key: Any, name: str = key) -> Any:
+            return {"name": name.title(), "email": None, "rate_card": card_key}
+
+        add("customer", key, history, customer)
+    for number, history in enumerate(drawn["rules"]):
+
+        def rule(item: Any) -> Any:
+            return {**item, "agent": item["agent"] if item["agent"] in present else None}
+
+        add("notification_rule", f"rule {number} é", history, rule)
+    return sorted(out.values(), key=lambda one: one.effective_from)
+
+
+# --- whole inputs ---------------------------------------------------------------------------------
+
+_KINDS = ("event",) * 16 + ("retry", "retry", "tick", "malformed", "odd")
+_SPECIAL = tuple(item for group in AMBIGUOUS.values() for item in group)
+
+
+def _step(kinds: tuple[str, ...]) -> st.SearchStrategy[Any]:
+    return st.tuples(
+        st.sampled_from(_GAPS),
+        st.sampled_from(kinds),
+        st.integers(0, 255),  # which
+        st.sampled_from(FORMS),
+        st.integers(0, 255),  # in which style
+    )
+
+
+_STEP, _SPECIAL_STEP = _step(_KINDS), _step((*_KINDS, *["special"] * 4))
+_POOL = st.lists(_BODY, min_size=2, max_size=10)
 
 
 @st.composite
 def logs(draw: st.DrawFn, *, max_entries: int = 30, ambiguous: bool = False) -> Log:
     """A log and a catalogue's history; with `partitions=2` some keys are in the wrong one."""
-    stamps = draw(times(max_entries))
-    moments = sorted({ms for ms, _ in stamps})
-    pool = draw(st.lists(bodies(moments), min_size=1, max_size=8))
-    special = [item for group in AMBIGUOUS.values() for item in group] if ambiguous else []
-    kinds = ("event",) * 14 + ("retry", "retry", "tick", "malformed", "odd")
+    least = min(max_entries, draw(st.sampled_from((1, 4, 10))))
+    step = _SPECIAL_STEP if ambiguous else _STEP
+    steps = draw(st.lists(step, min_size=least, max_size=max_entries))
+    times = stamps([gap for gap, *_ in steps])
+    moments = sorted({ms for ms, _ in times})
+    pool = [settle_body(drawn, moments) for drawn in draw(_POOL)]
     entries: list[Entry] = []
-    for ms, seq in stamps:
-        kind = draw(st.sampled_from((*kinds, "special", "special") if special else kinds))
+    for (ms, seq), (_, kind, which, form, style) in zip(times, steps, strict=True):
         if kind == "event":
-            body = draw(st.sampled_from(pool))
-            fields = encode(body, draw(st.sampled_from(FORMS)), draw(st.integers(0, 255)))
+            fields = encode(pool[which % len(pool)], form, style)
         elif kind == "retry":
-            key = draw(st.sampled_from([KEYS[0], *(body["key"] for body in pool)]))
+            key = pool[which % len(pool)]["key"]
             fields = {b"witnd": b"retry", b"key": key.encode()}
         elif kind == "tick":
             fields = {b"witnd": b"tick"}
         else:
-            group = {"malformed": MALFORMED, "odd": ODD, "special": special}[kind]
-            fields = dict(draw(st.sampled_from(group)))
+            group = {"malformed": MALFORMED, "odd": ODD, "special": _SPECIAL}[kind]
+            fields = dict(group[which % len(group)])
         entries.append((ms, seq, fields))
-    return entries, draw(catalogues(moments, ambiguous=ambiguous))
+    return entries, settle_catalogue(draw(_CATALOGUE), moments, ambiguous=ambiguous)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from collections import Counter
 from fractions import Fraction
 
 import pytest
-from hypothesis import HealthCheck, example, find, given, settings
+from hypothesis import HealthCheck, Phase, example, find, given, settings
 from hypothesis import strategies as st
+
 from tests.oracle import logs as inputs
 from tests.oracle import rules
 from tests.oracle.logs import AMBIGUOUS, BASE, KEYS, MALFORMED, ODD, Log, cuts, logs
@@ -184,7 +185,13 @@ def test_the_strategies_reach_every_fate(fate: str, reason: str) -> None:
     find(logs(), reached, settings=quick_find)
 
 
-quick_find = settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
+quick_find = settings(
+    max_examples=3000,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 
 
 def _opened_with(world: World, least: int) -> bool:

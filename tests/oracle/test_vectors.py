@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+
 from tests.oracle.conftest import Runner
 from tests.oracle.oracle import Change, Entry, World
 

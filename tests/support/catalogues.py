@@ -3,8 +3,8 @@
 from typing import Any
 
 from hypothesis import strategies as st
-from tests.support.conditions import conditions, leaf
 
+from tests.support.conditions import conditions, leaf
 from witnd.domain.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.contract import read_agent
 from witnd.domain.customer import read_customer

@@ -169,6 +169,19 @@ async def _export(with_secrets: bool, config: Path | None) -> None:
         when = instant.render(scheduled)
         click.echo(f"# Left out as well: what is scheduled, the first of it for {when}.")
     document = to_document(catalogue, secrets=with_secrets, at=at)
-    # One section after the other: all at once, the short ones would come first.
     for section, tables in document.items():
-        click.echo("\n" + tomli_w.dumps({section: tables}), nl=False)
+        for table in tables:
+            click.echo(f"\n[[{section}]]")
+            for name, value in table.items():
+                click.echo(f"{name} = {_toml(value)}")
+
+
+def _toml(value: object) -> str:
+    """A value on one line, a list of tables on one line each: as people write it, unlike tomli_w."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{name} = {_toml(inner)}" for name, inner in value.items()) + " }"
+    if isinstance(value, list):
+        return (
+            "[" + "".join(f"\n    {_toml(inner)}," for inner in value) + ("\n]" if value else "]")
+        )
+    return tomli_w.dumps({"value": value}).removeprefix("value = ").rstrip("\n")

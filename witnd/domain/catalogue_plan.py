@@ -103,7 +103,7 @@ def _difference(
     if old is not None and (old.content, old.archived) == (change.content, change.archived):
         return Difference(mark="=", kind=kind, key=key)
     if generated and kind == "notification_rule":
-        after["secret"] = "(generated)"
+        after |= {"secret": "(generated)"}
     fields = tuple(
         FieldDifference(path=path, before=before.get(path), after=after.get(path))
         for path in {**before, **after}

@@ -24,7 +24,7 @@ def place(
 ) -> Terms | HeldReason:
     """The terms on which an event accepted at `at` opens an outcome, or why it cannot."""
     customer = catalogue.customer(customer_key, at)
-    if customer is None or customer.archived:
+    if customer is None:
         return HeldReason.UNKNOWN_CUSTOMER
     contract = _agent(catalogue, action, agent_key, at)
     if isinstance(contract, HeldReason):

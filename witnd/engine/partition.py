@@ -10,7 +10,7 @@ Plain synchronous code over values. It never waits: where an outcome must be loa
 from collections.abc import Container, Iterable, Sequence
 
 from witnd.domain.catalogue import Catalogue
-from witnd.domain.event import EntryId, Event, Refusal, Retry, read
+from witnd.domain.event import EntryId, Event, Refusal, Retry, Tick, read
 from witnd.domain.notification import Delivery, NotificationRule, deliver
 from witnd.domain.resolution import Line, resolve
 from witnd.domain.routing import Terms, place
@@ -313,7 +313,8 @@ def differs(actor: Actor, event: Event) -> bool:
     )
 
 
-def _misplaced(item: Event | Retry, partition: int) -> Refusal:
+def _misplaced(item: Event | Retry, partition: int) -> Refusal | Tick:
+    """What an item of another partition is worth here. A control entry has no fate: it only proves time."""
+    if isinstance(item, Retry):
+        return Tick()
     return Refusal(f"the key {item.key!r} belongs to partition {partition}", misplaced=True)
-
-

@@ -1,0 +1,285 @@
+"""The fold over a dictionary: real parsing, folding, encoding and recalling; only Redis is a model.
+
+`drive` cuts a run up as asked (batch borders, settle limits, passivation, restarts) and answers the same `World` as the
+oracle, read back from what was written. Nothing here decides anything about outcomes.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+from tests.oracle.logs import Cuts
+from tests.oracle.oracle import Change, Entry, OutcomeView, World
+
+from witnd.domain import attribution
+from witnd.domain.catalogue import Catalogue, CatalogueEntry
+from witnd.domain.instant import render
+from witnd.engine.actor import Actor, Held
+from witnd.engine.partition import Partition
+from witnd.engine.recall import recall
+from witnd.engine.writes import text_of, write
+from witnd.store.codec import decode_fate, decode_history
+from witnd.store.commit import Commit
+from witnd.store.keys import Keys
+from witnd.store.log import entry_id
+from witnd.store.outbox import decode_row
+
+KEYS = Keys("witn", 0)
+
+
+class Model:
+    """The dozen commands that a commit uses, on dictionaries."""
+
+    def __init__(self) -> None:
+        self.data: dict[str, Any] = {}
+
+    def run(self, words: list[Any]) -> None:
+        at = 0
+        while at < len(words):
+            count = words[at]
+            name, *rest = words[at + 1 : at + 1 + count]
+            getattr(self, name.lower())(*rest)
+            at += count + 1
+
+    def mset(self, *pairs: Any) -> None:
+        for key, value in zip(pairs[::2], pairs[1::2], strict=True):
+            self.data[key] = value
+
+    set = mset
+
+    def unlink(self, key: str) -> None:
+        del self.data[key]
+
+    def rpush(self, key: str, *items: bytes) -> None:
+        assert items
+        self.data.setdefault(key, []).extend(items)
+
+    def zadd(self, key: str, *pairs: Any) -> None:
+        zset = self.data.setdefault(key, {})
+        for score, member in zip(pairs[::2], pairs[1::2], strict=True):
+            zset[member] = score
+
+    def zrem(self, key: str, *members: str) -> None:
+        for member in members:
+            self.data.get(key, {}).pop(member, None)
+
+    def hset(self, key: str, *pairs: Any) -> None:
+        self.data.setdefault(key, {}).update(zip(pairs[::2], pairs[1::2], strict=True))
+
+    def hdel(self, key: str, *fields: str) -> None:
+        for field in fields:
+            self.data.get(key, {}).pop(field, None)
+
+    def sadd(self, key: str, member: str) -> None:
+        self.data.setdefault(key, set()).add(member)
+
+    def xadd(self, key: str, entry: str, name: str, value: bytes) -> None:
+        assert (entry, name) == ("*", "data")
+        self.data.setdefault(key, []).append(value)
+
+    def recall(self, key: str, catalogue: Catalogue) -> Actor | Held:
+        get = self.data.get
+        return recall(
+            key,
+            get(KEYS.outcome(key)),
+            get(KEYS.history(key), []),
+            get(KEYS.held_events(key), []),
+            catalogue,
+        )
+
+    def due(self) -> list[tuple[int, str]]:
+        return [(score, key) for key, score in self.data.get(KEYS.due, {}).items()]
+
+
+def catalogue_of(changes: Sequence[Change]) -> Catalogue:
+    from witnd.domain.contract import read_agent
+    from witnd.domain.customer import read_customer
+    from witnd.domain.ratecard import read_rate_card
+
+    readers: dict[str, Callable[..., Any]] = {
+        "agent": read_agent,
+        "customer": read_customer,
+        "rate_card": read_rate_card,
+    }
+    catalogue = Catalogue()
+    for change in changes:
+        content = change.content
+        if change.kind in readers:
+            content, mistakes = readers[change.kind](change.key, content, "")
+            assert not mistakes, mistakes
+        catalogue.add(
+            CatalogueEntry(
+                kind=change.kind,
+                key=change.key,
+                effective_from=change.effective_from,
+                archived=change.archived,
+                content=content,
+            )
+        )
+    return catalogue
+
+
+WHOLE = Cuts([], 1000, [], [])
+
+
+class Drive:
+    """One run over a log."""
+
+    def __init__(self, changes: Sequence[Change], partition: int, partitions: int, held_max: int) -> None:
+        self.model = Model()
+        self.catalogue = catalogue_of(changes)
+        self.sequence = 0
+        self.shape = {"partition": partition, "partitions": partitions, "held_max": held_max}
+        self.start((0, 0), {})
+
+    def start(self, cursor: tuple[int, int], counters: dict[str, int]) -> None:
+        self.partition = Partition(
+            self.catalogue, cursor=cursor, counters=counters, **self.shape
+        )
+        self.partition.deadlines.horizon = -1
+
+    def restart(self) -> None:
+        state = self.model.data.get(KEYS.state, {})
+        counters = {name: count for name, count in state.items() if name not in ("cursor", "settling")}
+        self.start(entry_id(state.get("cursor", "0-0")), counters)
+
+    def take(self, entries: Sequence[Entry], number: int, cuts: Cuts) -> None:
+        partition, model = self.partition, self.model
+        rows = [
+            (b"%d-%d" % (ms, seq), [part for pair in fields.items() for part in pair])
+            for ms, seq, fields in entries
+        ]
+        batch, cold = partition.plan(rows, number)
+        partition.install([model.recall(key, self.catalogue) for key in sorted(cold)], number)
+        at = 0
+        while at < len(batch):
+            step, reached = partition.fold(batch, at, cuts.settle_limit, number)
+            commit = write(step, partition, KEYS, self.sequence)
+            self.sequence += 1
+            model.run(commit._words)
+            assert isinstance(commit, Commit)
+            if step.need == "horizon":
+                # The nearest horizon that helps, so that there are many of them.
+                horizon = batch[reached][0]
+                for score, key in model.due():
+                    if partition.deadlines.horizon < score <= horizon:
+                        partition.deadlines.add_stored(score, key)
+                partition.deadlines.horizon = horizon
+            elif step.need is not None:
+                partition.install(
+                    [model.recall(key, self.catalogue) for key in step.need], number
+                )
+            else:
+                assert reached > at or step.settled
+            assert not partition.strays
+            at = reached
+
+
+def drive(
+    entries: Sequence[Entry],
+    changes: Sequence[Change],
+    cuts: Cuts = WHOLE,
+    *,
+    partition: int = 0,
+    partitions: int = 1,
+    held_limit: int = 1000,
+) -> World:
+    run = Drive(changes, partition, partitions, held_limit)
+    borders = sorted(
+        {*cuts.batches, *cuts.passivate_after, *cuts.restart_after, 0, len(entries)}
+    )
+    for number, (start, end) in enumerate(zip(borders, borders[1:], strict=False), 1):
+        if end > len(entries) or start == end:
+            continue
+        run.take(entries[start:end], number, cuts)
+        if end in cuts.passivate_after:
+            run.partition.passivate(0, number, ())
+            assert not run.partition.known
+        if end in cuts.restart_after:
+            run.restart()
+    return world_of(run)
+
+
+def world_of(run: Drive) -> World:
+    data, world = run.model.data, World()
+    json = msgspec.json.decode
+    for entry, record in data.get(KEYS.fates, {}).items():
+        fate = decode_fate(record)
+        world.fates[entry] = (fate.fate, fate.reason)
+    prefix = KEYS.outcome("")
+    for name in list(data):
+        if not name.startswith(prefix):
+            continue
+        key = name[len(prefix) :]
+        actor = run.model.recall(key, run.catalogue)
+        if isinstance(actor, Held):
+            world.held[key] = [text_of(one.entry) for one in actor.waiting]
+            continue
+        history = [decode_history(item) for item in data.get(KEYS.history(key), [])]
+        applied = [text_of(item.entry) for item in history]
+        world.fates.update(dict.fromkeys(applied, ("applied", None)))
+        world.outcomes[key] = view(actor, applied)
+    world.resolutions = [json(one) for one in data.get(KEYS.resolutions, [])]
+    world.lines = [json(one) for one in data.get(KEYS.lines, [])]
+    for id_, row in data.get(KEYS.deliveries, {}).items():
+        one = decode_row(id_, row)
+        world.deliveries.append(
+            {
+                "id": id_,
+                "rule_id": one.rule_id,
+                "rule_name": one.rule_name,
+                "type": one.type,
+                "outcome_key": one.outcome_key,
+                "created_at": render(one.created_ms),
+                "body": json(one.body),
+            }
+        )
+    check_indexes(run, world)
+    return world
+
+
+def check_indexes(run: Drive, world: World) -> None:
+    """The mirror, the indexes and the counters say the same as the records."""
+    data = run.model.data
+    live = {key: one for key, one in world.outcomes.items() if one.status in ("OPEN", "PENDING")}
+    assert {key: one.settles_at for key, one in live.items()} == data.get(KEYS.due, {})
+    assert set(world.held) == set(data.get(KEYS.held, {}))
+    counted = defaultdict(int)
+    for fate, _ in world.fates.values():
+        counted[fate] += 1
+    for one in world.outcomes.values():
+        counted[one.status] += 1
+    counters = run.partition.counters
+    assert {name: counted.get(name, 0) for name in counters} == counters
+    for fate in ("duplicate", "conflict", "late", "held", "rejected"):
+        index = set(data.get(KEYS.fates_of(fate), {}))
+        assert index == {entry for entry, (name, _) in world.fates.items() if name == fate}
+    rows = {key for name, zset in data.items() if name.startswith(f"{KEYS.base}:outbox:") and name != KEYS.outbox_rules for key in zset}
+    assert rows == {one["id"] for one in world.deliveries}
+
+
+def view(actor: Actor, applied: list[str]) -> OutcomeView:
+    rule = actor.contract.rule
+    return OutcomeView(
+        key=actor.key,
+        status=actor.status,
+        scheduled_resolution=actor.scheduled_resolution,
+        customer_key=actor.customer_key,
+        agent_key=actor.contract.agent,
+        opened_at=actor.opened_at,
+        settles_at=actor.settles_at,
+        events_count=actor.events,
+        applied_ids=applied,
+        counts=dict(zip(rule.facts, actor.counts, strict=True)),
+        values=dict(zip(rule.facts, actor.values, strict=True)),
+        truth=list(rule.truth(actor.counts, actor.values)),
+        unit=Fraction(Decimal(attribution.unit(actor.tally))),
+        contract={},
+        price={
+            "currency": actor.price.currency,
+            "price_per_unit": str(actor.price.price_per_unit),
+        },
+    )
