@@ -21,7 +21,7 @@ from witnd.engine.actor import Actor, Held
 from witnd.engine.partition import Partition
 from witnd.engine.recall import recall
 from witnd.engine.writes import text_of, write
-from witnd.store.codec import decode_fate, decode_history
+from witnd.store.codec import decode_fate, decode_history, decode_outcome
 from witnd.store.commit import Commit
 from witnd.store.keys import Keys
 from witnd.store.log import entry_id
@@ -155,7 +155,8 @@ class Drive:
         batch, cold = partition.plan(rows, number)
         partition.install([model.recall(key, self.catalogue) for key in sorted(cold)], number)
         at = 0
-        while at < len(batch):
+        done = False
+        while not done:
             step, reached = partition.fold(batch, at, cuts.settle_limit, number)
             commit = write(step, partition, KEYS, self.sequence)
             self.sequence += 1
@@ -173,9 +174,19 @@ class Drive:
                     [model.recall(key, self.catalogue) for key in step.need], number
                 )
             else:
-                assert reached > at or step.settled
+                assert reached > at or step.settled or not batch
+            done = reached == len(batch)
             assert not partition.strays
             at = reached
+
+
+    def passivate(self, number: int, cuts: Cuts) -> None:
+        """Forget everything. What must be mirrored again first is written by an empty step."""
+        self.partition.passivate(0, number, ())
+        self.take((), number, cuts)
+        self.partition.passivate(0, number, ())
+        assert not self.partition.known
+        self.partition.deadlines.compact()
 
 
 def drive(
@@ -196,8 +207,7 @@ def drive(
             continue
         run.take(entries[start:end], number, cuts)
         if end in cuts.passivate_after:
-            run.partition.passivate(0, number, ())
-            assert not run.partition.known
+            run.passivate(number, cuts)
         if end in cuts.restart_after:
             run.restart()
     return world_of(run)
@@ -245,7 +255,12 @@ def check_indexes(run: Drive, world: World) -> None:
     """The mirror, the indexes and the counters say the same as the records."""
     data = run.model.data
     live = {key: one for key, one in world.outcomes.items() if one.status in ("OPEN", "PENDING")}
-    assert {key: one.settles_at for key, one in live.items()} == data.get(KEYS.due, {})
+    mirror = data.get(KEYS.due, {})
+    assert set(live) == set(mirror)
+    for key, one in live.items():
+        record = decode_outcome(data[KEYS.outcome(key)])
+        assert record is not None
+        assert mirror[key] == record.mirrored <= one.settles_at
     assert set(world.held) == set(data.get(KEYS.held, {}))
     counted = defaultdict(int)
     for fate, _ in world.fates.values():

@@ -21,7 +21,7 @@ Log = tuple[list[Entry], list[Change]]
 
 BASE = 1_700_000_000_000  # ms of the first entry
 SECOND, DAY = 1000, 86_400_000
-PERIODS = (1, 2, 5, 60, 60)  # seconds
+PERIODS = (1, 2, 5, 60, 60, 60)  # seconds
 
 # Keys of both partitions of two; the last ones sort differently in UTF-16 than in UTF-8.
 KEYS = ("ticket-1", "ticket-4", "ticket-3é", "zz-\uffee-key", "zz-\U0001f600-key")
@@ -41,8 +41,10 @@ ATTRIBUTIONS: tuple[Any, ...] = (
 # --- time -----------------------------------------------------------------------------------------
 
 _GAPS = (
-    *(0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 10, 100, 400, 999, 1000, 1001, 2000, 4999, 5000, 60_000),
-    *(7 * DAY, 35 * DAY - 1, 35 * DAY, 35 * DAY + 999, 35 * DAY + 1000, 41 * DAY),
+    (0,) * 10
+    + (1, 2, 3) * 8
+    + (5, 10, 50, 100, 100, 400, 999, 1000, 1001, 2000, 4999, 5000, 60_000, 60_001)
+    + (7 * DAY, 35 * DAY - 1, 35 * DAY, 35 * DAY + 999, 35 * DAY + 1000, 41 * DAY)
 )
 # A moment that is only known once the log's times are: (number of an entry, steps, spelling).
 Moment = tuple[int, int, int]
@@ -88,14 +90,14 @@ def _or_none(strategy: st.SearchStrategy[Any], nones: int) -> st.SearchStrategy[
 _BODY = st.fixed_dictionaries(
     {
         "key": st.sampled_from((KEYS[0], KEYS[0], KEYS[0], KEYS[1], KEYS[1], *KEYS)),
-        "action": st.sampled_from(ACTIONS),
+        "action": st.sampled_from((*ACTIONS, "replied", "replied", "rated")),
         "customer_key": st.sampled_from(("acme",) * 9 + CUSTOMERS),
-        "agent_key": st.sampled_from((None,) * 12 + ("support", "support", *AGENTS, "nobot")),
+        "agent_key": st.sampled_from((None,) * 10 + ("support",) * 4 + (*AGENTS, "nobot")),
         "idempotency_key": st.sampled_from(IDEMPOTENCY),
         "timestamp": _or_none(_MOMENT, 3),
         "value": _or_none(st.sampled_from(VALUES), 1),
         "attribution": _or_none(st.sampled_from(ATTRIBUTIONS), 1),
-        "settles_at": _or_none(_MOMENT, 5),
+        "settles_at": _or_none(_MOMENT, 14),
         "note": st.sampled_from((None,) * 8 + ("a", 1, 1.5, True, ["x", {"y": [1]}])),
     }
 )
@@ -372,8 +374,8 @@ OPERATORS = (
 )
 _LEAVES = st.builds(
     _leaf,
-    st.sampled_from(("seen", "seen", *OPERATORS)),
-    st.sampled_from(ACTIONS),
+    st.sampled_from(("seen", "not seen", "count_lte", "not gte", "match", *OPERATORS)),
+    st.sampled_from((*ACTIONS, "replied", "rated")),
     st.sampled_from((0, 1, 2.5, 3, 4)),
     st.sampled_from((1, 3, True, False, "yes", "3")),
     st.integers(0, 3),
@@ -390,7 +392,20 @@ def _branches(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 _TREES = st.recursive(_LEAVES, _branches, max_leaves=4)
-CONDITIONS = st.lists(st.one_of(_LEAVES, _LEAVES, _LEAVES, _TREES), max_size=3)
+# These go from true to false and back easily; drawn ones seldom do.
+_TURNING = (
+    [{"fact": "replied", "operator": "count_lte", "value": 1}],
+    [{"fact": "rated", "operator": "not lte", "value": 2}],
+    [
+        {"fact": "replied", "operator": "seen"},
+        {"fact": "opened", "operator": "not seen"},
+        {"fact": "rated", "operator": "not gt", "value": 1},
+    ],
+    [{"op": "NOT", "condition": {"fact": "replied", "operator": "match", "value": True}}],
+)
+CONDITIONS = st.one_of(
+    st.lists(st.one_of(_LEAVES, _LEAVES, _LEAVES, _TREES), max_size=3), st.sampled_from(_TURNING)
+)
 
 _AGENT = st.fixed_dictionaries(
     {
@@ -423,7 +438,8 @@ def _history(content: st.SearchStrategy[Any], least: int, at_once: int) -> st.Se
 _CATALOGUE = st.fixed_dictionaries(
     {
         "agents": st.tuples(
-            _history(_AGENT, 1, 20), _history(_AGENT, 0, 6), _history(_AGENT, 0, 6)
+            _history(_AGENT, 1, 20),
+            *[st.one_of(st.just([]), st.just([]), _history(_AGENT, 1, 3))] * 2,
         ),
         "cards": st.tuples(*[_history(_PRICES, 1, 15)] * len(CARDS)),
         "customers": st.tuples(
@@ -501,7 +517,7 @@ _POOL = st.lists(_BODY, min_size=2, max_size=10)
 @st.composite
 def logs(draw: st.DrawFn, *, max_entries: int = 30, ambiguous: bool = False) -> Log:
     """A log and a catalogue's history; with `partitions=2` some keys are in the wrong one."""
-    least = min(max_entries, draw(st.sampled_from((1, 4, 10))))
+    least = min(max_entries, draw(st.sampled_from((1, 8, 16))))
     step = _SPECIAL_STEP if ambiguous else _STEP
     steps = draw(st.lists(step, min_size=least, max_size=max_entries))
     times = stamps([gap for gap, *_ in steps])

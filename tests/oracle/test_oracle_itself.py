@@ -117,11 +117,8 @@ def test_a_forged_tick_only_proves_time(log: Log, place: int, step: int) -> None
     entries, changes = log
     place = min(place, len(entries) - 1)
     ms, seq = entries[place][:2]
-    following = entries[place + 1][:2] if place + 1 < len(entries) else None
-    if following is not None and (ms + step, seq + 1) >= following:
-        step = 0
-    if following is not None and following <= (ms + step, seq + 1):
-        return
+    if entries[place + 1 :] and entries[place + 1][:2] <= (ms + step, seq + 1):
+        return  # ids only increase: no room for a tick here
     ticked = [*entries[: place + 1], (ms + step, seq + 1, TICK), *entries[place + 1 :]]
     before, after = run(entries, changes), run(ticked, changes)
     assert before.fates == after.fates
@@ -189,6 +186,7 @@ quick_find = settings(
     max_examples=3000,
     deadline=None,
     database=None,
+    derandomize=True,
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )

@@ -346,6 +346,6 @@ async def test_a_catalogue_key_of_another_type_is_left_alone(
     assert await client.get("witn:catalogue") == b"mine"
 
 
-async def test_a_thousand_customers_are_one_change(store: CatalogueStore) -> None:
+async def test_ten_thousand_customers_are_one_change(store: CatalogueStore) -> None:
     catalogue, applied = await wrote(store, *[named("x", key=f"c{i}") for i in range(10_000)])
     assert applied.revision == catalogue.revision == 10_000

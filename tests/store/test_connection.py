@@ -35,6 +35,7 @@ async def refused(client: Redis) -> StoreRefused:
 
 
 async def test_replies_are_bytes_in_the_shapes_of_resp2(client: Redis) -> None:
+    assert b" resp=2 " in await client.execute_command("CLIENT", "INFO")
     await client.xadd("s", {"a": "1"}, id="1-1")
     assert await client.execute_command("XREAD", "STREAMS", "s", "0") == [
         [b"s", [(b"1-1", {b"a": b"1"})]]

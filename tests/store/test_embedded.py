@@ -58,6 +58,8 @@ def daemon(state_dir: Path) -> Iterator[Daemon]:
     finally:
         started.process.kill()
         started.process.communicate()
+        if not ended(started.pid):  # a failed test leaves nothing behind either
+            os.kill(started.pid, signal.SIGKILL)
 
 
 async def value(url: str, key: str) -> bytes | None:

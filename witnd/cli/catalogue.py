@@ -173,15 +173,15 @@ async def _export(with_secrets: bool, config: Path | None) -> None:
         for table in tables:
             click.echo(f"\n[[{section}]]")
             for name, value in table.items():
-                click.echo(f"{name} = {_toml(value)}")
+                click.echo(f"{name} = {_toml(value, spread=True)}")
 
 
-def _toml(value: object) -> str:
-    """A value on one line, a list of tables on one line each: as people write it, unlike tomli_w."""
+def _toml(value: object, *, spread: bool = False) -> str:
+    """A value as people write it: a list of tables has one line for each, unlike in tomli_w."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{name} = {_toml(inner)}" for name, inner in value.items()) + " }"
     if isinstance(value, list):
-        return (
-            "[" + "".join(f"\n    {_toml(inner)}," for inner in value) + ("\n]" if value else "]")
-        )
+        if spread and value:
+            return "[\n" + "".join(f"    {_toml(inner)},\n" for inner in value) + "]"
+        return "[" + ", ".join(_toml(inner) for inner in value) + "]"
     return tomli_w.dumps({"value": value}).removeprefix("value = ").rstrip("\n")

@@ -21,6 +21,8 @@ OPERATORS = (*SEEN, *COUNTS, *MATCH, *COMPARISONS, *NEGATED)
 
 LONGEST_FACT = 255
 DEEPEST = 16
+# No event is larger (256 KiB), so no longer text can ever be a value.
+LONGEST_TEXT = 2**18
 # Evaluated for every event; a thousand checks is far beyond what a person can read or mean.
 MOST_NODES = 1000
 # Beyond this a count is not a whole double any more.
@@ -145,7 +147,7 @@ def _value_problem(operator: str, value: object) -> str | None:
     if value is None:
         return f"is missing; `{operator}` needs {wanted}"
     if ok and isinstance(value, str):
-        return None if value == "" else text_problem(value, len(value))
+        return None if value == "" else text_problem(value, LONGEST_TEXT)
     return None if ok else f"is {described(value)}; `{operator}` needs {wanted}"
 
 

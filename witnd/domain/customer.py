@@ -17,7 +17,7 @@ _EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
 
 
 class Customer(Struct, frozen=True, kw_only=True):
-    """One version of a customer. An archived one opens no more outcomes."""
+    """One version of a customer. Archiving only hides it: its events still open outcomes."""
 
     key: str
     name: str

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from hashlib import blake2b, sha256
-from typing import Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -23,6 +23,9 @@ DEPTH_MAX = 32  # contract section 4: deeper than any sane payload, shallow enou
 ATTRIBUTION_MAX = 1e15
 ATTRIBUTION_MIN = 1e-12
 MARK_BYTES = 16  # 128 bits: no accidental collision in the life of an installation
+
+
+_Text = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 
 
 class Event(NamedTuple):
@@ -64,12 +67,27 @@ class _Invalid(Exception):  # noqa: N818 - never leaves this module
     """Carries the message of a refusal."""
 
 
+class _Record(msgspec.Struct, gc=False):
+    """The frequent event: known members of the right types. Whatever does not fit is read the slow way, which says
+    what is wrong with it."""
+
+    key: Annotated[str, msgspec.Meta(min_length=8, max_length=255)]
+    action: _Text
+    customer_key: _Text
+    agent_key: _Text | None | msgspec.UnsetType = msgspec.UNSET
+    idempotency_key: _Text | None | msgspec.UnsetType = msgspec.UNSET
+    timestamp: str | None | msgspec.UnsetType = msgspec.UNSET
+    properties: dict[str, Any] | None | msgspec.UnsetType = msgspec.UNSET
+
+
 _decode = msgspec.json.Decoder().decode
+_decode_record = msgspec.json.Decoder(_Record).decode
 _encode_sorted = msgspec.msgpack.Encoder(order="sorted").encode
 _FIELDS = frozenset(
     ("key", "action", "customer_key", "agent_key", "idempotency_key", "timestamp", "properties")
 )
-_SPACE_BEFORE_COLON = (b" :", b"\n:", b"\t:", b"\r:")
+_RESERVED = frozenset(("value", "attribution", "settles_at"))
+_SCALARS = frozenset((str, bool, float))
 _TICK = Tick()
 
 
@@ -77,10 +95,44 @@ def read(fields: Sequence[bytes]) -> Item:
     """Read the alternating names and values of one stream entry. Never raises for what an entry contains."""
     try:
         if len(fields) == 2 and fields[0] == b"data":
-            return _event(_document(fields[1]))
+            data = fields[1]
+            return _frequent(data) or _event(_document(data))
         return _from_fields(fields)
     except _Invalid as refused:
         return Refusal(str(refused))
+
+
+def _frequent(data: bytes) -> Event | None:
+    """The event if it is of the frequent kind and without any mistake; None where a closer look is needed."""
+    if len(data) > EVENT_BYTES_MAX or data.count(b"{") > 2 or b"[" in data:
+        return None
+    try:
+        record = _decode_record(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    agent, identity, timestamp = record.agent_key, record.idempotency_key, record.timestamp
+    members, absent, properties = 3, msgspec.UNSET, record.properties
+    if agent is absent:
+        agent = None
+    else:
+        members += 1
+    if identity is absent:
+        identity = None
+    else:
+        members += 1
+    if timestamp is absent:
+        timestamp = None
+    else:
+        members += 1
+    if properties is absent:
+        properties = None
+    else:
+        members += 1 if properties is None else 1 + len(properties)
+    if data.count(b":") != members and not _names_are_counted(data, members):
+        return None
+    return _made(
+        record.key, record.action, record.customer_key, agent, identity, timestamp, properties
+    )
 
 
 def _from_fields(fields: Sequence[bytes]) -> Item:
@@ -93,7 +145,7 @@ def _from_fields(fields: Sequence[bytes]) -> Item:
     raw = dict(zip(names, fields[1::2], strict=True))
     if "witnd" in raw:
         return _control(raw, len(names))
-    if "data" in raw and not raw.keys() & {"key", "action", "customer_key"}:
+    if "data" in raw:
         return _event(_document(raw["data"]))
     if sum(map(len, fields)) > EVENT_BYTES_MAX:
         raise _Invalid(f"the event is larger than {EVENT_BYTES_MAX} bytes")
@@ -110,7 +162,7 @@ def _control(raw: Mapping[str, bytes], names: int) -> Item:
         try:
             return Retry(raw["key"].decode())
         except UnicodeDecodeError:
-            raise _Invalid("key: is not UTF-8") from None
+            return _TICK  # no outcome can have such a key, so there is nothing to ask again
     raise _Invalid("`witnd` marks control entries: `tick` alone, or `retry` with `key`")
 
 
@@ -120,7 +172,7 @@ def _flat(raw: Mapping[str, bytes]) -> dict[str, Any]:
     for name, value in raw.items():
         if name == "properties":
             try:
-                record[name] = _document(value)
+                record[name] = None if value.strip() == b"null" else _document(value)
             except _Invalid as refused:
                 raise _Invalid(f"properties: {refused}") from None
         elif name in _FIELDS:
@@ -134,8 +186,8 @@ def _flat(raw: Mapping[str, bytes]) -> dict[str, Any]:
 def _document(data: bytes) -> dict[str, Any]:
     """Strict JSON. The decoder refuses everything but duplicate names and depth, which are checked here.
 
-    Every member has a quote and a colon, so a count of `":` that equals the number of decoded members proves that
-    no name came twice. The count may be too high (a value that begins with a colon): then the slow way decides.
+    Every member has one colon, so a count of colons that equals the number of decoded members proves that no name
+    came twice. The count is too high where a string has one as well: then other proofs are tried.
     """
     if len(data) > EVENT_BYTES_MAX:
         raise _Invalid(f"the event is larger than {EVENT_BYTES_MAX} bytes")
@@ -153,13 +205,23 @@ def _document(data: bytes) -> dict[str, Any]:
     inner = document.get("properties")
     if type(inner) is dict:
         members += len(inner)
-    # A flat record of known fields is by far the most frequent; anything with more inside is walked.
-    nested = any(type(x) in (dict, list) for x in inner.values()) if type(inner) is dict else False
-    if nested or not _FIELDS.issuperset(document):
+    # A flat record of known fields is by far the most frequent; anything that may have more inside is walked.
+    if data.count(b"{") > 2 or b"[" in data or not _FIELDS.issuperset(document):
         members = _walk(document)
-    if data.count(b'":') != members or any(space in data for space in _SPACE_BEFORE_COLON):
+    if data.count(b":") != members and not _names_are_counted(data, members):
         _refuse_twins(data)
     return document
+
+
+def _names_are_counted(data: bytes, members: int) -> bool:
+    """The same proof where colons stand inside of strings too: names end with a quote and their colon follows."""
+    return (
+        data.count(b'":') == members
+        and b" :" not in data
+        and b"\n:" not in data
+        and b"\t:" not in data
+        and b"\r:" not in data
+    )
 
 
 def _walk(document: dict[str, Any]) -> int:
@@ -220,18 +282,31 @@ def _event(record: dict[str, Any]) -> Event:
     if agent is not None and (type(agent) is not str or not 1 <= len(agent) <= 255):
         raise _Invalid(_text_mistake("agent_key", agent, 1))
     timestamp = record.get("timestamp")
-    occurred = None if timestamp is None else _instant("timestamp", timestamp)
     properties = record.get("properties")
-    value = attribution = pin = None
-    if properties is not None:
-        if type(properties) is not dict:
-            raise _Invalid("properties: must be an object")
-        value, attribution, pin = _reserved(properties)
+    if properties is not None and type(properties) is not dict:
+        raise _Invalid("properties: must be an object")
     identity = record.get("idempotency_key")
+    if identity is not None and (type(identity) is not str or not 1 <= len(identity) <= 255):
+        raise _Invalid(_text_mistake("idempotency_key", identity, 1))
+    return _made(key, action, customer, agent, identity, timestamp, properties)
+
+
+def _made(
+    key: str,
+    action: str,
+    customer: str,
+    agent: str | None,
+    identity: str | None,
+    timestamp: object,
+    properties: dict[str, Any] | None,
+) -> Event:
+    """The event of checked members; instants and reserved properties are checked here."""
+    occurred = None if timestamp is None else _instant("timestamp", timestamp)
+    value = attribution = pin = None
+    if properties:
+        value, attribution, pin = _reserved(properties)
     mark = content = None
     if identity is not None:
-        if type(identity) is not str or not 1 <= len(identity) <= 255:
-            raise _Invalid(_text_mistake("idempotency_key", identity, 1))
         mark = blake2b(identity.encode(), digest_size=MARK_BYTES).digest()
         content = _content(action, customer, agent, timestamp, properties)
     return Event(
@@ -245,16 +320,13 @@ def _reserved(
     """`value`, `attribution` and `settles_at`; also refuses any number among the properties that is no double."""
     for name, member in properties.items():
         if type(member) is int:
-            _double(f"properties.{name}", member)
+            properties[name] = _double(f"properties.{name}", member)
     value = properties.get("value")
-    if type(value) is int:
-        value = float(value)
-    elif value is not None and type(value) not in (str, bool, float):
+    if value is not None and type(value) not in _SCALARS:
         raise _Invalid("properties.value: must be a string, a number or a boolean")
     attribution = None
-    raw = properties.get("attribution")
-    if type(raw) is int or type(raw) is float:
-        number = float(raw)
+    number = properties.get("attribution")
+    if type(number) is float:
         if abs(number) > ATTRIBUTION_MAX or 0 < abs(number) < ATTRIBUTION_MIN:
             raise _Invalid("properties.attribution: must be 0 or between 1e-12 and 1e15 in size")
         attribution = Decimal(repr(number))
@@ -305,29 +377,30 @@ def _content(
     action: str,
     customer: str,
     agent: str | None,
-    timestamp: str | None,
+    timestamp: object,
     properties: dict[str, Any] | None,
 ) -> bytes:
     """Digest of what an event says: equal for equal content, whatever the spelling or form (contract section 4.3)."""
-    said = _plain(properties) if properties else None
+    said = None
+    if properties is not None:
+        # Null is absence for the reserved properties; any other null is content.
+        said = {
+            name: _same(member)
+            for name, member in properties.items()
+            if member is not None or name not in _RESERVED
+        }
     return blake2b(
-        _encode_sorted((action, customer, agent, timestamp, said or None)), digest_size=MARK_BYTES
+        _encode_sorted((action, customer, agent, timestamp, said)), digest_size=MARK_BYTES
     ).digest()
 
 
-def _plain(node: dict[str, Any]) -> dict[str, Any]:
-    """Every number as a double, absent for null."""
-    return {name: _same(member) for name, member in node.items() if member is not None}
-
-
 def _same(node: Any) -> Any:
+    """The same for equal content: every number a double, and no two zeros."""
     kind = type(node)
-    if kind is str or kind is bool:
+    if kind is str or kind is bool or node is None:
         return node
     if kind is int or kind is float:
         return float(node) + 0.0  # adding zero makes -0.0 equal to 0.0 in its bytes too
     if kind is dict:
-        return _plain(node)
-    if kind is list:
-        return [_same(member) for member in node]
-    return None
+        return {name: _same(member) for name, member in node.items()}
+    return [_same(member) for member in node]

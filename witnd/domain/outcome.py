@@ -71,7 +71,7 @@ class Outcome:
 
     @property
     def final(self) -> bool:
-        return not NEXT[self.status]
+        return self.processed_at is not None
 
     @property
     def scheduled_resolution(self) -> Status | None:

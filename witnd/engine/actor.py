@@ -4,7 +4,7 @@ No task, future or timer handle per actor: a deadline is a number on it (`settle
 the partition's deadlines (`slot`). An actor runs to completion without awaiting; nobody else touches its state.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from witnd.domain.contract import Contract
 from witnd.domain.event import MARK_BYTES, EntryId, Event
@@ -15,12 +15,9 @@ from witnd.domain.ratecard import Price
 PACKED_MARKS_MAX = 256
 
 
-class Applied(NamedTuple):
-    """An event as the history of its outcome keeps it."""
-
-    entry: EntryId
-    event: Event
-    placed_at: int | None  # ms of the entry that placed it, where that is another
+# An event as the history of its outcome keeps it: ms and seq of its entry, the event, and the ms of the entry that
+# placed it where that is another. A plain tuple, because one is made for every event.
+Applied: TypeAlias = tuple[int, int, Event, int | None]
 
 
 class Waiting(NamedTuple):
@@ -68,7 +65,7 @@ class Marks:
 class Actor(Outcome):
     """An outcome with what the engine needs around it."""
 
-    __slots__ = ("dirty", "fresh", "marks", "slot", "touched")
+    __slots__ = ("behind", "dirty", "fresh", "marks", "mirrored", "slot", "touched")
 
     def __init__(
         self, key: str, customer_key: str, contract: Contract, price: Price, opened_at: int
@@ -79,6 +76,9 @@ class Actor(Outcome):
         self.fresh: list[Applied] = []  # applied since the last commit was made
         self.touched = 0  # number of the last batch that needs it in memory
         self.dirty = False
+        # The instant that Redis's sorted set has of it: a lower bound of the deadline, 0 while it has none.
+        self.mirrored = 0
+        self.behind = False  # the lower bound has to be brought up to the deadline
 
 
 class Held:

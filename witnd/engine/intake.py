@@ -154,11 +154,22 @@ class Intake:
             return None
         # Drained: everything that was accepted by now is applied.
         await self.ask_again(moment.now_ms, moment.now_ms)
+        if keys := deadlines.unloaded(moment.now_ms, self._batch_max):
+            # What Redis has are lower bounds: the outcomes themselves tell whether a tick is worth appending.
+            await self._refresh(keys, moment)
         due = deadlines.peek()
         if due is None or self._time.jump_ms:
             # With a clock that jumped, a tick would carry the wrong time into the log.
             return None
         return max(0, due[0] - moment.now_ms)
+
+    async def _refresh(self, keys: list[str], moment: Moment) -> None:
+        """Load outcomes whose stored bound has come; an empty batch has the bounds written that were too early."""
+        self._number += 1
+        await self._memory.load(keys, self._number)
+        if self._memory.partition.behind:
+            self.idle.clear()
+            await self.queue.put(Batch(self._number, [], moment.now_ms))
 
     async def ask_again(self, applied_to: int, now_ms: int) -> None:
         """Retry held keys if the catalogue changed by `applied_to`, the log time up to which all is committed."""

@@ -47,6 +47,7 @@ class Partition:
         self.counters = dict.fromkeys(COUNTED, 0) | (counters or {})
         self.known: dict[str, Actor | Held] = {}
         self.deadlines = Deadlines(self.known.get)
+        self.behind: list[Actor] = []  # whose stored bound has to be brought up to the deadline
         self.strays: list[str] = []  # keys with a stored deadline and no outcome: the mirror was tampered with
         self._held_max = held_max
         self._batch = 0
@@ -61,7 +62,7 @@ class Partition:
         for entry_id, fields in rows:
             ms, _, seq = entry_id.partition(b"-")
             item = read(fields)
-            if isinstance(item, Event | Retry):
+            if type(item) is Event or type(item) is Retry:
                 key = item.key
                 if partitions > 1 and partition_of(key, partitions) != self.partition:
                     item = _misplaced(item, partition_of(key, partitions))
@@ -81,6 +82,18 @@ class Partition:
             there.touched = max(there.touched, batch)
             if there is one and isinstance(one, Actor) and not one.final:
                 self.deadlines.arm(one)
+                self._mirror_again(one)
+
+    def _mirror_again(self, actor: Actor) -> bool:
+        """Whether the stored bound of an actor must be written before it can be forgotten: it lies behind the horizon
+        and would not be read again, while the deadline lies beyond and has no entry that is kept."""
+        reach = max(self.deadlines.horizon, self.deadlines.horizon_asked)
+        if not actor.mirrored <= reach < actor.settles_at:
+            return False
+        if not actor.behind:
+            actor.behind = True
+            self.behind.append(actor)
+        return True
 
     def passivate(self, most: int, committed: int, wanted: Container[str]) -> None:
         """Forget the longest unused keys beyond `most` (down to nine tenths of it). Only keys whose last batch is
@@ -95,8 +108,11 @@ class Partition:
             for key, one in known.items():
                 if len(gone) == excess:
                     break
-                if one.touched <= newest and key not in wanted:
-                    gone.append(key)
+                if one.touched > newest or key in wanted:
+                    continue
+                if isinstance(one, Actor) and not one.final and self._mirror_again(one):
+                    continue
+                gone.append(key)
             for key in gone:
                 known.pop(key, None)
             excess -= len(gone)
@@ -115,6 +131,11 @@ class Partition:
         """
         step = Step()
         self._batch = batch
+        for actor in self.behind:
+            if actor.behind and not actor.dirty:
+                actor.dirty = True
+                step.actors.append(actor)
+        self.behind.clear()
         heap, horizon = self.deadlines.heap, self.deadlines.horizon
         index = start
         for index in range(start, len(entries)):
@@ -186,37 +207,34 @@ class Partition:
             return False
         mark = event.mark
         if mark is not None and (content := there.marks.find(mark)) is not None:
-            honoured = not (
-                isinstance(there, Actor)
-                and there.final
-                and ms >= there.settles_at + MARK_WINDOW_MS
-            )
-            if honoured:
+            over = type(there) is Actor and there.final and ms >= there.settles_at + MARK_WINDOW_MS
+            if not over:
                 same = content == event.content
                 fate = Fate((ms, seq), "duplicate" if same else "conflict", None, event.key)
                 self._fate(step, fate)
                 return True
-        if not isinstance(there, Actor):
-            self._unplaced(step, there, ms, seq, event)
+        if type(there) is not Actor:
+            self._unplaced(step, there, ms, seq, event)  # type: ignore[arg-type]
         elif differs(there, event):
             self._fate(step, Fate((ms, seq), "rejected", "IDENTITY_MISMATCH", event.key))
-        elif there.final:
+        elif there.processed_at is not None:
             self._fate(step, Fate((ms, seq), "late", "OUTCOME_NOT_OPEN", event.key))
         else:
-            self._apply(step, there, Applied((ms, seq), event, None), ms)
+            self._apply(step, there, (ms, seq, event, None), ms)
         return True
 
     def _apply(self, step: Step, actor: Actor, applied: Applied, timer_from: int) -> None:
-        event = applied.event
+        event = applied[2]
         before = actor.status
-        actor.apply(event, applied.entry[0], timer_from)
+        actor.apply(event, applied[0], timer_from)
+        counters = self.counters
         if actor.status is not before:
-            self.counters[before] -= 1
-            self.counters[actor.status] += 1
-        if event.mark is not None and event.content is not None:
-            actor.marks.add(event.mark, event.content)
+            counters[before] -= 1
+            counters[actor.status] += 1
+        counters["applied"] += 1
+        if event.mark is not None:
+            actor.marks.add(event.mark, event.content or b"")
         actor.fresh.append(applied)
-        self.counters["applied"] += 1
         slot = actor.slot
         if slot is None or actor.settles_at < slot:
             self.deadlines.arm(actor)
@@ -230,7 +248,7 @@ class Partition:
         terms = self._place(event, ms)
         if isinstance(terms, Terms):
             actor = self._open(step, held, ms, event.customer_key, terms)
-            self._apply(step, actor, Applied((ms, seq), event, None), ms)
+            self._apply(step, actor, (ms, seq, event, None), ms)
         elif len(held.waiting) >= self._held_max:
             self._fate(step, Fate((ms, seq), "rejected", "HELD_LIMIT", event.key))
         else:
@@ -273,7 +291,7 @@ class Partition:
             if differs(actor, event):
                 self._fate(step, Fate(entry, "rejected", "IDENTITY_MISMATCH", held.key))
             else:
-                self._apply(step, actor, Applied(entry, event, ms), ms)
+                self._apply(step, actor, (*entry, event, ms), ms)
         if held.waiting:
             step.placed.append(held)
         return actor

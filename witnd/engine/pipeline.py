@@ -87,10 +87,12 @@ class Pipeline:
     async def _fold(self, batch: Batch) -> None:
         memory, partition = self._memory, self._memory.partition
         at, entries = 0, batch.entries
-        while at < len(entries):
+        done = False
+        while not done:
             step, reached = partition.fold(entries, at, SETTLE_MAX, batch.number)
-            if reached > at or step.settled:
-                await self._commit(step, batch.number if reached == len(entries) else batch.number - 1)
+            done = reached == len(entries)
+            if reached > at or step.actors:
+                await self._commit(step, batch.number if done else batch.number - 1)
             at = reached
             if step.need == "horizon":
                 await memory.extend(max(entries[-1][0], entries[at][0] + HORIZON_MS))
@@ -106,6 +108,8 @@ class Pipeline:
 
     async def _ask_again(self, batch: Batch) -> None:
         """On a busy stream the intake never gets to it."""
+        if not batch.entries:
+            return
         applied_to = batch.entries[-1][0]
         change = self._memory.partition.catalogue.next_change_after(self._intake.asked_at)
         if change is not None and change <= applied_to:
@@ -122,7 +126,7 @@ class Pipeline:
         )
         await self._written()
         try:
-            replies = (await memory.store.caller()).send_packed(packed.command, 1)
+            replies = (await memory.store.caller()).send_packed(packed.by_digest(), 1)
         except memory.patience.unreachable:
             replies = None
         self._sent = _Sent(packed, replies, rules, len(step.settled), batch)
@@ -139,7 +143,7 @@ class Pipeline:
             caller = await memory.store.caller()
             waiting, replies = replies, None
             if waiting is None:
-                waiting = caller.send_packed(sent.packed.command, 1)
+                waiting = caller.send_packed(sent.packed.by_digest(), 1)
             answer = await caller.wait(waiting, COMMIT_SECONDS)
             await commit.finish(caller, sent.packed, answer, COMMIT_SECONDS)
 

@@ -41,6 +41,7 @@ def recall(
     actor.values = stored.values
     actor.orders = stored.orders
     actor.tally = stored.tally
+    actor.mirrored = stored.mirrored
     for item in history:
         past = decode_history(item)
         if past.mark is not None and past.content is not None:

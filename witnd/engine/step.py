@@ -47,7 +47,7 @@ class Step:
     __slots__ = ("actors", "fates", "held", "need", "placed", "settled", "settling", "unfated")
 
     def __init__(self) -> None:
-        self.actors: list[Actor] = []  # changed or opened, not final
+        self.actors: list[Actor] = []  # whose records changed
         self.held: list[Held] = []  # gained waiting events
         self.placed: list[Held] = []  # whose waiting events are waiting no more
         self.settled: list[Settled] = []

@@ -29,7 +29,7 @@ IN_FLIGHT_PER_ENDPOINT: Final = 4
 SWEEP_ROWS: Final = 500
 # A sleep is cut into pieces of this length, so that a host clock that was set is noticed.
 NAP_SECONDS: Final = 60.0
-NO_RULE: Final = "its rule is not in force; apply it again, then run `witnd deliveries resume`"
+NO_RULE: Final = "its rule is not in force; apply and enable it, then `witnd deliveries resume` it"
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -224,10 +224,10 @@ class Lane:
             progress = life.ended(row.progress, attempt, now, jitter, means.schedule)
             (written,) = await means.ask(means.outbox.write, self.rule_id, [(row, progress)])
             # A command may have touched it meanwhile: the answer belongs to what it made of it.
-            fresh = None if written else await means.ask(means.outbox.row, row.id)
-            if fresh is None:
+            fresh = [] if written else await means.ask(means.outbox.rows, [row.id])
+            if not fresh:
                 return progress
-            row = fresh
+            (row,) = fresh
 
     async def _judge(self, delivery: Delivery, attempt: Attempt) -> None:
         means, state = self._means, self._state

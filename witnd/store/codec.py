@@ -40,6 +40,7 @@ class OutcomeRecord(NamedTuple):
     values: list[Value | None]
     orders: list[int]
     tally: Tally
+    mirrored: int
 
 
 class HistoryItem(NamedTuple):
@@ -71,9 +72,9 @@ def _raw_hash(digest: str) -> bytes:
     return bytes.fromhex(digest)
 
 
-def encode_outcome(outcome: Outcome) -> bytes:
+def encode_outcome(outcome: Outcome, mirrored: int) -> bytes:
+    """`mirrored` is what the sorted set of deadlines has for it, kept as the distance to the deadline."""
     tally = outcome.tally
-    orders = outcome.orders
     return _pack(
         (
             FORMAT,
@@ -87,11 +88,10 @@ def encode_outcome(outcome: Outcome) -> bytes:
             outcome.processed_at,
             outcome.events,
             outcome.counts,
-            [
-                None if value is None else (value, orders[fact])
-                for fact, value in enumerate(outcome.values)
-            ],
+            outcome.values,
+            outcome.orders,
             None if tally is None else (tally[0], str(tally[1])),
+            outcome.settles_at - mirrored,
         )
     )
 
@@ -106,7 +106,7 @@ def decode_outcome(record: bytes) -> OutcomeRecord | None:
     if fields[1] == HELD:
         return None
     (_, status, holds, customer, contract, price, opened, settles, processed, events, counts,
-     latest, tally) = fields  # fmt: skip
+     values, orders, tally, lag) = fields  # fmt: skip
     return OutcomeRecord(
         STATUSES[status],
         holds,
@@ -118,18 +118,19 @@ def decode_outcome(record: bytes) -> OutcomeRecord | None:
         processed,
         events,
         counts,
-        [None if pair is None else _value(pair[0]) for pair in latest],
-        [0 if pair is None else pair[1] for pair in latest],
+        [_value(value) for value in values],
+        orders,
         None if tally is None else (tally[0], Decimal(tally[1])),
+        settles - lag,
     )
 
 
-def encode_history(entry: EntryId, event: Event, placed_at: int | None) -> bytes:
+def encode_history(ms: int, seq: int, event: Event, placed_at: int | None) -> bytes:
     mark, content, attribution = event.mark, event.content, event.attribution
     return _pack(
         (
-            entry[0],
-            entry[1],
+            ms,
+            seq,
             event.action,
             event.timestamp,
             event.value,

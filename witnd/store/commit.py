@@ -56,25 +56,35 @@ class Commit:
 
     def packed(self, fence: str) -> "Packed":
         keys, words = self._keys, self._words
-        body = pack(words) if words else b""
+        # The commands are packed once; both forms of the call put their own beginning before them.
+        _, _, body = pack(words).partition(b"\r\n") if words else (b"", b"", b"")
         digest = blake2b(body, digest_size=8).hexdigest()
-        tail = (2, keys.owner, keys.state, fence, self.expected, self.sequence, digest, *words)
-        return Packed(pack(("EVALSHA", SHA, *tail)), tail, self.sequence)
+        step = (2, keys.owner, keys.state, fence, self.expected, self.sequence, digest)
+        return Packed(step, body, len(words), self.sequence)
 
 
 class Packed:
     """A step ready to be sent, as often as it takes."""
 
-    __slots__ = ("_tail", "command", "sequence")
+    __slots__ = ("_body", "_step", "_words", "sequence")
 
-    def __init__(self, command: bytes, tail: tuple[Word, ...], sequence: int) -> None:
-        self.command = command
+    def __init__(self, step: tuple[Word, ...], body: bytes, words: int, sequence: int) -> None:
+        self._step = step
+        self._body = body
+        self._words = words
         self.sequence = sequence
-        self._tail = tail
+
+    def by_digest(self) -> bytes:
+        return self._call("EVALSHA", SHA)
 
     def with_source(self) -> bytes:
         """The same call with the script's text, for a server that does not know it (any more)."""
-        return pack(("EVAL", SOURCE, *self._tail))
+        return self._call("EVAL", SOURCE)
+
+    def _call(self, *script: Word) -> bytes:
+        head = (*script, *self._step)
+        _, _, packed = pack(head).partition(b"\r\n")
+        return b"*%d\r\n%b%b" % (len(head) + self._words, packed, self._body)
 
 
 async def finish(wire: Wire, packed: Packed, replies: list[Any], seconds: float) -> bool:

@@ -93,7 +93,8 @@ def _client(server: Endpoint, answer_seconds: float) -> Redis:
 def mapped() -> Iterator[None]:
     """Calls inside raise `StoreUnavailable` (result unknown) or `StoreRefused` (not done).
 
-    Other errors pass: a reply that is neither is a mistake in the program.
+    Other errors pass: a reply that is neither is a mistake in the program. Of a pipeline without a
+    transaction, a refusal speaks for the refused command only.
     """
     try:
         yield

@@ -6,7 +6,6 @@ has seen, and for the daemon only under its lease. What the next step is, `witnd
 decides. What people ask of all partitions is `store.deliveries`.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, cast
@@ -48,8 +47,8 @@ class Row(Struct, frozen=True):
 
     @property
     def queued_ms(self) -> int | None:
-        """When it is to be sent: a row never tried at once, whatever this machine's clock says."""
-        return self.progress.queued_ms if self.stored else 0
+        """When it is to be sent: what was never tried, or is asked for, whatever our clock says."""
+        return self.progress.queued_ms if self.stored and not self.progress.resends else 0
 
     def after(self, progress: Progress) -> "Row":
         """The row once `progress` is written."""
@@ -140,16 +139,20 @@ class Outbox:
             for id_, score, record, stored in zip(*[iter(answer)] * 4, strict=True)
         ]
 
-    async def row(self, id_: str) -> Row | None:
-        """One delivery, wherever it stands."""
+    async def rows(self, ids: Sequence[str]) -> list[Row]:
+        """These deliveries, wherever they stand; unknown ones are left out."""
+        if not ids:
+            return []
         with mapped():
-            record, stored = await asyncio.gather(
-                self._client.hget(self._keys.deliveries, id_),
-                self._client.hget(self._keys.attempts, id_),
-            )
-        if record is None and stored is None:
-            return None
-        return read_row(id_, cast("bytes | None", record), cast("bytes | None", stored), None)
+            async with self._client.pipeline(transaction=True) as reads:
+                reads.hmget(self._keys.deliveries, list(ids))
+                reads.hmget(self._keys.attempts, list(ids))
+                records, stored = await reads.execute()
+        return [
+            read_row(id_, record, progress, None)
+            for id_, record, progress in zip(ids, records, stored, strict=True)
+            if record is not None or progress is not None
+        ]
 
     async def write(
         self, rule_id: str, steps: Sequence[tuple[Row, Progress]], *, call: bool = False

@@ -1,0 +1,1 @@
+"""Measurements of the real daemon. `python -m bench.throughput --help`; see README.md."""

@@ -1,0 +1,262 @@
+"""Processes under measurement: a server on one core, the daemon on another, and what they weigh.
+
+Everything started here ends with the block that started it, and with this process should that be killed.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from witnd.store.embedded import server_binary
+from witnd.store.keys import Keys
+
+ROOT = Path(__file__).resolve().parent.parent
+SERVER_CORE, CLIENT_CORE = 0, 1
+KEYS = Keys("witn", 0)
+START_SECONDS = 120.0
+END_SECONDS = 30.0
+_PR_SET_PDEATHSIG = 1
+
+# Runs in the daemon's place where a profile is wanted: the same command under the deterministic profiler.
+_PROFILED = """
+import cProfile, sys
+from witnd.cli.main import main
+profile = cProfile.Profile()
+target, sys.argv = sys.argv[1], ["witnd", *sys.argv[2:]]
+try:
+    profile.runcall(main)
+finally:
+    profile.dump_stats(target)
+"""
+
+
+class Died(Exception):
+    """A process under measurement ended by itself, or did not do in time what was waited for."""
+
+
+def pin(core: int) -> None:
+    """Move this process to a core, where the machine has it."""
+    if core in os.sched_getaffinity(0) or core < (os.cpu_count() or 1):
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, {core})
+
+
+@contextlib.contextmanager
+def process(
+    line: Sequence[str], core: int, *, log: Path, output: Path | None = None, **options: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A child on one core. It is asked to end, then made to."""
+
+    def before() -> None:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        pin(core)
+
+    with contextlib.ExitStack() as files:
+        errors = files.enter_context(log.open("ab"))
+        out = files.enter_context(output.open("wb")) if output else errors
+        child = subprocess.Popen(
+            line, stdin=subprocess.DEVNULL, stdout=out, stderr=errors, preexec_fn=before, **options
+        )
+        try:
+            yield child
+        finally:
+            end(child)
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def until(
+    holds: Callable[[], bool], what: str, *, seconds: float, every: float = 0.01,
+    alive: Sequence[subprocess.Popen[bytes]] = (),
+) -> None:  # fmt: skip
+    """Wait for a condition; a process that ended meanwhile, or the time limit, ends the measurement."""
+    limit = time.monotonic() + seconds
+    while not holds():
+        for child in alive:
+            if child.poll() is not None:
+                raise Died(f"{child.args!r} ended with status {child.returncode} before {what}")
+        if time.monotonic() > limit:
+            raise Died(f"waited {seconds:g} s in vain: {what}")
+        time.sleep(every)
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+class Server:
+    """A server with a TCP port and its own directory; `restart` keeps the data."""
+
+    def __init__(self, directory: Path, binary: Path | None = None) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.client = redis.Redis(
+            port=self.port, retry=Retry(NoBackoff(), 0), protocol=2, socket_timeout=120
+        )
+        self.line = [
+            str(binary or server_binary()), "--port", str(self.port), "--bind", "127.0.0.1",
+            "--dir", str(directory), "--save", "", "--appendonly", "yes",
+            "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0",
+        ]  # fmt: skip
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator["Server"]:
+        log = self.directory / "server.log"
+        with process(self.line, SERVER_CORE, log=log, cwd=self.directory) as self.process:
+            until(self._answers, "the server answers", seconds=START_SECONDS, alive=[self.process])
+            try:
+                yield self
+            finally:
+                self.client.close()
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.client.ping())
+        except redis.RedisError:
+            return False
+
+    def used_memory(self) -> int:
+        return int(self.client.info("memory")["used_memory"])
+
+
+@contextlib.contextmanager
+def fresh_server(binary: Path | None = None) -> Iterator[Server]:
+    with tempfile.TemporaryDirectory(prefix="witnd-bench-") as folder:
+        with Server(Path(folder), binary).running() as server:
+            yield server
+
+
+class Daemon:
+    """`witnd run` as an operator starts it, seen from outside only."""
+
+    def __init__(self, server: Server, **settings: object) -> None:
+        self.server = server
+        self.config = server.directory / "witnd.toml"
+        self.log = server.directory / "witnd.log"
+        lines = [
+            "[redis]", f'url = "{server.url}"',
+            "[http]", 'bind = "127.0.0.1:0"',
+            "[webhooks]", 'allow_networks = ["127.0.0.0/8"]',
+            "[daemon]", f'state_dir = "{server.directory / "state"}"', 'log_format = "json"',
+        ]  # fmt: skip
+        lines += [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
+        self.config.write_text("\n".join(lines) + "\n")
+
+    def apply(self, catalogue: str) -> None:
+        file = self.server.directory / "catalogue.toml"
+        file.write_text(catalogue)
+        line = [*_witnd(), "apply", str(file), "--config", str(self.config)]
+        subprocess.run(line, check=True, stdout=subprocess.DEVNULL, timeout=START_SECONDS, cwd=ROOT)
+
+    @contextlib.contextmanager
+    def running(self, profile: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+        line = [*_witnd(), "run", "--config", str(self.config)]
+        if profile is not None:
+            line = [sys.executable, "-c", _PROFILED, str(profile), *line[line.index("run") :]]
+        with process(line, CLIENT_CORE, log=self.log, cwd=ROOT) as child:
+            yield child
+
+    def wait_for(
+        self, last: bytes, child: subprocess.Popen[bytes], *, seconds: float, every: float = 0.005
+    ) -> list[tuple[float, int]]:
+        """Watch until the entry `last` is committed. Answers (time, events committed) at every change."""
+        seen: list[tuple[float, int]] = []
+        pipe = self.server.client
+
+        def reached() -> bool:
+            cursor, applied = pipe.hmget(KEYS.state, "cursor", "applied")
+            count = int(applied or 0)
+            if count and (not seen or seen[-1][1] != count):
+                seen.append((time.perf_counter(), count))
+            return cursor == last
+
+        until(reached, "the backlog is applied", seconds=seconds, every=every, alive=[child])
+        return seen
+
+
+def _witnd() -> list[str]:
+    return [str(Path(sys.executable).with_name("witnd"))]
+
+
+def reference(name: str, own: str) -> list[str]:
+    """The script to compare with: the shared one where this checkout lies beside it, else bench's own."""
+    script = ROOT.parent / "shared" / "bench" / name
+    return [sys.executable, str(script)] if script.exists() else [sys.executable, "-m", own]
+
+
+def run_reference(line: Sequence[str], server: Server, *, seconds: float) -> dict[str, Any]:
+    """Run a comparison on the client's core; answers its JSON line."""
+    output = server.directory / "reference.json"
+    log = server.directory / "reference.log"
+    with process(line, CLIENT_CORE, log=log, output=output, cwd=ROOT) as child:
+        try:
+            child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise Died(f"{line} did not end within {seconds:g} s") from None
+    lines = output.read_text().splitlines()
+    if child.returncode or not lines:
+        raise Died(f"{line} ended with {child.returncode}: {log.read_text()[-2000:]}")
+    found: dict[str, Any] = json.loads(lines[-1])
+    return found
+
+
+def rss_mib(pid: int) -> float:
+    """Resident memory of a process."""
+    fields = Path(f"/proc/{pid}/statm").read_text().split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def percentile(values: Sequence[float], part: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * part))] if ordered else float("nan")
+
+
+def median(values: Sequence[float]) -> float:
+    return statistics.median(values)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    cells = [list(map(str, row)) for row in (head, *rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    for row in cells:
+        first, rest = row[0].ljust(widths[0]), [c.rjust(w) for c, w in zip(row[1:], widths[1:])]
+        print("  ".join([first, *rest]))
+
+
+def report(name: str, **figures: object) -> None:
+    print(json.dumps({"bench": name, "at": round(time.time()), **figures}), flush=True)
+
+

@@ -1,0 +1,263 @@
+"""The story of an outcome: from its frozen terms and its history to what happened, and why.
+
+Every step shows each leaf of the condition after an event, what that event flipped, and when the
+outcome was due from then on. Where the history comes from, and how the story is printed, is left to
+others. Deliveries are no part of it: they come after the end.
+"""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Final
+
+from msgspec import Struct
+
+from witnd.domain import condition, instant, money
+from witnd.domain.attribution import unit
+from witnd.domain.contract import Contract
+from witnd.domain.evaluate import Leaf
+from witnd.domain.event import Value
+from witnd.domain.fields import described
+from witnd.domain.outcome import Outcome, Status
+from witnd.domain.recount import Past, Recount, name_of
+
+_DAY, _HOUR, _MINUTE = 86_400, 3_600, 60
+
+#: What a person reads for a state.
+SPOKEN: Final[dict[str, str]] = {
+    "OPEN": "open",
+    "PENDING": "pending",
+    "CONFIRMED": "confirmed",
+    "FAILED": "missed",
+}
+
+
+class LeafAfter(Struct, frozen=True, kw_only=True):
+    """One leaf after one event."""
+
+    path: str
+    words: str
+    holds: bool
+    flipped: bool
+
+
+class Happened(Struct, frozen=True, kw_only=True):
+    """One applied event and everything after it. `settles_at` is when the outcome was due then."""
+
+    entry: str
+    accepted_at: str
+    action: str
+    timestamp: str | None
+    value: Value | None
+    attribution: str | None
+    pin: str | None
+    placed_at: str | None
+    leaves: tuple[LeafAfter, ...]
+    holds: bool
+    status: Status
+    settles_at: str
+    words: str
+
+
+class Story(Struct, frozen=True, kw_only=True):
+    """All of it. `why` is one sentence in plain words."""
+
+    condition: str
+    events: tuple[Happened, ...]
+    why: str
+    unit: str
+
+
+def story(outcome: Outcome, history: Iterable[Past]) -> Story:
+    """The story of an outcome as it stands, final or not."""
+    contract = outcome.contract
+    counted = Recount(contract)
+    before = contract.rule.truth(counted.counts, counted.values)
+    events: list[Happened] = []
+    carried: list[tuple[str, Decimal]] = []
+    for item in history:
+        was_true, held = counted.was_true, counted.holds
+        counted.add(item)
+        after = contract.rule.truth(counted.counts, counted.values)
+        flips = _flips(contract, before, after)
+        words = _words(counted, item, held, was_true, flips)
+        events.append(_happened(counted, item, after, before, words))
+        before = after
+        if item.attribution is not None:
+            carried.append((name_of(item.entry), item.attribution))
+    return Story(
+        condition=condition.words(contract.condition),
+        events=tuple(events),
+        why=_why(outcome, events),
+        unit=_unit_words(outcome, carried),
+    )
+
+
+def _happened(
+    counted: Recount, item: Past, after: Sequence[bool], before: Sequence[bool], words: str
+) -> Happened:
+    leaves = counted.contract.rule.leaves
+    return Happened(
+        entry=name_of(item.entry),
+        accepted_at=instant.render(item.entry[0]),
+        action=item.action,
+        timestamp=_rendered(item.timestamp),
+        value=item.value,
+        attribution=None if item.attribution is None else money.plain(item.attribution),
+        pin=_rendered(item.pin),
+        placed_at=_rendered(item.placed_at),
+        leaves=tuple(
+            LeafAfter(path=leaf.path, words=_said(leaf), holds=now, flipped=now is not then)
+            for leaf, now, then in zip(leaves, after, before, strict=True)
+        ),
+        holds=counted.holds,
+        status=counted.status(settled=False),
+        settles_at=instant.render(counted.settles_at),
+        words=words,
+    )
+
+
+def _flips(contract: Contract, before: Sequence[bool], after: Sequence[bool]) -> str:
+    """The leaves that an event flipped, in words; empty where it flipped none."""
+    parts = [
+        f"{_said(leaf)} became {'true' if now else 'false'}"
+        for leaf, then, now in zip(contract.rule.leaves, before, after, strict=True)
+        if now is not then
+    ]
+    return ", ".join(parts)
+
+
+def _words(counted: Recount, item: Past, held: bool, was_true: bool, flips: str) -> str:  # noqa: FBT001
+    """What the event did, in a sentence or three."""
+    said = []
+    if item.placed_at is not None:
+        said.append(f"Had been held, and was placed at {instant.render(item.placed_at)}.")
+    if counted.events == 1:
+        said.append("Opened the outcome.")
+    if flips:
+        said.append(f"{_capital(flips)}.")
+    if counted.holds and not was_true:
+        said.append("The condition holds: pending, it would be confirmed.")
+    elif counted.holds and not held:
+        said.append("The condition holds again: it would be confirmed.")
+    elif held and not counted.holds:
+        said.append("The condition holds no longer: it would be missed.")
+    elif not flips:
+        said.append("Nothing in the condition changed.")
+    begins = item.entry[0] if item.placed_at is None else item.placed_at
+    if item.pin is None:
+        said.append(f"Due {span(counted.contract.settlement_period)} later.")
+    elif item.pin > begins:
+        said.append("Due at the instant the event pinned.")
+    else:
+        said.append("Pinned to an instant that had passed: due at once.")
+    return " ".join(said)
+
+
+def _why(outcome: Outcome, events: Sequence[Happened]) -> str:
+    """What it became and why."""
+    due = instant.render(outcome.settles_at)
+    if not events:
+        return f"{_capital(SPOKEN[outcome.status])}; its history is not kept any more."
+    last = events[-1]
+    quiet = f"after event {last.entry} nothing came until it was due at {due}"
+    turn = _turn(events)
+    if outcome.status == "CONFIRMED":
+        since = f"the condition held since event {turn.entry}{_by(turn)}"
+        return f"Confirmed, because {since} and {quiet}."
+    if outcome.status == "OPEN":
+        return (
+            f"Open, because the condition does not hold yet: {_lacking(last)}. "
+            f"Without another event it is missed at {due}."
+        )
+    if outcome.status == "PENDING":
+        if outcome.holds:
+            return (
+                f"Pending, because the condition holds since event {turn.entry}{_by(turn)}. "
+                f"Without another event it is confirmed at {due}."
+            )
+        return (
+            f"Pending, because the condition has held, and holds no longer since event "
+            f"{turn.entry}{_by(turn)}. Without another event it is missed at {due}."
+        )
+    if any(event.holds for event in events):
+        return (
+            f"Missed, because event {turn.entry} ended the condition{_by(turn)}, it did not hold "
+            f"again, and {quiet}."
+        )
+    return f"Missed, because the condition never held ({_lacking(last)}), and {quiet}."
+
+
+def _turn(events: Sequence[Happened]) -> Happened:
+    """The event since which the condition is as it is at the end."""
+    turn = events[-1]
+    for event in reversed(events):
+        if event.holds is not turn.holds:
+            break
+        turn = event
+    return turn
+
+
+def _by(turn: Happened) -> str:
+    """The leaves by which the condition turned."""
+    flipped = [leaf for leaf in turn.leaves if leaf.flipped]
+    if not flipped:
+        return f" (`{turn.action}`)"
+    parts = [f"{leaf.words}: {'true' if leaf.holds else 'false'}" for leaf in flipped]
+    return f" (`{turn.action}`, which made {', '.join(parts)})"
+
+
+def _lacking(last: Happened) -> str:
+    """What is not true, where the whole is not."""
+    parts = [f"not true that {leaf.words}" for leaf in last.leaves if not leaf.holds]
+    return ", ".join(parts) if parts else "every single check holds, their combination does not"
+
+
+def _unit_words(outcome: Outcome, carried: Sequence[tuple[str, Decimal]]) -> str:
+    """How the billing unit comes about."""
+    method = outcome.contract.attribution_method
+    quantity = money.plain(unit(outcome.tally))
+    if outcome.tally is None:
+        return f"{quantity}: no event carried an attribution"
+    many = f"{len(carried)} event{'s' if len(carried) != 1 else ''} that carried one"
+    cut = ", and never below 0" if outcome.tally[1] < 0 else ""
+    return f"{quantity}: the {method} attribution of {many}{cut}"
+
+
+def span(seconds: int) -> str:
+    """A duration in its largest whole units."""
+    parts = []
+    for size, name in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min"), (1, "s")):
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count} {name}")
+    return " ".join(parts) or "0 s"
+
+
+def _said(leaf: Leaf) -> str:
+    value = leaf.value
+    # A condition's numbers are doubles by now; a count reads better as the whole number it is.
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return condition.leaf_words(leaf.fact, leaf.operator, value)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _rendered(ms: int | None) -> str | None:
+    return None if ms is None else instant.render(ms)
+
+
+def carried_words(event: Happened) -> str:
+    """What an event brought along, for a line of a table."""
+    parts = []
+    if event.value is not None:
+        parts.append(f"value {described(event.value)}")
+    if event.attribution is not None:
+        parts.append(f"attribution {event.attribution}")
+    if event.pin is not None:
+        parts.append(f"settles_at {event.pin}")
+    if event.timestamp is not None:
+        parts.append(f"timestamp {event.timestamp}")
+    return ", ".join(parts)

@@ -1,0 +1,196 @@
+"""What people ask about deliveries, over all partitions: lists, one in full, resend, resume.
+
+The daemon is not needed for any of it. What is queued here, the owner of the partition is told.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from functools import partial
+from typing import Final, cast
+
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from witnd.domain.delivery import HEALTHY, EndpointState, Progress, Standing, resent, resumed
+from witnd.domain.notification import TYPE_OF_STATUS, delivery_id
+from witnd.store.connection import mapped
+from witnd.store.keys import GlobalKeys, Keys, partition_of
+from witnd.store.outbox import Outbox, Row
+
+# Rows per read and write: a millisecond or two of the server's time.
+PAGE: Final = 500
+
+
+class Found(Struct, frozen=True):
+    """A delivery and the partition it is in."""
+
+    partition: int
+    row: Row
+
+
+class Deliveries:
+    """`rules` are the ids of all rules there ever were: nothing else names the parked lists."""
+
+    def __init__(
+        self, client: Redis, partitions: Sequence[Keys], shared: GlobalKeys, rules: Iterable[str]
+    ) -> None:
+        self._client = client
+        self._partitions = partitions
+        self._outboxes = [Outbox(client, keys, shared) for keys in partitions]
+        self._rules = sorted(rules)
+
+    async def find(self, id_: str) -> Found | None:
+        for number, outbox in enumerate(self._outboxes):
+            for row in await outbox.rows([id_]):
+                return Found(number, row)
+        return None
+
+    async def about(self, outcome_key: str) -> list[Found]:
+        """The deliveries of one outcome. Their ids are derived, so nothing is searched for."""
+        number = partition_of(outcome_key, len(self._partitions))
+        ids = [
+            delivery_id(rule, outcome_key, type_)
+            for rule in self._rules
+            for type_ in TYPE_OF_STATUS.values()
+        ]
+        return [Found(number, row) for row in await self._outboxes[number].rows(ids)]
+
+    async def listed(
+        self, standings: Sequence[Standing], rule_id: str | None, limit: int
+    ) -> list[Found]:
+        """The newest by their resolution; if only pending ones are asked for, those due next."""
+        found: list[Found] = []
+        for standing in standings:
+            for number, keys in enumerate(self._partitions):
+                for key in self._lists(keys, standing, rule_id):
+                    rows = self._newest(number, key, standing, rule_id, limit)
+                    found += [Found(number, row) async for row in rows]
+        if list(standings) == ["pending"]:
+            found.sort(key=lambda one: (one.row.queued_ms or 0, one.row.id))
+        else:
+            found.sort(key=lambda one: (-one.row.created_ms, one.row.id))
+        return found[:limit]
+
+    async def resend(self, ids: Iterable[str], now_ms: int) -> list[str]:
+        """Send these (again) now. Answers those that there is no message of."""
+        missing = list(ids)
+        for outbox in self._outboxes:
+            rows = [row for row in await outbox.rows(missing) if row.delivery is not None]
+            await _change(outbox, rows, partial(_resent, now_ms=now_ms))
+            known = {row.id for row in rows}
+            missing = [id_ for id_ in missing if id_ not in known]
+        return missing
+
+    async def resend_between(
+        self, from_ms: int, to_ms: int, rule_id: str | None, now_ms: int
+    ) -> int:
+        """Send again what was delivered, parked or given up of these resolutions; how many."""
+        count = 0
+        for keys, outbox in zip(self._partitions, self._outboxes, strict=True):
+            for standing in ("delivered", "dead", "parked"):
+                for key in self._lists(keys, standing, rule_id):
+                    async for ids in self._between(key, from_ms, to_ms):
+                        rows = [
+                            row
+                            for row in await outbox.rows(ids)
+                            if row.delivery is not None
+                            and rule_id in (None, row.delivery.rule_id)
+                            and row.progress.standing == standing
+                        ]
+                        again = partial(_resent, now_ms=now_ms)
+                        count += await _change(outbox, rows, again)
+        return count
+
+    async def endpoint(self, rule_id: str) -> EndpointState:
+        return await self._outboxes[0].endpoint(rule_id)
+
+    async def resume(self, rule_id: str) -> int:
+        """Lift the suspension of a rule's endpoint and queue what is parked, the oldest first."""
+        state = await self.endpoint(rule_id)
+        while not await self._outboxes[0].swap_endpoint(rule_id, state, HEALTHY):
+            state = await self.endpoint(rule_id)
+        count = 0
+        for keys, outbox in zip(self._partitions, self._outboxes, strict=True):
+            start = 0
+            while ids := await self._ids(keys.parked(rule_id), start, PAGE):
+                moved = await _change(outbox, await outbox.rows(ids), _resumed)
+                count += moved
+                start += len(ids) - moved
+        return count
+
+    def _lists(self, keys: Keys, standing: str, rule_id: str | None) -> list[str]:
+        rules = self._rules if rule_id is None else [rule_id]
+        match standing:
+            case "pending":
+                return [keys.outbox(rule) for rule in rules]
+            case "parked":
+                return [keys.parked(rule) for rule in rules]
+            case "dead":
+                return [keys.dead]
+            case _:
+                return [keys.delivered]
+
+    async def _newest(
+        self, number: int, key: str, standing: str, rule_id: str | None, limit: int
+    ) -> AsyncIterator[Row]:
+        start = 0
+        while ids := await self._ids(key, start, PAGE, newest_first=standing != "pending"):
+            start += PAGE
+            for row in await self._outboxes[number].rows(ids):
+                known = None if row.delivery is None else row.delivery.rule_id
+                if row.progress.standing == standing and rule_id in (None, known):
+                    yield row
+                    limit -= 1
+                    if limit <= 0:
+                        return
+
+    async def _ids(
+        self, key: str, start: int, count: int, *, newest_first: bool = False
+    ) -> list[str]:
+        with mapped():
+            page = await self._client.zrange(key, start, start + count - 1, desc=newest_first)
+        return [cast(bytes, id_).decode() for id_ in page]
+
+    async def _between(self, key: str, from_ms: int, to_ms: int) -> AsyncIterator[list[str]]:
+        """Ids with scores in [from, to), by page. Rows may leave the list meanwhile."""
+        low, seen = from_ms, set[bytes]()
+        while True:
+            with mapped():
+                page = await self._client.zrangebyscore(
+                    key, low, f"({to_ms}", 0, PAGE + len(seen), withscores=True
+                )
+            scored = cast("list[tuple[bytes, float]]", page)
+            if fresh := [id_.decode() for id_, _ in scored if id_ not in seen]:
+                yield fresh
+            else:
+                return
+            # The next page begins with the last instant of this one, of which there may be more.
+            last = int(scored[-1][1])
+            seen = {id_ for id_, score in scored if score == last} | (
+                seen if last == low else set()
+            )
+            low = last
+
+
+def _resent(row: Row, *, now_ms: int) -> Progress:
+    return resent(row.progress, now_ms)
+
+
+def _resumed(row: Row) -> Progress | None:
+    if row.progress.standing != "parked":
+        return None
+    return resumed(row.progress, row.created_ms)
+
+
+async def _change(outbox: Outbox, rows: list[Row], step: Callable[[Row], Progress | None]) -> int:
+    """Take a step with each row, from wherever it stands when it is written; how many took one."""
+    count = 0
+    while rows:
+        again: list[str] = []
+        for rule_id in {row.delivery.rule_id for row in rows if row.delivery is not None}:
+            mine = [row for row in rows if row.delivery and row.delivery.rule_id == rule_id]
+            steps = [(row, to) for row in mine if (to := step(row)) is not None]
+            written = await outbox.write(rule_id, steps, call=True)
+            again += [row.id for (row, _), done in zip(steps, written, strict=True) if not done]
+            count += sum(written)
+        rows = await outbox.rows(again)
+    return count

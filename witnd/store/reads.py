@@ -1,0 +1,252 @@
+"""What commands read of a partition: positions, fates, records, streams in pages.
+
+Over one raw connection, because a full client folds the fields of an entry into a dictionary and
+loses those that come twice. Reads only; nothing here decides what a record means.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import hiredis
+
+from witnd.domain.event import EntryId
+from witnd.store import wire
+from witnd.store.codec import (
+    FateRecord,
+    HistoryItem,
+    OutcomeRecord,
+    decode_fate,
+    decode_history,
+    decode_outcome,
+)
+from witnd.store.connection import Endpoint, refusal
+from witnd.store.errors import StoreRefused, Unsafe
+from witnd.store.keys import Keys
+from witnd.store.log import entry_id
+
+FATES: Final = ("held", "rejected", "late", "duplicate", "conflict")
+ANSWER_SECONDS: Final = 10.0
+PAGE: Final = 500  # entries or keys per read: some 100 KiB as a rule
+ITEMS: Final = 1000  # history items per read
+# A command asked for a rare thing must still end: what lies further is reached with its cursor.
+LOOKED_AT_MAX: Final = 100_000
+
+Command: TypeAlias = Sequence[str | bytes | int]
+Entry: TypeAlias = tuple[EntryId, list[bytes]]
+
+
+class Position(NamedTuple):
+    """How far a partition is, all read at one time."""
+
+    sequence: int
+    cursor: EntryId
+    counters: dict[str, int]
+    length: int  # entries in the log
+    added: int  # entries that were ever in it
+    last: EntryId
+    deleted: EntryId
+    first: EntryId | None
+    now_ms: int
+
+
+class Standing(NamedTuple):
+    """What is known of one entry at one time."""
+
+    fate: FateRecord | None
+    entry: list[bytes] | None
+    cursor: EntryId
+
+
+class Reads:
+    """Over one connection.
+
+    Raises `StoreUnavailable`, `StoreRefused`, or `Unsafe` for a key that other hands changed.
+    """
+
+    def __init__(self, connection: wire.Wire) -> None:
+        self.connection = connection
+
+    async def each(self, *commands: Command) -> list[Any]:
+        """The answers to independent commands, in one round trip."""
+        return _sound(await self.connection.wait(self.connection.send(commands), ANSWER_SECONDS))
+
+    async def together(self, *commands: Command) -> list[Any]:
+        """The answers to commands between which nothing else happens."""
+        return _sound(await self._executed(*commands))
+
+    async def _executed(self, *commands: Command) -> list[Any]:
+        sent = self.connection.send((("MULTI",), *commands, ("EXEC",)))
+        answers: list[Any] = _sound(await self.connection.wait(sent, ANSWER_SECONDS))[-1]
+        return answers
+
+    # -- positions and single entries ----------------------------------------------------------
+
+    async def position(self, keys: Keys) -> Position:
+        answers = await self._executed(
+            ("TIME",), ("HGETALL", keys.state), ("XINFO", "STREAM", keys.events)
+        )
+        if isinstance(answers[2], hiredis.ReplyError) and "no such key" in str(answers[2]):
+            answers[2] = []
+        time, state, flat = _sound(answers)
+        info = {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)}
+        fields = {state[i].decode(): state[i + 1].decode() for i in range(0, len(state), 2)}
+        first = info.get(b"first-entry")
+        return Position(
+            sequence=int(fields.get("seq", "0")),
+            cursor=entry_id(fields.get("cursor", "0-0")),
+            counters={
+                name: int(count)
+                for name, count in fields.items()
+                if count.isdigit() and name not in ("seq", "epoch", "format")
+            },
+            length=info.get(b"length", 0),
+            added=info.get(b"entries-added", 0),
+            last=entry_id(info.get(b"last-generated-id", b"0-0")),
+            deleted=entry_id(info.get(b"max-deleted-entry-id", b"0-0")),
+            first=entry_id(first[0]) if first else None,
+            now_ms=int(time[0]) * 1000 + int(time[1]) // 1000,
+        )
+
+    async def cursor(self, keys: Keys) -> EntryId:
+        answer = (await self.each(("HGET", keys.state, "cursor")))[0]
+        return entry_id(answer or b"0-0")
+
+    async def standing(self, keys: Keys, entry: EntryId) -> Standing:
+        """The fate on record of an entry, its fields where the log has it, and how far was read."""
+        name = text_of(entry)
+        record, rows, cursor = await self.together(
+            ("HGET", keys.fates, name),
+            ("XRANGE", keys.events, name, name),
+            ("HGET", keys.state, "cursor"),
+        )
+        return Standing(
+            decode_fate(record) if record is not None else None,
+            _entries(rows)[0][1] if rows else None,
+            entry_id(cursor or b"0-0"),
+        )
+
+    async def applied(self, keys: Keys, key: str, entry: EntryId) -> HistoryItem | None:
+        """The entry's place in the history of its outcome. A history is in the order of the log."""
+        async for items in self.history(keys, key):
+            if items[-1].entry < entry:
+                continue
+            return next((item for item in items if item.entry == entry), None)
+        return None
+
+    # -- one outcome ---------------------------------------------------------------------------
+
+    async def outcome(self, keys: Keys, key: str) -> tuple[OutcomeRecord | None, list[bytes]]:
+        """The record, None where there is none; and what is held for the key."""
+        record, held = await self.together(
+            ("GET", keys.outcome(key)), ("LRANGE", keys.held_events(key), 0, -1)
+        )
+        return (None if record is None else decode_outcome(record)), held
+
+    async def history(
+        self, keys: Keys, key: str, most: int | None = None, skip: int = 0
+    ) -> AsyncIterator[list[HistoryItem]]:
+        """The history in pages, of at most `most` items. It only grows, so pages fit together."""
+        at = skip
+        while most is None or at < most:
+            until = at + ITEMS if most is None else min(at + ITEMS, most)
+            items = (await self.each(("LRANGE", keys.history(key), at, until - 1)))[0]
+            if items:
+                yield [decode_history(item) for item in items]
+            if len(items) < until - at:
+                return
+            at = until
+
+    async def fates_of(self, keys: Keys, entries: Sequence[str]) -> list[FateRecord | None]:
+        if not entries:
+            return []
+        records = (await self.each(("HMGET", keys.fates, *entries)))[0]
+        return [None if record is None else decode_fate(record) for record in records]
+
+    # -- in pages ------------------------------------------------------------------------------
+
+    async def entries(
+        self, stream: str, until: EntryId | None = None
+    ) -> AsyncIterator[list[Entry]]:
+        """A stream from its beginning, in pages."""
+        start, end = "-", "+" if until is None else text_of(until)
+        while True:
+            rows = (await self.each(("XRANGE", stream, start, end, "COUNT", PAGE)))[0]
+            page = _entries(rows)
+            if page:
+                yield page
+            if len(page) < PAGE:
+                return
+            start = f"({text_of(page[-1][0])}"
+
+    async def scan(self, start: str, cursor: str = "0") -> AsyncIterator[tuple[str, list[bytes]]]:
+        """Keys that begin with `start`, in pages with the cursor behind; some may come twice."""
+        while True:
+            after, names = (
+                await self.each(("SCAN", cursor, "MATCH", f"{literal(start)}*", "COUNT", PAGE))
+            )[0]
+            cursor = after.decode()
+            yield cursor, names
+            if cursor == "0":
+                return
+
+    async def scored(self, zset: str) -> AsyncIterator[list[tuple[str, int]]]:
+        """Members of a sorted set in no order, which may come more than once, with their scores."""
+        cursor = "0"
+        while True:
+            after, flat = (await self.each(("ZSCAN", zset, cursor, "COUNT", PAGE)))[0]
+            if flat:
+                yield [(flat[i].decode(), int(float(flat[i + 1]))) for i in range(0, len(flat), 2)]
+            cursor = after.decode()
+            if cursor == "0":
+                return
+
+    async def ranked(
+        self, zset: str, low: str, high: str, skip: int, *, newest: bool
+    ) -> list[tuple[str, int]]:
+        """A page of members with scores between two bounds, in order."""
+        command = "ZREVRANGEBYSCORE" if newest else "ZRANGEBYSCORE"
+        bounds = (high, low) if newest else (low, high)
+        flat = (await self.each((command, zset, *bounds, "WITHSCORES", "LIMIT", skip, PAGE)))[0]
+        return [(flat[i].decode(), int(float(flat[i + 1]))) for i in range(0, len(flat), 2)]
+
+
+@asynccontextmanager
+async def reading(server: Endpoint) -> AsyncIterator[Reads]:
+    """A connection of its own for a command."""
+    connection = await wire.connect(server, "witnd-command")
+    try:
+        yield Reads(connection)
+    finally:
+        connection.close()
+
+
+def _sound(answers: list[Any]) -> list[Any]:
+    for answer in answers:
+        if not isinstance(answer, hiredis.ReplyError):
+            continue
+        text = str(answer)
+        refused = refusal(text)
+        if refused is not None:
+            raise refused
+        if text.startswith("WRONGTYPE"):
+            raise Unsafe(
+                "a key of witnd holds another type of data than witnd writes there",
+                "other hands changed it: restore it from a backup, or choose another redis.prefix",
+            )
+        raise StoreRefused(f"Redis refused a read: {text}", "see its log")
+    return answers
+
+
+def _entries(rows: list[Any]) -> list[Entry]:
+    # An entry whose fields are gone is one that was deleted while it was asked for.
+    return [(entry_id(name), fields) for name, fields in rows if fields is not None]
+
+
+def text_of(entry: EntryId) -> str:
+    return f"{entry[0]}-{entry[1]}"
+
+
+def literal(text: str) -> str:
+    """The text as a pattern that matches only itself."""
+    return "".join(f"\\{one}" if one in "*?[]\\^" else one for one in text)
