@@ -5,6 +5,7 @@ Everything started here ends with the block that started it, and with this proce
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import signal
@@ -54,6 +55,18 @@ def pin(core: int) -> None:
     if core in os.sched_getaffinity(0) or core < (os.cpu_count() or 1):
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, {core})
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """One measurement at a time on this machine: two would measure each other."""
+    with (Path(tempfile.gettempdir()) / "witnd-bench.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another measurement is running; waiting for its end", file=sys.stderr, flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextlib.contextmanager

@@ -66,6 +66,11 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
+    with support.alone():
+        compare(options)
+
+
+def compare(options: argparse.Namespace) -> None:
     ours: list[dict[str, float]] = []
     theirs: list[dict[str, Any]] = []
     rows: list[list[object]] = []

@@ -8,15 +8,19 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import msgspec
+
 from tests.oracle.logs import Cuts
 from tests.oracle.oracle import Change, Entry, OutcomeView, World
-
 from witnd.domain import attribution
 from witnd.domain.catalogue import Catalogue, CatalogueEntry
+from witnd.domain.contract import read_agent
+from witnd.domain.customer import read_customer
 from witnd.domain.instant import render
+from witnd.domain.ratecard import read_rate_card
 from witnd.engine.actor import Actor, Held
 from witnd.engine.partition import Partition
 from witnd.engine.recall import recall
@@ -95,10 +99,6 @@ class Model:
 
 
 def catalogue_of(changes: Sequence[Change]) -> Catalogue:
-    from witnd.domain.contract import read_agent
-    from witnd.domain.customer import read_customer
-    from witnd.domain.ratecard import read_rate_card
-
     readers: dict[str, Callable[..., Any]] = {
         "agent": read_agent,
         "customer": read_customer,
@@ -202,7 +202,7 @@ def drive(
     borders = sorted(
         {*cuts.batches, *cuts.passivate_after, *cuts.restart_after, 0, len(entries)}
     )
-    for number, (start, end) in enumerate(zip(borders, borders[1:], strict=False), 1):
+    for number, (start, end) in enumerate(pairwise(borders), 1):
         if end > len(entries) or start == end:
             continue
         run.take(entries[start:end], number, cuts)
@@ -272,7 +272,7 @@ def check_indexes(run: Drive, world: World) -> None:
     for fate in ("duplicate", "conflict", "late", "held", "rejected"):
         index = set(data.get(KEYS.fates_of(fate), {}))
         assert index == {entry for entry, (name, _) in world.fates.items() if name == fate}
-    rows = {key for name, zset in data.items() if name.startswith(f"{KEYS.base}:outbox:") and name != KEYS.outbox_rules for key in zset}
+    rows = {key for rule in data.get(KEYS.outbox_rules, ()) for key in data[KEYS.outbox(rule)]}
     assert rows == {one["id"] for one in world.deliveries}
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from tests.engine.model import drive
 from tests.oracle import oracle
 from tests.oracle.logs import cuts, logs

@@ -1,7 +1,9 @@
 """The oracle obeys the laws that follow from the contract, and its inputs reach every corner."""
 
+import json
 from collections import Counter
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, example, find, given, settings
@@ -13,7 +15,7 @@ from tests.oracle.logs import AMBIGUOUS, BASE, KEYS, MALFORMED, ODD, Log, cuts, 
 from tests.oracle.oracle import Change, Entry, World, ids, run
 from tests.oracle.parse import Event, RefusedError, parse_entry, read_instant, write_instant
 
-REASONS = {
+REASONS: dict[str, set[str | None]] = {
     "applied": {None},
     "duplicate": {None},
     "conflict": {None},
@@ -81,11 +83,11 @@ def test_resolutions_come_in_order_and_never_before_they_are_due(log: Log) -> No
 @quick
 @given(logs(), st.randoms(use_true_random=False))
 def test_running_twice_is_equal_and_the_order_of_the_changes_is_nothing(
-    log: Log, random: object
+    log: Log, random: Any
 ) -> None:
     entries, changes = log
     shuffled = list(changes)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)
     assert run(entries, changes) == run(entries, changes) == run(entries, shuffled)
 
 
@@ -163,8 +165,8 @@ def _as_json(fields: dict[bytes, bytes]) -> dict[bytes, bytes]:
     except RefusedError:
         return fields
     quoted = [
-        f"{inputs.json.dumps(name.decode())}: "
-        + (text.decode() if name == b"properties" else inputs.json.dumps(text.decode()))
+        f"{json.dumps(name.decode())}: "
+        + (text.decode() if name == b"properties" else json.dumps(text.decode()))
         for name, text in fields.items()
     ]
     return {b"data": ("{" + ", ".join(quoted) + "}").encode()}
@@ -239,8 +241,8 @@ def _opened_with(world: World, least: int) -> bool:
         pytest.param(lambda world: len(world.deliveries) >= 2, id="two deliveries"),
     ],
 )
-def test_the_strategies_reach_the_corners(reached: object) -> None:
-    find(logs(), lambda log: reached(run(*log)), settings=quick_find)  # type: ignore[operator]
+def test_the_strategies_reach_the_corners(reached: Any) -> None:
+    find(logs(), lambda log: reached(run(*log)), settings=quick_find)
 
 
 @pytest.mark.parametrize("fields", MALFORMED, ids=range(len(MALFORMED)))
@@ -370,9 +372,9 @@ def test_operators(operator: str, value: object, times: int, latest: object, tru
 # --- scenes told by hand ---------------------------------------------------------------------
 
 
-def _agent(condition: object = (), **more: object) -> Change:
+def _agent(condition: Any = (), **more: Any) -> Change:
     content = {"name": "S", "settlement_period": 1, "attribution_method": "sum"}
-    return Change("agent", "support", 0, False, {**content, "condition": list(condition), **more})  # type: ignore[call-overload]
+    return Change("agent", "support", 0, False, {**content, "condition": list(condition), **more})
 
 
 def _card(at: int = 0) -> Change:
@@ -386,7 +388,7 @@ def _customer(key: str = "acme", at: int = 0, rate_card: str = "std") -> Change:
 
 def _sent(customer: str = "acme", **more: object) -> dict[bytes, bytes]:
     body = {"key": KEYS[0], "action": "replied", "customer_key": customer, **more}
-    return {b"data": inputs.json.dumps(body).encode()}
+    return {b"data": json.dumps(body).encode()}
 
 
 RETRY = {b"witnd": b"retry", b"key": KEYS[0].encode()}
@@ -462,6 +464,97 @@ def test_same_content_is_typed_and_blind_to_spelling() -> None:
         second('"agent_key":"support","properties":{"value":3,"n":{"a":1,"b":[true]}}')
         == "conflict"
     )
+
+
+def test_due_outcomes_resolve_by_instant_and_then_by_key_in_utf8() -> None:
+    names = ("zz-\U0001f600-key", "aa-late-key", "zz-\uffee-key")
+    steps = (0, 1, 0)
+    entries = [
+        (BASE + step, seq, _sent(key=name))
+        for seq, (step, name) in sorted(
+            enumerate(zip(steps, names, strict=True)), key=lambda it: it[1][0]
+        )
+    ]
+    world = run([*entries, (BASE + 9000, 0, TICK)], [_agent(), _card(), _customer()])
+    assert [one["outcome_key"] for one in world.resolutions] == [names[2], names[0], names[1]]
+
+
+@pytest.mark.parametrize(("method", "unit"), [("first", 7), ("last", 5)])
+def test_values_go_by_timestamp_and_then_by_log_order(method: str, unit: int) -> None:
+    def sent(value: int, timestamp: str | None) -> dict[bytes, bytes]:
+        return _sent(timestamp=timestamp, properties={"value": value, "attribution": value})
+
+    early, late = write_instant(BASE - 5), write_instant(BASE + 50)
+    entries = [
+        (BASE, 0, sent(3, None)),
+        (BASE + 1, 0, sent(4, late)),
+        (BASE + 2, 0, sent(5, late)),
+        (BASE + 3, 0, sent(6, None)),
+        (BASE + 4, 0, sent(7, early)),
+        (BASE + 5, 0, sent(8, early)),
+    ]
+    condition = [{"fact": "replied", "operator": "match", "value": 5}]
+    changes = [_agent(condition, attribution_method=method), _card(), _customer()]
+    outcome = run(entries, changes).outcomes[KEYS[0]]
+    assert outcome.values == {"replied": 5}
+    assert outcome.truth == [True]
+    assert outcome.unit == unit
+
+
+def test_a_unit_below_zero_bills_as_zero() -> None:
+    entries = [(BASE, 0, _sent(properties={"attribution": -3})), (BASE + 1000, 0, TICK)]
+    line = run(entries, [_agent(), _card(), _customer()]).lines[0]
+    assert (line["unit"], line["amount"], line["amount_exact"]) == ("0", "0.00", "0")
+
+
+def test_beyond_the_limit_nothing_is_held_and_no_idempotency_key_is_taken() -> None:
+    entries = [
+        (BASE, 0, _sent("other", idempotency_key="x")),
+        (BASE, 1, _sent("other", idempotency_key="y")),
+        (BASE, 2, _sent("other", idempotency_key="y")),
+        (BASE, 3, _sent("other", idempotency_key="x")),
+    ]
+    world = run(entries, [_agent(), _card(), _customer()], held_limit=1)
+    assert [reason or fate for fate, reason in world.fates.values()] == [
+        "UNKNOWN_CUSTOMER",
+        "HELD_LIMIT",
+        "HELD_LIMIT",
+        "duplicate",
+    ]
+
+
+def test_a_version_is_in_force_from_its_own_instant_on() -> None:
+    for step, fate in ((-1, "held"), (0, "applied")):
+        entries = [(BASE + step, 0, _sent())]
+        assert run(entries, [_agent(), _card(at=BASE), _customer()]).fates == {
+            f"{BASE + step}-0": (fate, "NO_RATE_CARD" if step else None)
+        }
+
+
+def test_a_rule_counts_at_resolved_at_and_not_when_the_log_gets_there() -> None:
+    def rule(at: int, *, enabled: bool) -> Change:
+        content = {"source": "both", "agent": None, "url": "u", "secret": "s", "enabled": enabled}
+        return Change("notification_rule", "hook", at, False, content)
+
+    resolved = BASE + 1000
+    for at, deliveries in ((resolved, 1), (resolved + 1, 0)):
+        changes = [_agent(), _card(), _customer(), rule(0, enabled=False), rule(at, enabled=True)]
+        world = run([(BASE, 0, _sent()), (resolved + 5000, 0, TICK)], changes)
+        assert len(world.deliveries) == deliveries
+
+
+def test_routing_by_the_only_agent_and_by_the_only_one_that_names_the_action() -> None:
+    other = _agent([{"fact": "solved", "operator": "seen"}])
+    sales = Change("agent", "sales", 0, False, other.content)
+    named = [{"op": "NOT", "condition": {"fact": "replied", "operator": "seen"}}]
+    cases: list[tuple[list[Change], tuple[str, str | None]]] = [
+        ([_agent()], ("applied", None)),
+        ([_agent(), sales], ("held", "AGENT_AMBIGUOUS")),
+        ([_agent(named), sales], ("applied", None)),
+        ([], ("held", "AGENT_AMBIGUOUS")),
+    ]
+    for agents, fate in cases:
+        assert run([(BASE, 0, _sent())], [*agents, _card(), _customer()]).fates[f"{BASE}-0"] == fate
 
 
 @given(st.integers(1, 40).flatmap(cuts))

@@ -22,9 +22,10 @@ COMMANDS = {
     "send": ("witnd.cli.send:send", "Send an event."),
     "events": ("witnd.cli.events:events", "Ask for the fate of events; retry held ones."),
     "outcomes": ("witnd.cli.outcomes:outcomes", "List outcomes."),
-    "explain": ("witnd.cli.outcomes:explain", "Show why an outcome is what it is."),
+    "explain": ("witnd.cli.explain:explain", "Show why an outcome is what it is."),
     "deliveries": ("witnd.cli.deliveries:deliveries", "List webhook deliveries; resend them."),
     "audit": ("witnd.cli.audit:audit", "Prove that the sums are right."),
+    "repair": ("witnd.cli.repair:repair", "Mend a log that the daemon refuses to go on with."),
     "check": ("witnd.cli.check:check", "Find every mistake in a configuration or catalogue file."),
 }
 

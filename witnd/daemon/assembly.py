@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import structlog
 
@@ -144,9 +145,7 @@ class Daemon:
             try:
                 caller = await wire.connect(server, "witnd-gate")
                 try:
-                    health = await safety.look(
-                        lambda *commands: caller.ask(*commands, seconds=ANSWER_SECONDS)
-                    )
+                    health = await safety.look(partial(caller.ask, seconds=ANSWER_SECONDS))
                 finally:
                     caller.close()
                 break

@@ -36,6 +36,7 @@ from witnd.store.safety import look, problems
 
 # An attempt may take 20 s; one that is cut off is on record as begun and is made again under the same id.
 DELIVERY_GRACE_SECONDS = 5.0
+WATCH_SECONDS = 2.0
 
 log = structlog.get_logger()
 
@@ -76,6 +77,9 @@ class Owner:
         self._store = Log(
             shared.server, self.keys, shared.shared_keys, f"witnd-{config.daemon.instance}-{number}"
         )
+        self._watcher = Log(
+            shared.server, self.keys, shared.shared_keys, f"witnd-{config.daemon.instance}-watch"
+        )
         self._stopping = asyncio.Event()
 
     @property
@@ -83,6 +87,8 @@ class Owner:
         """Why nothing moves at the moment, None while all is well."""
         if self.state != "running":
             return f"partition {self.number} is {self.state}"
+        if self._patience.paused is not None:
+            return f"partition {self.number} is paused: {self._patience.paused}"
         if self._patience.trouble is not None:
             return self._patience.trouble
         return self.intake.blocked if self.intake is not None else None
@@ -95,6 +101,7 @@ class Owner:
         finally:
             self._say("stopped")
             self._store.close()
+            self._watcher.close()
 
     def stop(self) -> None:
         self._stopping.set()
@@ -166,12 +173,12 @@ class Owner:
             async with asyncio.TaskGroup() as group:
                 renewing = group.create_task(self._renew())
                 relaying = group.create_task(relay.run())
-                noting = group.create_task(self._note())
+                beside = group.create_task(self._watch())
                 await group.create_task(pipeline.run())
                 left = await relay.stop(DELIVERY_GRACE_SECONDS)
                 if left:
                     log.warning("deliveries.left", count=len(left), partition=self.number)
-                for task in (renewing, relaying, noting):
+                for task in (renewing, relaying, beside):
                     task.cancel()
         except BaseExceptionGroup as failed:
             await self._judge(failed)
@@ -206,11 +213,26 @@ class Owner:
             if holder is not None:
                 raise Fenced(holder.instance)
 
-    async def _note(self) -> None:
+    async def _watch(self) -> None:
+        """Note how far we came, and pause while Redis is not one to bill from."""
         while True:
-            await self._shared.clock.sleep(1)
+            await self._shared.clock.sleep(WATCH_SECONDS)
             if self.pipeline is not None:
                 self._shared.journal.note(self.number, self.pipeline.sequence)
+            try:
+                found = problems(await look(self._watcher.ask))
+            except (StoreUnavailable, StoreRefused):
+                continue  # whoever needs Redis waits for it and says so
+            reason = "; ".join(one.reason for one in found) or None
+            if reason != self._patience.paused:
+                if reason is None:
+                    log.info("partition.resumed", partition=self.number)
+                else:
+                    remedy = "; ".join(one.remedy for one in found)
+                    log.error(
+                        "partition.paused", partition=self.number, reason=reason, remedy=remedy
+                    )
+                self._patience.paused = reason
 
     async def _verify(self) -> None:
         """After an outage: is this still the server, and the data, that we know?"""

@@ -170,7 +170,7 @@ def canonical(raw: object) -> list[dict[str, Any]]:
     """The one form of a condition without mistakes: a list of nodes, numbers in one spelling."""
     if isinstance(raw, Mapping):
         return [_canonical_node(raw)]
-    assert isinstance(raw, Sequence)  # noqa: S101  (checked by `mistakes`)
+    assert isinstance(raw, Sequence)
     return [_canonical_node(node) for node in raw]
 
 

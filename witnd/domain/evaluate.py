@@ -85,7 +85,7 @@ class _Compiler:
         return test
 
 
-def _count_test(operator: str, i: int, n: Any) -> Test:  # noqa: ANN401  (int, or nothing for `seen`)
+def _count_test(operator: str, i: int, n: Any) -> Test:
     tests: dict[str, Test] = {
         "seen": lambda c, _: c[i] > 0,
         "not seen": lambda c, _: c[i] == 0,
@@ -98,7 +98,7 @@ def _count_test(operator: str, i: int, n: Any) -> Test:  # noqa: ANN401  (int, o
     return tests[operator]
 
 
-def _value_test(operator: str, i: int, value: Any) -> Test:  # noqa: ANN401  (a Value)
+def _value_test(operator: str, i: int, value: Any) -> Test:
     """Every number is a float by now, so the type alone tells it from `true` and from text."""
     if operator == "match":
         if isinstance(value, bool):

@@ -74,10 +74,10 @@ class _Record(msgspec.Struct, gc=False):
     key: Annotated[str, msgspec.Meta(min_length=8, max_length=255)]
     action: _Text
     customer_key: _Text
-    agent_key: _Text | None | msgspec.UnsetType = msgspec.UNSET
-    idempotency_key: _Text | None | msgspec.UnsetType = msgspec.UNSET
-    timestamp: str | None | msgspec.UnsetType = msgspec.UNSET
-    properties: dict[str, Any] | None | msgspec.UnsetType = msgspec.UNSET
+    agent_key: _Text | msgspec.UnsetType | None = msgspec.UNSET
+    idempotency_key: _Text | msgspec.UnsetType | None = msgspec.UNSET
+    timestamp: str | msgspec.UnsetType | None = msgspec.UNSET
+    properties: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
 
 
 _decode = msgspec.json.Decoder().decode

@@ -119,11 +119,11 @@ def _happened(
 def _flips(contract: Contract, before: Sequence[bool], after: Sequence[bool]) -> str:
     """The leaves that an event flipped, in words; empty where it flipped none."""
     parts = [
-        f"{_said(leaf)} became {'true' if now else 'false'}"
+        f"{'now' if now else 'no longer'} true: {_said(leaf)}"
         for leaf, then, now in zip(contract.rule.leaves, before, after, strict=True)
         if now is not then
     ]
-    return ", ".join(parts)
+    return "; ".join(parts)
 
 
 def _words(counted: Recount, item: Past, held: bool, was_true: bool, flips: str) -> str:  # noqa: FBT001
@@ -202,8 +202,8 @@ def _by(turn: Happened) -> str:
     flipped = [leaf for leaf in turn.leaves if leaf.flipped]
     if not flipped:
         return f" (`{turn.action}`)"
-    parts = [f"{leaf.words}: {'true' if leaf.holds else 'false'}" for leaf in flipped]
-    return f" (`{turn.action}`, which made {', '.join(parts)})"
+    parts = [f"{'now' if leaf.holds else 'no longer'} true: {leaf.words}" for leaf in flipped]
+    return f" (`{turn.action}`; {'; '.join(parts)})"
 
 
 def _lacking(last: Happened) -> str:

@@ -1,6 +1,7 @@
 """Instants: milliseconds since 1970-01-01 UTC inside, ISO 8601 text outside.
 
-Read: exactly `YYYY-MM-DDThh:mm:ss[.digits](Z|±hh:mm)`, years 1970 to 9998 (as written); digits after the millisecond are cut off.
+Read: exactly `YYYY-MM-DDThh:mm:ss[.digits](Z|±hh:mm)`, years 1970 to 9998 (as written); digits after the
+millisecond are cut off.
 Written: always `YYYY-MM-DDThh:mm:ss.mmmZ`.
 """
 

@@ -3,11 +3,10 @@
 import msgspec
 
 from witnd.domain.catalogue import CatalogueEntry
-from witnd.engine.actor import Actor, Held
+from witnd.engine.actor import Held
 from witnd.engine.partition import Partition
 from witnd.engine.patience import Patience
 from witnd.engine.recall import recall
-from witnd.store.codec import HELD_RECORD
 from witnd.store.log import Log, Moment
 
 HORIZON_MS = 60_000  # how far ahead of the clock deadlines are loaded
@@ -37,12 +36,8 @@ class Memory:
             )
             if moment.catalogue != self.partition.catalogue.revision:
                 await self._learn()
-            loaded: list[Actor | Held] = []
-            for one in stored:
-                held = await self.held(one.key) if one.record == HELD_RECORD else []
-                loaded.append(
-                    recall(one.key, one.record, one.history, held, self.partition.catalogue)
-                )
+            catalogue = self.partition.catalogue
+            loaded = [recall(*one, catalogue) for one in stored]
             self.partition.install(loaded, batch)
         finally:
             for key in keys:
@@ -50,9 +45,6 @@ class Memory:
                 if not loading[key]:
                     del loading[key]
         return moment
-
-    async def held(self, key: str) -> list[bytes]:
-        return await self.patience.insist("loading held events", lambda: self.store.held(key))
 
     async def _learn(self) -> None:
         """Read what is new in the catalogue."""
@@ -88,7 +80,11 @@ class Memory:
     async def ask_again(self, now_ms: int) -> None:
         """Append a retry for every held key that could be placed at `now_ms`."""
         for key in await self.patience.insist("listing held keys", self.store.held_keys):
-            held = recall(key, None, (), await self.held(key), self.partition.catalogue)
+            items = await self.patience.insist(
+                "loading held events",
+                lambda: self.store.held(key),  # noqa: B023
+            )
+            held = recall(key, None, (), items, self.partition.catalogue)
             if isinstance(held, Held) and self.partition.placeable(held, now_ms):
                 await self.patience.insist(
                     "appending a retry",

@@ -13,6 +13,7 @@ T = TypeVar("T")
 
 FIRST_SECONDS = 0.05
 LONGEST_SECONDS = 2.0
+PAUSE_SECONDS = 0.5
 REPEAT_SECONDS = 60.0  # an outage that lasts is told again this often
 
 log = structlog.get_logger()
@@ -30,10 +31,12 @@ class Patience:
         self._verify = verify
         self._monotonic = monotonic
         self.trouble: str | None = None  # for health: what is being waited out
+        self.paused: str | None = None  # why nothing may be asked for at the moment
 
     async def insist(self, doing: str, call: Callable[[], Awaitable[T]]) -> T:
         delay, began, told = FIRST_SECONDS, 0.0, 0.0
         while True:
+            await self.resumed()
             try:
                 if began:
                     await self._verify()
@@ -56,6 +59,11 @@ class Patience:
                         "redis.back", doing=doing, seconds=round(self._monotonic() - began, 1)
                     )
                 return answer
+
+    async def resumed(self) -> None:
+        """Wait for as long as it is paused."""
+        while self.paused is not None:
+            await self.sleep(PAUSE_SECONDS)
 
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds)

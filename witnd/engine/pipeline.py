@@ -125,6 +125,7 @@ class Pipeline:
             delivery.rule_id for settled in step.settled for delivery in settled.deliveries
         )
         await self._written()
+        await memory.patience.resumed()
         try:
             replies = (await memory.store.caller()).send_packed(packed.by_digest(), 1)
         except memory.patience.unreachable:

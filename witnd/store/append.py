@@ -62,7 +62,7 @@ async def _confirmation(
     return ("WAITAOF", 1, 0, CONFIRM_MS)
 
 
-def _confirmed(reply: Any, durability: Durability) -> None:  # noqa: ANN401 - a raw reply
+def _confirmed(reply: Any, durability: Durability) -> None:
     if isinstance(reply, hiredis.ReplyError):
         raise Unsafe(
             f'redis.durability is "{durability}", and this server cannot promise it ({reply})',
@@ -77,7 +77,7 @@ def _confirmed(reply: Any, durability: Durability) -> None:  # noqa: ANN401 - a 
         )
 
 
-def _appended(reply: Any) -> Appended:  # noqa: ANN401 - a raw reply
+def _appended(reply: Any) -> Appended:
     if not isinstance(reply, hiredis.ReplyError):
         return Appended(reply.decode(), None)
     text = str(reply)

@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 
 import hiredis
 
-from witnd.store.errors import Fenced, StoreRefused, Unsafe
 from witnd.store.connection import refusal
+from witnd.store.errors import Fenced, StoreRefused, Unsafe
 from witnd.store.keys import Keys
 from witnd.store.wire import Wire, pack
 

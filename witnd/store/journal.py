@@ -37,6 +37,8 @@ class Journal:
                     "remove it if Redis has lost no data",
                 ) from damaged
         known = self._record
+        if known is not None:
+            self._written = dict(known.sequences)
         if known is not None and known.deployment != deployment:
             found = f"has the data of another one ({deployment})" if deployment else "is empty"
             raise Unsafe(

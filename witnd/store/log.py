@@ -9,11 +9,14 @@ from typing import Any, NamedTuple, TypeAlias
 
 from witnd.domain.event import EntryId
 from witnd.store import wire
+from witnd.store.codec import HELD_RECORD
 from witnd.store.connection import Endpoint
 from witnd.store.errors import Unsafe
 from witnd.store.keys import GlobalKeys, Keys
 
 ANSWER_SECONDS = 5.0
+# Entries are read in smaller numbers where a read brought more than this: up to 1000 of 256 KiB would be a lot.
+READ_BYTES_MAX = 8 * 1024 * 1024
 Row: TypeAlias = tuple[bytes, list[bytes]]
 
 
@@ -53,6 +56,7 @@ class Log:
         self._name = name
         self._reader: wire.Wire | None = None
         self._caller: wire.Wire | None = None
+        self._most = 1  # entries per read: grows while they are small
 
     async def caller(self) -> wire.Wire:
         """The connection for calls that answer at once."""
@@ -75,10 +79,14 @@ class Log:
         """Entries behind `after`, at most `most`; waits up to `block_ms` where there are none."""
         if self._reader is None or not self._reader.open:
             self._reader = await wire.connect(self._endpoint, f"{self._name}-reader")
+        most = self._most = min(most, 2 * self._most)
+        before = self._reader.received_bytes
         block = () if block_ms is None else ("BLOCK", max(1, block_ms))
         command = ("XREAD", "COUNT", most, *block, "STREAMS", self.keys.events, _text(after))
         seconds = ANSWER_SECONDS + (block_ms or 0) / 1000
         answer = (await self._reader.ask(command, seconds=seconds))[0]
+        if self._reader.received_bytes - before > READ_BYTES_MAX:
+            self._most = max(1, most // 4)
         return [] if answer is None else answer[0][1]
 
     async def append(self, *fields: str) -> None:
@@ -88,7 +96,7 @@ class Log:
     # -- beside the log --------------------------------------------------------------------------------------------
 
     async def moment(self, cold: Sequence[str] = ()) -> tuple[Moment, list[Stored]]:
-        """In one round trip: the clock, the positions, and what Redis has of the `cold` keys."""
+        """In one round trip: the clock and the positions; and what Redis has of the `cold` keys."""
         keys = self.keys
         commands: list[tuple[str | bytes | int, ...]] = [
             ("TIME",),
@@ -97,7 +105,6 @@ class Log:
         ]
         if cold:
             commands.append(("MGET", *map(keys.outcome, cold)))
-            commands += [("LRANGE", keys.history(key), 0, -1) for key in cold]
         caller = await self.caller()
         replies = await caller.wait(caller.send(commands), ANSWER_SECONDS + len(cold) / 1000)
         info = replies[2]
@@ -107,13 +114,22 @@ class Log:
         moment = Moment(
             int(replies[0][0]) * 1000 + int(replies[0][1]) // 1000, int(replies[1]), *_ends(info)
         )
-        stored: list[Stored] = []
-        if cold:
-            stored = [
-                Stored(key, record, history, [])
-                for key, record, history in zip(cold, replies[3], replies[4:], strict=True)
-            ]
-        return moment, stored
+        return moment, await self._stored(cold, replies[3]) if cold else []
+
+    async def _stored(self, cold: Sequence[str], records: list[bytes | None]) -> list[Stored]:
+        """The records with what belongs to them; most cold keys are new and have neither."""
+        keys = self.keys
+        found = [
+            (key, record, keys.held_events(key) if record == HELD_RECORD else keys.history(key))
+            for key, record in zip(cold, records, strict=True)
+            if record is not None
+        ]
+        lists = await self.ask(*[("LRANGE", name, 0, -1) for _, _, name in found]) if found else []
+        stored = [Stored(key, None, [], []) for key, record in zip(cold, records, strict=True) if record is None]
+        for (key, record, _), items in zip(found, lists, strict=True):
+            held = record == HELD_RECORD
+            stored.append(Stored(key, record, [] if held else items, items if held else []))
+        return stored
 
     async def held(self, key: str) -> list[bytes]:
         """The held events of a key."""

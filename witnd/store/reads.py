@@ -108,6 +108,15 @@ class Reads:
             now_ms=int(time[0]) * 1000 + int(time[1]) // 1000,
         )
 
+    async def added(self, stream: str) -> tuple[int, int]:
+        """How many entries were ever in a stream, and how many are."""
+        [flat] = await self._executed(("XINFO", "STREAM", stream))
+        if isinstance(flat, hiredis.ReplyError) and "no such key" in str(flat):
+            return 0, 0
+        _sound([flat])
+        info = {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)}
+        return info[b"entries-added"], info[b"length"]
+
     async def cursor(self, keys: Keys) -> EntryId:
         answer = (await self.each(("HGET", keys.state, "cursor")))[0]
         return entry_id(answer or b"0-0")
@@ -179,11 +188,13 @@ class Reads:
                 return
             start = f"({text_of(page[-1][0])}"
 
-    async def scan(self, start: str, cursor: str = "0") -> AsyncIterator[tuple[str, list[bytes]]]:
+    async def scan(
+        self, start: str, cursor: str = "0", count: int = PAGE
+    ) -> AsyncIterator[tuple[str, list[bytes]]]:
         """Keys that begin with `start`, in pages with the cursor behind; some may come twice."""
         while True:
             after, names = (
-                await self.each(("SCAN", cursor, "MATCH", f"{literal(start)}*", "COUNT", PAGE))
+                await self.each(("SCAN", cursor, "MATCH", f"{literal(start)}*", "COUNT", count))
             )[0]
             cursor = after.decode()
             yield cursor, names

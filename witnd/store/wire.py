@@ -11,8 +11,8 @@ from typing import Any
 
 import hiredis
 
-from witnd.store.errors import StoreUnavailable
 from witnd.store.connection import Endpoint, refusal
+from witnd.store.errors import StoreUnavailable, Unsafe
 
 CONNECT_SECONDS = 5.0
 _NOTHING = object()
@@ -27,6 +27,7 @@ class Wire(asyncio.Protocol):
         self._waiting: deque[tuple[asyncio.Future[list[Any]], int, list[Any]]] = deque()
         self._transport: asyncio.Transport | None = None
         self._lost: Exception | None = None
+        self.received_bytes = 0
 
     @property
     def open(self) -> bool:
@@ -37,6 +38,7 @@ class Wire(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
+        self.received_bytes += len(data)
         try:
             self._reader.feed(data)
             while (reply := self._reader.gets()) is not _NOTHING:
@@ -110,7 +112,10 @@ def checked(replies: list[Any]) -> list[Any]:
     """The replies, or the first error among them raised: `StoreRefused` where nothing was done."""
     for reply in replies:
         if isinstance(reply, hiredis.ReplyError):
-            raise refusal(str(reply)) or reply
+            raise refusal(str(reply)) or Unsafe(
+                f"Redis answers with an error: {reply}",
+                "look at the keys of witnd's prefix; other hands may have changed one of them",
+            )
     return replies
 
 

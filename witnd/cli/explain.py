@@ -1,0 +1,282 @@
+"""`witnd explain`: the whole story of one outcome, event by event, and why it ended as it did."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from msgspec import Struct
+
+from witnd.cli.context import Session, as_json, config_option, json_option, run, session, table
+from witnd.cli.event import TEXT
+from witnd.cli.failure import USAGE
+from witnd.cli.outcomes import Listed, learned, listed, recalled
+from witnd.cli.output import printable
+from witnd.domain import instant, money
+from witnd.domain.catalogue import Catalogue
+from witnd.domain.explain import SPOKEN, Happened, Story, carried_words, span, story
+from witnd.domain.notification import rule_id
+from witnd.domain.outcome import Outcome
+from witnd.domain.resolution import Line, Resolution, resolve
+from witnd.store.codec import HistoryItem, decode_held
+from witnd.store.deliveries import Deliveries
+from witnd.store.keys import Keys, partition_of
+from witnd.store.reads import Reads, reading, text_of
+
+
+class Held(Struct, frozen=True, kw_only=True):
+    """An event that waits to be placed, and why."""
+
+    entry: str
+    accepted_at: str
+    action: str
+    customer_key: str
+    agent_key: str | None
+    reason: str
+
+
+class Told(Struct, frozen=True, kw_only=True):
+    """A delivery of the outcome's resolution."""
+
+    id: str
+    rule: str
+    standing: str
+    attempts: int
+    due_at: str | None
+    reason: str | None
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """What the outcome froze when it opened."""
+
+    agent_key: str
+    agent_name: str
+    settlement_period: int
+    attribution_method: str
+    condition: list[dict[str, Any]]
+    contract_hash: str
+    rate_card: str
+    price_per_unit: str
+    currency: str
+    price_hash: str
+
+
+class Explanation(Struct, frozen=True, kw_only=True):
+    """What `--json` prints. For a key without an outcome all but `key` and `held` is null."""
+
+    key: str
+    outcome: Listed | None
+    terms: Terms | None
+    story: Story | None
+    resolution: Resolution | None
+    line: Line | None
+    deliveries: list[Told]
+    held: list[Held]
+
+
+@click.command()
+@click.argument("key", type=TEXT)
+@click.option(
+    "--events",
+    "shown",
+    type=click.IntRange(0),
+    default=50,
+    show_default=True,
+    help="Show this many events, the last ones; JSON has all.",
+)
+@json_option
+@config_option
+def explain(key: str, shown: int, json_output: bool, config_path: Path | None) -> None:
+    """Show why the outcome KEY is what it is.
+
+    Every event with each check of the condition after it, what it flipped, and when the outcome was
+    due from then on; then what it became, why, its invoice line and its deliveries. For a key whose
+    events are held: which they are, and what they wait for.
+
+    \b
+    JSON: {"key", "outcome": as in `witnd outcomes --json` or null, "terms", "story": {"condition",
+    "events": [{"entry", "accepted_at", "action", "timestamp", "value", "attribution", "pin",
+    "placed_at", "leaves": [{"path", "words", "holds", "flipped"}…], "holds", "status",
+    "settles_at", "words"}…], "why", "unit"}, "resolution", "line", "deliveries", "held"}
+
+    \b
+    Examples:
+      witnd explain ticket-4711
+      witnd explain ticket-4711 --json | jq -r .story.why
+    """
+    run(_explain(key, shown, json_output, config_path))
+
+
+async def _explain(key: str, shown: int, as_document: bool, config: Path | None) -> None:
+    async with session(config) as opened, reading(opened.server) as reads:
+        catalogue = await learned(opened)
+        keys = opened.keys(partition_of(key, opened.partitions))
+        found = await _explanation(opened, reads, keys, key, catalogue)
+    if as_document:
+        as_json(found)
+    elif found.outcome is None or found.terms is None or found.story is None:
+        _print_held(found)
+    else:
+        _print(found, found.outcome, found.terms, found.story, shown)
+    if found.outcome is None and not found.held:
+        raise click.exceptions.Exit(USAGE)
+
+
+async def _explanation(
+    opened: Session, reads: Reads, keys: Keys, key: str, catalogue: Catalogue
+) -> Explanation:
+    record, waiting = await reads.outcome(keys, key)
+    if record is None:
+        return Explanation(
+            key=key, outcome=None, terms=None, story=None, resolution=None, line=None,
+            deliveries=[], held=await _held(reads, keys, key, waiting),
+        )  # fmt: skip
+    outcome = recalled(key, record, catalogue)
+    history: list[HistoryItem] = []
+    async for page in reads.history(keys, key, most=record.events):
+        history += page
+    resolution, line = resolve(outcome) if outcome.final else (None, None)
+    return Explanation(
+        key=key,
+        outcome=listed(keys, outcome),
+        terms=_terms(outcome),
+        story=story(outcome, history),
+        resolution=resolution,
+        line=line,
+        deliveries=await _told(opened, key, catalogue) if outcome.final else [],
+        held=[],
+    )
+
+
+def _terms(outcome: Outcome) -> Terms:
+    contract, price = outcome.contract, outcome.price
+    return Terms(
+        agent_key=contract.agent,
+        agent_name=contract.name,
+        settlement_period=contract.settlement_period,
+        attribution_method=contract.attribution_method,
+        condition=contract.condition,
+        contract_hash=contract.hash,
+        rate_card=price.rate_card,
+        price_per_unit=money.plain(price.price_per_unit),
+        currency=price.currency,
+        price_hash=price.hash,
+    )
+
+
+async def _held(reads: Reads, keys: Keys, key: str, waiting: Sequence[bytes]) -> list[Held]:
+    events = [decode_held(key, item) for item in waiting]
+    fates = await reads.fates_of(keys, [text_of(entry) for entry, _ in events])
+    return [
+        Held(
+            entry=text_of(entry),
+            accepted_at=instant.render(entry[0]),
+            action=event.action,
+            customer_key=event.customer_key,
+            agent_key=event.agent_key,
+            reason=(fate and fate.reason) or "",
+        )
+        for (entry, event), fate in zip(events, fates, strict=True)
+    ]
+
+
+async def _told(opened: Session, key: str, catalogue: Catalogue) -> list[Told]:
+    rules = {rule_id(name): name for name in catalogue.keys("notification_rule")}
+    partitions = [opened.keys(number) for number in range(opened.partitions)]
+    found = await Deliveries(opened.redis, partitions, opened.global_keys, rules).about(key)
+    told = []
+    for one in found:
+        progress, delivery = one.row.progress, one.row.delivery
+        told.append(
+            Told(
+                id=one.row.id,
+                rule=delivery.rule_name if delivery is not None else "",
+                standing=progress.standing,
+                attempts=progress.started,
+                due_at=None if progress.due_ms is None else instant.render(progress.due_ms),
+                reason=progress.reason,
+            )
+        )
+    return told
+
+
+# -- for people ----------------------------------------------------------------------------------
+
+
+def _say(text: str = "") -> None:
+    click.echo(printable(text))
+
+
+def _print_held(found: Explanation) -> None:
+    if not found.held:
+        _say(f"{found.key}: no outcome has this key, and nothing is held for it")
+        _say("an event that was sent for it may be rejected or not read yet: `witnd events --key`")
+        return
+    many = f"{len(found.held)} event{'' if len(found.held) == 1 else 's'}"
+    _say(f"{found.key}: no outcome yet; {many} cannot be placed")
+    columns = ("entry", "action", "customer", "agent", "waits because")
+    rows = [
+        (one.entry, one.action, one.customer_key, one.agent_key or "", _REASONS.get(one.reason, ""))
+        for one in found.held
+    ]
+    table(columns, rows)
+    _say("each is tried again when the catalogue changes; `witnd events retry` does so at once")
+
+
+_REASONS = {
+    "UNKNOWN_CUSTOMER": "UNKNOWN_CUSTOMER: the catalogue has no such customer",
+    "UNKNOWN_AGENT": "UNKNOWN_AGENT: the catalogue has no such agent, or it is archived",
+    "AGENT_AMBIGUOUS": "AGENT_AMBIGUOUS: it names no agent, and not exactly one could be meant",
+    "NO_RATE_CARD": "NO_RATE_CARD: the customer has no rate card in force",
+    "NO_PRICE": "NO_PRICE: the customer's rate card has no price for the agent",
+}
+
+
+def _print(
+    found: Explanation, outcome: Listed, terms: Terms, told: Story, shown: int
+) -> None:
+    _say(f"{found.key}: {SPOKEN[outcome.status]}")
+    _say(told.why)
+    _say()
+    _say(f"customer   {outcome.customer_key}")
+    _say(f"agent      {terms.agent_key} ({terms.agent_name})")
+    _say(f"condition  {told.condition}")
+    _say(f"settles    {span(terms.settlement_period)} after the last event")
+    _say(f"price      {terms.price_per_unit} {terms.currency} ({terms.rate_card})")
+    _say(f"unit       {told.unit}")
+    _print_events(told.events, shown)
+    if found.line is not None:
+        line = found.line
+        _say()
+        _say(f"line       {line.unit} × {line.price_per_unit} = {line.amount} {line.currency}")
+        _say(f"           exactly {line.amount_exact}, resolved {line.resolved_at}")
+        _say(f"           {line.id}")
+    if found.resolution is not None:
+        _say()
+        _say(f"resolved   {found.resolution.settles_at}, {found.resolution.id}")
+        if found.deliveries:
+            columns = ("rule", "delivery", "standing", "attempts", "why")
+            rows = [
+                (one.rule, one.id, one.standing, one.attempts, one.reason or "")
+                for one in found.deliveries
+            ]
+            table(columns, rows)
+        else:
+            _say("deliveries none: no rule in force wanted it")
+
+
+def _print_events(events: Sequence[Happened], shown: int) -> None:
+    left_out = max(0, len(events) - shown)
+    if left_out:
+        _say()
+        _say(f"… {left_out} earlier events; --events {len(events)} shows them")
+    for number, event in enumerate(events[left_out:], left_out + 1):
+        _say()
+        carried = carried_words(event)
+        _say(f"{number}. {event.accepted_at}  {event.action}{f'  ({carried})' if carried else ''}")
+        _say(f"   entry {event.entry}; {event.words}")
+        for leaf in event.leaves:
+            mark = "✓" if leaf.holds else "✗"
+            _say(f"   {mark} {leaf.words}{'  ← flipped' if leaf.flipped else ''}")
+        holds = "holds" if event.holds else "does not hold"
+        _say(f"   the condition {holds}; {SPOKEN[event.status]}, due at {event.settles_at}")

@@ -1,0 +1,194 @@
+"""An audit of one partition: every outcome counted again, and the sums of all of it.
+
+What belongs to one outcome is read at one time, so it holds on a running system too. Sums are of a
+whole partition, and exact only where it stood still while they were taken: they are taken again a
+few times, and given up where it does not. Where they differ, a second walk finds for whom.
+Nothing is written.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
+
+from witnd.domain.catalogue import Catalogue
+from witnd.store.audit_lists import (
+    check_due,
+    check_fates,
+    check_held,
+    check_lines,
+    check_log,
+    check_resolutions,
+)
+from witnd.store.audit_outcomes import check_outcomes
+from witnd.store.audit_scope import Mismatch, Scope, Sum, Totals, accepted
+from witnd.store.keys import Keys
+from witnd.store.reads import FATES, Position, Reads
+
+ATTEMPTS: Final = 4
+_FATES: Final = ("applied", *FATES)
+_STATUSES: Final = ("OPEN", "PENDING", "CONFIRMED", "FAILED")
+
+Progress = Callable[[str], None]
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """What an audit of a partition came to.
+
+    `exact` is false where the partition moved on during every attempt: then the sums say nothing.
+    `log` says whether the log itself was part of the sums, or why not.
+    """
+
+    partition: int
+    exact: bool
+    log: str
+    outcomes: dict[str, int]
+    events: dict[str, int]
+    deliveries: int
+    sums: dict[str, Sum]
+    differences: list[Mismatch]
+    difference_count: int
+
+
+async def audit(
+    reads: Reads, keys: Keys, catalogue: Catalogue, *, quick: bool, progress: Progress
+) -> Verdict:
+    """Raises what reads raise. `catalogue` is as new as the partition when the audit begins."""
+    precise = False
+    for attempt in range(ATTEMPTS):
+        before = await reads.position(keys)
+        scope = Scope(reads, keys, catalogue, quick=quick, precise=precise)
+        await _walk(scope, progress)
+        complete = before.added == before.length
+        await _check_lists(scope, before, complete=complete, progress=progress)
+        lost = await _trimmed(reads, keys)
+        after = await reads.position(keys)
+        exact = after.sequence == before.sequence
+        if exact:
+            wrong = scope.count
+            _check_sums(scope, before, complete=complete, trimmed=lost)
+            if scope.count > wrong and not precise and attempt < ATTEMPTS - 1:
+                precise = True  # walk again to tell whom it concerns, counting every key once
+                continue
+            break
+        progress(f"partition {keys.partition} moved on; its sums are taken again")
+    return _verdict(scope, before, exact=exact, complete=complete)
+
+
+async def _walk(scope: Scope, progress: Progress) -> None:
+    """All keys of the partition, whatever they hold."""
+    outcome, history, held = (
+        name.encode() for name in (scope.keys.outcome(""), scope.keys.history(""), scope.keys.held_events(""))
+    )
+    totals, looked_at = scope.totals, 0
+    async for _, names in scope.reads.scan(f"{scope.keys.base}:"):
+        fresh = [name for name in names if scope.fresh(name)]
+        await check_outcomes(scope, _keys_behind(outcome, fresh))
+        totals.fates["applied"] += await _histories(scope, _keys_behind(history, fresh))
+        totals.fates["waiting"] += await _lengths(
+            scope, [scope.keys.held_events(key) for key in _keys_behind(held, fresh)]
+        )
+        looked_at += len(fresh)
+        progress(f"partition {scope.keys.partition}: {looked_at} keys")
+
+
+def _keys_behind(start: bytes, names: list[bytes]) -> list[str]:
+    return [name[len(start) :].decode() for name in names if name.startswith(start)]
+
+
+async def _histories(scope: Scope, keys: list[str]) -> int:
+    """How many events these histories have; each must belong to an outcome."""
+    if not keys:
+        return 0
+    records = (await scope.reads.each(("MGET", *map(scope.keys.outcome, keys))))[0]
+    for key, record in zip(keys, records, strict=True):
+        if record is None:
+            scope.differ(key, "history", "none: no outcome has this key", "there is one")
+    return await _lengths(scope, [scope.keys.history(key) for key in keys])
+
+
+async def _lengths(scope: Scope, lists: list[str]) -> int:
+    return sum(await scope.reads.each(*(("LLEN", one) for one in lists))) if lists else 0
+
+
+async def _check_lists(
+    scope: Scope, before: Position, *, complete: bool, progress: Progress
+) -> None:
+    parts = [check_due, check_held, check_fates, check_resolutions, check_lines]
+    for part in parts:
+        progress(f"partition {scope.keys.partition}: {part.__name__.removeprefix('check_')}")
+        await part(scope)
+    if complete:
+        progress(f"partition {scope.keys.partition}: the log")
+        await check_log(scope, before.cursor)
+
+
+async def _trimmed(reads: Reads, keys: Keys) -> dict[str, int]:
+    """How many entries of the streams of results are not there any more."""
+    gone = {}
+    for name, stream in (("resolutions", keys.resolutions), ("lines", keys.lines)):
+        added, length = await reads.added(stream)
+        gone[name] = added - length
+    return gone
+
+
+def _check_sums(
+    scope: Scope, before: Position, *, complete: bool, trimmed: dict[str, int]
+) -> None:
+    """What must be equal once a partition stands still."""
+    totals, counters = scope.totals, before.counters
+    for fate in _FATES:
+        scope.compare("", f"counter of {fate} events", totals.fates[fate], counters.get(fate, 0))
+    for status in _STATUSES:
+        found = counters.get(status, 0)
+        scope.compare("", f"counter of {status} outcomes", totals.statuses[status], found)
+    scope.compare("", "held events", totals.fates["held"], totals.fates["waiting"])
+    scope.compare("", "events of all histories", totals.events_on_record, totals.fates["applied"])
+    if complete:
+        scope.compare("", "events of the log", accepted(totals.fates), totals.log_entries)
+        if not scope.quick and totals.log_mark != totals.history_mark:
+            _tell(scope, "applied events", scope.log_marks, scope.history_marks)
+    finals = totals.statuses["CONFIRMED"] + totals.statuses["FAILED"]
+    found = totals.resolutions + trimmed["resolutions"]
+    scope.compare("", "resolutions", finals, found)
+    if not trimmed["resolutions"] and totals.resolutions_mark != totals.resolutions_found_mark:
+        _tell_number(scope, "resolutions", scope.resolved)
+    scope.compare("", "invoice lines", totals.statuses["CONFIRMED"], totals.lines)
+    if totals.lines_mark != totals.lines_found_mark:
+        _tell_number(scope, "invoice lines", scope.billed)
+
+
+def _tell(scope: Scope, what: str, expected: Counter[str], found: Counter[str]) -> None:
+    """Which outcomes have another history than the log gives them; in the first walk, that some do."""
+    if not scope.precise:
+        scope.differ("", what, "those of the log", "others")
+    for key in expected.keys() | found.keys():
+        if expected[key] != found[key]:
+            scope.differ(key, what, "those of the log", "others")
+
+
+def _tell_number(scope: Scope, what: str, surplus: Counter[str]) -> None:
+    """Which outcomes have too many or too few; `surplus` is found less expected."""
+    if not scope.precise:
+        scope.differ("", what, "one for each", "another set")
+    for key, count in surplus.items():
+        if count:
+            expected = 1 if count == -1 else "1 or none"
+            scope.differ(key, what, expected, f"{abs(count)} too {'many' if count > 0 else 'few'}")
+
+
+def _verdict(scope: Scope, before: Position, *, exact: bool, complete: bool) -> Verdict:
+    totals: Totals = scope.totals
+    gone = before.added - before.length
+    return Verdict(
+        partition=scope.keys.partition,
+        exact=exact,
+        log="compared" if complete else f"not compared: {gone} of its entries are trimmed",
+        outcomes={status: totals.statuses[status] for status in _STATUSES},
+        events={fate: totals.fates[fate] for fate in _FATES},
+        deliveries=totals.deliveries,
+        sums=dict(sorted(totals.sums.items())),
+        differences=scope.differences,
+        difference_count=scope.count,
+    )

@@ -1,0 +1,203 @@
+"""The parts of an audit about lists: deadlines, held events, fates, resolutions, lines, the log."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from witnd.domain import money
+from witnd.domain.event import EntryId, Event, Retry, Tick, read
+from witnd.domain.resolution import Line, resolve
+from witnd.store.audit_outcomes import applied_mark
+from witnd.store.audit_scope import Scope, Sum
+from witnd.store.codec import HELD_RECORD, OutcomeRecord, decode_held, decode_outcome
+from witnd.store.reads import FATES, Entry, text_of
+
+_json = msgspec.json.Encoder().encode
+_HELD_CHUNK: Final = 20  # keys with up to 1000 held events each
+
+
+async def check_due(scope: Scope) -> None:
+    """Every stored deadline is that of an open outcome. The reverse is checked with the outcome."""
+    async for page in scope.reads.scored(scope.keys.due):
+        names = [scope.keys.outcome(key) for key, _ in page]
+        answers = await scope.reads.together(
+            ("MGET", *names), *(("ZSCORE", scope.keys.due, key) for key, _ in page)
+        )
+        for (key, _), raw, score in zip(page, answers[0], answers[1:], strict=True):
+            if score is None:
+                continue  # resolved since the page was read
+            record = None if raw is None else decode_outcome(raw)
+            if record is None:
+                scope.differ(key, "deadline", "none: no outcome has this key", score.decode())
+            elif record.processed_at is not None:
+                scope.differ(key, "deadline", f"none: it is {record.status}", score.decode())
+            else:
+                scope.compare(key, "deadline", record.settles_at, int(float(score)))
+
+
+async def check_held(scope: Scope) -> None:
+    """Every held key has its marker and its events, and every held event its fate."""
+    keys = scope.keys
+    async for page in scope.reads.scored(keys.held):
+        for at in range(0, len(page), _HELD_CHUNK):
+            chunk = [key for key, _ in page[at : at + _HELD_CHUNK]]
+            for key in chunk:
+                score, record, items = await scope.reads.together(
+                    ("ZSCORE", keys.held, key),
+                    ("GET", keys.outcome(key)),
+                    ("LRANGE", keys.held_events(key), 0, -1),
+                )
+                if score is not None:
+                    await _check_held_key(scope, key, int(float(score)), record, items)
+
+
+async def _check_held_key(
+    scope: Scope, key: str, score: int, record: bytes | None, items: Sequence[bytes]
+) -> None:
+    if record != HELD_RECORD:
+        found = "no record" if record is None else "an outcome"
+        scope.differ(key, "held events", "only for a key without an outcome", found)
+    if not items:
+        scope.differ(key, "held events", "at least one", "none")
+        return
+    entries = [decode_held(key, item)[0] for item in items]
+    scope.compare(key, "instant of the first held event", entries[0][0], score)
+    names = [text_of(entry) for entry in entries]
+    for name, fate in zip(names, await scope.reads.fates_of(scope.keys, names), strict=True):
+        found = "none" if fate is None else fate.fate
+        if found != "held" and await _still_held(scope, key):
+            scope.differ(key, f"fate of held event {name}", "held", found)
+
+
+async def _still_held(scope: Scope, key: str) -> bool:
+    return (await scope.reads.each(("ZSCORE", scope.keys.held, key)))[0] is not None
+
+
+async def check_fates(scope: Scope) -> None:
+    """Fates and their indices agree; how many there are of each."""
+    keys = scope.keys
+    counts = await scope.reads.together(
+        ("HLEN", keys.fates), *(("ZCARD", keys.fates_of(fate)) for fate in FATES)
+    )
+    scope.totals.fates |= dict(zip(FATES, counts[1:], strict=True))
+    scope.compare("", "fates on record", sum(counts[1:]), counts[0])
+    if scope.quick:
+        return
+    for fate in FATES:
+        async for page in scope.reads.scored(keys.fates_of(fate)):
+            records = await scope.reads.fates_of(keys, [name for name, _ in page])
+            for (name, ms), record in zip(page, records, strict=True):
+                found = "none" if record is None else record.fate
+                # One that is placed meanwhile is no more held; the sums notice if it is lost.
+                if found != fate and fate != "held":
+                    scope.differ("", f"fate of {name}", fate, found)
+                scope.compare("", f"instant of {name}", name.partition("-")[0], str(ms))
+
+
+# -- what resolved -------------------------------------------------------------------------------
+
+
+async def check_resolutions(scope: Scope) -> None:
+    totals = scope.totals
+    async for page in scope.reads.entries(scope.keys.resolutions):
+        for key, said, record in await _about(scope, "resolution", page):
+            totals.resolutions += 1
+            totals.resolutions_found_mark += int(said["id"], 16)
+            if scope.precise:
+                scope.resolved[key] += 1
+            outcome = None if record is None else scope.outcome(key, record)
+            if outcome is None or not outcome.final:
+                found = "no outcome" if outcome is None else outcome.status
+                scope.differ(key, "outcome of a resolution", "CONFIRMED or FAILED", found)
+            else:
+                _compare_members(scope, key, "resolution", resolve(outcome)[0], said)
+
+
+async def check_lines(scope: Scope) -> None:
+    totals = scope.totals
+    async for page in scope.reads.entries(scope.keys.lines):
+        for key, said, record in await _about(scope, "line", page):
+            totals.lines += 1
+            totals.lines_found_mark += int(said["id"], 16)
+            if scope.precise:
+                scope.billed[key] += 1
+            _add(scope, said)
+            outcome = None if record is None else scope.outcome(key, record)
+            line = resolve(outcome)[1] if outcome is not None and outcome.final else None
+            if line is None:
+                found = "no outcome" if outcome is None else outcome.status
+                scope.differ(key, "outcome of an invoice line", "CONFIRMED", found)
+            else:
+                _compare_members(scope, key, "line", line, said)
+
+
+def _add(scope: Scope, said: dict[str, Any]) -> None:
+    one = scope.totals.sums.setdefault(said["currency"], Sum())
+    one.lines += 1
+    one.amount = money.exact_sum((one.amount, Decimal(said["amount"])))
+
+
+async def _about(
+    scope: Scope, what: str, page: Sequence[Entry]
+) -> list[tuple[str, dict[str, Any], OutcomeRecord | None]]:
+    """What each entry says, and the record of the outcome that it says it of."""
+    read_: list[tuple[str, dict[str, Any]]] = []
+    for entry, fields in page:
+        try:
+            said = msgspec.json.decode(dict(zip(fields[::2], fields[1::2], strict=True))[b"data"])
+            if what == "line":
+                msgspec.convert(said, Line)
+                Decimal(said["amount"])
+            int(said["id"], 16)
+            read_.append((said["outcome_key"], said))
+        except (msgspec.MsgspecError, ArithmeticError, KeyError, TypeError, ValueError):
+            scope.differ("", f"{what} {text_of(entry)}", "one that witnd wrote", "unreadable")
+    if not read_:
+        return []
+    names = [scope.keys.outcome(key) for key, _ in read_]
+    records = (await scope.reads.each(("MGET", *names)))[0]
+    return [
+        (key, said, None if raw is None else decode_outcome(raw))
+        for (key, said), raw in zip(read_, records, strict=True)
+    ]
+
+
+def _compare_members(
+    scope: Scope, key: str, what: str, expected: msgspec.Struct, said: dict[str, Any]
+) -> None:
+    must: dict[str, Any] = msgspec.json.decode(_json(expected))
+    if must == said:
+        return
+    for name in dict.fromkeys((*must, *said)):
+        scope.compare(key, f"{what}: {name}", must.get(name, "nothing"), said.get(name, "nothing"))
+
+
+# -- the log -------------------------------------------------------------------------------------
+
+
+async def check_log(scope: Scope, cursor: EntryId) -> None:
+    """Count the events of the log up to the cursor; in full also which of them were applied."""
+    async for page in scope.reads.entries(scope.keys.events, cursor):
+        events = [(e, fields) for e, fields in page if not _is_control(fields)]
+        scope.totals.log_entries += len(events)
+        if scope.quick:
+            continue
+        names = [text_of(entry) for entry, _ in events]
+        fates = await scope.reads.fates_of(scope.keys, names)
+        for (entry, fields), fate in zip(events, fates, strict=True):
+            if fate is not None:
+                continue
+            event = read(fields)
+            if not isinstance(event, Event):
+                scope.differ("", f"fate of {text_of(entry)}", "rejected", "none")
+                continue
+            mark = applied_mark(event.key, entry, event)
+            scope.totals.log_mark += mark
+            if scope.precise:
+                scope.log_marks[event.key] += mark
+
+
+def _is_control(fields: Sequence[bytes]) -> bool:
+    return b"witnd" in fields[::2] and isinstance(read(fields), Tick | Retry)

@@ -1,0 +1,199 @@
+"""The part of an audit about outcomes: each counted again from its history, with its deliveries."""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+
+from witnd.domain import instant
+from witnd.domain.event import EntryId
+from witnd.domain.notification import Delivery, deliver
+from witnd.domain.outcome import Outcome
+from witnd.domain.recount import Recount
+from witnd.domain.resolution import Line, derived_id, resolve
+from witnd.store.audit_scope import Scope
+from witnd.store.codec import HistoryItem, OutcomeRecord, decode_history, decode_outcome
+from witnd.store.outbox import decode_row, read_row
+from witnd.store.reads import Command
+
+CHUNK: Final = 100  # outcomes per atomic read
+FIRST_ITEMS: Final = 100  # of a history; longer ones are read on in pages
+
+_pack = msgspec.msgpack.Encoder().encode
+
+
+async def check_outcomes(scope: Scope, names: Sequence[str]) -> None:
+    """Look at the records of these keys, and count them."""
+    if scope.quick:
+        await _count(scope, names)
+        return
+    for at in range(0, len(names), CHUNK):
+        await _recount(scope, names[at : at + CHUNK])
+
+
+async def _count(scope: Scope, names: Sequence[str]) -> None:
+    if not names:
+        return
+    records = (await scope.reads.each(("MGET", *map(scope.keys.outcome, names))))[0]
+    for key, raw in zip(names, records, strict=True):
+        record = None if raw is None else decode_outcome(raw)
+        if record is not None:
+            _enter(scope, key, record)
+
+
+def _enter(scope: Scope, key: str, record: OutcomeRecord) -> None:
+    """Count an outcome, and what there must be of it."""
+    totals = scope.totals
+    totals.statuses[record.status] += 1
+    totals.events_on_record += record.events
+    if record.processed_at is None:
+        return
+    totals.resolutions_mark += int(derived_id("resolution", key), 16)
+    if scope.precise:
+        scope.resolved[key] -= 1
+    if record.status == "CONFIRMED":
+        totals.lines_mark += int(derived_id("line", key), 16)
+        if scope.precise:
+            scope.billed[key] -= 1
+
+
+async def _recount(scope: Scope, names: Sequence[str]) -> None:
+    keys = scope.keys
+    commands: list[Command] = []
+    for key in names:
+        commands += (
+            ("GET", keys.outcome(key)),
+            ("LLEN", keys.history(key)),
+            ("LRANGE", keys.history(key), 0, FIRST_ITEMS - 1),
+            ("ZSCORE", keys.due, key),
+        )
+    answers = await scope.reads.together(*commands)
+    told: list[Delivery] = []
+    for place, key in enumerate(names):
+        raw, length, items, due = answers[4 * place : 4 * place + 4]
+        record = None if raw is None else decode_outcome(raw)
+        if record is None:
+            continue
+        _enter(scope, key, record)
+        scope.compare(key, "length of the history", record.events, length)
+        outcome = scope.outcome(key, record)
+        if outcome is None:
+            continue
+        counted = Recount(outcome.contract)
+        _take(scope, key, counted, [decode_history(item) for item in items[: record.events]])
+        async for page in scope.reads.history(keys, key, most=record.events, skip=FIRST_ITEMS):
+            _take(scope, key, counted, page)
+        for one in counted.against(record):
+            scope.differ(key, one.what, one.expected, one.found)
+        _check_terms(scope, outcome, counted.opened_at)
+        due_at = None if outcome.final else outcome.settles_at
+        scope.compare(key, "deadline", due_at, None if due is None else int(float(due)))
+        if outcome.final:
+            told += _deliveries(scope, outcome)
+    await _check_deliveries(scope, told)
+
+
+def _take(scope: Scope, key: str, counted: Recount, items: Sequence[HistoryItem]) -> None:
+    for item in items:
+        counted.add(item)
+        mark = applied_mark(key, item.entry, item)
+        scope.totals.history_mark += mark
+        if scope.precise:
+            scope.history_marks[key] += mark
+
+
+def applied_mark(key: str, entry: EntryId, item: Any) -> int:
+    """A number that stands for one applied event with everything that counts of it."""
+    attribution = None if item.attribution is None else str(item.attribution)
+    said = (key, entry, item.action, item.timestamp, item.value, attribution, item.pin, item.mark)
+    return int.from_bytes(blake2b(_pack(said), digest_size=16).digest())
+
+
+def _check_terms(scope: Scope, outcome: Outcome, opened_at: int) -> None:
+    """An outcome freezes what was in force when it opened."""
+    catalogue, key = scope.catalogue, outcome.key
+    when = instant.render(opened_at)
+    contract = catalogue.agent(outcome.contract.agent, opened_at)
+    expected = "none in force" if contract is None else contract.hash
+    scope.compare(key, f"contract at {when}", expected, outcome.contract.hash)
+    customer = catalogue.customer(outcome.customer_key, opened_at)
+    if customer is None:
+        scope.differ(key, f"customer at {when}", "in force", f"unknown: {outcome.customer_key}")
+        return
+    price = catalogue.price(customer, outcome.contract.agent, opened_at)
+    expected = price if isinstance(price, str) else price.hash
+    scope.compare(key, f"price at {when}", expected, outcome.price.hash)
+
+
+# -- deliveries ----------------------------------------------------------------------------------
+
+
+def _deliveries(scope: Scope, outcome: Outcome) -> list[Delivery]:
+    """What must have been told of a final outcome, under the rules in force at its resolution."""
+    resolution, line = resolve(outcome)
+    return [
+        deliver(
+            rule,
+            outcome_key=outcome.key,
+            customer_key=outcome.customer_key,
+            agent_key=outcome.contract.agent,
+            agent_name=outcome.contract.name,
+            status=outcome.status,
+            resolved_at=outcome.settles_at,
+            outcome_facts=_facts(line),
+        )
+        for rule in scope.catalogue.rules(outcome.settles_at)
+        if rule.wants(outcome.contract.agent, resolution.type)
+    ]
+
+
+def _facts(line: Line | None) -> dict[str, object]:
+    if line is None:
+        return {}
+    return {
+        "unit": line.unit,
+        "amount": line.amount,
+        "currency": line.currency,
+        "line_id": line.id,
+    }
+
+
+async def _check_deliveries(scope: Scope, told: Sequence[Delivery]) -> None:
+    keys = scope.keys
+    scope.totals.deliveries += len(told)
+    for at in range(0, len(told), CHUNK):
+        chunk = told[at : at + CHUNK]
+        commands: list[Command] = []
+        for one in chunk:
+            commands += (
+                ("HGET", keys.deliveries, one.id),
+                ("HGET", keys.attempts, one.id),
+                ("ZSCORE", keys.outbox(one.rule_id), one.id),
+                ("ZSCORE", keys.parked(one.rule_id), one.id),
+                ("ZSCORE", keys.dead, one.id),
+                ("ZSCORE", keys.delivered, one.id),
+                ("SISMEMBER", keys.outbox_rules, one.rule_id),
+            )
+        answers = await scope.reads.together(*commands)
+        for place, one in enumerate(chunk):
+            _check_delivery(scope, one, answers[7 * place : 7 * place + 7])
+
+
+def _check_delivery(scope: Scope, expected: Delivery, found: Sequence[Any]) -> None:
+    record, stored, queued, parked, dead, delivered, named = found
+    key, what = expected.outcome_key, f"delivery {expected.id}"
+    if record is None:
+        scope.differ(key, what, f"one for rule {expected.rule_name}", "none")
+        return
+    if decode_row(expected.id, record) != expected:
+        scope.differ(key, what, "the message of this outcome", "another message")
+    progress = read_row(expected.id, record, stored, None).progress
+    waits = None if queued is None else int(float(queued))
+    scope.compare(key, f"{what}: due in the outbox", progress.queued_ms, waits)
+    if queued is not None and not named:
+        scope.differ(key, f"{what}: rule in the outbox", expected.rule_id, "not named")
+    lists = {"parked": parked, "dead": dead, "delivered": delivered}
+    for name, score in lists.items():
+        there = progress.standing == name
+        scope.compare(key, f"{what}: in the list {name}", there, score is not None)

@@ -1,0 +1,115 @@
+"""What the parts of an audit share: where they read, what they know, where they tell differences."""
+
+from collections import Counter
+from decimal import Decimal
+from typing import Final
+
+from msgspec import Struct, field
+
+from witnd.domain.catalogue import Catalogue
+from witnd.domain.outcome import Outcome
+from witnd.domain.recount import outcome_of
+from witnd.store.codec import OutcomeRecord
+from witnd.store.keys import Keys
+from witnd.store.reads import FATES, Reads
+
+# More than anybody reads; all are counted.
+KEPT: Final = 1000
+
+
+class Mismatch(Struct, frozen=True, kw_only=True):
+    """One difference. `key` is the outcome's, or empty for one that concerns the partition."""
+
+    partition: int
+    key: str
+    what: str
+    expected: str
+    found: str
+
+
+class Sum(Struct, kw_only=True):
+    """Invoice lines of one currency."""
+
+    lines: int = 0
+    amount: Decimal = Decimal(0)
+
+
+class Totals(Struct, kw_only=True):
+    """What was counted on the way. The marks are sums of digests: equal sums are equal sets."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    fates: Counter[str] = field(default_factory=Counter)
+    sums: dict[str, Sum] = field(default_factory=dict)
+    events_on_record: int = 0
+    deliveries: int = 0
+    resolutions: int = 0
+    lines: int = 0
+    resolutions_mark: int = 0
+    lines_mark: int = 0
+    resolutions_found_mark: int = 0
+    lines_found_mark: int = 0
+    history_mark: int = 0
+    log_mark: int = 0
+    log_entries: int = 0
+
+
+class Scope:
+    """One run over one partition. With `seen` every key counts once, however often it is met."""
+
+    def __init__(
+        self, reads: Reads, keys: Keys, catalogue: Catalogue, *, quick: bool, precise: bool
+    ) -> None:
+        self.reads = reads
+        self.keys = keys
+        self.catalogue = catalogue
+        self.quick = quick
+        self.precise = precise
+        self.totals = Totals()
+        self.differences: list[Mismatch] = []
+        self.count = 0
+        # Only where sums differed: per outcome key, what its log and its history say, and how often
+        # the streams name it.
+        self.seen: set[bytes] = set()
+        self.log_marks: Counter[str] = Counter()
+        self.history_marks: Counter[str] = Counter()
+        self.resolved: Counter[str] = Counter()
+        self.billed: Counter[str] = Counter()
+
+    def differ(self, key: str, what: str, expected: object, found: object) -> None:
+        self.count += 1
+        if len(self.differences) < KEPT:
+            one = Mismatch(
+                partition=self.keys.partition,
+                key=key,
+                what=what,
+                expected=str(expected),
+                found=str(found),
+            )
+            self.differences.append(one)
+
+    def compare(self, key: str, what: str, expected: object, found: object) -> None:
+        if expected != found:
+            self.differ(key, what, expected, found)
+
+    def fresh(self, name: bytes) -> bool:
+        """Whether a key of Redis is met for the first time, as far as that is kept account of."""
+        if not self.precise:
+            return True
+        if name in self.seen:
+            return False
+        self.seen.add(name)
+        return True
+
+    def outcome(self, key: str, record: OutcomeRecord) -> Outcome | None:
+        """The stored outcome; None where its terms are lost, which is told."""
+        try:
+            contract = self.catalogue.contract(record.contract_hash)
+            price = self.catalogue.price_by_hash(record.price_hash)
+        except KeyError as missing:
+            self.differ(key, "terms", "in the catalogue", f"unknown: {missing}")
+            return None
+        return outcome_of(key, record, contract, price)
+
+
+def accepted(fates: Counter[str]) -> int:
+    return fates["applied"] + sum(fates[fate] for fate in FATES)
