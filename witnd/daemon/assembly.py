@@ -185,7 +185,7 @@ async def _check_fsync(server: Endpoint, health: safety.Health) -> None:
 
 def _tune_collector() -> None:
     """The engine's objects form no cycles: full collections would only walk a million live outcomes in vain."""
-    gc.set_threshold(50_000, 20, 1_000)
+    gc.set_threshold(100_000, 50, 1_000)
 
 
 @asynccontextmanager

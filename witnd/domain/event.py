@@ -28,7 +28,7 @@ MARK_BYTES = 16  # 128 bits: no accidental collision in the life of an installat
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 
 
-class Event(NamedTuple):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """A usable event. `value` and `attribution` are what conditions and billing read of `properties`."""
 
     key: str
@@ -303,24 +303,38 @@ def _made(
     """The event of checked members; instants and reserved properties are checked here."""
     occurred = None if timestamp is None else _instant("timestamp", timestamp)
     value = attribution = pin = None
+    plain = True
     if properties:
+        plain = _normalise(properties)
         value, attribution, pin = _reserved(properties)
     mark = content = None
     if identity is not None:
         mark = blake2b(identity.encode(), digest_size=MARK_BYTES).digest()
-        content = _content(action, customer, agent, timestamp, properties)
-    return Event(
-        key, action, customer, agent, occurred, value, attribution, pin, mark, content
-    )
+        said = properties if plain or properties is None else _said(properties)
+        content = blake2b(
+            _encode_sorted((action, customer, agent, timestamp, said)), digest_size=MARK_BYTES
+        ).digest()
+    return Event(key, action, customer, agent, occurred, value, attribution, pin, mark, content)
+
+
+def _normalise(properties: dict[str, Any]) -> bool:
+    """Make every number of the top level a double, in place; refuses one that is none. True if all members are plain
+    scalars, so that equal content is equal as it stands."""
+    plain = True
+    for name, member in properties.items():
+        kind = type(member)
+        if kind is float or kind is int:
+            # Adding zero makes -0.0 equal to 0.0 in its bytes too.
+            properties[name] = _double(f"properties.{name}", member) + 0.0 if kind is int else member + 0.0
+        elif kind is not str and kind is not bool:
+            plain = False
+    return plain
 
 
 def _reserved(
     properties: dict[str, Any],
 ) -> tuple[Value | None, Decimal | None, int | None]:
-    """`value`, `attribution` and `settles_at`; also refuses any number among the properties that is no double."""
-    for name, member in properties.items():
-        if type(member) is int:
-            properties[name] = _double(f"properties.{name}", member)
+    """`value`, `attribution` and `settles_at`."""
     value = properties.get("value")
     if value is not None and type(value) not in _SCALARS:
         raise _Invalid("properties.value: must be a string, a number or a boolean")
@@ -373,34 +387,22 @@ def _unwrap(envelope: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def _content(
-    action: str,
-    customer: str,
-    agent: str | None,
-    timestamp: object,
-    properties: dict[str, Any] | None,
-) -> bytes:
-    """Digest of what an event says: equal for equal content, whatever the spelling or form (contract section 4.3)."""
-    said = None
-    if properties is not None:
-        # Null is absence for the reserved properties; any other null is content.
-        said = {
-            name: _same(member)
-            for name, member in properties.items()
-            if member is not None or name not in _RESERVED
-        }
-    return blake2b(
-        _encode_sorted((action, customer, agent, timestamp, said)), digest_size=MARK_BYTES
-    ).digest()
+def _said(properties: dict[str, Any]) -> dict[str, Any]:
+    """What a digest of the content is made of: equal for equal content, whatever the spelling or form (contract
+    section 4.3). Null is absence for the reserved properties; any other null is content."""
+    return {
+        name: _same(member)
+        for name, member in properties.items()
+        if member is not None or name not in _RESERVED
+    }
 
 
 def _same(node: Any) -> Any:
-    """The same for equal content: every number a double, and no two zeros."""
     kind = type(node)
-    if kind is str or kind is bool or node is None:
-        return node
     if kind is int or kind is float:
-        return float(node) + 0.0  # adding zero makes -0.0 equal to 0.0 in its bytes too
+        return float(node) + 0.0
     if kind is dict:
         return {name: _same(member) for name, member in node.items()}
-    return [_same(member) for member in node]
+    if kind is list:
+        return [_same(member) for member in node]
+    return node

@@ -50,7 +50,7 @@ def _outcomes(commit: Commit, step: Step, keys: Keys) -> None:
     records: list[Word] = []
     due: list[Word] = []
     done: list[Word] = []
-    histories: list[tuple[str, list[bytes]]] = []
+    histories: list[Word] = []
     outcome_key, history_key = keys.outcome(""), keys.history("")
     for actor in step.actors:
         key = actor.key
@@ -65,13 +65,16 @@ def _outcomes(commit: Commit, step: Step, keys: Keys) -> None:
                 due += (actor.settles_at, key)
             actor.behind = False
         records += (outcome_key + key, encode_outcome(actor, actor.mirrored))
-        if actor.fresh:
-            histories.append((history_key + key, [encode_history(*one) for one in actor.fresh]))
+        fresh = actor.fresh
+        if fresh:
+            histories += (len(fresh) + 2, "RPUSH", history_key + key)
+            for applied in fresh:
+                histories.append(encode_history(*applied))
             actor.fresh = []
     commit.add_many(("MSET",), records)
     commit.add_many(("ZADD", keys.due), due)
     commit.add_many(("ZREM", keys.due), done)
-    commit.add_each("RPUSH", histories)
+    commit.add_ready(histories)
 
 
 def _resolutions(commit: Commit, step: Step, keys: Keys) -> None:
@@ -91,11 +94,11 @@ def _held(commit: Commit, step: Step, keys: Keys) -> None:
         held.fresh = False
         if held.key in placed:
             continue
-        new = [encode_held(*one) for one in held.waiting[held.stored :]]
+        new: list[Word] = [encode_held(*one) for one in held.waiting[held.stored :]]
         if not held.stored:
             commit.add("SET", keys.outcome(held.key), HELD_RECORD)
             commit.add("ZADD", keys.held, held.waiting[0].entry[0], held.key)
-        commit.add_each("RPUSH", [(keys.held_events(held.key), new)])
+        commit.add_many(("RPUSH", keys.held_events(held.key)), new)
         held.stored = len(held.waiting)
     for held in step.placed:
         if held.stored:

@@ -7,7 +7,7 @@ Nothing is written.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from msgspec import Struct
@@ -31,6 +31,7 @@ _FATES: Final = ("applied", *FATES)
 _STATUSES: Final = ("OPEN", "PENDING", "CONFIRMED", "FAILED")
 
 Progress = Callable[[str], None]
+Learn = Callable[[], Awaitable[Catalogue]]
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -52,19 +53,22 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 
 async def audit(
-    reads: Reads, keys: Keys, catalogue: Catalogue, *, quick: bool, progress: Progress
+    reads: Reads, keys: Keys, learn: Learn, *, quick: bool, progress: Progress
 ) -> Verdict:
-    """Raises what reads raise. `catalogue` is as new as the partition when the audit begins."""
+    """Raises what reads raise. `learn` answers with the catalogue as it is by now."""
     precise = False
     for attempt in range(ATTEMPTS):
         before = await reads.position(keys)
+        catalogue = await learn()
+        revision = catalogue.revision
         scope = Scope(reads, keys, catalogue, quick=quick, precise=precise)
         await _walk(scope, progress)
         complete = before.added == before.length
         await _check_lists(scope, before, complete=complete, progress=progress)
         lost = await _trimmed(reads, keys)
         after = await reads.position(keys)
-        exact = after.sequence == before.sequence
+        # A newer catalogue may have terms that an outcome opened under meanwhile.
+        exact = after.sequence == before.sequence and (await learn()).revision == revision
         if exact:
             wrong = scope.count
             _check_sums(scope, before, complete=complete, trimmed=lost)
@@ -78,19 +82,18 @@ async def audit(
 
 async def _walk(scope: Scope, progress: Progress) -> None:
     """All keys of the partition, whatever they hold."""
-    outcome, history, held = (
-        name.encode() for name in (scope.keys.outcome(""), scope.keys.history(""), scope.keys.held_events(""))
-    )
-    totals, looked_at = scope.totals, 0
-    async for _, names in scope.reads.scan(f"{scope.keys.base}:"):
+    keys, totals, looked_at = scope.keys, scope.totals, 0
+    starts = keys.outcome(""), keys.history(""), keys.held_events("")
+    outcome, history, held = (start.encode() for start in starts)
+    async for _, names in scope.reads.scan(f"{keys.base}:"):
         fresh = [name for name in names if scope.fresh(name)]
         await check_outcomes(scope, _keys_behind(outcome, fresh))
         totals.fates["applied"] += await _histories(scope, _keys_behind(history, fresh))
         totals.fates["waiting"] += await _lengths(
-            scope, [scope.keys.held_events(key) for key in _keys_behind(held, fresh)]
+            scope, [keys.held_events(key) for key in _keys_behind(held, fresh)]
         )
         looked_at += len(fresh)
-        progress(f"partition {scope.keys.partition}: {looked_at} keys")
+        progress(f"partition {keys.partition}: {looked_at} keys")
 
 
 def _keys_behind(start: bytes, names: list[bytes]) -> list[str]:

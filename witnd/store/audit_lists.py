@@ -81,7 +81,7 @@ async def check_fates(scope: Scope) -> None:
     counts = await scope.reads.together(
         ("HLEN", keys.fates), *(("ZCARD", keys.fates_of(fate)) for fate in FATES)
     )
-    scope.totals.fates |= dict(zip(FATES, counts[1:], strict=True))
+    scope.totals.fates.update(dict(zip(FATES, counts[1:], strict=True)))
     scope.compare("", "fates on record", sum(counts[1:]), counts[0])
     if scope.quick:
         return
@@ -91,7 +91,7 @@ async def check_fates(scope: Scope) -> None:
             for (name, ms), record in zip(page, records, strict=True):
                 found = "none" if record is None else record.fate
                 # One that is placed meanwhile is no more held; the sums notice if it is lost.
-                if found != fate and fate != "held":
+                if fate not in ("held", found):
                     scope.differ("", f"fate of {name}", fate, found)
                 scope.compare("", f"instant of {name}", name.partition("-")[0], str(ms))
 

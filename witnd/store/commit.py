@@ -4,7 +4,7 @@ A step is built as plain Redis commands over keys of its partition. Whether a re
 step is sent again, and its sequence number and digest tell whether it is written already.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b, sha1
 from importlib import resources
 from typing import Any, TypeAlias
@@ -47,12 +47,9 @@ class Commit:
             self._words += head
             self._words += part
 
-    def add_each(self, name: str, pairs: Iterable[tuple[Word, Sequence[Word]]]) -> None:
-        """The same command for many keys."""
-        words = self._words
-        for key, values in pairs:
-            words += (len(values) + 2, name, key)
-            words += values
+    def add_ready(self, words: list[Word]) -> None:
+        """Commands that have their number of words before them already."""
+        self._words += words
 
     def packed(self, fence: str) -> "Packed":
         keys, words = self._keys, self._words

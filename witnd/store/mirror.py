@@ -39,7 +39,7 @@ async def mend(store: Log, open_outcomes: int) -> int:
                     key = name[len(start.encode()) :]
                     right.add(key)
                     changed = (
-                        await store.ask(("ZADD", keys.due, "CH", stored.settles_at, key))
+                        await store.ask(("ZADD", keys.due, "CH", stored.mirrored, key))
                     )[0]
                     mended += changed
         cursor = cursor_bytes.decode()

@@ -1,0 +1,192 @@
+"""`witnd audit`: prove that what is stored is what the log and the frozen terms make it."""
+
+import sys
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from pathlib import Path
+
+import click
+from msgspec import Struct
+
+from witnd.cli.context import as_json, config_option, json_option, run, session, table
+from witnd.cli.events import partitions
+from witnd.cli.failure import DIFFERENCE, REDIS
+from witnd.cli.output import printable
+from witnd.domain import money
+from witnd.domain.catalogue import Catalogue
+from witnd.domain.explain import SPOKEN
+from witnd.store.audit import Verdict
+from witnd.store.audit import audit as audit_partition
+from witnd.store.audit_scope import Mismatch
+from witnd.store.catalogue import CatalogueStore
+from witnd.store.reads import reading
+
+
+class Billed(Struct, frozen=True, kw_only=True):
+    """Invoice lines of one currency, over all partitions."""
+
+    currency: str
+    lines: int
+    amount: str
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """What `--json` prints. `exact` is false where some partition did not stand still."""
+
+    clean: bool
+    exact: bool
+    quick: bool
+    outcomes: dict[str, int]
+    events: dict[str, int]
+    deliveries: int
+    billed: list[Billed]
+    partitions: list[dict[str, object]]
+    difference_count: int
+    differences: list[Mismatch]
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Only the sums: no outcome is counted again.")
+@click.option("--partition", type=int, help="Only this partition.")
+@json_option
+@config_option
+def audit(
+    quick: bool, partition: int | None, json_output: bool, config_path: Path | None
+) -> None:
+    """Prove the sums, and count every outcome again.
+
+    Each outcome is recomputed from its history and the contract and price it froze, and compared
+    with its record, deadline, resolution, invoice line and deliveries. Over each partition: every
+    accepted event has exactly one fate, the log (where it was not trimmed) has those events and no
+    others, one resolution for each final outcome, one line for each confirmed one. Only reads.
+
+    Outcomes are judged rightly while the daemon works. The sums of a partition need it to stand
+    still for as long as they are taken; where it does not, that is said, and the exit code is 3.
+    Differences end with exit code 5.
+
+    \b
+    JSON: {"clean", "exact", "quick", "outcomes": {status: n}, "events": {fate: n}, "deliveries",
+      "billed": [{"currency", "lines", "amount"}…],
+      "partitions": [{"partition", "exact", "log"}…], "difference_count",
+      "differences": [{"partition", "key", "what", "expected", "found"}…]} (the first 1000)
+
+    \b
+    Examples:
+      witnd audit
+      witnd audit --quick --json
+    """
+    run(_audit(quick, partition, json_output, config_path))
+
+
+async def _audit(
+    quick: bool, partition: int | None, as_document: bool, config: Path | None
+) -> None:
+    progress = _progress()
+    verdicts: list[Verdict] = []
+    async with session(config) as opened, reading(opened.server) as reads:
+        catalogue = Catalogue()
+        store = CatalogueStore(opened.redis, opened.global_keys, opened.partitions)
+
+        async def learn() -> Catalogue:
+            await store.load(catalogue)
+            return catalogue
+
+        for keys in partitions(opened, partition):
+            verdicts.append(
+                await audit_partition(reads, keys, learn, quick=quick, progress=progress)
+            )
+    progress("")
+    report = _report(verdicts, quick)
+    if as_document:
+        as_json(report)
+    else:
+        _print(report)
+    if report.difference_count:
+        raise click.exceptions.Exit(DIFFERENCE)
+    if not report.exact:
+        raise click.exceptions.Exit(REDIS)
+
+
+def _progress() -> Callable[[str], None]:
+    """One line on a terminal that is written over; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        return lambda _line: None
+
+    def say(line: str) -> None:
+        click.echo(f"\r\x1b[K{line}", err=True, nl=False)
+
+    return say
+
+
+def _report(verdicts: Sequence[Verdict], quick: bool) -> Report:
+    outcomes: dict[str, int] = {}
+    events: dict[str, int] = {}
+    sums: dict[str, tuple[int, Decimal]] = {}
+    for verdict in verdicts:
+        for status, count in verdict.outcomes.items():
+            outcomes[status] = outcomes.get(status, 0) + count
+        for fate, count in verdict.events.items():
+            events[fate] = events.get(fate, 0) + count
+        for currency, one in verdict.sums.items():
+            lines, amount = sums.get(currency, (0, Decimal(0)))
+            sums[currency] = (lines + one.lines, money.exact_sum((amount, one.amount)))
+    exact = all(verdict.exact for verdict in verdicts)
+    count = sum(verdict.difference_count for verdict in verdicts)
+    return Report(
+        clean=exact and not count,
+        exact=exact,
+        quick=quick,
+        outcomes=outcomes,
+        events=events,
+        deliveries=sum(verdict.deliveries for verdict in verdicts),
+        billed=[
+            Billed(currency=currency, lines=lines, amount=_amount(amount, currency))
+            for currency, (lines, amount) in sorted(sums.items())
+        ],
+        partitions=[
+            {"partition": verdict.partition, "exact": verdict.exact, "log": verdict.log}
+            for verdict in verdicts
+        ],
+        difference_count=count,
+        differences=[one for verdict in verdicts for one in verdict.differences],
+    )
+
+
+def _amount(amount: Decimal, currency: str) -> str:
+    digits = money.minor_digits(currency)
+    return money.plain(amount) if digits is None else money.minor_text(amount, digits)
+
+
+def _print(report: Report) -> None:
+    if report.differences:
+        table(
+            ("key", "partition", "what", "expected", "found"),
+            [
+                (one.key or "(all)", one.partition, one.what, one.expected, one.found)
+                for one in report.differences
+            ],
+        )
+        click.echo()
+    rows: list[tuple[object, ...]] = [
+        ("outcomes", SPOKEN[status], count) for status, count in report.outcomes.items()
+    ]
+    rows += [("events", fate, count) for fate, count in report.events.items()]
+    rows += [("events", "accepted", sum(report.events.values()))]
+    if not report.quick:
+        rows += [("deliveries", "", report.deliveries)]
+    rows += [("invoice lines", f"{one.lines} in {one.currency}", one.amount) for one in report.billed]
+    table(("what", "", "sum"), rows)
+    for one in report.partitions:
+        if one["log"] != "compared":
+            click.echo(f"partition {one['partition']}: its log was {one['log']}")
+        if not one["exact"]:
+            click.echo(
+                f"witnd: the sums of partition {one['partition']} are not exact: it kept moving on; "
+                "audit again when nothing is sent and nothing is due, or stop the daemon meanwhile",
+                err=True,
+            )
+    if report.difference_count:
+        many = f"{report.difference_count} difference{'' if report.difference_count == 1 else 's'}"
+        click.echo(printable(f"witnd: {many}; docs: an audit found a difference"), err=True)
+    elif report.clean:
+        click.echo("clean: all of it is as the log and the frozen terms make it")
