@@ -160,8 +160,7 @@ class Drive:
             step, reached = partition.fold(batch, at, cuts.settle_limit, number)
             commit = write(step, partition, KEYS, self.sequence)
             self.sequence += 1
-            model.run(commit._words)
-            assert isinstance(commit, Commit)
+            self.written(commit)
             if step.need == "horizon":
                 # The nearest horizon that helps, so that there are many of them.
                 horizon = batch[reached][0]
@@ -179,6 +178,21 @@ class Drive:
             assert not partition.strays
             at = reached
 
+
+    def written(self, commit: Commit) -> None:
+        self.model.run(commit._words)
+
+    def all(self, entries: Sequence[Entry], cuts: Cuts) -> None:
+        """The whole log, cut up as asked."""
+        borders = sorted({*cuts.batches, *cuts.passivate_after, *cuts.restart_after, 0, len(entries)})
+        for number, (start, end) in enumerate(pairwise(borders), 1):
+            if end > len(entries) or start == end:
+                continue
+            self.take(entries[start:end], number, cuts)
+            if end in cuts.passivate_after:
+                self.passivate(number, cuts)
+            if end in cuts.restart_after:
+                self.restart()
 
     def passivate(self, number: int, cuts: Cuts) -> None:
         """Forget everything. What must be mirrored again first is written by an empty step."""
@@ -199,17 +213,7 @@ def drive(
     held_limit: int = 1000,
 ) -> World:
     run = Drive(changes, partition, partitions, held_limit)
-    borders = sorted(
-        {*cuts.batches, *cuts.passivate_after, *cuts.restart_after, 0, len(entries)}
-    )
-    for number, (start, end) in enumerate(pairwise(borders), 1):
-        if end > len(entries) or start == end:
-            continue
-        run.take(entries[start:end], number, cuts)
-        if end in cuts.passivate_after:
-            run.passivate(number, cuts)
-        if end in cuts.restart_after:
-            run.restart()
+    run.all(entries, cuts)
     return world_of(run)
 
 

@@ -132,6 +132,7 @@ class Owner:
     async def _own(self) -> None:
         """Run the partition for as long as the lease is ours."""
         config, shared = self._shared.config, self._shared
+        await self._patience.insist("looking at the data", self._verify)
         state = await self._patience.insist("reading the state", self._store.state)
         shared.journal.check(self.number, state.sequence)
         partition = Partition(

@@ -18,6 +18,7 @@ from witnd.engine.step import Entry
 from witnd.store.log import Moment, Row, check_moment
 
 IDLE_MS = 1000  # longest wait in the server: catalogue and horizon are looked at this often on a quiet stream
+TICK_MS = 20  # shortest time between ticks: what is due one after the other shares them
 AHEAD_MAX_MS = 60_000  # contract section 3: an entry further ahead of the server's clock stops the partition
 
 log = structlog.get_logger()
@@ -48,6 +49,7 @@ class Intake:
         self._host_ms = host_ms
         self._time = ServerTime()
         self._number = 0
+        self._ticked_ms = 0
         self.asked_at = -1  # catalogue changes up to this instant were held against the held events
 
     async def run(self) -> None:
@@ -71,12 +73,13 @@ class Intake:
         """Wait for entries in the server; append a tick when the earliest deadline comes, `due_ms` from now."""
         if due_ms is None or due_ms >= IDLE_MS:
             return await self._read(IDLE_MS)
+        due_ms = max(due_ms, self._ticked_ms + TICK_MS - self._host_ms())
         # The server looks at its own time limits ten times a second only, so the host's timer has to do this.
         reading = asyncio.ensure_future(self._read(IDLE_MS))
         try:
             await asyncio.wait({reading}, timeout=due_ms / 1000)
             if not reading.done():
-                memory = self._memory
+                memory, self._ticked_ms = self._memory, self._host_ms()
                 await memory.patience.insist(
                     "appending a tick", lambda: memory.store.append("witnd", "tick")
                 )

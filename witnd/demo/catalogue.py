@@ -1,0 +1,45 @@
+"""The demo's catalogue: the sample file, put into force, and customers that turn up later."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+
+from witnd.domain import catalogue_file
+from witnd.domain.catalogue import Catalogue
+from witnd.domain.catalogue_file import Item
+from witnd.domain.catalogue_plan import Change, Plan, plan
+from witnd.store.catalogue import CatalogueStore
+
+_SEED_BYTES = 32
+_RECEIVER = "http://receiver"
+
+
+def sample(receiver: str) -> tuple[Item, ...]:
+    """What the file says, with webhooks that go to the address `receiver`."""
+    text = files("witnd.demo").joinpath("catalogue.toml").read_text(encoding="utf-8")
+    return _sound(catalogue_file.parse(text.replace(_RECEIVER, receiver)))
+
+
+def newcomer(key: str, rate_card: str) -> tuple[Item, ...]:
+    """A customer that was not there at the beginning."""
+    return _sound(catalogue_file.read({"customers": [{"key": key, "rate_card": rate_card}]}))
+
+
+def _sound(file: catalogue_file.CatalogueFile) -> tuple[Item, ...]:
+    assert not file.mistakes, file.mistakes
+    return file.items
+
+
+async def put(store: CatalogueStore, items: Sequence[Item]) -> Mapping[str, str]:
+    """Put items into force as `witnd apply` does. Answers the secrets made for new rules."""
+    seed = secrets.token_bytes(_SEED_BYTES)
+    made: Plan | None = None
+
+    def decide(current: Catalogue, at: int) -> tuple[Change, ...]:
+        nonlocal made
+        made = plan(current, items, seed=seed, at=at)
+        return made.changes
+
+    await store.change(Catalogue(), decide)
+    assert made is not None
+    return made.secrets

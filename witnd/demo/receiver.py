@@ -1,0 +1,132 @@
+"""The demo's webhook endpoint: it verifies every signature by itself, and refuses some on purpose.
+
+Written from the Standard Webhooks specification rather than with witnd's own signer, as the
+application that a webhook is meant for would be.
+"""
+
+import hmac
+import json
+import time
+from base64 import b64decode, b64encode
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+
+from aiohttp import web
+from msgspec import Struct
+
+# Every so many new messages one is answered with an error first, so that a retry can be seen.
+REFUSED_EVERY: Final = 4
+TOLERANCE_SECONDS: Final = 300
+
+
+class Receipt(Struct, frozen=True, kw_only=True):
+    """One request. `wrong` says why its signature is none; `status` is what was answered."""
+
+    at_ms: int
+    rule: str
+    id: str
+    outcome_key: str
+    attempt: int
+    status: int
+    wrong: str | None = None
+    again: bool = False
+
+
+class Heard(Struct, kw_only=True):
+    """What was received so far. Messages are told apart by their `webhook-id`."""
+
+    verified: int = 0
+    retried: int = 0
+    repeated: int = 0
+    forged: int = 0
+
+
+def forgery(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> str | None:
+    """Why this message is not from whoever shares the secret; None where it is."""
+    id_, stamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+    if not stamp.isascii() or not stamp.isdigit() or abs(now - int(stamp)) > TOLERANCE_SECONDS:
+        return "its timestamp is missing or too far from now"
+    key = b64decode(secret.removeprefix("whsec_"))
+    digest = hmac.digest(key, f"{id_}.{stamp}.".encode() + body, "sha256")
+    expected = f"v1,{b64encode(digest).decode()}"
+    signatures = headers.get("webhook-signature", "").split(" ")
+    if any(hmac.compare_digest(expected.encode(), one.encode()) for one in signatures):
+        return None
+    return "its signature does not match"
+
+
+class Receiver:
+    """Inside `open`. `secrets` are by rule name, which is the path that the rule sends to."""
+
+    def __init__(self, tell: Callable[[Receipt], None]) -> None:
+        self.port = 0
+        self.secrets: Mapping[str, str] = {}
+        self.heard = Heard()
+        self._tell = tell
+        self._attempts: Counter[str] = Counter()
+        self._accepted: set[str] = set()
+        self._refuse: set[str] = set()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, tell: Callable[[Receipt], None]) -> "AsyncIterator[Receiver]":
+        receiver = cls(tell)
+        runner = web.ServerRunner(web.Server(receiver._handle), shutdown_timeout=0.1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            receiver.port = runner.addresses[0][1]
+            yield receiver
+        finally:
+            await runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        rule, body = request.path.strip("/"), await request.read()
+        secret = self.secrets.get(rule)
+        if secret is None:
+            return web.Response(status=404)
+        now = time.time()
+        headers = {name.lower(): text for name, text in request.headers.items()}
+        receipt = self.judge(rule, headers, body, forgery(secret, headers, body, now), now)
+        self._tell(receipt)
+        return web.Response(status=receipt.status)
+
+    def judge(
+        self, rule: str, headers: Mapping[str, str], body: bytes, wrong: str | None, now: float
+    ) -> Receipt:
+        """What to answer; counts it."""
+        id_, heard = headers.get("webhook-id", ""), self.heard
+        again = id_ in self._accepted
+        self._attempts[id_] += 1
+        attempt = self._attempts[id_]
+        if attempt == 1 and len(self._attempts) % REFUSED_EVERY == 0:
+            self._refuse.add(id_)
+        if wrong is not None:
+            heard.forged += 1
+            status = 401
+        elif again:
+            heard.repeated += 1
+            status = 200
+        elif attempt == 1 and id_ in self._refuse:
+            status = 500
+        else:
+            heard.verified += 1
+            heard.retried += attempt > 1
+            self._accepted.add(id_)
+            status = 200
+        return Receipt(
+            at_ms=int(now * 1000),
+            rule=rule,
+            id=id_,
+            outcome_key="" if wrong else str(json.loads(body)["data"]["subjectKey"]),
+            attempt=attempt,
+            status=status,
+            wrong=wrong,
+            again=again,
+        )
