@@ -194,8 +194,25 @@ class Daemon:
         line = [*_witnd(), "run", "--config", str(self.config)]
         if profile is not None:
             line = [sys.executable, "-c", _PROFILED, str(profile), *line[line.index("run") :]]
-        with process(line, CLIENT_CORE, log=self.log, cwd=ROOT) as child:
-            yield child
+        with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as self._told:
+            # What systemd would listen to: it says when the daemon is ready.
+            address = self.server.directory / "notify.sock"
+            address.unlink(missing_ok=True)
+            self._told.bind(str(address))
+            environment = os.environ | {"NOTIFY_SOCKET": str(address)}
+            with process(line, CLIENT_CORE, log=self.log, cwd=ROOT, env=environment) as child:
+                yield child
+
+    def wait_ready(self, child: subprocess.Popen[bytes], *, seconds: float = START_SECONDS) -> None:
+        """Wait until the daemon says that it is ready."""
+        self._told.setblocking(False)
+
+        def ready() -> bool:
+            with contextlib.suppress(BlockingIOError):
+                return b"READY=1" in self._told.recv(4096)
+            return False
+
+        self._until(ready, "the daemon is ready", seconds, child, 0.002)
 
     def wait_for(
         self, last: bytes, child: subprocess.Popen[bytes], *, seconds: float, every: float = 0.005
@@ -211,8 +228,17 @@ class Daemon:
                 seen.append((time.perf_counter(), count))
             return cursor == last
 
-        until(reached, "the backlog is applied", seconds=seconds, every=every, alive=[child])
+        self._until(reached, "the backlog is applied", seconds, child, every)
         return seen
+
+    def _until(
+        self, holds: Callable[[], bool], what: str, seconds: float,
+        child: subprocess.Popen[bytes], every: float,
+    ) -> None:  # fmt: skip
+        try:
+            until(holds, what, seconds=seconds, every=every, alive=[child])
+        except Died as died:
+            raise Died(f"{died}\n{self.log.read_text(errors='replace')[-2000:]}") from None
 
 
 def _witnd() -> list[str]:

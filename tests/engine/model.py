@@ -40,13 +40,9 @@ class Model:
     def __init__(self) -> None:
         self.data: dict[str, Any] = {}
 
-    def run(self, words: list[Any]) -> None:
-        at = 0
-        while at < len(words):
-            count = words[at]
-            name, *rest = words[at + 1 : at + 1 + count]
-            getattr(self, name.lower())(*rest)
-            at += count + 1
+    def run(self, commands: list[list[Any]]) -> None:
+        for name, *words in commands:
+            getattr(self, name.lower())(*words)
 
     def mset(self, *pairs: Any) -> None:
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
@@ -180,7 +176,7 @@ class Drive:
 
 
     def written(self, commit: Commit) -> None:
-        self.model.run(commit._words)
+        self.model.run(commit.commands())
 
     def all(self, entries: Sequence[Entry], cuts: Cuts) -> None:
         """The whole log, cut up as asked."""

@@ -1,7 +1,7 @@
 """The relay between a real server and a real endpoint, on a clock that tests turn."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from tests.notify.committed import CREATED, commit, deliveries, delivery, rule
 from tests.notify.receiver import SECRET, Receiver, receiver
 from tests.support.server import Server
+from witnd.clock import Clock
 from witnd.domain.delivery import FAILING_MAX_MS, INTERRUPTED, Progress, begun
 from witnd.domain.notification import SCHEDULE, delivery_id
 from witnd.notify.lane import IN_FLIGHT_PER_ENDPOINT
@@ -45,9 +46,7 @@ class Log:
         raise structlog.DropEvent
 
     def of(self, event: str, **fields: object) -> list[dict[str, Any]]:
-        return [
-            line for line in self.lines if line["event"] == event and fields.items() <= line.items()
-        ]
+        return [line for line in self.lines if line["event"] == event and fields.items() <= line.items()]
 
     async def until(self, count: int, event: str, **fields: object) -> list[dict[str, Any]]:
         async with asyncio.timeout(20):
@@ -58,7 +57,7 @@ class Log:
 
 
 @pytest.fixture
-def log() -> AsyncIterator[Log]:
+def log() -> Iterator[Log]:
     log = Log()
     structlog.configure(processors=[log])
     yield log
@@ -135,9 +134,7 @@ async def house(client: Redis, log: Log) -> AsyncIterator[House]:
     await client.set(KEYS.owner, FENCE)
     async with (
         receiver() as endpoint,
-        Sender.open(
-            now_ms=lambda: int(__import__("time").time() * 1000), allow_networks=["127.0.0.0/8"]
-        ) as sender,
+        Sender.open(now_ms=Clock().now_ms, allow_networks=["127.0.0.0/8"]) as sender,
     ):
         yield House(client, endpoint, sender, log)
 
@@ -201,9 +198,7 @@ class TestDelivery:
         (billing,), (crm,) = house.endpoint.at("/hook"), house.endpoint.at("/crm")
         assert billing.id != crm.id
 
-    async def test_a_message_that_is_missing_is_given_up_not_circled_around(
-        self, house: House
-    ) -> None:
+    async def test_a_message_that_is_missing_is_given_up_not_circled_around(self, house: House) -> None:
         await house.client.zadd(KEYS.outbox(RULE), {"lost": CREATED})
         await house.client.sadd(KEYS.outbox_rules, RULE)
 
@@ -270,9 +265,7 @@ class TestRetries:
         ("retry_after", "waits_ms"),
         [("7", 7_000), ("315360000", 10_000), ("soon", 5_000), ("1", 5_000)],
     )
-    async def test_retry_after_counts_within_bounds(
-        self, house: House, retry_after: str, waits_ms: int
-    ) -> None:
+    async def test_retry_after_counts_within_bounds(self, house: House, retry_after: str, waits_ms: int) -> None:
         async def busy(_: web.Request) -> web.Response:
             return web.Response(status=429, headers={"retry-after": retry_after})
 
@@ -304,9 +297,7 @@ class TestRetries:
 
         assert most == 1
 
-    async def test_a_new_address_and_new_secrets_count_from_the_next_attempt_on(
-        self, house: House
-    ) -> None:
+    async def test_a_new_address_and_new_secrets_count_from_the_next_attempt_on(self, house: House) -> None:
         house.endpoint.answers["/hook"] = 500
 
         async with house.open():
@@ -371,9 +362,7 @@ class TestIsolation:
 
 
 class TestSuspension:
-    async def test_410_parks_what_waits_and_what_comes_and_resume_sends_it_oldest_first(
-        self, house: House
-    ) -> None:
+    async def test_410_parks_what_waits_and_what_comes_and_resume_sends_it_oldest_first(self, house: House) -> None:
         house.endpoint.answers["/hook"] = 410
         rows = deliveries(6)
 
@@ -446,9 +435,7 @@ class TestSuspension:
         assert (await house.progress(resent)).standing == "delivered"
         assert await house.client.zcard(KEYS.parked(RULE)) == 2
 
-    async def test_a_rule_that_is_not_in_force_parks_its_rows_until_it_is_resumed(
-        self, house: House
-    ) -> None:
+    async def test_a_rule_that_is_not_in_force_parks_its_rows_until_it_is_resumed(self, house: House) -> None:
         target = house.endpoints.pop(RULE)
 
         async with house.open():
@@ -502,9 +489,7 @@ class TestResend:
         assert (progress.failures, progress.started, progress.resends) == (1, 2, 0)
         assert [attempt.manual for attempt in progress.attempts] == [False, True]
 
-    async def test_of_what_was_delivered_it_is_sent_again_under_the_same_id(
-        self, house: House
-    ) -> None:
+    async def test_of_what_was_delivered_it_is_sent_again_under_the_same_id(self, house: House) -> None:
         async with house.open():
             await house.commit(delivery())
             await house.attempts(1)
@@ -518,9 +503,7 @@ class TestResend:
 
 
 class TestCrashes:
-    async def test_between_the_answer_and_its_record_it_is_sent_again_under_the_same_id(
-        self, house: House
-    ) -> None:
+    async def test_between_the_answer_and_its_record_it_is_sent_again_under_the_same_id(self, house: House) -> None:
         """The daemon dies in the very moment in which the endpoint has everything."""
 
         async def kill(_: web.Request) -> web.Response:
@@ -545,9 +528,7 @@ class TestCrashes:
         progress = await house.progress(delivery().id)
         assert [attempt.reason for attempt in progress.attempts] == [INTERRUPTED, None]
 
-    async def test_after_the_record_of_the_attempt_it_is_sent_by_the_next_owner(
-        self, house: House
-    ) -> None:
+    async def test_after_the_record_of_the_attempt_it_is_sent_by_the_next_owner(self, house: House) -> None:
         await commit(house.client, KEYS, delivery())
         (row,) = await house.outbox.next_rows(RULE, 1)
         assert await house.outbox.write(RULE, [(row, begun(row.progress, NOW))]) == [True]
@@ -655,9 +636,7 @@ class TestStopping:
         assert len(house.endpoint.received) == IN_FLIGHT_PER_ENDPOINT
         assert await house.client.zcard(KEYS.outbox(RULE)) == 10 - IN_FLIGHT_PER_ENDPOINT
 
-    async def test_those_that_take_too_long_are_named_and_sent_again_later(
-        self, house: House
-    ) -> None:
+    async def test_those_that_take_too_long_are_named_and_sent_again_later(self, house: House) -> None:
         async def hang(_: web.Request) -> web.Response:
             await asyncio.Event().wait()
             raise AssertionError
@@ -674,9 +653,7 @@ class TestStopping:
         async with house.open():
             await house.attempts(1)
 
-    async def test_it_may_be_stopped_twice_before_the_start_and_with_nothing_to_do(
-        self, house: House
-    ) -> None:
+    async def test_it_may_be_stopped_twice_before_the_start_and_with_nothing_to_do(self, house: House) -> None:
         relay = house.new_relay()
         assert await relay.stop(1) == ()
         await asyncio.wait_for(relay.run(), 10)
@@ -689,9 +666,7 @@ class TestStopping:
 
         assert house.endpoint.received == []
 
-    async def test_being_cancelled_at_any_moment_leaves_everything_to_the_next(
-        self, house: House
-    ) -> None:
+    async def test_being_cancelled_at_any_moment_leaves_everything_to_the_next(self, house: House) -> None:
         await commit(house.client, KEYS, *deliveries(10))
 
         for turns in range(60):

@@ -70,9 +70,7 @@ class TestGoodEndpoint:
             endpoint.answers["/"] = status
             assert (await send(endpoint.url())).succeeded
 
-    async def test_proxies_of_the_environment_are_not_asked(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_proxies_of_the_environment_are_not_asked(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
 
         async with receiver() as endpoint:
@@ -173,9 +171,7 @@ class TestHostileAnswers:
 
     async def test_a_compressed_body_is_not_inflated(self) -> None:
         async def bomb(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(
-                b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\nabc"
-            )
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\nabc")
             await writer.drain()
 
         async with raw_endpoint(bomb) as port:
@@ -196,9 +192,7 @@ class TestHostileAnswers:
             b"\x00" * 1000,
         ],
     )
-    async def test_nonsense_and_broken_answers_are_failures_with_a_reason(
-        self, answer: bytes
-    ) -> None:
+    async def test_nonsense_and_broken_answers_are_failures_with_a_reason(self, answer: bytes) -> None:
         async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(answer)
             await writer.drain()
@@ -242,9 +236,7 @@ class TestBlockedAddresses:
             "localhost",
         ],
     )
-    async def test_they_are_refused_as_literals_in_old_notations_and_as_names(
-        self, host: str
-    ) -> None:
+    async def test_they_are_refused_as_literals_in_old_notations_and_as_names(self, host: str) -> None:
         attempt = await send(f"http://{host}:9/", allow_networks=[])
 
         assert attempt.blocked
@@ -269,14 +261,9 @@ class TestBlockedAddresses:
     )
     async def test_names_that_lead_to_them_are_refused(self, answers: list[str]) -> None:
         def lookup(*_: object) -> list[tuple]:
-            return [
-                (socket.AF_INET6 if ":" in host else socket.AF_INET, 1, 6, "", (host, 80))
-                for host in answers
-            ]
+            return [(socket.AF_INET6 if ":" in host else socket.AF_INET, 1, 6, "", (host, 80)) for host in answers]
 
-        attempt = await send(
-            "http://rebound.example/", allow_networks=[], resolver=Resolver(lookup)
-        )
+        attempt = await send("http://rebound.example/", allow_networks=[], resolver=Resolver(lookup))
 
         assert attempt.blocked
 
@@ -321,8 +308,7 @@ class TestNames:
             Sender.open(resolver=Resolver(lookup), **options) as sender,
         ):
             slow = [
-                sender.send(f"http://slow.example:{endpoint.port}/", [SECRET], DELIVERY)
-                for _ in range(2 * LOOKUPS_MAX)
+                sender.send(f"http://slow.example:{endpoint.port}/", [SECRET], DELIVERY) for _ in range(2 * LOOKUPS_MAX)
             ]
             good = sender.send(f"http://good.example:{endpoint.port}/", [SECRET], DELIVERY)
             *failed, succeeded = await asyncio.gather(*slow, good)
@@ -331,9 +317,7 @@ class TestNames:
         assert {attempt.reason for attempt in failed} == {"no answer within 0.3 s"}
         assert succeeded.succeeded
 
-    @pytest.mark.parametrize(
-        "url", ["http://", "http://a..b/", "http://" + "a" * 300 + ".example/", "http://\ud800/"]
-    )
+    @pytest.mark.parametrize("url", ["http://", "http://a..b/", "http://" + "a" * 300 + ".example/", "http://\ud800/"])
     async def test_an_unusable_address_is_a_failure_not_an_exception(self, url: str) -> None:
         assert (await send(url)).reason
 
@@ -418,9 +402,7 @@ class TestRetryAfter:
             (None, None),
         ],
     )
-    def test_seconds_and_dates_count_and_nonsense_does_not(
-        self, text: str | None, ms: int | None
-    ) -> None:
+    def test_seconds_and_dates_count_and_nonsense_does_not(self, text: str | None, ms: int | None) -> None:
         assert retry_after_ms(text, self.NOW) == ms
 
     @given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d+ [\d:+ -]*"))

@@ -11,7 +11,6 @@ from msgspec import Struct
 from witnd.cli.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.events import partitions
 from witnd.cli.failure import DIFFERENCE, REDIS
-from witnd.cli.output import printable
 from witnd.domain import money
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.explain import SPOKEN
@@ -50,9 +49,7 @@ class Report(Struct, frozen=True, kw_only=True):
 @click.option("--partition", type=int, help="Only this partition.")
 @json_option
 @config_option
-def audit(
-    quick: bool, partition: int | None, json_output: bool, config_path: Path | None
-) -> None:
+def audit(quick: bool, partition: int | None, json_output: bool, config_path: Path | None) -> None:
     """Prove the sums, and count every outcome again.
 
     Each outcome is recomputed from its history and the contract and price it froze, and compared
@@ -78,11 +75,8 @@ def audit(
     run(_audit(quick, partition, json_output, config_path))
 
 
-async def _audit(
-    quick: bool, partition: int | None, as_document: bool, config: Path | None
-) -> None:
+async def _audit(quick: bool, partition: int | None, as_document: bool, config: Path | None) -> None:
     progress = _progress()
-    verdicts: list[Verdict] = []
     async with session(config) as opened, reading(opened.server) as reads:
         catalogue = Catalogue()
         store = CatalogueStore(opened.redis, opened.global_keys, opened.partitions)
@@ -91,10 +85,10 @@ async def _audit(
             await store.load(catalogue)
             return catalogue
 
-        for keys in partitions(opened, partition):
-            verdicts.append(
-                await audit_partition(reads, keys, learn, quick=quick, progress=progress)
-            )
+        verdicts = [
+            await audit_partition(reads, keys, learn, quick=quick, progress=progress)
+            for keys in partitions(opened, partition)
+        ]
     progress("")
     report = _report(verdicts, quick)
     if as_document:
@@ -144,8 +138,7 @@ def _report(verdicts: Sequence[Verdict], quick: bool) -> Report:
             for currency, (lines, amount) in sorted(sums.items())
         ],
         partitions=[
-            {"partition": verdict.partition, "exact": verdict.exact, "log": verdict.log}
-            for verdict in verdicts
+            {"partition": verdict.partition, "exact": verdict.exact, "log": verdict.log} for verdict in verdicts
         ],
         difference_count=count,
         differences=[one for verdict in verdicts for one in verdict.differences],
@@ -161,15 +154,10 @@ def _print(report: Report) -> None:
     if report.differences:
         table(
             ("key", "partition", "what", "expected", "found"),
-            [
-                (one.key or "(all)", one.partition, one.what, one.expected, one.found)
-                for one in report.differences
-            ],
+            [(one.key or "(all)", one.partition, one.what, one.expected, one.found) for one in report.differences],
         )
         click.echo()
-    rows: list[tuple[object, ...]] = [
-        ("outcomes", SPOKEN[status], count) for status, count in report.outcomes.items()
-    ]
+    rows: list[tuple[object, ...]] = [("outcomes", SPOKEN[status], count) for status, count in report.outcomes.items()]
     rows += [("events", fate, count) for fate, count in report.events.items()]
     rows += [("events", "accepted", sum(report.events.values()))]
     if not report.quick:
@@ -187,6 +175,7 @@ def _print(report: Report) -> None:
             )
     if report.difference_count:
         many = f"{report.difference_count} difference{'' if report.difference_count == 1 else 's'}"
-        click.echo(printable(f"witnd: {many}; docs: an audit found a difference"), err=True)
+        remedy = "keep a copy of the data before anything is changed"
+        click.echo(f"witnd: {many} between what is stored and what must be; {remedy}", err=True)
     elif report.clean:
         click.echo("clean: all of it is as the log and the frozen terms make it")

@@ -22,22 +22,16 @@ _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 _NAMED = {"value": "--value", "attribution": "--attribution", "settles_at": "--settles-at"}
 
 
-class _Text(click.ParamType):
+def text(value: str) -> str:
     """Text of an argument. Bytes that are no UTF-8 cannot be meant: no event can hold them."""
-
-    name = "text"
-
-    def convert(
-        self, value: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str:
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            self.fail("is not UTF-8; correct it, or the terminal's settings", param, ctx)
-        return value
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter("is not UTF-8; correct it, or the terminal's settings") from None
+    return value
 
 
-TEXT = _Text()
+TEXT = text  # as the type of an option or argument
 
 
 class Fate(Struct, frozen=True, kw_only=True):
@@ -58,9 +52,7 @@ _WAITING = "no daemon has read it yet"
 _CONTROL = "an entry of the daemon's own, which has no fate"
 
 
-async def fate_of(
-    reads: Reads, keys: Keys, entry: EntryId, key: str | None = None
-) -> Fate | None:
+async def fate_of(reads: Reads, keys: Keys, entry: EntryId, key: str | None = None) -> Fate | None:
     """What became of an entry; None where nothing is on record. `key` finds what was trimmed."""
     standing = await reads.standing(keys, entry)
     if standing.fate is not None:
@@ -92,9 +84,7 @@ async def fate_of(
     )
 
 
-def listed(
-    partition: int, entry: EntryId, record: FateRecord, fields: Sequence[bytes] | None
-) -> Fate:
+def listed(partition: int, entry: EntryId, record: FateRecord, fields: Sequence[bytes] | None) -> Fate:
     return Fate(
         id=text_of(entry),
         partition=partition,
@@ -163,7 +153,7 @@ def _properties(given: Mapping[str, Any]) -> dict[str, Any]:
     return properties
 
 
-def _json(name: str, text: str) -> Any:  # noqa: ANN401 - any JSON value
+def _json(name: str, text: str) -> Any:
     """The JSON value; a bare word is text. What begins like JSON and is none, is a mistake."""
     try:
         return msgspec.json.decode(text)

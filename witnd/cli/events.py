@@ -90,9 +90,7 @@ def show(
 @click.option("--all", "everything", is_flag=True, help="Every key with held events.")
 @json_option
 @config_option
-def retry(
-    outcome_keys: tuple[str, ...], everything: bool, json_output: bool, config_path: Path | None
-) -> None:
+def retry(outcome_keys: tuple[str, ...], everything: bool, json_output: bool, config_path: Path | None) -> None:
     """Ask again whether the held events of each KEY can be placed.
 
     The daemon does so by itself when the catalogue changes, and at each start. Asking is harmless:
@@ -114,9 +112,7 @@ def retry(
 # -- one event -----------------------------------------------------------------------------------
 
 
-async def _one(
-    entry: EntryId, key: str | None, partition: int | None, as_document: bool, config: Path | None
-) -> None:
+async def _one(entry: EntryId, key: str | None, partition: int | None, as_document: bool, config: Path | None) -> None:
     found: list[Fate] = []
     async with session(config) as opened, reading(opened.server) as reads:
         for keys in partitions(opened, partition):
@@ -218,8 +214,7 @@ async def _ask(reads: Reads, keys: Keys, held: Sequence[str]) -> list[dict[str, 
         if answer.refused is not None:
             raise answer.refused
     return [
-        {"key": key, "partition": keys.partition, "id": answer.id}
-        for key, answer in zip(held, answers, strict=True)
+        {"key": key, "partition": keys.partition, "id": answer.id} for key, answer in zip(held, answers, strict=True)
     ]
 
 
@@ -240,9 +235,11 @@ def place_of(text: str) -> Place:
     try:
         return Place.parse(text)
     except ValueError:
-        raise click.UsageError(
-            f"--after: {text!r} is no cursor; give one that an earlier list ended with"
-        ) from None
+        no_cursor(text)
+
+
+def no_cursor(text: str) -> NoReturn:
+    raise click.UsageError(f"--after: {text!r} is no cursor; give one that an earlier list ended with")
 
 
 def _entry(name: str, text: str) -> EntryId:

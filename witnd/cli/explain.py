@@ -122,9 +122,7 @@ async def _explain(key: str, shown: int, as_document: bool, config: Path | None)
         raise click.exceptions.Exit(USAGE)
 
 
-async def _explanation(
-    opened: Session, reads: Reads, keys: Keys, key: str, catalogue: Catalogue
-) -> Explanation:
+async def _explanation(opened: Session, reads: Reads, keys: Keys, key: str, catalogue: Catalogue) -> Explanation:
     record, waiting = await reads.outcome(keys, key)
     if record is None:
         return Explanation(
@@ -232,9 +230,7 @@ _REASONS = {
 }
 
 
-def _print(
-    found: Explanation, outcome: Listed, terms: Terms, told: Story, shown: int
-) -> None:
+def _print(found: Explanation, outcome: Listed, terms: Terms, told: Story, shown: int) -> None:
     _say(f"{found.key}: {SPOKEN[outcome.status]}")
     _say(told.why)
     _say()
@@ -256,10 +252,7 @@ def _print(
         _say(f"resolved   {found.resolution.settles_at}, {found.resolution.id}")
         if found.deliveries:
             columns = ("rule", "delivery", "standing", "attempts", "why")
-            rows = [
-                (one.rule, one.id, one.standing, one.attempts, one.reason or "")
-                for one in found.deliveries
-            ]
+            rows = [(one.rule, one.id, one.standing, one.attempts, one.reason or "") for one in found.deliveries]
             table(columns, rows)
         else:
             _say("deliveries none: no rule in force wanted it")

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from witnd.cli.context import Session, as_json, config_option, json_option, run, session, table
 from witnd.cli.event import TEXT
-from witnd.cli.events import partitions, place_of
+from witnd.cli.events import no_cursor, partitions, place_of
 from witnd.cli.output import printable
 from witnd.domain import instant
 from witnd.domain.catalogue import Catalogue
@@ -162,25 +162,20 @@ def _row(one: Listed) -> tuple[object, ...]:
 _Page = list[tuple[Keys, str, OutcomeRecord]]
 
 
-async def _due(
-    reads: Reads, opened: Session, wanted: _Wanted
-) -> AsyncIterator[tuple[str, _Page]]:
+async def _due(reads: Reads, opened: Session, wanted: _Wanted) -> AsyncIterator[tuple[str, _Page]]:
     behind = None if wanted.after is None else place_of(wanted.after)
     async for place, record in earliest_due(reads, partitions(opened, wanted.partition), behind):
-        page = [] if record is None else [(opened.keys(place.partition), place.name, record)]
-        yield str(place), page
+        yield str(place), [(opened.keys(place.partition), place.name, record)]
 
 
-async def _walk(
-    reads: Reads, opened: Session, wanted: _Wanted
-) -> AsyncIterator[tuple[str, _Page]]:
+async def _walk(reads: Reads, opened: Session, wanted: _Wanted) -> AsyncIterator[tuple[str, _Page]]:
     first, cursor = 0, "0"
     # Pages no longer than the list, so that it hardly gets longer than was asked for.
     count = max(_SCANNED_MIN, min(wanted.limit, PAGE))
     if wanted.after is not None:
         number, colon, cursor = wanted.after.partition(":")
         if not (colon and number.isdigit() and cursor.isdigit()):
-            place_of("")
+            no_cursor(wanted.after)
         first = int(number)
     for keys in partitions(opened, wanted.partition):
         if keys.partition < first:
@@ -210,9 +205,7 @@ def listed(keys: Keys, outcome: Outcome) -> Listed:
         agent_key=outcome.contract.agent,
         opened_at=instant.render(outcome.opened_at),
         settles_at=instant.render(outcome.settles_at),
-        processed_at=(
-            None if outcome.processed_at is None else instant.render(outcome.processed_at)
-        ),
+        processed_at=(None if outcome.processed_at is None else instant.render(outcome.processed_at)),
         events_count=outcome.events,
         unit=None if line is None else line.unit,
         amount=None if line is None else line.amount,

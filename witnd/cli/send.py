@@ -69,7 +69,7 @@ def send(
     timeout: float,
     json_output: bool,
     config_path: Path | None,
-    **given: Any,  # noqa: ANN401 - the members of the event, as click names them
+    **given: Any,
 ) -> None:
     """Send an event for the outcome KEY, or with - one JSON event per line of standard input.
 
@@ -220,9 +220,7 @@ def _say_lines(what: str, ready: Sequence[_Ready]) -> None:
         click.echo(json.dumps(json.loads(one.data)), err=True)
 
 
-async def _fates(
-    opened: Session, reads: Reads, sent: Sequence[tuple[_Ready, str]], how: _How
-) -> Sequence[Fate | None]:
+async def _fates(opened: Session, reads: Reads, sent: Sequence[tuple[_Ready, str]], how: _How) -> Sequence[Fate | None]:
     """The fates, once everything is read; `waiting` for what is not read in time."""
     if how.wait_seconds is None:
         return [None] * len(sent)
@@ -232,10 +230,7 @@ async def _fates(
             if anyio.current_time() > give_up:
                 break
             await anyio.sleep(POLL_SECONDS)
-    return [
-        await fate_of(reads, opened.keys(one.partition), entry_id(id_), one.key)
-        for one, id_ in sent
-    ]
+    return [await fate_of(reads, opened.keys(one.partition), entry_id(id_), one.key) for one, id_ in sent]
 
 
 def _answer(ready: _Ready, id_: str, fate: Fate | None) -> dict[str, object]:

@@ -93,6 +93,11 @@ class Owner:
             return self._patience.trouble
         return self.intake.blocked if self.intake is not None else None
 
+    @property
+    def idle(self) -> bool:
+        """Whether the fold has nothing to do at the moment."""
+        return self.intake is None or self.intake.idle.is_set()
+
     async def run(self) -> None:
         try:
             while not self._stopping.is_set():

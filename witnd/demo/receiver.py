@@ -67,7 +67,6 @@ class Receiver:
         self._tell = tell
         self._attempts: Counter[str] = Counter()
         self._accepted: set[str] = set()
-        self._refuse: set[str] = set()
 
     @property
     def address(self) -> str:
@@ -97,23 +96,20 @@ class Receiver:
         self._tell(receipt)
         return web.Response(status=receipt.status)
 
-    def judge(
-        self, rule: str, headers: Mapping[str, str], body: bytes, wrong: str | None, now: float
-    ) -> Receipt:
+    def judge(self, rule: str, headers: Mapping[str, str], body: bytes, wrong: str | None, now: float) -> Receipt:
         """What to answer; counts it."""
         id_, heard = headers.get("webhook-id", ""), self.heard
         again = id_ in self._accepted
         self._attempts[id_] += 1
         attempt = self._attempts[id_]
-        if attempt == 1 and len(self._attempts) % REFUSED_EVERY == 0:
-            self._refuse.add(id_)
+        refused = attempt == 1 and len(self._attempts) % REFUSED_EVERY == 0
         if wrong is not None:
             heard.forged += 1
             status = 401
         elif again:
             heard.repeated += 1
             status = 200
-        elif attempt == 1 and id_ in self._refuse:
+        elif refused:
             status = 500
         else:
             heard.verified += 1

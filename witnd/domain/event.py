@@ -8,7 +8,7 @@ Where an event goes and what it does to an outcome is decided elsewhere.
 import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from hashlib import blake2b, sha256
+from hashlib import blake2s, sha256
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -88,6 +88,7 @@ _FIELDS = frozenset(
 )
 _RESERVED = frozenset(("value", "attribution", "settles_at"))
 _SCALARS = frozenset((str, bool, float))
+_ABSENT = msgspec.UNSET
 _TICK = Tick()
 
 
@@ -103,7 +104,10 @@ def read(fields: Sequence[bytes]) -> Item:
 
 
 def _frequent(data: bytes) -> Event | None:
-    """The event if it is of the frequent kind and without any mistake; None where a closer look is needed."""
+    """The event if it is of the frequent kind and without any mistake; None where a closer look is needed.
+
+    Does what `_document`, `_event` and `_made` do, in one go: most of the time of an event used to be spent there.
+    """
     if len(data) > EVENT_BYTES_MAX or data.count(b"{") > 2 or b"[" in data:
         return None
     try:
@@ -111,27 +115,42 @@ def _frequent(data: bytes) -> Event | None:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     agent, identity, timestamp = record.agent_key, record.idempotency_key, record.timestamp
-    members, absent, properties = 3, msgspec.UNSET, record.properties
-    if agent is absent:
-        agent = None
-    else:
-        members += 1
-    if identity is absent:
-        identity = None
-    else:
-        members += 1
-    if timestamp is absent:
-        timestamp = None
-    else:
-        members += 1
-    if properties is absent:
-        properties = None
-    else:
-        members += 1 if properties is None else 1 + len(properties)
+    properties = record.properties
+    members = 7
+    if agent is _ABSENT:
+        agent, members = None, members - 1
+    if identity is _ABSENT:
+        identity, members = None, members - 1
+    if timestamp is _ABSENT:
+        timestamp, members = None, members - 1
+    value = attribution = pin = None
+    if properties is _ABSENT:
+        properties, members = None, members - 1
+    elif properties:
+        members += len(properties)
+        for name, member in properties.items():
+            kind = type(member)
+            if kind is float:
+                properties[name] = member + 0.0
+            elif kind is not str and kind is not bool:
+                return None
+        value = properties.get("value")
+        attribution, pin = properties.get("attribution"), properties.get("settles_at")
     if data.count(b":") != members and not _names_are_counted(data, members):
         return None
-    return _made(
-        record.key, record.action, record.customer_key, agent, identity, timestamp, properties
+    occurred = None
+    if timestamp is not None or attribution is not None or pin is not None:
+        occurred = None if timestamp is None else _instant("timestamp", timestamp)
+        if properties:
+            value, attribution, pin = _reserved(properties)
+    mark = content = None
+    action, customer = record.action, record.customer_key
+    if identity is not None:
+        mark = blake2s(identity.encode(), digest_size=MARK_BYTES).digest()
+        said = (action, customer, agent, timestamp, properties)
+        content = blake2s(_encode_sorted(said), digest_size=MARK_BYTES).digest()
+    return Event(
+        record.key, action, customer, agent, occurred, value, attribution, pin, mark, content
     )
 
 
@@ -309,9 +328,9 @@ def _made(
         value, attribution, pin = _reserved(properties)
     mark = content = None
     if identity is not None:
-        mark = blake2b(identity.encode(), digest_size=MARK_BYTES).digest()
+        mark = blake2s(identity.encode(), digest_size=MARK_BYTES).digest()
         said = properties if plain or properties is None else _said(properties)
-        content = blake2b(
+        content = blake2s(
             _encode_sorted((action, customer, agent, timestamp, said)), digest_size=MARK_BYTES
         ).digest()
     return Event(key, action, customer, agent, occurred, value, attribution, pin, mark, content)

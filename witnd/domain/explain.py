@@ -92,9 +92,7 @@ def story(outcome: Outcome, history: Iterable[Past]) -> Story:
     )
 
 
-def _happened(
-    counted: Recount, item: Past, after: Sequence[bool], before: Sequence[bool], words: str
-) -> Happened:
+def _happened(counted: Recount, item: Past, after: Sequence[bool], before: Sequence[bool], words: str) -> Happened:
     leaves = counted.contract.rule.leaves
     return Happened(
         entry=name_of(item.entry),
@@ -166,7 +164,7 @@ def _why(outcome: Outcome, events: Sequence[Happened]) -> str:
         return f"Confirmed, because {since} and {quiet}."
     if outcome.status == "OPEN":
         return (
-            f"Open, because the condition does not hold yet: {_lacking(last)}. "
+            f"Open, because the condition does not hold yet ({_lacking(last)}). "
             f"Without another event it is missed at {due}."
         )
     if outcome.status == "PENDING":
@@ -180,10 +178,7 @@ def _why(outcome: Outcome, events: Sequence[Happened]) -> str:
             f"{turn.entry}{_by(turn)}. Without another event it is missed at {due}."
         )
     if any(event.holds for event in events):
-        return (
-            f"Missed, because event {turn.entry} ended the condition{_by(turn)}, it did not hold "
-            f"again, and {quiet}."
-        )
+        return f"Missed, because event {turn.entry} ended the condition{_by(turn)}, it did not hold again, and {quiet}."
     return f"Missed, because the condition never held ({_lacking(last)}), and {quiet}."
 
 
@@ -208,8 +203,8 @@ def _by(turn: Happened) -> str:
 
 def _lacking(last: Happened) -> str:
     """What is not true, where the whole is not."""
-    parts = [f"not true that {leaf.words}" for leaf in last.leaves if not leaf.holds]
-    return ", ".join(parts) if parts else "every single check holds, their combination does not"
+    parts = [leaf.words for leaf in last.leaves if not leaf.holds]
+    return f"not true: {'; '.join(parts)}" if parts else "every single check holds, their combination does not"
 
 
 def _unit_words(outcome: Outcome, carried: Sequence[tuple[str, Decimal]]) -> str:

@@ -109,9 +109,7 @@ class Recount:
                 if item.value is not None and (before is None or place > before):
                     self._latest[fact], self.values[fact] = place, item.value
         if item.attribution is not None:
-            self._unit = _taken(
-                self.contract.attribution_method, self._unit, place, item.attribution
-            )
+            self._unit = _taken(self.contract.attribution_method, self._unit, place, item.attribution)
         self.settles_at = begins + self.contract.settlement_period * 1000
         if item.pin is not None:
             self.settles_at = max(item.pin, begins)

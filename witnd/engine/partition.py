@@ -215,7 +215,9 @@ class Partition:
                 return True
         if type(there) is not Actor:
             self._unplaced(step, there, ms, seq, event)  # type: ignore[arg-type]
-        elif differs(there, event):
+        elif event.customer_key != there.customer_key or (
+            event.agent_key is not None and event.agent_key != there.contract.agent
+        ):
             self._fate(step, Fate((ms, seq), "rejected", "IDENTITY_MISMATCH", event.key))
         elif there.processed_at is not None:
             self._fate(step, Fate((ms, seq), "late", "OUTCOME_NOT_OPEN", event.key))
@@ -288,7 +290,8 @@ class Partition:
         for entry, event in held.waiting:
             self.counters["held"] -= 1
             step.unfated.append(entry)
-            if differs(actor, event):
+            named = event.agent_key or terms.contract.agent
+            if event.customer_key != customer or named != terms.contract.agent:
                 self._fate(step, Fate(entry, "rejected", "IDENTITY_MISMATCH", held.key))
             else:
                 self._apply(step, actor, (*entry, event, ms), ms)
@@ -320,14 +323,6 @@ def _tell(rule: NotificationRule, actor: Actor, line: Line | None) -> Delivery:
         status=actor.status,
         resolved_at=actor.settles_at,
         outcome_facts=facts,
-    )
-
-
-def differs(actor: Actor, event: Event) -> bool:
-    """Whether an event names another customer or agent than its outcome's."""
-    agent = event.agent_key
-    return event.customer_key != actor.customer_key or (
-        agent is not None and agent != actor.contract.agent
     )
 
 

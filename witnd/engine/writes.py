@@ -47,11 +47,9 @@ def text_of(entry: EntryId) -> str:
 
 
 def _outcomes(commit: Commit, step: Step, keys: Keys) -> None:
-    records: list[Word] = []
+    outcomes: list[Word] = []
     due: list[Word] = []
     done: list[Word] = []
-    histories: list[Word] = []
-    outcome_key, history_key = keys.outcome(""), keys.history("")
     for actor in step.actors:
         key = actor.key
         actor.dirty = False
@@ -64,17 +62,16 @@ def _outcomes(commit: Commit, step: Step, keys: Keys) -> None:
                 actor.mirrored = actor.settles_at
                 due += (actor.settles_at, key)
             actor.behind = False
-        records += (outcome_key + key, encode_outcome(actor, actor.mirrored))
         fresh = actor.fresh
-        if fresh:
-            histories += (len(fresh) + 2, "RPUSH", history_key + key)
-            for applied in fresh:
-                histories.append(encode_history(*applied))
-            actor.fresh = []
-    commit.add_many(("MSET",), records)
+        if len(fresh) == 1:
+            outcomes += (key, encode_outcome(actor, actor.mirrored), b"1", encode_history(*fresh[0]))
+        else:
+            outcomes += (key, encode_outcome(actor, actor.mirrored), len(fresh))
+            outcomes += [encode_history(*applied) for applied in fresh]
+        fresh.clear()
+    commit.add_outcomes(len(step.actors), outcomes)
     commit.add_many(("ZADD", keys.due), due)
     commit.add_many(("ZREM", keys.due), done)
-    commit.add_ready(histories)
 
 
 def _resolutions(commit: Commit, step: Step, keys: Keys) -> None:

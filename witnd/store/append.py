@@ -35,22 +35,16 @@ async def append(
     Raises `StoreUnavailable` where it is unknown which of them were written: each may be repeated
     with the idempotency key it has.
     """
-    commands: list[Sequence[str | bytes | int]] = [
-        ("XADD", stream, "*", *fields) for stream, fields in entries
-    ]
+    commands: list[Sequence[str | bytes | int]] = [("XADD", stream, "*", *fields) for stream, fields in entries]
     confirm = await _confirmation(connection, durability)
-    replies = await connection.wait(
-        connection.send([*commands, *([confirm] if confirm else [])]), ANSWER_SECONDS
-    )
+    replies = await connection.wait(connection.send([*commands, *([confirm] if confirm else [])]), ANSWER_SECONDS)
     answers = [_appended(reply) for reply in replies[: len(entries)]]
     if confirm and any(answer.id for answer in answers):
         _confirmed(replies[-1], durability)
     return answers
 
 
-async def _confirmation(
-    connection: Wire, durability: Durability
-) -> tuple[str | int, ...] | None:
+async def _confirmation(connection: Wire, durability: Durability) -> tuple[str | int, ...] | None:
     if durability.mode == "replica":
         return ("WAIT", durability.replicas, CONFIRM_MS)
     if durability.mode != "fsync":
@@ -72,8 +66,7 @@ def _confirmed(reply: Any, durability: Durability) -> None:
         raise StoreUnavailable(f"written, but not on disk within {CONFIRM_MS // 1000} s")
     if durability.mode == "replica" and reply < durability.replicas:
         raise StoreUnavailable(
-            f"written, but only {reply} of {durability.replicas} replicas have it "
-            f"after {CONFIRM_MS // 1000} s"
+            f"written, but only {reply} of {durability.replicas} replicas have it after {CONFIRM_MS // 1000} s"
         )
 
 

@@ -52,9 +52,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     difference_count: int
 
 
-async def audit(
-    reads: Reads, keys: Keys, learn: Learn, *, quick: bool, progress: Progress
-) -> Verdict:
+async def audit(reads: Reads, keys: Keys, learn: Learn, *, quick: bool, progress: Progress) -> Verdict:
     """Raises what reads raise. `learn` answers with the catalogue as it is by now."""
     precise = False
     for attempt in range(ATTEMPTS):
@@ -89,9 +87,7 @@ async def _walk(scope: Scope, progress: Progress) -> None:
         fresh = [name for name in names if scope.fresh(name)]
         await check_outcomes(scope, _keys_behind(outcome, fresh))
         totals.fates["applied"] += await _histories(scope, _keys_behind(history, fresh))
-        totals.fates["waiting"] += await _lengths(
-            scope, [keys.held_events(key) for key in _keys_behind(held, fresh)]
-        )
+        totals.fates["waiting"] += await _lengths(scope, [keys.held_events(key) for key in _keys_behind(held, fresh)])
         looked_at += len(fresh)
         progress(f"partition {keys.partition}: {looked_at} keys")
 
@@ -115,9 +111,7 @@ async def _lengths(scope: Scope, lists: list[str]) -> int:
     return sum(await scope.reads.each(*(("LLEN", one) for one in lists))) if lists else 0
 
 
-async def _check_lists(
-    scope: Scope, before: Position, *, complete: bool, progress: Progress
-) -> None:
+async def _check_lists(scope: Scope, before: Position, *, complete: bool, progress: Progress) -> None:
     parts = [check_due, check_held, check_fates, check_resolutions, check_lines]
     for part in parts:
         progress(f"partition {scope.keys.partition}: {part.__name__.removeprefix('check_')}")
@@ -136,9 +130,7 @@ async def _trimmed(reads: Reads, keys: Keys) -> dict[str, int]:
     return gone
 
 
-def _check_sums(
-    scope: Scope, before: Position, *, complete: bool, trimmed: dict[str, int]
-) -> None:
+def _check_sums(scope: Scope, before: Position, *, complete: bool, trimmed: dict[str, int]) -> None:
     """What must be equal once a partition stands still."""
     totals, counters = scope.totals, before.counters
     for fate in _FATES:

@@ -19,22 +19,20 @@ _HELD_CHUNK: Final = 20  # keys with up to 1000 held events each
 
 
 async def check_due(scope: Scope) -> None:
-    """Every stored deadline is that of an open outcome. The reverse is checked with the outcome."""
+    """Every stored deadline is that of an open outcome. In full, its instant is checked with the outcome."""
     async for page in scope.reads.scored(scope.keys.due):
         names = [scope.keys.outcome(key) for key, _ in page]
-        answers = await scope.reads.together(
-            ("MGET", *names), *(("ZSCORE", scope.keys.due, key) for key, _ in page)
-        )
+        answers = await scope.reads.together(("MGET", *names), *(("ZSCORE", scope.keys.due, key) for key, _ in page))
         for (key, _), raw, score in zip(page, answers[0], answers[1:], strict=True):
             if score is None:
                 continue  # resolved since the page was read
             record = None if raw is None else decode_outcome(raw)
             if record is None:
-                scope.differ(key, "deadline", "none: no outcome has this key", score.decode())
+                scope.differ(key, "stored deadline", "none: no outcome has this key", score.decode())
             elif record.processed_at is not None:
-                scope.differ(key, "deadline", f"none: it is {record.status}", score.decode())
-            else:
-                scope.compare(key, "deadline", record.settles_at, int(float(score)))
+                scope.differ(key, "stored deadline", f"none: it is {record.status}", score.decode())
+            elif scope.quick:
+                scope.compare(key, "stored deadline", record.mirrored, int(float(score)))
 
 
 async def check_held(scope: Scope) -> None:
@@ -53,9 +51,7 @@ async def check_held(scope: Scope) -> None:
                     await _check_held_key(scope, key, int(float(score)), record, items)
 
 
-async def _check_held_key(
-    scope: Scope, key: str, score: int, record: bytes | None, items: Sequence[bytes]
-) -> None:
+async def _check_held_key(scope: Scope, key: str, score: int, record: bytes | None, items: Sequence[bytes]) -> None:
     if record != HELD_RECORD:
         found = "no record" if record is None else "an outcome"
         scope.differ(key, "held events", "only for a key without an outcome", found)
@@ -78,9 +74,7 @@ async def _still_held(scope: Scope, key: str) -> bool:
 async def check_fates(scope: Scope) -> None:
     """Fates and their indices agree; how many there are of each."""
     keys = scope.keys
-    counts = await scope.reads.together(
-        ("HLEN", keys.fates), *(("ZCARD", keys.fates_of(fate)) for fate in FATES)
-    )
+    counts = await scope.reads.together(("HLEN", keys.fates), *(("ZCARD", keys.fates_of(fate)) for fate in FATES))
     scope.totals.fates.update(dict(zip(FATES, counts[1:], strict=True)))
     scope.compare("", "fates on record", sum(counts[1:]), counts[0])
     if scope.quick:
@@ -164,9 +158,7 @@ async def _about(
     ]
 
 
-def _compare_members(
-    scope: Scope, key: str, what: str, expected: msgspec.Struct, said: dict[str, Any]
-) -> None:
+def _compare_members(scope: Scope, key: str, what: str, expected: msgspec.Struct, said: dict[str, Any]) -> None:
     must: dict[str, Any] = msgspec.json.decode(_json(expected))
     if must == said:
         return

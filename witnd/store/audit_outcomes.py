@@ -87,8 +87,10 @@ async def _recount(scope: Scope, names: Sequence[str]) -> None:
         for one in counted.against(record):
             scope.differ(key, one.what, one.expected, one.found)
         _check_terms(scope, outcome, counted.opened_at)
-        due_at = None if outcome.final else outcome.settles_at
-        scope.compare(key, "deadline", due_at, None if due is None else int(float(due)))
+        bound = None if outcome.final else record.mirrored
+        scope.compare(key, "stored deadline", bound, None if due is None else int(float(due)))
+        if bound is not None and bound > record.settles_at:
+            scope.differ(key, "stored deadline", f"{record.settles_at} or before", bound)
         if outcome.final:
             told += _deliveries(scope, outcome)
     await _check_deliveries(scope, told)

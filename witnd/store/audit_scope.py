@@ -56,9 +56,7 @@ class Totals(Struct, kw_only=True):
 class Scope:
     """One run over one partition. With `seen` every key counts once, however often it is met."""
 
-    def __init__(
-        self, reads: Reads, keys: Keys, catalogue: Catalogue, *, quick: bool, precise: bool
-    ) -> None:
+    def __init__(self, reads: Reads, keys: Keys, catalogue: Catalogue, *, quick: bool, precise: bool) -> None:
         self.reads = reads
         self.keys = keys
         self.catalogue = catalogue

@@ -30,9 +30,7 @@ class Found(Struct, frozen=True):
 class Deliveries:
     """`rules` are the ids of all rules there ever were: nothing else names the parked lists."""
 
-    def __init__(
-        self, client: Redis, partitions: Sequence[Keys], shared: GlobalKeys, rules: Iterable[str]
-    ) -> None:
+    def __init__(self, client: Redis, partitions: Sequence[Keys], shared: GlobalKeys, rules: Iterable[str]) -> None:
         self._client = client
         self._partitions = partitions
         self._outboxes = [Outbox(client, keys, shared) for keys in partitions]
@@ -47,27 +45,23 @@ class Deliveries:
     async def about(self, outcome_key: str) -> list[Found]:
         """The deliveries of one outcome. Their ids are derived, so nothing is searched for."""
         number = partition_of(outcome_key, len(self._partitions))
-        ids = [
-            delivery_id(rule, outcome_key, type_)
-            for rule in self._rules
-            for type_ in TYPE_OF_STATUS.values()
-        ]
+        ids = [delivery_id(rule, outcome_key, type_) for rule in self._rules for type_ in TYPE_OF_STATUS.values()]
         return [Found(number, row) for row in await self._outboxes[number].rows(ids)]
 
-    async def listed(
-        self, standings: Sequence[Standing], rule_id: str | None, limit: int
-    ) -> list[Found]:
-        """The newest by their resolution; if only pending ones are asked for, those due next."""
+    async def listed(self, standings: Sequence[Standing], rule_id: str | None, limit: int) -> list[Found]:
+        """The newest by their resolution; if only pending ones are asked for, those due next.
+
+        Among others, pending ones are chosen by when they are due, the last first: what was just
+        committed, and before that what is being retried.
+        """
+        next_due = list(standings) == ["pending"]
         found: list[Found] = []
         for standing in standings:
             for number, keys in enumerate(self._partitions):
                 for key in self._lists(keys, standing, rule_id):
-                    rows = self._newest(number, key, standing, rule_id, limit)
-                    found += [Found(number, row) async for row in rows]
-        if list(standings) == ["pending"]:
-            found.sort(key=lambda one: (one.row.queued_ms or 0, one.row.id))
-        else:
-            found.sort(key=lambda one: (-one.row.created_ms, one.row.id))
+                    rows = self._walk(number, key, newest_first=not next_due)
+                    found += await _some(number, rows, standing, rule_id, limit)
+        found.sort(key=_by_due if next_due else _by_creation)
         return found[:limit]
 
     async def resend(self, ids: Iterable[str], now_ms: int) -> list[str]:
@@ -80,9 +74,7 @@ class Deliveries:
             missing = [id_ for id_ in missing if id_ not in known]
         return missing
 
-    async def resend_between(
-        self, from_ms: int, to_ms: int, rule_id: str | None, now_ms: int
-    ) -> int:
+    async def resend_between(self, from_ms: int, to_ms: int, rule_id: str | None, now_ms: int) -> int:
         """Send again what was delivered, parked or given up of these resolutions; how many."""
         count = 0
         for keys, outbox in zip(self._partitions, self._outboxes, strict=True):
@@ -129,23 +121,14 @@ class Deliveries:
             case _:
                 return [keys.delivered]
 
-    async def _newest(
-        self, number: int, key: str, standing: str, rule_id: str | None, limit: int
-    ) -> AsyncIterator[Row]:
+    async def _walk(self, number: int, key: str, *, newest_first: bool) -> AsyncIterator[Row]:
         start = 0
-        while ids := await self._ids(key, start, PAGE, newest_first=standing != "pending"):
+        while ids := await self._ids(key, start, PAGE, newest_first=newest_first):
             start += PAGE
             for row in await self._outboxes[number].rows(ids):
-                known = None if row.delivery is None else row.delivery.rule_id
-                if row.progress.standing == standing and rule_id in (None, known):
-                    yield row
-                    limit -= 1
-                    if limit <= 0:
-                        return
+                yield row
 
-    async def _ids(
-        self, key: str, start: int, count: int, *, newest_first: bool = False
-    ) -> list[str]:
+    async def _ids(self, key: str, start: int, count: int, *, newest_first: bool = False) -> list[str]:
         with mapped():
             page = await self._client.zrange(key, start, start + count - 1, desc=newest_first)
         return [cast(bytes, id_).decode() for id_ in page]
@@ -155,9 +138,7 @@ class Deliveries:
         low, seen = from_ms, set[bytes]()
         while True:
             with mapped():
-                page = await self._client.zrangebyscore(
-                    key, low, f"({to_ms}", 0, PAGE + len(seen), withscores=True
-                )
+                page = await self._client.zrangebyscore(key, low, f"({to_ms}", 0, PAGE + len(seen), withscores=True)
             scored = cast("list[tuple[bytes, float]]", page)
             if fresh := [id_.decode() for id_, _ in scored if id_ not in seen]:
                 yield fresh
@@ -165,10 +146,28 @@ class Deliveries:
                 return
             # The next page begins with the last instant of this one, of which there may be more.
             last = int(scored[-1][1])
-            seen = {id_ for id_, score in scored if score == last} | (
-                seen if last == low else set()
-            )
+            seen = {id_ for id_, score in scored if score == last} | (seen if last == low else set())
             low = last
+
+
+async def _some(number: int, rows: AsyncIterator[Row], standing: str, rule_id: str | None, limit: int) -> list[Found]:
+    """The first of these that stand so and belong to the rule (to any, without one)."""
+    found: list[Found] = []
+    async for row in rows:
+        known = None if row.delivery is None else row.delivery.rule_id
+        if row.progress.standing == standing and rule_id in (None, known):
+            found.append(Found(number, row))
+            if len(found) >= limit:
+                break
+    return found
+
+
+def _by_due(one: Found) -> tuple[int, str]:
+    return (one.row.progress.queued_ms or 0, one.row.id)
+
+
+def _by_creation(one: Found) -> tuple[int, str]:
+    return (-one.row.created_ms, one.row.id)
 
 
 def _resent(row: Row, *, now_ms: int) -> Progress:

@@ -6,7 +6,7 @@ neither repeats a row nor leaves one out.
 
 from collections.abc import AsyncIterator, Sequence
 from heapq import heappop, heappush
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from witnd.store.codec import FateRecord, OutcomeRecord, decode_outcome
 from witnd.store.keys import Keys
@@ -37,10 +37,11 @@ class ListedFate(NamedTuple):
 
 class ListedOutcome(NamedTuple):
     place: Place
-    record: OutcomeRecord | None
+    record: OutcomeRecord
 
 
 _L = TypeVar("_L", ListedFate, ListedOutcome)
+_Order: TypeAlias = tuple[int, int, tuple[int, ...]]
 
 
 async def newest_fates(
@@ -60,23 +61,35 @@ async def newest_fates(
         yield listed
 
 
-async def earliest_due(
-    reads: Reads, partitions: Sequence[Keys], behind: Place | None
-) -> AsyncIterator[ListedOutcome]:
-    """Open outcomes in the order in which they are due."""
+async def earliest_due(reads: Reads, partitions: Sequence[Keys], behind: Place | None) -> AsyncIterator[ListedOutcome]:
+    """Open outcomes in the order in which they are due.
+
+    The stored set is in the order of lower bounds: an outcome's turn has come when no bound that
+    is still to be read lies at or before its deadline. So every call reads from the beginning.
+    """
 
     async def one(keys: Keys) -> AsyncIterator[ListedOutcome]:
-        async for page in _ordered(reads, keys, keys.due, behind, newest=False):
+        waiting: list[tuple[_Order, ListedOutcome]] = []
+        async for page in _ordered(reads, keys, keys.due, None, newest=False):
             names = [keys.outcome(place.name) for place in page]
             records = (await reads.each(("MGET", *names)))[0] if names else []
             for place, raw in zip(page, records, strict=True):
-                yield ListedOutcome(place, None if raw is None else decode_outcome(raw))
+                record = None if raw is None else decode_outcome(raw)
+                if record is not None and record.processed_at is None:
+                    due = place._replace(ms=record.settles_at)
+                    heappush(waiting, (_order(due, newest=False), ListedOutcome(due, record)))
+            while len(page) == PAGE and waiting and waiting[0][1].place.ms < page[-1].ms:
+                yield heappop(waiting)[1]
+        while waiting:
+            yield heappop(waiting)[1]
 
+    least = None if behind is None else _order(behind, newest=False)
     async for listed in _merged([one(keys) for keys in partitions], newest=False):
-        yield listed
+        if least is None or _order(listed.place, newest=False) > least:
+            yield listed
 
 
-def _order(place: Place, *, newest: bool) -> tuple[int, int, tuple[int, ...]]:
+def _order(place: Place, *, newest: bool) -> _Order:
     """What places are ordered by; within an instant by partition, then as the server orders."""
     sign = -1 if newest else 1
     # The end of a name comes before what continues it, or after it where the order is turned.
@@ -107,7 +120,7 @@ async def _ordered(
 
 
 async def _merged(sources: Sequence[AsyncIterator[_L]], *, newest: bool) -> AsyncIterator[_L]:
-    heads: list[tuple[tuple[int, int, tuple[int, ...]], int, _L]] = []
+    heads: list[tuple[_Order, int, _L]] = []
     for number, source in enumerate(sources):
         async for first in source:
             heappush(heads, (_order(first.place, newest=newest), number, first))

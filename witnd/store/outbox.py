@@ -18,6 +18,7 @@ from redis.asyncio.client import PubSub
 
 from witnd.domain.delivery import HEALTHY, STANDINGS, EndpointState, Progress, Try, committed
 from witnd.domain.notification import Delivery
+from witnd.store.cancellation import cancellable
 from witnd.store.connection import mapped
 from witnd.store.errors import Fenced, StoreUnavailable, Unsafe
 from witnd.store.keys import GlobalKeys, Keys
@@ -122,17 +123,15 @@ class Outbox:
 
     async def rules(self) -> list[str]:
         """Ids of the rules that have rows to send, now or later."""
-        with mapped():
+        with mapped(), cancellable():
             members = await self._client.smembers(self._keys.outbox_rules)
         return sorted(cast(bytes, member).decode() for member in members)
 
     async def next_rows(self, rule_id: str, limit: int) -> list[Row]:
         """The rows of a rule to be sent next, in the order in which they are due."""
         keys = self._keys
-        with mapped():
-            reply = await _DUE.run(
-                self._client, [keys.outbox(rule_id), keys.deliveries, keys.attempts], [limit]
-            )
+        with mapped(), cancellable():
+            reply = await _DUE.run(self._client, [keys.outbox(rule_id), keys.deliveries, keys.attempts], [limit])
         answer = cast(list[Any], reply)
         return [
             read_row(id_.decode(), record, stored, float(score))
@@ -143,7 +142,7 @@ class Outbox:
         """These deliveries, wherever they stand; unknown ones are left out."""
         if not ids:
             return []
-        with mapped():
+        with mapped(), cancellable():
             async with self._client.pipeline(transaction=True) as reads:
                 reads.hmget(self._keys.deliveries, list(ids))
                 reads.hmget(self._keys.attempts, list(ids))
@@ -154,9 +153,7 @@ class Outbox:
             if record is not None or progress is not None
         ]
 
-    async def write(
-        self, rule_id: str, steps: Sequence[tuple[Row, Progress]], *, call: bool = False
-    ) -> list[bool]:
+    async def write(self, rule_id: str, steps: Sequence[tuple[Row, Progress]], *, call: bool = False) -> list[bool]:
         """Write the next step of each row; False for those that have changed since they were read.
 
         `call` tells the owner of the partition. Raises `Fenced` when the lease is somebody else's.
@@ -173,7 +170,7 @@ class Outbox:
                 row.created_ms,
                 progress.standing,
             ]
-        with mapped():
+        with mapped(), cancellable():
             reply = await _WRITE.run(
                 self._client,
                 [
@@ -193,14 +190,14 @@ class Outbox:
         return [written == 1 for written in answer]
 
     async def endpoint(self, rule_id: str) -> EndpointState:
-        with mapped():
+        with mapped(), cancellable():
             record = await self._client.hget(self._shared.endpoints, rule_id)
         return decode_endpoint(cast("bytes | None", record))
 
     async def swap_endpoint(self, rule_id: str, old: EndpointState, new: EndpointState) -> bool:
         """Whether the endpoint's state was still `old` and is `new` now."""
         args: list[str | bytes | int] = [rule_id, encode_endpoint(old), encode_endpoint(new)]
-        with mapped():
+        with mapped(), cancellable():
             answer = await _ENDPOINT.run(self._client, [self._shared.endpoints], args)
         return bool(answer == 1)
 
@@ -213,7 +210,8 @@ class Outbox:
         listener = self._client.pubsub(ignore_subscribe_messages=True)
         try:
             with mapped():
-                await listener.subscribe(self._keys.outbox_calls)
+                with cancellable():
+                    await listener.subscribe(self._keys.outbox_calls)
                 yield _heard(listener)
         finally:
             await listener.aclose()  # type: ignore[no-untyped-call]
@@ -221,10 +219,11 @@ class Outbox:
 
 async def _heard(listener: PubSub) -> AsyncIterator[str]:
     while True:
-        message = await listener.get_message(timeout=CALLS_QUIET_SECONDS)
-        if message is None:
-            await listener.ping()
-            message = await listener.get_message(timeout=CALLS_ANSWER_SECONDS)
+        with cancellable():
+            message = await listener.get_message(timeout=CALLS_QUIET_SECONDS)
+            if message is None:
+                await listener.ping()
+                message = await listener.get_message(timeout=CALLS_ANSWER_SECONDS)
             if message is None:
                 raise StoreUnavailable("no answer from Redis on the connection for calls")
         if message["type"] == "message":

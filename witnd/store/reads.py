@@ -83,9 +83,7 @@ class Reads:
     # -- positions and single entries ----------------------------------------------------------
 
     async def position(self, keys: Keys) -> Position:
-        answers = await self._executed(
-            ("TIME",), ("HGETALL", keys.state), ("XINFO", "STREAM", keys.events)
-        )
+        answers = await self._executed(("TIME",), ("HGETALL", keys.state), ("XINFO", "STREAM", keys.events))
         if isinstance(answers[2], hiredis.ReplyError) and "no such key" in str(answers[2]):
             answers[2] = []
         time, state, flat = _sound(answers)
@@ -147,9 +145,7 @@ class Reads:
 
     async def outcome(self, keys: Keys, key: str) -> tuple[OutcomeRecord | None, list[bytes]]:
         """The record, None where there is none; and what is held for the key."""
-        record, held = await self.together(
-            ("GET", keys.outcome(key)), ("LRANGE", keys.held_events(key), 0, -1)
-        )
+        record, held = await self.together(("GET", keys.outcome(key)), ("LRANGE", keys.held_events(key), 0, -1))
         return (None if record is None else decode_outcome(record)), held
 
     async def history(
@@ -174,9 +170,7 @@ class Reads:
 
     # -- in pages ------------------------------------------------------------------------------
 
-    async def entries(
-        self, stream: str, until: EntryId | None = None
-    ) -> AsyncIterator[list[Entry]]:
+    async def entries(self, stream: str, until: EntryId | None = None) -> AsyncIterator[list[Entry]]:
         """A stream from its beginning, in pages."""
         start, end = "-", "+" if until is None else text_of(until)
         while True:
@@ -188,14 +182,10 @@ class Reads:
                 return
             start = f"({text_of(page[-1][0])}"
 
-    async def scan(
-        self, start: str, cursor: str = "0", count: int = PAGE
-    ) -> AsyncIterator[tuple[str, list[bytes]]]:
+    async def scan(self, start: str, cursor: str = "0", count: int = PAGE) -> AsyncIterator[tuple[str, list[bytes]]]:
         """Keys that begin with `start`, in pages with the cursor behind; some may come twice."""
         while True:
-            after, names = (
-                await self.each(("SCAN", cursor, "MATCH", f"{literal(start)}*", "COUNT", count))
-            )[0]
+            after, names = (await self.each(("SCAN", cursor, "MATCH", f"{start}*", "COUNT", count)))[0]
             cursor = after.decode()
             yield cursor, names
             if cursor == "0":
@@ -212,9 +202,7 @@ class Reads:
             if cursor == "0":
                 return
 
-    async def ranked(
-        self, zset: str, low: str, high: str, skip: int, *, newest: bool
-    ) -> list[tuple[str, int]]:
+    async def ranked(self, zset: str, low: str, high: str, skip: int, *, newest: bool) -> list[tuple[str, int]]:
         """A page of members with scores between two bounds, in order."""
         command = "ZREVRANGEBYSCORE" if newest else "ZRANGEBYSCORE"
         bounds = (high, low) if newest else (low, high)
@@ -256,8 +244,3 @@ def _entries(rows: list[Any]) -> list[Entry]:
 
 def text_of(entry: EntryId) -> str:
     return f"{entry[0]}-{entry[1]}"
-
-
-def literal(text: str) -> str:
-    """The text as a pattern that matches only itself."""
-    return "".join(f"\\{one}" if one in "*?[]\\^" else one for one in text)

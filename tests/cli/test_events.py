@@ -1,0 +1,177 @@
+"""`witnd events`: the fate of one, lists of what was not applied, asking again."""
+
+import json
+
+import pytest
+
+from tests.support.workshop import CATALOGUE, LONG_AGO, Workshop
+
+
+def fates(shop: Workshop, *arguments: str) -> list[tuple[str, str, str | None]]:
+    return [(e["id"], e["fate"], e["reason"]) for e in shop.json("events", *arguments)["data"]]
+
+
+def test_every_fate_is_told_for_the_id_of_its_entry(shop: Workshop) -> None:
+    shop.apply()
+    ids = {
+        "applied": shop.event("ticket-0001", "replied", 0, idempotency_key="a"),
+        "duplicate": shop.event("ticket-0001", "replied", 1, idempotency_key="a"),
+        "conflict": shop.event("ticket-0001", "other", 2, idempotency_key="a"),
+        "rejected": shop.event("ticket-0001", "replied", 3, customer_key="penniless"),
+        "held": shop.event("ticket-0002", "replied", 4, customer_key="penniless"),
+        "late": shop.event("ticket-0001", "replied", 70_000),
+    }
+    assert {shop.json("events", id_)["fate"] for id_ in ids.values()} == {"waiting"}
+    shop.work()
+    found = {name: shop.json("events", id_) for name, id_ in ids.items()}
+    assert {name: one["fate"] for name, one in found.items()} == {name: name for name in ids}
+    assert found["rejected"]["reason"] == "IDENTITY_MISMATCH"
+    assert found["held"]["reason"] == "NO_RATE_CARD"
+    assert found["late"]["key"] == "ticket-0001"
+    assert found["applied"]["accepted_at"] == "2001-09-09T01:46:40.000Z"
+    [[name, data]] = found["applied"]["fields"]
+    assert (name, json.loads(data)["action"]) == ("data", "replied")
+
+
+def test_an_applied_event_is_found_by_its_key_when_the_log_is_trimmed(shop: Workshop) -> None:
+    shop.apply()
+    id_ = shop.event("ticket-0001", "replied")
+    shop.work()
+    shop.call("XTRIM", "witn:{0}:events", "MAXLEN", 0)
+    missing = shop.witnd("events", id_)
+    assert missing.exit_code == 2
+    assert f"no entry {id_} is on record" in missing.stderr
+    assert "--key" in missing.stderr
+    assert shop.json("events", id_, "--key", "ticket-0001")["fate"] == "applied"
+    assert shop.witnd("events", id_, "--key", "ticket-0002").exit_code == 2
+
+
+def test_an_applied_event_is_found_in_a_long_history(shop: Workshop) -> None:
+    shop.apply()
+    ids = [shop.event("ticket-0001", "replied", n) for n in range(2300)]
+    shop.work(lambda client: client.llen("witn:{0}:history:ticket-0001") == 2300)
+    for id_ in (ids[0], ids[999], ids[1000], ids[-1]):
+        assert shop.json("events", id_)["fate"] == "applied"
+
+
+def test_the_daemons_own_entries_are_control_entries(shop: Workshop) -> None:
+    shop.apply()
+    tick = shop.call("XADD", "witn:{0}:events", f"{LONG_AGO}-0", "witnd", "tick")
+    shop.work()
+    assert shop.json("events", tick.decode())["fate"] == "control"
+
+
+def test_a_rejected_event_shows_what_was_sent_safely(shop: Workshop) -> None:
+    shop.apply()
+    shop.call("XADD", "witn:{0}:events", f"{LONG_AGO}-0", "data", b"\x1b[2J\xff{")
+    shop.work()
+    listed = shop.witnd("events", "--fate", "rejected")
+    assert listed.exit_code == 0
+    assert "INVALID_EVENT" in listed.stdout
+    assert "\\x1b[2J\\xff{" in listed.stdout
+    alone = shop.witnd("events", f"{LONG_AGO}-0")
+    assert "  data: \\x1b[2J\\xff{" in alone.stdout
+    assert "\x1b" not in listed.stdout + alone.stdout
+
+
+def test_lists_go_from_the_newest_on_and_can_be_taken_up_again(shop: Workshop) -> None:
+    shop.apply()
+    # Twelve in one millisecond, whose ids a server orders as text; held and rejected mixed.
+    ids = [shop.event(f"ticket-{n:04}", "replied", n // 12, customer_key="penniless") for n in range(30)]
+    ids += [shop.event("ticket-0001", "replied", 100, timestamp=5)]
+    shop.work()
+    everything = fates(shop)
+    assert len(everything) == 31
+    assert everything[0][0] == ids[-1]
+    assert [int(id_.split("-")[0]) for id_, _, _ in everything] == sorted(
+        (int(id_.split("-")[0]) for id_ in ids), reverse=True
+    )
+    pieced, after = [], []
+    while True:
+        page = shop.json("events", "--limit", "4", *after)
+        pieced += [(e["id"], e["fate"], e["reason"]) for e in page["data"]]
+        if page["next_cursor"] is None:
+            break
+        after = ["--after", page["next_cursor"]]
+    assert pieced == everything
+
+
+def test_lists_over_partitions_are_one(sharded: Workshop) -> None:
+    sharded.apply()
+    ids = [sharded.event(f"ticket-{n:04}", "replied", n, customer_key="penniless") for n in range(12)]
+    sharded.work()
+    assert [id_ for id_, _, _ in fates(sharded)] == ids[::-1]
+    after = sharded.json("events", "--limit", "5")["next_cursor"]
+    assert [id_ for id_, _, _ in fates(sharded, "--after", after)] == ids[6::-1]
+    alone = [fates(sharded, "--partition", str(number)) for number in range(3)]
+    assert sorted(id_ for part in alone for id_, _, _ in part) == ids
+
+
+def test_the_same_id_in_two_partitions_is_asked_about(sharded: Workshop) -> None:
+    for number in range(2):
+        sharded.call("XADD", f"witn:{{{number}}}:events", "5-5", "data", "{}")
+    both = sharded.witnd("events", "5-5")
+    assert both.exit_code == 2
+    assert "partitions 0, 1 each have an entry 5-5; name one by --partition" in both.stderr
+    assert sharded.json("events", "5-5", "--partition", "1")["partition"] == 1
+
+
+def test_a_list_can_be_of_one_outcome(shop: Workshop) -> None:
+    shop.apply()
+    for n in range(4):
+        shop.event(f"ticket-{n % 2:04}", "replied", n, customer_key="penniless")
+    shop.work()
+    found = shop.json("events", "--key", "ticket-0001", "--fate", "held")["data"]
+    assert [one["key"] for one in found] == ["ticket-0001"] * 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("events", "ticket-4711"),
+        ("events", "1-1", "--after", "1:0:1-1"),
+        ("events", "--after", "yesterday"),
+        ("events", "--fate", "applied"),
+        ("events", "--partition", "7"),
+        ("events", "--limit", "0"),
+        ("events", "retry"),
+        ("events", "retry", "--all", "ticket-4711"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_usage_error(shop: Workshop, arguments: tuple[str, ...]) -> None:
+    wrong = shop.witnd(*arguments)
+    assert wrong.exit_code == 2
+    assert "Error: " in wrong.stderr
+
+
+def test_held_events_are_asked_for_again(shop: Workshop) -> None:
+    shop.apply()
+    shop.event("ticket-0001", "replied", 0, customer_key="penniless")
+    shop.event("ticket-0002", "replied", 1, customer_key="nobody")
+    shop.work()
+    asked = shop.json("events", "retry", "ticket-0001", "ticket-9999")
+    assert [one["key"] for one in asked["asked"]] == ["ticket-0001"]
+    assert asked["not_held"] == ["ticket-9999"]
+    assert shop.json("events", asked["asked"][0]["id"])["fate"] == "waiting"
+    assert len(shop.json("events", "retry", "--all")["asked"]) == 2
+    shop.work()
+    # Nothing has changed, so what is held stays held, and asking is nobody's fate.
+    assert [fate for _, fate, _ in fates(shop)] == ["held", "held"]
+    assert shop.json("events", asked["asked"][0]["id"])["fate"] == "control"
+    shop.apply(CATALOGUE.replace('key = "penniless"', 'key = "penniless"\nrate_card = "standard"'))
+    shop.work(lambda client: client.zcard("witn:{0}:held") == 1)
+    assert [reason for _, _, reason in fates(shop)] == ["UNKNOWN_CUSTOMER"]
+
+
+def test_asking_for_keys_without_held_events_is_a_mistake(shop: Workshop) -> None:
+    nothing = shop.witnd("events", "retry", "ticket-9999")
+    assert nothing.exit_code == 2
+    assert "nothing is held for this key" in nothing.stderr
+    assert shop.call("EXISTS", "witn:{0}:events") == 0
+
+
+def test_the_help_has_examples(shop: Workshop) -> None:
+    for command in (("events",), ("events", "retry"), ("send",), ("outcomes",), ("explain",), ("audit",)):
+        told = shop.witnd(*command, "--help").stdout
+        assert "Examples:" in told, command
+        assert "JSON" in told, command

@@ -1,0 +1,127 @@
+"""`witnd outcomes`: lists of outcomes, in the order of settlement or in none."""
+
+import pytest
+
+from tests.support.workshop import Workshop
+
+
+def keys(page: dict[str, list[dict[str, str]]]) -> list[str]:
+    return [one["key"] for one in page["data"]]
+
+
+def test_an_outcome_is_listed_with_what_it_is(shop: Workshop) -> None:
+    shop.apply()
+    shop.event("ticket-0001", "replied", 0, properties={"attribution": 3})
+    shop.work()
+    assert shop.json("outcomes")["data"] == [
+        {
+            "key": "ticket-0001",
+            "partition": 0,
+            "status": "CONFIRMED",
+            "scheduled_resolution": None,
+            "customer_key": "acme",
+            "agent_key": "support",
+            "opened_at": "2001-09-09T01:46:40.000Z",
+            "settles_at": "2001-09-09T01:47:40.000Z",
+            "processed_at": shop.json("outcomes")["data"][0]["processed_at"],
+            "events_count": 1,
+            "unit": "3",
+            "amount": "2.99",
+            "currency": "EUR",
+        }
+    ]
+
+
+def test_people_read_of_missed_outcomes(shop: Workshop) -> None:
+    shop.apply()
+    shop.event("ticket-0001", "reopened")
+    shop.event("ticket-0002", "rated", agent_key="patient", properties={"value": 5}, at="*")
+    shop.work()
+    told = shop.witnd("outcomes").stdout
+    assert "missed" in told
+    assert "pending (confirmed)" in told
+    assert "FAILED" not in told
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        (["--status", "missed"], {"ticket-0001"}),
+        (["--status", "FAILED"], {"ticket-0001"}),
+        (["--status", "confirmed", "--status", "open"], {"ticket-0002", "ticket-0003"}),
+        (["--customer", "acme"], {"ticket-0001", "ticket-0002", "ticket-0003"}),
+        (["--customer", "nobody"], set()),
+        (["--agent", "patient"], {"ticket-0003"}),
+        (["--due", "--agent", "support"], set()),
+        (["--due"], {"ticket-0003"}),
+    ],
+)
+def test_lists_are_filtered(shop: Workshop, asked: list[str], found: set[str]) -> None:
+    shop.apply()
+    shop.event("ticket-0001", "reopened")
+    shop.event("ticket-0002", "replied")
+    shop.event("ticket-0003", "asked", agent_key="patient", at="*")
+    shop.event("ticket-0004", "asked", customer_key="penniless", at="*")
+    shop.work()
+    assert set(keys(shop.json("outcomes", *asked))) == found
+
+
+def test_the_due_ones_come_in_the_order_of_settlement_over_all_partitions(sharded: Workshop) -> None:
+    sharded.apply()
+    names = [f"ticket-{n * 7 % 30:04}" for n in range(30)]
+    for place, key in enumerate(names):
+        pin = {"settles_at": f"2096-01-01T00:00:{place // 3:02}Z"}
+        sharded.event(key, "asked", agent_key="patient", at="*", properties=pin)
+    sharded.work()
+    listed = sharded.json("outcomes", "--due")["data"]
+    assert {one["key"] for one in listed} == set(names)
+    assert [one["settles_at"] for one in listed] == sorted(one["settles_at"] for one in listed)
+    pieced, after = [], []
+    while True:
+        page = sharded.json("outcomes", "--due", "--limit", "7", *after)
+        assert len(page["data"]) <= 7
+        pieced += page["data"]
+        if page["next_cursor"] is None:
+            break
+        after = ["--after", page["next_cursor"]]
+    assert pieced == listed
+
+
+def test_the_order_is_that_of_deadlines_and_not_of_their_stored_lower_bounds(shop: Workshop) -> None:
+    shop.apply()
+    # The second event moves the deadline of the first outcome by less than the store writes down.
+    shop.event("ticket-0001", "asked", agent_key="patient", at="*")
+    shop.event("ticket-0002", "asked", agent_key="patient", at="*")
+    shop.work()
+    shop.event("ticket-0001", "asked", agent_key="patient", at="*")
+    shop.work()
+    bounds = shop.call("ZRANGE", "witn:{0}:due", 0, -1)
+    assert bounds == [b"ticket-0001", b"ticket-0002"]
+    assert keys(shop.json("outcomes", "--due")) == ["ticket-0002", "ticket-0001"]
+
+
+def test_the_walk_can_be_taken_up_and_finds_every_outcome(sharded: Workshop) -> None:
+    sharded.apply()
+    names = {f"ticket-{n:04}" for n in range(90)}
+    for n, key in enumerate(sorted(names)):
+        sharded.event(key, "replied", n)
+    sharded.work()
+    found: list[str] = []
+    after: list[str] = []
+    pages = 0
+    while True:
+        page = sharded.json("outcomes", "--limit", "10", *after)
+        pages += 1
+        found += keys(page)
+        if page["next_cursor"] is None:
+            break
+        after = ["--after", page["next_cursor"]]
+    assert set(found) == names
+    assert pages > 3
+
+
+def test_cursors_of_other_lists_are_refused(shop: Workshop) -> None:
+    for after in ("x", "0", "0:x", ""):
+        wrong = shop.witnd("outcomes", "--after", after)
+        assert wrong.exit_code == 2
+        assert "is no cursor" in wrong.stderr

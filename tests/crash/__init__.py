@@ -1,0 +1,1 @@
+"""Crashes, cuts and rivals against the real daemon and a real server; README.md says what proves what."""

@@ -1,0 +1,322 @@
+"""Runs a command of witnd with faults put in from outside; nothing in witnd knows of this.
+
+    python -m tests.crash.launcher '<Plan as JSON>' run --config FILE
+    python -m tests.crash.launcher '<Plan as JSON>' append URL STREAM DATA
+
+Steps of the pipeline are wrapped before it starts. Each has a name (`POINTS`) and is counted; at the count that the
+plan names, the process kills itself (kill -9), stops itself (SIGSTOP) or asks itself to end (SIGTERM).
+What leaves a safeguard out is in `ablations`. The test's side of this is in `stage`.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable
+from functools import wraps
+from inspect import iscoroutinefunction
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "term": signal.SIGTERM}
+
+# Every step at which the daemon can be stopped, in the order in which a run meets them.
+POINTS = {
+    "lease.taken": "the lease is ours, nothing is read yet",
+    "catalogue": "the catalogue is read",
+    "horizon": "deadlines are loaded",
+    "read": "entries are read from the log",
+    "prefetch": "the outcomes of a batch are in memory",
+    "fold": "a stretch of the log is folded",
+    "fold.settled": "outcomes are settled in memory",
+    "fold.placed": "held events are placed in memory",
+    "commit.before": "a step is made and not sent",
+    "commit.half": "half of a step's request is sent",
+    "commit.executed": "the server has answered a step, and nobody has read it",
+    "commit.known": "the answer to a step is read",
+    "written": "a step is written and the next may go",
+    "written.settled": "a step with resolutions is written: between two settling commits",
+    "written.placed": "a step with a placement is written",
+    "written.held": "a step with held events is written",
+    "tick.before": "a tick is about to be appended",
+    "tick.after": "a tick is appended",
+    "retry.before": "a retry is about to be appended",
+    "retry.after": "a retry is appended",
+    "begun.before": "an attempt is about to be put on record",
+    "begun.after": "an attempt is on record and not sent",
+    "send.before": "a message is about to be sent",
+    "send.after": "the receiver has answered, and nobody has it on record",
+    "failed.before": "a failure is about to be put on record",
+    "failed.after": "a failure is on record",
+    "delivered.before": "a success is about to be put on record",
+    "delivered.after": "a success is on record",
+    "endpoint.before": "the endpoint's state is about to change",
+    "endpoint.after": "the endpoint's state is changed",
+    "renewed": "the lease is prolonged",
+    "journal.before": "the journal is about to be written",
+    "journal.after": "the journal is written",
+    "release.before": "the lease is about to be given back",
+}
+
+
+class Plan(msgspec.Struct, kw_only=True):
+    """What is done to the process."""
+
+    at: dict[str, tuple[int, str]] = {}  # point → (how many times it is reached, what happens then)
+    settle_max: int | None = None
+    patience: float | None = None  # longest wait between two tries, in seconds
+    answer_seconds: float | None = None  # how long a silent server is waited for
+    ablate: str | None = None
+    counts: str | None = None  # file that gets the number of times each point was reached
+
+
+class Points:
+    """Counts the steps and acts where the plan says so."""
+
+    def __init__(self, plan: Plan) -> None:
+        unknown = set(plan.at) - set(POINTS)
+        assert not unknown, f"no such points: {unknown}"
+        self.seen: Counter[str] = Counter()
+        self._plan = plan
+
+    def due(self, name: str) -> bool:
+        """Whether the next time this is reached is the one."""
+        return name in self._plan.at and self._plan.at[name][0] == self.seen[name] + 1
+
+    def reached(self, name: str) -> None:
+        assert name in POINTS, name
+        self.seen[name] += 1
+        if self._plan.counts is not None:
+            Path(self._plan.counts).write_bytes(msgspec.json.encode(self.seen))
+        count, action = self._plan.at.get(name, (0, ""))
+        if self.seen[name] == count:
+            os.kill(os.getpid(), SIGNALS[action])
+
+
+Hook = Callable[..., None]
+
+
+def around(owner: Any, name: str, *, before: Hook | None = None, after: Hook | None = None) -> None:
+    """`before(*arguments)` and `after(result, *arguments)` of a method or function."""
+    original = getattr(owner, name)
+
+    def entering(arguments: tuple[Any, ...]) -> None:
+        if before is not None:
+            before(*arguments)
+
+    def leaving(result: Any, arguments: tuple[Any, ...]) -> Any:
+        if after is not None:
+            after(result, *arguments)
+        return result
+
+    @wraps(original)
+    def plain(*arguments: Any, **named: Any) -> Any:
+        entering(arguments)
+        return leaving(original(*arguments, **named), arguments)
+
+    @wraps(original)
+    async def waiting(*arguments: Any, **named: Any) -> Any:
+        entering(arguments)
+        return leaving(await original(*arguments, **named), arguments)
+
+    setattr(owner, name, waiting if iscoroutinefunction(original) else plain)
+
+
+def interpose(points: Points) -> None:
+    _ownership(points)
+    _pipeline(points)
+    _commits(points)
+    _deliveries(points)
+
+
+def _ownership(points: Points) -> None:
+    from witnd.store.journal import Journal
+    from witnd.store.lease import Lease
+
+    def taken(holder: object, *_: object) -> None:
+        if holder is None:
+            points.reached("lease.taken")
+
+    around(Lease, "take", after=taken)
+    around(Lease, "renew", after=lambda *_: points.reached("renewed"))
+    around(Lease, "release", before=lambda *_: points.reached("release.before"))
+    around(
+        Journal,
+        "write",
+        before=lambda *_: points.reached("journal.before"),
+        after=lambda *_: points.reached("journal.after"),
+    )
+
+
+def _pipeline(points: Points) -> None:
+    from witnd.engine.memory import Memory
+    from witnd.engine.partition import Partition
+    from witnd.engine.pipeline import Pipeline
+    from witnd.store.log import Log
+
+    def read(rows: list[Any], *_: object) -> None:
+        if rows:
+            points.reached("read")
+
+    def loaded(_: object, __: Memory, keys: list[str], batch: int) -> None:
+        if keys:
+            points.reached("prefetch")
+
+    def folded(result: tuple[Any, int], *_: object) -> None:
+        points.reached("fold")
+        if result[0].settled:
+            points.reached("fold.settled")
+        if result[0].placed:
+            points.reached("fold.placed")
+
+    around(Log, "read", after=read)
+    around(Memory, "load", after=loaded)
+    around(Memory, "_learn", after=lambda *_: points.reached("catalogue"))
+    around(Memory, "extend", after=lambda *_: points.reached("horizon"))
+    around(Partition, "fold", after=folded)
+    around(
+        Log,
+        "append",
+        before=lambda _, __, kind, *___: points.reached(f"{kind}.before"),
+        after=lambda _, __, ___, kind, *____: points.reached(f"{kind}.after"),
+    )
+
+    # Which kinds of step are on their way, by their number.
+    kinds: dict[int, list[str]] = {}
+
+    def sent(_: object, pipeline: Pipeline, step: Any, __: int) -> None:
+        names = [name for name in ("settled", "placed", "held") if getattr(step, name)]
+        assert pipeline._sent is not None
+        kinds[pipeline._sent.packed.sequence] = names
+
+    waited = Pipeline._written
+
+    async def written(pipeline: Pipeline) -> None:
+        before = pipeline._sent
+        await waited(pipeline)
+        if before is not None:
+            points.reached("written")
+            for name in kinds.pop(before.packed.sequence, []):
+                points.reached(f"written.{name}")
+
+    around(Pipeline, "_commit", after=sent)
+    Pipeline._written = written
+
+
+def _commits(points: Points) -> None:
+    from witnd.store import commit
+    from witnd.store.wire import Wire
+
+    begun = (commit.SHA.encode(), commit.SOURCE[:64])
+    waiting: set[Any] = set()
+    send, receive = Wire.send_packed, Wire.data_received
+
+    def send_packed(wire: Wire, packed: bytes, replies: int) -> Any:
+        if not any(start in packed[:200] for start in begun):
+            return send(wire, packed, replies)
+        points.reached("commit.before")
+        if points.due("commit.half"):
+            wire._transport.write(packed[: len(packed) // 2])
+        points.reached("commit.half")
+        future = send(wire, packed, replies)
+        waiting.add(future)
+        future.add_done_callback(waiting.discard)
+        return future
+
+    def data_received(wire: Wire, data: bytes) -> None:
+        if wire._waiting and wire._waiting[0][0] in waiting:
+            points.reached("commit.executed")
+        receive(wire, data)
+
+    Wire.send_packed = send_packed
+    Wire.data_received = data_received
+    around(commit, "finish", after=lambda *_: points.reached("commit.known"))
+
+
+def _deliveries(points: Points) -> None:
+    from witnd.notify.sender import Sender
+    from witnd.store.outbox import Outbox
+
+    def kind(steps: Any) -> str | None:
+        _, progress = steps[0]
+        if progress.standing == "delivered":
+            return "delivered"
+        if progress.standing == "pending" and progress.attempts:
+            return "begun" if progress.attempts[-1].duration_ms is None else "failed"
+        return None
+
+    def writing(when: str, steps: Any) -> None:
+        name = kind(steps)
+        if name is not None:
+            points.reached(f"{name}.{when}")
+
+    around(
+        Outbox,
+        "write",
+        before=lambda _, __, steps: writing("before", steps),
+        after=lambda _, __, ___, steps: writing("after", steps),
+    )
+    for owner, name, point in ((Outbox, "swap_endpoint", "endpoint"), (Sender, "send", "send")):
+        around(
+            owner,
+            name,
+            before=lambda *_, point=point: points.reached(f"{point}.before"),
+            after=lambda *_, point=point: points.reached(f"{point}.after"),
+        )
+
+
+def tune(plan: Plan) -> None:
+    """Numbers that a test needs smaller; none of them is a safeguard."""
+    import witnd.engine.patience as engine_patience
+    import witnd.notify.patience as notify_patience
+    from witnd.engine import pipeline
+    from witnd.store import log
+
+    if plan.settle_max is not None:
+        pipeline.SETTLE_MAX = plan.settle_max
+    if plan.patience is not None:
+        for module in (engine_patience, notify_patience):
+            module.FIRST_SECONDS = module.LONGEST_SECONDS = plan.patience
+    if plan.answer_seconds is not None:
+        log.ANSWER_SECONDS = plan.answer_seconds
+        pipeline.COMMIT_SECONDS = 2 * plan.answer_seconds
+
+
+async def append(url: str, stream: str, data: str) -> None:
+    """What takes events in does this, without the idempotency key that it would insist on."""
+    from witnd.store import append as ingest
+    from witnd.store import wire
+    from witnd.store.connection import endpoint
+    from witnd.store.errors import StoreUnavailable
+
+    connection = await wire.connect(endpoint(url), "producer")
+    try:
+        [answer] = await ingest.append(connection, [(stream, ("data", data))])
+        sys.stdout.write(f"{answer.id}\n")
+    except StoreUnavailable:
+        sys.stdout.write("unknown\n")
+    finally:
+        connection.close()
+
+
+def main(arguments: list[str]) -> None:
+    plan = msgspec.json.decode(arguments[0], type=Plan)
+    tune(plan)
+    if plan.ablate is not None:
+        from tests.crash.ablations import ABLATIONS
+
+        ABLATIONS[plan.ablate]()
+    interpose(Points(plan))
+    if arguments[1] == "append":
+        asyncio.run(append(*arguments[2:]))
+        return
+    from witnd.cli.main import main as witnd
+
+    witnd(arguments[1:])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

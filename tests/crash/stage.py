@@ -1,0 +1,196 @@
+"""Where a scenario is played: a server, a receiver, and daemons that are started, hurt and started again."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tests.crash.launcher import Plan
+from tests.crash.receiver import Receiver
+from tests.crash.scenarios import Entry, Scenario
+from tests.crash.world import KEYS, SHARED, Reader, World, against_oracle, differences, look, undelivered
+from tests.support.processes import until
+from tests.support.server import Server
+from witnd.domain.catalogue import Catalogue
+from witnd.domain.catalogue_plan import Change
+from witnd.store.catalogue import CatalogueStore
+from witnd.store.connection import connect
+
+ROOT = Path(__file__).parents[2]
+# Everything: more occurrences of each step, more repetitions of each cut.
+FULL = os.environ.get("WITND_CRASH") == "full"
+# The daemon's exit codes that say: start me again. 3: Redis did not answer at the start. 4: ownership lost.
+AGAIN = (3,)
+DEADLINE = 40.0
+
+
+class Life:
+    """One process of the daemon."""
+
+    def __init__(self, plan: Plan, config: Path, log: Path) -> None:
+        self._log = log
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable, "-m", "tests.crash.launcher",
+                    msgspec.json.encode(plan).decode(), "run", "--config", str(config),
+                ],
+                cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            )  # fmt: skip
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    @property
+    def exit(self) -> int | None:
+        return self.process.poll()
+
+    @property
+    def killed(self) -> bool:
+        return self.exit == -signal.SIGKILL
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it stands still, by SIGSTOP."""
+        try:
+            return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+        except OSError:
+            return False
+
+    def says(self, event: str) -> bool:
+        return f'"event":"{event}"' in self.log
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        try:
+            return self.process.wait(DEADLINE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the daemon does not end:\n{self.log}") from None
+
+    def end(self) -> int:
+        """Orderly, and its exit code."""
+        self.signal(signal.SIGTERM)
+        return self.wait()
+
+    def destroy(self) -> None:
+        if self.exit is None:
+            self.process.kill()
+            self.process.wait(DEADLINE)
+
+
+class Stage:
+    """One scenario on one server. `close` ends every daemon that is left."""
+
+    def __init__(self, server: Server, receiver: Receiver, directory: Path) -> None:
+        self.server = server
+        self.receiver = receiver
+        self.directory = directory
+        self.lives: list[Life] = []
+        self.scenario: Scenario | None = None
+        self.reader = Reader(server)
+
+    def close(self) -> None:
+        for life in self.lives:
+            life.destroy()
+        self.reader.close()
+
+    # -- what the daemon is given ------------------------------------------------------------------------------------
+
+    def play(self, scenario: Scenario) -> None:
+        """Empty the server and put the scenario in."""
+        self.reader.ask("FLUSHALL")
+        self.reader.ask("SCRIPT", "FLUSH")
+        self.receiver.clear()
+        for file in self.directory.glob("state-*/*"):
+            file.unlink()
+        self.scenario = scenario
+        asyncio.run(self._apply())
+        self.append(scenario.log)
+
+    async def _apply(self) -> None:
+        assert self.scenario is not None
+        entries = self.scenario.catalogue
+        async with connect(self.server.url) as client:
+            store = CatalogueStore(client, SHARED, 1)
+            for instant in sorted({one.effective_from for one in entries}):
+                catalogue = Catalogue()
+                await store.load(catalogue)
+                changes = [
+                    Change(kind=one.kind, key=one.key, archived=one.archived, content=one.content)
+                    for one in entries
+                    if one.effective_from == instant
+                ]
+                await store.apply(catalogue, changes, instant)
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        for one in entries:
+            self.reader.ask("XADD", KEYS.events, one.id, *one.fields)
+
+    # -- the daemon --------------------------------------------------------------------------------------------------
+
+    def start(self, plan: Plan | None = None, *, name: str = "a", url: str | None = None, **daemon: Any) -> Life:
+        daemon = {"lease": 10, "batch": 4, "actors_in_memory": 3, "log_format": '"json"'} | daemon
+        daemon |= {"instance": f'"{name}"', "state_dir": f'"{self.directory}/state-{name}"'}
+        config = self.directory / f"{name}.toml"
+        settings = "\n".join(f"{setting} = {value}" for setting, value in daemon.items())
+        config.write_text(
+            f'[redis]\nurl = "{url or self.server.url}"\n'
+            '[webhooks]\nallow_networks = ["127.0.0.0/8"]\nschedule = ["20ms", "20ms", "20ms", "20ms"]\n'
+            f"[daemon]\n{settings}\n"
+        )
+        plan = plan or Plan()
+        if plan.settle_max is None:
+            plan.settle_max = 2
+        if plan.patience is None:
+            plan.patience = 0.02
+        life = Life(plan, config, self.directory / f"{name}-{len(self.lives)}.log")
+        self.lives.append(life)
+        return life
+
+    @property
+    def finished(self) -> bool:
+        assert self.scenario is not None
+        return self.reader.finished(self.scenario.outcomes)
+
+    def run_on(self, life: Life, *, seconds: float = DEADLINE) -> bool:
+        """Wait until everything is done and the process ready, or it has ended. Whether it still lives."""
+        until(
+            lambda: life.exit is not None or (self.finished and life.says("daemon.ready")),
+            f"the run is finished\n{life.log[-3000:]}",
+            seconds=seconds,
+        )
+        return life.exit is None
+
+    def complete(self, plan: Plan | None = None, **how: Any) -> World:
+        """A life that is not disturbed any more, to its orderly end; what it leaves behind."""
+        life = self.start(plan, **how)
+        assert self.run_on(life), f"the daemon ended with {life.exit}:\n{life.log}"
+        assert life.end() == 0, life.log
+        return look(self.reader)
+
+    # -- the judgement -----------------------------------------------------------------------------------------------
+
+    def violations(self, expected: World) -> list[str]:
+        """What is not as in the undisturbed run, at the receiver, or by the oracle; nothing where all is well."""
+        assert self.scenario is not None
+        found = look(self.reader)
+        return [
+            *differences(expected, found),
+            *undelivered(found, self.receiver.messages),
+            *against_oracle(self.reader, self.scenario.catalogue),
+        ]
+
+
+def waited(seconds: float) -> None:
+    """A lease runs by the clock: this is how long nobody prolongs it."""
+    time.sleep(seconds)

@@ -1,0 +1,112 @@
+"""The daemon is killed at every step of the pipeline; what it leaves behind is as if it never was."""
+
+import os
+import signal
+from itertools import count
+
+import pytest
+
+from tests.crash.launcher import POINTS, Plan
+from tests.crash.receiver import Message
+from tests.crash.scenarios import Scenario, outage
+from tests.crash.stage import FULL, Stage
+from tests.crash.world import KEYS, World, look
+
+# Steps that only come at the end of an orderly life, or by the clock.
+AT_THE_END = ("journal.before", "journal.after", "release.before")
+# An end that takes longer than this is cut off by the daemon itself, and is a mistake without an outage.
+ORDERLY_SECONDS = 10.0
+
+
+def plan(point: str, number: int) -> Plan:
+    at = {point: (number, "kill")}
+    return Plan(at=at | {"fold": (8, "term")} if point in AT_THE_END else at)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_at_a_step_and_again_further_on_a_run_ends_as_the_undisturbed_one(
+    stage: Stage, scenario: Scenario, undisturbed: World, point: str
+) -> None:
+    stage.play(scenario)
+    lease = 0.5 if point == "renewed" else 10
+    for number in count(1) if FULL else (1, 3, 7):
+        life = stage.start(plan(point, number), lease=lease)
+        if stage.run_on(life):
+            assert life.end() == 0, life.log
+            break
+        if life.exit == 0:
+            break  # it was told to end, and reached the step less often
+        assert life.killed, life.log
+    assert stage.lives[0].killed, f"{point} was not reached:\n{stage.lives[0].log}"
+    stage.complete()
+    assert stage.violations(undisturbed) == []
+
+
+def test_killed_by_the_receiver_before_it_answers_a_message_is_sent_again_under_its_id(
+    stage: Stage, scenario: Scenario, undisturbed: World
+) -> None:
+    stage.play(scenario)
+    life = stage.start()
+
+    def shoot(message: Message) -> None:
+        if len(stage.receiver.messages) == 7:
+            os.kill(life.process.pid, signal.SIGKILL)
+
+    stage.receiver.on_message = shoot
+    try:
+        assert not stage.run_on(life)
+    finally:
+        stage.receiver.on_message = None
+    assert life.killed
+    interrupted = {one.id for one in stage.receiver.messages}
+    before = len(stage.receiver.messages)
+    stage.complete()
+    assert stage.violations(undisturbed) == []
+    assert interrupted & {one.id for one in stage.receiver.messages[before:]}
+
+
+@pytest.mark.parametrize(
+    "point",
+    ["lease.taken", "catalogue", "read", "prefetch", "fold", "commit.before", "commit.executed", "written",
+     "tick.before", "retry.after", "begun.after", "send.before", "failed.before"],
+)  # fmt: skip
+def test_told_to_end_in_the_middle_it_ends_in_order_and_the_next_goes_on(
+    stage: Stage, scenario: Scenario, undisturbed: World, point: str
+) -> None:
+    stage.play(scenario)
+    for number in (1, 4):
+        life = stage.start(Plan(at={point: (number, "term")}))
+        if stage.run_on(life):
+            break
+        assert life.exit == 0, life.log
+        assert not life.says("daemon.drain_cut"), life.log
+        assert not life.says("deliveries.left"), life.log
+        assert stage.reader.ask("GET", KEYS.owner) is None, "the lease was not given back"
+    assert stage.lives[0].exit == 0, f"{point} was not reached:\n{stage.lives[0].log}"
+    for life in stage.lives:
+        life.destroy()
+    stage.complete()
+    assert stage.violations(undisturbed) == []
+
+
+@pytest.mark.parametrize("point", ["tick.before", "written"])
+def test_a_reversal_that_came_in_time_during_an_outage_counts_although_everything_is_due(
+    stage: Stage, point: str
+) -> None:
+    scenario, meanwhile = outage(stage.receiver.url)
+    stage.play(scenario)
+    life = stage.start(Plan(at={point: (1, "kill")}))
+    assert not stage.run_on(life)
+    assert life.killed, life.log
+    stage.append(meanwhile)
+    world = stage.complete()
+    assert {one["outcome_key"]: one["status"] for one in world["resolutions"]} == {
+        "stands-anyway": "CONFIRMED",
+        "busy-meanwhile-0": "CONFIRMED",
+        "busy-meanwhile-1": "CONFIRMED",
+        "busy-meanwhile-2": "CONFIRMED",
+        "reversed-meanwhile": "FAILED",
+        "after-all-were-due": "CONFIRMED",
+    }
+    assert world["counters"]["late"] == 1
+    assert stage.violations(look(stage.reader)) == []

@@ -1,0 +1,126 @@
+"""`witnd repair`: the two repairs of a log that the daemon refuses to go on with. There is no other."""
+
+from pathlib import Path
+
+import click
+
+from witnd.cli.context import as_json, config_option, json_option, run, session, table
+from witnd.cli.events import partitions
+from witnd.domain import instant
+from witnd.store.repair import AHEAD_MAX_MS, Ahead, Gap, repair_ahead, repair_gap
+
+
+@click.group()
+def repair() -> None:
+    """Mend a log that the daemon refuses to go on with.
+
+    Without --yes a repair only shows what it would do. Each is one atomic step, and doing it twice
+    changes nothing the second time. What they cannot mend (a Redis that lost data) is restored from
+    a backup.
+    """
+
+
+@repair.command()
+@click.option("--partition", type=int, help="Only this partition.")
+@click.option("--yes", is_flag=True, help="Do it.")
+@json_option
+@config_option
+def ahead(partition: int | None, yes: bool, json_output: bool, config_path: Path | None) -> None:
+    """Move entries whose ids are more than 60 s ahead of the server's clock.
+
+    Such entries come from a clock that was wrong, or from ids given by hand; nothing from the first
+    of them on is applied, and every later event gets an id behind it. They get new ids from the
+    clock as it is now, in the same order and with the same fields: so they count as accepted now.
+    Correct the clock of the Redis server first. The daemon may run meanwhile.
+
+    \b
+    JSON: {"partitions": [{"partition", "needed", "done",
+      "entries": [{"old", "new" or null}…]}…]}
+
+    \b
+    Examples:
+      witnd repair ahead
+      witnd repair ahead --partition 3 --yes
+    """
+    run(_ahead(partition, yes, json_output, config_path))
+
+
+@repair.command()
+@click.option("--partition", type=int, help="Only this partition.")
+@click.option("--yes", is_flag=True, help="Do it.")
+@json_option
+@config_option
+def gap(partition: int | None, yes: bool, json_output: bool, config_path: Path | None) -> None:
+    """Accept that entries were deleted from the log before they were read.
+
+    The daemon stops there, because events are missing that may have reversed an outcome. Bring them
+    back from where they were sent if you can: with their idempotency keys, those that were applied
+    count once. Then accept the gap, and start the daemon. A later gap stops it again.
+
+    \b
+    JSON: {"partitions": [{"partition", "needed", "done", "cursor", "deleted"}…]}
+
+    \b
+    Examples:
+      witnd repair gap
+      witnd repair gap --yes
+    """
+    run(_gap(partition, yes, json_output, config_path))
+
+
+async def _ahead(partition: int | None, do: bool, as_document: bool, config: Path | None) -> None:
+    async with session(config) as opened:
+        wanted = partitions(opened, partition)
+        found = {keys.partition: await repair_ahead(opened.redis, keys, do=do) for keys in wanted}
+    if as_document:
+        as_json(
+            {
+                "partitions": [
+                    {"partition": number, "needed": one.needed, "done": one.done, "entries": one.entries}
+                    for number, one in found.items()
+                ]
+            }
+        )
+        return
+    for number, one in found.items():
+        _tell_ahead(number, one)
+    if not do and any(one.needed for one in found.values()):
+        click.echo("nothing was written; `--yes` does it")
+
+
+def _tell_ahead(number: int, one: Ahead) -> None:
+    clock = f"the server's clock says {instant.render(one.now_ms)}"
+    if not one.needed:
+        click.echo(f"partition {number}: no entry is more than {AHEAD_MAX_MS // 1000} s ahead; {clock}")
+        return
+    many = f"{len(one.entries)} entr{'y' if len(one.entries) == 1 else 'ies'}"
+    verb = "moved" if one.done else "to move"
+    click.echo(f"partition {number}: {many} {verb}; {clock}")
+    if not one.entries:
+        click.echo("the last id of the log is ahead, by entries that are gone already")
+    table(("old id", "new id"), [(moved.old, moved.new or "") for moved in one.entries])
+
+
+async def _gap(partition: int | None, do: bool, as_document: bool, config: Path | None) -> None:
+    async with session(config) as opened:
+        wanted = partitions(opened, partition)
+        found = {keys.partition: await repair_gap(opened.redis, keys, do=do) for keys in wanted}
+    if as_document:
+        rows = [
+            {"partition": n, "needed": o.needed, "done": o.done, "cursor": o.cursor, "deleted": o.deleted}
+            for n, o in found.items()
+        ]
+        as_json({"partitions": rows})
+        return
+    for number, one in found.items():
+        _tell_gap(number, one)
+    if not do and any(one.needed for one in found.values()):
+        click.echo("nothing was written; `--yes` does it")
+
+
+def _tell_gap(number: int, one: Gap) -> None:
+    if not one.needed:
+        click.echo(f"partition {number}: nothing was deleted behind entry {one.cursor}, which was read last")
+        return
+    verb = "accepted" if one.done else "to accept"
+    click.echo(f"partition {number}: {verb}: entries behind {one.cursor} up to {one.deleted} were deleted unread")

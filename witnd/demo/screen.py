@@ -1,0 +1,90 @@
+"""Where the account is printed: a thread writes, so that a stopped terminal never stops billing.
+
+Colours are for terminals only. Output that nobody reads any more is told to the caller once.
+"""
+
+import asyncio
+import os
+import select
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any, Final, TextIO
+
+# How long a hurried end waits for a terminal that takes nothing.
+FLUSH_SECONDS: Final = 0.5
+_POLL_SECONDS: Final = 0.01
+
+#: A piece of a line and its style, empty for plain text.
+Piece = tuple[str, str]
+
+
+class Screen:
+    """`close` it. `gone` is called from the thread, when the reader of the output is gone."""
+
+    def __init__(self, gone: Callable[[], None], stream: TextIO | None = None) -> None:
+        stream = stream or sys.stdout
+        self._gone = gone
+        self._queue: SimpleQueue[bytes | None] = SimpleQueue()
+        self._console = _console(stream)
+        self._fd = _descriptor(stream)
+        self._encoding = getattr(stream, "encoding", None) or "utf-8"
+        self._thread = threading.Thread(target=self._write_all, name="screen", daemon=True)
+        self._thread.start()
+
+    def say(self, *pieces: Piece) -> None:
+        """Print a line."""
+        if self._console is None:
+            text = "".join(piece for piece, _ in pieces) + "\n"
+        else:
+            from rich.text import Text  # noqa: PLC0415 - only terminals pay for it
+
+            with self._console.capture() as captured:
+                self._console.print(Text.assemble(*pieces), soft_wrap=True)
+            text = captured.get()
+        self._queue.put(text.encode(self._encoding, "replace"))
+
+    async def close(self, hurried: asyncio.Event) -> None:
+        """Wait until all of it is written: for long where a terminal is stopped, unless hurried."""
+        self._queue.put(None)
+        while self._thread.is_alive() and not hurried.is_set():
+            await asyncio.sleep(_POLL_SECONDS)
+        self._thread.join(FLUSH_SECONDS)
+
+    def _write_all(self) -> None:
+        while (data := self._queue.get()) is not None:
+            if self._fd is None:
+                continue
+            try:
+                _write(self._fd, data)
+            except OSError:
+                self._fd = None
+                self._gone()
+
+
+def _write(fd: int, data: bytes) -> None:
+    """All of it, also where the descriptor does not block. Not through a buffer: the interpreter
+    would wait for that at its end."""
+    while data:
+        try:
+            data = data[os.write(fd, data) :]
+        except BlockingIOError:
+            select.select((), (fd,), ())
+
+
+def _descriptor(stream: TextIO | None) -> int | None:
+    """None where there is no standard output at all."""
+    with suppress(OSError, AttributeError, ValueError):
+        return stream.fileno()  # type: ignore[union-attr]
+    return None
+
+
+def _console(stream: TextIO | None) -> Any:
+    """What draws colours, for a terminal that has them."""
+    if stream is None or not stream.isatty():
+        return None
+    from rich.console import Console  # noqa: PLC0415
+
+    return Console(file=stream, highlight=False)

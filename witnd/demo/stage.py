@@ -1,0 +1,238 @@
+"""The demo from beginning to end: what is started, in which order it ends, what is left (nothing).
+
+Everything lives in a temporary directory and in this process, except the private server. The user's
+configuration file and environment are not read: a demo is the same everywhere.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from ipaddress import ip_network
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from redis.asyncio import Redis
+
+from witnd import telemetry
+from witnd.config import Config, DaemonConfig, HttpConfig, RedisConfig, WebhooksConfig
+from witnd.daemon.assembly import Daemon, server_for
+from witnd.daemon.systemd import Systemd
+from witnd.demo import catalogue as wares
+from witnd.demo.receiver import Receiver
+from witnd.demo.screen import Screen
+from witnd.demo.stops import Stops
+from witnd.demo.summary import Summary, lines, summary
+from witnd.demo.traffic import Fields, Traffic
+from witnd.demo.watch import Watch
+from witnd.domain.catalogue import Catalogue
+from witnd.settings import Address
+from witnd.store.catalogue import CatalogueStore
+from witnd.store.connection import connect, mapped
+from witnd.store.errors import StoreUnavailable
+from witnd.store.keys import GlobalKeys, Keys
+from witnd.store.reads import reading
+
+PREFIX: Final = "witn"
+FOLDER: Final = "witnd-demo-"
+LOG_FILE: Final = "daemon.log"
+LEASE_SECONDS: Final = 3.0
+RETRY_SECONDS: Final = (0.6, 1, 2, 4, 8, 15, 30, 60)
+# Everything settles within seconds after the last event; what takes longer is not waited for.
+SETTLE_SECONDS: Final = 20.0
+STOP_SECONDS: Final = 15.0
+POLL_SECONDS: Final = 0.05
+_LOG_LINES: Final = 20
+
+# What to type in order to look into the Redis at an address.
+Hint = Callable[[str], Sequence[str]]
+
+
+class DemoBroke(Exception):  # noqa: N818 - a state of the world; the cause is what went wrong
+    """Something ended that should not have. `log` is what the daemon said last."""
+
+    def __init__(self, cause: Exception, log: str) -> None:
+        super().__init__("the demo broke off")
+        self.cause = cause
+        self.log = log
+
+
+def settings(folder: Path) -> Config:
+    """The demo's own configuration, which owes nothing to the user's."""
+    return Config(
+        redis=RedisConfig(prefix=PREFIX),
+        http=HttpConfig(bind=Address("127.0.0.1", 0)),
+        webhooks=WebhooksConfig(allow_networks=(ip_network("127.0.0.0/8"),), schedule=RETRY_SECONDS),
+        daemon=DaemonConfig(state_dir=folder / "state", instance="demo", lease=LEASE_SECONDS),
+        state_dir_explicit=True,
+    )
+
+
+async def play(seconds: int | None, look_inside: Hint) -> Summary:
+    """The whole demo, to its summary. `look_inside` answers what to type for that, given an address."""
+    stops = Stops()
+    screen = Screen(stops.gone)
+    with stops.listening():
+        try:
+            with TemporaryDirectory(prefix=FOLDER) as folder, _logging(Path(folder)):
+                return await Stage(Path(folder), screen, stops, seconds, look_inside).play()
+        finally:
+            await screen.close(stops.hurried)
+
+
+@contextmanager
+def _logging(folder: Path) -> Iterator[None]:
+    """The daemon's log goes to a file; it is shown where the demo breaks off."""
+    file = folder / LOG_FILE
+    with file.open("w", encoding="utf-8") as log:
+        telemetry.configure("console", stream=log)
+        try:
+            yield
+        except Exception as error:
+            log.flush()
+            tail = file.read_text(encoding="utf-8").splitlines()[-_LOG_LINES:]
+            raise DemoBroke(error, "\n".join(tail)) from error
+        finally:
+            telemetry.configure()
+
+
+class Stage:
+    """One performance. The parts know nothing of each other: they meet in Redis and over HTTP."""
+
+    def __init__(self, folder: Path, screen: Screen, stops: Stops, seconds: int | None, look_inside: Hint) -> None:
+        self._config = settings(folder)
+        self._screen = screen
+        self._stops = stops
+        self._seconds = seconds
+        self._look_inside = look_inside
+        self._keys = Keys(PREFIX, 0)
+        self._watched = asyncio.Event()
+        self._running: dict[str, asyncio.Task[Any]] = {}
+
+    async def play(self) -> Summary:
+        config = self._config
+        daemon = Daemon(config, Systemd({}), remember=True)
+        async with (
+            server_for(config, private=True) as (server, private),
+            connect(server) as client,
+            reading(server) as reads,
+        ):
+            assert private is not None
+            store = CatalogueStore(client, GlobalKeys(PREFIX), config.redis.partitions)
+            watch = Watch(reads, self._keys, store, lambda line: self._screen.say(*line.pieces()))
+            async with Receiver.open(watch.hear) as receiver, self._cleared():
+                with self._stops.cuttable():
+                    receiver.secrets = await wares.put(store, wares.sample(receiver.address))
+                    self._start("server", private.died())
+                    self._start("daemon", daemon.run(server))
+                    await self._wait(daemon.ready)
+                    self._greet(private.url)
+                    self._start("account", watch.run(self._watched))
+                    await self._perform(client, store)
+                    await self._settle(client)
+                    daemon.stop()
+                    await self._ended("daemon")
+                    self._watched.set()
+                    await self._ended("account")
+                    found = await summary(reads, self._keys, store, Catalogue(), receiver.heard)
+        self._say()
+        for pieces in lines(found):
+            self._screen.say(*pieces)
+        return found
+
+    # -- the acts --------------------------------------------------------------------------------
+
+    def _greet(self, url: str) -> None:
+        agents = "support tickets, pull requests and contracts"
+        self._say(f"A real daemon on a private server bills {agents} of made-up customers.")
+        self._say("Outcomes settle after 3 to 5 quiet seconds; in real life it is days.")
+        until = "until Ctrl-C" if self._seconds is None else f"for {self._seconds} s"
+        self._say(f"It runs {until}, settles what is open, proves its sums and leaves nothing behind.")
+        self._say("Look inside meanwhile, in another terminal:")
+        for command in self._look_inside(url):
+            self._say(f"  {command}")
+        self._say("Times are UTC.")
+        self._say()
+
+    async def _perform(self, client: Redis, store: CatalogueStore) -> None:
+        async def append(fields: Fields) -> None:
+            entry: dict[Any, Any] = {**fields}
+            with mapped():
+                await client.xadd(self._keys.events, entry)
+
+        async def arrive(customer: str, rate_card: str) -> None:
+            await wares.put(store, wares.newcomer(customer, rate_card))
+
+        self._start("traffic", Traffic(append, arrive).run())
+        await self._wait(self._stops.asked, seconds=self._seconds)
+        self._stops.asked.set()
+        await self._cancel("traffic")
+
+    async def _settle(self, client: Redis) -> None:
+        """Wait until nothing is open and every webhook is delivered, unless somebody hurries."""
+        if not self._stops.hurried.is_set() and not await self._quiet(client):
+            self._say()
+            self._say("No more events. What is open settles now; Ctrl-C skips that.")
+        give_up = asyncio.get_running_loop().time() + SETTLE_SECONDS
+        while not await self._quiet(client) and asyncio.get_running_loop().time() < give_up:
+            if await self._wait(self._stops.hurried, seconds=POLL_SECONDS):
+                return
+
+    async def _quiet(self, client: Redis) -> bool:
+        with mapped():
+            unsettled = await client.zcard(self._keys.due)
+            unsent = await client.scard(self._keys.outbox_rules)
+        return not unsettled and not unsent
+
+    def _say(self, text: str = "") -> None:
+        self._screen.say((text, ""))
+
+    # -- what runs meanwhile ---------------------------------------------------------------------
+
+    def _start(self, name: str, work: Coroutine[Any, Any, Any]) -> None:
+        self._running[name] = asyncio.create_task(work, name=name)
+
+    async def _wait(self, event: asyncio.Event, *, seconds: float | None = None) -> bool:
+        """Whether the event came in time. Raises where something ended that should go on."""
+        coming = asyncio.ensure_future(event.wait())
+        try:
+            await asyncio.wait(
+                {coming, *self._running.values()},
+                timeout=seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            coming.cancel()
+        self._check()
+        return event.is_set()
+
+    def _check(self) -> None:
+        for name, task in self._running.items():
+            if task.done():
+                how = task.result() or "ended"
+                raise StoreUnavailable(f"the {name} of the demo ended by itself: it {how}")
+
+    async def _ended(self, name: str) -> None:
+        """Wait for the end of what was told to end; not for ever."""
+        task = self._running[name]
+        await asyncio.wait(self._running.values(), timeout=STOP_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            del self._running[name]
+            await task
+            return
+        self._check()
+        raise StoreUnavailable(f"the {name} of the demo did not end when it was told to")
+
+    async def _cancel(self, name: str) -> None:
+        task = self._running.pop(name)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    @asynccontextmanager
+    async def _cleared(self) -> AsyncIterator[None]:
+        """Whatever ends the demo, nothing of it runs on."""
+        try:
+            yield
+        finally:
+            for name in [*self._running]:
+                await self._cancel(name)

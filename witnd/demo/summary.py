@@ -1,0 +1,180 @@
+"""The end of the demo: a table per agent, whose sums are those that the audit has recomputed.
+
+The rows are counted from the resolutions, the sums come from the audit. Where the two differ, the
+difference is told with the audit's own.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from witnd.demo.receiver import Heard
+from witnd.demo.screen import Piece
+from witnd.domain import money
+from witnd.domain.catalogue import Catalogue
+from witnd.domain.outcome import Status
+from witnd.domain.resolution import Resolution
+from witnd.store.audit import Verdict, audit
+from witnd.store.catalogue import CatalogueStore
+from witnd.store.codec import decode_outcome
+from witnd.store.keys import Keys
+from witnd.store.reads import FATES, Reads
+
+_SHOWN: Final = 20  # differences; all are counted
+
+
+class Agent(Struct, kw_only=True):
+    """What became of one agent's outcomes."""
+
+    statuses: Counter[str]
+    amounts: dict[str, Decimal]
+
+
+class Summary(Struct, frozen=True, kw_only=True):
+    """Everything the end is told from."""
+
+    agents: Mapping[str, Agent]
+    verdict: Verdict
+    heard: Heard
+
+    @property
+    def differences(self) -> list[str]:
+        """Every difference in words: the audit's, and sums of the rows that are not the audit's."""
+        found = [
+            f"{one.key or 'the partition'}: {one.what}: {one.expected} expected, {one.found} found"
+            for one in self.verdict.differences[:_SHOWN]
+        ]
+        statuses: Counter[str] = Counter()
+        amounts: dict[str, Decimal] = defaultdict(Decimal)
+        for agent in self.agents.values():
+            statuses.update(agent.statuses)
+            for currency, amount in agent.amounts.items():
+                amounts[currency] += amount
+        for status, expected in self.verdict.outcomes.items():
+            if statuses[status] != expected:
+                found.append(f"{status} outcomes: {expected} expected, {statuses[status]} found")
+        billed = {currency: one.amount for currency, one in self.verdict.sums.items()}
+        if billed != amounts:
+            found.append(f"amounts: {_money(billed)} expected, {_money(amounts)} found")
+        return found
+
+    @property
+    def difference_count(self) -> int:
+        shown = min(_SHOWN, len(self.verdict.differences))
+        return self.verdict.difference_count + len(self.differences) - shown
+
+
+async def summary(reads: Reads, keys: Keys, store: CatalogueStore, catalogue: Catalogue, heard: Heard) -> Summary:
+    """Count everything, and have it audited. Nothing may move meanwhile."""
+
+    async def learn() -> Catalogue:
+        await store.load(catalogue)
+        return catalogue
+
+    verdict = await audit(reads, keys, learn, quick=False, progress=lambda _: None)
+    return Summary(agents=await _agents(reads, keys, await learn()), verdict=verdict, heard=heard)
+
+
+async def _agents(reads: Reads, keys: Keys, catalogue: Catalogue) -> Mapping[str, Agent]:
+    agents: dict[str, Agent] = {}
+
+    def add(agent: str, status: Status | str) -> Agent:
+        one = agents.setdefault(agent, Agent(statuses=Counter(), amounts=defaultdict(Decimal)))
+        one.statuses[status] += 1
+        return one
+
+    async for page in reads.entries(keys.resolutions):
+        for _, fields in page:
+            resolution = msgspec.json.decode(fields[1], type=Resolution)
+            one = add(resolution.agent_key, resolution.status)
+            if isinstance(resolution.amount, str) and isinstance(resolution.currency, str):
+                one.amounts[resolution.currency] += Decimal(resolution.amount)
+    async for scored in reads.scored(keys.due):
+        names = [keys.outcome(key) for key, _ in scored]
+        for raw in (await reads.each(("MGET", *names)))[0]:
+            record = None if raw is None else decode_outcome(raw)
+            if record is not None and record.processed_at is None:
+                add(catalogue.contract(record.contract_hash).agent, record.status)
+    return dict(sorted(agents.items()))
+
+
+# -- in words ------------------------------------------------------------------------------------
+
+
+def lines(summed: Summary) -> Iterator[tuple[Piece, ...]]:
+    """What is printed at the end."""
+    yield from _table(summed)
+    yield ()
+    events = summed.verdict.events
+    fates = ", ".join(f"{events[fate]} {fate}" for fate in ("applied", *_ORDER))
+    yield _row("events", f"{sum(events.values())} accepted: {fates}")
+    heard = summed.heard
+    told = f"{heard.verified} verified, {heard.retried} of them after a retry"
+    if heard.repeated:
+        told += f", {heard.repeated} received again"
+    yield _row("webhooks", told, (f", {heard.forged} forged", "bold red") if heard.forged else ())
+    count = summed.difference_count
+    if not summed.verdict.exact:
+        yield _row("audit", "the log did not stand still, so nothing is proven")
+        return
+    counted = sum(summed.verdict.outcomes.values())
+    style = "bold red" if count else "bold green"
+    yield (
+        ("audit: ", "bold"),
+        (f"{_many(counted, 'outcome')} recomputed, {_many(count, 'difference')}", style),
+    )
+    for difference in summed.differences:
+        yield ((f"  {difference}", "red"),)
+
+
+_ORDER: Final = ("duplicate", "conflict", "late", "held", "rejected")
+assert set(_ORDER) == set(FATES)
+
+
+def _row(name: str, text: str, more: Piece | tuple[()] = ()) -> tuple[Piece, ...]:
+    pieces: list[Piece] = [(f"{name}: ", "bold"), (text, "")]
+    return (*pieces, more) if more else tuple(pieces)
+
+
+def _table(summed: Summary) -> Iterator[tuple[Piece, ...]]:
+    statuses = summed.verdict.outcomes
+    billed = {currency: one.amount for currency, one in summed.verdict.sums.items()}
+    still_open = statuses["OPEN"] + statuses["PENDING"]
+    head = ["agent", "opened", "confirmed", "missed"]
+    rows = [head, *([name, *_counts(one.statuses)] for name, one in summed.agents.items())]
+    rows.append(["together", *_counts(statuses)])
+    amounts = ["billed", *(_money(one.amounts) for one in summed.agents.values()), _money(billed)]
+    if still_open:
+        head.append("still open")
+        for row, found in zip(rows[1:], [*(one.statuses for one in summed.agents.values()), statuses], strict=True):
+            row.append(str(found["OPEN"] + found["PENDING"]))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for number, (row, amount) in enumerate(zip(rows, amounts, strict=True)):
+        cells = [
+            cell.ljust(width) if at == 0 else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        style = "bold" if number in (0, len(rows) - 1) else ""
+        yield ((f"{'  '.join(cells)}   {amount}".rstrip(), style),)
+
+
+def _counts(statuses: Mapping[str, int]) -> Sequence[str]:
+    confirmed, missed = statuses["CONFIRMED"], statuses["FAILED"]
+    opened = confirmed + missed + statuses["OPEN"] + statuses["PENDING"]
+    return (str(opened), str(confirmed), str(missed))
+
+
+def _money(amounts: Mapping[str, Decimal]) -> str:
+    parts = []
+    for currency, amount in sorted(amounts.items()):
+        digits = money.minor_digits(currency)
+        parts.append(f"{money.minor_text(amount, 2 if digits is None else digits)} {currency}")
+    return ", ".join(parts) or "–"
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"
