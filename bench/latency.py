@@ -21,7 +21,7 @@ from witnd.store import wire
 EACH = 5
 APART = 501  # ticks between the events of an outcome; 1 modulo EACH, so that every tick has exactly one event
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
-_CREATED = re.compile(rb'"created_at":"([^"]+)"')
+_CREATED = re.compile(rb'"createdAt":"([^"]+)"')
 
 
 class Receiver(asyncio.Protocol):

@@ -14,8 +14,8 @@ import click
 
 from tests.docs.log_events import MEANINGS
 from witnd import settings
-from witnd.cli.main import COMMANDS, main as program
-from witnd.config import BillingConfig, DaemonConfig, HttpConfig, RedisConfig, WebhooksConfig
+from witnd.cli.main import COMMANDS
+from witnd.cli.main import main as program
 from witnd.domain.catalogue import HeldReason
 from witnd.domain.condition import OPERATORS
 from witnd.domain.condition import words as condition_words
@@ -30,13 +30,6 @@ _WIDTH = 100
 
 # Settings that are read and checked and do nothing yet.
 IDLE = ("http.bind", "billing.period", "billing.grace")
-SECTIONS = {
-    "redis": RedisConfig(),
-    "http": HttpConfig(),
-    "webhooks": WebhooksConfig(),
-    "billing": BillingConfig(),
-    "daemon": DaemonConfig(),
-}
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------
@@ -163,7 +156,7 @@ def operators_block() -> str:
         leaf: dict[str, object] = {"fact": "a", "operator": operator}
         if operator not in ("seen", "not seen"):
             leaf["value"] = "x" if operator == "match" else 3
-        written = ", ".join(f'{name} = "{it}"' if isinstance(it, str) else f"{name} = {it}" for name, it in leaf.items())
+        written = ", ".join(f"{name} = {_toml(it)}" for name, it in leaf.items())
         rows.append((f"`{operator}`", f"`{{ {written} }}`", condition_words([leaf])))
     return _table(("operator", "example", "holds when"), rows)
 

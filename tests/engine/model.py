@@ -128,19 +128,18 @@ class Drive:
         self.model = Model()
         self.catalogue = catalogue_of(changes)
         self.sequence = 0
+        self.taken = 0
         self.shape = {"partition": partition, "partitions": partitions, "held_max": held_max}
-        self.start((0, 0), {})
+        self.start((0, 0), 0, {})
 
-    def start(self, cursor: tuple[int, int], counters: dict[str, int]) -> None:
-        self.partition = Partition(
-            self.catalogue, cursor=cursor, counters=counters, **self.shape
-        )
+    def start(self, cursor: tuple[int, int], read: int, counters: dict[str, int]) -> None:
+        self.partition = Partition(self.catalogue, cursor=cursor, read=read, counters=counters, **self.shape)
         self.partition.deadlines.horizon = -1
 
     def restart(self) -> None:
         state = self.model.data.get(KEYS.state, {})
-        counters = {name: count for name, count in state.items() if name not in ("cursor", "settling")}
-        self.start(entry_id(state.get("cursor", "0-0")), counters)
+        counters = {name: count for name, count in state.items() if name not in ("cursor", "settling", "read")}
+        self.start(entry_id(state.get("cursor", "0-0")), state.get("read", 0), counters)
 
     def take(self, entries: Sequence[Entry], number: int, cuts: Cuts) -> None:
         partition, model = self.partition, self.model
@@ -172,6 +171,7 @@ class Drive:
                 assert reached > at or step.settled or not batch
             done = reached == len(batch)
             assert not partition.strays
+            self.taken += reached - at
             at = reached
 
 
@@ -253,6 +253,7 @@ def world_of(run: Drive) -> World:
 
 def check_indexes(run: Drive, world: World) -> None:
     """The mirror, the indexes and the counters say the same as the records."""
+    assert run.taken == run.partition.read
     data = run.model.data
     live = {key: one for key, one in world.outcomes.items() if one.status in ("OPEN", "PENDING")}
     mirror = data.get(KEYS.due, {})

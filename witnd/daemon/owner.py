@@ -145,6 +145,7 @@ class Owner:
             partition=self.number,
             partitions=config.redis.partitions,
             cursor=state.cursor,
+            read=state.read,
             counters=state.counters,
         )
         self.memory = memory = Memory(self._store, partition, self._patience)
@@ -263,7 +264,7 @@ class Owner:
                 "restore the data before witnd is started again",
             )
         moment, _ = await self._store.moment()
-        check_moment(moment, self.intake.read_to)
+        check_moment(moment, self.intake.read_to, self.intake.read)
 
     def _relay(self) -> Relay:
         shared = self._shared

@@ -42,6 +42,7 @@ class Intake:
         self.idle = asyncio.Event()  # set by the fold while nothing waits for it
         self.idle.set()
         self.read_to: EntryId = memory.partition.cursor
+        self.read = memory.partition.read  # how many entries that is
         self.moment: Moment | None = None
         self.blocked: str | None = None  # why nothing is read at the moment, for health
         self._memory = memory
@@ -96,10 +97,10 @@ class Intake:
         if not entries:
             return
         until = entries[-1][0], entries[-1][1]
-        check_moment(moment, until)
+        check_moment(moment, until, self.read + len(entries))
         self.idle.clear()
         await self.queue.put(Batch(self._number, entries, moment.now_ms))
-        self.read_to = until
+        self.read_to, self.read = until, self.read + len(entries)
 
     async def _sound(self, entries: list[Entry], moment: Moment) -> list[Entry]:
         """Those entries that the server's clock has reached; waits a moment where that is none."""
@@ -149,7 +150,7 @@ class Intake:
         """Answers in how many ms the earliest deadline comes; None where that is not known or not to be acted on."""
         memory = self._memory
         moment = await self._observe(await memory.load([], 0))
-        check_moment(moment, self.read_to)
+        check_moment(moment, self.read_to, self.read)
         deadlines = memory.partition.deadlines
         if deadlines.horizon < moment.now_ms + HORIZON_MS // 2:
             await memory.extend(moment.now_ms + HORIZON_MS)

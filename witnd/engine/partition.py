@@ -37,6 +37,7 @@ class Partition:
         partition: int = 0,
         partitions: int = 1,
         cursor: EntryId = (0, 0),
+        read: int = 0,
         counters: dict[str, int] | None = None,
         held_max: int = HELD_MAX,
     ) -> None:
@@ -44,6 +45,7 @@ class Partition:
         self.partition = partition
         self.partitions = partitions
         self.cursor = cursor
+        self.read = read  # entries up to the cursor
         self.counters = dict.fromkeys(COUNTED, 0) | (counters or {})
         self.known: dict[str, Actor | Held] = {}
         self.deadlines = Deadlines(self.known.get)
@@ -160,6 +162,7 @@ class Partition:
             step.settling = None
         else:
             index = len(entries)
+        self.read += index - start
         return step, index
 
     def _settle_due(self, step: Step, ms: int, seq: int, most: int) -> bool:

@@ -35,7 +35,10 @@ class Moment(NamedTuple):
     now_ms: int
     catalogue: int  # revision
     last: EntryId  # last id ever given to an entry
-    deleted: EntryId  # greatest id of an entry that was deleted or trimmed
+    deleted: EntryId  # greatest id of an entry that was deleted by name; trimming does not count
+    first: EntryId  # id of the first entry there is, (0, 0) for an empty log
+    length: int  # entries there are
+    added: int  # entries there ever were
 
 
 class State(NamedTuple):
@@ -43,6 +46,7 @@ class State(NamedTuple):
 
     sequence: int
     cursor: EntryId
+    read: int  # entries up to the cursor, control entries included
     counters: dict[str, int]
 
 
@@ -163,10 +167,10 @@ class Log:
         flat = (await self.ask(("HGETALL", self.keys.state)))[0]
         fields = {flat[i].decode(): flat[i + 1].decode() for i in range(0, len(flat), 2)}
         cursor = entry_id(fields.pop("cursor", "0-0"))
-        sequence = int(fields.pop("seq", "0"))
+        sequence, read = int(fields.pop("seq", "0")), int(fields.pop("read", "0"))
         counters = {name: int(count) for name, count in fields.items() if count.isdigit()}
         counters.pop("epoch", None)
-        return State(sequence, cursor, counters)
+        return State(sequence, cursor, read, counters)
 
 
 def entry_id(text: str | bytes) -> EntryId:
@@ -179,25 +183,38 @@ def _text(entry: EntryId) -> str:
     return f"{entry[0]}-{entry[1]}"
 
 
-def _ends(info: list[Any]) -> tuple[EntryId, EntryId]:
+def _ends(info: list[Any]) -> tuple[EntryId, EntryId, EntryId, int, int]:
     fields = {info[i]: info[i + 1] for i in range(0, len(info), 2)}
     return (
         entry_id(fields.get(b"last-generated-id", b"0-0")),
         entry_id(fields.get(b"max-deleted-entry-id", b"0-0")),
+        entry_id(fields.get(b"recorded-first-entry-id", b"0-0")),
+        fields.get(b"length", 0),
+        fields.get(b"entries-added", 0),
     )
 
 
-def check_moment(moment: Moment, read: EntryId) -> None:
-    """Raise `Unsafe` where the log lost entries that were not read, or lost entries that were."""
-    if moment.last < read:
+def check_moment(moment: Moment, read_to: EntryId, read: int) -> None:
+    """Raise `Unsafe` where the log lost entries that were not read yet, or lost entries that were.
+
+    `read` is how many entries there were up to `read_to`.
+    """
+    if moment.last < read_to:
         raise Unsafe(
-            f"the log ends at {_text(moment.last)}, before entry {_text(read)} that was read from it: "
+            f"the log ends at {_text(moment.last)}, before entry {_text(read_to)} that was read from it: "
             "Redis lost acknowledged data",
-            "stop the daemons, restore the lost data, then see `witnd repair --help`",
+            "stop the daemons and restore the lost data before witnd is started again",
         )
-    if moment.deleted > read:
+    if moment.deleted > read_to:
         raise Unsafe(
-            f"entries up to {_text(moment.deleted)} were deleted or trimmed, and only those up to "
-            f"{_text(read)} had been read: events are missing",
+            f"entries up to {_text(moment.deleted)} were deleted, and only those up to {_text(read_to)} "
+            "had been read: events are missing",
+            "see what was lost, then accept the gap with `witnd repair gap`",
+        )
+    # Trimming takes the oldest: it has reached unread entries only where none of the read ones is left.
+    missing = moment.added - read - moment.length
+    if missing > 0 and (moment.first > read_to or not moment.length):
+        raise Unsafe(
+            f"{missing} entries behind {_text(read_to)} were trimmed before they were read: events are missing",
             "see what was lost, then accept the gap with `witnd repair gap`",
         )
