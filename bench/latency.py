@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from bench import support, workload
+from bench import figures, support, workload
 from witnd.domain import instant
 from witnd.endpoint import endpoint
 from witnd.store import wire
@@ -86,9 +86,7 @@ class Drive:
         outcome = (tick - APART * round_) // EACH
         if outcome < 0:
             return None
-        return workload.event(
-            tick, outcome, "resolved" if round_ == 1 else "agent_reply", 50.0, 1.5
-        )
+        return workload.event(tick, outcome, "resolved" if round_ == 1 else "agent_reply", 50.0, 1.5)
 
     async def watch(self) -> None:
         while True:
@@ -108,9 +106,7 @@ async def drive(options: argparse.Namespace, server: support.Server) -> dict[str
     receiver = await loop.create_server(lambda: Receiver(told), "127.0.0.1", 0)
     port = receiver.sockets[0].getsockname()[1]
     daemon = support.Daemon(server)
-    catalogue = workload.catalogue(
-        settlement_seconds=options.settlement, hook=f"http://127.0.0.1:{port}/hook"
-    )
+    catalogue = workload.catalogue(settlement_seconds=options.settlement, hook=f"http://127.0.0.1:{port}/hook")
     await asyncio.to_thread(daemon.apply, catalogue)
     address = endpoint(server.url)
     line, eye = await wire.connect(address, "bench"), await wire.connect(address, "bench-eye")
@@ -124,7 +120,7 @@ async def drive(options: argparse.Namespace, server: support.Server) -> dict[str
         while len(told) < outcomes and time.monotonic() < limit:
             await asyncio.sleep(0.1)
         watching.cancel()
-        cpu = support.cpu_seconds(child.pid) / drive.sent * 1e6
+        cpu = figures.cpu_seconds(child.pid) / drive.sent * 1e6
         rows = (await line.ask(("XRANGE", support.KEYS.resolutions, "-", "+"), seconds=30))[0]
     resolved = [_late(id_, fields[1]) for id_, fields in rows]
     line.close()
@@ -157,10 +153,10 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def figures(values: Sequence[float]) -> dict[str, float]:
+def summary(values: Sequence[float]) -> dict[str, float]:
     return {
-        "p50": round(support.percentile(values, 0.5), 1),
-        "p99": round(support.percentile(values, 0.99), 1),
+        "p50": round(figures.percentile(values, 0.5), 1),
+        "p99": round(figures.percentile(values, 0.99), 1),
         "max": round(max(values, default=float("nan")), 1),
     }
 
@@ -177,13 +173,13 @@ def main() -> None:
                 one = asyncio.run(drive(options, server))
             found.append(one)
             for name in names:
-                got = figures(one[name])
+                got = summary(one[name])
                 rows.append([f"{number + 1}: {name}", len(one[name]), *got.values()])
             print(f"  run {number + 1} of {options.reps}: sending at most {one['behind'][0]:.0f} ms behind")
-    support.table(["run: ms", "count", "p50", "p99", "max"], rows)
-    p99 = {name: support.median([support.percentile(one[name], 0.99) for one in found]) for name in names}
-    p50 = {name: support.median([support.percentile(one[name], 0.5) for one in found]) for name in names}
-    support.report(
+    figures.table(["run: ms", "count", "p50", "p99", "max"], rows)
+    p99 = {name: figures.median([figures.percentile(one[name], 0.99) for one in found]) for name in names}
+    p50 = {name: figures.median([figures.percentile(one[name], 0.5) for one in found]) for name in names}
+    figures.report(
         "latency",
         rate=options.rate,
         seconds=options.seconds,
@@ -195,7 +191,7 @@ def main() -> None:
         resolution_p99_ms=round(p99[names[1]], 1),
         webhook_p50_ms=round(p50[names[2]], 1),
         webhook_p99_ms=round(p99[names[2]], 1),
-        daemon_cpu_us=round(support.median([one["cpu"][0] for one in found])),
+        daemon_cpu_us=round(figures.median([one["cpu"][0] for one in found])),
         sender_behind_ms=round(max(one["behind"][0] for one in found)),
     )
 

@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,7 @@ SERVER_CORE, CLIENT_CORE = 0, 1
 KEYS = Keys("witn", 0)
 START_SECONDS = 120.0
 END_SECONDS = 30.0
+ALONE_SECONDS = 3600.0
 _PR_SET_PDEATHSIG = 1
 
 # Runs in the daemon's place where a profile is wanted: the same command under the deterministic profiler.
@@ -46,7 +46,7 @@ finally:
 """
 
 
-class Died(Exception):
+class Died(Exception):  # noqa: N818 - what happened, not what was wrong
     """A process under measurement ended by itself, or did not do in time what was waited for."""
 
 
@@ -61,11 +61,16 @@ def pin(core: int) -> None:
 def alone() -> Iterator[None]:
     """One measurement at a time on this machine: two would measure each other."""
     with (Path(tempfile.gettempdir()) / "witnd-bench.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+
+        def free() -> bool:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            return False
+
+        if not free():
             print("another measurement is running; waiting for its end", file=sys.stderr, flush=True)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            until(free, "the other measurement ends", seconds=ALONE_SECONDS, every=0.5)
         yield
 
 
@@ -101,6 +106,16 @@ def end(child: subprocess.Popen[bytes]) -> None:
             child.wait()
 
 
+@contextlib.contextmanager
+def halted(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """The child stands still meanwhile. Shorter than its lease, or it has to take that again."""
+    child.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        child.send_signal(signal.SIGCONT)
+
+
 def until(
     holds: Callable[[], bool], what: str, *, seconds: float, every: float = 0.01,
     alive: Sequence[subprocess.Popen[bytes]] = (),
@@ -130,9 +145,7 @@ class Server:
         self.directory = directory
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
-        self.client = redis.Redis(
-            port=self.port, retry=Retry(NoBackoff(), 0), protocol=2, socket_timeout=120
-        )
+        self.client = redis.Redis(port=self.port, retry=Retry(NoBackoff(), 0), protocol=2, socket_timeout=120)
         self.line = [
             str(binary or server_binary()), "--port", str(self.port), "--bind", "127.0.0.1",
             "--dir", str(directory), "--save", "", "--appendonly", "yes",
@@ -162,9 +175,11 @@ class Server:
 
 @contextlib.contextmanager
 def fresh_server(binary: Path | None = None) -> Iterator[Server]:
-    with tempfile.TemporaryDirectory(prefix="witnd-bench-") as folder:
-        with Server(Path(folder), binary).running() as server:
-            yield server
+    with (
+        tempfile.TemporaryDirectory(prefix="witnd-bench-") as folder,
+        Server(Path(folder), binary).running() as server,
+    ):
+        yield server
 
 
 class Daemon:
@@ -265,37 +280,3 @@ def run_reference(line: Sequence[str], server: Server, *, seconds: float) -> dic
         raise Died(f"{line} ended with {child.returncode}: {log.read_text()[-2000:]}")
     found: dict[str, Any] = json.loads(lines[-1])
     return found
-
-
-def rss_mib(pid: int) -> float:
-    """Resident memory of a process."""
-    fields = Path(f"/proc/{pid}/statm").read_text().split()
-    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def percentile(values: Sequence[float], part: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * part))] if ordered else float("nan")
-
-
-def median(values: Sequence[float]) -> float:
-    return statistics.median(values)
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    cells = [list(map(str, row)) for row in (head, *rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
-    for row in cells:
-        first, rest = row[0].ljust(widths[0]), [c.rjust(w) for c, w in zip(row[1:], widths[1:])]
-        print("  ".join([first, *rest]))
-
-
-def report(name: str, **figures: object) -> None:
-    print(json.dumps({"bench": name, "at": round(time.time()), **figures}), flush=True)
-
-

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench import support, workload
+from bench import figures, support, workload
 
 
 def measure(options: argparse.Namespace) -> dict[str, float]:
@@ -23,18 +23,18 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
         last = workload.load(server.client, support.KEYS.events, events)
         support.pin(support.SERVER_CORE)
         assert server.process is not None
-        before = support.cpu_seconds(server.process.pid)
+        before = figures.cpu_seconds(server.process.pid)
         began = time.perf_counter()
         with daemon.running(options.profile) as child:
             seen = daemon.wait_for(last, child, seconds=options.timeout)
             (first_at, first), (last_at, applied) = seen[0], seen[-1]
-            spent = support.cpu_seconds(server.process.pid) - before
+            spent = figures.cpu_seconds(server.process.pid) - before
             return {
                 "events_per_s": (applied - first) / (last_at - first_at),
                 "startup_s": first_at - began,
                 "applied": applied,
-                "rss_mib": support.rss_mib(child.pid),
-                "daemon_cpu_us": support.cpu_seconds(child.pid) / applied * 1e6,
+                "rss_mib": figures.rss_mib(child.pid),
+                "daemon_cpu_us": figures.cpu_seconds(child.pid) / applied * 1e6,
                 "server_cpu_us": spent / applied * 1e6,
             }
 
@@ -93,12 +93,10 @@ def compare(options: argparse.Namespace) -> None:
             ]
         )
         print(f"  run {number + 1} of {options.reps}: {rows[-1][1]} events/s, ceiling {rows[-1][2]}", flush=True)
-    support.table(
-        ["run", "events/s", "ceiling", "ratio", "daemon µs", "server µs", "start s", "RSS MiB"], rows
-    )
-    rate = support.median([one["events_per_s"] for one in ours])
-    top = support.median([one["events_per_s"] for one in theirs]) if theirs else None
-    support.report(
+    figures.table(["run", "events/s", "ceiling", "ratio", "daemon µs", "server µs", "start s", "RSS MiB"], rows)
+    rate = figures.median([one["events_per_s"] for one in ours])
+    top = figures.median([one["events_per_s"] for one in theirs]) if theirs else None
+    figures.report(
         "throughput",
         events=options.events,
         outcomes=options.outcomes,
@@ -106,9 +104,9 @@ def compare(options: argparse.Namespace) -> None:
         events_per_s=round(rate),
         ceiling_per_s=round(top) if top else None,
         ratio=round(rate / top, 3) if top else None,
-        daemon_cpu_us=round(support.median([one["daemon_cpu_us"] for one in ours]), 2),
-        server_cpu_us=round(support.median([one["server_cpu_us"] for one in ours]), 2),
-        rss_mib=round(support.median([one["rss_mib"] for one in ours])),
+        daemon_cpu_us=round(figures.median([one["daemon_cpu_us"] for one in ours]), 2),
+        server_cpu_us=round(figures.median([one["server_cpu_us"] for one in ours]), 2),
+        rss_mib=round(figures.median([one["rss_mib"] for one in ours])),
     )
 
 

@@ -6,9 +6,10 @@ Uniform draws are the worst case for a fold that coalesces what one batch does t
 import random
 from collections.abc import Iterable, Iterator
 
-import hiredis
 import msgspec
 import redis
+
+from witnd.store.wire import pack
 
 ACTIONS = (
     "ticket_created", "agent_reply", "customer_reply", "resolved",
@@ -29,8 +30,8 @@ PER_WRITE = 2000
 _json = msgspec.json.Encoder().encode
 
 
-def event(number: int, outcome: int, action: str, value: float, attribution: object) -> bytes:
-    """One event. An outcome always has the same customer and agent, as in life."""
+def event(number: int, outcome: int, action: str, value: float, attribution: object, **more: str) -> bytes:
+    """One event. An outcome always has the same customer and agent, as in life. `more` are further properties."""
     return _json(
         {
             "key": f"outcome-{outcome:08d}",
@@ -38,15 +39,15 @@ def event(number: int, outcome: int, action: str, value: float, attribution: obj
             "customer_key": f"cust-{outcome % CUSTOMERS:08d}",
             "agent_key": f"agent-{outcome % AGENTS:03d}",
             "idempotency_key": f"evt-{number:012d}",
-            "properties": {"value": value, "attribution": attribution},
+            "properties": {"value": value, "attribution": attribution, **more},
         }
     )
 
 
-def drawn(events: int, outcomes: int, *, numeric: bool = False, seed: int = 1) -> Iterator[bytes]:
-    """Events over uniformly drawn outcomes. `numeric` attributions are billed; others are only kept."""
+def drawn(events: int, outcomes: int, *, numeric: bool = False, first: int = 0, seed: int = 1) -> Iterator[bytes]:
+    """Events over uniformly drawn outcomes, numbered from `first`. Text as an attribution is kept and not billed."""
     draw = random.Random(seed)
-    for number in range(events):
+    for number in range(first, first + events):
         yield event(
             number,
             draw.randrange(outcomes),
@@ -56,17 +57,18 @@ def drawn(events: int, outcomes: int, *, numeric: bool = False, seed: int = 1) -
         )
 
 
-def rounds(outcomes: int, each: int, *, numeric: bool = True, seed: int = 1) -> Iterator[bytes]:
-    """Exactly `each` events for every outcome, one round over all of them after the other."""
+def rounds(outcomes: int, each: int, window: int, *, seed: int = 1) -> Iterator[bytes]:
+    """Exactly `each` events for every outcome: `window` outcomes at a time get theirs, in rounds over all of them."""
     draw = random.Random(seed)
-    for number in range(outcomes * each):
-        yield event(
-            number,
-            number % outcomes,
-            ACTIONS[draw.randrange(len(ACTIONS))],
-            round(draw.random() * 100, 2),
-            round(draw.random() * 4, 3) if numeric else "assist",
-        )
+    number = 0
+    for start in range(0, outcomes, window):
+        group = range(start, min(start + window, outcomes))
+        for _ in range(each):
+            for outcome in group:
+                action = ACTIONS[draw.randrange(len(ACTIONS))]
+                value, attribution = round(draw.random() * 100, 2), round(draw.random() * 4, 3)
+                yield event(number, outcome, action, value, attribution)
+                number += 1
 
 
 def catalogue(*, settlement_seconds: int = 259_200, hook: str | None = None) -> str:
@@ -77,9 +79,7 @@ def catalogue(*, settlement_seconds: int = 259_200, hook: str | None = None) -> 
         f'attribution_method = "sum"\ncondition = {" ".join(CONDITION.split())}'
         for n in range(AGENTS)
     ]
-    prices = ", ".join(
-        f'{{ agent = "agent-{n:03d}", price_per_unit = "0.99" }}' for n in range(AGENTS)
-    )
+    prices = ", ".join(f'{{ agent = "agent-{n:03d}", price_per_unit = "0.99" }}' for n in range(AGENTS))
     parts.append(f'[[rate_cards]]\nkey = "bench"\ncurrency = "EUR"\nentries = [{prices}]')
     if hook is not None:
         parts.append(f'[[notification_rules]]\nname = "bench"\nsource = "both"\nurl = "{hook}"')
@@ -89,11 +89,12 @@ def catalogue(*, settlement_seconds: int = 259_200, hook: str | None = None) -> 
 def load(client: redis.Redis, stream: str, events: Iterable[bytes]) -> bytes:
     """Append events as fast as they can be packed; answers the id of the last."""
     connection = client.connection_pool.get_connection()
-    pack, last = hiredis.pack_command, b""
+    last = b""
 
     def send(commands: list[bytes]) -> bytes:
-        connection.send_packed_command(commands)
-        return [connection.read_response() for _ in commands][-1]
+        connection.send_packed_command(commands)  # type: ignore[no-untyped-call]
+        replies: list[bytes] = [connection.read_response() for _ in commands]
+        return replies[-1]
 
     try:
         pending: list[bytes] = []

@@ -139,9 +139,9 @@ def test_a_value_that_was_changed_is_found(shop: Workshop) -> None:
 @pytest.mark.parametrize(
     ("command", "key", "what"),
     [
-        (("DEL", "history:ticket-0001"), "ticket-0001", "length of the history"),
+        (("DEL", "history:ticket-0007"), "ticket-0007", "length of the history"),
         (("LTRIM", "history:ticket-0007", 0, 99), "ticket-0007", "length of the history"),
-        (("DEL", "outcome:ticket-0002"), "ticket-0002", "history"),
+        (("DEL", "outcome:ticket-0007"), "ticket-0007", "history"),
         (("ZREM", "due", "ticket-0007"), "ticket-0007", "stored deadline"),
         (("ZADD", "due", 5, "ticket-0007"), "ticket-0007", "stored deadline"),
         (("ZADD", "due", 5, "ticket-0001"), "ticket-0001", "stored deadline"),

@@ -49,7 +49,7 @@ def test_an_applied_event_is_found_by_its_key_when_the_log_is_trimmed(shop: Work
 def test_an_applied_event_is_found_in_a_long_history(shop: Workshop) -> None:
     shop.apply()
     ids = [shop.event("ticket-0001", "replied", n) for n in range(2300)]
-    shop.work(lambda client: client.llen("witn:{0}:history:ticket-0001") == 2300)
+    shop.work(lambda client: client.hget("witn:{0}:state", "applied") == b"2300")
     for id_ in (ids[0], ids[999], ids[1000], ids[-1]):
         assert shop.json("events", id_)["fate"] == "applied"
 

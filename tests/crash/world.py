@@ -79,8 +79,8 @@ def look(reader: Reader) -> World:
         "log": [(id_, fields) for id_, fields in reader.stream(KEYS.events) if not is_control(fields)],
         "outcomes": outcomes,
         "histories": {
-            key: [tuple(decode_history(item)) for item in reader.ask("LRANGE", KEYS.history(key), 0, -1)]
-            for key in _behind(names, KEYS.history(""))
+            key: [tuple(decode_history(item)) for item in _history(reader, key)]
+            for key in _behind(names, KEYS.outcome(""))
         },
         "held": {
             key: reader.ask("LRANGE", KEYS.held_events(key), 0, -1)
@@ -98,12 +98,18 @@ def look(reader: Reader) -> World:
         "lines": [_result(fields) for _, fields in reader.stream(KEYS.lines)],
         "deliveries": reader.hash(KEYS.deliveries),
         "standings": {id_: decode_progress(record).standing for id_, record in attempts.items()},
-        "delivered": reader.ask("ZRANGE", KEYS.delivered, 0, -1),
+        "delivered": sorted(reader.ask("ZRANGE", KEYS.delivered, 0, -1)),
         "counters": {name: int(state.get(name.encode(), b"0")) for name in COUNTED},
         "settling": state.get(b"settling"),
     }
     world["other keys"] = _others(names)
     return cast(World, _without(world, placed))
+
+
+def _history(reader: Reader, key: str) -> list[bytes]:
+    """How much of it is in the record depends on batches; the whole does not."""
+    stored = decode_outcome(reader.ask("GET", KEYS.outcome(key)))
+    return [*reader.ask("LRANGE", KEYS.history(key), 0, -1), *(stored.tail if stored else [])]
 
 
 def _behind(names: Iterable[str], start: str) -> list[str]:
@@ -126,9 +132,9 @@ def _outcomes(reader: Reader, names: list[str]) -> tuple[dict[str, Any], dict[in
         if stored is None:
             found[key] = "held"
             continue
-        found[key] = tuple(stored._replace(processed_at=None, mirrored=0))
+        found[key] = tuple(stored._replace(processed_at=None, mirrored=0, tail=[]))
         if key.startswith("placed-"):
-            placed[stored.opened_at] = f"<{key} was placed>"
+            placed[stored.opened_at] = "<when it was placed>"
     return found, placed
 
 

@@ -186,3 +186,24 @@ def test_the_formula_of_the_partition_gives_the_partition_of_witnd() -> None:
 def test_settings_without_effect_are_named_in_the_readme() -> None:
     text = (ROOT / "README.md").read_text()
     assert [name for name in IDLE if f"`{name.split('.')[1]}`" not in text and name.split(".")[1] not in text] == []
+
+
+def test_the_readme_has_the_two_commands_that_a_newcomer_copies() -> None:
+    text = (ROOT / "README.md").read_text()
+    install = "python3 -m venv .venv && .venv/bin/pip install -q -e"
+    assert f"{install} . && .venv/bin/witnd demo\n" in text
+    assert f"{install} '.[test]' && .venv/bin/python -m pytest\n" in text
+
+
+def test_the_code_map_names_every_package_and_every_script() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    packages = [f"witnd/{package.parent.name}/" for package in (ROOT / "witnd").glob("*/__init__.py")]
+    scripts = [f"`{script.stem}`" for script in (ROOT / "witnd/store").glob("*.lua")]
+    assert [name for name in (*packages, *scripts) if name not in text] == []
+
+
+def test_the_dependencies_of_the_architecture_are_those_of_the_package() -> None:
+    project = msgspec.toml.decode((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {re.split("[^a-z0-9-]", line)[0] for line in project["dependencies"]}
+    text = (ROOT / "ARCHITECTURE.md").read_text().partition("## Dependencies")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| ([a-z0-9-]+) \|", text, re.MULTILINE)) - {"package", "---"} == declared

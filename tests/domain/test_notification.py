@@ -139,9 +139,7 @@ class TestWants:
             ("both", True, True),
         ],
     )
-    def test_the_source_picks_the_final_states(
-        self, source: str, succeed: bool, failed: bool
-    ) -> None:
+    def test_the_source_picks_the_final_states(self, source: str, succeed: bool, failed: bool) -> None:
         watching = rule(source=source)
 
         assert watching.wants("support", "outcome_succeed") is succeed
@@ -248,9 +246,7 @@ class TestSchedule:
         ("asked_ms", "waits_ms"),
         [(0, 5000), (4999, 5000), (7000, 7000), (10_000, 10_000), (10**13, 10_000)],
     )
-    def test_retry_after_counts_between_one_and_two_steps(
-        self, asked_ms: int, waits_ms: int
-    ) -> None:
+    def test_retry_after_counts_between_one_and_two_steps(self, asked_ms: int, waits_ms: int) -> None:
         assert next_attempt(1, 100, 0.0, asked_ms) == 100 + waits_ms
 
 

@@ -82,9 +82,10 @@ class Model:
 
     def recall(self, key: str, catalogue: Catalogue) -> Actor | Held:
         get = self.data.get
+        record = get(KEYS.outcome(key))
         return recall(
             key,
-            get(KEYS.outcome(key)),
+            None if record is None else decode_outcome(record),
             get(KEYS.history(key), []),
             get(KEYS.held_events(key), []),
             catalogue,
@@ -228,7 +229,9 @@ def world_of(run: Drive) -> World:
         if isinstance(actor, Held):
             world.held[key] = [text_of(one.entry) for one in actor.waiting]
             continue
-        history = [decode_history(item) for item in data.get(KEYS.history(key), [])]
+        items = [*data.get(KEYS.history(key), []), *actor.tail]
+        assert actor.events == len(items)
+        history = [decode_history(item) for item in items]
         applied = [text_of(item.entry) for item in history]
         world.fates.update(dict.fromkeys(applied, ("applied", None)))
         world.outcomes[key] = view(actor, applied)

@@ -6,6 +6,7 @@ import ssl
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from pathlib import Path
 from shutil import which
@@ -23,6 +24,7 @@ from witnd.notify.resolver import LOOKUPS_MAX, Resolver
 from witnd.notify.sender import ANSWER_BYTES_MAX, Sender, retry_after_ms
 
 LOOPBACK = ["127.0.0.0/8"]
+EVERY_LOOPBACK = [*LOOPBACK, "::1/128"]
 DELIVERY = Delivery("ab" * 32, "r", "billing", "ticket-1", "outcome_succeed", 1000, b'{"id":"1"}')
 
 
@@ -285,6 +287,16 @@ class TestBlockedAddresses:
 
 
 class TestNames:
+    async def test_they_are_looked_up_outside_of_the_loops_own_threads(self) -> None:
+        with ThreadPoolExecutor() as closed:
+            pass
+        asyncio.get_running_loop().set_default_executor(closed)
+
+        async with receiver() as endpoint:
+            attempt = await send(f"http://localhost:{endpoint.port}/", allow_networks=EVERY_LOOPBACK)
+
+        assert attempt.succeeded
+
     async def test_an_unknown_name_is_a_failure(self) -> None:
         def lookup(*_: object) -> list[tuple]:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")

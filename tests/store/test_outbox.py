@@ -70,12 +70,8 @@ class TestRecords:
         assert decode_endpoint(encode_endpoint(HEALTHY)) == HEALTHY
         assert decode_endpoint(None) == HEALTHY
 
-    @pytest.mark.parametrize(
-        "decode", [lambda record: decode_row("x", record), decode_progress, decode_endpoint]
-    )
-    def test_a_record_of_a_newer_witnd_is_not_guessed_at(
-        self, decode: Callable[[bytes], object]
-    ) -> None:
+    @pytest.mark.parametrize("decode", [lambda record: decode_row("x", record), decode_progress, decode_endpoint])
+    def test_a_record_of_a_newer_witnd_is_not_guessed_at(self, decode: Callable[[bytes], object]) -> None:
         with pytest.raises(Unsafe, match="format 2"):
             decode(msgspec.msgpack.encode([2, "something", "else"]))
 
@@ -87,9 +83,7 @@ class TestReading:
         rows = await outbox.next_rows(RULE, 3)
 
         assert [row.delivery for row in rows] == deliveries(3)
-        assert [row.progress for row in rows] == [
-            committed(row.created_ms) for row in deliveries(3)
-        ]
+        assert [row.progress for row in rows] == [committed(row.created_ms) for row in deliveries(3)]
         assert await outbox.rules() == [RULE]
 
     async def test_a_row_never_tried_is_due_whatever_the_clock_of_this_machine_says(
@@ -102,9 +96,7 @@ class TestReading:
         assert row.queued_ms == 0
         assert row.after(begun(row.progress, 5)).queued_ms == CREATED
 
-    async def test_a_row_without_its_message_is_told_as_such(
-        self, client: Redis, outbox: Outbox
-    ) -> None:
+    async def test_a_row_without_its_message_is_told_as_such(self, client: Redis, outbox: Outbox) -> None:
         await client.zadd(KEYS.outbox(RULE), {"gone": 7})
 
         row = await first(outbox)
@@ -131,28 +123,20 @@ class TestWriting:
 
         assert await outbox.rules() == []
         assert await outbox.next_rows(RULE, 10) == []
-        assert await client.zrange(KEYS.delivered, 0, -1, withscores=True) == [
-            (delivery().id.encode(), CREATED)
-        ]
+        assert await client.zrange(KEYS.delivered, 0, -1, withscores=True) == [(delivery().id.encode(), CREATED)]
         (again,) = await outbox.rows([delivery().id])
         assert again.progress == done
 
-    async def test_a_retry_waits_in_the_outbox_until_it_is_due(
-        self, client: Redis, outbox: Outbox
-    ) -> None:
+    async def test_a_retry_waits_in_the_outbox_until_it_is_due(self, client: Redis, outbox: Outbox) -> None:
         await commit(client, KEYS, delivery())
         row = await first(outbox)
 
-        await outbox.write(
-            RULE, [(row, ended(begun(row.progress, CREATED), REFUSED, CREATED, 0.5))]
-        )
+        await outbox.write(RULE, [(row, ended(begun(row.progress, CREATED), REFUSED, CREATED, 0.5))])
 
         assert (await first(outbox)).queued_ms == CREATED + 5000
 
     @pytest.mark.parametrize("standing", ["parked", "dead", "delivered"])
-    async def test_a_row_stands_in_one_list_only(
-        self, client: Redis, outbox: Outbox, standing: str
-    ) -> None:
+    async def test_a_row_stands_in_one_list_only(self, client: Redis, outbox: Outbox, standing: str) -> None:
         await commit(client, KEYS, delivery())
         lists = {"parked": KEYS.parked(RULE), "dead": KEYS.dead, "delivered": KEYS.delivered}
 
@@ -163,9 +147,7 @@ class TestWriting:
         found = {name for name, key in lists.items() if await client.zcard(key)}
         assert found == {standing}
 
-    async def test_a_step_is_taken_only_from_what_was_read(
-        self, client: Redis, outbox: Outbox
-    ) -> None:
+    async def test_a_step_is_taken_only_from_what_was_read(self, client: Redis, outbox: Outbox) -> None:
         await commit(client, KEYS, *deliveries(2))
         rows = await outbox.next_rows(RULE, 2)
         moved = resent(rows[0].progress, 5)
@@ -188,9 +170,7 @@ class TestWriting:
         assert await outbox.write(RULE, step) == [True]
         assert (await first(outbox)).progress.started == 1
 
-    async def test_scripts_flushed_from_the_server_are_brought_along_again(
-        self, client: Redis, outbox: Outbox
-    ) -> None:
+    async def test_scripts_flushed_from_the_server_are_brought_along_again(self, client: Redis, outbox: Outbox) -> None:
         await commit(client, KEYS, delivery())
         await client.script_flush()
         row = await first(outbox)
@@ -201,9 +181,7 @@ class TestWriting:
 
 class TestFence:
     @pytest.mark.parametrize("owner", ["2:other:there", None])
-    async def test_without_the_lease_nothing_is_written(
-        self, client: Redis, outbox: Outbox, owner: str | None
-    ) -> None:
+    async def test_without_the_lease_nothing_is_written(self, client: Redis, outbox: Outbox, owner: str | None) -> None:
         await commit(client, KEYS, *deliveries(2))
         rows = await outbox.next_rows(RULE, 2)
         await (client.set(KEYS.owner, owner) if owner else client.delete(KEYS.owner))
@@ -245,9 +223,7 @@ class TestEndpointState:
 
 
 class TestCalls:
-    async def test_a_command_in_another_process_is_heard(
-        self, client: Redis, outbox: Outbox, redis_url: str
-    ) -> None:
+    async def test_a_command_in_another_process_is_heard(self, client: Redis, outbox: Outbox, redis_url: str) -> None:
         await commit(client, KEYS, delivery())
         row = await first(outbox)
 
@@ -274,9 +250,7 @@ class TestBadServers:
             happens()
             return await asyncio.wait_for(anext(calls), 10)
 
-    async def test_a_server_that_is_gone_is_unavailable(
-        self, server: Callable[..., Server]
-    ) -> None:
+    async def test_a_server_that_is_gone_is_unavailable(self, server: Callable[..., Server]) -> None:
         mine = server()
         async with connect(mine.url) as client:
             outbox = Outbox(client, KEYS, SHARED)
@@ -306,9 +280,7 @@ class TestBadServers:
             with pytest.raises(StoreUnavailable, match="no answer"):
                 await self.hear(outbox, mine.pause)
 
-    async def test_a_full_server_refuses_the_whole_step(
-        self, server: Callable[..., Server]
-    ) -> None:
+    async def test_a_full_server_refuses_the_whole_step(self, server: Callable[..., Server]) -> None:
         mine = server()
         async with connect(mine.url) as client:
             await commit(client, KEYS, delivery())

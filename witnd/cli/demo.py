@@ -39,13 +39,17 @@ def demo(seconds: int | None) -> None:
       witnd demo --seconds 30
       witnd demo --seconds 30 > account.txt
     """
+    import signal
+
+    # Until the demo listens there is nothing to clear up: Ctrl-C just ends the process.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     import asyncio
 
     from witnd.demo.stage import DemoBroke, play
 
     try:
         found = asyncio.run(play(seconds, _look_inside))
-    except (asyncio.CancelledError, KeyboardInterrupt):
+    except asyncio.CancelledError:
         raise click.exceptions.Exit(INTERRUPTED) from None
     except DemoBroke as broke:
         click.echo(f"witnd: {broke}; its daemon said last:\n{broke.log}", err=True)

@@ -15,7 +15,6 @@ from typing import Any, Final, TextIO
 
 # How long a hurried end waits for a terminal that takes nothing.
 FLUSH_SECONDS: Final = 0.5
-_POLL_SECONDS: Final = 0.01
 
 #: A piece of a line and its style, empty for plain text.
 Piece = tuple[str, str]
@@ -27,6 +26,8 @@ class Screen:
     def __init__(self, gone: Callable[[], None], stream: TextIO | None = None) -> None:
         stream = stream or sys.stdout
         self._gone = gone
+        self._loop = asyncio.get_running_loop()
+        self._written = asyncio.Event()
         self._queue: SimpleQueue[bytes | None] = SimpleQueue()
         self._console = _console(stream)
         self._fd = _descriptor(stream)
@@ -49,9 +50,13 @@ class Screen:
     async def close(self, hurried: asyncio.Event) -> None:
         """Wait until all of it is written: for long where a terminal is stopped, unless hurried."""
         self._queue.put(None)
-        while self._thread.is_alive() and not hurried.is_set():
-            await asyncio.sleep(_POLL_SECONDS)
-        self._thread.join(FLUSH_SECONDS)
+        waiting = [asyncio.ensure_future(one.wait()) for one in (self._written, hurried)]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waiting:
+                one.cancel()
+            self._thread.join(FLUSH_SECONDS)
 
     def _write_all(self) -> None:
         while (data := self._queue.get()) is not None:
@@ -62,6 +67,8 @@ class Screen:
             except OSError:
                 self._fd = None
                 self._gone()
+        with suppress(RuntimeError):  # nobody waited, and the loop has ended
+            self._loop.call_soon_threadsafe(self._written.set)
 
 
 def _write(fd: int, data: bytes) -> None:

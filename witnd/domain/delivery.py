@@ -94,9 +94,7 @@ def begun(progress: Progress, now_ms: int) -> Progress:
     if attempts and attempts[-1].duration_ms is None:
         attempts[-1] = replace(attempts[-1], reason=INTERRUPTED)
     attempts.append(Try(now_ms, progress.resends > 0))
-    return replace(
-        progress, started=progress.started + 1, attempts=tuple(attempts[-ATTEMPTS_KEPT:])
-    )
+    return replace(progress, started=progress.started + 1, attempts=tuple(attempts[-ATTEMPTS_KEPT:]))
 
 
 def ended(
@@ -183,9 +181,7 @@ def answered(state: EndpointState, attempt: Attempt, now_ms: int) -> EndpointSta
     if state.suspended:
         return state
     if attempt.gone:
-        return EndpointState(
-            failing_since=since, suspended_at=now_ms, reason="it answered 410 Gone"
-        )
+        return EndpointState(failing_since=since, suspended_at=now_ms, reason="it answered 410 Gone")
     if now_ms - since >= FAILING_MAX_MS:
         reason = f"five days of nothing but failures; last: {attempt.reason}"
         return EndpointState(failing_since=since, suspended_at=now_ms, reason=reason)

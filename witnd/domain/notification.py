@@ -173,9 +173,7 @@ def deliver(
             outcome=msgspec.convert(facts, OutcomeFacts),
         ),
     )
-    return Delivery(
-        id_, rule.id, rule.name, outcome_key, type_, resolved_at, msgspec.json.encode(message)
-    )
+    return Delivery(id_, rule.id, rule.name, outcome_key, type_, resolved_at, msgspec.json.encode(message))
 
 
 def next_attempt(
@@ -228,9 +226,7 @@ def secret_bytes(secret: str) -> bytes:
     except (binascii.Error, ValueError):
         raise ValueError(f"must be base64 (with padding) after {SECRET_PREFIX}") from None
     if not SECRET_BYTES_MIN <= len(key) <= SECRET_BYTES_MAX:
-        raise ValueError(
-            f"must hold {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} bytes, has {len(key)}"
-        )
+        raise ValueError(f"must hold {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} bytes, has {len(key)}")
     return key
 
 

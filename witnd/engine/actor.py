@@ -65,7 +65,7 @@ class Marks:
 class Actor(Outcome):
     """An outcome with what the engine needs around it."""
 
-    __slots__ = ("behind", "dirty", "fresh", "marks", "mirrored", "slot", "touched")
+    __slots__ = ("behind", "dirty", "fresh", "marks", "mirrored", "slot", "tail", "touched")
 
     def __init__(
         self, key: str, customer_key: str, contract: Contract, price: Price, opened_at: int
@@ -74,6 +74,7 @@ class Actor(Outcome):
         self.marks = Marks()
         self.slot: int | None = None  # instant of its counted entry among the deadlines
         self.fresh: list[Applied] = []  # applied since the last commit was made
+        self.tail: list[bytes] = []  # the end of its history, which its record carries
         self.touched = 0  # number of the last batch that needs it in memory
         self.dirty = False
         # The instant that Redis's sorted set has of it: a lower bound of the deadline, 0 while it has none.

@@ -4,19 +4,18 @@ from collections.abc import Sequence
 
 from witnd.domain.catalogue import Catalogue
 from witnd.engine.actor import Actor, Held, Waiting
-from witnd.store.codec import decode_held, decode_history, decode_outcome
+from witnd.store.codec import OutcomeRecord, decode_held, decode_history
 from witnd.store.errors import Unsafe
 
 
 def recall(
     key: str,
-    record: bytes | None,
+    stored: OutcomeRecord | None,
     history: Sequence[bytes],
     held: Sequence[bytes],
     catalogue: Catalogue,
 ) -> Actor | Held:
     """The actor of a key, or what is held for it; a `Held` without events for a key that nobody has used."""
-    stored = None if record is None else decode_outcome(record)
     if stored is None:
         waiting = Held(key)
         for item in held:
@@ -42,7 +41,8 @@ def recall(
     actor.orders = stored.orders
     actor.tally = stored.tally
     actor.mirrored = stored.mirrored
-    for item in history:
+    actor.tail = stored.tail
+    for item in (*history, *stored.tail):
         past = decode_history(item)
         if past.mark is not None and past.content is not None:
             actor.marks.add(past.mark, past.content)

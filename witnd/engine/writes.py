@@ -1,5 +1,7 @@
 """From a step to the commands that write it: one commit, coalesced per outcome."""
 
+from typing import cast
+
 import msgspec
 
 from witnd.domain.event import EntryId
@@ -20,6 +22,9 @@ from witnd.store.outbox import encode_row
 # The mirrored deadline of an outcome is at most this part of its settlement period too early (measured: with a sixth,
 # a commit costs the server less than half). A bound that comes too early costs one load of the outcome.
 LAG_PARTS = 6
+# Events whose history an outcome's own record carries. Most outcomes never have more and need no list of their own; the
+# others need a command of theirs only once in so many events (measured: that command is the dearer half of an event).
+TAIL_MAX = 8
 
 _json = msgspec.json.Encoder().encode
 
@@ -47,11 +52,12 @@ def text_of(entry: EntryId) -> str:
 
 
 def _outcomes(commit: Commit, step: Step, keys: Keys) -> None:
-    outcomes: list[Word] = []
+    records: list[Word] = []
     due: list[Word] = []
     done: list[Word] = []
+    start = keys.outcome("")
     for actor in step.actors:
-        key = actor.key
+        key, tail, fresh = actor.key, actor.tail, actor.fresh
         actor.dirty = False
         if actor.processed_at is not None:
             done.append(key)
@@ -62,14 +68,15 @@ def _outcomes(commit: Commit, step: Step, keys: Keys) -> None:
                 actor.mirrored = actor.settles_at
                 due += (actor.settles_at, key)
             actor.behind = False
-        fresh = actor.fresh
-        if len(fresh) == 1:
-            outcomes += (key, encode_outcome(actor, actor.mirrored), b"1", encode_history(*fresh[0]))
-        else:
-            outcomes += (key, encode_outcome(actor, actor.mirrored), len(fresh))
-            outcomes += [encode_history(*applied) for applied in fresh]
-        fresh.clear()
-    commit.add_outcomes(len(step.actors), outcomes)
+        if fresh:
+            for applied in fresh:
+                tail.append(encode_history(*applied))
+            fresh.clear()
+            if len(tail) > TAIL_MAX:
+                commit.add_many(("RPUSH", keys.history(key)), cast("list[Word]", tail))
+                actor.tail = tail = []
+        records += (start + key, encode_outcome(actor, actor.mirrored, tail))
+    commit.add_many(("MSET",), records)
     commit.add_many(("ZADD", keys.due), due)
     commit.add_many(("ZREM", keys.due), done)
 

@@ -142,16 +142,12 @@ class Lane:
             steps += [
                 (row, life.parked(row.progress, reason))
                 for row in await ask(outbox.next_rows, self.rule_id, SWEEP_ROWS)
-                if row.delivery is not None
-                and row.id not in self.flying
-                and not (in_force and row.progress.resends)
+                if row.delivery is not None and row.id not in self.flying and not (in_force and row.progress.resends)
             ]
         if not steps:
             return False
         written = await ask(outbox.write, self.rule_id, steps)
-        swept = [
-            (row.after(to), to) for (row, to), ours in zip(steps, written, strict=True) if ours
-        ]
+        swept = [(row.after(to), to) for (row, to), ours in zip(steps, written, strict=True) if ours]
         reason = steps[-1][1].reason or ""
         log.warning("deliveries.taken_out", rule_id=self.rule_id, rows=len(swept), reason=reason)
         if state.suspended and not (await ask(outbox.endpoint, self.rule_id)).suspended:

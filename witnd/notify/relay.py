@@ -110,9 +110,7 @@ class Relay:
         return tuple(left)
 
     def _flying(self) -> "dict[str, asyncio.Task[None]]":
-        return {
-            id_: attempt for lane, _ in self._lanes.values() for id_, attempt in lane.flying.items()
-        }
+        return {id_: attempt for lane, _ in self._lanes.values() for id_, attempt in lane.flying.items()}
 
     def _open(self, rule_id: str) -> None:
         lane = Lane(rule_id, self._means)

@@ -45,9 +45,7 @@ class Resolver(AbstractResolver):
         def look_up() -> None:
             result, failure = None, None
             try:
-                result = self._lookup(
-                    host, port, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG
-                )
+                result = self._lookup(host, port, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)
             except OSError as error:
                 failure = error
             except Exception as error:  # noqa: BLE001 - whoever waits must be told something

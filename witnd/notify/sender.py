@@ -86,9 +86,7 @@ class Sender:
             headers = signature.headers(secrets, delivery.id, self._now_ms() // 1000, delivery.body)
             async with (
                 asyncio.timeout(self._seconds),
-                self._session.post(
-                    url, data=delivery.body, headers=headers, allow_redirects=False
-                ) as response,
+                self._session.post(url, data=delivery.body, headers=headers, allow_redirects=False) as response,
             ):
                 seen.status = response.status
                 seen.retry_after = response.headers.get("retry-after")

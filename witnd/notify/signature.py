@@ -18,9 +18,7 @@ def signature(secret: str, delivery_id: str, timestamp: int, body: bytes) -> str
     return f"v1,{b64encode(digest).decode()}"
 
 
-def headers(
-    secrets: Sequence[str], delivery_id: str, timestamp: int, body: bytes
-) -> dict[str, str]:
+def headers(secrets: Sequence[str], delivery_id: str, timestamp: int, body: bytes) -> dict[str, str]:
     """The headers of one attempt, under both of the names that receivers look for.
 
     While a secret is being replaced there are two, the current one first: a receiver accepts a
@@ -28,6 +26,4 @@ def headers(
     """
     entries = [signature(secret, delivery_id, timestamp, body) for secret in secrets]
     signed = {"id": delivery_id, "timestamp": str(timestamp), "signature": " ".join(entries)}
-    return {
-        f"{family}-{name}": text for family in ("webhook", "svix") for name, text in signed.items()
-    }
+    return {f"{family}-{name}": text for family in ("webhook", "svix") for name, text in signed.items()}

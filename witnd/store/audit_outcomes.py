@@ -47,6 +47,7 @@ def _enter(scope: Scope, key: str, record: OutcomeRecord) -> None:
     totals = scope.totals
     totals.statuses[record.status] += 1
     totals.events_on_record += record.events
+    totals.fates["applied"] += len(record.tail)
     if record.processed_at is None:
         return
     totals.resolutions_mark += int(derived_id("resolution", key), 16)
@@ -76,14 +77,17 @@ async def _recount(scope: Scope, names: Sequence[str]) -> None:
         if record is None:
             continue
         _enter(scope, key, record)
-        scope.compare(key, "length of the history", record.events, length)
+        scope.compare(key, "length of the history", record.events, length + len(record.tail))
         outcome = scope.outcome(key, record)
         if outcome is None:
             continue
         counted = Recount(outcome.contract)
+        if length <= FIRST_ITEMS:
+            items += record.tail
         _take(scope, key, counted, [decode_history(item) for item in items[: record.events]])
-        async for page in scope.reads.history(keys, key, most=record.events, skip=FIRST_ITEMS):
-            _take(scope, key, counted, page)
+        if length > FIRST_ITEMS:
+            async for page in scope.reads.history(keys, key, most=record.events, skip=FIRST_ITEMS):
+                _take(scope, key, counted, page)
         for one in counted.against(record):
             scope.differ(key, one.what, one.expected, one.found)
         _check_terms(scope, outcome, counted.opened_at)

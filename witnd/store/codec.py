@@ -41,6 +41,7 @@ class OutcomeRecord(NamedTuple):
     orders: list[int]
     tally: Tally
     mirrored: int
+    tail: list[bytes]
 
 
 class HistoryItem(NamedTuple):
@@ -72,8 +73,9 @@ def _raw_hash(digest: str) -> bytes:
     return bytes.fromhex(digest)
 
 
-def encode_outcome(outcome: Outcome, mirrored: int) -> bytes:
-    """`mirrored` is what the sorted set of deadlines has for it, kept as the distance to the deadline."""
+def encode_outcome(outcome: Outcome, mirrored: int, tail: list[bytes]) -> bytes:
+    """`mirrored` is what the sorted set of deadlines has for it, kept as the distance to the deadline; `tail` the end of
+    its history, whose beginning is in the list."""
     tally = outcome.tally
     return _pack(
         (
@@ -92,6 +94,7 @@ def encode_outcome(outcome: Outcome, mirrored: int) -> bytes:
             outcome.orders,
             None if tally is None else (tally[0], str(tally[1])),
             outcome.settles_at - mirrored,
+            tail,
         )
     )
 
@@ -106,7 +109,7 @@ def decode_outcome(record: bytes) -> OutcomeRecord | None:
     if fields[1] == HELD:
         return None
     (_, status, holds, customer, contract, price, opened, settles, processed, events, counts,
-     values, orders, tally, lag) = fields  # fmt: skip
+     values, orders, tally, lag, tail) = fields  # fmt: skip
     return OutcomeRecord(
         STATUSES[status],
         holds,
@@ -122,6 +125,7 @@ def decode_outcome(record: bytes) -> OutcomeRecord | None:
         orders,
         None if tally is None else (tally[0], Decimal(tally[1])),
         settles - lag,
+        tail,
     )
 
 

@@ -5,9 +5,7 @@
 -- ARGV[1] this owner's lease value
 -- ARGV[2] the sequence number that the step builds on
 -- ARGV[3] the step's own sequence number, ARGV[4] its digest
--- ARGV[5] how many outcomes follow, ARGV[6] what their records' keys begin with, ARGV[7] and their histories' keys
--- ARGV[8..] the outcomes, each as: key, record, number of new history items, the items
--- then operations, each as: number of words, words of one Redis command
+-- ARGV[5..] operations, each as: number of words, words of one Redis command
 --
 -- Answers 'OK', or 'DONE' where this very step is written already (its reply was lost), or, with nothing written:
 -- 'FENCED' and the lease found, or 'SEQUENCE' and the sequence number found.
@@ -23,26 +21,7 @@ if seq ~= ARGV[2] then
   end
   return { 'SEQUENCE', seq }
 end
-local at, last = 8, #ARGV
-local records, found = {}, 0
-for _ = 1, tonumber(ARGV[5]) do
-  local key, items = ARGV[at], tonumber(ARGV[at + 2])
-  records[found + 1], records[found + 2] = ARGV[6] .. key, ARGV[at + 1]
-  found = found + 2
-  if items == 1 then
-    redis.call('RPUSH', ARGV[7] .. key, ARGV[at + 3])
-  elseif items > 1 then
-    redis.call('RPUSH', ARGV[7] .. key, unpack(ARGV, at + 3, at + 2 + items))
-  end
-  at = at + 3 + items
-  if found == 4000 then
-    redis.call('MSET', unpack(records, 1, found))
-    found = 0
-  end
-end
-if found > 0 then
-  redis.call('MSET', unpack(records, 1, found))
-end
+local at, last = 5, #ARGV
 while at <= last do
   local words = tonumber(ARGV[at])
   redis.call(unpack(ARGV, at + 1, at + words))

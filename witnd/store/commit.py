@@ -26,23 +26,15 @@ WORDS_MAX = 4000
 
 
 class Commit:
-    """What one step writes: outcomes with their new history, and commands in order."""
+    """What one step writes, command by command, in order."""
 
-    __slots__ = ("_keys", "_outcomes", "_words", "expected", "outcomes", "sequence")
+    __slots__ = ("_keys", "_words", "expected", "sequence")
 
     def __init__(self, keys: Keys, expected: int) -> None:
         self._keys = keys
-        self._outcomes = 0
         self._words: list[Word] = []
-        #: words of the outcomes, each as: key, record, number of new history items, the items
-        self.outcomes: list[Word] = []
         self.expected = expected
         self.sequence = expected + 1
-
-    def add_outcomes(self, count: int, words: list[Word]) -> None:
-        """Records and histories, the greatest part of a step: only here are keys made inside of the script."""
-        self._outcomes += count
-        self.outcomes += words
 
     def add(self, *command: Word) -> None:
         self._words.append(len(command))
@@ -57,15 +49,8 @@ class Commit:
             self._words += part
 
     def commands(self) -> list[list[Word]]:
-        """The step as plain commands, in the order in which the script runs them."""
+        """The step as plain commands."""
         found: list[list[Word]] = []
-        at, words = 0, self.outcomes
-        while at < len(words):
-            key, record, items = str(words[at]), words[at + 1], int(words[at + 2])
-            if items:
-                found.append(["RPUSH", self._keys.history(key), *words[at + 3 : at + 3 + items]])
-            found.append(["SET", self._keys.outcome(key), record])
-            at += 3 + items
         at, words = 0, self._words
         while at < len(words):
             count = int(words[at])
@@ -74,14 +59,12 @@ class Commit:
         return found
 
     def packed(self, fence: str) -> "Packed":
-        keys = self._keys
-        words = self.outcomes + self._words
+        keys, words = self._keys, self._words
         # The words are packed once; both forms of the call put their own beginning before them.
         _, _, body = pack(words).partition(b"\r\n") if words else (b"", b"", b"")
         # Tells this step from another one of the same owner and number, which only a mistake could make.
         digest = f"{crc32(body):08x}"
-        made = (self._outcomes, keys.outcome(""), keys.history(""))
-        step = (2, keys.owner, keys.state, fence, self.expected, self.sequence, digest, *made)
+        step = (2, keys.owner, keys.state, fence, self.expected, self.sequence, digest)
         return Packed(step, body, len(words), self.sequence)
 
 

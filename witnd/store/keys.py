@@ -11,7 +11,7 @@ All keys of partition P carry the hash tag `{P}`, so that one commit is one slot
 | `witn:{P}:owner` | string | `epoch:nonce:instance` | owner | the lease |
 | `witn:{P}:state` | hash | format, epoch, sequence, token, cursor, settling, counters | commit | for ever |
 | `witn:{P}:outcome:<key>` | string | the outcome's record; once final, its tombstone | commit | for ever |
-| `witn:{P}:history:<key>` | list | one item per applied event | commit | retention |
+| `witn:{P}:history:<key>` | list | one item per applied event, but for the last ones, which the record has | commit | retention |
 | `witn:{P}:held:<key>` | list | held events in log order | commit | until placed |
 | `witn:{P}:held` | zset | outcome key → ms of its first held event | commit | until placed |
 | `witn:{P}:due` | zset | outcome key → `settles_at` in ms | commit | until final |

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from witnd.domain.event import EntryId
 from witnd.store import wire
-from witnd.store.codec import HELD_RECORD
+from witnd.store.codec import OutcomeRecord, decode_outcome
 from witnd.store.connection import Endpoint
 from witnd.store.errors import Unsafe
 from witnd.store.keys import GlobalKeys, Keys
@@ -24,8 +24,8 @@ class Stored(NamedTuple):
     """What Redis has of one outcome key."""
 
     key: str
-    record: bytes | None
-    history: list[bytes]
+    record: OutcomeRecord | None
+    history: list[bytes]  # but for the part that the record carries
     held: list[bytes]
 
 
@@ -120,19 +120,24 @@ class Log:
         )
         return moment, await self._stored(cold, replies[3]) if cold else []
 
-    async def _stored(self, cold: Sequence[str], records: list[bytes | None]) -> list[Stored]:
-        """The records with what belongs to them; most cold keys are new and have neither."""
+    async def _stored(self, cold: Sequence[str], raw: list[bytes | None]) -> list[Stored]:
+        """The records with what belongs to them; most cold keys are new, or have all in their record."""
         keys = self.keys
-        found = [
-            (key, record, keys.held_events(key) if record == HELD_RECORD else keys.history(key))
-            for key, record in zip(cold, records, strict=True)
-            if record is not None
-        ]
-        lists = await self.ask(*[("LRANGE", name, 0, -1) for _, _, name in found]) if found else []
-        stored = [Stored(key, None, [], []) for key, record in zip(cold, records, strict=True) if record is None]
-        for (key, record, _), items in zip(found, lists, strict=True):
-            held = record == HELD_RECORD
-            stored.append(Stored(key, record, [] if held else items, items if held else []))
+        stored: list[Stored] = []
+        asked: list[str] = []
+        for key, found in zip(cold, raw, strict=True):
+            record = None if found is None else decode_outcome(found)
+            stored.append(Stored(key, record, [], []))
+            if found is not None and record is None:
+                asked.append(keys.held_events(key))
+            elif record is not None and record.events > len(record.tail):
+                asked.append(keys.history(key))
+        if asked:
+            lists = dict(zip(asked, await self.ask(*[("LRANGE", one, 0, -1) for one in asked]), strict=True))
+            stored = [
+                Stored(one.key, one.record, lists.get(keys.history(one.key), []), lists.get(keys.held_events(one.key), []))
+                for one in stored
+            ]
         return stored
 
     async def held(self, key: str) -> list[bytes]:

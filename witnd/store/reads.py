@@ -96,7 +96,7 @@ class Reads:
             counters={
                 name: int(count)
                 for name, count in fields.items()
-                if count.isdigit() and name not in ("seq", "epoch", "format")
+                if count.isdigit() and name not in ("seq", "epoch", "format", "read")
             },
             length=info.get(b"length", 0),
             added=info.get(b"entries-added", 0),
@@ -154,13 +154,18 @@ class Reads:
         """The history in pages, of at most `most` items. It only grows, so pages fit together."""
         at = skip
         while most is None or at < most:
-            until = at + ITEMS if most is None else min(at + ITEMS, most)
-            items = (await self.each(("LRANGE", keys.history(key), at, until - 1)))[0]
-            if items:
-                yield [decode_history(item) for item in items]
-            if len(items) < until - at:
-                return
-            at = until
+            # The end of a history is in the record, the rest in the list: they fit together at one moment only.
+            raw, items = await self.together(
+                ("GET", keys.outcome(key)), ("LRANGE", keys.history(key), at, at + ITEMS - 1)
+            )
+            if len(items) < ITEMS:
+                record = None if raw is None else decode_outcome(raw)
+                items += [] if record is None else record.tail
+                most = at + len(items) if most is None else min(most, at + len(items))
+            page = items if most is None else items[: most - at]
+            if page:
+                yield [decode_history(item) for item in page]
+            at += len(items)
 
     async def fates_of(self, keys: Keys, entries: Sequence[str]) -> list[FateRecord | None]:
         if not entries:
