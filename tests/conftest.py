@@ -49,9 +49,7 @@ def server() -> Iterator[Callable[..., Server]]:
     """Starts servers that belong to the test: `server()`, `server(fsync="always")`."""
     with ExitStack() as stack:
 
-        def start(
-            *, fsync: Fsync = "everysec", extra: tuple[str, ...] = (), wait: bool = True
-        ) -> Server:
+        def start(*, fsync: Fsync = "everysec", extra: tuple[str, ...] = (), wait: bool = True) -> Server:
             directory = Path(stack.enter_context(TemporaryDirectory(prefix="witnd-")))
             made = stack.enter_context(closing(Server(directory, fsync=fsync, extra=extra)))
             made.start(wait=wait)

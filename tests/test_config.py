@@ -178,9 +178,7 @@ def test_a_value_of_the_file_is_checked_although_the_environment_overrides_it(
         ("daemon", "1"),
     ],
 )
-def test_an_unusable_value_is_refused_where_it_stands(
-    tmp_path: Path, setting: str, text: str
-) -> None:
+def test_an_unusable_value_is_refused_where_it_stands(tmp_path: Path, setting: str, text: str) -> None:
     section, _, name = setting.rpartition(".")
     line = f"{name} = {text}"
     assert mistakes(f"[{section}]\n{line}" if section else line, tmp_path).keys() == {setting}
@@ -196,9 +194,7 @@ def test_an_unusable_value_is_refused_where_it_stands(
         (None, "cannot be read"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_named(
-    tmp_path: Path, content: bytes | None, problem: str
-) -> None:
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, problem: str) -> None:
     file = tmp_path / "c.toml"
     if content is not None:
         file.write_bytes(content)
@@ -213,14 +209,10 @@ def test_the_password_comes_from_a_file_or_a_credential_and_is_shown_nowhere(
     written(tmp_path / "redis-password", "from-a-file\n")
     environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
     for named in (str(tmp_path / "redis-password"), "credential:redis-password"):
-        config = load(
-            None, {"WITND_REDIS__URL": "redis://:inside@h", "WITND_REDIS__PASSWORD_FILE": named}
-        )
+        config = load(None, {"WITND_REDIS__URL": "redis://:inside@h", "WITND_REDIS__PASSWORD_FILE": named})
         assert config.redis.endpoint(environ).password == "from-a-file"
         assert "inside" not in repr(config)
-    assert load(None, {"WITND_REDIS__URL": "redis://:inside@h"}).redis.endpoint().password == (
-        "inside"
-    )
+    assert load(None, {"WITND_REDIS__URL": "redis://:inside@h"}).redis.endpoint().password == ("inside")
 
 
 @pytest.mark.parametrize(

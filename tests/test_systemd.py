@@ -99,7 +99,5 @@ def test_the_unit_stops_restarting_after_mistakes_and_crash_loops() -> None:
     assert unit["Type"] == "notify"
     assert unit["Restart"] == "on-failure"
     assert unit["RestartPreventExitStatus"] == "2"
-    assert int(unit["StartLimitBurst"]) * int(unit["RestartSec"]) < int(
-        unit["StartLimitIntervalSec"]
-    )
+    assert int(unit["StartLimitBurst"]) * int(unit["RestartSec"]) < int(unit["StartLimitIntervalSec"])
     assert unit["ExecStart"].endswith("witnd run --config /etc/witnd/witnd.toml")

@@ -141,9 +141,7 @@ def _in_file(file: Path | None, mistakes: list[Mistake]) -> Iterator[_Given]:
         if section not in READERS:
             mistakes.append(Mistake(section, unknown_name(section, tuple(READERS))))
         elif not isinstance(table, dict):
-            mistakes.append(
-                Mistake(section, f"must be a table, and is {described(table)}; write [{section}]")
-            )
+            mistakes.append(Mistake(section, f"must be a table, and is {described(table)}; write [{section}]"))
         else:
             for name, value in table.items():
                 yield _Given(f"{section}.{name}", section, name, value, from_text=False)

@@ -48,9 +48,7 @@ def endpoint(url: str, *, password: str | None = None) -> Endpoint:
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     allowed = {"db", "ssl_ca_certs"} if parts.scheme == "rediss" else {"db"}
     if unknown := sorted(options.keys() - allowed):
-        raise ValueError(
-            f"has the unknown option {unknown[0]!r}; possible here: {', '.join(sorted(allowed))}"
-        )
+        raise ValueError(f"has the unknown option {unknown[0]!r}; possible here: {', '.join(sorted(allowed))}")
     if parts.fragment:
         raise ValueError("has a part after #; write that character as %23")
     login = Endpoint(

@@ -85,9 +85,7 @@ def _password_file(value: object) -> str:
 def _name(value: object) -> str:
     text = _text(value)
     if _NAME.fullmatch(text) is None:
-        raise ValueError(
-            f"is {described(text)}; use 1 to 64 of a-z, A-Z, 0-9, point, dash, underscore"
-        )
+        raise ValueError(f"is {described(text)}; use 1 to 64 of a-z, A-Z, 0-9, point, dash, underscore")
     return text
 
 
@@ -121,9 +119,7 @@ def _duration(least: float, most: float = LONGEST_SECONDS) -> Callable[[object],
         if form is not None:
             value = float(form[1]) * _UNITS[form[2]]
         if not isinstance(value, int | float) or isinstance(value, bool) or math.isnan(value):
-            raise ValueError(
-                f'is {described(value)}; write seconds as a number, or "90s", "15m", "24h", "7d"'
-            )
+            raise ValueError(f'is {described(value)}; write seconds as a number, or "90s", "15m", "24h", "7d"')
         if not least <= value <= most:
             raise ValueError(f"is {value:g} s; it must lie between {least:g} and {most:g} s")
         return value
@@ -139,9 +135,7 @@ def _durability(value: object) -> Durability:
         return Durability(mode, 1)
     if mode == "replica" and re.fullmatch("[1-9]", count):
         return Durability(mode, int(count))
-    raise ValueError(
-        f"is {described(value)}; possible are server, fsync, replica, replica:2 (to 9)"
-    )
+    raise ValueError(f"is {described(value)}; possible are server, fsync, replica, replica:2 (to 9)")
 
 
 def _bind(value: object) -> Address:
@@ -153,9 +147,7 @@ def _bind(value: object) -> Address:
     return Address(bare, number)
 
 
-def _list_of(
-    read: Callable[[object], Any], least: int, most: int
-) -> Callable[[object], tuple[Any, ...]]:
+def _list_of(read: Callable[[object], Any], least: int, most: int) -> Callable[[object], tuple[Any, ...]]:
     def read_all(value: object) -> tuple[Any, ...]:
         if not isinstance(value, list):
             raise ValueError(f"must be a list, and is {described(value)}; write it in brackets")

@@ -56,7 +56,7 @@ def redacted(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
     return cast("EventDict", _without_secrets(line))
 
 
-def _without_secrets(value: Any) -> Any:  # noqa: ANN401 - whatever somebody logs
+def _without_secrets(value: Any) -> Any:
     if isinstance(value, str):
         return _SECRET_TEXT.sub(HIDDEN, value)
     if isinstance(value, Mapping):

@@ -75,9 +75,7 @@ def revision(server: Server) -> object:
     return server.call("LLEN", "witn:catalogue")
 
 
-def test_a_file_is_put_into_force_and_its_difference_shown(
-    terminal: Terminal, session_server: Server
-) -> None:
+def test_a_file_is_put_into_force_and_its_difference_shown(terminal: Terminal, session_server: Server) -> None:
     done = terminal.apply(FILE)
     assert done.exit_code == 0
     assert '+ customer "acme"' in done.stdout
@@ -94,9 +92,7 @@ def test_applying_it_twice_says_nothing_to_do(terminal: Terminal, session_server
     assert revision(session_server) == 4
 
 
-def test_a_dry_run_shows_the_same_and_writes_nothing(
-    terminal: Terminal, session_server: Server
-) -> None:
+def test_a_dry_run_shows_the_same_and_writes_nothing(terminal: Terminal, session_server: Server) -> None:
     dry = terminal.apply(FILE, "--dry-run").stdout.splitlines()
     assert dry[-1] == "dry run: 4 changes, nothing was written"
     assert not any("whsec_" in line for line in dry)
@@ -136,9 +132,7 @@ def test_a_change_can_be_scheduled(terminal: Terminal) -> None:
     assert "the first of it for 2096-01-01T00:00:00.000Z" in exported
 
 
-def test_an_instant_that_cannot_be_is_a_usage_error(
-    terminal: Terminal, session_server: Server
-) -> None:
+def test_an_instant_that_cannot_be_is_a_usage_error(terminal: Terminal, session_server: Server) -> None:
     assert terminal.apply(FILE, "--effective-from", "tomorrow").exit_code == 2
     session_server.call("XADD", "witn:{0}:events", "*", "data", "{}")
     refused = terminal.apply(FILE, "--effective-from", "2020-01-01T00:00:00Z")
@@ -147,14 +141,8 @@ def test_an_instant_that_cannot_be_is_a_usage_error(
     assert revision(session_server) == 0
 
 
-def test_every_mistake_is_told_and_nothing_written(
-    terminal: Terminal, session_server: Server
-) -> None:
-    text = (
-        FILE.replace('"0.99"', "0.99")
-        .replace('"seen"', '"like"')
-        .replace('"standard"\n\n', '"x"\n\n')
-    )
+def test_every_mistake_is_told_and_nothing_written(terminal: Terminal, session_server: Server) -> None:
+    text = FILE.replace('"0.99"', "0.99").replace('"seen"', '"like"').replace('"standard"\n\n', '"x"\n\n')
     wrong = terminal.apply(text)
     assert wrong.exit_code == 2
     assert "agents[0].condition[0].operator" in wrong.stderr
@@ -193,9 +181,7 @@ def test_machines_get_json(terminal: Terminal) -> None:
     assert (again["applied"], again["secrets"]) == (False, {})
     dry = json.loads(terminal.apply(FILE.replace("0.99", "1"), "--json", "--dry-run").stdout)
     [changed] = [d for d in dry["differences"] if d["mark"] == "~"]
-    assert changed["fields"] == [
-        {"path": "entries[support].price_per_unit", "before": '"0.99"', "after": '"1"'}
-    ]
+    assert changed["fields"] == [{"path": "entries[support].price_per_unit", "before": '"0.99"', "after": '"1"'}]
     wrong = terminal.apply("[[agents]]", "--json")
     assert wrong.exit_code == 2
     assert {m["path"] for m in json.loads(wrong.stdout)["mistakes"]} == {
@@ -211,9 +197,7 @@ def test_an_export_is_applied_as_no_change(terminal: Terminal) -> None:
     assert "whsec_" not in exported.stdout
     assert "archived = true" in exported.stdout
     assert terminal.apply(exported.stdout).stdout.endswith("nothing to do\n")
-    assert terminal.apply(terminal.witnd("export", "--secrets").stdout).stdout.endswith(
-        "nothing to do\n"
-    )
+    assert terminal.apply(terminal.witnd("export", "--secrets").stdout).stdout.endswith("nothing to do\n")
 
 
 def test_an_export_has_the_sections_in_their_order(terminal: Terminal) -> None:

@@ -41,9 +41,7 @@ def invoke(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
 
 
 def python(program: str) -> str:
-    return subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    ).stdout
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
 
 
 def test_help_names_every_command_and_imports_nothing_heavy() -> None:
@@ -80,9 +78,7 @@ def test_a_command_that_is_not_installed_breaks_no_help(monkeypatch: pytest.Monk
     assert "absent" in used.output
 
 
-def test_a_command_whose_own_imports_fail_says_so(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_command_whose_own_imports_fail_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "halfway.py").write_text("import no_such_module_at_all\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(entry.COMMANDS, "halfway", ("halfway:command", "Broken."))
@@ -180,9 +176,7 @@ async def _recorded(url: str, partitions: int) -> None:
         await open_meta(client, GlobalKeys("witn"), partitions)
 
 
-def test_a_session_refuses_another_number_of_partitions(
-    invoke: Callable[..., Result], redis_url: str
-) -> None:
+def test_a_session_refuses_another_number_of_partitions(invoke: Callable[..., Result], redis_url: str) -> None:
     run(_recorded(redis_url, 4))
     result = invoke(show, WITND_REDIS__URL=redis_url)
     assert result.exit_code == 2
@@ -199,9 +193,7 @@ def test_a_redis_that_does_not_answer_is_named_with_what_to_do(
     assert "hidden" not in result.stderr
 
 
-def test_a_session_of_a_mistaken_configuration_tells_all_of_it(
-    invoke: Callable[..., Result], tmp_path: Path
-) -> None:
+def test_a_session_of_a_mistaken_configuration_tells_all_of_it(invoke: Callable[..., Result], tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("[redis]\npartitions = 0\n[http]\nbind = 1")
     result = invoke(show, "--config", str(tmp_path / "c.toml"))
     assert result.exit_code == 2
@@ -258,9 +250,7 @@ def test_check_says_ok_of_the_example() -> None:
     )
 
 
-def test_check_tells_every_mistake_of_a_configuration(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_tells_every_mistake_of_a_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WITND_REDIS__PARTITIONS", "not judged here")
     (tmp_path / "c.toml").write_text("[redis]\npartitions = 0\nurll = 1")
     result = check(str(tmp_path / "c.toml"))

@@ -71,9 +71,7 @@ class Proxy:
             talk.cancel()
         await asyncio.gather(*self._talks, return_exceptions=True)
 
-    async def _accept(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         talk = asyncio.ensure_future(self._talk(reader, writer))
         self._talks.add(talk)
         talk.add_done_callback(self._talks.discard)
@@ -107,7 +105,7 @@ class Proxy:
         self.seen.append(command)
         try:
             cut = self.rule(command)
-        except BaseException as error:  # noqa: BLE001 - told when the proxy ends
+        except BaseException as error:
             self.trouble.append(error)
             return None
         if cut is not None:
@@ -118,9 +116,7 @@ class Proxy:
 class _Connection:
     """One connection through the proxy: replies are matched with the commands that wait for them."""
 
-    def __init__(
-        self, proxy: Proxy, client: asyncio.StreamWriter, server: asyncio.StreamWriter
-    ) -> None:
+    def __init__(self, proxy: Proxy, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
         self._proxy = proxy
         self._client = client
         self._server = server

@@ -89,8 +89,7 @@ def catalogue(url: Any) -> list[CatalogueEntry]:
 def mixed(url: Any) -> Scenario:
     """Everything that a log can hold, in about twenty batches of four."""
     busy = [
-        entry(40 + 0.1 * n, "busy-calls", "called", agent="calls", attribution=n + 0.25, id=f"b{n}")
-        for n in range(12)
+        entry(40 + 0.1 * n, "busy-calls", "called", agent="calls", attribution=n + 0.25, id=f"b{n}") for n in range(12)
     ]
     together = [
         entry(6 + 0.1 * n, f"together-{n}", action, agent="calls", attribution=1.5, pin=100)
@@ -133,7 +132,10 @@ def mixed(url: Any) -> Scenario:
         entry(301, "tail-reversed", "resolved"),
         entry(302, "tail-pinned", "resolved", pin=340),
         entry(303, "tail-reversed", "reopened"),
-        *[entry(304, f"tail-batch-{n}", "called", agent="calls", pin=350)._replace(ms=BASE + 304_000 + n) for n in range(5)],
+        *[
+            entry(304, f"tail-batch-{n}", "called", agent="calls", pin=350)._replace(ms=BASE + 304_000 + n)
+            for n in range(5)
+        ],
     ]
     # confirmed, reversed, together × 6, mixed, held, flat, placed × 2, busy, identity, dearer, tail × 3, batch × 5
     return Scenario(catalogue(url), log, outcomes=1 + 1 + 6 + 1 + 1 + 1 + 2 + 1 + 1 + 1 + 3 + 5, held=2)
@@ -146,9 +148,7 @@ def outage(url: Any) -> tuple[Scenario, list[Entry]]:
         entry(0, "reversed-meanwhile", "resolved", id="o1"),
         entry(1, "stands-anyway", "resolved", id="o2"),
     ]
-    busy = [
-        entry(20 + n, f"busy-meanwhile-{n % 3}", "called", agent="calls", attribution=1) for n in range(12)
-    ]
+    busy = [entry(20 + n, f"busy-meanwhile-{n % 3}", "called", agent="calls", attribution=1) for n in range(12)]
     meanwhile = [
         *busy,
         entry(59, "reversed-meanwhile", "reopened", id="o3"),

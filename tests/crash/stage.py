@@ -26,7 +26,7 @@ from witnd.store.connection import connect
 ROOT = Path(__file__).parents[2]
 # Everything: more occurrences of each step, more repetitions of each cut.
 FULL = os.environ.get("WITND_CRASH") == "full"
-# The daemon's exit codes that say: start me again. 3: Redis did not answer at the start. 4: ownership lost.
+# Exit codes with which the daemon asks to be started again: Redis did not answer while it started.
 AGAIN = (3,)
 DEADLINE = 40.0
 
@@ -163,20 +163,30 @@ class Stage:
         return self.reader.finished(self.scenario.outcomes)
 
     def run_on(self, life: Life, *, seconds: float = DEADLINE) -> bool:
-        """Wait until everything is done and the process ready, or it has ended. Whether it still lives."""
+        """Wait until everything is done, or the process has ended. Whether it still lives."""
         until(
-            lambda: life.exit is not None or (self.finished and life.says("daemon.ready")),
+            lambda: life.exit is not None or self.finished,
             f"the run is finished\n{life.log[-3000:]}",
             seconds=seconds,
         )
         return life.exit is None
 
     def complete(self, plan: Plan | None = None, **how: Any) -> World:
-        """A life that is not disturbed any more, to its orderly end; what it leaves behind."""
+        """A life that is not disturbed any more, until everything is done; what it leaves behind."""
         life = self.start(plan, **how)
         assert self.run_on(life), f"the daemon ended with {life.exit}:\n{life.log}"
-        assert life.end() == 0, life.log
+        life.destroy()
         return look(self.reader)
+
+    def keep(self, plan: Plan, *, seconds: float = DEADLINE, **how: Any) -> int:
+        """What systemd does: start it again for as long as Redis does not answer at its start. How many lives."""
+        before = len(self.lives)
+        while True:
+            life = self.start(plan, **how)
+            if self.run_on(life, seconds=seconds):
+                life.destroy()
+                return len(self.lives) - before
+            assert life.exit in AGAIN, f"the daemon ended with {life.exit}:\n{life.log}"
 
     # -- the judgement -----------------------------------------------------------------------------------------------
 

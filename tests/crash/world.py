@@ -83,8 +83,7 @@ def look(reader: Reader) -> World:
             for key in _behind(names, KEYS.outcome(""))
         },
         "held": {
-            key: reader.ask("LRANGE", KEYS.held_events(key), 0, -1)
-            for key in _behind(names, KEYS.held_events(""))
+            key: reader.ask("LRANGE", KEYS.held_events(key), 0, -1) for key in _behind(names, KEYS.held_events(""))
         },
         "waiting": reader.ask("ZRANGE", KEYS.held, 0, -1, "WITHSCORES"),
         "due": reader.ask("ZRANGE", KEYS.due, 0, -1),
@@ -144,9 +143,7 @@ def _others(names: list[str]) -> list[str]:
         KEYS.events, KEYS.state, KEYS.due, KEYS.held, KEYS.fates, KEYS.resolutions, KEYS.lines,
         KEYS.deliveries, KEYS.attempts, KEYS.delivered, SHARED.catalogue,
     }  # fmt: skip
-    return [
-        name for name in names if name not in single | POSITIONS and not name.startswith(known)
-    ]
+    return [name for name in names if name not in single | POSITIONS and not name.startswith(known)]
 
 
 def _without(value: Any, placed: dict[int, str]) -> Any:
@@ -207,11 +204,7 @@ def undelivered(world: World, messages: Iterable[Message], placed: Iterable[str]
     wanted = {id_.decode() for id_ in world["deliveries"]}
     told += [f"{id_} never arrived" for id_ in sorted(wanted - accepted)]
     told += [f"{id_} arrived and is no delivery" for id_ in sorted(set(bodies) - wanted)]
-    told += [
-        f"{id_.decode()} is {standing}"
-        for id_, standing in world["standings"].items()
-        if standing != "delivered"
-    ]
+    told += [f"{id_.decode()} is {standing}" for id_, standing in world["standings"].items() if standing != "delivered"]
     return told
 
 
@@ -221,10 +214,7 @@ def against_oracle(reader: Reader, catalogue: Iterable[CatalogueEntry]) -> list[
     for id_, fields in reader.stream(KEYS.events):
         ms, _, seq = id_.partition(b"-")
         log.append((int(ms), int(seq), fields))
-    changes = [
-        oracle.Change(one.kind, one.key, one.effective_from, one.archived, one.content)
-        for one in catalogue
-    ]
+    changes = [oracle.Change(one.kind, one.key, one.effective_from, one.archived, one.content) for one in catalogue]
     right = oracle.run(log, changes)
     told = []
     resolutions = [json.loads(fields[b"data"]) for _, fields in reader.stream(KEYS.resolutions)]
@@ -233,8 +223,7 @@ def against_oracle(reader: Reader, catalogue: Iterable[CatalogueEntry]) -> list[
     if resolutions != right.resolutions:
         told.append(f"resolutions: expected {right.resolutions}\n    found {resolutions}")
     fates = {
-        id_.decode(): tuple(msgspec.msgpack.decode(record)[1:3])
-        for id_, record in reader.hash(KEYS.fates).items()
+        id_.decode(): tuple(msgspec.msgpack.decode(record)[1:3]) for id_, record in reader.hash(KEYS.fates).items()
     }
     wanted = {id_: fate for id_, fate in right.fates.items() if fate[0] != "applied"}
     if fates != wanted:

@@ -151,9 +151,7 @@ def test_agents_are_found_by_the_actions_that_their_conditions_name() -> None:
 
 
 def test_rules_in_force_are_the_ones_not_archived_by_name() -> None:
-    found = catalogue(
-        rule("b"), rule("a", enabled=False), rule("c", at=5), rule("b", at=6, archived=True)
-    )
+    found = catalogue(rule("b"), rule("a", enabled=False), rule("c", at=5), rule("b", at=6, archived=True))
     assert [r.name for r in found.rules(4)] == ["a", "b"]
     assert [r.name for r in found.rules(5)] == ["a", "b", "c"]
     assert [r.name for r in found.rules(6)] == ["a", "c"]

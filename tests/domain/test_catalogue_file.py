@@ -285,9 +285,7 @@ def test_a_new_rule_without_a_secret_gets_one_and_keeps_it() -> None:
 
 
 def test_generated_secrets_differ_by_rule_and_by_seed() -> None:
-    two = (
-        FULL + '[[notification_rules]]\nname = "erp"\nsource = "both"\nurl = "https://example.com"'
-    )
+    two = FULL + '[[notification_rules]]\nname = "erp"\nsource = "both"\nurl = "https://example.com"'
     first = planned(two).secrets
     assert len(set(first.values())) == 2
     assert plan(Catalogue(), parse(two).items, seed=b"other").secrets["crm"] != first["crm"]
@@ -304,9 +302,7 @@ def test_a_changed_secret_is_a_change_that_shows_neither() -> None:
 
 
 @given(documents(), st.booleans())
-def test_an_export_applied_to_its_own_catalogue_changes_nothing(
-    document: dict[str, Any], secrets: bool
-) -> None:
+def test_an_export_applied_to_its_own_catalogue_changes_nothing(document: dict[str, Any], secrets: bool) -> None:
     file = read(document)
     assert (file.mistakes, reference_mistakes(file, Catalogue())) == ((), [])
     current = applied(plan(Catalogue(), file.items, seed=SEED), Catalogue(), 0)
@@ -325,15 +321,11 @@ def test_an_export_with_secrets_makes_the_same_catalogue_elsewhere(
     exported = to_document(current, secrets=True)
     elsewhere = applied(plan(Catalogue(), read(exported).items, seed=b"other"), Catalogue(), 0)
     assert to_document(elsewhere, secrets=True) == exported
-    assert {c.hash for c in elsewhere.agents(0).values()} == {
-        c.hash for c in current.agents(0).values()
-    }
+    assert {c.hash for c in elsewhere.agents(0).values()} == {c.hash for c in current.agents(0).values()}
 
 
 @given(documents(), documents())
-def test_after_applying_a_file_its_difference_is_empty(
-    before: dict[str, Any], after: dict[str, Any]
-) -> None:
+def test_after_applying_a_file_its_difference_is_empty(before: dict[str, Any], after: dict[str, Any]) -> None:
     current = applied(plan(Catalogue(), read(before).items, seed=SEED), Catalogue(), 0)
     items = read(after).items
     found = plan(current, items, seed=SEED)
@@ -352,8 +344,6 @@ def test_an_export_leaves_secrets_out_unless_asked() -> None:
 
 def test_an_export_is_of_one_instant() -> None:
     current = catalogue(customer(name="now"), customer(at=100, name="then"), customer("b", at=100))
-    names = [
-        [table["name"] for table in to_document(current, at=at)["customers"]] for at in (50, 100)
-    ]
+    names = [[table["name"] for table in to_document(current, at=at)["customers"]] for at in (50, 100)]
     assert names == [["now"], ["then", "b"]]
     assert to_document(current)["customers"][0]["name"] == "then"

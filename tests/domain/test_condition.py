@@ -11,9 +11,7 @@ from witnd.domain import condition as conditions_
 from witnd.domain.condition import canonical, mistakes, words
 
 anything = st.recursive(
-    st.one_of(
-        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.binary()
-    ),
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.binary()),
     lambda inner: st.one_of(
         st.lists(inner, max_size=4),
         st.dictionaries(
@@ -84,9 +82,7 @@ def test_a_count_is_a_whole_number_from_zero(operator: str, value: object) -> No
 
 @pytest.mark.parametrize("operator", COMPARED)
 @pytest.mark.parametrize("value", [True, "3", float("nan"), float("-inf"), 10**400, {}])
-def test_a_comparison_takes_only_numbers_that_fit_a_finite_double(
-    operator: str, value: object
-) -> None:
+def test_a_comparison_takes_only_numbers_that_fit_a_finite_double(operator: str, value: object) -> None:
     assert paths([leaf("a", operator, value)]) == ["condition[0].value"]
 
 
@@ -163,9 +159,7 @@ def test_a_single_node_stands_for_the_list_of_it() -> None:
 
 def test_the_canonical_form_has_one_spelling_for_a_number() -> None:
     raw = [leaf("a", "gte", 3.0), leaf("a", "match", -0.0), leaf("a", "seen", None)]
-    assert json.dumps(canonical(raw)) == json.dumps(
-        [leaf("a", "gte", 3), leaf("a", "match", 0), leaf("a", "seen")]
-    )
+    assert json.dumps(canonical(raw)) == json.dumps([leaf("a", "gte", 3), leaf("a", "match", 0), leaf("a", "seen")])
     assert canonical([leaf("a", "gte", 10**22)]) == canonical([leaf("a", "gte", 1e22)])
     assert canonical([leaf("a", "match", True)])[0]["value"] is True
 

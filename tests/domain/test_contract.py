@@ -78,9 +78,7 @@ def test_the_period_lies_between_a_second_and_180_days(period: int) -> None:
     assert contract(settlement_period=period).settlement_ms == period * 1000
 
 
-@pytest.mark.parametrize(
-    "period", [0, -1, 15_552_001, 1.5, True, "60", float("nan"), float("inf"), 10**400, []]
-)
+@pytest.mark.parametrize("period", [0, -1, 15_552_001, 1.5, True, "60", float("nan"), float("inf"), 10**400, []])
 def test_another_period_is_refused(period: object) -> None:
     raw = {"condition": [], "settlement_period": period}
     [found] = read_agent("support", raw, "agents[0]")[1]

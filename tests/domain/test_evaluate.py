@@ -56,9 +56,7 @@ def plainly(node: dict[str, Any], state: dict[str, tuple[int, Value | None]]) ->
 
 
 @given(conditions, st.data())
-def test_every_condition_holds_exactly_when_the_contract_says_so(
-    raw: list[Any], data: st.DataObject
-) -> None:
+def test_every_condition_holds_exactly_when_the_contract_says_so(raw: list[Any], data: st.DataObject) -> None:
     rule = compile_condition(raw)
     many = data.draw(st.lists(counts, min_size=len(rule.facts), max_size=len(rule.facts)))
     seen = [data.draw(latest) if count else None for count in many]
@@ -108,9 +106,7 @@ def test_match_compares_without_coercion(wanted: object, value: Value, expected:
 
 @pytest.mark.parametrize("name", ["gte", "lte", "gt", "lt"])
 @pytest.mark.parametrize("value", [None, "5", True, False])
-def test_a_comparison_is_false_and_its_negation_true_where_there_is_no_number(
-    name: str, value: Value | None
-) -> None:
+def test_a_comparison_is_false_and_its_negation_true_where_there_is_no_number(name: str, value: Value | None) -> None:
     assert holds([leaf("a", name, 0)], value=value) is False
     assert holds([leaf("a", f"not {name}", 0)], value=value) is True
     assert holds([leaf("a", f"not {name}", 0)], count=0) is True

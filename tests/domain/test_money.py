@@ -17,9 +17,7 @@ from witnd.domain.money import (
     to_minor,
 )
 
-decimals = st.decimals(allow_nan=False, allow_infinity=False, places=None).filter(
-    lambda d: abs(d.adjusted()) < 60
-)
+decimals = st.decimals(allow_nan=False, allow_infinity=False, places=None).filter(lambda d: abs(d.adjusted()) < 60)
 prices = st.decimals(min_value=0, max_value=10**18 - 1, places=12)
 units = st.floats(min_value=1e-12, max_value=1e15).map(lambda x: Decimal(repr(x)))
 
@@ -106,9 +104,7 @@ def test_what_is_no_number_has_no_plain_text(amount: str) -> None:
         ("-0.001", 2, "0.00"),
     ],
 )
-def test_amounts_are_rounded_half_up_to_exactly_the_minor_digits(
-    amount: str, digits: int, text: str
-) -> None:
+def test_amounts_are_rounded_half_up_to_exactly_the_minor_digits(amount: str, digits: int, text: str) -> None:
     assert minor_text(Decimal(amount), digits) == text
     assert to_minor(Decimal(amount), digits) == Decimal(text)
 

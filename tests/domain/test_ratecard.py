@@ -36,10 +36,7 @@ def test_a_price_knows_its_currency_and_minor_digits() -> None:
 
 
 def test_the_hash_is_the_sha_256_of_the_canonical_json() -> None:
-    text = (
-        '{"agent":"support","currency":"EUR","kind":"flat","price_per_unit":"0.99",'
-        '"rate_card":"standard"}'
-    )
+    text = '{"agent":"support","currency":"EUR","kind":"flat","price_per_unit":"0.99","rate_card":"standard"}'
     price = card(entries=[entry(price_per_unit="00.9900")]).prices["support"]
     assert price.hash == sha256(text.encode()).hexdigest()
 
@@ -107,9 +104,7 @@ def test_kinds_of_later_versions_are_refused_by_name(kind: str) -> None:
 
 
 def test_an_unknown_kind_is_refused_and_flat_is_taken() -> None:
-    assert [path for path, _ in mistakes(entries=[entry(kind="tiered")])] == [
-        "rate_cards[0].entries[0].kind"
-    ]
+    assert [path for path, _ in mistakes(entries=[entry(kind="tiered")])] == ["rate_cards[0].entries[0].kind"]
     assert mistakes(entries=[entry(kind="flat")]) == []
 
 

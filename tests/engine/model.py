@@ -145,11 +145,10 @@ class Drive:
     def take(self, entries: Sequence[Entry], number: int, cuts: Cuts) -> None:
         partition, model = self.partition, self.model
         rows = [
-            (b"%d-%d" % (ms, seq), [part for pair in fields.items() for part in pair])
-            for ms, seq, fields in entries
+            (b"%d-%d" % (ms, seq), [part for pair in fields.items() for part in pair]) for ms, seq, fields in entries
         ]
         batch, cold = partition.plan(rows, number)
-        partition.install([model.recall(key, self.catalogue) for key in sorted(cold)], number)
+        partition.residents.install([model.recall(key, self.catalogue) for key in sorted(cold)], number)
         at = 0
         done = False
         while not done:
@@ -165,16 +164,13 @@ class Drive:
                         partition.deadlines.add_stored(score, key)
                 partition.deadlines.horizon = horizon
             elif step.need is not None:
-                partition.install(
-                    [model.recall(key, self.catalogue) for key in step.need], number
-                )
+                partition.residents.install([model.recall(key, self.catalogue) for key in step.need], number)
             else:
                 assert reached > at or step.settled or not batch
             done = reached == len(batch)
             assert not partition.strays
             self.taken += reached - at
             at = reached
-
 
     def written(self, commit: Commit) -> None:
         self.model.run(commit.commands())
@@ -193,9 +189,9 @@ class Drive:
 
     def passivate(self, number: int, cuts: Cuts) -> None:
         """Forget everything. What must be mirrored again first is written by an empty step."""
-        self.partition.passivate(0, number, ())
+        self.partition.residents.passivate(0, number, ())
         self.take((), number, cuts)
-        self.partition.passivate(0, number, ())
+        self.partition.residents.passivate(0, number, ())
         assert not self.partition.known
         self.partition.deadlines.compact()
 

@@ -27,25 +27,17 @@ def plain(world: World) -> dict[str, Any]:
     return {
         "fates": world.fates,
         "outcomes": {
-            key: {
-                name: getattr(one, name)
-                for name in one.__dataclass_fields__
-                if name not in ("contract", "price")
-            }
+            key: {name: getattr(one, name) for name in one.__dataclass_fields__ if name not in ("contract", "price")}
             for key, one in world.outcomes.items()
         },
         "resolutions": [clean(one) for one in world.resolutions],
         "lines": [clean(one) for one in world.lines],
-        "deliveries": sorted(
-            (without_nulls(one) for one in world.deliveries), key=lambda one: one["id"]
-        ),
+        "deliveries": sorted((without_nulls(one) for one in world.deliveries), key=lambda one: one["id"]),
         "held": world.held,
     }
 
 
-QUIET = settings(
-    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 @settings(QUIET, max_examples=300)

@@ -153,9 +153,7 @@ def encode(body: Body, form: str, style: int) -> Fields:
         body["idempotency_key"] = cloud_idempotency_key("/src", name)
     if form == "flat":
         fields = {
-            field.encode(): (
-                write_json(text, style) if field == "properties" else str(text)
-            ).encode()
+            field.encode(): (write_json(text, style) if field == "properties" else str(text)).encode()
             for field, text in body.items()
         }
         if style % 3 == 0:
@@ -212,10 +210,7 @@ def _raw(text: str | bytes) -> Fields:
 
 def _flat(**fields: str | bytes) -> Fields:
     whole = {**_event(), **fields}
-    return {
-        name.encode(): text if isinstance(text, bytes) else text.encode()
-        for name, text in whole.items()
-    }
+    return {name.encode(): text if isinstance(text, bytes) else text.encode() for name, text in whole.items()}
 
 
 def _with(properties: str) -> Fields:
@@ -403,9 +398,7 @@ _TURNING = (
     ],
     [{"op": "NOT", "condition": {"fact": "replied", "operator": "match", "value": True}}],
 )
-CONDITIONS = st.one_of(
-    st.lists(st.one_of(_LEAVES, _LEAVES, _LEAVES, _TREES), max_size=3), st.sampled_from(_TURNING)
-)
+CONDITIONS = st.one_of(st.lists(st.one_of(_LEAVES, _LEAVES, _LEAVES, _TREES), max_size=3), st.sampled_from(_TURNING))
 
 _AGENT = st.fixed_dictionaries(
     {
@@ -471,11 +464,7 @@ def settle_catalogue(drawn: Any, moments: list[int], *, ambiguous: bool) -> list
 
         def card(prices: Any, currency: str = currency) -> Any:
             priced = dict(zip(AGENTS, prices, strict=True))
-            entries = [
-                {"agent": name, "price_per_unit": priced[name]}
-                for name in present
-                if priced[name] is not None
-            ]
+            entries = [{"agent": name, "price_per_unit": priced[name]} for name in present if priced[name] is not None]
             return {"currency": currency, "entries": entries}
 
         add("rate_card", key, history, card)

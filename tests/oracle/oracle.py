@@ -111,10 +111,7 @@ class Outcome:
     @property
     def ever_true(self) -> bool:
         """Whether it held after any of the applied events."""
-        return any(
-            rules.holds(self.condition, self.applied[: length + 1])
-            for length in range(len(self.applied))
-        )
+        return any(rules.holds(self.condition, self.applied[: length + 1]) for length in range(len(self.applied)))
 
     @property
     def would_be(self) -> str:
@@ -160,11 +157,7 @@ class _Partition:
 
     def in_force(self, kind: str, key: str, at: int) -> Change | None:
         """The version of one thing that is in force at an instant, archived or not."""
-        versions = [
-            one
-            for one in self.changes
-            if one.kind == kind and one.key == key and one.effective_from <= at
-        ]
+        versions = [one for one in self.changes if one.kind == kind and one.key == key and one.effective_from <= at]
         return max(versions, key=lambda one: one.effective_from) if versions else None
 
     def living(self, kind: str, at: int) -> dict[str, Change]:
@@ -184,11 +177,7 @@ class _Partition:
                 return "UNKNOWN_AGENT"
             agent = agents[event.agent_key]
         else:
-            naming = [
-                one
-                for one in agents.values()
-                if event.action in rules.facts(one.content["condition"])
-            ]
+            naming = [one for one in agents.values() if event.action in rules.facts(one.content["condition"])]
             if len(agents) == 1:
                 agent = next(iter(agents.values()))
             elif len(naming) == 1:
@@ -201,9 +190,7 @@ class _Partition:
             return "NO_RATE_CARD"
         for entry in card.content["entries"]:
             if entry["agent"] == agent.key:
-                return Terms(
-                    agent.key, agent.content, card.content["currency"], entry["price_per_unit"]
-                )
+                return Terms(agent.key, agent.content, card.content["currency"], entry["price_per_unit"])
         return "NO_PRICE"
 
     # --- one entry ---
@@ -350,9 +337,7 @@ class _Partition:
                 continue
             rule_id = str(uuid.uuid5(RULE_NAMESPACE, name))
             delivery_id = _digest("delivery", rule_id, outcome.key, kind)
-            extension = {
-                part: bill[part] for part in ("unit", "amount", "currency", "line_id") if bill
-            }
+            extension = {part: bill[part] for part in ("unit", "amount", "currency", "line_id") if bill}
             body = {
                 "id": delivery_id,
                 "type": kind,
@@ -391,11 +376,7 @@ class _Partition:
             resolutions=self.resolutions,
             lines=self.lines,
             deliveries=self.deliveries,
-            held={
-                key: [_name(entry) for entry, _ in waiting]
-                for key, waiting in self.held.items()
-                if waiting
-            },
+            held={key: [_name(entry) for entry, _ in waiting] for key, waiting in self.held.items() if waiting},
         )
 
 

@@ -161,9 +161,7 @@ def _event(tree: dict[str, Any]) -> Event:
     }
     if properties is not None:
         content["properties"] = {
-            name: item
-            for name, item in properties.items()
-            if not (name in RESERVED and item is None)
+            name: item for name, item in properties.items() if not (name in RESERVED and item is None)
         }
     return Event(
         key=key,
@@ -287,9 +285,7 @@ def _strings(tree: object) -> Iterator[str]:
 
 # --- instants ------------------------------------------------------------------------------------
 
-_INSTANT = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII
-)
+_INSTANT = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII)
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 

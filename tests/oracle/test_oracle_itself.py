@@ -30,16 +30,12 @@ quick = settings(max_examples=150, deadline=None, suppress_health_check=list(Hea
 
 def is_control(entry: Entry) -> bool:
     fields = entry[2]
-    return fields == TICK or (
-        fields.get(b"witnd") == b"retry" and set(fields) == {b"witnd", b"key"}
-    )
+    return fields == TICK or (fields.get(b"witnd") == b"retry" and set(fields) == {b"witnd", b"key"})
 
 
 @quick
 @given(logs(ambiguous=True), st.integers(1, 2), st.integers(0, 4))
-def test_every_event_entry_has_exactly_one_fate_and_the_sums_hold(
-    log: Log, partitions: int, held_limit: int
-) -> None:
+def test_every_event_entry_has_exactly_one_fate_and_the_sums_hold(log: Log, partitions: int, held_limit: int) -> None:
     entries, changes = log
     world = run(entries, changes, partitions=partitions, held_limit=held_limit)
     assert list(world.fates) == ids([one for one in entries if not is_control(one)])
@@ -57,9 +53,7 @@ def test_every_event_entry_has_exactly_one_fate_and_the_sums_hold(
 @given(logs())
 def test_one_resolution_for_each_final_outcome_and_one_line_for_each_confirmed(log: Log) -> None:
     world = run(*log)
-    final = {
-        key: one for key, one in world.outcomes.items() if one.status not in ("OPEN", "PENDING")
-    }
+    final = {key: one for key, one in world.outcomes.items() if one.status not in ("OPEN", "PENDING")}
     assert sorted(one["outcome_key"] for one in world.resolutions) == sorted(final)
     assert all(final[one["outcome_key"]].status == one["status"] for one in world.resolutions)
     confirmed = [one for one in world.resolutions if one["status"] == "CONFIRMED"]
@@ -73,18 +67,14 @@ def test_one_resolution_for_each_final_outcome_and_one_line_for_each_confirmed(l
 @given(logs())
 def test_resolutions_come_in_order_and_never_before_they_are_due(log: Log) -> None:
     resolutions = run(*log).resolutions
-    order = [
-        (one["processed_at"], one["settles_at"], one["outcome_key"].encode()) for one in resolutions
-    ]
+    order = [(one["processed_at"], one["settles_at"], one["outcome_key"].encode()) for one in resolutions]
     assert order == sorted(order)
     assert all(one["opened_at"] <= one["settles_at"] <= one["processed_at"] for one in resolutions)
 
 
 @quick
 @given(logs(), st.randoms(use_true_random=False))
-def test_running_twice_is_equal_and_the_order_of_the_changes_is_nothing(
-    log: Log, random: Any
-) -> None:
+def test_running_twice_is_equal_and_the_order_of_the_changes_is_nothing(log: Log, random: Any) -> None:
     entries, changes = log
     shuffled = list(changes)
     random.shuffle(shuffled)
@@ -108,9 +98,7 @@ def test_a_prefix_of_the_log_gives_a_prefix_of_the_results(log: Log, length: int
             assert (outcome.contract, outcome.price) == (later.contract, later.price)
     for entry, fate in part.fates.items():
         moved = whole.fates[entry]
-        assert moved == fate or (
-            fate[0] == "held" and moved in (("applied", None), ("rejected", "IDENTITY_MISMATCH"))
-        )
+        assert moved == fate or (fate[0] == "held" and moved in (("applied", None), ("rejected", "IDENTITY_MISMATCH")))
 
 
 @quick
@@ -124,9 +112,9 @@ def test_a_forged_tick_only_proves_time(log: Log, place: int, step: int) -> None
     ticked = [*entries[: place + 1], (ms + step, seq + 1, TICK), *entries[place + 1 :]]
     before, after = run(entries, changes), run(ticked, changes)
     assert before.fates == after.fates
-    assert [one["outcome_key"] for one in before.resolutions] == [
-        one["outcome_key"] for one in after.resolutions
-    ][: len(before.resolutions)]
+    assert [one["outcome_key"] for one in before.resolutions] == [one["outcome_key"] for one in after.resolutions][
+        : len(before.resolutions)
+    ]
     assert before.lines == after.lines[: len(before.lines)]
     assert before.deliveries == after.deliveries[: len(before.deliveries)]
 
@@ -151,9 +139,7 @@ def test_what_a_wrong_partition_refuses_the_right_one_takes(log: Log) -> None:
 @given(logs())
 def test_the_form_of_an_event_does_not_matter(log: Log) -> None:
     entries, changes = log
-    assert run([(ms, seq, _as_json(fields)) for ms, seq, fields in entries], changes) == run(
-        entries, changes
-    )
+    assert run([(ms, seq, _as_json(fields)) for ms, seq, fields in entries], changes) == run(entries, changes)
 
 
 def _as_json(fields: dict[bytes, bytes]) -> dict[bytes, bytes]:
@@ -165,8 +151,7 @@ def _as_json(fields: dict[bytes, bytes]) -> dict[bytes, bytes]:
     except RefusedError:
         return fields
     quoted = [
-        f"{json.dumps(name.decode())}: "
-        + (text.decode() if name == b"properties" else json.dumps(text.decode()))
+        f"{json.dumps(name.decode())}: " + (text.decode() if name == b"properties" else json.dumps(text.decode()))
         for name, text in fields.items()
     ]
     return {b"data": ("{" + ", ".join(quoted) + "}").encode()}
@@ -208,15 +193,11 @@ def _opened_with(world: World, least: int) -> bool:
         pytest.param(lambda world: _opened_with(world, 2), id="placement of several"),
         pytest.param(lambda world: len(world.resolutions) >= 3, id="three resolutions"),
         pytest.param(
-            lambda world: (
-                len({one["processed_at"] for one in world.resolutions}) < len(world.resolutions)
-            ),
+            lambda world: len({one["processed_at"] for one in world.resolutions}) < len(world.resolutions),
             id="two resolved by one entry",
         ),
         pytest.param(
-            lambda world: (
-                len({one["settles_at"] for one in world.resolutions}) < len(world.resolutions)
-            ),
+            lambda world: len({one["settles_at"] for one in world.resolutions}) < len(world.resolutions),
             id="two due in the same ms",
         ),
         pytest.param(
@@ -224,18 +205,12 @@ def _opened_with(world: World, least: int) -> bool:
             id="a pin at or before now",
         ),
         pytest.param(
-            lambda world: any(
-                one.scheduled_resolution == "FAILED" for one in world.outcomes.values()
-            ),
+            lambda world: any(one.scheduled_resolution == "FAILED" for one in world.outcomes.values()),
             id="PENDING turned false",
         ),
+        pytest.param(lambda world: any(Fraction(one["unit"]) == 0 for one in world.lines), id="unit 0"),
         pytest.param(
-            lambda world: any(Fraction(one["unit"]) == 0 for one in world.lines), id="unit 0"
-        ),
-        pytest.param(
-            lambda world: any(
-                Fraction(one["amount"]) > Fraction(one["amount_exact"]) for one in world.lines
-            ),
+            lambda world: any(Fraction(one["amount"]) > Fraction(one["amount_exact"]) for one in world.lines),
             id="rounded up",
         ),
         pytest.param(lambda world: len(world.deliveries) >= 2, id="two deliveries"),
@@ -301,9 +276,7 @@ def test_instants(text: str, ms: int | None) -> None:
         ("1000000000000000000000.015", "USD", "1000000000000000000000.02"),
     ],
 )
-def test_amounts_are_rounded_half_up_to_the_minor_digits(
-    amount: str, currency: str, text: str
-) -> None:
+def test_amounts_are_rounded_half_up_to_the_minor_digits(amount: str, currency: str, text: str) -> None:
     assert rules.half_up(Fraction(amount), currency) == text
 
 
@@ -449,9 +422,7 @@ def test_an_idempotency_key_is_honoured_for_35_days_after_resolution() -> None:
 def test_same_content_is_typed_and_blind_to_spelling() -> None:
     def second(text: str) -> str:
         first = _sent(idempotency_key="x", properties={"value": 3, "n": {"a": 1, "b": [True]}})
-        head = (
-            f'{{"customer_key":"acme","key":"{KEYS[0]}","action":"replied","idempotency_key":"x",'
-        )
+        head = f'{{"customer_key":"acme","key":"{KEYS[0]}","action":"replied","idempotency_key":"x",'
         other = {b"data": (head + text + "}").encode()}
         world = run([(BASE, 0, first), (BASE + 1, 0, other)], [_agent(), _card(), _customer()])
         return world.fates[f"{BASE + 1}-0"][0]
@@ -460,10 +431,7 @@ def test_same_content_is_typed_and_blind_to_spelling() -> None:
     assert second('"agent_key":null,"properties":{"value":3,"n":{"a":1,"b":[true]}}') == "duplicate"
     assert second('"properties":{"value":3,"n":{"a":true,"b":[true]}}') == "conflict"
     assert second('"properties":{"value":"3","n":{"a":1,"b":[true]}}') == "conflict"
-    assert (
-        second('"agent_key":"support","properties":{"value":3,"n":{"a":1,"b":[true]}}')
-        == "conflict"
-    )
+    assert second('"agent_key":"support","properties":{"value":3,"n":{"a":1,"b":[true]}}') == "conflict"
 
 
 def test_due_outcomes_resolve_by_instant_and_then_by_key_in_utf8() -> None:
@@ -471,9 +439,7 @@ def test_due_outcomes_resolve_by_instant_and_then_by_key_in_utf8() -> None:
     steps = (0, 1, 0)
     entries = [
         (BASE + step, seq, _sent(key=name))
-        for seq, (step, name) in sorted(
-            enumerate(zip(steps, names, strict=True)), key=lambda it: it[1][0]
-        )
+        for seq, (step, name) in sorted(enumerate(zip(steps, names, strict=True)), key=lambda it: it[1][0])
     ]
     world = run([*entries, (BASE + 9000, 0, TICK)], [_agent(), _card(), _customer()])
     assert [one["outcome_key"] for one in world.resolutions] == [names[2], names[0], names[1]]

@@ -209,9 +209,7 @@ def test_14_a_pinned_instant_is_the_close_time(runner: Runner) -> None:
         ([agent(), card(None), customer()], "NO_PRICE"),
     ],
 )
-def test_15_without_card_or_price_the_event_is_held(
-    runner: Runner, catalogue: list[Change], reason: str
-) -> None:
+def test_15_without_card_or_price_the_event_is_held(runner: Runner, catalogue: list[Change], reason: str) -> None:
     world = runner(tick(log("agent_replied")), catalogue)
     assert world.fates == {f"{T0}-0": ("held", reason)}
     assert world.held == {KEY: [f"{T0}-0"]}
@@ -229,9 +227,7 @@ def test_15_without_card_or_price_the_event_is_held(
     ],
 )
 @pytest.mark.parametrize("letter", ["k", "é", "\U0001f600"])
-def test_16_lengths_of_keys(
-    runner: Runner, length: int, fate: tuple[str, str | None], letter: str
-) -> None:
+def test_16_lengths_of_keys(runner: Runner, length: int, fate: tuple[str, str | None], letter: str) -> None:
     world = runner(log("agent_replied", key=letter * length), CATALOGUE)
     assert world.fates == {f"{T0}-0": fate}
 
@@ -241,9 +237,7 @@ def test_16_lengths_of_keys(
     [(262_144, ("applied", None)), (262_145, ("rejected", "INVALID_EVENT"))],
 )
 @pytest.mark.parametrize("form", ["json", "flat"])
-def test_17_sizes_of_events(
-    runner: Runner, size: int, fate: tuple[str, str | None], form: str
-) -> None:
+def test_17_sizes_of_events(runner: Runner, size: int, fate: tuple[str, str | None], form: str) -> None:
     def event(padding: int) -> dict[bytes, bytes]:
         body = {"key": KEY, "action": "agent_replied", "customer_key": "acme"}
         note = json.dumps({"note": "x" * padding})

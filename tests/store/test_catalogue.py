@@ -81,9 +81,7 @@ async def test_what_is_written_reads_back_the_same(store: CatalogueStore) -> Non
     assert applied == Applied(revision=1, effective_from=0)
 
 
-async def test_the_stored_entry_is_the_documented_json(
-    store: CatalogueStore, client: Redis
-) -> None:
+async def test_the_stored_entry_is_the_documented_json(store: CatalogueStore, client: Redis) -> None:
     await wrote(store, named("Acme"))
     [raw] = await client.lrange("witn:catalogue", 0, -1)
     assert json.loads(raw) == {
@@ -114,9 +112,7 @@ async def test_while_every_log_is_empty_a_version_is_in_force_from_the_beginning
     assert applied.effective_from == 0
 
 
-async def test_a_second_version_before_the_first_event_follows_the_clock(
-    store: CatalogueStore, client: Redis
-) -> None:
+async def test_a_second_version_before_the_first_event_follows_the_clock(store: CatalogueStore, client: Redis) -> None:
     await wrote(store, named("old"))
     before = await clock(client)
     catalogue, applied = await wrote(store, named("new"), named("other", key="other"))
@@ -157,18 +153,14 @@ async def test_a_version_begins_after_an_entry_ahead_of_the_clock_in_any_partiti
     assert applied.effective_from == ahead + 1
 
 
-async def test_a_log_that_was_trimmed_to_nothing_was_not_empty(
-    store: CatalogueStore, client: Redis
-) -> None:
+async def test_a_log_that_was_trimmed_to_nothing_was_not_empty(store: CatalogueStore, client: Redis) -> None:
     await client.xadd("witn:{0}:events", {"data": "{}"})
     await client.xtrim("witn:{0}:events", maxlen=0, approximate=False)
     _, applied = await wrote(store, named("Acme"))
     assert applied.effective_from > 0
 
 
-async def test_an_instant_before_accepted_events_is_refused(
-    store: CatalogueStore, client: Redis
-) -> None:
+async def test_an_instant_before_accepted_events_is_refused(store: CatalogueStore, client: Redis) -> None:
     await client.xadd("witn:{0}:events", {"data": "{}"})
     with pytest.raises(CatalogueRefused, match="earliest instant"):
         await wrote(store, named("Acme"), effective_from=await clock(client) - 10)
@@ -184,9 +176,7 @@ async def test_any_instant_is_taken_while_every_log_is_empty(store: CatalogueSto
     assert [name_at(catalogue, at) for at in (2, 3, 7, FUTURE)] == [None, "3", "7", str(FUTURE)]
 
 
-async def test_two_versions_of_a_key_at_one_instant_are_refused(
-    store: CatalogueStore, client: Redis
-) -> None:
+async def test_two_versions_of_a_key_at_one_instant_are_refused(store: CatalogueStore, client: Redis) -> None:
     await wrote(store, named("old"), effective_from=FUTURE)
     with pytest.raises(CatalogueRefused, match="already has a version"):
         await wrote(store, named("new"), effective_from=FUTURE)
@@ -215,9 +205,7 @@ async def test_a_change_made_now_follows_a_version_that_a_clock_set_back_left_ah
     assert name_at(catalogue, FUTURE) == "now"
 
 
-async def test_a_change_planned_against_an_older_revision_writes_nothing(
-    store: CatalogueStore, client: Redis
-) -> None:
+async def test_a_change_planned_against_an_older_revision_writes_nothing(store: CatalogueStore, client: Redis) -> None:
     behind = Catalogue()
     await wrote(store, named("faster"))
     with pytest.raises(CatalogueMoved):
@@ -225,9 +213,7 @@ async def test_a_change_planned_against_an_older_revision_writes_nothing(
     assert await client.llen("witn:catalogue") == 1
 
 
-async def test_a_change_is_planned_again_when_somebody_else_was_faster(
-    store: CatalogueStore, client: Redis
-) -> None:
+async def test_a_change_is_planned_again_when_somebody_else_was_faster(store: CatalogueStore, client: Redis) -> None:
     other = CatalogueStore(client, KEYS, 1)
     seen: list[str | None] = []
 
@@ -279,9 +265,7 @@ async def test_after_a_lost_reply_planning_again_finds_what_was_written(
     assert await client.llen("witn:catalogue") == 1
 
 
-async def test_the_script_is_found_again_after_the_server_forgot_it(
-    store: CatalogueStore, client: Redis
-) -> None:
+async def test_the_script_is_found_again_after_the_server_forgot_it(store: CatalogueStore, client: Redis) -> None:
     await wrote(store, named("a"))
     await client.script_flush()
     await wrote(store, named("b"))
@@ -297,9 +281,7 @@ async def test_another_number_of_partitions_than_the_recorded_one_is_refused(
     await wrote(CatalogueStore(client, KEYS, 4), named("Acme"))
 
 
-async def test_a_catalogue_that_became_shorter_is_unsafe(
-    store: CatalogueStore, client: Redis
-) -> None:
+async def test_a_catalogue_that_became_shorter_is_unsafe(store: CatalogueStore, client: Redis) -> None:
     catalogue, _ = await wrote(store, named("a"), named("b", key="b"))
     await client.rpop("witn:catalogue")
     with pytest.raises(Unsafe, match="has 1 entries where 2 were read"):
@@ -316,9 +298,7 @@ async def test_a_catalogue_that_became_shorter_is_unsafe(
         b'{"kind":"customer","key":"a","effective_from":0,"archived":false,"content":[]}',
     ],
 )
-async def test_an_entry_that_cannot_be_read_stops_the_reader(
-    store: CatalogueStore, client: Redis, raw: bytes
-) -> None:
+async def test_an_entry_that_cannot_be_read_stops_the_reader(store: CatalogueStore, client: Redis, raw: bytes) -> None:
     await client.rpush("witn:catalogue", raw)
     with pytest.raises(Unsafe, match="entry 0 of the catalogue"):
         await store.load(Catalogue())
@@ -337,9 +317,7 @@ async def test_a_server_at_its_memory_limit_refuses_before_anything_is_written(
         assert await client.llen("witn:catalogue") == 1
 
 
-async def test_a_catalogue_key_of_another_type_is_left_alone(
-    store: CatalogueStore, client: Redis
-) -> None:
+async def test_a_catalogue_key_of_another_type_is_left_alone(store: CatalogueStore, client: Redis) -> None:
     await client.set("witn:catalogue", "mine")
     with pytest.raises(Exception, match="WRONGTYPE"):
         await store.apply(Catalogue(), [named("a")])

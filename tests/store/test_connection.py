@@ -37,14 +37,10 @@ async def refused(client: Redis) -> StoreRefused:
 async def test_replies_are_bytes_in_the_shapes_of_resp2(client: Redis) -> None:
     assert b" resp=2 " in await client.execute_command("CLIENT", "INFO")
     await client.xadd("s", {"a": "1"}, id="1-1")
-    assert await client.execute_command("XREAD", "STREAMS", "s", "0") == [
-        [b"s", [(b"1-1", {b"a": b"1"})]]
-    ]
+    assert await client.execute_command("XREAD", "STREAMS", "s", "0") == [[b"s", [(b"1-1", {b"a": b"1"})]]]
 
 
-async def test_a_lost_reply_is_unknown_and_the_command_is_not_sent_again(
-    server: StartServer, impatient: None
-) -> None:
+async def test_a_lost_reply_is_unknown_and_the_command_is_not_sent_again(server: StartServer, impatient: None) -> None:
     hung = server()
     async with connect(hung.url) as client:
         await client.ping()
@@ -93,9 +89,7 @@ async def test_an_answer_that_is_not_of_redis_is_unavailable() -> None:
         tasks.cancel_scope.cancel()
 
 
-async def test_a_blocking_read_may_take_longer_than_an_answer(
-    redis_url: str, impatient: None
-) -> None:
+async def test_a_blocking_read_may_take_longer_than_an_answer(redis_url: str, impatient: None) -> None:
     async with blocking(redis_url, block_seconds=0.5) as client:
         with mapped():
             assert not await client.xread({"s": "$"}, block=500)
@@ -189,9 +183,7 @@ async def protected(start: StartServer, password: str | None) -> AsyncIterator[R
         ("right", "the Redis user may not do this"),
     ],
 )
-async def test_a_login_that_does_not_suffice_refuses(
-    server: StartServer, password: str | None, reason: str
-) -> None:
+async def test_a_login_that_does_not_suffice_refuses(server: StartServer, password: str | None, reason: str) -> None:
     async with protected(server, password) as client:
         assert (await refused(client)).reason.startswith(reason)
 
@@ -235,9 +227,7 @@ def test_replies_that_mean_that_nothing_was_done_are_refusals_with_a_remedy(repl
     assert failure.remedy
 
 
-@pytest.mark.parametrize(
-    "reply", ["ERR no such key", "NOSCRIPT No matching script", "", "OOMPH no"]
-)
+@pytest.mark.parametrize("reply", ["ERR no such key", "NOSCRIPT No matching script", "", "OOMPH no"])
 def test_other_replies_are_no_refusals(reply: str) -> None:
     assert refusal(reply) is None
 
@@ -257,9 +247,7 @@ def test_the_parts_of_an_address() -> None:
     assert (six.host, six.port, six.db, six.context()) == ("::1", 6379, 0, None)
 
 
-@pytest.mark.parametrize(
-    "url", ["redis://u:hidden@h/1", "unix://u:hidden@/run/s", "rediss://:hidden@[::1]:1"]
-)
+@pytest.mark.parametrize("url", ["redis://u:hidden@h/1", "unix://u:hidden@/run/s", "rediss://:hidden@[::1]:1"])
 def test_an_address_is_shown_without_its_password(url: str) -> None:
     shown = f"{endpoint(url)} {endpoint(url)!r}"
     assert "hidden" not in shown

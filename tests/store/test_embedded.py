@@ -212,9 +212,7 @@ async def test_a_server_that_cannot_start_shows_the_end_of_its_log(short_dir: Pa
     assert not (short_dir / "embedded.url").exists()
 
 
-async def test_a_server_without_an_answer_is_given_up(
-    short_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_server_without_an_answer_is_given_up(short_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "START_SECONDS", 0.2)
     monkeypatch.setattr(
         module,

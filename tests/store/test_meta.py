@@ -24,9 +24,7 @@ async def test_the_first_start_makes_the_record_and_later_ones_find_it(client: R
     assert await read_meta(client, KEYS, 4) == made
 
 
-async def test_daemons_that_start_together_agree_on_one_deployment(
-    client: Redis, redis_url: str
-) -> None:
+async def test_daemons_that_start_together_agree_on_one_deployment(client: Redis, redis_url: str) -> None:
     found: list[Meta] = []
 
     async def start() -> None:
@@ -40,9 +38,7 @@ async def test_daemons_that_start_together_agree_on_one_deployment(
     assert len(set(map(repr, found))) == 1
 
 
-async def test_daemons_that_start_together_with_other_numbers_are_told_apart(
-    client: Redis, redis_url: str
-) -> None:
+async def test_daemons_that_start_together_with_other_numbers_are_told_apart(client: Redis, redis_url: str) -> None:
     outcomes: list[str] = []
 
     async def start(partitions: int) -> None:

@@ -41,9 +41,7 @@ def rule(name: str = "crm", at: int = 0, **changes: Any) -> CatalogueEntry:
         "secret": SECRET,
         "enabled": True,
     } | changes
-    return CatalogueEntry(
-        kind="notification_rule", key=name, effective_from=at, archived=archived, content=content
-    )
+    return CatalogueEntry(kind="notification_rule", key=name, effective_from=at, archived=archived, content=content)
 
 
 def made(kind: str, key: str, at: int, raw: dict[str, Any], archived: bool) -> CatalogueEntry:
@@ -98,9 +96,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
             {
                 "key": key,
                 "currency": draw(st.sampled_from(["EUR", "JPY"])),
-                "entries": [
-                    {"agent": name, "price_per_unit": draw(_prices)} for name in some(agents)
-                ],
+                "entries": [{"agent": name, "price_per_unit": draw(_prices)} for name in some(agents)],
             }
             | draw(_archived)
             for key in cards

@@ -8,9 +8,9 @@ COUNTED = ("count_gte", "count_lte", "count_gt", "count_lt", "count_eq")
 COMPARED = ("gte", "lte", "gt", "lt", "not gte", "not lte", "not gt", "not lt")
 
 facts = st.sampled_from(["replied", "reopened", "csat", "a b", "ß"])
-numbers = st.one_of(
-    st.integers(-5, 5), st.floats(allow_nan=False, allow_infinity=False), st.integers()
-).filter(lambda n: abs(n) < 10**300)
+numbers = st.one_of(st.integers(-5, 5), st.floats(allow_nan=False, allow_infinity=False), st.integers()).filter(
+    lambda n: abs(n) < 10**300
+)
 values = st.one_of(st.text(max_size=3), st.booleans(), numbers)
 
 

@@ -25,9 +25,7 @@ _ENTRIES = 4096  # while it loads, a server looks at its clients after every 102
 class Server:
     """Every `start` finds the data of the run before, whether that ended by `stop` or `kill`."""
 
-    def __init__(
-        self, directory: Path, *, fsync: Fsync = "everysec", extra: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, directory: Path, *, fsync: Fsync = "everysec", extra: tuple[str, ...] = ()) -> None:
         self.dir = directory
         self.socket = directory / "redis.sock"
         self.url = f"unix://{self.socket}"

@@ -59,9 +59,7 @@ def apply(
     run(_apply(file, dry_run, effective_from, json_output, config_path))
 
 
-async def _apply(
-    path: Path, dry_run: bool, effective_from: int | None, as_document: bool, config: Path | None
-) -> None:
+async def _apply(path: Path, dry_run: bool, effective_from: int | None, as_document: bool, config: Path | None) -> None:
     file = _read(path)
     seed = secrets.token_bytes(SEED_BYTES)
     catalogue = Catalogue()

@@ -51,9 +51,7 @@ def config_option(command: Command) -> Command:
 
 def json_option(command: Command) -> Command:
     """Adds `--json`, which reaches the command as `json_output: bool`."""
-    return click.option("--json", "json_output", is_flag=True, help="Print JSON for machines.")(
-        command
-    )
+    return click.option("--json", "json_output", is_flag=True, help="Print JSON for machines.")(command)
 
 
 class Session(Struct, frozen=True, kw_only=True):
@@ -74,9 +72,7 @@ class Session(Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def session(
-    config_path: Path | None, environ: Mapping[str, str] = os.environ
-) -> AsyncIterator[Session]:
+async def session(config_path: Path | None, environ: Mapping[str, str] = os.environ) -> AsyncIterator[Session]:
     """Opens what a command needs; refuses early where Redis or the configuration does not fit."""
     config = load(config_path, environ)
     where = server(config, environ)
@@ -87,8 +83,7 @@ async def session(
                 await client.ping()
         except StoreUnavailable as silent:
             raise StoreUnavailable(
-                f"Redis at {where} does not answer ({silent.__cause__}); start it, "
-                "or name another one in redis.url"
+                f"Redis at {where} does not answer ({silent.__cause__}); start it, or name another one in redis.url"
             ) from silent
         meta = await read_meta(client, keys, config.redis.partitions)
         yield Session(config=config, server=where, redis=client, global_keys=keys, meta=meta)

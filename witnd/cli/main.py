@@ -58,7 +58,7 @@ class Commands(click.Group):
         except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
         except Exception as error:  # noqa: BLE001 - end() raises again what it does not know
-            from witnd.cli.failure import end  # noqa: PLC0415 - only now it is needed
+            from witnd.cli.failure import end
 
             end(error)
 

@@ -34,11 +34,11 @@ def _escape(one: str) -> str:
 
 
 def _drawn(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - a tenth of a second that only terminals pay
-    from rich.console import Console  # noqa: PLC0415
-    from rich.measure import Measurement  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.measure import Measurement
+    from rich.table import Table
+    from rich.text import Text
 
     drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:

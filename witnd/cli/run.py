@@ -4,14 +4,13 @@ from pathlib import Path
 
 import click
 
-from witnd.cli.context import config_option, run as run_to_end
+from witnd.cli.context import config_option
+from witnd.cli.context import run as run_to_end
 
 
 @click.command("run")
 @config_option
-@click.option(
-    "--embedded", is_flag=True, help="Start a private server; its data is kept in the state directory."
-)
+@click.option("--embedded", is_flag=True, help="Start a private server; its data is kept in the state directory.")
 def run(config_path: Path | None, *, embedded: bool) -> None:
     """Run the daemon until SIGTERM or Ctrl-C.
 

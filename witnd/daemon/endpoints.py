@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from witnd.domain.catalogue import Catalogue
-from witnd.domain.notification import ROTATION_MS
+from witnd.domain.notification import secrets_at
 from witnd.notify.relay import Endpoint
 
 
@@ -18,20 +18,9 @@ class Endpoints:
         now = self._now_ms()
         for rule in self._catalogue.rules(now):
             if rule.id == rule_id and rule.enabled:
-                return Endpoint(rule.url, self._secrets(rule.name, rule.secret, now))
+                return Endpoint(rule.url, self._secrets(rule.name, now))
         return None
 
-    def _secrets(self, name: str, current: str, now: int) -> tuple[str, ...]:
-        """The current secret, and the one before it while receivers may still be changing over."""
-        versions = [
-            version
-            for version in self._catalogue.versions("notification_rule", name)
-            if version.effective_from <= now
-        ]
-        since = now
-        for version in reversed(versions):
-            secret = version.content["secret"]
-            if secret != current:
-                return (current, secret) if now - since < ROTATION_MS else (current,)
-            since = version.effective_from
-        return (current,)
+    def _secrets(self, name: str, now: int) -> tuple[str, ...]:
+        versions = self._catalogue.versions("notification_rule", name)
+        return secrets_at([(one.effective_from, one.content["secret"]) for one in versions], now)

@@ -65,6 +65,4 @@ async def _keep(server: Embedded) -> None:
         how = await server.died()
         log.error("embedded.died", how=how, action="starting it again")
         await server.restart()
-    raise Unsafe(
-        f"the embedded server died {RESTARTS} times", "see redis/server.log in the state directory"
-    )
+    raise Unsafe(f"the embedded server died {RESTARTS} times", "see redis/server.log in the state directory")

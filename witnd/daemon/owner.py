@@ -70,16 +70,10 @@ class Owner:
         self.memory: Memory | None = None
         self.relay: Relay | None = None
         self._shared = shared
-        self._lease = Lease(
-            shared.client, self.keys, config.daemon.instance, int(config.daemon.lease * 1000)
-        )
+        self._lease = Lease(shared.client, self.keys, config.daemon.instance, int(config.daemon.lease * 1000))
         self._patience = Patience(self._verify, shared.clock.monotonic)
-        self._store = Log(
-            shared.server, self.keys, shared.shared_keys, f"witnd-{config.daemon.instance}-{number}"
-        )
-        self._watcher = Log(
-            shared.server, self.keys, shared.shared_keys, f"witnd-{config.daemon.instance}-watch"
-        )
+        self._store = Log(shared.server, self.keys, shared.shared_keys, f"witnd-{config.daemon.instance}-{number}")
+        self._watcher = Log(shared.server, self.keys, shared.shared_keys, f"witnd-{config.daemon.instance}-watch")
         self._stopping = asyncio.Event()
 
     @property
@@ -104,7 +98,7 @@ class Owner:
                 if await self._take():
                     await self._own()
         finally:
-            self._say("stopped")
+            self.state = "stopped"
             self._store.close()
             self._watcher.close()
 
@@ -125,13 +119,12 @@ class Owner:
             if holder is None:
                 return True
             if self.state != "standby":
-                log.info(
-                    "partition.standby", partition=self.number, owner=holder.instance
-                )
+                log.info("partition.standby", partition=self.number, owner=holder.instance)
                 self._say("standby")
             wait = min(pause, max(holder.left_ms, 10) / 1000)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._stopping.wait()
         return False
 
     async def _own(self) -> None:
@@ -151,13 +144,9 @@ class Owner:
         self.memory = memory = Memory(self._store, partition, self._patience)
         await memory.load([], 0)
         open_outcomes = partition.counters["OPEN"] + partition.counters["PENDING"]
-        await self._patience.insist(
-            "comparing deadlines", lambda: mend(self._store, open_outcomes)
-        )
+        await self._patience.insist("comparing deadlines", lambda: mend(self._store, open_outcomes))
         self.relay = relay = self._relay()
-        self.intake = intake = Intake(
-            memory, batch_max=config.daemon.batch, host_ms=shared.clock.boot_ms
-        )
+        self.intake = intake = Intake(memory, batch_max=config.daemon.batch, host_ms=shared.clock.boot_ms)
         self.pipeline = pipeline = Pipeline(
             memory,
             intake,
@@ -203,9 +192,7 @@ class Owner:
             raise Fenced(
                 f"partition {self.number} belongs to {holder.instance} now; nothing more was written"
             ) from failed
-        log.warning(
-            "lease.expired", partition=self.number, action="taking it again and reading anew"
-        )
+        log.warning("lease.expired", partition=self.number, action="taking it again and reading anew")
         self._say("starting")
 
     async def _renew(self) -> None:
@@ -236,9 +223,7 @@ class Owner:
                     log.info("partition.resumed", partition=self.number)
                 else:
                     remedy = "; ".join(one.remedy for one in found)
-                    log.error(
-                        "partition.paused", partition=self.number, reason=reason, remedy=remedy
-                    )
+                    log.error("partition.paused", partition=self.number, reason=reason, remedy=remedy)
                 self._patience.paused = reason
 
     async def _verify(self) -> None:
@@ -246,9 +231,7 @@ class Owner:
         found = problems(await look(self._store.ask))
         if found:
             raise StoreRefused(found[0].reason, found[0].remedy)
-        meta = await read_meta(
-            self._shared.client, self._shared.shared_keys, self._shared.config.redis.partitions
-        )
+        meta = await read_meta(self._shared.client, self._shared.shared_keys, self._shared.config.redis.partitions)
         if meta is None or meta.deployment != self._shared.deployment:
             raise Unsafe(
                 f"Redis lost its data: deployment {self._shared.deployment} is gone",
@@ -268,9 +251,7 @@ class Owner:
 
     def _relay(self) -> Relay:
         shared = self._shared
-        outbox = Outbox(
-            shared.client, self.keys, shared.shared_keys, fence=self._lease.value
-        )
+        outbox = Outbox(shared.client, self.keys, shared.shared_keys, fence=self._lease.value)
         return Relay(
             outbox,
             send=shared.send,

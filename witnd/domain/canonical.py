@@ -18,9 +18,7 @@ def number(value: float) -> int | float:
 
 def encoded(content: object) -> bytes:
     """Canonical JSON of content whose numbers went through `number`."""
-    return json.dumps(
-        content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def digest(content: object) -> str:

@@ -73,11 +73,7 @@ def parse(text: str) -> CatalogueFile:
 def read(document: Mapping[str, object]) -> CatalogueFile:
     """Read a file's document."""
     items: list[Item] = []
-    mistakes = [
-        Mistake(name, unknown_name(name, tuple(SECTIONS)))
-        for name in document
-        if name not in SECTIONS
-    ]
+    mistakes = [Mistake(name, unknown_name(name, tuple(SECTIONS))) for name in document if name not in SECTIONS]
     named: dict[tuple[str, str], str] = {}
     references: list[Reference] = []
     for section, (kind, key_name) in SECTIONS.items():
@@ -117,9 +113,7 @@ def read_item(kind: str, raw: object, path: str) -> tuple[Item | None, list[Mist
     key_name = _KEY_NAMES[kind]
     key = raw.get(key_name)
     if key is None:
-        mistakes.append(
-            Mistake(joined(path, key_name), f"is missing; every {_word(kind)} needs one")
-        )
+        mistakes.append(Mistake(joined(path, key_name), f"is missing; every {_word(kind)} needs one"))
     elif problem := text_problem(key, LONGEST_KEY):
         mistakes.append(Mistake(joined(path, key_name), problem))
     archived = raw.get("archived")

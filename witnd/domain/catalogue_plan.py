@@ -60,9 +60,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     secrets: dict[str, str]
 
 
-def plan(
-    catalogue: Catalogue, items: Sequence[Item], *, seed: bytes, at: int | None = None
-) -> Plan:
+def plan(catalogue: Catalogue, items: Sequence[Item], *, seed: bytes, at: int | None = None) -> Plan:
     """What the items change in what is in force at `at`; without an instant, in the last versions.
 
     `seed` is fresh randomness of the caller, from which new rules without a secret get theirs.

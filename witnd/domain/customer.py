@@ -26,9 +26,7 @@ class Customer(Struct, frozen=True, kw_only=True):
     archived: bool = False
 
     @classmethod
-    def from_content(
-        cls, key: str, content: Mapping[str, Any], *, archived: bool = False
-    ) -> "Customer":
+    def from_content(cls, key: str, content: Mapping[str, Any], *, archived: bool = False) -> "Customer":
         return cls(key=key, archived=archived, **{name: content[name] for name in FIELDS})
 
 

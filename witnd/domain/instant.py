@@ -8,9 +8,7 @@ Written: always `YYYY-MM-DDThh:mm:ss.mmmZ`.
 import re
 from datetime import UTC, datetime, timedelta
 
-_FORM = re.compile(
-    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.([0-9]+))?(Z|[+-]\d\d:\d\d)", re.ASCII
-)
+_FORM = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.([0-9]+))?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 # Year 9998 leaves room for a settlement period to be added without leaving what datetime can hold.

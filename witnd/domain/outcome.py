@@ -50,9 +50,7 @@ class Outcome:
         "values",
     )
 
-    def __init__(
-        self, key: str, customer_key: str, contract: Contract, price: Price, opened_at: int
-    ) -> None:
+    def __init__(self, key: str, customer_key: str, contract: Contract, price: Price, opened_at: int) -> None:
         facts = len(contract.rule.facts)
         self.key = key
         self.customer_key = customer_key
@@ -90,15 +88,11 @@ class Outcome:
         if fact is not None:
             self.counts[fact] += 1
             # Greatest order wins, ties by the order of the log, in which events come.
-            if event.value is not None and (
-                self.values[fact] is None or order >= self.orders[fact]
-            ):
+            if event.value is not None and (self.values[fact] is None or order >= self.orders[fact]):
                 self.values[fact] = event.value
                 self.orders[fact] = order
         if event.attribution is not None:
-            self.tally = take(
-                self.contract.attribution_method, self.tally, order, event.attribution
-            )
+            self.tally = take(self.contract.attribution_method, self.tally, order, event.attribution)
         pin = event.pin
         if pin is None:
             self.settles_at = timer_from + self.contract.settlement_ms

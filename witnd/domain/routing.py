@@ -33,9 +33,7 @@ def place(
     return price if isinstance(price, HeldReason) else Terms(contract=contract, price=price)
 
 
-def _agent(
-    catalogue: Catalogue, action: str, agent_key: str | None, at: int
-) -> Contract | HeldReason:
+def _agent(catalogue: Catalogue, action: str, agent_key: str | None, at: int) -> Contract | HeldReason:
     if agent_key is not None:
         return catalogue.agent(agent_key, at) or HeldReason.UNKNOWN_AGENT
     agents = catalogue.agents(at)

@@ -6,8 +6,9 @@ the partition's deadlines (`slot`). An actor runs to completion without awaiting
 
 from typing import NamedTuple, TypeAlias
 
+from witnd.domain.content import MARK_BYTES
 from witnd.domain.contract import Contract
-from witnd.domain.event import MARK_BYTES, EntryId, Event
+from witnd.domain.event import EntryId, Event
 from witnd.domain.outcome import Outcome
 from witnd.domain.ratecard import Price
 
@@ -44,8 +45,7 @@ class Marks:
         if len(self._packed) > PACKED_MARKS_MAX * 2 * MARK_BYTES:
             packed, step = self._packed, 2 * MARK_BYTES
             self._index = {
-                packed[i : i + MARK_BYTES]: packed[i + MARK_BYTES : i + step]
-                for i in range(0, len(packed), step)
+                packed[i : i + MARK_BYTES]: packed[i + MARK_BYTES : i + step] for i in range(0, len(packed), step)
             }
             self._packed = b""
 
@@ -67,9 +67,7 @@ class Actor(Outcome):
 
     __slots__ = ("behind", "dirty", "fresh", "marks", "mirrored", "slot", "tail", "touched")
 
-    def __init__(
-        self, key: str, customer_key: str, contract: Contract, price: Price, opened_at: int
-    ) -> None:
+    def __init__(self, key: str, customer_key: str, contract: Contract, price: Price, opened_at: int) -> None:
         super().__init__(key, customer_key, contract, price, opened_at)
         self.marks = Marks()
         self.slot: int | None = None  # instant of its counted entry among the deadlines

@@ -35,9 +35,7 @@ class Batch(NamedTuple):
 class Intake:
     """`run()` until cancelled; batches go to `queue`, which holds one: the fold works while the next is prepared."""
 
-    def __init__(
-        self, memory: Memory, *, batch_max: int, host_ms: Callable[[], int]
-    ) -> None:
+    def __init__(self, memory: Memory, *, batch_max: int, host_ms: Callable[[], int]) -> None:
         self.queue: asyncio.Queue[Batch] = asyncio.Queue(1)
         self.idle = asyncio.Event()  # set by the fold while nothing waits for it
         self.idle.set()
@@ -81,9 +79,7 @@ class Intake:
             await asyncio.wait({reading}, timeout=due_ms / 1000)
             if not reading.done():
                 memory, self._ticked_ms = self._memory, self._host_ms()
-                await memory.patience.insist(
-                    "appending a tick", lambda: memory.store.append("witnd", "tick")
-                )
+                await memory.patience.insist("appending a tick", lambda: memory.store.append("witnd", "tick"))
             return await reading
         finally:
             reading.cancel()
@@ -171,7 +167,7 @@ class Intake:
         """Load outcomes whose stored bound has come; an empty batch has the bounds written that were too early."""
         self._number += 1
         await self._memory.load(keys, self._number)
-        if self._memory.partition.behind:
+        if self._memory.partition.residents.behind:
             self.idle.clear()
             await self.queue.put(Batch(self._number, [], moment.now_ms))
 

@@ -31,14 +31,12 @@ class Memory:
         for key in keys:
             loading[key] = loading.get(key, 0) + 1
         try:
-            moment, stored = await patience.insist(
-                "loading outcomes", lambda: self.store.moment(keys)
-            )
+            moment, stored = await patience.insist("loading outcomes", lambda: self.store.moment(keys))
             if moment.catalogue != self.partition.catalogue.revision:
                 await self._learn()
             catalogue = self.partition.catalogue
             loaded = [recall(*one, catalogue) for one in stored]
-            self.partition.install(loaded, batch)
+            self.partition.residents.install(loaded, batch)
         finally:
             for key in keys:
                 loading[key] -= 1
@@ -50,9 +48,7 @@ class Memory:
         """Read what is new in the catalogue."""
         catalogue = self.partition.catalogue
         revision = catalogue.revision
-        new = await self.patience.insist(
-            "reading the catalogue", lambda: self.store.catalogue_after(revision)
-        )
+        new = await self.patience.insist("reading the catalogue", lambda: self.store.catalogue_after(revision))
         # Another partition's pipeline may have added some of them while this one waited.
         for item in new[catalogue.revision - revision :]:
             catalogue.add(_entry(item))
@@ -65,7 +61,8 @@ class Memory:
         while above < until:
             low, limit = above, most
             found = await self.patience.insist(
-                "loading deadlines", lambda: self.store.due(low, until, limit)  # noqa: B023
+                "loading deadlines",
+                lambda: self.store.due(low, until, limit),  # noqa: B023
             )
             # A full answer may have cut a group of equal instants: it is complete only up to the one before.
             complete = found[-1][0] - 1 if len(found) == limit else until
@@ -90,4 +87,3 @@ class Memory:
                     "appending a retry",
                     lambda: self.store.append("witnd", "retry", "key", key),  # noqa: B023
                 )
-

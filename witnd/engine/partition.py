@@ -7,7 +7,7 @@ and the result depends on log and catalogue alone: not on batches, restarts, or 
 Plain synchronous code over values. It never waits: where an outcome must be loaded first, the step says so and stops.
 """
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.event import EntryId, Event, Refusal, Retry, Tick, read
@@ -15,7 +15,7 @@ from witnd.domain.notification import Delivery, NotificationRule, deliver
 from witnd.domain.resolution import Line, resolve
 from witnd.domain.routing import Terms, place
 from witnd.engine.actor import Actor, Applied, Held, Waiting
-from witnd.engine.deadlines import Deadlines
+from witnd.engine.residents import Residents
 from witnd.engine.step import Entry, Fate, Settled, Settling, Step
 from witnd.store.keys import partition_of
 
@@ -47,14 +47,11 @@ class Partition:
         self.cursor = cursor
         self.read = read  # entries up to the cursor
         self.counters = dict.fromkeys(COUNTED, 0) | (counters or {})
-        self.known: dict[str, Actor | Held] = {}
-        self.deadlines = Deadlines(self.known.get)
-        self.behind: list[Actor] = []  # whose stored bound has to be brought up to the deadline
+        self.residents = residents = Residents()
+        self.known, self.deadlines = residents.known, residents.deadlines
         self.strays: list[str] = []  # keys with a stored deadline and no outcome: the mirror was tampered with
         self._held_max = held_max
         self._batch = 0
-
-    # -- bringing state into memory ------------------------------------------------------------------------------
 
     def plan(self, rows: Iterable[tuple[bytes, list[bytes]]], batch: int) -> tuple[list[Entry], set[str]]:
         """Read the rows of a batch; answer its entries and the keys that must be in memory before it is folded."""
@@ -77,67 +74,18 @@ class Partition:
             entries.append((int(ms), int(seq), item, fields))
         return entries, cold
 
-    def install(self, loaded: Iterable[Actor | Held], batch: int) -> None:
-        """Take what was loaded. A key that came into memory meanwhile has the newer state and stays."""
-        for one in loaded:
-            there = self.known.setdefault(one.key, one)
-            there.touched = max(there.touched, batch)
-            if there is one and isinstance(one, Actor) and not one.final:
-                self.deadlines.arm(one)
-                self._mirror_again(one)
-
-    def _mirror_again(self, actor: Actor) -> bool:
-        """Whether the stored bound of an actor must be written before it can be forgotten: it lies behind the horizon
-        and would not be read again, while the deadline lies beyond and has no entry that is kept."""
-        reach = max(self.deadlines.horizon, self.deadlines.horizon_asked)
-        if not actor.mirrored <= reach < actor.settles_at:
-            return False
-        if not actor.behind:
-            actor.behind = True
-            self.behind.append(actor)
-        return True
-
-    def passivate(self, most: int, committed: int, wanted: Container[str]) -> None:
-        """Forget the longest unused keys beyond `most` (down to nine tenths of it). Only keys whose last batch is
-        committed can go, since Redis has their state; `wanted` are just being loaded."""
-        known = self.known
-        if len(known) <= most:
-            return
-        excess = len(known) - most * 9 // 10
-        # Oldest first in the order they came into memory; what was used in about the last half turn-over stays.
-        gone: list[str] = []
-        for newest in (committed - most // 2000, committed):
-            for key, one in known.items():
-                if len(gone) == excess:
-                    break
-                if one.touched > newest or key in wanted:
-                    continue
-                if isinstance(one, Actor) and not one.final and self._mirror_again(one):
-                    continue
-                gone.append(key)
-            for key in gone:
-                known.pop(key, None)
-            excess -= len(gone)
-            gone.clear()
-        if len(self.deadlines) > 2 * len(known) + 1024:
-            self.deadlines.compact()
-
     # -- the fold ------------------------------------------------------------------------------------------------
 
-    def fold(
-        self, entries: Sequence[Entry], start: int, settle_max: int, batch: int
-    ) -> tuple[Step, int]:
+    def fold(self, entries: Sequence[Entry], start: int, settle_max: int, batch: int) -> tuple[Step, int]:
         """Take entries from `start` on. Answers the changes and the index of the first entry not yet applied.
 
         Stops before the end where `settle_max` outcomes were settled, or where something must be loaded (`need`).
         """
         step = Step()
         self._batch = batch
-        for actor in self.behind:
-            if actor.behind and not actor.dirty:
-                actor.dirty = True
-                step.actors.append(actor)
-        self.behind.clear()
+        for actor in self.residents.take_behind():
+            actor.dirty = True
+            step.actors.append(actor)
         heap, horizon = self.deadlines.heap, self.deadlines.horizon
         index = start
         for index in range(start, len(entries)):
@@ -195,11 +143,7 @@ class Partition:
             step.actors.append(actor)
         resolution, line = resolve(actor)
         contract = actor.contract
-        told = [
-            rule
-            for rule in self.catalogue.rules(actor.settles_at)
-            if rule.wants(contract.agent, resolution.type)
-        ]
+        told = [rule for rule in self.catalogue.rules(actor.settles_at) if rule.wants(contract.agent, resolution.type)]
         deliveries = tuple(_tell(rule, actor, line) for rule in told)
         step.settled.append(Settled(actor, resolution, line, deliveries))
 
@@ -312,11 +256,7 @@ class Partition:
 
 
 def _tell(rule: NotificationRule, actor: Actor, line: Line | None) -> Delivery:
-    facts = (
-        {"unit": line.unit, "amount": line.amount, "currency": line.currency, "line_id": line.id}
-        if line
-        else {}
-    )
+    facts = {"unit": line.unit, "amount": line.amount, "currency": line.currency, "line_id": line.id} if line else {}
     return deliver(
         rule,
         outcome_key=actor.key,

@@ -25,9 +25,7 @@ class Patience:
 
     unreachable = (StoreUnavailable, StoreRefused)
 
-    def __init__(
-        self, verify: Callable[[], Awaitable[None]], monotonic: Callable[[], float]
-    ) -> None:
+    def __init__(self, verify: Callable[[], Awaitable[None]], monotonic: Callable[[], float]) -> None:
         self._verify = verify
         self._monotonic = monotonic
         self.trouble: str | None = None  # for health: what is being waited out
@@ -46,18 +44,14 @@ class Patience:
                 began = began or now
                 if not told or now - told >= REPEAT_SECONDS:
                     told = now
-                    log.warning(
-                        "redis.waiting", doing=doing, reason=str(trouble), seconds=round(now - began, 1)
-                    )
+                    log.warning("redis.waiting", doing=doing, reason=str(trouble), seconds=round(now - began, 1))
                 self.trouble = f"{doing}: {trouble}"
                 await self.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load only
                 delay = min(LONGEST_SECONDS, delay * 2)
             else:
                 if began:
                     self.trouble = None
-                    log.info(
-                        "redis.back", doing=doing, seconds=round(self._monotonic() - began, 1)
-                    )
+                    log.info("redis.back", doing=doing, seconds=round(self._monotonic() - began, 1))
                 return answer
 
     async def resumed(self) -> None:

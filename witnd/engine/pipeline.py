@@ -121,9 +121,7 @@ class Pipeline:
         memory = self._memory
         expected = self.sequence + (self._sent is not None)
         packed = write(step, memory.partition, memory.store.keys, expected).packed(self._fence)
-        rules = frozenset(
-            delivery.rule_id for settled in step.settled for delivery in settled.deliveries
-        )
+        rules = frozenset(delivery.rule_id for settled in step.settled for delivery in settled.deliveries)
         await self._written()
         await memory.patience.resumed()
         try:
@@ -156,4 +154,4 @@ class Pipeline:
             self._told(sent.rules)
         if sent.resolved:
             log.info("outcomes.settled", count=sent.resolved, sequence=self.sequence)
-        memory.partition.passivate(self._actors_max, self._committed_batch, memory.loading)
+        memory.partition.residents.passivate(self._actors_max, self._committed_batch, memory.loading)

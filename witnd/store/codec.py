@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from witnd.domain.attribution import Tally
-from witnd.domain.event import MARK_BYTES, EntryId, Event, Value
+from witnd.domain.content import MARK_BYTES
+from witnd.domain.event import EntryId, Event, Value
 from witnd.domain.outcome import STATUSES, Outcome, Status
 from witnd.store.errors import Unsafe
 
@@ -74,8 +75,8 @@ def _raw_hash(digest: str) -> bytes:
 
 
 def encode_outcome(outcome: Outcome, mirrored: int, tail: list[bytes]) -> bytes:
-    """`mirrored` is what the sorted set of deadlines has for it, kept as the distance to the deadline; `tail` the end of
-    its history, whose beginning is in the list."""
+    """`mirrored` is what the sorted set of deadlines has for it, kept as the distance to the deadline; `tail` is the
+    end of its history, whose beginning is in the list."""
     tally = outcome.tally
     return _pack(
         (
@@ -179,9 +180,7 @@ def encode_held(entry: EntryId, event: Event) -> bytes:
 
 
 def decode_held(key: str, item: bytes) -> tuple[EntryId, Event]:
-    (ms, seq, action, customer, agent, timestamp, value, attribution, pin, mark, content) = _unpack(
-        item
-    )
+    (ms, seq, action, customer, agent, timestamp, value, attribution, pin, mark, content) = _unpack(item)
     event = Event(
         key,
         action,

@@ -14,6 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from witnd.endpoint import Endpoint, endpoint
+from witnd.store.cancellation import cancellable
 from witnd.store.errors import StoreRefused, StoreUnavailable
 
 __all__ = ["Endpoint", "blocking", "connect", "endpoint", "mapped", "refusal"]
@@ -97,7 +98,8 @@ def mapped() -> Iterator[None]:
     transaction, a refusal speaks for the refused command only.
     """
     try:
-        yield
+        with cancellable():
+            yield
     except exceptions.RedisError as error:
         inner: BaseException | None = error
         while isinstance(inner, exceptions.RedisError):

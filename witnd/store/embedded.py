@@ -65,9 +65,7 @@ def server_binary() -> Path:
     )
 
 
-def command(
-    directory: Path, socket: Path, fsync: Fsync, extra: Sequence[str] = ()
-) -> tuple[str, ...]:
+def command(directory: Path, socket: Path, fsync: Fsync, extra: Sequence[str] = ()) -> tuple[str, ...]:
     """The command line of a server with its data in `directory`, that dies with this process."""
     settings = {
         "port": "0",
@@ -163,11 +161,7 @@ class Embedded:
                     if clock() > deadline:
                         break
                 await asyncio.wait((ended,), timeout=POLL_SECONDS)
-            what = (
-                _ending(ended.result())
-                if ended.done()
-                else f"does not answer after {START_SECONDS:g} s"
-            )
+            what = _ending(ended.result()) if ended.done() else f"does not answer after {START_SECONDS:g} s"
             raise Unsafe(f"the embedded server {what}", self._advice())
         finally:
             ended.cancel()
@@ -196,9 +190,7 @@ def hold(state_dir: Path) -> Iterator[None]:
         ) from error
     with lock:
         if not lock.take():
-            raise _state_dir_mistake(
-                f"{state_dir} is in use by {lock.holder()}; stop it or choose another directory"
-            )
+            raise _state_dir_mistake(f"{state_dir} is in use by {lock.holder()}; stop it or choose another directory")
         lock.name_holder(os.getpid())
         yield
 
@@ -230,8 +222,7 @@ async def _orphan_gone(lock: Lock) -> None:
     while not lock.take():
         if clock() > deadline:
             raise _state_dir_mistake(
-                f"{lock.path.parent} is still in use by an earlier daemon's server, "
-                f"{lock.holder()}; end it"
+                f"{lock.path.parent} is still in use by an earlier daemon's server, {lock.holder()}; end it"
             )
         await asyncio.sleep(POLL_SECONDS)
 

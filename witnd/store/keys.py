@@ -9,12 +9,12 @@ All keys of partition P carry the hash tag `{P}`, so that one commit is one slot
 | `witn:endpoints` | hash | rule id → state of its endpoint | relay | while the rule exists |
 | `witn:{P}:events` | stream | the log | applications, daemon (control entries) | the operator trims |
 | `witn:{P}:owner` | string | `epoch:nonce:instance` | owner | the lease |
-| `witn:{P}:state` | hash | format, epoch, sequence, token, cursor, settling, counters | commit | for ever |
+| `witn:{P}:state` | hash | epoch, last step's seq and digest, cursor, entries read, settling, counters | commit | for ever |
 | `witn:{P}:outcome:<key>` | string | the outcome's record; once final, its tombstone | commit | for ever |
-| `witn:{P}:history:<key>` | list | one item per applied event, but for the last ones, which the record has | commit | retention |
+| `witn:{P}:history:<key>` | list | applied events but for the last ones, which the record has | commit | retention |
 | `witn:{P}:held:<key>` | list | held events in log order | commit | until placed |
 | `witn:{P}:held` | zset | outcome key → ms of its first held event | commit | until placed |
-| `witn:{P}:due` | zset | outcome key → `settles_at` in ms | commit | until final |
+| `witn:{P}:due` | zset | outcome key → lower bound of its `settles_at` in ms | commit | until final |
 | `witn:{P}:fates` | hash | entry id → fate, for all but applied | commit | retention |
 | `witn:{P}:fates:<fate>` | zset | entry id scored by its ms | commit | retention |
 | `witn:{P}:resolutions` | stream | one entry per final outcome | commit | the operator trims |

@@ -115,9 +115,7 @@ class Log:
         if isinstance(info, Exception) and "no such key" in str(info):
             replies[2] = info = []
         wire.checked(replies)
-        moment = Moment(
-            int(replies[0][0]) * 1000 + int(replies[0][1]) // 1000, int(replies[1]), *_ends(info)
-        )
+        moment = Moment(int(replies[0][0]) * 1000 + int(replies[0][1]) // 1000, int(replies[1]), *_ends(info))
         return moment, await self._stored(cold, replies[3]) if cold else []
 
     async def _stored(self, cold: Sequence[str], raw: list[bytes | None]) -> list[Stored]:
@@ -135,7 +133,9 @@ class Log:
         if asked:
             lists = dict(zip(asked, await self.ask(*[("LRANGE", one, 0, -1) for one in asked]), strict=True))
             stored = [
-                Stored(one.key, one.record, lists.get(keys.history(one.key), []), lists.get(keys.held_events(one.key), []))
+                Stored(
+                    one.key, one.record, lists.get(keys.history(one.key), []), lists.get(keys.held_events(one.key), [])
+                )
                 for one in stored
             ]
         return stored
@@ -151,14 +151,8 @@ class Log:
 
     async def due(self, above: int, until: int, most: int) -> list[tuple[int, str]]:
         """Stored deadlines in (above, until], earliest first, at most `most`."""
-        flat = (
-            await self.ask(
-                ("ZRANGEBYSCORE", self.keys.due, f"({above}", until, "WITHSCORES", "LIMIT", 0, most)
-            )
-        )[0]
-        return [
-            (int(float(flat[i + 1])), flat[i].decode()) for i in range(0, len(flat), 2)
-        ]
+        flat = (await self.ask(("ZRANGEBYSCORE", self.keys.due, f"({above}", until, "WITHSCORES", "LIMIT", 0, most)))[0]
+        return [(int(float(flat[i + 1])), flat[i].decode()) for i in range(0, len(flat), 2)]
 
     async def due_count(self) -> int:
         return int((await self.ask(("ZCARD", self.keys.due)))[0])

@@ -28,9 +28,7 @@ async def mend(store: Log, open_outcomes: int) -> int:
     start, cursor = keys.outcome(""), "0"
     right: set[bytes] = set()
     while True:
-        cursor_bytes, names = (
-            await store.ask(("SCAN", cursor, "MATCH", f"{_literal(start)}*", "COUNT", BATCH))
-        )[0]
+        cursor_bytes, names = (await store.ask(("SCAN", cursor, "MATCH", f"{_literal(start)}*", "COUNT", BATCH)))[0]
         if names:
             records = (await store.ask(("MGET", *names)))[0]
             for name, record in zip(names, records, strict=True):
@@ -38,9 +36,7 @@ async def mend(store: Log, open_outcomes: int) -> int:
                 if stored is not None and stored.processed_at is None:
                     key = name[len(start.encode()) :]
                     right.add(key)
-                    changed = (
-                        await store.ask(("ZADD", keys.due, "CH", stored.mirrored, key))
-                    )[0]
+                    changed = (await store.ask(("ZADD", keys.due, "CH", stored.mirrored, key)))[0]
                     mended += changed
         cursor = cursor_bytes.decode()
         if cursor == "0":

@@ -123,14 +123,14 @@ class Outbox:
 
     async def rules(self) -> list[str]:
         """Ids of the rules that have rows to send, now or later."""
-        with mapped(), cancellable():
+        with mapped():
             members = await self._client.smembers(self._keys.outbox_rules)
         return sorted(cast(bytes, member).decode() for member in members)
 
     async def next_rows(self, rule_id: str, limit: int) -> list[Row]:
         """The rows of a rule to be sent next, in the order in which they are due."""
         keys = self._keys
-        with mapped(), cancellable():
+        with mapped():
             reply = await _DUE.run(self._client, [keys.outbox(rule_id), keys.deliveries, keys.attempts], [limit])
         answer = cast(list[Any], reply)
         return [
@@ -142,7 +142,7 @@ class Outbox:
         """These deliveries, wherever they stand; unknown ones are left out."""
         if not ids:
             return []
-        with mapped(), cancellable():
+        with mapped():
             async with self._client.pipeline(transaction=True) as reads:
                 reads.hmget(self._keys.deliveries, list(ids))
                 reads.hmget(self._keys.attempts, list(ids))
@@ -170,7 +170,7 @@ class Outbox:
                 row.created_ms,
                 progress.standing,
             ]
-        with mapped(), cancellable():
+        with mapped():
             reply = await _WRITE.run(
                 self._client,
                 [
@@ -190,14 +190,14 @@ class Outbox:
         return [written == 1 for written in answer]
 
     async def endpoint(self, rule_id: str) -> EndpointState:
-        with mapped(), cancellable():
+        with mapped():
             record = await self._client.hget(self._shared.endpoints, rule_id)
         return decode_endpoint(cast("bytes | None", record))
 
     async def swap_endpoint(self, rule_id: str, old: EndpointState, new: EndpointState) -> bool:
         """Whether the endpoint's state was still `old` and is `new` now."""
         args: list[str | bytes | int] = [rule_id, encode_endpoint(old), encode_endpoint(new)]
-        with mapped(), cancellable():
+        with mapped():
             answer = await _ENDPOINT.run(self._client, [self._shared.endpoints], args)
         return bool(answer == 1)
 

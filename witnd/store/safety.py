@@ -28,9 +28,7 @@ class Health(NamedTuple):
 
 async def look(ask: Ask) -> Health:
     info, clock = await ask(("INFO",), ("TIME",))
-    fields = dict(
-        line.split(":", 1) for line in info.decode(errors="replace").split("\r\n") if ":" in line
-    )
+    fields = dict(line.split(":", 1) for line in info.decode(errors="replace").split("\r\n") if ":" in line)
     config: dict[str, str] = {}
     for name in ("save", "appendfsync", "no-appendfsync-on-rewrite"):
         try:
@@ -60,9 +58,7 @@ def problems(health: Health) -> list[Problem]:
             )
         )
     if info.get("aof_last_write_status", "ok").strip() != "ok":
-        found.append(
-            Problem("Redis cannot write its append-only file", "free space or mend its disk")
-        )
+        found.append(Problem("Redis cannot write its append-only file", "free space or mend its disk"))
     policy = info.get("maxmemory_policy", "noeviction").strip()
     if policy != "noeviction":
         found.append(
@@ -107,6 +103,4 @@ def clock_problem(health: Health, host_ms: int) -> Problem | None:
 def refuse(found: Sequence[Problem]) -> None:
     """Raise `Unsafe` with all that is wrong."""
     if found:
-        raise Unsafe(
-            "; ".join(one.reason for one in found), "; ".join(one.remedy for one in found)
-        )
+        raise Unsafe("; ".join(one.reason for one in found), "; ".join(one.remedy for one in found))
