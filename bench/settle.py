@@ -45,9 +45,12 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
             daemon.wait_for(last, child, seconds=options.lead)
             if time.time() > due:
                 raise support.Died("applying took longer than --lead; give it more seconds")
+            assert server.process is not None
             before = figures.cpu_seconds(child.pid)
+            served_before = figures.cpu_seconds(server.process.pid)
             support.until(settled, "all are settled", seconds=120, every=0.005, alive=[child])
             cpu = figures.cpu_seconds(child.pid) - before
+            served = figures.cpu_seconds(server.process.pid) - served_before
         confirmed = int(server.client.xlen(support.KEYS.lines))
         return {
             "settled": seen[-1][1],
@@ -56,6 +59,7 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
             "noticed_ms": (seen[0][0] - due) * 1000,
             "settled_per_s": options.outcomes / (seen[-1][0] - due),
             "daemon_cpu_us": cpu / options.outcomes * 1e6,
+            "server_cpu_us": served / options.outcomes * 1e6,
         }
 
 
@@ -70,7 +74,7 @@ def main() -> None:
     with support.alone():
         found = [measure(options) for _ in range(options.reps)]
     figures.table(
-        ["run", "settled", "confirmed", "first seen ms", "seconds", "settled/s", "daemon µs"],
+        ["run", "settled", "confirmed", "first seen ms", "seconds", "settled/s", "daemon µs", "server µs"],
         [
             [
                 number,
@@ -80,6 +84,7 @@ def main() -> None:
                 f"{one['seconds']:.2f}",
                 f"{one['settled_per_s']:,.0f}",
                 f"{one['daemon_cpu_us']:.1f}",
+                f"{one['server_cpu_us']:.1f}",
             ]
             for number, one in enumerate(found, 1)
         ],
@@ -90,7 +95,7 @@ def main() -> None:
         deliveries=options.hook,
         **{
             name: round(figures.median([one[name] for one in found]), 2)
-            for name in ("settled_per_s", "seconds", "noticed_ms", "daemon_cpu_us")
+            for name in ("settled_per_s", "seconds", "noticed_ms", "daemon_cpu_us", "server_cpu_us")
         },
     )
 

@@ -161,9 +161,9 @@ def ended(*, confirmed: int = 1, amount: str = "0.99") -> Summary:
 def test_the_table_is_the_audits() -> None:
     shown = ["".join(text for text, _ in pieces) for pieces in lines(ended())]
     assert shown[:3] == [
-        "agent     opened  confirmed  missed   billed",
-        "support        1          1       0   0.99 EUR",
-        "together       1          1       0   0.99 EUR",
+        "agent     opened  confirmed  missed  billed",
+        "support        1          1       0  0.99 EUR",
+        "together       1          1       0  0.99 EUR",
     ]
     assert shown[-1] == "audit: 1 outcome recomputed, 0 differences"
 

@@ -5,7 +5,7 @@ difference is told with the audit's own.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -25,6 +25,8 @@ from witnd.store.keys import Keys
 from witnd.store.reads import FATES, Reads
 
 _SHOWN: Final = 20  # differences; all are counted
+_ORDER: Final = ("duplicate", "conflict", "late", "held", "rejected")
+assert set(_ORDER) == set(FATES)
 
 
 class Agent(Struct, kw_only=True):
@@ -131,41 +133,34 @@ def lines(summed: Summary) -> Iterator[tuple[Piece, ...]]:
         yield ((f"  {difference}", "red"),)
 
 
-_ORDER: Final = ("duplicate", "conflict", "late", "held", "rejected")
-assert set(_ORDER) == set(FATES)
-
-
 def _row(name: str, text: str, more: Piece | tuple[()] = ()) -> tuple[Piece, ...]:
     pieces: list[Piece] = [(f"{name}: ", "bold"), (text, "")]
     return (*pieces, more) if more else tuple(pieces)
 
 
 def _table(summed: Summary) -> Iterator[tuple[Piece, ...]]:
-    statuses = summed.verdict.outcomes
+    """A row for each agent, and the audit's sums below."""
     billed = {currency: one.amount for currency, one in summed.verdict.sums.items()}
-    still_open = statuses["OPEN"] + statuses["PENDING"]
-    head = ["agent", "opened", "confirmed", "missed"]
-    rows = [head, *([name, *_counts(one.statuses)] for name, one in summed.agents.items())]
-    rows.append(["together", *_counts(statuses)])
-    amounts = ["billed", *(_money(one.amounts) for one in summed.agents.values()), _money(billed)]
-    if still_open:
-        head.append("still open")
-        for row, found in zip(rows[1:], [*(one.statuses for one in summed.agents.values()), statuses], strict=True):
-            row.append(str(found["OPEN"] + found["PENDING"]))
+    proven = Agent(statuses=Counter(summed.verdict.outcomes), amounts=billed)
+    agents = [*summed.agents.items(), ("together", proven)]
+    # Everything has settled unless somebody was in a hurry.
+    settled = not _counts(proven)[-1]
+    head = ("agent", "opened", "confirmed", "missed", *(() if settled else ("still open",)))
+    rows = [head, *((name, *map(str, _counts(one)))[: len(head)] for name, one in agents)]
+    amounts = ["billed", *(_money(one.amounts) for _, one in agents)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for number, (row, amount) in enumerate(zip(rows, amounts, strict=True)):
-        cells = [
-            cell.ljust(width) if at == 0 else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        style = "bold" if number in (0, len(rows) - 1) else ""
-        yield ((f"{'  '.join(cells)}   {amount}".rstrip(), style),)
+        first, *others = zip(row, widths, strict=True)
+        cells = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others), amount]
+        yield (("  ".join(cells), "bold" if number in (0, len(agents)) else ""),)
 
 
-def _counts(statuses: Mapping[str, int]) -> Sequence[str]:
+def _counts(agent: Agent) -> tuple[int, int, int, int]:
+    """Opened, confirmed, missed, still open."""
+    statuses = agent.statuses
+    still_open = statuses["OPEN"] + statuses["PENDING"]
     confirmed, missed = statuses["CONFIRMED"], statuses["FAILED"]
-    opened = confirmed + missed + statuses["OPEN"] + statuses["PENDING"]
-    return (str(opened), str(confirmed), str(missed))
+    return confirmed + missed + still_open, confirmed, missed, still_open
 
 
 def _money(amounts: Mapping[str, Decimal]) -> str:
