@@ -73,8 +73,8 @@ class Model:
         for field in fields:
             self.data.get(key, {}).pop(field, None)
 
-    def sadd(self, key: str, member: str) -> None:
-        self.data.setdefault(key, set()).add(member)
+    def sadd(self, key: str, *members: str) -> None:
+        self.data.setdefault(key, set()).update(members)
 
     def xadd(self, key: str, entry: str, name: str, value: bytes) -> None:
         assert (entry, name) == ("*", "data")

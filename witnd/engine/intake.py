@@ -15,7 +15,7 @@ from witnd.domain.event import EntryId
 from witnd.engine.memory import HORIZON_MS, Memory
 from witnd.engine.servertime import ServerTime
 from witnd.engine.step import Entry
-from witnd.store.log import Moment, Row, check_moment
+from witnd.store.log import Moment, Row, check_moment, entry_id
 
 IDLE_MS = 1000  # longest wait in the server: catalogue and horizon are looked at this often on a quiet stream
 TICK_MS = 20  # shortest time between ticks: what is due one after the other shares them
@@ -55,17 +55,27 @@ class Intake:
         rows: list[Row] = []
         while True:
             if rows:
-                await self._take(rows)
-                rows = await self._read(None)
+                rows = await self._take_and_read_on(rows)
             else:
                 await self.idle.wait()
                 rows = await self._wait(await self._look_around())
 
-    async def _read(self, block: int | None) -> list[Row]:
+    async def _take_and_read_on(self, rows: list[Row]) -> list[Row]:
+        """The entries behind `rows`, which are on their way while those are prepared."""
+        after = entry_id(rows[-1][0])
+        reading = asyncio.ensure_future(self._read(None, after))
+        try:
+            await self._take(rows)
+            behind = await reading
+        finally:
+            reading.cancel()
+        return behind if self.read_to == after else await self._read(None)
+
+    async def _read(self, block: int | None, after: EntryId | None = None) -> list[Row]:
         memory = self._memory
         return await memory.patience.insist(
             "reading the log",
-            lambda: memory.store.read(self.read_to, self._batch_max, block),
+            lambda: memory.store.read(after or self.read_to, self._batch_max, block),
         )
 
     async def _wait(self, due_ms: int | None) -> list[Row]:

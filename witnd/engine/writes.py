@@ -82,14 +82,20 @@ def _outcomes(commit: Commit, step: Step, keys: Keys) -> None:
 
 
 def _resolutions(commit: Commit, step: Step, keys: Keys) -> None:
+    rows: list[Word] = []
+    outbox: dict[str, list[Word]] = {}
     for settled in step.settled:
         commit.add("XADD", keys.resolutions, "*", "data", _json(settled.resolution))
         if settled.line is not None:
             commit.add("XADD", keys.lines, "*", "data", _json(settled.line))
         for delivery in settled.deliveries:
-            commit.add("HSET", keys.deliveries, delivery.id, encode_row(delivery))
-            commit.add("ZADD", keys.outbox(delivery.rule_id), delivery.created_ms, delivery.id)
-            commit.add("SADD", keys.outbox_rules, delivery.rule_id)
+            rows += (delivery.id, encode_row(delivery))
+            outbox.setdefault(delivery.rule_id, []).extend((delivery.created_ms, delivery.id))
+    # Together, since every command costs the server more than what it does.
+    commit.add_many(("HSET", keys.deliveries), rows)
+    for rule_id, due in outbox.items():
+        commit.add_many(("ZADD", keys.outbox(rule_id)), due)
+    commit.add_many(("SADD", keys.outbox_rules), list(outbox))
 
 
 def _held(commit: Commit, step: Step, keys: Keys) -> None:

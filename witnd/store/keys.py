@@ -9,7 +9,7 @@ All keys of partition P carry the hash tag `{P}`, so that one commit is one slot
 | `witn:endpoints` | hash | rule id → state of its endpoint | relay | while the rule exists |
 | `witn:{P}:events` | stream | the log | applications, daemon (control entries) | the operator trims |
 | `witn:{P}:owner` | string | `epoch:nonce:instance` | owner | the lease |
-| `witn:{P}:state` | hash | epoch, seq and digest of the last step, cursor, read, settling, counters | commit | for ever |
+| `witn:{P}:state` | hash | epoch, seq and digest of the last step, cursor, counters | commit | for ever |
 | `witn:{P}:outcome:<key>` | string | the outcome's record; once final, its tombstone | commit | for ever |
 | `witn:{P}:history:<key>` | list | applied events but for the last ones, which the record has | commit | retention |
 | `witn:{P}:held:<key>` | list | held events in log order | commit | until placed |
