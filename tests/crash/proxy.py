@@ -42,6 +42,8 @@ class Proxy:
         self.seen: list[Command] = []
         self.cuts: list[tuple[Cut, Command]] = []
         self.trouble: list[BaseException] = []
+        # For rules that hold everything up until the test has done something.
+        self.gate = threading.Event()
         self._server = server
         self._path = path
         self._loop = asyncio.new_event_loop()
@@ -149,7 +151,8 @@ class _Connection:
                 if cut == "after":
                     return
                 if cut == "truncate":
-                    self._client.write(reply[: len(reply) // 2])
+                    # Another place each time, so that over a run they are cut everywhere.
+                    self._client.write(reply[: len(self._proxy.cuts) * 7919 % len(reply)])
                     await self._client.drain()
                     # An abort would take back what is not yet sent.
                     self._client.write_eof()

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from tests.crash.launcher import Plan
+from tests.crash.points import Plan
 from tests.crash.receiver import Receiver
 from tests.crash.scenarios import Entry, Scenario
 from tests.crash.world import KEYS, SHARED, Reader, World, against_oracle, differences, look, undelivered
@@ -181,12 +181,14 @@ class Stage:
     def keep(self, plan: Plan, *, seconds: float = DEADLINE, **how: Any) -> int:
         """What systemd does: start it again for as long as Redis does not answer at its start. How many lives."""
         before = len(self.lives)
-        while True:
+        give_up = time.monotonic() + seconds
+        while time.monotonic() < give_up:
             life = self.start(plan, **how)
             if self.run_on(life, seconds=seconds):
                 life.destroy()
                 return len(self.lives) - before
             assert life.exit in AGAIN, f"the daemon ended with {life.exit}:\n{life.log}"
+        raise AssertionError(f"not finished after {len(self.lives) - before} lives")
 
     # -- the judgement -----------------------------------------------------------------------------------------------
 

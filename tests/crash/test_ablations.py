@@ -1,0 +1,153 @@
+"""Each safeguard is taken away in turn, and the suite must notice: otherwise it proves nothing.
+
+The same scene is played with the safeguard (all is well, or the scene itself is wrong) and without it.
+"""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.crash.points import Plan
+from tests.crash.proxy import Command, Cut, Proxy
+from tests.crash.scenarios import BASE, Scenario, entry, outage
+from tests.crash.stage import ROOT, Stage
+from tests.crash.test_cuts import is_commit
+from tests.crash.test_owners import wakes_up_first
+from tests.crash.world import KEYS, World, look
+
+# A run without a safeguard may also never end: then this long is enough to know.
+SECONDS = 15.0
+
+
+def ends(stage: Stage, plan: Plan, url: str | None = None) -> list[str]:
+    life = stage.start(plan, url=url)
+    try:
+        if stage.run_on(life, seconds=SECONDS):
+            return []
+    except AssertionError:
+        return ["the run does not end"]
+    finally:
+        life.destroy()
+    return [f"the daemon ended with {life.exit}"]
+
+
+@pytest.mark.parametrize("ablate", [None, "fencing"])
+def test_fencing(stage: Stage, scenario: Scenario, undisturbed: World, ablate: str | None) -> None:
+    stage.play(scenario)
+    wrong = wakes_up_first(stage, ablate)
+    assert bool(wrong) == (ablate is not None), wrong
+    if ablate is None:
+        assert stage.violations(undisturbed) == []
+
+
+@pytest.mark.parametrize("ablate", [None, "sequence"])
+def test_sequence_check(
+    stage: Stage, scenario: Scenario, undisturbed: World, short_dir: Path, ablate: str | None
+) -> None:
+    """Every step's reply is lost once."""
+    stage.play(scenario)
+    seen: set[tuple[bytes, ...]] = set()
+
+    def rule(command: Command) -> Cut | None:
+        step = command.words[5:9]
+        if not is_a_step(command) or step in seen:
+            return None
+        seen.add(step)
+        return "after"
+
+    with Proxy(stage.server.socket, short_dir / "proxy.sock") as proxy:
+        proxy.rule = rule
+        wrong = ends(stage, Plan(ablate=ablate), proxy.url)
+        found = stage.violations(undisturbed)
+    assert len(seen) > 20
+    if ablate is None:
+        assert wrong + found == []
+    else:
+        assert any(one.startswith("resolutions:") for one in found), "outcomes resolved twice"
+        assert any(one.startswith("lines:") for one in found), "outcomes billed twice"
+
+
+def is_a_step(command: Command) -> bool:
+    """A commit, whichever script it is of."""
+    return is_commit(command) or (
+        command.name in ("EVAL", "EVALSHA")
+        and command.words[2:5] == (b"2", KEYS.owner.encode(), KEYS.state.encode())
+        and command.words[6].isdigit()
+    )
+
+
+@pytest.mark.parametrize("ablate", [None, "tick-rule"])
+def test_tick_rule(stage: Stage, ablate: str | None) -> None:
+    """The reversal waits unread in a backlog, and the outcome is due by the clock."""
+    scenario, meanwhile = outage(stage.receiver.url)
+    stage.play(scenario)
+    stage.append(meanwhile)
+    wrong = ends(stage, Plan(ablate=ablate))
+    statuses = {one["outcome_key"]: one["status"] for one in look(stage.reader)["resolutions"]}
+    violations = wrong + stage.violations(look(stage.reader))
+    if ablate is None:
+        assert statuses["reversed-meanwhile"] == "FAILED"
+        assert violations == []
+    else:
+        assert statuses["reversed-meanwhile"] == "CONFIRMED", "billed although it was reversed in time"
+        assert violations
+
+
+@pytest.mark.parametrize("ablate", [None, "dedup"])
+def test_dedup(stage: Stage, scenario: Scenario, undisturbed: World, ablate: str | None) -> None:
+    stage.play(scenario)
+    wrong = ends(stage, Plan(ablate=ablate)) + stage.violations(undisturbed)
+    assert bool(wrong) == (ablate is not None), wrong
+    if ablate is not None:
+        assert any(one.startswith("histories:") for one in wrong), "an event counted twice"
+
+
+@pytest.mark.parametrize(
+    ("ablate", "kill", "lost"),
+    [(None, True, False), ("outbox-in-commit", False, False), ("outbox-in-commit", True, True)],
+)
+def test_outbox_in_commit(
+    stage: Stage, scenario: Scenario, undisturbed: World, ablate: str | None, kill: bool, lost: bool
+) -> None:
+    """Killed when a step with resolutions is written. Without the kill the ablated daemon is as good as any: it is
+    the crash that finds it out."""
+    stage.play(scenario)
+    if kill:
+        life = stage.start(Plan(at={"commit.known": (12, "kill")}, ablate=ablate))
+        assert not stage.run_on(life)
+        assert life.killed, life.log
+    wrong = ends(stage, Plan(ablate=ablate)) + stage.violations(undisturbed)
+    assert bool(wrong) == lost, wrong
+    if lost:
+        assert any(one.startswith("deliveries:") for one in wrong), "a delivery was lost"
+        assert not any(one.startswith("resolutions:") for one in wrong)
+
+
+@pytest.mark.parametrize("ablate", [None, "retry-off"])
+def test_retry_off(stage: Stage, scenario: Scenario, short_dir: Path, ablate: str | None) -> None:
+    """Every write of the daemon is known again when it comes twice, so there a repetition does no harm (the cuts prove
+    it). Appending an event is where it does: without an idempotency key nobody can tell it from a second event."""
+    stage.play(scenario._replace(log=[], outcomes=1))
+    soon = time.time() + 1.5 - BASE / 1000  # late enough for the second one, if there is one
+    event = entry(0, "appended-1", "called", agent="calls", attribution=2, pin=soon).fields[1]
+
+    def rule(command: Command) -> Cut | None:
+        return "after" if command.name == "XADD" and len(proxy.cuts) < 1 else None
+
+    with Proxy(stage.server.socket, short_dir / "proxy.sock") as proxy:
+        proxy.rule = rule
+        plan = msgspec.json.encode(Plan(ablate=ablate)).decode()
+        line = [sys.executable, "-m", "tests.crash.launcher", plan, "append", proxy.url, KEYS.events, event]
+        told = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    stage.complete()
+    [billed] = look(stage.reader)["lines"]
+    if ablate is None:
+        assert told == "unknown", "nobody may be told that it is accepted, or that it is not"
+        assert billed["unit"] == "2"
+    else:
+        assert told != "unknown"
+        assert billed["unit"] == "4", "one event, accepted once, billed twice"
