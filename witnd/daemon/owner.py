@@ -177,6 +177,8 @@ class Owner:
                 for task in (renewing, relaying, beside):
                     task.cancel()
         except BaseExceptionGroup as failed:
+            # Whoever would have ended the pause has ended; whoever begins anew looks for itself.
+            self._patience.paused = None
             await self._judge(failed)
         finally:
             shared.journal.note(self.number, pipeline.sequence)

@@ -48,6 +48,7 @@ _REFUSALS = {
     "TRYAGAIN": ("the Redis cluster is moving this slot", "wait until it has finished"),
     "MOVED": ("this cluster node does not own the slot", "name a node that does in redis.url"),
     "MAXCLIENTS": ("Redis accepts no more clients", "raise maxclients on the server"),
+    "UNBLOCKED": ("Redis ended a waiting read, since it changed its role", "wait until it is back"),
     "ASK": ("the Redis cluster is moving this slot", "wait until it has finished"),
 }
 
