@@ -33,15 +33,20 @@ class Marks:
 
     __slots__ = ("_index", "_packed")
 
-    def __init__(self) -> None:
-        self._packed = b""
+    def __init__(self, packed: bytes = b"") -> None:
+        self._packed = packed
         self._index: dict[bytes, bytes] | None = None
+        self._spread()
 
     def add(self, mark: bytes, content: bytes) -> None:
         if self._index is not None:
             self._index[mark] = content
             return
         self._packed += mark + content
+        self._spread()
+
+    def _spread(self) -> None:
+        """Too many to be scanned go into a dict."""
         if len(self._packed) > PACKED_MARKS_MAX * 2 * MARK_BYTES:
             packed, step = self._packed, 2 * MARK_BYTES
             self._index = {

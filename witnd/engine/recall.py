@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from witnd.domain.catalogue import Catalogue
-from witnd.engine.actor import Actor, Held, Waiting
-from witnd.store.codec import OutcomeRecord, decode_held, decode_history
+from witnd.engine.actor import Actor, Held, Marks, Waiting
+from witnd.store.codec import OutcomeRecord, decode_held, marked
 from witnd.store.errors import Unsafe
 
 
@@ -42,8 +42,5 @@ def recall(
     actor.tally = stored.tally
     actor.mirrored = stored.mirrored
     actor.tail = stored.tail
-    for item in (*history, *stored.tail):
-        past = decode_history(item)
-        if past.mark is not None and past.content is not None:
-            actor.marks.add(past.mark, past.content)
+    actor.marks = Marks(b"".join([marked(item) for item in (*history, *stored.tail)]))
     return actor

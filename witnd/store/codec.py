@@ -18,6 +18,7 @@ from witnd.domain.outcome import STATUSES, Outcome, Status
 from witnd.store.errors import Unsafe
 
 FORMAT = 1
+_BINARY = 0xC4  # how MessagePack begins a binary of less than 256 bytes
 HELD = len(STATUSES)  # the status number of a key whose events still wait to be placed
 _STATUS_NUMBER = {status: number for number, status in enumerate(STATUSES)}
 
@@ -134,6 +135,8 @@ def encode_history(ms: int, seq: int, event: Event, placed_at: int | None) -> by
     mark, content, attribution = event.mark, event.content, event.attribution
     return _pack(
         (
+            # First, so that `marked` finds it by its place.
+            None if mark is None or content is None else mark + content,
             ms,
             seq,
             event.action,
@@ -142,13 +145,18 @@ def encode_history(ms: int, seq: int, event: Event, placed_at: int | None) -> by
             None if attribution is None else str(attribution),
             event.pin,
             placed_at,
-            None if mark is None or content is None else mark + content,
         )
     )
 
 
+def marked(item: bytes) -> bytes:
+    """Mark and content of a history item, nothing where it has none: all that a reload needs of most of them, and
+    much cheaper than decoding the item. An array of nine begins with one byte, a short binary with two."""
+    return item[3 : 3 + 2 * MARK_BYTES] if item[1] == _BINARY else b""
+
+
 def decode_history(item: bytes) -> HistoryItem:
-    ms, seq, action, timestamp, value, attribution, pin, placed_at, marked = _unpack(item)
+    marks, ms, seq, action, timestamp, value, attribution, pin, placed_at = _unpack(item)
     return HistoryItem(
         (ms, seq),
         action,
@@ -157,8 +165,8 @@ def decode_history(item: bytes) -> HistoryItem:
         None if attribution is None else Decimal(attribution),
         pin,
         placed_at,
-        None if marked is None else marked[:MARK_BYTES],
-        None if marked is None else marked[MARK_BYTES:],
+        None if marks is None else marks[:MARK_BYTES],
+        None if marks is None else marks[MARK_BYTES:],
     )
 
 
