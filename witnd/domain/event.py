@@ -94,7 +94,7 @@ def read(fields: Sequence[bytes]) -> Item:
 def _frequent(data: bytes) -> Event | None:
     """The event if it is of the frequent kind and without any mistake; None where a closer look is needed.
 
-    Does what `_document`, `_event` and `_made` do, in one go: most of the time of an event used to be spent there.
+    Does what `document`, `_event` and `_made` do, in one go: most of the time of an event used to be spent there.
     """
     if len(data) > BYTES_MAX or data.count(b"{") > 2 or b"[" in data:
         return None

@@ -6,7 +6,7 @@ begins with a format number, and a number from a newer witnd stops the reader: i
 
 from collections.abc import Callable
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -70,7 +70,7 @@ class FateRecord(NamedTuple):
     raw: list[bytes] | None
 
 
-@lru_cache(maxsize=4096)
+@cache  # as many as the catalogue ever had versions, which are in memory anyway
 def _raw_hash(digest: str) -> bytes:
     return bytes.fromhex(digest)
 
