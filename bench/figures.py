@@ -45,4 +45,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
 
 def report(name: str, **figures: object) -> None:
-    print(json.dumps({"bench": name, "at": round(time.time()), **figures}), flush=True)
+    # What was not measured is null: JSON has no NaN.
+    known = {key: None if value != value else value for key, value in figures.items()}  # noqa: PLR0124
+    print(json.dumps({"bench": name, "at": round(time.time()), **known}), flush=True)

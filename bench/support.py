@@ -59,7 +59,8 @@ def pin(core: int) -> None:
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
-    """One measurement at a time on this machine: two would measure each other."""
+    """One measurement at a time on this machine: two would measure each other. Told to stop, it cleans up."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with (Path(tempfile.gettempdir()) / "witnd-bench.lock").open("w") as lock:
 
         def free() -> bool:

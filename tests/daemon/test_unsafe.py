@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -174,6 +175,35 @@ def test_a_redis_that_lost_everything_ends_the_daemon_and_is_refused_by_the_next
     following = life(redis)
     assert following.exit_code() == 3
     assert "lost its data" in following.log
+
+
+def test_a_redis_restored_from_an_older_copy_is_refused(server, life, short_dir) -> None:
+    redis = server()
+    one = life(redis)
+    one.says("daemon.ready")
+    apply(one, short_dir)
+    send(redis, "ticket-0001")
+    until(lambda: resolved(redis) == 1, "the first outcome is settled")
+    one.process.terminate()
+    assert one.exit_code() == 0
+    redis.stop()
+    copy = short_dir / "copy"
+    shutil.copytree(redis.dir / "appendonlydir", copy)
+    redis.start()
+    send(redis, "ticket-0002")
+    following = life(redis)
+    until(lambda: resolved(redis) == 2, "the second outcome is settled")
+    following.process.terminate()
+    assert following.exit_code() == 0
+    redis.stop()
+    shutil.rmtree(redis.dir / "appendonlydir")
+    copy.rename(redis.dir / "appendonlydir")
+    redis.start()
+
+    refused = life(redis)
+    assert refused.exit_code() == 3
+    assert "Redis lost data" in refused.log
+    assert resolved(redis) == 1
 
 
 @pytest.mark.parametrize("how", [("XTRIM", "MAXLEN", "1"), ("XDEL",)])
