@@ -46,5 +46,5 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
 def report(name: str, **figures: object) -> None:
     # What was not measured is null: JSON has no NaN.
-    known = {key: None if value != value else value for key, value in figures.items()}  # noqa: PLR0124
+    known = {key: None if value != value else value for key, value in figures.items()}
     print(json.dumps({"bench": name, "at": round(time.time()), **known}), flush=True)

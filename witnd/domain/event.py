@@ -77,6 +77,7 @@ class _Record(msgspec.Struct, gc=False):
 _decode_record = msgspec.json.Decoder(_Record).decode
 _SCALARS = frozenset((str, bool, float))
 _ABSENT = msgspec.UNSET
+_EXACT = 1 << 53  # whole numbers below this are doubles as they stand
 _TICK = Tick()
 
 
@@ -119,7 +120,9 @@ def _frequent(data: bytes) -> Event | None:
         for name, member in properties.items():
             kind = type(member)
             if kind is float:
-                properties[name] = member + 0.0
+                properties[name] = member + 0.0  # makes -0.0 equal to 0.0 in its bytes too
+            elif kind is int and -_EXACT < member < _EXACT:
+                properties[name] = float(member)
             elif kind is not str and kind is not bool:
                 return None
         value = properties.get("value")
@@ -127,10 +130,12 @@ def _frequent(data: bytes) -> Event | None:
     if data.count(b":") != members and not names_are_counted(data, members):
         return None
     occurred = None
-    if timestamp is not None or attribution is not None or pin is not None:
-        occurred = None if timestamp is None else _instant("timestamp", timestamp)
-        if properties:
-            value, attribution, pin = _reserved(properties)
+    if timestamp is not None:
+        occurred = _instant("timestamp", timestamp)
+    if properties and (type(attribution) is float or pin is not None):
+        value, attribution, pin = _reserved(properties)
+    else:
+        attribution = None  # of any other type it is kept in the log and ignored
     mark = content = None
     action, customer = record.action, record.customer_key
     if identity is not None:

@@ -13,7 +13,7 @@ from witnd.domain.outcome import Outcome
 from witnd.domain.ratecard import Price
 
 # Up to here a mark is found by scanning packed bytes (about 0.1 µs for a few, no object per mark); beyond, a dict.
-PACKED_MARKS_MAX = 256
+PACKED_BYTES_MAX = 256 * 2 * MARK_BYTES
 
 
 # An event as the history of its outcome keeps it: ms and seq of its entry, the event, and the ms of the entry that
@@ -42,12 +42,13 @@ class Marks:
         if self._index is not None:
             self._index[mark] = content
             return
-        self._packed += mark + content
-        self._spread()
+        self._packed = packed = self._packed + mark + content
+        if len(packed) > PACKED_BYTES_MAX:
+            self._spread()
 
     def _spread(self) -> None:
         """Too many to be scanned go into a dict."""
-        if len(self._packed) > PACKED_MARKS_MAX * 2 * MARK_BYTES:
+        if len(self._packed) > PACKED_BYTES_MAX:
             packed, step = self._packed, 2 * MARK_BYTES
             self._index = {
                 packed[i : i + MARK_BYTES]: packed[i + MARK_BYTES : i + step] for i in range(0, len(packed), step)
