@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from witnd.domain import event as reading
 from witnd.domain.event import Event, Refusal, Retry, Tick, read
 from witnd.domain.strictjson import BYTES_MAX, DEPTH_MAX
 
@@ -149,3 +150,28 @@ def test_colons_and_braces_inside_of_strings_confuse_nobody() -> None:
 
     assert isinstance(item, Event)
     assert (item.key, item.action, item.value) == ('support:ticket:"1001"', ":{[", '":"')
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False)
+PROPERTIES = st.dictionaries(
+    st.sampled_from(["value", "attribution", "note", "a:b"]), SCALARS | st.text(max_size=5), max_size=4
+)
+
+
+@given(
+    properties=st.none() | PROPERTIES,
+    identity=st.none() | st.just("i"),
+    timestamp=st.none() | st.just("2026-01-31T09:30:00.5Z"),
+    pin=st.booleans(),
+)
+def test_the_short_way_reads_what_the_long_way_reads(properties, identity, timestamp, pin) -> None:
+    if pin and properties is not None:
+        properties["settles_at"] = "2026-01-31T09:30:01+01:00"
+    text = data(properties=properties, idempotency_key=identity, timestamp=timestamp)[1]
+    try:
+        short = reading._frequent(text)
+        long = reading._event(reading.document(text))
+    except reading.Invalid:
+        return
+
+    assert short in (None, long)
