@@ -89,6 +89,15 @@ def apply(life: Life, directory: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def begin(server: Callable[[], Server], life: Callable[[Server], Life], directory: Path) -> tuple[Server, Life]:
+    """A server with a daemon beside it that is ready, and a catalogue in force."""
+    redis = server()
+    one = life(redis)
+    one.says("daemon.ready")
+    apply(one, directory)
+    return redis, one
+
+
 def send(server: Server, key: str) -> None:
     event = {"key": key, "action": "resolved", "customer_key": "acme", "idempotency_key": key}
     server.call("XADD", "witn:{0}:events", "*", "data", json.dumps(event))
@@ -116,10 +125,7 @@ def test_a_redis_that_must_not_be_billed_from_is_refused_with_the_remedy(server,
 
 
 def test_a_full_redis_is_waited_out(server, life, short_dir) -> None:
-    redis = server()
-    one = life(redis)
-    one.says("daemon.ready")
-    apply(one, short_dir)
+    redis, one = begin(server, life, short_dir)
     send(redis, "ticket-0001")
     redis.call("CONFIG", "SET", "maxmemory", "1")
     one.says("redis.waiting")
@@ -131,10 +137,7 @@ def test_a_full_redis_is_waited_out(server, life, short_dir) -> None:
 
 
 def test_eviction_switched_on_pauses_and_switched_off_goes_on(server, life, short_dir) -> None:
-    redis = server()
-    one = life(redis)
-    one.says("daemon.ready")
-    apply(one, short_dir)
+    redis, one = begin(server, life, short_dir)
     redis.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     one.says("partition.paused")
     send(redis, "ticket-0001")
@@ -145,10 +148,7 @@ def test_eviction_switched_on_pauses_and_switched_off_goes_on(server, life, shor
 
 
 def test_a_primary_made_a_replica_is_waited_for(server, life, short_dir) -> None:
-    redis = server()
-    one = life(redis)
-    one.says("daemon.ready")
-    apply(one, short_dir)
+    redis, one = begin(server, life, short_dir)
     send(redis, "ticket-0001")
     redis.call("REPLICAOF", "127.0.0.1", "1")
     one.says("partition.paused")
@@ -161,10 +161,7 @@ def test_a_primary_made_a_replica_is_waited_for(server, life, short_dir) -> None
 
 
 def test_a_redis_that_lost_everything_ends_the_daemon_and_is_refused_by_the_next(server, life, short_dir) -> None:
-    redis = server()
-    one = life(redis)
-    one.says("daemon.ready")
-    apply(one, short_dir)
+    redis, one = begin(server, life, short_dir)
     send(redis, "ticket-0001")
     until(lambda: resolved(redis) == 1, "the outcome is settled")
     until(lambda: any('"0":' in one.read_text() for one in short_dir.glob("journal-*.json")), "the journal")
@@ -178,10 +175,7 @@ def test_a_redis_that_lost_everything_ends_the_daemon_and_is_refused_by_the_next
 
 
 def test_a_redis_restored_from_an_older_copy_is_refused(server, life, short_dir) -> None:
-    redis = server()
-    one = life(redis)
-    one.says("daemon.ready")
-    apply(one, short_dir)
+    redis, one = begin(server, life, short_dir)
     send(redis, "ticket-0001")
     until(lambda: resolved(redis) == 1, "the first outcome is settled")
     one.process.terminate()
@@ -208,10 +202,7 @@ def test_a_redis_restored_from_an_older_copy_is_refused(server, life, short_dir)
 
 @pytest.mark.parametrize("how", [("XTRIM", "MAXLEN", "1"), ("XDEL",)])
 def test_entries_that_vanish_unread_stop_the_daemon(server, life, short_dir, how) -> None:
-    redis = server()
-    one = life(redis)
-    one.says("daemon.ready")
-    apply(one, short_dir)
+    redis, one = begin(server, life, short_dir)
     send(redis, "ticket-0001")
     until(lambda: resolved(redis) == 1, "the outcome is settled")
     one.process.terminate()
@@ -233,10 +224,7 @@ def test_entries_that_vanish_unread_stop_the_daemon(server, life, short_dir, how
 
 
 def test_an_entry_far_ahead_of_the_clock_stops_the_log_until_it_is_repaired(server, life, short_dir) -> None:
-    redis = server()
-    one = life(redis)
-    one.says("daemon.ready")
-    apply(one, short_dir)
+    redis, one = begin(server, life, short_dir)
     event = {"key": "ticket-0001", "action": "resolved", "customer_key": "acme"}
     redis.call("XADD", "witn:{0}:events", "9999999999999-0", "data", json.dumps(event))
     one.says("log.blocked")

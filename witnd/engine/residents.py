@@ -12,12 +12,13 @@ from witnd.engine.deadlines import Deadlines
 class Residents:
     """`known` by key, with their deadlines. `behind` have a stored bound that must be brought up to the deadline."""
 
-    __slots__ = ("behind", "deadlines", "known")
+    __slots__ = ("_compact_beyond", "behind", "deadlines", "known")
 
     def __init__(self) -> None:
         self.known: dict[str, Actor | Held] = {}
         self.deadlines = Deadlines(self.known.get)
         self.behind: list[Actor] = []
+        self._compact_beyond = 0
 
     def install(self, loaded: Iterable[Actor | Held], batch: int) -> None:
         """Take what was loaded. A key that came into memory meanwhile has the newer state and stays."""
@@ -61,8 +62,10 @@ class Residents:
                 known.pop(key, None)
             excess -= len(gone)
             gone.clear()
-        if len(self.deadlines) > 2 * len(known) + 1024:
+        # Entries of the next minute stay however many there are: only a heap that doubled is worth another look.
+        if len(self.deadlines) > max(2 * len(known) + 1024, self._compact_beyond):
             self.deadlines.compact()
+            self._compact_beyond = 2 * len(self.deadlines)
 
     def take_behind(self) -> list[Actor]:
         """Those of `behind` that no change brings into the next commit anyway."""
