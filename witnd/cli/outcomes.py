@@ -17,8 +17,7 @@ from witnd.domain.outcome import Outcome
 from witnd.domain.recount import outcome_of
 from witnd.domain.resolution import resolve
 from witnd.store.catalogue import CatalogueStore
-from witnd.store.codec import OutcomeRecord, decode_outcome
-from witnd.store.errors import Unsafe
+from witnd.store.codec import OutcomeRecord, decode_outcome, terms_of
 from witnd.store.keys import Keys
 from witnd.store.listing import earliest_due
 from witnd.store.reads import LOOKED_AT_MAX, PAGE, Reads, reading
@@ -221,12 +220,4 @@ async def learned(opened: Session) -> Catalogue:
 
 
 def recalled(key: str, record: OutcomeRecord, catalogue: Catalogue) -> Outcome:
-    try:
-        contract = catalogue.contract(record.contract_hash)
-        price = catalogue.price_by_hash(record.price_hash)
-    except KeyError as missing:
-        raise Unsafe(
-            f"outcome {key!r} opened under terms {missing} that the catalogue does not have",
-            "restore the catalogue of this deployment; it must never lose a version",
-        ) from None
-    return outcome_of(key, record, contract, price)
+    return outcome_of(key, record, *terms_of(key, record, catalogue))

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from witnd.domain.catalogue import Catalogue
 from witnd.engine.actor import Actor, Held, Marks, Waiting
-from witnd.store.codec import OutcomeRecord, decode_held, marked
-from witnd.store.errors import Unsafe
+from witnd.store.codec import OutcomeRecord, decode_held, marked, terms_of
 
 
 def recall(
@@ -22,14 +21,7 @@ def recall(
             waiting.wait(Waiting(*decode_held(key, item)))
         waiting.stored = len(waiting.waiting)
         return waiting
-    try:
-        contract = catalogue.contract(stored.contract_hash)
-        price = catalogue.price_by_hash(stored.price_hash)
-    except KeyError as missing:
-        raise Unsafe(
-            f"outcome {key!r} opened under terms {missing} that the catalogue does not have",
-            "restore the catalogue of this deployment; it must never lose a version",
-        ) from None
+    contract, price = terms_of(key, stored, catalogue)
     actor = Actor(key, stored.customer_key, contract, price, stored.opened_at)
     actor.status = stored.status
     actor.holds = stored.holds

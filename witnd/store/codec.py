@@ -12,9 +12,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from witnd.domain.attribution import Tally
+from witnd.domain.catalogue import Catalogue
 from witnd.domain.content import MARK_BYTES
+from witnd.domain.contract import Contract
 from witnd.domain.event import EntryId, Event, Value
 from witnd.domain.outcome import STATUSES, Outcome, Status
+from witnd.domain.ratecard import Price
 from witnd.store.errors import Unsafe
 
 FORMAT = 1
@@ -129,6 +132,17 @@ def decode_outcome(record: bytes) -> OutcomeRecord | None:
         settles - lag,
         tail,
     )
+
+
+def terms_of(key: str, record: OutcomeRecord, catalogue: Catalogue) -> tuple[Contract, Price]:
+    """The terms an outcome froze, by their digests. Raises `Unsafe` where the catalogue has lost them."""
+    try:
+        return catalogue.contract(record.contract_hash), catalogue.price_by_hash(record.price_hash)
+    except KeyError as missing:
+        raise Unsafe(
+            f"outcome {key!r} opened under terms {missing} that the catalogue does not have",
+            "restore the catalogue of this deployment; it must never lose a version",
+        ) from None
 
 
 def encode_history(ms: int, seq: int, event: Event, placed_at: int | None) -> bytes:
