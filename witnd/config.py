@@ -59,6 +59,10 @@ class WebhooksConfig(Struct, frozen=True, kw_only=True):
 class BillingConfig(Struct, frozen=True, kw_only=True):
     period: str = "month"
     grace: float = 86400
+    issue: str = "auto"
+    zero_invoices: bool = True
+    series: str = "INV"
+    credit_series: str = "CN"
 
 
 class DaemonConfig(Struct, frozen=True, kw_only=True):
@@ -114,11 +118,15 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
         raise ConfigError(mistakes)
     state_dir, explicit = _state_dir(given["daemon"].pop("state_dir", ""), environ)
     daemon = {"instance": host_name(), **given["daemon"], "state_dir": state_dir}
+    billing = BillingConfig(**given["billing"])
+    if billing.series == billing.credit_series:
+        again = f"is {described(billing.series)} as billing.series; numbers would be given twice: choose another"
+        raise ConfigError([Mistake("billing.credit_series", again)])
     return Config(
         redis=RedisConfig(**given["redis"]),
         http=HttpConfig(**given["http"]),
         webhooks=WebhooksConfig(**given["webhooks"]),
-        billing=BillingConfig(**given["billing"]),
+        billing=billing,
         daemon=DaemonConfig(**daemon),
         file=file,
         state_dir_explicit=explicit,

@@ -22,6 +22,7 @@ MOST_STEPS = 50
 LONGEST_SECONDS = 366 * 86400.0
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", re.ASCII)
+_SERIES = re.compile(r"[A-Z][A-Z0-9-]{0,15}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
@@ -100,6 +101,23 @@ def _one_of(*choices: str) -> Callable[[object], str]:
         return str(value)
 
     return read
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"is {described(value)}; write true or false without quotes")
+    return value
+
+
+def _flag_text(text: str) -> object:
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def _series(value: object) -> str:
+    text = _text(value)
+    if _SERIES.fullmatch(text) is None:
+        raise ValueError(f"is {described(text)}; use 1 to 16 of A-Z, 0-9 and dash, beginning with a letter")
+    return text
 
 
 def _whole(least: int, most: int) -> Callable[[object], int]:
@@ -211,6 +229,10 @@ READERS: Mapping[str, Mapping[str, Reader]] = {
     "billing": {
         "period": Reader(_one_of("month", "week", "day")),
         "grace": Reader(_duration(0), _number),
+        "issue": Reader(_one_of("auto", "manual")),
+        "zero_invoices": Reader(_flag, _flag_text),
+        "series": Reader(_series),
+        "credit_series": Reader(_series),
     },
     "daemon": {
         "state_dir": Reader(_text),

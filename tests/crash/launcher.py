@@ -164,7 +164,7 @@ def _deliveries(points: Points) -> None:
 
 def tune(plan: Plan) -> None:
     """Numbers that a test needs smaller; none of them is a safeguard."""
-    import witnd.engine.patience as engine_patience
+    import witnd.store.patience as engine_patience
     import witnd.notify.patience as notify_patience
     from witnd.engine import pipeline
     from witnd.store import log

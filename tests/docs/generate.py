@@ -29,7 +29,7 @@ _END = "<!-- end of generated -->"
 _WIDTH = 100
 
 # Settings that are read and checked and do nothing yet.
-IDLE = ("http.bind", "billing.period", "billing.grace")
+IDLE = ("http.bind",)
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from witnd.domain.catalogue import Catalogue
 from witnd.engine.intake import Intake
 from witnd.engine.memory import Memory
 from witnd.engine.partition import Partition
-from witnd.engine.patience import Patience
+from witnd.store.patience import Patience
 from witnd.engine.pipeline import Pipeline
 from witnd.notify.relay import Relay, Send
 from witnd.store.connection import Endpoint

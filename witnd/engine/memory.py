@@ -5,7 +5,7 @@ import msgspec
 from witnd.domain.catalogue import CatalogueEntry
 from witnd.engine.actor import Held
 from witnd.engine.partition import Partition
-from witnd.engine.patience import Patience
+from witnd.store.patience import Patience
 from witnd.engine.recall import recall
 from witnd.store.log import Log, Moment
 

@@ -14,7 +14,7 @@ import hiredis
 
 from witnd.store.connection import refusal
 from witnd.store.errors import Fenced, StoreRefused, Unsafe
-from witnd.store.keys import Keys
+from witnd.store.keys import OwnedKeys
 from witnd.store.wire import Wire, pack
 
 Word: TypeAlias = str | bytes | int
@@ -30,7 +30,7 @@ class Commit:
 
     __slots__ = ("_keys", "_words", "expected", "sequence")
 
-    def __init__(self, keys: Keys, expected: int) -> None:
+    def __init__(self, keys: OwnedKeys, expected: int) -> None:
         self._keys = keys
         self._words: list[Word] = []
         self.expected = expected

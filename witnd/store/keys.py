@@ -27,14 +27,38 @@ All keys of partition P carry the hash tag `{P}`, so that one commit is one slot
 | `witn:{P}:dead` | zset | delivery id → ms of its resolution | relay | until resent |
 | `witn:{P}:delivered` | zset | delivery id → ms of its resolution | relay | retention |
 | `witn:{P}:outbox:calls` | channel | id of a rule whose rows a command queued | commands | – |
+| `witn:{billing}:owner` | string | `epoch:nonce:instance` of whoever makes invoices | biller | the lease |
+| `witn:{billing}:state` | hash | epoch, seq and digest of the last step, how far lines were read, calendar | biller | for ever |
+| `witn:{billing}:invoice:<id>` | hash | the head of an invoice | biller, operations | for ever |
+| `witn:{billing}:rows:<id>:<P>` | list | rows of an open draft from one partition | biller | until closed |
+| `witn:{billing}:lines:<id>` | list | rows of a closed invoice in their order | biller | for ever |
+| `witn:{billing}:credits:<id>` | list | credit rows of an invoice | operations | for ever |
+| `witn:{billing}:credited:<id>` | hash | row id → how much of it was credited | operations | for ever |
+| `witn:{billing}:invoices` | zset | invoice id → start of its period in ms | biller | for ever |
+| `witn:{billing}:customer:<key>` | zset | the same for one customer | biller | for ever |
+| `witn:{billing}:open` | zset | drafts that lines still arrive in → end of the period in ms | biller | until closed |
+| `witn:{billing}:to_issue` | zset | closed drafts → end of the period in ms | biller, operations | until issued |
+| `witn:{billing}:balance` | hash | `<currency>:<customer key>` → credit for the next invoice | operations | for ever |
+| `witn:{billing}:series` | hash | series → the last number given in it | operations | for ever |
+| `witn:{billing}:numbers` | hash | number → id of the invoice or credit note | operations | for ever |
+| `witn:{billing}:note:<id>` | hash | a credit note | operations | for ever |
+| `witn:{billing}:notes` | zset | credit note id → ms when it was made | operations | for ever |
 """
 
+from typing import Protocol
 from zlib import crc32
 
 
 def partition_of(key: str, partitions: int) -> int:
     """The partition of an outcome key: CRC-32 (zlib) of its UTF-8 bytes, modulo the number of partitions."""
     return crc32(key.encode()) % partitions
+
+
+class OwnedKeys(Protocol):
+    """What somebody owns: a lease, and the state that its steps are numbered in."""
+
+    owner: str
+    state: str
 
 
 class GlobalKeys:
@@ -107,3 +131,43 @@ class Keys:
 
     def parked(self, rule_id: str) -> str:
         return f"{self.base}:parked:{rule_id}"
+
+
+class BillingKeys:
+    """Keys of the invoices, in one slot of their own: an invoice has lines from many partitions."""
+
+    __slots__ = ("balance", "base", "invoices", "notes", "numbers", "open", "owner", "series", "state", "to_issue")
+
+    def __init__(self, prefix: str) -> None:
+        base = f"{prefix}:{{billing}}"
+        self.base = base
+        self.owner = f"{base}:owner"
+        self.state = f"{base}:state"
+        self.invoices = f"{base}:invoices"
+        self.open = f"{base}:open"
+        self.to_issue = f"{base}:to_issue"
+        self.balance = f"{base}:balance"
+        self.series = f"{base}:series"
+        self.numbers = f"{base}:numbers"
+        self.notes = f"{base}:notes"
+
+    def invoice(self, id_: str) -> str:
+        return f"{self.base}:invoice:{id_}"
+
+    def rows(self, id_: str, partition: int) -> str:
+        return f"{self.base}:rows:{id_}:{partition}"
+
+    def lines(self, id_: str) -> str:
+        return f"{self.base}:lines:{id_}"
+
+    def credits(self, id_: str) -> str:
+        return f"{self.base}:credits:{id_}"
+
+    def credited(self, id_: str) -> str:
+        return f"{self.base}:credited:{id_}"
+
+    def customer(self, key: str) -> str:
+        return f"{self.base}:customer:{key}"
+
+    def note(self, id_: str) -> str:
+        return f"{self.base}:note:{id_}"

@@ -13,7 +13,7 @@ from typing import NamedTuple, cast
 from redis.asyncio import Redis
 
 from witnd.store.connection import mapped
-from witnd.store.keys import Keys
+from witnd.store.keys import OwnedKeys
 from witnd.store.scripts import Script
 
 _SCRIPT = Script("lease")
@@ -33,7 +33,7 @@ class Holder(NamedTuple):
 class Lease:
     """One owner's hold on one partition. `value` is what commits compare, empty while it is not held."""
 
-    def __init__(self, client: Redis, keys: Keys, instance: str, length_ms: int) -> None:
+    def __init__(self, client: Redis, keys: OwnedKeys, instance: str, length_ms: int) -> None:
         self.value = ""
         self._client = client
         self._keys = (keys.owner, keys.state)

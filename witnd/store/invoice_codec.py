@@ -1,0 +1,136 @@
+"""How invoices look in Redis: heads as hashes of text, rows as MessagePack arrays that begin with a format number.
+
+A head has two authors. The biller writes how much is in it, the operations (issue, pay, …) what was done to it; neither
+touches the other's fields, so neither can undo what the other wrote.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from witnd.domain.invoice import KINDS, Invoice, Row, Status
+from witnd.domain.money import plain
+from witnd.domain.resolution import derived_id
+from witnd.store.errors import Unsafe
+
+FORMAT: Final = 1
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder().decode
+
+
+def encode_row(row: Row) -> bytes:
+    return _pack(
+        (
+            FORMAT,
+            KINDS.index(row.kind),
+            # The id of an outcome's row follows from its key.
+            None if row.kind == "outcome" else bytes.fromhex(row.id),
+            row.agent_key,
+            row.rate_card,
+            bytes.fromhex(row.price_hash),
+            row.amount,
+            row.amount_exact,
+            row.rated == "at_close",
+            row.price_per_unit,
+            row.outcome_key,
+            row.resolved_at,
+            None if row.contract_hash is None else bytes.fromhex(row.contract_hash),
+            row.unit,
+            row.working,
+            None if row.corrects is None else bytes.fromhex(row.corrects),
+            row.reason,
+        )
+    )
+
+
+def decode_row(record: bytes) -> Row:
+    fields = _unpack(record)
+    _check_format(fields[0])
+    (_, kind, id_, agent, card, price, amount, exact, at_close, per_unit, outcome, resolved, contract, unit, working,
+     corrects, reason) = fields  # fmt: skip
+    return Row(
+        id=derived_id("line", outcome) if id_ is None else id_.hex(),
+        kind=KINDS[kind],
+        agent_key=agent,
+        rate_card=card,
+        price_hash=price.hex(),
+        amount=amount,
+        amount_exact=exact,
+        rated="at_close" if at_close else "at_settlement",
+        price_per_unit=per_unit,
+        outcome_key=outcome,
+        resolved_at=resolved,
+        contract_hash=None if contract is None else contract.hex(),
+        unit=unit,
+        working=working,
+        corrects=None if corrects is None else corrects.hex(),
+        reason=reason,
+    )
+
+
+def decode_invoice(id_: str, raw: Mapping[bytes, bytes]) -> Invoice | None:
+    """The head from its hash; None where there is no such invoice."""
+    fields = {name.decode(): text.decode() for name, text in raw.items()}
+    if "customer_key" not in fields:
+        return None
+    _check_format(int(fields["format"]))
+    status: Any = fields.get("status", "draft")
+    return Invoice(
+        id=id_,
+        customer_key=fields["customer_key"],
+        currency=fields["currency"],
+        start=int(fields["start"]),
+        end=int(fields["end"]),
+        period=fields["period"],
+        lines=int(fields["lines"]),
+        unrated=int(fields["unrated"]),
+        subtotal=Decimal(fields["subtotal"]),
+        closed=fields["closed"] == "1",
+        revision=int(fields.get("revision", "0")),
+        status=_status(status),
+        number=fields.get("number"),
+        issued_at=_instant(fields, "issued_at"),
+        paid_at=_instant(fields, "paid_at"),
+        voided_at=_instant(fields, "voided_at"),
+        reason=fields.get("reason"),
+        credited=Decimal(fields.get("credited", "0")),
+        noted=Decimal(fields.get("noted", "0")),
+        carried=Decimal(fields.get("carried", "0")),
+        total=Decimal(fields["total"]) if "total" in fields else None,
+    )
+
+
+def billed_fields(invoice: Invoice) -> list[str | int]:
+    """The biller's fields of a head, as words of an HSET."""
+    return [
+        "format", FORMAT,
+        "customer_key", invoice.customer_key,
+        "currency", invoice.currency,
+        "start", invoice.start,
+        "end", invoice.end,
+        "period", invoice.period,
+        "lines", invoice.lines,
+        "unrated", invoice.unrated,
+        "subtotal", plain(invoice.subtotal),
+        "closed", int(invoice.closed),
+    ]  # fmt: skip
+
+
+def _status(text: Status) -> Status:
+    return text
+
+
+def _instant(fields: Mapping[str, str], name: str) -> int | None:
+    text = fields.get(name)
+    return None if text is None else int(text)
+
+
+def _check_format(number: int) -> None:
+    if number > FORMAT:
+        raise Unsafe(
+            f"an invoice has format {number}, and this witnd knows formats up to {FORMAT}",
+            "run the newer witnd that wrote it",
+        )
