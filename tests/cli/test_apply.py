@@ -48,6 +48,29 @@ condition = [
 ]
 """
 
+AGREED = """
+[[customers]]
+key = "globex"
+rate_card = "standard"
+archived = true
+entries = [
+    { agent = "support", kind = "volume", period_cap = "100", tiers = [
+        { up_to = "100", price_per_unit = "1", flat_fee = "5" },
+        { up_to = "1000", price_per_unit = "0.75" },
+        { price_per_unit = "0.5" },
+    ] },
+    { agent = "new", kind = "percentage", percent = "2.5", minimum = "0.10" },
+]
+
+[[customers.agents]]
+agent = "support"
+settlement_period = 60
+
+[[customers.agents]]
+agent = "new"
+condition = [{ op = "NOT", condition = { fact = "a", operator = "match", value = "x" } }]
+"""
+
 
 class Terminal:
     """Runs commands against the test's server, in a directory of their own."""
@@ -191,13 +214,60 @@ def test_machines_get_json(terminal: Terminal) -> None:
 
 
 def test_an_export_is_applied_as_no_change(terminal: Terminal) -> None:
-    terminal.apply(FILE + MORE)
+    assert terminal.apply(FILE + MORE + AGREED).exit_code == 0
     exported = terminal.witnd("export")
     assert exported.exit_code == 0
     assert "whsec_" not in exported.stdout
     assert "archived = true" in exported.stdout
     assert terminal.apply(exported.stdout).stdout.endswith("nothing to do\n")
     assert terminal.apply(terminal.witnd("export", "--secrets").stdout).stdout.endswith("nothing to do\n")
+
+
+def test_an_export_is_written_as_people_would(terminal: Terminal) -> None:
+    terminal.apply(FILE + MORE + AGREED)
+    exported = terminal.witnd("export").stdout
+    shown = exported[exported.index('key = "globex"') : exported.index("[[agents]]")]
+    assert (
+        shown
+        == """key = "globex"
+name = "globex"
+rate_card = "standard"
+archived = true
+entries = [
+    { agent = "new", kind = "percentage", percent = "2.5", minimum = "0.1" },
+    { agent = "support", kind = "volume", tiers = [
+        { up_to = "100", price_per_unit = "1", flat_fee = "5" },
+        { up_to = "1000", price_per_unit = "0.75" },
+        { price_per_unit = "0.5" },
+    ], period_cap = "100" },
+]
+
+[[customers.agents]]
+agent = "new"
+condition = [
+    { op = "NOT", condition = { fact = "a", operator = "match", value = "x" } },
+]
+
+[[customers.agents]]
+agent = "support"
+settlement_period = 60
+
+"""
+    )
+
+
+def test_what_one_customer_agreed_is_shown_and_its_mistakes_told(terminal: Terminal, session_server: Server) -> None:
+    wrong = terminal.apply(FILE + MORE + AGREED.replace('agent = "new"', 'agent = "knew"'))
+    assert wrong.exit_code == 2
+    assert 'customers[1].entries[1].agent: there is no agent "knew"; did you mean "new"?' in wrong.stderr
+    assert 'customers[1].agents[1].agent: there is no agent "knew"; did you mean "new"?' in wrong.stderr
+    cardless = terminal.apply(FILE + MORE + AGREED.replace('rate_card = "standard"\n', ""))
+    assert cardless.exit_code == 2
+    assert "customers[1].rate_card: is missing; name the card" in cardless.stderr
+    assert revision(session_server) == 0
+    terminal.apply(FILE + MORE + AGREED)
+    changed = terminal.apply(FILE + MORE + AGREED.replace('"0.75"', '"0.7"'))
+    assert '    ~ entries[support].tiers[1].price_per_unit: "0.75" → "0.7"' in changed.stdout
 
 
 def test_an_export_has_the_sections_in_their_order(terminal: Terminal) -> None:

@@ -14,7 +14,7 @@ def test_a_confirmed_outcome_is_told_from_its_events_to_its_deliveries(shop: Wor
     assert text.startswith("ticket-0001: confirmed\nConfirmed, because the condition held since event ")
     assert "condition  `replied` was seen and `reopened` was not seen" in text
     assert "settles    1 min after the last event" in text
-    assert "price      0.995 EUR (standard)" in text
+    assert "price      0.995 per unit (EUR, rate card standard)" in text
     assert "unit       3: the sum attribution of 2 events that carried one" in text
     assert "✓ `replied` was seen  ← flipped" in text
     assert "the condition holds; pending, due at 2001-09-09T01:47:41.000Z" in text

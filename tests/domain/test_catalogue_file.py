@@ -161,7 +161,7 @@ def test_text_that_is_not_toml_is_one_mistake(text: str) -> None:
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
         st.dictionaries(
-            st.sampled_from(["key", "name", "condition", "entries", "agent", "secret"]),
+            st.sampled_from(["key", "name", "condition", "entries", "agents", "agent", "kind", "tiers", "secret"]),
             inner,
             max_size=4,
         ),
@@ -248,6 +248,109 @@ def test_the_difference_has_one_line_per_changed_field() -> None:
         '~ rate card "standard"',
         '    ~ entries[support].price_per_unit: "0.99" → "1.2"',
         '= unchanged: notification rule "crm"',
+    ]
+
+
+AGREED = """
+[[customers]]
+key = "acme"
+name = "Acme Inc."
+email = "billing@acme.com"
+rate_card = "standard"
+entries = [
+  { agent = "sales", price_per_unit = "5" },
+  { agent = "support", kind = "graduated", free_quota = "10", tiers = [
+    { up_to = "100", price_per_unit = "1" },
+    { up_to = "200", price_per_unit = "0.80", flat_fee = "2" },
+    { price_per_unit = "0.5" },
+  ] },
+]
+
+[[customers.agents]]
+agent = "support"
+settlement_period = 60
+condition = [{ fact = "closed", operator = "seen" }]
+
+[[agents]]
+key = "sales"
+condition = []
+"""
+WITH_AGREED = FULL[FULL.index("[[agents]]") :] + AGREED
+
+
+def test_what_one_customer_agreed_is_told_field_by_field() -> None:
+    assert lines(planned(WITH_AGREED, applied(planned(FULL), Catalogue(), 0)).differences) == [
+        '~ customer "acme"',
+        '    + entries[sales].price_per_unit: "5"',
+        '    + entries[support].kind: "graduated"',
+        '    + entries[support].tiers[0].up_to: "100"',
+        '    + entries[support].tiers[0].price_per_unit: "1"',
+        '    + entries[support].tiers[1].up_to: "200"',
+        '    + entries[support].tiers[1].price_per_unit: "0.8"',
+        '    + entries[support].tiers[1].flat_fee: "2"',
+        '    + entries[support].tiers[2].price_per_unit: "0.5"',
+        '    + entries[support].free_quota: "10"',
+        "    + agents[support].settlement_period: 60",
+        "    + agents[support].condition[0]: closed seen",
+        '+ agent "sales"',
+        '    + name: "sales"',
+        "    + settlement_period: 259200",
+        '    + attribution_method: "last"',
+        "    + condition: []",
+        '= unchanged: agent "support", rate card "standard", notification rule "crm"',
+    ]
+
+
+def test_a_change_to_what_one_customer_agreed_names_the_very_place() -> None:
+    current = applied(planned(WITH_AGREED), Catalogue(), 0)
+    text = (
+        AGREED.replace('price_per_unit = "5"', 'kind = "package", package_size = "10", price_per_package = "40"')
+        .replace('"0.80"', '"0.75"')
+        .replace(
+            '    { price_per_unit = "0.5" },', '    { up_to = "900", price_per_unit = "0.5" },{ price_per_unit = "0" },'
+        )
+        .replace("settlement_period = 60", 'attribution_method = "sum"')
+        .replace('fact = "closed"', 'fact = "shut"')
+    )
+    assert lines(planned(text, current).differences) == [
+        '~ customer "acme"',
+        '    ~ entries[sales].kind: "flat" → "package"',
+        '    + entries[sales].package_size: "10"',
+        '    + entries[sales].price_per_package: "40"',
+        '    - entries[sales].price_per_unit: "5"',
+        '    ~ entries[support].tiers[1].price_per_unit: "0.8" → "0.75"',
+        '    + entries[support].tiers[2].up_to: "900"',
+        '    + entries[support].tiers[3].price_per_unit: "0"',
+        '    + agents[support].attribution_method: "sum"',
+        "    - agents[support].settlement_period: 60",
+        "    ~ agents[support].condition[0]: closed seen → shut seen",
+        '= unchanged: agent "sales"',
+    ]
+
+
+def test_an_item_that_leaves_out_what_was_agreed_ends_it() -> None:
+    current = applied(planned(WITH_AGREED), Catalogue(), 0)
+    text = '[[customers]]\nkey = "acme"\nname = "Acme Inc."\nemail = "billing@acme.com"\nrate_card = "standard"'
+    found = lines(planned(text, current).differences)
+    assert '    - entries[sales].price_per_unit: "5"' in found
+    assert "    - agents[support].condition[0]: closed seen" in found
+    assert not any(line.startswith(("    +", "    ~")) for line in found)
+
+
+def test_agents_in_what_one_customer_agreed_must_be_known() -> None:
+    file = parse(AGREED.replace('agent = "support"', 'agent = "suport"'))
+    assert file.mistakes == ()
+    found = reference_mistakes(file, catalogue(agent(), rate_card()))
+    assert [mistake.path for mistake in found] == ["customers[0].entries[1].agent", "customers[0].agents[0].agent"]
+    assert all('there is no agent "suport"; did you mean "support"?' in mistake.message for mistake in found)
+
+
+def test_mistakes_in_what_one_customer_agreed_have_their_paths() -> None:
+    text = AGREED.replace('"200"', '"100"').replace('operator = "seen"', 'operator = "like"').replace("= 60", "= 0")
+    assert sorted(mistake.path for mistake in parse(text).mistakes) == [
+        "customers[0].agents[0].condition[0].operator",
+        "customers[0].agents[0].settlement_period",
+        "customers[0].entries[1].tiers[1].up_to",
     ]
 
 

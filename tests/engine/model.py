@@ -295,6 +295,7 @@ def view(actor: Actor, applied: list[str]) -> OutcomeView:
         contract={},
         price={
             "currency": actor.price.currency,
-            "price_per_unit": str(actor.price.price_per_unit),
+            "entry": actor.price.entry,
+            "customer": actor.price.customer,
         },
     )

@@ -12,7 +12,7 @@ from tests.oracle.logs import cuts, logs
 from tests.oracle.oracle import World
 
 # What the oracle does not compute, and what it spells in its own way.
-ASIDE = ("contract_hash", "price_hash", "rate_card", "rated")
+ASIDE = ("contract_hash", "price_hash", "rate_card")
 
 
 def plain(world: World) -> dict[str, Any]:
@@ -27,7 +27,10 @@ def plain(world: World) -> dict[str, Any]:
     return {
         "fates": world.fates,
         "outcomes": {
-            key: {name: getattr(one, name) for name in one.__dataclass_fields__ if name not in ("contract", "price")}
+            key: {
+                **{name: getattr(one, name) for name in one.__dataclass_fields__ if name not in ("contract", "price")},
+                "whose price": one.price["customer"],
+            }
             for key, one in world.outcomes.items()
         },
         "resolutions": [clean(one) for one in world.resolutions],

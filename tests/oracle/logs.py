@@ -30,6 +30,31 @@ CUSTOMERS = ("acme", "globex", "initech", "nobody")  # `nobody` never becomes kn
 AGENTS = ("support", "sales", "ops")
 CARDS = {"std": "EUR", "yen": "JPY", "dinar": "KWD", "usd": "USD"}
 PRICES = ("10", "10.00", "0.99", "0", "0.005", "12.3456", "0.0005", "1000000")
+PERCENTAGES: tuple[dict[str, str], ...] = (
+    {"percent": "2.5"},
+    {"percent": "100.0", "minimum": "1"},
+    {"percent": "0.1234567890", "maximum": "0.5"},
+    {"percent": "10", "minimum": "0.10", "maximum": "0.10"},
+    {"percent": "0", "minimum": "0.005"},
+    {"percent": "0", "free_quota": "0", "period_minimum": "0.00"},
+)
+_TIERS = [{"up_to": "2", "price_per_unit": "1", "flat_fee": "3"}, {"price_per_unit": "0.5"}]
+WHOLE_PERIOD: tuple[dict[str, Any], ...] = (
+    {"kind": "graduated", "tiers": _TIERS},
+    {"kind": "volume", "tiers": _TIERS, "period_cap": "7"},
+    {"kind": "package", "package_size": "3", "price_per_package": "1.5"},
+    {"price_per_unit": "1", "free_quota": "2"},
+    {"price_per_unit": "1", "period_minimum": "9"},
+    {"kind": "flat", "price_per_unit": "1", "period_cap": "0"},
+    {"kind": "percentage", "percent": "5", "period_minimum": "1", "period_cap": "1"},
+)
+# What an entry of a card says besides its agent: as often a plain price as all other kinds together.
+ENTRIES: tuple[dict[str, Any], ...] = (
+    *({"price_per_unit": price} for price in PRICES),
+    *({"price_per_unit": price} for price in PRICES),
+    *({"kind": "percentage", **one} for one in PERCENTAGES),
+    *WHOLE_PERIOD,
+)
 IDEMPOTENCY = (None,) * 11 + ("i1", "i2", "ce:c1", "ce:c2")
 
 VALUES: tuple[Any, ...] = (0, 1, 2.5, 3, 4, -1, 0.1, True, False, "yes", "no", "3", "")
@@ -408,8 +433,18 @@ _AGENT = st.fixed_dictionaries(
         "condition": CONDITIONS,
     }
 )
-_PRICES = st.tuples(*[st.sampled_from((*PRICES, None, None))] * len(AGENTS))
+_PRICES = st.tuples(*[st.sampled_from((*ENTRIES, *[None] * 5))] * len(AGENTS))
 _CUSTOMER_CARDS = st.sampled_from((*CARDS, *CARDS, *CARDS, None, "missing"))
+# What a customer has of its own of one agent: some of its fields.
+_OWN_TERMS = st.sets(st.sampled_from(("name", "settlement_period", "attribution_method", "condition")), min_size=1)
+_OWN = st.builds(
+    lambda agent, names: (
+        {name: agent[name] for name in agent if name in names} | ({"name": "Own"} if "name" in names else {})
+    ),
+    _AGENT,
+    _OWN_TERMS,
+)
+_CUSTOMER = st.tuples(_CUSTOMER_CARDS, _or_none(_PRICES, 2), st.tuples(*[_or_none(_OWN, 3)] * len(AGENTS)))
 _RULE = st.fixed_dictionaries(
     {
         "source": st.sampled_from(SOURCES),
@@ -436,9 +471,9 @@ _CATALOGUE = st.fixed_dictionaries(
         ),
         "cards": st.tuples(*[_history(_PRICES, 1, 15)] * len(CARDS)),
         "customers": st.tuples(
-            _history(_CUSTOMER_CARDS, 1, 10),
-            _history(_CUSTOMER_CARDS, 0, 1),
-            _history(_CUSTOMER_CARDS, 0, 6),
+            _history(_CUSTOMER, 1, 10),
+            _history(_CUSTOMER, 0, 1),
+            _history(_CUSTOMER, 0, 6),
         ),
         "rules": st.tuples(*[_history(_RULE, 0, 9)] * 3),
     }
@@ -458,20 +493,28 @@ def settle_catalogue(drawn: Any, moments: list[int], *, ambiguous: bool) -> list
             out.setdefault((kind, key, at), Change(kind, key, at, archived, content(item)))
 
     present = [key for key, history in zip(AGENTS, drawn["agents"], strict=True) if history]
+
+    def entries(prices: Any) -> list[dict[str, Any]]:
+        priced = dict(zip(AGENTS, prices, strict=True))
+        return [{"agent": name, **priced[name]} for name in present if priced[name] is not None]
+
     for key, history in zip(AGENTS, drawn["agents"], strict=True):
         add("agent", key, history, lambda item: item)
     for (key, currency), history in zip(CARDS.items(), drawn["cards"], strict=True):
 
         def card(prices: Any, currency: str = currency) -> Any:
-            priced = dict(zip(AGENTS, prices, strict=True))
-            entries = [{"agent": name, "price_per_unit": priced[name]} for name in present if priced[name] is not None]
-            return {"currency": currency, "entries": entries}
+            return {"currency": currency, "entries": entries(prices)}
 
         add("rate_card", key, history, card)
     for key, history in zip(CUSTOMERS, drawn["customers"], strict=False):
 
-        def customer(card_key: Any, name: str = key) -> Any:
-            return {"name": name.title(), "email": None, "rate_card": card_key}
+        def customer(drawn: Any, name: str = key) -> Any:
+            card_key, prices, own = drawn
+            content = {"name": name.title(), "email": None, "rate_card": card_key}
+            if card_key is not None and prices is not None:
+                content["entries"] = entries(prices)
+            terms = [{"agent": agent, **one} for agent, one in zip(AGENTS, own, strict=True) if one is not None]
+            return content | ({"agents": terms} if terms else {})
 
         add("customer", key, history, customer)
     for number, history in enumerate(drawn["rules"]):

@@ -9,7 +9,7 @@ import hashlib
 import uuid
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -54,7 +54,7 @@ class OutcomeView:
     truth: list[bool]  # per leaf, in order of appearance
     unit: Fraction  # what it would be billed for, if it confirmed now
     contract: dict[str, Any]  # the frozen agent's content
-    price: dict[str, str]  # currency, price_per_unit
+    price: dict[str, Any]  # currency, entry, and whose own it is or None
 
 
 @dataclass
@@ -76,7 +76,8 @@ class Terms:
     agent_key: str
     contract: dict[str, Any]
     currency: str
-    price_per_unit: str
+    entry: dict[str, Any]  # of the rate card or the customer, as written
+    own: str | None  # whose entry it is, where it is not the card's
 
 
 @dataclass
@@ -171,7 +172,7 @@ class _Partition:
         customer = self.in_force("customer", event.customer_key, at)  # archived ones too: R9
         if customer is None:
             return "UNKNOWN_CUSTOMER"
-        agents = self.living("agent", at)
+        agents = {key: _as_agreed(one, customer) for key, one in self.living("agent", at).items()}
         if event.agent_key is not None:
             if event.agent_key not in agents:
                 return "UNKNOWN_AGENT"
@@ -188,9 +189,11 @@ class _Partition:
         card = None if card_key is None else self.in_force("rate_card", card_key, at)
         if card is None:
             return "NO_RATE_CARD"
-        for entry in card.content["entries"]:
+        # The customer's own entries go before those of its card, in the same currency.
+        own = [(entry, customer.key) for entry in customer.content.get("entries", [])]
+        for entry, whose in [*own, *((entry, None) for entry in card.content["entries"])]:
             if entry["agent"] == agent.key:
-                return Terms(agent.key, agent.content, card.content["currency"], entry["price_per_unit"])
+                return Terms(agent.key, agent.content, card.content["currency"], entry, whose)
         return "NO_PRICE"
 
     # --- one entry ---
@@ -292,15 +295,12 @@ class _Partition:
         outcome.final = outcome.would_be
         kind = "outcome_succeed" if outcome.final == "CONFIRMED" else "outcome_failed"
         settled = write_instant(outcome.settles_at)
-        bill: dict[str, str] = {}
+        bill: dict[str, Any] = {}
         if outcome.final == "CONFIRMED":
-            price = Fraction(outcome.terms.price_per_unit)
             bill = {
                 "unit": rules.plain(outcome.unit),
-                "price_per_unit": rules.plain(price),
-                "amount": rules.half_up(price * outcome.unit, outcome.terms.currency),
-                "amount_exact": rules.plain(price * outcome.unit),
                 "currency": outcome.terms.currency,
+                **rules.rated(outcome.terms.entry, outcome.unit, outcome.terms.currency),
             }
             identity = {
                 "id": _digest("line", outcome.key),
@@ -309,6 +309,7 @@ class _Partition:
                 "agent_key": outcome.terms.agent_key,
             }
             self.lines.append({**identity, **bill, "resolved_at": settled})
+            bill.pop("working", None)
             bill["line_id"] = identity["id"]
         resolution: dict[str, Any] = {
             "id": _digest("resolution", outcome.key),
@@ -325,7 +326,7 @@ class _Partition:
         self.resolutions.append({**resolution, **bill})
         self.notify(outcome, kind, settled, bill)
 
-    def notify(self, outcome: Outcome, kind: str, settled: str, bill: dict[str, str]) -> None:
+    def notify(self, outcome: Outcome, kind: str, settled: str, bill: dict[str, Any]) -> None:
         """One delivery for each matching rule in force and enabled at resolved_at."""
         own = "outcome_confirmed" if outcome.final == "CONFIRMED" else "outcome_missed"
         sources = ("both", own)
@@ -380,6 +381,13 @@ class _Partition:
         )
 
 
+def _as_agreed(agent: Change, customer: Change) -> Change:
+    """The agent as this customer has it: what its own terms give replaces what the agent says."""
+    own = [terms for terms in customer.content.get("agents", []) if terms["agent"] == agent.key]
+    given = {name: item for terms in own for name, item in terms.items() if name != "agent"}
+    return replace(agent, content={**agent.content, **given})
+
+
 def _mismatch(outcome: Outcome, event: Event) -> bool:
     """Whether the event names another customer or agent than its outcome's."""
     if event.customer_key != outcome.customer_key:
@@ -410,7 +418,8 @@ def _view(outcome: Outcome) -> OutcomeView:
         contract=outcome.terms.contract,
         price={
             "currency": outcome.terms.currency,
-            "price_per_unit": outcome.terms.price_per_unit,
+            "entry": outcome.terms.entry,
+            "customer": outcome.terms.own,
         },
     )
 

@@ -143,6 +143,57 @@ def unit(method: str, events: Sequence[Applied]) -> Fraction:
     return max(raw, Fraction(0))
 
 
+WHOLE_PERIOD = ("free_quota", "period_minimum")  # not where they are 0; a cap of 0 is one
+
+
+def needs_whole_period(entry: dict[str, Any]) -> bool:
+    """Whether an outcome under this entry of a rate card is rated when its period closes."""
+    if entry.get("kind", "flat") not in ("flat", "percentage") or entry.get("period_cap") is not None:
+        return True
+    return any(Fraction(entry.get(name) or 0) != 0 for name in WHOLE_PERIOD)
+
+
+def rated(entry: dict[str, Any], quantity: Fraction, currency: str) -> dict[str, Any]:
+    """The members of a line that say what one outcome costs."""
+    if needs_whole_period(entry):
+        return {"price_per_unit": None, "amount": None, "amount_exact": None, "rated": "at_close"}
+    if entry.get("kind", "flat") == "flat":
+        each = Fraction(entry["price_per_unit"])
+        cost, more = each * quantity, {}
+    else:
+        each = Fraction(entry["percent"]) / 100
+        cost, more = part_of(entry, each * quantity, quantity, currency)
+    return {
+        "price_per_unit": plain(each),
+        "amount": half_up(cost, currency),
+        "amount_exact": plain(cost),
+        "rated": "at_settlement",
+        **more,
+    }
+
+
+def part_of(
+    entry: dict[str, Any], part: Fraction, quantity: Fraction, currency: str
+) -> tuple[Fraction, dict[str, Any]]:
+    """A percentage within its bounds, and how it came about. Nothing of nothing costs nothing, whatever the bounds."""
+    least, most = entry.get("minimum"), entry.get("maximum")
+    cost, bounded = part, {}
+    if quantity and least is not None and part < Fraction(least):
+        cost, bounded = Fraction(least), {"minimum": plain(Fraction(least))}
+    if quantity and most is not None and part > Fraction(most):
+        cost, bounded = Fraction(most), {"maximum": plain(Fraction(most))}
+    working = {
+        "kind": "percentage",
+        "unit": plain(quantity),
+        "percent": plain(Fraction(entry["percent"])),
+        "part": plain(part),
+        **bounded,
+        "exact": plain(cost),
+        "rounded": half_up(cost, currency),
+    }
+    return cost, {"working": working}
+
+
 def half_up(amount: Fraction, currency: str) -> str:
     """A non-negative amount with exactly the currency's minor digits."""
     digits = MINOR_DIGITS[currency]

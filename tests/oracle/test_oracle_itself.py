@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -210,14 +211,43 @@ def _opened_with(world: World, least: int) -> bool:
         ),
         pytest.param(lambda world: any(Fraction(one["unit"]) == 0 for one in world.lines), id="unit 0"),
         pytest.param(
-            lambda world: any(Fraction(one["amount"]) > Fraction(one["amount_exact"]) for one in world.lines),
+            lambda world: any(
+                one["amount"] is not None and Fraction(one["amount"]) > Fraction(one["amount_exact"])
+                for one in world.lines
+            ),
             id="rounded up",
         ),
+        pytest.param(lambda world: any(one["rated"] == "at_close" for one in world.lines), id="rated at close"),
+        pytest.param(lambda world: any("minimum" in one.get("working", {}) for one in world.lines), id="at least"),
+        pytest.param(lambda world: any("maximum" in one.get("working", {}) for one in world.lines), id="at most"),
         pytest.param(lambda world: len(world.deliveries) >= 2, id="two deliveries"),
+        pytest.param(
+            lambda world: any(one.price["customer"] is not None for one in world.outcomes.values()), id="an own price"
+        ),
+        pytest.param(
+            lambda world: (
+                len({(one.agent_key, one.contract["name"] == "Own") for one in world.outcomes.values()})
+                > len({one.agent_key for one in world.outcomes.values()})
+            ),
+            id="an agent with own terms and without",
+        ),
     ],
 )
 def test_the_strategies_reach_the_corners(reached: Any) -> None:
     find(logs(), lambda log: reached(run(*log)), settings=quick_find)
+
+
+def test_the_strategies_reach_an_event_that_own_terms_place_elsewhere() -> None:
+    def differs(log: Log) -> bool:
+        entries, changes = log
+        bare = [
+            replace(one, content={name: item for name, item in one.content.items() if name != "agents"})
+            for one in changes
+        ]
+        own, common = (run(entries, one).outcomes for one in (changes, bare))
+        return any(own[key].agent_key != common[key].agent_key for key in own.keys() & common.keys())
+
+    find(logs(), differs, settings=quick_find)
 
 
 @pytest.mark.parametrize("fields", MALFORMED, ids=range(len(MALFORMED)))
@@ -261,6 +291,26 @@ def test_instants(text: str, ms: int | None) -> None:
             read_instant(text)
     else:
         assert read_instant(text) == ms
+
+
+@pytest.mark.parametrize(
+    ("entry", "quantity", "amount", "exact"),
+    [
+        ({"price_per_unit": "0.335"}, "3", "1.01", "1.005"),
+        ({"kind": "percentage", "percent": "2.5"}, "10", "0.25", "0.25"),
+        ({"kind": "percentage", "percent": "2.5", "minimum": "1"}, "10", "1.00", "1"),
+        ({"kind": "percentage", "percent": "2.5", "minimum": "1"}, "0", "0.00", "0"),
+        ({"kind": "percentage", "percent": "2.5", "maximum": "0.105"}, "10", "0.11", "0.105"),
+        ({"kind": "percentage", "percent": "2.5", "free_quota": "0.0"}, "10", "0.25", "0.25"),
+        ({"price_per_unit": "1", "free_quota": "0.1"}, "10", None, None),
+        ({"price_per_unit": "1", "period_cap": "0"}, "10", None, None),
+        ({"kind": "package", "package_size": "1", "price_per_package": "1"}, "10", None, None),
+    ],
+)
+def test_what_one_outcome_costs(entry: dict[str, str], quantity: str, amount: str | None, exact: str | None) -> None:
+    rated = rules.rated(entry, Fraction(quantity), "EUR")
+    assert (rated["amount"], rated["amount_exact"]) == (amount, exact)
+    assert rated["rated"] == ("at_close" if amount is None else "at_settlement")
 
 
 @pytest.mark.parametrize(
@@ -521,6 +571,27 @@ def test_routing_by_the_only_agent_and_by_the_only_one_that_names_the_action() -
     ]
     for agents, fate in cases:
         assert run([(BASE, 0, _sent())], [*agents, _card(), _customer()]).fates[f"{BASE}-0"] == fate
+
+
+def test_what_a_customer_agreed_is_for_this_customer_alone() -> None:
+    condition = [{"fact": "solved", "operator": "seen"}]
+    sales = Change("agent", "sales", 0, False, {**_agent(condition).content, "name": "Sales"})
+    own = {
+        "agents": [{"agent": "support", "name": "Own", "settlement_period": 2, "condition": condition}],
+        "entries": [{"agent": "support", "price_per_unit": "7"}],
+    }
+    acme, globex = _customer(), _customer("globex")
+    changes = [_agent(), sales, _card(), globex, replace(acme, content={**acme.content, **own})]
+    log = [(BASE, 0, _sent(agent_key="support", action="solved")), (BASE + 9000, 0, TICK)]
+
+    [resolution] = run(log, changes).resolutions
+    assert (resolution["amount"], resolution["settles_at"]) == ("7.00", write_instant(BASE + 2000))
+    others = [(BASE, 0, _sent("globex", agent_key="support", action="solved")), (BASE + 9000, 0, TICK)]
+    [resolution] = run(others, changes).resolutions
+    assert (resolution["amount"], resolution["settles_at"]) == ("2.00", write_instant(BASE + 1000))
+    # Without a name: both agents name the action for the one customer, and only sales, without a price, for the other.
+    for customer, reason in (("acme", "AGENT_AMBIGUOUS"), ("globex", "NO_PRICE")):
+        assert run([(BASE, 0, _sent(customer, action="solved"))], changes).fates == {f"{BASE}-0": ("held", reason)}
 
 
 @given(st.integers(1, 40).flatmap(cuts))

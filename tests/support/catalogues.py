@@ -5,6 +5,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tests.support.conditions import conditions, leaf
+from tests.support.pricing import entries
 from witnd.domain.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.contract import read_agent
 from witnd.domain.customer import read_customer
@@ -59,7 +60,6 @@ def catalogue(*entries: CatalogueEntry) -> Catalogue:
 
 _keys = st.text(min_size=1, max_size=6)
 _card_keys = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,5}", fullmatch=True)
-_prices = st.decimals(min_value=0, max_value=10**6, places=4).map(str)
 _archived = st.one_of(st.just({}), st.booleans().map(lambda flag: {"archived": flag}))
 
 
@@ -75,12 +75,34 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     def some(names: list[str]) -> list[str]:
         return draw(st.lists(st.sampled_from(names), unique=True)) if names else []
 
+    def priced() -> list[dict[str, Any]]:
+        return [{"agent": name} | draw(entries()) for name in some(agents)]
+
+    def of_its_own() -> dict[str, Any]:
+        if not cards:
+            return optional("agents", st.just([own_terms(name) for name in some(agents)]))
+        return draw(
+            st.sampled_from(
+                [
+                    {},
+                    {"rate_card": draw(st.sampled_from(cards))},
+                    {"rate_card": draw(st.sampled_from(cards)), "entries": priced()},
+                    {"agents": [own_terms(name) for name in some(agents)]},
+                ]
+            )
+        )
+
+    def own_terms(name: str) -> dict[str, Any]:
+        given = optional("name", _keys) | optional("settlement_period", st.integers(1, 9))
+        given |= optional("attribution_method", st.sampled_from(["first", "sum"]))
+        return {"agent": name} | (given or {"condition": draw(conditions)})
+
     return {
         "customers": [
             {"key": key}
             | optional("name", _keys)
             | optional("email", st.just("billing@acme.com"))
-            | (optional("rate_card", st.sampled_from(cards)) if cards else {})
+            | of_its_own()
             | draw(_archived)
             for key in draw(st.lists(_keys, max_size=3, unique=True))
         ],
@@ -96,7 +118,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
             {
                 "key": key,
                 "currency": draw(st.sampled_from(["EUR", "JPY"])),
-                "entries": [{"agent": name, "price_per_unit": draw(_prices)} for name in some(agents)],
+                "entries": priced(),
             }
             | draw(_archived)
             for key in cards

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
-import tomli_w
 
 from witnd.cli.context import as_json, config_option, json_option, run, session
 from witnd.cli.failure import USAGE
 from witnd.cli.output import printable
+from witnd.cli.toml import written
 from witnd.domain import instant
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.catalogue_file import CatalogueFile, parse, reference_mistakes, to_document
@@ -166,20 +166,5 @@ async def _export(with_secrets: bool, config: Path | None) -> None:
     if (scheduled := catalogue.next_change_after(at)) is not None:
         when = instant.render(scheduled)
         click.echo(f"# Left out as well: what is scheduled, the first of it for {when}.")
-    document = to_document(catalogue, secrets=with_secrets, at=at)
-    for section, tables in document.items():
-        for table in tables:
-            click.echo(f"\n[[{section}]]")
-            for name, value in table.items():
-                click.echo(f"{name} = {_toml(value, spread=True)}")
-
-
-def _toml(value: object, *, spread: bool = False) -> str:
-    """A value as people write it: a list of tables has one line for each, unlike in tomli_w."""
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{name} = {_toml(inner)}" for name, inner in value.items()) + " }"
-    if isinstance(value, list):
-        if spread and value:
-            return "[\n" + "".join(f"    {_toml(inner)},\n" for inner in value) + "]"
-        return "[" + ", ".join(_toml(inner) for inner in value) + "]"
-    return tomli_w.dumps({"value": value}).removeprefix("value = ").rstrip("\n")
+    for line in written(to_document(catalogue, secrets=with_secrets, at=at)):
+        click.echo(line)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from witnd.cli.context import Session, as_json, config_option, json_option, run, session, table
 from witnd.cli.event import TEXT
@@ -18,6 +18,7 @@ from witnd.domain.explain import SPOKEN, Happened, Story, carried_words, span, s
 from witnd.domain.notification import rule_id
 from witnd.domain.outcome import Outcome
 from witnd.domain.resolution import Line, Resolution, resolve
+from witnd.domain.working import spoken, words
 from witnd.store.codec import HistoryItem, decode_held
 from witnd.store.deliveries import Deliveries
 from witnd.store.keys import Keys, partition_of
@@ -56,7 +57,9 @@ class Terms(Struct, frozen=True, kw_only=True):
     condition: list[dict[str, Any]]
     contract_hash: str
     rate_card: str
-    price_per_unit: str
+    price: dict[str, Any]
+    price_per_unit: str | None
+    price_words: str
     currency: str
     price_hash: str
 
@@ -156,7 +159,9 @@ def _terms(outcome: Outcome) -> Terms:
         condition=contract.condition,
         contract_hash=contract.hash,
         rate_card=price.rate_card,
-        price_per_unit=money.plain(price.price_per_unit),
+        price=price.content,
+        price_words=spoken(price),
+        price_per_unit=None if price.price_per_unit is None else money.plain(price.price_per_unit),
         currency=price.currency,
         price_hash=price.hash,
     )
@@ -238,15 +243,14 @@ def _print(found: Explanation, outcome: Listed, terms: Terms, told: Story, shown
     _say(f"agent      {terms.agent_key} ({terms.agent_name})")
     _say(f"condition  {told.condition}")
     _say(f"settles    {span(terms.settlement_period)} after the last event")
-    _say(f"price      {terms.price_per_unit} {terms.currency} ({terms.rate_card})")
+    _say(f"price      {terms.price_words} ({terms.currency}, {_whence(terms)})")
     _say(f"unit       {told.unit}")
     _print_events(told.events, shown)
     if found.line is not None:
         line = found.line
         _say()
-        _say(f"line       {line.unit} × {line.price_per_unit} = {line.amount} {line.currency}")
-        _say(f"           exactly {line.amount_exact}, resolved {line.resolved_at}")
-        _say(f"           {line.id}")
+        for start, said in zip(("line", "", ""), _line_words(line), strict=True):
+            _say(f"{start:10} {said}")
     if found.resolution is not None:
         _say()
         _say(f"resolved   {found.resolution.settles_at}, {found.resolution.id}")
@@ -256,6 +260,21 @@ def _print(found: Explanation, outcome: Listed, terms: Terms, told: Story, shown
             table(columns, rows)
         else:
             _say("deliveries none: no rule in force wanted it")
+
+
+def _whence(terms: Terms) -> str:
+    own = terms.price.get("customer")
+    return f"rate card {terms.rate_card}" if own is None else f"agreed with {own}"
+
+
+def _line_words(line: Line) -> tuple[str, ...]:
+    """What the invoice line is, and how its amount came about."""
+    if line.amount is None:
+        return f"{line.unit} units, amount known when the period closes", f"resolved {line.resolved_at}", line.id
+    amount = f"{line.amount} {line.currency}"
+    times = f"{line.unit} × {line.price_per_unit} = {amount}"
+    said = times if line.working is UNSET else f"{amount}: {words(line.working)}"
+    return said, f"exactly {line.amount_exact}, resolved {line.resolved_at}", line.id
 
 
 def _print_events(events: Sequence[Happened], shown: int) -> None:

@@ -10,6 +10,7 @@ import structlog
 
 from witnd.clock import Clock
 from witnd.config import Config
+from witnd.daemon.billing import Billing
 from witnd.daemon.owner import Owner, Shared
 from witnd.daemon.systemd import Systemd
 from witnd.domain.catalogue import Catalogue
@@ -18,8 +19,10 @@ from witnd.notify.sender import Sender
 from witnd.store import embedded, safety, wire
 from witnd.store.connection import Endpoint, connect, endpoint
 from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
+from witnd.store.invoices import Invoices
 from witnd.store.journal import Journal
-from witnd.store.keys import GlobalKeys
+from witnd.store.keys import BillingKeys, GlobalKeys
+from witnd.store.lease import Lease
 from witnd.store.log import ANSWER_SECONDS
 from witnd.store.meta import open_meta, read_meta
 
@@ -41,6 +44,7 @@ class Daemon:
         self._remember = remember  # whether the state directory is the same one after a restart
         self._systemd = systemd
         self._owners: list[Owner] = []
+        self._billing: Billing | None = None
         self._journal: Journal | None = None
         self._stopping = asyncio.Event()
         self.ready = asyncio.Event()
@@ -77,13 +81,18 @@ class Daemon:
                 changed=self._changed,
             )
             self._owners = [Owner(shared, number) for number in range(config.redis.partitions)]
-            await self._serve()
+            billing_keys = BillingKeys(config.redis.prefix)
+            lease = Lease(client, billing_keys, config.daemon.instance, int(config.daemon.lease * 1000))
+            invoices = Invoices(client, billing_keys, config.redis.partitions)
+            self._billing = Billing(config, server, shared.catalogue, clock, invoices, lease)
+            await self._serve(self._billing)
 
-    async def _serve(self) -> None:
+    async def _serve(self, billing: Billing) -> None:
         """Run all partitions until each has stopped; give their leases back whatever ends them."""
         try:
             async with asyncio.TaskGroup() as group:
                 beside = [
+                    group.create_task(billing.run()),
                     group.create_task(self._write_journal()),
                     group.create_task(self._watch()),
                     group.create_task(self._collect()),
@@ -96,8 +105,8 @@ class Daemon:
         finally:
             if self._journal is not None:
                 self._journal.write()
-            for owner in self._owners:
-                await owner.release()
+            for part in self._parts():
+                await part.release()
 
     def stop(self) -> None:
         """Read no more, commit what was read, give deliveries a moment, give the partitions back."""
@@ -111,7 +120,10 @@ class Daemon:
     @property
     def troubles(self) -> list[str]:
         """Why something does not move at the moment; empty while all is well."""
-        return [owner.trouble for owner in self._owners if owner.trouble is not None]
+        return [part.trouble for part in self._parts() if part.trouble is not None]
+
+    def _parts(self) -> list[Owner | Billing]:
+        return [*self._owners, *([] if self._billing is None else [self._billing])]
 
     def _changed(self) -> None:
         states = [owner.state for owner in self._owners]

@@ -5,7 +5,6 @@ was away is taken again, with everything in memory dropped and read anew.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from random import random
 
@@ -16,15 +15,15 @@ from redis.asyncio import Redis
 from witnd.clock import Clock
 from witnd.config import Config
 from witnd.daemon.endpoints import Endpoints
+from witnd.daemon.tenure import Tenure
 from witnd.domain.catalogue import Catalogue
 from witnd.engine.intake import Intake
 from witnd.engine.memory import Memory
 from witnd.engine.partition import Partition
-from witnd.store.patience import Patience
 from witnd.engine.pipeline import Pipeline
 from witnd.notify.relay import Relay, Send
 from witnd.store.connection import Endpoint
-from witnd.store.errors import Fenced, StoreRefused, StoreUnavailable, Unsafe
+from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
 from witnd.store.journal import Journal
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.lease import Lease
@@ -32,6 +31,7 @@ from witnd.store.log import Log, check_moment
 from witnd.store.meta import read_meta
 from witnd.store.mirror import mend
 from witnd.store.outbox import Outbox
+from witnd.store.patience import Patience
 from witnd.store.safety import look, problems
 
 # An attempt may take 20 s; one that is cut off is on record as begun and is made again under the same id.
@@ -70,11 +70,17 @@ class Owner:
         self.memory: Memory | None = None
         self.relay: Relay | None = None
         self._shared = shared
-        self._lease = Lease(shared.client, self.keys, config.daemon.instance, int(config.daemon.lease * 1000))
         self._patience = Patience(self._verify, shared.clock.monotonic)
+        self._tenure = Tenure(
+            f"partition {number}",
+            Lease(shared.client, self.keys, config.daemon.instance, int(config.daemon.lease * 1000)),
+            self._patience,
+            shared.clock,
+            seconds=config.daemon.lease,
+            standby=self._standby,
+        )
         self._store = Log(shared.server, self.keys, shared.shared_keys, f"witnd-{config.daemon.instance}-{number}")
         self._watcher = Log(shared.server, self.keys, shared.shared_keys, f"witnd-{config.daemon.instance}-watch")
-        self._stopping = asyncio.Event()
 
     @property
     def trouble(self) -> str | None:
@@ -94,38 +100,24 @@ class Owner:
 
     async def run(self) -> None:
         try:
-            while not self._stopping.is_set():
-                if await self._take():
-                    await self._own()
+            while await self._tenure.take():
+                await self._own()
         finally:
             self.state = "stopped"
             self._store.close()
             self._watcher.close()
 
     def stop(self) -> None:
-        self._stopping.set()
+        self._tenure.stop()
         if self.pipeline is not None:
             self.pipeline.stop()
 
     async def release(self) -> None:
-        with contextlib.suppress(StoreUnavailable, StoreRefused):
-            await self._lease.release()
+        await self._tenure.release()
 
-    async def _take(self) -> bool:
-        """Wait for the lease. False if the daemon is stopped meanwhile."""
-        pause = self._shared.config.daemon.lease / 3
-        while not self._stopping.is_set():
-            holder = await self._patience.insist("taking the lease", self._lease.take)
-            if holder is None:
-                return True
-            if self.state != "standby":
-                log.info("partition.standby", partition=self.number, owner=holder.instance)
-                self._say("standby")
-            wait = min(pause, max(holder.left_ms, 10) / 1000)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._stopping.wait()
-        return False
+    def _standby(self, owner: str) -> None:
+        log.info("partition.standby", partition=self.number, owner=owner)
+        self._say("standby")
 
     async def _own(self) -> None:
         """Run the partition for as long as the lease is ours."""
@@ -150,7 +142,7 @@ class Owner:
         self.pipeline = pipeline = Pipeline(
             memory,
             intake,
-            fence=self._lease.value,
+            fence=self._tenure.fence,
             sequence=state.sequence,
             actors_max=config.daemon.actors_in_memory,
             told=relay.poke,
@@ -160,14 +152,14 @@ class Owner:
             partition=self.number,
             cursor=f"{state.cursor[0]}-{state.cursor[1]}",
             open=open_outcomes,
-            lease=self._lease.value.partition(":")[0],
+            lease=self._tenure.fence.partition(":")[0],
         )
         self._say("running")
-        if self._stopping.is_set():
+        if self._tenure.stopping:
             pipeline.stop()
         try:
             async with asyncio.TaskGroup() as group:
-                renewing = group.create_task(self._renew())
+                renewing = group.create_task(self._tenure.renew())
                 relaying = group.create_task(relay.run())
                 beside = group.create_task(self._watch())
                 await group.create_task(pipeline.run())
@@ -179,35 +171,11 @@ class Owner:
         except BaseExceptionGroup as failed:
             # Whoever would have ended the pause has ended; whoever begins anew looks for itself.
             self._patience.paused = None
-            await self._judge(failed)
+            await self._tenure.judge(failed)
+            self._say("starting")
         finally:
             shared.journal.note(self.number, pipeline.sequence)
             self._store.close()
-
-    async def _judge(self, failed: BaseExceptionGroup[BaseException]) -> None:
-        """A lease that is gone and free is taken again; everything else ends the daemon."""
-        fenced, other = failed.split(Fenced)
-        if fenced is None or other is not None:
-            raise failed
-        holder = await self._patience.insist("looking at the lease", self._lease.renew)
-        if holder is not None and holder.value:
-            raise Fenced(
-                f"partition {self.number} belongs to {holder.instance} now; nothing more was written"
-            ) from failed
-        log.warning("lease.expired", partition=self.number, action="taking it again and reading anew")
-        self._say("starting")
-
-    async def _renew(self) -> None:
-        pause = self._shared.config.daemon.lease / 3
-        while True:
-            await self._shared.clock.sleep(pause)
-            try:
-                holder = await self._lease.renew()
-            except (StoreUnavailable, StoreRefused) as trouble:
-                log.debug("lease.waiting", reason=str(trouble))
-                continue
-            if holder is not None:
-                raise Fenced(holder.instance)
 
     async def _watch(self) -> None:
         """Note how far we came, and pause while Redis is not one to bill from."""
@@ -253,7 +221,7 @@ class Owner:
 
     def _relay(self) -> Relay:
         shared = self._shared
-        outbox = Outbox(shared.client, self.keys, shared.shared_keys, fence=self._lease.value)
+        outbox = Outbox(shared.client, self.keys, shared.shared_keys, fence=self._tenure.fence)
         return Relay(
             outbox,
             send=shared.send,

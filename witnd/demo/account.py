@@ -186,10 +186,13 @@ def _why_rejected(action: str, fate: FateRecord, event: Event | None, outcome: O
 def resolved(resolution: Resolution, outcome: Outcome) -> Line:
     """A confirmed or missed outcome."""
     at_ms = instant.parse(resolution.settles_at)
-    if not isinstance(resolution.amount, str):
+    if resolution.status != "CONFIRMED":
         why = " and ".join(lacking(outcome))
         text = f"nothing is billed: {why or 'its condition did not hold'}"
         return Line(at_ms=at_ms, key=resolution.outcome_key, word="missed", text=text)
+    if not isinstance(resolution.amount, str):
+        text = f"billed to {resolution.customer_key} when the period closes: {resolution.unit} units"
+        return Line(at_ms=at_ms, key=resolution.outcome_key, word="settled", text=text)
     times = f"{resolution.unit} × {resolution.price_per_unit}"
     text = f"billed {resolution.amount} {resolution.currency} to {resolution.customer_key}"
     if Decimal(str(resolution.price_per_unit)) != Decimal(resolution.amount):

@@ -1,25 +1,28 @@
 """The catalogue in memory: versions of customers, agents, rate cards and rules, by instant.
 
-It answers what was in force when. What may be written, and from when on, is decided elsewhere.
+It answers what was in force when, and for whom. What may be written, and from when on, is decided
+elsewhere.
 """
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from msgspec import Struct
 
+from witnd.domain.agreements import Agreements
 from witnd.domain.contract import Contract
 from witnd.domain.customer import Customer
 from witnd.domain.notification import NotificationRule
 from witnd.domain.ratecard import Price, RateCard
+from witnd.domain.versions import CatalogueEntry, Versions, all_in_force, in_force
+
+__all__ = ["KINDS", "Catalogue", "CatalogueEntry", "HeldReason"]
 
 KINDS = ("customer", "agent", "rate_card", "notification_rule")
 # Instants rise while a log is read, so only the newest snapshots are asked for again.
 _KEPT_SNAPSHOTS = 16
-
-T = TypeVar("T")
 
 
 class HeldReason(StrEnum):
@@ -30,37 +33,6 @@ class HeldReason(StrEnum):
     AGENT_AMBIGUOUS = "AGENT_AMBIGUOUS"
     NO_RATE_CARD = "NO_RATE_CARD"
     NO_PRICE = "NO_PRICE"
-
-
-class CatalogueEntry(Struct, frozen=True, kw_only=True):
-    """One version, as it is stored. `content` is canonical."""
-
-    kind: str
-    key: str
-    effective_from: int
-    archived: bool = False
-    content: dict[str, Any]
-
-
-class _Versions(Generic[T]):
-    """The versions of one key, in order of their instants."""
-
-    __slots__ = ("entries", "starts", "things")
-
-    def __init__(self) -> None:
-        self.starts: list[int] = []
-        self.entries: list[CatalogueEntry] = []
-        self.things: list[T] = []
-
-    def add(self, entry: CatalogueEntry, thing: T) -> None:
-        at = bisect_right(self.starts, entry.effective_from)
-        self.starts.insert(at, entry.effective_from)
-        self.entries.insert(at, entry)
-        self.things.insert(at, thing)
-
-    def index(self, at: int) -> int:
-        """Place of the version in force; -1 before the first."""
-        return bisect_right(self.starts, at) - 1
 
 
 class _Snapshot(Struct, frozen=True, kw_only=True):
@@ -77,12 +49,15 @@ class Catalogue:
     def __init__(self) -> None:
         self.revision = 0
         self.last_effective = 0
-        self._customers: dict[str, _Versions[Customer]] = {}
-        self._agents: dict[str, _Versions[Contract]] = {}
-        self._rate_cards: dict[str, _Versions[RateCard]] = {}
-        self._rules: dict[str, _Versions[NotificationRule]] = {}
+        self._customers: dict[str, Versions[Customer]] = {}
+        self._agents: dict[str, Versions[Contract]] = {}
+        self._rate_cards: dict[str, Versions[RateCard]] = {}
+        self._rules: dict[str, Versions[NotificationRule]] = {}
         self._contracts: dict[str, Contract] = {}
         self._prices: dict[str, Price] = {}
+        self._agreements = Agreements(self._contracts, self._prices)
+        # The revision at which everything that customers agreed was made.
+        self._all_made = 0
         # Instants at which anything changes, and those at which what a snapshot holds does.
         self._moments: list[int] = []
         self._stretches: list[int] = []
@@ -107,11 +82,11 @@ class Catalogue:
 
     def customer(self, key: str, at: int) -> Customer | None:
         """The customer in force, archived or not."""
-        return _in_force(self._customers.get(key), at)
+        return in_force(self._customers.get(key), at)
 
     def rate_card(self, key: str, at: int) -> RateCard | None:
         """The card in force. Archiving only hides a card, so it makes no difference here."""
-        return _in_force(self._rate_cards.get(key), at)
+        return in_force(self._rate_cards.get(key), at)
 
     def agent(self, key: str, at: int) -> Contract | None:
         """The contract of an agent in force and not archived."""
@@ -125,6 +100,16 @@ class Catalogue:
         """Those of `agents` whose condition names the action in any leaf."""
         return self._snapshot(at).naming.get(action, ())
 
+    def agents_naming_for(self, customer: Customer, action: str, at: int) -> tuple[Contract, ...]:
+        """The same where the conditions are those of one customer."""
+        found = self._snapshot(at)
+        naming = found.naming.get(action, ())
+        return naming if customer.terms is None else self._agreements.naming(customer, found.agents, naming, action)
+
+    def contract_for(self, customer: Customer, contract: Contract) -> Contract:
+        """The agent's contract as it is for one customer: most often the very same."""
+        return contract if customer.terms is None else self._agreements.contract(customer, contract)
+
     def agent_known(self, key: str) -> bool:
         """Whether the agent ever was in the catalogue, at whatever instant."""
         return key in self._agents
@@ -134,10 +119,12 @@ class Catalogue:
         return self._snapshot(at).rules
 
     def price(self, customer: Customer, agent_key: str, at: int) -> Price | HeldReason:
-        """What a unit of the agent costs the customer."""
+        """What the agent costs the customer: by an entry of its own, else by its card's."""
         card = None if customer.rate_card is None else self.rate_card(customer.rate_card, at)
         if card is None:
             return HeldReason.NO_RATE_CARD
+        if customer.entries is not None and agent_key in customer.entries:
+            return self._agreements.price(customer, card, agent_key)
         return card.prices.get(agent_key) or HeldReason.NO_PRICE
 
     def next_change_after(self, at: int) -> int | None:
@@ -149,11 +136,21 @@ class Catalogue:
 
     def contract(self, digest: str) -> Contract:
         """The contract with this digest. Raises KeyError for one that never was."""
+        if digest not in self._contracts:
+            self._make_agreed()
         return self._contracts[digest]
 
     def price_by_hash(self, digest: str) -> Price:
         """The price with this digest. Raises KeyError for one that never was."""
+        if digest not in self._prices:
+            self._make_agreed()
         return self._prices[digest]
+
+    def _make_agreed(self) -> None:
+        """Make what customers agreed and nobody was placed under yet, once for each state of the catalogue."""
+        if self._all_made != self.revision:
+            self._agreements.make_all(self._customers.values(), self._agents, self._rate_cards)
+            self._all_made = self.revision
 
     def keys(self, kind: str) -> list[str]:
         """Every key of a kind, sorted."""
@@ -177,8 +174,8 @@ class Catalogue:
         place = len(found.starts) - 1 if at is None else found.index(at)
         return None if place < 0 else found.entries[place]
 
-    def _of(self, kind: str) -> Mapping[str, _Versions[Any]]:
-        kinds: dict[str, Mapping[str, _Versions[Any]]] = {
+    def _of(self, kind: str) -> Mapping[str, Versions[Any]]:
+        kinds: dict[str, Mapping[str, Versions[Any]]] = {
             "customer": self._customers,
             "agent": self._agents,
             "rate_card": self._rate_cards,
@@ -199,57 +196,40 @@ class Catalogue:
         return found
 
     def _take_snapshot(self, at: int) -> _Snapshot:
-        agents = _all_in_force(self._agents, at)
+        agents = all_in_force(self._agents, at)
         naming: dict[str, tuple[Contract, ...]] = {}
         for contract in agents.values():
             for fact in contract.rule.facts:
                 naming[fact] = (*naming.get(fact, ()), contract)
-        rules = tuple(_all_in_force(self._rules, at).values())
+        rules = tuple(all_in_force(self._rules, at).values())
         return _Snapshot(agents=agents, naming=naming, rules=rules)
 
     # Taking in
 
     def _add_customer(self, entry: CatalogueEntry) -> None:
         thing = Customer.from_content(entry.key, entry.content, archived=entry.archived)
-        self._customers.setdefault(entry.key, _Versions()).add(entry, thing)
+        self._customers.setdefault(entry.key, Versions()).add(entry, thing)
 
     def _add_agent(self, entry: CatalogueEntry) -> None:
         thing = Contract.from_content(entry.key, entry.content)
         thing = self._contracts.setdefault(thing.hash, thing)
-        self._agents.setdefault(entry.key, _Versions()).add(entry, thing)
+        self._agents.setdefault(entry.key, Versions()).add(entry, thing)
 
     def _add_rate_card(self, entry: CatalogueEntry) -> None:
         thing = RateCard.from_content(entry.key, entry.content)
         for price in thing.prices.values():
             self._prices.setdefault(price.hash, price)
-        self._rate_cards.setdefault(entry.key, _Versions()).add(entry, thing)
+        self._rate_cards.setdefault(entry.key, Versions()).add(entry, thing)
 
     def _add_rule(self, entry: CatalogueEntry) -> None:
         thing = NotificationRule.from_content(entry.key, entry.content)
-        self._rules.setdefault(entry.key, _Versions()).add(entry, thing)
+        self._rules.setdefault(entry.key, Versions()).add(entry, thing)
 
 
 def _insert_once(instants: list[int], at: int) -> None:
     place = bisect_right(instants, at)
     if not place or instants[place - 1] != at:
         instants.insert(place, at)
-
-
-def _in_force(versions: _Versions[T] | None, at: int) -> T | None:
-    if versions is None:
-        return None
-    place = versions.index(at)
-    return None if place < 0 else versions.things[place]
-
-
-def _all_in_force(versions: Mapping[str, _Versions[T]], at: int) -> dict[str, T]:
-    """Everything in force and not archived, in order of keys."""
-    found = {}
-    for key in sorted(versions):
-        place = versions[key].index(at)
-        if place >= 0 and not versions[key].entries[place].archived:
-            found[key] = versions[key].things[place]
-    return found
 
 
 _ADDERS: dict[str, Callable[[Catalogue, CatalogueEntry], None]] = {

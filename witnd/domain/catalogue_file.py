@@ -165,18 +165,27 @@ def _references(kind: str, raw: object, path: str) -> list[Reference]:
     places: list[tuple[str, object, str]] = []
     if kind == "customer":
         places = [("rate_card", raw.get("rate_card"), "rate_card")]
+        places += [*_of_agents(raw, "entries"), *_of_agents(raw, "agents")]
+    elif kind == "rate_card":
+        places = _of_agents(raw, "entries")
     elif kind == "notification_rule":
         places = [("agent", raw.get("agent"), "agent")]
-    elif kind == "rate_card" and isinstance(entries := raw.get("entries"), list | tuple):
-        places = [
-            ("agent", entry.get("agent"), f"entries[{index}].agent")
-            for index, entry in enumerate(entries)
-            if isinstance(entry, Mapping)
-        ]
     return [
         Reference(kind=other, key=key, path=f"{path}.{place}")
         for other, key, place in places
         if isinstance(key, str) and key
+    ]
+
+
+def _of_agents(raw: Mapping[str, object], name: str) -> list[tuple[str, object, str]]:
+    """The agents that the tables in a field name."""
+    tables = raw.get(name)
+    if not isinstance(tables, list | tuple):
+        return []
+    return [
+        ("agent", table.get("agent"), f"{name}[{index}].agent")
+        for index, table in enumerate(tables)
+        if isinstance(table, Mapping)
     ]
 
 
@@ -205,10 +214,14 @@ def to_document(
 
 def _table(entry: CatalogueEntry, key_name: str) -> dict[str, Any]:
     table: dict[str, Any] = {key_name: entry.key}
-    table |= {name: value for name, value in entry.content.items() if value is not None}
+    given = {name: value for name, value in entry.content.items() if value is not None}
+    # Beside the short fields, where it is seen.
+    long = [name for name in ("condition", "entries", "agents") if name in given]
+    table |= {name: value for name, value in given.items() if name not in long}
     if entry.archived:
         table["archived"] = True
-    if entry.kind == "rate_card":
+    table |= {name: given[name] for name in long}
+    if "entries" in table:
         table["entries"] = [
             {name: value for name, value in priced.items() if (name, value) != ("kind", FLAT)}
             for priced in table["entries"]

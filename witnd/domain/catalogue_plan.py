@@ -4,10 +4,8 @@ What the file names is made so; what it does not name is left alone. What is equ
 """
 
 import hmac
-import json
-import re
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -16,12 +14,11 @@ from msgspec import Struct
 from witnd.domain import instant
 from witnd.domain.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.catalogue_file import Item
+from witnd.domain.catalogue_text import FieldDifference, differences, fields, line, text
 from witnd.domain.notification import SECRET_PREFIX
-from witnd.domain.ratecard import FLAT
 
 # More names than this in one line are not read by anybody.
 _NAMED_UNCHANGED = 5
-_PLAIN_NAME = re.compile(r"[\w.:/@-]+")
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -31,14 +28,6 @@ class Change(Struct, frozen=True, kw_only=True):
     key: str
     archived: bool = False
     content: dict[str, Any]
-
-
-class FieldDifference(Struct, frozen=True, kw_only=True):
-    """One field, in words; None where it was or will be absent."""
-
-    path: str
-    before: str | None
-    after: str | None
 
 
 class Difference(Struct, frozen=True, kw_only=True):
@@ -96,67 +85,15 @@ def _difference(
     generated: bool,
 ) -> Difference:
     kind, key = change.kind, change.key
-    before = {} if old is None else _fields(old.content, archived=old.archived)
-    after = _fields(change.content, archived=change.archived)
+    before = {} if old is None else fields(old.content, archived=old.archived)
+    after = fields(change.content, archived=change.archived)
     if old is not None and (old.content, old.archived) == (change.content, change.archived):
         return Difference(mark="=", kind=kind, key=key)
     if generated and kind == "notification_rule":
         after |= {"secret": "(generated)"}
-    fields = tuple(
-        FieldDifference(path=path, before=before.get(path), after=after.get(path))
-        for path in {**before, **after}
-        if before.get(path) != after.get(path)
-    )
     later = () if at is None else tuple(i for i in catalogue.instants(kind, key) if i > at)
     mark = "+" if old is None else "~"
-    return Difference(mark=mark, kind=kind, key=key, fields=fields, later=later)
-
-
-def _fields(content: Mapping[str, Any], *, archived: bool) -> dict[str, str]:
-    """The content as one short text per field; absent fields are left out."""
-    found: dict[str, str] = {}
-    for name, value in content.items():
-        if name == "condition":
-            found |= {f"condition[{i}]": _node(node) for i, node in enumerate(value)}
-            if not value:
-                found["condition"] = "[]"
-        elif name == "entries":
-            found |= _entries(value)
-        elif name == "secret":
-            found[name] = "(hidden, fingerprint " + sha256(value.encode()).hexdigest()[:8] + ")"
-        elif value is not None:
-            found[name] = _text(value)
-    if archived:
-        found["archived"] = "true"
-    return found
-
-
-def _entries(entries: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    found = {}
-    for entry in entries:
-        for name, value in entry.items():
-            if name != "agent" and (name, value) != ("kind", FLAT):
-                found[f"entries[{_bare(entry['agent'])}].{name}"] = _text(value)
-    return found
-
-
-def _node(node: Mapping[str, Any]) -> str:
-    """A node of a condition in one line."""
-    if "op" not in node:
-        value = f" {_text(node['value'])}" if "value" in node else ""
-        return f"{_bare(node['fact'])} {node['operator']}{value}"
-    if node["op"] == "NOT":
-        return f"NOT({_node(node['condition'])})"
-    return f"{node['op']}({', '.join(_node(inner) for inner in node['conditions'])})"
-
-
-def _text(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _bare(name: str) -> str:
-    """A name without quotes where nothing can be mistaken about it."""
-    return name if _PLAIN_NAME.fullmatch(name) else _text(name)
+    return Difference(mark=mark, kind=kind, key=key, fields=differences(before, after), later=later)
 
 
 def lines(differences: Sequence[Difference]) -> list[str]:
@@ -166,7 +103,7 @@ def lines(differences: Sequence[Difference]) -> list[str]:
         if difference.mark == "=":
             continue
         found.append(f"{difference.mark} {_name(difference)}")
-        found += [f"    {_field_line(field)}" for field in difference.fields]
+        found += [f"    {line(field)}" for field in difference.fields]
         found += [f"    ! stays scheduled from {instant.render(at)}" for at in difference.later]
     same = [_name(difference) for difference in differences if difference.mark == "="]
     if same:
@@ -177,12 +114,4 @@ def lines(differences: Sequence[Difference]) -> list[str]:
 
 
 def _name(difference: Difference) -> str:
-    return f"{difference.kind.replace('_', ' ')} {_text(difference.key)}"
-
-
-def _field_line(field: FieldDifference) -> str:
-    if field.before is None:
-        return f"+ {field.path}: {field.after}"
-    if field.after is None:
-        return f"- {field.path}: {field.before}"
-    return f"~ {field.path}: {field.before} → {field.after}"
+    return f"{difference.kind.replace('_', ' ')} {text(difference.key)}"

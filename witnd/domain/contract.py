@@ -1,9 +1,10 @@
 """A contract: what one version of an agent promises, frozen into every outcome that opens under it.
 
-Addressed by the digest of its content. Which version is in force is decided by `catalogue`.
+Addressed by the digest of its content. Which version is in force, and for whom something else was
+agreed, is decided by `catalogue`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -12,7 +13,7 @@ from msgspec.structs import force_setattr
 from witnd.domain import condition as conditions
 from witnd.domain.canonical import digest
 from witnd.domain.evaluate import Rule, compile_condition
-from witnd.domain.fields import Table, described
+from witnd.domain.fields import Table, described, joined
 from witnd.domain.mistake import Mistake
 
 METHODS = ("first", "last", "min", "max", "sum")
@@ -48,6 +49,10 @@ class Contract(Struct, frozen=True, kw_only=True, eq=False):
         """The contract of an agent's version in the catalogue."""
         return cls(agent=key, **{name: content[name] for name in FIELDS})
 
+    def changed_by(self, terms: Mapping[str, Any]) -> "Contract":
+        """The contract of a customer who has these terms instead; what they leave out stays."""
+        return Contract.from_content(self.agent, {**self.content, **terms})
+
     @property
     def content(self) -> dict[str, Any]:
         """What the catalogue keeps of it, besides the agent's key."""
@@ -63,20 +68,37 @@ class Contract(Struct, frozen=True, kw_only=True, eq=False):
 def read_agent(key: str, raw: object, path: str) -> tuple[dict[str, Any], list[Mistake]]:
     """The canonical content of an agent from what a person wrote, and everything wrong with it."""
     table = Table(raw, path, FIELDS)
-    content: dict[str, Any] = {
-        "name": table.text("name", default=key),
-        "settlement_period": _period(table),
-        "attribution_method": table.choice("attribution_method", METHODS, "last"),
-        "condition": [],
-    }
+    content: dict[str, Any] = {"name": table.text("name", default=key)}
+    return content | {name: read(table) for name, read in _READERS.items()}, table.mistakes
+
+
+def read_own_terms(raw: object, path: str) -> tuple[dict[str, Any], list[Mistake]]:
+    """What a customer has agreed otherwise with one agent: its key and the fields that are given.
+
+    They are checked as those of the agent; at least one must be there.
+    """
+    table = Table(raw, path, ("agent", *FIELDS))
+    terms: dict[str, Any] = {"agent": table.text("agent")}
+    if table.get("name") is not None:
+        terms["name"] = table.text("name")
+    terms |= {name: read(table) for name, read in _READERS.items() if table.get(name) is not None}
+    if len(terms) == 1 and isinstance(raw, Mapping) and not table.mistakes:
+        table.mistakes.append(Mistake(path, "changes nothing; give one of " + ", ".join(FIELDS) + ", or remove it"))
+    return terms, table.mistakes
+
+
+def _method(table: Table) -> str:
+    return table.choice("attribution_method", METHODS, "last")
+
+
+def _condition(table: Table) -> list[dict[str, Any]]:
     remedy = 'write a list of checks, such as [{fact = "…", operator = "seen"}]'
     condition = table.required("condition", remedy)
-    if condition is not None:
-        wrong = conditions.mistakes(condition, f"{path}.condition" if path else "condition")
-        table.mistakes.extend(wrong)
-        if not wrong:
-            content["condition"] = conditions.canonical(condition)
-    return content, table.mistakes
+    if condition is None:
+        return []
+    wrong = conditions.mistakes(condition, joined(table.path, "condition"))
+    table.mistakes.extend(wrong)
+    return [] if wrong else conditions.canonical(condition)
 
 
 def _period(table: Table) -> int:
@@ -93,3 +115,11 @@ def _period(table: Table) -> int:
         return int(value)
     table.refuse("settlement_period", problem)
     return DEFAULT_PERIOD
+
+
+# How each field but the name is read, for an agent and for a customer's own terms alike.
+_READERS: dict[str, Callable[[Table], Any]] = {
+    "settlement_period": _period,
+    "attribution_method": _method,
+    "condition": _condition,
+}

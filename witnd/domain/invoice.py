@@ -68,6 +68,7 @@ class Invoice(Struct, frozen=True, kw_only=True):
     reason: str | None = None  # why it was voided
     credited: Decimal = Decimal(0)  # by credit rows of its own
     noted: Decimal = Decimal(0)  # by credit notes
+    notes: int = 0  # how many of them there are
     carried: Decimal = Decimal(0)  # paid by the customer's credit
     total: Decimal | None = None  # what is to be paid; None until it is issued
 

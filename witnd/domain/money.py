@@ -55,24 +55,45 @@ def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
     return total
 
 
-def to_minor(amount: Decimal, digits: int) -> Decimal:
-    """The amount rounded half up (at the half away from zero) to that many digits."""
-    rounded = amount.quantize(Decimal((0, (1,), -digits)), context=_ROUNDING)
+def plus(a: Decimal, b: Decimal) -> Decimal:
+    """The sum of two, without rounding."""
+    return _EXACT.add(a, b)
+
+
+def difference(a: Decimal, b: Decimal) -> Decimal:
+    """`a` less `b`, without rounding."""
+    return _EXACT.subtract(a, b)
+
+
+def begun(quantity: Decimal, size: Decimal) -> Decimal:
+    """How many wholes of that size the quantity begins: one that is begun counts. Both >= 0, the size more than 0."""
+    whole, rest = _EXACT.divmod(quantity, size)
+    return _EXACT.add(whole, Decimal(bool(rest)))
+
+
+@cache
+def _minor_unit(digits: int) -> Decimal:
+    return Decimal((0, (1,), -digits))
+
+
+def to_minor(amount: Decimal, digits: int, rounding: str = ROUND_HALF_UP) -> Decimal:
+    """The amount rounded half up (at the half away from zero) to that many digits, unless another way is asked for."""
+    rounded = amount.quantize(_minor_unit(digits), rounding, context=_ROUNDING)
     return rounded if rounded else rounded.copy_abs()
 
 
 def plain(amount: Decimal) -> str:
     """The one spelling of an exact number: no exponent, no needless zeros, no minus before zero."""
-    if not amount.is_finite():
-        raise ValueError(f"{amount} is not a finite number")
-    text = format(amount, "f")
+    text = str(amount)
+    if text.isdigit():
+        return text
+    if "E" in text or not amount.is_finite():
+        if not amount.is_finite():
+            raise ValueError(f"{amount} is not a finite number")
+        text = format(amount, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
-    digits = text.lstrip("-")
-    whole = digits.lstrip("0")
-    if not whole or whole.startswith("."):
-        whole = "0" + whole
-    return "-" + whole if amount < 0 else whole
+    return text if amount else "0"
 
 
 def minor_text(amount: Decimal, digits: int) -> str:

@@ -1,12 +1,13 @@
 """Rate cards: which agent costs what, in one currency. A price is addressed by its digest.
 
-Only `flat` entries exist. Which version is in force is left to `catalogue`, rounding to `money`.
+How entries are read is left to `ratecard_entry`, what a price comes to is to `rating`, and which version is in force
+to `catalogue`.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
@@ -15,45 +16,144 @@ from witnd.domain.canonical import digest
 from witnd.domain.fields import LONGEST_KEY, Table, described
 from witnd.domain.mistake import Mistake
 from witnd.domain.money import decimal_string, minor_digits, plain
+from witnd.domain.ratecard_entry import (
+    ENTRY_FIELDS,
+    FLAT,
+    GRADUATED,
+    KINDS,
+    MOST_ENTRIES,
+    MOST_TIERS,
+    OPTIONS,
+    PACKAGE,
+    PERCENTAGE,
+    VOLUME,
+    read_entries,
+)
 
-FLAT = "flat"
-LATER_KINDS = ("graduated", "volume", "package", "percentage")
+__all__ = [
+    "ENTRY_FIELDS",
+    "FIELDS",
+    "FLAT",
+    "GRADUATED",
+    "KINDS",
+    "MOST_ENTRIES",
+    "MOST_TIERS",
+    "PACKAGE",
+    "PERCENTAGE",
+    "VOLUME",
+    "Price",
+    "RateCard",
+    "Tier",
+    "key_problem",
+    "read_entries",
+    "read_rate_card",
+]
+
 FIELDS = ("currency", "entries")
-ENTRY_FIELDS = ("agent", "kind", "price_per_unit")
-# As many prices as a card can hold before a catalogue entry becomes a burden to every reader.
-MOST_ENTRIES = 1000
 
 _KEY = re.compile(r"[a-z0-9][a-z0-9_-]*", re.ASCII)
+_ZERO = Decimal(0)
+# The members of an entry that are one amount or quantity each.
+_DECIMALS: Final = tuple(name for name in ENTRY_FIELDS if name not in ("agent", "kind", "tiers"))
+# Those of them that are left out where they are 0.
+_ZERO_BY_DEFAULT: Final = ("minimum", "free_quota", "period_minimum")
+
+
+class Tier(Struct, frozen=True, kw_only=True):
+    """A step of a graduated or volume price. A quantity of exactly `up_to` is still in it; None has no end."""
+
+    up_to: Decimal | None = None
+    price_per_unit: Decimal
+    flat_fee: Decimal = _ZERO
+
+    @classmethod
+    def from_entry(cls, tier: Mapping[str, str]) -> "Tier":
+        return cls(**{name: decimal_string(text) for name, text in tier.items()})
+
+    @property
+    def content(self) -> dict[str, str]:
+        content = {} if self.up_to is None else {"up_to": plain(self.up_to)}
+        content["price_per_unit"] = plain(self.price_per_unit)
+        return content | ({"flat_fee": plain(self.flat_fee)} if self.flat_fee else {})
 
 
 class Price(Struct, frozen=True, kw_only=True, eq=False):
-    """What one unit of one agent costs. `exponent`: the number of minor digits of the currency."""
+    """What one agent costs: an entry of a rate card, or of the customer's own prices where `customer` is set.
+
+    Units are those of contract section 6, amounts are in `currency`. Fields of other kinds keep their defaults.
+    """
 
     rate_card: str
     currency: str
     agent: str
     kind: str = FLAT
-    price_per_unit: Decimal
-    # Derived from the above when the price is made.
+    price_per_unit: Decimal | None = None
+    tiers: tuple[Tier, ...] = ()
+    package_size: Decimal | None = None
+    price_per_package: Decimal | None = None
+    percent: Decimal | None = None
+    minimum: Decimal = _ZERO
+    maximum: Decimal | None = None
+    free_quota: Decimal = _ZERO
+    period_minimum: Decimal = _ZERO
+    period_cap: Decimal | None = None
+    customer: str | None = None
+    # Derived from the above when the price is made. `exponent`: the number of minor digits of the currency.
+    # `at_close`: what an outcome costs is known only with its whole period. `borders`: where tiers but the last end.
+    borders: tuple[Decimal, ...] = ()
     exponent: int = -1
+    at_close: bool = False
     hash: str = ""
 
     def __post_init__(self) -> None:
         digits = minor_digits(self.currency)
         if digits is None:
             raise ValueError(f"{self.currency} is no currency with a minor unit")
+        whole_period = bool(self.free_quota or self.period_minimum) or self.period_cap is not None
+        force_setattr(self, "borders", tuple([tier.up_to for tier in self.tiers if tier.up_to is not None]))
         force_setattr(self, "exponent", digits)
+        force_setattr(self, "at_close", whole_period or self.kind not in (FLAT, PERCENTAGE))
         force_setattr(self, "hash", digest(self.content))
 
+    @classmethod
+    def from_entry(
+        cls, rate_card: str, currency: str, entry: Mapping[str, Any], customer: str | None = None
+    ) -> "Price":
+        """The price that a canonical entry makes."""
+        amounts: dict[str, Any] = {name: decimal_string(entry[name]) for name in _DECIMALS if name in entry}
+        return cls(
+            rate_card=rate_card,
+            currency=currency,
+            agent=entry["agent"],
+            kind=entry["kind"],
+            tiers=tuple([Tier.from_entry(tier) for tier in entry.get("tiers", ())]),
+            customer=customer,
+            **amounts,
+        )
+
     @property
-    def content(self) -> dict[str, str]:
-        return {
-            "rate_card": self.rate_card,
-            "currency": self.currency,
-            "agent": self.agent,
-            "kind": self.kind,
-            "price_per_unit": plain(self.price_per_unit),
-        }
+    def entry(self) -> dict[str, Any]:
+        """The canonical entry that makes this price."""
+        entry: dict[str, Any] = {"agent": self.agent, "kind": self.kind}
+        for name in KINDS[self.kind]:
+            if name == "tiers":
+                entry[name] = [tier.content for tier in self.tiers]
+            else:
+                self._put(entry, name)
+        for name in OPTIONS:
+            self._put(entry, name)
+        return entry
+
+    def _put(self, entry: dict[str, Any], name: str) -> None:
+        value = getattr(self, name)
+        if value is not None and (value or name not in _ZERO_BY_DEFAULT):
+            entry[name] = plain(value)
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What the price is, and where it stands; its digest is the price's address."""
+        content = {"rate_card": self.rate_card, "currency": self.currency} | self.entry
+        return content if self.customer is None else content | {"customer": self.customer}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Price) and self.hash == other.hash
@@ -72,16 +172,7 @@ class RateCard(Struct, frozen=True, kw_only=True):
     @classmethod
     def from_content(cls, key: str, content: Mapping[str, Any]) -> "RateCard":
         currency = content["currency"]
-        prices = {
-            entry["agent"]: Price(
-                rate_card=key,
-                currency=currency,
-                agent=entry["agent"],
-                kind=entry["kind"],
-                price_per_unit=decimal_string(entry["price_per_unit"]),
-            )
-            for entry in content["entries"]
-        }
+        prices = {entry["agent"]: Price.from_entry(key, currency, entry) for entry in content["entries"]}
         return cls(key=key, currency=currency, prices=prices)
 
 
@@ -103,29 +194,7 @@ def read_rate_card(key: str, raw: object, path: str) -> tuple[dict[str, Any], li
     currency = table.get("currency")
     if not isinstance(currency, str) or minor_digits(currency) is None:
         table.refuse("currency", _currency_problem(currency))
-    entries = table.get("entries")
-    if entries is None:
-        entries = []
-    read: dict[str, dict[str, str]] = {}
-    if not isinstance(entries, Sequence) or isinstance(entries, str | bytes):
-        table.refuse("entries", f"must be a list of entries, and is {described(entries)}")
-        entries = []
-    elif len(entries) > MOST_ENTRIES:
-        table.refuse("entries", f"has more than {MOST_ENTRIES} entries; split the card")
-        entries = []
-    for index, raw_entry in enumerate(entries):
-        at = f"{path}.entries[{index}]" if path else f"entries[{index}]"
-        entry, mistakes = _read_entry(raw_entry, at)
-        agent = entry["agent"]
-        if agent in read:
-            again = f"prices {described(agent)} a second time; keep one entry per agent"
-            mistakes.append(Mistake(f"{at}.agent", again))
-        elif agent:
-            read[agent] = entry
-        table.mistakes.extend(mistakes)
-    # In order of agents, so that writing them in another order is no change.
-    ordered = [read[agent] for agent in sorted(read)]
-    return {"currency": currency, "entries": ordered}, table.mistakes
+    return {"currency": currency, "entries": read_entries(table, path)}, table.mistakes
 
 
 def _currency_problem(currency: object) -> str:
@@ -136,30 +205,3 @@ def _currency_problem(currency: object) -> str:
     if minor_digits(currency.upper()) is not None:
         return f'is {described(currency)}; write it in capitals: "{currency.upper()}"'
     return f"is {described(currency)}, which ISO 4217 gives no minor unit; write one such as EUR"
-
-
-def _read_entry(raw: object, path: str) -> tuple[dict[str, str], list[Mistake]]:
-    table = Table(raw, path, ENTRY_FIELDS)
-    agent = table.text("agent")
-    kind = table.get("kind")
-    if kind in LATER_KINDS:
-        table.refuse("kind", f"{kind} is not available in this version; write flat")
-    elif kind is not None:
-        table.choice("kind", (FLAT,))
-    return {"agent": agent, "kind": FLAT, "price_per_unit": _read_price(table)}, table.mistakes
-
-
-def _read_price(table: Table) -> str:
-    name = "price_per_unit"
-    price = table.required(name, 'write it as a string, such as "0.99"')
-    if price is None:
-        return "0"
-    if not isinstance(price, str):
-        wrong = f'is {described(price)}; write it as a string, such as "0.99"'
-        table.refuse(name, wrong)
-        return "0"
-    try:
-        return plain(decimal_string(price))
-    except ValueError as wrong_text:
-        table.refuse(name, f"{described(price)} {wrong_text}")
-        return "0"

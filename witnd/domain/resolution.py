@@ -5,18 +5,22 @@ parts joined by NUL. Nothing in here is a wall-clock reading; every instant is l
 """
 
 from hashlib import sha256
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType
 
 from witnd.domain import attribution, instant, money
 from witnd.domain.outcome import Outcome
+from witnd.domain.rating import rate_now
 
 Type: TypeAlias = Literal["outcome_succeed", "outcome_failed"]
+RatedWhen: TypeAlias = Literal["at_settlement", "at_close"]
 
 
 class Line(Struct, frozen=True, kw_only=True):
-    """An invoice line. Decimal strings throughout; `amount` has exactly the minor digits of the currency."""
+    """An invoice line. Decimal strings throughout; `amount` has exactly the minor digits of the currency. What is rated
+    when its period closes has no amounts yet. `working` tells how the exact amount comes about, unless unit × price
+    does."""
 
     id: str
     outcome_key: str
@@ -24,18 +28,20 @@ class Line(Struct, frozen=True, kw_only=True):
     agent_key: str
     resolved_at: str
     unit: str
-    price_per_unit: str
-    amount: str
-    amount_exact: str
+    price_per_unit: str | None
+    amount: str | None
+    amount_exact: str | None
     currency: str
     rate_card: str
     price_hash: str
     contract_hash: str
-    rated: str = "at_settlement"
+    rated: RatedWhen = "at_settlement"
+    working: dict[str, Any] | UnsetType = UNSET
 
 
 class Resolution(Struct, frozen=True, kw_only=True):
-    """The entry of the resolutions stream. The billing members are absent for a missed outcome."""
+    """The entry of the resolutions stream. The billing members are absent for a missed outcome; amounts are null where
+    they are known only when the period closes."""
 
     id: str
     type: Type
@@ -49,10 +55,11 @@ class Resolution(Struct, frozen=True, kw_only=True):
     events_count: int
     contract_hash: str
     unit: str | UnsetType = UNSET
-    price_per_unit: str | UnsetType = UNSET
-    amount: str | UnsetType = UNSET
-    amount_exact: str | UnsetType = UNSET
+    price_per_unit: str | UnsetType | None = UNSET
+    amount: str | UnsetType | None = UNSET
+    amount_exact: str | UnsetType | None = UNSET
     currency: str | UnsetType = UNSET
+    rated: RatedWhen | UnsetType = UNSET
     line_id: str | UnsetType = UNSET
 
 
@@ -84,6 +91,7 @@ def resolve(outcome: Outcome) -> tuple[Resolution, Line | None]:
         amount=line.amount if line else UNSET,
         amount_exact=line.amount_exact if line else UNSET,
         currency=line.currency if line else UNSET,
+        rated=line.rated if line else UNSET,
         line_id=line.id if line else UNSET,
     )
     return resolution, line
@@ -92,7 +100,8 @@ def resolve(outcome: Outcome) -> tuple[Resolution, Line | None]:
 def _line(outcome: Outcome, resolved_at: str) -> Line:
     price = outcome.price
     unit = attribution.unit(outcome.tally)
-    exact = money.exact(price.price_per_unit, unit)
+    rated = None if price.at_close else rate_now(price, unit)
+    each = None if rated is None else rated.price_per_unit
     return Line(
         id=derived_id("line", outcome.key),
         outcome_key=outcome.key,
@@ -100,11 +109,13 @@ def _line(outcome: Outcome, resolved_at: str) -> Line:
         agent_key=outcome.contract.agent,
         resolved_at=resolved_at,
         unit=money.plain(unit),
-        price_per_unit=money.plain(price.price_per_unit),
-        amount=money.minor_text(exact, price.exponent),
-        amount_exact=money.plain(exact),
+        price_per_unit=None if each is None else money.plain(each),
+        amount=None if rated is None else format(rated.amount, "f"),
+        amount_exact=None if rated is None else money.plain(rated.exact),
         currency=price.currency,
         rate_card=price.rate_card,
         price_hash=price.hash,
         contract_hash=outcome.contract.hash,
+        rated="at_close" if rated is None else "at_settlement",
+        working=UNSET if rated is None or rated.working is None else rated.working,
     )

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from witnd.domain.catalogue import Catalogue, HeldReason
 from witnd.domain.contract import Contract
+from witnd.domain.customer import Customer
 from witnd.domain.ratecard import Price
 
 __all__ = ["HeldReason", "Terms", "place"]
@@ -26,18 +27,23 @@ def place(
     customer = catalogue.customer(customer_key, at)
     if customer is None:
         return HeldReason.UNKNOWN_CUSTOMER
-    contract = _agent(catalogue, action, agent_key, at)
+    contract = _agent(catalogue, customer, action, agent_key, at)
     if isinstance(contract, HeldReason):
         return contract
     price = catalogue.price(customer, contract.agent, at)
-    return price if isinstance(price, HeldReason) else Terms(contract=contract, price=price)
+    if isinstance(price, HeldReason):
+        return price
+    return Terms(contract=catalogue.contract_for(customer, contract), price=price)
 
 
-def _agent(catalogue: Catalogue, action: str, agent_key: str | None, at: int) -> Contract | HeldReason:
+def _agent(
+    catalogue: Catalogue, customer: Customer, action: str, agent_key: str | None, at: int
+) -> Contract | HeldReason:
+    """The contract of the agent as everybody has it: the customer's own terms only help to find it."""
     if agent_key is not None:
         return catalogue.agent(agent_key, at) or HeldReason.UNKNOWN_AGENT
     agents = catalogue.agents(at)
     if len(agents) == 1:
         return next(iter(agents.values()))
-    naming = catalogue.agents_naming(action, at)
+    naming = catalogue.agents_naming_for(customer, action, at)
     return naming[0] if len(naming) == 1 else HeldReason.AGENT_AMBIGUOUS

@@ -5,9 +5,9 @@ import msgspec
 from witnd.domain.catalogue import CatalogueEntry
 from witnd.engine.actor import Held
 from witnd.engine.partition import Partition
-from witnd.store.patience import Patience
 from witnd.engine.recall import recall
 from witnd.store.log import Log, Moment
+from witnd.store.patience import Patience
 
 HORIZON_MS = 60_000  # how far ahead of the clock deadlines are loaded
 HORIZON_MAX = 10_000  # deadlines per read

@@ -130,7 +130,9 @@ async def check_lines(scope: Scope) -> None:
 def _add(scope: Scope, said: dict[str, Any]) -> None:
     one = scope.totals.sums.setdefault(said["currency"], Sum())
     one.lines += 1
-    one.amount = money.exact_sum((one.amount, Decimal(said["amount"])))
+    # What is rated when its period closes has no amount yet.
+    if said["amount"] is not None:
+        one.amount = money.exact_sum((one.amount, Decimal(said["amount"])))
 
 
 async def _about(
@@ -143,7 +145,7 @@ async def _about(
             said = msgspec.json.decode(dict(zip(fields[::2], fields[1::2], strict=True))[b"data"])
             if what == "line":
                 msgspec.convert(said, Line)
-                Decimal(said["amount"])
+                Decimal(said["amount"] or 0)
             int(said["id"], 16)
             read_.append((said["outcome_key"], said))
         except (msgspec.MsgspecError, ArithmeticError, KeyError, TypeError, ValueError):

@@ -117,13 +117,15 @@ def applied_mark(key: str, entry: EntryId, item: Any) -> int:
 
 
 def _check_terms(scope: Scope, outcome: Outcome, opened_at: int) -> None:
-    """An outcome freezes what was in force when it opened."""
+    """An outcome freezes what was in force for its customer when it opened."""
     catalogue, key = scope.catalogue, outcome.key
     when = instant.render(opened_at)
     contract = catalogue.agent(outcome.contract.agent, opened_at)
+    customer = catalogue.customer(outcome.customer_key, opened_at)
+    if contract is not None and customer is not None:
+        contract = catalogue.contract_for(customer, contract)
     expected = "none in force" if contract is None else contract.hash
     scope.compare(key, f"contract at {when}", expected, outcome.contract.hash)
-    customer = catalogue.customer(outcome.customer_key, opened_at)
     if customer is None:
         scope.differ(key, f"customer at {when}", "in force", f"unknown: {outcome.customer_key}")
         return

@@ -98,6 +98,7 @@ def decode_invoice(id_: str, raw: Mapping[bytes, bytes]) -> Invoice | None:
         reason=fields.get("reason"),
         credited=Decimal(fields.get("credited", "0")),
         noted=Decimal(fields.get("noted", "0")),
+        notes=int(fields.get("notes", "0")),
         carried=Decimal(fields.get("carried", "0")),
         total=Decimal(fields["total"]) if "total" in fields else None,
     )
@@ -117,6 +118,11 @@ def billed_fields(invoice: Invoice) -> list[str | int]:
         "subtotal", plain(invoice.subtotal),
         "closed", int(invoice.closed),
     ]  # fmt: skip
+
+
+def grown_fields(invoice: Invoice) -> list[str | int]:
+    """Those of them that a new line changes."""
+    return ["lines", invoice.lines, "unrated", invoice.unrated, "subtotal", plain(invoice.subtotal)]
 
 
 def _status(text: Status) -> Status:

@@ -28,12 +28,13 @@ All keys of partition P carry the hash tag `{P}`, so that one commit is one slot
 | `witn:{P}:delivered` | zset | delivery id → ms of its resolution | relay | retention |
 | `witn:{P}:outbox:calls` | channel | id of a rule whose rows a command queued | commands | – |
 | `witn:{billing}:owner` | string | `epoch:nonce:instance` of whoever makes invoices | biller | the lease |
-| `witn:{billing}:state` | hash | epoch, seq and digest of the last step, how far lines were read, calendar | biller | for ever |
+| `witn:{billing}:state` | hash | epoch, last step, how far lines were read, calendar | biller | for ever |
 | `witn:{billing}:invoice:<id>` | hash | the head of an invoice | biller, operations | for ever |
 | `witn:{billing}:rows:<id>:<P>` | list | rows of an open draft from one partition | biller | until closed |
 | `witn:{billing}:lines:<id>` | list | rows of a closed invoice in their order | biller | for ever |
 | `witn:{billing}:credits:<id>` | list | credit rows of an invoice | operations | for ever |
 | `witn:{billing}:credited:<id>` | hash | row id → how much of it was credited | operations | for ever |
+| `witn:{billing}:changes:<id>` | hash | token of an operation → what it did to the invoice | operations | for ever |
 | `witn:{billing}:invoices` | zset | invoice id → start of its period in ms | biller | for ever |
 | `witn:{billing}:customer:<key>` | zset | the same for one customer | biller | for ever |
 | `witn:{billing}:open` | zset | drafts that lines still arrive in → end of the period in ms | biller | until closed |
@@ -165,6 +166,9 @@ class BillingKeys:
 
     def credited(self, id_: str) -> str:
         return f"{self.base}:credited:{id_}"
+
+    def changes(self, id_: str) -> str:
+        return f"{self.base}:changes:{id_}"
 
     def customer(self, key: str) -> str:
         return f"{self.base}:customer:{key}"

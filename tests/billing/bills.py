@@ -1,0 +1,227 @@
+"""Invoices as witnd makes them, for the tests of exports: one for each kind of price, rated by the real rules."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from msgspec.structs import replace
+
+from witnd.billing.export.bill import Bill
+from witnd.domain import instant
+from witnd.domain.invoice import Invoice, Row, invoice_id, row_id
+from witnd.domain.money import exact_sum, minor_digits, minor_text, plain
+from witnd.domain.period import Calendar
+from witnd.domain.ratecard import Price
+from witnd.domain.rating import Meter, rate_now
+from witnd.domain.resolution import derived_id
+
+NOVEMBER = instant.parse("2026-11-05T09:00:00Z")
+ISSUED = instant.parse("2026-12-02T08:30:00Z")
+HOUR = 3_600_000
+
+AGENTS = {"support": "Support agent", "sales": "Sales development agent", "fraud": "Fraud & chargeback desk"}
+
+
+def agent_name(key: str) -> str:
+    return AGENTS.get(key, key)
+
+
+Work = tuple[str, Price, Sequence[str]]
+
+
+def price(agent: str = "support", currency: str = "EUR", card: str = "standard", **entry: Any) -> Price:
+    return Price.from_entry(card, currency, {"agent": agent, "kind": "flat"} | entry)
+
+
+def rows_of(invoice: str, work: Iterable[Work], start: int = NOVEMBER) -> list[Row]:
+    """What the biller makes of units: outcomes in order of resolution, then what the groups add."""
+    outcomes, adjustments = [], []
+    for turn, (prefix, one, units) in enumerate(work):
+        amounts = [Decimal(unit) for unit in units]
+        meter = Meter(one, exact_sum(amounts)) if one.at_close else None
+        for number, unit in enumerate(amounts):
+            rated = rate_now(one, unit) if meter is None else meter.add(unit)
+            outcomes.append(
+                Row(
+                    id=derived_id("line", f"{prefix}-{number + 1:04d}"),
+                    kind="outcome",
+                    agent_key=one.agent,
+                    rate_card=one.rate_card,
+                    price_hash=one.hash,
+                    amount=minor_text(rated.amount, one.exponent),
+                    amount_exact=plain(rated.exact),
+                    rated="at_close" if one.at_close else "at_settlement",
+                    price_per_unit=None if rated.price_per_unit is None else plain(rated.price_per_unit),
+                    outcome_key=f"{prefix}-{number + 1:04d}",
+                    resolved_at=start + number * 7 * HOUR + turn * HOUR,
+                    contract_hash=derived_id("contract", one.agent),
+                    unit=plain(unit),
+                    working=rated.working,
+                )
+            )
+        for number, adjustment in enumerate([] if meter is None else meter.close()):
+            adjustments.append(
+                Row(
+                    id=row_id(invoice, adjustment.kind, one.agent, one.hash, str(number)),
+                    kind=adjustment.kind,
+                    agent_key=one.agent,
+                    rate_card=one.rate_card,
+                    price_hash=one.hash,
+                    amount=minor_text(adjustment.amount, one.exponent),
+                    amount_exact=plain(adjustment.exact),
+                    rated="at_close",
+                    working=adjustment.working,
+                )
+            )
+    return [*sorted(outcomes, key=lambda row: (row.resolved_at or 0, row.outcome_key or "")), *adjustments]
+
+
+def credit(row: Row, amount: str, reason: str, invoice: str) -> Row:
+    return Row(
+        id=row_id(invoice, "credit", row.id, "1"),
+        kind="credit",
+        agent_key=row.agent_key,
+        rate_card=row.rate_card,
+        price_hash=row.price_hash,
+        amount=amount,
+        amount_exact=amount,
+        rated="at_settlement",
+        outcome_key=row.outcome_key,
+        resolved_at=ISSUED - HOUR,
+        corrects=row.id,
+        reason=reason,
+    )
+
+
+def bill(
+    work: Sequence[Work],
+    currency: str = "EUR",
+    customer: str = "acme",
+    name: str = "Acme Robotics GmbH",
+    credits: Callable[[list[Row]], list[Row]] = lambda _: [],
+    carried: str = "0",
+    **head: Any,
+) -> Bill:
+    """An issued invoice of November 2026, unless `head` says something else of it."""
+    period = Calendar.of("month").period_of(NOVEMBER)
+    id_ = invoice_id(customer, currency, period)
+    rows = rows_of(id_, work)
+    given = credits(rows)
+    subtotal = exact_sum(Decimal(row.amount or "0") for row in rows)
+    credited = exact_sum(Decimal(row.amount or "0") for row in given).copy_negate()
+    invoice = Invoice(
+        id=id_,
+        customer_key=customer,
+        currency=currency,
+        start=period.start,
+        end=period.end,
+        period="month",
+        lines=sum(row.kind == "outcome" for row in rows),
+        unrated=0,
+        subtotal=subtotal,
+        closed=True,
+        revision=1,
+        status="issued",
+        number="INV-2026-000042",
+        issued_at=ISSUED,
+        credited=credited,
+        carried=Decimal(carried),
+        total=exact_sum((subtotal, -credited, -Decimal(carried))),
+    )
+    prices = {one.hash: one for _, one, _ in work}
+    return of_rows(replace(invoice, **head), [*rows, *given], name=name, prices=prices)
+
+
+def of_rows(
+    invoice: Invoice, rows: Iterable[Row], *, name: str = "Acme", prices: Mapping[str, Price] | None = None, **of: Any
+) -> Bill:
+    held = list(rows)
+
+    async def read() -> AsyncIterator[Row]:
+        for row in held:
+            yield row
+
+    given = {"customer_email": "billing@acme.example", "agent_name": agent_name} | of
+    return Bill(invoice=invoice, rows=read, customer_name=name, price_of=(prices or {}).get, **given)
+
+
+def opened(one: Bill, rows: Sequence[Row]) -> Bill:
+    """The same while its period runs: nothing that is rated at its close has an amount."""
+    unpriced = [
+        replace(row, amount=None, amount_exact=None, price_per_unit=None, working=None)
+        if row.rated == "at_close"
+        else row
+        for row in rows
+        if row.kind == "outcome"
+    ]
+    waiting = sum(row.amount is None for row in unpriced)
+    head = replace(
+        one.invoice,
+        closed=False,
+        status="draft",
+        number=None,
+        issued_at=None,
+        total=None,
+        unrated=waiting,
+        credited=Decimal(0),
+        carried=Decimal(0),
+        subtotal=exact_sum(Decimal(row.amount or "0") for row in unpriced),
+    )
+    prices = {row.price_hash: found for row in rows if (found := one.price_of(row.price_hash)) is not None}
+    return of_rows(head, unpriced, name=one.customer_name, prices=prices)
+
+
+async def all_of(rows: AsyncIterator[Row]) -> list[Row]:
+    return [row async for row in rows]
+
+
+async def each(*bills: Bill) -> AsyncIterator[Bill]:
+    for one in bills:
+        yield one
+
+
+async def text(chunks: AsyncIterator[str]) -> str:
+    return "".join([chunk async for chunk in chunks])
+
+
+TIERS = [
+    {"up_to": "10", "price_per_unit": "1.25"},
+    {"up_to": "25", "price_per_unit": "0.9", "flat_fee": "5"},
+    {"price_per_unit": "0.605"},
+]
+
+
+def samples() -> dict[str, Bill]:
+    """One invoice for each thing that an invoice can show."""
+    mixed = [
+        ("ticket", price(price_per_unit="0.995", period_minimum="40"), ["1", "3", "2.5", "1", "1", "4"]),
+        (
+            "lead",
+            price("sales", kind="percentage", percent="2.5", minimum="5", maximum="250"),
+            ["12500", "90", "3300.4"],
+        ),
+        ("case", price("fraud", kind="graduated", tiers=TIERS, free_quota="3"), ["4", "9", "8", "11"]),
+    ]
+    return {
+        "flat": bill([("ticket", price(price_per_unit="0.995"), ["1", "1", "2.5", "12"])]),
+        "graduated": bill([("case", price("fraud", kind="graduated", tiers=TIERS), ["6", "3", "9.5", "12"])]),
+        "volume": bill([("case", price("fraud", kind="volume", tiers=TIERS), ["6", "3", "9.5"])]),
+        "package": bill(
+            [("ticket", price(kind="package", package_size="10", price_per_package="7.5"), ["4", "5", "3", "9"])]
+        ),
+        "percentage": bill(
+            [("lead", price("sales", kind="percentage", percent="2.5", minimum="5", maximum="250"), ["12500", "90"])]
+        ),
+        "capped": bill([("ticket", price(price_per_unit="3", free_quota="2", period_cap="20"), ["1", "4", "5", "1"])]),
+        "several": bill(
+            mixed,
+            credits=lambda rows: [credit(rows[0], "-0.50", "Reopened by phone, see call of 1 December", "acme")],
+            carried="12.00",
+        ),
+        "yen": bill(
+            [("ticket", price(currency="JPY", price_per_unit="120.5"), ["1", "2", "1000"])],
+            "JPY",
+            name="株式会社アクメ",
+        ),
+        "dinar": bill([("ticket", price(currency="KWD", price_per_unit="0.125"), ["1", "2", "7"])], "KWD"),
+    }

@@ -1,0 +1,207 @@
+"""The biller on a real server: what it collects, closes and issues, whenever it dies."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.billing.till import DAY, KEYS, Confirmed, Till
+from witnd.billing import biller, closing
+from witnd.domain.invoice import invoice_id
+from witnd.domain.period import Calendar
+from witnd.domain.resolution import derived_id
+from witnd.store.errors import Unsafe
+
+START = 20_000 * DAY
+
+
+@pytest.fixture
+def till(redis_url: str) -> Iterator[Till]:
+    made = Till(redis_url)
+    yield made
+    made.close()
+
+
+def test_lines_are_collected_into_one_draft_per_customer_currency_and_period(till: Till) -> None:
+    till.confirm(
+        [
+            Confirmed(0, START + 1, "outcome-1"),
+            Confirmed(1, START + 2, "outcome-2", unit="2"),
+            Confirmed(0, START + 3, "outcome-3", customer="globex"),
+            Confirmed(0, START + 4, "outcome-4", currency="JPY"),
+            Confirmed(0, START + DAY, "outcome-5"),
+            Confirmed(0, START + DAY + 1, "outcome-6", agent="tiers"),
+        ]
+    )
+    till.work()
+    heads = till.invoices()
+    assert {place: (head.lines, head.unrated, str(head.subtotal)) for place, head in heads.items()} == {
+        ("acme", "EUR", START): (2, 0, "2.99"),
+        ("globex", "EUR", START): (1, 0, "1"),
+        ("acme", "JPY", START): (1, 0, "11"),
+        ("acme", "EUR", START + DAY): (2, 1, "1"),
+    }
+    first = heads["acme", "EUR", START]
+    assert first.id == invoice_id("acme", "EUR", Calendar.of("day").period_of(START))
+    assert (first.closed, first.stage, first.end) == (False, "open", START + DAY)
+    assert [row.id for row in till.rows(first)] == [derived_id("line", f"outcome-{n}") for n in (1, 2)]
+
+
+def test_a_period_closes_only_when_every_log_is_applied_past_it(till: Till) -> None:
+    till.confirm([Confirmed(0, START + 1, "outcome-1"), Confirmed(1, START + DAY + 5, "outcome-2")])
+    till.applied(START + DAY + 10)
+    till.applied(START + DAY - 1, partition=1)
+    till.work()
+    assert not any(head.closed for head in till.invoices().values())
+    till.applied(START + DAY, partition=1)
+    till.work(automatic=False)
+    heads = till.invoices()
+    assert heads["acme", "EUR", START].stage == "draft"
+    assert heads["acme", "EUR", START + DAY].stage == "open"
+    assert till.redis.zrange(KEYS.to_issue, 0, -1) == [heads["acme", "EUR", START].id.encode()]
+
+
+def test_a_quiet_log_gets_a_tick_when_a_period_has_ended_and_a_busy_one_does_not(till: Till) -> None:
+    till.confirm([Confirmed(0, START + 1, "outcome-1")])
+    till.redis.xadd("witn:{0}:events", {"data": "{}"}, id=f"{START + 5}-0")
+    till.redis.xadd("witn:{1}:events", {"data": "{}"}, id=f"{START + DAY + 5}-0")
+    till.work()
+    assert [fields for _, fields in till.redis.xrange("witn:{0}:events")][1:] == [{b"witnd": b"tick"}]
+    assert till.redis.xlen("witn:{1}:events") == 1
+
+
+def test_rows_of_a_closed_invoice_have_their_amounts_and_the_groups_add_theirs(till: Till) -> None:
+    till.confirm(
+        [
+            Confirmed(0, START + 5, "outcome-b", agent="tiers", unit="2"),
+            Confirmed(1, START + 5, "outcome-a", agent="tiers", unit="2"),
+            Confirmed(1, START + 6, "outcome-c", agent="capped"),
+            Confirmed(1, START + 7, "outcome-d", agent="volume", unit="3"),
+            Confirmed(0, START + 8, "outcome-e", agent="volume", unit="3"),
+            Confirmed(0, START + 9, "outcome-f"),
+        ]
+    )
+    till.applied(START + 2 * DAY)
+    till.work(automatic=False)
+    [head] = till.invoices().values()
+    rows = [(row.kind, (row.outcome_key or row.agent_key)[-1:], row.amount) for row in till.rows(head)]
+    assert rows == [
+        ("outcome", "a", "2.01"),
+        ("outcome", "b", "1.34"),  # 1 × 1.005 + 1 × 0.333: the exact sum is 3.348
+        ("outcome", "c", "5.00"),
+        ("outcome", "d", "3.00"),
+        ("outcome", "e", "3.00"),
+        ("outcome", "f", "1.00"),
+        ("minimum", "d", "2.00"),
+        ("fee", "s", "2.00"),
+    ]
+    assert head.subtotal == Decimal("19.35")
+    assert (head.unrated, head.closed) == (0, True)
+    assert not till.redis.exists(KEYS.rows(head.id, 0), KEYS.rows(head.id, 1))
+
+
+def test_closed_drafts_are_issued_when_their_grace_is_over_oldest_first(till: Till) -> None:
+    till.confirm([Confirmed(0, START + n * DAY, f"outcome-{n}") for n in range(3)])
+    till.applied(START + 10 * DAY)
+    till.work()
+    assert till.issued == [head.id for _, head in sorted(till.invoices().items())]
+    assert not till.redis.exists(KEYS.to_issue)
+
+
+def test_nothing_is_issued_before_its_grace_is_over_or_by_hand_only(till: Till) -> None:
+    till.confirm([Confirmed(0, START, "outcome-1")])
+    till.applied(START + 10 * DAY)
+    till.work(grace_ms=100_000 * DAY)
+    till.work(automatic=False)
+    assert till.issued == []
+    assert till.redis.zcard(KEYS.to_issue) == 1
+
+
+@pytest.mark.parametrize("zero", [True, False])
+def test_invoices_over_nothing_are_issued_only_where_that_is_wanted(till: Till, zero: bool) -> None:
+    till.confirm([Confirmed(0, START, "outcome-1", unit="0")])
+    till.applied(START + 10 * DAY)
+    till.work(zero=zero)
+    [head] = till.invoices().values()
+    assert till.issued == ([head.id] if zero else [])
+    assert head.closed
+
+
+def test_a_line_of_a_closed_period_stops_the_billing(till: Till) -> None:
+    till.confirm([Confirmed(0, START, "outcome-1")])
+    till.applied(START + 10 * DAY)
+    till.work()
+    till.confirm([Confirmed(0, START + 1, "outcome-2", customer="globex")])
+    with pytest.raises(Unsafe, match="closed already"):
+        till.work()
+
+
+def test_a_change_of_the_period_takes_effect_when_the_running_one_ends(till: Till) -> None:
+    till.work(period="month")
+    till.work(period="day")
+    now = int(till.redis.time()[0]) * 1000
+    end = Calendar.of("month").period_of(now).end
+    till.confirm([Confirmed(0, now, "outcome-1"), Confirmed(0, end, "outcome-2")])
+    till.work(period="day")
+    assert {(head.start, head.period) for head in till.invoices().values()} == {
+        (Calendar.of("month").period_of(now).start, "month"),
+        (end, "day"),
+    }
+
+
+confirmed = st.lists(
+    st.builds(
+        Confirmed,
+        st.integers(0, 1),
+        st.integers(0, 40).map(lambda n: START + n * DAY // 16),
+        st.just(""),
+        st.sampled_from(["flat", "tiers", "volume", "capped"]),
+        st.sampled_from(["acme", "globex"]),
+        st.just("EUR"),
+        st.sampled_from(["1", "0", "2.5", "3", "0.001"]),
+    ),
+    min_size=1,
+    max_size=25,
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lines=confirmed, data=st.data())
+def test_interrupted_at_any_commit_before_or_after_it_is_written_the_invoices_are_the_same(
+    session_server: object, redis_url: str, lines: list[Confirmed], data: st.DataObject
+) -> None:
+    ordered = [one._replace(key=f"outcome-{place:04}") for place, one in enumerate(sorted(lines, key=lambda x: x.at))]
+    with pytest.MonkeyPatch.context() as patched:
+        # So small that drafts are closed in several steps too.
+        patched.setattr(biller, "STEP_LINES", 3)
+        patched.setattr(biller, "HELD_LINES", 4)
+        patched.setattr(closing, "PAGE", 2)
+
+        def begin() -> Till:
+            till = Till(redis_url)
+            till.redis.flushall()
+            till.close()
+            till = Till(redis_url)
+            till.confirm(ordered)
+            till.applied(START + 2 * DAY)
+            return till
+
+        till = begin()
+        commits = till.work()
+        undisturbed, issued = till.everything(), till.issued
+        till.close()
+        till = begin()
+        for _ in range(data.draw(st.integers(1, 3), "lives")):
+            till.work(cut=data.draw(st.integers(1, commits), "cut"), executed=data.draw(st.booleans(), "executed"))
+        till.work()
+        assert till.everything() == undisturbed
+        assert till.issued == issued
+        heads = till.invoices().values()
+        assert sum(head.lines for head in heads) == len(ordered)
+        for head in heads:
+            rows = till.rows(head)
+            assert sum(Decimal(row.amount) for row in rows if row.amount is not None) == head.subtotal
+            assert head.lines == sum(row.kind == "outcome" for row in rows)
+        till.close()

@@ -1,0 +1,118 @@
+"""Putting the rows of a draft in order and rating them."""
+
+import asyncio
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from witnd.billing import closing
+from witnd.billing.closing import Rating, in_order
+from witnd.domain.invoice import Invoice, Row
+from witnd.domain.ratecard import Price
+from witnd.domain.resolution import derived_id
+from witnd.store.errors import Unsafe
+
+GRADUATED = Price.from_entry(
+    "standard",
+    "EUR",
+    {
+        "agent": "support",
+        "kind": "graduated",
+        "tiers": [{"up_to": "2", "price_per_unit": "1.005"}, {"price_per_unit": "0.5"}],
+        "period_minimum": "100",
+    },
+)
+FLAT = Price.from_entry("standard", "EUR", {"agent": "support", "kind": "flat", "price_per_unit": "0.99"})
+PRICES = {GRADUATED.hash: GRADUATED, FLAT.hash: FLAT}
+
+
+def row(key: str, at: int, price: Price = FLAT, unit: str = "1") -> Row:
+    settled = not price.at_close
+    return Row(
+        id=derived_id("line", key),
+        kind="outcome",
+        agent_key="support",
+        rate_card="standard",
+        price_hash=price.hash,
+        amount="0.99" if settled else None,
+        amount_exact="0.99" if settled else None,
+        rated="at_settlement" if settled else "at_close",
+        outcome_key=key,
+        resolved_at=at,
+        unit=unit,
+    )
+
+
+def head(lines: int, subtotal: str) -> Invoice:
+    return Invoice(
+        id="ab" * 32,
+        customer_key="acme",
+        currency="EUR",
+        start=0,
+        end=10_000,
+        period="month",
+        lines=lines,
+        unrated=0,
+        subtotal=Decimal(subtotal),
+        closed=False,
+    )
+
+
+def ordered(partitions: list[list[Row]]) -> list[Row]:
+    async def page(partition: int, start: int) -> list[tuple[Row, bytes]]:
+        return [(one, b"") for one in partitions[partition][start : start + closing.PAGE]]
+
+    async def collect() -> list[Row]:
+        return [one for stretch in [s async for s in in_order(len(partitions), page)] for one, _ in stretch]
+
+    return asyncio.run(collect())
+
+
+@given(
+    logs=st.lists(st.lists(st.tuples(st.integers(1, 6), st.integers(0, 50)), max_size=14), min_size=1, max_size=3),
+    page=st.integers(1, 4),
+)
+def test_rows_of_all_partitions_come_by_instant_and_key_each_once(
+    logs: list[list[tuple[int, int]]], page: int
+) -> None:
+    partitions = [
+        [row(f"outcome-{number}-{key}-{place}", at) for place, (at, key) in enumerate(sorted(log, key=lambda x: x[0]))]
+        for number, log in enumerate(logs)
+    ]
+    everything = [one for rows in partitions for one in rows]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(closing, "PAGE", page)
+        found = ordered(partitions)
+    assert found == sorted(everything, key=lambda one: (one.resolved_at, (one.outcome_key or "").encode()))
+
+
+def test_a_group_is_rated_in_its_order_and_adds_its_minimum() -> None:
+    rows = [row("outcome-1", 1, GRADUATED, "1"), row("outcome-2", 2), row("outcome-3", 3, GRADUATED, "2")]
+    rating = Rating(head(3, "0.99"), PRICES.__getitem__)
+    rating.weigh(rows)
+    rated = [rating.rate(one) for one in rows]
+    # 1 × 1.005 → 1.01; then 1 × 1.005 + 1 × 0.5 brings the exact sum to 2.51.
+    assert [one.amount for one in rated] == ["1.01", "0.99", "1.50"]
+    assert [one.amount_exact for one in rated] == ["1.005", "0.99", "1.505"]
+    assert rated[1] is rows[1]
+    [minimum] = rating.close()
+    assert (minimum.kind, minimum.amount, minimum.agent_key) == ("minimum", "97.49", "support")
+    assert rating.subtotal == Decimal("100.99")
+
+
+@pytest.mark.parametrize("told", [head(2, "0.99"), head(1, "0.98")])
+def test_rows_that_are_not_what_the_head_says_are_never_billed(told: Invoice) -> None:
+    rating = Rating(told, PRICES.__getitem__)
+    rating.rate(row("outcome-1", 1))
+    with pytest.raises(Unsafe, match="other hands changed it"):
+        rating.close()
+
+
+def test_a_price_that_the_catalogue_lost_stops_the_closing() -> None:
+    rating = Rating(head(1, "0"), {}.__getitem__)
+    rows = [row("outcome-1", 1, GRADUATED)]
+    rating.weigh(rows)
+    with pytest.raises(Unsafe, match="does not have"):
+        rating.rate(rows[0])

@@ -1,0 +1,230 @@
+"""A biller on a real server, fed with lines by hand, that can be interrupted at any of its commits."""
+
+import asyncio
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import msgspec
+import redis
+
+from witnd.billing.biller import Biller, Terms
+from witnd.domain import instant, money
+from witnd.domain.catalogue import Catalogue, CatalogueEntry
+from witnd.domain.invoice import Invoice, Row
+from witnd.domain.ratecard import Price
+from witnd.domain.rating import rate_now
+from witnd.domain.resolution import Line, derived_id
+from witnd.endpoint import endpoint
+from witnd.store.commit import Commit
+from witnd.store.connection import connect
+from witnd.store.invoice_codec import decode_invoice, decode_row
+from witnd.store.keys import BillingKeys, GlobalKeys, Keys
+from witnd.store.ledger import Ledger
+from witnd.store.lease import Lease
+from witnd.store.patience import Patience
+
+DAY = 86_400_000
+KEYS = BillingKeys("witn")
+
+CARDS: dict[str, list[dict[str, Any]]] = {
+    "EUR": [
+        {"agent": "flat", "kind": "flat", "price_per_unit": "0.995"},
+        {
+            "agent": "tiers",
+            "kind": "graduated",
+            "tiers": [{"up_to": "3", "price_per_unit": "1.005", "flat_fee": "2"}, {"price_per_unit": "0.333"}],
+        },
+        {
+            "agent": "volume",
+            "kind": "volume",
+            "tiers": [{"up_to": "4", "price_per_unit": "2"}, {"price_per_unit": "1"}],
+        },
+        {"agent": "capped", "kind": "flat", "price_per_unit": "5", "period_cap": "12", "period_minimum": "7"},
+    ],
+    "JPY": [{"agent": "flat", "kind": "flat", "price_per_unit": "10.5"}],
+}
+
+
+class Confirmed(NamedTuple):
+    """What a line is made of. `unit` is a decimal string."""
+
+    partition: int
+    at: int
+    key: str
+    agent: str = "flat"
+    customer: str = "acme"
+    currency: str = "EUR"
+    unit: str = "1"
+
+
+def price(currency: str, agent: str) -> Price:
+    [entry] = [one for one in CARDS[currency] if one["agent"] == agent]
+    return Price.from_entry(f"card-{currency.lower()}", currency, entry)
+
+
+def line(one: Confirmed) -> Line:
+    """What the engine writes for a confirmed outcome."""
+    asked = price(one.currency, one.agent)
+    rated = None if asked.at_close else rate_now(asked, Decimal(one.unit))
+    each = None if rated is None or rated.price_per_unit is None else money.plain(rated.price_per_unit)
+    return Line(
+        id=derived_id("line", one.key),
+        outcome_key=one.key,
+        customer_key=one.customer,
+        agent_key=one.agent,
+        resolved_at=instant.render(one.at),
+        unit=one.unit,
+        price_per_unit=each,
+        amount=None if rated is None else money.minor_text(rated.amount, asked.exponent),
+        amount_exact=None if rated is None else money.plain(rated.exact),
+        currency=one.currency,
+        rate_card=asked.rate_card,
+        price_hash=asked.hash,
+        contract_hash="cd" * 32,
+        rated="at_close" if asked.at_close else "at_settlement",
+    )
+
+
+class Interrupted(Exception):  # noqa: N818
+    """The process is gone."""
+
+
+class Till:
+    """The billing keys of one emptied server."""
+
+    def __init__(self, url: str, partitions: int = 2) -> None:
+        self.url = url
+        self.partitions = partitions
+        self.redis = redis.Redis.from_url(url)
+        self.issued: list[str] = []
+        for currency, entries in CARDS.items():
+            entry = CatalogueEntry(
+                kind="rate_card",
+                key=f"card-{currency.lower()}",
+                effective_from=0,
+                content={"currency": currency, "entries": entries},
+            )
+            self.redis.rpush(GlobalKeys("witn").catalogue, msgspec.json.encode(entry))
+
+    def close(self) -> None:
+        self.redis.close()
+
+    def confirm(self, lines: Iterable[Confirmed]) -> None:
+        for one in lines:
+            self.redis.xadd(
+                Keys("witn", one.partition).lines, {"data": msgspec.json.encode(line(one))}, id=f"{one.at}-*"
+            )
+
+    def applied(self, ms: int, partition: int | None = None) -> None:
+        """Say that the log was applied up to an instant."""
+        for number in range(self.partitions) if partition is None else (partition,):
+            self.redis.hset(Keys("witn", number).state, "cursor", f"{ms}-0")
+
+    def work(self, *, cut: int | None = None, executed: bool = True, **how: Any) -> int:
+        """Let a biller run until it waits; it dies at the `cut`-th commit. Answers how many there were."""
+        return asyncio.run(self._work(cut, executed, **how))
+
+    async def _work(
+        self,
+        cut: int | None,
+        executed: bool,
+        *,
+        period: str = "day",
+        grace_ms: int = 0,
+        automatic: bool = True,
+        zero: bool = True,
+    ) -> int:
+        commits = 0
+        rest = asyncio.Event()
+
+        class Cut(Ledger):
+            async def commit(self, step: Commit, fence: str) -> None:
+                nonlocal commits
+                commits += 1
+                if commits == cut and not executed:
+                    raise Interrupted
+                await super().commit(step, fence)
+                if commits == cut:
+                    raise Interrupted
+
+            async def new_lines(self, read: dict[int, str], most: int, block_ms: int) -> Any:
+                if block_ms > 0:
+                    if not await super().new_lines(read, most, 0):
+                        rest.set()
+                        await asyncio.Event().wait()
+                return await super().new_lines(read, most, 0)
+
+        async def nothing() -> None:
+            return None
+
+        async def safe() -> bool:
+            return True
+
+        ledger = Cut(endpoint(self.url), "witn", self.partitions, "till")
+        async with connect(self.url) as client:
+            self.redis.delete(KEYS.owner)
+            lease = Lease(client, KEYS, "till", 60_000)
+            await lease.take()
+
+            async def issue(id_: str) -> bool:
+                self.issued.append(id_)
+                return bool(await client.zrem(KEYS.to_issue, id_))
+
+            patience = Patience(nothing, asyncio.get_running_loop().time)
+            terms = Terms(period=period, grace_ms=grace_ms, automatic=automatic, zero_invoices=zero)
+            biller = Biller(ledger, Catalogue(), patience, fence=lease.value, terms=terms, issue=issue, safe=safe)
+            running = asyncio.create_task(biller.run())
+            resting = asyncio.create_task(rest.wait())
+            done, _ = await asyncio.wait({running, resting}, return_when=asyncio.FIRST_COMPLETED, timeout=30)
+            assert done, "the biller neither rests nor ends"
+            resting.cancel()
+            try:
+                if running in done:
+                    try:
+                        running.result()
+                    except Interrupted:
+                        return commits
+                running.cancel()
+                await asyncio.wait({running})
+            finally:
+                ledger.close()
+        return commits
+
+    # -- what it left --------------------------------------------------------------------------------------------------
+
+    def invoices(self) -> dict[tuple[str, str, int], Invoice]:
+        """All of them, by customer, currency and start."""
+        found = {}
+        for id_ in self.redis.zrange(KEYS.invoices, 0, -1):
+            head = decode_invoice(id_.decode(), self.redis.hgetall(KEYS.invoice(id_.decode())))
+            assert head is not None
+            found[head.customer_key, head.currency, head.start] = head
+        return found
+
+    def rows(self, head: Invoice) -> list[Row]:
+        if head.closed:
+            return [decode_row(one) for one in self.redis.lrange(KEYS.lines(head.id), 0, -1)]
+        return [
+            decode_row(one)
+            for number in range(self.partitions)
+            for one in self.redis.lrange(KEYS.rows(head.id, number), 0, -1)
+        ]
+
+    def everything(self) -> dict[str, Any]:
+        """All billing keys, but for what says how the work was cut into steps."""
+        found: dict[str, Any] = {}
+        for name in sorted(self.redis.scan_iter("witn:{billing}:*", count=1000)):
+            kind = self.redis.type(name)
+            key = name.decode()
+            if key == KEYS.owner:
+                continue
+            if kind == b"hash":
+                found[key] = self.redis.hgetall(name)
+            elif kind == b"list":
+                found[key] = self.redis.lrange(name, 0, -1)
+            else:
+                found[key] = self.redis.zrange(name, 0, -1, withscores=True)
+        for name in (b"seq", b"digest", b"epoch"):
+            found[KEYS.state].pop(name, None)
+        return found

@@ -1,0 +1,196 @@
+"""`witnd agents`, `witnd customers`, `witnd rate-cards`: lists, versions, comparisons."""
+
+import pytest
+
+from tests.support.workshop import CATALOGUE, LONG_AGO, Workshop
+from witnd.domain import instant
+
+OWN = CATALOGUE.replace(
+    'key = "acme"\nrate_card = "standard"\n',
+    """key = "acme"
+rate_card = "standard"
+entries = [{ agent = "support", kind = "package", package_size = "10", price_per_package = "8" }]
+
+[[customers.agents]]
+agent = "support"
+name = "Support for Acme"
+settlement_period = 5
+condition = [{ fact = "closed", operator = "seen" }]
+""",
+)
+LATER = "2096-01-01T00:00:00.000Z"
+
+
+@pytest.fixture
+def aged(shop: Workshop) -> Workshop:
+    """A second version of the agent from now on, and a third one that is scheduled."""
+    shop.apply()
+    shop.event("ticket-0001", "asked")
+    shop.apply(CATALOGUE.replace("settlement_period = 60\n", "settlement_period = 90\n"))
+    file = shop.directory / "later.toml"
+    file.write_text(CATALOGUE.replace("settlement_period = 60\n", "settlement_period = 3600\narchived = true\n"))
+    assert shop.witnd("apply", str(file), "--effective-from", LATER).exit_code == 0
+    return shop
+
+
+def test_agents_are_listed_as_they_are_in_force(aged: Workshop) -> None:
+    listed = aged.json("agents")["data"]
+    assert [(one["key"], one["versions"], one["version"]) for one in listed] == [("patient", 1, 1), ("support", 3, 2)]
+    support = listed[1]
+    assert (support["settlement_period"], support["standing"], support["until"]) == (90, "in force", LATER)
+    assert support["condition_words"] == "`replied` was seen and `reopened` was not seen"
+    told = aged.witnd("agents").stdout
+    assert "1 min 30 s" in told
+    assert "`replied` was seen and `reopened` was not seen" in told
+
+
+def test_the_versions_of_an_agent_are_shown_with_what_each_changed(aged: Workshop) -> None:
+    shown = aged.json("agents", "support")
+    assert [(one["version"], one["standing"], one["archived"]) for one in shown["versions"]] == [
+        (1, "past", False),
+        (2, "in force", False),
+        (3, "scheduled", True),
+    ]
+    assert len({one["hash"] for one in shown["versions"]}) == 3
+    assert shown["versions"][1]["changes"] == [{"path": "settlement_period", "before": "60", "after": "90"}]
+    told = aged.witnd("agents", "support").stdout
+    assert 'agent "support": 3 versions' in told
+    assert "    ~ settlement_period: 60 → 90" in told
+    assert f"3  from {LATER}  scheduled for {LATER}, archived" in told
+    assert shown["versions"][0]["hash"] in told
+
+
+def test_the_hash_of_a_version_is_that_of_outcomes_that_opened_under_it(aged: Workshop) -> None:
+    aged.work()
+    frozen = aged.json("explain", "ticket-0001")["terms"]["contract_hash"]
+    assert frozen == aged.json("agents", "support", "--version", "1")["hash"]
+
+
+def test_one_version_is_shown_by_its_number_or_by_an_instant(aged: Workshop) -> None:
+    then = instant.render(LONG_AGO)
+    first = aged.json("agents", "support", "--at", then)
+    assert (first["version"], first["versions"], first["settlement_period"]) == (1, 3, 60)
+    third = aged.json("agents", "support", "--at", "2096-01-01T00:00:00Z")
+    assert (third["version"], third["standing"]) == (3, "in force")
+    assert aged.json("agents", "support", "--version", "3")["standing"] == "scheduled"
+    told = aged.witnd("agents", "support", "--at", then).stdout
+    assert 'agent "support": version 1 of 3, in force' in told
+    assert "billable when `replied` was seen and `reopened` was not seen" in told
+    assert "settles after 1 min without an event" in told
+    assert "    condition[1]: reopened not seen" in told
+
+
+def test_any_two_versions_are_compared(aged: Workshop) -> None:
+    found = aged.json("agents", "support", "--compare", "3", "1")
+    assert (found["before"]["version"], found["after"]["version"]) == (3, 1)
+    assert found["changes"] == [
+        {"path": "settlement_period", "before": "3600", "after": "60"},
+        {"path": "archived", "before": "true", "after": None},
+    ]
+    told = aged.witnd("agents", "support", "--compare", "1", "3").stdout
+    assert "    ~ settlement_period: 60 → 3600\n    + archived: true\n" in told
+    assert "no difference" in aged.witnd("agents", "support", "--compare", "2", "2").stdout
+
+
+def test_archived_ones_are_listed_when_asked_for(shop: Workshop) -> None:
+    shop.apply(CATALOGUE + '[[agents]]\nkey = "old"\narchived = true\ncondition = []\n')
+    assert "old" not in {one["key"] for one in shop.json("agents")["data"]}
+    assert "1 archived left out; --all lists them" in shop.witnd("agents").stdout
+    assert {one["key"]: one["archived"] for one in shop.json("agents", "--all")["data"]}["old"] is True
+    assert "archived\n" in shop.witnd("agents", "--all").stdout
+
+
+def test_what_is_scheduled_only_is_listed_as_such(shop: Workshop) -> None:
+    file = shop.directory / "later.toml"
+    file.write_text('[[agents]]\nkey = "next"\ncondition = []\n')
+    shop.witnd("apply", str(file), "--effective-from", LATER)
+    assert f"scheduled for {LATER}" in shop.witnd("agents").stdout
+    refused = shop.witnd("agents", "next", "--at", "2095-01-01T00:00:00Z")
+    assert refused.exit_code == 2
+    assert f'agent "next" has no version before {LATER}' in refused.stderr
+
+
+def test_the_terms_of_one_customer_are_shown(shop: Workshop) -> None:
+    shop.apply(OWN)
+    assert shop.json("agents", "support")["customers"] == ["acme"]
+    assert "customers with terms of their own: acme" in shop.witnd("agents", "support").stdout
+    shared, own, other = (
+        shop.json("agents", "support", "--version", "1"),
+        shop.json("agents", "support", "--customer", "acme"),
+        shop.json("agents", "support", "--customer", "penniless"),
+    )
+    assert (own["name"], own["settlement_period"], own["attribution_method"]) == ("Support for Acme", 5, "sum")
+    assert own["condition_words"] == "`closed` was seen"
+    assert other["hash"] == shared["hash"] != own["hash"]
+    assert "billable when `closed` was seen" in shop.witnd("agents", "support", "--customer", "acme").stdout
+
+
+def test_customers_are_listed_and_shown(shop: Workshop) -> None:
+    shop.apply()
+    shop.event("ticket-0001", "asked")
+    shop.apply(OWN)
+    listed = {one["key"]: one for one in shop.json("customers")["data"]}
+    assert [one["agent"] for one in listed["acme"]["agents"]] == ["support"]
+    assert (listed["penniless"]["entries"], listed["penniless"]["rate_card"]) == ([], None)
+    assert "1 prices, 1 terms" in shop.witnd("customers").stdout
+    told = shop.witnd("customers", "acme").stdout
+    assert '    + entries[support].kind: "package"' in told
+    assert "    + agents[support].condition[0]: closed seen" in told
+    assert "hash" not in shop.json("customers", "acme", "--version", "2")
+
+
+def test_rate_cards_are_listed_and_shown(shop: Workshop) -> None:
+    shop.apply()
+    shop.event("ticket-0001", "asked")
+    shop.apply(CATALOGUE.replace('"0.995"', '"1.20"'))
+    [card] = shop.json("rate-cards")["data"]
+    assert (card["key"], card["currency"], len(card["entries"]), card["versions"]) == ("standard", "EUR", 2, 2)
+    told = shop.witnd("rate-cards", "standard", "--compare", "1", "2").stdout
+    assert '    ~ entries[support].price_per_unit: "0.995" → "1.2"' in told
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["suport"], 'there is no agent "suport"; did you mean "support"?'),
+        (["\x1b[2J"], "`witnd agents` lists them"),
+        (["support", "--version", "4"], "there is no version 4; there is version 1 alone"),
+        (["support", "--compare", "1", "0"], "there is no version 0"),
+        (["support", "--customer", "nobody"], 'there is no customer "nobody"'),
+        (["--version", "1"], "name the agent"),
+        (["support", "--version", "1", "--at", "2026-01-01T00:00:00Z"], "give one of them"),
+        (["support", "--version", "1", "--customer", "acme"], "for one instant"),
+        (["support", "--at", "yesterday"], "yesterday"),
+    ],
+)
+def test_what_is_not_there_is_a_mistake_in_usage(shop: Workshop, asked: list[str], said: str) -> None:
+    shop.apply()
+    refused = shop.witnd("agents", *asked)
+    assert refused.exit_code == 2
+    assert said in refused.stderr
+    assert "\x1b" not in refused.stderr
+
+
+def test_an_outcome_of_the_customer_settles_under_its_own_terms_and_another_one_does_not(shop: Workshop) -> None:
+    shop.apply(
+        OWN.replace('kind = "package", package_size = "10", price_per_package = "8"', 'price_per_unit = "8"')
+        + '[[customers]]\nkey = "globex"\nrate_card = "standard"\n'
+        + '[[agents]]\nkey = "closing"\ncondition = [{ fact = "closed", operator = "count_gte", value = 2 }]\n'
+    )
+    shop.event("ticket-acme", "closed", agent_key="support")
+    shop.event("ticket-globex", "closed", agent_key="support", customer_key="globex")
+    # Both agents name it for Acme; for everybody else one does, and it has no price.
+    shop.event("unnamed-acme", "closed", agent_key=None)
+    shop.event("unnamed-globex", "closed", agent_key=None, customer_key="globex")
+    shop.work()
+    acme, globex = (shop.json("explain", key) for key in ("ticket-acme", "ticket-globex"))
+    assert acme["terms"]["agent_name"] == "Support for Acme"
+    assert acme["terms"]["contract_hash"] == shop.json("agents", "support", "--customer", "acme")["hash"]
+    assert (acme["outcome"]["status"], acme["outcome"]["settles_at"]) == ("CONFIRMED", "2001-09-09T01:46:45.000Z")
+    assert acme["outcome"]["amount"] == "8.00"
+    assert globex["terms"]["agent_name"] == "Support"
+    assert (globex["outcome"]["status"], globex["outcome"]["settles_at"]) == ("FAILED", "2001-09-09T01:47:40.000Z")
+    assert [one["reason"] for one in shop.json("explain", "unnamed-acme")["held"]] == ["AGENT_AMBIGUOUS"]
+    assert [one["reason"] for one in shop.json("explain", "unnamed-globex")["held"]] == ["NO_PRICE"]
+    audited = shop.witnd("audit")
+    assert audited.exit_code == 0, audited.output

@@ -1,0 +1,581 @@
+"""Invoices on a real server: read in pages, and changed only from what was read, once."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from redis.asyncio import Redis
+
+from tests.support.invoices import DAY_MS, NOVEMBER, close, draft, outcome_row, write
+from tests.support.server import Server
+from witnd.domain.invoice import Invoice, Row
+from witnd.domain.invoicing import Change, CreditNote, Refusal, Unchanged, Verdict, credit, issue, pay, void
+from witnd.domain.period import Calendar
+from witnd.domain.resolution import derived_id
+from witnd.store import invoice_change, invoice_rows, invoices
+from witnd.store.connection import connect
+from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
+from witnd.store.invoice_change import Done, Operations, Seen
+from witnd.store.invoices import Ambiguous, Invoices, NoCursor, Wanted
+from witnd.store.keys import BillingKeys
+from witnd.store.note_codec import decode_note
+
+KEYS = BillingKeys("witn")
+ROWS = [outcome_row("ticket-1", "6.00"), outcome_row("ticket-2", "4.00")]
+
+
+def issuing(seen: Seen) -> Verdict:
+    return issue(seen.invoice, seen.balance, "INV")
+
+
+def paying(seen: Seen) -> Verdict:
+    return pay(seen.invoice)
+
+
+def voiding(seen: Seen) -> Verdict:
+    return void(seen.invoice, seen.balance, "sent twice")
+
+
+def crediting(row: Row, amount: str | None = None) -> Callable[[Seen], Verdict]:
+    def decide(seen: Seen) -> Verdict:
+        given = None if amount is None else Decimal(amount)
+        return credit(
+            seen.invoice, row, seen.credited, given, "wrong", balance=seen.balance, series="CN", at=seen.at
+        )  # fmt: skip
+
+    return decide
+
+
+def decided(seen: Seen | None, decide: Callable[[Seen], Verdict]) -> tuple[Seen, Change]:
+    assert seen is not None
+    verdict = decide(seen)
+    assert isinstance(verdict, Change)
+    return seen, verdict
+
+
+@pytest.fixture
+def store(client: Redis) -> Invoices:
+    return Invoices(client, KEYS, 1)
+
+
+@pytest.fixture
+def operations(client: Redis) -> Operations:
+    return Operations(client, KEYS)
+
+
+async def done(store: Invoices, id_: str, decide: Callable[[Seen], Verdict], **more: Any) -> Done:
+    found = await store.do(id_, decide, **more)
+    assert isinstance(found, Done), found
+    return found
+
+
+async def snapshot(client: Redis) -> dict[bytes, Any]:
+    """All of Redis, to see that nothing has changed."""
+    return {name: await client.dump(name) for name in await client.keys("*")}
+
+
+class TestOperations:
+    async def test_a_closed_draft_is_issued_under_the_next_number(self, client: Redis, store: Invoices) -> None:
+        one = await write(client, draft("acme", ROWS), ROWS)
+        other = await write(client, draft("other", ROWS), ROWS)
+
+        first, second = [await done(store, each.id, issuing) for each in (one, other)]
+
+        assert (first.made, second.made) == ("INV-000001", "INV-000002")
+        assert await store.get(one.id) == first.invoice
+        assert (first.invoice.status, first.invoice.total, first.invoice.number) == ("issued", 10, "INV-000001")
+        assert first.invoice.issued_at == first.at
+        seconds, _ = await client.time()
+        assert abs(first.at - seconds * 1000) < 60_000
+        assert not await client.exists(KEYS.to_issue)
+        assert await client.hgetall(KEYS.numbers) == {b"INV-000001": one.id.encode(), b"INV-000002": other.id.encode()}
+
+    async def test_it_is_paid(self, client: Redis, store: Invoices) -> None:
+        one = await write(client, draft("acme", ROWS), ROWS)
+        await done(store, one.id, issuing)
+
+        paid = await done(store, one.id, paying)
+
+        assert (paid.invoice.status, paid.invoice.paid_at, paid.invoice.revision) == ("paid", paid.at, 2)
+        assert isinstance(await store.do(one.id, paying), Unchanged)
+
+    async def test_a_void_one_keeps_its_number_and_says_why(self, client: Redis, store: Invoices) -> None:
+        one = await write(client, draft("acme", ROWS), ROWS)
+        await done(store, one.id, issuing)
+
+        voided = (await done(store, one.id, voiding)).invoice
+
+        assert (voided.status, voided.reason, voided.number) == ("void", "sent twice", "INV-000001")
+        assert voided.voided_at is not None
+        assert await client.hget(KEYS.series, "INV") == b"1"
+
+    async def test_a_credit_before_issuing_is_a_row(self, client: Redis, store: Invoices) -> None:
+        one = await write(client, draft("acme", ROWS), ROWS)
+
+        made = await done(store, one.id, crediting(ROWS[0], "1.50"), row=ROWS[0].id)
+        issued = await done(store, one.id, issuing)
+
+        rows = [row async for row in store.rows.of(issued.invoice)]
+        assert [(row.kind, row.amount) for row in rows] == [
+            ("outcome", "6.00"), ("outcome", "4.00"), ("credit", "-1.50")
+        ]  # fmt: skip
+        assert (rows[2].id, rows[2].corrects) == (made.made, ROWS[0].id)
+        assert (issued.invoice.credited, issued.invoice.total) == (Decimal("1.5"), Decimal("8.5"))
+        assert not await client.exists(KEYS.balance, KEYS.notes)
+
+    async def test_a_credit_note_pays_the_next_invoice(self, client: Redis, store: Invoices) -> None:
+        november = await write(client, draft("acme", ROWS), ROWS)
+        december = await write(client, draft("acme", ROWS[1:], at=NOVEMBER.end), ROWS[1:])
+        await done(store, november.id, issuing)
+
+        made = await done(store, november.id, crediting(ROWS[0]), row=ROWS[0].id)
+        balance = await store.balance("acme", "EUR")
+        issued = (await done(store, december.id, issuing)).invoice
+
+        note = await store.note(made.made)
+        assert note is not None
+        assert (note.number, note.amount, note.invoice_number) == ("CN-000001", 6, "INV-000001")
+        assert note.issued_at == made.at
+        assert [row.corrects for row in note.rows] == [ROWS[0].id]
+        assert balance == 6
+        assert (issued.carried, issued.total) == (4, 0)
+        assert await store.balance("acme", "EUR") == 2
+        assert await store.by_number("CN-000001") == note
+
+        await done(store, december.id, voiding)
+        assert await store.balance("acme", "EUR") == 6
+
+    async def test_a_balance_is_of_one_customer_in_one_currency(self, client: Redis, store: Invoices) -> None:
+        one = await write(client, draft("acme", ROWS), ROWS)
+        others = [
+            await write(client, draft("acme", ROWS, currency="USD"), ROWS),
+            await write(client, draft("other", ROWS), ROWS),
+        ]
+        await done(store, one.id, issuing)
+        await done(store, one.id, crediting(ROWS[0]), row=ROWS[0].id)
+
+        for other in others:
+            assert (await done(store, other.id, issuing)).invoice.carried == 0
+
+    async def test_what_is_refused_writes_nothing(self, client: Redis, store: Invoices) -> None:
+        one = await write(client, draft("acme", ROWS, closed=False), ROWS)
+        before = await snapshot(client)
+
+        for decide in (issuing, paying, voiding):
+            assert isinstance(await store.do(one.id, decide), Refusal)
+        assert isinstance(await store.do("ab" * 32, issuing), Refusal)
+
+        assert await snapshot(client) == before
+
+    async def test_by_schedule_it_may_be_asked_for_again(self, client: Redis, store: Invoices) -> None:
+        one = await write(client, draft("acme", ROWS), ROWS)
+        open_one = await write(client, draft("other", ROWS, closed=False), ROWS)
+
+        assert await store.closed_drafts() == [one.id]
+        assert [await store.issue_due(id_, "INV") for id_ in (one.id, one.id, open_one.id)] == [True, True, False]
+        assert await client.hget(KEYS.series, "INV") == b"1"
+        assert await store.closed_drafts() == []
+
+    async def test_numbers_grow_beyond_six_digits(self, client: Redis, store: Invoices) -> None:
+        one = await write(client, draft("acme", ROWS), ROWS)
+        await client.hset(KEYS.series, "INV", 999_999)
+
+        assert (await done(store, one.id, issuing)).made == "INV-1000000"
+
+
+class TestRaces:
+    async def test_of_two_changes_of_one_revision_one_is_written(self, client: Redis, operations: Operations) -> None:
+        one = await write(client, draft("acme", ROWS), ROWS)
+        await operations.do(one.id, issuing)
+        seen, paid = decided(await operations.see(one.id), paying)
+        _, voided = decided(seen, voiding)
+
+        assert await operations.change(seen, paid, "one") is not None
+        before = await snapshot(client)
+        assert await operations.change(seen, voided, "two") is None
+
+        assert await snapshot(client) == before
+
+    async def test_the_other_is_decided_again(self, client: Redis, store: Invoices) -> None:
+        one = await write(client, draft("acme", ROWS), ROWS)
+
+        found = await asyncio.gather(
+            *[store.do(one.id, crediting(ROWS[0], "4.00"), row=ROWS[0].id) for _ in range(2)],
+            *[store.do(one.id, issuing) for _ in range(3)],
+        )
+
+        # Both credits came from 6.00: the second finds only 2.00 left, whether before or after the issuing.
+        assert sum(isinstance(each, Done) for each in found[:2]) == 1
+        assert sum(isinstance(each, Done) for each in found[2:]) == 1
+        assert await client.hget(KEYS.credited(one.id), ROWS[0].id) == b"4"
+        assert await client.hget(KEYS.series, "INV") == b"1"
+
+    async def test_numbers_given_at_once_have_no_gap(self, client: Redis, store: Invoices) -> None:
+        many = [await write(client, draft(f"customer-{n}", ROWS), ROWS) for n in range(20)]
+
+        found = await asyncio.gather(*[done(store, one.id, issuing) for one in many for _ in range(1)])
+
+        assert sorted(one.made for one in found) == [f"INV-{n:06d}" for n in range(1, 21)]
+
+    async def test_a_balance_is_not_used_twice(self, client: Redis, store: Invoices) -> None:
+        """Each invoice is read before the other is written, and both would take the same credit."""
+        periods = [NOVEMBER.start + n * 40 * DAY_MS for n in range(4)]
+        first, *rest = [await write(client, draft("acme", ROWS, at=at), ROWS) for at in periods]
+        await done(store, first.id, issuing)
+        await done(store, first.id, crediting(ROWS[0]), row=ROWS[0].id)
+
+        found = await asyncio.gather(*[done(store, one.id, issuing) for one in rest])
+
+        assert sorted(one.invoice.carried for one in found) == [0, 0, 6]
+        assert await store.balance("acme", "EUR") == 0
+
+    @pytest.mark.parametrize("moved", ["balance", "closed", "credited"])
+    async def test_a_change_depends_on_all_that_it_was_decided_from(
+        self, client: Redis, operations: Operations, moved: str
+    ) -> None:
+        one = await write(client, draft("acme", ROWS), ROWS)
+        await operations.do(one.id, issuing)
+        seen, change = decided(await operations.see(one.id, ROWS[0].id), crediting(ROWS[0], "1.00"))
+        match moved:
+            case "balance":
+                await client.hset(KEYS.balance, "EUR:acme", "5")
+            case "closed":
+                await client.hset(KEYS.invoice(one.id), "closed", 0)
+            case _:
+                await client.hset(KEYS.credited(one.id), ROWS[0].id, "5")
+
+        assert await operations.change(seen, change, "token") is None
+        assert not await client.exists(KEYS.notes)
+
+    async def test_paying_does_not_wait_for_a_quiet_balance(self, client: Redis, operations: Operations) -> None:
+        one = await write(client, draft("acme", ROWS), ROWS)
+        await operations.do(one.id, issuing)
+        seen, change = decided(await operations.see(one.id), paying)
+        await client.hset(KEYS.balance, "EUR:acme", "5")
+
+        assert await operations.change(seen, change, "token") is not None
+
+    async def test_who_is_never_the_faster_one_is_told(self, client: Redis, operations: Operations) -> None:
+        one = await write(client, draft("acme", ROWS), ROWS)
+
+        def overtaken(seen: Seen) -> Verdict:
+            return issuing(Seen(**{name: getattr(seen, name) for name in seen.__struct_fields__} | {"invoice": old}))
+
+        old = replace(one, revision=7)
+        with pytest.raises(StoreRefused, match="others keep changing"):
+            await operations.do(one.id, overtaken)
+
+
+class TestLostReplies:
+    @pytest.mark.parametrize("decide", [issuing, crediting(ROWS[0], "1.00")])
+    async def test_a_change_sent_twice_is_written_once(
+        self, client: Redis, operations: Operations, decide: Callable[[Seen], Verdict]
+    ) -> None:
+        one = await write(client, draft("acme", ROWS), ROWS)
+        seen, change = decided(await operations.see(one.id, ROWS[0].id), decide)
+        first = await operations.change(seen, change, "token")
+        before = await snapshot(client)
+
+        second = await operations.change(seen, change, "token")
+
+        assert first is not None
+        assert second is not None
+        assert (first.repeated, second.repeated) == (False, True)
+        assert (first.made, first.at, first.invoice) == (second.made, second.at, second.invoice)
+        assert await snapshot(client) == before
+
+    async def test_even_after_others_have_changed_it(self, client: Redis, operations: Operations) -> None:
+        one = await write(client, draft("acme", ROWS), ROWS)
+        seen, change = decided(await operations.see(one.id, ROWS[0].id), crediting(ROWS[0], "1.00"))
+        await operations.change(seen, change, "token")
+        await operations.do(one.id, issuing)
+
+        again = await operations.change(seen, change, "token")
+
+        assert again is not None
+        assert (again.repeated, again.invoice.status, again.invoice.credited) == (True, "issued", 1)
+
+    async def test_a_named_operation_is_done_once_ever(self, client: Redis, store: Invoices) -> None:
+        one = await write(client, draft("acme", ROWS), ROWS)
+
+        first = await done(store, one.id, crediting(ROWS[0]), row=ROWS[0].id, token="refund")
+        second = await done(store, one.id, crediting(ROWS[0]), row=ROWS[0].id, token="refund")
+        other = await store.do(one.id, crediting(ROWS[0]), row=ROWS[0].id, token="other")
+
+        assert (first.repeated, second.repeated, second.made) == (False, True, first.made)
+        assert isinstance(other, Refusal)
+
+    async def test_silence_after_the_write_is_asked_about(
+        self, client: Redis, store: Invoices, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one = await write(client, draft("acme", ROWS), ROWS)
+        await done(store, one.id, issuing)
+        run = invoice_change._CHANGE.run
+        lost = 0
+
+        async def losing(*words: Any) -> object:
+            nonlocal lost
+            answer = await run(*words)
+            if lost < 2:
+                lost += 1
+                raise StoreUnavailable("the reply was lost")
+            return answer
+
+        monkeypatch.setattr(invoice_change._CHANGE, "run", losing)
+
+        made = await done(store, one.id, crediting(ROWS[0], "1.00"), row=ROWS[0].id)
+
+        assert (made.repeated, made.invoice.noted, made.invoice.notes) == (True, 1, 1)
+        assert await store.balance("acme", "EUR") == 1
+
+    async def test_a_server_that_is_gone_is_told_of(self, server: Callable[..., Server]) -> None:
+        mine = server()
+        async with connect(mine.url) as client:
+            one = await write(client, draft("acme", ROWS), ROWS)
+            mine.kill()
+
+            with pytest.raises(StoreUnavailable):
+                await Invoices(client, KEYS, 1).do(one.id, issuing)
+
+    async def test_a_full_server_refuses_all_of_it(self, server: Callable[..., Server]) -> None:
+        mine = server()
+        async with connect(mine.url) as client:
+            store = Invoices(client, KEYS, 1)
+            one = await write(client, draft("acme", ROWS), ROWS)
+            await done(store, one.id, issuing)
+            before = await snapshot(client)
+            await client.config_set("maxmemory", "1")
+
+            with pytest.raises(StoreRefused, match="memory"):
+                await store.do(one.id, crediting(ROWS[0]), row=ROWS[0].id)
+
+            assert await snapshot(client) == before
+
+
+class TestFinding:
+    async def test_by_number_by_id_and_by_its_beginning(self, client: Redis, store: Invoices) -> None:
+        one = await write(client, draft("acme", ROWS), ROWS)
+        invoice = (await done(store, one.id, issuing)).invoice
+        made = (await done(store, one.id, crediting(ROWS[0]), row=ROWS[0].id)).made
+        invoice = await store.get(one.id)
+
+        for text in ("INV-000001", one.id, one.id[:6], one.id[:20]):
+            assert await store.find(text) == invoice
+        for text in ("CN-000001", made, made[:6]):
+            assert await store.find(text) == await store.note(made)
+        for text in ("INV-000002", "ab" * 32, "abcdef", one.id[:5], "", "*"):
+            assert await store.find(text) is None
+
+    async def test_an_id_that_is_cut_too_short_is_told(self, client: Redis, store: Invoices) -> None:
+        for letter in "ab":
+            id_ = "123456" + letter * 58
+            await write(client, replace(draft("acme", ROWS), id=id_))
+
+        with pytest.raises(Ambiguous, match="2 ids begin with 123456"):
+            await store.find("123456")
+
+    async def test_by_an_outcome(self, client: Redis, store: Invoices) -> None:
+        assert await store.of_outcome("acme", "EUR", NOVEMBER.start) is None
+
+        one = await write(client, draft("acme", ROWS), ROWS)
+
+        assert await store.of_outcome("acme", "EUR", NOVEMBER.end - 1) == one
+        assert await store.of_outcome("acme", "EUR", NOVEMBER.end) is None
+        assert await store.of_outcome("acme", "USD", NOVEMBER.start) is None
+
+    async def test_a_record_of_a_newer_witnd_is_not_guessed_at(self, client: Redis, store: Invoices) -> None:
+        one = await write(client, draft("acme", ROWS), ROWS)
+        await client.hset(KEYS.invoice(one.id), "format", 2)
+
+        with pytest.raises(Unsafe, match="format 2"):
+            await store.get(one.id)
+        with pytest.raises(Unsafe, match="format 2"):
+            decode_note("x", {b"format": b"2"})
+
+
+class TestLists:
+    @pytest.fixture
+    async def year(self, client: Redis, store: Invoices) -> list[Invoice]:
+        """Three customers, four months each: the newest first, as a list has them."""
+        found = []
+        for month in range(4):
+            for customer in ("acme", "beta", "gamma"):
+                at = NOVEMBER.start + (month * 31) * DAY_MS
+                found.append(await write(client, draft(customer, ROWS, at=at, closed=month < 3), ROWS))
+        await done(store, found[0].id, issuing)
+        ids = [id_.decode() for id_ in await client.zrevrange(KEYS.invoices, 0, -1)]
+        heads = [await store.get(id_) for id_ in ids]
+        return [head for head in heads if head is not None]
+
+    @staticmethod
+    async def whole(store: Invoices, wanted: Wanted, limit: int) -> list[Invoice]:
+        found: list[Invoice] = []
+        after = None
+        while True:
+            page = await store.listed(wanted, limit, after)
+            assert len(page.data) <= limit
+            found += page.data
+            after = page.cursor
+            if after is None:
+                return found
+
+    @pytest.mark.parametrize("size", [1, 2, 5, 100])
+    @pytest.mark.parametrize("limit", [1, 5, 12, 100])
+    async def test_pages_make_the_whole_list(
+        self, store: Invoices, year: list[Invoice], limit: int, size: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(invoices, "PAGE", size)
+
+        assert await self.whole(store, Wanted(), limit) == year
+
+    @pytest.mark.parametrize(
+        "wanted",
+        [
+            Wanted(customer="beta"),
+            Wanted(stages=frozenset({"open"})),
+            Wanted(stages=frozenset({"draft"})),
+            Wanted(stages=frozenset({"issued", "open"}), customer="acme"),
+            Wanted(currency="USD"),
+            Wanted(around=NOVEMBER.end - 1),
+            Wanted(around=NOVEMBER.end),
+            Wanted(around=NOVEMBER.start - 1),
+            Wanted(begins_from=NOVEMBER.start, begins_before=NOVEMBER.end),
+            Wanted(begins_from=NOVEMBER.end),
+        ],
+    )
+    async def test_what_is_wanted(self, store: Invoices, year: list[Invoice], wanted: Wanted) -> None:
+        expected = [
+            one
+            for one in year
+            if wanted.customer in (None, one.customer_key)
+            and wanted.currency in (None, one.currency)
+            and (not wanted.stages or one.stage in wanted.stages)
+            and (wanted.around is None or one.start <= wanted.around < one.end)
+            and (wanted.begins_from or 0) <= one.start < (wanted.begins_before or 10**15)
+        ]
+
+        assert await self.whole(store, wanted, 2) == expected
+
+    async def test_a_list_goes_on_where_it_was_although_newer_ones_came(
+        self, client: Redis, store: Invoices, year: list[Invoice]
+    ) -> None:
+        page = await store.listed(Wanted(), 5)
+        await write(client, draft("acme", ROWS, at=NOVEMBER.start + 400 * DAY_MS), ROWS)
+
+        rest = await store.listed(Wanted(), 100, page.cursor)
+
+        assert page.data + rest.data == year
+
+    async def test_a_walk_through_many_ends_with_a_cursor(
+        self, store: Invoices, year: list[Invoice], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(invoices, "LOOKED_AT_MAX", 5)
+
+        page = await store.listed(Wanted(currency="USD"), 10)
+
+        assert (page.data, page.cursor) == ([], year[4].id)
+
+    async def test_a_cursor_of_another_list_is_refused(self, store: Invoices, year: list[Invoice]) -> None:
+        acme = next(one for one in year if one.customer_key == "acme")
+
+        for cursor in ("nonsense", acme.id):
+            with pytest.raises(NoCursor):
+                await store.listed(Wanted(customer="beta"), 10, cursor)
+
+    async def test_credit_notes_the_newest_first(self, client: Redis, store: Invoices) -> None:
+        papers = [await write(client, draft(customer, ROWS), ROWS) for customer in ("acme", "beta")]
+        for one in papers:
+            await done(store, one.id, issuing)
+        for amount in ("1.00", "2.00"):
+            for one in papers:
+                await done(store, one.id, crediting(ROWS[0], amount), row=ROWS[0].id)
+
+        first = await store.notes(3)
+        rest = await store.notes(3, first.cursor)
+
+        notes = first.data + rest.data
+        assert (len(first.data), rest.cursor) == (3, None)
+        assert {note.number for note in notes} == {f"CN-{n:06d}" for n in range(1, 5)}
+        assert [note.issued_at for note in notes] == sorted([note.issued_at for note in notes], reverse=True)
+        assert [note.amount for note in (await store.notes(9, customer="beta")).data] in ([2, 1], [1, 2])
+        assert {note.invoice for note in (await store.notes(9, invoice=papers[0].id)).data} == {papers[0].id}
+
+
+class TestRows:
+    @staticmethod
+    async def keys_of(store: Invoices, invoice: Invoice) -> list[str | None]:
+        return [row.outcome_key async for row in store.rows.of(invoice)]
+
+    @pytest.mark.parametrize("page", [1, 3, 7, 500])
+    async def test_an_open_draft_has_those_of_all_partitions_in_one_order(
+        self, client: Redis, page: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(invoice_rows, "PAGE", page)
+        store = Invoices(client, KEYS, 3)
+        # Five of each instant, in each partition in another order than that of their keys.
+        rows = [outcome_row(f"tïcket-{n * 7 % 40}", at=NOVEMBER.start + n // 5) for n in range(40)]
+        one = await write(client, draft("acme", rows, closed=False), rows, partitions=3)
+
+        found = await self.keys_of(store, one)
+
+        expected = sorted(rows, key=lambda row: (row.resolved_at, (row.outcome_key or "").encode()))
+        assert found == [row.outcome_key for row in expected]
+
+    @pytest.mark.parametrize("page", [1, 2, 500])
+    async def test_a_closed_one_has_them_as_they_were_fixed(
+        self, client: Redis, store: Invoices, page: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(invoice_rows, "PAGE", page)
+        fee = outcome_row("x", "2.00", id="ef" * 32, kind="fee", outcome_key=None, resolved_at=None, unit=None)
+        rows: Sequence[Row] = [outcome_row("b"), outcome_row("a"), fee]
+        one = await write(client, draft("acme", rows), rows)
+        await done(store, one.id, crediting(rows[2], "1.00"), row=fee.id)
+
+        found = [row async for row in store.rows.of(one)]
+
+        assert found[:3] == rows
+        assert [(row.kind, row.corrects) for row in found[3:]] == [("credit", fee.id)]
+
+    async def test_closing_meanwhile_is_told_of(
+        self, client: Redis, store: Invoices, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(invoice_rows, "PAGE", 2)
+        rows = [outcome_row(f"ticket-{n}", at=NOVEMBER.start + n) for n in range(6)]
+        one = await write(client, draft("acme", rows, closed=False), rows)
+
+        found = store.rows.of(one)
+        assert await anext(found) == rows[0]
+        await close(client, one, rows)
+
+        with pytest.raises(StoreRefused, match="closed meanwhile; ask again"):
+            [row async for row in found]
+
+    @pytest.mark.parametrize("closed", [False, True])
+    async def test_one_is_found_by_its_outcome_and_by_its_id(self, client: Redis, closed: bool) -> None:
+        store = Invoices(client, KEYS, 3)
+        # The key of the one is in the other's record too.
+        rows = [outcome_row("ticket-10"), outcome_row("ticket-1"), outcome_row("ticket-2")]
+        one = await write(client, draft("acme", rows, closed=closed), rows, partitions=3)
+
+        assert await store.rows.of_outcome(one, "ticket-1") == rows[1]
+        assert await store.rows.one(one, derived_id("line", "ticket-2")) == rows[2]
+        assert await store.rows.of_outcome(one, "ticket") is None
+        assert await store.rows.one(one, "ab" * 32) is None
+
+
+async def test_the_calendar_in_use_is_the_billers(client: Redis, store: Invoices) -> None:
+    assert await store.calendar() is None
+
+    weeks = Calendar.of("month").changed("week", NOVEMBER.start)
+    one = await write(client, draft("acme", ROWS, at=NOVEMBER.end, calendar=weeks), ROWS, calendar=weeks)
+
+    assert await store.calendar() == weeks
+    assert await store.of_outcome("acme", "EUR", NOVEMBER.end + DAY_MS) == one
+
+
+def test_a_credit_note_is_nothing_where_there_is_none() -> None:
+    assert decode_note("x", {}) is None
+    assert CreditNote.__struct_config__.frozen

@@ -1,0 +1,90 @@
+"""Invoices as the biller leaves them in Redis, for tests of what comes after it."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+
+from witnd.domain.invoice import Invoice, Row, invoice_id
+from witnd.domain.money import exact_sum
+from witnd.domain.period import Calendar
+from witnd.domain.resolution import derived_id
+from witnd.store.invoice_codec import billed_fields, encode_row
+from witnd.store.keys import BillingKeys, partition_of
+
+CALENDAR = Calendar.of("month")
+DAY_MS = 86_400_000
+NOVEMBER = CALENDAR.period_of(1_794_000_000_000)  # of 2026
+
+
+def outcome_row(key: str, amount: str | None = "1.00", at: int = NOVEMBER.start, **fields: Any) -> Row:
+    known: dict[str, Any] = {
+        "id": derived_id("line", key),
+        "kind": "outcome",
+        "agent_key": "support",
+        "rate_card": "standard",
+        "price_hash": "ab" * 32,
+        "amount": amount,
+        "amount_exact": amount,
+        "rated": "at_close" if amount is None else "at_settlement",
+        "price_per_unit": amount,
+        "outcome_key": key,
+        "resolved_at": at,
+        "contract_hash": "cd" * 32,
+        "unit": "1",
+    }
+    return Row(**(known | fields))
+
+
+def draft(
+    customer: str = "acme",
+    rows: Sequence[Row] = (),
+    *,
+    at: int = NOVEMBER.start,
+    currency: str = "EUR",
+    closed: bool = True,
+    calendar: Calendar = CALENDAR,
+) -> Invoice:
+    """The head of a draft with these rows."""
+    period = calendar.period_of(at)
+    return Invoice(
+        id=invoice_id(customer, currency, period),
+        customer_key=customer,
+        currency=currency,
+        start=period.start,
+        end=period.end,
+        period=period.kind,
+        lines=sum(1 for row in rows if row.kind == "outcome"),
+        unrated=sum(1 for row in rows if row.amount is None),
+        subtotal=exact_sum(Decimal(row.amount) for row in rows if row.amount is not None),
+        closed=closed,
+    )
+
+
+async def write(
+    client: Redis, invoice: Invoice, rows: Sequence[Row] = (), *, partitions: int = 1, calendar: Calendar = CALENDAR
+) -> Invoice:
+    """Put a draft where the biller puts it: rows of an open one in the order in which they are given."""
+    keys = BillingKeys("witn")
+    await client.hset(keys.state, "calendar", msgspec.json.encode(calendar))
+    await client.hset(keys.invoice(invoice.id), items=billed_fields(invoice))
+    await client.zadd(keys.invoices, {invoice.id: invoice.start})
+    await client.zadd(keys.customer(invoice.customer_key), {invoice.id: invoice.start})
+    await client.zadd(keys.to_issue if invoice.closed else keys.open, {invoice.id: invoice.end})
+    for row in rows:
+        number = 0 if row.outcome_key is None else partition_of(row.outcome_key, partitions)
+        name = keys.lines(invoice.id) if invoice.closed else keys.rows(invoice.id, number)
+        await client.rpush(name, encode_row(row))
+    return invoice
+
+
+async def close(client: Redis, invoice: Invoice, rows: Sequence[Row], *, partitions: int = 1) -> None:
+    """Close an open draft, as the biller's last step of it does."""
+    keys = BillingKeys("witn")
+    await client.rpush(keys.lines(invoice.id), *[encode_row(row) for row in rows])
+    await client.hset(keys.invoice(invoice.id), "closed", 1)
+    await client.delete(*[keys.rows(invoice.id, number) for number in range(partitions)])
+    await client.zrem(keys.open, invoice.id)
+    await client.zadd(keys.to_issue, {invoice.id: invoice.end})

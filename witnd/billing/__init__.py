@@ -1,0 +1,1 @@
+"""From invoice lines to invoices: collecting, closing, issuing, exporting."""

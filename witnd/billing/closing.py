@@ -1,0 +1,164 @@
+"""Rating a draft whose period has ended: the groups of its rows, each row's amount, what the groups add.
+
+Rows come in pages in their order, so a draft of any size takes the memory of a page. Reading them is left to others.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from decimal import Decimal
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from witnd.domain import money
+from witnd.domain.invoice import Invoice, Row, row_id
+from witnd.domain.money import minor_text, plain
+from witnd.domain.ratecard import Price
+from witnd.domain.rating import Adjustment, Meter
+from witnd.store.errors import Unsafe
+
+# Rows that are read at a time: some 100 KiB, and some ms of rating.
+PAGE = 500
+
+_ZERO = Decimal(0)
+
+
+class _Page(Protocol):
+    async def __call__(self, partition: int, start: int) -> list[tuple[Row, bytes]]: ...
+
+
+async def in_order(partitions: int, page: _Page) -> AsyncIterator[list[tuple[Row, bytes]]]:
+    """Rows of all partitions in order of (resolved_at, key), in stretches.
+
+    Each partition has its own in order of `resolved_at`, because outcomes resolve in that order; only rows of one
+    instant have to be sorted. `page(partition, start)` answers the rows from a place on, less than `PAGE` at the end.
+    """
+    waiting: list[list[tuple[Row, bytes]]] = [[] for _ in range(partitions)]
+    places = [0] * partitions
+    ended = [False] * partitions
+    while not all(ended) or any(waiting):
+        for number in range(partitions):
+            # Two instants, so that the earlier one is complete.
+            while not ended[number] and (not waiting[number] or _at(waiting[number][0]) == _at(waiting[number][-1])):
+                found = await page(number, places[number])
+                places[number] += len(found)
+                ended[number] = len(found) < PAGE
+                waiting[number] += found
+        bounds = [_at(rows[-1]) for rows, over in zip(waiting, ended, strict=True) if not over]
+        bound = min(bounds) if bounds else None
+        stretch: list[tuple[Row, bytes]] = []
+        for number, rows in enumerate(waiting):
+            ready = len(rows) if bound is None else _count_before(rows, bound)
+            stretch += rows[:ready]
+            waiting[number] = rows[ready:]
+        stretch.sort(key=_order)
+        yield stretch
+
+
+def _at(row: tuple[Row, bytes]) -> int:
+    return row[0].resolved_at or 0
+
+
+def _order(row: tuple[Row, bytes]) -> tuple[int, bytes]:
+    # By code points would be another order than by UTF-8 bytes only for surrogates, which no key has.
+    return row[0].resolved_at or 0, (row[0].outcome_key or "").encode()
+
+
+def _count_before(rows: Sequence[tuple[Row, bytes]], bound: int) -> int:
+    low, high = 0, len(rows)
+    while low < high:
+        middle = (low + high) // 2
+        if _at(rows[middle]) < bound:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+class Rating:
+    """One draft being rated: first every row is `weighed`, then every row is `rated`, both in order."""
+
+    def __init__(self, invoice: Invoice, price_of: Callable[[str], Price]) -> None:
+        self._invoice = invoice
+        self._price_of = price_of
+        self._totals: dict[str, Decimal] = {}
+        self._meters: dict[str, tuple[Meter, Row]] = {}
+        self._lines = 0
+        self._settled = _ZERO  # of the rows that came with an amount
+        self.subtotal = _ZERO
+
+    def weigh(self, rows: Iterable[Row]) -> None:
+        """Sum up what a price of the whole quantity has to know before its first row."""
+        totals = self._totals
+        for row in rows:
+            if row.amount is None:
+                totals[row.price_hash] = money.plus(totals.get(row.price_hash, _ZERO), _unit(row))
+
+    def rate(self, row: Row) -> Row:
+        """The row with its amount."""
+        self._lines += 1
+        if row.amount is not None:
+            self._settled = money.plus(self._settled, Decimal(row.amount))
+            return row
+        meter, _ = self._meter(row)
+        rated = meter.add(_unit(row))
+        self.subtotal = money.plus(self.subtotal, rated.amount)
+        price = rated.price_per_unit
+        return replace(
+            row,
+            price_per_unit=None if price is None else plain(price),
+            amount=format(rated.amount, "f"),  # rounded already
+            amount_exact=plain(rated.exact),
+            working=rated.working,
+        )
+
+    def close(self) -> list[Row]:
+        """What the groups add, by agent and price. Raises `Unsafe` where rows are missing or were changed."""
+        invoice = self._invoice
+        if self._lines != invoice.lines or self._settled != invoice.subtotal:
+            raise Unsafe(
+                f"draft {invoice.id} has {self._lines} rows of {plain(self._settled)} {invoice.currency}, and its head "
+                f"says {invoice.lines} of {plain(invoice.subtotal)}",
+                "other hands changed it: run `witnd audit` before anything is issued",
+            )
+        self.subtotal = money.plus(self.subtotal, self._settled)
+        added: list[Row] = []
+        for _, (meter, first) in sorted(self._meters.items(), key=lambda item: (item[1][1].agent_key, item[0])):
+            adjustments = meter.close()
+            added += [self._adjusted(one, number, first) for number, one in enumerate(adjustments)]
+            self.subtotal = money.exact_sum((self.subtotal, *(one.amount for one in adjustments)))
+        return added
+
+    def _meter(self, row: Row) -> tuple[Meter, Row]:
+        found = self._meters.get(row.price_hash)
+        if found is None:
+            try:
+                price = self._price_of(row.price_hash)
+            except KeyError:
+                raise Unsafe(
+                    f"row {row.id} was priced by {row.price_hash}, which the catalogue does not have",
+                    "restore the catalogue of this deployment; it must never lose a version",
+                ) from None
+            meter = Meter(price, self._totals[row.price_hash])
+            found = self._meters[row.price_hash] = (meter, row)
+        return found
+
+    def _adjusted(self, one: Adjustment, number: int, first: Row) -> Row:
+        return Row(
+            id=row_id(self._invoice.id, one.kind, first.price_hash, str(number)),
+            kind=one.kind,
+            agent_key=first.agent_key,
+            rate_card=first.rate_card,
+            price_hash=first.price_hash,
+            amount=self._minor(one.amount, first),
+            amount_exact=plain(one.exact),
+            rated="at_close",
+            working=one.working,
+        )
+
+    def _minor(self, amount: Decimal, row: Row) -> str:
+        return minor_text(amount, self._price_of(row.price_hash).exponent)
+
+
+def _unit(row: Row) -> Decimal:
+    assert row.unit is not None, row
+    return Decimal(row.unit)

@@ -1,0 +1,117 @@
+"""Which draft a line belongs to, and what it adds there: a fold over the lines of all partitions."""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+from msgspec.structs import replace
+
+from witnd.domain import instant, money
+from witnd.domain.invoice import Invoice, Row, invoice_id
+from witnd.domain.period import Calendar, Period
+from witnd.domain.resolution import Line
+from witnd.store.errors import Unsafe
+from witnd.store.ledger import NewLine
+
+# Ids are digests and lines of one customer come often; a month of a large deployment fits.
+IDS_MAX = 100_000
+
+
+class Places:
+    """Finds the invoice of a line: customer, currency and the period it resolved in."""
+
+    def __init__(self, calendar: Calendar) -> None:
+        self._calendar = calendar
+        self._period: Period | None = None
+        self._ids: dict[tuple[str, str], str] = {}
+
+    def of(self, customer_key: str, currency: str, resolved_at: int) -> tuple[str, Period]:
+        period = self._period
+        if period is None or resolved_at not in period:
+            period = self._period = self._calendar.period_of(resolved_at)
+            self._ids.clear()
+        id_ = self._ids.get((customer_key, currency))
+        if id_ is None:
+            if len(self._ids) >= IDS_MAX:
+                self._ids.clear()
+            id_ = self._ids[customer_key, currency] = invoice_id(customer_key, currency, period)
+        return id_, period
+
+
+class Placed:
+    """A line with its invoice."""
+
+    __slots__ = ("invoice", "new", "period", "resolved_at")
+
+    def __init__(self, new: NewLine, places: Places) -> None:
+        self.new = new
+        self.resolved_at = instant.parse(new.line.resolved_at)
+        self.invoice, self.period = places.of(new.line.customer_key, new.line.currency, self.resolved_at)
+
+
+def collect(
+    placed: Iterable[Placed], heads: Mapping[str, Invoice], closed_to: int
+) -> tuple[dict[str, Invoice], dict[tuple[str, int], list[Row]]]:
+    """The heads after the lines, and the rows that each (invoice, partition) gains.
+
+    Raises `Unsafe` for a line of a period that is closed: lines come in the order in which their outcomes resolve, so
+    only data that was tampered with or restored can bring one.
+    """
+    gained: dict[str, tuple[Placed, int, int, Decimal]] = {}
+    rows: dict[tuple[str, int], list[Row]] = {}
+    for one in placed:
+        line, id_ = one.new.line, one.invoice
+        if one.period.end <= closed_to or ((head := heads.get(id_)) is not None and head.closed):
+            raise Unsafe(
+                f"line {line.id} of outcome {line.outcome_key!r} belongs to a period that is closed already",
+                "restore the newer data, or ask `witnd audit` which of the two is wrong",
+            )
+        _, lines, unrated, sum_ = gained.get(id_) or (one, 0, 0, Decimal(0))
+        if line.amount is None:
+            unrated += 1
+        else:
+            sum_ = money.exact_sum((sum_, Decimal(line.amount)))
+        gained[id_] = (one, lines + 1, unrated, sum_)
+        rows.setdefault((id_, one.new.partition), []).append(_row(line, one.resolved_at))
+    return {id_: _grown(heads.get(id_), *gain) for id_, gain in gained.items()}, rows
+
+
+def _grown(head: Invoice | None, one: Placed, lines: int, unrated: int, sum_: Decimal) -> Invoice:
+    if head is not None:
+        return replace(
+            head,
+            lines=head.lines + lines,
+            unrated=head.unrated + unrated,
+            subtotal=money.exact_sum((head.subtotal, sum_)),
+        )
+    line, period = one.new.line, one.period
+    return Invoice(
+        id=one.invoice,
+        customer_key=line.customer_key,
+        currency=line.currency,
+        start=period.start,
+        end=period.end,
+        period=period.kind,
+        lines=lines,
+        unrated=unrated,
+        subtotal=sum_,
+        closed=False,
+    )
+
+
+def _row(line: Line, resolved_at: int) -> Row:
+    return Row(
+        id=line.id,
+        kind="outcome",
+        agent_key=line.agent_key,
+        rate_card=line.rate_card,
+        price_hash=line.price_hash,
+        amount=line.amount,
+        amount_exact=line.amount_exact,
+        rated=line.rated,
+        price_per_unit=line.price_per_unit,
+        outcome_key=line.outcome_key,
+        resolved_at=resolved_at,
+        contract_hash=line.contract_hash,
+        unit=line.unit,
+        working=line.working or None,
+    )

@@ -1,0 +1,43 @@
+"""Rows, invoices and credit notes as JSON Lines: one document a line, of the shape that `invoice_json` defines."""
+
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from witnd.billing.export.bill import Bill, Note, in_chunks
+from witnd.domain.invoice_json import credit_note_json, invoice_json, line_json
+
+_encode = msgspec.json.Encoder().encode
+
+
+async def lines(bills: AsyncIterator[Bill]) -> AsyncIterator[str]:
+    """All rows of the invoices, in their order."""
+    async for chunk in in_chunks(_lines(bills)):
+        yield chunk
+
+
+async def invoices(bills: AsyncIterator[Bill]) -> AsyncIterator[str]:
+    """The heads of the invoices."""
+    async for chunk in in_chunks(_invoices(bills)):
+        yield chunk
+
+
+async def _lines(bills: AsyncIterator[Bill]) -> AsyncIterator[str]:
+    async for bill in bills:
+        async for row in bill.rows():
+            yield document(line_json(bill.invoice, row))
+
+
+async def _invoices(bills: AsyncIterator[Bill]) -> AsyncIterator[str]:
+    async for bill in bills:
+        yield document(invoice_json(bill.invoice))
+
+
+async def notes(papers: AsyncIterator[Note]) -> AsyncIterator[str]:
+    """Credit notes with their rows."""
+    async for paper in papers:
+        yield document(credit_note_json(paper.note))
+
+
+def document(value: object) -> str:
+    return _encode(value).decode() + "\n"

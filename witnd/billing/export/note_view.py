@@ -1,0 +1,62 @@
+"""What a printed credit note says, ready to be laid out."""
+
+from decimal import Decimal
+
+from msgspec import Struct
+
+from witnd.billing.export import wording
+from witnd.billing.export.bill import Note
+from witnd.billing.export.page_view import Fact, Remark, SheetView, Total
+
+
+class NoteRow(Struct, frozen=True, kw_only=True):
+    """What is given back of one row of the invoice."""
+
+    agent: str
+    outcome: str
+    reason: str
+    amount: str
+
+
+def note_view(paper: Note) -> SheetView:
+    note = paper.note
+    amount = wording.money(note.amount, note.currency)
+    return SheetView(
+        kind="Credit note",
+        title=f"Credit note {paper.title} · {wording.visible(paper.customer_name)}",
+        name=paper.title,
+        stage="issued",
+        status="Issued",
+        stamp="",
+        currency=note.currency,
+        due_label="Credited",
+        due=amount,
+        due_note="",
+        to="Credited to",
+        customer_name=wording.visible(paper.customer_name),
+        customer_email=None if paper.customer_email is None else wording.visible(paper.customer_email),
+        customer_key=wording.visible(note.customer_key),
+        facts=[
+            Fact("For invoice", note.invoice_number),
+            Fact("Issued", "" if note.issued_at is None else wording.day(note.issued_at)),
+            Fact("Currency", note.currency),
+        ],
+        groups=[],
+        totals=[Total("Credited", amount, "last")],
+        notes=[Remark(f"This amount pays the next invoices in {note.currency}. Nothing has to be done for it.")],
+        credits=0,
+        foot=[f"All amounts are in {note.currency}.", f"Credit note {note.id}", f"For invoice {note.invoice}"],
+    )
+
+
+def note_rows(paper: Note) -> list[NoteRow]:
+    """The rows; what they take back is shown without its sign, because the sheet says that it is given back."""
+    return [
+        NoteRow(
+            agent=wording.visible(paper.agent_name(row.agent_key)),
+            outcome=wording.visible(row.outcome_key or ""),
+            reason=wording.visible(row.reason or ""),
+            amount=wording.money(Decimal(row.amount or "0").copy_abs(), paper.note.currency),
+        )
+        for row in paper.note.rows
+    ]

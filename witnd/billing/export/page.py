@@ -1,0 +1,57 @@
+"""An invoice or a credit note as one page of HTML that needs nothing else, made to be printed or saved as PDF.
+
+No script, no font, no picture, no request. The page is made while the rows are read, and goes out in pieces.
+"""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from witnd.billing.export.bill import Bill, Note, in_chunks
+from witnd.billing.export.note_view import note_rows, note_view
+from witnd.billing.export.page_view import SectionView, credit_views, invoice_view, section_view
+from witnd.billing.export.sections import Tally, credits_of, outcomes, tally
+
+_TEMPLATES: Final = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    enable_async=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+
+
+async def invoice_page(bill: Bill) -> AsyncIterator[str]:
+    found = await tally(bill.rows)
+    parts = _TEMPLATES.get_template("invoice.html").generate_async(
+        view=invoice_view(bill, found),
+        sections=_sections(bill, found),
+        credits=credit_views(credits_of(bill.rows), bill.invoice.currency),
+        running=css_string(f"Invoice {bill.title}"),
+    )
+    async for chunk in in_chunks(parts):
+        yield chunk
+
+
+async def note_page(paper: Note) -> AsyncIterator[str]:
+    parts = _TEMPLATES.get_template("credit_note.html").generate_async(
+        view=note_view(paper),
+        rows=note_rows(paper),
+        running=css_string(f"Credit note {paper.title}"),
+    )
+    async for chunk in in_chunks(parts):
+        yield chunk
+
+
+async def _sections(bill: Bill, found: Tally) -> AsyncIterator[SectionView]:
+    async for group, rows in outcomes(bill.rows, found.groups):
+        yield section_view(bill, group, rows)
+
+
+def css_string(text: str) -> str:
+    """The text between quotes of a style sheet: whatever could end them, or the style element, is escaped."""
+    return "".join([one if one.isalnum() and one.isascii() else f"\\{ord(one):x} " for one in text])

@@ -1,0 +1,285 @@
+"""What a printed invoice says, ready to be laid out: every text of the page, none of its markup."""
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from witnd.billing.export import wording
+from witnd.billing.export.bill import Bill
+from witnd.billing.export.sections import Group, Tally
+from witnd.domain import instant
+from witnd.domain.invoice import Invoice, Row
+from witnd.domain.money import exact_sum
+from witnd.domain.ratecard import FLAT, PERCENTAGE
+from witnd.domain.working import ADJUSTMENTS, words
+
+_ZERO: Final = Decimal(0)
+_STATUSES: Final = {"open": "Draft, still open", "draft": "Draft", "issued": "Issued", "paid": "Paid", "void": "Void"}
+
+
+class Fact(Struct, frozen=True):
+    """A short text under its name."""
+
+    label: str
+    text: str
+
+
+class Remark(Struct, frozen=True):
+    """A sentence below the sums."""
+
+    text: str
+    warns: bool = False
+
+
+class Total(Struct, frozen=True):
+    """One of the sums. The last one is what it all comes to."""
+
+    label: str
+    amount: str
+    mark: Literal["", "last", "after"] = ""
+
+
+class Part(Struct, frozen=True):
+    """What a group has besides its outcomes, or part of it."""
+
+    label: str
+    how: str
+    amount: str
+
+
+class GroupView(Struct, frozen=True, kw_only=True):
+    """One agent under one price. `amount` is None where it is known only when the period closes."""
+
+    name: str
+    outcomes: str
+    units: str
+    unit_price: str
+    price_lines: list[str]
+    amount: str | None
+    parts: list[Part]
+    total: str
+
+
+class RowView(Struct, frozen=True, kw_only=True):
+    """One confirmed outcome."""
+
+    outcome: str
+    instant: str
+    when: str
+    unit: str
+    unit_price: str
+    amount: str | None
+    how: str
+
+
+class CreditView(Struct, frozen=True, kw_only=True):
+    """A credit for one outcome."""
+
+    outcome: str
+    reason: str
+    instant: str
+    when: str
+    amount: str
+
+
+class SectionView(Struct, frozen=True, kw_only=True):
+    """All outcomes of a group, one after another."""
+
+    name: str
+    outcomes: str
+    units: str
+    amount: str | None
+    rows: AsyncIterator[RowView]
+
+
+class SheetView(Struct, frozen=True, kw_only=True):
+    """The head of any sheet, and the sums."""
+
+    kind: str
+    title: str
+    name: str
+    stage: str
+    status: str
+    stamp: str
+    currency: str
+    due_label: str
+    due: str
+    due_note: str
+    to: str
+    customer_name: str
+    customer_email: str | None
+    customer_key: str
+    facts: list[Fact]
+    groups: list[GroupView]
+    totals: list[Total]
+    notes: list[Remark]
+    credits: int
+    foot: list[str]
+
+
+def invoice_view(bill: Bill, tally: Tally) -> SheetView:
+    invoice = bill.invoice
+    payable = exact_sum((invoice.subtotal, invoice.credited.copy_negate(), invoice.carried.copy_negate()))
+    total = payable if invoice.total is None else invoice.total
+    label, due, due_note = _due(invoice, total)
+    name = invoice.number or "without a number yet"
+    return SheetView(
+        kind="Invoice",
+        title=f"Invoice {bill.title} · {wording.visible(bill.customer_name)}",
+        name=name,
+        stage=invoice.stage,
+        status=_STATUSES[invoice.stage],
+        stamp="DRAFT" if invoice.status == "draft" else "VOID" if invoice.status == "void" else "",
+        currency=invoice.currency,
+        due_label=label,
+        due=wording.money(due, invoice.currency),
+        due_note=due_note,
+        to="Billed to",
+        customer_name=wording.visible(bill.customer_name),
+        customer_email=None if bill.customer_email is None else wording.visible(bill.customer_email),
+        customer_key=wording.visible(invoice.customer_key),
+        facts=_facts(invoice),
+        groups=[_group(bill, group) for group in tally.groups],
+        totals=list(_totals(invoice, total)),
+        notes=_notes(invoice),
+        credits=tally.credits,
+        foot=[f"All amounts are in {invoice.currency}.", f"Invoice {invoice.id}"],
+    )
+
+
+def _due(invoice: Invoice, total: Decimal) -> tuple[str, Decimal, str]:
+    """The large number: what it is, how much, and what to know about it."""
+    if invoice.status == "void":
+        return "Amount due", _ZERO, _on("Voided", invoice.voided_at)
+    if invoice.status == "paid":
+        return "Amount due", _ZERO, _on("Paid", invoice.paid_at)
+    if invoice.status == "draft":
+        return "Total so far", total, "Nothing is due before the invoice is issued"
+    return "Amount due", total, ""
+
+
+def _on(what: str, ms: int | None) -> str:
+    return what if ms is None else f"{what} on {wording.day(ms)}"
+
+
+def _facts(invoice: Invoice) -> list[Fact]:
+    return [
+        Fact("Billing period", wording.period(invoice)),
+        Fact("Issued", "not yet" if invoice.issued_at is None else wording.day(invoice.issued_at)),
+        Fact("Confirmed outcomes", wording.grouped(str(invoice.lines))),
+        Fact("Currency", invoice.currency),
+    ]
+
+
+def _totals(invoice: Invoice, total: Decimal) -> list[Total]:
+    def said(amount: Decimal) -> str:
+        return wording.money(amount, invoice.currency)
+
+    found = [Total("Subtotal", said(invoice.subtotal))]
+    if invoice.credited:
+        found.append(Total("Credits", said(invoice.credited.copy_negate())))
+    if invoice.carried:
+        found.append(Total("Credit from earlier credit notes", said(invoice.carried.copy_negate())))
+    label = {"draft": "Total so far", "issued": "Total due"}.get(invoice.status, "Total")
+    found.append(Total(label, said(total), "last"))
+    if invoice.status == "paid":
+        found += [
+            Total(_on("Paid", invoice.paid_at), said(total.copy_negate()), "after"),
+            Total("Amount due", said(_ZERO)),
+        ]
+    return found
+
+
+def _notes(invoice: Invoice) -> list[Remark]:
+    notes = []
+    if invoice.status == "void":
+        reason = f": {wording.visible(invoice.reason)}" if invoice.reason else "."
+        notes.append(Remark(f"This invoice is void and must not be paid{reason}", warns=True))
+    elif invoice.status == "draft" and not invoice.closed:
+        notes.append(Remark("The period is still open: outcomes that are confirmed in it still arrive.", warns=True))
+    elif invoice.status == "draft":
+        notes.append(Remark("A draft for review, without a number. It asks for no payment.", warns=True))
+    if invoice.unrated:
+        many = wording.count(invoice.unrated, "outcome")
+        are = "is" if invoice.unrated == 1 else "are"
+        notes.append(Remark(f"{many} {are} priced when the period closes, and {are} not in the sums yet.", warns=True))
+    if invoice.noted:
+        amount = f"{wording.money(invoice.noted, invoice.currency)} {invoice.currency}"
+        notes.append(Remark(f"Credit notes of {amount} were given for this invoice. They count towards later ones."))
+    return notes
+
+
+def _group(bill: Bill, group: Group) -> GroupView:
+    currency = bill.invoice.currency
+    price = bill.price_of(group.price_hash)
+    return GroupView(
+        name=wording.visible(bill.agent_name(group.agent_key)),
+        outcomes=wording.count(group.outcomes, "outcome"),
+        units=wording.quantity(group.units),
+        unit_price="" if price is None else wording.unit_price(price),
+        price_lines=[] if price is None else wording.price_lines(price),
+        amount=_sum(group, currency),
+        parts=[_part(row, currency) for row in group.adjustments],
+        total=wording.money(group.total, currency),
+    )
+
+
+def _sum(group: Group, currency: str) -> str | None:
+    return None if group.unrated else wording.money(group.amount, currency)
+
+
+def _part(row: Row, currency: str) -> Part:
+    label = ADJUSTMENTS.get(row.kind, row.kind).capitalize()
+    return Part(label, "" if row.working is None else words(row.working), _amount(row, currency) or "")
+
+
+def section_view(bill: Bill, group: Group, rows: AsyncIterator[Row]) -> SectionView:
+    currency = bill.invoice.currency
+    return SectionView(
+        name=wording.visible(bill.agent_name(group.agent_key)),
+        outcomes=wording.count(group.outcomes, "outcome"),
+        units=wording.quantity(group.units),
+        amount=_sum(group, currency),
+        rows=_rows(rows, currency),
+    )
+
+
+async def _rows(rows: AsyncIterator[Row], currency: str) -> AsyncIterator[RowView]:
+    async for row in rows:
+        yield RowView(
+            outcome=wording.visible(row.outcome_key or ""),
+            instant="" if row.resolved_at is None else instant.render(row.resolved_at),
+            when="" if row.resolved_at is None else wording.minute(row.resolved_at),
+            unit="" if row.unit is None else wording.quantity(row.unit),
+            unit_price=_unit_price(row, currency),
+            amount=_amount(row, currency),
+            how="" if row.working is None else words(row.working),
+        )
+
+
+def _unit_price(row: Row, currency: str) -> str:
+    working = row.working or {}
+    if working.get("kind") == PERCENTAGE:
+        return f"{wording.quantity(working['percent'])} %"
+    if row.price_per_unit is None:
+        return ""
+    if working.get("kind") not in (None, FLAT) and not working.get("slices"):
+        return ""
+    return wording.rate(row.price_per_unit, currency)
+
+
+def _amount(row: Row, currency: str) -> str | None:
+    return None if row.amount is None else wording.money(Decimal(row.amount), currency)
+
+
+async def credit_views(rows: AsyncIterator[Row], currency: str) -> AsyncIterator[CreditView]:
+    async for row in rows:
+        yield CreditView(
+            outcome=wording.visible(row.outcome_key or ""),
+            reason=wording.visible(row.reason or ""),
+            instant="" if row.resolved_at is None else instant.render(row.resolved_at),
+            when="" if row.resolved_at is None else wording.minute(row.resolved_at),
+            amount=_amount(row, currency) or "",
+        )

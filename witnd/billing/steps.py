@@ -1,0 +1,46 @@
+"""The biller's commits: numbered, one in flight, each known to be written before the one after it is sent."""
+
+import asyncio
+from functools import partial
+
+from witnd.store.commit import Commit
+from witnd.store.ledger import Ledger
+from witnd.store.patience import Patience
+
+
+class Steps:
+    """`sequence` is that of the last commit in Redis."""
+
+    def __init__(self, ledger: Ledger, patience: Patience, fence: str) -> None:
+        self.sequence = 0
+        self._ledger = ledger
+        self._patience = patience
+        self._fence = fence
+        self._writing: asyncio.Future[None] | None = None
+
+    def begin(self) -> Commit:
+        """A step to fill; it has to be the next one that is sent."""
+        return Commit(self._ledger.keys, self.sequence + (self._writing is not None))
+
+    async def commit(self, step: Commit) -> None:
+        """Write a step, whatever it takes."""
+        await self.send(step)
+        await self.written()
+
+    async def send(self, step: Commit) -> None:
+        """Have a step written, after the one before it."""
+        await self.written()
+        writing = self._patience.insist("writing invoices", partial(self._ledger.commit, step, self._fence))
+        self._writing = asyncio.ensure_future(writing)
+        await asyncio.sleep(0)  # so that it is on its way before the next one is made
+
+    async def written(self) -> None:
+        """Wait until the step in flight is known to be written."""
+        if self._writing is not None:
+            await self._writing
+            self._writing = None
+            self.sequence += 1
+
+    def cancel(self) -> None:
+        if self._writing is not None:
+            self._writing.cancel()

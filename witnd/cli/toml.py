@@ -1,0 +1,50 @@
+"""A catalogue as the TOML that people would write: what is short stands in one line, what is long does not.
+
+Strings and numbers are spelled by tomli_w. What stands in the document is left to `catalogue_file`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import tomli_w
+
+# A line may be this long before the lists in it get lines of their own.
+_WIDTH = 100
+_STEP = 4
+
+
+def written(document: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
+    """The document line by line, an empty line before each table."""
+    for section, tables in document.items():
+        for table in tables:
+            yield from _table(section, table)
+
+
+def _table(name: str, table: Mapping[str, Any]) -> Iterator[str]:
+    yield f"\n[[{name}]]"
+    # In TOML everything behind the head of an inner table belongs to that one.
+    inner = {field: value for field, value in table.items() if field == "agents"}
+    for field, value in table.items():
+        if field not in inner:
+            yield f"{field} = {_value(value, spread=True)}"
+    for field, tables in inner.items():
+        for one in tables:
+            yield from _table(f"{name}.{field}", one)
+
+
+def _value(value: object, indent: int = 0, *, spread: bool = False) -> str:
+    if isinstance(value, dict):
+        line = _fields(value, indent, spread=False)
+        return line if indent + len(line) <= _WIDTH else _fields(value, indent, spread=True)
+    if isinstance(value, list):
+        if spread and value:
+            inner = indent + _STEP
+            lines = "".join([f"{' ' * inner}{_value(one, inner)},\n" for one in value])
+            return f"[\n{lines}{' ' * indent}]"
+        return "[" + ", ".join([_value(one, indent) for one in value]) + "]"
+    return tomli_w.dumps({"value": value}).removeprefix("value = ").rstrip("\n")
+
+
+def _fields(table: Mapping[str, Any], indent: int, *, spread: bool) -> str:
+    """An inline table. It may not be broken, but the lists in it may."""
+    return "{ " + ", ".join([f"{name} = {_value(one, indent, spread=spread)}" for name, one in table.items()]) + " }"

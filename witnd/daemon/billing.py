@@ -1,0 +1,121 @@
+"""Owning the invoices of a deployment: one daemon collects, closes and issues, the others stand by."""
+
+import asyncio
+
+import structlog
+
+from witnd.billing.biller import Biller, Terms
+from witnd.clock import Clock
+from witnd.config import Config
+from witnd.daemon.tenure import Tenure
+from witnd.domain.catalogue import Catalogue
+from witnd.store.connection import Endpoint
+from witnd.store.errors import StoreRefused, Unsafe
+from witnd.store.invoices import Invoices
+from witnd.store.lease import Lease
+from witnd.store.ledger import Ledger
+from witnd.store.patience import Patience
+from witnd.store.safety import look, problems
+
+log = structlog.get_logger()
+
+
+class Billing:
+    """`run()` until cancelled. Raises `Fenced` or `Unsafe` for what must end the daemon."""
+
+    def __init__(
+        self,
+        config: Config,
+        server: Endpoint,
+        catalogue: Catalogue,
+        clock: Clock,
+        invoices: Invoices,
+        lease: Lease,
+    ) -> None:
+        self._config = config
+        self._catalogue = catalogue
+        self._invoices = invoices
+        self._ledger = Ledger(
+            server, config.redis.prefix, config.redis.partitions, f"witnd-{config.daemon.instance}-billing"
+        )
+        self._patience = Patience(self._verify, clock.monotonic)
+        self._biller: Biller | None = None
+        self._unsafe: str | None = None
+        self._tenure = Tenure(
+            "the billing",
+            lease,
+            self._patience,
+            clock,
+            seconds=config.daemon.lease,
+            standby=lambda owner: log.info("billing.standby", owner=owner),
+        )
+
+    @property
+    def trouble(self) -> str | None:
+        """Why no invoices are made at the moment, None while all is well."""
+        if self._unsafe is not None or self._patience.trouble is not None:
+            return self._unsafe or self._patience.trouble
+        return None if self._biller is None else self._biller.waiting_for
+
+    async def run(self) -> None:
+        try:
+            while await self._tenure.take():
+                await self._own()
+        finally:
+            self._ledger.close()
+
+    async def release(self) -> None:
+        await self._tenure.release()
+
+    async def _own(self) -> None:
+        """Make invoices for as long as the lease is ours."""
+        billing = self._config.billing
+        self._biller = biller = Biller(
+            self._ledger,
+            self._catalogue,
+            self._patience,
+            fence=self._tenure.fence,
+            terms=Terms(
+                period=billing.period,
+                grace_ms=int(billing.grace * 1000),
+                automatic=billing.issue == "auto",
+                zero_invoices=billing.zero_invoices,
+            ),
+            issue=self._issue,
+            safe=self._safe,
+        )
+        log.info("billing.running", period=billing.period, issue=billing.issue)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._tenure.renew())
+                group.create_task(biller.run())
+        except BaseExceptionGroup as failed:
+            await self._tenure.judge(failed)
+        finally:
+            self._ledger.close()
+
+    async def _issue(self, id_: str) -> bool:
+        return await self._invoices.issue_due(id_, self._config.billing.series)
+
+    async def _safe(self) -> bool:
+        """Whether Redis is one to fix invoices in."""
+        found = problems(await look(self._ledger.ask))
+        reason = "; ".join(one.reason for one in found) or None
+        if reason is not None and reason != self._unsafe:
+            remedy = "; ".join(one.remedy for one in found)
+            log.error("billing.paused", reason=reason, remedy=remedy)
+        self._unsafe = reason
+        return reason is None
+
+    async def _verify(self) -> None:
+        """After an outage: is this still the data that we know?"""
+        found = problems(await look(self._ledger.ask))
+        if found:
+            raise StoreRefused(found[0].reason, found[0].remedy)
+        state = await self._ledger.state()
+        if self._biller is not None and state.sequence < self._biller.sequence:
+            raise Unsafe(
+                f"Redis lost data: the invoices are at step {state.sequence}, "
+                f"and step {self._biller.sequence} was written",
+                "restore the data before witnd is started again",
+            )

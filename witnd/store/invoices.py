@@ -1,0 +1,246 @@
+"""What people ask of invoices and credit notes: one, lists in pages, rows, balances; and the door to what is done to
+them.
+
+The daemon is not needed for any of it. How rows are read is in `invoice_rows`, how something is done in
+`invoice_change`; the heads are the biller's.
+"""
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from decimal import Decimal
+from typing import Final, Generic, TypeVar, cast
+
+import msgspec
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from witnd.domain.invoice import Invoice, invoice_id
+from witnd.domain.invoicing import CreditNote, Refusal, Unchanged, Verdict
+from witnd.domain.period import Calendar
+from witnd.store.connection import mapped
+from witnd.store.invoice_change import Done, Operations, Seen, balance_field
+from witnd.store.invoice_codec import decode_invoice
+from witnd.store.invoice_rows import Rows
+from witnd.store.keys import BillingKeys
+from witnd.store.note_codec import decode_note
+
+# Heads per read: a millisecond or two of the server's time.
+PAGE: Final = 200
+IDS_PAGE: Final = 1000
+# A list asked for a rare thing must still end: its cursor leads on.
+LOOKED_AT_MAX: Final = 100_000
+# A month, in ms: how far back the start of the period around an instant can lie.
+LONGEST_PERIOD_MS: Final = 31 * 86_400_000
+
+_ID: Final = re.compile("[0-9a-f]{64}")
+_PREFIX: Final = re.compile("[0-9a-f]{6,63}")
+
+T = TypeVar("T")
+Paper = TypeVar("Paper", Invoice, CreditNote)
+_calendar = msgspec.json.Decoder(Calendar).decode
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """Which invoices a list is to have; None and nothing mean any. Instants in ms."""
+
+    customer: str | None = None
+    currency: str | None = None
+    stages: frozenset[str] = frozenset()  # `Invoice.stage`
+    begins_from: int | None = None  # the period's start
+    begins_before: int | None = None
+    around: int | None = None  # an instant that lies in the period
+
+    def has(self, invoice: Invoice) -> bool:
+        return (
+            self.customer in (None, invoice.customer_key)
+            and self.currency in (None, invoice.currency)
+            and (not self.stages or invoice.stage in self.stages)
+            and (self.around is None or invoice.start <= self.around < invoice.end)
+        )
+
+    @property
+    def bounds(self) -> tuple[str, int]:
+        """Of the period's start: from where downwards, and to which instant."""
+        if self.around is not None:
+            return str(self.around), self.around - LONGEST_PERIOD_MS
+        return "+inf" if self.begins_before is None else f"({self.begins_before}", self.begins_from or 0
+
+
+class Page(Struct, Generic[T], frozen=True):
+    """A part of a list; the next one begins behind the cursor, None after the last."""
+
+    data: list[T]
+    cursor: str | None
+
+
+class NoCursor(ValueError):  # noqa: N818 - what somebody wrote, not a mistake in code
+    """No list like this one ends there."""
+
+
+class Ambiguous(ValueError):  # noqa: N818
+    """Several ids begin so."""
+
+
+class Invoices:
+    """Reads may be repeated; of operations `do` says what may."""
+
+    def __init__(self, client: Redis, keys: BillingKeys, partitions: int) -> None:
+        self.rows = Rows(client, keys, partitions)
+        self._client = client
+        self._keys = keys
+        self._operations = Operations(client, keys)
+
+    # -- one ---------------------------------------------------------------------------------------------------------
+
+    async def get(self, id_: str) -> Invoice | None:
+        return (await self._heads([id_]))[0]
+
+    async def note(self, id_: str) -> CreditNote | None:
+        return (await self._notes([id_]))[0]
+
+    async def by_number(self, number: str) -> Invoice | CreditNote | None:
+        """The invoice or credit note with a number."""
+        with mapped():
+            id_ = cast("bytes | None", await self._client.hget(self._keys.numbers, number))
+        return None if id_ is None else await self._by_id(id_.decode())
+
+    async def find(self, text: str) -> Invoice | CreditNote | None:
+        """By number, by id, or by the beginning of an id, at least six characters. Raises Ambiguous."""
+        if _ID.fullmatch(text):
+            return await self._by_id(text)
+        if not _PREFIX.fullmatch(text):
+            return await self.by_number(text)
+        found = {one async for one in self._beginning(text)}
+        if len(found) > 1:
+            raise Ambiguous(f"{len(found)} ids begin with {text}: write more of it, or the number")
+        return await self._by_id(found.pop()) if found else None
+
+    async def _by_id(self, id_: str) -> Invoice | CreditNote | None:
+        return await self.get(id_) or await self.note(id_)
+
+    async def _beginning(self, prefix: str) -> AsyncIterator[str]:
+        for zset in (self._keys.invoices, self._keys.notes):
+            cursor = 0
+            while True:
+                with mapped():
+                    cursor, found = await self._client.zscan(zset, cursor, match=f"{prefix}*", count=IDS_PAGE)
+                for id_, _ in cast("list[tuple[bytes, float]]", found):
+                    yield id_.decode()
+                if not cursor:
+                    break
+
+    async def of_outcome(self, customer_key: str, currency: str, resolved_at: int) -> Invoice | None:
+        """The invoice of the period that an outcome resolved in."""
+        calendar = await self.calendar()
+        if calendar is None:
+            return None
+        return await self.get(invoice_id(customer_key, currency, calendar.period_of(resolved_at)))
+
+    async def calendar(self) -> Calendar | None:
+        """The periods in use; None where no invoice was ever made."""
+        with mapped():
+            raw = cast("bytes | None", await self._client.hget(self._keys.state, "calendar"))
+        return None if raw is None else _calendar(raw)
+
+    async def balance(self, customer_key: str, currency: str) -> Decimal:
+        """What the customer has got back and not used yet."""
+        with mapped():
+            raw = await self._client.hget(self._keys.balance, balance_field(customer_key, currency))
+        return Decimal(cast(bytes, raw or b"0").decode())
+
+    # -- lists -------------------------------------------------------------------------------------------------------
+
+    async def listed(self, wanted: Wanted, limit: int, after: str | None = None) -> Page[Invoice]:
+        """Invoices, the newest period first. Raises NoCursor."""
+        keys = self._keys
+        zset = keys.invoices if wanted.customer is None else keys.customer(wanted.customer)
+        return await self._page(self._ids(zset, *wanted.bounds, after), self._heads, wanted.has, limit)
+
+    async def notes(
+        self, limit: int, after: str | None = None, *, customer: str | None = None, invoice: str | None = None
+    ) -> Page[CreditNote]:
+        """Credit notes, the newest first; those of a customer, of an invoice. Raises NoCursor."""
+
+        def wanted(note: CreditNote) -> bool:
+            return customer in (None, note.customer_key) and invoice in (None, note.invoice)
+
+        return await self._page(self._ids(self._keys.notes, "+inf", 0, after), self._notes, wanted, limit)
+
+    async def closed_drafts(self) -> list[str]:
+        """Ids of the drafts that wait to be issued, the oldest period first."""
+        found: list[str] = []
+        while True:
+            with mapped():
+                page = await self._client.zrange(self._keys.to_issue, len(found), len(found) + IDS_PAGE - 1)
+            found += [cast(bytes, id_).decode() for id_ in page]
+            if len(page) < IDS_PAGE:
+                return found
+
+    async def _page(
+        self,
+        pages: AsyncIterator[list[str]],
+        load: Callable[[Sequence[str]], Awaitable[list[Paper | None]]],
+        wanted: Callable[[Paper], bool],
+        limit: int,
+    ) -> Page[Paper]:
+        found: list[Paper] = []
+        looked_at, last = 0, None
+        async for ids in pages:
+            for id_, paper in zip(ids, await load(ids), strict=True):
+                if looked_at == LOOKED_AT_MAX:
+                    return Page(found, last)
+                if paper is not None and wanted(paper):
+                    if len(found) == limit:
+                        return Page(found, last)
+                    found.append(paper)
+                looked_at, last = looked_at + 1, id_
+        return Page(found, None)
+
+    async def _ids(self, zset: str, high: str, low: int, after: str | None) -> AsyncIterator[list[str]]:
+        """Ids by falling score, from the one behind `after`. None of them ever goes away, so each is a place to go on
+        from, whatever is added meanwhile."""
+        while True:
+            with mapped():
+                if after is None:
+                    found = await self._client.zrevrangebyscore(zset, high, low, 0, PAGE, withscores=True)
+                else:
+                    rank = cast("int | None", await self._client.zrevrank(zset, after))
+                    if rank is None:
+                        raise NoCursor(f"{after} is not in this list: write the cursor that it ended with")
+                    found = await self._client.zrange(zset, rank, rank + PAGE, desc=True, withscores=True)
+                    if not found or found[0][0] != after.encode():
+                        continue  # something newer came between the two calls and moved it on
+                    found = found[1:]
+            page = [id_.decode() for id_, score in cast("list[tuple[bytes, float]]", found) if score >= low]
+            if page:
+                yield page
+            if len(page) < PAGE:
+                return
+            after = page[-1]
+
+    async def _heads(self, ids: Sequence[str]) -> list[Invoice | None]:
+        raw = await self._hashes([self._keys.invoice(id_) for id_ in ids])
+        return [decode_invoice(id_, fields) for id_, fields in zip(ids, raw, strict=True)]
+
+    async def _notes(self, ids: Sequence[str]) -> list[CreditNote | None]:
+        raw = await self._hashes([self._keys.note(id_) for id_ in ids])
+        return [decode_note(id_, fields) for id_, fields in zip(ids, raw, strict=True)]
+
+    async def _hashes(self, names: Sequence[str]) -> list[dict[bytes, bytes]]:
+        with mapped():
+            async with self._client.pipeline(transaction=False) as reads:
+                for name in names:
+                    reads.hgetall(name)
+                return await reads.execute()
+
+    # -- doing -------------------------------------------------------------------------------------------------------
+
+    async def do(
+        self, id_: str, decide: Callable[[Seen], Verdict], *, row: str = "", token: str | None = None
+    ) -> Done | Unchanged | Refusal:
+        """See `Operations.do`."""
+        return await self._operations.do(id_, decide, row=row, token=token)
+
+    async def issue_due(self, id_: str, series: str) -> bool:
+        """See `Operations.issue_due`."""
+        return await self._operations.issue_due(id_, series)
