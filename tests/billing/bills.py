@@ -6,10 +6,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from witnd.billing.export.bill import Bill
+from witnd.billing.export.bill import Bill, Note
 from witnd.domain import instant
 from witnd.domain.invoice import Invoice, Row, invoice_id, row_id
-from witnd.domain.money import exact_sum, minor_digits, minor_text, plain
+from witnd.domain.invoicing import CreditNote
+from witnd.domain.money import exact_sum, minor_text, plain
 from witnd.domain.period import Calendar
 from witnd.domain.ratecard import Price
 from witnd.domain.rating import Meter, rate_now
@@ -78,7 +79,7 @@ def rows_of(invoice: str, work: Iterable[Work], start: int = NOVEMBER) -> list[R
 
 def credit(row: Row, amount: str, reason: str, invoice: str) -> Row:
     return Row(
-        id=row_id(invoice, "credit", row.id, "1"),
+        id=row_id(invoice, "credit", row.id, "0"),
         kind="credit",
         agent_key=row.agent_key,
         rate_card=row.rate_card,
@@ -87,6 +88,7 @@ def credit(row: Row, amount: str, reason: str, invoice: str) -> Row:
         amount_exact=amount,
         rated="at_settlement",
         outcome_key=row.outcome_key,
+        contract_hash=row.contract_hash,
         resolved_at=ISSUED - HOUR,
         corrects=row.id,
         reason=reason,
@@ -98,7 +100,7 @@ def bill(
     currency: str = "EUR",
     customer: str = "acme",
     name: str = "Acme Robotics GmbH",
-    credits: Callable[[list[Row]], list[Row]] = lambda _: [],
+    given: Callable[[list[Row]], list[Row]] = lambda _: [],
     carried: str = "0",
     **head: Any,
 ) -> Bill:
@@ -106,9 +108,9 @@ def bill(
     period = Calendar.of("month").period_of(NOVEMBER)
     id_ = invoice_id(customer, currency, period)
     rows = rows_of(id_, work)
-    given = credits(rows)
+    back = given(rows)
     subtotal = exact_sum(Decimal(row.amount or "0") for row in rows)
-    credited = exact_sum(Decimal(row.amount or "0") for row in given).copy_negate()
+    credited = exact_sum(Decimal(row.amount or "0") for row in back).copy_negate()
     invoice = Invoice(
         id=id_,
         customer_key=customer,
@@ -126,10 +128,10 @@ def bill(
         issued_at=ISSUED,
         credited=credited,
         carried=Decimal(carried),
-        total=exact_sum((subtotal, -credited, -Decimal(carried))),
+        total=exact_sum((subtotal, credited.copy_negate(), Decimal(carried).copy_negate())),
     )
     prices = {one.hash: one for _, one, _ in work}
-    return of_rows(replace(invoice, **head), [*rows, *given], name=name, prices=prices)
+    return of_rows(replace(invoice, **head), [*rows, *back], name=name, prices=prices)
 
 
 def of_rows(
@@ -191,6 +193,25 @@ TIERS = [
 ]
 
 
+def note(of: Bill, row: Row, amount: str) -> Note:
+    given = credit(row, amount, "Reopened by phone on 1 December; see the notes of the call", of.invoice.id)
+    made = CreditNote(
+        id=derived_id("credit_note", of.invoice.id, "0"),
+        invoice=of.invoice.id,
+        invoice_number=of.invoice.number or "",
+        customer_key=of.invoice.customer_key,
+        currency=of.invoice.currency,
+        amount=Decimal(amount).copy_abs(),
+        reason=given.reason or "",
+        rows=(given,),
+        number="CN-2026-000003",
+        issued_at=ISSUED,
+    )
+    return Note(
+        note=made, customer_name=of.customer_name, customer_email=of.customer_email, agent_name=of.agent_name
+    )
+
+
 def samples() -> dict[str, Bill]:
     """One invoice for each thing that an invoice can show."""
     mixed = [
@@ -215,7 +236,7 @@ def samples() -> dict[str, Bill]:
         "capped": bill([("ticket", price(price_per_unit="3", free_quota="2", period_cap="20"), ["1", "4", "5", "1"])]),
         "several": bill(
             mixed,
-            credits=lambda rows: [credit(rows[0], "-0.50", "Reopened by phone, see call of 1 December", "acme")],
+            given=lambda rows: [credit(rows[0], "-0.50", "Reopened by phone, see call of 1 December", "acme")],
             carried="12.00",
         ),
         "yen": bill(

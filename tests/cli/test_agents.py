@@ -122,7 +122,10 @@ def test_the_terms_of_one_customer_are_shown(shop: Workshop) -> None:
     assert (own["name"], own["settlement_period"], own["attribution_method"]) == ("Support for Acme", 5, "sum")
     assert own["condition_words"] == "`closed` was seen"
     assert other["hash"] == shared["hash"] != own["hash"]
-    assert "billable when `closed` was seen" in shop.witnd("agents", "support", "--customer", "acme").stdout
+    assert (own["customer"], other["customer"], "customer" in shared) == ("acme", "penniless", False)
+    told = shop.witnd("agents", "support", "--customer", "acme").stdout
+    assert 'agent "support": version 1 of 1, in force, with what customer "acme" agreed otherwise' in told
+    assert "billable when `closed` was seen" in told
 
 
 def test_customers_are_listed_and_shown(shop: Workshop) -> None:
@@ -132,7 +135,8 @@ def test_customers_are_listed_and_shown(shop: Workshop) -> None:
     listed = {one["key"]: one for one in shop.json("customers")["data"]}
     assert [one["agent"] for one in listed["acme"]["agents"]] == ["support"]
     assert (listed["penniless"]["entries"], listed["penniless"]["rate_card"]) == ([], None)
-    assert "1 prices, 1 terms" in shop.witnd("customers").stdout
+    [row] = [line for line in shop.witnd("customers").stdout.splitlines() if line.startswith("acme")]
+    assert row.split() == ["acme", "acme", "standard", "1", "1", "2", "in", "force"]
     told = shop.witnd("customers", "acme").stdout
     assert '    + entries[support].kind: "package"' in told
     assert "    + agents[support].condition[0]: closed seen" in told
@@ -145,6 +149,7 @@ def test_rate_cards_are_listed_and_shown(shop: Workshop) -> None:
     shop.apply(CATALOGUE.replace('"0.995"', '"1.20"'))
     [card] = shop.json("rate-cards")["data"]
     assert (card["key"], card["currency"], len(card["entries"]), card["versions"]) == ("standard", "EUR", 2, 2)
+    assert "support: 1.2 per unit" in shop.witnd("rate-cards", "standard", "--version", "2").stdout
     told = shop.witnd("rate-cards", "standard", "--compare", "1", "2").stdout
     assert '    ~ entries[support].price_per_unit: "0.995" → "1.2"' in told
 

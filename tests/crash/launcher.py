@@ -23,6 +23,7 @@ def interpose(points: Points, slow: float) -> None:
     _pipeline(points)
     _commits(points, slow)
     _deliveries(points)
+    _billing(points)
 
 
 def _ownership(points: Points) -> None:
@@ -104,30 +105,36 @@ def _commits(points: Points, slow: float) -> None:
     from witnd.store.wire import Wire
 
     begun = (commit.SHA.encode(), commit.SOURCE[:64])
-    waiting: set[Any] = set()
+    waiting: dict[Any, str] = {}
     send, receive = Wire.send_packed, Wire.data_received
 
     def send_packed(wire: Wire, packed: bytes, replies: int) -> Any:
         if not any(start in packed[:200] for start in begun):
             return send(wire, packed, replies)
+        # Where a partition's state would stand, the biller has its own.
+        kind = "ledger" if b"{billing}:state" in packed else "commit"
         time.sleep(slow)
-        points.reached("commit.before")
-        if points.due("commit.half"):
+        points.reached(f"{kind}.before")
+        if points.due(f"{kind}.half"):
             wire._transport.write(packed[: len(packed) // 2])
-        points.reached("commit.half")
+        points.reached(f"{kind}.half")
         future = send(wire, packed, replies)
-        waiting.add(future)
-        future.add_done_callback(waiting.discard)
+        waiting[future] = kind
+        future.add_done_callback(lambda done: waiting.pop(done, None))
         return future
 
     def data_received(wire: Wire, data: bytes) -> None:
-        if wire._waiting and wire._waiting[0][0] in waiting:
-            points.reached("commit.executed")
+        if wire._waiting and (kind := waiting.get(wire._waiting[0][0])) is not None:
+            points.reached(f"{kind}.executed")
         receive(wire, data)
 
     Wire.send_packed = send_packed
     Wire.data_received = data_received
-    around(commit, "finish", after=lambda *_: points.reached("commit.known"))
+    around(commit, "finish", after=lambda _, __, packed, *___: points.reached(f"{_kind(packed)}.known"))
+
+
+def _kind(packed: Any) -> str:
+    return "ledger" if "{billing}:state" in packed._step[2] else "commit"
 
 
 def _deliveries(points: Points) -> None:
@@ -162,21 +169,48 @@ def _deliveries(points: Points) -> None:
         )
 
 
+def _billing(points: Points) -> None:
+    from witnd.billing.biller import Biller
+    from witnd.store.invoices import Invoices
+    from witnd.store.ledger import Ledger
+
+    def read(lines: list[Any], *_: object) -> None:
+        if lines:
+            points.reached("lines.read")
+
+    around(Ledger, "new_lines", after=read)
+    for owner, name, point in (
+        (Biller, "_collect", "collect"),
+        (Biller, "_close_one", "close"),
+        (Invoices, "issue_due", "issue"),
+    ):
+        around(
+            owner,
+            name,
+            before=lambda *_, point=point: points.reached(f"{point}.before"),
+            after=lambda *_, point=point: points.reached(f"{point}.after"),
+        )
+
+
 def tune(plan: Plan) -> None:
     """Numbers that a test needs smaller; none of them is a safeguard."""
-    import witnd.store.patience as engine_patience
     import witnd.notify.patience as notify_patience
+    import witnd.store.patience as store_patience
+    from witnd.billing import biller, closing
     from witnd.engine import pipeline
-    from witnd.store import log
+    from witnd.store import ledger, log
+
+    # So small that drafts are collected and closed in several steps.
+    biller.STEP_LINES, biller.HELD_LINES, closing.PAGE = 4, 3, 2
 
     if plan.settle_max is not None:
         pipeline.SETTLE_MAX = plan.settle_max
     if plan.patience is not None:
-        for module in (engine_patience, notify_patience):
+        for module in (store_patience, notify_patience):
             module.FIRST_SECONDS = module.LONGEST_SECONDS = plan.patience
     if plan.answer_seconds is not None:
-        log.ANSWER_SECONDS = plan.answer_seconds
-        pipeline.COMMIT_SECONDS = 2 * plan.answer_seconds
+        log.ANSWER_SECONDS = ledger.ANSWER_SECONDS = plan.answer_seconds
+        pipeline.COMMIT_SECONDS = ledger.COMMIT_SECONDS = 2 * plan.answer_seconds
 
 
 async def append(url: str, stream: str, data: str) -> None:

@@ -55,6 +55,15 @@ def raw(second: float, *fields: str | bytes) -> Entry:
     return Entry(BASE + int(second * SECOND), fields)
 
 
+# Rated when its period closes.
+CALLS = {
+    "agent": "calls",
+    "kind": "graduated",
+    "tiers": [{"up_to": "3", "price_per_unit": "0.335", "flat_fee": "0.5"}, {"price_per_unit": "0.2"}],
+    "period_minimum": "20",
+}
+
+
 def catalogue(url: Any) -> list[CatalogueEntry]:
     """`url` tells the receiver's address of a path."""
 
@@ -75,7 +84,7 @@ def catalogue(url: Any) -> list[CatalogueEntry]:
             attribution_method="sum",
             condition=[leaf("called", "count_gte", 1)],
         ),
-        catalogues.rate_card("standard", prices={"resolve": "0.99", "calls": "0.335"}),
+        catalogues.rate_card("standard", entries=[{"agent": "resolve", "price_per_unit": "0.99"}, CALLS]),
         catalogues.customer("acme", name="Acme", rate_card="standard"),
         catalogues.rule("books", url=url("/fine"), secret=SECRET),
         catalogues.rule("sales", source="outcome_confirmed", url=url("/flaky"), secret=SECRET),
@@ -136,9 +145,13 @@ def mixed(url: Any) -> Scenario:
             entry(304, f"tail-batch-{n}", "called", agent="calls", pin=350)._replace(ms=BASE + 304_000 + n)
             for n in range(5)
         ],
+        # Behind midnight: another period of invoices.
+        entry(6_500, "next-day-1", "called", agent="calls", attribution=2.5),
+        entry(6_501, "next-day-2", "resolved", "globex"),
     ]
-    # confirmed, reversed, together × 6, mixed, held, flat, placed × 2, busy, identity, dearer, tail × 3, batch × 5
-    return Scenario(catalogue(url), log, outcomes=1 + 1 + 6 + 1 + 1 + 1 + 2 + 1 + 1 + 1 + 3 + 5, held=2)
+    # confirmed, reversed, together × 6, mixed, held, flat, placed × 2, busy, identity, dearer, tail × 3, batch × 5,
+    # and two of the day after
+    return Scenario(catalogue(url), log, outcomes=1 + 1 + 6 + 1 + 1 + 1 + 2 + 1 + 1 + 1 + 3 + 5 + 2, held=2)
 
 
 def outage(url: Any) -> tuple[Scenario, list[Entry]]:

@@ -146,6 +146,7 @@ class Stage:
         config.write_text(
             f'[redis]\nurl = "{url or self.server.url}"\n'
             '[webhooks]\nallow_networks = ["127.0.0.0/8"]\nschedule = ["20ms", "20ms", "20ms", "20ms"]\n'
+            '[billing]\nperiod = "day"\ngrace = 0\n'
             f"[daemon]\n{settings}\n"
         )
         plan = plan or Plan()

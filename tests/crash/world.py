@@ -6,10 +6,12 @@ placed has its instant replaced by a word, because that one is of the wall clock
 """
 
 import json
+import time
 from collections.abc import Iterable
 from typing import Any, TypeAlias, cast
 
 import msgspec
+from msgspec import structs
 
 from tests.crash.receiver import Message
 from tests.oracle import oracle
@@ -17,11 +19,12 @@ from tests.support.server import Server
 from witnd.domain import instant
 from witnd.domain.catalogue import CatalogueEntry
 from witnd.store.codec import decode_history, decode_outcome
-from witnd.store.keys import GlobalKeys, Keys
+from witnd.store.invoice_codec import decode_invoice, decode_row
+from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.outbox import decode_progress
 
 World: TypeAlias = dict[str, Any]
-KEYS, SHARED = Keys("witn", 0), GlobalKeys("witn")
+KEYS, SHARED, BILLING = Keys("witn", 0), GlobalKeys("witn"), BillingKeys("witn")
 COUNTED = ("applied", "duplicate", "conflict", "late", "held", "rejected", "OPEN", "PENDING", "CONFIRMED", "FAILED")
 # Everything else under the prefix is compared, or must not be there.
 POSITIONS = {KEYS.owner, SHARED.meta, SHARED.endpoints, KEYS.outbox_rules}
@@ -61,8 +64,15 @@ class Reader:
             asked.zcard(KEYS.due)
             asked.xlen(KEYS.resolutions)
             asked.scard(KEYS.outbox_rules)
-            last, cursor, due, resolved, sending = asked.execute()
-        return bool(last and last[0][0] == cursor and not due and not sending and resolved >= outcomes)
+            asked.xrevrange(KEYS.lines, count=1)
+            asked.hget(BILLING.state, "read:0")
+            asked.hget(BILLING.state, "closing")
+            asked.zrangebyscore(BILLING.open, "-inf", time.time() * 1000)
+            asked.zcard(BILLING.to_issue)
+            last, cursor, due, resolved, sending, line, read, *unfinished = asked.execute()
+        collected = not line or line[0][0] == read
+        done = last and last[0][0] == cursor and not due and not sending and resolved >= outcomes
+        return bool(done and collected and not any(unfinished))
 
 
 def is_control(fields: dict[bytes, bytes]) -> bool:
@@ -101,8 +111,30 @@ def look(reader: Reader) -> World:
         "counters": {name: int(state.get(name.encode(), b"0")) for name in COUNTED},
         "settling": state.get(b"settling"),
     }
+    world["invoices"] = _invoices(reader)
+    world["numbers"] = reader.hash(BILLING.numbers), reader.hash(BILLING.series)
     world["other keys"] = _others(names)
     return cast(World, _without(world, placed))
+
+
+def _invoices(reader: Reader) -> list[Any]:
+    """Issued invoices whole; of those that are still open what is in them, since their period is that of today."""
+    found = []
+    for name in reader.ask("ZRANGE", BILLING.invoices, 0, -1):
+        id_ = name.decode()
+        head = decode_invoice(id_, reader.hash(BILLING.invoice(id_)))
+        assert head is not None, id_
+        drafted = reader.ask("LRANGE", BILLING.rows(id_, 0), 0, -1)
+        rows = [repr(decode_row(row)) for row in reader.ask("LRANGE", BILLING.lines(id_), 0, -1)]
+        if head.closed:
+            assert not drafted, id_
+            found.append((structs.replace(head, issued_at=None), rows))
+        else:
+            assert not rows, id_
+            head = structs.replace(head, id="", start=0, end=0)
+            rows = sorted(repr(structs.replace(decode_row(row), resolved_at=None)) for row in drafted)
+            found.append((head, rows))
+    return sorted(map(repr, found))
 
 
 def _history(reader: Reader, key: str) -> list[bytes]:
@@ -143,7 +175,8 @@ def _others(names: list[str]) -> list[str]:
         KEYS.events, KEYS.state, KEYS.due, KEYS.held, KEYS.fates, KEYS.resolutions, KEYS.lines,
         KEYS.deliveries, KEYS.attempts, KEYS.delivered, SHARED.catalogue,
     }  # fmt: skip
-    return [name for name in names if name not in single | POSITIONS and not name.startswith(known)]
+    invoices = f"{BILLING.base}:"
+    return [name for name in names if name not in single | POSITIONS and not name.startswith((*known, invoices))]
 
 
 def _without(value: Any, placed: dict[int, str]) -> Any:

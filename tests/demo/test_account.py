@@ -28,8 +28,9 @@ CONDITION = [
 class Told:
     """An outcome that takes events, and the line of each."""
 
-    def __init__(self, condition: list[Any] = CONDITION, **changes: Any) -> None:
-        entries = agent(condition=condition, settlement_period=4, **changes), rate_card(), customer()
+    def __init__(self, condition: list[Any] = CONDITION, price: dict[str, Any] | None = None, **changes: Any) -> None:
+        card = rate_card() if price is None else rate_card(entries=[{"agent": "support"} | price])
+        entries = agent(condition=condition, settlement_period=4, **changes), card, customer()
         found = place(catalogue(*entries), action="x", agent_key="support", customer_key="acme", at=0)
         assert isinstance(found, Terms)
         self.outcome = Outcome(KEY, "acme", found.contract, found.price, 0)
@@ -58,6 +59,21 @@ def test_an_outcome_opens_turns_billable_and_is_settled() -> None:
     assert told.take(2_000, "agent_replied") == ("billable: `agent_replied` was seen; due at 00:00:06.0")
     assert told.take(3_000, "looked_at") is None
     assert told.settle() == "settled: billed 0.99 EUR to acme"
+
+
+@pytest.mark.parametrize(
+    ("price", "said"),
+    [
+        ({"price_per_unit": "0.5"}, "billed 1.50 EUR to acme (3 × 0.5)"),
+        ({"kind": "percentage", "percent": "50"}, "billed 1.50 EUR to acme (3 × 0.5)"),
+        ({"kind": "percentage", "percent": "50", "minimum": "9"}, "billed 9.00 EUR to acme"),
+        ({"price_per_unit": "0.5", "period_cap": "9"}, "billed to acme when the period closes: 3 units"),
+    ],
+)
+def test_the_end_says_what_is_billed_and_when(price: dict[str, Any], said: str) -> None:
+    told = Told([], price=price)
+    told.take(1_000, "agent_replied", attribution=Decimal(3))
+    assert told.settle() == f"settled: {said}"
 
 
 def test_the_first_event_may_make_it_billable() -> None:

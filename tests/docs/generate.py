@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from tests.docs import rate_cards
 from tests.docs.log_events import MEANINGS
 from witnd import settings
 from witnd.cli.main import COMMANDS
@@ -165,6 +166,14 @@ def held_reasons_block() -> str:
     return "The reasons, in the order in which they are asked: " + ", ".join(f"`{one}`" for one in HeldReason) + "."
 
 
+# -- rate cards -------------------------------------------------------------------------------------------------------
+
+
+def kinds_block() -> str:
+    """Each kind with what it is made of, and the page's entry of that kind in words."""
+    return _table(("kind", "fields", "in the example", "is rated"), rate_cards.kinds_rows())
+
+
 # -- log events -------------------------------------------------------------------------------------------------------
 
 
@@ -241,6 +250,11 @@ BLOCKS: dict[str, tuple[str, Callable[[], str]]] = {
     "states": ("docs/reference/states.md", states_block),
     "operators": ("docs/reference/conditions.md", operators_block),
     "held reasons": ("docs/reference/fates.md", held_reasons_block),
+    "kinds": ("docs/reference/rate-cards.md", kinds_block),
+    "rate sales": ("docs/reference/rate-cards.md", rate_cards.told(*rate_cards.SALES)),
+    "rate working": ("docs/reference/rate-cards.md", rate_cards.working_block),
+    "rate calls": ("docs/reference/rate-cards.md", rate_cards.told("calls", "60,60,60")),
+    "rate recovery": ("docs/reference/rate-cards.md", rate_cards.told("recovery", "12,512.34,9000")),
     "log events": ("docs/reference/log-events.md", log_events_block),
 }
 

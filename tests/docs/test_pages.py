@@ -137,7 +137,7 @@ def test_the_shown_resolution_and_line_have_the_members_of_the_real_ones() -> No
     for page in (ROOT / "README.md", DOCS / "reference/webhooks.md"):
         documents = [json.loads(block.text) for block in blocks(page, "json")]
         for document in documents:
-            if "rated" in document:
+            if "resolved_at" in document:
                 assert msgspec.json.decode(msgspec.json.encode(msgspec.convert(document, Line))) == document
             elif "processed_at" in document:
                 assert msgspec.json.decode(msgspec.json.encode(msgspec.convert(document, Resolution))) == document

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
 
+from witnd.domain.crediting import amount_of, credit
 from witnd.domain.invoice import STATUSES, Invoice, Row, invoice_id
 from witnd.domain.invoicing import (
     LONGEST_REASON,
@@ -17,9 +18,7 @@ from witnd.domain.invoicing import (
     Refusal,
     Unchanged,
     Verdict,
-    amount_of,
     called,
-    credit,
     issue,
     pay,
     void,

@@ -384,6 +384,12 @@ def test_entries_are_read_for_others_too() -> None:
     assert read_entries(Table({}, "", ("entries",)), "") == []
 
 
+def test_an_entry_has_a_bounded_number_of_tiers() -> None:
+    steps = [{"agent": "a", "kind": "volume", "tiers": tiers(*map(str, range(1, count)), None)} for count in (100, 101)]
+    assert mistakes(entries=steps[:1]) == []
+    assert [path for path, _ in mistakes(entries=steps[1:])] == ["rate_cards[0].entries[0].tiers"]
+
+
 def test_a_card_has_a_bounded_number_of_entries() -> None:
     many = [entry(agent=f"agent {number}") for number in range(1001)]
     assert mistakes(entries=many[:1000]) == []

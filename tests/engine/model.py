@@ -127,6 +127,7 @@ class Drive:
 
     def __init__(self, changes: Sequence[Change], partition: int, partitions: int, held_max: int) -> None:
         self.model = Model()
+        self.changes = changes
         self.catalogue = catalogue_of(changes)
         self.sequence = 0
         self.taken = 0
@@ -140,6 +141,8 @@ class Drive:
     def restart(self) -> None:
         state = self.model.data.get(KEYS.state, {})
         counters = {name: count for name, count in state.items() if name not in ("cursor", "settling", "read")}
+        # A new process placed nothing: it knows what was frozen by digest alone.
+        self.catalogue = catalogue_of(self.changes)
         self.start(entry_id(state.get("cursor", "0-0")), state.get("read", 0), counters)
 
     def take(self, entries: Sequence[Entry], number: int, cuts: Cuts) -> None:

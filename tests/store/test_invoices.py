@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from redis.asyncio import Redis
 
 from tests.support.invoices import DAY_MS, NOVEMBER, close, draft, outcome_row, write
 from tests.support.server import Server
+from witnd.domain.crediting import credit
 from witnd.domain.invoice import Invoice, Row
-from witnd.domain.invoicing import Change, CreditNote, Refusal, Unchanged, Verdict, credit, issue, pay, void
+from witnd.domain.invoicing import Change, CreditNote, Refusal, Unchanged, Verdict, issue, pay, void
 from witnd.domain.period import Calendar
 from witnd.domain.resolution import derived_id
 from witnd.store import invoice_change, invoice_rows, invoices
@@ -198,6 +200,51 @@ class TestRaces:
         assert await operations.change(seen, voided, "two") is None
 
         assert await snapshot(client) == before
+
+    async def test_credits_of_two_rows_do_not_overwrite_their_sum(self, client: Redis, operations: Operations) -> None:
+        one = await write(client, draft("acme", ROWS), ROWS)
+        both = [decided(await operations.see(one.id, row.id), crediting(row, "1.00")) for row in ROWS]
+
+        written = [await operations.change(*each, token) for each, token in zip(both, ("one", "two"), strict=True)]
+
+        assert [each is not None for each in written] == [True, False]
+        assert await client.hget(KEYS.invoice(one.id), "credited") == b"1"
+
+    @pytest.mark.parametrize("seed", range(4))
+    async def test_whatever_is_done_at_once_the_sums_are_right(self, client: Redis, store: Invoices, seed: int) -> None:
+        chance = Random(seed)
+        periods = [NOVEMBER.start + n * 40 * DAY_MS for n in range(3)]
+        papers = [await write(client, draft("acme", ROWS, at=at), ROWS) for at in periods]
+
+        at_once = asyncio.Semaphore(10)
+
+        async def something() -> object:
+            one, row = chance.choice(papers), chance.choice(ROWS)
+            amount = chance.choice([None, "0.70", "2.00"])
+            decide = chance.choice([issuing, issuing, paying, voiding, *[crediting(row, amount)] * 6])
+            async with at_once:
+                return await store.do(one.id, decide, row=row.id)
+
+        await asyncio.gather(*[something() for _ in range(40)])
+
+        heads = [head for one in papers if (head := await store.get(one.id)) is not None]
+        notes = (await store.notes(1000)).data
+        used = sum(head.carried for head in heads if head.status != "void")
+        assert await store.balance("acme", "EUR") == sum(note.amount for note in notes) - used >= 0
+        numbers = sorted((await client.hgetall(KEYS.numbers)).items())
+        issued = [head for head in heads if head.number is not None]
+        assert [number for number, _ in numbers] == [
+            *[f"CN-{n:06d}".encode() for n in range(1, len(notes) + 1)],
+            *[f"INV-{n:06d}".encode() for n in range(1, len(issued) + 1)],
+        ]
+        for head in heads:
+            assert (head.total or 0) + head.carried + head.credited == (head.subtotal if head.number else head.credited)
+            assert sum(note.amount for note in notes if note.invoice == head.id) == head.noted
+            credited = [Decimal(text.decode()) for text in (await client.hgetall(KEYS.credited(head.id))).values()]
+            assert sum(credited) == head.credited + head.noted
+            rows = [row async for row in store.rows.credits(head)]
+            assert sum(Decimal(row.amount or 0) for row in rows) == -head.credited
+            assert await client.hlen(KEYS.changes(head.id)) == head.revision
 
     async def test_the_other_is_decided_again(self, client: Redis, store: Invoices) -> None:
         one = await write(client, draft("acme", ROWS), ROWS)
@@ -501,7 +548,8 @@ class TestLists:
         assert {note.number for note in notes} == {f"CN-{n:06d}" for n in range(1, 5)}
         assert [note.issued_at for note in notes] == sorted([note.issued_at for note in notes], reverse=True)
         assert [note.amount for note in (await store.notes(9, customer="beta")).data] in ([2, 1], [1, 2])
-        assert {note.invoice for note in (await store.notes(9, invoice=papers[0].id)).data} == {papers[0].id}
+        (acme,) = (await store.listed(Wanted(customer="acme"), 2)).data
+        assert [(note.invoice, note.amount) for note in await store.notes_of(acme)] == [(acme.id, 1), (acme.id, 2)]
 
 
 class TestRows:

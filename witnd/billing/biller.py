@@ -88,6 +88,10 @@ class Biller:
     async def run(self) -> None:
         try:
             await self._run()
+        except Unsafe:
+            # Who has lost the lease meanwhile sees what the next owner wrote: an empty step tells, by raising `Fenced`.
+            await self._steps.commit(self._steps.begin())
+            raise
         finally:
             self._steps.cancel()
 

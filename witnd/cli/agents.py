@@ -20,6 +20,8 @@ from witnd.domain.catalogue_text import text
 from witnd.domain.condition import words
 from witnd.domain.contract import Contract
 from witnd.domain.explain import span
+from witnd.domain.ratecard import RateCard
+from witnd.domain.working import spoken
 
 
 def _agent_words(version: Version) -> list[str]:
@@ -33,9 +35,14 @@ def _agent_words(version: Version) -> list[str]:
 
 def _customer_row(version: Version) -> tuple[object, ...]:
     content = version.content
-    own = [len(content.get(name, ())) for name in ("entries", "agents")]
-    said = ", ".join([f"{count} {word}" for count, word in zip(own, ("prices", "terms"), strict=True) if count])
-    return content["name"], content["email"] or "", content["rate_card"] or "", said
+    own = [len(content.get(name, ())) or "" for name in ("entries", "agents")]
+    return content["name"], content["email"] or "", content["rate_card"] or "", *own
+
+
+def _card_words(version: Version) -> list[str]:
+    # Whose card it is makes no difference to what its prices say.
+    prices = RateCard.from_content("", version.content).prices
+    return [f"{agent}: {spoken(price)}" for agent, price in prices.items()]
 
 
 AGENTS = Kind(
@@ -55,7 +62,7 @@ AGENTS = Kind(
 CUSTOMERS = Kind(
     name="customer",
     command="customers",
-    columns=("name", "email", "rate card", "of its own"),
+    columns=("name", "email", "rate card", "own prices", "own terms"),
     row=_customer_row,
     also=lambda version: {name: version.content.get(name, []) for name in ("entries", "agents")},
 )
@@ -64,6 +71,7 @@ RATE_CARDS = Kind(
     command="rate-cards",
     columns=("currency", "entries"),
     row=lambda version: (version.content["currency"], len(version.content["entries"])),
+    words=_card_words,
 )
 
 
@@ -80,7 +88,7 @@ def agents(*, json_output: bool, config_path: Path | None, **asked: Any) -> None
     \b
     JSON: {"data": [{"key", "versions": how many} and VERSION…]}; with KEY
       {"key", "customers": those with terms of their own, "versions": [VERSION and "changes"…]};
-      with --at, --version or --customer {"key", "versions": how many} and VERSION; with --compare
+      with --at or --version {"key", "versions": how many} and VERSION, with --customer also "customer"; with --compare
       {"key", "before": VERSION, "after": VERSION, "changes": [{"path", "before", "after"}…]}.
       VERSION: "version", "effective_from", "until", "standing": in force, past or scheduled,
       "archived", "hash", "name", "settlement_period", "attribution_method", "condition",

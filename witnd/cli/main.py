@@ -27,6 +27,7 @@ COMMANDS = {
     "events": ("witnd.cli.events:events", "Ask for the fate of events; retry held ones."),
     "outcomes": ("witnd.cli.outcomes:outcomes", "List outcomes."),
     "explain": ("witnd.cli.explain:explain", "Show why an outcome is what it is."),
+    "invoices": ("witnd.cli.invoices:invoices", "List and show invoices; issue, pay, void, credit them."),
     "deliveries": ("witnd.cli.deliveries:deliveries", "List webhook deliveries; resend them."),
     "audit": ("witnd.cli.audit:audit", "Prove that the sums are right."),
     "repair": ("witnd.cli.repair:repair", "Mend a log that the daemon refuses to go on with."),

@@ -28,7 +28,7 @@ STATUSES = {"open": "OPEN", "pending": "PENDING", "confirmed": "CONFIRMED", "mis
 
 
 class Listed(Struct, frozen=True, kw_only=True):
-    """One outcome of a list. Amounts are those of a confirmed one."""
+    """One outcome of a list. Amounts are those of a confirmed one, null until its period closes where that decides."""
 
     key: str
     partition: int
@@ -152,9 +152,10 @@ def _row(one: Listed) -> tuple[object, ...]:
     status = SPOKEN[one.status]
     if one.scheduled_resolution is not None:
         status += f" ({SPOKEN[one.scheduled_resolution]})"
-    amount = "" if one.amount is None else f"{one.amount} {one.currency}"
+    amount = "at close" if one.amount is None else f"{one.amount} {one.currency}"
     return (
-        one.key, status, one.customer_key, one.agent_key, one.settles_at, one.events_count, amount
+        one.key, status, one.customer_key, one.agent_key, one.settles_at, one.events_count,
+        "" if one.unit is None else amount,
     )  # fmt: skip
 
 

@@ -112,7 +112,8 @@ async def _ask(kind: Kind, asked: Asked, as_document: bool, config: Path | None,
         found = in_force(versions) if asked.number is None else versions[_place(versions, asked.number)]
         if asked.number is None and found.standing == SCHEDULED:
             _refuse(f"{kind.word} {text(asked.key)} has no version before {instant.render(found.effective_from)}")
-        _show(kind, asked.key, found if change is None else change(catalogue, found, at), len(versions), as_document)
+        found = found if change is None else change(catalogue, found, at)
+        _show(kind, asked, found, len(versions), as_document)
 
 
 def _list(kind: Kind, catalogue: Catalogue, now: int, everything: bool, as_document: bool) -> None:
@@ -152,12 +153,15 @@ def _show_all(
             click.echo(printable(f"    {line(change)}"))
 
 
-def _show(kind: Kind, key: str, version: Version, count: int, as_document: bool) -> None:
+def _show(kind: Kind, asked: Asked, version: Version, count: int, as_document: bool) -> None:
     if as_document:
-        as_json({"key": key, "versions": count} | _document(kind, version))
+        named = {} if asked.customer is None else {"customer": asked.customer}
+        as_json({"key": asked.key, **named, "versions": count} | _document(kind, version))
         return
     until = "" if version.until is None else f" until {instant.render(version.until)}"
-    click.echo(printable(f"{kind.word} {text(key)}: version {version.number} of {count}, {_standing(version)}"))
+    whose = "" if asked.customer is None else f", with what customer {text(asked.customer)} agreed otherwise"
+    number = f"version {version.number} of {count}"
+    click.echo(printable(f"{kind.word} {text(asked.key)}: {number}, {_standing(version)}{whose}"))
     click.echo(f"from {instant.render(version.effective_from)}{until}")
     for said in kind.words(version):
         click.echo(printable(said))

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from witnd.demo.receiver import Receipt
 from witnd.demo.screen import Piece
-from witnd.domain import condition, instant
+from witnd.domain import condition, instant, money
 from witnd.domain.catalogue import CatalogueEntry
 from witnd.domain.contract import Contract
 from witnd.domain.evaluate import Leaf, compile_condition
@@ -193,10 +193,11 @@ def resolved(resolution: Resolution, outcome: Outcome) -> Line:
     if not isinstance(resolution.amount, str):
         text = f"billed to {resolution.customer_key} when the period closes: {resolution.unit} units"
         return Line(at_ms=at_ms, key=resolution.outcome_key, word="settled", text=text)
-    times = f"{resolution.unit} × {resolution.price_per_unit}"
     text = f"billed {resolution.amount} {resolution.currency} to {resolution.customer_key}"
-    if Decimal(str(resolution.price_per_unit)) != Decimal(resolution.amount):
-        text += f" ({times})"
+    unit, each = Decimal(str(resolution.unit)), Decimal(str(resolution.price_per_unit))
+    # A percentage that was held within its bounds is no such product.
+    if each != Decimal(resolution.amount) and money.plain(money.exact(unit, each)) == resolution.amount_exact:
+        text += f" ({resolution.unit} × {resolution.price_per_unit})"
     return Line(at_ms=at_ms, key=resolution.outcome_key, word="settled", text=text)
 
 

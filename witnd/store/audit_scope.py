@@ -15,20 +15,24 @@ from witnd.store.reads import FATES, Reads
 
 # More than anybody reads; all are counted.
 KEPT: Final = 1000
+_RESTORE: Final = "copy the data, audit again with the daemon stopped; if it stays, restore a backup"
 
 
 class Mismatch(Struct, frozen=True, kw_only=True):
-    """One difference. `key` is the outcome's, or empty for one that concerns the partition."""
+    """One difference. `key` is the outcome's, or empty for one that concerns more than one. What concerns invoices has
+    no partition, and the id of the invoice where it is of one."""
 
-    partition: int
+    partition: int | None
+    invoice: str = ""
     key: str
     what: str
     expected: str
     found: str
+    remedy: str
 
 
 class Sum(Struct, kw_only=True):
-    """Invoice lines of one currency."""
+    """Invoice lines of one currency. Those that are rated when their period closes have no amount in here."""
 
     lines: int = 0
     amount: Decimal = Decimal(0)
@@ -82,6 +86,7 @@ class Scope:
                 what=what,
                 expected=str(expected),
                 found=str(found),
+                remedy=f"compare with `witnd explain {key}`; {_RESTORE}" if key else _RESTORE,
             )
             self.differences.append(one)
 

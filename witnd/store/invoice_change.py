@@ -27,6 +27,8 @@ from witnd.store.scripts import Argument, Script
 ATTEMPTS: Final = 16
 # How often it is asked again whether it was done, when the server did not answer.
 SILENCES: Final = 2
+# The token of what the schedule does to an invoice, which is one thing.
+SCHEDULE: Final = "schedule"
 
 _CHANGE: Final = Script("invoice_change")
 # What operations set; all other fields of a head are the biller's.
@@ -103,7 +105,8 @@ class Operations:
 
     async def issue_due(self, id_: str, series: str) -> bool:
         """Issue a closed draft. Whether it is issued now, by whomever; may be asked again."""
-        done = await self.do(id_, lambda seen: issue(seen.invoice, seen.balance, series))
+        # One token for whoever does it: it is the same operation, in another life of the daemon too.
+        done = await self.do(id_, lambda seen: issue(seen.invoice, seen.balance, series), token=SCHEDULE)
         return not isinstance(done, Refusal)
 
     async def see(self, id_: str, row: str = "", token: str = "") -> Seen | None:

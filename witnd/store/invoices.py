@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from witnd.domain.crediting import note_id
 from witnd.domain.invoice import Invoice, invoice_id
 from witnd.domain.invoicing import CreditNote, Refusal, Unchanged, Verdict
 from witnd.domain.period import Calendar
@@ -156,15 +157,18 @@ class Invoices:
         zset = keys.invoices if wanted.customer is None else keys.customer(wanted.customer)
         return await self._page(self._ids(zset, *wanted.bounds, after), self._heads, wanted.has, limit)
 
-    async def notes(
-        self, limit: int, after: str | None = None, *, customer: str | None = None, invoice: str | None = None
-    ) -> Page[CreditNote]:
-        """Credit notes, the newest first; those of a customer, of an invoice. Raises NoCursor."""
+    async def notes(self, limit: int, after: str | None = None, *, customer: str | None = None) -> Page[CreditNote]:
+        """Credit notes, the newest first; those of a customer, of any without one. Raises NoCursor."""
 
         def wanted(note: CreditNote) -> bool:
-            return customer in (None, note.customer_key) and invoice in (None, note.invoice)
+            return customer in (None, note.customer_key)
 
         return await self._page(self._ids(self._keys.notes, "+inf", 0, after), self._notes, wanted, limit)
+
+    async def notes_of(self, invoice: Invoice) -> list[CreditNote]:
+        """The credit notes of an invoice, the oldest first."""
+        found = await self._notes([note_id(invoice.id, before) for before in range(invoice.notes)])
+        return [note for note in found if note is not None]
 
     async def closed_drafts(self) -> list[str]:
         """Ids of the drafts that wait to be issued, the oldest period first."""

@@ -115,7 +115,8 @@ def unit_price(price: Price) -> str:
 
 
 def price_lines(price: Price) -> list[str]:
-    """What was agreed, one line each; a plain price per unit needs none."""
+    """What was agreed, one line each; a plain price per unit needs none. For whoever pays, who may never have seen a
+    rate card: `working.spoken` is for whoever writes them."""
     return [*_kind_lines(price), *_options(price)]
 
 

@@ -1,0 +1,281 @@
+"""The printed page: what it says, that nobody's text becomes markup, and that its size costs no memory."""
+
+import re
+import tracemalloc
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from tests.billing.bills import ISSUED, TIERS, all_of, bill, credit, note, of_rows, price, rows_of, samples, text
+from tests.billing.golden_exports import head
+from witnd.billing.export import page, sections, wording
+from witnd.billing.export.bill import Bill
+from witnd.billing.export.page import css_string, invoice_page, note_page
+from witnd.domain import instant
+from witnd.domain.invoice import Row
+from witnd.domain.money import exact_sum
+
+MARKUP = ["<script>alert(1)</script>", "</style><b>", '"><img src=x onerror=y>', "{{ 7 * 7 }}", "{% raw %}", "<!--", "&lt;"]
+hostile = st.one_of(
+    st.sampled_from(MARKUP),
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30),
+    st.text("<>&\"'/!-{}%#=` ab\0\n\u202e", min_size=1, max_size=20),
+)
+
+
+class Skeleton(HTMLParser):
+    """The elements of a page without what is in them, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, tuple[str, ...]]] = []
+        self.said: list[str] = []
+        self._style = False
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, tuple(name for name, _ in attrs)))
+        self._style = tag == "style"
+
+    def handle_endtag(self, tag: str) -> None:
+        self.elements.append(("/" + tag, ()))
+        self._style = False
+
+    def handle_comment(self, data: str) -> None:
+        self.elements.append(("!--", ()))
+
+    def handle_data(self, data: str) -> None:
+        if not self._style:
+            self.said.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.said))
+
+
+async def page_of(one: Bill) -> str:
+    return await text(invoice_page(one))
+
+
+async def said(one: Bill) -> str:
+    return Skeleton(await page_of(one)).text
+
+
+def written_by(somebody: str) -> Bill:
+    """An invoice in which every text of others is this one."""
+    one = samples()["flat"]
+    rows = [replace(row, outcome_key=somebody) for row in rows_of("x", [("t", price(price_per_unit="1"), ["1", "2"])])]
+    invoice = replace(one.invoice, customer_key="k" + somebody, status="void", voided_at=ISSUED, reason=somebody)
+    rows.append(credit(rows[0], "-1.00", somebody, "x"))
+    return of_rows(invoice, rows, name=somebody, customer_email=somebody, agent_name=lambda _: somebody)
+
+
+@given(hostile)
+async def test_no_text_becomes_markup(somebody: str) -> None:
+    plain = Skeleton(await page_of(written_by("plain")))
+    found = Skeleton(await page_of(written_by(somebody)))
+    assert found.elements == plain.elements
+
+
+@pytest.mark.parametrize("somebody", MARKUP)
+async def test_text_that_looks_like_markup_is_shown_as_it_is(somebody: str) -> None:
+    assert re.sub(r"\s+", " ", somebody) in await said(written_by(somebody))
+
+
+@given(hostile)
+def test_a_text_within_the_style_sheet_cannot_leave_its_quotes(somebody: str) -> None:
+    assert re.fullmatch(r"(?:[A-Za-z0-9]|\\[0-9a-f]{1,6} )*", css_string(somebody), re.ASCII)
+
+
+async def test_the_page_asks_for_nothing_and_runs_nothing() -> None:
+    written = await page_of(samples()["several"])
+    assert "default-src 'none'" in written
+    for forbidden in ("<script", "<link", "<img", "url(", "@import", "@font-face", "http://", "https://", "src=", "href="):
+        assert forbidden not in written, forbidden
+    attributes = {name for _, names in Skeleton(written).elements for name in names}
+    assert not [name for name in attributes if name.startswith("on")]
+
+
+async def test_the_numbers_of_an_invoice_are_on_it() -> None:
+    found = await said(samples()["several"])
+    for expected in (
+        "INV-2026-000042",
+        "Acme Robotics GmbH",
+        "billing@acme.example",
+        "1 – 30 November 2026 (UTC)",
+        "2 December 2026",
+        "Fraud & chargeback desk",
+        "15,890.4",
+        "2.5 %",
+        "Period minimum",
+        "12.44 is less than 40: 27.56",
+        "7 × 0.9 (tier 2) + 4 × 0.605 (tier 3) = 8.72",
+        "Reopened by phone, see call of 1 December",
+        "Subtotal 410.93",
+        "Credits −0.50",
+        "Credit from earlier credit notes −12.00",
+        "Total due 398.43 EUR",
+    ):
+        assert expected in found, expected
+
+
+@pytest.mark.parametrize(
+    ("status", "expected", "absent"),
+    [
+        ("draft", ["DRAFT", "A draft for review", "Total so far"], ["Total due"]),
+        ("issued", ["Total due 16.43 EUR", "Issued"], ["DRAFT", "VOID"]),
+        ("paid", ["Paid on 2 December 2026", "Amount due 0.00"], ["Total due", "DRAFT", "VOID"]),
+        ("void", ["VOID", "must not be paid", "Amount due 0.00"], ["Total due"]),
+    ],
+)
+async def test_what_is_to_be_paid_depends_on_the_status(status: str, expected: list[str], absent: list[str]) -> None:
+    found = await said(await head(samples()["flat"], status=status, paid_at=ISSUED, voided_at=ISSUED))
+    assert [one for one in expected if one not in found] == []
+    assert [one for one in absent if one in found] == []
+
+
+async def test_the_subtotals_of_a_page_come_to_the_subtotal_of_the_invoice() -> None:
+    for one in samples().values():
+        found = await sections.tally(one.rows)
+        assert exact_sum(group.total for group in found.groups) == one.invoice.subtotal
+        assert sum(group.outcomes for group in found.groups) == one.invoice.lines
+
+
+async def test_one_agent_under_two_prices_is_two_groups() -> None:
+    old, new = price(price_per_unit="1"), price(price_per_unit="2")
+    one = bill([("before", old, ["1", "1"]), ("after", new, ["1"])])
+    found = await sections.tally(one.rows)
+    assert [(group.agent_key, group.outcomes, group.amount) for group in found.groups] == [
+        ("support", 2, Decimal(2)),
+        ("support", 1, Decimal(2)),
+    ]
+
+
+@pytest.mark.parametrize("held", [1, 2, 5, 7, 1000])
+async def test_how_much_is_held_makes_no_difference(held: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = [
+        ("a", price("support", price_per_unit="1"), ["1"] * 5),
+        ("b", price("sales", kind="graduated", tiers=TIERS), ["4"] * 3),
+        ("c", price("fraud", price_per_unit="3"), ["2"] * 4),
+    ]
+    one = bill(work, given=lambda rows: [credit(rows[0], "-1.00", "so", "x")])
+    whole = await page_of(one)
+    monkeypatch.setattr(sections, "HELD_MAX", held)
+    assert await page_of(one) == whole
+
+
+async def test_rows_come_in_order_within_their_group() -> None:
+    one = bill([("a", price("support", price_per_unit="1"), ["1"] * 4), ("b", price("sales", price_per_unit="1"), ["1"] * 4)])
+    found = re.findall(r"[ab]-\d{4}", await said(one))
+    assert found == [f"b-{n:04}" for n in range(1, 5)] + [f"a-{n:04}" for n in range(1, 5)]
+
+
+async def test_a_long_invoice_is_never_held_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sections, "HELD_MAX", 100)
+    [template] = rows_of("x", [("t", price(price_per_unit="1"), ["1"])])
+    count = 6000
+
+    async def rows() -> AsyncIterator[Row]:
+        for number in range(count):
+            yield replace(template, outcome_key=f"ticket-{number}", reason="r" * 1000)
+
+    one = replace(samples()["flat"], rows=rows)
+    size = 0
+    tracemalloc.start()
+    try:
+        async for chunk in invoice_page(one):
+            size += len(chunk)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size > 1_300_000
+    assert peak < 900_000
+
+
+async def test_a_credit_note_says_what_is_given_back_and_for_what() -> None:
+    one = samples()["several"]
+    paper = note(one, (await all_of(one.rows()))[0], "-0.75")
+    found = Skeleton(await text(note_page(paper))).text
+    for expected in ("Credit note", "CN-2026-000003", "INV-2026-000042", "ticket-0001", "Credited 0.75 EUR", "Reopened"):
+        assert expected in found, expected
+    hurt = replace(paper, customer_name="<b>x", agent_name=lambda _: "<script>")
+    assert Skeleton(await text(note_page(hurt))).elements == Skeleton(await text(note_page(paper))).elements
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "words"),
+    [
+        ("2026-11-01", "2026-12-01", "1 – 30 November 2026 (UTC)"),
+        ("2028-02-01", "2028-03-01", "1 – 29 February 2028 (UTC)"),
+        ("2026-11-30", "2026-12-07", "30 November – 6 December 2026 (UTC)"),
+        ("2026-12-28", "2027-01-04", "28 December 2026 – 3 January 2027 (UTC)"),
+        ("2026-11-23", "2026-11-24", "23 November 2026 (UTC)"),
+    ],
+)
+def test_a_period_is_told_with_its_last_day(start: str, end: str, words: str) -> None:
+    first, last = (instant.parse(f"{day}T00:00:00Z") for day in (start, end))
+    assert wording.period(replace(samples()["flat"].invoice, start=first, end=last)) == words
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [("0", "0"), ("999", "999"), ("1000", "1,000"), ("-1234567.50", "−1,234,567.50"), ("0.000001", "0.000001")],
+)
+def test_numbers_are_in_groups_of_three(number: str, words: str) -> None:
+    assert wording.grouped(number) == words
+
+
+@pytest.mark.parametrize(
+    ("entry", "column", "lines"),
+    [
+        ({"price_per_unit": "0.9"}, "0.90", []),
+        ({"price_per_unit": "1", "free_quota": "1500"}, "1.00", ["The first 1,500 of the period are free"]),
+        (
+            {"kind": "graduated", "tiers": TIERS},
+            "by tier",
+            ["Each unit at the price of its tier: first 10 at 1.25, up to 25 at 0.90 plus 5.00, above at 0.605"],
+        ),
+        (
+            {"kind": "volume", "tiers": [{"price_per_unit": "2"}], "period_cap": "9"},
+            "by tier",
+            ["All units at the price of the total: all at 2.00", "At most 9.00 for the period"],
+        ),
+        (
+            {"kind": "package", "package_size": "100", "price_per_package": "9"},
+            "9.00 per 100",
+            ["9.00 for each package of 100 that is begun"],
+        ),
+        (
+            {"kind": "percentage", "percent": "2.5", "minimum": "0.5", "period_minimum": "20"},
+            "2.5 %",
+            ["2.5 % of each quantity, at least 0.50 per outcome", "At least 20.00 for the period"],
+        ),
+    ],
+)
+def test_what_was_agreed_is_told(entry: dict[str, object], column: str, lines: list[str]) -> None:
+    agreed = price(**entry)
+    assert wording.unit_price(agreed) == column
+    assert wording.price_lines(agreed) == lines
+
+
+def test_every_colour_of_text_can_be_read_on_the_paper() -> None:
+    """WCAG AA: 4.5 to 1, on white and on the ground of notes."""
+    style = (Path(page.__file__).parent / "templates/sheet.css").read_text()
+    colours = dict(re.findall(r"--(\w+): #([0-9a-f]{6});", style))
+    for name in ("ink", "soft", "accent", "warn"):
+        for ground in ("ffffff", colours["faint"]):
+            light, dark = sorted((luminance(colours[name]), luminance(ground)), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, name
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    red, green, blue = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts]
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -1,0 +1,557 @@
+"""`witnd invoices` at a terminal: on drafts as the biller leaves them, without a daemon."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tests.support.invoices import DAY_MS, NOVEMBER, draft, outcome_row, write
+from tests.support.workshop import LONG_AGO, Workshop
+from witnd.domain.catalogue import Catalogue
+from witnd.domain.invoice import Invoice, Row
+from witnd.domain.outcome import Outcome, Status
+from witnd.domain.period import Calendar
+from witnd.domain.resolution import derived_id
+from witnd.domain.routing import Terms, place
+from witnd.store import invoice_change, invoice_rows
+from witnd.store.catalogue import CatalogueStore
+from witnd.store.codec import encode_outcome
+from witnd.store.connection import connect
+from witnd.store.errors import StoreUnavailable
+from witnd.store.keys import BillingKeys, GlobalKeys
+
+KEYS = BillingKeys("witn")
+ROWS = [outcome_row("ticket-4711", "6.00"), outcome_row("ticket-4712", "4.00", at=NOVEMBER.start + 1)]
+FEE = outcome_row(
+    "x", "5.00", id="ef" * 32, kind="fee", rated="at_close", outcome_key=None, resolved_at=None, unit=None,
+    price_per_unit=None, contract_hash=None,
+    working={"kind": "fee", "tier": 2, "charged": "120", "sum_before": "10", "exact": "5", "rounded": "5.00"},
+)  # fmt: skip
+
+
+def written(shop: Workshop, invoice: Invoice, rows: Sequence[Row], calendar: Calendar | None = None) -> Invoice:
+    async def main() -> Invoice:
+        async with connect(shop.server.url) as client:
+            more = {} if calendar is None else {"calendar": calendar}
+            return await write(client, invoice, rows, partitions=shop.partitions, **more)
+
+    return asyncio.run(main())
+
+
+def november(shop: Workshop, customer: str = "acme", **how: Any) -> Invoice:
+    return written(shop, draft(customer, ROWS, **how), ROWS)
+
+
+def settled(shop: Workshop, *keys: str, status: Status = "CONFIRMED") -> None:
+    """Outcomes as a daemon leaves them, whose lines nobody has collected yet."""
+
+    async def main() -> None:
+        async with connect(shop.server.url) as client:
+            catalogue = Catalogue()
+            await CatalogueStore(client, GlobalKeys("witn"), shop.partitions).load(catalogue)
+            terms = place(catalogue, action="replied", agent_key="support", customer_key="acme", at=LONG_AGO)
+            assert isinstance(terms, Terms)
+            for key in keys:
+                outcome = Outcome(key, "acme", terms.contract, terms.price, LONG_AGO)
+                outcome.status, outcome.settles_at = status, LONG_AGO + 60_000
+                outcome.processed_at = outcome.settles_at if status in ("CONFIRMED", "FAILED") else None
+                await client.set(shop.keys(key).outcome(key), encode_outcome(outcome, outcome.settles_at, []))
+
+    asyncio.run(main())
+
+
+def confirmed(shop: Workshop, *keys: str) -> Invoice:
+    """Confirmed outcomes, and the open draft that their lines are in."""
+    keys = keys or ("ticket-4711",)
+    shop.apply()
+    settled(shop, *keys)
+    rows = [outcome_row(key, "1.00", at=LONG_AGO + 60_000) for key in keys]
+    return written(shop, draft("acme", rows, at=LONG_AGO, closed=False), rows)
+
+
+class TestList:
+    def test_there_are_none_at_first(self, shop: Workshop) -> None:
+        assert shop.json("invoices") == {"data": [], "next_cursor": None}
+        assert shop.witnd("invoices").exit_code == 0
+
+    def test_the_newest_period_first_with_all_that_is_known(self, shop: Workshop) -> None:
+        old, new = november(shop), written(shop, draft("acme", ROWS, at=NOVEMBER.end, closed=False), ROWS)
+
+        found = shop.json("invoices")["data"]
+
+        assert [one["id"] for one in found] == [new.id, old.id]
+        assert found[1] == {
+            "id": old.id,
+            "number": None,
+            "status": "draft",
+            "closed": True,
+            "customer_key": "acme",
+            "currency": "EUR",
+            "period": "month",
+            "period_start": "2026-11-01T00:00:00.000Z",
+            "period_end": "2026-12-01T00:00:00.000Z",
+            "lines": 2,
+            "unrated": 0,
+            "subtotal": "10.00",
+            "credited": "0.00",
+            "carried": "0.00",
+            "total": None,
+            "noted": "0.00",
+            "issued_at": None,
+            "paid_at": None,
+            "voided_at": None,
+            "reason": None,
+            "revision": 0,
+        }
+
+    def test_filters(self, shop: Workshop) -> None:
+        acme, other = november(shop), november(shop, "other", currency="USD")
+        running = written(shop, draft("acme", ROWS, at=NOVEMBER.end, closed=False), ROWS)
+        shop.json("invoices", "issue", other.id)
+
+        def ids(*arguments: str) -> list[str]:
+            return [one["id"] for one in shop.json("invoices", *arguments)["data"]]
+
+        assert ids("--customer", "other") == [other.id]
+        assert ids("--status", "open") == [running.id]
+        assert ids("--status", "draft") == [acme.id]
+        assert set(ids("--status", "draft", "--status", "issued")) == {acme.id, other.id}
+        assert ids("list", "--currency", "USD") == [other.id]
+        assert set(ids("--period", "2026-11")) == {acme.id, other.id}
+        assert ids("--period", "2026-12") == [running.id]
+        assert ids("--period", "2026-12-31") == [running.id]
+        assert ids("--period", "2026-12-01T00:00:00Z") == [running.id]
+        assert set(ids("--period", "2026")) == {acme.id, other.id, running.id}
+        assert ids("--period", "2027-01") == []
+
+    def test_pages(self, shop: Workshop) -> None:
+        many = {november(shop, f"customer-{n}").id for n in range(5)}
+
+        first = shop.json("invoices", "--limit", "3")
+        rest = shop.json("invoices", "--limit", "3", "--after", first["next_cursor"])
+        told = shop.witnd("invoices", "--limit", "3")
+
+        assert {one["id"] for one in first["data"] + rest["data"]} == many
+        assert rest["next_cursor"] is None
+        assert told.stdout.splitlines()[-1] == f"more: --after {first['next_cursor']}"
+
+    def test_people_see_amounts_under_each_other(self, shop: Workshop) -> None:
+        november(shop)
+        rows = [outcome_row("big-ticket", "1234.50")]
+        written(shop, draft("bigger", rows), rows)
+
+        lines = shop.witnd("invoices").stdout.splitlines()
+
+        assert lines[0].split() == [
+            "status", "number", "customer", "period", "from", "lines", "subtotal", "to", "pay", "id",
+        ]  # fmt: skip
+        assert {line.index(".") for line in lines[1:]} == {lines[1].index(".")}
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (("--period", "2026-13"), "2026-13"),
+            (("--period", "november"), "or write a month such as 2026-11"),
+            (("--status", "sent"), "'open', 'draft', 'issued', 'paid', 'void'"),
+            (("--after", "nonsense"), "write the cursor that it ended with"),
+            (("--limit", "0"), "1<=x<=1000"),
+        ],
+    )
+    def test_mistakes_are_named(self, shop: Workshop, arguments: tuple[str, ...], said: str) -> None:
+        done = shop.witnd("invoices", *arguments)
+
+        assert done.exit_code == 2
+        assert said in done.stderr
+
+    def test_december_ends_with_the_year(self, shop: Workshop) -> None:
+        rows = [outcome_row("ticket-1")]
+        for at in (NOVEMBER.end, NOVEMBER.end + 31 * DAY_MS):
+            written(shop, draft("acme", rows, at=at), rows)
+
+        (found,) = shop.json("invoices", "--period", "2026-12")["data"]
+
+        assert found["period_end"] == "2027-01-01T00:00:00.000Z"
+
+    def test_its_help_names_the_other_commands(self, shop: Workshop) -> None:
+        told = shop.witnd("invoices", "--help").stdout
+
+        assert all(f"  {name}" in told for name in ("list", "show", "issue", "pay", "void", "credit", "notes"))
+
+
+class TestShow:
+    def test_a_program_gets_every_line(self, shop: Workshop) -> None:
+        one = written(shop, draft("acme", [*ROWS, FEE]), [*ROWS, FEE])
+        shop.json("invoices", "issue", one.id)
+
+        found = shop.json("invoices", "show", "INV-000001")
+
+        assert found["invoice"]["total"] == "15.00"
+        assert [(line["kind"], line["amount"]) for line in found["lines"]] == [
+            ("outcome", "6.00"), ("outcome", "4.00"), ("fee", "5.00")
+        ]  # fmt: skip
+        assert found["lines"][0]["outcome_key"] == "ticket-4711"
+        assert found["lines"][2]["working"] == FEE.working
+        assert (found["credit_notes"], found["balance"]) == ([], "0.00")
+
+    def test_people_see_how_amounts_came_about_and_what_is_to_be_paid(self, shop: Workshop) -> None:
+        one = written(shop, draft("acme", [*ROWS, FEE]), [*ROWS, FEE])
+        credit = ("invoices", "credit", "--invoice", one.id, "--row", FEE.id[:12], "--reason", "first month")
+        assert shop.witnd(*credit, "--amount", "2").exit_code == 0
+        shop.json("invoices", "issue", one.id)
+
+        told = shop.witnd("invoices", "show", one.id[:8]).stdout
+
+        assert told.startswith("INV-000001: issued\ncustomer  acme\nperiod    month, from 2026-11-01T00:00:00.000Z to ")
+        assert f"flat fee {FEE.id[:12]}" in told
+        assert "5 for reaching tier 2 with 120" in told
+        assert f"credit for {FEE.id[:12]}" in told
+        assert "first month" in told
+        assert told.endswith("subtotal        15.00 EUR\ncredited        -2.00 EUR\nto pay          13.00 EUR\n")
+
+    def test_an_open_one_says_so_and_what_is_not_priced_yet(self, shop: Workshop) -> None:
+        rows = [*ROWS, outcome_row("ticket-4713", None, at=NOVEMBER.start + 2)]
+        one = written(shop, draft("acme", rows, closed=False), rows)
+
+        told = shop.witnd("invoices", "show", one.id).stdout
+
+        assert told.startswith("The draft of acme in EUR from 2026-11-01 to 2026-12-01: open\n")
+        assert "outcomes that resolve before 2026-12-01T00:00:00.000Z are still added" in told
+        assert "1 of its 3 lines get their amount when the period is closed" in told
+        assert "at close" in told
+        assert told.endswith("subtotal        10.00 EUR\n")
+
+    def test_long_ones_are_cut_for_people_but_not_what_is_added_at_the_end(
+        self, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(invoice_rows, "PAGE", 2)
+        rows = [*[outcome_row(f"ticket-{n}") for n in range(7)], FEE]
+        one = written(shop, draft("acme", rows), rows)
+
+        told = shop.witnd("invoices", "show", one.id, "--rows", "3").stdout
+
+        assert "ticket-2" in told
+        assert "ticket-3" not in told
+        assert "… and 4 more outcomes; --rows 7 shows them" in told
+        assert "flat fee" in told
+
+    def test_credit_notes_and_credit_are_shown(self, shop: Workshop) -> None:
+        confirmed(shop)
+        first = november(shop)
+        shop.json("invoices", "issue", first.id)
+        row = ("--invoice", "INV-000001", "--row", ROWS[0].id)
+        shop.json("invoices", "credit", *row, "--reason", "wrong")
+        second = written(shop, draft("acme", ROWS, at=NOVEMBER.end), ROWS)
+
+        told = shop.witnd("invoices", "show", "INV-000001").stdout
+        found = shop.json("invoices", "show", "INV-000001")
+        next_one = shop.witnd("invoices", "show", second.id).stdout
+
+        assert "CN-000001" in told
+        assert [note["number"] for note in found["credit_notes"]] == ["CN-000001"]
+        assert found["balance"] == "6.00"
+        assert next_one.endswith("The customer has 6.00 EUR of credit, which pays for it when it is issued.\n")
+        shop.json("invoices", "issue", second.id)
+        paid = shop.witnd("invoices", "show", second.id).stdout
+        assert "paid by credit  -6.00 EUR\nto pay           4.00 EUR\n" in paid
+
+    def test_what_does_not_exist_is_told(self, shop: Workshop) -> None:
+        done = shop.witnd("invoices", "show", "INV-000009")
+
+        assert done.exit_code == 2
+        assert "there is no invoice or credit note INV-000009; `witnd invoices`" in done.stderr
+
+    def test_the_beginning_of_an_id_must_be_of_one(self, shop: Workshop) -> None:
+        for letter in "ab":
+            written(shop, replace(draft("acme", ROWS), id="123456" + letter * 58), ROWS)
+
+        done = shop.witnd("invoices", "show", "123456")
+
+        assert done.exit_code == 2
+        assert "2 ids begin with 123456: write more of it" in done.stderr
+
+    def test_a_name_cannot_steer_the_terminal(self, shop: Workshop) -> None:
+        rows = [outcome_row("ticket\x1b[2J")]
+        one = written(shop, draft("ac\x1bme", rows), rows)
+
+        for arguments in ((), ("show", one.id)):
+            assert "\x1b" not in shop.witnd("invoices", *arguments).stdout
+
+
+class TestIssue:
+    def test_named_ones(self, shop: Workshop) -> None:
+        one = november(shop)
+
+        told = shop.witnd("invoices", "issue", one.id)
+
+        assert (told.exit_code, told.stdout) == (0, "INV-000001 is issued: 10.00 EUR for acme\n")
+        again = shop.json("invoices", "issue", "INV-000001")["data"]
+        assert [(done["asked"], done["result"]) for done in again] == [("INV-000001", "unchanged")]
+        assert shop.witnd("invoices", "issue", one.id[:6]).stdout.startswith("INV-000001 is issued already: ")
+
+    def test_all_whose_period_is_closed_the_oldest_first(self, shop: Workshop) -> None:
+        later = written(shop, draft("acme", ROWS, at=NOVEMBER.end), ROWS)
+        earlier = november(shop)
+        november(shop, "other", closed=False)
+
+        acted = shop.json("invoices", "issue", "--all-closed")["data"]
+
+        assert [(one["invoice"]["id"], one["invoice"]["number"]) for one in acted] == [
+            (earlier.id, "INV-000001"), (later.id, "INV-000002")
+        ]  # fmt: skip
+        assert shop.json("invoices", "issue", "--all-closed") == {"data": []}
+        assert shop.witnd("invoices", "issue", "--all-closed").stdout == "no draft waits to be issued\n"
+
+    def test_one_that_is_refused_does_not_stop_the_others(self, shop: Workshop) -> None:
+        one, running = november(shop), november(shop, "other", closed=False)
+
+        done = shop.witnd("invoices", "issue", "INV-000077", running.id, one.id)
+
+        assert done.exit_code == 2
+        assert done.stdout == "INV-000001 is issued: 10.00 EUR for acme\n"
+        assert "there is no invoice INV-000077" in done.stderr
+        assert "is open: its period ends 2026-12-01T00:00:00.000Z" in done.stderr
+        refused = shop.json("invoices", "issue", running.id, exit_code=2)["data"][0]
+        assert (refused["result"], refused["invoice"]["id"]) == ("refused", running.id)
+        assert refused["remedy"].startswith("issue it when the daemon has closed the period")
+
+    def test_the_series_is_a_setting(self, shop: Workshop) -> None:
+        shop.environ["WITND_BILLING__SERIES"] = "RE-26"
+
+        assert shop.witnd("invoices", "issue", november(shop).id).stdout.startswith("RE-26-000001 is issued")
+        assert shop.json("invoices", "show", "RE-26-000001")["invoice"]["number"] == "RE-26-000001"
+
+    @pytest.mark.parametrize("arguments", [(), ("x", "--all-closed")])
+    def test_either_names_or_all(self, shop: Workshop, arguments: tuple[str, ...]) -> None:
+        assert shop.witnd("invoices", "issue", *arguments).exit_code == 2
+
+
+class TestPayAndVoid:
+    def test_an_issued_one_is_paid(self, shop: Workshop) -> None:
+        shop.json("invoices", "issue", november(shop).id)
+
+        assert shop.witnd("invoices", "pay", "INV-000001").stdout == "INV-000001 is paid: 10.00 EUR for acme\n"
+        done = shop.json("invoices", "pay", "INV-000001")
+        assert (done["result"], done["invoice"]["status"]) == ("unchanged", "paid")
+        assert done["invoice"]["paid_at"].endswith("Z")
+
+    def test_an_issued_one_is_voided(self, shop: Workshop) -> None:
+        shop.json("invoices", "issue", november(shop).id)
+
+        told = shop.witnd("invoices", "void", "INV-000001", "--reason", "sent twice")
+
+        assert told.stdout == "INV-000001 is void: 10.00 EUR for acme\n"
+        assert "sent twice" in shop.witnd("invoices", "show", "INV-000001").stdout
+        assert shop.json("invoices", "--status", "void")["data"][0]["reason"] == "sent twice"
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (("pay",), "is not issued, so nothing is to be paid yet; issue it first"),
+            (("void", "--reason", "wrong"), "is not issued, so it cannot be voided; credit what is wrong in it"),
+            (("void", "--reason", " "), "the reason is empty"),
+        ],
+    )
+    def test_a_refusal_names_the_remedy(self, shop: Workshop, arguments: tuple[str, ...], said: str) -> None:
+        one = november(shop)
+
+        done = shop.witnd("invoices", *arguments, one.id)
+
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert said in done.stderr
+        refused = shop.json("invoices", *arguments, one.id, exit_code=2)
+        assert f"{refused['problem']}; {refused['remedy']}" in done.stderr
+
+    def test_a_reason_must_be_given(self, shop: Workshop) -> None:
+        assert "--reason" in shop.witnd("invoices", "void", "INV-000001").stderr
+
+
+class TestCredit:
+    def test_of_an_open_draft_it_is_a_line(self, shop: Workshop) -> None:
+        one = confirmed(shop)
+
+        told = shop.witnd("invoices", "credit", "ticket-4711", "--amount", "0.40", "--reason", "slow")
+        found = shop.json("invoices", "show", one.id)
+
+        assert told.stdout == (
+            "0.40 EUR for ticket-4711, as a line of the draft of acme in EUR from 2001-09-01 to 2001-10-01\n"
+        )
+        assert [(line["amount"], line["reason"]) for line in found["lines"]] == [("1.00", None), ("-0.40", "slow")]
+        assert found["lines"][1]["corrects"] == derived_id("line", "ticket-4711")
+        assert found["invoice"]["credited"] == "0.40"
+
+    def test_of_an_issued_one_it_is_a_note(self, shop: Workshop) -> None:
+        one = confirmed(shop)
+        shop.call("HSET", KEYS.invoice(one.id), "closed", 1)
+        shop.call("RENAME", KEYS.rows(one.id, 0), KEYS.lines(one.id))
+        shop.json("invoices", "issue", one.id)
+
+        told = shop.witnd("invoices", "credit", "ticket-4711", "--reason", "slow")
+        more = shop.witnd("invoices", "credit", "ticket-4711", "--reason", "slow")
+
+        assert told.stdout == (
+            "CN-000001: 1.00 EUR for ticket-4711 of INV-000001\nacme has 1.00 EUR of credit for the next invoices\n"
+        )
+        assert more.exit_code == 2
+        assert "nothing of the row is left to credit" in more.stderr
+
+    def test_one_that_has_a_name_is_given_once(self, shop: Workshop) -> None:
+        confirmed(shop)
+        credit = ("invoices", "credit", "ticket-4711", "--reason", "slow", "--id", "refund-17")
+
+        first = shop.json(*credit, "--amount", "0.40")
+        again = shop.json(*credit, "--amount", "0.40")
+        told = shop.witnd(*credit, "--amount", "0.40")
+        other = shop.witnd(*credit, "--amount", "0.50")
+
+        assert (first["repeated"], again["repeated"]) == (False, True)
+        assert first["line"] == again["line"]
+        assert first["credit_note"] is None
+        assert told.stdout.startswith("had been given already: 0.40 EUR for ticket-4711")
+        assert other.exit_code == 2
+        assert "another amount was given, -0.40; choose another --id" in other.stderr
+
+    def test_when_it_is_unknown_whether_it_was_given_the_name_to_ask_with_is_told(
+        self, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        confirmed(shop)
+
+        async def silent(*_: object) -> None:
+            raise StoreUnavailable("no answer from Redis")
+
+        run = invoice_change._CHANGE.run
+        monkeypatch.setattr(invoice_change._CHANGE, "run", silent)
+        done = shop.witnd("invoices", "credit", "ticket-4711", "--reason", "slow")
+        monkeypatch.setattr(invoice_change._CHANGE, "run", run)
+
+        assert done.exit_code == 3
+        name = done.stderr.partition("--id ")[2].partition(":")[0]
+        again = shop.json("invoices", "credit", "ticket-4711", "--reason", "slow", "--id", name)
+        assert again["line"]["amount"] == "-1.00"
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (("ticket-0000",), "there is no outcome ticket-0000"),
+            (("ticket-4711", "--amount", "1.01"), "credit at most 1.00 EUR"),
+            (("ticket-4711", "--amount", "0.001"), "more digits after the point than EUR"),
+            (("ticket-4711", "--amount", "-1"), "--amount: '-1' must not be negative"),
+            (("ticket-4711", "--amount", "much"), "--amount: 'much' must be a plain decimal number"),
+            ((), "name an OUTCOME_KEY, or a line by --invoice and --row"),
+            (("--invoice", "x"), "name an OUTCOME_KEY, or a line"),
+            (("ticket-4711", "--invoice", "x", "--row", "y"), "name an OUTCOME_KEY, or a line"),
+            (("--invoice", "INV-000001", "--row", "abcdef"), "there is no invoice or credit note INV-000001"),
+        ],
+    )
+    def test_mistakes_are_named(self, shop: Workshop, arguments: tuple[str, ...], said: str) -> None:
+        confirmed(shop)
+
+        done = shop.witnd("invoices", "credit", *arguments, "--reason", "slow")
+
+        assert done.exit_code == 2
+        assert said in done.stderr
+
+    def test_only_what_was_billed_is_credited(self, shop: Workshop) -> None:
+        shop.apply()
+        settled(shop, "ticket-4711")
+        settled(shop, "ticket-4712", status="FAILED")
+        settled(shop, "ticket-4713", status="PENDING")
+
+        def said(key: str) -> str:
+            done = shop.witnd("invoices", "credit", key, "--reason", "slow")
+            assert done.exit_code == 2
+            return done.stderr
+
+        assert "ticket-4711 is in no invoice yet" in said("ticket-4711")
+        assert "ticket-4712 is missed, so it is not billed" in said("ticket-4712")
+        assert "ticket-4713 is pending, so it is not billed" in said("ticket-4713")
+        row = outcome_row("ticket-0001", at=LONG_AGO)
+        written(shop, draft("acme", [row], at=LONG_AGO, closed=False), [row])
+        assert "ticket-4711 is in no invoice yet" in said("ticket-4711")
+
+    def test_a_line_without_an_outcome_is_named_by_its_id(self, shop: Workshop) -> None:
+        one = written(shop, draft("acme", [*ROWS, FEE]), [*ROWS, FEE])
+
+        def credit(row: str) -> Any:
+            return shop.witnd("invoices", "credit", "--invoice", one.id, "--row", row, "--reason", "first month")
+
+        assert credit(FEE.id[:12]).stdout.startswith(f"5.00 EUR for {FEE.id[:12]}, as a line of the draft")
+        assert "no line with an id that begins with 'ef'" in credit("ef").stderr
+        assert "no line with an id that begins with 'aaaaaaaa'" in credit("aaaaaaaa").stderr
+
+    def test_in_each_partition(self, sharded: Workshop) -> None:
+        shop = sharded
+        keys = [f"ticket-{n}xxxx" for n in range(4)]
+        confirmed(shop, *keys)
+
+        for key in keys:
+            assert shop.json("invoices", "credit", key, "--reason", "slow")["line"]["outcome_key"] == key
+
+
+class TestNotes:
+    def test_they_are_listed_and_shown(self, shop: Workshop) -> None:
+        for customer in ("acme", "other"):
+            shop.json("invoices", "issue", november(shop, customer).id)
+        for number, amount in (("INV-000001", "1"), ("INV-000001", "2"), ("INV-000002", "3")):
+            credit = ("invoices", "credit", "--invoice", number, "--row", ROWS[0].id, "--reason", "slow")
+            shop.json(*credit, "--amount", amount)
+
+        page = shop.json("invoices", "notes", "--limit", "2")
+        rest = shop.json("invoices", "notes", "--after", page["next_cursor"])
+        (other,) = shop.json("invoices", "notes", "--customer", "other")["data"]
+        one = shop.json("invoices", "notes", "CN-000003")
+        told = shop.witnd("invoices", "notes", "CN-000003").stdout
+
+        numbers = [note["number"] for note in page["data"] + rest["data"]]
+        assert sorted(numbers) == ["CN-000001", "CN-000002", "CN-000003"]
+        assert one == other == shop.json("invoices", "show", "CN-000003")
+        assert (one["invoice_number"], one["amount"], one["lines"][0]["amount"]) == ("INV-000002", "3.00", "-3.00")
+        assert told.startswith(
+            "CN-000003: credit note over 3.00 EUR\ncustomer  other\ncorrects  INV-000002: ticket-4711"
+        )
+        assert told == shop.witnd("invoices", "show", "CN-000003").stdout
+        assert "CN-000003" in shop.witnd("invoices", "notes").stdout
+        assert f"more: --after {page['next_cursor']}" in shop.witnd("invoices", "notes", "--limit", "2").stdout
+
+    def test_papers_are_not_confused(self, shop: Workshop) -> None:
+        shop.json("invoices", "issue", november(shop).id)
+        shop.json("invoices", "credit", "--invoice", "INV-000001", "--row", ROWS[0].id, "--reason", "slow")
+
+        def said(*arguments: str) -> str:
+            done = shop.witnd("invoices", *arguments)
+            assert done.exit_code == 2
+            return done.stderr
+
+        assert "INV-000001 is an invoice; `witnd invoices show INV-000001`" in said("notes", "INV-000001")
+        assert "CN-000001 is a credit note" in said("pay", "CN-000001")
+        assert "CN-000001 is a credit note for INV-000001" in said(
+            "credit", "--invoice", "CN-000001", "--row", "abcdef", "--reason", "slow"
+        )
+        assert "leave out --customer" in said("notes", "CN-000001", "--customer", "acme")
+        assert "write the cursor" in said("notes", "--after", "nonsense")
+
+    def test_a_paper_that_is_void_gives_nothing_back(self, shop: Workshop) -> None:
+        shop.json("invoices", "issue", november(shop).id)
+        shop.json("invoices", "void", "INV-000001", "--reason", "sent twice")
+
+        done = shop.witnd("invoices", "credit", "--invoice", "INV-000001", "--row", ROWS[0].id, "--reason", "slow")
+
+        assert (done.exit_code, "INV-000001 is void" in done.stderr) == (2, True)
+
+
+def test_what_a_daemon_billed_is_credited_and_shown(shop: Workshop) -> None:
+    """From two events to a credit note for one of them; nothing of it is written by the test."""
+    shop.apply()
+    for key in ("ticket-4711", "ticket-4712"):
+        shop.event(key, "replied")
+    shop.work(lambda client: client.zcard(KEYS.invoices) and not client.exists(KEYS.open, KEYS.to_issue))
+
+    credited = shop.json("invoices", "credit", "ticket-4711", "--amount", "0.50", "--reason", "slow")
+    found = shop.json("invoices", "show", "INV-000001")
+
+    assert found["invoice"]["status"] == "issued"
+    assert [line["amount"] for line in found["lines"]] == ["1.00", "1.00"]
+    assert (found["invoice"]["total"], found["invoice"]["noted"], found["balance"]) == ("2.00", "0.50", "0.50")
+    assert found["credit_notes"] == [credited["credit_note"]]
+    assert shop.witnd("invoices", "show", "INV-000001").exit_code == 0

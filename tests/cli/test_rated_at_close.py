@@ -1,0 +1,103 @@
+"""Outcomes whose price needs the whole period, from their event to what every command says of them."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.support.workshop import CATALOGUE, Workshop
+
+PLAIN = '{ agent = "support", price_per_unit = "0.995" }'
+GRADUATED = (
+    '{ agent = "support", kind = "graduated",'
+    ' tiers = [{ up_to = "100", price_per_unit = "1" }, { price_per_unit = "0.5" }] }'
+)
+PERCENTAGE = '{ agent = "support", kind = "percentage", percent = "2.5", minimum = "1" }'
+KINDS = [
+    GRADUATED,
+    GRADUATED.replace("graduated", "volume"),
+    '{ agent = "support", kind = "package", package_size = "10", price_per_package = "9" }',
+    PLAIN.replace(" }", ', free_quota = "5" }'),
+    PERCENTAGE.replace(" }", ', period_cap = "9" }'),
+]
+
+
+def confirmed(shop: Workshop, entry: str) -> None:
+    """One confirmed outcome of 3 units, and one that is missed."""
+    assert PLAIN in CATALOGUE
+    shop.apply(CATALOGUE.replace(PLAIN, entry))
+    shop.event("ticket-0001", "replied", 0, properties={"attribution": 3})
+    shop.event("ticket-0002", "reopened", 1)
+    shop.work()
+
+
+def stored(shop: Workshop, stream: str) -> list[dict[str, Any]]:
+    return [json.loads(fields[b"data"]) for _, fields in shop.call("XRANGE", stream, "-", "+")]
+
+
+@pytest.mark.parametrize("entry", KINDS, ids=("graduated", "volume", "package", "quota", "cap"))
+def test_amounts_are_null_until_the_period_closes(shop: Workshop, entry: str) -> None:
+    confirmed(shop, entry)
+    [line] = stored(shop, shop.keys().lines)
+    unknown = {"price_per_unit": None, "amount": None, "amount_exact": None, "rated": "at_close"}
+    assert line | unknown == line
+    assert (line["unit"], line["currency"], "working" in line) == ("3", "EUR", False)
+    resolution, missed = stored(shop, shop.keys().resolutions)
+    assert resolution | unknown == resolution
+    assert (resolution["unit"], resolution["line_id"]) == ("3", line["id"])
+    assert "amount" not in missed
+    assert "rated" not in missed
+    [listed] = shop.json("outcomes", "--status", "confirmed")["data"]
+    assert (listed["unit"], listed["amount"], listed["currency"]) == ("3", None, "EUR")
+    [row] = [row for row in shop.witnd("outcomes").stdout.splitlines() if row.startswith("ticket-0001")]
+    assert row.endswith("at close")
+    report = shop.json("audit")
+    assert report["clean"], report
+    assert report["billed"] == [{"currency": "EUR", "lines": 1, "amount": "0.00"}]
+    assert shop.json("audit", "--quick")["clean"]
+
+
+def test_the_webhook_says_that_there_is_no_amount_yet(shop: Workshop) -> None:
+    confirmed(shop, GRADUATED)
+    rows = shop.call("HVALS", shop.keys().deliveries)
+    assert len(rows) == 2
+    assert sum(b'"unit":"3","amount":null,"currency":"EUR"' in row for row in rows) == 1
+
+
+def test_explain_tells_the_price_and_when_the_amount_is_known(shop: Workshop) -> None:
+    confirmed(shop, GRADUATED)
+    told = shop.witnd("explain", "ticket-0001").stdout
+    assert "price      graduated: 1 up to 100, 0.5 beyond (EUR, rate card standard)\n" in told
+    assert "line       3 units, amount known when the period closes\n" in told
+    found = shop.json("explain", "ticket-0001")
+    assert found["line"]["amount"] is None
+    assert (found["terms"]["price_per_unit"], found["terms"]["price"]["kind"]) == (None, "graduated")
+
+
+def test_a_percentage_is_billed_at_once_and_tells_how(shop: Workshop) -> None:
+    confirmed(shop, PERCENTAGE)
+    [line] = stored(shop, shop.keys().lines)
+    assert (line["price_per_unit"], line["amount"], line["amount_exact"]) == ("0.025", "1.00", "1")
+    assert line["rated"] == "at_settlement"
+    assert line["working"] == {
+        "kind": "percentage",
+        "unit": "3",
+        "percent": "2.5",
+        "part": "0.075",
+        "minimum": "1",
+        "exact": "1",
+        "rounded": "1.00",
+    }
+    told = shop.witnd("explain", "ticket-0001").stdout
+    assert "line       1.00 EUR: 2.5 % of 3 = 0.075, at least 1\n" in told
+    assert shop.json("audit")["billed"] == [{"currency": "EUR", "lines": 1, "amount": "1.00"}]
+
+
+def test_an_audit_sees_an_amount_that_should_not_be_there_yet(shop: Workshop) -> None:
+    confirmed(shop, GRADUATED)
+    [line] = stored(shop, shop.keys().lines)
+    [(entry, _)] = shop.call("XRANGE", shop.keys().lines, "-", "+")
+    shop.call("XDEL", shop.keys().lines, entry)
+    shop.call("XADD", shop.keys().lines, "*", "data", json.dumps(line | {"amount": "3.00"}))
+    report = shop.json("audit", exit_code=5)
+    assert ("ticket-0001", "line: amount") in {(one["key"], one["what"]) for one in report["differences"]}

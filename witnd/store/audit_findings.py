@@ -1,0 +1,56 @@
+"""What an audit of invoices shares: where differences are told, and the commands that put a key right."""
+
+from typing import Final
+
+from witnd.store.audit_scope import KEPT, Mismatch
+
+# The rows of an invoice are a copy of lines: where they differ, nobody knows what else was changed.
+RESTORE: Final = (
+    "the lines of the partitions are the record: issue nothing of it, and restore the keys of the invoices "
+    "from a backup that audits clean"
+)
+OTHERS: Final = "witnd does not write this: find out who did, and restore a backup that audits clean"
+
+
+class Findings:
+    """Differences of one invoice, or of what is kept about all of them; the first ones are kept, all are counted."""
+
+    def __init__(self, invoice: str = "") -> None:
+        self.invoice = invoice
+        self.kept: list[Mismatch] = []
+        self.count = 0
+
+    def differ(self, what: str, expected: object, found: object, remedy: str, *, key: str = "") -> None:
+        self.count += 1
+        if len(self.kept) < KEPT:
+            one = Mismatch(
+                partition=None,
+                invoice=self.invoice,
+                key=key,
+                what=what,
+                expected=str(expected),
+                found=str(found),
+                remedy=remedy,
+            )
+            self.kept.append(one)
+
+    def compare(self, what: str, expected: object, found: object, remedy: str, *, key: str = "") -> None:
+        if expected != found:
+            self.differ(what, expected, found, remedy, key=key)
+
+    def take(self, others: "Findings") -> None:
+        """Add those of an invoice."""
+        self.count += others.count
+        self.kept += others.kept[: KEPT - len(self.kept)]
+
+
+def by_command(*words: object) -> str:
+    """The remedy for a key that only repeats what others say: a command of Redis."""
+    return "keep a copy of the data, stop the daemon, then: " + " ".join(map(_quoted, words))
+
+
+def _quoted(word: object) -> str:
+    text = str(word)
+    if text and not set(text) & set(" \"'\\") and text.isprintable():
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
