@@ -124,7 +124,7 @@ def bill(
         closed=True,
         revision=1,
         status="issued",
-        number="INV-2026-000042",
+        number="INV-000042",
         issued_at=ISSUED,
         credited=credited,
         carried=Decimal(carried),
@@ -204,12 +204,10 @@ def note(of: Bill, row: Row, amount: str) -> Note:
         amount=Decimal(amount).copy_abs(),
         reason=given.reason or "",
         rows=(given,),
-        number="CN-2026-000003",
+        number="CN-000003",
         issued_at=ISSUED,
     )
-    return Note(
-        note=made, customer_name=of.customer_name, customer_email=of.customer_email, agent_name=of.agent_name
-    )
+    return Note(note=made, customer_name=of.customer_name, customer_email=of.customer_email, agent_name=of.agent_name)
 
 
 def samples() -> dict[str, Bill]:

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import chain, repeat
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.billing.till import DAY, KEYS, Confirmed, Till
-from witnd.billing import biller, closing
+from witnd.billing import biller, closer, closing
 from witnd.domain.invoice import invoice_id
 from witnd.domain.period import Calendar
 from witnd.domain.resolution import derived_id
@@ -129,6 +130,33 @@ def test_invoices_over_nothing_are_issued_only_where_that_is_wanted(till: Till, 
     assert head.closed
 
 
+def test_lines_that_never_cease_to_come_keep_no_period_open(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the biller waits for a line there is always one more."""
+    monkeypatch.setattr(biller, "STEPS_IN_A_ROW", 3)
+    till.confirm([Confirmed(0, START, "outcome-first")])
+    till.applied(START + DAY)
+    till.flow = [Confirmed(0, START + DAY + n, f"outcome-{n:04}") for n in range(40)]
+    till.work(enough=lambda: bool(till.issued))
+    assert till.flow, "the flow ended before the period was closed"
+    assert till.issued == [till.invoices()["acme", "EUR", START].id]
+
+
+def test_a_server_whose_clock_jumps_gets_no_tick_and_nothing_is_issued(till: Till) -> None:
+    till.confirm([Confirmed(0, START - DAY, "outcome-0"), Confirmed(0, START, "outcome-1")])
+    till.redis.xadd("witn:{0}:events", {"data": "{}"}, id=f"{START + 5}-0")
+    till.applied(START + 5)
+    noon, next_noon = START + DAY // 2, START + DAY + DAY // 2
+    till.clock = chain([noon, noon], repeat(next_noon))
+    till.work(turns=2, grace_ms=DAY)
+    assert till.redis.xlen("witn:{0}:events") == 1
+    assert till.issued == []
+    # The same instants without a jump, in a life of its own: a tick, and what has waited long enough is issued.
+    till.clock = repeat(next_noon)
+    till.work(turns=2, grace_ms=DAY)
+    assert till.redis.xlen("witn:{0}:events") > 1
+    assert len(till.issued) == 1
+
+
 def test_a_line_of_a_closed_period_stops_the_billing(till: Till) -> None:
     till.confirm([Confirmed(0, START, "outcome-1")])
     till.applied(START + 10 * DAY)
@@ -176,7 +204,8 @@ def test_interrupted_at_any_commit_before_or_after_it_is_written_the_invoices_ar
     with pytest.MonkeyPatch.context() as patched:
         # So small that drafts are closed in several steps too.
         patched.setattr(biller, "STEP_LINES", 3)
-        patched.setattr(biller, "HELD_LINES", 4)
+        patched.setattr(closer, "STEP_ROWS", 3)
+        patched.setattr(closer, "HELD_ROWS", 4)
         patched.setattr(closing, "PAGE", 2)
 
         def begin() -> Till:

@@ -74,9 +74,7 @@ def ordered(partitions: list[list[Row]]) -> list[Row]:
     logs=st.lists(st.lists(st.tuples(st.integers(1, 6), st.integers(0, 50)), max_size=14), min_size=1, max_size=3),
     page=st.integers(1, 4),
 )
-def test_rows_of_all_partitions_come_by_instant_and_key_each_once(
-    logs: list[list[tuple[int, int]]], page: int
-) -> None:
+def test_rows_of_all_partitions_come_by_instant_and_key_each_once(logs: list[list[tuple[int, int]]], page: int) -> None:
     partitions = [
         [row(f"outcome-{number}-{key}-{place}", at) for place, (at, key) in enumerate(sorted(log, key=lambda x: x[0]))]
         for number, log in enumerate(logs)

@@ -132,8 +132,7 @@ def test_nothing_sticks_out_on_a_screen(
 
 def test_amounts_are_under_each_other(chromium: Any, tmp_path: Path, pages: dict[str, str]) -> None:
     seen = Seen(chromium, tmp_path, pages["several"])
-    edges = seen.page.evaluate(
-        "() => [...document.querySelectorAll('.sheet td.number:last-child')].map(one => one.getBoundingClientRect().right)"
-    )
+    last_columns = "[...document.querySelectorAll('.sheet td.number:last-child')]"
+    edges = seen.page.evaluate(f"() => {last_columns}.map(one => one.getBoundingClientRect().right)")
     assert len(edges) > 20
     assert max(edges) - min(edges) < 1

@@ -21,7 +21,15 @@ from witnd.domain import instant
 from witnd.domain.invoice import Row
 from witnd.domain.money import exact_sum
 
-MARKUP = ["<script>alert(1)</script>", "</style><b>", '"><img src=x onerror=y>', "{{ 7 * 7 }}", "{% raw %}", "<!--", "&lt;"]
+MARKUP = [
+    "<script>alert(1)</script>",
+    "</style><b>",
+    '"><img src=x onerror=y>',
+    "{{ 7 * 7 }}",
+    "{% raw %}",
+    "<!--",
+    "&lt;",
+]
 hostile = st.one_of(
     st.sampled_from(MARKUP),
     st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30),
@@ -97,7 +105,18 @@ def test_a_text_within_the_style_sheet_cannot_leave_its_quotes(somebody: str) ->
 async def test_the_page_asks_for_nothing_and_runs_nothing() -> None:
     written = await page_of(samples()["several"])
     assert "default-src 'none'" in written
-    for forbidden in ("<script", "<link", "<img", "url(", "@import", "@font-face", "http://", "https://", "src=", "href="):
+    for forbidden in (
+        "<script",
+        "<link",
+        "<img",
+        "url(",
+        "@import",
+        "@font-face",
+        "http://",
+        "https://",
+        "src=",
+        "href=",
+    ):
         assert forbidden not in written, forbidden
     attributes = {name for _, names in Skeleton(written).elements for name in names}
     assert not [name for name in attributes if name.startswith("on")]
@@ -106,7 +125,7 @@ async def test_the_page_asks_for_nothing_and_runs_nothing() -> None:
 async def test_the_numbers_of_an_invoice_are_on_it() -> None:
     found = await said(samples()["several"])
     for expected in (
-        "INV-2026-000042",
+        "INV-000042",
         "Acme Robotics GmbH",
         "billing@acme.example",
         "1 – 30 November 2026 (UTC)",
@@ -172,7 +191,9 @@ async def test_how_much_is_held_makes_no_difference(held: int, monkeypatch: pyte
 
 
 async def test_rows_come_in_order_within_their_group() -> None:
-    one = bill([("a", price("support", price_per_unit="1"), ["1"] * 4), ("b", price("sales", price_per_unit="1"), ["1"] * 4)])
+    one = bill(
+        [("a", price("support", price_per_unit="1"), ["1"] * 4), ("b", price("sales", price_per_unit="1"), ["1"] * 4)]
+    )
     found = re.findall(r"[ab]-\d{4}", await said(one))
     assert found == [f"b-{n:04}" for n in range(1, 5)] + [f"a-{n:04}" for n in range(1, 5)]
 
@@ -203,7 +224,7 @@ async def test_a_credit_note_says_what_is_given_back_and_for_what() -> None:
     one = samples()["several"]
     paper = note(one, (await all_of(one.rows()))[0], "-0.75")
     found = Skeleton(await text(note_page(paper))).text
-    for expected in ("Credit note", "CN-2026-000003", "INV-2026-000042", "ticket-0001", "Credited 0.75 EUR", "Reopened"):
+    for expected in ("Credit note", "CN-000003", "INV-000042", "ticket-0001", "Credited 0.75 EUR", "Reopened"):
         assert expected in found, expected
     hurt = replace(paper, customer_name="<b>x", agent_name=lambda _: "<script>")
     assert Skeleton(await text(note_page(hurt))).elements == Skeleton(await text(note_page(paper))).elements

@@ -23,7 +23,9 @@ FORMULAS = tuple("=+-@\t\r\n＝＋－＠")
 free_text = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40),
     st.text("=+-@'\"\t\r\n ,;|a1＝＋－＠\0\u00a0é", min_size=1, max_size=12),
-    st.sampled_from(["=1+1", "@SUM(A1)", "-2+3", "+1", "\t=1", " =1", "'=1", "''", "a\rb", 'a"b', "\r\n", "=cmd|' /C calc'!A0"]),
+    st.sampled_from(
+        ["=1+1", "@SUM(A1)", "-2+3", "+1", "\t=1", " =1", "'=1", "''", "a\rb", 'a"b', "\r\n", "=cmd|' /C calc'!A0"]
+    ),
 )
 
 
@@ -89,7 +91,9 @@ async def test_records_end_with_cr_lf_and_there_is_one_header() -> None:
     written = await text(csv_text.lines(each(*samples().values())))
     assert written.endswith("\r\n")
     assert written.count("\r\n") == written.count("\n")
-    assert [line for line in written.splitlines() if line.startswith("id,invoice_id")] == [",".join(csv_text.LINE_COLUMNS)]
+    assert [line for line in written.splitlines() if line.startswith("id,invoice_id")] == [
+        ",".join(csv_text.LINE_COLUMNS)
+    ]
 
 
 async def test_without_any_invoice_there_is_the_header_alone() -> None:
@@ -131,7 +135,9 @@ async def test_json_lines_decode_to_what_went_in(name: str) -> None:
     written = (await text(json_lines.lines(each(one)))).splitlines()
     [head] = (await text(json_lines.invoices(each(one)))).splitlines()
 
-    assert [msgspec.json.decode(line, type=LineJson) for line in written] == [line_json(one.invoice, row) for row in rows]
+    assert [msgspec.json.decode(line, type=LineJson) for line in written] == [
+        line_json(one.invoice, row) for row in rows
+    ]
     assert msgspec.json.decode(head, type=InvoiceJson) == invoice_json(one.invoice)
     assert {len(json.loads(line)) for line in written} == {len(LineJson.__struct_fields__)}, "null is never left out"
 

@@ -1,7 +1,7 @@
 """A biller on a real server, fed with lines by hand, that can be interrupted at any of its commits."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -20,8 +20,8 @@ from witnd.store.commit import Commit
 from witnd.store.connection import connect
 from witnd.store.invoice_codec import decode_invoice, decode_row
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
-from witnd.store.ledger import Ledger
 from witnd.store.lease import Lease
+from witnd.store.ledger import Applied, Ledger
 from witnd.store.patience import Patience
 
 DAY = 86_400_000
@@ -98,6 +98,8 @@ class Till:
         self.partitions = partitions
         self.redis = redis.Redis.from_url(url)
         self.issued: list[str] = []
+        self.flow: list[Confirmed] = []  # lines that come one by one, whenever it is looked for some
+        self.clock: Iterator[int] | None = None  # what the server's clock says, look by look
         for currency, entries in CARDS.items():
             entry = CatalogueEntry(
                 kind="rate_card",
@@ -134,8 +136,12 @@ class Till:
         grace_ms: int = 0,
         automatic: bool = True,
         zero: bool = True,
+        turns: int = 1,
+        enough: Callable[[], bool] = lambda: False,
     ) -> int:
+        """`turns`: how often it has to wait for lines before it is stopped; `enough` stops it at once."""
         commits = 0
+        till = self
         rest = asyncio.Event()
 
         class Cut(Ledger):
@@ -149,11 +155,20 @@ class Till:
                     raise Interrupted
 
             async def new_lines(self, read: dict[int, str], most: int, block_ms: int) -> Any:
-                if block_ms > 0:
-                    if not await super().new_lines(read, most, 0):
+                nonlocal turns
+                if till.flow:
+                    till.confirm([till.flow.pop(0)])
+                found = await super().new_lines(read, most, 0)
+                if (block_ms > 0 and not found) or enough():
+                    turns -= 1
+                    if turns == 0 or enough():
                         rest.set()
                         await asyncio.Event().wait()
-                return await super().new_lines(read, most, 0)
+                return found
+
+            async def applied(self) -> Applied:
+                found = await super().applied()
+                return found if till.clock is None else found._replace(now_ms=next(till.clock))
 
         async def nothing() -> None:
             return None
@@ -173,7 +188,17 @@ class Till:
 
             patience = Patience(nothing, asyncio.get_running_loop().time)
             terms = Terms(period=period, grace_ms=grace_ms, automatic=automatic, zero_invoices=zero)
-            biller = Biller(ledger, Catalogue(), patience, fence=lease.value, terms=terms, issue=issue, safe=safe)
+            monotonic = asyncio.get_running_loop().time
+            biller = Biller(
+                ledger,
+                Catalogue(),
+                patience,
+                fence=lease.value,
+                terms=terms,
+                issue=issue,
+                safe=safe,
+                host_ms=lambda: int(monotonic() * 1000),
+            )
             running = asyncio.create_task(biller.run())
             resting = asyncio.create_task(rest.wait())
             done, _ = await asyncio.wait({running, resting}, return_when=asyncio.FIRST_COMPLETED, timeout=30)

@@ -148,7 +148,9 @@ class TestWhere:
     def test_pages_go_into_a_directory_one_file_each(self, shop: Workshop, tmp_path: Path) -> None:
         number, other = issued(shop), put(shop, "other")
         exported(shop, "--period", "2026-11", "--format", "html", "--output", "pages/")
-        assert sorted(path.name for path in (tmp_path / "pages").iterdir()) == sorted([f"{number}.html", f"{other.id}.html"])
+        assert sorted(path.name for path in (tmp_path / "pages").iterdir()) == sorted(
+            [f"{number}.html", f"{other.id}.html"]
+        )
         assert number in (tmp_path / "pages" / f"{number}.html").read_text()
         assert "DRAFT" in (tmp_path / "pages" / f"{other.id}.html").read_text()
 
@@ -173,9 +175,14 @@ class TestWholeFile:
     def test_what_fails_leaves_the_old_file_and_nothing_beside_it(self, tmp_path: Path) -> None:
         place = tmp_path / "out.csv"
         place.write_text("old")
-        with pytest.raises(KeyboardInterrupt), whole_file(str(place)) as write_:
-            write_("new")
-            raise KeyboardInterrupt
+
+        def interrupted() -> None:
+            with whole_file(str(place)) as write_:
+                write_("new")
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
         assert place.read_text() == "old"
         assert list(tmp_path.iterdir()) == [place]
 

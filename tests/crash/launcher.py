@@ -171,6 +171,7 @@ def _deliveries(points: Points) -> None:
 
 def _billing(points: Points) -> None:
     from witnd.billing.biller import Biller
+    from witnd.billing.closer import Closer
     from witnd.store.invoices import Invoices
     from witnd.store.ledger import Ledger
 
@@ -181,7 +182,7 @@ def _billing(points: Points) -> None:
     around(Ledger, "new_lines", after=read)
     for owner, name, point in (
         (Biller, "_collect", "collect"),
-        (Biller, "_close_one", "close"),
+        (Closer, "_close_one", "close"),
         (Invoices, "issue_due", "issue"),
     ):
         around(
@@ -196,12 +197,12 @@ def tune(plan: Plan) -> None:
     """Numbers that a test needs smaller; none of them is a safeguard."""
     import witnd.notify.patience as notify_patience
     import witnd.store.patience as store_patience
-    from witnd.billing import biller, closing
+    from witnd.billing import biller, closer, closing
     from witnd.engine import pipeline
     from witnd.store import ledger, log
 
     # So small that drafts are collected and closed in several steps.
-    biller.STEP_LINES, biller.HELD_LINES, closing.PAGE = 4, 3, 2
+    biller.STEP_LINES, closer.STEP_ROWS, closer.HELD_ROWS, closing.PAGE = 4, 4, 3, 2
 
     if plan.settle_max is not None:
         pipeline.SETTLE_MAX = plan.settle_max

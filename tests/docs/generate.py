@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from tests.docs import rate_cards
+from tests.docs import exports, rate_cards
 from tests.docs.log_events import MEANINGS
 from witnd import settings
 from witnd.cli.main import COMMANDS
@@ -174,6 +174,13 @@ def kinds_block() -> str:
     return _table(("kind", "fields", "in the example", "is rated"), rate_cards.kinds_rows())
 
 
+# -- exports ----------------------------------------------------------------------------------------------------------
+
+
+def export_columns_block() -> str:
+    return _table(("name", "of", "meaning"), exports.columns_rows())
+
+
 # -- log events -------------------------------------------------------------------------------------------------------
 
 
@@ -255,6 +262,12 @@ BLOCKS: dict[str, tuple[str, Callable[[], str]]] = {
     "rate working": ("docs/reference/rate-cards.md", rate_cards.working_block),
     "rate calls": ("docs/reference/rate-cards.md", rate_cards.told("calls", "60,60,60")),
     "rate recovery": ("docs/reference/rate-cards.md", rate_cards.told("recovery", "12,512.34,9000")),
+    "export columns": ("docs/reference/exports.md", export_columns_block),
+    "export orders": ("docs/reference/exports.md", exports.orders_block),
+    "export csv": ("docs/reference/exports.md", exports.csv_block),
+    "export line": ("docs/reference/exports.md", exports.line_block),
+    "export invoice": ("docs/reference/exports.md", exports.invoice_block),
+    "export stripe": ("docs/reference/exports.md", exports.stripe_block),
     "log events": ("docs/reference/log-events.md", log_events_block),
 }
 

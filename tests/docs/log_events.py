@@ -1,6 +1,14 @@
 """What each log event means to an operator. Names, levels and fields are read from the source."""
 
 MEANINGS = {
+    "billing.closed": "Every period that ended by `until` is closed: its drafts wait to be issued.",
+    "billing.closing": "So many drafts are closed so far.",
+    "billing.issued": "So many drafts were issued because their grace is over.",
+    "billing.not_issued": "A draft whose grace is over cannot be issued.",
+    "billing.paused": "Redis is not safe to fix invoices in at the moment. `remedy` says what to change.",
+    "billing.period_changes": "From `at` on, the end of the running one, periods are of another length.",
+    "billing.running": "This daemon makes the invoices.",
+    "billing.standby": "Another daemon, `owner`, makes the invoices. This one takes over when its lease ends.",
     "daemon.ready": "Every partition is running, on standby or stopped; `running` says how many run here.",
     "daemon.stopping": "A signal came. What was read is committed, deliveries under way get 5 s.",
     "daemon.stopped": "The end of an orderly stop.",
@@ -13,7 +21,7 @@ MEANINGS = {
     "delivery.attempted": "One try to send. `reason` is null after a success; `next_at` is when it is tried again.",
     "embedded.died": "The private server ended and is started again. After five times the daemon ends.",
     "endpoint.suspended": "An endpoint answered 410, or failed for five days. See `witnd deliveries resume`.",
-    "lease.expired": "The lease ran out while Redis was away and nobody took it. The partition is read anew.",
+    "lease.expired": "The lease of a partition or of the billing ran out while Redis was away. It is taken again.",
     "log.blocked": "Nothing is applied: an entry is ahead of the clock, or the server's clock jumped.",
     "log.unblocked": "That is over.",
     "outcomes.settled": "A commit with `count` resolutions is written.",

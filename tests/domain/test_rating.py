@@ -368,6 +368,15 @@ def test_a_percentage_is_rated_by_itself_and_tells_how() -> None:
     assert rate_now(price, D(0)).amount == 0
 
 
+def test_a_bound_is_told_only_where_it_decides() -> None:
+    price = price_of({"kind": "percentage", "percent": "10", "minimum": "1", "maximum": "2"})
+    told = {unit: rate_now(price, D(unit)).working or {} for unit in ("0", "9", "10", "20", "21")}
+    assert [(unit, name) for unit, said in told.items() for name in ("minimum", "maximum") if name in said] == [
+        ("9", "minimum"),
+        ("21", "maximum"),
+    ]
+
+
 def test_a_flat_price_is_rated_by_itself_without_a_working() -> None:
     rated = rate_now(price_of({"price_per_unit": "0.335"}), D(3))
     assert (rated.price_per_unit, rated.exact, rated.amount, rated.working) == (D("0.335"), D("1.005"), D("1.01"), None)

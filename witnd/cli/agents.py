@@ -88,7 +88,8 @@ def agents(*, json_output: bool, config_path: Path | None, **asked: Any) -> None
     \b
     JSON: {"data": [{"key", "versions": how many} and VERSION…]}; with KEY
       {"key", "customers": those with terms of their own, "versions": [VERSION and "changes"…]};
-      with --at or --version {"key", "versions": how many} and VERSION, with --customer also "customer"; with --compare
+      with --at or --version {"key", "versions": how many} and VERSION, with --customer also
+      "customer"; with --compare
       {"key", "before": VERSION, "after": VERSION, "changes": [{"path", "before", "after"}…]}.
       VERSION: "version", "effective_from", "until", "standing": in force, past or scheduled,
       "archived", "hash", "name", "settlement_period", "attribution_method", "condition",

@@ -19,7 +19,7 @@ from witnd.cli.event import TEXT
 from witnd.cli.invoice import refuse
 from witnd.cli.invoice_papers import Papers, papers
 from witnd.cli.output import printable
-from witnd.cli.period import PERIOD
+from witnd.cli.period import period_option
 from witnd.cli.stripe_customers import read_stripe_customers
 from witnd.cli.whole_file import STDOUT, whole_file
 from witnd.domain.invoice_json import amount_text
@@ -44,7 +44,7 @@ class _Wish(Struct, frozen=True, kw_only=True):
 
 @click.command()
 @click.argument("names", metavar="[ID]...", nargs=-1, type=TEXT)
-@click.option("--period", type=PERIOD, help="Those of a year, a month (2026-11) or around a day.")
+@period_option
 @click.option("--customer", type=TEXT, help="Only those of this customer.")
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl", "html", "stripe"]), required=True)
 @click.option("--what", type=click.Choice(["lines", "invoices", "credit-notes"]), help="What to write; else lines.")
@@ -70,9 +70,9 @@ def export(
 ) -> None:
     """Write invoices and credit notes for spreadsheets, programs, printers or Stripe.
 
-    Name them by number or id (its first six characters will do), or ask for all of a period or a customer, the newest period first. A
-    file is replaced when all of it is written, and not at all where something is wrong. Nothing is
-    sent to anybody, and nothing changes in witnd.
+    ID is an id, its first six or more characters, or a number; without any, all of a period or a
+    customer are written, the newest period first. A file is replaced when all of it is written, and
+    not at all where something is wrong. Nothing is sent to anybody, and nothing changes in witnd.
 
     \b
     csv     one table of all lines, or with --what of the invoices or credit notes

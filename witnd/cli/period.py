@@ -1,31 +1,30 @@
 """A stretch of time as people write it on a command line: a year, a month or a day of UTC."""
 
 import re
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 import click
 
 from witnd.domain import instant
 from witnd.domain.period import Calendar, Period
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 _FORM: Final = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?", re.ASCII)
 
 
-class PeriodType(click.ParamType):
-    """`2026`, `2026-11` or `2026-11-23`."""
-
-    name = "period"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Period:
-        if isinstance(value, Period):
-            return value
-        try:
-            return spanned(str(value))
-        except ValueError as wrong:
-            self.fail(f"{value!r} {wrong}; write a year, month or day such as 2026-11", param, ctx)
+def period_option(command: Command) -> Command:
+    """Adds `--period`, which reaches the command as `period: Period | None`."""
+    words = "A year, a month (2026-11), or a day within."
+    return click.option("--period", metavar="PERIOD", callback=_read, help=words)(command)
 
 
-PERIOD: Final = PeriodType()
+def _read(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Period | None:
+    try:
+        return None if text is None else spanned(text)
+    except ValueError as wrong:
+        raise click.BadParameter(f"{text!r} {wrong}; write a year, month or day such as 2026-11") from wrong
 
 
 def spanned(text: str) -> Period:

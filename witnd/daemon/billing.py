@@ -34,6 +34,7 @@ class Billing:
     ) -> None:
         self._config = config
         self._catalogue = catalogue
+        self._clock = clock
         self._invoices = invoices
         self._ledger = Ledger(
             server, config.redis.prefix, config.redis.partitions, f"witnd-{config.daemon.instance}-billing"
@@ -83,6 +84,7 @@ class Billing:
             ),
             issue=self._issue,
             safe=self._safe,
+            host_ms=self._clock.boot_ms,
         )
         log.info("billing.running", period=billing.period, issue=billing.issue)
         try:

@@ -13,7 +13,7 @@ import structlog
 
 from witnd.domain.event import EntryId
 from witnd.engine.memory import HORIZON_MS, Memory
-from witnd.engine.servertime import ServerTime
+from witnd.store.servertime import ServerTime
 from witnd.engine.step import Entry
 from witnd.store.log import Moment, Row, check_moment, entry_id
 

@@ -30,7 +30,7 @@ async def invoice_page(bill: Bill) -> AsyncIterator[str]:
     parts = _TEMPLATES.get_template("invoice.html").generate_async(
         view=invoice_view(bill, found),
         sections=_sections(bill, found),
-        credits=credit_views(credits_of(bill.rows), bill.invoice.currency),
+        credits=credit_views(bill, credits_of(bill.rows)),
         running=css_string(f"Invoice {bill.title}"),
     )
     async for chunk in in_chunks(parts):

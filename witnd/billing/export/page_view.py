@@ -75,9 +75,9 @@ class RowView(Struct, frozen=True, kw_only=True):
 
 
 class CreditView(Struct, frozen=True, kw_only=True):
-    """A credit for one outcome."""
+    """A credit for one outcome, or for what its agent's price added to the period."""
 
-    outcome: str
+    of: str
     reason: str
     instant: str
     when: str
@@ -274,12 +274,12 @@ def _amount(row: Row, currency: str) -> str | None:
     return None if row.amount is None else wording.money(Decimal(row.amount), currency)
 
 
-async def credit_views(rows: AsyncIterator[Row], currency: str) -> AsyncIterator[CreditView]:
+async def credit_views(bill: Bill, rows: AsyncIterator[Row]) -> AsyncIterator[CreditView]:
     async for row in rows:
         yield CreditView(
-            outcome=wording.visible(row.outcome_key or ""),
+            of=wording.visible(row.outcome_key or bill.agent_name(row.agent_key)),
             reason=wording.visible(row.reason or ""),
             instant="" if row.resolved_at is None else instant.render(row.resolved_at),
             when="" if row.resolved_at is None else wording.minute(row.resolved_at),
-            amount=_amount(row, currency) or "",
+            amount=_amount(row, bill.invoice.currency) or "",
         )

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from witnd.engine.servertime import TOLERANCE_MS, ServerTime
+from witnd.store.servertime import TOLERANCE_MS, ServerTime
 
 BEGIN = 1_700_000_000_000
 HOUR = 3_600_000

@@ -1,0 +1,105 @@
+"""The generated parts of the page on exports: its columns, and samples of what the command writes."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from tests.billing.bills import bill, each, price, text
+from witnd.billing.export import csv_text, json_lines, stripe
+
+#: What a column or member means. `csv` and `jsonl` have the same names.
+MEANINGS = {
+    "id": "of the invoice, line or credit note: [derived](ids.md), the same for ever",
+    "number": "given when it is issued",
+    "status": "`draft`, `issued`, `paid` or `void`",
+    "closed": "false while lines still arrive",
+    "customer_key": "whose it is",
+    "currency": "ISO 4217 code",
+    "period": "`month`, `week` or `day`",
+    "period_start": "first instant of the period",
+    "period_end": "first instant behind it",
+    "lines": "of an invoice: how many outcomes it has; of a credit note: its lines, as JSON",
+    "unrated": "how many of them get their amounts when the period closes",
+    "subtotal": "sum of all lines but credits",
+    "credited": "taken off by credit lines of this invoice",
+    "carried": "paid by the customer's credit",
+    "total": "`subtotal` − `credited` − `carried`: what is to be paid; from when it is issued",
+    "noted": "given back by credit notes after it was issued",
+    "issued_at": "when it was issued",
+    "paid_at": "when it was recorded as paid",
+    "voided_at": "when it was voided",
+    "reason": "why it was voided, or why a credit was given",
+    "revision": "how often something was done to it",
+    "customer_name": "as it was when the invoice or credit note was issued",
+    "customer_email": "likewise",
+    "invoice_id": "which invoice it belongs to; of a credit note, which it corrects",
+    "invoice_number": "number of that invoice",
+    "invoice_status": "status of that invoice",
+    "kind": "`outcome`, `fee`, `minimum`, `cap` or `credit`",
+    "outcome_key": "which outcome; empty for a fee, a minimum and a cap",
+    "agent_key": "which agent",
+    "agent_name": "its name when the invoice was issued",
+    "resolved_at": "when the outcome was confirmed, or the credit given",
+    "unit": "billed quantity",
+    "price_per_unit": "where there is one price for all of the quantity",
+    "amount": "rounded to the minor unit; those of an invoice's lines add up to `subtotal` − `credited`",
+    "amount_exact": "before rounding",
+    "rated": "`at_settlement` or `at_close`",
+    "rate_card": "where the price stands",
+    "price_hash": "which version of it",
+    "contract_hash": "which version of the agent",
+    "working": "how the amount came about, as JSON; see [rate cards](rate-cards.md)",
+    "corrects": "of a credit: the id of the line that it is for",
+}
+
+COLUMNS = {
+    "lines": csv_text.LINE_COLUMNS,
+    "invoices": csv_text.INVOICE_COLUMNS,
+    "credit notes": csv_text.NOTE_COLUMNS,
+}
+
+
+def columns_rows() -> list[tuple[str, ...]]:
+    """Every column with where it is and what it means."""
+    return [
+        (f"`{name}`", ", ".join(what for what, columns in COLUMNS.items() if name in columns), meaning)
+        for name, meaning in MEANINGS.items()
+    ]
+
+
+def orders_block() -> str:
+    """The columns of each table, in their order."""
+    return "\n".join(f"- {what}: {', '.join(f'`{name}`' for name in columns)}" for what, columns in COLUMNS.items())
+
+
+def _sample() -> Any:
+    return bill([("ticket", price(price_per_unit="0.995"), ["2.5"])])
+
+
+def _first(made: Callable[[Any], Any]) -> str:
+    return asyncio.run(text(made(each(_sample()))))
+
+
+def csv_block() -> str:
+    return "```csv\n" + _first(csv_text.lines).replace("\r\n", "\n") + "```"
+
+
+def _json(made: Callable[[Any], Any]) -> str:
+    [line] = _first(made).splitlines()
+    assert json.loads(line)
+    return "```json\n" + msgspec.json.format(line, indent=2) + "\n```"
+
+
+def line_block() -> str:
+    return _json(json_lines.lines)
+
+
+def invoice_block() -> str:
+    return _json(json_lines.invoices)
+
+
+def stripe_block() -> str:
+    return _json(lambda bills: stripe.requests(bills, {"acme": "cus_Q4rT8vXkLm2N"}))
