@@ -49,6 +49,7 @@ class RedisConfig(Struct, frozen=True, kw_only=True):
 
 class HttpConfig(Struct, frozen=True, kw_only=True):
     bind: Address = Address("127.0.0.1", 8700)
+    max_lag: int = 1_000_000
 
 
 class WebhooksConfig(Struct, frozen=True, kw_only=True):
@@ -86,6 +87,7 @@ class Config(Struct, frozen=True, kw_only=True):
     # Somebody named the state directory, so it is the same one after a restart.
     state_dir_explicit: bool = False
     url_explicit: bool = False
+    bind_explicit: bool = False
 
 
 class _Given(NamedTuple):
@@ -131,6 +133,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
         file=file,
         state_dir_explicit=explicit,
         url_explicit="url" in given["redis"],
+        bind_explicit="bind" in given["http"],
     )
 
 

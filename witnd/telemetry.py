@@ -18,8 +18,8 @@ from witnd.domain import instant
 
 HIDDEN = "[hidden]"
 _SECRET_NAMES = frozenset({"secret", "password", "token"})
-# Signing secrets, and the login inside an address.
-_SECRET_TEXT = re.compile(r"whsec_[A-Za-z0-9+/=_-]+|(?<=://)[^/@\s]+(?=@)")
+# Signing secrets, tokens, and the login inside an address.
+_SECRET_TEXT = re.compile(r"whsec_[A-Za-z0-9+/=_-]+|\bwn_[0-9a-f]{12}_[A-Za-z0-9_-]+|(?<=://)[^/@\s]+(?=@)")
 # What libraries say below a warning is about their own inner life.
 _LIBRARIES = logging.WARNING
 

@@ -13,18 +13,25 @@ from witnd.config import Config
 from witnd.daemon.billing import Billing
 from witnd.daemon.owner import Owner, Shared
 from witnd.daemon.systemd import Systemd
+from witnd.daemon.web import Lag, Web
 from witnd.domain.catalogue import Catalogue
 from witnd.notify.relay import IN_FLIGHT
 from witnd.notify.sender import Sender
 from witnd.store import embedded, safety, wire
+from witnd.store.appender import Appender
+from witnd.store.catalogue import CatalogueStore
+from witnd.store.changes import Changes
 from witnd.store.connection import Endpoint, connect, endpoint
 from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
 from witnd.store.invoices import Invoices
 from witnd.store.journal import Journal
-from witnd.store.keys import BillingKeys, GlobalKeys
+from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.lease import Lease
 from witnd.store.log import ANSWER_SECONDS
 from witnd.store.meta import open_meta, read_meta
+from witnd.store.tokens import Tokens
+from witnd.web.routes import ROUTES
+from witnd.web.services import Health, Services
 
 # How long a server that is still loading its data is waited for at the start.
 START_SECONDS = 600.0
@@ -47,6 +54,8 @@ class Daemon:
         self._billing: Billing | None = None
         self._journal: Journal | None = None
         self._stopping = asyncio.Event()
+        self.web: Web | None = None
+        self.address: str | None = None  # where HTTP is answered, as soon as it is
         self.ready = asyncio.Event()
 
     async def run(self, server: Endpoint) -> None:
@@ -85,14 +94,50 @@ class Daemon:
             lease = Lease(client, billing_keys, config.daemon.instance, int(config.daemon.lease * 1000))
             invoices = Invoices(client, billing_keys, config.redis.partitions)
             self._billing = Billing(config, server, shared.catalogue, clock, invoices, lease)
-            await self._serve(self._billing)
+            self.web = self._web(shared, invoices)
+            await self._serve(self._billing, self.web)
 
-    async def _serve(self, billing: Billing) -> None:
+    def _web(self, shared: Shared, invoices: Invoices) -> Web:
+        config, client, keys, clock = self._config, shared.client, shared.shared_keys, shared.clock
+        partitions = [Keys(config.redis.prefix, number) for number in range(config.redis.partitions)]
+        lag = Lag(client, partitions)
+        services = Services(
+            config=config,
+            server=shared.server,
+            client=client,
+            keys=keys,
+            partitions=partitions,
+            catalogue=shared.catalogue,
+            catalogue_store=CatalogueStore(client, keys, config.redis.partitions),
+            appender=Appender(shared.server, config.redis.durability, f"witnd-{config.daemon.instance}-ingest"),
+            tokens=Tokens(client, keys, clock.monotonic),
+            changes=Changes(client, keys),
+            invoices=invoices,
+            health=lambda: self._health(lag.events),
+            metrics=lambda: b"",
+            now_ms=clock.now_ms,
+        )
+        return Web(config, services, ROUTES, lag, self._listening)
+
+    def _listening(self, address: str) -> None:
+        self.address = address
+
+    def _health(self, lag: int) -> Health:
+        states = [owner.state for owner in self._owners]
+        return Health(
+            ready=self.ready.is_set() and not self._stopping.is_set(),
+            partitions={state: states.count(state) for state in dict.fromkeys(states)},
+            troubles=self.troubles,
+            lag=lag,
+        )
+
+    async def _serve(self, billing: Billing, web: Web) -> None:
         """Run all partitions until each has stopped; give their leases back whatever ends them."""
         try:
             async with asyncio.TaskGroup() as group:
                 beside = [
                     group.create_task(billing.run()),
+                    group.create_task(web.run()),
                     group.create_task(self._write_journal()),
                     group.create_task(self._watch()),
                     group.create_task(self._collect()),

@@ -71,7 +71,8 @@ class CatalogueStore:
                     f"the catalogue has {length} entries where {start} were read before",
                     "restore the newer data, or restart every daemon to accept the loss",
                 )
-            for place, raw in enumerate(page, start):
+            # Whoever shares the catalogue may have added some of them while this waited.
+            for place, raw in list(enumerate(page, start))[catalogue.revision - start :]:
                 _add(catalogue, place, raw)
             if catalogue.revision >= length:
                 return catalogue.revision - before

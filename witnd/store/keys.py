@@ -7,6 +7,9 @@ All keys of partition P carry the hash tag `{P}`, so that one commit is one slot
 | `witn:meta` | hash | format, deployment id, number of partitions | first start | for ever |
 | `witn:catalogue` | list | catalogue versions, one JSON each; its length is the revision | apply | for ever |
 | `witn:endpoints` | hash | rule id → state of its endpoint | relay | while the rule exists |
+| `witn:tokens` | hash | token id → the token without its secret, and a revision | commands, API | for ever |
+| `witn:tokens:used` | hash | token id → ms when it was last used | API | for ever |
+| `witn:changes` | stream | who changed what: one entry for each change by API or dashboard | API | the operator trims |
 | `witn:{P}:events` | stream | the log | applications, daemon (control entries) | the operator trims |
 | `witn:{P}:owner` | string | `epoch:nonce:instance` | owner | the lease |
 | `witn:{P}:state` | hash | epoch, seq and digest of the last step, cursor, counters | commit | for ever |
@@ -65,13 +68,16 @@ class OwnedKeys(Protocol):
 class GlobalKeys:
     """Keys that belong to no partition."""
 
-    __slots__ = ("catalogue", "endpoints", "meta", "prefix")
+    __slots__ = ("catalogue", "changes", "endpoints", "meta", "prefix", "tokens", "tokens_used")
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self.meta = f"{prefix}:meta"
         self.catalogue = f"{prefix}:catalogue"
         self.endpoints = f"{prefix}:endpoints"
+        self.tokens = f"{prefix}:tokens"
+        self.tokens_used = f"{prefix}:tokens:used"
+        self.changes = f"{prefix}:changes"
 
 
 class Keys:

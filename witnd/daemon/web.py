@@ -1,0 +1,103 @@
+"""The HTTP side of a daemon: listens for as long as the daemon runs, whatever the state of its partitions."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Final, cast
+
+import structlog
+from aiohttp import web
+from redis.asyncio import Redis
+
+from witnd.config import Config, ConfigError
+from witnd.domain.mistake import Mistake
+from witnd.store.connection import mapped
+from witnd.store.errors import StoreRefused, StoreUnavailable
+from witnd.store.keys import Keys
+from witnd.web.route import Route
+from witnd.web.server import Server
+from witnd.web.services import Services
+
+LAG_SECONDS: Final = 1.0
+# A port that another daemon of this host has may get free when that one ends.
+BIND_AGAIN_SECONDS: Final = 5.0
+# Requests under way get this long when the daemon stops.
+END_SECONDS: Final = 5.0
+
+log = structlog.get_logger()
+
+
+class Lag:
+    """How many events are accepted and not yet applied, over all partitions, looked at once a second."""
+
+    def __init__(self, client: Redis, partitions: list[Keys]) -> None:
+        self.events = 0
+        self._client = client
+        self._partitions = partitions
+
+    async def run(self) -> None:
+        while True:
+            with contextlib.suppress(StoreUnavailable, StoreRefused):  # whoever needs Redis says so
+                self.events = await self._look()
+            await asyncio.sleep(LAG_SECONDS)
+
+    async def _look(self) -> int:
+        with mapped():
+            async with self._client.pipeline(transaction=False) as asked:
+                for keys in self._partitions:
+                    asked.hget(keys.state, "read")
+                    asked.xinfo_stream(keys.events)
+                found = cast("list[object]", await asked.execute(raise_on_error=False))
+        lag = 0
+        for read, info in zip(found[::2], found[1::2], strict=True):
+            if isinstance(info, dict):  # an error where there is no stream yet
+                lag += max(0, int(info["entries-added"]) - int(cast("bytes | None", read) or 0))
+        return lag
+
+
+class Web:
+    """`run()` until cancelled. `listening` is told the address when requests can come."""
+
+    def __init__(
+        self, config: Config, services: Services, routes: list[Route], lag: Lag, listening: Callable[[str], None]
+    ) -> None:
+        self.server = Server(services, routes)
+        self._config = config
+        self._services = services
+        self._lag = lag
+        self._listening = listening
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._services.appender.run())
+            group.create_task(self._lag.run())
+            group.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        bind, told = self._config.http.bind, False
+        runner = web.ServerRunner(self.server.listener(), shutdown_timeout=END_SECONDS)
+        await runner.setup()
+        try:
+            while True:
+                site = web.TCPSite(runner, bind.host, bind.port, reuse_address=True)
+                try:
+                    await site.start()
+                    break
+                except OSError as taken:
+                    if self._config.bind_explicit:
+                        problem = f"cannot be listened on: {taken.strerror or taken}; choose another address"
+                        raise ConfigError([Mistake("http.bind", problem)]) from taken
+                    await site.stop()
+                    if not told:
+                        log.warning(
+                            "http.unavailable", address=str(bind), reason=str(taken), remedy="set http.bind to another"
+                        )
+                        told = True
+                await asyncio.sleep(BIND_AGAIN_SECONDS)
+            host, port = runner.addresses[0][:2]
+            address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+            log.info("http.listening", address=address)
+            self._listening(address)
+            await asyncio.Event().wait()
+        finally:
+            await runner.cleanup()

@@ -1,0 +1,87 @@
+"""Appending for many callers at once: what waits together is written together, over one connection.
+
+While one write is on its way the next one collects, so the more callers there are the more share a round trip. Whether
+an entry is in the log is answered for each; after a lost reply that is unknown.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+from witnd.settings import Durability
+from witnd.store import wire
+from witnd.store.append import Appended, append
+from witnd.store.connection import Endpoint
+from witnd.store.errors import StoreRefused, StoreUnavailable
+
+# Entries of one write: a few ms of the server's time.
+MOST: Final = 1000
+
+Entry: TypeAlias = tuple[str, Sequence[str | bytes]]
+
+
+class Appender:
+    """`run()` until cancelled. An answer None: it is unknown whether the entry is in the log."""
+
+    def __init__(self, endpoint: Endpoint, durability: Durability, name: str) -> None:
+        self._endpoint = endpoint
+        self._durability = durability
+        self._name = name
+        self._waiting: deque[tuple[Sequence[Entry], asyncio.Future[list[Appended | None]]]] = deque()
+        self._some = asyncio.Event()
+        self._wire: wire.Wire | None = None
+
+    async def append(self, entries: Sequence[Entry]) -> list[Appended | None]:
+        """Append (stream, fields) of checked events, at most some hundreds."""
+        future: asyncio.Future[list[Appended | None]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((entries, future))
+        self._some.set()
+        return await future
+
+    async def run(self) -> None:
+        try:
+            while True:
+                await self._some.wait()
+                await self._write()
+                if not self._waiting:
+                    self._some.clear()
+        finally:
+            if self._wire is not None:
+                self._wire.close()
+            for _, future in self._waiting:
+                future.cancel()
+
+    async def _write(self) -> None:
+        """Write what waits, up to `MOST` entries, and tell everybody."""
+        taken: list[tuple[Sequence[Entry], asyncio.Future[list[Appended | None]]]] = []
+        entries: list[Entry] = []
+        while self._waiting and len(entries) < MOST:
+            one = self._waiting.popleft()
+            if not one[1].done():
+                taken.append(one)
+                entries += one[0]
+        if not taken:
+            return
+        answers: list[Appended | None]
+        try:
+            answers = list(await self._append(entries))
+        except StoreUnavailable:
+            answers = [None] * len(entries)
+        except StoreRefused as refused:
+            answers = [Appended(None, refused)] * len(entries)
+        at = 0
+        for asked, future in taken:
+            with contextlib.suppress(asyncio.InvalidStateError):  # whoever asked has gone away
+                future.set_result(answers[at : at + len(asked)])
+            at += len(asked)
+
+    async def _append(self, entries: Sequence[Entry]) -> list[Appended]:
+        if self._wire is None or not self._wire.open:
+            try:
+                self._wire = await wire.connect(self._endpoint, self._name)
+            except StoreUnavailable as silent:
+                # Nothing was sent, so nothing is in the log.
+                raise StoreRefused(str(silent), "wait until Redis answers again") from silent
+        return await append(self._wire, entries, self._durability)

@@ -1,0 +1,176 @@
+"""Routes: a method, a path, and the function that answers, with everything that the documentation says of them.
+
+A handler is `async def handler(call: Call) -> answer`, found by `@route(…)`. What it declares is what is decoded,
+checked and documented: there is no second list.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from witnd.domain.strictjson import Invalid, document
+from witnd.web.errors import from_msgspec, invalid
+
+if TYPE_CHECKING:
+    from witnd.store.tokens import Token
+    from witnd.web.services import Services
+
+Scope: TypeAlias = Literal["ingest", "read", "admin"]
+JSON: Final = "application/json"
+MOST_LISTED: Final = 100
+
+Q = TypeVar("Q")
+
+
+class Listing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every list understands. `after` is the `next_cursor` of the page before."""
+
+    limit: int = 50
+    after: str | None = None
+
+
+class Raw(Struct, frozen=True):
+    """An answer that is no JSON document. `headers` are added to the answer's."""
+
+    body: bytes
+    content_type: str
+    headers: dict[str, str] = {}
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """`scope` None: no token is asked for. `body` and `query` are structs; `answer` is what a success looks like."""
+
+    method: str
+    path: str
+    handler: Callable[["Call[Any]"], Awaitable[Any]]
+    says: str
+    scope: Scope | None
+    status: int = 200
+    body: Any = None
+    query: Any = None
+    answer: Any = None
+    most_bytes: int = 1024 * 1024
+    content_types: tuple[str, ...] = (JSON,)
+    answer_type: str = JSON
+    # Codes of refusals that are this route's own, beside those every route may have.
+    refusals: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names in the path: `/v1/events/{partition}/{id}` has two."""
+        return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
+
+
+class Call(Generic[Q]):
+    """One request. `path` has the decoded names of the path, `query` the route's query struct."""
+
+    __slots__ = ("content_type", "data", "headers", "path", "query", "request_id", "route", "services", "token")
+
+    def __init__(
+        self,
+        services: "Services",
+        route: Route,
+        path: dict[str, str],
+        query: Q,
+        data: bytes,
+        token: "Token | None",
+        request_id: str,
+        content_type: str,
+        headers: Any,
+    ) -> None:
+        self.services = services
+        self.route = route
+        self.path = path
+        self.query = query
+        self.data = data
+        self.token = token
+        self.request_id = request_id
+        self.content_type = content_type
+        self.headers = headers
+
+    @property
+    def who(self) -> str:
+        """Who asks, for the log of changes."""
+        return "nobody" if self.token is None else f"token {self.token.name}"
+
+    def document(self) -> dict[str, Any]:
+        """The body as a strict JSON object, for what the domain checks itself."""
+        try:
+            return document(self.data)
+        except Invalid as wrong:
+            raise invalid("", f"the body {wrong}") from None
+
+    def body(self) -> Any:
+        """The body as the route's struct."""
+        self.document()  # duplicate names and depth, which the decoder would pass over
+        try:
+            return msgspec.json.decode(self.data, type=self.route.body)
+        except msgspec.MsgspecError as wrong:
+            raise from_msgspec(wrong) from None
+
+    def page(self) -> tuple[int, str | None]:
+        """`limit` and `after` of a list."""
+        query: Any = self.query
+        if not 1 <= query.limit <= MOST_LISTED:
+            raise invalid("limit", f"must lie between 1 and {MOST_LISTED}")
+        return query.limit, query.after
+
+
+Handler: TypeAlias = Callable[[Call[Any]], Awaitable[Any]]
+ROUTES: Final[list[Route]] = []
+
+
+def route(method: str, path: str, *, says: str, scope: Scope | None, **more: Any) -> Callable[[Handler], Handler]:
+    """Makes the function below it the answer to a method and path. `more` are the other fields of `Route`."""
+
+    def known(handler: Handler) -> Handler:
+        ROUTES.append(Route(method=method, path=path, handler=handler, says=says, scope=scope, **more))
+        return handler
+
+    return known
+
+
+class Table:
+    """Finds routes: by the whole path where that has no names in it, else part by part."""
+
+    def __init__(self, routes: list[Route]) -> None:
+        self._plain: dict[str, dict[str, Route]] = {}
+        self._named: list[tuple[list[str], dict[str, Route]]] = []
+        for one in routes:
+            if not one.names:
+                self._plain.setdefault(one.path, {})[one.method] = one
+                continue
+            parts = one.path.split("/")
+            for known, methods in self._named:
+                if [_shape(part) for part in known] == [_shape(part) for part in parts]:
+                    methods[one.method] = one
+                    break
+            else:
+                self._named.append((parts, {one.method: one}))
+
+    def methods(self, path: str) -> tuple[dict[str, Route], list[str]]:
+        """Routes of a path by method, with the path's parts; none for an unknown path."""
+        if found := self._plain.get(path):
+            return found, []
+        parts = path.split("/")
+        for known, methods in self._named:
+            if len(known) == len(parts) and all(_fits(a, b) for a, b in zip(known, parts, strict=True)):
+                return methods, parts
+        return {}, []
+
+
+def names_in(route_: Route, parts: list[str]) -> Iterator[tuple[str, str]]:
+    """Names of a route's path with what stands there, still as it was sent."""
+    for known, part in zip(route_.path.split("/"), parts, strict=False):
+        if known.startswith("{"):
+            yield known[1:-1], part
+
+
+def _shape(part: str) -> str:
+    return "{}" if part.startswith("{") else part
+
+
+def _fits(known: str, part: str) -> bool:
+    return known == part or (known.startswith("{") and bool(part))

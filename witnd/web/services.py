@@ -1,0 +1,57 @@
+"""What handlers work with. The daemon makes one of these; nothing in the web package reaches past it."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from witnd.config import Config
+from witnd.domain.catalogue import Catalogue
+from witnd.domain.notification import rule_id
+from witnd.store.appender import Appender
+from witnd.store.catalogue import CatalogueStore
+from witnd.store.changes import Changes
+from witnd.store.connection import Endpoint
+from witnd.store.deliveries import Deliveries
+from witnd.store.invoices import Invoices
+from witnd.store.keys import GlobalKeys, Keys
+from witnd.store.tokens import Tokens
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """How the daemon is. `troubles`: why something does not move, in words; empty while all is well."""
+
+    ready: bool
+    partitions: Mapping[str, int]  # state of a partition → how many
+    troubles: Sequence[str]
+    lag: int  # events that are accepted and not yet applied
+
+
+class Services(Struct, kw_only=True):
+    """`catalogue` is the daemon's own, brought up to date by `learned`."""
+
+    config: Config
+    server: Endpoint
+    client: Redis
+    keys: GlobalKeys
+    partitions: Sequence[Keys]
+    catalogue: Catalogue
+    catalogue_store: CatalogueStore
+    appender: Appender
+    tokens: Tokens
+    changes: Changes
+    invoices: Invoices
+    health: Callable[[], Health]
+    metrics: Callable[[], bytes]
+    now_ms: Callable[[], int]
+
+    async def learned(self) -> Catalogue:
+        """The catalogue as it is now."""
+        await self.catalogue_store.load(self.catalogue)
+        return self.catalogue
+
+    async def deliveries(self) -> Deliveries:
+        """Deliveries of all rules there ever were."""
+        catalogue = await self.learned()
+        rules = [rule_id(name) for name in catalogue.keys("notification_rule")]
+        return Deliveries(self.client, self.partitions, self.keys, rules)
