@@ -61,7 +61,7 @@ def test_a_card_without_entries_is_a_card() -> None:
     assert card().prices == {}
 
 
-@pytest.mark.parametrize("key", ["a", "0", "standard-2026_q1", "9-"])
+@pytest.mark.parametrize("key", ["a", "0", "standard-2026_q1", "9-", "a" * 255])
 def test_keys_of_small_letters_digits_and_dashes_are_taken(key: str) -> None:
     assert mistakes(key) == []
 
@@ -74,6 +74,11 @@ def test_other_keys_are_refused(key: str) -> None:
 @pytest.mark.parametrize("currency", ["XAU", "EURO", "", 978, None, "ZZZ"])
 def test_a_currency_without_minor_unit_is_refused(currency: object) -> None:
     assert [path for path, _ in mistakes(currency=currency)] == ["rate_cards[0].currency"]
+
+
+def test_a_missing_currency_is_told_from_a_wrong_one() -> None:
+    assert [message.split(";")[0] for _, message in mistakes(currency=None)] == ["is missing"]
+    assert [message.split(";")[0] for _, message in mistakes(currency=978)] == ["is 978"]
 
 
 def test_a_currency_in_small_letters_is_answered_with_the_right_spelling() -> None:
