@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias, cast
 
 import msgspec
+from msgspec.structs import astuple, replace
 
 from tests.crash.receiver import Message
 from tests.oracle import oracle
@@ -21,6 +22,7 @@ from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.outbox import decode_progress
 
 World: TypeAlias = dict[str, Any]
+NO_ITEMS = msgspec.Raw(msgspec.msgpack.encode([]))
 KEYS, SHARED = Keys("witn", 0), GlobalKeys("witn")
 COUNTED = ("applied", "duplicate", "conflict", "late", "held", "rejected", "OPEN", "PENDING", "CONFIRMED", "FAILED")
 # Everything else under the prefix is compared, or must not be there.
@@ -108,7 +110,7 @@ def look(reader: Reader) -> World:
 def _history(reader: Reader, key: str) -> list[bytes]:
     """How much of it is in the record depends on batches; the whole does not."""
     stored = decode_outcome(reader.ask("GET", KEYS.outcome(key)))
-    return [*reader.ask("LRANGE", KEYS.history(key), 0, -1), *(stored.tail if stored else [])]
+    return [*reader.ask("LRANGE", KEYS.history(key), 0, -1), *(stored.items if stored else [])]
 
 
 def _behind(names: Iterable[str], start: str) -> list[str]:
@@ -131,7 +133,7 @@ def _outcomes(reader: Reader, names: list[str]) -> tuple[dict[str, Any], dict[in
         if stored is None:
             found[key] = "held"
             continue
-        found[key] = tuple(stored._replace(processed_at=None, mirrored=0, tail=[]))
+        found[key] = astuple(replace(stored, processed_at=None, lag=0, ending=NO_ITEMS))
         if key.startswith("placed-"):
             placed[stored.opened_at] = "<when it was placed>"
     return found, placed

@@ -14,9 +14,10 @@ from witnd.domain.event import EntryId, Event, Refusal, Retry, Tick, read
 from witnd.domain.notification import Delivery, NotificationRule, deliver
 from witnd.domain.resolution import Line, resolve
 from witnd.domain.routing import Terms, place
-from witnd.engine.actor import Actor, Applied, Held, Waiting
+from witnd.engine.actor import TAIL_BYTES_MAX, TAIL_MAX, Actor, Held, Waiting
 from witnd.engine.residents import Residents
 from witnd.engine.step import Entry, Fate, Settled, Settling, Step
+from witnd.store.codec import encode_history
 from witnd.store.keys import partition_of
 
 HELD_MAX = 1000  # contract section 4.3: events that wait per key
@@ -153,7 +154,7 @@ class Partition:
         if there is None:
             return False
         mark = event.mark
-        if mark is not None and (content := there.marks.find(mark)) is not None:
+        if mark is not None and (content := there.find(mark)) is not None:
             over = type(there) is Actor and there.final and ms >= there.settles_at + MARK_WINDOW_MS
             if not over:
                 same = content == event.content
@@ -169,21 +170,21 @@ class Partition:
         elif there.processed_at is not None:
             self._fate(step, Fate((ms, seq), "late", "OUTCOME_NOT_OPEN", event.key))
         else:
-            self._apply(step, there, (ms, seq, event, None), ms)
+            self._apply(step, there, ms, seq, event, None)
         return True
 
-    def _apply(self, step: Step, actor: Actor, applied: Applied, timer_from: int) -> None:
-        event = applied[2]
+    def _apply(self, step: Step, actor: Actor, ms: int, seq: int, event: Event, placed_at: int | None) -> None:
         before = actor.status
-        actor.apply(event, applied[0], timer_from)
+        actor.apply(event, ms, ms if placed_at is None else placed_at)
         counters = self.counters
         if actor.status is not before:
             counters[before] -= 1
             counters[actor.status] += 1
         counters["applied"] += 1
-        if event.mark is not None:
-            actor.marks.add(event.mark, event.content or b"")
-        actor.fresh.append(applied)
+        if actor.tailed >= TAIL_MAX or len(actor.tail) > TAIL_BYTES_MAX:
+            step.spilled.setdefault(actor.key, []).extend(actor.spill())
+        actor.tail += encode_history(ms, seq, event, placed_at)
+        actor.tailed += 1
         slot = actor.slot
         if slot is None or actor.settles_at < slot:
             self.deadlines.arm(actor)
@@ -197,7 +198,7 @@ class Partition:
         terms = self._place(event, ms)
         if isinstance(terms, Terms):
             actor = self._open(step, held, ms, event.customer_key, terms)
-            self._apply(step, actor, (ms, seq, event, None), ms)
+            self._apply(step, actor, ms, seq, event, None)
         elif len(held.waiting) >= self._held_max:
             self._fate(step, Fate((ms, seq), "rejected", "HELD_LIMIT", event.key))
         else:
@@ -241,7 +242,7 @@ class Partition:
             if event.customer_key != customer or named != terms.contract.agent:
                 self._fate(step, Fate(entry, "rejected", "IDENTITY_MISMATCH", held.key))
             else:
-                self._apply(step, actor, (*entry, event, ms), ms)
+                self._apply(step, actor, *entry, event, ms)
         if held.waiting:
             step.placed.append(held)
         return actor

@@ -34,5 +34,7 @@ def recall(
     actor.tally = stored.tally
     actor.mirrored = stored.mirrored
     actor.tail = stored.tail
-    actor.marks = Marks(b"".join([marked(item) for item in (*history, *stored.tail)]))
+    actor.tailed = stored.tailed
+    if history:
+        actor.marks = Marks(b"".join(map(marked, history)))
     return actor

@@ -128,7 +128,7 @@ class Log:
             stored.append(Stored(key, record, [], []))
             if found is not None and record is None:
                 asked.append(keys.held_events(key))
-            elif record is not None and record.events > len(record.tail):
+            elif record is not None and record.events > record.tailed:
                 asked.append(keys.history(key))
         if asked:
             lists = dict(zip(asked, await self.ask(*[("LRANGE", one, 0, -1) for one in asked]), strict=True))
