@@ -8,6 +8,7 @@ Plain synchronous code over values. It never waits: where an outcome must be loa
 """
 
 from collections.abc import Iterable, Sequence
+from sys import intern
 
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.event import EntryId, Event, Refusal, Retry, Tick, read
@@ -231,7 +232,8 @@ class Partition:
 
     def _open(self, step: Step, held: Held, ms: int, customer: str, terms: Terms) -> Actor:
         """Open the outcome at `ms` and give it what was waiting, in log order; no deadline is looked at meanwhile."""
-        actor = Actor(held.key, customer, terms.contract, terms.price, ms)
+        # One text for all outcomes of a customer: it is compared with that of each event.
+        actor = Actor(held.key, intern(customer), terms.contract, terms.price, ms)
         actor.touched = held.touched
         self.known[held.key] = actor
         self.counters["OPEN"] += 1
