@@ -40,7 +40,7 @@ def tick_rule() -> None:
     def impatient(partition: Partition, rows: Any, batch: int) -> Any:
         entries, cold = plan(partition, rows, batch)
         now = time.time_ns() // 1_000_000
-        return [(now, 0, Tick(), []), *entries], cold
+        return [(now, 0, Tick(), [], None), *entries], cold
 
     Partition.plan = impatient
 

@@ -60,9 +60,13 @@ class Partition:
         known, partitions = self.known, self.partitions
         entries: list[Entry] = []
         cold: set[str] = set()
+        last_ms, ms = b"", 0
         for entry_id, fields in rows:
-            ms, _, seq = entry_id.partition(b"-")
+            ms_text, _, seq = entry_id.partition(b"-")
+            if ms_text != last_ms:  # many entries of a busy log share theirs
+                last_ms, ms = ms_text, int(ms_text)
             item = read(fields)
+            actor = None
             if type(item) is Event or type(item) is Retry:
                 key = item.key
                 if partitions > 1 and partition_of(key, partitions) != self.partition:
@@ -73,7 +77,9 @@ class Partition:
                         cold.add(key)
                     else:
                         there.touched = batch
-            entries.append((int(ms), int(seq), item, fields))
+                        if type(there) is Actor:
+                            actor = there
+            entries.append((ms, int(seq), item, fields, actor))
         return entries, cold
 
     # -- the fold ------------------------------------------------------------------------------------------------
@@ -91,14 +97,14 @@ class Partition:
         heap, horizon = self.deadlines.heap, self.deadlines.horizon
         index = start
         for index in range(start, len(entries)):
-            ms, seq, item, raw = entries[index]
+            ms, seq, item, raw, known = entries[index]
             if ms > horizon:
                 step.need = "horizon"
                 break
             if heap and heap[0][0] <= ms and not self._settle_due(step, ms, seq, settle_max):
                 break
             if type(item) is Event:
-                if not self._event(step, ms, seq, item):
+                if not self._event(step, ms, seq, item, known):
                     step.need = [item.key]
                     break
             elif type(item) is Retry:
@@ -139,7 +145,7 @@ class Partition:
         actor.settle(ms)
         counters[actor.status] += 1
         actor.slot = None
-        actor.touched = self._batch
+        actor.touched = max(actor.touched, self._batch)  # the next batch may be planned already
         if not actor.dirty:
             actor.dirty = True
             step.actors.append(actor)
@@ -149,9 +155,9 @@ class Partition:
         deliveries = tuple(_tell(rule, actor, line) for rule in told)
         step.settled.append(Settled(actor, resolution, line, deliveries))
 
-    def _event(self, step: Step, ms: int, seq: int, event: Event) -> bool:
+    def _event(self, step: Step, ms: int, seq: int, event: Event, known: Actor | None) -> bool:
         """Decide the fate of an event, in the order of contract section 4.3. False: its key must be loaded first."""
-        there = self.known.get(event.key)
+        there = known or self.known.get(event.key)
         if there is None:
             return False
         mark = event.mark
