@@ -114,11 +114,12 @@ class Partition:
             elif isinstance(item, Refusal):
                 reason = "WRONG_PARTITION" if item.misplaced else "INVALID_EVENT"
                 self._fate(step, Fate((ms, seq), "rejected", reason, None, item.message, raw))
-            self.cursor = (ms, seq)
             step.settling = None
         else:
             index = len(entries)
-        self.read += index - start
+        if index > start:
+            self.read += index - start
+            self.cursor = entries[index - 1][:2]
         return step, index
 
     def _settle_due(self, step: Step, ms: int, seq: int, most: int) -> bool:

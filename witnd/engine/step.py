@@ -9,8 +9,8 @@ from witnd.engine.actor import Actor, Held
 
 FateName: TypeAlias = Literal["duplicate", "conflict", "late", "held", "rejected"]
 
-# One entry of the log as the fold takes it: ms, seq, what was read of it, its raw fields, and the actor of its key if it
-# was in memory when the batch was read. It stays there until the batch is committed, so the fold need not look again.
+# One entry of the log as the fold takes it: ms, seq, what was read of it, its raw fields; and the actor of its key, if
+# that was in memory when the batch was read. There it stays until the batch is committed: the fold need not look again.
 Entry: TypeAlias = tuple[int, int, Item, list[bytes], Actor | None]
 
 

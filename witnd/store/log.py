@@ -25,8 +25,8 @@ class Stored(NamedTuple):
 
     key: str
     record: OutcomeRecord | None
-    history: list[bytes]  # but for the part that the record carries
-    held: list[bytes]
+    history: Sequence[bytes] = ()  # but for the part that the record carries
+    held: Sequence[bytes] = ()
 
 
 class Moment(NamedTuple):
@@ -108,7 +108,8 @@ class Log:
             ("XINFO", "STREAM", keys.events),
         ]
         if cold:
-            commands.append(("MGET", *map(keys.outcome, cold)))
+            start = keys.outcome("")
+            commands.append(("MGET", *[start + key for key in cold]))
         caller = await self.caller()
         replies = await caller.wait(caller.send(commands), ANSWER_SECONDS + len(cold) / 1000)
         info = replies[2]
@@ -125,7 +126,7 @@ class Log:
         asked: list[str] = []
         for key, found in zip(cold, raw, strict=True):
             record = None if found is None else decode_outcome(found)
-            stored.append(Stored(key, record, [], []))
+            stored.append(Stored(key, record))
             if found is not None and record is None:
                 asked.append(keys.held_events(key))
             elif record is not None and record.events > record.tailed:
@@ -134,7 +135,7 @@ class Log:
             lists = dict(zip(asked, await self.ask(*[("LRANGE", one, 0, -1) for one in asked]), strict=True))
             stored = [
                 Stored(
-                    one.key, one.record, lists.get(keys.history(one.key), []), lists.get(keys.held_events(one.key), [])
+                    one.key, one.record, lists.get(keys.history(one.key), ()), lists.get(keys.held_events(one.key), ())
                 )
                 for one in stored
             ]
