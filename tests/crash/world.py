@@ -22,7 +22,6 @@ from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.outbox import decode_progress
 
 World: TypeAlias = dict[str, Any]
-NO_ITEMS = msgspec.Raw(msgspec.msgpack.encode([]))
 KEYS, SHARED = Keys("witn", 0), GlobalKeys("witn")
 COUNTED = ("applied", "duplicate", "conflict", "late", "held", "rejected", "OPEN", "PENDING", "CONFIRMED", "FAILED")
 # Everything else under the prefix is compared, or must not be there.
@@ -133,7 +132,7 @@ def _outcomes(reader: Reader, names: list[str]) -> tuple[dict[str, Any], dict[in
         if stored is None:
             found[key] = "held"
             continue
-        found[key] = astuple(replace(stored, processed_at=None, lag=0, ending=NO_ITEMS))
+        found[key] = astuple(replace(stored, processed_at=None, lag=0, tail=b"", tailed=0))
         if key.startswith("placed-"):
             placed[stored.opened_at] = "<when it was placed>"
     return found, placed

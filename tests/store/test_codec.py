@@ -13,7 +13,6 @@ from witnd.domain.outcome import STATUSES, Outcome
 from witnd.domain.ratecard import Price
 from witnd.store.codec import (
     FORMAT,
-    ITEMS_MAX,
     decode_fate,
     decode_held,
     decode_history,
@@ -71,7 +70,7 @@ def test_a_record_of_a_newer_format_is_refused_with_the_remedy(decode):
 
 
 @given(
-    st.lists(st.tuples(events, entries, instants), max_size=ITEMS_MAX),
+    st.lists(st.tuples(events, entries, instants), max_size=20),
     st.sampled_from(STATUSES),
     st.none() | st.tuples(st.integers(0, 2**48), st.decimals(allow_nan=False, allow_infinity=False)),
     st.lists(st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(), max_size=5),

@@ -26,13 +26,9 @@ _BINARY = 0xC4  # how MessagePack begins a binary of less than 256 bytes
 HELD = len(STATUSES)  # the status number of a key whose events still wait to be placed
 _STATUS_NUMBER = {status: number for number, status in enumerate(STATUSES)}
 
-# The beginning of an array that holds as many, for those that MessagePack tells in one byte.
-_ARRAYS = tuple(bytes([0x90 | count]) for count in range(16))
-ITEMS_MAX = len(_ARRAYS) - 1  # items that a record can carry
-
 _pack: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
 _unpack: Callable[[bytes], Any] = msgspec.msgpack.Decoder().decode
-_unpack_raws: Callable[[bytes | Raw], list[Raw]] = msgspec.msgpack.Decoder(list[Raw]).decode
+_unpack_items: Callable[[bytes], list[Raw]] = msgspec.msgpack.Decoder(list[Raw]).decode
 
 
 class OutcomeRecord(Struct, array_like=True, frozen=True, gc=False):
@@ -57,7 +53,8 @@ class OutcomeRecord(Struct, array_like=True, frozen=True, gc=False):
     orders: list[int]
     total: tuple[int, str] | None
     lag: int  # how far the sorted set of deadlines is behind
-    ending: Raw  # an array: the events that the list does not have
+    tailed: int
+    tail: bytes  # so many items of the history, those that the list does not have, one behind the other
 
     @property
     def status(self) -> Status:
@@ -80,19 +77,9 @@ class OutcomeRecord(Struct, array_like=True, frozen=True, gc=False):
         return self.settles_at - self.lag
 
     @property
-    def tail(self) -> bytes:
-        """The items that the record carries, one behind the other."""
-        return bytes(self.ending)[1:]
-
-    @property
-    def tailed(self) -> int:
-        """How many items that is: an array of less than 16 says it in the low bits of its first byte."""
-        return memoryview(self.ending)[0] & ITEMS_MAX
-
-    @property
     def items(self) -> list[bytes]:
-        """The same items one by one."""
-        return _unpack_items(self.ending)
+        """Those items of the history one by one."""
+        return items_of(self.tail, self.tailed)
 
 
 class HistoryItem(NamedTuple):
@@ -153,7 +140,8 @@ def encode_outcome(outcome: Outcome, mirrored: int, tail: bytes, tailed: int) ->
             outcome.orders,
             None if tally is None else (tally[0], str(tally[1])),
             outcome.settles_at - mirrored,
-            Raw(_ARRAYS[tailed] + tail),
+            tailed,
+            tail,
         )
     )
 
@@ -177,7 +165,7 @@ def decode_outcome(record: bytes) -> OutcomeRecord | None:
 def terms_of(key: str, record: OutcomeRecord, catalogue: Catalogue) -> tuple[Contract, Price]:
     """The terms an outcome froze, by their digests. Raises `Unsafe` where the catalogue has lost them."""
     try:
-        return catalogue.contract(record.contract_hash), catalogue.price_by_hash(record.price_hash)
+        return catalogue.contract(_hex_hash(record.contract)), catalogue.price_by_hash(_hex_hash(record.price))
     except KeyError as missing:
         raise Unsafe(
             f"outcome {key!r} opened under terms {missing} that the catalogue does not have",
@@ -204,12 +192,8 @@ def encode_history(ms: int, seq: int, event: Event, placed_at: int | None) -> by
 
 
 def items_of(tail: bytes, tailed: int) -> list[bytes]:
-    """The items that stand in `tail` one behind the other."""
-    return _unpack_items(_ARRAYS[tailed] + tail)
-
-
-def _unpack_items(array: bytes | Raw) -> list[bytes]:
-    return [bytes(item) for item in _unpack_raws(array)]
+    """The items that stand in `tail` one behind the other: with the beginning of an array before them they are one."""
+    return [bytes(item) for item in _unpack_items(b"\xdd" + tailed.to_bytes(4) + tail)]
 
 
 def marked(item: bytes) -> bytes:
