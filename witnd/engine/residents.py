@@ -49,9 +49,10 @@ class Residents:
         if len(known) <= most:
             return
         excess, reach = len(known) - most * 9 // 10, self._reach()
-        # Oldest first in the order they came into memory; what was used in about the last half turn-over stays.
+        # Oldest first in the order they came into memory; what was used in about the last half turn-over stays (of full
+        # batches).
         gone: list[str] = []
-        for newest in (committed - most // 2000, committed):
+        for newest in (committed - most // 1000, committed):
             for key, one in known.items():
                 if len(gone) == excess:
                     break

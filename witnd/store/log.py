@@ -15,7 +15,7 @@ from witnd.store.errors import Unsafe
 from witnd.store.keys import GlobalKeys, Keys
 
 ANSWER_SECONDS = 5.0
-# Entries are read in smaller numbers where a read brought more than this: up to 1000 of 256 KiB would be a lot.
+# Entries are read in smaller numbers where a read brought more than this: up to 500 of 256 KiB would be a lot.
 READ_BYTES_MAX = 8 * 1024 * 1024
 Row: TypeAlias = tuple[bytes, list[bytes]]
 
