@@ -3,7 +3,7 @@
 Knows which of them may be forgotten and what has to be written first. What happens to them is the fold's business.
 """
 
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 
 from witnd.engine.actor import Actor, Held
 from witnd.engine.deadlines import Deadlines
@@ -16,7 +16,7 @@ class Residents:
 
     def __init__(self) -> None:
         self.known: dict[str, Actor | Held] = {}
-        self.deadlines = Deadlines(self.known.get)
+        self.deadlines = Deadlines(self.known)
         self.behind: list[Actor] = []
         self._compact_beyond = 0
 
@@ -42,12 +42,14 @@ class Residents:
             actor.behind = True
             self.behind.append(actor)
 
-    def passivate(self, most: int, committed: int, wanted: Container[str]) -> None:
+    def passivate(self, most: int, committed: int, loading: Iterable[Iterable[str]]) -> None:
         """Forget the longest unused keys beyond `most` (down to nine tenths of it). Only keys whose last batch is
-        committed can go, since Redis has their state; `wanted` are just being loaded."""
+        committed can go, since Redis has their state; those of `loading` are on their
+        way here."""
         known = self.known
         if len(known) <= most:
             return
+        wanted: set[str] = set().union(*loading)
         excess, reach = len(known) - most * 9 // 10, self._reach()
         # Oldest first in the order they came into memory; what was used in about the last half turn-over stays (of full
         # batches).
