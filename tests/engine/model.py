@@ -148,7 +148,7 @@ class Drive:
             (b"%d-%d" % (ms, seq), [part for pair in fields.items() for part in pair]) for ms, seq, fields in entries
         ]
         batch, cold = partition.plan(rows, number)
-        partition.residents.install([model.recall(key, self.catalogue) for key in sorted(cold)], number)
+        partition.residents.install([model.recall(key, self.catalogue) for key in cold], number)
         at = 0
         done = False
         while not done:

@@ -55,11 +55,11 @@ class Partition:
         self._held_max = held_max
         self._batch = 0
 
-    def plan(self, rows: Iterable[tuple[bytes, list[bytes]]], batch: int) -> tuple[list[Entry], set[str]]:
+    def plan(self, rows: Iterable[tuple[bytes, list[bytes]]], batch: int) -> tuple[list[Entry], list[str]]:
         """Read the rows of a batch; answer its entries and the keys that must be in memory before it is folded."""
         known, partitions = self.known, self.partitions
         entries: list[Entry] = []
-        cold: set[str] = set()
+        cold: dict[str, None] = {}  # a set in the order of the log
         last_ms, ms = b"", 0
         for entry_id, fields in rows:
             ms_text, _, seq = entry_id.partition(b"-")
@@ -74,13 +74,13 @@ class Partition:
                 else:
                     there = known.get(key)
                     if there is None:
-                        cold.add(key)
+                        cold[key] = None
                     else:
                         there.touched = batch
                         if type(there) is Actor:
                             actor = there
             entries.append((ms, int(seq), item, fields, actor))
-        return entries, cold
+        return entries, list(cold)
 
     # -- the fold ------------------------------------------------------------------------------------------------
 

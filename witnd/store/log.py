@@ -20,13 +20,9 @@ READ_BYTES_MAX = 8 * 1024 * 1024
 Row: TypeAlias = tuple[bytes, list[bytes]]
 
 
-class Stored(NamedTuple):
-    """What Redis has of one outcome key."""
-
-    key: str
-    record: OutcomeRecord | None
-    history: Sequence[bytes] = ()  # but for the part that the record carries
-    held: Sequence[bytes] = ()
+# What Redis has of one outcome key: the key, its record, its history but for the part that the record carries, and its
+# held events. A plain tuple, because one is made for every outcome that is loaded.
+Stored: TypeAlias = tuple[str, OutcomeRecord | None, Sequence[bytes], Sequence[bytes]]
 
 
 class Moment(NamedTuple):
@@ -126,7 +122,7 @@ class Log:
         asked: list[str] = []
         for key, found in zip(cold, raw, strict=True):
             record = None if found is None else decode_outcome(found)
-            stored.append(Stored(key, record))
+            stored.append((key, record, (), ()))
             if found is not None and record is None:
                 asked.append(keys.held_events(key))
             elif record is not None and record.events > record.tailed:
@@ -134,10 +130,8 @@ class Log:
         if asked:
             lists = dict(zip(asked, await self.ask(*[("LRANGE", one, 0, -1) for one in asked]), strict=True))
             stored = [
-                Stored(
-                    one.key, one.record, lists.get(keys.history(one.key), ()), lists.get(keys.held_events(one.key), ())
-                )
-                for one in stored
+                (key, record, lists.get(keys.history(key), ()), lists.get(keys.held_events(key), ()))
+                for key, record, _, _ in stored
             ]
         return stored
 
