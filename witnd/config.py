@@ -71,7 +71,7 @@ class DaemonConfig(Struct, frozen=True, kw_only=True):
     instance: str = ""
     lease: float = 10
     actors_in_memory: int = 100_000
-    batch: int = 1000
+    batch: int = 500
     log_format: str = "auto"
 
 

@@ -140,7 +140,7 @@ def _invoices(reader: Reader) -> list[Any]:
 def _history(reader: Reader, key: str) -> list[bytes]:
     """How much of it is in the record depends on batches; the whole does not."""
     stored = decode_outcome(reader.ask("GET", KEYS.outcome(key)))
-    return [*reader.ask("LRANGE", KEYS.history(key), 0, -1), *(stored.tail if stored else [])]
+    return [*reader.ask("LRANGE", KEYS.history(key), 0, -1), *(stored.items if stored else [])]
 
 
 def _behind(names: Iterable[str], start: str) -> list[str]:
@@ -163,7 +163,7 @@ def _outcomes(reader: Reader, names: list[str]) -> tuple[dict[str, Any], dict[in
         if stored is None:
             found[key] = "held"
             continue
-        found[key] = tuple(stored._replace(processed_at=None, mirrored=0, tail=[]))
+        found[key] = structs.astuple(structs.replace(stored, processed_at=None, lag=0, tail=b"", tailed=0))
         if key.startswith("placed-"):
             placed[stored.opened_at] = "<when it was placed>"
     return found, placed

@@ -25,7 +25,7 @@ from witnd.engine.actor import Actor, Held
 from witnd.engine.partition import Partition
 from witnd.engine.recall import recall
 from witnd.engine.writes import text_of, write
-from witnd.store.codec import decode_fate, decode_history, decode_outcome
+from witnd.store.codec import decode_fate, decode_history, decode_outcome, items_of
 from witnd.store.commit import Commit
 from witnd.store.keys import Keys
 from witnd.store.log import entry_id
@@ -151,7 +151,7 @@ class Drive:
             (b"%d-%d" % (ms, seq), [part for pair in fields.items() for part in pair]) for ms, seq, fields in entries
         ]
         batch, cold = partition.plan(rows, number)
-        partition.residents.install([model.recall(key, self.catalogue) for key in sorted(cold)], number)
+        partition.residents.install([model.recall(key, self.catalogue) for key in cold], number)
         at = 0
         done = False
         while not done:
@@ -228,7 +228,7 @@ def world_of(run: Drive) -> World:
         if isinstance(actor, Held):
             world.held[key] = [text_of(one.entry) for one in actor.waiting]
             continue
-        items = [*data.get(KEYS.history(key), []), *actor.tail]
+        items = [*data.get(KEYS.history(key), []), *items_of(actor.tail, actor.tailed)]
         assert actor.events == len(items)
         history = [decode_history(item) for item in items]
         applied = [text_of(item.entry) for item in history]

@@ -1,11 +1,16 @@
 """Stored records: what is read is what was written, and a newer format is not guessed at."""
 
+from decimal import Decimal
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from witnd.domain.contract import Contract
 from witnd.domain.event import Event
+from witnd.domain.outcome import STATUSES, Outcome
+from witnd.domain.ratecard import Price
 from witnd.store.codec import (
     FORMAT,
     decode_fate,
@@ -14,10 +19,14 @@ from witnd.store.codec import (
     decode_outcome,
     encode_held,
     encode_history,
+    encode_outcome,
+    items_of,
     marked,
 )
 from witnd.store.errors import Unsafe
 
+CONTRACT = Contract(agent="support", name="Support", condition=[{"fact": "resolved", "operator": "seen"}])
+PRICE = Price(rate_card="standard", currency="EUR", agent="support", price_per_unit=Decimal("0.5"))
 instants = st.none() | st.integers(-(10**15), 10**15)
 events = st.builds(
     lambda identity, **rest: Event(key="ticket-0001", mark=identity, content=identity and identity[::-1], **rest),
@@ -58,3 +67,27 @@ def test_a_held_event_is_read_as_it_was_written(event, entry):
 def test_a_record_of_a_newer_format_is_refused_with_the_remedy(decode):
     with pytest.raises(Unsafe, match="run the newer witnd"):
         decode(msgspec.msgpack.encode([FORMAT + 1, 0]))
+
+
+@given(
+    st.lists(st.tuples(events, entries, instants), max_size=20),
+    st.sampled_from(STATUSES),
+    st.none() | st.tuples(st.integers(0, 2**48), st.decimals(allow_nan=False, allow_infinity=False)),
+    st.lists(st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(), max_size=5),
+)
+def test_an_outcome_is_read_as_it_was_written_with_the_end_of_its_history(given_items, status, tally, values):
+    outcome = Outcome("ticket-0001", "c", CONTRACT, PRICE, 7)
+    outcome.status, outcome.tally, outcome.values, outcome.settles_at = status, tally, values, 1000
+    outcome.counts = outcome.orders = [1] * len(values)
+    items = [encode_history(*entry, event, placed_at) for event, entry, placed_at in given_items]
+
+    read = decode_outcome(encode_outcome(outcome, 900, b"".join(items), len(items)))
+
+    assert read is not None
+    assert (read.items, read.tail, read.tailed) == (items, b"".join(items), len(items))
+    assert items_of(read.tail, read.tailed) == items
+    assert (read.contract_hash, read.price_hash, read.customer_key) == (CONTRACT.hash, PRICE.hash, "c")
+    assert (read.opened_at, read.settles_at, read.mirrored, read.processed_at) == (7, 1000, 900, None)
+    assert (read.status, read.holds, read.events, read.tally) == (status, False, 0, tally)
+    assert (read.counts, read.values, read.orders) == (outcome.counts, values, outcome.orders)
+    assert [type(value) for value in read.values] == [type(value) for value in values]

@@ -3,22 +3,17 @@
 Member order, spelling of numbers, white space and form do not matter; a boolean is no number; instants are as sent.
 """
 
-from hashlib import blake2s
 from typing import Any
 
 import msgspec
 
 from witnd.domain.strictjson import double
 
-MARK_BYTES = 16  # 128 bits: no accidental collision in the life of an installation
+MARK_BYTES = 16  # of a BLAKE2s digest; 128 bits: no accidental collision in the life of an installation
 
 _RESERVED = frozenset(("value", "attribution", "settles_at"))
 
 encode_sorted = msgspec.msgpack.Encoder(order="sorted").encode
-
-
-def digest(said: bytes) -> bytes:
-    return blake2s(said, digest_size=MARK_BYTES).digest()
 
 
 def normalise(properties: dict[str, Any]) -> bool:

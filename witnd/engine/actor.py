@@ -4,21 +4,24 @@ No task, future or timer handle per actor: a deadline is a number on it (`settle
 the partition's deadlines (`slot`). An actor runs to completion without awaiting; nobody else touches its state.
 """
 
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from witnd.domain.content import MARK_BYTES
 from witnd.domain.contract import Contract
 from witnd.domain.event import EntryId, Event
 from witnd.domain.outcome import Outcome
 from witnd.domain.ratecard import Price
+from witnd.store.codec import items_of, marked
+
+# Items of its history that an outcome keeps and carries in its own record: up to so many, and up to so many bytes. Most
+# outcomes never have more and need no list of their own; the others need a command of theirs only once in so many
+# events (measured: that command is the dearer half of an event). The bytes bound what an event with long texts costs
+# each event after it, since all of them are written again with the record.
+TAIL_MAX = 8
+TAIL_BYTES_MAX = 2048
 
 # Up to here a mark is found by scanning packed bytes (about 0.1 µs for a few, no object per mark); beyond, a dict.
 PACKED_BYTES_MAX = 256 * 2 * MARK_BYTES
-
-
-# An event as the history of its outcome keeps it: ms and seq of its entry, the event, and the ms of the entry that
-# placed it where that is another. A plain tuple, because one is made for every event.
-Applied: TypeAlias = tuple[int, int, Event, int | None]
 
 
 class Waiting(NamedTuple):
@@ -38,22 +41,21 @@ class Marks:
         self._index: dict[bytes, bytes] | None = None
         self._spread()
 
-    def add(self, mark: bytes, content: bytes) -> None:
-        if self._index is not None:
-            self._index[mark] = content
-            return
-        self._packed = packed = self._packed + mark + content
-        if len(packed) > PACKED_BYTES_MAX:
-            self._spread()
+    def add(self, packed: bytes) -> None:
+        """Take in marks, each followed by its content."""
+        self._packed += packed
+        self._spread()
 
     def _spread(self) -> None:
-        """Too many to be scanned go into a dict."""
-        if len(self._packed) > PACKED_BYTES_MAX:
-            packed, step = self._packed, 2 * MARK_BYTES
-            self._index = {
-                packed[i : i + MARK_BYTES]: packed[i + MARK_BYTES : i + step] for i in range(0, len(packed), step)
-            }
-            self._packed = b""
+        """Too many to be scanned go into a dict, and so does what follows them."""
+        packed, step = self._packed, 2 * MARK_BYTES
+        if self._index is None:
+            if len(packed) <= PACKED_BYTES_MAX:
+                return
+            self._index = {}
+        for at in range(0, len(packed), step):
+            self._index[packed[at : at + MARK_BYTES]] = packed[at + MARK_BYTES : at + step]
+        self._packed = b""
 
     def find(self, mark: bytes) -> bytes | None:
         """The content that came with this mark, None if the mark is free."""
@@ -69,21 +71,47 @@ class Marks:
 
 
 class Actor(Outcome):
-    """An outcome with what the engine needs around it."""
+    """An outcome with what the engine needs around it.
 
-    __slots__ = ("behind", "dirty", "fresh", "marks", "mirrored", "slot", "tail", "touched")
+    `tail` is the end of its history: items as they are stored, one behind the other in one piece, because an object for
+    each of them would be most of what an outcome takes in memory and of what bringing it back costs. The marks of these
+    items are looked up in the tail itself; `marks` has those of the items before it, if there are any.
+    """
+
+    __slots__ = ("behind", "dirty", "marks", "mirrored", "slot", "tail", "tailed", "touched")
 
     def __init__(self, key: str, customer_key: str, contract: Contract, price: Price, opened_at: int) -> None:
         super().__init__(key, customer_key, contract, price, opened_at)
-        self.marks = Marks()
+        self.marks: Marks | None = None
         self.slot: int | None = None  # instant of its counted entry among the deadlines
-        self.fresh: list[Applied] = []  # applied since the last commit was made
-        self.tail: list[bytes] = []  # the end of its history, which its record carries
+        self.tail = b""
+        self.tailed = 0  # how many items that is
         self.touched = 0  # number of the last batch that needs it in memory
         self.dirty = False
         # The instant that Redis's sorted set has of it: a lower bound of the deadline, 0 while it has none.
         self.mirrored = 0
         self.behind = False  # the lower bound has to be brought up to the deadline
+
+    def find(self, mark: bytes) -> bytes | None:
+        """The content that came with this mark, None if the mark is free."""
+        if mark in self.tail:
+            # Hardly ever anything else than a duplicate; but only the item's own place proves it.
+            for item in items_of(self.tail, self.tailed):
+                found = marked(item)
+                if found.startswith(mark):
+                    return found[MARK_BYTES:]
+        return None if self.marks is None else self.marks.find(mark)
+
+    def spill(self) -> list[bytes]:
+        """Let go of the tail, whose items belong into the list now; what remains of them is their marks."""
+        items = items_of(self.tail, self.tailed)
+        packed = b"".join(map(marked, items))
+        if self.marks is None:
+            self.marks = Marks(packed)
+        else:
+            self.marks.add(packed)
+        self.tail, self.tailed = b"", 0
+        return items
 
 
 class Held:
@@ -102,4 +130,8 @@ class Held:
     def wait(self, waiting: Waiting) -> None:
         self.waiting.append(waiting)
         if waiting.event.mark is not None and waiting.event.content is not None:
-            self.marks.add(waiting.event.mark, waiting.event.content)
+            self.marks.add(waiting.event.mark + waiting.event.content)
+
+    def find(self, mark: bytes) -> bytes | None:
+        """The content that came with this mark, None if the mark is free."""
+        return self.marks.find(mark)

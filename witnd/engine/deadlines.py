@@ -7,20 +7,18 @@ set, which is complete up to `horizon`; beyond it only actors in memory have ent
 """
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Mapping
 
 from witnd.engine.actor import Actor
-
-Lookup = Callable[[str], object]
 
 
 class Deadlines:
     """Entries are (instant in ms, outcome key). Text compares by code point, which is the bytewise order of UTF-8."""
 
-    def __init__(self, lookup: Lookup) -> None:
+    def __init__(self, known: Mapping[str, object]) -> None:
         # Public to the fold's hot loop, which compares its first instant with every entry of the log.
         self.heap: list[tuple[int, str]] = []
-        self._lookup = lookup
+        self._known = known
         self.horizon = -1
         self.horizon_asked = -1  # a load up to here is under way
 
@@ -35,7 +33,7 @@ class Deadlines:
 
     def add_stored(self, settles_at: int, key: str) -> None:
         """An entry read from Redis. Actors in memory know better and have their own."""
-        if not isinstance(self._lookup(key), Actor):
+        if not isinstance(self._known.get(key), Actor):
             heapq.heappush(self.heap, (settles_at, key))
 
     def peek(self) -> tuple[int, str] | None:
@@ -43,7 +41,7 @@ class Deadlines:
         heap = self.heap
         while heap:
             slot, key = heap[0]
-            actor = self._lookup(key)
+            actor = self._known.get(key)
             if not isinstance(actor, Actor):
                 return heap[0]
             if actor.slot != slot or actor.final:
@@ -68,7 +66,7 @@ class Deadlines:
             if first is None or first[0] > until:
                 break
             found.append(heapq.heappop(self.heap))
-            if not isinstance(self._lookup(first[1]), Actor):
+            if not isinstance(self._known.get(first[1]), Actor):
                 keys.append(first[1])
         for entry in found:
             heapq.heappush(self.heap, entry)
@@ -77,14 +75,11 @@ class Deadlines:
     def compact(self) -> None:
         """Drop entries that no longer count. Those of keys out of memory are kept up to the horizon, also to one
         that is just being asked for: its answer may not know of a change that was committed meanwhile."""
-        reach = max(self.horizon, self.horizon_asked)
-        kept: list[tuple[int, str]] = []
-        for slot, key in self.heap:
-            actor = self._lookup(key)
-            if isinstance(actor, Actor):
-                if actor.slot == slot and not actor.final:
-                    kept.append((slot, key))
-            elif slot <= reach:
-                kept.append((slot, key))
+        reach, known = max(self.horizon, self.horizon_asked), self._known
+        # Most entries lie beyond and belong to nobody any more: those of actors are made anew instead of looked up.
+        kept = [entry for entry in self.heap if entry[0] <= reach and not isinstance(known.get(entry[1]), Actor)]
+        for key, actor in known.items():
+            if isinstance(actor, Actor) and actor.slot is not None and not actor.final:
+                kept.append((actor.slot, key))
         heapq.heapify(kept)
         self.heap[:] = kept

@@ -98,7 +98,7 @@ class Intake:
         """Prepare a batch and hand it on."""
         self._number += 1
         entries, cold = self._memory.partition.plan(rows, self._number)
-        moment = await self._observe(await self._memory.load(sorted(cold), self._number))
+        moment = await self._observe(await self._memory.load(cold, self._number))
         entries = await self._sound(entries, moment)
         if not entries:
             return

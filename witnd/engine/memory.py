@@ -22,26 +22,21 @@ class Memory:
         self.store = store
         self.partition = partition
         self.patience = patience
-        # Keys whose load is under way, with the number of loads: they must not be forgotten meanwhile.
-        self.loading: dict[str, int] = {}
+        # The keys of each load that is under way: they must not be forgotten meanwhile.
+        self.loading: list[list[str]] = []
 
     async def load(self, keys: list[str], batch: int) -> Moment:
         """Bring keys into memory, and the catalogue up to the time of the call. Answers where the server was then."""
-        loading, patience = self.loading, self.patience
-        for key in keys:
-            loading[key] = loading.get(key, 0) + 1
+        self.loading.append(keys)
         try:
-            moment, stored = await patience.insist("loading outcomes", lambda: self.store.moment(keys))
+            moment, stored = await self.patience.insist("loading outcomes", lambda: self.store.moment(keys))
             if moment.catalogue != self.partition.catalogue.revision:
                 await self._learn()
             catalogue = self.partition.catalogue
             loaded = [recall(*one, catalogue) for one in stored]
             self.partition.residents.install(loaded, batch)
         finally:
-            for key in keys:
-                loading[key] -= 1
-                if not loading[key]:
-                    del loading[key]
+            self.loading.remove(keys)
         return moment
 
     async def _learn(self) -> None:

@@ -8,15 +8,17 @@ Plain synchronous code over values. It never waits: where an outcome must be loa
 """
 
 from collections.abc import Iterable, Sequence
+from sys import intern
 
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.event import EntryId, Event, Refusal, Retry, Tick, read
 from witnd.domain.notification import Delivery, NotificationRule, deliver
 from witnd.domain.resolution import Line, resolve
 from witnd.domain.routing import Terms, place
-from witnd.engine.actor import Actor, Applied, Held, Waiting
+from witnd.engine.actor import TAIL_BYTES_MAX, TAIL_MAX, Actor, Held, Waiting
 from witnd.engine.residents import Residents
 from witnd.engine.step import Entry, Fate, Settled, Settling, Step
+from witnd.store.codec import encode_history
 from witnd.store.keys import partition_of
 
 HELD_MAX = 1000  # contract section 4.3: events that wait per key
@@ -53,14 +55,18 @@ class Partition:
         self._held_max = held_max
         self._batch = 0
 
-    def plan(self, rows: Iterable[tuple[bytes, list[bytes]]], batch: int) -> tuple[list[Entry], set[str]]:
+    def plan(self, rows: Iterable[tuple[bytes, list[bytes]]], batch: int) -> tuple[list[Entry], list[str]]:
         """Read the rows of a batch; answer its entries and the keys that must be in memory before it is folded."""
         known, partitions = self.known, self.partitions
         entries: list[Entry] = []
-        cold: set[str] = set()
+        cold: dict[str, None] = {}  # a set in the order of the log
+        last_ms, ms = b"", 0
         for entry_id, fields in rows:
-            ms, _, seq = entry_id.partition(b"-")
+            ms_text, _, seq = entry_id.partition(b"-")
+            if ms_text != last_ms:  # many entries of a busy log share theirs
+                last_ms, ms = ms_text, int(ms_text)
             item = read(fields)
+            actor = None
             if type(item) is Event or type(item) is Retry:
                 key = item.key
                 if partitions > 1 and partition_of(key, partitions) != self.partition:
@@ -68,11 +74,13 @@ class Partition:
                 else:
                     there = known.get(key)
                     if there is None:
-                        cold.add(key)
+                        cold[key] = None
                     else:
                         there.touched = batch
-            entries.append((int(ms), int(seq), item, fields))
-        return entries, cold
+                        if type(there) is Actor:
+                            actor = there
+            entries.append((ms, int(seq), item, fields, actor))
+        return entries, list(cold)
 
     # -- the fold ------------------------------------------------------------------------------------------------
 
@@ -89,14 +97,14 @@ class Partition:
         heap, horizon = self.deadlines.heap, self.deadlines.horizon
         index = start
         for index in range(start, len(entries)):
-            ms, seq, item, raw = entries[index]
+            ms, seq, item, raw, known = entries[index]
             if ms > horizon:
                 step.need = "horizon"
                 break
             if heap and heap[0][0] <= ms and not self._settle_due(step, ms, seq, settle_max):
                 break
             if type(item) is Event:
-                if not self._event(step, ms, seq, item):
+                if not self._event(step, ms, seq, item, known):
                     step.need = [item.key]
                     break
             elif type(item) is Retry:
@@ -106,11 +114,12 @@ class Partition:
             elif isinstance(item, Refusal):
                 reason = "WRONG_PARTITION" if item.misplaced else "INVALID_EVENT"
                 self._fate(step, Fate((ms, seq), "rejected", reason, None, item.message, raw))
-            self.cursor = (ms, seq)
             step.settling = None
         else:
             index = len(entries)
-        self.read += index - start
+        if index > start:
+            self.read += index - start
+            self.cursor = entries[index - 1][:2]
         return step, index
 
     def _settle_due(self, step: Step, ms: int, seq: int, most: int) -> bool:
@@ -137,7 +146,7 @@ class Partition:
         actor.settle(ms)
         counters[actor.status] += 1
         actor.slot = None
-        actor.touched = self._batch
+        actor.touched = max(actor.touched, self._batch)  # the next batch may be planned already
         if not actor.dirty:
             actor.dirty = True
             step.actors.append(actor)
@@ -147,13 +156,13 @@ class Partition:
         deliveries = tuple(_tell(rule, actor, line) for rule in told)
         step.settled.append(Settled(actor, resolution, line, deliveries))
 
-    def _event(self, step: Step, ms: int, seq: int, event: Event) -> bool:
+    def _event(self, step: Step, ms: int, seq: int, event: Event, known: Actor | None) -> bool:
         """Decide the fate of an event, in the order of contract section 4.3. False: its key must be loaded first."""
-        there = self.known.get(event.key)
+        there = known or self.known.get(event.key)
         if there is None:
             return False
         mark = event.mark
-        if mark is not None and (content := there.marks.find(mark)) is not None:
+        if mark is not None and (content := there.find(mark)) is not None:
             over = type(there) is Actor and there.final and ms >= there.settles_at + MARK_WINDOW_MS
             if not over:
                 same = content == event.content
@@ -169,21 +178,21 @@ class Partition:
         elif there.processed_at is not None:
             self._fate(step, Fate((ms, seq), "late", "OUTCOME_NOT_OPEN", event.key))
         else:
-            self._apply(step, there, (ms, seq, event, None), ms)
+            self._apply(step, there, ms, seq, event, None)
         return True
 
-    def _apply(self, step: Step, actor: Actor, applied: Applied, timer_from: int) -> None:
-        event = applied[2]
+    def _apply(self, step: Step, actor: Actor, ms: int, seq: int, event: Event, placed_at: int | None) -> None:
         before = actor.status
-        actor.apply(event, applied[0], timer_from)
+        actor.apply(event, ms, ms if placed_at is None else placed_at)
         counters = self.counters
         if actor.status is not before:
             counters[before] -= 1
             counters[actor.status] += 1
         counters["applied"] += 1
-        if event.mark is not None:
-            actor.marks.add(event.mark, event.content or b"")
-        actor.fresh.append(applied)
+        if actor.tailed >= TAIL_MAX or len(actor.tail) > TAIL_BYTES_MAX:
+            step.spilled.setdefault(actor.key, []).extend(actor.spill())
+        actor.tail += encode_history(ms, seq, event, placed_at)
+        actor.tailed += 1
         slot = actor.slot
         if slot is None or actor.settles_at < slot:
             self.deadlines.arm(actor)
@@ -197,7 +206,7 @@ class Partition:
         terms = self._place(event, ms)
         if isinstance(terms, Terms):
             actor = self._open(step, held, ms, event.customer_key, terms)
-            self._apply(step, actor, (ms, seq, event, None), ms)
+            self._apply(step, actor, ms, seq, event, None)
         elif len(held.waiting) >= self._held_max:
             self._fate(step, Fate((ms, seq), "rejected", "HELD_LIMIT", event.key))
         else:
@@ -230,7 +239,8 @@ class Partition:
 
     def _open(self, step: Step, held: Held, ms: int, customer: str, terms: Terms) -> Actor:
         """Open the outcome at `ms` and give it what was waiting, in log order; no deadline is looked at meanwhile."""
-        actor = Actor(held.key, customer, terms.contract, terms.price, ms)
+        # One text for all outcomes of a customer: it is compared with that of each event.
+        actor = Actor(held.key, intern(customer), terms.contract, terms.price, ms)
         actor.touched = held.touched
         self.known[held.key] = actor
         self.counters["OPEN"] += 1
@@ -241,7 +251,7 @@ class Partition:
             if event.customer_key != customer or named != terms.contract.agent:
                 self._fate(step, Fate(entry, "rejected", "IDENTITY_MISMATCH", held.key))
             else:
-                self._apply(step, actor, (*entry, event, ms), ms)
+                self._apply(step, actor, *entry, event, ms)
         if held.waiting:
             step.placed.append(held)
         return actor

@@ -1,6 +1,7 @@
 """From stored records back to what the engine keeps in memory."""
 
 from collections.abc import Sequence
+from sys import intern
 
 from witnd.domain.catalogue import Catalogue
 from witnd.engine.actor import Actor, Held, Marks, Waiting
@@ -22,17 +23,27 @@ def recall(
         waiting.stored = len(waiting.waiting)
         return waiting
     contract, price = terms_of(key, stored, catalogue)
-    actor = Actor(key, stored.customer_key, contract, price, stored.opened_at)
-    actor.status = stored.status
-    actor.holds = stored.holds
+    # Every slot once: what the constructor would set is thrown away, and most events of many outcomes come by here.
+    actor = Actor.__new__(Actor)
+    actor.key = key
+    actor.customer_key = intern(stored.customer_key)
+    actor.contract = contract
+    actor.price = price
+    actor.opened_at = stored.opened_at
     actor.settles_at = stored.settles_at
     actor.processed_at = stored.processed_at
+    actor.status = stored.status
+    actor.holds = stored.holds
     actor.events = stored.events
     actor.counts = stored.counts
     actor.values = stored.values
     actor.orders = stored.orders
     actor.tally = stored.tally
-    actor.mirrored = stored.mirrored
+    actor.marks = Marks(b"".join(map(marked, history))) if history else None
+    actor.slot = None
     actor.tail = stored.tail
-    actor.marks = Marks(b"".join([marked(item) for item in (*history, *stored.tail)]))
+    actor.tailed = stored.tailed
+    actor.touched = 0
+    actor.dirty = actor.behind = False
+    actor.mirrored = stored.mirrored
     return actor

@@ -9,8 +9,9 @@ from witnd.engine.actor import Actor, Held
 
 FateName: TypeAlias = Literal["duplicate", "conflict", "late", "held", "rejected"]
 
-# One entry of the log as the fold takes it: ms, seq, what was read of it, and its raw fields.
-Entry: TypeAlias = tuple[int, int, Item, list[bytes]]
+# One entry of the log as the fold takes it: ms, seq, what was read of it, its raw fields; and the actor of its key, if
+# that was in memory when the batch was read. There it stays until the batch is committed: the fold need not look again.
+Entry: TypeAlias = tuple[int, int, Item, list[bytes], Actor | None]
 
 
 class Fate(NamedTuple):
@@ -44,13 +45,14 @@ class Settling(NamedTuple):
 class Step:
     """The changes since the last step, coalesced per key."""
 
-    __slots__ = ("actors", "fates", "held", "need", "placed", "settled", "settling", "unfated")
+    __slots__ = ("actors", "fates", "held", "need", "placed", "settled", "settling", "spilled", "unfated")
 
     def __init__(self) -> None:
         self.actors: list[Actor] = []  # whose records changed
         self.held: list[Held] = []  # gained waiting events
         self.placed: list[Held] = []  # whose waiting events are waiting no more
         self.settled: list[Settled] = []
+        self.spilled: dict[str, list[bytes]] = {}  # items of histories that no record carries any more, by key
         self.fates: list[Fate] = []
         self.unfated: list[EntryId] = []  # were held, are applied now: their fate is in the history
         self.settling: Settling | None = None

@@ -12,7 +12,6 @@ from witnd.store.codec import (
     FateRecord,
     encode_fate,
     encode_held,
-    encode_history,
     encode_outcome,
 )
 from witnd.store.commit import Commit, Word
@@ -22,9 +21,6 @@ from witnd.store.outbox import encode_row
 # The mirrored deadline of an outcome is at most this part of its settlement period too early (measured: with a sixth,
 # a commit costs the server less than half). A bound that comes too early costs one load of the outcome.
 LAG_PARTS = 6
-# Events whose history an outcome's own record carries. Most outcomes never have more and need no list of their own; the
-# others need a command of theirs only once in so many events (measured: that command is the dearer half of an event).
-TAIL_MAX = 8
 
 _json = msgspec.json.Encoder().encode
 
@@ -57,7 +53,7 @@ def _outcomes(commit: Commit, step: Step, keys: Keys) -> None:
     done: list[Word] = []
     start = keys.outcome("")
     for actor in step.actors:
-        key, tail, fresh = actor.key, actor.tail, actor.fresh
+        key = actor.key
         actor.dirty = False
         if actor.processed_at is not None:
             done.append(key)
@@ -68,14 +64,9 @@ def _outcomes(commit: Commit, step: Step, keys: Keys) -> None:
                 actor.mirrored = actor.settles_at
                 due += (actor.settles_at, key)
             actor.behind = False
-        if fresh:
-            for applied in fresh:
-                tail.append(encode_history(*applied))
-            fresh.clear()
-            if len(tail) > TAIL_MAX:
-                commit.add_many(("RPUSH", keys.history(key)), cast("list[Word]", tail))
-                actor.tail = tail = []
-        records += (start + key, encode_outcome(actor, actor.mirrored, tail))
+        records += (start + key, encode_outcome(actor, actor.mirrored, actor.tail, actor.tailed))
+    for key, items in step.spilled.items():
+        commit.add_many(("RPUSH", keys.history(key)), cast("list[Word]", items))
     commit.add_many(("MSET",), records)
     commit.add_many(("ZADD", keys.due), due)
     commit.add_many(("ZREM", keys.due), done)

@@ -47,7 +47,7 @@ def _enter(scope: Scope, key: str, record: OutcomeRecord) -> None:
     totals = scope.totals
     totals.statuses[record.status] += 1
     totals.events_on_record += record.events
-    totals.fates["applied"] += len(record.tail)
+    totals.fates["applied"] += record.tailed
     if record.processed_at is None:
         return
     totals.resolutions_mark += int(derived_id("resolution", key), 16)
@@ -77,13 +77,13 @@ async def _recount(scope: Scope, names: Sequence[str]) -> None:
         if record is None:
             continue
         _enter(scope, key, record)
-        scope.compare(key, "length of the history", record.events, length + len(record.tail))
+        scope.compare(key, "length of the history", record.events, length + record.tailed)
         outcome = scope.outcome(key, record)
         if outcome is None:
             continue
         counted = Recount(outcome.contract)
         if length <= FIRST_ITEMS:
-            items += record.tail
+            items += record.items
         _take(scope, key, counted, [decode_history(item) for item in items[: record.events]])
         if length > FIRST_ITEMS:
             async for page in scope.reads.history(keys, key, most=record.events, skip=FIRST_ITEMS):

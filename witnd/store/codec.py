@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import Raw, Struct
 
 from witnd.domain.attribution import Tally
 from witnd.domain.catalogue import Catalogue
@@ -27,26 +28,58 @@ _STATUS_NUMBER = {status: number for number, status in enumerate(STATUSES)}
 
 _pack: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
 _unpack: Callable[[bytes], Any] = msgspec.msgpack.Decoder().decode
+_unpack_items: Callable[[bytes], list[Raw]] = msgspec.msgpack.Decoder(list[Raw]).decode
 
 
-class OutcomeRecord(NamedTuple):
-    """An outcome as it is stored: everything that deciding needs, without its events."""
+class OutcomeRecord(Struct, array_like=True, frozen=True, gc=False):
+    """An outcome as it is stored: everything that deciding needs, and the end of its history.
 
-    status: Status
+    The fields are the stored ones, in their order; what is spelt otherwise in memory is a property. Nothing is made of
+    what nobody asks for, because nearly every load of an outcome is for one event.
+    """
+
+    format: int
+    state: int
     holds: bool
     customer_key: str
-    contract_hash: str
-    price_hash: str
+    contract: bytes
+    price: bytes
     opened_at: int
     settles_at: int
     processed_at: int | None
     events: int
     counts: list[int]
-    values: list[Value | None]
+    values: list[str | bool | float | None]
     orders: list[int]
-    tally: Tally
-    mirrored: int
-    tail: list[bytes]
+    total: tuple[int, str] | None
+    lag: int  # how far the sorted set of deadlines is behind
+    tailed: int
+    tail: bytes  # so many items of the history, those that the list does not have, one behind the other
+
+    @property
+    def status(self) -> Status:
+        return STATUSES[self.state]
+
+    @property
+    def contract_hash(self) -> str:
+        return _hex_hash(self.contract)
+
+    @property
+    def price_hash(self) -> str:
+        return _hex_hash(self.price)
+
+    @property
+    def tally(self) -> Tally:
+        return None if self.total is None else (self.total[0], Decimal(self.total[1]))
+
+    @property
+    def mirrored(self) -> int:
+        return self.settles_at - self.lag
+
+    @property
+    def items(self) -> list[bytes]:
+        """Those items of the history one by one."""
+        return items_of(self.tail, self.tailed)
 
 
 class HistoryItem(NamedTuple):
@@ -73,14 +106,22 @@ class FateRecord(NamedTuple):
     raw: list[bytes] | None
 
 
+_unpack_outcome = msgspec.msgpack.Decoder(OutcomeRecord).decode
+
+
 @cache  # as many as the catalogue ever had versions, which are in memory anyway
 def _raw_hash(digest: str) -> bytes:
     return bytes.fromhex(digest)
 
 
-def encode_outcome(outcome: Outcome, mirrored: int, tail: list[bytes]) -> bytes:
+@cache  # likewise
+def _hex_hash(digest: bytes) -> str:
+    return digest.hex()
+
+
+def encode_outcome(outcome: Outcome, mirrored: int, tail: bytes, tailed: int) -> bytes:
     """`mirrored` is what the sorted set of deadlines has for it, kept as the distance to the deadline; `tail` is the
-    end of its history, whose beginning is in the list."""
+    end of its history, `tailed` items one behind the other; the beginning is in the list."""
     tally = outcome.tally
     return _pack(
         (
@@ -99,6 +140,7 @@ def encode_outcome(outcome: Outcome, mirrored: int, tail: list[bytes]) -> bytes:
             outcome.orders,
             None if tally is None else (tally[0], str(tally[1])),
             outcome.settles_at - mirrored,
+            tailed,
             tail,
         )
     )
@@ -109,35 +151,21 @@ HELD_RECORD = _pack((FORMAT, HELD))
 
 def decode_outcome(record: bytes) -> OutcomeRecord | None:
     """The record of a key; None for a key that has held events only."""
-    fields = _unpack(record)
-    _check_format(fields[0])
-    if fields[1] == HELD:
+    if record == HELD_RECORD:
         return None
-    (_, status, holds, customer, contract, price, opened, settles, processed, events, counts,
-     values, orders, tally, lag, tail) = fields  # fmt: skip
-    return OutcomeRecord(
-        STATUSES[status],
-        holds,
-        customer,
-        contract.hex(),
-        price.hex(),
-        opened,
-        settles,
-        processed,
-        events,
-        counts,
-        [_value(value) for value in values],
-        orders,
-        None if tally is None else (tally[0], Decimal(tally[1])),
-        settles - lag,
-        tail,
-    )
+    try:
+        found = _unpack_outcome(record)
+    except msgspec.ValidationError:
+        _check_format(_unpack(record)[0])  # a newer record may well be built otherwise
+        raise
+    _check_format(found.format)
+    return found
 
 
 def terms_of(key: str, record: OutcomeRecord, catalogue: Catalogue) -> tuple[Contract, Price]:
     """The terms an outcome froze, by their digests. Raises `Unsafe` where the catalogue has lost them."""
     try:
-        return catalogue.contract(record.contract_hash), catalogue.price_by_hash(record.price_hash)
+        return catalogue.contract(_hex_hash(record.contract)), catalogue.price_by_hash(_hex_hash(record.price))
     except KeyError as missing:
         raise Unsafe(
             f"outcome {key!r} opened under terms {missing} that the catalogue does not have",
@@ -163,9 +191,14 @@ def encode_history(ms: int, seq: int, event: Event, placed_at: int | None) -> by
     )
 
 
+def items_of(tail: bytes, tailed: int) -> list[bytes]:
+    """The items that stand in `tail` one behind the other: with the beginning of an array before them they are one."""
+    return [bytes(item) for item in _unpack_items(b"\xdd" + tailed.to_bytes(4) + tail)]
+
+
 def marked(item: bytes) -> bytes:
-    """Mark and content of a history item, nothing where it has none: all that a reload needs of most of them, and
-    much cheaper than decoding the item. An array of nine begins with one byte, a short binary with two."""
+    """Mark and content of a history item, nothing where it has none, without decoding the rest of it: an array of nine
+    begins with one byte, a short binary with two."""
     return item[3 : 3 + 2 * MARK_BYTES] if item[1] == _BINARY else b""
 
 

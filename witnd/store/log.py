@@ -15,18 +15,14 @@ from witnd.store.errors import Unsafe
 from witnd.store.keys import GlobalKeys, Keys
 
 ANSWER_SECONDS = 5.0
-# Entries are read in smaller numbers where a read brought more than this: up to 1000 of 256 KiB would be a lot.
+# Entries are read in smaller numbers where a read brought more than this: up to 500 of 256 KiB would be a lot.
 READ_BYTES_MAX = 8 * 1024 * 1024
 Row: TypeAlias = tuple[bytes, list[bytes]]
 
 
-class Stored(NamedTuple):
-    """What Redis has of one outcome key."""
-
-    key: str
-    record: OutcomeRecord | None
-    history: list[bytes]  # but for the part that the record carries
-    held: list[bytes]
+# What Redis has of one outcome key: the key, its record, its history but for the part that the record carries, and its
+# held events. A plain tuple, because one is made for every outcome that is loaded.
+Stored: TypeAlias = tuple[str, OutcomeRecord | None, Sequence[bytes], Sequence[bytes]]
 
 
 class Moment(NamedTuple):
@@ -108,7 +104,8 @@ class Log:
             ("XINFO", "STREAM", keys.events),
         ]
         if cold:
-            commands.append(("MGET", *map(keys.outcome, cold)))
+            start = keys.outcome("")
+            commands.append(("MGET", *[start + key for key in cold]))
         caller = await self.caller()
         replies = await caller.wait(caller.send(commands), ANSWER_SECONDS + len(cold) / 1000)
         info = replies[2]
@@ -125,18 +122,16 @@ class Log:
         asked: list[str] = []
         for key, found in zip(cold, raw, strict=True):
             record = None if found is None else decode_outcome(found)
-            stored.append(Stored(key, record, [], []))
+            stored.append((key, record, (), ()))
             if found is not None and record is None:
                 asked.append(keys.held_events(key))
-            elif record is not None and record.events > len(record.tail):
+            elif record is not None and record.events > record.tailed:
                 asked.append(keys.history(key))
         if asked:
             lists = dict(zip(asked, await self.ask(*[("LRANGE", one, 0, -1) for one in asked]), strict=True))
             stored = [
-                Stored(
-                    one.key, one.record, lists.get(keys.history(one.key), []), lists.get(keys.held_events(one.key), [])
-                )
-                for one in stored
+                (key, record, lists.get(keys.history(key), ()), lists.get(keys.held_events(key), ()))
+                for key, record, _, _ in stored
             ]
         return stored
 

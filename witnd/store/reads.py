@@ -160,7 +160,7 @@ class Reads:
             )
             if len(items) < ITEMS:
                 record = None if raw is None else decode_outcome(raw)
-                items += [] if record is None else record.tail
+                items += [] if record is None else record.items
                 most = at + len(items) if most is None else min(most, at + len(items))
             page = items if most is None else items[: most - at]
             if page:
