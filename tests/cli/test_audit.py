@@ -6,10 +6,14 @@ from typing import Any
 
 import msgspec
 import pytest
+import redis
 
 from tests.support.workshop import CATALOGUE, LONG_AGO, Workshop
 from witnd.domain.notification import delivery_id, rule_id
 from witnd.store.codec import FateRecord, encode_fate
+from witnd.store.keys import BillingKeys
+
+BILLING = BillingKeys("witn")
 
 
 def work(shop: Workshop) -> None:
@@ -72,6 +76,39 @@ def test_several_partitions_are_summed_up(sharded: Workshop) -> None:
     assert sum(report["outcomes"].values()) == 6
     parts = [sharded.json("audit", "--partition", str(number)) for number in range(3)]
     assert sum(sum(part["events"].values()) for part in parts) == sum(report["events"].values())
+
+
+def billed(client: redis.Redis) -> bool:
+    """Everything is on an invoice that is issued, but for what resolved in the running month."""
+    return bool(client.zcard(BILLING.invoices)) and not client.exists(BILLING.to_issue, BILLING.open)
+
+
+def test_invoices_are_part_of_the_sums(shop: Workshop) -> None:
+    work(shop)
+    shop.work(billed)
+    report = shop.json("audit")
+    assert report["clean"], report
+    [euro] = report["invoices"]
+    assert (euro["lines"], euro["waiting"]) == (4, 0)
+    assert (euro["settled"], euro["added"]) == ("6.09", "0.00")
+    issued = euro["issued"]
+    assert (issued["lines"], issued["subtotal"], issued["total"]) == (4, "6.09", "6.09")
+    assert shop.json("audit", "--partition", "0")["invoices"] is None
+    told = shop.witnd("audit").stdout
+    assert f"invoices issued  {issued['invoices']} in EUR, 4 lines" in told
+
+
+def test_a_changed_invoice_is_named_with_what_to_do(shop: Workshop) -> None:
+    work(shop)
+    shop.work(billed)
+    id_ = shop.call("ZRANGE", BILLING.invoices, 0, 0)[0].decode()
+    shop.call("HSET", BILLING.invoice(id_), "total", "1")
+    report = shop.json("audit", "--quick", exit_code=5)
+    [one] = report["differences"]
+    assert (one["invoice"], one["partition"], one["what"], one["found"]) == (id_, None, "total", "1")
+    told = shop.witnd("audit")
+    assert told.exit_code == 5
+    assert f"HSET witn:{{billing}}:invoice:{id_} total {one['expected']}" in told.stdout
 
 
 def test_nothing_at_all_is_clean(shop: Workshop) -> None:

@@ -29,9 +29,6 @@ _BEGIN = "<!-- generated: {} -->"
 _END = "<!-- end of generated -->"
 _WIDTH = 100
 
-# Settings that are read and checked and do nothing yet.
-IDLE = ("http.bind",)
-
 
 # -- settings ---------------------------------------------------------------------------------------------------------
 
@@ -46,8 +43,7 @@ def settings_block() -> str:
             (
                 f"`{name}`",
                 f"`{_toml(defaults[section][name])}`",
-                words[f"{section}.{name}"]
-                + (" **It has no effect in this version.**" if f"{section}.{name}" in IDLE else ""),
+                words[f"{section}.{name}"],
             )
             for name in readers
         ]

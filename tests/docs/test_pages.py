@@ -13,7 +13,7 @@ import click
 import msgspec
 import pytest
 
-from tests.docs.generate import IDLE, ROOT
+from tests.docs.generate import ROOT
 from tests.docs.pages import PAGES, anchors, blocks, links, name_of, shell_lines
 from witnd.cli.main import main as program
 from witnd.config import load
@@ -181,11 +181,6 @@ def test_the_formula_of_the_partition_gives_the_partition_of_witnd() -> None:
     for key in ("ticket-4711", "tïcket-4711", "k" * 255):
         assert log_of(key) == Keys("witn", 0).events
         assert log_of(key, 7) == Keys("witn", partition_of(key, 7)).events
-
-
-def test_settings_without_effect_are_named_in_the_readme() -> None:
-    text = (ROOT / "README.md").read_text()
-    assert [name for name in IDLE if f"`{name.split('.')[1]}`" not in text and name.split(".")[1] not in text] == []
 
 
 def test_the_readme_has_the_two_commands_that_a_newcomer_copies() -> None:

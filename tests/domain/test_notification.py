@@ -17,12 +17,10 @@ from witnd.domain.notification import (
     mistakes,
     next_attempt,
     rule_id,
-    secrets_at,
 )
 
 SECRET = "whsec_" + b64encode(bytes(range(32))).decode()
 RAW = {"name": "billing", "source": "both", "url": "https://example.com/hook", "secret": SECRET}
-DAY = 24 * 3600 * 1000
 
 
 def rule(**changes: object) -> NotificationRule:
@@ -248,20 +246,3 @@ class TestSchedule:
     )
     def test_retry_after_counts_between_one_and_two_steps(self, asked_ms: int, waits_ms: int) -> None:
         assert next_attempt(1, 100, 0.0, asked_ms) == 100 + waits_ms
-
-
-class TestSecrets:
-    def test_there_is_one_while_it_has_never_been_replaced(self) -> None:
-        assert secrets_at([(0, "a"), (50, "a")], 100) == ("a",)
-        assert secrets_at([], 100) == ()
-
-    def test_the_old_one_signs_too_for_a_day(self) -> None:
-        versions = [(0, "a"), (100, "b"), (200, "b")]
-
-        assert secrets_at(versions, 99) == ("a",)
-        assert secrets_at(versions, 100) == ("b", "a")
-        assert secrets_at(versions, 99 + DAY) == ("b", "a")
-        assert secrets_at(versions, 100 + DAY) == ("b",)
-
-    def test_never_more_than_two(self) -> None:
-        assert secrets_at([(0, "a"), (1, "b"), (2, "c")], 3) == ("c", "b")

@@ -73,6 +73,10 @@ class Model:
         for field in fields:
             self.data.get(key, {}).pop(field, None)
 
+    def hincrby(self, key: str, field: str, count: int) -> None:
+        fields = self.data.setdefault(key, {})
+        fields[field] = b"%d" % (int(fields.get(field, 0)) + count)
+
     def sadd(self, key: str, *members: str) -> None:
         self.data.setdefault(key, set()).update(members)
 

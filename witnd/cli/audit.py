@@ -8,16 +8,21 @@ from pathlib import Path
 import click
 from msgspec import Struct
 
+from witnd.cli.audited import Invoiced, invoice_rows, invoiced
 from witnd.cli.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.events import partitions
 from witnd.cli.failure import DIFFERENCE, REDIS
 from witnd.domain import money
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.explain import SPOKEN
+from witnd.domain.invoice_json import amount_text
 from witnd.store.audit import Verdict
 from witnd.store.audit import audit as audit_partition
+from witnd.store.audit_books import Books
+from witnd.store.audit_invoices import audit_invoices
 from witnd.store.audit_scope import Mismatch
 from witnd.store.catalogue import CatalogueStore
+from witnd.store.keys import BillingKeys
 from witnd.store.reads import reading
 
 
@@ -39,33 +44,41 @@ class Report(Struct, frozen=True, kw_only=True):
     events: dict[str, int]
     deliveries: int
     billed: list[Billed]
+    invoices: list[Invoiced] | None
     partitions: list[dict[str, object]]
     difference_count: int
     differences: list[Mismatch]
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Only the sums: no outcome is counted again.")
-@click.option("--partition", type=int, help="Only this partition.")
+@click.option("--quick", is_flag=True, help="Only the sums: no outcome is counted, no invoice priced again.")
+@click.option("--partition", type=int, help="Only this partition, and no invoices.")
 @json_option
 @config_option
 def audit(quick: bool, partition: int | None, json_output: bool, config_path: Path | None) -> None:
-    """Prove the sums, and count every outcome again.
+    """Prove the sums, count every outcome and price every invoice again.
 
     Each outcome is recomputed from its history and the contract and price it froze, and compared
     with its record, deadline, resolution, invoice line and deliveries. Over each partition: every
     accepted event has exactly one fate, the log (where it was not trimmed) has those events and no
-    others, one resolution for each final outcome, one line for each confirmed one. Only reads.
+    others, one resolution for each final outcome, one line for each confirmed one. Over all of them:
+    every line that was collected is in exactly one invoice, that of its customer, currency and
+    period; the amounts of closed periods are those that the frozen prices make of their lines;
+    numbers have no gaps; credits, totals and balances add up. Only reads.
 
-    Outcomes are judged rightly while the daemon works. The sums of a partition need it to stand
-    still for as long as they are taken; where it does not, that is said, and the exit code is 3.
-    Differences end with exit code 5.
+    Outcomes and invoices are judged rightly while the daemon works; lines that it has not collected
+    yet are waiting, and no difference. The sums of a partition need it to stand still for as long
+    as they are taken; where it does not, that is said, and the exit code is 3. Differences end with
+    exit code 5.
 
     \b
     JSON: {"clean", "exact", "quick", "outcomes": {status: n}, "events": {fate: n}, "deliveries",
-      "billed": [{"currency", "lines", "amount"}…],
+      "billed": [{"currency", "lines", "amount"}…], "invoices": [{"currency", "lines", "waiting",
+      "settled", "added", "open", "draft", "issued", "paid", "void" (each {"invoices", "lines",
+      "subtotal", "total"}), "credit_notes", "balances" (each {"count", "amount"})}…] | null,
       "partitions": [{"partition", "exact", "log"}…], "difference_count",
-      "differences": [{"partition", "key", "what", "expected", "found"}…]} (the first 1000)
+      "differences": [{"partition", "invoice", "key", "what", "expected", "found", "remedy"}…]}
+      (the first 1000 of each partition and of the invoices)
 
     \b
     Examples:
@@ -89,8 +102,18 @@ async def _audit(quick: bool, partition: int | None, as_document: bool, config: 
             await audit_partition(reads, keys, learn, quick=quick, progress=progress)
             for keys in partitions(opened, partition)
         ]
+        books = None
+        if partition is None:
+            books = await audit_invoices(
+                reads,
+                BillingKeys(opened.config.redis.prefix),
+                partitions(opened, None),
+                learn,
+                quick=quick,
+                progress=progress,
+            )
     progress("")
-    report = _report(verdicts, quick)
+    report = _report(verdicts, books, quick)
     if as_document:
         as_json(report)
     else:
@@ -112,7 +135,7 @@ def _progress() -> Callable[[str], None]:
     return say
 
 
-def _report(verdicts: Sequence[Verdict], quick: bool) -> Report:
+def _report(verdicts: Sequence[Verdict], books: Books | None, quick: bool) -> Report:
     outcomes: dict[str, int] = {}
     events: dict[str, int] = {}
     sums: dict[str, tuple[int, Decimal]] = {}
@@ -124,8 +147,8 @@ def _report(verdicts: Sequence[Verdict], quick: bool) -> Report:
         for currency, one in verdict.sums.items():
             lines, amount = sums.get(currency, (0, Decimal(0)))
             sums[currency] = (lines + one.lines, money.exact_sum((amount, one.amount)))
-    exact = all(verdict.exact for verdict in verdicts)
-    count = sum(verdict.difference_count for verdict in verdicts)
+    exact = all(verdict.exact for verdict in verdicts) and (books is None or books.exact)
+    count = sum(verdict.difference_count for verdict in verdicts) + (books.difference_count if books else 0)
     return Report(
         clean=exact and not count,
         exact=exact,
@@ -134,35 +157,28 @@ def _report(verdicts: Sequence[Verdict], quick: bool) -> Report:
         events=events,
         deliveries=sum(verdict.deliveries for verdict in verdicts),
         billed=[
-            Billed(currency=currency, lines=lines, amount=_amount(amount, currency))
+            Billed(currency=currency, lines=lines, amount=amount_text(amount, currency))
             for currency, (lines, amount) in sorted(sums.items())
         ],
+        invoices=[invoiced(*one) for one in books.sums.items()] if books else None,
         partitions=[
             {"partition": verdict.partition, "exact": verdict.exact, "log": verdict.log} for verdict in verdicts
         ],
         difference_count=count,
-        differences=[one for verdict in verdicts for one in verdict.differences],
+        differences=[one for verdict in verdicts for one in verdict.differences] + (books.differences if books else []),
     )
 
 
-def _amount(amount: Decimal, currency: str) -> str:
-    digits = money.minor_digits(currency)
-    return money.plain(amount) if digits is None else money.minor_text(amount, digits)
-
-
 def _print(report: Report) -> None:
-    if report.differences:
-        table(
-            ("key", "partition", "what", "expected", "found"),
-            [(one.key or "(all)", one.partition, one.what, one.expected, one.found) for one in report.differences],
-        )
-        click.echo()
+    _print_differences(report.differences)
     rows: list[tuple[object, ...]] = [("outcomes", SPOKEN[status], count) for status, count in report.outcomes.items()]
     rows += [("events", fate, count) for fate, count in report.events.items()]
     rows += [("events", "accepted", sum(report.events.values()))]
     if not report.quick:
         rows += [("deliveries", "", report.deliveries)]
     rows += [("invoice lines", f"{one.lines} in {one.currency}", one.amount) for one in report.billed]
+    for sums in report.invoices or ():
+        rows += invoice_rows(sums)
     table(("what", "", "sum"), rows)
     for one in report.partitions:
         if one["log"] != "compared":
@@ -173,9 +189,32 @@ def _print(report: Report) -> None:
                 "audit again when nothing is sent and nothing is due, or stop the daemon meanwhile",
                 err=True,
             )
+    if not report.exact and all(one["exact"] for one in report.partitions):
+        click.echo("witnd: some invoices were changed whenever they were looked at; audit again", err=True)
     if report.difference_count:
         many = f"{report.difference_count} difference{'' if report.difference_count == 1 else 's'}"
         remedy = "keep a copy of the data before anything is changed"
         click.echo(f"witnd: {many} between what is stored and what must be; {remedy}", err=True)
     elif report.clean:
         click.echo("clean: all of it is as the log and the frozen terms make it")
+
+
+def _print_differences(differences: Sequence[Mismatch]) -> None:
+    """Those of partitions, those of invoices, then what to do about the latter."""
+    of_partitions = [one for one in differences if one.partition is not None]
+    of_invoices = [one for one in differences if one.partition is None]
+    if of_partitions:
+        table(
+            ("key", "partition", "what", "expected", "found"),
+            [(one.key or "(all)", one.partition, one.what, one.expected, one.found) for one in of_partitions],
+        )
+        click.echo()
+    if of_invoices:
+        table(
+            ("invoice", "key", "what", "expected", "found", "do"),
+            [
+                (one.invoice or "(all)", one.key or "(all)", one.what, one.expected, one.found, one.remedy)
+                for one in of_invoices
+            ],
+        )
+        click.echo()

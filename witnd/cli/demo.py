@@ -71,5 +71,5 @@ def _look_inside(url: str) -> tuple[str, ...]:
     own = "" if find(None, os.environ) is None else f"{FILE_VARIABLE}=/dev/null "
     return (
         f"export {own}WITND_REDIS__URL={shlex.quote(url)}",
-        f"{program} outcomes; {program} explain support:ticket:1001",
+        f"{program} outcomes; {program} explain support:ticket:1001; {program} invoices",
     )

@@ -1,22 +1,12 @@
-"""What commands are told and say of one event: texts, and its fate as `--json` prints it."""
+"""What commands are told of one event: texts, and the event that they make."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
 import click
 import msgspec
-from msgspec import Struct
-
-from witnd.domain import instant
-from witnd.domain.event import EntryId, Event, Retry, Tick, read
-from witnd.store.codec import FateRecord
-from witnd.store.keys import Keys
-from witnd.store.reads import Reads, text_of
-
-# Beside the fates of the contract: not read yet, an entry of the daemon's own, and no trace left.
-APPLIED, WAITING, CONTROL, UNKNOWN = "applied", "waiting", "control", "unknown"
 
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 _NAMED = {"value": "--value", "attribution": "--attribution", "settles_at": "--settles-at"}
@@ -32,77 +22,6 @@ def text(value: str) -> str:
 
 
 TEXT = text  # as the type of an option or argument
-
-
-class Fate(Struct, frozen=True, kw_only=True):
-    """One event and what became of it; `fields` are those of its entry where they are at hand."""
-
-    id: str
-    partition: int
-    accepted_at: str
-    fate: str
-    key: str | None = None
-    reason: str | None = None
-    message: str | None = None
-    fields: list[tuple[str, str]] | None = None
-
-
-_UNKNOWN = "it was read, and left no trace; run `witnd audit`"
-_WAITING = "no daemon has read it yet"
-_CONTROL = "an entry of the daemon's own, which has no fate"
-
-
-async def fate_of(reads: Reads, keys: Keys, entry: EntryId, key: str | None = None) -> Fate | None:
-    """What became of an entry; None where nothing is on record. `key` finds what was trimmed."""
-    standing = await reads.standing(keys, entry)
-    if standing.fate is not None:
-        return listed(keys.partition, entry, standing.fate, standing.entry)
-    fields = standing.entry
-    if fields is None and key is None:
-        return None
-    fate, message = UNKNOWN, _UNKNOWN
-    if fields is not None:
-        item = read(fields)
-        if entry > standing.cursor:
-            fate, message = WAITING, _WAITING
-        elif isinstance(item, Tick | Retry):
-            fate, message = CONTROL, _CONTROL
-        key = item.key if isinstance(item, Event | Retry) else key
-    if fate == UNKNOWN and key is not None:
-        if await reads.applied(keys, key, entry) is not None:
-            fate, message = APPLIED, ""
-        elif fields is None:
-            return None
-    return Fate(
-        id=text_of(entry),
-        partition=keys.partition,
-        accepted_at=instant.render(entry[0]),
-        fate=fate,
-        key=key,
-        message=message or None,
-        fields=_spelled(fields),
-    )
-
-
-def listed(partition: int, entry: EntryId, record: FateRecord, fields: Sequence[bytes] | None) -> Fate:
-    return Fate(
-        id=text_of(entry),
-        partition=partition,
-        accepted_at=instant.render(entry[0]),
-        fate=record.fate,
-        key=record.key,
-        reason=record.reason,
-        message=record.message,
-        fields=_spelled(fields if record.raw is None else record.raw),
-    )
-
-
-def _spelled(fields: Sequence[bytes] | None) -> list[tuple[str, str]] | None:
-    """Names and values as text; bytes that are none, escaped."""
-    if fields is None:
-        return None
-    words = [word.decode(errors="backslashreplace") for word in fields]
-    return list(zip(words[::2], words[1::2], strict=True))
 
 
 # -- from the arguments of `witnd send` -----------------------------------------------------------

@@ -9,14 +9,16 @@ import click
 from msgspec import Struct
 
 from witnd.cli.context import Session, as_json, config_option, json_option, run, session, table
-from witnd.cli.event import TEXT, Fate, fate_of, listed
+from witnd.cli.event import TEXT
 from witnd.cli.failure import USAGE
 from witnd.cli.output import printable
 from witnd.domain.event import EntryId
 from witnd.store.append import append
+from witnd.store.fates import Fate, fate_of, listed
 from witnd.store.keys import Keys, partition_of
-from witnd.store.listing import Place, newest_fates
+from witnd.store.listing import newest_fates
 from witnd.store.log import entry_id
+from witnd.store.places import Place
 from witnd.store.reads import FATES, LOOKED_AT_MAX, PAGE, Reads, reading, text_of
 
 _ID = re.compile("([0-9]{1,20})-([0-9]{1,20})", re.ASCII)

@@ -13,12 +13,13 @@ import msgspec
 from anyio import to_thread
 
 from witnd.cli.context import Session, as_json, config_option, json_option, run, session
-from witnd.cli.event import TEXT, WAITING, Fate, document_of, fate_of, fresh_identity
+from witnd.cli.event import TEXT, document_of, fresh_identity
 from witnd.cli.failure import REDIS, USAGE
 from witnd.cli.output import printable
 from witnd.domain.event import Event, Refusal, read
 from witnd.store.append import append
 from witnd.store.errors import StoreUnavailable
+from witnd.store.fates import WAITING, Fate, fate_of
 from witnd.store.keys import partition_of
 from witnd.store.log import entry_id
 from witnd.store.reads import Reads, reading

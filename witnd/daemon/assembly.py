@@ -55,7 +55,8 @@ class Daemon:
         self._journal: Journal | None = None
         self._stopping = asyncio.Event()
         self.web: Web | None = None
-        self.address: str | None = None  # where HTTP is answered, as soon as it is
+        self.address: str | None = None  # where HTTP is answered, once `answering` is set
+        self.answering = asyncio.Event()
         self.ready = asyncio.Event()
 
     async def run(self, server: Endpoint) -> None:
@@ -121,6 +122,7 @@ class Daemon:
 
     def _listening(self, address: str) -> None:
         self.address = address
+        self.answering.set()
 
     def _health(self, lag: int) -> Health:
         states = [owner.state for owner in self._owners]

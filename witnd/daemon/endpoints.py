@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from witnd.domain.catalogue import Catalogue
-from witnd.domain.notification import secrets_at
+from witnd.domain.rotation import signing
 from witnd.notify.relay import Endpoint
 
 
@@ -18,9 +18,6 @@ class Endpoints:
         now = self._now_ms()
         for rule in self._catalogue.rules(now):
             if rule.id == rule_id and rule.enabled:
-                return Endpoint(rule.url, self._secrets(rule.name, now))
+                versions = self._catalogue.versions("notification_rule", rule.name)
+                return Endpoint(rule.url, signing(versions, now).secrets)
         return None
-
-    def _secrets(self, name: str, now: int) -> tuple[str, ...]:
-        versions = self._catalogue.versions("notification_rule", name)
-        return secrets_at([(one.effective_from, one.content["secret"]) for one in versions], now)

@@ -5,6 +5,7 @@ configuration file and environment are not read: a demo is the same everywhere.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from ipaddress import ip_network
@@ -32,6 +33,7 @@ from witnd.store.connection import connect, mapped
 from witnd.store.errors import StoreUnavailable
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.reads import reading
+from witnd.store.tokens import Tokens
 
 PREFIX: Final = "witn"
 FOLDER: Final = "witnd-demo-"
@@ -126,7 +128,11 @@ class Stage:
                     self._start("server", private.died())
                     self._start("daemon", daemon.run(server))
                     await self._wait(daemon.ready)
-                    self._greet(private.url)
+                    await self._wait(daemon.answering)
+                    _, token = await Tokens(client, GlobalKeys(PREFIX), time.monotonic).create(
+                        "demo", ("admin",), time.time_ns() // 1_000_000
+                    )
+                    self._greet(private.url, f"{daemon.address}", token)
                     self._start("account", watch.run(self._watched))
                     await self._perform(client, store)
                     await self._settle(client)
@@ -142,7 +148,7 @@ class Stage:
 
     # -- the acts --------------------------------------------------------------------------------
 
-    def _greet(self, url: str) -> None:
+    def _greet(self, url: str, address: str, token: str) -> None:
         agents = "support tickets, pull requests and contracts"
         self._say(f"A real daemon on a private server bills {agents} of made-up customers.")
         self._say("Outcomes settle after 3 to 5 quiet seconds; in real life it is days.")
@@ -151,6 +157,7 @@ class Stage:
         self._say("Look inside meanwhile, in another terminal:")
         for command in self._look_inside(url):
             self._say(f"  {command}")
+        self._say(f"  curl -H 'Authorization: Bearer {token}' {address}/v1/outcomes")
         self._say("Times are UTC.")
         self._say()
 

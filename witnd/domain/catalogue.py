@@ -62,6 +62,8 @@ class Catalogue:
         self._moments: list[int] = []
         self._stretches: list[int] = []
         self._snapshots: dict[int, _Snapshot] = {}
+        # The keys of each kind, sorted when they were last asked for.
+        self._sorted: dict[str, tuple[str, ...]] = {}
 
     def add(self, entry: CatalogueEntry) -> None:
         """Take in one version. Raises ValueError for what no catalogue can hold."""
@@ -154,7 +156,12 @@ class Catalogue:
 
     def keys(self, kind: str) -> list[str]:
         """Every key of a kind, sorted."""
-        return sorted(self._of(kind))
+        things = self._of(kind)
+        known = self._sorted.get(kind, ())
+        # A key never goes, so as many keys are the same keys.
+        if len(known) != len(things):
+            known = self._sorted[kind] = tuple(sorted(things))
+        return list(known)
 
     def versions(self, kind: str, key: str) -> tuple[CatalogueEntry, ...]:
         """All versions of one key in order of their instants; empty for an unknown key."""

@@ -18,6 +18,7 @@ from witnd.domain.customer import read_customer
 from witnd.domain.fields import LONGEST_KEY, described, joined, text_problem, unknown_name
 from witnd.domain.mistake import Mistake
 from witnd.domain.ratecard import FLAT, read_rate_card
+from witnd.domain.rotation import OVERLAP, kept_overlap
 
 # Each section with the kind of its items and the field that is their key.
 SECTIONS = {
@@ -140,10 +141,10 @@ def _read_content(
         wrong = [mistake for mistake in wrong if mistake.path != joined(path, "secret")]
     content = {name: fields.get(name) for name in _RULE_FIELDS}
     content["enabled"] = content["enabled"] is not False
-    return content, wrong
+    return content | kept_overlap(fields.get(OVERLAP)), wrong
 
 
-def reference_mistakes(file: CatalogueFile, catalogue: Catalogue) -> list[Mistake]:
+def reference_mistakes(file: CatalogueFile, catalogue: Catalogue, remedy: str = "add it to the file") -> list[Mistake]:
     """Keys that the file refers to and that neither it nor the catalogue has."""
     found = []
     for reference in file.references:
@@ -152,7 +153,7 @@ def reference_mistakes(file: CatalogueFile, catalogue: Catalogue) -> list[Mistak
             continue
         known = {k for named, k in file.named if named == kind} | set(catalogue.keys(kind))
         near = get_close_matches(key, sorted(known), n=1)
-        hint = f"did you mean {described(near[0])}?" if near else "add it to the file"
+        hint = f"did you mean {described(near[0])}?" if near else remedy
         problem = f"there is no {_word(kind)} {described(key)}; {hint}"
         found.append(Mistake(reference.path, problem))
     return found

@@ -35,23 +35,23 @@ class Version(Struct, frozen=True, kw_only=True):
 def history(catalogue: Catalogue, kind: str, key: str, at: int) -> tuple[Version, ...]:
     """All versions of a key, each with what it changed against the one before; empty for an unknown key."""
     entries = catalogue.versions(kind, key)
-    starts = catalogue.instants(kind, key)
-    found = []
-    for place, entry in enumerate(entries):
-        until = starts[place + 1] if place + 1 < len(starts) else None
-        found.append(
-            Version(
-                number=place + 1,
-                effective_from=entry.effective_from,
-                until=until,
-                standing=_standing(entry.effective_from, until, at),
-                archived=entry.archived,
-                hash=Contract.from_content(key, entry.content).hash if kind == "agent" else None,
-                content=entry.content,
-                changes=compared(entries[place - 1] if place else None, entry),
-            )
-        )
-    return tuple(found)
+    return tuple([numbered(entries, place, at) for place in range(len(entries))])
+
+
+def numbered(entries: Sequence[CatalogueEntry], place: int, at: int, *, compare: bool = True) -> Version:
+    """One of the versions of a key; without what it changed, where nobody asks for that."""
+    entry = entries[place]
+    until = entries[place + 1].effective_from if place + 1 < len(entries) else None
+    return Version(
+        number=place + 1,
+        effective_from=entry.effective_from,
+        until=until,
+        standing=_standing(entry.effective_from, until, at),
+        archived=entry.archived,
+        hash=Contract.from_content(entry.key, entry.content).hash if entry.kind == "agent" else None,
+        content=entry.content,
+        changes=compared(entries[place - 1] if place else None, entry) if compare else (),
+    )
 
 
 def _standing(start: int, until: int | None, at: int) -> str:

@@ -16,6 +16,7 @@ from witnd.domain.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.catalogue_file import Item
 from witnd.domain.catalogue_text import FieldDifference, differences, fields, line, text
 from witnd.domain.notification import SECRET_PREFIX
+from witnd.domain.rotation import OVERLAP
 
 # More names than this in one line are not read by anybody.
 _NAMED_UNCHANGED = 5
@@ -61,14 +62,19 @@ def plan(catalogue: Catalogue, items: Sequence[Item], *, seed: bytes, at: int | 
         if item.kind == "notification_rule" and content["secret"] is None:
             if old is None:
                 secrets[item.key] = generated_secret(seed, item.key)
-            known = secrets[item.key] if old is None else old.content["secret"]
-            content = {**content, "secret": known}
+            known = {"secret": secrets[item.key]} if old is None else _secret_of(old)
+            content = {**content, **known}
         change = Change(kind=item.kind, key=item.key, archived=item.archived, content=content)
         difference = _difference(catalogue, change, old, at, generated=item.key in secrets)
         differences.append(difference)
         if difference.mark != "=":
             changes.append(change)
     return Plan(changes=tuple(changes), differences=tuple(differences), secrets=secrets)
+
+
+def _secret_of(old: CatalogueEntry) -> dict[str, Any]:
+    """The secret that a rule has, and how long the one before it signs."""
+    return {name: old.content[name] for name in ("secret", OVERLAP) if name in old.content}
 
 
 def generated_secret(seed: bytes, name: str) -> str:

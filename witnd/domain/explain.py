@@ -6,7 +6,6 @@ others. Deliveries are no part of it: they come after the end.
 """
 
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
 from typing import Final
 
 from msgspec import Struct
@@ -67,29 +66,54 @@ class Story(Struct, frozen=True, kw_only=True):
     unit: str
 
 
+class Telling:
+    """A story as its events come in, in order: `add` each, then ask for the `story`.
+
+    Those that are told are in it; all are counted, so that what is told of one holds whatever is left out.
+    """
+
+    def __init__(self, outcome: Outcome) -> None:
+        self._outcome = outcome
+        self._counted = Recount(outcome.contract)
+        self._truth = outcome.contract.rule.truth(self._counted.counts, self._counted.values)
+        self._events: list[Happened] = []
+        self._attributions = 0
+        self._last: Happened | None = None
+        self._turn: Happened | None = None  # since when the condition is as it is
+
+    def add(self, item: Past, *, told: bool = True, last: bool = False) -> None:
+        """`last` must be true of the last one, told or not."""
+        counted, contract = self._counted, self._counted.contract
+        was_true, held, before = counted.was_true, counted.holds, self._truth
+        counted.add(item)
+        self._attributions += item.attribution is not None
+        self._truth = after = contract.rule.truth(counted.counts, counted.values)
+        turned = counted.events == 1 or counted.holds is not held
+        if not (told or last or turned):
+            return
+        words = _words(counted, item, held, was_true, _flips(contract, before, after))
+        self._last = happened = _happened(counted, item, after, before, words)
+        if turned:
+            self._turn = happened
+        if told:
+            self._events.append(happened)
+
+    def story(self) -> Story:
+        outcome = self._outcome
+        return Story(
+            condition=condition.words(outcome.contract.condition),
+            events=tuple(self._events),
+            why=_why(outcome, self._last, self._turn, ever=self._counted.was_true),
+            unit=_unit_words(outcome, self._attributions),
+        )
+
+
 def story(outcome: Outcome, history: Iterable[Past]) -> Story:
     """The story of an outcome as it stands, final or not."""
-    contract = outcome.contract
-    counted = Recount(contract)
-    before = contract.rule.truth(counted.counts, counted.values)
-    events: list[Happened] = []
-    carried: list[tuple[str, Decimal]] = []
+    telling = Telling(outcome)
     for item in history:
-        was_true, held = counted.was_true, counted.holds
-        counted.add(item)
-        after = contract.rule.truth(counted.counts, counted.values)
-        flips = _flips(contract, before, after)
-        words = _words(counted, item, held, was_true, flips)
-        events.append(_happened(counted, item, after, before, words))
-        before = after
-        if item.attribution is not None:
-            carried.append((name_of(item.entry), item.attribution))
-    return Story(
-        condition=condition.words(contract.condition),
-        events=tuple(events),
-        why=_why(outcome, events),
-        unit=_unit_words(outcome, carried),
-    )
+        telling.add(item)
+    return telling.story()
 
 
 def _happened(counted: Recount, item: Past, after: Sequence[bool], before: Sequence[bool], words: str) -> Happened:
@@ -151,14 +175,12 @@ def _words(counted: Recount, item: Past, held: bool, was_true: bool, flips: str)
     return " ".join(said)
 
 
-def _why(outcome: Outcome, events: Sequence[Happened]) -> str:
-    """What it became and why."""
+def _why(outcome: Outcome, last: Happened | None, turn: Happened | None, *, ever: bool) -> str:
+    """What it became and why. `ever`: whether the condition held at any time."""
     due = instant.render(outcome.settles_at)
-    if not events:
+    if last is None or turn is None:
         return f"{_capital(SPOKEN[outcome.status])}; its history is not kept any more."
-    last = events[-1]
     quiet = f"after event {last.entry} nothing came until it was due at {due}"
-    turn = _turn(events)
     if outcome.status == "CONFIRMED":
         since = f"the condition held since event {turn.entry}{_by(turn)}"
         return f"Confirmed, because {since} and {quiet}."
@@ -177,19 +199,9 @@ def _why(outcome: Outcome, events: Sequence[Happened]) -> str:
             f"Pending, because the condition has held, and holds no longer since event "
             f"{turn.entry}{_by(turn)}. Without another event it is missed at {due}."
         )
-    if any(event.holds for event in events):
+    if ever:
         return f"Missed, because event {turn.entry} ended the condition{_by(turn)}, it did not hold again, and {quiet}."
     return f"Missed, because the condition never held ({_lacking(last)}), and {quiet}."
-
-
-def _turn(events: Sequence[Happened]) -> Happened:
-    """The event since which the condition is as it is at the end."""
-    turn = events[-1]
-    for event in reversed(events):
-        if event.holds is not turn.holds:
-            break
-        turn = event
-    return turn
 
 
 def _by(turn: Happened) -> str:
@@ -207,13 +219,13 @@ def _lacking(last: Happened) -> str:
     return f"not true: {'; '.join(parts)}" if parts else "every single check holds, their combination does not"
 
 
-def _unit_words(outcome: Outcome, carried: Sequence[tuple[str, Decimal]]) -> str:
-    """How the billing unit comes about."""
+def _unit_words(outcome: Outcome, carried: int) -> str:
+    """How the billing unit comes about; `carried` is how many events had an attribution."""
     method = outcome.contract.attribution_method
     quantity = money.plain(unit(outcome.tally))
     if outcome.tally is None:
         return f"{quantity}: no event carried an attribution"
-    many = f"{len(carried)} event{'s' if len(carried) != 1 else ''} that carried one"
+    many = f"{carried} event{'s' if carried != 1 else ''} that carried one"
     cut = ", and never below 0" if outcome.tally[1] < 0 else ""
     return f"{quantity}: the {method} attribution of {many}{cut}"
 

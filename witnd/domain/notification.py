@@ -1,7 +1,8 @@
 """Who is told what: notification rules, the frozen message of one delivery, and the retry schedule.
 
 A delivery's id and body are functions of what they are about: doing it again makes the same bytes.
-How a delivery lives afterwards is `witnd.domain.delivery`; signing and sending, `witnd.notify`.
+How a delivery lives afterwards is `witnd.domain.delivery`; which secrets sign, `witnd.domain.rotation`; signing and
+sending, `witnd.notify`.
 """
 
 import binascii
@@ -18,6 +19,7 @@ from msgspec import Struct
 
 from witnd.domain import instant
 from witnd.domain.mistake import Mistake
+from witnd.domain.rotation import OVERLAP, overlap_problem
 
 Source = Literal["outcome_confirmed", "outcome_missed", "both"]
 DeliveryType = Literal["outcome_succeed", "outcome_failed"]
@@ -36,7 +38,7 @@ NAME_MAX: Final = 255
 URL_MAX: Final = 2048
 
 _RULES: Final = UUID("6f1c1d0e-7d0c-5b0a-9a53-5d7b2a0c9e11")
-_MEMBERS: Final = ("name", "source", "agent", "url", "secret", "enabled")
+_MEMBERS: Final = ("name", "source", "agent", "url", "secret", "enabled", OVERLAP)
 _BLANK_OR_CONTROL: Final = re.compile(r"[\x00-\x20\x7f]")
 _MINUTES: Final = 60_000
 _HOURS: Final = 60 * _MINUTES
@@ -45,8 +47,6 @@ _HOURS: Final = 60 * _MINUTES
 _FIRST: Final = (5_000, 5 * _MINUTES, 30 * _MINUTES)
 SCHEDULE: Final = (*_FIRST, *(hours * _HOURS for hours in (2, 5, 10, 14, 20, 24)))
 JITTER: Final = 0.2
-# A receiver has a day to take over a new secret; until then the old one signs too.
-ROTATION_MS: Final = 24 * _HOURS
 
 
 class NotificationRule(Struct, frozen=True, kw_only=True):
@@ -197,26 +197,6 @@ def next_attempt(
     return now_ms + round(step * (1 - JITTER + 2 * JITTER * jitter))
 
 
-def secrets_at(versions: Sequence[tuple[int, str]], now_ms: int) -> tuple[str, ...]:
-    """The secrets that sign now: the current one, then the one it replaced, for a day.
-
-    `versions` are (effective_from, secret) of one rule, oldest first; future ones do not count.
-    """
-    current: str | None = None
-    previous: str | None = None
-    replaced_at = 0
-    for effective_from, secret in versions:
-        if effective_from > now_ms:
-            break
-        if secret != current:
-            previous, current, replaced_at = current, secret, effective_from
-    if current is None:
-        return ()
-    if previous is None or now_ms - replaced_at >= ROTATION_MS:
-        return (current,)
-    return (current, previous)
-
-
 def secret_bytes(secret: str) -> bytes:
     """The key inside `whsec_<base64>`. Raises ValueError that says why, without the secret."""
     if not secret.startswith(SECRET_PREFIX):
@@ -246,6 +226,7 @@ def mistakes(raw: object, path: str) -> list[Mistake]:
         "url": _wrong_url(raw.get("url")),
         "secret": _wrong_secret(raw.get("secret")),
         "enabled": None if isinstance(raw.get("enabled", True), bool) else "must be true or false",
+        OVERLAP: None if raw.get(OVERLAP) is None else overlap_problem(raw[OVERLAP]),
     }
     found += [Mistake(f"{path}.{name}", why) for name, why in wrong.items() if why]
     return found

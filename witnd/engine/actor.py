@@ -9,7 +9,7 @@ from typing import NamedTuple
 from witnd.domain.content import MARK_BYTES
 from witnd.domain.contract import Contract
 from witnd.domain.event import EntryId, Event
-from witnd.domain.outcome import Outcome
+from witnd.domain.outcome import Outcome, Status
 from witnd.domain.ratecard import Price
 from witnd.store.codec import items_of, marked
 
@@ -78,7 +78,7 @@ class Actor(Outcome):
     items are looked up in the tail itself; `marks` has those of the items before it, if there are any.
     """
 
-    __slots__ = ("behind", "dirty", "marks", "mirrored", "slot", "tail", "tailed", "touched")
+    __slots__ = ("behind", "dirty", "indexed", "marks", "mirrored", "slot", "tail", "tailed", "touched")
 
     def __init__(self, key: str, customer_key: str, contract: Contract, price: Price, opened_at: int) -> None:
         super().__init__(key, customer_key, contract, price, opened_at)
@@ -91,6 +91,7 @@ class Actor(Outcome):
         # The instant that Redis's sorted set has of it: a lower bound of the deadline, 0 while it has none.
         self.mirrored = 0
         self.behind = False  # the lower bound has to be brought up to the deadline
+        self.indexed: Status | None = None  # the set of its status that Redis has it in
 
     def find(self, mark: bytes) -> bytes | None:
         """The content that came with this mark, None if the mark is free."""

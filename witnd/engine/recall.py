@@ -32,7 +32,7 @@ def recall(
     actor.opened_at = stored.opened_at
     actor.settles_at = stored.settles_at
     actor.processed_at = stored.processed_at
-    actor.status = stored.status
+    actor.status = actor.indexed = stored.status
     actor.holds = stored.holds
     actor.events = stored.events
     actor.counts = stored.counts

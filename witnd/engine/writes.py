@@ -5,6 +5,8 @@ from typing import cast
 import msgspec
 
 from witnd.domain.event import EntryId
+from witnd.engine.actor import Actor
+from witnd.engine.indexing import index
 from witnd.engine.partition import Partition
 from witnd.engine.step import Fate, Step
 from witnd.store.codec import (
@@ -51,10 +53,13 @@ def _outcomes(commit: Commit, step: Step, keys: Keys) -> None:
     records: list[Word] = []
     due: list[Word] = []
     done: list[Word] = []
+    moved: list[Actor] = []
     start = keys.outcome("")
     for actor in step.actors:
         key = actor.key
         actor.dirty = False
+        if actor.status != actor.indexed:
+            moved.append(actor)
         if actor.processed_at is not None:
             done.append(key)
         else:
@@ -70,6 +75,8 @@ def _outcomes(commit: Commit, step: Step, keys: Keys) -> None:
     commit.add_many(("MSET",), records)
     commit.add_many(("ZADD", keys.due), due)
     commit.add_many(("ZREM", keys.due), done)
+    if moved:
+        index(commit, moved, step.settled, keys)
 
 
 def _resolutions(commit: Commit, step: Step, keys: Keys) -> None:

@@ -14,7 +14,7 @@ _ZERO: Final = Decimal(0)
 
 
 class Stage(Struct, kw_only=True):
-    """Invoices of one stage of their life. `lines` are outcomes; `total` is what was to be paid when they were issued."""
+    """Invoices of one stage of their life. `lines` are outcomes; `total` is what is to be paid."""
 
     invoices: int = 0
     lines: int = 0
@@ -38,7 +38,7 @@ class Booked(Struct, kw_only=True):
 
 
 class Books(Struct, frozen=True, kw_only=True):
-    """What an audit of the invoices came to. `exact` is false where one was changed during every attempt to look at it."""
+    """What an audit of the invoices came to. `exact` is false where one was changed whenever it was looked at."""
 
     exact: bool
     sums: dict[str, Booked]

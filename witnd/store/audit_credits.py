@@ -10,9 +10,10 @@ from witnd.domain.crediting import CREDITABLE, note_id
 from witnd.domain.invoice import Invoice, Row, row_id
 from witnd.domain.invoicing import CreditNote
 from witnd.domain.money import difference, exact_sum, plain
-from witnd.store.audit_findings import OTHERS, RESTORE, Findings, by_command
+from witnd.store.audit_findings import OTHERS, RESTORE, UNREADABLE, Findings, amount_in, by_command, row_in
+from witnd.store.audit_seen import score_of
 from witnd.store.invoice_change import balance_field
-from witnd.store.invoice_codec import decode_row
+from witnd.store.invoice_codec import encode_row
 from witnd.store.keys import BillingKeys
 from witnd.store.note_codec import decode_note
 from witnd.store.reads import PAGE, Command, Reads
@@ -38,7 +39,11 @@ async def check_credits(reads: Reads, keys: BillingKeys, invoice: Invoice, findi
     start = 0
     while True:
         page = (await reads.each(("LRANGE", keys.credits(invoice.id), start, start + PAGE - 1)))[0]
-        credited = exact_sum((credited, _give(invoice, given, [decode_row(record) for record in page], findings)))
+        rows = [row_in(record) for record in page]
+        for place, row in enumerate(rows, start):
+            if row is None:
+                findings.differ(f"credit {place}", "one that witnd wrote", "unreadable", RESTORE)
+        credited = exact_sum((credited, _give(invoice, given, [row for row in rows if row is not None], findings)))
         start += len(page)
         if len(page) < PAGE:
             break
@@ -87,9 +92,9 @@ async def _notes(
     for id_, flat, score in zip(ids, answers[::2], answers[1::2], strict=True):
         try:
             note = decode_note(id_, {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)})
-        except (ArithmeticError, KeyError, ValueError):
+        except UNREADABLE:
             note = None
-        if note is None:
+        if note is None or not note.amount.is_finite() or any(row_in(encode_row(row)) is None for row in note.rows):
             findings.differ(f"credit note {id_}", "one", "unreadable" if flat else "none", RESTORE)
             continue
         found.append(note)
@@ -120,7 +125,7 @@ def _check_note(keys: BillingKeys, invoice: Invoice, note: CreditNote, score: by
     }
     for name, expected in must.items():
         findings.compare(f"{what}: {name}", expected, getattr(note, name), RESTORE)
-    listed = None if score is None else int(float(score))
+    listed = score_of(score)
     remedy = by_command("ZADD", keys.notes, note.issued_at, note.id)
     findings.compare(f"{what} in the list of notes", note.issued_at, listed, remedy)
 
@@ -130,11 +135,11 @@ async def _check_credited(
 ) -> None:
     """What is kept of each row to decide the next credit by."""
     name = keys.credited(invoice.id)
-    stored: dict[str, Decimal] = {}
+    stored: dict[str, Decimal | None] = {}
     cursor = "0"
     while True:
         after, flat = (await reads.each(("HSCAN", name, cursor, "COUNT", PAGE)))[0]
-        stored |= {flat[i].decode(): Decimal(flat[i + 1].decode()) for i in range(0, len(flat), 2)}
+        stored |= {flat[i].decode(): amount_in(flat[i + 1]) for i in range(0, len(flat), 2)}
         cursor = after.decode()
         if cursor == "0":
             break
@@ -142,7 +147,7 @@ async def _check_credited(
         must = given[id_].amount if id_ in given else _ZERO
         key = given[id_].row.outcome_key or "" if id_ in given else ""
         remedy = by_command("HSET", name, id_, plain(must))
-        findings.compare(f"credited of row {id_}", plain(must), plain(stored.get(id_, _ZERO)), remedy, key=key)
+        findings.compare(f"credited of row {id_}", plain(must), _plain(stored.get(id_, _ZERO)), remedy, key=key)
 
 
 def check_corrected(given: Mapping[str, Given], rows: Mapping[str, Row], findings: Findings) -> None:
@@ -199,17 +204,22 @@ class Balances:
         must = _ZERO
         for unit, noted, carried, status in heads:
             if unit is not None and unit.decode() == currency:
-                must = exact_sum((must, Decimal((noted or b"0").decode())))
+                # What is unreadable in a head is told with the invoice.
+                must = exact_sum((must, amount_in(noted) or _ZERO))
                 if status != b"void":
-                    must = difference(must, Decimal((carried or b"0").decode()))
-        found = Decimal((raw or b"0").decode())
+                    must = difference(must, amount_in(carried) or _ZERO)
+        found = amount_in(raw)
         what = f"balance of {customer} in {currency}"
-        self._findings.compare(what, plain(must), plain(found), by_command("HSET", keys.balance, field, plain(must)))
-        if found < 0:
+        self._findings.compare(what, plain(must), _plain(found), by_command("HSET", keys.balance, field, plain(must)))
+        if found is not None and found < 0:
             self._findings.differ(what, "0 or more", plain(found), OTHERS)
         if found:
             count, amount = self.sums.get(currency, (0, _ZERO))
             self.sums[currency] = (count + 1, exact_sum((amount, found)))
+
+
+def _plain(amount: Decimal | None) -> str:
+    return "no number" if amount is None else plain(amount)
 
 
 def _texts(flat: Sequence[bytes]) -> Iterator[str]:

@@ -1,8 +1,18 @@
 """What an audit of invoices shares: where differences are told, and the commands that put a key right."""
 
+from decimal import Decimal, InvalidOperation
 from typing import Final
 
+import msgspec
+
+from witnd.domain.invoice import Row
 from witnd.store.audit_scope import KEPT, Mismatch
+from witnd.store.invoice_codec import decode_row
+
+# What decoding raises for bytes that witnd did not write.
+UNREADABLE: Final = (
+    msgspec.MsgspecError, ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError,
+)  # fmt: skip
 
 # The rows of an invoice are a copy of lines: where they differ, nobody knows what else was changed.
 RESTORE: Final = (
@@ -42,6 +52,25 @@ class Findings:
         """Add those of an invoice."""
         self.count += others.count
         self.kept += others.kept[: KEPT - len(self.kept)]
+
+
+def amount_in(raw: bytes | None) -> Decimal | None:
+    """A stored amount, 0 where there is none; None for what is no number."""
+    try:
+        amount = Decimal((raw or b"0").decode())
+    except (InvalidOperation, UnicodeDecodeError):
+        return None
+    return amount if amount.is_finite() else None
+
+
+def row_in(record: bytes) -> Row | None:
+    """A stored row; None for what is none."""
+    try:
+        row = decode_row(record)
+        numbers = [Decimal(text) for text in (row.amount, row.unit) if text is not None]
+    except UNREADABLE:
+        return None
+    return row if all(number.is_finite() for number in numbers) else None
 
 
 def by_command(*words: object) -> str:

@@ -3,13 +3,12 @@
 from decimal import Decimal
 from typing import Final
 
-from msgspec import Struct
-
 from witnd.domain import instant
 from witnd.domain.invoice import Invoice, invoice_id
 from witnd.domain.money import difference, plain
 from witnd.domain.period import Calendar
 from witnd.store.audit_findings import OTHERS, RESTORE, Findings, by_command
+from witnd.store.audit_seen import END_OF_TIME, Seen, score_of
 from witnd.store.invoice_change import balance_field
 from witnd.store.keys import BillingKeys
 from witnd.store.reads import Reads
@@ -22,20 +21,6 @@ _STAMPS: Final = {
     "paid": ("issued_at", "paid_at"),
     "void": ("issued_at", "voided_at", "reason"),
 }
-
-
-class Seen(Struct, frozen=True, kw_only=True):
-    """An invoice as it stood at one time, with how long its lists were then. Places in lists are None for absent."""
-
-    invoice: Invoice
-    listed: int | None
-    open: int | None
-    to_issue: int | None
-    lines: int
-    credits: int
-    credited: int
-    changes: int
-    rows: list[int]  # per partition
 
 
 def check_head(keys: BillingKeys, seen: Seen, calendar: Calendar, closed_to: int, findings: Findings) -> None:
@@ -78,7 +63,9 @@ def _check_lists(keys: BillingKeys, seen: Seen, findings: Findings) -> None:
 
 
 def _place(ms: int | None) -> str:
-    return "not in it" if ms is None else instant.render(ms)
+    if ms is None:
+        return "not in it"
+    return instant.render(ms) if 0 <= ms < END_OF_TIME else str(ms)
 
 
 def _check_life(keys: BillingKeys, seen: Seen, findings: Findings) -> None:
@@ -122,7 +109,7 @@ async def check_named(reads: Reads, keys: BillingKeys, invoice: Invoice, finding
         ("HEXISTS", keys.balance, balance_field(invoice.customer_key, invoice.currency)),
     )
     score, name, balance = await reads.each(*commands)
-    listed = None if score is None else int(float(score))
+    listed = score_of(score)
     list_ = keys.customer(invoice.customer_key)
     remedy = by_command("ZADD", list_, invoice.start, invoice.id)
     findings.compare("place in the list of its customer", _place(invoice.start), _place(listed), remedy)

@@ -5,7 +5,6 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 from zlib import crc32
 
-import msgspec
 from msgspec import Struct
 
 from witnd.domain.invoice import Invoice, Row
@@ -13,11 +12,11 @@ from witnd.domain.money import difference, plain
 from witnd.domain.period import Calendar, Period
 from witnd.domain.ratecard import Price
 from witnd.store.audit_credits import Given, check_corrected, check_credits
-from witnd.store.audit_findings import RESTORE, Findings, by_command
-from witnd.store.audit_heads import Seen, check_head, check_named
+from witnd.store.audit_findings import RESTORE, Findings, by_command, row_in
+from witnd.store.audit_heads import check_head, check_named
 from witnd.store.audit_rows import Counted, Pricing, count_rows
+from witnd.store.audit_seen import Seen
 from witnd.store.audit_streams import CONTENT, Content, Positions, Streams, Told, line_content, row_content
-from witnd.store.invoice_codec import decode_row
 from witnd.store.keys import BillingKeys
 from witnd.store.reads import PAGE, Reads
 
@@ -118,7 +117,7 @@ class Examiner:
         """The first rows of a list: it only grows, or is gone where the period was closed."""
         for start in range(0, length, PAGE):
             records = (await self._reads.each(("LRANGE", name, start, min(start + PAGE, length) - 1)))[0]
-            rows = [_row(record) for record in records]
+            rows = [row_in(record) for record in records]
             for place, row in enumerate(rows, start):
                 if row is None:
                     findings.differ(f"row {place} of {name}", "one that witnd wrote", "unreadable", RESTORE)
@@ -168,7 +167,7 @@ class Examiner:
                     for row in rows:
                         key = row.outcome_key or ""
                         if row.kind == "outcome" and _slice(key, slices) == number:
-                            _compare(key, lines.get(key), row_content(row), key in met, findings)
+                            _compare(key, lines.get(key), row_content(row), findings, again=key in met)
                             met.add(key)
             for key in lines.keys() - met:
                 findings.differ("row", "one: there is a line", "none", RESTORE, key=key)
@@ -181,7 +180,7 @@ def _slice(key: str, slices: int) -> int:
     return crc32(key.encode()) % slices
 
 
-def _compare(key: str, line: Content | None, row: Content, again: bool, findings: Findings) -> None:
+def _compare(key: str, line: Content | None, row: Content, findings: Findings, *, again: bool) -> None:
     if line is None:
         findings.differ("row", "none: no line belongs to this invoice", "one", RESTORE, key=key)
     elif again:
@@ -198,12 +197,3 @@ async def _again(held: list[Row] | None, lists: Sequence[AsyncIterator[list[Row]
     for pages in lists:
         async for page in pages:
             yield page
-
-
-def _row(record: bytes) -> Row | None:
-    try:
-        row = decode_row(record)
-        Decimal(row.amount or 0), Decimal(row.unit or 0)
-    except (msgspec.MsgspecError, ArithmeticError, AttributeError, IndexError, TypeError, ValueError):
-        return None
-    return row

@@ -8,9 +8,7 @@ up to that time before an invoice is judged. It takes the memory of one period's
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
-
-import msgspec
+from typing import Final
 
 from witnd.domain import instant
 from witnd.domain.catalogue import Catalogue
@@ -20,33 +18,21 @@ from witnd.domain.period import Calendar, Period
 from witnd.store.audit_books import Books, Sums
 from witnd.store.audit_credits import Balances
 from witnd.store.audit_findings import OTHERS, RESTORE, Findings
-from witnd.store.audit_heads import Seen
 from witnd.store.audit_indexes import check_keys, check_numbers
 from witnd.store.audit_invoice import Examiner, Horizon, Tally
-from witnd.store.audit_streams import Positions, Streams, Told, line_content, mark
-from witnd.store.invoice_codec import decode_invoice
+from witnd.store.audit_seen import END_OF_TIME, FIXED, Biller, biller, questions, seen_of
+from witnd.store.audit_streams import Streams, Told, line_content, mark
 from witnd.store.keys import BillingKeys, Keys
 from witnd.store.log import entry_id
-from witnd.store.reads import PAGE, Command, Reads, text_of
+from witnd.store.reads import PAGE, Reads, text_of
 
 # How often an invoice is looked at again because something was done to it meanwhile.
 ATTEMPTS: Final = 8
 # Commands of one atomic read: a few ms of the server's time.
 COMMANDS_MAX: Final = 1000
 
-_FIXED: Final = 8  # commands per invoice besides those per partition
-_END_OF_TIME: Final = 1 << 53
-_calendar = msgspec.json.Decoder(Calendar).decode
 
 Learn = Callable[[], Awaitable[Catalogue]]
-
-
-class _State(NamedTuple):
-    """How far the biller was."""
-
-    read: Positions
-    calendar: Calendar | None
-    closed_to: int
 
 
 async def audit_invoices(
@@ -97,7 +83,7 @@ class _Walk:
         self._learn, self._progress = learn, progress
         self._streams = Streams(reads, partitions, self.findings)
         self._examiner = Examiner(reads, keys, self._streams, quick=quick)
-        self._state = _State({}, None, 0)
+        self._state = Biller({}, None, 0)
         self._period = Period(0, 0, "")
         # Of the period at hand: what its lines come to by invoice, whose invoice is whose, and which are judged.
         self._tallies: dict[str, Tally] = {}
@@ -106,7 +92,7 @@ class _Walk:
         self._looked_at = 0
 
     async def run(self) -> None:
-        self._state = _state((await self._reads.each(("HGETALL", self._keys.state)))[0])
+        self._state = biller((await self._reads.each(("HGETALL", self._keys.state)))[0])
         await self._check_positions()
         if self._state.calendar is not None:
             end = 0
@@ -133,7 +119,7 @@ class _Walk:
 
     async def _next(self, end: int) -> int | None:
         """An instant of the next period with lines or invoices."""
-        command = ("ZRANGEBYSCORE", self._keys.invoices, end, "+inf", "WITHSCORES", "LIMIT", 0, 1)
+        command = ("ZRANGEBYSCORE", self._keys.invoices, end, f"({END_OF_TIME}", "WITHSCORES", "LIMIT", 0, 1)
         found = (await self._reads.each(command))[0]
         instants = [int(float(found[1]))] if found else []
         if (at := await self._streams.next_at(self._state.read)) is not None:
@@ -195,7 +181,7 @@ class _Walk:
     async def _judge(self, ids: Sequence[str]) -> None:
         """Judge those that are not judged yet; again those to which something was done meanwhile."""
         waiting = [id_ for id_ in ids if id_ not in self._done]
-        most = max(1, COMMANDS_MAX // (_FIXED + len(self._partitions)))
+        most = max(1, COMMANDS_MAX // (FIXED + len(self._partitions)))
         for _ in range(ATTEMPTS):
             moved: list[str] = []
             for at in range(0, len(waiting), most):
@@ -209,16 +195,22 @@ class _Walk:
 
     async def _judge_some(self, ids: Sequence[str]) -> list[str]:
         """Answers which of them have moved on."""
-        raw, *answers = await self._reads.together(("HGETALL", self._keys.state), *self._questions(ids))
-        self._state = state = _state(raw)
+        partitions = [keys.partition for keys in self._partitions]
+        raw, *answers = await self._reads.together(
+            ("HGETALL", self._keys.state), *questions(self._keys, partitions, ids)
+        )
+        self._state = state = biller(raw)
         await self._collect()
         catalogue = await self._learn()
         horizon = Horizon(self._calendar, state.closed_to, state.read, catalogue.price_by_hash)
-        each, moved = _FIXED + len(self._partitions), []
+        each, moved = FIXED + len(partitions), []
         for place, id_ in enumerate(ids):
             tally, found = self._tallies.get(id_, Tally()), Findings(id_)
-            seen = _seen(id_, answers[place * each : (place + 1) * each], tally, found)
-            if seen is not None:
+            seen = seen_of(id_, answers[place * each : (place + 1) * each])
+            if isinstance(seen, str):
+                expected = f"one of {tally.lines} lines" if tally.lines else "one: it is listed"
+                found.differ("invoice", expected, seen, RESTORE)
+            else:
                 judged = await self._examiner.judge(seen, tally, horizon, found)
                 if judged is None:
                     moved.append(id_)
@@ -231,22 +223,6 @@ class _Walk:
         self._progress(f"invoices: {self._looked_at}, those of {instant.render(self._period.start)[:10]}")
         return moved
 
-    def _questions(self, ids: Sequence[str]) -> list[Command]:
-        keys, commands = self._keys, list[Command]()
-        for id_ in ids:
-            commands += (
-                ("HGETALL", keys.invoice(id_)),
-                ("ZSCORE", keys.invoices, id_),
-                ("ZSCORE", keys.open, id_),
-                ("ZSCORE", keys.to_issue, id_),
-                ("LLEN", keys.lines(id_)),
-                ("LLEN", keys.credits(id_)),
-                ("HLEN", keys.credited(id_)),
-                ("HLEN", keys.changes(id_)),
-                *(("LLEN", keys.rows(id_, one.partition)) for one in self._partitions),
-            )
-        return commands
-
     def _finish(self, id_: str) -> None:
         self._done.add(id_)
         self._tallies.pop(id_, None)
@@ -256,13 +232,13 @@ class _Walk:
 
     async def _count_waiting(self) -> None:
         """The lines behind those that were read; none of them may belong to a period that is closed."""
-        state = self._state = _state((await self._reads.each(("HGETALL", self._keys.state)))[0])
+        state = self._state = biller((await self._reads.each(("HGETALL", self._keys.state)))[0])
         last = await self._reads.each(*(("XREVRANGE", keys.lines, "+", "-", "COUNT", 1) for keys in self._partitions))
         ends = {
             keys.partition: entry_id(found[0][0]) if found else (0, 0)
             for keys, found in zip(self._partitions, last, strict=True)
         }
-        async for page in self._streams.take(_END_OF_TIME, ends):
+        async for page in self._streams.take(END_OF_TIME, ends):
             for told in page:
                 booked = self.sums.of(told.line.currency)
                 booked.lines += 1
@@ -278,40 +254,3 @@ class _Walk:
                         OTHERS,
                         key=told.line.outcome_key,
                     )
-
-
-def _state(flat: Sequence[bytes]) -> _State:
-    fields = {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}
-    calendar = fields.get("calendar")
-    return _State(
-        read={int(name[5:]): entry_id(place) for name, place in fields.items() if name.startswith("read:")},
-        calendar=None if calendar is None else _calendar(calendar),
-        closed_to=int(fields.get("closed_to", 0)),
-    )
-
-
-def _seen(id_: str, answers: Sequence[Any], tally: Tally, findings: Findings) -> Seen | None:
-    """An invoice as it was answered; None where it cannot be judged, which is told."""
-    flat, listed, open_, to_issue, lines, credits_, credited, changes, *rows = answers
-    try:
-        invoice = decode_invoice(id_, {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)})
-    except (ArithmeticError, KeyError, ValueError):
-        findings.differ("head", "one that witnd wrote", "unreadable", RESTORE)
-        return None
-    if invoice is None:
-        findings.differ(
-            "invoice", f"one of {tally.lines} lines" if tally.lines else "one: it is listed", "none", RESTORE
-        )
-        return None
-    listed, open_, to_issue = (None if score is None else int(float(score)) for score in (listed, open_, to_issue))
-    return Seen(
-        invoice=invoice,
-        listed=listed,
-        open=open_,
-        to_issue=to_issue,
-        lines=lines,
-        credits=credits_,
-        credited=credited,
-        changes=changes,
-        rows=rows,
-    )

@@ -49,7 +49,7 @@ async def count_rows(
         async for page in pages:
             for row in page:
                 if row.kind == "outcome":
-                    last = _check_place(invoice, row, last, adjusting, findings)
+                    last = _check_place(invoice, row, last, findings, adjusting=adjusting)
                 elif row.kind == "credit" or not invoice.closed:
                     findings.differ(f"row {row.id}", "none", f"a {row.kind}", RESTORE, key=row.outcome_key or "")
                 else:
@@ -61,7 +61,7 @@ async def count_rows(
 
 
 def _check_place(
-    invoice: Invoice, row: Row, last: tuple[int, bytes], adjusting: bool, findings: Findings
+    invoice: Invoice, row: Row, last: tuple[int, bytes], findings: Findings, *, adjusting: bool
 ) -> tuple[int, bytes]:
     at, key = row.resolved_at or 0, row.outcome_key or ""
     if not invoice.start <= at < invoice.end:

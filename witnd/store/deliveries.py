@@ -13,11 +13,18 @@ from redis.asyncio import Redis
 from witnd.domain.delivery import HEALTHY, EndpointState, Progress, Standing, resent, resumed
 from witnd.domain.notification import TYPE_OF_STATUS, delivery_id
 from witnd.store.connection import mapped
+from witnd.store.delivery_pages import Place, Shelf, Shelves, page
+from witnd.store.invoices import Page
 from witnd.store.keys import GlobalKeys, Keys, partition_of
 from witnd.store.outbox import Outbox, Row
 
 # Rows per read and write: a millisecond or two of the server's time.
 PAGE: Final = 500
+# How many are looked at for one page. What lies further is reached with its cursor.
+LOOKED_AT_MAX: Final = 100_000
+LOOKED_AT_REQUEST: Final = 2_000
+#: Where a delivery stands when nothing is going to be done about it by itself.
+ENDED: Final[tuple[Standing, ...]] = ("delivered", "dead", "parked")
 
 
 class Found(Struct, frozen=True):
@@ -49,20 +56,42 @@ class Deliveries:
         return [Found(number, row) for row in await self._outboxes[number].rows(ids)]
 
     async def listed(self, standings: Sequence[Standing], rule_id: str | None, limit: int) -> list[Found]:
-        """The newest by their resolution; if only pending ones are asked for, those due next.
+        """The first of `page`, the newest resolution first where not only pending ones are asked for."""
+        found = (await self.page(standings, rule_id, limit, looked_at_max=LOOKED_AT_MAX)).data
+        return found if _only_pending(standings) else sorted(found, key=_by_creation)
 
-        Among others, pending ones are chosen by when they are due, the last first: what was just
-        committed, and before that what is being retried.
+    async def page(
+        self,
+        standings: Sequence[Standing],
+        rule_id: str | None,
+        limit: int,
+        after: str | None = None,
+        *,
+        looked_at_max: int = LOOKED_AT_REQUEST,
+    ) -> Page[Found]:
+        """The newest by their resolution; if only pending ones are asked for, those due next. Raises NoCursor.
+
+        Among others, pending ones stand by when they are due: what was just committed, and what is being retried.
+        A page may have fewer than `limit` and still a cursor, where a rare thing is looked for.
         """
-        next_due = list(standings) == ["pending"]
-        found: list[Found] = []
-        for standing in standings:
-            for number, keys in enumerate(self._partitions):
-                for key in self._lists(keys, standing, rule_id):
-                    rows = self._walk(number, key, newest_first=not next_due)
-                    found += await _some(number, rows, standing, rule_id, limit)
-        found.sort(key=_by_due if next_due else _by_creation)
-        return found[:limit]
+        shelves = [
+            Shelf(key, number, standing)
+            for standing in standings
+            for number, keys in enumerate(self._partitions)
+            for key in self._lists(keys, standing, rule_id)
+        ]
+        sets = Shelves(self._client, shelves, newest_first=not _only_pending(standings))
+
+        def wanted(shelf: Shelf, row: Row) -> bool:
+            known = None if row.delivery is None else row.delivery.rule_id
+            return row.progress.standing == shelf.standing and rule_id in (None, known)
+
+        entries = sets.merged(None if after is None else Place.parse(after))
+        found = await page(entries, self._loaded, wanted, limit, looked_at_max)
+        return Page([Found(shelf.partition, row) for shelf, row in found.data], found.cursor)
+
+    async def _loaded(self, number: int, ids: Sequence[str]) -> dict[str, Row]:
+        return {row.id: row for row in await self._outboxes[number].rows(ids)}
 
     async def resend(self, ids: Iterable[str], now_ms: int) -> list[str]:
         """Send these (again) now. Answers those that there is no message of."""
@@ -74,11 +103,25 @@ class Deliveries:
             missing = [id_ for id_ in missing if id_ not in known]
         return missing
 
-    async def resend_between(self, from_ms: int, to_ms: int, rule_id: str | None, now_ms: int) -> int:
+    async def count_between(
+        self, from_ms: int, to_ms: int, rule_id: str | None, standings: Sequence[Standing] = ENDED
+    ) -> int:
+        """How many `resend_between` would look at: those of other rules too, where a list has all of them."""
+        with mapped():
+            async with self._client.pipeline(transaction=False) as counts:
+                for keys in self._partitions:
+                    for standing in standings:
+                        for key in self._lists(keys, standing, rule_id):
+                            counts.zcount(key, from_ms, f"({to_ms}")
+                return sum(await counts.execute())
+
+    async def resend_between(
+        self, from_ms: int, to_ms: int, rule_id: str | None, now_ms: int, standings: Sequence[Standing] = ENDED
+    ) -> int:
         """Send again what was delivered, parked or given up of these resolutions; how many."""
         count = 0
         for keys, outbox in zip(self._partitions, self._outboxes, strict=True):
-            for standing in ("delivered", "dead", "parked"):
+            for standing in standings:
                 for key in self._lists(keys, standing, rule_id):
                     async for ids in self._between(key, from_ms, to_ms):
                         rows = [
@@ -121,25 +164,18 @@ class Deliveries:
             case _:
                 return [keys.delivered]
 
-    async def _walk(self, number: int, key: str, *, newest_first: bool) -> AsyncIterator[Row]:
-        start = 0
-        while ids := await self._ids(key, start, PAGE, newest_first=newest_first):
-            start += PAGE
-            for row in await self._outboxes[number].rows(ids):
-                yield row
-
-    async def _ids(self, key: str, start: int, count: int, *, newest_first: bool = False) -> list[str]:
+    async def _ids(self, key: str, start: int, count: int) -> list[str]:
         with mapped():
-            page = await self._client.zrange(key, start, start + count - 1, desc=newest_first)
-        return [cast(bytes, id_).decode() for id_ in page]
+            found = await self._client.zrange(key, start, start + count - 1)
+        return [cast(bytes, id_).decode() for id_ in found]
 
     async def _between(self, key: str, from_ms: int, to_ms: int) -> AsyncIterator[list[str]]:
         """Ids with scores in [from, to), by page. Rows may leave the list meanwhile."""
         low, seen = from_ms, set[bytes]()
         while True:
             with mapped():
-                page = await self._client.zrangebyscore(key, low, f"({to_ms}", 0, PAGE + len(seen), withscores=True)
-            scored = cast("list[tuple[bytes, float]]", page)
+                found = await self._client.zrangebyscore(key, low, f"({to_ms}", 0, PAGE + len(seen), withscores=True)
+            scored = cast("list[tuple[bytes, float]]", found)
             if fresh := [id_.decode() for id_, _ in scored if id_ not in seen]:
                 yield fresh
             else:
@@ -150,20 +186,8 @@ class Deliveries:
             low = last
 
 
-async def _some(number: int, rows: AsyncIterator[Row], standing: str, rule_id: str | None, limit: int) -> list[Found]:
-    """The first of these that stand so and belong to the rule (to any, without one)."""
-    found: list[Found] = []
-    async for row in rows:
-        known = None if row.delivery is None else row.delivery.rule_id
-        if row.progress.standing == standing and rule_id in (None, known):
-            found.append(Found(number, row))
-            if len(found) >= limit:
-                break
-    return found
-
-
-def _by_due(one: Found) -> tuple[int, str]:
-    return (one.row.progress.queued_ms or 0, one.row.id)
+def _only_pending(standings: Sequence[Standing]) -> bool:
+    return list(standings) == ["pending"]
 
 
 def _by_creation(one: Found) -> tuple[int, str]:

@@ -151,23 +151,28 @@ class Invoices:
 
     # -- lists -------------------------------------------------------------------------------------------------------
 
-    async def listed(self, wanted: Wanted, limit: int, after: str | None = None) -> Page[Invoice]:
-        """Invoices, the newest period first. Raises NoCursor."""
+    async def listed(
+        self, wanted: Wanted, limit: int, after: str | None = None, *, most: int = LOOKED_AT_MAX
+    ) -> Page[Invoice]:
+        """Invoices, the newest period first, of at most `most` that are looked at. Raises NoCursor."""
         keys = self._keys
         zset = keys.invoices if wanted.customer is None else keys.customer(wanted.customer)
-        return await self._page(self._ids(zset, *wanted.bounds, after), self._heads, wanted.has, limit)
+        return await self._page(self._ids(zset, *wanted.bounds, after), self._heads, wanted.has, limit, most)
 
-    async def notes(self, limit: int, after: str | None = None, *, customer: str | None = None) -> Page[CreditNote]:
+    async def notes(
+        self, limit: int, after: str | None = None, *, customer: str | None = None, most: int = LOOKED_AT_MAX
+    ) -> Page[CreditNote]:
         """Credit notes, the newest first; those of a customer, of any without one. Raises NoCursor."""
 
         def wanted(note: CreditNote) -> bool:
             return customer in (None, note.customer_key)
 
-        return await self._page(self._ids(self._keys.notes, "+inf", 0, after), self._notes, wanted, limit)
+        return await self._page(self._ids(self._keys.notes, "+inf", 0, after), self._notes, wanted, limit, most)
 
-    async def notes_of(self, invoice: Invoice) -> list[CreditNote]:
-        """The credit notes of an invoice, the oldest first."""
-        found = await self._notes([note_id(invoice.id, before) for before in range(invoice.notes)])
+    async def notes_of(self, invoice: Invoice, first: int = 0, last: int | None = None) -> list[CreditNote]:
+        """The credit notes of an invoice, the oldest first; of them those from the place `first` to before `last`."""
+        places = range(invoice.notes)[first:last]
+        found = await self._notes([note_id(invoice.id, before) for before in places])
         return [note for note in found if note is not None]
 
     async def closed_drafts(self) -> list[str]:
@@ -186,12 +191,13 @@ class Invoices:
         load: Callable[[Sequence[str]], Awaitable[list[Paper | None]]],
         wanted: Callable[[Paper], bool],
         limit: int,
+        most: int,
     ) -> Page[Paper]:
         found: list[Paper] = []
         looked_at, last = 0, None
         async for ids in pages:
             for id_, paper in zip(ids, await load(ids), strict=True):
-                if looked_at == LOOKED_AT_MAX:
+                if looked_at == most:
                     return Page(found, last)
                 if paper is not None and wanted(paper):
                     if len(found) == limit:

@@ -17,6 +17,10 @@ All keys of partition P carry the hash tag `{P}`, so that one commit is one slot
 | `witn:{P}:history:<key>` | list | applied events but for the last ones, which the record has | commit | retention |
 | `witn:{P}:held:<key>` | list | held events in log order | commit | until placed |
 | `witn:{P}:held` | zset | outcome key → ms of its first held event | commit | until placed |
+| `witn:{P}:keys` | zset | outcome keys, all scored 0: the server orders them by their bytes | commit | for ever |
+| `witn:{P}:status:<STATUS>` | zset | outcome key → ms when it opened; each in exactly one | commit | for ever |
+| `witn:{P}:of:<customer key>` | zset | outcome key → ms when it opened | commit | for ever |
+| `witn:{P}:day:<date>` | hash | of one UTC day: what opened, what resolved, its money | commit | for ever |
 | `witn:{P}:due` | zset | outcome key → lower bound of its `settles_at` in ms | commit | until final |
 | `witn:{P}:fates` | hash | entry id → fate, for all but applied | commit | retention |
 | `witn:{P}:fates:<fate>` | zset | entry id scored by its ms | commit | retention |
@@ -93,6 +97,7 @@ class Keys:
         "events",
         "fates",
         "held",
+        "keys",
         "lines",
         "outbox_calls",
         "outbox_rules",
@@ -109,6 +114,7 @@ class Keys:
         self.events = f"{base}:events"
         self.owner = f"{base}:owner"
         self.state = f"{base}:state"
+        self.keys = f"{base}:keys"
         self.due = f"{base}:due"
         self.held = f"{base}:held"
         self.fates = f"{base}:fates"
@@ -126,6 +132,15 @@ class Keys:
 
     def history(self, key: str) -> str:
         return f"{self.base}:history:{key}"
+
+    def with_status(self, status: str) -> str:
+        return f"{self.base}:status:{status}"
+
+    def of(self, customer_key: str) -> str:
+        return f"{self.base}:of:{customer_key}"
+
+    def day(self, date: str) -> str:
+        return f"{self.base}:day:{date}"
 
     def held_events(self, key: str) -> str:
         return f"{self.base}:held:{key}"

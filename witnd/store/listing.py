@@ -1,33 +1,19 @@
-"""Lists over all partitions in one order, and places in them at which a list can be taken up again.
+"""Lists over all partitions in one order: events by what became of them, and outcomes by when they are due.
 
-A place is the position of an entry, not a number of rows: what is added or goes away meanwhile
-neither repeats a row nor leaves one out.
+How a list is taken up again is in `places`.
 """
 
 from collections.abc import AsyncIterator, Sequence
 from heapq import heappop, heappush
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import Final, NamedTuple, TypeAlias
 
 from witnd.store.codec import FateRecord, OutcomeRecord, decode_outcome
 from witnd.store.keys import Keys
+from witnd.store.places import Place, newest
 from witnd.store.reads import PAGE, Reads
 
-
-class Place(NamedTuple):
-    """A member of the list, told apart by its partition and name."""
-
-    ms: int
-    partition: int
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.ms}:{self.partition}:{self.name}"
-
-    @classmethod
-    def parse(cls, text: str) -> "Place":
-        """Raises ValueError for what no list has printed."""
-        ms, partition, name = text.split(":", 2)
-        return cls(int(ms), int(partition), name)
+# Bounds that are read to find the earliest deadline: the first is nearly always it.
+_FIRST: Final = 16
 
 
 class ListedFate(NamedTuple):
@@ -40,94 +26,102 @@ class ListedOutcome(NamedTuple):
     record: OutcomeRecord
 
 
-_L = TypeVar("_L", ListedFate, ListedOutcome)
-_Order: TypeAlias = tuple[int, int, tuple[int, ...]]
+_Order: TypeAlias = tuple[int, int, bytes]
+
+
+async def batched(places: AsyncIterator[Place], first: int) -> AsyncIterator[list[Place]]:
+    """In pages, for what is read of each: as many as are likely to be wanted, then more."""
+    page: list[Place] = []
+    async for place in places:
+        page.append(place)
+        if len(page) == first:
+            yield page
+            page, first = [], PAGE
+    if page:
+        yield page
 
 
 async def newest_fates(
-    reads: Reads, partitions: Sequence[Keys], fates: Sequence[str], behind: Place | None
+    reads: Reads, partitions: Sequence[Keys], fates: Sequence[str], behind: Place | None, first: int = PAGE
 ) -> AsyncIterator[ListedFate]:
     """Entries with one of these fates, newest first."""
+    by_number = {keys.partition: keys for keys in partitions}
+    sets = [(keys, [keys.fates_of(fate) for fate in fates]) for keys in partitions]
+    async for page in batched(newest(reads, sets, behind, first), first):
+        records: dict[Place, FateRecord | None] = {}
+        for number in {place.partition for place in page}:
+            mine = [place for place in page if place.partition == number]
+            found = await reads.fates_of(by_number[number], [place.name for place in mine])
+            records.update(zip(mine, found, strict=True))
+        for place in page:
+            yield ListedFate(place, records[place])
 
-    async def one(keys: Keys, fate: str) -> AsyncIterator[ListedFate]:
-        places = _ordered(reads, keys, keys.fates_of(fate), behind, newest=True)
-        async for page in places:
-            records = await reads.fates_of(keys, [place.name for place in page])
-            for place, record in zip(page, records, strict=True):
-                yield ListedFate(place, record)
 
-    sources = [one(keys, fate) for keys in partitions for fate in fates]
-    async for listed in _merged(sources, newest=True):
-        yield listed
-
-
-async def earliest_due(reads: Reads, partitions: Sequence[Keys], behind: Place | None) -> AsyncIterator[ListedOutcome]:
+async def earliest_due(
+    reads: Reads, partitions: Sequence[Keys], behind: Place | None, first: int = PAGE
+) -> AsyncIterator[ListedOutcome]:
     """Open outcomes in the order in which they are due.
 
     The stored set is in the order of lower bounds: an outcome's turn has come when no bound that
     is still to be read lies at or before its deadline. So every call reads from the beginning.
     """
-
-    async def one(keys: Keys) -> AsyncIterator[ListedOutcome]:
-        waiting: list[tuple[_Order, ListedOutcome]] = []
-        async for page in _ordered(reads, keys, keys.due, None, newest=False):
-            names = [keys.outcome(place.name) for place in page]
-            records = (await reads.each(("MGET", *names)))[0] if names else []
-            for place, raw in zip(page, records, strict=True):
-                record = None if raw is None else decode_outcome(raw)
-                if record is not None and record.processed_at is None:
-                    due = place._replace(ms=record.settles_at)
-                    heappush(waiting, (_order(due, newest=False), ListedOutcome(due, record)))
-            while len(page) == PAGE and waiting and waiting[0][1].place.ms < page[-1].ms:
-                yield heappop(waiting)[1]
-        while waiting:
-            yield heappop(waiting)[1]
-
-    least = None if behind is None else _order(behind, newest=False)
-    async for listed in _merged([one(keys) for keys in partitions], newest=False):
-        if least is None or _order(listed.place, newest=False) > least:
+    least = None if behind is None else _order(behind)
+    sources = [_due_of(reads, keys, first) for keys in partitions]
+    heads: list[tuple[_Order, int, ListedOutcome]] = []
+    for number, source in enumerate(sources):
+        async for listed in source:
+            heappush(heads, (_order(listed.place), number, listed))
+            break
+    while heads:
+        order, number, listed = heappop(heads)
+        if least is None or order > least:
             yield listed
+        async for after in sources[number]:
+            heappush(heads, (_order(after.place), number, after))
+            break
 
 
-def _order(place: Place, *, newest: bool) -> _Order:
-    """What places are ordered by; within an instant by partition, then as the server orders."""
-    sign = -1 if newest else 1
-    # The end of a name comes before what continues it, or after it where the order is turned.
-    name = tuple(sign * (byte + 1) for byte in place.name.encode())
-    return sign * place.ms, place.partition, (*name, 0)
+async def _due_of(reads: Reads, keys: Keys, first: int) -> AsyncIterator[ListedOutcome]:
+    """Those of one partition."""
+    waiting: list[tuple[_Order, ListedOutcome]] = []
+    async for page, more in _bounds(reads, keys, first):
+        names = [keys.outcome(place.name) for place in page]
+        records = (await reads.each(("MGET", *names)))[0] if names else []
+        for place, raw in zip(page, records, strict=True):
+            record = None if raw is None else decode_outcome(raw)
+            if record is not None and record.processed_at is None:
+                due = place._replace(ms=record.settles_at)
+                heappush(waiting, (_order(due), ListedOutcome(due, record)))
+        while more and waiting and waiting[0][1].place.ms < page[-1].ms:
+            yield heappop(waiting)[1]
+    while waiting:
+        yield heappop(waiting)[1]
 
 
-async def _ordered(
-    reads: Reads, keys: Keys, zset: str, behind: Place | None, *, newest: bool
-) -> AsyncIterator[list[Place]]:
-    """Pages of one sorted set, from the first member behind a place."""
-    end = "-inf" if newest else "+inf"
-    edge = ("+inf" if newest else "-inf") if behind is None else str(behind.ms)
-    least = None if behind is None else _order(behind, newest=newest)
-    skip = 0
+async def next_due(reads: Reads, partitions: Sequence[Keys]) -> ListedOutcome | None:
+    """The open outcome that settles first."""
+    async for listed in earliest_due(reads, partitions, None, _FIRST):
+        return listed
+    return None
+
+
+async def _bounds(reads: Reads, keys: Keys, count: int) -> AsyncIterator[tuple[list[Place], bool]]:
+    """Pages of the stored bounds, the earliest first, and whether more may follow."""
+    edge, skip = "-inf", 0
     while True:
-        low, high = (end, edge) if newest else (edge, end)
-        found = await reads.ranked(zset, low, high, skip, newest=newest)
+        found = await reads.ranked(keys.due, edge, "+inf", skip, count)
         page = [Place(ms, keys.partition, name) for name, ms in found]
-        yield [one for one in page if least is None or _order(one, newest=newest) > least]
-        if len(page) < PAGE:
+        more = len(page) == count
+        yield page, more
+        if not more:
             return
         # The next page begins at the last instant seen, behind those of it that were seen already.
         last = page[-1].ms
         seen = sum(1 for one in page if one.ms == last)
         skip = skip + seen if edge == str(last) else seen
-        edge = str(last)
+        edge, count = str(last), PAGE
 
 
-async def _merged(sources: Sequence[AsyncIterator[_L]], *, newest: bool) -> AsyncIterator[_L]:
-    heads: list[tuple[_Order, int, _L]] = []
-    for number, source in enumerate(sources):
-        async for first in source:
-            heappush(heads, (_order(first.place, newest=newest), number, first))
-            break
-    while heads:
-        _, number, listed = heappop(heads)
-        yield listed
-        async for after in sources[number]:
-            heappush(heads, (_order(after.place, newest=newest), number, after))
-            break
+def _order(place: Place) -> _Order:
+    """What places are ordered by, the earliest first: within an instant by partition, then as the server orders."""
+    return place.ms, place.partition, place.name.encode()

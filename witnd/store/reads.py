@@ -207,11 +207,10 @@ class Reads:
             if cursor == "0":
                 return
 
-    async def ranked(self, zset: str, low: str, high: str, skip: int, *, newest: bool) -> list[tuple[str, int]]:
+    async def ranked(self, zset: str, low: str, high: str, skip: int, count: int = PAGE) -> list[tuple[str, int]]:
         """A page of members with scores between two bounds, in order."""
-        command = "ZREVRANGEBYSCORE" if newest else "ZRANGEBYSCORE"
-        bounds = (high, low) if newest else (low, high)
-        flat = (await self.each((command, zset, *bounds, "WITHSCORES", "LIMIT", skip, PAGE)))[0]
+        bounds = (low, high, "WITHSCORES", "LIMIT", skip, count)
+        flat = (await self.each(("ZRANGEBYSCORE", zset, *bounds)))[0]
         return [(flat[i].decode(), int(float(flat[i + 1]))) for i in range(0, len(flat), 2)]
 
 

@@ -4,9 +4,11 @@ A token is `wn_<id>_<secret>`. The secret has 256 random bits, so a plain SHA-25
 Every change moves a revision in the same hash; who checks tokens compares it before trusting what it remembers.
 """
 
+import asyncio
 import hmac
+import math
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from typing import Final, cast
 
@@ -15,6 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
+from witnd.domain.mistake import Mistake
 from witnd.store.connection import mapped
 from witnd.store.keys import GlobalKeys
 
@@ -24,8 +27,11 @@ _IMPLIED: Final = {"ingest": ("ingest",), "read": ("read",), "admin": SCOPES}
 _REVISION: Final = b"revision"
 # How long what is remembered is trusted without asking: the most a revocation elsewhere takes to be noticed.
 FRESH_SECONDS: Final = 0.05
-# How long the uses of tokens are collected before they are written.
+# How often the use of a token is written down: what is stored of it is at most so old.
 USED_SECONDS: Final = 10.0
+NAME_MAX: Final = 100
+# More requests a second than a daemon answers.
+RATE_MAX: Final = 1_000_000.0
 
 
 class Token(Struct, frozen=True, kw_only=True):
@@ -40,7 +46,31 @@ class Token(Struct, frozen=True, kw_only=True):
     rate: float | None = None
 
     def may(self, scope: str) -> bool:
-        return any(scope in _IMPLIED[own] for own in self.scopes)
+        return any(scope in _IMPLIED.get(own, ()) for own in self.scopes)
+
+
+def mistakes(name: str, scopes: Sequence[str], rate: float | None) -> list[Mistake]:
+    """Everything that is wrong with a wish for a token."""
+    return list(_mistakes(name, scopes, rate))
+
+
+def _mistakes(name: str, scopes: Sequence[str], rate: float | None) -> Iterator[Mistake]:
+    if not name.strip():
+        yield Mistake("name", "is empty; say who will use the token")
+    elif len(name) > NAME_MAX:
+        yield Mistake("name", f"has {len(name)} characters; shorten it to {NAME_MAX}")
+    elif not name.isprintable():
+        yield Mistake("name", "has characters that cannot be printed; write it on one line, as plain text")
+    known = ", ".join(SCOPES)
+    if not scopes:
+        yield Mistake("scopes", f"is empty; give at least one of {known}")
+    for place, scope in enumerate(scopes):
+        if scope not in SCOPES:
+            yield Mistake(f"scopes[{place}]", f"{scope!r} is no scope; known are {known}")
+        elif scope in scopes[:place]:
+            yield Mistake(f"scopes[{place}]", f"{scope!r} is there twice; give it once")
+    if rate is not None and not (math.isfinite(rate) and 0 < rate <= RATE_MAX):
+        yield Mistake("rate", f"must lie above 0 and up to {RATE_MAX:.0f} requests a second; leave it out for no limit")
 
 
 class Tokens:
@@ -53,8 +83,10 @@ class Tokens:
         self._known: dict[str, Token] = {}
         self._revision = b""
         self._asked = float("-inf")
+        self._refreshing: asyncio.Task[None] | None = None
+        self._changes = 0  # made here
         self._used: dict[str, int] = {}
-        self._written = monotonic()
+        self._written: dict[str, float] = {}
 
     async def check(self, text: str) -> Token | None:
         """The token of this text; None for one that is unknown, wrong or revoked."""
@@ -71,14 +103,32 @@ class Tokens:
         return token if right and token is not None and token.revoked_at is None else None
 
     async def refresh(self) -> None:
-        """Learn of changes that others made."""
-        asked = self._monotonic()
-        with mapped():
-            revision = cast("bytes | None", await self._client.hget(self._keys.tokens, "revision")) or b""
+        """Learn of changes that others made. Whoever asks meanwhile waits for the same answer."""
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self._refresh())
+            self._refreshing.add_done_callback(self._refreshed)
+        # Shielded: one request that is given up must not take the answer away from the others.
+        await asyncio.shield(self._refreshing)
+
+    def _refreshed(self, task: asyncio.Task[None]) -> None:
+        if self._refreshing is task:
+            self._refreshing = None
+        if not task.cancelled():
+            task.exception()  # whoever waits is told; there may be nobody left
+
+    async def _refresh(self) -> None:
+        while True:
+            asked, changes = self._monotonic(), self._changes
+            with mapped():
+                revision = cast("bytes | None", await self._client.hget(self._keys.tokens, "revision")) or b""
             if revision != self._revision:
-                self._known = {token.id: token for token in await self.listed()}
-                self._revision = revision
-        self._asked = asked
+                known = {token.id: token for token in await self.listed()}
+                if changes == self._changes:
+                    self._known, self._revision = known, revision
+            # What was read before a change that was made here meanwhile may be older than it: read again.
+            if changes == self._changes:
+                self._asked = asked
+                return
 
     async def listed(self) -> list[Token]:
         """All tokens, revoked ones too, oldest first."""
@@ -107,26 +157,37 @@ class Tokens:
         return revoked
 
     async def _write(self, token: Token) -> None:
-        with mapped():
-            async with self._client.pipeline(transaction=True) as writes:
-                writes.hset(self._keys.tokens, token.id, msgspec.json.encode(token))
-                writes.hincrby(self._keys.tokens, "revision", 1)
-                await writes.execute()
-        self._asked = float("-inf")
+        try:
+            with mapped():
+                async with self._client.pipeline(transaction=True) as writes:
+                    writes.hset(self._keys.tokens, token.id, msgspec.json.encode(token))
+                    writes.hincrby(self._keys.tokens, "revision", 1)
+                    await writes.execute()
+        finally:
+            # Where no answer came it may be written nevertheless.
+            self._changes += 1
+            self._asked = float("-inf")
 
     # -- when they were used ----------------------------------------------------------------------------------------
 
     def note(self, token: Token, now_ms: int) -> bool:
         """Remember that a token was used. Whether it is time to write that down."""
         self._used[token.id] = now_ms
-        return self._monotonic() - self._written > USED_SECONDS
+        return self._monotonic() - self._written.get(token.id, float("-inf")) > USED_SECONDS
 
     async def write_used(self) -> None:
-        used, self._used = self._used, {}
-        self._written = self._monotonic()
-        if used:
+        """Write what is noted; where that fails it is not lost, and tried again when the time has come again."""
+        used, now = self._used, self._monotonic()
+        if not used:
+            return
+        self._used = {}
+        self._written |= dict.fromkeys(used, now)
+        try:
             with mapped():
                 await self._client.hset(self._keys.tokens_used, mapping={id_: str(ms) for id_, ms in used.items()})
+        except BaseException:
+            self._used = used | self._used
+            raise
 
     async def used(self) -> dict[str, int]:
         """Token id → ms when it was last used, a few seconds behind."""

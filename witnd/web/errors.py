@@ -81,7 +81,8 @@ class ApiError(Exception):
             error=ErrorBody(
                 type=kind.type,
                 code=self.code,
-                message=self.message,
+                # What came as bytes that are no UTF-8 may be told of, and cannot be encoded.
+                message=self.message.encode(errors="backslashreplace").decode(),
                 status=kind.status,
                 doc_url=f"/docs#{self.code.lower().replace('_', '-')}",
                 details=self.details or None,

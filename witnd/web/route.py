@@ -4,7 +4,7 @@ A handler is `async def handler(call: Call) -> answer`, found by `@route(…)`. 
 checked and documented: there is no second list.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -39,6 +39,18 @@ class Raw(Struct, frozen=True):
     headers: dict[str, str] = {}
 
 
+class Stream(Struct, frozen=True):
+    """An answer that is made while it is sent, because it may be larger than memory.
+
+    What goes wrong before the first part is refused as ever; afterwards the connection is broken off, so that nobody
+    takes a part of the answer for the whole.
+    """
+
+    parts: AsyncIterator[str]
+    content_type: str
+    headers: dict[str, str] = {}
+
+
 class Route(Struct, frozen=True, kw_only=True):
     """`scope` None: no token is asked for. `body` and `query` are structs; `answer` is what a success looks like."""
 
@@ -53,7 +65,13 @@ class Route(Struct, frozen=True, kw_only=True):
     answer: Any = None
     most_bytes: int = 1024 * 1024
     content_types: tuple[str, ...] = (JSON,)
+    # What bodies of other content types hold, where that is something else than `body`.
+    bodies: dict[str, Any] = {}
     answer_type: str = JSON
+    # Other content types that it may answer with, as `?format=csv` does.
+    more_types: tuple[str, ...] = ()
+    # Types of content that the answer may have besides, where the query asks for another form of it.
+    other_types: tuple[str, ...] = ()
     # Codes of refusals that are this route's own, beside those every route may have.
     refusals: tuple[str, ...] = ()
 

@@ -5,6 +5,7 @@ successful ingestion and health checks, which come too often and are counted ins
 """
 
 import asyncio
+import contextlib
 import re
 import secrets
 from collections.abc import Mapping
@@ -13,20 +14,27 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 import structlog
-from aiohttp import ClientPayloadError, web
+from aiohttp import ClientPayloadError, HttpVersion10, HttpVersion11, web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_request import BaseRequest
 
 from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.tokens import Token
 from witnd.web.errors import ApiError, from_msgspec, invalid, unavailable
 from witnd.web.limits import Rates
-from witnd.web.route import JSON, Call, Raw, Route, Table, names_in
+from witnd.web.protocol import Listener
+from witnd.web.route import JSON, Call, Raw, Route, Stream, Table, names_in
 from witnd.web.services import Services
+from witnd.web.streaming import Streamed
 
 # A body that takes longer is not worth the connection.
 BODY_SECONDS: Final = 30.0
-KEEP_ALIVE_SECONDS: Final = 75.0
+# As long may a connection be silent, and a request line with its headers take.
+IDLE_SECONDS: Final = 75.0
+# What is still on its way after a refusal is read for so long, so that the client gets to see the answer.
+LINGER_SECONDS: Final = 2.0
 LINE_MAX: Final = 8190
+_VERSIONS: Final = (HttpVersion10, HttpVersion11)
 # Nothing of ours may be framed, sniffed or cached by others.
 HEADERS: Final[Mapping[str, str]] = {
     "X-Content-Type-Options": "nosniff",
@@ -43,18 +51,30 @@ _encode = msgspec.json.Encoder().encode
 class Server:
     """`handle` is what aiohttp calls for every request."""
 
-    def __init__(self, services: Services, routes: list[Route]) -> None:
+    def __init__(
+        self,
+        services: Services,
+        routes: list[Route],
+        *,
+        body_seconds: float = BODY_SECONDS,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
         self.requests: dict[tuple[str, int], int] = {}  # (path of the route, status) → how many, for metrics
+        self.seconds: dict[str, float] = {}  # path of the route → how long its requests took, for metrics
+        self._body_seconds = body_seconds
+        self._idle_seconds = idle_seconds
         self._services = services
         self._table = Table(routes)
         self._rates = Rates()
 
     def listener(self) -> web.Server:
-        return web.Server(
+        return Listener(
             self.handle,
+            lambda status: self._count("(malformed)", status, 0.0),
+            HEADERS,
             auto_decompress=False,
-            access_log=None,
-            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            keepalive_timeout=self._idle_seconds,
+            lingering_time=LINGER_SECONDS,
             max_line_size=LINE_MAX,
             max_field_size=LINE_MAX,
         )
@@ -64,14 +84,20 @@ class Server:
         began, request_id = loop.time(), secrets.token_hex(16)
         name, who = "(unknown)", ""
         headers: Mapping[str, str] = {}
+        response: web.StreamResponse
         try:
-            route, path = self._find(request)
+            _check_form(request)
+            methods, parts = self._table.methods(request.rel_url.raw_path)
+            route = methods.get(request.method) or (methods.get("GET") if request.method == "HEAD" else None)
             if route is not None:
                 name = route.path
-            token = await self._allowed(request, route)
+            # Before anything else is said: without a token nobody learns what there is.
+            free = {one.scope for one in (methods.values() if route is None else [route])} == {None}
+            token = None if free else await self._allowed(request, route)
             who = "" if token is None else token.name
             if route is None:
-                raise ApiError("NOT_FOUND", f"there is nothing at {request.path}")
+                raise _nothing(request, methods)
+            path = {name_: _decoded(name_, text) for name_, text in names_in(route, parts)}
             response = await self._answer(request, route, path, token, request_id)
         except ApiError as refused:
             response, headers = self._refused(refused, request_id), refused.headers
@@ -86,8 +112,9 @@ class Server:
             response = self._refused(error, request_id)
         response.headers.update(headers)
         response.headers["X-Request-Id"] = request_id
-        counted = (name, response.status)
-        self.requests[counted] = self.requests.get(counted, 0) + 1
+        if headers.get("Connection") == "close":
+            response.force_close()
+        self._count(name, response.status, loop.time() - began)
         if response.status >= 400 or name not in _QUIET:
             log.info(
                 "http.request",
@@ -95,27 +122,30 @@ class Server:
                 path=name,
                 status=response.status,
                 ms=round((loop.time() - began) * 1000, 1),
-                token=who or None,
+                who=who or None,
                 remote=request.remote,
                 request_id=request_id,
             )
         return response
 
-    def _find(self, request: BaseRequest) -> tuple[Route | None, dict[str, str]]:
-        methods, parts = self._table.methods(request.rel_url.raw_path)
-        if not methods:
-            return None, {}
-        route = methods.get(request.method)
-        if route is None and request.method == "HEAD":
-            route = methods.get("GET")
-        if route is None:
-            allowed = ", ".join(sorted(methods))
-            raise ApiError("METHOD_NOT_ALLOWED", f"only {allowed} here", headers={"Allow": allowed})
-        return route, {name: _decoded(name, text) for name, text in names_in(route, parts)}
+    def _count(self, name: str, status: int, seconds: float) -> None:
+        self.requests[name, status] = self.requests.get((name, status), 0) + 1
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
-    async def _allowed(self, request: BaseRequest, route: Route | None) -> Token | None:
-        if route is not None and route.scope is None:
-            return None
+    async def _send(self, response: Streamed, request: BaseRequest, request_id: str, name: str) -> None:
+        """What fails now cannot be told in the answer any more, but that it is not whole can."""
+        try:
+            await response.send(request)
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception:
+            log.exception("http.failed", request_id=request_id, method=request.method, path=name)
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionAbortedError("the answer could not be finished") from None
+
+    async def _allowed(self, request: BaseRequest, route: Route | None) -> Token:
+        """The token of the request, which may do what the route does."""
         token = await self._token(request)
         if route is not None and route.scope is not None and not token.may(route.scope):
             raise ApiError("FORBIDDEN", f"this token may not do this: it needs the scope {route.scope}")
@@ -124,7 +154,9 @@ class Server:
             headers = {"Retry-After": str(wait)}
             raise ApiError("RATE_LIMITED", f"more than {token.rate:g} requests a second", headers=headers)
         if self._services.tokens.note(token, self._services.now_ms()):
-            await self._services.tokens.write_used()
+            # Whether that can be written now decides nothing about the request.
+            with contextlib.suppress(StoreUnavailable, StoreRefused):
+                await self._services.tokens.write_used()
         return token
 
     async def _token(self, request: BaseRequest) -> Token:
@@ -141,13 +173,13 @@ class Server:
 
     async def _answer(
         self, request: BaseRequest, route: Route, path: dict[str, str], token: Token | None, request_id: str
-    ) -> web.Response:
-        data = await _body(request, route)
+    ) -> web.StreamResponse:
+        data = await _body(request, route, self._body_seconds)
         content_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if route.body is not None and data and content_type not in route.content_types:
             known = ", ".join(route.content_types)
             raise ApiError(
-                "UNSUPPORTED_MEDIA_TYPE", f"Content-Type must be {known}, and is {content_type or 'missing'}"
+                "UNSUPPORTED_MEDIA_TYPE", f"Content-Type must be {known}, and is {content_type!r}"
             )
         query = _query(request, route)
         call = Call(
@@ -157,6 +189,8 @@ class Server:
         if isinstance(answer, Raw):
             headers = {**HEADERS, **answer.headers, "Content-Type": answer.content_type}
             return web.Response(body=answer.body, status=route.status, headers=headers)
+        if isinstance(answer, Stream):
+            return await Streamed.begun(answer, route.status, dict(HEADERS))
         if answer is None:
             return web.Response(status=204, headers=HEADERS)
         return web.Response(body=_encode(answer), status=route.status, headers={**HEADERS, "Content-Type": JSON})
@@ -165,11 +199,32 @@ class Server:
         return web.Response(body=error.body(request_id), status=error.status, headers={**HEADERS, "Content-Type": JSON})
 
 
+def _nothing(request: BaseRequest, methods: Mapping[str, Route]) -> ApiError:
+    if methods:
+        allowed = ", ".join(sorted(methods))
+        return ApiError("METHOD_NOT_ALLOWED", f"only {allowed} here", headers={"Allow": allowed})
+    # Bytes that are no text would make an answer that is none.
+    path = request.rel_url.raw_path.encode("ascii", "backslashreplace").decode()
+    return ApiError("NOT_FOUND", f"there is nothing at {path}")
+
+
+def _check_form(request: BaseRequest) -> None:
+    """What the parser lets pass and no honest client sends."""
+    hosts = len(request.headers.getall("Host", ()))
+    if request.version not in _VERSIONS:
+        wrong = "only HTTP/1.1 and HTTP/1.0 are spoken here"
+    elif hosts > 1 or (hosts == 0 and request.version == HttpVersion11):
+        wrong = "a request has one header Host"
+    else:
+        return
+    raise ApiError("VALIDATION_ERROR", wrong, headers={"Connection": "close"})
+
+
 def _unknown(message: str) -> ApiError:
     return ApiError("TOKEN_INVALID", message, headers={"WWW-Authenticate": "Bearer"})
 
 
-async def _body(request: BaseRequest, route: Route) -> bytes:
+async def _body(request: BaseRequest, route: Route, seconds: float) -> bytes:
     """The body, at most as large as the route allows; what is larger is refused while it is read."""
     if not request.body_exists:
         return b""
@@ -177,18 +232,23 @@ async def _body(request: BaseRequest, route: Route) -> bytes:
         raise _too_large(route)
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise ApiError("UNSUPPORTED_MEDIA_TYPE", "send the body without Content-Encoding")
+    if request.version >= HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer itself has not begun
     parts: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(seconds):
             while part := await request.content.readany():
                 size += len(part)
                 if size > route.most_bytes:
                     raise _too_large(route)
                 parts.append(part)
     except TimeoutError:
-        raise ApiError("REQUEST_TIMEOUT", f"the body took longer than {BODY_SECONDS:g} s") from None
-    except ClientPayloadError:
+        raise ApiError(
+            "REQUEST_TIMEOUT", f"the body took longer than {seconds:g} s", headers={"Connection": "close"}
+        ) from None
+    except (ClientPayloadError, HttpProcessingError):
         raise invalid("", "the body is broken off or not framed as HTTP asks") from None
     return b"".join(parts)
 

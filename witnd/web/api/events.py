@@ -1,9 +1,9 @@
 """Events: taking them into the log, and telling what became of each."""
 
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from witnd.domain.event import Event, Refusal, read
 from witnd.domain.strictjson import BYTES_MAX
@@ -17,26 +17,52 @@ BATCH_MAX: Final = 500
 BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
 DETAILS_MAX: Final = 100
 LAG_SECONDS: Final = 5
+# Narrow enough that whatever fits and is a date is accepted.
+INSTANT_PATTERN: Final = r"^(19[7-9]\d|[2-8]\d{3})-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$"
 
 
+Text = Annotated[str, Meta(min_length=1, max_length=255)]
+Instant = Annotated[
+    str,
+    Meta(
+        description="`YYYY-MM-DDThh:mm:ss[.digits](Z|±hh:mm)`, years 1970 to 9998.",
+        examples=["2026-01-31T09:30:00.000Z"],
+        extra_json_schema={"format": "date-time", "pattern": INSTANT_PATTERN},
+    ),
+]
+
+
+# What the reader of events (`witnd.domain.event`) checks itself, for the documentation.
 class Properties(Struct, kw_only=True):
     """Reserved members; any other is kept as sent."""
 
     value: str | float | bool | None = None
     attribution: Any = None
-    settles_at: str | None = None
+    settles_at: Instant | None = None
 
 
 class EventIn(Struct, kw_only=True):
     """A signal about an outcome. The same key and `idempotency_key` is the same event."""
 
-    key: str
-    action: str
-    customer_key: str
-    agent_key: str | None = None
-    idempotency_key: str | None = None
-    timestamp: str | None = None
+    key: Annotated[str, Meta(min_length=8, max_length=255)]
+    action: Text
+    customer_key: Text
+    agent_key: Text | None = None
+    idempotency_key: Text | None = None
+    timestamp: Instant | None = None
     properties: Properties | None = None
+
+
+class Envelope(Struct, kw_only=True):
+    """A CloudEvents 1.0 envelope. `source` and `id` make the idempotency key, `time` the timestamp, where the event
+    has none."""
+
+    specversion: Literal["1.0"]
+    source: Annotated[str, Meta(min_length=1)]
+    id: Annotated[str, Meta(min_length=1)]
+    type: str
+    data: EventIn
+    time: Instant | None = None
 
 
 class Accepted(Struct, frozen=True):
@@ -46,10 +72,13 @@ class Accepted(Struct, frozen=True):
     partition: int
 
 
-class BatchIn(Struct, kw_only=True):
+class BatchIn(Struct, kw_only=True, forbid_unknown_fields=True):
     """1 to 500 events."""
 
-    events: list[EventIn]
+    events: Annotated[list[EventIn], Meta(min_length=1, max_length=BATCH_MAX)]
+
+
+Envelopes = Annotated[list[Envelope], Meta(min_length=1, max_length=BATCH_MAX)]
 
 
 class _Batch(Struct, forbid_unknown_fields=True):
@@ -78,9 +107,10 @@ class BatchAccepted(Struct, frozen=True):
     scope="ingest",
     status=202,
     body=EventIn,
-    answer=Accepted,
+    answer=Accepted | BatchAccepted,
     most_bytes=BYTES_MAX,
     content_types=(JSON, CLOUD_EVENT, CLOUD_EVENTS, ""),
+    bodies={JSON: EventIn | Envelope, CLOUD_EVENT: EventIn | Envelope, CLOUD_EVENTS: Envelopes},
     refusals=("UNAVAILABLE",),
 )
 async def send(call: Call[Any]) -> Accepted | BatchAccepted:
@@ -110,6 +140,7 @@ async def send(call: Call[Any]) -> Accepted | BatchAccepted:
     answer=BatchAccepted,
     most_bytes=BATCH_BYTES_MAX,
     content_types=(JSON, CLOUD_EVENTS, ""),
+    bodies={CLOUD_EVENTS: Envelopes},
     refusals=("UNAVAILABLE",),
 )
 async def send_batch(call: Call[Any]) -> BatchAccepted:

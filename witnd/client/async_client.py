@@ -1,0 +1,141 @@
+"""The client for programs that run on asyncio, over aiohttp, which is imported at the first request.
+
+What is said over it is in `flow`.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from witnd.client import flow
+from witnd.client.address import address, headers
+from witnd.client.event import Event, Sent, event
+from witnd.client.flow import Answer, Flow, Lost, Pause, Request, Retries
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """As `Client`, for one event loop. `timeout` bounds each try as a whole. Close it, or use `async with`."""
+
+    def __init__(
+        self,
+        base_url: str,
+        token: str,
+        *,
+        timeout: float = 10.0,
+        retries: Retries | None = None,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._address = address(base_url)
+        self._headers = headers(token)
+        self._timeout = timeout
+        self._retries = retries or Retries()
+        self._context = context
+        self._session: ClientSession | None = None
+
+    def __repr__(self) -> str:
+        return f"AsyncClient({str(self._address)!r})"
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close what is open. The client may be used again."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    # -- events ------------------------------------------------------------------------------------------------------
+
+    async def send(self, key: str, action: str, customer_key: str, **fields: Any) -> Sent:
+        """Send one event; returns when it is in the log. `fields` are those of `Event`.
+
+        On a lost connection, a timeout or a 5xx it is sent again with the same idempotency key. Where that does not
+        help, the error's `events` has it, to be given to `send_batch` later.
+        """
+        one = Event(key=key, action=action, customer_key=customer_key, **fields)
+        return await self._run(flow.send(one, self._retries))
+
+    async def send_batch(self, events: Iterable[Event | Mapping[str, Any]]) -> list[Sent]:
+        """Send any number of events, 500 at a time; returns when all are in the log, in the order given.
+
+        Each 500 are checked by the server before any of them is taken. What it could not take for the time being is
+        sent again. On an error, `events` has all that are not known to be in the log.
+        """
+        return await self._run(flow.send_batch([event(one) for one in events], self._retries))
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    async def outcome(self, key: str) -> dict[str, Any]:
+        """An outcome with its events, its checks and why it is what it is. Raises `NotFoundError`."""
+        return await self._run(flow.document(("outcomes", key), self._retries))
+
+    async def outcomes(
+        self,
+        *,
+        status: str | None = None,
+        customer_key: str | None = None,
+        agent_key: str | None = None,
+        page_size: int = 100,
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Outcomes, page after page, as far as the caller goes on."""
+        filters = {"status": status, "customer_key": customer_key, "agent_key": agent_key, "limit": page_size}
+        after: str | None = None
+        while True:
+            page = await self._run(flow.page("/v1/outcomes", {**filters, "after": after}, self._retries))
+            for one in page.data:
+                yield one
+            after = page.next_cursor
+            if after is None:
+                return
+
+    async def fate(self, partition: int, id: str) -> dict[str, Any]:  # noqa: A002 - it is called so everywhere
+        """What became of an event. Raises `NotFoundError` for an entry that is not known."""
+        return await self._run(flow.document(("events", str(partition), id), self._retries))
+
+    # -- carrying it out ---------------------------------------------------------------------------------------------
+
+    async def _run(self, steps: Flow[T]) -> T:
+        got: Answer | Lost | None = None
+        while True:
+            try:
+                step = steps.send(got)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            if isinstance(step, Pause):
+                await asyncio.sleep(step.seconds)
+                got = None
+            else:
+                got = await self._ask(step)
+
+    async def _ask(self, request: Request) -> Answer | Lost:
+        import aiohttp  # noqa: PLC0415 - it takes a while, and who only verifies webhooks does not need it
+        from yarl import URL  # noqa: PLC0415
+
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                headers=self._headers, timeout=aiohttp.ClientTimeout(total=self._timeout), auto_decompress=False
+            )
+        url = URL(f"{self._address}{request.target}", encoded=True)
+        try:
+            async with self._session.request(
+                request.method, url, data=request.body, ssl=self._context or True, allow_redirects=False
+            ) as response:
+                found = {name.lower(): value for name, value in response.headers.items()}
+                return Answer(response.status, found, await response.read())
+        except TimeoutError:
+            return Lost(f"{self._address}: no answer within {self._timeout:g} s")
+        except (aiohttp.ClientError, OSError) as failed:
+            return Lost(f"{self._address}: {failed or type(failed).__name__}")

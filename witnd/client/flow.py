@@ -1,0 +1,261 @@
+"""The conversation with the API, without a socket: what to ask, what an answer means, when to ask again.
+
+Each function is a generator that yields requests and pauses and is sent what came back. `Client` and `AsyncClient`
+carry them out, each in its own way; so both behave the same. Everything asked here may be asked twice: reading
+changes nothing, and every event has an idempotency key before it is first sent.
+"""
+
+import random
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from itertools import count
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+from msgspec import Struct
+
+from witnd.client import errors
+from witnd.client.event import Event, Sent
+
+T = TypeVar("T")
+BATCH_EVENTS: Final = 500
+BATCH_BYTES: Final = 8 * 1024 * 1024
+# A gateway's and the server's own ways to say "not now". Everything else would be answered the same again.
+_PASSING: Final = frozenset((500, 502, 503, 504))
+_KINDS: Final[Mapping[int, type[errors.ApiError]]] = {
+    400: errors.ValidationError,
+    401: errors.NotAllowedError,
+    403: errors.NotAllowedError,
+    404: errors.NotFoundError,
+    409: errors.ConflictError,
+    413: errors.ValidationError,
+    415: errors.ValidationError,
+    429: errors.RateLimitedError,
+}
+
+
+class Request(NamedTuple):
+    method: str
+    target: str
+    body: bytes | None = None
+
+
+class Answer(NamedTuple):
+    """`headers` have lower-case names."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Lost(NamedTuple):
+    """Nothing usable came back: no connection, a broken one, or no answer in time."""
+
+    reason: str
+
+
+class Pause(NamedTuple):
+    seconds: float
+
+
+Flow: TypeAlias = Generator[Request | Pause, Answer | Lost | None, T]
+
+
+class Retries(Struct, frozen=True, kw_only=True):
+    """How often one request is tried, and the waits between, in seconds: doubling from `first` to `most`, each
+    shortened by chance, so that many clients do not come back at once. A server's `Retry-After` is waited for
+    besides; one that asks for more than `patience` ends the tries."""
+
+    attempts: int = 6
+    first: float = 0.25
+    most: float = 10.0
+    patience: float = 60.0
+
+    def wait(self, failures: int, asked: float | None) -> float:
+        longest: float = min(self.most, self.first * 2.0 ** min(failures - 1, 60))
+        own = longest * random.uniform(0.5, 1.0)  # noqa: S311 - it spreads load and guards nothing
+        return own + (asked or 0.0)
+
+    def over(self, failures: int, error: errors.WitndError) -> bool:
+        asked = getattr(error, "retry_after", None)
+        return failures >= self.attempts or (asked is not None and asked > self.patience)
+
+
+class _Accepted(Struct):
+    id: str
+    partition: int | None = None
+
+
+class _NotTaken(Struct):
+    index: int
+    reason: str
+
+
+class _BatchAccepted(Struct):
+    failed: list[_NotTaken]
+    ids: list[str | None]
+
+
+class _Error(Struct):
+    code: str
+    message: str
+    details: list[errors.Detail] = []
+    request_id: str | None = None
+
+
+class _Refused(Struct):
+    error: _Error
+
+
+class Page(Struct):
+    """One page of a list."""
+
+    data: list[dict[str, Any]]
+    next_cursor: str | None = None
+
+
+# -- one request ------------------------------------------------------------------------------------------------------
+
+
+def exchange(request: Request, retries: Retries) -> Flow[Answer]:
+    """The answer of success, after as many tries as are allowed and make sense."""
+    for failures in count(1):
+        got = yield request
+        if isinstance(got, Answer) and HTTPStatus.OK <= got.status < HTTPStatus.MULTIPLE_CHOICES:
+            return got
+        error = _failure(got)
+        passing = not isinstance(error, errors.ApiError) or error.status in _PASSING
+        if not passing or retries.over(failures, error):
+            raise error
+        yield Pause(retries.wait(failures, getattr(error, "retry_after", None)))
+    raise AssertionError("the tries are counted above")
+
+
+def _failure(got: Answer | Lost | None) -> errors.WitndError:
+    if not isinstance(got, Answer):
+        return errors.NoAnswerError(got.reason if isinstance(got, Lost) else "nothing was asked")
+    kind = _KINDS.get(got.status, errors.UnavailableError if got.status >= 500 else errors.ApiError)
+    asked = _seconds(got.headers.get("retry-after"))
+    request_id = got.headers.get("x-request-id")
+    try:
+        told = msgspec.json.decode(got.body, type=_Refused).error
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        # Not witnd's own words: a gateway before it, or something else at this address.
+        return kind(got.status, f"HTTP_{got.status}", "an answer that is not from witnd", (), request_id, asked)
+    return kind(got.status, told.code, told.message, told.details, told.request_id or request_id, asked)
+
+
+def _seconds(text: str | None) -> float | None:
+    """`Retry-After`: seconds, or a date."""
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def _read(answer: Answer, type_: type[T]) -> T:
+    try:
+        return msgspec.json.decode(answer.body, type=type_)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise errors.ApiError(
+            answer.status, "UNREADABLE_ANSWER", "a success that is not from witnd; is the base URL right?", (),
+            answer.headers.get("x-request-id"),
+        ) from None  # fmt: skip
+
+
+# -- events -----------------------------------------------------------------------------------------------------------
+
+
+def send(event: Event, retries: Retries) -> Flow[Sent]:
+    try:
+        answer = yield from exchange(Request("POST", "/v1/events", event.body()), retries)
+        taken = _read(answer, _Accepted)
+    except errors.WitndError as error:
+        error.events = (event,)
+        raise
+    return Sent(id=taken.id, partition=taken.partition, key=event.key, idempotency_key=event.idempotency_key)
+
+
+def send_batch(events: Sequence[Event], retries: Retries) -> Flow[list[Sent]]:
+    """In requests of at most 500 events and 8 MiB. What fails for the time being is sent again, and nothing else."""
+    bodies = [event.body() for event in events]
+    sent: list[Sent | None] = [None] * len(events)
+    try:
+        for places in _parts(bodies):
+            yield from _send_part(places, events, bodies, sent, retries)
+    except errors.WitndError as error:
+        error.events = tuple(event for event, done in zip(events, sent, strict=True) if done is None)
+        if isinstance(error, errors.NotSentError):
+            error.reasons += ("rejected",) * (len(error.events) - len(error.reasons))  # parts that were never sent
+        raise
+    return [one for one in sent if one is not None]
+
+
+def _parts(bodies: Sequence[bytes]) -> Iterator[list[int]]:
+    """Places of the events that go together."""
+    part: list[int] = []
+    size = 0
+    for place, body in enumerate(bodies):
+        if part and (len(part) == BATCH_EVENTS or size + len(body) + 1 > BATCH_BYTES - 64):
+            yield part
+            part, size = [], 0
+        part.append(place)
+        size += len(body) + 1
+    if part:
+        yield part
+
+
+def _send_part(
+    places: list[int], events: Sequence[Event], bodies: Sequence[bytes], sent: list[Sent | None], retries: Retries
+) -> Flow[None]:
+    for failures in count(1):
+        body = b'{"events":[%b]}' % b",".join(bodies[place] for place in places)
+        try:
+            answer = yield from exchange(Request("POST", "/v1/events/batch", body), retries)
+        except errors.ApiError as refused:
+            refused.details = tuple(_moved(detail, places) for detail in refused.details)
+            raise
+        taken = _read(answer, _BatchAccepted)
+        for place, id_ in zip(places, taken.ids, strict=False):
+            if id_ is not None:
+                key, identity = events[place].key, events[place].idempotency_key
+                sent[place] = Sent(id=id_, partition=None, key=key, idempotency_key=identity)
+        reasons = {places[one.index]: one.reason for one in taken.failed if 0 <= one.index < len(places)}
+        places = [place for place in places if sent[place] is None]
+        if not places:
+            return
+        error = errors.NotSentError([events[p] for p in places], [reasons.get(p, "unconfirmed") for p in places])
+        if retries.over(failures, error):
+            raise error
+        yield Pause(retries.wait(failures, None))
+
+
+def _moved(detail: errors.Detail, places: Sequence[int]) -> errors.Detail:
+    """The same mistake with the event's place in what the caller gave, instead of in one request."""
+    inside, bracket, rest = detail.path.removeprefix("events[").partition("]")
+    if not bracket or not detail.path.startswith("events[") or not inside.isdigit() or int(inside) >= len(places):
+        return detail
+    return detail._replace(path=f"events[{places[int(inside)]}]{rest}")
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+def document(path: Sequence[str], retries: Retries) -> Flow[dict[str, Any]]:
+    """One thing by its path, whose parts may hold any text."""
+    target = "/v1/" + "/".join(quote(part, safe="") for part in path)
+    answer = yield from exchange(Request("GET", target), retries)
+    return _read(answer, dict[str, Any])
+
+
+def page(path: str, filters: Mapping[str, str | int | None], retries: Retries) -> Flow[Page]:
+    query = urlencode({name: value for name, value in filters.items() if value is not None}, quote_via=quote)
+    answer = yield from exchange(Request("GET", f"{path}?{query}" if query else path), retries)
+    return _read(answer, Page)

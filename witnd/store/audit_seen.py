@@ -1,0 +1,106 @@
+"""How an audit sees an invoice and the biller: what it asks of them at one time, and the answers as values."""
+
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from witnd.domain.event import EntryId
+from witnd.domain.invoice import Invoice
+from witnd.domain.period import Calendar
+from witnd.store.audit_findings import UNREADABLE
+from witnd.store.invoice_codec import decode_invoice
+from witnd.store.keys import BillingKeys
+from witnd.store.log import entry_id
+from witnd.store.reads import Command
+
+# Behind every instant that witnd can write.
+END_OF_TIME: Final = 253_402_300_800_000
+FIXED: Final = 8  # commands per invoice besides those per partition
+
+_calendar = msgspec.json.Decoder(Calendar).decode
+
+
+class Biller(NamedTuple):
+    """How far the biller was."""
+
+    read: dict[int, EntryId]
+    calendar: Calendar | None
+    closed_to: int
+
+
+class Seen(Struct, frozen=True, kw_only=True):
+    """An invoice as it stood at one time, with how long its lists were then. Places in lists are None for absent."""
+
+    invoice: Invoice
+    listed: int | None
+    open: int | None
+    to_issue: int | None
+    lines: int
+    credits: int
+    credited: int
+    changes: int
+    rows: list[int]  # per partition
+
+
+def biller(flat: Sequence[bytes]) -> Biller:
+    """From the fields of its state."""
+    fields = {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}
+    calendar = fields.get("calendar")
+    return Biller(
+        read={int(name[5:]): entry_id(place) for name, place in fields.items() if name.startswith("read:")},
+        calendar=None if calendar is None else _calendar(calendar),
+        closed_to=int(fields.get("closed_to", 0)),
+    )
+
+
+def questions(keys: BillingKeys, partitions: Sequence[int], ids: Sequence[str]) -> list[Command]:
+    """What to ask of invoices at one time, in the order that `seen_of` wants the answers in."""
+    commands: list[Command] = []
+    for id_ in ids:
+        commands += (
+            ("HGETALL", keys.invoice(id_)),
+            ("ZSCORE", keys.invoices, id_),
+            ("ZSCORE", keys.open, id_),
+            ("ZSCORE", keys.to_issue, id_),
+            ("LLEN", keys.lines(id_)),
+            ("LLEN", keys.credits(id_)),
+            ("HLEN", keys.credited(id_)),
+            ("HLEN", keys.changes(id_)),
+            *(("LLEN", keys.rows(id_, number)) for number in partitions),
+        )
+    return commands
+
+
+def seen_of(id_: str, answers: Sequence[Any]) -> Seen | str:
+    """An invoice as it was answered, or why it cannot be judged."""
+    flat, listed, open_, to_issue, lines, credits_, credited, changes, *rows = answers
+    try:
+        invoice = decode_invoice(id_, {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)})
+    except UNREADABLE:
+        return "unreadable"
+    if invoice is None:
+        return "none"
+    amounts = (invoice.subtotal, invoice.credited, invoice.noted, invoice.carried, invoice.total or 0)
+    if not (all(map(isfinite, amounts)) and 0 <= invoice.start < invoice.end < END_OF_TIME):
+        return "unreadable"
+    return Seen(
+        invoice=invoice,
+        listed=score_of(listed),
+        open=score_of(open_),
+        to_issue=score_of(to_issue),
+        lines=lines,
+        credits=credits_,
+        credited=credited,
+        changes=changes,
+        rows=rows,
+    )
+
+
+def score_of(answer: bytes | None) -> int | None:
+    if answer is None:
+        return None
+    score = float(answer)
+    return int(score) if isfinite(score) else -1  # an instant that no period has

@@ -1,0 +1,199 @@
+"""How things of the catalogue are asked for and answered, whatever their kind: the common part of every answer,
+versions, differences; and the note of who changed what.
+
+What is particular to a kind is left to its module in `witnd.web.api`.
+"""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from witnd.domain import instant
+from witnd.domain.catalogue_history import Version
+from witnd.domain.catalogue_text import FieldDifference, line
+from witnd.store.changes import Change
+from witnd.web import catalogue, catalogue_change
+from witnd.web.catalogue import Kind, Thing
+from witnd.web.catalogue_change import Written
+from witnd.web.route import Call, Listing
+
+Standing = Literal["in force", "past", "scheduled"]
+
+
+# -- what is asked for ------------------------------------------------------------------------------------------------
+
+
+class Listed(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Archived ones are left out unless `archived` is true. A page may be short: `next_cursor` null is the end."""
+
+    archived: bool = False
+
+
+class Which(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Without anything: the version in force now. `at`: an instant. `version`: a number; not both."""
+
+    at: str | None = None
+    version: int | None = None
+
+
+class When(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """From when on it holds; without an instant, from now on."""
+
+    effective_from: str | None = None
+
+
+class Pair(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"one": "from", "other": "to"}):
+    """Numbers of two versions."""
+
+    one: int
+    other: int
+
+
+# -- what is answered -------------------------------------------------------------------------------------------------
+
+
+class Versioned(Struct, frozen=True, kw_only=True):
+    """A version. `version` is its number, `versions` how many there are; `until`: when the next one takes its place;
+    `scheduled`: from when on later ones will be in force, which no change of this one touches."""
+
+    version: int
+    versions: int
+    effective_from: str
+    until: str | None
+    standing: Standing
+    archived: bool
+    scheduled: list[str]
+
+
+class FieldChange(Struct, frozen=True, kw_only=True):
+    """One field of a version, in words; null where it is absent. Secrets show as fingerprints."""
+
+    path: str
+    before: str | None
+    after: str | None
+    words: str
+
+
+class VersionLine(Struct, frozen=True, kw_only=True):
+    """A version, with what it changed against the one before. `contract_hash` is that of an agent's version."""
+
+    version: int
+    effective_from: str
+    until: str | None
+    standing: Standing
+    archived: bool
+    contract_hash: str | None
+    changes: list[FieldChange]
+
+
+class VersionPage(Struct, frozen=True, kw_only=True):
+    """Versions, the first one first."""
+
+    data: list[VersionLine]
+    next_cursor: str | None
+
+
+class Comparison(Struct, frozen=True, kw_only=True, rename={"one": "from", "other": "to"}):
+    """Two versions, and what the second has otherwise than the first."""
+
+    one: VersionLine
+    other: VersionLine
+    changes: list[FieldChange]
+
+
+def versioned(thing: Thing) -> dict[str, Any]:
+    """The fields of `Versioned`."""
+    version = thing.version
+    return {
+        "version": version.number,
+        "versions": thing.count,
+        "effective_from": instant.render(version.effective_from),
+        "until": _rendered(version.until),
+        "standing": version.standing,
+        "archived": version.archived,
+        "scheduled": [instant.render(at) for at in thing.scheduled],
+    }
+
+
+def version_line(version: Version) -> VersionLine:
+    return VersionLine(
+        version=version.number,
+        effective_from=instant.render(version.effective_from),
+        until=_rendered(version.until),
+        standing=version.standing,  # type: ignore[arg-type]
+        archived=version.archived,
+        contract_hash=version.hash,
+        changes=[_changed(one) for one in version.changes],
+    )
+
+
+def _changed(field: FieldDifference) -> FieldChange:
+    return FieldChange(path=field.path, before=field.before, after=field.after, words=line(field))
+
+
+def _rendered(ms: int | None) -> str | None:
+    return None if ms is None else instant.render(ms)
+
+
+# -- from a request to an answer --------------------------------------------------------------------------------------
+
+
+async def page(call: Call[Listed], kind: Kind, **more: Any) -> tuple[list[Thing], str | None]:
+    return await catalogue.listed(call.services, kind, call.page(), archived=call.query.archived, **more)
+
+
+async def one(call: Call[Which], kind: Kind, key: str) -> Thing:
+    return await catalogue.read(call.services, kind, key, at=call.query.at, version=call.query.version)
+
+
+async def versions(call: Call[Listing], kind: Kind, key: str) -> VersionPage:
+    found, cursor = await catalogue.versions(call.services, kind, key, call.page())
+    return VersionPage(data=[version_line(version) for version in found], next_cursor=cursor)
+
+
+async def compare(call: Call[Pair], kind: Kind, key: str) -> Comparison:
+    query = call.query
+    first, second, changes = await catalogue.difference(call.services, kind, key, query.one, query.other)
+    return Comparison(
+        one=version_line(first), other=version_line(second), changes=[_changed(change) for change in changes]
+    )
+
+
+async def create(call: Call[Any], kind: Kind) -> Written:
+    written = await catalogue_change.create(call.services, kind, call.document())
+    await note(call, f"{kind.name}.create", written)
+    return written
+
+
+async def change(call: Call[Any], kind: Kind, key: str) -> Written:
+    written = await catalogue_change.change(call.services, kind, key, call.document())
+    await note(call, f"{kind.name}.update", written)
+    return written
+
+
+async def archive(call: Call[When], kind: Kind, key: str, *, archived: bool) -> Written:
+    written = await catalogue_change.archive(
+        call.services, kind, key, archived=archived, effective_from=call.query.effective_from
+    )
+    await note(call, f"{kind.name}.{'archive' if archived else 'restore'}", written)
+    return written
+
+
+async def note(call: Call[Any], what: str, written: Written) -> None:
+    """Note who changed it, if anything was changed."""
+    if not written.changed:
+        return
+    version = written.thing.version
+    after = {
+        "effective_from": instant.render(version.effective_from), "archived": version.archived, **version.content
+    }  # fmt: skip
+    await call.services.changes.note(
+        Change(
+            who=call.who,
+            what=what,
+            key=written.thing.key,
+            request_id=call.request_id,
+            before=written.before,
+            after=after,
+        )
+    )

@@ -1,0 +1,73 @@
+"""What aiohttp does with bytes that are no HTTP request: the answer has the form of every other refusal, and the log
+gets one line instead of a traceback for whatever anybody sends.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import structlog
+from aiohttp import web
+from aiohttp.web_request import BaseRequest
+
+from witnd.web.errors import ApiError
+
+# Of what a stranger sent, so much is worth a line of the log.
+_REASON_MAX: Final = 120
+
+log = structlog.get_logger()
+
+
+class Listener(web.Server):
+    """Makes a `Protocol` for each connection. `told` hears the status of what never became a request."""
+
+    def __init__(
+        self,
+        handle: Callable[[BaseRequest], Awaitable[web.StreamResponse]],
+        told: Callable[[int], None],
+        headers: Mapping[str, str],
+        **settings: Any,
+    ) -> None:
+        super().__init__(handle, access_log=None, **settings)
+        self.told = told
+        self.headers = headers
+        self._settings = settings
+
+    def __call__(self) -> web.RequestHandler:
+        return Protocol(self, loop=self._loop, access_log=None, **self._settings)
+
+
+class Protocol(web.RequestHandler):
+    """One connection."""
+
+    __slots__ = ("_listener",)
+
+    def __init__(self, listener: Listener, **settings: Any) -> None:
+        super().__init__(listener, **settings)
+        self._listener = listener
+
+    def handle_error(
+        self,
+        request: BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to what the parser refused; the connection ends with it."""
+        if isinstance(exc, ConnectionError):  # the client has gone away: nobody waits for an answer
+            raise exc
+        request_id = secrets.token_hex(16)
+        if status >= 500:
+            log.error("http.failed", request_id=request_id, method=request.method, path="(unknown)", exc_info=exc)
+            error = ApiError("INTERNAL_ERROR", "something went wrong on this side; it is in the log by its request id")
+        else:
+            reason = " ".join((message or str(exc)).split())[:_REASON_MAX]
+            log.info("http.malformed", reason=reason, remote=request.remote, request_id=request_id)
+            error = ApiError("VALIDATION_ERROR", "this is not an HTTP request as the standard asks for it")
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun already, and no other can follow")
+        self._listener.told(error.status)
+        headers = {**self._listener.headers, "Content-Type": "application/json", "X-Request-Id": request_id}
+        response = web.Response(body=error.body(request_id), status=error.status, headers=headers)
+        response.force_close()
+        return response
