@@ -24,7 +24,8 @@ from witnd.demo.summary import Agent, Summary, lines
 from witnd.demo.traffic import LANES, Raw, Step, fields, outcomes
 from witnd.domain.event import Event, Refusal, read
 from witnd.store.audit import Verdict
-from witnd.store.audit_scope import Sum
+from witnd.store.audit_books import Booked, Books, Stage
+from witnd.store.audit_scope import Mismatch, Sum
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODY = b'{"data": {"subjectKey": "support:ticket:1001"}}'
@@ -140,7 +141,7 @@ async def test_a_reader_that_left_is_told_once() -> None:
 # -- the end -------------------------------------------------------------------------------------
 
 
-def ended(*, confirmed: int = 1, amount: str = "0.99") -> Summary:
+def ended(*, confirmed: int = 1, amount: str = "0.99", mistakes: int = 0) -> Summary:
     """An end whose rows say one confirmed outcome for 0.99 EUR, and whose audit says otherwise."""
     events = dict.fromkeys(("applied", "held", "rejected", "late", "duplicate", "conflict"), 0)
     verdict = Verdict(
@@ -155,7 +156,10 @@ def ended(*, confirmed: int = 1, amount: str = "0.99") -> Summary:
         difference_count=0,
     )
     support = Agent(statuses=Counter(CONFIRMED=1), amounts={"EUR": Decimal("0.99")})
-    return Summary(agents={"support": support}, verdict=verdict, heard=Heard())
+    drafts = {"open": Stage(invoices=2, lines=3, subtotal=Decimal("1.98"))}
+    wrong = [Mismatch(partition=None, key="", what="subtotal", expected="1.98", found="0.99")] * mistakes
+    books = Books(exact=True, sums={"EUR": Booked(stages=drafts)}, differences=wrong, difference_count=mistakes)
+    return Summary(agents={"support": support}, verdict=verdict, books=books, heard=Heard())
 
 
 def test_the_table_is_the_audits() -> None:
@@ -165,7 +169,7 @@ def test_the_table_is_the_audits() -> None:
         "support        1          1       0  0.99 EUR",
         "together       1          1       0  0.99 EUR",
     ]
-    assert shown[-1] == "audit: 1 outcome recomputed, 0 differences"
+    assert shown[-2:] == ["invoices: 2 drafts of 3 lines: 1.98 EUR", "audit: 1 outcome recomputed, 0 differences"]
 
 
 @pytest.fixture
@@ -177,7 +181,9 @@ def _interruptible() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_interruptible")
-@pytest.mark.parametrize(("found", "code"), [(ended(), 0), (ended(confirmed=2), 5), (ended(amount="1.98"), 5)])
+@pytest.mark.parametrize(
+    ("found", "code"), [(ended(), 0), (ended(confirmed=2), 5), (ended(amount="1.98"), 5), (ended(mistakes=1), 5)]
+)
 def test_sums_that_are_not_the_audits_end_with_5(found: Summary, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     async def play(*_: object) -> Summary:
         return found

@@ -31,7 +31,7 @@ from witnd.settings import Address
 from witnd.store.catalogue import CatalogueStore
 from witnd.store.connection import connect, mapped
 from witnd.store.errors import StoreUnavailable
-from witnd.store.keys import GlobalKeys, Keys
+from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.reads import reading
 from witnd.store.tokens import Tokens
 
@@ -140,7 +140,7 @@ class Stage:
                     await self._ended("daemon")
                     self._watched.set()
                     await self._ended("account")
-                    found = await summary(reads, self._keys, store, Catalogue(), receiver.heard)
+                    found = await summary(reads, self._keys, BillingKeys(PREFIX), store, Catalogue(), receiver.heard)
         self._say()
         for pieces in lines(found):
             self._screen.say(*pieces)

@@ -19,9 +19,11 @@ from witnd.domain.catalogue import Catalogue
 from witnd.domain.outcome import Status
 from witnd.domain.resolution import Resolution
 from witnd.store.audit import Verdict, audit
+from witnd.store.audit_books import Books, Stage
+from witnd.store.audit_invoices import audit_invoices
 from witnd.store.catalogue import CatalogueStore
 from witnd.store.codec import decode_outcome
-from witnd.store.keys import Keys
+from witnd.store.keys import BillingKeys, Keys
 from witnd.store.reads import FATES, Reads
 
 _SHOWN: Final = 20  # differences; all are counted
@@ -41,6 +43,7 @@ class Summary(Struct, frozen=True, kw_only=True):
 
     agents: Mapping[str, Agent]
     verdict: Verdict
+    books: Books
     heard: Heard
 
     @property
@@ -48,7 +51,7 @@ class Summary(Struct, frozen=True, kw_only=True):
         """Every difference in words: the audit's, and sums of the rows that are not the audit's."""
         found = [
             f"{one.key or 'the partition'}: {one.what}: {one.expected} expected, {one.found} found"
-            for one in self.verdict.differences[:_SHOWN]
+            for one in [*self.verdict.differences, *self.books.differences][:_SHOWN]
         ]
         statuses: Counter[str] = Counter()
         amounts: dict[str, Decimal] = defaultdict(Decimal)
@@ -66,19 +69,25 @@ class Summary(Struct, frozen=True, kw_only=True):
 
     @property
     def difference_count(self) -> int:
-        shown = min(_SHOWN, len(self.verdict.differences))
-        return self.verdict.difference_count + len(self.differences) - shown
+        shown = min(_SHOWN, len(self.verdict.differences) + len(self.books.differences))
+        return self.verdict.difference_count + self.books.difference_count + len(self.differences) - shown
 
 
-async def summary(reads: Reads, keys: Keys, store: CatalogueStore, catalogue: Catalogue, heard: Heard) -> Summary:
+async def summary(
+    reads: Reads, keys: Keys, billing: BillingKeys, store: CatalogueStore, catalogue: Catalogue, heard: Heard
+) -> Summary:
     """Count everything, and have it audited. Nothing may move meanwhile."""
 
     async def learn() -> Catalogue:
         await store.load(catalogue)
         return catalogue
 
-    verdict = await audit(reads, keys, learn, quick=False, progress=lambda _: None)
-    return Summary(agents=await _agents(reads, keys, await learn()), verdict=verdict, heard=heard)
+    def silent(_: str) -> None:
+        """The demo is over in a moment."""
+
+    verdict = await audit(reads, keys, learn, quick=False, progress=silent)
+    books = await audit_invoices(reads, billing, [keys], learn, quick=False, progress=silent)
+    return Summary(agents=await _agents(reads, keys, await learn()), verdict=verdict, books=books, heard=heard)
 
 
 async def _agents(reads: Reads, keys: Keys, catalogue: Catalogue) -> Mapping[str, Agent]:
@@ -119,8 +128,9 @@ def lines(summed: Summary) -> Iterator[tuple[Piece, ...]]:
     if heard.repeated:
         told += f", {heard.repeated} received again"
     yield _row("webhooks", told, (f", {heard.forged} forged", "bold red") if heard.forged else ())
+    yield _row("invoices", _drafts(summed.books))
     count = summed.difference_count
-    if not summed.verdict.exact:
+    if not (summed.verdict.exact and summed.books.exact):
         yield _row("audit", "the log did not stand still, so nothing is proven")
         return
     counted = sum(summed.verdict.outcomes.values())
@@ -131,6 +141,17 @@ def lines(summed: Summary) -> Iterator[tuple[Piece, ...]]:
     )
     for difference in summed.differences:
         yield ((f"  {difference}", "red"),)
+
+
+def _drafts(books: Books) -> str:
+    """The drafts of the running month; none is old enough to be closed."""
+    drafts = {currency: sums.stages.get("open", Stage()) for currency, sums in books.sums.items()}
+    count, lines = sum(one.invoices for one in drafts.values()), sum(one.lines for one in drafts.values())
+    waiting = sum(sums.waiting for sums in books.sums.values())
+    said = (
+        f"{_many(count, 'draft')} of {_many(lines, 'line')}: {_money({c: one.subtotal for c, one in drafts.items()})}"
+    )
+    return said + (f" ({_many(waiting, 'line')} not in one yet)" if waiting else "")
 
 
 def _row(name: str, text: str, more: Piece | tuple[()] = ()) -> tuple[Piece, ...]:
