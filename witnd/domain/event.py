@@ -22,7 +22,6 @@ EntryId: TypeAlias = tuple[int, int]
 ATTRIBUTION_MAX = 1e15
 ATTRIBUTION_MIN = 1e-12
 
-
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 
 
@@ -141,7 +140,7 @@ def _frequent(data: bytes) -> Event | None:
     mark = content = None
     action, customer = record.action, record.customer_key
     if identity is not None:
-        # Cut short rather than asked for short, and not by a function: that costs as much again as the digests do.
+        # Cut short rather than asked for short, and not by a function of ours: measured.
         mark = blake2s(identity.encode()).digest()[:MARK_BYTES]
         content = blake2s(encode_sorted((action, customer, agent, timestamp, properties))).digest()[:MARK_BYTES]
     return Event(record.key, action, customer, agent, occurred, value, attribution, pin, mark, content)

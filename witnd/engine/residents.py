@@ -44,8 +44,7 @@ class Residents:
 
     def passivate(self, most: int, committed: int, loading: Iterable[Iterable[str]]) -> None:
         """Forget the longest unused keys beyond `most` (down to nine tenths of it). Only keys whose last batch is
-        committed can go, since Redis has their state; those of `loading` are on their
-        way here."""
+        committed can go, since Redis has their state; those of `loading` are on their way here."""
         known = self.known
         if len(known) <= most:
             return
