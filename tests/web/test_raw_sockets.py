@@ -360,10 +360,9 @@ def test_a_body_too_large_is_refused_while_it_comes(opened: Office) -> None:
     with Line(opened.address) as line:
         line.send(request(opened, b"Transfer-Encoding: chunked"))
         piece = b"10000\r\n" + b"x" * 65536 + b"\r\n"
-        with pytest.raises((BrokenPipeError, ConnectionResetError, AssertionError)):
-            for _ in range(10_000):
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            for _ in range(10_000):  # 650 MB, were they taken
                 line.send(piece)
-            raise AssertionError("650 MB were taken")
     with Line(opened.address) as line:
         line.send(request(opened, b"Transfer-Encoding: chunked", body=piece * 5))
         answer = line.answer()
@@ -383,7 +382,7 @@ def test_a_body_that_breaks_off_is_no_event(opened: Office) -> None:
     assert events(opened) == before
 
 
-# -- slow ones, at a server that waits less -----------------------------------------------------------------------------
+# -- slow ones, at a server that waits less ----------------------------------------------------------------------------
 
 
 class Known:

@@ -13,9 +13,9 @@ import structlog
 
 from witnd.domain.event import EntryId
 from witnd.engine.memory import HORIZON_MS, Memory
-from witnd.store.servertime import ServerTime
 from witnd.engine.step import Entry
 from witnd.store.log import Moment, Row, check_moment, entry_id
+from witnd.store.servertime import ServerTime
 
 IDLE_MS = 1000  # longest wait in the server: catalogue and horizon are looked at this often on a quiet stream
 TICK_MS = 20  # shortest time between ticks: what is due one after the other shares them
