@@ -23,6 +23,7 @@ MEANINGS = {
     "endpoint.suspended": "An endpoint answered 410, or failed for five days. See `witnd deliveries resume`.",
     "http.failed": "A request met an error in witnd itself. The answer was 500 with the same `request_id`.",
     "http.listening": "HTTP is answered at `address`.",
+    "http.malformed": "Bytes came that are no HTTP request. They were answered 400, and the connection was ended.",
     "http.request": "A request was answered. Successful ingestion and health checks are counted in metrics instead.",
     "http.unavailable": "The default address of HTTP is in use, perhaps by another daemon. It is tried again.",
     "lease.expired": "The lease of a partition or of the billing ran out while Redis was away. It is taken again.",

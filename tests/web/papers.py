@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
+import msgspec
 from redis.asyncio import Redis
 
 from tests.support.invoices import CALENDAR, close, draft, outcome_row, write
 from tests.web.office import Office
 from witnd.domain.invoice import Invoice, Row
+from witnd.domain.outcome import STATUSES
+from witnd.store.codec import FORMAT, OutcomeRecord
 from witnd.store.connection import connect
 
 T = TypeVar("T")
@@ -24,7 +27,40 @@ def rows(count: int, amount: str = "1.00") -> list[Row]:
 def put(api: Office, customer: str = "acme", lines: Sequence[Row] = ROWS, **how: Any) -> Invoice:
     how.setdefault("at", AHEAD.start)
     partitions = api.workshop.partitions
-    return on_server(api, lambda client: write(client, draft(customer, lines, **how), lines, partitions=partitions))
+
+    async def both(client: Redis) -> Invoice:
+        for row in lines:
+            if row.outcome_key is not None:
+                await client.set(api.workshop.keys(row.outcome_key).outcome(row.outcome_key), confirmed(row, customer))
+        return await write(client, draft(customer, lines, **how), lines, partitions=partitions)
+
+    return on_server(api, both)
+
+
+def confirmed(row: Row, customer: str) -> bytes:
+    """The record of the outcome that a row bills."""
+    at = row.resolved_at or 0
+    return msgspec.msgpack.encode(
+        OutcomeRecord(
+            format=FORMAT,
+            state=STATUSES.index("CONFIRMED"),
+            holds=True,
+            customer_key=customer,
+            contract=bytes(32),
+            price=bytes(32),
+            opened_at=at,
+            settles_at=at,
+            processed_at=at,
+            events=1,
+            counts=[],
+            values=[],
+            orders=[],
+            total=None,
+            lag=0,
+            tailed=0,
+            tail=b"",
+        )  # fmt: skip
+    )
 
 
 def closed(api: Office, invoice: Invoice, lines: Sequence[Row]) -> None:

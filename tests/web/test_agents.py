@@ -356,3 +356,11 @@ def test_mistakes_in_what_is_tried_are_told_at_once(api: Office) -> None:
     assert paths(api.ask("POST", "/v1/agents/try", many)) == ["events"]
     wide = {"condition": [SEEN] * 200, "events": [{"action": "a"}] * 100}
     assert paths(api.ask("POST", "/v1/agents/try", wide)) == ["events"]
+
+
+def test_a_condition_may_be_as_deep_as_in_a_file(api: Office) -> None:
+    node: dict[str, object] = {"fact": "replied", "operator": "seen"}
+    for _ in range(15):
+        node = {"op": "AND", "conditions": [node]}
+    answer = api.ask("POST", "/v1/agents", {"key": "deep", "condition": [node]})
+    assert answer.status == 201, answer.json

@@ -1,6 +1,7 @@
 """The log of changes over HTTP."""
 
 import pytest
+from redis.asyncio import Redis
 
 from tests.web.office import Office
 from tests.web.papers import on_server
@@ -10,7 +11,7 @@ from witnd.store.keys import GlobalKeys
 
 
 def noted(api: Office, count: int) -> None:
-    async def write(client) -> None:  # type: ignore[no-untyped-def]
+    async def write(client: Redis) -> None:
         changes = Changes(client, GlobalKeys("witn"))
         for n in range(count):
             await changes.note(

@@ -148,6 +148,18 @@ class TestLists:
             (row.id for row in rows), reverse=True
         )
 
+    def test_many_pending_ones_due_at_one_instant_are_each_there_once(self, told: Office) -> None:
+        rows = [delivery(n, created_ms=CREATED) for n in range(250)]
+        keys = Keys("witn", 0)
+
+        async def write(client: Any) -> None:
+            await commit(client, keys, *rows)
+            await client.zadd(keys.outbox(rows[0].rule_id), {row.id: 4_000_000_000_000 for row in rows})
+            await client.delete(keys.outbox_rules)
+
+        on_server(told, write)
+        assert ids(told.pages("/v1/deliveries?standing=pending&limit=37")) == sorted(row.id for row in rows)
+
     def test_a_cursor_leads_on_when_what_stood_there_is_gone_and_newer_ones_came(self, told: Office) -> None:
         rows = deliveries(6)
         for row in rows:
@@ -202,7 +214,8 @@ class TestLists:
     @pytest.mark.parametrize(
         ("query", "path"),
         [("standing=lost", "standing"), ("rule=nobody", "rule"), ("after=x", "after"), ("after=1-", "after"),
-         ("after=-1-a", "after"), ("limit=0", "limit"), ("state=dead", "state"), ("after=99999999999999999-a", "after")],
+         ("after=-1-a", "after"), ("limit=0", "limit"), ("state=dead", "state"),
+         ("after=99999999999999999-a", "after")],
     )  # fmt: skip
     def test_a_query_that_cannot_be_meant_is_refused_with_its_path(self, told: Office, query: str, path: str) -> None:
         answer = told.ask("GET", f"/v1/deliveries?{query}")

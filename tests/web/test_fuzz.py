@@ -1,6 +1,7 @@
 """Whatever bytes come: a decoder gives what it decodes or raises its one error, and never anything else."""
 
 import asyncio
+import contextlib
 import json
 from types import SimpleNamespace
 from typing import Any
@@ -69,11 +70,8 @@ HUGE = b'{"key":' + b"9" * 5000 + b"}"
 @example(b"\xef\xbb\xbf{}")
 @example(b" " * (BYTES_MAX + 1))
 def test_strict_json_is_a_document_or_invalid(data: bytes) -> None:
-    try:
+    with contextlib.suppress(Invalid):
         found = document(data)
-    except Invalid as wrong:
-        assert str(wrong)
-    else:
         assert type(found) is dict
         msgspec.json.encode(found)
 

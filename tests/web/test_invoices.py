@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from tests.support.invoices import outcome_row
 from tests.support.server import Server
 from tests.support.workshop import CATALOGUE
 from tests.web.office import Answer, Office, office
 from tests.web.papers import AHEAD, ROWS, closed, on_server, put, rows
 from witnd.domain.invoice import Invoice
 from witnd.domain.resolution import derived_id
+from witnd.store import invoice_lines
 from witnd.store.keys import BillingKeys
 from witnd.web import invoices as asked
 from witnd.web.exports import file_name
@@ -297,6 +299,35 @@ class TestDoing:
     @pytest.mark.parametrize("body", [{"outcome_key": "nothing"}, {"row_id": "nothing"}])
     def test_a_line_that_is_not_there_is_not_credited(self, api: Office, body: Any) -> None:
         refused(post(api, put(api), "credit", body | {"reason": "a"}), 404, "NOT_FOUND")
+
+    @pytest.mark.parametrize("closed_", [True, False])
+    @pytest.mark.parametrize("partitions", [1, 3])
+    def test_any_line_of_a_large_invoice_is_found(
+        self, session_server: Server, redis_url: str, tmp_path: Path, partitions: int, closed_: bool
+    ) -> None:
+        lines = [outcome_row(f"ticket-{n:05}", "1.00", AHEAD.start + n // 600) for n in range(1300)]
+        with office(session_server, tmp_path, partitions=partitions) as api:
+            one = put(api, "acme", lines, closed=closed_)
+            for place in (0, 1, 599, 600, 601, 777, 1298, 1299):
+                found = done(api, one, "credit", {"outcome_key": lines[place].outcome_key, "reason": "a"})
+                assert found["line"]["corrects"] == lines[place].id
+            put(api, "other", [outcome_row("elsewhere", at=AHEAD.start + 1)])
+            refused(post(api, one, "credit", {"outcome_key": "elsewhere", "reason": "a"}), 404, "NOT_FOUND")
+            found = done(api, one, "credit", {"row_id": lines[700].id, "reason": "a"})
+            assert found["line"]["corrects"] == lines[700].id
+
+    def test_what_a_closed_period_added_is_credited_by_its_id(self, api: Office) -> None:
+        fee = outcome_row("", "5.00", id="ab" * 32, kind="fee", outcome_key=None, resolved_at=None, unit=None)
+        one = put(api, "acme", [*rows(3), fee])
+        assert done(api, one, "credit", {"row_id": fee.id, "reason": "a"})["line"]["amount"] == "-5.00"
+
+    def test_a_line_by_id_is_looked_for_among_so_many(self, api: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(invoice_lines, "LOOKED_AT_MAX", 500)
+        lines = rows(1100)
+        one = put(api, "acme", lines)
+        message = refused(post(api, one, "credit", {"row_id": lines[900].id, "reason": "a"}), 400, "VALIDATION_ERROR")
+        assert "outcome_key" in message
+        assert done(api, one, "credit", {"outcome_key": lines[900].outcome_key, "reason": "a"})
 
     def test_under_one_key_a_thing_is_done_once_and_answered_the_same(self, api: Office) -> None:
         one = put(api)

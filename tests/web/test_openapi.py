@@ -55,7 +55,9 @@ def test_every_code_is_explained() -> None:
 
 
 def test_every_struct_says_what_it_is() -> None:
-    silent = [name for name, schema in document(ROUTES)["components"]["schemas"].items() if not schema.get("description")]
+    silent = [
+        name for name, schema in document(ROUTES)["components"]["schemas"].items() if not schema.get("description")
+    ]
     assert silent == []
 
 

@@ -87,6 +87,11 @@ class Line:
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
 
+    def send_for(self, seconds: float, piece: bytes) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.send(piece)
+
     def answer(self, *, head: bool = False) -> Raw | None:
         """The next answer; None where the connection ends instead."""
         try:
@@ -253,7 +258,9 @@ def test_no_path_is_understood_in_another_way_than_it_is_written(opened: Office,
     works(opened)
 
 
-@pytest.mark.parametrize("query", [b"limit=%ff", b"limit=\xff", b"limit=1&limit=2", b"&&&", b"=", b"%00=1", b"a" * 7000])
+@pytest.mark.parametrize(
+    "query", [b"limit=%ff", b"limit=\xff", b"limit=1&limit=2", b"&&&", b"=", b"%00=1", b"a" * 7000]
+)
 def test_no_query_is_a_fault_of_ours(opened: Office, query: bytes) -> None:
     lists = [one.path for one in ROUTES if one.query is not None and not one.names]
     for path in lists:
@@ -287,7 +294,7 @@ def test_a_header_that_is_not_understood_is_a_mistake_of_the_client(opened: Offi
 @pytest.mark.parametrize("method", [b"TRACE", b"OPTIONS", b"CONNECT", b"PATCH", b"PURGE", b"HEAD"])
 def test_a_method_that_a_path_has_not_is_refused(opened: Office, method: bytes) -> None:
     with Line(opened.address) as line:
-        line.send(request(opened, b"Connection: close", line=method + b" /v1/events HTTP/1.1"))
+        line.send(request(opened, b"Connection: close", line=method + b" /v1/events/batch HTTP/1.1"))
         answer = line.answer(head=method == b"HEAD")
     assert answer is None or answer.status in (400, 404, 405), answer
     works(opened)
@@ -361,8 +368,7 @@ def test_a_body_too_large_is_refused_while_it_comes(opened: Office) -> None:
         line.send(request(opened, b"Transfer-Encoding: chunked"))
         piece = b"10000\r\n" + b"x" * 65536 + b"\r\n"
         with pytest.raises((BrokenPipeError, ConnectionResetError)):
-            for _ in range(10_000):  # 650 MB, were they taken
-                line.send(piece)
+            line.send_for(10, piece)
     with Line(opened.address) as line:
         line.send(request(opened, b"Transfer-Encoding: chunked", body=piece * 5))
         answer = line.answer()
@@ -487,5 +493,3 @@ def test_a_silent_connection_holds_up_nobody() -> None:
             assert answer.status == 200
         for one in silent:
             one.socket.close()
-
-

@@ -100,6 +100,7 @@ def _reading(server: MCPServer[None], client: AsyncClient) -> None:
 def _writing(server: MCPServer[None], client: AsyncClient) -> None:
     @server.tool(annotations=_SENDS, title="Send an event")
     async def send_event(
+        *,
         key: _Key,
         action: Annotated[_Text, Field(description="What happened, exactly as the condition names it.")],
         customer_key: _Text,

@@ -53,14 +53,15 @@ async def days(reads: Reads, partitions: Sequence[Keys], dates: Sequence[str]) -
     """What each of these dates brought."""
     commands: list[Command] = [("HGETALL", keys.day(date)) for date in dates for keys in partitions]
     answers = iter(await reads.each(*commands))
-    found = []
-    for date in dates:
-        day = Day(date=date, minor={})
-        for _ in partitions:
-            flat = next(answers)
-            _add(day, {flat[i].decode(): int(flat[i + 1]) for i in range(0, len(flat), 2)})
-        found.append(day)
-    return found
+    return [day_of(date, [next(answers) for _ in partitions]) for date in dates]
+
+
+def day_of(date: str, hashes: Sequence[list[bytes]]) -> Day:
+    """What a day brought, from the hashes of the partitions."""
+    day = Day(date=date, minor={})
+    for flat in hashes:
+        _add(day, {flat[i].decode(): int(flat[i + 1]) for i in range(0, len(flat), 2)})
+    return day
 
 
 def _add(day: Day, fields: Mapping[str, int]) -> None:

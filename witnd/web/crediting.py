@@ -19,8 +19,12 @@ from witnd.domain.invoice_json import (
 from witnd.domain.invoicing import CreditNote, Verdict
 from witnd.store.errors import StoreUnavailable
 from witnd.store.invoice_change import Done, Seen
+from witnd.store.invoice_lines import Closed, TooFar
+from witnd.store.keys import partition_of
+from witnd.store.reads import reading
 from witnd.web.errors import ApiError, invalid, unavailable
 from witnd.web.invoices import Author, check_reason, do, reused
+from witnd.web.lines import lines_of
 from witnd.web.services import Services
 
 
@@ -84,16 +88,32 @@ def _amount(text: str | None, currency: str) -> Decimal | None:
 
 
 async def _row(services: Services, invoice: Invoice, outcome_key: str | None, row_id: str | None) -> Row:
-    rows = services.invoices.rows
-    if outcome_key is not None and row_id is None:
-        found, what, name = await rows.of_outcome(invoice, outcome_key), "outcome_key", outcome_key
-    elif row_id is not None and outcome_key is None:
-        found, what, name = await rows.one(invoice, row_id), "row_id", row_id
-    else:
-        raise invalid("", "give either outcome_key or row_id: which line of the invoice is to be credited")
+    lines = lines_of(services)
+    try:
+        if outcome_key is not None and row_id is None:
+            what, name = "outcome_key", outcome_key
+            at = await _resolved_at(services, outcome_key)
+            found = None if at is None else await lines.of_outcome(invoice, outcome_key, at)
+        elif row_id is not None and outcome_key is None:
+            what, name = "row_id", row_id
+            found = await lines.one(invoice, row_id)
+        else:
+            raise invalid("", "give either outcome_key or row_id: which line of the invoice is to be credited")
+    except TooFar as far:
+        raise invalid("row_id", f"{far}; name the line by its outcome_key") from None
+    except Closed as moved:
+        raise unavailable(f"{moved}; ask again") from None
     if found is None:
-        raise ApiError("NOT_FOUND", f"the invoice has no line with {what} {name!r}")
+        raise ApiError("NOT_FOUND", f"the invoice has no line with {what} {name!r} that could be credited")
     return found
+
+
+async def _resolved_at(services: Services, outcome_key: str) -> int | None:
+    """When an outcome resolved; None for one that is not billed."""
+    number = partition_of(outcome_key, len(services.partitions))
+    async with reading(services.server) as reads:
+        record, _ = await reads.outcome(services.partitions[number], outcome_key)
+    return None if record is None or record.status != "CONFIRMED" else record.settles_at
 
 
 async def _given(services: Services, done: Done) -> tuple[Row, CreditNote | None]:

@@ -15,11 +15,14 @@ from witnd.web.services import Services
 INVOICES_MAX: Final = 10
 
 
+def lines_of(services: Services) -> Lines:
+    return Lines(services.client, BillingKeys(services.config.redis.prefix), len(services.partitions))
+
+
 async def of_invoice(services: Services, invoice: Invoice, limit: int, after: str | None) -> Page[LineJson]:
     """Lines behind a cursor. CONFLICT where the invoice was open when the cursor was made, and is no more."""
-    keys = BillingKeys(services.config.redis.prefix)
     try:
-        page = await Lines(services.client, keys, len(services.partitions)).page(invoice, limit, after)
+        page = await lines_of(services).page(invoice, limit, after)
     except Closed as moved:
         raise ApiError("CONFLICT", str(moved)) from None
     except NoCursor as wrong:

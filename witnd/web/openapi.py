@@ -103,7 +103,7 @@ class Schemas:
     def __init__(self, routes: Iterable[Route]) -> None:
         types = [ErrorAnswer, *chain.from_iterable(map(_types, routes))]
         alternatives = list(dict.fromkeys(chain.from_iterable(map(_alternatives, types))))
-        found, components = msgspec.json.schema_components(alternatives, ref_template=_REF)
+        found, components = _listed(msgspec.json.schema_components(alternatives, ref_template=_REF))
         self._found = dict(zip(alternatives, found, strict=True))
         self._by_ref = {_REF.format(name=name): schema for name, schema in components.items()}
         queries = {self._found[one.query]["$ref"] for one in routes if one.query is not None}
@@ -232,6 +232,18 @@ def _refusal(code: str) -> dict[str, Any]:
         "headers": headers,
         "content": {"application/json": {"schema": {"$ref": _REF.format(name="ErrorAnswer")}}},
     }
+
+
+def _listed(node: Any) -> Any:
+    """Tuples whose members are all of one kind as lists of so many: not every reader knows `prefixItems`."""
+    if isinstance(node, list | tuple):
+        return [_listed(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    parts = node.get("prefixItems")
+    if parts and all(part == parts[0] for part in parts):
+        node = {name: it for name, it in node.items() if name != "prefixItems"} | {"items": parts[0]}
+    return {name: _listed(it) for name, it in node.items()}
 
 
 def _plain(schema: dict[str, Any]) -> dict[str, Any]:

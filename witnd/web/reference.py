@@ -1,5 +1,6 @@
 """The reference of the API as a page for people, made from the OpenAPI document alone."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -160,9 +161,10 @@ def _about(holder: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     if len(inner) == 3 and "description" in inner[1] and not parts:
         parts.append(inner[1]["description"])
     bounds = [say.format(one[name]) for one in inner for name, say in _BOUNDS.items() if name in one]
+    bounds = [] if holder.get("in") == "path" else bounds  # of a path only that something stands there
     parts += [", ".join(bounds).capitalize() + "."] if bounds else []
     if schema.get("default") is not None:
-        parts.append(f"Default: {schema['default']}.")
+        parts.append(f"Default: {json.dumps(schema['default'])}.")
     return " ".join(parts)
 
 
@@ -180,6 +182,9 @@ def words(schema: Mapping[str, Any]) -> list[Word]:
         values = schema.get("enum") or [schema["const"]]
         return [Word("one of " if len(values) > 1 else ""), Word(", ".join(f'"{one}"' for one in values))]
     kind = schema.get("type", "anything")
+    if "prefixItems" in schema:
+        parts = [words(one) for one in schema["prefixItems"]]
+        return [Word("list of exactly: "), *parts[0], *(word for part in parts[1:] for word in (Word(", "), *part))]
     if kind == "array":
         return [Word("list of "), *words(schema.get("items", {}))]
     if kind == "object" and isinstance(schema.get("additionalProperties"), Mapping):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, Literal, TypeA
 import msgspec
 from msgspec import Meta, Struct
 
-from witnd.domain.strictjson import Invalid, document
+from witnd.domain.strictjson import BYTES_MAX, Invalid, document
 from witnd.web.errors import from_msgspec, invalid
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Scope: TypeAlias = Literal["ingest", "read", "admin"]
 JSON: Final = "application/json"
 MOST_LISTED: Final = 100
+# A condition of 16 levels, each an object with a list, in an agent.
+DEEPEST: Final = 40
 
 Q = TypeVar("Q")
 
@@ -66,7 +68,7 @@ class Route(Struct, frozen=True, kw_only=True):
     body: Any = None
     query: Any = None
     answer: Any = None
-    most_bytes: int = 1024 * 1024
+    most_bytes: int = BYTES_MAX  # strict JSON is never larger
     content_types: tuple[str, ...] = (JSON,)
     # What bodies of other content types hold, where that is something else than `body`.
     bodies: dict[str, Any] = {}
@@ -117,7 +119,7 @@ class Call(Generic[Q]):
     def document(self) -> dict[str, Any]:
         """The body as a strict JSON object, for what the domain checks itself."""
         try:
-            return document(self.data)
+            return document(self.data, most=self.route.most_bytes, deepest=DEEPEST)
         except Invalid as wrong:
             raise invalid("", f"the body {wrong}") from None
 

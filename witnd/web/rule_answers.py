@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from witnd.domain import instant
+from witnd.domain.catalogue_history import IN_FORCE
 from witnd.domain.delivery import EndpointState
 from witnd.domain.rotation import signing
 from witnd.web.catalogue import RULE, Thing
@@ -119,7 +120,11 @@ async def answer(services: Services, thing: Thing, secret: str | None = None) ->
 
 def _one(services: Services, thing: Thing, state: EndpointState) -> NotificationRuleAnswer:
     content = thing.version.content
-    until = signing(services.catalogue.versions(RULE.name, thing.key), services.now_ms()).until
+    now = services.now_ms()
+    if thing.version.standing == IN_FORCE:
+        # What was written a moment ago may begin a few milliseconds ahead of this clock.
+        now = max(now, thing.version.effective_from)
+    until = signing(services.catalogue.versions(RULE.name, thing.key), now).until
     return NotificationRuleAnswer(
         id=id_of(thing.key),
         name=thing.key,

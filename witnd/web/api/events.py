@@ -25,7 +25,7 @@ Text = Annotated[str, Meta(min_length=1, max_length=255)]
 Instant = Annotated[
     str,
     Meta(
-        description="`YYYY-MM-DDThh:mm:ss[.digits](Z|±hh:mm)`, years 1970 to 9998.",
+        description="An instant with `Z` or an offset, in the years 1970 to 9998.",
         examples=["2026-01-31T09:30:00.000Z"],
         extra_json_schema={"format": "date-time", "pattern": INSTANT_PATTERN},
     ),
