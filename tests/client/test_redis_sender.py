@@ -96,3 +96,14 @@ def test_what_redis_refuses_for_good_is_told(workshop: Workshop) -> None:
     workshop.call("SET", "witn:{1}:events", "no stream")
     with RedisSender(workshop.server.url, retries=QUICK) as sender, pytest.raises(NotSentError, match="WRONGTYPE"):
         sender.send("ticket-4711", "a", "c")
+
+
+def test_a_server_that_refuses_to_tell_the_partitions_is_an_error_of_this_package(workshop: Workshop) -> None:
+    workshop.call("DEL", "witn:meta")
+    workshop.call("SET", "witn:meta", "no hash")
+    with (
+        RedisSender(workshop.server.url, retries=QUICK) as sender,
+        pytest.raises(WitndError, match="WRONGTYPE") as caught,
+    ):
+        sender.send("ticket-4711", "a", "c")
+    assert len(caught.value.events) == 1

@@ -140,6 +140,17 @@ class Books(Workshop):
         assert result.exit_code == 2, (arguments, result.output)
         return result.output
 
+    def refused_after_first(self, *arguments: str, first: str, then: str) -> str:
+        """The same command with another amount."""
+        assert self.witnd(*arguments, "--amount", first).exit_code == 0
+        return self.refused(*arguments, "--amount", then)
+
+    def audited_while_working(self) -> None:
+        """Invoices are judged rightly while a daemon works, if perhaps not every sum."""
+        report = self.witnd("audit", "--json")
+        assert report.exit_code in (0, 3), report.output
+        assert json.loads(report.stdout)["differences"] == []
+
     def audited(self) -> dict[str, Any]:
         """Prove the sums, quickly and in full; both must be clean."""
         quick = self.witnd("audit", "--quick")

@@ -158,11 +158,9 @@ def test_the_largest_and_the_smallest_amounts_are_exact(books: Books) -> None:
     )  # fmt: skip
     # The largest amounts are issued, credited whole and carried like any other.
     issued = books.done("issue", found["large"]["id"])["data"][0]["invoice"]
-    assert Decimal(issued["total"]) == 3 * each
+    assert issued["total"] == "5999999999999999999999999999994000.00"
     credit = books.done("credit", "large-outcome-0", "--reason", "too much")
-    assert Decimal(credit["balance"]) == each
-    amount = books.done("credit", "large-outcome-1", "--amount", f"{each:f}"[:-1], "--reason", "x")
-    assert amount["repeated"] is False
+    assert credit["balance"] == "1999999999999999999999999999998000.00"
     books.audited()
 
 

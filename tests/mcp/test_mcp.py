@@ -97,6 +97,17 @@ async def test_an_agent_sends_finds_reads_and_explains(api: Office) -> None:
         assert [one["value"] for one in told["story"]["events"]] == [5]
 
 
+@pytest.mark.parametrize("value", [1, 0, True, False, 2.5, "3", "true"])
+async def test_values_keep_their_type(api: Office, value: Any) -> None:
+    async with agent(api, "--allow-writes") as client:
+        event = {"key": "ticket-4711", "action": "rated", "idempotency_key": "e"} | PATIENT
+        await ask(client, "send_event", **event, value=value)
+    entries = api.workshop.call("XRANGE", "witn:{0}:events", "-", "+")
+    [sent] = [json.loads(fields[b"data"]) for _, fields in entries if b"data" in fields]
+    kept = sent["properties"]["value"]
+    assert (kept, isinstance(kept, bool)) == (value, isinstance(value, bool))
+
+
 async def test_of_a_long_story_the_end_is_told(api: Office) -> None:
     for number in range(60):
         api.workshop.event("ticket-4711", "rated", at="*", value=number, **PATIENT)

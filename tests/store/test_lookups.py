@@ -54,7 +54,7 @@ def test_an_audit_tells_what_is_wrong_with_them(
     session_server: Server, redis_url: str, tmp_path: Path, words: tuple[Any, ...], what: str
 ) -> None:
     shop = worked(session_server, tmp_path)
-    assert shop.json("audit")["differences"] == 0 or shop.witnd("audit").exit_code == 0
+    assert shop.witnd("audit").exit_code == 0
     shop.call(*words)
     done = shop.witnd("audit")
     assert done.exit_code == 5
@@ -68,11 +68,11 @@ def test_lists_that_are_missing_or_wrong_are_rebuilt_at_the_start(
     right = contents(shop)
     assert [len(one) // 2 for one in right.values()] == [3, 1, 0, 1, 1, 3]
     shop.call("UNLINK", *SETS)
-    shop.work()
+    shop.work(lambda _: contents(shop) == right)
     assert contents(shop) == right
     shop.call("ZADD", KEYS.keys, 0, "ticket-0009")
     shop.call("ZREM", KEYS.with_status("OPEN"), "ticket-0003")
-    shop.work()
+    shop.work(lambda _: contents(shop) == right)
     assert contents(shop) == right
     assert shop.witnd("audit").exit_code == 0
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from tests.support.server import Server
-from witnd.store import tokens as module
 from witnd.store.connection import connect
 from witnd.store.errors import StoreUnavailable
 from witnd.store.keys import GlobalKeys
@@ -82,7 +81,8 @@ class TestChecking:
         for name in await client.keys("*"):
             assert secret not in (await client.dump(name) or b"")
             if await client.type(name) == b"hash":
-                assert secret not in b"".join((await client.hgetall(name)).values())
+                fields: Any = await client.hgetall(name)
+                assert secret not in b"".join(fields.values())
 
     async def test_the_digest_is_compared_in_constant_time_whether_there_is_such_an_id_or_not(
         self, tokens: Tokens, monkeypatch: pytest.MonkeyPatch
@@ -95,7 +95,7 @@ class TestChecking:
             compared.append((len(one), len(other)))
             return plain(one, other)
 
-        monkeypatch.setattr(module.hmac, "compare_digest", compare)
+        monkeypatch.setattr(hmac, "compare_digest", compare)
         for one in (text, f"{text}x", "wn_0123456789ab_secret"):
             await tokens.check(one)
         assert compared == [(64, 64)] * 3
@@ -195,7 +195,7 @@ class TestRevoking:
         late = asyncio.ensure_future(tokens.check(text))
         await asyncio.sleep(0)
         may_go.set()
-        assert await asyncio.gather(early, late) == [None, None]
+        assert list(await asyncio.gather(early, late)) == [None, None]
         assert await tokens.check(text) is None
 
     async def test_whether_the_answer_to_a_change_came_or_not_it_is_looked_at_anew(
@@ -206,7 +206,7 @@ class TestRevoking:
         plain = client.pipeline
 
         def lost(**how: Any) -> Any:
-            pipe = plain(**how)
+            pipe: Any = plain(**how)
             execute = pipe.execute
 
             async def done_and_lost() -> None:

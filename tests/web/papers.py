@@ -59,7 +59,7 @@ def confirmed(row: Row, customer: str) -> bytes:
             lag=0,
             tailed=0,
             tail=b"",
-        )  # fmt: skip
+        )
     )
 
 

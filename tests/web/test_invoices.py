@@ -1,9 +1,12 @@
 """Invoices, their lines and credit notes over HTTP."""
 
+import contextlib
 import csv
 import http.client
 import io
 import json
+import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +20,11 @@ from tests.web.papers import AHEAD, ROWS, closed, on_server, put, rows
 from witnd.domain.invoice import Invoice
 from witnd.domain.resolution import derived_id
 from witnd.store import invoice_lines
+from witnd.store.changes import Changes
+from witnd.store.errors import StoreRefused
 from witnd.store.keys import BillingKeys
 from witnd.web import invoices as asked
+from witnd.web import streaming
 from witnd.web.exports import file_name
 
 KEYS = BillingKeys("witn")
@@ -350,6 +356,20 @@ class TestDoing:
         refused(post(api, one, "void", {"reason": "other"}, key="b"), 409, "CONFLICT")
         refused(post(api, one, "issue", key="c"), 409, "CONFLICT")
 
+    def test_a_credit_that_could_not_be_noted_is_not_said_to_be_undone(
+        self, api: Office, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def full(*_: Any) -> None:
+            raise StoreRefused("Redis is full", "make room")
+
+        one = put(api)
+        body = {"outcome_key": "ticket-1", "amount": "1.00", "reason": "late"}
+        with monkeypatch.context() as patched:
+            patched.setattr(Changes, "note", full)
+            assert "look at its credits" in refused(post(api, one, "credit", body), 503, "UNAVAILABLE")
+            assert "same Idempotency-Key" in refused(post(api, one, "credit", body, key="a"), 503, "UNAVAILABLE")
+        assert done(api, one, "credit", body, key="a")["invoice"]["credited"] == "2.00"
+
     @pytest.mark.parametrize("key", ["", "x" * 256, "a\tb"])
     def test_an_idempotency_key_is_short_text(self, api: Office, key: str) -> None:
         answer = post(api, put(api), "issue", key=key)
@@ -502,3 +522,28 @@ class TestFiles:
         api.workshop.call("DEL", KEYS.lines(one.id))
         api.workshop.call("RPUSH", KEYS.lines(one.id), "no row at all")
         refused(api.ask("GET", "/v1/invoice-lines?format=csv"), 500, "INTERNAL_ERROR")
+
+    @pytest.mark.parametrize("stalls", [False, True])
+    def test_who_hangs_up_or_takes_nothing_harms_nobody(
+        self, api: Office, monkeypatch: pytest.MonkeyPatch, stalls: bool
+    ) -> None:
+        monkeypatch.setattr(streaming, "PART_SECONDS", 0.2)
+        one = put(api, "acme", rows(1000))
+        records = api.workshop.call("LRANGE", KEYS.lines(one.id), 0, -1)
+        for _ in range(20):
+            api.workshop.call("RPUSH", KEYS.lines(one.id), *records)
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.settimeout(10)
+            client.connect(api.address)
+            head = f"Host: x\r\nAuthorization: Bearer {api.tokens['read']}\r\n\r\n"
+            client.sendall(b"GET /v1/invoice-lines?format=csv HTTP/1.1\r\n" + head.encode())
+            assert client.recv(12) == b"HTTP/1.1 200"
+            if stalls:
+                time.sleep(1)
+                taken = b""
+                with contextlib.suppress(ConnectionError):
+                    while part := client.recv(1 << 20):
+                        taken = (taken + part)[-5:]
+                assert taken != b"0\r\n\r\n", "it is not said to be whole"
+        assert api.ask("GET", "/v1/invoices").status == 200

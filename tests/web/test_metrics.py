@@ -1,5 +1,6 @@
 """What Prometheus is told."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,6 +116,26 @@ def test_what_waits_outside_of_memory_is_asked_for_apart_from_scrapes(
         assert "cmdstat_scan" not in str(seen)
         assert "cmdstat_keys" not in str(seen)
         assert "cmdstat_zcard" not in str(seen), "no scrape asks Redis"
+
+
+def test_while_redis_is_away_a_scrape_says_that_it_is_late_and_stuck(
+    server: Callable[..., Server], tmp_path: Path
+) -> None:
+    own = server(fsync="always")
+    with office(own, tmp_path) as api:
+        api.workshop.apply(CATALOGUE)
+        soon = instant.render(int(time.time() * 1000) + 500)
+        api.workshop.event("ticket-1", "replied", at="*", properties={"settles_at": soon})
+        until(lambda: value(api, "witnd_outcomes_open", partition="0", state="PENDING") == 1, "it is open")
+        own.stop()
+        until(lambda: (value(api, "witnd_settlement_late_seconds", partition="0") or 0) > 0.2, "it is late")
+        until(lambda: (value(api, "witnd_troubles") or 0) > 0, "it is stuck")
+        assert value(api, "witnd_ready") == 0
+        own.start()
+        until(
+            lambda: value(api, "witnd_outcomes_settled_total", partition="0", state="CONFIRMED") == 1, "it is settled"
+        )
+        assert value(api, "witnd_settlement_late_seconds", partition="0") == 0
 
 
 def test_texts_in_labels_cannot_break_the_format() -> None:

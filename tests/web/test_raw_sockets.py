@@ -234,6 +234,7 @@ def test_the_refusal_of_broken_bytes_has_the_form_of_every_other(opened: Office,
     error = json.loads(answer.body)["error"]
     assert (error["code"], error["type"]) == ("VALIDATION_ERROR", "invalid_request_error")
     assert f"X-Request-Id: {error['request_id']}".encode() in answer.head
+    assert b"Server: witnd\r\n" in answer.head, "nobody learns which versions run here"
     [told] = [one for one in heard.lines if one["event"] == "http.malformed"]
     assert told["request_id"] == error["request_id"]
 
@@ -343,6 +344,19 @@ def test_of_pipelined_requests_none_is_served_behind_a_broken_one(opened: Office
     # What came in the same packet before the broken one may be refused together with it: never more than is told.
     assert [one and one.status for one in answers] in ([202, 400, None], [400, None, None])
     assert events(opened) == before + sum(one is not None and one.status == 202 for one in answers)
+
+
+def test_a_body_that_nobody_read_is_not_taken_for_the_next_request(opened: Office) -> None:
+    """Refused before its body was looked at; what stands in that is no request of its own."""
+    before = events(opened)
+    inner = request(opened, SIZE, body=EVENT)
+    refused = b"POST /v1/events HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s" % (len(inner), inner)
+    unknown = request(opened, b"Content-Length: %d" % len(inner), line=b"POST /v1/nothing HTTP/1.1", body=inner)
+    with Line(opened.address) as line:
+        line.send(refused + unknown + request(opened, SIZE, b"Connection: close", body=EVENT))
+        answers = [line.answer() for _ in range(4)]
+    assert [one and one.status for one in answers] == [401, 404, 202, None]
+    assert events(opened) == before + 1
 
 
 def test_who_asks_first_is_told_to_go_on_or_why_not(opened: Office) -> None:

@@ -136,7 +136,9 @@ class AsyncClient:
 
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                headers=self._headers, timeout=aiohttp.ClientTimeout(total=self._timeout), auto_decompress=False
+                headers=self._headers,
+                timeout=aiohttp.ClientTimeout(total=self._timeout),
+                cookie_jar=aiohttp.DummyCookieJar(),
             )
         url = URL(f"{self._address}{request.target}", encoded=True)
         # aiohttp hands a file to the socket piece by piece, and bytes all at once.

@@ -126,6 +126,7 @@ class Daemon:
             invoices=invoices,
             send=shared.send,
             health=lambda: self._health(lag.events),
+            lag=lambda: lag.events,
             metrics=metrics,
             now_ms=clock.now_ms,
         )

@@ -15,6 +15,7 @@ from witnd.domain.invoicing import CreditNote, Refusal, Unchanged, Verdict, reas
 from witnd.domain.resolution import derived_id
 from witnd.domain.span import spanned
 from witnd.store.changes import Change
+from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.invoice_change import Done, Seen
 from witnd.store.invoices import NoCursor, Page, Wanted
 from witnd.web.errors import ApiError, invalid, missing
@@ -193,16 +194,19 @@ async def do(
         raise ApiError("CONFLICT", str(done))
     # Where nothing was decided, it was done by an earlier request, which noted it.
     if isinstance(done, Done) and before:
-        await services.changes.note(
-            Change(
-                who=author.who,
-                what=f"invoice.{operation}",
-                key=invoice.id,
-                request_id=author.request_id,
-                before=invoice_json(before[-1]),
-                after={"made": done.made, "invoice": invoice_json(done.invoice)},
-            )
+        change = Change(
+            who=author.who,
+            what=f"invoice.{operation}",
+            key=invoice.id,
+            request_id=author.request_id,
+            before=invoice_json(before[-1]),
+            after={"made": done.made, "invoice": invoice_json(done.invoice)},
         )
+        try:
+            await services.changes.note(change)
+        except StoreRefused as refused:
+            # Refused means to others that nothing was done, and may be asked for again.
+            raise StoreUnavailable(f"it is done, and could not be noted: {refused}") from refused
     return done
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from witnd.web.errors import CODES
 from witnd.web.openapi import MEANINGS
@@ -25,6 +26,17 @@ _BOUNDS: Final = {
     "minimum": "at least {}",
     "maximum": "at most {}",
 }
+
+
+def _marked(text: str) -> Markup:
+    """What stands between backticks as code; all of it escaped."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return Markup("").join(Markup("<code>{}</code>").format(part) if n % 2 else part for n, part in enumerate(parts))
+
+
+_TEMPLATES.filters["marked"] = _marked
 
 
 class Word(NamedTuple):

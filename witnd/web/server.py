@@ -39,6 +39,7 @@ LINE_MAX: Final = 8190
 _VERSIONS: Final = (HttpVersion10, HttpVersion11)
 # Nothing of ours may be framed, sniffed or cached by others.
 HEADERS: Final[Mapping[str, str]] = {
+    "Server": "witnd",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",

@@ -44,6 +44,7 @@ class Services(Struct, kw_only=True):
     invoices: Invoices
     send: Send  # one attempt at a webhook
     health: Callable[[], Health]
+    lag: Callable[[], int]  # of `health`, for who asks at every event
     metrics: Callable[[], bytes]
     now_ms: Callable[[], int]
 

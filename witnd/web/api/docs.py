@@ -9,11 +9,12 @@ from witnd.web.route import JSON, ROUTES, Call, Raw, route
 
 HTML: Final = "text/html; charset=utf-8"
 CSS: Final = "text/css; charset=utf-8"
+SVG: Final = "image/svg+xml"
 # Nothing is run, and nothing is fetched but the style sheet beside it.
 POLICY: Final = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_STYLE: Final = Path(__file__).parent.parent / "templates" / "reference.css"
+_FILES: Final = Path(__file__).parent.parent / "templates"
 
 
 @route("GET", "/openapi.json", says="This API as OpenAPI 3.1.", scope=None)
@@ -28,7 +29,12 @@ async def page(_: Call[Any]) -> Raw:
 
 @route("GET", "/docs/style.css", says="The style of the page.", scope=None, answer_type=CSS)
 async def style(_: Call[Any]) -> Raw:
-    return Raw(_style(), CSS)
+    return Raw(_file("reference.css"), CSS)
+
+
+@route("GET", "/docs/icon.svg", says="The icon of the page.", scope=None, answer_type=SVG)
+async def icon(_: Call[Any]) -> Raw:
+    return Raw(_file("icon.svg"), SVG, {"Content-Security-Policy": POLICY})
 
 
 # Made when they are first asked for: by then every route is known.
@@ -43,5 +49,5 @@ def _page() -> bytes:
 
 
 @cache
-def _style() -> bytes:
-    return _STYLE.read_bytes()
+def _file(name: str) -> bytes:
+    return (_FILES / name).read_bytes()

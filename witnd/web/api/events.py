@@ -195,7 +195,7 @@ async def _send_all(call: Call[Any], bodies: list[bytes], name: str) -> BatchAcc
 
 def _check_lag(call: Call[Any]) -> None:
     most = call.services.config.http.max_lag
-    if most and (lag := call.services.health().lag) > most:
+    if most and (lag := call.services.lag()) > most:
         raise unavailable(f"{lag} events wait to be applied, more than http.max_lag = {most}", LAG_SECONDS)
 
 
