@@ -7,11 +7,11 @@ from typing import Final
 from witnd.cli.doctor_check import Check, count, note, ok, problem, span, warning
 from witnd.cli.host import synchronised
 from witnd.domain import instant
-from witnd.engine.intake import AHEAD_MAX_MS
 from witnd.store import safety
 from witnd.store.diagnosis import Server
 from witnd.store.diagnosis_data import Data, Part
 from witnd.store.reads import text_of
+from witnd.store.repair import AHEAD_MAX_MS
 from witnd.store.servertime import TOLERANCE_MS
 
 # Hosts that synchronise are nearer than this.
@@ -21,14 +21,18 @@ NEAR_MS: Final = 1_000.0
 def judge_clocks(server: Server, *, local: bool) -> Iterator[Check]:
     """`local`: the server runs on this host, so they have one clock."""
     off = server.off_ms
-    found = f"that of Redis is {span(off)} {'ahead of' if off >= 0 else 'behind'} this host's, ± {server.within_ms:.0f} ms"
+    found = (
+        f"that of Redis is {span(off)} {'ahead of' if off >= 0 else 'behind'} this host's, ± {server.within_ms:.0f} ms"
+    )
     if abs(off) <= server.within_ms:
         found = f"those of Redis and this host agree, ± {server.within_ms:.0f} ms"
     wrong = safety.clock_problem(server.health, server.health.now_ms - round(off))
     if wrong is not None:
         yield problem("clock", "server and host", wrong.reason, wrong.remedy)
     elif abs(off) > TOLERANCE_MS:
-        yield warning("clock", "server and host", found, "have both synchronise: the server's decides what settles when")
+        yield warning(
+            "clock", "server and host", found, "have both synchronise: the server's decides what settles when"
+        )
     elif abs(off) > NEAR_MS + server.within_ms:
         yield note("clock", "server and host", found, "have both synchronise with a time server")
     else:
@@ -53,7 +57,9 @@ def judge_logs(data: Data) -> Iterator[Check]:
     elif not stuck:
         furthest = max(map(_ahead_ms, ahead))
         found = f"{count(len(ahead), 'log')} {span(furthest)} ahead of the server's clock"
-        yield note("clock", "logs", found, "see who sends ids of its own; the entries wait until the clock reaches them")
+        yield note(
+            "clock", "logs", found, "see who sends ids of its own; the entries wait until the clock reaches them"
+        )
     for part in stuck:
         last = f"entry {text_of(part.moment.last)} of partition {part.number} is {span(_ahead_ms(part))}"
         if part.cursor[0] - part.moment.now_ms > AHEAD_MAX_MS:

@@ -166,7 +166,9 @@ def _memory(server: Server) -> Check:
     most, whole = number(server, "maxmemory"), number(server, "total_system_memory")
     text = f"{_size(used)} of {_size(most)} (maxmemory)" if most else f"{_size(used)}, without a limit"
     if most and used >= most:
-        return problem("redis", "memory", f"{text}: it refuses writes", "raise maxmemory, or trim logs that are applied")
+        return problem(
+            "redis", "memory", f"{text}: it refuses writes", "raise maxmemory, or trim logs that are applied"
+        )
     if used >= FULL * (most or whole or used + 1):
         on = "" if most else f" on a machine of {_size(whole)}"
         return warning("redis", "memory", text + on, "give it more memory, or trim logs that are applied")

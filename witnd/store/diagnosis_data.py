@@ -30,6 +30,8 @@ PARTITIONS: Final = 16
 # The set of deadlines has lower bounds; the first of them that have passed are looked at exactly.
 DEADLINES: Final = 20
 DAY_MS: Final = 86_400_000
+# Partitions whose first line that waits is looked at.
+BEHIND: Final = 20
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -65,6 +67,7 @@ class Books(Struct, frozen=True, kw_only=True):
     to_issue: int
     past_grace: int
     first_past: int | None
+    uncollected: Mapping[int, int]  # partition → ms of its first line that is in no draft, of some of them
 
 
 class Data(Struct, frozen=True, kw_only=True):
@@ -98,7 +101,7 @@ async def survey(
         tokens=[msgspec.json.decode(raw, type=Token) for name, raw in _pairs(tokens) if name != b"revision"],
         endpoints={rule.decode(): decode_endpoint(record) for rule, record in _pairs(endpoints)},
         parts=parts,
-        books=await _books(connection, BillingKeys(prefix), now_ms, grace_ms),
+        books=await _books(connection, prefix, parts, now_ms, grace_ms),
     )
 
 
@@ -187,7 +190,10 @@ async def _deadlines(connection: wire.Wire, keys: Keys, due: Sequence[str]) -> l
     return [record.settles_at for record in decoded if record is not None and record.status in ("OPEN", "PENDING")]
 
 
-async def _books(connection: wire.Wire, keys: BillingKeys, now_ms: int, grace_ms: int | None) -> Books:
+async def _books(
+    connection: wire.Wire, prefix: str, parts: Sequence[Part], now_ms: int, grace_ms: int | None
+) -> Books:
+    keys = BillingKeys(prefix)
     owner, left, state, first, to_issue, past, oldest = await _together(
         connection,
         ("GET", keys.owner),
@@ -198,14 +204,21 @@ async def _books(connection: wire.Wire, keys: BillingKeys, now_ms: int, grace_ms
         ("ZCOUNT", keys.to_issue, "-inf", "(0" if grace_ms is None else now_ms - grace_ms),
         ("ZRANGE", keys.to_issue, 0, 0, "WITHSCORES"),
     )
-    read = [(name.decode(), value) for name, value in _pairs(state) if name.startswith(b"read:")]
+    read = {int(name[5:]): value.decode() for name, value in _pairs(state) if name.startswith(b"read:")}
+    collected = {number: entry_id(value) for number, value in read.items()}
+    behind = [part.number for part in parts if part.lines > collected.get(part.number, (0, 0))][:BEHIND]
+    rows = await _together(
+        connection,
+        *(("XRANGE", Keys(prefix, n).lines, f"({read.get(n, '0-0')}", "+", "COUNT", 1) for n in behind),
+    )
     return Books(
         owner=_holder(owner, left),
-        collected={int(name[5:]): entry_id(value) for name, value in read},
+        collected=collected,
         first_end=int(float(first[1])) if first else None,
         to_issue=to_issue,
         past_grace=past,
         first_past=int(float(oldest[1])) if past else None,
+        uncollected={number: entry_id(found[0][0])[0] for number, found in zip(behind, rows, strict=True) if found},
     )
 
 
