@@ -29,6 +29,7 @@ MEANINGS = {
     "lease.expired": "The lease of a partition or of the billing ran out while Redis was away. It is taken again.",
     "log.blocked": "Nothing is applied: an entry is ahead of the clock, or the server's clock jumped.",
     "log.unblocked": "That is over.",
+    "outcomes.relisting": "Lists that outcomes are found by were not complete, and are rebuilt from the records.",
     "outcomes.settled": "A commit with `count` resolutions is written.",
     "partition.paused": "Redis is not safe to bill from at the moment. `remedy` says what to change.",
     "partition.resumed": "It is safe again.",

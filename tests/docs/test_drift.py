@@ -59,7 +59,10 @@ def _builders() -> list:
     """The methods that build a key from an argument, with the argument as the table spells it."""
     source = ast.parse((generate.ROOT / "witnd/store/keys.py").read_text())
     [keys] = [node for node in source.body if isinstance(node, ast.ClassDef) and node.name == "Keys"]
-    spelled = {"key": "<key>", "fate": "<fate>", "rule_id": "<rule>"}
+    spelled = {
+        "key": "<key>", "fate": "<fate>", "rule_id": "<rule>", "status": "<STATUS>", "customer_key": "<customer key>",
+        "date": "<date>",
+    }  # fmt: skip
     return [
         (getattr(generate.keys.Keys, method.name), spelled[method.args.args[1].arg])
         for method in keys.body

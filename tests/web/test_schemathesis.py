@@ -64,7 +64,8 @@ def known_paths(api: Office, path: str) -> list[dict[str, str]]:
     """What the names in a path can be for things that are there: else every generated path would end at "there is no
     such thing"."""
     collection, _, names = path.partition("/{")
-    if not names or f"GET {collection}" not in OPERATIONS:
+    # The token that all this is asked with must not be revoked.
+    if not names or f"GET {collection}" not in OPERATIONS or collection == "/v1/tokens":
         return []
     wanted = [part.partition("}")[0] for part in names.split("{")]
     rows = api.get(collection)["data"]

@@ -24,8 +24,9 @@ from witnd.store.log import entry_id
 from witnd.store.patience import Patience
 from witnd.store.servertime import ServerTime
 
-# Lines per step: some ms of server time.
+# Lines per step, of all partitions together: some ms of server time. Of each partition at least so many.
 STEP_LINES = 1000
+LEAST_LINES = 10
 # Steps after which is looked at periods and drafts, however many lines there are.
 STEPS_IN_A_ROW = 100
 # Longest wait for a line: settings of the calendar and the clock are looked at this often.
@@ -111,15 +112,18 @@ class Biller:
         state = await self._insist("reading the invoices' state", self._ledger.state)
         self._steps.sequence, self._read, self._closed_to = state.sequence, state.read, state.closed_to
         applied = await self._insist("looking at the logs", self._ledger.applied)
-        old = state.calendar
-        calendar = (old or Calendar.of(self._terms.period)).changed(self._terms.period, applied.now_ms)
+        # Before there is an invoice no period is running, and a change holds for whatever is imported.
+        old = state.calendar if state.read else None
+        # What the logs have reached is past, even where the server's clock was set back.
+        reached = max(applied.now_ms, *applied.cursors)
+        calendar = (old or Calendar.of(self._terms.period)).changed(self._terms.period, reached)
         self._places = Places(calendar)
         step = self._steps.begin()
         if state.closing is not None:
             # Whoever wrote it did not finish: its rows are written anew.
             step.add("UNLINK", self._ledger.keys.lines(state.closing))
             step.add("HSET", self._ledger.keys.state, "closing", "")
-        if calendar != old:
+        if calendar != state.calendar:
             step.add("HSET", self._ledger.keys.state, "calendar", msgspec.json.encode(calendar))
             if old is not None:
                 at = instant.render(calendar.turns[-1].start)
@@ -127,7 +131,8 @@ class Biller:
         await self._steps.commit(step)
 
     async def _new_lines(self, block_ms: int) -> list[NewLine]:
-        return await self._ledger.new_lines(self._read, STEP_LINES, block_ms)
+        most = max(LEAST_LINES, STEP_LINES // len(self._ledger.partitions))
+        return await self._ledger.new_lines(self._read, most, block_ms)
 
     # -- collecting ------------------------------------------------------------------------------------------------
 

@@ -70,7 +70,7 @@ def judge_logs(data: Data) -> Iterator[Check]:
             yield problem("clock", "logs", found, "correct the clock, or move the entry with `witnd repair ahead`")
 
 
-def judge_journal(journal: Path, host_ms: int) -> Iterator[Check]:
+def judge_journal_time(journal: Path, host_ms: int) -> Iterator[Check]:
     """The journal is written once a second while the daemon works, so none is from the future."""
     try:
         written_ms = int(journal.stat().st_mtime * 1000)

@@ -1,7 +1,6 @@
 """What `witnd doctor` makes of the data: partitions, invoices, webhooks, catalogue and tokens."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Final
 
 from witnd.cli.doctor_check import STATES, Check, count, note, ok, problem, span, warning
@@ -27,27 +26,39 @@ NAMED: Final = 5
 START: Final = "start a daemon: `systemctl start witnd`, or `witnd run`"
 
 
-def judge_journal(journal: Journal, deployment: str | None, data: Data | None, *, counts: bool) -> Check:
-    """Whether Redis has less than this host remembers. `counts`: the daemon is sure to use this state directory."""
+def read_journal(journal: Journal, deployment: str | None) -> Exception | None:
+    """Take up what this host remembers; answers what is wrong with it, `FileNotFoundError` where there is nothing."""
     try:
         if not journal.path.exists():
-            return note("data", "journal", f"none at {journal.path}", "nothing to do if no daemon ran on this host")
+            return FileNotFoundError()
         journal.open(deployment)
-        for part in data.parts if data else ():
-            journal.check(part.number, part.sequence)
-    except Unsafe as lost:
+    except (Unsafe, OSError) as wrong:
+        return wrong
+    return None
+
+
+def judge_journal(journal: Journal, wrong: Exception | None, data: Data, *, counts: bool) -> Check:
+    """Whether Redis has less than this host remembers. `counts`: the daemon is sure to use this state directory."""
+    if wrong is None:
+        try:
+            for part in data.parts:
+                journal.check(part.number, part.sequence)
+        except Unsafe as lost:
+            wrong = lost
+    if isinstance(wrong, FileNotFoundError):
+        return note("data", "journal", f"none at {journal.path}", "nothing to do if no daemon ran on this host")
+    if isinstance(wrong, OSError):
+        return note("data", "journal", f"{journal.path} cannot be read: {wrong.strerror}", "ask again as root")
+    if isinstance(wrong, Unsafe):
         if counts:
-            return problem("data", "journal", lost.reason, lost.remedy)
-        found = f"{lost.reason}; only a daemon with this state directory minds"
+            return problem("data", "journal", wrong.reason, wrong.remedy)
+        found = f"{wrong.reason}; only a daemon with this state directory minds"
         return warning("data", "journal", found, f"set daemon.state_dir, or remove {journal.path} if it is of another")
-    except OSError as unread:
-        return note("data", "journal", f"{journal.path} cannot be read: {unread.strerror}", "ask again as root")
     return ok("data", "journal", "Redis has all that this host remembers")
 
 
-def judge_data(data: Data, catalogue: Catalogue | None, config: Config, journal: Path) -> Iterator[Check]:
+def judge_data(data: Data, catalogue: Catalogue | None, config: Config) -> Iterator[Check]:
     """`catalogue` is None where it is too large to be looked through."""
-    del journal
     yield from _partitions(data, config)
     yield from _held(data)
     yield from _invoices(data, config)
@@ -72,7 +83,7 @@ def _partitions(data: Data, config: Config) -> Iterator[Check]:
 
 def _partition(part: Part, config: Config) -> Check:
     name, now_ms = f"partition {part.number}", part.moment.now_ms
-    words = [_owner(part.owner, config), f"{count(part.lag, 'event')} behind"]
+    words = [_owner(part.owner, config), f"{count(part.lag, 'event')} behind" if part.lag else "up to date"]
     if part.overdue is not None and now_ms - part.overdue > LATE_MS:
         words.append(f"an outcome was due {span(now_ms - part.overdue)} ago")
     elif part.next_due is not None and part.next_due > now_ms:
@@ -121,7 +132,8 @@ def _invoices(data: Data, config: Config) -> Iterator[Check]:
     else:
         yield ok("data", "invoices", who)
     if late:
-        found = f"lines of {count(len(late), 'partition')} are in no draft, the first for {span(now_ms - min(late.values()))}"
+        since = span(now_ms - min(late.values()))
+        found = f"lines of {count(len(late), 'partition')} are in no draft, the first for {since}"
         yield warning("data", "lines", found, "see what `billing.` events the daemon's log has")
     yield from _period(books, data)
     if config.billing.issue == "manual":
@@ -199,9 +211,7 @@ def _catalogue(catalogue: Catalogue, now_ms: int) -> Iterator[Check]:
     for kind in ("customer", "agent", "rate_card", "notification_rule"):
         entries = [catalogue.entry(kind, key) for key in catalogue.keys(kind)]
         living[kind] = [entry.key for entry in entries if entry is not None and not entry.archived]
-    found = ", ".join(
-        count(len(keys), kind.replace("_", " ")) for kind, keys in living.items()
-    )  # fmt: skip
+    found = ", ".join(count(len(keys), kind.replace("_", " ")) for kind, keys in living.items())
     missing = [words for words, kind in (("no agent", "agent"), ("no customer", "customer")) if not living[kind]]
     if missing:
         remedy = "put one into force with `witnd apply`; until then events are held"
@@ -216,8 +226,6 @@ def _catalogue(catalogue: Catalogue, now_ms: int) -> Iterator[Check]:
 
 
 def _has_card(catalogue: Catalogue, key: str, now_ms: int) -> bool:
-    """Now, or from the version on that has yet to come into force."""
-    customer = catalogue.customer(key, now_ms)
-    entry = catalogue.entry("customer", key)
-    later: Sequence[object] = () if entry is None else (entry.content.get("rate_card"), entry.content.get("entries"))
-    return (customer is not None and bool(customer.rate_card or customer.entries)) or any(later)
+    """Now, or by the version that has yet to come into force."""
+    versions = (catalogue.entry("customer", key, now_ms), catalogue.entry("customer", key))
+    return any(one is not None and one.content["rate_card"] for one in versions)

@@ -36,7 +36,7 @@ def judge(server: Server, config: Config) -> Iterator[Check]:
     yield from _mode(server)
     if server.loading:
         yield problem("redis", "loading", "it is still loading its data", "wait until it has finished")
-    yield from _unsafe(server)
+    yield from _safety(server)
     yield from _persistence(server, config.redis.durability)
     yield from _saving(server)
     yield _memory(server)
@@ -77,6 +77,16 @@ def _mode(server: Server) -> Iterator[Check]:
         yield problem("redis", "mode", "it is a Sentinel, which keeps no data", "point redis.url at the primary")
 
 
+def _safety(server: Server) -> Iterator[Check]:
+    """What the daemon refuses, else what it warns of, else that all is well."""
+    judged = list(_unsafe(server))
+    lost = any(one.name == "persistence" and one.state == "problem" for one in judged)
+    risks = [] if lost else safety.warnings(server.health)
+    yield from (one for one in judged if not (risks and one.name == "persistence"))
+    for risk in risks:
+        yield warning("redis", "persistence", risk.reason, risk.remedy)
+
+
 def _unsafe(server: Server) -> Iterator[Check]:
     """What the daemon refuses, each figure judged for itself, so that every one has a line of its own."""
     seen = set()
@@ -98,13 +108,21 @@ def _unsafe(server: Server) -> Iterator[Check]:
 
 
 def _on_disk(server: Server) -> str:
-    return "append-only file" if server.info.get("aof_enabled", "1") == "1" else "snapshots"
+    return "append-only file" if _appends(server) else "snapshots"
+
+
+def _written(server: Server) -> str:
+    return f"written without errors, {_size(number(server, 'aof_current_size'))}" if _appends(server) else "none"
+
+
+def _appends(server: Server) -> bool:
+    return server.info.get("aof_enabled", "1") == "1"
 
 
 _TOPICS: Final[tuple[tuple[str, tuple[str, ...], tuple[str, ...], Callable[[Server], str]], ...]] = (
     ("role", ("role",), (), lambda server: server.info.get("role", "not told, taken for a primary")),
     ("persistence", ("aof_enabled",), ("save",), _on_disk),
-    ("append-only file", ("aof_last_write_status",), (), lambda server: "written without errors"),
+    ("append-only file", ("aof_last_write_status",), (), _written),
     (
         "eviction",
         ("maxmemory_policy",),
@@ -115,8 +133,6 @@ _TOPICS: Final[tuple[tuple[str, tuple[str, ...], tuple[str, ...], Callable[[Serv
 
 
 def _persistence(server: Server, durability: Durability) -> Iterator[Check]:
-    for risk in safety.warnings(server.health):
-        yield warning("redis", "persistence", risk.reason, risk.remedy)
     if not server.open_config:
         yield note(
             "redis",
@@ -125,7 +141,7 @@ def _persistence(server: Server, durability: Durability) -> Iterator[Check]:
             "let the user run `config|get`, or see its settings yourself",
         )
     syncs = server.health.config.get("appendfsync")
-    appends = server.info.get("aof_enabled", "1") == "1"
+    appends = _appends(server)
     found = f"durability {durability}, appendfsync {syncs or 'not told'}"
     if durability.mode == "fsync" and syncs != "always" and not (server.waits and appends):
         yield problem(
@@ -210,7 +226,7 @@ def _clients(server: Server, partitions: int) -> Check:
 
 def _latency(server: Server) -> Check:
     trips = server.round_trips
-    found = f"{server.median_ms:.2f} ms, {max(trips):.1f} ms at most, of {len(trips)} round trips"
+    found = f"{server.median_ms:.2f} ms, {max(trips):.2f} ms at most, of {len(trips)} round trips"
     if server.median_ms >= SLOWEST_MS:
         return warning("redis", "latency", found, "run the daemon nearer to the server: each commit is a round trip")
     if server.median_ms >= SLOW_MS or max(trips) >= STALL_MS:

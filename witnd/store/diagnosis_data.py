@@ -98,11 +98,18 @@ async def survey(
     return Data(
         now_ms=now_ms,
         catalogue=length,
-        tokens=[msgspec.json.decode(raw, type=Token) for name, raw in _pairs(tokens) if name != b"revision"],
+        tokens=[_token(raw) for name, raw in _pairs(tokens) if name != b"revision"],
         endpoints={rule.decode(): decode_endpoint(record) for rule, record in _pairs(endpoints)},
         parts=parts,
         books=await _books(connection, prefix, parts, now_ms, grace_ms),
     )
+
+
+def _token(raw: bytes) -> Token:
+    try:
+        return msgspec.json.decode(raw, type=Token)
+    except msgspec.MsgspecError as wrong:
+        raise Unsafe(f"a token cannot be read: {wrong}", "run the version of witnd that wrote it") from wrong
 
 
 async def _parts(connection: wire.Wire, keys: Sequence[Keys], shared: GlobalKeys, rules: Sequence[str]) -> list[Part]:
@@ -190,9 +197,7 @@ async def _deadlines(connection: wire.Wire, keys: Keys, due: Sequence[str]) -> l
     return [record.settles_at for record in decoded if record is not None and record.status in ("OPEN", "PENDING")]
 
 
-async def _books(
-    connection: wire.Wire, prefix: str, parts: Sequence[Part], now_ms: int, grace_ms: int | None
-) -> Books:
+async def _books(connection: wire.Wire, prefix: str, parts: Sequence[Part], now_ms: int, grace_ms: int | None) -> Books:
     keys = BillingKeys(prefix)
     owner, left, state, first, to_issue, past, oldest = await _together(
         connection,

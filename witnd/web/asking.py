@@ -11,8 +11,8 @@ from witnd.store.reads import Reads, reading
 from witnd.web.errors import invalid
 from witnd.web.services import Services
 
-# Records that one request looks at: some 50 ms. A page that ends here leads on with its cursor.
-LOOKED_AT_MAX: Final = 5000
+# Records that one request looks at: less than a tenth of a second. A page that ends here leads on with its cursor.
+LOOKED_AT_MAX: Final = 2000
 # An outcome key of 255 characters, and what stands around it.
 _CURSOR_MAX: Final = 2048
 

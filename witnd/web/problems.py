@@ -65,6 +65,8 @@ class StuckDelivery(Struct, frozen=True, kw_only=True):
 
 
 class StuckDeliveries(Struct, frozen=True, kw_only=True):
+    """How many are not sent any more (`dead`), and how many wait for their endpoint to be resumed (`parked`)."""
+
     dead: int
     parked: int
     items: list[StuckDelivery]
@@ -84,6 +86,8 @@ class FailingEndpoint(Struct, frozen=True, kw_only=True):
 
 
 class WaitingDraft(Struct, frozen=True, kw_only=True):
+    """A draft of a closed period."""
+
     id: str
     customer_key: str
     currency: str
