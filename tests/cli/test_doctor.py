@@ -220,9 +220,7 @@ def test_a_server_that_is_away_is_a_problem(own: Callable[..., Workshop]) -> Non
     assert {one["group"] for one in made["checks"]} == {"redis", "daemon", "unit"}
 
 
-def test_a_server_that_hangs_is_a_problem_soon(
-    own: Callable[..., Workshop], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_hangs_is_a_problem_soon(own: Callable[..., Workshop], monkeypatch: pytest.MonkeyPatch) -> None:
     shop = own()
     monkeypatch.setattr(wire, "CONNECT_SECONDS", 0.2)
     shop.server.pause()

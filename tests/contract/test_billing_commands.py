@@ -141,3 +141,27 @@ def test_of_a_void_invoice_nothing_is_done(draft: Books) -> None:
     [one] = draft.close()
     assert (one["status"], one["number"]) == ("void", "INV-000001")
     draft.audited()
+
+
+def test_a_program_learns_of_each_refusal_in_json(draft: Books) -> None:
+    id_ = draft.invoice()["id"]
+    acted = draft.json("invoices", "issue", "nothing", id_, id_, exit_code=2)["data"]
+    assert [one["result"] for one in acted] == ["refused", "done", "unchanged"]
+    assert (acted[0]["invoice"], acted[0]["asked"]) == (None, "nothing")
+    assert all(acted[0][name] for name in ("problem", "remedy"))
+    acted = draft.json("invoices", "void", id_, "--reason", "", exit_code=2)
+    assert (acted["result"], acted["invoice"]["status"]) == ("refused", "issued")
+
+
+@pytest.mark.parametrize("arguments", ["invoices", "invoices issue --all-closed", "rate standard support 1", "audit"])
+def test_a_redis_that_is_not_there_is_named(draft: Books, arguments: str) -> None:
+    draft.environ["WITND_REDIS__URL"] = f"unix://{draft.directory}/none.sock"
+    result = draft.witnd(*arguments.split())
+    assert result.exit_code == 3
+    assert "none.sock" in result.output
+
+
+@pytest.mark.parametrize("arguments", ["invoices", "invoices issue --all-closed", "audit"])
+def test_another_number_of_partitions_is_refused(draft: Books, arguments: str) -> None:
+    draft.environ["WITND_REDIS__PARTITIONS"] = "2"
+    assert "redis.partitions" in draft.refused(*arguments.split())

@@ -98,3 +98,40 @@ def test_a_period_that_is_chosen_before_anything_was_billed_holds_from_the_begin
     [head] = books.close()
     assert (head["period"], head["period_start"]) == (period, "2001-09-10T00:00:00.000Z")
     books.audited()
+
+
+def test_a_series_goes_on_where_it_ended_and_a_new_one_begins_at_one(books: Books) -> None:
+    books.set(period="day")
+    books.apply(ANYBODY)
+    for day in (10, 11, 12):
+        books.confirm(f"outcome-{day}", f"2001-09-{day}T12:00:00Z")
+    numbers = []
+    for found, series in zip(books.close(), ("INV", "A-2027", "INV"), strict=True):
+        books.set(series=series, credit_series=f"{series}-C")
+        numbers.append(books.done("issue", found["id"])["data"][0]["invoice"]["number"])
+        books.done("credit", f"outcome-{found['period_start'][8:10]}", "--reason", "r", "--id", "=x; \u202e 𝔘")
+    assert numbers == ["INV-000001", "A-2027-000001", "INV-000002"]
+    notes = [one["number"] for one in books.json("invoices", "notes")["data"]]
+    assert notes == ["INV-C-000002", "A-2027-C-000001", "INV-C-000001"]
+    books.audited()
+
+
+def test_versions_of_a_price_are_groups_of_their_own_and_coming_back_to_one_goes_on_with_it(books: Books) -> None:
+    def text(price: str) -> str:
+        entry = f'{{ agent = "a", price_per_unit = "{price}", free_quota = "2", period_minimum = "5" }}'
+        return toml(["a"], {"card": ("EUR", [entry])}, {"acme": "card"})
+
+    books.apply(text("1"))
+    for day, price in ((10, "3"), (20, "1")):
+        file = books.directory / "dated.toml"
+        file.write_text(text(price))
+        done = books.witnd("apply", str(file), "--effective-from", f"2026-10-{day}T00:00:00Z")
+        assert done.exit_code == 0, done.output
+    for day in (5, 15, 25):
+        books.confirm(f"outcome-{day}", f"2026-10-{day:02}T00:00:00Z", 3, agent_key="a")
+    [october] = books.close()
+    # 1.00 + 3.00 at the first price, of which two units are free, and 3.00 at the second: each less than its minimum.
+    amounts = books.amounts(october["id"])
+    assert amounts[:3] == [("outcome", "1.00"), ("outcome", "3.00"), ("outcome", "3.00")]
+    assert sorted(amounts[3:]) == [("minimum", "1.00"), ("minimum", "2.00")]
+    books.audited()

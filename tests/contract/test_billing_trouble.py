@@ -40,9 +40,9 @@ def own(server: Callable[..., Server], tmp_path: Path, monkeypatch: pytest.Monke
     return books
 
 
-def fill(books: Books, many: int = MANY) -> None:
+def fill(books: Books, many: int = MANY, cards: Any = CARD) -> None:
     """Outcomes of one customer that all settle within September, many of them at one instant."""
-    books.apply(toml(["a"], CARD, {"acme": "card"}))
+    books.apply(toml(["a"], cards, {"acme": "card"}))
     with books.server.sync() as client, client.pipeline(transaction=False) as pipeline:
         for number in range(many):
             key = f"outcome-{number}"
@@ -124,6 +124,29 @@ def test_of_two_daemons_one_makes_the_invoices_and_the_other_goes_on_when_it_end
         with daemon(sharded):
             until(lambda: sharded._is_closed(issued=False), "it is closed")
     proved(sharded)
+
+
+def test_credits_given_while_a_period_is_closed_are_each_given_once(sharded: Books) -> None:
+    many = 3000
+    card = {"card": ("EUR", ['{ agent = "a", price_per_unit = "1" }'])}
+    fill(sharded, many, card)
+    given: set[str] = set()
+    codes = set()
+    with sharded.working():
+        while len(given) < 40:
+            for number in range(0, many, many // 40):
+                key = f"outcome-{number}"
+                if key not in given:
+                    result = sharded.witnd("invoices", "credit", key, "--amount", "0.25", "--reason", "r", "--id", "x")
+                    codes.add(result.exit_code)
+                    given |= {key} if result.exit_code == 0 else set()
+        until(lambda: sharded.invoices()[0]["closed"], "it is closed")
+    assert codes <= {0, 2, 3}  # 2: not on an invoice yet; 3: closed at this moment
+    [head] = sharded.invoices()
+    assert (head["lines"], head["subtotal"], head["credited"]) == (many, "3000.00", "10.00")
+    corrected = [row["outcome_key"] for row in sharded.rows(head["id"]) if row["kind"] == "credit"]
+    assert sorted(corrected) == sorted(given)
+    sharded.audited()
 
 
 @contextmanager

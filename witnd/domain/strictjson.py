@@ -21,7 +21,8 @@ class Invalid(Exception):  # noqa: N818 - it becomes a refusal, which is a value
 
 
 def document(data: bytes, *, most: int = BYTES_MAX, deepest: int = DEPTH_MAX) -> dict[str, Any]:
-    """Strict JSON of at most so many bytes and levels. The decoder refuses everything but duplicate names and depth, which are checked here.
+    """Strict JSON of at most so many bytes and levels. The decoder refuses everything but duplicate names and depth,
+    which are checked here.
 
     Every member has one colon, so a count of colons that equals the number of decoded members proves that no name
     came twice. The count is too high where a string has one as well: then other proofs are tried.
