@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.support.server import Server
+from tests.support.processes import until
+from tests.support.server import SLOW_LOADING, Server, fill
 from tests.support.workshop import LONG_AGO, Workshop
 from witnd.domain.delivery import EndpointState
 from witnd.domain.notification import rule_id
@@ -127,8 +128,6 @@ def test_beside_a_daemon_it_tells_who_works(sharded: Workshop) -> None:
 
 
 def until_owned(shop: Workshop) -> None:
-    from tests.support.processes import until
-
     owners = [*(shop.keys(partition=number).owner for number in range(shop.partitions)), BILLING.owner]
     until(lambda: shop.call("EXISTS", *owners) == len(owners), "everything has an owner")
 
@@ -226,6 +225,18 @@ def test_a_server_that_hangs_is_a_problem_soon(own: Callable[..., Workshop], mon
     shop.server.pause()
     assert problems(report(shop, 3)) == ["reachable"]
     shop.server.resume()
+
+
+def test_a_server_that_is_still_loading_is_a_problem_until_it_has_finished(own: Callable[..., Workshop]) -> None:
+    shop = own()
+    fill(shop.server)
+    shop.server.stop()
+    shop.server.start(extra=SLOW_LOADING, wait=False)
+    until(shop.server.socket.exists, "the server listens")
+    made = report(shop, 3)
+    assert problems(made) == ["loading"]
+    assert "until it has finished" in named(made, "loading")["remedy"]
+    assert "not looked at" in named(made, "data")["found"]
 
 
 def test_a_wrong_password_is_a_problem(own: Callable[..., Workshop], tmp_path: Path) -> None:
@@ -365,12 +376,21 @@ def test_held_and_rejected_events_are_told(shop: Workshop) -> None:
 
 def test_many_partitions_are_told_where_something_is_wrong(shop: Workshop) -> None:
     shop.environ["WITND_REDIS__PARTITIONS"] = "100"
-    shop.call("XADD", "witn:{77}:events", "*", "data", "{")
+    for number in range(30):
+        shop.call("XADD", f"witn:{{{number + 50}}}:events", "*", "data", "{")
     made = report(shop)
-    told = [one for one in made["checks"] if one["name"].startswith("partition ")]
-    assert told[0]["name"] == "partition 77"
-    assert len(told) == 20
-    assert "80 more" in named(made, "partitions")["found"]
+    told = [one["name"] for one in made["checks"] if one["name"].startswith("partition ")]
+    assert told == [f"partition {number}" for number in range(50, 70)]
+    assert "70 of 100 have no owner" in named(made, "partitions", "note")["found"]
+    assert "10 more" in named(made, "partitions", "warning")["found"]
+
+
+def test_a_journal_that_no_daemon_is_sure_to_use_is_a_warning(shop: Workshop, tmp_path: Path) -> None:
+    write_journal(tmp_path, "gone", 7)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("witnd.config._state_dir", lambda _named, _environ: (tmp_path, False))
+        one = named(report(shop), "journal", "warning")
+    assert "only a daemon with this state directory minds" in one["found"]
 
 
 def test_an_endpoint_that_is_suspended_is_a_warning_with_the_rule(shop: Workshop) -> None:

@@ -15,7 +15,7 @@ from tests.support.processes import until
 from tests.support.workshop import Workshop
 from witnd.cli import doctor_clock, host
 from witnd.cli.doctor_check import Check
-from witnd.cli.doctor_host import judge_daemon, judge_unit
+from witnd.cli.doctor_host import judge_daemon, judge_unit, remembers
 from witnd.cli.doctor_redis import judge
 from witnd.config import Config, DaemonConfig, HttpConfig, RedisConfig, load
 from witnd.settings import Address
@@ -57,7 +57,7 @@ def unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Unit:
 
 def of_unit(config: Config) -> dict[str, list[Check]]:
     found: dict[str, list[Check]] = {}
-    for one in judge_unit(config):
+    for one in judge_unit(config, host.unit()):
         found.setdefault(one.name, []).append(one)
     return found
 
@@ -160,6 +160,16 @@ def test_a_state_directory_is_asked_whether_it_can_be_written(tmp_path: Path, mo
     assert states(Config())["state directory"] == ["note"]
 
 
+def test_the_journal_counts_where_a_daemon_of_this_host_keeps_it(unit: Unit) -> None:
+    unit()
+    usual = Config(daemon=DaemonConfig(state_dir=Path("/var/lib/witnd")))
+    assert remembers(usual, host.unit(), private=False)
+    assert not remembers(usual, None, private=False)
+    elsewhere = Config(daemon=DaemonConfig(state_dir=Path("/home/me/.local/state/witnd")))
+    assert not remembers(elsewhere, host.unit(), private=False)
+    assert remembers(elsewhere, host.unit(), private=True)
+
+
 def test_the_configuration_in_use_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "unit", lambda: None)
     file = tmp_path / "witnd.toml"
@@ -182,7 +192,7 @@ def answering(answers: dict[str, tuple[int, object]]) -> Iterator[Config]:
             self.end_headers()
             self.wfile.write(json.dumps(body).encode())
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_: object) -> None:
             """Not here."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:

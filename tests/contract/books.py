@@ -81,10 +81,10 @@ class Books(Workshop):
     def close(self, *, issued: bool = False) -> list[dict[str, Any]]:
         """Let a daemon work until every line is collected, and every period that is over is closed."""
         with self.working():
-            until(lambda: self._is_closed(issued=issued), "all that is over is closed")
+            until(lambda: self.is_closed(issued=issued), "all that is over is closed")
         return self.invoices()
 
-    def _is_closed(self, *, issued: bool) -> bool:
+    def is_closed(self, *, issued: bool) -> bool:
         with self.server.sync() as client:
             if not self.settled(client):
                 return False

@@ -11,7 +11,7 @@ from tests.support.server import Server
 
 @pytest.fixture
 def keep(
-    redis_url: str,  # noqa: ARG001 - empties the server
+    redis_url: str,  # which empties the server
     session_server: Server,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -4,8 +4,19 @@ import pytest
 
 from tests.contract.books import ANYBODY, Books
 
-CARD = '[[agents]]\nkey = "a"\ncondition = []\n[[rate_cards]]\nkey = "card"\ncurrency = "{currency}"\nentries = [{entries}]\n'
-TIERS = '{{ agent = "a", kind = "{kind}", tiers = [{tiers}] }}'
+CARD = """
+[[agents]]
+key = "a"
+condition = []
+
+[[rate_cards]]
+key = "card"
+currency = "{currency}"
+entries = [{entries}]
+"""
+EQUAL = """{ agent = "a", kind = "volume", tiers = [
+    { up_to = "100", price_per_unit = "1" }, { up_to = "100", price_per_unit = "1" }, { price_per_unit = "1" },
+] }"""
 
 
 @pytest.mark.parametrize(
@@ -25,12 +36,7 @@ TIERS = '{{ agent = "a", kind = "{kind}", tiers = [{tiers}] }}'
         ("EUR", '{ agent = "a", kind = "percentage", percent = "1", minimum = "2", maximum = "1" }', "maximum"),
         ("EUR", '{ agent = "a", kind = "package", package_size = "0", price_per_package = "1" }', "package_size"),
         ("EUR", '{ agent = "a", kind = "graduated", tiers = [] }', "tiers"),
-        (
-            "EUR",
-            '{ agent = "a", kind = "volume", tiers = [{ up_to = "100", price_per_unit = "1" }, '
-            '{ up_to = "100", price_per_unit = "1" }, { price_per_unit = "1" }] }',
-            "rate_cards[0].entries[0].tiers[1].up_to: must be greater than 100",
-        ),
+        ("EUR", EQUAL, "rate_cards[0].entries[0].tiers[1].up_to: must be greater than 100"),
         (
             "EUR",
             '{ agent = "a", kind = "volume", tiers = [{ up_to = "100", price_per_unit = "1" }] }',

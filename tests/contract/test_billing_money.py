@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.contract.books import ANYBODY, Books, ms
+from tests.support.processes import until
 
 
 @pytest.fixture
@@ -125,7 +126,9 @@ def test_every_command_given_twice_does_it_once(books: Books, three: list[str]) 
     books.audited()
 
 
-def test_the_schedule_issues_what_was_not_issued_by_hand_and_by_the_same_numbers(books: Books, three: list[str]) -> None:
+def test_the_schedule_issues_what_was_not_issued_by_hand_and_by_the_same_numbers(
+    books: Books, three: list[str]
+) -> None:
     issued(books, three[1])
     books.set(issue="auto")
     found = books.close(issued=True)
@@ -145,8 +148,6 @@ def test_invoices_over_nothing_are_issued_by_schedule_where_that_is_wanted(
     def over() -> bool:
         return [one["status"] for one in books.invoices()] == statuses
 
-    from tests.support.processes import until
-
     with books.working():
         until(over, "what is wanted is issued")
     books.audited()
@@ -160,7 +161,9 @@ def test_invoices_over_nothing_are_issued_by_schedule_where_that_is_wanted(
 def test_credit_is_kept_apart_by_customer_and_currency(books: Books) -> None:
     books.set(period="day")
     text = ANYBODY + '\n[[customers]]\nkey = "Zoë:€ {x}"\nrate_card = "yen"\n'
-    text += '\n[[rate_cards]]\nkey = "yen"\ncurrency = "JPY"\nentries = [{ agent = "support", price_per_unit = "10" }]\n'
+    text += (
+        '\n[[rate_cards]]\nkey = "yen"\ncurrency = "JPY"\nentries = [{ agent = "support", price_per_unit = "10" }]\n'
+    )
     books.apply(text)
     for day in (10, 11):
         books.confirm(f"outcome-e{day}", f"2001-09-{day}T12:00:00Z", 3)

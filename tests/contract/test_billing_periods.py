@@ -1,4 +1,4 @@
-"""Which invoice a line is on, and when a period is closed: borders, partitions, changes of price, terms and calendar."""
+"""Which invoice a line is on, and when a period is closed: borders, partitions, changes of price and calendar."""
 
 import json
 from zlib import crc32
@@ -155,7 +155,8 @@ def dated(books: Books, text: str, at: str) -> None:
 
 
 def test_a_price_is_that_of_the_opening_whatever_the_card_says_when_it_settles(books: Books) -> None:
-    tiered = '{ agent = "a", kind = "graduated", tiers = [{ up_to = "2", price_per_unit = "%s" }, { price_per_unit = "1" }] }'
+    tiers = '{ up_to = "2", price_per_unit = "%s" }, { price_per_unit = "1" }'
+    tiered = f'{{ agent = "a", kind = "graduated", tiers = [{tiers}] }}'
     customers = {"acme": "card"}
     books.apply(toml(["a"], {"card": ("EUR", [tiered % 10])}, customers))
     dated(books, toml(["a"], {"card": ("EUR", [tiered % 20])}, customers), "2026-10-10T00:00:00Z")
@@ -173,7 +174,9 @@ def test_a_price_is_that_of_the_opening_whatever_the_card_says_when_it_settles(b
 
 def test_what_a_customer_agreed_is_its_own(books: Books) -> None:
     card = {"card": ("EUR", ['{ agent = "a", price_per_unit = "2", period_minimum = "5" }'])}
-    text = toml(["a"], card, {"acme": "card"}) + """
+    text = (
+        toml(["a"], card, {"acme": "card"})
+        + """
 [[customers]]
 key = "own"
 rate_card = "card"
@@ -184,6 +187,7 @@ settlement_period = 7200
 attribution_method = "max"
 condition = [{ fact = "done", operator = "count_gte", value = 2 }]
 """
+    )
     books.apply(text)
     books.confirm("outcome-acme", "2026-10-01T00:00:00.000Z", 3, 4, agent_key="a")
     books.confirm("outcome-own", "2026-10-01T00:00:00.000Z", 3, 4, agent_key="a", customer_key="own")

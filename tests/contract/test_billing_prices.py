@@ -18,9 +18,10 @@ class Case(NamedTuple):
     currency: str = "EUR"
 
 
-TIERS = 'tiers = [{ up_to = "100", price_per_unit = "2" }, { up_to = "1000", price_per_unit = "1.5" }, ' + (
-    '{ price_per_unit = "1.25", flat_fee = "20" }]'
-)
+TIERS = """tiers = [
+    { up_to = "100", price_per_unit = "2" }, { up_to = "1000", price_per_unit = "1.5" },
+    { price_per_unit = "1.25", flat_fee = "20" },
+]"""
 VOLUME = 'kind = "volume", tiers = [{ up_to = "50", price_per_unit = "4" }, { price_per_unit = "3", flat_fee = "7" }]'
 PACKAGE = 'kind = "package", package_size = "100", price_per_package = "9"'
 PERCENT = 'kind = "percentage", percent = "2.5", minimum = "1", maximum = "50"'
@@ -47,18 +48,14 @@ CASES = {
     ),
     # Exactly at the border nothing of the tier above is reached.
     "graduated-border": Case(f'kind = "graduated", {TIERS}', [1000], "1550.00"),
-    "graduated-behind": Case(
-        f'kind = "graduated", {TIERS}', [1000, 0.001], "1550.00 0.00", (("fee", "20.00"),)
-    ),
+    "graduated-behind": Case(f'kind = "graduated", {TIERS}', [1000, 0.001], "1550.00 0.00", (("fee", "20.00"),)),
     "graduated-minimum": Case(
         f'kind = "graduated", free_quota = "5", period_minimum = "0.001", {TIERS}', [5], "0.00", (("minimum", "0.01"),)
     ),
     "volume-border": Case(VOLUME, [30, 20], "120.00 80.00"),
     "volume-behind": Case(VOLUME, [30, 21], "90.00 63.00", (("fee", "7.00"),)),
     "volume-quota": Case(f'{VOLUME}, free_quota = "1"', [1, 30, 20], "0.00 120.00 80.00"),
-    "volume-cap": Case(
-        f'{VOLUME}, period_cap = "150"', [51], "153.00", (("fee", "7.00"), ("cap", "-10.00"))
-    ),
+    "volume-cap": Case(f'{VOLUME}, period_cap = "150"', [51], "153.00", (("fee", "7.00"), ("cap", "-10.00"))),
     "package": Case(PACKAGE, [100, 0.5, 99.5, 250], "9.00 9.00 0.00 27.00"),
     "package-minimum": Case(
         f'{PACKAGE}, period_minimum = "30"', [60, 60, 60], "9.00 9.00 0.00", (("minimum", "12.00"),)
@@ -78,14 +75,14 @@ CASES = {
         'price_per_unit = "0.1", period_minimum = "5.1", period_cap = "5.9"', [1], "0", (("minimum", "5"),), "JPY"
     ),
     "dinar": Case('price_per_unit = "0.0005"', [1, 2469, 1], "0.001 1.235 0.001", currency="KWD"),
-    "dinar-period": Case(
-        'price_per_unit = "0.0005", free_quota = "1"', [1, 1, 1], "0.000 0.001 0.000", currency="KWD"
-    ),
+    "dinar-period": Case('price_per_unit = "0.0005", free_quota = "1"', [1, 1, 1], "0.000 0.001 0.000", currency="KWD"),
 }
 
 
 def written(books: Books) -> None:
-    cards = {f"card-{name}": (case.currency, [f'{{ agent = "a-{name}", {case.entry} }}']) for name, case in CASES.items()}
+    cards = {
+        f"card-{name}": (case.currency, [f'{{ agent = "a-{name}", {case.entry} }}']) for name, case in CASES.items()
+    }
     books.apply(toml([f"a-{name}" for name in CASES], cards, {name: f"card-{name}" for name in CASES}))
 
 

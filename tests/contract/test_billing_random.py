@@ -1,7 +1,8 @@
-"""Many prices at random, against a reckoning of its own: the reference's rules in plain Decimal, and nothing of witnd."""
+"""Many prices at random, against a reckoning of its own: the rules of the reference in plain Decimal."""
 
 import random
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal, getcontext, setcontext
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -73,12 +74,15 @@ class Entry:
 
     def bill(self, units: list[Decimal]) -> list[tuple[str, Decimal]]:
         """Kinds and amounts of all rows."""
-        if self.kind in ("flat", "percentage") and not self.of("free_quota") and not self.of("period_minimum") and (
-            "period_cap" not in self.fields
+        if (
+            self.kind in ("flat", "percentage")
+            and not self.of("free_quota")
+            and not self.of("period_minimum")
+            and ("period_cap" not in self.fields)
         ):
             return [("outcome", self.rounded(self.upto([unit]))) for unit in units]
         sums = [self.upto(units[:many], units) for many in range(len(units) + 1)]
-        rows = [("outcome", self.rounded(b) - self.rounded(a)) for a, b in zip(sums, sums[1:], strict=False)]
+        rows = [("outcome", self.rounded(b) - self.rounded(a)) for a, b in pairwise(sums)]
         spent = sums[-1]
         for fee in self.fees(max(sum(units) - self.of("free_quota"), Decimal(0))):
             rows.append(("fee", self.rounded(spent + fee) - self.rounded(spent)))
@@ -135,7 +139,7 @@ def amount(dice: random.Random) -> str:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_what_is_billed_is_what_the_rules_say(sharded: Books, seed: int) -> None:
-    dice = random.Random(seed)  # noqa: S311 - repeatable
+    dice = random.Random(seed)
     entries = [Entry(dice) for _ in range(150)]
     names = [f"{number}" for number in range(len(entries))]
     cards = {

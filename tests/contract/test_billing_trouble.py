@@ -22,8 +22,9 @@ CARD = {
     "card": (
         "EUR",
         [
-            '{ agent = "a", kind = "graduated", tiers = [{ up_to = "1000", price_per_unit = "0.333" }, '
-            '{ price_per_unit = "0.1", flat_fee = "5" }] }'
+            """{ agent = "a", kind = "graduated", tiers = [
+                { up_to = "1000", price_per_unit = "0.333" }, { price_per_unit = "0.1", flat_fee = "5" },
+            ] }"""
         ],
     )
 }
@@ -90,7 +91,7 @@ def test_a_server_killed_again_and_again_while_a_period_is_closed_loses_and_doub
             until(lambda least=lines: collected(own) >= least, f"{lines} lines are written")
             own.server.kill()
             own.server.start()
-        until(lambda: all(one["closed"] for one in own.invoices()) and collected(own) == MANY, "it is closed")
+        until(lambda: collected(own) == MANY and any(one["closed"] for one in own.invoices()), "it is closed")
     proved(own)
 
 
@@ -122,7 +123,7 @@ def test_of_two_daemons_one_makes_the_invoices_and_the_other_goes_on_when_it_end
         with daemon(sharded), daemon(sharded):
             until(lambda: collected(sharded) > 1000, "lines are written")
         with daemon(sharded):
-            until(lambda: sharded._is_closed(issued=False), "it is closed")
+            until(lambda: sharded.is_closed(issued=False), "it is closed")
     proved(sharded)
 
 
@@ -163,9 +164,12 @@ def daemon(books: Books) -> Iterator[None]:
 
 
 def test_what_is_rated_at_close_keeps_its_frozen_price_over_restarts_and_changes_of_everything(sharded: Books) -> None:
-    own = '\n[[customers]]\nkey = "own"\nrate_card = "card"\nentries = [{ agent = "a", kind = "package", ' + (
-        'package_size = "2", price_per_package = "%s" }]\n'
-    )
+    own = """
+[[customers]]
+key = "own"
+rate_card = "card"
+entries = [{ agent = "a", kind = "package", package_size = "2", price_per_package = "%s" }]
+"""
     card = '{ agent = "a", price_per_unit = "%s", free_quota = "1" }'
     text = toml(["a"], {"card": ("EUR", [card % 3])}, {"acme": "card"}) + own % 7
     sharded.apply(text)
@@ -178,8 +182,8 @@ def test_what_is_rated_at_close_keeps_its_frozen_price_over_restarts_and_changes
         until(lambda: sum(one["lines"] for one in sharded.invoices()) == 4, "the lines are collected")
     assert {one["unrated"] for one in sharded.invoices()} == {2}
     changed = toml(["a"], {"card": ("JPY", [card % 99]), "other": ("KWD", [card % 1])}, {"acme": "other"})
-    sharded.apply(changed + "\n[[customers]]\nkey = \"own\"\narchived = true\n")
-    until(lambda: 'archived = true' in sharded.witnd("export").stdout, "the change is in force", seconds=3)
+    sharded.apply(changed + '\n[[customers]]\nkey = "own"\narchived = true\n')
+    until(lambda: "archived = true" in sharded.witnd("export").stdout, "the change is in force", seconds=3)
     sharded.call("DEL", "witn:{1}:owner")
     found = {one["customer_key"]: one for one in sharded.close()}
     assert sharded.amounts(found["acme"]["id"]) == [("outcome", "6.00"), ("outcome", "9.00")]

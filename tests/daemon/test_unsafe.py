@@ -1,5 +1,6 @@
 """The real daemon beside a Redis that must not be billed from, or that cannot write for a while."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -13,7 +14,11 @@ from typing import Any
 import pytest
 
 from tests.support.processes import until
-from tests.support.server import Server
+from tests.support.server import SLOW_LOADING, Server, fill
+from witnd.config import Config, DaemonConfig, RedisConfig
+from witnd.daemon.assembly import Daemon
+from witnd.daemon.systemd import Systemd
+from witnd.endpoint import endpoint
 
 SECONDS = 20.0
 CATALOGUE = """
@@ -235,3 +240,25 @@ def test_an_entry_far_ahead_of_the_clock_stops_the_log_until_it_is_repaired(serv
 
     until(lambda: resolved(redis) == 2, "both are settled")
     assert "log.unblocked" in one.log
+
+
+def test_a_server_that_is_still_loading_is_waited_for(
+    server: Callable[..., Server], life: Callable[[Server], Life], short_dir: Path
+) -> None:
+    # Without snapshots, as witnd's own servers run: while it loads, it says that it has no append-only file either.
+    redis = server(extra=("--save", ""))
+    fill(redis)
+    redis.stop()
+    redis.start(extra=SLOW_LOADING, wait=False)
+    one = life(redis)
+    one.says("redis.loading")
+    one.says("daemon.ready")
+
+
+@pytest.mark.anyio
+async def test_who_is_told_to_stop_before_it_began_stops(redis_url: str, short_dir: Path) -> None:
+    config = Config(redis=RedisConfig(url=redis_url), daemon=DaemonConfig(instance="hasty", state_dir=short_dir))
+    daemon = Daemon(config, Systemd(), remember=False)
+    daemon.stop()
+    async with asyncio.timeout(SECONDS):
+        await daemon.run(endpoint(redis_url))

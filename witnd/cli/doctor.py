@@ -25,6 +25,8 @@ from witnd.store.keys import GlobalKeys
 VERSIONS: Final = 50_000
 # Whatever hangs: a check-up that does not end helps nobody.
 SECONDS: Final = 20.0
+# What one remedy is for: beyond this many, the table above tells.
+OF: Final = 3
 _LOCAL: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -71,22 +73,24 @@ def doctor(json_output: bool, config_path: Path | None) -> None:
 
 
 async def _examine(config: Config) -> Report:
-    from witnd.cli.doctor_host import judge_daemon, judge_unit
+    from witnd.cli import host
+    from witnd.cli.doctor_host import judge_daemon, judge_unit, remembers
 
     checks: list[Check] = []
     private = False
+    unit = await asyncio.to_thread(host.unit)
     try:
         where = server(config)
         private = not config.url_explicit and where.path is not None
         async with asyncio.timeout(SECONDS):
-            await _redis(config, where, checks)
+            await _redis(config, where, checks, remembers=remembers(config, unit, private=private))
     except ConfigError as wrong:
         remedy = "give the password to this command in WITND_REDIS__PASSWORD_FILE"
         checks += [problem("redis", "login", str(mistake), remedy, USAGE) for mistake in wrong.mistakes]
     except TimeoutError:
         found = f"it took more than {SECONDS:g} s to answer: not all was looked at"
         checks.append(problem("redis", "reachable", found, "see the load of the server and of the network"))
-    checks += await asyncio.to_thread(lambda: [*judge_daemon(config, private=private), *judge_unit(config)])
+    checks += await asyncio.to_thread(lambda: [*judge_daemon(config, private=private), *judge_unit(config, unit)])
     checks.sort(key=lambda one: _GROUPS.index(one.group))
     codes = {one.exit_code for one in checks}
     return Report(
@@ -97,8 +101,11 @@ async def _examine(config: Config) -> Report:
     )
 
 
-async def _redis(config: Config, where: Endpoint, checks: list[Check]) -> None:
-    """All that is asked of the server, as far as it answers; each check is there as soon as it is known."""
+async def _redis(config: Config, where: Endpoint, checks: list[Check], *, remembers: bool) -> None:
+    """All that is asked of the server, as far as it answers; each check is there as soon as it is known.
+
+    `remembers`: a daemon of this host compares Redis with the journal here.
+    """
     from witnd.cli.doctor_clock import judge_clocks
     from witnd.cli.doctor_redis import judge
     from witnd.clock import Clock
@@ -120,7 +127,7 @@ async def _redis(config: Config, where: Endpoint, checks: list[Check]) -> None:
         checks.append(note("data", "data", "not looked at: it is still loading"))
         return
     try:
-        await _data(config, where, checks)
+        await _data(config, where, checks, remembers=remembers)
     except (StoreRefused, Unsafe) as refused:
         checks.append(problem("data", "data", refused.reason, refused.remedy))
     except StoreUnavailable as silent:
@@ -130,7 +137,7 @@ async def _redis(config: Config, where: Endpoint, checks: list[Check]) -> None:
         checks.append(problem("data", "data", f"Redis answers with an error: {odd}", remedy))
 
 
-async def _data(config: Config, where: Endpoint, checks: list[Check]) -> None:
+async def _data(config: Config, where: Endpoint, checks: list[Check], *, remembers: bool) -> None:
     from witnd.cli.doctor_clock import judge_journal_time, judge_logs
     from witnd.cli.doctor_data import judge_data, judge_journal, read_journal
     from witnd.clock import Clock
@@ -165,7 +172,7 @@ async def _data(config: Config, where: Endpoint, checks: list[Check]) -> None:
         data = await survey(connection, config.redis.prefix, config.redis.partitions, rules, grace_ms)
     finally:
         connection.close()
-    checks.append(judge_journal(journal, remembered, data, counts=config.state_dir_explicit))
+    checks.append(judge_journal(journal, remembered, data, counts=remembers))
     checks += [*judge_logs(data), *judge_journal_time(journal.path, Clock().now_ms())]
     checks += judge_data(data, catalogue, config)
 
@@ -186,14 +193,22 @@ _GROUPS: Final[tuple[Group, ...]] = ("redis", "clock", "data", "daemon", "unit")
 
 def _print(report: Report) -> None:
     table(("part", "check", "state", "found"), [(one.group, one.name, one.state, one.found) for one in report.checks])
-    todo = sorted(
-        (one for one in report.checks if one.remedy is not None), key=lambda one: STATES.index(one.state)
-    )  # fmt: skip
-    if todo:
+    if todo := list(_todo(report.checks)):
         click.echo()
-        table(("state", "of", "what to do"), [(one.state, f"{one.group}: {one.name}", one.remedy) for one in todo])
+        table(("state", "of", "what to do"), todo)
     click.echo()
     click.echo(", ".join(_sum(report)))
+
+
+def _todo(checks: list[Check]) -> Iterator[tuple[str, str, str]]:
+    """The remedies, the most urgent first, each one once."""
+    wanted: dict[tuple[State, str], list[str]] = {}
+    for state in STATES:
+        for one in checks:
+            if one.state == state and one.remedy is not None:
+                wanted.setdefault((state, one.remedy), []).append(f"{one.group} {one.name}")
+    for (state, remedy), names in wanted.items():
+        yield state, ", ".join(names[:OF]) + (" …" if len(names) > OF else ""), remedy
 
 
 def _sum(report: Report) -> Iterator[str]:

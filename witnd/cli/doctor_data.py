@@ -72,13 +72,20 @@ def judge_data(data: Data, catalogue: Catalogue | None, config: Config) -> Itera
 
 def _partitions(data: Data, config: Config) -> Iterator[Check]:
     found = [_partition(part, config) for part in data.parts]
-    told = [one for one in found if one.state != "ok"] if len(found) > PARTITIONS else found
+    if len(found) <= PARTITIONS:
+        yield from found
+        return
+    idle = sum(one.state == "note" for one in found)
+    fine = sum(one.state == "ok" for one in found)
+    told = [one for one in found if one.state not in ("ok", "note")]
     told.sort(key=lambda one: STATES.index(one.state))
-    if fine := len(found) - len(told):
-        yield ok("data", "partitions", f"{fine} of {len(found)} have owners and are up to date")
-    yield from told[:TOLD] if len(found) > PARTITIONS else sorted(told, key=lambda one: one.name)
+    if fine:
+        yield ok("data", "partitions", f"{fine} of {len(found)} are owned and up to date")
+    if idle:
+        yield note("data", "partitions", f"{idle} of {len(found)} have no owner, and nothing waits in them", START)
+    yield from told[:TOLD]
     if len(told) > TOLD:
-        yield note("data", "partitions", f"{len(told) - TOLD} more like these")
+        yield warning("data", "partitions", f"{len(told) - TOLD} more like these", "see the ones above")
 
 
 def _partition(part: Part, config: Config) -> Check:

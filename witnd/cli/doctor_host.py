@@ -20,6 +20,7 @@ FILES_PER_PARTITION: Final = 4
 # What a daemon takes with no outcome in memory, and for each: generous, so that a limit that holds this holds.
 BASE_BYTES: Final = 200 << 20
 OUTCOME_BYTES: Final = 3 << 10
+_VAR: Final = Path("/var/lib")
 INSTALL: Final = "install it as docs/how-to/run-in-production.md says, if the daemon is to survive a restart"
 
 
@@ -59,10 +60,19 @@ def _ready(answer: host.Answer | str) -> Check:
     return warning("daemon", "ready", f"it is not: {reason}", "see what it waits for in its log")
 
 
-def judge_unit(config: Config) -> Iterator[Check]:
-    """How the daemon is set up on this host."""
-    unit = host.unit()
-    running = unit if unit is not None and unit.get("LoadState") == "loaded" else None
+def remembers(config: Config, unit: Mapping[str, str] | None, *, private: bool) -> bool:
+    """Whether a daemon of this host is sure to keep its journal where this command looks for it."""
+    by_systemd = (_loaded(unit) or {}).get("StateDirectory", "").split()[:1]
+    return private or config.state_dir_explicit or [config.daemon.state_dir] == [_VAR / name for name in by_systemd]
+
+
+def _loaded(unit: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    return unit if unit is not None and unit.get("LoadState") == "loaded" else None
+
+
+def judge_unit(config: Config, unit: Mapping[str, str] | None) -> Iterator[Check]:
+    """How the daemon is set up on this host. `unit`: what systemd tells, None without one."""
+    running = _loaded(unit)
     yield _file(config, running)
     yield _state_dir(config, running)
     if unit is None:
@@ -92,7 +102,7 @@ def _state_dir(config: Config, unit: Mapping[str, str] | None) -> Check:
     directory = config.daemon.state_dir
     if not config.state_dir_explicit:
         if unit is not None and unit.get("StateDirectory"):
-            return ok("unit", "state directory", f"/var/lib/{unit['StateDirectory'].split()[0]}, by systemd")
+            return ok("unit", "state directory", f"{_VAR / unit['StateDirectory'].split()[0]}, by systemd")
         found = f"{directory}, chosen by nobody: lost data is not noticed after a restart"
         return note("unit", "state directory", found, "name one in daemon.state_dir, or StateDirectory= in the unit")
     there = next((one for one in (directory, *directory.parents) if one.exists()), Path("/"))

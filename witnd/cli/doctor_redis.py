@@ -35,16 +35,17 @@ def judge(server: Server, config: Config) -> Iterator[Check]:
     yield _kind(server)
     yield from _mode(server)
     if server.loading:
-        yield problem("redis", "loading", "it is still loading its data", "wait until it has finished")
+        # Its other figures are not true yet: it says that it has no append-only file, for one.
+        yield problem("redis", "loading", "it is still loading its data", "wait until it has finished, then ask again")
+        return
     yield from _safety(server)
     yield from _persistence(server, config.redis.durability)
     yield from _saving(server)
     yield _memory(server)
     yield from _replicas(server, config.redis.durability)
     yield _clients(server, config.redis.partitions)
-    if not server.loading:
-        yield _latency(server)
-        yield _rights(server)
+    yield _latency(server)
+    yield _rights(server)
     yield from _delays(server)
     yield from _refusals(server)
 

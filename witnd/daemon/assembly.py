@@ -94,6 +94,8 @@ class Daemon:
                 changed=self._changed,
             )
             self._owners = [Owner(shared, number) for number in range(config.redis.partitions)]
+            if self._stopping.is_set():
+                self.stop()  # it was told before there was anybody to tell
             billing_keys = BillingKeys(config.redis.prefix)
             lease = Lease(client, billing_keys, config.daemon.instance, int(config.daemon.lease * 1000))
             invoices = Invoices(client, billing_keys, config.redis.partitions)

@@ -98,6 +98,7 @@ def commands(keys: Keys, shared: GlobalKeys, durability: Durability) -> list[Com
         ("HVALS", shared.endpoints), ("HSET", keys.fates, "0", "0"), ("HINCRBY", keys.day("2000-01-01"), "0", 0),
         ("HDEL", keys.attempts, "0"), ("LLEN", shared.catalogue), ("LRANGE", held, 0, 0), ("RPUSH", held, "0"),
         ("ZADD", keys.due, 0, "0"), ("ZREM", keys.due, "0"), ("ZRANGE", outbox, 0, 0),
+        ("ZREVRANGE", keys.with_status("OPEN"), 0, 0),
         ("ZRANGEBYSCORE", keys.due, 0, 0), ("ZCARD", keys.dead), ("ZCOUNT", keys.due, 0, 0),
         ("SADD", keys.outbox_rules, "0"), ("SREM", keys.outbox_rules, "0"), ("SMEMBERS", keys.outbox_rules),
         ("SUBSCRIBE", keys.outbox_calls), ("PUBLISH", keys.outbox_calls, "0"),

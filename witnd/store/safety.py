@@ -27,8 +27,11 @@ class Health(NamedTuple):
 
 
 async def look(ask: Ask) -> Health:
+    """Raises `StoreRefused` for a server that is still loading: until it has, it says that it keeps nothing."""
     info, clock = await ask(("INFO",), ("TIME",))
     fields = dict(line.split(":", 1) for line in info.decode(errors="replace").split("\r\n") if ":" in line)
+    if fields.get("loading", "0").strip() == "1":
+        raise StoreRefused("Redis is still loading its data", "wait until it has finished")
     config: dict[str, str] = {}
     for name in ("save", "appendfsync", "no-appendfsync-on-rewrite"):
         try:
