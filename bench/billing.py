@@ -1,8 +1,9 @@
 """Closing a month of 1000 customers with 1000 lines each: lines collected into drafts, then rated and closed.
 
-The real daemon over lines that are in the stream already, as the engine writes them, of last month: four of five have a
-price of the whole period (tiers, a quota, a minimum), the others are priced. The two rates are taken from outside: lines
-collected from the first movement to the last line in a draft, and lines rated from the first closed invoice to the last.
+The real daemon over lines that are in the stream already, as the engine writes them, of last month: four of five
+have a price of the whole period (tiers, a quota, a minimum), the others are priced. The two rates are taken from
+outside: lines collected from the first movement to the last line in a draft, and lines rated from the first closed
+invoice to the last.
 """
 
 import argparse
@@ -16,8 +17,8 @@ import msgspec
 from bench import figures, support, workload
 from witnd.domain import instant, money
 from witnd.domain.period import Calendar
-from witnd.domain.rating import rate_now
 from witnd.domain.ratecard import Price
+from witnd.domain.rating import rate_now
 from witnd.domain.resolution import Line, derived_id
 from witnd.store.keys import BillingKeys
 from witnd.store.wire import pack

@@ -8,13 +8,15 @@ daemon has core 1.
 
 import argparse
 import asyncio
+import os
 import re
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from bench import figures, support, workload
 from bench.volley import Shots, volley
@@ -47,8 +49,24 @@ class Figures:
         self.p99.setdefault(known, []).append(figures.percentile(shots.waited, 0.99))
         self.cpu.setdefault(known, []).append(cpu / events * 1e6)
 
+    def beside_bare(self, who: str, size: int) -> float:
+        """Its rate as a part of bare aiohttp's: of neighbouring measurements where there are pairs."""
+        one, bare_ = self.rate[who, size], self.rate[BARE, size]
+        if len(one) == len(bare_):
+            return figures.median([a / b for a, b in zip(one, bare_, strict=True)])
+        return figures.median(one) / figures.median(bare_)
+
     def median(self, found: dict[tuple[str, int], list[float]], who: str, size: int) -> float:
         return figures.median(found.get((who, size), [float("nan")]))
+
+
+class Side(NamedTuple):
+    """Who answers: where, as which process, to which token. `server` has the log."""
+
+    port: int
+    pid: int
+    token: str
+    server: support.Server
 
 
 class Requests:
@@ -77,8 +95,8 @@ def _request(path: str, token: str, body: bytes) -> bytes:
 
 
 @contextmanager
-def daemon(options: argparse.Namespace, *, applies: bool) -> Iterator[tuple[int, int, str]]:
-    """A daemon over a fresh server: its port, its process, a token."""
+def daemon(options: argparse.Namespace, *, applies: bool) -> Iterator[Side]:
+    """A daemon over a fresh server, which takes events however many wait."""
     with support.fresh_server(options.server) as server:
         one = support.Daemon(server, instance="bench")
         one.apply(workload.catalogue())
@@ -97,7 +115,7 @@ def daemon(options: argparse.Namespace, *, applies: bool) -> Iterator[tuple[int,
             support.until(listens, "the daemon listens", seconds=support.START_SECONDS, alive=[child])
             if applies:
                 one.wait_ready(child)
-            yield found[-1], child.pid, token
+            yield Side(found[-1], child.pid, token, server)
 
 
 async def _token(url: str) -> str:
@@ -107,13 +125,13 @@ async def _token(url: str) -> str:
 
 
 @contextmanager
-def bare(options: argparse.Namespace) -> Iterator[tuple[int, int, str]]:
+def bare(options: argparse.Namespace) -> Iterator[Side]:
     with support.fresh_server(options.server) as server:  # idle, so that both sides have the same neighbour
         port = support.free_port()
         line = [sys.executable, "-m", "bench.bare", "--port", str(port)]
         with support.process(line, support.CLIENT_CORE, log=server.directory / "bare.log", cwd=support.ROOT) as child:
             support.until(lambda: _open(port), "aiohttp listens", seconds=30, alive=[child])
-            yield port, child.pid, "wn_" + "0" * 12 + "_" + "x" * 43
+            yield Side(port, child.pid, "wn_" + "0" * 12 + "_" + "x" * 43, server)
 
 
 def _open(port: int) -> bool:
@@ -124,16 +142,15 @@ def _open(port: int) -> bool:
 # -- one measurement of each ------------------------------------------------------------------------------------------
 
 
-def over_http(
-    who: str, side: tuple[int, int, str], requests: Requests, options: argparse.Namespace, into: Figures
-) -> None:
-    port, pid, token = side
+def over_http(who: str, side: Side, requests: Requests, options: argparse.Namespace, into: Figures) -> None:
     for size, connections in ((1, options.connections), (BATCH, options.batch_connections)):
-        prebuilt = requests.http(size, token)
-        before, began = figures.cpu_seconds(pid), time.perf_counter()
-        shots = volley(port, prebuilt, connections=connections, seconds=options.seconds)
-        spent = (figures.cpu_seconds(pid) - before) * shots.seconds / (time.perf_counter() - began)
+        prebuilt = requests.http(size, side.token)
+        before, began = figures.cpu_seconds(side.pid), time.perf_counter()
+        shots = volley(side.port, prebuilt, connections=connections, seconds=options.seconds)
+        spent = (figures.cpu_seconds(side.pid) - before) * shots.seconds / (time.perf_counter() - began)
         into.add(who, size, shots, spent)
+        if who == ALONE:
+            side.server.client.xtrim(support.KEYS.events, maxlen=0)  # nobody will read them
 
 
 def by_xadd(requests: Requests, options: argparse.Namespace, into: Figures) -> None:
@@ -166,7 +183,8 @@ def by_xadd(requests: Requests, options: argparse.Namespace, into: Figures) -> N
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0, help="for each figure of each run")
+    parser.add_argument("--seconds", type=float, default=2.0, help="for each measurement")
+    parser.add_argument("--slices", type=int, default=4, help="alternations of bare aiohttp and daemon in a run")
     parser.add_argument("--reps", type=int, default=3)
     parser.add_argument("--events", type=int, default=100_000, help="different events, sent again from the start")
     parser.add_argument("--outcomes", type=int, default=100_000)
@@ -180,6 +198,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
+    os.environ["WITND_HTTP__MAX_LAG"] = "0"  # for the daemons, which get it from here
     with support.alone():
         compare(options)
 
@@ -189,22 +208,15 @@ def compare(options: argparse.Namespace) -> None:
     requests = Requests(list(workload.drawn(options.events, options.outcomes)))
     support.pin(support.SERVER_CORE)
 
-    def answering(who: str, applies: bool) -> Callable[[], None]:
-        def measure() -> None:
-            with daemon(options, applies=applies) as side:
-                over_http(who, side, requests, options, found)
-
-        return measure
-
-    def plain() -> None:
-        with bare(options) as side:
-            over_http(BARE, side, requests, options, found)
-
     for number in range(options.reps):
-        for measure in (plain, answering(ALONE, False), answering(APPLYING, True)):
-            measure()
+        with bare(options) as plain, daemon(options, applies=False) as taking:
+            for _ in range(options.slices):
+                over_http(BARE, plain, requests, options, found)
+                over_http(ALONE, taking, requests, options, found)
+        with daemon(options, applies=True) as owner:
+            over_http(APPLYING, owner, requests, options, found)
         by_xadd(requests, options, found)
-        one, beside = (found.rate[who, 1][-1] for who in (ALONE, BARE))
+        one, beside = (figures.median(found.rate[who, 1][-options.slices :]) for who in (ALONE, BARE))
         print(f"  run {number + 1} of {options.reps}: {one:,.0f} single events/s, bare {beside:,.0f}", flush=True)
     tell(found, options)
 
@@ -214,7 +226,7 @@ def tell(found: Figures, options: argparse.Namespace) -> None:
     for size in (1, BATCH):
         for who in (BARE, ALONE, APPLYING, XADD):
             values = [found.median(column, who, size) for column in (found.rate, found.p50, found.p99, found.cpu)]
-            beside = values[0] / found.median(found.rate, BARE, size)
+            beside = found.beside_bare(who, size)
             rows.append(
                 [f"{who}, {size} a request", f"{values[0]:,.0f}", f"{values[0] / size:,.0f}", f"{beside:.2f}",
                  f"{values[1]:.1f}", f"{values[2]:.1f}", f"{values[3]:.1f}"]
@@ -227,7 +239,7 @@ def tell(found: Figures, options: argparse.Namespace) -> None:
         single_per_s=round(found.median(found.rate, ALONE, 1)),
         single_applying_per_s=round(found.median(found.rate, APPLYING, 1)),
         bare_per_s=round(found.median(found.rate, BARE, 1)),
-        single_of_bare=round(found.median(found.rate, ALONE, 1) / found.median(found.rate, BARE, 1), 3),
+        single_of_bare=round(found.beside_bare(ALONE, 1), 3),
         single_p50_ms=round(found.median(found.p50, ALONE, 1), 2),
         single_p99_ms=round(found.median(found.p99, ALONE, 1), 2),
         batched_per_s=round(found.median(found.rate, ALONE, BATCH)),

@@ -157,6 +157,15 @@ def test_a_server_whose_clock_jumps_gets_no_tick_and_nothing_is_issued(till: Til
     assert len(till.issued) == 1
 
 
+def test_a_step_is_no_larger_where_there_are_more_partitions(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("witnd.billing.biller.STEP_LINES", 10)
+    monkeypatch.setattr("witnd.billing.biller.LEAST_LINES", 1)
+    till.confirm([Confirmed(number % 2, START + number, f"outcome-{number}") for number in range(40)])
+    steps = till.work(period="month")
+    assert steps == 1 + 4  # one to begin with
+    assert [head.lines for head in till.invoices().values()] == [40]
+
+
 def test_a_line_of_a_closed_period_stops_the_billing(till: Till) -> None:
     till.confirm([Confirmed(0, START, "outcome-1")])
     till.applied(START + 10 * DAY)
@@ -167,16 +176,31 @@ def test_a_line_of_a_closed_period_stops_the_billing(till: Till) -> None:
 
 
 def test_a_change_of_the_period_takes_effect_when_the_running_one_ends(till: Till) -> None:
-    till.work(period="month")
-    till.work(period="day")
     now = int(till.redis.time()[0]) * 1000
     end = Calendar.of("month").period_of(now).end
-    till.confirm([Confirmed(0, now, "outcome-1"), Confirmed(0, end, "outcome-2")])
+    till.confirm([Confirmed(0, now, "outcome-1")])
+    till.work(period="month")
+    till.work(period="day")
+    till.confirm([Confirmed(0, now + 1, "outcome-2"), Confirmed(0, end, "outcome-3")])
     till.work(period="day")
     assert {(head.start, head.period) for head in till.invoices().values()} == {
         (Calendar.of("month").period_of(now).start, "month"),
         (end, "day"),
     }
+
+
+def test_a_clock_that_was_set_back_does_not_end_a_period_early_that_the_logs_have_reached(till: Till) -> None:
+    reached = START + 10 * DAY
+    month = Calendar.of("month").period_of(reached)
+    till.confirm([Confirmed(0, reached, "outcome-1")])
+    till.applied(reached)
+    till.clock = repeat(reached)
+    till.work(period="month")
+    till.clock = repeat(month.start - 10 * DAY)
+    till.work(period="day")
+    till.confirm([Confirmed(0, reached + 1, "outcome-2")])
+    till.work(period="day")
+    assert [(head.start, head.end, head.lines) for head in till.invoices().values()] == [(month.start, month.end, 2)]
 
 
 confirmed = st.lists(

@@ -86,6 +86,33 @@ def test_rows_of_all_partitions_come_by_instant_and_key_each_once(logs: list[lis
     assert found == sorted(everything, key=lambda one: (one.resolved_at, (one.outcome_key or "").encode()))
 
 
+def test_rows_of_one_instant_come_in_pages_too_and_others_get_their_turn() -> None:
+    rows = [row(f"outcome-{number:03}", 1) for number in reversed(range(20))]
+    turns = 0
+
+    async def page(_partition: int, start: int) -> list[tuple[Row, bytes]]:
+        return [(one, b"") for one in rows[start : start + closing.PAGE]]
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def collect() -> list[list[Row]]:
+        beside = asyncio.create_task(others())
+        found = [[one for one, _ in stretch] async for stretch in in_order(1, page)]
+        beside.cancel()
+        return found
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(closing, "PAGE", 4)
+        found = asyncio.run(collect())
+    assert [len(stretch) for stretch in found if stretch] == [4] * 5
+    assert [one for stretch in found for one in stretch] == rows[::-1]
+    assert turns >= 5
+
+
 def test_a_group_is_rated_in_its_order_and_adds_its_minimum() -> None:
     rows = [row("outcome-1", 1, GRADUATED, "1"), row("outcome-2", 2), row("outcome-3", 3, GRADUATED, "2")]
     rating = Rating(head(3, "0.99"), PRICES.__getitem__)

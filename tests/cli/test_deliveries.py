@@ -92,7 +92,7 @@ class TestList:
     def test_bare_it_lists_all_the_newest_first(self, shop: Workshop, four: list[Delivery]) -> None:
         found = shop.json("deliveries")["data"]
 
-        assert [one["state"] for one in found] == ["dead", "parked", "delivered", "pending"]
+        assert [one["standing"] for one in found] == ["dead", "parked", "delivered", "pending"]
         assert found[3] == {
             "id": four[0].id,
             "partition": 0,
@@ -100,7 +100,7 @@ class TestList:
             "outcome_key": "ticket-0001",
             "type": "outcome_succeed",
             "created_at": "2026-01-01T00:00:00.001Z",
-            "state": "pending",
+            "standing": "pending",
             "attempts": 1,
             "next_at": "2026-01-01T00:00:05.000Z",
             "status": 500,
@@ -153,7 +153,7 @@ class TestList:
 
         assert done.exit_code == 0
         header, first, *_ = done.stdout.splitlines()
-        assert header.split()[:3] == ["state", "created", "rule"]
+        assert header.split()[:3] == ["standing", "created", "rule"]
         assert first.startswith("dead")
         assert first.endswith(four[3].id)
 
@@ -320,7 +320,7 @@ def test_a_running_daemon_resends_what_a_command_asks_for(shop: Workshop) -> Non
         while attempts() < 1:
             pass
         (one,) = shop.json("deliveries", "--key", "ticket-4711")["data"]
-        assert (one["state"], one["status"]) == ("pending", None)
+        assert (one["standing"], one["status"]) == ("pending", None)
         assert "blocked address 127.0.0.1" in one["reason"]
         shop.witnd("deliveries", "resend", one["id"])
         while attempts() < 2:

@@ -57,7 +57,7 @@ def settled(shop: Workshop, *keys: str, status: Status = "CONFIRMED") -> None:
                 outcome = Outcome(key, "acme", terms.contract, terms.price, LONG_AGO)
                 outcome.status, outcome.settles_at = status, LONG_AGO + 60_000
                 outcome.processed_at = outcome.settles_at if status in ("CONFIRMED", "FAILED") else None
-                await client.set(shop.keys(key).outcome(key), encode_outcome(outcome, outcome.settles_at, []))
+                await client.set(shop.keys(key).outcome(key), encode_outcome(outcome, outcome.settles_at, b"", 0))
 
     asyncio.run(main())
 

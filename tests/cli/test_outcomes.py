@@ -1,4 +1,4 @@
-"""`witnd outcomes`: lists of outcomes, in the order of settlement or in none."""
+"""`witnd outcomes`: lists of outcomes, the newest first, by when they settle, or by key."""
 
 import pytest
 
@@ -100,10 +100,10 @@ def test_the_order_is_that_of_deadlines_and_not_of_their_stored_lower_bounds(sho
     assert keys(shop.json("outcomes", "--due")) == ["ticket-0002", "ticket-0001"]
 
 
-def test_the_walk_can_be_taken_up_and_finds_every_outcome(sharded: Workshop) -> None:
+def test_the_newest_come_first_and_the_list_can_be_taken_up(sharded: Workshop) -> None:
     sharded.apply()
-    names = {f"ticket-{n:04}" for n in range(90)}
-    for n, key in enumerate(sorted(names)):
+    names = [f"ticket-{n:04}" for n in range(90)]
+    for n, key in enumerate(names):
         sharded.event(key, "replied", n)
     sharded.work()
     found: list[str] = []
@@ -116,8 +116,22 @@ def test_the_walk_can_be_taken_up_and_finds_every_outcome(sharded: Workshop) -> 
         if page["next_cursor"] is None:
             break
         after = ["--after", page["next_cursor"]]
-    assert set(found) == names
-    assert pages > 3
+    assert found == names[::-1]
+    assert pages == 9
+
+
+def test_those_whose_key_begins_so_come_in_the_order_of_their_keys(sharded: Workshop) -> None:
+    sharded.apply()
+    for after, n in enumerate((3, 1, 2)):
+        sharded.event(f"ticket-{n:04}", "replied", after)
+        sharded.event(f"other-{n:04}", "replied", after)
+    sharded.work()
+    page = sharded.json("outcomes", "--prefix", "ticket-", "--limit", "2")
+    assert keys(page) == ["ticket-0001", "ticket-0002"]
+    rest = sharded.json("outcomes", "--prefix", "ticket-", "--after", page["next_cursor"])
+    assert (keys(rest), rest["next_cursor"]) == (["ticket-0003"], None)
+    wrong = sharded.witnd("outcomes", "--prefix", "ticket-", "--due")
+    assert wrong.exit_code == 2
 
 
 def test_cursors_of_other_lists_are_refused(shop: Workshop) -> None:

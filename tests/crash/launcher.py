@@ -202,7 +202,8 @@ def tune(plan: Plan) -> None:
     from witnd.store import ledger, log
 
     # So small that drafts are collected and closed in several steps.
-    biller.STEP_LINES, closer.STEP_ROWS, closer.HELD_ROWS, closing.PAGE = 4, 4, 3, 2
+    biller.STEP_LINES = biller.LEAST_LINES = closer.STEP_ROWS = 4
+    closer.HELD_ROWS, closing.PAGE = 3, 2
 
     if plan.settle_max is not None:
         pipeline.SETTLE_MAX = plan.settle_max

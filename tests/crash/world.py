@@ -27,6 +27,7 @@ World: TypeAlias = dict[str, Any]
 KEYS, SHARED, BILLING = Keys("witn", 0), GlobalKeys("witn"), BillingKeys("witn")
 COUNTED = ("applied", "duplicate", "conflict", "late", "held", "rejected", "OPEN", "PENDING", "CONFIRMED", "FAILED")
 # Everything else under the prefix is compared, or must not be there.
+_LOOKUPS = (KEYS.with_status(""), KEYS.of(""))
 POSITIONS = {KEYS.owner, SHARED.meta, SHARED.endpoints, KEYS.outbox_rules}
 
 
@@ -51,6 +52,10 @@ class Reader:
 
     def hash(self, key: str) -> dict[bytes, bytes]:
         return cast(Any, self._redis.hgetall(key))
+
+    def scored(self, key: str) -> dict[bytes, int]:
+        flat = self.raw("ZRANGE", key, 0, -1, "WITHSCORES")
+        return {flat[i]: int(flat[i + 1]) for i in range(0, len(flat), 2)}
 
     def names(self) -> list[str]:
         return sorted(name.decode() for name in self._redis.scan_iter("witn:*", count=1000))
@@ -108,6 +113,9 @@ def look(reader: Reader) -> World:
         "deliveries": reader.hash(KEYS.deliveries),
         "standings": {id_: decode_progress(record).standing for id_, record in attempts.items()},
         "delivered": sorted(reader.ask("ZRANGE", KEYS.delivered, 0, -1)),
+        "keys": reader.scored(KEYS.keys),
+        "found by": {name: reader.scored(name) for name in names if name.startswith(_LOOKUPS)},
+        "days": _days(reader, names),
         "counters": {name: int(state.get(name.encode(), b"0")) for name in COUNTED},
         "settling": state.get(b"settling"),
     }
@@ -115,6 +123,15 @@ def look(reader: Reader) -> World:
     world["numbers"] = reader.hash(BILLING.numbers), reader.hash(BILLING.series)
     world["other keys"] = _others(names)
     return cast(World, _without(world, placed))
+
+
+def _days(reader: Reader, names: list[str]) -> dict[str, int]:
+    """What the days add up to. The day itself is today's for what the daemon placed."""
+    total: dict[str, int] = {}
+    for name in names:
+        for field, count in reader.hash(name).items() if name.startswith(KEYS.day("")) else ():
+            total[field.decode()] = total.get(field.decode(), 0) + int(count)
+    return total
 
 
 def _invoices(reader: Reader) -> list[Any]:
@@ -170,9 +187,11 @@ def _outcomes(reader: Reader, names: list[str]) -> tuple[dict[str, Any], dict[in
 
 
 def _others(names: list[str]) -> list[str]:
-    known = (KEYS.outcome(""), KEYS.history(""), KEYS.held_events(""), KEYS.fates_of(""))
+    known = (
+        KEYS.outcome(""), KEYS.history(""), KEYS.held_events(""), KEYS.fates_of(""), *_LOOKUPS, KEYS.day(""),
+    )  # fmt: skip
     single = {
-        KEYS.events, KEYS.state, KEYS.due, KEYS.held, KEYS.fates, KEYS.resolutions, KEYS.lines,
+        KEYS.events, KEYS.state, KEYS.keys, KEYS.due, KEYS.held, KEYS.fates, KEYS.resolutions, KEYS.lines,
         KEYS.deliveries, KEYS.attempts, KEYS.delivered, SHARED.catalogue,
     }  # fmt: skip
     invoices = f"{BILLING.base}:"

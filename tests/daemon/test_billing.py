@@ -1,6 +1,5 @@
 """The real daemon makes invoices of what it settles."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -22,8 +21,8 @@ TIERED = CATALOGUE.replace(
 
 
 @pytest.fixture
-def workshop(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[Workshop]:
-    yield Workshop(session_server, tmp_path)
+def workshop(session_server: Server, redis_url: str, tmp_path: Path) -> Workshop:
+    return Workshop(session_server, tmp_path)
 
 
 def issued(client: redis.Redis) -> bool:

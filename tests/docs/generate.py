@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from tests.docs import exports, rate_cards
+from tests.docs import client, exports, http_api, rate_cards
 from tests.docs.log_events import MEANINGS
 from witnd import settings
 from witnd.cli.main import COMMANDS
@@ -264,8 +264,15 @@ BLOCKS: dict[str, tuple[str, Callable[[], str]]] = {
     "export line": ("docs/reference/exports.md", exports.line_block),
     "export invoice": ("docs/reference/exports.md", exports.invoice_block),
     "export stripe": ("docs/reference/exports.md", exports.stripe_block),
+    "client": ("docs/reference/client.md", client.block),
     "log events": ("docs/reference/log-events.md", log_events_block),
+    "http calls": ("docs/reference/http-api.md", http_api.calls(_table)),
+    "http errors": ("docs/reference/http-api.md", http_api.errors(_table)),
+    "http objects": ("docs/reference/http-api.md", http_api.objects(_table)),
+    "metrics": ("docs/reference/metrics.md", http_api.metrics(_table)),
 }
+# Files that are made as a whole.
+FILES: dict[str, Callable[[], str]] = {"docs/reference/openapi.json": http_api.openapi_file}
 
 
 def refreshed(name: str) -> tuple[Path, str]:
@@ -280,6 +287,8 @@ def refreshed(name: str) -> tuple[Path, str]:
 
 
 def write() -> None:
+    for place, make in FILES.items():
+        (ROOT / place).write_text(make())
     for name in BLOCKS:
         path, text = refreshed(name)
         path.write_text(text)

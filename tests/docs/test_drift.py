@@ -21,6 +21,11 @@ def test_a_generated_part_is_what_the_code_makes(name: str) -> None:
     assert path.read_text() == text, f"{path.relative_to(generate.ROOT)} is not up to date: {REFRESH}"
 
 
+@pytest.mark.parametrize("place", sorted(generate.FILES))
+def test_a_generated_file_is_what_the_code_makes(place: str) -> None:
+    assert (generate.ROOT / place).read_text() == generate.FILES[place](), f"{place} is not up to date: {REFRESH}"
+
+
 def _click_of_the_pages() -> list[str]:
     pins = (generate.ROOT / "constraints.txt").read_text().splitlines()
     [pinned] = [pin.partition("==")[2] for pin in pins if pin.startswith("click==")]
@@ -54,7 +59,10 @@ def _builders() -> list:
     """The methods that build a key from an argument, with the argument as the table spells it."""
     source = ast.parse((generate.ROOT / "witnd/store/keys.py").read_text())
     [keys] = [node for node in source.body if isinstance(node, ast.ClassDef) and node.name == "Keys"]
-    spelled = {"key": "<key>", "fate": "<fate>", "rule_id": "<rule>"}
+    spelled = {
+        "key": "<key>", "fate": "<fate>", "rule_id": "<rule>", "status": "<STATUS>", "customer_key": "<customer key>",
+        "date": "<date>",
+    }  # fmt: skip
     return [
         (getattr(generate.keys.Keys, method.name), spelled[method.args.args[1].arg])
         for method in keys.body

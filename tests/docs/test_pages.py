@@ -159,6 +159,7 @@ def test_the_receivers_of_the_guide_accept_what_witnd_signs_and_nothing_else() -
 
     assert guide["verified"](secret, headers, body)
     assert guide["message"](secret, headers, body) == {"id": "x"}
+    assert guide["believed"]([secret], headers, body) == {"id": "x"}
 
     assert not guide["verified"]("whsec_" + "C" * 40, headers, body)
     assert not guide["verified"](secret, headers, body + b" ")

@@ -281,6 +281,35 @@ def check_indexes(run: Drive, world: World) -> None:
         assert index == {entry for entry, (name, _) in world.fates.items() if name == fate}
     rows = {key for rule in data.get(KEYS.outbox_rules, ()) for key in data[KEYS.outbox(rule)]}
     assert rows == {one["id"] for one in world.deliveries}
+    check_lookups(data, world)
+
+
+def check_lookups(data: dict[str, Any], world: World) -> None:
+    """Each outcome is in the set of its status and of its customer, and counted on its days."""
+    sets: dict[str, dict[str, int]] = defaultdict(dict)
+    days: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for key, one in world.outcomes.items():
+        sets[KEYS.keys][key] = 0
+        sets[KEYS.with_status(one.status)][key] = sets[KEYS.of(one.customer_key)][key] = one.opened_at
+        days[render(one.opened_at)[:10], "opened"] += 1
+        if one.status in ("CONFIRMED", "FAILED"):
+            days[render(one.settles_at)[:10], one.status] += 1
+    for line in world.lines:
+        date, amount = line["resolved_at"][:10], line["amount"]
+        if amount is None:
+            days[date, "at_close"] += 1
+        elif Decimal(amount):
+            days[date, line["currency"]] += Decimal(amount.replace(".", ""))
+    starts = (KEYS.with_status(""), KEYS.of(""))
+    found = {name: zset for name, zset in data.items() if zset and (name == KEYS.keys or name.startswith(starts))}
+    assert found == sets
+    counted: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for name, fields in data.items():
+        for field, count in fields.items() if name.startswith(KEYS.day("")) else ():
+            what, _, part = field.partition(":")
+            assert int(count) > 0
+            counted[name.removeprefix(KEYS.day("")), what] += int(count) * Decimal(10**9) ** int(part or 0)
+    assert counted == days
 
 
 def view(actor: Actor, applied: list[str]) -> OutcomeView:

@@ -14,11 +14,11 @@ from structlog.testing import capture_logs
 from tests.support.processes import until
 from tests.support.server import Server
 from tests.support.workshop import CATALOGUE, Workshop
-from witnd.config import Config, DaemonConfig, HttpConfig, RedisConfig
+from witnd.config import Config, DaemonConfig, HttpConfig, RedisConfig, WebhooksConfig
 from witnd.daemon.assembly import Daemon
 from witnd.daemon.systemd import Systemd
 from witnd.endpoint import endpoint
-from witnd.settings import Address
+from witnd.settings import Address, Network
 from witnd.store.connection import connect
 from witnd.store.keys import GlobalKeys
 from witnd.store.tokens import Tokens
@@ -97,12 +97,20 @@ class Office:
 
 
 @contextmanager
-def office(server: Server, directory: Path, *, partitions: int = 1, **http_settings: Any) -> Iterator[Office]:
+def office(
+    server: Server,
+    directory: Path,
+    *,
+    partitions: int = 1,
+    allow_networks: tuple[Network, ...] = (),
+    **http_settings: Any,
+) -> Iterator[Office]:
     """Runs the daemon for as long as the block lasts."""
     workshop = Workshop(server, directory, partitions)
     config = Config(
         redis=RedisConfig(url=server.url, partitions=partitions),
         http=HttpConfig(bind=Address("127.0.0.1", 0), **http_settings),
+        webhooks=WebhooksConfig(allow_networks=allow_networks),
         daemon=DaemonConfig(instance="office", state_dir=directory),
         bind_explicit=True,
     )

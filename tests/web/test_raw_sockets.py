@@ -87,6 +87,11 @@ class Line:
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
 
+    def send_for(self, seconds: float, piece: bytes) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.send(piece)
+
     def answer(self, *, head: bool = False) -> Raw | None:
         """The next answer; None where the connection ends instead."""
         try:
@@ -229,6 +234,7 @@ def test_the_refusal_of_broken_bytes_has_the_form_of_every_other(opened: Office,
     error = json.loads(answer.body)["error"]
     assert (error["code"], error["type"]) == ("VALIDATION_ERROR", "invalid_request_error")
     assert f"X-Request-Id: {error['request_id']}".encode() in answer.head
+    assert b"Server: witnd\r\n" in answer.head, "nobody learns which versions run here"
     [told] = [one for one in heard.lines if one["event"] == "http.malformed"]
     assert told["request_id"] == error["request_id"]
 
@@ -253,7 +259,9 @@ def test_no_path_is_understood_in_another_way_than_it_is_written(opened: Office,
     works(opened)
 
 
-@pytest.mark.parametrize("query", [b"limit=%ff", b"limit=\xff", b"limit=1&limit=2", b"&&&", b"=", b"%00=1", b"a" * 7000])
+@pytest.mark.parametrize(
+    "query", [b"limit=%ff", b"limit=\xff", b"limit=1&limit=2", b"&&&", b"=", b"%00=1", b"a" * 7000]
+)
 def test_no_query_is_a_fault_of_ours(opened: Office, query: bytes) -> None:
     lists = [one.path for one in ROUTES if one.query is not None and not one.names]
     for path in lists:
@@ -287,7 +295,7 @@ def test_a_header_that_is_not_understood_is_a_mistake_of_the_client(opened: Offi
 @pytest.mark.parametrize("method", [b"TRACE", b"OPTIONS", b"CONNECT", b"PATCH", b"PURGE", b"HEAD"])
 def test_a_method_that_a_path_has_not_is_refused(opened: Office, method: bytes) -> None:
     with Line(opened.address) as line:
-        line.send(request(opened, b"Connection: close", line=method + b" /v1/events HTTP/1.1"))
+        line.send(request(opened, b"Connection: close", line=method + b" /v1/events/batch HTTP/1.1"))
         answer = line.answer(head=method == b"HEAD")
     assert answer is None or answer.status in (400, 404, 405), answer
     works(opened)
@@ -338,6 +346,19 @@ def test_of_pipelined_requests_none_is_served_behind_a_broken_one(opened: Office
     assert events(opened) == before + sum(one is not None and one.status == 202 for one in answers)
 
 
+def test_a_body_that_nobody_read_is_not_taken_for_the_next_request(opened: Office) -> None:
+    """Refused before its body was looked at; what stands in that is no request of its own."""
+    before = events(opened)
+    inner = request(opened, SIZE, body=EVENT)
+    refused = b"POST /v1/events HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s" % (len(inner), inner)
+    unknown = request(opened, b"Content-Length: %d" % len(inner), line=b"POST /v1/nothing HTTP/1.1", body=inner)
+    with Line(opened.address) as line:
+        line.send(refused + unknown + request(opened, SIZE, b"Connection: close", body=EVENT))
+        answers = [line.answer() for _ in range(4)]
+    assert [one and one.status for one in answers] == [401, 404, 202, None]
+    assert events(opened) == before + 1
+
+
 def test_who_asks_first_is_told_to_go_on_or_why_not(opened: Office) -> None:
     with Line(opened.address) as line:
         line.send(request(opened, SIZE, b"Expect: 100-continue"))
@@ -360,10 +381,8 @@ def test_a_body_too_large_is_refused_while_it_comes(opened: Office) -> None:
     with Line(opened.address) as line:
         line.send(request(opened, b"Transfer-Encoding: chunked"))
         piece = b"10000\r\n" + b"x" * 65536 + b"\r\n"
-        with pytest.raises((BrokenPipeError, ConnectionResetError, AssertionError)):
-            for _ in range(10_000):
-                line.send(piece)
-            raise AssertionError("650 MB were taken")
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            line.send_for(10, piece)
     with Line(opened.address) as line:
         line.send(request(opened, b"Transfer-Encoding: chunked", body=piece * 5))
         answer = line.answer()
@@ -383,7 +402,7 @@ def test_a_body_that_breaks_off_is_no_event(opened: Office) -> None:
     assert events(opened) == before
 
 
-# -- slow ones, at a server that waits less -----------------------------------------------------------------------------
+# -- slow ones, at a server that waits less ----------------------------------------------------------------------------
 
 
 class Known:
@@ -488,5 +507,3 @@ def test_a_silent_connection_holds_up_nobody() -> None:
             assert answer.status == 200
         for one in silent:
             one.socket.close()
-
-

@@ -24,8 +24,9 @@ from witnd.store.log import entry_id
 from witnd.store.patience import Patience
 from witnd.store.servertime import ServerTime
 
-# Lines per step: some 10 ms of server time.
+# Lines per step, of all partitions together: some 10 ms of server time. Of each partition at least so many.
 STEP_LINES = 5000
+LEAST_LINES = 10
 # Lines gather this long before the next step: most of a step is spent once for each of its drafts, so many lines in one
 # cost little more than a few. It leaves server and daemon to the partitions when much settles at once.
 GATHER_SECONDS = 0.25
@@ -115,15 +116,18 @@ class Biller:
         state = await self._insist("reading the invoices' state", self._ledger.state)
         self._steps.sequence, self._read, self._closed_to = state.sequence, state.read, state.closed_to
         applied = await self._insist("looking at the logs", self._ledger.applied)
-        old = state.calendar
-        calendar = (old or Calendar.of(self._terms.period)).changed(self._terms.period, applied.now_ms)
+        # Before there is an invoice no period is running, and a change holds for whatever is imported.
+        old = state.calendar if state.read else None
+        # What the logs have reached is past, even where the server's clock was set back.
+        reached = max(applied.now_ms, *applied.cursors)
+        calendar = (old or Calendar.of(self._terms.period)).changed(self._terms.period, reached)
         self._places = Places(calendar)
         step = self._steps.begin()
         if state.closing is not None:
             # Whoever wrote it did not finish: its rows are written anew.
             step.add("UNLINK", self._ledger.keys.lines(state.closing))
             step.add("HSET", self._ledger.keys.state, "closing", "")
-        if calendar != old:
+        if calendar != state.calendar:
             step.add("HSET", self._ledger.keys.state, "calendar", msgspec.json.encode(calendar))
             if old is not None:
                 at = instant.render(calendar.turns[-1].start)
@@ -131,7 +135,8 @@ class Biller:
         await self._steps.commit(step)
 
     async def _new_lines(self, block_ms: int) -> list[NewLine]:
-        return await self._ledger.new_lines(self._read, STEP_LINES, block_ms)
+        most = max(LEAST_LINES, STEP_LINES // len(self._ledger.partitions))
+        return await self._ledger.new_lines(self._read, most, block_ms)
 
     # -- collecting ------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,10 @@
 """Rating a draft whose period has ended: the groups of its rows, each row's amount, what the groups add.
 
-Rows come in pages in their order, so a draft of any size takes the memory of a page. Reading them is left to others.
+Rows come in pages in their order, so a draft of any size takes the memory of a page, or of all rows that resolved at
+one instant. Reading them is left to others.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Protocol
@@ -51,7 +53,10 @@ async def in_order(partitions: int, page: _Page) -> AsyncIterator[list[tuple[Row
             stretch += rows[:ready]
             waiting[number] = rows[ready:]
         stretch.sort(key=_order)
-        yield stretch
+        # A whole month can resolve at one instant, and others want to work too.
+        for at in range(0, len(stretch), PAGE):
+            yield stretch[at : at + PAGE]
+            await asyncio.sleep(0)
 
 
 def _at(row: tuple[Row, bytes]) -> int:

@@ -75,7 +75,7 @@ def list_(
 
     \b
     JSON: {"data": [DELIVERY…]}, a DELIVERY being
-      {"id", "partition", "rule": {"id", "name"}, "outcome_key", "type", "created_at", "state",
+      {"id", "partition", "rule": {"id", "name"}, "outcome_key", "type", "created_at", "standing",
        "attempts", "next_at", "status", "reason"}
 
     \b

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 from msgspec import UNSET, Struct
@@ -10,58 +9,19 @@ from msgspec import UNSET, Struct
 from witnd.cli.context import Session, as_json, config_option, json_option, run, session, table
 from witnd.cli.event import TEXT
 from witnd.cli.failure import USAGE
-from witnd.cli.outcomes import Listed, learned, listed, recalled
+from witnd.cli.outcomes import learned
 from witnd.cli.output import printable
-from witnd.domain import instant, money
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.explain import SPOKEN, Happened, Story, carried_words, span, story
 from witnd.domain.notification import rule_id
-from witnd.domain.outcome import Outcome
 from witnd.domain.resolution import Line, Resolution, resolve
-from witnd.domain.working import spoken, words
-from witnd.store.codec import HistoryItem, decode_held
+from witnd.domain.working import words
+from witnd.store.codec import HistoryItem
 from witnd.store.deliveries import Deliveries
 from witnd.store.keys import Keys, partition_of
-from witnd.store.reads import Reads, reading, text_of
-
-
-class Held(Struct, frozen=True, kw_only=True):
-    """An event that waits to be placed, and why."""
-
-    entry: str
-    accepted_at: str
-    action: str
-    customer_key: str
-    agent_key: str | None
-    reason: str
-
-
-class Told(Struct, frozen=True, kw_only=True):
-    """A delivery of the outcome's resolution."""
-
-    id: str
-    rule: str
-    standing: str
-    attempts: int
-    due_at: str | None
-    reason: str | None
-
-
-class Terms(Struct, frozen=True, kw_only=True):
-    """What the outcome froze when it opened."""
-
-    agent_key: str
-    agent_name: str
-    settlement_period: int
-    attribution_method: str
-    condition: list[dict[str, Any]]
-    contract_hash: str
-    rate_card: str
-    price: dict[str, Any]
-    price_per_unit: str | None
-    price_words: str
-    currency: str
-    price_hash: str
+from witnd.store.outcomes import one
+from witnd.store.reads import Reads, reading
+from witnd.web.outcomes import HeldEvent, Listed, Terms, Told, deliveries_told, held_events, listed, terms
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
@@ -74,7 +34,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     resolution: Resolution | None
     line: Line | None
     deliveries: list[Told]
-    held: list[Held]
+    held: list[HeldEvent]
 
 
 @click.command()
@@ -126,21 +86,20 @@ async def _explain(key: str, shown: int, as_document: bool, config: Path | None)
 
 
 async def _explanation(opened: Session, reads: Reads, keys: Keys, key: str, catalogue: Catalogue) -> Explanation:
-    record, waiting = await reads.outcome(keys, key)
-    if record is None:
+    outcome = await one(reads, keys, key, catalogue)
+    if outcome is None:
         return Explanation(
             key=key, outcome=None, terms=None, story=None, resolution=None, line=None,
-            deliveries=[], held=await _held(reads, keys, key, waiting),
+            deliveries=[], held=await held_events(reads, keys, key),
         )  # fmt: skip
-    outcome = recalled(key, record, catalogue)
     history: list[HistoryItem] = []
-    async for page in reads.history(keys, key, most=record.events):
+    async for page in reads.history(keys, key, most=outcome.events):
         history += page
     resolution, line = resolve(outcome) if outcome.final else (None, None)
     return Explanation(
         key=key,
-        outcome=listed(keys, outcome),
-        terms=_terms(outcome),
+        outcome=listed(keys.partition, outcome),
+        terms=terms(outcome),
         story=story(outcome, history),
         resolution=resolution,
         line=line,
@@ -149,58 +108,10 @@ async def _explanation(opened: Session, reads: Reads, keys: Keys, key: str, cata
     )
 
 
-def _terms(outcome: Outcome) -> Terms:
-    contract, price = outcome.contract, outcome.price
-    return Terms(
-        agent_key=contract.agent,
-        agent_name=contract.name,
-        settlement_period=contract.settlement_period,
-        attribution_method=contract.attribution_method,
-        condition=contract.condition,
-        contract_hash=contract.hash,
-        rate_card=price.rate_card,
-        price=price.content,
-        price_words=spoken(price),
-        price_per_unit=None if price.price_per_unit is None else money.plain(price.price_per_unit),
-        currency=price.currency,
-        price_hash=price.hash,
-    )
-
-
-async def _held(reads: Reads, keys: Keys, key: str, waiting: Sequence[bytes]) -> list[Held]:
-    events = [decode_held(key, item) for item in waiting]
-    fates = await reads.fates_of(keys, [text_of(entry) for entry, _ in events])
-    return [
-        Held(
-            entry=text_of(entry),
-            accepted_at=instant.render(entry[0]),
-            action=event.action,
-            customer_key=event.customer_key,
-            agent_key=event.agent_key,
-            reason=(fate and fate.reason) or "",
-        )
-        for (entry, event), fate in zip(events, fates, strict=True)
-    ]
-
-
 async def _told(opened: Session, key: str, catalogue: Catalogue) -> list[Told]:
-    rules = {rule_id(name): name for name in catalogue.keys("notification_rule")}
+    rules = [rule_id(name) for name in catalogue.keys("notification_rule")]
     partitions = [opened.keys(number) for number in range(opened.partitions)]
-    found = await Deliveries(opened.redis, partitions, opened.global_keys, rules).about(key)
-    told = []
-    for one in found:
-        progress, delivery = one.row.progress, one.row.delivery
-        told.append(
-            Told(
-                id=one.row.id,
-                rule=delivery.rule_name if delivery is not None else "",
-                standing=progress.standing,
-                attempts=progress.started,
-                due_at=None if progress.due_ms is None else instant.render(progress.due_ms),
-                reason=progress.reason,
-            )
-        )
-    return told
+    return deliveries_told(await Deliveries(opened.redis, partitions, opened.global_keys, rules).about(key))
 
 
 # -- for people ----------------------------------------------------------------------------------
@@ -235,15 +146,15 @@ _REASONS = {
 }
 
 
-def _print(found: Explanation, outcome: Listed, terms: Terms, told: Story, shown: int) -> None:
+def _print(found: Explanation, outcome: Listed, frozen: Terms, told: Story, shown: int) -> None:
     _say(f"{found.key}: {SPOKEN[outcome.status]}")
     _say(told.why)
     _say()
     _say(f"customer   {outcome.customer_key}")
-    _say(f"agent      {terms.agent_key} ({terms.agent_name})")
+    _say(f"agent      {frozen.agent_key} ({frozen.agent_name})")
     _say(f"condition  {told.condition}")
-    _say(f"settles    {span(terms.settlement_period)} after the last event")
-    _say(f"price      {terms.price_words} ({terms.currency}, {_whence(terms)})")
+    _say(f"settles    {span(frozen.settlement_period)} after the last event")
+    _say(f"price      {frozen.price_words} ({frozen.currency}, {_whence(frozen)})")
     _say(f"unit       {told.unit}")
     _print_events(told.events, shown)
     if found.line is not None:
@@ -262,9 +173,9 @@ def _print(found: Explanation, outcome: Listed, terms: Terms, told: Story, shown
             _say("deliveries none: no rule in force wanted it")
 
 
-def _whence(terms: Terms) -> str:
-    own = terms.price.get("customer")
-    return f"rate card {terms.rate_card}" if own is None else f"agreed with {own}"
+def _whence(frozen: Terms) -> str:
+    own = frozen.price.get("customer")
+    return f"rate card {frozen.rate_card}" if own is None else f"agreed with {own}"
 
 
 def _line_words(line: Line) -> tuple[str, ...]:

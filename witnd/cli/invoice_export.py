@@ -17,7 +17,7 @@ from witnd.billing.export.bill import Bill, Note
 from witnd.cli.context import config_option, run
 from witnd.cli.event import TEXT
 from witnd.cli.invoice import refuse
-from witnd.cli.invoice_papers import Papers, papers
+from witnd.cli.invoice_papers import Named, papers
 from witnd.cli.output import printable
 from witnd.cli.period import period_option
 from witnd.cli.stripe_customers import read_stripe_customers
@@ -140,7 +140,7 @@ async def _export(wish: _Wish, config: Path | None) -> None:
 class _Asked:
     """The papers of one file, counted while they are written."""
 
-    def __init__(self, wish: _Wish, shelf: Papers, named: list[Bill | Note]) -> None:
+    def __init__(self, wish: _Wish, shelf: Named, named: list[Bill | Note]) -> None:
         self._wish = wish
         self._shelf = shelf
         self._bills = [one for one in named if isinstance(one, Bill)]
@@ -215,7 +215,7 @@ def _told(count: int, noun: str, output: str) -> None:
         click.echo(f"witnd: there is no {noun} like that", err=True)
 
 
-async def _pages(wish: _Wish, shelf: Papers, named: list[Bill | Note]) -> None:
+async def _pages(wish: _Wish, shelf: Named, named: list[Bill | Note]) -> None:
     """Pages into a directory; a single one that was named, into a file or to standard output."""
     from witnd.billing.export.page import invoice_page, note_page
 
@@ -244,7 +244,7 @@ def _directory(output: str) -> Path | None:
     return path
 
 
-async def _each(wish: _Wish, shelf: Papers, named: list[Bill | Note]) -> AsyncIterator[Bill | Note]:
+async def _each(wish: _Wish, shelf: Named, named: list[Bill | Note]) -> AsyncIterator[Bill | Note]:
     for paper in named:
         yield paper
     if wish.names:

@@ -29,11 +29,11 @@ from witnd.cli.invoice import (
 )
 from witnd.cli.invoicing import issue, pay, void
 from witnd.cli.output import printable
-from witnd.cli.period import spanned
 from witnd.domain import instant
 from witnd.domain.invoice import Invoice, Row
 from witnd.domain.invoice_json import amount_text, credit_note_json, invoice_json, line_json
 from witnd.domain.invoicing import CreditNote
+from witnd.domain.span import spanned
 from witnd.store.invoices import Invoices, NoCursor, Wanted
 
 STAGES = ("open", "draft", "issued", "paid", "void")

@@ -31,7 +31,7 @@ class Acted(Struct, frozen=True, kw_only=True):
 
 @click.command()
 @click.argument("ids", metavar="[ID]...", nargs=-1, type=TEXT)
-@click.option("--all-closed", is_flag=True, help="Every draft whose period is closed, the oldest first.")
+@click.option("--all-closed", is_flag=True, help="Every draft that waits to be issued, the oldest first.")
 @json_option
 @config_option
 def issue(*, ids: tuple[str, ...], all_closed: bool, json_output: bool, config_path: Path | None) -> None:

@@ -29,7 +29,10 @@ COMMANDS = {
     "explain": ("witnd.cli.explain:explain", "Show why an outcome is what it is."),
     "invoices": ("witnd.cli.invoices:invoices", "List and show invoices; issue, pay, void, credit them."),
     "deliveries": ("witnd.cli.deliveries:deliveries", "List webhook deliveries; resend them."),
+    "tokens": ("witnd.cli.tokens:tokens", "List API tokens; create and revoke them."),
+    "mcp": ("witnd.cli.mcp:mcp", "Let an agent ask, by the Model Context Protocol."),
     "audit": ("witnd.cli.audit:audit", "Prove that the sums are right."),
+    "doctor": ("witnd.cli.doctor:doctor", "Judge Redis, the clocks, the data, the daemon and its unit."),
     "repair": ("witnd.cli.repair:repair", "Mend a log that the daemon refuses to go on with."),
     "check": ("witnd.cli.check:check", "Find every mistake in a configuration or catalogue file."),
 }

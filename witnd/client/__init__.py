@@ -9,6 +9,7 @@ Nothing of the daemon is imported here. `AsyncClient` imports aiohttp and `Redis
 first used.
 """
 
+from witnd.client.answers import Explained, Fate, Outcome, Page
 from witnd.client.async_client import AsyncClient
 from witnd.client.blocking import Client
 from witnd.client.errors import (
@@ -37,10 +38,14 @@ __all__ = [
     "ConflictError",
     "Detail",
     "Event",
+    "Explained",
+    "Fate",
     "NoAnswerError",
     "NotAllowedError",
     "NotFoundError",
     "NotSentError",
+    "Outcome",
+    "Page",
     "RateLimitedError",
     "RedisSender",
     "Retries",

@@ -46,5 +46,6 @@ def headers(token: str) -> dict[str, str]:
         "Authorization": f"Bearer {token}",
         "Content-Type": "application/json",
         "Accept": "application/json",
+        "Accept-Encoding": "identity",
         "User-Agent": f"witnd-client/{__version__}",
     }

@@ -6,11 +6,13 @@ What is said over it is in `flow`.
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
+from io import BytesIO
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from witnd.client import flow
 from witnd.client.address import address, headers
+from witnd.client.answers import Explained, Fate, Outcome, Page
 from witnd.client.event import Event, Sent, event
 from witnd.client.flow import Answer, Flow, Lost, Pause, Request, Retries
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
 
 T = TypeVar("T")
+_LARGE: Final = 1 << 20
 
 
 class AsyncClient:
@@ -77,9 +80,9 @@ class AsyncClient:
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    async def outcome(self, key: str) -> dict[str, Any]:
+    async def outcome(self, key: str) -> Explained:
         """An outcome with its events, its checks and why it is what it is. Raises `NotFoundError`."""
-        return await self._run(flow.document(("outcomes", key), self._retries))
+        return await self._run(flow.outcome(key, self._retries))
 
     async def outcomes(
         self,
@@ -87,22 +90,29 @@ class AsyncClient:
         status: str | None = None,
         customer_key: str | None = None,
         agent_key: str | None = None,
-        page_size: int = 100,
-    ) -> AsyncIterator[dict[str, Any]]:
-        """Outcomes, page after page, as far as the caller goes on."""
-        filters = {"status": status, "customer_key": customer_key, "agent_key": agent_key, "limit": page_size}
+        prefix: str | None = None,
+    ) -> AsyncIterator[Outcome]:
+        """Outcomes, the newest first, page after page as far as the caller goes on. `prefix`: keys that begin so.
+        `status`: several with commas between."""
         after: str | None = None
         while True:
-            page = await self._run(flow.page("/v1/outcomes", {**filters, "after": after}, self._retries))
+            page = await self.page(
+                status=status, customer_key=customer_key, agent_key=agent_key, prefix=prefix, after=after
+            )
             for one in page.data:
                 yield one
             after = page.next_cursor
             if after is None:
                 return
 
-    async def fate(self, partition: int, id: str) -> dict[str, Any]:  # noqa: A002 - it is called so everywhere
-        """What became of an event. Raises `NotFoundError` for an entry that is not known."""
-        return await self._run(flow.document(("events", str(partition), id), self._retries))
+    async def page(self, *, limit: int = 100, after: str | None = None, **filters: str | None) -> Page:
+        """One page of `outcomes`, behind the cursor `after`. It may be short, and not the last."""
+        return await self._run(flow.page(filters | {"limit": limit, "after": after}, self._retries))
+
+    async def fate(self, partition: int, id: str, *, key: str | None = None) -> Fate:  # noqa: A002 - as everywhere
+        """What became of an event. `key`, that of its outcome, finds it where the log was trimmed. Raises
+        `NotFoundError` for an entry that is not known."""
+        return await self._run(flow.fate(partition, id, key, self._retries))
 
     # -- carrying it out ---------------------------------------------------------------------------------------------
 
@@ -126,12 +136,16 @@ class AsyncClient:
 
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                headers=self._headers, timeout=aiohttp.ClientTimeout(total=self._timeout), auto_decompress=False
+                headers=self._headers,
+                timeout=aiohttp.ClientTimeout(total=self._timeout),
+                cookie_jar=aiohttp.DummyCookieJar(),
             )
         url = URL(f"{self._address}{request.target}", encoded=True)
+        # aiohttp hands a file to the socket piece by piece, and bytes all at once.
+        body = BytesIO(request.body) if request.body is not None and len(request.body) > _LARGE else request.body
         try:
             async with self._session.request(
-                request.method, url, data=request.body, ssl=self._context or True, allow_redirects=False
+                request.method, url, data=body, ssl=self._context or True, allow_redirects=False
             ) as response:
                 found = {name.lower(): value for name, value in response.headers.items()}
                 return Answer(response.status, found, await response.read())

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from witnd.client import flow
 from witnd.client.address import address, headers
+from witnd.client.answers import Explained, Fate, Outcome, Page
 from witnd.client.event import Event, Sent, event
 from witnd.client.flow import Answer, Flow, Lost, Pause, Request, Retries
 
@@ -79,9 +80,9 @@ class Client:
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    def outcome(self, key: str) -> dict[str, Any]:
+    def outcome(self, key: str) -> Explained:
         """An outcome with its events, its checks and why it is what it is. Raises `NotFoundError`."""
-        return self._run(flow.document(("outcomes", key), self._retries))
+        return self._run(flow.outcome(key, self._retries))
 
     def outcomes(
         self,
@@ -89,21 +90,26 @@ class Client:
         status: str | None = None,
         customer_key: str | None = None,
         agent_key: str | None = None,
-        page_size: int = 100,
-    ) -> Iterator[dict[str, Any]]:
-        """Outcomes, page after page, as far as the caller goes on."""
-        filters = {"status": status, "customer_key": customer_key, "agent_key": agent_key, "limit": page_size}
+        prefix: str | None = None,
+    ) -> Iterator[Outcome]:
+        """Outcomes, the newest first, page after page as far as the caller goes on. `prefix`: keys that begin so.
+        `status`: several with commas between."""
         after: str | None = None
         while True:
-            page = self._run(flow.page("/v1/outcomes", {**filters, "after": after}, self._retries))
+            page = self.page(status=status, customer_key=customer_key, agent_key=agent_key, prefix=prefix, after=after)
             yield from page.data
             after = page.next_cursor
             if after is None:
                 return
 
-    def fate(self, partition: int, id: str) -> dict[str, Any]:  # noqa: A002 - it is called so everywhere
-        """What became of an event. Raises `NotFoundError` for an entry that is not known."""
-        return self._run(flow.document(("events", str(partition), id), self._retries))
+    def page(self, *, limit: int = 100, after: str | None = None, **filters: str | None) -> Page:
+        """One page of `outcomes`, behind the cursor `after`. It may be short, and not the last."""
+        return self._run(flow.page(filters | {"limit": limit, "after": after}, self._retries))
+
+    def fate(self, partition: int, id: str, *, key: str | None = None) -> Fate:  # noqa: A002 - as everywhere
+        """What became of an event. `key`, that of its outcome, finds it where the log was trimmed. Raises
+        `NotFoundError` for an entry that is not known."""
+        return self._run(flow.fate(partition, id, key, self._retries))
 
     # -- carrying it out ---------------------------------------------------------------------------------------------
 

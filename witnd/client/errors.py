@@ -1,13 +1,15 @@
 """What can go wrong, told apart by what the caller should do. Which one an answer means is decided in `flow`."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from witnd.client.event import Event
 
 
-class Detail(NamedTuple):
+class Detail(Struct, frozen=True):
     """One thing that is wrong in a request, and where: `events[12].action`."""
 
     path: str

@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from itertools import count
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
 from msgspec import Struct
 
 from witnd.client import errors
+from witnd.client.answers import Explained, Fate, Page
 from witnd.client.event import Event, Sent
 
 T = TypeVar("T")
@@ -108,13 +109,6 @@ class _Error(Struct):
 
 class _Refused(Struct):
     error: _Error
-
-
-class Page(Struct):
-    """One page of a list."""
-
-    data: list[dict[str, Any]]
-    next_cursor: str | None = None
 
 
 # -- one request ------------------------------------------------------------------------------------------------------
@@ -242,20 +236,26 @@ def _moved(detail: errors.Detail, places: Sequence[int]) -> errors.Detail:
     inside, bracket, rest = detail.path.removeprefix("events[").partition("]")
     if not bracket or not detail.path.startswith("events[") or not inside.isdigit() or int(inside) >= len(places):
         return detail
-    return detail._replace(path=f"events[{places[int(inside)]}]{rest}")
+    return errors.Detail(f"events[{places[int(inside)]}]{rest}", detail.message)
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-def document(path: Sequence[str], retries: Retries) -> Flow[dict[str, Any]]:
-    """One thing by its path, whose parts may hold any text."""
+def _one(path: Sequence[str], query: Mapping[str, str | int | None], type_: type[T], retries: Retries) -> Flow[T]:
     target = "/v1/" + "/".join(quote(part, safe="") for part in path)
-    answer = yield from exchange(Request("GET", target), retries)
-    return _read(answer, dict[str, Any])
+    given = urlencode({name: value for name, value in query.items() if value is not None}, quote_via=quote)
+    answer = yield from exchange(Request("GET", f"{target}?{given}" if given else target), retries)
+    return _read(answer, type_)
 
 
-def page(path: str, filters: Mapping[str, str | int | None], retries: Retries) -> Flow[Page]:
-    query = urlencode({name: value for name, value in filters.items() if value is not None}, quote_via=quote)
-    answer = yield from exchange(Request("GET", f"{path}?{query}" if query else path), retries)
-    return _read(answer, Page)
+def outcome(key: str, retries: Retries) -> Flow[Explained]:
+    return _one(("outcomes", key), {}, Explained, retries)
+
+
+def page(filters: Mapping[str, str | int | None], retries: Retries) -> Flow[Page]:
+    return _one(("outcomes",), filters, Page, retries)
+
+
+def fate(partition: int, id_: str, key: str | None, retries: Retries) -> Flow[Fate]:
+    return _one(("events", str(partition), id_), {"key": key}, Fate, retries)

@@ -6,6 +6,7 @@ stays. `redis` is imported at the first use.
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
@@ -48,6 +49,7 @@ class RedisSender:
         self._retries = retries or Retries()
         self._client: Redis | None = None if isinstance(server, str) else server
         self._partitions = 0
+        self._connecting = Lock()
 
     def __repr__(self) -> str:
         return f"RedisSender(prefix={self._prefix!r})"
@@ -95,6 +97,8 @@ class RedisSender:
                 replies = self._append([(events[place].key, bodies[place]) for place in places])
             except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as silent:
                 lost = NoAnswerError(f"no answer from Redis: {silent}")
+            except exceptions.RedisError as refused_all:
+                raise WitndError(f"Redis refuses: {refused_all}") from refused_all
             else:
                 refused = []
                 for place, (partition, reply) in zip(places, replies, strict=True):
@@ -126,17 +130,18 @@ class RedisSender:
         return list(zip(partitions, pipeline.execute(raise_on_error=False), strict=True))
 
     def _connected(self) -> "Redis":
-        if self._client is None:
-            import redis  # noqa: PLC0415
-            from redis.backoff import NoBackoff  # noqa: PLC0415
-            from redis.retry import Retry  # noqa: PLC0415
+        import redis  # noqa: PLC0415 - only who sends this way needs it
+        from redis.backoff import NoBackoff  # noqa: PLC0415
+        from redis.retry import Retry  # noqa: PLC0415
 
-            assert isinstance(self._server, str)
-            self._client = redis.Redis.from_url(
-                self._server, socket_timeout=self._timeout, socket_connect_timeout=self._timeout,
-                retry=Retry(NoBackoff(), 0), protocol=2,
-            )  # fmt: skip
-        return self._client
+        with self._connecting:
+            if self._client is None:
+                assert isinstance(self._server, str)
+                self._client = redis.Redis.from_url(
+                    self._server, socket_timeout=self._timeout, socket_connect_timeout=self._timeout,
+                    retry=Retry(NoBackoff(), 0), protocol=2,
+                )  # fmt: skip
+            return self._client
 
     def _count(self, client: "Redis") -> int:
         """The number of partitions, which never changes once a daemon has started."""

@@ -29,6 +29,8 @@ def verify_webhook(
         raise SignatureError("the timestamp is no number of seconds")
     signed = f"{id_}.{sent}.".encode() + body
     given = [one.encode() for one in signatures.split(" ") if one.startswith("v1,")]
+    if not secrets:
+        raise ValueError("secrets: name at least one")
     expected = [_signature(secret, signed) for secret in ([secrets] if isinstance(secrets, str) else secrets)]
     # Every pair is compared, so that the time it takes tells nothing of which one was nearly right.
     found = False

@@ -2,15 +2,17 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import Any
 
 import structlog
 
 from witnd.clock import Clock
 from witnd.config import Config
 from witnd.daemon.billing import Billing
+from witnd.daemon.figures import Backlog, gather
 from witnd.daemon.owner import Owner, Shared
 from witnd.daemon.systemd import Systemd
 from witnd.daemon.web import Lag, Web
@@ -30,6 +32,7 @@ from witnd.store.lease import Lease
 from witnd.store.log import ANSWER_SECONDS
 from witnd.store.meta import open_meta, read_meta
 from witnd.store.tokens import Tokens
+from witnd.web.metrics import render
 from witnd.web.routes import ROUTES
 from witnd.web.services import Health, Services
 
@@ -95,13 +98,20 @@ class Daemon:
             lease = Lease(client, billing_keys, config.daemon.instance, int(config.daemon.lease * 1000))
             invoices = Invoices(client, billing_keys, config.redis.partitions)
             self._billing = Billing(config, server, shared.catalogue, clock, invoices, lease)
-            self.web = self._web(shared, invoices)
-            await self._serve(self._billing, self.web)
+            partitions = [owner.keys for owner in self._owners]
+            backlog = Backlog(client, keys, partitions, clock)
+            self.web = self._web(shared, invoices, partitions, backlog)
+            await self._serve(self._billing, self.web, backlog.run(shared.catalogue))
 
-    def _web(self, shared: Shared, invoices: Invoices) -> Web:
+    def _web(self, shared: Shared, invoices: Invoices, partitions: list[Keys], backlog: Backlog) -> Web:
         config, client, keys, clock = self._config, shared.client, shared.shared_keys, shared.clock
-        partitions = [Keys(config.redis.prefix, number) for number in range(config.redis.partitions)]
         lag = Lag(client, partitions)
+        appender = Appender(shared.server, config.redis.durability, f"witnd-{config.daemon.instance}-ingest")
+
+        def metrics() -> bytes:
+            health = self._health(lag.events)
+            return render(gather(self._owners, health, backlog, appender, web.server, clock))
+
         services = Services(
             config=config,
             server=shared.server,
@@ -110,15 +120,18 @@ class Daemon:
             partitions=partitions,
             catalogue=shared.catalogue,
             catalogue_store=CatalogueStore(client, keys, config.redis.partitions),
-            appender=Appender(shared.server, config.redis.durability, f"witnd-{config.daemon.instance}-ingest"),
+            appender=appender,
             tokens=Tokens(client, keys, clock.monotonic),
             changes=Changes(client, keys),
             invoices=invoices,
+            send=shared.send,
             health=lambda: self._health(lag.events),
-            metrics=lambda: b"",
+            lag=lambda: lag.events,
+            metrics=metrics,
             now_ms=clock.now_ms,
         )
-        return Web(config, services, ROUTES, lag, self._listening)
+        web = Web(config, services, ROUTES, lag, self._listening)
+        return web
 
     def _listening(self, address: str) -> None:
         self.address = address
@@ -133,13 +146,14 @@ class Daemon:
             lag=lag,
         )
 
-    async def _serve(self, billing: Billing, web: Web) -> None:
+    async def _serve(self, billing: Billing, web: Web, looking: Coroutine[Any, Any, None]) -> None:
         """Run all partitions until each has stopped; give their leases back whatever ends them."""
         try:
             async with asyncio.TaskGroup() as group:
                 beside = [
                     group.create_task(billing.run()),
                     group.create_task(web.run()),
+                    group.create_task(looking),
                     group.create_task(self._write_journal()),
                     group.create_task(self._watch()),
                     group.create_task(self._collect()),

@@ -32,6 +32,7 @@ from witnd.store.meta import read_meta
 from witnd.store.mirror import mend
 from witnd.store.outbox import Outbox
 from witnd.store.patience import Patience
+from witnd.store.relisting import relist
 from witnd.store.safety import look, problems
 
 # An attempt may take 20 s; one that is cut off is on record as begun and is made again under the same id.
@@ -137,6 +138,7 @@ class Owner:
         await memory.load([], 0)
         open_outcomes = partition.counters["OPEN"] + partition.counters["PENDING"]
         await self._patience.insist("comparing deadlines", lambda: mend(self._store, open_outcomes))
+        await self._patience.insist("comparing lists", lambda: relist(self._store, partition.counters))
         self.relay = relay = self._relay()
         self.intake = intake = Intake(memory, batch_max=config.daemon.batch, host_ms=shared.clock.boot_ms)
         self.pipeline = pipeline = Pipeline(

@@ -20,20 +20,21 @@ class Invalid(Exception):  # noqa: N818 - it becomes a refusal, which is a value
     """Carries what is wrong, for people."""
 
 
-def document(data: bytes) -> dict[str, Any]:
-    """Strict JSON. The decoder refuses everything but duplicate names and depth, which are checked here.
+def document(data: bytes, *, most: int = BYTES_MAX, deepest: int = DEPTH_MAX) -> dict[str, Any]:
+    """Strict JSON of at most so many bytes and levels. The decoder refuses everything but duplicate names and depth,
+    which are checked here.
 
     Every member has one colon, so a count of colons that equals the number of decoded members proves that no name
     came twice. The count is too high where a string has one as well: then other proofs are tried.
     """
-    if len(data) > BYTES_MAX:
-        raise Invalid(f"the event is larger than {BYTES_MAX} bytes")
+    if len(data) > most:
+        raise Invalid(f"is larger than {most} bytes")
     try:
         decoded = _decode(data)
     except UnicodeDecodeError:
         raise Invalid("is not valid UTF-8") from None
     except RecursionError:
-        raise Invalid(f"is nested deeper than {DEPTH_MAX}") from None
+        raise Invalid(f"is nested deeper than {deepest}") from None
     except msgspec.MsgspecError as wrong:
         raise Invalid(f"is not strict JSON: {wrong}") from None
     if type(decoded) is not dict:
@@ -44,7 +45,7 @@ def document(data: bytes) -> dict[str, Any]:
         members += len(inner)
     # A flat record of known fields is by far the most frequent; anything that may have more inside is walked.
     if data.count(b"{") > 2 or b"[" in data or not KNOWN.issuperset(decoded):
-        members = _walk(decoded)
+        members = _walk(decoded, deepest)
     if data.count(b":") != members and not names_are_counted(data, members):
         _refuse_twins(data)
     return cast("dict[str, Any]", decoded)
@@ -61,11 +62,11 @@ def names_are_counted(data: bytes, members: int) -> bool:
     )
 
 
-def _walk(decoded: dict[str, Any]) -> int:
+def _walk(decoded: dict[str, Any], deepest: int) -> int:
     """Number of members at every depth; refuses what is nested too deep or holds a number without a finite double."""
     members = 0
     level: list[Any] = [decoded]
-    for _depth in range(DEPTH_MAX):
+    for _depth in range(deepest):
         below: list[Any] = []
         for node in level:
             if type(node) is dict:
@@ -81,7 +82,7 @@ def _walk(decoded: dict[str, Any]) -> int:
         if not below:
             return members
         level = below
-    raise Invalid(f"is nested deeper than {DEPTH_MAX}")
+    raise Invalid(f"is nested deeper than {deepest}")
 
 
 def _refuse_twins(data: bytes) -> None:

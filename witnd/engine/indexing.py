@@ -1,23 +1,15 @@
 """What a commit writes so that outcomes are found by status, customer or key, and counted by day.
 
-Grouped over the whole commit: a command costs the server more than what it does. Numbers of a day are added up, which
-is exact because a commit is written once; the money of a day in whole minor units, in parts that cannot overflow.
+Grouped over the whole commit: a command costs the server more than what it does.
 """
 
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
-from typing import Final
+from collections.abc import Sequence
 
-from witnd.domain import instant
 from witnd.engine.actor import Actor
 from witnd.engine.step import Settled
 from witnd.store.commit import Commit, Word
+from witnd.store.days import AT_CLOSE, DAY_MS, OPENED, date_of, parts
 from witnd.store.keys import Keys
-
-DAY_MS: Final = 86_400_000
-OPENED, AT_CLOSE = "opened", "at_close"  # fields of a day, beside the final statuses and `<currency>:<part>`
-# A field of a hash counts to 2^63: with parts of this size that takes more commits than there can be in a day.
-PART: Final = 10**9
 
 
 def index(commit: Commit, moved: Sequence[Actor], settled: Sequence[Settled], keys: Keys) -> None:
@@ -26,17 +18,17 @@ def index(commit: Commit, moved: Sequence[Actor], settled: Sequence[Settled], ke
     came: dict[str, list[Word]] = {}
     left: dict[str, list[Word]] = {}
     customers: dict[str, list[Word]] = {}
-    days: dict[tuple[str, str], int] = {}
+    opened: dict[str, int] = {}
     for actor in moved:
-        key, before = actor.key, actor.indexed
+        key, before, at = actor.key, actor.indexed, actor.opened_at
         if before is None:
             new += (0, key)
-            customers.setdefault(actor.customer_key, []).extend((actor.opened_at, key))
-            day = _date(actor.opened_at // DAY_MS), OPENED
-            days[day] = days.get(day, 0) + 1
+            customers.setdefault(actor.customer_key, []).extend((at, key))
+            date = date_of(at - at % DAY_MS)
+            opened[date] = opened.get(date, 0) + 1
         else:
             left.setdefault(before, []).append(key)
-        came.setdefault(actor.status, []).extend((actor.opened_at, key))
+        came.setdefault(actor.status, []).extend((at, key))
         actor.indexed = actor.status
     commit.add_many(("ZADD", keys.keys), new)
     for customer, scored in customers.items():
@@ -45,38 +37,28 @@ def index(commit: Commit, moved: Sequence[Actor], settled: Sequence[Settled], ke
         commit.add_many(("ZREM", keys.with_status(status)), names)
     for status, scored in came.items():
         commit.add_many(("ZADD", keys.with_status(status)), scored)
-    _resolved(days, settled)
-    for (date, name), count in days.items():
-        for field, part in _parts(name, count):
-            commit.add("HINCRBY", keys.day(date), field, part)
+    for date, count in opened.items():
+        commit.add("HINCRBY", keys.day(date), OPENED, count)
+    if settled:
+        _settled(commit, settled, keys)
 
 
-def _resolved(days: dict[tuple[str, str], int], settled: Sequence[Settled]) -> None:
+def _settled(commit: Commit, settled: Sequence[Settled], keys: Keys) -> None:
     """Count what was resolved on each day, and what it costs."""
-    for one in settled:
-        date, line = one.resolution.settles_at[:10], one.line
-        names = [(one.resolution.status, 1)]
-        if line is not None and line.amount is None:
-            names.append((AT_CLOSE, 1))
-        elif line is not None and line.amount is not None:
-            names.append((f"{line.currency}:", int(line.amount.replace(".", ""))))
-        for name, count in names:
-            days[date, name] = days.get((date, name), 0) + count
-
-
-def _parts(name: str, count: int) -> Iterator[tuple[str, int]]:
-    """The fields of a number: money in parts, the least first."""
-    if not name.endswith(":"):
-        yield name, count
-        return
-    part = 0
-    while count:
-        count, low = divmod(count, PART)
-        if low:
-            yield f"{name}{part}", low
-        part += 1
-
-
-@lru_cache(maxsize=1024)
-def _date(day: int) -> str:
-    return instant.render(day * DAY_MS)[:10]
+    counts: dict[tuple[str, str], int] = {}
+    money: dict[tuple[str, str], int] = {}
+    for _, resolution, line, _ in settled:
+        date = resolution.settles_at[:10]
+        counts[date, resolution.status] = counts.get((date, resolution.status), 0) + 1
+        if line is None:
+            continue
+        if line.amount is None:
+            counts[date, AT_CLOSE] = counts.get((date, AT_CLOSE), 0) + 1
+        else:
+            minor = int(line.amount.replace(".", ""))
+            money[date, line.currency] = money.get((date, line.currency), 0) + minor
+    for (date, name), count in counts.items():
+        commit.add("HINCRBY", keys.day(date), name, count)
+    for (date, currency), minor in money.items():
+        for field, part in parts(currency, minor):
+            commit.add("HINCRBY", keys.day(date), field, part)

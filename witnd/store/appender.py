@@ -23,7 +23,7 @@ Entry: TypeAlias = tuple[str, Sequence[str | bytes]]
 
 
 class Appender:
-    """`run()` until cancelled. An answer None: it is unknown whether the entry is in the log."""
+    """`run()` until cancelled. An answer None: it is unknown whether the entry is in the log. `answers` counts them."""
 
     def __init__(self, endpoint: Endpoint, durability: Durability, name: str) -> None:
         self._endpoint = endpoint
@@ -32,6 +32,7 @@ class Appender:
         self._waiting: deque[tuple[Sequence[Entry], asyncio.Future[list[Appended | None]]]] = deque()
         self._some = asyncio.Event()
         self._wire: wire.Wire | None = None
+        self.answers = {"taken": 0, "rejected": 0, "unconfirmed": 0}
 
     async def append(self, entries: Sequence[Entry]) -> list[Appended | None]:
         """Append (stream, fields) of checked events, at most some hundreds."""
@@ -71,6 +72,9 @@ class Appender:
             answers = [None] * len(entries)
         except StoreRefused as refused:
             answers = [Appended(None, refused)] * len(entries)
+        for answer in answers:
+            kind = "unconfirmed" if answer is None else "rejected" if answer.id is None else "taken"
+            self.answers[kind] += 1
         at = 0
         for asked, future in taken:
             with contextlib.suppress(asyncio.InvalidStateError):  # whoever asked has gone away

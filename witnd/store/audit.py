@@ -21,6 +21,7 @@ from witnd.store.audit_lists import (
     check_log,
     check_resolutions,
 )
+from witnd.store.audit_lookups import check_customers, check_days, check_lookups, compare_lookups
 from witnd.store.audit_outcomes import check_outcomes
 from witnd.store.audit_scope import Mismatch, Scope, Sum, Totals, accepted
 from witnd.store.keys import Keys
@@ -81,13 +82,15 @@ async def audit(reads: Reads, keys: Keys, learn: Learn, *, quick: bool, progress
 async def _walk(scope: Scope, progress: Progress) -> None:
     """All keys of the partition, whatever they hold."""
     keys, totals, looked_at = scope.keys, scope.totals, 0
-    starts = keys.outcome(""), keys.history(""), keys.held_events("")
-    outcome, history, held = (start.encode() for start in starts)
+    starts = keys.outcome(""), keys.history(""), keys.held_events(""), keys.of(""), keys.day("")
+    outcome, history, held, customer, day = (start.encode() for start in starts)
     async for _, names in scope.reads.scan(f"{keys.base}:"):
         fresh = [name for name in names if scope.fresh(name)]
         await check_outcomes(scope, _keys_behind(outcome, fresh))
         totals.fates["applied"] += await _histories(scope, _keys_behind(history, fresh))
         totals.fates["waiting"] += await _lengths(scope, [keys.held_events(key) for key in _keys_behind(held, fresh)])
+        await check_customers(scope, _keys_behind(customer, fresh))
+        await check_days(scope, _keys_behind(day, fresh))
         looked_at += len(fresh)
         progress(f"partition {keys.partition}: {looked_at} keys")
 
@@ -112,7 +115,7 @@ async def _lengths(scope: Scope, lists: list[str]) -> int:
 
 
 async def _check_lists(scope: Scope, before: Position, *, complete: bool, progress: Progress) -> None:
-    parts = [check_due, check_held, check_fates, check_resolutions, check_lines]
+    parts = [check_due, check_held, check_fates, check_lookups, check_resolutions, check_lines]
     for part in parts:
         progress(f"partition {scope.keys.partition}: {part.__name__.removeprefix('check_')}")
         await part(scope)
@@ -152,6 +155,7 @@ def _check_sums(scope: Scope, before: Position, *, complete: bool, trimmed: dict
     scope.compare("", "invoice lines", totals.statuses["CONFIRMED"], totals.lines)
     if totals.lines_mark != totals.lines_found_mark:
         _tell_number(scope, "invoice lines", scope.billed)
+    compare_lookups(scope)
 
 
 def _tell(scope: Scope, what: str, expected: Counter[str], found: Counter[str]) -> None:

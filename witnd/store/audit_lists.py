@@ -131,7 +131,9 @@ def _add(scope: Scope, said: dict[str, Any]) -> None:
     one = scope.totals.sums.setdefault(said["currency"], Sum())
     one.lines += 1
     # What is rated when its period closes has no amount yet.
-    if said["amount"] is not None:
+    if said["amount"] is None:
+        scope.totals.unrated += 1
+    else:
         one.amount = money.exact_sum((one.amount, Decimal(said["amount"])))
 
 

@@ -55,6 +55,12 @@ class Totals(Struct, kw_only=True):
     history_mark: int = 0
     log_mark: int = 0
     log_entries: int = 0
+    unrated: int = 0  # lines without an amount
+    # What outcomes are found by: sizes of the sets by status ("" of all keys), and of those of customers together.
+    found_by: Counter[str] = field(default_factory=Counter)
+    found_by_customer: int = 0
+    days: Counter[str] = field(default_factory=Counter)
+    day_money: dict[str, int] = field(default_factory=dict)  # currency → minor units
 
 
 class Scope:

@@ -138,8 +138,14 @@ class Deliveries:
     async def endpoint(self, rule_id: str) -> EndpointState:
         return await self._outboxes[0].endpoint(rule_id)
 
-    async def resume(self, rule_id: str) -> int:
-        """Lift the suspension of a rule's endpoint and queue what is parked, the oldest first."""
+    async def endpoints(self, rule_ids: Sequence[str]) -> list[EndpointState]:
+        return await self._outboxes[0].endpoints(rule_ids)
+
+    async def resume(self, rule_id: str, most: int | None = None) -> int:
+        """Lift the suspension of a rule's endpoint and queue what is parked, the oldest first.
+
+        With `most` it stops at the end of a page when it has queued so many; there may be more then.
+        """
         state = await self.endpoint(rule_id)
         while not await self._outboxes[0].swap_endpoint(rule_id, state, HEALTHY):
             state = await self.endpoint(rule_id)
@@ -150,6 +156,8 @@ class Deliveries:
                 moved = await _change(outbox, await outbox.rows(ids), _resumed)
                 count += moved
                 start += len(ids) - moved
+                if most is not None and count >= most:
+                    return count
         return count
 
     def _lists(self, keys: Keys, standing: str, rule_id: str | None) -> list[str]:

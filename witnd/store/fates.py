@@ -1,8 +1,10 @@
 """What became of one event, or of those that were not applied: the form in which commands and the API tell it."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from witnd.domain import instant
 from witnd.domain.event import EntryId, Event, Retry, Tick, read
@@ -12,6 +14,9 @@ from witnd.store.reads import Reads, text_of
 
 # Beside the fates of the contract: not read yet, an entry of the daemon's own, and no trace left.
 APPLIED, WAITING, CONTROL, UNKNOWN = "applied", "waiting", "control", "unknown"
+
+# Characters of a rejected event in a list; alone it is shown whole.
+SHOWN_MAX: Final = 2000
 
 _UNKNOWN = "it was read, and left no trace; run `witnd audit`"
 _WAITING = "no daemon has read it yet"
@@ -74,6 +79,17 @@ def listed(partition: int, entry: EntryId, record: FateRecord, fields: Sequence[
         message=record.message,
         fields=_spelled(fields if record.raw is None else record.raw),
     )
+
+
+def shortened(fate: Fate) -> Fate:
+    """The same with long values cut off, for a list."""
+    if fate.fields is None:
+        return fate
+    return replace(fate, fields=[(_cut(name), _cut(value)) for name, value in fate.fields])
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}…"
 
 
 def _spelled(fields: Sequence[bytes] | None) -> list[tuple[str, str]] | None:

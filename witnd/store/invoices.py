@@ -152,7 +152,7 @@ class Invoices:
     # -- lists -------------------------------------------------------------------------------------------------------
 
     async def listed(
-        self, wanted: Wanted, limit: int, after: str | None = None, *, most: int = LOOKED_AT_MAX
+        self, wanted: Wanted, limit: int, after: str | None = None, *, most: int | None = None
     ) -> Page[Invoice]:
         """Invoices, the newest period first, of at most `most` that are looked at. Raises NoCursor."""
         keys = self._keys
@@ -160,7 +160,7 @@ class Invoices:
         return await self._page(self._ids(zset, *wanted.bounds, after), self._heads, wanted.has, limit, most)
 
     async def notes(
-        self, limit: int, after: str | None = None, *, customer: str | None = None, most: int = LOOKED_AT_MAX
+        self, limit: int, after: str | None = None, *, customer: str | None = None, most: int | None = None
     ) -> Page[CreditNote]:
         """Credit notes, the newest first; those of a customer, of any without one. Raises NoCursor."""
 
@@ -191,8 +191,9 @@ class Invoices:
         load: Callable[[Sequence[str]], Awaitable[list[Paper | None]]],
         wanted: Callable[[Paper], bool],
         limit: int,
-        most: int,
+        most: int | None,
     ) -> Page[Paper]:
+        most = LOOKED_AT_MAX if most is None else most
         found: list[Paper] = []
         looked_at, last = 0, None
         async for ids in pages:

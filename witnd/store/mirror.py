@@ -28,7 +28,7 @@ async def mend(store: Log, open_outcomes: int) -> int:
     start, cursor = keys.outcome(""), "0"
     right: set[bytes] = set()
     while True:
-        cursor_bytes, names = (await store.ask(("SCAN", cursor, "MATCH", f"{_literal(start)}*", "COUNT", BATCH)))[0]
+        cursor_bytes, names = (await store.ask(("SCAN", cursor, "MATCH", f"{literal(start)}*", "COUNT", BATCH)))[0]
         if names:
             records = (await store.ask(("MGET", *names)))[0]
             for name, record in zip(names, records, strict=True):
@@ -47,6 +47,6 @@ async def mend(store: Log, open_outcomes: int) -> int:
     return mended
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     """The text as a pattern that matches only itself."""
     return "".join(f"\\{one}" if one in "*?[]\\^" else one for one in text)

@@ -194,6 +194,14 @@ class Outbox:
             record = await self._client.hget(self._shared.endpoints, rule_id)
         return decode_endpoint(cast("bytes | None", record))
 
+    async def endpoints(self, rule_ids: Sequence[str]) -> list[EndpointState]:
+        """The states of several rules' endpoints, in the same order."""
+        if not rule_ids:
+            return []
+        with mapped():
+            records = await self._client.hmget(self._shared.endpoints, list(rule_ids))
+        return [decode_endpoint(cast("bytes | None", record)) for record in records]
+
     async def swap_endpoint(self, rule_id: str, old: EndpointState, new: EndpointState) -> bool:
         """Whether the endpoint's state was still `old` and is `new` now."""
         args: list[str | bytes | int] = [rule_id, encode_endpoint(old), encode_endpoint(new)]

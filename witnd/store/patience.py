@@ -38,6 +38,8 @@ class Patience:
             try:
                 if began:
                     await self._verify()
+                    # It answers again, and what is asked for may be to wait.
+                    self.trouble = None
                 answer = await call()
             except self.unreachable as trouble:
                 now = self._monotonic()

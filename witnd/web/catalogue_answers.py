@@ -23,7 +23,7 @@ Standing = Literal["in force", "past", "scheduled"]
 # -- what is asked for ------------------------------------------------------------------------------------------------
 
 
-class Listed(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CatalogueListing(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Archived ones are left out unless `archived` is true. A page may be short: `next_cursor` null is the end."""
 
     archived: bool = False
@@ -138,7 +138,7 @@ def _rendered(ms: int | None) -> str | None:
 # -- from a request to an answer --------------------------------------------------------------------------------------
 
 
-async def page(call: Call[Listed], kind: Kind, **more: Any) -> tuple[list[Thing], str | None]:
+async def page(call: Call[Any], kind: Kind, **more: Any) -> tuple[list[Thing], str | None]:
     return await catalogue.listed(call.services, kind, call.page(), archived=call.query.archived, **more)
 
 

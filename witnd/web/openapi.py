@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from witnd import __version__
 from witnd.web.errors import CODES, ErrorAnswer
-from witnd.web.route import Route
+from witnd.web.route import JSON, Listing, Route
 
 _REF: Final = "#/components/schemas/{name}"
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -103,7 +103,7 @@ class Schemas:
     def __init__(self, routes: Iterable[Route]) -> None:
         types = [ErrorAnswer, *chain.from_iterable(map(_types, routes))]
         alternatives = list(dict.fromkeys(chain.from_iterable(map(_alternatives, types))))
-        found, components = msgspec.json.schema_components(alternatives, ref_template=_REF)
+        found, components = _listed(msgspec.json.schema_components(alternatives, ref_template=_REF))
         self._found = dict(zip(alternatives, found, strict=True))
         self._by_ref = {_REF.format(name=name): schema for name, schema in components.items()}
         queries = {self._found[one.query]["$ref"] for one in routes if one.query is not None}
@@ -114,7 +114,7 @@ class Schemas:
         self.components["ErrorBody"]["properties"]["code"]["enum"] = sorted(CODES)
 
     def of(self, annotation: Any) -> dict[str, Any]:
-        several = [self._found[one] for one in _alternatives(annotation)]
+        several: list[dict[str, Any]] = [self._found[one] for one in _alternatives(annotation)]
         return several[0] if len(several) == 1 else {"anyOf": several}
 
     def members(self, struct: type[Struct]) -> Iterable[tuple[str, bool, dict[str, Any]]]:
@@ -140,11 +140,13 @@ def _operation(one: Route, schemas: Schemas) -> dict[str, Any]:
         "tags": [tag_of(one)],
         "summary": one.says,
     }
-    if one.scope is None:
-        operation["security"] = []
-    else:
-        operation["description"] = f"Needs a token with the scope `{one.scope}`."
-        operation["security"] = [{"token": [one.scope]}]
+    # What is said of a query stands with the call: it is no object that anything else refers to.
+    about = None if one.query in (None, Listing) else one.query.__doc__
+    needs = None if one.scope is None else f"Needs a token with the scope `{one.scope}`."
+    if about or needs:
+        operation["description"] = " ".join(" ".join(part.split()) for part in (about, needs) if part)
+    operation["security"] = [] if one.scope is None else [{"token": [one.scope]}]
+    if one.scope is not None:
         operation["x-scope"] = one.scope
     if parameters := _parameters(one, schemas):
         operation["parameters"] = parameters
@@ -163,8 +165,8 @@ def _parameters(one: Route, schemas: Schemas) -> list[dict[str, Any]]:
     ]
     if one.query is None:
         return found
-    for name, required, schema in schemas.members(one.query):
-        schema = _given(schema)
+    for name, required, member in schemas.members(one.query):
+        schema = _given(member)
         says = schema.pop("description", None)
         parameter = {"name": name, "in": "query", "required": required, "schema": schema}
         found.append(parameter | ({"description": says} if says else {}))
@@ -176,7 +178,7 @@ def _given(schema: dict[str, Any]) -> dict[str, Any]:
     schema = dict(schema)
     if schema.get("default", 0) is None:
         del schema["default"]
-    left = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+    left: list[dict[str, Any]] = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
     if len(left) == 1:
         return {name: it for name, it in schema.items() if name != "anyOf"} | left[0]
     return schema | {"anyOf": left} if left else schema
@@ -190,7 +192,7 @@ def _responses(one: Route, schemas: Schemas) -> dict[str, Any]:
     if one.status != 204:
         schema = schemas.of(one.answer) if one.answer is not None else {}
         success["content"] = {
-            kind: {"schema": schema if kind.endswith("json") else {"type": "string"}}
+            kind: {"schema": schema if kind == JSON or kind.endswith("+json") else {"type": "string"}}
             for kind in (one.answer_type, *one.more_types)
         }
     by_status: dict[int, list[str]] = {}
@@ -230,6 +232,18 @@ def _refusal(code: str) -> dict[str, Any]:
         "headers": headers,
         "content": {"application/json": {"schema": {"$ref": _REF.format(name="ErrorAnswer")}}},
     }
+
+
+def _listed(node: Any) -> Any:
+    """Tuples whose members are all of one kind as lists of so many: not every reader knows `prefixItems`."""
+    if isinstance(node, list | tuple):
+        return [_listed(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    parts = node.get("prefixItems")
+    if parts and all(part == parts[0] for part in parts):
+        node = {name: it for name, it in node.items() if name != "prefixItems"} | {"items": parts[0]}
+    return {name: _listed(it) for name, it in node.items()}
 
 
 def _plain(schema: dict[str, Any]) -> dict[str, Any]:

@@ -203,9 +203,7 @@ async def explained(
     )
 
 
-async def _story(
-    reads: Reads, keys: Keys, outcome: Outcome, after: EntryId | None
-) -> tuple[Story | None, str | None]:
+async def _story(reads: Reads, keys: Keys, outcome: Outcome, after: EntryId | None) -> tuple[Story | None, str | None]:
     """The story with the last events in it, or with those behind `after`; and where to go on."""
     if outcome.events > COUNTED_MOST:
         return None, None

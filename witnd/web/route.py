@@ -5,12 +5,12 @@ checked and documented: there is no second list.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from witnd.domain.strictjson import Invalid, document
+from witnd.domain.strictjson import BYTES_MAX, Invalid, document
 from witnd.web.errors import from_msgspec, invalid
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Scope: TypeAlias = Literal["ingest", "read", "admin"]
 JSON: Final = "application/json"
 MOST_LISTED: Final = 100
+# A condition of 16 levels, each an object with a list, in an agent.
+DEEPEST: Final = 40
 
 Q = TypeVar("Q")
 
@@ -27,8 +29,11 @@ Q = TypeVar("Q")
 class Listing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every list understands. `after` is the `next_cursor` of the page before."""
 
-    limit: int = 50
-    after: str | None = None
+    limit: Annotated[
+        int,
+        Meta(description="The most a page has.", extra_json_schema={"minimum": 1, "maximum": MOST_LISTED}),
+    ] = 50
+    after: Annotated[str | None, Meta(description="The `next_cursor` of the page before.")] = None
 
 
 class Raw(Struct, frozen=True):
@@ -63,15 +68,13 @@ class Route(Struct, frozen=True, kw_only=True):
     body: Any = None
     query: Any = None
     answer: Any = None
-    most_bytes: int = 1024 * 1024
+    most_bytes: int = BYTES_MAX  # strict JSON is never larger
     content_types: tuple[str, ...] = (JSON,)
     # What bodies of other content types hold, where that is something else than `body`.
     bodies: dict[str, Any] = {}
     answer_type: str = JSON
     # Other content types that it may answer with, as `?format=csv` does.
     more_types: tuple[str, ...] = ()
-    # Types of content that the answer may have besides, where the query asks for another form of it.
-    other_types: tuple[str, ...] = ()
     # Codes of refusals that are this route's own, beside those every route may have.
     refusals: tuple[str, ...] = ()
 
@@ -116,7 +119,7 @@ class Call(Generic[Q]):
     def document(self) -> dict[str, Any]:
         """The body as a strict JSON object, for what the domain checks itself."""
         try:
-            return document(self.data)
+            return document(self.data, most=self.route.most_bytes, deepest=DEEPEST)
         except Invalid as wrong:
             raise invalid("", f"the body {wrong}") from None
 
@@ -167,16 +170,20 @@ class Table:
                     break
             else:
                 self._named.append((parts, {one.method: one}))
+        # A key may be a word of a plain path: `/v1/agents/try` is where one is tried, and the agent of that name.
+        for path, methods in self._plain.items():
+            self._plain[path] = {**self._among_named(path.split("/")), **methods}
 
     def methods(self, path: str) -> tuple[dict[str, Route], list[str]]:
         """Routes of a path by method, with the path's parts; none for an unknown path."""
-        if found := self._plain.get(path):
-            return found, []
         parts = path.split("/")
+        return self._plain.get(path) or self._among_named(parts), parts
+
+    def _among_named(self, parts: list[str]) -> dict[str, Route]:
         for known, methods in self._named:
             if len(known) == len(parts) and all(_fits(a, b) for a, b in zip(known, parts, strict=True)):
-                return methods, parts
-        return {}, []
+                return methods
+        return {}
 
 
 def names_in(route_: Route, parts: list[str]) -> Iterator[tuple[str, str]]:

@@ -6,25 +6,27 @@ successful ingestion and health checks, which come too often and are counted ins
 
 import asyncio
 import contextlib
+import random
 import re
-import secrets
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
 import structlog
-from aiohttp import ClientPayloadError, HttpVersion10, HttpVersion11, web
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 from aiohttp.web_request import BaseRequest
+from multidict import CIMultiDict
 
 from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.tokens import Token
+from witnd.web.body import body_of
 from witnd.web.errors import ApiError, from_msgspec, invalid, unavailable
 from witnd.web.limits import Rates
 from witnd.web.protocol import Listener
 from witnd.web.route import JSON, Call, Raw, Route, Stream, Table, names_in
 from witnd.web.services import Services
+from witnd.web.small import Heads, Small, fits
 from witnd.web.streaming import Streamed
 
 # A body that takes longer is not worth the connection.
@@ -37,14 +39,18 @@ LINE_MAX: Final = 8190
 _VERSIONS: Final = (HttpVersion10, HttpVersion11)
 # Nothing of ours may be framed, sniffed or cached by others.
 HEADERS: Final[Mapping[str, str]] = {
+    "Server": "witnd",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
 }
+_JSON_HEADERS: Final = CIMultiDict({**HEADERS, "Content-Type": JSON})  # to be copied: a response changes its own
+_HEADS: Final = Heads(_JSON_HEADERS)
 _BEARER = re.compile(r"Bearer +([\x21-\x7e]+) *", re.IGNORECASE | re.ASCII)
 _QUIET = frozenset(("/v1/events", "/v1/events/batch", "/healthz", "/readyz", "/metrics"))
 
 log = structlog.get_logger()
+_draw = random.Random().getrandbits  # noqa: S311 - names requests, and guards nothing
 _encode = msgspec.json.Encoder().encode
 
 
@@ -81,7 +87,7 @@ class Server:
 
     async def handle(self, request: BaseRequest) -> web.StreamResponse:
         loop = asyncio.get_running_loop()
-        began, request_id = loop.time(), secrets.token_hex(16)
+        began, request_id = loop.time(), f"{_draw(128):032x}"
         name, who = "(unknown)", ""
         headers: Mapping[str, str] = {}
         response: web.StreamResponse
@@ -92,12 +98,12 @@ class Server:
             if route is not None:
                 name = route.path
             # Before anything else is said: without a token nobody learns what there is.
-            free = {one.scope for one in (methods.values() if route is None else [route])} == {None}
+            free = _all_free(methods) if route is None else route.scope is None
             token = None if free else await self._allowed(request, route)
             who = "" if token is None else token.name
             if route is None:
                 raise _nothing(request, methods)
-            path = {name_: _decoded(name_, text) for name_, text in names_in(route, parts)}
+            path = {name_: _decoded(name_, text) for name_, text in names_in(route, parts)} if parts else {}
             response = await self._answer(request, route, path, token, request_id)
         except ApiError as refused:
             response, headers = self._refused(refused, request_id), refused.headers
@@ -110,8 +116,9 @@ class Server:
             log.exception("http.failed", request_id=request_id, method=request.method, path=name)
             error = ApiError("INTERNAL_ERROR", "something went wrong on this side; it is in the log by its request id")
             response = self._refused(error, request_id)
-        response.headers.update(headers)
-        response.headers["X-Request-Id"] = request_id
+        if type(response) is not Small:
+            response.headers.update(headers)
+            response.headers["X-Request-Id"] = request_id
         if headers.get("Connection") == "close":
             response.force_close()
         self._count(name, response.status, loop.time() - began)
@@ -132,18 +139,6 @@ class Server:
         self.requests[name, status] = self.requests.get((name, status), 0) + 1
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
-    async def _send(self, response: Streamed, request: BaseRequest, request_id: str, name: str) -> None:
-        """What fails now cannot be told in the answer any more, but that it is not whole can."""
-        try:
-            await response.send(request)
-        except (asyncio.CancelledError, ConnectionError):
-            raise
-        except Exception:
-            log.exception("http.failed", request_id=request_id, method=request.method, path=name)
-            if request.transport is not None:
-                request.transport.abort()
-            raise ConnectionAbortedError("the answer could not be finished") from None
-
     async def _allowed(self, request: BaseRequest, route: Route | None) -> Token:
         """The token of the request, which may do what the route does."""
         token = await self._token(request)
@@ -160,7 +155,7 @@ class Server:
         return token
 
     async def _token(self, request: BaseRequest) -> Token:
-        given = request.headers.getall("Authorization", [])
+        given = request.headers.getall(hdrs.AUTHORIZATION, [])
         if not given:
             raise _unknown("Missing token")
         form = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
@@ -174,13 +169,11 @@ class Server:
     async def _answer(
         self, request: BaseRequest, route: Route, path: dict[str, str], token: Token | None, request_id: str
     ) -> web.StreamResponse:
-        data = await _body(request, route, self._body_seconds)
-        content_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        data = await body_of(request, route, self._body_seconds)
+        content_type = request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower()
         if route.body is not None and data and content_type not in route.content_types:
             known = ", ".join(route.content_types)
-            raise ApiError(
-                "UNSUPPORTED_MEDIA_TYPE", f"Content-Type must be {known}, and is {content_type!r}"
-            )
+            raise ApiError("UNSUPPORTED_MEDIA_TYPE", f"Content-Type must be {known}, and is {content_type!r}")
         query = _query(request, route)
         call = Call(
             self._services, route, path, query, data, token, request_id, content_type, request.headers
@@ -190,13 +183,21 @@ class Server:
             headers = {**HEADERS, **answer.headers, "Content-Type": answer.content_type}
             return web.Response(body=answer.body, status=route.status, headers=headers)
         if isinstance(answer, Stream):
-            return await Streamed.begun(answer, route.status, dict(HEADERS))
+            return await Streamed.begun(answer, route.path, route.status, dict(HEADERS))
         if answer is None:
             return web.Response(status=204, headers=HEADERS)
-        return web.Response(body=_encode(answer), status=route.status, headers={**HEADERS, "Content-Type": JSON})
+        body = _encode(answer)
+        if fits(request, body):
+            return Small(_HEADS.head(route.status), route.status, body, request_id)
+        return web.Response(body=body, status=route.status, headers=_JSON_HEADERS.copy())
 
     def _refused(self, error: ApiError, request_id: str) -> web.Response:
-        return web.Response(body=error.body(request_id), status=error.status, headers={**HEADERS, "Content-Type": JSON})
+        return web.Response(body=error.body(request_id), status=error.status, headers=_JSON_HEADERS.copy())
+
+
+def _all_free(methods: Mapping[str, Route]) -> bool:
+    """Whether nothing of a path asks for a token. Unknown paths do."""
+    return bool(methods) and all(one.scope is None for one in methods.values())
 
 
 def _nothing(request: BaseRequest, methods: Mapping[str, Route]) -> ApiError:
@@ -210,7 +211,7 @@ def _nothing(request: BaseRequest, methods: Mapping[str, Route]) -> ApiError:
 
 def _check_form(request: BaseRequest) -> None:
     """What the parser lets pass and no honest client sends."""
-    hosts = len(request.headers.getall("Host", ()))
+    hosts = len(request.headers.getall(hdrs.HOST, ()))
     if request.version not in _VERSIONS:
         wrong = "only HTTP/1.1 and HTTP/1.0 are spoken here"
     elif hosts > 1 or (hosts == 0 and request.version == HttpVersion11):
@@ -224,45 +225,10 @@ def _unknown(message: str) -> ApiError:
     return ApiError("TOKEN_INVALID", message, headers={"WWW-Authenticate": "Bearer"})
 
 
-async def _body(request: BaseRequest, route: Route, seconds: float) -> bytes:
-    """The body, at most as large as the route allows; what is larger is refused while it is read."""
-    if not request.body_exists:
-        return b""
-    if (request.content_length or 0) > route.most_bytes:
-        raise _too_large(route)
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise ApiError("UNSUPPORTED_MEDIA_TYPE", "send the body without Content-Encoding")
-    if request.version >= HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # the answer itself has not begun
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(seconds):
-            while part := await request.content.readany():
-                size += len(part)
-                if size > route.most_bytes:
-                    raise _too_large(route)
-                parts.append(part)
-    except TimeoutError:
-        raise ApiError(
-            "REQUEST_TIMEOUT", f"the body took longer than {seconds:g} s", headers={"Connection": "close"}
-        ) from None
-    except (ClientPayloadError, HttpProcessingError):
-        raise invalid("", "the body is broken off or not framed as HTTP asks") from None
-    return b"".join(parts)
-
-
-def _too_large(route: Route) -> ApiError:
-    return ApiError(
-        "PAYLOAD_TOO_LARGE", f"the body is larger than {route.most_bytes} bytes", headers={"Connection": "close"}
-    )
-
-
 def _query(request: BaseRequest, route: Route) -> Any:
-    text = request.rel_url.raw_query_string
     if route.query is None:
         return None
+    text = request.rel_url.raw_query_string
     try:
         pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text), errors="strict", max_num_fields=50)
     except ValueError:

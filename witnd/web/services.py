@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from witnd.config import Config
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.notification import rule_id
+from witnd.notify.lane import Send
 from witnd.store.appender import Appender
 from witnd.store.catalogue import CatalogueStore
 from witnd.store.changes import Changes
@@ -41,7 +42,9 @@ class Services(Struct, kw_only=True):
     tokens: Tokens
     changes: Changes
     invoices: Invoices
+    send: Send  # one attempt at a webhook
     health: Callable[[], Health]
+    lag: Callable[[], int]  # of `health`, for who asks at every event
     metrics: Callable[[], bytes]
     now_ms: Callable[[], int]
 

@@ -5,37 +5,54 @@ memory for another.
 import asyncio
 from typing import Any, Final
 
+import structlog
 from aiohttp import web
-from aiohttp.web_request import BaseRequest
 
 from witnd.web.route import Stream
 
 # Who takes no part of an answer for so long does not get the rest.
 PART_SECONDS: Final = 60.0
 
+log = structlog.get_logger()
+
 
 class Streamed(web.StreamResponse):
     """The response to a `Stream`. Its first part is there already, so that what is refused is refused in form."""
 
-    def __init__(self, stream: Stream, first: str | None, status: int, headers: dict[str, str]) -> None:
+    def __init__(self, stream: Stream, first: str | None, name: str, status: int, headers: dict[str, str]) -> None:
         super().__init__(status=status, headers=headers)
         self._first = first
         self._parts = stream.parts
+        self._name = name
 
     @classmethod
-    async def begun(cls, stream: Stream, status: int, headers: dict[str, str]) -> "Streamed":
+    async def begun(cls, stream: Stream, name: str, status: int, headers: dict[str, str]) -> "Streamed":
+        """`name`: the path of the route, for the log."""
         first = await anext(stream.parts, None)
-        return cls(stream, first, status, {**headers, **stream.headers, "Content-Type": stream.content_type})
+        return cls(stream, first, name, status, {**headers, **stream.headers, "Content-Type": stream.content_type})
 
-    async def send(self, request: BaseRequest) -> None:
-        """Send all of it. Raises what making a part raises, and ConnectionError where nobody takes it."""
+    async def write_eof(self, data: bytes = b"") -> None:
+        """What aiohttp calls when the head is out: sends all parts, and ends the answer where they are complete."""
         try:
-            await self.prepare(request)
-            part = None if request.method == "HEAD" else self._first
+            await self._send()
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception:
+            log.exception("http.failed", request_id=self.headers.get("X-Request-Id"), path=self._name)
+            # It cannot be told in the answer any more; but that the answer is not whole can.
+            if self._req is not None and self._req.transport is not None:
+                self._req.transport.abort()
+            raise ConnectionAbortedError("the answer could not be finished") from None
+        await super().write_eof(data)
+
+    async def _send(self) -> None:
+        try:
+            part, self._first = self._first, None
+            if self._req is None or self._req.method == "HEAD":
+                return
             while part is not None:
                 await self._write(part)
                 part = await anext(self._parts, None)
-            await self.write_eof()
         finally:
             close: Any = getattr(self._parts, "aclose", None)
             if close is not None:

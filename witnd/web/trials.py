@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from witnd.domain import instant
+from witnd.domain.condition import words
 from witnd.domain.contract import Contract, read_agent
 from witnd.domain.event import Event, Refusal
 from witnd.domain.event import read as read_event
@@ -74,7 +75,7 @@ def answered(raw: dict[str, Any], now_ms: int) -> TrialAnswer:
         raise mistaken([Mistake("events", f"are too many for a condition of {len(contract.rule.leaves)} checks")])
     trial = tried(contract, events)
     return TrialAnswer(
-        condition_words=_words(content),
+        condition_words=words(contract.condition),
         events=[
             _told(accepted_at, event, happened)
             for (accepted_at, event), happened in zip(events, trial.happened, strict=True)
@@ -87,3 +88,76 @@ def answered(raw: dict[str, Any], now_ms: int) -> TrialAnswer:
         unit_words=trial.unit_words,
         why=trial.why,
     )
+
+
+def _told(accepted_at: int, event: Event, happened: Happened | None) -> Tried:
+    if happened is None:
+        return Tried(
+            action=event.action,
+            accepted_at=instant.render(accepted_at),
+            fate="late",
+            leaves=[],
+            holds=None,
+            status=None,
+            settles_at=None,
+            words="Late: the outcome had settled. It changes nothing.",
+        )
+    leaves = [
+        LeafTruth(path=one.path, words=one.words, holds=one.holds, flipped=one.flipped) for one in happened.leaves
+    ]
+    return Tried(
+        action=happened.action,
+        accepted_at=happened.accepted_at,
+        fate="applied",
+        leaves=leaves,
+        holds=happened.holds,
+        status=happened.status,
+        settles_at=happened.settles_at,
+        words=happened.words,
+    )
+
+
+def _events(table: Table, now_ms: int) -> tuple[list[tuple[int, Event]], list[Mistake]]:
+    """The examples with the instants of their acceptance: each a second behind the one before, unless it says one."""
+    raw = table.get("events")
+    if raw is None:
+        return [], []
+    if not isinstance(raw, list) or len(raw) > MOST_EVENTS:
+        return [], [Mistake("events", f"must be a list of at most {MOST_EVENTS} events")]
+    found: list[tuple[int, Event]] = []
+    wrong: list[Mistake] = []
+    last = now_ms - _SECOND
+    for number, one in enumerate(raw):
+        at = f"events[{number}]"
+        try:
+            accepted_at, event = _example(one, last + _SECOND)
+        except ValueError as problem:
+            path, _, message = str(problem).rpartition(": ")
+            wrong.append(Mistake(f"{at}.{path}" if path else at, message))
+            continue
+        if found and accepted_at < last:
+            wrong.append(Mistake(f"{at}.accepted_at", f"lies before {instant.render(last)}, that of the one before"))
+        last = accepted_at
+        found.append((accepted_at, event))
+    return found, wrong
+
+
+def _example(raw: object, accepted_at: int) -> tuple[int, Event]:
+    """An event as it would be sent, without the need to name what it is about. ValueError: path, colon, problem."""
+    if not isinstance(raw, dict):
+        raise ValueError("must be an object with an `action`")
+    given = dict(raw)
+    said = given.pop("accepted_at", None)
+    if said is not None:
+        try:
+            accepted_at = instant.parse(said) if isinstance(said, str) else -1
+        except ValueError as wrong:
+            raise ValueError(f"accepted_at: {wrong}") from None
+        if accepted_at < 0:
+            raise ValueError("accepted_at: must be text such as 2027-01-01T00:00:00Z")
+    # What it is about is the same for all of them, whatever pasted events say.
+    given |= {"key": "trial-outcome", "customer_key": "trial", "agent_key": None, "idempotency_key": None}
+    event = read_event([b"data", msgspec.json.encode(given)])
+    if not isinstance(event, Event):
+        raise ValueError(event.message if isinstance(event, Refusal) else "is no event")
+    return accepted_at, event

@@ -4,11 +4,12 @@ from typing import Any
 
 from msgspec import Struct
 
+from witnd.domain.strictjson import BYTES_MAX
 from witnd.web.api.rate_cards import Entry
 from witnd.web.catalogue import CUSTOMER, Thing
 from witnd.web.catalogue_answers import (
+    CatalogueListing,
     Comparison,
-    Listed,
     Pair,
     Versioned,
     VersionPage,
@@ -72,7 +73,7 @@ class CustomerPage(Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-class CustomerListing(Listed, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CustomerListing(CatalogueListing, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`rate_card`: only those who have it."""
 
     rate_card: str | None = None
@@ -99,6 +100,7 @@ def _answer(thing: Thing) -> Customer:
     status=201,
     body=CustomerIn,
     answer=Customer,
+    most_bytes=BYTES_MAX,
     refusals=("CONFLICT",),
 )
 async def create_customer(call: Call[Any]) -> Customer:
@@ -131,6 +133,7 @@ async def read_customer(call: Call[Which]) -> Customer:
     scope="admin",
     body=CustomerChange,
     answer=Customer,
+    most_bytes=BYTES_MAX,
     refusals=("CONFLICT",),
 )
 async def change_customer(call: Call[Any]) -> Customer:

@@ -25,7 +25,7 @@ Text = Annotated[str, Meta(min_length=1, max_length=255)]
 Instant = Annotated[
     str,
     Meta(
-        description="`YYYY-MM-DDThh:mm:ss[.digits](Z|±hh:mm)`, years 1970 to 9998.",
+        description="An instant with `Z` or an offset, in the years 1970 to 9998.",
         examples=["2026-01-31T09:30:00.000Z"],
         extra_json_schema={"format": "date-time", "pattern": INSTANT_PATTERN},
     ),
@@ -195,7 +195,7 @@ async def _send_all(call: Call[Any], bodies: list[bytes], name: str) -> BatchAcc
 
 def _check_lag(call: Call[Any]) -> None:
     most = call.services.config.http.max_lag
-    if most and (lag := call.services.health().lag) > most:
+    if most and (lag := call.services.lag()) > most:
         raise unavailable(f"{lag} events wait to be applied, more than http.max_lag = {most}", LAG_SECONDS)
 
 

@@ -1,0 +1,467 @@
+"""`witnd doctor` on a real server: each problem that can be made is found, with its remedy and exit code."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.support.server import Server
+from tests.support.workshop import LONG_AGO, Workshop
+from witnd.domain.delivery import EndpointState
+from witnd.domain.notification import rule_id
+from witnd.store import wire
+from witnd.store.codec import OutcomeRecord
+from witnd.store.journal import Journal
+from witnd.store.keys import BillingKeys
+from witnd.store.outbox import encode_endpoint
+
+BILLING = BillingKeys("witn")
+HOUR = 3_600_000
+Start = Callable[..., Server]
+
+
+@pytest.fixture(autouse=True)
+def _quiet_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No daemon and no unit of this machine are looked at, and its state directory is the test's own."""
+    monkeypatch.setenv("WITND_HTTP__BIND", "127.0.0.1:9")
+    monkeypatch.setenv("WITND_DAEMON__STATE_DIR", str(tmp_path))
+    monkeypatch.setattr("witnd.cli.host.unit", lambda: None)
+
+
+def report(shop: Workshop, exit_code: int = 0, **settings: str) -> dict[str, Any]:
+    shop.environ |= settings
+    made: dict[str, Any] = shop.json("doctor", exit_code=exit_code)
+    return made
+
+
+def named(made: dict[str, Any], name: str, state: str | None = None) -> dict[str, Any]:
+    """The one check of that name, and of that state where one is given."""
+    [one] = [one for one in made["checks"] if one["name"] == name and state in (None, one["state"])]
+    return dict(one)
+
+
+def problems(made: dict[str, Any]) -> list[str]:
+    return [one["name"] for one in made["checks"] if one["state"] == "problem"]
+
+
+@pytest.fixture
+def own(server: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Workshop]:
+    """Commands on a server that the test may reconfigure."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *extra, **options: Workshop(server(extra=extra, **options), tmp_path)
+
+
+# -- healthy ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_deployment_in_use_has_no_problem(shop: Workshop) -> None:
+    shop.apply()
+    shop.event("ticket-4711", "replied")
+    shop.work()
+    shop.witnd("tokens", "create", "ops", "--scope", "admin")
+    made = report(shop)
+    assert problems(made) == []
+    for name in ("reachable", "version", "role", "persistence", "eviction", "durability", "commands", "latency"):
+        assert named(made, name)["state"] == "ok", named(made, name)
+    assert named(made, "server and host")["state"] == "ok"
+    assert [named(made, name)["state"] for name in ("deployment", "catalogue", "tokens", "logs")] == ["ok"] * 4
+    assert "1 agent" not in named(made, "catalogue")["found"]
+    assert "2 agents" in named(made, "catalogue")["found"]
+
+
+def test_before_the_first_start_there_is_nothing_to_complain_about(shop: Workshop) -> None:
+    made = report(shop)
+    assert problems(made) == []
+    assert named(made, "deployment")["state"] == "note"
+    assert "no daemon ever ran here" in named(made, "deployment")["found"]
+    assert "witnd apply" in named(made, "catalogue")["remedy"]
+
+
+def test_json_has_one_shape(shop: Workshop) -> None:
+    made = report(shop)
+    assert set(made) == {"state", "exit_code", "counts", "checks"}
+    assert set(made["counts"]) == {"ok", "note", "warning", "problem"}
+    assert sum(made["counts"].values()) == len(made["checks"])
+    groups = [one["group"] for one in made["checks"]]
+    assert list(dict.fromkeys(groups)) == ["redis", "clock", "data", "daemon", "unit"]
+    for one in made["checks"]:
+        assert set(one) == {"group", "name", "state", "found", "remedy", "exit_code"}
+        assert (one["state"] == "problem") == bool(one["exit_code"])
+        assert one["remedy"] or one["state"] in ("ok", "note")
+
+
+def test_people_get_a_table_what_to_do_and_a_sum(shop: Workshop) -> None:
+    done = shop.witnd("doctor")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("part ")
+    assert "Valkey" in done.stdout
+    assert "what to do" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("0 problems, ")
+
+
+def test_nothing_is_written(shop: Workshop) -> None:
+    shop.apply()
+    shop.event("ticket-4711", "replied")
+    shop.work()
+    before = shop.call("INFO", "persistence")
+    report(shop)
+    after = shop.call("INFO", "persistence")
+    assert before["rdb_changes_since_last_save"] == after["rdb_changes_since_last_save"]
+    assert before["aof_current_size"] == after["aof_current_size"]
+
+
+def test_beside_a_daemon_it_tells_who_works(sharded: Workshop) -> None:
+    sharded.apply()
+    with sharded.working():
+        until_owned(sharded)
+        made = report(sharded)
+    assert problems(made) == []
+    for number in range(3):
+        assert named(made, f"partition {number}")["state"] == "ok"
+        assert "owned by workshop" in named(made, f"partition {number}")["found"]
+    assert "owned by workshop" in named(made, "invoices")["found"]
+
+
+def until_owned(shop: Workshop) -> None:
+    from tests.support.processes import until
+
+    owners = [*(shop.keys(partition=number).owner for number in range(shop.partitions)), BILLING.owner]
+    until(lambda: shop.call("EXISTS", *owners) == len(owners), "everything has an owner")
+
+
+# -- Redis ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_keeps_nothing_is_a_problem(own: Callable[..., Workshop]) -> None:
+    shop = own("--appendonly", "no")
+    made = report(shop, 3)
+    assert problems(made) == ["persistence"]
+    assert "appendonly yes" in named(made, "persistence")["remedy"]
+
+
+def test_snapshots_alone_are_a_warning(own: Callable[..., Workshop]) -> None:
+    made = report(own("--appendonly", "no", "--save", "60 1"))
+    assert "snapshots" in named(made, "persistence", "warning")["found"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "remedy"),
+    [
+        ({"maxmemory-policy": "allkeys-lru"}, "eviction", "noeviction"),
+        ({"maxmemory": "100kb"}, "memory", "maxmemory"),
+        ({"min-replicas-to-write": "1"}, "replicas", "replicas back"),
+    ],
+)
+def test_what_makes_redis_unfit_is_named_with_its_remedy(
+    own: Callable[..., Workshop], settings: dict[str, str], name: str, remedy: str
+) -> None:
+    shop = own()
+    for setting, value in settings.items():
+        shop.call("CONFIG", "SET", setting, value)
+    made = report(shop, 3)
+    assert name in problems(made)
+    assert remedy in named(made, name, "problem")["remedy"]
+
+
+def test_a_replica_is_a_problem(own: Callable[..., Workshop]) -> None:
+    shop = own()
+    shop.call("REPLICAOF", "127.0.0.1", "1")
+    made = report(shop, 3)
+    assert named(made, "role")["remedy"] == "point redis.url at the primary"
+
+
+def test_a_cluster_is_a_problem(own: Callable[..., Workshop]) -> None:
+    made = report(own("--cluster-enabled", "yes"), 3)
+    assert "not supported" in named(made, "mode")["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "durability", "name", "state"),
+    [
+        ({}, "fsync", "durability", "ok"),
+        ({"appendfsync": "always"}, "fsync", "durability", "ok"),
+        ({"appendonly": "no", "save": "60 1"}, "fsync", "durability", "problem"),
+        ({"appendfsync": "no"}, "server", "durability", "warning"),
+        ({"no-appendfsync-on-rewrite": "yes"}, "server", "persistence", "warning"),
+        ({}, "replica:2", "replicas", "problem"),
+        ({"timeout": "5"}, "server", "delays", "note"),
+        ({"maxclients": "50"}, "server", "clients", "warning"),
+    ],
+)
+def test_settings_are_held_against_the_configuration(
+    own: Callable[..., Workshop], settings: dict[str, str], durability: str, name: str, state: str
+) -> None:
+    shop = own()
+    for setting, value in settings.items():
+        shop.call("CONFIG", "SET", setting, value)
+    made = report(shop, 3 if state == "problem" else 0, WITND_REDIS__DURABILITY=durability)
+    assert named(made, name, state)["remedy"] or state == "ok"
+
+
+def test_what_it_refused_is_told(own: Callable[..., Workshop]) -> None:
+    shop = own()
+    shop.call("CONFIG", "SET", "min-replicas-to-write", "1")
+    with pytest.raises(Exception, match="NOREPLICAS"):
+        shop.event("ticket-4711", "replied", at="*")
+    shop.call("CONFIG", "SET", "min-replicas-to-write", "0")
+    assert "too few replicas" in named(report(shop), "refusals")["found"]
+
+
+def test_a_server_that_is_away_is_a_problem(own: Callable[..., Workshop]) -> None:
+    shop = own()
+    shop.server.stop()
+    made = report(shop, 3)
+    assert problems(made) == ["reachable"]
+    assert "redis.url" in named(made, "reachable")["remedy"]
+    assert {one["group"] for one in made["checks"]} == {"redis", "daemon", "unit"}
+
+
+def test_a_server_that_hangs_is_a_problem_soon(own: Callable[..., Workshop], monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = own()
+    monkeypatch.setattr(wire, "CONNECT_SECONDS", 0.2)
+    shop.server.pause()
+    assert problems(report(shop, 3)) == ["reachable"]
+    shop.server.resume()
+
+
+def test_a_wrong_password_is_a_problem(own: Callable[..., Workshop], tmp_path: Path) -> None:
+    shop = own()
+    shop.call("ACL", "SETUSER", "default", "resetpass", ">right")
+    assert "wants a password" in named(report(shop, 3), "reachable")["found"]
+    (tmp_path / "password").write_text("wrong\n")
+    made = report(shop, 3, WITND_REDIS__PASSWORD_FILE=str(tmp_path / "password"))
+    assert "does not accept" in named(made, "reachable")["found"]
+    (tmp_path / "password").write_text("right\n")
+    assert problems(report(shop)) == []
+
+
+def test_a_credential_that_only_the_unit_has_is_a_mistake_of_configuration(shop: Workshop) -> None:
+    made = report(shop, 2, WITND_REDIS__PASSWORD_FILE="credential:redis-password")
+    assert "WITND_REDIS__PASSWORD_FILE" in named(made, "login")["remedy"]
+
+
+def test_a_user_with_the_documented_rights_is_not_refused(own: Callable[..., Workshop]) -> None:
+    shop = own()
+    documented = ("~witn:*", "&witn:*", "+@all", "-@admin", "-@dangerous", "+info", "+config|get")
+    shop.call("ACL", "SETUSER", "witnd", "on", ">secret", *documented)
+    login = shop.server.url.replace("unix://", "unix://witnd:secret@")
+    made = report(shop, WITND_REDIS__URL=login)
+    assert problems(made) == []
+    assert named(made, "commands")["state"] == "note"
+    # Whoever may ask is told.
+    shop.call("ACL", "SETUSER", "witnd", "+acl|dryrun")
+    assert named(report(shop), "commands")["state"] == "ok"
+
+
+def test_a_command_that_the_user_may_not_run_is_named(own: Callable[..., Workshop]) -> None:
+    shop = own()
+    rights = ("~witn:*", "&witn:*", "+@all", "-xadd", "-evalsha")
+    shop.call("ACL", "SETUSER", "witnd", "on", ">secret", *rights)
+    made = report(shop, 3, WITND_REDIS__URL=shop.server.url.replace("unix://", "unix://witnd:secret@"))
+    assert "EVALSHA, XADD" in named(made, "commands")["found"]
+    shop.call("ACL", "SETUSER", "witnd", "resetkeys", "~other:*", "+xadd", "+evalsha")
+    made = report(shop, 3)
+    assert "XADD" in named(made, "commands")["found"]
+    assert named(made, "data")["state"] == "problem"
+
+
+def test_hidden_settings_are_a_note(own: Callable[..., Workshop]) -> None:
+    shop = own()
+    shop.call("ACL", "SETUSER", "witnd", "on", ">secret", "~*", "&*", "+@all", "-config")
+    made = report(shop, WITND_REDIS__URL=shop.server.url.replace("unix://", "unix://witnd:secret@"))
+    assert named(made, "settings")["state"] == "note"
+
+
+# -- clock ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_entry_far_ahead_is_a_problem_and_its_repair_is_named(shop: Workshop) -> None:
+    shop.event("ticket-4711", "replied", at=f"{now(shop) + HOUR}-0")
+    one = named(report(shop, 3), "logs")
+    assert "nothing from there on is applied" in one["found"]
+    assert "witnd repair ahead" in one["remedy"]
+
+
+def test_an_entry_a_little_ahead_only_waits(shop: Workshop) -> None:
+    shop.event("ticket-4711", "replied", at=f"{now(shop) + 30_000}-0")
+    assert named(report(shop), "logs")["state"] == "note"
+
+
+def now(shop: Workshop) -> int:
+    return int(shop.call("TIME")[0]) * 1000
+
+
+# -- data -------------------------------------------------------------------------------------------------------------
+
+
+def test_another_number_of_partitions_is_a_mistake_of_configuration(shop: Workshop) -> None:
+    shop.call("HSET", "witn:meta", "format", "1", "deployment", "d", "partitions", "1")
+    one = named(report(shop, 2, WITND_REDIS__PARTITIONS="3"), "deployment")
+    assert "has 1 for ever" in one["found"]
+    assert one["remedy"].startswith("set it to 1")
+
+
+def test_data_of_a_newer_version_are_a_problem(shop: Workshop) -> None:
+    shop.call("HSET", "witn:meta", "format", "99", "deployment", "d", "partitions", "1")
+    assert named(report(shop, 3), "data")["remedy"] == "install the newer version again"
+
+
+@pytest.mark.parametrize("key", ["witn:meta", "witn:{0}:state", "witn:tokens", "witn:catalogue"])
+def test_a_key_of_another_type_is_a_problem(shop: Workshop, key: str) -> None:
+    shop.call("SET", key, "x")
+    assert named(report(shop, 3), "data")["state"] == "problem"
+
+
+def test_unread_entries_that_were_trimmed_are_a_problem(shop: Workshop) -> None:
+    for number in range(3):
+        shop.event(f"ticket-{number:04}", "replied", after=number)
+    shop.call("XTRIM", "witn:{0}:events", "MAXLEN", "1")
+    one = named(report(shop, 3), "partition 0")
+    assert "trimmed before they were read" in one["found"]
+    assert "witnd repair gap" in one["remedy"]
+
+
+def test_events_that_nobody_reads_are_a_warning(shop: Workshop) -> None:
+    shop.event("ticket-4711", "replied")
+    one = named(report(shop), "partition 0")
+    assert (one["state"], "1 event behind" in one["found"]) == ("warning", True)
+    assert "witnd run" in one["remedy"]
+
+
+def test_an_outcome_that_is_overdue_is_a_warning(shop: Workshop) -> None:
+    shop.apply()
+    shop.event("ticket-4711", "replied", at="*")
+    shop.work(lambda client: bool(client.zcard("witn:{0}:due")))
+    key = shop.keys().outcome("ticket-4711")
+    assert "next due in" in named(report(shop), "partition 0")["found"]
+    # The set has lower bounds: one that has passed says nothing about the outcome.
+    shop.call("ZADD", "witn:{0}:due", LONG_AGO, "ticket-4711")
+    assert "was due" not in named(report(shop), "partition 0")["found"]
+    # As after a pause of a day: the deadline itself has come, and nobody was there.
+    fields = msgspec.msgpack.decode(shop.call("GET", key))
+    fields[OutcomeRecord.__struct_fields__.index("settles_at")] = now(shop) - 24 * HOUR
+    shop.call("SET", key, msgspec.msgpack.encode(fields))
+    one = named(report(shop), "partition 0", "warning")
+    assert "an outcome was due 24 h ago" in one["found"]
+    assert "witnd run" in one["remedy"]
+    shop.call("SET", shop.keys().owner, "1:x:elsewhere", "PX", 10_000)
+    assert "elsewhere" in named(report(shop), "partition 0", "warning")["remedy"]
+
+
+def test_held_and_rejected_events_are_told(shop: Workshop) -> None:
+    shop.apply()
+    shop.event("ticket-4711", "replied", customer_key="penniless")
+    shop.call("XADD", "witn:{0}:events", "*", "data", "{")
+    shop.work()
+    made = report(shop)
+    assert "events of 1 key cannot be placed" in named(made, "held events", "warning")["found"]
+    assert "1 event " in named(made, "rejected events")["found"]
+    assert "penniless" in named(made, "rate cards", "warning")["found"]
+
+
+def test_many_partitions_are_told_where_something_is_wrong(shop: Workshop) -> None:
+    shop.environ["WITND_REDIS__PARTITIONS"] = "100"
+    shop.call("XADD", "witn:{77}:events", "*", "data", "{")
+    made = report(shop)
+    told = [one for one in made["checks"] if one["name"].startswith("partition ")]
+    assert told[0]["name"] == "partition 77"
+    assert len(told) == 20
+    assert "80 more" in named(made, "partitions")["found"]
+
+
+def test_an_endpoint_that_is_suspended_is_a_warning_with_the_rule(shop: Workshop) -> None:
+    shop.apply()
+    rule = rule_id("crm")
+    state = EndpointState(failing_since=LONG_AGO, suspended_at=LONG_AGO, reason="answered 410")
+    shop.call("HSET", "witn:endpoints", rule, encode_endpoint(state))
+    shop.call("ZADD", shop.keys().parked(rule), LONG_AGO, "a" * 64)
+    one = named(report(shop), "endpoint", "warning")
+    assert "answered 410" in one["found"]
+    assert "1 delivery parked" in one["found"]
+    assert "witnd deliveries resume crm" in one["remedy"]
+
+
+def test_dead_letters_and_failing_endpoints_are_told(shop: Workshop) -> None:
+    shop.apply()
+    shop.call("HSET", "witn:endpoints", rule_id("crm"), encode_endpoint(EndpointState(failing_since=LONG_AGO)))
+    shop.call("ZADD", shop.keys().dead, LONG_AGO, "a" * 64)
+    made = report(shop)
+    assert "crm" in named(made, "endpoint", "note")["found"]
+    assert "resend" in named(made, "dead letters", "warning")["remedy"]
+
+
+def test_a_period_that_ended_and_is_not_closed_says_why(shop: Workshop) -> None:
+    shop.call("ZADD", BILLING.open, LONG_AGO, "a" * 64)
+    assert "nobody makes invoices" in named(report(shop), "period", "warning")["found"]
+    shop.call("SET", BILLING.owner, "1:x:elsewhere", "PX", 10_000)
+    assert "waits for partition 0" in named(report(shop), "period", "warning")["found"]
+    shop.call("HSET", shop.keys().state, "cursor", f"{LONG_AGO}-0")
+    shop.call("XADD", shop.keys().events, f"{LONG_AGO}-0", "witnd", "tick")
+    assert "billing." in named(report(shop), "period", "warning")["remedy"]
+
+
+def test_a_draft_past_its_review_is_a_warning_where_witnd_issues(shop: Workshop) -> None:
+    shop.call("ZADD", BILLING.to_issue, now(shop) - 25 * HOUR, "a" * 64)
+    assert "1 draft past the time of review" in named(report(shop), "drafts", "warning")["found"]
+    made = report(shop, WITND_BILLING__ISSUE="manual")
+    assert "by hand" in named(made, "drafts", "note")["found"]
+    shop.environ.pop("WITND_BILLING__ISSUE")
+    made = report(shop, WITND_BILLING__GRACE="30h")
+    assert "drafts" not in [one["name"] for one in made["checks"]]
+
+
+def test_lines_that_nobody_collects_are_a_warning(shop: Workshop) -> None:
+    shop.call("XADD", shop.keys().lines, f"{LONG_AGO}-0", "data", "{}")
+    assert "no draft" in named(report(shop), "lines", "warning")["found"]
+    shop.call("HSET", BILLING.state, "read:0", f"{LONG_AGO}-0")
+    assert "lines" not in [one["name"] for one in report(shop)["checks"]]
+
+
+def test_redis_that_has_less_than_the_journal_is_a_problem(shop: Workshop, tmp_path: Path) -> None:
+    shop.call("HSET", "witn:meta", "format", "1", "deployment", "d", "partitions", "1")
+    write_journal(tmp_path, "d", 7)
+    one = named(report(shop, 3), "journal")
+    assert "is at step 0 and was at step 7" in one["found"]
+    shop.call("HSET", "witn:{0}:state", "seq", "7")
+    assert named(report(shop), "journal")["state"] == "ok"
+    shop.call("DEL", "witn:meta")
+    assert "is empty" in named(report(shop, 3), "journal")["found"]
+    (tmp_path / "journal-witn.json").write_text("{")
+    assert "is damaged" in named(report(shop, 3), "journal")["found"]
+
+
+def write_journal(directory: Path, deployment: str, sequence: int) -> None:
+    journal = Journal(directory, "witn")
+    journal.open(None)
+    journal.begin(deployment)
+    journal.note(0, sequence)
+    journal.write()
+
+
+def test_a_revoked_token_administrates_nothing(shop: Workshop) -> None:
+    text = shop.witnd("tokens", "create", "ops", "--scope", "admin").stdout.strip()
+    assert named(report(shop), "tokens")["state"] == "ok"
+    shop.witnd("tokens", "revoke", text)
+    one = named(report(shop), "tokens")
+    assert (one["state"], "--scope admin" in one["remedy"]) == ("note", True)
+
+
+def test_a_mistake_in_the_configuration_ends_with_its_code(shop: Workshop) -> None:
+    shop.environ["WITND_REDIS__PARTITION"] = "1"
+    done = shop.witnd("doctor", "--json")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "partition" in done.stderr
+
+
+def test_only_one_redis_is_asked_and_only_in_its_thread(shop: Workshop) -> None:
+    """The command leaves no task and no connection behind."""
+    before = shop.call("INFO", "clients")["connected_clients"]
+    report(shop)
+    assert shop.call("INFO", "clients")["connected_clients"] == before
+    with pytest.raises(RuntimeError):
+        asyncio.get_running_loop()
+    assert json.loads(shop.witnd("doctor", "--json").stdout)["exit_code"] == 0

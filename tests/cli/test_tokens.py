@@ -1,0 +1,85 @@
+"""`witnd tokens` at a terminal, with no daemon ever started."""
+
+import re
+
+import pytest
+
+from tests.support.workshop import Workshop
+
+TEXT = re.compile(r"wn_[0-9a-f]{12}_[A-Za-z0-9_-]{43}\n")
+
+
+def test_the_first_token_is_made_before_any_daemon_ran_and_printed_alone(shop: Workshop) -> None:
+    done = shop.witnd("tokens", "create", "ops", "--scope", "admin")
+    assert done.exit_code == 0, done.output
+    assert TEXT.fullmatch(done.stdout)
+    id_ = done.stdout.split("_")[1]
+    assert id_ in done.stderr
+    assert done.stdout.strip().split("_", 2)[2] not in done.stderr
+    [token] = shop.json("tokens")["data"]
+    assert (token["id"], token["name"], token["scopes"], token["rate"]) == (id_, "ops", ["admin"], None)
+    assert token["last_used_at"] is None
+
+
+def test_as_json_it_has_its_text(shop: Workshop) -> None:
+    made = shop.json("tokens", "create", "shop", "--scope", "ingest", "--scope", "read", "--rate", "200")
+    assert TEXT.fullmatch(made.pop("token") + "\n")
+    assert (made["scopes"], made["rate"]) == (["ingest", "read"], 200)
+    assert shop.json("tokens", "list")["data"] == [made]
+
+
+def test_they_are_a_table_without_secrets(shop: Workshop) -> None:
+    text = shop.witnd("tokens", "create", "shop", "--scope", "ingest", "--rate", "0.5").stdout.strip()
+    table = shop.witnd("tokens").stdout
+    assert "shop" in table
+    assert "0.5/s" in table
+    assert "never" in table
+    assert text.split("_", 2)[2] not in table
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_revoked_one_is_hidden_and_kept(shop: Workshop, whole: bool) -> None:
+    text = shop.witnd("tokens", "create", "shop", "--scope", "read").stdout.strip()
+    id_ = text.split("_")[1]
+    done = shop.witnd("tokens", "revoke", text if whole else id_)
+    assert (done.exit_code, done.stdout) == (0, f"{id_} (shop) is revoked\n")
+    assert shop.json("tokens")["data"] == []
+    [gone] = shop.json("tokens", "--all")["data"]
+    assert gone["revoked_at"] is not None
+    assert shop.json("tokens", "revoke", id_) == gone
+    assert shop.witnd("tokens", "revoke", id_).stdout == f"{id_} (shop) is revoked already\n"
+
+
+def test_both_are_in_the_log_of_changes(shop: Workshop) -> None:
+    made = shop.json("tokens", "create", "shop", "--scope", "read")
+    shop.json("tokens", "revoke", made["id"])
+    entries = [fields[b"data"] for _, fields in shop.call("XRANGE", "witn:changes", "-", "+")]
+    assert [b'"token.create"' in entries[0], b'"token.revoke"' in entries[1]] == [True, True]
+    assert not any(made["token"].split("_", 2)[2].encode() in entry for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("create", "shop"), "--scope"),
+        (("create", "shop", "--scope", "root"), "root"),
+        (("create", "", "--scope", "read"), "name"),
+        (("create", "shop", "--scope", "read", "--scope", "read"), "twice"),
+        (("create", "shop", "--scope", "read", "--rate", "0"), "rate"),
+        (("create", "shop", "--scope", "read", "--rate", "nan"), "rate"),
+        (("revoke", "0123456789ab"), "there is no token"),
+        (("revoke",), "ID"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_and_changes_nothing(
+    shop: Workshop, arguments: tuple[str, ...], word: str
+) -> None:
+    done = shop.witnd("tokens", *arguments)
+    assert done.exit_code == 2
+    assert word in done.stderr
+    assert shop.call("EXISTS", "witn:tokens") == 0
+
+
+def test_a_whole_token_that_is_not_known_is_not_repeated(shop: Workshop) -> None:
+    done = shop.witnd("tokens", "revoke", "wn_0123456789ab_verysecret")
+    assert (done.exit_code, "verysecret" in done.output) == (2, False)

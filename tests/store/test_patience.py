@@ -1,0 +1,71 @@
+"""Waiting out a Redis that does not answer."""
+
+import asyncio
+
+import pytest
+
+from witnd.store import patience as module
+from witnd.store.errors import StoreUnavailable, Unsafe
+from witnd.store.patience import Patience
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_SECONDS", 0.001)
+
+
+def patience(*looks: Exception | None) -> Patience:
+    """Each look at the server after an outage raises the next of these, or finds it well."""
+    left = list(looks)
+
+    async def verify() -> None:
+        wrong = left.pop(0) if left else None
+        if wrong is not None:
+            raise wrong
+
+    return Patience(verify, lambda: 1.0)
+
+
+@pytest.mark.anyio
+async def test_a_call_is_repeated_until_it_gets_through() -> None:
+    waiting, calls = patience(), 0
+
+    async def call() -> int:
+        nonlocal calls
+        calls += 1
+        if calls < 4:
+            raise StoreUnavailable("no answer")
+        return calls
+
+    assert await waiting.insist("asking", call) == 4
+    assert waiting.trouble is None
+
+
+@pytest.mark.anyio
+async def test_it_is_no_trouble_any_more_when_the_server_answers_and_the_call_takes_its_time() -> None:
+    waiting, failed, at_work, done = patience(), False, asyncio.Event(), asyncio.Event()
+
+    async def call() -> None:
+        nonlocal failed
+        if not failed:
+            failed = True
+            raise StoreUnavailable("no answer")
+        at_work.set()
+        await done.wait()
+
+    asking = asyncio.create_task(waiting.insist("waiting for a line", call))
+    await at_work.wait()
+    assert waiting.trouble is None
+    done.set()
+    await asking
+
+
+@pytest.mark.anyio
+async def test_a_server_that_must_not_be_used_ends_the_waiting() -> None:
+    waiting = patience(Unsafe("it lost data", "restore them"))
+
+    async def call() -> None:
+        raise StoreUnavailable("no answer")
+
+    with pytest.raises(Unsafe):
+        await waiting.insist("asking", call)

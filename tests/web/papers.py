@@ -1,0 +1,75 @@
+"""Invoices put beside a daemon that runs: of a period so far ahead that it neither closes nor issues them itself."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from redis.asyncio import Redis
+
+from tests.support.invoices import CALENDAR, close, draft, outcome_row, write
+from tests.web.office import Office
+from witnd.domain.invoice import Invoice, Row
+from witnd.domain.outcome import STATUSES
+from witnd.store.codec import FORMAT, OutcomeRecord
+from witnd.store.connection import connect
+
+T = TypeVar("T")
+AHEAD = CALENDAR.period_of(4_000_000_000_000)  # October 2096
+ROWS = [outcome_row("ticket-1", "6.00", AHEAD.start), outcome_row("ticket-2", "4.00", AHEAD.start + 1)]
+
+
+def rows(count: int, amount: str = "1.00") -> list[Row]:
+    """One ms apart."""
+    return [outcome_row(f"ticket-{n:05}", amount, AHEAD.start + n) for n in range(count)]
+
+
+def put(api: Office, customer: str = "acme", lines: Sequence[Row] = ROWS, **how: Any) -> Invoice:
+    how.setdefault("at", AHEAD.start)
+    partitions = api.workshop.partitions
+
+    async def both(client: Redis) -> Invoice:
+        for row in lines:
+            if row.outcome_key is not None:
+                await client.set(api.workshop.keys(row.outcome_key).outcome(row.outcome_key), confirmed(row, customer))
+        return await write(client, draft(customer, lines, **how), lines, partitions=partitions)
+
+    return on_server(api, both)
+
+
+def confirmed(row: Row, customer: str) -> bytes:
+    """The record of the outcome that a row bills."""
+    at = row.resolved_at or 0
+    return msgspec.msgpack.encode(
+        OutcomeRecord(
+            format=FORMAT,
+            state=STATUSES.index("CONFIRMED"),
+            holds=True,
+            customer_key=customer,
+            contract=bytes(32),
+            price=bytes(32),
+            opened_at=at,
+            settles_at=at,
+            processed_at=at,
+            events=1,
+            counts=[],
+            values=[],
+            orders=[],
+            total=None,
+            lag=0,
+            tailed=0,
+            tail=b"",
+        )
+    )
+
+
+def closed(api: Office, invoice: Invoice, lines: Sequence[Row]) -> None:
+    on_server(api, lambda client: close(client, invoice, lines, partitions=api.workshop.partitions))
+
+
+def on_server(api: Office, do: Callable[[Redis], Awaitable[T]]) -> T:
+    async def main() -> T:
+        async with connect(api.workshop.server.url) as client:
+            return await do(client)
+
+    return asyncio.run(main())

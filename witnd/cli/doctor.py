@@ -1,0 +1,205 @@
+"""`witnd doctor`: look at everything that witnd rests on, and say what is wrong and what to do."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import click
+from msgspec import Struct
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from witnd.cli.context import as_json, config_option, json_option, run, server, table
+from witnd.cli.doctor_check import STATES, Check, Group, State, count, note, ok, problem
+from witnd.cli.failure import REDIS, USAGE
+from witnd.config import Config, ConfigError, load
+from witnd.domain.catalogue import Catalogue
+from witnd.endpoint import Endpoint
+from witnd.store.catalogue import CatalogueStore
+from witnd.store.connection import connect, mapped
+from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
+from witnd.store.keys import GlobalKeys
+
+# Reading more versions than this takes seconds: what is in them is not looked at.
+VERSIONS: Final = 50_000
+# Whatever hangs: a check-up that does not end helps nobody.
+SECONDS: Final = 20.0
+_LOCAL: Final = ("localhost", "127.0.0.1", "::1")
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """What `--json` prints. `state` is the worst of all checks."""
+
+    state: State
+    exit_code: int
+    counts: dict[State, int]
+    checks: list[Check]
+
+
+@click.command()
+@json_option
+@config_option
+def doctor(json_output: bool, config_path: Path | None) -> None:
+    """Judge Redis, the clocks, the data, the daemon and its systemd unit.
+
+    Each check is ok; a note, which may well be meant; a warning, which somebody should look at; or a
+    problem, with which the daemon does not start, stops, or takes no events. What is to be done stands
+    below. Only reads, and needs no daemon: run it before the first start, and when something is wrong.
+
+    Exit codes: 0 no problem, 2 a problem of the configuration, 3 a Redis that cannot be used or is not
+    safe to bill from. Notes and warnings change nothing about it.
+
+    \b
+    JSON: {"state", "exit_code", "counts": {state: n}, "checks": [{"group": "redis" | "clock" |
+      "data" | "daemon" | "unit", "name", "state": "ok" | "note" | "warning" | "problem", "found",
+      "remedy" or null, "exit_code"}…]}
+
+    \b
+    Examples:
+      witnd doctor
+      WITND_REDIS__PASSWORD_FILE=/etc/witnd/redis-password witnd doctor --config /etc/witnd/witnd.toml
+      witnd doctor --json
+    """
+    report = run(_examine(load(config_path)))
+    if json_output:
+        as_json(report)
+    else:
+        _print(report)
+    if report.exit_code:
+        raise click.exceptions.Exit(report.exit_code)
+
+
+async def _examine(config: Config) -> Report:
+    from witnd.cli.doctor_host import judge_daemon, judge_unit
+
+    checks: list[Check] = []
+    private = False
+    try:
+        where = server(config)
+        private = not config.url_explicit and where.path is not None
+        async with asyncio.timeout(SECONDS):
+            await _redis(config, where, checks)
+    except ConfigError as wrong:
+        remedy = "give the password to this command in WITND_REDIS__PASSWORD_FILE"
+        checks += [problem("redis", "login", str(mistake), remedy, USAGE) for mistake in wrong.mistakes]
+    except TimeoutError:
+        found = f"it took more than {SECONDS:g} s to answer: not all was looked at"
+        checks.append(problem("redis", "reachable", found, "see the load of the server and of the network"))
+    checks += await asyncio.to_thread(lambda: [*judge_daemon(config, private=private), *judge_unit(config)])
+    checks.sort(key=lambda one: _GROUPS.index(one.group))
+    codes = {one.exit_code for one in checks}
+    return Report(
+        state=next(state for state in STATES if any(one.state == state for one in checks)),
+        exit_code=REDIS if REDIS in codes else max(codes),
+        counts={state: sum(one.state == state for one in checks) for state in STATES},
+        checks=checks,
+    )
+
+
+async def _redis(config: Config, where: Endpoint, checks: list[Check]) -> None:
+    """All that is asked of the server, as far as it answers; each check is there as soon as it is known."""
+    from witnd.cli.doctor_clock import judge_clocks
+    from witnd.cli.doctor_redis import judge
+    from witnd.clock import Clock
+    from witnd.store.diagnosis import examine
+
+    try:
+        facts = await examine(where, config.redis.prefix, config.redis.durability, Clock())
+    except (StoreRefused, Unsafe) as refused:
+        checks.append(problem("redis", "reachable", f"{where}: {refused.reason}", refused.remedy))
+        return
+    except StoreUnavailable as silent:
+        remedy = "start it, or name another one in redis.url"
+        checks.append(problem("redis", "reachable", f"{where} does not answer: {silent}", remedy))
+        return
+    checks.append(ok("redis", "reachable", str(where)))
+    checks += judge(facts, config)
+    checks += judge_clocks(facts, local=where.path is not None or where.host in _LOCAL)
+    if facts.loading:
+        checks.append(note("data", "data", "not looked at: it is still loading"))
+        return
+    try:
+        await _data(config, where, checks)
+    except (StoreRefused, Unsafe) as refused:
+        checks.append(problem("data", "data", refused.reason, refused.remedy))
+    except StoreUnavailable as silent:
+        checks.append(problem("data", "data", str(silent), "see why the server stopped answering in its log"))
+    except RedisError as odd:
+        remedy = "other hands changed keys of witnd: restore them from a backup, or choose another redis.prefix"
+        checks.append(problem("data", "data", f"Redis answers with an error: {odd}", remedy))
+
+
+async def _data(config: Config, where: Endpoint, checks: list[Check]) -> None:
+    from witnd.cli.doctor_clock import judge_journal_time, judge_logs
+    from witnd.cli.doctor_data import judge_data, judge_journal, read_journal
+    from witnd.clock import Clock
+    from witnd.domain.notification import rule_id
+    from witnd.store import wire
+    from witnd.store.diagnosis_data import survey
+    from witnd.store.journal import Journal
+    from witnd.store.meta import read_meta
+
+    keys, journal = GlobalKeys(config.redis.prefix), Journal(config.daemon.state_dir, config.redis.prefix)
+    async with connect(where) as client:
+        try:
+            meta = await read_meta(client, keys, config.redis.partitions)
+        except ConfigError as wrong:
+            for mistake in wrong.mistakes:
+                reason, _, remedy = str(mistake).partition("; ")
+                checks.append(problem("data", "deployment", reason, remedy, USAGE))
+            return
+        catalogue = await _catalogue(client, keys, config)
+    rules = [] if catalogue is None else [rule_id(name) for name in catalogue.keys("notification_rule")]
+    grace_ms = int(config.billing.grace * 1000) if config.billing.issue == "auto" else None
+    if meta is None:
+        found = f"none under the prefix {config.redis.prefix}: no daemon ever ran here"
+        checks.append(note("data", "deployment", found, "start a daemon, or correct redis.url and redis.prefix"))
+    else:
+        found = f"{meta.deployment}, {count(meta.partitions, 'partition')}, format {meta.format}"
+        checks.append(ok("data", "deployment", found))
+    connection = await wire.connect(where, "witnd-doctor")
+    try:
+        # The journal is read before the data: a daemon that works writes the data first.
+        remembered = read_journal(journal, None if meta is None else meta.deployment)
+        data = await survey(connection, config.redis.prefix, config.redis.partitions, rules, grace_ms)
+    finally:
+        connection.close()
+    checks.append(judge_journal(journal, remembered, data, counts=config.state_dir_explicit))
+    checks += [*judge_logs(data), *judge_journal_time(journal.path, Clock().now_ms())]
+    checks += judge_data(data, catalogue, config)
+
+
+async def _catalogue(client: Redis, keys: GlobalKeys, config: Config) -> Catalogue | None:
+    """None where it has too many versions to be read for this."""
+    with mapped():
+        length = await client.llen(keys.catalogue)
+    if length > VERSIONS:
+        return None
+    catalogue = Catalogue()
+    await CatalogueStore(client, keys, config.redis.partitions).load(catalogue)
+    return catalogue
+
+
+_GROUPS: Final[tuple[Group, ...]] = ("redis", "clock", "data", "daemon", "unit")
+
+
+def _print(report: Report) -> None:
+    table(("part", "check", "state", "found"), [(one.group, one.name, one.state, one.found) for one in report.checks])
+    todo = sorted(
+        (one for one in report.checks if one.remedy is not None), key=lambda one: STATES.index(one.state)
+    )  # fmt: skip
+    if todo:
+        click.echo()
+        table(("state", "of", "what to do"), [(one.state, f"{one.group}: {one.name}", one.remedy) for one in todo])
+    click.echo()
+    click.echo(", ".join(_sum(report)))
+
+
+def _sum(report: Report) -> Iterator[str]:
+    for state in STATES:
+        number = report.counts[state]
+        if state == "ok":
+            yield f"{number} ok"
+        elif number or state == "problem":
+            yield count(number, state)

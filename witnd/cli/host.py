@@ -1,0 +1,124 @@
+"""What this host tells: whether its clock is kept, what systemd knows of the unit, what answers over HTTP.
+
+Reads only, each for a few seconds at the most; None and nothing where the host does not tell. What it means is left
+to others.
+"""
+
+import ctypes
+import http.client
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from witnd.settings import Address
+
+UNIT: Final = "witnd.service"
+SECONDS: Final = 3.0
+LARGEST_ANSWER: Final = 1 << 20
+PROPERTIES: Final = (
+    "LoadState", "ActiveState", "SubState", "UnitFileState", "Result", "StatusText", "NRestarts", "Type", "Restart",
+    "TimeoutStopUSec", "WatchdogUSec", "LimitNOFILE", "StateDirectory", "LoadCredential", "LoadCredentialEncrypted",
+    "SetCredential", "ImportCredential", "MemoryMax", "MemoryHigh", "ExecStart", "Environment",
+)  # fmt: skip
+
+_ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - listened on, not by us
+_UNSYNCHRONISED: Final = 0x0040  # STA_UNSYNC of <sys/timex.h>
+_UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_LENGTH: Final = re.compile(r"([0-9.]+)(us|ms|s|min|h|d|w)")
+
+
+class _Timex(ctypes.Structure):
+    """The beginning of the kernel's struct, and room for the rest of it."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        ("offset", ctypes.c_long),
+        ("freq", ctypes.c_long),
+        ("maxerror", ctypes.c_long),
+        ("esterror", ctypes.c_long),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_char * 512),
+    )
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What answered a request; `body` is None where it is no JSON object."""
+
+    status: int
+    body: dict[str, object] | None
+
+
+def synchronised() -> bool | None:
+    """Whether the kernel believes that its clock is kept by a time service."""
+    if sys.platform != "linux":
+        return None
+    told = _Timex()  # modes 0: nothing is set
+    try:
+        if ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(told)) < 0:
+            return None
+    except (OSError, AttributeError):
+        return None
+    return not told.status & _UNSYNCHRONISED
+
+
+def unit() -> Mapping[str, str] | None:
+    """The properties of the unit as systemd has it in force; None without a systemd that answers."""
+    program = shutil.which("systemctl")
+    if program is None:
+        return None
+    names = [word for name in PROPERTIES for word in ("-p", name)]
+    try:
+        done = subprocess.run(
+            [program, "show", UNIT, "--no-pager", *names],
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+            env=os.environ | {"LC_ALL": "C"},
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    lines = done.stdout.decode(errors="replace").splitlines()
+    found = {name: value for name, _, value in (line.partition("=") for line in lines)}
+    return found if done.returncode == 0 and found.get("LoadState") else None
+
+
+def seconds(text: str) -> float | None:
+    """A length of time as systemd writes it; None for "infinity" and whatever else is no number."""
+    if text.isdigit():
+        return int(text) / 1_000_000
+    parts = [_LENGTH.fullmatch(part) for part in text.split()]
+    if not parts or None in parts:
+        return None
+    return sum(float(part[1]) * _UNITS[part[2]] for part in parts if part is not None)
+
+
+def memory() -> int | None:
+    """Bytes of memory that this host has."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (OSError, ValueError):
+        return None
+
+
+def get(address: Address, path: str) -> Answer | str:
+    """The answer at an address to listen on, or why there is none."""
+    connection = http.client.HTTPConnection(_ANYWHERE.get(address.host, address.host), address.port, timeout=SECONDS)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        raw = answer.read(LARGEST_ANSWER)
+    except (OSError, http.client.HTTPException) as failed:
+        return getattr(failed, "strerror", None) or str(failed) or type(failed).__name__
+    finally:
+        connection.close()
+    try:
+        return Answer(status=answer.status, body=msgspec.json.decode(raw, type=dict[str, object]))
+    except msgspec.MsgspecError:
+        return Answer(status=answer.status, body=None)

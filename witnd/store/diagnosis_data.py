@@ -1,0 +1,264 @@
+"""What `witnd doctor` asks of the data: how far each partition and the invoices are, and what is stuck.
+
+Constant-time reads in a bounded number, whatever there is of data. Nothing is written. What the answers mean is left
+to others.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import hiredis
+import msgspec
+from msgspec import Struct
+
+from witnd.domain.delivery import EndpointState
+from witnd.domain.event import EntryId
+from witnd.store import wire
+from witnd.store.codec import decode_outcome
+from witnd.store.connection import refusal
+from witnd.store.errors import StoreRefused, Unsafe
+from witnd.store.keys import BillingKeys, GlobalKeys, Keys
+from witnd.store.lease import Holder
+from witnd.store.log import Moment, check_moment, entry_id
+from witnd.store.outbox import decode_endpoint
+from witnd.store.reads import Command
+from witnd.store.tokens import Token
+
+ANSWER_SECONDS: Final = 5.0
+# An answer about a log brings its first and last entry along, of 256 KiB each at the most.
+PARTITIONS: Final = 16
+# The set of deadlines has lower bounds; the first of them that have passed are looked at exactly.
+DEADLINES: Final = 20
+DAY_MS: Final = 86_400_000
+# Partitions whose first line that waits is looked at.
+BEHIND: Final = 20
+
+
+class Part(Struct, frozen=True, kw_only=True):
+    """One partition, all read at one moment. Instants in ms, None where there is none."""
+
+    number: int
+    owner: Holder | None
+    sequence: int
+    cursor: EntryId
+    read: int
+    moment: Moment
+    missing: Unsafe | None  # entries that were lost, as the daemon judges it
+    overdue: int | None  # the earliest deadline, where it has passed
+    next_due: int | None  # the earliest lower bound of a deadline
+    held: int
+    held_since: int | None
+    rejected: int  # within the last day
+    dead: int
+    parked: Mapping[str, int]  # by rule
+    lines: EntryId  # the last one
+
+    @property
+    def lag(self) -> int:
+        return max(0, self.moment.added - self.read)
+
+
+class Books(Struct, frozen=True, kw_only=True):
+    """How far the invoices are."""
+
+    owner: Holder | None
+    collected: Mapping[int, EntryId]  # partition → its last line that is in a draft
+    first_end: int | None  # end of the first period that has open drafts
+    to_issue: int
+    past_grace: int
+    first_past: int | None
+    uncollected: Mapping[int, int]  # partition → ms of its first line that is in no draft, of some of them
+
+
+class Data(Struct, frozen=True, kw_only=True):
+    now_ms: int
+    catalogue: int  # versions
+    tokens: Sequence[Token]
+    endpoints: Mapping[str, EndpointState]  # by rule
+    parts: Sequence[Part]
+    books: Books
+
+
+async def survey(
+    connection: wire.Wire, prefix: str, partitions: int, rules: Sequence[str], grace_ms: int | None
+) -> Data:
+    """`rules`: ids of all there ever were. `grace_ms` None: invoices are issued by hand.
+
+    Raises `StoreUnavailable`, `StoreRefused`, or `Unsafe` where records cannot be read.
+    """
+    shared = GlobalKeys(prefix)
+    time, length, tokens, endpoints = await _together(
+        connection, ("TIME",), ("LLEN", shared.catalogue), ("HGETALL", shared.tokens), ("HGETALL", shared.endpoints)
+    )
+    now_ms = _ms(time)
+    parts: list[Part] = []
+    for first in range(0, partitions, PARTITIONS):
+        keys = [Keys(prefix, number) for number in range(first, min(first + PARTITIONS, partitions))]
+        parts += await _parts(connection, keys, shared, rules)
+    return Data(
+        now_ms=now_ms,
+        catalogue=length,
+        tokens=[_token(raw) for name, raw in _pairs(tokens) if name != b"revision"],
+        endpoints={rule.decode(): decode_endpoint(record) for rule, record in _pairs(endpoints)},
+        parts=parts,
+        books=await _books(connection, prefix, parts, now_ms, grace_ms),
+    )
+
+
+def _token(raw: bytes) -> Token:
+    try:
+        return msgspec.json.decode(raw, type=Token)
+    except msgspec.MsgspecError as wrong:
+        raise Unsafe(f"a token cannot be read: {wrong}", "run the version of witnd that wrote it") from wrong
+
+
+async def _parts(connection: wire.Wire, keys: Sequence[Keys], shared: GlobalKeys, rules: Sequence[str]) -> list[Part]:
+    commands: list[Command] = [("TIME",), ("LLEN", shared.catalogue)]
+    each = 10 + len(rules)
+    # The answer to how many were rejected lately needs the server's time, which is not known yet.
+    since = _ms((await _together(connection, ("TIME",)))[0]) - DAY_MS
+    for one in keys:
+        commands += [
+            ("GET", one.owner),
+            ("PTTL", one.owner),
+            ("HGETALL", one.state),
+            ("XINFO", "STREAM", one.events),
+            ("ZRANGE", one.due, 0, DEADLINES - 1, "WITHSCORES"),
+            ("ZCARD", one.held),
+            ("ZRANGE", one.held, 0, 0, "WITHSCORES"),
+            ("ZCOUNT", one.fates_of("rejected"), since, "+inf"),
+            ("ZCARD", one.dead),
+            ("XINFO", "STREAM", one.lines),
+            *(("ZCARD", one.parked(rule)) for rule in rules),
+        ]
+    time, revision, *rest = await _together(connection, *commands)
+    now_ms = _ms(time)
+    found = []
+    for place, one in enumerate(keys):
+        answers = rest[place * each : (place + 1) * each]
+        due = [(key.decode(), int(float(score))) for key, score in _pairs(answers[4])]
+        exact = await _deadlines(connection, one, [key for key, bound in due if bound <= now_ms])
+        found.append(_part(one, now_ms, revision, answers, due, exact, rules))
+    return found
+
+
+def _part(
+    keys: Keys,
+    now_ms: int,
+    revision: int,
+    answers: list[Any],
+    due: list[tuple[str, int]],
+    exact: list[int],
+    rules: Sequence[str],
+) -> Part:
+    owner, left, state, log, _, held, first_held, rejected, dead, lines, *parked = answers
+    fields = {name.decode(): value.decode() for name, value in _pairs(state)}
+    cursor, read = entry_id(fields.get("cursor", "0-0")), int(fields.get("read", "0"))
+    info = dict(_pairs(log))
+    moment = Moment(
+        now_ms,
+        revision,
+        entry_id(info.get(b"last-generated-id", b"0-0")),
+        entry_id(info.get(b"max-deleted-entry-id", b"0-0")),
+        entry_id(info.get(b"recorded-first-entry-id", b"0-0")),
+        info.get(b"length", 0),
+        info.get(b"entries-added", 0),
+    )
+    missing = None
+    try:
+        check_moment(moment, cursor, read)
+    except Unsafe as lost:
+        missing = lost
+    return Part(
+        number=keys.partition,
+        owner=_holder(owner, left),
+        sequence=int(fields.get("seq", "0")),
+        cursor=cursor,
+        read=read,
+        moment=moment,
+        missing=missing,
+        overdue=min((instant for instant in exact if instant <= now_ms), default=None),
+        next_due=due[0][1] if due else None,
+        held=held,
+        held_since=int(float(first_held[1])) if first_held else None,
+        rejected=rejected,
+        dead=dead,
+        parked={rule: count for rule, count in zip(rules, parked, strict=True) if count},
+        lines=entry_id(dict(_pairs(lines)).get(b"last-generated-id", b"0-0")),
+    )
+
+
+async def _deadlines(connection: wire.Wire, keys: Keys, due: Sequence[str]) -> list[int]:
+    """When these outcomes are due by their records."""
+    if not due:
+        return []
+    [records] = await _together(connection, ("MGET", *map(keys.outcome, due)))
+    decoded = [decode_outcome(record) for record in records if record is not None]
+    return [record.settles_at for record in decoded if record is not None and record.status in ("OPEN", "PENDING")]
+
+
+async def _books(connection: wire.Wire, prefix: str, parts: Sequence[Part], now_ms: int, grace_ms: int | None) -> Books:
+    keys = BillingKeys(prefix)
+    owner, left, state, first, to_issue, past, oldest = await _together(
+        connection,
+        ("GET", keys.owner),
+        ("PTTL", keys.owner),
+        ("HGETALL", keys.state),
+        ("ZRANGE", keys.open, 0, 0, "WITHSCORES"),
+        ("ZCARD", keys.to_issue),
+        ("ZCOUNT", keys.to_issue, "-inf", "(0" if grace_ms is None else now_ms - grace_ms),
+        ("ZRANGE", keys.to_issue, 0, 0, "WITHSCORES"),
+    )
+    read = {int(name[5:]): value.decode() for name, value in _pairs(state) if name.startswith(b"read:")}
+    collected = {number: entry_id(value) for number, value in read.items()}
+    behind = [part.number for part in parts if part.lines > collected.get(part.number, (0, 0))][:BEHIND]
+    rows = await _together(
+        connection,
+        *(("XRANGE", Keys(prefix, n).lines, f"({read.get(n, '0-0')}", "+", "COUNT", 1) for n in behind),
+    )
+    return Books(
+        owner=_holder(owner, left),
+        collected=collected,
+        first_end=int(float(first[1])) if first else None,
+        to_issue=to_issue,
+        past_grace=past,
+        first_past=int(float(oldest[1])) if past else None,
+        uncollected={number: entry_id(found[0][0])[0] for number, found in zip(behind, rows, strict=True) if found},
+    )
+
+
+def _holder(owner: bytes | None, left_ms: int) -> Holder | None:
+    return None if owner is None else Holder(owner.decode(errors="replace"), left_ms)
+
+
+async def _together(connection: wire.Wire, *commands: Command) -> list[Any]:
+    """The answers at one moment; a stream that is not there yet tells nothing of itself."""
+    replies = await connection.wait(connection.send((("MULTI",), *commands, ("EXEC",))), ANSWER_SECONDS)
+    _sound(replies)
+    answers = [[] if _absent(answer) else answer for answer in replies[-1]]
+    _sound(answers)
+    return answers
+
+
+def _absent(answer: object) -> bool:
+    return isinstance(answer, hiredis.ReplyError) and "no such key" in str(answer)
+
+
+def _sound(answers: Iterable[object]) -> None:
+    for answer in answers:
+        if isinstance(answer, hiredis.ReplyError):
+            text = str(answer)
+            if text.startswith("WRONGTYPE"):
+                raise Unsafe(
+                    "a key of witnd holds another type of data than witnd writes there",
+                    "other hands changed it: restore it from a backup, or choose another redis.prefix",
+                )
+            raise refusal(text) or StoreRefused(f"Redis refused a read: {text}", "see its log")
+
+
+def _pairs(flat: Sequence[Any]) -> list[tuple[Any, Any]]:
+    return list(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _ms(time: Sequence[bytes]) -> int:
+    return int(time[0]) * 1000 + int(time[1]) // 1000

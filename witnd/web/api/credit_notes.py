@@ -1,0 +1,81 @@
+"""Credit notes: money given back after an invoice was issued. One is made by crediting a line of the invoice."""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from witnd.domain.invoice_json import CreditNoteJson, credit_note_json
+from witnd.store.invoices import NoCursor
+from witnd.web import exports, invoices
+from witnd.web.api.invoices import no_cursor
+from witnd.web.errors import invalid
+from witnd.web.exports import TABLE_TYPES, TYPES, Table
+from witnd.web.route import Call, Listing, Stream, route
+
+
+class CreditNoteListing(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Those for an `invoice` (id or number) or of a customer. With a `format` all of them are one file."""
+
+    invoice: str | None = None
+    customer_key: str | None = None
+    format: Table | None = None
+
+
+class OneCreditNote(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`format`: the credit note as a file, or as a page to print."""
+
+    format: Literal["csv", "jsonl", "html"] | None = None
+
+
+class CreditNotePage(Struct, frozen=True, kw_only=True):
+    """Credit notes, the newest first. A page may be short: `next_cursor` null is the end."""
+
+    data: list[CreditNoteJson]
+    next_cursor: str | None
+
+
+@route(
+    "GET",
+    "/v1/credit-notes",
+    says="List credit notes, the newest first.",
+    scope="read",
+    query=CreditNoteListing,
+    answer=CreditNotePage,
+    more_types=TABLE_TYPES,
+    refusals=("NOT_FOUND",),
+)
+async def list_credit_notes(call: Call[CreditNoteListing]) -> CreditNotePage | Stream:
+    query = call.query
+    if query.invoice is not None and query.customer_key is not None:
+        raise invalid("customer_key", "says nothing beside an invoice; leave it out")
+    invoice = None if query.invoice is None else await invoices.named(call.services, query.invoice)
+    if query.format is not None:
+        no_cursor(query.after)
+        return await exports.all_notes(call.services, query.format, customer=query.customer_key, invoice=invoice)
+    limit, after = call.page()
+    if invoice is not None:
+        page = await invoices.notes_of(call.services, invoice, limit, after)
+    else:
+        try:
+            page = await call.services.invoices.notes(
+                limit, after, customer=query.customer_key, most=invoices.LOOKED_AT_MAX
+            )
+        except NoCursor as wrong:
+            raise invalid("after", str(wrong)) from None
+    return CreditNotePage(data=[credit_note_json(one) for one in page.data], next_cursor=page.cursor)
+
+
+@route(
+    "GET",
+    "/v1/credit-notes/{id}",
+    says="Read a credit note with its lines, by id or number.",
+    scope="read",
+    query=OneCreditNote,
+    answer=CreditNoteJson,
+    more_types=TYPES,
+)
+async def read_credit_note(call: Call[Any]) -> CreditNoteJson | Stream:
+    note = await invoices.note_named(call.services, call.path["id"])
+    if call.query.format is not None:
+        return await exports.one_note(call.services, note, call.query.format)
+    return credit_note_json(note)

@@ -1,0 +1,33 @@
+"""Overview: how everything stands."""
+
+from typing import Final
+
+from msgspec import Struct
+
+from witnd.web.asking import asked
+from witnd.web.errors import invalid
+from witnd.web.overview import Overview, overview
+from witnd.web.route import Call, route
+
+DAYS_MAX: Final = 366
+
+
+class OverviewQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`days`: of how many days figures are told, today being the last; 1 to 366."""
+
+    days: int = 30
+
+
+@route(
+    "GET",
+    "/v1/overview",
+    says="How everything stands: outcomes, events, what is due next, confirmed money, problems, the last days.",
+    scope="read",
+    query=OverviewQuery,
+    answer=Overview,
+)
+async def read_overview(call: Call[OverviewQuery]) -> Overview:
+    services, shown = call.services, call.query.days
+    if not 1 <= shown <= DAYS_MAX:
+        raise invalid("days", f"must lie between 1 and {DAYS_MAX}")
+    return await asked(services, lambda reads, catalogue: overview(services, reads, catalogue, shown))

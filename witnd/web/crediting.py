@@ -1,0 +1,127 @@
+"""Giving back what was billed, as the API and the pages ask for it: for an outcome, or for a row of the invoice."""
+
+from decimal import Decimal
+
+from msgspec import Struct
+
+from witnd.domain import crediting
+from witnd.domain.crediting import amount_of
+from witnd.domain.invoice import Invoice, Row
+from witnd.domain.invoice_json import (
+    CreditNoteJson,
+    InvoiceJson,
+    LineJson,
+    amount_text,
+    credit_note_json,
+    invoice_json,
+    line_json,
+)
+from witnd.domain.invoicing import CreditNote, Verdict
+from witnd.store.errors import StoreUnavailable
+from witnd.store.invoice_change import Done, Seen
+from witnd.store.invoice_lines import Closed, TooFar
+from witnd.store.keys import partition_of
+from witnd.store.reads import reading
+from witnd.web.errors import ApiError, invalid, unavailable
+from witnd.web.invoices import Author, check_reason, do, reused
+from witnd.web.lines import lines_of
+from witnd.web.services import Services
+
+
+class Credited(Struct, frozen=True, kw_only=True):
+    """A credit that was given: a line of the draft, or the line of a credit note. `balance`: the customer's credit."""
+
+    invoice: InvoiceJson
+    line: LineJson
+    credit_note: CreditNoteJson | None
+    balance: str
+
+
+async def credit(
+    services: Services,
+    author: Author,
+    invoice: Invoice,
+    *,
+    outcome_key: str | None,
+    row_id: str | None,
+    amount: str | None,
+    reason: str,
+) -> Credited:
+    """Give back `amount` of a row, None for all that is left of it."""
+    check_reason(reason)
+    wish = _amount(amount, invoice.currency)
+    row = await _row(services, invoice, outcome_key, row_id)
+    series = services.config.billing.credit_series
+
+    def decide(seen: Seen) -> Verdict:
+        return crediting.credit(
+            seen.invoice, row, seen.credited, wish, reason, balance=seen.balance, series=series, at=seen.at
+        )
+
+    try:
+        done = await do(services, author, invoice, "credit", decide, row=row.id)
+    except StoreUnavailable as silent:
+        remedy = (
+            "look at its credits before you ask again; with an Idempotency-Key it may be asked again at once"
+            if author.idempotency_key is None
+            else "ask again with the same Idempotency-Key: then it is given once"
+        )
+        raise unavailable(f"it is unknown whether the credit was given ({silent}): {remedy}") from silent
+    assert isinstance(done, Done), done  # a credit is never there already
+    given, note = await _given(services, done)
+    if given.corrects != row.id or given.reason != reason or (wish is not None and Decimal(given.amount or 0) != -wish):
+        raise reused(author, f"it gave back {(given.amount or '').lstrip('-')} of the line {given.corrects}")
+    balance = await services.invoices.balance(invoice.customer_key, invoice.currency)
+    return Credited(
+        invoice=invoice_json(done.invoice),
+        line=line_json(done.invoice, given),
+        credit_note=None if note is None else credit_note_json(note),
+        balance=amount_text(balance, invoice.currency),
+    )
+
+
+def _amount(text: str | None, currency: str) -> Decimal | None:
+    try:
+        return None if text is None else amount_of(text, currency)
+    except ValueError as wrong:
+        raise invalid("amount", f"{text!r} {wrong}") from None
+
+
+async def _row(services: Services, invoice: Invoice, outcome_key: str | None, row_id: str | None) -> Row:
+    lines = lines_of(services)
+    try:
+        if outcome_key is not None and row_id is None:
+            what, name = "outcome_key", outcome_key
+            at = await _resolved_at(services, outcome_key)
+            found = None if at is None else await lines.of_outcome(invoice, outcome_key, at)
+        elif row_id is not None and outcome_key is None:
+            what, name = "row_id", row_id
+            found = await lines.one(invoice, row_id)
+        else:
+            raise invalid("", "give either outcome_key or row_id: which line of the invoice is to be credited")
+    except TooFar as far:
+        raise invalid("row_id", f"{far}; name the line by its outcome_key") from None
+    except Closed as moved:
+        raise unavailable(f"{moved}; ask again") from None
+    if found is None:
+        raise ApiError("NOT_FOUND", f"the invoice has no line with {what} {name!r} that could be credited")
+    return found
+
+
+async def _resolved_at(services: Services, outcome_key: str) -> int | None:
+    """When an outcome resolved; None for one that is not billed."""
+    number = partition_of(outcome_key, len(services.partitions))
+    async with reading(services.server) as reads:
+        record, _ = await reads.outcome(services.partitions[number], outcome_key)
+    return None if record is None or record.status != "CONFIRMED" else record.settles_at
+
+
+async def _given(services: Services, done: Done) -> tuple[Row, CreditNote | None]:
+    if done.operation == "note":
+        note = await services.invoices.note(done.made)
+        assert note is not None, done
+        return note.rows[0], note
+    async for row in services.invoices.rows.credits(done.invoice):
+        if row.id == done.made:
+            return row, None
+    raise AssertionError(done)

@@ -1,0 +1,121 @@
+"""Figures for Prometheus: is it late, is it stuck, is money right.
+
+What each figure is called and means stands here; `witnd.daemon.figures` knows the values. Labels have few values:
+partitions, states, routes, statuses. No keys, customers or tokens.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from prometheus_client import generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from witnd import __version__
+
+Kind: TypeAlias = Literal["counter", "gauge", "summary"]
+# The values of the labels, and the number; of a summary how many and their sum.
+Sample: TypeAlias = tuple[Sequence[str], float | tuple[float, float]]
+
+
+class Figure(NamedTuple):
+    """`owned`: told only by the daemon that has the partition, so that a sum over daemons counts everything once."""
+
+    kind: Kind
+    says: str
+    labels: tuple[str, ...] = ()
+    owned: bool = False
+
+
+FIGURES: Final[Mapping[str, Figure]] = {
+    "witnd_build_info": Figure("gauge", "Always 1; the label has the version.", ("version",)),
+    "witnd_ready": Figure("gauge", "1 while the daemon applies and settles, else 0. The same as `/readyz`."),
+    "witnd_troubles": Figure("gauge", "How many things do not move at the moment. `/readyz` says which and why."),
+    "witnd_partitions": Figure(
+        "gauge", "Partitions by how this daemon stands to them: starting, running, standby, stopped.", ("state",)
+    ),
+    "witnd_events_total": Figure("counter", "Events by what became of them.", ("partition", "fate"), owned=True),
+    "witnd_events_held": Figure("gauge", "Events that wait until they can be placed.", ("partition",), owned=True),
+    "witnd_outcomes_open": Figure(
+        "gauge", "Outcomes that are not final, by state: OPEN, PENDING.", ("partition", "state"), owned=True
+    ),
+    "witnd_outcomes_settled_total": Figure(
+        "counter", "Final outcomes by state: CONFIRMED, FAILED.", ("partition", "state"), owned=True
+    ),
+    "witnd_settlement_late_seconds": Figure(
+        "gauge", "How long the outcome that is due first has been due; 0 while none is.", ("partition",), owned=True
+    ),
+    "witnd_log_time_seconds": Figure(
+        "gauge", "Up to this instant, in seconds since 1970, the log is applied.", ("partition",), owned=True
+    ),
+    "witnd_steps_total": Figure(
+        "counter", "Steps that were written. Moves while events come.", ("partition",), owned=True
+    ),
+    "witnd_outcomes_in_memory": Figure("gauge", "Outcomes that need no loading.", ("partition",), owned=True),
+    "witnd_log_lag_events": Figure("gauge", "Events that are accepted and not yet applied, over all partitions."),
+    "witnd_invoice_lines_total": Figure(
+        "counter",
+        "Invoice lines there are. At rest their sum is that of the outcomes that were confirmed.",
+    ),
+    "witnd_deliveries": Figure(
+        "gauge", "Deliveries that are not done: queued, parked at a suspended endpoint, dead.", ("state",)
+    ),
+    "witnd_endpoints_suspended": Figure("gauge", "Endpoints to which nothing is sent until they are resumed."),
+    "witnd_endpoints_failing": Figure("gauge", "Endpoints whose last attempt failed, suspended ones among them."),
+    "witnd_invoice_period_waiting_seconds": Figure(
+        "gauge", "How long ago the first period ended whose drafts are not closed; 0 while none waits."
+    ),
+    "witnd_invoice_drafts": Figure("gauge", "Drafts: open, or closed and to be issued.", ("state",)),
+    "witnd_figures_age_seconds": Figure(
+        "gauge", "How old the figures are that Redis is asked for: lines, deliveries, endpoints, drafts."
+    ),
+    "witnd_ingest_events_total": Figure(
+        "counter",
+        "Events over HTTP by what was told: taken, rejected (certainly not in the log), unconfirmed (unknown).",
+        ("answer",),
+    ),
+    "witnd_http_requests_total": Figure(
+        "counter", "Requests by route and status. `(unknown)`: no route; `(malformed)`: no HTTP.", ("route", "status")
+    ),
+    "witnd_http_request_seconds": Figure("summary", "How long requests took, by route.", ("route",)),
+}
+# What the client library tells of the process.
+OF_THE_PROCESS: Final[Mapping[str, Figure]] = {
+    "process_cpu_seconds_total": Figure("counter", "Time on processors."),
+    "process_resident_memory_bytes": Figure("gauge", "Memory in use."),
+    "process_virtual_memory_bytes": Figure("gauge", "Address space in use."),
+    "process_start_time_seconds": Figure("gauge", "When the process began, in seconds since 1970."),
+    "process_open_fds": Figure("gauge", "Open files and sockets."),
+    "process_max_fds": Figure("gauge", "How many it may have open."),
+}
+
+
+def render(samples: Mapping[str, Iterable[Sample]]) -> bytes:
+    """The figures as text. A figure without samples is left out."""
+    return generate_latest(_Given(samples))
+
+
+class _Given(Collector):
+    def __init__(self, samples: Mapping[str, Iterable[Sample]]) -> None:
+        self._samples = {"witnd_build_info": [((__version__,), 1.0)], **samples}
+
+    def collect(self) -> Iterator[Metric]:
+        for name, samples in self._samples.items():
+            yield _family(name, FIGURES[name], samples)
+        yield from ProcessCollector(registry=None).collect()
+
+
+def _family(name: str, figure: Figure, samples: Iterable[Sample]) -> Metric:
+    if figure.kind == "summary":
+        summary = SummaryMetricFamily(name, figure.says, labels=figure.labels)
+        for labels, both in samples:
+            assert isinstance(both, tuple), name
+            summary.add_metric(labels, count_value=int(both[0]), sum_value=both[1])
+        return summary
+    make = CounterMetricFamily if figure.kind == "counter" else GaugeMetricFamily
+    family = make(name, figure.says, labels=figure.labels)
+    for labels, value in samples:
+        assert not isinstance(value, tuple), name
+        family.add_metric(labels, value)
+    return family

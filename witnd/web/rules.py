@@ -1,0 +1,80 @@
+"""Notification rules beyond their versions: their ids, another secret, a test of the endpoint, and resuming it.
+
+How they are written and read is left to `catalogue` and `catalogue_change`, how they are answered to
+`witnd.web.api.notification_rules`.
+"""
+
+import secrets
+from functools import lru_cache
+from typing import Any, Final
+
+from msgspec import Struct
+
+from witnd.domain.catalogue_plan import generated_secret
+from witnd.domain.delivery import Attempt
+from witnd.domain.mistake import Mistake
+from witnd.domain.notification import NotificationRule, rule_id
+from witnd.domain.rotation import OVERLAP, overlap_problem, signing
+from witnd.domain.sample import sample
+from witnd.web.catalogue import RULE, Thing, read
+from witnd.web.catalogue_change import SEED_BYTES, Written, change
+from witnd.web.errors import ApiError, invalid, missing, mistaken
+from witnd.web.services import Services
+
+# Parked deliveries that one request queues: about a second.
+RESUMED_MAX: Final = 20_000
+
+id_of = lru_cache(maxsize=65_536)(rule_id)
+
+
+class Tested(Struct, frozen=True, kw_only=True):
+    """What was sent, and what came of it."""
+
+    id: str
+    type: str
+    url: str
+    attempt: Attempt
+
+
+async def name_of(services: Services, id_: str) -> str:
+    """The name of the rule with this id; raises where there is none."""
+    catalogue = await services.learned()
+    for name in catalogue.keys(RULE.name):
+        if id_of(name) == id_:
+            return name
+    raise missing(RULE.word, id_)
+
+
+async def rotate(services: Services, name: str, secret: str | None, overlap: Any = None) -> tuple[Written, str | None]:
+    """Put another secret in the place of the one the rule has. Answers the secret if it was made here."""
+    if overlap is not None and (problem := overlap_problem(overlap)):
+        raise mistaken([Mistake("overlap_seconds", problem)])
+    thing = await read(services, RULE, name)
+    if secret is not None and secret == thing.version.content["secret"]:
+        raise invalid("secret", "is the one that the rule has; give another, or none to have one made")
+    made = generated_secret(secrets.token_bytes(SEED_BYTES), name) if secret is None else None
+    fields = {"secret": secret or made} | ({} if overlap is None else {OVERLAP: overlap})
+    return await change(services, RULE, name, fields), made
+
+
+async def test(services: Services, name: str, mark: str) -> Tested:
+    """Send a signed sample to the rule's endpoint. It need not be enabled yet."""
+    thing = await read(services, RULE, name)
+    if thing.version.archived:
+        raise ApiError("CONFLICT", f"notification rule {name!r} is archived; restore it first")
+    rule = NotificationRule.from_content(name, thing.version.content)
+    now = services.now_ms()
+    signed = signing(services.catalogue.versions(RULE.name, name), max(now, thing.version.effective_from))
+    message = sample(rule, mark, now)
+    attempt = await services.send(rule.url, signed.secrets, message)
+    return Tested(id=message.id, type=message.type, url=rule.url, attempt=attempt)
+
+
+async def resume(services: Services, name: str) -> tuple[Thing, int]:
+    """Lift the suspension of the rule's endpoint and queue what is parked; how many, at most about `RESUMED_MAX`."""
+    thing = await read(services, RULE, name)
+    if thing.version.archived or not thing.version.content["enabled"]:
+        remedy = "restore" if thing.version.archived else "enable"
+        raise ApiError("CONFLICT", f"its deliveries would be parked again: {remedy} notification rule {name!r} first")
+    desk = await services.deliveries()
+    return thing, await desk.resume(id_of(name), RESUMED_MAX)

@@ -1,0 +1,96 @@
+"""API tokens as the API, the pages and commands show and change them: never their digests, their text only once."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from witnd.domain import instant
+from witnd.store.changes import Change, Changes
+from witnd.store.tokens import Token, Tokens, mistakes
+from witnd.web.errors import mistaken
+
+
+class TokenJson(Struct, frozen=True, kw_only=True):
+    """A token. `rate`: requests a second that it may make, null for no limit. `last_used_at` is a few seconds behind;
+    null: never used. Several tokens may have one name; the id tells them apart.
+    """
+
+    id: str
+    name: str
+    scopes: list[str]
+    rate: float | None
+    created_at: str
+    last_used_at: str | None
+    revoked_at: str | None
+
+
+class NewToken(TokenJson, frozen=True, kw_only=True):
+    """A token with its text, `token`, which is shown now and cannot be had again."""
+
+    token: str
+
+
+def token_json(token: Token, used: Mapping[str, int]) -> TokenJson:
+    return TokenJson(**_fields(token, used))
+
+
+def new_token_json(token: Token, text: str) -> NewToken:
+    return NewToken(**_fields(token, {}), token=text)
+
+
+async def create(
+    tokens: Tokens,
+    changes: Changes,
+    *,
+    name: str,
+    scopes: Sequence[str],
+    rate: float | None,
+    now_ms: int,
+    who: str,
+    request_id: str,
+) -> NewToken:
+    """Raises VALIDATION_ERROR with everything that is wrong."""
+    if wrong := mistakes(name, scopes, rate):
+        raise mistaken(wrong)
+    token, text = await tokens.create(name, scopes, now_ms, rate=rate)
+    after = token_json(token, {})
+    await changes.note(Change(who=who, what="token.create", key=token.id, request_id=request_id, after=after))
+    return new_token_json(token, text)
+
+
+async def revoke(
+    tokens: Tokens, changes: Changes, token: Token, *, now_ms: int, who: str, request_id: str
+) -> TokenJson:
+    """Make it worth nothing, at once; one that is revoked already stays as it is."""
+    used = await tokens.used()
+    if token.revoked_at is not None:
+        return token_json(token, used)
+    after = token_json(await tokens.revoke(token.id, now_ms) or token, used)
+    await changes.note(
+        Change(
+            who=who,
+            what="token.revoke",
+            key=token.id,
+            request_id=request_id,
+            before=token_json(token, used),
+            after=after,
+        )
+    )
+    return after
+
+
+def _fields(token: Token, used: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "id": token.id,
+        "name": token.name,
+        "scopes": list(token.scopes),
+        "rate": token.rate,
+        "created_at": instant.render(token.created_at),
+        "last_used_at": _instant(used.get(token.id)),
+        "revoked_at": _instant(token.revoked_at),
+    }
+
+
+def _instant(ms: int | None) -> str | None:
+    return None if ms is None else instant.render(ms)
