@@ -24,11 +24,11 @@ from witnd.store.log import entry_id
 from witnd.store.patience import Patience
 from witnd.store.servertime import ServerTime
 
-# Lines per step, of all partitions together: some 10 ms of server time. Of each partition at least so many.
+# Lines per step, of all partitions together, which bounds how long the server is busy with one. Of each partition at least so many.
 STEP_LINES = 5000
 LEAST_LINES = 10
-# Lines gather this long before the next step: most of a step is spent once for each of its drafts, so many lines in one
-# cost little more than a few. It leaves server and daemon to the partitions when much settles at once.
+# Lines gather this long before the next step: some commands of a step are one for each of its drafts, however many
+# lines that gains. It leaves server and daemon to the partitions when much settles at once.
 GATHER_SECONDS = 0.25
 # Steps after which is looked at periods and drafts, however many lines there are.
 STEPS_IN_A_ROW = 20
