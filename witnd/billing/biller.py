@@ -24,7 +24,7 @@ from witnd.store.log import entry_id
 from witnd.store.patience import Patience
 from witnd.store.servertime import ServerTime
 
-# Lines per step, of all partitions together, which bounds how long the server is busy with one. Of each partition at least so many.
+# Lines per step, of all partitions together: it bounds how long the server is busy. Of each partition at least so many.
 STEP_LINES = 5000
 LEAST_LINES = 10
 # Lines gather this long before the next step: some commands of a step are one for each of its drafts, however many
