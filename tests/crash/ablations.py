@@ -77,7 +77,7 @@ def outbox_in_commit() -> None:
         pipeline._told = lambda rules: None
         await written(pipeline)
         pipeline._told = told
-        commands = later.pop(sent.packed.sequence, []) if sent is not None else []
+        commands = later.pop(sent.sequence, []) if sent is not None else []
         if commands:
             store, patience = pipeline._memory.store, pipeline._memory.patience
             await patience.insist("writing deliveries", lambda: store.ask(*commands))

@@ -84,7 +84,7 @@ def _pipeline(points: Points) -> None:
     def sent(_: object, pipeline: Pipeline, step: Any, __: int) -> None:
         names = [name for name in ("settled", "placed", "held") if getattr(step, name)]
         assert pipeline._sent is not None
-        kinds[pipeline._sent.packed.sequence] = names
+        kinds[pipeline._sent.sequence] = names
 
     waited = Pipeline._written
 
@@ -93,7 +93,7 @@ def _pipeline(points: Points) -> None:
         await waited(pipeline)
         if before is not None:
             points.reached("written")
-            for name in kinds.pop(before.packed.sequence, []):
+            for name in kinds.pop(before.sequence, []):
                 points.reached(f"written.{name}")
 
     around(Pipeline, "_commit", after=sent)

@@ -24,11 +24,14 @@ from witnd.store.log import entry_id
 from witnd.store.patience import Patience
 from witnd.store.servertime import ServerTime
 
-# Lines per step, of all partitions together: some ms of server time. Of each partition at least so many.
-STEP_LINES = 1000
+# Lines per step, of all partitions together: it bounds how long the server is busy. Of each partition at least so many.
+STEP_LINES = 5000
 LEAST_LINES = 10
+# Lines gather this long before the next step: some commands of a step are one for each of its drafts, however many
+# lines that gains. It leaves server and daemon to the partitions when much settles at once.
+GATHER_SECONDS = 0.25
 # Steps after which is looked at periods and drafts, however many lines there are.
-STEPS_IN_A_ROW = 100
+STEPS_IN_A_ROW = 20
 # Longest wait for a line: settings of the calendar and the clock are looked at this often.
 IDLE_MS = 10_000
 # While a period waits for a log to be applied past its end.
@@ -105,6 +108,7 @@ class Biller:
                 if not new:
                     break
                 await self._collect(new)
+                await self._patience.sleep(GATHER_SECONDS)
                 new = await self._insist("reading invoice lines", partial(self._new_lines, 0))
 
     async def _begin(self) -> None:

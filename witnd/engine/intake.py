@@ -36,7 +36,7 @@ class Intake:
     """`run()` until cancelled; batches go to `queue`, which holds one: the fold works while the next is prepared."""
 
     def __init__(self, memory: Memory, *, batch_max: int, host_ms: Callable[[], int]) -> None:
-        self.queue: asyncio.Queue[Batch] = asyncio.Queue(1)
+        self.queue: asyncio.Queue[Batch | None] = asyncio.Queue(1)  # None: nothing more will come
         self.idle = asyncio.Event()  # set by the fold while nothing waits for it
         self.idle.set()
         self.read_to: EntryId = memory.partition.cursor
@@ -65,10 +65,15 @@ class Intake:
         after = entry_id(rows[-1][0])
         reading = asyncio.ensure_future(self._read(None, after))
         try:
-            await self._take(rows)
+            await asyncio.sleep(0)  # so that it is on its way
+            batch = await self._prepared(rows)
+            # With the next rows at hand, their outcomes are asked for before the fold sends its next commit: behind
+            # that, the answer would keep the fold waiting (traced: 40 % of the time).
             behind = await reading
         finally:
             reading.cancel()
+        if batch is not None:
+            await self.queue.put(batch)
         return behind if self.read_to == after else await self._read(None)
 
     async def _read(self, block: int | None, after: EntryId | None = None) -> list[Row]:
@@ -94,19 +99,19 @@ class Intake:
         finally:
             reading.cancel()
 
-    async def _take(self, rows: list[Row]) -> None:
-        """Prepare a batch and hand it on."""
+    async def _prepared(self, rows: list[Row]) -> Batch | None:
+        """A batch with everything in memory that it needs; None if nothing can be taken yet."""
         self._number += 1
         entries, cold = self._memory.partition.plan(rows, self._number)
         moment = await self._observe(await self._memory.load(cold, self._number))
         entries = await self._sound(entries, moment)
         if not entries:
-            return
+            return None
         until = entries[-1][0], entries[-1][1]
         check_moment(moment, until, self.read + len(entries))
         self.idle.clear()
-        await self.queue.put(Batch(self._number, entries, moment.now_ms))
         self.read_to, self.read = until, self.read + len(entries)
+        return Batch(self._number, entries, moment.now_ms)
 
     async def _sound(self, entries: list[Entry], moment: Moment) -> list[Entry]:
         """Those entries that the server's clock has reached; waits a moment where that is none."""

@@ -26,10 +26,10 @@ log = structlog.get_logger()
 
 
 class _Sent(NamedTuple):
-    """A commit in flight. Without replies it could not even be sent."""
+    """A commit in flight; `writing` ends when it is known to be written."""
 
-    packed: Packed
-    replies: asyncio.Future[list[object]] | None
+    writing: asyncio.Future[None]
+    sequence: int
     rules: frozenset[str]
     resolved: int
     batch: int
@@ -59,30 +59,40 @@ class Pipeline:
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            reading = group.create_task(self._intake.run())
-            folding = group.create_task(self._fold_on())
-            await self._stopping.wait()
-            reading.cancel()
-            await asyncio.wait([reading])
-            await self._intake.queue.join()
-            folding.cancel()
+        try:
+            async with asyncio.TaskGroup() as group:
+                reading = group.create_task(self._intake.run())
+                group.create_task(self._fold_on())
+                await self._stopping.wait()
+                reading.cancel()
+                await asyncio.wait([reading])
+                await self._intake.queue.put(None)
+        finally:
+            if self._sent is not None:
+                self._sent.writing.cancel()
 
     def stop(self) -> None:
         """Read no more; `run` returns when everything that was read is committed."""
         self._stopping.set()
 
     async def _fold_on(self) -> None:
-        queue, idle = self._intake.queue, self._intake.idle
-        while True:
-            if queue.empty():
-                idle.set()
-            batch = await queue.get()
+        while (batch := await self._next()) is not None:
             await self._fold(batch)
             await self._ask_again(batch)
-            if queue.empty():
+        await self._written()
+
+    async def _next(self) -> Batch | None:
+        """What is to be folded next; what was sent before need not be written yet, but is when nothing comes."""
+        getting = asyncio.ensure_future(self._intake.queue.get())
+        try:
+            if self._sent is not None:
+                await asyncio.wait((getting, self._sent.writing), return_when=asyncio.FIRST_COMPLETED)
+            if not getting.done():
                 await self._written()
-            queue.task_done()
+                self._intake.idle.set()
+            return await getting
+        finally:
+            getting.cancel()
 
     async def _fold(self, batch: Batch) -> None:
         memory, partition = self._memory, self._memory.partition
@@ -128,27 +138,32 @@ class Pipeline:
             replies = (await memory.store.caller()).send_packed(packed.by_digest(), 1)
         except memory.patience.unreachable:
             replies = None
-        self._sent = _Sent(packed, replies, rules, len(step.settled), batch)
+        writing = asyncio.ensure_future(self._write(packed, replies))
+        self._sent = _Sent(writing, packed.sequence, rules, len(step.settled), batch)
 
-    async def _written(self) -> None:
-        """Wait until the commit in flight is known to be written, whatever it takes."""
-        sent, memory = self._sent, self._memory
-        if sent is None:
-            return
-        replies = sent.replies
+    async def _write(self, packed: Packed, replies: asyncio.Future[list[object]] | None) -> None:
+        """Have a step written, whatever it takes; without `replies` it could not even be sent."""
+        memory = self._memory
 
         async def ask() -> None:
             nonlocal replies
             caller = await memory.store.caller()
             waiting, replies = replies, None
             if waiting is None:
-                waiting = caller.send_packed(sent.packed.by_digest(), 1)
+                waiting = caller.send_packed(packed.by_digest(), 1)
             answer = await caller.wait(waiting, COMMIT_SECONDS)
-            await commit.finish(caller, sent.packed, answer, COMMIT_SECONDS)
+            await commit.finish(caller, packed, answer, COMMIT_SECONDS)
 
         await memory.patience.insist("committing", ask)
+
+    async def _written(self) -> None:
+        """Wait until the commit in flight is known to be written."""
+        sent, memory = self._sent, self._memory
+        if sent is None:
+            return
+        await sent.writing
         self._sent = None
-        self.sequence = sent.packed.sequence
+        self.sequence = sent.sequence
         self._committed_batch = max(self._committed_batch, sent.batch)
         if sent.rules:
             self._told(sent.rules)
