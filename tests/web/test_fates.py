@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.server import Server
 from tests.support.workshop import LONG_AGO, Workshop
-from tests.web.lived import lived
+from tests.web.lived import lived, settle
 from tests.web.office import Office
 from witnd.store.keys import partition_of
 
@@ -66,7 +66,8 @@ def test_an_event_that_was_refused_is_shown_whole_when_it_is_asked_for(full: Off
 
 
 def test_what_is_not_read_yet_waits_and_control_entries_have_no_fate(full: Office) -> None:
-    tick = full.workshop.call("XREVRANGE", "witn:{0}:events", "+", "-", "COUNT", 1)[0][0].decode()
+    tick = full.workshop.call("XADD", "witn:{0}:events", "*", "witnd", "tick").decode()
+    settle(full)
     assert full.get(f"/v1/events/0/{tick}")["fate"] == "control"
     # An entry ahead of the server's clock is not read until the clock has reached it.
     ahead = int(tick.partition("-")[0]) + 50_000

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,6 +81,20 @@ def test_messages_that_are_not_sent_and_endpoints_that_fail_are_told(full: Offic
     # Held keys, the rejected event, the dead message, the suspended endpoint.
     assert found["count"] == 4 + 1 + 1 + 1
     assert full.get("/v1/overview")["problems"] == found["count"]
+
+
+def test_every_link_leads_somewhere(full: Office) -> None:
+    def links(node: Any) -> list[str]:
+        if isinstance(node, list):
+            return [link for one in node for link in links(one)]
+        if not isinstance(node, dict):
+            return []
+        own = [value for name, value in node.items() if name.endswith("href")]
+        return own + [link for one in node.values() for link in links(one)]
+
+    found = links(full.get("/v1/problems"))
+    assert len(found) >= 5 + 4  # of the kinds, of the held keys, perhaps of an endpoint that fails
+    assert [link for link in found if full.ask("GET", link).status != 200] == []
 
 
 def test_drafts_of_closed_periods_are_told(full: Office) -> None:

@@ -220,6 +220,8 @@ class Biller:
                 partial(self._ledger.to_issue, left, ISSUE_PAGE),
             )
             ripe = [id_ for id_, end in found if end <= due]
+            if ripe and not await self._insist("judging Redis", self._safe):
+                return IDLE_MS
             for id_ in ripe:
                 if await self._insist("issuing an invoice", partial(self._issue, id_)):
                     issued += 1

@@ -70,7 +70,8 @@ class StuckDeliveries(Struct, frozen=True, kw_only=True):
     dead: int
     parked: int
     items: list[StuckDelivery]
-    href: str
+    dead_href: str
+    parked_href: str
 
 
 class FailingEndpoint(Struct, frozen=True, kw_only=True):
@@ -156,7 +157,8 @@ async def problems(services: Services, reads: Reads, catalogue: Catalogue) -> Pr
             dead=found.dead,
             parked=sum(found.parked.values()),
             items=await _deliveries(services, found),
-            href="/v1/deliveries?standing=dead,parked",
+            dead_href="/v1/deliveries?standing=dead",
+            parked_href="/v1/deliveries?standing=parked",
         ),
         endpoints=_endpoints(found, catalogue),
         drafts=WaitingDrafts(
