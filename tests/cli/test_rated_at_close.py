@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.workshop import CATALOGUE, Workshop
+from witnd.store.keys import BillingKeys
 
 PLAIN = '{ agent = "support", price_per_unit = "0.995" }'
 GRADUATED = (
@@ -68,10 +69,20 @@ def test_explain_tells_the_price_and_when_the_amount_is_known(shop: Workshop) ->
     confirmed(shop, GRADUATED)
     told = shop.witnd("explain", "ticket-0001").stdout
     assert "price      graduated: 1 up to 100, 0.5 beyond (EUR, rate card standard)\n" in told
-    assert "line       3 units, amount known when the period closes\n" in told
+    assert "line       3 units, " in told
     found = shop.json("explain", "ticket-0001")
     assert found["line"]["amount"] is None
     assert (found["terms"]["price_per_unit"], found["terms"]["price"]["kind"]) == (None, "graduated")
+
+
+def test_explain_tells_the_amount_and_the_invoice_once_the_period_is_closed(shop: Workshop) -> None:
+    confirmed(shop, GRADUATED)
+    billing = BillingKeys("witn")
+    shop.work(lambda client: bool(client.hlen(billing.numbers)))
+    told = shop.witnd("explain", "ticket-0001").stdout
+    assert "line       3 units, 3.00 EUR by what the period came to\n" in told
+    assert "invoice    INV-000001, issued, of 2001-09-01T00:00:00.000Z to 2001-10-01T00:00:00.000Z\n" in told
+    assert shop.json("explain", "ticket-0001")["invoice"]["amount"] == "3.00"
 
 
 def test_a_percentage_is_billed_at_once_and_tells_how(shop: Workshop) -> None:

@@ -9,6 +9,7 @@ from msgspec import UNSET, Struct
 from witnd.cli.context import Session, as_json, config_option, json_option, run, session, table
 from witnd.cli.event import TEXT
 from witnd.cli.failure import USAGE
+from witnd.cli.invoice import desk
 from witnd.cli.outcomes import learned
 from witnd.cli.output import printable
 from witnd.domain.catalogue import Catalogue
@@ -21,7 +22,18 @@ from witnd.store.deliveries import Deliveries
 from witnd.store.keys import Keys, partition_of
 from witnd.store.outcomes import one
 from witnd.store.reads import Reads, reading
-from witnd.web.outcomes import HeldEvent, Listed, Terms, Told, deliveries_told, held_events, listed, terms
+from witnd.web.outcomes import (
+    HeldEvent,
+    Listed,
+    OnInvoice,
+    Terms,
+    Told,
+    deliveries_told,
+    held_events,
+    listed,
+    on_invoice,
+    terms,
+)
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
@@ -33,6 +45,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     story: Story | None
     resolution: Resolution | None
     line: Line | None
+    invoice: OnInvoice | None
     deliveries: list[Told]
     held: list[HeldEvent]
 
@@ -60,7 +73,7 @@ def explain(key: str, shown: int, json_output: bool, config_path: Path | None) -
     JSON: {"key", "outcome": as in `witnd outcomes --json` or null, "terms", "story": {"condition",
     "events": [{"entry", "accepted_at", "action", "timestamp", "value", "attribution", "pin",
     "placed_at", "leaves": [{"path", "words", "holds", "flipped"}…], "holds", "status",
-    "settles_at", "words"}…], "why", "unit"}, "resolution", "line", "deliveries", "held"}
+    "settles_at", "words"}…], "why", "unit"}, "resolution", "line", "invoice", "deliveries", "held"}
 
     \b
     Examples:
@@ -90,7 +103,7 @@ async def _explanation(opened: Session, reads: Reads, keys: Keys, key: str, cata
     if outcome is None:
         return Explanation(
             key=key, outcome=None, terms=None, story=None, resolution=None, line=None,
-            deliveries=[], held=await held_events(reads, keys, key),
+            invoice=None, deliveries=[], held=await held_events(reads, keys, key),
         )  # fmt: skip
     history: list[HistoryItem] = []
     async for page in reads.history(keys, key, most=outcome.events):
@@ -103,6 +116,7 @@ async def _explanation(opened: Session, reads: Reads, keys: Keys, key: str, cata
         story=story(outcome, history),
         resolution=resolution,
         line=line,
+        invoice=None if line is None else await on_invoice(desk(opened), line),
         deliveries=await _told(opened, key, catalogue) if outcome.final else [],
         held=[],
     )
@@ -158,10 +172,11 @@ def _print(found: Explanation, outcome: Listed, frozen: Terms, told: Story, show
     _say(f"unit       {told.unit}")
     _print_events(told.events, shown)
     if found.line is not None:
-        line = found.line
         _say()
-        for start, said in zip(("line", "", ""), _line_words(line), strict=True):
+        for start, said in zip(("line", "", ""), _line_words(found.line, found.invoice), strict=True):
             _say(f"{start:10} {said}")
+        if found.invoice is not None:
+            _say(f"invoice    {_invoice_words(found.invoice)}")
     if found.resolution is not None:
         _say()
         _say(f"resolved   {found.resolution.settles_at}, {found.resolution.id}")
@@ -178,14 +193,22 @@ def _whence(frozen: Terms) -> str:
     return f"rate card {frozen.rate_card}" if own is None else f"agreed with {own}"
 
 
-def _line_words(line: Line) -> tuple[str, ...]:
+def _line_words(line: Line, invoice: OnInvoice | None) -> tuple[str, ...]:
     """What the invoice line is, and how its amount came about."""
     if line.amount is None:
-        return f"{line.unit} units, amount known when the period closes", f"resolved {line.resolved_at}", line.id
+        known = "amount known when the period closes"
+        if invoice is not None and invoice.amount is not None:
+            known = f"{invoice.amount} {line.currency} by what the period came to"
+        return f"{line.unit} units, {known}", f"resolved {line.resolved_at}", line.id
     amount = f"{line.amount} {line.currency}"
     times = f"{line.unit} × {line.price_per_unit} = {amount}"
     said = times if line.working is UNSET else f"{amount}: {words(line.working)}"
     return said, f"exactly {line.amount_exact}, resolved {line.resolved_at}", line.id
+
+
+def _invoice_words(invoice: OnInvoice) -> str:
+    stage = "open" if invoice.status == "draft" and not invoice.closed else invoice.status
+    return f"{invoice.number or invoice.id}, {stage}, of {invoice.period_start} to {invoice.period_end}"
 
 
 def _print_events(events: Sequence[Happened], shown: int) -> None:

@@ -197,7 +197,7 @@ async def explained(
         events_next_cursor=cursor,
         resolution=resolution,
         line=line,
-        invoice=None if line is None else await _invoice(invoices, line),
+        invoice=None if line is None else await on_invoice(invoices, line),
         deliveries=deliveries_told(await deliveries.about(key)) if outcome.final else [],
         held=[],
     )
@@ -252,7 +252,7 @@ def deliveries_told(found: Sequence[Found]) -> list[Told]:
     ]
 
 
-async def _invoice(invoices: Invoices, line: Line) -> OnInvoice | None:
+async def on_invoice(invoices: Invoices, line: Line) -> OnInvoice | None:
     """The invoice of a line; None until the line has arrived there."""
     found = await invoices.of_outcome(line.customer_key, line.currency, instant.parse(line.resolved_at))
     if found is None:
