@@ -142,7 +142,8 @@ class Workshop:
 
     def settled(self, client: redis.Redis) -> bool:
         """Every log is read to its end, and no deadline lies in the past."""
-        now = client.time()[0] * 1000
+        seconds, microseconds = client.time()
+        now = seconds * 1000 + microseconds // 1000
         for number in range(self.partitions):
             keys = Keys("witn", number)
             if client.zcount(keys.due, "-inf", now):
