@@ -86,10 +86,10 @@ class Books(Workshop):
 
     def is_closed(self, *, issued: bool) -> bool:
         with self.server.sync() as client:
-            if not self.settled(client):
+            now = client.time()[0] * 1000
+            if not self.settled(client) or client.zcount("witn:{billing}:open", "-inf", now):
                 return False
             lines = sum(self._lines(client))
-            now = client.time()[0] * 1000
         found = self.invoices()
         return sum(one["lines"] for one in found) == lines and all(
             (one["closed"] and (one["status"] != "draft" or not issued)) or ms(one["period_end"]) > now for one in found
