@@ -31,8 +31,9 @@ def reader(api: Office) -> Desk:
     return Desk(api, "read")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    """One for each module, as its driver keeps an event loop in this thread for as long as it is there."""
     if importlib.util.find_spec("playwright") is None:
         pytest.skip("playwright is not installed: pip install -e '.[browser]'")
     if BROWSER is None:
