@@ -17,8 +17,11 @@ def test_nobody_sees_a_page_without_signing_in_and_comes_back_to_where_they_were
     assert (page.status, page.path) == (200, "/dashboard/outcomes?status=open")
 
 
-def test_home_leads_to_the_dashboard(api: Office) -> None:
-    assert Desk(api, None).get("/").path.startswith("/dashboard/sign-in")
+def test_home_leads_browsers_to_the_dashboard(api: Office) -> None:
+    accepts = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
+    assert Desk(api, None).get("/", accepts).path.startswith("/dashboard/sign-in")
+    assert api.ask("GET", "/", scope=None).error["code"] == "TOKEN_INVALID"
+    assert api.ask("GET", "/", scope="read").error["code"] == "NOT_FOUND"
 
 
 def test_wrong_tokens_and_tokens_that_only_send_are_refused_with_a_reason(api: Office) -> None:
