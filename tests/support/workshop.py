@@ -7,7 +7,9 @@ clock settles all that is due.
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -60,6 +62,15 @@ url = "http://127.0.0.1:9/hook"
 """
 
 
+def _loop_runs() -> bool:
+    """Whether this thread has an event loop already, as the driver of a browser keeps one."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 class Workshop:
     """`witnd` runs a command, `event` sends without one, `work` lets the daemon read and settle."""
 
@@ -73,7 +84,11 @@ class Workshop:
         }
 
     def witnd(self, *arguments: str, stdin: str | bytes | None = None) -> Result:
-        return CliRunner().invoke(main, arguments, env=self.environ, input=stdin)
+        invoke = partial(CliRunner().invoke, main, arguments, env=self.environ, input=stdin)
+        if not _loop_runs():
+            return invoke()
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(invoke).result()
 
     def json(self, *arguments: str, exit_code: int = 0) -> Any:
         """What a command prints with `--json`."""

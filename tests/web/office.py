@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from tests.support.processes import until
 from tests.support.server import Server
 from tests.support.workshop import CATALOGUE, Workshop
-from witnd.config import Config, DaemonConfig, HttpConfig, RedisConfig, WebhooksConfig
+from witnd.config import BillingConfig, Config, DaemonConfig, HttpConfig, RedisConfig, WebhooksConfig
 from witnd.daemon.assembly import Daemon
 from witnd.daemon.systemd import Systemd
 from witnd.endpoint import endpoint
@@ -106,6 +106,8 @@ def office(
     *,
     partitions: int = 1,
     allow_networks: tuple[Network, ...] = (),
+    schedule: tuple[float, ...] = WebhooksConfig().schedule,
+    billing: BillingConfig = BillingConfig(),
     **http_settings: Any,
 ) -> Iterator[Office]:
     """Runs the daemon for as long as the block lasts."""
@@ -113,7 +115,8 @@ def office(
     config = Config(
         redis=RedisConfig(url=server.url, partitions=partitions),
         http=HttpConfig(bind=Address("127.0.0.1", 0), **http_settings),
-        webhooks=WebhooksConfig(allow_networks=allow_networks),
+        webhooks=WebhooksConfig(allow_networks=allow_networks, schedule=schedule),
+        billing=billing,
         daemon=DaemonConfig(instance="office", state_dir=directory),
         bind_explicit=True,
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import msgspec
@@ -72,4 +73,6 @@ def on_server(api: Office, do: Callable[[Redis], Awaitable[T]]) -> T:
         async with connect(api.workshop.server.url) as client:
             return await do(client)
 
-    return asyncio.run(main())
+    # In a thread of its own: a browser's driver keeps an event loop in that of the test.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, main()).result()

@@ -188,7 +188,12 @@ def _canonical_node(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def words(raw: object) -> str:
     """A plain-language reading of a condition without mistakes."""
-    return _all_words(canonical(raw), "and", "always")
+    return spoken(canonical(raw))
+
+
+def spoken(nodes: Sequence[Mapping[str, Any]]) -> str:
+    """The same of nodes in canonical form; what stands in a leaf is taken as it is, right or not."""
+    return _all_words(nodes, "and", "always")
 
 
 def _all_words(nodes: Sequence[Mapping[str, Any]], between: str, empty: str) -> str:

@@ -33,18 +33,14 @@ def credit(
 
     `credited` is what was given back of the row so far, `series` that of credit notes, `at` the server's clock in ms.
     """
-    if (wrong := reason_mistake(reason) or _credit_mistake(invoice, row)) is not None:
+    if (wrong := reason_mistake(reason)) is not None:
         return wrong
+    left = creditable(invoice, row, credited)
+    if isinstance(left, Refusal):
+        return left
     digits = minor_digits(invoice.currency) or 0
-    left = difference(Decimal(row.amount or 0), credited)
-    left_of_all = difference(difference(invoice.subtotal, invoice.credited), invoice.noted)
-    if min(left, left_of_all) <= 0:
-        of = "the row" if left <= 0 else called(invoice)
-        return Refusal(
-            f"nothing of {of} is left to credit", "it asks for nothing, or all of it was given back: see its credits"
-        )
     if amount is None:
-        amount = min(left, left_of_all)
+        amount = left
     if amount <= 0:
         return Refusal(f"the amount {plain(amount)} gives nothing back", "write one above 0")
     if amount != to_minor(amount, digits):
@@ -52,12 +48,12 @@ def credit(
             f"the amount {plain(amount)} is finer than {invoice.currency} has digits after the point ({digits})",
             f"write it with {digits}, such as {minor_text(amount, digits)}",
         )
-    for most, of in ((left, "the row"), (left_of_all, "the invoice")):
-        if amount > most:
-            return Refusal(
-                f"the amount {plain(amount)} is more than is left of {of}",
-                f"credit at most {amount_words(min(left, left_of_all), invoice.currency)}",
-            )
+    if amount > left:
+        of = "the row" if amount > _left_of_row(row, credited) else "the invoice"
+        return Refusal(
+            f"the amount {plain(amount)} is more than is left of {of}",
+            f"credit at most {amount_words(left, invoice.currency)}",
+        )
     given = _credit_row(invoice, row, credited, minor_text(amount.copy_negate(), digits), reason, at)
     so_far = exact_sum((credited, amount))
     if invoice.status == "draft":
@@ -78,6 +74,24 @@ def credit(
         credited=so_far,
         note=_credit_note(invoice, amount, reason, given),
     )
+
+
+def creditable(invoice: Invoice, row: Row, credited: Decimal) -> Decimal | Refusal:
+    """How much of a row can be given back, of which so much was already; why nothing can."""
+    if (wrong := _credit_mistake(invoice, row)) is not None:
+        return wrong
+    left = _left_of_row(row, credited)
+    left_of_all = difference(difference(invoice.subtotal, invoice.credited), invoice.noted)
+    if min(left, left_of_all) > 0:
+        return min(left, left_of_all)
+    of = "the row" if left <= 0 else called(invoice)
+    return Refusal(
+        f"nothing of {of} is left to credit", "it asks for nothing, or all of it was given back: see its credits"
+    )
+
+
+def _left_of_row(row: Row, credited: Decimal) -> Decimal:
+    return difference(Decimal(row.amount or 0), credited)
 
 
 def _credit_mistake(invoice: Invoice, row: Row) -> Refusal | None:

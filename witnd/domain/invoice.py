@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 from msgspec import Struct
 
 from witnd.domain import instant
+from witnd.domain.money import difference
 from witnd.domain.period import Period
 from witnd.domain.resolution import derived_id
 
@@ -76,6 +77,12 @@ class Invoice(Struct, frozen=True, kw_only=True):
     def stage(self) -> str:
         """The status for people, who want to know whether lines still arrive."""
         return "open" if self.status == "draft" and not self.closed else self.status
+
+    @property
+    def payable(self) -> Decimal:
+        """What is to be paid of it: of a draft so far, and before the customer's credit pays its part."""
+        owed = difference(difference(self.subtotal, self.credited), self.carried)
+        return owed if self.total is None else self.total
 
 
 def invoice_id(customer_key: str, currency: str, period: Period) -> str:

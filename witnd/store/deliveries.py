@@ -34,6 +34,13 @@ class Found(Struct, frozen=True):
     row: Row
 
 
+class Waiting(Struct, frozen=True, kw_only=True):
+    """Deliveries of a rule that are to be sent, now or later, and those that wait until it is resumed."""
+
+    pending: int
+    parked: int
+
+
 class Deliveries:
     """`rules` are the ids of all rules there ever were: nothing else names the parked lists."""
 
@@ -140,6 +147,19 @@ class Deliveries:
 
     async def endpoints(self, rule_ids: Sequence[str]) -> list[EndpointState]:
         return await self._outboxes[0].endpoints(rule_ids)
+
+    async def waiting(self, rule_ids: Sequence[str]) -> list[Waiting]:
+        """How many deliveries of these rules wait, in the same order."""
+        with mapped():
+            async with self._client.pipeline(transaction=False) as counts:
+                for rule in rule_ids:
+                    for keys in self._partitions:
+                        counts.zcard(keys.outbox(rule))
+                        counts.zcard(keys.parked(rule))
+                found = cast("list[int]", await counts.execute())
+        size = 2 * len(self._partitions)
+        rows = [found[start : start + size] for start in range(0, len(found), size)]
+        return [Waiting(pending=sum(row[::2]), parked=sum(row[1::2])) for row in rows]
 
     async def resume(self, rule_id: str, most: int | None = None) -> int:
         """Lift the suspension of a rule's endpoint and queue what is parked, the oldest first.

@@ -68,6 +68,13 @@ async def fate_of(reads: Reads, keys: Keys, entry: EntryId, key: str | None = No
     )
 
 
+async def sent(reads: Reads, keys: Keys, ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+    """Fields of the entries with these ids, of those that the log still has."""
+    rows = await reads.each(*(("XRANGE", keys.events, id_, id_) for id_ in ids)) if ids else []
+    found = {id_: _spelled(row[0][1]) for id_, row in zip(ids, rows, strict=True) if row}
+    return {id_: fields for id_, fields in found.items() if fields is not None}
+
+
 def listed(partition: int, entry: EntryId, record: FateRecord, fields: Sequence[bytes] | None) -> Fate:
     return Fate(
         id=text_of(entry),

@@ -149,6 +149,14 @@ class Invoices:
             raw = await self._client.hget(self._keys.balance, balance_field(customer_key, currency))
         return Decimal(cast(bytes, raw or b"0").decode())
 
+    async def credited(self, id_: str, rows: Sequence[str]) -> list[Decimal]:
+        """How much was given back of each of these rows of an invoice."""
+        if not rows:
+            return []
+        with mapped():
+            raw = await self._client.hmget(self._keys.credited(id_), list(rows))
+        return [Decimal((one or b"0").decode()) for one in cast("list[bytes | None]", raw)]
+
     # -- lists -------------------------------------------------------------------------------------------------------
 
     async def listed(

@@ -16,6 +16,7 @@ from witnd.web import catalogue, catalogue_change
 from witnd.web.catalogue import Kind, Thing
 from witnd.web.catalogue_change import Written
 from witnd.web.route import Call, Listing
+from witnd.web.services import Services
 
 Standing = Literal["in force", "past", "scheduled"]
 
@@ -152,8 +153,11 @@ async def versions(call: Call[Listing], kind: Kind, key: str) -> VersionPage:
 
 
 async def compare(call: Call[Pair], kind: Kind, key: str) -> Comparison:
-    query = call.query
-    first, second, changes = await catalogue.difference(call.services, kind, key, query.one, query.other)
+    return await comparison(call.services, kind, key, call.query.one, call.query.other)
+
+
+async def comparison(services: Services, kind: Kind, key: str, one: int, other: int) -> Comparison:
+    first, second, changes = await catalogue.difference(services, kind, key, one, other)
     return Comparison(
         one=version_line(first), other=version_line(second), changes=[_changed(change) for change in changes]
     )

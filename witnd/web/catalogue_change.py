@@ -54,8 +54,15 @@ async def create(services: Services, kind: Kind, raw: Mapping[str, Any]) -> Writ
     return await _write(services, kind, item, effective_from)
 
 
-async def change(services: Services, kind: Kind, key: str, raw: Mapping[str, Any]) -> Written:
-    """Put the fields given in the place of those that the thing has; null puts a default there."""
+async def change(
+    services: Services,
+    kind: Kind,
+    key: str,
+    raw: Mapping[str, Any],
+    amend: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+) -> Written:
+    """Put the fields given in the place of those that the thing has; null puts a default there. `amend`: makes more of
+    them from those that it has at that instant, whoever changed them meanwhile."""
     given, effective_from, wrong = _instant_of(raw)
     if given.pop(kind.key_name, key) != key:
         wrong.append(Mistake(kind.key_name, "cannot be changed; create another one"))
@@ -69,7 +76,8 @@ async def change(services: Services, kind: Kind, key: str, raw: Mapping[str, Any
         # How long the secret before signs too belongs to the secret that took its place.
         if given.get("secret") not in (None, content.get("secret")):
             content.pop(OVERLAP, None)
-        read = _read(catalogue, kind, {**content, **given, kind.key_name: key}, wrong)
+        more = {} if amend is None else amend(old.content)
+        read = _read(catalogue, kind, {**content, **given, **more, kind.key_name: key}, wrong)
         return Item(kind=read.kind, key=key, archived=old.archived, content=read.content, path="")
 
     return await _write(services, kind, item, effective_from)

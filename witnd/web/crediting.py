@@ -16,7 +16,7 @@ from witnd.domain.invoice_json import (
     invoice_json,
     line_json,
 )
-from witnd.domain.invoicing import CreditNote, Verdict
+from witnd.domain.invoicing import CreditNote, Refusal, Verdict
 from witnd.store.errors import StoreUnavailable
 from witnd.store.invoice_change import Done, Seen
 from witnd.store.invoice_lines import Closed, TooFar
@@ -78,6 +78,18 @@ async def credit(
         credit_note=None if note is None else credit_note_json(note),
         balance=amount_text(balance, invoice.currency),
     )
+
+
+async def left(
+    services: Services, invoice: Invoice, *, outcome_key: str | None, row_id: str | None
+) -> tuple[LineJson, str]:
+    """A line, and how much of it can be given back. Raises CONFLICT where nothing can."""
+    row = await _row(services, invoice, outcome_key, row_id)
+    [credited] = await services.invoices.credited(invoice.id, [row.id])
+    most = crediting.creditable(invoice, row, credited)
+    if isinstance(most, Refusal):
+        raise ApiError("CONFLICT", str(most))
+    return line_json(invoice, row), amount_text(most, invoice.currency)
 
 
 def _amount(text: str | None, currency: str) -> Decimal | None:

@@ -8,7 +8,7 @@ from witnd.domain.delivery import HEALTHY, STANDINGS, Standing
 from witnd.domain.delivery_json import DeliveryInFull, DeliveryJson, delivery_in_full, delivery_json
 from witnd.domain.notification import rule_id
 from witnd.store.changes import Change
-from witnd.store.deliveries import ENDED, Deliveries, Found
+from witnd.store.deliveries import ENDED, LOOKED_AT_REQUEST, Deliveries, Found
 from witnd.store.invoices import NoCursor, Page
 from witnd.web.errors import invalid, missing
 from witnd.web.invoices import Author
@@ -38,7 +38,13 @@ def standing_named(text: str, known: Sequence[str] = STANDINGS) -> Standing:
 
 
 async def listed(
-    services: Services, standing: Standing | None, rule: str | None, limit: int, after: str | None
+    services: Services,
+    standing: Standing | None,
+    rule: str | None,
+    limit: int,
+    after: str | None,
+    *,
+    looked_at_max: int = LOOKED_AT_REQUEST,
 ) -> Page[DeliveryJson]:
     """The newest resolution first; pending ones by when they are due, and if only they are asked for, the next first.
 
@@ -46,7 +52,8 @@ async def listed(
     """
     desk = await services.deliveries()
     try:
-        page = await desk.page(STANDINGS if standing is None else [standing], rule, limit, after)
+        standings = STANDINGS if standing is None else [standing]
+        page = await desk.page(standings, rule, limit, after, looked_at_max=looked_at_max)
     except NoCursor as wrong:
         raise invalid("after", str(wrong)) from None
     return Page([json_of(one) for one in page.data], page.cursor)
@@ -92,22 +99,25 @@ async def resend(services: Services, author: Author, id_: str) -> DeliveryInFull
     return await _in_full(desk, after)
 
 
+async def count_between(services: Services, from_: str, to: str, *, rule: str | None, standing: str | None) -> int:
+    """Up to how many `resend_between` would send."""
+    chosen = await _between(services, from_, to, rule, standing)
+    return await (await services.deliveries()).count_between(*chosen)
+
+
 async def resend_between(
     services: Services, author: Author, from_: str, to: str, *, rule: str | None, standing: str | None
 ) -> int:
     """Send again what was delivered, parked or given up of the resolutions in [from, to); how many."""
-    from_ms, to_ms = _instant("from", from_), _instant("to", to)
-    if to_ms <= from_ms:
-        raise invalid("to", "must come after from: nothing lies between them")
-    standings = ENDED if standing is None else (standing_named(standing, ENDED),)
-    wanted = None if rule is None else await rule_named(services, rule)
+    chosen = await _between(services, from_, to, rule, standing)
     desk = await services.deliveries()
-    many = await desk.count_between(from_ms, to_ms, wanted, standings)
+    many = await desk.count_between(*chosen)
     if many > RESENT_MAX:
         raise invalid(
             "to", f"up to {many} deliveries lie in the range, and one request sends at most {RESENT_MAX}: shorten it"
         )
-    count = await desk.resend_between(from_ms, to_ms, wanted, services.now_ms(), standings)
+    from_ms, to_ms, rule_id_, standings = chosen
+    count = await desk.resend_between(from_ms, to_ms, rule_id_, services.now_ms(), standings)
     await services.changes.note(
         Change(
             who=author.who,
@@ -118,6 +128,17 @@ async def resend_between(
         )
     )
     return count
+
+
+async def _between(
+    services: Services, from_: str, to: str, rule: str | None, standing: str | None
+) -> tuple[int, int, str | None, Sequence[Standing]]:
+    """What a range means: its instants, the rule's id, and which standings."""
+    from_ms, to_ms = _instant("from", from_), _instant("to", to)
+    if to_ms <= from_ms:
+        raise invalid("to", "must come after from: nothing lies between them")
+    wanted = None if rule is None else await rule_named(services, rule)
+    return from_ms, to_ms, wanted, ENDED if standing is None else (standing_named(standing, ENDED),)
 
 
 def json_of(found: Found) -> DeliveryJson:

@@ -141,6 +141,18 @@ async def notes_of(services: Services, invoice: Invoice, limit: int, after: str 
     return Page(found[::-1], str(first) if first else None)
 
 
+async def notes_listed(
+    services: Services, limit: int, after: str | None, *, customer: str | None = None, invoice: Invoice | None = None
+) -> Page[CreditNote]:
+    """Credit notes of an invoice, of a customer, or of all, the newest first."""
+    if invoice is not None:
+        return await notes_of(services, invoice, limit, after)
+    try:
+        return await services.invoices.notes(limit, after, customer=customer, most=LOOKED_AT_MAX)
+    except NoCursor as wrong:
+        raise invalid("after", str(wrong)) from None
+
+
 # -- doing -------------------------------------------------------------------------------------------------------------
 
 
@@ -210,8 +222,12 @@ async def do(
     return done
 
 
-def reused(author: Author, how: str) -> ApiError:
-    return ApiError("CONFLICT", f"Idempotency-Key {author.idempotency_key!r} was used before: {how}; choose another")
+class Reused(ApiError):  # noqa: N818 - what somebody asked for, not a mistake in code
+    """An operation was asked for by the name that another one was given before."""
+
+
+def reused(author: Author, how: str) -> Reused:
+    return Reused("CONFLICT", f"Idempotency-Key {author.idempotency_key!r} was used before: {how}; choose another")
 
 
 def idempotency_key(given: Sequence[str]) -> str | None:

@@ -1,4 +1,5 @@
-"""Lists of outcomes, as the API and the pages ask for them: by key, by what a key begins with, or by what they are."""
+"""Outcomes as the API and the pages ask for them: lists by key, by what a key begins with, or by what they are; and one
+in full."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -15,7 +16,8 @@ from witnd.store.places import Place
 from witnd.store.reads import Reads
 from witnd.web.asking import LOOKED_AT_MAX, asked, cursor, place_of
 from witnd.web.errors import invalid
-from witnd.web.outcomes import Listed, listed
+from witnd.web.fates import entry_named
+from witnd.web.outcomes import Explained, Listed, explained, listed
 from witnd.web.services import Services
 
 # Both spellings of a missed outcome are understood; people are shown the first.
@@ -76,6 +78,23 @@ async def _by_key(services: Services, key: str, wanted: Wanted, behind: Place | 
         found = None if behind is not None else await one_outcome(reads, keys, key, catalogue)
         data = [] if found is None or not wanted.has(found) else [listed(keys.partition, found)]
         return OutcomePage(data=data, next_cursor=None)
+
+    return await asked(services, ask)
+
+
+async def one(
+    services: Services, key: str, *, events_after: str | None = None, most: int | None = None
+) -> Explained | None:
+    """An outcome in full, with the last of its events or those behind one; None where nobody has used its key. `most`:
+    so many events, instead of as many as the API tells."""
+    after = None if events_after is None else entry_named("events_after", events_after)
+    deliveries = await services.deliveries()
+
+    async def ask(reads: Reads, catalogue: Catalogue) -> Explained | None:
+        keys = keys_of(services, key)
+        return await explained(
+            reads, keys, key, catalogue, deliveries, services.invoices, after=after, most=most
+        )  # fmt: skip
 
     return await asked(services, ask)
 

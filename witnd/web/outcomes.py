@@ -167,8 +167,9 @@ async def explained(
     invoices: Invoices,
     *,
     after: EntryId | None = None,
+    most: int | None = None,
 ) -> Explained | None:
-    """All of an outcome; None where nobody has used its key."""
+    """All of an outcome, with at most `most` of its events; None where nobody has used its key."""
     outcome = await one(reads, keys, key, catalogue)
     if outcome is None:
         held = await held_events(reads, keys, key)
@@ -178,7 +179,7 @@ async def explained(
             key=key, partition=keys.partition, outcome=None, terms=None, story=None, events_next_cursor=None,
             resolution=None, line=None, invoice=None, deliveries=[], held=held,
         )  # fmt: skip
-    told, cursor = await _story(reads, keys, outcome, after)
+    told, cursor = await _story(reads, keys, outcome, after, EVENTS_MOST if most is None else most)
     resolution, line = resolve(outcome) if outcome.final else (None, None)
     return Explained(
         key=key,
@@ -195,7 +196,9 @@ async def explained(
     )
 
 
-async def _story(reads: Reads, keys: Keys, outcome: Outcome, after: EntryId | None) -> tuple[Story | None, str | None]:
+async def _story(
+    reads: Reads, keys: Keys, outcome: Outcome, after: EntryId | None, most: int
+) -> tuple[Story | None, str | None]:
     """The story with the last events in it, or with those behind `after`; and where to go on."""
     if outcome.events > COUNTED_MOST:
         return None, None
@@ -203,8 +206,8 @@ async def _story(reads: Reads, keys: Keys, outcome: Outcome, after: EntryId | No
     async for page in reads.history(keys, outcome.key, most=outcome.events):
         for item in page:
             count += 1
-            wanted = count > outcome.events - EVENTS_MOST if after is None else item.entry > after
-            told = wanted and shown < EVENTS_MOST
+            wanted = count > outcome.events - most if after is None else item.entry > after
+            told = wanted and shown < most
             telling.add(item, told=told, last=count == outcome.events)
             if told:
                 shown, last = shown + 1, (count, item.entry)

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from witnd.domain import instant
 from witnd.domain.catalogue import Catalogue
+from witnd.domain.event import Event
 from witnd.domain.notification import rule_id
 from witnd.store import overview
 from witnd.store.codec import decode_held
@@ -33,6 +34,13 @@ class HeldKey(Struct, frozen=True, kw_only=True):
     events: int
     reason: str
     href: str
+
+
+class Waiting(Struct, frozen=True, kw_only=True):
+    """A key whose events cannot be placed, with the first of them."""
+
+    held: HeldKey
+    first: Event
 
 
 class HeldKeys(Struct, frozen=True, kw_only=True):
@@ -136,17 +144,23 @@ def count(found: Stuck, troubles: Sequence[str]) -> int:
 
 async def problems(services: Services, reads: Reads, catalogue: Catalogue) -> Problems:
     """All there are, with the first of each kind."""
+    return (await needs(services, reads, catalogue))[0]
+
+
+async def needs(services: Services, reads: Reads, catalogue: Catalogue) -> tuple[Problems, list[Waiting]]:
+    """The same, and what the held keys wait for."""
     found = await stuck(services, reads, catalogue)
     partitions, troubles = services.partitions, list(services.health().troubles)
+    held = await _waiting(reads, partitions)
     rejected: list[Fate] = []
     async for at, record in newest_fates(reads, partitions, ["rejected"], None, SHOWN):
         if record is not None:
             rejected.append(listed(at.partition, entry_id(at.name), record, None))
         if len(rejected) == SHOWN:
             break
-    return Problems(
+    told = Problems(
         count=count(found, troubles),
-        held=HeldKeys(count=found.held, items=await _held(reads, partitions), href="/v1/events?fate=held"),
+        held=HeldKeys(count=found.held, items=[one.held for one in held], href="/v1/events?fate=held"),
         rejected=Rejected(
             count=found.rejected,
             last_day=found.rejected_lately,
@@ -169,31 +183,37 @@ async def problems(services: Services, reads: Reads, catalogue: Catalogue) -> Pr
         ),
         troubles=troubles,
     )
+    return told, held
 
 
-async def _held(reads: Reads, partitions: Sequence[Keys]) -> list[HeldKey]:
+async def _waiting(reads: Reads, partitions: Sequence[Keys]) -> list[Waiting]:
     """The keys that wait longest."""
     first: list[Place] = []
     for keys in partitions:
         page = await reads.ranked(keys.held, "-inf", "+inf", 0, SHOWN)
         first += [Place(ms, keys.partition, key) for key, ms in page]
-    found: list[HeldKey] = []
+    by_number = {keys.partition: keys for keys in partitions}
+    found: list[Waiting] = []
     for at in sorted(first)[:SHOWN]:
-        keys = next(one for one in partitions if one.partition == at.partition)
+        keys = by_number[at.partition]
         events, items = await reads.together(
             ("LLEN", keys.held_events(at.name)), ("LRANGE", keys.held_events(at.name), 0, 0)
         )
         if not items:
             continue  # placed meanwhile
-        [fate] = await reads.fates_of(keys, [text_of(decode_held(at.name, items[0])[0])])
+        entry, event = decode_held(at.name, items[0])
+        [fate] = await reads.fates_of(keys, [text_of(entry)])
         found.append(
-            HeldKey(
-                key=at.name,
-                partition=at.partition,
-                since=instant.render(at.ms),
-                events=events,
-                reason=(fate and fate.reason) or "",
-                href=f"/v1/outcomes/{quote(at.name, safe='')}",
+            Waiting(
+                first=event,
+                held=HeldKey(
+                    key=at.name,
+                    partition=at.partition,
+                    since=instant.render(at.ms),
+                    events=events,
+                    reason=(fate and fate.reason) or "",
+                    href=f"/v1/outcomes/{quote(at.name, safe='')}",
+                ),
             )
         )
     return found

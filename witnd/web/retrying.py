@@ -1,4 +1,4 @@
-"""Asking again for everything that is held and can be placed now, some hundreds of keys at a time."""
+"""Asking again for what is held: for one key, or for all that can be placed now, some hundreds of keys at a time."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -8,14 +8,37 @@ from msgspec import Struct
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.event import Event
 from witnd.domain.routing import Terms, place
+from witnd.store.changes import Change
 from witnd.store.codec import decode_held
 from witnd.store.keys import Keys
 from witnd.store.places import Place, newest
 from witnd.store.reads import Reads
+from witnd.web.asking import asked, cursor, place_of
+from witnd.web.errors import missing, unavailable
+from witnd.web.invoices import Author
+from witnd.web.outcome_list import keys_of
+from witnd.web.services import Services
 
 # Held keys that one request looks at, and about how many events it reads for that.
 KEYS_MOST: Final = 500
 EVENTS_MOST: Final = 10_000
+
+
+class Retried(Struct, frozen=True, kw_only=True):
+    """The entry of the log by which held events are looked at again. What cannot be placed stays held."""
+
+    key: str
+    partition: int
+    id: str
+
+
+class RetriedHeld(Struct, frozen=True, kw_only=True):
+    """`retried`: keys that were asked again, since an event of theirs can be placed now; `looked_at`: of how many. With
+    a `next_cursor` there are more held keys: go on with it."""
+
+    retried: int
+    looked_at: int
+    next_cursor: str | None
 
 
 class Placeable(Struct, frozen=True, kw_only=True):
@@ -24,6 +47,48 @@ class Placeable(Struct, frozen=True, kw_only=True):
     keys: list[tuple[Keys, str]]
     looked_at: int
     behind: Place | None
+
+
+async def retry(services: Services, author: Author, key: str) -> Retried:
+    """Ask again for the events of a key."""
+    keys = keys_of(services, key)
+
+    async def ask(reads: Reads, _: Catalogue) -> bool:
+        return (await reads.each(("ZSCORE", keys.held, key)))[0] is not None
+
+    if not await asked(services, ask):
+        raise missing("key with held events", key)
+    [answer] = await services.appender.append([(keys.events, ("witnd", "retry", "key", key))])
+    if answer is None or answer.id is None:
+        raise unavailable("it is unknown whether it was asked; ask again, which is harmless")
+    done = Retried(key=key, partition=keys.partition, id=answer.id)
+    await services.changes.note(
+        Change(who=author.who, what="outcome.retry", key=key, request_id=author.request_id, after=done)
+    )
+    return done
+
+
+async def retry_held(services: Services, author: Author, after: str | None) -> RetriedHeld:
+    """Ask again for all that can be placed now, of the held keys behind `after`."""
+    behind = place_of(after, len(services.partitions))
+    found = await asked(
+        services, lambda reads, catalogue: placeable(reads, services.partitions, catalogue, behind)
+    )  # fmt: skip
+    if found.keys:
+        entries = [(keys.events, ("witnd", "retry", "key", key)) for keys, key in found.keys]
+        answers = await services.appender.append(entries)
+        if any(answer is None or answer.id is None for answer in answers):
+            raise unavailable("it is unknown whether all were asked; ask again, which is harmless")
+        await services.changes.note(
+            Change(
+                who=author.who,
+                what="problems.retry_held",
+                key="",
+                request_id=author.request_id,
+                after={"keys": [key for _, key in found.keys]},
+            )
+        )
+    return RetriedHeld(retried=len(found.keys), looked_at=found.looked_at, next_cursor=cursor(found.behind))
 
 
 async def placeable(reads: Reads, partitions: Sequence[Keys], catalogue: Catalogue, behind: Place | None) -> Placeable:

@@ -16,9 +16,11 @@ from witnd.domain.mistake import Mistake
 from witnd.domain.notification import NotificationRule, rule_id
 from witnd.domain.rotation import OVERLAP, overlap_problem, signing
 from witnd.domain.sample import sample
-from witnd.web.catalogue import RULE, Thing, read
+from witnd.store.changes import Change
+from witnd.web.catalogue import RULE, read
 from witnd.web.catalogue_change import SEED_BYTES, Written, change
 from witnd.web.errors import ApiError, invalid, missing, mistaken
+from witnd.web.invoices import Author
 from witnd.web.services import Services
 
 # Parked deliveries that one request queues: about a second.
@@ -70,11 +72,21 @@ async def test(services: Services, name: str, mark: str) -> Tested:
     return Tested(id=message.id, type=message.type, url=rule.url, attempt=attempt)
 
 
-async def resume(services: Services, name: str) -> tuple[Thing, int]:
+async def resume(services: Services, author: Author, name: str) -> int:
     """Lift the suspension of the rule's endpoint and queue what is parked; how many, at most about `RESUMED_MAX`."""
     thing = await read(services, RULE, name)
     if thing.version.archived or not thing.version.content["enabled"]:
         remedy = "restore" if thing.version.archived else "enable"
         raise ApiError("CONFLICT", f"its deliveries would be parked again: {remedy} notification rule {name!r} first")
     desk = await services.deliveries()
-    return thing, await desk.resume(id_of(name), RESUMED_MAX)
+    queued = await desk.resume(id_of(name), RESUMED_MAX)
+    await services.changes.note(
+        Change(
+            who=author.who,
+            what="notification_rule.resume",
+            key=name,
+            request_id=author.request_id,
+            after={"queued": queued},
+        )
+    )
+    return queued

@@ -8,7 +8,7 @@ from msgspec import Struct
 from witnd.domain import instant
 from witnd.store.changes import Change, Changes
 from witnd.store.tokens import Token, Tokens, mistakes
-from witnd.web.errors import mistaken
+from witnd.web.errors import invalid, missing, mistaken
 
 
 class TokenJson(Struct, frozen=True, kw_only=True):
@@ -31,12 +31,43 @@ class NewToken(TokenJson, frozen=True, kw_only=True):
     token: str
 
 
+class TokenPage(Struct, frozen=True, kw_only=True):
+    """Tokens, the oldest first."""
+
+    data: list[TokenJson]
+    next_cursor: str | None
+
+
 def token_json(token: Token, used: Mapping[str, int]) -> TokenJson:
     return TokenJson(**_fields(token, used))
 
 
 def new_token_json(token: Token, text: str) -> NewToken:
     return NewToken(**_fields(token, {}), token=text)
+
+
+async def page(tokens: Tokens, limit: int, after: str | None, *, archived: bool) -> TokenPage:
+    """Revoked ones are left out unless `archived` is true."""
+    found = await tokens.listed()
+    if after is not None:
+        places = [place for place, token in enumerate(found) if token.id == after]
+        if not places:
+            raise invalid("after", f"{after!r} is no cursor of this list: write the one that it ended with")
+        found = found[places[0] + 1 :]
+    found = [token for token in found if archived or token.revoked_at is None]
+    used = await tokens.used()
+    return TokenPage(
+        data=[token_json(token, used) for token in found[:limit]],
+        next_cursor=found[limit - 1].id if len(found) > limit else None,
+    )
+
+
+async def named(tokens: Tokens, id_: str) -> Token:
+    """The token with this id, revoked or not."""
+    for token in await tokens.listed():
+        if token.id == id_:
+            return token
+    raise missing("token", id_)
 
 
 async def create(

@@ -11,7 +11,7 @@ from witnd.billing.export.bill import Bill
 from witnd.billing.export.sections import Group, Tally
 from witnd.domain import instant
 from witnd.domain.invoice import Invoice, Row
-from witnd.domain.money import exact_sum
+from witnd.domain.invoice_json import LineJson
 from witnd.domain.ratecard import FLAT, PERCENTAGE
 from witnd.domain.working import ADJUSTMENTS, words
 
@@ -121,8 +121,7 @@ class SheetView(Struct, frozen=True, kw_only=True):
 
 def invoice_view(bill: Bill, tally: Tally) -> SheetView:
     invoice = bill.invoice
-    payable = exact_sum((invoice.subtotal, invoice.credited.copy_negate(), invoice.carried.copy_negate()))
-    total = payable if invoice.total is None else invoice.total
+    total = invoice.payable
     label, due, due_note = _due(invoice, total)
     name = invoice.number or "without a number yet"
     return SheetView(
@@ -253,13 +252,14 @@ async def _rows(rows: AsyncIterator[Row], currency: str) -> AsyncIterator[RowVie
             instant="" if row.resolved_at is None else instant.render(row.resolved_at),
             when="" if row.resolved_at is None else wording.minute(row.resolved_at),
             unit="" if row.unit is None else wording.quantity(row.unit),
-            unit_price=_unit_price(row, currency),
+            unit_price=row_price(row, currency),
             amount=_amount(row, currency),
             how="" if row.working is None else words(row.working),
         )
 
 
-def _unit_price(row: Row, currency: str) -> str:
+def row_price(row: Row | LineJson, currency: str) -> str:
+    """The price of one unit, where there is one."""
     working = row.working or {}
     if working.get("kind") == PERCENTAGE:
         return f"{wording.quantity(working['percent'])} %"

@@ -5,7 +5,6 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from witnd.domain.invoice_json import CreditNoteJson, credit_note_json
-from witnd.store.invoices import NoCursor
 from witnd.web import exports, invoices
 from witnd.web.api.invoices import no_cursor
 from witnd.web.errors import invalid
@@ -52,16 +51,7 @@ async def list_credit_notes(call: Call[CreditNoteListing]) -> CreditNotePage | S
     if query.format is not None:
         no_cursor(query.after)
         return await exports.all_notes(call.services, query.format, customer=query.customer_key, invoice=invoice)
-    limit, after = call.page()
-    if invoice is not None:
-        page = await invoices.notes_of(call.services, invoice, limit, after)
-    else:
-        try:
-            page = await call.services.invoices.notes(
-                limit, after, customer=query.customer_key, most=invoices.LOOKED_AT_MAX
-            )
-        except NoCursor as wrong:
-            raise invalid("after", str(wrong)) from None
+    page = await invoices.notes_listed(call.services, *call.page(), customer=query.customer_key, invoice=invoice)
     return CreditNotePage(data=[credit_note_json(one) for one in page.data], next_cursor=page.cursor)
 
 

@@ -4,7 +4,6 @@ from typing import Any
 
 from witnd.domain.fields import Table
 from witnd.domain.strictjson import BYTES_MAX
-from witnd.store.changes import Change
 from witnd.web import rules
 from witnd.web.catalogue import RULE
 from witnd.web.catalogue_answers import (
@@ -24,6 +23,7 @@ from witnd.web.catalogue_answers import (
     versions,
 )
 from witnd.web.errors import mistaken
+from witnd.web.invoices import Author
 from witnd.web.route import Call, Listing, route
 from witnd.web.rule_answers import (
     NotificationRuleAnswer,
@@ -199,13 +199,6 @@ async def test_rule(call: Call[Any]) -> TestAnswer:
     refusals=("CONFLICT",),
 )
 async def resume_rule(call: Call[Any]) -> Resumed:
-    thing, queued = await rules.resume(call.services, await _name(call))
-    noted = Change(
-        who=call.who,
-        what="notification_rule.resume",
-        key=thing.key,
-        request_id=call.request_id,
-        after={"queued": queued},
-    )
-    await call.services.changes.note(noted)
+    author = Author(who=call.who, request_id=call.request_id)
+    queued = await rules.resume(call.services, author, await _name(call))
     return Resumed(queued=queued, more=queued >= rules.RESUMED_MAX)

@@ -1,21 +1,15 @@
 """Outcomes: lists, and one in full with how it came about; asking again for held events."""
 
-import re
-from typing import Any, Final
+from typing import Any
 
 from msgspec import Struct
 
-from witnd.domain.catalogue import Catalogue
-from witnd.domain.event import EntryId
-from witnd.store.changes import Change
-from witnd.store.reads import Reads
-from witnd.web.asking import asked
-from witnd.web.errors import invalid, missing, unavailable
-from witnd.web.outcome_list import OutcomePage, keys_of, page
-from witnd.web.outcomes import Explained, explained
+from witnd.web.errors import missing
+from witnd.web.invoices import Author
+from witnd.web.outcome_list import OutcomePage, one, page
+from witnd.web.outcomes import Explained
+from witnd.web.retrying import Retried, retry
 from witnd.web.route import Call, Listing, route
-
-_ENTRY: Final = re.compile("([0-9]{1,16})-([0-9]{1,20})", re.ASCII)
 
 
 class OutcomeQuery(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,14 +30,6 @@ class OneOutcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     the first."""
 
     events_after: str | None = None
-
-
-class Retried(Struct, frozen=True, kw_only=True):
-    """The entry of the log by which held events are looked at again. What cannot be placed stays held."""
-
-    key: str
-    partition: int
-    id: str
 
 
 @route(
@@ -79,18 +65,9 @@ async def list_outcomes(call: Call[OutcomeQuery]) -> OutcomePage:
     refusals=("NOT_FOUND",),
 )
 async def read_outcome(call: Call[OneOutcome]) -> Explained:
-    key, services = call.path["key"], call.services
-    after = _entry(call.query.events_after)
-    deliveries = await services.deliveries()
-
-    async def ask(reads: Reads, catalogue: Catalogue) -> Explained | None:
-        return await explained(
-            reads, keys_of(services, key), key, catalogue, deliveries, services.invoices, after=after
-        )
-
-    found = await asked(services, ask)
+    found = await one(call.services, call.path["key"], events_after=call.query.events_after)
     if found is None:
-        raise missing("outcome", key)
+        raise missing("outcome", call.path["key"])
     return found
 
 
@@ -104,28 +81,4 @@ async def read_outcome(call: Call[OneOutcome]) -> Explained:
     refusals=("NOT_FOUND", "UNAVAILABLE"),
 )
 async def retry_outcome(call: Call[Any]) -> Retried:
-    key, services = call.path["key"], call.services
-    keys = keys_of(services, key)
-
-    async def ask(reads: Reads, _: Catalogue) -> bool:
-        return (await reads.each(("ZSCORE", keys.held, key)))[0] is not None
-
-    if not await asked(services, ask):
-        raise missing("key with held events", key)
-    [answer] = await services.appender.append([(keys.events, ("witnd", "retry", "key", key))])
-    if answer is None or answer.id is None:
-        raise unavailable("it is unknown whether it was asked; ask again, which is harmless")
-    done = Retried(key=key, partition=keys.partition, id=answer.id)
-    await services.changes.note(
-        Change(who=call.who, what="outcome.retry", key=key, request_id=call.request_id, after=done)
-    )
-    return done
-
-
-def _entry(text: str | None) -> EntryId | None:
-    if text is None:
-        return None
-    form = _ENTRY.fullmatch(text)
-    if form is None:
-        raise invalid("events_after", "must be the id of an event, like 1789000000000-0")
-    return int(form[1]), int(form[2])
+    return await retry(call.services, Author(who=call.who, request_id=call.request_id), call.path["key"])

@@ -4,11 +4,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from witnd.store.tokens import Token
 from witnd.web import tokens
-from witnd.web.errors import ApiError, invalid, missing
+from witnd.web.errors import ApiError
 from witnd.web.route import Call, Listing, Scope, route
-from witnd.web.tokens import NewToken, TokenJson, token_json
+from witnd.web.tokens import NewToken, TokenJson, TokenPage, token_json
 
 
 class TokenIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,13 +30,6 @@ class Revoking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`self`: true to revoke the very token that the request is made with."""
 
     self: bool = False
-
-
-class TokenPage(Struct, frozen=True, kw_only=True):
-    """Tokens, the oldest first."""
-
-    data: list[TokenJson]
-    next_cursor: str | None
 
 
 @route(
@@ -73,24 +65,12 @@ async def create_token(call: Call[Any]) -> NewToken:
     answer=TokenPage,
 )
 async def list_tokens(call: Call[TokenListing]) -> TokenPage:
-    limit, after = call.page()
-    found = await call.services.tokens.listed()
-    if after is not None:
-        places = [place for place, token in enumerate(found) if token.id == after]
-        if not places:
-            raise invalid("after", f"{after!r} is no cursor of this list: write the one that it ended with")
-        found = found[places[0] + 1 :]
-    found = [token for token in found if call.query.archived or token.revoked_at is None]
-    used = await call.services.tokens.used()
-    return TokenPage(
-        data=[token_json(token, used) for token in found[:limit]],
-        next_cursor=found[limit - 1].id if len(found) > limit else None,
-    )
+    return await tokens.page(call.services.tokens, *call.page(), archived=call.query.archived)
 
 
 @route("GET", "/v1/tokens/{id}", says="Read a token.", scope="admin", answer=TokenJson)
 async def read_token(call: Call[Any]) -> TokenJson:
-    return token_json(await _found(call), await call.services.tokens.used())
+    return token_json(await tokens.named(call.services.tokens, call.path["id"]), await call.services.tokens.used())
 
 
 @route(
@@ -103,7 +83,7 @@ async def read_token(call: Call[Any]) -> TokenJson:
     refusals=("CONFLICT",),
 )
 async def revoke_token(call: Call[Revoking]) -> TokenJson:
-    found = await _found(call)
+    found = await tokens.named(call.services.tokens, call.path["id"])
     if call.token is not None and found.id == call.token.id and not call.query.self:
         raise ApiError(
             "CONFLICT",
@@ -114,11 +94,3 @@ async def revoke_token(call: Call[Revoking]) -> TokenJson:
     return await tokens.revoke(
         services.tokens, services.changes, found, now_ms=services.now_ms(), who=call.who, request_id=call.request_id
     )
-
-
-async def _found(call: Call[Any]) -> Token:
-    id_ = call.path["id"]
-    for token in await call.services.tokens.listed():
-        if token.id == id_:
-            return token
-    raise missing("token", id_)

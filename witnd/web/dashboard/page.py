@@ -6,7 +6,6 @@ is for admins. Both become routes, and the same server answers them as answers t
 
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
@@ -151,11 +150,12 @@ async def session_of(call: Call[Any]) -> Session | None:
 
 
 def cookie(call: Call[Any], name: str) -> str | None:
-    try:
-        cookies = SimpleCookie(call.headers.get("Cookie", ""))
-    except CookieError:
-        return None
-    return unquote(cookies[name].value) if name in cookies else None
+    """A cookie of the request. Others on this host may set some too: what they hold, and how, is passed over."""
+    for part in call.headers.get("Cookie", "").split(";"):
+        known, _, value = part.strip().partition("=")
+        if known == name and value.isascii():
+            return unquote(value)
+    return None
 
 
 def fields(call: Call[Any]) -> dict[str, list[str]]:
@@ -194,18 +194,23 @@ async def _answered(visit: Visit, made: Page, *, admin: bool) -> Raw | Stream:
             raise ApiError("FORBIDDEN", "you are signed in to read; sign in with an admin token for this")
         answer = await made(visit)
     except ApiError as refused:
-        return refused_page(refused, visit.call.request_id, visit.values)
+        return _told(visit, refused_page(refused, visit.call.request_id, visit.values))
     except (StoreUnavailable, StoreRefused) as away:
         error = unavailable(f"Redis cannot do this now: {away}")
-        return refused_page(error, visit.call.request_id, visit.values)
+        return _told(visit, refused_page(error, visit.call.request_id, visit.values))
     if isinstance(answer, Moved):
         return moved(answer.to, told=answer.told)
     if not isinstance(answer, Shown):
         return answer
-    said = visit.values["told"]
-    # It was said, and is not said again.
-    headers = {"Set-Cookie": f"{TOLD}=; Path={PREFIX}; Max-Age=0"} if said else {}
-    return html(answer.template, {**visit.values, **answer.values}, answer.status, headers)
+    return _told(visit, html(answer.template, {**visit.values, **answer.values}, answer.status))
+
+
+def _told(visit: Visit, shown: Raw) -> Raw:
+    """What the page tells once is told now, and not again."""
+    if not visit.values["told"]:
+        return shown
+    gone = f"{TOLD}=; Path={PREFIX}; Max-Age=0"
+    return Raw(shown.body, shown.content_type, {**shown.headers, "Set-Cookie": gone}, shown.status)
 
 
 def moved(to: str, *, told: str = "", headers: Mapping[str, str] | None = None) -> Raw:

@@ -42,7 +42,8 @@ def rendered(template: str, values: Mapping[str, Any]) -> str:
 
 def html(template: str, values: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Raw:
     """A page as an answer."""
-    return Raw(rendered(template, values).encode(), HTML, {**HEADERS, **(headers or {})}, status)
+    # Of headers anything may come that is no text, such as the name by which somebody calls this host.
+    return Raw(rendered(template, values).encode("utf-8", "replace"), HTML, {**HEADERS, **(headers or {})}, status)
 
 
 def refused_page(error: ApiError, request_id: str, values: Mapping[str, Any] | None = None) -> Raw:

@@ -2,7 +2,8 @@
 //
 // data-swap="id"      on a form or link: what it leads to is fetched, and the element of that id put in the place of
 //                     the one that is shown. Several ids with spaces between them.
-// data-preview="id"   on a form: while it is filled in, it is sent with do=preview and that element is swapped.
+// data-preview="id"   on a form: while it is filled in, it is sent with do=preview and that element is swapped; on one
+//                     of its fields: those that are swapped when that field changes.
 // data-live           on <main>: elements with data-fresh are kept up to date when the server says that something changed.
 // data-when           on <time>: written in the viewer's zone. data-until: counted down as well.
 // data-copy="text"    on a button: copies it.
@@ -47,28 +48,34 @@ setInterval(() => {
   for (const time of document.querySelectorAll("time[data-until]")) countDown(time);
 }, 1000);
 
-function say(text) {
+function say(text, tone = "bad") {
   const told = document.getElementById("told");
   if (!told) return;
   const notice = document.createElement("p");
-  notice.className = "notice bad";
+  notice.className = `notice ${tone}`;
   notice.textContent = text;
   told.replaceChildren(notice);
 }
 
-// An element as it is on another page. What somebody opened or writes in stays so.
+// What scrolls by itself, and is focused by whoever clicks into it.
+const regions = (root) => [root, ...root.querySelectorAll(".scroll")];
+
+// An element as it is on another page. What somebody opened, scrolled or writes in stays so.
 function swap(page, id, fresh) {
   const old = document.getElementById(id);
   const found = page.getElementById(id);
   if (!old || !found) return false;
   dress(found);
+  for (const one of old.querySelectorAll("details[open][id]")) page.getElementById(one.id)?.setAttribute("open", "");
   if (old.outerHTML === found.outerHTML) return true;
-  const opened = [...old.querySelectorAll("details[open][id]")].map((one) => one.id);
   const focus = old.contains(document.activeElement) ? document.activeElement : null;
-  if (focus && fresh) return true;
+  const region = regions(old).indexOf(focus);
+  if (focus && fresh && region < 0) return true;
   const place = focus && (focus.id || focus.name);
+  const scrolled = regions(old).map((one) => one.scrollLeft);
   old.replaceWith(found);
-  for (const one of opened) document.getElementById(one)?.setAttribute("open", "");
+  regions(found).forEach((one, at) => { one.scrollLeft = scrolled[at] || 0; });
+  regions(found)[region]?.focus({ preventScroll: true });
   if (place) (document.getElementById(place) || found.querySelector(`[name="${CSS.escape(place)}"]`))?.focus();
   return true;
 }
@@ -86,6 +93,9 @@ function body(form, button, more) {
   return fields;
 }
 
+// The page that is shown, whatever place in it somebody jumped to.
+let shown = location.pathname + location.search;
+
 async function follow(ids, address, options, remember) {
   let found;
   try {
@@ -96,13 +106,18 @@ async function follow(ids, address, options, remember) {
   }
   const { answer, page } = found;
   const moved = answer.redirected && new URL(answer.url).pathname !== location.pathname;
-  if (moved) return location.assign(answer.url);
+  if (moved) {
+    // What that page says once it has said now; the browser shows it there.
+    sessionStorage.setItem("told", page.querySelector("#told .notice")?.textContent || "");
+    return location.assign(answer.url);
+  }
   if (!ids.map((id) => swap(page, id, false)).some(Boolean)) {
     const problem = page.querySelector("[role=alert]");
     return problem ? say(problem.textContent.trim()) : location.assign(answer.url);
   }
   swap(page, "told", false);
   if (remember) history.pushState(null, "", answer.url);
+  shown = location.pathname + location.search;
 }
 
 document.addEventListener("submit", (event) => {
@@ -117,7 +132,10 @@ document.addEventListener("submit", (event) => {
     for (const [name, value] of [...fields]) if (!value) fields.delete(name);
     action.search = fields;
     follow(ids, action, {}, true);
-  } else follow(ids, action, { method: "POST", body: fields }, false);
+  } else if (!form.ariaBusy) {  // an endpoint that is tried may take its time, and is tried once
+    form.ariaBusy = "true";
+    follow(ids, action, { method: "POST", body: fields }, false).finally(() => { form.ariaBusy = null; });
+  }
 });
 
 document.addEventListener("click", (event) => {
@@ -135,7 +153,7 @@ document.addEventListener("click", (event) => {
     }, () => say("The browser does not let this page copy; select the text instead."));
   }
 });
-addEventListener("popstate", () => location.reload());
+addEventListener("popstate", () => { if (location.pathname + location.search !== shown) location.reload(); });
 
 const waiting = new WeakMap();
 document.addEventListener("input", (event) => {
@@ -144,18 +162,21 @@ document.addEventListener("input", (event) => {
   const known = waiting.get(form);
   clearTimeout(known?.timer);
   known?.asked?.abort();
+  // What a field before asked for and did not get yet is asked for again with this one.
+  const ids = new Set([...(known?.ids || []), ...(event.target.dataset.preview || form.dataset.preview).split(" ")]);
   const timer = setTimeout(async () => {
     const asked = new AbortController();
-    waiting.set(form, { asked });
+    waiting.set(form, { asked, ids });
     const options = { method: "POST", body: body(form, null, { do: "preview" }), signal: asked.signal };
     try {
       const { page } = await load(form.getAttribute("action"), options);
-      for (const id of form.dataset.preview.split(" ")) swap(page, id, false);
+      waiting.delete(form);
+      for (const id of ids) swap(page, id, false);
     } catch (problem) {
       if (problem.name !== "AbortError") say("The server did not answer.");
     }
   }, 300);
-  waiting.set(form, { timer });
+  waiting.set(form, { timer, ids });
 });
 
 function keepFresh() {
@@ -163,25 +184,42 @@ function keepFresh() {
   if (!main) return;
   let busy = false;
   let again = false;
+  let source;
+  let later;
   const refresh = async () => {
-    if (busy || document.hidden) { again = true; return; }
+    if (busy) { again = true; return; }
     busy = true;
     try {
       const { answer, page } = await load(location.href);
       if (answer.redirected) return location.reload();  // signed out meanwhile
       for (const one of main.querySelectorAll("[data-fresh][id]")) swap(page, one.id, true);
     } catch {
-      again = true;  // the next word from the server, or the next look at the page, tries again
+      again = true;
     } finally {
       busy = false;
     }
     if (again && !document.hidden) { again = false; setTimeout(refresh, 1000); }
   };
-  const source = new EventSource(main.dataset.live);
-  source.addEventListener("changed", refresh);
-  document.addEventListener("visibilitychange", () => { if (!document.hidden && again) { again = false; refresh(); } });
-  addEventListener("pagehide", () => source.close());
+  // A browser has few connections to a server, so pages that nobody sees keep none. The stream begins with a change.
+  const listen = () => {
+    clearTimeout(later);
+    source?.close();
+    if (document.hidden) return;
+    source = new EventSource(main.dataset.live);
+    source.addEventListener("changed", refresh);
+    // After an answer that is no stream, as while Redis is away, a browser does not try again by itself.
+    source.addEventListener("error", ({ target }) => {
+      if (target === source && target.readyState === EventSource.CLOSED) later = setTimeout(listen, 5000);
+    });
+  };
+  document.addEventListener("visibilitychange", listen);
+  addEventListener("pageshow", (event) => { if (event.persisted) listen(); });
+  addEventListener("pagehide", () => { clearTimeout(later); source?.close(); });
+  listen();
 }
 
+const told = sessionStorage.getItem("told");
+sessionStorage.removeItem("told");
+if (told) say(told, "good");
 dress(document);
 keepFresh();

@@ -1,1 +1,134 @@
 """Writing an agent: a condition that is put together from checks, and tried before it is saved."""
+
+from typing import Any, Final
+
+from witnd.domain import instant
+from witnd.domain.condition import DEEPEST
+from witnd.domain.fields import described
+from witnd.web import catalogue, catalogue_change
+from witnd.web.catalogue import AGENT
+from witnd.web.catalogue_answers import note
+from witnd.web.catalogue_change import Written
+from witnd.web.dashboard import conditions, examples, rearranging, terms
+from witnd.web.dashboard.choices import CHOICES
+from witnd.web.dashboard.examples import Examples
+from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
+from witnd.web.dashboard.pages.agents import address, shown
+from witnd.web.dashboard.terms import METHODS, UNITS, Terms, Wrong
+from witnd.web.dashboard.words import link
+from witnd.web.errors import ApiError, invalid, mistaken
+
+# What the address of an agent's page may ask for: an agent may be called `new`.
+_OF_AN_AGENT: Final = frozenset(("show", "version", "from", "to", "before"))
+
+
+@page("/dashboard/agents/new")
+async def new_agent(visit: Visit) -> Answer:
+    if _OF_AN_AGENT & visit.query.keys():
+        return await shown(visit, "new")
+    if not visit.may_change:
+        raise ApiError("FORBIDDEN", "you are signed in to read; sign in with an admin token for this")
+    return _form(visit, None, terms.fresh(), Examples(rows=examples.suggested(terms.fresh().rule).rows))
+
+
+@action("/dashboard/agents/new")
+async def write_new_agent(visit: Visit) -> Answer:
+    return await _sent(visit, None)
+
+
+@page("/dashboard/agents/{key}/edit", admin=True)
+async def edit_agent(visit: Visit) -> Answer:
+    key = visit.path["key"]
+    thing = await catalogue.read(visit.services, AGENT, key)
+    given = terms.opened(key, thing.version.content)
+    return _form(visit, key, given, examples.suggested(given.rule))
+
+
+@action("/dashboard/agents/{key}/edit")
+async def write_agent(visit: Visit) -> Answer:
+    return await _sent(visit, visit.path["key"])
+
+
+async def _sent(visit: Visit, key: str | None) -> Answer:
+    """Save the form, or show it as its buttons made it."""
+    given, tried, do = terms.sent(visit.form), examples.sent(visit.form), visit.form.get("do", "look")
+    if do != "save":
+        rearranging.acted(given.rule, do)
+        examples.acted(tried, do)
+        return _form(visit, key, given, tried)
+    taken = terms.taken(given)
+    try:
+        if key is None and not given.key:
+            raise mistaken([terms.NO_KEY, *taken.mistakes])
+        if taken.mistakes:
+            raise mistaken(taken.mistakes)
+        written = await _write(visit, key, given, taken.raw)
+    except ApiError as refused:
+        if refused.code not in ("VALIDATION_ERROR", "CONFLICT"):
+            raise
+        return _form(visit, key, given, tried, terms.wrong(refused, taken.places))
+    return Moved(address(written.thing.key), said(visit, written))
+
+
+async def _write(visit: Visit, key: str | None, given: Terms, raw: dict[str, Any]) -> Written:
+    if key is not None:
+        written = await catalogue_change.change(visit.services, AGENT, key, raw)
+        await note(visit.call, f"{AGENT.name}.update", written)
+        return written
+    known = await visit.services.learned()
+    if known.versions(AGENT.name, given.key):
+        raise invalid(
+            "key", f"there is an agent {described(given.key)} already; change that one, or choose another key"
+        )
+    written = await catalogue_change.create(visit.services, AGENT, {**raw, "key": given.key})
+    await note(visit.call, f"{AGENT.name}.create", written)
+    return written
+
+
+def said(visit: Visit, written: Written) -> str:
+    """From when on it holds, and for what."""
+    if not written.changed:
+        return "Nothing was changed: it was so already."
+    version = written.thing.version
+    if version.effective_from > visit.services.now_ms():
+        since = f"from {instant.render(version.effective_from)} on"
+    else:
+        since = "from now on"
+    return f"Saved. Outcomes that open {since} are under version {version.number}; those already open keep theirs."
+
+
+def _form(visit: Visit, key: str | None, given: Terms, tried: Examples, wrong: Wrong = terms.RIGHT) -> Shown:
+    services = visit.services
+    trying = tried.tried or visit.form.get("do") == "try"
+    scheduled = (
+        []
+        if key is None
+        else [instant.render(at) for at in services.catalogue.instants(AGENT.name, key) if at > services.now_ms()]
+    )
+    return Shown(
+        "agent_form.html",
+        {
+            "key": key,
+            "address": link("agents") if key is None else address(key),
+            "target": link("agents", "new") if key is None else link("agents", key, "edit"),
+            "scheduled": scheduled,
+            **shared(visit, given, tried, wrong, trying=given if trying else None),
+        },
+        wrong.status,
+    )
+
+
+def shared(visit: Visit, given: Terms, tried: Examples, wrong: Wrong, *, trying: Terms | None) -> dict[str, Any]:
+    """What every form with a condition shows. `trying`: what is tried on the examples, if anything is."""
+    now_ms = visit.services.now_ms()
+    return {
+        "terms": given,
+        "examples": tried,
+        "attempt": None if trying is None else examples.attempted(terms.taken(trying), tried, now_ms),
+        "wrong": wrong,
+        "said": conditions.reading(given.rule),
+        "choices": CHOICES,
+        "deepest": DEEPEST,
+        "units": UNITS,
+        "methods": METHODS,
+    }

@@ -1,1 +1,27 @@
 """The log of changes: who changed what."""
+
+from typing import Final
+
+from witnd.web import changes
+from witnd.web.dashboard.changed import told
+from witnd.web.dashboard.page import Answer, Shown, Visit, page
+from witnd.web.dashboard.words import link
+
+LIMIT: Final = 50
+# Differences that stand open; more of them are opened first.
+SHOWN: Final = 4
+
+
+@page("/dashboard/changes", admin=True)
+async def list_changes(visit: Visit) -> Answer:
+    after = visit.query.get("after")
+    found = await changes.page(visit.services.changes, LIMIT, after)
+    return Shown(
+        "changes.html",
+        {
+            "shown": SHOWN,
+            "found": [told(one) for one in found.data],
+            "next": link("changes", after=found.next_cursor) if found.next_cursor else None,
+            "first": link("changes") if after else None,
+        },
+    )

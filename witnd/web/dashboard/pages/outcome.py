@@ -1,1 +1,166 @@
 """One outcome: what happened to it, in order, and why it was billed or not."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from markupsafe import Markup
+from msgspec import UNSET, Struct
+
+from witnd.domain import condition
+from witnd.domain.explain import Happened, LeafAfter
+from witnd.domain.working import words
+from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
+from witnd.web.dashboard.reasons import Reason, held_now
+from witnd.web.dashboard.sending import address
+from witnd.web.dashboard.sent import laid_out
+from witnd.web.dashboard.telling import told
+from witnd.web.dashboard.words import link
+from witnd.web.errors import ApiError
+from witnd.web.fates import fields_of
+from witnd.web.outcome_list import keys_of, one
+from witnd.web.outcomes import Explained, HeldEvent
+from witnd.web.retrying import retry
+
+# Events of one page of the timeline, and characters of each of their fields: a page stays below 200 KB as a rule.
+EVENTS_MOST: Final = 50
+FIELD_MOST: Final = 1000
+# Where a condition has more checks, only those that turned are told after each event.
+CHECKS_MOST: Final = 12
+HELD_MOST: Final = 50
+_ATTRIBUTION: Final = {
+    "first": "the first that an event carried",
+    "last": "the last that an event carried",
+    "min": "the smallest that an event carried",
+    "max": "the largest that an event carried",
+    "sum": "all that events carried, added up",
+}
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """An event of the timeline. `number` is its place among all, where that is known; `left_out`: so many checks are
+    as they were and not told; `sent`: its fields, where the log still has them."""
+
+    number: int | None
+    event: Happened
+    words: Markup
+    checks: list[LeafAfter]
+    left_out: int
+    sent: list[tuple[str, str]]
+
+
+class Wait(Struct, frozen=True, kw_only=True):
+    """What events wait for, and how many of them."""
+
+    reason: Reason
+    events: int
+
+
+@page("/dashboard/outcomes/{key}")
+async def show_outcome(visit: Visit) -> Answer:
+    key, after = visit.path["key"], visit.query.get("events_after")
+    found = await one(visit.services, key, events_after=after, most=EVENTS_MOST)
+    if found is None:
+        return Shown("outcome_missing.html", {"key": key}, 404)
+    shared = {"key": key, "found": found, "address": address(visit) + link("outcomes", key)}
+    if found.outcome is None:
+        held = {"events": found.held[:HELD_MOST], "more": len(found.held[HELD_MOST:]), "waits": _waits(visit, found)}
+        return Shown("outcome_held.html", {**shared, **held})
+    return Shown("outcome.html", {**shared, **await _told(visit, found, after)})
+
+
+@action("/dashboard/outcomes/{key}/retry")
+async def retry_outcome(visit: Visit) -> Answer:
+    key = visit.path["key"]
+    try:
+        await retry(visit.services, visit.author, key)
+        said = f"Events of {key} are tried again. What can be placed is applied in a moment; the rest stays held."
+    except ApiError as refused:
+        if refused.code != "NOT_FOUND":
+            raise
+        said = f"Nothing is held for {key} any more."
+    back = visit.form.get("back") == "problems"
+    return Moved(f"{link('problems')}#held" if back else link("outcomes", key), said)
+
+
+async def _told(visit: Visit, found: Explained, after: str | None) -> dict[str, Any]:
+    assert found.outcome is not None
+    assert found.terms is not None
+    outcome, story, line = found.outcome, found.story, found.line
+    events = [] if story is None else list(story.events)
+    here = {event.entry for event in events}
+    sent = await fields_of(visit.services, keys_of(visit.services, found.key), [event.entry for event in events])
+    first = 1 if after == "0-0" else None if after else outcome.events_count - len(events) + 1
+    unit, _, unit_words = ("", "", "") if story is None else story.unit.partition(": ")
+    amount = None if line is None else line.amount
+    if amount is None and found.invoice is not None:
+        amount = found.invoice.amount
+    final = outcome.processed_at is not None
+    return {
+        "outcome": outcome,
+        "terms": found.terms,
+        "final": final,
+        "live": not final or (line is not None and found.invoice is None) or _waits_to_be_sent(found),
+        "why": None if story is None else told(story.why, here),
+        "rule": condition.words(found.terms.condition),
+        "attribution": _ATTRIBUTION[found.terms.attribution_method],
+        "agreed": found.terms.price.get("customer"),
+        "unit": unit if line is None else line.unit,
+        "unit_words": unit_words,
+        "amount": amount,
+        "working": None if line is None or line.working is UNSET else words(line.working),
+        "steps": _steps(events, first, sent, here, last=found.events_next_cursor is None),
+        "earlier": first is None or first > 1,
+        "paged": after is not None,
+        "next": link("outcomes", found.key, events_after=found.events_next_cursor)
+        if found.events_next_cursor
+        else None,
+    }
+
+
+def _waits_to_be_sent(found: Explained) -> bool:
+    return any(one.standing == "pending" for one in found.deliveries)
+
+
+def _steps(
+    events: Sequence[Happened],
+    first: int | None,
+    sent: Mapping[str, list[tuple[str, str]]],
+    here: set[str],
+    *,
+    last: bool,
+) -> list[Step]:
+    steps = []
+    for place, event in enumerate(events):
+        whole = len(event.leaves) <= CHECKS_MOST or (last and place == len(events) - 1)
+        checks = [leaf for leaf in event.leaves if whole or leaf.flipped]
+        steps.append(
+            Step(
+                number=None if first is None else first + place,
+                event=event,
+                words=told(event.words, here),
+                checks=checks,
+                left_out=len(event.leaves) - len(checks),
+                sent=laid_out(sent.get(event.entry, []), FIELD_MOST),
+            )
+        )
+    return steps
+
+
+def _waits(visit: Visit, found: Explained) -> list[Wait]:
+    """Each thing that events wait for, once."""
+    waits: dict[Reason, int] = {}
+    for event in found.held:
+        reason = _reason(visit, event)
+        waits[reason] = waits.get(reason, 0) + 1
+    return [Wait(reason=reason, events=many) for reason, many in waits.items()]
+
+
+def _reason(visit: Visit, event: HeldEvent) -> Reason:
+    return held_now(
+        visit.services.catalogue,
+        event.reason,
+        customer=event.customer_key,
+        agent=event.agent_key,
+        action=event.action,
+        at=visit.services.now_ms(),
+    )

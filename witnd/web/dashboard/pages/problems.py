@@ -1,1 +1,78 @@
 """What needs a person: events that wait or were refused, webhooks that are stuck; and asking again."""
+
+from typing import Final
+
+from msgspec import Struct
+
+from witnd.domain.catalogue import Catalogue
+from witnd.store.fates import Fate
+from witnd.store.reads import Reads
+from witnd.web import fates
+from witnd.web.asking import asked
+from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
+from witnd.web.dashboard.reasons import Reason, held_now, why
+from witnd.web.dashboard.words import link, plural
+from witnd.web.problems import HeldKey, Problems, Waiting, needs
+from witnd.web.retrying import RetriedHeld, retry_held
+
+LATE_SHOWN: Final = 10
+
+
+class Stuck(Struct, frozen=True, kw_only=True):
+    """A key with held events, and why they wait."""
+
+    held: HeldKey
+    reason: Reason
+
+
+@page("/dashboard/problems")
+async def show_problems(visit: Visit) -> Answer:
+    services = visit.services
+
+    async def ask(reads: Reads, catalogue: Catalogue) -> tuple[Problems, list[Waiting]]:
+        return await needs(services, reads, catalogue)
+
+    found, waiting = await asked(services, ask)
+    late = await fates.page(services, fate="late", key=None, limit=LATE_SHOWN, after=None)
+    return Shown(
+        "problems.html",
+        {
+            "found": found,
+            "held": [_stuck(visit, one) for one in waiting],
+            "rejected": _told(found.rejected.items),
+            "late": _told(late.data),
+            "more_late": late.next_cursor is not None,
+            "after": visit.query.get("after", ""),
+        },
+    )
+
+
+@action("/dashboard/problems/retry-held")
+async def retry_all(visit: Visit) -> Answer:
+    done = await retry_held(visit.services, visit.author, visit.form.get("after") or None)
+    return Moved(f"{link('problems', after=done.next_cursor)}#held", _said(done))
+
+
+def _said(done: RetriedHeld) -> str:
+    looked = f"{plural(done.looked_at, 'key')} with held events {'was' if done.looked_at == 1 else 'were'} looked at. "
+    if done.retried:
+        said = f"{plural(done.retried, 'can be placed', 'can be placed')} now, and will be in a moment."
+    else:
+        said = "None can be placed yet: see below what each waits for."
+    return looked + said + (" There are more: press the button again." if done.next_cursor else "")
+
+
+def _stuck(visit: Visit, one: Waiting) -> Stuck:
+    reason = held_now(
+        visit.services.catalogue,
+        one.held.reason,
+        customer=one.first.customer_key,
+        agent=one.first.agent_key,
+        action=one.first.action,
+        at=visit.services.now_ms(),
+    )
+    return Stuck(held=one.held, reason=reason)
+
+
+def _told(found: list[Fate]) -> list[tuple[Fate, Reason]]:
+    return [(fate, why(fate)) for fate in found]

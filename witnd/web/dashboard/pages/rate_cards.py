@@ -1,1 +1,210 @@
 """Rate cards: what outcomes cost, in versions."""
+
+from typing import Any, Final
+
+from msgspec import Struct
+
+from witnd.domain.ratecard import Price, RateCard
+from witnd.domain.ratecard_entry import KINDS, OPTIONS
+from witnd.domain.working import spoken
+from witnd.web import catalogue, catalogue_change
+from witnd.web.catalogue import CUSTOMER, RATE_CARD, Thing
+from witnd.web.catalogue_answers import Comparison, VersionLine, comparison, note, version_line
+from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
+from witnd.web.dashboard.price_preview import OUTCOMES, Preview, of_card
+from witnd.web.dashboard.prices import FIELDS, MOST_EDITED, padded
+from witnd.web.dashboard.sending import address
+from witnd.web.dashboard.words import link
+from witnd.web.errors import invalid
+
+LIMIT: Final = 50
+# Prices of a card that its line in the list says; its page has all.
+SAID: Final = 3
+PRICES: Final = 50
+CUSTOMERS: Final = 20
+VERSIONS: Final = 20
+
+
+class Fact(Struct, frozen=True):
+    """A field of a price. `amount`: whether it is in the card's currency."""
+
+    label: str
+    text: str
+    amount: bool
+
+
+class Priced(Struct, frozen=True, kw_only=True):
+    """What an agent costs: in words, its tiers, and its other fields one by one. `place`: among those of the page;
+    `detailed`: whether there is more to it than the words say at a glance."""
+
+    place: int
+    agent: str
+    words: str
+    kind: str
+    tiers: list[dict[str, str]]
+    facts: list[Fact]
+    detailed: bool
+
+
+@page("/dashboard/rate-cards")
+async def list_rate_cards(visit: Visit) -> Answer:
+    archived = "archived" in visit.query
+    found, cursor = await catalogue.listed(
+        visit.services, RATE_CARD, (LIMIT, visit.query.get("after")), archived=archived
+    )
+    asked = {"archived": "yes" if archived else None}
+    return Shown(
+        "rate_cards.html",
+        {
+            "found": [_line(visit, thing) for thing in found],
+            "archived": archived,
+            "address": address(visit),
+            "next": link("rate-cards", **asked, after=cursor) if cursor else None,
+            "first": link("rate-cards", **asked) if "after" in visit.query else None,
+        },
+    )
+
+
+def _line(visit: Visit, thing: Thing) -> dict[str, Any]:
+    version = thing.version
+    # The catalogue has made the prices of each version already.
+    card = visit.services.catalogue.rate_card(thing.key, version.effective_from)
+    prices = {} if card is None else card.prices
+    said = sorted(prices)[:SAID]
+    return {
+        "key": thing.key,
+        "version": version,
+        "currency": version.content["currency"],
+        "count": len(prices),
+        "prices": [(agent, spoken(prices[agent])) for agent in said],
+        "left": len(prices) - len(said),
+    }
+
+
+@page("/dashboard/rate-cards/{key}")
+async def show_rate_card(visit: Visit) -> Answer:
+    services, key, query = visit.services, visit.path["key"], visit.query
+    thing = await catalogue.read(services, RATE_CARD, key, version=_number(query, "version"))
+    card = RateCard.from_content(key, thing.version.content)
+    prices, following = _prices(card, query.get("after_agent"))
+    customers, more = await catalogue.listed(
+        services, CUSTOMER, (CUSTOMERS, None), wanted=lambda entry: entry.content["rate_card"] == key
+    )
+    history, older = await _versions(visit, thing)
+    return Shown(
+        "rate_card.html",
+        {
+            "thing": thing,
+            "version": thing.version,
+            "chosen": "version" in query,
+            "card": card,
+            "prices": prices,
+            "next": following and link("rate-cards", key, version=query.get("version"), after_agent=following),
+            "first": link("rate-cards", key, version=query.get("version")) if "after_agent" in query else None,
+            "whole": len(card.prices) <= MOST_EDITED,
+            "customers": [(one.key, one.version.content["name"]) for one in customers],
+            "more_customers": more is not None,
+            "history": history,
+            "older": link("rate-cards", key, before=older) if older else None,
+            "comparison": await _compared(visit, thing),
+            **await _quoted(visit, card),
+        },
+    )
+
+
+def _prices(card: RateCard, after: str | None) -> tuple[list[Priced], str | None]:
+    """A page of them in order of agents, and the agent that it ends with, where more follow."""
+    agents = [agent for agent in sorted(card.prices) if after is None or agent > after]
+    shown = agents[:PRICES]
+    priced = [_priced(place, card.prices[agent]) for place, agent in enumerate(shown, 1)]
+    return priced, shown[-1] if len(agents) > PRICES else None
+
+
+def _priced(place: int, price: Price) -> Priced:
+    entry = price.entry
+    names = [name for name in (*KINDS[price.kind], *OPTIONS) if name in entry and name != "tiers"]
+    return Priced(
+        place=place,
+        agent=price.agent,
+        words=spoken(price),
+        kind=price.kind,
+        tiers=_tiers(price),
+        facts=[_fact(name, entry[name], price.currency) for name in names],
+        detailed="tiers" in entry or any(name in entry for name in OPTIONS),
+    )
+
+
+def _fact(name: str, text: str, currency: str) -> Fact:
+    field = FIELDS[name]
+    return Fact(field.label, padded(text, currency) if field.money else text, field.money)
+
+
+def _tiers(price: Price) -> list[dict[str, str]]:
+    """Each with where it begins; `up_to` is empty where it has no end."""
+    found, below = [], "0"
+    for tier in price.entry.get("tiers", ()):
+        found.append(
+            {
+                "above": below,
+                "up_to": tier.get("up_to", ""),
+                "price_per_unit": padded(tier["price_per_unit"], price.currency),
+                "flat_fee": padded(tier["flat_fee"], price.currency) if "flat_fee" in tier else "",
+            }
+        )
+        below = tier.get("up_to", "")
+    return found
+
+
+async def _versions(visit: Visit, thing: Thing) -> tuple[list[VersionLine], int | None]:
+    """The newest first, and before which of them older ones follow."""
+    end = min(_number(visit.query, "before") or thing.count + 1, thing.count + 1) - 1
+    start = max(0, end - VERSIONS)
+    if end < 1:
+        return [], None
+    found, _ = await catalogue.versions(visit.services, RATE_CARD, thing.key, (end - start, str(start)))
+    return [version_line(one) for one in reversed(found)], start + 1 if start else None
+
+
+async def _compared(visit: Visit, thing: Thing) -> Comparison | None:
+    one, other = _number(visit.query, "from"), _number(visit.query, "to")
+    if one is None or other is None:
+        return None
+    return await comparison(visit.services, RATE_CARD, thing.key, one, other)
+
+
+async def _quoted(visit: Visit, card: RateCard) -> dict[str, Any]:
+    """What outcomes of an agent would cost, where that is asked."""
+    asked = {"agent": "", "outcomes": OUTCOMES, "units": "", **visit.query}
+    preview: Preview | None = None
+    if "agent" in visit.query:
+        preview = await of_card(card, asked["agent"], asked)
+    return {"asked": asked, "preview": preview, "wrong": {}}
+
+
+def _number(query: dict[str, str], name: str) -> int | None:
+    text = query.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise invalid(name, "must be the number of a version")
+    return int(text)
+
+
+@action("/dashboard/rate-cards/{key}/archive")
+async def archive_rate_card(visit: Visit) -> Answer:
+    if "confirmed" not in visit.form:
+        raise invalid("", "tick the box to confirm that the rate card is to be archived")
+    return await _archive(visit, archived=True)
+
+
+@action("/dashboard/rate-cards/{key}/restore")
+async def restore_rate_card(visit: Visit) -> Answer:
+    return await _archive(visit, archived=False)
+
+
+async def _archive(visit: Visit, *, archived: bool) -> Answer:
+    key = visit.path["key"]
+    written = await catalogue_change.archive(visit.services, RATE_CARD, key, archived=archived)
+    await note(visit.call, "rate_card.archive" if archived else "rate_card.restore", written)
+    done = "archived: it is hidden in lists" if archived else "back from the archive"
+    return Moved(link("rate-cards", key), f"Rate card {key} is {done}.")

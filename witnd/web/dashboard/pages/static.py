@@ -29,5 +29,11 @@ async def home(call: Call[Any]) -> Raw:
     raise ApiError("TOKEN_INVALID", "Missing token", headers={"WWW-Authenticate": "Bearer"})
 
 
+async def overview(_: Call[Any]) -> Raw:
+    """For who ends the address with a slash."""
+    return moved(PREFIX)
+
+
 add("GET", "/dashboard/static/{name}", static)
 add("GET", "/", home)
+add("GET", f"{PREFIX}/", overview)

@@ -1,1 +1,147 @@
 """API tokens: made, shown once, revoked."""
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from witnd.domain.mistake import Mistake
+from witnd.store.tokens import SCOPES, Token
+from witnd.store.tokens import mistakes as mistakes_of
+from witnd.web import tokens
+from witnd.web.dashboard.page import COOKIE, Answer, Moved, Shown, Visit, action, cookie, page
+from witnd.web.dashboard.words import link
+from witnd.web.errors import ApiError, invalid
+from witnd.web.tokens import token_json
+
+LIMIT: Final = 50
+# What each scope lets somebody do, in words.
+MAY: Final[Mapping[str, str]] = {
+    "ingest": "send events. For the applications whose work is billed.",
+    "read": "read everything but tokens and the log of changes. For dashboards, reports and people who look.",
+    "admin": "do everything: change agents, prices and customers, issue invoices, make tokens.",
+}
+
+
+@page("/dashboard/tokens", admin=True)
+async def list_tokens(visit: Visit) -> Answer:
+    archived, after = "archived" in visit.query, visit.query.get("after")
+    found = await tokens.page(visit.services.tokens, LIMIT, after, archived=archived)
+    asked = {"archived": "yes" if archived else ""}
+    return Shown(
+        "tokens.html",
+        {
+            "found": found.data,
+            "archived": archived,
+            "own": visit.token.id,
+            "next": link("tokens", **asked, after=found.next_cursor) if found.next_cursor else None,
+            "first": link("tokens", **asked) if after else None,
+        },
+    )
+
+
+@page("/dashboard/tokens/new", admin=True)
+async def new_token(visit: Visit) -> Answer:
+    return _form({"name": visit.query.get("name", ""), "rate": ""}, [])
+
+
+@action("/dashboard/tokens/new")
+async def create_token(visit: Visit) -> Answer:
+    given = {name: visit.form.get(name, "") for name in ("name", "rate")}
+    scopes, services = visit.forms.get("scopes", []), visit.services
+    try:
+        rate = _rate(given["rate"].strip())
+    except ValueError as wrong:
+        found = [*mistakes_of(given["name"], scopes, None), Mistake("rate", str(wrong))]
+        return _form(given, scopes, [(one.path, one.message) for one in found])
+    try:
+        made = await tokens.create(
+            services.tokens,
+            services.changes,
+            name=given["name"],
+            scopes=scopes,
+            rate=rate,
+            now_ms=services.now_ms(),
+            who=visit.call.who,
+            request_id=visit.call.request_id,
+        )
+    except ApiError as refused:
+        return _form(given, scopes, [(one.path, one.message) for one in refused.details] or [("", refused.message)])
+    return Shown("token_made.html", {"made": made, "may": MAY})
+
+
+@page("/dashboard/tokens/{id}", admin=True)
+async def show_token(visit: Visit) -> Answer:
+    store = visit.services.tokens
+    found = await tokens.named(store, visit.path["id"])
+    return Shown(
+        "token.html",
+        {
+            "token": token_json(found, await store.used()),
+            "may": MAY,
+            "own": found.id == visit.token.id,
+            "last": found.may("admin") and not await _other_admin(visit, found),
+        },
+    )
+
+
+@action("/dashboard/tokens/{id}/revoke")
+async def revoke_token(visit: Visit) -> Answer:
+    services = visit.services
+    found = await tokens.named(services.tokens, visit.path["id"])
+    if "confirmed" not in visit.form:
+        raise invalid("", "tick the box to confirm that the token is to be revoked")
+    own = found.id == visit.token.id
+    if own and "own" not in visit.form:
+        raise ApiError(
+            "CONFLICT",
+            "this is the token that you are signed in with: revoking it signs you out. If that is meant, tick the "
+            "box which says so",
+        )
+    await tokens.revoke(
+        services.tokens,
+        services.changes,
+        found,
+        now_ms=services.now_ms(),
+        who=visit.call.who,
+        request_id=visit.call.request_id,
+    )
+    if not own:
+        return Moved(link("tokens"), f"Token {found.name} is revoked: from now on it is refused.")
+    if (id_ := cookie(visit.call, COOKIE)) is not None:
+        await services.sessions.end(id_)
+    return Moved(link("sign-in"))
+
+
+async def _other_admin(visit: Visit, token: Token) -> bool:
+    """Whether somebody else could still make tokens without it."""
+    return any(
+        one.id != token.id and one.revoked_at is None and one.may("admin")
+        for one in await visit.services.tokens.listed()
+    )
+
+
+def _rate(text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError("must be a number such as 50; leave it empty for no limit")
+    return number
+
+
+def _form(given: Mapping[str, str], scopes: list[str], mistakes: list[tuple[str, str]] | None = None) -> Shown:
+    wrong = {path.partition("[")[0]: message for path, message in reversed(mistakes or [])}
+    return Shown(
+        "token_form.html",
+        {
+            "given": given,
+            "scopes": scopes,
+            "choices": [(scope, MAY[scope]) for scope in SCOPES],
+            "mistakes": mistakes or [],
+            "wrong": wrong,
+        },
+        400 if mistakes else 200,
+    )

@@ -1,0 +1,95 @@
+"""Every page by the rules of WCAG 2.1 A and AA, in light and dark, wide and narrow, full and empty; and by keyboard."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from tests.dashboard.sample import Sample, looked_at, same, sample
+from tests.dashboard.window import Window
+from tests.support.server import Server
+from tests.web.office import office
+
+axe_of = pytest.importorskip("axe_playwright_python.base", reason="pip install -e '.[browser]'")
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
+# What the colours and the width decide.
+COLOURS = {
+    "runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block", "scrollable-region-focusable"]}
+}
+# One row of a table is as good as the other.
+ALIKE = {"include": ["html"], "exclude": ["tbody tr:nth-child(n+9)"]}
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+EMPTY = [path for path in looked_at() if "{" not in path]
+
+
+@pytest.fixture(scope="module", params=["full", "empty"])
+def world(request: pytest.FixtureRequest) -> Iterator[Sample]:
+    with TemporaryDirectory(prefix="witnd-") as directory, Server(Path(directory)) as server:
+        if request.param == "full":
+            with sample(server, Path(directory)) as full:
+                yield full
+        else:
+            with office(server, Path(directory)) as api:
+                yield Sample(api, same)
+
+
+@pytest.fixture(scope="module")
+def tab(world: Sample, browser: Any) -> Iterator[Window]:
+    """One tab for all pages: the colours and the width are changed in it."""
+    opened = Window(browser.new_context(viewport=WIDE), world.api)
+    opened.sign_in(world.api.tokens["admin"])
+    yield opened
+    opened.page.context.close()
+
+
+def violations(window: Window, rules: dict[str, Any]) -> list[str]:
+    page = window.page
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(axe_of.AXE_SCRIPT)
+    options = {"resultTypes": ["violations"], **rules}
+    found = page.evaluate("([context, options]) => axe.run(context, options)", [ALIKE, options])["violations"]
+    return [f"{one['id']}: {node['html'][:200]} {node['failureSummary']}" for one in found for node in one["nodes"]]
+
+
+def wrong_with(window: Window) -> dict[str, list[str]]:
+    """What is wrong with the page that is shown, by how it is looked at."""
+    page = window.page
+    found = {}
+    for colours in ("light", "dark"):
+        for width in (WIDE, NARROW):
+            page.set_viewport_size(width)
+            page.emulate_media(color_scheme=colours)
+            rules = RULES if (colours, width) == ("light", WIDE) else COLOURS
+            wrong = violations(window, rules)
+            if page.evaluate("document.scrollingElement.scrollWidth > document.scrollingElement.clientWidth"):
+                wrong.append("the page scrolls sideways")
+            if wrong:
+                found[f"{colours}, {width['width']}"] = wrong
+    page.set_viewport_size(WIDE)
+    page.emulate_media(color_scheme="light")
+    return found
+
+
+@pytest.mark.parametrize("world", ["full"], indirect=True)
+@pytest.mark.parametrize("path", looked_at())
+def test_a_page_can_be_used_by_everybody(tab: Window, world: Sample, path: str) -> None:
+    _look(tab, world.named(path))
+
+
+@pytest.mark.parametrize("world", ["empty"], indirect=True)
+@pytest.mark.parametrize("path", EMPTY)
+def test_a_page_with_nothing_on_it_can_be_used_by_everybody(tab: Window, path: str) -> None:
+    _look(tab, path)
+
+
+def _look(tab: Window, address: str) -> None:
+    answer = tab.open(address)
+    assert answer.status == 200
+    tab.page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+    assert wrong_with(tab) == {}
+    assert tab.page.locator("h1").count() == 1
+    assert tab.page.locator("html").get_attribute("lang") == "en"
+    assert tab.page.title() not in ("", " · witnd")
+    assert not tab.noise

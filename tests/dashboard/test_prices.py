@@ -1,0 +1,187 @@
+"""The fields of a form that writes prices, and the entries that come of them."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support import pricing
+from witnd.domain.fields import Table
+from witnd.domain.ratecard import read_entries
+from witnd.domain.ratecard_entry import KINDS, MOST_TIERS, OPTIONS
+from witnd.web.dashboard.price_preview import quantities
+from witnd.web.dashboard.prices import (
+    FIELDS,
+    KIND_WORDS,
+    MOST_EDITED,
+    Entry,
+    blank,
+    called,
+    changed,
+    currencies,
+    for_people,
+    padded,
+    problem,
+    typed,
+    written,
+)
+
+TIERED = {
+    "entries[0].agent": "support",
+    "entries[0].kind": "graduated",
+    "entries[0].tiers[0].up_to": "100",
+    "entries[0].tiers[0].price_per_unit": "1",
+    "entries[0].tiers[1].price_per_unit": "0.5",
+}
+
+
+def fields(entries: list[Entry]) -> dict[str, str]:
+    """The form as a browser sends it: every field that is shown or kept out of sight, also empty ones."""
+    form: dict[str, str] = {}
+    for place, entry in enumerate(entries):
+        at = f"entries[{place}]."
+        for name in ("agent", "kind", *entry.names, *OPTIONS):
+            form[at + name] = entry.texts.get(name, "")
+        for number, tier in enumerate(entry.tiers if entry.tiered else []):
+            for name in ("up_to", "price_per_unit", "flat_fee"):
+                form[f"{at}tiers[{number}].{name}"] = tier.get(name, "")
+        form |= {at + name: text for name, text in entry.kept}
+    return form
+
+
+def canonical(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    table = Table({"entries": entries}, "", ("entries",))
+    read = read_entries(table, "")
+    assert table.mistakes == []
+    return read
+
+
+@given(st.lists(pricing.entries(), max_size=4))
+def test_what_the_catalogue_has_comes_back_from_the_form_as_it_was(entries: list[dict[str, Any]]) -> None:
+    content = canonical([{"agent": f"agent {place}", **entry} for place, entry in enumerate(entries)])
+    assert canonical([one.document for one in typed(fields(written(content)))]) == content
+
+
+@given(st.lists(pricing.entries(), max_size=3), st.lists(st.sampled_from(list(KINDS)), max_size=4))
+def test_going_through_other_kinds_and_back_loses_nothing(entries: list[dict[str, Any]], kinds: list[str]) -> None:
+    content = canonical([{"agent": f"agent {place}", **entry} for place, entry in enumerate(entries)])
+    form = fields(written(content))
+    for kind in [*kinds, None]:
+        for place, entry in enumerate(content):
+            form[f"entries[{place}].kind"] = entry["kind"] if kind is None else kind
+        form = fields(typed(form))
+    # Tiers appear where a kind needs some, and are left out where nothing was written into them.
+    assert canonical([one.document for one in typed(form)]) == content
+
+
+def test_only_the_fields_of_its_kind_are_sent_and_empty_ones_are_not() -> None:
+    [entry] = typed({**TIERED, "entries[0].price_per_unit": "7", "entries[0].free_quota": " 10 ", "other": "x"})
+    assert entry.document == {
+        "agent": "support",
+        "kind": "graduated",
+        "free_quota": "10",
+        "tiers": [{"up_to": "100", "price_per_unit": "1"}, {"price_per_unit": "0.5"}],
+    }
+    assert list(entry.kept) == [("price_per_unit", "7")]
+    [entry] = typed({**TIERED, "entries[0].kind": "flat"})
+    assert entry.document == {"agent": "support", "kind": "flat"}
+    assert ("tiers[1].price_per_unit", "0.5") in list(entry.kept)
+
+
+def test_prices_keep_their_order_whatever_numbers_they_have() -> None:
+    form = {"entries[10].agent": "c", "entries[2].agent": "b", "entries[0].agent": "a", "entries[x].agent": "d"}
+    assert [entry.agent for entry in typed(form)] == ["a", "b", "c"]
+    assert typed({"entries[99999].agent": "a", "entries[0].secret": "x", "key": "y"}) == [Entry(texts={}, tiers=[])]
+    [spaced] = typed({"entries[0].agent": " a key "})
+    assert spaced.agent == " a key "
+
+
+def test_a_price_by_tiers_begins_with_two_of_them() -> None:
+    [entry] = typed({"entries[0].agent": "a", "entries[0].kind": "volume"})
+    assert entry.tiers == [{}, {}]
+    assert typed({"entries[0].agent": "a", "entries[0].kind": "flat"})[0].tiers == []
+
+
+def test_buttons_add_and_remove_prices_and_tiers() -> None:
+    entries = typed(TIERED)
+    assert changed(entries, "add-entry") == [*entries, blank()]
+    assert changed(entries, "remove-entry:0") == []
+    assert changed(entries, "add-tier:0")[0].tiers == [*entries[0].tiers, {}]
+    assert changed(entries, "remove-tier:0.0")[0].tiers == [{"price_per_unit": "0.5"}]
+    assert typed(TIERED) == entries, "what was typed is not changed itself"
+
+
+@pytest.mark.parametrize(
+    "order",
+    ["", "show", "save", "preview", "remove-entry:1", "add-tier:1", "remove-tier:0.2", "remove-tier:0", "add-tier:-1",
+     "remove-entry:٠", "add-tier:0\n"],
+)  # fmt: skip
+def test_buttons_that_there_are_not_change_nothing(order: str) -> None:
+    assert changed(typed(TIERED), order) == typed(TIERED)
+
+
+def test_a_form_holds_so_many_prices_and_tiers_and_no_more() -> None:
+    full = [blank(str(number)) for number in range(MOST_EDITED)]
+    assert changed(full, "add-entry") == full
+    tiers = [Entry(texts={"kind": "volume"}, tiers=[{}] * MOST_TIERS)]
+    assert changed(tiers, "add-tier:0") == tiers
+
+
+def test_every_field_of_every_kind_has_a_name_for_people() -> None:
+    assert set(KIND_WORDS) == set(KINDS)
+    names = {name for names in KINDS.values() for name in names} - {"tiers"}
+    assert names | set(OPTIONS) | {"up_to", "flat_fee", "agent", "kind"} <= set(FIELDS)
+
+
+def test_places_are_called_as_the_form_calls_them() -> None:
+    assert called("entries[2].tiers[1].up_to") == "Price 3, tier 2, up to (units)"
+    assert called("entries[0].agent") == "Price 1, agent"
+    assert called("entries") == "Prices"
+    assert called("effective_from") == "Effective from (UTC)"
+    assert called("") == ""
+
+
+def test_mistakes_speak_of_what_is_in_the_form() -> None:
+    assert for_people("entries[0].agent", "is missing; write text of 1 to 255 characters") == "choose an agent"
+    said = for_people("entries[0].percent", 'is missing; write it as a string, such as "2.5"')
+    assert said == "is missing; write a number such as 2.5"
+    said = for_people("entries[0].period_cap", "must be at least 5, which period_minimum is")
+    assert said == "must be at least 5, which “At least per period” is"
+
+
+def test_mistakes_of_a_part_count_from_the_first_price_of_the_form() -> None:
+    assert problem("entries[7].tiers[1].up_to", "is wrong", 5).path == "entries[2].tiers[1].up_to"
+    assert problem("entries[3].agent", "is wrong", 5).path == "entries"
+    assert problem("entries[0].percent", "is wrong", -3).path == "entries[3].percent"
+    assert problem("currency", "is wrong", 5).path == "currency"
+
+
+def test_amounts_have_the_digits_of_their_currency_and_are_as_exact_as_they_are() -> None:
+    assert [padded("2", code) for code in ("EUR", "JPY", "KWD")] == ["2.00", "2", "2.000"]
+    assert [padded("0.12345", code) for code in ("EUR", "JPY")] == ["0.12345", "0.12345"]
+
+
+def test_only_currencies_with_a_minor_unit_can_be_chosen() -> None:
+    codes = [code for code, _ in currencies()]
+    assert codes == sorted(codes)
+    assert {"EUR", "USD", "JPY", "KWD"} <= set(codes)
+    assert not {"XAU", "XXX"} & set(codes)
+
+
+@pytest.mark.parametrize(
+    ("form", "asked"),
+    [
+        ({"outcomes": "250"}, {"outcomes": 250}),
+        ({"outcomes": " 250 ", "units": " "}, {"outcomes": 250}),
+        ({"outcomes": "many"}, {"outcomes": "many"}),
+        ({"outcomes": "9" * 5000}, {"outcomes": "9" * 5000}),
+        ({"outcomes": "٣"}, {"outcomes": "٣"}),
+        ({}, {"outcomes": None}),
+        ({"outcomes": "7", "units": "1 2.5\n10"}, {"units": ["1", "2.5", "10"]}),
+        ({"units": "1, 2.5; 10,"}, {"units": ["1", "2.5", "10"]}),
+        ({"units": "2,5"}, {"units": ["2,5"]}),
+    ],
+)
+def test_how_many_outcomes_is_read_as_people_write_it(form: dict[str, str], asked: dict[str, Any]) -> None:
+    assert quantities(form) == asked

@@ -1,0 +1,97 @@
+"""The form of a customer: a new one, and what is changed of one."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from witnd.web import catalogue, catalogue_change
+from witnd.web.catalogue import CUSTOMER
+from witnd.web.catalogue_answers import note
+from witnd.web.dashboard.instants import written_instant
+from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
+from witnd.web.dashboard.pages.customers import CHOICES, address, from_when, shown
+from witnd.web.errors import ApiError
+
+FIELDS: Final = ("key", "name", "email", "rate_card", "effective_from")
+
+
+@page("/dashboard/customers/new")
+async def new_customer(visit: Visit) -> Answer:
+    if "show" in visit.query:
+        return await shown(visit, "new")
+    if not visit.may_change:
+        raise ApiError("FORBIDDEN", "you are signed in to read; sign in with an admin token to create customers")
+    await visit.services.learned()
+    return await _form(visit, None, {name: visit.query.get(name, "") for name in FIELDS})
+
+
+@action("/dashboard/customers/new")
+async def create_customer(visit: Visit) -> Answer:
+    given = _given(visit)
+    content = _content(given)
+    try:
+        written = await catalogue_change.create(visit.services, CUSTOMER, {"key": given["key"], **content})
+    except ApiError as refused:
+        return await _form(visit, None, given, refused)
+    await note(visit.call, "customer.create", written)
+    said = f"Customer {written.thing.key} is created{from_when(content['effective_from'], written)}."
+    return Moved(address(written.thing.key), said)
+
+
+@page("/dashboard/customers/{key}/edit", admin=True)
+async def edit_customer(visit: Visit) -> Answer:
+    thing = await catalogue.read(visit.services, CUSTOMER, visit.path["key"])
+    content = thing.version.content
+    return await _form(visit, thing.key, {**{name: content.get(name) or "" for name in FIELDS}, "key": thing.key})
+
+
+@action("/dashboard/customers/{key}/edit")
+async def change_customer(visit: Visit) -> Answer:
+    key, given = visit.path["key"], _given(visit)
+    content = _content(given)
+    try:
+        written = await catalogue_change.change(visit.services, CUSTOMER, key, content)
+    except ApiError as refused:
+        if refused.code == "NOT_FOUND":
+            raise
+        return await _form(visit, key, {**given, "key": key}, refused)
+    await note(visit.call, "customer.update", written)
+    said = (
+        f"Saved{from_when(content['effective_from'], written)}."
+        if written.changed
+        else "Nothing was changed: it was so already."
+    )
+    return Moved(address(key), said)
+
+
+def _given(visit: Visit) -> dict[str, str]:
+    """As it was typed. Spaces around a key belong to it: events may be sent with such a one, and wait for it."""
+    return {name: visit.form.get(name, "") for name in FIELDS}
+
+
+def _content(given: Mapping[str, str]) -> dict[str, Any]:
+    """What is left empty has its default."""
+    content: dict[str, Any] = {name: given[name].strip() or None for name in ("name", "email", "rate_card")}
+    return {**content, "effective_from": written_instant(given["effective_from"].strip())}
+
+
+async def _form(visit: Visit, key: str | None, given: Mapping[str, str], refused: ApiError | None = None) -> Shown:
+    known = visit.services.catalogue
+    scheduled = () if key is None else (await catalogue.read(visit.services, CUSTOMER, key)).scheduled
+    cards = known.keys("rate_card")
+    # One that is not there stays chosen, and is told of.
+    choices = cards if given["rate_card"] in ("", *cards) else [given["rate_card"], *cards]
+    details = [] if refused is None else [(one.path, one.message) for one in refused.details] or [("", refused.message)]
+    return Shown(
+        "customer_form.html",
+        {
+            "key": key,
+            "address": None if key is None else address(key),
+            "scheduled": scheduled,
+            "given": given,
+            "cards": [("", "none – its events wait"), *[(card, card) for card in choices]],
+            "choices": CHOICES,
+            "mistakes": details,
+            "wrong": dict(reversed(details)),
+        },
+        200 if refused is None else refused.status,
+    )

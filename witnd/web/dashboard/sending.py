@@ -1,0 +1,44 @@
+"""Commands to copy that send an event: for whoever tries witnd out, and for whoever connects an application."""
+
+import json
+from collections.abc import Mapping
+from shlex import quote
+from typing import Final
+
+from msgspec import Struct
+
+from witnd.store.keys import partition_of
+from witnd.web.dashboard.page import Visit
+
+# What an example is about, wherever one is shown.
+KEY: Final = "ticket-4711"
+# Where nothing is known of customers and agents.
+EXAMPLE: Final[Mapping[str, str]] = {"key": KEY, "customer_key": "acme", "action": "ticket.resolved"}
+
+
+class Sending(Struct, frozen=True):
+    """The same event over HTTP, and straight into Redis."""
+
+    curl: str
+    xadd: str
+
+
+def sending(visit: Visit, event: Mapping[str, str]) -> Sending:
+    """`event` has a key at least."""
+    services = visit.services
+    stream = services.partitions[partition_of(event["key"], len(services.partitions))].events
+    body = json.dumps(event, ensure_ascii=False)
+    curl = [
+        f"curl -X POST {quote(address(visit) + '/v1/events')} \\",
+        "  -H 'Authorization: Bearer <token>' -H 'Content-Type: application/json' \\",
+        f"  -d {quote(body)}",
+    ]
+    fields = " ".join(f"{name} {quote(value)}" for name, value in event.items())
+    return Sending(curl="\n".join(curl), xadd=f"redis-cli XADD {quote(stream)} '*' {fields}")
+
+
+def address(visit: Visit) -> str:
+    """Where this daemon is, as whoever looks at the page calls it."""
+    headers = visit.call.headers
+    scheme = "https" if headers.get("X-Forwarded-Proto") == "https" else "http"
+    return f"{scheme}://{headers.get('Host', '127.0.0.1:8700')}"
