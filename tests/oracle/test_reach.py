@@ -13,7 +13,7 @@ from tests.oracle.reach import EVERYTHING, reached
 # One search for all corners together. The engine varies what it has already drawn, so that one search may stay away
 # from a corner for long: many short ones with seeds of their own do not. The rarest corners are in 2 logs of 100, and
 # a few hundred logs are enough as a rule; the bound is what a corner that is never reached costs, less than a minute.
-ROUNDS, LOGS = 25, 100
+ROUNDS, LOGS = 20, 100
 SEARCH = settings(
     max_examples=LOGS,
     deadline=None,
