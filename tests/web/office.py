@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
@@ -55,7 +56,9 @@ class Office:
                 _, text = await tokens.create(name, scopes, 1, rate=rate)
                 return text
 
-        return asyncio.run(create())
+        # In a thread of its own: a browser's driver keeps an event loop in that of the test.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, create()).result()
 
     def ask(
         self, method: str, path: str, body: Any = None, *, scope: str | None = "admin", token: str | None = None,

@@ -197,7 +197,7 @@ def test_keys_of_any_characters_are_found_listed_and_read(
 
 
 def test_a_page_ends_where_enough_was_looked_at_and_leads_on(full: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("witnd.web.api.outcomes.LOOKED_AT_MAX", 2)
+    monkeypatch.setattr("witnd.web.outcome_list.LOOKED_AT_MAX", 2)
     assert asking.LOOKED_AT_MAX > 2
     page = full.get("/v1/outcomes?agent_key=support&limit=10")
     assert page["data"] == []

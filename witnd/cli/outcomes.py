@@ -21,7 +21,8 @@ from witnd.store.listing import earliest_due
 from witnd.store.outcomes import Page, Wanted
 from witnd.store.places import Place
 from witnd.store.reads import LOOKED_AT_MAX, Reads, reading
-from witnd.web.outcomes import STATUSES, Listed, listed
+from witnd.web.outcome_list import STATUSES
+from witnd.web.outcomes import Listed, listed
 
 
 @click.command()

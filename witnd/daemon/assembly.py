@@ -31,9 +31,12 @@ from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.lease import Lease
 from witnd.store.log import ANSWER_SECONDS
 from witnd.store.meta import open_meta, read_meta
+from witnd.store.overview import revision
+from witnd.store.sessions import Sessions
 from witnd.store.tokens import Tokens
+from witnd.web.dashboard.live import Pulse
 from witnd.web.metrics import render
-from witnd.web.routes import ROUTES
+from witnd.web.routes import PAGES, ROUTES
 from witnd.web.services import Health, Services
 
 # How long a server that is still loading its data is waited for at the start.
@@ -124,7 +127,9 @@ class Daemon:
             catalogue_store=CatalogueStore(client, keys, config.redis.partitions),
             appender=appender,
             tokens=Tokens(client, keys, clock.monotonic),
+            sessions=Sessions(client, keys),
             changes=Changes(client, keys),
+            pulse=Pulse(lambda: revision(client, keys, partitions)),
             invoices=invoices,
             send=shared.send,
             health=lambda: self._health(lag.events),
@@ -132,7 +137,7 @@ class Daemon:
             metrics=metrics,
             now_ms=clock.now_ms,
         )
-        web = Web(config, services, ROUTES, lag, self._listening)
+        web = Web(config, services, [*ROUTES, *PAGES], lag, self._listening)
         return web
 
     def _listening(self, address: str) -> None:

@@ -71,6 +71,7 @@ class Web:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._services.appender.run())
             group.create_task(self._lag.run())
+            group.create_task(self._services.pulse.run())
             group.create_task(self._listen())
 
     async def _listen(self) -> None:
@@ -100,4 +101,5 @@ class Web:
             self._listening(address)
             await asyncio.Event().wait()
         finally:
+            self._services.pulse.close()
             await runner.cleanup()

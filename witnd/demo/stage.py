@@ -154,7 +154,9 @@ class Stage:
         self._say("Outcomes settle after 3 to 5 quiet seconds; in real life it is days.")
         until = "until Ctrl-C" if self._seconds is None else f"for {self._seconds} s"
         self._say(f"It runs {until}, settles what is open, proves its sums and leaves nothing behind.")
-        self._say("Look inside meanwhile, in another terminal:")
+        self._say(f"Look at it in a browser: {address}/dashboard")
+        self._say(f"  sign in with {token}")
+        self._say("Or in another terminal:")
         for command in self._look_inside(url):
             self._say(f"  {command}")
         self._say(f"  curl -H 'Authorization: Bearer {token}' {address}/v1/outcomes")

@@ -9,6 +9,7 @@ All keys of partition P carry the hash tag `{P}`, so that one commit is one slot
 | `witn:endpoints` | hash | rule id → state of its endpoint | relay | while the rule exists |
 | `witn:tokens` | hash | token id → the token without its secret, and a revision | commands, API | for ever |
 | `witn:tokens:used` | hash | token id → ms when it was last used | API | for ever |
+| `witn:session:<digest>` | string | who is signed in at the dashboard | dashboard | 12 hours |
 | `witn:changes` | stream | who changed what: one entry for each change by API or dashboard | API | the operator trims |
 | `witn:{P}:events` | stream | the log | applications, daemon (control entries) | the operator trims |
 | `witn:{P}:owner` | string | `epoch:nonce:instance` | owner | the lease |
@@ -82,6 +83,9 @@ class GlobalKeys:
         self.tokens = f"{prefix}:tokens"
         self.tokens_used = f"{prefix}:tokens:used"
         self.changes = f"{prefix}:changes"
+
+    def session(self, digest: str) -> str:
+        return f"{self.prefix}:session:{digest}"
 
 
 class Keys:

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
+from redis.asyncio import Redis
 
 from witnd.domain.delivery import EndpointState
+from witnd.store.connection import mapped
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.outbox import decode_endpoint
 from witnd.store.reads import Command, Reads
@@ -76,3 +78,17 @@ async def counters(reads: Reads, partitions: Sequence[Keys]) -> dict[str, int]:
             if count.isdigit():
                 total[name.decode()] = total.get(name.decode(), 0) + int(count)
     return total
+
+
+async def revision(client: Redis, shared: GlobalKeys, partitions: Sequence[Keys]) -> bytes:
+    """Differs whenever an outcome, a delivery, an invoice or the catalogue changed."""
+    with mapped():
+        async with client.pipeline(transaction=False) as asked:
+            asked.hget(BillingKeys(shared.prefix).state, "seq")
+            asked.xrevrange(shared.changes, count=1)
+            asked.hgetall(shared.endpoints)
+            for keys in partitions:
+                asked.hget(keys.state, "seq")
+                asked.zcard(keys.delivered)
+                asked.zcard(keys.dead)
+            return repr(await asked.execute()).encode()

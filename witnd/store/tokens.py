@@ -102,6 +102,13 @@ class Tokens:
         right = hmac.compare_digest(digest, token.digest if token is not None else "0" * 64)
         return token if right and token is not None and token.revoked_at is None else None
 
+    async def by_id(self, id_: str) -> Token | None:
+        """The token with this id, for who has shown its text before; None for one that is unknown or revoked."""
+        if self._monotonic() - self._asked > FRESH_SECONDS:
+            await self.refresh()
+        token = self._known.get(id_)
+        return token if token is not None and token.revoked_at is None else None
+
     async def refresh(self) -> None:
         """Learn of changes that others made. Whoever asks meanwhile waits for the same answer."""
         if self._refreshing is None or self._refreshing.done():

@@ -3,7 +3,7 @@
 Used by the API, the dashboard and commands alike; none of it knows HTTP.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -23,14 +23,6 @@ from witnd.store.keys import Keys
 from witnd.store.outcomes import one
 from witnd.store.reads import Reads, text_of
 
-# Both spellings of a missed outcome are understood; people are shown the first.
-STATUSES: Final[Mapping[str, str]] = {
-    "open": "OPEN",
-    "pending": "PENDING",
-    "confirmed": "CONFIRMED",
-    "missed": "FAILED",
-    "failed": "FAILED",
-}
 # Events told of one outcome at a time: about a megabyte.
 EVENTS_MOST: Final = 1000
 # To tell any of them all before it are counted, some 10 µs each. Beyond this that is no request's business.

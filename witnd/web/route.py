@@ -37,11 +37,12 @@ class Listing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Raw(Struct, frozen=True):
-    """An answer that is no JSON document. `headers` are added to the answer's."""
+    """An answer that is no JSON document. `headers` are added to the answer's. `status`: other than the route's."""
 
     body: bytes
     content_type: str
     headers: dict[str, str] = {}
+    status: int | None = None
 
 
 class Stream(Struct, frozen=True):
@@ -85,9 +86,12 @@ class Route(Struct, frozen=True, kw_only=True):
 
 
 class Call(Generic[Q]):
-    """One request. `path` has the decoded names of the path, `query` the route's query struct."""
+    """One request. `path` has the decoded names of the path, `query` the route's query struct. `target`: what was asked
+    for, as it was sent."""
 
-    __slots__ = ("content_type", "data", "headers", "path", "query", "request_id", "route", "services", "token")
+    __slots__ = (
+        "content_type", "data", "headers", "path", "query", "request_id", "route", "services", "target", "token",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -100,6 +104,7 @@ class Call(Generic[Q]):
         request_id: str,
         content_type: str,
         headers: Any,
+        target: str = "",
     ) -> None:
         self.services = services
         self.route = route
@@ -110,6 +115,7 @@ class Call(Generic[Q]):
         self.request_id = request_id
         self.content_type = content_type
         self.headers = headers
+        self.target = target
 
     @property
     def who(self) -> str:

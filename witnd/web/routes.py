@@ -1,4 +1,4 @@
-"""All routes there are."""
+"""All routes there are: those of the API, and the pages of the dashboard."""
 
 from witnd.web.api import (
     agents,
@@ -18,9 +18,11 @@ from witnd.web.api import (
     rate_cards,
     tokens,
 )
+from witnd.web.dashboard.pages.all import PAGES
 from witnd.web.route import ROUTES
 
 __all__ = [
+    "PAGES",
     "ROUTES",
     "agents",
     "changes",

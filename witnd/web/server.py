@@ -1,7 +1,7 @@
 """Listens, and turns requests into calls of handlers and what they answer into responses.
 
 In this order: token (401, 403), rate (429), size (413), form (400). One line of the log for each request, but for
-successful ingestion and health checks, which come too often and are counted instead.
+successful ingestion, health checks and pages that are looked at, which come too often and are counted instead.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from multidict import CIMultiDict
 from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.tokens import Token
 from witnd.web.body import body_of
+from witnd.web.dashboard.view import PREFIX, refused_page
 from witnd.web.errors import ApiError, from_msgspec, invalid, unavailable
 from witnd.web.limits import Rates
 from witnd.web.protocol import Listener
@@ -90,6 +91,8 @@ class Server:
         began, request_id = loop.time(), f"{_draw(128):032x}"
         name, who = "(unknown)", ""
         headers: Mapping[str, str] = {}
+        for_people = request.rel_url.raw_path.startswith(PREFIX)
+        call: Call[Any] | None = None
         response: web.StreamResponse
         try:
             _check_form(request)
@@ -98,31 +101,36 @@ class Server:
             if route is not None:
                 name = route.path
             # Before anything else is said: without a token nobody learns what there is.
-            free = _all_free(methods) if route is None else route.scope is None
+            free = for_people or (_all_free(methods) if route is None else route.scope is None)
             token = None if free else await self._allowed(request, route)
             who = "" if token is None else token.name
             if route is None:
                 raise _nothing(request, methods)
             path = {name_: _decoded(name_, text) for name_, text in names_in(route, parts)} if parts else {}
-            response = await self._answer(request, route, path, token, request_id)
+            call = await self._call(request, route, path, token, request_id)
+            response = await self._answer(request, call)
         except ApiError as refused:
-            response, headers = self._refused(refused, request_id), refused.headers
+            response, headers = self._refused(refused, request_id, for_people), refused.headers
         except (StoreUnavailable, StoreRefused) as away:
             error = unavailable(f"Redis cannot do this now: {away}")
-            response, headers = self._refused(error, request_id), error.headers
+            response, headers = self._refused(error, request_id, for_people), error.headers
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception:
             log.exception("http.failed", request_id=request_id, method=request.method, path=name)
             error = ApiError("INTERNAL_ERROR", "something went wrong on this side; it is in the log by its request id")
-            response = self._refused(error, request_id)
+            response = self._refused(error, request_id, for_people)
         if type(response) is not Small:
             response.headers.update(headers)
             response.headers["X-Request-Id"] = request_id
         if headers.get("Connection") == "close":
             response.force_close()
+        if call is not None and call.token is not None:
+            who = call.token.name  # of a session, where pages are asked for
         self._count(name, response.status, loop.time() - began)
-        if response.status >= 400 or name not in _QUIET:
+        # Pages that are open ask again whenever something changes.
+        often = name in _QUIET or (for_people and request.method == "GET")
+        if response.status >= 400 or not often:
             log.info(
                 "http.request",
                 method=request.method,
@@ -166,32 +174,40 @@ class Server:
             raise _unknown("This token is not known, or was revoked")
         return token
 
-    async def _answer(
+    async def _call(
         self, request: BaseRequest, route: Route, path: dict[str, str], token: Token | None, request_id: str
-    ) -> web.StreamResponse:
+    ) -> Call[Any]:
         data = await body_of(request, route, self._body_seconds)
         content_type = request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower()
         if route.body is not None and data and content_type not in route.content_types:
             known = ", ".join(route.content_types)
             raise ApiError("UNSUPPORTED_MEDIA_TYPE", f"Content-Type must be {known}, and is {content_type!r}")
-        query = _query(request, route)
-        call = Call(
-            self._services, route, path, query, data, token, request_id, content_type, request.headers
+        target = request.rel_url.raw_path_qs
+        return Call(
+            self._services, route, path, _query(request, route), data, token, request_id, content_type,
+            request.headers, target,
         )  # fmt: skip
+
+    async def _answer(self, request: BaseRequest, call: Call[Any]) -> web.StreamResponse:
+        route = call.route
         answer = await route.handler(call)
         if isinstance(answer, Raw):
             headers = {**HEADERS, **answer.headers, "Content-Type": answer.content_type}
-            return web.Response(body=answer.body, status=route.status, headers=headers)
+            return web.Response(body=answer.body, status=answer.status or route.status, headers=headers)
         if isinstance(answer, Stream):
             return await Streamed.begun(answer, route.path, route.status, dict(HEADERS))
         if answer is None:
             return web.Response(status=204, headers=HEADERS)
         body = _encode(answer)
         if fits(request, body):
-            return Small(_HEADS.head(route.status), route.status, body, request_id)
+            return Small(_HEADS.head(route.status), route.status, body, call.request_id)
         return web.Response(body=body, status=route.status, headers=_JSON_HEADERS.copy())
 
-    def _refused(self, error: ApiError, request_id: str) -> web.Response:
+    def _refused(self, error: ApiError, request_id: str, for_people: bool) -> web.Response:  # noqa: FBT001
+        if for_people:
+            page = refused_page(error, request_id)
+            headers = {**HEADERS, **page.headers, "Content-Type": page.content_type}
+            return web.Response(body=page.body, status=page.status or error.status, headers=headers)
         return web.Response(body=error.body(request_id), status=error.status, headers=_JSON_HEADERS.copy())
 
 

@@ -16,7 +16,9 @@ from witnd.store.connection import Endpoint
 from witnd.store.deliveries import Deliveries
 from witnd.store.invoices import Invoices
 from witnd.store.keys import GlobalKeys, Keys
+from witnd.store.sessions import Sessions
 from witnd.store.tokens import Tokens
+from witnd.web.dashboard.live import Pulse
 
 
 class Health(Struct, frozen=True, kw_only=True):
@@ -40,7 +42,9 @@ class Services(Struct, kw_only=True):
     catalogue_store: CatalogueStore
     appender: Appender
     tokens: Tokens
+    sessions: Sessions
     changes: Changes
+    pulse: Pulse
     invoices: Invoices
     send: Send  # one attempt at a webhook
     health: Callable[[], Health]

@@ -7,17 +7,12 @@ from msgspec import Struct
 
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.event import EntryId
-from witnd.domain.outcome import STATUSES as ALL
 from witnd.store.changes import Change
-from witnd.store.keys import Keys, partition_of
-from witnd.store.outcomes import Wanted
-from witnd.store.outcomes import listed as listed_outcomes
-from witnd.store.outcomes import one as one_outcome
-from witnd.store.places import Place
 from witnd.store.reads import Reads
-from witnd.web.asking import LOOKED_AT_MAX, asked, cursor, place_of
+from witnd.web.asking import asked
 from witnd.web.errors import invalid, missing, unavailable
-from witnd.web.outcomes import STATUSES, Explained, Listed, explained, listed
+from witnd.web.outcome_list import OutcomePage, keys_of, page
+from witnd.web.outcomes import Explained, explained
 from witnd.web.route import Call, Listing, route
 
 _ENTRY: Final = re.compile("([0-9]{1,16})-([0-9]{1,20})", re.ASCII)
@@ -34,13 +29,6 @@ class OutcomeQuery(Listing, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     agent_key: str | None = None
     key: str | None = None
     prefix: str | None = None
-
-
-class OutcomePage(Struct, frozen=True, kw_only=True):
-    """Outcomes, and where the next page begins."""
-
-    data: list[Listed]
-    next_cursor: str | None
 
 
 class OneOutcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,42 +56,17 @@ class Retried(Struct, frozen=True, kw_only=True):
 )
 async def list_outcomes(call: Call[OutcomeQuery]) -> OutcomePage:
     limit, after = call.page()
-    query, partitions = call.query, call.services.partitions
-    wanted = Wanted(
-        statuses=_statuses(query.status),
+    query = call.query
+    return await page(
+        call.services,
+        status=query.status,
         customer=query.customer_key,
         agent=query.agent_key,
+        key=query.key,
         prefix=query.prefix,
+        limit=limit,
+        after=after,
     )
-    behind = place_of(after, len(partitions))
-    if query.key is not None:
-        if query.prefix is not None:
-            raise invalid("prefix", "cannot be given beside key")
-        return await _by_key(call, query.key, wanted, behind)
-    if behind is not None and query.prefix is not None and not behind.name.startswith(query.prefix):
-        raise invalid("after", "is the cursor of another list")
-
-    async def ask(reads: Reads, catalogue: Catalogue) -> OutcomePage:
-        page = await listed_outcomes(
-            reads, partitions, catalogue, wanted, limit=limit, look=LOOKED_AT_MAX, behind=behind
-        )
-        return OutcomePage(
-            data=[listed(place.partition, outcome) for place, outcome in page.data],
-            next_cursor=cursor(page.behind),
-        )
-
-    return await asked(call.services, ask)
-
-
-async def _by_key(call: Call[OutcomeQuery], key: str, wanted: Wanted, behind: Place | None) -> OutcomePage:
-    keys = _keys(call, key)
-
-    async def ask(reads: Reads, catalogue: Catalogue) -> OutcomePage:
-        found = None if behind is not None else await one_outcome(reads, keys, key, catalogue)
-        data = [] if found is None or not wanted.has(found) else [listed(keys.partition, found)]
-        return OutcomePage(data=data, next_cursor=None)
-
-    return await asked(call.services, ask)
 
 
 @route(
@@ -121,7 +84,9 @@ async def read_outcome(call: Call[OneOutcome]) -> Explained:
     deliveries = await services.deliveries()
 
     async def ask(reads: Reads, catalogue: Catalogue) -> Explained | None:
-        return await explained(reads, _keys(call, key), key, catalogue, deliveries, services.invoices, after=after)
+        return await explained(
+            reads, keys_of(services, key), key, catalogue, deliveries, services.invoices, after=after
+        )
 
     found = await asked(services, ask)
     if found is None:
@@ -140,7 +105,7 @@ async def read_outcome(call: Call[OneOutcome]) -> Explained:
 )
 async def retry_outcome(call: Call[Any]) -> Retried:
     key, services = call.path["key"], call.services
-    keys = _keys(call, key)
+    keys = keys_of(services, key)
 
     async def ask(reads: Reads, _: Catalogue) -> bool:
         return (await reads.each(("ZSCORE", keys.held, key)))[0] is not None
@@ -155,20 +120,6 @@ async def retry_outcome(call: Call[Any]) -> Retried:
         Change(who=call.who, what="outcome.retry", key=key, request_id=call.request_id, after=done)
     )
     return done
-
-
-def _keys(call: Call[Any], key: str) -> Keys:
-    partitions = call.services.partitions
-    return partitions[partition_of(key, len(partitions))]
-
-
-def _statuses(text: str | None) -> frozenset[str]:
-    if text is None:
-        return frozenset(ALL)
-    wanted = [STATUSES.get(word.strip().lower()) for word in text.split(",")]
-    if None in wanted:
-        raise invalid("status", f"must be of {', '.join(ALL)} and missed, with commas between several; not {text!r}")
-    return frozenset(word for word in wanted if word is not None)
 
 
 def _entry(text: str | None) -> EntryId | None:

@@ -1,0 +1,53 @@
+"""Somebody who is signed in at the dashboard of a real daemon: over plain requests, or in a browser."""
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.dashboard.desk import Desk
+from tests.dashboard.window import BROWSER, Window, chromium
+from tests.support.server import Server
+from tests.web.office import Office, office
+
+
+@pytest.fixture
+def api(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[Office]:
+    with office(session_server, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def desk(api: Office) -> Desk:
+    """An admin."""
+    return Desk(api)
+
+
+@pytest.fixture
+def reader(api: Office) -> Desk:
+    """Somebody who may read."""
+    return Desk(api, "read")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One for each module, as its driver keeps an event loop in this thread for as long as it is there."""
+    if importlib.util.find_spec("playwright") is None:
+        pytest.skip("playwright is not installed: pip install -e '.[browser]'")
+    if BROWSER is None:
+        pytest.skip("no Chromium here: apt-get install chromium, or see .ci")
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def window(api: Office, browser: Any) -> Iterator[Window]:
+    """A tab of an admin. Anything on the console, a policy that is broken and a request to elsewhere fail the test."""
+    context = browser.new_context()
+    opened = Window(context, api)
+    opened.sign_in(api.tokens["admin"])
+    yield opened
+    context.close()
+    assert not opened.noise

@@ -1,0 +1,1 @@
+"""One module for each part of the dashboard. `witnd.web.dashboard.pages.all` names them."""

@@ -1,0 +1,1 @@
+"""Agents: what makes an outcome billable, in versions."""

@@ -1,0 +1,1 @@
+"""Customers: who is billed, by which rate card, and what is theirs alone."""

@@ -1,0 +1,1 @@
+"""Deliveries: what was sent, what was answered, and sending it again."""

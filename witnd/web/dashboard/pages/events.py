@@ -1,0 +1,1 @@
+"""Events and what became of them, searched by fate."""

@@ -1,0 +1,1 @@
+"""What is done to an invoice: issued, paid, voided, credited."""

@@ -1,0 +1,1 @@
+"""Notification rules: where webhooks go, their secrets, a test of the endpoint."""

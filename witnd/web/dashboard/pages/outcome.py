@@ -1,0 +1,1 @@
+"""One outcome: what happened to it, in order, and why it was billed or not."""

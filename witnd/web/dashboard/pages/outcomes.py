@@ -1,0 +1,40 @@
+"""Outcomes: a list to search, with its filters in the address."""
+
+from typing import Final
+
+from witnd.web.dashboard.page import Answer, Shown, Visit, page
+from witnd.web.dashboard.words import link
+from witnd.web.outcome_list import page as page_of_outcomes
+
+LIMIT: Final = 50
+FILTERS: Final = ("search", "match", "status", "customer", "agent")
+
+
+@page("/dashboard/outcomes")
+async def list_outcomes(visit: Visit) -> Answer:
+    query = visit.query
+    search = query.get("search")
+    exact = query.get("match") == "exact"
+    found = await page_of_outcomes(
+        visit.services,
+        status=query.get("status"),
+        customer=query.get("customer"),
+        agent=query.get("agent"),
+        key=search if exact else None,
+        prefix=None if exact else search,
+        limit=LIMIT,
+        after=query.get("after"),
+    )
+    asked = {name: query.get(name, "") for name in FILTERS}
+    catalogue = visit.services.catalogue
+    return Shown(
+        "outcomes.html",
+        {
+            "found": found.data,
+            "asked": asked,
+            "filtered": any(asked.values()),
+            "agents": catalogue.keys("agent"),
+            "next": link("outcomes", **asked, after=found.next_cursor) if found.next_cursor else None,
+            "first": link("outcomes", **asked) if "after" in query else None,
+        },
+    )

@@ -1,0 +1,75 @@
+"""The first page: how everything stands, and what to do first where nothing is there yet."""
+
+from typing import Final
+
+from msgspec import Struct
+
+from witnd.domain.catalogue import Catalogue
+from witnd.store.reads import Reads
+from witnd.web.asking import asked
+from witnd.web.dashboard.charts import Day, drawn
+from witnd.web.dashboard.page import Answer, Shown, Visit, page
+from witnd.web.dashboard.words import number
+from witnd.web.overview import DayFigures, Overview, overview
+from witnd.web.problems import Problems, problems
+from witnd.web.services import Services
+
+DAYS: Final = 30
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """Something to do before the first invoice."""
+
+    name: str
+    says: str
+    to: tuple[str, ...]
+    done: bool
+
+
+@page("/dashboard")
+async def show_overview(visit: Visit) -> Answer:
+    services = visit.services
+
+    async def ask(reads: Reads, catalogue: Catalogue) -> tuple[Overview, Problems]:
+        return await overview(services, reads, catalogue, DAYS), await problems(services, reads, catalogue)
+
+    found, needs = await asked(services, ask)
+    return Shown(
+        "overview.html",
+        {
+            "found": found,
+            "needs": needs,
+            "chart": drawn([_day(day) for day in found.days]),
+            "steps": _steps(services, found),
+            "address": _address(visit),
+        },
+    )
+
+
+def _day(day: DayFigures) -> Day:
+    tip = f"{day.date}: {number(day.confirmed)} confirmed, {number(day.missed)} missed, {number(day.opened)} opened"
+    return Day(label=day.date[5:], stacked=(day.confirmed, day.missed), point=day.opened, tip=tip)
+
+
+def _steps(services: Services, found: Overview) -> list[Step]:
+    """None once the first event was applied."""
+    if sum(found.events.values()):
+        return []
+    catalogue = services.catalogue
+    has = {kind: bool(catalogue.keys(kind)) for kind in ("agent", "rate_card", "customer", "notification_rule")}
+    return [
+        Step(name="Create an agent", says="what makes an outcome billable, and how long it waits for objections",
+             to=("agents", "new"), done=has["agent"]),
+        Step(name="Create a rate card", says="what an outcome of that agent costs", to=("rate-cards", "new"),
+             done=has["rate_card"]),
+        Step(name="Create a customer", says="who is billed, by which rate card", to=("customers", "new"),
+             done=has["customer"]),
+        Step(name="Add a notification", says="a webhook for what is confirmed or missed, if you want one",
+             to=("notifications", "new"), done=has["notification_rule"]),
+    ]  # fmt: skip
+
+
+def _address(visit: Visit) -> str:
+    """Where this daemon is, as whoever looks at the page calls it."""
+    scheme = visit.call.headers.get("X-Forwarded-Proto", "http")
+    return f"{'https' if scheme == 'https' else 'http'}://{visit.call.headers.get('Host', '127.0.0.1:8700')}"

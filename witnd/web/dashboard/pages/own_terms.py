@@ -1,0 +1,1 @@
+"""What one customer has agreed otherwise with an agent."""

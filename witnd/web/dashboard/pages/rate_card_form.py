@@ -1,0 +1,1 @@
+"""Writing prices: of a rate card or of one customer alone, with what they would come to."""

@@ -1,0 +1,1 @@
+"""Rate cards: what outcomes cost, in versions."""

@@ -1,0 +1,1 @@
+"""Settings as this daemon has them, and how it stands."""

@@ -1,0 +1,51 @@
+"""Signing in with an API token that may read or administrate, and signing out."""
+
+from typing import Any
+
+from witnd.store.sessions import LENGTH_SECONDS
+from witnd.web.dashboard.page import COOKIE, Answer, Visit, action, add, cookie, fields, moved, same_site
+from witnd.web.dashboard.view import PREFIX, html
+from witnd.web.route import Call, Raw
+
+
+async def form(call: Call[Any]) -> Raw:
+    return html("sign_in.html", {"next": _inside(call.query.get("next", "")), "problem": ""})
+
+
+async def sign_in(call: Call[Any]) -> Raw:
+    same_site(call)
+    given = {name: values[0] for name, values in fields(call).items()}
+    back = _inside(given.get("next", ""))
+    token = await call.services.tokens.check(given.get("token", "").strip())
+    if token is None:
+        problem = "This token is not known, or was revoked."
+        return html("sign_in.html", {"next": back, "problem": problem}, 401)
+    call.token = token
+    if not token.may("read"):
+        problem = "This token may only send events. Sign in with one that may read or administrate."
+        return html("sign_in.html", {"next": back, "problem": problem}, 403)
+    id_, _ = await call.services.sessions.begin(token.id)
+    if call.services.tokens.note(token, call.services.now_ms()):
+        await call.services.tokens.write_used()
+    # Behind a proxy that speaks TLS the cookie must never go out without it.
+    secure = "; Secure" if call.headers.get("X-Forwarded-Proto", "") == "https" else ""
+    kept = f"{COOKIE}={id_}; Path=/; Max-Age={LENGTH_SECONDS}; HttpOnly; SameSite=Lax{secure}"
+    return moved(back, headers={"Set-Cookie": kept})
+
+
+@action("/dashboard/sign-out", admin=False)
+async def sign_out(visit: Visit) -> Answer:
+    if (id_ := cookie(visit.call, COOKIE)) is not None:
+        await visit.services.sessions.end(id_)
+    gone = f"{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
+    return moved(f"{PREFIX}/sign-in", headers={"Set-Cookie": gone})
+
+
+def _inside(target: str) -> str:
+    """Where to go afterwards: within the dashboard, wherever the address says."""
+    inside = target == PREFIX or target.startswith((f"{PREFIX}/", f"{PREFIX}?"))
+    return target if inside and target.isascii() and target.isprintable() and "\\" not in target else PREFIX
+
+
+add("GET", "/dashboard/sign-in", form)
+add("POST", "/dashboard/sign-in", sign_in)

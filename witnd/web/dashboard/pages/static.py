@@ -1,0 +1,33 @@
+"""What the pages are dressed with. The same for everybody, so nobody needs to be signed in."""
+
+from typing import Any, Final
+
+from witnd.web.dashboard.files import FILES
+from witnd.web.dashboard.page import add, moved
+from witnd.web.dashboard.view import POLICY, PREFIX
+from witnd.web.errors import ApiError, missing
+from witnd.web.route import Call, Raw
+
+# The content never changes under an address.
+_KEPT: Final = "public, max-age=31536000, immutable"
+
+
+async def static(call: Call[Any]) -> Raw:
+    name = call.path["name"]
+    if name not in FILES:
+        raise missing("file", name)
+    found = FILES[name]
+    return Raw(found.content, found.content_type, {"Cache-Control": _KEPT, "Content-Security-Policy": POLICY})
+
+
+async def home(call: Call[Any]) -> Raw:
+    """Leads browsers to the dashboard. Programs are told what any path tells them that is not there."""
+    if "text/html" in call.headers.get("Accept", ""):
+        return moved(PREFIX)
+    if "Authorization" in call.headers:
+        raise ApiError("NOT_FOUND", "there is nothing at /; the API is below /v1, its description at /docs")
+    raise ApiError("TOKEN_INVALID", "Missing token", headers={"WWW-Authenticate": "Bearer"})
+
+
+add("GET", "/dashboard/static/{name}", static)
+add("GET", "/", home)

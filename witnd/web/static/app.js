@@ -1,0 +1,187 @@
+// Makes the pages of the dashboard nicer. Every page works without it: links are links, forms are forms.
+//
+// data-swap="id"      on a form or link: what it leads to is fetched, and the element of that id put in the place of
+//                     the one that is shown. Several ids with spaces between them.
+// data-preview="id"   on a form: while it is filled in, it is sent with do=preview and that element is swapped.
+// data-live           on <main>: elements with data-fresh are kept up to date when the server says that something changed.
+// data-when           on <time>: written in the viewer's zone. data-until: counted down as well.
+// data-copy="text"    on a button: copies it.
+"use strict";
+
+const near = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" };
+const thisYear = new Intl.DateTimeFormat([], near);
+const anyYear = new Intl.DateTimeFormat([], { ...near, year: "numeric" });
+const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+
+function local(at) {
+  const day = new Date(at);
+  return (day.getFullYear() === new Date().getFullYear() ? thisYear : anyYear).format(day);
+}
+
+function counted(seconds) {
+  const said = [];
+  for (const [name, size] of units) {
+    const many = Math.floor(seconds / size);
+    seconds -= many * size;
+    if (many) said.push(`${many} ${name}${many === 1 ? "" : "s"}`);
+    if (said.length === 2) break;
+  }
+  return said.join(" ") || "less than a second";
+}
+
+function countDown(time) {
+  const at = Date.parse(time.dateTime);
+  const left = Math.round((at - Date.now()) / 1000);
+  const text = left > 0 ? `in ${counted(left)}` : local(at);
+  if (time.textContent !== text) time.textContent = text;
+}
+
+// What the server wrote in UTC, as its viewer reads it; and buttons that need a script.
+function dress(root) {
+  for (const time of root.querySelectorAll("time[data-when]")) time.textContent = local(Date.parse(time.dateTime));
+  for (const time of root.querySelectorAll("time[data-until]")) countDown(time);
+  for (const button of root.querySelectorAll("[data-copy]")) button.hidden = false;
+}
+
+setInterval(() => {
+  for (const time of document.querySelectorAll("time[data-until]")) countDown(time);
+}, 1000);
+
+function say(text) {
+  const told = document.getElementById("told");
+  if (!told) return;
+  const notice = document.createElement("p");
+  notice.className = "notice bad";
+  notice.textContent = text;
+  told.replaceChildren(notice);
+}
+
+// An element as it is on another page. What somebody opened or writes in stays so.
+function swap(page, id, fresh) {
+  const old = document.getElementById(id);
+  const found = page.getElementById(id);
+  if (!old || !found) return false;
+  dress(found);
+  if (old.outerHTML === found.outerHTML) return true;
+  const opened = [...old.querySelectorAll("details[open][id]")].map((one) => one.id);
+  const focus = old.contains(document.activeElement) ? document.activeElement : null;
+  if (focus && fresh) return true;
+  const place = focus && (focus.id || focus.name);
+  old.replaceWith(found);
+  for (const one of opened) document.getElementById(one)?.setAttribute("open", "");
+  if (place) (document.getElementById(place) || found.querySelector(`[name="${CSS.escape(place)}"]`))?.focus();
+  return true;
+}
+
+async function load(address, options) {
+  const answer = await fetch(address, { credentials: "same-origin", ...options });
+  const text = await answer.text();
+  return { answer, page: new DOMParser().parseFromString(text, "text/html") };
+}
+
+function body(form, button, more) {
+  const fields = new URLSearchParams(new FormData(form));
+  if (button?.name) fields.append(button.name, button.value);
+  for (const [name, value] of Object.entries(more || {})) fields.set(name, value);
+  return fields;
+}
+
+async function follow(ids, address, options, remember) {
+  let found;
+  try {
+    found = await load(address, options);
+  } catch {
+    say("The server did not answer. Nothing is known to be done; try again.");
+    return;
+  }
+  const { answer, page } = found;
+  const moved = answer.redirected && new URL(answer.url).pathname !== location.pathname;
+  if (moved) return location.assign(answer.url);
+  if (!ids.map((id) => swap(page, id, false)).some(Boolean)) {
+    const problem = page.querySelector("[role=alert]");
+    return problem ? say(problem.textContent.trim()) : location.assign(answer.url);
+  }
+  swap(page, "told", false);
+  if (remember) history.pushState(null, "", answer.url);
+}
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  const button = event.submitter;
+  const ids = form.dataset.swap?.split(" ");
+  if (!ids || button?.hasAttribute("data-whole")) return;
+  event.preventDefault();
+  const action = new URL(button?.getAttribute("formaction") || form.getAttribute("action") || location.href, location.href);
+  const fields = body(form, button);
+  if (form.method === "get") {
+    for (const [name, value] of [...fields]) if (!value) fields.delete(name);
+    action.search = fields;
+    follow(ids, action, {}, true);
+  } else follow(ids, action, { method: "POST", body: fields }, false);
+});
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-swap]");
+  if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+    event.preventDefault();
+    follow(link.dataset.swap.split(" "), link.href, {}, true);
+  }
+  const button = event.target.closest("[data-copy]");
+  if (button) {
+    navigator.clipboard.writeText(button.dataset.copy).then(() => {
+      const before = button.innerHTML;
+      button.textContent = "Copied";
+      setTimeout(() => { button.innerHTML = before; }, 1500);
+    }, () => say("The browser does not let this page copy; select the text instead."));
+  }
+});
+addEventListener("popstate", () => location.reload());
+
+const waiting = new WeakMap();
+document.addEventListener("input", (event) => {
+  const form = event.target.form;
+  if (!form?.dataset.preview) return;
+  const known = waiting.get(form);
+  clearTimeout(known?.timer);
+  known?.asked?.abort();
+  const timer = setTimeout(async () => {
+    const asked = new AbortController();
+    waiting.set(form, { asked });
+    const options = { method: "POST", body: body(form, null, { do: "preview" }), signal: asked.signal };
+    try {
+      const { page } = await load(form.getAttribute("action"), options);
+      for (const id of form.dataset.preview.split(" ")) swap(page, id, false);
+    } catch (problem) {
+      if (problem.name !== "AbortError") say("The server did not answer.");
+    }
+  }, 300);
+  waiting.set(form, { timer });
+});
+
+function keepFresh() {
+  const main = document.querySelector("main[data-live]");
+  if (!main) return;
+  let busy = false;
+  let again = false;
+  const refresh = async () => {
+    if (busy || document.hidden) { again = true; return; }
+    busy = true;
+    try {
+      const { answer, page } = await load(location.href);
+      if (answer.redirected) return location.reload();  // signed out meanwhile
+      for (const one of main.querySelectorAll("[data-fresh][id]")) swap(page, one.id, true);
+    } catch {
+      again = true;  // the next word from the server, or the next look at the page, tries again
+    } finally {
+      busy = false;
+    }
+    if (again && !document.hidden) { again = false; setTimeout(refresh, 1000); }
+  };
+  const source = new EventSource(main.dataset.live);
+  source.addEventListener("changed", refresh);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden && again) { again = false; refresh(); } });
+  addEventListener("pagehide", () => source.close());
+}
+
+dress(document);
+keepFresh();
