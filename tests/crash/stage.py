@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from tests.crash.nursery import Nursery
 from tests.crash.points import Plan
 from tests.crash.receiver import Receiver
 from tests.crash.scenarios import Entry, Scenario
@@ -34,16 +34,10 @@ DEADLINE = 40.0
 class Life:
     """One process of the daemon."""
 
-    def __init__(self, plan: Plan, config: Path, log: Path) -> None:
+    def __init__(self, nursery: Nursery, plan: Plan, config: Path, log: Path) -> None:
         self._log = log
-        with log.open("wb") as out:
-            self.process = subprocess.Popen(
-                [
-                    sys.executable, "-m", "tests.crash.launcher",
-                    msgspec.json.encode(plan).decode(), "run", "--config", str(config),
-                ],
-                cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-            )  # fmt: skip
+        arguments = [msgspec.json.encode(plan).decode(), "run", "--config", str(config)]
+        self.process = nursery.begin(arguments, log)
 
     @property
     def log(self) -> str:
@@ -91,8 +85,9 @@ class Life:
 class Stage:
     """One scenario on one server. `close` ends every daemon that is left."""
 
-    def __init__(self, server: Server, receiver: Receiver, directory: Path) -> None:
+    def __init__(self, server: Server, receiver: Receiver, directory: Path, nurseries: Sequence[Nursery]) -> None:
         self.server = server
+        self._nurseries = nurseries
         self.receiver = receiver
         self.directory = directory
         self.lives: list[Life] = []
@@ -154,7 +149,9 @@ class Stage:
             plan.settle_max = 2
         if plan.patience is None:
             plan.patience = 0.02
-        life = Life(plan, config, self.directory / f"{name}-{len(self.lives)}.log")
+        # In turns, so that no life has the hashes of strings, and so the order of sets, from the one it goes on for.
+        nursery = self._nurseries[len(self.lives) % len(self._nurseries)]
+        life = Life(nursery, plan, config, self.directory / f"{name}-{len(self.lives)}.log")
         self.lives.append(life)
         return life
 

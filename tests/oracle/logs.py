@@ -35,6 +35,8 @@ PERCENTAGES: tuple[dict[str, str], ...] = (
     {"percent": "100.0", "minimum": "1"},
     {"percent": "0.1234567890", "maximum": "0.5"},
     {"percent": "10", "minimum": "0.10", "maximum": "0.10"},
+    {"percent": "50", "minimum": "0.75", "maximum": "0.75"},
+    {"percent": "50", "maximum": "0.4"},
     {"percent": "0", "minimum": "0.005"},
     {"percent": "0", "free_quota": "0", "period_minimum": "0.00"},
 )
@@ -53,6 +55,7 @@ ENTRIES: tuple[dict[str, Any], ...] = (
     *({"price_per_unit": price} for price in PRICES),
     *({"price_per_unit": price} for price in PRICES),
     *({"kind": "percentage", **one} for one in PERCENTAGES),
+    *({"kind": "percentage", **one} for one in PERCENTAGES),
     *WHOLE_PERIOD,
 )
 IDEMPOTENCY = (None,) * 11 + ("i1", "i2", "ce:c1", "ce:c2")
@@ -66,15 +69,19 @@ ATTRIBUTIONS: tuple[Any, ...] = (
 # --- time -----------------------------------------------------------------------------------------
 
 _GAPS = (
-    (0,) * 10
+    (0,) * 20
     + (1, 2, 3) * 8
     + (5, 10, 50, 100, 100, 400, 999, 1000, 1001, 2000, 4999, 5000, 60_000, 60_001)
     + (7 * DAY, 35 * DAY - 1, 35 * DAY, 35 * DAY + 999, 35 * DAY + 1000, 41 * DAY)
 )
+# With these alone, outcomes gather events and stay open to the end of the log.
+_SHORT_GAPS = tuple(gap for gap in _GAPS if gap <= 1000)
 # A moment that is only known once the log's times are: (number of an entry, steps, spelling).
 Moment = tuple[int, int, int]
 _STEPS = (0, 0, -1, 1, 700, 3000, -DAY, -10_000 * DAY, 400 * DAY)
 _MOMENT = st.tuples(st.integers(0, 30), st.sampled_from(_STEPS), st.integers(0, 4))
+# Few entries, so that pins of several outcomes meet in one ms.
+_PIN = st.tuples(st.sampled_from((1, 3, 3, 9)), st.sampled_from(_STEPS), st.integers(0, 4))
 
 
 def stamps(gaps: list[int]) -> list[tuple[int, int]]:
@@ -122,7 +129,7 @@ _BODY = st.fixed_dictionaries(
         "timestamp": _or_none(_MOMENT, 3),
         "value": _or_none(st.sampled_from(VALUES), 1),
         "attribution": _or_none(st.sampled_from(ATTRIBUTIONS), 1),
-        "settles_at": _or_none(_MOMENT, 14),
+        "settles_at": _or_none(_PIN, 5),
         "note": st.sampled_from((None,) * 8 + ("a", 1, 1.5, True, ["x", {"y": [1]}])),
     }
 )
@@ -433,8 +440,8 @@ _AGENT = st.fixed_dictionaries(
         "condition": CONDITIONS,
     }
 )
-_PRICES = st.tuples(*[st.sampled_from((*ENTRIES, *[None] * 5))] * len(AGENTS))
-_CUSTOMER_CARDS = st.sampled_from((*CARDS, *CARDS, *CARDS, None, "missing"))
+_PRICES = st.tuples(*[st.sampled_from((*ENTRIES, *[None] * 9))] * len(AGENTS))
+_CUSTOMER_CARDS = st.sampled_from((*CARDS, *CARDS, *CARDS, *CARDS, None, "missing"))
 # What a customer has of its own of one agent: some of its fields.
 _OWN_TERMS = st.sets(st.sampled_from(("name", "settlement_period", "attribution_method", "condition")), min_size=1)
 _OWN = st.builds(
@@ -444,7 +451,7 @@ _OWN = st.builds(
     _AGENT,
     _OWN_TERMS,
 )
-_CUSTOMER = st.tuples(_CUSTOMER_CARDS, _or_none(_PRICES, 2), st.tuples(*[_or_none(_OWN, 3)] * len(AGENTS)))
+_CUSTOMER = st.tuples(_CUSTOMER_CARDS, _or_none(_PRICES, 2), st.tuples(*[_or_none(_OWN, 2)] * len(AGENTS)))
 _RULE = st.fixed_dictionaries(
     {
         "source": st.sampled_from(SOURCES),
@@ -459,19 +466,19 @@ _RULE = st.fixed_dictionaries(
 def _history(content: st.SearchStrategy[Any], least: int, at_once: int) -> st.SearchStrategy[Any]:
     """Versions as (number of an instant or 0 for the beginning, archived, content)."""
     begins = st.sampled_from((0,) * at_once + (1, 2, 3, 5, 8, 13))
-    archived = st.sampled_from((False,) * 9 + (True,))
+    archived = st.sampled_from((False,) * 19 + (True,))
     return st.lists(st.tuples(begins, archived, content), min_size=least, max_size=3)
 
 
 _CATALOGUE = st.fixed_dictionaries(
     {
         "agents": st.tuples(
-            _history(_AGENT, 1, 20),
-            *[st.one_of(st.just([]), st.just([]), _history(_AGENT, 1, 3))] * 2,
+            _history(_AGENT, 1, 50),
+            *[st.one_of(st.just([]), _history(_AGENT, 1, 3))] * 2,
         ),
-        "cards": st.tuples(*[_history(_PRICES, 1, 15)] * len(CARDS)),
+        "cards": st.tuples(*[_history(_PRICES, 1, 50)] * len(CARDS)),
         "customers": st.tuples(
-            _history(_CUSTOMER, 1, 10),
+            _history(_CUSTOMER, 1, 50),
             _history(_CUSTOMER, 0, 1),
             _history(_CUSTOMER, 0, 6),
         ),
@@ -532,9 +539,9 @@ _KINDS = ("event",) * 16 + ("retry", "retry", "tick", "malformed", "odd")
 _SPECIAL = tuple(item for group in AMBIGUOUS.values() for item in group)
 
 
-def _step(kinds: tuple[str, ...]) -> st.SearchStrategy[Any]:
+def _step(kinds: tuple[str, ...], gaps: tuple[int, ...]) -> st.SearchStrategy[Any]:
     return st.tuples(
-        st.sampled_from(_GAPS),
+        st.sampled_from(gaps),
         st.sampled_from(kinds),
         st.integers(0, 255),  # which
         st.sampled_from(FORMS),
@@ -542,7 +549,12 @@ def _step(kinds: tuple[str, ...]) -> st.SearchStrategy[Any]:
     )
 
 
-_STEP, _SPECIAL_STEP = _step(_KINDS), _step((*_KINDS, *["special"] * 4))
+_SPECIAL_KINDS = (*_KINDS, *["special"] * 4)
+# By whether it is ambiguous: steps over days and, for every other log, steps of which no outcome sees the end.
+_STEPS_OF = {
+    ambiguous: tuple(_step(kinds, gaps) for gaps in (_GAPS, _SHORT_GAPS))
+    for ambiguous, kinds in ((False, _KINDS), (True, _SPECIAL_KINDS))
+}
 _POOL = st.lists(_BODY, min_size=2, max_size=10)
 
 
@@ -550,7 +562,7 @@ _POOL = st.lists(_BODY, min_size=2, max_size=10)
 def logs(draw: st.DrawFn, *, max_entries: int = 30, ambiguous: bool = False) -> Log:
     """A log and a catalogue's history; with `partitions=2` some keys are in the wrong one."""
     least = min(max_entries, draw(st.sampled_from((1, 8, 16))))
-    step = _SPECIAL_STEP if ambiguous else _STEP
+    step = _STEPS_OF[ambiguous][draw(st.integers(0, 1))]
     steps = draw(st.lists(step, min_size=least, max_size=max_entries))
     times = stamps([gap for gap, *_ in steps])
     moments = sorted({ms for ms, _ in times})
