@@ -35,6 +35,7 @@ TALE = "outcome-with-a-long-tale"
 TALE_EVENTS = 200
 TROUBLES = 2000
 BILLING = BillingKeys("witn")
+NO_PAGES = ("/dashboard/static/", "/dashboard/credit-notes/{id}")
 # Searches and filters, beside the pages themselves.
 ASKED = (
     "/dashboard/outcomes?search=outcome-0000",
@@ -123,34 +124,31 @@ class Visitor:
 def pages(client: redis.Redis, visitor: Visitor) -> list[str]:
     """The address of each page, with something that is there in the place of its names."""
     billed = client.zrange(BILLING.invoices, 0, 0)[0].decode()
-    held = re.findall(rb'href="(/dashboard/events/[^"]+)"', visitor.get("/dashboard/events?fate=rejected")[1])
-    sent = re.findall(rb'href="(/dashboard/deliveries/[0-9a-f]{64})"', visitor.get("/dashboard/deliveries")[1])
-    token = re.findall(rb'href="(/dashboard/tokens/[0-9a-f]+)"', visitor.get("/dashboard/tokens")[1])
+    links = {
+        "events": _link(visitor, "/dashboard/events?fate=rejected", r"/dashboard/events/\d+/[\d-]+"),
+        "deliveries": _link(visitor, "/dashboard/deliveries", "/dashboard/deliveries/[0-9a-f]{64}"),
+        "tokens": _link(visitor, "/dashboard/tokens", "/dashboard/tokens/[0-9a-f]+"),
+    }
     names = {
         "agents": "agent-000", "customers": "cust-00000000", "rate-cards": "bench", "notifications": "bench",
-        "invoices": billed, "outcomes": TALE,
+        "invoices": billed, "outcomes": TALE, "events": "", "deliveries": "", "tokens": "",
     }  # fmt: skip
     found = []
     for path in sorted({one.path for one in PAGES if one.method == "GET"}):
         kind = path.split("/")[2] if path.count("/") > 1 else ""
-        if kind in ("static", "live", "credit-notes") and "{" in path or path.endswith(("/", "/live", "/export")):
+        # What is no page, asks for more than a name, or is about something that is not there.
+        if path.endswith(("/", "/live", "/export", "/credit", "/terms")) or path.startswith(NO_PAGES):
             continue
-        for kinds, listed in (("events", held), ("deliveries", sent), ("tokens", token)):
-            if kind == kinds and "{" in path:
-                path = listed[0].decode() if listed and path.count("{") == len(listed[0].split(b"/")) - 3 else ""
-        path = re.sub(r"\{(key|id|name)\}", lambda _, kind=kind: quote(names[kind], safe=""), path)
-        path = path.replace("{agent}", "agent-000")
-        if path.endswith("/terms"):
-            path += "?agent=agent-000"
-        if path and not path.endswith("/credit"):
-            found.append(path)
-    return [*found, f"/dashboard/outcomes?after={_second(visitor)}", *ASKED]
+        filled = re.sub(r"\{(key|id|name)\}", lambda _, kind=kind: quote(names[kind], safe=""), path)
+        if kind in links and "{" in path:
+            filled = links[kind]
+        found.append(filled.replace("{agent}", "agent-000"))
+    return [*found, _link(visitor, "/dashboard/outcomes", r"/dashboard/outcomes\?after=[^\"&]+"), *ASKED]
 
 
-def _second(visitor: Visitor) -> str:
-    """Where the second page of outcomes begins."""
-    [after] = re.findall(rb'href="/dashboard/outcomes\?after=([^"&]+)"', visitor.get("/dashboard/outcomes")[1])
-    return after.decode()
+def _link(visitor: Visitor, path: str, pattern: str) -> str:
+    """The first link of a page that looks like that."""
+    return re.findall(f'href="({pattern})"', visitor.get(path)[1].decode())[0]
 
 
 def measure(options: argparse.Namespace) -> list[tuple[str, float, float, int, int]]:
@@ -205,8 +203,8 @@ def main() -> None:
         ["page", "status", "median ms", "p99 ms", "KB", "over"],
         [
             [
-                path if len(path) < 70 else f"{path[:60]}…", status, f"{median:.1f}", f"{p99:.1f}", f"{size / 1000:.0f}",
-                " ".join(["ms"] * (median > MOST_MS) + ["KB"] * (size > MOST_BYTES)) or "–",
+                path if len(path) < 70 else f"{path[:60]}…", status, f"{median:.1f}", f"{p99:.1f}",
+                f"{size / 1000:.0f}", " ".join(["ms"] * (median > MOST_MS) + ["KB"] * (size > MOST_BYTES)) or "–",
             ]
             for path, median, p99, size, status in found
         ],

@@ -1,4 +1,4 @@
-"""Agents: what is billed in words, versions side by side, and the form in which a condition is put together and tried."""
+"""Agents: what is billed in words, versions side by side, and the form where a condition is put together and tried."""
 
 import json
 from pathlib import Path

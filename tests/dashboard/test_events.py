@@ -112,7 +112,7 @@ def test_what_no_list_has_is_refused(desk: Desk) -> None:
         ("agent", "rejected", "It names agent patient, and the outcome with its key is of agent support."),
         ("late", "late", "Nothing changes any more."),
         ("unpriced", "held", "Customer penniless has no rate card in force."),
-        ("rejected", "rejected", "It cannot be read as an event ("),
+        ("rejected", "rejected", "It cannot be read as an event – "),
     ],
 )
 def test_one_event_says_what_became_of_it(reader: Desk, name: str, fate: str, says: str) -> None:

@@ -81,7 +81,7 @@ class TestDoing:
             do(api, one, "issue")
         page = desk.get(f"{LIST}/{one.id}")
         name = page.find(f"//*[@id='do-{operation}']//form").get("action")
-        reason = {"reason": "wrong <b>company</b>"} if operation == "void" else {}
+        reason: dict[str, Any] = {"reason": "wrong <b>company</b>"} if operation == "void" else {}
         refused = desk.submit(page, name, **reason)
         assert refused.status == 400
         assert "tick the box" in alert(refused)
@@ -222,7 +222,7 @@ class TestCrediting:
         self, desk: Desk, api: Office, field: str, value: str, says: str
     ) -> None:
         one = put(api)
-        given = {"amount": "1.50", "reason": "late & <i>wrong</i>"} | {field: value}
+        given: dict[str, Any] = {"amount": "1.50", "reason": "late & <i>wrong</i>"} | {field: value}
         page = desk.submit(form(desk, one, outcome="ticket-1"), **given, confirmed="yes")
         assert page.status == 400
         assert says in page.id(f"f-{field}-problem")

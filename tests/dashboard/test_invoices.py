@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from lxml import html as lxml_html
 
 from tests.billing.bills import TIERS, price, rows_of
 from tests.dashboard.desk import Desk, Page, words
@@ -46,6 +45,11 @@ def do(api: Office, invoice: Invoice, operation: str, **body: Any) -> Any:
 def names(page: Page, label: str = "Invoices") -> list[str]:
     """Each row's first cell."""
     return [row[0] for row in page.table(label)]
+
+
+def notes(page: Page) -> list[str]:
+    """The number of each credit note."""
+    return [name.split()[0] for name in names(page, "Credit notes")]
 
 
 def facts(page: Page) -> dict[str, str]:
@@ -325,7 +329,7 @@ class TestOne:
         assert printed.headers["content-disposition"] == 'inline; filename="INV-000001.html"'
         assert "style-src 'unsafe-inline'" in printed.headers["content-security-policy"]
         assert "script" not in printed.headers["content-security-policy"]
-        assert "Acme Robotics GmbH" in lxml_html.document_fromstring(printed.source.encode()).text_content()
+        assert "Acme Robotics GmbH" in printed.text
 
 
 class TestCreditNotes:
@@ -339,9 +343,9 @@ class TestCreditNotes:
             do(api, each, "issue")
             do(api, each, "credit", outcome_key="ticket-1", amount="1.50", reason="Reopened")
         page = desk.get(NOTES)
-        assert names(page, "Credit notes") == ["CN-000002", "CN-000001"]
-        assert names(desk.get(f"{NOTES}?customer=acme"), "Credit notes") == ["CN-000001"]
-        assert names(desk.get(f"{NOTES}?invoice=INV-000002"), "Credit notes") == ["CN-000002"]
+        assert notes(page) == ["CN-000002", "CN-000001"]
+        assert notes(desk.get(f"{NOTES}?customer=acme")) == ["CN-000001"]
+        assert notes(desk.get(f"{NOTES}?invoice=INV-000002")) == ["CN-000002"]
         export = followed(desk, desk.get(f"{NOTES}?invoice=INV-000002"), "JSON Lines")
         assert [json.loads(line)["number"] for line in export.source.splitlines()] == ["CN-000002"]
         note = followed(desk, page, "CN-000001")
@@ -372,8 +376,8 @@ class TestCreditNotes:
             do(api, one, "credit", outcome_key="ticket-1", amount="0.50", reason="late")
         for query in ("", "?customer=acme", "?invoice=INV-000001"):
             page = desk.get(NOTES + query)
-            assert names(page, "Credit notes") == ["CN-000003", "CN-000002"]
-            assert names(desk.get(page.links()["Next page"]), "Credit notes") == ["CN-000001"]
+            assert notes(page) == ["CN-000003", "CN-000002"]
+            assert notes(desk.get(page.links()["Next page"])) == ["CN-000001"]
 
 
 class TestBrowser:

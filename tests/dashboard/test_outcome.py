@@ -265,6 +265,7 @@ def test_long_histories_are_told_in_pages(
         page = desk.get(at("ticket-0001"))
         assert (page.status, page.id("standing")) == (200, "confirmed")
         assert "This outcome has 35 events: too many" in page.id("why")
+        assert "Begin with the first event" not in page.links()
         assert figures(page)["Amount"].startswith("1.00 EUR")
 
 

@@ -88,7 +88,7 @@ def test_a_missing_price_names_the_rate_card(session_server: Server, redis_url: 
 def test_rejected_and_late_events_are_told(desk: Desk) -> None:
     page = desk.get("/dashboard/problems")
     [rejected] = cases(page, "Rejected events")
-    assert "It cannot be read as an event (key: must have 8 to 255 characters, it has 3)." in rejected
+    assert "It cannot be read as an event – key: must have 8 to 255 characters, it has 3." in rejected
     assert "1 within a day, 1 ever." in page.id("rejected")
     [late] = cases(page, "Late events")
     assert late.startswith("ticket-0001 late The event of 9 Sep 2001, 01:47 UTC Its outcome was settled before it came")

@@ -43,6 +43,8 @@ RETRY_SECONDS: Final = (0.6, 1, 2, 4, 8, 15, 30, 60)
 # Everything settles within seconds after the last event; what takes longer is not waited for.
 SETTLE_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 15.0
+# The end of the server's process is noticed as late as this after that of a connection to it.
+NOTICE_SECONDS: Final = 2.0
 POLL_SECONDS: Final = 0.05
 _LOG_LINES: Final = 20
 
@@ -218,8 +220,7 @@ class Stage:
     def _check(self) -> None:
         for name, task in self._running.items():
             if task.done():
-                how = task.result() or "ended"
-                raise StoreUnavailable(f"the {name} of the demo ended by itself: it {how}")
+                raise _by_itself(name, task)
 
     async def _ended(self, name: str) -> None:
         """Wait for the end of what was told to end; not for ever."""
@@ -242,6 +243,19 @@ class Stage:
         """Whatever ends the demo, nothing of it runs on."""
         try:
             yield
+        except StoreUnavailable:
+            # A connection notices the end of its server before whoever waits for the process does.
+            server = self._running.get("server")
+            if server is None:
+                raise
+            await asyncio.wait([server], timeout=NOTICE_SECONDS)
+            if server.done():
+                raise _by_itself("server", server) from None
+            raise
         finally:
             for name in [*self._running]:
                 await self._cancel(name)
+
+
+def _by_itself(name: str, task: asyncio.Task[Any]) -> StoreUnavailable:
+    return StoreUnavailable(f"the {name} of the demo ended by itself: it {task.result() or 'ended'}")

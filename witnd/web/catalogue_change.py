@@ -41,13 +41,13 @@ async def create(services: Services, kind: Kind, raw: Mapping[str, Any]) -> Writ
     """A new thing from what a person wrote. Refuses a key that is or ever was in the catalogue."""
     given, effective_from, wrong = _instant_of(raw)
     if "archived" in given:
-        wrong.append(Mistake("archived", "is set by DELETE, once it is created"))
+        wrong.append(Mistake("archived", "cannot be set here; archive it once it is created"))
         del given["archived"]
 
     def item(catalogue: Catalogue, _at: int) -> Item:
         read = _read(catalogue, kind, given, wrong)
         if entries := catalogue.versions(kind.name, read.key):
-            hint = "archived: restore it" if entries[-1].archived else "change it with PATCH"
+            hint = "it is archived, and can be restored" if entries[-1].archived else "change that one"
             raise ApiError("CONFLICT", f"there is a {kind.word} {described(read.key)} already; {hint}")
         return read
 
@@ -67,7 +67,7 @@ async def change(
     if given.pop(kind.key_name, key) != key:
         wrong.append(Mistake(kind.key_name, "cannot be changed; create another one"))
     if "archived" in given:
-        wrong.append(Mistake("archived", "is set by DELETE, and lifted by POST …/restore"))
+        wrong.append(Mistake("archived", "cannot be set here; archive or restore it instead"))
         del given["archived"]
 
     def item(catalogue: Catalogue, at: int) -> Item:

@@ -233,7 +233,7 @@ def for_people(path: str, message: str) -> str:
         return "choose a currency" if path == "currency" else "choose an agent"
     said = _AS_STRING.sub(r"write a number such as \1", message)
     said = _NAMED.sub(lambda form: f"which “{FIELDS[form[1]].label}” is", said)
-    return said.replace("change it with PATCH", "edit that one").replace("effective_from", "“Effective from”")
+    return said.replace("effective_from", "“Effective from”")
 
 
 def _lower(label: str) -> str:

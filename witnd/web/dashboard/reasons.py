@@ -71,7 +71,7 @@ def why(fate: Fate) -> Reason:
         return Reason(says=_MEANS.get(fate.fate, fate.fate), remedy=_REMEDIES.get(fate.fate, ""))
     says, remedy = _REJECTED.get(fate.reason or "", (_MEANS["rejected"], ""))
     if fate.message and fate.reason == "INVALID_EVENT":
-        says = f"{says[:-1]} ({fate.message})."
+        says = f"{says[:-1]} – {fate.message}."
     return Reason(says=says, remedy=remedy)
 
 

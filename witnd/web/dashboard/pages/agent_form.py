@@ -46,7 +46,8 @@ async def edit_agent(visit: Visit) -> Answer:
 
 @action("/dashboard/agents/{key}/edit")
 async def write_agent(visit: Visit) -> Answer:
-    return await _sent(visit, visit.path["key"])
+    thing = await catalogue.read(visit.services, AGENT, visit.path["key"])
+    return await _sent(visit, thing.key)
 
 
 async def _sent(visit: Visit, key: str | None) -> Answer:
@@ -67,7 +68,7 @@ async def _sent(visit: Visit, key: str | None) -> Answer:
         if refused.code not in ("VALIDATION_ERROR", "CONFLICT"):
             raise
         return _form(visit, key, given, tried, terms.wrong(refused, taken.places))
-    return Moved(address(written.thing.key), said(visit, written))
+    return Moved(address(written.thing.key), _said(written, taken.raw["effective_from"]))
 
 
 async def _write(visit: Visit, key: str | None, given: Terms, raw: dict[str, Any]) -> Written:
@@ -85,15 +86,12 @@ async def _write(visit: Visit, key: str | None, given: Terms, raw: dict[str, Any
     return written
 
 
-def said(visit: Visit, written: Written) -> str:
+def _said(written: Written, asked: str | None) -> str:
     """From when on it holds, and for what."""
     if not written.changed:
         return "Nothing was changed: it was so already."
     version = written.thing.version
-    if version.effective_from > visit.services.now_ms():
-        since = f"from {instant.render(version.effective_from)} on"
-    else:
-        since = "from now on"
+    since = terms.since(version.effective_from, asked)
     return f"Saved. Outcomes that open {since} are under version {version.number}; those already open keep theirs."
 
 

@@ -2,7 +2,6 @@
 
 from typing import Any, Final
 
-from witnd.domain import instant
 from witnd.domain.condition import words
 from witnd.web import catalogue, catalogue_change
 from witnd.web.catalogue import AGENT, Thing
@@ -14,6 +13,7 @@ from witnd.web.dashboard.sending import KEY as EXAMPLE_KEY
 from witnd.web.dashboard.sending import address as site
 from witnd.web.dashboard.sending import sending
 from witnd.web.dashboard.terms import METHODS
+from witnd.web.dashboard.terms import since as from_when
 from witnd.web.dashboard.words import link, span
 from witnd.web.errors import invalid
 from witnd.web.running import LOOKED_AT_MAX, running
@@ -144,16 +144,9 @@ async def restore_agent(visit: Visit) -> Answer:
 
 
 async def _archive(visit: Visit, *, archived: bool) -> Answer:
-    key = visit.path["key"]
-    written = await catalogue_change.archive(
-        visit.services,
-        AGENT,
-        key,
-        archived=archived,
-        effective_from=written_instant(visit.form.get("effective_from", "").strip()),
-    )
+    key, start = visit.path["key"], written_instant(visit.form.get("effective_from", "").strip())
+    written = await catalogue_change.archive(visit.services, AGENT, key, archived=archived, effective_from=start)
     await note(visit.call, f"{AGENT.name}.{'archive' if archived else 'restore'}", written)
-    at = written.thing.version.effective_from
-    since = f"from {instant.render(at)} on" if at > visit.services.now_ms() else "from now on"
+    since = from_when(written.thing.version.effective_from, start)
     opens = "opens no new outcomes; those that are open go on" if archived else "opens outcomes again"
     return Moved(address(key), f"The agent {opens}, {since}." if written.changed else "It is so already.")

@@ -44,7 +44,7 @@ async def list_events(visit: Visit) -> Answer:
             "asked": asked,
             "problem": problem,
             "filtered": any(asked.values()),
-            "choices": [("", "all that were not applied"), *FATES],
+            "choices": [("", "all"), *FATES],
             "next": link("events", **asked, after=cursor) if cursor else None,
             "first": link("events", **asked) if "after" in query else None,
             "sending": sending(visit, EXAMPLE),

@@ -109,7 +109,7 @@ async def _told(visit: Visit, found: Explained, after: str | None) -> dict[str, 
         "amount": amount,
         "working": None if line is None or line.working is UNSET else words(line.working),
         "steps": _steps(events, first, sent, here, last=found.events_next_cursor is None),
-        "earlier": first is None or first > 1,
+        "earlier": story is not None and (first is None or first > 1),
         "paged": after is not None,
         "next": link("outcomes", found.key, events_after=found.events_next_cursor)
         if found.events_next_cursor

@@ -9,6 +9,7 @@ from witnd.store.reads import Reads
 from witnd.web.asking import asked
 from witnd.web.dashboard.charts import Day, drawn
 from witnd.web.dashboard.page import Answer, Shown, Visit, page
+from witnd.web.dashboard.sending import EXAMPLE, sending
 from witnd.web.dashboard.words import number
 from witnd.web.overview import DayFigures, Overview, overview
 from witnd.web.problems import Problems, problems
@@ -41,7 +42,7 @@ async def show_overview(visit: Visit) -> Answer:
             "needs": needs,
             "chart": drawn([_day(day) for day in found.days]),
             "steps": _steps(services, found),
-            "address": _address(visit),
+            "sending": sending(visit, EXAMPLE),
         },
     )
 
@@ -67,9 +68,3 @@ def _steps(services: Services, found: Overview) -> list[Step]:
         Step(name="Add a notification", says="a webhook for what is confirmed or missed, if you want one",
              to=("notifications", "new"), done=has["notification_rule"]),
     ]  # fmt: skip
-
-
-def _address(visit: Visit) -> str:
-    """Where this daemon is, as whoever looks at the page calls it."""
-    scheme = visit.call.headers.get("X-Forwarded-Proto", "http")
-    return f"{'https' if scheme == 'https' else 'http'}://{visit.call.headers.get('Host', '127.0.0.1:8700')}"

@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from witnd.domain import instant
 from witnd.domain.condition import words
 from witnd.domain.contract import FIELDS
 from witnd.domain.mistake import Mistake
@@ -53,7 +52,7 @@ async def write_terms(visit: Visit) -> Answer:
         if refused.code not in ("VALIDATION_ERROR", "CONFLICT"):
             raise
         return _form(visit, base, known, given, own, tried, terms.wrong(_nearer(refused), taken.places))
-    return _done(visit, written, "the terms are the customer’s own")
+    return _done(visit, written, taken.raw["effective_from"], "the terms are the customer’s own")
 
 
 @action("/dashboard/customers/{key}/terms/{agent}/remove")
@@ -61,7 +60,7 @@ async def remove_terms(visit: Visit) -> Answer:
     if not visit.form.get("confirmed"):
         raise invalid("confirmed", "tick the box first")
     written = await _write(visit, {"effective_from": None}, {})
-    return _done(visit, written, "the terms are the agent’s, as for everybody else")
+    return _done(visit, written, None, "the terms are the agent’s, as for everybody else")
 
 
 async def _write(visit: Visit, raw: Mapping[str, Any], own: Mapping[str, Any]) -> Written:
@@ -78,12 +77,11 @@ async def _write(visit: Visit, raw: Mapping[str, Any], own: Mapping[str, Any]) -
     return written
 
 
-def _done(visit: Visit, written: Written, what: str) -> Moved:
+def _done(visit: Visit, written: Written, asked: str | None, what: str) -> Moved:
     key, agent = visit.path["key"], visit.path["agent"]
     if not written.changed:
         return Moved(customers.address(key), "Nothing was changed: it was so already.")
-    at = written.thing.version.effective_from
-    since = f"from {instant.render(at)} on" if at > visit.services.now_ms() else "from now on"
+    since = terms.since(written.thing.version.effective_from, asked)
     said = f"Saved. For outcomes of {agent} that open {since}, {what}; those already open keep theirs."
     return Moved(customers.address(key), said)
 
