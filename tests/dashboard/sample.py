@@ -109,7 +109,7 @@ def sample(
     server: Server, directory: Path, *, many: int = 20, say: Say = same, answer: str = "no such tenant"
 ) -> Iterator[Sample]:
     """`many`: outcomes of each of the demo's three agents. `answer`: what failing endpoints say."""
-    with _endpoint(answer) as endpoint:
+    with answering(answer) as endpoint:
         workshop = Workshop(server, directory)
         workshop.apply(_catalogue(endpoint, say))
         _send(workshop, many, say)
@@ -123,8 +123,8 @@ def sample(
 
 
 @contextmanager
-def _endpoint(answer: str) -> Iterator[str]:
-    """An endpoint of which each path answers as it is called."""
+def answering(answer: str) -> Iterator[str]:
+    """An endpoint; the last part of its address is the status that it answers with."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

@@ -81,6 +81,7 @@ def test_archived_agents_are_listed_on_request(desk: Desk, api: Office) -> None:
     api.ask("DELETE", "/v1/agents/support")
     page = desk.get("/dashboard/agents")
     assert table(page, "Agents") == []
+    assert "All agents are archived" in page.text
     [row] = table(desk.get(page.links()["Show archived ones"]), "Agents")
     assert row[0] == "Support support archived"
 
@@ -240,6 +241,26 @@ def test_outcomes_are_told_by_the_version_that_they_run_on(
         assert table(desk.get("/dashboard/agents/support"), "Outcomes by version") == []
 
 
+def test_how_many_were_looked_at_is_told(session_server: Server, redis_url: str, tmp_path: Path) -> None:
+    def prepare(workshop: Any) -> None:
+        workshop.event("of-another", "opened", agent_key="patient", at="*")
+        for number in range(510):
+            workshop.event(f"outcome-{number:03}", "opened", at="*")
+
+    with lived(session_server, tmp_path, prepare) as api:
+        desk = Desk(api)
+        page = desk.get("/dashboard/agents/patient")
+        assert "None of the newest 500 outcomes that are not settled is of this agent. Older ones may be." in page.text
+        page = desk.get("/dashboard/agents/support")
+        assert "Of the newest 500 outcomes that are not settled, 500 are of this agent." in page.text
+        [[version, count, newest]] = table(page, "Outcomes by version")
+        assert (version, count) == ("version 1", "500")
+        assert newest.startswith("outcome-509 open outcome-508 open")
+        assert newest.endswith("outcome-505 open and 495 more")
+        page = desk.get("/dashboard/agents/support?version=1")
+        assert table(page, "Outcomes by version")[0][2].endswith("and 400 more")
+
+
 def until_shown(desk: Desk, path: str, text: str) -> Page:
     until(lambda: text in desk.get(path).text, text)
     return desk.get(path)
@@ -290,7 +311,9 @@ def test_checks_are_grouped_moved_and_removed(desk: Desk) -> None:
     assert page.id("reading").endswith("not (a was seen and b was seen)")
     page = desk.submit(page, NEW, button="Ungroup group 1")
     page = desk.submit(page, NEW, button="Move out check 1.2")
-    page = desk.submit(page, NEW, button="Remove group 1")
+    page = desk.submit(page, NEW, **{"c.1.fact": "b "})
+    assert "It begins or ends with a space, which counts." in page.text
+    page = desk.submit(page, NEW, button="Remove group 1", **{"c.1.fact": "b"})
     assert page.id("reading").endswith("b was seen")
     page = desk.submit(page, NEW, button="Remove check 1")
     assert page.id("reading").endswith("always")

@@ -105,7 +105,7 @@ def test_a_thousand_checks_fit_into_a_form() -> None:
 
 
 def test_alternatives_alone_are_the_outermost_group() -> None:
-    condition = [{"op": "OR", "conditions": [{"fact": "a", "operator": "seen"}]}]
+    condition: list[dict[str, Any]] = [{"op": "OR", "conditions": [{"fact": "a", "operator": "seen"}]}]
     rule = opened(condition)
     assert (rule.op, len(rule.members)) == ("OR", 1)
     assert written(rule).condition == condition

@@ -31,6 +31,12 @@ class Window:
             " (event) => console.error('policy: ' + event.violatedDirective + ' ' + event.blockedURI))"
         )
 
+    def watch(self, context: Any) -> None:
+        """All tabs that are opened from this one, too."""
+        context.on("console", self._said)
+        context.on("weberror", lambda error: self.noise.append(f"error: {error.error}"))
+        context.on("request", self._asked)
+
     def open(self, path: str) -> Any:
         answer = self.page.goto(self.address + path)
         assert answer is not None

@@ -14,7 +14,7 @@ SVG: Final = "image/svg+xml"
 POLICY: Final = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_FILES: Final = Path(__file__).parent.parent / "templates"
+_WEB: Final = Path(__file__).parent.parent
 
 
 @route("GET", "/openapi.json", says="This API as OpenAPI 3.1.", scope=None)
@@ -29,12 +29,12 @@ async def page(_: Call[Any]) -> Raw:
 
 @route("GET", "/docs/style.css", says="The style of the page.", scope=None, answer_type=CSS)
 async def style(_: Call[Any]) -> Raw:
-    return Raw(_file("reference.css"), CSS)
+    return Raw(_file("templates/reference.css"), CSS)
 
 
 @route("GET", "/docs/icon.svg", says="The icon of the page.", scope=None, answer_type=SVG)
 async def icon(_: Call[Any]) -> Raw:
-    return Raw(_file("icon.svg"), SVG, {"Content-Security-Policy": POLICY})
+    return Raw(_file("static/icon.svg"), SVG, {"Content-Security-Policy": POLICY})
 
 
 # Made when they are first asked for: by then every route is known.
@@ -50,4 +50,4 @@ def _page() -> bytes:
 
 @cache
 def _file(name: str) -> bytes:
-    return (_FILES / name).read_bytes()
+    return (_WEB / name).read_bytes()

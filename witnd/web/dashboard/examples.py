@@ -67,7 +67,7 @@ def suggested(rule: Group) -> Examples:
     rows: dict[str, Example] = {}
     for check in checks(rule):
         if check.fact and not check.spelled and not check.choice.startswith("not ") and len(rows) < SUGGESTED:
-            rows.setdefault(check.fact, Example(action=check.fact, value=_value_for(check), later="1 min"))
+            rows.setdefault(check.fact, Example(action=check.fact, value=_value_for(check)))
     return Examples(rows=[*rows.values(), *[Example() for _ in range(ROWS - len(rows))]])
 
 

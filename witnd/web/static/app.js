@@ -80,6 +80,13 @@ function swap(page, id, fresh) {
   return true;
 }
 
+// Several elements. One that lies in another of them comes along with that.
+function swapAll(page, ids, fresh) {
+  const found = ids.filter((id) => document.getElementById(id)).map((id) => page.getElementById(id)).filter(Boolean);
+  const outer = found.filter((one) => !found.some((other) => other !== one && other.contains(one)));
+  return outer.map((one) => swap(page, one.id, fresh)).some(Boolean);
+}
+
 async function load(address, options) {
   const answer = await fetch(address, { credentials: "same-origin", ...options });
   const text = await answer.text();
@@ -111,7 +118,7 @@ async function follow(ids, address, options, remember) {
     sessionStorage.setItem("told", page.querySelector("#told .notice")?.textContent || "");
     return location.assign(answer.url);
   }
-  if (!ids.map((id) => swap(page, id, false)).some(Boolean)) {
+  if (!swapAll(page, ids, false)) {
     const problem = page.querySelector("[role=alert]");
     return problem ? say(problem.textContent.trim()) : location.assign(answer.url);
   }
@@ -171,7 +178,7 @@ document.addEventListener("input", (event) => {
     try {
       const { page } = await load(form.getAttribute("action"), options);
       waiting.delete(form);
-      for (const id of ids) swap(page, id, false);
+      swapAll(page, [...ids], false);
     } catch (problem) {
       if (problem.name !== "AbortError") say("The server did not answer.");
     }
@@ -192,7 +199,7 @@ function keepFresh() {
     try {
       const { answer, page } = await load(location.href);
       if (answer.redirected) return location.reload();  // signed out meanwhile
-      for (const one of main.querySelectorAll("[data-fresh][id]")) swap(page, one.id, true);
+      swapAll(page, [...main.querySelectorAll("[data-fresh][id]")].map((one) => one.id), true);
     } catch {
       again = true;
     } finally {

@@ -36,6 +36,7 @@ async def list_agents(visit: Visit) -> Answer:
         {
             "found": [_answer(thing) for thing in found],
             "archived": archived,
+            "some": bool(visit.services.catalogue.keys(AGENT.name)),
             "site": site(visit),
             "next": link("agents", **asked, after=cursor) if cursor else None,
             "first": link("agents", **asked) if "after" in query else None,

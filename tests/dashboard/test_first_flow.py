@@ -1,0 +1,210 @@
+"""The way from an empty system to a printed invoice, in a browser: with scripts, and once more without."""
+
+import io
+import re
+import time
+from collections.abc import Iterator
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.dashboard.sample import answering
+from tests.dashboard.window import Window
+from tests.support.server import Server
+from tests.web.office import Office, office
+from witnd.config import BillingConfig
+from witnd.domain.period import Calendar
+
+pypdf = pytest.importorskip("pypdf", reason="pypdf is not installed: pip install -e '.[browser]'")
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    """Where notifications go."""
+    with answering("") as address:
+        yield f"{address}/200"
+
+
+@pytest.fixture
+def empty(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[Office]:
+    """A daemon that knows of nothing, and leaves invoices to people."""
+    local = (ip_network("127.0.0.0/8"),)
+    billing = BillingConfig(issue="manual")
+    with office(session_server, tmp_path, allow_networks=local, billing=billing) as opened:
+        yield opened
+
+
+@pytest.fixture
+def somebody(empty: Office, browser: Any, request: pytest.FixtureRequest) -> Iterator[Window]:
+    """An admin; `request.param` says whether the browser runs scripts."""
+    context = browser.new_context(java_script_enabled=request.param)
+    opened = Window(context, empty)
+    opened.watch(context)
+    opened.sign_in(empty.tokens["admin"])
+    yield opened
+    context.close()
+    assert not opened.noise
+
+
+scripted = pytest.mark.parametrize("somebody", [True], indirect=True, ids=[""])
+plain = pytest.mark.parametrize("somebody", [False], indirect=True, ids=[""])
+
+
+@scripted
+def test_from_nothing_to_a_printed_invoice(somebody: Window, empty: Office, endpoint: str) -> None:
+    page = somebody.page
+    create_agent(page, scripts=True)
+    create_rate_card(somebody, scripts=True)
+    create_customer(somebody)
+    create_notification(somebody, endpoint)
+    somebody.open("/dashboard")
+    assert page.locator(".steps > .done").count() == 4
+
+    # What was done last month, as a system that is connected now sends it afterwards.
+    seconds, _ = empty.workshop.call("TIME")
+    last_month = Calendar.of("month").period_of(int(seconds) * 1000).start - 86_400_000
+    empty.workshop.event("ticket-0001", "replied", at=f"{last_month}-*")
+    confirmed = page.locator("a.figure", has_text="Confirmed")
+    confirmed.locator(".value", has_text=re.compile("^1$")).wait_for()
+
+    follow_an_outcome(somebody, empty)
+    bill_last_month(somebody)
+
+
+@plain
+def test_all_of_it_can_be_set_up_and_seen_without_scripts(somebody: Window, empty: Office, endpoint: str) -> None:
+    page = somebody.page
+    create_agent(page, scripts=False)
+    create_rate_card(somebody, scripts=False)
+    create_customer(somebody)
+    create_notification(somebody, endpoint)
+    send(empty, "ticket-4711", "replied")
+    until_shown(somebody, "/dashboard/outcomes?status=confirmed", "ticket-4711")
+    page.get_by_role("link", name="ticket-4711").click()
+    assert "0.99" in page.locator("main").inner_text()
+    until_shown(somebody, "/dashboard/invoices", "Acme GmbH")
+    page.get_by_label("Invoices").get_by_role("rowheader").get_by_role("link").click()
+    assert "ticket-4711" in page.get_by_label("Lines").inner_text()
+
+
+# -- what somebody does -----------------------------------------------------------------------------------------------
+
+
+def create_agent(page: Any, *, scripts: bool) -> None:
+    page.get_by_role("link", name="Create an agent").click()
+    page.get_by_label("Key", exact=True).fill("support")
+    page.get_by_label("Name", exact=True).fill("Support desk")
+    page.get_by_label("Action of check 1").fill("replied")
+    page.get_by_role("button", name="Add a check").click()
+    page.get_by_label("Action of check 2").fill("reopened")
+    page.get_by_label("What check 2 asks").select_option("not seen")
+    page.get_by_label("Settlement period", exact=True).fill("2")
+    page.get_by_label("Unit of the settlement period").select_option("seconds")
+    if scripts:
+        page.locator("#reading", has_text="reopened").wait_for()
+    page.get_by_label("Action of example 1").fill("replied")
+    page.get_by_role("button", name="Try it").click()
+    page.get_by_text("It would be billed").wait_for()
+    assert page.get_by_label("Action of check 2").input_value() == "reopened", "what was typed is still there"
+    page.get_by_role("button", name="Create the agent").click()
+    page.get_by_role("heading", name="Support desk").wait_for()
+    assert "reopened" in page.locator("main").inner_text()
+
+
+def create_rate_card(window: Window, *, scripts: bool) -> None:
+    window.open("/dashboard")
+    page = window.page
+    page.get_by_role("link", name="Create a rate card").click()
+    page.get_by_label("Key", exact=True).fill("standard")
+    page.get_by_label("Currency").select_option("EUR")
+    page.get_by_label("Agent", exact=True).select_option("support")
+    page.get_by_label("Price per unit").fill("0.99")
+    page.get_by_label("Outcomes in the period").fill("10")
+    if not scripts:
+        page.get_by_role("button", name="Calculate").click()
+    page.locator("#preview-total", has_text="9.90").wait_for()
+    page.get_by_role("button", name="Create rate card").click()
+    page.get_by_role("heading", name="standard", exact=True).wait_for()
+
+
+def create_customer(window: Window) -> None:
+    window.open("/dashboard")
+    page = window.page
+    page.get_by_role("link", name="Create a customer").click()
+    page.get_by_label("Key", exact=True).fill("acme")
+    page.get_by_label("Name", exact=True).fill("Acme GmbH")
+    page.get_by_label("Rate card").select_option("standard")
+    page.get_by_role("button", name="Create customer").click()
+    page.get_by_role("heading", name="Acme GmbH").wait_for()
+
+
+def create_notification(window: Window, endpoint: str) -> None:
+    window.open("/dashboard")
+    page = window.page
+    page.get_by_role("link", name="Add a notification").click()
+    page.get_by_label("Name", exact=True).fill("crm")
+    page.get_by_label("Address").fill(endpoint)
+    page.get_by_role("button", name="Create notification").click()
+    page.get_by_text("This is the only time it is shown").wait_for()
+    assert re.search(r"whsec_[A-Za-z0-9+/=]{32,}", page.locator("main").inner_text())
+
+
+def send(api: Office, key: str, action: str) -> None:
+    body = {"key": key, "customer_key": "acme", "agent_key": "support", "action": action}
+    assert api.ask("POST", "/v1/events", body, scope="ingest").status == 202
+
+
+def follow_an_outcome(window: Window, api: Office) -> None:
+    """It arrives in an open list, settles there, and says why it is billed; its draft has it."""
+    page = window.page
+    window.open("/dashboard/outcomes")
+    page.get_by_role("link", name="ticket-0001").wait_for()
+    page.evaluate("window.kept = true")
+    send(api, "ticket-4711", "replied")
+    row = page.get_by_role("row").filter(has_text="ticket-4711")
+    row.get_by_text("pending").wait_for()
+    row.get_by_text("confirmed").wait_for()
+    assert page.evaluate("window.kept"), "the page was not loaded again"
+    row.get_by_role("link", name="ticket-4711").click()
+    page.get_by_role("heading", name="ticket-4711").wait_for()
+    assert "Confirmed, because the condition held" in page.locator("#why").inner_text()
+    assert "0.99\u00a0EUR" in page.locator("main").inner_text()
+    page.get_by_role("heading", name="Notification crm").wait_for()
+    page.get_by_role("link", name="in preparation").click()
+    page.get_by_label("Lines").get_by_role("link", name="ticket-4711", exact=True).wait_for()
+    page.get_by_role("heading", name="Draft for Acme GmbH").wait_for()
+
+
+def bill_last_month(window: Window) -> None:
+    """The draft of last month is issued and printed."""
+    page = window.page
+    page.get_by_role("link", name="Invoices", exact=True).first.click()
+    page.get_by_label("Status").select_option("draft")
+    page.get_by_role("button", name="Search").click()
+    rows = page.get_by_label("Invoices").get_by_role("row").filter(has_text="Acme GmbH")
+    assert rows.count() == 2
+    rows.last.get_by_role("rowheader").get_by_role("link").click()
+    page.get_by_label("Lines").get_by_role("link", name="ticket-0001", exact=True).wait_for()
+    page.get_by_text("Issue this invoice…").click()
+    page.locator("#do-issue").get_by_role("checkbox").check()
+    page.get_by_role("button", name="Issue it").click()
+    page.get_by_role("heading", name="INV-000001").wait_for()
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="Print or save as PDF").click()
+    opened.value.wait_for_load_state()
+    [sheet] = pypdf.PdfReader(io.BytesIO(opened.value.pdf(format="A4"))).pages
+    text = re.sub(r"\s+", " ", sheet.extract_text())
+    for word in ("INV-000001", "Acme GmbH", "ticket-0001", "0.99", "EUR"):
+        assert word in text, text
+
+
+def until_shown(window: Window, path: str, text: str) -> None:
+    """Load a page again until it has the text, as people do without scripts."""
+    for _ in range(100):
+        window.open(path)
+        if text in window.page.locator("main").inner_text():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{text} does not appear at {path}: {window.page.locator('main').inner_text()}")
