@@ -291,7 +291,7 @@ def test_a_key_that_there_is_already_is_refused_with_a_remedy(desk: Desk, api: O
     page = pressed(desk, desk.get(NEW), "Remove price 1", key="standard", currency="USD")
     page = pressed(desk, page, "Create rate card")
     assert page.status == 409
-    assert 'there is a rate card "standard" already; edit that one' in page.text
+    assert 'there is a rate card "standard" already; change that one' in page.text
     assert (value(page, "key"), value(page, "currency")) == ("standard", "USD")
 
 
