@@ -34,6 +34,7 @@ MOST_MS, MOST_BYTES = 100.0, 200_000
 TALE = "outcome-with-a-long-tale"
 TALE_EVENTS = 200
 TROUBLES = 2000
+TOGETHER = 1000
 BILLING = BillingKeys("witn")
 NO_PAGES = ("/dashboard/static/", "/dashboard/credit-notes/{id}")
 # Searches and filters, beside the pages themselves.
@@ -60,7 +61,8 @@ def entries(outcomes: int, now: int) -> Iterator[tuple[str, bytes]]:
     start = now - DAYS * DAY_MS
     for number in range(outcomes):
         action = "resolved" if number % 4 else "agent_reply"
-        at = start + number * DAYS * DAY_MS // outcomes
+        # Many at an instant: they settle together, and the measurement need not wait for each by itself.
+        at = start + number // TOGETHER * TOGETHER * DAYS * DAY_MS // outcomes
         yield f"{at}-*", workload.event(number, number, action, 1.0, 1.5)
     for number in range(TROUBLES):
         stranger = {"key": f"stranger-{number:05}", "action": "resolved", "customer_key": f"new-{number}"}

@@ -1,6 +1,6 @@
 """Every page by the rules of WCAG 2.1 A and AA, in light and dark, wide and narrow, full and empty; and by keyboard."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -53,20 +53,18 @@ def violations(window: Window, rules: dict[str, Any]) -> list[str]:
     return [f"{one['id']}: {node['html'][:200]} {node['failureSummary']}" for one in found for node in one["nodes"]]
 
 
-def wrong_with(window: Window) -> dict[str, list[str]]:
-    """What is wrong with the page that is shown, by how it is looked at."""
+def wrong_with(window: Window, views: Sequence[tuple[str, Any]]) -> dict[str, list[str]]:
+    """What is wrong with the page that is shown, by how it is looked at: first by all rules, then by its colours."""
     page = window.page
     found = {}
-    for colours in ("light", "dark"):
-        for width in (WIDE, NARROW):
-            page.set_viewport_size(width)
-            page.emulate_media(color_scheme=colours)
-            rules = RULES if (colours, width) == ("light", WIDE) else COLOURS
-            wrong = violations(window, rules)
-            if page.evaluate("document.scrollingElement.scrollWidth > document.scrollingElement.clientWidth"):
-                wrong.append("the page scrolls sideways")
-            if wrong:
-                found[f"{colours}, {width['width']}"] = wrong
+    for colours, width in views:
+        page.set_viewport_size(width)
+        page.emulate_media(color_scheme=colours)
+        wrong = violations(window, RULES if (colours, width) == views[0] else COLOURS)
+        if page.evaluate("document.scrollingElement.scrollWidth > document.scrollingElement.clientWidth"):
+            wrong.append("the page scrolls sideways")
+        if wrong:
+            found[f"{colours}, {width['width']}"] = wrong
     page.set_viewport_size(WIDE)
     page.emulate_media(color_scheme="light")
     return found
@@ -75,21 +73,87 @@ def wrong_with(window: Window) -> dict[str, list[str]]:
 @pytest.mark.parametrize("world", ["full"], indirect=True)
 @pytest.mark.parametrize("path", looked_at())
 def test_a_page_can_be_used_by_everybody(tab: Window, world: Sample, path: str) -> None:
-    _look(tab, world.named(path))
+    _look(tab, world.named(path), [("light", WIDE), ("light", NARROW), ("dark", NARROW), ("dark", WIDE)])
 
 
 @pytest.mark.parametrize("world", ["empty"], indirect=True)
 @pytest.mark.parametrize("path", EMPTY)
 def test_a_page_with_nothing_on_it_can_be_used_by_everybody(tab: Window, path: str) -> None:
-    _look(tab, path)
+    _look(tab, path, [("light", WIDE), ("dark", NARROW)])
 
 
-def _look(tab: Window, address: str) -> None:
+def _look(tab: Window, address: str, views: Sequence[tuple[str, Any]]) -> None:
     answer = tab.open(address)
     assert answer.status == 200
     tab.page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
-    assert wrong_with(tab) == {}
+    assert wrong_with(tab, views) == {}
     assert tab.page.locator("h1").count() == 1
     assert tab.page.locator("html").get_attribute("lang") == "en"
     assert tab.page.title() not in ("", " · witnd")
     assert not tab.noise
+
+
+# -- by keyboard ------------------------------------------------------------------------------------------------------
+
+FOCUSED = """() => {
+    const one = document.activeElement;
+    if (one === document.body) return null;
+    const style = getComputedStyle(one), box = one.getBoundingClientRect();
+    return {
+        name: (one.innerText || one.value || one.getAttribute("aria-label") || one.id).trim().split("\\n")[0],
+        text: one.outerHTML.slice(0, 200),
+        outlined: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2,
+        seen: box.width > 1 && box.height > 1 && box.bottom > 0 && box.top < innerHeight,
+        hidden: one.closest("[aria-hidden=true]") !== null,
+    };
+}"""
+
+
+def tabbed(window: Window) -> list[dict[str, Any]]:
+    """Everything that the Tab key reaches, in its order."""
+    found: list[dict[str, Any]] = []
+    for _ in range(300):
+        window.page.keyboard.press("Tab")
+        one = window.page.evaluate(FOCUSED)
+        if one is None:
+            return found
+        found.append(one)
+    raise AssertionError("it has no end")
+
+
+@pytest.mark.parametrize("world", ["full"], indirect=True)
+@pytest.mark.parametrize(
+    ("path", "action"),
+    [
+        ("/dashboard", "See all"),
+        ("/dashboard/outcomes", "Search"),
+        ("/dashboard/outcomes/{key}", "Copy link"),
+        ("/dashboard/agents/new", "Create the agent"),
+        ("/dashboard/rate-cards/new", "Create rate card"),
+        ("/dashboard/customers/{key}", "Edit"),
+        ("/dashboard/notifications/{name}", "Edit"),
+        ("/dashboard/invoices/{id}", "Print or save as PDF"),
+        ("/dashboard/problems", "Try all that can be placed now"),
+    ],
+)
+def test_the_keyboard_reaches_what_a_page_is_for_and_it_is_seen_where_one_is(
+    tab: Window, world: Sample, path: str, action: str
+) -> None:
+    tab.open(world.named(path))
+    found = tabbed(tab)
+    assert found[0]["name"] == "Skip to the content"
+    assert [one["text"] for one in found if not one["outlined"]] == [], "what is focused is not marked"
+    assert [one["text"] for one in found if not one["seen"] or one["hidden"]] == [], "what is focused is not seen"
+    assert any(one["name"].startswith(action) for one in found), [one["name"] for one in found]
+
+
+@pytest.mark.parametrize("world", ["full"], indirect=True)
+def test_the_way_over_the_menu_leads_into_the_page(tab: Window) -> None:
+    tab.open("/dashboard/customers")
+    page = tab.page
+    page.keyboard.press("Tab")
+    assert page.get_by_role("link", name="Skip to the content").bounding_box()["y"] >= 0
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "content"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('main') !== null")

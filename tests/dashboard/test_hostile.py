@@ -129,8 +129,8 @@ def test_things_with_hostile_names_have_a_page_of_their_own(reading: Desk, world
 
 
 @pytest.mark.parametrize("path", [path for path in looked_at() if "{" not in path])
-@pytest.mark.parametrize("hostile", [HOSTILE[1], HOSTILE[4]], ids=["markup", "address"])
-def test_what_an_address_asks_for_is_never_markup(reading: Desk, path: str, hostile: str) -> None:
+def test_what_an_address_asks_for_is_never_markup(reading: Desk, path: str) -> None:
+    hostile = f"javascript:alert(1)//{SCRIPT}"
     for name in FILTERS:
         page = reading.get(f"{path}?{urlencode({name: hostile})}")
         assert page.status in (200, 400, 404), name

@@ -125,7 +125,8 @@ def test_a_name_that_is_taken_is_refused(desk: Desk, crm: Any) -> None:
 def test_a_change_makes_a_version_and_keeps_the_secret(desk: Desk, api: Office, crm: Any) -> None:
     made(api, "/v1/agents", AGENT)
     form = desk.get(desk.get(AT).links()["Edit"])
-    assert fields(form) == {"url": crm["url"], "source": "both", "agent": "", "enabled": "yes", "effective_from": ""}
+    filled = {"url": crm["url"], "source": "both", "agent": "", "enabled": "yes", "effective_from": ""}
+    assert fields(form) == {"seen": "1", **filled}
     page = desk.submit(form, source="outcome_confirmed", agent="support", enabled=None)
     assert (page.path, page.id("told")) == (AT, "Saved.")
     assert page.id("standing") == "disabled"
@@ -137,6 +138,16 @@ def test_a_change_makes_a_version_and_keeps_the_secret(desk: Desk, api: Office, 
     assert api.get(AT_CRM)["secret_fingerprint"] == crm["secret_fingerprint"]
     assert changes(api)[-1]["what"] == "notification_rule.update"
     assert desk.submit(desk.get(f"{AT}/edit")).id("told") == "Nothing was changed: it was so already."
+
+
+def test_what_somebody_else_saved_meanwhile_is_not_overwritten_unseen(desk: Desk, api: Office, crm: Any) -> None:
+    page = desk.get(f"{AT}/edit")
+    assert api.ask("PATCH", AT_CRM, {"enabled": False}).status == 200
+    page = desk.submit(page, source="outcome_missed")
+    assert (page.status, fields(page)["source"]) == (409, "outcome_missed")
+    assert "another version was saved since this form was opened" in page.text
+    assert api.get(AT_CRM)["enabled"] is False
+    assert desk.submit(page).id("told") == "Saved."
 
 
 def test_a_change_of_later_is_told_of_and_not_in_force_yet(desk: Desk, crm: Any) -> None:
@@ -220,6 +231,18 @@ def test_both_secrets_sign_for_as_long_as_was_chosen(desk: Desk, api: Office, en
     endpoint.received[-1].verify(SECRET)
     with pytest.raises(Exception, match="signature"):
         endpoint.received[-1].verify(secret)
+
+
+def test_a_secret_that_is_changed_twice_by_one_form_is_changed_once(desk: Desk, api: Office, crm: Any) -> None:
+    """Twice would end the overlap of the secret that receivers have."""
+    page = desk.get(AT)
+    assert desk.submit(page, f"{AT}/rotate").status == 200
+    again = desk.submit(page, f"{AT}/rotate", overlap="3")
+    assert again.status == 409
+    assert "perhaps by this very form" in again.text
+    assert api.get(AT_CRM)["versions"] == 2
+    assert desk.submit(again, f"{AT}/rotate").status == 200
+    assert api.get(AT_CRM)["versions"] == 3
 
 
 @pytest.mark.parametrize(

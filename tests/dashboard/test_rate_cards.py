@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import pytest
+
 from tests.dashboard.desk import Desk, Page
 from tests.dashboard.window import Window
 from tests.web.catalogue import AGENT, CARD, CUSTOMER, changes, made, stocked
 from tests.web.office import Office
-from witnd.web.dashboard.pages.rate_cards import PRICES, VERSIONS
+from witnd.web.dashboard.pages.rate_cards import PRICES
 from witnd.web.dashboard.price_form import MOST_CHOICES
 from witnd.web.dashboard.prices import MOST_EDITED
 
@@ -197,14 +199,15 @@ def test_versions_are_shown_and_compared(desk: Desk, api: Office) -> None:
     assert desk.get(f"{CARD_PAGE}?version=x").status == 400
 
 
-def test_older_versions_are_a_page_further(desk: Desk, api: Office) -> None:
+def test_older_versions_are_a_page_further(desk: Desk, api: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("witnd.web.dashboard.versions.LIMIT", 2)
     carded(api, {"agent": "support", "price_per_unit": "0"})
-    for number in range(VERSIONS):
+    for number in range(2):
         entries = [{"agent": "support", "price_per_unit": str(number + 1)}]
         assert api.ask("PATCH", "/v1/rate-cards/standard", {"entries": entries}).status == 200
     page = desk.get(CARD_PAGE)
-    assert [row[0] for row in page.table("Versions")] == [str(n) for n in range(VERSIONS + 1, 1, -1)]
-    page = desk.get(page.links()["Older versions"])
+    assert [row[0] for row in page.table("Versions")] == ["3", "2"]
+    page = desk.get(page.links()["Earlier"])
     assert [row[0] for row in page.table("Versions")] == ["1"]
 
 
@@ -331,7 +334,7 @@ def test_what_somebody_else_saved_meanwhile_is_not_overwritten_unseen(desk: Desk
     assert api.ask("PATCH", "/v1/rate-cards/standard", {"entries": []}).status == 200
     page = pressed(desk, page, "Save as a new version", **fields(price_per_unit="2"))
     assert page.status == 409
-    assert "somebody saved another version while you were writing" in page.text
+    assert "another version was saved since this form was opened" in page.text
     assert api.get("/v1/rate-cards/standard")["entries"] == []
     page = pressed(desk, page, "Save as a new version")
     assert api.get("/v1/rate-cards/standard")["entries"][0]["price_per_unit"] == "2"

@@ -42,6 +42,18 @@ def test_a_token_is_shown_exactly_once_and_works(desk: Desk, api: Office) -> Non
     assert (changes(api)[-1]["who"], changes(api)[-1]["what"]) == ("token admin", "token.create")
 
 
+def test_a_form_that_is_sent_twice_makes_one_token(desk: Desk, api: Office) -> None:
+    """What a browser does with a double click, or where the page with the token is loaded again."""
+    form = desk.get("/dashboard/tokens/new")
+    assert desk.submit(form, name="shop", scopes=["ingest"]).status == 200
+    again = desk.submit(form, name="shop", scopes=["ingest"])
+    assert again.status == 409
+    assert "perhaps by this very form" in again.text
+    assert len(api.get("/v1/tokens")["data"]) == 4
+    assert desk.submit(again).status == 200
+    assert len(api.get("/v1/tokens")["data"]) == 5
+
+
 def test_tokens_are_listed_and_revoked_ones_on_request(desk: Desk, api: Office) -> None:
     create(desk, rate="50")
     page = desk.get(LIST)

@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -53,7 +54,7 @@ class Office:
         async def create() -> str:
             async with connect(self.workshop.server.url) as client:
                 tokens = Tokens(client, GlobalKeys("witn"), lambda: 0.0)
-                _, text = await tokens.create(name, scopes, 1, rate=rate)
+                _, text = await tokens.create(name, scopes, time.time_ns() // 1_000_000, rate=rate)
                 return text
 
         # In a thread of its own: a browser's driver keeps an event loop in that of the test.

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from witnd.billing.export.wording import minute
 from witnd.domain.money import minor_digits
 from witnd.web.catalogue_change import Written
+from witnd.web.dashboard.instants import since
 from witnd.web.dashboard.page import Visit
 from witnd.web.dashboard.price_preview import OUTCOMES, Preview, chosen, of_typed
 from witnd.web.dashboard.prices import (
@@ -95,15 +95,6 @@ def _others(content: Sequence[Mapping[str, Any]], texts: Mapping[str, str]) -> l
     return [dict(entry) for entry in content if entry["agent"] != texts["only"]] if texts["part"] else []
 
 
-def changed_meanwhile(form: PriceForm, count: int) -> list[Problem]:
-    """Whether somebody else saved a version since the form was opened; saved again, it takes the place of that."""
-    if form.texts["seen"] in ("", str(count)):
-        return []
-    form.texts["seen"] = str(count)
-    said = "somebody saved another version while you were writing; save again to put yours in its place"
-    return [problem("", said)]
-
-
 async def values(visit: Visit, form: PriceForm, problems: Sequence[Problem] = ()) -> dict[str, Any]:
     """What `prices.html` shows."""
     agents = await _choices(visit)
@@ -140,10 +131,9 @@ async def _choices(visit: Visit) -> list[tuple[str, str]]:
     return found
 
 
-def told(saved: Written, lead: str) -> str:
+def told(saved: Written, form: PriceForm, lead: str) -> str:
     """What is said after saving: from when on it holds, and for what."""
-    version = saved.thing.version
     if not saved.changed:
         return "Nothing was changed: it was so already."
-    start = f"from {minute(version.effective_from)} UTC on" if version.standing == "scheduled" else "from now on"
+    start = since(saved.thing.version.effective_from, form.texts["effective_from"] or None)
     return f"{lead} Outcomes that open {start} have these prices; those that are open already keep theirs."

@@ -6,7 +6,6 @@ from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 
-from witnd.domain import instant
 from witnd.domain.contract import DEFAULT_PERIOD, LONGEST_PERIOD, SHORTEST_PERIOD, read_agent
 from witnd.domain.mistake import Mistake
 from witnd.web.dashboard import conditions
@@ -130,11 +129,6 @@ def _seconds(text: str, unit: str) -> int | None:
     if not SHORTEST_PERIOD <= seconds <= LONGEST_PERIOD or seconds != int(seconds):
         return None
     return int(seconds)
-
-
-def since(effective_from: int, asked: str | None) -> str:
-    """From when on something holds. What nobody asked an instant for holds at once, a moment ahead of all clocks."""
-    return "from now on" if asked is None else f"from {instant.render(effective_from)} on"
 
 
 def wrong(refused: ApiError, places: Mapping[str, str]) -> Wrong:

@@ -24,6 +24,7 @@ HEADERS: Final[Mapping[str, str]] = {"Content-Security-Policy": POLICY, "Referre
 _TEMPLATES: Final = Environment(
     loader=FileSystemLoader(Path(__file__).parent.parent / "templates" / "dashboard"),
     autoescape=True,
+    auto_reload=False,  # a daemon shows what it was started with, also while a newer one is installed beside it
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,

@@ -228,5 +228,8 @@ function keepFresh() {
 const told = sessionStorage.getItem("told");
 sessionStorage.removeItem("told");
 if (told) say(told, "good");
+// The menu of a phone is longer than its screen.
+const here = document.querySelector(".side nav [aria-current]");
+if (here) here.closest("nav").scrollLeft = here.offsetLeft - here.closest("nav").clientWidth / 2;
 dress(document);
 keepFresh();

@@ -12,6 +12,7 @@ from witnd.web.catalogue_change import Written
 from witnd.web.dashboard import conditions, examples, rearranging, terms
 from witnd.web.dashboard.choices import CHOICES
 from witnd.web.dashboard.examples import Examples
+from witnd.web.dashboard.instants import since
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
 from witnd.web.dashboard.pages.agents import address, shown
 from witnd.web.dashboard.terms import METHODS, UNITS, Terms, Wrong
@@ -91,8 +92,8 @@ def _said(written: Written, asked: str | None) -> str:
     if not written.changed:
         return "Nothing was changed: it was so already."
     version = written.thing.version
-    since = terms.since(version.effective_from, asked)
-    return f"Saved. Outcomes that open {since} are under version {version.number}; those already open keep theirs."
+    start = since(version.effective_from, asked)
+    return f"Saved. Outcomes that open {start} are under version {version.number}; those already open keep theirs."
 
 
 def _form(visit: Visit, key: str | None, given: Terms, tried: Examples, wrong: Wrong = terms.RIGHT) -> Shown:

@@ -3,19 +3,18 @@
 from typing import Any, Final
 
 from witnd.domain.condition import words
-from witnd.web import catalogue, catalogue_change
+from witnd.web import catalogue
 from witnd.web.catalogue import AGENT, Thing
-from witnd.web.catalogue_answers import note, version_line, versioned
+from witnd.web.catalogue_answers import versioned
+from witnd.web.dashboard.archiving import archive
 from witnd.web.dashboard.conditions import checks, opened
-from witnd.web.dashboard.instants import written_instant
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
 from witnd.web.dashboard.sending import KEY as EXAMPLE_KEY
 from witnd.web.dashboard.sending import address as site
 from witnd.web.dashboard.sending import sending
 from witnd.web.dashboard.terms import METHODS
-from witnd.web.dashboard.terms import since as from_when
+from witnd.web.dashboard.versions import numbered, versions_of
 from witnd.web.dashboard.words import link, span
-from witnd.web.errors import invalid
 from witnd.web.running import LOOKED_AT_MAX, running
 
 LIMIT: Final = 50
@@ -55,24 +54,18 @@ def address(key: str, **query: object) -> str:
 
 
 async def shown(visit: Visit, key: str) -> Answer:
-    services, query = visit.services, visit.query
-    version = _numbered(query, "version")
+    services, version = visit.services, numbered(visit, "version")
     thing = await catalogue.read(services, AGENT, key, version=version)
-    # The newest versions first, in pages that end where the address says.
-    last = min(_numbered(query, "before") or thing.count, thing.count)
-    start = max(0, last - LIMIT)
-    listed, _ = await catalogue.versions(services, AGENT, key, (last - start, str(start)))
+    past = await versions_of(visit, AGENT, thing)
     return Shown(
         "agent.html",
         {
             "agent": _answer(thing),
             "named": version is not None,
             "method": METHODS[thing.version.content["attribution_method"]],
-            "lines": [version_line(one) for one in reversed(listed)],
-            "address": address(key),
-            "earlier": address(key, before=start) if start else None,
-            "latest": address(key) if last < thing.count else None,
-            **await _compared(visit, thing),
+            "address": address,
+            **past,
+            **await _sides(visit, key, (past["one"], past["other"])),
             "running": await running(services, key),
             "sending": sending(visit, _example(thing)),
             "looked_at": LOOKED_AT_MAX,
@@ -99,13 +92,11 @@ def _example(thing: Thing) -> dict[str, str]:
     return {"key": EXAMPLE_KEY, "customer_key": "acme", "agent_key": thing.key, "action": action}
 
 
-async def _compared(visit: Visit, thing: Thing) -> dict[str, Any]:
-    """The two versions that the address names, side by side; else the last two."""
-    one, other = _numbered(visit.query, "from"), _numbered(visit.query, "to")
-    one, other = (thing.count - 1, thing.count) if one is None and other is None else (one or 1, other or thing.count)
-    if thing.count == 1:
+async def _sides(visit: Visit, key: str, numbers: tuple[int, int]) -> dict[str, Any]:
+    """Two versions side by side, where there are two."""
+    if numbers == (1, 1):
         return {"sides": [], "rows": []}
-    sides = [await catalogue.read(visit.services, AGENT, thing.key, version=number) for number in (one, other)]
+    sides = [await catalogue.read(visit.services, AGENT, key, version=number) for number in numbers]
     return {
         "sides": [_answer(side) for side in sides],
         "rows": list(zip(SIDES, zip(*[_side(side) for side in sides], strict=True), strict=True)),
@@ -123,31 +114,17 @@ def _side(thing: Thing) -> list[str]:
     ]
 
 
-def _numbered(query: dict[str, str], name: str) -> int | None:
-    text = query.get(name)
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
-        raise invalid(name, "must be the number of a version")
-    return int(text)
-
-
 @action("/dashboard/agents/{key}/archive")
 async def archive_agent(visit: Visit) -> Answer:
-    if not visit.form.get("confirmed"):
-        raise invalid("confirmed", "tick the box first: new outcomes are refused from then on")
-    return await _archive(visit, archived=True)
+    return await _archive(visit, "opens no new outcomes; those that are open go on", archived=True)
 
 
 @action("/dashboard/agents/{key}/restore")
 async def restore_agent(visit: Visit) -> Answer:
-    return await _archive(visit, archived=False)
+    return await _archive(visit, "opens outcomes again", archived=False)
 
 
-async def _archive(visit: Visit, *, archived: bool) -> Answer:
-    key, start = visit.path["key"], written_instant(visit.form.get("effective_from", "").strip())
-    written = await catalogue_change.archive(visit.services, AGENT, key, archived=archived, effective_from=start)
-    await note(visit.call, f"{AGENT.name}.{'archive' if archived else 'restore'}", written)
-    since = from_when(written.thing.version.effective_from, start)
-    opens = "opens no new outcomes; those that are open go on" if archived else "opens outcomes again"
-    return Moved(address(key), f"The agent {opens}, {since}." if written.changed else "It is so already.")
+async def _archive(visit: Visit, opens: str, *, archived: bool) -> Answer:
+    key = visit.path["key"]
+    since = await archive(visit, AGENT, key, archived=archived)
+    return Moved(address(key), "It is so already." if since is None else f"The agent {opens}{since}.")

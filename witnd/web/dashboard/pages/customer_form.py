@@ -6,9 +6,10 @@ from typing import Any, Final
 from witnd.web import catalogue, catalogue_change
 from witnd.web.catalogue import CUSTOMER
 from witnd.web.catalogue_answers import note
-from witnd.web.dashboard.instants import written_instant
+from witnd.web.dashboard.instants import from_when, written_instant
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
-from witnd.web.dashboard.pages.customers import CHOICES, address, from_when, shown
+from witnd.web.dashboard.pages.customers import CHOICES, address, shown
+from witnd.web.dashboard.versions import check_seen
 from witnd.web.errors import ApiError
 
 FIELDS: Final = ("key", "name", "email", "rate_card", "effective_from")
@@ -33,8 +34,8 @@ async def create_customer(visit: Visit) -> Answer:
     except ApiError as refused:
         return await _form(visit, None, given, refused)
     await note(visit.call, "customer.create", written)
-    said = f"Customer {written.thing.key} is created{from_when(content['effective_from'], written)}."
-    return Moved(address(written.thing.key), said)
+    since = from_when(written.thing.version.effective_from, content["effective_from"])
+    return Moved(address(written.thing.key), f"Customer {written.thing.key} is created{since}.")
 
 
 @page("/dashboard/customers/{key}/edit", admin=True)
@@ -48,19 +49,15 @@ async def edit_customer(visit: Visit) -> Answer:
 async def change_customer(visit: Visit) -> Answer:
     key, given = visit.path["key"], _given(visit)
     content = _content(given)
+    thing = await catalogue.read(visit.services, CUSTOMER, key)
     try:
+        check_seen(visit, thing.count)
         written = await catalogue_change.change(visit.services, CUSTOMER, key, content)
     except ApiError as refused:
-        if refused.code == "NOT_FOUND":
-            raise
         return await _form(visit, key, {**given, "key": key}, refused)
     await note(visit.call, "customer.update", written)
-    said = (
-        f"Saved{from_when(content['effective_from'], written)}."
-        if written.changed
-        else "Nothing was changed: it was so already."
-    )
-    return Moved(address(key), said)
+    since = from_when(written.thing.version.effective_from, content["effective_from"])
+    return Moved(address(key), f"Saved{since}." if written.changed else "Nothing was changed: it was so already.")
 
 
 def _given(visit: Visit) -> dict[str, str]:
@@ -76,7 +73,7 @@ def _content(given: Mapping[str, str]) -> dict[str, Any]:
 
 async def _form(visit: Visit, key: str | None, given: Mapping[str, str], refused: ApiError | None = None) -> Shown:
     known = visit.services.catalogue
-    scheduled = () if key is None else (await catalogue.read(visit.services, CUSTOMER, key)).scheduled
+    thing = None if key is None else await catalogue.read(visit.services, CUSTOMER, key)
     cards = known.keys("rate_card")
     # One that is not there stays chosen, and is told of.
     choices = cards if given["rate_card"] in ("", *cards) else [given["rate_card"], *cards]
@@ -86,7 +83,8 @@ async def _form(visit: Visit, key: str | None, given: Mapping[str, str], refused
         {
             "key": key,
             "address": None if key is None else address(key),
-            "scheduled": scheduled,
+            "scheduled": () if thing is None else thing.scheduled,
+            "seen": None if thing is None else thing.count,
             "given": given,
             "cards": [("", "none – its events wait"), *[(card, card) for card in choices]],
             "choices": CHOICES,

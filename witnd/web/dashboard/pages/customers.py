@@ -5,22 +5,21 @@ from typing import Any, Final
 from msgspec import Struct
 
 from witnd.billing.export import wording
-from witnd.domain import instant
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.condition import words
 from witnd.domain.customer import Customer
 from witnd.domain.invoice import Invoice
 from witnd.domain.invoice_json import amount_text
 from witnd.domain.ratecard import FLAT, Price
-from witnd.web import catalogue, catalogue_change, invoices
+from witnd.web import catalogue, invoices
 from witnd.web.catalogue import CUSTOMER, Thing
-from witnd.web.catalogue_answers import comparison, note, version_line, versioned
-from witnd.web.catalogue_change import Written
-from witnd.web.dashboard.instants import written_instant
+from witnd.web.catalogue_answers import versioned
+from witnd.web.dashboard.archiving import archive
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
 from witnd.web.dashboard.sending import KEY, Sending, sending
 from witnd.web.dashboard.sending import address as site
 from witnd.web.dashboard.terms import METHODS
+from witnd.web.dashboard.versions import versions_of
 from witnd.web.dashboard.words import link
 from witnd.web.errors import invalid
 from witnd.web.outcome_list import page as page_of_outcomes
@@ -32,7 +31,6 @@ LIMIT: Final = 50
 NEWEST: Final = 10
 # Prices on a customer's page; its rate card has all.
 PRICES: Final = 50
-VERSIONS: Final = 20
 # A list to choose from has no more than this; beyond it, names are typed.
 CHOICES: Final = 200
 
@@ -101,7 +99,7 @@ def address(key: str, **query: object) -> str:
 
 
 async def shown(visit: Visit, key: str) -> Answer:
-    services, query = visit.services, visit.query
+    services = visit.services
     known = await services.learned()
     if not known.versions(CUSTOMER.name, key):
         return Shown("customer_missing.html", {"key": key}, 404)
@@ -111,10 +109,6 @@ async def shown(visit: Visit, key: str) -> Answer:
     customer = Customer.from_content(key, thing.version.content, archived=thing.version.archived)
     card = None if customer.rate_card is None else known.rate_card(customer.rate_card, at)
     priced, left = _prices(known, customer, at)
-    # The newest versions first, in pages that end where the address says.
-    last = min(_numbered(query, "before") or thing.count, thing.count)
-    start = max(0, last - VERSIONS)
-    history, _ = await catalogue.versions(services, CUSTOMER, key, (last - start, str(start)))
     outcomes = await page_of_outcomes(services, customer=key, limit=NEWEST, after=None)
     bills = await invoices.listed(services, invoices.wanted(customer_key=key), NEWEST, None)
     return Shown(
@@ -131,11 +125,8 @@ async def shown(visit: Visit, key: str) -> Answer:
             "outcomes": outcomes.data,
             "invoices": [_bill(one) for one in bills.data],
             "balances": await _balances(services, known, key),
-            "lines": [version_line(one) for one in reversed(history)],
-            "address": address(key),
-            "earlier": address(key, before=start) if start else None,
-            "latest": address(key) if last < thing.count else None,
-            **await _compared(visit, thing),
+            "address": address,
+            **await versions_of(visit, CUSTOMER, thing),
             "example": _example(visit, known, key, priced, at),
         },
     )
@@ -152,28 +143,18 @@ async def choose_terms(visit: Visit) -> Answer:
 
 @action("/dashboard/customers/{key}/archive")
 async def archive_customer(visit: Visit) -> Answer:
-    if "confirmed" not in visit.form:
-        raise invalid("", "tick the box to confirm that the customer is to be archived")
-    return await _archive(visit, archived=True)
+    return await _archive(visit, "archived: it is hidden in lists", archived=True)
 
 
 @action("/dashboard/customers/{key}/restore")
 async def restore_customer(visit: Visit) -> Answer:
-    return await _archive(visit, archived=False)
+    return await _archive(visit, "back from the archive", archived=False)
 
 
-async def _archive(visit: Visit, *, archived: bool) -> Answer:
-    key, start = visit.path["key"], written_instant(visit.form.get("effective_from", "").strip())
-    written = await catalogue_change.archive(visit.services, CUSTOMER, key, archived=archived, effective_from=start)
-    await note(visit.call, "customer.archive" if archived else "customer.restore", written)
-    done = "archived: it is hidden in lists" if archived else "back from the archive"
-    said = f"Customer {key} is {done}{from_when(start, written)}." if written.changed else "It is so already."
-    return Moved(address(key), said)
-
-
-def from_when(asked: str | None, written: Written) -> str:
-    """What a sentence about a change ends with, where somebody asked for an instant."""
-    return "" if asked is None else f", from {instant.render(written.thing.version.effective_from)} on"
+async def _archive(visit: Visit, done: str, *, archived: bool) -> Answer:
+    key = visit.path["key"]
+    since = await archive(visit, CUSTOMER, key, archived=archived)
+    return Moved(address(key), "It is so already." if since is None else f"Customer {key} is {done}{since}.")
 
 
 def _prices(known: Catalogue, customer: Customer, at: int) -> tuple[list[Priced], int]:
@@ -208,7 +189,6 @@ def _terms(content: dict[str, Any]) -> OwnTerms:
 
 
 def _bill(invoice: Invoice) -> dict[str, Any]:
-    amount = invoice.subtotal - invoice.credited if invoice.total is None else invoice.total
     return {
         "id": invoice.id,
         "number": invoice.number,
@@ -216,7 +196,7 @@ def _bill(invoice: Invoice) -> dict[str, Any]:
         "period": wording.period(invoice),
         "lines": invoice.lines,
         "unrated": invoice.unrated,
-        "amount": amount_text(amount, invoice.currency),
+        "amount": amount_text(invoice.payable, invoice.currency),
         "currency": invoice.currency,
     }
 
@@ -231,24 +211,6 @@ async def _balances(services: Services, known: Catalogue, key: str) -> list[Mone
         if balance:
             found.append(Money(currency=currency, amount=amount_text(balance, currency)))
     return found
-
-
-async def _compared(visit: Visit, thing: Thing) -> dict[str, Any]:
-    """The two versions that the address names; the last two are chosen to begin with."""
-    one, other = _numbered(visit.query, "from"), _numbered(visit.query, "to")
-    asked = one is not None or other is not None
-    one, other = one or max(1, thing.count - 1), other or thing.count
-    found = await comparison(visit.services, CUSTOMER, thing.key, one, other) if asked else None
-    return {"one": one, "other": other, "comparison": found}
-
-
-def _numbered(query: dict[str, str], name: str) -> int | None:
-    text = query.get(name)
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
-        raise invalid(name, "must be the number of a version")
-    return int(text)
 
 
 def _example(visit: Visit, known: Catalogue, key: str, prices: list[Priced], at: int) -> Sending:

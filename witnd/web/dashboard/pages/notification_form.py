@@ -7,9 +7,10 @@ from witnd.domain.rotation import DEFAULT_OVERLAP
 from witnd.web import catalogue, catalogue_change, rules
 from witnd.web.catalogue import RULE
 from witnd.web.catalogue_answers import note
-from witnd.web.dashboard.instants import written_instant
+from witnd.web.dashboard.instants import from_when, written_instant
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
-from witnd.web.dashboard.pages.notifications import ROTATION, TELLS_OF, UNITS, at, from_when, name_of, rule_page, told
+from witnd.web.dashboard.pages.notifications import ROTATION, TELLS_OF, UNITS, at, name_of, rule_page, told
+from witnd.web.dashboard.versions import check_seen
 from witnd.web.errors import ApiError, invalid
 
 FIELDS: Final = ("name", "source", "agent", "url", "enabled", "secret", "effective_from")
@@ -31,9 +32,9 @@ async def create_rule(visit: Visit) -> Answer:
     except ApiError as refused:
         return _form(visit, None, given, refused)
     await note(visit.call, "notification_rule.create", written)
-    name = written.thing.key
+    name, since = written.thing.key, from_when(written.thing.version.effective_from, asked["effective_from"])
     if written.secret is None:
-        return Moved(at(name), f"Notification {name} is created{from_when(written)}. Send a test next.")
+        return Moved(at(name), f"Notification {name} is created{since}. Send a test next.")
     return _secret(name, written.secret, made=True)
 
 
@@ -53,13 +54,15 @@ async def edit_rule(visit: Visit) -> Answer:
 @action("/dashboard/notifications/{name}/edit")
 async def change_rule(visit: Visit) -> Answer:
     name, given = await name_of(visit), _given(visit)
+    content = _content(given)
     try:
-        written = await catalogue_change.change(visit.services, RULE, name, _content(given))
+        check_seen(visit, _count(visit, name))
+        written = await catalogue_change.change(visit.services, RULE, name, content)
     except ApiError as refused:
         return _form(visit, name, {**given, "name": name}, refused)
     await note(visit.call, "notification_rule.update", written)
-    said = f"Saved{from_when(written)}." if written.changed else "Nothing was changed: it was so already."
-    return Moved(at(name), said)
+    since = from_when(written.thing.version.effective_from, content["effective_from"])
+    return Moved(at(name), f"Saved{since}." if written.changed else "Nothing was changed: it was so already.")
 
 
 @action("/dashboard/notifications/{name}/rotate")
@@ -67,6 +70,13 @@ async def rotate_secret(visit: Visit) -> Answer:
     name = await name_of(visit)
     given = {field: visit.form.get(field, "").strip() for field in ROTATION}
     try:
+        # Done twice, by a double click or by loading its answer again, it would end the overlap of the first one.
+        check_seen(
+            visit,
+            _count(visit, name),
+            "this notification was changed meanwhile, perhaps by this very form; "
+            "send it again if its secret is to be changed once more",
+        )
         written, made = await rules.rotate(visit.services, name, given["secret"] or None, _overlap(given))
     except ApiError as refused:
         return await rule_page(visit, name, rotation=given, refused=refused)
@@ -74,6 +84,10 @@ async def rotate_secret(visit: Visit) -> Answer:
     if made is None:
         return Moved(at(name), "Your secret signs from now on.")
     return _secret(name, made, made=False)
+
+
+def _count(visit: Visit, name: str) -> int:
+    return len(visit.services.catalogue.versions(RULE.name, name))
 
 
 def _overlap(given: Mapping[str, str]) -> int:
@@ -118,6 +132,7 @@ def _form(visit: Visit, name: str | None, given: Mapping[str, str], refused: Api
             "sources": [(source, f"{which} outcomes") for source, which in TELLS_OF.items()],
             "agents": [("", "all agents"), *[(agent, agent) for agent in choices]],
             "scheduled": scheduled,
+            "seen": None if name is None else _count(visit, name),
             "at": at,
             **told(refused),
         },

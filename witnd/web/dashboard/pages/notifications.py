@@ -6,19 +6,16 @@ Forms and secrets are left to `notification_form`.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from witnd.billing.export.wording import minute
-from witnd.domain.catalogue_history import SCHEDULED
 from witnd.domain.delivery import Attempt
 from witnd.domain.sample import TYPE as SAMPLE_TYPE
 from witnd.web import catalogue, catalogue_change, deliveries, rules
 from witnd.web.catalogue import RULE
 from witnd.web.catalogue_answers import note
-from witnd.web.catalogue_change import Written
-from witnd.web.dashboard.instants import written_instant
+from witnd.web.dashboard.archiving import archive
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
 from witnd.web.dashboard.versions import versions_of
 from witnd.web.dashboard.words import link, number, plural
-from witnd.web.errors import ApiError, invalid
+from witnd.web.errors import ApiError
 from witnd.web.rule_answers import answer, answers
 
 LIMIT: Final = 50
@@ -106,23 +103,18 @@ async def _enable(visit: Visit, *, enabled: bool) -> Answer:
 
 @action("/dashboard/notifications/{name}/archive")
 async def archive_rule(visit: Visit) -> Answer:
-    if "confirmed" not in visit.form:
-        raise invalid("", "tick the box to confirm that the notification is to be archived")
-    return await _archive(visit, archived=True)
+    return await _archive(visit, "archived: nothing is sent by it any more", archived=True)
 
 
 @action("/dashboard/notifications/{name}/restore")
 async def restore_rule(visit: Visit) -> Answer:
-    return await _archive(visit, archived=False)
+    return await _archive(visit, "back from the archive", archived=False)
 
 
-async def _archive(visit: Visit, *, archived: bool) -> Answer:
+async def _archive(visit: Visit, done: str, *, archived: bool) -> Answer:
     name = await name_of(visit)
-    start = written_instant(visit.form.get("effective_from", "").strip())
-    written = await catalogue_change.archive(visit.services, RULE, name, archived=archived, effective_from=start)
-    await note(visit.call, f"notification_rule.{'archive' if archived else 'restore'}", written)
-    done = "archived: nothing is sent by it any more" if archived else "back from the archive"
-    return Moved(at(name), f"{name} is {done}{from_when(written)}." if written.changed else "It is so already.")
+    since = await archive(visit, RULE, name, archived=archived)
+    return Moved(at(name), "It is so already." if since is None else f"{name} is {done}{since}.")
 
 
 # -- the page of a rule ------------------------------------------------------------------------------------------------
@@ -156,6 +148,7 @@ async def rule_page(
             "sample_type": SAMPLE_TYPE,
             **await versions_of(visit, RULE, thing),
             "rotation": rotation,
+            "seen": thing.count,
             "units": list(UNITS.items()),
             **told(refused),
         },
@@ -190,12 +183,6 @@ async def name_of(visit: Visit) -> str:
 def at(name: str, *more: str, **query: Any) -> str:
     """The address of a rule's page."""
     return link("notifications", rules.id_of(name) if name in _NO_ADDRESS else name, *more, **query)
-
-
-def from_when(written: Written) -> str:
-    """What a sentence about a change ends with, where it is for an instant ahead."""
-    version = written.thing.version
-    return f", from {minute(version.effective_from)} UTC on" if version.standing == SCHEDULED else ""
 
 
 def told(refused: ApiError | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from witnd.web.catalogue_answers import note
 from witnd.web.catalogue_change import Written
 from witnd.web.dashboard import examples, rearranging, terms
 from witnd.web.dashboard.examples import Examples
+from witnd.web.dashboard.instants import since
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
 from witnd.web.dashboard.pages import customers
 from witnd.web.dashboard.pages.agent_form import shared
@@ -81,8 +82,8 @@ def _done(visit: Visit, written: Written, asked: str | None, what: str) -> Moved
     key, agent = visit.path["key"], visit.path["agent"]
     if not written.changed:
         return Moved(customers.address(key), "Nothing was changed: it was so already.")
-    since = terms.since(written.thing.version.effective_from, asked)
-    said = f"Saved. For outcomes of {agent} that open {since}, {what}; those already open keep theirs."
+    start = since(written.thing.version.effective_from, asked)
+    said = f"Saved. For outcomes of {agent} that open {start}, {what}; those already open keep theirs."
     return Moved(customers.address(key), said)
 
 

@@ -10,8 +10,9 @@ from witnd.web.catalogue import CUSTOMER, RATE_CARD, Thing
 from witnd.web.catalogue_answers import note
 from witnd.web.dashboard.instants import written_instant
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
-from witnd.web.dashboard.price_form import PriceForm, changed_meanwhile, opened, sent, told, values
+from witnd.web.dashboard.price_form import PriceForm, opened, sent, told, values
 from witnd.web.dashboard.prices import Problem, blank, currencies, written
+from witnd.web.dashboard.versions import check_seen
 from witnd.web.dashboard.words import link
 from witnd.web.errors import ApiError
 
@@ -38,7 +39,7 @@ async def create_rate_card(visit: Visit) -> Answer:
     except ApiError as refused:
         return await _card_form(visit, None, form, form.problems(refused), refused.status)
     await note(visit.call, "rate_card.create", saved)
-    return Moved(link("rate-cards", saved.thing.key), told(saved, f"Rate card {saved.thing.key} is created."))
+    return Moved(link("rate-cards", saved.thing.key), told(saved, form, f"Rate card {saved.thing.key} is created."))
 
 
 @page("/dashboard/rate-cards/{key}/edit", admin=True)
@@ -55,14 +56,14 @@ async def change_rate_card(visit: Visit) -> Answer:
     form = sent(visit, thing.version.content["entries"])
     if visit.form.get("do") != SAVE:
         return await _card_form(visit, thing, form)
-    if problems := changed_meanwhile(form, thing.count):
-        return await _card_form(visit, thing, form, problems, 409)
     try:
+        check_seen(visit, thing.count)
         saved = await catalogue_change.change(visit.services, RATE_CARD, thing.key, _content(form))
     except ApiError as refused:
+        form.texts["seen"] = str(thing.count)
         return await _card_form(visit, thing, form, form.problems(refused), refused.status)
     await note(visit.call, "rate_card.update", saved)
-    return Moved(link("rate-cards", thing.key), told(saved, f"Version {saved.thing.version.number} is saved."))
+    return Moved(link("rate-cards", thing.key), told(saved, form, f"Version {saved.thing.version.number} is saved."))
 
 
 def _content(form: PriceForm, **more: Any) -> dict[str, Any]:
@@ -107,15 +108,15 @@ async def change_own_prices(visit: Visit) -> Answer:
     form = sent(visit, thing.version.content.get("entries", []), card.currency)
     if visit.form.get("do") != SAVE:
         return await _own_form(visit, thing, card, form)
-    if problems := changed_meanwhile(form, thing.count):
-        return await _own_form(visit, thing, card, form, problems, 409)
     content = {"entries": form.document, "effective_from": written_instant(form.texts["effective_from"])}
     try:
+        check_seen(visit, thing.count)
         saved = await catalogue_change.change(visit.services, CUSTOMER, thing.key, content)
     except ApiError as refused:
+        form.texts["seen"] = str(thing.count)
         return await _own_form(visit, thing, card, form, form.problems(refused), refused.status)
     await note(visit.call, "customer.update", saved)
-    return Moved(link("customers", thing.key), told(saved, "The customer's own prices are saved."))
+    return Moved(link("customers", thing.key), told(saved, form, "The customer's own prices are saved."))
 
 
 async def _customer(visit: Visit) -> tuple[Thing, RateCard | None]:

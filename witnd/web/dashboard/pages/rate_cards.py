@@ -7,22 +7,21 @@ from msgspec import Struct
 from witnd.domain.ratecard import Price, RateCard
 from witnd.domain.ratecard_entry import KINDS, OPTIONS
 from witnd.domain.working import spoken
-from witnd.web import catalogue, catalogue_change
+from witnd.web import catalogue
 from witnd.web.catalogue import CUSTOMER, RATE_CARD, Thing
-from witnd.web.catalogue_answers import Comparison, VersionLine, comparison, note, version_line
+from witnd.web.dashboard.archiving import archive
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
 from witnd.web.dashboard.price_preview import OUTCOMES, Preview, of_card
 from witnd.web.dashboard.prices import FIELDS, MOST_EDITED, padded
 from witnd.web.dashboard.sending import address
+from witnd.web.dashboard.versions import numbered, versions_of
 from witnd.web.dashboard.words import link
-from witnd.web.errors import invalid
 
 LIMIT: Final = 50
 # Prices of a card that its line in the list says; its page has all.
 SAID: Final = 3
 PRICES: Final = 50
 CUSTOMERS: Final = 20
-VERSIONS: Final = 20
 
 
 class Fact(Struct, frozen=True):
@@ -84,13 +83,12 @@ def _line(visit: Visit, thing: Thing) -> dict[str, Any]:
 @page("/dashboard/rate-cards/{key}")
 async def show_rate_card(visit: Visit) -> Answer:
     services, key, query = visit.services, visit.path["key"], visit.query
-    thing = await catalogue.read(services, RATE_CARD, key, version=_number(query, "version"))
+    thing = await catalogue.read(services, RATE_CARD, key, version=numbered(visit, "version"))
     card = RateCard.from_content(key, thing.version.content)
     prices, following = _prices(card, query.get("after_agent"))
     customers, more = await catalogue.listed(
         services, CUSTOMER, (CUSTOMERS, None), wanted=lambda entry: entry.content["rate_card"] == key
     )
-    history, older = await _versions(visit, thing)
     return Shown(
         "rate_card.html",
         {
@@ -104,9 +102,7 @@ async def show_rate_card(visit: Visit) -> Answer:
             "whole": len(card.prices) <= MOST_EDITED,
             "customers": [(one.key, one.version.content["name"]) for one in customers],
             "more_customers": more is not None,
-            "history": history,
-            "older": link("rate-cards", key, before=older) if older else None,
-            "comparison": await _compared(visit, thing),
+            **await versions_of(visit, RATE_CARD, thing),
             **await _quoted(visit, card),
         },
     )
@@ -155,23 +151,6 @@ def _tiers(price: Price) -> list[dict[str, str]]:
     return found
 
 
-async def _versions(visit: Visit, thing: Thing) -> tuple[list[VersionLine], int | None]:
-    """The newest first, and before which of them older ones follow."""
-    end = min(_number(visit.query, "before") or thing.count + 1, thing.count + 1) - 1
-    start = max(0, end - VERSIONS)
-    if end < 1:
-        return [], None
-    found, _ = await catalogue.versions(visit.services, RATE_CARD, thing.key, (end - start, str(start)))
-    return [version_line(one) for one in reversed(found)], start + 1 if start else None
-
-
-async def _compared(visit: Visit, thing: Thing) -> Comparison | None:
-    one, other = _number(visit.query, "from"), _number(visit.query, "to")
-    if one is None or other is None:
-        return None
-    return await comparison(visit.services, RATE_CARD, thing.key, one, other)
-
-
 async def _quoted(visit: Visit, card: RateCard) -> dict[str, Any]:
     """What outcomes of an agent would cost, where that is asked."""
     asked = {"agent": "", "outcomes": OUTCOMES, "units": "", **visit.query}
@@ -181,30 +160,18 @@ async def _quoted(visit: Visit, card: RateCard) -> dict[str, Any]:
     return {"asked": asked, "preview": preview, "wrong": {}}
 
 
-def _number(query: dict[str, str], name: str) -> int | None:
-    text = query.get(name)
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
-        raise invalid(name, "must be the number of a version")
-    return int(text)
-
-
 @action("/dashboard/rate-cards/{key}/archive")
 async def archive_rate_card(visit: Visit) -> Answer:
-    if "confirmed" not in visit.form:
-        raise invalid("", "tick the box to confirm that the rate card is to be archived")
-    return await _archive(visit, archived=True)
+    return await _archive(visit, "archived: it is hidden in lists", archived=True)
 
 
 @action("/dashboard/rate-cards/{key}/restore")
 async def restore_rate_card(visit: Visit) -> Answer:
-    return await _archive(visit, archived=False)
+    return await _archive(visit, "back from the archive", archived=False)
 
 
-async def _archive(visit: Visit, *, archived: bool) -> Answer:
+async def _archive(visit: Visit, done: str, *, archived: bool) -> Answer:
     key = visit.path["key"]
-    written = await catalogue_change.archive(visit.services, RATE_CARD, key, archived=archived)
-    await note(visit.call, "rate_card.archive" if archived else "rate_card.restore", written)
-    done = "archived: it is hidden in lists" if archived else "back from the archive"
-    return Moved(link("rate-cards", key), f"Rate card {key} is {done}.")
+    since = await archive(visit, RATE_CARD, key, archived=archived)
+    said = "It is so already." if since is None else f"Rate card {key} is {done}{since}."
+    return Moved(link("rate-cards", key), said)

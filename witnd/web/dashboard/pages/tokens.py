@@ -1,7 +1,7 @@
 """API tokens: made, shown once, revoked."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from witnd.domain.mistake import Mistake
@@ -9,11 +9,17 @@ from witnd.store.tokens import SCOPES, Token
 from witnd.store.tokens import mistakes as mistakes_of
 from witnd.web import tokens
 from witnd.web.dashboard.page import COOKIE, Answer, Moved, Shown, Visit, action, cookie, page
+from witnd.web.dashboard.versions import check_seen
 from witnd.web.dashboard.words import link
 from witnd.web.errors import ApiError, invalid
 from witnd.web.tokens import token_json
 
 LIMIT: Final = 50
+# Whose text would be shown nowhere any more.
+_MEANWHILE: Final = (
+    "a token was made since this form was opened, perhaps by this very form: look at the list of tokens, and send this "
+    "again if another one is to be made"
+)
 # What each scope lets somebody do, in words.
 MAY: Final[Mapping[str, str]] = {
     "ingest": "send events. For the applications whose work is billed.",
@@ -41,7 +47,7 @@ async def list_tokens(visit: Visit) -> Answer:
 
 @page("/dashboard/tokens/new", admin=True)
 async def new_token(visit: Visit) -> Answer:
-    return _form({"name": visit.query.get("name", ""), "rate": ""}, [])
+    return await _form(visit, {"name": visit.query.get("name", ""), "rate": ""}, [])
 
 
 @action("/dashboard/tokens/new")
@@ -52,8 +58,9 @@ async def create_token(visit: Visit) -> Answer:
         rate = _rate(given["rate"].strip())
     except ValueError as wrong:
         found = [*mistakes_of(given["name"], scopes, None), Mistake("rate", str(wrong))]
-        return _form(given, scopes, [(one.path, one.message) for one in found])
+        return await _form(visit, given, scopes, [(one.path, one.message) for one in found])
     try:
+        check_seen(visit, await _count(visit), _MEANWHILE)
         made = await tokens.create(
             services.tokens,
             services.changes,
@@ -65,7 +72,8 @@ async def create_token(visit: Visit) -> Answer:
             request_id=visit.call.request_id,
         )
     except ApiError as refused:
-        return _form(given, scopes, [(one.path, one.message) for one in refused.details] or [("", refused.message)])
+        mistakes = [(one.path, one.message) for one in refused.details] or [("", refused.message)]
+        return await _form(visit, given, scopes, mistakes, refused.status)
     return Shown("token_made.html", {"made": made, "may": MAY})
 
 
@@ -120,6 +128,11 @@ async def _other_admin(visit: Visit, token: Token) -> bool:
     )
 
 
+async def _count(visit: Visit) -> int:
+    """How many there ever were."""
+    return len(await visit.services.tokens.listed())
+
+
 def _rate(text: str) -> float | None:
     if not text:
         return None
@@ -132,16 +145,23 @@ def _rate(text: str) -> float | None:
     return number
 
 
-def _form(given: Mapping[str, str], scopes: list[str], mistakes: list[tuple[str, str]] | None = None) -> Shown:
-    wrong = {path.partition("[")[0]: message for path, message in reversed(mistakes or [])}
+async def _form(
+    visit: Visit,
+    given: Mapping[str, str],
+    scopes: list[str],
+    mistakes: Sequence[tuple[str, str]] = (),
+    status: int | None = None,
+) -> Shown:
+    wrong = {path.partition("[")[0]: message for path, message in reversed(mistakes)}
     return Shown(
         "token_form.html",
         {
             "given": given,
             "scopes": scopes,
             "choices": [(scope, MAY[scope]) for scope in SCOPES],
-            "mistakes": mistakes or [],
+            "mistakes": mistakes,
             "wrong": wrong,
+            "seen": await _count(visit),
         },
-        400 if mistakes else 200,
+        status or (400 if mistakes else 200),
     )

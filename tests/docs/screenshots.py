@@ -1,0 +1,84 @@
+"""Pictures of the pages of the dashboard for the documentation: `python -m tests.docs.screenshots`.
+
+A daemon with the sample of `tests/dashboard/sample.py` behind it; each page in light, in dark and as wide as a phone.
+Names are the same each time. Instants are not, as the sample is of the weeks before now, so nothing compares pictures.
+"""
+
+from base64 import b64decode
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tests.dashboard.sample import sample
+from tests.dashboard.window import Window, chromium
+from tests.docs.generate import ROOT
+from tests.support.server import Server
+
+FOLDER = ROOT / "docs" / "screenshots"
+WIDE = {"width": 1280, "height": 800}
+NARROW = {"width": 390, "height": 844}
+QUALITY = 45
+# Outcomes of each agent of the sample.
+MANY = 60
+# Name of the picture → the page.
+PICTURES = {
+    "overview": "/dashboard",
+    "outcomes": "/dashboard/outcomes",
+    "outcome": "/dashboard/outcomes/{key}",
+    "problems": "/dashboard/problems",
+    "events": "/dashboard/events",
+    "invoices": "/dashboard/invoices",
+    "invoice": "/dashboard/invoices/{id}",
+    "customers": "/dashboard/customers",
+    "customer": "/dashboard/customers/{key}",
+    "rate-cards": "/dashboard/rate-cards",
+    "rate-card-editor": "/dashboard/rate-cards/{key}/edit",
+    "agents": "/dashboard/agents",
+    "agent": "/dashboard/agents/{key}",
+    "agent-builder": "/dashboard/agents/{key}/edit",
+    "notifications": "/dashboard/notifications",
+    "notification": "/dashboard/notifications/{name}",
+    "deliveries": "/dashboard/deliveries",
+    "delivery": "/dashboard/deliveries/{id}",
+    "tokens": "/dashboard/tokens",
+    "changes": "/dashboard/changes",
+    "settings": "/dashboard/settings",
+}
+
+
+def write() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for old in FOLDER.iterdir():
+        old.unlink()
+    with (
+        TemporaryDirectory(prefix="witnd-") as directory,
+        Server(Path(directory)) as server,
+        sample(server, Path(directory), many=MANY) as world,
+        chromium() as browser,
+    ):
+        for kind, colours, size in (("light", "light", WIDE), ("dark", "dark", WIDE), ("phone", "light", NARROW)):
+            context = browser.new_context(
+                viewport=size, color_scheme=colours, locale="en-GB", timezone_id="Europe/Berlin"
+            )
+            window = Window(context, world.api)
+            window.sign_in(world.api.tokens["admin"])
+            for name, path in PICTURES.items():
+                window.open(world.named(path))
+                (FOLDER / f"{name}-{kind}.webp").write_bytes(_picture(window.page, size))
+            context.close()
+    print(f"{sum(one.stat().st_size for one in FOLDER.iterdir()) / 1e6:.2f} MB in {FOLDER.relative_to(ROOT)}")
+
+
+def _picture(page: Any, size: dict[str, int]) -> bytes:
+    """What is seen of a page first, or all of it where it is shorter."""
+    height = min(size["height"], page.evaluate("document.documentElement.scrollHeight"))
+    clip = {"x": 0, "y": 0, "width": size["width"], "height": height, "scale": 1}
+    # Not by playwright's own method, which knows no WebP.
+    session = page.context.new_cdp_session(page)
+    taken = session.send("Page.captureScreenshot", {"format": "webp", "quality": QUALITY, "clip": clip})
+    session.detach()
+    return b64decode(taken["data"])
+
+
+if __name__ == "__main__":
+    write()
