@@ -3,6 +3,7 @@
 What scripts add is not there; every page must do without.
 """
 
+import copy
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -41,13 +42,21 @@ class Page(NamedTuple):
         return words(self.find(f"//*[@id='{name}']"))
 
     def table(self, label: str) -> list[list[str]]:
-        """The rows below the head of the table with this label."""
+        """The rows below the head of the table with this label, as a wide window has them."""
         rows = self.document.xpath(f"//*[@aria-label='{label}']//tbody/tr")
-        return [[words(cell) for cell in row] for row in rows]
+        return [[_wide(cell) for cell in row] for row in rows]
 
     def links(self) -> dict[str, str]:
         """Text of a link → where it leads."""
         return {words(one): one.get("href") for one in self.document.xpath("//a[@href]")}
+
+
+def _wide(cell: Any) -> str:
+    """Without what a phone has in the place of the columns that are too many for it."""
+    cell = copy.deepcopy(cell)
+    for one in cell.xpath(".//*[contains(concat(' ', @class, ' '), ' narrow ')]"):
+        one.drop_tree()
+    return words(cell)
 
 
 def words(element: Any) -> str:

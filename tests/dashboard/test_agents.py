@@ -82,7 +82,7 @@ def test_archived_agents_are_listed_on_request(desk: Desk, api: Office) -> None:
     page = desk.get("/dashboard/agents")
     assert table(page, "Agents") == []
     assert "All agents are archived" in page.text
-    [row] = table(desk.get(page.links()["Show archived ones"]), "Agents")
+    [row] = table(desk.get(page.links()["Show archived ones too"]), "Agents")
     assert row[0] == "Support support archived"
 
 
@@ -106,7 +106,8 @@ def test_an_agent_says_what_it_bills_for_in_plain_read(desk: Desk, api: Office) 
     assert "from the beginning" in page.text
     assert "No outcome of this agent is open." in page.text
     assert '"agent_key": "support", "action": "replied"' in page.text
-    assert table(page, "Versions") == [["1", "from the beginning", "in force", "the first version", "See version 1"]]
+    [version] = table(page, "Versions")
+    assert version == ["1", "from the beginning in force", "in force", "the first version", "See version 1"]
     assert not page.document.xpath("//*[@id='comparison']")
 
 
@@ -116,7 +117,7 @@ def test_who_may_read_sees_no_actions_and_is_refused(desk: Desk, reader: Desk, a
         page = reader.get(path)
         assert page.status == 200
         assert [form.get("action") for form in page.document.forms if form.method == "POST"] == ["/dashboard/sign-out"]
-        assert not {"New agent", "Change"} & page.links().keys()
+        assert not {"New agent", "Edit"} & page.links().keys()
     for path in (NEW, "/dashboard/agents/support/edit"):
         assert reader.get(path).status == 403
     key = reader.get("/dashboard").document.xpath("//input[@name='form_key']/@value")[0]
@@ -130,7 +131,7 @@ def test_who_may_read_sees_no_actions_and_is_refused(desk: Desk, reader: Desk, a
 def test_what_is_not_there_is_not_found(desk: Desk, api: Office) -> None:
     made(api, "/v1/agents", AGENT)
     for path in ("/nobody", "/nobody/edit", "/support?version=2", "/support?from=1&to=9"):
-        assert desk.get(f"/dashboard/agents{path}").status == (200 if "from" in path else 404), path
+        assert desk.get(f"/dashboard/agents{path}").status == 404, path
     assert desk.get("/dashboard/agents/support?version=x").status == 400
 
 
@@ -175,7 +176,7 @@ def test_scheduled_versions_are_announced(desk: Desk, api: Office) -> None:
     page = desk.get("/dashboard/agents/support")
     assert "Another version takes effect at 1 Jan 2097, 00:00 UTC." in page.text
     assert table(page, "Versions")[0][2] == "scheduled"
-    assert "Another version is scheduled from" in desk.get("/dashboard/agents/support/edit").text
+    assert "Another version takes effect on 1 Jan 2097" in desk.get("/dashboard/agents/support/edit").text
 
 
 def test_an_agent_that_only_will_be_is_shown_as_it_will_be(desk: Desk, api: Office) -> None:
@@ -191,9 +192,9 @@ def test_archiving_needs_a_tick_and_is_undone(desk: Desk, api: Office) -> None:
     path = "/dashboard/agents/support"
     refused = desk.submit(desk.get(path), f"{path}/archive")
     assert refused.status == 400
-    assert "tick the box first" in refused.text
+    assert "tick the box to confirm" in refused.text
     page = desk.submit(desk.get(path), f"{path}/archive", confirmed="yes")
-    assert page.id("told") == "The agent opens no new outcomes; those that are open go on, from now on."
+    assert page.id("told") == "The agent opens no new outcomes; those that are open go on."
     assert agent(api)["archived"] is True
     page = desk.submit(page, f"{path}/restore")
     assert "opens outcomes again" in page.id("told")
@@ -206,7 +207,7 @@ def test_archiving_can_be_scheduled(desk: Desk, api: Office) -> None:
     made(api, "/v1/agents", AGENT)
     path = "/dashboard/agents/support"
     page = desk.submit(desk.get(path), f"{path}/archive", confirmed="yes", effective_from="2097-01-01T00:00")
-    assert f"from {LATER} on" in page.id("told")
+    assert "from 1 Jan 2097, 00:00 UTC on" in page.id("told")
     assert agent(api)["archived"] is False
     assert agent(api)["scheduled"] == [LATER]
     page = desk.submit(page, f"{path}/archive", confirmed="yes", effective_from="soon")
@@ -284,7 +285,7 @@ def test_an_agent_is_put_together_without_a_script(desk: Desk, api: Office) -> N
     page = desk.submit(page, NEW, button="Create the agent", period="1.5", unit="minutes", attribution_method="sum")
     assert page.path == "/dashboard/agents/support"
     assert page.id("told") == (
-        "Saved. Outcomes that open from now on are under version 1; those already open keep theirs."
+        "Agent support is created: outcomes open from now on. Next, give it a price on a rate card."
     )
     found = agent(api)
     assert (found["name"], found["settlement_period"], found["attribution_method"]) == ("Help", 90, "sum")
@@ -394,9 +395,23 @@ def test_an_agent_may_be_called_new(desk: Desk, api: Office) -> None:
     assert page.find("//h1").text == "Called new"
     assert desk.get(desk.get("/dashboard/agents").links()["Called new"]).find("//h1").text == "Called new"
     assert desk.get(page.links()["See version 1"]).find("//h1").text == "Called new"
-    edit = page.links()["Change"]
+    edit = page.links()["Edit"]
     assert desk.submit(desk.get(edit), edit, button="Save as a new version", name="Newer").find("//h1").text == "Newer"
     assert desk.get(NEW).find("//h1").text == "New agent"
+
+
+def test_what_somebody_else_saved_meanwhile_is_not_overwritten_unseen(desk: Desk, api: Office) -> None:
+    made(api, "/v1/agents", AGENT)
+    path = "/dashboard/agents/support/edit"
+    page = desk.get(path)
+    assert api.ask("PATCH", "/v1/agents/support", {"name": "Theirs"}).status == 200
+    page = desk.submit(page, path, button="Add a check", name="Ours")
+    page = desk.submit(page, path, button="Save as a new version", **{"c.2.fact": "rated"})
+    assert (page.status, value(page, "name")) == (409, "Ours")
+    assert "another version was saved since this form was opened" in page.text
+    assert agent(api)["name"] == "Theirs"
+    assert "Saved." in desk.submit(page, path, button="Save as a new version").id("told")
+    assert agent(api)["name"] == "Ours"
 
 
 def test_a_change_makes_a_version_and_no_change_makes_none(desk: Desk, api: Office) -> None:
@@ -416,7 +431,7 @@ def test_a_change_can_be_scheduled_in_utc(desk: Desk, api: Office) -> None:
     page = desk.submit(
         desk.get(path), path, button="Save as a new version", name="Help", effective_from="2097-01-01T00:00"
     )
-    assert page.id("told").startswith(f"Saved. Outcomes that open from {LATER} on are under version 2;")
+    assert page.id("told").startswith("Saved. Outcomes that open from 1 Jan 2097, 00:00 UTC on are under version 2;")
     assert agent(api)["scheduled"] == [LATER]
     page = desk.submit(
         desk.get(path), path, button="Save as a new version", name="Halp", effective_from="2097-01-01T00:00"
@@ -614,7 +629,7 @@ def test_the_builder_in_a_browser(window: Window, api: Office) -> None:
     page.get_by_label("Action of example 1").press("Enter")
     assert page.evaluate("window.kept"), "the page was not left"
     page.get_by_role("button", name="Create the agent").click()
-    page.locator("#told", has_text="Saved. Outcomes that open from now on").wait_for()
+    page.locator("#told", has_text="is created: outcomes open from now on").wait_for()
     assert agent(api)["condition"][0]["conditions"][0] == {"fact": HOSTILE, "operator": "gte", "value": 4}
 
 

@@ -196,7 +196,7 @@ def test_a_change_may_take_effect_later(desk: Desk, api: Office) -> None:
     assert "scheduled" in page.find("//*[@class='head']").text_content()
 
 
-@pytest.mark.parametrize("key", [HOSTILE, "new", "../x", "terms", "a&b=c"])
+@pytest.mark.parametrize("key", [HOSTILE, "new", ".", "..", "~new", "../x", "terms", "a&b=c"])
 def test_any_key_has_a_page_on_which_it_is_text(desk: Desk, api: Office, key: str) -> None:
     page = desk.submit(desk.get(f"{NEW}?key={quote(key)}"), name=HOSTILE)
     assert page.status == 200, page.text
@@ -207,18 +207,37 @@ def test_any_key_has_a_page_on_which_it_is_text(desk: Desk, api: Office, key: st
     assert again.find("//*[@id='about']//code").text_content() == key
     page = desk.submit(desk.get(again.links()["Edit"]), name="Plain")
     assert page.find("//h1").text_content() == "Plain"
+    compared = desk.submit(page, page.path, **{"from": "1", "to": "2"})
+    assert compared.table("Version 1 beside version 2")[0][0] == "Name:"
     assert api.get(f"/v1/customers/{quote(key, safe='')}")["name"] == "Plain"
 
 
-def test_among_many_cards_and_agents_names_are_typed(desk: Desk, api: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("witnd.web.dashboard.pages.customers.CHOICES", 0)
-    monkeypatch.setattr("witnd.web.dashboard.pages.customer_form.CHOICES", 0)
+def test_among_many_cards_and_agents_names_are_typed(desk: Desk, api: Office) -> None:
     stocked(api)
+    for number in range(200):
+        made(api, "/v1/rate-cards", {"key": f"card-{number}", "currency": "EUR", "entries": []})
+        made(api, "/v1/agents", {"key": f"agent-{number}", "condition": []})
     page = desk.submit(desk.get("/dashboard/customers"), rate_card="standard")
     assert [row[0] for row in page.table("Customers")] == ["acme"]
     page = desk.submit(desk.get(of("acme", "edit")), rate_card="gone")
     assert (page.status, value(page, "rate_card")) == (400, "gone")
-    assert desk.get(of("acme")).find("//input[@name='agent']").get("type") == "text"
+    for path in (of("acme"), "/dashboard/outcomes", "/dashboard/notifications/new"):
+        assert desk.get(path).find("//input[@name='agent']").get("type") == "text"
+
+
+def test_what_is_many_is_told_in_part(desk: Desk, api: Office) -> None:
+    stocked(api)
+    agents = [f"agent-{number:03}" for number in range(60)]
+    for agent in agents:
+        made(api, "/v1/agents", {"key": agent, "condition": []})
+    own = [{"agent": agent, "name": "x" if number % 2 else "y"} for number, agent in enumerate(agents)]
+    assert api.ask("PATCH", "/v1/customers/acme", {"agents": own}).status == 200
+    page = desk.get(of("acme"))
+    assert len(page.table("Own terms")) == 50
+    assert "And 10 agents more." in page.id("terms")
+    assert "agent-059" in page.find("//select[@name='agent']").value_options
+    assert "and 50 more: compare the versions" in page.table("Versions")[0][3]
+    assert len(desk.get(of("acme") + "?from=1&to=2").table("Version 1 beside version 2")) == 60
 
 
 # -- one customer -----------------------------------------------------------------------------------------------------

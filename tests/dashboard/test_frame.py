@@ -15,6 +15,8 @@ from lxml import html
 from tests.dashboard.desk import FORM, Desk
 from tests.support.server import Server
 from tests.web.office import Office, office
+from witnd.store.changes import Changes
+from witnd.store.errors import StoreUnavailable
 from witnd.web.dashboard import charts, files, words
 from witnd.web.dashboard.charts import HEIGHT, LEFT, WIDTH, Chart, Day, drawn
 from witnd.web.dashboard.page import MOST_FIELDS
@@ -103,12 +105,20 @@ def test_a_state_that_is_not_known_has_no_colour_with_a_meaning() -> None:
     assert set(words.TONES.values()) == {"open", "pending", "good", "warn", "bad", "muted"}
 
 
-@given(st.lists(TEXTS.filter(bool), min_size=1, max_size=3), st.dictionaries(st.sampled_from("abc"), TEXTS))
+@given(
+    st.lists(
+        st.sampled_from([".", "..", "new", "~", "~new", "~~", "%2e"]) | TEXTS.filter(bool), min_size=1, max_size=3
+    ),
+    st.dictionaries(st.sampled_from("abc"), TEXTS),
+)
 def test_any_key_and_question_comes_back_out_of_its_address(parts: list[str], asked: dict[str, str]) -> None:
     address = words.link(*parts, **asked)
     assert re.fullmatch(r"[!-~]+", address)
     split = urlsplit(address)
-    assert [unquote(part, errors="strict") for part in split.path.split("/")[2:]] == parts
+    written = [unquote(part, errors="strict") for part in split.path.split("/")[2:]]
+    assert [words.key_read(part) for part in written] == parts
+    # Browsers take the first two for folders; at the last is a form.
+    assert not {".", "..", "new"} & set(written)
     assert parse_qs(split.query, strict_parsing=bool(split.query)) == {
         name: [text] for name, text in asked.items() if text
     }
@@ -118,6 +128,7 @@ def test_any_key_and_question_comes_back_out_of_its_address(parts: list[str], as
 def test_questions_may_be_called_as_words_of_python_are() -> None:
     assert words.link("changes", from_="x", none=None, zero=0) == "/dashboard/changes?from=x&zero=0"
     assert words.link() == "/dashboard"
+    assert words.new("customers", key="new") == "/dashboard/customers/new?key=new"
 
 
 @pytest.mark.parametrize("key", NASTY)
@@ -384,6 +395,20 @@ def test_files_lead_nowhere_else(api: Office, name: str) -> None:
     assert b"Raw" not in answer.body
 
 
+def test_every_class_has_a_style_and_every_style_is_used() -> None:
+    places = Path(files.__file__).parent, Path(files.__file__).parent.parent / "templates" / "dashboard"
+    texts = [path.read_text() for place in places for path in place.rglob("*.*") if path.suffix in (".py", ".html")]
+    style, script = (files.FILES[files.address(name).rpartition("/")[2]].content for name in ("style.css", "app.js"))
+    plain = re.sub(r"/\*.*?\*/", "", style.decode(), flags=re.DOTALL)
+    styled = set(re.findall(r"\.([a-z][a-z-]*)", plain))
+    used = set(re.findall(r"[a-z][a-z-]*", "".join([*texts, script.decode()])))
+    assert not styled - used
+    # Of those that a template puts together, what stands there as it is.
+    bare = re.sub(r"\{\{.*?\}\}|\{%.*?%\}", " ", "".join(texts), flags=re.DOTALL)
+    named = " ".join(re.findall(r' class="([^"]*)"', bare)).split()
+    assert not set(named) - styled
+
+
 # -- while Redis is away ----------------------------------------------------------------------------------------------
 
 
@@ -400,3 +425,19 @@ def test_while_redis_is_away_pages_say_so_and_afterwards_go_on(server: Callable[
         assert Desk(api, None).get("/dashboard/sign-in").status == 200
         own.start()
         assert desk.get("/dashboard/outcomes").status == 200
+
+
+def test_where_it_is_unknown_whether_it_was_done_nobody_is_told_to_repeat_it(
+    desk: Desk, api: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(*_: object) -> None:
+        raise StoreUnavailable("no answer")
+
+    page = desk.get("/dashboard/customers/new")
+    with monkeypatch.context() as patched:
+        patched.setattr(Changes, "note", silent)
+        lost = desk.submit(page, key="acme")
+    assert lost.status == 503
+    assert "It is not known whether this was done." in lost.text
+    assert "Nothing is lost" not in lost.text
+    assert api.get("/v1/customers/acme")["key"] == "acme", "as it was done here"

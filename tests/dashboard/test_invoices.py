@@ -83,9 +83,9 @@ class TestList:
         do(api, old, "issue")
         page = desk.get(LIST)
         table = page.table("Invoices")
-        assert table[0] == ["Draft of other, EUR, November 2097 other", "other", "November 2097", "draft", "2",
+        assert table[0] == ["Draft of other, EUR, November 2097", "other", "November 2097", "draft", "2",
                             "10.00 EUR", "–"]  # fmt: skip
-        assert ["INV-000001 Acme Robotics GmbH", "Acme Robotics GmbH", "October 2096", "issued", "2",
+        assert ["INV-000001", "Acme Robotics GmbH", "October 2096", "issued", "2",
                 "8.50 EUR", "8.50 EUR"] in table  # fmt: skip
         assert [row[3:] for row in table if row[0].startswith("Collecting")] == [["collecting", "1", "6.00 USD", "–"]]
         assert desk.get(page.links()["INV-000001"]).find("//h1").text == "INV-000001"
@@ -116,7 +116,7 @@ class TestList:
         put(api, "other", at=OTHER_YEAR)
         do(api, one, "issue")
         page = desk.submit(desk.get(LIST), LIST, status="issued", customer="acme", currency="eur", period="2096-10")
-        assert names(page) == ["INV-000001 acme"]
+        assert names(page) == ["INV-000001"]
         assert page.find("//select[@name='status']/option[@selected]").get("value") == "issued"
         assert page.find("//input[@name='period']").get("value") == "2096-10"
         for query, many in (("status=open", 1), ("status=open,draft", 2), ("customer=acme", 2), ("currency=usd", 1),

@@ -156,7 +156,7 @@ def test_a_change_of_later_is_told_of_and_not_in_force_yet(desk: Desk, crm: Any)
     assert page.id("told") == f"Saved, from {LATER} on."
     assert f"Another version takes effect on {LATER}" in page.text
     assert facts(page, "about")["Address"].startswith(crm["url"])
-    assert "What you change here does not touch it." in desk.get(f"{AT}/edit").text
+    assert "It stays as it is: what you save here holds until then." in desk.get(f"{AT}/edit").text
     page = desk.submit(form, url="https://example.com/x", effective_from="2096-01-01T00:00")
     assert page.status == 409
     assert fields(page)["url"] == "https://example.com/x"

@@ -81,13 +81,13 @@ def test_a_confirmed_outcome_says_why_it_was_billed_and_how_much(desk: Desk, api
     )
     told_ = figures(page)
     assert told_["Amount"].startswith("2.99 EUR | on invoice INV-")
-    assert told_["Units"] == "3 | the sum attribution of 1 event that carried one"
+    assert told_["Quantity"] == "3 | the sum attribution of 1 event that carried one"
     assert told_["Settled"].startswith("9 Sep 2001, 01:47 UTC")
     [opened, confirmed, line, delivery] = steps(page)
     assert opened.startswith("replied event 1, happened 9 Sep 2001, 01:40 UTC, accepted 9 Sep 2001, 01:46 UTC")
     assert confirmed.startswith("Confirmed settled 9 Sep 2001, 01:47 UTC")
     assert "3 × 0.995 = 2.985, rounded 2.99 EUR" in line
-    assert "of 1 Sep 2001, 00:00 UTC to 1 Oct 2001, 00:00 UTC" in line
+    assert "of 1 – 30 September 2001 (UTC)" in line
     assert delivery.startswith("Notification crm pending Delivery 1 attempt")
 
 
@@ -113,8 +113,8 @@ def test_the_terms_it_froze_are_in_words(desk: Desk) -> None:
     text = read(desk.get(at("ticket-0001")).document)
     assert "Billed if replied was seen and reopened was not seen" in text
     assert "Settles 1 minute after the last event" in text
-    assert "Units all that events carried, added up; 1 if none did" in text
-    assert "Price 0.995 per unit EUR, rate card standard" in text
+    assert "Quantity all that events carried, added up; 1 if none did" in text
+    assert "Price 0.995 per unit in EUR, rate card standard" in text
 
 
 def test_a_missed_outcome_says_which_event_turned_it(desk: Desk) -> None:
@@ -307,8 +307,9 @@ def test_prices_that_are_no_product_show_their_working(session_server: Server, r
         until(closed, "the period is closed")
         desk = Desk(api)
         assert "5.01 EUR: 2.5 % of 200.5 = 5.0125, rounded 5.01" in steps(desk.get(at("ticket-0001")))[2]
-        assert "2.5 % of the unit, at most 25 EUR, agreed with acme on top of rate card standard" in read(
-            desk.get(at("ticket-0001")).document
+        assert (
+            "2.5 % of each quantity, at most 25.00 per outcome in EUR, agreed with acme on top of rate card standard"
+            in read(desk.get(at("ticket-0001")).document)
         )
         page = desk.get(at("ticket-0002"))
         assert "3 units, 2.50 EUR by what the period came to" in steps(page)[2]

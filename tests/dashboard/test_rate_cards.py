@@ -86,7 +86,7 @@ def test_cards_are_listed_with_their_prices_in_words(desk: Desk, api: Office) ->
     bare, standard = desk.get(LIST).table("Rate cards")
     assert bare[:4] == ["bare", "JPY", "0", "none: outcomes of its customers wait"]
     assert standard[:3] == ["standard", "EUR", "5"]
-    assert standard[3].startswith("flat: 0.995 per unitpackage: 9 per package of 100 units begunpercentage: 2.5 %")
+    assert standard[3].startswith("flat: 0.995 per unitpackage: 9.00 for each package of 100 that is begunpercentage:")
     assert standard[3].endswith("and 2 more")
 
 
@@ -127,7 +127,7 @@ def test_a_card_shows_what_each_agent_costs_with_its_tiers_and_limits(desk: Desk
     page = desk.get(CARD_PAGE)
     rows = {row[0]: row[1] for row in page.table("Prices")}
     assert rows["flat"].startswith("0.995 per unit")
-    assert rows["percentage"].startswith("2.5 % of the unit, at least 0.5, at most 7")
+    assert rows["percentage"].startswith("2.5 % of each quantity, at least 0.50 and at most 7.00 per outcome")
     assert page.table("Tiers of support") == [
         ["1", "up to 100", "2.00", "–"],
         ["2", "above 100", "1.255", "20.00"],
@@ -190,10 +190,10 @@ def test_versions_are_shown_and_compared(desk: Desk, api: Office) -> None:
     assert first[0] == "1"
     old = desk.get(page.links()["Show version 1"])
     assert "This is version 1 of 2, past." in old.text
-    assert old.table("Prices") == [["support", "1 per unit"]]
+    assert old.table("Prices") == [["support", "1.00 per unit"]]
     assert "Archive" not in old.text
     page = desk.get(f"{CARD_PAGE}?from=1&to=2")
-    row = next(row for row in page.table("Version 1 beside version 2") if row[0] == "entries[support].kind")
+    row = next(row for row in page.table("Version 1 beside version 2") if row[0] == "Price of support, kind")
     assert row[1:] == ['"flat"', '"graduated"']
     assert desk.get(f"{CARD_PAGE}?from=1&to=9").status == 404
     assert desk.get(f"{CARD_PAGE}?version=x").status == 400
@@ -287,6 +287,14 @@ def test_everything_wrong_is_said_at_its_field_and_everything_typed_is_kept(desk
     assert page.id("f-entries[0].period_cap-problem") == "must be at least 5, which “At least per period” is"
     assert page.id("f-effective_from-problem") == "must look like 2026-01-31T09:30:00.000Z"
     assert api.get("/v1/rate-cards")["data"] == []
+
+
+def test_a_card_may_be_called_new(desk: Desk, api: Office) -> None:
+    made(api, "/v1/rate-cards", {"key": "new", "currency": "EUR", "entries": []})
+    page = desk.get(desk.get(LIST).links()["new"])
+    assert page.find("//h1").text == "new"
+    assert desk.get(page.links()["Edit"]).find("//h1").text == "Edit new"
+    assert desk.get(NEW).find("//h1").text == "New rate card"
 
 
 def test_a_key_that_there_is_already_is_refused_with_a_remedy(desk: Desk, api: Office) -> None:
@@ -461,7 +469,7 @@ def test_who_reads_sees_the_own_prices_of_a_customer(reader: Desk, api: Office) 
     assert "Nothing: it pays what its card says." in reader.get(OWN).text
     own = {"entries": [{"agent": "support", "price_per_unit": "0.8"}]}
     assert api.ask("PATCH", "/v1/customers/acme", own).status == 200
-    assert "support0.8 per unit" in reader.get(OWN).text
+    assert "support0.80 per unit" in reader.get(OWN).text
 
 
 def test_a_customer_without_a_card_is_given_one_first(desk: Desk, api: Office) -> None:

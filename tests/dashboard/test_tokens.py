@@ -178,3 +178,16 @@ def test_the_token_is_copied_with_a_button(window: Window, api: Office) -> None:
     assert window.page.evaluate("navigator.clipboard.readText()") == text
     event = {"key": "ticket-1", "customer_key": "acme", "action": "x"}
     assert api.ask("POST", "/v1/events", event, token=text).status == 202
+
+
+def test_a_form_is_not_sent_twice_by_a_double_click(window: Window) -> None:
+    window.open(NEW)
+    click = """form => {
+        const event = new SubmitEvent("submit", { bubbles: true, cancelable: true });
+        form.dispatchEvent(event);
+        return event.defaultPrevented;
+    }"""
+    form = window.page.locator("main form")
+    assert [form.evaluate(click) for _ in range(3)] == [False, True, True]
+    other = window.page.locator("form[action$='/sign-out']")
+    assert other.evaluate(click) is False

@@ -108,7 +108,7 @@ def office(
     partitions: int = 1,
     allow_networks: tuple[Network, ...] = (),
     schedule: tuple[float, ...] = WebhooksConfig().schedule,
-    billing: BillingConfig = BillingConfig(),
+    billing: BillingConfig | None = None,
     **http_settings: Any,
 ) -> Iterator[Office]:
     """Runs the daemon for as long as the block lasts."""
@@ -117,7 +117,7 @@ def office(
         redis=RedisConfig(url=server.url, partitions=partitions),
         http=HttpConfig(bind=Address("127.0.0.1", 0), **http_settings),
         webhooks=WebhooksConfig(allow_networks=allow_networks, schedule=schedule),
-        billing=billing,
+        billing=billing or BillingConfig(),
         daemon=DaemonConfig(instance="office", state_dir=directory),
         bind_explicit=True,
     )

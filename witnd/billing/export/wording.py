@@ -55,11 +55,13 @@ def minute(ms: int) -> str:
 
 
 def period(invoice: Invoice) -> str:
-    """The days of a period, its last one included: `1 – 30 November 2026 (UTC)`.
+    """The days of its period, the last one included: `1 – 30 November 2026 (UTC)`."""
+    return days(invoice.start, invoice.end)
 
-    Periods begin and end at midnight, so the last day is the one before the end, which itself is not in it.
-    """
-    first, last = _moment(invoice.start), _moment(invoice.end) - _DAY
+
+def days(start: int, after: int) -> str:
+    """Periods begin and end at midnight, so the last day is the one before the end, which itself is not in it."""
+    first, last = _moment(start), _moment(after) - _DAY
     end = _written(last)
     if last <= first:
         return f"{_written(first)} (UTC)"

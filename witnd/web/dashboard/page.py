@@ -15,6 +15,7 @@ from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.sessions import Session
 from witnd.store.tokens import Token
 from witnd.web.dashboard.view import HTML, PREFIX, html, refused_page
+from witnd.web.dashboard.words import key_read
 from witnd.web.errors import ApiError, invalid, unavailable
 from witnd.web.invoices import Author
 from witnd.web.route import Call, Handler, Raw, Route, Stream
@@ -65,7 +66,7 @@ class Visit:
 
     @property
     def path(self) -> dict[str, str]:
-        return self.call.path
+        return {name: key_read(part) for name, part in self.call.path.items()}
 
     @property
     def may_change(self) -> bool:
@@ -87,6 +88,7 @@ class Visit:
             "here": self.call.target.partition("?")[0],
             "target": self.call.target,
             "told": cookie(self.call, TOLD) or "",
+            "sent": self.call.route.method == "POST",
         }
 
 

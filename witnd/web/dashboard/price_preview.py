@@ -13,6 +13,7 @@ from msgspec import Struct
 from witnd.billing.export.wording import grouped
 from witnd.domain.fields import Table
 from witnd.domain.ratecard import RateCard
+from witnd.web.dashboard.price_words import words_of
 from witnd.web.dashboard.prices import Entry, Problem, padded, problem
 from witnd.web.errors import ApiError, mistaken
 from witnd.web.quotes import QuoteAnswer, answered, question, unsaved
@@ -111,7 +112,7 @@ def shown(quote: QuoteAnswer) -> Preview:
     ]
     fees = [Part(name=_begun(one.kind), units="", words=one.words, amount=one.amount) for one in quote.adjustments]
     return Preview(
-        words=quote.words,
+        words=words_of(quote.price),
         currency=quote.currency,
         outcomes=quote.outcomes,
         units=quote.units,

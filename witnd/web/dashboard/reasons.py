@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from witnd.domain.catalogue import Catalogue
 from witnd.store.fates import Fate
-from witnd.web.dashboard.words import link
+from witnd.web.dashboard.words import link, new
 
 # What the fates are called in lists to choose from, those that want a person first.
 FATES: Final = (
@@ -99,7 +99,7 @@ def held(
         return Reason(
             says=f"There is no {who}." if customer else "There is no customer of that key.",
             remedy="Create it, or correct the key in the sender. Its events wait meanwhile.",
-            making=((f"Create customer {customer}", link("customers", "new", key=customer)),) if customer else (),
+            making=((f"Create customer {customer}", new("customers", key=customer)),) if customer else (),
         )
     if reason == "UNKNOWN_AGENT":
         what = f"agent `{agent}`" if agent else "agent of that key"
@@ -107,7 +107,7 @@ def held(
             says=f"There is no {what}, or it is archived.",
             remedy="Create it or bring it back, or correct the key in the sender.",
             links=(("Agents", link("agents")),),
-            making=((f"Create agent {agent}", link("agents", "new", key=agent)),) if agent else (),
+            making=((f"Create agent {agent}", new("agents", key=agent)),) if agent else (),
         )
     if reason == "AGENT_AMBIGUOUS":
         what = f"`{action}`" if action else "its action"

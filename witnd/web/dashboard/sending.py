@@ -13,7 +13,8 @@ from witnd.web.dashboard.page import Visit
 # What an example is about, wherever one is shown.
 KEY: Final = "ticket-4711"
 # Where nothing is known of customers and agents.
-EXAMPLE: Final[Mapping[str, str]] = {"key": KEY, "customer_key": "acme", "action": "ticket.resolved"}
+CUSTOMER: Final = "acme"
+ACTION: Final = "ticket.resolved"
 
 
 class Sending(Struct, frozen=True):
@@ -21,6 +22,15 @@ class Sending(Struct, frozen=True):
 
     curl: str
     xadd: str
+
+
+def example(visit: Visit) -> dict[str, str]:
+    """An event of the first customer and the first agent that there are; made-up ones, where there are none."""
+    catalogue, at = visit.services.catalogue, visit.services.now_ms()
+    event = {"key": KEY, "customer_key": next(iter(catalogue.keys("customer")), CUSTOMER), "action": ACTION}
+    for key, agent in sorted(catalogue.agents(at).items())[:1]:
+        event |= {"agent_key": key, "action": next(iter(agent.rule.facts), ACTION)}
+    return event
 
 
 def sending(visit: Visit, event: Mapping[str, str]) -> Sending:

@@ -30,10 +30,10 @@ _TEMPLATES: Final = Environment(
     lstrip_blocks=True,
 )
 _TEMPLATES.filters.update(words.FILTERS)
-_TEMPLATES.globals.update(link=words.link, file=address)
+_TEMPLATES.globals.update(link=words.link, new=words.new, file=address)
 # What every page has; a visit puts its own in their place.
 _NOBODY: Final[Mapping[str, Any]] = {
-    "form_key": None, "may_change": False, "who": None, "here": "", "target": "", "told": "",
+    "form_key": None, "may_change": False, "who": None, "here": "", "target": "", "told": "", "sent": False,
 }  # fmt: skip
 
 

@@ -3,16 +3,20 @@
 Filters for templates. Where they give markup, everything that comes from outside is escaped.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from markupsafe import Markup
 
+from witnd.billing.export import wording
 from witnd.billing.export.wording import grouped, minute
 from witnd.domain import instant
 
 NOTHING: Final = "–"
+MARK: Final = "~"
+# Browsers take the first two for folders; the last is where the form for a new thing is.
+_NO_KEYS: Final = frozenset((".", "..", "new"))
 _UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 # What a status is called, and which colour it has: one table for the whole dashboard.
 TONES: Final[Mapping[str, str]] = {
@@ -27,6 +31,24 @@ TONES: Final[Mapping[str, str]] = {
 
 def link(*parts: str, **query: object) -> str:
     """An address of the dashboard: `link("outcomes", key)`, `link("outcomes", status="OPEN")`. None is left out."""
+    return _address([key_written(part) for part in parts], query)
+
+
+def new(kind: str, **query: object) -> str:
+    """Where the form for a new thing is: `new("customers", key="acme")`."""
+    return _address([kind, "new"], query)
+
+
+def key_written(key: str) -> str:
+    """A key as a part of an address. What would mean something else there is written with a mark before it."""
+    return MARK + key if key in _NO_KEYS or key.startswith(MARK) else key
+
+
+def key_read(part: str) -> str:
+    return part.removeprefix(MARK)
+
+
+def _address(parts: Sequence[str], query: Mapping[str, object]) -> str:
     path = "/".join(["/dashboard", *[quote(part, safe="") for part in parts]])
     asked = {name.rstrip("_"): value for name, value in query.items() if value not in (None, "")}
     return f"{path}?{urlencode(asked)}" if asked else path
@@ -49,6 +71,11 @@ def until(at: str | int | None) -> str:
     ms = at if isinstance(at, int) else instant.parse(at)
     exact = instant.render(ms)
     return Markup('<time datetime="{}" title="{}" data-until>{} UTC</time>').format(exact, _tip(exact), minute(ms))
+
+
+def days(start: str, after: str) -> str:
+    """A period of invoices: `1 – 31 October 2026 (UTC)`, whatever the zone of whoever looks."""
+    return wording.days(instant.parse(start), instant.parse(after))
 
 
 def money(amount: str | None, currency: str | None) -> str:
@@ -106,6 +133,7 @@ def _tip(exact: str) -> str:
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "when": when,
     "until": until,
+    "days": days,
     "money": money,
     "number": number,
     "span": span,

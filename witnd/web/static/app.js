@@ -127,11 +127,23 @@ async function follow(ids, address, options, remember) {
   shown = location.pathname + location.search;
 }
 
+// Whoever clicks twice means it once. Should no page follow, it can be sent again soon.
+const sent = new WeakSet();
+function once(event) {
+  const form = event.target;
+  if (sent.has(form)) return event.preventDefault();
+  sent.add(form);
+  setTimeout(() => sent.delete(form), 5000);
+}
+
 document.addEventListener("submit", (event) => {
   const form = event.target;
   const button = event.submitter;
   const ids = form.dataset.swap?.split(" ");
-  if (!ids || button?.hasAttribute("data-whole")) return;
+  if (!ids || button?.hasAttribute("data-whole")) {
+    if (form.method === "post") once(event);
+    return;
+  }
   event.preventDefault();
   const action = new URL(button?.getAttribute("formaction") || form.getAttribute("action") || location.href, location.href);
   const fields = body(form, button);

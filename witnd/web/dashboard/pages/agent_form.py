@@ -1,6 +1,6 @@
 """Writing an agent: a condition that is put together from checks, and tried before it is saved."""
 
-from typing import Any, Final
+from typing import Any
 
 from witnd.domain import instant
 from witnd.domain.condition import DEEPEST
@@ -14,21 +14,14 @@ from witnd.web.dashboard.choices import CHOICES
 from witnd.web.dashboard.examples import Examples
 from witnd.web.dashboard.instants import since
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
-from witnd.web.dashboard.pages.agents import address, shown
 from witnd.web.dashboard.terms import METHODS, UNITS, Terms, Wrong
-from witnd.web.dashboard.words import link
+from witnd.web.dashboard.versions import check_seen
+from witnd.web.dashboard.words import link, new
 from witnd.web.errors import ApiError, invalid, mistaken
 
-# What the address of an agent's page may ask for: an agent may be called `new`.
-_OF_AN_AGENT: Final = frozenset(("show", "version", "from", "to", "before"))
 
-
-@page("/dashboard/agents/new")
+@page("/dashboard/agents/new", admin=True)
 async def new_agent(visit: Visit) -> Answer:
-    if _OF_AN_AGENT & visit.query.keys():
-        return await shown(visit, "new")
-    if not visit.may_change:
-        raise ApiError("FORBIDDEN", "you are signed in to read; sign in with an admin token for this")
     return _form(visit, None, terms.fresh(), Examples(rows=examples.suggested(terms.fresh().rule).rows))
 
 
@@ -42,24 +35,25 @@ async def edit_agent(visit: Visit) -> Answer:
     key = visit.path["key"]
     thing = await catalogue.read(visit.services, AGENT, key)
     given = terms.opened(key, thing.version.content)
-    return _form(visit, key, given, examples.suggested(given.rule))
+    return _form(visit, key, given, examples.suggested(given.rule), seen=thing.count)
 
 
 @action("/dashboard/agents/{key}/edit")
 async def write_agent(visit: Visit) -> Answer:
     thing = await catalogue.read(visit.services, AGENT, visit.path["key"])
-    return await _sent(visit, thing.key)
+    return await _sent(visit, thing.key, thing.count)
 
 
-async def _sent(visit: Visit, key: str | None) -> Answer:
-    """Save the form, or show it as its buttons made it."""
+async def _sent(visit: Visit, key: str | None, count: int = 0) -> Answer:
+    """Save the form, or show it as its buttons made it. `count`: how many versions there are."""
     given, tried, do = terms.sent(visit.form), examples.sent(visit.form), visit.form.get("do", "look")
     if do != "save":
         rearranging.acted(given.rule, do)
         examples.acted(tried, do)
-        return _form(visit, key, given, tried)
+        return _form(visit, key, given, tried, seen=visit.form.get("seen"))
     taken = terms.taken(given)
     try:
+        check_seen(visit, count)
         if key is None and not given.key:
             raise mistaken([terms.NO_KEY, *taken.mistakes])
         if taken.mistakes:
@@ -68,8 +62,8 @@ async def _sent(visit: Visit, key: str | None) -> Answer:
     except ApiError as refused:
         if refused.code not in ("VALIDATION_ERROR", "CONFLICT"):
             raise
-        return _form(visit, key, given, tried, terms.wrong(refused, taken.places))
-    return Moved(address(written.thing.key), _said(written, taken.raw["effective_from"]))
+        return _form(visit, key, given, tried, terms.wrong(refused, taken.places), seen=count)
+    return Moved(link("agents", written.thing.key), _said(written, taken.raw["effective_from"]))
 
 
 async def _write(visit: Visit, key: str | None, given: Terms, raw: dict[str, Any]) -> Written:
@@ -93,10 +87,20 @@ def _said(written: Written, asked: str | None) -> str:
         return "Nothing was changed: it was so already."
     version = written.thing.version
     start = since(version.effective_from, asked)
+    if version.number == 1:
+        return f"Agent {written.thing.key} is created: outcomes open {start}. Next, give it a price on a rate card."
     return f"Saved. Outcomes that open {start} are under version {version.number}; those already open keep theirs."
 
 
-def _form(visit: Visit, key: str | None, given: Terms, tried: Examples, wrong: Wrong = terms.RIGHT) -> Shown:
+def _form(
+    visit: Visit,
+    key: str | None,
+    given: Terms,
+    tried: Examples,
+    wrong: Wrong = terms.RIGHT,
+    *,
+    seen: int | str | None = None,
+) -> Shown:
     services = visit.services
     trying = tried.tried or visit.form.get("do") == "try"
     scheduled = (
@@ -108,9 +112,10 @@ def _form(visit: Visit, key: str | None, given: Terms, tried: Examples, wrong: W
         "agent_form.html",
         {
             "key": key,
-            "address": link("agents") if key is None else address(key),
-            "target": link("agents", "new") if key is None else link("agents", key, "edit"),
+            "address": link("agents") if key is None else link("agents", key),
+            "target": new("agents") if key is None else link("agents", key, "edit"),
             "scheduled": scheduled,
+            "seen": None if key is None else seen,
             **shared(visit, given, tried, wrong, trying=given if trying else None),
         },
         wrong.status,

@@ -45,15 +45,7 @@ async def list_agents(visit: Visit) -> Answer:
 
 @page("/dashboard/agents/{key}")
 async def show_agent(visit: Visit) -> Answer:
-    return await shown(visit, visit.path["key"])
-
-
-def address(key: str, **query: object) -> str:
-    """Where the page of an agent is. Where one called `new` would be, there is the form for new ones."""
-    return link("agents", key, **query, show="agent" if key == "new" and not query else None)
-
-
-async def shown(visit: Visit, key: str) -> Answer:
+    key = visit.path["key"]
     services, version = visit.services, numbered(visit, "version")
     thing = await catalogue.read(services, AGENT, key, version=version)
     past = await versions_of(visit, AGENT, thing)
@@ -63,7 +55,6 @@ async def shown(visit: Visit, key: str) -> Answer:
             "agent": _answer(thing),
             "named": version is not None,
             "method": METHODS[thing.version.content["attribution_method"]],
-            "address": address,
             **past,
             **await _sides(visit, key, (past["one"], past["other"])),
             "running": await running(services, key),
@@ -78,7 +69,6 @@ def _answer(thing: Thing) -> dict[str, Any]:
     content = thing.version.content
     return {
         "key": thing.key,
-        "address": address(thing.key),
         **content,
         "condition_words": words(content["condition"]),
         **versioned(thing),
@@ -127,4 +117,4 @@ async def restore_agent(visit: Visit) -> Answer:
 async def _archive(visit: Visit, opens: str, *, archived: bool) -> Answer:
     key = visit.path["key"]
     since = await archive(visit, AGENT, key, archived=archived)
-    return Moved(address(key), "It is so already." if since is None else f"The agent {opens}{since}.")
+    return Moved(link("agents", key), "It is so already." if since is None else f"The agent {opens}{since}.")

@@ -8,19 +8,15 @@ from witnd.web.catalogue import CUSTOMER
 from witnd.web.catalogue_answers import note
 from witnd.web.dashboard.instants import from_when, written_instant
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
-from witnd.web.dashboard.pages.customers import CHOICES, address, shown
 from witnd.web.dashboard.versions import check_seen
+from witnd.web.dashboard.words import link
 from witnd.web.errors import ApiError
 
 FIELDS: Final = ("key", "name", "email", "rate_card", "effective_from")
 
 
-@page("/dashboard/customers/new")
+@page("/dashboard/customers/new", admin=True)
 async def new_customer(visit: Visit) -> Answer:
-    if "show" in visit.query:
-        return await shown(visit, "new")
-    if not visit.may_change:
-        raise ApiError("FORBIDDEN", "you are signed in to read; sign in with an admin token to create customers")
     await visit.services.learned()
     return await _form(visit, None, {name: visit.query.get(name, "") for name in FIELDS})
 
@@ -35,7 +31,7 @@ async def create_customer(visit: Visit) -> Answer:
         return await _form(visit, None, given, refused)
     await note(visit.call, "customer.create", written)
     since = from_when(written.thing.version.effective_from, content["effective_from"])
-    return Moved(address(written.thing.key), f"Customer {written.thing.key} is created{since}.")
+    return Moved(link("customers", written.thing.key), f"Customer {written.thing.key} is created{since}.")
 
 
 @page("/dashboard/customers/{key}/edit", admin=True)
@@ -57,7 +53,9 @@ async def change_customer(visit: Visit) -> Answer:
         return await _form(visit, key, {**given, "key": key}, refused)
     await note(visit.call, "customer.update", written)
     since = from_when(written.thing.version.effective_from, content["effective_from"])
-    return Moved(address(key), f"Saved{since}." if written.changed else "Nothing was changed: it was so already.")
+    return Moved(
+        link("customers", key), f"Saved{since}." if written.changed else "Nothing was changed: it was so already."
+    )
 
 
 def _given(visit: Visit) -> dict[str, str]:
@@ -72,22 +70,16 @@ def _content(given: Mapping[str, str]) -> dict[str, Any]:
 
 
 async def _form(visit: Visit, key: str | None, given: Mapping[str, str], refused: ApiError | None = None) -> Shown:
-    known = visit.services.catalogue
     thing = None if key is None else await catalogue.read(visit.services, CUSTOMER, key)
-    cards = known.keys("rate_card")
-    # One that is not there stays chosen, and is told of.
-    choices = cards if given["rate_card"] in ("", *cards) else [given["rate_card"], *cards]
     details = [] if refused is None else [(one.path, one.message) for one in refused.details] or [("", refused.message)]
     return Shown(
         "customer_form.html",
         {
             "key": key,
-            "address": None if key is None else address(key),
             "scheduled": () if thing is None else thing.scheduled,
             "seen": None if thing is None else thing.count,
             "given": given,
-            "cards": [("", "none – its events wait"), *[(card, card) for card in choices]],
-            "choices": CHOICES,
+            "cards": visit.services.catalogue.keys("rate_card"),
             "mistakes": details,
             "wrong": dict(reversed(details)),
         },

@@ -10,12 +10,13 @@ from witnd.domain.condition import words
 from witnd.domain.customer import Customer
 from witnd.domain.invoice import Invoice
 from witnd.domain.invoice_json import amount_text
-from witnd.domain.ratecard import FLAT, Price
+from witnd.domain.ratecard import Price
 from witnd.web import catalogue, invoices
 from witnd.web.catalogue import CUSTOMER, Thing
 from witnd.web.catalogue_answers import versioned
 from witnd.web.dashboard.archiving import archive
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
+from witnd.web.dashboard.price_words import price_lines
 from witnd.web.dashboard.sending import KEY, Sending, sending
 from witnd.web.dashboard.sending import address as site
 from witnd.web.dashboard.terms import METHODS
@@ -29,10 +30,8 @@ from witnd.web.services import Services
 LIMIT: Final = 50
 # Of outcomes and invoices on a customer's page; their own lists have all.
 NEWEST: Final = 10
-# Prices on a customer's page; its rate card has all.
+# Prices on a customer's page, and agents with terms of its own; its rate card has all prices.
 PRICES: Final = 50
-# A list to choose from has no more than this; beyond it, names are typed.
-CHOICES: Final = 200
 
 
 class Priced(Struct, frozen=True, kw_only=True):
@@ -75,7 +74,6 @@ async def list_customers(visit: Visit) -> Answer:
             "found": [_row(thing) for thing in found],
             "asked": asked,
             "filtered": any(asked.values()),
-            "choices": CHOICES,
             "cards": visit.services.catalogue.keys("rate_card"),
             "site": site(visit),
             "next": link("customers", **asked, after=cursor) if cursor else None,
@@ -85,21 +83,12 @@ async def list_customers(visit: Visit) -> Answer:
 
 
 def _row(thing: Thing) -> dict[str, Any]:
-    return {"address": address(thing.key), "key": thing.key, **thing.version.content, **versioned(thing)}
+    return {"key": thing.key, **thing.version.content, **versioned(thing)}
 
 
 @page("/dashboard/customers/{key}")
 async def show_customer(visit: Visit) -> Answer:
-    return await shown(visit, visit.path["key"])
-
-
-def address(key: str, **query: object) -> str:
-    """Where the page of a customer is. Where one called `new` would be, there is the form for new ones."""
-    return link("customers", key, **query, show="customer" if key == "new" and not query else None)
-
-
-async def shown(visit: Visit, key: str) -> Answer:
-    services = visit.services
+    services, key = visit.services, visit.path["key"]
     known = await services.learned()
     if not known.versions(CUSTOMER.name, key):
         return Shown("customer_missing.html", {"key": key}, 404)
@@ -109,6 +98,7 @@ async def shown(visit: Visit, key: str) -> Answer:
     customer = Customer.from_content(key, thing.version.content, archived=thing.version.archived)
     card = None if customer.rate_card is None else known.rate_card(customer.rate_card, at)
     priced, left = _prices(known, customer, at)
+    terms = thing.version.content.get("agents", ())
     outcomes = await page_of_outcomes(services, customer=key, limit=NEWEST, after=None)
     bills = await invoices.listed(services, invoices.wanted(customer_key=key), NEWEST, None)
     return Shown(
@@ -119,13 +109,13 @@ async def shown(visit: Visit, key: str) -> Answer:
             "currency": None if card is None else card.currency,
             "prices": priced,
             "prices_left": left,
-            "terms": [_terms(content) for content in thing.version.content.get("agents", ())],
-            "choices": CHOICES,
-            "agents": [agent for agent in known.agents(at) if agent not in (customer.terms or {})],
+            "terms": [_terms(content) for content in terms[:PRICES]],
+            "terms_left": len(terms[PRICES:]),
+            # Those with own terms that are on the page have a link beside them.
+            "agents": sorted(known.agents(at).keys() - {content["agent"] for content in terms[:PRICES]}),
             "outcomes": outcomes.data,
             "invoices": [_bill(one) for one in bills.data],
             "balances": await _balances(services, known, key),
-            "address": address,
             **await versions_of(visit, CUSTOMER, thing),
             "example": _example(visit, known, key, priced, at),
         },
@@ -154,7 +144,7 @@ async def restore_customer(visit: Visit) -> Answer:
 async def _archive(visit: Visit, done: str, *, archived: bool) -> Answer:
     key = visit.path["key"]
     since = await archive(visit, CUSTOMER, key, archived=archived)
-    return Moved(address(key), "It is so already." if since is None else f"Customer {key} is {done}{since}.")
+    return Moved(link("customers", key), "It is so already." if since is None else f"Customer {key} is {done}{since}.")
 
 
 def _prices(known: Catalogue, customer: Customer, at: int) -> tuple[list[Priced], int]:
@@ -168,13 +158,8 @@ def _prices(known: Catalogue, customer: Customer, at: int) -> tuple[list[Priced]
     for agent in agents[:PRICES]:
         price = known.price(customer, agent, at)
         if isinstance(price, Price):
-            found.append(Priced(agent=agent, own=agent in own, lines=_price_lines(price)))
+            found.append(Priced(agent=agent, own=agent in own, lines=price_lines(price)))
     return found, max(0, len(agents) - PRICES)
-
-
-def _price_lines(price: Price) -> list[str]:
-    unit = [f"{wording.unit_price(price)} per unit"] if price.kind == FLAT else []
-    return [*unit, *wording.price_lines(price)]
 
 
 def _terms(content: dict[str, Any]) -> OwnTerms:

@@ -8,7 +8,6 @@ import msgspec
 
 from witnd.domain.delivery import ATTEMPTS_KEPT
 from witnd.domain.delivery_json import DeliveryInFull
-from witnd.store.deliveries import ENDED
 from witnd.web import deliveries
 from witnd.web.catalogue import RULE
 from witnd.web.dashboard.instants import written_instant
@@ -129,7 +128,6 @@ def _range(
     values: dict[str, Any] = {
         "given": given,
         "rules": visit.services.catalogue.keys(RULE.name),
-        "standings": ENDED,
         "many": many,
         "most": deliveries.RESENT_MAX,
         **told(refused),

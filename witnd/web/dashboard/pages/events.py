@@ -7,7 +7,7 @@ from witnd.store.fates import Fate
 from witnd.web import fates
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, page
 from witnd.web.dashboard.reasons import FATES, Reason, held_now, mismatch, why
-from witnd.web.dashboard.sending import EXAMPLE, sending
+from witnd.web.dashboard.sending import example, sending
 from witnd.web.dashboard.sent import laid_out
 from witnd.web.dashboard.words import link
 from witnd.web.errors import ApiError
@@ -47,7 +47,7 @@ async def list_events(visit: Visit) -> Answer:
             "choices": [("", "all"), *FATES],
             "next": link("events", **asked, after=cursor) if cursor else None,
             "first": link("events", **asked) if "after" in query else None,
-            "sending": sending(visit, EXAMPLE),
+            "sending": sending(visit, example(visit)),
         },
     )
 

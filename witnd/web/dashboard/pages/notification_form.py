@@ -119,9 +119,6 @@ def _content(given: Mapping[str, str]) -> dict[str, Any]:
 def _form(visit: Visit, name: str | None, given: Mapping[str, str], refused: ApiError | None = None) -> Shown:
     """`name` None: of a new one."""
     known = visit.services.catalogue
-    agents = known.keys("agent")
-    # One that is not there stays chosen, and is told of.
-    choices = agents if given["agent"] in ("", *agents) else [given["agent"], *agents]
     now = visit.services.now_ms()
     scheduled = [] if name is None else [start for start in known.instants(RULE.name, name) if start > now]
     return Shown(
@@ -130,7 +127,7 @@ def _form(visit: Visit, name: str | None, given: Mapping[str, str], refused: Api
             "name": name,
             "given": given,
             "sources": [(source, f"{which} outcomes") for source, which in TELLS_OF.items()],
-            "agents": [("", "all agents"), *[(agent, agent) for agent in choices]],
+            "agents": known.keys("agent"),
             "scheduled": scheduled,
             "seen": None if name is None else _count(visit, name),
             "at": at,

@@ -28,8 +28,6 @@ TELLS_OF: Final[Mapping[str, str]] = {
     "outcome_confirmed": "confirmed",
     "outcome_missed": "missed",
 }
-# Names that an address cannot end with, or that mean another page there.
-_NO_ADDRESS: Final = frozenset((".", "..", "new"))
 # How a rotation is filled in before anybody did it.
 ROTATION: Final[Mapping[str, str]] = {"secret": "", "overlap": "1", "unit": "86400"}
 UNITS: Final[Mapping[str, str]] = {"60": "minutes", "3600": "hours", "86400": "days"}
@@ -182,7 +180,7 @@ async def name_of(visit: Visit) -> str:
 
 def at(name: str, *more: str, **query: Any) -> str:
     """The address of a rule's page."""
-    return link("notifications", rules.id_of(name) if name in _NO_ADDRESS else name, *more, **query)
+    return link("notifications", name, *more, **query)
 
 
 def told(refused: ApiError | None) -> dict[str, Any]:

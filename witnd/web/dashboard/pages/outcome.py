@@ -10,6 +10,7 @@ from witnd.domain import condition
 from witnd.domain.explain import Happened, LeafAfter
 from witnd.domain.working import words
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
+from witnd.web.dashboard.price_words import words_of
 from witnd.web.dashboard.reasons import Reason, held_now
 from witnd.web.dashboard.sending import address
 from witnd.web.dashboard.sent import laid_out
@@ -98,6 +99,7 @@ async def _told(visit: Visit, found: Explained, after: str | None) -> dict[str, 
     return {
         "outcome": outcome,
         "terms": found.terms,
+        "price": words_of(found.terms.price),
         "final": final,
         "live": not final or (line is not None and found.invoice is None) or _waits_to_be_sent(found),
         "why": None if story is None else told(story.why, here),

@@ -3,7 +3,7 @@
 from typing import Final
 
 from witnd.web.dashboard.page import Answer, Shown, Visit, page
-from witnd.web.dashboard.sending import EXAMPLE, sending
+from witnd.web.dashboard.sending import example, sending
 from witnd.web.dashboard.words import link
 from witnd.web.outcome_list import page as page_of_outcomes
 
@@ -37,6 +37,6 @@ async def list_outcomes(visit: Visit) -> Answer:
             "agents": catalogue.keys("agent"),
             "next": link("outcomes", **asked, after=found.next_cursor) if found.next_cursor else None,
             "first": link("outcomes", **asked) if "after" in query else None,
-            "sending": sending(visit, EXAMPLE),
+            "sending": sending(visit, example(visit)),
         },
     )

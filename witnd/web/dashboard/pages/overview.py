@@ -9,7 +9,7 @@ from witnd.store.reads import Reads
 from witnd.web.asking import asked
 from witnd.web.dashboard.charts import Day, drawn
 from witnd.web.dashboard.page import Answer, Shown, Visit, page
-from witnd.web.dashboard.sending import EXAMPLE, sending
+from witnd.web.dashboard.sending import example, sending
 from witnd.web.dashboard.words import number
 from witnd.web.overview import DayFigures, Overview, overview
 from witnd.web.problems import Problems, problems
@@ -23,7 +23,7 @@ class Step(Struct, frozen=True, kw_only=True):
 
     name: str
     says: str
-    to: tuple[str, ...]
+    to: str
     done: bool
 
 
@@ -42,7 +42,7 @@ async def show_overview(visit: Visit) -> Answer:
             "needs": needs,
             "chart": drawn([_day(day) for day in found.days]),
             "steps": _steps(services, found),
-            "sending": sending(visit, EXAMPLE),
+            "sending": sending(visit, example(visit)),
         },
     )
 
@@ -60,11 +60,11 @@ def _steps(services: Services, found: Overview) -> list[Step]:
     has = {kind: bool(catalogue.keys(kind)) for kind in ("agent", "rate_card", "customer", "notification_rule")}
     return [
         Step(name="Create an agent", says="what makes an outcome billable, and how long it waits for objections",
-             to=("agents", "new"), done=has["agent"]),
-        Step(name="Create a rate card", says="what an outcome of that agent costs", to=("rate-cards", "new"),
+             to="agents", done=has["agent"]),
+        Step(name="Create a rate card", says="what an outcome of that agent costs", to="rate-cards",
              done=has["rate_card"]),
-        Step(name="Create a customer", says="who is billed, by which rate card", to=("customers", "new"),
+        Step(name="Create a customer", says="who is billed, by which rate card", to="customers",
              done=has["customer"]),
         Step(name="Add a notification", says="a webhook for what is confirmed or missed, if you want one",
-             to=("notifications", "new"), done=has["notification_rule"]),
+             to="notifications", done=has["notification_rule"]),
     ]  # fmt: skip

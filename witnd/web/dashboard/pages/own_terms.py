@@ -16,9 +16,9 @@ from witnd.web.dashboard import examples, rearranging, terms
 from witnd.web.dashboard.examples import Examples
 from witnd.web.dashboard.instants import since
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
-from witnd.web.dashboard.pages import customers
 from witnd.web.dashboard.pages.agent_form import shared
 from witnd.web.dashboard.terms import METHODS, Taken, Terms, Wrong
+from witnd.web.dashboard.versions import check_seen
 from witnd.web.dashboard.words import link, span
 from witnd.web.errors import ApiError, Detail, invalid, mistaken
 
@@ -29,30 +29,32 @@ _NONE: Final = Mistake("", "tick what is agreed otherwise; to have it all as the
 
 @page("/dashboard/customers/{key}/terms/{agent}", admin=True)
 async def show_terms(visit: Visit) -> Answer:
-    base, known = await _known(visit)
+    base, known, count = await _known(visit)
     given = terms.opened(visit.path["agent"], {**base, **known})
-    return _form(visit, base, known, given, frozenset(known), examples.suggested(given.rule))
+    return _form(visit, base, known, given, frozenset(known), examples.suggested(given.rule), seen=count)
 
 
 @action("/dashboard/customers/{key}/terms/{agent}")
 async def write_terms(visit: Visit) -> Answer:
     """Save the form, or show it as its buttons made it."""
-    base, known = await _known(visit)
+    base, known, count = await _known(visit)
     given, tried, do = terms.sent(visit.form), examples.sent(visit.form), visit.form.get("do", "look")
     own = frozenset(visit.forms.get("own", ())) & set(FIELDS)
     if do != "save":
         rearranging.acted(given.rule, do)
         examples.acted(tried, do)
-        return _form(visit, base, known, given, own, tried)
+        return _form(visit, base, known, given, own, tried, seen=visit.form.get("seen"))
     taken = _taken(given, own)
     try:
+        check_seen(visit, count)
         if taken.mistakes:
             raise mistaken(taken.mistakes)
         written = await _write(visit, taken.raw, {name: taken.raw[name] for name in own})
     except ApiError as refused:
         if refused.code not in ("VALIDATION_ERROR", "CONFLICT"):
             raise
-        return _form(visit, base, known, given, own, tried, terms.wrong(_nearer(refused), taken.places))
+        wrong = terms.wrong(_nearer(refused), taken.places)
+        return _form(visit, base, known, given, own, tried, wrong, seen=count)
     return _done(visit, written, taken.raw["effective_from"], "the terms are the customer’s own")
 
 
@@ -81,19 +83,20 @@ async def _write(visit: Visit, raw: Mapping[str, Any], own: Mapping[str, Any]) -
 def _done(visit: Visit, written: Written, asked: str | None, what: str) -> Moved:
     key, agent = visit.path["key"], visit.path["agent"]
     if not written.changed:
-        return Moved(customers.address(key), "Nothing was changed: it was so already.")
+        return Moved(link("customers", key), "Nothing was changed: it was so already.")
     start = since(written.thing.version.effective_from, asked)
     said = f"Saved. For outcomes of {agent} that open {start}, {what}; those already open keep theirs."
-    return Moved(customers.address(key), said)
+    return Moved(link("customers", key), said)
 
 
-async def _known(visit: Visit) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the agent has, and what the customer has instead."""
+async def _known(visit: Visit) -> tuple[dict[str, Any], dict[str, Any], int]:
+    """What the agent has, what the customer has instead, and how many versions of the customer there are."""
     agent = visit.path["agent"]
     base = (await catalogue.read(visit.services, AGENT, agent)).version.content
-    customer = (await catalogue.read(visit.services, CUSTOMER, visit.path["key"])).version.content
-    agreed: list[dict[str, Any]] = [one for one in customer.get("agents", ()) if one["agent"] == agent]
-    return base, {name: value for one in agreed for name, value in one.items() if name != "agent"}
+    customer = await catalogue.read(visit.services, CUSTOMER, visit.path["key"])
+    agreed: list[dict[str, Any]] = [one for one in customer.version.content.get("agents", ()) if one["agent"] == agent]
+    own = {name: value for one in agreed for name, value in one.items() if name != "agent"}
+    return base, own, customer.count
 
 
 def _taken(given: Terms, own: frozenset[str]) -> Taken:
@@ -113,7 +116,7 @@ def _nearer(refused: ApiError) -> ApiError:
 
 def _form(
     visit: Visit, base: Mapping[str, Any], known: Mapping[str, Any], given: Terms, own: frozenset[str],
-    tried: Examples, wrong: Wrong = terms.RIGHT,
+    tried: Examples, wrong: Wrong = terms.RIGHT, *, seen: int | str | None,
 ) -> Shown:  # fmt: skip
     key, agent = visit.path["key"], visit.path["agent"]
     trying = tried.tried or visit.form.get("do") == "try"
@@ -122,9 +125,10 @@ def _form(
         {
             "customer": key,
             "agent": agent,
-            "address": customers.address(key),
+            "address": link("customers", key),
             "target": link("customers", key, "terms", agent),
             "own": own,
+            "seen": seen,
             "known": bool(known),
             "base": {
                 "name": base["name"],

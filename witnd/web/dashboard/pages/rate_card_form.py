@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from witnd.domain.ratecard import Price, RateCard
-from witnd.domain.working import spoken
 from witnd.web import catalogue, catalogue_change
 from witnd.web.catalogue import CUSTOMER, RATE_CARD, Thing
 from witnd.web.catalogue_answers import note
 from witnd.web.dashboard.instants import written_instant
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
 from witnd.web.dashboard.price_form import PriceForm, opened, sent, told, values
+from witnd.web.dashboard.price_words import price_words
 from witnd.web.dashboard.prices import Problem, blank, currencies, written
 from witnd.web.dashboard.versions import check_seen
 from witnd.web.dashboard.words import link
@@ -144,7 +144,7 @@ async def _own_form(
     status: int = 200,
 ) -> Shown:
     own = _own_words(thing, card)
-    listed = [] if card is None else [(agent, spoken(card.prices[agent])) for agent in sorted(card.prices)]
+    listed = [] if card is None else [(agent, price_words(card.prices[agent])) for agent in sorted(card.prices)]
     return Shown(
         "own_prices.html",
         {
@@ -164,4 +164,4 @@ def _own_words(thing: Thing, card: RateCard | None) -> dict[str, str]:
     if card is None:
         return {}
     entries = thing.version.content.get("entries", ())
-    return {entry["agent"]: spoken(Price.from_entry(card.key, card.currency, entry)) for entry in entries}
+    return {entry["agent"]: price_words(Price.from_entry(card.key, card.currency, entry)) for entry in entries}

@@ -6,12 +6,12 @@ from msgspec import Struct
 
 from witnd.domain.ratecard import Price, RateCard
 from witnd.domain.ratecard_entry import KINDS, OPTIONS
-from witnd.domain.working import spoken
 from witnd.web import catalogue
 from witnd.web.catalogue import CUSTOMER, RATE_CARD, Thing
 from witnd.web.dashboard.archiving import archive
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
 from witnd.web.dashboard.price_preview import OUTCOMES, Preview, of_card
+from witnd.web.dashboard.price_words import price_words
 from witnd.web.dashboard.prices import FIELDS, MOST_EDITED, padded
 from witnd.web.dashboard.sending import address
 from witnd.web.dashboard.versions import numbered, versions_of
@@ -75,7 +75,7 @@ def _line(visit: Visit, thing: Thing) -> dict[str, Any]:
         "version": version,
         "currency": version.content["currency"],
         "count": len(prices),
-        "prices": [(agent, spoken(prices[agent])) for agent in said],
+        "prices": [(agent, price_words(prices[agent])) for agent in said],
         "left": len(prices) - len(said),
     }
 
@@ -122,7 +122,7 @@ def _priced(place: int, price: Price) -> Priced:
     return Priced(
         place=place,
         agent=price.agent,
-        words=spoken(price),
+        words=price_words(price),
         kind=price.kind,
         tiers=_tiers(price),
         facts=[_fact(name, entry[name], price.currency) for name in names],
