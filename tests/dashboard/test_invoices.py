@@ -422,6 +422,6 @@ class TestBrowser:
         window.page.evaluate("window.same = true")
         window.page.get_by_label("Customer key").fill("other")
         window.page.get_by_role("button", name="Search").click()
-        window.page.wait_for_function("document.querySelectorAll('#list tbody tr').length === 1")
+        window.page.wait_for_function("() => document.querySelectorAll('#list tbody tr').length === 1")
         assert window.page.url.endswith(f"{LIST}?customer=other")
         assert window.page.evaluate("window.same") is True
