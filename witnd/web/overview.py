@@ -11,7 +11,7 @@ from witnd.domain.explain import SPOKEN
 from witnd.domain.outcome import STATUSES
 from witnd.store.days import Day, amount_of, dates, days, summed
 from witnd.store.listing import next_due
-from witnd.store.overview import counters
+from witnd.store.overview import Stuck, counters
 from witnd.store.reads import Reads
 from witnd.web.problems import count, stuck
 from witnd.web.services import Services
@@ -83,6 +83,11 @@ class Overview(Struct, frozen=True, kw_only=True):
 
 async def overview(services: Services, reads: Reads, catalogue: Catalogue, shown: int) -> Overview:
     """`shown`: how many days, today being the last."""
+    return (await standing(services, reads, catalogue, shown))[0]
+
+
+async def standing(services: Services, reads: Reads, catalogue: Catalogue, shown: int) -> tuple[Overview, Stuck]:
+    """The same, and how much of each kind waits for something."""
     health, partitions = services.health(), services.partitions
     found = await stuck(services, reads, catalogue)
     totals = await counters(reads, partitions)
@@ -91,7 +96,7 @@ async def overview(services: Services, reads: Reads, catalogue: Catalogue, shown
     today = told[-1].date
     month = [day for day in told if day.date[:7] == today[:7]]
     suspended = sum(state.suspended for state in found.endpoints.values())
-    return Overview(
+    overview_ = Overview(
         now=instant.render(found.now_ms),
         ready=health.ready,
         partitions=dict(health.partitions),
@@ -117,6 +122,7 @@ async def overview(services: Services, reads: Reads, catalogue: Catalogue, shown
             for day in told[-shown:]
         ],
     )
+    return overview_, found
 
 
 def _confirmed(since: str, found: Sequence[Day]) -> Confirmed:

@@ -4,15 +4,12 @@ from typing import Final
 
 from msgspec import Struct
 
-from witnd.domain.catalogue import Catalogue
-from witnd.store.reads import Reads
 from witnd.web.asking import asked
 from witnd.web.dashboard.charts import Day, drawn
 from witnd.web.dashboard.page import Answer, Shown, Visit, page
 from witnd.web.dashboard.sending import example, sending
 from witnd.web.dashboard.words import number
-from witnd.web.overview import DayFigures, Overview, overview
-from witnd.web.problems import Problems, problems
+from witnd.web.overview import DayFigures, Overview, standing
 from witnd.web.services import Services
 
 DAYS: Final = 30
@@ -31,15 +28,13 @@ class Step(Struct, frozen=True, kw_only=True):
 async def show_overview(visit: Visit) -> Answer:
     services = visit.services
 
-    async def ask(reads: Reads, catalogue: Catalogue) -> tuple[Overview, Problems]:
-        return await overview(services, reads, catalogue, DAYS), await problems(services, reads, catalogue)
-
-    found, needs = await asked(services, ask)
+    found, stuck = await asked(services, lambda reads, catalogue: standing(services, reads, catalogue, DAYS))
     return Shown(
         "overview.html",
         {
             "found": found,
-            "needs": needs,
+            "stuck": stuck,
+            "unsent": stuck.dead + sum(stuck.parked.values()),
             "chart": drawn([_day(day) for day in found.days]),
             "steps": _steps(services, found),
             "sending": sending(visit, example(visit)),
