@@ -134,7 +134,7 @@ class Partition:
                 return False
             actor = self.known.get(due[1])
             if actor is None:
-                step.need = deadlines.unloaded(max(ms, last_ms), most)
+                step.need = deadlines.unloaded(last_ms, most)
                 return False
             deadlines.pop()
             if not isinstance(actor, Actor):
