@@ -2,21 +2,16 @@
 
 import importlib.util
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.dashboard.desk import Desk
 from tests.dashboard.window import BROWSER, Window, chromium
-from tests.support.server import Server
-from tests.web.office import Office, office
+from tests.web.conftest import api
+from tests.web.office import Office
 
-
-@pytest.fixture
-def api(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[Office]:
-    with office(session_server, tmp_path) as opened:
-        yield opened
+__all__ = ["api"]
 
 
 @pytest.fixture
