@@ -7,6 +7,7 @@ from witnd.web import catalogue, catalogue_change
 from witnd.web.catalogue import CUSTOMER
 from witnd.web.catalogue_answers import note
 from witnd.web.dashboard.instants import from_when, written_instant
+from witnd.web.dashboard.mistaken import told
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
 from witnd.web.dashboard.versions import check_seen
 from witnd.web.dashboard.words import link
@@ -71,7 +72,6 @@ def _content(given: Mapping[str, str]) -> dict[str, Any]:
 
 async def _form(visit: Visit, key: str | None, given: Mapping[str, str], refused: ApiError | None = None) -> Shown:
     thing = None if key is None else await catalogue.read(visit.services, CUSTOMER, key)
-    details = [] if refused is None else [(one.path, one.message) for one in refused.details] or [("", refused.message)]
     return Shown(
         "customer_form.html",
         {
@@ -80,8 +80,7 @@ async def _form(visit: Visit, key: str | None, given: Mapping[str, str], refused
             "seen": None if thing is None else thing.count,
             "given": given,
             "cards": visit.services.catalogue.keys("rate_card"),
-            "mistakes": details,
-            "wrong": dict(reversed(details)),
+            **told(refused),
         },
         200 if refused is None else refused.status,
     )

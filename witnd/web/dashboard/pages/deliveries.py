@@ -11,8 +11,9 @@ from witnd.domain.delivery_json import DeliveryInFull
 from witnd.web import deliveries
 from witnd.web.catalogue import RULE
 from witnd.web.dashboard.instants import written_instant
+from witnd.web.dashboard.mistaken import told
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
-from witnd.web.dashboard.pages.notifications import at, told
+from witnd.web.dashboard.pages.notifications import at
 from witnd.web.dashboard.words import link, plural
 from witnd.web.deliveries import rule_named, standing_named
 from witnd.web.errors import ApiError, invalid

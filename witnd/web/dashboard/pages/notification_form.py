@@ -8,8 +8,9 @@ from witnd.web import catalogue, catalogue_change, rules
 from witnd.web.catalogue import RULE
 from witnd.web.catalogue_answers import note
 from witnd.web.dashboard.instants import from_when, written_instant
+from witnd.web.dashboard.mistaken import told
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
-from witnd.web.dashboard.pages.notifications import ROTATION, TELLS_OF, UNITS, at, name_of, rule_page, told
+from witnd.web.dashboard.pages.notifications import ROTATION, TELLS_OF, UNITS, at, name_of, rule_page
 from witnd.web.dashboard.versions import check_seen
 from witnd.web.errors import ApiError, invalid
 

@@ -12,6 +12,7 @@ from witnd.web import catalogue, catalogue_change, deliveries, rules
 from witnd.web.catalogue import RULE
 from witnd.web.catalogue_answers import note
 from witnd.web.dashboard.archiving import archive
+from witnd.web.dashboard.mistaken import told
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
 from witnd.web.dashboard.versions import versions_of
 from witnd.web.dashboard.words import link, number, plural
@@ -181,9 +182,3 @@ async def name_of(visit: Visit) -> str:
 def at(name: str, *more: str, **query: Any) -> str:
     """The address of a rule's page."""
     return link("notifications", name, *more, **query)
-
-
-def told(refused: ApiError | None) -> dict[str, Any]:
-    """What was wrong with a form, all of it and by field."""
-    details = [] if refused is None else [(one.path, one.message) for one in refused.details] or [("", refused.message)]
-    return {"mistakes": details, "wrong": dict(reversed(details))}

@@ -6,8 +6,9 @@ from typing import Final
 
 from witnd.domain.mistake import Mistake
 from witnd.store.tokens import SCOPES, Token
-from witnd.store.tokens import mistakes as mistakes_of
+from witnd.store.tokens import mistakes as wish_mistakes
 from witnd.web import tokens
+from witnd.web.dashboard.mistaken import mistakes_of
 from witnd.web.dashboard.page import COOKIE, Answer, Moved, Shown, Visit, action, cookie, page
 from witnd.web.dashboard.versions import check_seen
 from witnd.web.dashboard.words import link
@@ -57,7 +58,7 @@ async def create_token(visit: Visit) -> Answer:
     try:
         rate = _rate(given["rate"].strip())
     except ValueError as wrong:
-        found = [*mistakes_of(given["name"], scopes, None), Mistake("rate", str(wrong))]
+        found = [*wish_mistakes(given["name"], scopes, None), Mistake("rate", str(wrong))]
         return await _form(visit, given, scopes, [(one.path, one.message) for one in found])
     try:
         check_seen(visit, await _count(visit), _MEANWHILE)
@@ -72,8 +73,7 @@ async def create_token(visit: Visit) -> Answer:
             request_id=visit.call.request_id,
         )
     except ApiError as refused:
-        mistakes = [(one.path, one.message) for one in refused.details] or [("", refused.message)]
-        return await _form(visit, given, scopes, mistakes, refused.status)
+        return await _form(visit, given, scopes, mistakes_of(refused), refused.status)
     return Shown("token_made.html", {"made": made, "may": MAY})
 
 
