@@ -1,15 +1,17 @@
 """Log lines: one JSON object each for machines, readable for people, without secrets for both."""
 
+import fcntl
 import io
 import json
 import logging
+import os
 import re
 from collections.abc import Iterator
 
 import pytest
 import structlog
 
-from witnd.telemetry import configure, logger
+from witnd.telemetry import LogWriter, configure, dropped_lines, logger
 
 
 class Terminal(io.StringIO):
@@ -125,3 +127,35 @@ def test_what_is_bound_to_the_task_is_in_its_lines(out: io.StringIO) -> None:
     with structlog.contextvars.bound_contextvars(partition=7):
         logger().info("committed")
     assert line(out)["partition"] == 7
+
+
+def test_a_line_that_finds_the_queue_full_is_dropped_counted_and_reported_once_lines_pass_again() -> None:
+    reader, descriptor = os.pipe()
+    fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, 4096)
+    writer = LogWriter(descriptor, lines_max=3)
+    configure("json", stream=writer)
+    while not dropped_lines():
+        logger().info("committed", note="." * 512)
+    dropped = dropped_lines()
+
+    text = b""
+    while b'"log.dropped"' not in text:
+        text += os.read(reader, 65536)
+    lines = [json.loads(one) for one in text.splitlines()]
+    assert lines[-1]["event"] == "log.dropped"
+    assert lines[-1]["count"] == dropped
+    writer.close()
+    os.close(reader)
+    os.close(descriptor)
+
+
+def test_closing_a_log_that_nobody_reads_takes_no_longer_than_it_may() -> None:
+    reader, descriptor = os.pipe()
+    writer = LogWriter(descriptor)
+    writer.write("." * 1_000_000 + "\n")
+    writer.close(0.01)
+    assert os.read(reader, 1) == b"."
+    os.close(reader)  # ends the thread's write with EPIPE
+    writer.close()
+    os.close(descriptor)
+    assert writer.dropped == 1

@@ -1,13 +1,19 @@
 """Logging: one line per unit of work, to stderr, as JSON for machines or in colours for a terminal.
 
-What is worth a line is decided where it happens; that no line holds a secret is decided here.
+Callers decide what is worth a line. This module makes sure that no line holds a secret and that no line makes the
+daemon wait.
 """
 
+import contextlib
 import logging
+import os
 import re
+import select
 import sys
+import threading
+from collections import deque
 from collections.abc import Mapping
-from typing import Any, TextIO, cast
+from typing import Any, Final, Protocol, TextIO, cast
 
 import msgspec
 import structlog
@@ -22,15 +28,122 @@ _SECRET_NAMES = frozenset({"secret", "password", "token"})
 _SECRET_TEXT = re.compile(r"whsec_[A-Za-z0-9+/=_-]+|\bwn_[0-9a-f]{12}_[A-Za-z0-9_-]+|(?<=://)[^/@\s]+(?=@)")
 # What libraries say below a warning is about their own inner life.
 _LIBRARIES = logging.WARNING
+# Lines that wait for a slow reader: some seconds of a busy daemon, and a bound on memory.
+LINES_MAX: Final = 10_000
+BYTES_MAX: Final = 8 * 1024 * 1024
+# How long the last lines may take when the process ends.
+CLOSE_SECONDS: Final = 1.0
+
+
+class Stream(Protocol):
+    """Where lines go."""
+
+    def write(self, text: str, /) -> object: ...
+    def flush(self) -> object: ...
+    def isatty(self) -> bool: ...
+
+
+class LogWriter:
+    """A stream whose writes never wait: a thread passes the lines on to a file descriptor.
+
+    A line is dropped and counted if the queue is full or the descriptor refuses it. As soon as lines get through again,
+    the event `log.dropped` reports how many are missing.
+    """
+
+    def __init__(self, descriptor: int, *, lines_max: int = LINES_MAX, bytes_max: int = BYTES_MAX) -> None:
+        self.dropped = 0
+        self._descriptor = descriptor
+        self._lines_max = lines_max
+        self._bytes_max = bytes_max
+        self._lines: deque[bytes] = deque()
+        self._bytes = 0
+        self._reported = 0
+        self._is_torn = False
+        self._is_closing = False
+        self._changed = threading.Condition()
+        # As a daemon thread, it cannot keep the process alive while nobody reads.
+        self._thread = threading.Thread(target=self._pass_on, name="log-writer", daemon=True)
+        self._thread.start()
+
+    def write(self, text: str) -> int:
+        line = text.encode(errors="backslashreplace")
+        with self._changed:
+            if len(self._lines) >= self._lines_max or self._bytes + len(line) > self._bytes_max:
+                self.dropped += 1
+            else:
+                self._lines.append(line)
+                self._bytes += len(line)
+                self._changed.notify()
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing: the thread writes every line as soon as it can."""
+
+    def isatty(self) -> bool:
+        with contextlib.suppress(OSError):
+            return os.isatty(self._descriptor)
+        return False
+
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Wait for what is queued to be written, but not longer than this."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify()
+        self._thread.join(seconds)
+
+    def _pass_on(self) -> None:
+        while True:
+            with self._changed:
+                while not self._lines and not self._is_closing:
+                    self._changed.wait()
+                if not self._lines:
+                    return
+                line = self._lines.popleft()
+                self._bytes -= len(line)
+            try:
+                self._write(line)
+            except OSError:
+                with self._changed:
+                    self.dropped += 1
+            else:
+                self._report()
+
+    def _write(self, line: bytes) -> None:
+        rest = memoryview(b"\n" + line if self._is_torn else line)
+        while rest:
+            try:
+                written = os.write(self._descriptor, rest)
+            except BlockingIOError:
+                # Whoever shares the descriptor made it non-blocking.
+                poll = select.poll()
+                poll.register(self._descriptor, select.POLLOUT)
+                poll.poll()
+                continue
+            self._is_torn = written < len(rest)
+            rest = rest[written:]
+
+    def _report(self) -> None:
+        missing = self.dropped - self._reported
+        if missing and len(self._lines) < self._lines_max:
+            self._reported += missing
+            logger().warning("log.dropped", count=missing, reason="nobody read the log, or it could not be written")
+
+
+_stream: Stream | None = None
 
 
 def logger() -> FilteringBoundLogger:
     return cast("FilteringBoundLogger", structlog.get_logger())
 
 
-def configure(log_format: str = "auto", *, stream: TextIO | None = None) -> None:
-    """`auto` means for people on a terminal and JSON lines elsewhere. Library logs join in."""
-    out = stream or sys.stderr
+def configure(log_format: str = "auto", *, stream: Stream | None = None) -> None:
+    """Log to `stream`, else to stderr. `auto` means for people on a terminal and JSON lines elsewhere.
+
+    Logs of libraries join in.
+    """
+    global _stream  # noqa: PLW0603 - structlog's configuration is global as well
+    _stream = stream
+    out = cast("TextIO", stream or sys.stderr)
     people = log_format == "console" or (log_format == "auto" and out.isatty())
     structlog.configure(
         processors=[
@@ -49,6 +162,11 @@ def configure(log_format: str = "auto", *, stream: TextIO | None = None) -> None
     for handler in [one for one in root.handlers if isinstance(one, _Forward)]:
         root.removeHandler(handler)
     root.addHandler(_Forward(_LIBRARIES))
+
+
+def dropped_lines() -> int:
+    """Return how many lines of the log were dropped since the process began."""
+    return _stream.dropped if isinstance(_stream, LogWriter) else 0
 
 
 def redacted(_: WrappedLogger, __: str, line: EventDict) -> EventDict:

@@ -1,6 +1,7 @@
 """How a command ends when something went wrong that is no mistake in the program."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NoReturn
 
 import click
@@ -15,27 +16,33 @@ DIFFERENCE = 5
 
 
 def end(error: Exception) -> NoReturn:
-    """Ends the command with a line for the operator and a documented code.
+    """End the command with a line for the operator and a documented code.
 
-    An error that nobody can act on but us is raised again, with its traceback.
+    An error that only a developer can act on is raised again, with its traceback.
     """
+    found = verdict(error)
+    if found is None:
+        raise error
+    message, code = found
+    with suppress(OSError):  # stderr may be closed or full
+        for line in message.splitlines():
+            click.echo(f"witnd: {line}", err=True)
+    raise click.exceptions.Exit(code)
+
+
+def verdict(error: Exception) -> tuple[str, int] | None:
+    """Return the message and the exit code of an expected error, else None."""
     for one in _leaves(error):
         match one:
             case ConfigError(mistakes=mistakes):
-                _say("\n".join(map(str, mistakes)), USAGE)
+                return "\n".join(map(str, mistakes)), USAGE
             case Fenced():
-                _say(f"another daemon has taken over: {one}", OWNERSHIP)
+                return f"another daemon has taken over: {one}", OWNERSHIP
             case StoreUnavailable() | StoreRefused() | Unsafe():
-                _say(str(one), REDIS)
+                return str(one), REDIS
             case _:
                 continue
-    raise error
-
-
-def _say(message: str, code: int) -> NoReturn:
-    for line in message.splitlines():
-        click.echo(f"witnd: {line}", err=True)
-    raise click.exceptions.Exit(code)
+    return None
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

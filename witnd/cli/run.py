@@ -1,11 +1,20 @@
 """`witnd run`: the daemon."""
 
+import asyncio
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from witnd.cli.context import config_option
-from witnd.cli.context import run as run_to_end
+from witnd.cli.context import INTERRUPTED, config_option
+from witnd.cli.failure import REDIS, verdict
+
+if TYPE_CHECKING:
+    from witnd.telemetry import Stream
 
 
 @click.command("run")
@@ -19,10 +28,52 @@ def run(config_path: Path | None, *, embedded: bool) -> None:
       witnd run --embedded
       witnd run --config /etc/witnd/witnd.toml
     """
+    _open_standard_streams()
+    with _log_stream() as stream:
+        code = _run(config_path, stream, embedded=embedded)
+    raise click.exceptions.Exit(code)
+
+
+def _run(config_path: Path | None, stream: "Stream", *, embedded: bool) -> int:
+    """Run the daemon to its end and return the exit code. The reason for a failure is the last line of the log."""
     from witnd.config import load
     from witnd.daemon.lifecycle import serve
-    from witnd.telemetry import configure
+    from witnd.telemetry import configure, logger
 
-    config = load(config_path)
-    configure(config.daemon.log_format)
-    run_to_end(serve(config, private=embedded))
+    try:
+        config = load(config_path)
+        configure(config.daemon.log_format, stream=stream)
+        asyncio.run(serve(config, private=embedded))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - no error may end the daemon with a code that is not documented
+        found = verdict(error)
+        if found is None:
+            logger().exception("daemon.failed")
+            found = f"unexpected error: {error!r}; report it with the log line daemon.failed", REDIS
+        message, code = found
+        stream.write("".join(f"witnd: {line}\n" for line in message.splitlines()))
+        return code
+    return 0
+
+
+def _open_standard_streams() -> None:
+    """Open /dev/null for each standard stream that is closed, so that no socket or file takes its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+@contextmanager
+def _log_stream() -> Iterator["Stream"]:
+    """Standard error, written to by a thread: a reader that stops reading must not stop the daemon."""
+    from witnd.telemetry import LogWriter
+
+    descriptor = os.open(os.devnull, os.O_WRONLY) if sys.stderr is None else sys.stderr.fileno()
+    writer = LogWriter(descriptor)
+    try:
+        yield writer
+    finally:
+        writer.close()

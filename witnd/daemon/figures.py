@@ -16,6 +16,7 @@ from witnd.store.connection import mapped
 from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.outbox import decode_endpoint
+from witnd.telemetry import dropped_lines
 from witnd.web.metrics import Sample
 from witnd.web.server import Server
 from witnd.web.services import Health
@@ -98,6 +99,7 @@ def gather(
         "witnd_troubles": [((), len(health.troubles))],
         "witnd_partitions": [((state,), count) for state, count in health.partitions.items()],
         "witnd_log_lag_events": [((), health.lag)],
+        "witnd_log_lines_dropped_total": [((), dropped_lines())],
         "witnd_ingest_events_total": [((answer,), count) for answer, count in appender.answers.items()],
         "witnd_http_requests_total": [((at, str(status)), n) for (at, status), n in sorted(server.requests.items())],
         "witnd_http_request_seconds": [((name,), took) for name, took in _took(server)],

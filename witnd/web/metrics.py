@@ -75,6 +75,9 @@ FIGURES: Final[Mapping[str, Figure]] = {
         "Events over HTTP by what was told: taken, rejected (certainly not in the log), unconfirmed (unknown).",
         ("answer",),
     ),
+    "witnd_log_lines_dropped_total": Figure(
+        "counter", "Lines of the log that nobody read in time, or that could not be written."
+    ),
     "witnd_http_requests_total": Figure(
         "counter", "Requests by route and status. `(unknown)`: no route; `(malformed)`: no HTTP.", ("route", "status")
     ),
