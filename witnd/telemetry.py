@@ -126,7 +126,8 @@ class LogWriter:
         missing = self.dropped - self._reported
         if missing and len(self._lines) < self._lines_max:
             self._reported += missing
-            logger().warning("log.dropped", count=missing, reason="nobody read the log, or it could not be written")
+            log = logger()
+            log.warning("log.dropped", count=missing, reason="nobody read the log, or it could not be written")
 
 
 _stream: Stream | None = None

@@ -49,7 +49,8 @@ def _run(config_path: Path | None, stream: "Stream", *, embedded: bool) -> int:
     except Exception as error:  # noqa: BLE001 - no error may end the daemon with a code that is not documented
         found = verdict(error)
         if found is None:
-            logger().exception("daemon.failed")
+            log = logger()
+            log.exception("daemon.failed")
             found = f"unexpected error: {error!r}; report it with the log line daemon.failed", REDIS
         message, code = found
         stream.write("".join(f"witnd: {line}\n" for line in message.splitlines()))
