@@ -87,7 +87,9 @@ class Daemon:
         return [line for line in found if line["event"] == event]
 
     def says(self, event: str) -> dict[str, Any]:
-        until(lambda: bool(self.lines(event)) or self.process.poll() is not None, f"{event} in the log", seconds=SECONDS)
+        until(
+            lambda: bool(self.lines(event)) or self.process.poll() is not None, f"{event} in the log", seconds=SECONDS
+        )
         assert self.lines(event), self.log
         return self.lines(event)[0]
 
