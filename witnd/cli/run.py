@@ -46,7 +46,7 @@ def _run(config_path: Path | None, stream: "Stream", *, embedded: bool) -> int:
         asyncio.run(serve(config, private=embedded))
     except KeyboardInterrupt:
         return INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - no error may end the daemon with a code that is not documented
+    except Exception as error:
         found = verdict(error)
         if found is None:
             log = logger()
