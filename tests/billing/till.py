@@ -239,7 +239,7 @@ class Till:
     def everything(self) -> dict[str, Any]:
         """All billing keys, but for what says how the work was cut into steps."""
         found: dict[str, Any] = {}
-        for name in sorted(self.redis.scan_iter("witn:{billing}:*", count=1000)):
+        for name in sorted(self.redis.scan_iter("witn:{shared}:billing:*", count=1000)):
             kind = self.redis.type(name)
             key = name.decode()
             if key == KEYS.owner:

@@ -95,7 +95,7 @@ def terminal(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def revision(server: Server) -> object:
-    return server.call("LLEN", "witn:catalogue")
+    return server.call("LLEN", "witn:{shared}:catalogue")
 
 
 def test_a_file_is_put_into_force_and_its_difference_shown(terminal: Terminal, session_server: Server) -> None:

@@ -108,7 +108,7 @@ def test_a_changed_invoice_is_named_with_what_to_do(shop: Workshop) -> None:
     assert (one["invoice"], one["partition"], one["what"], one["found"]) == (id_, None, "total", "1")
     told = shop.witnd("audit")
     assert told.exit_code == 5
-    assert f"HSET witn:{{billing}}:invoice:{id_} total {one['expected']}" in told.stdout
+    assert f"HSET witn:{{shared}}:billing:invoice:{id_} total {one['expected']}" in told.stdout
 
 
 def test_nothing_at_all_is_clean(shop: Workshop) -> None:

@@ -310,7 +310,7 @@ def now(shop: Workshop) -> int:
 
 
 def test_another_number_of_partitions_is_a_mistake_of_configuration(shop: Workshop) -> None:
-    shop.call("HSET", "witn:meta", "format", "1", "deployment", "d", "partitions", "1")
+    shop.call("HSET", "witn:meta", "format", "2", "deployment", "d", "partitions", "1")
     one = named(report(shop, 2, WITND_REDIS__PARTITIONS="3"), "deployment")
     assert "has 1 for ever" in one["found"]
     assert one["remedy"].startswith("set it to 1")
@@ -321,7 +321,7 @@ def test_data_of_a_newer_version_are_a_problem(shop: Workshop) -> None:
     assert named(report(shop, 3), "data")["remedy"] == "install the newer version again"
 
 
-@pytest.mark.parametrize("key", ["witn:meta", "witn:{0}:state", "witn:tokens", "witn:catalogue"])
+@pytest.mark.parametrize("key", ["witn:meta", "witn:{0}:state", "witn:{shared}:tokens", "witn:{shared}:catalogue"])
 def test_a_key_of_another_type_is_a_problem(shop: Workshop, key: str) -> None:
     shop.call("SET", key, "x")
     assert named(report(shop, 3), "data")["state"] == "problem"
@@ -397,7 +397,7 @@ def test_an_endpoint_that_is_suspended_is_a_warning_with_the_rule(shop: Workshop
     shop.apply()
     rule = rule_id("crm")
     state = EndpointState(failing_since=LONG_AGO, suspended_at=LONG_AGO, reason="answered 410")
-    shop.call("HSET", "witn:endpoints", rule, encode_endpoint(state))
+    shop.call("HSET", "witn:{shared}:endpoints", rule, encode_endpoint(state))
     shop.call("ZADD", shop.keys().parked(rule), LONG_AGO, "a" * 64)
     one = named(report(shop), "endpoint", "warning")
     assert "answered 410" in one["found"]
@@ -407,7 +407,7 @@ def test_an_endpoint_that_is_suspended_is_a_warning_with_the_rule(shop: Workshop
 
 def test_dead_letters_and_failing_endpoints_are_told(shop: Workshop) -> None:
     shop.apply()
-    shop.call("HSET", "witn:endpoints", rule_id("crm"), encode_endpoint(EndpointState(failing_since=LONG_AGO)))
+    shop.call("HSET", "witn:{shared}:endpoints", rule_id("crm"), encode_endpoint(EndpointState(failing_since=LONG_AGO)))
     shop.call("ZADD", shop.keys().dead, LONG_AGO, "a" * 64)
     made = report(shop)
     assert "crm" in named(made, "endpoint", "note")["found"]
@@ -415,6 +415,7 @@ def test_dead_letters_and_failing_endpoints_are_told(shop: Workshop) -> None:
 
 
 def test_a_period_that_ended_and_is_not_closed_says_why(shop: Workshop) -> None:
+    shop.call("HSET", "witn:meta", "format", "2", "deployment", "d", "partitions", "1")
     shop.call("ZADD", BILLING.open, LONG_AGO, "a" * 64)
     assert "nobody makes invoices" in named(report(shop), "period", "warning")["found"]
     shop.call("SET", BILLING.owner, "1:x:elsewhere", "PX", 10_000)
@@ -435,6 +436,7 @@ def test_a_draft_past_its_review_is_a_warning_where_witnd_issues(shop: Workshop)
 
 
 def test_lines_that_nobody_collects_are_a_warning(shop: Workshop) -> None:
+    shop.call("HSET", "witn:meta", "format", "2", "deployment", "d", "partitions", "1")
     shop.call("XADD", shop.keys().lines, f"{LONG_AGO}-0", "data", "{}")
     assert "no draft" in named(report(shop), "lines", "warning")["found"]
     shop.call("HSET", BILLING.state, "read:0", f"{LONG_AGO}-0")
@@ -442,13 +444,15 @@ def test_lines_that_nobody_collects_are_a_warning(shop: Workshop) -> None:
 
 
 def test_redis_that_has_less_than_the_journal_is_a_problem(shop: Workshop, tmp_path: Path) -> None:
-    shop.call("HSET", "witn:meta", "format", "1", "deployment", "d", "partitions", "1")
+    shop.call("HSET", "witn:meta", "format", "2", "deployment", "d", "partitions", "1")
     write_journal(tmp_path, "d", 7)
     one = named(report(shop, 3), "journal")
     assert "is at step 0 and was at step 7" in one["found"]
     shop.call("HSET", "witn:{0}:state", "seq", "7")
     assert named(report(shop), "journal")["state"] == "ok"
     shop.call("DEL", "witn:meta")
+    assert "witn:meta is lost" in named(report(shop, 3), "data")["found"]
+    shop.call("DEL", "witn:{0}:state")
     assert "is empty" in named(report(shop, 3), "journal")["found"]
     (tmp_path / "journal-witn.json").write_text("{")
     assert "is damaged" in named(report(shop, 3), "journal")["found"]

@@ -53,7 +53,7 @@ def test_a_revoked_one_is_hidden_and_kept(shop: Workshop, whole: bool) -> None:
 def test_both_are_in_the_log_of_changes(shop: Workshop) -> None:
     made = shop.json("tokens", "create", "shop", "--scope", "read")
     shop.json("tokens", "revoke", made["id"])
-    entries = [fields[b"data"] for _, fields in shop.call("XRANGE", "witn:changes", "-", "+")]
+    entries = [fields[b"data"] for _, fields in shop.call("XRANGE", "witn:{shared}:changes", "-", "+")]
     assert [b'"token.create"' in entries[0], b'"token.revoke"' in entries[1]] == [True, True]
     assert not any(made["token"].split("_", 2)[2].encode() in entry for entry in entries)
 
@@ -77,7 +77,7 @@ def test_what_cannot_be_meant_is_refused_and_changes_nothing(
     done = shop.witnd("tokens", *arguments)
     assert done.exit_code == 2
     assert word in done.stderr
-    assert shop.call("EXISTS", "witn:tokens") == 0
+    assert shop.call("EXISTS", "witn:{shared}:tokens") == 0
 
 
 def test_a_whole_token_that_is_not_known_is_not_repeated(shop: Workshop) -> None:

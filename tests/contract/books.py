@@ -87,7 +87,7 @@ class Books(Workshop):
     def is_closed(self, *, issued: bool) -> bool:
         with self.server.sync() as client:
             now = client.time()[0] * 1000
-            if not self.settled(client) or client.zcount("witn:{billing}:open", "-inf", now):
+            if not self.settled(client) or client.zcount("witn:{shared}:billing:open", "-inf", now):
                 return False
             lines = sum(self._lines(client))
         found = self.invoices()

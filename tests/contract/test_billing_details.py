@@ -11,7 +11,7 @@ from tests.support.processes import until
 ODD = [
     "𝔘" * 255,
     "=1+1\t'\"; --",
-    "{0}:{billing}:rows",
+    "{0}:{shared}:billing:rows",
     "line\nbreak\x00nul",
     "\u202egnp.exe\u200d",
     "  spaces  ",
@@ -92,7 +92,7 @@ def test_credits_of_an_open_draft_stay_when_it_is_closed(sharded: Books) -> None
 def test_a_period_that_is_chosen_before_anything_was_billed_holds_from_the_beginning(books: Books, period: str) -> None:
     books.apply(ANYBODY)
     with books.working():  # with the default, a month
-        until(lambda: b"calendar" in books.call("HKEYS", "witn:{billing}:state"), "the daemon bills")
+        until(lambda: b"calendar" in books.call("HKEYS", "witn:{shared}:billing:state"), "the daemon bills")
     books.set(period=period)
     books.confirm("outcome-1", "2001-09-10T12:00:00Z")
     [head] = books.close()

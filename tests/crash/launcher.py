@@ -112,7 +112,7 @@ def _commits(points: Points, slow: float) -> None:
         if not any(start in packed[:200] for start in begun):
             return send(wire, packed, replies)
         # Where a partition's state would stand, the biller has its own.
-        kind = "ledger" if b"{billing}:state" in packed else "commit"
+        kind = "ledger" if b"{shared}:billing:state" in packed else "commit"
         time.sleep(slow)
         points.reached(f"{kind}.before")
         if points.due(f"{kind}.half"):
@@ -134,7 +134,7 @@ def _commits(points: Points, slow: float) -> None:
 
 
 def _kind(packed: Any) -> str:
-    return "ledger" if "{billing}:state" in packed._step[2] else "commit"
+    return "ledger" if "{shared}:billing:state" in packed._step[2] else "commit"
 
 
 def _deliveries(points: Points) -> None:

@@ -176,7 +176,7 @@ def test_a_redis_that_lost_everything_ends_the_daemon_and_is_refused_by_the_next
     assert "lost" in one.log
     following = life(redis)
     assert following.exit_code() == 3
-    assert "lost its data" in following.log
+    assert "witn:meta is lost" in following.log
 
 
 def test_a_redis_restored_from_an_older_copy_is_refused(server, life, short_dir) -> None:

@@ -218,9 +218,9 @@ def test_why_one_is_parked_is_told_with_what_to_do(desk: Desk, api: Office) -> N
     one = some(api)["parked"]
     path = f"{LIST}/{one.id}"
     gone = EndpointState(failing_since=1, suspended_at=2, reason="it answered 410 Gone")
-    api.workshop.call("HSET", "witn:endpoints", one.rule_id, encode_endpoint(gone))
+    api.workshop.call("HSET", "witn:{shared}:endpoints", one.rule_id, encode_endpoint(gone))
     assert "the endpoint is suspended because it answered 410 Gone" in desk.get(path).id("next")
-    api.workshop.call("HDEL", "witn:endpoints", one.rule_id)
+    api.workshop.call("HDEL", "witn:{shared}:endpoints", one.rule_id)
     assert api.ask("PATCH", f"/v1/notification-rules/{rule_id('crm')}", {"enabled": False}).status == 200
     assert "crm is disabled. Enable it on its page, then press Resume there." in desk.get(path).id("next")
     assert "Send again" not in desk.get(path).text, "it would be given up at once"
@@ -347,7 +347,7 @@ def test_readers_see_everything_and_send_nothing(reader: Desk, api: Office) -> N
 def test_why_an_endpoint_is_suspended_stays_text(desk: Desk, api: Office) -> None:
     one = some(api)["parked"]
     state = EndpointState(failing_since=1, suspended_at=2, reason=HOSTILE)
-    api.workshop.call("HSET", "witn:endpoints", one.rule_id, encode_endpoint(state))
+    api.workshop.call("HSET", "witn:{shared}:endpoints", one.rule_id, encode_endpoint(state))
     page = desk.get(f"{LIST}/{one.id}")
     assert HOSTILE in page.id("next")
     assert not page.document.xpath("//main//script")

@@ -343,7 +343,7 @@ def test_a_token_is_no_session_and_a_session_no_token(desk: Desk) -> None:
 def test_nobody_acts_for_a_token_that_may_only_send(api: Office) -> None:
     desk = Desk(api, "read")
     [token] = [one for one in api.get("/v1/tokens")["data"] if one["name"] == "ingest"]
-    [name] = [key.decode() for key in api.workshop.call("KEYS", "witn:session:*")]
+    [name] = [key.decode() for key in api.workshop.call("KEYS", "witn:{shared}:session:*")]
     api.workshop.call("SET", name, f'{{"token_id":"{token["id"]}","form_key":"x"}}')
     assert desk.get("/dashboard").path.startswith("/dashboard/sign-in")
 

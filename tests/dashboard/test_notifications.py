@@ -328,7 +328,7 @@ def test_a_suspended_endpoint_is_resumed_with_what_is_parked(
 
 
 def test_a_failing_endpoint_is_told_of_with_the_time(desk: Desk, api: Office, crm: Any) -> None:
-    api.workshop.call("HSET", "witn:endpoints", CRM, encode_endpoint(EndpointState(failing_since=1_000)))
+    api.workshop.call("HSET", "witn:{shared}:endpoints", CRM, encode_endpoint(EndpointState(failing_since=1_000)))
     assert desk.get(LIST).table("Notifications")[0][1] == f"failing since {LONG_AGO}"
     assert f"nothing but failures since {LONG_AGO}" in desk.get(AT).id("about")
 

@@ -196,7 +196,7 @@ def test_held_events_are_asked_for_again(desk: Desk, reader: Desk, api: Office) 
     page = desk.submit(desk.get(at("ticket-0006")), at("ticket-0006") + "/retry", button="Try again now")
     assert (page.status, page.path) == (200, at("ticket-0006"))
     assert "Events of ticket-0006 are tried again." in page.id("told")
-    [[_, noted]] = api.workshop.call("XREVRANGE", "witn:changes", "+", "-", "COUNT", 1)
+    [[_, noted]] = api.workshop.call("XREVRANGE", "witn:{shared}:changes", "+", "-", "COUNT", 1)
     assert json.loads(noted[b"data"])["what"] == "outcome.retry"
     assert json.loads(noted[b"data"])["who"] == "token admin"
     length = api.workshop.call("XLEN", "witn:{0}:events")

@@ -18,7 +18,7 @@ def needs(desk: Desk) -> str:
 def test_an_endpoint_that_fails_is_told_of_while_nothing_needs_a_person_yet(desk: Desk, api: Office) -> None:
     assert NOTHING in needs(desk)
     failing = encode_endpoint(EndpointState(failing_since=1_789_000_000_000, reason="503"))
-    api.workshop.call("HSET", "witn:endpoints", rule_id("crm"), failing)
+    api.workshop.call("HSET", "witn:{shared}:endpoints", rule_id("crm"), failing)
     assert "Failing endpoints 1" in needs(desk)
     assert NOTHING not in needs(desk)
 

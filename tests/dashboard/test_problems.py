@@ -101,7 +101,7 @@ def test_messages_that_are_not_sent_and_endpoints_that_fail_are_told(desk: Desk,
     shop.call("HSET", "witn:{0}:attempts", id_, encode_progress(Progress(standing="dead", started=10, reason="<b>no")))
     shop.call("ZADD", "witn:{0}:dead", 1, id_)
     state = EndpointState(failing_since=1000, suspended_at=2000, reason="it answered 410 Gone")
-    shop.call("HSET", "witn:endpoints", CRM, encode_endpoint(state))
+    shop.call("HSET", "witn:{shared}:endpoints", CRM, encode_endpoint(state))
     page = desk.get("/dashboard/problems")
     assert cases(page, "Deliveries") == [
         "ticket-0001 given up 10 attempts To crm: <b>no Open the delivery of ticket-0001"
@@ -162,7 +162,7 @@ def test_all_that_can_be_placed_is_asked_for_again(desk: Desk, api: Office) -> N
     page = desk.submit(desk.get("/dashboard/problems"), "/dashboard/problems/retry-held")
     # The daemon asks by itself as soon as it notices the change, which may be before.
     if "1 can be placed now" in page.id("told"):
-        [[_, noted]] = api.workshop.call("XREVRANGE", "witn:changes", "+", "-", "COUNT", 1)
+        [[_, noted]] = api.workshop.call("XREVRANGE", "witn:{shared}:changes", "+", "-", "COUNT", 1)
         assert json.loads(noted[b"data"])["after"] == {"keys": [HELD]}
     until(lambda: api.get("/v1/problems")["held"]["count"] == 3, "it is placed")
     assert len(cases(desk.get("/dashboard/problems"), "Held keys")) == 3

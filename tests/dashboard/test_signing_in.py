@@ -55,7 +55,7 @@ def test_a_session_ends_with_its_token(desk: Desk, api: Office) -> None:
 
 def test_a_session_is_kept_as_a_digest_and_ends_by_itself(desk: Desk, api: Office) -> None:
     [cookie] = desk.cookies.values()
-    names = [name.decode() for name in api.workshop.call("KEYS", "witn:session:*")]
+    names = [name.decode() for name in api.workshop.call("KEYS", "witn:{shared}:session:*")]
     assert len(names) == 1
     assert cookie not in names[0]
     assert 12 * 3600 - 60 < api.workshop.call("TTL", names[0]) <= 12 * 3600

@@ -145,7 +145,7 @@ def test_ones_own_token_is_revoked_only_where_that_is_meant_and_signs_out(desk: 
     assert desk.get(LIST).path.startswith("/dashboard/sign-in")
     assert api.ask("GET", "/v1/tokens").status == 401
     assert api.ask("GET", "/v1/tokens", token=shown(other)).status == 200
-    assert not api.workshop.call("KEYS", "witn:session:*")
+    assert not api.workshop.call("KEYS", "witn:{shared}:session:*")
 
 
 def test_only_admins_see_tokens(reader: Desk, api: Office) -> None:

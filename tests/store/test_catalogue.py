@@ -83,7 +83,7 @@ async def test_what_is_written_reads_back_the_same(store: CatalogueStore) -> Non
 
 async def test_the_stored_entry_is_the_documented_json(store: CatalogueStore, client: Redis) -> None:
     await wrote(store, named("Acme"))
-    [raw] = await client.lrange("witn:catalogue", 0, -1)
+    [raw] = await client.lrange("witn:{shared}:catalogue", 0, -1)
     assert json.loads(raw) == {
         "kind": "customer",
         "key": "acme",
@@ -164,7 +164,7 @@ async def test_an_instant_before_accepted_events_is_refused(store: CatalogueStor
     await client.xadd("witn:{0}:events", {"data": "{}"})
     with pytest.raises(CatalogueRefused, match="earliest instant"):
         await wrote(store, named("Acme"), effective_from=await clock(client) - 10)
-    assert await client.llen("witn:catalogue") == 0
+    assert await client.llen("witn:{shared}:catalogue") == 0
 
 
 async def test_any_instant_is_taken_while_every_log_is_empty(store: CatalogueStore) -> None:
@@ -181,7 +181,7 @@ async def test_two_versions_of_a_key_at_one_instant_are_refused(store: Catalogue
     with pytest.raises(CatalogueRefused, match="already has a version"):
         await wrote(store, named("new"), effective_from=FUTURE)
     await wrote(store, named("other", key="other"), effective_from=FUTURE)
-    assert await client.llen("witn:catalogue") == 2
+    assert await client.llen("witn:{shared}:catalogue") == 2
 
 
 async def test_a_change_made_now_leaves_a_scheduled_version_ahead_of_it(
@@ -210,7 +210,7 @@ async def test_a_change_planned_against_an_older_revision_writes_nothing(store: 
     await wrote(store, named("faster"))
     with pytest.raises(CatalogueMoved):
         await store.apply(behind, [named("slower")])
-    assert await client.llen("witn:catalogue") == 1
+    assert await client.llen("witn:{shared}:catalogue") == 1
 
 
 async def test_a_change_is_planned_again_when_somebody_else_was_faster(store: CatalogueStore, client: Redis) -> None:
@@ -239,7 +239,7 @@ async def test_a_change_is_planned_again_when_somebody_else_was_faster(store: Ca
 
 async def test_a_plan_without_changes_writes_nothing(store: CatalogueStore, client: Redis) -> None:
     assert await store.change(Catalogue(), lambda _catalogue, _at: []) is None
-    assert await client.exists("witn:catalogue") == 0
+    assert await client.exists("witn:{shared}:catalogue") == 0
 
 
 async def test_after_a_lost_reply_planning_again_finds_what_was_written(
@@ -262,20 +262,20 @@ async def test_after_a_lost_reply_planning_again_finds_what_was_written(
     with pytest.raises(StoreUnavailable):
         await store.change(Catalogue(), plan)
     assert await store.change(Catalogue(), plan) is None
-    assert await client.llen("witn:catalogue") == 1
+    assert await client.llen("witn:{shared}:catalogue") == 1
 
 
 async def test_the_script_is_found_again_after_the_server_forgot_it(store: CatalogueStore, client: Redis) -> None:
     await wrote(store, named("a"))
     await client.script_flush()
     await wrote(store, named("b"))
-    assert await client.llen("witn:catalogue") == 2
+    assert await client.llen("witn:{shared}:catalogue") == 2
 
 
 async def test_another_number_of_partitions_than_the_recorded_one_is_refused(
     store: CatalogueStore, client: Redis
 ) -> None:
-    await client.hset("witn:meta", mapping={"format": "1", "partitions": "4"})
+    await client.hset("witn:meta", mapping={"format": "2", "partitions": "4"})
     with pytest.raises(CatalogueRefused, match=r"redis\.partitions = 4"):
         await wrote(store, named("Acme"))
     await wrote(CatalogueStore(client, KEYS, 4), named("Acme"))
@@ -283,7 +283,7 @@ async def test_another_number_of_partitions_than_the_recorded_one_is_refused(
 
 async def test_a_catalogue_that_became_shorter_is_unsafe(store: CatalogueStore, client: Redis) -> None:
     catalogue, _ = await wrote(store, named("a"), named("b", key="b"))
-    await client.rpop("witn:catalogue")
+    await client.rpop("witn:{shared}:catalogue")
     with pytest.raises(Unsafe, match="has 1 entries where 2 were read"):
         await store.load(catalogue)
 
@@ -299,7 +299,7 @@ async def test_a_catalogue_that_became_shorter_is_unsafe(store: CatalogueStore, 
     ],
 )
 async def test_an_entry_that_cannot_be_read_stops_the_reader(store: CatalogueStore, client: Redis, raw: bytes) -> None:
-    await client.rpush("witn:catalogue", raw)
+    await client.rpush("witn:{shared}:catalogue", raw)
     with pytest.raises(Unsafe, match="entry 0 of the catalogue"):
         await store.load(Catalogue())
 
@@ -314,14 +314,14 @@ async def test_a_server_at_its_memory_limit_refuses_before_anything_is_written(
         await client.config_set("maxmemory", "1")
         with pytest.raises(StoreRefused, match="memory limit"):
             await wrote(store, named("new"), named("b", key="b"))
-        assert await client.llen("witn:catalogue") == 1
+        assert await client.llen("witn:{shared}:catalogue") == 1
 
 
 async def test_a_catalogue_key_of_another_type_is_left_alone(store: CatalogueStore, client: Redis) -> None:
-    await client.set("witn:catalogue", "mine")
+    await client.set("witn:{shared}:catalogue", "mine")
     with pytest.raises(Exception, match="WRONGTYPE"):
         await store.apply(Catalogue(), [named("a")])
-    assert await client.get("witn:catalogue") == b"mine"
+    assert await client.get("witn:{shared}:catalogue") == b"mine"
 
 
 async def test_ten_thousand_customers_are_one_change(store: CatalogueStore) -> None:

@@ -127,7 +127,9 @@ async def test_drafts_are_past_their_review_by_the_end_of_their_period(connectio
     assert (await surveyed(connection, grace_ms=None)).books.past_grace == 0
 
 
-@pytest.mark.parametrize("key", ["witn:{0}:due", "witn:{0}:events", "witn:{billing}:open", "witn:endpoints"])
+@pytest.mark.parametrize(
+    "key", ["witn:{0}:due", "witn:{0}:events", "witn:{shared}:billing:open", "witn:{shared}:endpoints"]
+)
 async def test_a_key_of_another_type_is_unsafe(connection: wire.Wire, client: Redis, key: str) -> None:
     await client.set(key, "x")
     with pytest.raises(Unsafe, match="another type"):
@@ -135,7 +137,7 @@ async def test_a_key_of_another_type_is_unsafe(connection: wire.Wire, client: Re
 
 
 async def test_a_token_that_cannot_be_read_is_unsafe(connection: wire.Wire, client: Redis) -> None:
-    await client.hset("witn:tokens", "id", "{")
+    await client.hset("witn:{shared}:tokens", "id", "{")
     with pytest.raises(Unsafe, match="token"):
         await surveyed(connection)
 

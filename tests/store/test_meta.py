@@ -87,3 +87,42 @@ async def test_a_damaged_record_is_not_guessed_at(client: Redis, opening, damage
         await client.hset(KEYS.meta, field, value)
     with pytest.raises(Unsafe, match="witn:meta is damaged"):
         await opening(client, KEYS, 1)
+
+
+@pytest.mark.parametrize("opening", [open_meta, read_meta])
+@pytest.mark.parametrize("number", [1, 0, -1])
+async def test_data_of_another_format_are_refused_by_name(client: Redis, opening, number: int) -> None:
+    await client.hset(KEYS.meta, mapping={"format": number, "deployment": "d", "partitions": 1})
+    with pytest.raises(Unsafe) as refused:
+        await opening(client, KEYS, 1)
+    assert f"has format {number} " in refused.value.reason
+    assert f"reads format {FORMAT}" in refused.value.reason
+    assert "run the version that wrote the data, or use another redis.prefix" in refused.value.remedy
+
+
+@pytest.mark.parametrize("opening", [open_meta, read_meta])
+async def test_the_format_is_refused_before_another_number_of_partitions(client: Redis, opening) -> None:
+    await client.hset(KEYS.meta, mapping={"format": 1, "deployment": "d", "partitions": 4})
+    with pytest.raises(Unsafe, match="has format 1"):
+        await opening(client, KEYS, 1)
+
+
+@pytest.mark.parametrize("opening", [open_meta, read_meta])
+@pytest.mark.parametrize(
+    "trace",
+    ["witn:{0}:state", "witn:{3}:state", "witn:{shared}:billing:state", "witn:{billing}:state", "witn:catalogue"],
+)
+async def test_data_without_the_record_are_not_a_first_start(client: Redis, opening, trace: str) -> None:
+    await client.hset(trace, "seq", "1")
+    with pytest.raises(Unsafe) as refused:
+        await opening(client, KEYS, 4)
+    assert "witn:meta is lost" in refused.value.reason
+    assert trace in refused.value.reason
+    assert await client.exists(KEYS.meta) == 0
+
+
+async def test_a_catalogue_and_tokens_may_be_there_before_the_first_start(client: Redis) -> None:
+    await client.rpush(KEYS.catalogue, "{}")
+    await client.hset(KEYS.tokens, "revision", 1)
+    await client.xadd("witn:{0}:events", {"data": "{}"})
+    assert (await open_meta(client, KEYS, 1)).format == FORMAT

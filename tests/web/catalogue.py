@@ -43,5 +43,5 @@ def paths(answer: Any) -> list[str]:
 
 def changes(api: Office) -> list[dict[str, Any]]:
     """The log of changes, the first one first."""
-    entries = api.workshop.call("XRANGE", "witn:changes", "-", "+") or []
+    entries = api.workshop.call("XRANGE", "witn:{shared}:changes", "-", "+") or []
     return [json.loads(fields[b"data"]) for _, fields in entries]

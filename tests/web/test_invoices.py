@@ -58,7 +58,7 @@ def everything(api: Office) -> dict[bytes, Any]:
     """What stands in Redis of invoices."""
 
     async def read(client: Any) -> dict[bytes, Any]:
-        return {name: await client.dump(name) for name in await client.keys("witn:{billing}:*")
+        return {name: await client.dump(name) for name in await client.keys("witn:{shared}:billing:*")
                 if b"owner" not in name and b":state" not in name}  # fmt: skip
 
     return on_server(api, read)

@@ -102,9 +102,9 @@ def test_what_waits_outside_of_memory_is_asked_for_apart_from_scrapes(
 ) -> None:
     own = server()
     soon = instant.parse("9000-01-01T00:00:00Z")
-    own.call("ZADD", "witn:{billing}:to_issue", soon, "a", soon + 1, "b")
+    own.call("ZADD", "witn:{shared}:billing:to_issue", soon, "a", soon + 1, "b")
     suspended = EndpointState(failing_since=1, suspended_at=2, reason="it is gone")
-    own.call("HSET", "witn:endpoints", "rule", encode_endpoint(suspended))
+    own.call("HSET", "witn:{shared}:endpoints", "rule", encode_endpoint(suspended))
     with office(own, tmp_path) as api:
         until(lambda: value(api, "witnd_figures_age_seconds") is not None, "Redis was asked")
         assert value(api, "witnd_invoice_drafts", state="to issue") == 2

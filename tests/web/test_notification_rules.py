@@ -237,7 +237,7 @@ def test_the_guard_stands_before_samples_too(api: Office) -> None:
 
 def suspend(api: Office) -> None:
     state = EndpointState(failing_since=1_000, suspended_at=2_000, reason="it answered 410 Gone")
-    api.workshop.call("HSET", "witn:endpoints", CRM, encode_endpoint(state))
+    api.workshop.call("HSET", "witn:{shared}:endpoints", CRM, encode_endpoint(state))
 
 
 def test_a_suspended_endpoint_is_resumed(reachable: Office, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,7 +278,7 @@ def parked(api: Office) -> int:
 
 def test_a_failing_endpoint_is_told(api: Office) -> None:
     made(api, "/v1/notification-rules", RULE)
-    api.workshop.call("HSET", "witn:endpoints", CRM, encode_endpoint(EndpointState(failing_since=1_000)))
+    api.workshop.call("HSET", "witn:{shared}:endpoints", CRM, encode_endpoint(EndpointState(failing_since=1_000)))
     assert api.get(AT_CRM)["endpoint"]["state"] == "failing"
 
 

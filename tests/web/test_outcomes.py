@@ -292,7 +292,7 @@ def test_held_events_are_asked_for_again(full: Office) -> None:
     assert (answer.json["key"], answer.json["partition"]) == ("ticket-0006", 0)
     [[_, fields]] = full.workshop.call("XRANGE", "witn:{0}:events", answer.json["id"], answer.json["id"])
     assert fields == {b"witnd": b"retry", b"key": b"ticket-0006"}
-    [[_, noted]] = full.workshop.call("XREVRANGE", "witn:changes", "+", "-", "COUNT", 1)
+    [[_, noted]] = full.workshop.call("XREVRANGE", "witn:{shared}:changes", "+", "-", "COUNT", 1)
     assert json.loads(noted[b"data"])["what"] == "outcome.retry"
     settle(full)
     assert len(full.get("/v1/outcomes/ticket-0006")["held"]) == 2

@@ -69,7 +69,7 @@ def test_messages_that_are_not_sent_and_endpoints_that_fail_are_told(full: Offic
     shop.call("HSET", "witn:{0}:attempts", id_, encode_progress(Progress(standing="dead", started=10, reason="no")))
     shop.call("ZADD", "witn:{0}:dead", 1, id_)
     state = EndpointState(failing_since=1000, suspended_at=2000, reason="it answered 410 Gone")
-    shop.call("HSET", "witn:endpoints", CRM, encode_endpoint(state))
+    shop.call("HSET", "witn:{shared}:endpoints", CRM, encode_endpoint(state))
     found = full.get("/v1/problems")
     assert (found["deliveries"]["dead"], found["deliveries"]["parked"]) == (1, 0)
     [delivery] = found["deliveries"]["items"]
@@ -99,11 +99,13 @@ def test_every_link_leads_somewhere(full: Office) -> None:
 
 def test_drafts_of_closed_periods_are_told(full: Office) -> None:
     # The period is long past its review: the biller issues it at once, or it is told here.
-    until(lambda: full.workshop.call("ZCARD", "witn:{billing}:invoices") == 1, "there is an invoice")
-    [id_] = full.workshop.call("ZRANGE", "witn:{billing}:invoices", 0, 0)
-    until(lambda: full.workshop.call("HGET", f"witn:{{billing}}:invoice:{id_.decode()}", "number"), "it is issued")
+    until(lambda: full.workshop.call("ZCARD", "witn:{shared}:billing:invoices") == 1, "there is an invoice")
+    [id_] = full.workshop.call("ZRANGE", "witn:{shared}:billing:invoices", 0, 0)
+    until(
+        lambda: full.workshop.call("HGET", f"witn:{{shared}}:billing:invoice:{id_.decode()}", "number"), "it is issued"
+    )
     assert full.get("/v1/problems")["drafts"]["count"] == 0
-    full.workshop.call("ZADD", "witn:{billing}:to_issue", 1, id_)
+    full.workshop.call("ZADD", "witn:{shared}:billing:to_issue", 1, id_)
     drafts = full.get("/v1/problems")["drafts"]
     if drafts["count"]:  # the biller takes it off again
         assert drafts["items"][0]["href"] == f"/v1/invoices/{id_.decode()}"

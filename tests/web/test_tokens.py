@@ -54,7 +54,7 @@ def test_tokens_are_listed_oldest_first_with_their_last_use(api: Office) -> None
     assert {one["last_used_at"] for one in found[3:]} == {None}
     api.ask("GET", "/v1/invoices", token=tokens[0]["token"])
     assert api.get(f"/v1/tokens/{tokens[0]['id']}")["last_used_at"] is not None
-    stored = api.workshop.call("HKEYS", "witn:tokens:used")
+    stored = api.workshop.call("HKEYS", "witn:{shared}:tokens:used")
     assert tokens[0]["id"].encode() in stored, "the first use is written at once"
 
 

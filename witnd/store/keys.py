@@ -1,16 +1,18 @@
 """Every key of witnd in Redis. Nothing else builds a key.
 
-All keys of partition P carry the hash tag `{P}`, so that one commit is one slot of a cluster.
+All keys of partition P carry the hash tag `{P}`, so that one commit is one slot of a cluster. What the partitions
+share carries the hash tag `{shared}`: a change and its entry in the change log are one write in one slot. `witn:meta`
+has no hash tag: every version of witnd reads it first, to find out in which format the rest is stored.
 
 | key | type | holds | written by | lives |
 | --- | --- | --- | --- | --- |
 | `witn:meta` | hash | format, deployment id, number of partitions | first start | for ever |
-| `witn:catalogue` | list | catalogue versions, one JSON each; its length is the revision | apply | for ever |
-| `witn:endpoints` | hash | rule id → state of its endpoint | relay | while the rule exists |
-| `witn:tokens` | hash | token id → the token without its secret, and a revision | commands, API | for ever |
-| `witn:tokens:used` | hash | token id → ms when it was last used | API | for ever |
-| `witn:session:<digest>` | string | who is signed in at the dashboard | dashboard | 12 hours |
-| `witn:changes` | stream | who changed what: one entry for each change by API or dashboard | API | the operator trims |
+| `witn:{shared}:catalogue` | list | catalogue versions, one JSON each; its length is the revision | apply | for ever |
+| `witn:{shared}:endpoints` | hash | rule id → state of its endpoint | relay | while the rule exists |
+| `witn:{shared}:tokens` | hash | token id → the token without its secret, and a revision | commands, API | for ever |
+| `witn:{shared}:tokens:used` | hash | token id → ms when it was last used | API | for ever |
+| `witn:{shared}:session:<digest>` | string | who is signed in at the dashboard | dashboard | 12 hours |
+| `witn:{shared}:changes` | stream | who changed what: an entry for each change | API | the operator trims |
 | `witn:{P}:events` | stream | the log | applications, daemon (control entries) | the operator trims |
 | `witn:{P}:owner` | string | `epoch:nonce:instance` | owner | the lease |
 | `witn:{P}:state` | hash | epoch, seq and digest of the last step, cursor, counters | commit | for ever |
@@ -35,23 +37,23 @@ All keys of partition P carry the hash tag `{P}`, so that one commit is one slot
 | `witn:{P}:dead` | zset | delivery id → ms of its resolution | relay | until resent |
 | `witn:{P}:delivered` | zset | delivery id → ms of its resolution | relay | retention |
 | `witn:{P}:outbox:calls` | channel | id of a rule whose rows a command queued | commands | – |
-| `witn:{billing}:owner` | string | `epoch:nonce:instance` of whoever makes invoices | biller | the lease |
-| `witn:{billing}:state` | hash | epoch, last step, how far lines were read, calendar | biller | for ever |
-| `witn:{billing}:invoice:<id>` | hash | the head of an invoice | biller, operations | for ever |
-| `witn:{billing}:rows:<id>:<P>` | list | rows of an open draft from one partition | biller | until closed |
-| `witn:{billing}:lines:<id>` | list | rows of a closed invoice in their order | biller | for ever |
-| `witn:{billing}:credits:<id>` | list | credit rows of an invoice | operations | for ever |
-| `witn:{billing}:credited:<id>` | hash | row id → how much of it was credited | operations | for ever |
-| `witn:{billing}:changes:<id>` | hash | token of an operation → what it did to the invoice | operations | for ever |
-| `witn:{billing}:invoices` | zset | invoice id → start of its period in ms | biller | for ever |
-| `witn:{billing}:customer:<key>` | zset | the same for one customer | biller | for ever |
-| `witn:{billing}:open` | zset | drafts that lines still arrive in → end of the period in ms | biller | until closed |
-| `witn:{billing}:to_issue` | zset | closed drafts → end of the period in ms | biller, operations | until issued |
-| `witn:{billing}:balance` | hash | `<currency>:<customer key>` → credit for the next invoice | operations | for ever |
-| `witn:{billing}:series` | hash | series → the last number given in it | operations | for ever |
-| `witn:{billing}:numbers` | hash | number → id of the invoice or credit note | operations | for ever |
-| `witn:{billing}:note:<id>` | hash | a credit note | operations | for ever |
-| `witn:{billing}:notes` | zset | credit note id → ms when it was made | operations | for ever |
+| `witn:{shared}:billing:owner` | string | `epoch:nonce:instance` of whoever makes invoices | biller | the lease |
+| `witn:{shared}:billing:state` | hash | epoch, last step, how far lines were read, calendar | biller | for ever |
+| `witn:{shared}:billing:invoice:<id>` | hash | the head of an invoice | biller, operations | for ever |
+| `witn:{shared}:billing:rows:<id>:<P>` | list | rows of an open draft from one partition | biller | until closed |
+| `witn:{shared}:billing:lines:<id>` | list | rows of a closed invoice in their order | biller | for ever |
+| `witn:{shared}:billing:credits:<id>` | list | credit rows of an invoice | operations | for ever |
+| `witn:{shared}:billing:credited:<id>` | hash | row id → how much of it was credited | operations | for ever |
+| `witn:{shared}:billing:changes:<id>` | hash | token of an operation → what it did | operations | for ever |
+| `witn:{shared}:billing:invoices` | zset | invoice id → start of its period in ms | biller | for ever |
+| `witn:{shared}:billing:customer:<key>` | zset | the same for one customer | biller | for ever |
+| `witn:{shared}:billing:open` | zset | drafts of open periods → end of the period in ms | biller | until closed |
+| `witn:{shared}:billing:to_issue` | zset | closed drafts → end of period in ms | biller, operations | until issued |
+| `witn:{shared}:billing:balance` | hash | `<currency>:<customer key>` → credit to use | operations | for ever |
+| `witn:{shared}:billing:series` | hash | series → the last number given in it | operations | for ever |
+| `witn:{shared}:billing:numbers` | hash | number → id of the invoice or credit note | operations | for ever |
+| `witn:{shared}:billing:note:<id>` | hash | a credit note | operations | for ever |
+| `witn:{shared}:billing:notes` | zset | credit note id → ms when it was made | operations | for ever |
 """
 
 from typing import Protocol
@@ -63,6 +65,18 @@ def partition_of(key: str, partitions: int) -> int:
     return crc32(key.encode()) % partitions
 
 
+def traces(prefix: str, partitions: int) -> list[str]:
+    """Keys that exist only where a daemon has run, and the shared keys of format 1. Data without `witn:meta` is lost
+    or of another format: these names show it. The catalogue and the tokens of today are not among them, because
+    `witnd apply` and `witnd tokens create` may run before the first daemon does.
+    """
+    return [
+        *[Keys(prefix, number).state for number in range(max(1, partitions))],
+        BillingKeys(prefix).state,
+        *[f"{prefix}:{name}" for name in ("catalogue", "tokens", "endpoints", "changes", "{billing}:state")],
+    ]
+
+
 class OwnedKeys(Protocol):
     """What somebody owns: a lease, and the state that its steps are numbered in."""
 
@@ -70,22 +84,28 @@ class OwnedKeys(Protocol):
     state: str
 
 
-class GlobalKeys:
-    """Keys that belong to no partition."""
+def _shared(prefix: str) -> str:
+    return f"{prefix}:{{shared}}"
 
-    __slots__ = ("catalogue", "changes", "endpoints", "meta", "prefix", "tokens", "tokens_used")
+
+class GlobalKeys:
+    """The meta record, and what the partitions share except billing."""
+
+    __slots__ = ("base", "catalogue", "changes", "endpoints", "meta", "prefix", "tokens", "tokens_used")
 
     def __init__(self, prefix: str) -> None:
+        base = _shared(prefix)
+        self.base = base
         self.prefix = prefix
         self.meta = f"{prefix}:meta"
-        self.catalogue = f"{prefix}:catalogue"
-        self.endpoints = f"{prefix}:endpoints"
-        self.tokens = f"{prefix}:tokens"
-        self.tokens_used = f"{prefix}:tokens:used"
-        self.changes = f"{prefix}:changes"
+        self.catalogue = f"{base}:catalogue"
+        self.endpoints = f"{base}:endpoints"
+        self.tokens = f"{base}:tokens"
+        self.tokens_used = f"{base}:tokens:used"
+        self.changes = f"{base}:changes"
 
     def session(self, digest: str) -> str:
-        return f"{self.prefix}:session:{digest}"
+        return f"{self.base}:session:{digest}"
 
 
 class Keys:
@@ -160,12 +180,12 @@ class Keys:
 
 
 class BillingKeys:
-    """Keys of the invoices, in one slot of their own: an invoice has lines from many partitions."""
+    """Keys of the invoices, in the shared slot: an invoice has lines from many partitions."""
 
     __slots__ = ("balance", "base", "invoices", "notes", "numbers", "open", "owner", "series", "state", "to_issue")
 
     def __init__(self, prefix: str) -> None:
-        base = f"{prefix}:{{billing}}"
+        base = f"{_shared(prefix)}:billing"
         self.base = base
         self.owner = f"{base}:owner"
         self.state = f"{base}:state"

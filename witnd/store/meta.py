@@ -11,9 +11,11 @@ from witnd.config import ConfigError
 from witnd.domain.mistake import Mistake
 from witnd.store.connection import mapped
 from witnd.store.errors import Unsafe
-from witnd.store.keys import GlobalKeys
+from witnd.store.keys import GlobalKeys, traces
 
-FORMAT = 1
+# The layout of everything in Redis. Every change of a stored layout is a new number. 1: development versions before
+# 0.1.0, with the catalogue and billing in slots of their own and JSON records without a format number.
+FORMAT = 2
 
 # One script, so that of two daemons at their first start one writes and both read the same.
 _OPEN = """
@@ -22,6 +24,9 @@ if redis.call('EXISTS', KEYS[1]) == 0 then
 end
 return redis.call('HMGET', KEYS[1], 'format', 'deployment', 'partitions')
 """
+
+_NONE: list[bytes | None] = [None, None, None]
+_WRITERS = "a development version before 0.1.0"
 
 
 class Meta(Struct, frozen=True, kw_only=True):
@@ -33,19 +38,49 @@ class Meta(Struct, frozen=True, kw_only=True):
 
 
 async def open_meta(client: Redis, keys: GlobalKeys, partitions: int) -> Meta:
-    """The record, made at the first start. Refuses to go on where it contradicts the program."""
+    """Return the record; write it at the first start. Raise where it contradicts the program, or where it is missing
+    although there is data.
+    """
+    found = await read_meta(client, keys, partitions)
+    if found is not None:
+        return found
     with mapped():
         call = client.eval(_OPEN, 1, keys.meta, str(FORMAT), str(uuid4()), str(partitions))
-        found = await cast("Awaitable[list[bytes | None]]", call)
-    return _checked(found, keys, partitions)
+        fields = await cast("Awaitable[list[bytes | None]]", call)
+    return _checked(fields, keys, partitions)
 
 
 async def read_meta(client: Redis, keys: GlobalKeys, partitions: int) -> Meta | None:
-    """The record where a daemon has already made one. Refuses what `open_meta` refuses."""
+    """Return the record, None before the first start. Raise what `open_meta` raises."""
+    fields = await _fields(client, keys)
+    if fields == _NONE:
+        names = traces(keys.prefix, partitions)
+        with mapped():
+            async with client.pipeline(transaction=False) as pipeline:
+                for name in names:
+                    pipeline.exists(name)
+                exist = await pipeline.execute()
+        # A daemon that starts for the first time at this moment writes meta before all else.
+        fields = await _fields(client, keys)
+        if fields == _NONE:
+            _refuse_orphans(keys, [name for name, exists in zip(names, exist, strict=True) if exists])
+            return None
+    return _checked(fields, keys, partitions)
+
+
+async def _fields(client: Redis, keys: GlobalKeys) -> list[bytes | None]:
     with mapped():
-        call = client.hmget(keys.meta, ["format", "deployment", "partitions"])
-        found = await cast("Awaitable[list[bytes | None]]", call)
-    return None if found == [None, None, None] else _checked(found, keys, partitions)
+        return await cast(
+            "Awaitable[list[bytes | None]]", client.hmget(keys.meta, ["format", "deployment", "partitions"])
+        )
+
+
+def _refuse_orphans(keys: GlobalKeys, names: list[str]) -> None:
+    if names:
+        raise Unsafe(
+            f"the key {keys.meta} is lost, but there is data of a deployment: {', '.join(names)}",
+            "restore a backup that has all keys, or use another redis.prefix for a new deployment",
+        )
 
 
 def _checked(found: list[bytes | None], keys: GlobalKeys, partitions: int) -> Meta:
@@ -59,8 +94,13 @@ def _checked(found: list[bytes | None], keys: GlobalKeys, partitions: int) -> Me
         ) from wrong
     if meta.format > FORMAT:
         raise Unsafe(
-            f"{keys.meta} has format {meta.format} of a newer witnd; this one knows {FORMAT}",
+            f"{keys.meta} has format {meta.format} of a newer witnd; this one reads format {FORMAT}",
             "install the newer version again",
+        )
+    if meta.format < FORMAT:
+        raise Unsafe(
+            f"{keys.meta} has format {meta.format} of an older witnd ({_WRITERS}); this one reads format {FORMAT}",
+            "run the version that wrote the data, or use another redis.prefix for a new deployment",
         )
     if meta.partitions != partitions:
         raise ConfigError(
