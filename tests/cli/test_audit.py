@@ -57,7 +57,7 @@ def test_what_the_daemon_made_is_clean(shop: Workshop) -> None:
     }  # fmt: skip
     assert report["billed"] == [{"currency": "EUR", "lines": 4, "amount": "6.09"}]
     assert report["deliveries"] == 5
-    assert report["partitions"] == [{"partition": 0, "exact": True, "log": "compared"}]
+    assert report["partitions"] == [{"partition": 0, "exact": True, "log": "compared", "gaps": 0, "lost": 0}]
     quick = shop.json("audit", "--quick")
     assert quick["clean"]
     assert (quick["events"], quick["billed"]) == (report["events"], report["billed"])

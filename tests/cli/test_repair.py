@@ -180,10 +180,11 @@ def test_a_gap_stops_the_daemon_until_it_is_accepted(shop: Workshop) -> None:
     assert "witnd repair gap" in str(stopped.value.exceptions[0].exceptions)
     shown = shop.witnd("repair", "gap")
     assert shown.exit_code == 0
-    assert f"up to {ids[1]} were deleted unread" in shown.stdout
+    assert f"up to {ids[1]} were deleted" in shown.stdout
+    assert "2 entries are missing" in shown.stdout
     assert "nothing was written" in shown.stdout
     done = shop.json("repair", "gap", "--yes")["partitions"][0]
-    assert (done["needed"], done["done"], done["deleted"]) == (True, True, ids[1])
+    assert (done["needed"], done["done"], done["deleted"], done["lost"]) == (True, True, ids[1], 2)
     assert not shop.json("repair", "gap", "--yes")["partitions"][0]["needed"]
     shop.work()
     assert shop.json("events", ids[2])["fate"] == "applied"
@@ -225,9 +226,9 @@ def test_a_log_that_lost_what_was_read_is_no_gap(shop: Workshop) -> None:
 
 
 def test_without_a_gap_there_is_nothing_to_accept(shop: Workshop) -> None:
-    assert "nothing was deleted" in shop.witnd("repair", "gap", "--yes").stdout
+    assert "no entry is missing" in shop.witnd("repair", "gap", "--yes").stdout
     shop.apply()
     shop.event("ticket-0001", "replied")
     shop.work()
-    assert "nothing was deleted" in shop.witnd("repair", "gap", "--yes").stdout
+    assert "no entry is missing" in shop.witnd("repair", "gap", "--yes").stdout
     assert json.loads(shop.witnd("repair", "gap", "--json").stdout)["partitions"][0]["needed"] is False

@@ -76,7 +76,7 @@ def audit(quick: bool, partition: int | None, json_output: bool, config_path: Pa
       "billed": [{"currency", "lines", "amount"}…], "invoices": [{"currency", "lines", "waiting",
       "settled", "added", "open", "draft", "issued", "paid", "void" (each {"invoices", "lines",
       "subtotal", "total"}), "credit_notes", "balances" (each {"count", "amount"})}…] | null,
-      "partitions": [{"partition", "exact", "log"}…], "difference_count",
+      "partitions": [{"partition", "exact", "log", "gaps", "lost"}…], "difference_count",
       "differences": [{"partition", "invoice", "key", "what", "expected", "found", "remedy"}…]}
       (the first 1000 of each partition and of the invoices)
 
@@ -162,7 +162,14 @@ def _report(verdicts: Sequence[Verdict], books: Books | None, quick: bool) -> Re
         ],
         invoices=[invoiced(*one) for one in books.sums.items()] if books else None,
         partitions=[
-            {"partition": verdict.partition, "exact": verdict.exact, "log": verdict.log} for verdict in verdicts
+            {
+                "partition": verdict.partition,
+                "exact": verdict.exact,
+                "log": verdict.log,
+                "gaps": verdict.gaps,
+                "lost": verdict.lost,
+            }
+            for verdict in verdicts
         ],
         difference_count=count,
         differences=[one for verdict in verdicts for one in verdict.differences] + (books.differences if books else []),
@@ -183,6 +190,11 @@ def _print(report: Report) -> None:
     for one in report.partitions:
         if one["log"] != "compared":
             click.echo(f"partition {one['partition']}: its log was {one['log']}")
+        if one["gaps"]:
+            click.echo(
+                f"partition {one['partition']}: `witnd repair gap` accepted {one['gaps']} "
+                f"gap{'' if one['gaps'] == 1 else 's'} in its log, with {one['lost']} entries known to be missing"
+            )
         if not one["exact"]:
             click.echo(
                 f"witnd: the sums of partition {one['partition']} are not exact: it kept moving on; "

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import click
+from msgspec import to_builtins
 
 from witnd.cli.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.events import partitions
 from witnd.domain import instant
-from witnd.store.repair import AHEAD_MAX_MS, Ahead, Gap, repair_ahead, repair_gap
+from witnd.store.log_gap import Gap, repair_gap
+from witnd.store.repair import AHEAD_MAX_MS, Ahead, repair_ahead
 
 
 @click.group()
@@ -51,14 +53,19 @@ def ahead(partition: int | None, yes: bool, json_output: bool, config_path: Path
 @json_option
 @config_option
 def gap(partition: int | None, yes: bool, json_output: bool, config_path: Path | None) -> None:
-    """Accept that entries were deleted from the log before they were read.
+    """Accept an event log in which entries are missing.
 
-    The daemon stops there, because events are missing that may have reversed an outcome. Bring them
-    back from where they were sent if you can: with their idempotency keys, those that were applied
-    count once. Then accept the gap, and start the daemon. A later gap stops it again.
+    The daemon stops when entries were deleted or trimmed before they were read, or when the log was
+    deleted and begun again: events are missing that may have reversed an outcome. Send them again if
+    you can. With their idempotency keys, those that were applied count once. Then accept the gap and
+    start the daemon. A later gap stops it again.
+
+    `lost` is how many entries are missing, null where nobody can know. The number is recorded, and
+    `witnd audit` shows it.
 
     \b
-    JSON: {"partitions": [{"partition", "needed", "done", "cursor", "deleted"}…]}
+    JSON: {"partitions": [{"partition", "needed", "done", "cursor", "deleted",
+      "lost" (a number or null), "reason" (or null)}…]}
 
     \b
     Examples:
@@ -106,10 +113,7 @@ async def _gap(partition: int | None, do: bool, as_document: bool, config: Path 
         wanted = partitions(opened, partition)
         found = {keys.partition: await repair_gap(opened.redis, keys, do=do) for keys in wanted}
     if as_document:
-        rows = [
-            {"partition": n, "needed": o.needed, "done": o.done, "cursor": o.cursor, "deleted": o.deleted}
-            for n, o in found.items()
-        ]
+        rows = [{"partition": number, **to_builtins(one)} for number, one in found.items()]
         as_json({"partitions": rows})
         return
     for number, one in found.items():
@@ -120,7 +124,8 @@ async def _gap(partition: int | None, do: bool, as_document: bool, config: Path 
 
 def _tell_gap(number: int, one: Gap) -> None:
     if not one.needed:
-        click.echo(f"partition {number}: nothing was deleted behind entry {one.cursor}, which was read last")
+        click.echo(f"partition {number}: no entry is missing; entry {one.cursor} was read last")
         return
     verb = "accepted" if one.done else "to accept"
-    click.echo(f"partition {number}: {verb}: entries behind {one.cursor} up to {one.deleted} were deleted unread")
+    many = "an unknown number of entries is" if one.lost is None else f"{one.lost} entries are"
+    click.echo(f"partition {number}: {verb}: {one.reason} ({many} missing)")

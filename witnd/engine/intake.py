@@ -14,7 +14,7 @@ import structlog
 from witnd.domain.event import EntryId
 from witnd.engine.memory import HORIZON_MS, Memory
 from witnd.engine.step import Entry
-from witnd.store.log import Moment, Row, check_moment, entry_id
+from witnd.store.log import Moment, Row, check_drained, check_moment, entry_id
 from witnd.store.servertime import ServerTime
 
 IDLE_MS = 1000  # longest wait in the server: catalogue and horizon are looked at this often on a quiet stream
@@ -59,6 +59,8 @@ class Intake:
             else:
                 await self.idle.wait()
                 rows = await self._wait(await self._look_around())
+                if not rows and self.moment is not None:
+                    check_drained(self.moment, self.read_to, self.read)
 
     async def _take_and_read_on(self, rows: list[Row]) -> list[Row]:
         """The entries behind `rows`, which are on their way while those are prepared."""
@@ -108,7 +110,7 @@ class Intake:
         if not entries:
             return None
         until = entries[-1][0], entries[-1][1]
-        check_moment(moment, until, self.read + len(entries))
+        check_moment(moment, self.read_to, self.read, entries)
         self.idle.clear()
         self.read_to, self.read = until, self.read + len(entries)
         return Batch(self._number, entries, moment.now_ms)
@@ -165,7 +167,7 @@ class Intake:
         deadlines = memory.partition.deadlines
         if deadlines.horizon < moment.now_ms + HORIZON_MS // 2:
             await memory.extend(moment.now_ms + HORIZON_MS)
-        if moment.last > self.read_to:
+        if moment.added > self.read:
             return None
         # Drained: everything that was accepted by now is applied.
         await self.ask_again(moment.now_ms, moment.now_ms)

@@ -24,7 +24,9 @@ from witnd.store.audit_lists import (
 from witnd.store.audit_lookups import check_customers, check_days, check_lookups, compare_lookups
 from witnd.store.audit_outcomes import check_outcomes
 from witnd.store.audit_scope import Mismatch, Scope, Sum, Totals, accepted
+from witnd.store.errors import Unsafe
 from witnd.store.keys import Keys
+from witnd.store.log import check_moment
 from witnd.store.reads import FATES, Position, Reads
 
 ATTEMPTS: Final = 4
@@ -39,12 +41,15 @@ class Verdict(Struct, frozen=True, kw_only=True):
     """What an audit of a partition came to.
 
     `exact` is false where the partition moved on during every attempt: then the sums say nothing.
-    `log` says whether the log itself was part of the sums, or why not.
+    `log` says whether the log itself was part of the sums, or why not. `gaps` is how often somebody accepted that
+    entries of the log are missing, `lost` how many those were, as far as that could be known.
     """
 
     partition: int
     exact: bool
     log: str
+    gaps: int
+    lost: int
     outcomes: dict[str, int]
     events: dict[str, int]
     deliveries: int
@@ -61,8 +66,9 @@ async def audit(reads: Reads, keys: Keys, learn: Learn, *, quick: bool, progress
         catalogue = await learn()
         revision = catalogue.revision
         scope = Scope(reads, keys, catalogue, quick=quick, precise=precise)
+        _check_gap(scope, before)
         await _walk(scope, progress)
-        complete = before.added == before.length
+        complete = before.moment.added == before.moment.length and not before.gaps
         await _check_lists(scope, before, complete=complete, progress=progress)
         lost = await _trimmed(reads, keys)
         after = await reads.position(keys)
@@ -77,6 +83,13 @@ async def audit(reads: Reads, keys: Keys, learn: Learn, *, quick: bool, progress
             break
         progress(f"partition {keys.partition} moved on; its sums are taken again")
     return _verdict(scope, before, exact=exact, complete=complete)
+
+
+def _check_gap(scope: Scope, before: Position) -> None:
+    try:
+        check_moment(before.moment, before.cursor, before.read)
+    except Unsafe as gap:
+        scope.differ("", "log", "every entry is read or still to be read", f"{gap.reason}; {gap.remedy}")
 
 
 async def _walk(scope: Scope, progress: Progress) -> None:
@@ -179,11 +192,14 @@ def _tell_number(scope: Scope, what: str, surplus: Counter[str]) -> None:
 
 def _verdict(scope: Scope, before: Position, *, exact: bool, complete: bool) -> Verdict:
     totals: Totals = scope.totals
-    gone = before.added - before.length
+    gone = before.moment.added - before.moment.length
+    why = f"{gone} of its entries are trimmed" if gone > 0 else "a gap in it was accepted"
     return Verdict(
         partition=scope.keys.partition,
         exact=exact,
-        log="compared" if complete else f"not compared: {gone} of its entries are trimmed",
+        log="compared" if complete else f"not compared: {why}",
+        gaps=before.gaps,
+        lost=before.lost,
         outcomes={status: totals.statuses[status] for status in _STATUSES},
         events={fate: totals.fates[fate] for fate in _FATES},
         deliveries=totals.deliveries,

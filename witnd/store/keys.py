@@ -15,7 +15,7 @@ has no hash tag: every version of witnd reads it first, to find out in which for
 | `witn:{shared}:changes` | stream | who changed what: an entry for each change | API | the operator trims |
 | `witn:{P}:events` | stream | the log | applications, daemon (control entries) | the operator trims |
 | `witn:{P}:owner` | string | `epoch:nonce:instance` | owner | the lease |
-| `witn:{P}:state` | hash | epoch, seq and digest of the last step, cursor, counters | commit | for ever |
+| `witn:{P}:state` | hash | epoch, last step and its digest, cursor, counters, gaps | commit, repair | for ever |
 | `witn:{P}:outcome:<key>` | string | the outcome's record; once final, its tombstone | commit | for ever |
 | `witn:{P}:history:<key>` | list | applied events but for the last ones, which the record has | commit | retention |
 | `witn:{P}:held:<key>` | list | held events in log order | commit | until placed |

@@ -4,8 +4,9 @@ Two connections: one that may block in the server while it waits for entries, on
 Every call may raise `StoreUnavailable` or `StoreRefused`; the caller decides how long to insist.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from witnd.domain.event import EntryId
 from witnd.store import wire
@@ -17,6 +18,9 @@ from witnd.store.keys import GlobalKeys, Keys
 ANSWER_SECONDS = 5.0
 # Entries are read in smaller numbers where a read brought more than this: up to 500 of 256 KiB would be a lot.
 READ_BYTES_MAX = 8 * 1024 * 1024
+GAP_REMEDY: Final = "see what was lost and send it again, then accept the gap with `witnd repair gap`"
+# Fields of the state that are no counters of events or outcomes.
+NOT_COUNTERS: Final = frozenset(("cursor", "read", "seq", "epoch", "digest", "settling", "format", "gaps", "lost"))
 Row: TypeAlias = tuple[bytes, list[bytes]]
 
 
@@ -112,7 +116,7 @@ class Log:
         if isinstance(info, Exception) and "no such key" in str(info):
             replies[2] = info = []
         wire.checked(replies)
-        moment = Moment(int(replies[0][0]) * 1000 + int(replies[0][1]) // 1000, int(replies[1]), *_ends(info))
+        moment = Moment(int(replies[0][0]) * 1000 + int(replies[0][1]) // 1000, int(replies[1]), *ends(info))
         return moment, await self._stored(cold, replies[3]) if cold else []
 
     async def _stored(self, cold: Sequence[str], raw: list[bytes | None]) -> list[Stored]:
@@ -160,10 +164,9 @@ class Log:
     async def state(self) -> State:
         flat = (await self.ask(("HGETALL", self.keys.state)))[0]
         fields = {flat[i].decode(): flat[i + 1].decode() for i in range(0, len(flat), 2)}
-        cursor = entry_id(fields.pop("cursor", "0-0"))
-        sequence, read = int(fields.pop("seq", "0")), int(fields.pop("read", "0"))
-        counters = {name: int(count) for name, count in fields.items() if count.isdigit()}
-        counters.pop("epoch", None)
+        cursor = entry_id(fields.get("cursor", "0-0"))
+        sequence, read = int(fields.get("seq", "0")), int(fields.get("read", "0"))
+        counters = {name: int(count) for name, count in fields.items() if name not in NOT_COUNTERS and count.isdigit()}
         return State(sequence, cursor, read, counters)
 
 
@@ -177,7 +180,7 @@ def _text(entry: EntryId) -> str:
     return f"{entry[0]}-{entry[1]}"
 
 
-def _ends(info: list[Any]) -> tuple[EntryId, EntryId, EntryId, int, int]:
+def ends(info: Sequence[Any]) -> tuple[EntryId, EntryId, EntryId, int, int]:
     fields = {info[i]: info[i + 1] for i in range(0, len(info), 2)}
     return (
         entry_id(fields.get(b"last-generated-id", b"0-0")),
@@ -188,27 +191,58 @@ def _ends(info: list[Any]) -> tuple[EntryId, EntryId, EntryId, int, int]:
     )
 
 
-def check_moment(moment: Moment, read_to: EntryId, read: int) -> None:
-    """Raise `Unsafe` where the log lost entries that were not read yet, or lost entries that were.
+def check_moment(moment: Moment, read_to: EntryId, read: int, entries: Sequence[tuple[Any, ...]] = ()) -> None:
+    """Raise `Unsafe` unless every entry that the log ever had is read or still to be read.
 
-    `read` is how many entries there were up to `read_to`.
+    `read` counts the entries up to `read_to`. `entries` are those that follow and were read before `moment` was taken;
+    of each only the first two members, its id, are looked at.
     """
-    if moment.last < read_to:
+    end: EntryId = entries[-1][:2] if entries else read_to
+    if moment.last < end:
         raise Unsafe(
-            f"the log ends at {_text(moment.last)}, before entry {_text(read_to)} that was read from it: "
-            "Redis lost acknowledged data",
-            "stop the daemons and restore the lost data before witnd is started again",
+            f"the log ends at {_text(moment.last)}, before entry {_text(end)} that was read from it: "
+            "Redis lost acknowledged data, or other hands deleted the log",
+            "stop the daemons and restore the lost data; if the log was deleted on purpose, accept that with "
+            "`witnd repair gap`",
         )
     if moment.deleted > read_to:
         raise Unsafe(
             f"entries up to {_text(moment.deleted)} were deleted, and only those up to {_text(read_to)} "
             "had been read: events are missing",
-            "see what was lost, then accept the gap with `witnd repair gap`",
+            GAP_REMEDY,
         )
-    # Trimming takes the oldest: it has reached unread entries only where none of the read ones is left.
-    missing = moment.added - read - moment.length
-    if missing > 0 and (moment.first > read_to or not moment.length):
+    fewest, most = _behind(moment, read_to, entries)
+    unexplained = moment.added - read - len(entries)
+    if unexplained > most:
         raise Unsafe(
-            f"{missing} entries behind {_text(read_to)} were trimmed before they were read: events are missing",
-            "see what was lost, then accept the gap with `witnd repair gap`",
+            f"{unexplained - most} entries behind {_text(read_to)} were trimmed before they were read: "
+            "events are missing",
+            GAP_REMEDY,
         )
+    if unexplained < fewest:
+        raise Unsafe(
+            f"the log had {moment.added} entries so far, fewer than the {read + len(entries) + fewest} that must have "
+            "been in it: it was deleted and begun again, or replaced by another; events may be missing",
+            GAP_REMEDY,
+        )
+
+
+def check_drained(moment: Moment, read_to: EntryId, read: int) -> None:
+    """The same where a read after `moment` found no entry behind `read_to`."""
+    check_moment(moment._replace(length=0, first=(0, 0)), read_to, read)
+
+
+def _behind(moment: Moment, read_to: EntryId, entries: Sequence[tuple[Any, ...]]) -> tuple[int, int]:
+    """The fewest and the most entries that may be behind the last one read.
+
+    Trimming takes the oldest entries. So where an entry up to `read_to` is left, no later one was trimmed, and an
+    inequality is enough until the end of the log is read. Elsewhere the number is known.
+    """
+    end: EntryId = entries[-1][:2] if entries else read_to
+    if not moment.length or moment.last == end:
+        return 0, 0
+    if moment.first > read_to:
+        left = len(entries) - bisect_left(entries, moment.first, key=lambda entry: entry[:2])
+        return moment.length - left, moment.length - left
+    # Other hands may have set the last id forward: then there may be none.
+    return 0, moment.length - len(entries) - 1

@@ -23,7 +23,7 @@ from witnd.store.codec import (
 from witnd.store.connection import Endpoint, refusal
 from witnd.store.errors import StoreRefused, Unsafe
 from witnd.store.keys import Keys
-from witnd.store.log import entry_id
+from witnd.store.log import NOT_COUNTERS, Moment, ends, entry_id
 
 FATES: Final = ("held", "rejected", "late", "duplicate", "conflict")
 ANSWER_SECONDS: Final = 10.0
@@ -41,13 +41,11 @@ class Position(NamedTuple):
 
     sequence: int
     cursor: EntryId
+    read: int  # entries up to the cursor
+    gaps: int  # how often `witnd repair gap` accepted that entries are missing
+    lost: int  # how many those were, as far as that could be known
     counters: dict[str, int]
-    length: int  # entries in the log
-    added: int  # entries that were ever in it
-    last: EntryId
-    deleted: EntryId
-    first: EntryId | None
-    now_ms: int
+    moment: Moment
 
 
 class Standing(NamedTuple):
@@ -87,23 +85,17 @@ class Reads:
         if isinstance(answers[2], hiredis.ReplyError) and "no such key" in str(answers[2]):
             answers[2] = []
         time, state, flat = _sound(answers)
-        info = {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)}
         fields = {state[i].decode(): state[i + 1].decode() for i in range(0, len(state), 2)}
-        first = info.get(b"first-entry")
         return Position(
             sequence=int(fields.get("seq", "0")),
             cursor=entry_id(fields.get("cursor", "0-0")),
+            read=int(fields.get("read", "0")),
+            gaps=int(fields.get("gaps", "0")),
+            lost=int(fields.get("lost", "0")),
             counters={
-                name: int(count)
-                for name, count in fields.items()
-                if count.isdigit() and name not in ("seq", "epoch", "format", "read")
+                name: int(count) for name, count in fields.items() if count.isdigit() and name not in NOT_COUNTERS
             },
-            length=info.get(b"length", 0),
-            added=info.get(b"entries-added", 0),
-            last=entry_id(info.get(b"last-generated-id", b"0-0")),
-            deleted=entry_id(info.get(b"max-deleted-entry-id", b"0-0")),
-            first=entry_id(first[0]) if first else None,
-            now_ms=int(time[0]) * 1000 + int(time[1]) // 1000,
+            moment=Moment(int(time[0]) * 1000 + int(time[1]) // 1000, 0, *ends(flat)),
         )
 
     async def added(self, stream: str) -> tuple[int, int]:

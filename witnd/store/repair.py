@@ -1,7 +1,4 @@
-"""The two repairs of a log, each one atomic script. What they may change is said on top of each.
-
-Repeating a repair is harmless: what is repaired is not found again.
-"""
+"""`witnd repair ahead`: give entries whose ids lie ahead of the server's clock new ids."""
 
 from typing import Final, cast
 
@@ -16,7 +13,6 @@ from witnd.store.scripts import Script
 AHEAD_MAX_MS: Final = 60_000  # contract section 3: what is further ahead stops the partition
 
 _AHEAD: Final = Script("repair_ahead")
-_GAP: Final = Script("repair_gap")
 
 
 class Moved(Struct, frozen=True, kw_only=True):
@@ -33,15 +29,6 @@ class Ahead(Struct, frozen=True, kw_only=True):
     done: bool
     now_ms: int
     entries: list[Moved]
-
-
-class Gap(Struct, frozen=True, kw_only=True):
-    """`deleted` is the greatest id of an entry that was deleted; a gap where it is behind `cursor`."""
-
-    needed: bool
-    done: bool
-    cursor: str
-    deleted: str
 
 
 async def repair_ahead(client: Redis, keys: Keys, *, do: bool) -> Ahead:
@@ -67,27 +54,3 @@ async def repair_ahead(client: Redis, keys: Keys, *, do: bool) -> Ahead:
         now_ms=int(now),
         entries=[Moved(old=old, new=new or None) for old, new in pairs],
     )
-
-
-async def repair_gap(client: Redis, keys: Keys, *, do: bool) -> Gap:
-    """Raises `Unsafe`, with nothing written, where it cannot be repaired."""
-    with mapped():
-        answer = await _GAP.run(client, [keys.events, keys.state, keys.owner], ["1" if do else ""])
-    code, *words = [word.decode() for word in cast("list[bytes]", answer)]
-    if code == "OWNED":
-        raise Unsafe(
-            f"a daemon works on partition {keys.partition} ({words[0].rpartition(':')[2]})",
-            "stop it first; where it is dead, its lease runs out within seconds",
-        )
-    if code == "LOST":
-        raise Unsafe(
-            f"the log of partition {keys.partition} ends at {words[1]}, before entry {words[0]} that "
-            "was read from it: this is no gap but lost data",
-            "restore the data of the Redis server",
-        )
-    if code == "FIRST":
-        raise Unsafe(
-            f"the log of partition {keys.partition} begins with entry {words[0]} that was not read",
-            "import the history again with later ids",
-        )
-    return Gap(needed=code != "NONE", done=code == "DONE", cursor=words[0], deleted=words[1])

@@ -1,66 +1,59 @@
 #!lua
--- Accept that entries were deleted before they were read.
+-- Accept a log in which entries are missing: count what is gone as read, so that it is explained from now on.
 --
--- The daemon stops where the greatest deleted id of the log lies behind what was read, or where trimming took entries
--- that were never read (which leaves no such id, but a number of entries that does not add up). To accept the loss is to
--- set that id back to the cursor and to count what is gone as read; so the acceptance is of this gap alone, and a later
--- one stops the daemon again.
+-- A later gap stops the daemon again, because the number of entries does not add up any more, or because the greatest
+-- deleted id lies behind the cursor again.
 --
 -- KEYS[1] the log, KEYS[2] state hash, KEYS[3] owner lease
--- ARGV[1] '1' to do it, '' to tell what would be done
+-- ARGV[1] cursor and ARGV[2] number of read entries, as the caller found them
+-- ARGV[3] the greatest deleted id that the caller found in the log, '' where there is no log
+-- ARGV[4] the number of read entries to write, ARGV[5] how many of them were lost
+-- ARGV[6] '1' where the log ends before the cursor and is empty: its last id becomes the cursor
 --
--- Answers {'NONE', cursor, deleted}, {'PLAN' or 'DONE', cursor, greatest deleted id}; or, with nothing written,
--- {'OWNED', lease}: a daemon works on the partition; {'LOST', cursor, last id}: the log ends before what was read;
--- {'FIRST', id}: the log begins with the one id that leaves no room for an acceptance.
-local function parts(id)
-  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
-  return tonumber(ms), tonumber(seq)
-end
-local function less(one, other)
-  local ms, seq = parts(one)
-  local ms2, seq2 = parts(other)
-  return ms < ms2 or (ms == ms2 and seq < seq2)
-end
-
-local cursor = redis.call('HGET', KEYS[2], 'cursor') or '0-0'
-if redis.call('EXISTS', KEYS[1]) == 0 then
-  return { 'NONE', cursor, '0-0' }
-end
-local flat, info = redis.call('XINFO', 'STREAM', KEYS[1]), {}
-for i = 1, #flat, 2 do
-  info[flat[i]] = flat[i + 1]
-end
-local last, deleted = info['last-generated-id'], info['max-deleted-entry-id']
-if less(last, cursor) then
-  return { 'LOST', cursor, last }
-end
-local first, length, added = info['recorded-first-entry-id'], info['length'], info['entries-added']
-local unread = length
-if length > 0 and not less(cursor, first) then
-  unread = #redis.call('XRANGE', KEYS[1], '(' .. cursor, '+')
-end
-local read = added - unread
-local missing = read - tonumber(redis.call('HGET', KEYS[2], 'read') or '0')
-if not less(cursor, deleted) and (missing <= 0 or unread ~= length) then
-  return { 'NONE', cursor, deleted }
-end
-if ARGV[1] ~= '1' then
-  return { 'PLAN', cursor, deleted }
-end
+-- Answers {'DONE'}; or, with nothing written, {'OWNED', lease}: a daemon works on the partition; {'CHANGED'}: something
+-- is not as the caller found it; {'FIRST', id}: the log begins with the one id that leaves no room for an acceptance.
 local owner = redis.call('GET', KEYS[3])
 if owner then
   return { 'OWNED', owner }
 end
+local state = redis.call('HMGET', KEYS[2], 'cursor', 'read')
+local cursor = state[1] or '0-0'
+local info = {}
+if redis.call('EXISTS', KEYS[1]) == 1 then
+  local flat = redis.call('XINFO', 'STREAM', KEYS[1])
+  for i = 1, #flat, 2 do
+    info[flat[i]] = flat[i + 1]
+  end
+end
+local deleted, last = info['max-deleted-entry-id'] or '', info['last-generated-id']
+if cursor ~= ARGV[1] or (state[2] or '0') ~= ARGV[2] or deleted ~= ARGV[3] then
+  return { 'CHANGED' }
+end
+if ARGV[6] == '1' then
+  if (info['length'] or 0) ~= 0 then
+    return { 'CHANGED' }
+  end
+  last = cursor
+end
 local accepted = cursor
-if cursor == '0-0' then
+if cursor == '0-0' and deleted ~= '0-0' and deleted ~= '' then
   -- The greatest deleted id cannot be set back to nothing, so the cursor moves by the one id before all others.
   accepted = '0-1'
   local taken = redis.call('XRANGE', KEYS[1], '-', accepted, 'COUNT', 1)
   if taken[1] then
     return { 'FIRST', taken[1][1] }
   end
-  redis.call('HSET', KEYS[2], 'cursor', accepted)
 end
-redis.call('HSET', KEYS[2], 'read', string.format('%d', read))
-redis.call('XSETID', KEYS[1], last, 'MAXDELETEDID', accepted)
-return { 'DONE', cursor, deleted }
+if deleted == '' then
+  redis.call('XGROUP', 'CREATE', KEYS[1], 'witnd-repair', '0', 'MKSTREAM')
+  redis.call('XGROUP', 'DESTROY', KEYS[1], 'witnd-repair')
+end
+redis.call('HSET', KEYS[2], 'cursor', accepted, 'read', ARGV[4])
+redis.call('HINCRBY', KEYS[2], 'gaps', 1)
+redis.call('HINCRBY', KEYS[2], 'lost', ARGV[5])
+if ARGV[6] == '1' then
+  redis.call('XSETID', KEYS[1], last, 'ENTRIESADDED', ARGV[4], 'MAXDELETEDID', deleted == '' and '0-0' or deleted)
+elseif deleted ~= '0-0' and deleted ~= '' then
+  redis.call('XSETID', KEYS[1], last, 'MAXDELETEDID', accepted)
+end
+return { 'DONE' }
