@@ -1,9 +1,10 @@
 """Fixtures for every test: a real server, emptied for each, and others that may be killed."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,10 +13,6 @@ from redis.asyncio import Redis
 from tests.support.server import Server
 from witnd.store.connection import connect
 from witnd.store.embedded import Fsync
-
-# How long an example takes says more about what else the machine does than about the code.
-settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("unhurried")
 
 
 @pytest.fixture
@@ -61,3 +58,49 @@ def server() -> Iterator[Callable[..., Server]]:
             return made
 
         yield start
+
+
+# -- slow tests --------------------------------------------------------------------------------------------------------
+
+# Without a deadline: how long an example takes says more about what else the machine does than about the code.
+settings.register_profile("quick", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", settings.get_profile("quick"), max_examples=100)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Search a quarter of the examples in the quick run. `pytest -m "slow or hypothesis"` searches all of them."""
+    settings.load_profile("quick" if config.option.markexpr == "not slow" else "thorough")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test that drives a browser is slow."""
+    for item in items:
+        if {"browser", "chromium"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
+# -- the summary: how many slow tests were left out --------------------------------------------------------------------
+
+_LEFT_OUT = pytest.StashKey[int]()
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Count the slow tests that `-m "not slow"` leaves out; in a worker process, for the one that reports."""
+    slow = sum(item.get_closest_marker("slow") is not None for item in items)
+    if items:
+        config = items[0].config
+        config.stash[_LEFT_OUT] = config.stash.get(_LEFT_OUT, 0) + slow
+        if hasattr(config, "workeroutput"):
+            config.workeroutput["left_out"] = config.stash[_LEFT_OUT]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    # Every worker collects all tests, so each reports the same number.
+    node.config.stash[_LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", 0)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    left_out = config.stash.get(_LEFT_OUT, 0)
+    if left_out:
+        terminalreporter.write_line(f"{left_out} slow tests were left out; run them with: pytest -m slow")

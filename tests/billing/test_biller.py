@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.billing.till import DAY, KEYS, Confirmed, Till
+from tests.support.searches import examples
 from witnd.billing import biller, closer, closing
 from witnd.domain.invoice import invoice_id
 from witnd.domain.period import Calendar
@@ -219,7 +220,7 @@ confirmed = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lines=confirmed, data=st.data())
 def test_interrupted_at_any_commit_before_or_after_it_is_written_the_invoices_are_the_same(
     session_server: object, redis_url: str, lines: list[Confirmed], data: st.DataObject

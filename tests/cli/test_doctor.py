@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from tests.support.processes import until
-from tests.support.server import SLOW_LOADING, Server, fill
+from tests.support.server import Server, start_loading
 from tests.support.workshop import LONG_AGO, Workshop
 from witnd.domain.delivery import EndpointState
 from witnd.domain.notification import rule_id
@@ -229,10 +229,7 @@ def test_a_server_that_hangs_is_a_problem_soon(own: Callable[..., Workshop], mon
 
 def test_a_server_that_is_still_loading_is_a_problem_until_it_has_finished(own: Callable[..., Workshop]) -> None:
     shop = own()
-    fill(shop.server)
-    shop.server.stop()
-    shop.server.start(extra=SLOW_LOADING, wait=False)
-    until(shop.server.socket.exists, "the server listens")
+    start_loading(shop.server)
     made = report(shop, 3)
     assert problems(made) == ["loading"]
     assert "until it has finished" in named(made, "loading")["remedy"]

@@ -19,6 +19,7 @@ from tests.crash.test_cuts import is_commit
 from tests.crash.test_owners import wakes_up_first
 from tests.crash.world import KEYS, World, look
 
+pytestmark = pytest.mark.slow
 # A run without a safeguard may also never end: then this long is enough to know.
 SECONDS = 15.0
 
@@ -132,17 +133,30 @@ def test_retry_off(stage: Stage, scenario: Scenario, short_dir: Path, ablate: st
     """Every write of the daemon is known again when it comes twice, so there a repetition does no harm (the cuts prove
     it). Appending an event is where it does: without an idempotency key nobody can tell it from a second event."""
     stage.play(scenario._replace(log=[], outcomes=1))
-    soon = time.time() + 1.5 - BASE / 1000  # late enough for the second one, if there is one
-    event = entry(0, "appended-1", "called", agent="calls", attribution=2, pin=soon).fields[1]
+    plan = msgspec.json.encode(Plan(ablate=ablate)).decode()
 
-    def rule(command: Command) -> Cut | None:
-        return "after" if command.name == "XADD" and len(proxy.cuts) < 1 else None
+    def append(settles_in: float) -> tuple[str, bool]:
+        """Append over a connection that loses the first reply. Return the answer, and whether all is in time."""
+        due = time.time() + settles_in
+        event = entry(0, "appended-1", "called", agent="calls", attribution=2, pin=due - BASE / 1000).fields[1]
 
-    with Proxy(stage.server.socket, short_dir / "proxy.sock") as proxy:
-        proxy.rule = rule
-        plan = msgspec.json.encode(Plan(ablate=ablate)).decode()
-        line = [sys.executable, "-m", "tests.crash.launcher", plan, "append", proxy.url, KEYS.events, event]
-        told = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+        def rule(command: Command) -> Cut | None:
+            return "after" if command.name == "XADD" and len(proxy.cuts) < 1 else None
+
+        with Proxy(stage.server.socket, short_dir / "proxy.sock") as proxy:
+            proxy.rule = rule
+            line = [sys.executable, "-m", "tests.crash.launcher", plan, "append", proxy.url, KEYS.events, event]
+            answer = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+        last = stage.reader.ask("XREVRANGE", KEYS.events, "+", "-", "COUNT", 1)[0][0]
+        return answer, int(last.partition(b"-")[0]) < due * 1000
+
+    # A busy machine may append the second entry after the first one is due: then append both again, with more time.
+    for settles_in in (1.5, 6.0, 30.0):
+        told, in_time = append(settles_in)
+        if in_time:
+            break
+        stage.reader.ask("DEL", KEYS.events)
+    assert in_time, "the machine is too busy to append two entries within 30 s"
     stage.complete()
     [billed] = look(stage.reader)["lines"]
     if ablate is None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.processes import until
-from tests.support.server import SLOW_LOADING, Server, fill
+from tests.support.server import Server, finish_loading, start_loading
 from witnd.config import Config, DaemonConfig, RedisConfig
 from witnd.daemon.assembly import Daemon
 from witnd.daemon.systemd import Systemd
@@ -247,11 +247,10 @@ def test_a_server_that_is_still_loading_is_waited_for(
 ) -> None:
     # Without snapshots, as witnd's own servers run: while it loads, it says that it has no append-only file either.
     redis = server(extra=("--save", ""))
-    fill(redis)
-    redis.stop()
-    redis.start(extra=SLOW_LOADING, wait=False)
+    start_loading(redis)
     one = life(redis)
     one.says("redis.loading")
+    finish_loading(redis)
     one.says("daemon.ready")
 
 

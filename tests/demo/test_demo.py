@@ -112,6 +112,7 @@ def six_seconds() -> Iterator[Demo]:
     one.close()
 
 
+@pytest.mark.slow
 def test_the_first_ctrl_c_lets_everything_settle(demo: Callable[..., Demo]) -> None:
     shown = demo()
     shown.see("billable")
@@ -123,6 +124,7 @@ def test_the_first_ctrl_c_lets_everything_settle(demo: Callable[..., Demo]) -> N
     assert shown.errors() == ""
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_skips_the_settlement(demo: Callable[..., Demo]) -> None:
     shown = demo()
     shown.see("billable")
@@ -144,6 +146,7 @@ def test_sigterm_ends_it_at_once_and_in_order(demo: Callable[..., Demo]) -> None
     assert shown.errors() == ""
 
 
+@pytest.mark.slow
 def test_it_ends_without_a_word_when_nobody_reads_it_any_more(demo: Callable[..., Demo]) -> None:
     shown = demo()
     shown.see("opened")
@@ -166,6 +169,7 @@ def test_when_its_server_dies_it_says_so_and_shows_the_daemons_log(
     assert errors.splitlines()[-1] == ("witnd: the server of the demo ended by itself: it was ended by SIGKILL")
 
 
+@pytest.mark.slow
 def test_what_it_names_leads_inside(demo: Callable[..., Demo]) -> None:
     shown = demo()
     setting = shown.see("WITND_REDIS__URL=").strip().removeprefix("export ")

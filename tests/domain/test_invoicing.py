@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
 
+from tests.support.searches import examples
 from witnd.domain.crediting import amount_of, credit
 from witnd.domain.invoice import STATUSES, Invoice, Row, invoice_id
 from witnd.domain.invoicing import (
@@ -414,4 +415,4 @@ class Books(RuleBasedStateMachine):
 
 
 TestBooks = Books.TestCase
-TestBooks.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestBooks.settings = settings(max_examples=examples(60), stateful_step_count=30, deadline=None)

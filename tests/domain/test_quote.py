@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 
 from tests.support.pricing import bill, price_of, prices, units
+from tests.support.searches import examples
 from witnd.domain.quote import quote
 from witnd.domain.ratecard import Price
 
 TIERS = [{"up_to": "100", "price_per_unit": "1"}, {"price_per_unit": "0.333", "flat_fee": "5"}]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(price=prices(), quantity=units)
 def test_the_rows_come_to_the_total_of_the_lines(price: Price, quantity: list[Decimal]) -> None:
     quoted, billed = quote(price, quantity), bill(price, quantity)

@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.pricing import bill, entries, price_of, prices, quantities, units
+from tests.support.searches import examples
 from witnd.domain.money import exact_sum, plain
 from witnd.domain.ratecard import Price
 from witnd.domain.rating import Meter, rate_now
 from witnd.domain.working import recheck, spoken, words
 
 D = Decimal
-QUICK = settings(max_examples=150, deadline=None)
+QUICK = settings(max_examples=examples(150), deadline=None)
 GRADUATED = {"kind": "graduated", "tiers": [{"up_to": "10", "price_per_unit": "2"}, {"price_per_unit": "1"}]}
 VOLUME = GRADUATED | {"kind": "volume"}
 PACKAGE = {"kind": "package", "package_size": "10", "price_per_package": "7"}

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -10,6 +9,7 @@ from tests.engine.model import drive
 from tests.oracle import oracle
 from tests.oracle.logs import cuts, logs
 from tests.oracle.oracle import World
+from tests.support.searches import examples
 
 # What the oracle does not compute, and what it spells in its own way.
 ASIDE = ("contract_hash", "price_hash", "rate_card")
@@ -43,7 +43,7 @@ def plain(world: World) -> dict[str, Any]:
 QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
-@settings(QUIET, max_examples=300)
+@settings(QUIET, max_examples=examples(300))
 @given(data=st.data(), log=logs())
 def test_the_fold_agrees_with_the_oracle_however_the_run_is_cut(data, log):
     entries, changes = log
@@ -52,7 +52,7 @@ def test_the_fold_agrees_with_the_oracle_however_the_run_is_cut(data, log):
     assert plain(oracle.run(entries, changes)) == plain(drive(entries, changes, cut))
 
 
-@settings(QUIET, max_examples=100)
+@settings(QUIET, max_examples=examples(100))
 @given(log=logs(), partition=st.integers(0, 1))
 def test_a_partition_of_two_rejects_what_belongs_to_the_other(log, partition):
     entries, changes = log
@@ -61,7 +61,7 @@ def test_a_partition_of_two_rejects_what_belongs_to_the_other(log, partition):
     assert plain(oracle.run(entries, changes, **shape)) == plain(drive(entries, changes, **shape))
 
 
-@settings(QUIET, max_examples=100)
+@settings(QUIET, max_examples=examples(100))
 @given(data=st.data(), log=logs(), limit=st.integers(0, 3))
 def test_held_events_beyond_the_limit_are_rejected(data, log, limit):
     entries, changes = log
@@ -71,12 +71,8 @@ def test_held_events_beyond_the_limit_are_rejected(data, log, limit):
     assert expected == plain(drive(entries, changes, cut, held_limit=limit))
 
 
-@pytest.mark.parametrize("ambiguous", [True])
-def test_readings_of_ambiguous_places_agree_too(ambiguous):
-    @settings(QUIET, max_examples=200)
-    @given(log=logs(ambiguous=ambiguous))
-    def agree(log):
-        entries, changes = log
-        assert plain(oracle.run(entries, changes)) == plain(drive(entries, changes))
-
-    agree()
+@settings(QUIET, max_examples=examples(200))
+@given(log=logs(ambiguous=True))
+def test_readings_of_ambiguous_places_agree_too(log):
+    entries, changes = log
+    assert plain(oracle.run(entries, changes)) == plain(drive(entries, changes))

@@ -17,10 +17,11 @@ from tests.oracle.logs import AMBIGUOUS, BASE, KEYS, MALFORMED, ODD, Log, cuts, 
 from tests.oracle.oracle import Change, Entry, World, ids, run
 from tests.oracle.parse import Event, RefusedError, parse_entry, read_instant, write_instant
 from tests.oracle.reach import REASONS
+from tests.support.searches import examples
 
 TICK = {b"witnd": b"tick"}
 
-quick = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def is_control(entry: Entry) -> bool:

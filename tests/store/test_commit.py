@@ -9,6 +9,7 @@ from redis import Redis
 
 from tests.engine.model import KEYS, Drive
 from tests.oracle.logs import cuts, logs
+from tests.support.searches import examples
 from witnd.endpoint import endpoint
 from witnd.store import commit as commits
 from witnd.store import wire
@@ -78,7 +79,7 @@ def _word(value: Any) -> bytes:
 
 @settings(
     deadline=None,
-    max_examples=40,
+    max_examples=examples(40),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(data=st.data(), log=logs())

@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.support.processes import until
-from tests.support.server import SLOW_LOADING, Server, fill
+from tests.support.server import Server, start_loading
 from witnd.store import connection
 from witnd.store.connection import blocking, connect, endpoint, mapped, refusal
 from witnd.store.errors import StoreRefused, StoreUnavailable
@@ -132,9 +132,7 @@ async def test_a_server_that_cannot_write_its_log_refuses(server: StartServer) -
 
 async def test_a_server_that_is_loading_refuses(server: StartServer) -> None:
     slow = server()
-    fill(slow)
-    slow.kill()
-    slow.start(extra=SLOW_LOADING, wait=False)
+    start_loading(slow)
     async with connect(slow.url) as client:
         failure = await _until_refused(client)
         assert failure.reason.startswith("Redis is still loading its data")

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.searches import examples
 from tests.support.server import Server
 from tests.support.workshop import LONG_AGO, Workshop
 from witnd.endpoint import endpoint
@@ -77,7 +78,7 @@ def test_lists_that_are_missing_or_wrong_are_rebuilt_at_the_start(
     assert shop.witnd("audit").exit_code == 0
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     members=st.lists(
         st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 2), st.text(min_size=1, max_size=3)),

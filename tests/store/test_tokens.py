@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
+from tests.support.searches import examples
 from tests.support.server import Server
 from witnd.store.connection import connect
 from witnd.store.errors import StoreUnavailable
@@ -66,7 +67,7 @@ class TestChecking:
         ):  # fmt: skip
             assert await tokens.check(wrong) is None, wrong
 
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(100), deadline=None)
     @given(text=st.one_of(st.text(), st.text(printable), st.from_regex(r"wn_[0-9a-f]{12}_.{1,60}", fullmatch=True)))
     def test_no_text_that_somebody_makes_up_is_good(self, redis_url: str, text: str) -> None:
         async def main() -> Token | None:

@@ -17,9 +17,9 @@ from tests.support.processes import DEADLINE, until
 from witnd.store.embedded import Fsync, command
 
 DEBUG = ("--enable-debug-command", "local")
-# A server that `fill` has filled then needs 2 s or more to load, and answers about every 0.5 s.
-SLOW_LOADING = ("--key-load-delay", "500")
-_ENTRIES = 4096  # while it loads, a server looks at its clients after every 1024 commands
+# So many keys, loaded this slowly, take more than a minute: no test may depend on how fast it looks.
+_LOADED_KEYS = 100_000
+_LOAD_DELAY = ("--key-load-delay", "300")
 
 
 class Server:
@@ -113,9 +113,17 @@ class Server:
         process.wait(DEADLINE)
 
 
-def fill(server: Server) -> None:
-    """Puts so much into the log that loading it with SLOW_LOADING takes a while."""
+def start_loading(server: Server) -> None:
+    """Restart the server so that it is busy loading its data until `finish_loading`."""
     with server.sync() as client, client.pipeline(transaction=False) as pipeline:
-        for _ in range(_ENTRIES):
-            pipeline.execute_command("XADD", "filler", "*", "a", "1")
+        for _ in range(_LOADED_KEYS):
+            pipeline.execute_command("SET", "filler", "1")
         pipeline.execute()
+    server.stop()
+    server.start(extra=_LOAD_DELAY, wait=False)
+    until(server.socket.exists, "the server listens")
+
+
+def finish_loading(server: Server) -> None:
+    """Let the server load the rest of its data without a pause. It answers once a second while it loads."""
+    server.call("CONFIG", "SET", "key-load-delay", "0")

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.support.searches import examples
 from witnd.domain.event import Event, Refusal, Retry, Tick, read
 from witnd.domain.strictjson import BYTES_MAX, Invalid, document
 from witnd.store.append import Appended
@@ -21,7 +22,7 @@ from witnd.web.route import Call, Route
 from witnd.web.routes import ROUTES
 from witnd.web.server import _query
 
-QUICK = settings(max_examples=300, deadline=None, database=None, derandomize=True)
+QUICK = settings(max_examples=examples(300), deadline=None, database=None, derandomize=True)
 BODIES = [one for one in ROUTES if one.body is not None]
 QUERIES = [one for one in ROUTES if one.query is not None]
 
@@ -119,7 +120,7 @@ def told(refused: ApiError) -> None:
 
 
 @pytest.mark.parametrize("route", BODIES, ids=lambda one: f"{one.method} {one.path}")
-@settings(QUICK, max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(QUICK, max_examples=examples(60), suppress_health_check=list(HealthCheck))
 @given(data=bytes_of_any_kind)
 @example(data=DEEP)
 @example(data=HUGE)
@@ -135,7 +136,7 @@ def test_the_body_of_every_route_is_decoded_or_refused(route: Route, data: bytes
 
 @pytest.mark.parametrize("path", ["/v1/events", "/v1/events/batch"])
 @pytest.mark.parametrize("content_type", ["application/json", CLOUD_EVENTS])
-@settings(QUICK, max_examples=150)
+@settings(QUICK, max_examples=examples(150))
 @given(data=bytes_of_any_kind | st.lists(documents(), max_size=3).map(lambda all_: b"[" + b",".join(all_) + b"]"))
 @example(data=b"[" * 200_000)
 @example(data=b'{"events":[' + b"[" * 200_000)
@@ -151,7 +152,7 @@ def test_events_are_taken_or_refused(path: str, content_type: str, data: bytes) 
         told(refused)
 
 
-@settings(QUICK, max_examples=300)
+@settings(QUICK, max_examples=examples(300))
 @given(
     text=st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60)
     | st.lists(st.sampled_from(["limit=", "after=", "=", "&", "%ff", "1", "-1", "null", "%00", "a", "1e9", "9" * 30]))

@@ -28,7 +28,7 @@ from witnd.web.openapi import document
 from witnd.web.routes import ROUTES
 
 # The daemon runs in a thread of this process, and its use of `random` is taken for one by a strategy.
-pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Do not use the `random` module")]
 EXAMPLES = 10
 CHECKS: list[CheckFunction] = [
     not_a_server_error,
