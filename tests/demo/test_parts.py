@@ -148,6 +148,8 @@ def ended(*, confirmed: int = 1, amount: str = "0.99", mistakes: int = 0) -> Sum
         partition=0,
         exact=True,
         log="compared",
+        gaps=0,
+        lost=0,
         outcomes={"OPEN": 0, "PENDING": 0, "CONFIRMED": confirmed, "FAILED": 0},
         events=events,
         deliveries=0,

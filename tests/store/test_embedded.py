@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from tests.support.processes import ended, until
-from tests.support.server import SLOW_LOADING, Server, fill
+from tests.support.server import LOAD_DELAY, Server, fill
 from witnd.config import ConfigError
 from witnd.store import embedded as module
 from witnd.store.connection import connect
@@ -227,15 +227,15 @@ async def test_a_server_without_an_answer_is_given_up(short_dir: Path, monkeypat
 async def test_loading_is_waited_out(short_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (short_dir / "redis").mkdir()
     with Server(short_dir / "redis") as earlier:
-        fill(earlier)
+        fill(earlier, 4096)
         earlier.stop()
     usual = module.command
-    monkeypatch.setattr(module, "command", lambda *each: (*usual(*each), *SLOW_LOADING))
+    monkeypatch.setattr(module, "command", lambda *each: (*usual(*each), *LOAD_DELAY))
     monkeypatch.setattr(module, "START_SECONDS", 1.2)
     started = time.monotonic()
     async with embedded(short_dir) as server, connect(server.url) as client:
         assert time.monotonic() - started > module.START_SECONDS
-        assert await client.xlen("filler") == 4096
+        assert await client.get("filler") == b"1"
 
 
 async def test_a_long_path_gets_a_short_socket_that_is_removed(short_dir: Path) -> None:

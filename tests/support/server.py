@@ -17,9 +17,9 @@ from tests.support.processes import DEADLINE, until
 from witnd.store.embedded import Fsync, command
 
 DEBUG = ("--enable-debug-command", "local")
-# So many keys, loaded this slowly, take more than a minute: no test may depend on how fast it looks.
-_LOADED_KEYS = 100_000
-_LOAD_DELAY = ("--key-load-delay", "300")
+# So many commands, loaded this slowly, take more than a minute: no test may depend on how fast it looks.
+_LOADED_COMMANDS = 100_000
+LOAD_DELAY = ("--key-load-delay", "300")
 
 
 class Server:
@@ -113,14 +113,19 @@ class Server:
         process.wait(DEADLINE)
 
 
-def start_loading(server: Server) -> None:
-    """Restart the server so that it is busy loading its data until `finish_loading`."""
+def fill(server: Server, commands: int) -> None:
+    """Write so many commands to the append-only file."""
     with server.sync() as client, client.pipeline(transaction=False) as pipeline:
-        for _ in range(_LOADED_KEYS):
+        for _ in range(commands):
             pipeline.execute_command("SET", "filler", "1")
         pipeline.execute()
+
+
+def start_loading(server: Server) -> None:
+    """Restart the server so that it is busy loading its data until `finish_loading`."""
+    fill(server, _LOADED_COMMANDS)
     server.stop()
-    server.start(extra=_LOAD_DELAY, wait=False)
+    server.start(extra=LOAD_DELAY, wait=False)
     until(server.socket.exists, "the server listens")
 
 
