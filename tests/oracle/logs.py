@@ -5,6 +5,7 @@ up. Where the contract leaves room for two readings (README.md) the default stra
 from the spot; `logs(ambiguous=True)` also mixes in the entries of AMBIGUOUS and archived customers.
 """
 
+import base64
 import json
 import zlib
 from collections.abc import Callable
@@ -276,12 +277,13 @@ MALFORMED: tuple[Fields, ...] = (
             *("", 1_700_000_000_000, "2024-01-01", "2024-01-01T00:00:00", "2024-01-01 00:00:00Z"),
             *("2024-01-01t00:00:00Z", "2024-01-01T00:00:00z", "2024-02-30T00:00:00Z"),
             *("2024-01-01T24:00:00Z", "2024-01-01T00:60:00Z", "1969-12-31T23:59:59Z"),
+            *("2024-01-10T04:00:00+01:99", "2024-01-10T04:00:00+10:60", "1970-01-01T00:00:00+00:01"),
             *("9999-01-01T00:00:00Z", "2024-01-01T00:00:00.Z", "2024-01-01T00:00:00+0100"),
             *("2024-01-01T00:00Z", " 2024-01-01T00:00:00Z", "2024-01-01T00:00:00Z\n"),
             *("2024-1-1T00:00:00Z", "２024-01-01T00:00:00Z", "2024-01-01T00:00:00,5Z"),
         )
     ),
-    *(_data(_event(properties=bad)) for bad in ([], "x", 3, True)),
+    *(_data(_event(properties=bad)) for bad in ([0], "", "x", 3, True)),
     *(_with(f'{{"value": {bad}}}') for bad in ("[]", "{}", "NaN", "1e999", "-Infinity", "01")),
     *(_with(f'{{"attribution": {bad}}}') for bad in ("1e16", "-1.0e16", "1e-13", "-9e-13", "NaN")),
     *(_with(f'{{"settles_at": {bad}}}') for bad in ('"soon"', "5", "true", '"2024-01-01"')),
@@ -304,14 +306,18 @@ MALFORMED: tuple[Fields, ...] = (
     deep(40),
     _flat(key=b"ticket-\xff"),
     _flat(key="seven77"),
-    _flat(agent_key=""),
-    _flat(timestamp=""),
-    _flat(properties=""),
-    _flat(properties="[]"),
+    _flat(action=""),
+    _flat(customer_key=""),
+    _flat(properties=" "),
+    _flat(properties="[0]"),
+    _flat(properties="[}"),
     _flat(properties='{"value": NaN}'),
     _flat(properties='{"a": 1, "a": 2}'),
     _envelope(data="x"),
     _envelope(data=...),
+    _envelope(data=[]),
+    _envelope(data_base64="e30="),
+    *(_envelope(data=..., data_base64=bad) for bad in ("", "e30", "e30=e30=", "-_-_", "W10=", 7, {})),
     _envelope(data=_event(key="seven77")),
     _envelope(time="yesterday"),
     {b"witnd": b"tock"},
@@ -323,6 +329,12 @@ MALFORMED: tuple[Fields, ...] = (
 
 # Odd, but good: each must be taken as an event.
 ODD: tuple[Fields, ...] = (
+    _data(_event(properties=[])),
+    _flat(properties=" [\t] "),
+    _flat(agent_key="", idempotency_key="", timestamp="", properties=""),
+    _envelope(data=None, data_base64=base64.b64encode(json.dumps(_event()).encode()).decode()),
+    _data({**_event(), "specversion": None}),
+    _data(_event(timestamp="1969-12-31T23:59:59-00:01")),
     _data(_event(key="ticket-12")),
     _data(_event(key="é" * 255)),
     _data(_event(key="        ")),

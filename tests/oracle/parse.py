@@ -5,6 +5,7 @@ does the reading; everything it is too generous about is refused by hooks and wa
 becomes of an event is left to `oracle.py`.
 """
 
+import base64
 import datetime
 import hashlib
 import json
@@ -19,6 +20,8 @@ from typing import Any
 MAX_EVENT_BYTES = 256 * 1024
 MAX_DEPTH = 32
 RESERVED = ("value", "attribution", "settles_at")
+
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
 Fields = dict[bytes, bytes]
 Value = str | bool | float
@@ -93,7 +96,13 @@ def _from_cloud_event(envelope: dict[str, Any]) -> Event:
     for text in (source, name):
         if not isinstance(text, str) or text == "":
             raise RefusedError("CloudEvents need source and id")
-    data = envelope.get("data")
+    data, encoded = envelope.get("data"), envelope.get("data_base64")
+    if encoded is not None:
+        if data is not None:
+            raise RefusedError("the envelope has data twice")
+        if not isinstance(encoded, str) or _BASE64.fullmatch(encoded) is None:
+            raise RefusedError("data_base64 is not base64")
+        data = read_json(base64.b64decode(encoded))
     if not isinstance(data, dict):
         raise RefusedError("the envelope's data is not an object")
     event = dict(data)
@@ -120,7 +129,9 @@ def _from_flat(fields: Fields) -> Event:
                 event[name] = fields[name.encode()].decode("utf-8", "strict")
             except UnicodeDecodeError as error:
                 raise RefusedError(f"{name} is not UTF-8") from error
-    if b"properties" in fields:
+            if event[name] == "" and name in ("agent_key", "idempotency_key", "timestamp"):
+                del event[name]
+    if fields.get(b"properties"):
         event["properties"] = read_json(fields[b"properties"])
     return _event(event)
 
@@ -137,6 +148,8 @@ def _event(tree: dict[str, Any]) -> Event:
     idempotency_key = _text(tree, "idempotency_key", 1)
     timestamp = tree.get("timestamp")
     properties = tree.get("properties")
+    if properties == []:
+        properties = {}
     if properties is not None and not isinstance(properties, dict):
         raise RefusedError("properties is not an object")
     given = {} if properties is None else properties
@@ -298,7 +311,7 @@ def read_instant(text: object) -> int:
         raise RefusedError(f"unreadable instant {text!r}")
     year, month, day, hour, minute, second = (int(part) for part in match.group(1, 2, 3, 4, 5, 6))
     digits, sign, off_hour, off_minute = match.group(7, 8, 9, 10)
-    if not 1970 <= year <= 9998 or hour > 23 or minute > 59 or second > 59:
+    if hour > 23 or minute > 59 or second > 59:
         raise RefusedError(f"unreadable instant {text!r}")
     try:
         days = datetime.date(year, month, day).toordinal() - _EPOCH
@@ -310,6 +323,8 @@ def read_instant(text: object) -> int:
             raise RefusedError(f"unreadable offset in {text!r}")
         offset = (int(off_hour) * 60 + int(off_minute)) * 60
         seconds -= offset if sign == "+" else -offset
+    if not 0 <= seconds < (datetime.date(9999, 1, 1).toordinal() - _EPOCH) * 86_400:
+        raise RefusedError(f"{text!r} lies outside of the years 1970 to 9998")
     return seconds * 1000 + int(((digits or "") + "000")[:3])
 
 

@@ -159,6 +159,7 @@ def _as_json(fields: dict[bytes, bytes]) -> dict[bytes, bytes]:
     quoted = [
         f"{json.dumps(name.decode())}: " + (text.decode() if name == b"properties" else json.dumps(text.decode()))
         for name, text in fields.items()
+        if text  # an empty optional field is absence, which JSON spells by leaving it out
     ]
     return {b"data": ("{" + ", ".join(quoted) + "}").encode()}
 

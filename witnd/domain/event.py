@@ -7,14 +7,16 @@ Where an event goes and what it does to an outcome is decided elsewhere.
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from hashlib import blake2s, sha256
+from hashlib import blake2s
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
 
 from witnd.domain import instant
 from witnd.domain.content import MARK_BYTES, encode_sorted, meant, normalise
-from witnd.domain.strictjson import BYTES_MAX, KNOWN, Invalid, document, names_are_counted
+from witnd.domain.event_forms import from_envelope, from_flat, is_envelope
+from witnd.domain.mistake import Mistake
+from witnd.domain.strictjson import BYTES_MAX, Invalid, document, names_are_counted
 
 Value: TypeAlias = str | bool | float
 EntryId: TypeAlias = tuple[int, int]
@@ -51,10 +53,11 @@ class Retry(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """An entry that is no usable event, and why."""
+    """An entry that is no usable event, and why. `mistakes`: every one that was found in the event itself."""
 
     message: str
     misplaced: bool = False  # a usable event in the wrong partition
+    mistakes: tuple[Mistake, ...] = ()
 
 
 Item: TypeAlias = Event | Tick | Retry | Refusal
@@ -88,13 +91,13 @@ def read(fields: Sequence[bytes]) -> Item:
             return _frequent(data) or _event(document(data))
         return _from_fields(fields)
     except Invalid as refused:
-        return Refusal(str(refused))
+        return Refusal(str(refused), mistakes=refused.mistakes)
 
 
 def _frequent(data: bytes) -> Event | None:
     """The event if it is of the frequent kind and without any mistake; None where a closer look is needed.
 
-    Does what `document`, `_event` and `_made` do, in one go: most of the time of an event used to be spent there.
+    Does what `document` and `_event` do, in one go: most of the time of an event used to be spent there.
     Nothing is nested deeper than `properties` here: what hangs on an unknown member has colons that are not counted,
     and what a property holds is looked at.
     """
@@ -131,12 +134,15 @@ def _frequent(data: bytes) -> Event | None:
     if data.count(b":") != members and not names_are_counted(data, members):
         return None
     occurred = None
+    wrong: list[Mistake] = []
     if timestamp is not None:
-        occurred = _instant("timestamp", timestamp)
+        occurred = _instant("timestamp", timestamp, wrong)
     if properties and (type(attribution) is float or pin is not None):
-        value, attribution, pin = _reserved(properties)
+        value, attribution, pin = _reserved(properties, wrong)
     else:
         attribution = None  # of any other type it is kept in the log and ignored
+    if wrong:
+        raise Invalid.of(wrong)
     mark = content = None
     action, customer = record.action, record.customer_key
     if identity is not None:
@@ -162,7 +168,7 @@ def _from_fields(fields: Sequence[bytes]) -> Item:
         raise Invalid(f"the event is larger than {BYTES_MAX} bytes")
     if len(raw) != len(names):
         raise Invalid("a field name appears twice; send each field once")
-    return _event(_flat(raw))
+    return _event(from_flat(raw))
 
 
 def _control(raw: Mapping[str, bytes], names: int) -> Item:
@@ -177,64 +183,34 @@ def _control(raw: Mapping[str, bytes], names: int) -> Item:
     raise Invalid("`witnd` marks control entries: `tick` alone, or `retry` with `key`")
 
 
-def _flat(raw: Mapping[str, bytes]) -> dict[str, Any]:
-    """The JSON form of a flat entry: every field is a string but `properties`, a JSON object."""
-    record: dict[str, Any] = {}
-    for name, value in raw.items():
-        if name == "properties":
-            try:
-                record[name] = None if value.strip() == b"null" else document(value)
-            except Invalid as refused:
-                raise Invalid(f"properties: {refused}") from None
-        elif name in KNOWN:
-            try:
-                record[name] = value.decode()
-            except UnicodeDecodeError:
-                raise Invalid(f"{name}: is not UTF-8") from None
-    return record
-
-
 def _event(record: dict[str, Any]) -> Event:
-    if "specversion" in record:
-        record = _unwrap(record)
-    key = record.get("key")
-    if type(key) is not str or not 8 <= len(key) <= 255:
-        raise Invalid(_text_mistake("key", key, 8))
-    action = record.get("action")
-    if type(action) is not str or not 1 <= len(action) <= 255:
-        raise Invalid(_text_mistake("action", action, 1))
-    customer = record.get("customer_key")
-    if type(customer) is not str or not 1 <= len(customer) <= 255:
-        raise Invalid(_text_mistake("customer_key", customer, 1))
-    agent = record.get("agent_key")
-    if agent is not None and (type(agent) is not str or not 1 <= len(agent) <= 255):
-        raise Invalid(_text_mistake("agent_key", agent, 1))
+    """The event of a record in the JSON form. Raises Invalid with every mistake."""
+    if is_envelope(record):
+        record = from_envelope(record)
+    wrong: list[Mistake] = []
+    key = _text(record, "key", 8, wrong)
+    action = _text(record, "action", 1, wrong)
+    customer = _text(record, "customer_key", 1, wrong)
+    agent = None if record.get("agent_key") is None else _text(record, "agent_key", 1, wrong)
+    identity = None if record.get("idempotency_key") is None else _text(record, "idempotency_key", 1, wrong)
     timestamp = record.get("timestamp")
+    occurred = None if timestamp is None else _instant("timestamp", timestamp, wrong)
     properties = record.get("properties")
-    if properties is not None and type(properties) is not dict:
-        raise Invalid("properties: must be an object")
-    identity = record.get("idempotency_key")
-    if identity is not None and (type(identity) is not str or not 1 <= len(identity) <= 255):
-        raise Invalid(_text_mistake("idempotency_key", identity, 1))
-    return _made(key, action, customer, agent, identity, timestamp, properties)
-
-
-def _made(
-    key: str,
-    action: str,
-    customer: str,
-    agent: str | None,
-    identity: str | None,
-    timestamp: object,
-    properties: dict[str, Any] | None,
-) -> Event:
-    """The event of checked members; instants and reserved properties are checked here."""
-    occurred = None if timestamp is None else _instant("timestamp", timestamp)
+    if properties == [] and type(properties) is list:
+        properties = {}  # PHP encodes an array without members like this
     value = attribution = pin = None
     plain = True
-    if properties:
-        plain = normalise(properties)
-        value, attribution, pin = _reserved(properties)
+    if properties is not None and type(properties) is not dict:
+        wrong.append(Mistake("properties", "must be an object"))
+    elif properties:
+        try:
+            plain = normalise(properties)
+        except Invalid as refused:
+            wrong += refused.mistakes
+        else:
+            value, attribution, pin = _reserved(properties, wrong)
+    if wrong:
+        raise Invalid.of(wrong)
     mark = content = None
     if identity is not None:
         mark = blake2s(identity.encode()).digest()[:MARK_BYTES]
@@ -243,57 +219,43 @@ def _made(
     return Event(key, action, customer, agent, occurred, value, attribution, pin, mark, content)
 
 
-def _reserved(
-    properties: dict[str, Any],
-) -> tuple[Value | None, Decimal | None, int | None]:
-    """`value`, `attribution` and `settles_at`."""
+def _reserved(properties: dict[str, Any], wrong: list[Mistake]) -> tuple[Value | None, Decimal | None, int | None]:
+    """`value`, `attribution` and `settles_at`; adds what is wrong with them."""
     value = properties.get("value")
     if value is not None and type(value) not in _SCALARS:
-        raise Invalid("properties.value: must be a string, a number or a boolean")
+        wrong.append(Mistake("properties.value", "must be a string, a number or a boolean"))
     attribution = None
     number = properties.get("attribution")
     if type(number) is float:
         if abs(number) > ATTRIBUTION_MAX or 0 < abs(number) < ATTRIBUTION_MIN:
-            raise Invalid("properties.attribution: must be 0 or between 1e-12 and 1e15 in size")
-        attribution = Decimal(repr(number))
+            wrong.append(Mistake("properties.attribution", "must be 0 or between 1e-12 and 1e15 in size"))
+        else:
+            attribution = Decimal(repr(number))
     pin = properties.get("settles_at")
     if pin is not None:
-        pin = _instant("properties.settles_at", pin)
+        pin = _instant("properties.settles_at", pin, wrong)
     return value, attribution, pin
 
 
-def _instant(path: str, text: object) -> int:
+def _instant(path: str, text: object, wrong: list[Mistake]) -> int | None:
     if type(text) is not str:
-        raise Invalid(f"{path}: must be a string like 2026-01-31T09:30:00.000Z")
+        wrong.append(Mistake(path, "must be a string like 2026-01-31T09:30:00.000Z"))
+        return None
     try:
         return instant.parse(text)
-    except ValueError as wrong:
-        raise Invalid(f"{path}: {wrong}") from None
+    except ValueError as reason:
+        wrong.append(Mistake(path, str(reason)))
+        return None
 
 
-def _text_mistake(path: str, value: object, least: int) -> str:
+def _text(record: Mapping[str, Any], name: str, least: int, wrong: list[Mistake]) -> str:
+    value = record.get(name)
+    if type(value) is str and least <= len(value) <= 255:
+        return value
     if value is None:
-        return f"{path}: is required"
-    if type(value) is not str:
-        return f"{path}: must be a string"
-    return f"{path}: must have {least} to 255 characters, it has {len(value)}"
-
-
-def _unwrap(envelope: dict[str, Any]) -> dict[str, Any]:
-    """The event inside a CloudEvents 1.0 JSON envelope (contract section 4.1)."""
-    if envelope["specversion"] != "1.0":
-        raise Invalid('specversion: must be "1.0"')
-    source, identity = envelope.get("source"), envelope.get("id")
-    if type(source) is not str or not source:
-        raise Invalid("source: a CloudEvents envelope needs a non-empty string")
-    if type(identity) is not str or not identity:
-        raise Invalid("id: a CloudEvents envelope needs a non-empty string")
-    data = envelope.get("data")
-    if type(data) is not dict:
-        raise Invalid("data: must be the event as a JSON object")
-    record = dict(data)
-    if record.get("idempotency_key") is None:
-        record["idempotency_key"] = sha256(f"{source}\0{identity}".encode()).hexdigest()
-    if record.get("timestamp") is None:
-        record["timestamp"] = envelope.get("time")
-    return record
+        wrong.append(Mistake(name, "is required"))
+    elif type(value) is not str:
+        wrong.append(Mistake(name, "must be a string"))
+    else:
+        wrong.append(Mistake(name, f"must have {least} to 255 characters, it has {len(value)}"))
+    return ""

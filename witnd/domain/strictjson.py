@@ -4,9 +4,12 @@ Malformed or non-UTF-8 text, duplicate member names, numbers that fit no finite 
 """
 
 import json
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any, Self, cast
 
 import msgspec
+
+from witnd.domain.mistake import Mistake
 
 BYTES_MAX = 256 * 1024  # contract section 4; the hosted product's own limit
 DEPTH_MAX = 32  # contract section 4: deeper than any sane payload, shallow enough for every parser
@@ -17,7 +20,18 @@ _decode = msgspec.json.Decoder().decode
 
 
 class Invalid(Exception):  # noqa: N818 - it becomes a refusal, which is a value
-    """Carries what is wrong, for people."""
+    """Carries every mistake that was found, at least one."""
+
+    def __init__(self, message: str, path: str = "") -> None:
+        self.mistakes: tuple[Mistake, ...] = (Mistake(path, message),)
+        super().__init__(str(self.mistakes[0]))
+
+    @classmethod
+    def of(cls, mistakes: Sequence[Mistake]) -> Self:
+        made = cls("")
+        made.mistakes = tuple(mistakes)
+        made.args = ("; ".join(map(str, mistakes)),)
+        return made
 
 
 def document(data: bytes, *, most: int = BYTES_MAX, deepest: int = DEPTH_MAX) -> dict[str, Any]:
@@ -78,7 +92,7 @@ def _walk(decoded: dict[str, Any], deepest: int) -> int:
                 if type(child) in (dict, list):
                     below.append(child)
                 elif type(child) is int:
-                    double("a number", child)
+                    double("", child)
         if not below:
             return members
         level = below
@@ -101,4 +115,4 @@ def double(path: str, number: float) -> float:
     try:
         return float(number)
     except OverflowError:
-        raise Invalid(f"{path}: does not fit a finite double") from None
+        raise Invalid("does not fit a finite double", path) from None

@@ -17,8 +17,11 @@ BATCH_MAX: Final = 500
 BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
 DETAILS_MAX: Final = 100
 LAG_SECONDS: Final = 5
-# Narrow enough that whatever fits and is a date is accepted.
-INSTANT_PATTERN: Final = r"^(19[7-9]\d|[2-8]\d{3})-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$"
+# Narrow enough that whatever fits and is a date is accepted, with any offset.
+INSTANT_PATTERN: Final = (
+    r"^(197[1-9]|19[89][0-9]|[2-8][0-9]{3})-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?"
+    r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
 
 
 Text = Annotated[str, Meta(min_length=1, max_length=255)]

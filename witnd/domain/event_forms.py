@@ -1,0 +1,95 @@
+"""The forms of an event beside plain JSON: flat fields and CloudEvents 1.0 envelopes. Each becomes the JSON form."""
+
+import base64
+import re
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+from witnd.domain.mistake import Mistake
+from witnd.domain.strictjson import KNOWN, Invalid, document
+
+# An empty one of these is an absent one: clients that know no null write an empty string for it (redis-rb, ioredis).
+_OPTIONAL = frozenset(("agent_key", "idempotency_key", "timestamp", "properties"))
+_WHITESPACE = b" \t\r\n"  # of JSON
+# Checked here, because versions of Python differ in what they take for base64.
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+
+
+def from_flat(fields: Mapping[str, bytes]) -> dict[str, Any]:
+    """The JSON form of a flat entry: every field is a string but `properties`, a JSON object."""
+    record: dict[str, Any] = {}
+    mistakes: list[Mistake] = []
+    for name, value in fields.items():
+        if name not in KNOWN or (not value and name in _OPTIONAL):
+            continue
+        if name == "properties":
+            try:
+                record[name] = _properties(value)
+            except Invalid as refused:
+                mistakes += [Mistake(f"properties.{at.path}".rstrip("."), at.message) for at in refused.mistakes]
+            continue
+        try:
+            record[name] = value.decode()
+        except UnicodeDecodeError:
+            mistakes.append(Mistake(name, "is not UTF-8"))
+    if mistakes:
+        raise Invalid.of(mistakes)
+    return record
+
+
+def _properties(value: bytes) -> dict[str, Any] | None:
+    text = value.strip(_WHITESPACE)
+    if text == b"null":
+        return None
+    if text[:1] == b"[" and text[-1:] == b"]" and not text[1:-1].strip(_WHITESPACE):
+        return {}  # PHP encodes an array without members like this
+    return document(value)
+
+
+def is_envelope(record: Mapping[str, Any]) -> bool:
+    """Whether a JSON object is a CloudEvents envelope."""
+    return record.get("specversion") is not None
+
+
+def from_envelope(envelope: Mapping[str, Any]) -> dict[str, Any]:
+    """The event inside a CloudEvents 1.0 JSON envelope (contract section 4.1)."""
+    mistakes: list[Mistake] = []
+    if envelope["specversion"] != "1.0":
+        mistakes.append(Mistake("specversion", 'must be "1.0"'))
+    source, id_ = envelope.get("source"), envelope.get("id")
+    for name, text in (("source", source), ("id", id_)):
+        if type(text) is not str or not text:
+            mistakes.append(Mistake(name, "a CloudEvents envelope needs a non-empty string"))
+    data = _data(envelope, mistakes)
+    if data is None or mistakes:
+        raise Invalid.of(mistakes)
+    record = dict(data)
+    if record.get("idempotency_key") is None:
+        record["idempotency_key"] = envelope_key(str(source), str(id_))
+    if record.get("timestamp") is None:
+        record["timestamp"] = envelope.get("time")
+    return record
+
+
+def envelope_key(source: str, id_: str) -> str:
+    """The idempotency key of a CloudEvent."""
+    return sha256(f"{source}\0{id_}".encode()).hexdigest()
+
+
+def _data(envelope: Mapping[str, Any], mistakes: list[Mistake]) -> dict[str, Any] | None:
+    data, encoded = envelope.get("data"), envelope.get("data_base64")
+    if encoded is None:
+        if type(data) is dict:
+            return data
+        mistakes.append(Mistake("data", "must be the event as a JSON object"))
+    elif data is not None:
+        mistakes.append(Mistake("data_base64", "must not stand beside `data`; send one of them"))
+    elif type(encoded) is not str or _BASE64.fullmatch(encoded) is None:
+        mistakes.append(Mistake("data_base64", "must be the event's JSON in base64"))
+    else:
+        try:
+            return document(base64.b64decode(encoded))
+        except Invalid as refused:
+            mistakes.append(Mistake("data_base64", str(refused)))
+    return None
