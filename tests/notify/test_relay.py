@@ -16,9 +16,11 @@ from tests.support.server import Server
 from witnd.clock import Clock
 from witnd.domain.delivery import FAILING_MAX_MS, INTERRUPTED, Progress, begun
 from witnd.domain.notification import SCHEDULE, delivery_id
+from witnd.notify.admission import sizes
 from witnd.notify.lane import IN_FLIGHT_PER_ENDPOINT
 from witnd.notify.relay import Endpoint, Relay
 from witnd.notify.sender import Sender
+from witnd.notify.slots import Slots
 from witnd.store.connection import connect
 from witnd.store.deliveries import Deliveries
 from witnd.store.errors import Fenced
@@ -328,14 +330,92 @@ class TestIsolation:
 
         async with house.open():
             await house.commit(*deliveries(20, name="hang"))
-            await house.endpoint.until(IN_FLIGHT_PER_ENDPOINT, "/hang")
+            await house.endpoint.until(1, "/hang")
             await house.commit(*(row for name in names for row in deliveries(5, name=name)))
             await house.attempts(150)
 
-            assert len(house.endpoint.at("/hang")) == IN_FLIGHT_PER_ENDPOINT
+            assert len(house.endpoint.at("/hang")) == 1
             release.set()
             await house.attempts(170)
             await house.idle()
+
+    async def test_one_that_answers_gets_several_at_a_time_and_no_more(self, house: House) -> None:
+        release = asyncio.Event()
+
+        async def hang(_: web.Request) -> web.Response:
+            await release.wait()
+            return web.Response()
+
+        async with house.open():
+            await house.commit(delivery(99))
+            await house.attempts(1)
+            house.endpoint.answers["/hook"] = hang
+            await house.commit(*deliveries(20))
+            await house.endpoint.until(1 + IN_FLIGHT_PER_ENDPOINT, "/hook")
+            house.add_rule("same", "/hook")
+            await house.commit(*deliveries(20, name="same"))
+            house.add_rule("other", "/other")
+            await house.commit(*deliveries(20, name="other"))
+            await house.attempts(20, rule="other")
+
+            assert len(house.endpoint.at("/hook")) == 1 + IN_FLIGHT_PER_ENDPOINT
+            release.set()
+            await house.attempts(61)
+            await house.idle()
+
+    async def test_with_300_endpoints_that_accept_and_never_answer_a_healthy_one_is_told(self, house: House) -> None:
+        """No attempt can end by its timeout meanwhile, so what reaches the healthy one waited for none of them."""
+        names = [f"silent-{number}" for number in range(300)]
+        silent: set[str] = set()
+
+        async def hold(request: web.Request) -> web.Response:
+            silent.add(request.path)
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        for name in names:
+            house.endpoint.answers[f"/{name}"] = hold
+            house.add_rule(name, f"/{name}")
+        async with Sender.open(now_ms=Clock().now_ms, allow_networks=["127.0.0.0/8"], seconds=3600) as patient:
+            house.sender = patient
+            async with house.open():
+                await house.commit(*(row for name in names for row in deliveries(5, name=name)))
+                await house.commit(*deliveries(5))
+                await house.attempts(5, rule="billing")
+                await house.commit(*(row for name in names for row in deliveries(5, name=name)))
+                await house.commit(*deliveries(20)[5:])
+                await house.attempts(20, rule="billing")
+                async with asyncio.timeout(20):
+                    while len(silent) < 300:
+                        await asyncio.sleep(0.01)
+                assert len(house.log.of("delivery.attempted")) == 20
+
+    async def test_when_healthy_endpoints_fall_silent_at_once_the_rest_goes_on_and_the_longest_wait_ends(
+        self, house: House
+    ) -> None:
+        names = [f"r{number}" for number in range(60)]
+
+        async def hold(_: web.Request) -> web.Response:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        for name in names:
+            house.add_rule(name, f"/{name}")
+        async with Sender.open(now_ms=Clock().now_ms, allow_networks=["127.0.0.0/8"], seconds=3600) as patient:
+            house.sender = patient
+            async with house.open(slots=Slots(sizes(32), prompt_seconds=0.05)):
+                await house.commit(delivery(1), *(delivery(1, name=name) for name in names))
+                await house.attempts(61)
+                for name in names:
+                    house.endpoint.answers[f"/{name}"] = hold
+                await house.commit(*(delivery(2, name=name) for name in names))
+                await house.commit(delivery(2))
+                await house.attempts(2, rule="billing")
+
+                lines = await house.log.until(62 + 60 - 12, "delivery.attempted")
+        early = [line for line in lines if line["status"] is None]
+        assert len(early) >= 48
+        assert all("too many endpoints are slow" in line["reason"] for line in early)
 
     async def test_all_endpoints_together_have_a_bound(self, house: House) -> None:
         most = now = 0
@@ -353,12 +433,12 @@ class TestIsolation:
             house.endpoint.answers[f"/{name}"] = slow
             house.add_rule(name, f"/{name}")
 
-        async with house.open(slots=asyncio.Semaphore(3)):
+        async with house.open(slots=Slots(sizes(8))):
             await house.commit(*(row for name in names for row in deliveries(5, name=name)))
             await house.attempts(40)
             await house.idle()
 
-        assert most == 3
+        assert 1 < most <= 4
 
 
 class TestSuspension:
@@ -622,10 +702,12 @@ class TestStopping:
             await release.wait()
             return web.Response()
 
-        house.endpoint.answers["/hook"] = slow
         async with house.open():
+            await house.commit(delivery(99))
+            await house.attempts(1)
+            house.endpoint.answers["/hook"] = slow
             await house.commit(*deliveries(10))
-            await house.endpoint.until(IN_FLIGHT_PER_ENDPOINT)
+            await house.endpoint.until(1 + IN_FLIGHT_PER_ENDPOINT)
             stopping = asyncio.create_task(house.relay.stop(20))
             await asyncio.sleep(0)
             release.set()
@@ -633,7 +715,7 @@ class TestStopping:
             assert await stopping == ()
             await house.running
 
-        assert len(house.endpoint.received) == IN_FLIGHT_PER_ENDPOINT
+        assert len(house.endpoint.received) == 1 + IN_FLIGHT_PER_ENDPOINT
         assert await house.client.zcard(KEYS.outbox(RULE)) == 10 - IN_FLIGHT_PER_ENDPOINT
 
     async def test_those_that_take_too_long_are_named_and_sent_again_later(self, house: House) -> None:

@@ -11,6 +11,7 @@ from witnd.cli.doctor_check import Check, count, note, ok, problem, span, warnin
 from witnd.config import Config
 from witnd.settings import Durability
 from witnd.store import safety
+from witnd.store.clients import SHARED_CONNECTIONS
 from witnd.store.diagnosis import Server
 
 OLDEST: Final = (7, 0)
@@ -21,7 +22,7 @@ STALL_MS: Final = 250.0
 FORK_MS: Final = 500
 FULL: Final = 0.9
 CLIENTS_PER_PARTITION: Final = 4
-CLIENTS_SHARED: Final = 80  # of a daemon: its pool, and what waits
+CLIENTS_SHARED: Final = SHARED_CONNECTIONS
 _ERRORS: Final = {
     "MISCONF": ("it could not write to its disk", "free space on its disk or mend it, and read the server's log"),
     "OOM": ("it was at its memory limit", "raise maxmemory, or trim logs that are applied"),

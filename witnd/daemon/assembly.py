@@ -4,32 +4,33 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from typing import Any
 
 import structlog
 
 from witnd.clock import Clock
 from witnd.config import Config
+from witnd.daemon import files, gate
 from witnd.daemon.billing import Billing
 from witnd.daemon.figures import Backlog, gather
 from witnd.daemon.owner import Owner, Shared
 from witnd.daemon.systemd import Systemd
 from witnd.daemon.web import Lag, Web
 from witnd.domain.catalogue import Catalogue
-from witnd.notify.relay import IN_FLIGHT
+from witnd.notify.admission import sizes, total_for
+from witnd.notify.relay import CALLS
 from witnd.notify.sender import Sender
-from witnd.store import embedded, safety, wire
+from witnd.notify.slots import Slots
+from witnd.store import embedded
 from witnd.store.appender import Appender
 from witnd.store.catalogue import CatalogueStore
 from witnd.store.changes import Changes
-from witnd.store.connection import Endpoint, connect, endpoint
-from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
+from witnd.store.clients import open_clients
+from witnd.store.connection import Endpoint, endpoint
 from witnd.store.invoices import Invoices
 from witnd.store.journal import Journal
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.lease import Lease
-from witnd.store.log import ANSWER_SECONDS
 from witnd.store.meta import open_meta, read_meta
 from witnd.store.overview import revision
 from witnd.store.sessions import Sessions
@@ -39,8 +40,6 @@ from witnd.web.metrics import render
 from witnd.web.routes import PAGES, ROUTES
 from witnd.web.services import Health, Services
 
-# How long a server that is still loading its data is waited for at the start.
-START_SECONDS = 600.0
 JOURNAL_SECONDS = 1.0
 # A full collection takes about a tenth of a second for 100 000 outcomes in memory.
 COLLECT_SECONDS = 600.0
@@ -70,13 +69,13 @@ class Daemon:
         keys = GlobalKeys(config.redis.prefix)
         journal = self._journal = Journal(config.daemon.state_dir, config.redis.prefix)
         async with AsyncExitStack() as stack:
-            await self._gate(server)
-            client = await stack.enter_async_context(connect(server))
-            meta = await read_meta(client, keys, config.redis.partitions)
+            await gate.check(server, config, self._systemd)
+            clients = await stack.enter_async_context(open_clients(server, config.redis.partitions))
+            meta = await read_meta(clients.ownership, keys, config.redis.partitions)
             if self._remember:
                 config.daemon.state_dir.mkdir(parents=True, exist_ok=True)
                 journal.open(None if meta is None else meta.deployment)
-            meta = await open_meta(client, keys, config.redis.partitions)
+            meta = await open_meta(clients.ownership, keys, config.redis.partitions)
             if self._remember:
                 journal.begin(meta.deployment)
             clock = Clock()
@@ -86,31 +85,35 @@ class Daemon:
             shared = Shared(
                 config=config,
                 server=server,
-                client=client,
+                clients=clients,
                 shared_keys=keys,
                 deployment=meta.deployment,
                 catalogue=Catalogue(),
                 journal=journal,
                 clock=clock,
                 send=sender.send,
-                slots=asyncio.Semaphore(IN_FLIGHT),
+                slots=Slots(sizes(total_for(files.limit()))),
+                calls=asyncio.Semaphore(CALLS),
                 changed=self._changed,
             )
             self._owners = [Owner(shared, number) for number in range(config.redis.partitions)]
             if self._stopping.is_set():
                 self.stop()  # it was told before there was anybody to tell
             billing_keys = BillingKeys(config.redis.prefix)
-            lease = Lease(client, billing_keys, config.daemon.instance, int(config.daemon.lease * 1000))
-            invoices = Invoices(client, billing_keys, config.redis.partitions)
+            lease = Lease(clients.billing, billing_keys, config.daemon.instance, int(config.daemon.lease * 1000))
+            invoices = Invoices(clients.billing, billing_keys, config.redis.partitions)
             self._billing = Billing(config, server, shared.catalogue, clock, invoices, lease)
             partitions = [owner.keys for owner in self._owners]
-            backlog = Backlog(client, keys, partitions, clock)
-            self.web = self._web(shared, invoices, partitions, backlog)
+            backlog = Backlog(clients.figures, keys, partitions, clock)
+            self.web = self._web(
+                shared, Invoices(clients.api, billing_keys, config.redis.partitions), partitions, backlog
+            )
             await self._serve(self._billing, self.web, backlog.run(shared.catalogue))
 
     def _web(self, shared: Shared, invoices: Invoices, partitions: list[Keys], backlog: Backlog) -> Web:
-        config, client, keys, clock = self._config, shared.client, shared.shared_keys, shared.clock
-        lag = Lag(client, partitions)
+        config, client, keys, clock = self._config, shared.clients.api, shared.shared_keys, shared.clock
+        figures = shared.clients.figures
+        lag = Lag(figures, partitions)
         appender = Appender(shared.server, config.redis.durability, f"witnd-{config.daemon.instance}-ingest")
 
         def metrics() -> bytes:
@@ -129,7 +132,7 @@ class Daemon:
             tokens=Tokens(client, keys, clock.monotonic),
             sessions=Sessions(client, keys),
             changes=Changes(client, keys),
-            pulse=Pulse(lambda: revision(client, keys, partitions)),
+            pulse=Pulse(lambda: revision(figures, keys, partitions)),
             invoices=invoices,
             send=shared.send,
             health=lambda: self._health(lag.events),
@@ -235,51 +238,6 @@ class Daemon:
                 gc.collect()
         finally:
             gc.enable()
-
-    async def _gate(self, server: Endpoint) -> None:
-        """Refuse to begin on a Redis that must not be billed from; wait for one that is still loading."""
-        loop = asyncio.get_running_loop()
-        give_up = loop.time() + START_SECONDS
-        while True:
-            try:
-                caller = await wire.connect(server, "witnd-gate")
-                try:
-                    health = await safety.look(partial(caller.ask, seconds=ANSWER_SECONDS))
-                finally:
-                    caller.close()
-                break
-            except StoreRefused as refused:
-                if "loading" not in refused.reason or loop.time() > give_up:
-                    raise
-                self._systemd.extend(30)
-                log.info("redis.loading", server=str(server))
-                await asyncio.sleep(1)
-            except StoreUnavailable as silent:
-                raise StoreUnavailable(
-                    f"Redis at {server} does not answer ({silent}); start it, or name another in redis.url"
-                ) from silent
-        found = safety.problems(health)
-        clock = safety.clock_problem(health, Clock().now_ms())
-        safety.refuse([*found, *([clock] if clock else [])])
-        if self._config.redis.durability.mode == "fsync":
-            await _check_fsync(server, health)
-        for one in safety.warnings(health):
-            log.warning("redis.risk", reason=one.reason, remedy=one.remedy)
-
-
-async def _check_fsync(server: Endpoint, health: safety.Health) -> None:
-    if health.config.get("appendfsync") == "always":
-        return
-    caller = await wire.connect(server, "witnd-gate")
-    try:
-        known = (await caller.ask(("COMMAND", "INFO", "WAITAOF"), seconds=ANSWER_SECONDS))[0]
-    finally:
-        caller.close()
-    if not known or known[0] is None:
-        raise Unsafe(
-            'redis.durability is "fsync", and this server can promise it neither by WAITAOF nor by appendfsync always',
-            "set `appendfsync always` on the server, use a newer one, or choose another durability",
-        )
 
 
 @asynccontextmanager

@@ -1,8 +1,9 @@
-"""Where a rule's deliveries go right now, and what signs them: the catalogue, asked by rule id."""
+"""Where a rule's deliveries go right now, and what signs them: the catalogue, by rule id."""
 
 from collections.abc import Callable
 
 from witnd.domain.catalogue import Catalogue
+from witnd.domain.notification import NotificationRule
 from witnd.domain.rotation import signing
 from witnd.notify.relay import Endpoint
 
@@ -13,11 +14,20 @@ class Endpoints:
     def __init__(self, catalogue: Catalogue, now_ms: Callable[[], int]) -> None:
         self._catalogue = catalogue
         self._now_ms = now_ms
+        self._rules: tuple[NotificationRule, ...] = ()
+        self._by_id: dict[str, NotificationRule] = {}
 
     def of(self, rule_id: str) -> Endpoint | None:
         now = self._now_ms()
-        for rule in self._catalogue.rules(now):
-            if rule.id == rule_id and rule.enabled:
-                versions = self._catalogue.versions("notification_rule", rule.name)
-                return Endpoint(rule.url, signing(versions, now).secrets)
-        return None
+        rule = self._in_force(now).get(rule_id)
+        if rule is None or not rule.enabled:
+            return None
+        return Endpoint(rule.url, signing(self._catalogue.versions("notification_rule", rule.name), now).secrets)
+
+    def _in_force(self, now: int) -> dict[str, NotificationRule]:
+        """By id. The catalogue returns the same tuple for as long as nothing changes."""
+        rules = self._catalogue.rules(now)
+        if rules is not self._rules:
+            self._rules = rules
+            self._by_id = {rule.id: rule for rule in rules}
+        return self._by_id

@@ -6,6 +6,7 @@ import signal
 import structlog
 
 from witnd.config import Config
+from witnd.daemon import files
 from witnd.daemon.assembly import Daemon, server_for
 from witnd.daemon.systemd import Systemd
 from witnd.store.embedded import Embedded
@@ -20,6 +21,7 @@ log = structlog.get_logger()
 
 async def serve(config: Config, *, private: bool) -> None:
     """Run the daemon until SIGTERM or SIGINT; a second one ends it at once."""
+    files.raise_limit()
     daemon = Daemon(config, Systemd(), remember=private or config.state_dir_explicit)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

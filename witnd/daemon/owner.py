@@ -10,7 +10,6 @@ from random import random
 
 import structlog
 from msgspec import Struct
-from redis.asyncio import Redis
 
 from witnd.clock import Clock
 from witnd.config import Config
@@ -22,6 +21,8 @@ from witnd.engine.memory import Memory
 from witnd.engine.partition import Partition
 from witnd.engine.pipeline import Pipeline
 from witnd.notify.relay import Relay, Send
+from witnd.notify.slots import Slots
+from witnd.store.clients import Clients
 from witnd.store.connection import Endpoint
 from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
 from witnd.store.journal import Journal
@@ -47,14 +48,15 @@ class Shared(Struct, frozen=True, kw_only=True):
 
     config: Config
     server: Endpoint
-    client: Redis
+    clients: Clients
     shared_keys: GlobalKeys
     deployment: str
     catalogue: Catalogue
     journal: Journal
     clock: Clock
     send: Send
-    slots: asyncio.Semaphore
+    slots: Slots
+    calls: asyncio.Semaphore  # of all relays to Redis
     changed: Callable[[], None]
 
 
@@ -74,7 +76,7 @@ class Owner:
         self._patience = Patience(self._verify, shared.clock.monotonic)
         self._tenure = Tenure(
             f"partition {number}",
-            Lease(shared.client, self.keys, config.daemon.instance, int(config.daemon.lease * 1000)),
+            Lease(shared.clients.ownership, self.keys, config.daemon.instance, int(config.daemon.lease * 1000)),
             self._patience,
             shared.clock,
             seconds=config.daemon.lease,
@@ -203,7 +205,9 @@ class Owner:
         found = problems(await look(self._store.ask))
         if found:
             raise StoreRefused(found[0].reason, found[0].remedy)
-        meta = await read_meta(self._shared.client, self._shared.shared_keys, self._shared.config.redis.partitions)
+        meta = await read_meta(
+            self._shared.clients.ownership, self._shared.shared_keys, self._shared.config.redis.partitions
+        )
         if meta is None or meta.deployment != self._shared.deployment:
             raise Unsafe(
                 f"Redis lost its data: deployment {self._shared.deployment} is gone",
@@ -223,7 +227,13 @@ class Owner:
 
     def _relay(self) -> Relay:
         shared = self._shared
-        outbox = Outbox(shared.client, self.keys, shared.shared_keys, fence=self._tenure.fence)
+        outbox = Outbox(
+            shared.clients.deliveries,
+            self.keys,
+            shared.shared_keys,
+            fence=self._tenure.fence,
+            channels=shared.clients.channels,
+        )
         return Relay(
             outbox,
             send=shared.send,
@@ -232,6 +242,7 @@ class Owner:
             random=random,
             schedule=tuple(int(step * 1000) for step in shared.config.webhooks.schedule),
             slots=shared.slots,
+            store=shared.calls,
         )
 
     def _say(self, state: str) -> None:

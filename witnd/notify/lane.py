@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
+from time import monotonic_ns
 from typing import Any, Final, ParamSpec, TypeVar
 
 import structlog
@@ -18,17 +19,19 @@ from witnd.domain import delivery as life
 from witnd.domain import instant
 from witnd.domain.delivery import HEALTHY, Attempt, EndpointState, Progress
 from witnd.domain.notification import Delivery
+from witnd.notify.admission import PER_ENDPOINT, Ticket
 from witnd.notify.patience import Patience
+from witnd.notify.slots import Slots
 from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.outbox import Outbox, Row
 
-# More than one, so that a busy endpoint is not held to one round trip at a time; few, so that it
-# is not flooded and a hanging one holds little.
-IN_FLIGHT_PER_ENDPOINT: Final = 4
+# Of one rule and partition; a URL that rules share has its own bound in `admission`.
+IN_FLIGHT_PER_ENDPOINT: Final = PER_ENDPOINT
 # One write of so many rows takes Redis a millisecond or two.
 SWEEP_ROWS: Final = 500
 # A sleep is cut into pieces of this length, so that a host clock that was set is noticed.
 NAP_SECONDS: Final = 60.0
+CUT: Final = "ended early, because too many endpoints are slow at the same time"
 NO_RULE: Final = "its rule is not in force; apply and enable it, then `witnd deliveries resume` it"
 
 P = ParamSpec("P")
@@ -50,7 +53,7 @@ Begin = Callable[[Work], "asyncio.Task[None] | None"]
 
 
 class Means(Struct, frozen=True, kw_only=True):
-    """What all lanes of a relay work with."""
+    """What all lanes of a relay work with. `store` bounds their calls to Redis, however many lanes there are."""
 
     outbox: Outbox
     send: Send
@@ -58,7 +61,8 @@ class Means(Struct, frozen=True, kw_only=True):
     now_ms: Callable[[], int]
     random: Callable[[], float]
     schedule: Sequence[int]
-    slots: asyncio.Semaphore
+    slots: Slots
+    store: asyncio.Semaphore
     patience: Patience
     begin: Begin
 
@@ -67,7 +71,8 @@ class Means(Struct, frozen=True, kw_only=True):
         failures = 0
         while True:
             try:
-                answer = await call(*args, **kwargs)
+                async with self.store:
+                    answer = await call(*args, **kwargs)
             except (StoreUnavailable, StoreRefused) as error:
                 await self.patience.wait(error, failures)
                 failures += 1
@@ -113,7 +118,14 @@ class Lane:
             elif waiting and self.free:
                 await self._sleep(waiting[0].queued_ms or 0)
             else:
-                await self.wake.wait()
+                await self._landing()
+
+    async def _landing(self) -> None:
+        """Wait until an attempt may start. Whatever is committed meanwhile costs Redis nothing."""
+        await self.wake.wait()
+        while self.flying and not self.free:
+            self.wake.clear()
+            await self.wake.wait()
 
     async def _look(self) -> tuple[list[Row], EndpointState]:
         # Rows in flight still stand first in the outbox, and one more tells when to look again.
@@ -161,43 +173,47 @@ class Lane:
         return True
 
     async def _start(self, rows: list[Row]) -> None:
-        """Put as many attempts on record as there are slots for, then send them."""
+        """Put as many attempts on record as may be under way, then send them."""
         means = self._means
-        await means.slots.acquire()
-        slots = 1
+        target = means.endpoint(self.rule_id)
+        if target is None:
+            return  # the next look parks them
+        tickets = [await means.slots.acquire(target.url)]
         try:
-            while slots < len(rows) and not means.slots.locked():
-                await means.slots.acquire()
-                slots += 1
+            # This may have waited for long, and a ticket is for one address.
+            latest = means.endpoint(self.rule_id)
+            if latest is None or latest.url != target.url:
+                return
+            while len(tickets) < len(rows) and (more := means.slots.try_acquire(target.url)) is not None:
+                tickets.append(more)
             now = means.now_ms()
-            steps = [(row, life.begun(row.progress, now)) for row in rows[:slots]]
+            steps = [(row, life.begun(row.progress, now)) for row in rows[: len(tickets)]]
             written = await means.ask(means.outbox.write, self.rule_id, steps)
-            target = means.endpoint(self.rule_id)
+            target = means.endpoint(self.rule_id)  # the secrets of now
             for (row, progress), ours in zip(steps, written, strict=True):
                 if not ours or target is None or row.delivery is None:
                     continue
-                attempt = partial(self._attempt, row.after(progress), row.delivery, target)
+                attempt = partial(self._attempt, row.after(progress), row.delivery, target, tickets[-1])
                 flight = means.begin(attempt)
                 if flight is not None:
-                    self._fly(row.id, flight)
-                    slots -= 1
+                    self._fly(row.id, flight, tickets.pop())
         finally:
-            for _ in range(slots):
-                means.slots.release()
+            for ticket in tickets:
+                means.slots.release(ticket, succeeded=None)
 
-    def _fly(self, id_: str, attempt: "asyncio.Task[None]") -> None:
-        """From here to its end the attempt holds one slot, and its place in the lane."""
+    def _fly(self, id_: str, attempt: "asyncio.Task[None]", ticket: Ticket) -> None:
+        """From here to its end the attempt holds its place in the lane."""
         self.flying[id_] = attempt
 
         def landed(_: "asyncio.Task[None]") -> None:
             del self.flying[id_]
-            self._means.slots.release()
+            self._means.slots.release(ticket, succeeded=None)
             self.wake.set()
 
         attempt.add_done_callback(landed)
 
-    async def _attempt(self, row: Row, delivery: Delivery, target: Endpoint) -> None:
-        attempt = await self._means.send(target.url, target.secrets, delivery)
+    async def _attempt(self, row: Row, delivery: Delivery, target: Endpoint, ticket: Ticket) -> None:
+        attempt = await self._send(delivery, target, ticket)
         progress = await self._record(row, attempt)
         await self._judge(delivery, attempt)
         due_ms = progress.queued_ms
@@ -212,6 +228,22 @@ class Lane:
             duration_ms=attempt.duration_ms,
             next_at=None if due_ms is None else instant.render(due_ms),
         )
+
+    async def _send(self, delivery: Delivery, target: Endpoint, ticket: Ticket) -> Attempt:
+        """One attempt. It is ended early where its ticket is taken away, because too many endpoints are slow."""
+        slots, began = self._means.slots, monotonic_ns()
+        sending = asyncio.ensure_future(self._means.send(target.url, target.secrets, delivery))
+        slots.watch(ticket, sending.cancel)
+        try:
+            attempt = await sending
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not sending.cancelled() or (task is not None and task.cancelling()):
+                raise
+            duration_ms = (monotonic_ns() - began) // 1_000_000
+            attempt = Attempt(reason=f"no answer within {duration_ms} ms; {CUT}", duration_ms=duration_ms)
+        slots.release(ticket, succeeded=attempt.succeeded)
+        return attempt
 
     async def _record(self, row: Row, attempt: Attempt) -> Progress:
         means = self._means

@@ -15,13 +15,14 @@ import structlog
 from witnd.domain.notification import SCHEDULE
 from witnd.notify.lane import Endpoint, Lane, Means, Send, Work
 from witnd.notify.patience import Patience
+from witnd.notify.slots import Slots
 from witnd.store.errors import Fenced, StoreRefused, StoreUnavailable
 from witnd.store.outbox import Outbox
 
-__all__ = ["IN_FLIGHT", "Endpoint", "Relay", "Send"]
+__all__ = ["CALLS", "Endpoint", "Relay", "Send"]
 
-# Of all endpoints together: sockets and memory (16 KiB of answer each).
-IN_FLIGHT: Final = 256
+# Calls to Redis under way for all rules together: more would only wait in the server.
+CALLS: Final = 8
 
 log = structlog.get_logger()
 
@@ -30,7 +31,8 @@ class Relay:
     """`run()` until stopped or cancelled. Raises `Fenced` when the partition has another owner.
 
     `send` makes one attempt and never raises; `endpoint` answers None for a rule that is not in
-    force. `slots` is for relays of one process to share: the bound on attempts at a time.
+    force. The relays of one process share `slots`, the bounds on attempts at a time, and `store`, the bound on calls
+    to Redis.
     """
 
     def __init__(
@@ -42,7 +44,8 @@ class Relay:
         now_ms: Callable[[], int],
         random: Callable[[], float],
         schedule: Sequence[int] = SCHEDULE,
-        slots: asyncio.Semaphore | None = None,
+        slots: Slots | None = None,
+        store: asyncio.Semaphore | None = None,
     ) -> None:
         self._outbox = outbox
         self._random = random
@@ -53,7 +56,8 @@ class Relay:
             now_ms=now_ms,
             random=random,
             schedule=schedule,
-            slots=slots or asyncio.Semaphore(IN_FLIGHT),
+            slots=slots or Slots(),
+            store=store or asyncio.Semaphore(CALLS),
             patience=Patience("relay.store", random),
             begin=self._begin,
         )

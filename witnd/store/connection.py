@@ -7,15 +7,18 @@ made here has that switched off: retries belong to the caller, who knows what ma
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from redis import exceptions
 from redis.asyncio import Redis
+from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from witnd.endpoint import Endpoint, endpoint
 from witnd.store.cancellation import cancellable
 from witnd.store.errors import StoreRefused, StoreUnavailable
+from witnd.store.pool import WaitingPool
 
 __all__ = ["Endpoint", "blocking", "connect", "endpoint", "mapped", "refusal"]
 
@@ -24,7 +27,8 @@ ANSWER_SECONDS = 5.0
 # A blocking read answers at the latest when its block ends; what comes later is a lost connection.
 BLOCK_MARGIN_SECONDS = 3.0
 IDLE_CHECK_SECONDS = 15
-CONNECTIONS = 64  # no caller of ours runs this many calls at once: reaching it is a leak
+# Of a client that only one command or test uses; a daemon's shares are in `clients`.
+CONNECTIONS = 32
 
 # What a server says when it did not execute a command, by the first word of its reply.
 _REFUSALS = {
@@ -56,39 +60,53 @@ _IN_PIPELINE = re.compile(r""" of pipeline caused error: \((['"])(.*)\1,\)$""", 
 _NO_ANSWER = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.InvalidResponse)
 
 
-def connect(server: str | Endpoint, *, password: str | None = None) -> Redis:
-    """A client for calls that answer at once. It connects at its first call; `aclose()` it."""
-    return _client(_parsed(server, password), ANSWER_SECONDS)
+def connect(
+    server: str | Endpoint, *, password: str | None = None, connections: int = CONNECTIONS, work: str = "this command"
+) -> Redis:
+    """A client for calls that answer at once. It connects at its first call; `aclose()` it.
+
+    At most `connections` calls are under way, the others wait for up to 5 s; `work` names them in the refusal.
+    """
+    return _client(_parsed(server, password), ANSWER_SECONDS, connections, work)
 
 
 def blocking(server: str | Endpoint, *, block_seconds: float, password: str | None = None) -> Redis:
     """A client for reads that wait up to `block_seconds` in the server."""
-    return _client(_parsed(server, password), block_seconds + BLOCK_MARGIN_SECONDS)
+    return _client(_parsed(server, password), block_seconds + BLOCK_MARGIN_SECONDS, CONNECTIONS, "waiting reads")
 
 
 def _parsed(server: str | Endpoint, password: str | None) -> Endpoint:
     return endpoint(server, password=password) if isinstance(server, str) else server
 
 
-def _client(server: Endpoint, answer_seconds: float) -> Redis:
-    return Redis(
-        host=server.host or "localhost",
-        port=server.port,
-        unix_socket_path=server.path,
+def _client(server: Endpoint, answer_seconds: float, connections: int, work: str) -> Redis:
+    pool = WaitingPool(
+        work=work,
+        max_connections=connections,
+        **_address(server),
         username=server.username,
         password=server.password,
         db=server.db,
-        ssl=server.tls,
-        ssl_ca_certs=server.ca_file,
         retry=Retry(NoBackoff(), 0),
         retry_on_error=[],
         protocol=2,  # the reply shapes of RESP3 differ; one shape, whatever the server offers
         socket_timeout=answer_seconds,
-        socket_connect_timeout=CONNECT_SECONDS,
         health_check_interval=IDLE_CHECK_SECONDS,
-        max_connections=CONNECTIONS,
         decode_responses=False,
     )
+    return Redis.from_pool(pool)
+
+
+def _address(server: Endpoint) -> dict[str, Any]:
+    if server.path is not None:
+        return {"connection_class": UnixDomainSocketConnection, "path": server.path}
+    tcp = {
+        "connection_class": Connection,
+        "host": server.host or "localhost",
+        "port": server.port,
+        "socket_connect_timeout": CONNECT_SECONDS,
+    }
+    return {**tcp, "connection_class": SSLConnection, "ssl_ca_certs": server.ca_file} if server.tls else tcp
 
 
 @contextmanager

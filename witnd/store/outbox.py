@@ -113,10 +113,16 @@ def read_row(id_: str, record: bytes | None, stored: bytes | None, score: float 
 
 
 class Outbox:
-    """`fence` is the daemon's lease on the partition; without one only commands may write."""
+    """`fence` is the daemon's lease on the partition; without one only commands may write.
 
-    def __init__(self, client: Redis, keys: Keys, shared: GlobalKeys, fence: str = "") -> None:
+    `channels` is the client that keeps a connection subscribed, by default `client`.
+    """
+
+    def __init__(
+        self, client: Redis, keys: Keys, shared: GlobalKeys, fence: str = "", *, channels: Redis | None = None
+    ) -> None:
         self._client = client
+        self._channels = channels or client
         self._keys = keys
         self._shared = shared
         self._fence = fence
@@ -215,7 +221,7 @@ class Outbox:
 
         Calls made before this is entered are not heard: look at `rules` first thing inside.
         """
-        listener = self._client.pubsub(ignore_subscribe_messages=True)
+        listener = self._channels.pubsub(ignore_subscribe_messages=True)
         try:
             with mapped():
                 with cancellable():

@@ -1,0 +1,66 @@
+"""Whether the daemon may begin on a Redis: asked once, before anything is read or written."""
+
+import asyncio
+from functools import partial
+from typing import Final
+
+import structlog
+
+from witnd.clock import Clock
+from witnd.config import Config
+from witnd.daemon.systemd import Systemd
+from witnd.store import safety, wire
+from witnd.store.connection import Endpoint
+from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
+from witnd.store.log import ANSWER_SECONDS
+
+# How long a server that is still loading its data is waited for.
+START_SECONDS: Final = 600.0
+
+log = structlog.get_logger()
+
+
+async def check(server: Endpoint, config: Config, systemd: Systemd) -> None:
+    """Refuse to begin on a Redis that must not be billed from; wait for one that is still loading."""
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + START_SECONDS
+    while True:
+        try:
+            caller = await wire.connect(server, "witnd-gate")
+            try:
+                health = await safety.look(partial(caller.ask, seconds=ANSWER_SECONDS))
+            finally:
+                caller.close()
+            break
+        except StoreRefused as refused:
+            if "loading" not in refused.reason or loop.time() > give_up:
+                raise
+            systemd.extend(30)
+            log.info("redis.loading", server=str(server))
+            await asyncio.sleep(1)
+        except StoreUnavailable as silent:
+            raise StoreUnavailable(
+                f"Redis at {server} does not answer ({silent}); start it, or name another in redis.url"
+            ) from silent
+    found = safety.problems(health)
+    clock = safety.clock_problem(health, Clock().now_ms())
+    safety.refuse([*found, *([clock] if clock else [])])
+    if config.redis.durability.mode == "fsync":
+        await _check_fsync(server, health)
+    for one in safety.warnings(health):
+        log.warning("redis.risk", reason=one.reason, remedy=one.remedy)
+
+
+async def _check_fsync(server: Endpoint, health: safety.Health) -> None:
+    if health.config.get("appendfsync") == "always":
+        return
+    caller = await wire.connect(server, "witnd-gate")
+    try:
+        known = (await caller.ask(("COMMAND", "INFO", "WAITAOF"), seconds=ANSWER_SECONDS))[0]
+    finally:
+        caller.close()
+    if not known or known[0] is None:
+        raise Unsafe(
+            'redis.durability is "fsync", and this server can promise it neither by WAITAOF nor by appendfsync always',
+            "set `appendfsync always` on the server, use a newer one, or choose another durability",
+        )

@@ -1,0 +1,181 @@
+"""Which webhook attempts may be under way at the same time, so that slow endpoints never use up what others need.
+
+An endpoint is a URL; rules that share it share its limits. What is known of it decides which share an attempt takes:
+
+| standing | known of the endpoint | share of all attempts | at a time |
+| --- | --- | --- | --- |
+| prompt | its last attempt succeeded promptly | 1/4 | 4, and 1 while half of the share is in use |
+| uncertain | nothing yet, or its last attempt failed promptly | 1/4 | 1 |
+| slow | an attempt takes long, or the last did and succeeded | 3/8, half of it for starts | 4, or 1 after a failure |
+| silent | its last attempt took long and failed | 1/8 | 1 |
+
+*Promptly* is within half a second. An attempt that takes longer leaves its share for that of the slow ones, whatever
+was known of its endpoint. So an endpoint that falls silent takes from the healthy share for half a second at most,
+however many do so at once. When the share of the slow ones is full, the attempt that has waited longest in it is ended
+early and counts as failed. After its first failure a silent endpoint keeps to the share of its own.
+"""
+
+from collections import Counter, OrderedDict
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+__all__ = ["PER_ENDPOINT", "TOTAL", "Admission", "Share", "Sizes", "Ticket", "sizes"]
+
+# Attempts under way in one process: each holds a socket and some 50 KiB while it waits.
+TOTAL: Final = 1024
+# Enough for all shares to have a few.
+TOTAL_LEAST: Final = 32
+# More than one, so that a busy endpoint is not held to one round trip at a time; few, so that it is not flooded.
+PER_ENDPOINT: Final = 4
+# What is known of an idle endpoint is forgotten beyond this number, the least recently used first: some 3 MB.
+ENDPOINTS_KNOWN: Final = 10_000
+
+
+class Share(StrEnum):
+    PROMPT = "prompt"
+    UNCERTAIN = "uncertain"
+    SLOW = "slow"
+    SILENT = "silent"
+
+
+class Sizes(Struct, frozen=True, kw_only=True):
+    """How many attempts each share holds; `slow_starts` is how full the slow share may be when an attempt starts."""
+
+    prompt: int
+    uncertain: int
+    slow: int
+    slow_starts: int
+    silent: int
+
+    @property
+    def total(self) -> int:
+        return self.prompt + self.uncertain + self.slow + self.silent
+
+
+def sizes(total: int) -> Sizes:
+    """The shares of `total` attempts, each at least 1."""
+    eighth = max(1, total // 8)
+    return Sizes(
+        prompt=2 * eighth, uncertain=2 * eighth, slow=3 * eighth, slow_starts=(3 * eighth + 1) // 2, silent=eighth
+    )
+
+
+def total_for(files: int) -> int:
+    """How many attempts fit below a limit on open files: a quarter of it, since Redis and HTTP need some too."""
+    return max(TOTAL_LEAST, min(TOTAL, files // 4))
+
+
+class Ticket(Struct, eq=False):
+    """One attempt under way. `share` is where it counts, None once it is ended early."""
+
+    url: str
+    share: Share | None
+    is_slow: bool = False
+    is_over: bool = False
+
+
+class _Endpoint(Struct, eq=False):
+    standing: Share = Share.UNCERTAIN
+    has_succeeded: bool = False  # its last attempt that ended
+    running: int = 0
+
+
+class Admission:
+    """Counts attempts and decides which may start. Knows no clock: the caller says when one has become slow."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        self.sizes = sizes
+        self.counts: Counter[Share] = Counter()
+        self._endpoints: OrderedDict[str, _Endpoint] = OrderedDict()
+        self._slow: OrderedDict[int, Ticket] = OrderedDict()  # by id(), the longest waiting first
+
+    def standing(self, url: str) -> Share:
+        found = self._endpoints.get(url)
+        return Share.UNCERTAIN if found is None else found.standing
+
+    def is_full(self, share: Share) -> bool:
+        """Whether no attempt may start in this share now."""
+        sizes = self.sizes
+        most = {
+            Share.PROMPT: sizes.prompt,
+            Share.UNCERTAIN: sizes.uncertain,
+            Share.SLOW: sizes.slow_starts,
+            Share.SILENT: sizes.silent,
+        }
+        return self.counts[share] >= most[share]
+
+    def is_busy(self, url: str) -> bool:
+        """Whether the endpoint has as many attempts as it may have at a time."""
+        found = self._endpoints.get(url)
+        return found is not None and found.running >= self._most(found)
+
+    def start(self, url: str) -> Ticket | None:
+        """Begin an attempt; None where it has to wait."""
+        share = self.standing(url)
+        if self.is_full(share) or self.is_busy(url):
+            return None
+        self._endpoints.setdefault(url, _Endpoint()).running += 1
+        self._endpoints.move_to_end(url)
+        ticket = Ticket(url, share)
+        self.counts[share] += 1
+        if share is Share.SLOW:
+            self._slow[id(ticket)] = ticket
+        return ticket
+
+    def turn_slow(self, ticket: Ticket) -> Ticket | None:
+        """The attempt takes long: it leaves its share. Returns the attempt to end early, if the slow share is full."""
+        ticket.is_slow = True
+        endpoint = self._endpoints[ticket.url]
+        if endpoint.standing is not Share.SILENT:
+            endpoint.standing = Share.SLOW
+        if ticket.share not in (Share.PROMPT, Share.UNCERTAIN):
+            return None
+        longest = None
+        if len(self._slow) >= self.sizes.slow:
+            _, longest = self._slow.popitem(last=False)
+            self._leave(longest)
+        self.counts[ticket.share] -= 1
+        self.counts[Share.SLOW] += 1
+        ticket.share = Share.SLOW
+        self._slow[id(ticket)] = ticket
+        return longest
+
+    def end(self, ticket: Ticket, *, succeeded: bool | None) -> None:
+        """The attempt is over. `succeeded` None: it was never sent, and nothing is known of the endpoint from it."""
+        if ticket.is_over:
+            return
+        ticket.is_over = True
+        if ticket.share is not None:
+            self._slow.pop(id(ticket), None)
+            self._leave(ticket)
+        endpoint = self._endpoints[ticket.url]
+        endpoint.running -= 1
+        if succeeded is not None:
+            endpoint.has_succeeded = succeeded
+            slow = Share.SLOW if succeeded else Share.SILENT
+            prompt = Share.PROMPT if succeeded else Share.UNCERTAIN
+            endpoint.standing = slow if ticket.is_slow else prompt
+        self._forget()
+
+    def _leave(self, ticket: Ticket) -> None:
+        assert ticket.share is not None
+        self.counts[ticket.share] -= 1
+        ticket.share = None
+
+    def _most(self, endpoint: _Endpoint) -> int:
+        match endpoint.standing:
+            case Share.PROMPT:
+                return PER_ENDPOINT if 2 * self.counts[Share.PROMPT] < self.sizes.prompt else 1
+            case Share.SLOW:
+                return PER_ENDPOINT if endpoint.has_succeeded else 1
+            case _:
+                return 1
+
+    def _forget(self) -> None:
+        while len(self._endpoints) > ENDPOINTS_KNOWN:
+            idle = next((url for url, endpoint in self._endpoints.items() if not endpoint.running), None)
+            if idle is None:
+                return
+            del self._endpoints[idle]

@@ -1,0 +1,124 @@
+"""Waiting for permission to send, over the decisions of `admission`.
+
+Relays of one process share one `Slots`. Whoever waits, waits in order of arrival among those of the same standing, and
+holds neither a socket nor a connection to Redis meanwhile.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from witnd.notify.admission import TOTAL, Admission, Share, Sizes, Ticket, sizes
+
+__all__ = ["PROMPT_SECONDS", "Slots"]
+
+# Longer than most handshakes and answers take, and short for those who wait behind a silent endpoint.
+PROMPT_SECONDS: Final = 0.5
+
+_Waiter = tuple[str, "asyncio.Future[Ticket]"]
+
+
+class Slots:
+    """`acquire`, then `watch` while the attempt is under way, then `release`."""
+
+    def __init__(self, limits: Sizes | None = None, *, prompt_seconds: float = PROMPT_SECONDS) -> None:
+        self._admission = Admission(limits or sizes(TOTAL))
+        self._prompt_seconds = prompt_seconds
+        # Whoever waits for a place in a share, and whoever waits for an endpoint to have fewer attempts.
+        self._queues: dict[Share, deque[_Waiter]] = {share: deque() for share in Share}
+        self._behind: dict[str, deque[_Waiter]] = {}
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._cuts: dict[int, Callable[[], object]] = {}
+
+    def __repr__(self) -> str:
+        waiting = sum(map(len, self._queues.values())) + sum(map(len, self._behind.values()))
+        return f"<Slots {dict(self._admission.counts)} waiting={waiting}>"
+
+    @property
+    def under_way(self) -> dict[str, int]:
+        """Attempts by share."""
+        return {share.value: self._admission.counts[share] for share in Share}
+
+    async def acquire(self, url: str) -> Ticket:
+        """Wait until an attempt to `url` may start."""
+        if (ticket := self.try_acquire(url)) is not None:
+            return ticket
+        future: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
+        self._enqueue((url, future))
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                self.release(future.result(), succeeded=None)
+            self._grant()
+            raise
+
+    def try_acquire(self, url: str) -> Ticket | None:
+        """A ticket if nobody waits before and an attempt may start now."""
+        if self._queues[self._admission.standing(url)] or url in self._behind:
+            return None
+        return self._admission.start(url)
+
+    def watch(self, ticket: Ticket, cut: Callable[[], object]) -> None:
+        """The attempt is being sent from now on; `cut` ends it early where too many endpoints are slow."""
+        loop = asyncio.get_running_loop()
+        self._timers[id(ticket)] = loop.call_later(self._prompt_seconds, self._turn_slow, ticket)
+        self._cuts[id(ticket)] = cut
+        if ticket.share is None:
+            cut()
+
+    def release(self, ticket: Ticket, *, succeeded: bool | None) -> None:
+        """The attempt is over. `succeeded` None: it was not sent. Once is enough, again does no harm."""
+        timer = self._timers.pop(id(ticket), None)
+        if timer is not None:
+            timer.cancel()
+        self._cuts.pop(id(ticket), None)
+        before = self._admission.standing(ticket.url)
+        self._admission.end(ticket, succeeded=succeeded)
+        if self._admission.standing(ticket.url) is not before:
+            self._move(ticket.url, before)
+        for waiter in self._behind.pop(ticket.url, ()):
+            self._enqueue(waiter)
+        self._grant()
+
+    def _turn_slow(self, ticket: Ticket) -> None:
+        longest = self._admission.turn_slow(ticket)
+        if longest is not None and (cut := self._cuts.get(id(longest))) is not None:
+            cut()
+        self._grant()
+
+    def _move(self, url: str, share: Share) -> None:
+        """Whoever waits for `url` in the queue of a standing that it no longer has joins the right one."""
+        queue = self._queues[share]
+        moving = [waiter for waiter in queue if waiter[0] == url]
+        if moving:
+            self._queues[share] = deque(waiter for waiter in queue if waiter[0] != url)
+        for waiter in moving:
+            self._enqueue(waiter)
+
+    def _enqueue(self, waiter: _Waiter) -> None:
+        url = waiter[0]
+        if self._admission.is_busy(url):
+            self._behind.setdefault(url, deque()).append(waiter)
+        else:
+            self._queues[self._admission.standing(url)].append(waiter)
+
+    def _grant(self) -> None:
+        """Give what is free to whoever waits."""
+        has_moved = True
+        while has_moved:
+            has_moved = False
+            for share in Share:
+                queue = self._queues[share]
+                while queue and not self._admission.is_full(share):
+                    url, future = queue.popleft()
+                    if future.done():
+                        continue
+                    # Its standing may have changed since it began to wait, or its endpoint has enough attempts now.
+                    ticket = self._admission.start(url) if self._admission.standing(url) is share else None
+                    if ticket is not None:
+                        future.set_result(ticket)
+                    else:
+                        self._enqueue((url, future))
+                        has_moved = True

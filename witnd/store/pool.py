@@ -1,0 +1,51 @@
+"""A bounded pool of connections in which callers wait their turn instead of failing."""
+
+import asyncio
+from typing import Any, Final
+
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
+
+from witnd.store.errors import StoreRefused
+
+# As long as one answer may take. A caller that waits longer had better hear that nothing moves.
+WAIT_SECONDS: Final = 5.0
+
+
+class WaitingPool(ConnectionPool):
+    """A pool whose callers wait up to `WAIT_SECONDS` for a free connection, in order of arrival.
+
+    The pools of redis-py fail at once when all connections are in use, or report a wait in vain as a lost connection.
+    Here nothing was sent, so it is a refusal: the caller may try again. `work` names the pool in that message.
+    """
+
+    def __init__(self, *, work: str, max_connections: int, **options: Any) -> None:
+        super().__init__(max_connections=max_connections, **options)
+        self._work = work
+        self._free = asyncio.Semaphore(max_connections)
+
+    async def get_connection(self, *_: Any, **__: Any) -> AbstractConnection:
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await self._free.acquire()
+        except TimeoutError:
+            raise StoreRefused(
+                f"all {self.max_connections} connections to Redis for {self._work} were in use for {WAIT_SECONDS:g} s",
+                "try again; if it lasts, look for slow commands on the server (SLOWLOG GET)",
+            ) from None
+        try:
+            connection: AbstractConnection = self.get_available_connection()  # type: ignore[no-untyped-call]
+        except BaseException:
+            self._free.release()
+            raise
+        try:
+            await self.ensure_connection(connection)
+        except BaseException:
+            await self.release(connection)
+            raise
+        return connection
+
+    async def release(self, connection: AbstractConnection) -> None:
+        try:
+            await super().release(connection)
+        finally:
+            self._free.release()
