@@ -49,7 +49,7 @@ ENTRIES: list[dict[str, object]] = [
 def lines(customers: int, each: int, start: int, end: int) -> list[Line]:
     """In order of resolution, customers and agents mixed."""
     draw = random.Random(1)
-    prices = [Price.from_entry("standard", "EUR", entry) for entry in ENTRIES]
+    prices = [Price.from_entry("standard", "EUR", 2, entry) for entry in ENTRIES]
     step = (end - start) / (customers * each)
     found = []
     for number in range(customers * each):
@@ -69,6 +69,7 @@ def lines(customers: int, each: int, start: int, end: int) -> list[Line]:
                 amount=None if rated is None else money.minor_text(rated.amount, 2),
                 amount_exact=None if rated is None else money.plain(rated.exact),
                 currency="EUR",
+                digits=2,
                 rate_card="standard",
                 price_hash=price.hash,
                 contract_hash="ab" * 32,

@@ -10,7 +10,7 @@ from witnd.billing.export.bill import Bill, Note
 from witnd.domain import instant
 from witnd.domain.invoice import Invoice, Row, invoice_id, row_id
 from witnd.domain.invoicing import CreditNote
-from witnd.domain.money import exact_sum, minor_text, plain
+from witnd.domain.money import exact_sum, minor_digits, minor_text, plain
 from witnd.domain.period import Calendar
 from witnd.domain.ratecard import Price
 from witnd.domain.rating import Meter, rate_now
@@ -30,8 +30,14 @@ def agent_name(key: str) -> str:
 Work = tuple[str, Price, Sequence[str]]
 
 
+def digits_of(currency: str) -> int:
+    found = minor_digits(currency)
+    assert found is not None
+    return found
+
+
 def price(agent: str = "support", currency: str = "EUR", card: str = "standard", **entry: Any) -> Price:
-    return Price.from_entry(card, currency, {"agent": agent, "kind": "flat"} | entry)
+    return Price.from_entry(card, currency, digits_of(currency), {"agent": agent, "kind": "flat"} | entry)
 
 
 def rows_of(invoice: str, work: Iterable[Work], start: int = NOVEMBER) -> list[Row]:
@@ -115,6 +121,7 @@ def bill(
         id=id_,
         customer_key=customer,
         currency=currency,
+        digits=digits_of(currency),
         start=period.start,
         end=period.end,
         period="month",
@@ -201,6 +208,7 @@ def note(of: Bill, row: Row, amount: str) -> Note:
         invoice_number=of.invoice.number or "",
         customer_key=of.invoice.customer_key,
         currency=of.invoice.currency,
+        digits=of.invoice.digits,
         amount=Decimal(amount).copy_abs(),
         reason=given.reason or "",
         rows=(given,),

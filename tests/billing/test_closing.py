@@ -17,6 +17,7 @@ from witnd.store.errors import Unsafe
 GRADUATED = Price.from_entry(
     "standard",
     "EUR",
+    2,
     {
         "agent": "support",
         "kind": "graduated",
@@ -24,7 +25,7 @@ GRADUATED = Price.from_entry(
         "period_minimum": "100",
     },
 )
-FLAT = Price.from_entry("standard", "EUR", {"agent": "support", "kind": "flat", "price_per_unit": "0.99"})
+FLAT = Price.from_entry("standard", "EUR", 2, {"agent": "support", "kind": "flat", "price_per_unit": "0.99"})
 PRICES = {GRADUATED.hash: GRADUATED, FLAT.hash: FLAT}
 
 
@@ -50,6 +51,7 @@ def head(lines: int, subtotal: str) -> Invoice:
         id="ab" * 32,
         customer_key="acme",
         currency="EUR",
+        digits=2,
         start=0,
         end=10_000,
         period="month",

@@ -30,7 +30,7 @@ def charged(requests: list[dict[str, Any]]) -> int:
 async def test_the_items_of_an_invoice_come_to_its_total(name: str, what: str) -> None:
     one = samples()[name]
     found = await pushed(one, what=what)
-    digits = scale(one.invoice.currency).digits
+    digits = scale(one.invoice).digits
     assert Decimal(charged(found)).scaleb(-digits) == one.invoice.total
 
 
@@ -140,7 +140,7 @@ async def test_with_rounding_items_are_multiples_of_the_step_and_lose_less_than_
     units: list[int], code: str
 ) -> None:
     one = bill([("t", price(currency=code, price_per_unit="0.001"), list(map(str, units)))], code)
-    unit = scale(code)
+    unit = scale(one.invoice)
     found = await pushed(one, rounded=True)
     step = 10 ** (unit.digits - unit.charged)
     assert all(request["invoice_item"]["amount"] % step == 0 for request in found)

@@ -46,6 +46,9 @@ CARDS: dict[str, list[dict[str, Any]]] = {
 }
 
 
+DIGITS = {"EUR": 2, "JPY": 0}
+
+
 class Confirmed(NamedTuple):
     """What a line is made of. `unit` is a decimal string."""
 
@@ -60,7 +63,7 @@ class Confirmed(NamedTuple):
 
 def price(currency: str, agent: str) -> Price:
     [entry] = [one for one in CARDS[currency] if one["agent"] == agent]
-    return Price.from_entry(f"card-{currency.lower()}", currency, entry)
+    return Price.from_entry(f"card-{currency.lower()}", currency, DIGITS[currency], entry)
 
 
 def line(one: Confirmed) -> Line:
@@ -79,6 +82,7 @@ def line(one: Confirmed) -> Line:
         amount=None if rated is None else money.minor_text(rated.amount, asked.exponent),
         amount_exact=None if rated is None else money.plain(rated.exact),
         currency=one.currency,
+        digits=asked.exponent,
         rate_card=asked.rate_card,
         price_hash=asked.hash,
         contract_hash="cd" * 32,
@@ -105,7 +109,7 @@ class Till:
                 kind="rate_card",
                 key=f"card-{currency.lower()}",
                 effective_from=0,
-                content={"currency": currency, "entries": entries},
+                content={"currency": currency, "digits": DIGITS[currency], "entries": entries},
             )
             self.redis.rpush(GlobalKeys("witn").catalogue, msgspec.json.encode(entry))
 

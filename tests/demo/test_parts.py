@@ -160,7 +160,9 @@ def ended(*, confirmed: int = 1, amount: str = "0.99", mistakes: int = 0) -> Sum
     support = Agent(statuses=Counter(CONFIRMED=1), amounts={"EUR": Decimal("0.99")})
     drafts = {"open": Stage(invoices=2, lines=3, subtotal=Decimal("1.98"))}
     wrong = [Mismatch(partition=None, key="", what="subtotal", expected="1.98", found="0.99", remedy="")] * mistakes
-    books = Books(exact=True, sums={"EUR": Booked(stages=drafts)}, differences=wrong, difference_count=mistakes)
+    books = Books(
+        exact=True, sums={"EUR": Booked(digits=2, stages=drafts)}, differences=wrong, difference_count=mistakes
+    )
     return Summary(agents={"support": support}, verdict=verdict, books=books, heard=Heard())
 
 

@@ -38,6 +38,7 @@ def invoice(status: str = "draft", **fields: Any) -> Invoice:
         "id": invoice_id("acme", "EUR", NOVEMBER),
         "customer_key": "acme",
         "currency": "EUR",
+        "digits": 2,
         "start": NOVEMBER.start,
         "end": NOVEMBER.end,
         "period": "month",
@@ -263,7 +264,7 @@ class TestCredit:
         assert "is void" in refusal(credited(invoice("void"), "1.00"))
 
     def test_a_currency_without_minor_digits_is_credited_in_whole_units(self) -> None:
-        yen = invoice(currency="JPY", subtotal=Decimal(100))
+        yen = invoice(currency="JPY", digits=0, subtotal=Decimal(100))
 
         assert change(credited(yen, "7", row=row("100"))).row.amount == "-7"  # type: ignore[union-attr]
         assert "finer" in refusal(credited(yen, "7.5", row=row("100")))
@@ -276,23 +277,23 @@ class TestWords:
         assert "the reason" in refusal(credited(invoice(), reason=reason))
 
     @pytest.mark.parametrize(
-        ("text", "currency", "wrong"),
+        ("text", "digits", "wrong"),
         [
-            ("1.505", "EUR", "more digits"),
-            ("1.50", "JPY", "more digits"),
-            ("0.00", "EUR", "nothing back"),
-            ("-1", "EUR", "negative"),
-            ("1e3", "EUR", "plain decimal"),
-            ("", "EUR", "plain decimal"),
+            ("1.505", 2, "more digits"),
+            ("1.50", 0, "more digits"),
+            ("0.00", 2, "nothing back"),
+            ("-1", 2, "negative"),
+            ("1e3", 2, "plain decimal"),
+            ("", 2, "plain decimal"),
         ],
     )
-    def test_an_amount_has_no_more_digits_than_its_currency(self, text: str, currency: str, wrong: str) -> None:
+    def test_an_amount_has_no_more_digits_than_its_invoice(self, text: str, digits: int, wrong: str) -> None:
         with pytest.raises(ValueError, match=wrong):
-            amount_of(text, currency)
+            amount_of(text, invoice(digits=digits))
 
     def test_an_amount_is_taken_as_written(self) -> None:
-        assert str(amount_of("1.50", "EUR")) == "1.50"
-        assert amount_of("2", "EUR") == 2
+        assert str(amount_of("1.50", invoice())) == "1.50"
+        assert amount_of("2", invoice()) == 2
 
     def test_people_call_it_by_its_number_once_it_has_one(self) -> None:
         assert called(invoice("issued")) == "INV-000001"

@@ -135,11 +135,6 @@ def test_entries_are_a_list(entries: object) -> None:
     assert [path for path, _ in mistakes(entries=entries)] == ["rate_cards[0].entries"]
 
 
-def test_a_price_in_no_currency_cannot_be_made() -> None:
-    with pytest.raises(ValueError, match="XAU"):
-        Price(rate_card="k", currency="XAU", agent="a", price_per_unit=Decimal(1))
-
-
 # -- every kind -------------------------------------------------------------------------------------------------------
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -168,7 +163,7 @@ def canonical(**raw: Any) -> dict[str, Any]:
 
 
 def price(**raw: Any) -> Price:
-    return Price.from_entry("standard", "EUR", canonical(**raw))
+    return Price.from_entry("standard", "EUR", 2, canonical(**raw))
 
 
 @each_kind
@@ -186,7 +181,7 @@ def test_every_kind_takes_a_quota_a_minimum_and_a_cap(kind: str) -> None:
 def test_the_canonical_entry_reads_as_itself(kind: str) -> None:
     once = canonical(**KINDS[kind], **OPTIONS)
     assert canonical(**once) == once
-    assert Price.from_entry("standard", "EUR", once).entry == once
+    assert Price.from_entry("standard", "EUR", 2, once).entry == once
 
 
 @each_kind
@@ -200,10 +195,10 @@ def test_the_hash_is_that_of_the_entry_on_its_card(kind: str) -> None:
 @each_kind
 def test_a_price_of_a_customer_tells_so_and_is_another_price(kind: str) -> None:
     read = canonical(**KINDS[kind])
-    own = Price.from_entry("standard", "EUR", read, customer="acme")
+    own = Price.from_entry("standard", "EUR", 2, read, customer="acme")
     assert own.content == price(**KINDS[kind]).content | {"customer": "acme"}
     assert own != price(**KINDS[kind])
-    assert own != Price.from_entry("standard", "EUR", read, customer="globex")
+    assert own != Price.from_entry("standard", "EUR", 2, read, customer="globex")
 
 
 @pytest.mark.parametrize(

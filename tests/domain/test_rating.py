@@ -47,10 +47,11 @@ def cost_of(price: Price, charged: list[Fraction]) -> Fraction:
     if price.kind == "package":
         return ceil(whole / Fraction(entry["package_size"])) * Fraction(entry["price_per_package"])
     if price.kind == "percentage":
-        low = Fraction(entry.get("minimum", "0"))
-        high = Fraction(entry["maximum"]) if "maximum" in entry else None
-        parts = [one * Fraction(entry["percent"]) / 100 for one in charged if one]
-        return sum([max(low, part if high is None else min(high, part)) for part in parts], Fraction(0))
+        minor = 10**price.exponent
+        low = Fraction(ceil(Fraction(entry.get("minimum", "0")) * minor), minor)
+        high = Fraction(floor(Fraction(entry["maximum"]) * minor), minor) if "maximum" in entry else None
+        parts = [max(low, one * Fraction(entry["percent"]) / 100) for one in charged if one]
+        return sum([part if high is None else min(high, part) for part in parts], Fraction(0))
     cost, below = Fraction(0), Fraction(0)
     for tier in entry["tiers"]:
         end = Fraction(tier["up_to"]) if "up_to" in tier else whole
@@ -376,6 +377,29 @@ def test_a_bound_is_told_only_where_it_decides() -> None:
         ("9", "minimum"),
         ("21", "maximum"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("currency", "bounds", "unit", "amount", "how"),
+    [
+        ("USD", {"maximum": "0.995"}, "1000", "0.99", "1 % of 1000 = 10, at most 0.99"),
+        ("USD", {"maximum": "0.995"}, "99.4", "0.99", "1 % of 99.4 = 0.994, at most 0.99"),
+        ("USD", {"maximum": "0.995"}, "99", "0.99", "1 % of 99 = 0.99"),
+        ("JPY", {"maximum": "0.5"}, "1000", "0", "1 % of 1000 = 10, at most 0"),
+        ("USD", {"minimum": "0.004"}, "0.01", "0.01", "1 % of 0.01 = 0.0001, at least 0.01"),
+        ("KWD", {"minimum": "0.0041", "maximum": "0.0049"}, "1", "0.004", "1 % of 1 = 0.01, at most 0.004"),
+        ("USD", {"minimum": "0.004", "maximum": "0.009"}, "0.7", "0.00", "1 % of 0.7 = 0.007, at most 0"),
+    ],
+)
+def test_bounds_of_an_outcome_that_the_currency_cannot_say_are_rounded_inwards(
+    currency: str, bounds: dict[str, str], unit: str, amount: str, how: str
+) -> None:
+    entry = {"kind": "percentage", "percent": "1"} | bounds
+    rated = rate_now(price_of(entry, currency), D(unit))
+    assert (format(rated.amount, "f"), words(rated.working or {})) == (amount, how)
+    # At the close of a period too: what outcomes cost is the same, and adds up.
+    closed = bill(price_of(entry | {"free_quota": "0.000000000001"}, currency), [D(unit) + D("0.000000000001"), unit])
+    assert [one.amount for one in closed.lines] == [D(amount)] * 2
 
 
 def test_a_flat_price_is_rated_by_itself_without_a_working() -> None:

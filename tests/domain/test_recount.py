@@ -15,7 +15,7 @@ from witnd.domain.ratecard import Price
 from witnd.domain.recount import Recount, outcome_of, recount
 from witnd.domain.resolution import resolve
 
-PRICE = Price(rate_card="standard", currency="EUR", agent="support", price_per_unit=Decimal("0.5"))
+PRICE = Price(rate_card="standard", currency="EUR", exponent=2, agent="support", price_per_unit=Decimal("0.5"))
 
 
 class Item(NamedTuple):

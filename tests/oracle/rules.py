@@ -7,7 +7,7 @@ walking all events of the outcome again.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import floor
+from math import ceil, floor
 from typing import Any
 
 from tests.oracle.parse import Event, Value
@@ -176,12 +176,15 @@ def part_of(
     entry: dict[str, Any], part: Fraction, quantity: Fraction, currency: str
 ) -> tuple[Fraction, dict[str, Any]]:
     """A percentage within its bounds, and how it came about. Nothing of nothing costs nothing, whatever the bounds."""
-    least, most = entry.get("minimum"), entry.get("maximum")
+    minor = 10 ** MINOR_DIGITS[currency]
+    # Bounds that the currency cannot say are rounded inwards.
+    least = Fraction(ceil(Fraction(entry.get("minimum") or 0) * minor), minor)
+    most = None if entry.get("maximum") is None else Fraction(floor(Fraction(entry["maximum"]) * minor), minor)
     cost, bounded = part, {}
-    if quantity and least is not None and part < Fraction(least):
-        cost, bounded = Fraction(least), {"minimum": plain(Fraction(least))}
-    if quantity and most is not None and part > Fraction(most):
-        cost, bounded = Fraction(most), {"maximum": plain(Fraction(most))}
+    if quantity and cost < least:
+        cost, bounded = least, {"minimum": plain(least)}
+    if quantity and most is not None and cost > most:
+        cost, bounded = most, {"maximum": plain(most)}
     working = {
         "kind": "percentage",
         "unit": plain(quantity),

@@ -26,7 +26,7 @@ from witnd.store.codec import (
 from witnd.store.errors import Unsafe
 
 CONTRACT = Contract(agent="support", name="Support", condition=[{"fact": "resolved", "operator": "seen"}])
-PRICE = Price(rate_card="standard", currency="EUR", agent="support", price_per_unit=Decimal("0.5"))
+PRICE = Price(rate_card="standard", currency="EUR", exponent=2, agent="support", price_per_unit=Decimal("0.5"))
 instants = st.none() | st.integers(-(10**15), 10**15)
 events = st.builds(
     lambda identity, **rest: Event(key="ticket-0001", mark=identity, content=identity and identity[::-1], **rest),

@@ -47,7 +47,7 @@ def contents(shop: Workshop) -> dict[str, Any]:
         (("ZREM", KEYS.of("acme"), "ticket-0002"), "outcomes in the lists of customers"),
         (("HINCRBY", KEYS.day("2001-09-09"), "opened", 1), "outcomes opened, by day"),
         (("HINCRBY", KEYS.day("2001-09-09"), "FAILED", -1), "FAILED outcomes by day"),
-        (("HINCRBY", KEYS.day("2001-09-10"), "EUR:1", 1), "confirmed EUR by day"),
+        (("HINCRBY", KEYS.day("2001-09-10"), "EUR:2:1", 1), "confirmed EUR by day"),
         (("HINCRBY", KEYS.day("2001-09-10"), "at_close", 1), "outcomes rated at close, by day"),
     ],
 )

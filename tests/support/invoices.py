@@ -44,6 +44,7 @@ def draft(
     *,
     at: int = NOVEMBER.start,
     currency: str = "EUR",
+    digits: int = 2,
     closed: bool = True,
     calendar: Calendar = CALENDAR,
 ) -> Invoice:
@@ -53,6 +54,7 @@ def draft(
         id=invoice_id(customer, currency, period),
         customer_key=customer,
         currency=currency,
+        digits=digits,
         start=period.start,
         end=period.end,
         period=period.kind,

@@ -37,7 +37,7 @@ class Bill(Struct, frozen=True, kw_only=True):
 def price_of(entry: dict[str, Any], currency: str = "EUR") -> Price:
     content, wrong = read_rate_card("card", {"currency": currency, "entries": [{"agent": "a"} | entry]}, "")
     assert wrong == []
-    return Price.from_entry("card", currency, content["entries"][0])
+    return Price.from_entry("card", currency, content["digits"], content["entries"][0])
 
 
 def bill(price: Price, units: Sequence[Decimal | int | str]) -> Bill:

@@ -56,7 +56,7 @@ def collect(
     Raises `Unsafe` for a line of a period that is closed: lines come in the order in which their outcomes resolve, so
     only data that was tampered with or restored can bring one.
     """
-    gained: dict[str, tuple[Placed, int, int, Decimal]] = {}
+    gained: dict[str, tuple[Placed, int, int, Decimal, int]] = {}
     rows: dict[tuple[str, int], list[Row]] = {}
     for one in placed:
         line, id_ = one.new.line, one.invoice
@@ -65,22 +65,23 @@ def collect(
                 f"line {line.id} of outcome {line.outcome_key!r} belongs to a period that is closed already",
                 "restore the newer data, or ask `witnd audit` which of the two is wrong",
             )
-        _, lines, unrated, sum_ = gained.get(id_) or (one, 0, 0, Decimal(0))
+        _, lines, unrated, sum_, digits = gained.get(id_) or (one, 0, 0, Decimal(0), 0)
         if line.amount is None:
             unrated += 1
         else:
             sum_ = money.exact_sum((sum_, Decimal(line.amount)))
-        gained[id_] = (one, lines + 1, unrated, sum_)
+        gained[id_] = (one, lines + 1, unrated, sum_, max(digits, line.digits))
         rows.setdefault((id_, one.new.partition), []).append(_row(line, one.resolved_at))
     return {id_: _grown(heads.get(id_), *gain) for id_, gain in gained.items()}, rows
 
 
-def _grown(head: Invoice | None, one: Placed, lines: int, unrated: int, sum_: Decimal) -> Invoice:
+def _grown(head: Invoice | None, one: Placed, lines: int, unrated: int, sum_: Decimal, digits: int) -> Invoice:
     if head is not None:
         return replace(
             head,
             lines=head.lines + lines,
             unrated=head.unrated + unrated,
+            digits=max(head.digits, digits),
             subtotal=money.exact_sum((head.subtotal, sum_)),
         )
     line, period = one.new.line, one.period
@@ -88,6 +89,7 @@ def _grown(head: Invoice | None, one: Placed, lines: int, unrated: int, sum_: De
         id=one.invoice,
         customer_key=line.customer_key,
         currency=line.currency,
+        digits=digits,
         start=period.start,
         end=period.end,
         period=period.kind,

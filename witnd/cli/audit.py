@@ -15,7 +15,6 @@ from witnd.cli.failure import DIFFERENCE, REDIS
 from witnd.domain import money
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.explain import SPOKEN
-from witnd.domain.invoice_json import amount_text
 from witnd.store.audit import Verdict
 from witnd.store.audit import audit as audit_partition
 from witnd.store.audit_books import Books
@@ -138,15 +137,15 @@ def _progress() -> Callable[[str], None]:
 def _report(verdicts: Sequence[Verdict], books: Books | None, quick: bool) -> Report:
     outcomes: dict[str, int] = {}
     events: dict[str, int] = {}
-    sums: dict[str, tuple[int, Decimal]] = {}
+    sums: dict[str, tuple[int, Decimal, int]] = {}
     for verdict in verdicts:
         for status, count in verdict.outcomes.items():
             outcomes[status] = outcomes.get(status, 0) + count
         for fate, count in verdict.events.items():
             events[fate] = events.get(fate, 0) + count
         for currency, one in verdict.sums.items():
-            lines, amount = sums.get(currency, (0, Decimal(0)))
-            sums[currency] = (lines + one.lines, money.exact_sum((amount, one.amount)))
+            lines, amount, digits = sums.get(currency, (0, Decimal(0), 0))
+            sums[currency] = (lines + one.lines, money.plus(amount, one.amount), max(digits, one.digits))
     exact = all(verdict.exact for verdict in verdicts) and (books is None or books.exact)
     count = sum(verdict.difference_count for verdict in verdicts) + (books.difference_count if books else 0)
     return Report(
@@ -157,8 +156,8 @@ def _report(verdicts: Sequence[Verdict], books: Books | None, quick: bool) -> Re
         events=events,
         deliveries=sum(verdict.deliveries for verdict in verdicts),
         billed=[
-            Billed(currency=currency, lines=lines, amount=amount_text(amount, currency))
-            for currency, (lines, amount) in sorted(sums.items())
+            Billed(currency=currency, lines=lines, amount=money.minor_text(amount, digits))
+            for currency, (lines, amount, digits) in sorted(sums.items())
         ],
         invoices=[invoiced(*one) for one in books.sums.items()] if books else None,
         partitions=[

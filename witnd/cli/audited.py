@@ -4,7 +4,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from witnd.domain.invoice_json import amount_text
+from witnd.domain.money import minor_text
 from witnd.store.audit_books import Booked, Stage
 
 # What people call the stages of invoices.
@@ -56,8 +56,8 @@ def invoiced(currency: str, sums: Booked) -> Invoiced:
         stage: Part(
             invoices=one.invoices,
             lines=one.lines,
-            subtotal=amount_text(one.subtotal, currency),
-            total=amount_text(one.total, currency),
+            subtotal=minor_text(one.subtotal, sums.digits),
+            total=minor_text(one.total, sums.digits),
         )
         for stage in STAGES
         for one in [sums.stages.get(stage, Stage())]
@@ -66,10 +66,10 @@ def invoiced(currency: str, sums: Booked) -> Invoiced:
         currency=currency,
         lines=sums.lines,
         waiting=sums.waiting,
-        settled=amount_text(sums.settled, currency),
-        added=amount_text(sums.added, currency),
-        credit_notes=Amounts(count=sums.notes, amount=amount_text(sums.noted, currency)),
-        balances=Amounts(count=sums.balances, amount=amount_text(sums.balance, currency)),
+        settled=minor_text(sums.settled, sums.digits),
+        added=minor_text(sums.added, sums.digits),
+        credit_notes=Amounts(count=sums.notes, amount=minor_text(sums.noted, sums.digits)),
+        balances=Amounts(count=sums.balances, amount=minor_text(sums.balance, sums.digits)),
         **parts,
     )
 

@@ -56,17 +56,20 @@ def apply(
     nothing the second time. A notification rule without a secret keeps its own; a new one gets one,
     which is shown once.
     """
-    run(_apply(file, dry_run, effective_from, json_output, config_path))
+    run(_apply(file, file.read_bytes(), dry_run, effective_from, json_output, config_path))
 
 
-async def _apply(path: Path, dry_run: bool, effective_from: int | None, as_document: bool, config: Path | None) -> None:
-    file = _read(path)
+async def _apply(
+    path: Path, raw: bytes, dry_run: bool, effective_from: int | None, as_document: bool, config: Path | None
+) -> None:
+    file = _parsed(raw)
     seed = secrets.token_bytes(SEED_BYTES)
     catalogue = Catalogue()
     planned = Plan(changes=(), differences=(), secrets={})
 
     def decide(current: Catalogue, at: int) -> tuple[Change, ...]:
-        nonlocal planned
+        nonlocal planned, file
+        file = _parsed(raw, current)
         if wrong := (*file.mistakes, *reference_mistakes(file, current)):
             _refuse(path, wrong, as_document)
         planned = plan(current, file.items, seed=seed, at=at)
@@ -92,14 +95,13 @@ async def _apply(path: Path, dry_run: bool, effective_from: int | None, as_docum
         _tell(planned, applied)
 
 
-def _read(path: Path) -> CatalogueFile:
-    """What the file says; one that cannot be read at all has that as its mistake."""
-    raw = path.read_bytes()
+def _parsed(raw: bytes, catalogue: Catalogue | None = None) -> CatalogueFile:
+    """Read the file's content, beside a catalogue if there is one. A file that is no text has that as its mistake."""
     if len(raw) > LARGEST_FILE:
         limit = f"the file is larger than {LARGEST_FILE >> 20} MiB; split it"
         return CatalogueFile(mistakes=(Mistake("", limit),))
     try:
-        return parse(raw.decode())
+        return parse(raw.decode(), catalogue)
     except UnicodeDecodeError as wrong:
         problem = f"the file is not UTF-8 text ({wrong.reason} at byte {wrong.start}); save it so"
         return CatalogueFile(mistakes=(Mistake("", problem),))

@@ -20,12 +20,12 @@ from witnd.domain.invoice_json import (
     CreditNoteJson,
     InvoiceJson,
     LineJson,
-    amount_text,
     credit_note_json,
     invoice_json,
     line_json,
 )
 from witnd.domain.invoicing import CreditNote, Refusal, called
+from witnd.domain.money import minor_text
 from witnd.domain.resolution import derived_id
 from witnd.store.codec import terms_of
 from witnd.store.errors import StoreUnavailable
@@ -108,7 +108,7 @@ async def _credit(asked: _Asked, as_document: bool, config: Path | None) -> None
     async with session(config) as opened:
         store, series = desk(opened), opened.config.billing.credit_series
         found, row = await (_by_row(store, asked) if asked.outcome_key is None else _by_outcome(opened, store, asked))
-        amount = _amount(asked.amount, found.currency)
+        amount = _amount(asked.amount, found)
         try:
             done = await store.do(
                 found.id,
@@ -133,7 +133,7 @@ async def _credit(asked: _Asked, as_document: bool, config: Path | None) -> None
         given, note = await _given(store, done)
         if amount is not None and Decimal(given.amount or 0) != -amount:
             refuse(f"under --id {asked.name} another amount was given, {given.amount}; choose another --id")
-        balance = amount_text(await store.balance(found.customer_key, found.currency), found.currency)
+        balance = minor_text(await store.balance(found.customer_key, found.currency), found.digits)
     if as_document:
         as_json(
             Credited(
@@ -148,9 +148,9 @@ async def _credit(asked: _Asked, as_document: bool, config: Path | None) -> None
         _tell_credit(done, given, note, balance)
 
 
-def _amount(text: str | None, currency: str) -> Decimal | None:
+def _amount(text: str | None, invoice: Invoice) -> Decimal | None:
     try:
-        return None if text is None else amount_of(text, currency)
+        return None if text is None else amount_of(text, invoice)
     except ValueError as wrong:
         refuse(f"--amount: {text!r} {wrong}")
 

@@ -14,9 +14,8 @@ from witnd.cli.failure import USAGE
 from witnd.cli.output import printable
 from witnd.domain import instant
 from witnd.domain.invoice import Invoice, Row
-from witnd.domain.invoice_json import amount_text
 from witnd.domain.invoicing import CreditNote, called
-from witnd.domain.money import difference
+from witnd.domain.money import difference, minor_text
 from witnd.domain.working import ADJUSTMENTS, words
 from witnd.store.invoices import Ambiguous, Invoices
 from witnd.store.keys import BillingKeys
@@ -68,8 +67,8 @@ def right(cells: Iterable[str]) -> list[str]:
 
 def listed(invoices: Sequence[Invoice]) -> list[tuple[object, ...]]:
     """A row of the table for each."""
-    subtotals = right(amount_text(one.subtotal, one.currency) for one in invoices)
-    totals = right("–" if one.total is None else amount_text(one.total, one.currency) for one in invoices)
+    subtotals = right(minor_text(one.subtotal, one.digits) for one in invoices)
+    totals = right("–" if one.total is None else minor_text(one.total, one.digits) for one in invoices)
     return [
         (
             one.stage,
@@ -88,7 +87,7 @@ def listed(invoices: Sequence[Invoice]) -> list[tuple[object, ...]]:
 
 
 def listed_notes(notes: Sequence[CreditNote]) -> list[tuple[object, ...]]:
-    amounts = right(amount_text(one.amount, one.currency) for one in notes)
+    amounts = right(minor_text(one.amount, one.digits) for one in notes)
     return [
         (
             one.number,
@@ -172,17 +171,17 @@ def sum_lines(invoice: Invoice, balance: Decimal) -> list[str]:
         sums.append(("to pay", invoice.total))
     elif invoice.credited:
         sums.append(("so far", difference(invoice.subtotal, invoice.credited)))
-    amounts = right(amount_text(amount, invoice.currency) for _, amount in sums)
+    amounts = right(minor_text(amount, invoice.digits) for _, amount in sums)
     told = [f"{name:<15} {amount} {invoice.currency}" for (name, _), amount in zip(sums, amounts, strict=True)]
     if invoice.status == "draft" and balance:
-        left = f"{amount_text(balance, invoice.currency)} {invoice.currency}"
+        left = f"{minor_text(balance, invoice.digits)} {invoice.currency}"
         told.append(f"The customer has {left} of credit, which pays for it when it is issued.")
     return told
 
 
 def note_lines(note: CreditNote) -> list[str]:
     (row,) = note.rows
-    amount = f"{amount_text(note.amount, note.currency)} {note.currency}"
+    amount = f"{minor_text(note.amount, note.digits)} {note.currency}"
     return [
         f"{note.number}: credit note over {amount}",
         f"customer  {note.customer_key}",

@@ -22,8 +22,8 @@ from witnd.cli.output import printable
 from witnd.cli.period import period_option
 from witnd.cli.stripe_customers import read_stripe_customers
 from witnd.cli.whole_file import STDOUT, whole_file
-from witnd.domain.invoice_json import amount_text
 from witnd.domain.invoicing import called
+from witnd.domain.money import minor_text
 from witnd.domain.period import Period
 
 _UNSAFE_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
@@ -193,7 +193,7 @@ class _Asked:
             if self._wish.stripe_round and invoice.total is not None:
                 charged = stripe.charged(invoice)
                 if charged != invoice.total:
-                    was, is_ = (amount_text(one, invoice.currency) for one in (invoice.total, charged))
+                    was, is_ = (minor_text(one, invoice.digits) for one in (invoice.total, charged))
                     self._rounded.append(f"{called(invoice)}: {was} {invoice.currency} is charged as {is_}")
             yield bill
 

@@ -31,8 +31,9 @@ from witnd.cli.invoicing import issue, pay, void
 from witnd.cli.output import printable
 from witnd.domain import instant
 from witnd.domain.invoice import Invoice, Row
-from witnd.domain.invoice_json import amount_text, credit_note_json, invoice_json, line_json
+from witnd.domain.invoice_json import credit_note_json, invoice_json, line_json
 from witnd.domain.invoicing import CreditNote
+from witnd.domain.money import minor_text
 from witnd.domain.span import spanned
 from witnd.store.invoices import Invoices, NoCursor, Wanted
 
@@ -187,7 +188,7 @@ async def _show(id_: str, shown: int, as_document: bool, config: Path | None) ->
 async def _print_document(store: Invoices, invoice: Invoice) -> None:
     lines = [line_json(invoice, row) async for row in store.rows.of(invoice)]
     notes = [credit_note_json(note) for note in await store.notes_of(invoice)]
-    balance = amount_text(await store.balance(invoice.customer_key, invoice.currency), invoice.currency)
+    balance = minor_text(await store.balance(invoice.customer_key, invoice.currency), invoice.digits)
     document = {"invoice": invoice_json(invoice), "lines": lines, "credit_notes": notes, "balance": balance}
     as_json(document)
 

@@ -148,9 +148,8 @@ def _drafts(books: Books) -> str:
     drafts = {currency: sums.stages.get("open", Stage()) for currency, sums in books.sums.items()}
     count, lines = sum(one.invoices for one in drafts.values()), sum(one.lines for one in drafts.values())
     waiting = sum(sums.waiting for sums in books.sums.values())
-    said = (
-        f"{_many(count, 'draft')} of {_many(lines, 'line')}: {_money({c: one.subtotal for c, one in drafts.items()})}"
-    )
+    subtotals = {c: money.to_minor(one.subtotal, books.sums[c].digits) for c, one in drafts.items()}
+    said = f"{_many(count, 'draft')} of {_many(lines, 'line')}: {_money(subtotals)}"
     return said + (f" ({_many(waiting, 'line')} not in one yet)" if waiting else "")
 
 
@@ -185,11 +184,8 @@ def _counts(agent: Agent) -> tuple[int, int, int, int]:
 
 
 def _money(amounts: Mapping[str, Decimal]) -> str:
-    parts = []
-    for currency, amount in sorted(amounts.items()):
-        digits = money.minor_digits(currency)
-        parts.append(f"{money.minor_text(amount, 2 if digits is None else digits)} {currency}")
-    return ", ".join(parts) or "–"
+    """The amounts with the digits that they have, which are those of their currency."""
+    return ", ".join([f"{amount:f} {currency}" for currency, amount in sorted(amounts.items())]) or "–"
 
 
 def _many(count: int, word: str) -> str:

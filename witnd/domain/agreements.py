@@ -57,7 +57,7 @@ class Agreements:
         parts = (customer.key, card.key, card.currency, agreed.digest)
         found = self._entries.get(parts)
         if found is None:
-            made = Price.from_entry(card.key, card.currency, agreed.content, customer=customer.key)
+            made = Price.from_entry(card.key, card.currency, card.digits, agreed.content, customer=customer.key)
             found = self._entries[parts] = self._prices.setdefault(made.hash, made)
         return found
 

@@ -15,7 +15,7 @@ from witnd.domain.agreements import Agreements
 from witnd.domain.contract import Contract
 from witnd.domain.customer import Customer
 from witnd.domain.notification import NotificationRule
-from witnd.domain.ratecard import Price, RateCard
+from witnd.domain.ratecard import DIGITS, Price, RateCard
 from witnd.domain.versions import CatalogueEntry, Versions, all_in_force, in_force
 
 __all__ = ["KINDS", "Catalogue", "CatalogueEntry", "HeldReason"]
@@ -153,6 +153,10 @@ class Catalogue:
         if self._all_made != self.revision:
             self._agreements.make_all(self._customers.values(), self._agents, self._rate_cards)
             self._all_made = self.revision
+
+    def digits(self, card: str) -> dict[str, int]:
+        """The digits after the point of each currency that any version of a rate card is in."""
+        return {entry.content["currency"]: entry.content[DIGITS] for entry in self.versions("rate_card", card)}
 
     def keys(self, kind: str) -> list[str]:
         """Every key of a kind, sorted."""

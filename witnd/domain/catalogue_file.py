@@ -17,7 +17,7 @@ from witnd.domain.contract import read_agent
 from witnd.domain.customer import read_customer
 from witnd.domain.fields import LONGEST_KEY, described, joined, text_problem, unknown_name
 from witnd.domain.mistake import Mistake
-from witnd.domain.ratecard import FLAT, read_rate_card
+from witnd.domain.ratecard import DIGITS, FLAT, read_rate_card
 from witnd.domain.rotation import OVERLAP, kept_overlap
 
 # Each section with the kind of its items and the field that is their key.
@@ -27,7 +27,7 @@ SECTIONS = {
     "rate_cards": ("rate_card", "key"),
     "notification_rules": ("notification_rule", "name"),
 }
-_READERS = {"customer": read_customer, "agent": read_agent, "rate_card": read_rate_card}
+_READERS = {"customer": read_customer, "agent": read_agent}
 _KEY_NAMES = dict(SECTIONS.values())
 _RULE_FIELDS = ("source", "agent", "url", "secret", "enabled")
 
@@ -59,8 +59,8 @@ class CatalogueFile(Struct, frozen=True, kw_only=True):
     references: tuple[Reference, ...] = ()
 
 
-def parse(text: str) -> CatalogueFile:
-    """Read a file's text."""
+def parse(text: str, catalogue: Catalogue | None = None) -> CatalogueFile:
+    """Read a file's text; see `read`."""
     try:
         document = tomllib.loads(text)
     except RecursionError:
@@ -68,18 +68,18 @@ def parse(text: str) -> CatalogueFile:
         return CatalogueFile(mistakes=(Mistake("", f"the file {problem}"),))
     except ValueError as wrong:
         return CatalogueFile(mistakes=(Mistake("", f"the file is not TOML: {wrong}"),))
-    return read(document)
+    return read(document, catalogue)
 
 
-def read(document: Mapping[str, object]) -> CatalogueFile:
-    """Read a file's document."""
+def read(document: Mapping[str, object], catalogue: Catalogue | None = None) -> CatalogueFile:
+    """Read a file's document. With a catalogue, a rate card may keep a currency that its stored versions use."""
     items: list[Item] = []
     mistakes = [Mistake(name, unknown_name(name, tuple(SECTIONS))) for name in document if name not in SECTIONS]
     named: dict[tuple[str, str], str] = {}
     references: list[Reference] = []
     for section, (kind, key_name) in SECTIONS.items():
         for path, raw in _entries(document.get(section), section, mistakes):
-            item, wrong = read_item(kind, raw, path)
+            item, wrong = read_item(kind, raw, path, catalogue)
             mistakes += wrong
             references += _references(kind, raw, path)
             key = raw.get(key_name) if isinstance(raw, Mapping) else None
@@ -106,7 +106,9 @@ def _entries(raw: object, section: str, mistakes: list[Mistake]) -> Sequence[tup
     return [(f"{section}[{index}]", entry) for index, entry in enumerate(raw)]
 
 
-def read_item(kind: str, raw: object, path: str) -> tuple[Item | None, list[Mistake]]:
+def read_item(
+    kind: str, raw: object, path: str, catalogue: Catalogue | None = None
+) -> tuple[Item | None, list[Mistake]]:
     """One item as it stands in a section of the file; no item where there are mistakes."""
     if not isinstance(raw, Mapping):
         return None, [Mistake(path, f"must be a table, and is {described(raw)}")]
@@ -122,7 +124,7 @@ def read_item(kind: str, raw: object, path: str) -> tuple[Item | None, list[Mist
         problem = f"is {described(archived)}; write true or false without quotes"
         mistakes.append(Mistake(joined(path, "archived"), problem))
     fields = {name: value for name, value in raw.items() if name not in (key_name, "archived")}
-    content, wrong = _read_content(kind, key, fields, path)
+    content, wrong = _read_content(kind, key, fields, path, catalogue)
     if mistakes or wrong:
         return None, mistakes + wrong
     item = Item(kind=kind, key=str(key), archived=bool(archived), content=content, path=path)
@@ -130,10 +132,12 @@ def read_item(kind: str, raw: object, path: str) -> tuple[Item | None, list[Mist
 
 
 def _read_content(
-    kind: str, key: object, fields: Mapping[str, object], path: str
+    kind: str, key: object, fields: Mapping[str, object], path: str, catalogue: Catalogue | None
 ) -> tuple[dict[str, Any], list[Mistake]]:
     # A stand-in keeps a missing or wrong key, which has its own mistake, from being told twice.
     known = key if isinstance(key, str) and text_problem(key, LONGEST_KEY) is None else "key"
+    if kind == "rate_card":
+        return read_rate_card(known, fields, path, {} if catalogue is None else catalogue.digits(known))
     if kind != "notification_rule":
         return _READERS[kind](known, fields, path)
     wrong = notification.mistakes({**fields, "name": known}, path)
@@ -215,7 +219,7 @@ def to_document(
 
 def _table(entry: CatalogueEntry, key_name: str) -> dict[str, Any]:
     table: dict[str, Any] = {key_name: entry.key}
-    given = {name: value for name, value in entry.content.items() if value is not None}
+    given = {name: value for name, value in entry.content.items() if value is not None and name != DIGITS}
     # Beside the short fields, where it is seen.
     long = [name for name in ("condition", "entries", "agents") if name in given]
     table |= {name: value for name, value in given.items() if name not in long}

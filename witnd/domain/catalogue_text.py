@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from witnd.domain.fields import joined
-from witnd.domain.ratecard import FLAT
+from witnd.domain.ratecard import DIGITS, FLAT
 
 _PLAIN_NAME = re.compile(r"[\w.:/@-]+")
 
@@ -81,6 +81,8 @@ def _merged(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
 def _flat(content: Mapping[str, Any], path: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in content.items():
+        if name == DIGITS:
+            continue  # it follows from the currency
         at = joined(path, name)
         if name == "condition":
             found |= {f"{at}[{place}]": _node(node) for place, node in enumerate(value)} or {at: "[]"}

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from witnd.domain import instant
 from witnd.domain.invoice import Invoice, Kind, Row, row_id
 from witnd.domain.invoicing import Change, CreditNote, Refusal, amount_words, called, reason_mistake
-from witnd.domain.money import decimal_string, difference, exact_sum, minor_digits, minor_text, plain, to_minor
+from witnd.domain.money import decimal_string, difference, exact_sum, minor_text, plain, to_minor
 from witnd.domain.resolution import derived_id
 
 # Rows that ask for money. A credit gives some back already, and so does a cap.
@@ -38,7 +38,7 @@ def credit(
     left = creditable(invoice, row, credited)
     if isinstance(left, Refusal):
         return left
-    digits = minor_digits(invoice.currency) or 0
+    digits = invoice.digits
     if amount is None:
         amount = left
     if amount <= 0:
@@ -52,7 +52,7 @@ def credit(
         of = "the row" if amount > _left_of_row(row, credited) else "the invoice"
         return Refusal(
             f"the amount {plain(amount)} is more than is left of {of}",
-            f"credit at most {amount_words(left, invoice.currency)}",
+            f"credit at most {amount_words(left, invoice)}",
         )
     given = _credit_row(invoice, row, credited, minor_text(amount.copy_negate(), digits), reason, at)
     so_far = exact_sum((credited, amount))
@@ -135,6 +135,7 @@ def _credit_note(invoice: Invoice, amount: Decimal, reason: str, row: Row) -> Cr
         invoice_number=invoice.number,
         customer_key=invoice.customer_key,
         currency=invoice.currency,
+        digits=invoice.digits,
         amount=amount,
         reason=reason,
         rows=(row,),
@@ -146,11 +147,11 @@ def note_id(invoice: str, before: int) -> str:
     return derived_id("credit_note", invoice, str(before))
 
 
-def amount_of(text: str, currency: str) -> Decimal:
-    """An amount that somebody wrote, such as "1.50". Raises ValueError with the reason."""
-    amount, digits = decimal_string(text), minor_digits(currency) or 0
+def amount_of(text: str, invoice: Invoice) -> Decimal:
+    """An amount that somebody wrote for an invoice, such as "1.50". Raises ValueError with the reason."""
+    amount, digits = decimal_string(text), invoice.digits
     if len(text.partition(".")[2]) > digits:
-        raise ValueError(f"has more digits after the point than {currency}, which has {digits}; shorten it")
+        raise ValueError(f"has more digits after the point than {invoice.currency}, which has {digits}; shorten it")
     if not amount:
         raise ValueError("gives nothing back; write an amount above 0")
     return amount

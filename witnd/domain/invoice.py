@@ -47,11 +47,15 @@ class Row(Struct, frozen=True, kw_only=True):
 
 
 class Invoice(Struct, frozen=True, kw_only=True):
-    """The head of an invoice. Instants in ms. While `closed` is false, lines still arrive."""
+    """The head of an invoice. Instants in ms. While `closed` is false, lines still arrive.
+
+    `digits`: the most digits after the point that one of its lines has.
+    """
 
     id: str
     customer_key: str
     currency: str
+    digits: int
     start: int
     end: int
     period: str

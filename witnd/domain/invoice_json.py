@@ -4,7 +4,6 @@ One shape for all of them: amounts and quantities are decimal strings, instants 
 never left out. How it is written down is left to others.
 """
 
-from decimal import Decimal
 from typing import Any
 
 from msgspec import Struct
@@ -12,7 +11,7 @@ from msgspec import Struct
 from witnd.domain import instant
 from witnd.domain.invoice import Invoice, Kind, Row, Status
 from witnd.domain.invoicing import CreditNote
-from witnd.domain.money import minor_digits, minor_text, plain
+from witnd.domain.money import minor_text
 
 
 class InvoiceJson(Struct, frozen=True, kw_only=True):
@@ -97,11 +96,11 @@ def invoice_json(invoice: Invoice) -> InvoiceJson:
         period_end=instant.render(invoice.end),
         lines=invoice.lines,
         unrated=invoice.unrated,
-        subtotal=amount_text(invoice.subtotal, currency),
-        credited=amount_text(invoice.credited, currency),
-        carried=amount_text(invoice.carried, currency),
-        total=None if invoice.total is None else amount_text(invoice.total, currency),
-        noted=amount_text(invoice.noted, currency),
+        subtotal=minor_text(invoice.subtotal, invoice.digits),
+        credited=minor_text(invoice.credited, invoice.digits),
+        carried=minor_text(invoice.carried, invoice.digits),
+        total=None if invoice.total is None else minor_text(invoice.total, invoice.digits),
+        noted=minor_text(invoice.noted, invoice.digits),
         issued_at=_instant(invoice.issued_at),
         paid_at=_instant(invoice.paid_at),
         voided_at=_instant(invoice.voided_at),
@@ -123,7 +122,7 @@ def credit_note_json(note: CreditNote) -> CreditNoteJson:
         invoice_number=note.invoice_number,
         customer_key=note.customer_key,
         currency=note.currency,
-        amount=amount_text(note.amount, note.currency),
+        amount=minor_text(note.amount, note.digits),
         reason=note.reason,
         issued_at=_instant(note.issued_at),
         lines=[_line(row, note.invoice, note.customer_key, note.currency) for row in note.rows],
@@ -152,12 +151,6 @@ def _line(row: Row, invoice_id: str, customer_key: str, currency: str) -> LineJs
         corrects=row.corrects,
         reason=row.reason,
     )
-
-
-def amount_text(amount: Decimal, currency: str) -> str:
-    """An amount with exactly the minor digits of its currency."""
-    digits = minor_digits(currency)
-    return plain(amount) if digits is None else minor_text(amount, digits)
 
 
 def _instant(ms: int | None) -> str | None:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from witnd.domain import instant
 from witnd.domain.invoice import Invoice, Row
-from witnd.domain.money import difference, exact_sum, minor_digits, minor_text
+from witnd.domain.money import difference, exact_sum, minor_text
 
 # credit: a row that takes back before the invoice is issued. note: a credit note, which does so afterwards.
 Operation: TypeAlias = Literal["issue", "pay", "void", "credit", "note"]
@@ -30,6 +30,7 @@ class CreditNote(Struct, frozen=True, kw_only=True):
     invoice_number: str
     customer_key: str
     currency: str
+    digits: int
     amount: Decimal
     reason: str
     rows: tuple[Row, ...]
@@ -136,7 +137,7 @@ def void(invoice: Invoice, balance: Decimal, reason: str) -> Verdict:
             return Refusal(f"{called(invoice)} is paid, and a paid one is not voided", "credit what is wrong in it")
         case "issued":
             if invoice.noted:
-                noted = amount_words(invoice.noted, invoice.currency)
+                noted = amount_words(invoice.noted, invoice)
                 return Refusal(
                     f"{called(invoice)} has credit notes over {noted}, which would be given back twice",
                     "credit the rest of it instead",
@@ -169,5 +170,6 @@ def called(invoice: Invoice) -> str:
     return f"the draft of {invoice.customer_key} in {invoice.currency} from {start} to {end}"
 
 
-def amount_words(amount: Decimal, currency: str) -> str:
-    return f"{minor_text(amount, minor_digits(currency) or 0)} {currency}"
+def amount_words(amount: Decimal, invoice: Invoice) -> str:
+    """The amount with the digits and the currency of an invoice."""
+    return f"{minor_text(amount, invoice.digits)} {invoice.currency}"

@@ -34,7 +34,11 @@ _ZERO = Decimal(0)
 
 @cache
 def minor_digits(currency: str) -> int | None:
-    """Digits after the point of an ISO 4217 code; None for an unknown one and for such as XAU."""
+    """Digits after the point of an ISO 4217 code; None for an unknown one and for such as XAU.
+
+    The answer changes with the library. Only the writer of a rate card calls this; readers use the digits that were
+    stored with the card, the line, the invoice or the credit note.
+    """
     try:
         digits = Currency(currency).exponent
     except ValueError:

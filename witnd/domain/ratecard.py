@@ -7,6 +7,7 @@ to `catalogue`.
 import re
 from collections.abc import Mapping
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Final
 
 from msgspec import Struct
@@ -15,7 +16,7 @@ from msgspec.structs import force_setattr
 from witnd.domain.canonical import digest
 from witnd.domain.fields import LONGEST_KEY, Table, described
 from witnd.domain.mistake import Mistake
-from witnd.domain.money import decimal_string, minor_digits, plain
+from witnd.domain.money import minor_digits, plain
 from witnd.domain.ratecard_entry import (
     ENTRY_FIELDS,
     FLAT,
@@ -31,6 +32,7 @@ from witnd.domain.ratecard_entry import (
 )
 
 __all__ = [
+    "DIGITS",
     "ENTRY_FIELDS",
     "FIELDS",
     "FLAT",
@@ -50,6 +52,9 @@ __all__ = [
 ]
 
 FIELDS = ("currency", "entries")
+# The member of a stored card that no person writes: the digits after the point that its currency had when the card
+# first used it.
+DIGITS: Final = "digits"
 
 _KEY = re.compile(r"[a-z0-9][a-z0-9_-]*", re.ASCII)
 _ZERO = Decimal(0)
@@ -68,7 +73,7 @@ class Tier(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_entry(cls, tier: Mapping[str, str]) -> "Tier":
-        return cls(**{name: decimal_string(text) for name, text in tier.items()})
+        return cls(**{name: Decimal(text) for name, text in tier.items()})
 
     @property
     def content(self) -> dict[str, str]:
@@ -80,11 +85,16 @@ class Tier(Struct, frozen=True, kw_only=True):
 class Price(Struct, frozen=True, kw_only=True, eq=False):
     """What one agent costs: an entry of a rate card, or of the customer's own prices where `customer` is set.
 
-    Units are those of contract section 6, amounts are in `currency`. Fields of other kinds keep their defaults.
+    Units are those of contract section 6, amounts are in `currency`, rounded to `exponent` digits after the point.
+    Fields of other kinds keep their defaults.
+
+    The exponent is no part of the hash: a card keeps the digits with which it first used a currency, so card and
+    currency, which are in the hash, name the digits already.
     """
 
     rate_card: str
     currency: str
+    exponent: int
     agent: str
     kind: str = FLAT
     price_per_unit: Decimal | None = None
@@ -98,32 +108,29 @@ class Price(Struct, frozen=True, kw_only=True, eq=False):
     period_minimum: Decimal = _ZERO
     period_cap: Decimal | None = None
     customer: str | None = None
-    # Derived from the above when the price is made. `exponent`: the number of minor digits of the currency.
-    # `at_close`: what an outcome costs is known only with its whole period. `borders`: where tiers but the last end.
+    # Derived from the above when the price is made. `at_close`: what an outcome costs is known only with its whole
+    # period. `borders`: where tiers but the last end.
     borders: tuple[Decimal, ...] = ()
-    exponent: int = -1
     at_close: bool = False
     hash: str = ""
 
     def __post_init__(self) -> None:
-        digits = minor_digits(self.currency)
-        if digits is None:
-            raise ValueError(f"{self.currency} is no currency with a minor unit")
         whole_period = bool(self.free_quota or self.period_minimum) or self.period_cap is not None
         force_setattr(self, "borders", tuple([tier.up_to for tier in self.tiers if tier.up_to is not None]))
-        force_setattr(self, "exponent", digits)
         force_setattr(self, "at_close", whole_period or self.kind not in (FLAT, PERCENTAGE))
         force_setattr(self, "hash", digest(self.content))
 
     @classmethod
     def from_entry(
-        cls, rate_card: str, currency: str, entry: Mapping[str, Any], customer: str | None = None
+        cls, rate_card: str, currency: str, digits: int, entry: Mapping[str, Any], customer: str | None = None
     ) -> "Price":
-        """The price that a canonical entry makes."""
-        amounts: dict[str, Any] = {name: decimal_string(entry[name]) for name in _DECIMALS if name in entry}
+        """The price that a canonical entry makes. `digits` are those that the card stores for its currency."""
+        # The text was checked when it was written. A stored price stays readable when the limits change.
+        amounts: dict[str, Any] = {name: Decimal(entry[name]) for name in _DECIMALS if name in entry}
         return cls(
             rate_card=rate_card,
             currency=currency,
+            exponent=digits,
             agent=entry["agent"],
             kind=entry["kind"],
             tiers=tuple([Tier.from_entry(tier) for tier in entry.get("tiers", ())]),
@@ -167,13 +174,14 @@ class RateCard(Struct, frozen=True, kw_only=True):
 
     key: str
     currency: str
+    digits: int
     prices: dict[str, Price]
 
     @classmethod
     def from_content(cls, key: str, content: Mapping[str, Any]) -> "RateCard":
-        currency = content["currency"]
-        prices = {entry["agent"]: Price.from_entry(key, currency, entry) for entry in content["entries"]}
-        return cls(key=key, currency=currency, prices=prices)
+        currency, digits = content["currency"], content[DIGITS]
+        prices = {entry["agent"]: Price.from_entry(key, currency, digits, entry) for entry in content["entries"]}
+        return cls(key=key, currency=currency, digits=digits, prices=prices)
 
 
 def key_problem(key: str) -> str | None:
@@ -186,15 +194,24 @@ def key_problem(key: str) -> str | None:
     )
 
 
-def read_rate_card(key: str, raw: object, path: str) -> tuple[dict[str, Any], list[Mistake]]:
-    """The canonical content of a rate card as a person wrote it, and everything wrong with it."""
+def read_rate_card(
+    key: str, raw: object, path: str, stored: Mapping[str, int] = MappingProxyType({})
+) -> tuple[dict[str, Any], list[Mistake]]:
+    """The canonical content of a rate card as a person wrote it, and everything wrong with it.
+
+    `stored`: the currencies of the card's earlier versions with their digits. They stay valid, and keep their digits,
+    whatever ISO 4217 says about them today.
+    """
     table = Table(raw, path, FIELDS)
     if problem := key_problem(key):
         table.refuse("key", problem)
     currency = table.get("currency")
-    if not isinstance(currency, str) or minor_digits(currency) is None:
+    digits = None
+    if isinstance(currency, str):
+        digits = stored[currency] if currency in stored else minor_digits(currency)
+    if digits is None:
         table.refuse("currency", _currency_problem(currency))
-    return {"currency": currency, "entries": read_entries(table, path)}, table.mistakes
+    return {"currency": currency, DIGITS: digits, "entries": read_entries(table, path)}, table.mistakes
 
 
 def _currency_problem(currency: object) -> str:

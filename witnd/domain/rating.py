@@ -231,18 +231,24 @@ def _packages(price: Price, begins: Decimal, charged: Decimal) -> tuple[None, De
 
 
 def _percentage(price: Price, charged: Decimal) -> tuple[Decimal, Decimal, Working]:
-    """A part of what is charged, within the bounds of one outcome; nothing of nothing."""
+    """A part of what is charged, within the bounds of one outcome; nothing of nothing.
+
+    A bound that is finer than the minor unit is rounded inwards, as those of a period are: an outcome never costs
+    more than its maximum or less than its minimum. Where no amount lies between them, the maximum decides.
+    """
     percent = _given(price.percent)
     part = exact(exact(charged, percent), _HUNDREDTH)
     cost = part
     said = {"percent": plain(percent), "part": plain(part)}
     if charged:
-        if part < price.minimum:
-            cost = price.minimum
-            said["minimum"] = plain(cost)
-        if price.maximum is not None and part > price.maximum:
-            cost = price.maximum
+        least = to_minor(price.minimum, price.exponent, ROUND_CEILING)
+        most = None if price.maximum is None else to_minor(price.maximum, price.exponent, ROUND_FLOOR)
+        if most is not None and max(part, least) > most:
+            cost = most
             said["maximum"] = plain(cost)
+        elif part < least:
+            cost = least
+            said["minimum"] = plain(cost)
     return exact(percent, _HUNDREDTH), cost, said
 
 

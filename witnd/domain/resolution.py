@@ -32,6 +32,7 @@ class Line(Struct, frozen=True, kw_only=True):
     amount: str | None
     amount_exact: str | None
     currency: str
+    digits: int  # after the point of its currency, as the price was written
     rate_card: str
     price_hash: str
     contract_hash: str
@@ -113,6 +114,7 @@ def _line(outcome: Outcome, resolved_at: str) -> Line:
         amount=None if rated is None else format(rated.amount, "f"),
         amount_exact=None if rated is None else money.plain(rated.exact),
         currency=price.currency,
+        digits=price.exponent,
         rate_card=price.rate_card,
         price_hash=price.hash,
         contract_hash=outcome.contract.hash,

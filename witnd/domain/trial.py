@@ -20,7 +20,7 @@ from witnd.domain.ratecard import Price
 
 _NOBODY: Final = "trial"
 # What it costs is not asked.
-_FREE: Final = Price(rate_card=_NOBODY, currency="EUR", agent=_NOBODY, price_per_unit=Decimal(0))
+_FREE: Final = Price(rate_card=_NOBODY, currency="EUR", exponent=2, agent=_NOBODY, price_per_unit=Decimal(0))
 
 
 class _Past(Struct, frozen=True, kw_only=True):

@@ -46,7 +46,7 @@ def index(commit: Commit, moved: Sequence[Actor], settled: Sequence[Settled], ke
 def _settled(commit: Commit, settled: Sequence[Settled], keys: Keys) -> None:
     """Count what was resolved on each day, and what it costs."""
     counts: dict[tuple[str, str], int] = {}
-    money: dict[tuple[str, str], int] = {}
+    money: dict[tuple[str, str, int], int] = {}
     for _, resolution, line, _ in settled:
         date = resolution.settles_at[:10]
         counts[date, resolution.status] = counts.get((date, resolution.status), 0) + 1
@@ -56,9 +56,10 @@ def _settled(commit: Commit, settled: Sequence[Settled], keys: Keys) -> None:
             counts[date, AT_CLOSE] = counts.get((date, AT_CLOSE), 0) + 1
         else:
             minor = int(line.amount.replace(".", ""))
-            money[date, line.currency] = money.get((date, line.currency), 0) + minor
+            place = date, line.currency, line.digits
+            money[place] = money.get(place, 0) + minor
     for (date, name), count in counts.items():
         commit.add("HINCRBY", keys.day(date), name, count)
-    for (date, currency), minor in money.items():
-        for field, part in parts(currency, minor):
+    for (date, currency, digits), minor in money.items():
+        for field, part in parts(currency, digits, minor):
             commit.add("HINCRBY", keys.day(date), field, part)

@@ -26,6 +26,7 @@ class Booked(Struct, kw_only=True):
     """One currency. `lines` are in invoices or `waiting`; the subtotals of the stages are what was `settled` with an
     amount and what was `added` when periods closed."""
 
+    digits: int = 0  # the most after the point that one of its lines or invoices has
     lines: int = 0
     waiting: int = 0
     settled: Decimal = _ZERO
@@ -60,6 +61,7 @@ class Sums:
 
     def enter(self, invoice: Invoice, settled: Decimal, added: Decimal) -> None:
         booked = self.of(invoice.currency)
+        booked.digits = max(booked.digits, invoice.digits)
         booked.settled = exact_sum((booked.settled, settled))
         booked.added = exact_sum((booked.added, added))
         booked.notes += invoice.notes

@@ -155,6 +155,7 @@ class _Walk:
             for told in page:
                 booked = self.sums.of(told.line.currency)
                 booked.lines += 1
+                booked.digits = max(booked.digits, told.line.digits)
                 id_ = self._id_of(told) if told.at in self._period else None
                 if id_ is None or id_ in self._done:
                     booked.waiting += 1
@@ -242,6 +243,7 @@ class _Walk:
             for told in page:
                 booked = self.sums.of(told.line.currency)
                 booked.lines += 1
+                booked.digits = max(booked.digits, told.line.digits)
                 booked.waiting += 1
                 read = state.read.get(told.partition, (0, 0))
                 if told.entry > read and told.at < state.closed_to:

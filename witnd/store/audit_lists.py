@@ -130,6 +130,7 @@ async def check_lines(scope: Scope) -> None:
 def _add(scope: Scope, said: dict[str, Any]) -> None:
     one = scope.totals.sums.setdefault(said["currency"], Sum())
     one.lines += 1
+    one.digits = max(one.digits, said["digits"])
     # What is rated when its period closes has no amount yet.
     if said["amount"] is None:
         scope.totals.unrated += 1

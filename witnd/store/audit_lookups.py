@@ -6,7 +6,7 @@ from decimal import Decimal
 from witnd.domain import money
 from witnd.store.audit_scope import Scope
 from witnd.store.codec import OutcomeRecord, decode_outcome
-from witnd.store.days import AT_CLOSE, OPENED, amount_of, day_of
+from witnd.store.days import AT_CLOSE, OPENED, day_of
 from witnd.store.reads import Command
 
 STATUSES = ("OPEN", "PENDING", "CONFIRMED", "FAILED")
@@ -66,8 +66,8 @@ async def check_days(scope: Scope, dates: Sequence[str]) -> None:
             (AT_CLOSE, day.unrated),
         ):
             totals.days[name] += count
-        for currency, minor in day.minor.items():
-            totals.day_money[currency] = totals.day_money.get(currency, 0) + minor
+        for currency, amount in day.amounts.items():
+            totals.day_money[currency] = money.plus(totals.day_money.get(currency, Decimal(0)), amount)
 
 
 def compare_lookups(scope: Scope) -> None:
@@ -85,7 +85,7 @@ def compare_lookups(scope: Scope) -> None:
     for currency in sorted(totals.sums.keys() | totals.day_money.keys()):
         known = totals.sums.get(currency)
         expected = "0" if known is None else money.plain(known.amount)
-        found = money.plain(Decimal(amount_of(totals.day_money.get(currency, 0), currency)))
+        found = money.plain(totals.day_money.get(currency, Decimal(0)))
         scope.compare("", f"confirmed {currency} by day", expected, found)
 
 

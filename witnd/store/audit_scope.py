@@ -32,8 +32,10 @@ class Mismatch(Struct, frozen=True, kw_only=True):
 
 
 class Sum(Struct, kw_only=True):
-    """Invoice lines of one currency. Those that are rated when their period closes have no amount in here."""
+    """Invoice lines of one currency. Those that are rated when their period closes have no amount in here. `digits`:
+    the most after the point that one of them has."""
 
+    digits: int = 0
     lines: int = 0
     amount: Decimal = Decimal(0)
 
@@ -60,7 +62,7 @@ class Totals(Struct, kw_only=True):
     found_by: Counter[str] = field(default_factory=Counter)
     found_by_customer: int = 0
     days: Counter[str] = field(default_factory=Counter)
-    day_money: dict[str, int] = field(default_factory=dict)  # currency → minor units
+    day_money: dict[str, Decimal] = field(default_factory=dict)  # by currency
 
 
 class Scope:

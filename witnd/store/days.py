@@ -16,10 +16,12 @@ from witnd.store.keys import Keys
 from witnd.store.reads import Command, Reads
 
 DAY_MS: Final = 86_400_000
-# Fields of a day, beside the final statuses and `<currency>:<part>`.
+# Fields of a day, beside the final statuses and `<currency>:<digits>:<part>`.
 OPENED: Final = "opened"
 AT_CLOSE: Final = "at_close"  # confirmed, and without an amount until the period closes
 PART: Final = 10**9
+
+_ZERO: Final = Decimal(0)
 
 
 class Day(Struct, kw_only=True):
@@ -30,7 +32,7 @@ class Day(Struct, kw_only=True):
     confirmed: int = 0
     missed: int = 0
     unrated: int = 0
-    minor: dict[str, int]  # currency → whole minor units
+    amounts: dict[str, Decimal]  # by currency
 
 
 @lru_cache(maxsize=1024)
@@ -39,13 +41,13 @@ def date_of(ms: int) -> str:
     return instant.render(ms)[:10]
 
 
-def parts(currency: str, minor: int) -> Iterator[tuple[str, int]]:
-    """The fields that whole minor units are added to, the least part first."""
+def parts(currency: str, digits: int, minor: int) -> Iterator[tuple[str, int]]:
+    """The fields that whole minor units are added to, the least part first. `digits`: after the point of an amount."""
     part = 0
     while minor:
         minor, low = divmod(minor, PART)
         if low:
-            yield f"{currency}:{part}", low
+            yield f"{currency}:{digits}:{part}", low
         part += 1
 
 
@@ -58,7 +60,7 @@ async def days(reads: Reads, partitions: Sequence[Keys], dates: Sequence[str]) -
 
 def day_of(date: str, hashes: Sequence[list[bytes]]) -> Day:
     """What a day brought, from the hashes of the partitions."""
-    day = Day(date=date, minor={})
+    day = Day(date=date, amounts={})
     for flat in hashes:
         _add(day, {flat[i].decode(): int(flat[i + 1]) for i in range(0, len(flat), 2)})
     return day
@@ -70,9 +72,10 @@ def _add(day: Day, fields: Mapping[str, int]) -> None:
     day.missed += fields.get("FAILED", 0)
     day.unrated += fields.get(AT_CLOSE, 0)
     for name, count in fields.items():
-        currency, colon, part = name.partition(":")
-        if colon:
-            day.minor[currency] = day.minor.get(currency, 0) + count * PART ** int(part)
+        if ":" in name:
+            currency, digits, part = name.split(":")
+            amount = _amount(count * PART ** int(part), int(digits))
+            day.amounts[currency] = money.plus(day.amounts.get(currency, _ZERO), amount)
 
 
 def dates(now_ms: int, count: int) -> list[str]:
@@ -80,16 +83,15 @@ def dates(now_ms: int, count: int) -> list[str]:
     return [instant.render(now_ms - back * DAY_MS)[:10] for back in range(count - 1, -1, -1)]
 
 
-def summed(days_: Iterable[Day]) -> dict[str, int]:
-    """The money of several days."""
-    total: dict[str, int] = {}
+def total_amounts(days_: Iterable[Day]) -> dict[str, Decimal]:
+    """The money of several days by currency."""
+    total: dict[str, Decimal] = {}
     for day in days_:
-        for currency, minor in day.minor.items():
-            total[currency] = total.get(currency, 0) + minor
+        for currency, amount in day.amounts.items():
+            total[currency] = money.plus(total.get(currency, _ZERO), amount)
     return dict(sorted(total.items()))
 
 
-def amount_of(minor: int, currency: str) -> str:
-    """Whole minor units as an amount."""
-    digits = money.minor_digits(currency) or 0
-    return format(Decimal((0, tuple(map(int, str(minor))), -digits)), "f")
+def _amount(minor: int, digits: int) -> Decimal:
+    """Whole minor units as an amount with exactly so many digits after the point."""
+    return Decimal((0, tuple(map(int, str(minor))), -digits))

@@ -82,6 +82,7 @@ def decode_invoice(id_: str, raw: Mapping[bytes, bytes]) -> Invoice | None:
         id=id_,
         customer_key=fields["customer_key"],
         currency=fields["currency"],
+        digits=int(fields["digits"]),
         start=int(fields["start"]),
         end=int(fields["end"]),
         period=fields["period"],
@@ -110,6 +111,7 @@ def billed_fields(invoice: Invoice) -> list[str | int]:
         "format", FORMAT,
         "customer_key", invoice.customer_key,
         "currency", invoice.currency,
+        "digits", invoice.digits,
         "start", invoice.start,
         "end", invoice.end,
         "period", invoice.period,
@@ -122,7 +124,12 @@ def billed_fields(invoice: Invoice) -> list[str | int]:
 
 def grown_fields(invoice: Invoice) -> list[str | int]:
     """Those of them that a new line changes."""
-    return ["lines", invoice.lines, "unrated", invoice.unrated, "subtotal", plain(invoice.subtotal)]
+    return [
+        "lines", invoice.lines,
+        "unrated", invoice.unrated,
+        "subtotal", plain(invoice.subtotal),
+        "digits", invoice.digits,
+    ]  # fmt: skip
 
 
 def _status(text: Status) -> Status:

@@ -17,6 +17,7 @@ from witnd.domain.catalogue_plan import Change as Planned
 from witnd.domain.catalogue_plan import Plan, plan
 from witnd.domain.fields import described
 from witnd.domain.mistake import Mistake
+from witnd.domain.ratecard import DIGITS
 from witnd.domain.rotation import OVERLAP
 from witnd.store.catalogue import CatalogueRefused
 from witnd.web.catalogue import Kind, Thing, thing_of
@@ -72,7 +73,7 @@ async def change(
 
     def item(catalogue: Catalogue, at: int) -> Item:
         old = _entry(catalogue, kind, key, at)
-        content = dict(old.content)
+        content = {name: value for name, value in old.content.items() if name != DIGITS}
         # How long the secret before signs too belongs to the secret that took its place.
         if given.get("secret") not in (None, content.get("secret")):
             content.pop(OVERLAP, None)
@@ -148,7 +149,7 @@ def _parsed(text: object) -> int:
 
 def _read(catalogue: Catalogue, kind: Kind, raw: Mapping[str, Any], wrong: Sequence[Mistake]) -> Item:
     """What the domain's reader makes of it; raises with every mistake at once, those already known first."""
-    file = catalogue_file.read({kind.section: [raw]})
+    file = catalogue_file.read({kind.section: [raw]}, catalogue)
     start = f"{kind.section}[0]"
     found = [*file.mistakes, *reference_mistakes(file, catalogue, _REMEDY)]
     mistakes = [*wrong, *[Mistake(one.path.removeprefix(start).removeprefix("."), one.message) for one in found]]

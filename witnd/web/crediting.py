@@ -11,12 +11,12 @@ from witnd.domain.invoice_json import (
     CreditNoteJson,
     InvoiceJson,
     LineJson,
-    amount_text,
     credit_note_json,
     invoice_json,
     line_json,
 )
 from witnd.domain.invoicing import CreditNote, Refusal, Verdict
+from witnd.domain.money import minor_text
 from witnd.store.errors import StoreUnavailable
 from witnd.store.invoice_change import Done, Seen
 from witnd.store.invoice_lines import Closed, TooFar
@@ -49,7 +49,7 @@ async def credit(
 ) -> Credited:
     """Give back `amount` of a row, None for all that is left of it."""
     check_reason(reason)
-    wish = _amount(amount, invoice.currency)
+    wish = _amount(amount, invoice)
     row = await _row(services, invoice, outcome_key, row_id)
     series = services.config.billing.credit_series
 
@@ -76,7 +76,7 @@ async def credit(
         invoice=invoice_json(done.invoice),
         line=line_json(done.invoice, given),
         credit_note=None if note is None else credit_note_json(note),
-        balance=amount_text(balance, invoice.currency),
+        balance=minor_text(balance, invoice.digits),
     )
 
 
@@ -89,12 +89,12 @@ async def left(
     most = crediting.creditable(invoice, row, credited)
     if isinstance(most, Refusal):
         raise ApiError("CONFLICT", str(most))
-    return line_json(invoice, row), amount_text(most, invoice.currency)
+    return line_json(invoice, row), minor_text(most, invoice.digits)
 
 
-def _amount(text: str | None, currency: str) -> Decimal | None:
+def _amount(text: str | None, invoice: Invoice) -> Decimal | None:
     try:
-        return None if text is None else amount_of(text, currency)
+        return None if text is None else amount_of(text, invoice)
     except ValueError as wrong:
         raise invalid("amount", f"{text!r} {wrong}") from None
 

@@ -10,8 +10,9 @@ from msgspec import Struct
 
 from witnd.domain import instant, invoicing
 from witnd.domain.invoice import Invoice
-from witnd.domain.invoice_json import CreditNoteJson, InvoiceJson, amount_text, credit_note_json, invoice_json
+from witnd.domain.invoice_json import CreditNoteJson, InvoiceJson, credit_note_json, invoice_json
 from witnd.domain.invoicing import CreditNote, Refusal, Unchanged, Verdict, reason_mistake
+from witnd.domain.money import minor_text
 from witnd.domain.resolution import derived_id
 from witnd.domain.span import spanned
 from witnd.store.changes import Change
@@ -124,7 +125,7 @@ async def in_full(services: Services, invoice: Invoice) -> InvoiceInFull:
     head = invoice_json(invoice)
     return InvoiceInFull(
         **{name: getattr(head, name) for name in InvoiceJson.__struct_fields__},
-        balance=amount_text(balance, invoice.currency),
+        balance=minor_text(balance, invoice.digits),
         credit_notes=[credit_note_json(note) for note in reversed(notes)],
     )
 

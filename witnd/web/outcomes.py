@@ -63,6 +63,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     price_per_unit: str | None
     price_words: str
     currency: str
+    digits: int
     price_hash: str
 
 
@@ -154,6 +155,7 @@ def terms(outcome: Outcome) -> Terms:
         price_words=spoken(price),
         price_per_unit=None if price.price_per_unit is None else money.plain(price.price_per_unit),
         currency=price.currency,
+        digits=price.exponent,
         price_hash=price.hash,
     )
 

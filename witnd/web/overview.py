@@ -1,6 +1,7 @@
 """How everything stands, on one page: outcomes, events, what is due next, money, what is stuck, the last days."""
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Final
 
 from msgspec import Struct
@@ -9,7 +10,7 @@ from witnd.domain import instant
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.explain import SPOKEN
 from witnd.domain.outcome import STATUSES
-from witnd.store.days import Day, amount_of, dates, days, summed
+from witnd.store.days import Day, dates, days, total_amounts
 from witnd.store.listing import next_due
 from witnd.store.overview import Stuck, counters
 from witnd.store.reads import Reads
@@ -117,7 +118,7 @@ async def standing(services: Services, reads: Reads, catalogue: Catalogue, shown
                 confirmed=day.confirmed,
                 missed=day.missed,
                 unrated=day.unrated,
-                amounts=_amounts(day.minor),
+                amounts=_amounts(day.amounts),
             )
             for day in told[-shown:]
         ],
@@ -130,9 +131,9 @@ def _confirmed(since: str, found: Sequence[Day]) -> Confirmed:
         since=f"{since}T00:00:00.000Z",
         outcomes=sum(day.confirmed for day in found),
         unrated=sum(day.unrated for day in found),
-        amounts=_amounts(summed(found)),
+        amounts=_amounts(total_amounts(found)),
     )
 
 
-def _amounts(minor: Mapping[str, int]) -> list[Money]:
-    return [Money(currency=currency, amount=amount_of(many, currency)) for currency, many in sorted(minor.items())]
+def _amounts(amounts: Mapping[str, Decimal]) -> list[Money]:
+    return [Money(currency=currency, amount=format(amount, "f")) for currency, amount in sorted(amounts.items())]

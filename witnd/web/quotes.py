@@ -5,6 +5,7 @@ What they come to is decided by `witnd.domain.quote`. Nothing is stored.
 
 from collections.abc import Mapping
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Final
 
 from msgspec import Struct
@@ -55,6 +56,7 @@ class QuoteAnswer(Struct, frozen=True, kw_only=True):
     price_hash: str
     words: str
     currency: str
+    digits: int
     outcomes: int
     units: str
     rated: str
@@ -105,12 +107,13 @@ def _unit(table: Table, place: int, raw: object) -> Decimal:
     return _ONE
 
 
-def unsaved(raw: Mapping[str, Any]) -> QuoteAnswer:
-    """Outcomes on a card that is all in the request; raises with everything that is wrong with it."""
+def unsaved(raw: Mapping[str, Any], stored: Mapping[str, int] = MappingProxyType({})) -> QuoteAnswer:
+    """Outcomes on a card that is all in the request; raises with everything that is wrong with it. `stored`: the
+    currencies of the saved card that it changes, with their digits."""
     table = Table(raw, "", ("key", "currency", "entries", "agent", "outcomes", "units"))
     asked = question(table)
     key = table.optional_text("key") or "unsaved"
-    content, wrong = read_rate_card(key, {name: raw.get(name) for name in ("currency", "entries")}, "")
+    content, wrong = read_rate_card(key, {name: raw.get(name) for name in ("currency", "entries")}, "", stored)
     if mistakes := [*table.mistakes, *wrong]:
         raise mistaken(mistakes)
     return answered(RateCard.from_content(key, content), asked)
@@ -141,6 +144,7 @@ def told(quoted: Quote) -> QuoteAnswer:
         price_hash=price.hash,
         words=spoken(price),
         currency=price.currency,
+        digits=digits,
         outcomes=len(quoted.units),
         units=plain(exact_sum(quoted.units)),
         rated="at_close" if price.at_close else "at_settlement",

@@ -20,7 +20,7 @@ class NoteRow(Struct, frozen=True, kw_only=True):
 
 def note_view(paper: Note) -> SheetView:
     note = paper.note
-    amount = wording.money(note.amount, note.currency)
+    amount = wording.money(note.amount, note.digits)
     return SheetView(
         kind="Credit note",
         title=f"Credit note {paper.title} · {wording.visible(paper.customer_name)}",
@@ -56,7 +56,7 @@ def note_rows(paper: Note) -> list[NoteRow]:
             agent=wording.visible(paper.agent_name(row.agent_key)),
             outcome=wording.visible(row.outcome_key or ""),
             reason=wording.visible(row.reason or ""),
-            amount=wording.money(Decimal(row.amount or "0").copy_abs(), paper.note.currency),
+            amount=wording.money(Decimal(row.amount or "0").copy_abs(), paper.note.digits),
         )
         for row in paper.note.rows
     ]

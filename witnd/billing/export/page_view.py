@@ -133,7 +133,7 @@ def invoice_view(bill: Bill, tally: Tally) -> SheetView:
         stamp="DRAFT" if invoice.status == "draft" else "VOID" if invoice.status == "void" else "",
         currency=invoice.currency,
         due_label=label,
-        due=wording.money(due, invoice.currency),
+        due=wording.money(due, invoice.digits),
         due_note=due_note,
         to="Billed to",
         customer_name=wording.visible(bill.customer_name),
@@ -174,7 +174,7 @@ def _facts(invoice: Invoice) -> list[Fact]:
 
 def _totals(invoice: Invoice, total: Decimal) -> list[Total]:
     def said(amount: Decimal) -> str:
-        return wording.money(amount, invoice.currency)
+        return wording.money(amount, invoice.digits)
 
     found = [Total("Subtotal", said(invoice.subtotal))]
     if invoice.credited:
@@ -205,13 +205,13 @@ def _notes(invoice: Invoice) -> list[Remark]:
         are = "is" if invoice.unrated == 1 else "are"
         notes.append(Remark(f"{many} {are} priced when the period closes, and {are} not in the sums yet.", warns=True))
     if invoice.noted:
-        amount = f"{wording.money(invoice.noted, invoice.currency)} {invoice.currency}"
+        amount = f"{wording.money(invoice.noted, invoice.digits)} {invoice.currency}"
         notes.append(Remark(f"Credit notes of {amount} were given for this invoice. They count towards later ones."))
     return notes
 
 
 def _group(bill: Bill, group: Group) -> GroupView:
-    currency = bill.invoice.currency
+    digits = bill.invoice.digits
     price = bill.price_of(group.price_hash)
     return GroupView(
         name=wording.visible(bill.agent_name(group.agent_key)),
@@ -219,46 +219,46 @@ def _group(bill: Bill, group: Group) -> GroupView:
         units=wording.quantity(group.units),
         unit_price="" if price is None else wording.unit_price(price),
         price_lines=[] if price is None else wording.price_lines(price),
-        amount=_sum(group, currency),
-        parts=[_part(row, currency) for row in group.adjustments],
-        total=wording.money(group.total, currency),
+        amount=_sum(group, digits),
+        parts=[_part(row, digits) for row in group.adjustments],
+        total=wording.money(group.total, digits),
     )
 
 
-def _sum(group: Group, currency: str) -> str | None:
-    return None if group.unrated else wording.money(group.amount, currency)
+def _sum(group: Group, digits: int) -> str | None:
+    return None if group.unrated else wording.money(group.amount, digits)
 
 
-def _part(row: Row, currency: str) -> Part:
+def _part(row: Row, digits: int) -> Part:
     label = ADJUSTMENTS.get(row.kind, row.kind).capitalize()
-    return Part(label, "" if row.working is None else words(row.working), _amount(row, currency) or "")
+    return Part(label, "" if row.working is None else words(row.working), _amount(row, digits) or "")
 
 
 def section_view(bill: Bill, group: Group, rows: AsyncIterator[Row]) -> SectionView:
-    currency = bill.invoice.currency
+    digits = bill.invoice.digits
     return SectionView(
         name=wording.visible(bill.agent_name(group.agent_key)),
         outcomes=wording.count(group.outcomes, "outcome"),
         units=wording.quantity(group.units),
-        amount=_sum(group, currency),
-        rows=_rows(rows, currency),
+        amount=_sum(group, digits),
+        rows=_rows(rows, digits),
     )
 
 
-async def _rows(rows: AsyncIterator[Row], currency: str) -> AsyncIterator[RowView]:
+async def _rows(rows: AsyncIterator[Row], digits: int) -> AsyncIterator[RowView]:
     async for row in rows:
         yield RowView(
             outcome=wording.visible(row.outcome_key or ""),
             instant="" if row.resolved_at is None else instant.render(row.resolved_at),
             when="" if row.resolved_at is None else wording.minute(row.resolved_at),
             unit="" if row.unit is None else wording.quantity(row.unit),
-            unit_price=row_price(row, currency),
-            amount=_amount(row, currency),
+            unit_price=row_price(row, digits),
+            amount=_amount(row, digits),
             how="" if row.working is None else words(row.working),
         )
 
 
-def row_price(row: Row | LineJson, currency: str) -> str:
+def row_price(row: Row | LineJson, digits: int) -> str:
     """The price of one unit, where there is one."""
     working = row.working or {}
     if working.get("kind") == PERCENTAGE:
@@ -267,11 +267,11 @@ def row_price(row: Row | LineJson, currency: str) -> str:
         return ""
     if working.get("kind") not in (None, FLAT) and not working.get("slices"):
         return ""
-    return wording.rate(row.price_per_unit, currency)
+    return wording.rate(row.price_per_unit, digits)
 
 
-def _amount(row: Row, currency: str) -> str | None:
-    return None if row.amount is None else wording.money(Decimal(row.amount), currency)
+def _amount(row: Row, digits: int) -> str | None:
+    return None if row.amount is None else wording.money(Decimal(row.amount), digits)
 
 
 async def credit_views(bill: Bill, rows: AsyncIterator[Row]) -> AsyncIterator[CreditView]:
@@ -281,5 +281,5 @@ async def credit_views(bill: Bill, rows: AsyncIterator[Row]) -> AsyncIterator[Cr
             reason=wording.visible(row.reason or ""),
             instant="" if row.resolved_at is None else instant.render(row.resolved_at),
             when="" if row.resolved_at is None else wording.minute(row.resolved_at),
-            amount=_amount(row, bill.invoice.currency) or "",
+            amount=_amount(row, bill.invoice.digits) or "",
         )

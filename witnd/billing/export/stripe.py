@@ -15,9 +15,9 @@ from witnd.billing.export.bill import Bill
 from witnd.billing.export.json_lines import document
 from witnd.billing.export.wording import count
 from witnd.domain.invoice import Invoice, Row, row_id
-from witnd.domain.invoice_json import InvoiceJson, LineJson, amount_text, invoice_json, line_json
+from witnd.domain.invoice_json import InvoiceJson, LineJson, invoice_json, line_json
 from witnd.domain.invoicing import called
-from witnd.domain.money import exact, exact_sum, minor_digits, plain, to_minor
+from witnd.domain.money import exact, exact_sum, minor_text, plain, to_minor
 
 #: More items than this Stripe puts into no invoice.
 ITEMS_MAX: Final = 250
@@ -92,15 +92,16 @@ async def requests(
             yield document(request)
 
 
-def scale(currency: str) -> Scale:
+def scale(invoice: Invoice) -> Scale:
     """Raises Unsendable for what Stripe does not charge in."""
+    currency = invoice.currency
     if currency in _WHOLE:
         return Scale(0, 0)
     if currency in _WHOLE_IN_HUNDREDTHS:
         return Scale(2, 0)
     if currency in _HUNDREDTHS_IN_THOUSANDTHS:
         return Scale(3, 2)
-    if minor_digits(currency) == 2:
+    if invoice.digits == 2:
         return Scale(2, 2)
     raise Unsendable(f"Stripe does not charge in {currency}; export this invoice as csv or html instead")
 
@@ -164,17 +165,17 @@ async def _rows(bill: Bill) -> list[Row]:
 
 def charged(invoice: Invoice) -> Decimal:
     """What Stripe can charge that is nearest to the invoice's total. Raises Unsendable."""
-    return scale(invoice.currency).nearest(invoice.total or Decimal(0))
+    return scale(invoice).nearest(invoice.total or Decimal(0))
 
 
 def _to_charge(invoice: Invoice, *, rounded: bool) -> int:
     """The invoice's total in Stripe's units."""
-    currency, unit, nearest = invoice.currency, scale(invoice.currency), charged(invoice)
+    currency, unit, nearest = invoice.currency, scale(invoice), charged(invoice)
     if nearest != invoice.total and not rounded:
         raise Unsendable(
             f"{called(invoice)} comes to {invoice_json(invoice).total} {currency}, and Stripe charges {currency} in "
             f"steps of {plain(Decimal((0, (1,), -unit.charged)))}; write --stripe-round to charge "
-            f"{amount_text(nearest, currency)} instead"
+            f"{minor_text(nearest, invoice.digits)} instead"
         )
     return unit.units(nearest)
 
@@ -186,7 +187,7 @@ class _Maker:
         self._bill = bill
         self._invoice = bill.invoice
         self._customer = customer
-        self._scale = scale(bill.invoice.currency)
+        self._scale = scale(bill.invoice)
         self._head = invoice_json(bill.invoice)
 
     def row(self, row: Row) -> Request:
@@ -201,7 +202,7 @@ class _Maker:
 
     def carried(self) -> Request:
         amount = self._invoice.carried.copy_negate()
-        said = {"kind": "carried", "amount": amount_text(amount, self._invoice.currency)}
+        said = {"kind": "carried", "amount": minor_text(amount, self._invoice.digits)}
         return self._request(row_id(self._invoice.id, "carried"), amount, "Credit from earlier credit notes", said)
 
     def rounding(self, units: int) -> Request:

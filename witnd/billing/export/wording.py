@@ -7,8 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from witnd.domain.invoice import Invoice
-from witnd.domain.invoice_json import amount_text
-from witnd.domain.money import minor_digits, plain
+from witnd.domain.money import minor_text, plain
 from witnd.domain.ratecard import FLAT, GRADUATED, PACKAGE, PERCENTAGE, VOLUME, Price
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -23,9 +22,9 @@ _DELETE: Final = 0x7F
 _SPACE: Final = 0x20
 
 
-def money(amount: Decimal, currency: str) -> str:
-    """With the currency's minor digits and groups of three: `−1,234.50`."""
-    return grouped(amount_text(amount, currency))
+def money(amount: Decimal, digits: int) -> str:
+    """With so many digits after the point and groups of three: `−1,234.50`."""
+    return grouped(minor_text(amount, digits))
 
 
 def quantity(text: Decimal | str) -> str:
@@ -96,10 +95,9 @@ def count(number: int, noun: str) -> str:
     return f"{grouped(str(number))} {noun}" + ("" if number == 1 else "s")
 
 
-def rate(amount: Decimal | str, currency: str) -> str:
-    """A price: as exact as it is, and with the currency's minor digits at least."""
+def rate(amount: Decimal | str, digits: int) -> str:
+    """A price: as exact as it is, and with so many digits after the point at least."""
     text = plain(amount) if isinstance(amount, Decimal) else amount
-    digits = minor_digits(currency) or 0
     whole, _, fraction = text.partition(".")
     fraction = fraction.ljust(digits, "0")
     return grouped(f"{whole}.{fraction}" if fraction else whole)
@@ -108,11 +106,11 @@ def rate(amount: Decimal | str, currency: str) -> str:
 def unit_price(price: Price) -> str:
     """What stands in the column of unit prices; prices of several steps have words only."""
     if price.kind == FLAT and price.price_per_unit is not None:
-        return rate(price.price_per_unit, price.currency)
+        return rate(price.price_per_unit, price.exponent)
     if price.kind == PERCENTAGE and price.percent is not None:
         return f"{quantity(price.percent)} %"
     if price.kind == PACKAGE and price.package_size is not None and price.price_per_package is not None:
-        return f"{rate(price.price_per_package, price.currency)} per {quantity(price.package_size)}"
+        return f"{rate(price.price_per_package, price.exponent)} per {quantity(price.package_size)}"
     return "by tier"
 
 
@@ -126,11 +124,11 @@ def _kind_lines(price: Price) -> Iterator[str]:
     if price.kind in (GRADUATED, VOLUME):
         yield _tiers(price)
     elif price.kind == PACKAGE and price.package_size is not None and price.price_per_package is not None:
-        each, size = rate(price.price_per_package, price.currency), quantity(price.package_size)
+        each, size = rate(price.price_per_package, price.exponent), quantity(price.package_size)
         yield f"{each} for each package of {size} that is begun"
     elif price.kind == PERCENTAGE and price.percent is not None:
-        bounds = [f"at least {rate(price.minimum, price.currency)}"] if price.minimum else []
-        bounds += [f"at most {rate(price.maximum, price.currency)}"] if price.maximum is not None else []
+        bounds = [f"at least {rate(price.minimum, price.exponent)}"] if price.minimum else []
+        bounds += [f"at most {rate(price.maximum, price.exponent)}"] if price.maximum is not None else []
         per_outcome = ", " + " and ".join(bounds) + " per outcome" if bounds else ""
         yield f"{quantity(price.percent)} % of each quantity{per_outcome}"
 
@@ -140,8 +138,8 @@ def _tiers(price: Price) -> str:
     for number, tier in enumerate(price.tiers):
         reach = "first" if number == 0 and price.kind == GRADUATED else "up to"
         where = f"{reach} {quantity(tier.up_to)}" if tier.up_to is not None else ("all" if number == 0 else "above")
-        fee = f" plus {rate(tier.flat_fee, price.currency)}" if tier.flat_fee else ""
-        steps.append(f"{where} at {rate(tier.price_per_unit, price.currency)}{fee}")
+        fee = f" plus {rate(tier.flat_fee, price.exponent)}" if tier.flat_fee else ""
+        steps.append(f"{where} at {rate(tier.price_per_unit, price.exponent)}{fee}")
     manner = "Each unit at the price of its tier" if price.kind == GRADUATED else "All units at the price of the total"
     return f"{manner}: {', '.join(steps)}"
 
@@ -150,6 +148,6 @@ def _options(price: Price) -> Iterator[str]:
     if price.free_quota:
         yield f"The first {quantity(price.free_quota)} of the period are free"
     if price.period_minimum:
-        yield f"At least {rate(price.period_minimum, price.currency)} for the period"
+        yield f"At least {rate(price.period_minimum, price.exponent)} for the period"
     if price.period_cap is not None:
-        yield f"At most {rate(price.period_cap, price.currency)} for the period"
+        yield f"At most {rate(price.period_cap, price.exponent)} for the period"

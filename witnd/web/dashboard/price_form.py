@@ -4,6 +4,7 @@ What a page does with the entries that come of it is left to the page.
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from msgspec import Struct
@@ -36,12 +37,14 @@ TEXTS: Final = ("key", "currency", "effective_from", "part", "only", "seen", "of
 
 
 class PriceForm(Struct, frozen=True, kw_only=True):
-    """`others`: entries of the thing that are not in the form, and stay."""
+    """`others`: entries of the thing that are not in the form, and stay. `stored`: the currencies of the saved rate
+    card with their digits."""
 
     texts: dict[str, str]
     entries: list[Entry]
     currency: str
     others: list[dict[str, Any]]
+    stored: Mapping[str, int]
 
     @property
     def document(self) -> list[dict[str, Any]]:
@@ -55,7 +58,13 @@ class PriceForm(Struct, frozen=True, kw_only=True):
 
 
 def opened(
-    content: Sequence[Mapping[str, Any]], currency: str, query: Mapping[str, str], seen: int, start: Entry | None = None
+    content: Sequence[Mapping[str, Any]],
+    currency: str,
+    query: Mapping[str, str],
+    seen: int,
+    start: Entry | None = None,
+    *,
+    stored: Mapping[str, int] = MappingProxyType({}),
 ) -> PriceForm:
     """The form with what is in the catalogue. `query` may ask for a part: the entry of an agent, or a further one.
     Where there is none, it begins as `start`."""
@@ -76,10 +85,17 @@ def opened(
         entries=entries,
         currency=currency,
         others=_others(content, texts),
+        stored=stored,
     )
 
 
-def sent(visit: Visit, content: Sequence[Mapping[str, Any]], currency: str | None = None) -> PriceForm:
+def sent(
+    visit: Visit,
+    content: Sequence[Mapping[str, Any]],
+    currency: str | None = None,
+    *,
+    stored: Mapping[str, int] = MappingProxyType({}),
+) -> PriceForm:
     """The form as it was sent, after what its button does to it. `currency`, where that is no part of it."""
     texts = {name: visit.form.get(name, "").strip() for name in TEXTS}
     texts["only"] = visit.form.get("only", "")  # the key of an agent is what it is, spaces included
@@ -88,6 +104,7 @@ def sent(visit: Visit, content: Sequence[Mapping[str, Any]], currency: str | Non
         entries=changed(typed(visit.form), visit.form.get("do", "")),
         currency=texts["currency"] if currency is None else currency,
         others=_others(content, texts),
+        stored=stored,
     )
 
 
@@ -99,8 +116,8 @@ async def values(visit: Visit, form: PriceForm, problems: Sequence[Problem] = ()
     """What `prices.html` shows."""
     agents = await _choices(visit)
     # A currency that is none has no digits to show amounts in, and is told of.
-    known = form.currency if minor_digits(form.currency) is not None else ""
-    preview: Preview | None = await of_typed(form.entries, form.currency, form.texts)
+    known = form.currency if form.currency in form.stored or minor_digits(form.currency) is not None else ""
+    preview: Preview | None = await of_typed(form.entries, form.currency, form.texts, form.stored)
     return {
         "form": form,
         "texts": form.texts,

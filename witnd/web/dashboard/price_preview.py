@@ -62,7 +62,9 @@ class Preview(Struct, frozen=True, kw_only=True):
     problems: Sequence[Problem] = ()
 
 
-async def of_typed(entries: Sequence[Entry], currency: str, form: Mapping[str, str]) -> Preview | None:
+async def of_typed(
+    entries: Sequence[Entry], currency: str, form: Mapping[str, str], stored: Mapping[str, int]
+) -> Preview | None:
     """Of the price that the form asks about, by its number from 0; None where there is no price."""
     place = chosen(form, len(entries))
     if place is None:
@@ -72,7 +74,7 @@ async def of_typed(entries: Sequence[Entry], currency: str, form: Mapping[str, s
     raw = {"currency": currency or None, "entries": [entry], "agent": agent, **quantities(form)}
     try:
         # In a thread: ten thousand outcomes take longer than the event loop should stand still.
-        return shown(await asyncio.to_thread(unsaved, raw))
+        return shown(await asyncio.to_thread(unsaved, raw, stored))
     except ApiError as refused:
         return Preview(problems=[problem(one.path, one.message, -place) for one in refused.details])
 
@@ -112,7 +114,7 @@ def shown(quote: QuoteAnswer) -> Preview:
     ]
     fees = [Part(name=_begun(one.kind), units="", words=one.words, amount=one.amount) for one in quote.adjustments]
     return Preview(
-        words=words_of(quote.price),
+        words=words_of(quote.price, quote.digits),
         currency=quote.currency,
         outcomes=quote.outcomes,
         units=quote.units,
@@ -121,9 +123,9 @@ def shown(quote: QuoteAnswer) -> Preview:
             Row(
                 what=_begun(row.what),
                 quantity=_grouped(row.quantity or ""),
-                price=row.price if row.price is None or "%" in row.price else padded(row.price, quote.currency),
+                price=row.price if row.price is None or "%" in row.price else padded(row.price, quote.digits),
                 plain="%" in (row.price or ""),
-                amount=padded(row.amount, quote.currency),
+                amount=padded(row.amount, quote.digits),
             )
             for row in quote.rows
         ],

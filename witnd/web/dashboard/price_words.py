@@ -19,6 +19,6 @@ def price_words(price: Price) -> str:
     return "; ".join([first, *(line[:1].lower() + line[1:] for line in more)])
 
 
-def words_of(content: Mapping[str, Any]) -> str:
+def words_of(content: Mapping[str, Any], digits: int) -> str:
     """Of a price that comes from the API: its canonical entry, with card and currency."""
-    return price_words(Price.from_entry(content["rate_card"], content["currency"], content))
+    return price_words(Price.from_entry(content["rate_card"], content["currency"], digits, content))

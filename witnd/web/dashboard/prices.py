@@ -13,7 +13,6 @@ from typing import Any, Final
 from iso4217 import Currency
 from msgspec import Struct
 
-from witnd.domain.money import minor_digits
 from witnd.domain.ratecard_entry import (
     FLAT,
     GRADUATED,
@@ -243,10 +242,10 @@ def _lower(label: str) -> str:
 # -- amounts ----------------------------------------------------------------------------------------------------------
 
 
-def padded(text: str, currency: str) -> str:
-    """A price as exact as it is, and with its currency's digits at least: `0.995`, `2.00`."""
+def padded(text: str, digits: int) -> str:
+    """A price as exact as it is, and with so many digits after the point at least: `0.995`, `2.00`."""
     whole, _, fraction = text.partition(".")
-    fraction = fraction.ljust(minor_digits(currency) or 0, "0")
+    fraction = fraction.ljust(digits, "0")
     return f"{whole}.{fraction}" if fraction else whole
 
 

@@ -5,7 +5,8 @@ from typing import Final
 from msgspec import Struct
 
 from witnd.domain.invoice import Invoice
-from witnd.domain.invoice_json import amount_text, credit_note_json
+from witnd.domain.invoice_json import credit_note_json
+from witnd.domain.money import minor_text
 from witnd.store.invoices import Page
 from witnd.web import exports, invoices
 from witnd.web.dashboard.page import Answer, Shown, Visit, page
@@ -64,7 +65,7 @@ async def show_note(visit: Visit) -> Answer:
             "note": credit_note_json(note),
             "name": note.number or note.id,
             "customer_name": (await exports.papers(services)).note(note).customer_name,
-            "balance": amount_text(balance, note.currency),
+            "balance": minor_text(balance, note.digits),
         },
     )
 

@@ -9,7 +9,7 @@ from witnd.domain.catalogue import Catalogue
 from witnd.domain.condition import words
 from witnd.domain.customer import Customer
 from witnd.domain.invoice import Invoice
-from witnd.domain.invoice_json import amount_text
+from witnd.domain.money import minor_text
 from witnd.domain.ratecard import Price
 from witnd.web import catalogue, invoices
 from witnd.web.catalogue import CUSTOMER, Thing
@@ -181,7 +181,7 @@ def _bill(invoice: Invoice) -> dict[str, Any]:
         "period": wording.period(invoice),
         "lines": invoice.lines,
         "unrated": invoice.unrated,
-        "amount": amount_text(invoice.payable, invoice.currency),
+        "amount": minor_text(invoice.payable, invoice.digits),
         "currency": invoice.currency,
     }
 
@@ -189,12 +189,15 @@ def _bill(invoice: Invoice) -> dict[str, Any]:
 async def _balances(services: Services, known: Catalogue, key: str) -> list[Money]:
     """The customer's credit, in each currency that one of its cards ever had."""
     cards = {entry.content["rate_card"] for entry in known.versions("customer", key)} - {None}
-    currencies = {entry.content["currency"] for card in cards for entry in known.versions("rate_card", card)}
+    currencies: dict[str, int] = {}
+    for card in cards:
+        for currency, digits in known.digits(card).items():
+            currencies[currency] = max(digits, currencies.get(currency, 0))
     found = []
-    for currency in sorted(currencies):
+    for currency, digits in sorted(currencies.items()):
         balance = await services.invoices.balance(key, currency)
         if balance:
-            found.append(Money(currency=currency, amount=amount_text(balance, currency)))
+            found.append(Money(currency=currency, amount=minor_text(balance, digits)))
     return found
 
 

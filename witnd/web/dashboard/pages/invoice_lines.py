@@ -10,7 +10,8 @@ from msgspec import Struct
 from witnd.billing.export.page_view import row_price
 from witnd.domain.crediting import CREDITABLE
 from witnd.domain.invoice import Invoice, Kind
-from witnd.domain.invoice_json import LineJson, amount_text
+from witnd.domain.invoice_json import LineJson
+from witnd.domain.money import minor_text
 from witnd.domain.working import ADJUSTMENTS, words
 from witnd.web.dashboard.words import link
 
@@ -48,9 +49,9 @@ def _shown(invoice: Invoice, line: LineJson, given: Decimal) -> LineView:
     return LineView(
         line=line,
         name=ADJUSTMENTS.get(line.kind, line.kind).capitalize(),
-        price=row_price(line, invoice.currency),
+        price=row_price(line, invoice.digits),
         how="".join(_how(line)),
-        given=amount_text(-given, invoice.currency) if given else None,
+        given=minor_text(-given, invoice.digits) if given else None,
         credit=credit_address(invoice, line) if asks and invoice.status != "void" else None,
     )
 

@@ -9,7 +9,7 @@ from witnd.billing.export import wording
 from witnd.billing.export.page_view import SheetView, invoice_view
 from witnd.billing.export.sections import Tally
 from witnd.domain.invoice import Invoice
-from witnd.domain.invoice_json import amount_text
+from witnd.domain.money import minor_text
 from witnd.store.invoices import Page, Wanted
 from witnd.web import exports, invoices, lines
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, page
@@ -121,7 +121,7 @@ async def shown(visit: Visit, invoice: Invoice, refused: ApiError | None = None,
             "period": wording.period(invoice),
             "coming": _next(services, invoice),
             "sections": sections(invoice, found.data, given),
-            "payable": amount_text(invoice.payable, invoice.currency),
+            "payable": minor_text(invoice.payable, invoice.digits),
             "more_notes": invoice.notes - len(full.credit_notes),
             "refused": refused,
             "doing": doing,
@@ -171,8 +171,8 @@ def _listed(invoice: Invoice, customer_name: str) -> Listed:
         currency=invoice.currency,
         outcomes=invoice.lines,
         unrated=invoice.unrated,
-        total=amount_text(invoice.payable, invoice.currency),
-        due=None if invoice.status == "draft" else amount_text(due, invoice.currency),
+        total=minor_text(invoice.payable, invoice.digits),
+        due=None if invoice.status == "draft" else minor_text(due, invoice.digits),
     )
 
 

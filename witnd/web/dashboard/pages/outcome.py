@@ -99,7 +99,7 @@ async def _told(visit: Visit, found: Explained, after: str | None) -> dict[str, 
     return {
         "outcome": outcome,
         "terms": found.terms,
-        "price": words_of(found.terms.price),
+        "price": words_of(found.terms.price, found.terms.digits),
         "final": final,
         "live": not final or (line is not None and found.invoice is None) or _waits_to_be_sent(found),
         "why": None if story is None else told(story.why, here),

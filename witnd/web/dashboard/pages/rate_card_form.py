@@ -46,14 +46,15 @@ async def create_rate_card(visit: Visit) -> Answer:
 async def edit_rate_card(visit: Visit) -> Answer:
     thing = await catalogue.read(visit.services, RATE_CARD, visit.path["key"])
     content = thing.version.content
-    form = opened(content["entries"], content["currency"], visit.query, thing.count)
+    stored = visit.services.catalogue.digits(thing.key)
+    form = opened(content["entries"], content["currency"], visit.query, thing.count, stored=stored)
     return await _card_form(visit, thing, form)
 
 
 @action("/dashboard/rate-cards/{key}/edit")
 async def change_rate_card(visit: Visit) -> Answer:
     thing = await catalogue.read(visit.services, RATE_CARD, visit.path["key"])
-    form = sent(visit, thing.version.content["entries"])
+    form = sent(visit, thing.version.content["entries"], stored=visit.services.catalogue.digits(thing.key))
     if visit.form.get("do") != SAVE:
         return await _card_form(visit, thing, form)
     try:
@@ -96,7 +97,8 @@ async def own_prices(visit: Visit) -> Answer:
     if card is not None and (price := card.prices.get(visit.query.get("agent", ""))) is not None:
         [start] = written([price.entry])
     currency = "" if card is None else card.currency
-    form = opened(thing.version.content.get("entries", []), currency, visit.query, thing.count, start)
+    entries, stored = thing.version.content.get("entries", []), _digits(card)
+    form = opened(entries, currency, visit.query, thing.count, start, stored=stored)
     return await _own_form(visit, thing, card, form)
 
 
@@ -105,7 +107,7 @@ async def change_own_prices(visit: Visit) -> Answer:
     thing, card = await _customer(visit)
     if card is None:
         raise ApiError("CONFLICT", "give the customer a rate card first: its own prices are in the currency of that")
-    form = sent(visit, thing.version.content.get("entries", []), card.currency)
+    form = sent(visit, thing.version.content.get("entries", []), card.currency, stored=_digits(card))
     if visit.form.get("do") != SAVE:
         return await _own_form(visit, thing, card, form)
     content = {"entries": form.document, "effective_from": written_instant(form.texts["effective_from"])}
@@ -117,6 +119,10 @@ async def change_own_prices(visit: Visit) -> Answer:
         return await _own_form(visit, thing, card, form, form.problems(refused), refused.status)
     await note(visit.call, "customer.update", saved)
     return Moved(link("customers", thing.key), told(saved, form, "The customer's own prices are saved."))
+
+
+def _digits(card: RateCard | None) -> dict[str, int]:
+    return {} if card is None else {card.currency: card.digits}
 
 
 async def _customer(visit: Visit) -> tuple[Thing, RateCard | None]:
@@ -164,4 +170,6 @@ def _own_words(thing: Thing, card: RateCard | None) -> dict[str, str]:
     if card is None:
         return {}
     entries = thing.version.content.get("entries", ())
-    return {entry["agent"]: price_words(Price.from_entry(card.key, card.currency, entry)) for entry in entries}
+    return {
+        entry["agent"]: price_words(Price.from_entry(card.key, card.currency, card.digits, entry)) for entry in entries
+    }

@@ -125,14 +125,14 @@ def _priced(place: int, price: Price) -> Priced:
         words=price_words(price),
         kind=price.kind,
         tiers=_tiers(price),
-        facts=[_fact(name, entry[name], price.currency) for name in names],
+        facts=[_fact(name, entry[name], price.exponent) for name in names],
         detailed="tiers" in entry or any(name in entry for name in OPTIONS),
     )
 
 
-def _fact(name: str, text: str, currency: str) -> Fact:
+def _fact(name: str, text: str, digits: int) -> Fact:
     field = FIELDS[name]
-    return Fact(field.label, padded(text, currency) if field.money else text, field.money)
+    return Fact(field.label, padded(text, digits) if field.money else text, field.money)
 
 
 def _tiers(price: Price) -> list[dict[str, str]]:
@@ -143,8 +143,8 @@ def _tiers(price: Price) -> list[dict[str, str]]:
             {
                 "above": below,
                 "up_to": tier.get("up_to", ""),
-                "price_per_unit": padded(tier["price_per_unit"], price.currency),
-                "flat_fee": padded(tier["flat_fee"], price.currency) if "flat_fee" in tier else "",
+                "price_per_unit": padded(tier["price_per_unit"], price.exponent),
+                "flat_fee": padded(tier["flat_fee"], price.exponent) if "flat_fee" in tier else "",
             }
         )
         below = tier.get("up_to", "")
