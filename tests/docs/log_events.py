@@ -1,6 +1,8 @@
 """What each log event means to an operator. Names, levels and fields are read from the source."""
 
 MEANINGS = {
+    "billing.blocked": "No invoices are made, because of `reason`. Outcomes are settled meanwhile. It is tried again.",
+    "billing.unblocked": "Invoices are made again.",
     "billing.closed": "Every period that ended by `until` is closed: its drafts wait to be issued.",
     "billing.closing": "So many drafts are closed so far.",
     "billing.issued": "So many drafts were issued because their grace is over.",
@@ -27,6 +29,8 @@ MEANINGS = {
     "http.malformed": "Bytes came that are no HTTP request. They were answered 400, and the connection was ended.",
     "http.request": "A request was answered. Successful ingestion and health checks are counted in metrics instead.",
     "http.unavailable": "The default address of HTTP is in use, perhaps by another daemon. It is tried again.",
+    "journal.failed": "The journal cannot be written. Settlement goes on; after a restart, lost data may go unnoticed.",
+    "journal.recovered": "The journal is written again.",
     "lease.expired": "The lease of a partition or of the billing ran out while Redis was away. It is taken again.",
     "log.blocked": "Nothing is applied: an entry is ahead of the clock, or the server's clock jumped.",
     "log.dropped": "`count` lines of the log are missing: nobody read them in time, or they could not be written.",
@@ -41,6 +45,8 @@ MEANINGS = {
     "redis.loading": "Redis is loading its data. The start waits for up to 10 minutes.",
     "redis.risk": "This Redis is allowed, and can lose the last moments in a crash.",
     "redis.waiting": "Redis does not answer or refuses. It is tried again, and said again once a minute.",
+    "task.failed": "An unexpected error in a task, which runs again. Other work goes on. Please report the error.",
+    "task.recovered": "The task has worked without an error since.",
     "relay.calls_back": "Orders of commands are heard again.",
     "relay.calls_lost": "The connection on which `witnd deliveries` tells of resends is lost. It is opened again.",
     "relay.stopped": "Deliveries have stopped; `interrupted` lists those that were cut off.",

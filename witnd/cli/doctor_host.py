@@ -52,6 +52,10 @@ def _ready(answer: host.Answer | str) -> Check:
         found = answer if isinstance(answer, str) else f"status {answer.status}"
         return warning("daemon", "ready", f"it does not tell whether it is: {found}", "see its log")
     if answer.status == 200:
+        alarms = answer.body.get("alarms")
+        if isinstance(alarms, list) and alarms:
+            found = "it applies and settles, but " + "; ".join(map(str, alarms))
+            return warning("daemon", "ready", found, "see the last lines of level error in its log")
         return ok("daemon", "ready", f"it applies and settles, {answer.body.get('lag', '?')} events behind")
     error = answer.body.get("error")
     reason = str(error.get("message")) if isinstance(error, dict) else f"status {answer.status}"

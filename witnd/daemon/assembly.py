@@ -1,10 +1,8 @@
 """The only place where the parts meet: from a configuration to a running daemon."""
 
 import asyncio
-import gc
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import structlog
 
@@ -13,7 +11,10 @@ from witnd.config import Config
 from witnd.daemon import files, gate
 from witnd.daemon.billing import Billing
 from witnd.daemon.figures import Backlog, gather
+from witnd.daemon.garbage import collect
+from witnd.daemon.journal_keeper import JournalKeeper
 from witnd.daemon.owner import Owner, Shared
+from witnd.daemon.side_task import SideTask
 from witnd.daemon.systemd import Systemd
 from witnd.daemon.web import Lag, Web
 from witnd.domain.catalogue import Catalogue
@@ -40,11 +41,6 @@ from witnd.web.metrics import render
 from witnd.web.routes import PAGES, ROUTES
 from witnd.web.services import Health, Services
 
-JOURNAL_SECONDS = 1.0
-# A full collection takes about a tenth of a second for 100 000 outcomes in memory.
-COLLECT_SECONDS = 600.0
-COLLECT_TRIES = 600
-
 log = structlog.get_logger()
 
 
@@ -57,7 +53,8 @@ class Daemon:
         self._systemd = systemd
         self._owners: list[Owner] = []
         self._billing: Billing | None = None
-        self._journal: Journal | None = None
+        self._journal: JournalKeeper | None = None
+        self._sides: list[SideTask] = []  # what must not end the daemon
         self._stopping = asyncio.Event()
         self.web: Web | None = None
         self.address: str | None = None  # where HTTP is answered, once `answering` is set
@@ -67,13 +64,15 @@ class Daemon:
     async def run(self, server: Endpoint) -> None:
         config = self._config
         keys = GlobalKeys(config.redis.prefix)
-        journal = self._journal = Journal(config.daemon.state_dir, config.redis.prefix)
+        journal = Journal(config.daemon.state_dir, config.redis.prefix)
+        keeper = self._journal = JournalKeeper(journal, is_kept=self._remember)
         async with AsyncExitStack() as stack:
             await gate.check(server, config, self._systemd)
             clients = await stack.enter_async_context(open_clients(server, config.redis.partitions))
             meta = await read_meta(clients.ownership, keys, config.redis.partitions)
             if self._remember:
-                config.daemon.state_dir.mkdir(parents=True, exist_ok=True)
+                with suppress(OSError):  # the journal's alarm names the reason
+                    config.daemon.state_dir.mkdir(parents=True, exist_ok=True)
                 journal.open(None if meta is None else meta.deployment)
             meta = await open_meta(clients.ownership, keys, config.redis.partitions)
             if self._remember:
@@ -90,6 +89,7 @@ class Daemon:
                 deployment=meta.deployment,
                 catalogue=Catalogue(),
                 journal=journal,
+                keeper=keeper,
                 clock=clock,
                 send=sender.send,
                 slots=Slots(sizes(total_for(files.limit()))),
@@ -108,7 +108,14 @@ class Daemon:
             self.web = self._web(
                 shared, Invoices(clients.api, billing_keys, config.redis.partitions), partitions, backlog
             )
-            await self._serve(self._billing, self.web, backlog.run(shared.catalogue))
+            self._sides = [
+                SideTask("billing", self._billing.run, self._billing.release),
+                SideTask("figures", lambda: backlog.run(shared.catalogue)),
+                SideTask("journal", keeper.run),
+                SideTask("watchdog", self._watch),
+                SideTask("garbage collection", lambda: collect(lambda: all(owner.idle for owner in self._owners))),
+            ]
+            await self._serve(self.web)
 
     def _web(self, shared: Shared, invoices: Invoices, partitions: list[Keys], backlog: Backlog) -> Web:
         config, client, keys, clock = self._config, shared.clients.api, shared.shared_keys, shared.clock
@@ -118,7 +125,7 @@ class Daemon:
 
         def metrics() -> bytes:
             health = self._health(lag.events)
-            return render(gather(self._owners, health, backlog, appender, web.server, clock))
+            return render(gather(self._owners, health, backlog, appender, web.server, clock, self._all_sides()))
 
         services = Services(
             config=config,
@@ -153,29 +160,23 @@ class Daemon:
             ready=self.ready.is_set() and not self._stopping.is_set(),
             partitions={state: states.count(state) for state in dict.fromkeys(states)},
             troubles=self.troubles,
+            alarms=self.alarms,
             lag=lag,
         )
 
-    async def _serve(self, billing: Billing, web: Web, looking: Coroutine[Any, Any, None]) -> None:
+    async def _serve(self, web: Web) -> None:
         """Run all partitions until each has stopped; give their leases back whatever ends them."""
         try:
             async with asyncio.TaskGroup() as group:
-                beside = [
-                    group.create_task(billing.run()),
-                    group.create_task(web.run()),
-                    group.create_task(looking),
-                    group.create_task(self._write_journal()),
-                    group.create_task(self._watch()),
-                    group.create_task(self._collect()),
-                ]
-                owners = [group.create_task(owner.run()) for owner in self._owners]
+                beside = [group.create_task(web.run()), *(group.create_task(side.run()) for side in self._sides)]
+                owners = [group.create_task(owner.supervised.run()) for owner in self._owners]
                 await asyncio.wait(owners, return_when=asyncio.FIRST_EXCEPTION)
                 if all(task.done() for task in owners):
                     for task in beside:
                         task.cancel()
         finally:
             if self._journal is not None:
-                self._journal.write()
+                await self._journal.close()
             for part in self._parts():
                 await part.release()
 
@@ -193,6 +194,19 @@ class Daemon:
         """Why something does not move at the moment; empty while all is well."""
         return [part.trouble for part in self._parts() if part.trouble is not None]
 
+    @property
+    def alarms(self) -> list[str]:
+        """What does not work beside settlement, or works again after an error; empty while all is well."""
+        found = [side.alarm for side in self._all_sides()]
+        found += [part.alarm for part in (self._journal, self._billing) if part is not None]
+        return [alarm for alarm in found if alarm is not None]
+
+    def _all_sides(self) -> list[SideTask]:
+        sides = [*self._sides, *([] if self.web is None else self.web.sides)]
+        for owner in self._owners:
+            sides += [owner.supervised, *owner.sides]
+        return sides
+
     def _parts(self) -> list[Owner | Billing]:
         return [*self._owners, *([] if self._billing is None else [self._billing])]
 
@@ -209,35 +223,14 @@ class Daemon:
         else:
             self._systemd.status(status)
 
-    async def _write_journal(self) -> None:
-        while True:
-            await asyncio.sleep(JOURNAL_SECONDS)
-            if self._journal is not None and self._remember:
-                await asyncio.to_thread(self._journal.write)
-
     async def _watch(self) -> None:
         """Tell systemd that the event loop turns, and how things are."""
         pause = (self._systemd.watchdog_seconds or 20) / 2
         while True:
             self._systemd.watchdog()
-            if troubles := self.troubles:
+            if troubles := [*self.troubles, *self.alarms]:
                 self._systemd.status("; ".join(troubles))
             await asyncio.sleep(pause)
-
-    async def _collect(self) -> None:
-        """Collect cycles only now and then, at a quiet moment: what the engine makes forms none, and looking through
-        all live outcomes as they come and go costs a tenth of the time of an event."""
-        gc.disable()
-        try:
-            while True:
-                await asyncio.sleep(COLLECT_SECONDS)
-                for _ in range(COLLECT_TRIES):
-                    if all(owner.idle for owner in self._owners):
-                        break
-                    await asyncio.sleep(1)
-                gc.collect()
-        finally:
-            gc.enable()
 
 
 @asynccontextmanager

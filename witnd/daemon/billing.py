@@ -1,6 +1,8 @@
 """Owning the invoices of a deployment: one daemon collects, closes and issues, the others stand by."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
 
 import structlog
 
@@ -10,18 +12,26 @@ from witnd.config import Config
 from witnd.daemon.tenure import Tenure
 from witnd.domain.catalogue import Catalogue
 from witnd.store.connection import Endpoint
-from witnd.store.errors import StoreRefused, Unsafe
+from witnd.store.errors import Fenced, LostData, StoreRefused, StoreUnavailable, Unsafe
 from witnd.store.invoices import Invoices
 from witnd.store.lease import Lease
 from witnd.store.ledger import Ledger
 from witnd.store.patience import Patience
 from witnd.store.safety import look, problems
 
+# How long to wait before invoices that could not be made are tried again.
+BLOCKED_SECONDS = 10.0
+# Without an error for so long, invoices are made again.
+HEALTHY_SECONDS = 15.0
+
 log = structlog.get_logger()
 
 
 class Billing:
-    """`run()` until cancelled. Raises `Fenced` or `Unsafe` for what must end the daemon."""
+    """`run()` until cancelled. Raises `Fenced` or `LostData` for what must end the daemon.
+
+    What is wrong with the invoices alone blocks them, until it is repaired; partitions go on.
+    """
 
     def __init__(
         self,
@@ -42,6 +52,7 @@ class Billing:
         self._patience = Patience(self._verify, clock.monotonic)
         self._biller: Biller | None = None
         self._unsafe: str | None = None
+        self.alarm: str | None = None  # why the invoices are blocked, for health
         self._tenure = Tenure(
             "the billing",
             lease,
@@ -61,7 +72,13 @@ class Billing:
     async def run(self) -> None:
         try:
             while await self._tenure.take():
-                await self._own()
+                try:
+                    await self._own()
+                except Exception as error:
+                    unsafe = _only_unsafe(error)
+                    if unsafe is None:
+                        raise
+                    await self._block(unsafe)
         finally:
             self._ledger.close()
 
@@ -90,11 +107,27 @@ class Billing:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._tenure.renew())
+                group.create_task(self._unblock())
                 group.create_task(biller.run())
         except BaseExceptionGroup as failed:
             await self._tenure.judge(failed)
         finally:
             self._ledger.close()
+
+    async def _block(self, unsafe: Unsafe) -> None:
+        alarm = f"no invoices are made: {unsafe}"
+        if alarm != self.alarm:
+            self.alarm = alarm
+            log.error("billing.blocked", reason=unsafe.reason, remedy=unsafe.remedy)
+        with suppress(StoreUnavailable, StoreRefused):
+            await self._tenure.release()
+        await asyncio.sleep(BLOCKED_SECONDS)
+
+    async def _unblock(self) -> None:
+        await asyncio.sleep(HEALTHY_SECONDS)
+        if self.alarm is not None:
+            log.info("billing.unblocked", was=self.alarm)
+        self.alarm = None
 
     async def _issue(self, id_: str) -> bool:
         return await self._invoices.issue_due(id_, self._config.billing.series)
@@ -116,8 +149,24 @@ class Billing:
             raise StoreRefused(found[0].reason, found[0].remedy)
         state = await self._ledger.state()
         if self._biller is not None and state.sequence < self._biller.sequence:
-            raise Unsafe(
+            raise LostData(
                 f"Redis lost data: the invoices are at step {state.sequence}, "
                 f"and step {self._biller.sequence} was written",
                 "restore the data before witnd is started again",
             )
+
+
+def _only_unsafe(error: BaseException) -> Unsafe | None:
+    """Return the first reason to block the invoices, or None where something else went wrong as well."""
+    leaves = list(_leaves(error))
+    if any(isinstance(one, Fenced | LostData) or not isinstance(one, Unsafe) for one in leaves):
+        return None
+    return next(one for one in leaves if isinstance(one, Unsafe))
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error

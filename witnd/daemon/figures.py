@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from witnd.clock import Clock
 from witnd.daemon.owner import Owner
+from witnd.daemon.side_task import SideTask
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.notification import rule_id
 from witnd.store.appender import Appender
@@ -91,12 +92,20 @@ def _number(answer: object) -> int:
 
 
 def gather(
-    owners: Sequence[Owner], health: Health, backlog: Backlog, appender: Appender, server: Server, clock: Clock
+    owners: Sequence[Owner],
+    health: Health,
+    backlog: Backlog,
+    appender: Appender,
+    server: Server,
+    clock: Clock,
+    sides: Sequence[SideTask],
 ) -> Mapping[str, Sequence[Sample]]:
     """All figures that are known at the moment."""
     found: dict[str, list[Sample]] = {
         "witnd_ready": [((), float(health.ready and not health.troubles))],
         "witnd_troubles": [((), len(health.troubles))],
+        "witnd_alarms": [((), len(health.alarms))],
+        "witnd_task_failures_total": [((kind,), failures) for kind, failures in _failures(sides).items()],
         "witnd_partitions": [((state,), count) for state, count in health.partitions.items()],
         "witnd_log_lag_events": [((), health.lag)],
         "witnd_log_lines_dropped_total": [((), dropped_lines())],
@@ -111,6 +120,13 @@ def gather(
         found |= backlog.samples
         found["witnd_invoice_period_waiting_seconds"] = [((), backlog.waiting_seconds)]
         found["witnd_figures_age_seconds"] = [((), clock.monotonic() - backlog.looked)]
+    return found
+
+
+def _failures(sides: Sequence[SideTask]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for side in sides:
+        found[side.kind] = found.get(side.kind, 0) + side.failures
     return found
 
 

@@ -14,6 +14,8 @@ from msgspec import Struct
 from witnd.clock import Clock
 from witnd.config import Config
 from witnd.daemon.endpoints import Endpoints
+from witnd.daemon.journal_keeper import JournalKeeper
+from witnd.daemon.side_task import SideTask
 from witnd.daemon.tenure import Tenure
 from witnd.domain.catalogue import Catalogue
 from witnd.engine.intake import Intake
@@ -24,7 +26,7 @@ from witnd.notify.relay import Relay, Send
 from witnd.notify.slots import Slots
 from witnd.store.clients import Clients
 from witnd.store.connection import Endpoint
-from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
+from witnd.store.errors import LostData, StoreRefused, StoreUnavailable
 from witnd.store.journal import Journal
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.lease import Lease
@@ -53,6 +55,7 @@ class Shared(Struct, frozen=True, kw_only=True):
     deployment: str
     catalogue: Catalogue
     journal: Journal
+    keeper: JournalKeeper
     clock: Clock
     send: Send
     slots: Slots
@@ -72,6 +75,8 @@ class Owner:
         self.intake: Intake | None = None
         self.memory: Memory | None = None
         self.relay: Relay | None = None
+        self.supervised = SideTask(f"partition {number}", self.run, self.release, kind="partition")
+        self.sides: list[SideTask] = []  # what must not end the partition
         self._shared = shared
         self._patience = Patience(self._verify, shared.clock.monotonic)
         self._tenure = Tenure(
@@ -128,6 +133,7 @@ class Owner:
         await self._patience.insist("looking at the data", self._verify)
         state = await self._patience.insist("reading the state", self._store.state)
         shared.journal.check(self.number, state.sequence)
+        shared.journal.note(self.number, state.sequence)
         partition = Partition(
             shared.catalogue,
             partition=self.number,
@@ -149,6 +155,7 @@ class Owner:
             fence=self._tenure.fence,
             sequence=state.sequence,
             actors_max=config.daemon.actors_in_memory,
+            committed=lambda sequence: shared.journal.note(self.number, sequence),
             told=relay.poke,
         )
         log.info(
@@ -161,11 +168,14 @@ class Owner:
         self._say("running")
         if self._tenure.stopping:
             pipeline.stop()
+        sending = SideTask(f"webhooks of partition {self.number}", relay.run, kind="webhooks")
+        watching = SideTask(f"health checks of partition {self.number}", self._watch, kind="health checks")
+        self.sides = [sending, watching]
         try:
             async with asyncio.TaskGroup() as group:
                 renewing = group.create_task(self._tenure.renew())
-                relaying = group.create_task(relay.run())
-                beside = group.create_task(self._watch())
+                relaying = group.create_task(sending.run())
+                beside = group.create_task(watching.run())
                 await group.create_task(pipeline.run())
                 left = await relay.stop(DELIVERY_GRACE_SECONDS)
                 if left:
@@ -178,15 +188,13 @@ class Owner:
             await self._tenure.judge(failed)
             self._say("starting")
         finally:
-            shared.journal.note(self.number, pipeline.sequence)
+            self.sides = []
             self._store.close()
 
     async def _watch(self) -> None:
-        """Note how far we came, and pause while Redis is not one to bill from."""
+        """Pause while Redis is not one to bill from."""
         while True:
             await self._shared.clock.sleep(WATCH_SECONDS)
-            if self.pipeline is not None:
-                self._shared.journal.note(self.number, self.pipeline.sequence)
             try:
                 found = problems(await look(self._watcher.ask))
             except (StoreUnavailable, StoreRefused):
@@ -209,7 +217,7 @@ class Owner:
             self._shared.clients.ownership, self._shared.shared_keys, self._shared.config.redis.partitions
         )
         if meta is None or meta.deployment != self._shared.deployment:
-            raise Unsafe(
+            raise LostData(
                 f"Redis lost its data: deployment {self._shared.deployment} is gone",
                 "restore the data before witnd is started again",
             )
@@ -217,7 +225,7 @@ class Owner:
             return
         state = await self._store.state()
         if state.sequence < self.pipeline.sequence:
-            raise Unsafe(
+            raise LostData(
                 f"Redis lost data: partition {self.number} is at step {state.sequence}, "
                 f"and step {self.pipeline.sequence} was written",
                 "restore the data before witnd is started again",
@@ -234,6 +242,10 @@ class Owner:
             fence=self._tenure.fence,
             channels=shared.clients.channels,
         )
+
+        async def on_disk(sequence: int) -> None:
+            await shared.keeper.on_disk(self.number, sequence)
+
         return Relay(
             outbox,
             send=shared.send,
@@ -243,6 +255,7 @@ class Owner:
             schedule=tuple(int(step * 1000) for step in shared.config.webhooks.schedule),
             slots=shared.slots,
             store=shared.calls,
+            on_disk=on_disk if shared.keeper.is_kept else None,
         )
 
     def _say(self, state: str) -> None:

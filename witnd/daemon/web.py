@@ -10,6 +10,7 @@ from aiohttp import web
 from redis.asyncio import Redis
 
 from witnd.config import Config, ConfigError
+from witnd.daemon.side_task import SideTask
 from witnd.domain.mistake import Mistake
 from witnd.store.connection import mapped
 from witnd.store.errors import StoreRefused, StoreUnavailable
@@ -64,15 +65,18 @@ class Web:
         self.server = Server(services, routes)
         self._config = config
         self._services = services
-        self._lag = lag
         self._listening = listening
+        self.sides = [
+            SideTask("ingestion over HTTP", services.appender.run),
+            SideTask("lag", lag.run),
+            SideTask("live pages", services.pulse.run),
+            SideTask("HTTP", self._listen),
+        ]
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._services.appender.run())
-            group.create_task(self._lag.run())
-            group.create_task(self._services.pulse.run())
-            group.create_task(self._listen())
+            for side in self.sides:
+                group.create_task(side.run())
 
     async def _listen(self) -> None:
         bind, told = self._config.http.bind, False

@@ -46,6 +46,7 @@ class Pipeline:
         fence: str,
         sequence: int,
         actors_max: int,
+        committed: Callable[[int], None],
         told: Callable[[frozenset[str]], None],
     ) -> None:
         self.sequence = sequence
@@ -53,6 +54,7 @@ class Pipeline:
         self._intake = intake
         self._fence = fence
         self._actors_max = actors_max
+        self._committed = committed
         self._told = told
         self._sent: _Sent | None = None
         self._committed_batch = 0
@@ -164,6 +166,7 @@ class Pipeline:
         await sent.writing
         self._sent = None
         self.sequence = sent.sequence
+        self._committed(sent.sequence)
         self._committed_batch = max(self._committed_batch, sent.batch)
         if sent.rules:
             self._told(sent.rules)

@@ -50,6 +50,7 @@ Send = Callable[[str, Sequence[str], Delivery], Awaitable[Attempt]]
 # Starts work that the relay owns, or answers None: nothing new is started any more.
 Work = Callable[[], Coroutine[Any, Any, None]]
 Begin = Callable[[Work], "asyncio.Task[None] | None"]
+OnDisk = Callable[[int], Awaitable[None]]
 
 
 class Means(Struct, frozen=True, kw_only=True):
@@ -65,6 +66,7 @@ class Means(Struct, frozen=True, kw_only=True):
     store: asyncio.Semaphore
     patience: Patience
     begin: Begin
+    on_disk: OnDisk | None
 
     async def ask(self, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """The store's answer, however long it takes. Every call made here may be repeated."""
@@ -175,6 +177,9 @@ class Lane:
     async def _start(self, rows: list[Row]) -> None:
         """Put as many attempts on record as may be under way, then send them."""
         means = self._means
+        if means.on_disk is not None:
+            # Nobody may be notified of a step whose loss would not be noticed.
+            await means.on_disk(await means.ask(means.outbox.sequence))
         target = means.endpoint(self.rule_id)
         if target is None:
             return  # the next look parks them

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from witnd.domain.notification import SCHEDULE
-from witnd.notify.lane import Endpoint, Lane, Means, Send, Work
+from witnd.notify.lane import Endpoint, Lane, Means, OnDisk, Send, Work
 from witnd.notify.patience import Patience
 from witnd.notify.slots import Slots
 from witnd.store.errors import Fenced, StoreRefused, StoreUnavailable
@@ -32,7 +32,7 @@ class Relay:
 
     `send` makes one attempt and never raises; `endpoint` answers None for a rule that is not in
     force. The relays of one process share `slots`, the bounds on attempts at a time, and `store`, the bound on calls
-    to Redis.
+    to Redis. `on_disk` waits until a step of the partition is in the journal; None where no journal is kept.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class Relay:
         schedule: Sequence[int] = SCHEDULE,
         slots: Slots | None = None,
         store: asyncio.Semaphore | None = None,
+        on_disk: OnDisk | None = None,
     ) -> None:
         self._outbox = outbox
         self._random = random
@@ -60,6 +61,7 @@ class Relay:
             store=store or asyncio.Semaphore(CALLS),
             patience=Patience("relay.store", random),
             begin=self._begin,
+            on_disk=on_disk,
         )
         self._lanes: dict[str, tuple[Lane, asyncio.Task[None]]] = {}
         # While this is None nothing new is started.
@@ -74,6 +76,7 @@ class Relay:
     async def run(self) -> None:
         if self._end.is_set():
             return
+        self._lanes.clear()  # of a run that ended with an error
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks

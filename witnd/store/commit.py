@@ -13,7 +13,7 @@ from zlib import crc32
 import hiredis
 
 from witnd.store.connection import refusal
-from witnd.store.errors import Fenced, StoreRefused, Unsafe
+from witnd.store.errors import Fenced, LostData, StoreRefused
 from witnd.store.keys import OwnedKeys
 from witnd.store.wire import Wire, pack
 
@@ -108,7 +108,7 @@ async def finish(wire: Wire, packed: Packed, replies: list[Any], seconds: float)
             refused = StoreRefused("Redis is at its memory limit", "raise maxmemory or free memory")
         if refused is not None:
             raise refused
-        raise Unsafe(
+        raise LostData(
             f"Redis failed inside step {packed.sequence}: {text}",
             "run `witnd audit`; a key of witnd was changed by other hands",
         )
@@ -116,7 +116,7 @@ async def finish(wire: Wire, packed: Packed, replies: list[Any], seconds: float)
     if code == b"FENCED":
         raise Fenced(found.decode())
     if code == b"SEQUENCE":
-        raise Unsafe(
+        raise LostData(
             f"Redis is at step {found.decode()} where step {packed.sequence - 1} was expected: "
             "it lost acknowledged data, or other hands wrote to it",
             "restore the lost data, or run `witnd audit` and see docs/how-to/redis-lost-data.md",

@@ -28,3 +28,7 @@ class Unsafe(Exception):  # noqa: N818
         super().__init__(f"{reason}; {remedy}")
         self.reason = reason
         self.remedy = remedy
+
+
+class LostData(Unsafe):
+    """Redis has less than was written, or half of a step: nothing more may be written by anybody."""

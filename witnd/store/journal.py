@@ -1,7 +1,7 @@
-"""What this host remembers of Redis: how far each partition had come, so that lost data is noticed.
+"""What this host remembers of Redis, so that lost data is noticed: a small file in the state directory.
 
-A small file in the state directory, written and synced about once a second and at stop. It is kept only where a state
-directory was chosen on purpose; without one only losses while the daemon runs are noticed.
+It is kept only where a state directory was chosen on purpose. Without one, only losses while the daemon runs are
+noticed.
 """
 
 import contextlib
@@ -10,41 +10,60 @@ from pathlib import Path
 
 import msgspec
 
-from witnd.store.errors import Unsafe
+from witnd.store.errors import LostData, Unsafe
+
+FORMAT = 1
 
 
 class Record(msgspec.Struct, kw_only=True):
+    """How far Redis had come. `sequences`: partition → number of its last step."""
+
+    v: int = FORMAT
     deployment: str
     sequences: dict[int, int] = {}
 
+    def copy(self) -> "Record":
+        return msgspec.structs.replace(self, sequences=dict(self.sequences))
+
 
 class Journal:
-    """`note` in memory as often as you like, `write` when there is time."""
+    """`note` in memory as often as you like; `write` may be called from another thread."""
 
     def __init__(self, directory: Path, prefix: str) -> None:
         self.path = directory / f"journal-{prefix.encode().hex() if '/' in prefix else prefix}.json"
         self._record: Record | None = None
-        self._written: dict[int, int] = {}
+        self._written: Record | None = None
 
     def open(self, deployment: str | None) -> None:
-        """Compare with what Redis says its deployment is (None: it has none) and take up the record."""
-        with contextlib.suppress(FileNotFoundError):
-            try:
-                self._record = msgspec.json.decode(self.path.read_bytes(), type=Record)
-            except msgspec.MsgspecError as damaged:
-                raise Unsafe(
-                    f"{self.path} is damaged ({damaged})",
-                    "remove it if Redis has lost no data",
-                ) from damaged
-        known = self._record
+        """Read the file and compare it with the deployment that Redis has (None: it has none)."""
+        known = self._record = self._written = self._read()
         if known is not None:
-            self._written = dict(known.sequences)
+            self._record = known.copy()
         if known is not None and known.deployment != deployment:
             found = f"has the data of another one ({deployment})" if deployment else "is empty"
-            raise Unsafe(
+            raise LostData(
                 f"Redis lost its data: this host billed from deployment {known.deployment}, and Redis {found}",
                 f"restore the data; for a deliberate new beginning remove {self.path}",
             )
+
+    def _read(self) -> Record | None:
+        try:
+            record = msgspec.json.decode(self.path.read_bytes(), type=Record)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as unreadable:
+            raise Unsafe(
+                f"{self.path} cannot be read ({unreadable.strerror}): without it, lost data goes unnoticed",
+                "make it readable for the user of the daemon",
+            ) from unreadable
+        except msgspec.MsgspecError as damaged:
+            raise Unsafe(f"{self.path} is damaged ({damaged})", "remove it if Redis has lost no data") from damaged
+        if record.v > FORMAT:
+            raise Unsafe(
+                f"{self.path} has format {record.v} of a newer witnd; this one reads format {FORMAT}",
+                "install the newer version again",
+            )
+        return record
 
     def begin(self, deployment: str) -> None:
         if self._record is None:
@@ -54,23 +73,42 @@ class Journal:
         """Raise `Unsafe` where Redis has less than it had."""
         known = self._record.sequences.get(partition, 0) if self._record else 0
         if sequence < known:
-            raise Unsafe(
+            raise LostData(
                 f"Redis lost data: partition {partition} is at step {sequence} and was at step {known}",
                 f"restore the data; to bill on without what was lost, run `witnd audit`, then remove {self.path}",
             )
 
     def note(self, partition: int, sequence: int) -> None:
         if self._record is not None:
-            self._record.sequences[partition] = sequence
+            known = self._record.sequences
+            known[partition] = max(sequence, known.get(partition, 0))
+
+    def written(self, partition: int) -> int:
+        """Return the last step of a partition that is on disk."""
+        return 0 if self._written is None else self._written.sequences.get(partition, 0)
 
     def write(self) -> None:
-        record = self._record
-        if record is None or record.sequences == self._written:
+        """Bring the file up to date and sync it. Raises OSError."""
+        if self._record is None:
+            return
+        record = self._record.copy()
+        if record == self._written and self.path.exists():
             return
         fresh = self.path.with_suffix(".new")
-        with fresh.open("wb") as file:
-            file.write(msgspec.json.encode(record))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self.path)
-        self._written = dict(record.sequences)
+        try:
+            with fresh.open("wb") as file:
+                file.write(msgspec.json.encode(record))
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self.path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                fresh.unlink()
+            raise
+        # Without this the new name may not survive a loss of power.
+        directory = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+        self._written = record

@@ -6,7 +6,7 @@ has seen, and for the daemon only under its lease. What the next step is, `witnd
 decides. What people ask of all partitions is `store.deliveries`.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, cast
 
@@ -132,6 +132,12 @@ class Outbox:
         with mapped():
             members = await self._client.smembers(self._keys.outbox_rules)
         return sorted(cast(bytes, member).decode() for member in members)
+
+    async def sequence(self) -> int:
+        """The last step of the partition: all rows that were read before are of this step or an earlier one."""
+        with mapped():
+            found = await cast("Awaitable[bytes | None]", self._client.hget(self._keys.state, "seq"))
+        return int(found or 0)
 
     async def next_rows(self, rule_id: str, limit: int) -> list[Row]:
         """The rows of a rule to be sent next, in the order in which they are due."""

@@ -32,6 +32,12 @@ FIGURES: Final[Mapping[str, Figure]] = {
     "witnd_build_info": Figure("gauge", "Always 1; the label has the version.", ("version",)),
     "witnd_ready": Figure("gauge", "1 while the daemon applies and settles, else 0. The same as `/readyz`."),
     "witnd_troubles": Figure("gauge", "How many things do not move at the moment. `/readyz` says which and why."),
+    "witnd_alarms": Figure(
+        "gauge", "How many things do not work although outcomes are settled, such as the journal. `/readyz` lists them."
+    ),
+    "witnd_task_failures_total": Figure(
+        "counter", "Unexpected errors of tasks that then ran again, by task.", ("task",)
+    ),
     "witnd_partitions": Figure(
         "gauge", "Partitions by how this daemon stands to them: starting, running, standby, stopped.", ("state",)
     ),

@@ -90,6 +90,7 @@ async def overview(services: Services, reads: Reads, catalogue: Catalogue, shown
 async def standing(services: Services, reads: Reads, catalogue: Catalogue, shown: int) -> tuple[Overview, Stuck]:
     """The same, and how much of each kind waits for something."""
     health, partitions = services.health(), services.partitions
+    troubles = [*health.troubles, *health.alarms]
     found = await stuck(services, reads, catalogue)
     totals = await counters(reads, partitions)
     due = await next_due(reads, partitions)
@@ -101,7 +102,7 @@ async def standing(services: Services, reads: Reads, catalogue: Catalogue, shown
         now=instant.render(found.now_ms),
         ready=health.ready,
         partitions=dict(health.partitions),
-        troubles=list(health.troubles),
+        troubles=troubles,
         outcomes={SPOKEN[status]: totals.get(status, 0) for status in STATUSES},
         events={fate: totals.get(fate, 0) for fate in _FATES},
         lag=health.lag,
@@ -110,7 +111,7 @@ async def standing(services: Services, reads: Reads, catalogue: Catalogue, shown
         today=_confirmed(today, told[-1:]),
         month=_confirmed(f"{today[:7]}-01", month),
         endpoints=Endpoints(failing=len(found.endpoints), suspended=suspended),
-        problems=count(found, health.troubles),
+        problems=count(found, troubles),
         days=[
             DayFigures(
                 date=day.date,

@@ -150,7 +150,8 @@ async def problems(services: Services, reads: Reads, catalogue: Catalogue) -> Pr
 async def needs(services: Services, reads: Reads, catalogue: Catalogue) -> tuple[Problems, list[Waiting]]:
     """The same, and what the held keys wait for."""
     found = await stuck(services, reads, catalogue)
-    partitions, troubles = services.partitions, list(services.health().troubles)
+    partitions, health = services.partitions, services.health()
+    troubles = [*health.troubles, *health.alarms]
     held = await _waiting(reads, partitions)
     rejected: list[Fate] = []
     async for at, record in newest_fates(reads, partitions, ["rejected"], None, SHOWN):

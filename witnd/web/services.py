@@ -22,11 +22,13 @@ from witnd.web.dashboard.live import Pulse
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """How the daemon is. `troubles`: why something does not move, in words; empty while all is well."""
+    """How the daemon is. `troubles`: why something does not move, in words; empty while all is well. `alarms`: what
+    does not work beside settlement."""
 
     ready: bool
     partitions: Mapping[str, int]  # state of a partition → how many
     troubles: Sequence[str]
+    alarms: Sequence[str]
     lag: int  # events that are accepted and not yet applied
 
 

@@ -17,11 +17,13 @@ class Alive(Struct, frozen=True):
 
 
 class Ready(Struct, frozen=True, kw_only=True):
-    """`partitions`: state → how many. `lag`: events accepted and not yet applied."""
+    """`partitions`: state → how many. `lag`: events accepted and not yet applied. `alarms`: what does not work although
+    outcomes are settled."""
 
     status: str
     partitions: dict[str, int]
     lag: int
+    alarms: list[str]
 
 
 @route("GET", "/healthz", says="Whether the process answers.", scope=None, answer=Alive)
@@ -40,10 +42,10 @@ async def alive(_: Call[Any]) -> Alive:
 async def ready(call: Call[Any]) -> Ready:
     health = call.services.health()
     if not health.ready or health.troubles:
-        reasons = list(health.troubles) or ["the daemon is starting"]
+        reasons = [*health.troubles, *health.alarms] or ["the daemon is starting"]
         details = [Detail("", reason) for reason in reasons]
         raise ApiError("UNAVAILABLE", "; ".join(reasons), details, {"Retry-After": "1"})
-    return Ready(status="ok", partitions=dict(health.partitions), lag=health.lag)
+    return Ready(status="ok", partitions=dict(health.partitions), lag=health.lag, alarms=list(health.alarms))
 
 
 @route("GET", "/metrics", says="Figures for Prometheus.", scope=None, answer_type=PROMETHEUS)

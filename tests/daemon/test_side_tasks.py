@@ -1,0 +1,204 @@
+"""A task beside settlement that fails raises an alarm, and never ends the daemon."""
+
+import asyncio
+import resource
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.daemons import SECONDS, Daemon
+from tests.support.processes import until
+from tests.support.server import Server
+from witnd.config import ConfigError
+from witnd.daemon import side_task
+from witnd.daemon.side_task import SideTask
+from witnd.domain.mistake import Mistake
+from witnd.store.errors import Fenced, Unsafe
+from witnd.store.keys import BillingKeys, Keys
+
+BILLING = BillingKeys("witn")
+
+
+@pytest.fixture
+def daemon(short_dir: Path) -> Iterator[Callable[..., Daemon]]:
+    with ExitStack() as stack:
+
+        def start(server: Server, **arguments: Any) -> Daemon:
+            made = Daemon(server, short_dir / "state", **arguments)
+            stack.callback(made.end)
+            return made
+
+        yield start
+
+
+def alarms(one: Daemon) -> str:
+    """What `/readyz` says beside "ok"."""
+    status, body = one.get("/readyz")
+    return "; ".join(body["alarms"]) if status == 200 else ""
+
+
+def goes_on(one: Daemon) -> None:
+    done = one.resolved()
+    one.send(f"ticket-{done}")
+    one.settles(done + 1)
+    assert one.process.poll() is None
+
+
+def test_a_state_directory_that_is_removed_raises_an_alarm_and_settlement_goes_on(server, daemon) -> None:
+    one = daemon(server())
+    one.says("daemon.ready")
+    one.apply()
+    goes_on(one)
+    journal = one.state_dir / "journal-witn.json"
+    until(journal.exists, "the journal")
+    shutil.rmtree(one.state_dir)
+
+    one.says("journal.failed")
+    goes_on(one)
+    assert "journal" in alarms(one)
+    assert "witnd_alarms 1.0" in one.get("/metrics")[1]
+    one.state_dir.mkdir()
+    one.says("journal.recovered")
+    assert alarms(one) == ""
+    assert journal.exists()
+    assert one.terminate() == 0
+
+
+def test_a_daemon_whose_state_directory_cannot_be_made_starts_with_an_alarm(server, daemon, tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    one = daemon(server(), WITND_DAEMON__STATE_DIR=str(tmp_path / "file" / "state"))
+    one.says("journal.failed")
+    one.says("daemon.ready")
+    one.apply()
+    goes_on(one)
+    assert one.terminate() == 0
+
+
+def test_a_full_disk_under_the_journal_is_one_line_of_the_log_while_its_reason_is_the_same(server, daemon) -> None:
+    one = daemon(server())
+    one.says("daemon.ready")
+    one.apply()
+    fresh = one.state_dir / "journal-witn.new"
+    until(lambda: (one.state_dir / "journal-witn.json").exists(), "the journal")
+    while True:  # between two writes
+        try:
+            fresh.symlink_to("/dev/full")
+            break
+        except FileExistsError:
+            continue
+    goes_on(one)
+    assert one.says("journal.failed")["reason"] == "No space left on device"
+    goes_on(one)
+    assert len(one.lines("journal.failed")) == 1
+
+
+def test_no_free_descriptor_for_the_journal_does_not_end_the_daemon(server, daemon) -> None:
+
+    one = daemon(server())
+    one.says("daemon.ready")
+    one.apply()
+    goes_on(one)
+    pid = one.process.pid
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    used = max(int(one.name) for one in Path(f"/proc/{pid}/fd").iterdir())
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 1, limits[1]))
+    for number in range(20):
+        one.send(f"another-{number}")
+
+    one.settles(21)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    goes_on(one)
+    assert one.terminate() == 0
+
+
+def test_a_key_of_the_invoices_that_cannot_be_read_stops_the_invoices_alone(server, daemon) -> None:
+    redis = server()
+    one = daemon(redis)
+    one.says("daemon.ready")
+    one.apply()
+    redis.call("DEL", BILLING.open)
+    redis.call("SET", BILLING.open, "nonsense")
+
+    one.says("billing.blocked")
+    goes_on(one)
+    assert "no invoices are made" in alarms(one)
+    redis.call("DEL", BILLING.open)
+    until(lambda: redis.call("ZCARD", BILLING.open) == 1, "a draft", seconds=2 * SECONDS)
+
+
+def test_a_partition_that_fails_leaves_the_others_at_work_and_starts_again(server, daemon) -> None:
+    redis = server()
+    one = daemon(redis, WITND_REDIS__PARTITIONS="2")
+    one.says("daemon.ready")
+    one.apply()
+    assert one.terminate() == 0
+    redis.call("HSET", Keys("witn", 0).state, "cursor", "nonsense")
+    key = next(key for key in (f"ticket-{n}" for n in range(100)) if _partition(key) == 1)
+
+    two = daemon(redis, WITND_REDIS__PARTITIONS="2")
+    until(lambda: "partition 0" in {line["task"] for line in two.lines("task.failed")}, "partition 0 fails")
+    two.send(key, partition=1)
+    two.settles(1, partition=1)
+    assert two.get("/readyz")[0] == 503
+    redis.call("HDEL", Keys("witn", 0).state, "cursor")
+    until(lambda: two.get("/readyz")[0] == 200, "all partitions work", seconds=SECONDS)
+    assert two.terminate() == 0
+
+
+def _partition(key: str) -> int:
+    from witnd.store.keys import partition_of
+
+    return partition_of(key, 2)
+
+
+def test_the_daemon_stops_when_asked_while_a_partition_fails(server, daemon) -> None:
+    redis = server()
+    one = daemon(redis)
+    one.says("daemon.ready")
+    assert one.terminate() == 0
+    redis.call("HSET", Keys("witn", 0).state, "cursor", "nonsense")
+    one = daemon(redis)
+    one.says("task.failed")
+    one.process.send_signal(signal.SIGTERM)
+    assert one.exit_code() == 0
+
+
+class TestSideTask:
+    @pytest.fixture(autouse=True)
+    def _quick(self, monkeypatch) -> None:
+        monkeypatch.setattr(side_task, "FIRST_SECONDS", 0.0)
+        monkeypatch.setattr(side_task, "LONGEST_SECONDS", 0.0)
+
+    @pytest.mark.anyio
+    async def test_an_error_raises_an_alarm_and_the_task_runs_again(self) -> None:
+        runs: list[str | None] = []
+
+        async def work() -> None:
+            runs.append(task.alarm)
+            if len(runs) < 3:
+                raise ValueError(f"number {len(runs)}")
+
+        task = SideTask("the work", work)
+        await task.run()
+        assert runs == [None, "the work failed: ValueError: number 1", "the work failed: ValueError: number 2"]
+        assert (task.failures, task.alarm) == (2, None)
+
+    @pytest.mark.anyio
+    @pytest.mark.parametrize("fatal", [Fenced("other"), Unsafe("lost", "restore"), ConfigError([Mistake("a", "b")])])
+    async def test_what_must_end_the_daemon_is_raised_also_out_of_a_group(self, fatal) -> None:
+        async def fail() -> None:
+            raise fatal
+
+        async def work() -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fail())
+
+        with pytest.raises(ExceptionGroup):
+            await SideTask("the work", work).run()
+        with pytest.raises(type(fatal)):
+            await SideTask("the work", fail).run()

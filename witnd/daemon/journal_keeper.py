@@ -1,0 +1,114 @@
+"""Keeps the journal on disk: soon after every step, and before the step's webhooks are sent.
+
+One write and sync covers all steps since the last one. A thread of its own does it, so a slow disk delays webhooks and
+nothing else. A disk that cannot be written raises an alarm and delays nothing.
+"""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from witnd.store.journal import Journal
+
+# The journal is behind the last step by this long at the most, while nobody waits for it.
+WRITE_SECONDS: Final = 0.5
+# A write that takes longer raises the alarm.
+SLOW_SECONDS: Final = 5.0
+CLOSE_SECONDS: Final = 2.0
+
+log = structlog.get_logger()
+
+
+class JournalKeeper:
+    """`run()` until cancelled. `is_kept`: whether the state directory is the same one after a restart."""
+
+    def __init__(self, journal: Journal, *, is_kept: bool) -> None:
+        self.is_kept = is_kept
+        self.alarm: str | None = None  # why the journal is not on disk, for health
+        self._journal = journal
+        self._reason: str | None = None
+        self._wanted = asyncio.Event()
+        self._turn = asyncio.Event()  # set when the write that is under way has ended
+        self._writing: asyncio.Future[None] | None = None
+
+    async def run(self) -> None:
+        if not self.is_kept:
+            return
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WRITE_SECONDS):
+                    await self._wanted.wait()
+            self._wanted.clear()
+            await self._write(SLOW_SECONDS)
+
+    async def on_disk(self, partition: int, sequence: int) -> None:
+        """Wait until the journal has this step on disk. Returns at once where no journal can be kept."""
+        if not self.is_kept:
+            return
+        self._journal.note(partition, sequence)
+        while self.alarm is None and self._journal.written(partition) < sequence:
+            self._wanted.set()
+            await self._turn.wait()
+
+    async def close(self) -> None:
+        """Write once more."""
+        if self.is_kept:
+            await self._write(CLOSE_SECONDS)
+
+    async def _write(self, seconds: float) -> None:
+        turn = self._turn
+        if self._writing is None:
+            self._writing = _in_thread(self._journal.write)
+        await asyncio.wait([self._writing], timeout=seconds)
+        if self._writing.done():
+            failed, self._writing = self._writing.exception(), None
+            reason = None if failed is None else getattr(failed, "strerror", None) or repr(failed)
+        else:
+            reason = f"the disk has not answered for {seconds:g} s"
+        self._report(reason)
+        self._turn = asyncio.Event()
+        turn.set()
+
+    def _report(self, reason: str | None) -> None:
+        """Raise or clear the alarm; log each change of the reason once."""
+        if reason == self._reason:
+            return
+        self._reason = reason
+        path = str(self._journal.path)
+        if reason is None:
+            self.alarm = None
+            log.info("journal.recovered", path=path)
+        else:
+            self.alarm = f"the journal {path} cannot be written ({reason}): after a restart, lost data may go unnoticed"
+            remedy = "free space, or make the state directory writable; settlement goes on meanwhile"
+            log.error("journal.failed", path=path, reason=reason, remedy=remedy)
+
+
+def _in_thread(call: Callable[[], None]) -> asyncio.Future[None]:
+    """Run `call` in a thread that does not keep the process alive when a disk never answers."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def finish(error: Exception | None) -> None:
+        if done.done():
+            return
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+
+    def run() -> None:
+        error: Exception | None = None
+        try:
+            call()
+        except Exception as failed:  # noqa: BLE001 - whoever waits gets it
+            error = failed
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(finish, error)
+
+    threading.Thread(target=run, name="journal", daemon=True).start()
+    return done
