@@ -23,6 +23,8 @@ __all__ = ["KINDS", "Catalogue", "CatalogueEntry", "HeldReason"]
 KINDS = ("customer", "agent", "rate_card", "notification_rule")
 # Instants rise while a log is read, so only the newest snapshots are asked for again.
 _KEPT_SNAPSHOTS = 16
+# Each names at most as many rules as there are.
+_KEPT_WANTING = 256
 
 
 class HeldReason(StrEnum):
@@ -41,6 +43,8 @@ class _Snapshot(Struct, frozen=True, kw_only=True):
     agents: dict[str, Contract]
     naming: dict[str, tuple[Contract, ...]]
     rules: tuple[NotificationRule, ...]
+    #: the rules that want a final state, by agent and type; filled when it is asked for
+    wanting: dict[tuple[str, str], tuple[NotificationRule, ...]]
 
 
 class Catalogue:
@@ -119,6 +123,17 @@ class Catalogue:
     def rules(self, at: int) -> tuple[NotificationRule, ...]:
         """Notification rules in force and not archived, enabled or not, in order of their names."""
         return self._snapshot(at).rules
+
+    def rules_wanting(self, agent_key: str, type: str, at: int) -> tuple[NotificationRule, ...]:  # noqa: A002
+        """Those of `rules` that a final state of this type, of an outcome of this agent, is reported to."""
+        found = self._snapshot(at)
+        wanting = found.wanting.get((agent_key, type))
+        if wanting is None:
+            if len(found.wanting) >= _KEPT_WANTING:
+                found.wanting.clear()
+            wanting = tuple(rule for rule in found.rules if rule.wants(agent_key, type))
+            found.wanting[agent_key, type] = wanting
+        return wanting
 
     def price(self, customer: Customer, agent_key: str, at: int) -> Price | HeldReason:
         """What the agent costs the customer: by an entry of its own, else by its card's."""
@@ -213,7 +228,7 @@ class Catalogue:
             for fact in contract.rule.facts:
                 naming[fact] = (*naming.get(fact, ()), contract)
         rules = tuple(all_in_force(self._rules, at).values())
-        return _Snapshot(agents=agents, naming=naming, rules=rules)
+        return _Snapshot(agents=agents, naming=naming, rules=rules, wanting={})
 
     # Taking in
 

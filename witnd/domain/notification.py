@@ -8,9 +8,10 @@ sending, `witnd.notify`.
 import binascii
 import re
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from hashlib import sha256
-from typing import Final, Literal, Self, cast
+from typing import Final, Literal, Self, TypedDict, Unpack, cast
 from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
@@ -40,6 +41,7 @@ URL_MAX: Final = 2048
 _RULES: Final = UUID("6f1c1d0e-7d0c-5b0a-9a53-5d7b2a0c9e11")
 _MEMBERS: Final = ("name", "source", "agent", "url", "secret", "enabled", OVERLAP)
 _BLANK_OR_CONTROL: Final = re.compile(r"[\x00-\x20\x7f]")
+_json: Final = msgspec.json.Encoder().encode
 _MINUTES: Final = 60_000
 _HOURS: Final = 60 * _MINUTES
 
@@ -115,18 +117,26 @@ class OutcomeFacts(Struct, frozen=True, forbid_unknown_fields=True):
     line_id: str | None = None
 
 
-class _Data(Struct, frozen=True, rename={"subject_key": "subjectKey"}):
-    rule: _RuleName
+class _About(TypedDict):
+    outcome_key: str
+    customer_key: str
+    agent_key: str
+    agent_name: str
+    status: str
+    resolved_at: int
+    outcome_facts: Mapping[str, object]
+
+
+# The message is `{"id", <head>, "data": {"rule", <rest>}}`. What is the same for all rules is encoded once.
+class _Head(Struct, frozen=True, rename="camel"):
+    type: str
+    created_at: str
+
+
+class _Rest(Struct, frozen=True, rename={"subject_key": "subjectKey"}):
     subject_key: str
     facts: _Facts
     outcome: OutcomeFacts
-
-
-class _Message(Struct, frozen=True, rename={"created_at": "createdAt"}):
-    id: str
-    type: str
-    created_at: str
-    data: _Data
 
 
 def rule_id(name: str) -> str:
@@ -139,8 +149,13 @@ def delivery_id(rule: str, outcome_key: str, type: str) -> str:  # noqa: A002
     return sha256("\0".join(("delivery", rule, outcome_key, type)).encode()).hexdigest()
 
 
-def deliver(
-    rule: NotificationRule,
+def deliver(rule: NotificationRule, **about: Unpack[_About]) -> Delivery:
+    """The delivery that reports a final state to one rule; see `deliver_all`."""
+    return deliver_all((rule,), **about)[0]
+
+
+def deliver_all(
+    rules: Iterable[NotificationRule],
     *,
     outcome_key: str,
     customer_key: str,
@@ -149,31 +164,33 @@ def deliver(
     status: str,
     resolved_at: int,
     outcome_facts: Mapping[str, object],
-) -> Delivery:
-    """The delivery that tells `rule` of a final state.
+) -> tuple[Delivery, ...]:
+    """The deliveries that report a final state, one for each rule.
 
     `outcome_facts` has `unit`, `amount`, `currency`, `line_id` as text (or null, or absent), and
     nothing else. `settles_at` is the instant of the resolution by definition; it may be left out.
     """
     type_ = TYPE_OF_STATUS[status]
-    id_ = delivery_id(rule.id, outcome_key, type_)
     created_at = instant.render(resolved_at)
     settles_at = outcome_facts.get("settles_at", created_at)
     if isinstance(settles_at, int):
         settles_at = instant.render(settles_at)
-    facts = {**outcome_facts, "settles_at": settles_at, "status": status}
-    message = _Message(
-        id=id_,
-        type=type_,
-        created_at=created_at,
-        data=_Data(
-            rule=_RuleName(rule.id, rule.name),
-            subject_key=outcome_key,
-            facts=_Facts(outcome_key, customer_key, agent_key, agent_name),
-            outcome=msgspec.convert(facts, OutcomeFacts),
-        ),
-    )
-    return Delivery(id_, rule.id, rule.name, outcome_key, type_, resolved_at, msgspec.json.encode(message))
+    outcome = msgspec.convert({**outcome_facts, "settles_at": settles_at, "status": status}, OutcomeFacts)
+    facts = _Facts(outcome_key, customer_key, agent_key, agent_name)
+    head = b'",%b,"data":{"rule":' % _json(_Head(type_, created_at))[1:-1]
+    rest = b",%b}}" % _json(_Rest(outcome_key, facts, outcome))[1:-1]
+    made = []
+    for rule in rules:
+        id_ = delivery_id(rule.id, outcome_key, type_)
+        body = b"".join((b'{"id":"', id_.encode(), head, _rule_json(rule.id, rule.name), rest))
+        made.append(Delivery(id_, rule.id, rule.name, outcome_key, type_, resolved_at, body))
+    return tuple(made)
+
+
+@lru_cache(maxsize=4096)
+def _rule_json(id: str, name: str) -> bytes:  # noqa: A002
+    # Each rule takes part in every message of its kind.
+    return _json(_RuleName(id, name))
 
 
 def next_attempt(

@@ -12,8 +12,8 @@ from sys import intern
 
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.event import EntryId, Event, Refusal, Retry, Tick, read
-from witnd.domain.notification import Delivery, NotificationRule, deliver
-from witnd.domain.resolution import Line, resolve
+from witnd.domain.report import deliveries
+from witnd.domain.resolution import resolve
 from witnd.domain.routing import Terms, place
 from witnd.engine.actor import TAIL_BYTES_MAX, TAIL_MAX, Actor, Held, Waiting
 from witnd.engine.residents import Residents
@@ -22,6 +22,11 @@ from witnd.store.codec import encode_history
 from witnd.store.keys import partition_of
 
 HELD_MAX = 1000  # contract section 4.3: events that wait per key
+# A step ends when it has made so many deliveries (measured: 2000 keep the server busy for 20 to 30 ms, and a delivery
+# costs no less in a larger step), or has placed so many held events (each costs about as much as an event). What one
+# outcome makes is never divided, so a step may exceed its bounds by that.
+DELIVER_MAX = 2000
+PLACE_MAX = 1000
 MARK_WINDOW_MS = 35 * 86_400_000  # contract section 4.3: how long after resolution a mark is honoured
 COUNTED = (
     "applied", "duplicate", "conflict", "late", "held", "rejected",
@@ -42,6 +47,8 @@ class Partition:
         read: int = 0,
         counters: dict[str, int] | None = None,
         held_max: int = HELD_MAX,
+        deliver_max: int = DELIVER_MAX,
+        place_max: int = PLACE_MAX,
     ) -> None:
         self.catalogue = catalogue
         self.partition = partition
@@ -53,6 +60,8 @@ class Partition:
         self.known, self.deadlines = residents.known, residents.deadlines
         self.strays: list[str] = []  # keys with a stored deadline and no outcome: the mirror was tampered with
         self._held_max = held_max
+        self._deliver_max = deliver_max
+        self._place_max = place_max
         self._batch = 0
 
     def plan(self, rows: Iterable[tuple[bytes, list[bytes]]], batch: int) -> tuple[list[Entry], list[str]]:
@@ -87,7 +96,8 @@ class Partition:
     def fold(self, entries: Sequence[Entry], start: int, settle_max: int, batch: int) -> tuple[Step, int]:
         """Take entries from `start` on. Answers the changes and the index of the first entry not yet applied.
 
-        Stops before the end where `settle_max` outcomes were settled, or where something must be loaded (`need`).
+        Stops before the end where the step has made as much as it may: `settle_max` outcomes settled, or so many
+        deliveries, or so many held events placed. Also where something must be loaded (`need`).
         """
         step = Step()
         self._batch = batch
@@ -97,6 +107,8 @@ class Partition:
         heap, horizon = self.deadlines.heap, self.deadlines.horizon
         index = start
         for index in range(start, len(entries)):
+            if len(step.unfated) >= self._place_max:
+                break
             ms, seq, item, raw, known = entries[index]
             if ms > horizon:
                 step.need = "horizon"
@@ -130,7 +142,7 @@ class Partition:
         """
         deadlines = self.deadlines
         while (due := deadlines.peek()) is not None and due[0] <= ms:
-            if len(step.settled) >= most:
+            if len(step.settled) >= most or step.deliveries >= self._deliver_max:
                 return False
             actor = self.known.get(due[1])
             if actor is None:
@@ -155,10 +167,9 @@ class Partition:
             actor.dirty = True
             step.actors.append(actor)
         resolution, line = resolve(actor)
-        contract = actor.contract
-        told = [rule for rule in self.catalogue.rules(actor.settles_at) if rule.wants(contract.agent, resolution.type)]
-        deliveries = tuple(_tell(rule, actor, line) for rule in told)
-        step.settled.append(Settled(actor, resolution, line, deliveries))
+        made = deliveries(self.catalogue, actor, resolution, line)
+        step.deliveries += len(made)
+        step.settled.append(Settled(actor, resolution, line, made))
 
     def _event(self, step: Step, ms: int, seq: int, event: Event, known: Actor | None) -> bool:
         """Decide the fate of an event, in the order of contract section 4.3. False: its key must be loaded first."""
@@ -267,20 +278,6 @@ class Partition:
     def _fate(self, step: Step, fate: Fate) -> None:
         self.counters[fate.fate] += 1
         step.fates.append(fate)
-
-
-def _tell(rule: NotificationRule, actor: Actor, line: Line | None) -> Delivery:
-    facts = {"unit": line.unit, "amount": line.amount, "currency": line.currency, "line_id": line.id} if line else {}
-    return deliver(
-        rule,
-        outcome_key=actor.key,
-        customer_key=actor.customer_key,
-        agent_key=actor.contract.agent,
-        agent_name=actor.contract.name,
-        status=actor.status,
-        resolved_at=actor.settles_at,
-        outcome_facts=facts,
-    )
 
 
 def _misplaced(item: Event | Retry, partition: int) -> Refusal | Tick:

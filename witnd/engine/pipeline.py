@@ -103,6 +103,7 @@ class Pipeline:
         while not done:
             step, reached = partition.fold(entries, at, SETTLE_MAX, batch.number)
             done = reached == len(entries)
+            await asyncio.sleep(0)  # health checks and the lease need not wait for the encoding as well
             if reached > at or step.actors:
                 await self._commit(step, batch.number if done else batch.number - 1)
             at = reached

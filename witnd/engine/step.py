@@ -45,13 +45,14 @@ class Settling(NamedTuple):
 class Step:
     """The changes since the last step, coalesced per key."""
 
-    __slots__ = ("actors", "fates", "held", "need", "placed", "settled", "settling", "spilled", "unfated")
+    __slots__ = ("actors", "deliveries", "fates", "held", "need", "placed", "settled", "settling", "spilled", "unfated")
 
     def __init__(self) -> None:
         self.actors: list[Actor] = []  # whose records changed
         self.held: list[Held] = []  # gained waiting events
         self.placed: list[Held] = []  # whose waiting events are waiting no more
         self.settled: list[Settled] = []
+        self.deliveries = 0  # of all of them together
         self.spilled: dict[str, list[bytes]] = {}  # items of histories that no record carries any more, by key
         self.fates: list[Fate] = []
         self.unfated: list[EntryId] = []  # were held, are applied now: their fate is in the history

@@ -8,10 +8,11 @@ import msgspec
 
 from witnd.domain import instant
 from witnd.domain.event import EntryId
-from witnd.domain.notification import Delivery, deliver
+from witnd.domain.notification import Delivery
 from witnd.domain.outcome import Outcome
 from witnd.domain.recount import Recount
-from witnd.domain.resolution import Line, derived_id, resolve
+from witnd.domain.report import deliveries
+from witnd.domain.resolution import derived_id, resolve
 from witnd.store.audit_scope import Scope
 from witnd.store.codec import HistoryItem, OutcomeRecord, decode_history, decode_outcome
 from witnd.store.outbox import decode_row, read_row
@@ -137,34 +138,10 @@ def _check_terms(scope: Scope, outcome: Outcome, opened_at: int) -> None:
 # -- deliveries ----------------------------------------------------------------------------------
 
 
-def _deliveries(scope: Scope, outcome: Outcome) -> list[Delivery]:
+def _deliveries(scope: Scope, outcome: Outcome) -> Sequence[Delivery]:
     """What must have been told of a final outcome, under the rules in force at its resolution."""
     resolution, line = resolve(outcome)
-    return [
-        deliver(
-            rule,
-            outcome_key=outcome.key,
-            customer_key=outcome.customer_key,
-            agent_key=outcome.contract.agent,
-            agent_name=outcome.contract.name,
-            status=outcome.status,
-            resolved_at=outcome.settles_at,
-            outcome_facts=_facts(line),
-        )
-        for rule in scope.catalogue.rules(outcome.settles_at)
-        if rule.wants(outcome.contract.agent, resolution.type)
-    ]
-
-
-def _facts(line: Line | None) -> dict[str, object]:
-    if line is None:
-        return {}
-    return {
-        "unit": line.unit,
-        "amount": line.amount,
-        "currency": line.currency,
-        "line_id": line.id,
-    }
+    return deliveries(scope.catalogue, outcome, resolution, line)
 
 
 async def _check_deliveries(scope: Scope, told: Sequence[Delivery]) -> None:

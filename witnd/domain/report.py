@@ -1,0 +1,28 @@
+"""The deliveries that report a final outcome, under the rules in force at its resolution."""
+
+from witnd.domain.catalogue import Catalogue
+from witnd.domain.notification import Delivery, deliver_all
+from witnd.domain.outcome import Outcome
+from witnd.domain.resolution import Line, Resolution
+
+
+def deliveries(
+    catalogue: Catalogue, outcome: Outcome, resolution: Resolution, line: Line | None
+) -> tuple[Delivery, ...]:
+    agent = outcome.contract.agent
+    rules = catalogue.rules_wanting(agent, resolution.type, outcome.settles_at)
+    if not rules:
+        return ()
+    facts: dict[str, object] = {}
+    if line is not None:
+        facts = {"unit": line.unit, "amount": line.amount, "currency": line.currency, "line_id": line.id}
+    return deliver_all(
+        rules,
+        outcome_key=outcome.key,
+        customer_key=outcome.customer_key,
+        agent_key=agent,
+        agent_name=outcome.contract.name,
+        status=outcome.status,
+        resolved_at=outcome.settles_at,
+        outcome_facts=facts,
+    )
