@@ -3,7 +3,7 @@
 What may be done is decided in the domain; credits are in `crediting`, exports in `exports`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct
@@ -27,7 +27,6 @@ STAGES: Final = ("open", "draft", "issued", "paid", "void")
 LOOKED_AT_MAX: Final = 2_000
 # Credit notes that come with their invoice; the list of credit notes has all.
 NOTES_SHOWN: Final = 100
-KEY_MAX: Final = 255
 _ID_LENGTH: Final = 64
 
 
@@ -229,13 +228,3 @@ class Reused(ApiError):  # noqa: N818 - what somebody asked for, not a mistake i
 
 def reused(author: Author, how: str) -> Reused:
     return Reused("CONFLICT", f"Idempotency-Key {author.idempotency_key!r} was used before: {how}; choose another")
-
-
-def idempotency_key(given: Sequence[str]) -> str | None:
-    """What the header `Idempotency-Key` says, however often it is there."""
-    if not given:
-        return None
-    key = given[0]
-    if len(given) > 1 or not 1 <= len(key) <= KEY_MAX or not (key.isascii() and key.isprintable()):
-        raise invalid("Idempotency-Key", f"must be there once, with 1 to {KEY_MAX} printable ASCII characters")
-    return key

@@ -6,16 +6,20 @@ import msgspec
 from msgspec import Meta, Struct
 
 from witnd.domain.event import Event, Refusal, read
+from witnd.domain.mistake import Mistake
 from witnd.domain.strictjson import BYTES_MAX
 from witnd.store.keys import partition_of
-from witnd.web.errors import ApiError, Detail, from_msgspec, invalid, unavailable
+from witnd.web.errors import from_msgspec, invalid, mistaken, unavailable
+from witnd.web.event_identity import stored_batch, stored_event
 from witnd.web.route import JSON, Call, route
 
 CLOUD_EVENT: Final = "application/cloudevents+json"
 CLOUD_EVENTS: Final = "application/cloudevents-batch+json"
+# JSON Lines, by the names it is sent under.
+LINES: Final = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 BATCH_MAX: Final = 500
 BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
-DETAILS_MAX: Final = 100
+MISTAKES_MAX: Final = 100
 LAG_SECONDS: Final = 5
 # Narrow enough that whatever fits and is a date is accepted, with any offset.
 INSTANT_PATTERN: Final = (
@@ -81,7 +85,8 @@ class BatchIn(Struct, kw_only=True, forbid_unknown_fields=True):
     events: Annotated[list[EventIn], Meta(min_length=1, max_length=BATCH_MAX)]
 
 
-Envelopes = Annotated[list[Envelope], Meta(min_length=1, max_length=BATCH_MAX)]
+Events = Annotated[list[EventIn], Meta(max_length=BATCH_MAX)]
+Envelopes = Annotated[list[Envelope], Meta(max_length=BATCH_MAX)]
 
 
 class _Batch(Struct, forbid_unknown_fields=True):
@@ -106,7 +111,8 @@ class BatchAccepted(Struct, frozen=True):
 @route(
     "POST",
     "/v1/events",
-    says="Send one event. Also a CloudEvents envelope, or a batch of those by its content type.",
+    says="Send one event: as JSON, as a CloudEvent in binary or structured mode, or a batch of those by its content "
+    "type. The header `Idempotency-Key` is the `idempotency_key` of the event.",
     scope="ingest",
     status=202,
     body=EventIn,
@@ -118,14 +124,15 @@ class BatchAccepted(Struct, frozen=True):
 )
 async def send(call: Call[Any]) -> Accepted | BatchAccepted:
     if call.content_type == CLOUD_EVENTS:
-        return await _send_all(call, _list_of_envelopes(call.data), "")
+        return await _send_all(call, _members(call.data), "")
     _check_lag(call)
-    event = read([b"data", call.data])
+    data = stored_event(call.headers, call.data, structured=call.content_type == CLOUD_EVENT)
+    event = read([b"data", data])
     if not isinstance(event, Event):
-        raise _refusal(event, "")
+        raise mistaken(_mistakes(event, ""))
     partition = partition_of(event.key, len(call.services.partitions))
     stream = call.services.partitions[partition].events
-    [answer] = await call.services.appender.append([(stream, ("data", call.data))])
+    [answer] = await call.services.appender.append([(stream, ("data", data))])
     if answer is None:
         raise unavailable("it is unknown whether Redis has the event; send it again with the same idempotency_key")
     if answer.id is None:
@@ -136,51 +143,61 @@ async def send(call: Call[Any]) -> Accepted | BatchAccepted:
 @route(
     "POST",
     "/v1/events/batch",
-    says="Send up to 500 events. All are validated before any is taken.",
+    says="Send up to 500 events: as an object, a JSON array or JSON Lines. All are validated before any is taken.",
     scope="ingest",
     status=202,
     body=BatchIn,
     answer=BatchAccepted,
     most_bytes=BATCH_BYTES_MAX,
-    content_types=(JSON, CLOUD_EVENTS, ""),
-    bodies={CLOUD_EVENTS: Envelopes},
+    content_types=(JSON, CLOUD_EVENTS, *LINES, ""),
+    bodies={JSON: BatchIn | Events, CLOUD_EVENTS: Envelopes, **dict.fromkeys(LINES, str)},
     refusals=("UNAVAILABLE",),
 )
 async def send_batch(call: Call[Any]) -> BatchAccepted:
-    if call.content_type == CLOUD_EVENTS:
-        return await _send_all(call, _list_of_envelopes(call.data), "")
+    if call.content_type in LINES:
+        return await _send_all(call, _lines(call.data), "", least=1)
+    if call.content_type == CLOUD_EVENTS or call.data.lstrip(b" \t\r\n")[:1] == b"[":
+        return await _send_all(call, _members(call.data), "")
     try:
         batch = msgspec.json.decode(call.data, type=_Batch)
     except msgspec.ValidationError as wrong:
         raise from_msgspec(wrong) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
         raise invalid("", f"the body is not strict JSON: {wrong}") from None
-    return await _send_all(call, [bytes(one) for one in batch.events], "events")
+    return await _send_all(call, [bytes(one) for one in batch.events], "events", least=1)
 
 
-def _list_of_envelopes(data: bytes) -> list[bytes]:
+def _members(data: bytes) -> list[bytes]:
     try:
         return [bytes(one) for one in msgspec.json.decode(data, type=list[msgspec.Raw])]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
-        raise invalid("", f"the body must be a JSON list of CloudEvents: {wrong}") from None
+        raise invalid("", f"the body must be a JSON list of events: {wrong}") from None
 
 
-async def _send_all(call: Call[Any], bodies: list[bytes], name: str) -> BatchAccepted:
+def _lines(data: bytes) -> list[bytes]:
+    """The events of JSON Lines; lines without anything are passed over."""
+    return [line for line in data.split(b"\n") if line.strip(b" \t\r")]
+
+
+async def _send_all(call: Call[Any], bodies: list[bytes], name: str, *, least: int = 0) -> BatchAccepted:
     """Check all, then append all. Raises where any of them is no event, or none could be appended."""
-    if not 1 <= len(bodies) <= BATCH_MAX:
-        raise invalid(name, f"must have 1 to {BATCH_MAX} events, it has {len(bodies)}")
+    if not least <= len(bodies) <= BATCH_MAX:
+        raise invalid(name, f"must have {least} to {BATCH_MAX} events, it has {len(bodies)}")
+    bodies = stored_batch(call.headers, bodies)
+    if not bodies:
+        return BatchAccepted(accepted=0, failed=[], ids=[])  # a batch of CloudEvents may be empty
     _check_lag(call)
     partitions = call.services.partitions
     entries: list[tuple[str, tuple[str, bytes]]] = []
-    details: list[Detail] = []
+    wrong: list[Mistake] = []
     for index, body in enumerate(bodies):
         event = read([b"data", body])
         if isinstance(event, Event):
             entries.append((partitions[partition_of(event.key, len(partitions))].events, ("data", body)))
-        elif len(details) < DETAILS_MAX:
-            details += _refusal(event, f"{name}[{index}]").details
-    if details:
-        raise ApiError("VALIDATION_ERROR", f"{details[0].path}: {details[0].message}", details)
+        elif len(wrong) < MISTAKES_MAX:
+            wrong += _mistakes(event, f"{name}[{index}]")
+    if wrong:
+        raise mistaken(wrong)
     answers = await call.services.appender.append(entries)
     if not any(answer is not None and answer.id for answer in answers):
         reasons = {str(answer.refused) for answer in answers if answer is not None}
@@ -202,11 +219,9 @@ def _check_lag(call: Call[Any]) -> None:
         raise unavailable(f"{lag} events wait to be applied, more than http.max_lag = {most}", LAG_SECONDS)
 
 
-def _refusal(refused: object, where: str) -> ApiError:
-    """What the reader of events says, with its path under the place of the event in the request."""
-    message = refused.message if isinstance(refused, Refusal) else "is a control entry, and no event"
-    path, colon, rest = message.partition(": ")
-    if not colon or " " in path:
-        path, rest = "", message
-    full = ".".join(part for part in (where, path) if part)
-    return invalid(full, rest)
+def _mistakes(refused: object, where: str) -> list[Mistake]:
+    """What is wrong with an event, with paths under its place in the request."""
+    if not isinstance(refused, Refusal):
+        return [Mistake(where, "is a control entry, and no event")]
+    found = refused.mistakes or (Mistake("", refused.message),)
+    return [Mistake(".".join(part for part in (where, one.path) if part), one.message) for one in found]

@@ -8,6 +8,7 @@ from witnd.domain.invoice_json import InvoiceJson, LineJson, invoice_json
 from witnd.web import crediting, exports, invoices, lines
 from witnd.web.crediting import Credited
 from witnd.web.errors import invalid
+from witnd.web.event_identity import header_key
 from witnd.web.exports import TABLE_TYPES, TYPES, Form, Table, What
 from witnd.web.invoices import Author, InvoiceInFull, wanted
 from witnd.web.route import Call, Listing, Stream, route
@@ -243,8 +244,7 @@ async def credit_invoice(call: Call[Any]) -> Credited:
 
 
 def author(call: Call[Any]) -> Author:
-    key = invoices.idempotency_key(call.headers.getall("Idempotency-Key", []))
-    return Author(who=call.who, request_id=call.request_id, idempotency_key=key)
+    return Author(who=call.who, request_id=call.request_id, idempotency_key=header_key(call.headers))
 
 
 def no_cursor(after: str | None) -> None:
