@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from tests.support.searches import examples
 from witnd.domain.event import Event, Refusal, Retry, Tick, read
@@ -110,7 +111,7 @@ def call(route: Route, data: bytes, content_type: str = "application/json") -> C
         appender=Log(),
         config=SimpleNamespace(http=SimpleNamespace(max_lag=0)),
     )
-    return Call(services, route, {}, None, data, None, "0" * 32, content_type, {})
+    return Call(services, route, {}, None, data, None, "0" * 32, content_type, CIMultiDict())
 
 
 def told(refused: ApiError) -> None:

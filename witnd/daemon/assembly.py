@@ -35,6 +35,7 @@ from witnd.store.lease import Lease
 from witnd.store.meta import open_meta, read_meta
 from witnd.store.overview import revision
 from witnd.store.sessions import Sessions
+from witnd.store.stored_answers import StoredAnswers
 from witnd.store.tokens import Tokens
 from witnd.web.dashboard.live import Pulse
 from witnd.web.metrics import render
@@ -138,6 +139,7 @@ class Daemon:
             appender=appender,
             tokens=Tokens(client, keys, clock.monotonic),
             sessions=Sessions(client, keys),
+            answers=StoredAnswers(client, keys),
             changes=Changes(client, keys),
             pulse=Pulse(lambda: revision(figures, keys, partitions)),
             invoices=invoices,

@@ -11,6 +11,7 @@ has no hash tag: every version of witnd reads it first, to find out in which for
 | `witn:{shared}:endpoints` | hash | rule id → state of its endpoint | relay | while the rule exists |
 | `witn:{shared}:tokens` | hash | token id → the token without its secret, and a revision | commands, API | for ever |
 | `witn:{shared}:tokens:used` | hash | token id → ms when it was last used | API | for ever |
+| `witn:{shared}:answer:<digest>` | string | the answer to a request with an `Idempotency-Key` | API | 24 hours |
 | `witn:{shared}:session:<digest>` | string | who is signed in at the dashboard | dashboard | 12 hours |
 | `witn:{shared}:changes` | stream | who changed what: an entry for each change | API | the operator trims |
 | `witn:{P}:events` | stream | the log | applications, daemon (control entries) | the operator trims |
@@ -103,6 +104,9 @@ class GlobalKeys:
         self.tokens = f"{base}:tokens"
         self.tokens_used = f"{base}:tokens:used"
         self.changes = f"{base}:changes"
+
+    def answer(self, digest: str) -> str:
+        return f"{self.base}:answer:{digest}"
 
     def session(self, digest: str) -> str:
         return f"{self.base}:session:{digest}"

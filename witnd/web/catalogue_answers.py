@@ -15,6 +15,7 @@ from witnd.store.changes import Change
 from witnd.web import catalogue, catalogue_change
 from witnd.web.catalogue import Kind, Thing
 from witnd.web.catalogue_change import Written
+from witnd.web.preconditions import etag, expected_tags
 from witnd.web.route import Call, Listing
 from witnd.web.services import Services
 
@@ -144,7 +145,9 @@ async def page(call: Call[Any], kind: Kind, **more: Any) -> tuple[list[Thing], s
 
 
 async def one(call: Call[Which], kind: Kind, key: str) -> Thing:
-    return await catalogue.read(call.services, kind, key, at=call.query.at, version=call.query.version)
+    thing = await catalogue.read(call.services, kind, key, at=call.query.at, version=call.query.version)
+    _set_etag(call, thing)
+    return thing
 
 
 async def versions(call: Call[Listing], kind: Kind, key: str) -> VersionPage:
@@ -170,21 +173,24 @@ async def create(call: Call[Any], kind: Kind) -> Written:
 
 
 async def change(call: Call[Any], kind: Kind, key: str) -> Written:
-    written = await catalogue_change.change(call.services, kind, key, call.document())
+    expected = expected_tags(call.headers)
+    written = await catalogue_change.change(call.services, kind, key, call.document(), expected=expected)
     await note(call, f"{kind.name}.update", written)
     return written
 
 
 async def archive(call: Call[When], kind: Kind, key: str, *, archived: bool) -> Written:
     written = await catalogue_change.archive(
-        call.services, kind, key, archived=archived, effective_from=call.query.effective_from
-    )
+        call.services, kind, key, archived=archived, effective_from=call.query.effective_from,
+        expected=expected_tags(call.headers),
+    )  # fmt: skip
     await note(call, f"{kind.name}.{'archive' if archived else 'restore'}", written)
     return written
 
 
 async def note(call: Call[Any], what: str, written: Written) -> None:
-    """Note who changed it, if anything was changed."""
+    """Tell the tag of what is there now, and note who changed it, if anything was changed."""
+    _set_etag(call, written.thing)
     if not written.changed:
         return
     version = written.thing.version
@@ -201,3 +207,7 @@ async def note(call: Call[Any], what: str, written: Written) -> None:
             after=after,
         )
     )
+
+
+def _set_etag(call: Call[Any], thing: Thing) -> None:
+    call.answer_headers["ETag"] = etag(thing.version.number, thing.count)

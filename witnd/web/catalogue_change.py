@@ -6,7 +6,7 @@ a change is left to whoever was asked.
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
@@ -22,6 +22,7 @@ from witnd.domain.rotation import OVERLAP
 from witnd.store.catalogue import CatalogueRefused
 from witnd.web.catalogue import Kind, Thing, thing_of
 from witnd.web.errors import ApiError, invalid, missing, mistaken
+from witnd.web.preconditions import check_tag, etag_at
 from witnd.web.services import Services
 
 SEED_BYTES: Final = 32
@@ -36,6 +37,9 @@ class Written(Struct, frozen=True, kw_only=True):
     before: dict[str, Any] | None
     changed: bool
     secret: str | None = None
+
+
+Expected: TypeAlias = frozenset[str] | None
 
 
 async def create(services: Services, kind: Kind, raw: Mapping[str, Any]) -> Written:
@@ -61,9 +65,11 @@ async def change(
     key: str,
     raw: Mapping[str, Any],
     amend: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+    expected: Expected = None,
 ) -> Written:
     """Put the fields given in the place of those that the thing has; null puts a default there. `amend`: makes more of
-    them from those that it has at that instant, whoever changed them meanwhile."""
+    them from those that it has at that instant, whoever changed them meanwhile. `expected`: tags, one of which the
+    thing must have."""
     given, effective_from, wrong = _instant_of(raw)
     if given.pop(kind.key_name, key) != key:
         wrong.append(Mistake(kind.key_name, "cannot be changed; create another one"))
@@ -73,6 +79,7 @@ async def change(
 
     def item(catalogue: Catalogue, at: int) -> Item:
         old = _entry(catalogue, kind, key, at)
+        check_tag(expected, etag_at(catalogue.versions(kind.name, key), at))
         content = {name: value for name, value in old.content.items() if name != DIGITS}
         # How long the secret before signs too belongs to the secret that took its place.
         if given.get("secret") not in (None, content.get("secret")):
@@ -85,7 +92,13 @@ async def change(
 
 
 async def archive(
-    services: Services, kind: Kind, key: str, *, archived: bool, effective_from: str | None = None
+    services: Services,
+    kind: Kind,
+    key: str,
+    *,
+    archived: bool,
+    effective_from: str | None = None,
+    expected: Expected = None,
 ) -> Written:
     """Archive a thing, or lift that. What is so already makes no version."""
     _, at_instant, wrong = _instant_of({EFFECTIVE_FROM: effective_from})
@@ -94,6 +107,7 @@ async def archive(
 
     def item(catalogue: Catalogue, at: int) -> Item:
         old = _entry(catalogue, kind, key, at)
+        check_tag(expected, etag_at(catalogue.versions(kind.name, key), at))
         return Item(kind=kind.name, key=key, archived=archived, content=old.content, path="")
 
     return await _write(services, kind, item, at_instant)

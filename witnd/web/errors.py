@@ -21,6 +21,7 @@ CODES: Final[Mapping[str, Kind]] = {
     "METHOD_NOT_ALLOWED": Kind(405, "invalid_request_error"),
     "REQUEST_TIMEOUT": Kind(408, "invalid_request_error"),
     "CONFLICT": Kind(409, "invalid_request_error"),
+    "PRECONDITION_FAILED": Kind(412, "invalid_request_error"),
     "PAYLOAD_TOO_LARGE": Kind(413, "invalid_request_error"),
     "UNSUPPORTED_MEDIA_TYPE": Kind(415, "invalid_request_error"),
     "RATE_LIMITED": Kind(429, "rate_limit_error"),

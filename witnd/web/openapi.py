@@ -4,19 +4,16 @@ There is no second list. The reference page, the checked-in copy and the contrac
 """
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
-from types import UnionType
-from typing import Any, Final, Union, get_args, get_origin
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
 from witnd import __version__
-from witnd.web.errors import CODES, ErrorAnswer
+from witnd.web.errors import CODES
+from witnd.web.openapi_schemas import REF, Schemas
 from witnd.web.route import JSON, Listing, Route
 
-_REF: Final = "#/components/schemas/{name}"
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 # What each refusal means to a client, and what it should do. The reference page has an anchor for each.
 MEANINGS: Final[Mapping[str, str]] = {
@@ -30,6 +27,8 @@ MEANINGS: Final[Mapping[str, str]] = {
     "REQUEST_TIMEOUT": "The body did not come in time.",
     "CONFLICT": "It exists already, or it was changed meanwhile, or its state does not allow this. Read it again "
     "before anything else.",
+    "PRECONDITION_FAILED": "It was changed since you read it: `If-Match` names another version. Read it again and "
+    "repeat your change.",
     "PAYLOAD_TOO_LARGE": "The body is larger than this call takes. Send less at a time.",
     "UNSUPPORTED_MEDIA_TYPE": "The body has another `Content-Type` than this call takes, or a `Content-Encoding`.",
     "RATE_LIMITED": "This token makes more requests than it may. Try again after as many seconds as the header "
@@ -41,6 +40,19 @@ MEANINGS: Final[Mapping[str, str]] = {
 _EVERYWHERE: Final = ("VALIDATION_ERROR", "INTERNAL_ERROR", "UNAVAILABLE")
 _WITH_TOKEN: Final = ("TOKEN_INVALID", "FORBIDDEN", "RATE_LIMITED")
 _WITH_BODY: Final = ("REQUEST_TIMEOUT", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE")
+_KEY: Final[dict[str, Any]] = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-~]+$"}
+_TAGS: Final[dict[str, Any]] = {"type": "string", "pattern": r'^(\*|"[!#-~]*"(, ?"[!#-~]*")*)$'}
+_KEY_OF_CHANGE: Final = "The same request with the same key is carried out once; for 24 hours its answer is repeated."
+_KEY_OF_EVENT: Final = "The `idempotency_key` of the event; of a batch, what those of its events are made from."
+_EXPECTED: Final = "The `ETag` of the version that you read. If it was changed since, the change is refused with 412."
+_ETAG: Final[dict[str, Any]] = {
+    "description": "The version in force; send it as `If-Match` with a change.",
+    "schema": {"type": "string"},
+}
+_REPLAYED: Final[dict[str, Any]] = {
+    "description": "There if this is the stored answer of an earlier request with the same `Idempotency-Key`.",
+    "schema": {"type": "string", "enum": ["true"]},
+}
 _DESCRIPTION: Final = (
     "Events in; outcomes, deliveries and invoices out. Lists answer `data` and `next_cursor`; give that as `after` "
     "for the next page. Instants are UTC, amounts are decimal strings. Whatever is refused is refused in one form: "
@@ -97,43 +109,6 @@ def tag_of(one: Route) -> str:
     return one.handler.__module__.rpartition(".")[2].replace("_", "-")
 
 
-class Schemas:
-    """JSON schemas of everything that routes name, each struct once."""
-
-    def __init__(self, routes: Iterable[Route]) -> None:
-        types = [ErrorAnswer, *chain.from_iterable(map(_types, routes))]
-        alternatives = list(dict.fromkeys(chain.from_iterable(map(_alternatives, types))))
-        found, components = _listed(msgspec.json.schema_components(alternatives, ref_template=_REF))
-        self._found = dict(zip(alternatives, found, strict=True))
-        self._by_ref = {_REF.format(name=name): schema for name, schema in components.items()}
-        queries = {self._found[one.query]["$ref"] for one in routes if one.query is not None}
-        # Members of query structs stand as parameters where they are used.
-        self.components = {
-            name: _plain(schema) for name, schema in sorted(components.items()) if _REF.format(name=name) not in queries
-        }
-        self.components["ErrorBody"]["properties"]["code"]["enum"] = sorted(CODES)
-
-    def of(self, annotation: Any) -> dict[str, Any]:
-        several: list[dict[str, Any]] = [self._found[one] for one in _alternatives(annotation)]
-        return several[0] if len(several) == 1 else {"anyOf": several}
-
-    def members(self, struct: type[Struct]) -> Iterable[tuple[str, bool, dict[str, Any]]]:
-        """Name, whether it must be given, and schema of each member."""
-        schema = self._by_ref[self._found[struct]["$ref"]]
-        for name, member in schema["properties"].items():
-            yield name, name in schema.get("required", ()), member
-
-
-def _types(one: Route) -> list[Any]:
-    named = (one.body, one.query, one.answer, *one.bodies.values())
-    return [annotation for annotation in named if annotation is not None]
-
-
-def _alternatives(annotation: Any) -> tuple[Any, ...]:
-    """Structs without a tag cannot be in one union for msgspec; in a document they can."""
-    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-
-
 def _operation(one: Route, schemas: Schemas) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": f"{tag_of(one)}.{one.handler.__name__}",
@@ -163,14 +138,28 @@ def _parameters(one: Route, schemas: Schemas) -> list[dict[str, Any]]:
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
         for name in one.names
     ]
-    if one.query is None:
-        return found
-    for name, required, member in schemas.members(one.query):
+    found += _header_parameters(one)
+    for name, required, member in () if one.query is None else schemas.members(one.query):
         schema = _given(member)
         says = schema.pop("description", None)
         parameter = {"name": name, "in": "query", "required": required, "schema": schema}
         found.append(parameter | ({"description": says} if says else {}))
     return found
+
+
+def _header_parameters(one: Route) -> list[dict[str, Any]]:
+    found = []
+    if one.changes:
+        found.append(_header("Idempotency-Key", _KEY, _KEY_OF_CHANGE))
+    elif one.scope == "ingest":
+        found.append(_header("Idempotency-Key", _KEY, _KEY_OF_EVENT))
+    if one.has_versions:
+        found.append(_header("If-Match", _TAGS, _EXPECTED))
+    return found
+
+
+def _header(name: str, schema: dict[str, Any], says: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "schema": schema, "description": says}
 
 
 def _given(schema: dict[str, Any]) -> dict[str, Any]:
@@ -189,6 +178,10 @@ def _responses(one: Route, schemas: Schemas) -> dict[str, Any]:
         "description": _first_line(one.answer.__doc__) if isinstance(one.answer, type) and one.answer.__doc__ else "OK",
         "headers": {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}},
     }
+    if one.changes:
+        success["headers"]["Idempotency-Replayed"] = _REPLAYED
+    if one.has_versions:
+        success["headers"]["ETag"] = _ETAG
     if one.status != 204:
         schema = schemas.of(one.answer) if one.answer is not None else {}
         success["content"] = {
@@ -210,6 +203,10 @@ def refusals(one: Route) -> list[str]:
     codes = {*_EVERYWHERE, *one.refusals}
     if one.scope is not None:
         codes.update(_WITH_TOKEN)
+    if one.changes:
+        codes.add("CONFLICT")  # by its Idempotency-Key
+    if one.has_versions:
+        codes.add("PRECONDITION_FAILED")
     if one.names:
         codes.add("NOT_FOUND")
     if one.body is not None:
@@ -230,28 +227,8 @@ def _refusal(code: str) -> dict[str, Any]:
     return {
         "description": f"`{code}`: {MEANINGS[code]}",
         "headers": headers,
-        "content": {"application/json": {"schema": {"$ref": _REF.format(name="ErrorAnswer")}}},
+        "content": {"application/json": {"schema": {"$ref": REF.format(name="ErrorAnswer")}}},
     }
-
-
-def _listed(node: Any) -> Any:
-    """Tuples whose members are all of one kind as lists of so many: not every reader knows `prefixItems`."""
-    if isinstance(node, list | tuple):
-        return [_listed(one) for one in node]
-    if not isinstance(node, dict):
-        return node
-    parts = node.get("prefixItems")
-    if parts and all(part == parts[0] for part in parts):
-        node = {name: it for name, it in node.items() if name != "prefixItems"} | {"items": parts[0]}
-    return {name: _listed(it) for name, it in node.items()}
-
-
-def _plain(schema: dict[str, Any]) -> dict[str, Any]:
-    """Without the title that only repeats the name; words in one line."""
-    kept = {name: it for name, it in schema.items() if name != "title"}
-    if "description" in kept:
-        kept["description"] = " ".join(kept["description"].split())
-    return kept
 
 
 def _first_line(words: str | None) -> str:

@@ -76,8 +76,17 @@ class Route(Struct, frozen=True, kw_only=True):
     answer_type: str = JSON
     # Other content types that it may answer with, as `?format=csv` does.
     more_types: tuple[str, ...] = ()
+    # Whether it changes a thing with versions, so that `If-Match` is honoured.
+    has_versions: bool = False
+    # Whether carrying it out again, with the same `Idempotency-Key`, does nothing more.
+    repeatable: bool = False
     # Codes of refusals that are this route's own, beside those every route may have.
     refusals: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> bool:
+        """Whether it changes something that `Idempotency-Key` protects. Events have keys of their own."""
+        return self.method != "GET" and self.scope == "admin"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -87,10 +96,11 @@ class Route(Struct, frozen=True, kw_only=True):
 
 class Call(Generic[Q]):
     """One request. `path` has the decoded names of the path, `query` the route's query struct. `target`: what was asked
-    for, as it was sent."""
+    for, as it was sent. `answer_headers` go with a success."""
 
     __slots__ = (
-        "content_type", "data", "headers", "path", "query", "request_id", "route", "services", "target", "token",
+        "answer_headers", "content_type", "data", "headers", "path", "query", "request_id", "route", "services",
+        "target", "token",
     )  # fmt: skip
 
     def __init__(
@@ -116,6 +126,7 @@ class Call(Generic[Q]):
         self.content_type = content_type
         self.headers = headers
         self.target = target
+        self.answer_headers: dict[str, str] = {}
 
     @property
     def who(self) -> str:

@@ -18,7 +18,7 @@ from witnd.domain.rotation import OVERLAP, overlap_problem, signing
 from witnd.domain.sample import sample
 from witnd.store.changes import Change
 from witnd.web.catalogue import RULE, read
-from witnd.web.catalogue_change import SEED_BYTES, Written, change
+from witnd.web.catalogue_change import SEED_BYTES, Expected, Written, change
 from witnd.web.errors import ApiError, invalid, missing, mistaken
 from witnd.web.invoices import Author
 from witnd.web.services import Services
@@ -47,7 +47,9 @@ async def name_of(services: Services, id_: str) -> str:
     raise missing(RULE.word, id_)
 
 
-async def rotate(services: Services, name: str, secret: str | None, overlap: Any = None) -> tuple[Written, str | None]:
+async def rotate(
+    services: Services, name: str, secret: str | None, overlap: Any = None, expected: Expected = None
+) -> tuple[Written, str | None]:
     """Put another secret in the place of the one the rule has. Answers the secret if it was made here."""
     if overlap is not None and (problem := overlap_problem(overlap)):
         raise mistaken([Mistake("overlap_seconds", problem)])
@@ -56,7 +58,7 @@ async def rotate(services: Services, name: str, secret: str | None, overlap: Any
         raise invalid("secret", "is the one that the rule has; give another, or none to have one made")
     made = generated_secret(secrets.token_bytes(SEED_BYTES), name) if secret is None else None
     fields = {"secret": secret or made} | ({} if overlap is None else {OVERLAP: overlap})
-    return await change(services, RULE, name, fields), made
+    return await change(services, RULE, name, fields, expected=expected), made
 
 
 async def test(services: Services, name: str, mark: str) -> Tested:

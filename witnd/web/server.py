@@ -16,19 +16,21 @@ import msgspec
 import structlog
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 from aiohttp.web_request import BaseRequest
-from multidict import CIMultiDict
 
 from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.tokens import Token
 from witnd.web.body import body_of
 from witnd.web.dashboard.view import PREFIX, refused_page
 from witnd.web.errors import ApiError, from_msgspec, invalid, unavailable
+from witnd.web.event_identity import header_key
+from witnd.web.idempotency import Asked, carried_out_once
 from witnd.web.limits import Rates
+from witnd.web.preconditions import refuse_preconditions
 from witnd.web.protocol import Listener
-from witnd.web.route import JSON, Call, Raw, Route, Stream, Table, names_in
+from witnd.web.responses import HEADERS, JSON_HEADERS, response_to, whole_response
+from witnd.web.route import Call, Route, Table, names_in
 from witnd.web.services import Services
-from witnd.web.small import Heads, Small, fits
-from witnd.web.streaming import Streamed
+from witnd.web.small import Small
 
 # A body that takes longer is not worth the connection.
 BODY_SECONDS: Final = 30.0
@@ -38,21 +40,11 @@ IDLE_SECONDS: Final = 75.0
 LINGER_SECONDS: Final = 2.0
 LINE_MAX: Final = 8190
 _VERSIONS: Final = (HttpVersion10, HttpVersion11)
-# Nothing of ours may be framed, sniffed or cached by others.
-HEADERS: Final[Mapping[str, str]] = {
-    "Server": "witnd",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-}
-_JSON_HEADERS: Final = CIMultiDict({**HEADERS, "Content-Type": JSON})  # to be copied: a response changes its own
-_HEADS: Final = Heads(_JSON_HEADERS)
 _BEARER = re.compile(r"Bearer +([\x21-\x7e]+) *", re.IGNORECASE | re.ASCII)
 _QUIET = frozenset(("/v1/events", "/v1/events/batch", "/healthz", "/readyz", "/metrics"))
 
 log = structlog.get_logger()
 _draw = random.Random().getrandbits  # noqa: S311 - names requests, and guards nothing
-_encode = msgspec.json.Encoder().encode
 
 
 class Server:
@@ -189,26 +181,33 @@ class Server:
         )  # fmt: skip
 
     async def _answer(self, request: BaseRequest, call: Call[Any]) -> web.StreamResponse:
-        route = call.route
-        answer = await route.handler(call)
-        if isinstance(answer, Raw):
-            headers = {**HEADERS, **answer.headers, "Content-Type": answer.content_type}
-            return web.Response(body=answer.body, status=answer.status or route.status, headers=headers)
-        if isinstance(answer, Stream):
-            return await Streamed.begun(answer, route.path, route.status, dict(HEADERS))
-        if answer is None:
-            return web.Response(status=204, headers=HEADERS)
-        body = _encode(answer)
-        if fits(request, body):
-            return Small(_HEADS.head(route.status), route.status, body, call.request_id)
-        return web.Response(body=body, status=route.status, headers=_JSON_HEADERS.copy())
+        route, key = call.route, None
+        if route.changes:
+            refuse_preconditions(call.headers, has_versions=route.has_versions)
+            key = header_key(call.headers)
+        if key is None or call.token is None:
+            return await response_to(request, call, await route.handler(call))
+
+        async def act() -> web.Response:
+            return whole_response(call, await route.handler(call))
+
+        asked = Asked(
+            key=key,
+            token_id=call.token.id,
+            secret=request.headers[hdrs.AUTHORIZATION].split()[-1],
+            method=request.method,
+            target=call.target,
+            data=call.data,
+            repeatable=route.repeatable,
+        )
+        return await carried_out_once(asked, self._services.answers, self._services.now_ms, act)
 
     def _refused(self, error: ApiError, request_id: str, for_people: bool) -> web.Response:  # noqa: FBT001
         if for_people:
             page = refused_page(error, request_id)
             headers = {**HEADERS, **page.headers, "Content-Type": page.content_type}
             return web.Response(body=page.body, status=page.status or error.status, headers=headers)
-        return web.Response(body=error.body(request_id), status=error.status, headers=_JSON_HEADERS.copy())
+        return web.Response(body=error.body(request_id), status=error.status, headers=JSON_HEADERS.copy())
 
 
 def _all_free(methods: Mapping[str, Route]) -> bool:

@@ -17,6 +17,7 @@ from witnd.store.deliveries import Deliveries
 from witnd.store.invoices import Invoices
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.sessions import Sessions
+from witnd.store.stored_answers import StoredAnswers
 from witnd.store.tokens import Tokens
 from witnd.web.dashboard.live import Pulse
 
@@ -45,6 +46,7 @@ class Services(Struct, kw_only=True):
     appender: Appender
     tokens: Tokens
     sessions: Sessions
+    answers: StoredAnswers
     changes: Changes
     pulse: Pulse
     invoices: Invoices

@@ -182,6 +182,7 @@ async def _lines_of(call: Call[Any], name: str) -> LinePage | Stream:
     "/v1/invoices/{id}/issue",
     says="Issue a closed draft: it gets its number, and what is to be paid is fixed. Again, it changes nothing.",
     scope="admin",
+    repeatable=True,
     answer=InvoiceJson,
     refusals=("CONFLICT",),
 )
@@ -195,6 +196,7 @@ async def issue_invoice(call: Call[Any]) -> InvoiceJson:
     "/v1/invoices/{id}/pay",
     says="Record that an issued invoice is paid. Again, it changes nothing.",
     scope="admin",
+    repeatable=True,
     answer=InvoiceJson,
     refusals=("CONFLICT",),
 )
@@ -208,6 +210,7 @@ async def pay_invoice(call: Call[Any]) -> InvoiceJson:
     "/v1/invoices/{id}/void",
     says="Declare an issued invoice void: nothing of it is owed, and its number stays used.",
     scope="admin",
+    repeatable=True,
     body=VoidIn,
     answer=InvoiceJson,
     refusals=("CONFLICT",),
@@ -224,6 +227,7 @@ async def void_invoice(call: Call[Any]) -> InvoiceJson:
     says="Give back (part of) a line: on a draft as a line of it, later by a credit note. "
     "With the same `Idempotency-Key` it is given once.",
     scope="admin",
+    repeatable=True,
     status=201,
     body=CreditIn,
     answer=Credited,

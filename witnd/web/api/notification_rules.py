@@ -24,6 +24,7 @@ from witnd.web.catalogue_answers import (
 )
 from witnd.web.errors import mistaken
 from witnd.web.invoices import Author
+from witnd.web.preconditions import expected_tags
 from witnd.web.route import Call, Listing, route
 from witnd.web.rule_answers import (
     NotificationRuleAnswer,
@@ -88,6 +89,7 @@ async def read_rule(call: Call[Which]) -> NotificationRuleAnswer:
     "/v1/notification-rules/{id}",
     says="Change fields of a notification rule, but its name.",
     scope="admin",
+    has_versions=True,
     body=NotificationRuleChange,
     answer=NotificationRuleAnswer,
     most_bytes=BYTES_MAX,
@@ -102,6 +104,7 @@ async def change_rule(call: Call[Any]) -> NotificationRuleAnswer:
     "/v1/notification-rules/{id}",
     says="Archive a notification rule: it makes no more deliveries; those that wait are parked.",
     scope="admin",
+    has_versions=True,
     query=When,
     answer=NotificationRuleAnswer,
     refusals=("CONFLICT",),
@@ -115,6 +118,7 @@ async def archive_rule(call: Call[When]) -> NotificationRuleAnswer:
     "/v1/notification-rules/{id}/restore",
     says="Take a notification rule out of the archive.",
     scope="admin",
+    has_versions=True,
     query=When,
     answer=NotificationRuleAnswer,
     refusals=("CONFLICT",),
@@ -152,6 +156,7 @@ async def compare_rule(call: Call[Pair]) -> Comparison:
     "/v1/notification-rules/{id}/rotate-secret",
     says="Put another secret in the place of the one that signs; for a while both do.",
     scope="admin",
+    has_versions=True,
     body=RotationIn,
     answer=NotificationRuleAnswer,
     refusals=("CONFLICT",),
@@ -161,7 +166,9 @@ async def rotate_secret(call: Call[Any]) -> NotificationRuleAnswer:
     secret = table.optional_text("secret")
     if table.mistakes:
         raise mistaken(table.mistakes)
-    written, made = await rules.rotate(call.services, await _name(call), secret, table.get("overlap_seconds"))
+    written, made = await rules.rotate(
+        call.services, await _name(call), secret, table.get("overlap_seconds"), expected_tags(call.headers)
+    )
     await note(call, "notification_rule.rotate_secret", written)
     return await answer(call.services, written.thing, made)
 
