@@ -7,22 +7,26 @@ from pathlib import Path
 
 import click
 from msgspec import Struct
+from msgspec.structs import replace
 
+from witnd.cli.acknowledged import acknowledged
 from witnd.cli.audited import Invoiced, invoice_rows, invoiced
 from witnd.cli.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.events import partitions
 from witnd.cli.failure import DIFFERENCE, REDIS
 from witnd.domain import money
 from witnd.domain.catalogue import Catalogue
+from witnd.domain.event import EntryId
 from witnd.domain.explain import SPOKEN
 from witnd.store.audit import Verdict
 from witnd.store.audit import audit as audit_partition
+from witnd.store.audit_acknowledged import missing_events
 from witnd.store.audit_books import Books
 from witnd.store.audit_invoices import audit_invoices
 from witnd.store.audit_scope import Mismatch
 from witnd.store.catalogue import CatalogueStore
 from witnd.store.keys import BillingKeys
-from witnd.store.reads import reading
+from witnd.store.reads import reading, text_of
 
 
 class Billed(Struct, frozen=True, kw_only=True):
@@ -31,6 +35,13 @@ class Billed(Struct, frozen=True, kw_only=True):
     currency: str
     lines: int
     amount: str
+
+
+class Compared(Struct, frozen=True, kw_only=True):
+    """Events of `--acknowledged`; `missing` are in no log, history or fate."""
+
+    events: int
+    missing: int
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -47,14 +58,21 @@ class Report(Struct, frozen=True, kw_only=True):
     partitions: list[dict[str, object]]
     difference_count: int
     differences: list[Mismatch]
+    acknowledged: Compared | None = None
 
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Only the sums: no outcome is counted, no invoice priced again.")
 @click.option("--partition", type=int, help="Only this partition, and no invoices.")
+@click.option(
+    "--acknowledged",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A client's own log of acknowledged events: list those that are missing.",
+)
 @json_option
 @config_option
-def audit(quick: bool, partition: int | None, json_output: bool, config_path: Path | None) -> None:
+def audit(quick: bool, partition: int | None, file: Path | None, json_output: bool, config_path: Path | None) -> None:
     """Prove the sums, count every outcome and price every invoice again.
 
     Each outcome is recomputed from its history and the contract and price it froze, and compared
@@ -70,24 +88,30 @@ def audit(quick: bool, partition: int | None, json_output: bool, config_path: Pa
     as they are taken; where it does not, that is said, and the exit code is 3. Differences end with
     exit code 5.
 
+    --acknowledged compares a client's own log as well, and lists the events in it that Redis does not
+    have. One event per line: a JSON object with the "id" and the "partition" (or the "key") of the
+    event, as the API answers it, or a partition and an id in plain text.
+
     \b
     JSON: {"clean", "exact", "quick", "outcomes": {status: n}, "events": {fate: n}, "deliveries",
       "billed": [{"currency", "lines", "amount"}…], "invoices": [{"currency", "lines", "waiting",
       "settled", "added", "open", "draft", "issued", "paid", "void" (each {"invoices", "lines",
       "subtotal", "total"}), "credit_notes", "balances" (each {"count", "amount"})}…] | null,
       "partitions": [{"partition", "exact", "log", "gaps", "lost"}…], "difference_count",
-      "differences": [{"partition", "invoice", "key", "what", "expected", "found", "remedy"}…]}
+      "differences": [{"partition", "invoice", "key", "what", "expected", "found", "remedy"}…],
+      "acknowledged": {"events", "missing"} | null}
       (the first 1000 of each partition and of the invoices)
 
     \b
     Examples:
       witnd audit
       witnd audit --quick --json
+      witnd audit --quick --acknowledged acknowledged.jsonl
     """
-    run(_audit(quick, partition, json_output, config_path))
+    run(_audit(quick, partition, file, json_output, config_path))
 
 
-async def _audit(quick: bool, partition: int | None, as_document: bool, config: Path | None) -> None:
+async def _audit(quick: bool, partition: int | None, file: Path | None, as_document: bool, config: Path | None) -> None:
     progress = _progress()
     async with session(config) as opened, reading(opened.server) as reads:
         catalogue = Catalogue()
@@ -111,8 +135,22 @@ async def _audit(quick: bool, partition: int | None, as_document: bool, config: 
                 quick=quick,
                 progress=progress,
             )
+        missing: list[Mismatch] = []
+        compared = None
+        if file is not None:
+            progress("acknowledged events")
+            count, lost = await missing_events(reads, partitions(opened, None), acknowledged(file, opened.partitions))
+            compared = Compared(events=count, missing=len(lost))
+            missing = [_missing(*one) for one in lost]
     progress("")
     report = _report(verdicts, books, quick)
+    report = replace(
+        report,
+        clean=report.clean and not missing,
+        difference_count=report.difference_count + len(missing),
+        differences=[*report.differences, *missing],
+        acknowledged=compared,
+    )
     if as_document:
         as_json(report)
     else:
@@ -121,6 +159,17 @@ async def _audit(quick: bool, partition: int | None, as_document: bool, config: 
         raise click.exceptions.Exit(DIFFERENCE)
     if not report.exact:
         raise click.exceptions.Exit(REDIS)
+
+
+def _missing(partition: int, entry: EntryId) -> Mismatch:
+    return Mismatch(
+        partition=partition,
+        key="",
+        what=f"acknowledged event {text_of(entry)}",
+        expected="in the log, a history or a fate",
+        found="nowhere",
+        remedy="send it again, with the idempotency key it had",
+    )
 
 
 def _progress() -> Callable[[str], None]:
@@ -185,6 +234,8 @@ def _print(report: Report) -> None:
     rows += [("invoice lines", f"{one.lines} in {one.currency}", one.amount) for one in report.billed]
     for sums in report.invoices or ():
         rows += invoice_rows(sums)
+    if report.acknowledged is not None:
+        rows.append(("acknowledged events", "compared", report.acknowledged.events))
     table(("what", "", "sum"), rows)
     for one in report.partitions:
         if one["log"] != "compared":
