@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 import redis
 
+from tests.support.catalogues import append_entry
 from witnd.billing.biller import Biller, Terms
 from witnd.domain import instant, money
 from witnd.domain.catalogue import Catalogue, CatalogueEntry
@@ -19,7 +20,7 @@ from witnd.endpoint import endpoint
 from witnd.store.commit import Commit
 from witnd.store.connection import connect
 from witnd.store.invoice_codec import decode_invoice, decode_row
-from witnd.store.keys import BillingKeys, GlobalKeys, Keys
+from witnd.store.keys import BillingKeys, Keys
 from witnd.store.lease import Lease
 from witnd.store.ledger import Applied, Ledger
 from witnd.store.patience import Patience
@@ -111,7 +112,7 @@ class Till:
                 effective_from=0,
                 content={"currency": currency, "digits": DIGITS[currency], "entries": entries},
             )
-            self.redis.rpush(GlobalKeys("witn").catalogue, msgspec.json.encode(entry))
+            append_entry(self.redis, msgspec.json.encode(entry))
 
     def close(self) -> None:
         self.redis.close()

@@ -193,6 +193,7 @@ def _others(names: list[str]) -> list[str]:
     single = {
         KEYS.events, KEYS.state, KEYS.keys, KEYS.due, KEYS.held, KEYS.fates, KEYS.resolutions, KEYS.lines,
         KEYS.deliveries, KEYS.attempts, KEYS.delivered, SHARED.catalogue,
+        SHARED.catalogue_head,
     }  # fmt: skip
     invoices = f"{BILLING.base}:"
     return [name for name in names if name not in single | POSITIONS and not name.startswith((*known, invoices))]

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from tests.billing.till import DAY, KEYS, Confirmed, Till, line
+from tests.support.catalogues import replace_entries
 from witnd.billing import biller, closer
 from witnd.billing import closing as closing_
 from witnd.domain import invoicing
@@ -360,7 +361,7 @@ TAMPERED: dict[str, tuple[Tamper, tuple[Any, str, str]]] = {
         lambda t: (t.redis.delete("witn:{1}:lines"), t.redis.xadd("witn:{1}:lines", {"data": "{"}, id=f"{START}-1")),
         (None, "", "line at ")),
     "no calendar": (lambda t: t.redis.hdel(KEYS.state, "calendar"), (None, "", "calendar of the biller")),
-    "no prices": (lambda t: t.redis.ltrim(GlobalKeys("witn").catalogue, 1, -1), (CLOSED, "", "price ")),
+    "no prices": (lambda t: replace_entries(t.redis, slice(1, None)), (CLOSED, "", "price ")),
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import anyio
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as Disconnected
@@ -11,10 +12,10 @@ from redis.exceptions import ConnectionError as Disconnected
 from tests.support.conditions import leaf
 from tests.support.server import Server
 from witnd.domain.catalogue import Catalogue
+from witnd.domain.catalogue_chain import EMPTY, extended
 from witnd.domain.catalogue_plan import Change
 from witnd.store import catalogue as store_module
 from witnd.store.catalogue import (
-    PRESENT_MS,
     Applied,
     CatalogueMoved,
     CatalogueRefused,
@@ -47,9 +48,8 @@ async def wrote(
     store: CatalogueStore, *changes: Change, effective_from: int | None = None
 ) -> tuple[Catalogue, Applied]:
     catalogue = Catalogue()
-    await store.load(catalogue)
-    applied = await store.apply(catalogue, changes, effective_from)
-    await store.load(catalogue)
+    applied = await store.change(catalogue, lambda _catalogue, _at: changes, effective_from)
+    assert applied is not None
     return catalogue, applied
 
 
@@ -85,6 +85,7 @@ async def test_the_stored_entry_is_the_documented_json(store: CatalogueStore, cl
     await wrote(store, named("Acme"))
     [raw] = await client.lrange("witn:{shared}:catalogue", 0, -1)
     assert json.loads(raw) == {
+        "v": 1,
         "kind": "customer",
         "key": "acme",
         "effective_from": 0,
@@ -127,8 +128,7 @@ async def test_changes_in_quick_succession_follow_one_another(store: CatalogueSt
     catalogue = Catalogue()
     for number in range(20):
         changes = [named(str(number)), *([named("x", key="b")] if number % 3 else [])]
-        applied = await store.apply(catalogue, changes)
-        await store.load(catalogue)
+        catalogue, applied = await wrote(store, *changes)
         assert name_at(catalogue, applied.effective_from) == str(number)
     assert name_at(catalogue, FUTURE) == "19"
 
@@ -195,14 +195,67 @@ async def test_a_change_made_now_leaves_a_scheduled_version_ahead_of_it(
     assert name_at(catalogue, FUTURE) == "scheduled"
 
 
-async def test_a_change_made_now_follows_a_version_that_a_clock_set_back_left_ahead(
+async def test_a_change_made_now_begins_now_however_soon_another_is_scheduled(
     store: CatalogueStore, client: Redis
 ) -> None:
-    ahead = await clock(client) + PRESENT_MS // 2
-    await wrote(store, named("ahead"), effective_from=ahead)
+    await wrote(store, named("first"))
+    soon = await clock(client) + 59_000
+    await wrote(store, named("soon"), effective_from=soon)
+    before = await clock(client)
     catalogue, applied = await wrote(store, named("now"))
-    assert applied.effective_from == ahead + 1
-    assert name_at(catalogue, FUTURE) == "now"
+    assert before < applied.effective_from <= await clock(client) + 1
+    assert name_at(catalogue, soon - 1) == "now"
+    assert name_at(catalogue, soon) == "soon"
+
+
+async def test_two_changes_of_a_key_while_the_log_is_ahead_get_instants_of_their_own(
+    store: CatalogueStore, client: Redis
+) -> None:
+    ahead = await clock(client) + 30_000
+    await client.xadd("witn:{0}:events", {"data": "{}"}, id=f"{ahead}-0")
+    for number in range(3):
+        catalogue, applied = await wrote(store, named(str(number)))
+        assert applied.effective_from == ahead + 1 + number
+    assert name_at(catalogue, FUTURE) == "2"
+
+
+async def test_a_change_is_compared_with_the_version_that_took_effect_while_it_was_planned(
+    store: CatalogueStore, client: Redis
+) -> None:
+    await wrote(store, named("first"))
+    states: list[str | None] = []
+
+    def plan(catalogue: Catalogue, at: int) -> Sequence[Change]:
+        states.append(name_at(catalogue, at))
+        return [named("mine")]
+
+    soon = await clock(client) + 300
+    await wrote(store, named("soon"), effective_from=soon)
+    present = store.present
+
+    async def slow() -> int:
+        at = await present()
+        while not states and await clock(client) <= soon:
+            await anyio.sleep(0.01)
+        return at
+
+    store.present = slow  # type: ignore[method-assign]
+    applied = await store.change(Catalogue(), plan)
+    assert applied is not None
+    assert states == ["first", "soon"]
+
+
+async def test_changes_without_a_pause_all_happen_in_their_order(store: CatalogueStore) -> None:
+    catalogue = Catalogue()
+    for name in ["a", "b"] * 10:
+
+        def plan(current: Catalogue, at: int, name: str = name) -> Sequence[Change]:
+            return [] if name_at(current, at) == name else [named(name)]
+
+        applied = await store.change(catalogue, plan)
+        assert applied is not None
+        assert name_at(catalogue, applied.effective_from) == name
+    assert len(set(catalogue.instants("customer", "acme"))) == 20
 
 
 async def test_a_change_planned_against_an_older_revision_writes_nothing(store: CatalogueStore, client: Redis) -> None:
@@ -284,8 +337,10 @@ async def test_another_number_of_partitions_than_the_recorded_one_is_refused(
 async def test_a_catalogue_that_became_shorter_is_unsafe(store: CatalogueStore, client: Redis) -> None:
     catalogue, _ = await wrote(store, named("a"), named("b", key="b"))
     await client.rpop("witn:{shared}:catalogue")
-    with pytest.raises(Unsafe, match="has 1 entries where 2 were read"):
+    with pytest.raises(Unsafe, match="has 1 entries, and its head says 2"):
         await store.load(catalogue)
+    with pytest.raises(Unsafe, match="has 1 entries, and its head says 2"):
+        await store.apply(catalogue, [named("c", key="c")])
 
 
 @pytest.mark.parametrize(
@@ -296,10 +351,13 @@ async def test_a_catalogue_that_became_shorter_is_unsafe(store: CatalogueStore, 
         b'{"kind":"invoice","key":"a","effective_from":0,"archived":false,"content":{}}',
         b'{"kind":"agent","key":"a","effective_from":0,"archived":false,"content":{}}',
         b'{"kind":"customer","key":"a","effective_from":0,"archived":false,"content":[]}',
+        b'{"v":2,"kind":"customer","key":"a","effective_from":0,"archived":false,"content":{}}',
+        b'{"v":2,"surprise":1}',
     ],
 )
 async def test_an_entry_that_cannot_be_read_stops_the_reader(store: CatalogueStore, client: Redis, raw: bytes) -> None:
-    await client.rpush("witn:{shared}:catalogue", raw)
+    await client.rpush(KEYS.catalogue, raw)
+    await client.set(KEYS.catalogue_head, str(extended(EMPTY, [raw])))
     with pytest.raises(Unsafe, match="entry 0 of the catalogue"):
         await store.load(Catalogue())
 

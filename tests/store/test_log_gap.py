@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from tests.support.processes import until
 from tests.support.server import Server
+from witnd.domain.catalogue_chain import EMPTY
 from witnd.store.errors import Unsafe
 from witnd.store.keys import Keys
 from witnd.store.log import Moment, check_moment, ends, entry_id
@@ -54,7 +55,7 @@ class Books:
         flat = self.client.eval(
             "return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('XINFO', 'STREAM', KEYS[1]) or {}", 1, LOG
         )
-        return Moment(0, 0, *ends(flat))
+        return Moment(0, EMPTY, 0, *ends(flat))
 
     def problem(self, entries: list[tuple[int, int]] | None = None) -> str | None:
         """What the daemon would stop with, after it read `entries` behind the cursor."""

@@ -1,15 +1,18 @@
 """Catalogues for tests: entries with sensible content, and files made by Hypothesis."""
 
-from typing import Any
+from typing import Any, cast
 
+import redis
 from hypothesis import strategies as st
 
 from tests.support.conditions import conditions, leaf
 from tests.support.pricing import entries
 from witnd.domain.catalogue import Catalogue, CatalogueEntry
+from witnd.domain.catalogue_chain import EMPTY, Head, extended
 from witnd.domain.contract import read_agent
 from witnd.domain.customer import read_customer
 from witnd.domain.ratecard import read_rate_card
+from witnd.store.keys import GlobalKeys
 
 SECRET = "whsec_" + "A" * 32
 READERS = {"customer": read_customer, "agent": read_agent, "rate_card": read_rate_card}
@@ -136,3 +139,21 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
             for name in draw(st.lists(_keys, max_size=2, unique=True))
         ],
     }
+
+
+def append_entry(client: redis.Redis, entry: bytes) -> None:
+    """Append a stored version as the script does, at whatever instant it has."""
+    keys = GlobalKeys("witn")
+    raw = client.get(keys.catalogue_head)
+    head = EMPTY if raw is None else Head.parse(cast("bytes", raw))
+    client.rpush(keys.catalogue, entry)
+    client.set(keys.catalogue_head, str(extended(head, [entry])))
+
+
+def replace_entries(client: redis.Redis, part: slice) -> None:
+    """Leave a part of the catalogue as if it were all that was ever written: what is missing shows nowhere."""
+    keys = GlobalKeys("witn")
+    entries = cast("list[bytes]", client.lrange(keys.catalogue, 0, -1))
+    client.delete(keys.catalogue, keys.catalogue_head)
+    for entry in entries[part]:
+        append_entry(client, entry)

@@ -17,6 +17,7 @@ from witnd.billing.steps import Steps
 from witnd.domain import instant
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.period import Calendar
+from witnd.store.catalogue_loader import check_decided, check_head
 from witnd.store.errors import Unsafe
 from witnd.store.invoice_codec import billed_fields, encode_row, grown_fields
 from witnd.store.ledger import Applied, Ledger, NewLine
@@ -72,7 +73,7 @@ class Biller:
         self._ledger = ledger
         self._catalogue = catalogue
         self._patience = patience
-        self._steps = Steps(ledger, patience, fence)
+        self._steps = Steps(ledger, catalogue, patience, fence)
         self._closer = Closer(ledger, catalogue, self._steps, patience, zero_invoices=terms.zero_invoices)
         self._terms = terms
         self._issue = issue
@@ -115,6 +116,8 @@ class Biller:
         """Take up where the last biller stopped; a change of the period's length is dated now."""
         state = await self._insist("reading the invoices' state", self._ledger.state)
         self._steps.sequence, self._read, self._closed_to = state.sequence, state.read, state.closed_to
+        await self._insist("reading the catalogue", partial(self._ledger.learn, self._catalogue))
+        check_decided(self._catalogue, "billing", state.catalogue)
         applied = await self._insist("looking at the logs", self._ledger.applied)
         # Before there is an invoice no period is running, and a change holds for whatever is imported.
         old = state.calendar if state.read else None
@@ -166,7 +169,9 @@ class Biller:
 
     async def _close_and_issue(self) -> int:
         """Do what is due. Answers after how many ms at most to look again."""
+        known = self._catalogue.chain.head
         applied = await self._insist("looking at the logs", self._ledger.applied)
+        check_head(self._catalogue, known, applied.catalogue)
         self._time.believe(applied.now_ms, self._host_ms())
         if self._time.jump_ms:
             # A tick would carry the wrong time into the log, and drafts would be issued too early.

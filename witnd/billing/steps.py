@@ -3,6 +3,7 @@
 import asyncio
 from functools import partial
 
+from witnd.domain.catalogue import Catalogue
 from witnd.store.commit import Commit
 from witnd.store.ledger import Ledger
 from witnd.store.patience import Patience
@@ -11,8 +12,9 @@ from witnd.store.patience import Patience
 class Steps:
     """`sequence` is that of the last commit in Redis."""
 
-    def __init__(self, ledger: Ledger, patience: Patience, fence: str) -> None:
+    def __init__(self, ledger: Ledger, catalogue: Catalogue, patience: Patience, fence: str) -> None:
         self.sequence = 0
+        self._catalogue = catalogue
         self._ledger = ledger
         self._patience = patience
         self._fence = fence
@@ -30,6 +32,7 @@ class Steps:
     async def send(self, step: Commit) -> None:
         """Have a step written, after the one before it."""
         await self.written()
+        step.add("HSET", self._ledger.keys.state, "catalogue", str(self._catalogue.chain.head))
         writing = self._patience.insist("writing invoices", partial(self._ledger.commit, step, self._fence))
         self._writing = asyncio.ensure_future(writing)
         await asyncio.sleep(0)  # so that it is on its way before the next one is made

@@ -11,6 +11,7 @@ from witnd.clock import Clock
 from witnd.config import Config
 from witnd.daemon.tenure import Tenure
 from witnd.domain.catalogue import Catalogue
+from witnd.store.catalogue_loader import check_head
 from witnd.store.connection import Endpoint
 from witnd.store.errors import Fenced, LostData, StoreRefused, StoreUnavailable, Unsafe
 from witnd.store.invoices import Invoices
@@ -147,6 +148,8 @@ class Billing:
         found = problems(await look(self._ledger.ask))
         if found:
             raise StoreRefused(found[0].reason, found[0].remedy)
+        known = self._catalogue.chain.head
+        check_head(self._catalogue, known, await self._ledger.catalogue_head())
         state = await self._ledger.state()
         if self._biller is not None and state.sequence < self._biller.sequence:
             raise LostData(

@@ -24,6 +24,7 @@ from witnd.engine.partition import Partition
 from witnd.engine.pipeline import Pipeline
 from witnd.notify.relay import Relay, Send
 from witnd.notify.slots import Slots
+from witnd.store.catalogue_loader import check_decided, check_head
 from witnd.store.clients import Clients
 from witnd.store.connection import Endpoint
 from witnd.store.errors import LostData, StoreRefused, StoreUnavailable
@@ -144,6 +145,7 @@ class Owner:
         )
         self.memory = memory = Memory(self._store, partition, self._patience)
         await memory.load([], 0)
+        check_decided(shared.catalogue, f"partition {self.number}", state.catalogue)
         open_outcomes = partition.counters["OPEN"] + partition.counters["PENDING"]
         await self._patience.insist("comparing deadlines", lambda: mend(self._store, open_outcomes))
         await self._patience.insist("comparing lists", lambda: relist(self._store, partition.counters))
@@ -230,7 +232,9 @@ class Owner:
                 f"and step {self.pipeline.sequence} was written",
                 "restore the data before witnd is started again",
             )
+        known = self._shared.catalogue.chain.head
         moment, _ = await self._store.moment()
+        check_head(self._shared.catalogue, known, moment.catalogue, moment.versions)
         check_moment(moment, self.intake.read_to, self.intake.read)
 
     def _relay(self) -> Relay:

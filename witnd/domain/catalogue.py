@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from witnd.domain.agreements import Agreements
+from witnd.domain.catalogue_chain import Chain
 from witnd.domain.contract import Contract
 from witnd.domain.customer import Customer
 from witnd.domain.notification import NotificationRule
@@ -48,10 +49,13 @@ class _Snapshot(Struct, frozen=True, kw_only=True):
 
 
 class Catalogue:
-    """Grows by `add` in the order of the stored list; `revision` is how much of it was added."""
+    """Grows by `add` in the order of the stored list; `revision` is how many entries were added. `chain` has the
+    digests of the stored entries; whoever adds them to the catalogue adds their bytes to the chain.
+    """
 
     def __init__(self) -> None:
         self.revision = 0
+        self.chain = Chain()
         self.last_effective = 0
         self._customers: dict[str, Versions[Customer]] = {}
         self._agents: dict[str, Versions[Contract]] = {}

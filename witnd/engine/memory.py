@@ -1,18 +1,14 @@
 """What is brought into memory for the fold: cold outcomes, the catalogue, stored deadlines up to a horizon."""
 
-import msgspec
-
-from witnd.domain.catalogue import CatalogueEntry
 from witnd.engine.actor import Held
 from witnd.engine.partition import Partition
 from witnd.engine.recall import recall
+from witnd.store.catalogue_loader import check_head, take_in
 from witnd.store.log import Log, Moment
 from witnd.store.patience import Patience
 
 HORIZON_MS = 60_000  # how far ahead of the clock deadlines are loaded
 HORIZON_MAX = 10_000  # deadlines per read
-
-_entry = msgspec.json.Decoder(CatalogueEntry).decode
 
 
 class Memory:
@@ -27,12 +23,14 @@ class Memory:
 
     async def load(self, keys: list[str], batch: int) -> Moment:
         """Bring keys into memory, and the catalogue up to the time of the call. Answers where the server was then."""
+        catalogue = self.partition.catalogue
+        known = catalogue.chain.head
         self.loading.append(keys)
         try:
             moment, stored = await self.patience.insist("loading outcomes", lambda: self.store.moment(keys))
-            if moment.catalogue != self.partition.catalogue.revision:
+            if moment.catalogue != catalogue.chain.head or moment.versions != catalogue.revision:
+                check_head(catalogue, known, moment.catalogue, moment.versions)
                 await self._learn()
-            catalogue = self.partition.catalogue
             loaded = [recall(*one, catalogue) for one in stored]
             self.partition.residents.install(loaded, batch)
         finally:
@@ -42,11 +40,12 @@ class Memory:
     async def _learn(self) -> None:
         """Read what is new in the catalogue."""
         catalogue = self.partition.catalogue
-        revision = catalogue.revision
-        new = await self.patience.insist("reading the catalogue", lambda: self.store.catalogue_after(revision))
-        # Another partition's pipeline may have added some of them while this one waited.
-        for item in new[catalogue.revision - revision :]:
-            catalogue.add(_entry(item))
+        known = catalogue.chain.head
+        head, entries = await self.patience.insist(
+            "reading the catalogue", lambda: self.store.catalogue_after(known.count)
+        )
+        check_head(catalogue, known, head)
+        take_in(catalogue, known.count, head, entries)
 
     async def extend(self, until: int) -> None:
         """Load stored deadlines up to an instant, so that none at or before it is missing."""

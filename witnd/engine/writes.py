@@ -36,7 +36,8 @@ def write(step: Step, partition: Partition, keys: Keys, expected: int) -> Commit
         _held(commit, step, keys)
     if step.fates or step.unfated:
         _fates(commit, step, keys)
-    state: list[Word] = ["cursor", text_of(partition.cursor), "read", partition.read]
+    decided = str(partition.catalogue.chain.head)
+    state: list[Word] = ["cursor", text_of(partition.cursor), "read", partition.read, "catalogue", decided]
     for name, count in partition.counters.items():
         state += (name, count)
     settling = step.settling

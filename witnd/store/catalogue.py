@@ -1,31 +1,35 @@
-"""The catalogue in Redis: an append-only list of versions, changed atomically.
+"""The catalogue in Redis: an append-only list of versions, its head, and the script that appends to both.
 
-What may stand in a version is checked before it comes here; from when on it is in force, the script
-decides.
+What may be in a version is checked before it comes here; from when on it is in force, the script decides.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Final, cast
 
 import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from witnd.domain import instant
-from witnd.domain.catalogue import Catalogue, CatalogueEntry
+from witnd.domain.catalogue import Catalogue
+from witnd.domain.catalogue_chain import Head
 from witnd.domain.catalogue_plan import Change
+from witnd.store import changes as change_log
+from witnd.store.catalogue_loader import check_decided, check_head, check_length, decided_head, decode_head, take_in
 from witnd.store.connection import mapped
-from witnd.store.errors import Unsafe
-from witnd.store.keys import GlobalKeys, Keys
-from witnd.store.scripts import Script
+from witnd.store.json_record import FORMAT
+from witnd.store.keys import BillingKeys, GlobalKeys, Keys
+from witnd.store.scripts import Argument, Script
 
 # Entries per read: a few hundred KiB, which block the server for no noticeable time.
 PAGE = 1000
 # How often a change is planned again because another one came between.
 ATTEMPTS = 8
-# A version that begins at most this far ahead is present (several changes in one millisecond, a
-# clock that was set back, as far as the log tolerates it); one that begins later was scheduled.
-PRESENT_MS = 60_000
+# How long a change waits for an instant of its own: the clock moves on after a millisecond.
+WAITS: Final = 100
+WAIT_SECONDS: Final = 0.002
 
 _APPLY = Script("catalogue_apply")
 
@@ -41,6 +45,14 @@ class CatalogueMoved(Exception):  # noqa: N818 - a state of the world, not a mis
     """Somebody else changed the catalogue since it was read. Nothing was written: plan again."""
 
 
+class _Early(Exception):  # noqa: N818
+    """The change must be planned again, in a millisecond: its instant is taken, or a version took effect meanwhile."""
+
+    def __init__(self, instant_ms: int) -> None:
+        super().__init__(instant.render(instant_ms))
+        self.instant_ms = instant_ms
+
+
 class CatalogueRefused(Exception):  # noqa: N818
     """The change cannot be made as it stands. Nothing was written; the text says what to change."""
 
@@ -51,106 +63,151 @@ class CatalogueStore:
     def __init__(self, client: Redis, keys: GlobalKeys, partitions: int) -> None:
         self._client = client
         self._keys = keys
-        self._logs = [Keys(keys.prefix, partition).events for partition in range(partitions)]
+        self._partitions = [Keys(keys.prefix, partition) for partition in range(partitions)]
 
     async def load(self, catalogue: Catalogue) -> int:
-        """Add to the catalogue what was written since its revision. Answers how many were added.
+        """Add to the catalogue what was written since its revision. Return how many versions were added.
 
-        Raises Unsafe where the list is shorter than what was read from it, or cannot be read.
+        Raises Unsafe where the stored list is not the one that was read before, does not lead to its head, or cannot
+        be read. Nothing is added then before the entry that is named.
         """
-        before = catalogue.revision
+        known = catalogue.chain.head
+        entries: list[bytes] = []
         while True:
-            start = catalogue.revision
+            start = known.count + len(entries)
             with mapped():
                 async with self._client.pipeline(transaction=True) as pipeline:
+                    pipeline.get(self._keys.catalogue_head)
                     pipeline.llen(self._keys.catalogue)
                     pipeline.lrange(self._keys.catalogue, start, start + PAGE - 1)
-                    length, page = await pipeline.execute()
-            if length < start:
-                raise Unsafe(
-                    f"the catalogue has {length} entries where {start} were read before",
-                    "restore the newer data, or restart every daemon to accept the loss",
-                )
-            # Whoever shares the catalogue may have added some of them while this waited.
-            for place, raw in list(enumerate(page, start))[catalogue.revision - start :]:
-                _add(catalogue, place, raw)
-            if catalogue.revision >= length:
-                return catalogue.revision - before
+                    raw, length, page = await pipeline.execute()
+            head = decode_head(raw)
+            check_head(catalogue, known, head)
+            check_length(length, head)
+            entries += page
+            if known.count + len(entries) >= head.count:
+                break
+        before = catalogue.revision
+        take_in(catalogue, known.count, head, entries)
+        return catalogue.revision - before
+
+    async def check(self, catalogue: Catalogue) -> None:
+        """Raise Unsafe if a partition or billing was decided under versions that Redis does not have any more."""
+        states = {f"partition {number}": keys.state for number, keys in enumerate(self._partitions)}
+        states["billing"] = BillingKeys(self._keys.prefix).state
+        with mapped():
+            async with self._client.pipeline(transaction=False) as pipeline:
+                for state in states.values():
+                    pipeline.hget(state, "catalogue")
+                found = cast("list[bytes | None]", await pipeline.execute())
+        heads = {
+            what: decided_head(None if raw is None else raw.decode()) for what, raw in zip(states, found, strict=True)
+        }
+        if any(head is not None and head.count > catalogue.revision for head in heads.values()):
+            # A daemon may have learned of a change since the catalogue was loaded.
+            await self.load(catalogue)
+        for what, head in heads.items():
+            check_decided(catalogue, what, head)
 
     async def present(self) -> int:
-        """The instant up to which versions count as present ones rather than scheduled."""
+        """The instant that a change without `effective_from` gets at this moment."""
         with mapped():
-            seconds, microseconds = await self._client.time()
-            latest = [seconds * 1000 + microseconds // 1000]
-            for log in self._logs:
-                if await self._client.exists(log):
-                    last = (await self._client.xinfo_stream(log))["last-generated-id"]
-                    latest.append(int(last.partition(b"-")[0]))
-        return max(latest) + PRESENT_MS
+            async with self._client.pipeline(transaction=False) as pipeline:
+                pipeline.time()
+                for keys in self._partitions:
+                    pipeline.xinfo_stream(keys.events)
+                (seconds, microseconds), *logs = await pipeline.execute(raise_on_error=False)
+        latest = [int(seconds) * 1000 + int(microseconds) // 1000]
+        for found in logs:
+            if isinstance(found, ResponseError) and "no such key" in str(found):
+                continue
+            if isinstance(found, Exception):
+                with mapped():
+                    raise found
+            latest.append(int(found["last-generated-id"].partition(b"-")[0]))
+        return max(latest) + 1
 
     async def apply(
-        self, catalogue: Catalogue, changes: Sequence[Change], effective_from: int | None = None
+        self,
+        catalogue: Catalogue,
+        changes: Sequence[Change],
+        effective_from: int | None = None,
+        *,
+        planned_at: int | None = None,
+        log: Sequence[change_log.Change] = (),
     ) -> Applied:
-        """Write changes that were planned against this catalogue, all at one instant.
+        """Write changes that were planned against this catalogue, all at one instant, with their entries of the log.
 
-        Raises CatalogueMoved where the catalogue is not the newest, CatalogueRefused for an instant
-        that cannot be, StoreUnavailable where it is unknown whether they were written: load and
-        plan again, what is written already is no change then.
+        Raises CatalogueMoved where the catalogue is not the newest, CatalogueRefused for an instant that cannot be,
+        StoreUnavailable where it is unknown whether they were written: load and plan again, what is written already
+        is no change then.
         """
         taken = {i for c in changes for i in catalogue.instants(c.kind, c.key)}
+        at = await self.present() if planned_at is None else planned_at
         chosen = "" if effective_from is None else effective_from
-        args: list[str | bytes | int] = [catalogue.revision, chosen, PRESENT_MS, len(taken), *taken]
+        args: list[Argument] = [str(catalogue.chain.head), chosen, at, len(taken), *taken, len(log)]
+        for one in log:
+            args += change_log.around_instant(one)
         for change in changes:
             args += _entry_around_instant(change)
-        keys = [self._keys.catalogue, self._keys.meta, *self._logs]
+        keys = self._keys
+        names = [keys.catalogue, keys.catalogue_head, keys.changes, keys.meta]
         with mapped():
-            reply = cast("list[bytes]", await _APPLY.run(self._client, keys, args))
-        status, number = reply[0].decode(), int(reply[1])
+            reply = await _APPLY.run(self._client, [*names, *[one.events for one in self._partitions]], args)
+        status, value, *more = [word.decode() for word in cast("list[bytes]", reply)]
         if status == "applied":
-            return Applied(revision=number, effective_from=int(reply[2]))
+            return Applied(revision=int(value), effective_from=int(more[0]))
         if status == "moved":
-            raise CatalogueMoved(f"the catalogue is at revision {number} by now")
-        raise CatalogueRefused(_refusal(status, number, len(self._logs)))
+            check_head(catalogue, catalogue.chain.head, Head.parse(value))
+            raise CatalogueMoved(f"the catalogue is at revision {Head.parse(value).count} by now")
+        if status == "wait":
+            raise _Early(int(value))
+        if status == "damaged":
+            check_length(int(value), Head.parse(more[0]))
+        raise CatalogueRefused(_refusal(status, int(value), len(self._partitions)))
 
     async def change(
         self,
         catalogue: Catalogue,
         plan: Callable[[Catalogue, int], Sequence[Change]],
         effective_from: int | None = None,
+        *,
+        log: Callable[[], Sequence[change_log.Change]] = tuple,
     ) -> Applied | None:
         """Load, plan, apply; again where somebody else was faster. None: there was nothing to do.
 
-        `plan` is given the catalogue and the instant whose state it should compare with.
+        `plan` is given the catalogue and the instant whose state it should compare with; `log` answers what to write
+        into the change log, for what was planned last.
         """
-        for _ in range(ATTEMPTS):
+        moved = early = at_least = 0
+        while moved < ATTEMPTS and early < WAITS:
             await self.load(catalogue)
-            at = await self.present() if effective_from is None else effective_from
+            await self.check(catalogue)
+            at = max(at_least, await self.present()) if effective_from is None else effective_from
             changes = plan(catalogue, at)
             if not changes:
                 return None
             try:
-                applied = await self.apply(catalogue, changes, effective_from)
+                applied = await self.apply(catalogue, changes, effective_from, planned_at=at, log=log())
             except CatalogueMoved:
+                moved += 1
+                continue
+            except _Early as wait:
+                early += 1
+                at_least = max(at_least, wait.instant_ms)
+                await asyncio.sleep(WAIT_SECONDS)
                 continue
             await self.load(catalogue)
             return applied
+        if early >= WAITS:
+            raise CatalogueRefused("the clock of the Redis server stands still; see `witnd doctor`")
         raise CatalogueRefused("others keep changing the catalogue; try again when they are done")
-
-
-def _add(catalogue: Catalogue, place: int, raw: bytes) -> None:
-    try:
-        catalogue.add(msgspec.json.decode(raw, type=CatalogueEntry))
-    except (msgspec.DecodeError, ValueError, KeyError, TypeError) as wrong:
-        raise Unsafe(
-            f"entry {place} of the catalogue cannot be read: {wrong}",
-            "it was not written by this version of witnd: run the version that wrote it",
-        ) from wrong
 
 
 def _entry_around_instant(change: Change) -> tuple[bytes, bytes]:
     """The entry's JSON before and after the instant, which only the script knows."""
     encode = msgspec.json.encode
-    before = b'{"kind":%b,"key":%b,"effective_from":' % (encode(change.kind), encode(change.key))
+    before = b'{"v":%d,"kind":%b,"key":%b,"effective_from":' % (FORMAT, encode(change.kind), encode(change.key))
     return before, b',"archived":%b,"content":%b}' % (
         encode(change.archived),
         encode(change.content),

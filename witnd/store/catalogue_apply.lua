@@ -1,35 +1,41 @@
 #!lua
--- Appends versions to the catalogue, all of them or none, and decides from when they are in force.
--- Everything is checked before the first write: Redis rolls nothing back.
+-- Appends versions to the catalogue with the entries that log the change, all of them or none, and decides from when
+-- the versions are in force. Everything is checked before the first write: Redis rolls nothing back.
 --
--- KEYS  1 the catalogue, 2 meta, 3... the event stream of every partition
--- ARGV  1 expected revision, 2 effective_from or '' for the default, 3 how far ahead (ms) a version
---       still counts as a present one, 4 number n of instants at which a key of this change already
---       has a version, then those n instants, then head and tail of each entry's JSON: the instant
---       goes between them
--- reply {'applied', revision, instant} | {'moved', revision} | {'early', least instant}
---       | {'taken', instant} | {'partitions', recorded number}
+-- KEYS  1 the catalogue, 2 its head, 3 the change log, 4 meta, 5... the event stream of every partition
+-- ARGV  1 expected head ('<number of versions> <digest>'), 2 effective_from or '' for the default
+--       3 the instant that the change was planned at (only for the default)
+--       4 number n of instants at which a key of this change already has a version, then those n instants
+--       then the number m of entries for the change log, then head and tail of the JSON of each,
+--       then head and tail of the JSON of each version: the instant goes between head and tail
+-- reply {'applied', revision, instant} | {'moved', head} | {'wait', instant that is taken} | {'early', least instant}
+--       | {'taken', instant} | {'partitions', recorded number} | {'damaged', number of versions, head}
 -- No number here reaches 2^53, so Lua's doubles are exact; none of them is money.
 
 local function whole(number)
   return string.format('%.0f', number)
 end
 
-local recorded = redis.call('HGET', KEYS[2], 'partitions')
-if recorded and tonumber(recorded) ~= #KEYS - 2 then
+local recorded = redis.call('HGET', KEYS[4], 'partitions')
+if recorded and tonumber(recorded) ~= #KEYS - 4 then
   return {'partitions', recorded}
 end
 
-local revision = redis.call('LLEN', KEYS[1])
-if revision ~= tonumber(ARGV[1]) then
-  return {'moved', whole(revision)}
+local length = redis.call('LLEN', KEYS[1])
+local head = redis.call('GET', KEYS[2]) or ('0 ' .. string.rep('0', 40))
+local revision, digest = string.match(head, '^(%d+) (%x+)$')
+if tonumber(revision) ~= length then
+  return {'damaged', whole(length), head}
+end
+if head ~= ARGV[1] then
+  return {'moved', head}
 end
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local latest = now
 local empty = true
-for place = 3, #KEYS do
+for place = 5, #KEYS do
   if redis.call('EXISTS', KEYS[place]) == 1 then
     local info = redis.call('XINFO', 'STREAM', KEYS[place])
     for field = 1, #info, 2 do
@@ -43,33 +49,54 @@ end
 local least = empty and 0 or latest + 1
 
 local count = tonumber(ARGV[4])
-local effective = least
-if ARGV[2] ~= '' then
-  effective = tonumber(ARGV[2])
+local taken = {}
+local past = false
+for place = 5, 4 + count do
+  local instant = tonumber(ARGV[place])
+  taken[instant] = true
+  past = past or instant <= latest + 1
+end
+local effective = tonumber(ARGV[2])
+if effective then
   if effective < least then
     return {'early', whole(least)}
   end
-  for place = 5, 4 + count do
-    if tonumber(ARGV[place]) == effective then
-      return {'taken', whole(effective)}
-    end
+  if taken[effective] then
+    return {'taken', whole(effective)}
   end
 else
-  -- A change made without an instant follows every present version of its keys; scheduled ones stay ahead of it.
-  local present = -1
-  for place = 5, 4 + count do
-    local instant = tonumber(ARGV[place])
-    if instant <= latest + tonumber(ARGV[3]) then
-      present = math.max(present, instant)
-    end
+  -- A change without an instant begins now, whatever is scheduled. While every log is empty that is the beginning of
+  -- time, except for a key that already has a version.
+  effective = least
+  if empty and past then
+    effective = latest + 1
   end
-  if effective <= present then
-    effective = math.max(now, present) + 1
+  if latest > now then
+    -- The clock does not reach the entries that are ahead of it soon enough to wait for it.
+    while taken[effective] do
+      effective = effective + 1
+    end
+  elseif taken[effective] then
+    return {'wait', whole(effective)}
+  end
+  -- A version that took effect since the change was planned is what the change has to be compared with.
+  for instant in pairs(taken) do
+    if tonumber(ARGV[3]) < instant and instant < effective then
+      return {'wait', whole(instant)}
+    end
   end
 end
 
 local text = whole(effective)
-for place = 5 + count, #ARGV, 2 do
-  revision = redis.call('RPUSH', KEYS[1], ARGV[place] .. text .. ARGV[place + 1])
+local place = 5 + count
+local versions = place + 1 + 2 * tonumber(ARGV[place])
+for at = versions, #ARGV, 2 do
+  local entry = ARGV[at] .. text .. ARGV[at + 1]
+  digest = redis.sha1hex(digest .. entry)
+  length = redis.call('RPUSH', KEYS[1], entry)
 end
-return {'applied', whole(revision), text}
+redis.call('SET', KEYS[2], whole(length) .. ' ' .. digest)
+for at = place + 1, versions - 1, 2 do
+  redis.call('XADD', KEYS[3], '*', 'data', ARGV[at] .. text .. ARGV[at + 1])
+end
+return {'applied', whole(length), text}

@@ -1,32 +1,62 @@
-"""Who changed what: one entry for each change that was made through the API, in the order in which they were made.
+"""The change log: who changed what, one entry for each change, in the order in which they were made.
 
-A change is noted after it is made. What a catalogue version was before and after stands in the catalogue itself, and
-what was done to an invoice on the invoice: those are written in one step with the change, this is not.
+A change and its entry are one write wherever the change is in the shared slot: scripts and transactions take the
+record from here and append it themselves. What is changed in the slot of a partition is logged before it is done.
 """
 
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, TypeAlias, cast
 
 import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from witnd.domain import instant
 from witnd.store.connection import mapped
+from witnd.store.json_record import decode_record, encode_record
 from witnd.store.keys import GlobalKeys
 
-# Secrets never get into the log of changes.
+# Secrets never get into the change log.
 _HIDDEN: Final = frozenset(("secret", "digest", "token"))
+EFFECTIVE_FROM: Final = "effective_from"
+
+Source: TypeAlias = Literal["api", "dashboard", "cli"]
+
+
+class Author(Struct, frozen=True, kw_only=True):
+    """Who makes a change. `who`: the name of a token, or an operating system user of this host for commands.
+    `token_id`: None where no token was used.
+    """
+
+    who: str
+    source: Source
+    token_id: str | None = None
+    request_id: str = ""
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """`id` is that of the stream entry; its first part is the instant in ms. `before` None: it was made new."""
+    """`id` is that of the stream entry; its first part is the instant in ms. `before` None: it was created."""
 
     id: str = ""
     who: str
+    source: Source = "api"
+    token_id: str | None = None
     what: str  # "customer.update", "token.revoke", …
     key: str
     request_id: str
     before: Any = None
     after: Any = None
+
+
+def encode_change(change: Change) -> bytes:
+    """The stored record, without secrets."""
+    plain = msgspec.to_builtins(change)
+    del plain["id"]
+    return encode_record(_without_secrets(plain))
+
+
+def around_instant(change: Change) -> tuple[bytes, bytes]:
+    """The record before and after `effective_from`, which only the script knows that decides it."""
+    return encode_change(change)[:-1] + b',"effective_from":', b"}"
 
 
 class Changes:
@@ -35,11 +65,9 @@ class Changes:
         self._stream = keys.changes
 
     async def note(self, change: Change) -> None:
-        plain = msgspec.to_builtins(change)
-        del plain["id"]
-        record = msgspec.json.encode(_without_secrets(plain))
+        """Append an entry by itself."""
         with mapped():
-            await self._client.xadd(self._stream, {"data": record})
+            await self._client.xadd(self._stream, {"data": encode_change(change)})
 
     async def newest(self, limit: int, behind: str | None = None) -> list[Change]:
         """The last changes first; those before the entry `behind`."""
@@ -47,10 +75,15 @@ class Changes:
         with mapped():
             found = await self._client.xrevrange(self._stream, start, "-", count=limit)
         entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", found)
-        return [
-            msgspec.convert({"id": id_.decode(), **msgspec.json.decode(fields[b"data"])}, Change)
-            for id_, fields in entries
-        ]
+        return [_read(id_.decode(), fields) for id_, fields in entries]
+
+
+def _read(id_: str, fields: dict[bytes, bytes]) -> Change:
+    record = decode_record(fields.get(b"data", b""), dict, f"entry {id_} of the change log")
+    at = record.get(EFFECTIVE_FROM)
+    if at is not None and isinstance(record.get("after"), dict):
+        record["after"] = {EFFECTIVE_FROM: instant.render(at), **record["after"]}
+    return msgspec.convert({**record, "id": id_}, Change)
 
 
 def _without_secrets(node: Any) -> Any:

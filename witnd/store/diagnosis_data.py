@@ -11,9 +11,11 @@ import hiredis
 import msgspec
 from msgspec import Struct
 
+from witnd.domain.catalogue_chain import Head
 from witnd.domain.delivery import EndpointState
 from witnd.domain.event import EntryId
 from witnd.store import wire
+from witnd.store.catalogue_loader import decode_head
 from witnd.store.codec import decode_outcome
 from witnd.store.connection import refusal
 from witnd.store.errors import StoreRefused, Unsafe
@@ -113,7 +115,7 @@ def _token(raw: bytes) -> Token:
 
 
 async def _parts(connection: wire.Wire, keys: Sequence[Keys], shared: GlobalKeys, rules: Sequence[str]) -> list[Part]:
-    commands: list[Command] = [("TIME",), ("LLEN", shared.catalogue)]
+    commands: list[Command] = [("TIME",), ("LLEN", shared.catalogue), ("GET", shared.catalogue_head)]
     each = 10 + len(rules)
     # The answer to how many were rejected lately needs the server's time, which is not known yet.
     since = _ms((await _together(connection, ("TIME",)))[0]) - DAY_MS
@@ -131,21 +133,21 @@ async def _parts(connection: wire.Wire, keys: Sequence[Keys], shared: GlobalKeys
             ("XINFO", "STREAM", one.lines),
             *(("ZCARD", one.parked(rule)) for rule in rules),
         ]
-    time, revision, *rest = await _together(connection, *commands)
+    time, versions, head, *rest = await _together(connection, *commands)
     now_ms = _ms(time)
     found = []
     for place, one in enumerate(keys):
         answers = rest[place * each : (place + 1) * each]
         due = [(key.decode(), int(float(score))) for key, score in _pairs(answers[4])]
         exact = await _deadlines(connection, one, [key for key, bound in due if bound <= now_ms])
-        found.append(_part(one, now_ms, revision, answers, due, exact, rules))
+        found.append(_part(one, now_ms, (decode_head(head), versions), answers, due, exact, rules))
     return found
 
 
 def _part(
     keys: Keys,
     now_ms: int,
-    revision: int,
+    catalogue: tuple[Head, int],
     answers: list[Any],
     due: list[tuple[str, int]],
     exact: list[int],
@@ -157,7 +159,7 @@ def _part(
     info = dict(_pairs(log))
     moment = Moment(
         now_ms,
-        revision,
+        *catalogue,
         entry_id(info.get(b"last-generated-id", b"0-0")),
         entry_id(info.get(b"max-deleted-entry-id", b"0-0")),
         entry_id(info.get(b"recorded-first-entry-id", b"0-0")),

@@ -8,6 +8,7 @@ has no hash tag: every version of witnd reads it first, to find out in which for
 | --- | --- | --- | --- | --- |
 | `witn:meta` | hash | format, deployment id, number of partitions | first start | for ever |
 | `witn:{shared}:catalogue` | list | catalogue versions, one JSON each; its length is the revision | apply | for ever |
+| `witn:{shared}:catalogue:head` | string | number of versions, and their chained digest | apply | for ever |
 | `witn:{shared}:endpoints` | hash | rule id → state of its endpoint | relay | while the rule exists |
 | `witn:{shared}:tokens` | hash | token id → the token without its secret, and a revision | commands, API | for ever |
 | `witn:{shared}:tokens:used` | hash | token id → ms when it was last used | API | for ever |
@@ -92,7 +93,17 @@ def _shared(prefix: str) -> str:
 class GlobalKeys:
     """The meta record, and what the partitions share except billing."""
 
-    __slots__ = ("base", "catalogue", "changes", "endpoints", "meta", "prefix", "tokens", "tokens_used")
+    __slots__ = (
+        "base",
+        "catalogue",
+        "catalogue_head",
+        "changes",
+        "endpoints",
+        "meta",
+        "prefix",
+        "tokens",
+        "tokens_used",
+    )
 
     def __init__(self, prefix: str) -> None:
         base = _shared(prefix)
@@ -100,6 +111,7 @@ class GlobalKeys:
         self.prefix = prefix
         self.meta = f"{prefix}:meta"
         self.catalogue = f"{base}:catalogue"
+        self.catalogue_head = f"{base}:catalogue:head"
         self.endpoints = f"{base}:endpoints"
         self.tokens = f"{base}:tokens"
         self.tokens_used = f"{base}:tokens:used"

@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from witnd.domain.catalogue import Catalogue, CatalogueEntry
+from witnd.domain.catalogue import Catalogue
+from witnd.domain.catalogue_chain import Head
 from witnd.domain.event import EntryId
 from witnd.domain.invoice import Invoice, Row
 from witnd.domain.period import Calendar
 from witnd.domain.resolution import Line
 from witnd.store import commit, wire
+from witnd.store.catalogue_loader import check_head, decided_head, decode_head, take_in
 from witnd.store.commit import Commit
 from witnd.store.connection import Endpoint
 from witnd.store.errors import Unsafe
@@ -27,7 +29,6 @@ COMMIT_SECONDS = 10.0
 
 _line = msgspec.json.Decoder(Line).decode
 _calendar = msgspec.json.Decoder(Calendar).decode
-_entry = msgspec.json.Decoder(CatalogueEntry).decode
 
 
 class LedgerState(NamedTuple):
@@ -38,6 +39,7 @@ class LedgerState(NamedTuple):
     calendar: Calendar | None
     closed_to: int  # every period that ends at or before this is closed
     closing: str | None  # the invoice whose rows are being written
+    catalogue: Head | None  # the one that the last step was decided under
 
 
 class Applied(NamedTuple):
@@ -46,6 +48,7 @@ class Applied(NamedTuple):
     now_ms: int
     cursors: list[int]  # per partition: everything up to this instant is settled
     logs: list[int]  # per partition: the instant of its log's last entry
+    catalogue: Head
 
 
 class NewLine(NamedTuple):
@@ -92,6 +95,7 @@ class Ledger:
             calendar=None if calendar is None else _calendar(calendar),
             closed_to=int(fields.get("closed_to", "0")),
             closing=fields.get("closing") or None,
+            catalogue=decided_head(fields.get("catalogue")),
         )
 
     async def new_lines(self, read: dict[int, str], most: int, block_ms: int) -> list[NewLine]:
@@ -123,15 +127,19 @@ class Ledger:
         return found
 
     async def applied(self) -> Applied:
-        commands: list[tuple[str, ...]] = [("TIME",)]
+        commands: list[tuple[str, ...]] = [("TIME",), ("GET", self._shared.catalogue_head)]
         for keys in self.partitions:
             commands += [("HGET", keys.state, "cursor"), ("XREVRANGE", keys.events, "+", "-", "COUNT", "1")]
-        time, *rest = await self.ask(*commands)
+        time, head, *rest = await self.ask(*commands)
         return Applied(
             now_ms=int(time[0]) * 1000 + int(time[1]) // 1000,
             cursors=[entry_id(cursor or b"0-0")[0] for cursor in rest[::2]],
             logs=[entry_id(last[0][0])[0] if last else 0 for last in rest[1::2]],
+            catalogue=decode_head(head),
         )
+
+    async def catalogue_head(self) -> Head:
+        return decode_head((await self.ask(("GET", self._shared.catalogue_head)))[0])
 
     async def lines_end(self) -> dict[int, EntryId]:
         """The last entry of each partition's lines."""
@@ -167,10 +175,13 @@ class Ledger:
 
     async def learn(self, catalogue: Catalogue) -> None:
         """Add what is new in the catalogue. Others may add to it while this waits."""
-        revision = catalogue.revision
-        new = (await self.ask(("LRANGE", self._shared.catalogue, revision, -1)))[0]
-        for item in new[catalogue.revision - revision :]:
-            catalogue.add(_entry(item))
+        known = catalogue.chain.head
+        raw, entries = await self.ask(
+            ("GET", self._shared.catalogue_head), ("LRANGE", self._shared.catalogue, known.count, -1)
+        )
+        head = decode_head(raw)
+        check_head(catalogue, known, head)
+        take_in(catalogue, known.count, head, entries)
 
     async def commit(self, step: Commit, fence: str) -> None:
         """Write a step. May be called again with the same step until it is known to be written."""

@@ -8,8 +8,10 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from witnd.domain.catalogue_chain import Head
 from witnd.domain.event import EntryId
 from witnd.store import wire
+from witnd.store.catalogue_loader import decided_head, decode_head
 from witnd.store.codec import OutcomeRecord, decode_outcome
 from witnd.store.connection import Endpoint
 from witnd.store.errors import Unsafe
@@ -20,7 +22,9 @@ ANSWER_SECONDS = 5.0
 READ_BYTES_MAX = 8 * 1024 * 1024
 GAP_REMEDY: Final = "see what was lost and send it again, then accept the gap with `witnd repair gap`"
 # Fields of the state that are no counters of events or outcomes.
-NOT_COUNTERS: Final = frozenset(("cursor", "read", "seq", "epoch", "digest", "settling", "format", "gaps", "lost"))
+NOT_COUNTERS: Final = frozenset(
+    ("cursor", "read", "seq", "epoch", "digest", "settling", "format", "gaps", "lost", "catalogue")
+)
 Row: TypeAlias = tuple[bytes, list[bytes]]
 
 
@@ -33,7 +37,8 @@ class Moment(NamedTuple):
     """The server's clock, and how far log and catalogue were at that time."""
 
     now_ms: int
-    catalogue: int  # revision
+    catalogue: Head
+    versions: int  # entries of the catalogue's list, read before its head
     last: EntryId  # last id ever given to an entry
     deleted: EntryId  # greatest id of an entry that was deleted by name; trimming does not count
     first: EntryId  # id of the first entry there is, (0, 0) for an empty log
@@ -48,6 +53,7 @@ class State(NamedTuple):
     cursor: EntryId
     read: int  # entries up to the cursor, control entries included
     counters: dict[str, int]
+    catalogue: Head | None  # the one that the last step was decided under
 
 
 class Log:
@@ -105,6 +111,7 @@ class Log:
         commands: list[tuple[str | bytes | int, ...]] = [
             ("TIME",),
             ("LLEN", self._shared.catalogue),
+            ("GET", self._shared.catalogue_head),
             ("XINFO", "STREAM", keys.events),
         ]
         if cold:
@@ -112,12 +119,14 @@ class Log:
             commands.append(("MGET", *[start + key for key in cold]))
         caller = await self.caller()
         replies = await caller.wait(caller.send(commands), ANSWER_SECONDS + len(cold) / 1000)
-        info = replies[2]
+        info = replies[3]
         if isinstance(info, Exception) and "no such key" in str(info):
-            replies[2] = info = []
+            replies[3] = info = []
         wire.checked(replies)
-        moment = Moment(int(replies[0][0]) * 1000 + int(replies[0][1]) // 1000, int(replies[1]), *ends(info))
-        return moment, await self._stored(cold, replies[3]) if cold else []
+        moment = Moment(
+            int(replies[0][0]) * 1000 + int(replies[0][1]) // 1000, decode_head(replies[2]), replies[1], *ends(info)
+        )
+        return moment, await self._stored(cold, replies[4]) if cold else []
 
     async def _stored(self, cold: Sequence[str], raw: list[bytes | None]) -> list[Stored]:
         """The records with what belongs to them; most cold keys are new, or have all in their record."""
@@ -156,10 +165,11 @@ class Log:
     async def due_count(self) -> int:
         return int((await self.ask(("ZCARD", self.keys.due)))[0])
 
-    async def catalogue_after(self, revision: int) -> list[bytes]:
-        """Catalogue entries that `revision` does not know, in order."""
-        found: list[bytes] = (await self.ask(("LRANGE", self._shared.catalogue, revision, -1)))[0]
-        return found
+    async def catalogue_after(self, count: int) -> tuple[Head, list[bytes]]:
+        """The catalogue's head, and its entries after the first `count` up to that head or beyond it."""
+        shared = self._shared
+        head, entries = await self.ask(("GET", shared.catalogue_head), ("LRANGE", shared.catalogue, count, -1))
+        return decode_head(head), entries
 
     async def state(self) -> State:
         flat = (await self.ask(("HGETALL", self.keys.state)))[0]
@@ -167,7 +177,7 @@ class Log:
         cursor = entry_id(fields.get("cursor", "0-0"))
         sequence, read = int(fields.get("seq", "0")), int(fields.get("read", "0"))
         counters = {name: int(count) for name, count in fields.items() if name not in NOT_COUNTERS and count.isdigit()}
-        return State(sequence, cursor, read, counters)
+        return State(sequence, cursor, read, counters, decided_head(fields.get("catalogue")))
 
 
 def entry_id(text: str | bytes) -> EntryId:

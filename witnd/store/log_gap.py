@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
+from witnd.domain.catalogue_chain import EMPTY
 from witnd.domain.event import EntryId
 from witnd.store.connection import mapped
 from witnd.store.errors import StoreRefused, Unsafe
@@ -74,7 +75,7 @@ async def _look(client: Redis, keys: Keys) -> _Found:
     return _Found(
         cursor=(cursor or b"0-0").decode(),
         read=int(read or 0),
-        moment=Moment(0, 0, *ends(info)),
+        moment=Moment(0, EMPTY, 0, *ends(info)),
         exists=bool(info),
     )
 

@@ -10,8 +10,10 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import hiredis
 
+from witnd.domain.catalogue_chain import EMPTY, Head
 from witnd.domain.event import EntryId
 from witnd.store import wire
+from witnd.store.catalogue_loader import decided_head
 from witnd.store.codec import (
     FateRecord,
     HistoryItem,
@@ -44,6 +46,7 @@ class Position(NamedTuple):
     read: int  # entries up to the cursor
     gaps: int  # how often `witnd repair gap` accepted that entries are missing
     lost: int  # how many those were, as far as that could be known
+    catalogue: Head | None  # the one that the last step was decided under
     counters: dict[str, int]
     moment: Moment
 
@@ -92,10 +95,11 @@ class Reads:
             read=int(fields.get("read", "0")),
             gaps=int(fields.get("gaps", "0")),
             lost=int(fields.get("lost", "0")),
+            catalogue=decided_head(fields.get("catalogue")),
             counters={
                 name: int(count) for name, count in fields.items() if count.isdigit() and name not in NOT_COUNTERS
             },
-            moment=Moment(int(time[0]) * 1000 + int(time[1]) // 1000, 0, *ends(flat)),
+            moment=Moment(int(time[0]) * 1000 + int(time[1]) // 1000, EMPTY, 0, *ends(flat)),
         )
 
     async def added(self, stream: str) -> tuple[int, int]:

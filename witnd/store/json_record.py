@@ -1,0 +1,33 @@
+"""JSON records in Redis: each has the number of its format as `v`; a newer one is refused by name."""
+
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from witnd.store.errors import Unsafe
+
+T = TypeVar("T")
+
+FORMAT: Final = 1
+REMEDY: Final = "run the version of witnd that wrote it"
+
+
+class _Numbered(Struct):
+    v: int = FORMAT
+
+
+def encode_record(record: object) -> bytes:
+    """The JSON of a struct or a dictionary, with the format number first."""
+    return b'{"v":%d,' % FORMAT + msgspec.json.encode(record)[1:]
+
+
+def decode_record(raw: bytes, type_: type[T], what: str) -> T:
+    """Read a record. Raises `Unsafe` for one that is damaged or has a newer format; `what` names it."""
+    try:
+        number = msgspec.json.decode(raw, type=_Numbered).v
+        if number > FORMAT:
+            raise Unsafe(f"{what} has format {number}, and this witnd reads format {FORMAT}", REMEDY)
+        return msgspec.json.decode(raw, type=type_)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
+        raise Unsafe(f"{what} cannot be read: {wrong}", REMEDY) from wrong
