@@ -210,9 +210,9 @@ def test_the_password_comes_from_a_file_or_a_credential_and_is_shown_nowhere(
     environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
     for named in (str(tmp_path / "redis-password"), "credential:redis-password"):
         config = load(None, {"WITND_REDIS__URL": "redis://:inside@h", "WITND_REDIS__PASSWORD_FILE": named})
-        assert config.redis.endpoint(environ).password == "from-a-file"
+        assert config.redis.endpoint(environ).login() == ("from-a-file",)
         assert "inside" not in repr(config)
-    assert load(None, {"WITND_REDIS__URL": "redis://:inside@h"}).redis.endpoint().password == ("inside")
+    assert load(None, {"WITND_REDIS__URL": "redis://:inside@h"}).redis.endpoint().login() == ("inside",)
 
 
 @pytest.mark.parametrize(
@@ -229,6 +229,18 @@ def test_a_password_that_cannot_be_read_is_a_mistake_with_a_remedy(
     config = load(None, {"WITND_REDIS__PASSWORD_FILE": named})
     with pytest.raises(ConfigError, match=problem):
         config.redis.endpoint(environ)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate", b"-----BEGIN CERTIFICATE-----\nAA\n"])
+def test_authorities_of_webhooks_that_cannot_be_read_are_a_mistake(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_bytes(content)
+    config = load(None, {"WITND_WEBHOOKS__CA_FILE": str(file)})
+    with pytest.raises(ConfigError, match=r"webhooks\.ca_file: cannot be used as .*ca\.pem"):
+        config.webhooks.tls()
+    with pytest.raises(ConfigError, match="absolute path"):
+        load(None, {"WITND_WEBHOOKS__CA_FILE": "ca.pem"})
 
 
 @pytest.mark.parametrize(

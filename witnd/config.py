@@ -5,6 +5,7 @@ How a single value is read is in `settings`.
 """
 
 import os
+import ssl
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from msgspec import Struct
 
 from witnd.domain.fields import described, unknown_name
 from witnd.domain.mistake import Mistake
-from witnd.endpoint import Endpoint, endpoint
+from witnd.endpoint import Endpoint, endpoint, read_password
 from witnd.settings import READERS, Address, Durability, Network, host_name
 
 DEFAULT_URL = "redis://127.0.0.1:6379/0"
@@ -40,8 +41,15 @@ class RedisConfig(Struct, frozen=True, kw_only=True):
     durability: Durability = Durability("server")
 
     def endpoint(self, environ: Mapping[str, str] = os.environ) -> Endpoint:
-        """Address and login; the password is read here, from its file or systemd credential."""
-        return endpoint(self.url, password=_secret(self.password_file, environ))
+        """Address and login. A password file is read here, to refuse it early, and again at each login."""
+        file = None if not self.password_file else str(_password_file(self.password_file, environ))
+        server = endpoint(self.url, password_file=file)
+        try:
+            server.context()
+        except OSError as error:
+            problem = f"names the CA file {server.ca_file}, which cannot be used: {error}; name a file of certificates"
+            raise ConfigError([Mistake("redis.url", problem)]) from error
+        return server
 
     def __repr__(self) -> str:
         return f"RedisConfig(url={endpoint(self.url)}, prefix={self.prefix!r})"
@@ -54,7 +62,23 @@ class HttpConfig(Struct, frozen=True, kw_only=True):
 
 class WebhooksConfig(Struct, frozen=True, kw_only=True):
     allow_networks: tuple[Network, ...] = ()
+    ca_file: str = ""
     schedule: tuple[float, ...] = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+
+    def tls(self) -> ssl.SSLContext:
+        """The authorities that webhooks trust: of the system and of `ca_file`. Raises ConfigError for the file."""
+        trust = ssl.create_default_context()
+        if self.ca_file:
+            try:
+                own = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                own.load_verify_locations(self.ca_file)
+                if not own.cert_store_stats()["x509"]:
+                    raise ssl.SSLError("it has no certificate")
+                trust.load_verify_locations(self.ca_file)
+            except OSError as error:
+                problem = f"cannot be used as {self.ca_file}: {error}; name a file of certificates in PEM"
+                raise ConfigError([Mistake("webhooks.ca_file", problem)]) from error
+        return trust
 
 
 class BillingConfig(Struct, frozen=True, kw_only=True):
@@ -190,9 +214,8 @@ def _in_environment(environ: Mapping[str, str], mistakes: list[Mistake]) -> Iter
             yield _Given(variable, section, name, text, from_text=True)
 
 
-def _secret(named: str, environ: Mapping[str, str]) -> str | None:
-    if not named:
-        return None
+def _password_file(named: str, environ: Mapping[str, str]) -> Path:
+    """The file of the password. Raises ConfigError where it cannot be read or is empty."""
     file = Path(named)
     if named.startswith(CREDENTIAL):
         folder = environ.get("CREDENTIALS_DIRECTORY")
@@ -208,11 +231,14 @@ def _secret(named: str, environ: Mapping[str, str]) -> str | None:
             )
         file = Path(folder) / named.removeprefix(CREDENTIAL)
     try:
-        return file.read_text().rstrip("\r\n") or None
+        password = read_password(file)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             [Mistake("redis.password_file", f"cannot be read from {file}: {error}; correct it")]
         ) from error
+    if not password:
+        raise ConfigError([Mistake("redis.password_file", f"names {file}, which is empty; write the password into it")])
+    return file
 
 
 def _state_dir(named: str, environ: Mapping[str, str]) -> tuple[Path, bool]:

@@ -1,23 +1,42 @@
-"""The address of a Redis server, read from its URL. Clients are made in `store.connection`."""
+"""The address of a Redis server, read from its URL. Clients are made in `store.connection`.
 
+A URL has one meaning or is refused: what other programs would read in different ways is not guessed at.
+"""
+
+import re
 import ssl
-from urllib.parse import parse_qsl, unquote, urlsplit
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from pathlib import Path
+from urllib.parse import quote, unquote
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 SCHEMES = ("redis", "rediss", "unix")
 DEFAULT_PORT = 6379
+# The longest name of a unix socket on Linux.
+SOCKET_PATH_BYTES = 107
+_DATABASE_MAX = 2**31 - 1
+
+_URL = re.compile(r"([A-Za-z+]+)://(?:([^@/?#]*)@)?([^@/?#]*)(/[^?#]*)?(?:\?([^#]*))?", re.ASCII)
+_PLACE = re.compile(r"(\[[^\[\]]*\]|[^\[\]:]*)(?::([0-9]*))?", re.ASCII)
+_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", re.ASCII)
+_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})", re.ASCII)
+_ESCAPED = "write / ? # @ and % of a password as %2F %3F %23 %40 and %25"
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
-    """Where a server is and how to log in: `path` of a unix socket, else `host` and `port`."""
+    """Where a server is and how to log in: `path` of a unix socket, else `host` and `port`.
+
+    `password_file` is read at each login, so that a new password counts from the next connection on.
+    """
 
     host: str | None = None
     port: int = DEFAULT_PORT
     path: str | None = None
     username: str | None = None
     password: str | None = None
+    password_file: str | None = None
     db: int = 0
     tls: bool = False
     ca_file: str | None = None
@@ -26,63 +45,159 @@ class Endpoint(Struct, frozen=True, kw_only=True):
         """The TLS context of a rediss:// address; name and certificate are always checked."""
         return ssl.create_default_context(cafile=self.ca_file) if self.tls else None
 
+    def login(self) -> tuple[str, ...]:
+        """User and password, or the password alone, or nothing. Raises OSError or UnicodeError for the file."""
+        password = self.password
+        if self.password_file is not None:
+            password = read_password(Path(self.password_file))
+        if self.username is not None:
+            return self.username, password or ""
+        return (password,) if password else ()
+
     def __str__(self) -> str:
         """The address for people: never the password."""
         if self.path is not None:
-            return f"unix://{self.path}"
-        host = f"[{self.host}]" if self.host and ":" in self.host else self.host
+            return f"unix://{quote(self.path)}"
+        host = f"[{quote(self.host, safe=':')}]" if self.host and ":" in self.host else self.host
         return f"{'rediss' if self.tls else 'redis'}://{host}:{self.port}/{self.db}"
 
     def __repr__(self) -> str:
         return f"Endpoint({self})"
 
 
-def endpoint(url: str, *, password: str | None = None) -> Endpoint:
-    """The parts of `url`; `password` replaces the one inside. Raises ValueError with the reason."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise ValueError("has a host that cannot be read; write IPv6 as [::1]") from None
-    if parts.scheme not in SCHEMES:
+def read_password(file: Path) -> str:
+    """The password in a file: its text without the line end."""
+    return file.read_text(encoding="utf-8").rstrip("\r\n")
+
+
+def endpoint(url: str, *, password: str | None = None, password_file: str | None = None) -> Endpoint:
+    """The parts of `url`; `password` or `password_file` replace the password inside.
+
+    Raises ValueError with the reason, as the end of a sentence.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme.lower() not in SCHEMES:
         raise ValueError("must start with redis://, rediss:// or unix://")
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    allowed = {"db", "ssl_ca_certs"} if parts.scheme == "rediss" else {"db"}
-    if unknown := sorted(options.keys() - allowed):
-        raise ValueError(f"has the unknown option {unknown[0]!r}; possible here: {', '.join(sorted(allowed))}")
-    if parts.fragment:
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError("has a space, a control character or one beyond ASCII; write it percent-encoded, as in %20")
+    if "#" in rest:
         raise ValueError("has a part after #; write that character as %23")
-    login = Endpoint(
-        username=unquote(parts.username) if parts.username else None,
-        password=password or (unquote(parts.password) if parts.password else None),
-        db=_database(options.get("db", "")),
-    )
-    if parts.scheme == "unix":
-        if parts.hostname or not parts.path.startswith("/"):
-            raise ValueError("must name the socket absolutely, as in unix:///run/redis/redis.sock")
-        return replace(login, path=unquote(parts.path))
-    if not parts.hostname:
-        raise ValueError("names no host; write redis://127.0.0.1:6379/0")
+    found = _URL.fullmatch(url)
+    if found is None:
+        raise ValueError(f"has more than one @; {_ESCAPED}")
+    _, user, place, path, query = found.groups()
+    if "@" in f"{path}{query}":
+        raise ValueError(f"has an @ behind the host; {_ESCAPED}")
+    allowed = ("db", "ssl_ca_certs") if scheme.lower() == "rediss" else ("db",)
+    options = _options(query or "", allowed)
+    login = _login(user)
+    if password or password_file:
+        login = replace(login, password=password, password_file=password_file)
+    if scheme.lower() == "unix":
+        return replace(login, path=_socket(place, path or ""), db=_database(options.get("db", "0")))
+    host, port = _place(place)
     return replace(
         login,
-        host=parts.hostname,
-        port=_port(parts.netloc) or DEFAULT_PORT,
-        db=login.db if "db" in options else _database(parts.path.strip("/")),
-        tls=parts.scheme == "rediss",
+        host=host,
+        port=port,
+        db=_chosen(path or "", options),
+        tls=scheme.lower() == "rediss",
         ca_file=options.get("ssl_ca_certs"),
     )
 
 
-def _port(netloc: str) -> int | None:
+def _decoded(text: str, what: str) -> str:
+    if _PERCENT.search(text):
+        raise ValueError(f"has a % in its {what} that no two hex digits follow; {_ESCAPED}")
     try:
-        port = urlsplit("//" + netloc).port
-    except ValueError:
-        port = 0
-    if port == 0:
+        decoded = unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise ValueError(f"has a {what} that is not UTF-8 when it is decoded") from None
+    if "\0" in decoded:
+        raise ValueError(f"has a NUL in its {what}")
+    return decoded
+
+
+def _options(query: str, allowed: tuple[str, ...]) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for item in filter(None, query.split("&")):
+        name, _, text = item.partition("=")
+        if name not in allowed:
+            raise ValueError(f"has the unknown option {name!r}; possible here: {', '.join(sorted(allowed))}")
+        if name in options:
+            raise ValueError(f"has the option {name!r} twice; write it once")
+        if not text:
+            raise ValueError(f"has the option {name!r} without a value; write one or leave it out")
+        if "+" in text:
+            raise ValueError(f"has a + in the option {name!r}, which some programs read as a space; write it as %2B")
+        options[name] = _decoded(text, f"option {name!r}")
+    return options
+
+
+def _login(user: str | None) -> Endpoint:
+    name, colon, password = (user or "").partition(":")
+    return Endpoint(
+        username=_decoded(name, "user name") or None,
+        password=(_decoded(password, "password") or None) if colon else None,
+    )
+
+
+def _socket(place: str, path: str) -> str:
+    name = _decoded(path, "path")
+    if place or len(name) < 2:
+        raise ValueError("must name the socket absolutely, as in unix:///run/redis/redis.sock")
+    if len(name.encode()) > SOCKET_PATH_BYTES:
+        raise ValueError(f"names a socket of more than {SOCKET_PATH_BYTES} bytes, which no system can open")
+    return name
+
+
+def _place(place: str) -> tuple[str, int]:
+    found = _PLACE.fullmatch(place)
+    if found is None:
+        if place.startswith("[") or place.count(":") > 1:
+            raise ValueError("has a host that cannot be read; write IPv6 as [::1]")
+        raise ValueError(f"has no usable port; it must be a number from 1 to 65535; {_ESCAPED}")
+    host, port = found.groups()
+    if not host:
+        raise ValueError("names no host; write redis://127.0.0.1:6379/0")
+    number = int(port) if port and len(port) < 10 else DEFAULT_PORT if not port else 0
+    if not 1 <= number <= 65535:
         raise ValueError("has no usable port; it must be a number from 1 to 65535")
-    return port
+    return _six(host[1:-1]) if host.startswith("[") else _name(host), number
+
+
+def _six(text: str) -> str:
+    try:
+        return str(IPv6Address(_decoded(text, "host")))
+    except AddressValueError:
+        raise ValueError("has a host that cannot be read; write IPv6 as [::1]") from None
+
+
+def _name(host: str) -> str:
+    labels = host.removesuffix(".").split(".")
+    if len(host) > 253 or not all(map(_LABEL.fullmatch, labels)):
+        raise ValueError("has a host that is no name and no address; write redis://127.0.0.1:6379/0")
+    if labels[-1].isdigit() or re.fullmatch("0[xX][0-9a-fA-F]*", labels[-1]):
+        # Systems read 127.1 and 0x7f.1 as addresses, each in its own way.
+        try:
+            return str(IPv4Address(host))
+        except AddressValueError:
+            raise ValueError("has an IPv4 address that is not four numbers from 0 to 255") from None
+    return host.lower()
+
+
+def _chosen(path: str, options: dict[str, str]) -> int:
+    """The database, which may stand in the path or in an option."""
+    by_option = None if "db" not in options else _database(options["db"])
+    if path in ("", "/"):
+        return by_option or 0
+    by_path = _database(path[1:])
+    if by_option not in (None, by_path):
+        raise ValueError(f"has the database {by_path} and the database {by_option}; write one of them")
+    return by_path
 
 
 def _database(text: str) -> int:
-    if text and not (text.isascii() and text.isdigit()):
+    if not re.fullmatch("[0-9]{1,10}", text, re.ASCII) or int(text) > _DATABASE_MAX:
         raise ValueError(f"has the database {text!r}; it must be a whole number, as in /0")
-    return int(text or 0)
+    return int(text)

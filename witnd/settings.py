@@ -83,6 +83,13 @@ def _password_file(value: object) -> str:
     return text
 
 
+def _absolute(value: object) -> str:
+    text = _text(value)
+    if text and not Path(text).is_absolute():
+        raise ValueError(f"is {described(text)}; write an absolute path")
+    return text
+
+
 def _name(value: object) -> str:
     text = _text(value)
     if _NAME.fullmatch(text) is None:
@@ -224,6 +231,7 @@ READERS: Mapping[str, Mapping[str, Reader]] = {
     "http": {"bind": Reader(_bind), "max_lag": Reader(_whole(0, 1_000_000_000), _number)},
     "webhooks": {
         "allow_networks": Reader(_list_of(_network, 0, 1000), _items),
+        "ca_file": Reader(_absolute),
         "schedule": Reader(_list_of(_duration(0.001), 1, MOST_STEPS), _items),
     },
     "billing": {

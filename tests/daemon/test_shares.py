@@ -6,6 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from tests.support.daemon import Daemon
 from tests.support.processes import until
 from tests.support.server import Server
@@ -29,6 +31,7 @@ def event(key: str) -> dict[str, object]:
     return {"key": key, "action": "resolved", "customer_key": "acme", "agent_key": "support", "idempotency_key": key}
 
 
+@pytest.mark.slow
 def test_deliveries_of_many_rules_leave_the_api_and_the_lease_their_connections(
     server: Callable[..., Server], short_dir: Path
 ) -> None:

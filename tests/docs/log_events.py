@@ -29,6 +29,8 @@ MEANINGS = {
     "http.malformed": "Bytes came that are no HTTP request. They were answered 400, and the connection was ended.",
     "http.request": "A request was answered. Successful ingestion and health checks are counted in metrics instead.",
     "http.unavailable": "The default address of HTTP is in use, perhaps by another daemon. It is tried again.",
+    "ingest.paused": "Events over HTTP are answered 503: Redis does not answer, or cannot keep them as promised.",
+    "ingest.resumed": "Events over HTTP are accepted again.",
     "journal.failed": "The journal cannot be written. Settlement goes on; after a restart, lost data may go unnoticed.",
     "journal.recovered": "The journal is written again.",
     "lease.expired": "The lease of a partition or of the billing ran out while Redis was away. It is taken again.",

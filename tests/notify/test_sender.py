@@ -1,8 +1,10 @@
 """One attempt against endpoints that behave, and endpoints that do not."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 import time
@@ -18,6 +20,7 @@ from hypothesis import strategies as st
 
 from tests.notify.receiver import SECRET, raw_endpoint, receiver
 from witnd import __version__
+from witnd.config import WebhooksConfig
 from witnd.domain.delivery import Attempt
 from witnd.domain.notification import Delivery
 from witnd.notify.resolver import LOOKUPS_MAX, Resolver
@@ -135,9 +138,12 @@ class TestHostileAnswers:
 
         assert (attempt.status, attempt.reason) == (None, "no answer within 0.2 s")
 
-    async def test_an_answer_that_drips_for_ever_is_left_after_the_limit(self) -> None:
+    @pytest.mark.parametrize(("status", "succeeded"), [(200, True), (500, False)])
+    async def test_an_answer_that_drips_for_ever_is_left_after_the_limit(self, status: int, succeeded: bool) -> None:
+        """It was decided by its status line."""
+
         async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
+            writer.write(b"HTTP/1.1 %d So\r\ncontent-length: 100000\r\n\r\n" % status)
             while True:
                 writer.write(b".")
                 await writer.drain()
@@ -146,8 +152,69 @@ class TestHostileAnswers:
         async with raw_endpoint(drip) as port:
             attempt = await send(f"http://127.0.0.1:{port}/", seconds=0.3)
 
-        assert (attempt.status, attempt.succeeded) == (200, False)
-        assert attempt.reason == "the answer did not end within 0.3 s"
+        assert (attempt.status, attempt.succeeded) == (status, succeeded)
+
+    @pytest.mark.parametrize("status", [b"200 OK", b"204 No Content", b"202", b"410 Gone", b"503 No"])
+    @pytest.mark.parametrize(
+        "rest",
+        [
+            b"Content-Length: 2\r\n\r\nokSURPLUS",
+            b"Content-Length: 2\r\n\r\nok\r\nHTTP/1.1 500 No\r\n\r\n",
+            b"\r\nSURPLUS",
+            b"Content-Length: 50\r\n\r\nhalf",
+            b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+            b"Transfer-Encoding: chunked\r\n\r\nzz\r\nhello",
+            b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+            b"Content-Length: two\r\n\r\nok",
+            b"no header\r\n\r\n",
+            b"x: " + b"a" * 100_000 + b"\r\n\r\n",
+            b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\nok",
+            b"Content-Len",
+            b"",
+        ],
+    )
+    @pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 100 Continue\r\n\r\n"])
+    async def test_the_status_line_decides_whatever_comes_after_it(
+        self, status: bytes, rest: bytes, interim: bytes
+    ) -> None:
+        async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(interim + b"HTTP/1.1 " + status + b"\r\n" + rest)
+            await writer.drain()
+
+        async with raw_endpoint(talk) as port:
+            attempt = await send(f"http://127.0.0.1:{port}/", seconds=5)
+
+        assert attempt.status == int(status[:3])
+        assert attempt.succeeded is (status[:1] == b"2")
+        assert attempt.gone is (status[:3] == b"410")
+
+    async def test_a_connection_that_is_reset_in_the_body_of_a_2xx_delivered(self) -> None:
+        async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf")
+            await writer.drain()
+            taken = writer.get_extra_info("socket")
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+
+        async with raw_endpoint(talk) as port:
+            assert (await send(f"http://127.0.0.1:{port}/", seconds=5)).status == 200
+
+    async def test_a_status_line_belongs_to_its_own_attempt_on_a_connection_that_is_used_again(self) -> None:
+        answers = iter([b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b"garbage\r\n\r\n"])
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                while True:
+                    await reader.readuntil(DELIVERY.body)
+                    writer.write(next(answers))
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        async with server, Sender.open(now_ms=now_ms, allow_networks=LOOPBACK) as sender:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+            first = await sender.send(url, [SECRET], DELIVERY)
+            second = await sender.send(url, [SECRET], DELIVERY)
+        assert (first.status, first.succeeded, second.status, second.succeeded) == (200, True, None, False)
 
     async def test_of_an_endless_body_only_the_beginning_is_read(self) -> None:
         sent = 0
@@ -187,9 +254,9 @@ class TestHostileAnswers:
             b"",
             b"HTTP/1.1 200",
             b"SSH-2.0-OpenSSH_9.9\r\n\r\n",
-            b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhalf",
-            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
-            b"HTTP/1.1 200 OK\r\nx: " + b"a" * 100_000 + b"\r\n\r\n",
+            b"HTTP/2 200 OK\r\n\r\n",
+            b" HTTP/1.1 200 OK\r\n\r\n",
+            b"HTTP/1.1 100 Continue\r\n\r\n",
             b"HTTP/1.1 999999 OK\r\n\r\n",
             b"\x00" * 1000,
         ],
@@ -353,11 +420,66 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def expired(certificate: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same key, and a certificate that ended long ago."""
+    path = tmp_path_factory.mktemp("expired")
+    (path / "index").touch()
+    (path / "conf").write_text(
+        f"[ca]\ndefault_ca=d\n[d]\ndatabase={path}/index\nnew_certs_dir={path}\nrand_serial=yes\ndefault_md=sha256\n"
+        "policy=p\nx509_extensions=e\n[p]\ncommonName=supplied\n[e]\nsubjectAltName=DNS:localhost\n"
+    )
+    (path / "key.pem").write_bytes((certificate / "key.pem").read_bytes())
+    request = ("openssl", "req", "-new", "-key", str(path / "key.pem"), "-subj", "/CN=localhost")
+    subprocess.run([*request, "-out", str(path / "csr")], check=True, capture_output=True)
+    sign = ("openssl", "ca", "-batch", "-selfsign", "-notext", "-config", str(path / "conf"), "-in", str(path / "csr"))
+    dates = ("-startdate", "20200101000000Z", "-enddate", "20200201000000Z")
+    files = ("-keyfile", str(path / "key.pem"), "-out", str(path / "cert.pem"))
+    subprocess.run([*sign, *dates, *files], check=True, capture_output=True)
+    return path
+
+
 class TestTls:
-    async def attempt(self, certificate: Path, host: str, *, trusted: bool) -> Attempt:
+    async def test_an_expired_certificate_is_a_failure(self, expired: Path) -> None:
+        attempt = await self.attempt(expired, "localhost", trusted=True)
+
+        assert "expired" in (attempt.reason or "")
+
+    async def test_authorities_of_the_configuration_are_trusted_besides_those_of_the_system(
+        self, certificate: Path
+    ) -> None:
+        plain, own = WebhooksConfig().tls(), WebhooksConfig(ca_file=str(certificate / "cert.pem")).tls()
+        assert own.cert_store_stats()["x509"] == plain.cert_store_stats()["x509"] + 1
+        assert not (await self.attempt(certificate, "localhost", trusted=False, trust=plain)).succeeded
+        assert (await self.attempt(certificate, "localhost", trusted=False, trust=own)).succeeded
+        assert not (await self.attempt(certificate, "127.0.0.1", trusted=False, trust=own)).succeeded
+
+    @pytest.mark.parametrize("handshake", [True, False])
+    async def test_a_connection_that_is_reset_before_the_answer_is_a_failure(
+        self, certificate: Path, handshake: bool
+    ) -> None:
         served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         served.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
-        trust = ssl.create_default_context()
+        trust = ssl.create_default_context(cafile=str(certificate / "cert.pem"))
+
+        async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            writer.transport.abort()
+
+        server = await asyncio.start_server(reset, "127.0.0.1", 0, ssl=served if handshake else None)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            attempt = await send(f"https://localhost:{port}/", tls=trust, seconds=5)
+
+        assert attempt.status is None
+        assert attempt.reason
+
+    async def attempt(
+        self, certificate: Path, host: str, *, trusted: bool, trust: ssl.SSLContext | None = None
+    ) -> Attempt:
+        served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        served.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+        trust = trust or ssl.create_default_context()
         if trusted:
             trust.load_verify_locations(certificate / "cert.pem")
 

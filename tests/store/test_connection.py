@@ -176,7 +176,7 @@ async def protected(start: StartServer, password: str | None) -> AsyncIterator[R
 @pytest.mark.parametrize(
     ("password", "reason"),
     [
-        (None, "Redis wants a password"),
+        (None, "Redis requires authentication"),
         ("wrong", "Redis does not accept the user or password"),
         ("right", "the Redis user may not do this"),
     ],

@@ -89,10 +89,11 @@ class Server:
         with self.sync() as client:
             return client.execute_command(*command_and_arguments)
 
-    def sync(self) -> redis.Redis:
+    def sync(self, password: str | None = None) -> redis.Redis:
         """A blocking client that never repeats a command; the caller closes it."""
         return redis.Redis(
             unix_socket_path=str(self.socket),
+            password=password,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
             socket_timeout=5,

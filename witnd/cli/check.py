@@ -32,5 +32,5 @@ def check(file: Path) -> None:
             raise click.exceptions.Exit(USAGE)
         click.echo(f"ok: {file} is a catalogue of {len(found.items)} items")
         return
-    load(file, {})
+    load(file, {}).webhooks.tls()
     click.echo(f"ok: {file} is a configuration")

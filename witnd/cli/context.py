@@ -16,11 +16,12 @@ from witnd.cli.failure import end
 from witnd.cli.output import as_json, table
 from witnd.config import Config, load
 from witnd.endpoint import Endpoint, endpoint
-from witnd.store.connection import connect, mapped
+from witnd.store.connection import connect
 from witnd.store.embedded import URL_FILE
 from witnd.store.errors import StoreUnavailable
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.meta import Meta, read_meta
+from witnd.store.safety import check_kind
 
 __all__ = [
     "Session",
@@ -79,8 +80,7 @@ async def session(config_path: Path | None, environ: Mapping[str, str] = os.envi
     keys = GlobalKeys(config.redis.prefix)
     async with connect(where) as client:
         try:
-            with mapped():
-                await client.ping()
+            await check_kind(client)
         except StoreUnavailable as silent:
             raise StoreUnavailable(
                 f"Redis at {where} does not answer ({silent.__cause__}); start it, or name another one in redis.url"

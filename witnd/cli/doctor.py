@@ -110,6 +110,7 @@ async def _redis(config: Config, where: Endpoint, checks: list[Check], *, rememb
     from witnd.cli.doctor_redis import judge
     from witnd.clock import Clock
     from witnd.store.diagnosis import examine
+    from witnd.store.safety import kind_problems
 
     try:
         facts = await examine(where, config.redis.prefix, config.redis.durability, Clock())
@@ -122,6 +123,8 @@ async def _redis(config: Config, where: Endpoint, checks: list[Check], *, rememb
         return
     checks.append(ok("redis", "reachable", str(where)))
     checks += judge(facts, config)
+    if kind_problems(facts.info):
+        return
     checks += judge_clocks(facts, local=where.path is not None or where.host in _LOCAL)
     if facts.loading:
         checks.append(note("data", "data", "not looked at: it is still loading"))

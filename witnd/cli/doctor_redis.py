@@ -14,7 +14,6 @@ from witnd.store import safety
 from witnd.store.clients import SHARED_CONNECTIONS
 from witnd.store.diagnosis import Server
 
-OLDEST: Final = (7, 0)
 # A commit waits for one round trip: from here on it is felt, and from here on it rules.
 SLOW_MS: Final = 5.0
 SLOWEST_MS: Final = 50.0
@@ -35,6 +34,8 @@ def judge(server: Server, config: Config) -> Iterator[Check]:
     """Everything but whether it answers at all, and its clock."""
     yield _kind(server)
     yield from _mode(server)
+    if safety.kind_problems(server.info):
+        return
     if server.loading:
         # Its other figures are not true yet: it says that it has no append-only file, for one.
         yield problem("redis", "loading", "it is still loading its data", "wait until it has finished, then ask again")
@@ -61,9 +62,7 @@ def _kind(server: Server) -> Check:
     version = info.get("valkey_version") or info.get("redis_version", "")
     name = info.get("server_name", "redis").capitalize()
     kind = f"{'Valkey' if 'valkey_version' in info else name} {version or 'of an unknown version'}"
-    # A Valkey tells the version of Redis that it does not differ from, too.
-    parts = tuple(map(int, re.findall(r"\d+", info.get("redis_version", ""))[:2]))
-    if parts and parts < OLDEST:
+    if (told := safety.version(info)) and told < safety.OLDEST:
         return problem("redis", "version", kind, "use Redis or Valkey from 7.0 on")
     if "valkey_version" not in info and name != "Redis":
         return note("redis", "version", kind, "witnd is tested with Redis and Valkey only")
@@ -71,12 +70,9 @@ def _kind(server: Server) -> Check:
 
 
 def _mode(server: Server) -> Iterator[Check]:
-    if server.info.get("cluster_enabled", "0") == "1":
-        yield problem(
-            "redis", "mode", "it is a node of a cluster", "use a server that is none: Redis Cluster is not supported"
-        )
-    elif server.info.get("redis_mode") == "sentinel":
-        yield problem("redis", "mode", "it is a Sentinel, which keeps no data", "point redis.url at the primary")
+    for one in safety.kind_problems(server.info):
+        if "too old" not in one.reason:  # the version has a line of its own
+            yield problem("redis", "mode", one.reason, one.remedy)
 
 
 def _safety(server: Server) -> Iterator[Check]:
@@ -145,13 +141,9 @@ def _persistence(server: Server, durability: Durability) -> Iterator[Check]:
     syncs = server.health.config.get("appendfsync")
     appends = _appends(server)
     found = f"durability {durability}, appendfsync {syncs or 'not told'}"
-    if durability.mode == "fsync" and syncs != "always" and not (server.waits and appends):
-        yield problem(
-            "redis",
-            "durability",
-            f"{found}: it can promise neither by WAITAOF nor by appendfsync always",
-            "set `appendfsync always` on the server, use a newer one, or choose another durability",
-        )
+    broken = safety.durability_problem(server.health, durability)
+    if broken is not None and durability.mode == "fsync":
+        yield problem("redis", "durability", broken.reason, broken.remedy)
     elif syncs == "no" and appends and durability.mode != "fsync":
         yield warning(
             "redis",
@@ -201,16 +193,15 @@ def _size(value: int) -> str:
 
 
 def _replicas(server: Server, durability: Durability) -> Iterator[Check]:
-    online = [one for name, one in server.info.items() if re.fullmatch(r"slave\d+", name) and "state=online" in one]
+    online = safety.replicas(server.info)
     text = server.health.config.get("min-replicas-to-write", "0")
     least = int(text) if text.isdigit() else 0
-    found = f"{count(len(online), 'replica')} in step"
-    if len(online) < least:
+    found = f"{count(online, 'replica')} in step"
+    if online < least:
         what = f"{found}, and min-replicas-to-write is {least}: it refuses writes"
         yield problem("redis", "replicas", what, "bring its replicas back, or lower min-replicas-to-write")
-    elif durability.mode == "replica" and len(online) < durability.replicas:
-        what = f"{found}, and durability is {durability}: no event can be accepted over HTTP"
-        yield problem("redis", "replicas", what, "bring its replicas back, or choose another redis.durability")
+    elif (broken := safety.durability_problem(server.health, durability)) and durability.mode == "replica":
+        yield problem("redis", "replicas", broken.reason, broken.remedy)
     elif durability.mode == "replica" or online:
         yield ok("redis", "replicas", found)
 

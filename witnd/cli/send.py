@@ -17,7 +17,7 @@ from witnd.cli.event import TEXT, document_of, fresh_identity
 from witnd.cli.failure import REDIS, USAGE
 from witnd.cli.output import printable
 from witnd.domain.event import Event, Refusal, read
-from witnd.store.append import append
+from witnd.store.append import append, promise
 from witnd.store.errors import StoreUnavailable
 from witnd.store.fates import WAITING, Fate, fate_of
 from witnd.store.keys import partition_of
@@ -193,7 +193,8 @@ async def _append(opened: Session, reads: Reads, ready: Sequence[_Ready]) -> lis
     """The ids. What is not in the log, certainly or perhaps, ends the command and is told."""
     entries = [(opened.keys(one.partition).events, ("data", one.data)) for one in ready]
     try:
-        answers = await append(reads.connection, entries, opened.config.redis.durability)
+        kept = await promise(reads.connection, opened.config.redis.durability)
+        answers = await append(reads.connection, entries, kept)
     except StoreUnavailable as silent:
         _unknown(ready, str(silent))
     missing = [one for one, answer in zip(ready, answers, strict=True) if answer.id is None]

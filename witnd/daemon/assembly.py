@@ -65,6 +65,7 @@ class Daemon:
     async def run(self, server: Endpoint) -> None:
         config = self._config
         keys = GlobalKeys(config.redis.prefix)
+        trust = config.webhooks.tls()
         journal = Journal(config.daemon.state_dir, config.redis.prefix)
         keeper = self._journal = JournalKeeper(journal, is_kept=self._remember)
         async with AsyncExitStack() as stack:
@@ -80,7 +81,7 @@ class Daemon:
                 journal.begin(meta.deployment)
             clock = Clock()
             sender = await stack.enter_async_context(
-                Sender.open(allow_networks=config.webhooks.allow_networks, now_ms=clock.now_ms)
+                Sender.open(allow_networks=config.webhooks.allow_networks, now_ms=clock.now_ms, tls=trust)
             )
             shared = Shared(
                 config=config,

@@ -135,7 +135,7 @@ class Billing:
 
     async def _safe(self) -> bool:
         """Whether Redis is one to fix invoices in."""
-        found = problems(await look(self._ledger.ask))
+        found = problems(await look(self._ledger.ask), self._config.redis.durability)
         reason = "; ".join(one.reason for one in found) or None
         if reason is not None and reason != self._unsafe:
             remedy = "; ".join(one.remedy for one in found)
@@ -145,7 +145,7 @@ class Billing:
 
     async def _verify(self) -> None:
         """After an outage: is this still the data that we know?"""
-        found = problems(await look(self._ledger.ask))
+        found = problems(await look(self._ledger.ask), self._config.redis.durability)
         if found:
             raise StoreRefused(found[0].reason, found[0].remedy)
         known = self._catalogue.chain.head

@@ -11,7 +11,7 @@ from witnd.config import Config
 from witnd.daemon.systemd import Systemd
 from witnd.store import safety, wire
 from witnd.store.connection import Endpoint
-from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
+from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.log import ANSWER_SECONDS
 
 # How long a server that is still loading its data is waited for.
@@ -42,25 +42,11 @@ async def check(server: Endpoint, config: Config, systemd: Systemd) -> None:
             raise StoreUnavailable(
                 f"Redis at {server} does not answer ({silent}); start it, or name another in redis.url"
             ) from silent
-    found = safety.problems(health)
-    clock = safety.clock_problem(health, Clock().now_ms())
-    safety.refuse([*found, *([clock] if clock else [])])
-    if config.redis.durability.mode == "fsync":
-        await _check_fsync(server, health)
+    safety.refuse(safety.problems(health))
+    found = [
+        safety.durability_problem(health, config.redis.durability),
+        safety.clock_problem(health, Clock().now_ms()),
+    ]
+    safety.refuse([one for one in found if one is not None])
     for one in safety.warnings(health):
         log.warning("redis.risk", reason=one.reason, remedy=one.remedy)
-
-
-async def _check_fsync(server: Endpoint, health: safety.Health) -> None:
-    if health.config.get("appendfsync") == "always":
-        return
-    caller = await wire.connect(server, "witnd-gate")
-    try:
-        known = (await caller.ask(("COMMAND", "INFO", "WAITAOF"), seconds=ANSWER_SECONDS))[0]
-    finally:
-        caller.close()
-    if not known or known[0] is None:
-        raise Unsafe(
-            'redis.durability is "fsync", and this server can promise it neither by WAITAOF nor by appendfsync always',
-            "set `appendfsync always` on the server, use a newer one, or choose another durability",
-        )

@@ -198,7 +198,7 @@ class Owner:
         while True:
             await self._shared.clock.sleep(WATCH_SECONDS)
             try:
-                found = problems(await look(self._watcher.ask))
+                found = problems(await look(self._watcher.ask), self._shared.config.redis.durability)
             except (StoreUnavailable, StoreRefused):
                 continue  # whoever needs Redis waits for it and says so
             reason = "; ".join(one.reason for one in found) or None
@@ -212,7 +212,7 @@ class Owner:
 
     async def _verify(self) -> None:
         """After an outage: is this still the server, and the data, that we know?"""
-        found = problems(await look(self._store.ask))
+        found = problems(await look(self._store.ask), self._shared.config.redis.durability)
         if found:
             raise StoreRefused(found[0].reason, found[0].remedy)
         meta = await read_meta(

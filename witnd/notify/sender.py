@@ -1,7 +1,8 @@
 """One attempt to send a delivery, as a value.
 
 Whatever an endpoint does (hangs, drips, redirects, breaks off, answers nonsense) is an `Attempt`
-with a reason, never an exception. What follows from it is decided elsewhere.
+with a reason, never an exception. What follows from it is decided elsewhere. The status line decides:
+once it says 2xx, the endpoint has the delivery, however the rest of the answer goes wrong.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from time import monotonic_ns
 from typing import Final, Self
 
 import aiohttp
-from aiohttp import ClientResponse, ClientSession, ClientTimeout, TCPConnector
+from aiohttp import ClientResponse, ClientSession, ClientTimeout
 from aiohttp.abc import AbstractResolver
 
 from witnd import __version__
@@ -24,6 +25,7 @@ from witnd.domain.notification import Delivery
 from witnd.notify import signature
 from witnd.notify.guard import BlockedAddress, Guard, Network
 from witnd.notify.resolver import Resolver
+from witnd.notify.status_line import RecordingConnector, record
 
 ATTEMPT_SECONDS: Final = 20.0
 # Leaves time for the next address of a name whose first one does not answer.
@@ -58,7 +60,7 @@ class Sender:
         seconds: float = ATTEMPT_SECONDS,
     ) -> AsyncIterator[Self]:
         """A sender for as long as the context lasts; leaving it closes all connections."""
-        connector = TCPConnector(
+        connector = RecordingConnector(
             limit=0,  # how many attempts there are at once is the relay's business
             resolver=resolver or Resolver(),
             socket_factory=Guard(allow_networks).open_socket,
@@ -80,6 +82,7 @@ class Sender:
         """Send it once, signed for this moment."""
         began = monotonic_ns()
         seen = _Answer()
+        line = record()
         reason: str | None
         blocked = False
         try:
@@ -91,14 +94,17 @@ class Sender:
                 seen.status = response.status
                 seen.retry_after = response.headers.get("retry-after")
                 seen.body = await _read(response)
-            reason = _verdict(seen.status)
+            reason = None
         except aiohttp.ConnectionTimeoutError:
             reason = f"no connection within {CONNECT_SECONDS:g} s"
         except TimeoutError:
-            what = "no answer" if seen.status is None else "the answer did not end"
-            reason = f"{what} within {self._seconds:g} s"
+            reason = f"no answer within {self._seconds:g} s"
         except Exception as error:  # noqa: BLE001 - a client fails in as many ways as endpoints do
             reason, blocked = _reason(error)
+        if seen.status is None:
+            seen.status = line.status
+        if seen.status is not None:
+            reason = _verdict(seen.status)
         return Attempt(
             status=seen.status,
             reason=reason,

@@ -1,6 +1,6 @@
 """Appending entries to the logs, and knowing afterwards whether they are there.
 
-Whoever appends has checked the event with `witnd.domain.event.read`: what stands in a log stays.
+Check an event with `witnd.domain.event.read` before it is appended: what is in a log stays.
 """
 
 from collections.abc import Sequence
@@ -10,12 +10,15 @@ import hiredis
 
 from witnd.settings import Durability
 from witnd.store.connection import refusal
-from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
-from witnd.store.wire import Wire
+from witnd.store.errors import StoreRefused, StoreUnavailable
+from witnd.store.safety import OTHER_DURABILITY
+from witnd.store.wire import Wire, checked
 
 ANSWER_SECONDS: Final = 10.0
 # A disk that needs longer for one sync, or a replica for one entry, has a problem of its own.
 CONFIRM_MS: Final = 5_000
+# Replicas in step answer at once.
+PROBE_MS: Final = 1_000
 
 
 class Appended(NamedTuple):
@@ -25,43 +28,91 @@ class Appended(NamedTuple):
     refused: StoreRefused | None
 
 
-async def append(
-    connection: Wire,
-    entries: Sequence[tuple[str, Sequence[str | bytes]]],
-    durability: Durability = Durability("server"),  # noqa: B008 - an immutable value
-) -> list[Appended]:
-    """Append (stream, fields) in order and wait until that is as safe as `durability` asks.
+class Promise(NamedTuple):
+    """A durability that a server keeps. `confirm` is the command that waits for it, None where none is needed.
 
-    Raises `StoreUnavailable` where it is unknown which of them were written: each may be repeated
-    with the idempotency key it has.
+    `lasts`: a server that stops keeping it says so at the next confirmation.
+    """
+
+    durability: Durability
+    confirm: tuple[str | int, ...] | None = None
+    lasts: bool = True
+
+
+# The reply of the server is the promise.
+SERVER: Final = Promise(Durability("server"))
+
+
+async def promise(connection: Wire, durability: Durability) -> Promise:
+    """Check that the server keeps `durability` at the moment. Raises `StoreRefused` with the reason if it does not."""
+    if durability.mode == "replica":
+        confirm = ("WAIT", durability.replicas, CONFIRM_MS)
+        found = await connection.wait(connection.send([("WAIT", durability.replicas, PROBE_MS)]), ANSWER_SECONDS)
+        (count,) = checked(found)
+        if count < durability.replicas:
+            raise StoreRefused(
+                f'redis.durability is "{durability}", and Redis has {count} of {durability.replicas} replicas in step',
+                f"bring its replicas back, or {OTHER_DURABILITY}",
+            )
+        return Promise(durability, confirm)
+    if durability.mode == "fsync":
+        return await _synced(connection, durability)
+    return SERVER
+
+
+async def _synced(connection: Wire, durability: Durability) -> Promise:
+    confirm = ("WAITAOF", 1, 0, CONFIRM_MS)
+    (reply,) = await connection.wait(connection.send([confirm]), ANSWER_SECONDS)
+    if isinstance(reply, hiredis.ReplyError) and "unknown command" in str(reply):
+        asked = [("CONFIG", "GET", "appendonly"), ("CONFIG", "GET", "appendfsync")]
+        replies = checked(await connection.wait(connection.send(asked), ANSWER_SECONDS))
+        if [setting[1:] for setting in replies] == [[b"yes"], [b"always"]]:
+            return Promise(durability, None, lasts=False)
+        raise StoreRefused(
+            f'redis.durability is "{durability}", and this server has neither WAITAOF nor `appendfsync always`',
+            f"set `appendonly yes` and `appendfsync always` on the server, or {OTHER_DURABILITY}",
+        )
+    if isinstance(reply, hiredis.ReplyError):
+        raise _broken(reply, durability)
+    if reply[0] < 1:
+        raise StoreRefused(
+            f"Redis did not sync its append-only file within {CONFIRM_MS // 1000} s", "look at the disk of the server"
+        )
+    return Promise(durability, confirm)
+
+
+def _broken(reply: hiredis.ReplyError, durability: Durability) -> StoreRefused:
+    text = str(reply)
+    if "appendonly is disabled" in text:
+        return StoreRefused(
+            f'redis.durability is "{durability}", and Redis has no append-only file (appendonly no)',
+            f"set `appendonly yes` on the server, or {OTHER_DURABILITY}",
+        )
+    return refusal(text) or StoreRefused(
+        f'redis.durability is "{durability}", and this server cannot confirm it ({text})', OTHER_DURABILITY
+    )
+
+
+async def append(
+    connection: Wire, entries: Sequence[tuple[str, Sequence[str | bytes]]], kept: Promise = SERVER
+) -> list[Appended]:
+    """Append (stream, fields) in order and wait until that is as safe as was promised.
+
+    Raises `StoreUnavailable` where it is unknown which of them were written, or written and not confirmed: each may be
+    repeated with the idempotency key it has.
     """
     commands: list[Sequence[str | bytes | int]] = [("XADD", stream, "*", *fields) for stream, fields in entries]
-    confirm = await _confirmation(connection, durability)
-    replies = await connection.wait(connection.send([*commands, *([confirm] if confirm else [])]), ANSWER_SECONDS)
+    confirm = [] if kept.confirm is None else [kept.confirm]
+    replies = await connection.wait(connection.send([*commands, *confirm]), ANSWER_SECONDS)
     answers = [_appended(reply) for reply in replies[: len(entries)]]
     if confirm and any(answer.id for answer in answers):
-        _confirmed(replies[-1], durability)
+        _confirmed(replies[-1], kept.durability)
     return answers
-
-
-async def _confirmation(connection: Wire, durability: Durability) -> tuple[str | int, ...] | None:
-    if durability.mode == "replica":
-        return ("WAIT", durability.replicas, CONFIRM_MS)
-    if durability.mode != "fsync":
-        return None
-    asked = connection.send([("CONFIG", "GET", "appendfsync")])
-    setting = (await connection.wait(asked, ANSWER_SECONDS))[0]
-    if isinstance(setting, list) and setting[1:] == [b"always"]:
-        return None
-    return ("WAITAOF", 1, 0, CONFIRM_MS)
 
 
 def _confirmed(reply: Any, durability: Durability) -> None:
     if isinstance(reply, hiredis.ReplyError):
-        raise Unsafe(
-            f'redis.durability is "{durability}", and this server cannot promise it ({reply})',
-            "set `appendfsync always` on the server, use a newer one, or choose another durability",
-        )
+        raise StoreUnavailable(f"written and not confirmed: {_broken(reply, durability)}")
     if durability.mode == "fsync" and reply[0] < 1:
         raise StoreUnavailable(f"written, but not on disk within {CONFIRM_MS // 1000} s")
     if durability.mode == "replica" and reply < durability.replicas:

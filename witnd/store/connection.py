@@ -7,6 +7,7 @@ made here has that switched off: retries belong to the caller, who knows what ma
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from redis import exceptions
@@ -17,10 +18,11 @@ from redis.backoff import NoBackoff
 
 from witnd.endpoint import Endpoint, endpoint
 from witnd.store.cancellation import cancellable
-from witnd.store.errors import StoreRefused, StoreUnavailable
+from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
+from witnd.store.login import Credentials, login_refusal
 from witnd.store.pool import WaitingPool
 
-__all__ = ["Endpoint", "blocking", "connect", "endpoint", "mapped", "refusal"]
+__all__ = ["Endpoint", "blocking", "connect", "endpoint", "mapped", "refusal", "unusable"]
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 5.0
@@ -40,22 +42,29 @@ _REFUSALS = {
     ),
     "LOADING": ("Redis is still loading its data", "wait until it has finished"),
     "BUSY": ("Redis is busy with a long script", "wait, or end the script with SCRIPT KILL"),
-    "NOAUTH": ("Redis wants a password", "set it in redis.url or redis.password_file"),
+    "NOAUTH": ("Redis requires authentication", "set a password in redis.url or redis.password_file"),
     "WRONGPASS": (
         "Redis does not accept the user or password",
         "correct redis.url or redis.password_file",
     ),
     "NOPERM": ("the Redis user may not do this", "give it the commands and keys that docs name"),
+    "MAXCLIENTS": ("Redis accepts no more clients", "raise maxclients on the server"),
+    "DATABASE": ("Redis has no database of this number", "choose another in redis.url, or raise `databases` there"),
     "CLUSTERDOWN": ("the Redis cluster is down", "bring its missing nodes or slots back"),
     "MASTERDOWN": ("Redis is a replica without its primary", "point redis.url at the primary"),
     "NOREPLICAS": ("Redis has too few replicas to accept writes", "bring its replicas back"),
     "TRYAGAIN": ("the Redis cluster is moving this slot", "wait until it has finished"),
     "MOVED": ("this cluster node does not own the slot", "name a node that does in redis.url"),
-    "MAXCLIENTS": ("Redis accepts no more clients", "raise maxclients on the server"),
     "UNBLOCKED": ("Redis ended a waiting read, since it changed its role", "wait until it is back"),
     "ASK": ("the Redis cluster is moving this slot", "wait until it has finished"),
 }
 
+# Replies whose first word says nothing.
+_TEXTS = (
+    ("max number of clients", "MAXCLIENTS"),
+    ("DB index is out of range", "DATABASE"),
+    ("invalid DB index", "DATABASE"),
+)
 _IN_PIPELINE = re.compile(r""" of pipeline caused error: \((['"])(.*)\1,\)$""", re.DOTALL)
 _NO_ANSWER = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.InvalidResponse)
 
@@ -84,8 +93,8 @@ def _client(server: Endpoint, answer_seconds: float, connections: int, work: str
         work=work,
         max_connections=connections,
         **_address(server),
-        username=server.username,
-        password=server.password,
+        explain=partial(_login_refusal, server),
+        credential_provider=Credentials(server) if _logs_in(server) else None,
         db=server.db,
         retry=Retry(NoBackoff(), 0),
         retry_on_error=[],
@@ -95,6 +104,14 @@ def _client(server: Endpoint, answer_seconds: float, connections: int, work: str
         decode_responses=False,
     )
     return Redis.from_pool(pool)
+
+
+def _logs_in(server: Endpoint) -> bool:
+    return not server.username is server.password is server.password_file is None
+
+
+def _login_refusal(server: Endpoint, error: exceptions.RedisError) -> StoreRefused | None:
+    return next((refused for reply in _replies(error) if (refused := login_refusal(server, reply)) is not None), None)
 
 
 def _address(server: Endpoint) -> dict[str, Any]:
@@ -111,34 +128,54 @@ def _address(server: Endpoint) -> dict[str, Any]:
 
 @contextmanager
 def mapped() -> Iterator[None]:
-    """Calls inside raise `StoreUnavailable` (result unknown) or `StoreRefused` (not done).
+    """Calls inside raise `StoreUnavailable` (result unknown), `StoreRefused` (not done) or `Unsafe` (see `unusable`).
 
-    Other errors pass: a reply that is neither is a mistake in the program. Of a pipeline without a
-    transaction, a refusal speaks for the refused command only.
+    Of a pipeline without a transaction, a refusal speaks for the refused command only.
     """
     try:
         with cancellable():
             yield
     except exceptions.RedisError as error:
-        inner: BaseException | None = error
-        while isinstance(inner, exceptions.RedisError):
-            if (refused := refusal(_reply(inner))) is not None:
+        for reply in _replies(error):
+            if (refused := refusal(reply)) is not None:
                 raise refused from error
-            inner = inner.__cause__  # a login that failed comes wrapped as a failure to connect
         if isinstance(error, _NO_ANSWER):
             raise StoreUnavailable(f"no answer from Redis: {error}") from error
+        if isinstance(error, exceptions.ResponseError):
+            raise unusable(_reply(error)) from error
         raise
 
 
 def refusal(reply: str) -> StoreRefused | None:
     """What an error reply means where it means that nothing was done; None for every other."""
     word, _, rest = reply.partition(" ")
-    if word == "ERR" and rest.startswith("max number of clients"):
-        word = "MAXCLIENTS"
+    if word == "ERR":
+        word = next((meaning for text, meaning in _TEXTS if text in rest), "")
     if word not in _REFUSALS:
         return None
     reason, remedy = _REFUSALS[word]
     return StoreRefused(f"{reason} ({rest})", remedy)
+
+
+def unusable(reply: str) -> Unsafe:
+    """What an error reply means that no working server gives to witnd's commands."""
+    if "unknown command" in reply or "nknown subcommand" in reply or "unknown Redis command" in reply:
+        return Unsafe(
+            f"Redis does not have a command that witnd needs ({reply})",
+            "use Redis or Valkey from 7.0 on, with no command renamed",
+        )
+    return Unsafe(
+        f"Redis answers with an error: {reply}",
+        "look at the keys of witnd's prefix; another program may have changed one of them",
+    )
+
+
+def _replies(error: exceptions.RedisError) -> Iterator[str]:
+    """The server's words in the error and in its causes: a login that failed comes wrapped as a failure to connect."""
+    inner: BaseException | None = error
+    while isinstance(inner, exceptions.RedisError):
+        yield _reply(inner)
+        inner = inner.__cause__
 
 
 def _reply(error: exceptions.RedisError) -> str:

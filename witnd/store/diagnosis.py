@@ -14,10 +14,10 @@ from msgspec import Struct
 from witnd.clock import Clock
 from witnd.settings import Durability
 from witnd.store import wire
-from witnd.store.connection import Endpoint, refusal
+from witnd.store.connection import Endpoint
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.reads import Command
-from witnd.store.safety import Health
+from witnd.store.safety import Health, kind_problems, read_info
 
 ANSWER_SECONDS: Final = 3.0
 PINGS: Final = 50
@@ -47,7 +47,6 @@ class Server(Struct, frozen=True, kw_only=True):
     user: str
     refused: Sequence[str] | None
     missing: Sequence[str]
-    waits: bool  # whether it can keep the configured durability by itself
 
     @property
     def info(self) -> Mapping[str, str]:
@@ -66,7 +65,12 @@ async def examine(server: Endpoint, prefix: str, durability: Durability, clock: 
     """Raises `StoreUnavailable`, or `StoreRefused` where it does not even tell its figures."""
     connection = await wire.connect(server, "witnd-doctor")
     try:
-        info = _fields((await connection.ask(("INFO",), seconds=ANSWER_SECONDS))[0])
+        info = read_info((await connection.ask(("INFO",), seconds=ANSWER_SECONDS))[0])
+        if kind_problems(info):  # it may not even have the commands that are sent below
+            return Server(
+                health=Health(info, {}, 0), open_config=True, round_trips=[], off_ms=0, within_ms=0, user="default",
+                refused=[], missing=[],
+            )  # fmt: skip
         config = await _settings(connection)
         off_ms, within_ms, now_ms = await _clock(connection, clock)
         loading = info.get("loading") == "1"
@@ -79,7 +83,6 @@ async def examine(server: Endpoint, prefix: str, durability: Durability, clock: 
             off_ms=off_ms,
             within_ms=within_ms,
             **await _rights(connection, wanted),
-            waits=await _known(connection, WAITING.get(durability.mode, ("PING",))),
         )
     finally:
         connection.close()
@@ -104,11 +107,6 @@ def commands(keys: Keys, shared: GlobalKeys, durability: Durability) -> list[Com
         ("SUBSCRIBE", keys.outbox_calls), ("PUBLISH", keys.outbox_calls, "0"),
         *([WAITING[durability.mode]] if durability.mode in WAITING else []),
     ]  # fmt: skip
-
-
-def _fields(info: bytes) -> dict[str, str]:
-    lines = info.decode(errors="replace").splitlines()
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines) if value}
 
 
 async def _each(connection: wire.Wire, asked: Sequence[Command]) -> list[Any]:
@@ -161,11 +159,3 @@ async def _rights(connection: wire.Wire, wanted: Sequence[Command]) -> dict[str,
             missing.append(str(command[0]))
     asked = any(isinstance(answer, bytes) for answer in answers)
     return {"user": user, "refused": refused if asked else None, "missing": missing}
-
-
-async def _known(connection: wire.Wire, command: Command) -> bool:
-    answer = (await _each(connection, [("COMMAND", "INFO", str(command[0]))]))[0]
-    if isinstance(answer, hiredis.ReplyError):
-        # Whoever may not ask cannot be told that it is missing.
-        return refusal(str(answer)) is not None
-    return bool(answer) and answer[0] is not None

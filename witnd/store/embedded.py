@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from shutil import rmtree
 from typing import Literal
+from urllib.parse import quote
 
 from witnd.config import ConfigError
 from witnd.domain.mistake import Mistake
@@ -89,7 +90,7 @@ class Embedded:
 
     def __init__(self, directory: Path, socket: Path, fsync: Fsync, lock: Lock) -> None:
         self.directory = directory
-        self.url = f"unix://{socket}"
+        self.url = f"unix://{quote(str(socket))}"
         self._socket = socket
         self._fsync = fsync
         self._lock = lock

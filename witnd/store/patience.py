@@ -14,7 +14,8 @@ T = TypeVar("T")
 FIRST_SECONDS = 0.05
 LONGEST_SECONDS = 2.0
 PAUSE_SECONDS = 0.5
-REPEAT_SECONDS = 60.0  # an outage that lasts is told again this often
+REPEAT_SECONDS = 60.0  # an outage that lasts is logged again this often, once for each reason
+REASONS = 20
 
 log = structlog.get_logger()
 
@@ -32,7 +33,8 @@ class Patience:
         self.paused: str | None = None  # why nothing may be asked for at the moment
 
     async def insist(self, doing: str, call: Callable[[], Awaitable[T]]) -> T:
-        delay, began, told = FIRST_SECONDS, 0.0, 0.0
+        delay, began = FIRST_SECONDS, 0.0
+        logged: dict[str, float] = {}  # when each reason was last logged: a new one is said at once
         while True:
             await self.resumed()
             try:
@@ -44,8 +46,11 @@ class Patience:
             except self.unreachable as trouble:
                 now = self._monotonic()
                 began = began or now
-                if not told or now - told >= REPEAT_SECONDS:
-                    told = now
+                reason = str(trouble)
+                if reason not in logged or now - logged[reason] >= REPEAT_SECONDS:
+                    if len(logged) >= REASONS:
+                        logged.clear()
+                    logged[reason] = now
                     log.warning("redis.waiting", doing=doing, reason=str(trouble), seconds=round(now - began, 1))
                 self.trouble = f"{doing}: {trouble}"
                 await self.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load only

@@ -1,8 +1,10 @@
 """A bounded pool of connections in which callers wait their turn instead of failing."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
+from redis import exceptions
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 
 from witnd.store.errors import StoreRefused
@@ -16,10 +18,19 @@ class WaitingPool(ConnectionPool):
 
     The pools of redis-py fail at once when all connections are in use, or report a wait in vain as a lost connection.
     Here nothing was sent, so it is a refusal: the caller may try again. `work` names the pool in that message.
+    `explain` says what a failure to log in means, None where it is about something else.
     """
 
-    def __init__(self, *, work: str, max_connections: int, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        work: str,
+        explain: Callable[[exceptions.RedisError], StoreRefused | None],
+        max_connections: int,
+        **options: Any,
+    ) -> None:
         super().__init__(max_connections=max_connections, **options)
+        self._explain = explain
         self._work = work
         self._free = asyncio.Semaphore(max_connections)
 
@@ -39,8 +50,10 @@ class WaitingPool(ConnectionPool):
             raise
         try:
             await self.ensure_connection(connection)
-        except BaseException:
+        except BaseException as error:
             await self.release(connection)
+            if isinstance(error, exceptions.RedisError) and (refused := self._explain(error)) is not None:
+                raise refused from error
             raise
         return connection
 

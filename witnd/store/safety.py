@@ -3,12 +3,22 @@
 Judged from what `INFO` and `CONFIG` tell. A server that hides its configuration is judged by what it does tell.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from redis.asyncio import Redis
+
+from witnd.settings import Durability
+from witnd.store.connection import mapped
 from witnd.store.errors import StoreRefused, Unsafe
 
 CLOCK_MS_MAX = 60_000  # hosts that synchronise differ by milliseconds; a minute is a clock set wrong
+
+# What witnd's scripts and commands need, and what has WAITAOF.
+OLDEST = (7, 0)
+WAITAOF_FROM = (7, 2)
+OTHER_DURABILITY = "choose another redis.durability"
 
 Ask = Callable[..., Awaitable[list[Any]]]
 
@@ -28,28 +38,103 @@ class Health(NamedTuple):
 
 async def look(ask: Ask) -> Health:
     """Raises `StoreRefused` for a server that is still loading: until it has, it says that it keeps nothing."""
-    info, clock = await ask(("INFO",), ("TIME",))
-    fields = dict(line.split(":", 1) for line in info.decode(errors="replace").split("\r\n") if ":" in line)
-    if fields.get("loading", "0").strip() == "1":
+    fields = read_info((await ask(("INFO",)))[0])
+    if kind_problems(fields):
+        return Health(fields, {}, 0)  # a Sentinel does not even have TIME
+    if fields.get("loading", "0") == "1":
         raise StoreRefused("Redis is still loading its data", "wait until it has finished")
+    clock = (await ask(("TIME",)))[0]
     config: dict[str, str] = {}
     for name in ("save", "appendfsync", "no-appendfsync-on-rewrite"):
         try:
             answer = (await ask(("CONFIG", "GET", name)))[0]
-        except StoreRefused:
+        except (StoreRefused, Unsafe):  # not allowed, or a server without CONFIG
             continue
-        except Exception as error:  # a server that does not know CONFIG says so in its own words
-            if type(error).__module__.startswith("hiredis"):
-                continue
-            raise
         if len(answer) == 2:
             config[name] = answer[1].decode()
     return Health(fields, config, int(clock[0]) * 1000 + int(clock[1]) // 1000)
 
 
-def problems(health: Health) -> list[Problem]:
-    """Why this server must not be billed from; nothing is wrong where it is empty."""
-    info, found = health.info, []
+async def check_kind(client: Redis) -> None:
+    """Refuse a server that witnd cannot work with. One whose user may not ask what it is may be used."""
+    with mapped():
+        await client.ping()
+    try:
+        with mapped():
+            info = await client.info()
+    except StoreRefused:
+        return
+    refuse(kind_problems({name: str(value) for name, value in info.items()}))
+
+
+def read_info(reply: bytes) -> dict[str, str]:
+    """The fields of a reply to INFO."""
+    lines = (line.partition(":") for line in reply.decode(errors="replace").splitlines())
+    return {name: value.strip() for name, colon, value in lines if colon}
+
+
+def version(info: Mapping[str, str]) -> tuple[int, ...]:
+    """The version of Redis, for Valkey the one it is compatible with; () where it is not told."""
+    return tuple(map(int, re.findall(r"\d+", info.get("redis_version", ""))[:2]))
+
+
+def kind_problems(info: Mapping[str, str]) -> list[Problem]:
+    """Why witnd cannot work with this kind of server at all."""
+    if info.get("redis_mode") == "sentinel":
+        return [Problem("it is a Redis Sentinel, which keeps no data", "point redis.url at the primary itself")]
+    found = []
+    if info.get("cluster_enabled", "0") == "1" or info.get("redis_mode") == "cluster":
+        found.append(
+            Problem(
+                "it is a node of a Redis Cluster (cluster-enabled yes), which witnd does not support",
+                "point redis.url at a server with `cluster-enabled no`",
+            )
+        )
+    told = version(info)
+    if told and told < OLDEST:
+        found.append(
+            Problem(f"it is Redis {info['redis_version']}, which is too old", "use Redis or Valkey from 7.0 on")
+        )
+    return found
+
+
+def durability_problem(health: Health, durability: Durability) -> Problem | None:
+    """Why the server cannot keep the promise of `redis.durability` at the moment."""
+    info = health.info
+    if durability.mode == "fsync":
+        if info.get("aof_enabled", "1") == "0":
+            return Problem(
+                f'redis.durability is "{durability}", and Redis has no append-only file (appendonly no)',
+                f"set `appendonly yes` on the server, or {OTHER_DURABILITY}",
+            )
+        if version(info) < WAITAOF_FROM and health.config.get("appendfsync", "always") != "always":
+            return Problem(
+                f'redis.durability is "{durability}", and this server can promise it neither by WAITAOF nor by '
+                "`appendfsync always`",
+                f"set `appendfsync always` on the server, use Redis or Valkey from 7.2 on, or {OTHER_DURABILITY}",
+            )
+    if durability.mode == "replica" and (online := replicas(info)) < durability.replicas:
+        return Problem(
+            f'redis.durability is "{durability}", and Redis has {online} of {durability.replicas} replicas in step',
+            f"bring its replicas back, or {OTHER_DURABILITY}",
+        )
+    return None
+
+
+def replicas(info: Mapping[str, str]) -> int:
+    """How many replicas are in step."""
+    return sum("state=online" in value for name, value in info.items() if re.fullmatch(r"slave\d+", name))
+
+
+def problems(health: Health, durability: Durability | None = None) -> list[Problem]:
+    """Why this server must not be billed from; nothing is wrong where it is empty.
+
+    With `durability`, also that events cannot be kept on disk as promised. Replicas that are missing do not stop
+    settlement: new events are refused, and those that are there are safe.
+    """
+    if found := kind_problems(health.info):
+        return found
+    info = health.info
     role = info.get("role", "master").strip()
     if role != "master":
         found.append(Problem("Redis is a replica", "point redis.url at the primary"))
@@ -70,6 +155,8 @@ def problems(health: Health) -> list[Problem]:
                 "set `maxmemory-policy noeviction` on the server",
             )
         )
+    if durability is not None and durability.mode == "fsync" and (broken := durability_problem(health, durability)):
+        found.append(broken)
     return found
 
 

@@ -5,14 +5,16 @@ lost connection fails every waiting call with `StoreUnavailable`, and whether th
 """
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 import hiredis
 
-from witnd.store.connection import Endpoint, refusal
-from witnd.store.errors import StoreUnavailable, Unsafe
+from witnd.store.connection import Endpoint, refusal, unusable
+from witnd.store.errors import StoreUnavailable
+from witnd.store.login import credentials, login_refusal
 
 CONNECT_SECONDS = 5.0
 _NOTHING = object()
@@ -112,15 +114,32 @@ def checked(replies: list[Any]) -> list[Any]:
     """The replies, or the first error among them raised: `StoreRefused` where nothing was done."""
     for reply in replies:
         if isinstance(reply, hiredis.ReplyError):
-            raise refusal(str(reply)) or Unsafe(
-                f"Redis answers with an error: {reply}",
-                "look at the keys of witnd's prefix; other hands may have changed one of them",
-            )
+            raise refusal(str(reply)) or unusable(str(reply))
     return replies
 
 
 async def connect(endpoint: Endpoint, name: str) -> Wire:
     """Connect, log in, select the database."""
+    login = [("AUTH", *found)] if (found := credentials(endpoint)) else []
+    select = [("SELECT", str(endpoint.db))] if endpoint.db else []
+    wire = await _open(endpoint, name)
+    try:
+        setname = ("CLIENT", "SETNAME", name)
+        replies = await wire.wait(wire.send([*login, *select, setname]), CONNECT_SECONDS)
+        for reply in replies[:-1]:  # a user that may not set a name can still work
+            if isinstance(reply, hiredis.ReplyError):
+                raise login_refusal(endpoint, str(reply)) or refusal(str(reply)) or unusable(str(reply))
+        if isinstance(replies[-1], hiredis.ReplyError):
+            refused = login_refusal(endpoint, str(replies[-1])) or refusal(str(replies[-1]))
+            if refused is not None and "NOPERM" not in str(replies[-1]):
+                raise refused
+    except BaseException:
+        wire.close()
+        raise
+    return wire
+
+
+async def _open(endpoint: Endpoint, name: str) -> Wire:
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -131,18 +150,16 @@ async def connect(endpoint: Endpoint, name: str) -> Wire:
                     lambda: Wire(name), endpoint.host or "localhost", endpoint.port, ssl=endpoint.context()
                 )
     except TimeoutError:
-        raise StoreUnavailable(f"{endpoint}: no connection within {CONNECT_SECONDS:g} s") from None
+        raise StoreUnavailable(f"{endpoint}: no connection within {CONNECT_SECONDS:g} s{_hint(endpoint)}") from None
+    except ssl.SSLCertVerificationError as failed:
+        raise StoreUnavailable(
+            f"{endpoint}: its certificate is not valid ({failed.verify_message}); name the CA that signed it as "
+            "?ssl_ca_certs=/path in redis.url"
+        ) from failed
     except OSError as failed:
-        raise StoreUnavailable(f"{endpoint}: {failed}") from failed
-    login: list[list[str]] = []
-    if endpoint.password is not None:
-        user = [endpoint.username] if endpoint.username else []
-        login.append(["AUTH", *user, endpoint.password])
-    login.append(["SELECT", str(endpoint.db)])
-    login.append(["CLIENT", "SETNAME", name])
-    try:
-        await wire.ask(*login, seconds=CONNECT_SECONDS)
-    except Exception:
-        wire.close()
-        raise
+        raise StoreUnavailable(f"{endpoint}: {failed}{_hint(endpoint)}") from failed
     return wire
+
+
+def _hint(endpoint: Endpoint) -> str:
+    return "; if the server does not use TLS, write redis:// in redis.url" if endpoint.tls else ""

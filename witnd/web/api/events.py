@@ -134,7 +134,7 @@ async def send(call: Call[Any]) -> Accepted | BatchAccepted:
     stream = call.services.partitions[partition].events
     [answer] = await call.services.appender.append([(stream, ("data", data))])
     if answer is None:
-        raise unavailable("it is unknown whether Redis has the event; send it again with the same idempotency_key")
+        raise unavailable(f"{_unknown(call)}; send it again with the same idempotency_key")
     if answer.id is None:
         raise unavailable(f"Redis does not take the event: {answer.refused}")
     return Accepted(answer.id, partition)
@@ -201,7 +201,7 @@ async def _send_all(call: Call[Any], bodies: list[bytes], name: str, *, least: i
     answers = await call.services.appender.append(entries)
     if not any(answer is not None and answer.id for answer in answers):
         reasons = {str(answer.refused) for answer in answers if answer is not None}
-        raise unavailable("; ".join(reasons) or "it is unknown whether Redis has the events; send them again")
+        raise unavailable("; ".join(reasons) or f"{_unknown(call)}; send them again")
     return BatchAccepted(
         accepted=sum(answer is not None and answer.id is not None for answer in answers),
         failed=[
@@ -211,6 +211,10 @@ async def _send_all(call: Call[Any], bodies: list[bytes], name: str, *, least: i
         ],
         ids=[None if answer is None else answer.id for answer in answers],
     )
+
+
+def _unknown(call: Call[Any]) -> str:
+    return f"it is unknown whether Redis has it ({call.services.appender.doubt})"
 
 
 def _check_lag(call: Call[Any]) -> None:

@@ -1,0 +1,147 @@
+"""Servers that witnd cannot work with, and logins that fail: exit 3 with the true remedy, and never a traceback."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon import Daemon
+from tests.support.processes import until
+from tests.support.resp import FakeServer, with_info
+from tests.support.server import Server
+
+StartServer = Callable[..., Server]
+COMMANDS = (
+    ("tokens", "create", "test", "--scope", "admin"),
+    ("apply", "catalogue.toml"),
+    ("send", "ticket-0001", "resolved", "--customer", "acme"),
+    ("outcomes",),
+    ("audit",),
+    ("explain", "ticket-0001"),
+    ("doctor",),
+)
+
+
+def check_all_refuse(daemon: Daemon, says: str) -> None:
+    (daemon.directory / "catalogue.toml").write_text("customers = []\n")
+    daemon.start()
+    assert daemon.exit_code() == 3
+    assert says in daemon.log
+    assert "Traceback" not in daemon.log
+    for words in COMMANDS:
+        words = tuple(str(daemon.directory / word) if word.endswith(".toml") else word for word in words)
+        done = daemon.witnd(*words)
+        shown = " ".join((done.stdout + done.stderr).split())
+        assert done.returncode == 3, (words, shown)
+        assert says in shown, (words, shown)
+        assert "Traceback" not in shown
+
+
+def test_a_node_of_a_cluster_is_refused_by_all(server: StartServer, short_dir: Path) -> None:
+    redis = server(extra=("--cluster-enabled", "yes", "--cluster-require-full-coverage", "no"))
+    check_all_refuse(Daemon(redis, short_dir), "cluster-enabled")
+
+
+def test_a_server_that_is_too_old_is_refused_by_all(server: StartServer, short_dir: Path) -> None:
+    redis = server()
+    with FakeServer(redis.socket, short_dir / "old.sock") as old:
+        old.change = with_info(redis_version="6.2.14", valkey_version="")
+        check_all_refuse(Daemon(old.url, short_dir), "7.0")
+    assert redis.call("DBSIZE") == 0
+
+
+def test_a_sentinel_is_refused_by_all(server: StartServer, short_dir: Path) -> None:
+    redis = server()
+    commands = [b"PING", b"INFO", b"AUTH", b"CLIENT", b"COMMAND", b"SUBSCRIBE", b"ACL"]
+    with FakeServer(redis.socket, short_dir / "s.sock") as sentinel:
+        sentinel.change = with_info(redis_mode="sentinel")
+        sentinel.answer = lambda words: (
+            None if words[0].upper() in commands else b"-ERR unknown command '%s', with args\r\n" % words[0]
+        )
+        check_all_refuse(Daemon(sentinel.url, short_dir), "Sentinel")
+
+
+def test_a_database_that_the_server_does_not_have_is_refused(server: StartServer, short_dir: Path) -> None:
+    daemon = Daemon(f"{server().url}?db=99", short_dir)
+    check_all_refuse(daemon, "no database of this number")
+
+
+def test_a_command_that_was_renamed_is_named(server: StartServer, short_dir: Path) -> None:
+    redis = server(extra=("--rename-command", "EVALSHA", ""))
+    with Daemon(redis, short_dir) as daemon:
+        assert daemon.exit_code() == 3
+        assert "does not have a command that witnd needs" in daemon.log
+        assert "Traceback" not in daemon.log
+
+
+def protected(server: StartServer, password: str) -> Server:
+    redis = server(extra=("--requirepass", password), wait=False)
+    until(redis.socket.exists, "the server listens")
+    return redis
+
+
+def change(redis: Server, old: str, *commands: tuple[str, ...]) -> None:
+    with redis.sync(old) as client:
+        for command in commands:
+            client.execute_command(*command)
+
+
+def test_a_password_that_was_rotated_is_read_again_at_the_next_login(server: StartServer, short_dir: Path) -> None:
+    """First the server and then the file: what the daemon says meanwhile names the file and the server's words."""
+    redis = protected(server, "first")
+    file = short_dir / "password"
+    file.write_text("first\n")
+    with Daemon(redis, short_dir, redis__password_file=str(file)) as daemon:
+        daemon.says("daemon.ready")
+        token = daemon.token()
+        kill = ("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        change(redis, "first", ("CONFIG", "SET", "requirepass", "second"), kill)
+        daemon.says("redis.waiting")
+        until(lambda: "invalid username-password pair" in daemon.log, "the server's words are in the log")
+        reasons = [line["reason"] for line in daemon.of("redis.waiting")]
+        assert any(str(file) in reason and "invalid username-password pair" in reason for reason in reasons)
+
+        file.write_text("second\n")
+        until(lambda: daemon.request("GET", "/v1/outcomes", token=token)[0] == 200, "the API answers", seconds=60)
+        until(lambda: daemon.request("GET", "/readyz")[0] == 200, "the daemon is ready", seconds=60)
+
+
+def test_a_systemd_credential_is_read_again_too(server: StartServer, short_dir: Path) -> None:
+    redis = protected(server, "first")
+    folder = short_dir / "credentials"
+    folder.mkdir()
+    (folder / "pw").write_text("first")
+    daemon = Daemon(redis, short_dir, redis__password_file="credential:pw")
+    daemon.environ["CREDENTIALS_DIRECTORY"] = str(folder)
+    with daemon:
+        daemon.says("daemon.ready")
+        token = daemon.token()
+        (folder / "pw").write_text("second")
+        kill = ("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        change(redis, "first", ("CONFIG", "SET", "requirepass", "second"), kill)
+        until(lambda: daemon.request("GET", "/v1/outcomes", token=token)[0] == 200, "the API answers", seconds=60)
+
+
+def test_a_password_that_the_server_no_longer_has_is_said_and_waited_for(server: StartServer, short_dir: Path) -> None:
+    redis = protected(server, "first")
+    file = short_dir / "password"
+    file.write_text("first\n")
+    with Daemon(redis, short_dir, redis__password_file=str(file)) as daemon:
+        daemon.says("daemon.ready")
+        kill = ("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        change(redis, "first", ("CONFIG", "SET", "requirepass", ""), kill)
+        until(lambda: "Redis has no password" in daemon.log, "the reason is in the log")
+        assert "Traceback" not in daemon.log
+        doctor = daemon.witnd("doctor")
+        assert doctor.returncode == 3
+        assert "Redis has no password" in " ".join(doctor.stdout.split())
+        redis.call("CONFIG", "SET", "requirepass", "first")
+        until(lambda: daemon.request("GET", "/readyz")[0] == 200, "the daemon goes on", seconds=60)
+
+
+@pytest.mark.parametrize("url", ["redis://a..b/0", "redis://h/2?db=", "redis://h?db=1&db=2", "redis://127.1/0"])
+def test_an_address_without_one_meaning_is_a_mistake_in_the_configuration(short_dir: Path, url: str) -> None:
+    with Daemon(url, short_dir) as daemon:
+        assert daemon.exit_code() == 2
+        assert "WITND_REDIS__URL" in daemon.log
+        assert daemon.witnd("tokens", "list").returncode == 2
