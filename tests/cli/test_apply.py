@@ -301,3 +301,34 @@ def test_a_lost_reply_is_told_as_unknown_and_applying_again_is_safe(
     assert "apply it again" in unknown.stderr
     assert revision(session_server) == 4
     assert terminal.apply(FILE).stdout.endswith("nothing to do\n")
+
+
+OWN = FILE.replace(
+    'rate_card = "standard"', 'rate_card = "standard"\nentries = [{ agent = "support", price_per_unit = "1500" }]', 1
+).replace('"EUR"', '"JPY"')
+
+
+def test_own_prices_are_not_billed_in_another_currency_unless_they_are_written_again(
+    terminal: Terminal, session_server: Server
+) -> None:
+    assert terminal.apply(OWN).exit_code == 0
+    before = revision(session_server)
+    card = OWN[OWN.index("[[rate_cards]]") : OWN.index("[[notification_rules]]")].replace("JPY", "EUR")
+    for text, path in ((card, "rate_cards[0].currency"), (OWN.replace("JPY", "EUR"), "customers[0].entries")):
+        refused = terminal.apply(text)
+        assert refused.exit_code == 2
+        assert f"  {path}: " in refused.stderr
+        assert "write these prices again in EUR in the same change" in refused.stderr
+        assert revision(session_server) == before
+    assert terminal.apply(OWN.replace("JPY", "EUR").replace('"1500"', '"15"')).exit_code == 0
+    assert revision(session_server) == before + 2
+
+
+def test_a_price_whose_unit_rounds_to_nothing_is_applied_with_a_warning(terminal: Terminal) -> None:
+    text = FILE.replace('"0.99"', '"0.0049"')
+    done = terminal.apply(text)
+    assert done.exit_code == 0
+    assert done.stderr.startswith('witnd: warning: rate_cards[0].entries: agent "support": an outcome of 1 unit costs')
+    [warning] = json.loads(terminal.apply(text, "--json").stdout)["warnings"]
+    assert warning["path"] == "rate_cards[0].entries"
+    assert terminal.apply(FILE).stderr == ""

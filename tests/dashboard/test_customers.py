@@ -184,6 +184,19 @@ def test_own_prices_need_a_card_to_stay(desk: Desk, api: Office) -> None:
     assert "own entries" in page.id("f-rate_card-problem")
 
 
+def test_a_card_in_another_currency_is_refused_while_the_customer_has_prices_of_its_own(
+    desk: Desk, api: Office
+) -> None:
+    stocked(api)
+    made(api, "/v1/rate-cards", CARD | {"key": "dollar", "currency": "USD"})
+    api.ask("PATCH", "/v1/customers/acme", {"entries": [{"agent": "support", "price_per_unit": "0.0049"}]})
+    page = desk.submit(desk.get(of("acme", "edit")), rate_card="dollar")
+    assert page.status == 400
+    assert "write these prices again in USD" in page.text
+    shown = desk.get(of("acme")).text
+    assert "An outcome of 1 unit costs 0.0049 EUR" in shown.replace('Agent "support": an', "An")
+
+
 def test_a_change_may_take_effect_later(desk: Desk, api: Office) -> None:
     stocked(api)
     page = desk.submit(desk.get(of("acme", "edit")), name="New Acme", effective_from="2096-01-31T09:30")

@@ -141,3 +141,28 @@ def test_what_is_not_there_is_not_found(api: Office, path: str) -> None:
 
 def test_a_body_may_have_256_kib(api: Office) -> None:
     assert api.ask("POST", "/v1/customers", b"x" * (256 * 1024 + 1)).status == 413
+
+
+def test_own_prices_keep_their_currency_unless_they_are_written_again(api: Office) -> None:
+    stocked(api)
+    made(api, "/v1/rate-cards", CARD | {"key": "dollar", "currency": "USD"})
+    own = {"entries": [{"agent": "support", "price_per_unit": "15"}]}
+    assert api.ask("PATCH", "/v1/customers/acme", own).status == 200
+    assert paths(api.ask("PATCH", "/v1/rate-cards/standard", {"currency": "USD"})) == ["currency"]
+    later = {"currency": "USD", "effective_from": "2999-01-01T00:00:00Z"}
+    assert paths(api.ask("PATCH", "/v1/rate-cards/standard", later)) == ["currency"]
+    assert paths(api.ask("PATCH", "/v1/customers/acme", {"rate_card": "dollar"})) == ["entries"]
+    moved = api.ask("PATCH", "/v1/customers/acme", {"rate_card": "dollar"} | own)
+    assert (moved.status, moved.json["version"]) == (200, 3), moved.body
+    assert api.ask("PATCH", "/v1/rate-cards/standard", {"currency": "USD"}).status == 200
+
+
+def test_a_price_whose_unit_rounds_to_nothing_is_answered_with_a_warning(api: Office) -> None:
+    stocked(api)
+    assert "warnings" not in api.get("/v1/rate-cards/standard")
+    entries = [{"agent": "support", "price_per_unit": "0.0049"}]
+    [warning] = api.ask("PATCH", "/v1/rate-cards/standard", {"entries": entries}).json["warnings"]
+    assert warning.startswith('agent "support": an outcome of 1 unit costs 0.0049 EUR and is billed as 0.00 EUR')
+    assert api.ask("PATCH", "/v1/customers/acme", {"entries": entries}).json["warnings"] == [warning]
+    quote = api.ask("POST", "/v1/rate-cards/standard/quote", {"outcomes": 1000}).json
+    assert (quote["total"], quote["warnings"]) == ("0.00", [warning])

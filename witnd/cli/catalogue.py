@@ -1,6 +1,7 @@
 """`witnd apply` and `witnd export`: the catalogue as one file, there and back."""
 
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,6 +16,8 @@ from witnd.domain.catalogue import Catalogue
 from witnd.domain.catalogue_file import CatalogueFile, parse, reference_mistakes, to_document
 from witnd.domain.catalogue_plan import Change, Plan, lines, plan
 from witnd.domain.mistake import Mistake
+from witnd.domain.own_prices import currency_mistakes
+from witnd.domain.zero_price import catalogue_warnings
 from witnd.store.catalogue import Applied, CatalogueRefused, CatalogueStore
 from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
 
@@ -66,13 +69,17 @@ async def _apply(
     seed = secrets.token_bytes(SEED_BYTES)
     catalogue = Catalogue()
     planned = Plan(changes=(), differences=(), secrets={})
+    warnings: list[Mistake] = []
 
     def decide(current: Catalogue, at: int) -> tuple[Change, ...]:
-        nonlocal planned, file
+        nonlocal planned, file, warnings
         file = _parsed(raw, current)
         if wrong := (*file.mistakes, *reference_mistakes(file, current)):
             _refuse(path, wrong, as_document)
+        if currencies := currency_mistakes(current, file.items, at):
+            _refuse(path, tuple(currencies), as_document)
         planned = plan(current, file.items, seed=seed, at=at)
+        warnings = catalogue_warnings(current, file.items, at)
         return () if dry_run else planned.changes
 
     applied = None
@@ -90,9 +97,11 @@ async def _apply(
     except CatalogueRefused as refused:
         _refuse(path, (Mistake("", str(refused)),), as_document)
     if as_document:
-        as_json(_document(planned, applied, dry_run))
+        as_json(_document(planned, applied, dry_run, warnings))
     else:
         _tell(planned, applied)
+        for warning in warnings:
+            click.echo(printable(f"witnd: warning: {warning}"), err=True)
 
 
 def _parsed(raw: bytes, catalogue: Catalogue | None = None) -> CatalogueFile:
@@ -135,7 +144,7 @@ def _tell(planned: Plan, applied: Applied | None) -> None:
         click.echo(printable(f"secret of notification rule {name!r}, shown once: {secret}"))
 
 
-def _document(planned: Plan, applied: Applied | None, dry_run: bool) -> dict[str, object]:
+def _document(planned: Plan, applied: Applied | None, dry_run: bool, warnings: Sequence[Mistake]) -> dict[str, object]:
     since = None if applied is None else instant.render(applied.effective_from)
     return {
         "applied": applied is not None,
@@ -143,6 +152,7 @@ def _document(planned: Plan, applied: Applied | None, dry_run: bool) -> dict[str
         "revision": None if applied is None else applied.revision,
         "effective_from": since,
         "differences": planned.differences,
+        "warnings": warnings,
         # One that was not written means nothing to anybody.
         "secrets": {} if applied is None else planned.secrets,
     }

@@ -21,6 +21,7 @@ from witnd.domain.money import decimal_string, exact_sum, minor_text, plain
 from witnd.domain.quote import Quote, quote
 from witnd.domain.ratecard import Price
 from witnd.domain.working import ADJUSTMENTS, spoken, words
+from witnd.domain.zero_price import card_warnings
 from witnd.store.catalogue import CatalogueStore
 
 # A larger list is read by nobody, and a period with more outcomes costs no more to reckon than this many.
@@ -97,7 +98,8 @@ def rate(
     \b
     JSON: {"price": what its hash is of, "price_hash", "words", "currency", "outcomes", "units", "rated",
       "rows": [{"what", "quantity", "price", "amount"}…], "lines": [{"unit", "price_per_unit", "amount",
-      "amount_exact", "working"}…], "adjustments": [{"kind", "amount", "amount_exact", "working"}…], "total"}
+      "amount_exact", "working"}…], "adjustments": [{"kind", "amount", "amount_exact", "working"}…], "total",
+      "warnings": [text…]}
 
     \b
     Examples:
@@ -237,6 +239,7 @@ def _document(quoted: Quote) -> dict[str, Any]:
             for one in quoted.adjustments
         ],
         "total": quoted.total_text,
+        "warnings": card_warnings([price]),
     }
 
 
@@ -250,6 +253,8 @@ def _tell(quoted: Quote, asked: _Asked, every_line: bool) -> None:
     rows = [(row.what, row.quantity or "", row.price or "", row.amount) for row in quoted.rows]
     table(("what", "quantity", "price", "amount"), [*rows, ("total", "", "", f"{quoted.total_text} {price.currency}")])
     click.echo()
+    for warning in card_warnings([price]):
+        click.echo(printable(f"witnd: warning: {warning}"), err=True)
     if count > _SHOWN and not every_line:
         click.echo(f"--lines shows each of the {count} outcomes")
         return

@@ -33,13 +33,17 @@ _RULE_FIELDS = ("source", "agent", "url", "secret", "enabled")
 
 
 class Item(Struct, frozen=True, kw_only=True):
-    """One thing that the file names. A rule without a secret has null there until it is planned."""
+    """One thing that the file names. A rule without a secret has null there until it is planned.
+
+    `rewritten`: the author of the change wrote a customer's own prices again, perhaps with the same numbers.
+    """
 
     kind: str
     key: str
     archived: bool
     content: dict[str, Any]
     path: str
+    rewritten: bool = False
 
 
 class Reference(Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from witnd.domain import catalogue_file, instant
 from witnd.domain.catalogue import Catalogue, CatalogueEntry
@@ -17,6 +18,7 @@ from witnd.domain.catalogue_plan import Change as Planned
 from witnd.domain.catalogue_plan import Plan, plan
 from witnd.domain.fields import described
 from witnd.domain.mistake import Mistake
+from witnd.domain.own_prices import currency_mistakes
 from witnd.domain.ratecard import DIGITS
 from witnd.domain.rotation import OVERLAP
 from witnd.store.catalogue import CatalogueRefused
@@ -86,7 +88,8 @@ async def change(
             content.pop(OVERLAP, None)
         more = {} if amend is None else amend(old.content)
         read = _read(catalogue, kind, {**content, **given, **more, kind.key_name: key}, wrong)
-        return Item(kind=read.kind, key=key, archived=old.archived, content=read.content, path="")
+        rewritten = "entries" in given
+        return Item(kind=read.kind, key=key, archived=old.archived, content=read.content, path="", rewritten=rewritten)
 
     return await _write(services, kind, item, effective_from)
 
@@ -122,6 +125,8 @@ async def _write(
     def decide(current: Catalogue, at: int) -> tuple[Planned, ...]:
         nonlocal planned
         wanted = item(current, at)
+        if currencies := currency_mistakes(current, [wanted], at):
+            raise mistaken(currencies)
         found = plan(current, [wanted], seed=seed, at=at)
         planned = wanted, current.entry(kind.name, wanted.key, at), found
         if found.changes and effective_from in current.instants(kind.name, wanted.key):
@@ -169,7 +174,7 @@ def _read(catalogue: Catalogue, kind: Kind, raw: Mapping[str, Any], wrong: Seque
     mistakes = [*wrong, *[Mistake(one.path.removeprefix(start).removeprefix("."), one.message) for one in found]]
     if mistakes:
         raise mistaken(mistakes)
-    return file.items[0]
+    return replace(file.items[0], path="")
 
 
 def _entry(catalogue: Catalogue, kind: Kind, key: str, at: int) -> CatalogueEntry:

@@ -18,6 +18,7 @@ from witnd.domain.ratecard import Price, RateCard, read_rate_card
 from witnd.domain.rating import Working
 from witnd.domain.working import spoken
 from witnd.domain.working import words as working_words
+from witnd.domain.zero_price import card_warnings
 from witnd.web.errors import mistaken
 
 # A second of reckoning; more outcomes of a period say nothing new.
@@ -65,6 +66,7 @@ class QuoteAnswer(Struct, frozen=True, kw_only=True):
     lines_left_out: int
     adjustments: list[QuotedAdjustment]
     total: str
+    warnings: list[str]
 
 
 class Question(Struct, frozen=True, kw_only=True):
@@ -172,6 +174,7 @@ def told(quoted: Quote) -> QuoteAnswer:
             for one in quoted.adjustments
         ],
         total=quoted.total_text,
+        warnings=card_warnings([price]),
     )
 
 

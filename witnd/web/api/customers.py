@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
+from witnd.domain.catalogue import Catalogue
 from witnd.domain.strictjson import BYTES_MAX
+from witnd.domain.zero_price import card_warnings, own_prices
 from witnd.web.api.rate_cards import Entry
 from witnd.web.catalogue import CUSTOMER, Thing
 from witnd.web.catalogue_answers import (
@@ -56,7 +58,8 @@ class CustomerIn(CustomerChange, kw_only=True):
 
 
 class Customer(Versioned, frozen=True, kw_only=True):
-    """A customer, as one of its versions has it."""
+    """A customer, as one of its versions has it. `warnings` are there if one unit is billed as nothing under a price of
+    its own; lists leave them out."""
 
     key: str
     name: str
@@ -64,6 +67,7 @@ class Customer(Versioned, frozen=True, kw_only=True):
     rate_card: str | None
     entries: list[dict[str, Any]]
     agents: list[dict[str, Any]]
+    warnings: list[str] | UnsetType = UNSET
 
 
 class CustomerPage(Struct, frozen=True, kw_only=True):
@@ -79,7 +83,7 @@ class CustomerListing(CatalogueListing, frozen=True, kw_only=True, forbid_unknow
     rate_card: str | None = None
 
 
-def _answer(thing: Thing) -> Customer:
+def _answer(thing: Thing, known: Catalogue | None = None) -> Customer:
     content = thing.version.content
     return Customer(
         key=thing.key,
@@ -88,8 +92,15 @@ def _answer(thing: Thing) -> Customer:
         rate_card=content["rate_card"],
         entries=content.get("entries", []),
         agents=content.get("agents", []),
+        warnings=UNSET if known is None else _warnings(known, thing) or UNSET,
         **versioned(thing),
     )
+
+
+def _warnings(known: Catalogue, thing: Thing) -> list[str]:
+    content = thing.version.content
+    card = None if content["rate_card"] is None else known.rate_card(content["rate_card"], thing.version.effective_from)
+    return [] if card is None else card_warnings(own_prices(content, thing.key, card))
 
 
 @route(
@@ -104,7 +115,7 @@ def _answer(thing: Thing) -> Customer:
     refusals=("CONFLICT",),
 )
 async def create_customer(call: Call[Any]) -> Customer:
-    return _answer((await create(call, CUSTOMER)).thing)
+    return _answer((await create(call, CUSTOMER)).thing, call.services.catalogue)
 
 
 @route(
@@ -123,7 +134,7 @@ async def list_customers(call: Call[CustomerListing]) -> CustomerPage:
 
 @route("GET", "/v1/customers/{key}", says="Read a customer.", scope="read", query=Which, answer=Customer)
 async def read_customer(call: Call[Which]) -> Customer:
-    return _answer(await one(call, CUSTOMER, call.path["key"]))
+    return _answer(await one(call, CUSTOMER, call.path["key"]), call.services.catalogue)
 
 
 @route(
@@ -138,7 +149,7 @@ async def read_customer(call: Call[Which]) -> Customer:
     refusals=("CONFLICT",),
 )
 async def change_customer(call: Call[Any]) -> Customer:
-    return _answer((await change(call, CUSTOMER, call.path["key"])).thing)
+    return _answer((await change(call, CUSTOMER, call.path["key"])).thing, call.services.catalogue)
 
 
 @route(
@@ -152,7 +163,7 @@ async def change_customer(call: Call[Any]) -> Customer:
     refusals=("CONFLICT",),
 )
 async def archive_customer(call: Call[When]) -> Customer:
-    return _answer((await archive(call, CUSTOMER, call.path["key"], archived=True)).thing)
+    return _answer((await archive(call, CUSTOMER, call.path["key"], archived=True)).thing, call.services.catalogue)
 
 
 @route(
@@ -166,7 +177,7 @@ async def archive_customer(call: Call[When]) -> Customer:
     refusals=("CONFLICT",),
 )
 async def restore_customer(call: Call[When]) -> Customer:
-    return _answer((await archive(call, CUSTOMER, call.path["key"], archived=False)).thing)
+    return _answer((await archive(call, CUSTOMER, call.path["key"], archived=False)).thing, call.services.catalogue)
 
 
 @route(

@@ -9,6 +9,7 @@ from witnd.domain.fields import Table
 from witnd.domain.ratecard import RateCard
 from witnd.domain.strictjson import BYTES_MAX
 from witnd.domain.working import spoken
+from witnd.domain.zero_price import card_warnings
 from witnd.web.catalogue import RATE_CARD, Thing, read
 from witnd.web.catalogue_answers import (
     CatalogueListing,
@@ -76,12 +77,14 @@ class RateCardIn(Struct, kw_only=True):
 
 
 class RateCardAnswer(Versioned, frozen=True, kw_only=True):
-    """A rate card, as one of its versions has it. `words` has a line for each agent; lists leave it out."""
+    """A rate card, as one of its versions has it. `words` has a line for each agent; lists leave it out. `warnings` are
+    there if one unit is billed as nothing under a price; lists leave them out too."""
 
     key: str
     currency: str
     entries: list[dict[str, Any]]
     words: dict[str, str] | UnsetType = UNSET
+    warnings: list[str] | UnsetType = UNSET
 
 
 class RateCardPage(Struct, frozen=True, kw_only=True):
@@ -120,6 +123,7 @@ def _answer(thing: Thing, *, short: bool = False) -> RateCardAnswer:
         currency=content["currency"],
         entries=content["entries"],
         words=UNSET if short else {agent: spoken(price) for agent, price in prices.items()},
+        warnings=card_warnings(list(prices.values())) or UNSET,
         **versioned(thing),
     )
 

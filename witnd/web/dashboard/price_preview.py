@@ -59,6 +59,7 @@ class Preview(Struct, frozen=True, kw_only=True):
     parts: Sequence[Part] = ()
     left_out: int = 0
     total: str = ""
+    warnings: Sequence[str] = ()
     problems: Sequence[Problem] = ()
 
 
@@ -132,6 +133,7 @@ def shown(quote: QuoteAnswer) -> Preview:
         parts=[*parts, *fees],
         left_out=quote.outcomes - len(parts),
         total=quote.total,
+        warnings=quote.warnings,
     )
 
 

@@ -11,6 +11,7 @@ from witnd.domain.customer import Customer
 from witnd.domain.invoice import Invoice
 from witnd.domain.money import minor_text
 from witnd.domain.ratecard import Price
+from witnd.domain.zero_price import card_warnings, own_prices
 from witnd.web import catalogue, invoices
 from witnd.web.catalogue import CUSTOMER, Thing
 from witnd.web.catalogue_answers import versioned
@@ -32,6 +33,7 @@ LIMIT: Final = 50
 NEWEST: Final = 10
 # Prices on a customer's page, and agents with terms of its own; its rate card has all prices.
 PRICES: Final = 50
+WARNINGS: Final = 10
 
 
 class Priced(Struct, frozen=True, kw_only=True):
@@ -108,6 +110,7 @@ async def show_customer(visit: Visit) -> Answer:
             "version": versioned(thing),
             "currency": None if card is None else card.currency,
             "prices": priced,
+            "warnings": [] if card is None else card_warnings(own_prices(thing.version.content, key, card))[:WARNINGS],
             "prices_left": left,
             "terms": [_terms(content) for content in terms[:PRICES]],
             "terms_left": len(terms[PRICES:]),

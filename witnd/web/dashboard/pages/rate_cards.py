@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from witnd.domain.ratecard import Price, RateCard
 from witnd.domain.ratecard_entry import KINDS, OPTIONS
+from witnd.domain.zero_price import card_warnings
 from witnd.web import catalogue
 from witnd.web.catalogue import CUSTOMER, RATE_CARD, Thing
 from witnd.web.dashboard.archiving import archive
@@ -22,6 +23,7 @@ LIMIT: Final = 50
 SAID: Final = 3
 PRICES: Final = 50
 CUSTOMERS: Final = 20
+WARNINGS: Final = 10
 
 
 class Fact(Struct, frozen=True):
@@ -96,6 +98,7 @@ async def show_rate_card(visit: Visit) -> Answer:
             "version": thing.version,
             "chosen": "version" in query,
             "card": card,
+            "warnings": card_warnings(list(card.prices.values()))[:WARNINGS],
             "prices": prices,
             "next": following and link("rate-cards", key, version=query.get("version"), after_agent=following),
             "first": link("rate-cards", key, version=query.get("version")) if "after_agent" in query else None,
