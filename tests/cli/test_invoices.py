@@ -410,7 +410,9 @@ class TestCredit:
         assert first["credit_note"] is None
         assert told.stdout.startswith("had been given already: 0.40 EUR for ticket-4711")
         assert other.exit_code == 2
-        assert "another amount was given, -0.40; choose another --id" in other.stderr
+        assert "--id refund-17 was used before: it gave back 0.40 EUR for 'slow'; choose another --id" in other.stderr
+        other = shop.witnd(*(word if word != "slow" else "late" for word in credit), "--amount", "0.40")
+        assert "it gave back 0.40 EUR for 'slow'" in other.stderr
 
     def test_when_it_is_unknown_whether_it_was_given_the_name_to_ask_with_is_told(
         self, shop: Workshop, monkeypatch: pytest.MonkeyPatch

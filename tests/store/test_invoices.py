@@ -12,18 +12,21 @@ from redis.asyncio import Redis
 
 from tests.support.invoices import DAY_MS, NOVEMBER, close, draft, outcome_row, write
 from tests.support.server import Server
+from witnd.domain import instant
 from witnd.domain.crediting import credit
 from witnd.domain.invoice import Invoice, Row
 from witnd.domain.invoicing import Change, CreditNote, Refusal, Unchanged, Verdict, issue, pay, void
 from witnd.domain.period import Calendar
-from witnd.domain.resolution import derived_id
+from witnd.domain.resolution import Line, derived_id
 from witnd.store import invoice_change, invoice_rows, invoices
 from witnd.store.connection import connect
 from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
 from witnd.store.invoice_change import Done, Operations, Seen
+from witnd.store.invoice_codec import encode_row
 from witnd.store.invoices import Ambiguous, Invoices, NoCursor, Wanted
 from witnd.store.keys import BillingKeys
 from witnd.store.note_codec import decode_note
+from witnd.web.outcomes import on_invoice
 
 KEYS = BillingKeys("witn")
 ROWS = [outcome_row("ticket-1", "6.00"), outcome_row("ticket-2", "4.00")]
@@ -605,13 +608,37 @@ class TestRows:
     async def test_one_is_found_by_its_outcome_and_by_its_id(self, client: Redis, closed: bool) -> None:
         store = Invoices(client, KEYS, 3)
         # The key of the one is in the other's record too.
-        rows = [outcome_row("ticket-10"), outcome_row("ticket-1"), outcome_row("ticket-2")]
+        rows = [outcome_row("ticket-1"), outcome_row("ticket-10"), outcome_row("ticket-2")]
+        if not closed:
+            rows.reverse()  # rows of one instant are in no order before the period closes
         one = await write(client, draft("acme", rows, closed=closed), rows, partitions=3)
 
-        assert await store.rows.of_outcome(one, "ticket-1") == rows[1]
-        assert await store.rows.one(one, derived_id("line", "ticket-2")) == rows[2]
-        assert await store.rows.of_outcome(one, "ticket") is None
+        assert await store.rows.of_outcome(one, "ticket-1", NOVEMBER.start) == outcome_row("ticket-1")
+        assert await store.rows.one(one, derived_id("line", "ticket-2")) == outcome_row("ticket-2")
+        assert await store.rows.of_outcome(one, "ticket", NOVEMBER.start) is None
+        assert await store.rows.of_outcome(one, "ticket-1", NOVEMBER.start + 1) is None
         assert await store.rows.one(one, "ab" * 32) is None
+
+
+async def test_the_amount_of_an_outcome_is_found_on_a_closed_invoice_of_any_size(client: Redis) -> None:
+    store, keys = Invoices(client, KEYS, 1), KEYS
+    rows = [outcome_row(f"ticket-{n:05}", None, at=NOVEMBER.start + n // 3) for n in range(10_002)]
+    rated = [replace(row, amount="0.75", price_per_unit="0.75", amount_exact="0.75") for row in rows]
+    one = await write(client, draft("acme", rated))
+    await client.rpush(keys.lines(one.id), *[encode_row(row) for row in rated])
+    for number in (0, 1, 5000, 10_001):
+        row = rows[number]
+        assert row.outcome_key is not None
+        assert row.resolved_at is not None
+        line = Line(
+            id=row.id, outcome_key=row.outcome_key, customer_key="acme", agent_key=row.agent_key,
+            resolved_at=instant.render(row.resolved_at), unit="1", price_per_unit=None, amount=None,
+            amount_exact=None, currency="EUR", digits=2, rate_card=row.rate_card, price_hash=row.price_hash,
+            contract_hash="cd" * 32, rated="at_close",
+        )  # fmt: skip
+        found = await on_invoice(store, line)
+        assert found is not None
+        assert (found.id, found.amount) == (one.id, "0.75")
 
 
 async def test_the_calendar_in_use_is_the_billers(client: Redis, store: Invoices) -> None:

@@ -194,8 +194,31 @@ class TestLines:
                 if page["next_cursor"] is None:
                     break
                 after = f"&after={page['next_cursor']}"
-            assert sorted(found) == [row.outcome_key for row in rows(11)]
+            assert found == [row.outcome_key for row in rows(11)]
             assert len(api.pages("/v1/invoice-lines?customer_key=acme&limit=3")) == 11
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 5, 100])
+    def test_lines_of_an_open_one_have_one_order_in_pages_files_and_at_the_terminal(
+        self, session_server: Server, redis_url: str, tmp_path: Path, limit: int
+    ) -> None:
+        # Six of one instant that arrive in no order, and some before and behind them, over three partitions.
+        at = {f"ticket-{n:05}": AHEAD.start + (n % 3 if n < 4 else 1) for n in range(10)}
+        lines = [outcome_row(key, "1.00", ms) for key, ms in at.items()]
+        backwards = list(reversed(lines))
+        arrived = sorted(backwards, key=lambda row: row.resolved_at or 0)
+        wanted = sorted(at, key=lambda key: (at[key], key))
+        with office(session_server, tmp_path, partitions=3) as api:
+            one = put(api, "acme", arrived, closed=False)
+            done(api, one, "credit", {"outcome_key": "ticket-00003", "amount": "0.50", "reason": "slow"})
+            path = f"/v1/invoices/{one.id}/lines?limit={limit}"
+            assert [line["outcome_key"] for line in api.pages(path)] == [*wanted, "ticket-00003"]
+            file = api.ask("GET", f"/v1/invoices/{one.id}?format=jsonl").body.decode()
+            assert [json.loads(line)["outcome_key"] for line in file.splitlines()] == [*wanted, "ticket-00003"]
+            document = api.workshop.json("invoices", "show", one.id)
+            assert [line["outcome_key"] for line in document["lines"]] == [*wanted, "ticket-00003"]
+            shown = api.workshop.witnd("invoices", "show", one.id).stdout
+            places = [shown.index(key) for key in wanted]
+            assert places == sorted(places)
 
     def test_a_cursor_of_an_open_one_is_no_good_when_it_is_closed(self, api: Office) -> None:
         lines = rows(4)

@@ -131,8 +131,9 @@ async def _credit(asked: _Asked, as_document: bool, config: Path | None) -> None
         if not isinstance(done, Done):
             refuse(str(done) if isinstance(done, Refusal) else f"{called(done.invoice)} is so already")
         given, note = await _given(store, done)
-        if amount is not None and Decimal(given.amount or 0) != -amount:
-            refuse(f"under --id {asked.name} another amount was given, {given.amount}; choose another --id")
+        if given.reason != asked.reason or (amount is not None and Decimal(given.amount or 0) != -amount):
+            gave = f"{(given.amount or '').lstrip('-')} {found.currency} for {given.reason!r}"
+            refuse(f"--id {asked.name} was used before: it gave back {gave}; choose another --id")
         balance = minor_text(await store.balance(found.customer_key, found.currency), found.digits)
     if as_document:
         as_json(
@@ -166,7 +167,7 @@ async def _by_outcome(opened: Session, store: Invoices, asked: _Asked) -> tuple[
         refuse(f"{key} is {SPOKEN[record.status]}, so it is not billed; only confirmed outcomes are")
     _, price = terms_of(key, record, await learned(opened))
     invoice = await store.of_outcome(record.customer_key, price.currency, record.settles_at)
-    row = None if invoice is None else await store.rows.of_outcome(invoice, key)
+    row = None if invoice is None else await store.rows.of_outcome(invoice, key, record.settles_at)
     if invoice is None or row is None:
         refuse(f"{key} is in no invoice yet; a running daemon collects it within seconds")
     return invoice, row

@@ -1,25 +1,30 @@
 """The rows of an invoice in pages that a cursor leads through, for who asks for them over many calls.
 
-Those of a closed invoice come in their final order. Those of an open one come partition after partition, each in the
-order in which they were collected: in that order nothing is ever put in between, so a cursor stays right while rows
-arrive. And single rows, without reading all of a large invoice. Reading all rows, in the order of an invoice, is left
-to `invoice_rows`.
+Rows come in the order of `resolved_at`, then key, then what a closed period adds or takes, then credits. In a closed
+invoice a cursor is a place in a list. An open one still gains rows, so its cursor is a place in the order: the last
+row that was answered. A row that arrives before that place is not in later pages.
+
+Reading all rows, or the row of one outcome, is left to `invoice_rows`.
 """
 
 import re
-from collections.abc import Sequence
+from base64 import b64decode, urlsafe_b64encode
+from contextlib import suppress
 from typing import Final
 
 from redis.asyncio import Redis
 
 from witnd.domain.invoice import Invoice, Row
 from witnd.store.connection import mapped
+from witnd.store.errors import StoreRefused
 from witnd.store.invoice_codec import decode_row
+from witnd.store.invoice_rows import Order, Rows, order_of
 from witnd.store.invoices import NoCursor, Page
-from witnd.store.keys import BillingKeys, partition_of
+from witnd.store.keys import BillingKeys
 
-_CURSOR: Final = re.compile(r"([a-z0-9]+)-([0-9]{1,15})", re.ASCII)
-
+_CURSOR: Final = re.compile(r"([a-z]+)-([0-9]{1,15})", re.ASCII)
+_OPEN: Final = re.compile(r"open-([0-9]{1,15})-([A-Za-z0-9_-]{1,2000})", re.ASCII)
+_CREDITS: Final = "credits"
 
 # Rows per read where one is looked for, and how many are looked at where nothing tells its place.
 PAGE: Final = 500
@@ -39,54 +44,38 @@ class Lines:
         self._client = client
         self._keys = keys
         self._partitions = partitions
+        self._rows = Rows(client, keys, partitions)
 
     async def page(self, invoice: Invoice, limit: int, after: str | None = None) -> Page[Row]:
         """Rows behind a cursor. Raises NoCursor, and Closed where the invoice was closed meanwhile."""
-        sources = self._sources(invoice)
-        names = list(sources)
-        place, start = _begin(names, after)
         found: list[Row] = []
-        while place < len(names):
-            wanted = limit + 1 - len(found)
-            records = await self._read(invoice, sources[names[place]], start, wanted)
+        if not invoice.closed and not (after or "").startswith(_CREDITS):
+            place = None if after is None else _place(after)
+            try:
+                found = await self._rows.collected(invoice, limit + 1, place)
+            except StoreRefused:
+                raise _closed(invoice) from None
+            if len(found) > limit:
+                return Page(found[:limit], _cursor(found[limit - 1]))
+            after = None
+        sources = self._sources(invoice)
+        if not invoice.closed:
+            sources = {_CREDITS: sources[_CREDITS]}
+        names = list(sources)
+        index, start = _begin(names, after)
+        while index < len(names):
             room = limit - len(found)
+            records = await self._read(invoice, sources[names[index]], start, room + 1)
             found += [decode_row(record) for record in records[:room]]
             if len(records) > room:
-                return Page(found, f"{names[place]}-{start + room}")
-            place, start = place + 1, 0
+                return Page(found, f"{names[index]}-{start + room}")
+            index, start = index + 1, 0
         return Page(found, None)
-
-    async def of_outcome(self, invoice: Invoice, outcome_key: str, resolved_at: int) -> Row | None:
-        """The row of an outcome, found by halving: rows stand by when their outcomes resolved. Raises Closed."""
-        keys, id_ = self._keys, invoice.id
-        if invoice.closed:
-            name, count, first = keys.lines(id_), invoice.lines, (resolved_at, outcome_key.encode())
-        else:
-            # Those of one instant are in no order here: it begins with the first of them.
-            name = keys.rows(id_, partition_of(outcome_key, self._partitions))
-            with mapped():
-                count, first = await self._client.llen(name), (resolved_at, b"")
-        low, high = 0, count
-        while low < high:
-            middle = (low + high) // 2
-            [record] = await self._read(invoice, name, middle, 1)
-            row = decode_row(record)
-            if (row.resolved_at or 0, (row.outcome_key or "").encode()) < first:
-                low = middle + 1
-            else:
-                high = middle
-        while True:
-            records = await self._read(invoice, name, low, PAGE)
-            found = _with_key(records, outcome_key)
-            over = invoice.closed or len(records) < PAGE or decode_row(records[-1]).resolved_at != resolved_at
-            if found is not None or over:
-                return found
-            low += PAGE
 
     async def one(self, invoice: Invoice, id_: str) -> Row | None:
         """The row with an id. Those that a closed period adds or takes are looked through first, then outcomes, of a
         large invoice not all: then it raises TooFar. Credits are not among them. Raises Closed."""
-        sources = [name for source, name in self._sources(invoice).items() if source != "credits"]
+        sources = [name for source, name in self._sources(invoice).items() if source != _CREDITS]
         places = [(sources[0], invoice.lines), (sources[0], 0)] if invoice.closed else [(name, 0) for name in sources]
         looked_at = 0
         for name, first in places:
@@ -108,7 +97,7 @@ class Lines:
             rows = {"lines": keys.lines(id_)}
         else:
             rows = {f"rows{number}": keys.rows(id_, number) for number in range(self._partitions)}
-        return rows | {"credits": keys.credits(id_)}
+        return rows | {_CREDITS: keys.credits(id_)}
 
     async def _read(self, invoice: Invoice, name: str, start: int, count: int) -> list[bytes]:
         with mapped():
@@ -122,24 +111,29 @@ class Lines:
         return found
 
 
-def _with_key(records: Sequence[bytes], outcome_key: str) -> Row | None:
-    mark = outcome_key.encode()
-    for record in records:
-        # Few records have the key's bytes in them, and only those are worth decoding.
-        if mark in record and (row := decode_row(record)).kind == "outcome" and row.outcome_key == outcome_key:
-            return row
-    return None
-
-
 def _begin(names: list[str], after: str | None) -> tuple[int, int]:
     if after is None:
         return 0, 0
     form = _CURSOR.fullmatch(after)
     if form is not None and form[1] in names:
         return names.index(form[1]), int(form[2])
-    if form is not None and form[1].startswith("rows"):
+    if _OPEN.fullmatch(after):
         raise Closed("the period of this invoice was closed meanwhile: begin its lines again, without a cursor")
     raise NoCursor(f"{after!r} is no cursor of these lines: write the one that they ended with")
+
+
+def _cursor(row: Row) -> str:
+    """The place of a row of an open invoice."""
+    at, key = order_of(row)
+    return f"open-{at}-{urlsafe_b64encode(key).decode().rstrip('=')}"
+
+
+def _place(cursor: str) -> Order:
+    form = _OPEN.fullmatch(cursor)
+    with suppress(ValueError):
+        if form is not None:
+            return int(form[1]), b64decode(form[2] + "=" * (-len(form[2]) % 4), altchars=b"-_", validate=True)
+    raise NoCursor(f"{cursor!r} is no cursor of these lines: write the one that they ended with")
 
 
 def _closed(invoice: Invoice) -> Closed:

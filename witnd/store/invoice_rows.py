@@ -10,7 +10,6 @@ from typing import Final, TypeAlias
 from redis.asyncio import Redis
 
 from witnd.domain.invoice import Invoice, Row
-from witnd.domain.resolution import derived_id
 from witnd.store.connection import mapped
 from witnd.store.errors import StoreRefused
 from witnd.store.invoice_codec import decode_row
@@ -19,7 +18,7 @@ from witnd.store.keys import BillingKeys, partition_of
 # Some 100 KiB as a rule: no more than a few ms of the server's time.
 PAGE: Final = 500
 
-_Order: TypeAlias = tuple[int, bytes]
+Order: TypeAlias = tuple[int, bytes]
 
 
 class Rows:
@@ -46,16 +45,34 @@ class Rows:
         async for record in self._records(invoice, self._keys.credits(invoice.id)):
             yield decode_row(record)
 
-    async def of_outcome(self, invoice: Invoice, outcome_key: str) -> Row | None:
-        """The row of one outcome."""
-        number = partition_of(outcome_key, self._partitions)
-        name = self._keys.lines(invoice.id) if invoice.closed else self._keys.rows(invoice.id, number)
-        mark, id_ = outcome_key.encode(), derived_id("line", outcome_key)
-        async for record in self._records(invoice, name):
-            # Few records have the key's bytes in them, and only those are worth decoding.
-            if mark in record and (row := decode_row(record)).id == id_:
-                return row
-        return None
+    async def of_outcome(self, invoice: Invoice, outcome_key: str, resolved_at: int) -> Row | None:
+        """The row of an outcome, found by bisection: rows are in order of the instants at which outcomes resolved."""
+        if invoice.closed:
+            name, count, first = self._keys.lines(invoice.id), invoice.lines, (resolved_at, outcome_key.encode())
+        else:
+            # Rows of one instant have no order here: begin with the first of them.
+            name = self._keys.rows(invoice.id, partition_of(outcome_key, self._partitions))
+            count, first = await self._length(name), (resolved_at, b"")
+        start = await self._first(invoice, name, count, first)
+        mark = outcome_key.encode()
+        while True:
+            records = await self._page(invoice, name, start, PAGE)
+            for record in records:
+                # Few records have the key's bytes in them, and only those are worth decoding.
+                if mark in record and (row := decode_row(record)).kind == "outcome" and row.outcome_key == outcome_key:
+                    return row
+            if invoice.closed or len(records) < PAGE or decode_row(records[-1]).resolved_at != resolved_at:
+                return None
+            start += PAGE
+
+    async def collected(self, invoice: Invoice, most: int, after: Order | None = None) -> list[Row]:
+        """At most so many outcomes of an open draft, of all partitions, behind a place in their order."""
+        found: list[Row] = []
+        async for row in self._merged(invoice, after, min(PAGE, most)):
+            found.append(row)
+            if len(found) == most:
+                break
+        return found
 
     async def one(self, invoice: Invoice, id_: str) -> Row | None:
         """The row with an id, credits too."""
@@ -64,43 +81,68 @@ class Rows:
                 return row
         return None
 
-    async def _records(self, invoice: Invoice, name: str) -> AsyncIterator[bytes]:
-        """A list in pages. It only grows, so pages fit together, until the draft is closed."""
-        start = 0
+    async def _records(self, invoice: Invoice, name: str, start: int = 0, size: int = PAGE) -> AsyncIterator[bytes]:
+        """A list in pages from a place on. It only grows, so pages fit together, until the draft is closed."""
         while True:
-            with mapped():
-                async with self._client.pipeline(transaction=True) as reads:
-                    reads.hget(self._keys.invoice(invoice.id), "closed")
-                    reads.lrange(name, start, start + PAGE - 1)
-                    closed, page = await reads.execute()
-            if (closed == b"1") != invoice.closed:
-                raise StoreRefused(f"the period of invoice {invoice.id} was closed meanwhile", "ask again")
+            page = await self._page(invoice, name, start, size)
             for record in page:
                 yield record
-            if len(page) < PAGE:
+            if len(page) < size:
                 return
-            start += PAGE
+            start += size
 
-    async def _merged(self, invoice: Invoice) -> AsyncIterator[Row]:
+    async def _page(self, invoice: Invoice, name: str, start: int, size: int) -> list[bytes]:
+        with mapped():
+            async with self._client.pipeline(transaction=True) as reads:
+                reads.hget(self._keys.invoice(invoice.id), "closed")
+                reads.lrange(name, start, start + size - 1)
+                closed, page = await reads.execute()
+        if (closed == b"1") != invoice.closed:
+            raise StoreRefused(f"the period of invoice {invoice.id} was closed meanwhile", "ask again")
+        found: list[bytes] = page
+        return found
+
+    async def _length(self, name: str) -> int:
+        with mapped():
+            return int(await self._client.llen(name))
+
+    async def _first(self, invoice: Invoice, name: str, count: int, order: Order) -> int:
+        """The place of the first of `count` rows that is not before a place in the order."""
+        low, high = 0, count
+        while low < high:
+            middle = (low + high) // 2
+            [record] = await self._page(invoice, name, middle, 1)
+            if order_of(decode_row(record)) < order:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    async def _merged(self, invoice: Invoice, after: Order | None = None, size: int = PAGE) -> AsyncIterator[Row]:
         """The rows of all partitions, by when their outcomes resolved, then by key."""
-        sources = [self._ordered(invoice, number) for number in range(self._partitions)]
-        heads: list[tuple[_Order, int, Row]] = []
+        sources = [self._ordered(invoice, number, after, size) for number in range(self._partitions)]
+        heads: list[tuple[Order, int, Row]] = []
         for number, source in enumerate(sources):
             async for row in source:
-                heappush(heads, (_order(row), number, row))
+                heappush(heads, (order_of(row), number, row))
                 break
         while heads:
             _, number, row = heappop(heads)
             yield row
-            async for after in sources[number]:
-                heappush(heads, (_order(after), number, after))
+            async for next_ in sources[number]:
+                heappush(heads, (order_of(next_), number, next_))
                 break
 
-    async def _ordered(self, invoice: Invoice, partition: int) -> AsyncIterator[Row]:
-        """Those of one partition. It has them by when they resolved; of one instant in no order."""
+    async def _ordered(self, invoice: Invoice, partition: int, after: Order | None, size: int) -> AsyncIterator[Row]:
+        """Those of one partition behind a place. It has them by when they resolved; of one instant in no order."""
+        name, start = self._keys.rows(invoice.id, partition), 0
+        if after is not None:
+            start = await self._first(invoice, name, await self._length(name), (after[0], b""))
         tied: list[Row] = []
-        async for record in self._records(invoice, self._keys.rows(invoice.id, partition)):
+        async for record in self._records(invoice, name, start, size):
             row = decode_row(record)
+            if after is not None and order_of(row) <= after:
+                continue
             if tied and row.resolved_at != tied[0].resolved_at:
                 for one in _sorted(tied):
                     yield one
@@ -110,9 +152,10 @@ class Rows:
             yield one
 
 
-def _order(row: Row) -> _Order:
+def order_of(row: Row) -> Order:
+    """The place of an outcome's row among the rows of an invoice."""
     return row.resolved_at or 0, (row.outcome_key or "").encode()
 
 
 def _sorted(rows: Sequence[Row]) -> list[Row]:
-    return sorted(rows, key=_order)
+    return sorted(rows, key=order_of)

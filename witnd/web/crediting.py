@@ -70,7 +70,8 @@ async def credit(
     assert isinstance(done, Done), done  # a credit is never there already
     given, note = await _given(services, done)
     if given.corrects != row.id or given.reason != reason or (wish is not None and Decimal(given.amount or 0) != -wish):
-        raise reused(author, f"it gave back {(given.amount or '').lstrip('-')} of the line {given.corrects}")
+        gave = f"{(given.amount or '').lstrip('-')} {invoice.currency}"
+        raise reused(author, f"gave back {gave} of the line {given.corrects} ({given.reason})")
     balance = await services.invoices.balance(invoice.customer_key, invoice.currency)
     return Credited(
         invoice=invoice_json(done.invoice),
@@ -105,7 +106,7 @@ async def _row(services: Services, invoice: Invoice, outcome_key: str | None, ro
         if outcome_key is not None and row_id is None:
             what, name = "outcome_key", outcome_key
             at = await _resolved_at(services, outcome_key)
-            found = None if at is None else await lines.of_outcome(invoice, outcome_key, at)
+            found = None if at is None else await services.invoices.rows.of_outcome(invoice, outcome_key, at)
         elif row_id is not None and outcome_key is None:
             what, name = "row_id", row_id
             found = await lines.one(invoice, row_id)

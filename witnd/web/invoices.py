@@ -174,7 +174,7 @@ async def void(services: Services, author: Author, invoice: Invoice, reason: str
     decide = lambda seen: invoicing.void(seen.invoice, seen.balance, reason)  # noqa: E731
     done = await do(services, author, invoice, "void", decide)
     if isinstance(done, Done) and done.repeated and done.invoice.reason != reason:
-        raise reused(author, "it voided this invoice for another reason")
+        raise reused(author, "voided this invoice for another reason")
     return done.invoice
 
 
@@ -223,8 +223,15 @@ async def do(
 
 
 class Reused(ApiError):  # noqa: N818 - what somebody asked for, not a mistake in code
-    """An operation was asked for by the name that another one was given before."""
+    """An operation was asked for by the name that another one was given before. `how`: what that one did."""
+
+    how = ""
 
 
 def reused(author: Author, how: str) -> Reused:
-    return Reused("CONFLICT", f"Idempotency-Key {author.idempotency_key!r} was used before: {how}; choose another")
+    """`how`: what was done under the name, as words that follow "it "."""
+    refused = Reused(
+        "CONFLICT", f"Idempotency-Key {author.idempotency_key!r} was used before: it {how}; choose another"
+    )
+    refused.how = how
+    return refused

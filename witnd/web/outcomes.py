@@ -12,7 +12,6 @@ from witnd.domain import instant, money
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.event import EntryId
 from witnd.domain.explain import Story, Telling
-from witnd.domain.invoice import Invoice
 from witnd.domain.outcome import Outcome
 from witnd.domain.resolution import Line, Resolution, resolve
 from witnd.domain.working import spoken
@@ -27,8 +26,6 @@ from witnd.store.reads import Reads, text_of
 EVENTS_MOST: Final = 1000
 # To tell any of them all before it are counted, some 10 µs each. Beyond this that is no request's business.
 COUNTED_MOST: Final = 100_000
-# Rows of a closed invoice that are looked through for the one of an outcome.
-ROWS_MOST: Final = 10_000
 
 
 class Listed(Struct, frozen=True, kw_only=True):
@@ -255,8 +252,9 @@ async def on_invoice(invoices: Invoices, line: Line) -> OnInvoice | None:
     if found is None:
         return None
     amount = line.amount
-    if amount is None and found.closed and found.lines <= ROWS_MOST:
-        amount = await _amount(invoices, found, line.outcome_key)
+    if amount is None and found.closed:
+        row = await invoices.rows.of_outcome(found, line.outcome_key, instant.parse(line.resolved_at))
+        amount = None if row is None else row.amount
     return OnInvoice(
         id=found.id,
         number=found.number,
@@ -266,8 +264,3 @@ async def on_invoice(invoices: Invoices, line: Line) -> OnInvoice | None:
         period_end=instant.render(found.end),
         amount=amount,
     )
-
-
-async def _amount(invoices: Invoices, invoice: Invoice, outcome_key: str) -> str | None:
-    row = await invoices.rows.of_outcome(invoice, outcome_key)
-    return None if row is None else row.amount

@@ -79,11 +79,10 @@ async def credit(visit: Visit) -> Answer:
             amount=form.get("amount", "").strip() or None,
             reason=form.get("reason", "").strip(),
         )
-    except Reused:
+    except Reused as before:
         given = ApiError(
             "CONFLICT",
-            "a credit was given by this form before, with something else in it. "
-            "Look at what was given back of the invoice; send this again if even more is to be",
+            f"this form was sent before with other values: it {before.how}. Send it again to give back more",
         )
         return await _form(visit, invoice, {**form, "once": ""}, given)
     except ApiError as refused:
