@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import structlog
 
@@ -20,10 +20,21 @@ from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
 
 # Entries of one write: a few ms of the server's time.
 MOST: Final = 1000
+# What may wait while Redis does not answer: five writes, and less memory than the outcomes that a daemon keeps. Events
+# beyond that are refused at once.
+WAITING_MOST: Final = 5000
+WAITING_BYTES: Final = 64 * 1024 * 1024
 
 log = structlog.get_logger()
 
 Entry: TypeAlias = tuple[str, Sequence[str | bytes]]
+
+
+class _Waiting(NamedTuple):
+    """Entries of one caller, and where it waits for their answers."""
+
+    entries: Sequence[Entry]
+    answer: asyncio.Future[list[Appended | None]]
 
 
 class Appender:
@@ -36,7 +47,9 @@ class Appender:
         self._endpoint = endpoint
         self._durability = durability
         self._name = name
-        self._waiting: deque[tuple[Sequence[Entry], asyncio.Future[list[Appended | None]]]] = deque()
+        self._waiting: deque[_Waiting] = deque()
+        self._entries = 0
+        self._bytes = 0
         self._some = asyncio.Event()
         self._wire: wire.Wire | None = None
         self._promise: Promise | None = None  # None: to be checked before the next write
@@ -45,11 +58,22 @@ class Appender:
         self.answers = {"taken": 0, "rejected": 0, "unconfirmed": 0}
 
     async def append(self, entries: Sequence[Entry]) -> list[Appended | None]:
-        """Append (stream, fields) of checked events, at most some hundreds."""
+        """Append (stream, fields) of checked events, at most some hundreds. Raises StoreRefused if too much waits."""
+        size = sum(len(part) for _, fields in entries for part in fields)
+        if self._entries and (self._entries + len(entries) > WAITING_MOST or self._bytes + size > WAITING_BYTES):
+            raise StoreRefused(
+                f"{self._entries} events wait for Redis, which does not answer fast enough", "send it again later"
+            )
         future: asyncio.Future[list[Appended | None]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((entries, future))
+        self._waiting.append(_Waiting(entries, future))
+        self._entries += len(entries)
+        self._bytes += size
         self._some.set()
-        return await future
+        try:
+            return await future
+        finally:
+            self._entries -= len(entries)
+            self._bytes -= size
 
     async def run(self) -> None:
         try:
@@ -61,25 +85,27 @@ class Appender:
         finally:
             if self._wire is not None:
                 self._wire.close()
-            stopping = StoreRefused("witnd is stopping", "send the event again in a moment")
-            while self._waiting:
-                asked, future = self._waiting.popleft()
-                _answer(future, [Appended(None, stopping)] * len(asked))
+            self._refuse_all(StoreRefused("witnd is stopping", "send the event again in a moment"))
 
     async def _write(self) -> None:
-        """Write what waits, up to `MOST` entries, and tell everybody."""
-        taken: list[tuple[Sequence[Entry], asyncio.Future[list[Appended | None]]]] = []
-        entries: list[Entry] = []
-        while self._waiting and len(entries) < MOST:
-            one = self._waiting.popleft()
-            if not one[1].done():
-                taken.append(one)
-                entries += one[0]
+        """Write what waits, up to `MOST` entries, and answer everybody."""
+        try:
+            connection, kept = await self._ready()
+        except StoreUnavailable as silent:
+            self._stop(str(silent))
+            self._refuse_all(StoreRefused(str(silent), "wait until Redis answers again"))
+            return
+        except (StoreRefused, Unsafe) as refused:
+            self._stop(str(refused))
+            self._refuse_all(StoreRefused(refused.reason, refused.remedy))
+            return
+        taken = self._take(MOST)
         if not taken:
             return
+        entries = [entry for one in taken for entry in one.entries]
         answers: list[Appended | None] = [None] * len(entries)
         try:
-            answers = list(await self._append(entries))
+            answers = list(await append(connection, entries, kept))
         except StoreUnavailable as silent:
             self.doubt = str(silent)
             self._stop(self.doubt)
@@ -89,13 +115,45 @@ class Appender:
         else:
             self._go_on()
         finally:
-            for answer in answers:
-                kind = "unconfirmed" if answer is None else "rejected" if answer.id is None else "taken"
-                self.answers[kind] += 1
-            at = 0
-            for asked, future in taken:
-                _answer(future, answers[at : at + len(asked)])
-                at += len(asked)
+            self._answer(taken, answers)
+
+    async def _ready(self) -> tuple[wire.Wire, Promise]:
+        """A connection to a server that keeps the promised durability at the moment. Nothing is written without it."""
+        if self._wire is None or not self._wire.open:
+            self._promise = None
+            self._wire = await wire.connect(self._endpoint, self._name)
+        if self._promise is None:
+            self._promise = await promise(self._wire, self._durability)
+        kept = self._promise
+        if not kept.lasts:
+            self._promise = None
+        return self._wire, kept
+
+    def _refuse_all(self, refused: StoreRefused) -> None:
+        """Answer all that waits. Nothing of it was sent, so nothing is in the log, and it need not wait longer."""
+        taken = self._take(len(self._waiting) * MOST)
+        self._answer(taken, [Appended(None, refused)] * sum(len(one.entries) for one in taken))
+
+    def _take(self, most: int) -> list[_Waiting]:
+        """What waited longest, about so many entries, without what nobody waits for any more."""
+        taken: list[_Waiting] = []
+        count = 0
+        while self._waiting and count < most:
+            one = self._waiting.popleft()
+            if not one.answer.done():
+                taken.append(one)
+                count += len(one.entries)
+        return taken
+
+    def _answer(self, taken: Sequence[_Waiting], answers: Sequence[Appended | None]) -> None:
+        for answer in answers:
+            kind = "unconfirmed" if answer is None else "rejected" if answer.id is None else "taken"
+            self.answers[kind] += 1
+        at = 0
+        for one in taken:
+            with contextlib.suppress(asyncio.InvalidStateError):  # the caller has gone away
+                one.answer.set_result(list(answers[at : at + len(one.entries)]))
+            at += len(one.entries)
 
     def _stop(self, reason: str) -> None:
         self._promise = None
@@ -107,25 +165,3 @@ class Appender:
         if self._is_paused:
             self._is_paused = False
             log.info("ingest.resumed")
-
-    async def _append(self, entries: Sequence[Entry]) -> list[Appended]:
-        """Nothing is written unless the server keeps the promised durability at the moment."""
-        if self._wire is None or not self._wire.open:
-            self._promise = None
-        try:
-            if self._wire is None or not self._wire.open:
-                self._wire = await wire.connect(self._endpoint, self._name)
-            if self._promise is None:
-                self._promise = await promise(self._wire, self._durability)
-        except StoreUnavailable as silent:
-            # Nothing was sent, so nothing is in the log.
-            raise StoreRefused(str(silent), "wait until Redis answers again") from silent
-        kept = self._promise
-        if not kept.lasts:
-            self._promise = None
-        return await append(self._wire, entries, kept)
-
-
-def _answer(future: "asyncio.Future[list[Appended | None]]", answers: list[Appended | None]) -> None:
-    with contextlib.suppress(asyncio.InvalidStateError):  # whoever asked has gone away
-        future.set_result(answers)
