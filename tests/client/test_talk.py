@@ -118,8 +118,7 @@ def test_nobody_at_the_address_is_an_error_of_its_own(client: Make, script: Star
     [(400, "VALIDATION_ERROR", ValidationError), (401, "TOKEN_INVALID", NotAllowedError),
      (403, "FORBIDDEN", NotAllowedError), (404, "NOT_FOUND", NotFoundError), (405, "METHOD_NOT_ALLOWED", ApiError),
      (408, "REQUEST_TIMEOUT", ApiError), (409, "CONFLICT", ConflictError),
-     (413, "PAYLOAD_TOO_LARGE", ValidationError), (415, "UNSUPPORTED_MEDIA_TYPE", ValidationError),
-     (429, "RATE_LIMITED", RateLimitedError)],
+     (413, "PAYLOAD_TOO_LARGE", ValidationError), (415, "UNSUPPORTED_MEDIA_TYPE", ValidationError)],
 )  # fmt: skip
 def test_a_refusal_is_never_asked_again(
     script: Start, client: Make, status: int, code: str, kind: type[ApiError]
@@ -257,6 +256,21 @@ def test_a_list_is_read_page_after_page(script: Start, client: Make) -> None:
     assert [one.key for one in found] == ["1", "2", "3"]
     first = "/v1/outcomes?status=OPEN&customer_key=ac%20me&limit=100"
     assert [asked.target for asked in server.asked] == [first, *[f"{first}&after=c%2F1"] * 2]
+
+
+def test_a_rate_limit_is_waited_for_and_is_no_failed_try(script: Start, client: Make) -> None:
+    limited = refused(429, "RATE_LIMITED", Retry_After="0")
+    server = script(*[limited] * 5, taken("1-0", 0))
+    assert client(server).do("send", *EVENT).id == "1-0"
+    assert len(server.asked) == 6
+
+
+def test_a_rate_limit_that_asks_for_more_than_the_patience_is_an_error(script: Start, client: Make) -> None:
+    server = script(refused(429, "RATE_LIMITED", Retry_After="61"))
+    with pytest.raises(RateLimitedError) as caught:
+        client(server).do("send", *EVENT)
+    assert (caught.value.retry_after, len(server.asked)) == (61, 1)
+    assert len(caught.value.events) == 1
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"{}", b"[]", b"\xff"])

@@ -99,3 +99,11 @@ def test_refusals_of_the_daemon_are_typed(api: Office) -> None:
     with Client(base(api), "wn_0123456789ab_x") as client, pytest.raises(NotAllowedError) as unknown:
         client.send("ticket-4711", "a", "acme")
     assert unknown.value.code == "TOKEN_INVALID"
+
+
+def test_a_batch_is_sent_at_the_rate_of_its_token(api: Office) -> None:
+    token = api.token("slow", "ingest", rate=2)
+    until(lambda: api.ask("GET", "/v1/outcomes", token=token).status == 403, "the token is known")
+    events = [{"key": f"ticket-{n:04}", "action": "rated", "customer_key": "acme"} for n in range(2100)]
+    with Client(base(api), token) as client:
+        assert len(client.send_batch(events)) == 2100

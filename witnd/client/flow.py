@@ -67,8 +67,9 @@ Flow: TypeAlias = Generator[Request | Pause, Answer | Lost | None, T]
 
 class Retries(Struct, frozen=True, kw_only=True):
     """How often one request is tried, and the waits between, in seconds: doubling from `first` to `most`, each
-    shortened by chance, so that many clients do not come back at once. A server's `Retry-After` is waited for
-    besides; one that asks for more than `patience` ends the tries."""
+    shortened by chance, so that many clients do not come back at once. The client waits for `Retry-After` of the server
+    as well, unless it asks for more than `patience`. Waiting for a rate limit (429) is not a failed try: it ends when
+    the waits of one request exceed `patience` together. With one attempt nothing is tried again."""
 
     attempts: int = 6
     first: float = 0.25
@@ -116,16 +117,24 @@ class _Refused(Struct):
 
 def exchange(request: Request, retries: Retries) -> Flow[Answer]:
     """The answer of success, after as many tries as are allowed and make sense."""
-    for failures in count(1):
+    failures, waited = 0, 0.0
+    while True:
         got = yield request
         if isinstance(got, Answer) and HTTPStatus.OK <= got.status < HTTPStatus.MULTIPLE_CHOICES:
             return got
         error = _failure(got)
+        if isinstance(error, errors.RateLimitedError) and error.retry_after is not None and retries.attempts > 1:
+            # Not a failure: the server has said when there is room, and there will be.
+            waited += error.retry_after
+            if waited > retries.patience:
+                raise error
+            yield Pause(retries.wait(1, error.retry_after))
+            continue
+        failures += 1
         passing = not isinstance(error, errors.ApiError) or error.status in _PASSING
         if not passing or retries.over(failures, error):
             raise error
         yield Pause(retries.wait(failures, getattr(error, "retry_after", None)))
-    raise AssertionError("the tries are counted above")
 
 
 def _failure(got: Answer | Lost | None) -> errors.WitndError:

@@ -15,6 +15,7 @@ from witnd.client.event import Event, Sent, event
 from witnd.client.flow import BATCH_EVENTS, Retries
 from witnd.domain.event import Event as Usable
 from witnd.domain.event import Refusal, read
+from witnd.domain.mistake import Mistake
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -159,12 +160,9 @@ def _checked(events: Sequence[Event]) -> list[bytes]:
     for place, body in enumerate(bodies):
         item = read((b"data", body))
         if not isinstance(item, Usable):
-            message = item.message if isinstance(item, Refusal) else "is no event"
-            path, colon, rest = message.partition(": ")
             at = f"events[{place}]"
-            details.append(
-                Detail(f"{at}.{path}", rest) if colon and " " not in path else Detail(at, message)
-            )  # fmt: skip
+            mistakes = item.mistakes if isinstance(item, Refusal) else (Mistake("", "is no event"),)
+            details += [Detail(f"{at}.{one.path}" if one.path else at, one.message) for one in mistakes]
     if details:
         wrong = ValidationError(400, "VALIDATION_ERROR", f"{details[0].path}: {details[0].message}", details)
         wrong.events = tuple(events)
