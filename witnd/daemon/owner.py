@@ -31,9 +31,10 @@ from witnd.store.errors import LostData, StoreRefused, StoreUnavailable
 from witnd.store.journal import Journal
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.lease import Lease
-from witnd.store.log import Log, check_moment
+from witnd.store.log import Log
 from witnd.store.meta import read_meta
 from witnd.store.mirror import mend
+from witnd.store.moment import check_moment
 from witnd.store.outbox import Outbox
 from witnd.store.patience import Patience
 from witnd.store.relisting import relist
@@ -172,17 +173,18 @@ class Owner:
             pipeline.stop()
         sending = SideTask(f"webhooks of partition {self.number}", relay.run, kind="webhooks")
         watching = SideTask(f"health checks of partition {self.number}", self._watch, kind="health checks")
-        self.sides = [sending, watching]
+        retrying = SideTask(f"retries of partition {self.number}", intake.retries.run, kind="retries")
+        self.sides = [sending, watching, retrying]
         try:
             async with asyncio.TaskGroup() as group:
                 renewing = group.create_task(self._tenure.renew())
                 relaying = group.create_task(sending.run())
-                beside = group.create_task(watching.run())
+                beside = [group.create_task(one.run()) for one in (watching, retrying)]
                 await group.create_task(pipeline.run())
                 left = await relay.stop(DELIVERY_GRACE_SECONDS)
                 if left:
                     log.warning("deliveries.left", count=len(left), partition=self.number)
-                for task in (renewing, relaying, beside):
+                for task in (renewing, relaying, *beside):
                     task.cancel()
         except BaseExceptionGroup as failed:
             # Whoever would have ended the pause has ended; whoever begins anew looks for itself.

@@ -4,7 +4,7 @@ It answers what was in force when, and for whom. What may be written, and from w
 elsewhere.
 """
 
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
@@ -24,6 +24,8 @@ __all__ = ["KINDS", "Catalogue", "CatalogueEntry", "HeldReason"]
 KINDS = ("customer", "agent", "rate_card", "notification_rule")
 # Instants rise while a log is read, so only the newest snapshots are asked for again.
 _KEPT_SNAPSHOTS = 16
+# Behind every kind in the order of text.
+_LAST = ("\U0010ffff", "")
 # Each names at most as many rules as there are.
 _KEPT_WANTING = 256
 
@@ -68,6 +70,7 @@ class Catalogue:
         self._all_made = 0
         # Instants at which anything changes, and those at which what a snapshot holds does.
         self._moments: list[int] = []
+        self._changes: list[tuple[int, tuple[str, str]]] = []
         self._stretches: list[int] = []
         self._snapshots: dict[int, _Snapshot] = {}
         # The keys of each kind, sorted when they were last asked for.
@@ -84,6 +87,7 @@ class Catalogue:
         self.revision += 1
         self.last_effective = max(self.last_effective, entry.effective_from)
         _insert_once(self._moments, entry.effective_from)
+        insort(self._changes, (entry.effective_from, (entry.kind, entry.key)))
         if entry.kind in ("agent", "notification_rule"):
             _insert_once(self._stretches, entry.effective_from)
             self._snapshots.clear()
@@ -152,6 +156,11 @@ class Catalogue:
         """The first instant after `at` at which some version takes effect."""
         place = bisect_right(self._moments, at)
         return self._moments[place] if place < len(self._moments) else None
+
+    def changes_between(self, after: int, until: int) -> set[tuple[str, str]]:
+        """Kind and key of everything of which some version takes effect in (after, until]."""
+        low, high = (bisect_right(self._changes, (at, _LAST)) for at in (after, until))
+        return {what for _, what in self._changes[low:high]}
 
     # What was ever written
 

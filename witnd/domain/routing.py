@@ -3,6 +3,8 @@
 The event of an outcome that exists is not asked about here: it belongs to that outcome's agent.
 """
 
+from typing import Final, TypeAlias
+
 from msgspec import Struct
 
 from witnd.domain.catalogue import Catalogue, HeldReason
@@ -10,7 +12,12 @@ from witnd.domain.contract import Contract
 from witnd.domain.customer import Customer
 from witnd.domain.ratecard import Price
 
-__all__ = ["HeldReason", "Terms", "place"]
+__all__ = ["ANY_AGENT", "HeldReason", "Need", "Terms", "needs", "place", "touched"]
+
+# Something of the catalogue that an event waits for: a kind and a key.
+Need: TypeAlias = tuple[str, str]
+# What an event without an agent key waits for: any agent may be the one, or make it ambiguous.
+ANY_AGENT: Final = ("agent", "")
 
 
 class Terms(Struct, frozen=True, kw_only=True):
@@ -47,3 +54,27 @@ def _agent(
         return next(iter(agents.values()))
     naming = catalogue.agents_naming_for(customer, action, at)
     return naming[0] if len(naming) == 1 else HeldReason.AGENT_AMBIGUOUS
+
+
+def needs(catalogue: Catalogue, *, agent_key: str | None, customer_key: str, at: int) -> set[Need]:
+    """What must change so that an event can be placed that cannot be at `at`: any one of these.
+
+    An event whose customer is unknown waits for the customer alone, and one whose agent is unknown for the agent alone.
+    """
+    customer = catalogue.customer(customer_key, at)
+    if customer is None:
+        return {("customer", customer_key)}
+    if agent_key is not None and catalogue.agent(agent_key, at) is None:
+        return {("agent", agent_key)}
+    found: set[Need] = {("customer", customer_key)}
+    found.add(ANY_AGENT if agent_key is None else ("agent", agent_key))
+    if customer.rate_card is not None:
+        found.add(("rate_card", customer.rate_card))
+    return found
+
+
+def touched(kind: str, key: str) -> tuple[Need, ...]:
+    """The needs that a change of the catalogue may meet; none for a notification rule."""
+    if kind == "agent":
+        return (("agent", key), ANY_AGENT)
+    return ((kind, key),) if kind in ("customer", "rate_card") else ()

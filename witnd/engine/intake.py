@@ -13,8 +13,10 @@ import structlog
 
 from witnd.domain.event import EntryId
 from witnd.engine.memory import HORIZON_MS, Memory
+from witnd.engine.retries import Retries
 from witnd.engine.step import Entry
-from witnd.store.log import Moment, Row, check_drained, check_moment, entry_id
+from witnd.store.log import Row
+from witnd.store.moment import Moment, check_drained, check_moment, entry_id
 from witnd.store.servertime import ServerTime
 
 IDLE_MS = 1000  # longest wait in the server: catalogue and horizon are looked at this often on a quiet stream
@@ -49,7 +51,7 @@ class Intake:
         self._time = ServerTime()
         self._number = 0
         self._ticked_ms = 0
-        self.asked_at = -1  # catalogue changes up to this instant were held against the held events
+        self.retries = Retries(memory, self.idle)
 
     async def run(self) -> None:
         rows: list[Row] = []
@@ -96,7 +98,7 @@ class Intake:
             await asyncio.wait({reading}, timeout=due_ms / 1000)
             if not reading.done():
                 memory, self._ticked_ms = self._memory, self._host_ms()
-                await memory.patience.insist("appending a tick", lambda: memory.store.append("witnd", "tick"))
+                await memory.patience.insist("appending a tick", lambda: memory.store.append(("witnd", "tick")))
             return await reading
         finally:
             reading.cancel()
@@ -170,7 +172,7 @@ class Intake:
         if moment.added > self.read:
             return None
         # Drained: everything that was accepted by now is applied.
-        await self.ask_again(moment.now_ms, moment.now_ms)
+        self.retries.look(moment.now_ms, moment.now_ms)
         if keys := deadlines.unloaded(moment.now_ms, self._batch_max):
             # What Redis has are lower bounds: the outcomes themselves tell whether a tick is worth appending.
             await self._refresh(keys, moment)
@@ -187,11 +189,3 @@ class Intake:
         if self._memory.partition.residents.behind:
             self.idle.clear()
             await self.queue.put(Batch(self._number, [], moment.now_ms))
-
-    async def ask_again(self, applied_to: int, now_ms: int) -> None:
-        """Retry held keys if the catalogue changed by `applied_to`, the log time up to which all is committed."""
-        change = self._memory.partition.catalogue.next_change_after(self.asked_at)
-        if change is None or change > applied_to:
-            return
-        self.asked_at = applied_to
-        await self._memory.ask_again(now_ms)

@@ -1,10 +1,10 @@
 """What is brought into memory for the fold: cold outcomes, the catalogue, stored deadlines up to a horizon."""
 
-from witnd.engine.actor import Held
 from witnd.engine.partition import Partition
 from witnd.engine.recall import recall
 from witnd.store.catalogue_loader import check_head, take_in
-from witnd.store.log import Log, Moment
+from witnd.store.log import Log
+from witnd.store.moment import Moment
 from witnd.store.patience import Patience
 
 HORIZON_MS = 60_000  # how far ahead of the clock deadlines are loaded
@@ -67,17 +67,3 @@ class Memory:
                 if settles_at <= complete:
                     deadlines.add_stored(settles_at, key)
             deadlines.horizon = above = complete
-
-    async def ask_again(self, now_ms: int) -> None:
-        """Append a retry for every held key that could be placed at `now_ms`."""
-        for key in await self.patience.insist("listing held keys", self.store.held_keys):
-            items = await self.patience.insist(
-                "loading held events",
-                lambda: self.store.held(key),  # noqa: B023
-            )
-            held = recall(key, None, (), items, self.partition.catalogue)
-            if isinstance(held, Held) and self.partition.placeable(held, now_ms):
-                await self.patience.insist(
-                    "appending a retry",
-                    lambda: self.store.append("witnd", "retry", "key", key),  # noqa: B023
-                )

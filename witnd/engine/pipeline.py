@@ -80,7 +80,7 @@ class Pipeline:
     async def _fold_on(self) -> None:
         while (batch := await self._next()) is not None:
             await self._fold(batch)
-            await self._ask_again(batch)
+            await self._retry(batch)
         await self._written()
 
     async def _next(self) -> Batch | None:
@@ -119,19 +119,18 @@ class Pipeline:
                 )
                 partition.strays.clear()
 
-    async def _ask_again(self, batch: Batch) -> None:
-        """On a busy stream the intake never gets to it."""
-        if not batch.entries:
-            return
-        applied_to = batch.entries[-1][0]
-        change = self._memory.partition.catalogue.next_change_after(self._intake.asked_at)
-        if change is not None and change <= applied_to:
+    async def _retry(self, batch: Batch) -> None:
+        """Have held events looked at after a change of the catalogue: on a busy stream the intake never gets to it."""
+        retries = self._intake.retries
+        if batch.entries and retries.has_change(applied_to := batch.entries[-1][0]):
             await self._written()
-            await self._intake.ask_again(applied_to, batch.now_ms)
+            retries.look(applied_to, batch.now_ms)
 
     async def _commit(self, step: Step, batch: int) -> None:
         """Send a step, after the one before it is written."""
         memory = self._memory
+        for held in step.held:
+            self._intake.retries.note(held, held.waiting[held.stored :])
         expected = self.sequence + (self._sent is not None)
         packed = write(step, memory.partition, memory.store.keys, expected).packed(self._fence)
         rules = frozenset(delivery.rule_id for settled in step.settled for delivery in settled.deliveries)

@@ -26,7 +26,7 @@ from witnd.store.audit_outcomes import check_outcomes
 from witnd.store.audit_scope import Mismatch, Scope, Sum, Totals, accepted
 from witnd.store.errors import Unsafe
 from witnd.store.keys import Keys
-from witnd.store.log import check_moment
+from witnd.store.moment import check_moment
 from witnd.store.reads import FATES, Position, Reads
 
 ATTEMPTS: Final = 4

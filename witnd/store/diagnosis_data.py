@@ -21,7 +21,7 @@ from witnd.store.connection import refusal
 from witnd.store.errors import StoreRefused, Unsafe
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.lease import Holder
-from witnd.store.log import Moment, check_moment, entry_id
+from witnd.store.moment import Moment, check_moment, entry_id
 from witnd.store.outbox import decode_endpoint
 from witnd.store.reads import Command
 from witnd.store.tokens import Token

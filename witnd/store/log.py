@@ -4,8 +4,7 @@ Two connections: one that may block in the server while it waits for entries, on
 Every call may raise `StoreUnavailable` or `StoreRefused`; the caller decides how long to insist.
 """
 
-from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from witnd.domain.catalogue_chain import Head
@@ -14,36 +13,28 @@ from witnd.store import wire
 from witnd.store.catalogue_loader import decided_head, decode_head
 from witnd.store.codec import OutcomeRecord, decode_outcome
 from witnd.store.connection import Endpoint
-from witnd.store.errors import Unsafe
+from witnd.store.errors import StoreUnavailable
 from witnd.store.keys import GlobalKeys, Keys
+from witnd.store.moment import Moment, ends, entry_id, text_of
+from witnd.store.portion import Portion
+
+__all__ = ["ANSWER_SECONDS", "NOT_COUNTERS", "Command", "Log", "Row", "State", "Stored", "entry_id"]
 
 ANSWER_SECONDS = 5.0
-# Entries are read in smaller numbers where a read brought more than this: up to 500 of 256 KiB would be a lot.
-READ_BYTES_MAX = 8 * 1024 * 1024
-GAP_REMEDY: Final = "see what was lost and send it again, then accept the gap with `witnd repair gap`"
+# Parts of one answer, at most and at first: entries of the log, records, and items of lists. The first ones are for
+# parts that are as large as they can be.
+READ, RECORDS, ITEMS = (1, 1000), (100, 1000), (100, 10_000)
 # Fields of the state that are no counters of events or outcomes.
 NOT_COUNTERS: Final = frozenset(
     ("cursor", "read", "seq", "epoch", "digest", "settling", "format", "gaps", "lost", "catalogue")
 )
 Row: TypeAlias = tuple[bytes, list[bytes]]
+Command: TypeAlias = Sequence[str | bytes | int]
 
 
 # What Redis has of one outcome key: the key, its record, its history but for the part that the record carries, and its
 # held events. A plain tuple, because one is made for every outcome that is loaded.
 Stored: TypeAlias = tuple[str, OutcomeRecord | None, Sequence[bytes], Sequence[bytes]]
-
-
-class Moment(NamedTuple):
-    """The server's clock, and how far log and catalogue were at that time."""
-
-    now_ms: int
-    catalogue: Head
-    versions: int  # entries of the catalogue's list, read before its head
-    last: EntryId  # last id ever given to an entry
-    deleted: EntryId  # greatest id of an entry that was deleted by name; trimming does not count
-    first: EntryId  # id of the first entry there is, (0, 0) for an empty log
-    length: int  # entries there are
-    added: int  # entries there ever were
 
 
 class State(NamedTuple):
@@ -66,7 +57,9 @@ class Log:
         self._name = name
         self._reader: wire.Wire | None = None
         self._caller: wire.Wire | None = None
-        self._most = 1  # entries per read: grows while they are small
+        self._entries = Portion("entries", first=READ[0], most=READ[1])
+        self._records = Portion("records", first=RECORDS[0], most=RECORDS[1])
+        self._items = Portion("items", first=ITEMS[0], most=ITEMS[1])
 
     async def caller(self) -> wire.Wire:
         """The connection for calls that answer at once."""
@@ -89,19 +82,29 @@ class Log:
         """Entries behind `after`, at most `most`; waits up to `block_ms` where there are none."""
         if self._reader is None or not self._reader.open:
             self._reader = await wire.connect(self._endpoint, f"{self._name}-reader")
-        most = self._most = min(most, 2 * self._most)
-        before = self._reader.received_bytes
+        most = min(most, self._entries.size)
         block = () if block_ms is None else ("BLOCK", max(1, block_ms))
-        command = ("XREAD", "COUNT", most, *block, "STREAMS", self.keys.events, _text(after))
+        command = ("XREAD", "COUNT", most, *block, "STREAMS", self.keys.events, text_of(after))
         seconds = ANSWER_SECONDS + (block_ms or 0) / 1000
-        answer = (await self._reader.ask(command, seconds=seconds))[0]
-        if self._reader.received_bytes - before > READ_BYTES_MAX:
-            self._most = max(1, most // 4)
+        [answer] = await self._whole(self._entries, self._reader, command, seconds=seconds)
         return [] if answer is None else answer[0][1]
 
-    async def append(self, *fields: str) -> None:
-        """Append a control entry. If its reply is lost it may come twice, which is harmless."""
-        await self.ask(("XADD", self.keys.events, "*", *fields))
+    async def _whole(
+        self, portion: Portion, connection: wire.Wire, *commands: Command, seconds: float = ANSWER_SECONDS
+    ) -> list[Any]:
+        """The answers to commands whose answers may be large; `portion` learns from what comes."""
+        before = connection.received_bytes
+        try:
+            answers = await connection.ask(*commands, seconds=seconds)
+        except StoreUnavailable as lost:
+            portion.cut(str(lost))
+            raise
+        portion.came(sum(map(_parts, answers)), connection.received_bytes - before)
+        return answers
+
+    async def append(self, *entries: Sequence[str]) -> None:
+        """Append control entries. If the reply is lost they may come twice, which is harmless."""
+        await self.ask(*[("XADD", self.keys.events, "*", *fields) for fields in entries])
 
     # -- beside the log --------------------------------------------------------------------------------------------
 
@@ -114,11 +117,18 @@ class Log:
             ("GET", self._shared.catalogue_head),
             ("XINFO", "STREAM", keys.events),
         ]
-        if cold:
-            start = keys.outcome("")
-            commands.append(("MGET", *[start + key for key in cold]))
+        first = cold[: self._records.size]
+        start = keys.outcome("")
+        if first:
+            commands.append(("MGET", *[start + key for key in first]))
         caller = await self.caller()
-        replies = await caller.wait(caller.send(commands), ANSWER_SECONDS + len(cold) / 1000)
+        before = caller.received_bytes
+        try:
+            replies = await caller.wait(caller.send(commands), ANSWER_SECONDS + len(first) / 1000)
+        except StoreUnavailable as lost:
+            if first:
+                self._records.cut(str(lost))
+            raise
         info = replies[3]
         if isinstance(info, Exception) and "no such key" in str(info):
             replies[3] = info = []
@@ -126,36 +136,57 @@ class Log:
         moment = Moment(
             int(replies[0][0]) * 1000 + int(replies[0][1]) // 1000, decode_head(replies[2]), replies[1], *ends(info)
         )
-        return moment, await self._stored(cold, replies[4]) if cold else []
+        if not first:
+            return moment, []
+        raw: list[bytes | None] = replies[4]
+        self._records.came(len(first), caller.received_bytes - before)
+        while len(raw) < len(cold):
+            more = cold[len(raw) : len(raw) + self._records.size]
+            raw += (await self._whole(self._records, caller, ("MGET", *[start + key for key in more])))[0]
+        return moment, await self._stored(cold, raw)
 
     async def _stored(self, cold: Sequence[str], raw: list[bytes | None]) -> list[Stored]:
         """The records with what belongs to them; most cold keys are new, or have all in their record."""
         keys = self.keys
         stored: list[Stored] = []
-        asked: list[str] = []
+        lengths: dict[str, int] = {}
         for key, found in zip(cold, raw, strict=True):
             record = None if found is None else decode_outcome(found)
             stored.append((key, record, (), ()))
             if found is not None and record is None:
-                asked.append(keys.held_events(key))
+                lengths[keys.held_events(key)] = -1
             elif record is not None and record.events > record.tailed:
-                asked.append(keys.history(key))
-        if asked:
-            lists = dict(zip(asked, await self.ask(*[("LRANGE", one, 0, -1) for one in asked]), strict=True))
+                lengths[keys.history(key)] = record.events - record.tailed
+        if lengths:
+            lists = await self._lists(lengths)
             stored = [
                 (key, record, lists.get(keys.history(key), ()), lists.get(keys.held_events(key), ()))
                 for key, record, _, _ in stored
             ]
         return stored
 
-    async def held(self, key: str) -> list[bytes]:
-        """The held events of a key."""
-        found: list[bytes] = (await self.ask(("LRANGE", self.keys.held_events(key), 0, -1)))[0]
+    async def _lists(self, lengths: dict[str, int]) -> dict[str, list[bytes]]:
+        """Whole lists, in as many answers as it takes. A length of -1 is not known yet."""
+        caller = await self.caller()
+        unknown = [name for name, length in lengths.items() if length < 0]
+        if unknown:
+            lengths = lengths | dict(zip(unknown, await self.ask(*[("LLEN", one) for one in unknown]), strict=True))
+        found: dict[str, list[bytes]] = {name: [] for name in lengths}
+        for part in _ranges(lengths, self._items):
+            commands = [("LRANGE", name, at, at + many - 1) for name, at, many in part]
+            for (name, _, _), items in zip(part, await self._whole(self._items, caller, *commands), strict=True):
+                found[name] += items
         return found
 
-    async def held_keys(self) -> list[str]:
-        """Every key with held events, oldest first."""
-        return [key.decode() for key in (await self.ask(("ZRANGE", self.keys.held, 0, -1)))[0]]
+    async def held(self, keys: Sequence[str]) -> list[list[bytes]]:
+        """The held events of each key."""
+        found = await self._lists({self.keys.held_events(key): -1 for key in keys})
+        return [found[self.keys.held_events(key)] for key in keys]
+
+    async def scan_held(self, cursor: str, many: int) -> tuple[str, list[str]]:
+        """Some of the keys with held events, and the cursor of the next ones, "0" at the end."""
+        after, flat = (await self.ask(("ZSCAN", self.keys.held, cursor, "COUNT", many)))[0]
+        return after.decode(), [key.decode() for key in flat[::2]]
 
     async def due(self, above: int, until: int, most: int) -> list[tuple[int, str]]:
         """Stored deadlines in (above, until], earliest first, at most `most`."""
@@ -167,9 +198,17 @@ class Log:
 
     async def catalogue_after(self, count: int) -> tuple[Head, list[bytes]]:
         """The catalogue's head, and its entries after the first `count` up to that head or beyond it."""
-        shared = self._shared
-        head, entries = await self.ask(("GET", shared.catalogue_head), ("LRANGE", shared.catalogue, count, -1))
-        return decode_head(head), entries
+        shared, caller = self._shared, await self.caller()
+        head = decode_head((await self.ask(("GET", shared.catalogue_head)))[0])
+        found: list[bytes] = []
+        while count + len(found) < head.count:
+            at = count + len(found)
+            command = ("LRANGE", shared.catalogue, at, at + self._items.size - 1)
+            [more] = await self._whole(self._items, caller, command)
+            if not more:
+                break  # the list is shorter than its head says: whoever takes it in says so
+            found += more
+        return head, found
 
     async def state(self) -> State:
         flat = (await self.ask(("HGETALL", self.keys.state)))[0]
@@ -180,79 +219,26 @@ class Log:
         return State(sequence, cursor, read, counters, decided_head(fields.get("catalogue")))
 
 
-def entry_id(text: str | bytes) -> EntryId:
-    """`ms-seq` as a pair of numbers."""
-    ms, _, seq = (text if isinstance(text, str) else text.decode()).partition("-")
-    return int(ms), int(seq)
+def _parts(answer: Any) -> int:
+    """How many entries, records or items an answer brought."""
+    if answer is None:
+        return 0
+    # The entries of a stream are inside its name's pair.
+    return len(answer[0][1]) if answer and type(answer[0]) is list else len(answer)
 
 
-def _text(entry: EntryId) -> str:
-    return f"{entry[0]}-{entry[1]}"
-
-
-def ends(info: Sequence[Any]) -> tuple[EntryId, EntryId, EntryId, int, int]:
-    fields = {info[i]: info[i + 1] for i in range(0, len(info), 2)}
-    return (
-        entry_id(fields.get(b"last-generated-id", b"0-0")),
-        entry_id(fields.get(b"max-deleted-entry-id", b"0-0")),
-        entry_id(fields.get(b"recorded-first-entry-id", b"0-0")),
-        fields.get(b"length", 0),
-        fields.get(b"entries-added", 0),
-    )
-
-
-def check_moment(moment: Moment, read_to: EntryId, read: int, entries: Sequence[tuple[Any, ...]] = ()) -> None:
-    """Raise `Unsafe` unless every entry that the log ever had is read or still to be read.
-
-    `read` counts the entries up to `read_to`. `entries` are those that follow and were read before `moment` was taken;
-    of each only the first two members, its id, are looked at.
-    """
-    end: EntryId = entries[-1][:2] if entries else read_to
-    if moment.last < end:
-        raise Unsafe(
-            f"the log ends at {_text(moment.last)}, before entry {_text(end)} that was read from it: "
-            "Redis lost acknowledged data, or other hands deleted the log",
-            "stop the daemons and restore the lost data; if the log was deleted on purpose, accept that with "
-            "`witnd repair gap`",
-        )
-    if moment.deleted > read_to:
-        raise Unsafe(
-            f"entries up to {_text(moment.deleted)} were deleted, and only those up to {_text(read_to)} "
-            "had been read: events are missing",
-            GAP_REMEDY,
-        )
-    fewest, most = _behind(moment, read_to, entries)
-    unexplained = moment.added - read - len(entries)
-    if unexplained > most:
-        raise Unsafe(
-            f"{unexplained - most} entries behind {_text(read_to)} were trimmed before they were read: "
-            "events are missing",
-            GAP_REMEDY,
-        )
-    if unexplained < fewest:
-        raise Unsafe(
-            f"the log had {moment.added} entries so far, fewer than the {read + len(entries) + fewest} that must have "
-            "been in it: it was deleted and begun again, or replaced by another; events may be missing",
-            GAP_REMEDY,
-        )
-
-
-def check_drained(moment: Moment, read_to: EntryId, read: int) -> None:
-    """The same where a read after `moment` found no entry behind `read_to`."""
-    check_moment(moment._replace(length=0, first=(0, 0)), read_to, read)
-
-
-def _behind(moment: Moment, read_to: EntryId, entries: Sequence[tuple[Any, ...]]) -> tuple[int, int]:
-    """The fewest and the most entries that may be behind the last one read.
-
-    Trimming takes the oldest entries. So where an entry up to `read_to` is left, no later one was trimmed, and an
-    inequality is enough until the end of the log is read. Elsewhere the number is known.
-    """
-    end: EntryId = entries[-1][:2] if entries else read_to
-    if not moment.length or moment.last == end:
-        return 0, 0
-    if moment.first > read_to:
-        left = len(entries) - bisect_left(entries, moment.first, key=lambda entry: entry[:2])
-        return moment.length - left, moment.length - left
-    # Other hands may have set the last id forward: then there may be none.
-    return 0, moment.length - len(entries) - 1
+def _ranges(lengths: dict[str, int], portion: Portion) -> Iterator[list[tuple[str, int, int]]]:
+    """What to ask for together: name, place of the first item and how many, up to the portion as it is by then."""
+    part: list[tuple[str, int, int]] = []
+    room = portion.size
+    for name, length in lengths.items():
+        at = 0
+        while at < length:
+            many = min(room, length - at)
+            part.append((name, at, many))
+            at, room = at + many, room - many
+            if not room:
+                yield part
+                part, room = [], portion.size
+    if part:
+        yield part

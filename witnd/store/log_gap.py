@@ -15,7 +15,7 @@ from witnd.domain.event import EntryId
 from witnd.store.connection import mapped
 from witnd.store.errors import StoreRefused, Unsafe
 from witnd.store.keys import Keys
-from witnd.store.log import Moment, check_moment, ends, entry_id
+from witnd.store.moment import Moment, check_moment, ends, entry_id, text_of
 from witnd.store.scripts import Script
 
 # Entries that the server looks through in one call: up to 256 KiB each, so that no call takes it long.
@@ -58,7 +58,7 @@ async def repair_gap(client: Redis, keys: Keys, *, do: bool) -> Gap:
         except Unsafe as problem:
             gap, read = await _plan(client, keys, found, problem)
         else:
-            return Gap(needed=False, done=False, cursor=found.cursor, deleted=_text(found.moment.deleted))
+            return Gap(needed=False, done=False, cursor=found.cursor, deleted=text_of(found.moment.deleted))
         if not do:
             return gap
         if await _accept(client, keys, found, gap, read):
@@ -91,8 +91,8 @@ async def _plan(client: Redis, keys: Keys, found: _Found, problem: Unsafe) -> tu
     if moment.last < found.at:
         if moment.length:
             raise Unsafe(
-                f"the log of partition {keys.partition} ends at {_text(moment.last)}, before entry {found.cursor} that "
-                "was read from it: this is no gap but lost data",
+                f"the log of partition {keys.partition} ends at {text_of(moment.last)}, before entry {found.cursor} "
+                "that was read from it: this is no gap but lost data",
                 "restore the data of the Redis server; if that is not possible, send the entries of this log again "
                 "later, delete it, and repeat `witnd repair gap`",
             )
@@ -100,7 +100,7 @@ async def _plan(client: Redis, keys: Keys, found: _Found, problem: Unsafe) -> tu
     else:
         read = moment.added - await _count(client, keys, found)
         lost = read - found.read if read >= found.read else None
-    deleted = _text(moment.deleted)
+    deleted = text_of(moment.deleted)
     return Gap(needed=True, done=False, cursor=found.cursor, deleted=deleted, lost=lost, reason=problem.reason), read
 
 
@@ -111,7 +111,7 @@ async def _count(client: Redis, keys: Keys, found: _Found) -> int:
         return 0
     if moment.first > found.at:
         return moment.length
-    count, after, last = 0, found.cursor, _text(moment.last)
+    count, after, last = 0, found.cursor, text_of(moment.last)
     while True:
         with mapped():
             many, reached = cast("list[Any]", await _COUNT.run(client, [keys.events], [after, last, PAGE]))
@@ -126,7 +126,7 @@ async def _accept(client: Redis, keys: Keys, found: _Found, gap: Gap, read: int)
     args: list[str | int] = [
         found.cursor,
         found.read,
-        _text(moment.deleted) if found.exists else "",
+        text_of(moment.deleted) if found.exists else "",
         read,
         gap.lost or 0,
         "1" if moment.last < found.at else "",
@@ -145,7 +145,3 @@ async def _accept(client: Redis, keys: Keys, found: _Found, gap: Gap, read: int)
             "import the history again with later ids",
         )
     return code == "DONE"
-
-
-def _text(entry: EntryId) -> str:
-    return f"{entry[0]}-{entry[1]}"

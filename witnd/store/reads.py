@@ -25,7 +25,8 @@ from witnd.store.codec import (
 from witnd.store.connection import Endpoint, refusal
 from witnd.store.errors import StoreRefused, Unsafe
 from witnd.store.keys import Keys
-from witnd.store.log import NOT_COUNTERS, Moment, ends, entry_id
+from witnd.store.log import NOT_COUNTERS
+from witnd.store.moment import Moment, ends, entry_id
 
 FATES: Final = ("held", "rejected", "late", "duplicate", "conflict")
 ANSWER_SECONDS: Final = 10.0

@@ -1,0 +1,131 @@
+"""Appends a retry for every held key that a change of the catalogue makes placeable, beside the intake.
+
+At a start all held keys are looked at; later those that wait for what changed. Either way in slices, between which
+applying and settling go on. A daemon that ends meanwhile looks at all of them again at its next start.
+"""
+
+import asyncio
+from collections import deque
+
+import structlog
+
+from witnd.domain.routing import needs, touched
+from witnd.engine.actor import Held, Waiting
+from witnd.engine.held_index import HeldIndex
+from witnd.engine.memory import Memory
+from witnd.engine.recall import recall
+
+# Keys per slice: some 10 ms of this process, and a few of the server.
+SLICE = 200
+# Between two slices, while there is something to apply or to settle.
+PAUSE_SECONDS = 0.05
+
+log = structlog.get_logger()
+
+
+class Retries:
+    """`run()` until cancelled. `idle` is set while the fold has nothing to do."""
+
+    def __init__(self, memory: Memory, idle: asyncio.Event) -> None:
+        self.index = HeldIndex()
+        self._memory = memory
+        self._idle = idle
+        self._wake = asyncio.Event()
+        self._asked_at = -1  # changes up to this instant are looked at, or waiting to be
+        self._now_ms = 0
+        self._scan: str | None = None  # where the scan of all held keys goes on, None while there is none
+        self._keys: deque[str] = deque()  # to be looked at
+        self._waiting: set[str] = set()  # the same keys
+        self._looked = self._retried = 0
+
+    def has_change(self, applied_to: int) -> bool:
+        """Whether the catalogue changed by `applied_to`, and nobody has said so to `look`."""
+        change = self._memory.partition.catalogue.next_change_after(self._asked_at)
+        return change is not None and change <= applied_to
+
+    def look(self, applied_to: int, now_ms: int) -> None:
+        """Look at what is held, if the catalogue changed by `applied_to`, up to which everything is committed."""
+        if not self.has_change(applied_to):
+            return
+        changes = self._memory.partition.catalogue.changes_between(self._asked_at, applied_to)
+        everything = self._asked_at < 0 or self.index.is_lost or (self._scan is None and not self.index.is_complete)
+        self._asked_at, self._now_ms = applied_to, now_ms
+        met = {need for change in changes for need in touched(*change)}
+        if not met:
+            return
+        if everything:
+            self._look_at_all()
+        self._push(self.index.take(met))
+        self._wake.set()
+
+    def note(self, held: Held, waiting: list[Waiting]) -> None:
+        """These events of a key are held from now on."""
+        catalogue = self._memory.partition.catalogue
+        for (ms, _), event in waiting:
+            found = needs(catalogue, agent_key=event.agent_key, customer_key=event.customer_key, at=ms)
+            self.index.add(held.key, found)
+
+    async def run(self) -> None:
+        if self._looked:
+            self._look_at_all()  # an error ended the run before, in the middle of something
+        while True:
+            await self._wake.wait()
+            if not self._keys and self._scan is not None:
+                await self._scan_on()
+            elif self._keys:
+                await self._slice()
+            if not self._keys and self._scan is None:
+                self._wake.clear()
+                if self._retried:
+                    log.info("held.retried", looked_at=self._looked, retried=self._retried)
+                self._looked = self._retried = 0
+            if not self._idle.is_set():
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    def _look_at_all(self) -> None:
+        self.index.begin()
+        self._scan = "0"
+
+    def _push(self, keys: set[str]) -> None:
+        for key in keys - self._waiting:
+            self._waiting.add(key)
+            self._keys.append(key)
+
+    async def _scan_on(self) -> None:
+        """Find the next held keys. A key that is held for as long as this takes is found."""
+        memory, cursor = self._memory, self._scan or "0"
+        after, keys = await memory.patience.insist("listing held keys", lambda: memory.store.scan_held(cursor, SLICE))
+        self._push(set(keys))
+        self._scan = None if after == "0" else after
+        if self._scan is None:
+            # The index has every key now, those of this page as soon as they are looked at.
+            self.index.is_complete = not self.index.is_lost
+
+    async def _slice(self) -> None:
+        memory, partition = self._memory, self._memory.partition
+        keys = [self._keys[place] for place in range(min(SLICE, len(self._keys)))]
+        found: list[str] = []
+        held = await memory.patience.insist("loading held events", lambda: memory.store.held(keys))
+        # From here on nothing is waited for until every key is in the index again: a change that comes meanwhile finds
+        # a key either there or still to be looked at.
+        for key, items in zip(keys, held, strict=True):
+            self._keys.popleft()
+            self._waiting.discard(key)
+            one = recall(key, None, (), items, partition.catalogue)
+            if isinstance(one, Held) and one.waiting:
+                # Under what it waits for now; also a key that can be placed, until it is.
+                self._file(one)
+                if partition.placeable(one, self._now_ms):
+                    found.append(key)
+        self._looked += len(keys)
+        if found:
+            retries = [("witnd", "retry", "key", key) for key in found]
+            await memory.patience.insist("appending retries", lambda: memory.store.append(*retries))
+        self._retried += len(found)
+
+    def _file(self, held: Held) -> None:
+        catalogue, at = self._memory.partition.catalogue, self._now_ms
+        for _, event in held.waiting:
+            self.index.add(
+                held.key, needs(catalogue, agent_key=event.agent_key, customer_key=event.customer_key, at=at)
+            )
