@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from random import Random
 from typing import Any, Self
 
 import pytest
@@ -86,7 +87,7 @@ class House:
             send=options.pop("send", self.sender.send),
             endpoint=self.endpoints.get,
             now_ms=lambda: self.now,
-            random=lambda: 0.5,
+            random=options.pop("random", lambda: 0.5),
             **options,
         )
 
@@ -298,6 +299,44 @@ class TestRetries:
             await house.attempts(20)
 
         assert most == 1
+
+    async def test_after_a_storm_of_errors_all_is_delivered_spread_out_and_without_a_herd(self, house: House) -> None:
+        """Many endpoints fail at once and recover at once: their retries are spread, and each sees few at a time."""
+        names = [f"r{number}" for number in range(10)]
+        most: dict[str, int] = {}
+        now: dict[str, int] = {}
+        status = 503
+
+        async def busy(request: web.Request) -> web.Response:
+            path = request.path
+            now[path] = now.get(path, 0) + 1
+            most[path] = max(most.get(path, 0), now[path])
+            await asyncio.sleep(0.001)
+            now[path] -= 1
+            return web.Response(status=status)
+
+        for name in names:
+            house.endpoint.answers[f"/{name}"] = busy
+            house.add_rule(name, f"/{name}")
+        rows = [row for name in names for row in deliveries(5, name=name)]
+        async with house.open(random=Random(1).random):
+            await house.commit(*rows)
+            await house.attempts(50)
+            due = [(await house.progress(row.id)).due_ms or 0 for row in rows]
+            step = SCHEDULE[0]
+            assert all(0.8 * step <= ms - house.now <= 1.2 * step for ms in due)
+            assert len(set(due)) > 40
+            assert max(due) - min(due) > 0.2 * step
+            assert max(most.values()) == 1
+
+            status = 200
+            house.now = max(due)
+            house.relay.poke(house.endpoints)
+            await house.attempts(100)
+            await house.idle()
+        assert len(house.endpoint.received) == 100
+        assert max(most.values()) <= IN_FLIGHT_PER_ENDPOINT
+        assert {(await house.progress(row.id)).standing for row in rows} == {"delivered"}
 
     async def test_a_new_address_and_new_secrets_count_from_the_next_attempt_on(self, house: House) -> None:
         house.endpoint.answers["/hook"] = 500
