@@ -104,12 +104,13 @@ class Entry:
             return (charged / self.of("package_size")).to_integral_value(ROUND_CEILING) * self.of("price_per_package")
         if self.kind == "percentage":
             cost, before = Decimal(0), Decimal(0)
+            least = self.rounded(self.of("minimum"), ROUND_CEILING)
+            most = self.rounded(self.of("maximum", "1e30"), ROUND_FLOOR)
             for unit in units:
                 part = max(before + unit - quota, Decimal(0)) - max(before - quota, Decimal(0))
                 before += unit
                 if part:
-                    one = max(part * self.of("percent") / 100, self.of("minimum"))
-                    cost += min(one, self.of("maximum", "1e30"))
+                    cost += min(max(part * self.of("percent") / 100, least), most)
             return cost
         if self.kind == "volume":
             assert whole is not None
