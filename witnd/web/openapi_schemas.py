@@ -8,9 +8,12 @@ from typing import Any, Final, Union, get_args, get_origin
 import msgspec
 from msgspec import Struct
 
+from witnd.web.condition_schema import condition_schemas
 from witnd.web.errors import CODES, ErrorAnswer
 from witnd.web.route import Route
 
+# The server keeps members of these that it does not know, or passes them over.
+_KEEP_MEMBERS: Final = frozenset(("EventIn", "Envelope", "Properties", "ExampleEvent"))
 REF: Final = "#/components/schemas/{name}"
 
 
@@ -25,9 +28,10 @@ class Schemas:
         self._by_ref = {REF.format(name=name): schema for name, schema in components.items()}
         queries = {self._found[one.query]["$ref"] for one in routes if one.query is not None}
         # Members of query structs stand as parameters where they are used.
-        self.components = {
-            name: _plain(schema) for name, schema in sorted(components.items()) if REF.format(name=name) not in queries
-        }
+        own = {name: _plain(it) for name, it in components.items() if REF.format(name=name) not in queries}
+        self.components = dict(sorted({**own, **condition_schemas()}.items()))
+        for name in _KEEP_MEMBERS & self.components.keys():
+            self.components[name]["additionalProperties"] = True
         self.components["ErrorBody"]["properties"]["code"]["enum"] = sorted(CODES)
 
     def of(self, annotation: Any) -> dict[str, Any]:
@@ -64,8 +68,28 @@ def _listed(node: Any) -> Any:
 
 
 def _plain(schema: dict[str, Any]) -> dict[str, Any]:
-    """Without the title that only repeats the name; words in one line."""
-    kept = {name: it for name, it in schema.items() if name != "title"}
+    """Without the title that only repeats the name; words in one line; clear to generators of clients."""
+    kept: dict[str, Any] = _generable({name: it for name, it in schema.items() if name != "title"})
     if "description" in kept:
         kept["description"] = " ".join(kept["description"].split())
     return kept
+
+
+def _generable(node: Any) -> Any:
+    """The same schema, as generators of clients understand it. They make a member with a default a required one, so a
+    default is words; null for an optional member goes without saying. They take an object without properties for an
+    empty one unless it says otherwise, and a reference beside a type for the type."""
+    if isinstance(node, list):
+        return [_generable(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        return {"$ref": node["$ref"]}
+    made = {name: _generable(it) for name, it in node.items() if name != "default"}
+    if node.get("type") == "object" and "properties" not in node:
+        made.setdefault("additionalProperties", True)
+    default = node.get("default")
+    if "default" in node and default is not None:
+        words = f"Default: `{msgspec.json.encode(default).decode()}`."
+        made["description"] = f"{made['description']} {words}" if "description" in made else words
+    return made

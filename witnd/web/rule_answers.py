@@ -4,27 +4,30 @@ them. Secrets show as fingerprints.
 
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 
 from witnd.domain import instant
 from witnd.domain.catalogue_history import IN_FORCE
 from witnd.domain.delivery import EndpointState
+from witnd.domain.notification import SOURCES
 from witnd.domain.rotation import signing
 from witnd.web.catalogue import RULE, Thing
 from witnd.web.catalogue_answers import Versioned, versioned
 from witnd.web.rules import id_of
 from witnd.web.services import Services
 
+SourceText = Annotated[str, Meta(extra_json_schema={"enum": list(SOURCES)})]
 
-class NotificationRuleChange(Struct, kw_only=True):
+
+class NotificationRuleChange(Struct, kw_only=True, forbid_unknown_fields=True):
     """Fields to replace; null puts the default, but a rule keeps its `secret`. After a change of that the one before
     signs too for `secret_overlap` seconds, a day if nothing is said. `effective_from`: from when on; without it, from
     now on."""
 
-    source: str | None = None
+    source: SourceText | None = None
     agent: str | None = None
     url: str | None = None
     enabled: bool = True
@@ -33,12 +36,12 @@ class NotificationRuleChange(Struct, kw_only=True):
     effective_from: str | None = None
 
 
-class NotificationRuleIn(Struct, kw_only=True):
+class NotificationRuleIn(Struct, kw_only=True, forbid_unknown_fields=True):
     """A new rule: `source` is outcome_confirmed, outcome_missed or both; without an `agent` it is for all. Without a
     `secret` one is made, and shown in this answer alone."""
 
     name: str
-    source: str
+    source: SourceText
     url: str
     agent: str | None = None
     enabled: bool = True
@@ -79,7 +82,7 @@ class NotificationRulePage(Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-class RotationIn(Struct, kw_only=True):
+class RotationIn(Struct, kw_only=True, forbid_unknown_fields=True):
     """Without a `secret` one is made. For `overlap_seconds`, a day if nothing is said, both secrets sign."""
 
     secret: str | None = None

@@ -1,10 +1,11 @@
 """Agents: what makes an outcome billable, how long it waits, how its units are counted. Every version is kept."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from witnd.domain.condition import words
+from witnd.domain.contract import METHODS
 from witnd.domain.strictjson import BYTES_MAX
 from witnd.web.catalogue import AGENT, Thing
 from witnd.web.catalogue_answers import (
@@ -24,29 +25,32 @@ from witnd.web.catalogue_answers import (
     versioned,
     versions,
 )
+from witnd.web.condition_schema import Condition
 from witnd.web.route import Call, Listing, route
 from witnd.web.trials import TrialAnswer, answered
 
+Method = Annotated[str, Meta(extra_json_schema={"enum": list(METHODS)})]
 
-class AgentChange(Struct, kw_only=True):
+
+class AgentChange(Struct, kw_only=True, forbid_unknown_fields=True):
     """Fields to replace; null puts the default: the key as `name`, 259200 s (72 h) as `settlement_period`, `last` as
     `attribution_method`. A `condition` is replaced as a whole."""
 
     name: str | None = None
     settlement_period: int | None = None
-    attribution_method: str | None = None
-    condition: list[dict[str, Any]] | None = None
+    attribution_method: Method | None = None
+    condition: list[Condition] | None = None
     effective_from: str | None = None
 
 
-class AgentIn(Struct, kw_only=True):
+class AgentIn(Struct, kw_only=True, forbid_unknown_fields=True):
     """A new agent. `effective_from`: from when on; without it, from now on."""
 
     key: str
-    condition: list[dict[str, Any]]
+    condition: list[Condition]
     name: str | None = None
     settlement_period: int | None = None
-    attribution_method: str | None = None
+    attribution_method: Method | None = None
     effective_from: str | None = None
 
 
@@ -57,7 +61,7 @@ class Agent(Versioned, frozen=True, kw_only=True):
     name: str
     settlement_period: int
     attribution_method: str
-    condition: list[dict[str, Any]]
+    condition: list[Condition]
     condition_words: str
     contract_hash: str | None
 
@@ -79,13 +83,13 @@ class ExampleEvent(Struct, kw_only=True):
     accepted_at: str | None = None
 
 
-class TrialIn(Struct, kw_only=True):
+class TrialIn(Struct, kw_only=True, forbid_unknown_fields=True):
     """A contract, and at most 100 events in the order in which they come."""
 
-    condition: list[dict[str, Any]]
+    condition: list[Condition]
     name: str | None = None
     settlement_period: int | None = None
-    attribution_method: str | None = None
+    attribution_method: Method | None = None
     events: list[ExampleEvent] = []
 
 

@@ -7,6 +7,7 @@ from msgspec import UNSET, Struct, UnsetType
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.strictjson import BYTES_MAX
 from witnd.domain.zero_price import card_warnings, own_prices
+from witnd.web.api.agents import Method
 from witnd.web.api.rate_cards import Entry
 from witnd.web.catalogue import CUSTOMER, Thing
 from witnd.web.catalogue_answers import (
@@ -26,20 +27,21 @@ from witnd.web.catalogue_answers import (
     versioned,
     versions,
 )
+from witnd.web.condition_schema import Condition
 from witnd.web.route import Call, Listing, route
 
 
-class OwnTerms(Struct, kw_only=True):
+class OwnTerms(Struct, kw_only=True, forbid_unknown_fields=True):
     """What this customer has agreed otherwise with an agent: its key, and at least one of the other fields."""
 
     agent: str
     name: str | None = None
     settlement_period: int | None = None
-    attribution_method: str | None = None
-    condition: list[dict[str, Any]] | None = None
+    attribution_method: Method | None = None
+    condition: list[Condition] | None = None
 
 
-class CustomerChange(Struct, kw_only=True):
+class CustomerChange(Struct, kw_only=True, forbid_unknown_fields=True):
     """Fields to replace; null puts the default. `entries` are prices of this customer alone, in its card's currency;
     `agents` its own terms. `effective_from`: from when on; without it, from now on."""
 
@@ -51,7 +53,7 @@ class CustomerChange(Struct, kw_only=True):
     effective_from: str | None = None
 
 
-class CustomerIn(CustomerChange, kw_only=True):
+class CustomerIn(CustomerChange, kw_only=True, forbid_unknown_fields=True):
     """A new customer. Without a `name` it is called by its key; without a `rate_card` its events are held."""
 
     key: str

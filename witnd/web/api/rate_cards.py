@@ -1,12 +1,12 @@
 """Rate cards: which agent costs what, in one currency. Every version is kept."""
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from witnd.domain.fields import Table
-from witnd.domain.ratecard import RateCard
+from witnd.domain.ratecard import KINDS, RateCard
 from witnd.domain.strictjson import BYTES_MAX
 from witnd.domain.working import spoken
 from witnd.domain.zero_price import card_warnings
@@ -33,7 +33,7 @@ from witnd.web.quotes import QuoteAnswer, answered, question, unsaved
 from witnd.web.route import Call, Listing, route
 
 
-class Tier(Struct, kw_only=True):
+class Tier(Struct, kw_only=True, forbid_unknown_fields=True):
     """A step of a graduated or volume price; only the last has no `up_to`."""
 
     price_per_unit: str
@@ -41,12 +41,12 @@ class Tier(Struct, kw_only=True):
     flat_fee: str | None = None
 
 
-class Entry(Struct, kw_only=True):
+class Entry(Struct, kw_only=True, forbid_unknown_fields=True):
     """What an agent costs. Which fields there are depends on the `kind`: flat, graduated, volume, package or
     percentage. Amounts and quantities are decimal strings."""
 
     agent: str
-    kind: str = "flat"
+    kind: Annotated[str, Meta(extra_json_schema={"enum": list(KINDS)})] = "flat"
     price_per_unit: str | None = None
     tiers: list[Tier] | None = None
     package_size: str | None = None
@@ -59,7 +59,7 @@ class Entry(Struct, kw_only=True):
     period_cap: str | None = None
 
 
-class RateCardChange(Struct, kw_only=True):
+class RateCardChange(Struct, kw_only=True, forbid_unknown_fields=True):
     """Fields to replace; `entries` are replaced as a whole. `effective_from`: from when on; without it, from now on."""
 
     currency: str | None = None
@@ -67,7 +67,7 @@ class RateCardChange(Struct, kw_only=True):
     effective_from: str | None = None
 
 
-class RateCardIn(Struct, kw_only=True):
+class RateCardIn(Struct, kw_only=True, forbid_unknown_fields=True):
     """A new rate card, with one entry for each agent that has a price."""
 
     key: str
@@ -94,7 +94,7 @@ class RateCardPage(Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-class QuoteIn(Struct, kw_only=True):
+class QuoteIn(Struct, kw_only=True, forbid_unknown_fields=True):
     """How many `outcomes` of an `agent`, each of unit 1, or the `units` of each. The agent may be left out where the
     card has one entry. `at`: by the version in force then."""
 
@@ -104,7 +104,7 @@ class QuoteIn(Struct, kw_only=True):
     at: str | None = None
 
 
-class UnsavedQuoteIn(Struct, kw_only=True):
+class UnsavedQuoteIn(Struct, kw_only=True, forbid_unknown_fields=True):
     """The same, with the card itself."""
 
     currency: str
