@@ -1,8 +1,10 @@
 """Rebuilding the sorted set of deadlines from the records, which are what counts."""
 
+from collections.abc import Sequence
+
 import structlog
 
-from witnd.store.codec import decode_outcome
+from witnd.store.codec import OutcomeRecord, decode_outcome
 from witnd.store.log import Log
 
 BATCH = 1000
@@ -24,27 +26,50 @@ async def mend(store: Log, open_outcomes: int) -> int:
         expected=open_outcomes,
         reason="other hands changed the sorted set of deadlines",
     )
-    keys, mended = store.keys, 0
+    return await _add_missing(store) + await _drop_strays(store)
+
+
+async def _add_missing(store: Log) -> int:
+    """Write the deadline of every open outcome, a page of keys at a time."""
+    keys, added = store.keys, 0
     start, cursor = keys.outcome(""), "0"
-    right: set[bytes] = set()
     while True:
-        cursor_bytes, names = (await store.ask(("SCAN", cursor, "MATCH", f"{literal(start)}*", "COUNT", BATCH)))[0]
-        if names:
-            records = (await store.ask(("MGET", *names)))[0]
-            for name, record in zip(names, records, strict=True):
-                stored = None if record is None else decode_outcome(record)
-                if stored is not None and stored.processed_at is None:
-                    key = name[len(start.encode()) :]
-                    right.add(key)
-                    changed = (await store.ask(("ZADD", keys.due, "CH", stored.mirrored, key)))[0]
-                    mended += changed
-        cursor = cursor_bytes.decode()
+        after, names = (await store.ask(("SCAN", cursor, "MATCH", f"{literal(start)}*", "COUNT", BATCH)))[0]
+        due: list[int | bytes] = []
+        for name, record in zip(names, await _records(store, names), strict=True):
+            if record is not None and record.processed_at is None:
+                due += (record.mirrored, name[len(start.encode()) :])
+        if due:
+            added += (await store.ask(("ZADD", keys.due, "CH", *due)))[0]
+        cursor = after.decode()
         if cursor == "0":
-            break
-    for key in (await store.ask(("ZRANGE", keys.due, 0, -1)))[0]:
-        if key not in right:
-            mended += (await store.ask(("ZREM", keys.due, key)))[0]
-    return mended
+            return added
+
+
+async def _drop_strays(store: Log) -> int:
+    """Remove the deadlines of what is no open outcome, a page at a time."""
+    keys, dropped, cursor = store.keys, 0, "0"
+    while True:
+        after, flat = (await store.ask(("ZSCAN", keys.due, cursor, "COUNT", BATCH)))[0]
+        members: list[bytes] = flat[::2]
+        records = await _records(store, [keys.outcome("").encode() + member for member in members])
+        strays = [
+            member
+            for member, record in zip(members, records, strict=True)
+            if record is None or record.processed_at is not None
+        ]
+        if strays:
+            dropped += (await store.ask(("ZREM", keys.due, *strays)))[0]
+        cursor = after.decode()
+        if cursor == "0":
+            return dropped
+
+
+async def _records(store: Log, names: Sequence[bytes]) -> list[OutcomeRecord | None]:
+    if not names:
+        return []
+    found = (await store.ask(("MGET", *names)))[0]
+    return [None if record is None else decode_outcome(record) for record in found]
 
 
 def literal(text: str) -> str:
