@@ -19,9 +19,8 @@ from witnd.daemon.systemd import Systemd
 from witnd.daemon.web import Lag, Web
 from witnd.domain.catalogue import Catalogue
 from witnd.notify.admission import sizes, total_for
-from witnd.notify.relay import CALLS
 from witnd.notify.sender import Sender
-from witnd.notify.slots import Slots
+from witnd.notify.slots import Calls, Slots
 from witnd.store import embedded
 from witnd.store.appender import Appender
 from witnd.store.catalogue import CatalogueStore
@@ -95,7 +94,7 @@ class Daemon:
                 clock=clock,
                 send=sender.send,
                 slots=Slots(sizes(total_for(files.limit()))),
-                calls=asyncio.Semaphore(CALLS),
+                calls=Calls(),
                 changed=self._changed,
             )
             self._owners = [Owner(shared, number) for number in range(config.redis.partitions)]

@@ -23,7 +23,7 @@ from witnd.engine.memory import Memory
 from witnd.engine.partition import Partition
 from witnd.engine.pipeline import Pipeline
 from witnd.notify.relay import Relay, Send
-from witnd.notify.slots import Slots
+from witnd.notify.slots import Calls, Slots
 from witnd.store.catalogue_loader import check_decided, check_head
 from witnd.store.clients import Clients
 from witnd.store.connection import Endpoint
@@ -61,7 +61,7 @@ class Shared(Struct, frozen=True, kw_only=True):
     clock: Clock
     send: Send
     slots: Slots
-    calls: asyncio.Semaphore  # of all relays to Redis
+    calls: Calls
     changed: Callable[[], None]
 
 
@@ -260,7 +260,7 @@ class Owner:
             random=random,
             schedule=tuple(int(step * 1000) for step in shared.config.webhooks.schedule),
             slots=shared.slots,
-            store=shared.calls,
+            calls=shared.calls,
             on_disk=on_disk if shared.keeper.is_kept else None,
         )
 

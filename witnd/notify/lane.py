@@ -21,7 +21,7 @@ from witnd.domain.delivery import HEALTHY, Attempt, EndpointState, Progress
 from witnd.domain.notification import Delivery
 from witnd.notify.admission import PER_ENDPOINT, Ticket
 from witnd.notify.patience import Patience
-from witnd.notify.slots import Slots
+from witnd.notify.slots import Calls, Slots
 from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.outbox import Outbox, Row
 
@@ -54,7 +54,7 @@ OnDisk = Callable[[int], Awaitable[None]]
 
 
 class Means(Struct, frozen=True, kw_only=True):
-    """What all lanes of a relay work with. `store` bounds their calls to Redis, however many lanes there are."""
+    """What all lanes of a relay work with. `calls` bounds their calls to Redis, however many lanes there are."""
 
     outbox: Outbox
     send: Send
@@ -63,17 +63,19 @@ class Means(Struct, frozen=True, kw_only=True):
     random: Callable[[], float]
     schedule: Sequence[int]
     slots: Slots
-    store: asyncio.Semaphore
+    calls: Calls
     patience: Patience
     begin: Begin
     on_disk: OnDisk | None
 
-    async def ask(self, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def ask(
+        self, bound: asyncio.Semaphore, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """The store's answer, however long it takes. Every call made here may be repeated."""
         failures = 0
         while True:
             try:
-                async with self.store:
+                async with bound:
                     answer = await call(*args, **kwargs)
             except (StoreUnavailable, StoreRefused) as error:
                 await self.patience.wait(error, failures)
@@ -94,6 +96,7 @@ class Lane:
         self._means = means
         # How the endpoint stood when it was last looked at.
         self._state: EndpointState = HEALTHY
+        self._is_prompt = False
 
     @property
     def free(self) -> int:
@@ -106,7 +109,9 @@ class Lane:
         means = self._means
         while True:
             self.wake.clear()
-            rows, self._state = await means.ask(self._look)
+            target = means.endpoint(self.rule_id)
+            self._is_prompt = target is not None and means.slots.is_prompt(target.url)
+            rows, self._state = await self._ask(self._look)
             if not rows and not self.flying and not self.wake.is_set():
                 done()
                 return
@@ -129,6 +134,10 @@ class Lane:
             self.wake.clear()
             await self.wake.wait()
 
+    async def _ask(self, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        calls = self._means.calls
+        return await self._means.ask(calls.prompt if self._is_prompt else calls.others, call, *args, **kwargs)
+
     async def _look(self) -> tuple[list[Row], EndpointState]:
         # Rows in flight still stand first in the outbox, and one more tells when to look again.
         outbox = self._means.outbox
@@ -148,7 +157,7 @@ class Lane:
 
         What somebody asks to be resent is tried even at a suspended endpoint. True if any went.
         """
-        ask, outbox, state = self._means.ask, self._means.outbox, self._state
+        ask, outbox, state = self._ask, self._means.outbox, self._state
         in_force = self._means.endpoint(self.rule_id) is not None
         steps = [(row, life.lost(row.progress)) for row in rows if row.delivery is None]
         if not in_force or state.suspended:
@@ -179,7 +188,7 @@ class Lane:
         means = self._means
         if means.on_disk is not None:
             # Nobody may be notified of a step whose loss would not be noticed.
-            await means.on_disk(await means.ask(means.outbox.sequence))
+            await means.on_disk(await self._ask(means.outbox.sequence))
         target = means.endpoint(self.rule_id)
         if target is None:
             return  # the next look parks them
@@ -193,7 +202,7 @@ class Lane:
                 tickets.append(more)
             now = means.now_ms()
             steps = [(row, life.begun(row.progress, now)) for row in rows[: len(tickets)]]
-            written = await means.ask(means.outbox.write, self.rule_id, steps)
+            written = await self._ask(means.outbox.write, self.rule_id, steps)
             target = means.endpoint(self.rule_id)  # the secrets of now
             for (row, progress), ours in zip(steps, written, strict=True):
                 if not ours or target is None or row.delivery is None:
@@ -248,6 +257,7 @@ class Lane:
             duration_ms = (monotonic_ns() - began) // 1_000_000
             attempt = Attempt(reason=f"no answer within {duration_ms} ms; {CUT}", duration_ms=duration_ms)
         slots.release(ticket, succeeded=attempt.succeeded)
+        self._is_prompt = slots.is_prompt(target.url)
         return attempt
 
     async def _record(self, row: Row, attempt: Attempt) -> Progress:
@@ -255,9 +265,9 @@ class Lane:
         while True:
             now, jitter = means.now_ms(), means.random()
             progress = life.ended(row.progress, attempt, now, jitter, means.schedule)
-            (written,) = await means.ask(means.outbox.write, self.rule_id, [(row, progress)])
+            (written,) = await self._ask(means.outbox.write, self.rule_id, [(row, progress)])
             # A command may have touched it meanwhile: the answer belongs to what it made of it.
-            fresh = [] if written else await means.ask(means.outbox.rows, [row.id])
+            fresh = [] if written else await self._ask(means.outbox.rows, [row.id])
             if not fresh:
                 return progress
             (row,) = fresh
@@ -265,10 +275,10 @@ class Lane:
     async def _judge(self, delivery: Delivery, attempt: Attempt) -> None:
         means, state = self._means, self._state
         while (after := life.answered(state, attempt, means.now_ms())) != state:
-            if await means.ask(means.outbox.swap_endpoint, self.rule_id, state, after):
+            if await self._ask(means.outbox.swap_endpoint, self.rule_id, state, after):
                 if after.suspended:
                     rule, reason = delivery.rule_name, after.reason
                     log.error("endpoint.suspended", rule=rule, reason=reason)
                 break
-            state = await means.ask(means.outbox.endpoint, self.rule_id)
+            state = await self._ask(means.outbox.endpoint, self.rule_id)
         self._state = after

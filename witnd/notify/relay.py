@@ -8,21 +8,17 @@ store, and everything is looked through at the start and after a lost connection
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Final
 
 import structlog
 
 from witnd.domain.notification import SCHEDULE
 from witnd.notify.lane import Endpoint, Lane, Means, OnDisk, Send, Work
 from witnd.notify.patience import Patience
-from witnd.notify.slots import Slots
+from witnd.notify.slots import Calls, Slots
 from witnd.store.errors import Fenced, StoreRefused, StoreUnavailable
 from witnd.store.outbox import Outbox
 
-__all__ = ["CALLS", "Endpoint", "Relay", "Send"]
-
-# Calls to Redis under way for all rules together: more would only wait in the server.
-CALLS: Final = 8
+__all__ = ["Endpoint", "Relay", "Send"]
 
 log = structlog.get_logger()
 
@@ -31,8 +27,8 @@ class Relay:
     """`run()` until stopped or cancelled. Raises `Fenced` when the partition has another owner.
 
     `send` makes one attempt and never raises; `endpoint` answers None for a rule that is not in
-    force. The relays of one process share `slots`, the bounds on attempts at a time, and `store`, the bound on calls
-    to Redis. `on_disk` waits until a step of the partition is in the journal; None where no journal is kept.
+    force. The relays of one process share `slots`, the bounds on attempts at a time, and `calls`, the bounds on
+    calls to Redis. `on_disk` waits until a step of the partition is in the journal; None where no journal is kept.
     """
 
     def __init__(
@@ -45,7 +41,7 @@ class Relay:
         random: Callable[[], float],
         schedule: Sequence[int] = SCHEDULE,
         slots: Slots | None = None,
-        store: asyncio.Semaphore | None = None,
+        calls: Calls | None = None,
         on_disk: OnDisk | None = None,
     ) -> None:
         self._outbox = outbox
@@ -58,7 +54,7 @@ class Relay:
             random=random,
             schedule=schedule,
             slots=slots or Slots(),
-            store=store or asyncio.Semaphore(CALLS),
+            calls=calls or Calls(),
             patience=Patience("relay.store", random),
             begin=self._begin,
             on_disk=on_disk,

@@ -11,12 +11,23 @@ from typing import Final
 
 from witnd.notify.admission import TOTAL, Admission, Share, Sizes, Ticket, sizes
 
-__all__ = ["PROMPT_SECONDS", "Slots"]
+__all__ = ["CALLS", "PROMPT_SECONDS", "Calls", "Slots"]
 
 # Longer than most handshakes and answers take, and short for those who wait behind a silent endpoint.
 PROMPT_SECONDS: Final = 0.5
 
+# Calls to Redis under way for prompt endpoints, and as many for the others: more would only wait in the server.
+CALLS: Final = 4
+
 _Waiter = tuple[str, "asyncio.Future[Ticket]"]
+
+
+class Calls:
+    """The bounds on calls to Redis, so that a crowd of failing endpoints does not delay those that answer."""
+
+    def __init__(self, each: int = CALLS) -> None:
+        self.prompt = asyncio.Semaphore(each)
+        self.others = asyncio.Semaphore(each)
 
 
 class Slots:
@@ -39,6 +50,9 @@ class Slots:
     def under_way(self) -> dict[str, int]:
         """Attempts by share."""
         return {share.value: self._admission.counts[share] for share in Share}
+
+    def is_prompt(self, url: str) -> bool:
+        return self._admission.standing(url) is Share.PROMPT
 
     async def acquire(self, url: str) -> Ticket:
         """Wait until an attempt to `url` may start."""
