@@ -417,7 +417,7 @@ def test_a_period_that_ended_and_is_not_closed_says_why(shop: Workshop) -> None:
     assert "nobody makes invoices" in named(report(shop), "period", "warning")["found"]
     shop.call("SET", BILLING.owner, "1:x:elsewhere", "PX", 10_000)
     assert "waits for partition 0" in named(report(shop), "period", "warning")["found"]
-    shop.call("HSET", shop.keys().state, "cursor", f"{LONG_AGO}-0")
+    shop.call("HSET", shop.keys().state, "cursor", f"{LONG_AGO}-0", "read", "1")
     shop.call("XADD", shop.keys().events, f"{LONG_AGO}-0", "witnd", "tick")
     assert "billing." in named(report(shop), "period", "warning")["remedy"]
 

@@ -32,6 +32,9 @@ MEANINGS = {
     "http.unavailable": "The default address of HTTP is in use, perhaps by another daemon. It is tried again.",
     "ingest.paused": "Events over HTTP are answered 503: Redis does not answer, or cannot keep them as promised.",
     "ingest.resumed": "Events over HTTP are accepted again.",
+    "catalogue.copy_failed": "The copy of the catalogue in the state directory cannot be read or written. Settlement "
+    "goes on; lost versions could not be restored from it.",
+    "catalogue.copy_recovered": "The copy of the catalogue is written again.",
     "journal.failed": "The journal cannot be written. Settlement goes on; after a restart, lost data may go unnoticed.",
     "journal.recovered": "The journal is written again.",
     "lease.expired": "The lease of a partition or of the billing ran out while Redis was away. It is taken again.",

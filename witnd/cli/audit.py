@@ -119,6 +119,7 @@ async def _audit(quick: bool, partition: int | None, file: Path | None, as_docum
 
         async def learn() -> Catalogue:
             await store.load(catalogue)
+            await store.check(catalogue)
             return catalogue
 
         verdicts = [

@@ -18,7 +18,7 @@ from witnd.domain.catalogue import Catalogue
 from witnd.endpoint import Endpoint
 from witnd.store.catalogue import CatalogueStore
 from witnd.store.connection import connect, mapped
-from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
+from witnd.store.errors import LostData, StoreRefused, StoreUnavailable, Unsafe
 from witnd.store.keys import GlobalKeys
 
 # Reading more versions than this takes seconds: what is in them is not looked at.
@@ -159,7 +159,7 @@ async def _data(config: Config, where: Endpoint, checks: list[Check], *, remembe
                 reason, _, remedy = str(mistake).partition("; ")
                 checks.append(problem("data", "deployment", reason, remedy, USAGE))
             return
-        catalogue = await _catalogue(client, keys, config)
+        catalogue = await _catalogue(client, keys, config, checks)
     rules = [] if catalogue is None else [rule_id(name) for name in catalogue.keys("notification_rule")]
     grace_ms = int(config.billing.grace * 1000) if config.billing.issue == "auto" else None
     if meta is None:
@@ -180,14 +180,29 @@ async def _data(config: Config, where: Endpoint, checks: list[Check], *, remembe
     checks += judge_data(data, catalogue, config)
 
 
-async def _catalogue(client: Redis, keys: GlobalKeys, config: Config) -> Catalogue | None:
-    """None where it has too many versions to be read for this."""
+async def _catalogue(client: Redis, keys: GlobalKeys, config: Config, checks: list[Check]) -> Catalogue | None:
+    """The catalogue, checked against what was decided under it and against this host's copy.
+
+    None where it lost versions, or has too many to be read for this.
+    """
+    from witnd.store.catalogue_copy import CatalogueCopy, read_copy
+    from witnd.store.catalogue_loader import check_decided
+
     with mapped():
         length = await client.llen(keys.catalogue)
     if length > VERSIONS:
         return None
     catalogue = Catalogue()
-    await CatalogueStore(client, keys, config.redis.partitions).load(catalogue)
+    store = CatalogueStore(client, keys, config.redis.partitions)
+    path = CatalogueCopy(config.daemon.state_dir, config.redis.prefix).path
+    try:
+        await store.load(catalogue)
+        await store.check(catalogue)
+        if (copy := read_copy(path)) is not None:
+            check_decided(catalogue, f"the daemon of this host (see {path})", copy.head)
+    except LostData as lost:
+        checks.append(problem("data", "versions", lost.reason, lost.remedy))
+        return None
     return catalogue
 
 

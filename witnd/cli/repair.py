@@ -1,4 +1,4 @@
-"""`witnd repair`: the two repairs of a log that the daemon refuses to go on with. There is no other."""
+"""`witnd repair`: repairs of what the daemon refuses to go on with."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from msgspec import to_builtins
 
 from witnd.cli.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.events import partitions
+from witnd.cli.repair_catalogue import catalogue
 from witnd.domain import instant
 from witnd.store.log_gap import Gap, repair_gap
 from witnd.store.repair import AHEAD_MAX_MS, Ahead, repair_ahead
@@ -14,12 +15,14 @@ from witnd.store.repair import AHEAD_MAX_MS, Ahead, repair_ahead
 
 @click.group()
 def repair() -> None:
-    """Mend a log that the daemon refuses to go on with.
+    """Repair an event log or a catalogue that the daemon refuses to process.
 
-    Without --yes a repair only shows what it would do. Each is one atomic step, and doing it twice
-    changes nothing the second time. What they cannot mend (a Redis that lost data) is restored from
-    a backup.
+    Without --yes a repair only shows what it would do. Doing it twice changes nothing the second
+    time. Other data that Redis lost is restored from a backup.
     """
+
+
+repair.add_command(catalogue)
 
 
 @repair.command()

@@ -10,6 +10,7 @@ from witnd.clock import Clock
 from witnd.config import Config
 from witnd.daemon import files, gate
 from witnd.daemon.billing import Billing
+from witnd.daemon.catalogue_keeper import CatalogueKeeper
 from witnd.daemon.figures import Backlog, gather
 from witnd.daemon.garbage import collect
 from witnd.daemon.journal_keeper import JournalKeeper
@@ -24,6 +25,7 @@ from witnd.notify.slots import Calls, Slots
 from witnd.store import embedded
 from witnd.store.appender import Appender
 from witnd.store.catalogue import CatalogueStore
+from witnd.store.catalogue_copy import CatalogueCopy
 from witnd.store.changes import Changes
 from witnd.store.clients import open_clients
 from witnd.store.connection import Endpoint, endpoint
@@ -54,6 +56,7 @@ class Daemon:
         self._owners: list[Owner] = []
         self._billing: Billing | None = None
         self._journal: JournalKeeper | None = None
+        self._copy: CatalogueKeeper | None = None
         self._sides: list[SideTask] = []  # what must not end the daemon
         self._stopping = asyncio.Event()
         self.web: Web | None = None
@@ -78,6 +81,12 @@ class Daemon:
             meta = await open_meta(clients.ownership, keys, config.redis.partitions)
             if self._remember:
                 journal.begin(meta.deployment)
+            catalogue = Catalogue()
+            copy = CatalogueCopy(config.daemon.state_dir, config.redis.prefix)
+            copies = self._copy = CatalogueKeeper(copy, is_kept=self._remember)
+            copies.open(meta.deployment, catalogue)
+            await CatalogueStore(clients.ownership, keys, config.redis.partitions).load(catalogue)
+            copies.check(catalogue)
             clock = Clock()
             sender = await stack.enter_async_context(
                 Sender.open(allow_networks=config.webhooks.allow_networks, now_ms=clock.now_ms, tls=trust)
@@ -88,7 +97,7 @@ class Daemon:
                 clients=clients,
                 shared_keys=keys,
                 deployment=meta.deployment,
-                catalogue=Catalogue(),
+                catalogue=catalogue,
                 journal=journal,
                 keeper=keeper,
                 clock=clock,
@@ -113,6 +122,7 @@ class Daemon:
                 SideTask("billing", self._billing.run, self._billing.release),
                 SideTask("figures", lambda: backlog.run(shared.catalogue)),
                 SideTask("journal", keeper.run),
+                SideTask("catalogue copy", copies.run),
                 SideTask("watchdog", self._watch),
                 SideTask("garbage collection", lambda: collect(lambda: all(owner.idle for owner in self._owners))),
             ]
@@ -177,8 +187,9 @@ class Daemon:
                     for task in beside:
                         task.cancel()
         finally:
-            if self._journal is not None:
-                await self._journal.close()
+            for kept in (self._journal, self._copy):
+                if kept is not None:
+                    await kept.close()
             for part in self._parts():
                 await part.release()
 
@@ -200,7 +211,7 @@ class Daemon:
     def alarms(self) -> list[str]:
         """What does not work beside settlement, or works again after an error; empty while all is well."""
         found = [side.alarm for side in self._all_sides()]
-        found += [part.alarm for part in (self._journal, self._billing) if part is not None]
+        found += [part.alarm for part in (self._journal, self._copy, self._billing) if part is not None]
         return [alarm for alarm in found if alarm is not None]
 
     def _all_sides(self) -> list[SideTask]:

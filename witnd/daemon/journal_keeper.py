@@ -62,7 +62,7 @@ class JournalKeeper:
     async def _write(self, seconds: float) -> None:
         turn = self._turn
         if self._writing is None:
-            self._writing = _in_thread(self._journal.write)
+            self._writing = in_thread(self._journal.write)
         await asyncio.wait([self._writing], timeout=seconds)
         if self._writing.done():
             failed, self._writing = self._writing.exception(), None
@@ -88,7 +88,7 @@ class JournalKeeper:
             log.error("journal.failed", path=path, reason=reason, remedy=remedy)
 
 
-def _in_thread(call: Callable[[], None]) -> asyncio.Future[None]:
+def in_thread(call: Callable[[], None]) -> asyncio.Future[None]:
     """Run `call` in a thread that does not keep the process alive when a disk never answers."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
