@@ -10,6 +10,7 @@ import redis
 
 from tests.support.catalogues import append_entry
 from witnd.billing.biller import Biller, Terms
+from witnd.clock import Clock
 from witnd.domain import instant, money
 from witnd.domain.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.invoice import Invoice, Row
@@ -17,6 +18,7 @@ from witnd.domain.ratecard import Price
 from witnd.domain.rating import rate_now
 from witnd.domain.resolution import Line, derived_id
 from witnd.endpoint import endpoint
+from witnd.store.clock_guard import ClockGuard, Reading
 from witnd.store.commit import Commit
 from witnd.store.connection import connect
 from witnd.store.invoice_codec import decode_invoice, decode_row
@@ -172,8 +174,15 @@ class Till:
                 return found
 
             async def applied(self) -> Applied:
+                before = host_ms()
                 found = await super().applied()
-                return found if till.clock is None else found._replace(now_ms=next(till.clock))
+                if till.clock is not None:
+                    found = found._replace(now_ms=next(till.clock))
+                guard.observe(Reading(found.now_ms, before, host_ms()))
+                return found
+
+            async def tick(self, partition: int, latest_ms: int) -> None:
+                await super().tick(partition, 2**53)
 
         async def nothing() -> None:
             return None
@@ -181,10 +190,14 @@ class Till:
         async def safe() -> bool:
             return True
 
+        def host_ms() -> int:
+            return int(asyncio.get_running_loop().time() * 1000)
+
+        guard = ClockGuard(host_ms)
         ledger = Cut(endpoint(self.url), "witn", self.partitions, "till")
         async with connect(self.url) as client:
             self.redis.delete(KEYS.owner)
-            lease = Lease(client, KEYS, "till", 60_000)
+            lease = Lease(client, KEYS, "till", 60_000, Clock().now_ms)
             await lease.take()
 
             async def issue(id_: str) -> bool:
@@ -193,7 +206,6 @@ class Till:
 
             patience = Patience(nothing, asyncio.get_running_loop().time)
             terms = Terms(period=period, grace_ms=grace_ms, automatic=automatic, zero_invoices=zero)
-            monotonic = asyncio.get_running_loop().time
             biller = Biller(
                 ledger,
                 Catalogue(),
@@ -202,7 +214,7 @@ class Till:
                 terms=terms,
                 issue=issue,
                 safe=safe,
-                host_ms=lambda: int(monotonic() * 1000),
+                guard=guard,
             )
             running = asyncio.create_task(biller.run())
             resting = asyncio.create_task(rest.wait())

@@ -74,8 +74,8 @@ def _pipeline(points: Points) -> None:
     around(
         Log,
         "append",
-        before=lambda _, __, kind, *___: points.reached(f"{kind}.before"),
-        after=lambda _, __, ___, kind, *____: points.reached(f"{kind}.after"),
+        before=lambda _, first, *__: points.reached(f"{first[1]}.before"),
+        after=lambda _, __, first, *___: points.reached(f"{first[1]}.after"),
     )
 
     # Which kinds of step are on their way, by their number.

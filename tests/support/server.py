@@ -6,6 +6,7 @@ Start it from the main thread: the kernel ends it together with the thread that 
 import os
 import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -25,12 +26,20 @@ LOAD_DELAY = ("--key-load-delay", "300")
 class Server:
     """Every `start` finds the data of the run before, whether that ended by `stop` or `kill`."""
 
-    def __init__(self, directory: Path, *, fsync: Fsync = "everysec", extra: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        fsync: Fsync = "everysec",
+        extra: tuple[str, ...] = (),
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         self.dir = directory
         self.socket = directory / "redis.sock"
         self.url = f"unix://{self.socket}"
         self._fsync = fsync
         self._extra = extra
+        self._environ = None if environ is None else {**os.environ, **environ}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -61,6 +70,7 @@ class Server:
         with (self.dir / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 line,
+                env=self._environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

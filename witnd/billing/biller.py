@@ -18,12 +18,13 @@ from witnd.domain import instant
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.period import Calendar
 from witnd.store.catalogue_loader import check_decided, check_head
+from witnd.store.clock_guard import ClockGuard
+from witnd.store.clock_watch import clock_jump
 from witnd.store.errors import Unsafe
 from witnd.store.invoice_codec import billed_fields, encode_row, grown_fields
 from witnd.store.ledger import Applied, Ledger, NewLine
 from witnd.store.log import entry_id
 from witnd.store.patience import Patience
-from witnd.store.servertime import ServerTime
 
 # Lines per step, of all partitions together: it bounds how long the server is busy. Of each partition at least so many.
 STEP_LINES = 5000
@@ -37,6 +38,8 @@ STEPS_IN_A_ROW = 20
 IDLE_MS = 10_000
 # While a period waits for a log to be applied past its end.
 CLOSING_MS = 100
+# While the server's clock is not believed.
+JUMPED_MS = 1000
 # Closed drafts that are looked at for issuing at a time.
 ISSUE_PAGE = 100
 
@@ -67,7 +70,7 @@ class Biller:
         terms: Terms,
         issue: Callable[[str], Awaitable[bool]],
         safe: Callable[[], Awaitable[bool]],
-        host_ms: Callable[[], int],
+        guard: ClockGuard,
     ) -> None:
         self.waiting_for: str | None = None  # why a period that has ended is not closed, for health
         self._ledger = ledger
@@ -78,8 +81,7 @@ class Biller:
         self._terms = terms
         self._issue = issue
         self._safe = safe
-        self._host_ms = host_ms
-        self._time = ServerTime()
+        self._guard = guard
         self._read: dict[int, str] = {}
         self._closed_to = 0
         self._places = Places(Calendar.of(terms.period))
@@ -118,7 +120,7 @@ class Biller:
         self._steps.sequence, self._read, self._closed_to = state.sequence, state.read, state.closed_to
         await self._insist("reading the catalogue", partial(self._ledger.learn, self._catalogue))
         check_decided(self._catalogue, "billing", state.catalogue)
-        applied = await self._insist("looking at the logs", self._ledger.applied)
+        applied = await self._applied()
         # Before there is an invoice no period is running, and a change holds for whatever is imported.
         old = state.calendar if state.read else None
         # What the logs have reached is past, even where the server's clock was set back.
@@ -170,13 +172,11 @@ class Biller:
     async def _close_and_issue(self) -> int:
         """Do what is due. Answers after how many ms at most to look again."""
         known = self._catalogue.chain.head
-        applied = await self._insist("looking at the logs", self._ledger.applied)
+        applied = await self._applied()
         check_head(self._catalogue, known, applied.catalogue)
-        self._time.believe(applied.now_ms, self._host_ms())
-        if self._time.jump_ms:
-            # A tick would carry the wrong time into the log, and drafts would be issued too early.
-            self.waiting_for = f"the clock of the Redis server jumped by {self._time.jump_ms / 1000:+.0f} s"
-            return IDLE_MS
+        if self._guard.is_ahead:
+            self.waiting_for = clock_jump(self._guard.jump_ms).reason
+            return JUMPED_MS
         first = await self._insist("looking at open drafts", self._ledger.first_end)
         if first is None or first > applied.now_ms:
             self.waiting_for = None
@@ -193,12 +193,18 @@ class Biller:
             wait_ms = min(wait_ms, await self._issue_due(applied.now_ms))
         return max(1, wait_ms)
 
+    async def _applied(self) -> Applied:
+        """How far the logs are, at a time that can be believed."""
+        applied = await self._insist("looking at the logs", self._ledger.applied)
+        return applied._replace(now_ms=self._guard.believe(applied.now_ms))
+
     async def _wait_for_logs(self, applied: Applied, end: int) -> None:
         """Logs that are quiet get a tick; others are being applied, or their daemon is not running."""
         behind = [number for number, cursor in enumerate(applied.cursors) if cursor < end]
         for number in behind:
             if applied.logs[number] < end:
-                await self._insist("appending a tick", partial(self._ledger.tick, number))
+                limit = self._guard.append_limit()
+                await self._insist("appending a tick", partial(self._ledger.tick, number, limit))
         self.waiting_for = (
             f"the period that ended at {instant.render(end)} waits for partition "
             f"{', '.join(map(str, behind))} to be applied past it"

@@ -8,11 +8,11 @@ from witnd.cli.doctor_check import Check, count, note, ok, problem, span, warnin
 from witnd.cli.host import synchronised
 from witnd.domain import instant
 from witnd.store import safety
+from witnd.store.clock_guard import TOLERANCE_MS
 from witnd.store.diagnosis import Server
 from witnd.store.diagnosis_data import Data, Part
 from witnd.store.reads import text_of
 from witnd.store.repair import AHEAD_MAX_MS
-from witnd.store.servertime import TOLERANCE_MS
 
 # Hosts that synchronise are nearer than this.
 NEAR_MS: Final = 1_000.0

@@ -7,7 +7,7 @@ from typing import NoReturn
 import click
 
 from witnd.config import ConfigError
-from witnd.store.errors import Fenced, StoreRefused, StoreUnavailable, Unsafe
+from witnd.store.errors import Displaced, Fenced, StoreRefused, StoreUnavailable, Unsafe
 
 USAGE = 2
 REDIS = 3
@@ -38,6 +38,8 @@ def verdict(error: Exception) -> tuple[str, int] | None:
                 return "\n".join(map(str, mistakes)), USAGE
             case Fenced():
                 return f"another daemon has taken over: {one}", OWNERSHIP
+            case Displaced():
+                return str(one), OWNERSHIP
             case StoreUnavailable() | StoreRefused() | Unsafe():
                 return str(one), REDIS
             case _:

@@ -8,6 +8,7 @@ from msgspec import to_builtins
 from witnd.cli.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.events import partitions
 from witnd.cli.repair_catalogue import catalogue
+from witnd.cli.repair_clock import clock
 from witnd.domain import instant
 from witnd.store.log_gap import Gap, repair_gap
 from witnd.store.repair import AHEAD_MAX_MS, Ahead, repair_ahead
@@ -15,7 +16,7 @@ from witnd.store.repair import AHEAD_MAX_MS, Ahead, repair_ahead
 
 @click.group()
 def repair() -> None:
-    """Repair an event log or a catalogue that the daemon refuses to process.
+    """Repair an event log, a catalogue or a clock that the daemon refuses to go on with.
 
     Without --yes a repair only shows what it would do. Doing it twice changes nothing the second
     time. Other data that Redis lost is restored from a backup.
@@ -23,6 +24,7 @@ def repair() -> None:
 
 
 repair.add_command(catalogue)
+repair.add_command(clock)
 
 
 @repair.command()

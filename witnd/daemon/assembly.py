@@ -28,6 +28,8 @@ from witnd.store.catalogue import CatalogueStore
 from witnd.store.catalogue_copy import CatalogueCopy
 from witnd.store.changes import Changes
 from witnd.store.clients import open_clients
+from witnd.store.clock_guard import ClockGuard, boot_name
+from witnd.store.clock_watch import ClockWatch
 from witnd.store.connection import Endpoint, endpoint
 from witnd.store.invoices import Invoices
 from witnd.store.journal import Journal
@@ -47,7 +49,7 @@ log = structlog.get_logger()
 
 
 class Daemon:
-    """`run()` until stopped or cancelled. Raises `Fenced`, `Unsafe` or `ConfigError` for what must end it."""
+    """`run()` until stopped or cancelled. Raises `Displaced`, `Unsafe` or `ConfigError` for what must end it."""
 
     def __init__(self, config: Config, systemd: Systemd, *, remember: bool) -> None:
         self._config = config
@@ -58,6 +60,7 @@ class Daemon:
         self._journal: JournalKeeper | None = None
         self._copy: CatalogueKeeper | None = None
         self._sides: list[SideTask] = []  # what must not end the daemon
+        self._clocks: ClockWatch | None = None
         self._stopping = asyncio.Event()
         self.web: Web | None = None
         self.address: str | None = None  # where HTTP is answered, once `answering` is set
@@ -88,6 +91,8 @@ class Daemon:
             await CatalogueStore(clients.ownership, keys, config.redis.partitions).load(catalogue)
             copies.check(catalogue)
             clock = Clock()
+            guard = ClockGuard(clock.boot_ms, journal.clock, boot=boot_name())
+            self._clocks = watch = ClockWatch(server, keys, clock, guard, config.daemon.instance, journal.note_clock)
             sender = await stack.enter_async_context(
                 Sender.open(allow_networks=config.webhooks.allow_networks, now_ms=clock.now_ms, tls=trust)
             )
@@ -101,6 +106,7 @@ class Daemon:
                 journal=journal,
                 keeper=keeper,
                 clock=clock,
+                watch=watch,
                 send=sender.send,
                 slots=Slots(sizes(total_for(files.limit()))),
                 calls=Calls(),
@@ -110,9 +116,11 @@ class Daemon:
             if self._stopping.is_set():
                 self.stop()  # it was told before there was anybody to tell
             billing_keys = BillingKeys(config.redis.prefix)
-            lease = Lease(clients.billing, billing_keys, config.daemon.instance, int(config.daemon.lease * 1000))
+            lease = Lease(
+                clients.billing, billing_keys, config.daemon.instance, int(config.daemon.lease * 1000), clock.now_ms
+            )
             invoices = Invoices(clients.billing, billing_keys, config.redis.partitions)
-            self._billing = Billing(config, server, shared.catalogue, clock, invoices, lease)
+            self._billing = Billing(config, server, shared.catalogue, clock, invoices, lease, watch)
             partitions = [owner.keys for owner in self._owners]
             backlog = Backlog(clients.figures, keys, partitions, clock)
             self.web = self._web(
@@ -123,6 +131,7 @@ class Daemon:
                 SideTask("figures", lambda: backlog.run(shared.catalogue)),
                 SideTask("journal", keeper.run),
                 SideTask("catalogue copy", copies.run),
+                SideTask("clock", watch.run),
                 SideTask("watchdog", self._watch),
                 SideTask("garbage collection", lambda: collect(lambda: all(owner.idle for owner in self._owners))),
             ]
@@ -205,7 +214,9 @@ class Daemon:
     @property
     def troubles(self) -> list[str]:
         """Why something does not move at the moment; empty while all is well."""
-        return [part.trouble for part in self._parts() if part.trouble is not None]
+        problem = None if self._clocks is None else self._clocks.problem
+        found = [] if problem is None else [problem.reason]
+        return list(dict.fromkeys([*found, *(trouble for part in self._parts() for trouble in part.troubles)]))
 
     @property
     def alarms(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Owning the invoices of a deployment: one daemon collects, closes and issues, the others stand by."""
+"""Owning the invoices of a deployment: one daemon collects, closes and issues, the others are on standby."""
 
 import asyncio
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from witnd.config import Config
 from witnd.daemon.tenure import Tenure
 from witnd.domain.catalogue import Catalogue
 from witnd.store.catalogue_loader import check_head
+from witnd.store.clock_watch import ClockWatch
 from witnd.store.connection import Endpoint
 from witnd.store.errors import Fenced, LostData, StoreRefused, StoreUnavailable, Unsafe
 from witnd.store.invoices import Invoices
@@ -29,7 +30,7 @@ log = structlog.get_logger()
 
 
 class Billing:
-    """`run()` until cancelled. Raises `Fenced` or `LostData` for what must end the daemon.
+    """`run()` until cancelled. Raises `LostData` for what must end the daemon.
 
     What is wrong with the invoices alone blocks them, until it is repaired; partitions go on.
     """
@@ -42,10 +43,11 @@ class Billing:
         clock: Clock,
         invoices: Invoices,
         lease: Lease,
+        watch: ClockWatch,
     ) -> None:
         self._config = config
         self._catalogue = catalogue
-        self._clock = clock
+        self._watch = watch
         self._invoices = invoices
         self._ledger = Ledger(
             server, config.redis.prefix, config.redis.partitions, f"witnd-{config.daemon.instance}-billing"
@@ -61,14 +63,20 @@ class Billing:
             clock,
             seconds=config.daemon.lease,
             standby=lambda owner: log.info("billing.standby", owner=owner),
+            look=watch.sample,
         )
 
     @property
-    def trouble(self) -> str | None:
-        """Why no invoices are made at the moment, None while all is well."""
-        if self._unsafe is not None or self._patience.trouble is not None:
-            return self._unsafe or self._patience.trouble
-        return None if self._biller is None else self._biller.waiting_for
+    def is_running(self) -> bool:
+        """Whether this daemon makes the invoices."""
+        return self._tenure.is_held
+
+    @property
+    def troubles(self) -> list[str]:
+        """Why no invoices are made at the moment, empty while all is well."""
+        waiting = self._biller.waiting_for if self._biller is not None and self.is_running else None
+        found = (self._unsafe, self._patience.trouble, self._tenure.waiting_for, waiting)
+        return [one for one in found if one is not None]
 
     async def run(self) -> None:
         try:
@@ -102,7 +110,7 @@ class Billing:
             ),
             issue=self._issue,
             safe=self._safe,
-            host_ms=self._clock.boot_ms,
+            guard=self._watch.guard,
         )
         log.info("billing.running", period=billing.period, issue=billing.issue)
         try:
@@ -111,7 +119,7 @@ class Billing:
                 group.create_task(self._unblock())
                 group.create_task(biller.run())
         except BaseExceptionGroup as failed:
-            await self._tenure.judge(failed)
+            await self._tenure.lost(failed)
         finally:
             self._ledger.close()
 

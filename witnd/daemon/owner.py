@@ -1,7 +1,7 @@
 """Owning one partition: take the lease, fold its log, send its notifications, give it back.
 
-`run()` until cancelled or stopped. A lease that somebody else took raises `Fenced`; one that nobody took while Redis
-was away is taken again, with everything in memory dropped and read anew.
+`run()` until cancelled or stopped. A lease that is lost is waited for again, with everything in memory dropped and
+read anew.
 """
 
 import asyncio
@@ -26,8 +26,9 @@ from witnd.notify.relay import Relay, Send
 from witnd.notify.slots import Calls, Slots
 from witnd.store.catalogue_loader import check_decided, check_head
 from witnd.store.clients import Clients
+from witnd.store.clock_watch import ClockWatch
 from witnd.store.connection import Endpoint
-from witnd.store.errors import LostData, StoreRefused, StoreUnavailable
+from witnd.store.errors import Displaced, LostData, StoreRefused, StoreUnavailable
 from witnd.store.journal import Journal
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.lease import Lease
@@ -59,6 +60,7 @@ class Shared(Struct, frozen=True, kw_only=True):
     journal: Journal
     keeper: JournalKeeper
     clock: Clock
+    watch: ClockWatch
     send: Send
     slots: Slots
     calls: Calls
@@ -83,25 +85,34 @@ class Owner:
         self._patience = Patience(self._verify, shared.clock.monotonic)
         self._tenure = Tenure(
             f"partition {number}",
-            Lease(shared.clients.ownership, self.keys, config.daemon.instance, int(config.daemon.lease * 1000)),
+            Lease(
+                shared.clients.ownership,
+                self.keys,
+                config.daemon.instance,
+                int(config.daemon.lease * 1000),
+                shared.clock.now_ms,
+            ),
             self._patience,
             shared.clock,
             seconds=config.daemon.lease,
             standby=self._standby,
+            look=shared.watch.sample,
         )
         self._store = Log(shared.server, self.keys, shared.shared_keys, f"witnd-{config.daemon.instance}-{number}")
         self._watcher = Log(shared.server, self.keys, shared.shared_keys, f"witnd-{config.daemon.instance}-watch")
 
     @property
-    def trouble(self) -> str | None:
-        """Why nothing moves at the moment, None while all is well."""
-        if self.state != "running":
-            return f"partition {self.number} is {self.state}"
-        if self._patience.paused is not None:
-            return f"partition {self.number} is paused: {self._patience.paused}"
+    def troubles(self) -> list[str]:
+        """Why something does not move at the moment, empty while all is well."""
+        found = [] if self.intake is None or self.state != "running" else self.intake.blocks.reasons
         if self._patience.trouble is not None:
-            return self._patience.trouble
-        return self.intake.blocked if self.intake is not None else None
+            found = [self._patience.trouble, *found]
+        if self._patience.paused is not None:
+            found = [f"partition {self.number} is paused: {self._patience.paused}", *found]
+        if self.state != "running":
+            why = f": {self._tenure.waiting_for}" if self._tenure.waiting_for is not None else ""
+            found = [f"partition {self.number} is {self.state}{why}", *found]
+        return found
 
     @property
     def idle(self) -> bool:
@@ -151,7 +162,9 @@ class Owner:
         await self._patience.insist("comparing deadlines", lambda: mend(self._store, open_outcomes))
         await self._patience.insist("comparing lists", lambda: relist(self._store, partition.counters))
         self.relay = relay = self._relay()
-        self.intake = intake = Intake(memory, batch_max=config.daemon.batch, host_ms=shared.clock.boot_ms)
+        self.intake = intake = Intake(
+            memory, batch_max=config.daemon.batch, guard=shared.watch.guard, clock=shared.clock
+        )
         self.pipeline = pipeline = Pipeline(
             memory,
             intake,
@@ -189,7 +202,7 @@ class Owner:
         except BaseExceptionGroup as failed:
             # Whoever would have ended the pause has ended; whoever begins anew looks for itself.
             self._patience.paused = None
-            await self._tenure.judge(failed)
+            await self._tenure.lost(failed)
             self._say("starting")
         finally:
             self.sides = []
@@ -220,10 +233,15 @@ class Owner:
         meta = await read_meta(
             self._shared.clients.ownership, self._shared.shared_keys, self._shared.config.redis.partitions
         )
-        if meta is None or meta.deployment != self._shared.deployment:
+        if meta is None:
             raise LostData(
                 f"Redis lost its data: deployment {self._shared.deployment} is gone",
                 "restore the data before witnd is started again",
+            )
+        if meta.deployment != self._shared.deployment:
+            raise Displaced(
+                f"Redis has the data of another deployment, {meta.deployment}, in place of {self._shared.deployment}; "
+                "see which of the two is right before witnd is started again"
             )
         if self.pipeline is None or self.intake is None or self.state != "running":
             return

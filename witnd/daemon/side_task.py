@@ -7,10 +7,10 @@ from typing import Final
 import structlog
 
 from witnd.config import ConfigError
-from witnd.store.errors import Fenced, Unsafe
+from witnd.store.errors import Displaced, Fenced, Unsafe
 
 # What must end the daemon, with an exit code of its own.
-FATAL: Final = (Fenced, Unsafe, ConfigError)
+FATAL: Final = (Displaced, Fenced, Unsafe, ConfigError)
 FIRST_SECONDS: Final = 0.5
 LONGEST_SECONDS: Final = 10.0
 # A task that ran this long after an error counts as healthy again.

@@ -1,21 +1,26 @@
-"""Holding a lease: wait for it, keep it, judge how it was lost, give it back."""
+"""Holding a lease: wait for it, keep it, wait for it again after it was lost, give it back."""
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
 from witnd.clock import Clock
 from witnd.store.errors import Fenced, StoreRefused, StoreUnavailable
-from witnd.store.lease import Lease
+from witnd.store.lease import Holder, Lease
 from witnd.store.patience import Patience
+from witnd.store.safety import Problem
+
+# A live owner renews three times in each length of its lease. After this many lengths without a renewal it is dead.
+DEAD_AFTER = 3
 
 log = structlog.get_logger()
 
 
 class Tenure:
-    """`what` is the thing owned, in words. `standby` is told of the owner when somebody else turns out to have it."""
+    """`what` is the thing owned, in words. `standby` is called with the owner when another daemon has it.
+    `look` reads the server's clock for the guard, which has to know it before anything is decided by it."""
 
     def __init__(
         self,
@@ -26,13 +31,17 @@ class Tenure:
         *,
         seconds: float,
         standby: Callable[[str], None],
+        look: Callable[[], Awaitable[None]],
     ) -> None:
+        self.is_held = False
+        self.waiting_for: str | None = None  # why the lease is not even tried for
         self._what = what
         self._lease = lease
         self._patience = patience
         self._clock = clock
         self._pause = seconds / 3
         self._standby = standby
+        self._look = look
         self._stopping = asyncio.Event()
 
     @property
@@ -50,19 +59,35 @@ class Tenure:
 
     async def take(self) -> bool:
         """Wait for the lease. False if stopped meanwhile."""
-        told = False
+        self.is_held = False
+        watched = _Watched(self._lease, self._clock)
+        owner: str | None = None
         while not self._stopping.is_set():
-            holder = await self._patience.insist("taking the lease", self._lease.take)
-            if holder is None:
+            await self._patience.insist("reading the server's clock", self._look)
+            replace, wait = watched.dead_value(), self._pause
+            found = await self._patience.insist(
+                "taking the lease",
+                lambda: self._lease.take(replace=replace),  # noqa: B023
+            )
+            self._refused(found if isinstance(found, Problem) else None)
+            if found is None:
+                self.is_held = True
                 return True
-            if not told:
-                self._standby(holder.instance)
-                told = True
-            wait = min(self._pause, max(holder.left_ms, 10) / 1000)
+            if isinstance(found, Holder):
+                watched.look(found)
+                if owner != found.instance:
+                    owner = found.instance
+                    self._standby(owner)
+                wait = min(wait, max(found.left_ms, 10) / 1000)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._stopping.wait()
         return False
+
+    def _refused(self, problem: Problem | None) -> None:
+        if problem is not None and self.waiting_for is None:
+            log.error("lease.refused", of=self._what, reason=problem.reason, remedy=problem.remedy)
+        self.waiting_for = None if problem is None else problem.reason
 
     async def renew(self) -> None:
         """Keep the lease until cancelled. Raises `Fenced` when it is somebody else's, or nobody's."""
@@ -76,16 +101,56 @@ class Tenure:
             if holder is not None:
                 raise Fenced(holder.instance)
 
-    async def judge(self, failed: BaseExceptionGroup[BaseException]) -> None:
-        """After work ended with errors: a lease that is gone and free may be taken again, all else is raised."""
+    async def lost(self, failed: BaseExceptionGroup[BaseException]) -> None:
+        """After work ended with errors: return if all there is to it is a lost lease, which is waited for again.
+        Raise everything else."""
+        self.is_held = False
         fenced, other = failed.split(Fenced)
         if fenced is None or other is not None:
             raise failed
         holder = await self._patience.insist("looking at the lease", self._lease.renew)
         if holder is not None and holder.value:
-            raise Fenced(f"{self._what} belongs to {holder.instance} now; nothing more was written") from failed
-        log.warning("lease.expired", of=self._what, action="taking it again and reading anew")
+            log.warning("lease.lost", of=self._what, owner=holder.instance, action="waiting on standby")
+        else:
+            log.warning("lease.expired", of=self._what, action="taking it again and reading anew")
 
     async def release(self) -> None:
         with contextlib.suppress(StoreUnavailable, StoreRefused):
             await self._lease.release()
+
+
+class _Watched:
+    """The lease of another daemon, for as long as it is waited for.
+
+    A server's clock that is set back prolongs every lease by as much. A live owner soon sets its own right; that of a
+    dead one would last for hours.
+    """
+
+    def __init__(self, lease: Lease, clock: Clock) -> None:
+        self._lease = lease
+        self._clock = clock
+        self._holder: Holder | None = None
+        self._renewed = 0.0  # when the owner last showed that it lives
+        self._is_warned = False
+
+    def look(self, holder: Holder) -> None:
+        before, self._holder = self._holder, holder
+        is_same = before is not None and before.value == holder.value
+        if is_same and before is not None and holder.left_ms < before.left_ms:
+            return
+        self._renewed = self._clock.monotonic()
+        if is_same and holder.instance == self._lease.instance and not self._is_warned:
+            self._is_warned = True
+            log.warning(
+                "lease.same_instance",
+                instance=holder.instance,
+                remedy="give each daemon a daemon.instance of its own: logs and commands tell them apart by it",
+            )
+
+    def dead_value(self) -> str:
+        """The value of the lease if its owner is dead and it would last beyond its length, else ''."""
+        holder, length = self._holder, self._lease.length_ms
+        if holder is None or holder.left_ms <= length:
+            return ""
+        silent = self._clock.monotonic() - self._renewed
+        return holder.value if silent > DEAD_AFTER * length / 1000 else ""

@@ -6,24 +6,21 @@ only tell when a tick is worth appending; they decide nothing.
 """
 
 import asyncio
-from collections.abc import Callable
 from typing import NamedTuple
 
-import structlog
-
+from witnd.clock import Clock
 from witnd.domain.event import EntryId
+from witnd.engine.blocks import Blocks, ClockJumped, EntryAhead
 from witnd.engine.memory import HORIZON_MS, Memory
 from witnd.engine.retries import Retries
 from witnd.engine.step import Entry
+from witnd.store.clock_guard import ClockGuard
 from witnd.store.log import Row
 from witnd.store.moment import Moment, check_drained, check_moment, entry_id
-from witnd.store.servertime import ServerTime
 
 IDLE_MS = 1000  # longest wait in the server: catalogue and horizon are looked at this often on a quiet stream
 TICK_MS = 20  # shortest time between ticks: what is due one after the other shares them
 AHEAD_MAX_MS = 60_000  # contract section 3: an entry further ahead of the server's clock stops the partition
-
-log = structlog.get_logger()
 
 
 class Batch(NamedTuple):
@@ -37,21 +34,22 @@ class Batch(NamedTuple):
 class Intake:
     """`run()` until cancelled; batches go to `queue`, which holds one: the fold works while the next is prepared."""
 
-    def __init__(self, memory: Memory, *, batch_max: int, host_ms: Callable[[], int]) -> None:
+    def __init__(self, memory: Memory, *, batch_max: int, guard: ClockGuard, clock: Clock) -> None:
         self.queue: asyncio.Queue[Batch | None] = asyncio.Queue(1)  # None: nothing more will come
         self.idle = asyncio.Event()  # set by the fold while nothing waits for it
         self.idle.set()
         self.read_to: EntryId = memory.partition.cursor
         self.read = memory.partition.read  # how many entries that is
         self.moment: Moment | None = None
-        self.blocked: str | None = None  # why nothing is read at the moment, for health
+        self.blocks = Blocks()
         self._memory = memory
         self._batch_max = batch_max
-        self._host_ms = host_ms
-        self._time = ServerTime()
+        self._guard = guard
+        self._clock = clock
+        self._server_ms = 0  # what the server's clock said last
         self._number = 0
         self._ticked_ms = 0
-        self.retries = Retries(memory, self.idle)
+        self.retries = Retries(memory, self.idle, guard)
 
     async def run(self) -> None:
         rows: list[Row] = []
@@ -91,14 +89,17 @@ class Intake:
         """Wait for entries in the server; append a tick when the earliest deadline comes, `due_ms` from now."""
         if due_ms is None or due_ms >= IDLE_MS:
             return await self._read(IDLE_MS)
-        due_ms = max(due_ms, self._ticked_ms + TICK_MS - self._host_ms())
+        due_ms = max(due_ms, self._ticked_ms + TICK_MS - self._clock.boot_ms())
         # The server looks at its own time limits ten times a second only, so the host's timer has to do this.
         reading = asyncio.ensure_future(self._read(IDLE_MS))
         try:
             await asyncio.wait({reading}, timeout=due_ms / 1000)
             if not reading.done():
-                memory, self._ticked_ms = self._memory, self._host_ms()
-                await memory.patience.insist("appending a tick", lambda: memory.store.append(("witnd", "tick")))
+                memory, self._ticked_ms = self._memory, self._clock.boot_ms()
+                limit = self._guard.append_limit()
+                await memory.patience.insist(
+                    "appending a tick", lambda: memory.store.append(("witnd", "tick"), latest_ms=limit)
+                )
             return await reading
         finally:
             reading.cancel()
@@ -107,7 +108,7 @@ class Intake:
         """A batch with everything in memory that it needs; None if nothing can be taken yet."""
         self._number += 1
         entries, cold = self._memory.partition.plan(rows, self._number)
-        moment = await self._observe(await self._memory.load(cold, self._number))
+        moment = self._believe(await self._memory.load(cold, self._number))
         entries = await self._sound(entries, moment)
         if not entries:
             return None
@@ -118,53 +119,38 @@ class Intake:
         return Batch(self._number, entries, moment.now_ms)
 
     async def _sound(self, entries: list[Entry], moment: Moment) -> list[Entry]:
-        """Those entries that the server's clock has reached; waits a moment where that is none."""
+        """Return the entries whose time has come by the clock that is believed. If there is none, wait a moment."""
         if entries[-1][0] <= moment.now_ms:
-            self._unblock()
+            self.blocks.clear(EntryAhead.code)
             return entries
         sound = [entry for entry in entries if entry[0] <= moment.now_ms]
         if sound:
             return sound
-        ahead = entries[0][0] - moment.now_ms
-        if ahead > AHEAD_MAX_MS:
-            name = f"{entries[0][0]}-{entries[0][1]}"
-            self._block(
-                f"entry {name} is {ahead // 1000} s ahead of the server's clock",
-                "correct the clock, or move the entry with `witnd repair ahead`",
-            )
-        await self._memory.patience.sleep(min(ahead, IDLE_MS) / 1000)
+        ms, seq = entries[0][0], entries[0][1]
+        # While the clock itself is ahead, that is the reason, and its own entries are not ahead of it.
+        if (ahead_ms := ms - self._server_ms) > AHEAD_MAX_MS:
+            self.blocks.set(EntryAhead((ms, seq), ahead_ms))
+        else:
+            self.blocks.clear(EntryAhead.code)
+        await self._memory.patience.sleep(min(ms - moment.now_ms, IDLE_MS) / 1000)
         return []
 
-    async def _observe(self, moment: Moment) -> Moment:
+    def _believe(self, moment: Moment) -> Moment:
         """The moment with a clock that can be believed."""
-        now_ms = self._time.believe(moment.now_ms, self._host_ms())
-        jump_ms = self._time.jump_ms
-        if jump_ms:
-            self._block(
-                f"the clock of the Redis server jumped by {jump_ms / 1000:+.0f} s",
-                "correct it; if it is right now, restart witnd",
-            )
-        elif self.blocked is not None and "jumped" in self.blocked:
-            self._unblock()
-        self.moment = moment = moment._replace(now_ms=now_ms)
+        self._server_ms = moment.now_ms
+        if jump_ms := self._guard.jump_ms:
+            self.blocks.set(ClockJumped(jump_ms))
+        else:
+            self.blocks.clear(ClockJumped.code)
+        self.moment = moment = moment._replace(now_ms=self._guard.believe(moment.now_ms))
         return moment
-
-    def _block(self, reason: str, remedy: str) -> None:
-        if self.blocked is None:
-            log.error("log.blocked", reason=reason, remedy=remedy)
-        self.blocked = reason
-
-    def _unblock(self) -> None:
-        if self.blocked is not None and not self._time.jump_ms:
-            log.info("log.unblocked", was=self.blocked)
-            self.blocked = None
 
     # -- on a quiet stream -----------------------------------------------------------------------------------------
 
     async def _look_around(self) -> int | None:
         """Answers in how many ms the earliest deadline comes; None where that is not known or not to be acted on."""
         memory = self._memory
-        moment = await self._observe(await memory.load([], 0))
+        moment = self._believe(await memory.load([], 0))
         check_moment(moment, self.read_to, self.read)
         deadlines = memory.partition.deadlines
         if deadlines.horizon < moment.now_ms + HORIZON_MS // 2:
@@ -177,8 +163,8 @@ class Intake:
             # What Redis has are lower bounds: the outcomes themselves tell whether a tick is worth appending.
             await self._refresh(keys, moment)
         due = deadlines.peek()
-        if due is None or self._time.jump_ms:
-            # With a clock that jumped, a tick would carry the wrong time into the log.
+        if due is None or self._guard.is_ahead:
+            # A tick would carry the wrong time into the log.
             return None
         return max(0, due[0] - moment.now_ms)
 

@@ -14,11 +14,14 @@ from witnd.engine.actor import Held, Waiting
 from witnd.engine.held_index import HeldIndex
 from witnd.engine.memory import Memory
 from witnd.engine.recall import recall
+from witnd.store.clock_guard import ClockGuard
 
 # Keys per slice: some 10 ms of this process, and a few of the server.
 SLICE = 200
 # Between two slices, while there is something to apply or to settle.
 PAUSE_SECONDS = 0.05
+# While the server's clock is not believed.
+CLOCK_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -26,10 +29,11 @@ log = structlog.get_logger()
 class Retries:
     """`run()` until cancelled. `idle` is set while the fold has nothing to do."""
 
-    def __init__(self, memory: Memory, idle: asyncio.Event) -> None:
+    def __init__(self, memory: Memory, idle: asyncio.Event, guard: ClockGuard) -> None:
         self.index = HeldIndex()
         self._memory = memory
         self._idle = idle
+        self._guard = guard
         self._wake = asyncio.Event()
         self._asked_at = -1  # changes up to this instant are looked at, or waiting to be
         self._now_ms = 0
@@ -70,6 +74,10 @@ class Retries:
             self._look_at_all()  # an error ended the run before, in the middle of something
         while True:
             await self._wake.wait()
+            if self._guard.is_ahead:
+                # A retry would place events at a wrong time.
+                await asyncio.sleep(CLOCK_SECONDS)
+                continue
             if not self._keys and self._scan is not None:
                 await self._scan_on()
             elif self._keys:
@@ -120,7 +128,11 @@ class Retries:
         self._looked += len(keys)
         if found:
             retries = [("witnd", "retry", "key", key) for key in found]
-            await memory.patience.insist("appending retries", lambda: memory.store.append(*retries))
+            limit = self._guard.append_limit()
+            if not await memory.patience.insist(
+                "appending retries", lambda: memory.store.append(*retries, latest_ms=limit)
+            ):
+                self._push(set(found))
         self._retried += len(found)
 
     def _file(self, held: Held) -> None:

@@ -21,6 +21,10 @@ class Fenced(Exception):  # noqa: N818
     """Another owner holds the partition: this daemon may write nothing more to it."""
 
 
+class Displaced(Exception):  # noqa: N818
+    """Another deployment's data is where this daemon's was: it must not go on."""
+
+
 class Unsafe(Exception):  # noqa: N818
     """A Redis that must not be billed from, or that cannot be used at all."""
 

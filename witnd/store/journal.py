@@ -7,12 +7,18 @@ noticed.
 import contextlib
 import os
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
+from witnd.store.clock_guard import Anchor
 from witnd.store.errors import LostData, Unsafe
 
 FORMAT = 1
+
+# The offset between the clocks is written when it has moved by this much, or is this old.
+CLOCK_MOVED_MS: Final = 100
+CLOCK_AGE_MS: Final = 60_000
 
 
 class Record(msgspec.Struct, kw_only=True):
@@ -21,6 +27,7 @@ class Record(msgspec.Struct, kw_only=True):
     v: int = FORMAT
     deployment: str
     sequences: dict[int, int] = {}
+    clock: Anchor | None = None
 
     def copy(self) -> "Record":
         return msgspec.structs.replace(self, sequences=dict(self.sequences))
@@ -87,6 +94,15 @@ class Journal:
         """Return the last step of a partition that is on disk."""
         return 0 if self._written is None else self._written.sequences.get(partition, 0)
 
+    @property
+    def clock(self) -> Anchor | None:
+        """How the server's clock ran when a process of this host saw it last."""
+        return None if self._record is None else self._record.clock
+
+    def note_clock(self, anchor: Anchor) -> None:
+        if self._record is not None and _has_moved(self._record.clock, anchor):
+            self._record.clock = anchor
+
     def write(self) -> None:
         """Bring the file up to date and sync it. Raises OSError."""
         if self._record is None:
@@ -112,3 +128,12 @@ class Journal:
         finally:
             os.close(directory)
         self._written = record
+
+
+def _has_moved(before: Anchor | None, now: Anchor) -> bool:
+    return (
+        before is None
+        or before.boot != now.boot
+        or abs(before.high_ms - now.high_ms) > CLOCK_MOVED_MS
+        or now.at_ms - before.at_ms > CLOCK_AGE_MS
+    )

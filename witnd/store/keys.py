@@ -15,6 +15,7 @@ has no hash tag: every version of witnd reads it first, to find out in which for
 | `witn:{shared}:answer:<digest>` | string | the answer to a request with an `Idempotency-Key` | API | 24 hours |
 | `witn:{shared}:session:<digest>` | string | who is signed in at the dashboard | dashboard | 12 hours |
 | `witn:{shared}:changes` | stream | who changed what: an entry for each change | API | the operator trims |
+| `witn:{shared}:clock` | hash | jumps of the server's clock, and which one was accepted | daemon, commands | for ever |
 | `witn:{P}:events` | stream | the log | applications, daemon (control entries) | the operator trims |
 | `witn:{P}:owner` | string | `epoch:nonce:instance` | owner | the lease |
 | `witn:{P}:state` | hash | epoch, last step and its digest, cursor, counters, gaps | commit, repair | for ever |
@@ -98,6 +99,7 @@ class GlobalKeys:
         "catalogue",
         "catalogue_head",
         "changes",
+        "clock",
         "endpoints",
         "meta",
         "prefix",
@@ -116,6 +118,7 @@ class GlobalKeys:
         self.tokens = f"{base}:tokens"
         self.tokens_used = f"{base}:tokens:used"
         self.changes = f"{base}:changes"
+        self.clock = f"{base}:clock"
 
     def answer(self, digest: str) -> str:
         return f"{self.base}:answer:{digest}"

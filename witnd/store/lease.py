@@ -7,6 +7,7 @@ holder was a process of this very machine that is dead.
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -14,6 +15,7 @@ from redis.asyncio import Redis
 
 from witnd.store.connection import mapped
 from witnd.store.keys import OwnedKeys
+from witnd.store.safety import CLOCK_MS_MAX, Problem, clock_difference
 from witnd.store.scripts import Script
 
 _SCRIPT = Script("lease")
@@ -24,6 +26,7 @@ class Holder(NamedTuple):
 
     value: str
     left_ms: int
+    clock: bool = False  # nobody: `value` is the difference between the clocks in ms
 
     @property
     def instance(self) -> str:
@@ -33,23 +36,33 @@ class Holder(NamedTuple):
 class Lease:
     """One owner's hold on one partition. `value` is what commits compare, empty while it is not held."""
 
-    def __init__(self, client: Redis, keys: OwnedKeys, instance: str, length_ms: int) -> None:
+    def __init__(
+        self, client: Redis, keys: OwnedKeys, instance: str, length_ms: int, now_ms: Callable[[], int]
+    ) -> None:
         self.value = ""
         self._client = client
         self._keys = (keys.owner, keys.state)
-        self._length_ms = length_ms
+        self.length_ms = length_ms
+        self.instance = instance
+        self._now_ms = now_ms
         self._name = f"{secrets.token_hex(8)}.{_machine()}.{os.getpid()}:{instance}"
 
-    async def take(self) -> Holder | None:
-        """Take the lease where it is free. Answers None on success, else who holds it."""
-        holder = await self._run("take", self._name, self._length_ms, "")
-        if holder is not None and _is_dead_neighbour(holder.value):
-            holder = await self._run("take", self._name, self._length_ms, holder.value)
-        return holder
+    async def take(self, *, replace: str = "") -> Holder | Problem | None:
+        """Take the lease if it is free or has the value `replace`. Answers None on success, else who holds it, or why
+        the clocks of the server and of this host do not allow to take it."""
+        found = await self._take(replace)
+        if isinstance(found, Holder) and _is_dead_neighbour(found.value):
+            found = await self._take(found.value)
+        return found
+
+    async def _take(self, replace: str) -> Holder | Problem | None:
+        """The comparison of the clocks is part of the script: a clock that jumps after it has ended the lease."""
+        found = await self._run("take", self._name, self.length_ms, replace, self._now_ms(), CLOCK_MS_MAX)
+        return clock_difference(int(found.value)) if found is not None and found.clock else found
 
     async def renew(self) -> Holder | None:
         """Prolong it. Answers None while it is held, else what is there instead."""
-        return await self._run("renew", self.value, self._length_ms)
+        return await self._run("renew", self.value, self.length_ms)
 
     async def release(self) -> None:
         if self.value:
@@ -62,6 +75,8 @@ class Lease:
         held, value, left_ms = cast("tuple[int, bytes, int]", answer)
         if not held:
             return Holder(value.decode(), left_ms)
+        if held < 0:
+            return Holder(value.decode(), 0, clock=True)
         self.value = value.decode()
         return None
 

@@ -22,7 +22,7 @@ from witnd.store.connection import Endpoint
 from witnd.store.errors import Unsafe
 from witnd.store.invoice_codec import decode_invoice, decode_row
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
-from witnd.store.log import entry_id
+from witnd.store.log import append_control, entry_id
 
 ANSWER_SECONDS = 5.0
 COMMIT_SECONDS = 10.0
@@ -149,9 +149,10 @@ class Ledger:
             for keys, last in zip(self.partitions, answers, strict=True)
         }
 
-    async def tick(self, partition: int) -> None:
-        """Prove to a quiet log that time has passed. If its reply is lost it may come twice, which is harmless."""
-        await self.ask(("XADD", self.partitions[partition].events, "*", "witnd", "tick"))
+    async def tick(self, partition: int, latest_ms: int) -> None:
+        """Append a tick to a quiet log, unless the server's clock is past `latest_ms`. If its reply is lost it may
+        come twice, which is harmless."""
+        await self.ask(append_control(self.partitions[partition].events, latest_ms, "witnd", "tick"))
 
     async def first_end(self) -> int | None:
         """When the first open draft's period ends."""

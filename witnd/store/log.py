@@ -17,6 +17,7 @@ from witnd.store.errors import StoreUnavailable
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.moment import Moment, ends, entry_id, text_of
 from witnd.store.portion import Portion
+from witnd.store.scripts import Script
 
 __all__ = ["ANSWER_SECONDS", "NOT_COUNTERS", "Command", "Log", "Row", "State", "Stored", "entry_id"]
 
@@ -28,6 +29,7 @@ READ, RECORDS, ITEMS = (1, 1000), (100, 1000), (100, 10_000)
 NOT_COUNTERS: Final = frozenset(
     ("cursor", "read", "seq", "epoch", "digest", "settling", "format", "gaps", "lost", "catalogue")
 )
+_APPEND = Script("append_control")
 Row: TypeAlias = tuple[bytes, list[bytes]]
 Command: TypeAlias = Sequence[str | bytes | int]
 
@@ -102,9 +104,11 @@ class Log:
         portion.came(sum(map(_parts, answers)), connection.received_bytes - before)
         return answers
 
-    async def append(self, *entries: Sequence[str]) -> None:
-        """Append control entries. If the reply is lost they may come twice, which is harmless."""
-        await self.ask(*[("XADD", self.keys.events, "*", *fields) for fields in entries])
+    async def append(self, *entries: Sequence[str], latest_ms: int) -> bool:
+        """Append control entries, unless the server's clock is past `latest_ms`. Answers whether all were appended. If
+        the reply is lost they may come twice, which is harmless."""
+        answers = await self.ask(*[append_control(self.keys.events, latest_ms, *fields) for fields in entries])
+        return all(answers)
 
     # -- beside the log --------------------------------------------------------------------------------------------
 
@@ -217,6 +221,11 @@ class Log:
         sequence, read = int(fields.get("seq", "0")), int(fields.get("read", "0"))
         counters = {name: int(count) for name, count in fields.items() if name not in NOT_COUNTERS and count.isdigit()}
         return State(sequence, cursor, read, counters, decided_head(fields.get("catalogue")))
+
+
+def append_control(events: str, latest_ms: int, *fields: str) -> tuple[str | bytes | int, ...]:
+    """The command that appends a control entry unless the server's clock is past an instant."""
+    return ("EVAL", _APPEND.text, 1, events, latest_ms, *fields)
 
 
 def _parts(answer: Any) -> int:

@@ -181,11 +181,15 @@ def warnings(health: Health) -> list[Problem]:
 
 
 def clock_problem(health: Health, host_ms: int) -> Problem | None:
-    off = health.now_ms - host_ms
-    if abs(off) <= CLOCK_MS_MAX:
+    return clock_difference(health.now_ms - host_ms)
+
+
+def clock_difference(off_ms: int) -> Problem | None:
+    """Why the server's clock, which differs from this host's by so much, must not be billed by."""
+    if abs(off_ms) <= CLOCK_MS_MAX:
         return None
     return Problem(
-        f"the clocks of Redis and of this host differ by {off / 1000:+.0f} s",
+        f"the clocks of Redis and of this host differ by {off_ms / 1000:+.0f} s",
         "correct the wrong one; outcomes are settled by the clock of Redis",
     )
 

@@ -1,0 +1,78 @@
+"""Why a partition applies nothing, or not everything, at the moment."""
+
+from typing import ClassVar, TypeAlias
+
+import structlog
+from msgspec import Struct
+
+from witnd.domain.event import EntryId
+from witnd.store.clock_watch import clock_jump
+
+log = structlog.get_logger()
+
+
+class ClockJumped(Struct, frozen=True):
+    """The server's clock is not believed."""
+
+    jump_ms: int
+
+    code: ClassVar[str] = "clock_jumped"
+
+    def is_like(self, other: object) -> bool:
+        return self == other
+
+    @property
+    def reason(self) -> str:
+        return clock_jump(self.jump_ms).reason
+
+    @property
+    def remedy(self) -> str:
+        return clock_jump(self.jump_ms).remedy
+
+
+class EntryAhead(Struct, frozen=True):
+    """The next entry is too far ahead of the server's clock."""
+
+    entry: EntryId
+    ahead_ms: int
+
+    code: ClassVar[str] = "entry_ahead"
+
+    def is_like(self, other: object) -> bool:
+        """The same entry comes nearer with time, which is no change."""
+        return isinstance(other, EntryAhead) and self.entry == other.entry
+
+    @property
+    def reason(self) -> str:
+        return f"entry {self.entry[0]}-{self.entry[1]} is {self.ahead_ms // 1000} s ahead of the server's clock"
+
+    @property
+    def remedy(self) -> str:
+        return "correct the clock, then move the entry with `witnd repair ahead`"
+
+
+Block: TypeAlias = ClockJumped | EntryAhead
+
+
+class Blocks:
+    """The blocks of one partition, at most one for each code. Every change is logged."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[str, Block] = {}
+
+    @property
+    def reasons(self) -> list[str]:
+        return [block.reason for block in self._blocks.values()]
+
+    def set(self, block: Block) -> None:
+        """Begin a block, or replace the one with the same code."""
+        before = self._blocks.get(block.code)
+        if before is not None and before.is_like(block):
+            return
+        self._blocks[block.code] = block
+        log.error("log.blocked", code=block.code, reason=block.reason, remedy=block.remedy)
+
+    def clear(self, code: str) -> None:
+        """End a block where there is one."""
+        if block := self._blocks.pop(code, None):
+            log.info("log.unblocked", code=code, was=block.reason)

@@ -1,0 +1,19 @@
+#!lua
+-- Record that the server's clock is right as it is now, with its entry in the log of changes.
+--
+-- KEYS[1] hash about the clock, KEYS[2] log of changes
+-- ARGV[1] id of this acceptance, ARGV[2] boot of the host of the command, ARGV[3] its boot time in ms,
+-- ARGV[4] the change as JSON
+--
+-- Answers the server's clock in ms.
+local time = redis.call('TIME')
+local now = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
+-- Both fail where a key has another type, before anything is written.
+redis.call('HGET', KEYS[1], 'accepted')
+redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
+local record = string.format(
+  '{"v":1,"id":"%s","server_ms":%s,"boot":"%s","boot_ms":%s}', ARGV[1], now, ARGV[2], ARGV[3]
+)
+redis.call('HSET', KEYS[1], 'accepted', record)
+redis.call('XADD', KEYS[2], '*', 'data', ARGV[4])
+return now
