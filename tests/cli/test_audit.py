@@ -12,6 +12,7 @@ from tests.support.workshop import CATALOGUE, LONG_AGO, Workshop
 from witnd.domain.notification import delivery_id, rule_id
 from witnd.store.codec import FateRecord, encode_fate
 from witnd.store.keys import BillingKeys
+from witnd.store.sealed import seal, unseal
 
 BILLING = BillingKeys("witn")
 
@@ -54,6 +55,7 @@ def test_what_the_daemon_made_is_clean(shop: Workshop) -> None:
     assert report["outcomes"] == {"OPEN": 0, "PENDING": 1, "CONFIRMED": 4, "FAILED": 1}
     assert report["events"] == {
         "applied": 247, "held": 2, "rejected": 2, "late": 1, "duplicate": 1, "conflict": 1,
+        "waiting": 0,
     }  # fmt: skip
     assert report["billed"] == [{"currency": "EUR", "lines": 4, "amount": "6.09"}]
     assert report["deliveries"] == 5
@@ -139,9 +141,9 @@ def test_a_trimmed_log_is_said_to_be_left_out(shop: Workshop) -> None:
 def record(shop: Workshop, key: str, change: Callable[[list[Any]], None]) -> None:
     """Change the stored record of an outcome in place."""
     name = shop.keys(key).outcome(key)
-    fields = msgspec.msgpack.decode(shop.call("GET", name))
+    fields = msgspec.msgpack.decode(unseal(key, shop.call("GET", name)))
     change(fields)
-    shop.call("SET", name, msgspec.msgpack.encode(fields))
+    shop.call("SET", name, seal(msgspec.msgpack.encode(fields)))
 
 
 def put(place: int, value: object) -> Callable[[list[Any]], None]:
@@ -285,7 +287,7 @@ def test_an_event_of_the_log_without_a_fate_is_found(shop: Workshop) -> None:
 
 def test_terms_that_were_not_in_force_are_found(shop: Workshop) -> None:
     work(shop)
-    other = msgspec.msgpack.decode(shop.call("GET", "witn:{0}:outcome:ticket-0007"))[5]
+    other = msgspec.msgpack.decode(unseal("", shop.call("GET", "witn:{0}:outcome:ticket-0007")))[5]
     record(shop, "ticket-0002", put(5, other))
     assert ("ticket-0002", "price at 2001-09-09T01:46:40.004Z") in differences(shop)
     record(shop, "ticket-0002", put(5, b"\0" * 32))

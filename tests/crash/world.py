@@ -22,6 +22,7 @@ from witnd.store.codec import decode_history, decode_outcome
 from witnd.store.invoice_codec import decode_invoice, decode_row
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.outbox import decode_progress
+from witnd.store.sealed import unsealed
 
 World: TypeAlias = dict[str, Any]
 KEYS, SHARED, BILLING = Keys("witn", 0), GlobalKeys("witn"), BillingKeys("witn")
@@ -157,7 +158,7 @@ def _invoices(reader: Reader) -> list[Any]:
 def _history(reader: Reader, key: str) -> list[bytes]:
     """How much of it is in the record depends on batches; the whole does not."""
     stored = decode_outcome(reader.ask("GET", KEYS.outcome(key)))
-    return [*reader.ask("LRANGE", KEYS.history(key), 0, -1), *(stored.items if stored else [])]
+    return [*unsealed(key, reader.ask("LRANGE", KEYS.history(key), 0, -1)), *(stored.items if stored else [])]
 
 
 def _behind(names: Iterable[str], start: str) -> list[str]:

@@ -43,6 +43,7 @@ class Record(NamedTuple):
     counts: list[int]
     values: list[Value | None]
     tally: tuple[int, Decimal] | None
+    is_repaired: bool = False
 
 
 def contract(condition: list[dict[str, Any]] | None = None, **changes: Any) -> Contract:

@@ -27,9 +27,11 @@ from witnd.engine.recall import recall
 from witnd.engine.writes import text_of, write
 from witnd.store.codec import decode_fate, decode_history, decode_outcome, items_of
 from witnd.store.commit import Commit
+from witnd.store.held_codec import decode_held
 from witnd.store.keys import Keys
 from witnd.store.log import entry_id
 from witnd.store.outbox import decode_row
+from witnd.store.sealed import unsealed
 
 KEYS = Keys("witn", 0)
 
@@ -90,8 +92,8 @@ class Model:
         return recall(
             key,
             None if record is None else decode_outcome(record),
-            get(KEYS.history(key), []),
-            get(KEYS.held_events(key), []),
+            unsealed(key, get(KEYS.history(key), [])),
+            [decode_held(key, item) for item in get(KEYS.held_events(key), [])],
             catalogue,
         )
 
@@ -232,7 +234,7 @@ def world_of(run: Drive) -> World:
         if isinstance(actor, Held):
             world.held[key] = [text_of(one.entry) for one in actor.waiting]
             continue
-        items = [*data.get(KEYS.history(key), []), *items_of(actor.tail, actor.tailed)]
+        items = [*unsealed(key, data.get(KEYS.history(key), [])), *items_of(actor.tail, actor.tailed)]
         assert actor.events == len(items)
         history = [decode_history(item) for item in items]
         applied = [text_of(item.entry) for item in history]

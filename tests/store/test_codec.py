@@ -14,16 +14,15 @@ from witnd.domain.ratecard import Price
 from witnd.store.codec import (
     FORMAT,
     decode_fate,
-    decode_held,
     decode_history,
     decode_outcome,
-    encode_held,
     encode_history,
     encode_outcome,
     items_of,
     marked,
 )
 from witnd.store.errors import Unsafe
+from witnd.store.held_codec import decode_held, encode_held
 
 CONTRACT = Contract(agent="support", name="Support", condition=[{"fact": "resolved", "operator": "seen"}])
 PRICE = Price(rate_card="standard", currency="EUR", exponent=2, agent="support", price_per_unit=Decimal("0.5"))

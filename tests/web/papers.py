@@ -14,6 +14,7 @@ from witnd.domain.invoice import Invoice, Row
 from witnd.domain.outcome import STATUSES
 from witnd.store.codec import FORMAT, OutcomeRecord
 from witnd.store.connection import connect
+from witnd.store.sealed import seal
 
 T = TypeVar("T")
 AHEAD = CALENDAR.period_of(4_000_000_000_000)  # October 2096
@@ -41,7 +42,7 @@ def put(api: Office, customer: str = "acme", lines: Sequence[Row] = ROWS, **how:
 def confirmed(row: Row, customer: str) -> bytes:
     """The record of the outcome that a row bills."""
     at = row.resolved_at or 0
-    return msgspec.msgpack.encode(
+    record = msgspec.msgpack.encode(
         OutcomeRecord(
             format=FORMAT,
             state=STATUSES.index("CONFIRMED"),
@@ -58,10 +59,12 @@ def confirmed(row: Row, customer: str) -> bytes:
             orders=[],
             total=None,
             lag=0,
+            is_repaired=False,
             tailed=0,
             tail=b"",
         )
     )
+    return seal(record)
 
 
 def closed(api: Office, invoice: Invoice, lines: Sequence[Row]) -> None:

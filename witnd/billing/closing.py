@@ -29,9 +29,9 @@ class _Page(Protocol):
 
 
 async def in_order(partitions: int, page: _Page) -> AsyncIterator[list[tuple[Row, bytes]]]:
-    """Rows of all partitions in order of (resolved_at, key), in stretches.
+    """Rows of all partitions in order of (billed_at, key), in stretches.
 
-    Each partition has its own in order of `resolved_at`, because outcomes resolve in that order; only rows of one
+    Each partition has its own in order of `billed_at`, because outcomes resolve in that order; only rows of one
     instant have to be sorted. `page(partition, start)` answers the rows from a place on, less than `PAGE` at the end.
     """
     waiting: list[list[tuple[Row, bytes]]] = [[] for _ in range(partitions)]
@@ -60,12 +60,12 @@ async def in_order(partitions: int, page: _Page) -> AsyncIterator[list[tuple[Row
 
 
 def _at(row: tuple[Row, bytes]) -> int:
-    return row[0].resolved_at or 0
+    return row[0].billed_at
 
 
 def _order(row: tuple[Row, bytes]) -> tuple[int, bytes]:
     # By code points would be another order than by UTF-8 bytes only for surrogates, which no key has.
-    return row[0].resolved_at or 0, (row[0].outcome_key or "").encode()
+    return row[0].billed_at, (row[0].outcome_key or "").encode()
 
 
 def _count_before(rows: Sequence[tuple[Row, bytes]], bound: int) -> int:

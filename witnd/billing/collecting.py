@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from witnd.domain import instant, money
@@ -24,10 +25,10 @@ class Places:
         self._period: Period | None = None
         self._ids: dict[tuple[str, str], str] = {}
 
-    def of(self, customer_key: str, currency: str, resolved_at: int) -> tuple[str, Period]:
+    def of(self, customer_key: str, currency: str, billed_at: int) -> tuple[str, Period]:
         period = self._period
-        if period is None or resolved_at not in period:
-            period = self._period = self._calendar.period_of(resolved_at)
+        if period is None or billed_at not in period:
+            period = self._period = self._calendar.period_of(billed_at)
             self._ids.clear()
         id_ = self._ids.get((customer_key, currency))
         if id_ is None:
@@ -38,14 +39,19 @@ class Places:
 
 
 class Placed:
-    """A line with its invoice."""
+    """A line with its invoice.
+
+    The line of an outcome that was on hold when it was due belongs to the period in which it was repaired: the one in
+    which it was due may be closed. Its row keeps `resolved_at`.
+    """
 
     __slots__ = ("invoice", "new", "period", "resolved_at")
 
     def __init__(self, new: NewLine, places: Places) -> None:
         self.new = new
-        self.resolved_at = instant.parse(new.line.resolved_at)
-        self.invoice, self.period = places.of(new.line.customer_key, new.line.currency, self.resolved_at)
+        line = new.line
+        self.resolved_at = instant.parse(line.resolved_at)
+        self.invoice, self.period = places.of(line.customer_key, line.currency, line.billed_at)
 
 
 def collect(
@@ -116,4 +122,5 @@ def _row(line: Line, resolved_at: int) -> Row:
         contract_hash=line.contract_hash,
         unit=line.unit,
         working=line.working or None,
+        repaired_at=None if line.repaired_at is UNSET else instant.parse(line.repaired_at),
     )

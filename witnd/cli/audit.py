@@ -23,7 +23,7 @@ from witnd.store.audit import audit as audit_partition
 from witnd.store.audit_acknowledged import missing_events
 from witnd.store.audit_books import Books
 from witnd.store.audit_invoices import audit_invoices
-from witnd.store.audit_scope import Mismatch
+from witnd.store.audit_scope import Mismatch, Repaired
 from witnd.store.catalogue import CatalogueStore
 from witnd.store.keys import BillingKeys
 from witnd.store.reads import reading, text_of
@@ -58,6 +58,7 @@ class Report(Struct, frozen=True, kw_only=True):
     partitions: list[dict[str, object]]
     difference_count: int
     differences: list[Mismatch]
+    repaired: list[Repaired]
     acknowledged: Compared | None = None
 
 
@@ -83,6 +84,9 @@ def audit(quick: bool, partition: int | None, file: Path | None, json_output: bo
     period; the amounts of closed periods are those that the frozen prices make of their lines;
     numbers have no gaps; credits, totals and balances add up. Only reads.
 
+    An outcome on hold cannot be counted again, which is a difference. Lines that were late because
+    their outcome was on hold are listed as repaired, which is none.
+
     Outcomes and invoices are judged rightly while the daemon works; lines that it has not collected
     yet are waiting, and no difference. The sums of a partition need it to stand still for as long
     as they are taken; where it does not, that is said, and the exit code is 3. Differences end with
@@ -99,8 +103,9 @@ def audit(quick: bool, partition: int | None, file: Path | None, json_output: bo
       "subtotal", "total"}), "credit_notes", "balances" (each {"count", "amount"})}…] | null,
       "partitions": [{"partition", "exact", "log", "gaps", "lost"}…], "difference_count",
       "differences": [{"partition", "invoice", "key", "what", "expected", "found", "remedy"}…],
+      "repaired": [{"partition", "key", "resolved_at", "repaired_at"}…],
       "acknowledged": {"events", "missing"} | null}
-      (the first 1000 of each partition and of the invoices)
+      (the first 1000 differences of each partition and of the invoices)
 
     \b
     Examples:
@@ -222,6 +227,7 @@ def _report(verdicts: Sequence[Verdict], books: Books | None, quick: bool) -> Re
         ],
         difference_count=count,
         differences=[one for verdict in verdicts for one in verdict.differences] + (books.differences if books else []),
+        repaired=[one for verdict in verdicts for one in verdict.repaired],
     )
 
 
@@ -238,6 +244,10 @@ def _print(report: Report) -> None:
     if report.acknowledged is not None:
         rows.append(("acknowledged events", "compared", report.acknowledged.events))
     table(("what", "", "sum"), rows)
+    for late in report.repaired:
+        click.echo(
+            f"repaired: {late.key} was due at {late.resolved_at}, on hold then, and billed at {late.repaired_at}"
+        )
     for one in report.partitions:
         if one["log"] != "compared":
             click.echo(f"partition {one['partition']}: its log was {one['log']}")

@@ -166,8 +166,8 @@ async def _by_outcome(opened: Session, store: Invoices, asked: _Asked) -> tuple[
     if record.status != "CONFIRMED":
         refuse(f"{key} is {SPOKEN[record.status]}, so it is not billed; only confirmed outcomes are")
     _, price = terms_of(key, record, await learned(opened))
-    invoice = await store.of_outcome(record.customer_key, price.currency, record.settles_at)
-    row = None if invoice is None else await store.rows.of_outcome(invoice, key, record.settles_at)
+    invoice = await store.of_outcome(record.customer_key, price.currency, record.billed_at)
+    row = None if invoice is None else await store.rows.of_outcome(invoice, key, record.billed_at)
     if invoice is None or row is None:
         refuse(f"{key} is in no invoice yet; a running daemon collects it within seconds")
     return invoice, row

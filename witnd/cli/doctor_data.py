@@ -60,6 +60,7 @@ def judge_journal(journal: Journal, wrong: Exception | None, data: Data, *, coun
 def judge_data(data: Data, catalogue: Catalogue | None, config: Config) -> Iterator[Check]:
     """`catalogue` is None where it is too large to be looked through."""
     yield from _partitions(data, config)
+    yield from _on_hold(data)
     yield from _held(data)
     yield from _invoices(data, config)
     yield from _webhooks(data, catalogue)
@@ -112,6 +113,15 @@ def _owner(owner: Holder | None, config: Config) -> str:
         return "no owner"
     age = config.daemon.lease * 1000 - owner.left_ms
     return f"owned by {owner.instance}" + (f", renewed {span(age)} ago" if age >= 0 else "")
+
+
+def _on_hold(data: Data) -> Iterator[Check]:
+    total = sum(part.on_hold_count for part in data.parts)
+    if not total:
+        return
+    named = [key for part in data.parts for key in part.on_hold][:NAMED]
+    found = f"{count(total, 'outcome')} cannot be read and wait: {', '.join(named)}{'…' if total > len(named) else ''}"
+    yield warning("data", "on hold", found, f"rebuild each with `witnd repair outcome {named[0] if named else 'KEY'}`")
 
 
 def _held(data: Data) -> Iterator[Check]:

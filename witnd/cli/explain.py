@@ -19,9 +19,10 @@ from witnd.domain.resolution import Line, Resolution, resolve
 from witnd.domain.working import words
 from witnd.store.codec import HistoryItem
 from witnd.store.deliveries import Deliveries
+from witnd.store.errors import Unreadable
 from witnd.store.keys import Keys, partition_of
-from witnd.store.outcomes import one
 from witnd.store.reads import Reads, reading
+from witnd.web.on_hold import OnHold, damaged
 from witnd.web.outcomes import (
     HeldEvent,
     Listed,
@@ -29,7 +30,7 @@ from witnd.web.outcomes import (
     Terms,
     Told,
     deliveries_told,
-    held_events,
+    found_of,
     listed,
     on_invoice,
     terms,
@@ -48,6 +49,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     invoice: OnInvoice | None
     deliveries: list[Told]
     held: list[HeldEvent]
+    on_hold: OnHold | None = None
 
 
 @click.command()
@@ -73,7 +75,8 @@ def explain(key: str, shown: int, json_output: bool, config_path: Path | None) -
     JSON: {"key", "outcome": as in `witnd outcomes --json` or null, "terms", "story": {"condition",
     "events": [{"entry", "accepted_at", "action", "timestamp", "value", "attribution", "pin",
     "placed_at", "leaves": [{"path", "words", "holds", "flipped"}…], "holds", "status",
-    "settles_at", "words"}…], "why", "unit"}, "resolution", "line", "invoice", "deliveries", "held"}
+    "settles_at", "words"}…], "why", "unit"}, "resolution", "line", "invoice", "deliveries", "held",
+    "on_hold": {"reason", "since", "status", "waiting"} or null}
 
     \b
     Examples:
@@ -94,20 +97,23 @@ async def _explain(key: str, shown: int, as_document: bool, config: Path | None)
         _print_held(found)
     else:
         _print(found, found.outcome, found.terms, found.story, shown)
-    if found.outcome is None and not found.held:
+    if found.outcome is None and not found.held and found.on_hold is None:
         raise click.exceptions.Exit(USAGE)
 
 
 async def _explanation(opened: Session, reads: Reads, keys: Keys, key: str, catalogue: Catalogue) -> Explanation:
-    outcome = await one(reads, keys, key, catalogue)
-    if outcome is None:
+    outcome, held, held_back = await found_of(reads, keys, key, catalogue)
+    history: list[HistoryItem] = []
+    try:
+        async for page in reads.history(keys, key, most=0 if outcome is None else outcome.events):
+            history += page
+    except Unreadable:
+        held_back = await damaged(reads, keys, key)
+    if outcome is None or held_back is not None:
         return Explanation(
             key=key, outcome=None, terms=None, story=None, resolution=None, line=None,
-            invoice=None, deliveries=[], held=await held_events(reads, keys, key),
+            invoice=None, deliveries=[], held=held, on_hold=held_back,
         )  # fmt: skip
-    history: list[HistoryItem] = []
-    async for page in reads.history(keys, key, most=outcome.events):
-        history += page
     resolution, line = resolve(outcome) if outcome.final else (None, None)
     return Explanation(
         key=key,
@@ -136,6 +142,11 @@ def _say(text: str = "") -> None:
 
 
 def _print_held(found: Explanation) -> None:
+    if (held_back := found.on_hold) is not None:
+        _say(f"{found.key}: on hold, because {held_back.reason}")
+        _say(f"it does not settle, and {held_back.waiting} later events wait; all other outcomes continue")
+        _say(f"rebuild it from the log with `witnd repair outcome {found.key}`")
+        return
     if not found.held:
         _say(f"{found.key}: no outcome has this key, and nothing is held for it")
         _say("an event that was sent for it may be rejected or not read yet: `witnd events --key`")

@@ -9,6 +9,7 @@ from witnd.cli.context import as_json, config_option, json_option, run, session,
 from witnd.cli.events import partitions
 from witnd.cli.repair_catalogue import catalogue
 from witnd.cli.repair_clock import clock
+from witnd.cli.repair_outcome import outcome
 from witnd.domain import instant
 from witnd.store.log_gap import Gap, repair_gap
 from witnd.store.repair import AHEAD_MAX_MS, Ahead, repair_ahead
@@ -16,15 +17,16 @@ from witnd.store.repair import AHEAD_MAX_MS, Ahead, repair_ahead
 
 @click.group()
 def repair() -> None:
-    """Repair an event log, a catalogue or a clock that the daemon refuses to go on with.
+    """Repair an event log, a catalogue or a clock that the daemon refuses to go on with, or an outcome on hold.
 
-    Without --yes a repair only shows what it would do. Doing it twice changes nothing the second
-    time. Other data that Redis lost is restored from a backup.
+    Without --yes a repair only shows what it would do, except that of an outcome. Doing it twice
+    changes nothing the second time. Other data that Redis lost is restored from a backup.
     """
 
 
 repair.add_command(catalogue)
 repair.add_command(clock)
+repair.add_command(outcome)
 
 
 @repair.command()

@@ -45,6 +45,9 @@ from witnd.web.metrics import render
 from witnd.web.routes import PAGES, ROUTES
 from witnd.web.services import Health, Services
 
+# Outcomes on hold of a partition that are named in `/readyz`; the page of problems has more.
+ON_HOLD_NAMED = 10
+
 log = structlog.get_logger()
 
 
@@ -223,7 +226,8 @@ class Daemon:
         """What does not work beside settlement, or works again after an error; empty while all is well."""
         found = [side.alarm for side in self._all_sides()]
         found += [part.alarm for part in (self._journal, self._copy, self._billing) if part is not None]
-        return [alarm for alarm in found if alarm is not None]
+        on_hold = [owner.memory.partition.residents.alarms(ON_HOLD_NAMED) for owner in self._owners if owner.memory]
+        return [alarm for alarm in found if alarm is not None] + [alarm for some in on_hold for alarm in some]
 
     def _all_sides(self) -> list[SideTask]:
         sides = [*self._sides, *([] if self.web is None else self.web.sides)]

@@ -24,7 +24,8 @@ from witnd.web.services import Health
 
 # Between two looks at what only Redis knows: some constant-time commands for each rule and partition.
 LOOK_SECONDS: Final = 10.0
-_FATES: Final = ("applied", "duplicate", "conflict", "late", "rejected")  # held ones may become any of them
+# Those that held and waiting events may still become.
+_FATES: Final = ("applied", "duplicate", "conflict", "late", "rejected")
 
 
 class Backlog:

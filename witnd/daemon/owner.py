@@ -15,16 +15,18 @@ from witnd.clock import Clock
 from witnd.config import Config
 from witnd.daemon.endpoints import Endpoints
 from witnd.daemon.journal_keeper import JournalKeeper
+from witnd.daemon.preparation import prepare
 from witnd.daemon.side_task import SideTask
 from witnd.daemon.tenure import Tenure
 from witnd.domain.catalogue import Catalogue
 from witnd.engine.intake import Intake
 from witnd.engine.memory import Memory
+from witnd.engine.on_hold import Poison, Poisons
 from witnd.engine.partition import Partition
 from witnd.engine.pipeline import Pipeline
 from witnd.notify.relay import Relay, Send
 from witnd.notify.slots import Calls, Slots
-from witnd.store.catalogue_loader import check_decided, check_head
+from witnd.store.catalogue_loader import check_head
 from witnd.store.clients import Clients
 from witnd.store.clock_watch import ClockWatch
 from witnd.store.connection import Endpoint
@@ -34,11 +36,9 @@ from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.lease import Lease
 from witnd.store.log import Log
 from witnd.store.meta import read_meta
-from witnd.store.mirror import mend
 from witnd.store.moment import check_moment
 from witnd.store.outbox import Outbox
 from witnd.store.patience import Patience
-from witnd.store.relisting import relist
 from witnd.store.safety import look, problems
 
 # An attempt may take 20 s; one that is cut off is on record as begun and is made again under the same id.
@@ -82,6 +82,8 @@ class Owner:
         self.supervised = SideTask(f"partition {number}", self.run, self.release, kind="partition")
         self.sides: list[SideTask] = []  # what must not end the partition
         self._shared = shared
+        self._poison: Poison | None = None  # what ended the last run of the pipeline
+        self._poisons = Poisons(number)
         self._patience = Patience(self._verify, shared.clock.monotonic)
         self._tenure = Tenure(
             f"partition {number}",
@@ -122,7 +124,8 @@ class Owner:
     async def run(self) -> None:
         try:
             while await self._tenure.take():
-                await self._own()
+                while await self._own():
+                    pass  # under the same lease, with everything read anew
         finally:
             self.state = "stopped"
             self._store.close()
@@ -140,8 +143,8 @@ class Owner:
         log.info("partition.standby", partition=self.number, owner=owner)
         self._say("standby")
 
-    async def _own(self) -> None:
-        """Run the partition for as long as the lease is ours."""
+    async def _own(self) -> bool:
+        """Run the partition for as long as the lease is ours. True: run it again under the same lease."""
         config, shared = self._shared.config, self._shared
         await self._patience.insist("looking at the data", self._verify)
         state = await self._patience.insist("reading the state", self._store.state)
@@ -156,11 +159,8 @@ class Owner:
             counters=state.counters,
         )
         self.memory = memory = Memory(self._store, partition, self._patience)
-        await memory.load([], 0)
-        check_decided(shared.catalogue, f"partition {self.number}", state.catalogue)
-        open_outcomes = partition.counters["OPEN"] + partition.counters["PENDING"]
-        await self._patience.insist("comparing deadlines", lambda: mend(self._store, open_outcomes))
-        await self._patience.insist("comparing lists", lambda: relist(self._store, partition.counters))
+        poison, self._poison = self._poison, None
+        open_outcomes = await prepare(memory, state, self.number, poison)
         self.relay = relay = self._relay()
         self.intake = intake = Intake(
             memory, batch_max=config.daemon.batch, guard=shared.watch.guard, clock=shared.clock
@@ -202,11 +202,15 @@ class Owner:
         except BaseExceptionGroup as failed:
             # Whoever would have ended the pause has ended; whoever begins anew looks for itself.
             self._patience.paused = None
-            await self._tenure.lost(failed)
+            if (poison := self._poisons.of(failed)) is None:
+                await self._tenure.lost(failed)
+            self._poison = poison
             self._say("starting")
+            return poison is not None
         finally:
             self.sides = []
             self._store.close()
+        return False
 
     async def _watch(self) -> None:
         """Pause while Redis is not one to bill from."""

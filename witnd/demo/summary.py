@@ -27,7 +27,7 @@ from witnd.store.keys import BillingKeys, Keys
 from witnd.store.reads import FATES, Reads
 
 _SHOWN: Final = 20  # differences; all are counted
-_ORDER: Final = ("duplicate", "conflict", "late", "held", "rejected")
+_ORDER: Final = ("duplicate", "conflict", "late", "held", "rejected", "waiting")
 assert set(_ORDER) == set(FATES)
 
 

@@ -44,6 +44,12 @@ class Row(Struct, frozen=True, kw_only=True):
     working: dict[str, Any] | None = None  # how the amount came about, where unit × price does not say it
     corrects: str | None = None  # the id of the row that a credit is for
     reason: str | None = None
+    repaired_at: int | None = None  # ms; when the outcome was repaired, if it was on hold when it was due
+
+    @property
+    def billed_at(self) -> int:
+        """The instant that rows are ordered by, and that lies in the period of their invoice."""
+        return (self.resolved_at if self.repaired_at is None else self.repaired_at) or 0
 
 
 class Invoice(Struct, frozen=True, kw_only=True):

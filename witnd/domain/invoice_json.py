@@ -44,7 +44,10 @@ class InvoiceJson(Struct, frozen=True, kw_only=True):
 
 
 class LineJson(Struct, frozen=True, kw_only=True):
-    """A row of an invoice. The three prices are null while `rated` is "at_close" and the period has not closed."""
+    """A row of an invoice. The three prices are null while `rated` is "at_close" and the period has not closed.
+
+    `repaired_at` is set for an outcome that was on hold when it was due: it is billed in the period of its repair.
+    """
 
     id: str
     invoice_id: str
@@ -65,6 +68,7 @@ class LineJson(Struct, frozen=True, kw_only=True):
     working: dict[str, Any] | None
     corrects: str | None
     reason: str | None
+    repaired_at: str | None
 
 
 class CreditNoteJson(Struct, frozen=True, kw_only=True):
@@ -150,6 +154,7 @@ def _line(row: Row, invoice_id: str, customer_key: str, currency: str) -> LineJs
         working=row.working,
         corrects=row.corrects,
         reason=row.reason,
+        repaired_at=_instant(row.repaired_at),
     )
 
 

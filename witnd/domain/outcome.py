@@ -39,6 +39,7 @@ class Outcome:
         "customer_key",
         "events",
         "holds",
+        "is_repaired",
         "key",
         "opened_at",
         "orders",
@@ -61,6 +62,7 @@ class Outcome:
         self.processed_at: int | None = None
         self.status: Status = "OPEN"
         self.holds = False
+        self.is_repaired = False  # it was on hold when it was due, and settled when it was repaired
         self.events = 0
         self.counts = [0] * facts
         self.values: list[Value | None] = [None] * facts

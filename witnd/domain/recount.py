@@ -63,6 +63,8 @@ class Found(Protocol):
     def values(self) -> list[Value | None]: ...
     @property
     def tally(self) -> tuple[int, Decimal] | None: ...
+    @property
+    def is_repaired(self) -> bool: ...
 
 
 class Difference(Struct, frozen=True, kw_only=True):
@@ -177,6 +179,7 @@ def outcome_of(key: str, found: Found, contract: Contract, price: Price) -> Outc
     made.counts = list(found.counts)
     made.values = list(found.values)
     made.tally = found.tally
+    made.is_repaired = found.is_repaired
     return made
 
 

@@ -38,6 +38,12 @@ class Line(Struct, frozen=True, kw_only=True):
     contract_hash: str
     rated: RatedWhen = "at_settlement"
     working: dict[str, Any] | UnsetType = UNSET
+    repaired_at: str | UnsetType = UNSET
+
+    @property
+    def billed_at(self) -> int:
+        """The instant (ms) that decides to which period the line belongs."""
+        return instant.parse(self.resolved_at if self.repaired_at is UNSET else self.repaired_at)
 
 
 class Resolution(Struct, frozen=True, kw_only=True):
@@ -120,4 +126,5 @@ def _line(outcome: Outcome, resolved_at: str) -> Line:
         contract_hash=outcome.contract.hash,
         rated="at_close" if rated is None else "at_settlement",
         working=UNSET if rated is None or rated.working is None else rated.working,
+        repaired_at=instant.render(outcome.processed_at or 0) if outcome.is_repaired else UNSET,
     )

@@ -1,10 +1,10 @@
-"""What the engine keeps in memory of one outcome key: a live outcome, or events that wait to be placed.
+"""What the engine keeps in memory of one outcome key: a live outcome, events that wait to be placed, or a key on hold.
 
 No task, future or timer handle per actor: a deadline is a number on it (`settles_at`) and at most one counted entry in
 the partition's deadlines (`slot`). An actor runs to completion without awaiting; nobody else touches its state.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from witnd.domain.content import MARK_BYTES
 from witnd.domain.contract import Contract
@@ -12,6 +12,7 @@ from witnd.domain.event import EntryId, Event
 from witnd.domain.outcome import Outcome, Status
 from witnd.domain.ratecard import Price
 from witnd.store.codec import items_of, marked
+from witnd.store.hold import Hold
 
 # Items of its history that an outcome keeps and carries in its own record: up to so many, and up to so many bytes. Most
 # outcomes never have more and need no list of their own; the others need a command of theirs only once in so many
@@ -25,7 +26,7 @@ PACKED_BYTES_MAX = 256 * 2 * MARK_BYTES
 
 
 class Waiting(NamedTuple):
-    """A held event and the entry it came in."""
+    """An event that waits, held or beside an outcome on hold, and the entry it came in."""
 
     entry: EntryId
     event: Event
@@ -136,3 +137,45 @@ class Held:
     def find(self, mark: bytes) -> bytes | None:
         """The content that came with this mark, None if the mark is free."""
         return self.marks.find(mark)
+
+
+class OnHold:
+    """A key whose outcome cannot be read or folded. Its events wait in Redis until the outcome is repaired.
+
+    Stays in memory as long as the partition is owned: only a `retry` entry ends the hold.
+    """
+
+    __slots__ = (
+        "arrived",
+        "checked",
+        "history",
+        "hold",
+        "is_refused",
+        "key",
+        "rebuilt",
+        "status",
+        "touched",
+        "waiting",
+    )
+
+    def __init__(self, key: str, hold: Hold) -> None:
+        self.key = key
+        self.hold = hold
+        self.arrived: list[Waiting] = []  # events that no commit has written yet
+        self.touched = 0
+        # What a `retry` entry found, and which entry that was.
+        self.checked: EntryId | None = None
+        self.rebuilt: Actor | Held | None = None
+        self.history: list[bytes] = []  # the list part of the repaired outcome's history, as stored
+        self.status: Status | None = None  # of the repaired outcome before the events that wait are decided
+        self.waiting: list[Waiting] = []
+        self.is_refused = (
+            False  # the fold of its repair failed: the next `retry` entry, which asked for it, does nothing
+        )
+
+    def find(self, mark: bytes) -> bytes | None:  # noqa: ARG002
+        """None: whether a mark is free is decided when the outcome is repaired."""
+        return None
+
+
+Resident: TypeAlias = Actor | Held | OnHold

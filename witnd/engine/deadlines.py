@@ -9,7 +9,7 @@ set, which is complete up to `horizon`; beyond it only actors in memory have ent
 import heapq
 from collections.abc import Mapping
 
-from witnd.engine.actor import Actor
+from witnd.engine.actor import Actor, OnHold
 
 
 class Deadlines:
@@ -42,6 +42,9 @@ class Deadlines:
         while heap:
             slot, key = heap[0]
             actor = self._known.get(key)
+            if isinstance(actor, OnHold):
+                heapq.heappop(heap)  # it never settles while it is on hold
+                continue
             if not isinstance(actor, Actor):
                 return heap[0]
             if actor.slot != slot or actor.final:

@@ -161,17 +161,23 @@ class Intake:
         self.retries.look(moment.now_ms, moment.now_ms)
         if keys := deadlines.unloaded(moment.now_ms, self._batch_max):
             # What Redis has are lower bounds: the outcomes themselves tell whether a tick is worth appending.
-            await self._refresh(keys, moment)
+            await self._refresh(keys)
+        await self._write_changes(moment.now_ms)
         due = deadlines.peek()
         if due is None or self._guard.is_ahead:
             # A tick would carry the wrong time into the log.
             return None
         return max(0, due[0] - moment.now_ms)
 
-    async def _refresh(self, keys: list[str], moment: Moment) -> None:
-        """Load outcomes whose stored bound has come; an empty batch has the bounds written that were too early."""
+    async def _refresh(self, keys: list[str]) -> None:
+        """Load outcomes whose stored bound has come."""
         self._number += 1
         await self._memory.load(keys, self._number)
-        if self._memory.partition.residents.behind:
+
+    async def _write_changes(self, now_ms: int) -> None:
+        """Have an empty batch write what no event does: bounds that were too early, and outcomes put on hold."""
+        residents = self._memory.partition.residents
+        if residents.behind or residents.new_holds:
+            self._number += 1
             self.idle.clear()
-            await self.queue.put(Batch(self._number, [], moment.now_ms))
+            await self.queue.put(Batch(self._number, [], now_ms))

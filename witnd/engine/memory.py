@@ -1,14 +1,24 @@
 """What is brought into memory for the fold: cold outcomes, the catalogue, stored deadlines up to a horizon."""
 
+import structlog
+
+from witnd.domain.event import EntryId
+from witnd.engine.actor import OnHold, Resident, Waiting
+from witnd.engine.on_hold import hold_at
 from witnd.engine.partition import Partition
-from witnd.engine.recall import recall
+from witnd.engine.recall import recall, recall_repair
 from witnd.store.catalogue_loader import check_head, take_in
+from witnd.store.errors import Unreadable
+from witnd.store.hold import Damage
 from witnd.store.log import Log
 from witnd.store.moment import Moment
 from witnd.store.patience import Patience
+from witnd.store.stored import Stored
 
 HORIZON_MS = 60_000  # how far ahead of the clock deadlines are loaded
 HORIZON_MAX = 10_000  # deadlines per read
+
+log = structlog.get_logger()
 
 
 class Memory:
@@ -31,11 +41,50 @@ class Memory:
             if moment.catalogue != catalogue.chain.head or moment.versions != catalogue.revision:
                 check_head(catalogue, known, moment.catalogue, moment.versions)
                 await self._learn()
-            loaded = [recall(*one, catalogue) for one in stored]
+            loaded = [self._resident(one) for one in stored]
             self.partition.residents.install(loaded, batch)
         finally:
             self.loading.remove(keys)
         return moment
+
+    def _resident(self, stored: Stored) -> Resident:
+        key, record, history, held = stored
+        if isinstance(record, Damage):
+            return OnHold(key, hold_at(self.partition.cursor, record))
+        return recall(key, record, history, held, self.partition.catalogue)
+
+    # -- outcomes on hold ------------------------------------------------------------------------------------------
+
+    async def load_holds(self) -> None:
+        """Bring the outcomes on hold into memory, where they stay: their events are not to be applied."""
+        for key, hold in (await self.patience.insist("loading outcomes on hold", self.store.holds)).items():
+            self.partition.residents.put_on_hold(OnHold(key, hold), is_stored=True)
+
+    async def hold(self, key: str, reason: str) -> None:
+        """Put a key on hold for a reason that its stored data does not show."""
+        there = self.partition.known.get(key)
+        if isinstance(there, OnHold):
+            there.is_refused = True  # it is the repair that fails
+            return
+        damage = await self.patience.insist("loading outcomes", lambda: self.store.damage(key, reason))
+        if key not in self.partition.known:  # what is in memory is sound
+            self.partition.residents.put_on_hold(OnHold(key, hold_at(self.partition.cursor, damage)))
+
+    async def load_repair(self, key: str, entry: EntryId) -> None:
+        """Load what has been prepared for a key on hold, for the `retry` entry with this id."""
+        there = self.partition.known[key]
+        assert isinstance(there, OnHold), there
+        there.checked = entry
+        try:
+            repair, waiting = await self.patience.insist("loading a repair", lambda: self.store.repair(key))
+            if repair is not None:
+                there.rebuilt = recall_repair(key, repair, self.partition.catalogue)
+                there.history = repair.history
+                there.waiting = [Waiting(*one) for one in waiting]
+        except Unreadable as wrong:
+            log.error(
+                "outcome.repair_refused", key=key, reason=wrong.reason, remedy=f"run `witnd repair outcome {key}` again"
+            )
 
     async def _learn(self) -> None:
         """Read what is new in the catalogue."""

@@ -11,13 +11,15 @@ from collections.abc import Iterable, Sequence
 from sys import intern
 
 from witnd.domain.catalogue import Catalogue
-from witnd.domain.event import EntryId, Event, Refusal, Retry, Tick, read
+from witnd.domain.event import EntryId, Event, Refusal, Retry, read
 from witnd.domain.report import deliveries
 from witnd.domain.resolution import resolve
 from witnd.domain.routing import Terms, place
-from witnd.engine.actor import TAIL_BYTES_MAX, TAIL_MAX, Actor, Held, Waiting
+from witnd.engine import on_hold
+from witnd.engine.actor import TAIL_BYTES_MAX, TAIL_MAX, Actor, Held, OnHold, Waiting
+from witnd.engine.on_hold import Poison
 from witnd.engine.residents import Residents
-from witnd.engine.step import Entry, Fate, Settled, Settling, Step
+from witnd.engine.step import Entry, Fate, Settled, Settling, Step, misplaced
 from witnd.store.codec import encode_history
 from witnd.store.keys import partition_of
 
@@ -29,7 +31,7 @@ DELIVER_MAX = 2000
 PLACE_MAX = 1000
 MARK_WINDOW_MS = 35 * 86_400_000  # contract section 4.3: how long after resolution a mark is honoured
 COUNTED = (
-    "applied", "duplicate", "conflict", "late", "held", "rejected",
+    "applied", "duplicate", "conflict", "late", "held", "rejected", "waiting",
     "OPEN", "PENDING", "CONFIRMED", "FAILED",
 )  # fmt: skip
 
@@ -79,7 +81,7 @@ class Partition:
             if type(item) is Event or type(item) is Retry:
                 key = item.key
                 if partitions > 1 and partition_of(key, partitions) != self.partition:
-                    item = _misplaced(item, partition_of(key, partitions))
+                    item = misplaced(item, partition_of(key, partitions))
                 else:
                     there = known.get(key)
                     if there is None:
@@ -104,6 +106,7 @@ class Partition:
         for actor in self.residents.take_behind():
             actor.dirty = True
             step.actors.append(actor)
+        on_hold.begin(step, self.residents, self.counters)
         heap, horizon = self.deadlines.heap, self.deadlines.horizon
         index = start
         for index in range(start, len(entries)):
@@ -115,13 +118,16 @@ class Partition:
                 break
             if heap and heap[0][0] <= ms and not self._settle_due(step, ms, seq, settle_max, entries[-1][0]):
                 break
-            if type(item) is Event:
-                if not self._event(step, ms, seq, item, known):
-                    step.need = [item.key]
-                    break
-            elif type(item) is Retry:
-                if not self._retry(step, ms, item.key):
-                    step.need = [item.key]
+            if type(item) is Event or type(item) is Retry:
+                try:
+                    if type(item) is Event:
+                        done = self._event(step, ms, seq, item, known)
+                    else:
+                        done = self._retry(step, ms, seq, item.key)
+                except Exception as error:
+                    raise Poison(item.key, error) from error
+                if not done:
+                    step.need = [item.key] if step.repair is None else None
                     break
             elif isinstance(item, Refusal):
                 reason = "WRONG_PARTITION" if item.misplaced else "INVALID_EVENT"
@@ -152,7 +158,10 @@ class Partition:
             if not isinstance(actor, Actor):
                 self.strays.append(due[1])
                 continue
-            self._settle(step, actor, ms)
+            try:
+                self._settle(step, actor, ms)
+            except Exception as error:
+                raise Poison(actor.key, error) from error
             step.settling = Settling((ms, seq), actor.settles_at, actor.key)
         return True
 
@@ -184,7 +193,9 @@ class Partition:
                 fate = Fate((ms, seq), "duplicate" if same else "conflict", None, event.key)
                 self._fate(step, fate)
                 return True
-        if type(there) is not Actor:
+        if type(there) is OnHold:
+            on_hold.wait(step, there, Waiting((ms, seq), event), self._fate)
+        elif type(there) is not Actor:
             self._unplaced(step, there, ms, seq, event)  # type: ignore[arg-type]
         elif event.customer_key != there.customer_key or (
             event.agent_key is not None and event.agent_key != there.contract.agent
@@ -231,11 +242,20 @@ class Partition:
                 step.held.append(held)
             self._fate(step, Fate((ms, seq), "held", terms, event.key))
 
-    def _retry(self, step: Step, ms: int, key: str) -> bool:
+    def _retry(self, step: Step, ms: int, seq: int, key: str) -> bool:
+        """Place held events, or put the repair of an outcome on hold in place. False: something is to be loaded."""
         there = self.known.get(key)
         if there is None:
             return False
-        if isinstance(there, Held):
+        if isinstance(there, OnHold):
+            if there.is_refused:
+                there.is_refused = False
+                return True
+            if there.checked != (ms, seq):
+                step.repair = key, (ms, seq)
+                return False
+            on_hold.repair(step, there, ms, self.residents, self.counters, decide=self._event, settle=self._settle)
+        elif isinstance(there, Held):
             for waiting in there.waiting:
                 terms = self._place(waiting.event, ms)
                 if isinstance(terms, Terms):
@@ -278,10 +298,3 @@ class Partition:
     def _fate(self, step: Step, fate: Fate) -> None:
         self.counters[fate.fate] += 1
         step.fates.append(fate)
-
-
-def _misplaced(item: Event | Retry, partition: int) -> Refusal | Tick:
-    """What an item of another partition is worth here. A control entry has no fate: it only proves time."""
-    if isinstance(item, Retry):
-        return Tick()
-    return Refusal(f"the key {item.key!r} belongs to partition {partition}", misplaced=True)

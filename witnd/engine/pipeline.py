@@ -12,6 +12,7 @@ import structlog
 
 from witnd.engine.intake import Batch, Intake
 from witnd.engine.memory import HORIZON_MS, Memory
+from witnd.engine.on_hold import Poison
 from witnd.engine.step import Step
 from witnd.engine.writes import write
 from witnd.store import commit
@@ -101,14 +102,22 @@ class Pipeline:
         at, entries = 0, batch.entries
         done = False
         while not done:
-            step, reached = partition.fold(entries, at, SETTLE_MAX, batch.number)
+            try:
+                step, reached = partition.fold(entries, at, SETTLE_MAX, batch.number)
+            except Poison:
+                await self._written()  # whoever begins anew must find it
+                raise
             done = reached == len(entries)
             await asyncio.sleep(0)  # health checks and the lease need not wait for the encoding as well
-            if reached > at or step.actors:
+            if reached > at or step.actors or step.new_holds:
                 await self._commit(step, batch.number if done else batch.number - 1)
             at = reached
             if step.need == "horizon":
                 await memory.extend(max(entries[-1][0], entries[at][0] + HORIZON_MS))
+            elif step.repair is not None:
+                # The events that wait are read from Redis, so all of them must be there.
+                await self._written()
+                await memory.load_repair(*step.repair)
             elif step.need is not None:
                 await memory.load(list(step.need), batch.number)
             if partition.strays:
@@ -133,6 +142,7 @@ class Pipeline:
             self._intake.retries.note(held, held.waiting[held.stored :])
         expected = self.sequence + (self._sent is not None)
         packed = write(step, memory.partition, memory.store.keys, expected).packed(self._fence)
+        _log_holds(step, memory.store.keys.partition)
         rules = frozenset(delivery.rule_id for settled in step.settled for delivery in settled.deliveries)
         await self._written()
         await memory.patience.resumed()
@@ -173,3 +183,16 @@ class Pipeline:
         if sent.resolved:
             log.info("outcomes.settled", count=sent.resolved, sequence=self.sequence)
         memory.partition.residents.passivate(self._actors_max, self._committed_batch, memory.loading)
+
+
+def _log_holds(step: Step, partition: int) -> None:
+    for one in step.new_holds:
+        log.error(
+            "outcome.on_hold",
+            partition=partition,
+            key=one.key,
+            reason=one.hold.reason,
+            remedy=f"run `witnd repair outcome {one.key}`; its events wait until then",
+        )
+    for one in step.repaired:
+        log.info("outcome.repaired", partition=partition, key=one.key, waiting=len(one.waiting))

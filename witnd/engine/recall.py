@@ -1,25 +1,29 @@
 """From stored records back to what the engine keeps in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from sys import intern
 
 from witnd.domain.catalogue import Catalogue
+from witnd.domain.event import EntryId, Event
 from witnd.engine.actor import Actor, Held, Marks, Waiting
-from witnd.store.codec import OutcomeRecord, decode_held, marked, terms_of
+from witnd.store.codec import OutcomeRecord, decode_outcome, marked, terms_of
+from witnd.store.held_codec import decode_held
+from witnd.store.hold import Repair
+from witnd.store.sealed import unsealed
 
 
 def recall(
     key: str,
     stored: OutcomeRecord | None,
     history: Sequence[bytes],
-    held: Sequence[bytes],
+    held: Iterable[tuple[EntryId, Event]],
     catalogue: Catalogue,
 ) -> Actor | Held:
     """The actor of a key, or what is held for it; a `Held` without events for a key that nobody has used."""
     if stored is None:
         waiting = Held(key)
         for item in held:
-            waiting.wait(Waiting(*decode_held(key, item)))
+            waiting.wait(Waiting(*item))
         waiting.stored = len(waiting.waiting)
         return waiting
     contract, price = terms_of(key, stored, catalogue)
@@ -39,6 +43,7 @@ def recall(
     actor.values = stored.values
     actor.orders = stored.orders
     actor.tally = stored.tally
+    actor.is_repaired = stored.is_repaired
     actor.marks = Marks(b"".join(map(marked, history))) if history else None
     actor.slot = None
     actor.tail = stored.tail
@@ -47,3 +52,15 @@ def recall(
     actor.dirty = actor.behind = False
     actor.mirrored = stored.mirrored
     return actor
+
+
+def recall_repair(key: str, repair: Repair, catalogue: Catalogue) -> Actor | Held:
+    """The repaired state of a key. Raises `Unreadable`."""
+    record = None if repair.record is None else decode_outcome(repair.record, key)
+    held = [decode_held(key, item) for item in repair.held]
+    rebuilt = recall(key, record, unsealed(key, repair.history), held, catalogue)
+    if isinstance(rebuilt, Actor):
+        rebuilt.mirrored = 0  # the set of deadlines does not have it
+    else:
+        rebuilt.stored = 0  # no list has its events any more
+    return rebuilt

@@ -15,6 +15,7 @@ from witnd.engine.held_index import HeldIndex
 from witnd.engine.memory import Memory
 from witnd.engine.recall import recall
 from witnd.store.clock_guard import ClockGuard
+from witnd.store.errors import Unreadable
 
 # Keys per slice: some 10 ms of this process, and a few of the server.
 SLICE = 200
@@ -113,18 +114,26 @@ class Retries:
         memory, partition = self._memory, self._memory.partition
         keys = [self._keys[place] for place in range(min(SLICE, len(self._keys)))]
         found: list[str] = []
+        damaged: list[Unreadable] = []
         held = await memory.patience.insist("loading held events", lambda: memory.store.held(keys))
         # From here on nothing is waited for until every key is in the index again: a change that comes meanwhile finds
         # a key either there or still to be looked at.
         for key, items in zip(keys, held, strict=True):
             self._keys.popleft()
             self._waiting.discard(key)
+            if isinstance(items, Unreadable):
+                damaged.append(items)
+                continue
+            if key in partition.residents.on_hold:
+                continue
             one = recall(key, None, (), items, partition.catalogue)
             if isinstance(one, Held) and one.waiting:
                 # Under what it waits for now; also a key that can be placed, until it is.
                 self._file(one)
                 if partition.placeable(one, self._now_ms):
                     found.append(key)
+        for one_damaged in damaged:
+            await memory.hold(one_damaged.key, one_damaged.reason)
         self._looked += len(keys)
         if found:
             retries = [("witnd", "retry", "key", key) for key in found]

@@ -2,12 +2,12 @@
 
 from typing import Literal, NamedTuple, TypeAlias
 
-from witnd.domain.event import EntryId, Item
+from witnd.domain.event import EntryId, Event, Item, Refusal, Retry, Tick
 from witnd.domain.notification import Delivery
 from witnd.domain.resolution import Line, Resolution
-from witnd.engine.actor import Actor, Held
+from witnd.engine.actor import Actor, Held, OnHold
 
-FateName: TypeAlias = Literal["duplicate", "conflict", "late", "held", "rejected"]
+FateName: TypeAlias = Literal["duplicate", "conflict", "late", "held", "rejected", "waiting"]
 
 # One entry of the log as the fold takes it: ms, seq, what was read of it, its raw fields; and the actor of its key, if
 # that was in memory when the batch was read. There it stays until the batch is committed: the fold need not look again.
@@ -45,7 +45,10 @@ class Settling(NamedTuple):
 class Step:
     """The changes since the last step, coalesced per key."""
 
-    __slots__ = ("actors", "deliveries", "fates", "held", "need", "placed", "settled", "settling", "spilled", "unfated")
+    __slots__ = (
+        "actors", "arrived", "deliveries", "fates", "held", "need", "new_holds", "placed", "released", "repair",
+        "repaired", "settled", "settling", "spilled", "unfated",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.actors: list[Actor] = []  # whose records changed
@@ -57,8 +60,20 @@ class Step:
         self.fates: list[Fate] = []
         self.unfated: list[EntryId] = []  # were held, are applied now: their fate is in the history
         self.settling: Settling | None = None
+        self.new_holds: list[OnHold] = []  # that no commit has written yet
+        self.arrived: list[OnHold] = []  # gained events that wait
+        self.repaired: list[OnHold] = []  # are on hold no more
+        self.released: list[EntryId] = []  # waited beside one of these: their fate is decided now
+        self.repair: tuple[str, EntryId] | None = None  # a key on hold, and the entry its repair is loaded for
         # What must be brought into memory before the fold can go on.
         self.need: Literal["horizon"] | list[str] | None = None
 
     def __repr__(self) -> str:
         return f"<Step {len(self.actors)} changed {len(self.settled)} settled {len(self.fates)} fates>"
+
+
+def misplaced(item: Event | Retry, partition: int) -> Refusal | Tick:
+    """What an item of another partition is worth here. A control entry has no fate: it only proves time."""
+    if isinstance(item, Retry):
+        return Tick()
+    return Refusal(f"the key {item.key!r} belongs to partition {partition}", misplaced=True)

@@ -9,16 +9,13 @@ from witnd.engine.actor import Actor
 from witnd.engine.indexing import index
 from witnd.engine.partition import Partition
 from witnd.engine.step import Fate, Step
-from witnd.store.codec import (
-    HELD_RECORD,
-    FateRecord,
-    encode_fate,
-    encode_held,
-    encode_outcome,
-)
+from witnd.store.codec import HELD_RECORD, FateRecord, encode_fate, encode_outcome
 from witnd.store.commit import Commit, Word
+from witnd.store.held_codec import encode_held
+from witnd.store.hold import encode_hold
 from witnd.store.keys import Keys
 from witnd.store.outbox import encode_row
+from witnd.store.sealed import seal
 
 # The mirrored deadline of an outcome is at most this part of its settlement period too early (measured: with a sixth,
 # a commit costs the server less than half). A bound that comes too early costs one load of the outcome.
@@ -30,11 +27,13 @@ _json = msgspec.json.Encoder().encode
 def write(step: Step, partition: Partition, keys: Keys, expected: int) -> Commit:
     """Everything that `step` changed, and the position after it. Marks what it took as written."""
     commit = Commit(keys, expected)
+    if step.new_holds or step.arrived or step.repaired:
+        _on_hold(commit, step, keys)
     _outcomes(commit, step, keys)
     _resolutions(commit, step, keys)
     if step.held or step.placed:
         _held(commit, step, keys)
-    if step.fates or step.unfated:
+    if step.fates or step.unfated or step.released:
         _fates(commit, step, keys)
     decided = str(partition.catalogue.chain.head)
     state: list[Word] = ["cursor", text_of(partition.cursor), "read", partition.read, "catalogue", decided]
@@ -72,7 +71,7 @@ def _outcomes(commit: Commit, step: Step, keys: Keys) -> None:
             actor.behind = False
         records += (start + key, encode_outcome(actor, actor.mirrored, actor.tail, actor.tailed))
     for key, items in step.spilled.items():
-        commit.add_many(("RPUSH", keys.history(key)), cast("list[Word]", items))
+        commit.add_many(("RPUSH", keys.history(key)), cast("list[Word]", [seal(item) for item in items]))
     commit.add_many(("MSET",), records)
     commit.add_many(("ZADD", keys.due), due)
     commit.add_many(("ZREM", keys.due), done)
@@ -115,7 +114,37 @@ def _held(commit: Commit, step: Step, keys: Keys) -> None:
             commit.add("ZREM", keys.held, held.key)
 
 
+def _on_hold(commit: Commit, step: Step, keys: Keys) -> None:
+    """Holds that begin and end, and the events that wait meanwhile. Comes first: an outcome may do all in one step."""
+    for one in step.new_holds:
+        commit.add("HSET", keys.on_hold, one.key, encode_hold(one.hold))
+        commit.add("ZREM", keys.due, one.key)
+        commit.add("ZREM", keys.keys, one.key)
+        if one.hold.status is not None:
+            commit.add("ZREM", keys.with_status(one.hold.status), one.key)
+    for one in step.arrived:
+        commit.add_many(("RPUSH", keys.waiting(one.key)), [encode_held(*waiting) for waiting in one.arrived])
+        one.arrived = []
+    for one in step.repaired:
+        commit.add("HDEL", keys.on_hold, one.key)
+        # What is damaged may be of any type. The step writes anew what the repaired outcome has.
+        gone = (keys.outcome, keys.history, keys.held_events, keys.waiting, keys.repair)
+        commit.add("UNLINK", *(name(one.key) for name in gone))
+        commit.add("ZREM", keys.held, one.key)
+        rebuilt, hold = one.rebuilt, one.hold
+        if isinstance(rebuilt, Actor):
+            commit.add_many(("RPUSH", keys.history(one.key)), list(one.history))
+            if hold.status is not None and one.status is not None:
+                commit.add("ZADD", keys.keys, 0, one.key)
+                commit.add("ZADD", keys.of(rebuilt.customer_key), rebuilt.opened_at, one.key)
+                commit.add("ZADD", keys.with_status(one.status), rebuilt.opened_at, one.key)
+
+
 def _fates(commit: Commit, step: Step, keys: Keys) -> None:
+    released: list[Word] = [text_of(entry) for entry in step.released]
+    commit.add_many(("HDEL", keys.fates), released)
+    commit.add_many(("ZREM", keys.fates_of("waiting")), released)
+    unwaiting = set(step.released)
     # An entry that was held and got placed: its new fate is in the history, or is the later one of this step.
     unheld = set(step.unfated)
     gone: list[Word] = [text_of(entry) for entry in step.unfated]
@@ -124,7 +153,7 @@ def _fates(commit: Commit, step: Step, keys: Keys) -> None:
     records: list[Word] = []
     index: dict[str, list[Word]] = {}
     for fate in step.fates:
-        if fate.fate == "held" and fate.entry in unheld:
+        if (fate.fate == "held" and fate.entry in unheld) or (fate.fate == "waiting" and fate.entry in unwaiting):
             continue
         entry = text_of(fate.entry)
         records += (entry, encode_fate(_record(fate)))

@@ -23,11 +23,12 @@ from witnd.store.audit_lists import (
 )
 from witnd.store.audit_lookups import check_customers, check_days, check_lookups, compare_lookups
 from witnd.store.audit_outcomes import check_outcomes
-from witnd.store.audit_scope import Mismatch, Scope, Sum, Totals, accepted
+from witnd.store.audit_scope import Damaged, Mismatch, Repaired, Scope, Sum, Totals, accepted
 from witnd.store.errors import Unsafe
+from witnd.store.holds import holds
 from witnd.store.keys import Keys
 from witnd.store.moment import check_moment
-from witnd.store.reads import FATES, Position, Reads
+from witnd.store.reads import FATES, Command, Position, Reads
 
 ATTEMPTS: Final = 4
 _FATES: Final = ("applied", *FATES)
@@ -56,6 +57,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     sums: dict[str, Sum]
     differences: list[Mismatch]
     difference_count: int
+    repaired: list[Repaired]
 
 
 async def audit(reads: Reads, keys: Keys, learn: Learn, *, quick: bool, progress: Progress) -> Verdict:
@@ -66,9 +68,12 @@ async def audit(reads: Reads, keys: Keys, learn: Learn, *, quick: bool, progress
         catalogue = await learn()
         revision = catalogue.revision
         scope = Scope(reads, keys, catalogue, quick=quick, precise=precise)
+        for key, hold in (await holds(reads, [keys])).items():
+            scope.hold(key, hold)
         _check_gap(scope, before)
         await _walk(scope, progress)
         complete = before.moment.added == before.moment.length and not before.gaps
+        await _find_statuses(scope)
         await _check_lists(scope, before, complete=complete, progress=progress)
         lost = await _trimmed(reads, keys)
         after = await reads.position(keys)
@@ -101,11 +106,22 @@ async def _walk(scope: Scope, progress: Progress) -> None:
         fresh = [name for name in names if scope.fresh(name)]
         await check_outcomes(scope, _keys_behind(outcome, fresh))
         totals.fates["applied"] += await _histories(scope, _keys_behind(history, fresh))
-        totals.fates["waiting"] += await _lengths(scope, [keys.held_events(key) for key in _keys_behind(held, fresh)])
+        held_keys = [key for key in _keys_behind(held, fresh) if key not in scope.damaged]
+        totals.held_items += await _lengths(scope, held_keys, keys.held_events)
         await check_customers(scope, _keys_behind(customer, fresh))
         await check_days(scope, _keys_behind(day, fresh))
         looked_at += len(fresh)
         progress(f"partition {keys.partition}: {looked_at} keys")
+
+
+async def _find_statuses(scope: Scope) -> None:
+    """What the lists say of the outcomes that cannot be read."""
+    for key, damaged in scope.damaged.items():
+        if not damaged.is_on_hold and damaged.status is None:
+            commands: list[Command] = [("ZSCORE", scope.keys.with_status(status), key) for status in _STATUSES]
+            scores = await scope.reads.each(*commands)
+            listed = [status for status, score in zip(_STATUSES, scores, strict=True) if score is not None]
+            scope.damaged[key] = Damaged(listed[-1] if listed else None, is_on_hold=False)
 
 
 def _keys_behind(start: bytes, names: list[bytes]) -> list[str]:
@@ -118,13 +134,22 @@ async def _histories(scope: Scope, keys: list[str]) -> int:
         return 0
     records = (await scope.reads.each(("MGET", *map(scope.keys.outcome, keys))))[0]
     for key, record in zip(keys, records, strict=True):
-        if record is None:
+        if record is None and key not in scope.damaged:
             scope.differ(key, "history", "none: no outcome has this key", "there is one")
-    return await _lengths(scope, [scope.keys.history(key) for key in keys])
+    return await _lengths(scope, keys, scope.keys.history)
 
 
-async def _lengths(scope: Scope, lists: list[str]) -> int:
-    return sum(await scope.reads.each(*(("LLEN", one) for one in lists))) if lists else 0
+async def _lengths(scope: Scope, keys: list[str], list_of: Callable[[str], str]) -> int:
+    """How many items these keys have in their lists; one whose list is another type of key is damaged."""
+    if not keys:
+        return 0
+    total = 0
+    for key, length in zip(keys, await scope.reads.answers(*(("LLEN", list_of(key)) for key in keys)), strict=True):
+        if isinstance(length, int):
+            total += length
+        else:
+            scope.damage(key, f"{list_of(key)} is another type of key: {length}")
+    return total
 
 
 async def _check_lists(scope: Scope, before: Position, *, complete: bool, progress: Progress) -> None:
@@ -149,20 +174,28 @@ async def _trimmed(reads: Reads, keys: Keys) -> dict[str, int]:
 def _check_sums(scope: Scope, before: Position, *, complete: bool, trimmed: dict[str, int]) -> None:
     """What must be equal once a partition stands still."""
     totals, counters = scope.totals, before.counters
+    if scope.damaged:
+        # How many events were applied to an outcome that cannot be read is known from the counter alone.
+        found, counted = totals.fates["applied"], counters.get("applied", 0)
+        if counted < found:
+            scope.differ("", "counter of applied events", f"{found} or more", counted)
+        totals.fates["applied"] = counted
+    else:
+        scope.compare("", "held events", totals.fates["held"], totals.held_items)
+        scope.compare("", "events of all histories", totals.events_on_record, totals.fates["applied"])
     for fate in _FATES:
         scope.compare("", f"counter of {fate} events", totals.fates[fate], counters.get(fate, 0))
     for status in _STATUSES:
         found = counters.get(status, 0)
-        scope.compare("", f"counter of {status} outcomes", totals.statuses[status], found)
-    scope.compare("", "held events", totals.fates["held"], totals.fates["waiting"])
-    scope.compare("", "events of all histories", totals.events_on_record, totals.fates["applied"])
+        expected = totals.statuses[status] + scope.of_damaged(status, also_on_hold=False)
+        scope.compare("", f"counter of {status} outcomes", expected, found)
     if complete:
         scope.compare("", "events of the log", accepted(totals.fates), totals.log_entries)
         if not scope.quick and totals.log_mark != totals.history_mark:
             _tell(scope, "applied events", scope.log_marks, scope.history_marks)
     finals = totals.statuses["CONFIRMED"] + totals.statuses["FAILED"]
-    found = totals.resolutions + trimmed["resolutions"]
-    scope.compare("", "resolutions", finals, found)
+    if not (trimmed["resolutions"] and scope.damaged):  # of which outcomes those were nobody knows
+        scope.compare("", "resolutions", finals, totals.resolutions + trimmed["resolutions"])
     if not trimmed["resolutions"] and totals.resolutions_mark != totals.resolutions_found_mark:
         _tell_number(scope, "resolutions", scope.resolved)
     scope.compare("", "invoice lines", totals.statuses["CONFIRMED"], totals.lines)
@@ -206,4 +239,5 @@ def _verdict(scope: Scope, before: Position, *, exact: bool, complete: bool) -> 
         sums=dict(sorted(totals.sums.items())),
         differences=scope.differences,
         difference_count=scope.count,
+        repaired=scope.repaired,
     )

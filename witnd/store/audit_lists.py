@@ -10,8 +10,10 @@ from witnd.domain import money
 from witnd.domain.event import EntryId, Event, Retry, Tick, read
 from witnd.domain.resolution import Line, resolve
 from witnd.store.audit_outcomes import applied_mark
-from witnd.store.audit_scope import Scope, Sum
-from witnd.store.codec import HELD_RECORD, OutcomeRecord, decode_held, decode_outcome
+from witnd.store.audit_scope import Repaired, Scope, Sum
+from witnd.store.codec import HELD_RECORD, OutcomeRecord
+from witnd.store.errors import Unreadable
+from witnd.store.held_codec import decode_held
 from witnd.store.reads import FATES, Entry, text_of
 
 _json = msgspec.json.Encoder().encode
@@ -26,7 +28,9 @@ async def check_due(scope: Scope) -> None:
         for (key, _), raw, score in zip(page, answers[0], answers[1:], strict=True):
             if score is None:
                 continue  # resolved since the page was read
-            record = None if raw is None else decode_outcome(raw)
+            record = scope.record(key, raw)
+            if key in scope.damaged:
+                continue
             if record is None:
                 scope.differ(key, "stored deadline", "none: no outcome has this key", score.decode())
             elif record.processed_at is not None:
@@ -40,7 +44,7 @@ async def check_held(scope: Scope) -> None:
     keys = scope.keys
     async for page in scope.reads.scored(keys.held):
         for at in range(0, len(page), _HELD_CHUNK):
-            chunk = [key for key, _ in page[at : at + _HELD_CHUNK]]
+            chunk = [key for key, _ in page[at : at + _HELD_CHUNK] if key not in scope.damaged]
             for key in chunk:
                 score, record, items = await scope.reads.together(
                     ("ZSCORE", keys.held, key),
@@ -58,7 +62,11 @@ async def _check_held_key(scope: Scope, key: str, score: int, record: bytes | No
     if not items:
         scope.differ(key, "held events", "at least one", "none")
         return
-    entries = [decode_held(key, item)[0] for item in items]
+    try:
+        entries = [decode_held(key, item)[0] for item in items]
+    except Unreadable as damaged:
+        scope.damage(key, f"its list of held events is unreadable: {damaged.reason}")
+        return
     scope.compare(key, "instant of the first held event", entries[0][0], score)
     names = [text_of(entry) for entry in entries]
     for name, fate in zip(names, await scope.reads.fates_of(scope.keys, names), strict=True):
@@ -85,7 +93,7 @@ async def check_fates(scope: Scope) -> None:
             for (name, ms), record in zip(page, records, strict=True):
                 found = "none" if record is None else record.fate
                 # One that is placed meanwhile is no more held; the sums notice if it is lost.
-                if fate not in ("held", found):
+                if fate not in ("held", "waiting", found):
                     scope.differ("", f"fate of {name}", fate, found)
                 scope.compare("", f"instant of {name}", name.partition("-")[0], str(ms))
 
@@ -97,6 +105,8 @@ async def check_resolutions(scope: Scope) -> None:
     totals = scope.totals
     async for page in scope.reads.entries(scope.keys.resolutions):
         for key, said, record in await _about(scope, "resolution", page):
+            if key in scope.damaged:
+                continue
             totals.resolutions += 1
             totals.resolutions_found_mark += int(said["id"], 16)
             if scope.precise:
@@ -113,18 +123,34 @@ async def check_lines(scope: Scope) -> None:
     totals = scope.totals
     async for page in scope.reads.entries(scope.keys.lines):
         for key, said, record in await _about(scope, "line", page):
+            _add(scope, said)
+            if key in scope.damaged:
+                continue
             totals.lines += 1
             totals.lines_found_mark += int(said["id"], 16)
             if scope.precise:
                 scope.billed[key] += 1
-            _add(scope, said)
             outcome = None if record is None else scope.outcome(key, record)
             line = resolve(outcome)[1] if outcome is not None and outcome.final else None
             if line is None:
                 found = "no outcome" if outcome is None else outcome.status
                 scope.differ(key, "outcome of an invoice line", "CONFIRMED", found)
             else:
+                _note_repair(scope, line)
                 _compare_members(scope, key, "line", line, said)
+
+
+def _note_repair(scope: Scope, line: Line) -> None:
+    """A line that was late because its outcome was on hold is listed; it is no difference."""
+    if line.repaired_at is not msgspec.UNSET:
+        scope.repaired.append(
+            Repaired(
+                partition=scope.keys.partition,
+                key=line.outcome_key,
+                resolved_at=line.resolved_at,
+                repaired_at=line.repaired_at,
+            )
+        )
 
 
 def _add(scope: Scope, said: dict[str, Any]) -> None:
@@ -157,10 +183,7 @@ async def _about(
         return []
     names = [scope.keys.outcome(key) for key, _ in read_]
     records = (await scope.reads.each(("MGET", *names)))[0]
-    return [
-        (key, said, None if raw is None else decode_outcome(raw))
-        for (key, said), raw in zip(read_, records, strict=True)
-    ]
+    return [(key, said, scope.record(key, raw)) for (key, said), raw in zip(read_, records, strict=True)]
 
 
 def _compare_members(scope: Scope, key: str, what: str, expected: msgspec.Struct, said: dict[str, Any]) -> None:
@@ -189,6 +212,8 @@ async def check_log(scope: Scope, cursor: EntryId) -> None:
             event = read(fields)
             if not isinstance(event, Event):
                 scope.differ("", f"fate of {text_of(entry)}", "rejected", "none")
+                continue
+            if event.key in scope.damaged:
                 continue
             mark = applied_mark(event.key, entry, event)
             scope.totals.log_mark += mark

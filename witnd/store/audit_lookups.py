@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from witnd.domain import money
 from witnd.store.audit_scope import Scope
-from witnd.store.codec import OutcomeRecord, decode_outcome
+from witnd.store.codec import OutcomeRecord
 from witnd.store.days import AT_CLOSE, OPENED, day_of
 from witnd.store.reads import Command
 
@@ -24,6 +24,8 @@ async def check_lookups(scope: Scope) -> None:
         what = f"in the list of {status} outcomes" if status else "in the list of all keys"
         async for page in scope.reads.scored(zset):
             for key, score, record in await _records(scope, zset, [key for key, _ in page]):
+                if key in scope.damaged:
+                    continue
                 if record is None:
                     scope.differ(key, what, "no: no outcome has this key", "yes")
                 elif status and record.status != status:
@@ -43,6 +45,8 @@ async def check_customers(scope: Scope, customers: Sequence[str]) -> None:
         async for page in scope.reads.scored(zset):
             for key, score, record in await _records(scope, zset, [key for key, _ in page]):
                 what = f"in the list of customer {customer}"
+                if key in scope.damaged:
+                    continue
                 if record is None or record.customer_key != customer:
                     expected = "no outcome has this key" if record is None else f"it is of {record.customer_key}"
                     scope.differ(key, what, f"no: {expected}", "yes")
@@ -73,20 +77,24 @@ async def check_days(scope: Scope, dates: Sequence[str]) -> None:
 def compare_lookups(scope: Scope) -> None:
     """What must be equal once a partition stands still."""
     totals = scope.totals
-    every = sum(totals.statuses[status] for status in STATUSES)
-    scope.compare("", "outcomes in the list of all keys", every, totals.found_by[""])
+    readable = sum(totals.statuses[status] for status in STATUSES)
+    every = readable + scope.of_damaged("", also_on_hold=True)
+    listed = readable + scope.of_damaged("", also_on_hold=False)
+    scope.compare("", "outcomes in the list of all keys", listed, totals.found_by[""])
     for status in STATUSES:
-        scope.compare("", f"outcomes in the list of {status} ones", totals.statuses[status], totals.found_by[status])
+        expected = totals.statuses[status] + scope.of_damaged(status, also_on_hold=False)
+        scope.compare("", f"outcomes in the list of {status} ones", expected, totals.found_by[status])
     scope.compare("", "outcomes in the lists of customers", every, totals.found_by_customer)
     scope.compare("", "outcomes opened, by day", every, totals.days[OPENED])
     for status in ("CONFIRMED", "FAILED"):
-        scope.compare("", f"{status} outcomes by day", totals.statuses[status], totals.days[status])
+        resolved = totals.statuses[status] + scope.of_damaged(status, also_on_hold=True)
+        scope.compare("", f"{status} outcomes by day", resolved, totals.days[status])
     scope.compare("", "outcomes rated at close, by day", totals.unrated, totals.days[AT_CLOSE])
     for currency in sorted(totals.sums.keys() | totals.day_money.keys()):
         known = totals.sums.get(currency)
-        expected = "0" if known is None else money.plain(known.amount)
+        amount = "0" if known is None else money.plain(known.amount)
         found = money.plain(totals.day_money.get(currency, Decimal(0)))
-        scope.compare("", f"confirmed {currency} by day", expected, found)
+        scope.compare("", f"confirmed {currency} by day", amount, found)
 
 
 async def _records(scope: Scope, zset: str, names: Sequence[str]) -> list[tuple[str, int, OutcomeRecord | None]]:
@@ -94,7 +102,7 @@ async def _records(scope: Scope, zset: str, names: Sequence[str]) -> list[tuple[
     scores: list[Command] = [("ZSCORE", zset, key) for key in names]
     records, *found = await scope.reads.together(("MGET", *map(scope.keys.outcome, names)), *scores)
     return [
-        (key, int(float(score)), None if raw is None else decode_outcome(raw))
+        (key, int(float(score)), scope.record(key, raw))
         for key, raw, score in zip(names, records, found, strict=True)
         if score is not None
     ]

@@ -14,9 +14,11 @@ from witnd.domain.recount import Recount
 from witnd.domain.report import deliveries
 from witnd.domain.resolution import derived_id, resolve
 from witnd.store.audit_scope import Scope
-from witnd.store.codec import HistoryItem, OutcomeRecord, decode_history, decode_outcome
+from witnd.store.codec import HistoryItem, OutcomeRecord, decode_history
+from witnd.store.errors import Unreadable
 from witnd.store.outbox import decode_row, read_row
 from witnd.store.reads import Command
+from witnd.store.sealed import unsealed
 
 CHUNK: Final = 100  # outcomes per atomic read
 FIRST_ITEMS: Final = 100  # of a history; longer ones are read on in pages
@@ -38,7 +40,7 @@ async def _count(scope: Scope, names: Sequence[str]) -> None:
         return
     records = (await scope.reads.each(("MGET", *map(scope.keys.outcome, names))))[0]
     for key, raw in zip(names, records, strict=True):
-        record = None if raw is None else decode_outcome(raw)
+        record = scope.record(key, raw)
         if record is not None:
             _enter(scope, key, record)
 
@@ -70,25 +72,39 @@ async def _recount(scope: Scope, names: Sequence[str]) -> None:
             ("LRANGE", keys.history(key), 0, FIRST_ITEMS - 1),
             ("ZSCORE", keys.due, key),
         )
-    answers = await scope.reads.together(*commands)
+    answers = await scope.reads.answers(*commands)
     told: list[Delivery] = []
     for place, key in enumerate(names):
         raw, length, items, due = answers[4 * place : 4 * place + 4]
-        record = None if raw is None else decode_outcome(raw)
+        if isinstance(due, Exception):
+            await scope.reads.each(("ZSCORE", keys.due, key))  # raises: it concerns every outcome
+        wrong = [one for one in (raw, length) if isinstance(one, Exception)]
+        if wrong and key not in scope.damaged:
+            scope.damage(key, f"its record or history is another type of key: {wrong[0]}")
+        record = scope.record(key, raw)
         if record is None:
             continue
-        _enter(scope, key, record)
-        scope.compare(key, "length of the history", record.events, length + record.tailed)
         outcome = scope.outcome(key, record)
-        if outcome is None:
+        counted = None if outcome is None else Recount(outcome.contract)
+        mark = 0
+        try:
+            history = unsealed(key, items)
+            if length <= FIRST_ITEMS:
+                history += record.items
+            mark = _take(key, counted, [decode_history(item) for item in history[: record.events]])
+            if length > FIRST_ITEMS:
+                async for page in scope.reads.history(keys, key, most=record.events, skip=FIRST_ITEMS):
+                    mark += _take(key, counted, page)
+        except Unreadable as damaged:
+            scope.damage(key, f"its history is unreadable: {damaged.reason}", record.status)
             continue
-        counted = Recount(outcome.contract)
-        if length <= FIRST_ITEMS:
-            items += record.items
-        _take(scope, key, counted, [decode_history(item) for item in items[: record.events]])
-        if length > FIRST_ITEMS:
-            async for page in scope.reads.history(keys, key, most=record.events, skip=FIRST_ITEMS):
-                _take(scope, key, counted, page)
+        _enter(scope, key, record)
+        scope.totals.history_mark += mark
+        if scope.precise:
+            scope.history_marks[key] += mark
+        scope.compare(key, "length of the history", record.events, length + record.tailed)
+        if outcome is None or counted is None:
+            continue
         for one in counted.against(record):
             scope.differ(key, one.what, one.expected, one.found)
         _check_terms(scope, outcome, counted.opened_at)
@@ -101,13 +117,14 @@ async def _recount(scope: Scope, names: Sequence[str]) -> None:
     await _check_deliveries(scope, told)
 
 
-def _take(scope: Scope, key: str, counted: Recount, items: Sequence[HistoryItem]) -> None:
+def _take(key: str, counted: Recount | None, items: Sequence[HistoryItem]) -> int:
+    """Count the items; answers the sum of their marks."""
+    mark = 0
     for item in items:
-        counted.add(item)
-        mark = applied_mark(key, item.entry, item)
-        scope.totals.history_mark += mark
-        if scope.precise:
-            scope.history_marks[key] += mark
+        if counted is not None:
+            counted.add(item)
+        mark += applied_mark(key, item.entry, item)
+    return mark
 
 
 def applied_mark(key: str, entry: EntryId, item: Any) -> int:
@@ -171,9 +188,13 @@ def _check_delivery(scope: Scope, expected: Delivery, found: Sequence[Any]) -> N
     if record is None:
         scope.differ(key, what, f"one for rule {expected.rule_name}", "none")
         return
-    if decode_row(expected.id, record) != expected:
-        scope.differ(key, what, "the message of this outcome", "another message")
-    progress = read_row(expected.id, record, stored, None).progress
+    try:
+        if decode_row(expected.id, record) != expected:
+            scope.differ(key, what, "the message of this outcome", "another message")
+        progress = read_row(expected.id, record, stored, None).progress
+    except Unreadable as damaged:
+        scope.differ(key, what, "the message of this outcome", f"unreadable: {damaged.reason}")
+        return
     waits = None if queued is None else int(float(queued))
     scope.compare(key, f"{what}: due in the outbox", progress.queued_ms, waits)
     if queued is not None and not named:

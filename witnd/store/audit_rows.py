@@ -63,7 +63,7 @@ async def count_rows(
 def _check_place(
     invoice: Invoice, row: Row, last: tuple[int, bytes], findings: Findings, *, adjusting: bool
 ) -> tuple[int, bytes]:
-    at, key = row.resolved_at or 0, row.outcome_key or ""
+    at, key = row.billed_at, row.outcome_key or ""
     if not invoice.start <= at < invoice.end:
         period = f"from {instant.render(invoice.start)}, before {instant.render(invoice.end)}"
         findings.differ("row: resolved_at", period, instant.render(at), RESTORE, key=key)

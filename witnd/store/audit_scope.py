@@ -9,7 +9,9 @@ from msgspec import Struct, field
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.outcome import Outcome
 from witnd.domain.recount import outcome_of
-from witnd.store.codec import OutcomeRecord
+from witnd.store.codec import OutcomeRecord, outcome_record
+from witnd.store.errors import Unreadable
+from witnd.store.hold import Hold
 from witnd.store.keys import Keys
 from witnd.store.reads import FATES, Reads
 
@@ -31,6 +33,22 @@ class Mismatch(Struct, frozen=True, kw_only=True):
     remedy: str
 
 
+class Damaged(Struct, frozen=True):
+    """An outcome that cannot be counted again. `status` is what the lists say it was, None where none has it."""
+
+    status: str | None
+    is_on_hold: bool  # the daemon has taken it out of its lists and counters
+
+
+class Repaired(Struct, frozen=True, kw_only=True):
+    """A line that was late because its outcome was on hold when it was due."""
+
+    partition: int
+    key: str
+    resolved_at: str
+    repaired_at: str
+
+
 class Sum(Struct, kw_only=True):
     """Invoice lines of one currency. Those that are rated when their period closes have no amount in here. `digits`:
     the most after the point that one of them has."""
@@ -46,6 +64,7 @@ class Totals(Struct, kw_only=True):
     statuses: Counter[str] = field(default_factory=Counter)
     fates: Counter[str] = field(default_factory=Counter)
     sums: dict[str, Sum] = field(default_factory=dict)
+    held_items: int = 0
     events_on_record: int = 0
     deliveries: int = 0
     resolutions: int = 0
@@ -80,6 +99,9 @@ class Scope:
         # Only where sums differed: per outcome key, what its log and its history say, and how often
         # the streams name it.
         self.seen: set[bytes] = set()
+        # What the sums have to do without: outcomes on hold, and damaged ones that the daemon has not met yet.
+        self.damaged: dict[str, Damaged] = {}
+        self.repaired: list[Repaired] = []
         self.log_marks: Counter[str] = Counter()
         self.history_marks: Counter[str] = Counter()
         self.resolved: Counter[str] = Counter()
@@ -101,6 +123,47 @@ class Scope:
     def compare(self, key: str, what: str, expected: object, found: object) -> None:
         if expected != found:
             self.differ(key, what, expected, found)
+
+    def hold(self, key: str, hold: Hold) -> None:
+        """Report an outcome on hold."""
+        self.damaged[key] = Damaged(hold.status, is_on_hold=True)
+        self._damage(key, f"on hold: {hold.reason}")
+
+    def damage(self, key: str, reason: str, status: str | None = None) -> None:
+        """Report an outcome that cannot be read, once."""
+        if key not in self.damaged:
+            self.damaged[key] = Damaged(status, is_on_hold=False)
+            self._damage(key, reason)
+
+    def _damage(self, key: str, reason: str) -> None:
+        self.count += 1
+        if len(self.differences) < KEPT:
+            one = Mismatch(
+                partition=self.keys.partition,
+                key=key,
+                what="stored outcome",
+                expected="one that can be counted again",
+                found=reason,
+                remedy=f"run `witnd repair outcome {key}`",
+            )
+            self.differences.append(one)
+
+    def record(self, key: str, sealed: bytes | None) -> OutcomeRecord | None:
+        """The record of a key; None where there is none, or none that can be read, which is reported."""
+        if key in self.damaged:
+            return None
+        record = outcome_record(key, sealed)
+        if isinstance(record, Unreadable):
+            self.damage(key, f"its record is unreadable: {record.reason}")
+            return None
+        return record
+
+    def of_damaged(self, status: str, *, also_on_hold: bool) -> int:
+        """How many damaged outcomes the lists have with a status ("" for any)."""
+        return sum(
+            one.status is not None and status in ("", one.status) and (also_on_hold or not one.is_on_hold)
+            for one in self.damaged.values()
+        )
 
     def fresh(self, name: bytes) -> bool:
         """Whether a key of Redis is met for the first time, as far as that is kept account of."""

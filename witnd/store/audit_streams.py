@@ -22,7 +22,7 @@ from witnd.store.reads import PAGE, Entry, Reads, text_of
 # Of what is the same in a line and in its row; the last four only where the line came with an amount.
 CONTENT: Final = (
     "outcome_key", "agent_key", "resolved_at", "unit", "rate_card", "price_hash", "contract_hash", "rated",
-    "price_per_unit", "amount", "amount_exact", "working",
+    "repaired_at", "price_per_unit", "amount", "amount_exact", "working",
 )  # fmt: skip
 
 Content: TypeAlias = tuple[Any, ...]
@@ -34,7 +34,7 @@ _line = msgspec.json.Decoder(Line).decode
 
 
 class Told(NamedTuple):
-    """A line, where it stands and when its outcome resolved."""
+    """A line, where it stands and the instant that decides about its period."""
 
     partition: int
     entry: EntryId
@@ -46,21 +46,25 @@ def line_content(told: Told) -> Content:
     line = told.line
     priced = _UNPRICED if line.rated == "at_close" else _priced(line, line.working or None)
     return (
-        line.outcome_key, line.agent_key, told.at, line.unit, line.rate_card, line.price_hash, line.contract_hash,
-        line.rated, *priced,
+        line.outcome_key, line.agent_key, line.resolved_at, line.unit, line.rate_card, line.price_hash,
+        line.contract_hash, line.rated, line.repaired_at or None, *priced,
     )  # fmt: skip
 
 
 def row_content(row: Row) -> Content:
     priced = _UNPRICED if row.rated == "at_close" else _priced(row, row.working)
     return (
-        row.outcome_key, row.agent_key, row.resolved_at, row.unit, row.rate_card, row.price_hash, row.contract_hash,
-        row.rated, *priced,
+        row.outcome_key, row.agent_key, _instant(row.resolved_at), row.unit, row.rate_card, row.price_hash,
+        row.contract_hash, row.rated, _instant(row.repaired_at), *priced,
     )  # fmt: skip
 
 
 def _priced(one: Line | Row, working: object) -> Content:
     return one.price_per_unit, one.amount, one.amount_exact, working
+
+
+def _instant(ms: int | None) -> str | None:
+    return None if ms is None else instant.render(ms)
 
 
 def mark(content: Content) -> int:
@@ -158,6 +162,6 @@ def _read(partition: int, entry: Entry) -> Told | None:
     id_, fields = entry
     try:
         line = _line(fields[1])
-        return Told(partition, id_, instant.parse(line.resolved_at), line)
+        return Told(partition, id_, line.billed_at, line)
     except (msgspec.MsgspecError, IndexError, ValueError):
         return None

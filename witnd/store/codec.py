@@ -1,13 +1,17 @@
 """Stored records: how outcomes, histories, held events and fates look in Redis.
 
-MessagePack arrays, by position. What is stored is another type than what is live; each record of an outcome or a fate
-begins with a format number, and a number from a newer witnd stops the reader: it is not guessed at.
+MessagePack arrays, by position. What is stored is another type than what is live. The record of an outcome or a fate
+begins with a format number. Another number than this version's stops the reader, because it is not damage.
+
+Records that decide about money end with a checksum (`seal`): the record of an outcome and the items of its lists.
+Without it, a changed byte could turn one valid record into another. What cannot be decoded raises `Unreadable`.
 """
 
 from collections.abc import Callable
 from decimal import Decimal
 from functools import cache
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import msgspec
 from msgspec import Raw, Struct
@@ -19,9 +23,10 @@ from witnd.domain.contract import Contract
 from witnd.domain.event import EntryId, Event, Value
 from witnd.domain.outcome import STATUSES, Outcome, Status
 from witnd.domain.ratecard import Price
-from witnd.store.errors import Unsafe
+from witnd.store.errors import Unreadable, Unsafe
+from witnd.store.sealed import CHECKSUM_BYTES, DAMAGE, seal
 
-FORMAT = 1
+FORMAT = 2
 _BINARY = 0xC4  # how MessagePack begins a binary of less than 256 bytes
 HELD = len(STATUSES)  # the status number of a key whose events still wait to be placed
 _STATUS_NUMBER = {status: number for number, status in enumerate(STATUSES)}
@@ -53,6 +58,7 @@ class OutcomeRecord(Struct, array_like=True, frozen=True, gc=False):
     orders: list[int]
     total: tuple[int, str] | None
     lag: int  # how far the sorted set of deadlines is behind
+    is_repaired: bool
     tailed: int
     tail: bytes  # so many items of the history, those that the list does not have, one behind the other
 
@@ -71,6 +77,11 @@ class OutcomeRecord(Struct, array_like=True, frozen=True, gc=False):
     @property
     def tally(self) -> Tally:
         return None if self.total is None else (self.total[0], Decimal(self.total[1]))
+
+    @property
+    def billed_at(self) -> int:
+        """The instant that decides about the period of a confirmed outcome."""
+        return self.processed_at if self.is_repaired and self.processed_at is not None else self.settles_at
 
     @property
     def mirrored(self) -> int:
@@ -123,7 +134,7 @@ def encode_outcome(outcome: Outcome, mirrored: int, tail: bytes, tailed: int) ->
     """`mirrored` is what the sorted set of deadlines has for it, kept as the distance to the deadline; `tail` is the
     end of its history, `tailed` items one behind the other; the beginning is in the list."""
     tally = outcome.tally
-    return _pack(
+    record = _pack(
         (
             FORMAT,
             _STATUS_NUMBER[outcome.status],
@@ -140,26 +151,50 @@ def encode_outcome(outcome: Outcome, mirrored: int, tail: bytes, tailed: int) ->
             outcome.orders,
             None if tally is None else (tally[0], str(tally[1])),
             outcome.settles_at - mirrored,
+            outcome.is_repaired,
             tailed,
             tail,
         )
     )
+    return record + crc32(record).to_bytes(CHECKSUM_BYTES)  # `seal`, without the call
 
 
-HELD_RECORD = _pack((FORMAT, HELD))
+HELD_RECORD = seal(_pack((FORMAT, HELD)))
 
 
-def decode_outcome(record: bytes) -> OutcomeRecord | None:
-    """The record of a key; None for a key that has held events only."""
-    if record == HELD_RECORD:
+def decode_outcome(sealed: bytes, key: str = "") -> OutcomeRecord | None:
+    """The record of a key; None for a key that has held events only. Raises `Unreadable` for a damaged one."""
+    if sealed == HELD_RECORD:
         return None
+    record = sealed[:-CHECKSUM_BYTES]
+    if crc32(record) != int.from_bytes(sealed[-CHECKSUM_BYTES:]):
+        _check_other_format(sealed)
+        raise Unreadable(key, "its checksum is wrong")
     try:
         found = _unpack_outcome(record)
-    except msgspec.ValidationError:
-        _check_format(_unpack(record)[0])  # a newer record may well be built otherwise
-        raise
+    except DAMAGE as wrong:
+        _check_other_format(record)  # a newer record may well be built otherwise
+        raise Unreadable(key, str(wrong)) from None
     _check_format(found.format)
     return found
+
+
+def outcome_record(key: str, sealed: bytes | None) -> OutcomeRecord | Unreadable | None:
+    """The same as a value, for readers that go on with the next key; None also for a key without a record."""
+    try:
+        return None if sealed is None else decode_outcome(sealed, key)
+    except Unreadable as damaged:
+        return damaged
+
+
+def _check_other_format(record: bytes) -> None:
+    """Raise `Unsafe` for a whole record of another format, which need not end with a checksum."""
+    try:
+        fields = _unpack(record)
+    except DAMAGE:
+        return
+    if isinstance(fields, list) and fields and type(fields[0]) is int:
+        _check_format(fields[0])
 
 
 def terms_of(key: str, record: OutcomeRecord, catalogue: Catalogue) -> tuple[Contract, Price]:
@@ -192,7 +227,7 @@ def encode_history(ms: int, seq: int, event: Event, placed_at: int | None) -> by
 
 
 def items_of(tail: bytes, tailed: int) -> list[bytes]:
-    """The items that stand in `tail` one behind the other: with the beginning of an array before them they are one."""
+    """The items of `tail`, which follow one another: with the head of an array before them they are one."""
     return [bytes(item) for item in _unpack_items(b"\xdd" + tailed.to_bytes(4) + tail)]
 
 
@@ -203,12 +238,13 @@ def marked(item: bytes) -> bytes:
 
 
 def decode_history(item: bytes) -> HistoryItem:
+    """An item without its checksum: `unsealed` has checked it, or the record that carries it is checked."""
     marks, ms, seq, action, timestamp, value, attribution, pin, placed_at = _unpack(item)
     return HistoryItem(
         (ms, seq),
         action,
         timestamp,
-        _value(value),
+        value_of(value),
         None if attribution is None else Decimal(attribution),
         pin,
         placed_at,
@@ -217,58 +253,30 @@ def decode_history(item: bytes) -> HistoryItem:
     )
 
 
-def encode_held(entry: EntryId, event: Event) -> bytes:
-    return _pack(
-        (
-            *entry,
-            event.action,
-            event.customer_key,
-            event.agent_key,
-            event.timestamp,
-            event.value,
-            None if event.attribution is None else str(event.attribution),
-            event.pin,
-            event.mark,
-            event.content,
-        )
-    )
-
-
-def decode_held(key: str, item: bytes) -> tuple[EntryId, Event]:
-    (ms, seq, action, customer, agent, timestamp, value, attribution, pin, mark, content) = _unpack(item)
-    event = Event(
-        key,
-        action,
-        customer,
-        agent,
-        timestamp,
-        _value(value),
-        None if attribution is None else Decimal(attribution),
-        pin,
-        mark,
-        content,
-    )
-    return (ms, seq), event
-
-
 def encode_fate(fate: FateRecord) -> bytes:
     return _pack((FORMAT, *fate))
 
 
 def decode_fate(record: bytes) -> FateRecord:
-    fields = _unpack(record)
-    _check_format(fields[0])
-    return FateRecord(*fields[1:])
+    """Raises `Unreadable` for a damaged record."""
+    try:
+        number, *fields = _unpack(record)
+        _check_format(number)
+        return FateRecord(*fields)
+    except DAMAGE as wrong:
+        raise Unreadable("", str(wrong)) from None
 
 
-def _value(value: Value | None) -> Value | None:
+def value_of(value: Value | None) -> Value | None:
+    """The value of an event as it was stored."""
     # MessagePack keeps doubles doubles; an integer here would be a record made by other hands.
     return float(value) if type(value) is int else value
 
 
 def _check_format(number: int) -> None:
-    if number > FORMAT:
+    if number != FORMAT:
+        age = "newer" if number > FORMAT else "older"
         raise Unsafe(
-            f"a stored record has format {number}, and this witnd knows formats up to {FORMAT}",
-            "run the newer witnd that wrote it",
+            f"a stored record has format {number}, and this witnd reads format {FORMAT}",
+            f"run the {age} witnd that wrote it",
         )

@@ -16,7 +16,7 @@ from witnd.domain.delivery import EndpointState
 from witnd.domain.event import EntryId
 from witnd.store import wire
 from witnd.store.catalogue_loader import decode_head
-from witnd.store.codec import decode_outcome
+from witnd.store.codec import OutcomeRecord, outcome_record
 from witnd.store.connection import refusal
 from witnd.store.errors import StoreRefused, Unsafe
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
@@ -31,6 +31,8 @@ ANSWER_SECONDS: Final = 5.0
 PARTITIONS: Final = 16
 # The set of deadlines has lower bounds; the first of them that have passed are looked at exactly.
 DEADLINES: Final = 20
+# Outcomes on hold that are named.
+ON_HOLD: Final = 10
 DAY_MS: Final = 86_400_000
 # Partitions whose first line that waits is looked at.
 BEHIND: Final = 20
@@ -48,6 +50,8 @@ class Part(Struct, frozen=True, kw_only=True):
     missing: Unsafe | None  # entries that were lost, as the daemon judges it
     overdue: int | None  # the earliest deadline, where it has passed
     next_due: int | None  # the earliest lower bound of a deadline
+    on_hold: Sequence[str]  # keys of outcomes that wait for a repair, the first of them
+    on_hold_count: int
     held: int
     held_since: int | None
     rejected: int  # within the last day
@@ -116,7 +120,7 @@ def _token(raw: bytes) -> Token:
 
 async def _parts(connection: wire.Wire, keys: Sequence[Keys], shared: GlobalKeys, rules: Sequence[str]) -> list[Part]:
     commands: list[Command] = [("TIME",), ("LLEN", shared.catalogue), ("GET", shared.catalogue_head)]
-    each = 10 + len(rules)
+    each = 12 + len(rules)
     # The answer to how many were rejected lately needs the server's time, which is not known yet.
     since = _ms((await _together(connection, ("TIME",)))[0]) - DAY_MS
     for one in keys:
@@ -126,6 +130,8 @@ async def _parts(connection: wire.Wire, keys: Sequence[Keys], shared: GlobalKeys
             ("HGETALL", one.state),
             ("XINFO", "STREAM", one.events),
             ("ZRANGE", one.due, 0, DEADLINES - 1, "WITHSCORES"),
+            ("HSCAN", one.on_hold, "0", "COUNT", ON_HOLD),
+            ("HLEN", one.on_hold),
             ("ZCARD", one.held),
             ("ZRANGE", one.held, 0, 0, "WITHSCORES"),
             ("ZCOUNT", one.fates_of("rejected"), since, "+inf"),
@@ -153,7 +159,7 @@ def _part(
     exact: list[int],
     rules: Sequence[str],
 ) -> Part:
-    owner, left, state, log, _, held, first_held, rejected, dead, lines, *parked = answers
+    owner, left, state, log, _, on_hold, on_hold_count, held, first_held, rejected, dead, lines, *parked = answers
     fields = {name.decode(): value.decode() for name, value in _pairs(state)}
     cursor, read = entry_id(fields.get("cursor", "0-0")), int(fields.get("read", "0"))
     info = dict(_pairs(log))
@@ -181,6 +187,8 @@ def _part(
         missing=missing,
         overdue=min((instant for instant in exact if instant <= now_ms), default=None),
         next_due=due[0][1] if due else None,
+        on_hold=[name.decode(errors="replace") for name in on_hold[1][::2]][:ON_HOLD],
+        on_hold_count=on_hold_count,
         held=held,
         held_since=int(float(first_held[1])) if first_held else None,
         rejected=rejected,
@@ -195,8 +203,12 @@ async def _deadlines(connection: wire.Wire, keys: Keys, due: Sequence[str]) -> l
     if not due:
         return []
     [records] = await _together(connection, ("MGET", *map(keys.outcome, due)))
-    decoded = [decode_outcome(record) for record in records if record is not None]
-    return [record.settles_at for record in decoded if record is not None and record.status in ("OPEN", "PENDING")]
+    decoded = [outcome_record(key, record) for key, record in zip(due, records, strict=True)]
+    return [
+        record.settles_at
+        for record in decoded
+        if isinstance(record, OutcomeRecord) and record.status in ("OPEN", "PENDING")
+    ]
 
 
 async def _books(connection: wire.Wire, prefix: str, parts: Sequence[Part], now_ms: int, grace_ms: int | None) -> Books:

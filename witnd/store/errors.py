@@ -36,3 +36,12 @@ class Unsafe(Exception):  # noqa: N818
 
 class LostData(Unsafe):
     """Redis has less than was written, or half of a step: nothing more may be written by anybody."""
+
+
+class Unreadable(Exception):  # noqa: N818
+    """One stored record is damaged. It concerns one outcome, message or person, and nobody else."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"{key}: {reason}" if key else reason)
+        self.key = key
+        self.reason = reason

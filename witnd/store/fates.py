@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from witnd.domain import instant
 from witnd.domain.event import EntryId, Event, Retry, Tick, read
 from witnd.store.codec import FateRecord
+from witnd.store.errors import Unreadable
 from witnd.store.keys import Keys
 from witnd.store.reads import Reads, text_of
 
@@ -53,7 +54,11 @@ async def fate_of(reads: Reads, keys: Keys, entry: EntryId, key: str | None = No
             fate, message = CONTROL, _CONTROL
         key = item.key if isinstance(item, Event | Retry) else key
     if fate == UNKNOWN and key is not None:
-        if await reads.applied(keys, key, entry) is not None:
+        try:
+            applied = await reads.applied(keys, key, entry) is not None
+        except Unreadable as damaged:
+            applied, message = False, f"the history of {key} is unreadable ({damaged.reason}): it cannot be told"
+        if applied:
             fate, message = APPLIED, ""
         elif fields is None:
             return None

@@ -42,6 +42,7 @@ def encode_row(row: Row) -> bytes:
             row.working,
             None if row.corrects is None else bytes.fromhex(row.corrects),
             row.reason,
+            row.repaired_at,
         )
     )
 
@@ -50,7 +51,7 @@ def decode_row(record: bytes) -> Row:
     fields = _unpack(record)
     _check_format(fields[0])
     (_, kind, id_, agent, card, price, amount, exact, at_close, per_unit, outcome, resolved, contract, unit, working,
-     corrects, reason) = fields  # fmt: skip
+     corrects, reason, repaired) = fields  # fmt: skip
     return Row(
         id=derived_id("line", outcome) if id_ is None else id_.hex(),
         kind=KINDS[kind],
@@ -68,6 +69,7 @@ def decode_row(record: bytes) -> Row:
         working=working,
         corrects=None if corrects is None else corrects.hex(),
         reason=reason,
+        repaired_at=repaired,
     )
 
 

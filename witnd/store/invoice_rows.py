@@ -45,14 +45,14 @@ class Rows:
         async for record in self._records(invoice, self._keys.credits(invoice.id)):
             yield decode_row(record)
 
-    async def of_outcome(self, invoice: Invoice, outcome_key: str, resolved_at: int) -> Row | None:
+    async def of_outcome(self, invoice: Invoice, outcome_key: str, billed_at: int) -> Row | None:
         """The row of an outcome, found by bisection: rows are in order of the instants at which outcomes resolved."""
         if invoice.closed:
-            name, count, first = self._keys.lines(invoice.id), invoice.lines, (resolved_at, outcome_key.encode())
+            name, count, first = self._keys.lines(invoice.id), invoice.lines, (billed_at, outcome_key.encode())
         else:
             # Rows of one instant have no order here: begin with the first of them.
             name = self._keys.rows(invoice.id, partition_of(outcome_key, self._partitions))
-            count, first = await self._length(name), (resolved_at, b"")
+            count, first = await self._length(name), (billed_at, b"")
         start = await self._first(invoice, name, count, first)
         mark = outcome_key.encode()
         while True:
@@ -61,7 +61,7 @@ class Rows:
                 # Few records have the key's bytes in them, and only those are worth decoding.
                 if mark in record and (row := decode_row(record)).kind == "outcome" and row.outcome_key == outcome_key:
                     return row
-            if invoice.closed or len(records) < PAGE or decode_row(records[-1]).resolved_at != resolved_at:
+            if invoice.closed or len(records) < PAGE or decode_row(records[-1]).billed_at != billed_at:
                 return None
             start += PAGE
 
@@ -143,7 +143,7 @@ class Rows:
             row = decode_row(record)
             if after is not None and order_of(row) <= after:
                 continue
-            if tied and row.resolved_at != tied[0].resolved_at:
+            if tied and row.billed_at != tied[0].billed_at:
                 for one in _sorted(tied):
                     yield one
                 tied = []
@@ -154,7 +154,7 @@ class Rows:
 
 def order_of(row: Row) -> Order:
     """The place of an outcome's row among the rows of an invoice."""
-    return row.resolved_at or 0, (row.outcome_key or "").encode()
+    return row.billed_at, (row.outcome_key or "").encode()
 
 
 def _sorted(rows: Sequence[Row]) -> list[Row]:

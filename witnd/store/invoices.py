@@ -130,12 +130,12 @@ class Invoices:
                 if not cursor:
                     break
 
-    async def of_outcome(self, customer_key: str, currency: str, resolved_at: int) -> Invoice | None:
+    async def of_outcome(self, customer_key: str, currency: str, billed_at: int) -> Invoice | None:
         """The invoice of the period that an outcome resolved in."""
         calendar = await self.calendar()
         if calendar is None:
             return None
-        return await self.get(invoice_id(customer_key, currency, calendar.period_of(resolved_at)))
+        return await self.get(invoice_id(customer_key, currency, calendar.period_of(billed_at)))
 
     async def calendar(self) -> Calendar | None:
         """The periods in use; None where no invoice was ever made."""

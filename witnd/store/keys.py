@@ -23,6 +23,9 @@ has no hash tag: every version of witnd reads it first, to find out in which for
 | `witn:{P}:history:<key>` | list | applied events but for the last ones, which the record has | commit | retention |
 | `witn:{P}:held:<key>` | list | held events in log order | commit | until placed |
 | `witn:{P}:held` | zset | outcome key → ms of its first held event | commit | until placed |
+| `witn:{P}:on_hold` | hash | key of an outcome on hold → why and since when | commit | until repaired |
+| `witn:{P}:waiting:<key>` | list | events that wait beside an outcome on hold, in log order | commit | until repaired |
+| `witn:{P}:repair:<key>` | string | the repaired state of an outcome on hold | a command | until repaired |
 | `witn:{P}:keys` | zset | outcome keys, all scored 0: the server orders them by their bytes | commit | for ever |
 | `witn:{P}:status:<STATUS>` | zset | outcome key → ms when it opened; each in exactly one | commit | for ever |
 | `witn:{P}:of:<customer key>` | zset | outcome key → ms when it opened | commit | for ever |
@@ -142,6 +145,7 @@ class Keys:
         "held",
         "keys",
         "lines",
+        "on_hold",
         "outbox_calls",
         "outbox_rules",
         "owner",
@@ -161,6 +165,7 @@ class Keys:
         self.due = f"{base}:due"
         self.held = f"{base}:held"
         self.fates = f"{base}:fates"
+        self.on_hold = f"{base}:on_hold"
         self.resolutions = f"{base}:resolutions"
         self.lines = f"{base}:lines"
         self.deliveries = f"{base}:deliveries"
@@ -187,6 +192,12 @@ class Keys:
 
     def held_events(self, key: str) -> str:
         return f"{self.base}:held:{key}"
+
+    def waiting(self, key: str) -> str:
+        return f"{self.base}:waiting:{key}"
+
+    def repair(self, key: str) -> str:
+        return f"{self.base}:repair:{key}"
 
     def fates_of(self, fate: str) -> str:
         return f"{self.base}:fates:{fate}"

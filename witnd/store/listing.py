@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from heapq import heappop, heappush
 from typing import Final, NamedTuple, TypeAlias
 
-from witnd.store.codec import FateRecord, OutcomeRecord, decode_outcome
+from witnd.store.codec import FateRecord, OutcomeRecord, outcome_record
 from witnd.store.keys import Keys
 from witnd.store.places import Place, newest
 from witnd.store.reads import PAGE, Reads
@@ -88,8 +88,8 @@ async def _due_of(reads: Reads, keys: Keys, first: int) -> AsyncIterator[ListedO
         names = [keys.outcome(place.name) for place in page]
         records = (await reads.each(("MGET", *names)))[0] if names else []
         for place, raw in zip(page, records, strict=True):
-            record = None if raw is None else decode_outcome(raw)
-            if record is not None and record.processed_at is None:
+            record = outcome_record(place.name, raw)
+            if isinstance(record, OutcomeRecord) and record.processed_at is None:
                 due = place._replace(ms=record.settles_at)
                 heappush(waiting, (_order(due), ListedOutcome(due, record)))
         while more and waiting and waiting[0][1].place.ms < page[-1].ms:

@@ -8,16 +8,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from witnd.domain.catalogue_chain import Head
-from witnd.domain.event import EntryId
+from witnd.domain.event import EntryId, Event
 from witnd.store import wire
 from witnd.store.catalogue_loader import decided_head, decode_head
-from witnd.store.codec import OutcomeRecord, decode_outcome
 from witnd.store.connection import Endpoint
-from witnd.store.errors import StoreUnavailable
+from witnd.store.errors import StoreUnavailable, Unreadable, Unsafe
+from witnd.store.held_codec import decode_held
+from witnd.store.hold import Damage, Hold, Repair, decode_repair, holds_of
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.moment import Moment, ends, entry_id, text_of
 from witnd.store.portion import Portion
 from witnd.store.scripts import Script
+from witnd.store.stored import Stored, damages, first_look, with_list
 
 __all__ = ["ANSWER_SECONDS", "NOT_COUNTERS", "Command", "Log", "Row", "State", "Stored", "entry_id"]
 
@@ -32,11 +34,6 @@ NOT_COUNTERS: Final = frozenset(
 _APPEND = Script("append_control")
 Row: TypeAlias = tuple[bytes, list[bytes]]
 Command: TypeAlias = Sequence[str | bytes | int]
-
-
-# What Redis has of one outcome key: the key, its record, its history but for the part that the record carries, and its
-# held events. A plain tuple, because one is made for every outcome that is loaded.
-Stored: TypeAlias = tuple[str, OutcomeRecord | None, Sequence[bytes], Sequence[bytes]]
 
 
 class State(NamedTuple):
@@ -150,27 +147,48 @@ class Log:
         return moment, await self._stored(cold, raw)
 
     async def _stored(self, cold: Sequence[str], raw: list[bytes | None]) -> list[Stored]:
-        """The records with what belongs to them; most cold keys are new, or have all in their record."""
-        keys = self.keys
-        stored: list[Stored] = []
-        lengths: dict[str, int] = {}
-        for key, found in zip(cold, raw, strict=True):
-            record = None if found is None else decode_outcome(found)
-            stored.append((key, record, (), ()))
-            if found is not None and record is None:
-                lengths[keys.held_events(key)] = -1
-            elif record is not None and record.events > record.tailed:
-                lengths[keys.history(key)] = record.events - record.tailed
-        if lengths:
-            lists = await self._lists(lengths)
-            stored = [
-                (key, record, lists.get(keys.history(key), ()), lists.get(keys.held_events(key), ()))
-                for key, record, _, _ in stored
-            ]
+        """The records with what belongs to them; most cold keys are new, or have everything in their record."""
+        # A key that is listed and has no record has lost it. Without this it would count as a new key, and an outcome
+        # that is billed already would be billed again.
+        absent = [key for key, found in zip(cold, raw, strict=True) if found is None]
+        stored, named, damaged = first_look(self.keys, cold, raw, await self._listed(absent))
+        if named:
+            lists = await self._lists(dict(named.values()))
+            for place, (name, _) in named.items():
+                try:
+                    stored[place] = with_list(stored[place], lists.get(name))
+                except Unreadable as wrong:
+                    damaged[place] = wrong.reason
+        if damaged:
+            caller = await self.caller()
+            found = await damages(caller, self.keys, [cold[place] for place in damaged], list(damaged.values()))
+            for place, damage in zip(damaged, found, strict=True):
+                stored[place] = (cold[place], damage, (), ())
         return stored
 
+    async def _listed(self, keys: Sequence[str]) -> set[str]:
+        """Those of the keys that a list of outcomes or of held keys has."""
+        if not keys:
+            return set()
+        listed, held = await self.ask(("ZMSCORE", self.keys.keys, *keys), ("ZMSCORE", self.keys.held, *keys))
+        return {key for key, one, other in zip(keys, listed, held, strict=True) if (one, other) != (None, None)}
+
     async def _lists(self, lengths: dict[str, int]) -> dict[str, list[bytes]]:
-        """Whole lists, in as many answers as it takes. A length of -1 is not known yet."""
+        """Whole lists, in as many answers as it takes. A length of -1 is not known yet. Leaves out other types."""
+        try:
+            return await self._whole_lists(lengths)
+        except Unsafe:
+            types = await self.ask(*[("TYPE", name) for name in lengths])
+            sound = {
+                name: length
+                for (name, length), kind in zip(lengths.items(), types, strict=True)
+                if kind in (b"list", b"none", "list", "none")
+            }
+            if len(sound) == len(lengths):
+                raise
+            return await self._whole_lists(sound)
+
+    async def _whole_lists(self, lengths: dict[str, int]) -> dict[str, list[bytes]]:
         caller = await self.caller()
         unknown = [name for name, length in lengths.items() if length < 0]
         if unknown:
@@ -182,10 +200,32 @@ class Log:
                 found[name] += items
         return found
 
-    async def held(self, keys: Sequence[str]) -> list[list[bytes]]:
-        """The held events of each key."""
+    async def held(self, keys: Sequence[str]) -> list[list[tuple[EntryId, Event]] | Unreadable]:
+        """The held events of each key, or what is wrong with them."""
         found = await self._lists({self.keys.held_events(key): -1 for key in keys})
-        return [found[self.keys.held_events(key)] for key in keys]
+        answer: list[list[tuple[EntryId, Event]] | Unreadable] = []
+        for key in keys:
+            try:
+                answer.append(list(with_list((key, None, (), ()), found.get(self.keys.held_events(key)))[3]))
+            except Unreadable as wrong:
+                answer.append(wrong)
+        return answer
+
+    async def damage(self, key: str, reason: str) -> Damage:
+        """What the lists say about a key that something else is wrong with."""
+        return (await damages(await self.caller(), self.keys, [key], [reason]))[0]
+
+    # -- outcomes on hold ------------------------------------------------------------------------------------------
+
+    async def holds(self) -> dict[str, Hold]:
+        return holds_of((await self.ask(("HGETALL", self.keys.on_hold)))[0])
+
+    async def repair(self, key: str) -> tuple[Repair | None, list[tuple[EntryId, Event]]]:
+        """The repaired state that a command has prepared, if any, and the events that wait. Raises `Unreadable`."""
+        waiting = self.keys.waiting(key)
+        record = (await self.ask(("GET", self.keys.repair(key))))[0]
+        items = (await self._lists({waiting: -1})).get(waiting, [])
+        return None if record is None else decode_repair(key, record), [decode_held(key, item) for item in items]
 
     async def scan_held(self, cursor: str, many: int) -> tuple[str, list[str]]:
         """Some of the keys with held events, and the cursor of the next ones, "0" at the end."""

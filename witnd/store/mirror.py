@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import structlog
 
-from witnd.store.codec import OutcomeRecord, decode_outcome
+from witnd.store.codec import OutcomeRecord, outcome_record
+from witnd.store.errors import Unreadable
 from witnd.store.log import Log
 
 BATCH = 1000
@@ -37,7 +38,7 @@ async def _add_missing(store: Log) -> int:
         after, names = (await store.ask(("SCAN", cursor, "MATCH", f"{literal(start)}*", "COUNT", BATCH)))[0]
         due: list[int | bytes] = []
         for name, record in zip(names, await _records(store, names), strict=True):
-            if record is not None and record.processed_at is None:
+            if isinstance(record, OutcomeRecord) and record.processed_at is None:
                 due += (record.mirrored, name[len(start.encode()) :])
         if due:
             added += (await store.ask(("ZADD", keys.due, "CH", *due)))[0]
@@ -56,7 +57,7 @@ async def _drop_strays(store: Log) -> int:
         strays = [
             member
             for member, record in zip(members, records, strict=True)
-            if record is None or record.processed_at is not None
+            if record is None or (isinstance(record, OutcomeRecord) and record.processed_at is not None)
         ]
         if strays:
             dropped += (await store.ask(("ZREM", keys.due, *strays)))[0]
@@ -65,11 +66,11 @@ async def _drop_strays(store: Log) -> int:
             return dropped
 
 
-async def _records(store: Log, names: Sequence[bytes]) -> list[OutcomeRecord | None]:
+async def _records(store: Log, names: Sequence[bytes]) -> list[OutcomeRecord | Unreadable | None]:
     if not names:
         return []
     found = (await store.ask(("MGET", *names)))[0]
-    return [None if record is None else decode_outcome(record) for record in found]
+    return [outcome_record(name.decode(errors="replace"), record) for name, record in zip(names, found, strict=True)]
 
 
 def literal(text: str) -> str:

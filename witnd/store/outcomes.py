@@ -12,7 +12,7 @@ from msgspec import Struct
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.outcome import STATUSES, Outcome
 from witnd.domain.recount import outcome_of
-from witnd.store.codec import decode_outcome, terms_of
+from witnd.store.codec import OutcomeRecord, outcome_record, terms_of
 from witnd.store.keys import Keys
 from witnd.store.listing import batched
 from witnd.store.places import Place, newest
@@ -76,7 +76,7 @@ async def listed(
 
 
 async def one(reads: Reads, keys: Keys, key: str, catalogue: Catalogue) -> Outcome | None:
-    """The outcome with a key; None for one that has held events only, or nothing."""
+    """The outcome with a key; None for one that has held events only, or nothing, or cannot be read."""
     place = Place(0, keys.partition, key)
     return (await _outcomes(reads, {keys.partition: keys}, [place], catalogue))[0][1]
 
@@ -124,8 +124,8 @@ async def _outcomes(
     found: dict[Place, Outcome | None] = {}
     for mine, records in zip(asked, await reads.each(*commands), strict=True):
         for place, raw in zip(mine, records, strict=True):
-            record = None if raw is None else decode_outcome(raw)
-            if record is not None:
+            record = outcome_record(place.name, raw)
+            if isinstance(record, OutcomeRecord):
                 terms = terms_of(place.name, record, catalogue)
                 found[place] = outcome_of(place.name, record, *terms)
     return [(place, found.get(place)) for place in places]

@@ -22,6 +22,7 @@ class Stuck(Struct, frozen=True, kw_only=True):
     """Sizes of what waits for something. `parked` by rule id; `endpoints` has those that fail, by rule id."""
 
     now_ms: int
+    on_hold: int  # outcomes that wait for a repair
     held: int  # keys with held events
     rejected: int  # ever
     rejected_lately: int  # within the last day
@@ -47,6 +48,7 @@ async def stuck(
     for keys in partitions:
         rejected = keys.fates_of("rejected")
         commands += [
+            ("HLEN", keys.on_hold),
             ("ZCARD", keys.held),
             ("ZCARD", rejected),
             ("ZCOUNT", rejected, now_ms - DAY_MS, "+inf"),
@@ -54,11 +56,13 @@ async def stuck(
             *(("ZCARD", keys.parked(rule)) for rule in rules),
         ]
     flat, drafts, due, *counts = await reads.each(*commands)
-    rows = [counts[at : at + 4 + len(rules)] for at in range(0, len(counts), 4 + len(rules))]
-    held, rejected_, lately, dead, *parked = map(sum, zip(*rows, strict=True))
+    each = 5 + len(rules)
+    rows = [counts[at : at + each] for at in range(0, len(counts), each)]
+    on_hold, held, rejected_, lately, dead, *parked = map(sum, zip(*rows, strict=True))
     states = {flat[i].decode(): decode_endpoint(flat[i + 1]) for i in range(0, len(flat), 2)}
     return Stuck(
         now_ms=now_ms,
+        on_hold=on_hold,
         held=held,
         rejected=rejected_,
         rejected_lately=lately,

@@ -14,21 +14,15 @@ from witnd.domain.catalogue_chain import EMPTY, Head
 from witnd.domain.event import EntryId
 from witnd.store import wire
 from witnd.store.catalogue_loader import decided_head
-from witnd.store.codec import (
-    FateRecord,
-    HistoryItem,
-    OutcomeRecord,
-    decode_fate,
-    decode_history,
-    decode_outcome,
-)
+from witnd.store.codec import FateRecord, HistoryItem, OutcomeRecord, decode_fate, decode_history, decode_outcome
 from witnd.store.connection import Endpoint, refusal
-from witnd.store.errors import StoreRefused, Unsafe
+from witnd.store.errors import StoreRefused, Unreadable, Unsafe
 from witnd.store.keys import Keys
 from witnd.store.log import NOT_COUNTERS
 from witnd.store.moment import Moment, ends, entry_id
+from witnd.store.sealed import unsealed
 
-FATES: Final = ("held", "rejected", "late", "duplicate", "conflict")
+FATES: Final = ("held", "rejected", "late", "duplicate", "conflict", "waiting")
 ANSWER_SECONDS: Final = 10.0
 PAGE: Final = 500  # entries or keys per read: some 100 KiB as a rule
 ITEMS: Final = 1000  # history items per read
@@ -72,6 +66,12 @@ class Reads:
     async def each(self, *commands: Command) -> list[Any]:
         """The answers to independent commands, in one round trip."""
         return _sound(await self.connection.wait(self.connection.send(commands), ANSWER_SECONDS))
+
+    async def answers(self, *commands: Command) -> list[Any]:
+        """The same as `together`, with an error in place of what is another type of key."""
+        found = await self._executed(*commands)
+        _sound([one for one in found if not wire.is_wrong_type(one)])
+        return found
 
     async def together(self, *commands: Command) -> list[Any]:
         """The answers to commands between which nothing else happens."""
@@ -125,7 +125,7 @@ class Reads:
             ("HGET", keys.state, "cursor"),
         )
         return Standing(
-            decode_fate(record) if record is not None else None,
+            _fate(name, record) if record is not None else None,
             _entries(rows)[0][1] if rows else None,
             entry_id(cursor or b"0-0"),
         )
@@ -141,22 +141,26 @@ class Reads:
     # -- one outcome ---------------------------------------------------------------------------
 
     async def outcome(self, keys: Keys, key: str) -> tuple[OutcomeRecord | None, list[bytes]]:
-        """The record, None where there is none; and what is held for the key."""
+        """The record, None where there is none; and what is held for the key. Raises `Unreadable`."""
         record, held = await self.together(("GET", keys.outcome(key)), ("LRANGE", keys.held_events(key), 0, -1))
-        return (None if record is None else decode_outcome(record)), held
+        return (None if record is None else decode_outcome(record, key)), held
 
     async def history(
         self, keys: Keys, key: str, most: int | None = None, skip: int = 0
     ) -> AsyncIterator[list[HistoryItem]]:
-        """The history in pages, of at most `most` items. It only grows, so pages fit together."""
+        """The history in pages, of at most `most` items. It only grows, so pages fit together.
+
+        Raises `Unreadable` where it is damaged.
+        """
         at = skip
         while most is None or at < most:
             # The end of a history is in the record, the rest in the list: they fit together at one moment only.
             raw, items = await self.together(
                 ("GET", keys.outcome(key)), ("LRANGE", keys.history(key), at, at + ITEMS - 1)
             )
+            items = unsealed(key, items)
             if len(items) < ITEMS:
-                record = None if raw is None else decode_outcome(raw)
+                record = None if raw is None else decode_outcome(raw, key)
                 items += [] if record is None else record.items
                 most = at + len(items) if most is None else min(most, at + len(items))
             page = items if most is None else items[: most - at]
@@ -168,7 +172,9 @@ class Reads:
         if not entries:
             return []
         records = (await self.each(("HMGET", keys.fates, *entries)))[0]
-        return [None if record is None else decode_fate(record) for record in records]
+        return [
+            None if record is None else _fate(entry, record) for entry, record in zip(entries, records, strict=True)
+        ]
 
     # -- in pages ------------------------------------------------------------------------------
 
@@ -236,6 +242,14 @@ def _sound(answers: list[Any]) -> list[Any]:
             )
         raise StoreRefused(f"Redis refused a read: {text}", "see its log")
     return answers
+
+
+def _fate(entry: str, record: bytes) -> FateRecord:
+    """A damaged one is shown as that: it decides nothing, and its entry is in the log."""
+    try:
+        return decode_fate(record)
+    except Unreadable as damaged:
+        return FateRecord("unknown", None, None, f"the fate on record of {entry} is unreadable: {damaged.reason}", None)
 
 
 def _entries(rows: list[Any]) -> list[Entry]:

@@ -3,13 +3,14 @@
 For data of a version that did not keep them, and where other hands changed them. The counters of days are not rebuilt.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Final
 
 import structlog
 
 from witnd.domain.outcome import STATUSES
-from witnd.store.codec import OutcomeRecord, decode_outcome
+from witnd.store.codec import OutcomeRecord, outcome_record
+from witnd.store.errors import Unreadable
 from witnd.store.log import Log
 from witnd.store.mirror import BATCH, literal
 from witnd.store.reads import Command
@@ -35,18 +36,40 @@ async def relist(store: Log, counters: Mapping[str, int]) -> bool:
         expected=dict(zip(_SETS, expected, strict=True)),
         reason="an earlier version kept no lists, or other hands changed them",
     )
+    kept = await _unreadable(store, zsets)
     await store.ask(("UNLINK", *zsets))
-    start, cursor = keys.outcome(""), "0"
+    async for outcomes in _records(store):
+        await _list(store, [(key, one) for key, one in outcomes if isinstance(one, OutcomeRecord)])
+    for zset, score, key in kept:
+        await store.ask(("ZADD", zset, score, key))
+    return True
+
+
+async def _unreadable(store: Log, zsets: Sequence[str]) -> list[tuple[str, bytes, bytes]]:
+    """Where the lists have outcomes whose records are damaged: nothing else says what they were."""
+    found: list[tuple[str, bytes, bytes]] = []
+    async for outcomes in _records(store):
+        for key in [key for key, one in outcomes if isinstance(one, Unreadable)]:
+            scores = await store.ask(*(("ZSCORE", zset, key) for zset in zsets))
+            found += [(zset, score, key) for zset, score in zip(zsets, scores, strict=True) if score is not None]
+    return found
+
+
+async def _records(store: Log) -> AsyncIterator[list[tuple[bytes, OutcomeRecord | Unreadable | None]]]:
+    """The record of every key, in pages; some may come twice."""
+    start, cursor = store.keys.outcome(""), "0"
     while True:
         after, names = (await store.ask(("SCAN", cursor, "MATCH", f"{literal(start)}*", "COUNT", BATCH)))[0]
         if names:
             records = (await store.ask(("MGET", *names)))[0]
-            decoded = [None if raw is None else decode_outcome(raw) for raw in records]
             behind = [name[len(start.encode()) :] for name in names]
-            await _list(store, [(key, one) for key, one in zip(behind, decoded, strict=True) if one is not None])
+            yield [
+                (key, outcome_record(key.decode(errors="replace"), raw))
+                for key, raw in zip(behind, records, strict=True)
+            ]
         cursor = after.decode()
         if cursor == "0":
-            return True
+            return
 
 
 async def _list(store: Log, outcomes: Iterable[tuple[bytes, OutcomeRecord]]) -> None:

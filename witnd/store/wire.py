@@ -163,3 +163,8 @@ async def _open(endpoint: Endpoint, name: str) -> Wire:
 
 def _hint(endpoint: Endpoint) -> str:
     return "; if the server does not use TLS, write redis:// in redis.url" if endpoint.tls else ""
+
+
+def is_wrong_type(reply: object) -> bool:
+    """Whether a key holds another type of data than the command is for."""
+    return isinstance(reply, hiredis.ReplyError) and str(reply).startswith("WRONGTYPE")

@@ -105,7 +105,7 @@ async def _row(services: Services, invoice: Invoice, outcome_key: str | None, ro
     try:
         if outcome_key is not None and row_id is None:
             what, name = "outcome_key", outcome_key
-            at = await _resolved_at(services, outcome_key)
+            at = await _billed_at(services, outcome_key)
             found = None if at is None else await services.invoices.rows.of_outcome(invoice, outcome_key, at)
         elif row_id is not None and outcome_key is None:
             what, name = "row_id", row_id
@@ -121,12 +121,12 @@ async def _row(services: Services, invoice: Invoice, outcome_key: str | None, ro
     return found
 
 
-async def _resolved_at(services: Services, outcome_key: str) -> int | None:
-    """When an outcome resolved; None for one that is not billed."""
+async def _billed_at(services: Services, outcome_key: str) -> int | None:
+    """The instant that decides about the invoice of an outcome; None for one that is not billed."""
     number = partition_of(outcome_key, len(services.partitions))
     async with reading(services.server) as reads:
         record, _ = await reads.outcome(services.partitions[number], outcome_key)
-    return None if record is None or record.status != "CONFIRMED" else record.settles_at
+    return None if record is None or record.status != "CONFIRMED" else record.billed_at
 
 
 async def _given(services: Services, done: Done) -> tuple[Row, CreditNote | None]:

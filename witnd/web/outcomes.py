@@ -15,12 +15,15 @@ from witnd.domain.explain import Story, Telling
 from witnd.domain.outcome import Outcome
 from witnd.domain.resolution import Line, Resolution, resolve
 from witnd.domain.working import spoken
-from witnd.store.codec import decode_held
 from witnd.store.deliveries import Deliveries, Found
+from witnd.store.errors import Unreadable
+from witnd.store.held_codec import decode_held
+from witnd.store.holds import hold_of
 from witnd.store.invoices import Invoices
 from witnd.store.keys import Keys
 from witnd.store.outcomes import one
 from witnd.store.reads import Reads, text_of
+from witnd.web.on_hold import OnHold, damaged, on_hold
 
 # Events told of one outcome at a time: about a megabyte.
 EVENTS_MOST: Final = 1000
@@ -100,7 +103,8 @@ class OnInvoice(Struct, frozen=True, kw_only=True):
 
 
 class Explained(Struct, frozen=True, kw_only=True):
-    """An outcome in full. For a key that has held events only, all but `key`, `partition` and `held` is null or empty.
+    """An outcome in full. For a key that has held events only, all but `key`, `partition` and `held` is null or empty;
+    for an outcome on hold, all but `key`, `partition` and `on_hold`.
 
     `story.events` are the last of its events, or those behind `events_after`; `events_next_cursor` leads on. It is null
     for an outcome with so many events that counting them again takes too long: `witnd explain` does.
@@ -117,6 +121,7 @@ class Explained(Struct, frozen=True, kw_only=True):
     invoice: OnInvoice | None
     deliveries: list[Told]
     held: list[HeldEvent]
+    on_hold: OnHold | None = None
 
 
 def listed(partition: int, outcome: Outcome) -> Listed:
@@ -169,16 +174,15 @@ async def explained(
     most: int | None = None,
 ) -> Explained | None:
     """All of an outcome, with at most `most` of its events; None where nobody has used its key."""
-    outcome = await one(reads, keys, key, catalogue)
-    if outcome is None:
-        held = await held_events(reads, keys, key)
-        if not held:
+    outcome, held, held_back = await found_of(reads, keys, key, catalogue)
+    if outcome is None or held_back is not None:
+        if not held and held_back is None:
             return None
-        return Explained(
-            key=key, partition=keys.partition, outcome=None, terms=None, story=None, events_next_cursor=None,
-            resolution=None, line=None, invoice=None, deliveries=[], held=held,
-        )  # fmt: skip
-    told, cursor = await _story(reads, keys, outcome, after, EVENTS_MOST if most is None else most)
+        return _unreadable(keys, key, held_back, held)
+    try:
+        told, cursor = await _story(reads, keys, outcome, after, EVENTS_MOST if most is None else most)
+    except Unreadable:
+        return _unreadable(keys, key, await damaged(reads, keys, key))
     resolution, line = resolve(outcome) if outcome.final else (None, None)
     return Explained(
         key=key,
@@ -193,6 +197,28 @@ async def explained(
         deliveries=deliveries_told(await deliveries.about(key)) if outcome.final else [],
         held=[],
     )
+
+
+def _unreadable(keys: Keys, key: str, held_back: OnHold | None, held: Sequence[HeldEvent] = ()) -> Explained:
+    """A key without an outcome that can be shown."""
+    return Explained(
+        key=key, partition=keys.partition, outcome=None, terms=None, story=None, events_next_cursor=None,
+        resolution=None, line=None, invoice=None, deliveries=[], held=list(held), on_hold=held_back,
+    )  # fmt: skip
+
+
+async def found_of(
+    reads: Reads, keys: Keys, key: str, catalogue: Catalogue
+) -> tuple[Outcome | None, list[HeldEvent], OnHold | None]:
+    """The outcome of a key, or the events held for it, or why neither can be read."""
+    hold = await hold_of(reads, keys, key)
+    if hold is None:
+        outcome = await one(reads, keys, key, catalogue)
+        if outcome is not None:
+            return outcome, [], None
+        held_back = await damaged(reads, keys, key)
+        return None, [] if held_back is not None else await held_events(reads, keys, key), held_back
+    return None, [], await on_hold(reads, keys, key, hold)
 
 
 async def _story(
@@ -248,12 +274,12 @@ def deliveries_told(found: Sequence[Found]) -> list[Told]:
 
 async def on_invoice(invoices: Invoices, line: Line) -> OnInvoice | None:
     """The invoice of a line; None until the line has arrived there."""
-    found = await invoices.of_outcome(line.customer_key, line.currency, instant.parse(line.resolved_at))
+    found = await invoices.of_outcome(line.customer_key, line.currency, line.billed_at)
     if found is None:
         return None
     amount = line.amount
     if amount is None and found.closed:
-        row = await invoices.rows.of_outcome(found, line.outcome_key, instant.parse(line.resolved_at))
+        row = await invoices.rows.of_outcome(found, line.outcome_key, line.billed_at)
         amount = None if row is None else row.amount
     return OnInvoice(
         id=found.id,

@@ -17,7 +17,7 @@ from witnd.store.reads import Reads
 from witnd.web.problems import count, stuck
 from witnd.web.services import Services
 
-_FATES: Final = ("applied", "duplicate", "conflict", "late", "held", "rejected")
+_FATES: Final = ("applied", "duplicate", "conflict", "late", "held", "rejected", "waiting")
 _MONTH_DAYS: Final = 31
 
 

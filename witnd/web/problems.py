@@ -11,14 +11,16 @@ from witnd.domain.catalogue import Catalogue
 from witnd.domain.event import Event
 from witnd.domain.notification import rule_id
 from witnd.store import overview
-from witnd.store.codec import decode_held
+from witnd.store.errors import Unreadable
 from witnd.store.fates import Fate, listed, shortened
+from witnd.store.held_codec import decode_held
 from witnd.store.keys import BillingKeys, Keys
 from witnd.store.listing import newest_fates
 from witnd.store.log import entry_id
 from witnd.store.overview import Stuck
 from witnd.store.places import Place
 from witnd.store.reads import Reads, text_of
+from witnd.web.on_hold import KeysOnHold, longest
 from witnd.web.services import Services
 
 # Of each kind; the lists behind the links have all.
@@ -116,10 +118,11 @@ class WaitingDrafts(Struct, frozen=True, kw_only=True):
 
 
 class Problems(Struct, frozen=True, kw_only=True):
-    """`count`: held keys, events rejected within a day, dead and parked deliveries, suspended endpoints, drafts that
-    wait, and troubles. `troubles`: why a partition or the making of invoices does not move."""
+    """`count`: outcomes on hold, held keys, events rejected within a day, dead and parked deliveries, suspended
+    endpoints, drafts that wait, and troubles. `troubles`: why a partition or the making of invoices does not move."""
 
     count: int
+    on_hold: KeysOnHold
     held: HeldKeys
     rejected: Rejected
     deliveries: StuckDeliveries
@@ -139,7 +142,9 @@ def count(found: Stuck, troubles: Sequence[str]) -> int:
     """How much needs a person."""
     suspended = sum(state.suspended for state in found.endpoints.values())
     deliveries = found.dead + sum(found.parked.values())
-    return found.held + found.rejected_lately + deliveries + suspended + found.drafts_due + len(troubles)
+    return (
+        found.on_hold + found.held + found.rejected_lately + deliveries + suspended + found.drafts_due + len(troubles)
+    )
 
 
 async def problems(services: Services, reads: Reads, catalogue: Catalogue) -> Problems:
@@ -161,6 +166,7 @@ async def needs(services: Services, reads: Reads, catalogue: Catalogue) -> tuple
             break
     told = Problems(
         count=count(found, troubles),
+        on_hold=KeysOnHold(count=found.on_hold, items=await longest(reads, partitions, SHOWN)),
         held=HeldKeys(count=found.held, items=[one.held for one in held], href="/v1/events?fate=held"),
         rejected=Rejected(
             count=found.rejected,
@@ -202,7 +208,10 @@ async def _waiting(reads: Reads, partitions: Sequence[Keys]) -> list[Waiting]:
         )
         if not items:
             continue  # placed meanwhile
-        entry, event = decode_held(at.name, items[0])
+        try:
+            entry, event = decode_held(at.name, items[0])
+        except Unreadable:
+            continue  # it is on hold, and listed there
         [fate] = await reads.fates_of(keys, [text_of(entry)])
         found.append(
             Waiting(

@@ -9,7 +9,8 @@ from witnd.domain.catalogue import Catalogue
 from witnd.domain.event import Event
 from witnd.domain.routing import Terms, place
 from witnd.store.changes import Change
-from witnd.store.codec import decode_held
+from witnd.store.errors import Unreadable
+from witnd.store.held_codec import decode_held
 from witnd.store.keys import Keys
 from witnd.store.places import Place, newest
 from witnd.store.reads import Reads
@@ -103,11 +104,19 @@ async def placeable(reads: Reads, partitions: Sequence[Keys], catalogue: Catalog
             return Placeable(keys=found, looked_at=looked_at, behind=last)
         keys = by_number[at.partition]
         [items] = await reads.each(("LRANGE", keys.held_events(at.name), 0, -1))
-        waiting = [decode_held(at.name, item)[1] for item in items]
+        waiting = _readable(at.name, items)
         if any(isinstance(_terms(catalogue, event, now_ms), Terms) for event in waiting):
             found.append((keys, at.name))
         looked_at, events, last = looked_at + 1, events + len(waiting), at
     return Placeable(keys=found, looked_at=looked_at, behind=None)
+
+
+def _readable(key: str, items: Sequence[bytes]) -> list[Event]:
+    """The held events of a key; none of them if one is damaged, because then the key is on hold."""
+    try:
+        return [decode_held(key, item)[1] for item in items]
+    except Unreadable:
+        return []
 
 
 def _terms(catalogue: Catalogue, event: Event, at: int) -> Terms | str:

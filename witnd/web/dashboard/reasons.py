@@ -6,11 +6,13 @@ from msgspec import Struct
 
 from witnd.domain.catalogue import Catalogue
 from witnd.store.fates import Fate
+from witnd.store.hold import ON_HOLD
 from witnd.web.dashboard.words import link, new
 
 # What the fates are called in lists to choose from, those that want a person first.
 FATES: Final = (
     ("held", "held: cannot be placed yet"),
+    ("waiting", "waiting: its outcome is on hold"),
     ("rejected", "rejected: never counted"),
     ("late", "late: after the outcome was settled"),
     ("conflict", "conflict: other content under a used key"),
@@ -67,6 +69,11 @@ def why(fate: Fate) -> Reason:
     """Of any event, by what became of it. A held one whose names are known has a better one in `held`."""
     if fate.fate == "held":
         return held(fate.reason or "")
+    if fate.reason == ON_HOLD:
+        return Reason(
+            says="Its outcome is on hold, because the stored record is damaged. The event waits beside it.",
+            remedy="Run `witnd repair outcome` with its key: the outcome is rebuilt, then this event is decided.",
+        )
     if fate.fate != "rejected":
         return Reason(says=_MEANS.get(fate.fate, fate.fate), remedy=_REMEDIES.get(fate.fate, ""))
     says, remedy = _REJECTED.get(fate.reason or "", (_MEANS["rejected"], ""))

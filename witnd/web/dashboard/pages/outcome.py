@@ -63,6 +63,8 @@ async def show_outcome(visit: Visit) -> Answer:
     if found is None:
         return Shown("outcome_missing.html", {"key": key}, 404)
     shared = {"key": key, "found": found, "address": address(visit) + link("outcomes", key)}
+    if found.on_hold is not None:
+        return Shown("outcome_on_hold.html", {**shared, "hold": found.on_hold})
     if found.outcome is None:
         held = {"events": found.held[:HELD_MOST], "more": len(found.held[HELD_MOST:]), "waits": _waits(visit, found)}
         return Shown("outcome_held.html", {**shared, **held})

@@ -1,0 +1,199 @@
+"""One damaged record puts one outcome on hold: all others are billed, and a repair bills it as if nothing happened."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.support.processes import until
+from tests.support.server import Server
+from tests.support.workshop import Workshop
+from witnd.store.codec import FORMAT, HELD_RECORD
+from witnd.store.keys import Keys
+
+KEYS = Keys("witn", 0)
+KEY, OTHER = "ticket-0001", "ticket-0002"
+Damage = Callable[[Workshop], None]
+
+
+def flipped(shop: Workshop) -> None:
+    record = bytearray(shop.call("GET", KEYS.outcome(KEY)))
+    for place in (5, 9, 11):
+        record[place] ^= 0x10
+    shop.call("SET", KEYS.outcome(KEY), bytes(record))
+
+
+def overwritten(shop: Workshop) -> None:
+    shop.call("SET", KEYS.outcome(KEY), "xxxx")
+
+
+def emptied(shop: Workshop) -> None:
+    shop.call("SET", KEYS.outcome(KEY), "")
+
+
+def deleted(shop: Workshop) -> None:
+    shop.call("UNLINK", KEYS.outcome(KEY))
+
+
+def of_another_type(shop: Workshop) -> None:
+    shop.call("UNLINK", KEYS.outcome(KEY))
+    shop.call("RPUSH", KEYS.outcome(KEY), "x")
+
+
+def history_damaged(shop: Workshop) -> None:
+    shop.call("LSET", KEYS.history(KEY), 0, "xxxx")
+
+
+def history_deleted(shop: Workshop) -> None:
+    shop.call("UNLINK", KEYS.history(KEY))
+
+
+def history_of_another_type(shop: Workshop) -> None:
+    shop.call("UNLINK", KEYS.history(KEY))
+    shop.call("SET", KEYS.history(KEY), "x")
+
+
+DAMAGES = [flipped, overwritten, emptied, deleted, of_another_type, history_damaged, history_deleted,
+           history_of_another_type]  # fmt: skip
+
+
+def opened(server: Server, directory: Path) -> Workshop:
+    """Two outcomes that wait: one with more events than its record carries."""
+    shop = Workshop(server, directory)
+    shop.apply()
+    for number in range(12):
+        shop.event(KEY, "asked", at="*", agent_key="patient", idempotency_key=f"event-{number:04}")
+    shop.event(OTHER, "asked", at="*", agent_key="patient")
+    shop.work()
+    return shop
+
+
+def on_hold(shop: Workshop, key: str = KEY) -> bool:
+    return bool(shop.call("HEXISTS", KEYS.on_hold, key))
+
+
+def fates(shop: Workshop) -> dict[str, int]:
+    return {name: count for name, count in shop.json("audit")["events"].items() if count}
+
+
+def state(shop: Workshop, key: str) -> Any:
+    """What is told of an outcome, but for what depends on when it was read."""
+    found = shop.json("explain", key)
+    return found["outcome"], found["story"], found["line"], found["resolution"]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_outcome_waits_while_others_are_applied_and_its_repair_applies_what_waited(
+    session_server: Server, redis_url: str, tmp_path: Path, damage: Damage
+) -> None:
+    shop = opened(session_server, tmp_path)
+    damage(shop)
+    shop.event(KEY, "rated", at="*", agent_key="patient", properties={"value": 5})
+    shop.event(KEY, "asked", at="*", agent_key="patient", idempotency_key="event-0003")
+    shop.event(OTHER, "rated", at="*", agent_key="patient", properties={"value": 5})
+    shop.work()
+
+    assert on_hold(shop)
+    assert shop.json("explain", OTHER)["outcome"]["status"] == "PENDING"
+    told = shop.json("explain", KEY)
+    assert told["outcome"] is None
+    assert told["on_hold"]["waiting"] == 2
+    waiting = shop.json("events", "--fate", "waiting")["data"]
+    assert [one["reason"] for one in waiting] == ["OUTCOME_ON_HOLD"] * 2
+    audited = shop.json("audit", exit_code=5)
+    assert [(one["key"], one["what"]) for one in audited["differences"]] == [(KEY, "stored outcome")]
+    assert f"witnd repair outcome {KEY}" in shop.witnd("doctor").output
+
+    with shop.working():
+        done = shop.json("repair", "outcome", KEY)
+    assert done["state"] == "repaired"
+    assert not on_hold(shop)
+    outcome, *_ = state(shop, KEY)
+    assert (outcome["status"], outcome["events_count"]) == ("PENDING", 13)
+    assert fates(shop) == {"applied": 15, "duplicate": 1}
+    leftover = [KEYS.waiting(KEY), KEYS.repair(KEY)]
+    assert shop.call("EXISTS", *leftover) == 0
+
+
+@pytest.mark.parametrize("damage", [flipped, deleted])
+def test_a_billed_outcome_is_repaired_to_what_it_was_and_billed_no_second_time(
+    session_server: Server, redis_url: str, tmp_path: Path, damage: Damage
+) -> None:
+    shop = Workshop(session_server, tmp_path)
+    shop.apply()
+    shop.event(KEY, "replied", properties={"attribution": 3})
+    shop.event(OTHER, "replied", 10)
+    shop.work()
+    before = state(shop, KEY)
+    damage(shop)
+    shop.event(KEY, "replied", at="*", properties={"attribution": 3})
+    shop.work()
+
+    assert on_hold(shop)
+    assert shop.call("XLEN", KEYS.lines) == 2
+    with shop.working():
+        assert shop.json("repair", "outcome", KEY)["state"] == "repaired"
+    assert state(shop, KEY) == before
+    assert shop.call("XLEN", KEYS.lines) == 2
+    assert fates(shop) == {"applied": 2, "late": 1}
+
+
+def test_an_outcome_that_was_due_while_on_hold_settles_at_its_repair_in_the_running_period_and_is_marked(
+    session_server: Server, redis_url: str, tmp_path: Path
+) -> None:
+    shop = Workshop(session_server, tmp_path)
+    shop.apply()
+    shop.call("SET", KEYS.outcome(KEY), "xxxx")
+    shop.event(KEY, "replied", properties={"attribution": 3})
+    shop.event(KEY, "reopened", 120_000)
+    shop.event(OTHER, "replied", 130_000)
+    shop.work()  # the month of 2001 that both belong to is closed without the first
+    assert on_hold(shop)
+
+    with shop.working():
+        assert shop.json("repair", "outcome", KEY)["state"] == "repaired"
+        until(lambda: len(shop.json("invoices")["data"]) == 2, "the line is on an invoice")
+    outcome, _, line, resolution = state(shop, KEY)
+    assert (outcome["status"], outcome["settles_at"]) == ("CONFIRMED", "2001-09-09T01:47:40.000Z")
+    assert (line["resolved_at"], line["amount"]) == ("2001-09-09T01:47:40.000Z", "2.99")
+    assert line["repaired_at"] == resolution["processed_at"] > "2026"
+    assert fates(shop) == {"applied": 2, "late": 1}
+    invoice = shop.json("explain", KEY)["invoice"]
+    assert invoice["period_start"] <= line["repaired_at"] < invoice["period_end"]
+    assert invoice["id"] != shop.json("explain", OTHER)["invoice"]["id"]
+    audited = shop.json("audit")
+    assert [(one["key"], one["repaired_at"]) for one in audited["repaired"]] == [(KEY, line["repaired_at"])]
+
+
+def test_a_record_of_a_newer_format_is_no_damage_and_stops_the_daemon(
+    session_server: Server, redis_url: str, tmp_path: Path
+) -> None:
+    shop = opened(session_server, tmp_path)
+    shop.call("SET", KEYS.outcome(KEY), msgspec.msgpack.encode([FORMAT + 1, 0]))
+    shop.event(KEY, "rated", at="*", agent_key="patient", properties={"value": 5})
+
+    with pytest.raises(BaseExceptionGroup) as stopped:
+        shop.work()
+    assert "run the newer witnd" in repr(stopped.value)
+    assert not on_hold(shop)
+
+
+def test_a_damaged_held_event_puts_its_key_on_hold_and_the_repair_holds_it_again(
+    session_server: Server, redis_url: str, tmp_path: Path
+) -> None:
+    shop = opened(session_server, tmp_path)
+    for number in range(3):
+        shop.event("ticket-0009", "asked", at="*", customer_key="nobody", idempotency_key=f"held-{number:04}")
+    shop.work()
+    shop.call("LSET", KEYS.held_events("ticket-0009"), 1, "xxxx")
+    shop.event("ticket-0009", "asked", at="*", customer_key="nobody", idempotency_key="held-0001")
+    shop.work()
+
+    assert on_hold(shop, "ticket-0009")
+    with shop.working():
+        assert shop.json("repair", "outcome", "ticket-0009")["state"] == "repaired"
+    assert shop.call("GET", KEYS.outcome("ticket-0009")) == HELD_RECORD
+    assert shop.call("LLEN", KEYS.held_events("ticket-0009")) == 3
+    assert fates(shop) == {"applied": 13, "held": 3, "duplicate": 1}

@@ -1,0 +1,22 @@
+"""What a partition needs before its first entry is read: catalogue, outcomes on hold, lists that fit the records."""
+
+from witnd.engine.memory import Memory
+from witnd.engine.on_hold import Poison
+from witnd.store.catalogue_loader import check_decided
+from witnd.store.log import State
+from witnd.store.mirror import mend
+from witnd.store.relisting import relist
+
+
+async def prepare(memory: Memory, state: State, number: int, poison: Poison | None) -> int:
+    """Answers how many outcomes are open. `poison` ended the run before: its outcome goes on hold."""
+    store, patience, counters = memory.store, memory.patience, memory.partition.counters
+    await memory.load([], 0)
+    check_decided(memory.partition.catalogue, f"partition {number}", state.catalogue)
+    await memory.load_holds()
+    if poison is not None:
+        await memory.hold(poison.key, f"its fold failed: {poison}")
+    open_outcomes = counters["OPEN"] + counters["PENDING"]
+    await patience.insist("comparing deadlines", lambda: mend(store, open_outcomes))
+    await patience.insist("comparing lists", lambda: relist(store, counters))
+    return open_outcomes

@@ -1,0 +1,80 @@
+"""Rebuild one outcome from the log: the fold again, over the events of its key alone.
+
+Other entries of the log only tell the time. What comes out is what the outcome was at the end of the entries given.
+"""
+
+from typing import NamedTuple
+
+from witnd.domain.catalogue import Catalogue
+from witnd.domain.event import EntryId, Event, Retry, Tick
+from witnd.domain.outcome import Status
+from witnd.engine.actor import Actor, Held
+from witnd.engine.partition import Partition
+from witnd.store.codec import encode_outcome
+from witnd.store.held_codec import encode_held
+from witnd.store.hold import Repair
+from witnd.store.sealed import seal
+
+_FOREVER = 1 << 62
+
+
+class Rebuilt(NamedTuple):
+    """The state of the key, its first applied event, and the fate of every entry that was not applied."""
+
+    repair: Repair
+    status: Status | None  # None for a key without an outcome
+    opened_at: int | None
+    events: int
+    fates: dict[EntryId, str]
+
+
+class Rebuild:
+    """Give it the entries of the log in order with `add` and `pass_time`, then ask for the `result`."""
+
+    def __init__(self, catalogue: Catalogue, key: str) -> None:
+        self._key = key
+        self._partition = partition = Partition(catalogue)
+        partition.known[key] = Held(key)
+        partition.deadlines.horizon = _FOREVER
+        self._past_due: EntryId | None = None  # the first entry that the outcome settles at
+        self._spilled: list[bytes] = []
+        self._fates: dict[EntryId, str] = {}
+
+    def add(self, entry: EntryId, item: Event | Retry) -> None:
+        """Fold an entry of the key. Raises `Poison` where the fold fails."""
+        self._settle()
+        self._fold(entry, item)
+
+    def pass_time(self, entry: EntryId) -> None:
+        """Take note of an entry of another key."""
+        one = self._partition.known[self._key]
+        if self._past_due is None and isinstance(one, Actor) and not one.final and one.settles_at <= entry[0]:
+            self._past_due = entry
+
+    def result(self, *, settled: bool) -> Rebuilt:
+        """`settled`: the outcome was final before it went on hold. Else what is due is left to the daemon."""
+        if settled:
+            self._settle()
+        one = self._partition.known[self._key]
+        if isinstance(one, Actor):
+            record = encode_outcome(one, 0, one.tail, one.tailed)
+            repair = Repair(1, record, [seal(item) for item in self._spilled], [])
+            return Rebuilt(repair, one.status, one.opened_at, one.events, self._fates)
+        assert isinstance(one, Held), one
+        held = [encode_held(*waiting) for waiting in one.waiting]
+        return Rebuilt(Repair(1, None, [], held), None, None, len(held), self._fates)
+
+    def _settle(self) -> None:
+        if self._past_due is not None:
+            self._fold(self._past_due, Tick())
+            self._past_due = None
+
+    def _fold(self, entry: EntryId, item: Event | Retry | Tick) -> None:
+        step, reached = self._partition.fold([(*entry, item, [], None)], 0, 1, 1)
+        assert reached == 1, step
+        self._spilled += step.spilled.get(self._key, [])
+        for placed in step.unfated:
+            self._fates.pop(placed, None)
+        for fate in step.fates:
+            if not (fate.fate == "held" and fate.entry in step.unfated):
+                self._fates[fate.entry] = fate.fate
