@@ -1,11 +1,15 @@
 """`witnd repair`: entries ahead of the clock get new ids, a gap is accepted; nothing else changes."""
 
+import asyncio
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
+import redis
 
-from tests.support.workshop import LONG_AGO, Workshop
+from tests.support.workshop import Workshop
+from witnd.store.connection import connect
+from witnd.store.scripts import Script
 
 LOG = "witn:{0}:events"
 HOUR = 3_600_000
@@ -47,7 +51,7 @@ def test_without_yes_it_is_only_shown(shop: Workshop) -> None:
     assert entries(shop) == before
     machine = shop.json("repair", "ahead")["partitions"]
     assert machine == [
-        {"partition": 0, "needed": True, "done": False,
+        {"partition": 0, "needed": True, "done": False, "count": 2,
          "entries": [{"old": first, "new": None}, {"old": second, "new": None}]}
     ]  # fmt: skip
 
@@ -76,7 +80,7 @@ def test_entries_ahead_are_moved_in_order_and_then_applied(shop: Workshop) -> No
     assert report["events"]["applied"] == 5
     assert report["partitions"][0]["log"] == "compared"
     again = shop.json("repair", "ahead", "--yes")["partitions"]
-    assert again == [{"partition": 0, "needed": False, "done": False, "entries": []}]
+    assert again == [{"partition": 0, "needed": False, "done": False, "count": 0, "entries": []}]
 
 
 def test_it_can_be_done_while_a_daemon_waits(shop: Workshop) -> None:
@@ -131,6 +135,9 @@ def test_less_than_a_minute_ahead_is_left_to_wait(shop: Workshop) -> None:
 
 
 def test_what_was_already_applied_ahead_cannot_be_moved(shop: Workshop) -> None:
+    shop.apply()
+    shop.event("ticket-0000", "replied")
+    shop.work()
     [id_] = ahead(shop, ["ticket-0001"])
     shop.call("HSET", "witn:{0}:state", "cursor", id_)
     refused = shop.witnd("repair", "ahead", "--yes")
@@ -218,8 +225,10 @@ def test_a_gap_is_not_accepted_while_a_daemon_works(shop: Workshop) -> None:
 
 
 def test_a_log_that_lost_what_was_read_is_no_gap(shop: Workshop) -> None:
+    shop.apply()
     shop.event("ticket-0001", "replied")
-    shop.call("HSET", "witn:{0}:state", "cursor", f"{LONG_AGO + 5}-0")
+    shop.work()
+    shop.call("HSET", "witn:{0}:state", "cursor", f"{now(shop) + HOUR}-0")
     refused = shop.witnd("repair", "gap", "--yes")
     assert refused.exit_code == 3
     assert "no gap but lost data" in refused.stderr
@@ -232,3 +241,72 @@ def test_without_a_gap_there_is_nothing_to_accept(shop: Workshop) -> None:
     shop.work()
     assert "no entry is missing" in shop.witnd("repair", "gap", "--yes").stdout
     assert json.loads(shop.witnd("repair", "gap", "--json").stdout)["partitions"][0]["needed"] is False
+
+
+def test_very_many_entries_are_moved_in_calls_of_a_bounded_size(shop: Workshop) -> None:
+    shop.apply()
+    shop.event("ticket-0001", "replied")
+    shop.work()
+    at = now(shop) + HOUR
+    with shop.server.sync() as client, client.pipeline(transaction=False) as block:
+        for number in range(2500):
+            body = {"key": f"ticket-{number:04}", "action": "replied", "customer_key": "acme", "agent_key": "support"}
+            block.execute_command("XADD", LOG, f"{at + number}-0", "data", json.dumps(body))
+        block.execute()
+    before = entries(shop)
+    [planned] = shop.json("repair", "ahead")["partitions"]
+    assert (planned["count"], planned["done"]) == (2500, False)
+    assert "and 2300 more" in shop.witnd("repair", "ahead").stdout
+    [done] = shop.json("repair", "ahead", "--yes")["partitions"]
+    assert (done["count"], done["done"], len(done["entries"])) == (2500, True, 1000)
+    assert [fields for _, fields in entries(shop)] == [fields for _, fields in before]
+    assert info(shop)["entries-added"] == len(before)
+    assert shop.call("EXISTS", "witn:{0}:events:moving") == 0
+    shop.work()
+    report = shop.json("audit")
+    assert report["events"]["applied"] + report["events"]["late"] == 2501
+    assert report["partitions"][0]["log"] == "compared"
+
+
+def looks(client: redis.Redis) -> int:
+    """How often somebody read from a log."""
+    found: int = client.info("commandstats").get("cmdstat_xread", {}).get("calls", 0)
+    return found
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("read", [True, False])
+def test_a_repair_that_was_interrupted_stops_the_daemon_and_goes_on(shop: Workshop, calls: int, read: bool) -> None:
+    """After each of its calls: nothing is lost, nothing is applied out of order, and no gap is seen."""
+    shop.apply()
+    if read:
+        shop.event("ticket-0001", "replied")
+        shop.work()
+    at = now(shop) + HOUR
+    for number in range(7):
+        shop.event(f"ticket-{number:04}", "replied", at=f"{at + number}-0")
+    total = len(entries(shop))
+    script = Script("repair_ahead")
+
+    async def interrupted() -> list[bytes]:
+        async with connect(shop.server.url) as client:
+            for _ in range(calls):
+                keys = ["witn:{0}:events", "witn:{0}:state", "witn:{0}:events:moving"]
+                answer = await script.run(client, keys, [60_000, "1", 3])
+        return cast("list[bytes]", answer)
+
+    # Seven entries, three a call: three calls take them out, and the third one and two more bring them back.
+    assert (asyncio.run(interrupted())[0] == b"DONE") == (calls == 5)
+    shop.json("send", "ticket-0099", "replied", "--customer", "acme")
+    with shop.server.sync() as client:
+        assert client.xlen("witn:{0}:events") + client.xlen("witn:{0}:events:moving") == total + 1
+        cursor, before = client.hget("witn:{0}:state", "cursor"), looks(client)
+        if calls < 5:
+            shop.work(lambda client: looks(client) >= before + 4)
+            assert client.hget("witn:{0}:state", "cursor") == cursor
+            [done] = shop.json("repair", "ahead", "--yes")["partitions"]
+            assert done["done"]
+    shop.work()
+    report = shop.json("audit")
+    assert report["events"]["applied"] + report["events"]["late"] == 8 + read
+    assert shop.json("repair", "gap")["partitions"][0]["needed"] is False

@@ -12,6 +12,7 @@ from witnd.cli.repair_clock import clock
 from witnd.cli.repair_outcome import outcome
 from witnd.domain import instant
 from witnd.store.log_gap import Gap, repair_gap
+from witnd.store.meta import open_meta
 from witnd.store.repair import AHEAD_MAX_MS, Ahead, repair_ahead
 
 
@@ -40,11 +41,13 @@ def ahead(partition: int | None, yes: bool, json_output: bool, config_path: Path
     Such entries come from a clock that was wrong, or from ids given by hand; nothing from the first
     of them on is applied, and every later event gets an id behind it. They get new ids from the
     clock as it is now, in the same order and with the same fields: so they count as accepted now.
-    Correct the clock of the Redis server first. The daemon may run meanwhile.
+    Correct the clock of the Redis server first. The daemon may run meanwhile, and applies nothing until
+    the repair has ended. With more than 200 entries, events that are sent during the repair may get ids
+    between theirs. An interrupted repair loses nothing: run it again.
 
     \b
-    JSON: {"partitions": [{"partition", "needed", "done",
-      "entries": [{"old", "new" or null}…]}…]}
+    JSON: {"partitions": [{"partition", "needed", "done", "count",
+      "entries" (the first of them): [{"old", "new" or null}…]}…]}
 
     \b
     Examples:
@@ -90,7 +93,13 @@ async def _ahead(partition: int | None, do: bool, as_document: bool, config: Pat
         as_json(
             {
                 "partitions": [
-                    {"partition": number, "needed": one.needed, "done": one.done, "entries": one.entries}
+                    {
+                        "partition": number,
+                        "needed": one.needed,
+                        "done": one.done,
+                        "count": one.count,
+                        "entries": one.entries,
+                    }
                     for number, one in found.items()
                 ]
             }
@@ -107,17 +116,22 @@ def _tell_ahead(number: int, one: Ahead) -> None:
     if not one.needed:
         click.echo(f"partition {number}: no entry is more than {AHEAD_MAX_MS // 1000} s ahead; {clock}")
         return
-    many = f"{len(one.entries)} entr{'y' if len(one.entries) == 1 else 'ies'}"
+    many = f"{one.count} entr{'y' if one.count == 1 else 'ies'}"
     verb = "moved" if one.done else "to move"
     click.echo(f"partition {number}: {many} {verb}; {clock}")
-    if not one.entries:
+    if not one.count:
         click.echo("the last id of the log is ahead, by entries that are gone already")
     table(("old id", "new id"), [(moved.old, moved.new or "") for moved in one.entries])
+    if one.count > len(one.entries):
+        click.echo(f"and {one.count - len(one.entries)} more")
 
 
 async def _gap(partition: int | None, do: bool, as_document: bool, config: Path | None) -> None:
     async with session(config) as opened:
         wanted = partitions(opened, partition)
+        if do and opened.meta is None:
+            # Before a daemon ever ran: without this record, what a repair writes is taken for remains of lost data.
+            await open_meta(opened.redis, opened.global_keys, opened.partitions)
         found = {keys.partition: await repair_gap(opened.redis, keys, do=do) for keys in wanted}
     if as_document:
         rows = [{"partition": number, **to_builtins(one)} for number, one in found.items()]

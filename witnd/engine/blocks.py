@@ -51,7 +51,18 @@ class EntryAhead(Struct, frozen=True):
         return "correct the clock, then move the entry with `witnd repair ahead`"
 
 
-Block: TypeAlias = ClockJumped | EntryAhead
+class RepairUnfinished(Struct, frozen=True):
+    """Entries are out of the log for now: what comes behind them must not be applied before them."""
+
+    code: ClassVar[str] = "repair_unfinished"
+    reason: ClassVar[str] = "`witnd repair ahead` has begun to move entries of the log and has not ended"
+    remedy: ClassVar[str] = "let it end, or run `witnd repair ahead --yes` again"
+
+    def is_like(self, other: object) -> bool:
+        return self == other
+
+
+Block: TypeAlias = ClockJumped | EntryAhead | RepairUnfinished
 
 
 class Blocks:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from witnd.clock import Clock
 from witnd.domain.event import EntryId
-from witnd.engine.blocks import Blocks, ClockJumped, EntryAhead
+from witnd.engine.blocks import Blocks, ClockJumped, EntryAhead, RepairUnfinished
 from witnd.engine.memory import HORIZON_MS, Memory
 from witnd.engine.retries import Retries
 from witnd.engine.step import Entry
@@ -20,6 +20,7 @@ from witnd.store.moment import Moment, check_drained, check_moment, entry_id
 
 IDLE_MS = 1000  # longest wait in the server: catalogue and horizon are looked at this often on a quiet stream
 TICK_MS = 20  # shortest time between ticks: what is due one after the other shares them
+MOVING_SECONDS = 0.1  # between looks whether a repair has ended
 AHEAD_MAX_MS = 60_000  # contract section 3: an entry further ahead of the server's clock stops the partition
 
 
@@ -120,6 +121,9 @@ class Intake:
 
     async def _sound(self, entries: list[Entry], moment: Moment) -> list[Entry]:
         """Return the entries whose time has come by the clock that is believed. If there is none, wait a moment."""
+        if moment.moving:
+            await self._memory.patience.sleep(MOVING_SECONDS)
+            return []
         if entries[-1][0] <= moment.now_ms:
             self.blocks.clear(EntryAhead.code)
             return entries
@@ -142,6 +146,10 @@ class Intake:
             self.blocks.set(ClockJumped(jump_ms))
         else:
             self.blocks.clear(ClockJumped.code)
+        if moment.moving:
+            self.blocks.set(RepairUnfinished())
+        else:
+            self.blocks.clear(RepairUnfinished.code)
         self.moment = moment = moment._replace(now_ms=self._guard.believe(moment.now_ms))
         return moment
 
@@ -152,6 +160,8 @@ class Intake:
         memory = self._memory
         moment = self._believe(await memory.load([], 0))
         check_moment(moment, self.read_to, self.read)
+        if moment.moving:
+            return None
         deadlines = memory.partition.deadlines
         if deadlines.horizon < moment.now_ms + HORIZON_MS // 2:
             await memory.extend(moment.now_ms + HORIZON_MS)

@@ -17,6 +17,7 @@ has no hash tag: every version of witnd reads it first, to find out in which for
 | `witn:{shared}:changes` | stream | who changed what: an entry for each change | API | the operator trims |
 | `witn:{shared}:clock` | hash | jumps of the server's clock, and which one was accepted | daemon, commands | for ever |
 | `witn:{P}:events` | stream | the log | applications, daemon (control entries) | the operator trims |
+| `witn:{P}:events:moving` | stream | entries of the log that `repair ahead` moves | repair | until moved |
 | `witn:{P}:owner` | string | `epoch:nonce:instance` | owner | the lease |
 | `witn:{P}:state` | hash | epoch, last step and its digest, cursor, counters, gaps | commit, repair | for ever |
 | `witn:{P}:outcome:<key>` | string | the outcome's record; once final, its tombstone | commit | for ever |
@@ -141,6 +142,7 @@ class Keys:
         "deliveries",
         "due",
         "events",
+        "events_moving",
         "fates",
         "held",
         "keys",
@@ -159,6 +161,7 @@ class Keys:
         self.base = base
         self.partition = partition
         self.events = f"{base}:events"
+        self.events_moving = f"{base}:events:moving"
         self.owner = f"{base}:owner"
         self.state = f"{base}:state"
         self.keys = f"{base}:keys"

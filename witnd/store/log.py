@@ -122,6 +122,7 @@ class Log:
         start = keys.outcome("")
         if first:
             commands.append(("MGET", *[start + key for key in first]))
+        commands.append(("EXISTS", keys.events_moving))
         caller = await self.caller()
         before = caller.received_bytes
         try:
@@ -135,7 +136,11 @@ class Log:
             replies[3] = info = []
         wire.checked(replies)
         moment = Moment(
-            int(replies[0][0]) * 1000 + int(replies[0][1]) // 1000, decode_head(replies[2]), replies[1], *ends(info)
+            int(replies[0][0]) * 1000 + int(replies[0][1]) // 1000,
+            decode_head(replies[2]),
+            replies[1],
+            *ends(info),
+            moving=bool(replies[-1]),
         )
         if not first:
             return moment, []

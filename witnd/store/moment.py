@@ -9,6 +9,8 @@ from witnd.domain.event import EntryId
 from witnd.store.errors import Unsafe
 
 GAP_REMEDY: Final = "see what was lost and send it again, then accept the gap with `witnd repair gap`"
+# A repair sets the greatest deleted id to this where there was none, because nothing sets it back to 0-0.
+NO_ENTRY: Final = (0, 1)
 
 
 class Moment(NamedTuple):
@@ -22,6 +24,7 @@ class Moment(NamedTuple):
     first: EntryId  # id of the first entry there is, (0, 0) for an empty log
     length: int  # entries there are
     added: int  # entries there ever were
+    moving: bool = False  # `witnd repair ahead` has begun and not ended
 
 
 def entry_id(text: str | bytes) -> EntryId:
@@ -59,7 +62,7 @@ def check_moment(moment: Moment, read_to: EntryId, read: int, entries: Sequence[
             "stop the daemons and restore the lost data; if the log was deleted on purpose, accept that with "
             "`witnd repair gap`",
         )
-    if moment.deleted > read_to:
+    if moment.deleted > max(read_to, NO_ENTRY):
         raise Unsafe(
             f"entries up to {text_of(moment.deleted)} were deleted, and only those up to {text_of(read_to)} "
             "had been read: events are missing",

@@ -1,6 +1,9 @@
-"""`witnd repair ahead`: give entries whose ids lie ahead of the server's clock new ids."""
+"""`witnd repair ahead`: give entries whose ids lie ahead of the server's clock new ids.
 
-from typing import Final, cast
+As many calls as it takes, each of a bounded size. A repair that was interrupted goes on where it was.
+"""
+
+from typing import Any, Final, cast
 
 from msgspec import Struct
 from redis.asyncio import Redis
@@ -12,7 +15,13 @@ from witnd.store.scripts import Script
 
 AHEAD_MAX_MS: Final = 60_000  # contract section 3: what is further ahead stops the partition
 
+# Up to 256 KiB each are read and written again in one call.
+PER_CALL: Final = 200
+# Longer lists are not read by anybody.
+ENTRIES_KEPT: Final = 1000
+
 _AHEAD: Final = Script("repair_ahead")
+_COUNT: Final = Script("log_count")
 
 
 class Moved(Struct, frozen=True, kw_only=True):
@@ -23,18 +32,36 @@ class Moved(Struct, frozen=True, kw_only=True):
 
 
 class Ahead(Struct, frozen=True, kw_only=True):
-    """What is, or was, ahead. A log can also be ahead by its last id alone: `needed` says so."""
+    """What is, or was, ahead. A log can also be ahead by its last id alone: `needed` says so. `entries` has the first
+    ones of `count`."""
 
     needed: bool
     done: bool
     now_ms: int
+    count: int
     entries: list[Moved]
 
 
 async def repair_ahead(client: Redis, keys: Keys, *, do: bool) -> Ahead:
-    """Raises `Unsafe`, with nothing written, where it cannot be repaired."""
+    """Raises `Unsafe`, with nothing written by the call that cannot be made."""
+    count = 0
+    entries: list[Moved] = []
+    while True:
+        code, now_ms, moved = await _call(client, keys, do=do)
+        count += len(moved)
+        entries += moved[: ENTRIES_KEPT - len(entries)]
+        if code != "MORE":
+            break
+    if code == "PLAN" and len(moved) == PER_CALL:
+        count += await _count_behind(client, keys, moved[-1].old)
+    return Ahead(needed=code != "NONE", done=code == "DONE", now_ms=now_ms, count=count, entries=entries)
+
+
+async def _call(client: Redis, keys: Keys, *, do: bool) -> tuple[str, int, list[Moved]]:
     with mapped():
-        answer = await _AHEAD.run(client, [keys.events, keys.state], [AHEAD_MAX_MS, "1" if do else ""])
+        answer = await _AHEAD.run(
+            client, [keys.events, keys.state, keys.events_moving], [AHEAD_MAX_MS, "1" if do else "", PER_CALL]
+        )
     code, now, *words = [word.decode() for word in cast("list[bytes]", answer)]
     if code == "READ":
         raise Unsafe(
@@ -48,9 +75,15 @@ async def repair_ahead(client: Redis, keys: Keys, *, do: bool) -> Ahead:
             "correct the clock of the Redis server, or delete the entry: no event has so many",
         )
     pairs = zip(words[::2], words[1::2], strict=True)
-    return Ahead(
-        needed=code != "NONE",
-        done=code == "DONE",
-        now_ms=int(now),
-        entries=[Moved(old=old, new=new or None) for old, new in pairs],
-    )
+    return code, int(now), [Moved(old=old, new=new or None) for old, new in pairs]
+
+
+async def _count_behind(client: Redis, keys: Keys, after: str) -> int:
+    """How many entries a plan does not show."""
+    count = 0
+    while True:
+        with mapped():
+            many, last = cast("list[Any]", await _COUNT.run(client, [keys.events], [after, "+", PER_CALL]))
+        if not many:
+            return count
+        count, after = count + many, last.decode()

@@ -1,17 +1,23 @@
 #!lua
--- Move entries whose ids lie too far ahead of the server's clock to new ids, in their order.
+-- Move entries whose ids lie too far ahead of the server's clock to new ids, in their order, some of them a call.
 --
--- KEYS[1] the log, KEYS[2] state hash
--- ARGV[1] how many ms ahead an id may be, ARGV[2] '1' to do it, '' to tell what would be done
+-- New ids can be given only when no id ahead is left in the log. So first all that is ahead goes into another stream
+-- under its old ids, then it comes back under ids of now. Each call moves entries whole, and the numbers of the log stay
+-- true in between: a call that is the last one anybody made loses nothing, and the next one goes on from there. While
+-- the other stream exists, the daemon applies nothing.
 --
--- Answers {'NONE', now}; {'PLAN' or 'DONE', now, old id, new id ('' in a plan), ...}; or, with nothing written,
+-- KEYS[1] the log, KEYS[2] state hash, KEYS[3] the other stream
+-- ARGV[1] how many ms ahead an id may be, ARGV[2] '1' to do it, '' to tell what would be done, ARGV[3] entries per call
+--
+-- Answers {'NONE', now}; {'PLAN', now, old id, '', ...} with the first entries; {'MORE', now} and {'MORE' or 'DONE', now,
+-- old id, new id, ...} with those that came back in this call; or, with nothing written,
 -- {'READ', now, cursor}: the log was applied up to an id that is itself too far ahead;
 -- {'WIDE', now, id}: this entry has more fields than a script can append.
 local WORDS = 7000 -- Lua's stack holds some 8000
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local at = string.format('%.0f', now)
-local start = string.format('%.0f', now + tonumber(ARGV[1]) + 1)
+local many = tonumber(ARGV[3])
 
 local function parts(id)
   local ms, seq = string.match(id, '^(%d+)-(%d+)$')
@@ -22,83 +28,94 @@ local function less(one, other)
   local ms2, seq2 = parts(other)
   return ms < ms2 or (ms == ms2 and seq < seq2)
 end
+local function information(key)
+  local flat, info = redis.call('XINFO', 'STREAM', key), {}
+  for i = 1, #flat, 2 do
+    info[flat[i]] = flat[i + 1]
+  end
+  return info
+end
 
-if redis.call('EXISTS', KEYS[1]) == 0 then
+local begun = redis.call('EXISTS', KEYS[3]) == 1
+if redis.call('EXISTS', KEYS[1]) == 0 and not begun then
   return { 'NONE', at }
 end
-local flat, info = redis.call('XINFO', 'STREAM', KEYS[1]), {}
-for i = 1, #flat, 2 do
-  info[flat[i]] = flat[i + 1]
+-- What is ahead begins here. Once begun, it is all that follows what was taken, whatever the clock says by now.
+local border = string.format('%.0f-0', now + tonumber(ARGV[1]) + 1)
+local from = border
+if begun then
+  border = information(KEYS[3])['last-generated-id']
+  from = '(' .. border
 end
+local info = information(KEYS[1])
 local last, deleted = info['last-generated-id'], info['max-deleted-entry-id']
-if less(last, start .. '-0') then
+if not begun and less(last, border) then
   return { 'NONE', at }
 end
 local cursor = redis.call('HGET', KEYS[2], 'cursor') or '0-0'
-if not less(cursor, start .. '-0') then
+if not begun and not less(cursor, border) then
   return { 'READ', at, cursor }
 end
-
--- All that is ahead, and where the sound part ends.
-local ahead = redis.call('XRANGE', KEYS[1], start .. '-0', '+')
+local ahead = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', many)
 for _, entry in ipairs(ahead) do
   if #entry[2] > WORDS then
     return { 'WIDE', at, entry[1] }
   end
 end
-local answer = { ARGV[2] == '1' and 'DONE' or 'PLAN', at }
 if ARGV[2] ~= '1' then
+  local answer = { 'PLAN', at }
+  if begun then
+    ahead = redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', many)
+  end
   for _, entry in ipairs(ahead) do
     answer[#answer + 1] = entry[1]
     answer[#answer + 1] = ''
   end
   return answer
 end
-local sound = cursor
-local before = redis.call('XREVRANGE', KEYS[1], '(' .. start .. '-0', '-', 'COUNT', 1)
-if before[1] and less(sound, before[1][1]) then
-  sound = before[1][1]
-end
-local gone = not less(deleted, start .. '-0')
-if not gone and less(sound, deleted) then
-  sound = deleted
-end
-if gone then
-  -- Somebody deleted entries that were ahead and nobody had read: that must stay visible as a gap.
-  local ms, seq = parts(sound)
-  sound = string.format('%.0f-%.0f', ms, seq + 1)
-  deleted = sound
-end
-local added = tonumber(info['entries-added']) - #ahead
 
-if deleted == '0-0' and cursor == '0-0' then
-  -- Nothing was ever deleted or read, and no command can set the greatest deleted id back to nothing: write the log anew.
-  local kept = redis.call('XRANGE', KEYS[1], '-', '(' .. start .. '-0')
-  for _, entry in ipairs(kept) do
-    if #entry[2] > WORDS then
-      return { 'WIDE', at, entry[1] }
-    end
+for _, entry in ipairs(ahead) do
+  redis.call('XADD', KEYS[3], entry[1], unpack(entry[2]))
+  redis.call('XDEL', KEYS[1], entry[1])
+end
+if #ahead > 0 or not begun then
+  local added = string.format('%.0f', tonumber(info['entries-added']) - #ahead)
+  local rest = #ahead > 0 and redis.call('XRANGE', KEYS[1], '(' .. ahead[#ahead][1], '+', 'COUNT', 1) or {}
+  if deleted == '0-0' and #ahead > 0 then
+    deleted = '0-1' -- it cannot be set back to nothing; at or before whatever was read
   end
-  redis.call('DEL', KEYS[1])
-  for _, entry in ipairs(kept) do
-    redis.call('XADD', KEYS[1], entry[1], unpack(entry[2]))
+  if rest[1] then
+    redis.call('XSETID', KEYS[1], last, 'ENTRIESADDED', added, 'MAXDELETEDID', deleted)
+    return { 'MORE', at }
   end
-  if #kept > 0 then
-    redis.call('XSETID', KEYS[1], sound, 'ENTRIESADDED', string.format('%.0f', added))
+  -- Nothing is ahead any more: the last id goes back to where the sound part ends.
+  local sound = cursor
+  local before = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
+  if before[1] and less(sound, before[1][1]) then
+    sound = before[1][1]
   end
-else
-  for _, entry in ipairs(ahead) do
-    redis.call('XDEL', KEYS[1], entry[1])
-  end
-  if deleted == '0-0' then
-    deleted = '0-1' -- at or before whatever was read
+  if not less(deleted, begun and redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)[1][1] or border) then
+    -- Somebody deleted entries that were ahead and nobody had read: that must stay visible as a gap.
+    local ms, seq = parts(sound)
+    sound = string.format('%.0f-%.0f', ms, seq + 1)
+    deleted = sound
+  elseif less(sound, deleted) then
+    sound = deleted
   end
   -- In two steps: the last id cannot go below the greatest deleted one.
   redis.call('XSETID', KEYS[1], last, 'MAXDELETEDID', deleted)
-  redis.call('XSETID', KEYS[1], sound, 'ENTRIESADDED', string.format('%.0f', added), 'MAXDELETEDID', deleted)
+  redis.call('XSETID', KEYS[1], sound, 'ENTRIESADDED', added, 'MAXDELETEDID', deleted)
 end
-for _, entry in ipairs(ahead) do
+
+local answer = { 'DONE', at }
+for _, entry in ipairs(redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', many)) do
   answer[#answer + 1] = entry[1]
   answer[#answer + 1] = redis.call('XADD', KEYS[1], '*', unpack(entry[2]))
+  redis.call('XDEL', KEYS[3], entry[1])
+end
+if redis.call('XLEN', KEYS[3]) == 0 then
+  redis.call('DEL', KEYS[3])
+else
+  answer[1] = 'MORE'
 end
 return answer
