@@ -117,7 +117,7 @@ def test_the_server_is_killed_while_nobody_owns_anything_yet(
     stage.play(scenario)
     stage.server.kill()
     life = stage.start()
-    assert life.wait() == 3, life.log
+    until(lambda: life.says("redis.waiting"), "the daemon waits for the server")
     stage.server.start()
-    stage.complete()
+    assert stage.run_on(life), life.log
     assert stage.violations(undisturbed) == []

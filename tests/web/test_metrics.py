@@ -97,6 +97,20 @@ def test_a_daemon_tells_nothing_of_partitions_that_another_has(
             assert not [name for name, _ in scraped(other) if name == "witnd_events_total"]
 
 
+def test_the_sum_over_two_daemons_counts_every_line_once(
+    session_server: Server, redis_url: str, tmp_path: Path
+) -> None:
+    with office(session_server, tmp_path) as owner:
+        owner.workshop.apply(CATALOGUE)
+        owner.workshop.event("ticket-1", "replied", at="*", properties={"settles_at": "1970-01-01T00:00:00Z"})
+        until(lambda: value(owner, "witnd_invoice_lines_total") == 1, "the line is counted", seconds=60)
+        until(lambda: value(owner, "witnd_invoice_drafts", state="open") is not None, "drafts are counted")
+        with office(session_server, tmp_path) as standby:
+            until(lambda: value(standby, "witnd_figures_age_seconds") is not None, "Redis was read", seconds=60)
+            exported = {name for name, _ in scraped(standby)}
+            assert exported & {name for name, figure in FIGURES.items() if figure.owned} == set()
+
+
 def test_what_waits_outside_of_memory_is_asked_for_apart_from_scrapes(
     server: Callable[..., Server], tmp_path: Path
 ) -> None:

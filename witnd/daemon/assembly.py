@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 
 import structlog
 
@@ -79,19 +80,20 @@ class Daemon:
         async with AsyncExitStack() as stack:
             await gate.check(server, config, self._systemd)
             clients = await stack.enter_async_context(open_clients(server, config.redis.partitions))
-            meta = await read_meta(clients.ownership, keys, config.redis.partitions)
+            reached = partial(gate.reached, server, self._systemd)
+            meta = await reached(lambda: read_meta(clients.ownership, keys, config.redis.partitions))
             if self._remember:
                 with suppress(OSError):  # the journal's alarm names the reason
                     config.daemon.state_dir.mkdir(parents=True, exist_ok=True)
                 journal.open(None if meta is None else meta.deployment)
-            meta = await open_meta(clients.ownership, keys, config.redis.partitions)
+            meta = await reached(lambda: open_meta(clients.ownership, keys, config.redis.partitions))
             if self._remember:
                 journal.begin(meta.deployment)
             catalogue = Catalogue()
             copy = CatalogueCopy(config.daemon.state_dir, config.redis.prefix)
             copies = self._copy = CatalogueKeeper(copy, is_kept=self._remember)
             copies.open(meta.deployment, catalogue)
-            await CatalogueStore(clients.ownership, keys, config.redis.partitions).load(catalogue)
+            await reached(lambda: CatalogueStore(clients.ownership, keys, config.redis.partitions).load(catalogue))
             copies.check(catalogue)
             clock = Clock()
             guard = ClockGuard(clock.boot_ms, journal.clock, boot=boot_name())
@@ -148,7 +150,18 @@ class Daemon:
 
         def metrics() -> bytes:
             health = self._health(lag.events)
-            return render(gather(self._owners, health, backlog, appender, web.server, clock, self._all_sides()))
+            figures = gather(
+                self._owners,
+                health,
+                lag.of_partitions,
+                backlog,
+                appender,
+                web.server,
+                clock,
+                self._all_sides(),
+                is_billing=self._billing is not None and self._billing.is_running,
+            )
+            return render(figures)
 
         services = Services(
             config=config,

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 from redis.asyncio import Redis
 
@@ -28,11 +28,21 @@ LOOK_SECONDS: Final = 10.0
 _FATES: Final = ("applied", "duplicate", "conflict", "late", "rejected")
 
 
+class _Waiting(NamedTuple):
+    """What waits in one partition outside of memory; `lines` are all that it ever had."""
+
+    lines: int
+    queued: int
+    parked: int
+    dead: int
+
+
 class Backlog:
-    """What waits outside of memory, over all partitions. `run()` until cancelled."""
+    """What waits outside of memory. `run()` until cancelled."""
 
     def __init__(self, client: Redis, shared: GlobalKeys, partitions: Sequence[Keys], clock: Clock) -> None:
-        self.samples: dict[str, list[Sample]] = {}
+        self.of_partitions: list[_Waiting] = []
+        self.samples: dict[str, list[Sample]] = {}  # of no partition
         self.looked: float | None = None  # when, on the monotonic clock
         self._client = client
         self._shared = shared
@@ -74,18 +84,45 @@ class Backlog:
         self._period_ended = int(first[0][1]) if isinstance(first, list) and first else None
         each = 2 + 2 * len(rules)
         rest = [found[at : at + each] for at in range(4, len(found), each)]
-        lines = sum(int(info["entries-added"]) for info, *_ in rest if isinstance(info, dict))
+        self.of_partitions = [
+            _Waiting(
+                lines=int(info["entries-added"]) if isinstance(info, dict) else 0,
+                queued=sum(map(_number, queues[::2])),
+                parked=sum(map(_number, queues[1::2])),
+                dead=_number(dead),
+            )
+            for info, dead, *queues in rest
+        ]
         self.samples = {
-            "witnd_invoice_lines_total": [((), lines)],
-            "witnd_deliveries": [
-                (("queued",), sum(_number(one) for part in rest for one in part[2::2])),
-                (("parked",), sum(_number(one) for part in rest for one in part[3::2])),
-                (("dead",), sum(_number(part[1]) for part in rest)),
-            ],
             "witnd_endpoints_suspended": [((), sum(state.suspended for state in states))],
             "witnd_endpoints_failing": [((), sum(state.failing_since is not None for state in states))],
             "witnd_invoice_drafts": [(("open",), _number(drafts)), (("to issue",), _number(closed))],
         }
+
+    def _sums(self, numbers: Sequence[int]) -> dict[str, list[Sample]]:
+        """Figures summed over these partitions."""
+        parts = [self.of_partitions[number] for number in numbers]
+        return {
+            "witnd_invoice_lines_total": [((), sum(one.lines for one in parts))],
+            "witnd_deliveries": [
+                (("queued",), sum(one.queued for one in parts)),
+                (("parked",), sum(one.parked for one in parts)),
+                (("dead",), sum(one.dead for one in parts)),
+            ],
+        }
+
+    def figures(self, numbers: Sequence[int], *, is_billing: bool) -> dict[str, list[Sample]]:
+        """The figures that this daemon exports: it owns these partitions, and makes the invoices or does not. What
+        another daemon owns it leaves out, so that a sum over all daemons counts everything once."""
+        if self.looked is None:
+            return {}
+        found: dict[str, list[Sample]] = {"witnd_figures_age_seconds": [((), self._clock.monotonic() - self.looked)]}
+        if numbers:
+            found |= self._sums(numbers)
+        if is_billing:
+            found |= self.samples
+            found["witnd_invoice_period_waiting_seconds"] = [((), self.waiting_seconds)]
+        return found
 
 
 def _number(answer: object) -> int:
@@ -95,20 +132,23 @@ def _number(answer: object) -> int:
 def gather(
     owners: Sequence[Owner],
     health: Health,
+    lag: Sequence[int],
     backlog: Backlog,
     appender: Appender,
     server: Server,
     clock: Clock,
     sides: Sequence[SideTask],
+    *,
+    is_billing: bool,
 ) -> Mapping[str, Sequence[Sample]]:
-    """All figures that are known at the moment."""
+    """All figures that are known at the moment. `lag`: of each partition."""
+    running = [owner.number for owner in owners if owner.state == "running"]
     found: dict[str, list[Sample]] = {
         "witnd_ready": [((), float(health.ready and not health.troubles))],
         "witnd_troubles": [((), len(health.troubles))],
         "witnd_alarms": [((), len(health.alarms))],
         "witnd_task_failures_total": [((kind,), failures) for kind, failures in _failures(sides).items()],
         "witnd_partitions": [((state,), count) for state, count in health.partitions.items()],
-        "witnd_log_lag_events": [((), health.lag)],
         "witnd_log_lines_dropped_total": [((), dropped_lines())],
         "witnd_ingest_events_total": [((answer,), count) for answer, count in appender.answers.items()],
         "witnd_http_requests_total": [((at, str(status)), n) for (at, status), n in sorted(server.requests.items())],
@@ -117,11 +157,9 @@ def gather(
     for owner in owners:
         for name, sample in _of_partition(owner, clock.now_ms()):
             found.setdefault(name, []).append(sample)
-    if backlog.looked is not None:
-        found |= backlog.samples
-        found["witnd_invoice_period_waiting_seconds"] = [((), backlog.waiting_seconds)]
-        found["witnd_figures_age_seconds"] = [((), clock.monotonic() - backlog.looked)]
-    return found
+    if running:
+        found["witnd_log_lag_events"] = [((), sum(lag[number] for number in running))]
+    return found | backlog.figures(running, is_billing=is_billing)
 
 
 def _failures(sides: Sequence[SideTask]) -> dict[str, int]:

@@ -1,8 +1,9 @@
 """Whether the daemon may begin on a Redis: asked once, before anything is read or written."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -16,32 +17,17 @@ from witnd.store.log import ANSWER_SECONDS
 
 # How long a server that is still loading its data is waited for.
 START_SECONDS: Final = 600.0
+# How long one that does not answer is waited for. Host and server may start together.
+SILENT_SECONDS: Final = 30.0
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
 
 async def check(server: Endpoint, config: Config, systemd: Systemd) -> None:
-    """Refuse to begin on a Redis that must not be billed from; wait for one that is still loading."""
-    loop = asyncio.get_running_loop()
-    give_up = loop.time() + START_SECONDS
-    while True:
-        try:
-            caller = await wire.connect(server, "witnd-gate")
-            try:
-                health = await safety.look(partial(caller.ask, seconds=ANSWER_SECONDS))
-            finally:
-                caller.close()
-            break
-        except StoreRefused as refused:
-            if "loading" not in refused.reason or loop.time() > give_up:
-                raise
-            systemd.extend(30)
-            log.info("redis.loading", server=str(server))
-            await asyncio.sleep(1)
-        except StoreUnavailable as silent:
-            raise StoreUnavailable(
-                f"Redis at {server} does not answer ({silent}); start it, or name another in redis.url"
-            ) from silent
+    """Refuse to begin on a Redis that must not be billed from."""
+    health = await reached(server, systemd, lambda: _look(server))
     safety.refuse(safety.problems(health))
     found = [
         safety.durability_problem(health, config.redis.durability),
@@ -50,3 +36,35 @@ async def check(server: Endpoint, config: Config, systemd: Systemd) -> None:
     safety.refuse([one for one in found if one is not None])
     for one in safety.warnings(health):
         log.warning("redis.risk", reason=one.reason, remedy=one.remedy)
+
+
+async def reached(server: Endpoint, systemd: Systemd, call: Callable[[], Awaitable[T]]) -> T:
+    """Repeat a call while the server does not answer, for half a minute, or is loading its data, for longer."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    is_logged = False
+    while True:
+        try:
+            return await call()
+        except StoreRefused as refused:
+            if "loading" not in refused.reason or loop.time() - began > START_SECONDS:
+                raise
+            log.info("redis.loading", server=str(server))
+        except StoreUnavailable as silent:
+            if loop.time() - began > SILENT_SECONDS:
+                raise StoreUnavailable(
+                    f"Redis at {server} does not answer ({silent}); start it, or name another in redis.url"
+                ) from silent
+            if not is_logged:
+                is_logged = True
+                log.warning("redis.waiting", doing="starting", reason=str(silent), seconds=0)
+        systemd.extend(30)
+        await asyncio.sleep(1)
+
+
+async def _look(server: Endpoint) -> safety.Health:
+    caller = await wire.connect(server, "witnd-gate")
+    try:
+        return await safety.look(partial(caller.ask, seconds=ANSWER_SECONDS))
+    finally:
+        caller.close()

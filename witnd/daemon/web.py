@@ -29,31 +29,36 @@ log = structlog.get_logger()
 
 
 class Lag:
-    """How many events are accepted and not yet applied, over all partitions, looked at once a second."""
+    """How many events are accepted and not yet applied, looked at once a second."""
 
     def __init__(self, client: Redis, partitions: list[Keys]) -> None:
-        self.events = 0
+        self.of_partitions = [0] * len(partitions)
         self._client = client
         self._partitions = partitions
+
+    @property
+    def events(self) -> int:
+        """Over all partitions."""
+        return sum(self.of_partitions)
 
     async def run(self) -> None:
         while True:
             with contextlib.suppress(StoreUnavailable, StoreRefused):  # whoever needs Redis says so
-                self.events = await self._look()
+                self.of_partitions = await self._look()
             await asyncio.sleep(LAG_SECONDS)
 
-    async def _look(self) -> int:
+    async def _look(self) -> list[int]:
         with mapped():
             async with self._client.pipeline(transaction=False) as asked:
                 for keys in self._partitions:
                     asked.hget(keys.state, "read")
                     asked.xinfo_stream(keys.events)
                 found = cast("list[object]", await asked.execute(raise_on_error=False))
-        lag = 0
-        for read, info in zip(found[::2], found[1::2], strict=True):
-            if isinstance(info, dict):  # an error where there is no stream yet
-                lag += max(0, int(info["entries-added"]) - int(cast("bytes | None", read) or 0))
-        return lag
+        return [
+            # An error where there is no stream yet.
+            max(0, int(info["entries-added"]) - int(cast("bytes | None", read) or 0)) if isinstance(info, dict) else 0
+            for read, info in zip(found[::2], found[1::2], strict=True)
+        ]
 
 
 class Web:

@@ -20,7 +20,8 @@ Sample: TypeAlias = tuple[Sequence[str], float | tuple[float, float]]
 
 
 class Figure(NamedTuple):
-    """`owned`: told only by the daemon that has the partition, so that a sum over daemons counts everything once."""
+    """`owned`: only the owner exports it, so that a sum over daemons counts everything once. The owner is the daemon
+    that has the partition, or makes the invoices."""
 
     kind: Kind
     says: str
@@ -59,20 +60,30 @@ FIGURES: Final[Mapping[str, Figure]] = {
         "counter", "Steps that were written. Moves while events come.", ("partition",), owned=True
     ),
     "witnd_outcomes_in_memory": Figure("gauge", "Outcomes that need no loading.", ("partition",), owned=True),
-    "witnd_log_lag_events": Figure("gauge", "Events that are accepted and not yet applied, over all partitions."),
+    "witnd_log_lag_events": Figure(
+        "gauge", "Events that are accepted and not yet applied, in the partitions of this daemon.", owned=True
+    ),
     "witnd_invoice_lines_total": Figure(
         "counter",
-        "Invoice lines there are. At rest their sum is that of the outcomes that were confirmed.",
+        "Invoice lines of the partitions of this daemon. At rest their sum is that of the confirmed outcomes.",
+        owned=True,
     ),
     "witnd_deliveries": Figure(
-        "gauge", "Deliveries that are not done: queued, parked at a suspended endpoint, dead.", ("state",)
+        "gauge",
+        "Deliveries of the partitions of this daemon that are not done: queued, parked at a suspended endpoint, dead.",
+        ("state",),
+        owned=True,
     ),
-    "witnd_endpoints_suspended": Figure("gauge", "Endpoints to which nothing is sent until they are resumed."),
-    "witnd_endpoints_failing": Figure("gauge", "Endpoints whose last attempt failed, suspended ones among them."),
+    "witnd_endpoints_suspended": Figure(
+        "gauge", "Endpoints to which nothing is sent until they are resumed.", owned=True
+    ),
+    "witnd_endpoints_failing": Figure(
+        "gauge", "Endpoints whose last attempt failed, suspended ones among them.", owned=True
+    ),
     "witnd_invoice_period_waiting_seconds": Figure(
-        "gauge", "How long ago the first period ended whose drafts are not closed; 0 while none waits."
+        "gauge", "How long ago the first period ended whose drafts are not closed; 0 while none waits.", owned=True
     ),
-    "witnd_invoice_drafts": Figure("gauge", "Drafts: open, or closed and to be issued.", ("state",)),
+    "witnd_invoice_drafts": Figure("gauge", "Drafts: open, or closed and to be issued.", ("state",), owned=True),
     "witnd_figures_age_seconds": Figure(
         "gauge", "How old the figures are that Redis is asked for: lines, deliveries, endpoints, drafts."
     ),
