@@ -23,6 +23,7 @@ def event(number: int) -> dict[str, object]:
     [
         ("fsync", (*SNAPSHOTS, "--appendfsync", "always"), "appendonly yes"),
         ("fsync", (*SNAPSHOTS, "--appendfsync", "everysec"), "appendonly yes"),
+        ("fsync", ("--appendfsync", "no"), "appendfsync everysec"),
         ("replica:2", (), "0 of 2 replicas"),
     ],
 )
@@ -39,7 +40,7 @@ def test_a_promise_that_the_server_cannot_keep_is_refused_at_start_and_by_doctor
         assert says in " ".join(doctor.stdout.split())
 
 
-@pytest.mark.parametrize("fsync", ["always", "everysec"])
+@pytest.mark.parametrize("fsync", [pytest.param("always", marks=pytest.mark.slow), "everysec"])
 def test_an_append_only_file_switched_off_is_noticed_and_on_again_too(
     server: StartServer, short_dir: Path, fsync: str
 ) -> None:
@@ -63,6 +64,20 @@ def test_an_append_only_file_switched_off_is_noticed_and_on_again_too(
         daemon.says("partition.resumed")
         until(lambda: daemon.request("POST", "/v1/events", event(4), token)[0] == 202, "events are accepted again")
         daemon.says("ingest.resumed")
+
+
+def test_syncing_left_to_the_system_while_it_runs_is_said_and_waited_for(server: StartServer, short_dir: Path) -> None:
+    redis = server()
+    with Daemon(redis, short_dir, redis__durability="fsync") as daemon:
+        daemon.says("daemon.ready")
+        token = daemon.token()
+        redis.call("CONFIG", "SET", "appendfsync", "no")
+        daemon.says("partition.paused")
+        answers = [daemon.request("POST", "/v1/events", event(number), token) for number in (1, 2)]
+        assert [status for status, _ in answers] == [503, 503]
+        assert "appendfsync no" in answers[1][1]["error"]["message"]
+        redis.call("CONFIG", "SET", "appendfsync", "everysec")
+        until(lambda: daemon.request("POST", "/v1/events", event(3), token)[0] == 202, "events are accepted again")
 
 
 def test_replicas_that_are_missing_refuse_events_until_they_are_back(server: StartServer, short_dir: Path) -> None:

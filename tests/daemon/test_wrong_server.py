@@ -1,7 +1,11 @@
 """Servers that witnd cannot work with, and logins that fail: exit 3 with the true remedy, and never a traceback."""
 
-from collections.abc import Callable
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -9,6 +13,7 @@ from tests.support.daemon import Daemon
 from tests.support.processes import until
 from tests.support.resp import FakeServer, with_info
 from tests.support.server import Server
+from witnd.store.embedded import server_binary
 
 StartServer = Callable[..., Server]
 COMMANDS = (
@@ -42,6 +47,7 @@ def test_a_node_of_a_cluster_is_refused_by_all(server: StartServer, short_dir: P
     check_all_refuse(Daemon(redis, short_dir), "cluster-enabled")
 
 
+@pytest.mark.slow
 def test_a_server_that_is_too_old_is_refused_by_all(server: StartServer, short_dir: Path) -> None:
     redis = server()
     with FakeServer(redis.socket, short_dir / "old.sock") as old:
@@ -50,20 +56,86 @@ def test_a_server_that_is_too_old_is_refused_by_all(server: StartServer, short_d
     assert redis.call("DBSIZE") == 0
 
 
-def test_a_sentinel_is_refused_by_all(server: StartServer, short_dir: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("database", ["0", "3"])
+def test_a_sentinel_is_refused_by_all(short_dir: Path, database: str) -> None:
+    port = free_port()
+    settings = short_dir / "sentinel.conf"
+    settings.write_text(f"port {port}\ndir {short_dir}\n")
+    sentinel = subprocess.Popen([str(server_binary()), str(settings), "--sentinel"], stdout=subprocess.DEVNULL)
+    try:
+        until(lambda: listens(port), "the Sentinel listens")
+        check_all_refuse(Daemon(f"redis://127.0.0.1:{port}/{database}", short_dir), "Sentinel")
+    finally:
+        sentinel.kill()
+        sentinel.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_sentinel_of_redis_is_refused_by_its_own_name_of_the_mode(server: StartServer, short_dir: Path) -> None:
     redis = server()
-    commands = [b"PING", b"INFO", b"AUTH", b"CLIENT", b"COMMAND", b"SUBSCRIBE", b"ACL"]
     with FakeServer(redis.socket, short_dir / "s.sock") as sentinel:
-        sentinel.change = with_info(redis_mode="sentinel")
-        sentinel.answer = lambda words: (
-            None if words[0].upper() in commands else b"-ERR unknown command '%s', with args\r\n" % words[0]
-        )
-        check_all_refuse(Daemon(sentinel.url, short_dir), "Sentinel")
+        sentinel.change = with_info(redis_mode="sentinel", server_mode="")
+        daemon = Daemon(sentinel.url, short_dir)
+        daemon.start()
+        assert daemon.exit_code() == 3
+        assert "Sentinel" in daemon.log
 
 
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+def test_tls_on_one_side_only_is_named_as_a_possible_reason(server: StartServer, short_dir: Path, scheme: str) -> None:
+    port = free_port()
+    if scheme == "rediss":
+        server(extra=("--port", str(port)))
+    with no_redis(port) if scheme == "redis" else nullcontext():
+        daemon = Daemon(f"{scheme}://127.0.0.1:{port}/0", short_dir)
+        done = daemon.witnd("tokens", "list")
+        assert done.returncode == 3
+        assert ("write redis://" if scheme == "rediss" else "write rediss://") in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@contextmanager
+def no_redis(port: int) -> Iterator[None]:
+    """Answers whatever comes with the alert that a TLS server sends."""
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                client.recv(1000)
+                client.sendall(b"\x15\x03\x03\x00\x02\x02\x0a")
+                client.close()
+
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        Thread(target=serve, daemon=True).start()
+        yield
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.slow
 def test_a_database_that_the_server_does_not_have_is_refused(server: StartServer, short_dir: Path) -> None:
     daemon = Daemon(f"{server().url}?db=99", short_dir)
     check_all_refuse(daemon, "no database of this number")
+
+
+def test_a_database_of_a_cluster_is_refused(server: StartServer, short_dir: Path) -> None:
+    redis = server(extra=("--cluster-enabled", "yes"))
+    daemon = Daemon(f"{redis.url}?db=3", short_dir)
+    daemon.start()
+    assert daemon.exit_code() == 3
+    assert "cluster" in daemon.log or "no database" in daemon.log  # a newer Valkey lets nodes have several
 
 
 def test_a_command_that_was_renamed_is_named(server: StartServer, short_dir: Path) -> None:
@@ -106,6 +178,7 @@ def test_a_password_that_was_rotated_is_read_again_at_the_next_login(server: Sta
         until(lambda: daemon.request("GET", "/readyz")[0] == 200, "the daemon is ready", seconds=60)
 
 
+@pytest.mark.slow
 def test_a_systemd_credential_is_read_again_too(server: StartServer, short_dir: Path) -> None:
     redis = protected(server, "first")
     folder = short_dir / "credentials"
@@ -122,6 +195,7 @@ def test_a_systemd_credential_is_read_again_too(server: StartServer, short_dir: 
         until(lambda: daemon.request("GET", "/v1/outcomes", token=token)[0] == 200, "the API answers", seconds=60)
 
 
+@pytest.mark.slow
 def test_a_password_that_the_server_no_longer_has_is_said_and_waited_for(server: StartServer, short_dir: Path) -> None:
     redis = protected(server, "first")
     file = short_dir / "password"

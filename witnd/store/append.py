@@ -62,11 +62,16 @@ async def promise(connection: Wire, durability: Durability) -> Promise:
 
 async def _synced(connection: Wire, durability: Durability) -> Promise:
     confirm = ("WAITAOF", 1, 0, CONFIRM_MS)
-    (reply,) = await connection.wait(connection.send([confirm]), ANSWER_SECONDS)
+    asked = [confirm, ("CONFIG", "GET", "appendfsync")]
+    reply, syncs = await connection.wait(connection.send(asked), ANSWER_SECONDS)
+    if isinstance(syncs, list) and syncs[1:] == [b"no"]:
+        raise StoreRefused(
+            f'redis.durability is "{durability}", and Redis leaves syncing to the system (appendfsync no)',
+            f"set `appendfsync everysec` or `always` on the server, or {OTHER_DURABILITY}",
+        )
     if isinstance(reply, hiredis.ReplyError) and "unknown command" in str(reply):
-        asked = [("CONFIG", "GET", "appendonly"), ("CONFIG", "GET", "appendfsync")]
-        replies = checked(await connection.wait(connection.send(asked), ANSWER_SECONDS))
-        if [setting[1:] for setting in replies] == [[b"yes"], [b"always"]]:
+        appends = checked(await connection.wait(connection.send([("CONFIG", "GET", "appendonly")]), ANSWER_SECONDS))
+        if [setting[1:] for setting in (*appends, *checked([syncs]))] == [[b"yes"], [b"always"]]:
             return Promise(durability, None, lasts=False)
         raise StoreRefused(
             f'redis.durability is "{durability}", and this server has neither WAITAOF nor `appendfsync always`',

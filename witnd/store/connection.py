@@ -32,6 +32,13 @@ IDLE_CHECK_SECONDS = 15
 # Of a client that only one command or test uses; a daemon's shares are in `clients`.
 CONNECTIONS = 32
 
+# Servers that witnd cannot work with: reason and remedy.
+CLUSTER = (
+    "it is a node of a Redis Cluster (cluster-enabled yes), which witnd does not support",
+    "point redis.url at a server with `cluster-enabled no`",
+)
+SENTINEL = ("it is a Redis Sentinel, which keeps no data", "point redis.url at the primary itself")
+
 # What a server says when it did not execute a command, by the first word of its reply.
 _REFUSALS = {
     "READONLY": ("Redis is a read-only replica", "point redis.url at the primary"),
@@ -159,6 +166,10 @@ def refusal(reply: str) -> StoreRefused | None:
 
 def unusable(reply: str) -> Unsafe:
     """What an error reply means that no working server gives to witnd's commands."""
+    if "SELECT is not allowed in cluster mode" in reply:
+        return Unsafe(*CLUSTER)
+    if "unknown command 'SELECT'" in reply:
+        return Unsafe(*SENTINEL)
     if "unknown command" in reply or "nknown subcommand" in reply or "unknown Redis command" in reply:
         return Unsafe(
             f"Redis does not have a command that witnd needs ({reply})",

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 
 from witnd.settings import Durability
-from witnd.store.connection import mapped
+from witnd.store.connection import CLUSTER, SENTINEL, mapped
 from witnd.store.errors import StoreRefused, Unsafe
 
 CLOCK_MS_MAX = 60_000  # hosts that synchronise differ by milliseconds; a minute is a clock set wrong
@@ -80,16 +80,12 @@ def version(info: Mapping[str, str]) -> tuple[int, ...]:
 
 def kind_problems(info: Mapping[str, str]) -> list[Problem]:
     """Why witnd cannot work with this kind of server at all."""
-    if info.get("redis_mode") == "sentinel":
-        return [Problem("it is a Redis Sentinel, which keeps no data", "point redis.url at the primary itself")]
+    mode = info.get("server_mode") or info.get("redis_mode")  # Valkey has another name for it
+    if mode == "sentinel":
+        return [Problem(*SENTINEL)]
     found = []
-    if info.get("cluster_enabled", "0") == "1" or info.get("redis_mode") == "cluster":
-        found.append(
-            Problem(
-                "it is a node of a Redis Cluster (cluster-enabled yes), which witnd does not support",
-                "point redis.url at a server with `cluster-enabled no`",
-            )
-        )
+    if info.get("cluster_enabled", "0") == "1" or mode == "cluster":
+        found.append(Problem(*CLUSTER))
     told = version(info)
     if told and told < OLDEST:
         found.append(
@@ -106,6 +102,11 @@ def durability_problem(health: Health, durability: Durability) -> Problem | None
             return Problem(
                 f'redis.durability is "{durability}", and Redis has no append-only file (appendonly no)',
                 f"set `appendonly yes` on the server, or {OTHER_DURABILITY}",
+            )
+        if health.config.get("appendfsync") == "no":
+            return Problem(
+                f'redis.durability is "{durability}", and Redis leaves syncing to the system (appendfsync no)',
+                f"set `appendfsync everysec` or `always` on the server, or {OTHER_DURABILITY}",
             )
         if version(info) < WAITAOF_FROM and health.config.get("appendfsync", "always") != "always":
             return Problem(
