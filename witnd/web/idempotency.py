@@ -93,7 +93,9 @@ async def carried_out_once(
     while (raw := await answers.begin(asked.name, marker)) is not None:
         found = _decode(raw)
         if found.request != asked.digest:
-            raise ApiError("CONFLICT", f"Idempotency-Key {asked.key!r} was used for a request with other content")
+            raise ApiError(
+                "CONFLICT", f"Idempotency-Key {asked.key!r} was used before, for other content; choose another"
+            )
         if isinstance(found, Answered):
             return _replayed(found, asked)
         if found.ended or now_ms() - found.began_at > RUNNING_MS:

@@ -19,7 +19,9 @@ from aiohttp.web_request import BaseRequest
 
 from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.tokens import Token
+from witnd.web.behind_proxy import forwarded_prefix, put_below
 from witnd.web.body import body_of
+from witnd.web.compression import compress
 from witnd.web.dashboard.view import PREFIX, refused_page
 from witnd.web.errors import ApiError, from_msgspec, invalid, unavailable
 from witnd.web.event_identity import header_key
@@ -114,6 +116,10 @@ class Server:
             response = self._refused(error, request_id, for_people)
         if type(response) is not Small:
             response.headers.update(headers)
+            if isinstance(response, web.Response):
+                if prefix := forwarded_prefix(request.headers):
+                    put_below(prefix, response)
+                await compress(request, response)
             response.headers["X-Request-Id"] = request_id
         if headers.get("Connection") == "close":
             response.force_close()

@@ -11,6 +11,9 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.web_request import BaseRequest
 
+from witnd.web.behind_proxy import PREFIX_HEADER
+from witnd.web.compression import LEAST_BYTES
+
 # Larger ones are aiohttp's: it knows how to wait for who reads slowly.
 MOST: Final = 32 * 1024
 
@@ -18,8 +21,12 @@ MOST: Final = 32 * 1024
 def fits(request: BaseRequest, body: bytes) -> bool:
     """Whether this answer to that request may be a small one."""
     return (
-        len(body) <= MOST and request.version == HttpVersion11 and request.keep_alive and request.method != "HEAD"
-    )  # fmt: skip
+        len(body) <= MOST
+        and request.version == HttpVersion11
+        and request.keep_alive
+        and (request.method == "POST" or (request.method != "HEAD" and len(body) < LEAST_BYTES))
+        and PREFIX_HEADER not in request.headers
+    )
 
 
 class Heads:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from witnd.store.sessions import LENGTH_SECONDS
+from witnd.web.behind_proxy import came_over_tls
 from witnd.web.dashboard.page import COOKIE, Answer, Visit, action, add, cookie, fields, moved, same_site
 from witnd.web.dashboard.view import PREFIX, html
 from witnd.web.route import Call, Raw
@@ -25,10 +26,12 @@ async def sign_in(call: Call[Any]) -> Raw:
         problem = "This token may only send events. Sign in with one that may read or administrate."
         return html("sign_in.html", {"next": back, "problem": problem}, 403)
     id_, _ = await call.services.sessions.begin(token.id)
+    if (old := cookie(call, COOKIE)) is not None:
+        await call.services.sessions.end(old)  # this browser forgets its id now, so nobody should have it
     if call.services.tokens.note(token, call.services.now_ms()):
         await call.services.tokens.write_used()
     # Behind a proxy that speaks TLS the cookie must never go out without it.
-    secure = "; Secure" if call.headers.get("X-Forwarded-Proto", "") == "https" else ""
+    secure = "; Secure" if came_over_tls(call.headers) else ""
     kept = f"{COOKIE}={id_}; Path=/; Max-Age={LENGTH_SECONDS}; HttpOnly; SameSite=Lax{secure}"
     return moved(back, headers={"Set-Cookie": kept})
 
