@@ -10,7 +10,11 @@ import pytest
 from tests.support.processes import until
 from tests.support.server import Server
 from tests.support.workshop import Workshop
+from witnd.domain.event import Event
+from witnd.domain.outcome import Outcome
+from witnd.engine.on_hold import POISON_MAX
 from witnd.store.codec import FORMAT, HELD_RECORD
+from witnd.store.errors import Unsafe
 from witnd.store.keys import Keys
 
 KEYS = Keys("witn", 0)
@@ -197,3 +201,55 @@ def test_a_damaged_held_event_puts_its_key_on_hold_and_the_repair_holds_it_again
     assert shop.call("GET", KEYS.outcome("ticket-0009")) == HELD_RECORD
     assert shop.call("LLEN", KEYS.held_events("ticket-0009")) == 3
     assert fates(shop) == {"applied": 13, "held": 3, "duplicate": 1}
+
+
+def test_an_event_whose_fold_fails_puts_one_outcome_on_hold_and_a_version_that_can_repairs_it(
+    session_server: Server, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = opened(session_server, tmp_path)
+    apply = Outcome.apply
+
+    def fails(self: Outcome, event: Event, *instants: int) -> None:
+        if event.action == "poison":
+            self.events += 1  # memory is half changed when it fails
+            raise ZeroDivisionError("a mistake in the fold")
+        apply(self, event, *instants)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Outcome, "apply", fails)
+        shop.event(OTHER, "rated", at="*", agent_key="patient", properties={"value": 5})
+        shop.event(KEY, "poison", at="*", agent_key="patient")
+        shop.event(OTHER, "asked", at="*", agent_key="patient")
+        shop.work()
+        assert on_hold(shop)
+        assert "ZeroDivisionError: a mistake in the fold" in shop.json("explain", KEY)["on_hold"]["reason"]
+        assert shop.json("explain", OTHER)["outcome"]["events_count"] == 3
+        # The repair folds the same event again: the outcome stays on hold, and nothing else stops.
+        with shop.working():
+            shop.witnd("repair", "outcome", KEY)
+            shop.event(OTHER, "asked", at="*", agent_key="patient")
+            until(lambda: shop.json("explain", OTHER)["outcome"]["events_count"] == 4, "others are applied")
+        assert on_hold(shop)
+
+    with shop.working():
+        assert shop.json("repair", "outcome", KEY)["state"] == "repaired"
+    assert state(shop, KEY)[0]["events_count"] == 13
+    assert fates(shop) == {"applied": 17}
+
+
+def test_a_version_that_fails_for_every_outcome_stops_instead_of_holding_them_all(
+    session_server: Server, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Workshop(session_server, tmp_path)
+    shop.apply()
+
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError("a mistake in the fold")
+
+    monkeypatch.setattr(Outcome, "apply", fails)
+    for number in range(2 * POISON_MAX):
+        shop.event(f"ticket-{number:04}", "asked", at="*", agent_key="patient")
+    with pytest.raises((Unsafe, BaseExceptionGroup)) as stopped:
+        shop.work()
+    assert "run the version before" in repr(stopped.value)
+    assert shop.call("HLEN", KEYS.on_hold) <= POISON_MAX

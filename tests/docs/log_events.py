@@ -23,6 +23,7 @@ MEANINGS = {
     "daemon.stopped": "The end of an orderly stop.",
     "daemon.cut": "A second signal came, and the stop was not waited for. Nothing is lost by it.",
     "daemon.drain_cut": "Stopping took longer than 20 s, mostly because Redis is away. Nothing is lost by it.",
+    "deadline.corrected": "The stored deadline of one outcome was not that of its record. It is written anew.",
     "deadlines.mending": "Other hands changed the sorted set of deadlines. It is rebuilt from the records.",
     "deadlines.stray": "A stored deadline has no outcome: other hands changed the sorted set. Run `witnd audit`.",
     "deliveries.left": "The stop cut off this many attempts. They are made again, under the same ids.",

@@ -160,7 +160,7 @@ class Owner:
         )
         self.memory = memory = Memory(self._store, partition, self._patience)
         poison, self._poison = self._poison, None
-        open_outcomes = await prepare(memory, state, self.number, poison)
+        open_outcomes, check = await prepare(memory, state, self.number, poison)
         self.relay = relay = self._relay()
         self.intake = intake = Intake(
             memory, batch_max=config.daemon.batch, guard=shared.watch.guard, clock=shared.clock
@@ -187,12 +187,13 @@ class Owner:
         sending = SideTask(f"webhooks of partition {self.number}", relay.run, kind="webhooks")
         watching = SideTask(f"health checks of partition {self.number}", self._watch, kind="health checks")
         retrying = SideTask(f"retries of partition {self.number}", intake.retries.run, kind="retries")
-        self.sides = [sending, watching, retrying]
+        checking = SideTask(f"deadline checks of partition {self.number}", check.run, kind="deadline checks")
+        self.sides = [sending, watching, retrying, checking]
         try:
             async with asyncio.TaskGroup() as group:
                 renewing = group.create_task(self._tenure.renew())
                 relaying = group.create_task(sending.run())
-                beside = [group.create_task(one.run()) for one in (watching, retrying)]
+                beside = [group.create_task(one.run()) for one in (watching, retrying, checking)]
                 await group.create_task(pipeline.run())
                 left = await relay.stop(DELIVERY_GRACE_SECONDS)
                 if left:

@@ -1,5 +1,6 @@
 """What a partition needs before its first entry is read: catalogue, outcomes on hold, lists that fit the records."""
 
+from witnd.engine.deadline_check import DeadlineCheck
 from witnd.engine.memory import Memory
 from witnd.engine.on_hold import Poison
 from witnd.store.catalogue_loader import check_decided
@@ -8,8 +9,11 @@ from witnd.store.mirror import mend
 from witnd.store.relisting import relist
 
 
-async def prepare(memory: Memory, state: State, number: int, poison: Poison | None) -> int:
-    """Answers how many outcomes are open. `poison` ended the run before: its outcome goes on hold."""
+async def prepare(memory: Memory, state: State, number: int, poison: Poison | None) -> tuple[int, DeadlineCheck]:
+    """Answers how many outcomes are open, and the check of their deadlines.
+
+    `poison` ended the run before: its outcome goes on hold.
+    """
     store, patience, counters = memory.store, memory.patience, memory.partition.counters
     await memory.load([], 0)
     check_decided(memory.partition.catalogue, f"partition {number}", state.catalogue)
@@ -19,4 +23,6 @@ async def prepare(memory: Memory, state: State, number: int, poison: Poison | No
     open_outcomes = counters["OPEN"] + counters["PENDING"]
     await patience.insist("comparing deadlines", lambda: mend(store, open_outcomes))
     await patience.insist("comparing lists", lambda: relist(store, counters))
-    return open_outcomes
+    check = DeadlineCheck(memory)
+    await check.first(open_outcomes)
+    return open_outcomes, check

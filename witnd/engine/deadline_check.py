@@ -1,0 +1,94 @@
+"""Finds deadlines in Redis that other hands have changed, beside the intake.
+
+The sorted set only says when to look at an outcome. A score that is too late would have the outcome settle late, and
+nothing else would notice. So all open outcomes are compared at each start, and again every few minutes.
+"""
+
+import asyncio
+
+import structlog
+
+from witnd.engine.memory import Memory
+from witnd.store import deadline_check
+from witnd.store.deadline_check import Wrong
+
+# Keys per slice: some 5 ms of this process. With the pause that is 10 000 outcomes a second.
+SLICE = 500
+PAUSE_SECONDS = 0.05
+# Between two passes over all open outcomes.
+PASS_SECONDS = 600.0
+# A start with so many open outcomes compares them all before the first entry is read: some 0.2 s.
+FIRST_MAX = 20_000
+
+log = structlog.get_logger()
+
+
+class DeadlineCheck:
+    """`run()` until cancelled."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._is_fresh = False  # a pass was made before `run`
+
+    async def first(self, open_outcomes: int) -> None:
+        """Make the first pass at once, if it is short."""
+        if open_outcomes <= FIRST_MAX:
+            await self._pass(0)
+            self._is_fresh = True
+
+    async def run(self) -> None:
+        while True:
+            if self._is_fresh:
+                await asyncio.sleep(PASS_SECONDS)
+            await self._pass(PAUSE_SECONDS)
+            self._is_fresh = True
+
+    async def _pass(self, pause: float) -> None:
+        """Compare every open outcome, then every member of the set, which may have no outcome."""
+        keys = self._memory.store.keys
+        for zset in (keys.with_status("PENDING"), keys.with_status("OPEN"), keys.due):
+            cursor, done = "0", False
+            while not done:
+                cursor, names = await self._insist_scan(zset, cursor)
+                await self._compare(names, is_listed=zset != keys.due)
+                done = cursor == "0"
+                await asyncio.sleep(pause)
+
+    async def _insist_scan(self, zset: str, cursor: str) -> tuple[str, list[str]]:
+        memory = self._memory
+        return await memory.patience.insist(
+            "comparing deadlines", lambda: deadline_check.scan(memory.store, zset, cursor, SLICE)
+        )
+
+    async def _compare(self, names: list[str], *, is_listed: bool) -> None:
+        memory = self._memory
+        wrong, damaged = await memory.patience.insist(
+            "comparing deadlines", lambda: deadline_check.compared(memory.store, names)
+        )
+        on_hold = memory.partition.residents.on_hold
+        # Loading puts them on hold, unless what is in memory is sound and will be written.
+        if unknown := [key for key in damaged if key not in on_hold]:
+            await memory.load(unknown, 0)
+            if not is_listed:
+                # What is left has no outcome at all.
+                wrong += [Wrong(key, None, None, 0) for key in unknown if key not in on_hold]
+        for one in wrong:
+            await self._correct(one)
+
+    async def _correct(self, wrong: Wrong) -> None:
+        memory, deadlines = self._memory, self._memory.partition.deadlines
+        if not await memory.patience.insist(
+            "correcting a deadline", lambda: deadline_check.correct(memory.store, wrong)
+        ):
+            return
+        log.error(
+            "deadline.corrected",
+            partition=memory.store.keys.partition,
+            key=wrong.key,
+            found=wrong.found,
+            expected=wrong.expected,
+            reason="other hands changed the sorted set of deadlines",
+        )
+        # The set was read up to the horizon already, with the wrong instant.
+        if wrong.expected is not None and wrong.expected <= max(deadlines.horizon, deadlines.horizon_asked):
+            deadlines.add_stored(wrong.expected, wrong.key)

@@ -1,0 +1,55 @@
+"""Comparing the sorted set of deadlines with the records, which are what counts, a few keys at a time."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from witnd.store.codec import OutcomeRecord, outcome_record
+from witnd.store.log import Log
+from witnd.store.scripts import Script
+
+_CORRECT: Final = Script("deadline_correct")
+
+
+class Wrong(NamedTuple):
+    """A key whose stored deadline is not the one its record has; None where there must be or is none."""
+
+    key: str
+    record: bytes | None
+    expected: int | None
+    found: int | None
+
+
+async def scan(store: Log, zset: str, cursor: str, many: int) -> tuple[str, list[str]]:
+    """Some members of a sorted set, and the cursor of the next ones, "0" at the end."""
+    after, flat = (await store.ask(("ZSCAN", zset, cursor, "COUNT", many)))[0]
+    return after.decode(), [name.decode(errors="replace") for name in flat[::2]]
+
+
+async def compared(store: Log, names: Sequence[str]) -> tuple[list[Wrong], list[str]]:
+    """Wrong deadlines among these keys; and the keys whose record is missing or unreadable."""
+    keys = store.keys
+    if not names:
+        return [], []
+    *_, (records, scores) = await store.ask(
+        ("MULTI",), ("MGET", *map(keys.outcome, names)), ("ZMSCORE", keys.due, *names), ("EXEC",)
+    )
+    wrong: list[Wrong] = []
+    damaged: list[str] = []
+    for key, raw, score in zip(names, records, scores, strict=True):
+        record = outcome_record(key, raw)
+        found = None if score is None else int(float(score))
+        if not isinstance(record, OutcomeRecord):
+            damaged.append(key)
+            continue
+        expected = record.mirrored if record.processed_at is None else None
+        if found != expected:
+            wrong.append(Wrong(key, raw, expected, found))
+    return wrong, damaged
+
+
+async def correct(store: Log, wrong: Wrong) -> bool:
+    """Whether it was corrected: not if a commit has changed the outcome meanwhile."""
+    keys = store.keys
+    score = "" if wrong.expected is None else wrong.expected
+    call = ("EVAL", _CORRECT.text, 2, keys.due, keys.outcome(wrong.key), wrong.key, wrong.record or b"", score)
+    return bool((await store.ask(call))[0])
