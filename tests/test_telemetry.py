@@ -73,6 +73,16 @@ def test_people_can_be_asked_for_without_a_terminal() -> None:
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
+def test_what_strangers_send_makes_no_line_and_no_colours(log_format: str) -> None:
+    stream = io.StringIO()
+    configure(log_format, stream=stream)
+    logger().info("http.malformed", reason="x\x1b[2J\r\n2026-01-01T00:00:00.000Z [error] forged\x9b31m\u2028y")
+    written = stream.getvalue()
+    assert len(written.splitlines()) == 1
+    assert written.rstrip("\n").isprintable()
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
 def test_no_line_holds_a_secret(log_format: str) -> None:
     stream = io.StringIO()
     configure(log_format, stream=stream)
