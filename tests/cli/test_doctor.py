@@ -174,6 +174,18 @@ def test_a_replica_is_a_problem(own: Callable[..., Workshop]) -> None:
     assert named(made, "role")["remedy"] == "point redis.url at the primary"
 
 
+def test_authorities_that_cannot_be_read_are_a_problem_of_the_configuration(shop: Workshop) -> None:
+    shop.environ["WITND_WEBHOOKS__CA_FILE"] = "/nowhere/ca.pem"
+    found = named(report(shop, 2), "webhook authorities")
+    assert "/nowhere/ca.pem" in found["found"]
+    assert "webhooks.ca_file" in found["remedy"]
+
+
+def test_a_ca_file_in_the_address_has_a_remedy_of_its_own(shop: Workshop) -> None:
+    shop.environ["WITND_REDIS__URL"] = "rediss://h/0?ssl_ca_certs=/nowhere/ca.pem"
+    assert named(report(shop, 2), "login")["remedy"] == "correct redis.url"
+
+
 def test_a_cluster_is_a_problem(own: Callable[..., Workshop]) -> None:
     made = report(own("--cluster-enabled", "yes"), 3)
     assert "cluster-enabled" in named(made, "mode")["found"]

@@ -15,6 +15,7 @@ from witnd.cli.doctor_check import STATES, Check, Group, State, count, note, ok,
 from witnd.cli.failure import REDIS, USAGE
 from witnd.config import Config, ConfigError, load
 from witnd.domain.catalogue import Catalogue
+from witnd.domain.mistake import Mistake
 from witnd.endpoint import Endpoint
 from witnd.store.catalogue import CatalogueStore
 from witnd.store.connection import connect, mapped
@@ -85,11 +86,15 @@ async def _examine(config: Config) -> Report:
         async with asyncio.timeout(SECONDS):
             await _redis(config, where, checks, remembers=remembers(config, unit, private=private))
     except ConfigError as wrong:
-        remedy = "give the password to this command in WITND_REDIS__PASSWORD_FILE"
-        checks += [problem("redis", "login", str(mistake), remedy, USAGE) for mistake in wrong.mistakes]
+        checks += [_login(mistake) for mistake in wrong.mistakes]
     except TimeoutError:
         found = f"it took more than {SECONDS:g} s to answer: not all was looked at"
         checks.append(problem("redis", "reachable", found, "see the load of the server and of the network"))
+    try:
+        config.webhooks.tls()
+    except ConfigError as wrong:
+        remedy = "name a readable file of certificates in PEM in webhooks.ca_file"
+        checks += [problem("daemon", "webhook authorities", str(mistake), remedy, USAGE) for mistake in wrong.mistakes]
     checks += await asyncio.to_thread(lambda: [*judge_daemon(config, private=private), *judge_unit(config, unit)])
     checks.sort(key=lambda one: _GROUPS.index(one.group))
     codes = {one.exit_code for one in checks}
@@ -99,6 +104,12 @@ async def _examine(config: Config) -> Report:
         counts={state: sum(one.state == state for one in checks) for state in STATES},
         checks=checks,
     )
+
+
+def _login(mistake: Mistake) -> Check:
+    is_password = mistake.path == "redis.password_file"
+    remedy = "give the password to this command in WITND_REDIS__PASSWORD_FILE" if is_password else "correct redis.url"
+    return problem("redis", "login", str(mistake), remedy, USAGE)
 
 
 async def _redis(config: Config, where: Endpoint, checks: list[Check], *, remembers: bool) -> None:
