@@ -199,9 +199,19 @@ def _for_people(*, colors: bool) -> tuple[Processor, ...]:
     return (structlog.dev.ConsoleRenderer(colors=colors, timestamp_key="time"),)
 
 
+# Control characters beyond ASCII's first ones, line separators, and marks that change the direction of text.
+_ACTIVE: Final = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
 def _for_machines() -> tuple[Processor, ...]:
     def encoded(line: EventDict, **_: object) -> str:
-        return msgspec.json.encode(line).decode()
+        text = msgspec.json.encode(line).decode()
+        # JSON allows these as they are; terminals and line readers act on them.
+        return (
+            text
+            if text.isascii() and "\x7f" not in text
+            else _ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+        )
 
     return (structlog.processors.JSONRenderer(serializer=encoded),)
 
