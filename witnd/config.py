@@ -189,7 +189,7 @@ def document(file: Path) -> dict[str, Any]:
             content = opened.read(LARGEST_FILE + 1)
         if len(content) > LARGEST_FILE:
             raise ValueError("is larger than 1 MiB, so it is no configuration; name the right file")
-        return tomllib.loads(content.decode())
+        return tomllib.loads(content.decode("utf-8-sig"))
     except OSError as error:
         problem = f"cannot be read: {error.strerror}; correct --config or {FILE_VARIABLE}"
     except UnicodeDecodeError:

@@ -332,3 +332,19 @@ def test_a_price_whose_unit_rounds_to_nothing_is_applied_with_a_warning(terminal
     [warning] = json.loads(terminal.apply(text, "--json").stdout)["warnings"]
     assert warning["path"] == "rate_cards[0].entries"
     assert terminal.apply(FILE).stderr == ""
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(terminal: Terminal) -> None:
+    assert terminal.apply(b"\xef\xbb\xbf" + FILE.encode()).exit_code == 0
+    assert terminal.witnd("check", str(terminal.directory / "catalogue.toml")).exit_code == 0
+
+
+def test_mistakes_and_unknown_references_are_shown_in_one_round(terminal: Terminal) -> None:
+    text = FILE.replace('"EUR"', '"EURO"').replace('agent = "support", price', 'agent = "suport", price')
+    refused = terminal.apply(text)
+    assert "  rate_cards[0].currency: " in refused.stderr
+    assert "  rate_cards[0].entries[0].agent: " in refused.stderr
+    checked = terminal.witnd("check", str(terminal.directory / "catalogue.toml"))
+    assert checked.exit_code == 2
+    assert "rate_cards[0].currency" in checked.stderr
+    assert 'note: rate_cards[0].entries[0].agent: there is no agent "suport"; did you mean "support"?' in checked.stderr

@@ -175,3 +175,71 @@ def test_the_help_has_examples(shop: Workshop) -> None:
         told = shop.witnd(*command, "--help").stdout
         assert "Examples:" in told, command
         assert "JSON" in told, command
+
+
+def test_the_list_of_held_events_shows_their_customer_and_what_was_sent(shop: Workshop) -> None:
+    shop.apply()
+    id_ = shop.event("ticket-0001", "replied", customer_key="acne")
+    shop.work()
+    [event] = shop.json("events", "--fate", "held")["data"]
+    assert (event["customer_key"], event["action"], event["agent_key"]) == ("acne", "replied", "support")
+    assert json.loads(event["fields"][0][1])["customer_key"] == "acne"
+    told = shop.witnd("events", "--fate", "held").stdout
+    assert "acne" in told
+    assert '"action": "replied"' in told
+    # What waits is kept beside the log.
+    shop.call("XTRIM", "witn:{0}:events", "MAXLEN", 0)
+    [event] = shop.json("events", "--fate", "held")["data"]
+    assert (event["id"], event["customer_key"], event["fields"]) == (id_, "acne", None)
+
+
+def test_a_held_event_is_removed_on_request_and_its_idempotency_key_is_free(shop: Workshop) -> None:
+    shop.apply()
+    wrong = shop.event("ticket-0001", "replied", 0, customer_key="acne", idempotency_key="a")
+    other = shop.event("ticket-0001", "replied", 1, customer_key="acne", idempotency_key="b")
+    alone = shop.event("ticket-0002", "replied", 2, customer_key="acne", idempotency_key="c")
+    shop.work()
+    done = shop.json("events", "remove", wrong, alone)
+    assert [(one["id"], one["key"]) for one in done["removed"]] == [(wrong, "ticket-0001"), (alone, "ticket-0002")]
+    assert shop.json("events", wrong)["fate"] == "held", "the daemon does it, and nobody else"
+    shop.work(lambda client: client.hget("witn:{0}:state", "held") == b"1")
+    assert [shop.json("events", id_)["reason"] for id_ in (wrong, alone)] == ["REMOVED", "REMOVED"]
+    assert [shop.json("events", id_)["fate"] for id_ in (wrong, alone, other)] == ["rejected", "rejected", "held"]
+    assert not shop.call("EXISTS", "witn:{0}:removals")
+    audit = shop.json("audit")
+    assert audit["clean"], audit["differences"]
+    assert (audit["events"]["rejected"], audit["events"]["held"]) == (2, 1)
+    # The corrected events take the same keys.
+    shop.event("ticket-0002", "replied", 0, idempotency_key="c", at="*")
+    again = shop.event("ticket-0001", "replied", 0, idempotency_key="a", at="*")
+    shop.work(lambda client: client.hget("witn:{0}:state", "applied") == b"2")
+    assert shop.json("events", again)["fate"] == "applied"
+    assert shop.json("events", other)["reason"] == "IDENTITY_MISMATCH"
+    assert shop.json("audit")["clean"]
+    changes = [json.loads(fields[b"data"]) for _, fields in shop.call("XRANGE", "witn:{shared}:changes", "-", "+")]
+    assert [(one["what"], one["key"], one["after"]["event"]) for one in changes if one["what"] == "event.remove"] == [
+        ("event.remove", "ticket-0001", wrong),
+        ("event.remove", "ticket-0002", alone),
+    ]
+
+
+def test_removing_all_and_opening_the_outcome_in_one_step_keeps_the_outcome(shop: Workshop) -> None:
+    shop.apply()
+    wrong = shop.event("ticket-0001", "replied", 0, customer_key="acne", idempotency_key="a")
+    shop.work()
+    shop.json("events", "remove", wrong)
+    shop.event("ticket-0001", "replied", 0, idempotency_key="a", at="*")
+    shop.work(lambda client: client.hget("witn:{0}:state", "applied") == b"1")
+    assert shop.json("explain", "ticket-0001")["outcome"]["status"] == "PENDING"
+    assert shop.json("audit")["clean"]
+
+
+def test_only_held_events_are_removed(shop: Workshop) -> None:
+    shop.apply()
+    applied = shop.event("ticket-0001", "replied")
+    shop.work()
+    for id_, said in ((applied, "is applied"), ("1-1", "is not on record")):
+        done = shop.witnd("events", "remove", id_)
+        assert done.exit_code == 2
+        assert said in done.stderr
+    assert not shop.call("EXISTS", "witn:{0}:removals")

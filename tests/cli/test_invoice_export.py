@@ -292,6 +292,7 @@ class TestStripe:
         [
             ("acme,cus_1\nacme,cus_2\n", "line 2: customer 'acme' has another id above"),
             ("key,id\nacme,acct_1\n", "line 2: 'acct_1' is no id of a Stripe customer"),
+            ("acme,Q4rT8vXkLm2N\nother,cus_2\n", "line 1: 'Q4rT8vXkLm2N' is no id of a Stripe customer"),
             ("acme\n", "line 1 has 1 columns"),
             ('key,id\n"acme,cus_1\n', "is no CSV"),
             ('{"acme": 1}', "member 'acme' is no text"),

@@ -11,6 +11,7 @@ import pytest
 from tests.dashboard.desk import Desk, Page
 from tests.dashboard.reading import read
 from tests.dashboard.window import Window
+from tests.support.processes import until
 from tests.support.server import Server
 from tests.support.workshop import LONG_AGO, Workshop
 from tests.web.lived import lived, settle
@@ -243,3 +244,13 @@ class TestNothing:
         window.page.get_by_role("link", name="ticket-0001").click()
         window.page.get_by_text("No outcome yet").wait_for()
         assert HOSTILE in window.page.locator("table").inner_text()
+
+
+def test_a_held_event_is_removed_by_admins_after_a_tick(desk: Desk, reader: Desk) -> None:
+    page = desk.get(f"/dashboard/events/0/{IDS['held']}")
+    assert "Remove the event" not in reader.get(page.path).text
+    path = f"{page.path}/remove"
+    assert desk.submit(page, path).status == 400
+    assert desk.submit(page, path, confirmed="yes").id("told") == "The event will be rejected in a moment."
+    until(lambda: "Somebody removed it while it was held." in desk.get(page.path).text, "the event is rejected")
+    assert "event.remove" in desk.get("/dashboard/changes").text or "removed" in desk.get("/dashboard/changes").text

@@ -1,11 +1,13 @@
 """Rate cards over HTTP: versions, and what outcomes would cost on a card, saved or not."""
 
+import time
 from typing import Any
 
 import pytest
 
 from tests.web.catalogue import AGENT, CARD, made, paths, stocked
 from tests.web.office import Office
+from witnd.domain import instant
 
 TIERED = {
     "agent": "support",
@@ -162,3 +164,16 @@ def test_scopes_are_kept_and_what_is_not_there_is_not_found(api: Office) -> None
     assert api.ask("POST", "/v1/rate-cards", CARD, scope="read").status == 403
     assert api.ask("PATCH", "/v1/rate-cards/none", {}, scope="read").status == 403
     assert api.ask("DELETE", "/v1/rate-cards/none", scope="read").status == 403
+
+
+def test_a_version_that_begins_within_a_minute_is_scheduled_wherever_versions_are_listed(api: Office) -> None:
+    made(api, "/v1/agents", AGENT)
+    made(api, "/v1/rate-cards", CARD)
+    at = instant.render(round(time.time() * 1000) + 55_000)
+    later = {"entries": [{"agent": "support", "price_per_unit": "9"}], "effective_from": at}
+    assert api.ask("PATCH", "/v1/rate-cards/standard", later).json["standing"] == "scheduled"
+    standings = ["in force", "scheduled"]
+    assert [one["standing"] for one in api.get("/v1/rate-cards/standard/versions")["data"]] == standings
+    card = api.get("/v1/rate-cards/standard")
+    assert (card["version"], card["standing"], card["scheduled"]) == (1, "in force", [at])
+    assert [one["standing"] for one in api.workshop.json("rate-cards", "standard")["versions"]] == standings

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from witnd.cli.acknowledged import acknowledged
 from witnd.cli.audited import Invoiced, invoice_rows, invoiced
 from witnd.cli.context import as_json, config_option, json_option, run, session, table
-from witnd.cli.events import partitions
+from witnd.cli.event_choice import partitions
 from witnd.cli.failure import DIFFERENCE, REDIS
 from witnd.domain import money
 from witnd.domain.catalogue import Catalogue

@@ -110,7 +110,7 @@ def _parsed(raw: bytes, catalogue: Catalogue | None = None) -> CatalogueFile:
         limit = f"the file is larger than {LARGEST_FILE >> 20} MiB; split it"
         return CatalogueFile(mistakes=(Mistake("", limit),))
     try:
-        return parse(raw.decode(), catalogue)
+        return parse(raw.decode("utf-8-sig"), catalogue)
     except UnicodeDecodeError as wrong:
         problem = f"the file is not UTF-8 text ({wrong.reason} at byte {wrong.start}); save it so"
         return CatalogueFile(mistakes=(Mistake("", problem),))

@@ -7,6 +7,7 @@ import click
 from witnd.cli.failure import USAGE
 from witnd.config import document, load
 from witnd.domain import catalogue_file
+from witnd.domain.catalogue import Catalogue
 
 
 @click.command()
@@ -14,9 +15,9 @@ from witnd.domain import catalogue_file
 def check(file: Path) -> None:
     """Find every mistake in FILE, a configuration or a catalogue.
 
-    A file with customers, agents, rate_cards or notification_rules is read as a catalogue; what it
-    refers to outside of itself is checked by `witnd apply FILE --dry-run`. The environment is left
-    out: only FILE is judged.
+    A file with customers, agents, rate_cards or notification_rules is read as a catalogue. What it refers to outside
+    of itself is shown as a note; `witnd apply FILE --dry-run` looks it up. The environment is left out: only FILE is
+    checked.
 
     \b
     Examples:
@@ -28,6 +29,9 @@ def check(file: Path) -> None:
         found = catalogue_file.read(content)
         for mistake in found.mistakes:
             click.echo(f"{file}: {mistake}", err=True)
+        remedy = "if the catalogue does not have it either, `witnd apply` refuses the file"
+        for unknown in catalogue_file.reference_mistakes(found, Catalogue(), remedy):
+            click.echo(f"{file}: note: {unknown}", err=True)
         if found.mistakes:
             raise click.exceptions.Exit(USAGE)
         click.echo(f"ok: {file} is a catalogue of {len(found.items)} items")

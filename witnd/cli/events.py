@@ -1,6 +1,5 @@
 """`witnd events`: what became of an event, lists of those that were not applied, asking again."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -8,20 +7,21 @@ from typing import NoReturn
 import click
 from msgspec import Struct
 
-from witnd.cli.context import Session, as_json, config_option, json_option, run, session, table
+from witnd.cli.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.event import TEXT
+from witnd.cli.event_choice import entry_named, partitions, refuse
+from witnd.cli.event_removal import remove
 from witnd.cli.failure import USAGE
 from witnd.cli.output import printable
 from witnd.domain.event import EntryId
 from witnd.store.append import append
-from witnd.store.fates import Fate, fate_of, listed
+from witnd.store.fates import Fate, fate_of, listed, with_events
 from witnd.store.keys import Keys, partition_of
 from witnd.store.listing import newest_fates
 from witnd.store.log import entry_id
 from witnd.store.places import Place
 from witnd.store.reads import FATES, LOOKED_AT_MAX, PAGE, Reads, reading, text_of
 
-_ID = re.compile("([0-9]{1,20})-([0-9]{1,20})", re.ASCII)
 _SHOWN = 100  # characters of a rejected event in a list; alone it is shown whole
 
 
@@ -36,7 +36,10 @@ class _Default(click.Group):
 
 @click.group(cls=_Default)
 def events() -> None:
-    """Ask for the fate of events; ask again for held ones."""
+    """Show the fate of events; retry or remove held ones."""
+
+
+events.add_command(remove)
 
 
 @events.command("show")
@@ -68,7 +71,7 @@ def show(
     \b
     JSON: {"data": [EVENT…], "next_cursor": text or null}, for an ID the one EVENT:
       {"id", "partition", "accepted_at", "fate", "key", "reason", "message",
-       "fields": [[name, value]…] or null}
+       "action", "customer_key", "agent_key", "fields": [[name, value]…] or null}
 
     \b
     Examples:
@@ -84,7 +87,7 @@ def show(
     elif after is not None or fates:
         raise click.UsageError("with an ID there is no list: leave out --fate and --after")
     else:
-        run(_one(_entry("ID", entry), key, partition, json_output, config_path))
+        run(_one(entry_named("ID", entry), key, partition, json_output, config_path))
 
 
 @events.command("retry")
@@ -121,11 +124,11 @@ async def _one(entry: EntryId, key: str | None, partition: int | None, as_docume
             fate = await fate_of(reads, keys, entry, key)
             found += [fate] if fate is not None else []
     if not found:
-        _refuse(f"ID: no entry {text_of(entry)} is on record", "see `witnd events --help`: --key")
+        refuse(f"ID: no entry {text_of(entry)} is on record", "see `witnd events --help`: --key")
     if len(found) > 1:
         numbers = ", ".join(str(fate.partition) for fate in found)
         problem = f"ID: partitions {numbers} each have an entry {text_of(entry)}"
-        _refuse(problem, "name one by --partition")
+        refuse(problem, "name one by --partition")
     if as_document:
         as_json(found[0])
         return
@@ -162,10 +165,11 @@ async def _list(asked: _Wanted, as_document: bool, config: Path | None) -> None:
             looked_at, last = looked_at + 1, place
             if record is not None and asked.key in (None, record.key):
                 found.append(listed(place.partition, entry_id(place.name), record, None))
+        found = await with_events(reads, wanted, found)
     if as_document:
         as_json({"data": found, "next_cursor": cursor})
         return
-    table(("entry", "partition", "fate", "reason", "key", "message"), map(_row, found))
+    table(("entry", "partition", "fate", "reason", "key", "customer", "message"), map(_row, found))
     if cursor is not None:
         click.echo(f"more: --after {cursor}")
 
@@ -175,7 +179,7 @@ def _row(fate: Fate) -> tuple[object, ...]:
     if fate.fields is not None:
         raw = " ".join(word for pair in fate.fields for word in pair)
         told += f" — {raw[:_SHOWN]}{'…' if len(raw) > _SHOWN else ''}"
-    return fate.id, fate.partition, fate.fate, fate.reason or "", fate.key or "", told
+    return fate.id, fate.partition, fate.fate, fate.reason or "", fate.key or "", fate.customer_key or "", told
 
 
 # -- asking again --------------------------------------------------------------------------------
@@ -223,16 +227,6 @@ async def _ask(reads: Reads, keys: Keys, held: Sequence[str]) -> list[dict[str, 
 # -- what is asked for ---------------------------------------------------------------------------
 
 
-def partitions(opened: Session, number: int | None) -> list[Keys]:
-    """All partitions, or the one that was named."""
-    if number is None:
-        return [opened.keys(one) for one in range(opened.partitions)]
-    if not 0 <= number < opened.partitions:
-        most = opened.partitions - 1
-        raise click.UsageError(f"--partition: there is no {number}; they are numbered 0 to {most}")
-    return [opened.keys(number)]
-
-
 def place_of(text: str) -> Place:
     try:
         return Place.parse(text)
@@ -242,18 +236,3 @@ def place_of(text: str) -> Place:
 
 def no_cursor(text: str) -> NoReturn:
     raise click.UsageError(f"--after: {text!r} is no cursor; give one that an earlier list ended with")
-
-
-def _entry(name: str, text: str) -> EntryId:
-    form = _ID.fullmatch(text)
-    if form is None:
-        raise click.UsageError(
-            f"{name}: {text!r} is no entry id; it looks like 1789000000000-0 "
-            "(for a list of an outcome's events give --key)"
-        )
-    return int(form[1]), int(form[2])
-
-
-def _refuse(problem: str, remedy: str) -> NoReturn:
-    click.echo(printable(f"witnd: {problem}; {remedy}"), err=True)
-    raise click.exceptions.Exit(USAGE)

@@ -7,7 +7,8 @@ import click
 
 from witnd.cli.context import Session, as_json, config_option, json_option, run, session, table
 from witnd.cli.event import TEXT
-from witnd.cli.events import partitions, place_of
+from witnd.cli.event_choice import partitions
+from witnd.cli.events import place_of
 from witnd.cli.output import printable
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.explain import SPOKEN

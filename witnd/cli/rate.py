@@ -154,7 +154,7 @@ async def _learned(config: Path | None) -> tuple[Catalogue, int]:
 def _written_in(path: Path) -> Catalogue:
     """The catalogue of a file alone, as if it were all there ever was."""
     try:
-        file = catalogue_file.parse(path.read_text(encoding="utf-8"))
+        file = catalogue_file.parse(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as wrong:
         raise _UnknownError(f"{path} is not UTF-8 text ({wrong.reason}); save it so") from wrong
     if file.mistakes:

@@ -6,7 +6,7 @@ import click
 from msgspec import to_builtins
 
 from witnd.cli.context import as_json, config_option, json_option, run, session, table
-from witnd.cli.events import partitions
+from witnd.cli.event_choice import partitions
 from witnd.cli.repair_catalogue import catalogue
 from witnd.cli.repair_clock import clock
 from witnd.cli.repair_outcome import outcome

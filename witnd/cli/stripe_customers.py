@@ -12,6 +12,9 @@ from witnd.cli.invoice import refuse
 
 _ID: Final = re.compile(r"cus_[A-Za-z0-9]+", re.ASCII)
 _EXAMPLE: Final = "write one customer a line, such as acme,cus_Q4rT8vXkLm2N"
+# What the columns may be called in a first line, without case, spaces and signs. Any other first line is a customer.
+_KEY_NAMES: Final = frozenset(("key", "customer", "customerkey", "witnd", "witndcustomer"))
+_ID_NAMES: Final = frozenset(("id", "stripe", "stripeid", "stripecustomer", "stripecustomerid", "customerid", "cus"))
 # A hundred bytes a customer, and more customers than anybody has.
 _LARGEST_FILE: Final = 64 << 20
 _COLUMNS: Final = 2
@@ -51,9 +54,13 @@ def _from_csv(path: Path, text: str) -> Iterator[tuple[str, str, str]]:
         where = f"line {reader.line_num}"
         if len(cells) != _COLUMNS:
             refuse(f"{path}: {where} has {len(cells)} columns; {_EXAMPLE}")
-        if number == 1 and not cells[1].strip().startswith("cus_"):
-            continue  # names of columns
+        if number == 1 and _name(cells[0]) in _KEY_NAMES and _name(cells[1]) in _ID_NAMES:
+            continue
         yield cells[0], cells[1].strip(), where
+
+
+def _name(cell: str) -> str:
+    return "".join([one for one in cell.lower() if one.isascii() and one.isalpha()])
 
 
 def _records(path: Path, reader: Iterator[list[str]]) -> Iterator[list[str]]:

@@ -4,6 +4,7 @@ No task, future or timer handle per actor: a deadline is a number on it (`settle
 the partition's deadlines (`slot`). An actor runs to completion without awaiting; nobody else touches its state.
 """
 
+from collections.abc import Container
 from typing import NamedTuple, TypeAlias
 
 from witnd.domain.content import MARK_BYTES
@@ -133,6 +134,17 @@ class Held:
         self.waiting.append(waiting)
         if waiting.event.mark is not None and waiting.event.content is not None:
             self.marks.add(waiting.event.mark + waiting.event.content)
+
+    def remove(self, entries: Container[EntryId]) -> list[EntryId]:
+        """Let go of these events and their idempotency keys. Answers those that were waiting."""
+        waiting, self.waiting, self.marks = self.waiting, [], Marks()
+        gone = []
+        for one in waiting:
+            if one.entry in entries:
+                gone.append(one.entry)
+            else:
+                self.wait(one)
+        return gone
 
     def find(self, mark: bytes) -> bytes | None:
         """The content that came with this mark, None if the mark is free."""

@@ -13,6 +13,7 @@ from witnd.store.hold import Damage
 from witnd.store.log import Log
 from witnd.store.moment import Moment
 from witnd.store.patience import Patience
+from witnd.store.removal import by_key
 from witnd.store.stored import Stored
 
 HORIZON_MS = 60_000  # how far ahead of the clock deadlines are loaded
@@ -116,3 +117,10 @@ class Memory:
                 if settles_at <= complete:
                     deadlines.add_stored(settles_at, key)
             deadlines.horizon = above = complete
+
+    async def learn_removals(self) -> None:
+        """Read which held events operators want removed. A request that a commit in flight removes may be among them;
+        it finds nothing to remove."""
+        command = ("HGETALL", self.store.keys.removals)
+        [flat] = await self.patience.insist("reading removals", lambda: self.store.ask(command))
+        self.partition.removals = by_key(flat)

@@ -15,7 +15,7 @@ from witnd.domain.event import EntryId, Event, Refusal, Retry, read
 from witnd.domain.report import deliveries
 from witnd.domain.resolution import resolve
 from witnd.domain.routing import Terms, place
-from witnd.engine import on_hold
+from witnd.engine import on_hold, removal
 from witnd.engine.actor import TAIL_BYTES_MAX, TAIL_MAX, Actor, Held, OnHold, Waiting
 from witnd.engine.on_hold import Poison
 from witnd.engine.residents import Residents
@@ -60,6 +60,7 @@ class Partition:
         self.counters = dict.fromkeys(COUNTED, 0) | (counters or {})
         self.residents = residents = Residents()
         self.known, self.deadlines = residents.known, residents.deadlines
+        self.removals: dict[str, list[EntryId]] = {}  # held events to remove, by outcome key
         self.strays: list[str] = []  # keys with a stored deadline and no outcome: the mirror was tampered with
         self._held_max = held_max
         self._deliver_max = deliver_max
@@ -256,6 +257,8 @@ class Partition:
                 return False
             on_hold.repair(step, there, ms, self.residents, self.counters, decide=self._event, settle=self._settle)
         elif isinstance(there, Held):
+            if key in self.removals:
+                removal.remove(step, there, self.removals.pop(key), self.counters)
             for waiting in there.waiting:
                 terms = self._place(waiting.event, ms)
                 if isinstance(terms, Terms):
@@ -265,11 +268,7 @@ class Partition:
 
     def _place(self, event: Event, at: int) -> Terms | str:
         return place(
-            self.catalogue,
-            action=event.action,
-            agent_key=event.agent_key,
-            customer_key=event.customer_key,
-            at=at,
+            self.catalogue, action=event.action, agent_key=event.agent_key, customer_key=event.customer_key, at=at
         )
 
     def _open(self, step: Step, held: Held, ms: int, customer: str, terms: Terms) -> Actor:
@@ -287,7 +286,7 @@ class Partition:
                 self._fate(step, Fate(entry, "rejected", "IDENTITY_MISMATCH", held.key))
             else:
                 self._apply(step, actor, *entry, event, ms)
-        if held.waiting:
+        if held.waiting or held.stored:
             step.placed.append(held)
         return actor
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import structlog
 
+from witnd.domain.event import Retry
 from witnd.engine.intake import Batch, Intake
 from witnd.engine.memory import HORIZON_MS, Memory
 from witnd.engine.on_hold import Poison
@@ -100,6 +101,8 @@ class Pipeline:
     async def _fold(self, batch: Batch) -> None:
         memory, partition = self._memory, self._memory.partition
         at, entries = 0, batch.entries
+        if any(type(entry[2]) is Retry for entry in entries):
+            await memory.learn_removals()
         done = False
         while not done:
             try:

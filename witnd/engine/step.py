@@ -46,14 +46,31 @@ class Step:
     """The changes since the last step, coalesced per key."""
 
     __slots__ = (
-        "actors", "arrived", "deliveries", "fates", "held", "need", "new_holds", "placed", "released", "repair",
-        "repaired", "settled", "settling", "spilled", "unfated",
-    )  # fmt: skip
+        "actors",
+        "arrived",
+        "deliveries",
+        "fates",
+        "held",
+        "need",
+        "new_holds",
+        "placed",
+        "released",
+        "removals",
+        "repair",
+        "repaired",
+        "rewritten",
+        "settled",
+        "settling",
+        "spilled",
+        "unfated",
+    )
 
     def __init__(self) -> None:
         self.actors: list[Actor] = []  # whose records changed
         self.held: list[Held] = []  # gained waiting events
         self.placed: list[Held] = []  # whose waiting events are waiting no more
+        self.rewritten: list[Held] = []  # lost waiting events that an operator removed
+        self.removals: list[EntryId] = []  # requests of operators that are carried out
         self.settled: list[Settled] = []
         self.deliveries = 0  # of all of them together
         self.spilled: dict[str, list[bytes]] = {}  # items of histories that no record carries any more, by key

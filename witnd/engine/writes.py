@@ -5,7 +5,7 @@ from typing import cast
 import msgspec
 
 from witnd.domain.event import EntryId
-from witnd.engine.actor import Actor
+from witnd.engine.actor import Actor, Held
 from witnd.engine.indexing import index
 from witnd.engine.partition import Partition
 from witnd.engine.step import Fate, Step
@@ -31,8 +31,9 @@ def write(step: Step, partition: Partition, keys: Keys, expected: int) -> Commit
         _on_hold(commit, step, keys)
     _outcomes(commit, step, keys)
     _resolutions(commit, step, keys)
-    if step.held or step.placed:
+    if step.held or step.placed or step.rewritten:
         _held(commit, step, keys)
+    commit.add_many(("HDEL", keys.removals), [text_of(entry) for entry in step.removals])
     if step.fates or step.unfated or step.released:
         _fates(commit, step, keys)
     decided = str(partition.catalogue.chain.head)
@@ -98,12 +99,15 @@ def _resolutions(commit: Commit, step: Step, keys: Keys) -> None:
 
 def _held(commit: Commit, step: Step, keys: Keys) -> None:
     placed = {held.key for held in step.placed}
+    for held in step.rewritten:
+        if held.key not in placed:
+            _rewrite(commit, held, keys)
     for held in step.held:
         held.fresh = False
         if held.key in placed:
             continue
         new: list[Word] = [encode_held(*one) for one in held.waiting[held.stored :]]
-        if not held.stored:
+        if new and not held.stored:
             commit.add("SET", keys.outcome(held.key), HELD_RECORD)
             commit.add("ZADD", keys.held, held.waiting[0].entry[0], held.key)
         commit.add_many(("RPUSH", keys.held_events(held.key)), new)
@@ -138,6 +142,20 @@ def _on_hold(commit: Commit, step: Step, keys: Keys) -> None:
                 commit.add("ZADD", keys.keys, 0, one.key)
                 commit.add("ZADD", keys.of(rebuilt.customer_key), rebuilt.opened_at, one.key)
                 commit.add("ZADD", keys.with_status(one.status), rebuilt.opened_at, one.key)
+
+
+def _rewrite(commit: Commit, held: Held, keys: Keys) -> None:
+    """Some of the events that wait for a key were removed; without any left, the key is as if nobody had used it."""
+    if held.stored:
+        commit.add("UNLINK", keys.held_events(held.key))
+    if held.waiting:
+        commit.add("SET", keys.outcome(held.key), HELD_RECORD)
+        commit.add("ZADD", keys.held, held.waiting[0].entry[0], held.key)
+        commit.add_many(("RPUSH", keys.held_events(held.key)), [encode_held(*one) for one in held.waiting])
+    elif held.stored:
+        commit.add("UNLINK", keys.outcome(held.key))
+        commit.add("ZREM", keys.held, held.key)
+    held.stored = len(held.waiting)
 
 
 def _fates(commit: Commit, step: Step, keys: Keys) -> None:

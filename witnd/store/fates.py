@@ -1,6 +1,7 @@
 """What became of one event, or of those that were not applied: the form in which commands and the API tell it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from msgspec import Struct
@@ -10,8 +11,10 @@ from witnd.domain import instant
 from witnd.domain.event import EntryId, Event, Retry, Tick, read
 from witnd.store.codec import FateRecord
 from witnd.store.errors import Unreadable
+from witnd.store.held_codec import decode_held
 from witnd.store.keys import Keys
-from witnd.store.reads import Reads, text_of
+from witnd.store.moment import entry_id
+from witnd.store.reads import Command, Reads, text_of
 
 # Beside the fates of the contract: not read yet, an entry of the daemon's own, and no trace left.
 APPLIED, WAITING, CONTROL, UNKNOWN = "applied", "waiting", "control", "unknown"
@@ -25,7 +28,8 @@ _CONTROL = "an entry of the daemon's own, which has no fate"
 
 
 class Fate(Struct, frozen=True, kw_only=True):
-    """One event and what became of it; `fields` are those of its entry where they are at hand."""
+    """One event and what became of it; `fields` are those of its entry where they are at hand. `action`,
+    `customer_key` and `agent_key` are what the event says, if that can be read."""
 
     id: str
     partition: int
@@ -34,6 +38,9 @@ class Fate(Struct, frozen=True, kw_only=True):
     key: str | None = None
     reason: str | None = None
     message: str | None = None
+    action: str | None = None
+    customer_key: str | None = None
+    agent_key: str | None = None
     fields: list[tuple[str, str]] | None = None
 
 
@@ -80,8 +87,43 @@ async def sent(reads: Reads, keys: Keys, ids: Sequence[str]) -> dict[str, list[t
     return {id_: fields for id_, fields in found.items() if fields is not None}
 
 
+async def with_events(reads: Reads, partitions: Sequence[Keys], found: Sequence[Fate]) -> list[Fate]:
+    """The same fates with what their events say: held ones from the log, or from the list in which they wait."""
+    by_number = {keys.partition: keys for keys in partitions}
+    held = [fate for fate in found if fate.fate == "held" and fate.key is not None]
+    filled: dict[tuple[int, str], Fate] = {}
+    for number, keys in by_number.items():
+        mine = [fate for fate in held if fate.partition == number]
+        logged = await sent(reads, keys, [fate.id for fate in mine])
+        for fate in mine:
+            fields = logged.get(fate.id)
+            event = None if fields is None else event_of(fields)
+            filled[number, fate.id] = _with_event(replace(fate, fields=fields), event)
+        trimmed = [fate for fate in mine if filled[number, fate.id].customer_key is None]
+        commands: list[Command] = [("LRANGE", keys.held_events(fate.key or ""), 0, -1) for fate in trimmed]
+        lists = await reads.each(*commands) if commands else []
+        for fate, items in zip(trimmed, lists, strict=True):
+            with suppress(Unreadable):  # a damaged one is shown without what it says
+                waiting = dict(decode_held(fate.key or "", item) for item in items)
+                filled[number, fate.id] = _with_event(fate, waiting.get(entry_id(fate.id)))
+    return [filled.get((fate.partition, fate.id), fate) for fate in found]
+
+
+def event_of(fields: Sequence[tuple[str, str]]) -> Event | None:
+    """The event that these fields of an entry are, if they are one."""
+    item = read([word.encode() for pair in fields for word in pair])
+    return item if isinstance(item, Event) else None
+
+
+def _with_event(fate: Fate, event: Event | None) -> Fate:
+    if event is None:
+        return fate
+    return replace(fate, action=event.action, customer_key=event.customer_key, agent_key=event.agent_key)
+
+
 def listed(partition: int, entry: EntryId, record: FateRecord, fields: Sequence[bytes] | None) -> Fate:
-    return Fate(
+    spelled = _spelled(fields if record.raw is None else record.raw)
+    fate = Fate(
         id=text_of(entry),
         partition=partition,
         accepted_at=instant.render(entry[0]),
@@ -89,8 +131,9 @@ def listed(partition: int, entry: EntryId, record: FateRecord, fields: Sequence[
         key=record.key,
         reason=record.reason,
         message=record.message,
-        fields=_spelled(fields if record.raw is None else record.raw),
+        fields=spelled,
     )
+    return _with_event(fate, None if spelled is None else event_of(spelled))
 
 
 def shortened(fate: Fate) -> Fate:

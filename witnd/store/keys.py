@@ -27,6 +27,7 @@ has no hash tag: every version of witnd reads it first, to find out in which for
 | `witn:{P}:on_hold` | hash | key of an outcome on hold → why and since when | commit | until repaired |
 | `witn:{P}:waiting:<key>` | list | events that wait beside an outcome on hold, in log order | commit | until repaired |
 | `witn:{P}:repair:<key>` | string | the repaired state of an outcome on hold | a command | until repaired |
+| `witn:{P}:removals` | hash | held event to remove, by entry id → outcome key | API, commands | until done |
 | `witn:{P}:keys` | zset | outcome keys, all scored 0: the server orders them by their bytes | commit | for ever |
 | `witn:{P}:status:<STATUS>` | zset | outcome key → ms when it opened; each in exactly one | commit | for ever |
 | `witn:{P}:of:<customer key>` | zset | outcome key → ms when it opened | commit | for ever |
@@ -152,6 +153,7 @@ class Keys:
         "outbox_rules",
         "owner",
         "partition",
+        "removals",
         "resolutions",
         "state",
     )
@@ -167,6 +169,7 @@ class Keys:
         self.keys = f"{base}:keys"
         self.due = f"{base}:due"
         self.held = f"{base}:held"
+        self.removals = f"{base}:removals"
         self.fates = f"{base}:fates"
         self.on_hold = f"{base}:on_hold"
         self.resolutions = f"{base}:resolutions"

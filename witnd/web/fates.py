@@ -7,8 +7,8 @@ from typing import Final
 from msgspec import Struct
 
 from witnd.domain.catalogue import Catalogue
-from witnd.domain.event import EntryId, Event, read
-from witnd.store.fates import Fate, fate_of, sent, shortened
+from witnd.domain.event import EntryId, Event
+from witnd.store.fates import Fate, event_of, fate_of, sent, shortened, with_events
 from witnd.store.fates import listed as told
 from witnd.store.keys import Keys
 from witnd.store.listing import newest_fates
@@ -33,17 +33,20 @@ async def page(services: Services, *, fate: str | None, key: str | None, limit: 
     partitions, fates = services.partitions, _fates(fate)
     behind = place_of(after, len(partitions))
 
+    async def filled(reads: Reads, data: list[Fate]) -> list[Fate]:
+        return [shortened(fate) for fate in await with_events(reads, partitions, data)]
+
     async def ask(reads: Reads, _: Catalogue) -> FatePage:
         data: list[Fate] = []
         looked_at, last = 0, behind
         async for place, record in newest_fates(reads, partitions, fates, behind, limit + 1):
             mine = record is not None and key in (None, record.key)
             if looked_at == LOOKED_AT_MAX or (mine and len(data) == limit):
-                return FatePage(data=data, next_cursor=cursor(last))
+                return FatePage(data=await filled(reads, data), next_cursor=cursor(last))
             if record is not None and mine:
-                data.append(shortened(told(place.partition, entry_id(place.name), record, None)))
+                data.append(told(place.partition, entry_id(place.name), record, None))
             looked_at, last = looked_at + 1, place
-        return FatePage(data=data, next_cursor=None)
+        return FatePage(data=await filled(reads, data), next_cursor=None)
 
     return await asked(services, ask)
 
@@ -84,17 +87,11 @@ async def events_of(services: Services, found: Sequence[Fate]) -> dict[tuple[int
         for number in {fate.partition for fate in found}:
             ids = [fate.id for fate in found if fate.partition == number]
             for id_, fields in (await sent(reads, services.partitions[number], ids)).items():
-                if (event := event_in(fields)) is not None:
+                if (event := event_of(fields)) is not None:
                     events[number, id_] = event
         return events
 
     return await asked(services, ask) if found else {}
-
-
-def event_in(fields: Sequence[tuple[str, str]]) -> Event | None:
-    """The event that these fields of an entry are, if they are one."""
-    item = read([word.encode() for pair in fields for word in pair])
-    return item if isinstance(item, Event) else None
 
 
 async def fields_of(services: Services, keys: Keys, ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:

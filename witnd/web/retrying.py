@@ -12,10 +12,13 @@ from witnd.store.changes import Change
 from witnd.store.errors import Unreadable
 from witnd.store.held_codec import decode_held
 from witnd.store.keys import Keys
+from witnd.store.log import entry_id
 from witnd.store.places import Place, newest
 from witnd.store.reads import Reads
+from witnd.store.removal import request_removal
+from witnd.web import fates
 from witnd.web.asking import asked, cursor, place_of
-from witnd.web.errors import missing, unavailable
+from witnd.web.errors import ApiError, missing, unavailable
 from witnd.web.invoices import Author
 from witnd.web.outcome_list import keys_of
 from witnd.web.services import Services
@@ -31,6 +34,16 @@ class Retried(Struct, frozen=True, kw_only=True):
     key: str
     partition: int
     id: str
+
+
+class Removed(Struct, frozen=True, kw_only=True):
+    """A held event that the daemon rejects in its next step, with the reason REMOVED; its idempotency key is free then.
+    `control`: the entry of the log at which it does so."""
+
+    key: str
+    partition: int
+    id: str
+    control: str
 
 
 class RetriedHeld(Struct, frozen=True, kw_only=True):
@@ -67,6 +80,20 @@ async def retry(services: Services, author: Author, key: str) -> Retried:
         Change(who=author.who, what="outcome.retry", key=key, request_id=author.request_id, after=done)
     )
     return done
+
+
+async def remove(services: Services, author: Author, partition: str, id_: str) -> Removed:
+    """Have the owner of the partition reject a held event."""
+    fate = await fates.one(services, partition, id_, None)
+    if fate.fate != "held" or fate.key is None:
+        raise ApiError("CONFLICT", f"event {id_} is {fate.fate}; only a held event can be removed")
+    keys = services.partitions[fate.partition]
+    # What is changed in the slot of a partition is logged before it is done.
+    await services.changes.note(
+        Change(who=author.who, what="event.remove", key=fate.key, request_id=author.request_id, after={"event": id_})
+    )
+    retried = await request_removal(services.client, keys, fate.key, [entry_id(fate.id)])
+    return Removed(key=fate.key, partition=fate.partition, id=fate.id, control=retried)
 
 
 async def retry_held(services: Services, author: Author, after: str | None) -> RetriedHeld:

@@ -1,10 +1,14 @@
 """The fate of events: of one, and lists of those that were not applied."""
 
+from typing import Any
+
 from msgspec import Struct
 
 from witnd.store.fates import Fate
 from witnd.web import fates
 from witnd.web.fates import FatePage
+from witnd.web.invoices import Author
+from witnd.web.retrying import Removed, remove
 from witnd.web.route import Call, Listing, route
 
 
@@ -47,3 +51,17 @@ async def list_fates(call: Call[FatesQuery]) -> FatePage:
 )
 async def read_fate(call: Call[FateQuery]) -> Fate:
     return await fates.one(call.services, call.path["partition"], call.path["id"], call.query.key)
+
+
+@route(
+    "POST",
+    "/v1/events/{partition}/{id}/remove",
+    says="Remove a held event: the daemon rejects it, with the reason REMOVED, and its idempotency key is free again.",
+    scope="admin",
+    status=202,
+    answer=Removed,
+    refusals=("NOT_FOUND", "CONFLICT", "UNAVAILABLE"),
+)
+async def remove_event(call: Call[Any]) -> Removed:
+    author = Author(who=call.who, request_id=call.request_id)
+    return await remove(call.services, author, call.path["partition"], call.path["id"])

@@ -48,6 +48,10 @@ _REJECTED: Final = {
         "It names another customer or agent than the outcome with its key.",
         "One key is one piece of work for one customer. Send it again under the right key, or with the right names.",
     ),
+    "REMOVED": (
+        "Somebody removed it while it was held.",
+        "The change log shows who. Its idempotency key is free: a corrected event can be sent with it.",
+    ),
     "HELD_LIMIT": (
         "So many events of this key wait already that no more are kept.",
         "See to it that the waiting ones can be placed, then send this one again.",

@@ -3,17 +3,18 @@
 from typing import Any, Final
 
 from witnd.domain.event import Event
-from witnd.store.fates import Fate
+from witnd.store.fates import Fate, event_of
 from witnd.web import fates
-from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, page
+from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
 from witnd.web.dashboard.reasons import FATES, Reason, held_now, mismatch, why
 from witnd.web.dashboard.sending import example, sending
 from witnd.web.dashboard.sent import laid_out
 from witnd.web.dashboard.words import link
-from witnd.web.errors import ApiError
+from witnd.web.errors import ApiError, invalid
 from witnd.web.outcome_list import one
 from witnd.web.outcome_list import page as page_of_outcomes
 from witnd.web.outcomes import HeldEvent
+from witnd.web.retrying import remove
 
 LIMIT: Final = 50
 FILTERS: Final = ("fate", "key", "id")
@@ -62,10 +63,18 @@ async def show_event(visit: Visit) -> Answer:
             raise
         return Shown("event_missing.html", {"id": id_, "asked": visit.query.get("key", "")}, 404)
     # What waits is kept with its key, also where the log has lost it.
-    event = fates.event_in(fate.fields) if fate.fields else await _waiting(visit, fate)
+    event = event_of(fate.fields) if fate.fields else await _waiting(visit, fate)
     reason = await _mismatch(visit, fate, event) or _reason(visit, fate, event)
     sent = laid_out(fate.fields or [])
     return Shown("event.html", {**_facts(fate, event), "fate": fate, "reason": reason, "sent": sent})
+
+
+@action("/dashboard/events/{partition}/{id}/remove")
+async def remove_event(visit: Visit) -> Answer:
+    if "confirmed" not in visit.form:
+        raise invalid("confirmed", "tick the box: it cannot be undone")
+    done = await remove(visit.services, visit.author, visit.path["partition"], visit.path["id"])
+    return Moved(link("events", str(done.partition), done.id), "The event will be rejected in a moment.")
 
 
 async def _waiting(visit: Visit, fate: Fate) -> HeldEvent | None:

@@ -1,0 +1,20 @@
+"""Held events that an operator removes: they are rejected, and their idempotency keys are free again."""
+
+from collections.abc import Sequence
+
+from witnd.domain.event import EntryId
+from witnd.engine.actor import Held
+from witnd.engine.step import Fate, Step
+
+
+def remove(step: Step, held: Held, entries: Sequence[EntryId], counters: dict[str, int]) -> None:
+    """Reject those of the entries that are held. Any other keeps its fate."""
+    step.removals.extend(entries)
+    gone = held.remove(frozenset(entries))
+    for entry in gone:
+        counters["held"] -= 1
+        counters["rejected"] += 1
+        step.unfated.append(entry)
+        step.fates.append(Fate(entry, "rejected", "REMOVED", held.key))
+    if gone:
+        step.rewritten.append(held)

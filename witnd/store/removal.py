@@ -1,0 +1,38 @@
+"""Removing a held event: a request beside the log of its partition, which the owner carries out.
+
+The request and the control entry that makes the owner look at it are one write in one slot. The owner rejects the
+event in its next step, with the reason REMOVED, and removes the request in the same commit. A request for an event
+that is not held any more changes nothing.
+"""
+
+from collections.abc import Sequence
+from typing import cast
+
+from redis.asyncio import Redis
+
+from witnd.domain.event import EntryId
+from witnd.store.connection import mapped
+from witnd.store.keys import Keys
+from witnd.store.moment import text_of
+
+
+def by_key(flat: Sequence[bytes]) -> dict[str, list[EntryId]]:
+    """The requests as the hash has them, by outcome key."""
+    found: dict[str, list[EntryId]] = {}
+    for entry, key in zip(flat[::2], flat[1::2], strict=True):
+        ms, _, seq = entry.partition(b"-")
+        found.setdefault(key.decode(), []).append((int(ms), int(seq)))
+    return found
+
+
+async def request_removal(client: Redis, keys: Keys, key: str, entries: list[EntryId]) -> str:
+    """Ask the owner to reject these held events of an outcome's key. Answers the id of the control entry.
+
+    It may be called again while it is unknown whether the request was written.
+    """
+    with mapped():
+        async with client.pipeline(transaction=True) as pipeline:
+            pipeline.hset(keys.removals, mapping={text_of(entry): key for entry in entries})
+            pipeline.xadd(keys.events, {"witnd": "retry", "key": key})
+            *_, id_ = await pipeline.execute()
+    return cast(bytes, id_).decode()
