@@ -125,7 +125,7 @@ def here() -> Iterator[World]:
 @pytest.mark.parametrize(
     ("jump", "lease"),
     [
-        pytest.param(jump, lease, marks=() if (jump, lease) in ((7, 1), (HOUR, 1), (-HOUR, 1)) else pytest.mark.slow)
+        pytest.param(jump, lease, marks=() if (jump, lease) in ((7, 1), (HOUR, 1)) else pytest.mark.slow)
         for lease in (1, 10)
         for jump in JUMPS
     ],
@@ -151,6 +151,7 @@ def test_a_jump_settles_nothing_early_with_an_owner_and_a_standby(jump: int, lea
         assert [one.process.poll() for one in (owner, standby)] == [None, None]
 
 
+@pytest.mark.slow
 def test_a_step_within_the_tolerance_settles_nothing_early_and_goes_on(here: World) -> None:
     [owner] = begin(here, "a")
     send(here, "outcome-soon", "soon")
@@ -163,6 +164,7 @@ def test_a_step_within_the_tolerance_settles_nothing_early_and_goes_on(here: Wor
     assert owner.said("clock.jumped") == 0
 
 
+@pytest.mark.slow
 def test_an_owner_killed_during_a_jump_is_followed_by_a_standby_that_does_not_believe_it_either(here: World) -> None:
     owner, standby = begin(here, "a", "b")
     send(here, "outcome-soon", "soon")
@@ -176,6 +178,7 @@ def test_an_owner_killed_during_a_jump_is_followed_by_a_standby_that_does_not_be
     on_time(here, "outcome-soon")
 
 
+@pytest.mark.slow
 def test_a_lease_that_a_clock_set_back_has_prolonged_is_taken_from_a_dead_owner(here: World) -> None:
     # Hosts of their own: what is known of a dead process on the same one is not used.
     owner, standby = begin(here, "a", "b")
@@ -189,7 +192,8 @@ def test_a_lease_that_a_clock_set_back_has_prolonged_is_taken_from_a_dead_owner(
     owner.says("lease.lost")
 
 
-@pytest.mark.parametrize("jump", [pytest.param(HOUR, marks=pytest.mark.slow), 15])
+@pytest.mark.slow
+@pytest.mark.parametrize("jump", [HOUR, 15])
 def test_a_process_started_after_the_jump_compares_with_what_the_one_before_knew(here: World, jump: int) -> None:
     [owner] = begin(here, "a")
     send(here, "outcome-soon", "soon")
@@ -211,6 +215,7 @@ def test_a_process_started_after_the_jump_compares_with_what_the_one_before_knew
     on_time(here, "outcome-soon")
 
 
+@pytest.mark.slow
 def test_no_lease_is_taken_while_the_clocks_differ_by_more_than_a_minute(here: World) -> None:
     owner, standby = begin(here, "a", "b")
     here.jump(HOUR)  # ends the leases
@@ -264,9 +269,8 @@ def test_an_accepted_clock_takes_effect_without_a_restart_and_a_later_jump_is_no
     assert "outcome-patient" not in resolutions(here)
 
 
-@pytest.mark.parametrize(
-    "jump", [15, pytest.param(HOUR, marks=pytest.mark.slow), pytest.param(DAY, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("jump", [15, HOUR, DAY])
 def test_no_period_closes_and_nothing_is_issued_before_its_end(jump: int) -> None:
     with world(base_s=before_midnight(40)) as here:
         midnight = here.now_ms + 40_000
@@ -288,3 +292,26 @@ def test_no_period_closes_and_nothing_is_issued_before_its_end(jump: int) -> Non
         until(is_issued, "the invoice is issued", seconds=SECONDS)
         audited = owner.witnd("audit")
         assert audited.returncode == 0, audited.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jump", [HOUR, -HOUR, DAY])
+def test_a_jump_of_the_hosts_own_clock_changes_nothing_about_money(jump: int) -> None:
+    with world(lease=10) as here:
+        clock = here.directory / "host-clock"
+        clock.write_text("+0")
+        owner = here.daemon("a", FAKETIME_TIMESTAMP_FILE=str(clock), FAKETIME_NO_CACHE="1")
+        owner.says("daemon.ready")
+        file = here.directory / "catalogue.toml"
+        file.write_text(CATALOGUE)
+        assert owner.witnd("apply", str(file)).returncode == 0
+        send(here, "outcome-patient", "patient")
+        due = send(here, "outcome-soon", "soon") + 10_000
+        draft = clock.with_suffix(".draft")
+        draft.write_text(f"{jump:+d}")
+        draft.replace(clock)
+        on_time(here, "outcome-soon")
+
+        assert resolutions(here) == {"outcome-soon": due}
+        assert owner.said("clock.jumped") == 0
+        assert owner.process.poll() is None

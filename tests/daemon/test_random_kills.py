@@ -66,6 +66,7 @@ class Chaos:
             self._cut_connections,
         ]
         self._random.choice(actions)()
+        time.sleep(self._random.random() * 2)
 
     def _kill_server(self) -> None:
         self.server.kill()
@@ -132,6 +133,7 @@ def test_no_daemon_ends_by_itself_and_nothing_is_lost_or_doubled(
         assert chaos.resolved() == chaos.sent
         assert redis_server.call("XLEN", KEYS.lines) == len(chaos.sent)
         for one in chaos.daemons.values():
+            one.says("daemon.ready")
             one.process.terminate()
             assert one.process.wait(SECONDS) == 0, one.log[-3000:]
         audited = chaos.daemons["a"].witnd("audit")

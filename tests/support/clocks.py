@@ -41,6 +41,8 @@ class Daemon:
         self._world = world
         self._log = world.directory / f"{name}-{len(world.daemons)}.log"
         self._environ = world.environ(name) | settings
+        if "FAKETIME_TIMESTAMP_FILE" in settings:
+            del self._environ["FAKETIME"]  # it would win
         with self._log.open("wb") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "witnd", "run"], env=self._environ, stderr=out, stdin=subprocess.DEVNULL

@@ -98,7 +98,7 @@ class Owner:
             shared.clock,
             seconds=config.daemon.lease,
             standby=self._standby,
-            look=shared.watch.sample,
+            look=self._look,
         )
         self._store = Log(shared.server, self.keys, shared.shared_keys, f"witnd-{config.daemon.instance}-{number}")
         self._watcher = Log(shared.server, self.keys, shared.shared_keys, f"witnd-{config.daemon.instance}-watch")
@@ -138,6 +138,14 @@ class Owner:
 
     async def release(self) -> None:
         await self._tenure.release()
+
+    async def _look(self) -> None:
+        """While waiting for the lease: read the clock, and how far the owner is. What Redis loses meanwhile is noticed
+        by this daemon as it is by the owner."""
+        await self._shared.watch.sample()
+        state = await self._watcher.state()
+        self._shared.journal.check(self.number, state.sequence)
+        self._shared.journal.note(self.number, state.sequence)
 
     def _standby(self, owner: str) -> None:
         log.info("partition.standby", partition=self.number, owner=owner)

@@ -1,0 +1,151 @@
+"""The primary dies and a replica behind it takes its place, at the same address."""
+
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.daemons import Daemon
+from tests.support.processes import until
+from tests.support.server import Server
+from tests.support.stall import StallingProxy
+from witnd.store.keys import Keys
+
+pytestmark = pytest.mark.slow
+
+KEYS = Keys("witn", 0)
+SECONDS = 60.0
+StartServer = Callable[..., Server]
+
+
+def free_port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Pair:
+    """A primary and its replica. Daemons reach through `address` the one that is in charge."""
+
+    def __init__(self, start: StartServer, directory: Path, stack: ExitStack) -> None:
+        port = free_port()
+        self.primary = start(extra=("--port", str(port), "--repl-diskless-sync-delay", "0"))
+        self.proxy = stack.enter_context(StallingProxy(port))
+        self.replica = start(extra=("--replicaof", f"127.0.0.1 {self.proxy.port}"))
+        self.address = directory / "address.sock"
+        self.address.symlink_to(self.primary.socket)
+        self._directory = directory
+        self._stack = stack
+
+    def daemon(self, name: str) -> Daemon:
+        one = Daemon(
+            self.primary,
+            self._directory / f"state-{name}",
+            WITND_REDIS__URL=f"unix://{self.address}",
+            WITND_DAEMON__INSTANCE=name,
+            WITND_DAEMON__LOG_FORMAT="json",
+        )
+        self._stack.callback(one.end)
+        return one
+
+    def in_step(self) -> None:
+        """Wait until the replica has all that the primary has."""
+
+        def holds() -> bool:
+            return bool(self.primary.call("WAIT", 1, 100))
+
+        until(holds, "the replica is in step", seconds=SECONDS)
+
+    def fail_over(self) -> None:
+        self.primary.kill()
+        self.replica.call("REPLICAOF", "NO", "ONE")
+        fresh = self.address.with_suffix(".new")
+        fresh.symlink_to(self.replica.socket)
+        fresh.replace(self.address)
+
+
+@pytest.fixture
+def pair(server: StartServer, short_dir: Path) -> Iterator[Pair]:
+    with ExitStack() as stack:
+        yield Pair(server, short_dir, stack)
+
+
+def resolved(server: Server) -> list[str]:
+    with server.sync() as client:
+        entries: Any = client.xrange(KEYS.resolutions)
+    return [json.loads(fields[b"data"])["outcome_key"] for _, fields in entries]
+
+
+def begin(pair: Pair) -> tuple[Daemon, Daemon]:
+    owner = pair.daemon("a")
+    owner.says("daemon.ready")
+    owner.apply()
+    standby = pair.daemon("b")
+    standby.says("partition.standby")
+    owner.send("outcome-0001")
+    owner.settles(1)
+    return owner, standby
+
+
+def test_a_failover_that_loses_steps_stops_both_daemons_and_bills_nothing_twice(pair: Pair) -> None:
+    owner, standby = begin(pair)
+    pair.in_step()
+    pair.proxy.open.clear()
+    owner.send("outcome-0002")
+    owner.settles(2)
+    sequence = int(str(pair.primary.call("HGET", KEYS.state, "seq"), "ascii"))  # type: ignore[arg-type]
+
+    def is_noted() -> bool:
+        noted = [json.loads(one.read_text()) for one in pair.address.parent.glob("state-*/journal-*.json")]
+        return [one["sequences"].get("0", 0) >= sequence for one in noted] == [True, True]
+
+    until(is_noted, "both daemons know of the step", seconds=SECONDS)
+    pair.fail_over()
+
+    assert owner.exit_code() == 3, owner.log
+    assert standby.exit_code() == 3, standby.log
+    for one in (owner, standby):
+        assert "Redis lost data" in one.log
+    assert resolved(pair.replica) == ["outcome-0001"]
+    # Nor does one that is started anew bill on from there.
+    again = pair.daemon("a")
+    assert again.exit_code() == 3
+    assert resolved(pair.replica) == ["outcome-0001"]
+
+
+def test_a_failover_that_loses_the_lease_alone_is_survived_by_both_daemons(pair: Pair) -> None:
+    """The number of the lease goes back, so the new lease may have the number of the lost one: the nonce differs."""
+    owner, standby = begin(pair)
+    pair.in_step()
+    pair.proxy.open.clear()
+    os.kill(owner.process.pid, signal.SIGSTOP)
+    standby.says("partition.running")
+    epoch = pair.primary.call("HGET", KEYS.state, "epoch")
+    before = pair.primary.call("HGET", KEYS.state, "seq")
+    assert before == pair.replica.call("HGET", KEYS.state, "seq"), "a step is lost, which this test is not about"
+    pair.fail_over()
+    os.kill(owner.process.pid, signal.SIGCONT)
+
+    until(
+        lambda: (
+            pair.replica.call("HGET", KEYS.state, "epoch") == epoch and bool(pair.replica.call("EXISTS", KEYS.owner))
+        ),
+        "one of them takes the lease",
+        seconds=SECONDS,
+    )
+    owner.server = pair.replica
+    for number in (2, 3):
+        owner.send(f"outcome-{number:04}")
+    owner.settles(3)
+    assert resolved(pair.replica) == ["outcome-0001", "outcome-0002", "outcome-0003"]
+    assert [one.process.poll() for one in (owner, standby)] == [None, None]
+    for one in (owner, standby):
+        assert one.terminate() == 0
+    audited = owner.witnd("audit")
+    assert audited.returncode == 0, audited.stdout
