@@ -61,6 +61,11 @@ def judge_data(data: Data, catalogue: Catalogue | None, config: Config) -> Itera
     """`catalogue` is None where it is too large to be looked through."""
     yield from _partitions(data, config)
     yield from _on_hold(data)
+    if data.unreadable_tokens:
+        found = (
+            f"{count(len(data.unreadable_tokens), 'token')} damaged and refused: {', '.join(data.unreadable_tokens)}"
+        )
+        yield warning("data", "tokens", found, "create others with `witnd tokens create`, and remove these fields")
     yield from _held(data)
     yield from _invoices(data, config)
     yield from _webhooks(data, catalogue)

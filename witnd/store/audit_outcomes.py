@@ -16,7 +16,7 @@ from witnd.domain.resolution import derived_id, resolve
 from witnd.store.audit_scope import Scope
 from witnd.store.codec import HistoryItem, OutcomeRecord, decode_history
 from witnd.store.errors import Unreadable
-from witnd.store.outbox import decode_row, read_row
+from witnd.store.outbox import decode_progress, decode_row, read_row
 from witnd.store.reads import Command
 from witnd.store.sealed import unsealed
 
@@ -191,6 +191,8 @@ def _check_delivery(scope: Scope, expected: Delivery, found: Sequence[Any]) -> N
     try:
         if decode_row(expected.id, record) != expected:
             scope.differ(key, what, "the message of this outcome", "another message")
+        if stored is not None:
+            decode_progress(stored)
         progress = read_row(expected.id, record, stored, None).progress
     except Unreadable as damaged:
         scope.differ(key, what, "the message of this outcome", f"unreadable: {damaged.reason}")

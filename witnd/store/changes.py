@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from witnd.domain import instant
 from witnd.store.connection import mapped
+from witnd.store.errors import Unsafe
 from witnd.store.json_record import decode_record, encode_record
 from witnd.store.keys import GlobalKeys
 
@@ -75,7 +76,15 @@ class Changes:
         with mapped():
             found = await self._client.xrevrange(self._stream, start, "-", count=limit)
         entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", found)
-        return [_read(id_.decode(), fields) for id_, fields in entries]
+        return [_readable(id_.decode(), fields) for id_, fields in entries]
+
+
+def _readable(id_: str, fields: dict[bytes, bytes]) -> Change:
+    """A damaged entry is shown as that, in its place."""
+    try:
+        return _read(id_, fields)
+    except (Unsafe, msgspec.MsgspecError) as wrong:
+        return Change(id=id_, who="unknown", what="unreadable", key="", request_id="", after={"reason": str(wrong)})
 
 
 def _read(id_: str, fields: dict[bytes, bytes]) -> Change:

@@ -80,6 +80,7 @@ class Data(Struct, frozen=True, kw_only=True):
     now_ms: int
     catalogue: int  # versions
     tokens: Sequence[Token]
+    unreadable_tokens: Sequence[str]  # ids
     endpoints: Mapping[str, EndpointState]  # by rule
     parts: Sequence[Part]
     books: Books
@@ -104,18 +105,22 @@ async def survey(
     return Data(
         now_ms=now_ms,
         catalogue=length,
-        tokens=[_token(raw) for name, raw in _pairs(tokens) if name != b"revision"],
+        tokens=[token for name, raw in _pairs(tokens) if name != b"revision" and (token := _token(raw)) is not None],
+        unreadable_tokens=[
+            name.decode(errors="replace") for name, raw in _pairs(tokens) if name != b"revision" and _token(raw) is None
+        ],
         endpoints={rule.decode(): decode_endpoint(record) for rule, record in _pairs(endpoints)},
         parts=parts,
         books=await _books(connection, prefix, parts, now_ms, grace_ms),
     )
 
 
-def _token(raw: bytes) -> Token:
+def _token(raw: bytes) -> Token | None:
+    """None for a damaged one."""
     try:
         return msgspec.json.decode(raw, type=Token)
-    except msgspec.MsgspecError as wrong:
-        raise Unsafe(f"a token cannot be read: {wrong}", "run the version of witnd that wrote it") from wrong
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
 
 
 async def _parts(connection: wire.Wire, keys: Sequence[Keys], shared: GlobalKeys, rules: Sequence[str]) -> list[Part]:

@@ -14,11 +14,13 @@ from witnd.domain.invoice import KINDS, Invoice, Row, Status
 from witnd.domain.money import plain
 from witnd.domain.resolution import derived_id
 from witnd.store.errors import Unsafe
+from witnd.store.sealed import DAMAGE
 
 FORMAT: Final = 1
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
+RESTORE = "restore the keys of this invoice from a backup of Redis; partitions go on meanwhile"
 
 
 def encode_row(row: Row) -> bytes:
@@ -48,6 +50,14 @@ def encode_row(row: Row) -> bytes:
 
 
 def decode_row(record: bytes) -> Row:
+    """Raises `Unsafe` for a damaged row: the sums of its invoice would be wrong without it."""
+    try:
+        return _decode_row(record)
+    except DAMAGE as wrong:
+        raise Unsafe(f"a row of an invoice is unreadable: {wrong}; it begins with {record[:60]!r}", RESTORE) from None
+
+
+def _decode_row(record: bytes) -> Row:
     fields = _unpack(record)
     _check_format(fields[0])
     (_, kind, id_, agent, card, price, amount, exact, at_close, per_unit, outcome, resolved, contract, unit, working,
@@ -74,7 +84,14 @@ def decode_row(record: bytes) -> Row:
 
 
 def decode_invoice(id_: str, raw: Mapping[bytes, bytes]) -> Invoice | None:
-    """The head from its hash; None where there is no such invoice."""
+    """The head from its hash; None where there is no such invoice. Raises `Unsafe` for a damaged one."""
+    try:
+        return _decode_invoice(id_, raw)
+    except (*DAMAGE, KeyError) as wrong:
+        raise Unsafe(f"the head of invoice {id_} is unreadable: {wrong!r}", RESTORE) from None
+
+
+def _decode_invoice(id_: str, raw: Mapping[bytes, bytes]) -> Invoice | None:
     fields = {name.decode(): text.decode() for name, text in raw.items()}
     if "customer_key" not in fields:
         return None

@@ -175,8 +175,9 @@ class Log:
         """Those of the keys that a list of outcomes or of held keys has."""
         if not keys:
             return set()
-        listed, held = await self.ask(("ZMSCORE", self.keys.keys, *keys), ("ZMSCORE", self.keys.held, *keys))
-        return {key for key, one, other in zip(keys, listed, held, strict=True) if (one, other) != (None, None)}
+        lists = (self.keys.keys, self.keys.held, *map(self.keys.with_status, ("CONFIRMED", "FAILED")))
+        scores = await self.ask(*(("ZMSCORE", one, *keys) for one in lists))
+        return {key for key, *found in zip(keys, *scores, strict=True) if any(one is not None for one in found)}
 
     async def _lists(self, lengths: dict[str, int]) -> dict[str, list[bytes]]:
         """Whole lists, in as many answers as it takes. A length of -1 is not known yet. Leaves out other types."""

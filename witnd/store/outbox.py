@@ -6,11 +6,12 @@ has seen, and for the daemon only under its lease. What the next step is, `witnd
 decides. What people ask of all partitions is `store.deliveries`.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 import msgspec
+import structlog
 from msgspec import Struct
 from msgspec.structs import astuple, replace
 from redis.asyncio import Redis
@@ -20,9 +21,10 @@ from witnd.domain.delivery import HEALTHY, STANDINGS, EndpointState, Progress, T
 from witnd.domain.notification import Delivery
 from witnd.store.cancellation import cancellable
 from witnd.store.connection import mapped
-from witnd.store.errors import Fenced, StoreUnavailable, Unsafe
+from witnd.store.errors import Fenced, StoreUnavailable, Unreadable, Unsafe
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.scripts import Script
+from witnd.store.sealed import DAMAGE
 
 FORMAT: Final = 1
 # A silent connection is asked for a sign of life so often, and given up after so long.
@@ -35,6 +37,8 @@ _ENDPOINT: Final = Script("outbox_endpoint")
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
+Report: TypeAlias = Callable[[str, str], None]
+log = structlog.get_logger()
 
 
 class Row(Struct, frozen=True):
@@ -62,7 +66,11 @@ def encode_row(delivery: Delivery) -> bytes:
 
 
 def decode_row(id_: str, record: bytes) -> Delivery:
-    return Delivery(id_, *_fields(record))
+    """Raises `Unreadable` for a damaged row."""
+    try:
+        return Delivery(id_, *_fields(record))
+    except DAMAGE as wrong:
+        raise Unreadable(f"the message of delivery {id_}", str(wrong)) from None
 
 
 def encode_progress(progress: Progress) -> bytes:
@@ -70,17 +78,21 @@ def encode_progress(progress: Progress) -> bytes:
 
 
 def decode_progress(record: bytes) -> Progress:
-    standing, failures, due_ms, resends, resend_ms, reason, started, attempts = _fields(record)
-    return Progress(
-        standing=STANDINGS[standing],
-        failures=failures,
-        due_ms=due_ms,
-        resends=resends,
-        resend_ms=resend_ms,
-        reason=reason,
-        started=started,
-        attempts=tuple(Try(*attempt) for attempt in attempts),
-    )
+    """Raises `Unreadable` for a damaged record."""
+    try:
+        standing, failures, due_ms, resends, resend_ms, reason, started, attempts = _fields(record)
+        return Progress(
+            standing=STANDINGS[standing],
+            failures=failures,
+            due_ms=due_ms,
+            resends=resends,
+            resend_ms=resend_ms,
+            reason=reason,
+            started=started,
+            attempts=tuple(Try(*attempt) for attempt in attempts),
+        )
+    except DAMAGE as wrong:
+        raise Unreadable("attempts", str(wrong)) from None
 
 
 def encode_endpoint(state: EndpointState) -> bytes:
@@ -88,9 +100,18 @@ def encode_endpoint(state: EndpointState) -> bytes:
 
 
 def decode_endpoint(record: bytes | None) -> EndpointState:
+    """A damaged record counts as that of a healthy endpoint: a message too many is better than none."""
+    return _endpoint(record) or HEALTHY
+
+
+def _endpoint(record: bytes | None) -> EndpointState | None:
+    """None for a damaged record."""
     if not record:
         return HEALTHY
-    failing_since, suspended_at, reason = _fields(record)
+    try:
+        failing_since, suspended_at, reason = _fields(record)
+    except DAMAGE:
+        return None
     return EndpointState(failing_since=failing_since, suspended_at=suspended_at, reason=reason)
 
 
@@ -105,12 +126,30 @@ def _fields(record: bytes) -> list[Any]:
     return fields
 
 
-def read_row(id_: str, record: bytes | None, stored: bytes | None, score: float | None) -> Row:
-    """The row from what Redis holds of it; `score` stands in for its instant where it is gone."""
-    delivery = None if record is None else decode_row(id_, record)
+def _quiet(_id: str, _reason: str) -> None:
+    """Commands and pages show what they read; the daemon has said what is damaged."""
+
+
+def _log_damage(id_: str, reason: str) -> None:
+    log.error("delivery.unreadable", delivery=id_, reason=reason)
+
+
+def read_row(id_: str, record: bytes | None, stored: bytes | None, score: float | None, damage: Report = _quiet) -> Row:
+    """The row from what Redis holds of it; `score` stands in for its instant where it is gone.
+
+    A damaged message counts as gone: that delivery is set aside. Damaged attempts begin anew, under the same id.
+    """
+    delivery, progress = None, None
+    try:
+        delivery = None if record is None else decode_row(id_, record)
+    except Unreadable as wrong:
+        damage(id_, str(wrong))
     created_ms = int(score or 0) if delivery is None else delivery.created_ms
-    progress = decode_progress(stored) if stored else committed(created_ms)
-    return Row(id_, created_ms, delivery, progress, stored or b"")
+    try:
+        progress = decode_progress(stored) if stored else None
+    except Unreadable as wrong:
+        damage(id_, str(wrong))
+    return Row(id_, created_ms, delivery, progress or committed(created_ms), stored or b"")
 
 
 class Outbox:
@@ -147,7 +186,7 @@ class Outbox:
             reply = await _DUE.run(self._client, [keys.outbox(rule_id), keys.deliveries, keys.attempts], [limit])
         answer = cast(list[Any], reply)
         return [
-            read_row(id_.decode(), record, stored, float(score))
+            read_row(id_.decode(), record, stored, float(score), _log_damage)
             for id_, score, record, stored in zip(*[iter(answer)] * 4, strict=True)
         ]
 
@@ -205,7 +244,12 @@ class Outbox:
     async def endpoint(self, rule_id: str) -> EndpointState:
         with mapped():
             record = await self._client.hget(self._shared.endpoints, rule_id)
-        return decode_endpoint(cast("bytes | None", record))
+        state = _endpoint(cast("bytes | None", record))
+        if state is None:
+            log.error("endpoint.unreadable", rule=rule_id, action="it counts as healthy from now on")
+            with mapped():
+                await _ENDPOINT.run(self._client, [self._shared.endpoints], [rule_id, cast("bytes", record), b""])
+        return state or HEALTHY
 
     async def endpoints(self, rule_ids: Sequence[str]) -> list[EndpointState]:
         """The states of several rules' endpoints, in the same order."""

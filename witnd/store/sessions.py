@@ -41,7 +41,10 @@ class Sessions:
     async def find(self, id_: str) -> Session | None:
         with mapped():
             raw = cast("bytes | None", await self._client.get(self._name(id_)))
-        return None if raw is None else msgspec.json.decode(raw, type=Session)
+        try:
+            return None if raw is None else msgspec.json.decode(raw, type=Session)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return None  # whoever it belonged to signs in again
 
     async def end(self, id_: str) -> None:
         with mapped():

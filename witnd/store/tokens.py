@@ -9,10 +9,12 @@ import hmac
 import math
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from hashlib import sha256
 from typing import Final, cast
 
 import msgspec
+import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 from redis.asyncio import Redis
@@ -20,6 +22,8 @@ from redis.asyncio import Redis
 from witnd.domain.mistake import Mistake
 from witnd.store.connection import mapped
 from witnd.store.keys import GlobalKeys
+
+log = structlog.get_logger()
 
 SCOPES: Final = ("ingest", "read", "admin")
 # What a scope may do besides its own: whoever administrates may do everything.
@@ -127,7 +131,7 @@ class Tokens:
             with mapped():
                 revision = cast("bytes | None", await self._client.hget(self._keys.tokens, "revision")) or b""
             if revision != self._revision:
-                known = {token.id: token for token in await self.listed()}
+                known = {token.id: token for token in await self.listed(_log_damage)}
                 if changes == self._changes:
                     self._known, self._revision = known, revision
             # What was read before a change that was made here meanwhile may be older than it: read again.
@@ -135,11 +139,18 @@ class Tokens:
                 self._asked = asked
                 return
 
-    async def listed(self) -> list[Token]:
-        """All tokens, revoked ones too, oldest first."""
+    async def listed(self, damage: Callable[[str, str], None] | None = None) -> list[Token]:
+        """All tokens, revoked ones too, oldest first. Damaged ones are left out: whoever has one is refused."""
         with mapped():
             fields = cast("dict[bytes, bytes]", await self._client.hgetall(self._keys.tokens))
-        found = [msgspec.json.decode(raw, type=Token) for name, raw in fields.items() if name != _REVISION]
+        found: list[Token] = []
+        for name, raw in fields.items():
+            try:
+                if name != _REVISION:
+                    found.append(msgspec.json.decode(raw, type=Token))
+            except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
+                if damage is not None:
+                    damage(name.decode(errors="replace"), str(wrong))
         return sorted(found, key=lambda token: (token.created_at, token.id))
 
     async def create(
@@ -199,3 +210,8 @@ class Tokens:
         with mapped():
             raw = cast("dict[bytes, bytes]", await self._client.hgetall(self._keys.tokens_used))
         return {id_.decode(): int(ms) for id_, ms in raw.items()} | self._used
+
+
+@cache  # once for each: tokens are read again every few seconds
+def _log_damage(id_: str, reason: str) -> None:
+    log.error("token.unreadable", token=id_, reason=reason)
