@@ -52,7 +52,8 @@ MEANINGS = {
     "lease.same_instance": "Another running daemon has the same `daemon.instance`. Both work; logs cannot tell them "
     "apart.",
     "log.blocked": "Entries wait: one is ahead of the clock (`entry_ahead`), or the server's clock jumped "
-    "(`clock_jumped`). Logged for each reason, and again when it changes.",
+    "(`clock_jumped`), or `witnd repair ahead` has not ended (`repair_unfinished`). Logged for each reason, and again "
+    "when it changes.",
     "log.dropped": "`count` lines of the log are missing: nobody read them in time, or they could not be written.",
     "log.unblocked": "The reason with this `code` is over. Another one may remain.",
     "outcome.fold_failed": "The fold failed for one outcome, which goes on hold. Please report it with this line.",
