@@ -27,6 +27,10 @@ key = "soon"
 settlement_period = 10
 condition = [{ fact = "resolved", operator = "seen" }]
 [[agents]]
+key = "later"
+settlement_period = 40
+condition = [{ fact = "resolved", operator = "seen" }]
+[[agents]]
 key = "patient"
 settlement_period = 600
 condition = [{ fact = "resolved", operator = "seen" }]
@@ -36,6 +40,7 @@ currency = "EUR"
 entries = [
   { agent = "quick", price_per_unit = "1" },
   { agent = "soon", price_per_unit = "1" },
+  { agent = "later", price_per_unit = "1" },
   { agent = "patient", price_per_unit = "1" },
 ]
 """
@@ -236,15 +241,20 @@ def test_no_lease_is_taken_while_the_clocks_differ_by_more_than_a_minute(here: W
 def test_an_accepted_clock_takes_effect_without_a_restart_and_a_later_jump_is_not_accepted(here: World) -> None:
     owner, standby = begin(here, "a", "b")
     send(here, "outcome-patient", "patient")
-    send(here, "outcome-soon", "soon")
+    send(here, "outcome-later", "later")
     nothing = owner.witnd("repair", "clock", "--yes")
     assert "no daemon sees a jump" in nothing.stdout, nothing.stderr
-    here.jump(20)
+    here.jump(45)
     for one in (owner, standby):
         one.says("clock.jumped")
     with here.server.sync() as client:
         until(lambda: client.hlen(GlobalKeys("witn").clock) == 2, "both jumps are published", seconds=SECONDS)
 
+    catalogue = here.directory / "catalogue.toml"
+    catalogue.write_text(CATALOGUE.replace("settlement_period = 600", "settlement_period = 700"))
+    refused = owner.witnd("apply", str(catalogue))
+    assert refused.returncode == 3
+    assert "jumped by +45 s" in refused.stderr
     shown = json.loads(owner.witnd("repair", "clock", "--json").stdout)
     assert shown["needed"]
     assert not shown["done"]
@@ -255,13 +265,13 @@ def test_an_accepted_clock_takes_effect_without_a_restart_and_a_later_jump_is_no
     assert done.returncode == 0, done.stderr
     for one in (owner, standby):
         one.says("clock.accepted")
-    until(lambda: "outcome-soon" in resolutions(here), "what is due by the accepted clock settles", seconds=SECONDS)
+    until(lambda: "outcome-later" in resolutions(here), "what is due by the accepted clock settles", seconds=SECONDS)
     with here.server.sync() as client:
         changes: Any = client.xrange(GlobalKeys("witn").changes)
     [change] = [json.loads(fields[b"data"]) for _, fields in changes if b"clock.accept" in fields[b"data"]]
     assert change["after"]["outcomes_due"] == 1
 
-    here.jump(20 + 30)
+    here.jump(45 + 14)
     for one in (owner, standby):
         one.says("clock.jumped", times=2)
     time.sleep(2)

@@ -7,10 +7,11 @@ from typing import NoReturn
 
 import click
 
-from witnd.cli.context import as_json, config_option, json_option, run, session
+from witnd.cli.context import Session, as_json, config_option, json_option, run, session
 from witnd.cli.failure import USAGE
 from witnd.cli.output import printable
 from witnd.cli.toml import written
+from witnd.clock import Clock
 from witnd.domain import instant
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.catalogue_file import CatalogueFile, parse, reference_mistakes, to_document
@@ -19,7 +20,10 @@ from witnd.domain.mistake import Mistake
 from witnd.domain.own_prices import currency_mistakes
 from witnd.domain.zero_price import catalogue_warnings
 from witnd.store.catalogue import Applied, CatalogueRefused, CatalogueStore
+from witnd.store.clock_record import jumps
+from witnd.store.clock_watch import clock_jump
 from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
+from witnd.store.safety import Problem, clock_difference
 
 # Ten thousand customers take two of them; what is larger is another file by mistake.
 LARGEST_FILE = 32 << 20
@@ -85,7 +89,8 @@ async def _apply(
     applied = None
     try:
         async with session(config) as opened:
-            store = CatalogueStore(opened.redis, opened.global_keys, opened.partitions)
+            problem = await _clock_problem(opened)
+            store = CatalogueStore(opened.redis, opened.global_keys, opened.partitions, lambda: problem)
             applied = await store.change(catalogue, decide, effective_from)
     except (StoreUnavailable, StoreRefused, Unsafe):
         # What is wrong with the file itself can be said without Redis.
@@ -102,6 +107,13 @@ async def _apply(
         _tell(planned, applied)
         for warning in warnings:
             click.echo(printable(f"witnd: warning: {warning}"), err=True)
+
+
+async def _clock_problem(opened: Session) -> Problem | None:
+    """Why no version may be dated by the server's clock: it is wrong, or daemons see that it jumped forward."""
+    now_ms, found = await jumps(opened.redis, opened.global_keys)
+    ahead = max((one.jump_ms for one in found), default=0)
+    return clock_jump(ahead) if ahead > 0 else clock_difference(now_ms - Clock().now_ms())
 
 
 def _parsed(raw: bytes, catalogue: Catalogue | None = None) -> CatalogueFile:

@@ -170,7 +170,7 @@ class Daemon:
             keys=keys,
             partitions=partitions,
             catalogue=shared.catalogue,
-            catalogue_store=CatalogueStore(client, keys, config.redis.partitions),
+            catalogue_store=CatalogueStore(client, keys, config.redis.partitions, lambda: shared.watch.problem_ahead),
             appender=appender,
             tokens=Tokens(client, keys, clock.monotonic),
             sessions=Sessions(client, keys),

@@ -19,8 +19,10 @@ from witnd.domain.catalogue_plan import Change
 from witnd.store import changes as change_log
 from witnd.store.catalogue_loader import check_decided, check_head, check_length, decided_head, decode_head, take_in
 from witnd.store.connection import mapped
+from witnd.store.errors import StoreRefused
 from witnd.store.json_record import FORMAT
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
+from witnd.store.safety import Problem
 from witnd.store.scripts import Argument, Script
 
 # Entries per read: a few hundred KiB, which block the server for no noticeable time.
@@ -58,11 +60,19 @@ class CatalogueRefused(Exception):  # noqa: N818
 
 
 class CatalogueStore:
-    """`partitions` is the number of logs whose entries a new version must not come before."""
+    """`partitions` is the number of logs whose entries a new version must not come before. `clock_problem` says why no
+    version may be dated by the server's clock at the moment."""
 
-    def __init__(self, client: Redis, keys: GlobalKeys, partitions: int) -> None:
+    def __init__(
+        self,
+        client: Redis,
+        keys: GlobalKeys,
+        partitions: int,
+        clock_problem: Callable[[], Problem | None] = lambda: None,
+    ) -> None:
         self._client = client
         self._keys = keys
+        self._clock_problem = clock_problem
         self._partitions = [Keys(keys.prefix, partition) for partition in range(partitions)]
 
     async def load(self, catalogue: Catalogue) -> int:
@@ -187,6 +197,8 @@ class CatalogueStore:
             changes = plan(catalogue, at)
             if not changes:
                 return None
+            if effective_from is None and (problem := self._clock_problem()):
+                raise StoreRefused(problem.reason, problem.remedy)
             try:
                 applied = await self.apply(catalogue, changes, effective_from, planned_at=at, log=log())
             except CatalogueMoved:

@@ -56,6 +56,11 @@ class ClockWatch:
         """Why the server's clock is not believed."""
         return clock_jump(self.guard.jump_ms) if self.guard.jump_ms else None
 
+    @property
+    def problem_ahead(self) -> Problem | None:
+        """Why nothing may be dated by the server's clock."""
+        return self.problem if self.guard.is_ahead else None
+
     async def run(self) -> None:
         try:
             while True:
