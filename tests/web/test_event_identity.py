@@ -183,3 +183,10 @@ def test_a_batch_of_cloud_events_may_be_empty_and_hold_base64(api: Office) -> No
 
 def test_everything_that_is_wrong_with_an_event_is_told_at_once(api: Office) -> None:
     assert paths(api.ask("POST", "/v1/events", {})) == ["key", "action", "customer_key"]
+
+
+@pytest.mark.parametrize("path", ["/v1/events?idempotency_key=a", "/v1/events/batch?Idempotency-Key=a"])
+def test_an_identity_in_the_address_is_refused(api: Office, path: str) -> None:
+    answer = api.ask("POST", path, [EVENT] if "batch" in path else EVENT)
+    assert (answer.status, answer.error["code"]) == (400, "VALIDATION_ERROR")
+    assert log(api) == []

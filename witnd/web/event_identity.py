@@ -38,6 +38,13 @@ def has_cloud_headers(headers: Headers) -> bool:
     return any(name[:3].lower() == "ce-" for name in headers)
 
 
+def refuse_in_query(target: str) -> None:
+    """An identity in the address would be ignored, and the event counted twice."""
+    query = target.partition("?")[2].lower()
+    if "idempotency" in query or "ce-id" in query:
+        raise invalid("", f"an identity in the query of the address is not used; send the header {HEADER}")
+
+
 def header_key(headers: Headers) -> str | None:
     """What the header `Idempotency-Key` says. It may be quoted, as the draft of its standard asks for."""
     for name in _MISSPELLED:

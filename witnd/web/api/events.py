@@ -10,7 +10,7 @@ from witnd.domain.mistake import Mistake
 from witnd.domain.strictjson import BYTES_MAX
 from witnd.store.keys import partition_of
 from witnd.web.errors import from_msgspec, invalid, mistaken, unavailable
-from witnd.web.event_identity import stored_batch, stored_event
+from witnd.web.event_identity import refuse_in_query, stored_batch, stored_event
 from witnd.web.route import JSON, Call, route
 
 CLOUD_EVENT: Final = "application/cloudevents+json"
@@ -123,6 +123,7 @@ class BatchAccepted(Struct, frozen=True):
     refusals=("UNAVAILABLE",),
 )
 async def send(call: Call[Any]) -> Accepted | BatchAccepted:
+    refuse_in_query(call.target)
     if call.content_type == CLOUD_EVENTS:
         return await _send_all(call, _members(call.data), "")
     _check_lag(call)
@@ -154,6 +155,7 @@ async def send(call: Call[Any]) -> Accepted | BatchAccepted:
     refusals=("UNAVAILABLE",),
 )
 async def send_batch(call: Call[Any]) -> BatchAccepted:
+    refuse_in_query(call.target)
     if call.content_type in LINES:
         return await _send_all(call, _lines(call.data), "", least=1)
     if call.content_type == CLOUD_EVENTS or call.data.lstrip(b" \t\r\n")[:1] == b"[":
