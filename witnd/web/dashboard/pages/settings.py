@@ -28,6 +28,7 @@ MEANS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "webhooks": {
         "allow_networks": "Private networks that webhooks may reach.",
+        "ca_file": "Authorities that webhooks trust besides those of the system.",
         "schedule": "Waits between the attempts at a delivery.",
     },
     "billing": {
