@@ -17,8 +17,11 @@ from witnd.engine.recall import recall
 from witnd.store.clock_guard import ClockGuard
 from witnd.store.errors import Unreadable
 
-# Keys per slice: some 10 ms of this process, and a few of the server.
-SLICE = 200
+# Keys and held events per slice: some 10 ms of this process, and a few of the server. A key has 1000 events at most,
+# so the first slice is of few keys.
+SLICE, EVENTS, FIRST_SLICE = 200, 2000, 5
+# Before retries are appended again that the clock does not allow.
+REFUSED_SECONDS = 1.0
 # Between two slices, while there is something to apply or to settle.
 PAUSE_SECONDS = 0.05
 # While the server's clock is not believed.
@@ -41,6 +44,7 @@ class Retries:
         self._scan: str | None = None  # where the scan of all held keys goes on, None while there is none
         self._keys: deque[str] = deque()  # to be looked at
         self._waiting: set[str] = set()  # the same keys
+        self._size = FIRST_SLICE
         self._looked = self._retried = 0
 
     def has_change(self, applied_to: int) -> bool:
@@ -112,7 +116,8 @@ class Retries:
 
     async def _slice(self) -> None:
         memory, partition = self._memory, self._memory.partition
-        keys = [self._keys[place] for place in range(min(SLICE, len(self._keys)))]
+        keys = [self._keys[place] for place in range(min(self._size, len(self._keys)))]
+        events = 0
         found: list[str] = []
         damaged: list[Unreadable] = []
         held = await memory.patience.insist("loading held events", lambda: memory.store.held(keys))
@@ -128,12 +133,14 @@ class Retries:
                 continue
             one = recall(key, None, (), items, partition.catalogue)
             if isinstance(one, Held) and one.waiting:
+                events += len(one.waiting)
                 # Under what it waits for now; also a key that can be placed, until it is.
                 self._file(one)
                 if partition.placeable(one, self._now_ms):
                     found.append(key)
         for one_damaged in damaged:
             await memory.hold(one_damaged.key, one_damaged.reason)
+        self._size = max(1, len(keys) * EVENTS // events) if events > EVENTS else min(SLICE, 2 * self._size)
         self._looked += len(keys)
         if found:
             retries = [("witnd", "retry", "key", key) for key in found]
@@ -142,6 +149,8 @@ class Retries:
                 "appending retries", lambda: memory.store.append(*retries, latest_ms=limit)
             ):
                 self._push(set(found))
+                await asyncio.sleep(REFUSED_SECONDS)
+                return
         self._retried += len(found)
 
     def _file(self, held: Held) -> None:
