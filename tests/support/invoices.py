@@ -12,7 +12,8 @@ from witnd.domain.money import exact_sum
 from witnd.domain.period import Calendar
 from witnd.domain.resolution import derived_id
 from witnd.store.invoice_codec import billed_fields, encode_row
-from witnd.store.keys import BillingKeys, partition_of
+from witnd.store.keys import BillingKeys, GlobalKeys, partition_of
+from witnd.store.meta import open_meta
 
 CALENDAR = Calendar.of("month")
 DAY_MS = 86_400_000
@@ -70,6 +71,7 @@ async def write(
 ) -> Invoice:
     """Put a draft where the biller puts it: rows of an open one in the order in which they are given."""
     keys = BillingKeys("witn")
+    await open_meta(client, GlobalKeys("witn"), partitions)
     await client.hset(keys.state, "calendar", msgspec.json.encode(calendar))
     await client.hset(keys.invoice(invoice.id), items=billed_fields(invoice))
     await client.zadd(keys.invoices, {invoice.id: invoice.start})

@@ -35,6 +35,7 @@ def test_the_newest_change_comes_first_page_after_page(api: Office) -> None:
     first = found[0]
     assert first == {
         "id": first["id"], "at": instant.render(int(first["id"].split("-")[0])), "who": "token ops",
+        "source": "api", "token_id": None,
         "what": "rule.update", "key": "rule 6", "request_id": "ab", "before": {"n": 6, "secret": "(hidden)"},
         "after": None,
     }  # fmt: skip

@@ -7,19 +7,22 @@ from typing import NoReturn
 
 import click
 
+from witnd.cli.author import author
 from witnd.cli.context import Session, as_json, config_option, json_option, run, session
 from witnd.cli.failure import USAGE
 from witnd.cli.output import printable
 from witnd.cli.toml import written
 from witnd.clock import Clock
 from witnd.domain import instant
-from witnd.domain.catalogue import Catalogue
+from witnd.domain.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.catalogue_file import CatalogueFile, parse, reference_mistakes, to_document
 from witnd.domain.catalogue_plan import Change, Plan, lines, plan
 from witnd.domain.mistake import Mistake
 from witnd.domain.own_prices import currency_mistakes
 from witnd.domain.zero_price import catalogue_warnings
 from witnd.store.catalogue import Applied, CatalogueRefused, CatalogueStore
+from witnd.store.catalogue_log import logged_file
+from witnd.store.changes import Change as Logged
 from witnd.store.clock_record import jumps
 from witnd.store.clock_watch import clock_jump
 from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
@@ -73,6 +76,7 @@ async def _apply(
     seed = secrets.token_bytes(SEED_BYTES)
     catalogue = Catalogue()
     planned = Plan(changes=(), differences=(), secrets={})
+    before: dict[tuple[str, str], CatalogueEntry | None] = {}
     warnings: list[Mistake] = []
 
     def decide(current: Catalogue, at: int) -> tuple[Change, ...]:
@@ -84,14 +88,18 @@ async def _apply(
             _refuse(path, tuple(currencies), as_document)
         planned = plan(current, file.items, seed=seed, at=at)
         warnings = catalogue_warnings(current, file.items, at)
+        before.update({(one.kind, one.key): current.entry(one.kind, one.key, at) for one in planned.changes})
         return () if dry_run else planned.changes
+
+    def log() -> list[Logged]:
+        return logged_file(author(), planned.changes, before)
 
     applied = None
     try:
         async with session(config) as opened:
             problem = await _clock_problem(opened)
             store = CatalogueStore(opened.redis, opened.global_keys, opened.partitions, lambda: problem)
-            applied = await store.change(catalogue, decide, effective_from)
+            applied = await store.change(catalogue, decide, effective_from, log=log)
     except (StoreUnavailable, StoreRefused, Unsafe):
         # What is wrong with the file itself can be said without Redis.
         if file.mistakes:

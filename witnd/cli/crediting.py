@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from msgspec import Struct
 
+from witnd.cli.author import author
 from witnd.cli.context import Session, as_json, config_option, json_option, run, session
 from witnd.cli.event import TEXT
 from witnd.cli.invoice import SHORT, desk, meant, refuse
@@ -30,6 +31,7 @@ from witnd.domain.resolution import derived_id
 from witnd.store.codec import terms_of
 from witnd.store.errors import StoreUnavailable
 from witnd.store.invoice_change import Done
+from witnd.store.invoice_log import logged_by
 from witnd.store.invoices import Invoices
 from witnd.store.keys import partition_of
 from witnd.store.reads import reading
@@ -124,6 +126,7 @@ async def _credit(asked: _Asked, as_document: bool, config: Path | None) -> None
                 ),
                 row=row.id,
                 token=derived_id("credit", row.id, asked.name),
+                logged=logged_by(author(), "credit"),
             )
         except StoreUnavailable:
             click.echo(f"witnd: ask again with --id {asked.name}: then it is given once, whatever happened", err=True)

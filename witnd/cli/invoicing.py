@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from msgspec import Struct
 
+from witnd.cli.author import author
 from witnd.cli.context import as_json, config_option, json_option, run, session
 from witnd.cli.event import TEXT
 from witnd.cli.failure import USAGE
@@ -16,6 +17,7 @@ from witnd.domain.invoice import Invoice
 from witnd.domain.invoice_json import InvoiceJson, invoice_json
 from witnd.domain.invoicing import Refusal, Unchanged, Verdict
 from witnd.store.invoice_change import Seen
+from witnd.store.invoice_log import logged_by
 from witnd.store.invoices import Ambiguous, Invoices
 
 
@@ -131,7 +133,7 @@ async def _act(store: Invoices, asked: str, decide: Callable[[Seen], Verdict]) -
     if not isinstance(found, Invoice):
         problem = f"there is no invoice {asked}" if found is None else f"{asked} is a credit note"
         return Acted(asked=asked, result="refused", invoice=None, problem=problem, remedy="`witnd invoices` lists all")
-    done = await store.do(found.id, decide)
+    done = await store.do(found.id, decide, logged=logged_by(author()))
     if isinstance(done, Refusal):
         return Acted(
             asked=asked,

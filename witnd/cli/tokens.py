@@ -5,19 +5,18 @@ from typing import NoReturn
 
 import click
 
+from witnd.cli.author import author
 from witnd.cli.context import Session, as_json, config_option, json_option, run, session, table
 from witnd.cli.event import TEXT
 from witnd.cli.failure import USAGE
 from witnd.cli.output import printable
 from witnd.clock import Clock
 from witnd.domain.mistake import Mistake
-from witnd.store.changes import Changes
 from witnd.store.tokens import SCOPES, Tokens, mistakes
 from witnd.web.tokens import TokenJson, create, revoke, token_json
 
 COLUMNS = ("id", "name", "scopes", "rate", "created", "last used", "revoked")
 # Who did it, in the log of changes: whoever may use Redis needs no name here.
-WHO = "command witnd tokens"
 
 
 class _Default(click.Group):
@@ -112,13 +111,11 @@ async def _create(
     async with session(config) as opened:
         made = await create(
             _tokens(opened),
-            Changes(opened.redis, opened.global_keys),
+            author(),
             name=name,
             scopes=scopes,
             rate=rate,
             now_ms=Clock().now_ms(),
-            who=WHO,
-            request_id="",
         )
     if as_document:
         as_json(made)
@@ -155,11 +152,9 @@ async def _revoke(id_: str, as_document: bool, config: Path | None) -> None:
             _refuse(f"there is no token {id_}; `witnd tokens --all` lists them")
         gone = await revoke(
             store,
-            Changes(opened.redis, opened.global_keys),
+            author(),
             found,
             now_ms=Clock().now_ms(),
-            who=WHO,
-            request_id="",
         )
     if as_document:
         as_json(gone)

@@ -24,14 +24,28 @@ Source: TypeAlias = Literal["api", "dashboard", "cli"]
 
 
 class Author(Struct, frozen=True, kw_only=True):
-    """Who makes a change. `who`: the name of a token, or an operating system user of this host for commands.
-    `token_id`: None where no token was used.
+    """Who makes a change. `who`: name and id of a token, or the operating system user and host of a command.
+    `token_id`: None where no token was used. `idempotency_key`: the name under which the operation may be repeated.
     """
 
     who: str
     source: Source
     token_id: str | None = None
     request_id: str = ""
+    idempotency_key: str | None = None
+
+    def change(self, what: str, key: str, *, before: Any = None, after: Any = None) -> "Change":
+        """An entry of the change log by this author."""
+        return Change(
+            who=self.who,
+            source=self.source,
+            token_id=self.token_id,
+            what=what,
+            key=key,
+            request_id=self.request_id,
+            before=before,
+            after=after,
+        )
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -89,10 +103,24 @@ def _readable(id_: str, fields: dict[bytes, bytes]) -> Change:
 
 def _read(id_: str, fields: dict[bytes, bytes]) -> Change:
     record = decode_record(fields.get(b"data", b""), dict, f"entry {id_} of the change log")
-    at = record.get(EFFECTIVE_FROM)
-    if at is not None and isinstance(record.get("after"), dict):
-        record["after"] = {EFFECTIVE_FROM: instant.render(at), **record["after"]}
+    _complete(record)
     return msgspec.convert({**record, "id": id_}, Change)
+
+
+def _complete(record: dict[str, Any]) -> None:
+    """Put what only the script knew, an instant or a number, into what was written."""
+    after = record.get("after")
+    if not isinstance(after, dict):
+        return
+    if EFFECTIVE_FROM in record:
+        record["after"] = {EFFECTIVE_FROM: instant.render(record[EFFECTIVE_FROM]), **after}
+    if "made" in record:
+        after["made"] = record["made"]
+        invoice = after.get("invoice", {})
+        if record["stamp"]:
+            invoice[record["stamp"]] = instant.render(record["at"])
+        if record["what"] == "invoice.issue":
+            invoice["number"] = record["made"]
 
 
 def _without_secrets(node: Any) -> Any:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import hiredis
-import msgspec
 from msgspec import Struct
 
 from witnd.domain.catalogue_chain import Head
@@ -19,6 +18,7 @@ from witnd.store.catalogue_loader import decode_head
 from witnd.store.codec import OutcomeRecord, outcome_record
 from witnd.store.connection import refusal
 from witnd.store.errors import StoreRefused, Unsafe
+from witnd.store.json_record import decode_record
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.lease import Holder
 from witnd.store.moment import Moment, check_moment, entry_id
@@ -116,10 +116,10 @@ async def survey(
 
 
 def _token(raw: bytes) -> Token | None:
-    """None for a damaged one."""
+    """None for one that is damaged or newer."""
     try:
-        return msgspec.json.decode(raw, type=Token)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return decode_record(raw, Token, "a token")
+    except Unsafe:
         return None
 
 

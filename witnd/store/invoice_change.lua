@@ -2,7 +2,8 @@
 -- One operation on one invoice: written whole, once, and only to exactly what it was decided from; or not at all.
 --
 -- KEYS 1 the head, 2 what was done to the invoice, 3 balances, 4 credited, 5 credit rows, 6 drafts to issue,
---      7 series, 8 numbers, 9 credit notes, 10 the credit note that it makes (the head's key where it makes none)
+--      7 series, 8 numbers, 9 credit notes, 10 the credit note that it makes (the head's key where it makes none),
+--      11 the change log
 -- ARGV 1 token of the operation, 2 its name, 3 id of the invoice
 --      4 revision, 5 status, 6 '1' closed, as they were read
 --      7 field of the balance ('' where it does not matter), 8 as read ('' absent), 9 to write ('' as it is)
@@ -11,7 +12,8 @@
 --      14 series to take a number from ('' none), 15 id of the credit note ('' none)
 --      16 field of the head that gets this instant ('' none), 17 '1' it waits no longer to be issued
 --      18 what the operation made, for the record ('' its number)
---      19 how many words of fields for the head follow, then those, then those for the credit note
+--      19 the JSON of its entry for the change log without its end ('' none)
+--      20 how many words of fields for the head follow, then those, then those for the credit note
 --
 -- Answers {'OK' or 'DONE' (written before: the reply was lost), record, head}; or, with nothing written, {'MOVED'}.
 -- Amounts are text that is compared and stored: nothing here calculates with money.
@@ -33,8 +35,8 @@ end
 
 local time = redis.call('TIME')
 local now = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
-local fields = tonumber(ARGV[19])
-redis.call('HSET', KEYS[1], unpack(ARGV, 20, 19 + fields))
+local fields = tonumber(ARGV[20])
+redis.call('HSET', KEYS[1], unpack(ARGV, 21, 20 + fields))
 if ARGV[16] ~= '' then
   redis.call('HSET', KEYS[1], ARGV[16], now)
 end
@@ -59,11 +61,15 @@ if ARGV[14] ~= '' then
     redis.call('HSET', KEYS[8], number, ARGV[3])
     made = number
   else
-    redis.call('HSET', KEYS[10], 'number', number, 'issued_at', now, unpack(ARGV, 20 + fields))
+    redis.call('HSET', KEYS[10], 'number', number, 'issued_at', now, unpack(ARGV, 21 + fields))
     redis.call('HSET', KEYS[8], number, ARGV[15])
     redis.call('ZADD', KEYS[9], now, ARGV[15])
   end
 end
 record = table.concat({ ARGV[2], now, made }, ' ')
 redis.call('HSET', KEYS[2], ARGV[1], record)
+if ARGV[19] ~= '' then
+  local done = ',"made":' .. cjson.encode(made) .. ',"at":' .. now .. ',"stamp":"' .. ARGV[16] .. '"}'
+  redis.call('XADD', KEYS[11], '*', 'data', ARGV[19] .. done)
+end
 return { 'OK', record, redis.call('HGETALL', KEYS[1]) }

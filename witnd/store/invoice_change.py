@@ -16,6 +16,8 @@ from redis.asyncio import Redis
 from witnd.domain.invoice import Invoice
 from witnd.domain.invoicing import Change, Refusal, Unchanged, Verdict, issue
 from witnd.domain.money import plain
+from witnd.store.changes import Change as Logged
+from witnd.store.changes import encode_change
 from witnd.store.connection import mapped
 from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.invoice_codec import decode_invoice, encode_row
@@ -72,12 +74,19 @@ class Operations:
         self._keys = keys
 
     async def do(
-        self, id_: str, decide: Callable[[Seen], Verdict], *, row: str = "", token: str | None = None
+        self,
+        id_: str,
+        decide: Callable[[Seen], Verdict],
+        *,
+        row: str = "",
+        token: str | None = None,
+        logged: Callable[[Change], Logged] | None = None,
     ) -> Done | Unchanged | Refusal:
         """Decide from what is there and write it; again where it moved meanwhile.
 
         `row` is the row whose credits are of interest. A `token` names the operation across calls: one that was done
-        under it is answered and not decided again. Raises `StoreUnavailable` where it is unknown whether it was done,
+        under it is answered and not decided again. `logged` makes its entry of the change log,
+        which is written with it. Raises `StoreUnavailable` where it is unknown whether it was done,
         `StoreRefused` where nothing was.
         """
         token = token or secrets.token_hex(16)
@@ -92,7 +101,7 @@ class Operations:
                 verdict = decide(seen)
                 if not isinstance(verdict, Change):
                     return verdict
-                done = await self.change(seen, verdict, token)
+                done = await self.change(seen, verdict, token, None if logged is None else logged(verdict))
             except StoreUnavailable:
                 silent += 1
                 if silent > SILENCES:
@@ -137,7 +146,7 @@ class Operations:
             record=record,
         )
 
-    async def change(self, seen: Seen, change: Change, token: str) -> Done | None:
+    async def change(self, seen: Seen, change: Change, token: str, logged: Logged | None = None) -> Done | None:
         """Write a change that was decided from what was seen; None where that has moved, and nothing is written.
 
         Sent again with the same token it is not written again.
@@ -164,6 +173,7 @@ class Operations:
             change.stamp or "",
             "1" if change.issues else "",
             note.id if note is not None else change.row.id if change.row is not None else "",
+            b"" if logged is None else encode_change(logged)[:-1],
             len(head),
             *head,
             *([] if note is None else note_fields(note)),
@@ -190,6 +200,7 @@ class Operations:
             keys.numbers,
             keys.notes,
             keys.invoice(id_) if note is None else keys.note(note),
+            keys.change_log,
         ]
 
 

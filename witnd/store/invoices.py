@@ -16,8 +16,9 @@ from redis.asyncio import Redis
 
 from witnd.domain.crediting import note_id
 from witnd.domain.invoice import Invoice, invoice_id
-from witnd.domain.invoicing import CreditNote, Refusal, Unchanged, Verdict
+from witnd.domain.invoicing import Change, CreditNote, Refusal, Unchanged, Verdict
 from witnd.domain.period import Calendar
+from witnd.store.changes import Change as Logged
 from witnd.store.connection import mapped
 from witnd.store.invoice_change import Done, Operations, Seen, balance_field
 from witnd.store.invoice_codec import decode_invoice
@@ -255,10 +256,16 @@ class Invoices:
     # -- doing -------------------------------------------------------------------------------------------------------
 
     async def do(
-        self, id_: str, decide: Callable[[Seen], Verdict], *, row: str = "", token: str | None = None
+        self,
+        id_: str,
+        decide: Callable[[Seen], Verdict],
+        *,
+        row: str = "",
+        token: str | None = None,
+        logged: Callable[[Change], Logged] | None = None,
     ) -> Done | Unchanged | Refusal:
         """See `Operations.do`."""
-        return await self._operations.do(id_, decide, row=row, token=token)
+        return await self._operations.do(id_, decide, row=row, token=token, logged=logged)
 
     async def issue_due(self, id_: str, series: str) -> bool:
         """See `Operations.issue_due`."""

@@ -218,7 +218,19 @@ class Keys:
 class BillingKeys:
     """Keys of the invoices, in the shared slot: an invoice has lines from many partitions."""
 
-    __slots__ = ("balance", "base", "invoices", "notes", "numbers", "open", "owner", "series", "state", "to_issue")
+    __slots__ = (
+        "balance",
+        "base",
+        "change_log",
+        "invoices",
+        "notes",
+        "numbers",
+        "open",
+        "owner",
+        "series",
+        "state",
+        "to_issue",
+    )
 
     def __init__(self, prefix: str) -> None:
         base = f"{_shared(prefix)}:billing"
@@ -229,6 +241,7 @@ class BillingKeys:
         self.open = f"{base}:open"
         self.to_issue = f"{base}:to_issue"
         self.balance = f"{base}:balance"
+        self.change_log = GlobalKeys(prefix).changes
         self.series = f"{base}:series"
         self.numbers = f"{base}:numbers"
         self.notes = f"{base}:notes"

@@ -7,11 +7,12 @@ import secrets
 from hashlib import sha256
 from typing import Final, cast
 
-import msgspec
 from msgspec import Struct
 from redis.asyncio import Redis
 
 from witnd.store.connection import mapped
+from witnd.store.errors import Unsafe
+from witnd.store.json_record import decode_record, encode_record
 from witnd.store.keys import GlobalKeys
 
 # A working day: whoever comes back the next morning signs in again.
@@ -35,16 +36,19 @@ class Sessions:
         id_ = secrets.token_urlsafe(32)
         session = Session(token_id=token_id, form_key=secrets.token_urlsafe(16))
         with mapped():
-            await self._client.set(self._name(id_), msgspec.json.encode(session), ex=LENGTH_SECONDS)
+            await self._client.set(self._name(id_), encode_record(session), ex=LENGTH_SECONDS)
         return id_, session
 
     async def find(self, id_: str) -> Session | None:
         with mapped():
             raw = cast("bytes | None", await self._client.get(self._name(id_)))
+        if raw is None:
+            return None
         try:
-            return None if raw is None else msgspec.json.decode(raw, type=Session)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            return None  # whoever it belonged to signs in again
+            return decode_record(raw, Session, "a session of the dashboard")
+        except Unsafe:
+            # Of a newer version, or damaged: whoever it belongs to signs in again.
+            return None
 
     async def end(self, id_: str) -> None:
         with mapped():

@@ -13,14 +13,16 @@ from functools import cache
 from hashlib import sha256
 from typing import Final, cast
 
-import msgspec
 import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from witnd.domain.mistake import Mistake
+from witnd.store.changes import Change, encode_change
 from witnd.store.connection import mapped
+from witnd.store.errors import Unsafe
+from witnd.store.json_record import decode_record, encode_record
 from witnd.store.keys import GlobalKeys
 
 log = structlog.get_logger()
@@ -147,37 +149,45 @@ class Tokens:
         for name, raw in fields.items():
             try:
                 if name != _REVISION:
-                    found.append(msgspec.json.decode(raw, type=Token))
-            except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
+                    found.append(decode_record(raw, Token, f"token {name.decode(errors='replace')}"))
+            except Unsafe as wrong:
                 if damage is not None:
-                    damage(name.decode(errors="replace"), str(wrong))
+                    damage(name.decode(errors="replace"), wrong.reason)
         return sorted(found, key=lambda token: (token.created_at, token.id))
 
     async def create(
-        self, name: str, scopes: Sequence[str], now_ms: int, *, rate: float | None = None
+        self,
+        name: str,
+        scopes: Sequence[str],
+        now_ms: int,
+        *,
+        rate: float | None = None,
+        logged: Callable[[Token], Change] | None = None,
     ) -> tuple[Token, str]:
-        """A new token and its text, which cannot be had again."""
+        """A new token and its text, which cannot be had again. `logged` makes its entry of the change log."""
         id_, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         digest = sha256(secret.encode()).hexdigest()
         token = Token(id=id_, name=name, scopes=tuple(scopes), digest=digest, created_at=now_ms, rate=rate)
-        await self._write(token)
+        await self._write(token, logged)
         return token, f"wn_{id_}_{secret}"
 
-    async def revoke(self, id_: str, now_ms: int) -> Token | None:
+    async def revoke(self, id_: str, now_ms: int, *, logged: Callable[[Token], Change] | None = None) -> Token | None:
         """Make a token worth nothing, at once; None where there is none."""
         found = next((token for token in await self.listed() if token.id == id_), None)
         if found is None or found.revoked_at is not None:
             return found
         revoked = replace(found, revoked_at=now_ms)
-        await self._write(revoked)
+        await self._write(revoked, logged)
         return revoked
 
-    async def _write(self, token: Token) -> None:
+    async def _write(self, token: Token, logged: Callable[[Token], Change] | None) -> None:
         try:
             with mapped():
                 async with self._client.pipeline(transaction=True) as writes:
-                    writes.hset(self._keys.tokens, token.id, msgspec.json.encode(token))
+                    writes.hset(self._keys.tokens, token.id, encode_record(token))
                     writes.hincrby(self._keys.tokens, "revision", 1)
+                    if logged is not None:
+                        writes.xadd(self._keys.changes, {"data": encode_change(logged(token))})
                     await writes.execute()
         finally:
             # Where no answer came it may be written nevertheless.

@@ -11,7 +11,6 @@ from msgspec import Struct
 from witnd.domain import instant
 from witnd.domain.catalogue_history import Version
 from witnd.domain.catalogue_text import FieldDifference, line
-from witnd.store.changes import Change
 from witnd.web import catalogue, catalogue_change
 from witnd.web.catalogue import Kind, Thing
 from witnd.web.catalogue_change import Written
@@ -167,46 +166,19 @@ async def comparison(services: Services, kind: Kind, key: str, one: int, other: 
 
 
 async def create(call: Call[Any], kind: Kind) -> Written:
-    written = await catalogue_change.create(call.services, kind, call.document())
-    await note(call, f"{kind.name}.create", written)
-    return written
+    return await catalogue_change.create(call.services, call.author, kind, call.document())
 
 
 async def change(call: Call[Any], kind: Kind, key: str) -> Written:
     expected = expected_tags(call.headers)
-    written = await catalogue_change.change(call.services, kind, key, call.document(), expected=expected)
-    await note(call, f"{kind.name}.update", written)
-    return written
+    return await catalogue_change.change(call.services, call.author, kind, key, call.document(), expected=expected)
 
 
 async def archive(call: Call[When], kind: Kind, key: str, *, archived: bool) -> Written:
-    written = await catalogue_change.archive(
-        call.services, kind, key, archived=archived, effective_from=call.query.effective_from,
+    return await catalogue_change.archive(
+        call.services, call.author, kind, key, archived=archived, effective_from=call.query.effective_from,
         expected=expected_tags(call.headers),
     )  # fmt: skip
-    await note(call, f"{kind.name}.{'archive' if archived else 'restore'}", written)
-    return written
-
-
-async def note(call: Call[Any], what: str, written: Written) -> None:
-    """Tell the tag of what is there now, and note who changed it, if anything was changed."""
-    _set_etag(call, written.thing)
-    if not written.changed:
-        return
-    version = written.thing.version
-    after = {
-        "effective_from": instant.render(version.effective_from), "archived": version.archived, **version.content
-    }  # fmt: skip
-    await call.services.changes.note(
-        Change(
-            who=call.who,
-            what=what,
-            key=written.thing.key,
-            request_id=call.request_id,
-            before=written.before,
-            after=after,
-        )
-    )
 
 
 def _set_etag(call: Call[Any], thing: Thing) -> None:

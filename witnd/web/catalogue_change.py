@@ -1,7 +1,6 @@
 """Changes of the catalogue that are asked for over HTTP: create, change, archive, for all four kinds.
 
-What may stand in a thing is decided by the domain's readers, from when on it is in force by the store. Noting who made
-a change is left to whoever was asked.
+What may be in a thing is decided by the domain's readers, from when on it is in force by the store.
 """
 
 import secrets
@@ -22,6 +21,9 @@ from witnd.domain.own_prices import currency_mistakes
 from witnd.domain.ratecard import DIGITS
 from witnd.domain.rotation import OVERLAP
 from witnd.store.catalogue import CatalogueRefused
+from witnd.store.catalogue_log import logged
+from witnd.store.changes import Author
+from witnd.store.changes import Change as Logged
 from witnd.web.catalogue import Kind, Thing, thing_of
 from witnd.web.errors import ApiError, invalid, missing, mistaken
 from witnd.web.preconditions import check_tag, etag_at
@@ -44,7 +46,7 @@ class Written(Struct, frozen=True, kw_only=True):
 Expected: TypeAlias = frozenset[str] | None
 
 
-async def create(services: Services, kind: Kind, raw: Mapping[str, Any]) -> Written:
+async def create(services: Services, author: Author, kind: Kind, raw: Mapping[str, Any]) -> Written:
     """A new thing from what a person wrote. Refuses a key that is or ever was in the catalogue."""
     given, effective_from, wrong = _instant_of(raw)
     if "archived" in given:
@@ -58,20 +60,22 @@ async def create(services: Services, kind: Kind, raw: Mapping[str, Any]) -> Writ
             raise ApiError("CONFLICT", f"there is a {kind.word} {described(read.key)} already; {hint}")
         return read
 
-    return await _write(services, kind, item, effective_from)
+    return await _write(services, author, kind, "create", item, effective_from)
 
 
 async def change(
     services: Services,
+    author: Author,
     kind: Kind,
     key: str,
     raw: Mapping[str, Any],
     amend: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
     expected: Expected = None,
+    what: str = "update",
 ) -> Written:
     """Put the fields given in the place of those that the thing has; null puts a default there. `amend`: makes more of
     them from those that it has at that instant, whoever changed them meanwhile. `expected`: tags, one of which the
-    thing must have."""
+    thing must have. `what` names the change in the change log."""
     given, effective_from, wrong = _instant_of(raw)
     if given.pop(kind.key_name, key) != key:
         wrong.append(Mistake(kind.key_name, "cannot be changed; create another one"))
@@ -91,11 +95,12 @@ async def change(
         rewritten = "entries" in given
         return Item(kind=read.kind, key=key, archived=old.archived, content=read.content, path="", rewritten=rewritten)
 
-    return await _write(services, kind, item, effective_from)
+    return await _write(services, author, kind, what, item, effective_from)
 
 
 async def archive(
     services: Services,
+    author: Author,
     kind: Kind,
     key: str,
     *,
@@ -113,12 +118,18 @@ async def archive(
         check_tag(expected, etag_at(catalogue.versions(kind.name, key), at))
         return Item(kind=kind.name, key=key, archived=archived, content=old.content, path="")
 
-    return await _write(services, kind, item, at_instant)
+    return await _write(services, author, kind, "archive" if archived else "restore", item, at_instant)
 
 
 async def _write(
-    services: Services, kind: Kind, item: Callable[[Catalogue, int], Item], effective_from: int | None
+    services: Services,
+    author: Author,
+    kind: Kind,
+    what: str,
+    item: Callable[[Catalogue, int], Item],
+    effective_from: int | None,
 ) -> Written:
+    """Write the change and its entry of the change log in one step, unless everything is so already."""
     seed = secrets.token_bytes(SEED_BYTES)
     planned: tuple[Item, CatalogueEntry | None, Plan] | None = None
 
@@ -134,8 +145,11 @@ async def _write(
             raise ApiError("CONFLICT", f"there is a version from {when} already; choose another effective_from")
         return found.changes
 
+    def log() -> list[Logged]:
+        return [] if planned is None else logged(author, what, planned[2].changes, {planned[0].key: planned[1]})
+
     try:
-        applied = await services.catalogue_store.change(services.catalogue, decide, effective_from)
+        applied = await services.catalogue_store.change(services.catalogue, decide, effective_from, log=log)
     except CatalogueRefused as refused:
         raise _refused(str(refused)) from None
     assert planned is not None

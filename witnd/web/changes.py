@@ -6,7 +6,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from witnd.domain import instant
-from witnd.store.changes import Changes
+from witnd.store.changes import Changes, Source
 from witnd.web.errors import invalid
 
 # The id of a stream entry. 0-0 is none, and nothing comes before it.
@@ -14,11 +14,15 @@ _ENTRY: Final = re.compile(r"(?!0+-0+$)[0-9]{1,15}-[0-9]{1,18}", re.ASCII)
 
 
 class ChangeJson(Struct, frozen=True, kw_only=True):
-    """One change. `what`: the resource and what was done to it. `before` null: it was made new. Secrets are hidden."""
+    """One change. `what`: the resource and what was done to it. `before` null: it was created. Secrets are hidden.
+    `source`: the interface. `who`: the token by name, with its `token_id`; for commands the operating system user.
+    """
 
     id: str
     at: str
     who: str
+    source: Source
+    token_id: str | None
     what: str
     key: str
     request_id: str
@@ -43,6 +47,8 @@ async def page(changes: Changes, limit: int, after: str | None) -> ChangePage:
                 id=one.id,
                 at=instant.render(int(one.id.partition("-")[0])),
                 who=one.who,
+                source=one.source,
+                token_id=one.token_id,
                 what=one.what,
                 key=one.key,
                 request_id=one.request_id,

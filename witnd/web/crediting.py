@@ -17,13 +17,14 @@ from witnd.domain.invoice_json import (
 )
 from witnd.domain.invoicing import CreditNote, Refusal, Verdict
 from witnd.domain.money import minor_text
+from witnd.store.changes import Author
 from witnd.store.errors import StoreUnavailable
 from witnd.store.invoice_change import Done, Seen
 from witnd.store.invoice_lines import Closed, TooFar
 from witnd.store.keys import partition_of
 from witnd.store.reads import reading
 from witnd.web.errors import ApiError, invalid, unavailable
-from witnd.web.invoices import Author, check_reason, do, reused
+from witnd.web.invoices import check_reason, do, reused
 from witnd.web.lines import lines_of
 from witnd.web.services import Services
 

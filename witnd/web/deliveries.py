@@ -7,11 +7,10 @@ from witnd.domain import instant
 from witnd.domain.delivery import HEALTHY, STANDINGS, Standing
 from witnd.domain.delivery_json import DeliveryInFull, DeliveryJson, delivery_in_full, delivery_json
 from witnd.domain.notification import rule_id
-from witnd.store.changes import Change
+from witnd.store.changes import Author
 from witnd.store.deliveries import ENDED, LOOKED_AT_REQUEST, Deliveries, Found
 from witnd.store.invoices import NoCursor, Page
 from witnd.web.errors import invalid, missing
-from witnd.web.invoices import Author
 from witnd.web.services import Services
 
 #: More deliveries than this no single request sends again: a second or two of work.
@@ -87,11 +86,9 @@ async def resend(services: Services, author: Author, id_: str) -> DeliveryInFull
         raise missing("message of a delivery", id_)
     after = await _found(desk, id_)
     await services.changes.note(
-        Change(
-            who=author.who,
-            what="delivery.resend",
-            key=id_,
-            request_id=author.request_id,
+        author.change(
+            "delivery.resend",
+            id_,
             before=json_of(before),
             after=json_of(after),
         )
@@ -119,11 +116,9 @@ async def resend_between(
     from_ms, to_ms, rule_id_, standings = chosen
     count = await desk.resend_between(from_ms, to_ms, rule_id_, services.now_ms(), standings)
     await services.changes.note(
-        Change(
-            who=author.who,
-            what="delivery.resend",
-            key=f"{instant.render(from_ms)}/{instant.render(to_ms)}",
-            request_id=author.request_id,
+        author.change(
+            "delivery.resend",
+            f"{instant.render(from_ms)}/{instant.render(to_ms)}",
             after={"queued": count, "rule": rule, "standings": list(standings)},
         )
     )

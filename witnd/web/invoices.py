@@ -6,8 +6,6 @@ What may be done is decided in the domain; credits are in `crediting`, exports i
 from collections.abc import Callable
 from typing import Final
 
-from msgspec import Struct
-
 from witnd.domain import instant, invoicing
 from witnd.domain.invoice import Invoice
 from witnd.domain.invoice_json import CreditNoteJson, InvoiceJson, credit_note_json, invoice_json
@@ -15,9 +13,9 @@ from witnd.domain.invoicing import CreditNote, Refusal, Unchanged, Verdict, reas
 from witnd.domain.money import minor_text
 from witnd.domain.resolution import derived_id
 from witnd.domain.span import spanned
-from witnd.store.changes import Change
-from witnd.store.errors import StoreRefused, StoreUnavailable
+from witnd.store.changes import Author
 from witnd.store.invoice_change import Done, Seen
+from witnd.store.invoice_log import logged_by
 from witnd.store.invoices import NoCursor, Page, Wanted
 from witnd.web.errors import ApiError, invalid, missing
 from witnd.web.services import Services
@@ -28,14 +26,6 @@ LOOKED_AT_MAX: Final = 2_000
 # Credit notes that come with their invoice; the list of credit notes has all.
 NOTES_SHOWN: Final = 100
 _ID_LENGTH: Final = 64
-
-
-class Author(Struct, frozen=True, kw_only=True):
-    """Who does something, for the log of changes, and by what name the operation may be asked for again."""
-
-    who: str
-    request_id: str
-    idempotency_key: str | None = None
 
 
 class InvoiceInFull(InvoiceJson, frozen=True, kw_only=True):
@@ -192,33 +182,12 @@ async def do(
     *,
     row: str = "",
 ) -> Done | Unchanged:
-    """Do it once, and note it in the log of changes. Raises CONFLICT with what the domain says where it may not be."""
-    before: list[Invoice] = []
-
-    def decided(seen: Seen) -> Verdict:
-        before.append(seen.invoice)
-        return decide(seen)
-
+    """Do it once, and log it in the same step. Raises CONFLICT with what the domain says where it may not be."""
     key = author.idempotency_key
     token = None if key is None else derived_id("api", operation, key)
-    done = await services.invoices.do(invoice.id, decided, row=row, token=token)
+    done = await services.invoices.do(invoice.id, decide, row=row, token=token, logged=logged_by(author, operation))
     if isinstance(done, Refusal):
         raise ApiError("CONFLICT", str(done))
-    # Where nothing was decided, it was done by an earlier request, which noted it.
-    if isinstance(done, Done) and before:
-        change = Change(
-            who=author.who,
-            what=f"invoice.{operation}",
-            key=invoice.id,
-            request_id=author.request_id,
-            before=invoice_json(before[-1]),
-            after={"made": done.made, "invoice": invoice_json(done.invoice)},
-        )
-        try:
-            await services.changes.note(change)
-        except StoreRefused as refused:
-            # Refused means to others that nothing was done, and may be asked for again.
-            raise StoreUnavailable(f"it is done, and could not be noted: {refused}") from refused
     return done
 
 

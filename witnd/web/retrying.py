@@ -8,7 +8,7 @@ from msgspec import Struct
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.event import Event
 from witnd.domain.routing import Terms, place
-from witnd.store.changes import Change
+from witnd.store.changes import Author
 from witnd.store.errors import Unreadable
 from witnd.store.held_codec import decode_held
 from witnd.store.keys import Keys
@@ -19,7 +19,6 @@ from witnd.store.removal import request_removal
 from witnd.web import fates
 from witnd.web.asking import asked, cursor, place_of
 from witnd.web.errors import ApiError, missing, unavailable
-from witnd.web.invoices import Author
 from witnd.web.outcome_list import keys_of
 from witnd.web.services import Services
 
@@ -76,9 +75,7 @@ async def retry(services: Services, author: Author, key: str) -> Retried:
     if answer is None or answer.id is None:
         raise unavailable("it is unknown whether it was asked; ask again, which is harmless")
     done = Retried(key=key, partition=keys.partition, id=answer.id)
-    await services.changes.note(
-        Change(who=author.who, what="outcome.retry", key=key, request_id=author.request_id, after=done)
-    )
+    await services.changes.note(author.change("outcome.retry", key, after=done))
     return done
 
 
@@ -89,9 +86,7 @@ async def remove(services: Services, author: Author, partition: str, id_: str) -
         raise ApiError("CONFLICT", f"event {id_} is {fate.fate}; only a held event can be removed")
     keys = services.partitions[fate.partition]
     # What is changed in the slot of a partition is logged before it is done.
-    await services.changes.note(
-        Change(who=author.who, what="event.remove", key=fate.key, request_id=author.request_id, after={"event": id_})
-    )
+    await services.changes.note(author.change("event.remove", fate.key, after={"event": id_}))
     retried = await request_removal(services.client, keys, fate.key, [entry_id(fate.id)])
     return Removed(key=fate.key, partition=fate.partition, id=fate.id, control=retried)
 
@@ -108,11 +103,9 @@ async def retry_held(services: Services, author: Author, after: str | None) -> R
         if any(answer is None or answer.id is None for answer in answers):
             raise unavailable("it is unknown whether all were asked; ask again, which is harmless")
         await services.changes.note(
-            Change(
-                who=author.who,
-                what="problems.retry_held",
-                key="",
-                request_id=author.request_id,
+            author.change(
+                "problems.retry_held",
+                "",
                 after={"keys": [key for _, key in found.keys]},
             )
         )

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from witnd.domain.strictjson import BYTES_MAX, Invalid, document
+from witnd.store.changes import Author
 from witnd.web.errors import from_msgspec, invalid
 
 if TYPE_CHECKING:
@@ -132,6 +133,16 @@ class Call(Generic[Q]):
     def who(self) -> str:
         """Who asks, for the log of changes."""
         return "nobody" if self.token is None else f"token {self.token.name}"
+
+    @property
+    def author(self) -> Author:
+        """The same with the interface that the request came by, for an entry of the change log."""
+        return Author(
+            who=self.who,
+            source="dashboard" if self.route.path.startswith("/dashboard") else "api",
+            token_id=None if self.token is None else self.token.id,
+            request_id=self.request_id,
+        )
 
     def document(self) -> dict[str, Any]:
         """The body as a strict JSON object, for what the domain checks itself."""

@@ -16,11 +16,10 @@ from witnd.domain.mistake import Mistake
 from witnd.domain.notification import NotificationRule, rule_id
 from witnd.domain.rotation import OVERLAP, overlap_problem, signing
 from witnd.domain.sample import sample
-from witnd.store.changes import Change
+from witnd.store.changes import Author
 from witnd.web.catalogue import RULE, read
 from witnd.web.catalogue_change import SEED_BYTES, Expected, Written, change
 from witnd.web.errors import ApiError, invalid, missing, mistaken
-from witnd.web.invoices import Author
 from witnd.web.services import Services
 
 # Parked deliveries that one request queues: about a second.
@@ -48,7 +47,12 @@ async def name_of(services: Services, id_: str) -> str:
 
 
 async def rotate(
-    services: Services, name: str, secret: str | None, overlap: Any = None, expected: Expected = None
+    services: Services,
+    author: Author,
+    name: str,
+    secret: str | None,
+    overlap: Any = None,
+    expected: Expected = None,
 ) -> tuple[Written, str | None]:
     """Put another secret in the place of the one the rule has. Answers the secret if it was made here."""
     if overlap is not None and (problem := overlap_problem(overlap)):
@@ -58,7 +62,7 @@ async def rotate(
         raise invalid("secret", "is the one that the rule has; give another, or none to have one made")
     made = generated_secret(secrets.token_bytes(SEED_BYTES), name) if secret is None else None
     fields = {"secret": secret or made} | ({} if overlap is None else {OVERLAP: overlap})
-    return await change(services, RULE, name, fields, expected=expected), made
+    return await change(services, author, RULE, name, fields, expected=expected, what="rotate_secret"), made
 
 
 async def test(services: Services, name: str, mark: str) -> Tested:
@@ -83,11 +87,9 @@ async def resume(services: Services, author: Author, name: str) -> int:
     desk = await services.deliveries()
     queued = await desk.resume(id_of(name), RESUMED_MAX)
     await services.changes.note(
-        Change(
-            who=author.who,
-            what="notification_rule.resume",
-            key=name,
-            request_id=author.request_id,
+        author.change(
+            "notification_rule.resume",
+            name,
             after={"queued": queued},
         )
     )

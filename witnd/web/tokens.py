@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from witnd.domain import instant
-from witnd.store.changes import Change, Changes
+from witnd.store.changes import Author, Change
 from witnd.store.tokens import Token, Tokens, mistakes
 from witnd.web.errors import invalid, missing, mistaken
 
@@ -71,44 +71,30 @@ async def named(tokens: Tokens, id_: str) -> Token:
 
 
 async def create(
-    tokens: Tokens,
-    changes: Changes,
-    *,
-    name: str,
-    scopes: Sequence[str],
-    rate: float | None,
-    now_ms: int,
-    who: str,
-    request_id: str,
+    tokens: Tokens, author: Author, *, name: str, scopes: Sequence[str], rate: float | None, now_ms: int
 ) -> NewToken:
     """Raises VALIDATION_ERROR with everything that is wrong."""
     if wrong := mistakes(name, scopes, rate):
         raise mistaken(wrong)
-    token, text = await tokens.create(name, scopes, now_ms, rate=rate)
-    after = token_json(token, {})
-    await changes.note(Change(who=who, what="token.create", key=token.id, request_id=request_id, after=after))
+
+    def logged(token: Token) -> Change:
+        return author.change("token.create", token.id, after=token_json(token, {}))
+
+    token, text = await tokens.create(name, scopes, now_ms, rate=rate, logged=logged)
     return new_token_json(token, text)
 
 
-async def revoke(
-    tokens: Tokens, changes: Changes, token: Token, *, now_ms: int, who: str, request_id: str
-) -> TokenJson:
+async def revoke(tokens: Tokens, author: Author, token: Token, *, now_ms: int) -> TokenJson:
     """Make it worth nothing, at once; one that is revoked already stays as it is."""
     used = await tokens.used()
     if token.revoked_at is not None:
         return token_json(token, used)
-    after = token_json(await tokens.revoke(token.id, now_ms) or token, used)
-    await changes.note(
-        Change(
-            who=who,
-            what="token.revoke",
-            key=token.id,
-            request_id=request_id,
-            before=token_json(token, used),
-            after=after,
-        )
-    )
-    return after
+
+    def logged(revoked: Token) -> Change:
+        before, after = token_json(token, used), token_json(revoked, used)
+        return author.change("token.revoke", token.id, before=before, after=after)
+
+    return token_json(await tokens.revoke(token.id, now_ms, logged=logged) or token, used)
 
 
 def _fields(token: Token, used: Mapping[str, int]) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from typing import Any
 from msgspec import Struct
 
 from witnd.domain.delivery_json import DeliveryInFull, DeliveryJson
+from witnd.store.changes import Author
 from witnd.web import deliveries
 from witnd.web.deliveries import rule_named, standing_named
-from witnd.web.invoices import Author
 from witnd.web.route import Call, Listing, route
 
 
@@ -108,4 +108,4 @@ async def resend_deliveries(call: Call[Any]) -> Resent:
 
 
 def _author(call: Call[Any]) -> Author:
-    return Author(who=call.who, request_id=call.request_id)
+    return call.author

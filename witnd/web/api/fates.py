@@ -7,7 +7,6 @@ from msgspec import Struct
 from witnd.store.fates import Fate
 from witnd.web import fates
 from witnd.web.fates import FatePage
-from witnd.web.invoices import Author
 from witnd.web.retrying import Removed, remove
 from witnd.web.route import Call, Listing, route
 
@@ -63,5 +62,5 @@ async def read_fate(call: Call[FateQuery]) -> Fate:
     refusals=("NOT_FOUND", "CONFLICT", "UNAVAILABLE"),
 )
 async def remove_event(call: Call[Any]) -> Removed:
-    author = Author(who=call.who, request_id=call.request_id)
+    author = call.author
     return await remove(call.services, author, call.path["partition"], call.path["id"])

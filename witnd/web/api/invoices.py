@@ -3,14 +3,16 @@
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from witnd.domain.invoice_json import InvoiceJson, LineJson, invoice_json
+from witnd.store.changes import Author
 from witnd.web import crediting, exports, invoices, lines
 from witnd.web.crediting import Credited
 from witnd.web.errors import invalid
 from witnd.web.event_identity import header_key
 from witnd.web.exports import TABLE_TYPES, TYPES, Form, Table, What
-from witnd.web.invoices import Author, InvoiceInFull, wanted
+from witnd.web.invoices import InvoiceInFull, wanted
 from witnd.web.route import Call, Listing, Stream, route
 
 
@@ -249,7 +251,7 @@ async def credit_invoice(call: Call[Any]) -> Credited:
 
 
 def author(call: Call[Any]) -> Author:
-    return Author(who=call.who, request_id=call.request_id, idempotency_key=header_key(call.headers))
+    return replace(call.author, idempotency_key=header_key(call.headers))
 
 
 def no_cursor(after: str | None) -> None:

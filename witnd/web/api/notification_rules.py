@@ -17,13 +17,11 @@ from witnd.web.catalogue_answers import (
     change,
     compare,
     create,
-    note,
     one,
     page,
     versions,
 )
 from witnd.web.errors import mistaken
-from witnd.web.invoices import Author
 from witnd.web.preconditions import expected_tags
 from witnd.web.route import Call, Listing, route
 from witnd.web.rule_answers import (
@@ -167,9 +165,13 @@ async def rotate_secret(call: Call[Any]) -> NotificationRuleAnswer:
     if table.mistakes:
         raise mistaken(table.mistakes)
     written, made = await rules.rotate(
-        call.services, await _name(call), secret, table.get("overlap_seconds"), expected_tags(call.headers)
+        call.services,
+        call.author,
+        await _name(call),
+        secret,
+        table.get("overlap_seconds"),
+        expected_tags(call.headers),
     )
-    await note(call, "notification_rule.rotate_secret", written)
     return await answer(call.services, written.thing, made)
 
 
@@ -206,6 +208,6 @@ async def test_rule(call: Call[Any]) -> TestAnswer:
     refusals=("CONFLICT",),
 )
 async def resume_rule(call: Call[Any]) -> Resumed:
-    author = Author(who=call.who, request_id=call.request_id)
+    author = call.author
     queued = await rules.resume(call.services, author, await _name(call))
     return Resumed(queued=queued, more=queued >= rules.RESUMED_MAX)

@@ -5,7 +5,6 @@ from typing import Any
 from msgspec import Struct
 
 from witnd.web.errors import missing
-from witnd.web.invoices import Author
 from witnd.web.outcome_list import OutcomePage, one, page
 from witnd.web.outcomes import Explained
 from witnd.web.retrying import Retried, retry
@@ -81,4 +80,4 @@ async def read_outcome(call: Call[OneOutcome]) -> Explained:
     refusals=("NOT_FOUND", "UNAVAILABLE"),
 )
 async def retry_outcome(call: Call[Any]) -> Retried:
-    return await retry(call.services, Author(who=call.who, request_id=call.request_id), call.path["key"])
+    return await retry(call.services, call.author, call.path["key"])

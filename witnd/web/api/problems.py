@@ -6,7 +6,6 @@ from msgspec import Struct
 
 from witnd.web import retrying
 from witnd.web.asking import asked
-from witnd.web.invoices import Author
 from witnd.web.problems import Problems, problems
 from witnd.web.retrying import RetriedHeld
 from witnd.web.route import Call, route
@@ -41,4 +40,4 @@ async def list_problems(call: Call[Any]) -> Problems:
     refusals=("UNAVAILABLE",),
 )
 async def retry_held(call: Call[RetryQuery]) -> RetriedHeld:
-    return await retrying.retry_held(call.services, Author(who=call.who, request_id=call.request_id), call.query.after)
+    return await retrying.retry_held(call.services, call.author, call.query.after)

@@ -46,13 +46,11 @@ async def create_token(call: Call[Any]) -> NewToken:
     services = call.services
     return await tokens.create(
         services.tokens,
-        services.changes,
+        call.author,
         name=body.name,
         scopes=body.scopes,
         rate=body.rate,
         now_ms=services.now_ms(),
-        who=call.who,
-        request_id=call.request_id,
     )
 
 
@@ -91,6 +89,4 @@ async def revoke_token(call: Call[Revoking]) -> TokenJson:
             "use another one, or write ?self=true to revoke it nevertheless",
         )
     services = call.services
-    return await tokens.revoke(
-        services.tokens, services.changes, found, now_ms=services.now_ms(), who=call.who, request_id=call.request_id
-    )
+    return await tokens.revoke(services.tokens, call.author, found, now_ms=services.now_ms())

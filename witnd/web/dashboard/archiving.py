@@ -2,7 +2,6 @@
 
 from witnd.web import catalogue_change
 from witnd.web.catalogue import Kind
-from witnd.web.catalogue_answers import note
 from witnd.web.dashboard.instants import from_when, written_instant
 from witnd.web.dashboard.page import Visit
 from witnd.web.errors import invalid
@@ -14,6 +13,7 @@ async def archive(visit: Visit, kind: Kind, key: str, *, archived: bool) -> str 
     if archived and "confirmed" not in visit.form:
         raise invalid("", f"tick the box to confirm that the {kind.word} is to be archived")
     start = written_instant(visit.form.get("effective_from", "").strip())
-    written = await catalogue_change.archive(visit.services, kind, key, archived=archived, effective_from=start)
-    await note(visit.call, f"{kind.name}.{'archive' if archived else 'restore'}", written)
+    written = await catalogue_change.archive(
+        visit.services, visit.author, kind, key, archived=archived, effective_from=start
+    )
     return from_when(written.thing.version.effective_from, start) if written.changed else None

@@ -10,14 +10,15 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from witnd.store.changes import Author
 from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.sessions import Session
 from witnd.store.tokens import Token
 from witnd.web.dashboard.view import HTML, PREFIX, html, refused_page
 from witnd.web.dashboard.words import key_read
 from witnd.web.errors import ApiError, invalid, unavailable
-from witnd.web.invoices import Author
 from witnd.web.route import Call, Handler, Raw, Route, Stream
 from witnd.web.services import Services
 
@@ -76,7 +77,7 @@ class Visit:
     def author(self) -> Author:
         """Who does something. A form with a field `once` does it once, however often it is sent."""
         once = self.form.get("once") or None
-        return Author(who=self.call.who, request_id=self.call.request_id, idempotency_key=once)
+        return replace(self.call.author, idempotency_key=once)
 
     @property
     def values(self) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from witnd.domain.condition import DEEPEST
 from witnd.domain.fields import described
 from witnd.web import catalogue, catalogue_change
 from witnd.web.catalogue import AGENT
-from witnd.web.catalogue_answers import note
 from witnd.web.catalogue_change import Written
 from witnd.web.dashboard import conditions, examples, rearranging, terms
 from witnd.web.dashboard.choices import CHOICES
@@ -68,17 +67,13 @@ async def _sent(visit: Visit, key: str | None, count: int = 0) -> Answer:
 
 async def _write(visit: Visit, key: str | None, given: Terms, raw: dict[str, Any]) -> Written:
     if key is not None:
-        written = await catalogue_change.change(visit.services, AGENT, key, raw)
-        await note(visit.call, f"{AGENT.name}.update", written)
-        return written
+        return await catalogue_change.change(visit.services, visit.author, AGENT, key, raw)
     known = await visit.services.learned()
     if known.versions(AGENT.name, given.key):
         raise invalid(
             "key", f"there is an agent {described(given.key)} already; change that one, or choose another key"
         )
-    written = await catalogue_change.create(visit.services, AGENT, {**raw, "key": given.key})
-    await note(visit.call, f"{AGENT.name}.create", written)
-    return written
+    return await catalogue_change.create(visit.services, visit.author, AGENT, {**raw, "key": given.key})
 
 
 def _said(written: Written, asked: str | None) -> str:

@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from witnd.web import catalogue, catalogue_change
 from witnd.web.catalogue import CUSTOMER
-from witnd.web.catalogue_answers import note
 from witnd.web.dashboard.instants import from_when, written_instant
 from witnd.web.dashboard.mistaken import told
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
@@ -27,10 +26,11 @@ async def create_customer(visit: Visit) -> Answer:
     given = _given(visit)
     content = _content(given)
     try:
-        written = await catalogue_change.create(visit.services, CUSTOMER, {"key": given["key"], **content})
+        written = await catalogue_change.create(
+            visit.services, visit.author, CUSTOMER, {"key": given["key"], **content}
+        )
     except ApiError as refused:
         return await _form(visit, None, given, refused)
-    await note(visit.call, "customer.create", written)
     since = from_when(written.thing.version.effective_from, content["effective_from"])
     return Moved(link("customers", written.thing.key), f"Customer {written.thing.key} is created{since}.")
 
@@ -49,10 +49,9 @@ async def change_customer(visit: Visit) -> Answer:
     thing = await catalogue.read(visit.services, CUSTOMER, key)
     try:
         check_seen(visit, thing.count)
-        written = await catalogue_change.change(visit.services, CUSTOMER, key, content)
+        written = await catalogue_change.change(visit.services, visit.author, CUSTOMER, key, content)
     except ApiError as refused:
         return await _form(visit, key, {**given, "key": key}, refused)
-    await note(visit.call, "customer.update", written)
     since = from_when(written.thing.version.effective_from, content["effective_from"])
     return Moved(
         link("customers", key), f"Saved{since}." if written.changed else "Nothing was changed: it was so already."

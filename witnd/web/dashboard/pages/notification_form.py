@@ -6,7 +6,6 @@ from typing import Any, Final
 from witnd.domain.rotation import DEFAULT_OVERLAP
 from witnd.web import catalogue, catalogue_change, rules
 from witnd.web.catalogue import RULE
-from witnd.web.catalogue_answers import note
 from witnd.web.dashboard.instants import from_when, written_instant
 from witnd.web.dashboard.mistaken import told
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
@@ -29,10 +28,9 @@ async def create_rule(visit: Visit) -> Answer:
     given = _given(visit)
     asked = {"name": given["name"], **({"secret": given["secret"]} if given["secret"] else {}), **_content(given)}
     try:
-        written = await catalogue_change.create(visit.services, RULE, asked)
+        written = await catalogue_change.create(visit.services, visit.author, RULE, asked)
     except ApiError as refused:
         return _form(visit, None, given, refused)
-    await note(visit.call, "notification_rule.create", written)
     name, since = written.thing.key, from_when(written.thing.version.effective_from, asked["effective_from"])
     if written.secret is None:
         return Moved(at(name), f"Notification {name} is created{since}. Send a test next.")
@@ -58,10 +56,9 @@ async def change_rule(visit: Visit) -> Answer:
     content = _content(given)
     try:
         check_seen(visit, _count(visit, name))
-        written = await catalogue_change.change(visit.services, RULE, name, content)
+        written = await catalogue_change.change(visit.services, visit.author, RULE, name, content)
     except ApiError as refused:
         return _form(visit, name, {**given, "name": name}, refused)
-    await note(visit.call, "notification_rule.update", written)
     since = from_when(written.thing.version.effective_from, content["effective_from"])
     return Moved(at(name), f"Saved{since}." if written.changed else "Nothing was changed: it was so already.")
 
@@ -78,10 +75,9 @@ async def rotate_secret(visit: Visit) -> Answer:
             "this notification was changed meanwhile, perhaps by this very form; "
             "send it again if its secret is to be changed once more",
         )
-        written, made = await rules.rotate(visit.services, name, given["secret"] or None, _overlap(given))
+        _, made = await rules.rotate(visit.services, visit.author, name, given["secret"] or None, _overlap(given))
     except ApiError as refused:
         return await rule_page(visit, name, rotation=given, refused=refused)
-    await note(visit.call, "notification_rule.rotate_secret", written)
     if made is None:
         return Moved(at(name), "Your secret signs from now on.")
     return _secret(name, made, made=False)

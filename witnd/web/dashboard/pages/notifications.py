@@ -10,7 +10,6 @@ from witnd.domain.delivery import Attempt
 from witnd.domain.sample import TYPE as SAMPLE_TYPE
 from witnd.web import catalogue, catalogue_change, deliveries, rules
 from witnd.web.catalogue import RULE
-from witnd.web.catalogue_answers import note
 from witnd.web.dashboard.archiving import archive
 from witnd.web.dashboard.mistaken import told
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
@@ -92,8 +91,7 @@ async def disable_rule(visit: Visit) -> Answer:
 
 async def _enable(visit: Visit, *, enabled: bool) -> Answer:
     name = await name_of(visit)
-    written = await catalogue_change.change(visit.services, RULE, name, {"enabled": enabled})
-    await note(visit.call, "notification_rule.update", written)
+    await catalogue_change.change(visit.services, visit.author, RULE, name, {"enabled": enabled})
     said = (
         "enabled: what resolves from now on is sent" if enabled else "disabled: what resolves from now on is not sent"
     )

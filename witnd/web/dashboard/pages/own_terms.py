@@ -10,7 +10,6 @@ from witnd.domain.contract import FIELDS
 from witnd.domain.mistake import Mistake
 from witnd.web import catalogue, catalogue_change
 from witnd.web.catalogue import AGENT, CUSTOMER
-from witnd.web.catalogue_answers import note
 from witnd.web.catalogue_change import Written
 from witnd.web.dashboard import examples, rearranging, terms
 from witnd.web.dashboard.examples import Examples
@@ -75,9 +74,7 @@ async def _write(visit: Visit, raw: Mapping[str, Any], own: Mapping[str, Any]) -
         return {"agents": [{"agent": agent, **own}, *others] if own else others}
 
     given = {"effective_from": raw["effective_from"]}
-    written = await catalogue_change.change(visit.services, CUSTOMER, key, given, amend)
-    await note(visit.call, f"{CUSTOMER.name}.update", written)
-    return written
+    return await catalogue_change.change(visit.services, visit.author, CUSTOMER, key, given, amend)
 
 
 def _done(visit: Visit, written: Written, asked: str | None, what: str) -> Moved:

@@ -6,7 +6,6 @@ from typing import Any, Final
 from witnd.domain.ratecard import Price, RateCard
 from witnd.web import catalogue, catalogue_change
 from witnd.web.catalogue import CUSTOMER, RATE_CARD, Thing
-from witnd.web.catalogue_answers import note
 from witnd.web.dashboard.instants import written_instant
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
 from witnd.web.dashboard.price_form import PriceForm, opened, sent, told, values
@@ -35,10 +34,11 @@ async def create_rate_card(visit: Visit) -> Answer:
     if visit.form.get("do") != SAVE:
         return await _card_form(visit, None, form)
     try:
-        saved = await catalogue_change.create(visit.services, RATE_CARD, _content(form, key=form.texts["key"]))
+        saved = await catalogue_change.create(
+            visit.services, visit.author, RATE_CARD, _content(form, key=form.texts["key"])
+        )
     except ApiError as refused:
         return await _card_form(visit, None, form, form.problems(refused), refused.status)
-    await note(visit.call, "rate_card.create", saved)
     return Moved(link("rate-cards", saved.thing.key), told(saved, form, f"Rate card {saved.thing.key} is created."))
 
 
@@ -59,11 +59,10 @@ async def change_rate_card(visit: Visit) -> Answer:
         return await _card_form(visit, thing, form)
     try:
         check_seen(visit, thing.count)
-        saved = await catalogue_change.change(visit.services, RATE_CARD, thing.key, _content(form))
+        saved = await catalogue_change.change(visit.services, visit.author, RATE_CARD, thing.key, _content(form))
     except ApiError as refused:
         form.texts["seen"] = str(thing.count)
         return await _card_form(visit, thing, form, form.problems(refused), refused.status)
-    await note(visit.call, "rate_card.update", saved)
     return Moved(link("rate-cards", thing.key), told(saved, form, f"Version {saved.thing.version.number} is saved."))
 
 
@@ -113,11 +112,10 @@ async def change_own_prices(visit: Visit) -> Answer:
     content = {"entries": form.document, "effective_from": written_instant(form.texts["effective_from"])}
     try:
         check_seen(visit, thing.count)
-        saved = await catalogue_change.change(visit.services, CUSTOMER, thing.key, content)
+        saved = await catalogue_change.change(visit.services, visit.author, CUSTOMER, thing.key, content)
     except ApiError as refused:
         form.texts["seen"] = str(thing.count)
         return await _own_form(visit, thing, card, form, form.problems(refused), refused.status)
-    await note(visit.call, "customer.update", saved)
     return Moved(link("customers", thing.key), told(saved, form, "The customer's own prices are saved."))
 
 

@@ -64,13 +64,11 @@ async def create_token(visit: Visit) -> Answer:
         check_seen(visit, await _count(visit), _MEANWHILE)
         made = await tokens.create(
             services.tokens,
-            services.changes,
+            visit.author,
             name=given["name"],
             scopes=scopes,
             rate=rate,
             now_ms=services.now_ms(),
-            who=visit.call.who,
-            request_id=visit.call.request_id,
         )
     except ApiError as refused:
         return await _form(visit, given, scopes, mistakes_of(refused), refused.status)
@@ -107,11 +105,9 @@ async def revoke_token(visit: Visit) -> Answer:
         )
     await tokens.revoke(
         services.tokens,
-        services.changes,
+        visit.author,
         found,
         now_ms=services.now_ms(),
-        who=visit.call.who,
-        request_id=visit.call.request_id,
     )
     if not own:
         return Moved(link("tokens"), f"Token {found.name} is revoked: from now on it is refused.")
