@@ -253,3 +253,21 @@ def test_a_version_that_fails_for_every_outcome_stops_instead_of_holding_them_al
         shop.work()
     assert "run the version before" in repr(stopped.value)
     assert shop.call("HLEN", KEYS.on_hold) <= POISON_MAX
+
+
+def test_a_list_of_another_type_puts_its_outcome_on_hold_before_half_a_step_is_written(
+    session_server: Server, redis_url: str, tmp_path: Path
+) -> None:
+    shop = Workshop(session_server, tmp_path)
+    shop.apply()
+    shop.call("SET", KEYS.history(KEY), "x")
+    with shop.working():
+        for number in range(20):
+            shop.event(KEY, "asked", at="*", agent_key="patient")
+            shop.event(f"ticket-1{number:03}", "asked", at="*", agent_key="patient")
+        until(lambda: on_hold(shop), "the outcome is on hold")
+        until(lambda: shop.call("ZCARD", KEYS.with_status("OPEN")) == 20, "all others are applied")
+        shop.call("UNLINK", KEYS.history(KEY))
+        assert shop.json("repair", "outcome", KEY)["state"] == "repaired"
+    assert state(shop, KEY)[0]["events_count"] == 20
+    assert fates(shop) == {"applied": 40}

@@ -215,3 +215,20 @@ class TestNothing:
         assert not window.page.get_by_role("heading", name="Nothing needs you").is_visible()
         api.workshop.apply(PRICED)
         window.page.get_by_role("heading", name="Nothing needs you").wait_for()
+
+
+def test_an_outcome_on_hold_is_listed_with_the_reason_and_its_page_says_what_to_do(desk: Desk, api: Office) -> None:
+    shop = api.workshop
+    shop.call("SET", shop.keys().outcome("damaged-0001"), "xxxx")
+    shop.event("damaged-0001", "replied", at="*")
+    until(lambda: shop.call("HEXISTS", shop.keys().on_hold, "damaged-0001"), "it is on hold")
+
+    [case] = cases(desk.get("/dashboard/problems"), "Outcomes on hold")
+    assert "damaged-0001" in case
+    assert "checksum" in case
+    assert "witnd repair outcome damaged-0001" in desk.get("/dashboard/outcomes/damaged-0001").text
+    found = api.get("/v1/outcomes/damaged-0001")
+    assert (found["outcome"], found["on_hold"]["waiting"]) == (None, 1)
+    assert api.get("/v1/problems")["on_hold"]["count"] == 1
+    assert any("damaged-0001" in alarm for alarm in api.get("/readyz")["alarms"])
+    desk.get("/dashboard/events?fate=waiting")

@@ -18,6 +18,8 @@ from witnd.engine.step import Step
 from witnd.engine.writes import write
 from witnd.store import commit
 from witnd.store.commit import Packed
+from witnd.store.errors import WrongType
+from witnd.store.keys import Keys
 from witnd.store.log import ANSWER_SECONDS
 
 # Resolutions per commit: some 10 ms of server time, so that nothing waits long behind them.
@@ -176,7 +178,11 @@ class Pipeline:
         sent, memory = self._sent, self._memory
         if sent is None:
             return
-        await sent.writing
+        try:
+            await sent.writing
+        except WrongType as wrong:
+            self._sent = None
+            raise _poison(wrong, memory.store.keys) from wrong
         self._sent = None
         self.sequence = sent.sequence
         self._committed(sent.sequence)
@@ -199,3 +205,11 @@ def _log_holds(step: Step, partition: int) -> None:
         )
     for one in step.repaired:
         log.info("outcome.repaired", partition=partition, key=one.key, waiting=len(one.waiting))
+
+
+def _poison(wrong: WrongType, keys: Keys) -> Exception:
+    """A list of one outcome concerns that outcome alone; every other key concerns the partition."""
+    for start in (keys.history(""), keys.held_events(""), keys.waiting("")):
+        if wrong.key.startswith(start):
+            return Poison(wrong.key.removeprefix(start), wrong)
+    return wrong

@@ -8,7 +8,11 @@
 -- ARGV[5..] operations, each as: number of words, words of one Redis command
 --
 -- Answers 'OK', or 'DONE' where this very step is written already (its reply was lost), or, with nothing written:
--- 'FENCED' and the lease found, or 'SEQUENCE' and the sequence number found.
+-- 'FENCED' and the lease found, 'SEQUENCE' and the sequence number found, or 'WRONGTYPE', a key that holds another type
+-- of data than its command is for, and that type. Redis rolls nothing back, so types are checked before the first write.
+local types = {
+  HDEL = 'hash', HINCRBY = 'hash', HSET = 'hash', RPUSH = 'list', SADD = 'set', XADD = 'stream', ZADD = 'zset', ZREM = 'zset',
+}
 local owner = redis.call('GET', KEYS[1])
 if owner ~= ARGV[1] then
   return { 'FENCED', owner or '' }
@@ -21,7 +25,22 @@ if seq ~= ARGV[2] then
   end
   return { 'SEQUENCE', seq }
 end
-local at, last = 5, #ARGV
+local at, last, removed = 5, #ARGV, {}
+while at <= last do
+  local expected = types[ARGV[at + 1]]
+  if ARGV[at + 1] == 'UNLINK' then
+    for word = at + 2, at + tonumber(ARGV[at]) do
+      removed[ARGV[word]] = true
+    end
+  elseif expected and not removed[ARGV[at + 2]] then
+    local found = redis.call('TYPE', ARGV[at + 2]).ok
+    if found ~= expected and found ~= 'none' then
+      return { 'WRONGTYPE', ARGV[at + 2], found }
+    end
+  end
+  at = at + tonumber(ARGV[at]) + 1
+end
+at = 5
 while at <= last do
   local words = tonumber(ARGV[at])
   redis.call(unpack(ARGV, at + 1, at + words))

@@ -13,7 +13,7 @@ from zlib import crc32
 import hiredis
 
 from witnd.store.connection import refusal
-from witnd.store.errors import Fenced, LostData, StoreRefused
+from witnd.store.errors import Fenced, LostData, StoreRefused, WrongType
 from witnd.store.keys import OwnedKeys
 from witnd.store.wire import Wire, pack
 
@@ -95,7 +95,8 @@ class Packed:
 async def finish(wire: Wire, packed: Packed, replies: list[Any], seconds: float) -> bool:
     """Read the answer to a step. True if it is written now, False if it was already.
 
-    Raises `Fenced` for another owner, `Unsafe` for a sequence that is not ours, `StoreRefused` where nothing was done.
+    Raises `WrongType` and `StoreRefused` where nothing was done, `Fenced` for another owner, `Unsafe` for a sequence
+    that is not ours.
     """
     reply = replies[0]
     if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
@@ -121,4 +122,6 @@ async def finish(wire: Wire, packed: Packed, replies: list[Any], seconds: float)
             "it lost acknowledged data, or other hands wrote to it",
             "restore the lost data, or run `witnd audit` and see docs/how-to/redis-lost-data.md",
         )
+    if code == b"WRONGTYPE":
+        raise WrongType(found.decode(errors="replace"), reply[2].decode())
     return bool(code == b"OK")

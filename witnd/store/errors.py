@@ -38,6 +38,17 @@ class LostData(Unsafe):
     """Redis has less than was written, or half of a step: nothing more may be written by anybody."""
 
 
+class WrongType(Unsafe):
+    """A key of witnd holds another type of data than witnd writes there. Nothing was written."""
+
+    def __init__(self, key: str, kind: str) -> None:
+        super().__init__(
+            f"the key {key} holds a {kind}, which witnd does not write there: other hands changed it",
+            "rename or delete that key if it is not yours; else restore it from a backup",
+        )
+        self.key = key
+
+
 class Unreadable(Exception):  # noqa: N818
     """One stored record is damaged. It concerns one outcome, message or person, and nobody else."""
 
