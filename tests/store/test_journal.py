@@ -40,12 +40,12 @@ def test_a_redis_that_was_rolled_back_is_refused_with_the_numbers(tmp_path: Path
 
 
 @pytest.mark.parametrize(("deployment", "says"), [(None, "is empty"), ("deployment-2", "has the data of another one")])
-def test_another_deployment_is_refused_and_the_file_to_remove_is_named(tmp_path, deployment, says) -> None:
+def test_another_deployment_is_refused_and_the_command_that_accepts_it_is_named(tmp_path, deployment, says) -> None:
     written(tmp_path, p0=7)
 
     with pytest.raises(Unsafe, match=says) as refused:
         reopened(tmp_path, deployment)
-    assert "journal-witn.json" in refused.value.remedy
+    assert "witnd repair journal" in refused.value.remedy
 
 
 def test_a_damaged_journal_is_refused_and_not_guessed_at(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A client's own log of acknowledged events, for `witnd audit --acknowledged`."""
+"""What `witnd audit` compares Redis with: a client's own log of acknowledged events, and the journal of this host."""
 
 import re
 from collections.abc import Iterator
@@ -9,13 +9,24 @@ import msgspec
 from msgspec import Struct
 
 from witnd.config import ConfigError
+from witnd.domain.event import EntryId
 from witnd.domain.mistake import Mistake
 from witnd.store.audit_acknowledged import Acknowledged
+from witnd.store.audit_scope import Mismatch
+from witnd.store.journal import Loss
 from witnd.store.keys import partition_of
 from witnd.store.log import entry_id
+from witnd.store.reads import text_of
 
 _ID: Final = re.compile(r"[0-9]{1,20}-[0-9]{1,20}", re.ASCII)
 FORMAT: Final = 'write {"id": "1700000000000-0", "partition": 0}, the answer of the API, or "0 1700000000000-0"'
+
+
+class Compared(Struct, frozen=True, kw_only=True):
+    """Events of `--acknowledged`; `missing` are in no log, history or fate."""
+
+    events: int
+    missing: int
 
 
 class _Line(Struct, frozen=True):
@@ -63,3 +74,25 @@ def _read(line: bytes, partitions: int) -> Acknowledged:
     if _ID.fullmatch(id_) is None:
         raise ValueError(f"has no id of an entry such as 1700000000000-0; {FORMAT}")
     return partition, entry_id(id_)
+
+
+def journal_loss(loss: Loss) -> Mismatch:
+    return Mismatch(
+        partition=None,
+        key="",
+        what="journal of this host",
+        expected="everything that it remembers",
+        found=loss.reason,
+        remedy=loss.remedy,
+    )
+
+
+def missing_event(partition: int, entry: EntryId) -> Mismatch:
+    return Mismatch(
+        partition=partition,
+        key="",
+        what=f"acknowledged event {text_of(entry)}",
+        expected="in the log, a history or a fate",
+        found="nowhere",
+        remedy="send it again, with the idempotency key it had",
+    )

@@ -9,14 +9,13 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from witnd.cli.acknowledged import acknowledged
+from witnd.cli.acknowledged import Compared, acknowledged, journal_loss, missing_event
 from witnd.cli.audited import Invoiced, invoice_rows, invoiced
 from witnd.cli.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.event_choice import partitions
 from witnd.cli.failure import DIFFERENCE, REDIS
 from witnd.domain import money
 from witnd.domain.catalogue import Catalogue
-from witnd.domain.event import EntryId
 from witnd.domain.explain import SPOKEN
 from witnd.store.audit import Verdict
 from witnd.store.audit import audit as audit_partition
@@ -25,8 +24,9 @@ from witnd.store.audit_books import Books
 from witnd.store.audit_invoices import audit_invoices
 from witnd.store.audit_scope import Mismatch, Repaired
 from witnd.store.catalogue import CatalogueStore
+from witnd.store.journal_repair import compare_with_journal
 from witnd.store.keys import BillingKeys
-from witnd.store.reads import reading, text_of
+from witnd.store.reads import reading
 
 
 class Billed(Struct, frozen=True, kw_only=True):
@@ -35,13 +35,6 @@ class Billed(Struct, frozen=True, kw_only=True):
     currency: str
     lines: int
     amount: str
-
-
-class Compared(Struct, frozen=True, kw_only=True):
-    """Events of `--acknowledged`; `missing` are in no log, history or fate."""
-
-    events: int
-    missing: int
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -82,7 +75,8 @@ def audit(quick: bool, partition: int | None, file: Path | None, json_output: bo
     others, one resolution for each final outcome, one line for each confirmed one. Over all of them:
     every line that was collected is in exactly one invoice, that of its customer, currency and
     period; the amounts of closed periods are those that the frozen prices make of their lines;
-    numbers have no gaps; credits, totals and balances add up. Only reads.
+    numbers have no gaps; credits, totals and balances add up; where this host has a journal, Redis has
+    everything that it remembers. Only reads.
 
     An outcome on hold cannot be counted again, which is a difference. Lines that were late because
     their outcome was on hold are listed as repaired, which is none.
@@ -141,13 +135,14 @@ async def _audit(quick: bool, partition: int | None, file: Path | None, as_docum
                 quick=quick,
                 progress=progress,
             )
-        missing: list[Mismatch] = []
+        where = opened.config.daemon.state_dir, opened.config.redis.prefix, opened.partitions
+        missing = [journal_loss(loss) for loss in await compare_with_journal(opened.redis, *where)]
         compared = None
         if file is not None:
             progress("acknowledged events")
             count, lost = await missing_events(reads, partitions(opened, None), acknowledged(file, opened.partitions))
             compared = Compared(events=count, missing=len(lost))
-            missing = [_missing(*one) for one in lost]
+            missing += [missing_event(*one) for one in lost]
     progress("")
     report = _report(verdicts, books, quick)
     report = replace(
@@ -165,17 +160,6 @@ async def _audit(quick: bool, partition: int | None, file: Path | None, as_docum
         raise click.exceptions.Exit(DIFFERENCE)
     if not report.exact:
         raise click.exceptions.Exit(REDIS)
-
-
-def _missing(partition: int, entry: EntryId) -> Mismatch:
-    return Mismatch(
-        partition=partition,
-        key="",
-        what=f"acknowledged event {text_of(entry)}",
-        expected="in the log, a history or a fate",
-        found="nowhere",
-        remedy="send it again, with the idempotency key it had",
-    )
 
 
 def _progress() -> Callable[[str], None]:

@@ -159,6 +159,7 @@ async def _data(config: Config, where: Endpoint, checks: list[Check], *, remembe
     from witnd.store import wire
     from witnd.store.diagnosis_data import survey
     from witnd.store.journal import Journal
+    from witnd.store.marks import read_marks
     from witnd.store.meta import read_meta
 
     keys, journal = GlobalKeys(config.redis.prefix), Journal(config.daemon.state_dir, config.redis.prefix)
@@ -171,6 +172,9 @@ async def _data(config: Config, where: Endpoint, checks: list[Check], *, remembe
                 checks.append(problem("data", "deployment", reason, remedy, USAGE))
             return
         catalogue = await _catalogue(client, keys, config, checks)
+        # The journal is read before the data: a daemon that works writes the data first.
+        remembered = read_journal(journal, None if meta is None else meta.deployment)
+        marks = await read_marks(client, keys)
     rules = [] if catalogue is None else [rule_id(name) for name in catalogue.keys("notification_rule")]
     grace_ms = int(config.billing.grace * 1000) if config.billing.issue == "auto" else None
     if meta is None:
@@ -181,12 +185,10 @@ async def _data(config: Config, where: Endpoint, checks: list[Check], *, remembe
         checks.append(ok("data", "deployment", found))
     connection = await wire.connect(where, "witnd-doctor")
     try:
-        # The journal is read before the data: a daemon that works writes the data first.
-        remembered = read_journal(journal, None if meta is None else meta.deployment)
         data = await survey(connection, config.redis.prefix, config.redis.partitions, rules, grace_ms)
     finally:
         connection.close()
-    checks.append(judge_journal(journal, remembered, data, counts=remembers))
+    checks.append(judge_journal(journal, remembered, data, marks, counts=remembers))
     checks += [*judge_logs(data), *judge_journal_time(journal.path, Clock().now_ms())]
     checks += judge_data(data, catalogue, config)
 

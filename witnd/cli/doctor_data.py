@@ -10,8 +10,9 @@ from witnd.domain.catalogue import Catalogue
 from witnd.domain.notification import rule_id
 from witnd.store.diagnosis_data import Books, Data, Part
 from witnd.store.errors import Unsafe
-from witnd.store.journal import Journal
+from witnd.store.journal import Journal, refuse_losses
 from witnd.store.lease import Holder
+from witnd.store.marks import Marks
 
 # A working daemon is behind by less, except after an outage.
 LAG: Final = 10_000
@@ -37,18 +38,18 @@ def read_journal(journal: Journal, deployment: str | None) -> Exception | None:
     return None
 
 
-def judge_journal(journal: Journal, wrong: Exception | None, data: Data, *, counts: bool) -> Check:
+def judge_journal(journal: Journal, wrong: Exception | None, data: Data, marks: Marks, *, counts: bool) -> Check:
     """Whether Redis has less than this host remembers. `counts`: the daemon is sure to use this state directory."""
     if wrong is None:
+        losses = [*journal.lost_steps({part.number: part.sequence for part in data.parts}), *journal.lost_marks(marks)]
         try:
-            for part in data.parts:
-                journal.check(part.number, part.sequence)
+            refuse_losses(losses)
         except Unsafe as lost:
             wrong = lost
     if isinstance(wrong, FileNotFoundError):
         return note("data", "journal", f"none at {journal.path}", "nothing to do if no daemon ran on this host")
     if isinstance(wrong, OSError):
-        return note("data", "journal", f"{journal.path} cannot be read: {wrong.strerror}", "ask again as root")
+        return note("data", "journal", f"{journal.path} cannot be read: {wrong.strerror}", "run this command as root")
     if isinstance(wrong, Unsafe):
         if counts:
             return problem("data", "journal", wrong.reason, wrong.remedy)

@@ -18,6 +18,7 @@ from witnd.domain.invoicing import CreditNote, called
 from witnd.domain.money import difference, minor_text
 from witnd.domain.working import ADJUSTMENTS, words
 from witnd.store.invoices import Ambiguous, Invoices
+from witnd.store.journal import read_numbers
 from witnd.store.keys import BillingKeys
 
 COLUMNS: Final = ("status", "number", "customer", "period", "from", "lines", "subtotal", "to pay", "", "id")
@@ -28,7 +29,9 @@ SHORT: Final = 12
 
 
 def desk(opened: Session) -> Invoices:
-    return Invoices(opened.redis, BillingKeys(opened.global_keys.prefix), opened.partitions)
+    prefix, deployment = opened.global_keys.prefix, None if opened.meta is None else opened.meta.deployment
+    numbers = read_numbers(opened.config.daemon.state_dir, prefix, deployment)
+    return Invoices(opened.redis, BillingKeys(prefix), opened.partitions, lambda series: numbers.get(series, 0))
 
 
 async def paper(invoices: Invoices, text: str) -> Invoice | CreditNote:

@@ -9,6 +9,7 @@ from witnd.cli.context import as_json, config_option, json_option, run, session,
 from witnd.cli.event_choice import partitions
 from witnd.cli.repair_catalogue import catalogue
 from witnd.cli.repair_clock import clock
+from witnd.cli.repair_journal import journal
 from witnd.cli.repair_outcome import outcome
 from witnd.domain import instant
 from witnd.store.log_gap import Gap, repair_gap
@@ -21,13 +22,15 @@ def repair() -> None:
     """Repair an event log, a catalogue or a clock that the daemon refuses to go on with, or an outcome on hold.
 
     Without --yes a repair only shows what it would do, except that of an outcome. Doing it twice
-    changes nothing the second time. Other data that Redis lost is restored from a backup.
+    changes nothing the second time. Restore other data that Redis lost from a backup first; `witnd
+    repair journal` then accepts what cannot be restored.
     """
 
 
 repair.add_command(catalogue)
 repair.add_command(clock)
 repair.add_command(outcome)
+repair.add_command(journal)
 
 
 @repair.command()

@@ -14,12 +14,11 @@ from witnd.daemon.billing import Billing
 from witnd.daemon.catalogue_keeper import CatalogueKeeper
 from witnd.daemon.figures import Backlog, gather
 from witnd.daemon.garbage import collect
-from witnd.daemon.journal_keeper import JournalKeeper
+from witnd.daemon.journal_keeper import JournalKeeper, watch_marks
 from witnd.daemon.owner import Owner, Shared
 from witnd.daemon.side_task import SideTask
 from witnd.daemon.systemd import Systemd
 from witnd.daemon.web import Lag, Web
-from witnd.domain.catalogue import Catalogue
 from witnd.notify.admission import sizes, total_for
 from witnd.notify.sender import Sender
 from witnd.notify.slots import Calls, Slots
@@ -36,6 +35,7 @@ from witnd.store.invoices import Invoices
 from witnd.store.journal import Journal
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.lease import Lease
+from witnd.store.marks import read_marks
 from witnd.store.meta import open_meta, read_meta
 from witnd.store.overview import revision
 from witnd.store.sessions import Sessions
@@ -87,14 +87,12 @@ class Daemon:
                     config.daemon.state_dir.mkdir(parents=True, exist_ok=True)
                 journal.open(None if meta is None else meta.deployment)
             meta = await reached(lambda: open_meta(clients.ownership, keys, config.redis.partitions))
-            if self._remember:
-                journal.begin(meta.deployment)
-            catalogue = Catalogue()
+            journal.begin(meta.deployment)
             copy = CatalogueCopy(config.daemon.state_dir, config.redis.prefix)
             copies = self._copy = CatalogueKeeper(copy, is_kept=self._remember)
-            copies.open(meta.deployment, catalogue)
-            await reached(lambda: CatalogueStore(clients.ownership, keys, config.redis.partitions).load(catalogue))
-            copies.check(catalogue)
+            store = CatalogueStore(clients.ownership, keys, config.redis.partitions)
+            catalogue = await reached(lambda: copies.load(meta.deployment, store))
+            journal.check_marks(await reached(lambda: read_marks(clients.ownership, keys)))
             clock = Clock()
             guard = ClockGuard(clock.boot_ms, journal.clock, boot=boot_name())
             self._clocks = watch = ClockWatch(server, keys, clock, guard, config.daemon.instance, journal.note_clock)
@@ -124,27 +122,27 @@ class Daemon:
             lease = Lease(
                 clients.billing, billing_keys, config.daemon.instance, int(config.daemon.lease * 1000), clock.now_ms
             )
-            invoices = Invoices(clients.billing, billing_keys, config.redis.partitions)
+            invoices = Invoices(clients.billing, billing_keys, config.redis.partitions, journal.number)
             self._billing = Billing(config, server, shared.catalogue, clock, invoices, lease, watch)
             partitions = [owner.keys for owner in self._owners]
             backlog = Backlog(clients.figures, keys, partitions, clock)
-            self.web = self._web(
-                shared, Invoices(clients.api, billing_keys, config.redis.partitions), partitions, backlog
-            )
+            self.web = self._web(shared, partitions, backlog)
             self._sides = [
                 SideTask("billing", self._billing.run, self._billing.release),
                 SideTask("figures", lambda: backlog.run(shared.catalogue)),
                 SideTask("journal", keeper.run),
                 SideTask("catalogue copy", copies.run),
                 SideTask("clock", watch.run),
+                SideTask("numbers", lambda: watch_marks(clients.ownership, keys, journal)),
                 SideTask("watchdog", self._watch),
                 SideTask("garbage collection", lambda: collect(lambda: all(owner.idle for owner in self._owners))),
             ]
             await self._serve(self.web)
 
-    def _web(self, shared: Shared, invoices: Invoices, partitions: list[Keys], backlog: Backlog) -> Web:
+    def _web(self, shared: Shared, partitions: list[Keys], backlog: Backlog) -> Web:
         config, client, keys, clock = self._config, shared.clients.api, shared.shared_keys, shared.clock
         figures = shared.clients.figures
+        invoices = Invoices(client, BillingKeys(config.redis.prefix), config.redis.partitions, shared.journal.number)
         lag = Lag(figures, partitions)
         appender = Appender(shared.server, config.redis.durability, f"witnd-{config.daemon.instance}-ingest")
 

@@ -13,6 +13,7 @@ import structlog
 
 from witnd.daemon.journal_keeper import in_thread
 from witnd.domain.catalogue import Catalogue
+from witnd.store.catalogue import CatalogueStore
 from witnd.store.catalogue_copy import CatalogueCopy
 from witnd.store.catalogue_loader import check_decided
 from witnd.store.errors import Unsafe
@@ -32,6 +33,14 @@ class CatalogueKeeper:
         self._copy = copy
         self._reason: str | None = None
         self._wanted = asyncio.Event()
+
+    async def load(self, deployment: str, store: CatalogueStore) -> Catalogue:
+        """Load all versions; raise `LostData` if the copy has others."""
+        catalogue = Catalogue()
+        self.open(deployment, catalogue)
+        await store.load(catalogue)
+        self.check(catalogue)
+        return catalogue
 
     def open(self, deployment: str, catalogue: Catalogue) -> None:
         """Read the copy; from now on, take what is added to the catalogue."""

@@ -11,14 +11,20 @@ from collections.abc import Callable
 from typing import Final
 
 import structlog
+from redis.asyncio import Redis
 
+from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.journal import Journal
+from witnd.store.keys import GlobalKeys
+from witnd.store.marks import read_marks
 
 # The journal is behind the last step by this long at the most, while nobody waits for it.
 WRITE_SECONDS: Final = 0.5
 # A write that takes longer raises the alarm.
 SLOW_SECONDS: Final = 5.0
 CLOSE_SECONDS: Final = 2.0
+# Together with a write, this keeps numbers in the journal within a second.
+MARKS_SECONDS: Final = 0.5
 
 log = structlog.get_logger()
 
@@ -86,6 +92,16 @@ class JournalKeeper:
             self.alarm = f"the journal {path} cannot be written ({reason}): after a restart, lost data may go unnoticed"
             remedy = "free space, or make the state directory writable; settlement goes on meanwhile"
             log.error("journal.failed", path=path, reason=reason, remedy=remedy)
+
+
+async def watch_marks(client: Redis, keys: GlobalKeys, journal: Journal) -> None:
+    """Remember the last numbers and the biller's steps; raise `LostData` when one goes back."""
+    while True:
+        with contextlib.suppress(StoreUnavailable, StoreRefused):  # whoever needs Redis logs it
+            marks = await read_marks(client, keys)
+            journal.check_marks(marks)
+            journal.note_marks(marks)
+        await asyncio.sleep(MARKS_SECONDS)
 
 
 def in_thread(call: Callable[[], None]) -> asyncio.Future[None]:

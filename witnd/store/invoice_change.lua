@@ -13,9 +13,11 @@
 --      16 field of the head that gets this instant ('' none), 17 '1' it waits no longer to be issued
 --      18 what the operation made, for the record ('' its number)
 --      19 the JSON of its entry for the change log without its end ('' none)
---      20 how many words of fields for the head follow, then those, then those for the credit note
+--      20 the last number of the series that is known to be given
+--      21 how many words of fields for the head follow, then those, then those for the credit note
 --
--- Answers {'OK' or 'DONE' (written before: the reply was lost), record, head}; or, with nothing written, {'MOVED'}.
+-- Answers {'OK' or 'DONE' (written before: the reply was lost), record, head}; or, with nothing written, {'MOVED'},
+-- or {'LOST', last number} where the series is behind the number that is known to be given.
 -- Amounts are text that is compared and stored: nothing here calculates with money.
 local record = redis.call('HGET', KEYS[2], ARGV[1])
 if record then
@@ -33,10 +35,17 @@ if ARGV[10] ~= '' and (redis.call('HGET', KEYS[4], ARGV[10]) or '') ~= ARGV[11] 
   return { 'MOVED' }
 end
 
+if ARGV[14] ~= '' then
+  local last = redis.call('HGET', KEYS[7], ARGV[14]) or '0'
+  if tonumber(last) < tonumber(ARGV[20]) then
+    return { 'LOST', last }
+  end
+end
+
 local time = redis.call('TIME')
 local now = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
-local fields = tonumber(ARGV[20])
-redis.call('HSET', KEYS[1], unpack(ARGV, 21, 20 + fields))
+local fields = tonumber(ARGV[21])
+redis.call('HSET', KEYS[1], unpack(ARGV, 22, 21 + fields))
 if ARGV[16] ~= '' then
   redis.call('HSET', KEYS[1], ARGV[16], now)
 end
@@ -61,7 +70,7 @@ if ARGV[14] ~= '' then
     redis.call('HSET', KEYS[8], number, ARGV[3])
     made = number
   else
-    redis.call('HSET', KEYS[10], 'number', number, 'issued_at', now, unpack(ARGV, 21 + fields))
+    redis.call('HSET', KEYS[10], 'number', number, 'issued_at', now, unpack(ARGV, 22 + fields))
     redis.call('HSET', KEYS[8], number, ARGV[15])
     redis.call('ZADD', KEYS[9], now, ARGV[15])
   end

@@ -19,8 +19,9 @@ from witnd.domain.money import plain
 from witnd.store.changes import Change as Logged
 from witnd.store.changes import encode_change
 from witnd.store.connection import mapped
-from witnd.store.errors import StoreRefused, StoreUnavailable
+from witnd.store.errors import LostData, StoreRefused, StoreUnavailable
 from witnd.store.invoice_codec import decode_invoice, encode_row
+from witnd.store.journal import RESTORE
 from witnd.store.keys import BillingKeys
 from witnd.store.note_codec import note_fields
 from witnd.store.scripts import Argument, Script
@@ -67,11 +68,15 @@ class Done(Struct, frozen=True, kw_only=True):
 
 
 class Operations:
-    """Whoever may write to Redis may do them; the daemon is not needed."""
+    """Whoever may write to Redis may do them; the daemon is not needed.
 
-    def __init__(self, client: Redis, keys: BillingKeys) -> None:
+    `given` returns the last number of a series that is known to be given: a series that is behind it lost data.
+    """
+
+    def __init__(self, client: Redis, keys: BillingKeys, given: Callable[[str], int] = lambda _: 0) -> None:
         self._client = client
         self._keys = keys
+        self._given = given
 
     async def do(
         self,
@@ -174,6 +179,7 @@ class Operations:
             "1" if change.issues else "",
             note.id if note is not None else change.row.id if change.row is not None else "",
             b"" if logged is None else encode_change(logged)[:-1],
+            self._given(change.series) if change.series else 0,
             len(head),
             *head,
             *([] if note is None else note_fields(note)),
@@ -183,6 +189,13 @@ class Operations:
         answer = cast("list[Any]", reply)
         if answer[0] == b"MOVED":
             return None
+        if answer[0] == b"LOST":
+            series = change.series or ""
+            raise LostData(
+                f"Redis lost data: the last number of the series {series} is {answer[1].decode()}, "
+                f"and {self._given(series)} was given already",
+                RESTORE,
+            )
         flat = answer[2]
         now = decode_invoice(invoice.id, {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)})
         return _done(answer[1], now or change.after, repeated=answer[0] == b"DONE")

@@ -86,11 +86,13 @@ class Ambiguous(ValueError):  # noqa: N818
 class Invoices:
     """Reads may be repeated; of operations `do` says what may."""
 
-    def __init__(self, client: Redis, keys: BillingKeys, partitions: int) -> None:
+    def __init__(
+        self, client: Redis, keys: BillingKeys, partitions: int, given: Callable[[str], int] = lambda _: 0
+    ) -> None:
         self.rows = Rows(client, keys, partitions)
         self._client = client
         self._keys = keys
-        self._operations = Operations(client, keys)
+        self._operations = Operations(client, keys, given)
 
     # -- one ---------------------------------------------------------------------------------------------------------
 

@@ -60,6 +60,7 @@ has no hash tag: every version of witnd reads it first, to find out in which for
 | `witn:{shared}:billing:balance` | hash | `<currency>:<customer key>` → credit to use | operations | for ever |
 | `witn:{shared}:billing:series` | hash | series → the last number given in it | operations | for ever |
 | `witn:{shared}:billing:numbers` | hash | number → id of the invoice or credit note | operations | for ever |
+| `witn:{shared}:billing:lost_numbers` | hash | series → spans (`3-7 12-12`) of lost numbers | repair | for ever |
 | `witn:{shared}:billing:note:<id>` | hash | a credit note | operations | for ever |
 | `witn:{shared}:billing:notes` | zset | credit note id → ms when it was made | operations | for ever |
 """
@@ -223,6 +224,7 @@ class BillingKeys:
         "base",
         "change_log",
         "invoices",
+        "lost_numbers",
         "notes",
         "numbers",
         "open",
@@ -244,6 +246,7 @@ class BillingKeys:
         self.change_log = GlobalKeys(prefix).changes
         self.series = f"{base}:series"
         self.numbers = f"{base}:numbers"
+        self.lost_numbers = f"{base}:lost_numbers"
         self.notes = f"{base}:notes"
 
     def invoice(self, id_: str) -> str:

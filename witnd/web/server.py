@@ -17,7 +17,7 @@ import structlog
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 from aiohttp.web_request import BaseRequest
 
-from witnd.store.errors import StoreRefused, StoreUnavailable
+from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
 from witnd.store.tokens import Token
 from witnd.web.behind_proxy import forwarded_prefix, put_below
 from witnd.web.body import body_of
@@ -105,7 +105,7 @@ class Server:
             response = await self._answer(request, call)
         except ApiError as refused:
             response, headers = self._refused(refused, request_id, for_people), refused.headers
-        except (StoreUnavailable, StoreRefused) as away:
+        except (StoreUnavailable, StoreRefused, Unsafe) as away:
             error = unavailable(f"Redis cannot do this now: {away}")
             response, headers = self._refused(error, request_id, for_people), error.headers
         except (asyncio.CancelledError, ConnectionError):
