@@ -32,7 +32,7 @@ def test_a_whole_catalogue_needs_no_repair(shop: Workshop) -> None:
     shop.event("ticket-0001", "replied")
     shop.work()
     assert "has all its 6 versions" in shop.witnd("repair", "catalogue", "--yes").stdout
-    assert changes(shop) == []
+    assert "catalogue.repair" not in [change["what"] for change in changes(shop)]
 
 
 @pytest.mark.parametrize("command", [("audit",), ("audit", "--quick"), ("doctor",)])
@@ -63,7 +63,7 @@ def test_without_a_copy_the_loss_has_to_be_accepted_by_name(shop: Workshop) -> N
     assert "--accept" in refused.stderr
     done = shop.json("repair", "catalogue", "--accept", "--yes")
     assert (done["done"], done["accepted"]) == (True, True)
-    [change] = changes(shop)
+    change = changes(shop)[-1]
     assert (change["what"], change["source"], change["after"]["accepted"]) == ("catalogue.repair", "cli", True)
     assert "@" in change["who"]
     shop.event("ticket-0002", "replied", at="*")

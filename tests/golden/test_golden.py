@@ -1,0 +1,45 @@
+"""Stored data of a format are read as they were when the format was written."""
+
+import json
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.golden.dump import dump, load
+from tests.golden.generate import FILE, answers
+from tests.support.server import Server
+from tests.support.workshop import Workshop
+from witnd.store.meta import FORMAT
+
+GOLDEN = json.loads(FILE.read_text())
+
+
+@pytest.fixture
+def shop(session_server: Server, tmp_path: Path) -> Workshop:
+    session_server.call("FLUSHALL")
+    with session_server.sync() as client:
+        load(client, GOLDEN["commands"])
+    return Workshop(session_server, tmp_path)
+
+
+def test_the_data_are_those_of_the_present_format() -> None:
+    assert GOLDEN["format"] == FORMAT
+
+
+def test_commands_answer_as_when_the_data_were_written(shop: Workshop) -> None:
+    assert answers(shop) == GOLDEN["answers"]
+
+
+def test_the_data_are_loaded_as_they_were(shop: Workshop) -> None:
+    with shop.server.sync() as client:
+        assert dump(client) == GOLDEN["commands"]
+
+
+def test_the_daemon_goes_on_from_the_data(shop: Workshop) -> None:
+    def is_placed(client: Redis) -> bool:
+        return shop.settled(client) and client.exists("witn:{0}:outcome:golden-0001") == 1
+
+    shop.event("golden-0001", "replied", at="*")
+    shop.work(is_placed)
+    assert shop.json("audit")["clean"]
