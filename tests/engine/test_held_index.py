@@ -76,10 +76,19 @@ def test_a_key_is_taken_by_any_of_its_needs_and_only_from_there() -> None:
     index.add("two", {("customer", "zeta")})
     index.add("two", {("customer", "zeta")})
     assert len(index) == 3
-    assert index.take([("customer", "acme"), ("customer", "nobody")]) == {"one"}
-    assert index.take([("customer", "acme")]) == set()
-    assert index.take([("agent", "")]) == {"one"}
+    assert index.take([("customer", "acme"), ("customer", "nobody")]) == ["one"]
+    assert index.take([("customer", "acme")]) == []
+    assert index.take([("agent", "")]) == ["one"]
     assert len(index) == 1
+
+
+def test_keys_are_taken_in_the_order_in_which_they_came() -> None:
+    index = HeldIndex()
+    keys = [f"key-{number * 7 % 100}" for number in range(100)]
+    for key in keys:
+        index.add(key, {("customer", "acme"), ("agent", "")})
+    assert index.take([("customer", "acme")]) == keys
+    assert index.take([("agent", "")]) == keys
 
 
 def test_beyond_its_bound_it_says_that_it_is_lost_until_it_begins_anew() -> None:
@@ -89,7 +98,7 @@ def test_beyond_its_bound_it_says_that_it_is_lost_until_it_begins_anew() -> None
     assert index.is_lost
     assert len(index) == 0
     index.add("key-9", {("customer", "acme")})
-    assert index.take([("customer", "acme")]) == set()
+    assert index.take([("customer", "acme")]) == []
     index.begin()
     index.add("key-9", {("customer", "acme")})
     assert (index.is_lost, len(index)) == (False, 1)

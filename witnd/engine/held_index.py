@@ -16,7 +16,7 @@ class HeldIndex:
         self.is_complete = False
         self.is_lost = False  # there were too many entries
         self._most = most
-        self._keys: dict[Need, set[str]] = {}
+        self._keys: dict[Need, dict[str, None]] = {}  # sets in the order in which the keys came
         self._count = 0
 
     def __len__(self) -> int:
@@ -32,20 +32,21 @@ class HeldIndex:
         if self.is_lost:
             return
         for need in needs:
-            keys = self._keys.setdefault(need, set())
+            keys = self._keys.setdefault(need, {})
             if key not in keys:
-                keys.add(key)
+                keys[key] = None
                 self._count += 1
         if self._count > self._most:
             self.begin()
             self.is_lost = True
 
-    def take(self, needs: Iterable[Need]) -> set[str]:
-        """The keys that wait for any of these. They are not in the index under it any more."""
-        taken: set[str] = set()
-        for need in needs:
+    def take(self, needs: Iterable[Need]) -> list[str]:
+        """The keys that wait for any of these, each once, in the order in which they came under each. They are not in
+        the index under it any more."""
+        taken: dict[str, None] = {}
+        for need in sorted(needs):
             keys = self._keys.pop(need, None)
             if keys is not None:
                 self._count -= len(keys)
                 taken |= keys
-        return taken
+        return list(taken)

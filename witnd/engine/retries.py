@@ -6,6 +6,7 @@ applying and settling go on. A daemon that ends meanwhile looks at all of them a
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 
 import structlog
 
@@ -99,16 +100,17 @@ class Retries:
         self.index.begin()
         self._scan = "0"
 
-    def _push(self, keys: set[str]) -> None:
-        for key in keys - self._waiting:
-            self._waiting.add(key)
-            self._keys.append(key)
+    def _push(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            if key not in self._waiting:
+                self._waiting.add(key)
+                self._keys.append(key)
 
     async def _scan_on(self) -> None:
         """Find the next held keys. A key that is held for as long as this takes is found."""
         memory, cursor = self._memory, self._scan or "0"
         after, keys = await memory.patience.insist("listing held keys", lambda: memory.store.scan_held(cursor, SLICE))
-        self._push(set(keys))
+        self._push(keys)
         self._scan = None if after == "0" else after
         if self._scan is None:
             # The index has every key now, those of this page as soon as they are looked at.
@@ -149,7 +151,7 @@ class Retries:
             if not await memory.patience.insist(
                 "appending retries", lambda: memory.store.append(*retries, latest_ms=limit)
             ):
-                self._push(set(found))
+                self._push(found)
                 await asyncio.sleep(REFUSED_SECONDS)
                 return
         self._retried += len(found)

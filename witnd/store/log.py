@@ -234,9 +234,10 @@ class Log:
         return None if record is None else decode_repair(key, record), [decode_held(key, item) for item in items]
 
     async def scan_held(self, cursor: str, many: int) -> tuple[str, list[str]]:
-        """Some of the keys with held events, and the cursor of the next ones, "0" at the end."""
+        """Some of the keys with held events, oldest first, and the cursor of the next ones, "0" at the end."""
         after, flat = (await self.ask(("ZSCAN", self.keys.held, cursor, "COUNT", many)))[0]
-        return after.decode(), [key.decode() for key in flat[::2]]
+        oldest = sorted(zip(map(float, flat[1::2]), flat[::2], strict=True))
+        return after.decode(), [key.decode() for _, key in oldest]
 
     async def due(self, above: int, until: int, most: int) -> list[tuple[int, str]]:
         """Stored deadlines in (above, until], earliest first, at most `most`."""
