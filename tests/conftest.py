@@ -1,5 +1,6 @@
 """Fixtures for every test: a real server, emptied for each, and others that may be killed."""
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -13,6 +14,12 @@ from redis.asyncio import Redis
 from tests.support.server import Server
 from witnd.store.connection import connect
 from witnd.store.embedded import Fsync
+
+
+@pytest.fixture(autouse=True)
+def no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A witnd.toml in the directory in which tests are started, as a tutorial leaves it, is nothing to them."""
+    monkeypatch.setenv("WITND_CONFIG", os.devnull)
 
 
 @pytest.fixture

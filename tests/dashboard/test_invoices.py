@@ -108,7 +108,11 @@ class TestList:
         put(api, "b", [outcome_row("dinar", "1234.500", AHEAD.start)], currency="KWD")
         put(api, "c", [*rows(1), outcome_row("later", None, AHEAD.start)], closed=False)
         amounts = {row[1]: row[-2] for row in desk.get(LIST).table("Invoices")}
-        assert amounts == {"a": "1,200,000 JPY", "b": "1,234.500 KWD", "c": "1.00 EUR 1 not priced yet"}
+        assert amounts == {
+            "a": "1,200,000 JPY",
+            "b": "1,234.500 KWD",
+            "c": "1.00 EUR and 1 outcome priced when the period closes",
+        }
 
     def test_filters_are_in_the_address_and_stay_in_the_form(self, desk: Desk, api: Office) -> None:
         one = put(api, "acme")

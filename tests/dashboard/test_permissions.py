@@ -93,6 +93,7 @@ POSTS: Final[dict[str, Who]] = {
     "/dashboard/notifications/{name}/rotate": "admin",
     "/dashboard/notifications/{name}/test": "admin",
     "/dashboard/outcomes/{key}/retry": "admin",
+    "/dashboard/events/{partition}/{id}/remove": "admin",
     "/dashboard/problems/retry-held": "admin",
     "/dashboard/rate-cards/new": "admin",
     "/dashboard/rate-cards/{key}/archive": "admin",

@@ -108,3 +108,25 @@ def test_the_overview_shows_what_arrives_without_being_loaded_again(window: Wind
     body = {"key": "ticket-4711", "customer_key": "nobody", "action": "ticket_opened"}
     assert api.ask("POST", "/v1/events", body, scope="ingest").status == 202
     window.page.locator("#needs", has_text="Keys with held events").wait_for()
+
+
+def test_a_form_is_still_there_when_the_session_has_ended(desk: Desk, api: Office) -> None:
+    page = desk.get("/dashboard/customers/new")
+    for key in api.workshop.call("KEYS", "witn:{shared}:session:*"):
+        api.workshop.call("DEL", key)
+    page = desk.submit(page, key="acme", name="Acme & <Co>")
+    assert page.status == 401
+    assert "Your session has ended" in page.text
+    wrong = desk.submit(page, "/dashboard/sign-in", token="wn_wrong")
+    assert wrong.status == 401
+    page = desk.submit(wrong, "/dashboard/sign-in", token=api.tokens["admin"])
+    assert "Acme & <Co>" in page.text
+    page = desk.submit(page, "/dashboard/customers/new", button="Send the form")
+    assert (page.status, page.path) == (200, "/dashboard/customers/acme")
+    assert api.get("/v1/customers/acme")["name"] == "Acme & <Co>"
+
+
+def test_a_form_of_another_site_is_not_kept(api: Office) -> None:
+    nobody = Desk(api, None)
+    headers = {"Sec-Fetch-Site": "cross-site"}
+    assert nobody.send("/dashboard/customers/new", {"key": "acme"}, headers).status == 403

@@ -8,7 +8,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from witnd.domain.invoice import Invoice, Row, invoice_id
-from witnd.domain.money import exact_sum
+from witnd.domain.money import exact_sum, minor_digits
 from witnd.domain.period import Calendar
 from witnd.domain.resolution import derived_id
 from witnd.store.invoice_codec import billed_fields, encode_row
@@ -45,7 +45,7 @@ def draft(
     *,
     at: int = NOVEMBER.start,
     currency: str = "EUR",
-    digits: int = 2,
+    digits: int | None = None,
     closed: bool = True,
     calendar: Calendar = CALENDAR,
 ) -> Invoice:
@@ -55,7 +55,7 @@ def draft(
         id=invoice_id(customer, currency, period),
         customer_key=customer,
         currency=currency,
-        digits=digits,
+        digits=(minor_digits(currency) or 0) if digits is None else digits,
         start=period.start,
         end=period.end,
         period=period.kind,

@@ -43,7 +43,12 @@ def note_view(paper: Note) -> SheetView:
         ],
         groups=[],
         totals=[Total("Credited", amount, "last")],
-        notes=[Remark(f"This amount pays the next invoices in {note.currency}. Nothing has to be done for it.")],
+        notes=[
+            Remark(
+                f"This credit will be applied to your next {note.currency} invoices automatically. It does not change "
+                f"the amount due of invoice {note.invoice_number}."
+            )
+        ],
         credits=0,
         foot=[f"All amounts are in {note.currency}.", f"Credit note {note.id}", f"For invoice {note.invoice}"],
     )

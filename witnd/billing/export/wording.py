@@ -1,6 +1,7 @@
 """How invoices speak to people, in English: amounts, quantities, days, periods and prices. What is shown where is left
 to the pages."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,6 +17,7 @@ _MONTHS: Final = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
 )  # fmt: skip
+_NUMBER: Final = re.compile(r"(?<![\w.])-?[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _MINUS: Final = "\N{MINUS SIGN}"
 _CONTROL_PICTURES: Final = 0x2400
 _DELETE: Final = 0x7F
@@ -40,6 +42,11 @@ def grouped(number: str) -> str:
     groups = [whole[:first]] if first else []
     groups += [whole[at : at + 3] for at in range(first, len(whole), 3)]
     return sign + ",".join(groups) + point + fraction
+
+
+def numbers(text: str) -> str:
+    """The text with each number in groups of three, and with the minus that is as wide as a digit."""
+    return _NUMBER.sub(lambda found: grouped(found[0]), text)
 
 
 def day(ms: int) -> str:

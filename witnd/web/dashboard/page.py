@@ -7,7 +7,7 @@ is for admins. Both become routes, and the same server answers them as answers t
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeAlias
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -26,6 +26,8 @@ COOKIE: Final = "witnd_session"
 TOLD: Final = "witnd_told"
 FORM: Final = "application/x-www-form-urlencoded"
 MOST_FIELDS: Final = 5000
+# Fields of a form that nobody types into.
+_NOT_TYPED: Final = frozenset(("form_key", "confirmed", "once", "seen", "do"))
 
 # The pages, as routes beside those of the API: what they answer is no part of its description.
 PAGES: Final[list[Route]] = []
@@ -119,7 +121,8 @@ def action(path: str, *, admin: bool = True) -> Callable[[Page], Page]:
         async def answer(call: Call[Any]) -> Raw | Stream:
             visit = await visited(call)
             if isinstance(visit, Raw):
-                return visit
+                same_site(call)
+                return visit if path.endswith("/sign-out") else _sign_in_again(call)
             same_site(call)
             if not hmac.compare_digest(visit.form.get("form_key", "").encode(), visit.session.form_key.encode()):
                 raise ApiError("FORBIDDEN", "this form is too old: go back, load the page again and repeat it")
@@ -145,6 +148,15 @@ async def visited(call: Call[Any]) -> Visit | Raw:
         back = call.target if call.route.method == "GET" else PREFIX
         return moved(f"{PREFIX}/sign-in?next={quote(back, safe='')}")
     return Visit(call, token, session)
+
+
+def _sign_in_again(call: Call[Any]) -> Raw:
+    """The session ended while a form was filled in: sign in on a page that keeps what the form says."""
+    kept = [(name, value) for name, values in fields(call).items() if name != "form_key" for value in values]
+    if {name for name, _ in kept} <= _NOT_TYPED:
+        return moved(f"{PREFIX}/sign-in?next={quote(PREFIX, safe='')}")
+    values = {"next": call.target, "kept": urlencode(kept), "problem": ""}
+    return html("sign_in.html", values, 401)
 
 
 async def session_of(call: Call[Any]) -> Session | None:

@@ -56,13 +56,13 @@ def _address(parts: Sequence[str], query: Mapping[str, object]) -> str:
 
 
 def when(at: str | int | None) -> str:
-    """An instant: in UTC, and with a script in the zone of whoever looks, with UTC in the tip."""
+    """An instant in UTC, the zone of billing; to the millisecond in the tip."""
     if at is None:
         return NOTHING
     ms = at if isinstance(at, int) else instant.parse(at)
     exact = instant.render(ms)
     shown = f"{minute(ms)} UTC"
-    return Markup('<time datetime="{}" title="{}" data-when>{}</time>').format(exact, _tip(exact), shown)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(exact, _tip(exact), shown)
 
 
 def until(at: str | int | None) -> str:

@@ -5,19 +5,11 @@
 // data-preview="id"   on a form: while it is filled in, it is sent with do=preview and that element is swapped; on one
 //                     of its fields: those that are swapped when that field changes.
 // data-live           on <main>: elements with data-fresh are kept up to date when the server says that something changed.
-// data-when           on <time>: written in the viewer's zone. data-until: counted down as well.
+// data-until          on <time>: counted down. All other instants stay in UTC, as the server wrote them.
 // data-copy="text"    on a button: copies it.
 "use strict";
 
-const near = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" };
-const thisYear = new Intl.DateTimeFormat([], near);
-const anyYear = new Intl.DateTimeFormat([], { ...near, year: "numeric" });
 const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
-
-function local(at) {
-  const day = new Date(at);
-  return (day.getFullYear() === new Date().getFullYear() ? thisYear : anyYear).format(day);
-}
 
 function counted(seconds) {
   const said = [];
@@ -33,13 +25,13 @@ function counted(seconds) {
 function countDown(time) {
   const at = Date.parse(time.dateTime);
   const left = Math.round((at - Date.now()) / 1000);
-  const text = left > 0 ? `in ${counted(left)}` : local(at);
+  time.dataset.until ||= time.textContent;  // the instant, as the server wrote it
+  const text = left > 0 ? `in ${counted(left)}` : time.dataset.until;
   if (time.textContent !== text) time.textContent = text;
 }
 
-// What the server wrote in UTC, as its viewer reads it; and buttons that need a script.
+// Instants that are counted down to, and buttons that need a script.
 function dress(root) {
-  for (const time of root.querySelectorAll("time[data-when]")) time.textContent = local(Date.parse(time.dateTime));
   for (const time of root.querySelectorAll("time[data-until]")) countDown(time);
   for (const button of root.querySelectorAll("[data-copy]")) button.hidden = false;
 }
@@ -100,6 +92,29 @@ function body(form, button, more) {
   return fields;
 }
 
+function sendWhole(address, fields) {
+  const form = document.createElement("form");
+  form.method = "post";
+  form.action = address;
+  form.hidden = true;
+  for (const [name, value] of fields) {
+    const field = document.createElement("textarea");
+    field.name = name;
+    field.value = value;
+    form.append(field);
+  }
+  document.body.append(form);
+  edited = false;
+  form.submit();
+}
+
+// Whether a form has values that were typed and not sent. The browser asks before such a page is left.
+let edited = false;
+document.addEventListener("input", ({ target }) => {
+  if (target.form?.method === "post" && target.type !== "checkbox" && target.type !== "password") edited = true;
+});
+addEventListener("beforeunload", (event) => { if (edited) event.preventDefault(); });
+
 // The page that is shown, whatever place in it somebody jumped to.
 let shown = location.pathname + location.search;
 
@@ -115,9 +130,12 @@ async function follow(ids, address, options, remember) {
   const moved = answer.redirected && new URL(answer.url).pathname !== location.pathname;
   if (moved) {
     // What that page says once it has said now; the browser shows it there.
+    edited = false;
     sessionStorage.setItem("told", page.querySelector("#told .notice")?.textContent || "");
     return location.assign(answer.url);
   }
+  // Signed out meanwhile: a page that the browser sends itself keeps what the form says.
+  if (page.getElementById("kept-form") && options.body) return sendWhole(address, options.body);
   if (!swapAll(page, ids, false)) {
     const problem = page.querySelector("[role=alert]");
     return problem ? say(problem.textContent.trim()) : location.assign(answer.url);
@@ -141,6 +159,7 @@ document.addEventListener("submit", (event) => {
   const button = event.submitter;
   const ids = form.dataset.swap?.split(" ");
   if (!ids || button?.hasAttribute("data-whole")) {
+    edited = false;
     if (form.method === "post") once(event);
     return;
   }
@@ -198,6 +217,9 @@ document.addEventListener("input", (event) => {
   waiting.set(form, { timer, ids });
 });
 
+// Under traffic something changes all the time. A page is loaded again at most this often.
+const RELOAD_MS = 4000;
+
 function keepFresh() {
   const main = document.querySelector("main[data-live]");
   if (!main) return;
@@ -205,8 +227,13 @@ function keepFresh() {
   let again = false;
   let source;
   let later;
+  let next;
+  let loaded = 0;
   const refresh = async () => {
     if (busy) { again = true; return; }
+    clearTimeout(next);
+    const wait = loaded + RELOAD_MS - Date.now();
+    if (wait > 0) { next = setTimeout(refresh, wait); return; }
     busy = true;
     try {
       const { answer, page } = await load(location.href);
@@ -216,6 +243,7 @@ function keepFresh() {
       again = true;
     } finally {
       busy = false;
+      loaded = Date.now();
     }
     if (again && !document.hidden) { again = false; setTimeout(refresh, 1000); }
   };
@@ -233,7 +261,7 @@ function keepFresh() {
   };
   document.addEventListener("visibilitychange", listen);
   addEventListener("pageshow", (event) => { if (event.persisted) listen(); });
-  addEventListener("pagehide", () => { clearTimeout(later); source?.close(); });
+  addEventListener("pagehide", () => { clearTimeout(later); clearTimeout(next); source?.close(); });
   listen();
 }
 

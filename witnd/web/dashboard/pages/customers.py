@@ -57,7 +57,7 @@ class OwnTerms(Struct, frozen=True, kw_only=True):
 @page("/dashboard/customers")
 async def list_customers(visit: Visit) -> Answer:
     query = visit.query
-    search, card, archived = query.get("search", ""), query.get("rate_card"), "archived" in query
+    search, card, archived = query.get("search", "").strip(), query.get("rate_card"), "archived" in query
     looked_for = search.casefold()
     found, cursor = await catalogue.listed(
         visit.services,

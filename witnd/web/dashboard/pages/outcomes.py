@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from witnd.web.dashboard.filters import key_meant
 from witnd.web.dashboard.page import Answer, Shown, Visit, page
 from witnd.web.dashboard.sending import example, sending
 from witnd.web.dashboard.words import link
@@ -14,13 +15,13 @@ FILTERS: Final = ("search", "match", "status", "customer", "agent")
 @page("/dashboard/outcomes")
 async def list_outcomes(visit: Visit) -> Answer:
     query = visit.query
-    search = query.get("search")
+    search = query.get("search", "").strip() or None
     exact = query.get("match") == "exact"
     found = await page_of_outcomes(
         visit.services,
         status=query.get("status"),
-        customer=query.get("customer"),
-        agent=query.get("agent"),
+        customer=key_meant(visit, "customer"),
+        agent=key_meant(visit, "agent"),
         key=search if exact else None,
         prefix=None if exact else search,
         limit=LIMIT,
