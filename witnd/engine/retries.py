@@ -145,8 +145,7 @@ class Retries:
         self._size = max(1, len(keys) * EVENTS // events) if events > EVENTS else min(SLICE, 2 * self._size)
         self._looked += len(keys)
         if found:
-            # Sets of strings have another order in each process.
-            retries = [("witnd", "retry", "key", key) for key in sorted(found)]
+            retries = [("witnd", "retry", "key", key) for key in found]
             limit = self._guard.append_limit()
             if not await memory.patience.insist(
                 "appending retries", lambda: memory.store.append(*retries, latest_ms=limit)
