@@ -38,12 +38,14 @@ def _run(config_path: Path | None, stream: "Stream", *, embedded: bool) -> int:
     """Run the daemon to its end and return the exit code. The reason for a failure is the last line of the log."""
     from witnd.config import load
     from witnd.daemon.lifecycle import serve
+    from witnd.daemon.reload import Reload
     from witnd.telemetry import configure, logger
 
     try:
         config = load(config_path)
         configure(config.daemon.log_format, stream=stream)
-        asyncio.run(serve(config, private=embedded))
+        reload = Reload(config, lambda: load(config_path), lambda new: configure(new.daemon.log_format, stream=stream))
+        asyncio.run(serve(config, private=embedded, reload=reload))
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:

@@ -8,6 +8,7 @@ import structlog
 from witnd.config import Config
 from witnd.daemon import files
 from witnd.daemon.assembly import Daemon, server_for
+from witnd.daemon.reload import Reload
 from witnd.daemon.systemd import Systemd
 from witnd.store.embedded import Embedded
 from witnd.store.errors import Unsafe
@@ -19,8 +20,8 @@ RESTARTS = 5
 log = structlog.get_logger()
 
 
-async def serve(config: Config, *, private: bool) -> None:
-    """Run the daemon until SIGTERM or SIGINT; a second one ends it at once."""
+async def serve(config: Config, *, private: bool, reload: Reload | None = None) -> None:
+    """Run the daemon until SIGTERM or SIGINT; a second one ends it at once. `reload` handles the other signals."""
     files.raise_limit()
     daemon = Daemon(config, Systemd(), remember=private or config.state_dir_explicit)
     stop = asyncio.Event()
@@ -35,6 +36,8 @@ async def serve(config: Config, *, private: bool) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told)
+    if reload is not None:
+        reload.install(loop)
     async with server_for(config, private=private) as (server, running):
         watching = asyncio.ensure_future(_keep(running)) if running is not None else None
         serving = asyncio.ensure_future(daemon.run(server))
