@@ -180,6 +180,8 @@ def test_archiving_and_rotating_honour_the_tag_too(acme: Office) -> None:
     tag = acme.ask("GET", f"/v1/notification-rules/{rule}").headers["etag"]
     done = acme.ask("POST", f"/v1/notification-rules/{rule}/rotate-secret", {}, headers={"If-Match": tag})
     assert done.status == 200, done.body
+    assert done.headers["etag"] != tag
+    assert "etag" in acme.ask("DELETE", "/v1/customers/acme").headers
 
 
 @pytest.mark.parametrize("name", ["If-Match", "If-Unmodified-Since"])

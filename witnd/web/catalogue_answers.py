@@ -166,19 +166,29 @@ async def comparison(services: Services, kind: Kind, key: str, one: int, other: 
 
 
 async def create(call: Call[Any], kind: Kind) -> Written:
-    return await catalogue_change.create(call.services, call.author, kind, call.document())
+    return with_etag(call, await catalogue_change.create(call.services, call.author, kind, call.document()))
 
 
 async def change(call: Call[Any], kind: Kind, key: str) -> Written:
     expected = expected_tags(call.headers)
-    return await catalogue_change.change(call.services, call.author, kind, key, call.document(), expected=expected)
+    document = call.document()
+    return with_etag(
+        call, await catalogue_change.change(call.services, call.author, kind, key, document, expected=expected)
+    )
 
 
 async def archive(call: Call[When], kind: Kind, key: str, *, archived: bool) -> Written:
-    return await catalogue_change.archive(
+    written = await catalogue_change.archive(
         call.services, call.author, kind, key, archived=archived, effective_from=call.query.effective_from,
         expected=expected_tags(call.headers),
     )  # fmt: skip
+    return with_etag(call, written)
+
+
+def with_etag(call: Call[Any], written: Written) -> Written:
+    """What was written; the answer tells its tag."""
+    _set_etag(call, written.thing)
+    return written
 
 
 def _set_etag(call: Call[Any], thing: Thing) -> None:

@@ -20,6 +20,7 @@ from witnd.web.catalogue_answers import (
     one,
     page,
     versions,
+    with_etag,
 )
 from witnd.web.errors import mistaken
 from witnd.web.preconditions import expected_tags
@@ -172,7 +173,7 @@ async def rotate_secret(call: Call[Any]) -> NotificationRuleAnswer:
         table.get("overlap_seconds"),
         expected_tags(call.headers),
     )
-    return await answer(call.services, written.thing, made)
+    return await answer(call.services, with_etag(call, written).thing, made)
 
 
 @route(
