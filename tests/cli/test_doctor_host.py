@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 GOOD = {
     "LoadState": "loaded", "ActiveState": "active", "SubState": "running", "UnitFileState": "enabled",
     "Result": "success", "StatusText": "1 of 1 partitions running, 0 on standby", "NRestarts": "0", "Type": "notify",
-    "Restart": "on-failure", "TimeoutStopUSec": "1min", "WatchdogUSec": "1min", "LimitNOFILE": "16384",
+    "Restart": "always", "TimeoutStopUSec": "1min", "WatchdogUSec": "1min", "LimitNOFILE": "16384",
     "StateDirectory": "witnd", "LoadCredential": "redis-password:/etc/witnd/redis-password", "MemoryMax": "infinity",
     "MemoryHigh": "infinity", "ExecStart": "{ path=/opt/witnd/.venv/bin/witnd ; argv[]=/opt/witnd/.venv/bin/witnd run "
     "--config /etc/witnd/witnd.toml ; ignore_errors=no }",
@@ -83,7 +83,7 @@ def test_the_unit_that_is_shipped_is_all_right(unit: Unit) -> None:
 def test_the_shipped_unit_has_what_is_asked_for() -> None:
     """GOOD is what systemd makes of it."""
     text = (ROOT / "systemd/witnd.service").read_text()
-    for line in ("Type=notify", "Restart=on-failure", "WatchdogSec=60", "TimeoutStopSec=60", "LimitNOFILE=16384",
+    for line in ("Type=notify", "Restart=always", "WatchdogSec=60", "TimeoutStopSec=60", "LimitNOFILE=16384",
                  "StateDirectory=witnd", "--config /etc/witnd/witnd.toml"):  # fmt: skip
         assert line in text
 
@@ -92,7 +92,7 @@ def test_the_shipped_unit_has_what_is_asked_for() -> None:
     ("changes", "name", "state", "remedy"),
     [
         ({"Type": "simple"}, "supervision", "warning", "Type=notify"),
-        ({"Restart": "no"}, "supervision", "warning", "Restart=on-failure"),
+        ({"Restart": "no"}, "supervision", "warning", "Restart=always"),
         ({"WatchdogUSec": "0"}, "supervision", "note", "WatchdogSec=60"),
         ({"WatchdogUSec": "infinity"}, "supervision", "note", "WatchdogSec=60"),
         ({"WatchdogUSec": "2s"}, "supervision", "warning", "WatchdogSec=60"),

@@ -138,7 +138,7 @@ def _supervision(unit: Mapping[str, str]) -> Iterator[Check]:
         found = f"Type={kind}: systemd is not told when the daemon is ready"
         yield warning("unit", "supervision", found, "set Type=notify in the unit")
     if again in ("no", ""):
-        yield warning("unit", "supervision", "Restart=no: a daemon that fails stays down", "set Restart=on-failure")
+        yield warning("unit", "supervision", "Restart=no: a daemon that fails stays down", "set Restart=always")
     watched = host.seconds(unit.get("WatchdogUSec", "0"))
     if not watched:
         yield note("unit", "supervision", "no watchdog: a daemon that hangs stays so", "set WatchdogSec=60 in the unit")
