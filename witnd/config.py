@@ -58,6 +58,7 @@ class RedisConfig(Struct, frozen=True, kw_only=True):
 class HttpConfig(Struct, frozen=True, kw_only=True):
     bind: Address = Address("127.0.0.1", 8700)
     max_lag: int = 1_000_000
+    connections_max: int = 0  # from the limit of open files
 
 
 class WebhooksConfig(Struct, frozen=True, kw_only=True):

@@ -228,7 +228,11 @@ READERS: Mapping[str, Mapping[str, Reader]] = {
         "partitions": Reader(_whole(1, MOST_PARTITIONS), _number),
         "durability": Reader(_durability),
     },
-    "http": {"bind": Reader(_bind), "max_lag": Reader(_whole(0, 1_000_000_000), _number)},
+    "http": {
+        "bind": Reader(_bind),
+        "max_lag": Reader(_whole(0, 1_000_000_000), _number),
+        "connections_max": Reader(_whole(0, 1_000_000), _number),
+    },
     "webhooks": {
         "allow_networks": Reader(_list_of(_network, 0, 1000), _items),
         "ca_file": Reader(_absolute),

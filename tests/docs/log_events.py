@@ -41,6 +41,10 @@ MEANINGS = {
     "http.listening": "HTTP is answered at `address`.",
     "http.malformed": "Bytes came that are no HTTP request. They were answered 400, and the connection was ended.",
     "http.request": "A request was answered. Successful ingestion and health checks are counted in metrics instead.",
+    "http.accept_failed": "The system has no open file or memory for another connection. Accepting is tried again "
+    "every second; this line appears once a minute.",
+    "http.connections_full": "All connections that HTTP may have are in use. Silent and idle ones are closed to make "
+    "room; this line appears once a minute.",
     "http.unavailable": "The default address of HTTP is in use, perhaps by another daemon. It is tried again.",
     "ingest.paused": "Events over HTTP are answered 503: Redis does not answer, or cannot keep them as promised.",
     "ingest.resumed": "Events over HTTP are accepted again.",

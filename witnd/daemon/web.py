@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable
 from typing import Final, cast
 
 import structlog
-from aiohttp import web
 from redis.asyncio import Redis
 
 from witnd.config import Config, ConfigError
@@ -15,6 +15,8 @@ from witnd.domain.mistake import Mistake
 from witnd.store.connection import mapped
 from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.keys import Keys
+from witnd.web.accepting import Acceptor, listening_sockets
+from witnd.web.connections import connections_max, file_limit
 from witnd.web.route import Route
 from witnd.web.server import Server
 from witnd.web.services import Services
@@ -84,31 +86,35 @@ class Web:
                 group.create_task(side.run())
 
     async def _listen(self) -> None:
-        bind, told = self._config.http.bind, False
-        runner = web.ServerRunner(self.server.listener(), shutdown_timeout=END_SECONDS)
-        await runner.setup()
+        listener = self.server.listener()
+        sockets: list[socket.socket] = []
         try:
-            while True:
-                site = web.TCPSite(runner, bind.host, bind.port, reuse_address=True)
-                try:
-                    await site.start()
-                    break
-                except OSError as taken:
-                    if self._config.bind_explicit:
-                        problem = f"cannot be listened on: {taken.strerror or taken}; choose another address"
-                        raise ConfigError([Mistake("http.bind", problem)]) from taken
-                    await site.stop()
-                    if not told:
-                        log.warning(
-                            "http.unavailable", address=str(bind), reason=str(taken), remedy="set http.bind to another"
-                        )
-                        told = True
-                await asyncio.sleep(BIND_AGAIN_SECONDS)
-            host, port = runner.addresses[0][:2]
+            sockets = await self._bound()
+            most = connections_max(self._config.http.connections_max, file_limit())
+            host, port = sockets[0].getsockname()[:2]
             address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-            log.info("http.listening", address=address)
+            log.info("http.listening", address=address, connections_max=most)
             self._listening(address)
-            await asyncio.Event().wait()
+            await Acceptor(listener, most).run(sockets)
         finally:
+            for one in sockets:
+                one.close()
             self._services.pulse.close()
-            await runner.cleanup()
+            listener.pre_shutdown()
+            await listener.shutdown(END_SECONDS)
+
+    async def _bound(self) -> list[socket.socket]:
+        bind, told = self._config.http.bind, False
+        while True:
+            try:
+                return await listening_sockets(bind.host, bind.port)
+            except OSError as taken:
+                if self._config.bind_explicit:
+                    problem = f"cannot be listened on: {taken.strerror or taken}; choose another address"
+                    raise ConfigError([Mistake("http.bind", problem)]) from taken
+                if not told:
+                    log.warning(
+                        "http.unavailable", address=str(bind), reason=str(taken), remedy="set http.bind to another"
+                    )
+                    told = True
+            await asyncio.sleep(BIND_AGAIN_SECONDS)

@@ -2,6 +2,7 @@
 gets one line instead of a traceback for whatever anybody sends.
 """
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
@@ -10,6 +11,7 @@ import structlog
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
+from witnd.web.connections import Standing, State
 from witnd.web.errors import ApiError
 
 # Of what a stranger sent, so much is worth a line of the log.
@@ -19,16 +21,19 @@ log = structlog.get_logger()
 
 
 class Listener(web.Server):
-    """Makes a `Protocol` for each connection. `told` hears the status of what never became a request."""
+    """Makes a `Protocol` for each connection. `told` hears the status of what never became a request. `head_seconds`:
+    how long a connection may take to send its first complete headers."""
 
     def __init__(
         self,
         handle: Callable[[BaseRequest], Awaitable[web.StreamResponse]],
         told: Callable[[int], None],
         headers: Mapping[str, str],
+        head_seconds: float,
         **settings: Any,
     ) -> None:
         super().__init__(handle, access_log=None, **settings)
+        self.head_seconds = head_seconds
         self.told = told
         self.headers = headers
         self._settings = settings
@@ -40,11 +45,50 @@ class Listener(web.Server):
 class Protocol(web.RequestHandler):
     """One connection."""
 
-    __slots__ = ("_listener",)
+    __slots__ = ("_head_timer", "_listener", "_since")
 
     def __init__(self, listener: Listener, **settings: Any) -> None:
         super().__init__(listener, **settings)
         self._listener = listener
+        self._since = self._loop.time()  # it was opened, or its last request began or ended
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._head_timer = self._loop.call_later(self._listener.head_seconds, self._end_if_silent)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+        super().connection_lost(exc)
+
+    def _end_if_silent(self) -> None:
+        if self._request_count == 0:
+            self.abort()
+
+    async def _handle_request(self, *given: Any) -> Any:
+        self._since = self._loop.time()
+        try:
+            return await super()._handle_request(*given)
+        finally:
+            self._since = self._loop.time()
+
+    def state(self, now: float) -> State:
+        """What it does, and for how long it has done so."""
+        if self._request_in_progress:
+            request = self._current_request
+            is_sending = request is not None and not request.content.is_eof()
+            standing = Standing.SENDING if is_sending else Standing.BUSY
+        else:
+            standing = Standing.IDLE if self._request_count else Standing.SILENT
+        return State(standing, now - self._since)
+
+    def abort(self) -> None:
+        """End it at once, whatever is still to be sent."""
+        transport = self.transport
+        self.force_close()
+        if isinstance(transport, asyncio.Transport):
+            transport.abort()
 
     def handle_error(
         self,

@@ -36,8 +36,10 @@ from witnd.web.small import Small
 
 # A body that takes longer is not worth the connection.
 BODY_SECONDS: Final = 30.0
-# As long may a connection be silent, and a request line with its headers take.
+# As long may a connection be silent between two requests.
 IDLE_SECONDS: Final = 75.0
+# As long may the first request line of a connection take, with its headers.
+HEAD_SECONDS: Final = 10.0
 # What is still on its way after a refusal is read for so long, so that the client gets to see the answer.
 LINGER_SECONDS: Final = 2.0
 LINE_MAX: Final = 8190
@@ -59,20 +61,23 @@ class Server:
         *,
         body_seconds: float = BODY_SECONDS,
         idle_seconds: float = IDLE_SECONDS,
+        head_seconds: float = HEAD_SECONDS,
     ) -> None:
         self.requests: dict[tuple[str, int], int] = {}  # (path of the route, status) → how many, for metrics
         self.seconds: dict[str, float] = {}  # path of the route → how long its requests took, for metrics
         self._body_seconds = body_seconds
         self._idle_seconds = idle_seconds
+        self._head_seconds = head_seconds
         self._services = services
         self._table = Table(routes)
         self._rates = Rates()
 
-    def listener(self) -> web.Server:
+    def listener(self) -> Listener:
         return Listener(
             self.handle,
             lambda status: self._count("(malformed)", status, 0.0),
             HEADERS,
+            self._head_seconds,
             auto_decompress=False,
             keepalive_timeout=self._idle_seconds,
             lingering_time=LINGER_SECONDS,

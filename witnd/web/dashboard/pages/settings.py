@@ -25,6 +25,7 @@ MEANS: Final[Mapping[str, Mapping[str, str]]] = {
     "http": {
         "bind": "Where this dashboard and the API listen.",
         "max_lag": "So many events may wait to be applied before new ones are refused for a while.",
+        "connections_max": "How many connections the API and this dashboard serve at a time.",
     },
     "webhooks": {
         "allow_networks": "Private networks that webhooks may reach.",
@@ -120,6 +121,8 @@ def _text(name: str, value: Any) -> str:
         return "yes" if value else "no"
     if name == "max_lag" and not value:
         return "no limit"
+    if name == "connections_max" and not value:
+        return "from the limit of open files"
     if isinstance(value, int):
         return plural(value, _UNITS[name]) if name in _UNITS else number(value)
     return str(value)

@@ -1,0 +1,187 @@
+"""The number of connections is bounded, and silent ones make room for those that send something."""
+
+import http.client
+import json
+import resource
+import socket
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.daemons import CATALOGUE, Daemon
+from tests.support.processes import until
+from tests.support.server import Server
+from witnd.web.connections import PATIENCE, Standing, State, connections_max, first_to_close
+
+SILENT = 1000
+FILES = 256
+
+
+@pytest.mark.parametrize(
+    ("setting", "files", "most"),
+    [(0, 256, 96), (0, 1024, 384), (0, 1 << 30, 4096), (0, 20, 16), (500, 1024, 500), (5000, 1024, 960), (9, 16, 1)],
+)
+def test_the_bound_of_connections_leaves_files_for_everything_else(setting: int, files: int, most: int) -> None:
+    assert connections_max(setting, files) == most
+
+
+@pytest.mark.parametrize(
+    ("states", "place"),
+    [
+        ([], None),
+        ([State(Standing.SILENT, 0.5)], None),
+        ([State(Standing.BUSY, 30), State(Standing.SENDING, 4)], None),
+        ([State(Standing.IDLE, 50), State(Standing.SILENT, 2), State(Standing.SILENT, 3)], 1),
+        ([State(Standing.BUSY, 90), State(Standing.IDLE, 0), State(Standing.IDLE, 5)], 2),
+        ([State(Standing.BUSY, 90), State(Standing.SENDING, 6), State(Standing.SENDING, 9)], 2),
+        ([State(Standing.BUSY, 61), State(Standing.BUSY, 90)], 1),
+    ],
+)
+def test_silent_connections_are_closed_before_those_that_work(states: list[State], place: int | None) -> None:
+    assert first_to_close(states) == place
+
+
+@given(st.lists(st.builds(State, st.sampled_from(Standing), st.floats(0, 100))))
+def test_no_connection_is_closed_before_its_time(states: list[State]) -> None:
+    place = first_to_close(states)
+    impatient = [one for one in states if one.seconds >= PATIENCE[one.standing]]
+    assert (place is None) == (not impatient)
+    if place is not None:
+        assert states[place].standing == min(one.standing for one in impatient)
+
+
+class _Receiver(BaseHTTPRequestHandler):
+    received: list[bytes]
+
+    def do_POST(self) -> None:
+        self.received.append(self.rfile.read(int(self.headers["content-length"])))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@contextmanager
+def receiver() -> Iterator[tuple[str, list[bytes]]]:
+    """The address of an endpoint, and the bodies that it received."""
+    received: list[bytes] = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Receiver", (_Receiver,), {"received": received}))
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/hook", received
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def silent_sockets(port: int, count: int, say: bytes = b"") -> Iterator[None]:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if soft != resource.RLIM_INFINITY and soft < count + 200:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count + 200, hard))
+    with ExitStack() as stack:
+        for _ in range(count):
+            one = stack.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))  # those beyond the backlog wait
+            if say:
+                with one.dup() as other:
+                    other.setblocking(True)
+                    other.settimeout(30)
+                    other.sendall(say)
+        yield
+
+
+def status(port: int, path: str = "/healthz") -> int | None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except OSError:
+        return None
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def few_files(tmp_path: Path) -> Path:
+    """A program that runs another one with few open files."""
+    script = tmp_path / "few-files"
+    script.write_text(f'#!/bin/sh\nulimit -n {FILES}\nexec "$@"\n')
+    script.chmod(script.stat().st_mode | stat.S_IEXEC)
+    return script
+
+
+@pytest.mark.slow
+def test_silent_connections_beyond_the_file_limit_stop_neither_billing_nor_honest_requests(
+    server: Callable[..., Server], short_dir: Path, few_files: Path
+) -> None:
+    with receiver() as (url, received), ExitStack() as stack:
+        redis = server()
+        daemon = Daemon(redis, short_dir / "state", through=few_files, WITND_WEBHOOKS__ALLOW_NETWORKS="127.0.0.0/8")
+        stack.callback(daemon.end)
+        daemon.says("daemon.ready")
+        daemon.apply(
+            CATALOGUE + f'[[notification_rules]]\nname = "hook"\nsource = "both"\nurl = "{url}"\nenabled = true\n'
+        )
+        port = int(str(daemon.says("http.listening")["address"]).rpartition(":")[2])
+        began, lines = time.monotonic(), len(daemon.log.splitlines())
+        with silent_sockets(port, SILENT):
+            daemon.send("ticket-0001")
+            daemon.settles(1)
+            until(lambda: len(received) > 0, "the webhook of the outcome", seconds=60)
+            until(lambda: status(port) == 200, "an honest request is answered", seconds=60)
+            until(lambda: bool(daemon.lines("http.connections_full")), "the bound is reported", seconds=60)
+            said = len(daemon.log.splitlines()) - lines
+            assert said < 10 * (time.monotonic() - began), daemon.log
+        assert json.loads(received[0])["type"] == "outcome_succeed"
+        assert daemon.process.poll() is None
+        assert not daemon.lines("http.accept_failed"), "the bound lies below the limit of files"
+        until(lambda: status(port) == 200, "requests are answered afterwards", seconds=60)
+
+
+@pytest.mark.parametrize(
+    "say", [b"", b"GET / HT", b"POST /dashboard/sign-in HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n"]
+)
+def test_where_all_connections_are_taken_an_honest_request_gets_one(
+    server: Callable[..., Server], short_dir: Path, say: bytes
+) -> None:
+    with ExitStack() as stack:
+        daemon = Daemon(server(), short_dir / "state", WITND_HTTP__CONNECTIONS_MAX="8")
+        stack.callback(daemon.end)
+        port = int(str(daemon.says("http.listening")["address"]).rpartition(":")[2])
+        with silent_sockets(port, 30, say):
+            until(lambda: status(port) == 200, "an honest request is answered", seconds=60)
+
+
+def test_a_system_without_files_for_a_connection_is_waited_out_in_silence(
+    server: Callable[..., Server], short_dir: Path
+) -> None:
+    with ExitStack() as stack:
+        daemon = Daemon(server(), short_dir / "state")
+        stack.callback(daemon.end)
+        daemon.says("daemon.ready")
+        port = int(str(daemon.says("http.listening")["address"]).rpartition(":")[2])
+        pid = daemon.process.pid
+        limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        opened = max(int(one.name) for one in Path(f"/proc/{pid}/fd").iterdir())
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (opened + 1, limits[1]))
+        with silent_sockets(port, 40):
+            daemon.says("http.accept_failed")
+            began, lines = time.monotonic(), len(daemon.log.splitlines())
+            until(lambda: time.monotonic() - began > 3, "three seconds")
+            assert len(daemon.log.splitlines()) - lines < 30, daemon.log
+            assert len(daemon.lines("http.accept_failed")) == 1
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+            until(lambda: status(port) == 200, "requests are answered again", seconds=60)
+        assert daemon.process.poll() is None

@@ -1,0 +1,69 @@
+"""Which connections the HTTP port serves, and which it closes first when there is no room for another.
+
+Anybody who reaches the port can open connections, and each takes an open file that Redis, webhooks and the journal need
+too. So their number is bounded, and silent ones make room for those that send something. There is no bound for each
+address: behind a proxy all clients share one.
+"""
+
+import enum
+import resource
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+# Of the files that the process may open, HTTP takes three eighths. Webhooks take a quarter; the rest is for Redis,
+# the journal, and files of the process itself.
+_EIGHTHS: Final = 3
+LEAST: Final = 16
+# More than a daemon serves well; each takes some 10 KiB.
+MOST: Final = 4096
+# Kept for everything else where a setting asks for more than there is.
+RESERVED_FILES: Final = 64
+
+
+class Standing(enum.IntEnum):
+    """What a connection does; those that come first here are closed first."""
+
+    SILENT = 0  # since it was opened, no complete request has come
+    IDLE = 1  # between two requests
+    SENDING = 2  # the body of its request is not complete
+    BUSY = 3  # its request is carried out, or its answer is read
+
+
+# A connection is closed to make room only after it has done the same for so long: what an honest client on a slow line
+# needs to send headers or a body, and the longest answer but for live pages and large exports.
+PATIENCE: Final = {Standing.SILENT: 1.0, Standing.IDLE: 0.0, Standing.SENDING: 5.0, Standing.BUSY: 60.0}
+
+
+class State(NamedTuple):
+    """`since`: for how many seconds it has been so."""
+
+    standing: Standing
+    seconds: float
+
+
+def connections_max(setting: int, files: int) -> int:
+    """How many connections there may be. `setting` 0: as many as the limit of open files suggests."""
+    if setting:
+        return max(1, min(setting, files - RESERVED_FILES))
+    return max(LEAST, min(MOST, files * _EIGHTHS // 8))
+
+
+def file_limit() -> int:
+    """How many files this process may have open."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return 1 << 30 if soft == resource.RLIM_INFINITY else soft
+
+
+def first_to_close(states: Iterable[State]) -> int | None:
+    """The place of the connection that makes room for another; None while all deserve more time. States come in the
+    order in which their connections were opened."""
+    best: int | None = None
+    found = State(Standing.BUSY, -1.0)
+    for place, state in enumerate(states):
+        if state.seconds < PATIENCE[state.standing]:
+            continue
+        if state.standing is Standing.SILENT:
+            return place  # the first of them is the oldest
+        if best is None or (state.standing, -state.seconds) < (found.standing, -found.seconds):
+            best, found = place, state
+    return best
