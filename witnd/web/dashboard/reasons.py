@@ -109,7 +109,8 @@ def held(
     if reason == "UNKNOWN_CUSTOMER":
         return Reason(
             says=f"There is no {who}." if customer else "There is no customer of that key.",
-            remedy="Create it if the key is right. If the key is a mistake, correct the sender and remove this event.",
+            remedy="Create it, or correct the key in the sender. Its events wait meanwhile. "
+            "An event whose key is a mistake can be removed.",
             making=((f"Create customer {customer}", new("customers", key=customer)),) if customer else (),
         )
     if reason == "UNKNOWN_AGENT":
