@@ -37,10 +37,14 @@ MEANINGS = {
     "endpoint.unreadable": "The stored state of an endpoint is damaged. It counts as healthy from now on.",
     "endpoint.suspended": "An endpoint answered 410, or failed for five days. See `witnd deliveries resume`.",
     "held.retried": "The catalogue changed: of `looked_at` keys with held events, `retried` can be placed now.",
-    "http.failed": "A request met an error in witnd itself. The answer was 500 with the same `request_id`.",
+    "http.failed": "A request met an error in witnd itself. The answer was 500 with the same `request_id`. At most one "
+    "line a second for each route and kind of error; `suppressed` counts those in between.",
     "http.listening": "HTTP is answered at `address`.",
-    "http.malformed": "Bytes came that are no HTTP request. They were answered 400, and the connection was ended.",
-    "http.request": "A request was answered. Successful ingestion and health checks are counted in metrics instead.",
+    "http.malformed": "Bytes came that are no HTTP request. They were answered 400, and the connection was ended. "
+    "At most one line a second; `suppressed` counts those in between.",
+    "http.request": "A request was answered. Successful ingestion and health checks are counted in metrics instead. "
+    "Refused requests and those without a token get one line a second for each status; `suppressed` counts those in "
+    "between.",
     "http.accept_failed": "The system has no open file or memory for another connection. Accepting is tried again "
     "every second; this line appears once a minute.",
     "http.connections_full": "All connections that HTTP may have are in use. Silent and idle ones are closed to make "
@@ -62,6 +66,7 @@ MEANINGS = {
     "(`clock_jumped`), or `witnd repair ahead` has not ended (`repair_unfinished`). Logged for each reason, and again "
     "when it changes.",
     "log.dropped": "`count` lines of the log are missing: nobody read them in time, or they could not be written.",
+    "log.suppressed": "`count` lines of the event `line` with this `reason` were not written, and no further one came.",
     "log.unblocked": "The reason with this `code` is over. Another one may remain.",
     "outcome.fold_failed": "The fold failed for one outcome, which goes on hold. Please report it with this line.",
     "outcome.on_hold": "The stored data of one outcome is damaged. Its events wait, all others continue; see `remedy`.",

@@ -115,6 +115,11 @@ def unavailable(reason: str, seconds: int = 1) -> ApiError:
     return ApiError("UNAVAILABLE", reason, headers={"Retry-After": str(seconds)})
 
 
+def internal_error() -> ApiError:
+    """An error of witnd itself. Of equal ones in a second, the log names the first."""
+    return ApiError("INTERNAL_ERROR", "something went wrong in witnd; its log has the error as http.failed")
+
+
 def from_msgspec(wrong: msgspec.MsgspecError) -> ApiError:
     """What a decoder says, with the path as people write it."""
     text, _, where = str(wrong).partition(" - at `")

@@ -1,5 +1,5 @@
 """What aiohttp does with bytes that are no HTTP request: the answer has the form of every other refusal, and the log
-gets one line instead of a traceback for whatever anybody sends.
+gets at most one line a second instead of a traceback for whatever anybody sends.
 """
 
 import asyncio
@@ -12,7 +12,8 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from witnd.web.connections import Standing, State
-from witnd.web.errors import ApiError
+from witnd.web.errors import ApiError, internal_error
+from witnd.web.line_limit import LimitedLines
 
 # Of what a stranger sent, so much is worth a line of the log.
 _REASON_MAX: Final = 120
@@ -22,7 +23,7 @@ log = structlog.get_logger()
 
 class Listener(web.Server):
     """Makes a `Protocol` for each connection. `told` hears the status of what never became a request. `head_seconds`:
-    how long a connection may take to send its first complete headers."""
+    how long a connection may take to send its first complete headers. `lines`: the limit for lines of the log."""
 
     def __init__(
         self,
@@ -30,10 +31,12 @@ class Listener(web.Server):
         told: Callable[[int], None],
         headers: Mapping[str, str],
         head_seconds: float,
+        lines: LimitedLines,
         **settings: Any,
     ) -> None:
         super().__init__(handle, access_log=None, **settings)
         self.head_seconds = head_seconds
+        self.lines = lines
         self.told = told
         self.headers = headers
         self._settings = settings
@@ -102,11 +105,26 @@ class Protocol(web.RequestHandler):
             raise exc
         request_id = secrets.token_hex(16)
         if status >= 500:
-            log.error("http.failed", request_id=request_id, method=request.method, path="(unknown)", exc_info=exc)
-            error = ApiError("INTERNAL_ERROR", "something went wrong on this side; it is in the log by its request id")
+            if (suppressed := self._listener.lines.take("http.failed", type(exc).__name__)) is not None:
+                log.error(
+                    "http.failed",
+                    request_id=request_id,
+                    method=request.method,
+                    path="(unknown)",
+                    suppressed=suppressed,
+                    exc_info=exc,
+                )
+            error = internal_error()
         else:
             reason = " ".join((message or str(exc)).split())[:_REASON_MAX]
-            log.info("http.malformed", reason=reason, remote=request.remote, request_id=request_id)
+            if (suppressed := self._listener.lines.take("http.malformed")) is not None:
+                log.info(
+                    "http.malformed",
+                    reason=reason,
+                    remote=request.remote,
+                    request_id=request_id,
+                    suppressed=suppressed,
+                )
             error = ApiError("VALIDATION_ERROR", "this is not an HTTP request as the standard asks for it")
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun already, and no other can follow")

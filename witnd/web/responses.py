@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 from multidict import CIMultiDict
 
+from witnd.web.line_limit import LimitedLines
 from witnd.web.route import JSON, Call, Raw, Stream
 from witnd.web.small import Heads, Small, fits
 from witnd.web.streaming import Streamed
@@ -24,11 +25,11 @@ _HEADS: Final = Heads(JSON_HEADERS)
 _encode = msgspec.json.Encoder().encode
 
 
-async def response_to(request: BaseRequest, call: Call[Any], answer: Any) -> web.StreamResponse:
-    """The response to a success."""
+async def response_to(request: BaseRequest, call: Call[Any], answer: Any, lines: LimitedLines) -> web.StreamResponse:
+    """The response to a success. `lines`: the limit for lines of the log, where a stream fails half way."""
     route = call.route
     if isinstance(answer, Stream):
-        return await Streamed.begun(answer, route.path, route.status, dict(HEADERS))
+        return await Streamed.begun(answer, route.path, lines, route.status, dict(HEADERS))
     if answer is None or isinstance(answer, Raw) or call.answer_headers:
         return whole_response(call, answer)
     body = _encode(answer)

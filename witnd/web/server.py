@@ -1,7 +1,8 @@
 """Listens, and turns requests into calls of handlers and what they answer into responses.
 
-In this order: token (401, 403), rate (429), size (413), form (400). One line of the log for each request, but for
-successful ingestion, health checks and pages that are looked at, which come too often and are counted instead.
+In this order: token (401, 403), rate (429), size (413), form (400). One line of the log for each accepted request, but
+for successful ingestion, health checks and pages that are looked at, which come too often and are counted instead.
+Requests that were refused or came without a token get one line a second for each status: anybody can send them.
 """
 
 import asyncio
@@ -23,10 +24,11 @@ from witnd.web.behind_proxy import forwarded_prefix, put_below
 from witnd.web.body import body_of
 from witnd.web.compression import compress
 from witnd.web.dashboard.view import PREFIX, refused_page
-from witnd.web.errors import ApiError, from_msgspec, invalid, unavailable
+from witnd.web.errors import ApiError, from_msgspec, internal_error, invalid, unavailable
 from witnd.web.event_identity import header_key
 from witnd.web.idempotency import Asked, carried_out_once
 from witnd.web.limits import Rates
+from witnd.web.line_limit import LimitedLines
 from witnd.web.preconditions import refuse_preconditions
 from witnd.web.protocol import Listener
 from witnd.web.responses import HEADERS, JSON_HEADERS, response_to, whole_response
@@ -71,6 +73,7 @@ class Server:
         self._services = services
         self._table = Table(routes)
         self._rates = Rates()
+        self._lines = LimitedLines()
 
     def listener(self) -> Listener:
         return Listener(
@@ -78,6 +81,7 @@ class Server:
             lambda status: self._count("(malformed)", status, 0.0),
             HEADERS,
             self._head_seconds,
+            self._lines,
             auto_decompress=False,
             keepalive_timeout=self._idle_seconds,
             lingering_time=LINGER_SECONDS,
@@ -115,10 +119,12 @@ class Server:
             response, headers = self._refused(error, request_id, for_people), error.headers
         except (asyncio.CancelledError, ConnectionError):
             raise
-        except Exception:
-            log.exception("http.failed", request_id=request_id, method=request.method, path=name)
-            error = ApiError("INTERNAL_ERROR", "something went wrong on this side; it is in the log by its request id")
-            response = self._refused(error, request_id, for_people)
+        except Exception as wrong:
+            if (suppressed := self._lines.take("http.failed", type(wrong).__name__, name)) is not None:
+                log.exception(
+                    "http.failed", request_id=request_id, method=request.method, path=name, suppressed=suppressed
+                )
+            response = self._refused(internal_error(), request_id, for_people)
         if type(response) is not Small:
             response.headers.update(headers)
             if isinstance(response, web.Response):
@@ -131,20 +137,29 @@ class Server:
         if call is not None and call.token is not None:
             who = call.token.name  # of a session, where pages are asked for
         self._count(name, response.status, loop.time() - began)
+        self._log(request, name, response.status, loop.time() - began, who, request_id)
+        return response
+
+    def _log(self, request: BaseRequest, name: str, status: int, seconds: float, who: str, request_id: str) -> None:
         # Pages that are open ask again whenever something changes.
-        often = name in _QUIET or (for_people and request.method == "GET")
-        if response.status >= 400 or not often:
+        is_page = request.method == "GET" and request.rel_url.raw_path.startswith(PREFIX)
+        if status < 400 and (is_page or name in _QUIET):
+            return
+        suppressed: int | None = 0
+        if status >= 400 or not who:
+            suppressed = self._lines.take("http.request", status, "by a token" if who else "without a token")
+        if suppressed is not None:
             log.info(
                 "http.request",
                 method=request.method,
                 path=name,
-                status=response.status,
-                ms=round((loop.time() - began) * 1000, 1),
+                status=status,
+                ms=round(seconds * 1000, 1),
                 who=who or None,
                 remote=request.remote,
                 request_id=request_id,
+                suppressed=suppressed,
             )
-        return response
 
     def _count(self, name: str, status: int, seconds: float) -> None:
         self.requests[name, status] = self.requests.get((name, status), 0) + 1
@@ -197,7 +212,7 @@ class Server:
             refuse_preconditions(call.headers, has_versions=route.has_versions)
             key = header_key(call.headers)
         if key is None or call.token is None:
-            return await response_to(request, call, await route.handler(call))
+            return await response_to(request, call, await route.handler(call), self._lines)
 
         async def act() -> web.Response:
             return whole_response(call, await route.handler(call))

@@ -8,6 +8,7 @@ from typing import Any, Final
 import structlog
 from aiohttp import web
 
+from witnd.web.line_limit import LimitedLines
 from witnd.web.route import Stream
 
 # Who takes no part of an answer for so long does not get the rest.
@@ -19,17 +20,30 @@ log = structlog.get_logger()
 class Streamed(web.StreamResponse):
     """The response to a `Stream`. Its first part is there already, so that what is refused is refused in form."""
 
-    def __init__(self, stream: Stream, first: str | None, name: str, status: int, headers: dict[str, str]) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        first: str | None,
+        name: str,
+        lines: LimitedLines,
+        status: int,
+        headers: dict[str, str],
+    ) -> None:
         super().__init__(status=status, headers=headers)
         self._first = first
         self._parts = stream.parts
         self._name = name
+        self._lines = lines
 
     @classmethod
-    async def begun(cls, stream: Stream, name: str, status: int, headers: dict[str, str]) -> "Streamed":
-        """`name`: the path of the route, for the log."""
+    async def begun(
+        cls, stream: Stream, name: str, lines: LimitedLines, status: int, headers: dict[str, str]
+    ) -> "Streamed":
+        """`name`: the path of the route, for the log. `lines`: the limit for lines of the log."""
         first = await anext(stream.parts, None)
-        return cls(stream, first, name, status, {**headers, **stream.headers, "Content-Type": stream.content_type})
+        return cls(
+            stream, first, name, lines, status, {**headers, **stream.headers, "Content-Type": stream.content_type}
+        )
 
     async def write_eof(self, data: bytes = b"") -> None:
         """What aiohttp calls when the head is out: sends all parts, and ends the answer where they are complete."""
@@ -37,8 +51,10 @@ class Streamed(web.StreamResponse):
             await self._send()
         except (asyncio.CancelledError, ConnectionError):
             raise
-        except Exception:
-            log.exception("http.failed", request_id=self.headers.get("X-Request-Id"), path=self._name)
+        except Exception as wrong:
+            if (suppressed := self._lines.take("http.failed", type(wrong).__name__, self._name)) is not None:
+                request_id = self.headers.get("X-Request-Id")
+                log.exception("http.failed", request_id=request_id, path=self._name, suppressed=suppressed)
             # It cannot be told in the answer any more; but that the answer is not whole can.
             if self._req is not None and self._req.transport is not None:
                 self._req.transport.abort()
