@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from witnd.telemetry import LogWriter, configure, dropped_lines, logger
+from witnd.telemetry import LogWriter, configure, configure_once, dropped_lines, logger
 
 
 class Terminal(io.StringIO):
@@ -169,3 +169,23 @@ def test_closing_a_log_that_nobody_reads_takes_no_longer_than_it_may() -> None:
     writer.close()
     os.close(descriptor)
     assert writer.dropped == 1
+
+
+def test_commands_log_to_the_stderr_of_the_moment_and_keep_a_choice_that_was_made(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    structlog.reset_defaults()
+    configure_once()
+    logger().info("committed", partition=0)
+    streams = capsys.readouterr()
+    assert (streams.out, json.loads(streams.err)["event"]) == ("", "committed")
+
+    chosen = io.StringIO()
+    configure("json", stream=chosen)
+    configure_once()
+    logger().info("committed", partition=0)
+    assert chosen.getvalue()
+
+    configure("json")
+    monkeypatch.setattr("sys.stderr", None)
+    logger().info("committed", partition=0)

@@ -130,6 +130,23 @@ class LogWriter:
             log.warning("log.dropped", count=missing, reason="nobody read the log, or it could not be written")
 
 
+class StandardError:
+    """Whatever `sys.stderr` is when a line is written. A line that it refuses is lost: logging fails no command."""
+
+    def write(self, text: str, /) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            if sys.stderr is not None:
+                sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            if sys.stderr is not None:
+                sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        return sys.stderr is not None and sys.stderr.isatty()
+
+
 _stream: Stream | None = None
 
 
@@ -144,7 +161,7 @@ def configure(log_format: str = "auto", *, stream: Stream | None = None) -> None
     """
     global _stream  # noqa: PLW0603 - structlog's configuration is global as well
     _stream = stream
-    out = cast("TextIO", stream or sys.stderr)
+    out = cast("TextIO", stream or StandardError())
     people = log_format == "console" or (log_format == "auto" and out.isatty())
     structlog.configure(
         processors=[
@@ -163,6 +180,13 @@ def configure(log_format: str = "auto", *, stream: Stream | None = None) -> None
     for handler in [one for one in root.handlers if isinstance(one, _Forward)]:
         root.removeHandler(handler)
     root.addHandler(_Forward(_LIBRARIES))
+
+
+def configure_once() -> None:
+    """Log to stderr unless the process has already decided where. Without a configuration lines go to stdout, where
+    the answer of a command belongs."""
+    if not structlog.is_configured():
+        configure()
 
 
 def dropped_lines() -> int:

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -216,6 +219,22 @@ class TestShow:
 
         assert done.exit_code == 2
         assert "there is no delivery" in done.stderr
+
+    def test_a_line_of_the_log_goes_to_stderr_and_the_document_stays_json(
+        self, shop: Workshop, four: list[Delivery]
+    ) -> None:
+        shop.call("HSET", SHARED.endpoints, rule().id, "xxxx")
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("WITND_")}
+        done = subprocess.run(
+            [sys.executable, "-m", "witnd", "deliveries", "show", four[2].id, "--json"],
+            env=environ | shop.environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert json.loads(done.stdout)["id"] == four[2].id
+        assert json.loads(done.stderr)["event"] == "endpoint.unreadable"
 
 
 class TestResend:
