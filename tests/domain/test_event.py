@@ -175,6 +175,43 @@ def test_an_empty_optional_field_of_the_flat_form_is_an_absent_one() -> None:
     assert "key: must have 8 to 255" in refused([b"key", b"", *flat[2:]])
 
 
+def test_an_identity_in_fields_beside_the_data_of_an_entry_is_used() -> None:
+    cloud = [b"specversion", b"1.0", b"id", b"7", b"source", b"s", b"type", b"t"]
+    envelope = {"specversion": "1.0", "source": "s", "id": "7"}
+    flat = [word.encode() for pair in GOOD.items() for word in pair]
+
+    assert read([*data(), b"idempotency_key", b"i"]) == read(data(idempotency_key="i"))
+    assert read([*data(idempotency_key="i"), b"idempotency_key", b"i"]) == read(data(idempotency_key="i"))
+    in_envelope = read(raw(json.dumps(envelope | {"data": GOOD})))
+    assert isinstance(in_envelope, Event)
+    assert in_envelope.mark is not None
+    assert read([*data(), *cloud]) == read([*flat, *cloud]) == in_envelope
+    assert read([*raw(json.dumps(envelope | {"data": GOOD})), *cloud]) == in_envelope
+    at = [*data(), *cloud, b"time", b"2026-01-31T09:30:00Z"]
+    assert read(at).timestamp == 1_769_851_800_000  # type: ignore[union-attr]
+    assert read([*data(), b"idempotency_key", b"", b"specversion", b"", b"x-trace", b"\xff"]) == read(data())
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ([*data(idempotency_key="i"), b"idempotency_key", b"k"], "idempotency_key: differs from that of the event"),
+        ([*data(), b"idempotency_key", b"\xff"], "idempotency_key: is not UTF-8"),
+        ([*data(), b"idempotency_key", b"i" * 256], "idempotency_key: must have 1 to 255 characters"),
+        ([*data(), b"specversion", b"1.0", b"id", b"7"], "source: a CloudEvents envelope needs"),
+        ([*data(), b"specversion", b"0.3", b"id", b"7", b"source", b"s"], 'specversion: must be "1.0"'),
+        ([*data(idempotency_key="i"), b"specversion", b"1.0", b"id", b"7", b"source", b"s"], "leave one of them out"),
+        (
+            [*data(specversion="1.0", id="7", source="s", data=GOOD), b"specversion", b"1.0", b"id", b"8"],
+            "id: differs from that of the envelope",
+        ),
+        ([*data(), *data(key="ticket-0002")], "a field name appears twice"),
+    ],
+)
+def test_an_identity_beside_the_data_of_an_entry_that_cannot_be_used_is_refused(fields: list[bytes], says: str) -> None:
+    assert says in refused(fields)
+
+
 def test_the_event_of_an_envelope_may_come_in_base64() -> None:
     envelope = {"specversion": "1.0", "source": "s", "id": "7", "type": "t"}
     plain = read(raw(json.dumps(envelope | {"data": GOOD})))

@@ -19,6 +19,7 @@ from typing import Any
 
 MAX_EVENT_BYTES = 256 * 1024
 MAX_DEPTH = 32
+IDENTITY = (b"idempotency_key", b"specversion", b"id", b"source", b"time")
 RESERVED = ("value", "attribution", "settles_at")
 
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
@@ -71,25 +72,48 @@ def parse_entry(fields: Fields) -> Tick | Retry | Event:
                 return Retry(None)  # names no key that could have held events: harmless
         raise RefusedError("the field `witnd` is for control entries")
     if b"data" in fields:
-        return _from_json(fields[b"data"])
-    return _from_flat(fields)
+        return _event(_identified(_from_json(fields[b"data"]), fields))
+    return _event(_identified(_from_flat(fields), fields))
 
 
 # --- the three forms -----------------------------------------------------------------------------
 
 
-def _from_json(data: bytes) -> Event:
+def _identified(tree: dict[str, Any], fields: Fields) -> dict[str, Any]:
+    """An identity beside the event (its key, or the attributes of a CloudEvent) is used or refused."""
+    try:
+        beside = {name.decode(): text.decode() for name, text in fields.items() if name in IDENTITY and text}
+    except UnicodeDecodeError as error:
+        raise RefusedError("an identity is not UTF-8") from error
+    cloud = {name: text for name, text in beside.items() if name != "idempotency_key"}
+    if "specversion" not in cloud:
+        cloud = {}
+    if tree.get("specversion") is not None:
+        if any(tree.get(name) != text for name, text in cloud.items()):
+            raise RefusedError("the envelope and the fields differ")
+        tree = _from_cloud_event(tree)
+    elif cloud:
+        named, own = _from_cloud_event({**cloud, "data": tree}), tree.get("idempotency_key")
+        if own is not None and own != cloud_idempotency_key(cloud["source"], cloud["id"]):
+            raise RefusedError("two identities")
+        tree = named
+    if "idempotency_key" in beside:
+        if tree.get("idempotency_key") not in (None, beside["idempotency_key"]):
+            raise RefusedError("two identities")
+        tree = {**tree, "idempotency_key": beside["idempotency_key"]}
+    return tree
+
+
+def _from_json(data: bytes) -> dict[str, Any]:
     if len(data) > MAX_EVENT_BYTES:
         raise RefusedError("over 256 KiB")
     tree = read_json(data)
     if not isinstance(tree, dict):
         raise RefusedError("not an object")
-    if tree.get("specversion") is not None:
-        return _from_cloud_event(tree)
-    return _event(tree)
+    return tree
 
 
-def _from_cloud_event(envelope: dict[str, Any]) -> Event:
+def _from_cloud_event(envelope: dict[str, Any]) -> dict[str, Any]:
     if envelope["specversion"] != "1.0":
         raise RefusedError("only CloudEvents 1.0")
     source, name = envelope.get("source"), envelope.get("id")
@@ -110,7 +134,7 @@ def _from_cloud_event(envelope: dict[str, Any]) -> Event:
         event["idempotency_key"] = cloud_idempotency_key(source, name)
     if event.get("timestamp") is None:
         event["timestamp"] = envelope.get("time")
-    return _event(event)
+    return event
 
 
 def cloud_idempotency_key(source: str, name: str) -> str:
@@ -118,7 +142,7 @@ def cloud_idempotency_key(source: str, name: str) -> str:
     return hashlib.sha256(f"{source}\0{name}".encode()).hexdigest()
 
 
-def _from_flat(fields: Fields) -> Event:
+def _from_flat(fields: Fields) -> dict[str, Any]:
     if sum(len(name) + len(text) for name, text in fields.items()) > MAX_EVENT_BYTES:
         raise RefusedError("over 256 KiB")
     event: dict[str, Any] = {}
@@ -133,7 +157,7 @@ def _from_flat(fields: Fields) -> Event:
                 del event[name]
     if fields.get(b"properties"):
         event["properties"] = read_json(fields[b"properties"])
-    return _event(event)
+    return event
 
 
 # --- the event itself ----------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import msgspec
 
 from witnd.domain import instant
 from witnd.domain.content import MARK_BYTES, encode_sorted, meant, normalise
-from witnd.domain.event_forms import from_envelope, from_flat, is_envelope
+from witnd.domain.event_forms import from_envelope, from_flat, identified, is_envelope
 from witnd.domain.mistake import Mistake
 from witnd.domain.strictjson import BYTES_MAX, Invalid, document, names_are_counted
 
@@ -162,13 +162,13 @@ def _from_fields(fields: Sequence[bytes]) -> Item:
     raw = dict(zip(names, fields[1::2], strict=True))
     if "witnd" in raw:
         return _control(raw, len(names))
-    if "data" in raw:
-        return _event(document(raw["data"]))
-    if sum(map(len, fields)) > BYTES_MAX:
-        raise Invalid(f"the event is larger than {BYTES_MAX} bytes")
     if len(raw) != len(names):
         raise Invalid("a field name appears twice; send each field once")
-    return _event(from_flat(raw))
+    if "data" in raw:
+        return _event(identified(document(raw["data"]), raw))
+    if sum(map(len, fields)) > BYTES_MAX:
+        raise Invalid(f"the event is larger than {BYTES_MAX} bytes")
+    return _event(identified(from_flat(raw), raw))
 
 
 def _control(raw: Mapping[str, bytes], names: int) -> Item:

@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -12,6 +12,8 @@ from witnd.domain.strictjson import KNOWN, Invalid, document
 # An empty one of these is an absent one: clients that know no null write an empty string for it (redis-rb, ioredis).
 _OPTIONAL = frozenset(("agent_key", "idempotency_key", "timestamp", "properties"))
 _WHITESPACE = b" \t\r\n"  # of JSON
+# What of a CloudEvent an entry may have as fields of its own, beside its data: binary mode, as HTTP has it in headers.
+_ATTRIBUTES = ("specversion", "id", "source", "time")
 # Checked here, because versions of Python differ in what they take for base64.
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
@@ -69,6 +71,48 @@ def from_envelope(envelope: Mapping[str, Any]) -> dict[str, Any]:
         record["idempotency_key"] = envelope_key(str(source), str(id_))
     if record.get("timestamp") is None:
         record["timestamp"] = envelope.get("time")
+    return record
+
+
+def identified(record: dict[str, Any], fields: Mapping[str, bytes]) -> dict[str, Any]:
+    """The record of an entry, under the identity that fields beside its `data` give it.
+
+    Such an identity is used or refused. If it was ignored, an event that is sent again would count twice.
+    """
+    if attributes := _texts(fields, _ATTRIBUTES) if fields.get("specversion") else None:
+        record = _with_attributes(record, attributes)
+    identity = _texts(fields, ("idempotency_key",)).get("idempotency_key")
+    if identity is None:
+        return record
+    if is_envelope(record):
+        record = from_envelope(record)
+    if record.get("idempotency_key") not in (None, identity):
+        raise Invalid.of([Mistake("idempotency_key", "differs from that of the event in `data`; leave the field out")])
+    return {**record, "idempotency_key": identity}
+
+
+def _texts(fields: Mapping[str, bytes], names: Sequence[str]) -> dict[str, str]:
+    """Those of the fields that are there and not empty."""
+    try:
+        return {name: value.decode() for name in names if (value := fields.get(name))}
+    except UnicodeDecodeError:
+        raise Invalid.of([Mistake(", ".join(names), "is not UTF-8")]) from None
+
+
+def _with_attributes(record: dict[str, Any], attributes: Mapping[str, str]) -> dict[str, Any]:
+    if is_envelope(record):
+        copies = [name for name, text in attributes.items() if record.get(name) != text]
+        if copies:
+            raise Invalid.of(
+                [Mistake(at, "differs from that of the envelope in `data`; leave it out") for at in copies]
+            )
+        return record
+    own = record.get("idempotency_key")
+    record = from_envelope({**attributes, "data": record})
+    if own not in (None, envelope_key(attributes["source"], attributes["id"])):
+        raise Invalid.of(
+            [Mistake("idempotency_key", "differs from what `source` and `id` make; leave one of them out")]
+        )
     return record
 
 
