@@ -114,21 +114,24 @@ def test_secrets_and_their_digests_are_nowhere(desk: Desk, api: Office) -> None:
     assert "fingerprint" not in page.text, "one of nothing"
 
 
+FROM, TO = "2026-01-01T00:00:00.000Z", "2026-01-02T00:00:00.000Z"
+
+
 def test_things_that_are_no_things_are_told_too(desk: Desk, api: Office) -> None:
     noted(
         api,
         {"what": "problems.retry_held", "key": "", "after": {"keys": ["a", "b"]}},
-        {"what": "delivery.resend", "key": "2026-01-01T00:00:00.000Z/2026-01-02T00:00:00.000Z", "after": {"queued": 3}},
+        {"what": "delivery.resend", "key": f"{FROM}/{TO}", "after": {"requested": True}},
         {"what": "comet.observe", "key": "halley", "after": {"tail": {"long": True}}},
         {"what": "outcome.retry", "key": "ticket/1", "after": [1, 2]},
         {"what": "invoice.pay", "key": "i" * 64, "before": {}, "after": None},
     )
     said = told(desk)
     assert said[0] == f"x recorded the payment of invoice {'i' * 12}"
-    assert said[1] == "x asked again for the held events of outcome ticket/1"
+    assert said[1] == "x requested a retry of the held events of outcome ticket/1"
     assert said[2] == "x comet.observe halley as it was made tail.longtrue"
-    assert said[3].startswith("x sent again 3 deliveries of 2026-01-01T00:00:00.000Z to 2026-01-02T00:00:00.000Z")
-    assert said[4].startswith("x asked again for the held events of 2 keys")
+    assert said[3].startswith(f"x requested to resend deliveries of {FROM} to {TO}")
+    assert said[4].startswith("x requested a retry of the held events of 2 keys")
     assert desk.get(PATH).links()["ticket/1"] == "/dashboard/outcomes/ticket%2F1"
 
 

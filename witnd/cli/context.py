@@ -12,15 +12,19 @@ import click
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from witnd.cli.author import author
 from witnd.cli.failure import end
 from witnd.cli.output import as_json, table
+from witnd.clock import Clock
 from witnd.config import Config, load
 from witnd.endpoint import Endpoint, endpoint
+from witnd.store.changes import Changes
 from witnd.store.connection import connect
 from witnd.store.embedded import URL_FILE
 from witnd.store.errors import StoreUnavailable
 from witnd.store.keys import GlobalKeys, Keys
-from witnd.store.meta import Meta, read_meta
+from witnd.store.meta import Meta, open_meta, read_meta
+from witnd.store.retry_request import RetryRequests
 from witnd.store.safety import check_kind
 
 __all__ = [
@@ -70,6 +74,16 @@ class Session(Struct, frozen=True, kw_only=True):
 
     def keys(self, partition: int) -> Keys:
         return Keys(self.config.redis.prefix, partition)
+
+    async def note_request(self, what: str, key: str, **details: object) -> None:
+        """Log a change in the slot of a partition, before it is made."""
+        if self.meta is None:
+            # Without this record, the log of changes alone would be taken for remains of lost data.
+            await open_meta(self.redis, self.global_keys, self.partitions)
+        await Changes(self.redis, self.global_keys).note_request(author(), what, key, **details)
+
+    def retry_requests(self) -> RetryRequests:
+        return RetryRequests(self.redis, self.global_keys, Clock().now_ms())
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ from witnd.clock import Clock
 from witnd.domain import instant
 from witnd.domain.delivery import HEALTHY, STANDINGS, Standing
 from witnd.domain.notification import rule_id
-from witnd.store.deliveries import Deliveries
+from witnd.store.deliveries import ENDED, Deliveries
 
 
 class _Default(click.Group):
@@ -194,10 +194,18 @@ async def _resend(
     async with session(config) as opened:
         desk, rules = await _desk(opened)
         if ids:
-            missing = await desk.resend(dict.fromkeys(ids), now_ms)
+            missing = []
+            for id_ in dict.fromkeys(ids):
+                if await desk.find(id_) is None:
+                    missing.append(id_)
+                    continue
+                await opened.note_request("delivery.resend", id_)
+                missing += await desk.resend([id_], now_ms)
             queued = len(set(ids)) - len(missing)
         else:
             wanted = None if rule is None else _known(rule, rules)
+            between = f"{instant.render(from_ms)}/{instant.render(to_ms)}"
+            await opened.note_request("delivery.resend", between, rule=wanted and rules[wanted], standings=list(ENDED))
             missing, queued = [], await desk.resend_between(from_ms, to_ms, wanted, now_ms)
     if as_document:
         as_json({"queued": queued, "missing": missing})
@@ -223,7 +231,9 @@ def resume(*, rule: str, json_output: bool, config_path: Path | None) -> None:
 async def _resume(rule: str, as_document: bool, config: Path | None) -> None:
     async with session(config) as opened:
         desk, rules = await _desk(opened)
-        count = await desk.resume(_known(rule, rules))
+        known = _known(rule, rules)
+        await opened.note_request("notification_rule.resume", rules[known])
+        count = await desk.resume(known)
     if as_document:
         as_json({"resumed": count})
     else:

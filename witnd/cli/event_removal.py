@@ -1,7 +1,5 @@
 """`witnd events remove`: held events that nobody can place are rejected on request."""
 
-import getpass
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +9,6 @@ from witnd.cli.context import as_json, config_option, json_option, run, session
 from witnd.cli.event_choice import entry_named, partitions, refuse
 from witnd.cli.output import printable
 from witnd.domain.event import EntryId
-from witnd.store.changes import Change, Changes
 from witnd.store.fates import Fate, fate_of
 from witnd.store.keys import Keys
 from witnd.store.reads import Reads, reading, text_of
@@ -44,16 +41,10 @@ async def _remove(entries: Sequence[EntryId], partition: int | None, as_document
     removed: list[dict[str, object]] = []
     async with session(config) as opened, reading(opened.server) as reads:
         found = [(entry, await _held(reads, partitions(opened, partition), entry)) for entry in entries]
-        changes = Changes(opened.redis, opened.global_keys)
         for entry, fate in found:
             assert fate.key is not None, fate
-            # What is changed in the slot of a partition is logged before it is done.
-            who = f"{getpass.getuser()}@{socket.gethostname()}"
-            after = {"event": fate.id}
-            await changes.note(
-                Change(who=who, source="cli", what="event.remove", key=fate.key, request_id="", after=after)
-            )
-            control = await request_removal(opened.redis, opened.keys(fate.partition), fate.key, [entry])
+            await opened.note_request("event.remove", fate.key, event=fate.id)
+            control = await request_removal(opened.retry_requests(), opened.keys(fate.partition), fate.key, [entry])
             removed.append({"id": fate.id, "partition": fate.partition, "key": fate.key, "control": control})
     if as_document:
         as_json({"removed": removed})

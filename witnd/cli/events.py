@@ -7,20 +7,19 @@ from typing import NoReturn
 import click
 from msgspec import Struct
 
-from witnd.cli.context import as_json, config_option, json_option, run, session, table
+from witnd.cli.context import Session, as_json, config_option, json_option, run, session, table
 from witnd.cli.event import TEXT
 from witnd.cli.event_choice import entry_named, partitions, refuse
 from witnd.cli.event_removal import remove
 from witnd.cli.failure import USAGE
 from witnd.cli.output import printable
 from witnd.domain.event import EntryId
-from witnd.store.append import append
 from witnd.store.fates import Fate, fate_of, listed, with_events
 from witnd.store.keys import Keys, partition_of
 from witnd.store.listing import newest_fates
 from witnd.store.log import entry_id
 from witnd.store.places import Place
-from witnd.store.reads import FATES, LOOKED_AT_MAX, PAGE, Reads, reading, text_of
+from witnd.store.reads import FATES, LOOKED_AT_MAX, PAGE, reading, text_of
 
 _SHOWN = 100  # characters of a rejected event in a list; alone it is shown whole
 
@@ -193,7 +192,9 @@ async def _retry(outcome_keys: Sequence[str], as_document: bool, config: Path | 
             for key in dict.fromkeys(outcome_keys):
                 keys = opened.keys(partition_of(key, opened.partitions))
                 held = (await reads.each(("ZSCORE", keys.held, key)))[0] is not None
-                asked += await _ask(reads, keys, [key]) if held else []
+                if held:
+                    await opened.note_request("outcome.retry", key)
+                    asked += await _request(opened, keys, [key])
                 missing += [] if held else [key]
         else:
             for keys in partitions(opened, None):
@@ -201,7 +202,9 @@ async def _retry(outcome_keys: Sequence[str], as_document: bool, config: Path | 
                 held_keys = {key async for page in reads.scored(keys.held) for key, _ in page}
                 ordered = sorted(held_keys)
                 for at in range(0, len(ordered), PAGE):
-                    asked += await _ask(reads, keys, ordered[at : at + PAGE])
+                    page = ordered[at : at + PAGE]
+                    await opened.note_request("problems.retry_held", "", keys=page)
+                    asked += await _request(opened, keys, page)
     if as_document:
         as_json({"asked": asked, "not_held": missing})
     else:
@@ -213,15 +216,9 @@ async def _retry(outcome_keys: Sequence[str], as_document: bool, config: Path | 
         raise click.exceptions.Exit(USAGE)
 
 
-async def _ask(reads: Reads, keys: Keys, held: Sequence[str]) -> list[dict[str, object]]:
-    entries = [(keys.events, ("witnd", "retry", "key", key)) for key in held]
-    answers = await append(reads.connection, entries)
-    for answer in answers:
-        if answer.refused is not None:
-            raise answer.refused
-    return [
-        {"key": key, "partition": keys.partition, "id": answer.id} for key, answer in zip(held, answers, strict=True)
-    ]
+async def _request(opened: Session, keys: Keys, held: Sequence[str]) -> list[dict[str, object]]:
+    entries = await opened.retry_requests().append([(keys, key) for key in held])
+    return [{"key": key, "partition": keys.partition, "id": id_} for key, id_ in zip(held, entries, strict=True)]
 
 
 # -- what is asked for ---------------------------------------------------------------------------

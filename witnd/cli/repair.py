@@ -91,7 +91,13 @@ def gap(partition: int | None, yes: bool, json_output: bool, config_path: Path |
 async def _ahead(partition: int | None, do: bool, as_document: bool, config: Path | None) -> None:
     async with session(config) as opened:
         wanted = partitions(opened, partition)
-        found = {keys.partition: await repair_ahead(opened.redis, keys, do=do) for keys in wanted}
+        found: dict[int, Ahead] = {}
+        for keys in wanted:
+            plan = await repair_ahead(opened.redis, keys, do=False)
+            if do and plan.needed:
+                await opened.note_request("log.repair_ahead", str(keys.partition), entries=plan.count)
+                plan = await repair_ahead(opened.redis, keys, do=True)
+            found[keys.partition] = plan
     if as_document:
         as_json(
             {
@@ -135,7 +141,13 @@ async def _gap(partition: int | None, do: bool, as_document: bool, config: Path 
         if do and opened.meta is None:
             # Before a daemon ever ran: without this record, what a repair writes is taken for remains of lost data.
             await open_meta(opened.redis, opened.global_keys, opened.partitions)
-        found = {keys.partition: await repair_gap(opened.redis, keys, do=do) for keys in wanted}
+        found: dict[int, Gap] = {}
+        for keys in wanted:
+            plan = await repair_gap(opened.redis, keys, do=False)
+            if do and plan.needed:
+                await opened.note_request("log.repair_gap", str(keys.partition), cursor=plan.cursor, lost=plan.lost)
+                plan = await repair_gap(opened.redis, keys, do=True)
+            found[keys.partition] = plan
     if as_document:
         rows = [{"partition": number, **to_builtins(one)} for number, one in found.items()]
         as_json({"partitions": rows})

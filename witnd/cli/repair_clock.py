@@ -1,20 +1,16 @@
 """`witnd repair clock`: accept the clock of the Redis server after it jumped."""
 
 from pathlib import Path
-from typing import Final
 
 import click
 from msgspec import Struct
 
+from witnd.cli.author import author
 from witnd.cli.context import Session, as_json, config_option, json_option, run, session, table
 from witnd.clock import Clock
 from witnd.domain import instant
-from witnd.store.changes import Change
 from witnd.store.clock_record import Effect, Jump, accept, effect, jumps
 from witnd.store.keys import BillingKeys
-
-# Who did it, in the log of changes: whoever may use Redis needs no name here.
-WHO: Final = "command witnd repair clock"
 
 
 class _Found(Struct, frozen=True, kw_only=True):
@@ -95,8 +91,5 @@ async def _found(opened: Session, do: bool) -> _Found:
     if done:
         before = {one.instance: one.jump_ms for one in found}
         after = {"clock": instant.render(now_ms), "outcomes_due": due.outcomes, "drafts_due": due.drafts}
-        change = Change(
-            who=WHO, source="cli", what="clock.accept", key="redis", request_id="", before=before, after=after
-        )
-        await accept(redis, keys, Clock(), change)
+        await accept(redis, keys, Clock(), author().change("clock.accept", "redis", before=before, after=after))
     return _Found(now_ms=now_ms, jumps=found, effect=due, done=done)

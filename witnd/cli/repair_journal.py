@@ -1,11 +1,11 @@
 """`witnd repair journal`: go on without what Redis lost."""
 
-import getpass
 from pathlib import Path
 
 import click
 from msgspec import to_builtins
 
+from witnd.cli.author import author
 from witnd.cli.context import as_json, config_option, json_option, run, session
 from witnd.store.journal_repair import Acceptance, accept_losses
 
@@ -43,7 +43,7 @@ async def _journal(do: bool, as_document: bool, config: Path | None) -> None:
             opened.config.redis.prefix,
             opened.partitions,
             do=do,
-            who=getpass.getuser(),
+            who=author().who,
         )
     if as_document:
         as_json(

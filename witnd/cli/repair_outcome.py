@@ -82,7 +82,10 @@ async def _outcome(key: str, dry_run: bool, trimmed: bool, as_document: bool, co
         found = await _find(opened, reads, keys, key, hold, trimmed)
         state = "dry_run"
         if not dry_run:
-            await prepare(reads, keys, key, found.rebuilt.repair)
+            await opened.note_request(
+                "outcome.repair", key, reason=hold.reason, source=found.source, status=found.rebuilt.status
+            )
+            await prepare(opened.retry_requests(), keys, key, found.rebuilt.repair)
             state = "repaired" if await _wait(reads, keys, key) else "requested"
         _tell(as_document, key, keys, hold, found, state)
 

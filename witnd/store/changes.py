@@ -1,7 +1,8 @@
 """The change log: who changed what, one entry for each change, in the order in which they were made.
 
 A change and its entry are one write wherever the change is in the shared slot: scripts and transactions take the
-record from here and append it themselves. What is changed in the slot of a partition is logged before it is done.
+record from here and append it themselves. A change in the slot of a partition cannot be one write with its entry, so
+its request is logged before it is made. Such an entry has `after.requested` true. It stays if the change then fails.
 """
 
 from typing import Any, Final, Literal, TypeAlias, cast
@@ -19,6 +20,7 @@ from witnd.store.keys import GlobalKeys
 # Secrets never get into the change log.
 _HIDDEN: Final = frozenset(("secret", "digest", "token"))
 EFFECTIVE_FROM: Final = "effective_from"
+REQUESTED: Final = "requested"
 
 Source: TypeAlias = Literal["api", "dashboard", "cli"]
 
@@ -83,6 +85,10 @@ class Changes:
         """Append an entry by itself."""
         with mapped():
             await self._client.xadd(self._stream, {"data": encode_change(change)})
+
+    async def note_request(self, author: Author, what: str, key: str, **details: Any) -> None:
+        """Log a change in the slot of a partition. Call it before the change, whose outcome the entry leaves open."""
+        await self.note(author.change(what, key, after={REQUESTED: True, **details}))
 
     async def newest(self, limit: int, behind: str | None = None) -> list[Change]:
         """The last changes first; those before the entry `behind`."""

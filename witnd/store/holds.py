@@ -11,6 +11,7 @@ from witnd.store.held_codec import decode_held
 from witnd.store.hold import Hold, Repair, decode_hold, encode_repair, holds_of
 from witnd.store.keys import Keys
 from witnd.store.reads import Reads
+from witnd.store.retry_request import RetryRequests
 from witnd.store.sealed import unsealed
 
 
@@ -94,10 +95,7 @@ def applied_entries(key: str, stored: Repair) -> set[EntryId]:
     return {decode_history(item).entry for item in (*unsealed(key, stored.history), *record.items)}
 
 
-async def prepare(reads: Reads, keys: Keys, key: str, repair: Repair) -> str:
-    """Store the repaired state, and ask the owner of the partition to put it in place. Answers the entry that asks."""
-    _, entry = await reads.together(
-        ("SET", keys.repair(key), encode_repair(repair)),
-        ("XADD", keys.events, "*", "witnd", "retry", "key", key),
-    )
-    return str(entry.decode())
+async def prepare(requests: RetryRequests, keys: Keys, key: str, repair: Repair) -> str:
+    """Store the repaired state and request that the owner of the partition puts it in place. Return the id of the
+    request's entry."""
+    return await requests.append_with(keys, key, "SET", keys.repair(key), encode_repair(repair))

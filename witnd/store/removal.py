@@ -6,14 +6,11 @@ that is not held any more changes nothing.
 """
 
 from collections.abc import Sequence
-from typing import cast
-
-from redis.asyncio import Redis
 
 from witnd.domain.event import EntryId
-from witnd.store.connection import mapped
 from witnd.store.keys import Keys
 from witnd.store.moment import text_of
+from witnd.store.retry_request import RetryRequests
 
 
 def by_key(flat: Sequence[bytes]) -> dict[str, list[EntryId]]:
@@ -25,14 +22,10 @@ def by_key(flat: Sequence[bytes]) -> dict[str, list[EntryId]]:
     return found
 
 
-async def request_removal(client: Redis, keys: Keys, key: str, entries: list[EntryId]) -> str:
+async def request_removal(requests: RetryRequests, keys: Keys, key: str, entries: list[EntryId]) -> str:
     """Ask the owner to reject these held events of an outcome's key. Answers the id of the control entry.
 
     It may be called again while it is unknown whether the request was written.
     """
-    with mapped():
-        async with client.pipeline(transaction=True) as pipeline:
-            pipeline.hset(keys.removals, mapping={text_of(entry): key for entry in entries})
-            pipeline.xadd(keys.events, {"witnd": "retry", "key": key})
-            *_, id_ = await pipeline.execute()
-    return cast(bytes, id_).decode()
+    fields = [word for entry in entries for word in (text_of(entry), key)]
+    return await requests.append_with(keys, key, "HSET", keys.removals, *fields)

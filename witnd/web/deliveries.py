@@ -82,18 +82,12 @@ async def resend(services: Services, author: Author, id_: str) -> DeliveryInFull
     """Send it (again) now, under the same id."""
     desk = await services.deliveries()
     before = await _found(desk, id_)
-    if before.row.delivery is None or await desk.resend([id_], services.now_ms()):
+    if before.row.delivery is None:
         raise missing("message of a delivery", id_)
-    after = await _found(desk, id_)
-    await services.changes.note(
-        author.change(
-            "delivery.resend",
-            id_,
-            before=json_of(before),
-            after=json_of(after),
-        )
-    )
-    return await _in_full(desk, after)
+    await services.changes.note_request(author, "delivery.resend", id_, standing=before.row.progress.standing)
+    if await desk.resend([id_], services.now_ms()):
+        raise missing("message of a delivery", id_)
+    return await _in_full(desk, await _found(desk, id_))
 
 
 async def count_between(services: Services, from_: str, to: str, *, rule: str | None, standing: str | None) -> int:
@@ -114,15 +108,9 @@ async def resend_between(
             "to", f"up to {many} deliveries lie in the range, and one request sends at most {RESENT_MAX}: shorten it"
         )
     from_ms, to_ms, rule_id_, standings = chosen
-    count = await desk.resend_between(from_ms, to_ms, rule_id_, services.now_ms(), standings)
-    await services.changes.note(
-        author.change(
-            "delivery.resend",
-            f"{instant.render(from_ms)}/{instant.render(to_ms)}",
-            after={"queued": count, "rule": rule, "standings": list(standings)},
-        )
-    )
-    return count
+    between = f"{instant.render(from_ms)}/{instant.render(to_ms)}"
+    await services.changes.note_request(author, "delivery.resend", between, rule=rule, standings=list(standings))
+    return await desk.resend_between(from_ms, to_ms, rule_id_, services.now_ms(), standings)
 
 
 async def _between(

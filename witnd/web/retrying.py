@@ -16,9 +16,10 @@ from witnd.store.log import entry_id
 from witnd.store.places import Place, newest
 from witnd.store.reads import Reads
 from witnd.store.removal import request_removal
+from witnd.store.retry_request import RetryRequests
 from witnd.web import fates
 from witnd.web.asking import asked, cursor, place_of
-from witnd.web.errors import ApiError, missing, unavailable
+from witnd.web.errors import ApiError, missing
 from witnd.web.outcome_list import keys_of
 from witnd.web.services import Services
 
@@ -71,12 +72,9 @@ async def retry(services: Services, author: Author, key: str) -> Retried:
 
     if not await asked(services, ask):
         raise missing("key with held events", key)
-    [answer] = await services.appender.append([(keys.events, ("witnd", "retry", "key", key))])
-    if answer is None or answer.id is None:
-        raise unavailable("it is unknown whether it was asked; ask again, which is harmless")
-    done = Retried(key=key, partition=keys.partition, id=answer.id)
-    await services.changes.note(author.change("outcome.retry", key, after=done))
-    return done
+    await services.changes.note_request(author, "outcome.retry", key)
+    [entry] = await _requests(services).append([(keys, key)])
+    return Retried(key=key, partition=keys.partition, id=entry)
 
 
 async def remove(services: Services, author: Author, partition: str, id_: str) -> Removed:
@@ -85,9 +83,8 @@ async def remove(services: Services, author: Author, partition: str, id_: str) -
     if fate.fate != "held" or fate.key is None:
         raise ApiError("CONFLICT", f"event {id_} is {fate.fate}; only a held event can be removed")
     keys = services.partitions[fate.partition]
-    # What is changed in the slot of a partition is logged before it is done.
-    await services.changes.note(author.change("event.remove", fate.key, after={"event": id_}))
-    retried = await request_removal(services.client, keys, fate.key, [entry_id(fate.id)])
+    await services.changes.note_request(author, "event.remove", fate.key, event=id_)
+    retried = await request_removal(_requests(services), keys, fate.key, [entry_id(fate.id)])
     return Removed(key=fate.key, partition=fate.partition, id=fate.id, control=retried)
 
 
@@ -98,18 +95,13 @@ async def retry_held(services: Services, author: Author, after: str | None) -> R
         services, lambda reads, catalogue: placeable(reads, services.partitions, catalogue, behind)
     )  # fmt: skip
     if found.keys:
-        entries = [(keys.events, ("witnd", "retry", "key", key)) for keys, key in found.keys]
-        answers = await services.appender.append(entries)
-        if any(answer is None or answer.id is None for answer in answers):
-            raise unavailable("it is unknown whether all were asked; ask again, which is harmless")
-        await services.changes.note(
-            author.change(
-                "problems.retry_held",
-                "",
-                after={"keys": [key for _, key in found.keys]},
-            )
-        )
+        await services.changes.note_request(author, "problems.retry_held", "", keys=[key for _, key in found.keys])
+        await _requests(services).append(found.keys)
     return RetriedHeld(retried=len(found.keys), looked_at=found.looked_at, next_cursor=cursor(found.behind))
+
+
+def _requests(services: Services) -> RetryRequests:
+    return RetryRequests(services.client, services.keys, services.now_ms())
 
 
 async def placeable(reads: Reads, partitions: Sequence[Keys], catalogue: Catalogue, behind: Place | None) -> Placeable:

@@ -85,12 +85,5 @@ async def resume(services: Services, author: Author, name: str) -> int:
         remedy = "restore" if thing.version.archived else "enable"
         raise ApiError("CONFLICT", f"its deliveries would be parked again: {remedy} notification rule {name!r} first")
     desk = await services.deliveries()
-    queued = await desk.resume(id_of(name), RESUMED_MAX)
-    await services.changes.note(
-        author.change(
-            "notification_rule.resume",
-            name,
-            after={"queued": queued},
-        )
-    )
-    return queued
+    await services.changes.note_request(author, "notification_rule.resume", name)
+    return await desk.resume(id_of(name), RESUMED_MAX)

@@ -9,6 +9,7 @@ from msgspec import Struct
 from witnd.domain import instant
 from witnd.domain.catalogue import KINDS
 from witnd.domain.catalogue_text import FieldDifference, differences, fields
+from witnd.store.changes import REQUESTED
 from witnd.web.changes import ChangeJson
 from witnd.web.dashboard.words import link
 
@@ -20,13 +21,15 @@ _DONE: Final[Mapping[str, str]] = {
     "restore": "restored",
     "revoke": "revoked",
     "rotate_secret": "gave a new secret to",
-    "resume": "resumed",
+    "resume": "requested to resume",
     "issue": "issued",
     "pay": "recorded the payment of",
     "void": "voided",
     "credit": "gave credit on",
-    "resend": "sent again",
-    "retry": "asked again for the held events of",
+    "resend": "requested to resend",
+    "retry": "requested a retry of the held events of",
+    "remove": "requested to remove an event of",
+    "repair": "requested a repair of",
 }
 # Where a thing is found; those without a page of their own are named only.
 _PLACES: Final[Mapping[str, str]] = {
@@ -37,14 +40,15 @@ _PLACES: Final[Mapping[str, str]] = {
     "token": "tokens",
     "invoice": "invoices",
     "outcome": "outcomes",
+    "event": "outcomes",
     "delivery": "deliveries",
 }
-_WORDS: Final[Mapping[str, str]] = {"notification_rule": "notification"}
+_WORDS: Final[Mapping[str, str]] = {"notification_rule": "notification", "event": "outcome"}
 # Ids as long as this say nothing to people: their beginning tells them apart.
 _DIGEST: Final = 64
 _SHOWN: Final = 12
 # What tells nothing about a change.
-_PASSED_OVER: Final = frozenset(("revision", "effective_from", "archived", "last_used_at"))
+_PASSED_OVER: Final = frozenset(("revision", "effective_from", "archived", "last_used_at", REQUESTED))
 # A change holds from the instant at which it is made, unless somebody wrote a later one.
 _NOW_MS: Final = 1000
 # Fields of one change: a rate card can have thousands. All of them stand in its versions.
@@ -82,7 +86,7 @@ def told(change: ChangeJson) -> Told:
         name=name,
         address=address,
         from_=_later(change, after),
-        made=change.before is None,
+        made=change.before is None and REQUESTED not in after,
         fields=[*found[:FIELDS_MOST]],
         fields_left=max(0, len(found) - FIELDS_MOST),
         request_id=change.request_id,
@@ -100,11 +104,11 @@ def _sentence(change: ChangeJson, kind: str, verb: str, after: Mapping[str, Any]
     """What was done, to what by name, and its address."""
     if change.what == "problems.retry_held":
         many = len(after.get("keys", ()))
-        return "asked again for the held events of", f"{many} {'key' if many == 1 else 'keys'}", link("problems")
+        return "requested a retry of the held events of", f"{many} {'key' if many == 1 else 'keys'}", link("problems")
     if kind not in _PLACES or verb not in _DONE:
         return change.what, change.key, None
     if kind == "delivery" and "/" in change.key:
-        said = f"{after.get('queued', '')} deliveries of {change.key.replace('/', ' to ')}"
+        said = f"deliveries of {change.key.replace('/', ' to ')}"
         return _DONE[verb], said, link("deliveries")
     name = str(after.get("number") or "") if kind == "invoice" else str(after.get("name") or "") * (kind == "token")
     short = change.key[:_SHOWN] if len(change.key) == _DIGEST else change.key

@@ -1,0 +1,48 @@
+"""A server's clock that is ahead gets into no log by a request of a command."""
+
+import pytest
+
+from tests.cli.test_change_requests import remove, repair_outcome, retry, retry_all
+from tests.support.workshop import Workshop
+from witnd.clock import Clock
+from witnd.store.keys import GlobalKeys
+
+COMMANDS = [retry, retry_all, remove, repair_outcome]
+
+
+@pytest.mark.parametrize("prepare", COMMANDS)
+def test_nothing_is_appended_while_the_servers_clock_is_more_than_a_minute_ahead(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch, prepare: object
+) -> None:
+    assert callable(prepare)
+    command = prepare(shop)
+    entries = shop.call("XLEN", "witn:{0}:events")
+    now_ms = Clock.now_ms
+    monkeypatch.setattr(Clock, "now_ms", lambda clock: now_ms(clock) - 90_000)
+    done = shop.witnd(*command)
+    assert done.exit_code == 3
+    assert "the clock of the Redis server is more than 60 s ahead of this host's; correct the clock" in done.stderr
+    assert shop.call("XLEN", "witn:{0}:events") == entries
+    assert not shop.call("EXISTS", "witn:{0}:removals", "witn:{0}:repair:ticket-0001")
+
+
+@pytest.mark.parametrize("prepare", COMMANDS)
+def test_nothing_is_appended_while_the_owner_sees_that_the_clock_jumped_ahead(shop: Workshop, prepare: object) -> None:
+    assert callable(prepare)
+    command = prepare(shop)
+    entries = shop.call("XLEN", "witn:{0}:events")
+    shop.call("SET", "witn:{0}:owner", "7:nonce:daemon-a")
+    shop.call("HSET", GlobalKeys("witn").clock, "jump:daemon-a", "15000")
+    done = shop.witnd(*command)
+    assert done.exit_code == 3
+    assert "the clock of the Redis server jumped by +15 s" in done.stderr
+    assert shop.call("XLEN", "witn:{0}:events") == entries
+    shop.call("HSET", GlobalKeys("witn").clock, "jump:daemon-a", "-15000")
+    assert shop.witnd(*command).exit_code == 0, "a clock that fell back gives no id ahead"
+    assert shop.call("XLEN", "witn:{0}:events") == entries + 1
+
+
+def test_a_jump_that_a_dead_daemon_left_behind_stops_nobody(shop: Workshop) -> None:
+    command = retry(shop)
+    shop.call("HSET", GlobalKeys("witn").clock, "jump:daemon-a", "15000")
+    assert shop.witnd(*command).exit_code == 0
