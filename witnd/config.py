@@ -47,7 +47,7 @@ class RedisConfig(Struct, frozen=True, kw_only=True):
         try:
             server.context()
         except OSError as error:
-            problem = f"names the CA file {server.ca_file}, which cannot be used: {error}; name a file of certificates"
+            problem = f"names the CA file {server.ca_file}, which is unusable: {error}; name a file of certificates"
             raise ConfigError([Mistake("redis.url", problem)]) from error
         return server
 
@@ -77,7 +77,7 @@ class WebhooksConfig(Struct, frozen=True, kw_only=True):
                     raise ssl.SSLError("it has no certificate")
                 trust.load_verify_locations(self.ca_file)
             except OSError as error:
-                problem = f"cannot be used as {self.ca_file}: {error}; name a file of certificates in PEM"
+                problem = f"{self.ca_file} is unusable: {error}; name a file of certificates in PEM"
                 raise ConfigError([Mistake("webhooks.ca_file", problem)]) from error
         return trust
 

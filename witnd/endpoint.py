@@ -79,7 +79,7 @@ def endpoint(url: str, *, password: str | None = None, password_file: str | None
     if scheme.lower() not in SCHEMES:
         raise ValueError("must start with redis://, rediss:// or unix://")
     if not url.isascii() or not url.isprintable() or " " in url:
-        raise ValueError("has a space, a control character or one beyond ASCII; write it percent-encoded, as in %20")
+        raise ValueError("has a space, a control character or a character outside ASCII; percent-encode it, as in %20")
     if "#" in rest:
         raise ValueError("has a part after #; write that character as %23")
     found = _URL.fullmatch(url)
@@ -87,7 +87,7 @@ def endpoint(url: str, *, password: str | None = None, password_file: str | None
         raise ValueError(f"has more than one @; {_ESCAPED}")
     _, user, place, path, query = found.groups()
     if "@" in f"{path}{query}":
-        raise ValueError(f"has an @ behind the host; {_ESCAPED}")
+        raise ValueError(f"has an @ after the host; {_ESCAPED}")
     allowed = ("db", "ssl_ca_certs") if scheme.lower() == "rediss" else ("db",)
     options = _options(query or "", allowed)
     login = _login(user)
@@ -108,11 +108,11 @@ def endpoint(url: str, *, password: str | None = None, password_file: str | None
 
 def _decoded(text: str, what: str) -> str:
     if _PERCENT.search(text):
-        raise ValueError(f"has a % in its {what} that no two hex digits follow; {_ESCAPED}")
+        raise ValueError(f"has a % in its {what} without two hex digits after it; {_ESCAPED}")
     try:
         decoded = unquote(text, errors="strict")
     except UnicodeDecodeError:
-        raise ValueError(f"has a {what} that is not UTF-8 when it is decoded") from None
+        raise ValueError(f"has a {what} that does not decode to UTF-8") from None
     if "\0" in decoded:
         raise ValueError(f"has a NUL in its {what}")
     return decoded
@@ -147,7 +147,7 @@ def _socket(place: str, path: str) -> str:
     if place or len(name) < 2:
         raise ValueError("must name the socket absolutely, as in unix:///run/redis/redis.sock")
     if len(name.encode()) > SOCKET_PATH_BYTES:
-        raise ValueError(f"names a socket of more than {SOCKET_PATH_BYTES} bytes, which no system can open")
+        raise ValueError(f"names a socket path of more than {SOCKET_PATH_BYTES} bytes, which no system can open")
     return name
 
 
@@ -176,7 +176,7 @@ def _six(text: str) -> str:
 def _name(host: str) -> str:
     labels = host.removesuffix(".").split(".")
     if len(host) > 253 or not all(map(_LABEL.fullmatch, labels)):
-        raise ValueError("has a host that is no name and no address; write redis://127.0.0.1:6379/0")
+        raise ValueError("has a host that is neither a name nor an address; write redis://127.0.0.1:6379/0")
     if labels[-1].isdigit() or re.fullmatch("0[xX][0-9a-fA-F]*", labels[-1]):
         # Systems read 127.1 and 0x7f.1 as addresses, each in its own way.
         try:

@@ -243,7 +243,7 @@ def test_an_accepted_clock_takes_effect_without_a_restart_and_a_later_jump_is_no
     send(here, "outcome-patient", "patient")
     send(here, "outcome-later", "later")
     nothing = owner.witnd("repair", "clock", "--yes")
-    assert "no daemon sees a jump" in nothing.stdout, nothing.stderr
+    assert "no daemon reports a jump" in nothing.stdout, nothing.stderr
     here.jump(45)
     for one in (owner, standby):
         one.says("clock.jumped")

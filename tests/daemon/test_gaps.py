@@ -72,7 +72,7 @@ def test_a_log_that_was_deleted_and_begun_again_stops_the_daemon_until_it_is_acc
 
     refused = life(redis)
     assert refused.exit_code() == 3
-    assert "deleted and begun again" in refused.log
+    assert "deleted and recreated" in refused.log
     assert refused.witnd("audit").returncode == 5
     accepted = refused.witnd("repair", "gap", "--yes")
     assert accepted.returncode == 0, accepted.stderr

@@ -140,7 +140,7 @@ def test_numbers_that_redis_lost_are_refused_and_never_given_again_after_the_los
 
     refused = daemon(redis, **DAY)
     assert refused.exit_code() == 3
-    assert "the last number of the series INV is 0, and 1 was given already" in refused.log
+    assert "the last number of series INV is 0, but 1 was already issued" in refused.log
     assert "witnd repair journal" in refused.log
     assert "INV continues after 1" in refused.witnd("repair", "journal").stdout
     doctor = refused.witnd("doctor", "--json")
@@ -193,7 +193,7 @@ def test_a_command_does_not_give_a_number_that_this_host_remembers(server, daemo
 
     issued = one.witnd("invoices", "issue", invoice.decode())
     assert issued.returncode == 3, issued.stdout
-    assert "7 was given already" in issued.stderr
+    assert "7 was already issued" in issued.stderr
     assert numbers(redis) == []
 
 

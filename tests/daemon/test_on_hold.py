@@ -251,7 +251,7 @@ def test_a_version_that_fails_for_every_outcome_stops_instead_of_holding_them_al
         shop.event(f"ticket-{number:04}", "asked", at="*", agent_key="patient")
     with pytest.raises((Unsafe, BaseExceptionGroup)) as stopped:
         shop.work()
-    assert "run the version before" in repr(stopped.value)
+    assert "run the previous version" in repr(stopped.value)
     assert shop.call("HLEN", KEYS.on_hold) <= POISON_MAX
 
 

@@ -127,7 +127,7 @@ def no_redis(port: int) -> Iterator[None]:
 @pytest.mark.slow
 def test_a_database_that_the_server_does_not_have_is_refused(server: StartServer, short_dir: Path) -> None:
     daemon = Daemon(f"{server().url}?db=99", short_dir)
-    check_all_refuse(daemon, "no database of this number")
+    check_all_refuse(daemon, "no database with this number")
 
 
 def test_a_database_of_a_cluster_is_refused(server: StartServer, short_dir: Path) -> None:

@@ -601,7 +601,7 @@ class TestRows:
         assert await anext(found) == rows[0]
         await close(client, one, rows)
 
-        with pytest.raises(StoreRefused, match="closed meanwhile; ask again"):
+        with pytest.raises(StoreRefused, match="closed meanwhile; request the lines again"):
             [row async for row in found]
 
     @pytest.mark.parametrize("closed", [False, True])

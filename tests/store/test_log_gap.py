@@ -114,8 +114,8 @@ async def test_a_log_that_was_deleted_and_begun_again_is_another_one(books: Book
     books.add(10)
     books.client.delete(LOG)
     books.add(1)
-    assert "deleted and begun again" in str(books.problem())
-    assert "deleted and begun again" in str(books.problem(books.take()))
+    assert "deleted and recreated" in str(books.problem())
+    assert "deleted and recreated" in str(books.problem(books.take()))
     assert await accepted(books, client) is None
     books.advance()
     assert books.problem() is None

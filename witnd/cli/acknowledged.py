@@ -81,7 +81,7 @@ def journal_loss(loss: Loss) -> Mismatch:
         partition=None,
         key="",
         what="journal of this host",
-        expected="everything that it remembers",
+        expected="everything that it records",
         found=loss.reason,
         remedy=loss.remedy,
     )

@@ -62,7 +62,7 @@ class Report(Struct, frozen=True, kw_only=True):
     "--acknowledged",
     "file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A client's own log of acknowledged events: list those that are missing.",
+    help="A client's own log of acknowledged events: list the missing ones.",
 )
 @json_option
 @config_option
@@ -75,20 +75,20 @@ def audit(quick: bool, partition: int | None, file: Path | None, json_output: bo
     others, one resolution for each final outcome, one line for each confirmed one. Over all of them:
     every line that was collected is in exactly one invoice, that of its customer, currency and
     period; the amounts of closed periods are those that the frozen prices make of their lines;
-    numbers have no gaps; credits, totals and balances add up; where this host has a journal, Redis has
-    everything that it remembers. Only reads.
+    numbers have no gaps; credits, totals and balances add up; if this host has a journal, Redis has
+    everything that it records. Only reads.
 
-    An outcome on hold cannot be counted again, which is a difference. Lines that were late because
-    their outcome was on hold are listed as repaired, which is none.
+    An outcome on hold counts as a difference, because it cannot be counted again. Lines that were late
+    because their outcome was on hold are listed as repaired; they are no difference.
 
     Outcomes and invoices are judged rightly while the daemon works; lines that it has not collected
     yet are waiting, and no difference. The sums of a partition need it to stand still for as long
     as they are taken; where it does not, that is said, and the exit code is 3. Differences end with
     exit code 5.
 
-    --acknowledged compares a client's own log as well, and lists the events in it that Redis does not
-    have. One event per line: a JSON object with the "id" and the "partition" (or the "key") of the
-    event, as the API answers it, or a partition and an id in plain text.
+    --acknowledged lists the events of a client's own log that Redis does not have. The file has one
+    event per line: a JSON object with the "id" and the "partition" (or the "key") of the event, as in
+    the API's answer, or a partition and an id in plain text.
 
     \b
     JSON: {"clean", "exact", "quick", "outcomes": {status: n}, "events": {fate: n}, "deliveries",
@@ -230,7 +230,7 @@ def _print(report: Report) -> None:
     table(("what", "", "sum"), rows)
     for late in report.repaired:
         click.echo(
-            f"repaired: {late.key} was due at {late.resolved_at}, on hold then, and billed at {late.repaired_at}"
+            f"repaired: {late.key} was due at {late.resolved_at} while on hold, and was billed at {late.repaired_at}"
         )
     for one in report.partitions:
         if one["log"] != "compared":

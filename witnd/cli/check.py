@@ -15,9 +15,9 @@ from witnd.domain.catalogue import Catalogue
 def check(file: Path) -> None:
     """Find every mistake in FILE, a configuration or a catalogue.
 
-    A file with customers, agents, rate_cards or notification_rules is read as a catalogue. What it refers to outside
-    of itself is shown as a note; `witnd apply FILE --dry-run` looks it up. The environment is left out: only FILE is
-    checked.
+    A file with customers, agents, rate_cards or notification_rules is read as a catalogue. References to
+    things outside FILE are shown as notes; `witnd apply FILE --dry-run` looks them up. The command ignores the
+    environment: it checks only FILE.
 
     \b
     Examples:

@@ -196,7 +196,7 @@ def _replicas(server: Server, durability: Durability) -> Iterator[Check]:
     online = safety.replicas(server.info)
     text = server.health.config.get("min-replicas-to-write", "0")
     least = int(text) if text.isdigit() else 0
-    found = f"{count(online, 'replica')} in step"
+    found = f"{count(online, 'replica')} in sync"
     if online < least:
         what = f"{found}, and min-replicas-to-write is {least}: it refuses writes"
         yield problem("redis", "replicas", what, "bring its replicas back, or lower min-replicas-to-write")

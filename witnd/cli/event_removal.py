@@ -1,4 +1,4 @@
-"""`witnd events remove`: held events that nobody can place are rejected on request."""
+"""`witnd events remove`: reject held events on request."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,8 +23,8 @@ from witnd.store.removal import request_removal
 def remove(entries: tuple[str, ...], partition: int | None, json_output: bool, config_path: Path | None) -> None:
     """Remove held events: the daemon rejects each event ID, with the reason REMOVED.
 
-    The events are never counted, and their idempotency keys are free again. This cannot be undone. The daemon does it
-    in its next step; `witnd events ID` shows when it is done.
+    The events are never counted, and their idempotency keys are free again. You cannot undo this. The daemon rejects
+    them in its next step; `witnd events ID` shows when it has.
 
     \b
     JSON: {"removed": [{"id", "partition", "key", "control"}…]}

@@ -33,7 +33,7 @@ COMMANDS = {
     "mcp": ("witnd.cli.mcp:mcp", "Let an agent ask, by the Model Context Protocol."),
     "audit": ("witnd.cli.audit:audit", "Prove that the sums are right."),
     "doctor": ("witnd.cli.doctor:doctor", "Judge Redis, the clocks, the data, the daemon and its unit."),
-    "repair": ("witnd.cli.repair:repair", "Repair a log or a clock that the daemon refuses to go on with."),
+    "repair": ("witnd.cli.repair:repair", "Repair data that the daemon refuses to process."),
     "check": ("witnd.cli.check:check", "Find every mistake in a configuration or catalogue file."),
 }
 

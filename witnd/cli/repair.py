@@ -1,4 +1,4 @@
-"""`witnd repair`: repairs of what the daemon refuses to go on with."""
+"""`witnd repair`: repairs of data that the daemon refuses to process."""
 
 from pathlib import Path
 
@@ -19,11 +19,11 @@ from witnd.store.repair import AHEAD_MAX_MS, Ahead, repair_ahead
 
 @click.group()
 def repair() -> None:
-    """Repair an event log, a catalogue or a clock that the daemon refuses to go on with, or an outcome on hold.
+    """Repair an event log, catalogue, clock or outcome that the daemon refuses to process.
 
-    Without --yes a repair only shows what it would do, except that of an outcome. Doing it twice
-    changes nothing the second time. Restore other data that Redis lost from a backup first; `witnd
-    repair journal` then accepts what cannot be restored.
+    Without --yes, a repair only shows what it would do; `witnd repair outcome` needs --dry-run for
+    that. Running a repair twice changes nothing the second time. If Redis lost other data, restore a
+    backup first. `witnd repair journal` then accepts what you cannot restore.
     """
 
 
@@ -44,8 +44,8 @@ def ahead(partition: int | None, yes: bool, json_output: bool, config_path: Path
     Such entries come from a clock that was wrong, or from ids given by hand; nothing from the first
     of them on is applied, and every later event gets an id behind it. They get new ids from the
     clock as it is now, in the same order and with the same fields: so they count as accepted now.
-    Correct the clock of the Redis server first. The daemon may run meanwhile, and applies nothing until
-    the repair has ended. With more than 200 entries, events that are sent during the repair may get ids
+    Correct the clock of the Redis server first. The daemon may run meanwhile; it applies nothing until
+    the repair is complete. With more than 200 entries, events that arrive during the repair may get ids
     between theirs. An interrupted repair loses nothing: run it again.
 
     \b
@@ -68,12 +68,12 @@ def ahead(partition: int | None, yes: bool, json_output: bool, config_path: Path
 def gap(partition: int | None, yes: bool, json_output: bool, config_path: Path | None) -> None:
     """Accept an event log in which entries are missing.
 
-    The daemon stops when entries were deleted or trimmed before they were read, or when the log was
-    deleted and begun again: events are missing that may have reversed an outcome. Send them again if
-    you can. With their idempotency keys, those that were applied count once. Then accept the gap and
-    start the daemon. A later gap stops it again.
+    The daemon stops when somebody deletes or trims entries before it reads them, or deletes and
+    recreates the log: the missing events may have reversed an outcome. Send them again if you can. With
+    their idempotency keys, events that were applied already count once. Then accept the gap and start
+    the daemon. A later gap stops it again.
 
-    `lost` is how many entries are missing, null where nobody can know. The number is recorded, and
+    `lost` is the number of missing entries, null if it is unknown. The command records it, and
     `witnd audit` shows it.
 
     \b

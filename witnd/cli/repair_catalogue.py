@@ -1,4 +1,4 @@
-"""`witnd repair catalogue`: put back versions that Redis lost, or go on without them."""
+"""`witnd repair catalogue`: write back versions that Redis lost, or accept the loss."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,23 +26,23 @@ from witnd.store.errors import StoreRefused, Unsafe
     "--from",
     "file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The copy to use; else that in the state directory.",
+    help="The copy to use; default: the one in the state directory.",
 )
-@click.option("--accept", is_flag=True, help="Use no copy: what Redis has is the catalogue from now on.")
+@click.option("--accept", is_flag=True, help="Use no copy: accept the catalogue that Redis has.")
 @click.option("--yes/--dry-run", "do", default=False, help="Do it, or only show it (the default).")
 @json_option
 @config_option
 def catalogue(file: Path | None, accept: bool, do: bool, json_output: bool, config_path: Path | None) -> None:
-    """Put back versions of the catalogue that Redis lost.
+    """Write back catalogue versions that Redis lost.
 
     A daemon with a state directory keeps a copy of every version there (`catalogue-PREFIX.jsonl`).
-    This command writes back what Redis does not have any more, exactly as it was. Versions that were
-    written to Redis since the loss follow as new ones: what was in force is dated now, what is
-    scheduled keeps its instant. Stop all daemons first.
+    This command writes the lost versions back unchanged. Versions that you applied after the loss
+    follow as new ones: a version in effect begins now, a scheduled one keeps its instant. Stop all
+    daemons first.
 
-    Without a copy, or with --accept, the catalogue that Redis has counts from now on. Outcomes that
-    opened under a lost version keep its terms only where their records name them: run `witnd audit`
-    afterwards. On other hosts remove the file of their copy. Every repair is in the change log.
+    Without a copy, or with --accept, the catalogue in Redis is valid from now on. Outcomes that opened
+    under a lost version keep its terms only if their records name them: run `witnd audit` afterwards.
+    Remove the copies on other hosts. The change log records every repair.
 
     \b
     JSON: {"needed", "done", "accepted", "redis": versions in Redis, "catalogue": versions afterwards,
@@ -81,7 +81,7 @@ def _copy(opened: Session, file: Path | None) -> Sequence[bytes] | None:
     stored = read_copy(path)
     if stored is None:
         if file is not None:
-            raise Unsafe(f"{file} is not a copy of a catalogue", "give a file catalogue-PREFIX.jsonl of a daemon")
+            raise Unsafe(f"{file} is not a copy of a catalogue", "give the file catalogue-PREFIX.jsonl of a daemon")
         return None
     if opened.meta is not None and stored.deployment != opened.meta.deployment:
         raise Unsafe(
@@ -96,8 +96,8 @@ async def _do(opened: Session, found: Found, wanted: Repair, *, accept: bool) ->
         raise StoreRefused(f"daemons are running: {', '.join(found.owners)}", "stop them, and repeat")
     if wanted.undecided and not accept:
         raise StoreRefused(
-            f"{', '.join(wanted.undecided)}: decided under versions that are in neither place",
-            "give a copy of another host with --from, or decide for what Redis has with --accept",
+            f"{', '.join(wanted.undecided)}: decided under versions that neither Redis nor the copy has",
+            "give a copy of another host with --from, or accept what Redis has with --accept",
         )
     who, keys = author(), opened.global_keys
     logged = Logged(
@@ -125,7 +125,7 @@ async def _do(opened: Session, found: Found, wanted: Repair, *, accept: bool) ->
         if applied is not None:
             names = ", ".join(f"{one.kind} {one.key}" for one in changes)
             since = instant.render(applied.effective_from)
-            click.echo(printable(f"written again, in force from {since}: {names}"), err=True)
+            click.echo(printable(f"written again, in effect from {since}: {names}"), err=True)
 
 
 def _is_so(catalogue: Catalogue, change: Change, at: int) -> bool:
@@ -146,9 +146,9 @@ def _show(found: Found, wanted: Repair) -> None:
         return
     click.echo(f"Redis has {len(found.entries)} versions of the catalogue; afterwards it has {len(wanted.entries)}")
     for one in _lost(wanted):
-        click.echo(printable(f"  lost, to be put back: {_words(one)}"))
+        click.echo(printable(f"  lost, to be written back: {_words(one)}"))
     for one in _again(wanted):
-        click.echo(printable(f"  only in Redis, to be written again behind them: {_words(one)}"))
+        click.echo(printable(f"  only in Redis, to be written again after them: {_words(one)}"))
     for what in wanted.undecided:
         click.echo(printable(f"  decided under versions that will not be there: {what}"))
 

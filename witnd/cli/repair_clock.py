@@ -31,9 +31,9 @@ def clock(*, yes: bool, json_output: bool, config_path: Path | None) -> None:
     clock, and they continue without this command. Use it only if the clock is right now: for
     example, it was 15 s behind and has been corrected.
 
-    After a jump forward, outcomes and periods become due earlier than they would have by the time
-    that passed. The command counts them. Running daemons follow within a second. They accept this
-    jump only; a later one stops them again. The acceptance is written to the log of changes.
+    After a jump forward, outcomes and periods become due earlier than by the time that passed. The
+    command counts them. Running daemons continue within a second. They accept this jump only; a later
+    one stops them again. The change log records the acceptance.
 
     \b
     JSON: {"needed", "done", "now", "jumps": [{"instance", "jump_ms"}…],
@@ -63,15 +63,15 @@ async def _clock(do: bool, as_document: bool, config: Path | None) -> None:
         )
         return
     if not found.jumps:
-        click.echo(f"no daemon sees a jump of the server's clock, which says {now}; nothing to do")
-        click.echo("a daemon shows a jump while it runs: start it if it is stopped")
+        click.echo(f"no daemon reports a jump of the server's clock, which shows {now}; nothing to do")
+        click.echo("a daemon reports a jump only while it runs: start it if it is stopped")
         return
-    click.echo(f"the server's clock says {now}")
+    click.echo(f"the server's clock shows {now}")
     table(("daemon", "jump"), [(one.instance, f"{one.jump_ms / 1000:+.0f} s") for one in found.jumps])
     verb = "became due at once" if found.done else "would become due at once"
     click.echo(f"{verb}: at most {found.effect.outcomes} outcomes, {found.effect.drafts} draft invoices")
     if found.done:
-        click.echo("accepted: daemons that run continue within a second")
+        click.echo("accepted: running daemons continue within a second")
     else:
         click.echo("nothing was written; if this clock is right, `--yes` accepts it")
 

@@ -1,4 +1,4 @@
-"""`witnd repair journal`: go on without what Redis lost."""
+"""`witnd repair journal`: accept what Redis lost."""
 
 from pathlib import Path
 
@@ -15,12 +15,12 @@ from witnd.store.journal_repair import Acceptance, accept_losses
 @json_option
 @config_option
 def journal(yes: bool, json_output: bool, config_path: Path | None) -> None:
-    """Accept that Redis lost data, after everything that can be restored is restored.
+    """Accept that Redis lost data. First restore everything that you can.
 
-    The daemon does not start while Redis has less than the journal in the state directory remembers.
-    This shows what is missing. With --yes, the journal takes over what Redis has now, and the log of
-    changes gets an entry. A number of an invoice is never given twice: each series continues after
-    the last number that was given, and `witnd audit` counts the numbers between as lost.
+    The daemon does not start while Redis has less than the journal in the state directory. This
+    command shows what is missing. With --yes, it sets the journal to what Redis has now, and adds an
+    entry to the change log. No invoice number is used twice: each series continues after the last
+    number in the journal, and `witnd audit` counts the numbers between as lost.
 
     Run it with the daemon's settings and as its user, so that it finds the journal.
 
@@ -55,7 +55,7 @@ async def _journal(do: bool, as_document: bool, config: Path | None) -> None:
 
 def _print(found: Acceptance, *, do: bool) -> None:
     if not found.needed:
-        click.echo(f"Redis has everything that {found.journal} remembers: nothing to accept")
+        click.echo(f"Redis has everything that {found.journal} records: nothing to accept")
         return
     for loss in found.losses:
         click.echo(f"lost: {loss.reason}")

@@ -1,4 +1,4 @@
-"""`witnd repair outcome`: rebuild an outcome on hold, and have the owner of its partition put it in place."""
+"""`witnd repair outcome`: rebuild an outcome on hold, for the owner of its partition to store."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -52,13 +52,13 @@ class _Found(NamedTuple):
 def outcome(key: str, dry_run: bool, accept_trimmed_log: bool, json_output: bool, config_path: Path | None) -> None:
     """Rebuild the outcome KEY, which is on hold because its record is damaged.
 
-    Reads the events of KEY from the log again, in order, and folds them under the terms that were in
-    force then. The result must agree with everything else that is stored about KEY. The daemon puts it
-    in place, then decides the events that waited. An outcome that was due meanwhile settles at once: its
-    line keeps the instant at which the outcome was due, is marked with `repaired_at`, and joins the
-    customer's running period. The daemon may run meanwhile; if it does not, it repairs when it starts.
+    Reads the events of KEY from the log again and applies them under the terms of that time. The
+    result must agree with everything else that is stored about KEY. The daemon stores it, then processes
+    the waiting events. An outcome that became due meanwhile settles at once: its line keeps the instant at
+    which the outcome was due, has `repaired_at`, and joins the customer's current period. If the daemon
+    does not run, it completes the repair when it starts.
 
-    Where the log no longer has every event, nothing is guessed: the command says what is missing.
+    If the log no longer has every event, the command does not guess: it shows what is missing.
 
     \b
     JSON: {"key", "partition", "reason", "source", "status", "events", "state":
@@ -106,15 +106,15 @@ def _tell(as_document: bool, key: str, keys: Keys, hold: Hold | None, found: _Fo
         )
         return
     if hold is None or found is None:
-        click.echo(f"{key} is not on hold, and what is stored of it can be read: nothing to repair")
+        click.echo(f"{key} is not on hold and its stored data is readable: nothing to repair")
         return
     click.echo(f"{key} is on hold: {hold.reason}")
     click.echo(f"rebuilt from {found.source}: {_words(found.rebuilt)}")
     click.echo(
         {
-            "dry_run": "nothing was written; without --dry-run it is repaired",
-            "repaired": "repaired: the daemon has put it in place; `witnd explain` shows it",
-            "requested": "requested: the daemon puts it in place when it reads the log",
+            "dry_run": "nothing was written; run this without --dry-run to repair it",
+            "repaired": "repaired: the daemon has stored it; `witnd explain` shows it",
+            "requested": "requested: the daemon stores it when it reads the log",
         }[state]
     )
 
@@ -154,20 +154,20 @@ async def _find(opened: Session, reads: Reads, keys: Keys, key: str, hold: Hold,
     stored = await stored_repair(reads, keys, key)
     if isinstance(stored, Repair) and stored.record is not None:
         fates = await _replay(reads, keys, key, limit, None)
-        return _Found(_taken(key, stored, fates), "what is stored, which can be read again")
+        return _Found(_taken(key, stored, fates), "the stored data, which is readable again")
     begins = f"the log begins with entry {text_of(moment.first)}" if moment.length else "the log is empty"
     gone = f"{begins}, and older entries are gone"
     if hold.opened_at is None or not moment.length or hold.opened_at < moment.first[0]:
         opened_at = "" if hold.opened_at is None else f", opened at {instant.render(hold.opened_at)},"
         raise Unsafe(
-            f"{key}{opened_at} cannot be rebuilt: {gone}; events of it may be among them",
+            f"{key}{opened_at} cannot be rebuilt: {gone}; they may include events of this outcome",
             f"restore {keys.outcome(key)} and {keys.history(key)} from a backup of Redis (DUMP and RESTORE), "
             "then run this again; until then the outcome stays on hold and everything else continues",
         )
     if not trimmed:
         raise Unsafe(
-            f"{gone}. {key} opened at {instant.render(hold.opened_at)}, which the log has; an event that was held "
-            "for it before the log begins would be missing",
+            f"{gone}. {key} opened at {instant.render(hold.opened_at)}, which the log has, but an event that was "
+            "held for it before the log begins would be missing",
             "add --accept-trimmed-log if no event was held for it then; else restore its record from a backup",
         )
     fates = await _replay(reads, keys, key, limit, rebuild)
@@ -208,7 +208,7 @@ def _fold(rebuild: Rebuild, key: str, entries: Sequence[tuple[EntryId, Event | R
     except Poison as poison:
         raise Unsafe(
             f"the fold fails for {key}: {poison}",
-            "this is a mistake in this version of witnd: report it, and repair with a version that can",
+            "this is a bug in this version of witnd: report it, and repair with a version that has the fix",
         ) from poison
 
 
@@ -216,14 +216,12 @@ def _checked(key: str, hold: Hold, fates: Mapping[EntryId, str | None], rebuilt:
     """What is rebuilt must agree with everything else that is stored about the key."""
     wrong: list[str] = []
     if rebuilt.status != hold.status:
-        wrong.append(f"the lists say {hold.status or 'no outcome'}, the log says {rebuilt.status or 'no outcome'}")
+        wrong.append(f"the lists have {hold.status or 'no outcome'}, the log has {rebuilt.status or 'no outcome'}")
     if rebuilt.opened_at != hold.opened_at:
-        wrong.append(f"the lists say that it opened at {_at(hold.opened_at)}, the log says {_at(rebuilt.opened_at)}")
+        wrong.append(f"it opened at {_at(hold.opened_at)} by the lists, at {_at(rebuilt.opened_at)} by the log")
     for entry, fate in fates.items():
         if (found := rebuilt.fates.get(entry)) != fate:
-            wrong.append(
-                f"entry {text_of(entry)} is {fate or 'applied'} on record, and {found or 'applied'} by the log"
-            )
+            wrong.append(f"entry {text_of(entry)} is {fate or 'applied'} on record but {found or 'applied'} by the log")
     if wrong:
         raise Unsafe(
             f"{key} cannot be rebuilt: {_first(wrong)}",
@@ -241,7 +239,7 @@ def _taken(key: str, stored: Repair, fates: Mapping[EntryId, str | None]) -> Reb
     missing = [text_of(entry) for entry, fate in fates.items() if fate is None and entry not in there]
     if missing:
         raise Unsafe(
-            f"what is stored of {key} is older than the log: it lacks {_first(missing)}",
+            f"the stored data of {key} is older than the log: it lacks {_first(missing)}",
             "restore the newest backup of its record",
         )
     return Rebuilt(stored, record.status, record.opened_at, record.events, {})

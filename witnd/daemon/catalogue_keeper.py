@@ -99,6 +99,8 @@ class CatalogueKeeper:
             self.alarm = None
             log.info("catalogue.copy_recovered", path=path)
         else:
-            self.alarm = f"the copy of the catalogue {path} is not kept ({reason}): lost versions cannot be restored"
-            remedy = "free space, or make the state directory writable; settlement goes on meanwhile"
+            self.alarm = (
+                f"the copy of the catalogue {path} is not up to date ({reason}): it cannot restore lost versions"
+            )
+            remedy = "free space, or make the state directory writable; settlement continues meanwhile"
             log.error("catalogue.copy_failed", path=path, reason=reason, remedy=remedy)

@@ -89,8 +89,10 @@ class JournalKeeper:
             self.alarm = None
             log.info("journal.recovered", path=path)
         else:
-            self.alarm = f"the journal {path} cannot be written ({reason}): after a restart, lost data may go unnoticed"
-            remedy = "free space, or make the state directory writable; settlement goes on meanwhile"
+            self.alarm = (
+                f"the journal {path} cannot be written ({reason}): after a restart, lost data may go undetected"
+            )
+            remedy = "free space, or make the state directory writable; settlement continues meanwhile"
             log.error("journal.failed", path=path, reason=reason, remedy=remedy)
 
 

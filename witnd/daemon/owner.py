@@ -254,7 +254,7 @@ class Owner:
         if meta.deployment != self._shared.deployment:
             raise Displaced(
                 f"Redis has the data of another deployment, {meta.deployment}, in place of {self._shared.deployment}; "
-                "see which of the two is right before witnd is started again"
+                "find out which of the two is right before you start witnd again"
             )
         if self.pipeline is None or self.intake is None or self.state != "running":
             return

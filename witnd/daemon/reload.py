@@ -38,7 +38,9 @@ class Reload:
         try:
             new = self._read()
         except ConfigError as wrong:
-            log.error("config.rejected", mistakes=list(map(str, wrong.mistakes)), remedy="correct it, reload again")
+            log.error(
+                "config.rejected", mistakes=list(map(str, wrong.mistakes)), remedy="correct it, then reload again"
+            )
             return
         names = list(different(self._running, new))
         reloaded = [] if new.daemon.log_format == self._log_format else ["daemon.log_format"]

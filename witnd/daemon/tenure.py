@@ -112,7 +112,7 @@ class Tenure:
         if holder is not None and holder.value:
             log.warning("lease.lost", of=self._what, owner=holder.instance, action="waiting on standby")
         else:
-            log.warning("lease.expired", of=self._what, action="taking it again and reading anew")
+            log.warning("lease.expired", of=self._what, action="taking it again and reloading")
 
     async def release(self) -> None:
         with contextlib.suppress(StoreUnavailable, StoreRefused):
@@ -144,7 +144,7 @@ class _Watched:
             log.warning(
                 "lease.same_instance",
                 instance=holder.instance,
-                remedy="give each daemon a daemon.instance of its own: logs and commands tell them apart by it",
+                remedy="give each daemon its own daemon.instance: logs and commands distinguish daemons by it",
             )
 
     def dead_value(self) -> str:

@@ -62,7 +62,7 @@ def from_envelope(envelope: Mapping[str, Any]) -> dict[str, Any]:
     source, id_ = envelope.get("source"), envelope.get("id")
     for name, text in (("source", source), ("id", id_)):
         if type(text) is not str or not text:
-            mistakes.append(Mistake(name, "a CloudEvents envelope needs a non-empty string"))
+            mistakes.append(Mistake(name, "must be a non-empty string in a CloudEvents envelope"))
     data = _data(envelope, mistakes)
     if data is None or mistakes:
         raise Invalid.of(mistakes)
@@ -128,7 +128,7 @@ def _data(envelope: Mapping[str, Any], mistakes: list[Mistake]) -> dict[str, Any
             return data
         mistakes.append(Mistake("data", "must be the event as a JSON object"))
     elif data is not None:
-        mistakes.append(Mistake("data_base64", "must not stand beside `data`; send one of them"))
+        mistakes.append(Mistake("data_base64", "must not be combined with `data`; send one of them"))
     elif type(encoded) is not str or _BASE64.fullmatch(encoded) is None:
         mistakes.append(Mistake("data_base64", "must be the event's JSON in base64"))
     else:

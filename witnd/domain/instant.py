@@ -29,11 +29,11 @@ def parse(text: str) -> int:
         raise ValueError("must look like 2026-01-31T09:30:00.000Z")
     date, hour, minute, second, digits, sign, zone_hour, zone_minute = form.groups()
     if hour > "23" or minute > "59" or second > "59":
-        raise ValueError("has no real time of day; hours end at 23, minutes and seconds at 59")
+        raise ValueError("has an impossible time of day; hours end at 23, minutes and seconds at 59")
     seconds = _day(date) + int(hour) * 3600 + int(minute) * 60 + int(second)
     if sign is not None:
         if zone_hour > "23" or zone_minute > "59":
-            raise ValueError("has no real offset; offsets lie between -23:59 and +23:59")
+            raise ValueError("has an impossible offset; offsets are from -23:59 to +23:59")
         offset = int(zone_hour) * 3600 + int(zone_minute) * 60
         seconds += offset if sign == "-" else -offset
     if not 0 <= seconds < _END:
@@ -47,7 +47,7 @@ def _day(date: str) -> int:
     try:
         return (datetime(int(date[:4]), int(date[5:7]), int(date[8:]), tzinfo=UTC) - _EPOCH).days * _DAY_SECONDS
     except ValueError:
-        raise ValueError(f"is not a real instant: the calendar has no day {date}") from None
+        raise ValueError(f"has an impossible date: the calendar has no day {date}") from None
 
 
 def render(ms: int) -> str:

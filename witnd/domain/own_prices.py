@@ -153,8 +153,8 @@ def _words(agents: Sequence[str], written: str, card: str, currency: str, ms: in
     named = ", ".join(described(agent) for agent in agents[:_NAMED])
     more = f" and {len(agents) - _NAMED} more" if len(agents) > _NAMED else ""
     return (
-        f"own prices for {named}{more} are written in {written}, and rate card {described(card)} is in {currency} "
-        f"from {instant.render(ms)}; write these prices again in {currency} in the same change, or remove them first"
+        f"own prices for {named}{more} are in {written}, but rate card {described(card)} is in {currency} "
+        f"from {instant.render(ms)}; write these prices in {currency} in the same change, or remove them first"
     )
 
 

@@ -55,8 +55,8 @@ class RepairUnfinished(Struct, frozen=True):
     """Entries are out of the log for now: what comes behind them must not be applied before them."""
 
     code: ClassVar[str] = "repair_unfinished"
-    reason: ClassVar[str] = "`witnd repair ahead` has begun to move entries of the log and has not ended"
-    remedy: ClassVar[str] = "let it end, or run `witnd repair ahead --yes` again"
+    reason: ClassVar[str] = "`witnd repair ahead` has not finished moving entries of the log"
+    remedy: ClassVar[str] = "wait for it, or run `witnd repair ahead --yes` again"
 
     def is_like(self, other: object) -> bool:
         return self == other

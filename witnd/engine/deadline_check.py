@@ -87,7 +87,7 @@ class DeadlineCheck:
             key=wrong.key,
             found=wrong.found,
             expected=wrong.expected,
-            reason="other hands changed the sorted set of deadlines",
+            reason="another program changed the sorted set of deadlines",
         )
         # The set was read up to the horizon already, with the wrong instant.
         if wrong.expected is not None and wrong.expected <= max(deadlines.horizon, deadlines.horizon_asked):

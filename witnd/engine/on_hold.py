@@ -63,7 +63,7 @@ class Poisons:
             raise Unsafe(
                 f"the fold failed for {self._count} outcomes of partition {self._partition}, last {poison.key!r}: "
                 f"{poison}",
-                "this is a mistake in this version of witnd: run the version before, and report it with this log",
+                "this is a bug in this version of witnd: run the previous version, and report it with this log",
             ) from poison
         return poison
 

@@ -31,7 +31,7 @@ IN_FLIGHT_PER_ENDPOINT: Final = PER_ENDPOINT
 SWEEP_ROWS: Final = 500
 # A sleep is cut into pieces of this length, so that a host clock that was set is noticed.
 NAP_SECONDS: Final = 60.0
-CUT: Final = "ended early, because too many endpoints are slow at the same time"
+CUT: Final = "ended early because too many endpoints are slow"
 NO_RULE: Final = "its rule is not in force; apply and enable it, then `witnd deliveries resume` it"
 
 P = ParamSpec("P")

@@ -17,7 +17,7 @@ from witnd.store.wire import Wire, checked
 ANSWER_SECONDS: Final = 10.0
 # A disk that needs longer for one sync, or a replica for one entry, has a problem of its own.
 CONFIRM_MS: Final = 5_000
-# Replicas in step answer at once.
+# Replicas in sync answer at once.
 PROBE_MS: Final = 1_000
 
 
@@ -51,7 +51,7 @@ async def promise(connection: Wire, durability: Durability) -> Promise:
         (count,) = checked(found)
         if count < durability.replicas:
             raise StoreRefused(
-                f'redis.durability is "{durability}", and Redis has {count} of {durability.replicas} replicas in step',
+                f'redis.durability is "{durability}", but Redis has {count} of {durability.replicas} replicas in sync',
                 f"bring its replicas back, or {OTHER_DURABILITY}",
             )
         return Promise(durability, confirm)
@@ -66,7 +66,7 @@ async def _synced(connection: Wire, durability: Durability) -> Promise:
     reply, syncs = await connection.wait(connection.send(asked), ANSWER_SECONDS)
     if isinstance(syncs, list) and syncs[1:] == [b"no"]:
         raise StoreRefused(
-            f'redis.durability is "{durability}", and Redis leaves syncing to the system (appendfsync no)',
+            f'redis.durability is "{durability}", but Redis leaves syncing to the system (appendfsync no)',
             f"set `appendfsync everysec` or `always` on the server, or {OTHER_DURABILITY}",
         )
     if isinstance(reply, hiredis.ReplyError) and "unknown command" in str(reply):
@@ -74,14 +74,14 @@ async def _synced(connection: Wire, durability: Durability) -> Promise:
         if [setting[1:] for setting in (*appends, *checked([syncs]))] == [[b"yes"], [b"always"]]:
             return Promise(durability, None, lasts=False)
         raise StoreRefused(
-            f'redis.durability is "{durability}", and this server has neither WAITAOF nor `appendfsync always`',
+            f'redis.durability is "{durability}", but this server has neither WAITAOF nor `appendfsync always`',
             f"set `appendonly yes` and `appendfsync always` on the server, or {OTHER_DURABILITY}",
         )
     if isinstance(reply, hiredis.ReplyError):
         raise _broken(reply, durability)
     if reply[0] < 1:
         raise StoreRefused(
-            f"Redis did not sync its append-only file within {CONFIRM_MS // 1000} s", "look at the disk of the server"
+            f"Redis did not sync its append-only file within {CONFIRM_MS // 1000} s", "check the disk of the server"
         )
     return Promise(durability, confirm)
 
@@ -90,11 +90,11 @@ def _broken(reply: hiredis.ReplyError, durability: Durability) -> StoreRefused:
     text = str(reply)
     if "appendonly is disabled" in text:
         return StoreRefused(
-            f'redis.durability is "{durability}", and Redis has no append-only file (appendonly no)',
+            f'redis.durability is "{durability}", but Redis has no append-only file (appendonly no)',
             f"set `appendonly yes` on the server, or {OTHER_DURABILITY}",
         )
     return refusal(text) or StoreRefused(
-        f'redis.durability is "{durability}", and this server cannot confirm it ({text})', OTHER_DURABILITY
+        f'redis.durability is "{durability}", but this server cannot confirm it ({text})', OTHER_DURABILITY
     )
 
 

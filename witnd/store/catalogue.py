@@ -212,7 +212,7 @@ class CatalogueStore:
             await self.load(catalogue)
             return applied
         if early >= WAITS:
-            raise CatalogueRefused("the clock of the Redis server stands still; see `witnd doctor`")
+            raise CatalogueRefused("the clock of the Redis server does not advance; run `witnd doctor`")
         raise CatalogueRefused("others keep changing the catalogue; try again when they are done")
 
 

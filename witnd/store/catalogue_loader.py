@@ -44,7 +44,7 @@ def check_head(catalogue: Catalogue, known: Head, found: Head, length: int | Non
     count = found.count if length is None else min(length, found.count)
     if count < known.count:
         raise LostData(
-            f"Redis lost data: the catalogue has {count} versions, and {known.count} were read from it: "
+            f"Redis lost data: the catalogue has {count} versions, but {known.count} were read from it: "
             f"{_numbers(count, known.count)} missing",
             REPAIR,
         )
@@ -64,7 +64,7 @@ def check_decided(catalogue: Catalogue, what: str, decided: Head | None) -> None
         return
     if decided.count > catalogue.revision:
         raise LostData(
-            f"Redis lost data: {what} was decided under {decided.count} versions of the catalogue, and it has "
+            f"Redis lost data: {what} was decided under {decided.count} versions of the catalogue, but it has "
             f"{catalogue.revision}: {_numbers(catalogue.revision, decided.count)} missing",
             REPAIR,
         )
@@ -105,7 +105,7 @@ def take_in(catalogue: Catalogue, start: int, head: Head, entries: Sequence[byte
 def _uneven(length: int, head: Head) -> LostData:
     return LostData(
         f"the list of catalogue versions has {length} entries, and its head says {head.count}: "
-        "versions were lost, or others than witnd wrote to the list",
+        "versions were lost, or another program wrote to the list",
         REPAIR,
     )
 

@@ -128,7 +128,7 @@ async def repair(client: Redis, keys: GlobalKeys, found: Found, wanted: Repair, 
     with mapped():
         reply = await _REPAIR.run(client, [keys.catalogue, keys.catalogue_head, keys.changes], args)
     if cast("list[bytes]", reply)[0] != b"OK":
-        raise StoreRefused("the catalogue was changed meanwhile", "look at the difference again")
+        raise StoreRefused("the catalogue was changed meanwhile", "run the command again to see the difference")
     return head
 
 

@@ -56,7 +56,10 @@ _REFUSALS = {
     ),
     "NOPERM": ("the Redis user may not do this", "give it the commands and keys that docs name"),
     "MAXCLIENTS": ("Redis accepts no more clients", "raise maxclients on the server"),
-    "DATABASE": ("Redis has no database of this number", "choose another in redis.url, or raise `databases` there"),
+    "DATABASE": (
+        "Redis has no database with this number",
+        "choose another in redis.url, or raise `databases` on the server",
+    ),
     "CLUSTERDOWN": ("the Redis cluster is down", "bring its missing nodes or slots back"),
     "MASTERDOWN": ("Redis is a replica without its primary", "point redis.url at the primary"),
     "NOREPLICAS": ("Redis has too few replicas to accept writes", "bring its replicas back"),
@@ -177,7 +180,7 @@ def unusable(reply: str) -> Unsafe:
         )
     return Unsafe(
         f"Redis answers with an error: {reply}",
-        "look at the keys of witnd's prefix; another program may have changed one of them",
+        "check the keys with witnd's prefix; another program may have changed one of them",
     )
 
 

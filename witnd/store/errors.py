@@ -43,7 +43,7 @@ class WrongType(Unsafe):
 
     def __init__(self, key: str, kind: str) -> None:
         super().__init__(
-            f"the key {key} holds a {kind}, which witnd does not write there: other hands changed it",
+            f"the key {key} holds a {kind}, which witnd does not write there: another program changed it",
             "rename or delete that key if it is not yours; else restore it from a backup",
         )
         self.key = key

@@ -64,7 +64,7 @@ async def fate_of(reads: Reads, keys: Keys, entry: EntryId, key: str | None = No
         try:
             applied = await reads.applied(keys, key, entry) is not None
         except Unreadable as damaged:
-            applied, message = False, f"the history of {key} is unreadable ({damaged.reason}): it cannot be told"
+            applied, message = False, f"the history of {key} is unreadable ({damaged.reason}), so the fate is unknown"
         if applied:
             fate, message = APPLIED, ""
         elif fields is None:

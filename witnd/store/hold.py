@@ -64,7 +64,7 @@ def decode_hold(key: str, record: bytes) -> Hold:
     try:
         return _hold(record)
     except msgspec.MsgspecError as wrong:
-        return Hold(reason=f"{key!r} is on hold, and why is unreadable: {wrong}", since=0, cursor="0-0")
+        return Hold(reason=f"{key!r} is on hold, and the stored reason is unreadable: {wrong}", since=0, cursor="0-0")
 
 
 def encode_repair(repair: Repair) -> bytes:

@@ -192,8 +192,8 @@ class Operations:
         if answer[0] == b"LOST":
             series = change.series or ""
             raise LostData(
-                f"Redis lost data: the last number of the series {series} is {answer[1].decode()}, "
-                f"and {self._given(series)} was given already",
+                f"Redis lost data: the last number of series {series} is {answer[1].decode()}, "
+                f"but {self._given(series)} was already issued",
                 RESTORE,
             )
         flat = answer[2]

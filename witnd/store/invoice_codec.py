@@ -20,7 +20,7 @@ FORMAT: Final = 1
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
-RESTORE = "restore the keys of this invoice from a backup of Redis; partitions go on meanwhile"
+RESTORE = "restore the keys of this invoice from a backup of Redis; settlement continues meanwhile"
 
 
 def encode_row(row: Row) -> bytes:

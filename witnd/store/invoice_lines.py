@@ -119,7 +119,7 @@ def _begin(names: list[str], after: str | None) -> tuple[int, int]:
         return names.index(form[1]), int(form[2])
     if _OPEN.fullmatch(after):
         raise Closed("the period of this invoice was closed meanwhile: begin its lines again, without a cursor")
-    raise NoCursor(f"{after!r} is no cursor of these lines: write the one that they ended with")
+    raise NoCursor(f"{after!r} is not a cursor of these lines; use next_cursor from the previous page")
 
 
 def _cursor(row: Row) -> str:
@@ -133,7 +133,7 @@ def _place(cursor: str) -> Order:
     with suppress(ValueError):
         if form is not None:
             return int(form[1]), b64decode(form[2] + "=" * (-len(form[2]) % 4), altchars=b"-_", validate=True)
-    raise NoCursor(f"{cursor!r} is no cursor of these lines: write the one that they ended with")
+    raise NoCursor(f"{cursor!r} is not a cursor of these lines; use next_cursor from the previous page")
 
 
 def _closed(invoice: Invoice) -> Closed:

@@ -98,7 +98,7 @@ class Rows:
                 reads.lrange(name, start, start + size - 1)
                 closed, page = await reads.execute()
         if (closed == b"1") != invoice.closed:
-            raise StoreRefused(f"the period of invoice {invoice.id} was closed meanwhile", "ask again")
+            raise StoreRefused(f"the period of invoice {invoice.id} was closed meanwhile", "request the lines again")
         found: list[bytes] = page
         return found
 

@@ -17,7 +17,7 @@ from witnd.store.errors import LostData, Unsafe
 from witnd.store.marks import Marks
 
 FORMAT: Final = 1
-RESTORE: Final = "restore the data; to go on without it, run `witnd audit`, then `witnd repair journal`"
+RESTORE: Final = "restore the data; to continue without it, run `witnd audit`, then `witnd repair journal`"
 
 # The offset between the clocks is written when it has moved by this much, or is this old.
 CLOCK_MOVED_MS: Final = 100
@@ -62,7 +62,7 @@ class Journal:
             found = f"has the data of another one ({deployment})" if deployment else "is empty"
             raise LostData(
                 f"Redis lost its data: this host billed from deployment {known.deployment}, and Redis {found}",
-                "restore the data; for a deliberate new beginning run `witnd repair journal`",
+                "restore the data; to start over on purpose, run `witnd repair journal`",
             )
 
     def _read(self) -> Record | None:
@@ -72,7 +72,7 @@ class Journal:
             return None
         except OSError as unreadable:
             raise Unsafe(
-                f"{self.path} cannot be read ({unreadable.strerror}): without it, lost data goes unnoticed",
+                f"{self.path} cannot be read ({unreadable.strerror}): without it, lost data goes undetected",
                 "make it readable for the user of the daemon",
             ) from unreadable
         except msgspec.MsgspecError as damaged:
@@ -209,7 +209,7 @@ def _lost_marks(known: Record, marks: Marks) -> Iterator[Loss]:
     for name, number in known.series.items():
         found = marks.series.get(name, 0)
         if found < number:
-            given = f"the last number of the series {name} is {found}, and {number} was given already"
+            given = f"the last number of series {name} is {found}, but {number} was already issued"
             yield Loss(given, f"{RESTORE}: numbers then continue after {number}")
 
 

@@ -63,7 +63,9 @@ async def repair_gap(client: Redis, keys: Keys, *, do: bool) -> Gap:
             return gap
         if await _accept(client, keys, found, gap, read):
             return replace(gap, done=True)
-    raise StoreRefused(f"the log of partition {keys.partition} kept changing", "stop what deletes from it, and repeat")
+    raise StoreRefused(
+        f"the log of partition {keys.partition} kept changing", "stop the program that deletes from it, and repeat"
+    )
 
 
 async def _look(client: Redis, keys: Keys) -> _Found:
@@ -92,7 +94,7 @@ async def _plan(client: Redis, keys: Keys, found: _Found, problem: Unsafe) -> tu
         if moment.length:
             raise Unsafe(
                 f"the log of partition {keys.partition} ends at {text_of(moment.last)}, before entry {found.cursor} "
-                "that was read from it: this is no gap but lost data",
+                "that was read from it: this is lost data, not a gap",
                 "restore the data of the Redis server; if that is not possible, send the entries of this log again "
                 "later, delete it, and repeat `witnd repair gap`",
             )
@@ -137,11 +139,11 @@ async def _accept(client: Redis, keys: Keys, found: _Found, gap: Gap, read: int)
     if code == "OWNED":
         raise Unsafe(
             f"a daemon works on partition {keys.partition} ({words[0].rpartition(':')[2]})",
-            "stop it first; where it is dead, its lease runs out within seconds",
+            "stop it first; if it has crashed, its lease expires within seconds",
         )
     if code == "FIRST":
         raise Unsafe(
-            f"the log of partition {keys.partition} begins with entry {words[0]} that was not read",
+            f"the log of partition {keys.partition} begins with entry {words[0]}, which was not read",
             "import the history again with later ids",
         )
     return code == "DONE"

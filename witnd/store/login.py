@@ -36,12 +36,12 @@ def credentials(server: Endpoint) -> tuple[str, ...]:
     except (OSError, UnicodeError) as error:
         raise StoreRefused(
             f"the password of Redis cannot be read from {server.password_file}: {error}",
-            "make the file readable for witnd; it is read at each login",
+            "make the file readable for witnd, which reads it at each login",
         ) from error
     if server.password_file is not None and not (found and found[-1]):
         raise StoreRefused(
             f"the password file {server.password_file} is empty",
-            "write the password of Redis into it; it is read at each login",
+            "write the password of Redis into it; witnd reads it at each login",
         )
     return found
 
@@ -59,7 +59,7 @@ def login_refusal(server: Endpoint, reply: str) -> StoreRefused | None:
         return StoreRefused(f"Redis does not accept the user or password in {source} ({reply})", _remedy(server))
     if "without any password configured" in reply:
         return StoreRefused(
-            f"Redis has no password, and {source} has one ({reply})",
+            f"Redis has no password, but {source} has one ({reply})",
             f"set the password on the server (requirepass), or remove it from {source}",
         )
     return None
@@ -71,4 +71,4 @@ def _remedy(server: Endpoint) -> str:
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     if folder and Path(server.password_file).is_relative_to(folder):
         return "correct the file that LoadCredential= names and restart the unit: systemd copies it at the start"
-    return f"write the password that the server accepts now into {server.password_file}; it is read at each login"
+    return f"write the server's current password into {server.password_file}; witnd reads it at each login"

@@ -78,7 +78,7 @@ async def _fields(client: Redis, keys: GlobalKeys) -> list[bytes | None]:
 def _refuse_orphans(keys: GlobalKeys, names: list[str]) -> None:
     if names:
         raise Unsafe(
-            f"the key {keys.meta} is lost, but there is data of a deployment: {', '.join(names)}",
+            f"the key {keys.meta} is lost, but Redis has data of a deployment: {', '.join(names)}",
             "restore a backup that has all keys, or use another redis.prefix for a new deployment",
         )
 

@@ -25,7 +25,7 @@ async def mend(store: Log, open_outcomes: int) -> int:
         "deadlines.mending",
         found=found,
         expected=open_outcomes,
-        reason="other hands changed the sorted set of deadlines",
+        reason="another program changed the sorted set of deadlines",
     )
     return await _add_missing(store) + await _drop_strays(store)
 

@@ -58,7 +58,7 @@ def check_moment(moment: Moment, read_to: EntryId, read: int, entries: Sequence[
     if moment.last < end:
         raise Unsafe(
             f"the log ends at {text_of(moment.last)}, before entry {text_of(end)} that was read from it: "
-            "Redis lost acknowledged data, or other hands deleted the log",
+            "Redis lost acknowledged data, or another program deleted the log",
             "stop the daemons and restore the lost data; if the log was deleted on purpose, accept that with "
             "`witnd repair gap`",
         )
@@ -72,14 +72,14 @@ def check_moment(moment: Moment, read_to: EntryId, read: int, entries: Sequence[
     unexplained = moment.added - read - len(entries)
     if unexplained > most:
         raise Unsafe(
-            f"{unexplained - most} entries behind {text_of(read_to)} were trimmed before they were read: "
+            f"{unexplained - most} entries after {text_of(read_to)} were trimmed before they were read: "
             "events are missing",
             GAP_REMEDY,
         )
     if unexplained < fewest:
         raise Unsafe(
             f"the log had {moment.added} entries so far, fewer than the {read + len(entries) + fewest} that must have "
-            "been in it: it was deleted and begun again, or replaced by another; events may be missing",
+            "been in it: it was deleted and recreated, or replaced by another; events may be missing",
             GAP_REMEDY,
         )
 

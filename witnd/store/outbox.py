@@ -246,7 +246,7 @@ class Outbox:
             record = await self._client.hget(self._shared.endpoints, rule_id)
         state = _endpoint(cast("bytes | None", record))
         if state is None:
-            log.error("endpoint.unreadable", rule=rule_id, action="it counts as healthy from now on")
+            log.error("endpoint.unreadable", rule=rule_id, action="treating it as healthy")
             with mapped():
                 await _ENDPOINT.run(self._client, [self._shared.endpoints], [rule_id, cast("bytes", record), b""])
         return state or HEALTHY

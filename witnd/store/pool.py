@@ -41,7 +41,7 @@ class WaitingPool(ConnectionPool):
         except TimeoutError:
             raise StoreRefused(
                 f"all {self.max_connections} connections to Redis for {self._work} were in use for {WAIT_SECONDS:g} s",
-                "try again; if it lasts, look for slow commands on the server (SLOWLOG GET)",
+                "try again; if it persists, look for slow commands on the server (SLOWLOG GET)",
             ) from None
         try:
             connection: AbstractConnection = self.get_available_connection()  # type: ignore[no-untyped-call]

@@ -100,30 +100,30 @@ def durability_problem(health: Health, durability: Durability) -> Problem | None
     if durability.mode == "fsync":
         if info.get("aof_enabled", "1") == "0":
             return Problem(
-                f'redis.durability is "{durability}", and Redis has no append-only file (appendonly no)',
+                f'redis.durability is "{durability}", but Redis has no append-only file (appendonly no)',
                 f"set `appendonly yes` on the server, or {OTHER_DURABILITY}",
             )
         if health.config.get("appendfsync") == "no":
             return Problem(
-                f'redis.durability is "{durability}", and Redis leaves syncing to the system (appendfsync no)',
+                f'redis.durability is "{durability}", but Redis leaves syncing to the system (appendfsync no)',
                 f"set `appendfsync everysec` or `always` on the server, or {OTHER_DURABILITY}",
             )
         if version(info) < WAITAOF_FROM and health.config.get("appendfsync", "always") != "always":
             return Problem(
-                f'redis.durability is "{durability}", and this server can promise it neither by WAITAOF nor by '
+                f'redis.durability is "{durability}", but this server supports neither WAITAOF nor '
                 "`appendfsync always`",
                 f"set `appendfsync always` on the server, use Redis or Valkey from 7.2 on, or {OTHER_DURABILITY}",
             )
     if durability.mode == "replica" and (online := replicas(info)) < durability.replicas:
         return Problem(
-            f'redis.durability is "{durability}", and Redis has {online} of {durability.replicas} replicas in step',
+            f'redis.durability is "{durability}", but Redis has {online} of {durability.replicas} replicas in sync',
             f"bring its replicas back, or {OTHER_DURABILITY}",
         )
     return None
 
 
 def replicas(info: Mapping[str, str]) -> int:
-    """How many replicas are in step."""
+    """The number of replicas in sync."""
     return sum("state=online" in value for name, value in info.items() if re.fullmatch(r"slave\d+", name))
 
 

@@ -46,7 +46,7 @@ class Wire(asyncio.Protocol):
             while (reply := self._reader.gets()) is not _NOTHING:
                 self._take(reply)
         except hiredis.ProtocolError as broken:
-            self.close(f"Redis sent what is no reply ({broken}); if it uses TLS, write rediss:// in redis.url")
+            self.close(f"Redis sent an invalid reply ({broken}); if it uses TLS, write rediss:// in redis.url")
 
     def _take(self, reply: Any) -> None:
         if not self._waiting:

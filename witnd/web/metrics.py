@@ -34,10 +34,10 @@ FIGURES: Final[Mapping[str, Figure]] = {
     "witnd_ready": Figure("gauge", "1 while the daemon applies and settles, else 0. The same as `/readyz`."),
     "witnd_troubles": Figure("gauge", "How many things do not move at the moment. `/readyz` says which and why."),
     "witnd_alarms": Figure(
-        "gauge", "How many things do not work although outcomes are settled, such as the journal. `/readyz` lists them."
+        "gauge", "Things that do not work while outcomes still settle, such as the journal. `/readyz` lists them."
     ),
     "witnd_task_failures_total": Figure(
-        "counter", "Unexpected errors of tasks that then ran again, by task.", ("task",)
+        "counter", "Unexpected errors after which a task ran again, by task.", ("task",)
     ),
     "witnd_partitions": Figure(
         "gauge", "Partitions by how this daemon stands to them: starting, running, standby, stopped.", ("state",)
@@ -61,16 +61,16 @@ FIGURES: Final[Mapping[str, Figure]] = {
     ),
     "witnd_outcomes_in_memory": Figure("gauge", "Outcomes that need no loading.", ("partition",), owned=True),
     "witnd_log_lag_events": Figure(
-        "gauge", "Events that are accepted and not yet applied, in the partitions of this daemon.", owned=True
+        "gauge", "Accepted events that are not yet applied, in this daemon's partitions.", owned=True
     ),
     "witnd_invoice_lines_total": Figure(
         "counter",
-        "Invoice lines of the partitions of this daemon. At rest their sum is that of the confirmed outcomes.",
+        "Invoice lines in this daemon's partitions. At rest, their number is that of the confirmed outcomes.",
         owned=True,
     ),
     "witnd_deliveries": Figure(
         "gauge",
-        "Deliveries of the partitions of this daemon that are not done: queued, parked at a suspended endpoint, dead.",
+        "Unfinished deliveries in this daemon's partitions: queued, parked at a suspended endpoint, dead.",
         ("state",),
         owned=True,
     ),
@@ -93,7 +93,7 @@ FIGURES: Final[Mapping[str, Figure]] = {
         ("answer",),
     ),
     "witnd_log_lines_dropped_total": Figure(
-        "counter", "Lines of the log that nobody read in time, or that could not be written."
+        "counter", "Dropped log lines: nobody read them in time, or the daemon could not write them."
     ),
     "witnd_http_requests_total": Figure(
         "counter", "Requests by route and status. `(unknown)`: no route; `(malformed)`: no HTTP.", ("route", "status")
