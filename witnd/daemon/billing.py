@@ -1,4 +1,4 @@
-"""Owning the invoices of a deployment: one daemon collects, closes and issues, the others are on standby."""
+"""Ownership of the invoices of a deployment: one daemon collects, closes and issues; the others are on standby."""
 
 import asyncio
 from collections.abc import Iterator
@@ -73,7 +73,7 @@ class Billing:
 
     @property
     def troubles(self) -> list[str]:
-        """Why no invoices are made at the moment, empty while all is well."""
+        """Why the daemon makes no invoices at the moment; empty while all is well."""
         waiting = self._biller.waiting_for if self._biller is not None and self.is_running else None
         found = (self._unsafe, self._patience.trouble, self._tenure.waiting_for, waiting)
         return [one for one in found if one is not None]

@@ -1,4 +1,4 @@
-"""Whether the daemon may begin on a Redis: asked once, before anything is read or written."""
+"""Checks whether the daemon may start on a Redis, once, before it reads or writes anything."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 
 async def check(server: Endpoint, config: Config, systemd: Systemd) -> None:
-    """Refuse to begin on a Redis that must not be billed from."""
+    """Refuse to start on a Redis that is not safe to bill from."""
     health = await reached(server, systemd, lambda: _look(server))
     safety.refuse(safety.problems(health))
     found = [

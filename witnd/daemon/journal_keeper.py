@@ -1,7 +1,7 @@
 """Keeps the journal on disk: soon after every step, and before the step's webhooks are sent.
 
-One write and sync covers all steps since the last one. A thread of its own does it, so a slow disk delays webhooks and
-nothing else. A disk that cannot be written raises an alarm and delays nothing.
+One write and sync covers all steps since the last one. A separate thread does it, so a slow disk delays only webhooks.
+If the disk cannot be written, an alarm is raised and nothing waits.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from witnd.store.journal import Journal
 from witnd.store.keys import GlobalKeys
 from witnd.store.marks import read_marks
 
-# The journal is behind the last step by this long at the most, while nobody waits for it.
+# How far the journal may be behind the last step while nobody waits for it.
 WRITE_SECONDS: Final = 0.5
 # A write that takes longer raises the alarm.
 SLOW_SECONDS: Final = 5.0
 CLOSE_SECONDS: Final = 2.0
-# Together with a write, this keeps numbers in the journal within a second.
+# Together with a write, this puts numbers into the journal within a second.
 MARKS_SECONDS: Final = 0.5
 
 log = structlog.get_logger()
@@ -52,7 +52,7 @@ class JournalKeeper:
             await self._write(SLOW_SECONDS)
 
     async def on_disk(self, partition: int, sequence: int) -> None:
-        """Wait until the journal has this step on disk. Returns at once where no journal can be kept."""
+        """Wait until the journal has this step on disk. Return at once if no journal is kept."""
         if not self.is_kept:
             return
         self._journal.note(partition, sequence)
@@ -107,7 +107,7 @@ async def watch_marks(client: Redis, keys: GlobalKeys, journal: Journal) -> None
 
 
 def in_thread(call: Callable[[], None]) -> asyncio.Future[None]:
-    """Run `call` in a thread that does not keep the process alive when a disk never answers."""
+    """Run `call` in a thread that does not keep the process alive if a disk never answers."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
 

@@ -1,7 +1,7 @@
 """Owning one partition: take the lease, fold its log, send its notifications, give it back.
 
-`run()` until cancelled or stopped. A lease that is lost is waited for again, with everything in memory dropped and
-read anew.
+`run()` until cancelled or stopped. After losing the lease, it drops everything in memory, waits for the lease again and
+reloads.
 """
 
 import asyncio
@@ -105,7 +105,7 @@ class Owner:
 
     @property
     def troubles(self) -> list[str]:
-        """Why something does not move at the moment, empty while all is well."""
+        """Why work is blocked at the moment; empty while all is well."""
         found = [] if self.intake is None or self.state != "running" else self.intake.blocks.reasons
         if self._patience.trouble is not None:
             found = [self._patience.trouble, *found]
@@ -140,8 +140,8 @@ class Owner:
         await self._tenure.release()
 
     async def _look(self) -> None:
-        """While waiting for the lease: read the clock, and how far the owner is. What Redis loses meanwhile is noticed
-        by this daemon as it is by the owner."""
+        """While waiting for the lease, read the clock and the owner's last step, so that this daemon detects lost data
+        as the owner does."""
         await self._shared.watch.sample()
         state = await self._watcher.state()
         self._shared.journal.check(self.number, state.sequence)
@@ -222,7 +222,7 @@ class Owner:
         return False
 
     async def _watch(self) -> None:
-        """Pause while Redis is not one to bill from."""
+        """Pause while Redis is not safe to bill from."""
         while True:
             await self._shared.clock.sleep(WATCH_SECONDS)
             try:

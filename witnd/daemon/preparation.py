@@ -1,4 +1,4 @@
-"""What a partition needs before its first entry is read: catalogue, outcomes on hold, lists that fit the records."""
+"""Prepares a partition before it reads its first entry: catalogue, outcomes on hold, lists that match the records."""
 
 from witnd.engine.deadline_check import DeadlineCheck
 from witnd.engine.memory import Memory
@@ -10,7 +10,7 @@ from witnd.store.relisting import relist
 
 
 async def prepare(memory: Memory, state: State, number: int, poison: Poison | None) -> tuple[int, DeadlineCheck]:
-    """Answers how many outcomes are open, and the check of their deadlines.
+    """Return the number of open outcomes, and the check of their deadlines.
 
     `poison` ended the run before: its outcome goes on hold.
     """

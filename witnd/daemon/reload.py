@@ -1,6 +1,6 @@
-"""SIGHUP reads the configuration again; SIGUSR1, SIGUSR2 and SIGQUIT are ignored with a line of the log.
+"""Reads the configuration again on SIGHUP; logs and ignores SIGUSR1, SIGUSR2 and SIGQUIT.
 
-Only the format of the log changes without a restart. Everything else is named, so that nobody believes it is in force.
+Only the log format changes without a restart. The log names every other change, so that nobody thinks it is in effect.
 """
 
 import asyncio

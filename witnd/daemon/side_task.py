@@ -13,7 +13,7 @@ from witnd.store.errors import Displaced, Fenced, Unsafe
 FATAL: Final = (Displaced, Fenced, Unsafe, ConfigError)
 FIRST_SECONDS: Final = 0.5
 LONGEST_SECONDS: Final = 10.0
-# A task that ran this long after an error counts as healthy again.
+# A task that has run for this long after an error counts as healthy again.
 HEALTHY_SECONDS: Final = 15.0
 
 log = structlog.get_logger()

@@ -1,4 +1,4 @@
-"""Holding a lease: wait for it, keep it, wait for it again after it was lost, give it back."""
+"""Holds a lease: waits for it, renews it, waits again after losing it, and releases it."""
 
 import asyncio
 import contextlib
@@ -19,8 +19,8 @@ log = structlog.get_logger()
 
 
 class Tenure:
-    """`what` is the thing owned, in words. `standby` is called with the owner when another daemon has it.
-    `look` reads the server's clock for the guard, which has to know it before anything is decided by it."""
+    """Waits for a lease and renews it. `what` names the owned thing. `standby` is called with the owner when another
+    daemon has it. `look` reads the server's clock for the guard, before any decision depends on it."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Tenure:
         look: Callable[[], Awaitable[None]],
     ) -> None:
         self.is_held = False
-        self.waiting_for: str | None = None  # why the lease is not even tried for
+        self.waiting_for: str | None = None  # why it does not try to take the lease
         self._what = what
         self._lease = lease
         self._patience = patience
@@ -54,7 +54,7 @@ class Tenure:
         return self._stopping.is_set()
 
     def stop(self) -> None:
-        """Wait for the lease no longer."""
+        """Stop waiting for the lease."""
         self._stopping.set()
 
     async def take(self) -> bool:
@@ -102,8 +102,8 @@ class Tenure:
                 raise Fenced(holder.instance)
 
     async def lost(self, failed: BaseExceptionGroup[BaseException]) -> None:
-        """After work ended with errors: return if all there is to it is a lost lease, which is waited for again.
-        Raise everything else."""
+        """Handle the errors that ended the work: return after a lost lease, so that the caller waits for it again, and
+        raise everything else."""
         self.is_held = False
         fenced, other = failed.split(Fenced)
         if fenced is None or other is not None:
@@ -120,10 +120,10 @@ class Tenure:
 
 
 class _Watched:
-    """The lease of another daemon, for as long as it is waited for.
+    """The lease of another daemon, while this one waits for it.
 
-    A server's clock that is set back prolongs every lease by as much. A live owner soon sets its own right; that of a
-    dead one would last for hours.
+    Setting the server's clock back prolongs every lease by as much. A live owner soon renews its lease to the right
+    length; the lease of a dead one would last for hours.
     """
 
     def __init__(self, lease: Lease, clock: Clock) -> None:

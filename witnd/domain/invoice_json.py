@@ -46,7 +46,7 @@ class InvoiceJson(Struct, frozen=True, kw_only=True):
 class LineJson(Struct, frozen=True, kw_only=True):
     """A row of an invoice. The three prices are null while `rated` is "at_close" and the period has not closed.
 
-    `repaired_at` is set for an outcome that was on hold when it was due: it is billed in the period of its repair.
+    `repaired_at` is set if the outcome was due while on hold: the line belongs to the period of the repair.
     """
 
     id: str

@@ -136,7 +136,7 @@ class Held:
             self.marks.add(waiting.event.mark + waiting.event.content)
 
     def remove(self, entries: Container[EntryId]) -> list[EntryId]:
-        """Let go of these events and their idempotency keys. Answers those that were waiting."""
+        """Remove these events and their idempotency keys. Return those that were waiting."""
         waiting, self.waiting, self.marks = self.waiting, [], Marks()
         gone = []
         for one in waiting:

@@ -1,4 +1,4 @@
-"""Why a partition applies nothing, or not everything, at the moment."""
+"""The reasons why a partition does not apply entries at the moment."""
 
 from typing import ClassVar, TypeAlias
 
@@ -12,7 +12,7 @@ log = structlog.get_logger()
 
 
 class ClockJumped(Struct, frozen=True):
-    """The server's clock is not believed."""
+    """The server's clock jumped and is not trusted."""
 
     jump_ms: int
 
@@ -39,7 +39,7 @@ class EntryAhead(Struct, frozen=True):
     code: ClassVar[str] = "entry_ahead"
 
     def is_like(self, other: object) -> bool:
-        """The same entry comes nearer with time, which is no change."""
+        """Ignore that the same entry comes nearer with time."""
         return isinstance(other, EntryAhead) and self.entry == other.entry
 
     @property
@@ -52,7 +52,7 @@ class EntryAhead(Struct, frozen=True):
 
 
 class RepairUnfinished(Struct, frozen=True):
-    """Entries are out of the log for now: what comes behind them must not be applied before them."""
+    """A repair has taken entries out of the log; later ones must not be applied before them."""
 
     code: ClassVar[str] = "repair_unfinished"
     reason: ClassVar[str] = "`witnd repair ahead` has not finished moving entries of the log"
@@ -84,6 +84,6 @@ class Blocks:
         log.error("log.blocked", code=block.code, reason=block.reason, remedy=block.remedy)
 
     def clear(self, code: str) -> None:
-        """End a block where there is one."""
+        """End a block, if there is one."""
         if block := self._blocks.pop(code, None):
             log.info("log.unblocked", code=code, was=block.reason)

@@ -1,7 +1,7 @@
-"""Finds deadlines in Redis that other hands have changed, beside the intake.
+"""Finds deadlines in Redis that another program changed, while the intake works.
 
-The sorted set only says when to look at an outcome. A score that is too late would have the outcome settle late, and
-nothing else would notice. So all open outcomes are compared at each start, and again every few minutes.
+The sorted set only says when to check an outcome. A score that is too late would make the outcome settle late, and
+nothing else would detect it. So this compares all open outcomes at each start, and again every few minutes.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ SLICE = 500
 PAUSE_SECONDS = 0.05
 # Between two passes over all open outcomes.
 PASS_SECONDS = 600.0
-# A start with so many open outcomes compares them all before the first entry is read: some 0.2 s.
+# With at most this many open outcomes, a start compares them all before it reads the first entry: some 0.2 s.
 FIRST_MAX = 20_000
 
 log = structlog.get_logger()
@@ -28,7 +28,7 @@ class DeadlineCheck:
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
-        self._is_fresh = False  # a pass was made before `run`
+        self._is_fresh = False  # there was a pass before `run`
 
     async def first(self, open_outcomes: int) -> None:
         """Make the first pass at once, if it is short."""
@@ -66,11 +66,11 @@ class DeadlineCheck:
             "comparing deadlines", lambda: deadline_check.compared(memory.store, names)
         )
         on_hold = memory.partition.residents.on_hold
-        # Loading puts them on hold, unless what is in memory is sound and will be written.
+        # Loading puts them on hold, unless the actor in memory is sound and will be written.
         if unknown := [key for key in damaged if key not in on_hold]:
             await memory.load(unknown, 0)
             if not is_listed:
-                # What is left has no outcome at all.
+                # The remaining keys have no outcome at all.
                 wrong += [Wrong(key, None, None, 0) for key in unknown if key not in on_hold]
         for one in wrong:
             await self._correct(one)

@@ -1,4 +1,4 @@
-"""Which held keys wait for what, so that a change of the catalogue looks only at the keys that it can place."""
+"""An index of what held keys wait for, so that a catalogue change checks only the keys that it can place."""
 
 from collections.abc import Iterable
 
@@ -23,7 +23,7 @@ class HeldIndex:
         return self._count
 
     def begin(self) -> None:
-        """Begin anew, with nothing in it."""
+        """Remove everything."""
         self._keys.clear()
         self._count = 0
         self.is_complete = self.is_lost = False
@@ -41,7 +41,7 @@ class HeldIndex:
             self.is_lost = True
 
     def take(self, needs: Iterable[Need]) -> list[str]:
-        """The keys that wait for any of these, each once, in the order in which they came under each. They are not in
+        """The keys that wait for any of these, each once, in the order in which they were added. They are no longer in
         the index under it any more."""
         taken: dict[str, None] = {}
         for need in sorted(needs):

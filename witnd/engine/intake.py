@@ -120,7 +120,7 @@ class Intake:
         return Batch(self._number, entries, moment.now_ms)
 
     async def _sound(self, entries: list[Entry], moment: Moment) -> list[Entry]:
-        """Return the entries whose time has come by the clock that is believed. If there is none, wait a moment."""
+        """Return the entries whose time has come by the trusted clock. If there is none, wait a moment."""
         if moment.moving:
             await self._memory.patience.sleep(MOVING_SECONDS)
             return []
@@ -185,7 +185,7 @@ class Intake:
         await self._memory.load(keys, self._number)
 
     async def _write_changes(self, now_ms: int) -> None:
-        """Have an empty batch write what no event does: bounds that were too early, and outcomes put on hold."""
+        """Make an empty batch write what no event writes: bounds that were too early, and outcomes put on hold."""
         residents = self._memory.partition.residents
         if residents.behind or residents.new_holds:
             self._number += 1

@@ -1,4 +1,4 @@
-"""What the fold does about outcomes on hold: their events wait, and a repair continues where the outcome stopped.
+"""How the fold handles outcomes on hold: their events wait, and a repair continues where the outcome stopped.
 
 Nothing here reads the damaged data. What the outcome was before the hold comes from `witnd repair outcome`.
 """
@@ -47,7 +47,7 @@ class Poisons:
         self._count = 0
 
     def of(self, failed: BaseExceptionGroup[BaseException]) -> Poison | None:
-        """The outcome whose fold failed, if that is all that went wrong. Raises `Unsafe` where there are too many."""
+        """Return the outcome whose fold failed, if nothing else went wrong. Raise `Unsafe` if there are too many."""
         found, other = failed.split(Poison)
         if found is None or other is not None:
             return None
@@ -100,7 +100,7 @@ def repair(
     decide: _Decide,
     settle: _Settle,
 ) -> None:
-    """Put the repaired outcome in place, decide the events that waited in log order, and settle what is overdue.
+    """Install the repaired outcome, process the waiting events in log order, and settle it if it is overdue.
 
     `ms` is the instant of the `retry` entry. Without a repair the key stays on hold.
     """

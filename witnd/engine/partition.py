@@ -244,7 +244,7 @@ class Partition:
             self._fate(step, Fate((ms, seq), "held", terms, event.key))
 
     def _retry(self, step: Step, ms: int, seq: int, key: str) -> bool:
-        """Place held events, or put the repair of an outcome on hold in place. False: something is to be loaded."""
+        """Place held events, or install the repair of an outcome on hold. False: something must be loaded first."""
         there = self.known.get(key)
         if there is None:
             return False

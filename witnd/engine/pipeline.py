@@ -134,7 +134,7 @@ class Pipeline:
                 partition.strays.clear()
 
     async def _retry(self, batch: Batch) -> None:
-        """Have held events looked at after a change of the catalogue: on a busy stream the intake never gets to it."""
+        """Start the check of held events after a catalogue change: on a busy stream the intake never gets to it."""
         retries = self._intake.retries
         if batch.entries and retries.has_change(applied_to := batch.entries[-1][0]):
             await self._written()

@@ -29,7 +29,7 @@ class Rebuilt(NamedTuple):
 
 
 class Rebuild:
-    """Give it the entries of the log in order with `add` and `pass_time`, then ask for the `result`."""
+    """Rebuilds one outcome. Pass the log entries in order to `add` and `pass_time`, then call `result`."""
 
     def __init__(self, catalogue: Catalogue, key: str) -> None:
         self._key = key
@@ -46,7 +46,7 @@ class Rebuild:
         self._fold(entry, item)
 
     def pass_time(self, entry: EntryId) -> None:
-        """Take note of an entry of another key."""
+        """Advance log time with an entry of another key."""
         one = self._partition.known[self._key]
         if self._past_due is None and isinstance(one, Actor) and not one.final and one.settles_at <= entry[0]:
             self._past_due = entry

@@ -1,4 +1,4 @@
-"""Held events that an operator removes: they are rejected, and their idempotency keys are free again."""
+"""Removal of held events by an operator: the fold rejects them and frees their idempotency keys."""
 
 from collections.abc import Sequence
 

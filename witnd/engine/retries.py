@@ -49,12 +49,12 @@ class Retries:
         self._looked = self._retried = 0
 
     def has_change(self, applied_to: int) -> bool:
-        """Whether the catalogue changed by `applied_to`, and nobody has said so to `look`."""
+        """Whether the catalogue changed by `applied_to` since the last `look`."""
         change = self._memory.partition.catalogue.next_change_after(self._asked_at)
         return change is not None and change <= applied_to
 
     def look(self, applied_to: int, now_ms: int) -> None:
-        """Look at what is held, if the catalogue changed by `applied_to`, up to which everything is committed."""
+        """Check the held keys if the catalogue changed by `applied_to`. Everything up to it is committed."""
         if not self.has_change(applied_to):
             return
         changes = self._memory.partition.catalogue.changes_between(self._asked_at, applied_to)
@@ -69,7 +69,7 @@ class Retries:
         self._wake.set()
 
     def note(self, held: Held, waiting: list[Waiting]) -> None:
-        """These events of a key are held from now on."""
+        """Add events of a key that are held from now on."""
         catalogue = self._memory.partition.catalogue
         for (ms, _), event in waiting:
             found = needs(catalogue, agent_key=event.agent_key, customer_key=event.customer_key, at=ms)
@@ -107,7 +107,7 @@ class Retries:
                 self._keys.append(key)
 
     async def _scan_on(self) -> None:
-        """Find the next held keys. A key that is held for as long as this takes is found."""
+        """Find the next held keys. Every key that stays held during the scan is found."""
         memory, cursor = self._memory, self._scan or "0"
         after, keys = await memory.patience.insist("listing held keys", lambda: memory.store.scan_held(cursor, SLICE))
         self._push(keys)

@@ -1,4 +1,4 @@
-"""Which webhook attempts may be under way at the same time, so that slow endpoints never use up what others need.
+"""Decides which webhook attempts may run at the same time, so that slow endpoints never starve the others.
 
 An endpoint is a URL; rules that share it share its limits. What is known of it decides which share an attempt takes:
 
@@ -63,7 +63,7 @@ def sizes(total: int) -> Sizes:
 
 
 def total_for(files: int) -> int:
-    """How many attempts fit below a limit on open files: a quarter of it, since Redis and HTTP need some too."""
+    """The number of attempts under a limit on open files: a quarter of it, because Redis and HTTP need some too."""
     return max(TOTAL_LEAST, min(TOTAL, files // 4))
 
 
@@ -112,7 +112,7 @@ class Admission:
         return found is not None and found.running >= self._most(found)
 
     def start(self, url: str) -> Ticket | None:
-        """Begin an attempt; None where it has to wait."""
+        """Start an attempt; None if it must wait."""
         share = self.standing(url)
         if self.is_full(share) or self.is_busy(url):
             return None
@@ -125,7 +125,7 @@ class Admission:
         return ticket
 
     def turn_slow(self, ticket: Ticket) -> Ticket | None:
-        """The attempt takes long: it leaves its share. Returns the attempt to end early, if the slow share is full."""
+        """Move an attempt that takes long to the slow share. Return the attempt to end early if that share is full."""
         ticket.is_slow = True
         endpoint = self._endpoints[ticket.url]
         if endpoint.standing is not Share.SILENT:
@@ -143,7 +143,7 @@ class Admission:
         return longest
 
     def end(self, ticket: Ticket, *, succeeded: bool | None) -> None:
-        """The attempt is over. `succeeded` None: it was never sent, and nothing is known of the endpoint from it."""
+        """End an attempt. `succeeded` is None if it was never sent, which says nothing about the endpoint."""
         if ticket.is_over:
             return
         ticket.is_over = True

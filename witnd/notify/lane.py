@@ -128,7 +128,7 @@ class Lane:
                 await self._landing()
 
     async def _landing(self) -> None:
-        """Wait until an attempt may start. Whatever is committed meanwhile costs Redis nothing."""
+        """Wait until an attempt may start. Commits meanwhile cost Redis nothing."""
         await self.wake.wait()
         while self.flying and not self.free:
             self.wake.clear()
@@ -184,7 +184,7 @@ class Lane:
         return True
 
     async def _start(self, rows: list[Row]) -> None:
-        """Put as many attempts on record as may be under way, then send them."""
+        """Record as many attempts as may run, then send them."""
         means = self._means
         if means.on_disk is not None:
             # Nobody may be notified of a step whose loss would not be noticed.
@@ -216,7 +216,7 @@ class Lane:
                 means.slots.release(ticket, succeeded=None)
 
     def _fly(self, id_: str, attempt: "asyncio.Task[None]", ticket: Ticket) -> None:
-        """From here to its end the attempt holds its place in the lane."""
+        """Hold a place in the lane for the duration of the attempt."""
         self.flying[id_] = attempt
 
         def landed(_: "asyncio.Task[None]") -> None:
@@ -244,7 +244,7 @@ class Lane:
         )
 
     async def _send(self, delivery: Delivery, target: Endpoint, ticket: Ticket) -> Attempt:
-        """One attempt. It is ended early where its ticket is taken away, because too many endpoints are slow."""
+        """Make one attempt. It ends early if too many endpoints are slow."""
         slots, began = self._means.slots, monotonic_ns()
         sending = asyncio.ensure_future(self._means.send(target.url, target.secrets, delivery))
         slots.watch(ticket, sending.cancel)

@@ -1,4 +1,4 @@
-"""Waiting for permission to send, over the decisions of `admission`.
+"""A queue for webhook attempts: each waits until `admission` allows it to start.
 
 Relays of one process share one `Slots`. Whoever waits, waits in order of arrival among those of the same standing, and
 holds neither a socket nor a connection to Redis meanwhile.
@@ -23,7 +23,7 @@ _Waiter = tuple[str, "asyncio.Future[Ticket]"]
 
 
 class Calls:
-    """The bounds on calls to Redis, so that a crowd of failing endpoints does not delay those that answer."""
+    """Limits on calls to Redis, so that many failing endpoints do not delay those that answer."""
 
     def __init__(self, each: int = CALLS) -> None:
         self.prompt = asyncio.Semaphore(each)
@@ -69,13 +69,13 @@ class Slots:
             raise
 
     def try_acquire(self, url: str) -> Ticket | None:
-        """A ticket if nobody waits before and an attempt may start now."""
+        """Return a ticket if nobody is waiting and an attempt may start now."""
         if self._queues[self._admission.standing(url)] or url in self._behind:
             return None
         return self._admission.start(url)
 
     def watch(self, ticket: Ticket, cut: Callable[[], object]) -> None:
-        """The attempt is being sent from now on; `cut` ends it early where too many endpoints are slow."""
+        """Start the timer of an attempt that is being sent; `cut` ends it early if too many endpoints are slow."""
         loop = asyncio.get_running_loop()
         self._timers[id(ticket)] = loop.call_later(self._prompt_seconds, self._turn_slow, ticket)
         self._cuts[id(ticket)] = cut
@@ -83,7 +83,7 @@ class Slots:
             cut()
 
     def release(self, ticket: Ticket, *, succeeded: bool | None) -> None:
-        """The attempt is over. `succeeded` None: it was not sent. Once is enough, again does no harm."""
+        """End an attempt. `succeeded` is None if it was not sent. Calling this again has no effect."""
         timer = self._timers.pop(id(ticket), None)
         if timer is not None:
             timer.cancel()
@@ -103,7 +103,7 @@ class Slots:
         self._grant()
 
     def _move(self, url: str, share: Share) -> None:
-        """Whoever waits for `url` in the queue of a standing that it no longer has joins the right one."""
+        """Move the waiters for `url` to the queue of its new standing."""
         queue = self._queues[share]
         moving = [waiter for waiter in queue if waiter[0] == url]
         if moving:
@@ -119,7 +119,7 @@ class Slots:
             self._queues[self._admission.standing(url)].append(waiter)
 
     def _grant(self) -> None:
-        """Give what is free to whoever waits."""
+        """Start waiting attempts while there is room."""
         has_moved = True
         while has_moved:
             has_moved = False

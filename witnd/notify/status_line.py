@@ -1,4 +1,4 @@
-"""The status line of an answer, read beside aiohttp, which loses it when what follows is malformed.
+"""Reads the status line of a response, because aiohttp loses it if the rest is malformed.
 
 An endpoint has decided when it has sent its status line. A wrong length, a body where none may be or a header that is
 no header does not change that.

@@ -1,12 +1,12 @@
-"""The connections of a daemon: each kind of work has its own, so that none can use up what another needs.
+"""The connections of a daemon. Each kind of work has its own, so that none can exhaust those of another.
 
 | work | connections | why this many |
 | --- | --- | --- |
 | ownership | 4 | Leases are renewed three times per lease; 4 at a time renew 1 024 partitions within a second. |
 | billing | 2 | One biller issues one invoice at a time, and renews one lease. |
-| api | 32 | Requests of the API and the dashboard. More at a time than one Redis answers quicker by. |
+| api | 32 | Requests of the API and the dashboard. Redis would not answer more of them faster. |
 | figures | 2 | Lag, backlog and the pulse of open pages: each looks once a second or less. |
-| deliveries | 16 | Two for each of the 8 calls that all notification rules together may have under way. |
+| deliveries | 16 | Two for each of the 8 concurrent calls of all notification rules. |
 | channels | 1 a partition | Each relay keeps one connection subscribed to the commands of other processes. |
 
 Events over HTTP and each partition's log have connections of their own (`appender`, `log`).
@@ -47,7 +47,7 @@ class Clients(Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def open_clients(server: Endpoint, partitions: int) -> AsyncIterator[Clients]:
-    """The clients for as long as the context lasts. Each connects at its first call."""
+    """Open the clients for the duration of the context. Each connects at its first call."""
     sizes = {
         "ownership": OWNERSHIP,
         "billing": BILLING,

@@ -1,4 +1,4 @@
-"""Comparing the sorted set of deadlines with the records, which are what counts, a few keys at a time."""
+"""Compares the sorted set of deadlines with the records, which are authoritative, a few keys at a time."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -11,7 +11,7 @@ _CORRECT: Final = Script("deadline_correct")
 
 
 class Wrong(NamedTuple):
-    """A key whose stored deadline is not the one its record has; None where there must be or is none."""
+    """A key whose stored deadline differs from its record. `expected` or `found` is None if there is none."""
 
     key: str
     record: bytes | None
@@ -20,13 +20,13 @@ class Wrong(NamedTuple):
 
 
 async def scan(store: Log, zset: str, cursor: str, many: int) -> tuple[str, list[str]]:
-    """Some members of a sorted set, and the cursor of the next ones, "0" at the end."""
+    """Return some members of a sorted set, and the cursor of the next ones, "0" at the end."""
     after, flat = (await store.ask(("ZSCAN", zset, cursor, "COUNT", many)))[0]
     return after.decode(), [name.decode(errors="replace") for name in flat[::2]]
 
 
 async def compared(store: Log, names: Sequence[str]) -> tuple[list[Wrong], list[str]]:
-    """Wrong deadlines among these keys; and the keys whose record is missing or unreadable."""
+    """Return the wrong deadlines among these keys, and the keys whose record is missing or unreadable."""
     keys = store.keys
     if not names:
         return [], []
@@ -48,7 +48,7 @@ async def compared(store: Log, names: Sequence[str]) -> tuple[list[Wrong], list[
 
 
 async def correct(store: Log, wrong: Wrong) -> bool:
-    """Whether it was corrected: not if a commit has changed the outcome meanwhile."""
+    """Correct a deadline. Return False if a commit changed the outcome meanwhile."""
     keys = store.keys
     score = "" if wrong.expected is None else wrong.expected
     call = ("EVAL", _CORRECT.text, 2, keys.due, keys.outcome(wrong.key), wrong.key, wrong.record or b"", score)

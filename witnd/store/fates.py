@@ -28,8 +28,8 @@ _CONTROL = "an entry of the daemon's own, which has no fate"
 
 
 class Fate(Struct, frozen=True, kw_only=True):
-    """One event and what became of it; `fields` are those of its entry where they are at hand. `action`,
-    `customer_key` and `agent_key` are what the event says, if that can be read."""
+    """One event and its fate. `fields` are those of its entry, if available. `action`, `customer_key` and
+    `agent_key` are those of the event, if it can be read."""
 
     id: str
     partition: int

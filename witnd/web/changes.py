@@ -14,9 +14,10 @@ _ENTRY: Final = re.compile(r"(?!0+-0+$)[0-9]{1,15}-[0-9]{1,18}", re.ASCII)
 
 
 class ChangeJson(Struct, frozen=True, kw_only=True):
-    """One change. `what`: the resource and what was done to it. `before` null: it was created. Secrets are hidden.
-    `after.requested` true: the change was logged before it was made, and the entry stays if it then failed.
-    `source`: the interface. `who`: the token by name, with its `token_id`; for commands the operating system user.
+    """One change. `what`: the resource and the operation. `before` is null if the change created it. Secrets are
+    hidden. `after.requested` true: witnd logged the request before the change, and the entry stays if the change then
+    failed. `source`: the interface. `who`: the token's name, with its `token_id`; for commands the operating system
+    user.
     """
 
     id: str

@@ -18,10 +18,12 @@ _ANYTHING: Final = {"anyOf": [{"type": "string", "maxLength": LONGEST_TEXT}, _NU
 def condition_schemas() -> dict[str, dict[str, Any]]:
     """The schemas by name. Each operator says which value it takes."""
     leaves = {
-        "SeenLeaf": _leaf("Whether an event with this action came.", SEEN, None),
-        "CountLeaf": _leaf("How many events with this action came.", COUNTS, _COUNT),
-        "MatchLeaf": _leaf("Whether the latest value of the action is this one.", MATCH, _ANYTHING),
-        "CompareLeaf": _leaf("How the latest value of the action compares.", (*COMPARISONS, *NEGATED), _NUMBER),
+        "SeenLeaf": _leaf("Whether an event with this action has arrived.", SEEN, None),
+        "CountLeaf": _leaf("How many events with this action have arrived.", COUNTS, _COUNT),
+        "MatchLeaf": _leaf("Whether the latest value of the action equals this one.", MATCH, _ANYTHING),
+        "CompareLeaf": _leaf(
+            "How the latest value of the action compares with this one.", (*COMPARISONS, *NEGATED), _NUMBER
+        ),
     }
     several = {"type": "array", "items": {"$ref": f"{_REF}Condition"}}
     groups = {

@@ -42,7 +42,7 @@ def refuse_in_query(target: str) -> None:
     """An identity in the address would be ignored, and the event counted twice."""
     query = target.partition("?")[2].lower()
     if "idempotency" in query or "ce-id" in query:
-        raise invalid("", f"an identity in the query of the address is not used; send the header {HEADER}")
+        raise invalid("", f"an identity in the query string is not supported; send the header {HEADER}")
 
 
 def header_key(headers: Headers) -> str | None:
@@ -59,7 +59,7 @@ def _key_of(values: Sequence[str]) -> str:
     if quoted := _QUOTED.fullmatch(key):
         key = re.sub(r"\\(.)", r"\1", quoted[1])
     if len(values) > 1 or not 1 <= len(key) <= KEY_MAX or not (key.isascii() and key.isprintable()):
-        raise invalid(HEADER, f"must be there once, with 1 to {KEY_MAX} printable ASCII characters")
+        raise invalid(HEADER, f"must appear once, with 1 to {KEY_MAX} printable ASCII characters")
     return key
 
 
@@ -93,7 +93,7 @@ def cloud_attributes(headers: Headers) -> dict[str, str]:
     for name in {name.lower(): None for name in headers if name[:3].lower() == "ce-"}:
         values = headers.getall(name)
         if len(values) > 1:
-            mistakes.append(Mistake(name, "must be there once"))
+            mistakes.append(Mistake(name, "must appear once"))
             continue
         try:
             found[name] = _decoded(values[0])
@@ -108,11 +108,11 @@ def _decoded(value: str) -> str:
     if quoted := _QUOTED.fullmatch(value):
         value = re.sub(r"\\(.)", r"\1", quoted[1])
     if _NOT_ENCODED.search(value):
-        raise ValueError("has a `%` that begins no percent-encoding; write it as %25")
+        raise ValueError("has a `%` without two hex digits after it; write it as %25")
     try:
         text = unquote_to_bytes(value.encode(errors="surrogateescape")).decode()
     except UnicodeError:
-        raise ValueError("is not UTF-8 in percent-encoding") from None
+        raise ValueError("does not decode to UTF-8") from None
     return text
 
 
@@ -138,7 +138,7 @@ def _same_key(own: object, key: str) -> None:
     if own is not None and own != key:
         raise invalid(
             "idempotency_key",
-            f"is {str(own)[:KEY_MAX]!r}, and ce-source and ce-id make {key}; leave one of them out",
+            f"is {str(own)[:KEY_MAX]!r}, but ce-source and ce-id give {key}; send only one of them",
         )
 
 
@@ -146,7 +146,7 @@ def _compare_copies(headers: Headers, envelope: Mapping[str, Any]) -> None:
     """Headers beside an envelope are copies of its attributes; other ones would be another identity."""
     given = cloud_attributes(headers)
     mistakes = [
-        Mistake(name, f"differs from `{name[3:]}` of the envelope; leave the header out")
+        Mistake(name, f"differs from `{name[3:]}` of the envelope; remove the header")
         for name in ("ce-specversion", "ce-id", "ce-source")
         if name in given and given[name] != envelope.get(name[3:])
     ]
@@ -165,7 +165,7 @@ def _with_key(data: bytes, record: Mapping[str, Any], key: str) -> bytes:
         own = envelope_key(source, id_)
     if own is not None:
         if own != key:
-            raise invalid(HEADER, f"is {key!r}, and the event itself has {str(own)[:KEY_MAX]!r}; leave one of them out")
+            raise invalid(HEADER, f"is {key!r}, but the event has {str(own)[:KEY_MAX]!r}; send only one of them")
         return data
     if "idempotency_key" in record:
         return json.dumps({**record, "idempotency_key": key}).encode()

@@ -38,7 +38,7 @@ log = structlog.get_logger()
 
 
 class Running(Struct, frozen=True, kw_only=True, tag="running", tag_field="state"):
-    """A request that began, and whose answer is not stored. `ended`: it is known that no answer will be."""
+    """A request that began and has no stored answer. `ended`: it is known that no answer will be."""
 
     v: int = 1
     request: str  # digest of method, path and body
@@ -94,7 +94,7 @@ async def carried_out_once(
         found = _decode(raw)
         if found.request != asked.digest:
             raise ApiError(
-                "CONFLICT", f"Idempotency-Key {asked.key!r} was used before, for other content; choose another"
+                "CONFLICT", f"Idempotency-Key {asked.key!r} was used for another request; choose another key"
             )
         if isinstance(found, Answered):
             return _replayed(found, asked)
@@ -103,7 +103,11 @@ async def carried_out_once(
                 break
             raise _unknown(found)
         if loop.time() > deadline:
-            raise ApiError("CONFLICT", "a request with this Idempotency-Key still runs", headers={"Retry-After": "5"})
+            raise ApiError(
+                "CONFLICT",
+                "a request with this Idempotency-Key is still running; retry later",
+                headers={"Retry-After": "5"},
+            )
         await asyncio.sleep(_POLL_SECONDS)
     return await _act(asked, answers, act, msgspec.structs.replace(_running(marker), ended=True))
 
@@ -148,7 +152,7 @@ def _running(marker: bytes) -> Running:
 def _replayed(found: Answered, asked: Asked) -> web.Response:
     body = unseal(asked.secret, found.body)
     if body is None:
-        raise ApiError("CONFLICT", "the stored answer of this Idempotency-Key cannot be read; send another key")
+        raise ApiError("CONFLICT", "the stored answer for this Idempotency-Key is unreadable; use another key")
     headers: Mapping[str, str] = {**found.headers, REPLAYED: "true"}
     return web.Response(body=body, status=found.status, headers=headers)
 
@@ -157,7 +161,7 @@ def _unknown(found: Running) -> ApiError:
     return ApiError(
         "CONFLICT",
         f"a request with this Idempotency-Key began at {instant.render(found.began_at)} and its answer was lost, so it "
-        "may have been carried out; read what is there, and send it with another key if it was not",
+        "may have been carried out; check, and if it was not, send it with another key",
     )
 
 

@@ -200,7 +200,7 @@ class Reused(ApiError):  # noqa: N818 - what somebody asked for, not a mistake i
 def reused(author: Author, how: str) -> Reused:
     """`how`: what was done under the name, as words that follow "it "."""
     refused = Reused(
-        "CONFLICT", f"Idempotency-Key {author.idempotency_key!r} was used before: it {how}; choose another"
+        "CONFLICT", f"Idempotency-Key {author.idempotency_key!r} was used before: it {how}; choose another key"
     )
     refused.how = how
     return refused

@@ -1,4 +1,4 @@
-"""Outcomes on hold as people and programs read about them."""
+"""Outcomes on hold, for the API, the dashboard and commands."""
 
 from collections.abc import Sequence
 from urllib.parse import quote
@@ -13,8 +13,8 @@ from witnd.store.reads import Reads
 
 
 class OnHold(Struct, frozen=True, kw_only=True):
-    """Why an outcome waits for `witnd repair outcome`, and the events that wait with it. `status` is the last that its
-    lists had, null for a key without an outcome."""
+    """Why an outcome waits for `witnd repair outcome`, and the events that wait with it. `status` is the last
+    status in the lists, null for a key without an outcome."""
 
     reason: str
     since: str
@@ -56,7 +56,7 @@ async def on_hold(reads: Reads, keys: Keys, key: str, hold: Hold) -> OnHold:
 
 
 async def longest(reads: Reads, partitions: Sequence[Keys], most: int) -> list[KeyOnHold]:
-    """Those that are on hold for the longest time."""
+    """The outcomes that have been on hold the longest."""
     found = await holds(reads, partitions)
     return [
         KeyOnHold(

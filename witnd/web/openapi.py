@@ -42,15 +42,15 @@ _WITH_TOKEN: Final = ("TOKEN_INVALID", "FORBIDDEN", "RATE_LIMITED")
 _WITH_BODY: Final = ("REQUEST_TIMEOUT", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE")
 _KEY: Final[dict[str, Any]] = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-~]+$"}
 _TAGS: Final[dict[str, Any]] = {"type": "string", "pattern": r'^(\*|"[!#-~]*"(, ?"[!#-~]*")*)$'}
-_KEY_OF_CHANGE: Final = "The same request with the same key is carried out once; for 24 hours its answer is repeated."
-_KEY_OF_EVENT: Final = "The `idempotency_key` of the event; of a batch, what those of its events are made from."
-_EXPECTED: Final = "The `ETag` of the version that you read. If it was changed since, the change is refused with 412."
+_KEY_OF_CHANGE: Final = "witnd carries out requests with the same key once, and repeats the answer for 24 hours."
+_KEY_OF_EVENT: Final = "The `idempotency_key` of the event. For a batch, witnd derives the keys of its events from it."
+_EXPECTED: Final = "The `ETag` of the version that you read. If somebody changed it since, the answer is 412."
 _ETAG: Final[dict[str, Any]] = {
-    "description": "The version in force; send it as `If-Match` with a change.",
+    "description": "The version in effect. Send it as `If-Match` with a change.",
     "schema": {"type": "string"},
 }
 _REPLAYED: Final[dict[str, Any]] = {
-    "description": "There if this is the stored answer of an earlier request with the same `Idempotency-Key`.",
+    "description": "Present if this is the stored answer to an earlier request with the same `Idempotency-Key`.",
     "schema": {"type": "string", "enum": ["true"]},
 }
 _DESCRIPTION: Final = (

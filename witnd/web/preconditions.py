@@ -41,7 +41,7 @@ def expected_tags(headers: CIMultiDict[str] | CIMultiDictProxy[str]) -> frozense
         raise invalid(IF_MATCH, 'must be a tag such as "3-3" from the header ETag, in its quotes, or *')
     tags = re.findall(_TAG, text)
     if weak := next((tag for tag in tags if tag.startswith("W/")), None):
-        raise ApiError("PRECONDITION_FAILED", f"If-Match: {weak} is a weak tag, which never matches; send a strong one")
+        raise ApiError("PRECONDITION_FAILED", f"If-Match: {weak} is a weak tag, which never matches; send a strong tag")
     return frozenset(tags)
 
 

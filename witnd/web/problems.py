@@ -119,7 +119,7 @@ class WaitingDrafts(Struct, frozen=True, kw_only=True):
 
 class Problems(Struct, frozen=True, kw_only=True):
     """`count`: outcomes on hold, held keys, events rejected within a day, dead and parked deliveries, suspended
-    endpoints, drafts that wait, and troubles. `troubles`: why a partition or the making of invoices does not move."""
+    endpoints, waiting drafts, and troubles. `troubles`: why a partition or invoicing is blocked."""
 
     count: int
     on_hold: KeysOnHold

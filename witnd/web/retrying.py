@@ -37,8 +37,8 @@ class Retried(Struct, frozen=True, kw_only=True):
 
 
 class Removed(Struct, frozen=True, kw_only=True):
-    """A held event that the daemon rejects in its next step, with the reason REMOVED; its idempotency key is free then.
-    `control`: the entry of the log at which it does so."""
+    """A held event that the daemon rejects in its next step, with the reason REMOVED. This frees its idempotency key.
+    `control`: the log entry at which the daemon rejects it."""
 
     key: str
     partition: int

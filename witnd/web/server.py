@@ -289,4 +289,4 @@ def _decoded(name: str, text: str) -> str:
     try:
         return unquote(text, errors="strict")
     except UnicodeDecodeError:
-        raise invalid(name, "is not UTF-8 in percent-encoding") from None
+        raise invalid(name, "does not decode to UTF-8") from None

@@ -60,8 +60,8 @@ class CustomerIn(CustomerChange, kw_only=True, forbid_unknown_fields=True):
 
 
 class Customer(Versioned, frozen=True, kw_only=True):
-    """A customer, as one of its versions has it. `warnings` are there if one unit is billed as nothing under a price of
-    its own; lists leave them out."""
+    """A customer, as one of its versions has it. `warnings` lists the customer's own prices that bill one unit as 0;
+    lists leave it out."""
 
     key: str
     name: str

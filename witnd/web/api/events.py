@@ -144,7 +144,7 @@ async def send(call: Call[Any]) -> Accepted | BatchAccepted:
 @route(
     "POST",
     "/v1/events/batch",
-    says="Send up to 500 events: as an object, a JSON array or JSON Lines. All are validated before any is taken.",
+    says="Send up to 500 events: as an object, a JSON array or JSON Lines. witnd validates all before it accepts any.",
     scope="ingest",
     status=202,
     body=BatchIn,
@@ -228,6 +228,6 @@ def _check_lag(call: Call[Any]) -> None:
 def _mistakes(refused: object, where: str) -> list[Mistake]:
     """What is wrong with an event, with paths under its place in the request."""
     if not isinstance(refused, Refusal):
-        return [Mistake(where, "is a control entry, and no event")]
+        return [Mistake(where, "is a control entry, not an event")]
     found = refused.mistakes or (Mistake("", refused.message),)
     return [Mistake(".".join(part for part in (where, one.path) if part), one.message) for one in found]

@@ -55,7 +55,7 @@ async def read_fate(call: Call[FateQuery]) -> Fate:
 @route(
     "POST",
     "/v1/events/{partition}/{id}/remove",
-    says="Remove a held event: the daemon rejects it, with the reason REMOVED, and its idempotency key is free again.",
+    says="Remove a held event. The daemon rejects it with the reason REMOVED and frees its idempotency key.",
     scope="admin",
     status=202,
     answer=Removed,

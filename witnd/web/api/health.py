@@ -17,8 +17,8 @@ class Alive(Struct, frozen=True):
 
 
 class Ready(Struct, frozen=True, kw_only=True):
-    """`partitions`: state → how many. `lag`: events accepted and not yet applied. `alarms`: what does not work although
-    outcomes are settled, outcomes on hold among them."""
+    """`partitions`: state → how many. `lag`: events accepted and not yet applied. `alarms`: what does not work
+    while outcomes still settle, including outcomes on hold."""
 
     status: str
     partitions: dict[str, int]

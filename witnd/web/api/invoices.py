@@ -67,8 +67,8 @@ class InvoicePage(Struct, frozen=True, kw_only=True):
 
 
 class LinePage(Struct, frozen=True, kw_only=True):
-    """Lines of invoices in order of `resolved_at`, then key; credits come last. While an invoice is open, a line that
-    arrives before the place of a cursor is not in later pages."""
+    """Lines of invoices in order of `resolved_at`, then key; credits come last. While an invoice is open, a new line
+    that sorts before a cursor is missing from later pages."""
 
     data: list[LineJson]
     next_cursor: str | None

@@ -77,8 +77,8 @@ class RateCardIn(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class RateCardAnswer(Versioned, frozen=True, kw_only=True):
-    """A rate card, as one of its versions has it. `words` has a line for each agent; lists leave it out. `warnings` are
-    there if one unit is billed as nothing under a price; lists leave them out too."""
+    """A rate card, as one of its versions has it. `words` has a line for each agent; lists leave it out. `warnings`
+    lists prices that bill one unit as 0; lists leave it out too."""
 
     key: str
     currency: str

@@ -75,8 +75,8 @@ def why(fate: Fate) -> Reason:
         return held(fate.reason or "")
     if fate.reason == ON_HOLD:
         return Reason(
-            says="Its outcome is on hold, because the stored record is damaged. The event waits beside it.",
-            remedy="Run `witnd repair outcome` with its key: the outcome is rebuilt, then this event is decided.",
+            says="Its outcome is on hold, because the stored record is damaged. The event waits for its repair.",
+            remedy="Run `witnd repair outcome` with its key. It rebuilds the outcome, then the daemon processes this event.",
         )
     if fate.fate != "rejected":
         return Reason(says=_MEANS.get(fate.fate, fate.fate), remedy=_REMEDIES.get(fate.fate, ""))
@@ -110,7 +110,7 @@ def held(
         return Reason(
             says=f"There is no {who}." if customer else "There is no customer of that key.",
             remedy="Create it, or correct the key in the sender. Its events wait meanwhile. "
-            "An event whose key is a mistake can be removed.",
+            "If the key is a mistake, remove the event.",
             making=((f"Create customer {customer}", new("customers", key=customer)),) if customer else (),
         )
     if reason == "UNKNOWN_AGENT":

@@ -72,7 +72,7 @@ async def show_event(visit: Visit) -> Answer:
 @action("/dashboard/events/{partition}/{id}/remove")
 async def remove_event(visit: Visit) -> Answer:
     if "confirmed" not in visit.form:
-        raise invalid("confirmed", "tick the box: it cannot be undone")
+        raise invalid("confirmed", "tick the box to confirm; you cannot undo this")
     done = await remove(visit.services, visit.author, visit.path["partition"], visit.path["id"])
     return Moved(link("events", str(done.partition), done.id), "The event will be rejected in a moment.")
 

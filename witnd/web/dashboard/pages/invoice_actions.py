@@ -82,7 +82,7 @@ async def credit(visit: Visit) -> Answer:
     except Reused as before:
         given = ApiError(
             "CONFLICT",
-            f"this form was sent before with other values: it {before.how}. Send it again to give back more",
+            f"this form was sent before with other values: it {before.how}. Send it again to credit more",
         )
         return await _form(visit, invoice, {**form, "once": ""}, given)
     except ApiError as refused:
@@ -133,4 +133,4 @@ async def _form(visit: Visit, invoice: Invoice, given: Mapping[str, str], refuse
 
 def _check_confirmed(visit: Visit) -> None:
     if "confirmed" not in visit.form:
-        raise invalid("confirmed", "tick the box: it cannot be undone")
+        raise invalid("confirmed", "tick the box to confirm; you cannot undo this")

@@ -25,7 +25,7 @@ MEANS: Final[Mapping[str, Mapping[str, str]]] = {
     "http": {
         "bind": "Where this dashboard and the API listen.",
         "max_lag": "So many events may wait to be applied before new ones are refused for a while.",
-        "connections_max": "How many connections the API and this dashboard serve at a time.",
+        "connections_max": "How many connections the API and this dashboard serve at the same time.",
     },
     "webhooks": {
         "allow_networks": "Private networks that webhooks may reach.",

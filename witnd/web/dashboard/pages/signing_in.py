@@ -55,7 +55,7 @@ def _kept(text: str) -> list[tuple[str, str]]:
     try:
         return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)
     except ValueError:
-        raise invalid("kept", "the form that was kept cannot be read; fill it in again") from None
+        raise invalid("kept", "the saved form is unreadable; fill it in again") from None
 
 
 def _inside(target: str) -> str:
