@@ -75,7 +75,7 @@ def test_an_address_means_what_it_says(url: str, expected: tuple[object, ...]) -
         ("redis://h/%31", "whole number"),
         ("redis://u:p@ss@h", "more than one @"),
         ("redis://u:p%zz@h", "two hex digits"),
-        ("redis://u:%ff@h", "not UTF-8"),
+        ("redis://u:%ff@h", "decode to UTF-8"),
         ("redis://u:a%00b@h", "NUL"),
         ("redis://h\n", "control character"),
         ("redis://h ost", "space"),

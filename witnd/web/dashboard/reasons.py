@@ -76,7 +76,7 @@ def why(fate: Fate) -> Reason:
     if fate.reason == ON_HOLD:
         return Reason(
             says="Its outcome is on hold, because the stored record is damaged. The event waits for its repair.",
-            remedy="Run `witnd repair outcome` with its key. It rebuilds the outcome, then the daemon processes this event.",
+            remedy="Run `witnd repair outcome` with its key. Then the daemon processes this event.",
         )
     if fate.fate != "rejected":
         return Reason(says=_MEANS.get(fate.fate, fate.fate), remedy=_REMEDIES.get(fate.fate, ""))
