@@ -100,7 +100,7 @@ def endpoint(url: str, *, password: str | None = None, password_file: str | None
         login,
         host=host,
         port=port,
-        db=_chosen(path or "", options),
+        db=_choose_database(path or "", options),
         tls=scheme.lower() == "rediss",
         ca_file=options.get("ssl_ca_certs"),
     )
@@ -163,10 +163,10 @@ def _place(place: str) -> tuple[str, int]:
     number = int(port) if port and len(port) < 10 else DEFAULT_PORT if not port else 0
     if not 1 <= number <= 65535:
         raise ValueError("has no usable port; it must be a number from 1 to 65535")
-    return _six(host[1:-1]) if host.startswith("[") else _name(host), number
+    return _ipv6(host[1:-1]) if host.startswith("[") else _name(host), number
 
 
-def _six(text: str) -> str:
+def _ipv6(text: str) -> str:
     try:
         return str(IPv6Address(_decoded(text, "host")))
     except AddressValueError:
@@ -186,7 +186,7 @@ def _name(host: str) -> str:
     return host.lower()
 
 
-def _chosen(path: str, options: dict[str, str]) -> int:
+def _choose_database(path: str, options: dict[str, str]) -> int:
     """The database, which may stand in the path or in an option."""
     by_option = None if "db" not in options else _database(options["db"])
     if path in ("", "/"):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tests.engine.model import catalogue_of
 from tests.oracle.oracle import Change
-from witnd.domain.routing import Terms, needs, place, touched
+from witnd.domain.routing import Terms, needs, needs_met_by, place
 from witnd.engine.held_index import HeldIndex
 
 CUSTOMERS, AGENTS, CARDS, ACTIONS = ("acme", "zeta"), ("support", "sales"), ("standard", "other"), ("opened", "closed")
@@ -54,7 +54,7 @@ def test_an_event_becomes_placeable_only_by_a_change_of_what_it_waits_for(
     after = place(catalogue, action=action, agent_key=agent, customer_key=customer, at=late)
     if isinstance(before, Terms) or not isinstance(after, Terms):
         return
-    met = {need for change in catalogue.changes_between(early, late) for need in touched(*change)}
+    met = {need for change in catalogue.changes_between(early, late) for need in needs_met_by(*change)}
     assert needs(catalogue, agent_key=agent, customer_key=customer, at=early) & met
 
 
@@ -67,7 +67,7 @@ def test_the_changes_of_a_stretch_are_those_behind_its_start_up_to_its_end() -> 
 
 
 def test_a_change_of_a_rule_places_nothing() -> None:
-    assert touched("notification_rule", "crm") == ()
+    assert needs_met_by("notification_rule", "crm") == ()
 
 
 def test_a_key_is_taken_by_any_of_its_needs_and_only_from_there() -> None:

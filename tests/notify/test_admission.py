@@ -87,7 +87,7 @@ def test_silent_endpoints_leave_room_for_those_that_nothing_is_known_of(count: i
         assert ticket is not None
         admission.turn_slow(ticket)
         admission.end(ticket, succeeded=False)
-        assert admission.standing(url) is Share.SILENT
+        assert admission.share_of(url) is Share.SILENT
     tried = [admission.start(f"https://silent-{number}.example/") for number in range(count)]
 
     assert sum(ticket is not None for ticket in tried) == min(count, SIZES.silent)
@@ -97,7 +97,7 @@ def test_silent_endpoints_leave_room_for_those_that_nothing_is_known_of(count: i
 def test_an_endpoint_that_answers_slowly_keeps_to_the_slow_share_until_it_is_prompt_again() -> None:
     admission = Admission(SIZES)
     prove(admission, "https://slow.example/", prompt=False)
-    assert admission.standing("https://slow.example/") is Share.SLOW
+    assert admission.share_of("https://slow.example/") is Share.SLOW
 
     several = [admission.start("https://slow.example/") for _ in range(PER_ENDPOINT + 1)]
     assert [ticket is not None for ticket in several] == [True] * PER_ENDPOINT + [False]
@@ -106,7 +106,7 @@ def test_an_endpoint_that_answers_slowly_keeps_to_the_slow_share_until_it_is_pro
     first = several[0]
     assert first is not None
     admission.end(first, succeeded=True)
-    assert admission.standing("https://slow.example/") is Share.PROMPT
+    assert admission.share_of("https://slow.example/") is Share.PROMPT
 
 
 def test_an_endpoint_that_fails_is_tried_by_one_attempt_at_a_time() -> None:

@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as Disconnected
 from tests.support.conditions import leaf
 from tests.support.server import Server
 from witnd.domain.catalogue import Catalogue
-from witnd.domain.catalogue_chain import EMPTY, extended
+from witnd.domain.catalogue_chain import EMPTY, head_after
 from witnd.domain.catalogue_plan import Change
 from witnd.store import catalogue as store_module
 from witnd.store.catalogue import (
@@ -357,7 +357,7 @@ async def test_a_catalogue_that_became_shorter_is_unsafe(store: CatalogueStore, 
 )
 async def test_an_entry_that_cannot_be_read_stops_the_reader(store: CatalogueStore, client: Redis, raw: bytes) -> None:
     await client.rpush(KEYS.catalogue, raw)
-    await client.set(KEYS.catalogue_head, str(extended(EMPTY, [raw])))
+    await client.set(KEYS.catalogue_head, str(head_after(EMPTY, [raw])))
     with pytest.raises(Unsafe, match="entry 0 of the catalogue"):
         await store.load(Catalogue())
 

@@ -11,7 +11,7 @@ from witnd.domain.catalogue import Catalogue
 from witnd.domain.catalogue_plan import Change as Planned
 from witnd.store import catalogue as store_module
 from witnd.store.catalogue import CatalogueStore
-from witnd.store.catalogue_log import logged
+from witnd.store.catalogue_log import change_entries
 from witnd.store.changes import Author, Changes
 from witnd.store.errors import StoreUnavailable
 from witnd.store.keys import GlobalKeys
@@ -26,7 +26,9 @@ ACME = Planned(kind="customer", key="acme", content={"name": "Acme", "email": No
 async def change(client: Redis) -> None:
     store = CatalogueStore(client, KEYS, 1)
     await store.change(
-        Catalogue(), lambda _catalogue, _at: [ACME], log=lambda: logged(AUTHOR, "create", [ACME], {"acme": None})
+        Catalogue(),
+        lambda _catalogue, _at: [ACME],
+        log=lambda: change_entries(AUTHOR, "create", [ACME], {"acme": None}),
     )
 
 

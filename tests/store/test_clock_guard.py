@@ -37,7 +37,7 @@ class Host:
 
     @property
     def believed(self) -> float:
-        return self.guard.believe(int(self.right + self.off))
+        return self.guard.trusted_now(int(self.right + self.off))
 
 
 def test_a_clock_that_goes_on_is_believed() -> None:

@@ -24,10 +24,10 @@ def test_it_doubles_while_full_answers_are_small_and_shrinks_after_a_large_one()
     portion = Portion("entries", first=1, most=1000)
     for size in (1, 2, 4, 8, 16):
         assert portion.size == size
-        portion.came(size, 100 * size)
-    portion.came(3, 300)
+        portion.record_success(size, 100 * size)
+    portion.record_success(3, 300)
     assert portion.size == 32, "an answer that is not full says nothing of a larger one"
-    portion.came(32, 2 * BYTES_MAX)
+    portion.record_success(32, 2 * BYTES_MAX)
     assert portion.size == 8
 
 
@@ -35,7 +35,7 @@ def test_what_is_cut_off_is_halved_down_to_one() -> None:
     portion = Portion("entries", first=1000, most=1000)
     sizes = []
     for _ in range(12):
-        portion.cut("the connection was lost")
+        portion.record_cut("the connection was lost")
         sizes.append(portion.size)
     assert sizes == [500, 250, 125, 62, 31, 15, 7, 3, 1, 1, 1, 1]
 
@@ -43,12 +43,12 @@ def test_what_is_cut_off_is_halved_down_to_one() -> None:
 def test_after_a_cut_it_aims_lower_and_grows_slowly() -> None:
     portion = Portion("entries", first=64, most=1000)
     for _ in range(20):
-        portion.cut("the connection was lost")
-    portion.came(1, BYTES_LEAST)
+        portion.record_cut("the connection was lost")
+    portion.record_success(1, BYTES_LEAST)
     assert portion.size == 1
     answers = 0
     while portion.size == 1:
-        portion.came(1, BYTES_LEAST)
+        portion.record_success(1, BYTES_LEAST)
         answers += 1
     assert answers > 50
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.support.conditions import conditions, leaf
 from tests.support.pricing import entries
 from witnd.domain.catalogue import Catalogue, CatalogueEntry
-from witnd.domain.catalogue_chain import EMPTY, Head, extended
+from witnd.domain.catalogue_chain import EMPTY, Head, head_after
 from witnd.domain.contract import read_agent
 from witnd.domain.customer import read_customer
 from witnd.domain.ratecard import read_rate_card
@@ -147,7 +147,7 @@ def append_entry(client: redis.Redis, entry: bytes) -> None:
     raw = client.get(keys.catalogue_head)
     head = EMPTY if raw is None else Head.parse(cast("bytes", raw))
     client.rpush(keys.catalogue, entry)
-    client.set(keys.catalogue_head, str(extended(head, [entry])))
+    client.set(keys.catalogue_head, str(head_after(head, [entry])))
 
 
 def replace_entries(client: redis.Redis, part: slice) -> None:

@@ -9,7 +9,7 @@ import pytest
 from multidict import CIMultiDict
 
 from tests.web.office import Answer, Office
-from witnd.web.behind_proxy import came_over_tls, forwarded_prefix
+from witnd.web.behind_proxy import forwarded_prefix, is_over_tls
 from witnd.web.compression import accepts_gzip
 
 BELOW = {"X-Forwarded-Prefix": "/billing"}
@@ -51,7 +51,7 @@ def test_a_prefix_is_a_plain_path_or_nothing(value: str, prefix: str) -> None:
     ],
 )
 def test_the_first_value_of_the_protocol_decides(value: str, *, secure: bool) -> None:
-    assert came_over_tls(CIMultiDict({"X-Forwarded-Proto": value})) is secure
+    assert is_over_tls(CIMultiDict({"X-Forwarded-Proto": value})) is secure
 
 
 def test_the_cookie_is_secure_where_the_first_proxy_speaks_tls(api: Office) -> None:

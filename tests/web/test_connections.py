@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tests.support.daemons import CATALOGUE, Daemon
 from tests.support.processes import until
 from tests.support.server import Server
-from witnd.web.connections import PATIENCE, Standing, State, connections_max, first_to_close
+from witnd.web.connections import PATIENCE, Activity, State, connections_max, first_to_close
 
 SILENT = 1000
 FILES = 256
@@ -37,25 +37,25 @@ def test_the_bound_of_connections_leaves_files_for_everything_else(setting: int,
     ("states", "place"),
     [
         ([], None),
-        ([State(Standing.SILENT, 0.5)], None),
-        ([State(Standing.BUSY, 30), State(Standing.SENDING, 4)], None),
-        ([State(Standing.IDLE, 50), State(Standing.SILENT, 2), State(Standing.SILENT, 3)], 1),
-        ([State(Standing.BUSY, 90), State(Standing.IDLE, 0), State(Standing.IDLE, 5)], 2),
-        ([State(Standing.BUSY, 90), State(Standing.SENDING, 6), State(Standing.SENDING, 9)], 2),
-        ([State(Standing.BUSY, 61), State(Standing.BUSY, 90)], 1),
+        ([State(Activity.SILENT, 0.5)], None),
+        ([State(Activity.BUSY, 30), State(Activity.SENDING, 4)], None),
+        ([State(Activity.IDLE, 50), State(Activity.SILENT, 2), State(Activity.SILENT, 3)], 1),
+        ([State(Activity.BUSY, 90), State(Activity.IDLE, 0), State(Activity.IDLE, 5)], 2),
+        ([State(Activity.BUSY, 90), State(Activity.SENDING, 6), State(Activity.SENDING, 9)], 2),
+        ([State(Activity.BUSY, 61), State(Activity.BUSY, 90)], 1),
     ],
 )
 def test_silent_connections_are_closed_before_those_that_work(states: list[State], place: int | None) -> None:
     assert first_to_close(states) == place
 
 
-@given(st.lists(st.builds(State, st.sampled_from(Standing), st.floats(0, 100))))
+@given(st.lists(st.builds(State, st.sampled_from(Activity), st.floats(0, 100))))
 def test_no_connection_is_closed_before_its_time(states: list[State]) -> None:
     place = first_to_close(states)
-    impatient = [one for one in states if one.seconds >= PATIENCE[one.standing]]
+    impatient = [one for one in states if one.seconds >= PATIENCE[one.activity]]
     assert (place is None) == (not impatient)
     if place is not None:
-        assert states[place].standing == min(one.standing for one in impatient)
+        assert states[place].activity == min(one.activity for one in impatient)
 
 
 class _Receiver(BaseHTTPRequestHandler):

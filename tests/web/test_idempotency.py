@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.processes import until
 from tests.web.office import Answer, Office
-from witnd.web.idempotency import RUNNING_MS, Asked, Running, seal, unseal
+from witnd.web.idempotency import RUNNING_MS, KeyedRequest, Running, seal, unseal
 
 CUSTOMER = {"key": "globex", "name": "Globex"}
 REQUESTS: dict[str, tuple[str, Any]] = {
@@ -95,7 +95,7 @@ def test_of_requests_at_the_same_time_one_is_carried_out(api: Office) -> None:
 def test_a_request_whose_answer_was_lost_is_not_carried_out_again_without_notice(api: Office) -> None:
     path, body = REQUESTS["token"]
     token = api.tokens["admin"]
-    asked = Asked(
+    asked = KeyedRequest(
         key="k-1", token_id=token.split("_")[1], secret=token, method="POST", target=path,
         data=json.dumps(body).encode(), repeatable=False,
     )  # fmt: skip

@@ -196,7 +196,7 @@ class Biller:
     async def _applied(self) -> Applied:
         """How far the logs are, at a time that can be believed."""
         applied = await self._insist("looking at the logs", self._ledger.applied)
-        return applied._replace(now_ms=self._guard.believe(applied.now_ms))
+        return applied._replace(now_ms=self._guard.trusted_now(applied.now_ms))
 
     async def _wait_for_logs(self, applied: Applied, end: int) -> None:
         """Logs that are quiet get a tick; others are being applied, or their daemon is not running."""

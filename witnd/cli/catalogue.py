@@ -21,7 +21,7 @@ from witnd.domain.mistake import Mistake
 from witnd.domain.own_prices import currency_mistakes
 from witnd.domain.zero_price import catalogue_warnings
 from witnd.store.catalogue import Applied, CatalogueRefused, CatalogueStore
-from witnd.store.catalogue_log import logged_file
+from witnd.store.catalogue_log import file_entries
 from witnd.store.changes import Change as Logged
 from witnd.store.clock_record import jumps
 from witnd.store.clock_watch import clock_jump
@@ -92,7 +92,7 @@ async def _apply(
         return () if dry_run else planned.changes
 
     def log() -> list[Logged]:
-        return logged_file(author(), planned.changes, before)
+        return file_entries(author(), planned.changes, before)
 
     applied = None
     try:

@@ -31,7 +31,7 @@ from witnd.domain.resolution import derived_id
 from witnd.store.codec import terms_of
 from witnd.store.errors import StoreUnavailable
 from witnd.store.invoice_change import Done
-from witnd.store.invoice_log import logged_by
+from witnd.store.invoice_log import entry_maker
 from witnd.store.invoices import Invoices
 from witnd.store.keys import partition_of
 from witnd.store.reads import reading
@@ -126,7 +126,7 @@ async def _credit(asked: _Asked, as_document: bool, config: Path | None) -> None
                 ),
                 row=row.id,
                 token=derived_id("credit", row.id, asked.name),
-                logged=logged_by(author(), "credit"),
+                logged=entry_maker(author(), "credit"),
             )
         except StoreUnavailable:
             click.echo(f"witnd: ask again with --id {asked.name}: then it is given once, whatever happened", err=True)

@@ -40,7 +40,7 @@ def remove(entries: tuple[str, ...], partition: int | None, json_output: bool, c
 async def _remove(entries: Sequence[EntryId], partition: int | None, as_document: bool, config: Path | None) -> None:
     removed: list[dict[str, object]] = []
     async with session(config) as opened, reading(opened.server) as reads:
-        found = [(entry, await _held(reads, partitions(opened, partition), entry)) for entry in entries]
+        found = [(entry, await _find_held(reads, partitions(opened, partition), entry)) for entry in entries]
         for entry, fate in found:
             assert fate.key is not None, fate
             await opened.note_request("event.remove", fate.key, event=fate.id)
@@ -53,7 +53,7 @@ async def _remove(entries: Sequence[EntryId], partition: int | None, as_document
         click.echo(printable(f"{one['id']} of {one['key']}: the daemon rejects it in its next step"))
 
 
-async def _held(reads: Reads, wanted: Sequence[Keys], entry: EntryId) -> Fate:
+async def _find_held(reads: Reads, wanted: Sequence[Keys], entry: EntryId) -> Fate:
     """The one held event with this id. Ends the command if there is none, or if several partitions have one."""
     fates = [fate for keys in wanted if (fate := await fate_of(reads, keys, entry)) is not None]
     held = [fate for fate in fates if fate.fate == "held" and fate.key is not None]

@@ -17,7 +17,7 @@ from witnd.domain.invoice import Invoice
 from witnd.domain.invoice_json import InvoiceJson, invoice_json
 from witnd.domain.invoicing import Refusal, Unchanged, Verdict
 from witnd.store.invoice_change import Seen
-from witnd.store.invoice_log import logged_by
+from witnd.store.invoice_log import entry_maker
 from witnd.store.invoices import Ambiguous, Invoices
 
 
@@ -133,7 +133,7 @@ async def _act(store: Invoices, asked: str, decide: Callable[[Seen], Verdict]) -
     if not isinstance(found, Invoice):
         problem = f"there is no invoice {asked}" if found is None else f"{asked} is a credit note"
         return Acted(asked=asked, result="refused", invoice=None, problem=problem, remedy="`witnd invoices` lists all")
-    done = await store.do(found.id, decide, logged=logged_by(author()))
+    done = await store.do(found.id, decide, logged=entry_maker(author()))
     if isinstance(done, Refusal):
         return Acted(
             asked=asked,

@@ -118,17 +118,17 @@ async def _do(opened: Session, found: Found, wanted: Repair, *, accept: bool) ->
     groups += [(at, [change]) for at, change in later]
     for at, changes in groups:
 
-        def still(current: Catalogue, when: int, changes: Sequence[Change] = changes) -> list[Change]:
-            return [one for one in changes if not _is_so(current, one, when)]
+        def remaining(current: Catalogue, when: int, changes: Sequence[Change] = changes) -> list[Change]:
+            return [one for one in changes if not _is_current(current, one, when)]
 
-        applied = await store.change(Catalogue(), still, at)
+        applied = await store.change(Catalogue(), remaining, at)
         if applied is not None:
             names = ", ".join(f"{one.kind} {one.key}" for one in changes)
             since = instant.render(applied.effective_from)
             click.echo(printable(f"written again, in effect from {since}: {names}"), err=True)
 
 
-def _is_so(catalogue: Catalogue, change: Change, at: int) -> bool:
+def _is_current(catalogue: Catalogue, change: Change, at: int) -> bool:
     entry = catalogue.entry(change.kind, change.key, at)
     return entry is not None and (entry.content, entry.archived) == (change.content, change.archived)
 

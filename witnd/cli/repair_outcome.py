@@ -77,7 +77,7 @@ async def _outcome(key: str, dry_run: bool, trimmed: bool, as_document: bool, co
         keys = opened.keys(partition_of(key, opened.partitions))
         hold = await hold_of(reads, keys, key) or await found_damage(reads, keys, key)
         if hold is None:
-            _tell(as_document, key, keys, None, None, "not_on_hold")
+            _print(as_document, key, keys, None, None, "not_on_hold")
             return
         found = await _find(opened, reads, keys, key, hold, trimmed)
         state = "dry_run"
@@ -87,10 +87,10 @@ async def _outcome(key: str, dry_run: bool, trimmed: bool, as_document: bool, co
             )
             await prepare(opened.retry_requests(), keys, key, found.rebuilt.repair)
             state = "repaired" if await _wait(reads, keys, key) else "requested"
-        _tell(as_document, key, keys, hold, found, state)
+        _print(as_document, key, keys, hold, found, state)
 
 
-def _tell(as_document: bool, key: str, keys: Keys, hold: Hold | None, found: _Found | None, state: str) -> None:
+def _print(as_document: bool, key: str, keys: Keys, hold: Hold | None, found: _Found | None, state: str) -> None:
     if as_document:
         rebuilt = None if found is None else found.rebuilt
         as_json(
@@ -150,11 +150,11 @@ async def _find(opened: Session, reads: Reads, keys: Keys, key: str, hold: Hold,
     moment = position.moment
     if moment.added == moment.length and not position.gaps:
         fates = await _replay(reads, keys, key, limit, rebuild)
-        return _Found(_checked(key, hold, fates, rebuild.result(settled=hold.status in _FINAL)), "the log")
+        return _Found(_check_rebuilt(key, hold, fates, rebuild.result(settled=hold.status in _FINAL)), "the log")
     stored = await stored_repair(reads, keys, key)
     if isinstance(stored, Repair) and stored.record is not None:
         fates = await _replay(reads, keys, key, limit, None)
-        return _Found(_taken(key, stored, fates), "the stored data, which is readable again")
+        return _Found(_check_stored(key, stored, fates), "the stored data, which is readable again")
     begins = f"the log begins with entry {text_of(moment.first)}" if moment.length else "the log is empty"
     gone = f"{begins}, and older entries are gone"
     if hold.opened_at is None or not moment.length or hold.opened_at < moment.first[0]:
@@ -172,7 +172,7 @@ async def _find(opened: Session, reads: Reads, keys: Keys, key: str, hold: Hold,
         )
     fates = await _replay(reads, keys, key, limit, rebuild)
     rebuilt = rebuild.result(settled=hold.status in _FINAL)
-    return _Found(_checked(key, hold, fates, rebuilt), "the log, which was trimmed")
+    return _Found(_check_rebuilt(key, hold, fates, rebuilt), "the log, which was trimmed")
 
 
 async def _replay(
@@ -212,7 +212,7 @@ def _fold(rebuild: Rebuild, key: str, entries: Sequence[tuple[EntryId, Event | R
         ) from poison
 
 
-def _checked(key: str, hold: Hold, fates: Mapping[EntryId, str | None], rebuilt: Rebuilt) -> Rebuilt:
+def _check_rebuilt(key: str, hold: Hold, fates: Mapping[EntryId, str | None], rebuilt: Rebuilt) -> Rebuilt:
     """What is rebuilt must agree with everything else that is stored about the key."""
     wrong: list[str] = []
     if rebuilt.status != hold.status:
@@ -230,7 +230,7 @@ def _checked(key: str, hold: Hold, fates: Mapping[EntryId, str | None], rebuilt:
     return rebuilt
 
 
-def _taken(key: str, stored: Repair, fates: Mapping[EntryId, str | None]) -> Rebuilt:
+def _check_stored(key: str, stored: Repair, fates: Mapping[EntryId, str | None]) -> Rebuilt:
     """A record that can be read (again) must have every event that the log has and that was applied."""
     assert stored.record is not None, stored
     record = decode_outcome(stored.record, key)

@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 async def check(server: Endpoint, config: Config, systemd: Systemd) -> None:
     """Refuse to start on a Redis that is not safe to bill from."""
-    health = await reached(server, systemd, lambda: _look(server))
+    health = await wait_for_server(server, systemd, lambda: _look(server))
     safety.refuse(safety.problems(health))
     found = [
         safety.durability_problem(health, config.redis.durability),
@@ -38,7 +38,7 @@ async def check(server: Endpoint, config: Config, systemd: Systemd) -> None:
         log.warning("redis.risk", reason=one.reason, remedy=one.remedy)
 
 
-async def reached(server: Endpoint, systemd: Systemd, call: Callable[[], Awaitable[T]]) -> T:
+async def wait_for_server(server: Endpoint, systemd: Systemd, call: Callable[[], Awaitable[T]]) -> T:
     """Repeat a call while the server does not answer, for half a minute, or is loading its data, for longer."""
     loop = asyncio.get_running_loop()
     began = loop.time()

@@ -19,7 +19,7 @@ HEALTHY_SECONDS: Final = 15.0
 log = structlog.get_logger()
 
 
-async def _nothing() -> None:
+async def _no_cleanup() -> None:
     """Clean up nothing."""
 
 
@@ -33,7 +33,7 @@ class SideTask:
         self,
         name: str,
         work: Callable[[], Awaitable[None]],
-        clean_up: Callable[[], Awaitable[None]] = _nothing,
+        clean_up: Callable[[], Awaitable[None]] = _no_cleanup,
         *,
         kind: str | None = None,
     ) -> None:

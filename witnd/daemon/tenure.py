@@ -69,7 +69,7 @@ class Tenure:
                 "taking the lease",
                 lambda: self._lease.take(replace=replace),  # noqa: B023
             )
-            self._refused(found if isinstance(found, Problem) else None)
+            self._report_refusal(found if isinstance(found, Problem) else None)
             if found is None:
                 self.is_held = True
                 return True
@@ -84,7 +84,7 @@ class Tenure:
                     await self._stopping.wait()
         return False
 
-    def _refused(self, problem: Problem | None) -> None:
+    def _report_refusal(self, problem: Problem | None) -> None:
         if problem is not None and self.waiting_for is None:
             log.error("lease.refused", of=self._what, reason=problem.reason, remedy=problem.remedy)
         self.waiting_for = None if problem is None else problem.reason

@@ -34,7 +34,7 @@ class Head(Struct, frozen=True):
 EMPTY = Head(0, "0" * 2 * _SIZE)
 
 
-def extended(head: Head, entries: Iterable[bytes]) -> Head:
+def head_after(head: Head, entries: Iterable[bytes]) -> Head:
     """The head after more entries."""
     count, digest = head.count, head.digest
     for entry in entries:
@@ -61,8 +61,8 @@ class Chain:
         return Head(count, self._digests[count * _SIZE : (count + 1) * _SIZE].hex())
 
     def add(self, entry: bytes) -> None:
-        self._digests += bytes.fromhex(extended(self.head, [entry]).digest)
+        self._digests += bytes.fromhex(head_after(self.head, [entry]).digest)
 
-    def leads_to(self, head: Head) -> bool:
+    def contains(self, head: Head) -> bool:
         """Whether this catalogue had exactly these entries at some time, or has them now."""
         return head.count <= self.head.count and self.at(head.count) == head

@@ -138,7 +138,7 @@ def _frequent(data: bytes) -> Event | None:
     if timestamp is not None:
         occurred = _instant("timestamp", timestamp, wrong)
     if properties and (type(attribution) is float or pin is not None):
-        value, attribution, pin = _reserved(properties, wrong)
+        value, attribution, pin = _reserved_properties(properties, wrong)
     else:
         attribution = None  # of any other type it is kept in the log and ignored
     if wrong:
@@ -208,7 +208,7 @@ def _event(record: dict[str, Any]) -> Event:
         except Invalid as refused:
             wrong += refused.mistakes
         else:
-            value, attribution, pin = _reserved(properties, wrong)
+            value, attribution, pin = _reserved_properties(properties, wrong)
     if wrong:
         raise Invalid.of(wrong)
     mark = content = None
@@ -219,7 +219,9 @@ def _event(record: dict[str, Any]) -> Event:
     return Event(key, action, customer, agent, occurred, value, attribution, pin, mark, content)
 
 
-def _reserved(properties: dict[str, Any], wrong: list[Mistake]) -> tuple[Value | None, Decimal | None, int | None]:
+def _reserved_properties(
+    properties: dict[str, Any], wrong: list[Mistake]
+) -> tuple[Value | None, Decimal | None, int | None]:
     """`value`, `attribution` and `settles_at`; adds what is wrong with them."""
     value = properties.get("value")
     if value is not None and type(value) not in _SCALARS:

@@ -111,7 +111,7 @@ def currency_mistakes(catalogue: Catalogue, items: Sequence[Item], at: int) -> l
             if content.get("entries") and (end is None or end > at):
                 problem = _problem(change, history, place)
                 if problem is not None:
-                    found.append(Mistake(_path(change, key, content), f"{_whose(change, key)}{problem}"))
+                    found.append(Mistake(_path(change, key, content), f"{_customer_prefix(change, key)}{problem}"))
                     break
     return found
 
@@ -124,7 +124,7 @@ def _problem(change: _Change, history: _History, place: int) -> str | None:
         return None
     if place == history.added:
         before = history.contents[place - 1] if place else None
-        if before is not None and (wrong := _taken_over(change, before, content, history, spans[0][1])) is not None:
+        if before is not None and (wrong := _copied_prices(change, before, content, history, spans[0][1])) is not None:
             return wrong
         written = spans[0][1]
     else:
@@ -138,7 +138,7 @@ def _problem(change: _Change, history: _History, place: int) -> str | None:
     return None
 
 
-def _taken_over(change: _Change, before: Content, content: Content, history: _History, currency: str) -> str | None:
+def _copied_prices(change: _Change, before: Content, content: Content, history: _History, currency: str) -> str | None:
     """Prices that a new version takes over unchanged from one in another currency."""
     if history.item is not None and history.item.rewritten:
         return None
@@ -158,7 +158,7 @@ def _words(agents: Sequence[str], written: str, card: str, currency: str, ms: in
     )
 
 
-def _whose(change: _Change, key: str) -> str:
+def _customer_prefix(change: _Change, key: str) -> str:
     return "" if (_CUSTOMER, key) in change.paths else f"customer {described(key)}: "
 
 

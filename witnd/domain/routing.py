@@ -12,7 +12,7 @@ from witnd.domain.contract import Contract
 from witnd.domain.customer import Customer
 from witnd.domain.ratecard import Price
 
-__all__ = ["ANY_AGENT", "HeldReason", "Need", "Terms", "needs", "place", "touched"]
+__all__ = ["ANY_AGENT", "HeldReason", "Need", "Terms", "needs", "needs_met_by", "place"]
 
 # Something of the catalogue that an event waits for: a kind and a key.
 Need: TypeAlias = tuple[str, str]
@@ -73,7 +73,7 @@ def needs(catalogue: Catalogue, *, agent_key: str | None, customer_key: str, at:
     return found
 
 
-def touched(kind: str, key: str) -> tuple[Need, ...]:
+def needs_met_by(kind: str, key: str) -> tuple[Need, ...]:
     """The needs that a change of the catalogue may meet; none for a notification rule."""
     if kind == "agent":
         return (("agent", key), ANY_AGENT)

@@ -18,7 +18,7 @@ class ClockJumped(Struct, frozen=True):
 
     code: ClassVar[str] = "clock_jumped"
 
-    def is_like(self, other: object) -> bool:
+    def is_same(self, other: object) -> bool:
         return self == other
 
     @property
@@ -38,7 +38,7 @@ class EntryAhead(Struct, frozen=True):
 
     code: ClassVar[str] = "entry_ahead"
 
-    def is_like(self, other: object) -> bool:
+    def is_same(self, other: object) -> bool:
         """Ignore that the same entry comes nearer with time."""
         return isinstance(other, EntryAhead) and self.entry == other.entry
 
@@ -58,7 +58,7 @@ class RepairUnfinished(Struct, frozen=True):
     reason: ClassVar[str] = "`witnd repair ahead` has not finished moving entries of the log"
     remedy: ClassVar[str] = "wait for it, or run `witnd repair ahead --yes` again"
 
-    def is_like(self, other: object) -> bool:
+    def is_same(self, other: object) -> bool:
         return self == other
 
 
@@ -78,7 +78,7 @@ class Blocks:
     def set(self, block: Block) -> None:
         """Begin a block, or replace the one with the same code."""
         before = self._blocks.get(block.code)
-        if before is not None and before.is_like(block):
+        if before is not None and before.is_same(block):
             return
         self._blocks[block.code] = block
         log.error("log.blocked", code=block.code, reason=block.reason, remedy=block.remedy)

@@ -63,7 +63,7 @@ class DeadlineCheck:
     async def _compare(self, names: list[str], *, is_listed: bool) -> None:
         memory = self._memory
         wrong, damaged = await memory.patience.insist(
-            "comparing deadlines", lambda: deadline_check.compared(memory.store, names)
+            "comparing deadlines", lambda: deadline_check.compare(memory.store, names)
         )
         on_hold = memory.partition.residents.on_hold
         # Loading puts them on hold, unless the actor in memory is sound and will be written.

@@ -109,7 +109,7 @@ class Intake:
         """A batch with everything in memory that it needs; None if nothing can be taken yet."""
         self._number += 1
         entries, cold = self._memory.partition.plan(rows, self._number)
-        moment = self._believe(await self._memory.load(cold, self._number))
+        moment = self._check_clock(await self._memory.load(cold, self._number))
         entries = await self._sound(entries, moment)
         if not entries:
             return None
@@ -139,7 +139,7 @@ class Intake:
         await self._memory.patience.sleep(min(ms - moment.now_ms, IDLE_MS) / 1000)
         return []
 
-    def _believe(self, moment: Moment) -> Moment:
+    def _check_clock(self, moment: Moment) -> Moment:
         """The moment with a clock that can be believed."""
         self._server_ms = moment.now_ms
         if jump_ms := self._guard.jump_ms:
@@ -150,7 +150,7 @@ class Intake:
             self.blocks.set(RepairUnfinished())
         else:
             self.blocks.clear(RepairUnfinished.code)
-        self.moment = moment = moment._replace(now_ms=self._guard.believe(moment.now_ms))
+        self.moment = moment = moment._replace(now_ms=self._guard.trusted_now(moment.now_ms))
         return moment
 
     # -- on a quiet stream -----------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ class Intake:
     async def _look_around(self) -> int | None:
         """Answers in how many ms the earliest deadline comes; None where that is not known or not to be acted on."""
         memory = self._memory
-        moment = self._believe(await memory.load([], 0))
+        moment = self._check_clock(await memory.load([], 0))
         check_moment(moment, self.read_to, self.read)
         if moment.moving:
             return None

@@ -7,7 +7,7 @@ from witnd.engine.actor import OnHold, Resident, Waiting
 from witnd.engine.on_hold import hold_at
 from witnd.engine.partition import Partition
 from witnd.engine.recall import recall, recall_repair
-from witnd.store.catalogue_loader import check_head, take_in
+from witnd.store.catalogue_loader import add_stored, check_head
 from witnd.store.errors import Unreadable
 from witnd.store.hold import Damage
 from witnd.store.log import Log
@@ -95,7 +95,7 @@ class Memory:
             "reading the catalogue", lambda: self.store.catalogue_after(known.count)
         )
         check_head(catalogue, known, head)
-        take_in(catalogue, known.count, head, entries)
+        add_stored(catalogue, known.count, head, entries)
 
     async def extend(self, until: int) -> None:
         """Load stored deadlines up to an instant, so that none at or before it is missing."""

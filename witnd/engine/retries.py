@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import structlog
 
-from witnd.domain.routing import needs, touched
+from witnd.domain.routing import needs, needs_met_by
 from witnd.engine.actor import Held, Waiting
 from witnd.engine.held_index import HeldIndex
 from witnd.engine.memory import Memory
@@ -60,7 +60,7 @@ class Retries:
         changes = self._memory.partition.catalogue.changes_between(self._asked_at, applied_to)
         everything = self._asked_at < 0 or self.index.is_lost or (self._scan is None and not self.index.is_complete)
         self._asked_at, self._now_ms = applied_to, now_ms
-        met = {need for change in changes for need in touched(*change)}
+        met = {need for change in changes for need in needs_met_by(*change)}
         if not met:
             return
         if everything:

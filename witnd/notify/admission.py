@@ -91,7 +91,7 @@ class Admission:
         self._endpoints: OrderedDict[str, _Endpoint] = OrderedDict()
         self._slow: OrderedDict[int, Ticket] = OrderedDict()  # by id(), the longest waiting first
 
-    def standing(self, url: str) -> Share:
+    def share_of(self, url: str) -> Share:
         found = self._endpoints.get(url)
         return Share.UNCERTAIN if found is None else found.standing
 
@@ -113,7 +113,7 @@ class Admission:
 
     def start(self, url: str) -> Ticket | None:
         """Start an attempt; None if it must wait."""
-        share = self.standing(url)
+        share = self.share_of(url)
         if self.is_full(share) or self.is_busy(url):
             return None
         self._endpoints.setdefault(url, _Endpoint()).running += 1

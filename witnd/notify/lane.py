@@ -125,9 +125,9 @@ class Lane:
             elif waiting and self.free:
                 await self._sleep(waiting[0].queued_ms or 0)
             else:
-                await self._landing()
+                await self._wait_for_attempts()
 
-    async def _landing(self) -> None:
+    async def _wait_for_attempts(self) -> None:
         """Wait until an attempt may start. Commits meanwhile cost Redis nothing."""
         await self.wake.wait()
         while self.flying and not self.free:
@@ -210,12 +210,12 @@ class Lane:
                 attempt = partial(self._attempt, row.after(progress), row.delivery, target, tickets[-1])
                 flight = means.begin(attempt)
                 if flight is not None:
-                    self._fly(row.id, flight, tickets.pop())
+                    self._track(row.id, flight, tickets.pop())
         finally:
             for ticket in tickets:
                 means.slots.release(ticket, succeeded=None)
 
-    def _fly(self, id_: str, attempt: "asyncio.Task[None]", ticket: Ticket) -> None:
+    def _track(self, id_: str, attempt: "asyncio.Task[None]", ticket: Ticket) -> None:
         """Hold a place in the lane for the duration of the attempt."""
         self.flying[id_] = attempt
 

@@ -52,7 +52,7 @@ class Slots:
         return {share.value: self._admission.counts[share] for share in Share}
 
     def is_prompt(self, url: str) -> bool:
-        return self._admission.standing(url) is Share.PROMPT
+        return self._admission.share_of(url) is Share.PROMPT
 
     async def acquire(self, url: str) -> Ticket:
         """Wait until an attempt to `url` may start."""
@@ -70,7 +70,7 @@ class Slots:
 
     def try_acquire(self, url: str) -> Ticket | None:
         """Return a ticket if nobody is waiting and an attempt may start now."""
-        if self._queues[self._admission.standing(url)] or url in self._behind:
+        if self._queues[self._admission.share_of(url)] or url in self._behind:
             return None
         return self._admission.start(url)
 
@@ -88,9 +88,9 @@ class Slots:
         if timer is not None:
             timer.cancel()
         self._cuts.pop(id(ticket), None)
-        before = self._admission.standing(ticket.url)
+        before = self._admission.share_of(ticket.url)
         self._admission.end(ticket, succeeded=succeeded)
-        if self._admission.standing(ticket.url) is not before:
+        if self._admission.share_of(ticket.url) is not before:
             self._move(ticket.url, before)
         for waiter in self._behind.pop(ticket.url, ()):
             self._enqueue(waiter)
@@ -116,7 +116,7 @@ class Slots:
         if self._admission.is_busy(url):
             self._behind.setdefault(url, deque()).append(waiter)
         else:
-            self._queues[self._admission.standing(url)].append(waiter)
+            self._queues[self._admission.share_of(url)].append(waiter)
 
     def _grant(self) -> None:
         """Start waiting attempts while there is room."""
@@ -130,7 +130,7 @@ class Slots:
                     if future.done():
                         continue
                     # Its standing may have changed since it began to wait, or its endpoint has enough attempts now.
-                    ticket = self._admission.start(url) if self._admission.standing(url) is share else None
+                    ticket = self._admission.start(url) if self._admission.share_of(url) is share else None
                     if ticket is not None:
                         future.set_result(ticket)
                     else:

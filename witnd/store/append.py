@@ -56,11 +56,11 @@ async def promise(connection: Wire, durability: Durability) -> Promise:
             )
         return Promise(durability, confirm)
     if durability.mode == "fsync":
-        return await _synced(connection, durability)
+        return await _fsync_promise(connection, durability)
     return SERVER
 
 
-async def _synced(connection: Wire, durability: Durability) -> Promise:
+async def _fsync_promise(connection: Wire, durability: Durability) -> Promise:
     confirm = ("WAITAOF", 1, 0, CONFIRM_MS)
     asked = [confirm, ("CONFIG", "GET", "appendfsync")]
     reply, syncs = await connection.wait(connection.send(asked), ANSWER_SECONDS)
@@ -78,7 +78,7 @@ async def _synced(connection: Wire, durability: Durability) -> Promise:
             f"set `appendonly yes` and `appendfsync always` on the server, or {OTHER_DURABILITY}",
         )
     if isinstance(reply, hiredis.ReplyError):
-        raise _broken(reply, durability)
+        raise _refusal(reply, durability)
     if reply[0] < 1:
         raise StoreRefused(
             f"Redis did not sync its append-only file within {CONFIRM_MS // 1000} s", "check the disk of the server"
@@ -86,7 +86,7 @@ async def _synced(connection: Wire, durability: Durability) -> Promise:
     return Promise(durability, confirm)
 
 
-def _broken(reply: hiredis.ReplyError, durability: Durability) -> StoreRefused:
+def _refusal(reply: hiredis.ReplyError, durability: Durability) -> StoreRefused:
     text = str(reply)
     if "appendonly is disabled" in text:
         return StoreRefused(
@@ -117,7 +117,7 @@ async def append(
 
 def _confirmed(reply: Any, durability: Durability) -> None:
     if isinstance(reply, hiredis.ReplyError):
-        raise StoreUnavailable(f"written and not confirmed: {_broken(reply, durability)}")
+        raise StoreUnavailable(f"written and not confirmed: {_refusal(reply, durability)}")
     if durability.mode == "fsync" and reply[0] < 1:
         raise StoreUnavailable(f"written, but not on disk within {CONFIRM_MS // 1000} s")
     if durability.mode == "replica" and reply < durability.replicas:

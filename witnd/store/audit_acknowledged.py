@@ -23,7 +23,7 @@ async def missing_events(
     given, count = iter(acknowledged), 0
     while page := list(islice(given, PAGE)):
         count += len(page)
-        rest.update(await _not_at_hand(reads, partitions, page))
+        rest.update(await _without_log_or_fate(reads, partitions, page))
     # What was trimmed from the log is in the history of its outcome, if it was applied.
     for keys in partitions:
         wanted = {entry for partition, entry in rest if partition == keys.partition}
@@ -33,7 +33,9 @@ async def missing_events(
     return count, sorted(rest)
 
 
-async def _not_at_hand(reads: Reads, partitions: Sequence[Keys], page: Sequence[Acknowledged]) -> list[Acknowledged]:
+async def _without_log_or_fate(
+    reads: Reads, partitions: Sequence[Keys], page: Sequence[Acknowledged]
+) -> list[Acknowledged]:
     commands: list[Command] = []
     for partition, entry in page:
         keys, name = partitions[partition], text_of(entry)

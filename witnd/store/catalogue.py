@@ -17,7 +17,7 @@ from witnd.domain.catalogue import Catalogue
 from witnd.domain.catalogue_chain import Head
 from witnd.domain.catalogue_plan import Change
 from witnd.store import changes as change_log
-from witnd.store.catalogue_loader import check_decided, check_head, check_length, decided_head, decode_head, take_in
+from witnd.store.catalogue_loader import add_stored, check_decided, check_head, check_length, decided_head, decode_head
 from witnd.store.connection import mapped
 from witnd.store.errors import StoreRefused
 from witnd.store.json_record import FORMAT
@@ -98,7 +98,7 @@ class CatalogueStore:
             if known.count + len(entries) >= head.count:
                 break
         before = catalogue.revision
-        take_in(catalogue, known.count, head, entries)
+        add_stored(catalogue, known.count, head, entries)
         return catalogue.revision - before
 
     async def check(self, catalogue: Catalogue) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from witnd.domain.catalogue_chain import EMPTY, Head, extended
+from witnd.domain.catalogue_chain import EMPTY, Head, head_after
 from witnd.store.errors import Unsafe
 
 FORMAT: Final = 1
@@ -34,7 +34,7 @@ class Stored(Struct, frozen=True, kw_only=True):
 
     @property
     def head(self) -> Head:
-        return extended(EMPTY, self.entries)
+        return head_after(EMPTY, self.entries)
 
 
 def read_copy(path: Path) -> Stored | None:
@@ -54,7 +54,7 @@ def read_copy(path: Path) -> Stored | None:
     head, end, entries = EMPTY, len(lines[0]), []
     for line in lines[1:]:
         digest, _, entry = line.removesuffix(b"\n").partition(b" ")
-        head = extended(head, [entry])
+        head = head_after(head, [entry])
         if not line.endswith(b"\n") or digest.decode("ascii", "replace") != head.digest:
             break
         entries.append(entry)
@@ -101,7 +101,7 @@ class CatalogueCopy:
         if not self._end:
             data += msgspec.json.encode(_Header(deployment=self._deployment)) + b"\n"
         for entry in wanted:
-            head = extended(head, [entry])
+            head = head_after(head, [entry])
             data += head.digest.encode() + b" " + entry + b"\n"
         if not data:
             return

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from witnd.domain.catalogue import Catalogue, CatalogueEntry
-from witnd.domain.catalogue_chain import EMPTY, Head, extended
+from witnd.domain.catalogue_chain import EMPTY, Head, head_after
 from witnd.store.errors import LostData, Unsafe
 from witnd.store.json_record import REMEDY, decode_record
 
@@ -49,8 +49,8 @@ def check_head(catalogue: Catalogue, known: Head, found: Head, length: int | Non
             REPAIR,
         )
     if length is not None and length > found.count:
-        raise _uneven(length, found)
-    if found.count <= catalogue.revision and not catalogue.chain.leads_to(found):
+        raise _length_error(length, found)
+    if found.count <= catalogue.revision and not catalogue.chain.contains(found):
         raise LostData(
             f"Redis lost data: the catalogue has {found.count} versions, but not the {known.count} that were read "
             "from it: some were lost, and others took their place",
@@ -60,7 +60,7 @@ def check_head(catalogue: Catalogue, known: Head, found: Head, length: int | Non
 
 def check_decided(catalogue: Catalogue, what: str, decided: Head | None) -> None:
     """Raise `Unsafe` if steps of `what` were decided under another catalogue than this one, which is complete."""
-    if decided is None or catalogue.chain.leads_to(decided):
+    if decided is None or catalogue.chain.contains(decided):
         return
     if decided.count > catalogue.revision:
         raise LostData(
@@ -74,16 +74,16 @@ def check_decided(catalogue: Catalogue, what: str, decided: Head | None) -> None
     )
 
 
-def take_in(catalogue: Catalogue, start: int, head: Head, entries: Sequence[bytes]) -> None:
+def add_stored(catalogue: Catalogue, start: int, head: Head, entries: Sequence[bytes]) -> None:
     """Add stored entries that were read from `start` on, up to `head`. Others may have added some meanwhile.
 
     Raises `Unsafe` where they are too few, do not lead to the head, or cannot be read; then nothing was added before
     the entry that is named.
     """
     if start + len(entries) < head.count:
-        raise _uneven(start + len(entries), head)
+        raise _length_error(start + len(entries), head)
     new = entries[catalogue.revision - start : head.count - start]
-    reached = extended(catalogue.chain.head, new)
+    reached = head_after(catalogue.chain.head, new)
     if reached.count == head.count and reached != head:
         raise LostData(
             f"the {head.count} versions of the catalogue in Redis are not those that its head was computed from: "
@@ -102,7 +102,7 @@ def take_in(catalogue: Catalogue, start: int, head: Head, entries: Sequence[byte
         catalogue.chain.on_entries(first, new)
 
 
-def _uneven(length: int, head: Head) -> LostData:
+def _length_error(length: int, head: Head) -> LostData:
     return LostData(
         f"the list of catalogue versions has {length} entries, and its head says {head.count}: "
         "versions were lost, or another program wrote to the list",
@@ -113,7 +113,7 @@ def _uneven(length: int, head: Head) -> LostData:
 def check_length(length: int, head: Head) -> None:
     """Raise `Unsafe` if the list and its head, read at one time, do not agree."""
     if length != head.count:
-        raise _uneven(length, head)
+        raise _length_error(length, head)
 
 
 def _numbers(first: int, last: int) -> str:

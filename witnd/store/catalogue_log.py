@@ -8,7 +8,7 @@ from witnd.domain.catalogue_plan import Change as Planned
 from witnd.store.changes import Author, Change
 
 
-def logged(
+def change_entries(
     author: Author, what: str, changes: Sequence[Planned], before: Mapping[str, CatalogueEntry | None]
 ) -> list[Change]:
     """One entry for each change. `before`: by key, the version that was in force, None for a new thing."""
@@ -18,14 +18,14 @@ def logged(
     ]
 
 
-def logged_file(
+def file_entries(
     author: Author, changes: Sequence[Planned], before: Mapping[tuple[str, str], CatalogueEntry | None]
 ) -> list[Change]:
     """The same for a catalogue file, which names things by kind and key."""
     found: list[Change] = []
     for one in changes:
         old = before.get((one.kind, one.key))
-        found += logged(author, _what(one, old), [one], {one.key: old})
+        found += change_entries(author, _what(one, old), [one], {one.key: old})
     return found
 
 

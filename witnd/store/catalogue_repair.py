@@ -13,7 +13,7 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from witnd.domain.catalogue import CatalogueEntry
-from witnd.domain.catalogue_chain import EMPTY, Head, extended
+from witnd.domain.catalogue_chain import EMPTY, Head, head_after
 from witnd.domain.catalogue_plan import Change
 from witnd.store.catalogue_loader import decided_head, decode_entry, decode_head
 from witnd.store.changes import Change as Logged
@@ -112,7 +112,7 @@ def plan(found: Found, copy: Sequence[bytes] | None, *, accept: bool) -> Repair:
 def _heads(entries: Sequence[bytes]) -> dict[int, Head]:
     head, found = EMPTY, {0: EMPTY}
     for entry in entries:
-        head = extended(head, [entry])
+        head = head_after(head, [entry])
         found[head.count] = head
     return found
 
@@ -120,7 +120,7 @@ def _heads(entries: Sequence[bytes]) -> dict[int, Head]:
 async def repair(client: Redis, keys: GlobalKeys, found: Found, wanted: Repair, logged: Logged) -> Head:
     """Write the catalogue that was planned, and its entry of the change log, in one step. Raises StoreRefused where it
     was changed meanwhile."""
-    head = extended(EMPTY, wanted.entries)
+    head = head_after(EMPTY, wanted.entries)
     args: list[Argument] = [
         found.head_text or b"", len(found.entries), wanted.common, str(head), encode_change(logged),
         *wanted.entries[wanted.common :],

@@ -83,7 +83,7 @@ class ClockGuard:
         if self._offset is None:
             self._offset, self._at = (low, high), reading.after_ms
             return
-        spread = self._spread(reading.after_ms)
+        spread = self._drift(reading.after_ms)
         least, most = self._offset[0] - spread, self._offset[1] + spread
         off = low - most if low > most else min(0.0, high - least)
         self._at = max(self._at, reading.after_ms)
@@ -108,18 +108,18 @@ class ClockGuard:
         if self._offset is None:
             raise RuntimeError("the server's clock was not read yet")
         now = self._boot_ms()
-        return floor(now + self._offset[1] + (0 if self.jump_ms else self._spread(now)))
+        return floor(now + self._offset[1] + (0 if self.jump_ms else self._drift(now)))
 
     def append_limit(self) -> int:
         """Control entries are appended up to this instant of the server's clock. One that is ahead within the
         tolerance gives ids that wait until their time has come."""
         return self.latest() + TOLERANCE_MS
 
-    def believe(self, server_ms: int) -> int:
+    def trusted_now(self, server_ms: int) -> int:
         """The instant to decide by: what the server's clock says, or the latest that can be now."""
         return min(server_ms, self.latest())
 
-    def _spread(self, now: int) -> float:
+    def _drift(self, now: int) -> float:
         return min(SPREAD_MAX_MS, DRIFT * max(0, now - self._at))
 
 

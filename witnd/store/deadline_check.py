@@ -25,7 +25,7 @@ async def scan(store: Log, zset: str, cursor: str, many: int) -> tuple[str, list
     return after.decode(), [name.decode(errors="replace") for name in flat[::2]]
 
 
-async def compared(store: Log, names: Sequence[str]) -> tuple[list[Wrong], list[str]]:
+async def compare(store: Log, names: Sequence[str]) -> tuple[list[Wrong], list[str]]:
     """Return the wrong deadlines among these keys, and the keys whose record is missing or unreadable."""
     keys = store.keys
     if not names:

@@ -52,7 +52,7 @@ class Lines:
         if not invoice.closed and not (after or "").startswith(_CREDITS):
             place = None if after is None else _place(after)
             try:
-                found = await self._rows.collected(invoice, limit + 1, place)
+                found = await self._rows.open_rows(invoice, limit + 1, place)
             except StoreRefused:
                 raise _closed(invoice) from None
             if len(found) > limit:

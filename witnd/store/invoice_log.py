@@ -8,10 +8,10 @@ from witnd.store.changes import Author
 from witnd.store.changes import Change as Logged
 
 
-def logged_by(author: Author, operation: str | None = None) -> Callable[[Change], Logged]:
+def entry_maker(author: Author, operation: str | None = None) -> Callable[[Change], Logged]:
     """What makes the entry of an operation. `operation`: its name in the log, if not that of the domain."""
 
-    def logged(change: Change) -> Logged:
+    def entry(change: Change) -> Logged:
         return author.change(
             f"invoice.{operation or change.operation}",
             change.before.id,
@@ -19,4 +19,4 @@ def logged_by(author: Author, operation: str | None = None) -> Callable[[Change]
             after={"invoice": invoice_json(change.after)},
         )
 
-    return logged
+    return entry

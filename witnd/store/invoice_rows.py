@@ -65,7 +65,7 @@ class Rows:
                 return None
             start += PAGE
 
-    async def collected(self, invoice: Invoice, most: int, after: Order | None = None) -> list[Row]:
+    async def open_rows(self, invoice: Invoice, most: int, after: Order | None = None) -> list[Row]:
         """At most so many outcomes of an open draft, of all partitions, behind a place in their order."""
         found: list[Row] = []
         async for row in self._merged(invoice, after, min(PAGE, most)):

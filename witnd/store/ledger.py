@@ -16,7 +16,7 @@ from witnd.domain.invoice import Invoice, Row
 from witnd.domain.period import Calendar
 from witnd.domain.resolution import Line
 from witnd.store import commit, wire
-from witnd.store.catalogue_loader import check_head, decided_head, decode_head, take_in
+from witnd.store.catalogue_loader import add_stored, check_head, decided_head, decode_head
 from witnd.store.commit import Commit
 from witnd.store.connection import Endpoint
 from witnd.store.errors import Unsafe
@@ -182,7 +182,7 @@ class Ledger:
         )
         head = decode_head(raw)
         check_head(catalogue, known, head)
-        take_in(catalogue, known.count, head, entries)
+        add_stored(catalogue, known.count, head, entries)
 
     async def commit(self, step: Commit, fence: str) -> None:
         """Write a step. May be called again with the same step until it is known to be written."""

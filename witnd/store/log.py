@@ -96,9 +96,9 @@ class Log:
         try:
             answers = await connection.ask(*commands, seconds=seconds)
         except StoreUnavailable as lost:
-            portion.cut(str(lost))
+            portion.record_cut(str(lost))
             raise
-        portion.came(sum(map(_parts, answers)), connection.received_bytes - before)
+        portion.record_success(sum(map(_parts, answers)), connection.received_bytes - before)
         return answers
 
     async def append(self, *entries: Sequence[str], latest_ms: int) -> bool:
@@ -129,7 +129,7 @@ class Log:
             replies = await caller.wait(caller.send(commands), ANSWER_SECONDS + len(first) / 1000)
         except StoreUnavailable as lost:
             if first:
-                self._records.cut(str(lost))
+                self._records.record_cut(str(lost))
             raise
         info = replies[3]
         if isinstance(info, Exception) and "no such key" in str(info):
@@ -145,7 +145,7 @@ class Log:
         if not first:
             return moment, []
         raw: list[bytes | None] = replies[4]
-        self._records.came(len(first), caller.received_bytes - before)
+        self._records.record_success(len(first), caller.received_bytes - before)
         while len(raw) < len(cold):
             more = cold[len(raw) : len(raw) + self._records.size]
             raw += (await self._whole(self._records, caller, ("MGET", *[start + key for key in more])))[0]

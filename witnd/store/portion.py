@@ -25,7 +25,7 @@ class Portion:
         self._most = most
         self._bytes = BYTES_MAX  # the largest answer aimed at
 
-    def came(self, parts: int, size_bytes: int) -> None:
+    def record_success(self, parts: int, size_bytes: int) -> None:
         """An answer came whole."""
         # After a cut the aim rises again, and takes some 200 answers to double.
         self._bytes = min(BYTES_MAX, self._bytes + self._bytes // 256 + 1)
@@ -34,7 +34,7 @@ class Portion:
         elif parts >= self.size and 2 * size_bytes <= self._bytes:
             self.size = min(self._most, 2 * self.size)
 
-    def cut(self, reason: str) -> None:
+    def record_cut(self, reason: str) -> None:
         """The connection was lost while an answer was awaited, or it took too long."""
         self._bytes = max(BYTES_LEAST, self._bytes // 2)
         if self.size > 1:

@@ -46,7 +46,7 @@ class Acceptor:
                 connection, _ = await loop.sock_accept(listening)
             except OSError as wrong:
                 if wrong.errno in _EXHAUSTED:
-                    if self._is_news("accept_failed"):
+                    if self._should_report("accept_failed"):
                         log.warning("http.accept_failed", reason=str(wrong), remedy="raise the limit of open files")
                     self._close_one()
                     await asyncio.sleep(_PAUSE_SECONDS)
@@ -64,7 +64,7 @@ class Acceptor:
 
     async def _room(self) -> None:
         while len(self._listener.connections) >= self.most:
-            if self._is_news("full"):
+            if self._should_report("full"):
                 log.warning("http.connections_full", connections=self.most, remedy="raise http.connections_max")
             if self._close_one():
                 await asyncio.sleep(0)  # it is forgotten in the meantime
@@ -81,7 +81,7 @@ class Acceptor:
         self.closed += 1
         return True
 
-    def _is_news(self, what: str) -> bool:
+    def _should_report(self, what: str) -> bool:
         now = asyncio.get_running_loop().time()
         if now - self._reported.get(what, float("-inf")) < _REPORT_SECONDS:
             return False

@@ -27,7 +27,7 @@ def forwarded_prefix(headers: Headers) -> str:
     return prefix if _PREFIX.fullmatch(prefix) and not {".", ".."} & set(prefix.split("/")) else ""
 
 
-def came_over_tls(headers: Headers) -> bool:
+def is_over_tls(headers: Headers) -> bool:
     """Whether the client's own connection was TLS. Of several proxies the first one says it."""
     return _first(headers, "X-Forwarded-Proto").lower() == "https"
 
@@ -36,7 +36,7 @@ def _first(headers: Headers, name: str) -> str:
     return headers.get(name, "").partition(",")[0].strip()
 
 
-def put_below(prefix: str, response: web.Response) -> None:
+def add_prefix(prefix: str, response: web.Response) -> None:
     """Put the prefix in front of every place that an answer names."""
     headers = response.headers
     if headers.get(hdrs.LOCATION, "").startswith("/"):

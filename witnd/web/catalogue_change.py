@@ -21,7 +21,7 @@ from witnd.domain.own_prices import currency_mistakes
 from witnd.domain.ratecard import DIGITS
 from witnd.domain.rotation import OVERLAP
 from witnd.store.catalogue import CatalogueRefused
-from witnd.store.catalogue_log import logged
+from witnd.store.catalogue_log import change_entries
 from witnd.store.changes import Author
 from witnd.store.changes import Change as Logged
 from witnd.web.catalogue import Kind, Thing, thing_of
@@ -146,7 +146,7 @@ async def _write(
         return found.changes
 
     def log() -> list[Logged]:
-        return [] if planned is None else logged(author, what, planned[2].changes, {planned[0].key: planned[1]})
+        return [] if planned is None else change_entries(author, what, planned[2].changes, {planned[0].key: planned[1]})
 
     try:
         applied = await services.catalogue_store.change(services.catalogue, decide, effective_from, log=log)

@@ -62,11 +62,11 @@ async def compress(request: BaseRequest, response: web.Response) -> None:
     body = response.body
     assert isinstance(body, bytes)
     if len(body) > _THREAD_BYTES:
-        response.body = await asyncio.to_thread(_compressed, body)
+        response.body = await asyncio.to_thread(_gzip, body)
     else:
-        response.body = _compressed(body)
+        response.body = _gzip(body)
     response.headers[hdrs.CONTENT_ENCODING] = "gzip"
 
 
-def _compressed(body: bytes) -> bytes:
+def _gzip(body: bytes) -> bytes:
     return gzip.compress(body, _LEVEL, mtime=0)

@@ -20,7 +20,7 @@ MOST: Final = 4096
 RESERVED_FILES: Final = 64
 
 
-class Standing(enum.IntEnum):
+class Activity(enum.IntEnum):
     """What a connection does; those that come first here are closed first."""
 
     SILENT = 0  # since it was opened, no complete request has come
@@ -31,13 +31,13 @@ class Standing(enum.IntEnum):
 
 # A connection is closed to make room only after it has done the same for so long: what an honest client on a slow line
 # needs to send headers or a body, and the longest answer but for live pages and large exports.
-PATIENCE: Final = {Standing.SILENT: 1.0, Standing.IDLE: 0.0, Standing.SENDING: 5.0, Standing.BUSY: 60.0}
+PATIENCE: Final = {Activity.SILENT: 1.0, Activity.IDLE: 0.0, Activity.SENDING: 5.0, Activity.BUSY: 60.0}
 
 
 class State(NamedTuple):
     """`since`: for how many seconds it has been so."""
 
-    standing: Standing
+    activity: Activity
     seconds: float
 
 
@@ -58,12 +58,12 @@ def first_to_close(states: Iterable[State]) -> int | None:
     """The place of the connection that makes room for another; None while all deserve more time. States come in the
     order in which their connections were opened."""
     best: int | None = None
-    found = State(Standing.BUSY, -1.0)
+    found = State(Activity.BUSY, -1.0)
     for place, state in enumerate(states):
-        if state.seconds < PATIENCE[state.standing]:
+        if state.seconds < PATIENCE[state.activity]:
             continue
-        if state.standing is Standing.SILENT:
+        if state.activity is Activity.SILENT:
             return place  # the first of them is the oldest
-        if best is None or (state.standing, -state.seconds) < (found.standing, -found.seconds):
+        if best is None or (state.activity, -state.seconds) < (found.activity, -found.seconds):
             best, found = place, state
     return best

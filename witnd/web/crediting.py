@@ -24,7 +24,7 @@ from witnd.store.invoice_lines import Closed, TooFar
 from witnd.store.keys import partition_of
 from witnd.store.reads import reading
 from witnd.web.errors import ApiError, invalid, unavailable
-from witnd.web.invoices import check_reason, do, reused
+from witnd.web.invoices import check_reason, do, reuse_error
 from witnd.web.lines import lines_of
 from witnd.web.services import Services
 
@@ -72,7 +72,7 @@ async def credit(
     given, note = await _given(services, done)
     if given.corrects != row.id or given.reason != reason or (wish is not None and Decimal(given.amount or 0) != -wish):
         gave = f"{(given.amount or '').lstrip('-')} {invoice.currency}"
-        raise reused(author, f"gave back {gave} of the line {given.corrects} ({given.reason})")
+        raise reuse_error(author, f"gave back {gave} of the line {given.corrects} ({given.reason})")
     balance = await services.invoices.balance(invoice.customer_key, invoice.currency)
     return Credited(
         invoice=invoice_json(done.invoice),

@@ -74,7 +74,7 @@ def stored_event(headers: Headers, data: bytes, *, structured: bool) -> bytes:
     if binary and (structured or is_envelope(record)):
         _compare_copies(headers, record)
     elif binary:
-        data = _enveloped(headers, data, record)
+        data = _as_envelope(headers, data, record)
         record = _record(data)
     return data if key is None else _with_key(data, record, key)
 
@@ -116,7 +116,7 @@ def _decoded(value: str) -> str:
     return text
 
 
-def _enveloped(headers: Headers, data: bytes, record: Mapping[str, Any]) -> bytes:
+def _as_envelope(headers: Headers, data: bytes, record: Mapping[str, Any]) -> bytes:
     """The envelope of structured mode that says what headers and body say in binary mode."""
     given = cloud_attributes(headers)
     mistakes = [

@@ -46,7 +46,7 @@ class Running(Struct, frozen=True, kw_only=True, tag="running", tag_field="state
     ended: bool = False
 
 
-class Answered(Struct, frozen=True, kw_only=True, tag="answered", tag_field="state"):
+class FinishedRequest(Struct, frozen=True, kw_only=True, tag="answered", tag_field="state"):
     """`body` is sealed."""
 
     v: int = 1
@@ -56,12 +56,12 @@ class Answered(Struct, frozen=True, kw_only=True, tag="answered", tag_field="sta
     body: bytes
 
 
-_Record: TypeAlias = Running | Answered
+_Record: TypeAlias = Running | FinishedRequest
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Record).decode
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class KeyedRequest(Struct, frozen=True, kw_only=True):
     """Who asks for what. `secret`: the text of the token. `repeatable`: carrying it out again does nothing more."""
 
     key: str
@@ -82,8 +82,8 @@ class Asked(Struct, frozen=True, kw_only=True):
         return sha256(self.target.encode(errors="replace") + b"\0" + self.data).hexdigest()
 
 
-async def carried_out_once(
-    asked: Asked, answers: StoredAnswers, now_ms: Callable[[], int], act: Callable[[], Awaitable[web.Response]]
+async def run_once(
+    asked: KeyedRequest, answers: StoredAnswers, now_ms: Callable[[], int], act: Callable[[], Awaitable[web.Response]]
 ) -> web.Response:
     """The answer of `act`, or the one that an earlier request of the same key got. Raises CONFLICT where the key was
     used for other content, where that request still runs, and where it is unknown whether it was carried out."""
@@ -96,8 +96,8 @@ async def carried_out_once(
             raise ApiError(
                 "CONFLICT", f"Idempotency-Key {asked.key!r} was used for another request; choose another key"
             )
-        if isinstance(found, Answered):
-            return _replayed(found, asked)
+        if isinstance(found, FinishedRequest):
+            return _replay(found, asked)
         if found.ended or now_ms() - found.began_at > RUNNING_MS:
             if asked.repeatable:
                 break
@@ -113,7 +113,7 @@ async def carried_out_once(
 
 
 async def _act(
-    asked: Asked, answers: StoredAnswers, act: Callable[[], Awaitable[web.Response]], lost: Running
+    asked: KeyedRequest, answers: StoredAnswers, act: Callable[[], Awaitable[web.Response]], lost: Running
 ) -> web.Response:
     try:
         response = await act()
@@ -127,7 +127,7 @@ async def _act(
         await _note(answers.finish(asked.name, _encode(lost)))
         raise
     body = response.body if isinstance(response.body, bytes) else b""
-    answer = Answered(
+    answer = FinishedRequest(
         request=lost.request,
         status=response.status,
         headers=dict(response.headers),
@@ -149,7 +149,7 @@ def _running(marker: bytes) -> Running:
     return found
 
 
-def _replayed(found: Answered, asked: Asked) -> web.Response:
+def _replay(found: FinishedRequest, asked: KeyedRequest) -> web.Response:
     body = unseal(asked.secret, found.body)
     if body is None:
         raise ApiError("CONFLICT", "the stored answer for this Idempotency-Key is unreadable; use another key")
@@ -168,7 +168,7 @@ def _unknown(found: Running) -> ApiError:
 def seal(secret: str, text: bytes) -> bytes:
     """Salt, tag and text, encrypted with HMAC-SHA-256 as a stream cipher. The salt is used once."""
     salt = secrets.token_bytes(_SALT_BYTES)
-    hidden = _masked(secret, salt, text)
+    hidden = _mask(secret, salt, text)
     return salt + _tag(secret, salt, hidden) + hidden
 
 
@@ -179,10 +179,10 @@ def unseal(secret: str, sealed: bytes) -> bytes | None:
         sealed[_SALT_BYTES : _SALT_BYTES + _TAG_BYTES],
         sealed[_SALT_BYTES + _TAG_BYTES :],
     )
-    return _masked(secret, salt, hidden) if hmac.compare_digest(tag, _tag(secret, salt, hidden)) else None
+    return _mask(secret, salt, hidden) if hmac.compare_digest(tag, _tag(secret, salt, hidden)) else None
 
 
-def _masked(secret: str, salt: bytes, text: bytes) -> bytes:
+def _mask(secret: str, salt: bytes, text: bytes) -> bytes:
     key = hmac.digest(secret.encode(), b"witnd answer mask" + salt, "sha256")
     blocks = range(-(-len(text) // 32))
     mask = b"".join(hmac.digest(key, number.to_bytes(8), "sha256") for number in blocks)[: len(text)]

@@ -15,7 +15,7 @@ from witnd.domain.resolution import derived_id
 from witnd.domain.span import spanned
 from witnd.store.changes import Author
 from witnd.store.invoice_change import Done, Seen
-from witnd.store.invoice_log import logged_by
+from witnd.store.invoice_log import entry_maker
 from witnd.store.invoices import NoCursor, Page, Wanted
 from witnd.web.errors import ApiError, invalid, missing
 from witnd.web.services import Services
@@ -164,7 +164,7 @@ async def void(services: Services, author: Author, invoice: Invoice, reason: str
     decide = lambda seen: invoicing.void(seen.invoice, seen.balance, reason)  # noqa: E731
     done = await do(services, author, invoice, "void", decide)
     if isinstance(done, Done) and done.repeated and done.invoice.reason != reason:
-        raise reused(author, "voided this invoice for another reason")
+        raise reuse_error(author, "voided this invoice for another reason")
     return done.invoice
 
 
@@ -185,7 +185,7 @@ async def do(
     """Do it once, and log it in the same step. Raises CONFLICT with what the domain says where it may not be."""
     key = author.idempotency_key
     token = None if key is None else derived_id("api", operation, key)
-    done = await services.invoices.do(invoice.id, decide, row=row, token=token, logged=logged_by(author, operation))
+    done = await services.invoices.do(invoice.id, decide, row=row, token=token, logged=entry_maker(author, operation))
     if isinstance(done, Refusal):
         raise ApiError("CONFLICT", str(done))
     return done
@@ -197,7 +197,7 @@ class Reused(ApiError):  # noqa: N818 - what somebody asked for, not a mistake i
     how = ""
 
 
-def reused(author: Author, how: str) -> Reused:
+def reuse_error(author: Author, how: str) -> Reused:
     """`how`: what was done under the name, as words that follow "it "."""
     refused = Reused(
         "CONFLICT", f"Idempotency-Key {author.idempotency_key!r} was used before: it {how}; choose another key"

@@ -11,7 +11,7 @@ import structlog
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
-from witnd.web.connections import Standing, State
+from witnd.web.connections import Activity, State
 from witnd.web.errors import ApiError, internal_error
 from witnd.web.line_limit import LimitedLines
 
@@ -81,10 +81,10 @@ class Protocol(web.RequestHandler):
         if self._request_in_progress:
             request = self._current_request
             is_sending = request is not None and not request.content.is_eof()
-            standing = Standing.SENDING if is_sending else Standing.BUSY
+            activity = Activity.SENDING if is_sending else Activity.BUSY
         else:
-            standing = Standing.IDLE if self._request_count else Standing.SILENT
-        return State(standing, now - self._since)
+            activity = Activity.IDLE if self._request_count else Activity.SILENT
+        return State(activity, now - self._since)
 
     def abort(self) -> None:
         """End it at once, whatever is still to be sent."""

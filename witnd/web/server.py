@@ -20,13 +20,13 @@ from aiohttp.web_request import BaseRequest
 
 from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
 from witnd.store.tokens import Token
-from witnd.web.behind_proxy import forwarded_prefix, put_below
+from witnd.web.behind_proxy import add_prefix, forwarded_prefix
 from witnd.web.body import body_of
 from witnd.web.compression import compress
 from witnd.web.dashboard.view import PREFIX, refused_page
 from witnd.web.errors import ApiError, from_msgspec, internal_error, invalid, unavailable
 from witnd.web.event_identity import header_key
-from witnd.web.idempotency import Asked, carried_out_once
+from witnd.web.idempotency import KeyedRequest, run_once
 from witnd.web.limits import Rates
 from witnd.web.line_limit import LimitedLines
 from witnd.web.preconditions import refuse_preconditions
@@ -129,7 +129,7 @@ class Server:
             response.headers.update(headers)
             if isinstance(response, web.Response):
                 if prefix := forwarded_prefix(request.headers):
-                    put_below(prefix, response)
+                    add_prefix(prefix, response)
                 await compress(request, response)
             response.headers["X-Request-Id"] = request_id
         if headers.get("Connection") == "close":
@@ -217,7 +217,7 @@ class Server:
         async def act() -> web.Response:
             return whole_response(call, await route.handler(call))
 
-        asked = Asked(
+        asked = KeyedRequest(
             key=key,
             token_id=call.token.id,
             secret=request.headers[hdrs.AUTHORIZATION].split()[-1],
@@ -226,7 +226,7 @@ class Server:
             data=call.data,
             repeatable=route.repeatable,
         )
-        return await carried_out_once(asked, self._services.answers, self._services.now_ms, act)
+        return await run_once(asked, self._services.answers, self._services.now_ms, act)
 
     def _refused(self, error: ApiError, request_id: str, for_people: bool) -> web.Response:  # noqa: FBT001
         if for_people:

@@ -7,7 +7,7 @@ from witnd.web.dashboard.page import Visit
 _KINDS: Final = {"customer": "customer", "agent": "agent"}
 
 
-def key_meant(visit: Visit, name: str) -> str | None:
+def filter_key(visit: Visit, name: str) -> str | None:
     """The key that a filter names, as it is in the catalogue or else without spaces around it."""
     text = visit.query.get(name)
     if text is None or visit.services.catalogue.instants(_KINDS[name], text):

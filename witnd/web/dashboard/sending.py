@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from witnd.store.keys import partition_of
-from witnd.web.behind_proxy import came_over_tls, forwarded_prefix
+from witnd.web.behind_proxy import forwarded_prefix, is_over_tls
 from witnd.web.dashboard.page import Visit
 
 # What an example is about, wherever one is shown.
@@ -51,5 +51,5 @@ def sending(visit: Visit, event: Mapping[str, str]) -> Sending:
 def address(visit: Visit) -> str:
     """Where this daemon is, as whoever looks at the page calls it."""
     headers = visit.call.headers
-    scheme = "https" if came_over_tls(headers) else "http"
+    scheme = "https" if is_over_tls(headers) else "http"
     return f"{scheme}://{headers.get('Host', '127.0.0.1:8700')}{forwarded_prefix(headers)}"

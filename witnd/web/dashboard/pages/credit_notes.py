@@ -9,7 +9,7 @@ from witnd.domain.invoice_json import credit_note_json
 from witnd.domain.money import minor_text
 from witnd.store.invoices import Page
 from witnd.web import exports, invoices
-from witnd.web.dashboard.filters import key_meant
+from witnd.web.dashboard.filters import filter_key
 from witnd.web.dashboard.page import Answer, Shown, Visit, page
 from witnd.web.dashboard.words import link
 from witnd.web.errors import ApiError, invalid
@@ -73,7 +73,7 @@ async def show_note(visit: Visit) -> Answer:
 
 async def asked_by(visit: Visit) -> Asked:
     """What the filters of the address mean."""
-    customer, name = key_meant(visit, "customer"), visit.query.get("invoice", "").strip() or None
+    customer, name = filter_key(visit, "customer"), visit.query.get("invoice", "").strip() or None
     if name is not None and customer is not None:
         raise invalid("customer", "leave it empty where an invoice is given, which has one customer")
     if name is None:

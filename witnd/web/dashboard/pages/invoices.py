@@ -12,7 +12,7 @@ from witnd.domain.invoice import Invoice
 from witnd.domain.money import minor_text
 from witnd.store.invoices import Page, Wanted
 from witnd.web import exports, invoices, lines
-from witnd.web.dashboard.filters import key_meant
+from witnd.web.dashboard.filters import filter_key
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, page
 from witnd.web.dashboard.pages.invoice_lines import sections
 from witnd.web.dashboard.words import link
@@ -80,7 +80,7 @@ async def list_invoices(visit: Visit) -> Answer:
             "found": [_listed(one, shelf.bill(one).customer_name) for one in found.data],
             "asked": asked,
             "problems": problems,
-            "known_customer": bool(visit.services.catalogue.instants("customer", key_meant(visit, "customer") or "")),
+            "known_customer": bool(visit.services.catalogue.instants("customer", filter_key(visit, "customer") or "")),
             "filtered": any(asked.values()),
             "statuses": list({**STATUSES, asked["status"]: STATUSES.get(asked["status"], asked["status"])}.items()),
             "files": files,
@@ -140,7 +140,7 @@ def wanted_by(visit: Visit) -> Wanted:
     query = visit.query
     currency = query.get("currency")
     return invoices.wanted(
-        customer_key=key_meant(visit, "customer"),
+        customer_key=filter_key(visit, "customer"),
         currency=None if currency is None else currency.strip().upper(),
         status=query.get("status"),
         period=query.get("period", "").strip() or None,

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from witnd.web.dashboard.filters import key_meant
+from witnd.web.dashboard.filters import filter_key
 from witnd.web.dashboard.page import Answer, Shown, Visit, page
 from witnd.web.dashboard.sending import example, sending
 from witnd.web.dashboard.words import link
@@ -20,8 +20,8 @@ async def list_outcomes(visit: Visit) -> Answer:
     found = await page_of_outcomes(
         visit.services,
         status=query.get("status"),
-        customer=key_meant(visit, "customer"),
-        agent=key_meant(visit, "agent"),
+        customer=filter_key(visit, "customer"),
+        agent=filter_key(visit, "agent"),
         key=search if exact else None,
         prefix=None if exact else search,
         limit=LIMIT,

@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from witnd.store.sessions import LENGTH_SECONDS
-from witnd.web.behind_proxy import came_over_tls
+from witnd.web.behind_proxy import is_over_tls
 from witnd.web.dashboard.page import COOKIE, MOST_FIELDS, Answer, Visit, action, add, cookie, fields, moved, same_site
 from witnd.web.dashboard.view import PREFIX, html
 from witnd.web.errors import invalid
@@ -33,7 +33,7 @@ async def sign_in(call: Call[Any]) -> Raw:
     if call.services.tokens.note(token, call.services.now_ms()):
         await call.services.tokens.write_used()
     # Behind a proxy that speaks TLS the cookie must never go out without it.
-    secure = "; Secure" if came_over_tls(call.headers) else ""
+    secure = "; Secure" if is_over_tls(call.headers) else ""
     remembered = f"{COOKIE}={id_}; Path=/; Max-Age={LENGTH_SECONDS}; HttpOnly; SameSite=Lax{secure}"
     if kept and back != PREFIX:
         values = {"target": back, "kept": _kept(kept), "form_key": session.form_key}
