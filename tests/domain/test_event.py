@@ -198,7 +198,7 @@ def test_an_identity_in_fields_beside_the_data_of_an_entry_is_used() -> None:
         ([*data(idempotency_key="i"), b"idempotency_key", b"k"], "idempotency_key: differs from that of the event"),
         ([*data(), b"idempotency_key", b"\xff"], "idempotency_key: is not UTF-8"),
         ([*data(), b"idempotency_key", b"i" * 256], "idempotency_key: must have 1 to 255 characters"),
-        ([*data(), b"specversion", b"1.0", b"id", b"7"], "source: a CloudEvents envelope needs"),
+        ([*data(), b"specversion", b"1.0", b"id", b"7"], "source: must be a non-empty"),
         ([*data(), b"specversion", b"0.3", b"id", b"7", b"source", b"s"], 'specversion: must be "1.0"'),
         ([*data(idempotency_key="i"), b"specversion", b"1.0", b"id", b"7", b"source", b"s"], "leave one of them out"),
         (
