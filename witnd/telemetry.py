@@ -127,7 +127,7 @@ class LogWriter:
         if missing and len(self._lines) < self._lines_max:
             self._reported += missing
             log = logger()
-            log.warning("log.dropped", count=missing, reason="nobody read the log, or it could not be written")
+            log.warning("log.dropped", count=missing, reason="nobody read the log, or the daemon could not write it")
 
 
 class StandardError:

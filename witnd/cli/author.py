@@ -1,4 +1,4 @@
-"""Who runs a command, for the change log: the operating system user, which whoever has a shell cannot choose."""
+"""Who runs a command, for the change log: the operating system user, which no environment variable changes."""
 
 import os
 import pwd

@@ -23,7 +23,7 @@ from witnd.store.safety import look, problems
 
 # How long to wait before invoices that could not be made are tried again.
 BLOCKED_SECONDS = 10.0
-# Without an error for so long, invoices are made again.
+# After this long without an error, the invoices are no longer blocked.
 HEALTHY_SECONDS = 15.0
 
 log = structlog.get_logger()
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 class Billing:
     """`run()` until cancelled. Raises `LostData` for what must end the daemon.
 
-    What is wrong with the invoices alone blocks them, until it is repaired; partitions go on.
+    An error that concerns only the invoices blocks them until it is repaired; partitions continue.
     """
 
     def __init__(

@@ -99,7 +99,7 @@ class JournalKeeper:
 async def watch_marks(client: Redis, keys: GlobalKeys, journal: Journal) -> None:
     """Remember the last numbers and the biller's steps; raise `LostData` when one goes back."""
     while True:
-        with contextlib.suppress(StoreUnavailable, StoreRefused):  # whoever needs Redis logs it
+        with contextlib.suppress(StoreUnavailable, StoreRefused):  # the caller that needs Redis logs it
             marks = await read_marks(client, keys)
             journal.check_marks(marks)
             journal.note_marks(marks)
@@ -123,7 +123,7 @@ def in_thread(call: Callable[[], None]) -> asyncio.Future[None]:
         error: Exception | None = None
         try:
             call()
-        except Exception as failed:  # noqa: BLE001 - whoever waits gets it
+        except Exception as failed:  # noqa: BLE001 - the caller gets it
             error = failed
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(finish, error)

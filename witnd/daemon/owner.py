@@ -228,7 +228,7 @@ class Owner:
             try:
                 found = problems(await look(self._watcher.ask), self._shared.config.redis.durability)
             except (StoreUnavailable, StoreRefused):
-                continue  # whoever needs Redis waits for it and says so
+                continue  # the caller that needs Redis waits and logs it
             reason = "; ".join(one.reason for one in found) or None
             if reason != self._patience.paused:
                 if reason is None:

@@ -12,7 +12,7 @@ from witnd.store.relisting import relist
 async def prepare(memory: Memory, state: State, number: int, poison: Poison | None) -> tuple[int, DeadlineCheck]:
     """Return the number of open outcomes, and the check of their deadlines.
 
-    `poison` ended the run before: its outcome goes on hold.
+    `poison` ended the previous run: its outcome goes on hold.
     """
     store, patience, counters = memory.store, memory.patience, memory.partition.counters
     await memory.load([], 0)

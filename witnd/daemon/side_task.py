@@ -9,7 +9,7 @@ import structlog
 from witnd.config import ConfigError
 from witnd.store.errors import Displaced, Fenced, Unsafe
 
-# What must end the daemon, with an exit code of its own.
+# Errors that must end the daemon, each with its exit code.
 FATAL: Final = (Displaced, Fenced, Unsafe, ConfigError)
 FIRST_SECONDS: Final = 0.5
 LONGEST_SECONDS: Final = 10.0

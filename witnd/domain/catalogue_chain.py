@@ -1,4 +1,4 @@
-"""A digest for every length of the stored catalogue, so that lost or different versions are noticed.
+"""A digest for every length of the stored catalogue, to detect lost or different versions.
 
 Each digest covers the digest before it and the bytes of the next entry: equal digests mean equal entries, all of them.
 SHA-1 is what scripts inside Redis can compute. It protects against loss and mistakes, not against an attacker.

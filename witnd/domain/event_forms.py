@@ -12,7 +12,7 @@ from witnd.domain.strictjson import KNOWN, Invalid, document
 # An empty one of these is an absent one: clients that know no null write an empty string for it (redis-rb, ioredis).
 _OPTIONAL = frozenset(("agent_key", "idempotency_key", "timestamp", "properties"))
 _WHITESPACE = b" \t\r\n"  # of JSON
-# What of a CloudEvent an entry may have as fields of its own, beside its data: binary mode, as HTTP has it in headers.
+# The CloudEvents attributes that an entry may have as separate fields beside its data: binary mode, like HTTP headers.
 _ATTRIBUTES = ("specversion", "id", "source", "time")
 # Checked here, because versions of Python differ in what they take for base64.
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")

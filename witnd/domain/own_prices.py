@@ -35,7 +35,7 @@ class _History:
             self.contents.insert(self.added, item.content)
 
     def at(self, ms: int) -> Content | None:
-        """The version in force, or before the first one that one."""
+        """The version in effect at an instant; before the first version, the first one."""
         return self.contents[max(0, bisect_right(self.starts, ms) - 1)] if self.contents else None
 
     def end(self, place: int) -> int | None:

@@ -1,4 +1,4 @@
-"""The deliveries that report a final outcome, under the rules in force at its resolution."""
+"""The deliveries that report a final outcome, under the rules in effect at its resolution."""
 
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.notification import Delivery, deliver_all

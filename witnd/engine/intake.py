@@ -140,7 +140,7 @@ class Intake:
         return []
 
     def _check_clock(self, moment: Moment) -> Moment:
-        """The moment with a clock that can be believed."""
+        """Return the moment with a trusted clock, and update the blocks."""
         self._server_ms = moment.now_ms
         if jump_ms := self._guard.jump_ms:
             self.blocks.set(ClockJumped(jump_ms))

@@ -1,7 +1,7 @@
 """Appends a retry for every held key that a change of the catalogue makes placeable, beside the intake.
 
 At a start all held keys are looked at; later those that wait for what changed. Either way in slices, between which
-applying and settling go on. A daemon that ends meanwhile looks at all of them again at its next start.
+applying and settling continue. A daemon that ends meanwhile checks all of them at its next start.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ class Retries:
         self._wake = asyncio.Event()
         self._asked_at = -1  # changes up to this instant are looked at, or waiting to be
         self._now_ms = 0
-        self._scan: str | None = None  # where the scan of all held keys goes on, None while there is none
+        self._scan: str | None = None  # where the scan of all held keys continues; None while there is none
         self._keys: deque[str] = deque()  # to be looked at
         self._waiting: set[str] = set()  # the same keys
         self._size = FIRST_SLICE

@@ -145,7 +145,7 @@ def _on_hold(commit: Commit, step: Step, keys: Keys) -> None:
 
 
 def _rewrite(commit: Commit, held: Held, keys: Keys) -> None:
-    """Some of the events that wait for a key were removed; without any left, the key is as if nobody had used it."""
+    """Write the remaining events of a key after a removal. If none is left, the key becomes unused."""
     if held.stored:
         commit.add("UNLINK", keys.held_events(held.key))
     if held.waiting:

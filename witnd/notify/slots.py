@@ -36,7 +36,7 @@ class Slots:
     def __init__(self, limits: Sizes | None = None, *, prompt_seconds: float = PROMPT_SECONDS) -> None:
         self._admission = Admission(limits or sizes(TOTAL))
         self._prompt_seconds = prompt_seconds
-        # Whoever waits for a place in a share, and whoever waits for an endpoint to have fewer attempts.
+        # Attempts that wait for a place in a share, and attempts that wait for an endpoint to have fewer attempts.
         self._queues: dict[Share, deque[_Waiter]] = {share: deque() for share in Share}
         self._behind: dict[str, deque[_Waiter]] = {}
         self._timers: dict[int, asyncio.TimerHandle] = {}

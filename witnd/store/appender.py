@@ -128,12 +128,12 @@ class Appender:
         return self._wire, kept
 
     def _refuse_all(self, refused: StoreRefused) -> None:
-        """Answer all that waits. Nothing of it was sent, so nothing is in the log, and it need not wait longer."""
+        """Refuse all waiting entries. None of them was sent, so none is in the log."""
         taken = self._take(len(self._waiting) * MOST)
         self._answer(taken, [Appended(None, refused)] * sum(len(one.entries) for one in taken))
 
     def _take(self, most: int) -> list[_Waiting]:
-        """What waited longest, about so many entries, without what nobody waits for any more."""
+        """Take the entries that waited longest, about `most`, and skip those whose caller has gone."""
         taken: list[_Waiting] = []
         count = 0
         while self._waiting and count < most:

@@ -194,7 +194,7 @@ def _check_sums(scope: Scope, before: Position, *, complete: bool, trimmed: dict
         if not scope.quick and totals.log_mark != totals.history_mark:
             _tell(scope, "applied events", scope.log_marks, scope.history_marks)
     finals = totals.statuses["CONFIRMED"] + totals.statuses["FAILED"]
-    if not (trimmed["resolutions"] and scope.damaged):  # of which outcomes those were nobody knows
+    if not (trimmed["resolutions"] and scope.damaged):  # it is unknown of which outcomes those were
         scope.compare("", "resolutions", finals, totals.resolutions + trimmed["resolutions"])
     if not trimmed["resolutions"] and totals.resolutions_mark != totals.resolutions_found_mark:
         _tell_number(scope, "resolutions", scope.resolved)

@@ -1,4 +1,4 @@
-"""Which acknowledged events are gone: a client's own log of them, compared with what Redis has."""
+"""Finds missing events: compares a client's own log of acknowledged events with Redis."""
 
 from collections.abc import Iterable, Sequence
 from itertools import islice

@@ -29,7 +29,7 @@ from witnd.store.scripts import Argument, Script
 PAGE = 1000
 # How often a change is planned again because another one came between.
 ATTEMPTS = 8
-# How long a change waits for an instant of its own: the clock moves on after a millisecond.
+# How long a change waits for a unique instant: the clock advances after a millisecond.
 WAITS: Final = 100
 WAIT_SECONDS: Final = 0.002
 

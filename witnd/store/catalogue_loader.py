@@ -1,4 +1,4 @@
-"""One way from stored catalogue entries into a `Catalogue`, for every reader.
+"""Loads stored catalogue entries into a `Catalogue`, the same way for every reader.
 
 The head is stored beside the list: how many entries it has, and their digest. A reader that knows more than the head
 says, or whose entries do not lead to it, must not bill: versions were lost, or others have taken their place.

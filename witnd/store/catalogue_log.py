@@ -11,7 +11,7 @@ from witnd.store.changes import Author, Change
 def change_entries(
     author: Author, what: str, changes: Sequence[Planned], before: Mapping[str, CatalogueEntry | None]
 ) -> list[Change]:
-    """One entry for each change. `before`: by key, the version that was in force, None for a new thing."""
+    """Return one entry for each change. `before`: by key, the version in effect, None for a new thing."""
     return [
         author.change(f"{one.kind}.{what}", one.key, before=_before(before.get(one.key)), after=_after(one))
         for one in changes

@@ -1,4 +1,4 @@
-"""Repair of a catalogue that lost versions: what a copy knows is put back, or what Redis has is accepted.
+"""Repairs a catalogue that lost versions: writes back those of a copy, or accepts what Redis has.
 
 A copy is put back as a whole, byte by byte, so that every step that was decided under it has its catalogue again.
 Versions that were written to Redis after the loss come behind it, as new ones dated now: they were planned without
@@ -133,7 +133,7 @@ async def repair(client: Redis, keys: GlobalKeys, found: Found, wanted: Repair, 
 
 
 async def accept(client: Redis, keys: GlobalKeys, found: Found, head: Head) -> None:
-    """Let every partition and billing go on from this catalogue. May be repeated."""
+    """Make every partition and billing continue from this catalogue. May be repeated."""
     for what in found.decided:
         number = what.removeprefix("partition ")
         state = Keys(keys.prefix, int(number)).state if number != what else BillingKeys(keys.prefix).state
@@ -154,13 +154,13 @@ def again(behind: Sequence[bytes]) -> list[CatalogueEntry]:
 
 
 def changes_now(entries: Sequence[CatalogueEntry], now_ms: int) -> list[Change]:
-    """The versions that were in force by now, the last of each key: they are dated now."""
+    """The versions that are in effect by now, the last of each key: they begin now."""
     last = {(one.kind, one.key): one for one in entries if one.effective_from <= now_ms}
     return [_change(one) for one in last.values()]
 
 
 def changes_later(entries: Sequence[CatalogueEntry], now_ms: int) -> list[tuple[int, Change]]:
-    """The versions that are scheduled: they keep their instants."""
+    """The scheduled versions: they keep their instants."""
     return [(one.effective_from, _change(one)) for one in entries if one.effective_from > now_ms]
 
 

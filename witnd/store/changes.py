@@ -72,7 +72,7 @@ def encode_change(change: Change) -> bytes:
 
 
 def around_instant(change: Change) -> tuple[bytes, bytes]:
-    """The record before and after `effective_from`, which only the script knows that decides it."""
+    """The record before and after `effective_from`, which the script decides."""
     return encode_change(change)[:-1] + b',"effective_from":', b"}"
 
 

@@ -1,4 +1,4 @@
-"""How far the clock of the Redis server may be believed.
+"""How far to trust the clock of the Redis server.
 
 Log time is the server's clock, and money decisions follow log time: a clock that jumps an hour ahead would settle
 everything of the next hour early. One guard per process compares that clock with CLOCK_BOOTTIME of this host, which
@@ -99,7 +99,7 @@ class ClockGuard:
             self._offset = max(low, least), min(high, most)
 
     def accept(self, reading: Reading) -> None:
-        """Believe the server's clock as it is now: an operator says that it is right."""
+        """Trust the server's clock as it is now: an operator has confirmed it."""
         self._offset, self._at = reading.offset, reading.after_ms
         self.jump_ms = self.step_ms = 0
 
@@ -116,7 +116,7 @@ class ClockGuard:
         return self.latest() + TOLERANCE_MS
 
     def trusted_now(self, server_ms: int) -> int:
-        """The instant to decide by: what the server's clock says, or the latest that can be now."""
+        """The instant for decisions: the server's clock, or the latest that can be now if that is earlier."""
         return min(server_ms, self.latest())
 
     def _drift(self, now: int) -> float:

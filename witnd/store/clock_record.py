@@ -1,4 +1,4 @@
-"""What daemons and commands write down about the server's clock, in one hash of the shared slot.
+"""What daemons and commands store about the server's clock, in one hash of the shared slot.
 
 Field `accepted` has the last acceptance by an operator, fields `jump:<instance>` the jump that a daemon sees.
 """

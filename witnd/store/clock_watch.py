@@ -53,12 +53,12 @@ class ClockWatch:
 
     @property
     def problem(self) -> Problem | None:
-        """Why the server's clock is not believed."""
+        """Why the server's clock is not trusted."""
         return clock_jump(self.guard.jump_ms) if self.guard.jump_ms else None
 
     @property
     def problem_ahead(self) -> Problem | None:
-        """Why nothing may be dated by the server's clock."""
+        """Why the server's clock must not date anything."""
         return self.problem if self.guard.is_ahead else None
 
     async def run(self) -> None:
@@ -68,7 +68,7 @@ class ClockWatch:
                     await self.sample()
                     await self._publish()
                 except (StoreUnavailable, StoreRefused):
-                    pass  # whoever needs Redis waits for it and says so
+                    pass  # the caller that needs Redis waits and logs it
                 except Unsafe as unreadable:
                     log.error("clock.unreadable", reason=unreadable.reason, remedy=unreadable.remedy)
                     await asyncio.sleep(10)

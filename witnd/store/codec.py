@@ -180,7 +180,7 @@ def decode_outcome(sealed: bytes, key: str = "") -> OutcomeRecord | None:
 
 
 def outcome_record(key: str, sealed: bytes | None) -> OutcomeRecord | Unreadable | None:
-    """The same as a value, for readers that go on with the next key; None also for a key without a record."""
+    """The same as a value, for readers that continue with the next key; None also for a key without a record."""
     try:
         return None if sealed is None else decode_outcome(sealed, key)
     except Unreadable as damaged:

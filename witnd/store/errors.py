@@ -22,7 +22,7 @@ class Fenced(Exception):  # noqa: N818
 
 
 class Displaced(Exception):  # noqa: N818
-    """Another deployment's data is where this daemon's was: it must not go on."""
+    """Another deployment's data has replaced this daemon's: it must stop."""
 
 
 class Unsafe(Exception):  # noqa: N818
@@ -50,7 +50,7 @@ class WrongType(Unsafe):
 
 
 class Unreadable(Exception):  # noqa: N818
-    """One stored record is damaged. It concerns one outcome, message or person, and nobody else."""
+    """One stored record is damaged. It concerns only one outcome, message or token."""
 
     def __init__(self, key: str, reason: str) -> None:
         super().__init__(f"{key}: {reason}" if key else reason)

@@ -1,4 +1,4 @@
-"""Events that wait, held or beside an outcome on hold, as they are stored."""
+"""The stored form of waiting events: held ones, and those of an outcome on hold."""
 
 from collections.abc import Callable
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""What this host remembers of Redis, so that lost data is noticed: a small file in the state directory.
+"""The journal: what this host knows of Redis, to detect lost data. A small file in the state directory.
 
 It is kept only where a state directory was chosen on purpose. Without one, only losses while the daemon runs are
 noticed.

@@ -1,4 +1,4 @@
-"""Accepting what Redis lost, so that the daemon may start again; numbers continue after the last one given."""
+"""Accepts what Redis lost, so that the daemon can start again. Numbers continue after the last one issued."""
 
 from collections.abc import Sequence
 from pathlib import Path

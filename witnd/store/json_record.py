@@ -1,4 +1,4 @@
-"""JSON records in Redis: each has the number of its format as `v`; a newer one is refused by name."""
+"""JSON records in Redis. Each has its format number as `v`; readers refuse a newer one by name."""
 
 from typing import Final, TypeVar
 

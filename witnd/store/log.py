@@ -257,7 +257,7 @@ class Log:
             command = ("LRANGE", shared.catalogue, at, at + self._items.size - 1)
             [more] = await self._whole(self._items, caller, command)
             if not more:
-                break  # the list is shorter than its head says: whoever takes it in says so
+                break  # the list is shorter than its head says: `add_stored` raises for it
             found += more
         return head, found
 

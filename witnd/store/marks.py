@@ -1,4 +1,4 @@
-"""How far Redis has come beside its partitions: the biller's steps, and the numbers given."""
+"""The progress of Redis outside the partitions: the biller's steps, and the numbers issued."""
 
 from collections.abc import Mapping
 from typing import cast

@@ -1,4 +1,4 @@
-"""How far a log was at one moment, and whether every entry that it ever had is explained."""
+"""The state of a log at one moment, and whether it explains every entry that it ever had."""
 
 from bisect import bisect_left
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""How much to ask Redis for in one answer, when nobody knows how large the parts of it are.
+"""How much to request from Redis in one answer, when the size of the parts is unknown.
 
 An answer that is too large is cut off by the server's `client-output-buffer-limit`, or takes longer than anybody waits;
 asked for again, it would be cut off again, for ever. So the next call asks for half, down to one.
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 class Portion:
-    """`size` is how many parts to ask for now. It doubles while full answers are small."""
+    """`size` is the number of parts to request next. It doubles while full answers are small."""
 
     def __init__(self, what: str, *, first: int, most: int) -> None:
         self.size = first
@@ -26,7 +26,7 @@ class Portion:
         self._bytes = BYTES_MAX  # the largest answer aimed at
 
     def record_success(self, parts: int, size_bytes: int) -> None:
-        """An answer came whole."""
+        """Record a complete answer."""
         # After a cut the aim rises again, and takes some 200 answers to double.
         self._bytes = min(BYTES_MAX, self._bytes + self._bytes // 256 + 1)
         if size_bytes > self._bytes:
@@ -35,7 +35,7 @@ class Portion:
             self.size = min(self._most, 2 * self.size)
 
     def record_cut(self, reason: str) -> None:
-        """The connection was lost while an answer was awaited, or it took too long."""
+        """Record an answer that was cut off or took too long."""
         self._bytes = max(BYTES_LEAST, self._bytes // 2)
         if self.size > 1:
             self.size //= 2

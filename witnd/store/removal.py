@@ -1,4 +1,4 @@
-"""Removing a held event: a request beside the log of its partition, which the owner carries out.
+"""Requests to remove a held event. They are stored beside the log; the owner of the partition carries them out.
 
 The request and the control entry that makes the owner look at it are one write in one slot. The owner rejects the
 event in its next step, with the reason REMOVED, and removes the request in the same commit. A request for an event

@@ -47,7 +47,7 @@ class Sessions:
         try:
             return decode_record(raw, Session, "a session of the dashboard")
         except Unsafe:
-            # Of a newer version, or damaged: whoever it belongs to signs in again.
+            # Of a newer version, or damaged: its owner must sign in again.
             return None
 
     async def end(self, id_: str) -> None:

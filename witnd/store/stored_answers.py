@@ -1,4 +1,4 @@
-"""Answers of requests that carried an `Idempotency-Key`, kept for a day so that they can be repeated.
+"""Stored answers to requests with an `Idempotency-Key`, for a day, so that they can be repeated.
 
 A marker is written before a request is carried out and replaced by its answer afterwards. A marker that stays shows
 that the daemon ended between the two: whether the request was carried out is then unknown, and must not be guessed.

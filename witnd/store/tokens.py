@@ -142,7 +142,7 @@ class Tokens:
                 return
 
     async def listed(self, damage: Callable[[str, str], None] | None = None) -> list[Token]:
-        """All tokens, revoked ones too, oldest first. Damaged ones are left out: whoever has one is refused."""
+        """All tokens, including revoked ones, oldest first, without damaged ones, which the API refuses."""
         with mapped():
             fields = cast("dict[bytes, bytes]", await self._client.hgetall(self._keys.tokens))
         found: list[Token] = []

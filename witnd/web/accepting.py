@@ -1,4 +1,4 @@
-"""Accepting connections: as many as there is room for, and calmly where the system has no more.
+"""Accepts connections up to the limit, and slows down if the system has no resources for more.
 
 asyncio's own server accepts without a bound, and reports each failure to accept by itself.
 """

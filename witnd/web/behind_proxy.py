@@ -1,4 +1,4 @@
-"""What a proxy in front of the daemon says of the request, and answers that fit to it.
+"""Headers of a proxy in front of the daemon, and answers with the right addresses.
 
 A proxy that serves the daemon below a path sends it as `X-Forwarded-Prefix`. Answers name places from the root, so the
 prefix is put in front of them, at one point, when the answer is complete. Templates escape every quote that comes from
@@ -22,13 +22,13 @@ Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 
 
 def forwarded_prefix(headers: Headers) -> str:
-    """The path below which clients reach the daemon; empty where that is the root, or what is said is no such path."""
+    """The path below which clients reach the daemon; empty for the root, and for a header that is not a path."""
     prefix = _first(headers, PREFIX_HEADER).rstrip("/")
     return prefix if _PREFIX.fullmatch(prefix) and not {".", ".."} & set(prefix.split("/")) else ""
 
 
 def is_over_tls(headers: Headers) -> bool:
-    """Whether the client's own connection was TLS. Of several proxies the first one says it."""
+    """Whether the client's connection used TLS. With several proxies, the first value counts."""
     return _first(headers, "X-Forwarded-Proto").lower() == "https"
 
 
@@ -37,7 +37,7 @@ def _first(headers: Headers, name: str) -> str:
 
 
 def add_prefix(prefix: str, response: web.Response) -> None:
-    """Put the prefix in front of every place that an answer names."""
+    """Add the prefix to every address in an answer."""
     headers = response.headers
     if headers.get(hdrs.LOCATION, "").startswith("/"):
         headers[hdrs.LOCATION] = prefix + headers[hdrs.LOCATION]

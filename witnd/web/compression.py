@@ -1,9 +1,9 @@
-"""Compressing answers: pages, lists and files, for clients that accept gzip.
+"""Compresses answers (pages, lists and files) for clients that accept gzip.
 
 The length of a compressed answer tells something about its content. Where an answer holds a secret (the form key of a
 page) and repeats what an address says, somebody who makes a browser send requests and watches their length could guess
 the secret. So pages are compressed only if their address has no query, and those about signing in and tokens never.
-Answers of the API are safe: a browser sends no token by itself.
+Answers of the API are safe: a browser does not send the token automatically.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ def accepts_gzip(header: str) -> bool:
 
 
 def may_be_compressed(request: BaseRequest, response: web.Response) -> bool:
-    """Whether this answer is compressed for clients that want it."""
+    """Whether this answer may be compressed."""
     path, kind = request.rel_url.raw_path, response.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0]
     return (
         request.method in ("GET", "HEAD")
@@ -53,7 +53,7 @@ def may_be_compressed(request: BaseRequest, response: web.Response) -> bool:
 
 
 async def compress(request: BaseRequest, response: web.Response) -> None:
-    """Compress the answer where it may be and the client wants it."""
+    """Compress the answer if it may be compressed and the client accepts gzip."""
     if not may_be_compressed(request, response):
         return
     response.headers.add(hdrs.VARY, hdrs.ACCEPT_ENCODING)

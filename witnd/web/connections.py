@@ -1,4 +1,4 @@
-"""Which connections the HTTP port serves, and which it closes first when there is no room for another.
+"""Decides how many connections the HTTP port serves, and which it closes first to make room.
 
 Anybody who reaches the port can open connections, and each takes an open file that Redis, webhooks and the journal need
 too. So their number is bounded, and silent ones make room for those that send something. There is no bound for each
@@ -21,7 +21,7 @@ RESERVED_FILES: Final = 64
 
 
 class Activity(enum.IntEnum):
-    """What a connection does; those that come first here are closed first."""
+    """What a connection is doing. Earlier members are closed first."""
 
     SILENT = 0  # since it was opened, no complete request has come
     IDLE = 1  # between two requests
@@ -35,14 +35,14 @@ PATIENCE: Final = {Activity.SILENT: 1.0, Activity.IDLE: 0.0, Activity.SENDING: 5
 
 
 class State(NamedTuple):
-    """`since`: for how many seconds it has been so."""
+    """An activity, and for how many seconds it has lasted."""
 
     activity: Activity
     seconds: float
 
 
 def connections_max(setting: int, files: int) -> int:
-    """How many connections there may be. `setting` 0: as many as the limit of open files suggests."""
+    """The limit on connections. With `setting` 0 it follows from the limit on open files."""
     if setting:
         return max(1, min(setting, files - RESERVED_FILES))
     return max(LEAST, min(MOST, files * _EIGHTHS // 8))

@@ -1,4 +1,4 @@
-"""The identity that the headers of a request give to its event, put into what is stored.
+"""Stores the identity that the headers of a request give to its event.
 
 Law: an identity that a producer gives is used or refused, never dropped. Two that differ are refused by name.
 
@@ -39,7 +39,7 @@ def has_cloud_headers(headers: Headers) -> bool:
 
 
 def refuse_in_query(target: str) -> None:
-    """An identity in the address would be ignored, and the event counted twice."""
+    """Refuse an identity in the query string: ignoring it would count the event twice."""
     query = target.partition("?")[2].lower()
     if "idempotency" in query or "ce-id" in query:
         raise invalid("", f"an identity in the query string is not supported; send the header {HEADER}")
@@ -143,7 +143,7 @@ def _same_key(own: object, key: str) -> None:
 
 
 def _compare_copies(headers: Headers, envelope: Mapping[str, Any]) -> None:
-    """Headers beside an envelope are copies of its attributes; other ones would be another identity."""
+    """Refuse headers that differ from the attributes of the envelope: they would be another identity."""
     given = cloud_attributes(headers)
     mistakes = [
         Mistake(name, f"differs from `{name[3:]}` of the envelope; remove the header")
@@ -155,7 +155,7 @@ def _compare_copies(headers: Headers, envelope: Mapping[str, Any]) -> None:
 
 
 def _with_key(data: bytes, record: Mapping[str, Any], key: str) -> bytes:
-    """The event with the key of the header; refused where it has another one."""
+    """Return the event with the key of the header. Refuse it if it has another key."""
     inner = record.get("data") if is_envelope(record) else record
     own = inner.get("idempotency_key") if isinstance(inner, dict) else None
     if own is None and is_envelope(record):

@@ -1,10 +1,10 @@
-"""Requests that change something, carried out once for each `Idempotency-Key`, and their answers repeated for a day.
+"""Carries out changing requests once for each `Idempotency-Key`, and repeats their answers for a day.
 
 The same key is the same request only from the same token, with the same method, path and body. A refused request leaves
 nothing behind: it may be corrected and sent again with the same key.
 
 An answer may hold a secret that is shown once. It is stored sealed with a key derived from the token of the request,
-which Redis does not have: who reads Redis reads no answer.
+which Redis does not have, so that nobody can read answers in Redis.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from witnd.store.stored_answers import StoredAnswers
 from witnd.web.errors import ApiError
 
 REPLAYED: Final = "Idempotency-Replayed"
-# A request that takes longer was cut off: its answer will not come.
+# A request that takes longer was cut off and will not be answered.
 RUNNING_MS: Final = 60_000
 # How long a duplicate waits for the answer of the request that runs.
 WAIT_SECONDS: Final = 10.0
@@ -62,7 +62,7 @@ _decode = msgspec.msgpack.Decoder(_Record).decode
 
 
 class KeyedRequest(Struct, frozen=True, kw_only=True):
-    """Who asks for what. `secret`: the text of the token. `repeatable`: carrying it out again does nothing more."""
+    """A request with a key. `secret`: the text of the token. `repeatable`: repeating it has no further effect."""
 
     key: str
     token_id: str

@@ -11,7 +11,7 @@ import structlog
 from msgspec import Struct
 
 INTERVAL_SECONDS: Final = 1.0
-# A reason without a line for so long is over, and what was suppressed of it is reported by itself.
+# After this long without a line, a reason has ended, and its suppressed lines are reported.
 QUIET_SECONDS: Final = 2 * INTERVAL_SECONDS
 
 log = structlog.get_logger()

@@ -1,4 +1,4 @@
-"""`ETag` and `If-Match`: a change is made to the version that its author has read, or refused with 412.
+"""`ETag` and `If-Match`: a change applies to the version that its author read, or is refused with 412.
 
 A tag names the version in force and how many versions there are, so that a scheduled version changes it too. It is
 compared with the catalogue that the change is planned against, and the catalogue is written only if nobody else changed
@@ -56,7 +56,7 @@ def check_tag(expected: frozenset[str] | None, present: str) -> None:
 
 
 def refuse_preconditions(headers: CIMultiDict[str] | CIMultiDictProxy[str], *, has_versions: bool) -> None:
-    """A precondition that is not checked must not be ignored: the change would overwrite what it should protect."""
+    """Refuse preconditions that are not checked: ignoring one would overwrite what it protects."""
     names = ("If-Unmodified-Since",) if has_versions else (IF_MATCH, "If-Unmodified-Since")
     for name in names:
         if name in headers:

@@ -77,7 +77,7 @@ class Protocol(web.RequestHandler):
             self._since = self._loop.time()
 
     def state(self, now: float) -> State:
-        """What it does, and for how long it has done so."""
+        """What the connection is doing, and for how long."""
         if self._request_in_progress:
             request = self._current_request
             is_sending = request is not None and not request.content.is_eof()
@@ -87,7 +87,7 @@ class Protocol(web.RequestHandler):
         return State(activity, now - self._since)
 
     def abort(self) -> None:
-        """End it at once, whatever is still to be sent."""
+        """Close the connection at once, without sending the rest."""
         transport = self.transport
         self.force_close()
         if isinstance(transport, asyncio.Transport):

@@ -1,4 +1,4 @@
-"""What a handler answers, as a response: JSON, bytes as they are, or a stream; small ones in one piece."""
+"""Turns the result of a handler into a response: JSON, raw bytes or a stream."""
 
 from collections.abc import Mapping
 from typing import Any, Final

@@ -177,7 +177,7 @@ def _members(data: bytes) -> list[bytes]:
 
 
 def _lines(data: bytes) -> list[bytes]:
-    """The events of JSON Lines; lines without anything are passed over."""
+    """The events of JSON Lines, without empty lines."""
     return [line for line in data.split(b"\n") if line.strip(b" \t\r")]
 
 

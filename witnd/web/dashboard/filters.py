@@ -1,4 +1,4 @@
-"""What people write into the filters of lists: spaces around it are not meant, unless a key really has them."""
+"""Filters of lists: surrounding spaces are ignored, unless a key has them."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ _KINDS: Final = {"customer": "customer", "agent": "agent"}
 
 
 def filter_key(visit: Visit, name: str) -> str | None:
-    """The key that a filter names, as it is in the catalogue or else without spaces around it."""
+    """Return the key that a filter names: as in the catalogue, else without surrounding spaces."""
     text = visit.query.get(name)
     if text is None or visit.services.catalogue.instants(_KINDS[name], text):
         return text

@@ -26,7 +26,7 @@ COOKIE: Final = "witnd_session"
 TOLD: Final = "witnd_told"
 FORM: Final = "application/x-www-form-urlencoded"
 MOST_FIELDS: Final = 5000
-# Fields of a form that nobody types into.
+# Hidden fields of forms.
 _NOT_TYPED: Final = frozenset(("form_key", "confirmed", "once", "seen", "do"))
 
 # The pages, as routes beside those of the API: what they answer is no part of its description.
@@ -151,7 +151,7 @@ async def visited(call: Call[Any]) -> Visit | Raw:
 
 
 def _sign_in_again(call: Call[Any]) -> Raw:
-    """The session ended while a form was filled in: sign in on a page that keeps what the form says."""
+    """After the session ended while a form was open: show a sign-in page that keeps the form."""
     kept = [(name, value) for name, values in fields(call).items() if name != "form_key" for value in values]
     if {name for name, _ in kept} <= _NOT_TYPED:
         return moved(f"{PREFIX}/sign-in?next={quote(PREFIX, safe='')}")
