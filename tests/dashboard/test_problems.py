@@ -163,7 +163,7 @@ def test_all_that_can_be_placed_is_asked_for_again(desk: Desk, api: Office) -> N
     # The daemon asks by itself as soon as it notices the change, which may be before.
     if "1 can be placed now" in page.id("told"):
         [[_, noted]] = api.workshop.call("XREVRANGE", "witn:{shared}:changes", "+", "-", "COUNT", 1)
-        assert json.loads(noted[b"data"])["after"] == {"keys": [HELD]}
+        assert json.loads(noted[b"data"])["after"] == {"keys": [HELD], "requested": True}
     until(lambda: api.get("/v1/problems")["held"]["count"] == 3, "it is placed")
     assert len(cases(desk.get("/dashboard/problems"), "Held keys")) == 3
 
