@@ -26,9 +26,9 @@ def opened(server: Server, directory: Path) -> Workshop:
     return shop
 
 
-@pytest.mark.parametrize("shift_ms", [HOUR_MS, -HOUR_MS, 1])
+@pytest.mark.parametrize("shift_ms", [HOUR_MS, -HOUR_MS, 1, float("inf"), float("-inf")])
 def test_a_deadline_that_was_moved_is_corrected_at_the_start_and_named(
-    session_server: Server, redis_url: str, tmp_path: Path, shift_ms: int
+    session_server: Server, redis_url: str, tmp_path: Path, shift_ms: float
 ) -> None:
     shop = opened(session_server, tmp_path)
     right = due(shop, "ticket-0003")

@@ -203,6 +203,41 @@ def test_a_damaged_held_event_puts_its_key_on_hold_and_the_repair_holds_it_again
     assert fates(shop) == {"applied": 13, "held": 3, "duplicate": 1}
 
 
+def test_a_lost_list_of_held_events_puts_its_key_on_hold_and_the_repair_holds_them_again(
+    session_server: Server, redis_url: str, tmp_path: Path
+) -> None:
+    shop = opened(session_server, tmp_path)
+    shop.event("ticket-0009", "asked", at="*", customer_key="nobody")
+    shop.work()
+    shop.call("UNLINK", KEYS.held_events("ticket-0009"))
+    shop.event("ticket-0009", "asked", at="*", agent_key="patient")
+    shop.work()
+
+    assert on_hold(shop, "ticket-0009")
+    with shop.working():
+        assert shop.json("repair", "outcome", "ticket-0009")["state"] == "repaired"
+    assert fates(shop) == {"applied": 14, "rejected": 1}
+
+
+@pytest.mark.parametrize("lists", [[KEYS.keys], [KEYS.with_status("CONFIRMED")]])
+def test_a_billed_outcome_is_billed_no_second_time_where_it_is_missing_in_a_list_too(
+    session_server: Server, redis_url: str, tmp_path: Path, lists: list[str]
+) -> None:
+    shop = Workshop(session_server, tmp_path)
+    shop.apply()
+    shop.event(KEY, "replied")
+    shop.work()
+    shop.call("UNLINK", KEYS.outcome(KEY))
+    for name in lists:
+        shop.call("ZREM", name, KEY)
+    shop.event(KEY, "replied", at="*")
+    shop.work()
+
+    assert shop.call("XLEN", KEYS.lines) == 1
+    assert on_hold(shop)
+    assert len(shop.json("events", "--fate", "waiting")["data"]) == 1
+
+
 def test_an_event_whose_fold_fails_puts_one_outcome_on_hold_and_a_version_that_can_repairs_it(
     session_server: Server, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,7 @@ from witnd.store.audit_streams import Streams, Told, line_content, mark
 from witnd.store.keys import BillingKeys, Keys
 from witnd.store.log import entry_id
 from witnd.store.reads import PAGE, Reads, text_of
+from witnd.store.score import whole
 
 # How often an invoice is looked at again because something was done to it meanwhile.
 ATTEMPTS: Final = 8
@@ -121,7 +122,7 @@ class _Walk:
         """An instant of the next period with lines or invoices."""
         command = ("ZRANGEBYSCORE", self._keys.invoices, end, f"({END_OF_TIME}", "WITHSCORES", "LIMIT", 0, 1)
         found = (await self._reads.each(command))[0]
-        instants = [int(float(found[1]))] if found else []
+        instants = [whole(found[1])] if found else []
         if (at := await self._streams.next_at(self._state.read)) is not None:
             instants.append(max(at, end))
         return min(instants, default=None)

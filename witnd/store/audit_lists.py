@@ -15,6 +15,7 @@ from witnd.store.codec import HELD_RECORD, OutcomeRecord
 from witnd.store.errors import Unreadable
 from witnd.store.held_codec import decode_held
 from witnd.store.reads import FATES, Entry, text_of
+from witnd.store.score import whole
 
 _json = msgspec.json.Encoder().encode
 _HELD_CHUNK: Final = 20  # keys with up to 1000 held events each
@@ -36,7 +37,7 @@ async def check_due(scope: Scope) -> None:
             elif record.processed_at is not None:
                 scope.differ(key, "stored deadline", f"none: it is {record.status}", score.decode())
             elif scope.quick:
-                scope.compare(key, "stored deadline", record.mirrored, int(float(score)))
+                scope.compare(key, "stored deadline", record.mirrored, whole(score))
 
 
 async def check_held(scope: Scope) -> None:
@@ -52,7 +53,7 @@ async def check_held(scope: Scope) -> None:
                     ("LRANGE", keys.held_events(key), 0, -1),
                 )
                 if score is not None:
-                    await _check_held_key(scope, key, int(float(score)), record, items)
+                    await _check_held_key(scope, key, whole(score), record, items)
 
 
 async def _check_held_key(scope: Scope, key: str, score: int, record: bytes | None, items: Sequence[bytes]) -> None:

@@ -8,6 +8,7 @@ from witnd.store.audit_scope import Scope
 from witnd.store.codec import OutcomeRecord
 from witnd.store.days import AT_CLOSE, OPENED, day_of
 from witnd.store.reads import Command
+from witnd.store.score import whole
 
 STATUSES = ("OPEN", "PENDING", "CONFIRMED", "FAILED")
 
@@ -102,7 +103,7 @@ async def _records(scope: Scope, zset: str, names: Sequence[str]) -> list[tuple[
     scores: list[Command] = [("ZSCORE", zset, key) for key in names]
     records, *found = await scope.reads.together(("MGET", *map(scope.keys.outcome, names)), *scores)
     return [
-        (key, int(float(score)), scope.record(key, raw))
+        (key, whole(score), scope.record(key, raw))
         for key, raw, score in zip(names, records, found, strict=True)
         if score is not None
     ]

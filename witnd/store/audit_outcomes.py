@@ -18,6 +18,7 @@ from witnd.store.codec import HistoryItem, OutcomeRecord, decode_history
 from witnd.store.errors import Unreadable
 from witnd.store.outbox import decode_progress, decode_row, read_row
 from witnd.store.reads import Command
+from witnd.store.score import whole
 from witnd.store.sealed import unsealed
 
 CHUNK: Final = 100  # outcomes per atomic read
@@ -109,7 +110,7 @@ async def _recount(scope: Scope, names: Sequence[str]) -> None:
             scope.differ(key, one.what, one.expected, one.found)
         _check_terms(scope, outcome, counted.opened_at)
         bound = None if outcome.final else record.mirrored
-        scope.compare(key, "stored deadline", bound, None if due is None else int(float(due)))
+        scope.compare(key, "stored deadline", bound, None if due is None else whole(due))
         if bound is not None and bound > record.settles_at:
             scope.differ(key, "stored deadline", f"{record.settles_at} or before", bound)
         if outcome.final:
@@ -197,7 +198,7 @@ def _check_delivery(scope: Scope, expected: Delivery, found: Sequence[Any]) -> N
     except Unreadable as damaged:
         scope.differ(key, what, "the message of this outcome", f"unreadable: {damaged.reason}")
         return
-    waits = None if queued is None else int(float(queued))
+    waits = None if queued is None else whole(queued)
     scope.compare(key, f"{what}: due in the outbox", progress.queued_ms, waits)
     if queued is not None and not named:
         scope.differ(key, f"{what}: rule in the outbox", expected.rule_id, "not named")

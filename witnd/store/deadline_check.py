@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from witnd.store.codec import OutcomeRecord, outcome_record
 from witnd.store.log import Log
+from witnd.store.score import whole
 from witnd.store.scripts import Script
 
 _CORRECT: Final = Script("deadline_correct")
@@ -37,7 +38,7 @@ async def compare(store: Log, names: Sequence[str]) -> tuple[list[Wrong], list[s
     damaged: list[str] = []
     for key, raw, score in zip(names, records, scores, strict=True):
         record = outcome_record(key, raw)
-        found = None if score is None else int(float(score))
+        found = None if score is None else whole(score)
         if not isinstance(record, OutcomeRecord):
             damaged.append(key)
             continue

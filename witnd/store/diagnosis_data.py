@@ -24,6 +24,7 @@ from witnd.store.lease import Holder
 from witnd.store.moment import Moment, check_moment, entry_id
 from witnd.store.outbox import decode_endpoint
 from witnd.store.reads import Command
+from witnd.store.score import whole
 from witnd.store.tokens import Token
 
 ANSWER_SECONDS: Final = 5.0
@@ -149,7 +150,7 @@ async def _parts(connection: wire.Wire, keys: Sequence[Keys], shared: GlobalKeys
     found = []
     for place, one in enumerate(keys):
         answers = rest[place * each : (place + 1) * each]
-        due = [(key.decode(), int(float(score))) for key, score in _pairs(answers[4])]
+        due = [(key.decode(), whole(score)) for key, score in _pairs(answers[4])]
         exact = await _deadlines(connection, one, [key for key, bound in due if bound <= now_ms])
         found.append(_part(one, now_ms, (decode_head(head), versions), answers, due, exact, rules))
     return found
@@ -195,7 +196,7 @@ def _part(
         on_hold=[name.decode(errors="replace") for name in on_hold[1][::2]][:ON_HOLD],
         on_hold_count=on_hold_count,
         held=held,
-        held_since=int(float(first_held[1])) if first_held else None,
+        held_since=whole(first_held[1]) if first_held else None,
         rejected=rejected,
         dead=dead,
         parked={rule: count for rule, count in zip(rules, parked, strict=True) if count},
@@ -238,10 +239,10 @@ async def _books(connection: wire.Wire, prefix: str, parts: Sequence[Part], now_
     return Books(
         owner=_holder(owner, left),
         collected=collected,
-        first_end=int(float(first[1])) if first else None,
+        first_end=whole(first[1]) if first else None,
         to_issue=to_issue,
         past_grace=past,
-        first_past=int(float(oldest[1])) if past else None,
+        first_past=whole(oldest[1]) if past else None,
         uncollected={number: entry_id(found[0][0])[0] for number, found in zip(behind, rows, strict=True) if found},
     )
 

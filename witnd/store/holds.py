@@ -12,6 +12,7 @@ from witnd.store.hold import Hold, Repair, decode_hold, encode_repair, holds_of
 from witnd.store.keys import Keys
 from witnd.store.reads import Reads
 from witnd.store.retry_request import RetryRequests
+from witnd.store.score import whole
 from witnd.store.sealed import unsealed
 
 
@@ -56,6 +57,8 @@ async def stored_repair(reads: Reads, keys: Keys, key: str) -> Repair | Unreadab
         return Unreadable(key, f"its record is unreadable: {record.reason}")
     try:
         if record is None:
+            if not held:
+                return Unreadable(key, "its list of held events is missing")
             for item in held:
                 decode_held(key, item)
             return Repair(1, None, [], held)
@@ -75,7 +78,7 @@ async def found_damage(reads: Reads, keys: Keys, key: str) -> Hold | None:
     cursor, *scores = await reads.each(
         ("HGET", keys.state, "cursor"), *(("ZSCORE", keys.with_status(status), key) for status in STATUSES)
     )
-    listed = [(s, int(float(score))) for s, score in zip(STATUSES, scores, strict=True) if score is not None]
+    listed = [(s, whole(score)) for s, score in zip(STATUSES, scores, strict=True) if score is not None]
     status, opened_at = listed[-1] if listed else (None, None)
     position = (cursor or b"0-0").decode()
     return Hold(

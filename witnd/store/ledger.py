@@ -23,6 +23,7 @@ from witnd.store.errors import Unsafe
 from witnd.store.invoice_codec import decode_invoice, decode_row
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.log import append_control, entry_id
+from witnd.store.score import whole
 
 ANSWER_SECONDS = 5.0
 COMMIT_SECONDS = 10.0
@@ -157,7 +158,7 @@ class Ledger:
     async def first_end(self) -> int | None:
         """When the first open draft's period ends."""
         found = (await self.ask(("ZRANGE", self.keys.open, 0, 0, "WITHSCORES")))[0]
-        return int(float(found[1])) if found else None
+        return whole(found[1]) if found else None
 
     async def open_until(self, end: int, most: int) -> list[str]:
         """Ids of open drafts whose periods end at or before an instant."""
@@ -167,7 +168,7 @@ class Ledger:
     async def to_issue(self, start: int, most: int) -> list[tuple[str, int]]:
         """Closed drafts from a place on, oldest first, each with the end of its period."""
         flat = (await self.ask(("ZRANGE", self.keys.to_issue, start, start + most - 1, "WITHSCORES")))[0]
-        return [(flat[i].decode(), int(float(flat[i + 1]))) for i in range(0, len(flat), 2)]
+        return [(flat[i].decode(), whole(flat[i + 1])) for i in range(0, len(flat), 2)]
 
     async def draft_rows(self, id_: str, partition: int, start: int, most: int) -> list[tuple[Row, bytes]]:
         """A page of an open draft's rows from one partition, each as it is stored beside it."""

@@ -18,6 +18,7 @@ from witnd.store.hold import Damage, Hold, Repair, decode_repair, holds_of
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.moment import Moment, ends, entry_id, text_of
 from witnd.store.portion import Portion
+from witnd.store.score import whole
 from witnd.store.scripts import Script
 from witnd.store.stored import Stored, damages, first_look, with_list
 
@@ -104,8 +105,7 @@ class Log:
     async def append(self, *entries: Sequence[str], latest_ms: int) -> bool:
         """Append control entries, unless the server's clock is past `latest_ms`. Answers whether all were appended. If
         the reply is lost they may come twice, which is harmless."""
-        answers = await self.ask(*[append_control(self.keys.events, latest_ms, *fields) for fields in entries])
-        return all(answers)
+        return all(await self.ask(*[append_control(self.keys.events, latest_ms, *fields) for fields in entries]))
 
     # -- beside the log --------------------------------------------------------------------------------------------
 
@@ -131,8 +131,7 @@ class Log:
             if first:
                 self._records.record_cut(str(lost))
             raise
-        info = replies[3]
-        if isinstance(info, Exception) and "no such key" in str(info):
+        if isinstance(info := replies[3], Exception) and "no such key" in str(info):
             replies[3] = info = []
         wire.checked(replies)
         moment = Moment(
@@ -207,12 +206,13 @@ class Log:
         return found
 
     async def held(self, keys: Sequence[str]) -> list[list[tuple[EntryId, Event]] | Unreadable]:
-        """The held events of each key, or what is wrong with them."""
+        """The held events of each key, or what is wrong with them; none for a key that is placed meanwhile."""
         found = await self._lists({self.keys.held_events(key): -1 for key in keys})
         answer: list[list[tuple[EntryId, Event]] | Unreadable] = []
         for key in keys:
+            items = found.get(self.keys.held_events(key))
             try:
-                answer.append(list(with_list((key, None, (), ()), found.get(self.keys.held_events(key)))[3]))
+                answer.append([] if items == [] else list(with_list((key, None, (), ()), items)[3]))
             except Unreadable as wrong:
                 answer.append(wrong)
         return answer
@@ -242,7 +242,7 @@ class Log:
     async def due(self, above: int, until: int, most: int) -> list[tuple[int, str]]:
         """Stored deadlines in (above, until], earliest first, at most `most`."""
         flat = (await self.ask(("ZRANGEBYSCORE", self.keys.due, f"({above}", until, "WITHSCORES", "LIMIT", 0, most)))[0]
-        return [(int(float(flat[i + 1])), flat[i].decode()) for i in range(0, len(flat), 2)]
+        return [(whole(flat[i + 1]), flat[i].decode()) for i in range(0, len(flat), 2)]
 
     async def due_count(self) -> int:
         return int((await self.ask(("ZCARD", self.keys.due)))[0])

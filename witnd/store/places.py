@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from witnd.store.keys import Keys
 from witnd.store.reads import PAGE, Reads
+from witnd.store.score import whole
 from witnd.store.scripts import Script
 
 _BEHIND: Final = Script("places_behind")
@@ -92,4 +93,4 @@ async def _behind(
     # With its text every time: it is short, and the server may have forgotten it.
     where = () if edge is None else edge
     [answer] = await reads.each(("EVAL", _BEHIND.text, len(sets), *sets, count, *where))
-    return [[(int(float(flat[i + 1])), flat[i]) for i in range(0, len(flat), 2)] for flat in answer]
+    return [[(whole(flat[i + 1]), flat[i]) for i in range(0, len(flat), 2)] for flat in answer]

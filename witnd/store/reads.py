@@ -20,6 +20,7 @@ from witnd.store.errors import StoreRefused, Unreadable, Unsafe
 from witnd.store.keys import Keys
 from witnd.store.log import NOT_COUNTERS
 from witnd.store.moment import Moment, ends, entry_id
+from witnd.store.score import whole
 from witnd.store.sealed import unsealed
 
 FATES: Final = ("held", "rejected", "late", "duplicate", "conflict", "waiting")
@@ -205,7 +206,7 @@ class Reads:
         while True:
             after, flat = (await self.each(("ZSCAN", zset, cursor, "COUNT", PAGE)))[0]
             if flat:
-                yield [(flat[i].decode(), int(float(flat[i + 1]))) for i in range(0, len(flat), 2)]
+                yield [(flat[i].decode(), whole(flat[i + 1])) for i in range(0, len(flat), 2)]
             cursor = after.decode()
             if cursor == "0":
                 return
@@ -214,7 +215,7 @@ class Reads:
         """A page of members with scores between two bounds, in order."""
         bounds = (low, high, "WITHSCORES", "LIMIT", skip, count)
         flat = (await self.each(("ZRANGEBYSCORE", zset, *bounds)))[0]
-        return [(flat[i].decode(), int(float(flat[i + 1]))) for i in range(0, len(flat), 2)]
+        return [(flat[i].decode(), whole(flat[i + 1])) for i in range(0, len(flat), 2)]
 
 
 @asynccontextmanager

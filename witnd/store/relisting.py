@@ -36,7 +36,7 @@ async def relist(store: Log, counters: Mapping[str, int]) -> bool:
         expected=dict(zip(_SETS, expected, strict=True)),
         reason="an earlier version kept no lists, or other hands changed them",
     )
-    kept = await _unreadable(store, zsets)
+    kept = await _without_record(store, zsets)
     await store.ask(("UNLINK", *zsets))
     async for outcomes in _records(store):
         await _list(store, [(key, one) for key, one in outcomes if isinstance(one, OutcomeRecord)])
@@ -45,13 +45,22 @@ async def relist(store: Log, counters: Mapping[str, int]) -> bool:
     return True
 
 
-async def _unreadable(store: Log, zsets: Sequence[str]) -> list[tuple[str, bytes, bytes]]:
-    """Where the lists have outcomes whose records are damaged: nothing else says what they were."""
-    found: list[tuple[str, bytes, bytes]] = []
-    async for outcomes in _records(store):
-        for key in [key for key, one in outcomes if isinstance(one, Unreadable)]:
-            scores = await store.ask(*(("ZSCORE", zset, key) for zset in zsets))
-            found += [(zset, score, key) for zset, score in zip(zsets, scores, strict=True) if score is not None]
+async def _without_record(store: Log, zsets: Sequence[str]) -> list[tuple[str, bytes, bytes]]:
+    """Where the lists have keys whose record is missing or damaged. Nothing else says that these keys were used: taken
+    from the lists, the next event would open such an outcome a second time."""
+    start, found = store.keys.outcome("").encode(), []
+    for zset in zsets:
+        cursor = "0"
+        while True:
+            after, flat = (await store.ask(("ZSCAN", zset, cursor, "COUNT", BATCH)))[0]
+            members: list[bytes] = flat[::2]
+            records = (await store.ask(("MGET", *(start + key for key in members))))[0] if members else []
+            for key, score, raw in zip(members, flat[1::2], records, strict=True):
+                if raw is None or isinstance(outcome_record(key.decode(errors="replace"), raw), Unreadable):
+                    found.append((zset, score, key))
+            cursor = after.decode()
+            if cursor == "0":
+                break
     return found
 
 

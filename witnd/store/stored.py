@@ -11,6 +11,7 @@ from witnd.store.errors import Unreadable
 from witnd.store.held_codec import decode_held
 from witnd.store.hold import Damage
 from witnd.store.keys import Keys
+from witnd.store.score import whole
 from witnd.store.sealed import unsealed
 
 ANSWER_SECONDS: Final = 5.0
@@ -29,6 +30,9 @@ def with_list(stored: Stored, items: Any) -> Stored:
     history: list[bytes] = []
     try:
         if record is None:
+            if not items:
+                # The key is marked: without this, the next event would open an outcome without those that were held.
+                raise Unreadable(key, "it is missing")
             return key, None, (), [decode_held(key, item) for item in items]
         history = unsealed(key, items)
     except Unreadable as wrong:
@@ -71,6 +75,6 @@ async def damages(caller: wire.Wire, keys: Keys, damaged: Sequence[str], reasons
     answer = []
     for number, reason in enumerate(reasons):
         scores = found[number * len(STATUSES) : (number + 1) * len(STATUSES)]
-        listed = [(s, int(float(score))) for s, score in zip(STATUSES, scores, strict=True) if score is not None]
+        listed = [(s, whole(score)) for s, score in zip(STATUSES, scores, strict=True) if score is not None]
         answer.append(Damage(reason, *(listed[-1] if listed else (None, None))))
     return answer

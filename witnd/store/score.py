@@ -1,0 +1,11 @@
+"""Scores of sorted sets, as whole numbers."""
+
+from typing import Final
+
+# Beyond every instant. A double has it exactly.
+LIMIT: Final = 1 << 62
+
+
+def whole(score: bytes | str | float) -> int:
+    """A score as a whole number. An infinite one, which only other hands write, is beyond every instant."""
+    return int(max(-LIMIT, min(LIMIT, float(score))))
