@@ -7,9 +7,11 @@ import pytest
 
 from tests.support.server import Server
 from witnd.domain.catalogue_chain import Head
+from witnd.domain.event import Event
 from witnd.endpoint import endpoint
 from witnd.store.codec import HELD_RECORD
 from witnd.store.errors import StoreUnavailable
+from witnd.store.held_codec import encode_held
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.log import Log
 from witnd.store.portion import BYTES_LEAST, BYTES_MAX, Portion
@@ -18,6 +20,10 @@ KEYS = Keys("witn", 0)
 LARGE = b"x" * 100_000
 
 pytestmark = pytest.mark.anyio
+
+
+def held_event(key: str, number: int, value: str = "") -> bytes:
+    return encode_held((number, 1), Event(key, "asked", "nobody", None, None, value, None, None, None, None))
 
 
 def test_it_doubles_while_full_answers_are_small_and_shrinks_after_a_large_one() -> None:
@@ -97,13 +103,13 @@ async def test_large_records_and_long_lists_are_read(limited: tuple[Server, Log]
     keys = [f"ticket-{number:04}" for number in range(100)]
     with own.sync() as client:
         for key in keys:
-            client.rpush(KEYS.held_events(key), *[b"%d:%b" % (n, LARGE[:50_000]) for n in range(3)])
+            client.rpush(KEYS.held_events(key), *[held_event(key, n, LARGE[:50_000].decode()) for n in range(3)])
         shared = GlobalKeys("witn")
         client.rpush(shared.catalogue, *[b"%d:%b" % (n, LARGE) for n in range(100)])
         client.set(shared.catalogue_head, str(Head(100, "0" * 40)))
     held, cuts = await until_it_comes(lambda: log.held(keys))
     assert cuts >= 1, "the server cut nothing off: this test proves nothing"
-    assert [[item.partition(b":")[0] for item in items] for items in held] == [[b"0", b"1", b"2"]] * 100
+    assert [[entry for entry, _ in items] for items in held] == [[(0, 1), (1, 1), (2, 1)]] * 100
     log._items.size = 1000
     (_, found), cuts = await until_it_comes(lambda: log.catalogue_after(10))
     assert cuts >= 1
@@ -115,8 +121,8 @@ async def test_many_keys_are_loaded_in_several_answers(limited: tuple[Server, Lo
     log._records.size = 7
     keys = [f"ticket-{number:04}" for number in range(50)]
     with own.sync() as client:
-        client.rpush(KEYS.held_events(keys[33]), b"one", b"two")
+        client.rpush(KEYS.held_events(keys[33]), *[held_event(keys[33], n) for n in range(2)])
         client.set(KEYS.outcome(keys[33]), HELD_RECORD)
     _, stored = await log.moment(keys)
     assert [key for key, *_ in stored] == keys
-    assert [list(held) for *_, held in stored if held] == [[b"one", b"two"]]
+    assert [[entry for entry, _ in held] for *_, held in stored if held] == [[(0, 1), (1, 1)]]
