@@ -8,13 +8,14 @@ from tests.support.server import Server
 from tests.support.workshop import Workshop
 from witnd.domain.instant import render
 from witnd.store.keys import Keys
+from witnd.store.score import whole
 
 KEYS = Keys("witn", 0)
 HOUR_MS = 3_600_000
 
 
 def due(shop: Workshop, key: str) -> int:
-    return int(float(shop.call("ZSCORE", KEYS.due, key)))
+    return whole(shop.call("ZSCORE", KEYS.due, key))
 
 
 def opened(server: Server, directory: Path) -> Workshop:
