@@ -285,7 +285,6 @@ def server(*, off_ms: float = 0.0, round_trips: tuple[float, ...] = (0.1,), **in
         user="default",
         refused=[],
         missing=[],
-        waits=True,
     )
 
 

@@ -29,7 +29,7 @@ from witnd.store.codec import decode_fate, decode_history, decode_outcome, items
 from witnd.store.commit import Commit
 from witnd.store.held_codec import decode_held
 from witnd.store.keys import Keys
-from witnd.store.log import entry_id
+from witnd.store.log import NOT_COUNTERS, entry_id
 from witnd.store.outbox import decode_row
 from witnd.store.sealed import unsealed
 
@@ -146,7 +146,7 @@ class Drive:
 
     def restart(self) -> None:
         state = self.model.data.get(KEYS.state, {})
-        counters = {name: count for name, count in state.items() if name not in ("cursor", "settling", "read")}
+        counters = {name: count for name, count in state.items() if name not in NOT_COUNTERS}
         # A new process placed nothing: it knows what was frozen by digest alone.
         self.catalogue = catalogue_of(self.changes)
         self.start(entry_id(state.get("cursor", "0-0")), state.get("read", 0), counters)
@@ -277,7 +277,7 @@ def check_indexes(run: Drive, world: World) -> None:
     for one in world.outcomes.values():
         counted[one.status] += 1
     counters = run.partition.counters
-    assert {name: counted.get(name, 0) for name in counters} == counters
+    assert counters == {name: counted.get(name, 0) for name in counters}
     for fate in ("duplicate", "conflict", "late", "held", "rejected"):
         index = set(data.get(KEYS.fates_of(fate), {}))
         assert index == {entry for entry, (name, _) in world.fates.items() if name == fate}
@@ -308,9 +308,11 @@ def check_lookups(data: dict[str, Any], world: World) -> None:
     counted: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for name, fields in data.items():
         for field, count in fields.items() if name.startswith(KEYS.day("")) else ():
-            what, _, part = field.partition(":")
+            # Money is in fields `currency:digits:part`, counts are in fields of one word.
+            what, *place = field.split(":")
+            part = place[1] if place else 0
             assert int(count) > 0
-            counted[name.removeprefix(KEYS.day("")), what] += int(count) * Decimal(10**9) ** int(part or 0)
+            counted[name.removeprefix(KEYS.day("")), what] += int(count) * Decimal(10**9) ** int(part)
     assert counted == days
 
 

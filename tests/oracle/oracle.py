@@ -308,7 +308,8 @@ class _Partition:
                 "customer_key": outcome.customer_key,
                 "agent_key": outcome.terms.agent_key,
             }
-            self.lines.append({**identity, **bill, "resolved_at": settled})
+            digits = rules.MINOR_DIGITS[outcome.terms.currency]
+            self.lines.append({**identity, **bill, "digits": digits, "resolved_at": settled})
             bill.pop("working", None)
             bill["line_id"] = identity["id"]
         resolution: dict[str, Any] = {

@@ -25,7 +25,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 class Explained(Struct, frozen=True, kw_only=True):
-    """An outcome and how it came about. For a key that has held events only, `outcome` is null.
+    """An outcome and how it came about. For a key that has held events only, `outcome` is null; for an
+    outcome on hold, `on_hold` says why.
 
     The parts are objects as the reference of the API has them. `story` has the events with every check of the
     condition after each; with `events_next_cursor` not null there are more of them.
@@ -42,11 +43,13 @@ class Explained(Struct, frozen=True, kw_only=True):
     invoice: dict[str, Any] | None = None
     deliveries: list[dict[str, Any]] = []
     held: list[dict[str, Any]] = []
+    on_hold: dict[str, Any] | None = None
 
 
 class Fate(Struct, frozen=True, kw_only=True):
     """What became of an event: `applied`, `duplicate`, `conflict`, `late`, `held`, `rejected`; `waiting` until it is
-    read. `reason` is a code, `message` says it in words."""
+    read. `reason` is a code, `message` says it in words. `action`, `customer_key` and
+    `agent_key` are what the event says, where that can be read."""
 
     id: str
     partition: int
@@ -55,6 +58,9 @@ class Fate(Struct, frozen=True, kw_only=True):
     key: str | None = None
     reason: str | None = None
     message: str | None = None
+    action: str | None = None
+    customer_key: str | None = None
+    agent_key: str | None = None
 
 
 class Page(Struct, frozen=True, kw_only=True):

@@ -7,11 +7,12 @@ import msgspec
 
 from witnd.domain.invoice import Row
 from witnd.store.audit_scope import KEPT, Mismatch
+from witnd.store.errors import DamagedInvoice
 from witnd.store.invoice_codec import decode_row
 
 # What decoding raises for bytes that witnd did not write.
 UNREADABLE: Final = (
-    msgspec.MsgspecError, ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError,
+    msgspec.MsgspecError, ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError, DamagedInvoice,
 )  # fmt: skip
 
 # The rows of an invoice are a copy of lines: where they differ, nobody knows what else was changed.

@@ -38,6 +38,10 @@ class LostData(Unsafe):
     """Redis has less than was written, or half of a step: nothing more may be written by anybody."""
 
 
+class DamagedInvoice(Unsafe):
+    """A stored head or row of an invoice is unreadable: invoicing stops, and `witnd audit` lists it."""
+
+
 class WrongType(Unsafe):
     """A key of witnd holds another type of data than witnd writes there. Nothing was written."""
 

@@ -13,7 +13,7 @@ import msgspec
 from witnd.domain.invoice import KINDS, Invoice, Row, Status
 from witnd.domain.money import plain
 from witnd.domain.resolution import derived_id
-from witnd.store.errors import Unsafe
+from witnd.store.errors import DamagedInvoice, Unsafe
 from witnd.store.sealed import DAMAGE
 
 FORMAT: Final = 1
@@ -54,7 +54,9 @@ def decode_row(record: bytes) -> Row:
     try:
         return _decode_row(record)
     except DAMAGE as wrong:
-        raise Unsafe(f"a row of an invoice is unreadable: {wrong}; it begins with {record[:60]!r}", RESTORE) from None
+        raise DamagedInvoice(
+            f"a row of an invoice is unreadable: {wrong}; it begins with {record[:60]!r}", RESTORE
+        ) from None
 
 
 def _decode_row(record: bytes) -> Row:
@@ -88,7 +90,7 @@ def decode_invoice(id_: str, raw: Mapping[bytes, bytes]) -> Invoice | None:
     try:
         return _decode_invoice(id_, raw)
     except (*DAMAGE, KeyError) as wrong:
-        raise Unsafe(f"the head of invoice {id_} is unreadable: {wrong!r}", RESTORE) from None
+        raise DamagedInvoice(f"the head of invoice {id_} is unreadable: {wrong!r}", RESTORE) from None
 
 
 def _decode_invoice(id_: str, raw: Mapping[bytes, bytes]) -> Invoice | None:
