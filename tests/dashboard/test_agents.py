@@ -578,7 +578,7 @@ def test_what_cannot_be_tried_is_told_by_its_row(desk: Desk) -> None:
     said = [read(one) for one in page.document.xpath("//*[@id='trial']//li")]
     assert said == [
         "Example 2, action: must have 1 to 255 characters, it has 0",
-        "Line 1, action: is required",
+        "Line 1, action: is required; properties.settles_at: must look like 2026-01-31T09:30:00.000Z",
     ]
     assert page.status == 200
 

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import pytest
@@ -15,7 +16,7 @@ from lxml import html
 from tests.dashboard.desk import FORM, Desk
 from tests.support.server import Server
 from tests.web.office import Office, office
-from witnd.store.changes import Changes
+from witnd.store.catalogue import CatalogueStore
 from witnd.store.errors import StoreUnavailable
 from witnd.web.dashboard import charts, files, words
 from witnd.web.dashboard.charts import HEIGHT, LEFT, WIDTH, Chart, Day, drawn
@@ -429,12 +430,15 @@ def test_while_redis_is_away_pages_say_so_and_afterwards_go_on(server: Callable[
 def test_where_it_is_unknown_whether_it_was_done_nobody_is_told_to_repeat_it(
     desk: Desk, api: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def silent(*_: object) -> None:
+    apply = CatalogueStore.apply
+
+    async def silent(*arguments: Any, **named: Any) -> None:
+        await apply(*arguments, **named)
         raise StoreUnavailable("no answer")
 
     page = desk.get("/dashboard/customers/new")
     with monkeypatch.context() as patched:
-        patched.setattr(Changes, "note", silent)
+        patched.setattr(CatalogueStore, "apply", silent)
         lost = desk.submit(page, key="acme")
     assert lost.status == 503
     assert "It is not known whether this was done." in lost.text
