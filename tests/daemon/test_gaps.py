@@ -35,13 +35,13 @@ def test_entries_that_were_trimmed_in_the_transaction_that_added_them_stop_an_id
     add_and_trim(redis, 20, 5)
 
     assert one.exit_code() == 3
-    assert "15 entries behind" in one.log
+    assert "15 entries after" in one.log
     assert "witnd repair gap" in one.log
     assert redis.call("HGET", STATE, "applied") == before
     assert one.witnd("doctor").returncode == 3
     audit = one.witnd("audit")
     assert audit.returncode == 5
-    assert "15 entries behind" in audit.stdout
+    assert "15 entries after" in audit.stdout
     following = life(redis)
     assert following.exit_code() == 3
 
@@ -80,4 +80,4 @@ def test_a_log_that_was_deleted_and_begun_again_stops_the_daemon_until_it_is_acc
     until(lambda: resolved(redis) == 31, "the event of the new log is settled")
     add_and_trim(redis, 4, 1)
     assert going_on.exit_code() == 3
-    assert "3 entries behind" in going_on.log
+    assert "3 entries after" in going_on.log

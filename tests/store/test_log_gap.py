@@ -87,7 +87,7 @@ async def test_entries_added_and_trimmed_in_one_transaction_are_missed(books: Bo
     books.add(10)
     books.advance()
     books.add(20, "MAXLEN", "5")
-    assert "15 entries behind 10-0 were trimmed" in str(books.problem())
+    assert "15 entries after 10-0 were trimmed" in str(books.problem())
     assert "15 entries" in str(books.problem(books.take()))
     assert "entries" in str(books.problem(books.take(2)))
     # Whoever took the rest for all there is sees it as well, at once and after a restart.

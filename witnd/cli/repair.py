@@ -139,7 +139,7 @@ async def _gap(partition: int | None, do: bool, as_document: bool, config: Path 
     async with session(config) as opened:
         wanted = partitions(opened, partition)
         if do and opened.meta is None:
-            # Before a daemon ever ran: without this record, what a repair writes is taken for remains of lost data.
+            # Before the first daemon: without it, a later start would take what a repair writes for lost data.
             await open_meta(opened.redis, opened.global_keys, opened.partitions)
         found: dict[int, Gap] = {}
         for keys in wanted:

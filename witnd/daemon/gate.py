@@ -15,9 +15,9 @@ from witnd.store.connection import Endpoint
 from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.log import ANSWER_SECONDS
 
-# How long a server that is still loading its data is waited for.
+# How long to wait for a server that is still loading its data.
 START_SECONDS: Final = 600.0
-# How long one that does not answer is waited for. Host and server may start together.
+# How long to wait for a server that does not answer. Host and server may start together.
 SILENT_SECONDS: Final = 30.0
 
 T = TypeVar("T")

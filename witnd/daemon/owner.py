@@ -41,7 +41,7 @@ from witnd.store.outbox import Outbox
 from witnd.store.patience import Patience
 from witnd.store.safety import look, problems
 
-# An attempt may take 20 s; one that is cut off is on record as begun and is made again under the same id.
+# An attempt may take 20 s. One that is cut off is recorded as begun and repeated under the same id.
 DELIVERY_GRACE_SECONDS = 5.0
 WATCH_SECONDS = 2.0
 

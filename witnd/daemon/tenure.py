@@ -12,7 +12,7 @@ from witnd.store.lease import Holder, Lease
 from witnd.store.patience import Patience
 from witnd.store.safety import Problem
 
-# A live owner renews three times in each length of its lease. After this many lengths without a renewal it is dead.
+# A live owner renews three times per lease length. After this many lengths without a renewal it counts as dead.
 DEAD_AFTER = 3
 
 log = structlog.get_logger()
@@ -130,7 +130,7 @@ class _Watched:
         self._lease = lease
         self._clock = clock
         self._holder: Holder | None = None
-        self._renewed = 0.0  # when the owner last showed that it lives
+        self._renewed = 0.0  # when the owner last renewed
         self._is_warned = False
 
     def look(self, holder: Holder) -> None:

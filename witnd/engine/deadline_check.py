@@ -89,6 +89,6 @@ class DeadlineCheck:
             expected=wrong.expected,
             reason="another program changed the sorted set of deadlines",
         )
-        # The set was read up to the horizon already, with the wrong instant.
+        # The set was already read up to the horizon, with the wrong instant.
         if wrong.expected is not None and wrong.expected <= max(deadlines.horizon, deadlines.horizon_asked):
             deadlines.add_stored(wrong.expected, wrong.key)

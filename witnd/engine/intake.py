@@ -131,7 +131,7 @@ class Intake:
         if sound:
             return sound
         ms, seq = entries[0][0], entries[0][1]
-        # While the clock itself is ahead, that is the reason, and its own entries are not ahead of it.
+        # While the clock itself is ahead, the clock is the reason; entries with its time are not ahead of it.
         if (ahead_ms := ms - self._server_ms) > AHEAD_MAX_MS:
             self.blocks.set(EntryAhead((ms, seq), ahead_ms))
         else:

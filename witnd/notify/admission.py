@@ -1,6 +1,6 @@
 """Decides which webhook attempts may run at the same time, so that slow endpoints never starve the others.
 
-An endpoint is a URL; rules that share it share its limits. What is known of it decides which share an attempt takes:
+An endpoint is a URL; rules with the same URL share its limits. Its last attempts decide the share of the next one:
 
 | standing | known of the endpoint | share of all attempts | at a time |
 | --- | --- | --- | --- |
@@ -25,11 +25,11 @@ __all__ = ["PER_ENDPOINT", "TOTAL", "Admission", "Share", "Sizes", "Ticket", "si
 
 # Attempts under way in one process: each holds a socket and some 50 KiB while it waits.
 TOTAL: Final = 1024
-# Enough for all shares to have a few.
+# Enough for a few attempts in each share.
 TOTAL_LEAST: Final = 32
 # More than one, so that a busy endpoint is not held to one round trip at a time; few, so that it is not flooded.
 PER_ENDPOINT: Final = 4
-# What is known of an idle endpoint is forgotten beyond this number, the least recently used first: some 3 MB.
+# Beyond this number, idle endpoints are forgotten, the least recently used first: some 3 MB.
 ENDPOINTS_KNOWN: Final = 10_000
 
 

@@ -1,7 +1,7 @@
 """A queue for webhook attempts: each waits until `admission` allows it to start.
 
-Relays of one process share one `Slots`. Whoever waits, waits in order of arrival among those of the same standing, and
-holds neither a socket nor a connection to Redis meanwhile.
+Relays of one process share one `Slots`. Attempts of the same share wait in order of arrival, and
+hold neither a socket nor a connection to Redis meanwhile.
 """
 
 import asyncio
@@ -13,10 +13,10 @@ from witnd.notify.admission import TOTAL, Admission, Share, Sizes, Ticket, sizes
 
 __all__ = ["CALLS", "PROMPT_SECONDS", "Calls", "Slots"]
 
-# Longer than most handshakes and answers take, and short for those who wait behind a silent endpoint.
+# Longer than most handshakes and answers take, and short for attempts that wait behind a silent endpoint.
 PROMPT_SECONDS: Final = 0.5
 
-# Calls to Redis under way for prompt endpoints, and as many for the others: more would only wait in the server.
+# Concurrent calls to Redis for prompt endpoints, and as many for the others: more would only wait in the server.
 CALLS: Final = 4
 
 _Waiter = tuple[str, "asyncio.Future[Ticket]"]
@@ -129,7 +129,7 @@ class Slots:
                     url, future = queue.popleft()
                     if future.done():
                         continue
-                    # Its standing may have changed since it began to wait, or its endpoint has enough attempts now.
+                    # Its share may have changed since it began to wait, or its endpoint has enough attempts now.
                     ticket = self._admission.start(url) if self._admission.share_of(url) is share else None
                     if ticket is not None:
                         future.set_result(ticket)

@@ -20,7 +20,7 @@ from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
 
 # Entries of one write: a few ms of the server's time.
 MOST: Final = 1000
-# What may wait while Redis does not answer: five writes, and less memory than the outcomes that a daemon keeps. Events
+# The limit on waiting events while Redis does not answer: five writes, and less memory than the outcomes take. Events
 # beyond that are refused at once.
 WAITING_MOST: Final = 5000
 WAITING_BYTES: Final = 64 * 1024 * 1024

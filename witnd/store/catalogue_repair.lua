@@ -1,5 +1,5 @@
 #!lua
--- Puts other entries behind the first ones of the catalogue, with its head and an entry of the change log.
+-- Replaces the entries after the first ones of the catalogue, with its head, and adds an entry to the change log.
 --
 -- KEYS  1 the catalogue, 2 its head, 3 the change log
 -- ARGV  1 expected head ('' for none), 2 expected number of entries, 3 how many of the first entries stay

@@ -1,5 +1,5 @@
 #!lua
--- Record that the server's clock is right as it is now, with its entry in the log of changes.
+-- Records that the server's clock is right now, with an entry in the change log.
 --
 -- KEYS[1] hash about the clock, KEYS[2] log of changes
 -- ARGV[1] id of this acceptance, ARGV[2] boot of the host of the command, ARGV[3] its boot time in ms,
@@ -8,7 +8,7 @@
 -- Answers the server's clock in ms.
 local time = redis.call('TIME')
 local now = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
--- Both fail where a key has another type, before anything is written.
+-- Both fail before the first write if a key has another type.
 redis.call('HGET', KEYS[1], 'accepted')
 redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
 local record = string.format(

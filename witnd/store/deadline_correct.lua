@@ -1,5 +1,5 @@
 #!lua
--- Correct the stored deadline of one outcome, if its record is still the one that was compared.
+-- Corrects the stored deadline of one outcome, if its record is unchanged since the comparison.
 --
 -- KEYS[1] sorted set of deadlines, KEYS[2] record of the outcome
 -- ARGV[1] outcome key, ARGV[2] the record as it was read, '' for none

@@ -1,5 +1,5 @@
 #!lua flags=no-writes
--- How many entries lie between two ids, at most so many: only the number leaves the server, not the entries.
+-- Counts the entries between two ids, up to a limit. Only the number leaves the server, not the entries.
 --
 -- KEYS[1] a stream
 -- ARGV[1] the id behind which to begin, ARGV[2] the last id, ARGV[3] how many at most

@@ -1,6 +1,6 @@
 """`witnd repair ahead`: give entries whose ids lie ahead of the server's clock new ids.
 
-As many calls as it takes, each of a bounded size. A repair that was interrupted goes on where it was.
+It makes as many calls as needed, each of a bounded size. An interrupted repair continues where it stopped.
 """
 
 from typing import Any, Final, cast

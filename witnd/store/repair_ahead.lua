@@ -3,11 +3,11 @@
 --
 -- New ids can be given only when no id ahead is left in the log. So first all that is ahead goes into another stream
 -- under its old ids, then it comes back under ids of now. Each call moves entries whole, and the numbers of the log stay
--- true in between: a call that is the last one anybody made loses nothing, and the next one goes on from there. While
+-- consistent in between: if the repair stops after any call, nothing is lost, and the next call continues. While
 -- the other stream exists, the daemon applies nothing.
 --
 -- KEYS[1] the log, KEYS[2] state hash, KEYS[3] the other stream
--- ARGV[1] how many ms ahead an id may be, ARGV[2] '1' to do it, '' to tell what would be done, ARGV[3] entries per call
+-- ARGV[1] how many ms ahead an id may be, ARGV[2] '1' to do it, '' to show what it would do, ARGV[3] entries per call
 --
 -- Answers {'NONE', now}; {'PLAN', now, old id, '', ...} with the first entries; {'MORE', now} and {'MORE' or 'DONE', now,
 -- old id, new id, ...} with those that came back in this call; or, with nothing written,
@@ -40,7 +40,7 @@ local begun = redis.call('EXISTS', KEYS[3]) == 1
 if redis.call('EXISTS', KEYS[1]) == 0 and not begun then
   return { 'NONE', at }
 end
--- What is ahead begins here. Once begun, it is all that follows what was taken, whatever the clock says by now.
+-- The entries that are ahead begin here. Once begun, these are all entries after those already taken, by any clock.
 local border = string.format('%.0f-0', now + tonumber(ARGV[1]) + 1)
 local from = border
 if begun then
@@ -95,7 +95,7 @@ if #ahead > 0 or not begun then
     sound = before[1][1]
   end
   if not less(deleted, begun and redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)[1][1] or border) then
-    -- Somebody deleted entries that were ahead and nobody had read: that must stay visible as a gap.
+    -- Somebody deleted unread entries that were ahead: this must stay visible as a gap.
     local ms, seq = parts(sound)
     sound = string.format('%.0f-%.0f', ms, seq + 1)
     deleted = sound

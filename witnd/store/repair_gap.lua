@@ -1,5 +1,5 @@
 #!lua
--- Accept a log in which entries are missing: count what is gone as read, so that it is explained from now on.
+-- Accepts a log in which entries are missing: counts the missing entries as read, so that the numbers add up again.
 --
 -- A later gap stops the daemon again, because the number of entries does not add up any more, or because the greatest
 -- deleted id lies behind the cursor again.
