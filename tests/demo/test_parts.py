@@ -143,13 +143,14 @@ async def test_a_reader_that_left_is_told_once() -> None:
 
 def ended(*, confirmed: int = 1, amount: str = "0.99", mistakes: int = 0) -> Summary:
     """An end whose rows say one confirmed outcome for 0.99 EUR, and whose audit says otherwise."""
-    events = dict.fromkeys(("applied", "held", "rejected", "late", "duplicate", "conflict"), 0)
+    events = dict.fromkeys(("applied", "held", "rejected", "late", "duplicate", "conflict", "waiting"), 0)
     verdict = Verdict(
         partition=0,
         exact=True,
         log="compared",
         gaps=0,
         lost=0,
+        repaired=[],
         outcomes={"OPEN": 0, "PENDING": 0, "CONFIRMED": confirmed, "FAILED": 0},
         events=events,
         deliveries=0,

@@ -67,23 +67,18 @@ class Ledger:
         self.keys = BillingKeys(prefix)
         self.partitions = [Keys(prefix, number) for number in range(partitions)]
         self._shared = GlobalKeys(prefix)
-        self._endpoint = endpoint
-        self._name = name
-        self._waiter: wire.Wire | None = None
-        self._caller: wire.Wire | None = None
+        self._waiter = wire.Connection(endpoint, f"{name}-lines")
+        self._caller = wire.Connection(endpoint, name)
 
     def close(self) -> None:
-        for one in (self._waiter, self._caller):
-            if one is not None:
-                one.close()
+        self._waiter.close()
+        self._caller.close()
 
     async def ask(self, *commands: Sequence[str | bytes | int]) -> list[Any]:
         return await (await self._called()).ask(*commands, seconds=ANSWER_SECONDS)
 
     async def _called(self) -> wire.Wire:
-        if self._caller is None or not self._caller.open:
-            self._caller = await wire.connect(self._endpoint, self._name)
-        return self._caller
+        return await self._caller.wire()
 
     async def state(self) -> LedgerState:
         flat = (await self.ask(("HGETALL", self.keys.state)))[0]
@@ -101,13 +96,12 @@ class Ledger:
 
     async def new_lines(self, read: dict[int, str], most: int, block_ms: int) -> list[NewLine]:
         """Lines behind the given positions, at most `most` of each partition; waits for one up to `block_ms`."""
-        if self._waiter is None or not self._waiter.open:
-            self._waiter = await wire.connect(self._endpoint, f"{self._name}-lines")
+        waiter = await self._waiter.wire()
         streams = {keys.lines: keys.partition for keys in self.partitions}
         after = [read.get(keys.partition, "0-0") for keys in self.partitions]
         block = ("BLOCK", block_ms) if block_ms > 0 else ()
         command = ("XREAD", "COUNT", most, *block, "STREAMS", *streams, *after)
-        answer = (await self._waiter.ask(command, seconds=ANSWER_SECONDS + block_ms / 1000))[0]
+        answer = (await waiter.ask(command, seconds=ANSWER_SECONDS + block_ms / 1000))[0]
         found: list[NewLine] = []
         for stream, entries in answer or ():
             partition = streams[stream.decode()]

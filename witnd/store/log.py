@@ -52,25 +52,20 @@ class Log:
 
     def __init__(self, endpoint: Endpoint, keys: Keys, shared: GlobalKeys, name: str) -> None:
         self.keys = keys
-        self._endpoint = endpoint
         self._shared = shared
-        self._name = name
-        self._reader: wire.Wire | None = None
-        self._caller: wire.Wire | None = None
+        self._reader = wire.Connection(endpoint, f"{name}-reader")
+        self._caller = wire.Connection(endpoint, name)
         self._entries = Portion("entries", first=READ[0], most=READ[1])
         self._records = Portion("records", first=RECORDS[0], most=RECORDS[1])
         self._items = Portion("items", first=ITEMS[0], most=ITEMS[1])
 
     async def caller(self) -> wire.Wire:
         """The connection for calls that answer at once."""
-        if self._caller is None or not self._caller.open:
-            self._caller = await wire.connect(self._endpoint, self._name)
-        return self._caller
+        return await self._caller.wire()
 
     def close(self) -> None:
-        for one in (self._reader, self._caller):
-            if one is not None:
-                one.close()
+        self._reader.close()
+        self._caller.close()
 
     async def ask(self, *commands: Sequence[str | bytes | int]) -> list[Any]:
         caller = await self.caller()
@@ -80,13 +75,12 @@ class Log:
 
     async def read(self, after: EntryId, most: int, block_ms: int | None) -> list[Row]:
         """Entries behind `after`, at most `most`; waits up to `block_ms` where there are none."""
-        if self._reader is None or not self._reader.open:
-            self._reader = await wire.connect(self._endpoint, f"{self._name}-reader")
+        reader = await self._reader.wire()
         most = min(most, self._entries.size)
         block = () if block_ms is None else ("BLOCK", max(1, block_ms))
         command = ("XREAD", "COUNT", most, *block, "STREAMS", self.keys.events, text_of(after))
         seconds = ANSWER_SECONDS + (block_ms or 0) / 1000
-        [answer] = await self._whole(self._entries, self._reader, command, seconds=seconds)
+        [answer] = await self._whole(self._entries, reader, command, seconds=seconds)
         return [] if answer is None else answer[0][1]
 
     async def _whole(

@@ -105,6 +105,31 @@ class Wire(asyncio.Protocol):
             raise
 
 
+class Connection:
+    """A connection that is made when it is first needed, and again after it was lost.
+
+    Callers that need it at the same time share one. A second one would be lost track of, and never closed.
+    """
+
+    def __init__(self, endpoint: Endpoint, name: str) -> None:
+        self._endpoint = endpoint
+        self._name = name
+        self._wire: Wire | None = None
+        self._connecting = asyncio.Lock()
+
+    async def wire(self) -> Wire:
+        if self._wire is not None and self._wire.open:
+            return self._wire
+        async with self._connecting:
+            if self._wire is None or not self._wire.open:
+                self._wire = await connect(self._endpoint, self._name)
+            return self._wire
+
+    def close(self) -> None:
+        if self._wire is not None:
+            self._wire.close()
+
+
 def pack(command: Sequence[str | bytes | int]) -> bytes:
     packed: bytes = hiredis.pack_command(tuple(command))  # type: ignore[arg-type]
     return packed
