@@ -290,6 +290,22 @@ def test_a_version_that_fails_for_every_outcome_stops_instead_of_holding_them_al
     assert shop.call("HLEN", KEYS.on_hold) <= POISON_MAX
 
 
+def test_a_damaged_record_that_the_daemon_has_in_memory_leaves_no_repair_for_later(
+    session_server: Server, redis_url: str, tmp_path: Path
+) -> None:
+    shop = Workshop(session_server, tmp_path)
+    shop.apply()
+    shop.event(KEY, "asked", at="*", agent_key="patient")
+    with shop.working():
+        until(lambda: shop.call("EXISTS", KEYS.outcome(KEY)) == 1, "the outcome is written")
+        overwritten(shop)
+        assert shop.json("repair", "outcome", KEY)["state"] == "in_memory"
+    assert shop.call("EXISTS", KEYS.repair(KEY)) == 0
+    with shop.working():
+        assert shop.json("repair", "outcome", KEY)["state"] == "repaired"
+    assert shop.witnd("audit").exit_code == 0
+
+
 def test_a_list_of_another_type_puts_its_outcome_on_hold_before_half_a_step_is_written(
     session_server: Server, redis_url: str, tmp_path: Path
 ) -> None:

@@ -62,7 +62,7 @@ def outcome(key: str, dry_run: bool, accept_trimmed_log: bool, json_output: bool
 
     \b
     JSON: {"key", "partition", "reason", "source", "status", "events", "state":
-    "repaired" | "requested" | "dry_run" | "not_on_hold"}
+    "repaired" | "requested" | "in_memory" | "dry_run" | "not_on_hold"}
 
     \b
     Examples:
@@ -85,8 +85,8 @@ async def _outcome(key: str, dry_run: bool, trimmed: bool, as_document: bool, co
             await opened.note_request(
                 "outcome.repair", key, reason=hold.reason, source=found.source, status=found.rebuilt.status
             )
-            await prepare(opened.retry_requests(), keys, key, found.rebuilt.repair)
-            state = "repaired" if await _wait(reads, keys, key) else "requested"
+            entry = await prepare(opened.retry_requests(), keys, key, found.rebuilt.repair)
+            state = await _wait(reads, keys, key, entry_id(entry))
         _print(as_document, key, keys, hold, found, state)
 
 
@@ -114,6 +114,7 @@ def _print(as_document: bool, key: str, keys: Keys, hold: Hold | None, found: _F
         {
             "dry_run": "nothing was written; run this without --dry-run to repair it",
             "repaired": "repaired: the daemon has stored it; `witnd explain` shows it",
+            "in_memory": "not repaired: the daemon has it undamaged in memory; restart it, then run this again",
             "requested": "requested: the daemon stores it when it reads the log",
         }[state]
     )
@@ -124,18 +125,27 @@ def _words(rebuilt: Rebuilt) -> str:
     return f"no outcome, {events} held" if rebuilt.status is None else f"{SPOKEN[rebuilt.status]}, {events}"
 
 
-async def _wait(reads: Reads, keys: Keys, key: str) -> bool:
-    """Whether the owner puts the repair in place within a moment."""
+async def _wait(reads: Reads, keys: Keys, key: str, entry: EntryId) -> str:
+    """What the owner does about the repair within a moment. It reads the request in the log at `entry`."""
     loop = asyncio.get_running_loop()
     begin = loop.time()
     while loop.time() < begin + WAIT_SECONDS:
-        [left, owner] = await reads.each(("EXISTS", keys.repair(key)), ("EXISTS", keys.owner))
+        left, owner, held, cursor = await reads.together(
+            ("EXISTS", keys.repair(key)),
+            ("EXISTS", keys.owner),
+            ("HEXISTS", keys.on_hold, key),
+            ("HGET", keys.state, "cursor"),
+        )
         if not left:
-            return True
+            return "repaired"
+        if not held and cursor is not None and entry_id(cursor.decode()) >= entry:
+            # Kept, it would be put in place at a later hold, without the events that came since.
+            await reads.each(("UNLINK", keys.repair(key)))
+            return "in_memory"
         if not owner and loop.time() > begin + OWNER_SECONDS:
-            return False
+            break
         await asyncio.sleep(0.1)
-    return False
+    return "requested"
 
 
 # -- where the state comes from ----------------------------------------------------------------------------------------
