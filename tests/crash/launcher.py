@@ -49,6 +49,7 @@ def _pipeline(points: Points) -> None:
     from witnd.engine.memory import Memory
     from witnd.engine.partition import Partition
     from witnd.engine.pipeline import Pipeline
+    from witnd.store.ledger import Ledger
     from witnd.store.log import Log
 
     def read(rows: list[Any], *_: object) -> None:
@@ -68,7 +69,9 @@ def _pipeline(points: Points) -> None:
 
     around(Log, "read", after=read)
     around(Memory, "load", after=loaded)
+    # Partition and billing share the catalogue in memory: either one may be the first to read it.
     around(Memory, "_learn", after=lambda *_: points.reached("catalogue"))
+    around(Ledger, "learn", after=lambda *_: points.reached("catalogue"))
     around(Memory, "extend", after=lambda *_: points.reached("horizon"))
     around(Partition, "fold", after=folded)
     around(
