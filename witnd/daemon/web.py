@@ -56,11 +56,15 @@ class Lag:
                     asked.hget(keys.state, "read")
                     asked.xinfo_stream(keys.events)
                 found = cast("list[object]", await asked.execute(raise_on_error=False))
-        return [
-            # An error where there is no stream yet.
-            max(0, int(info["entries-added"]) - int(cast("bytes | None", read) or 0)) if isinstance(info, dict) else 0
-            for read, info in zip(found[::2], found[1::2], strict=True)
-        ]
+        return [_lag(read, info) for read, info in zip(found[::2], found[1::2], strict=True)]
+
+
+def _lag(read: object, info: object) -> int:
+    """0 where there is no stream yet. The owner of the partition reports a damaged position."""
+    text = b"0" if read is None else read
+    if not isinstance(info, dict) or not isinstance(text, bytes) or not text.isdigit():
+        return 0
+    return max(0, int(info["entries-added"]) - int(text))
 
 
 class Web:

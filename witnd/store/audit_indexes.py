@@ -6,6 +6,7 @@ from typing import Any, Final
 from witnd.domain.crediting import note_id
 from witnd.store.audit_findings import OTHERS, RESTORE, Findings, by_command
 from witnd.store.keys import BillingKeys
+from witnd.store.marks import series_numbers
 from witnd.store.reads import PAGE, Command, Reads
 
 # Keys of one invoice, by how they are called.
@@ -113,14 +114,14 @@ async def check_numbers(reads: Reads, keys: BillingKeys, findings: Findings) -> 
     counters, given, gone = await reads.together(
         ("HGETALL", keys.series), ("HLEN", keys.numbers), ("HGETALL", keys.lost_numbers)
     )
-    series, lost = _pairs(counters), {name: _spans(text) for name, text in _pairs(gone).items()}
+    series, lost = series_numbers(keys, counters), {name: _spans(text) for name, text in _pairs(gone).items()}
     for name, last in series.items():
-        for start in range(1, int(last) + 1, PAGE):
-            page = range(start, min(start + PAGE, int(last) + 1))
+        for start in range(1, last + 1, PAGE):
+            page = range(start, min(start + PAGE, last + 1))
             spans = lost.get(name, ())
             numbers = [_number(name, n) for n in page if not any(n in span for span in spans)]
             await _check_bearers(reads, keys, numbers, findings)
-    if sum(map(int, series.values())) - sum(len(span) for spans in lost.values() for span in spans) != given:
+    if sum(series.values()) - sum(len(span) for spans in lost.values() for span in spans) != given:
         await _find_others(reads, keys, findings)
 
 
@@ -158,10 +159,10 @@ async def _find_others(reads: Reads, keys: BillingKeys, findings: Findings) -> N
     """Numbers that no series has given."""
     async for page in _scanned(reads, keys.numbers):
         # Asked again, because some may have been given since.
-        series = _pairs((await reads.each(("HGETALL", keys.series)))[0])
+        series = series_numbers(keys, (await reads.each(("HGETALL", keys.series)))[0])
         for number, id_ in page.items():
             name, _, count = number.rpartition("-")
-            last = int(series.get(name, "0"))
+            last = series.get(name, 0)
             if not (count.isdigit() and 1 <= int(count) <= last and _number(name, int(count)) == number):
                 expected = (
                     f"none: series {name} has given {last}" if name in series else "none: there is no such series"

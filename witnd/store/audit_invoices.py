@@ -93,7 +93,7 @@ class _Walk:
         self._looked_at = 0
 
     async def run(self) -> None:
-        self._state = biller((await self._reads.each(("HGETALL", self._keys.state)))[0])
+        self._state = biller(self._keys.state, (await self._reads.each(("HGETALL", self._keys.state)))[0])
         await self._check_positions()
         if self._state.calendar is not None:
             end = 0
@@ -201,7 +201,7 @@ class _Walk:
         raw, *answers = await self._reads.together(
             ("HGETALL", self._keys.state), *questions(self._keys, partitions, ids)
         )
-        self._state = state = biller(raw)
+        self._state = state = biller(self._keys.state, raw)
         await self._collect()
         catalogue = await self._learn()
         horizon = Horizon(self._calendar, state.closed_to, state.read, catalogue.price_by_hash)
@@ -234,7 +234,7 @@ class _Walk:
 
     async def _count_waiting(self) -> None:
         """The lines behind those that were read; none of them may belong to a period that is closed."""
-        state = self._state = biller((await self._reads.each(("HGETALL", self._keys.state)))[0])
+        state = self._state = biller(self._keys.state, (await self._reads.each(("HGETALL", self._keys.state)))[0])
         last = await self._reads.each(*(("XREVRANGE", keys.lines, "+", "-", "COUNT", 1) for keys in self._partitions))
         ends = {
             keys.partition: entry_id(found[0][0]) if found else (0, 0)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any, Final, NamedTuple
 
-import msgspec
 from msgspec import Struct
 
 from witnd.domain.event import EntryId
@@ -13,14 +12,14 @@ from witnd.domain.period import Calendar
 from witnd.store.audit_findings import UNREADABLE
 from witnd.store.invoice_codec import decode_invoice
 from witnd.store.keys import BillingKeys
+from witnd.store.ledger import decode_calendar
 from witnd.store.log import entry_id
 from witnd.store.reads import Command
+from witnd.store.state_fields import StateFields
 
 # Behind every instant that witnd can write.
 END_OF_TIME: Final = 253_402_300_800_000
 FIXED: Final = 8  # commands per invoice besides those per partition
-
-_calendar = msgspec.json.Decoder(Calendar).decode
 
 
 class Biller(NamedTuple):
@@ -45,14 +44,14 @@ class Seen(Struct, frozen=True, kw_only=True):
     rows: list[int]  # per partition
 
 
-def biller(flat: Sequence[bytes]) -> Biller:
+def biller(key: str, flat: Sequence[bytes]) -> Biller:
     """From the fields of its state."""
-    fields = {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}
-    calendar = fields.get("calendar")
+    fields = StateFields.of(key, flat)
+    fields.number("seq")
     return Biller(
-        read={int(name[5:]): entry_id(place) for name, place in fields.items() if name.startswith("read:")},
-        calendar=None if calendar is None else _calendar(calendar),
-        closed_to=int(fields.get("closed_to", 0)),
+        read={number: entry_id(place) for number, place in fields.by_partition("read:").items()},
+        calendar=decode_calendar(fields),
+        closed_to=fields.number("closed_to"),
     )
 
 

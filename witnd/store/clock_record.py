@@ -14,6 +14,7 @@ from witnd.clock import Clock
 from witnd.store.changes import Change, encode_change
 from witnd.store.clock_guard import TOLERANCE_MS, Reading, boot_name
 from witnd.store.connection import mapped
+from witnd.store.errors import Unsafe
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.scripts import Script
 
@@ -66,6 +67,17 @@ def decode_acceptance(record: bytes) -> Acceptance:
     return msgspec.json.decode(record, type=Acceptance)
 
 
+def decode_jump(keys: GlobalKeys, name: bytes, ms: bytes) -> int:
+    try:
+        return int(ms)
+    except ValueError:
+        field = name.decode(errors="backslashreplace")
+        raise Unsafe(
+            f"the field {field} of {keys.clock} is damaged: it must be a number of ms, and is {ms!r}",
+            f"delete the field: HDEL {keys.clock} {field}; a running daemon writes it again",
+        ) from None
+
+
 async def jumps(client: Redis, keys: GlobalKeys) -> tuple[int, list[Jump]]:
     """The server's clock in ms, and the jumps that daemons see at the moment."""
     with mapped():
@@ -74,7 +86,7 @@ async def jumps(client: Redis, keys: GlobalKeys) -> tuple[int, list[Jump]]:
             asked.hgetall(keys.clock)
             (seconds, micros), fields = cast("tuple[tuple[int, int], dict[bytes, bytes]]", await asked.execute())
     found = [
-        Jump(instance=name.decode().removeprefix(JUMP), jump_ms=int(ms))
+        Jump(instance=name.decode().removeprefix(JUMP), jump_ms=decode_jump(keys, name, ms))
         for name, ms in fields.items()
         if name.startswith(JUMP.encode())
     ]

@@ -76,6 +76,9 @@ _TEXTS = (
     ("invalid DB index", "DATABASE"),
 )
 _IN_PIPELINE = re.compile(r""" of pipeline caused error: \((['"])(.*)\1,\)$""", re.DOTALL)
+_WRONG_TYPE_IN_PIPELINE = re.compile(
+    r"Command # \d+ \([A-Z]+ (\S+).*\) of pipeline caused error: .*holding the wrong kind of value", re.DOTALL
+)
 _NO_ANSWER = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.InvalidResponse)
 
 
@@ -152,7 +155,7 @@ def mapped() -> Iterator[None]:
         if isinstance(error, _NO_ANSWER):
             raise StoreUnavailable(f"no answer from Redis: {error}") from error
         if isinstance(error, exceptions.ResponseError):
-            raise unusable(_reply(error)) from error
+            raise unusable(str(error) if _WRONG_TYPE_IN_PIPELINE.match(str(error)) else _reply(error)) from error
         raise
 
 
@@ -177,6 +180,11 @@ def unusable(reply: str) -> Unsafe:
         return Unsafe(
             f"Redis does not have a command that witnd needs ({reply})",
             "use Redis or Valkey from 7.0 on, with no command renamed",
+        )
+    if found := _WRONG_TYPE_IN_PIPELINE.match(reply):
+        return Unsafe(
+            f"the key {found[1]} holds another type of data than witnd writes there",
+            "other hands changed it: restore it from a backup, or choose another redis.prefix",
         )
     return Unsafe(
         f"Redis answers with an error: {reply}",

@@ -25,6 +25,7 @@ from witnd.store.moment import Moment, check_moment, entry_id
 from witnd.store.outbox import decode_endpoint
 from witnd.store.reads import Command
 from witnd.store.score import whole
+from witnd.store.state_fields import StateFields
 from witnd.store.tokens import Token
 
 ANSWER_SECONDS: Final = 5.0
@@ -166,8 +167,9 @@ def _part(
     rules: Sequence[str],
 ) -> Part:
     owner, left, state, log, _, on_hold, on_hold_count, held, first_held, rejected, dead, lines, *parked = answers
-    fields = {name.decode(): value.decode() for name, value in _pairs(state)}
-    cursor, read = entry_id(fields.get("cursor", "0-0")), int(fields.get("read", "0"))
+    fields = StateFields.of_partition(keys.state, state)
+    cursor, read = fields.entry("cursor"), fields.number("read")
+    fields.counters()
     info = dict(_pairs(log))
     moment = Moment(
         now_ms,
@@ -186,7 +188,7 @@ def _part(
     return Part(
         number=keys.partition,
         owner=_holder(owner, left),
-        sequence=int(fields.get("seq", "0")),
+        sequence=fields.number("seq"),
         cursor=cursor,
         read=read,
         moment=moment,
@@ -229,7 +231,7 @@ async def _books(connection: wire.Wire, prefix: str, parts: Sequence[Part], now_
         ("ZCOUNT", keys.to_issue, "-inf", "(0" if grace_ms is None else now_ms - grace_ms),
         ("ZRANGE", keys.to_issue, 0, 0, "WITHSCORES"),
     )
-    read = {int(name[5:]): value.decode() for name, value in _pairs(state) if name.startswith(b"read:")}
+    read = StateFields.of(keys.state, state).by_partition("read:")
     collected = {number: entry_id(value) for number, value in read.items()}
     behind = [part.number for part in parts if part.lines > collected.get(part.number, (0, 0))][:BEHIND]
     rows = await _together(
@@ -256,7 +258,7 @@ async def _together(connection: wire.Wire, *commands: Command) -> list[Any]:
     replies = await connection.wait(connection.send((("MULTI",), *commands, ("EXEC",))), ANSWER_SECONDS)
     _sound(replies)
     answers = [[] if _absent(answer) else answer for answer in replies[-1]]
-    _sound(answers)
+    _sound(answers, commands)
     return answers
 
 
@@ -264,15 +266,12 @@ def _absent(answer: object) -> bool:
     return isinstance(answer, hiredis.ReplyError) and "no such key" in str(answer)
 
 
-def _sound(answers: Iterable[object]) -> None:
-    for answer in answers:
+def _sound(answers: Iterable[object], commands: Sequence[Command] = ()) -> None:
+    for place, answer in enumerate(answers):
         if isinstance(answer, hiredis.ReplyError):
             text = str(answer)
             if text.startswith("WRONGTYPE"):
-                raise Unsafe(
-                    "a key of witnd holds another type of data than witnd writes there",
-                    "other hands changed it: restore it from a backup, or choose another redis.prefix",
-                )
+                raise wire.wrong_type(commands[place] if place < len(commands) else ())
             raise refusal(text) or StoreRefused(f"Redis refused a read: {text}", "see its log")
 
 

@@ -10,10 +10,12 @@ from witnd.store.errors import Unreadable
 from witnd.store.held_codec import decode_held
 from witnd.store.hold import Hold, Repair, decode_hold, encode_repair, holds_of
 from witnd.store.keys import Keys
+from witnd.store.moment import text_of
 from witnd.store.reads import Reads
 from witnd.store.retry_request import RetryRequests
 from witnd.store.score import whole
 from witnd.store.sealed import unsealed
+from witnd.store.state_fields import StateFields
 
 
 async def holds(reads: Reads, partitions: Sequence[Keys]) -> dict[str, Hold]:
@@ -80,11 +82,11 @@ async def found_damage(reads: Reads, keys: Keys, key: str) -> Hold | None:
     )
     listed = [(s, whole(score)) for s, score in zip(STATUSES, scores, strict=True) if score is not None]
     status, opened_at = listed[-1] if listed else (None, None)
-    position = (cursor or b"0-0").decode()
+    position = StateFields.one(keys.state, "cursor", cursor).entry("cursor")
     return Hold(
         reason=stored.reason,
-        since=int(position.partition("-")[0]),
-        cursor=position,
+        since=position[0],
+        cursor=text_of(position),
         status=status,
         opened_at=opened_at,
     )

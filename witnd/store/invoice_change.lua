@@ -17,6 +17,7 @@
 --      21 how many words of fields for the head follow, then those, then those for the credit note
 --
 -- Answers {'OK' or 'DONE' (written before: the reply was lost), record, head}; or, with nothing written, {'MOVED'},
+-- {'DAMAGED', text} where the last number of the series is no number,
 -- or {'LOST', last number} where the series is behind the number that is known to be given.
 -- Amounts are text that is compared and stored: nothing here calculates with money.
 local record = redis.call('HGET', KEYS[2], ARGV[1])
@@ -37,6 +38,9 @@ end
 
 if ARGV[14] ~= '' then
   local last = redis.call('HGET', KEYS[7], ARGV[14]) or '0'
+  if not string.match(last, '^%d+$') or #last > 15 then
+    return { 'DAMAGED', last }
+  end
   if tonumber(last) < tonumber(ARGV[20]) then
     return { 'LOST', last }
   end

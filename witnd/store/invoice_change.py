@@ -23,6 +23,7 @@ from witnd.store.errors import LostData, StoreRefused, StoreUnavailable
 from witnd.store.invoice_codec import decode_invoice, encode_row
 from witnd.store.journal import RESTORE
 from witnd.store.keys import BillingKeys
+from witnd.store.marks import series_numbers
 from witnd.store.note_codec import note_fields
 from witnd.store.scripts import Argument, Script
 
@@ -189,6 +190,8 @@ class Operations:
         answer = cast("list[Any]", reply)
         if answer[0] == b"MOVED":
             return None
+        if answer[0] == b"DAMAGED":
+            series_numbers(self._keys, [(change.series or "").encode(), answer[1]])
         if answer[0] == b"LOST":
             series = change.series or ""
             raise LostData(

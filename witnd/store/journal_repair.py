@@ -15,6 +15,7 @@ from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.marks import read_marks
 from witnd.store.meta import open_meta, read_meta
 from witnd.store.scripts import Script
+from witnd.store.state_fields import StateFields
 
 _NUMBERS: Final = Script("repair_numbers")
 
@@ -81,7 +82,10 @@ async def _sequences(client: Redis, prefix: str, partitions: int) -> dict[int, i
             for number in range(partitions):
                 asked.hget(Keys(prefix, number).state, "seq")
             found = cast("list[bytes | None]", await asked.execute())
-    return {number: int(sequence or 0) for number, sequence in enumerate(found)}
+    return {
+        number: StateFields.one(Keys(prefix, number).state, "seq", sequence).number("seq")
+        for number, sequence in enumerate(found)
+    }
 
 
 async def compare_with_journal(client: Redis, directory: Path, prefix: str, partitions: int) -> list[Loss]:

@@ -9,6 +9,14 @@
 --
 -- Answers {1, value} where the caller owns the partition afterwards (or gave it up), {0, value found or '', its ms left}.
 -- 'take' answers {-1, difference in ms, 0}, with nothing written, where the clocks differ by more than that.
+-- Any verb answers {-2, type, number of the key} where a key holds another type of data, and 'take' {-3, epoch, 2} where
+-- the epoch is no number, with nothing written.
+for place, expected in ipairs({ 'string', 'hash' }) do
+  local kind = redis.call('TYPE', KEYS[place]).ok
+  if kind ~= expected and kind ~= 'none' then
+    return { -2, kind, place }
+  end
+end
 local found = redis.call('GET', KEYS[1])
 if ARGV[1] == 'take' then
   local time = redis.call('TIME')
@@ -18,6 +26,10 @@ if ARGV[1] == 'take' then
   end
   if found and found ~= ARGV[4] then
     return { 0, found, redis.call('PTTL', KEYS[1]) }
+  end
+  local last = redis.call('HGET', KEYS[2], 'epoch') or '0'
+  if not string.match(last, '^%d+$') or #last > 15 then
+    return { -3, last, 2 }
   end
   local epoch = redis.call('HINCRBY', KEYS[2], 'epoch', 1)
   local value = string.format('%d:%s', epoch, ARGV[2])

@@ -9,16 +9,20 @@ import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 from redis.asyncio import Redis
 
 from witnd.store.connection import mapped
+from witnd.store.errors import Unsafe, WrongType
 from witnd.store.keys import OwnedKeys
 from witnd.store.safety import CLOCK_MS_MAX, Problem, clock_difference
 from witnd.store.scripts import Script
 
 _SCRIPT = Script("lease")
+# Answers of the script in place of whether the lease is held.
+DAMAGED_TYPE: Final = -2
+DAMAGED_EPOCH: Final = -3
 
 
 class Holder(NamedTuple):
@@ -75,6 +79,14 @@ class Lease:
         held, value, left_ms = cast("tuple[int, bytes, int]", answer)
         if not held:
             return Holder(value.decode(), left_ms)
+        if held == DAMAGED_TYPE:
+            raise WrongType(self._keys[left_ms - 1], value.decode())
+        if held == DAMAGED_EPOCH:
+            key = self._keys[1]
+            raise Unsafe(
+                f"the field epoch of {key} is damaged: it must be a whole number, and is {value!r}",
+                f"stop all daemons and delete the field (HDEL {key} epoch); each lease has a nonce besides",
+            )
         if held < 0:
             return Holder(value.decode(), 0, clock=True)
         self.value = value.decode()

@@ -16,7 +16,7 @@ from witnd.domain.invoice import Invoice, Row
 from witnd.domain.period import Calendar
 from witnd.domain.resolution import Line
 from witnd.store import commit, wire
-from witnd.store.catalogue_loader import add_stored, check_head, decided_head, decode_head
+from witnd.store.catalogue_loader import add_stored, check_head, decode_head
 from witnd.store.commit import Commit
 from witnd.store.connection import Endpoint
 from witnd.store.errors import Unsafe
@@ -24,12 +24,21 @@ from witnd.store.invoice_codec import decode_invoice, decode_row
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.log import append_control, entry_id
 from witnd.store.score import whole
+from witnd.store.state_fields import StateFields
 
 ANSWER_SECONDS = 5.0
 COMMIT_SECONDS = 10.0
 
 _line = msgspec.json.Decoder(Line).decode
-_calendar = msgspec.json.Decoder(Calendar).decode
+
+
+def decode_calendar(fields: StateFields) -> Calendar | None:
+    """The lengths of the periods, from the biller's state."""
+    text = fields.text("calendar")
+    try:
+        return None if text is None else msgspec.json.decode(text, type=Calendar)
+    except msgspec.MsgspecError as wrong:
+        raise fields.damage("calendar", f"cannot be read ({wrong})") from wrong
 
 
 class LedgerState(NamedTuple):
@@ -81,17 +90,14 @@ class Ledger:
         return await self._caller.wire()
 
     async def state(self) -> LedgerState:
-        flat = (await self.ask(("HGETALL", self.keys.state)))[0]
-        fields = {flat[i].decode(): flat[i + 1].decode() for i in range(0, len(flat), 2)}
-        read = {int(name[5:]): text for name, text in fields.items() if name.startswith("read:")}
-        calendar = fields.get("calendar")
+        fields = StateFields.of(self.keys.state, (await self.ask(("HGETALL", self.keys.state)))[0])
         return LedgerState(
-            sequence=int(fields.get("seq", "0")),
-            read=read,
-            calendar=None if calendar is None else _calendar(calendar),
-            closed_to=int(fields.get("closed_to", "0")),
-            closing=fields.get("closing") or None,
-            catalogue=decided_head(fields.get("catalogue")),
+            sequence=fields.number("seq"),
+            read=fields.by_partition("read:"),
+            calendar=decode_calendar(fields),
+            closed_to=fields.number("closed_to"),
+            closing=fields.text("closing") or None,
+            catalogue=fields.head("catalogue"),
         )
 
     async def new_lines(self, read: dict[int, str], most: int, block_ms: int) -> list[NewLine]:
@@ -128,7 +134,10 @@ class Ledger:
         time, head, *rest = await self.ask(*commands)
         return Applied(
             now_ms=int(time[0]) * 1000 + int(time[1]) // 1000,
-            cursors=[entry_id(cursor or b"0-0")[0] for cursor in rest[::2]],
+            cursors=[
+                StateFields.one(keys.state, "cursor", cursor).entry("cursor")[0]
+                for keys, cursor in zip(self.partitions, rest[::2], strict=True)
+            ],
             logs=[entry_id(last[0][0])[0] if last else 0 for last in rest[1::2]],
             catalogue=decode_head(head),
         )

@@ -5,12 +5,12 @@ Every call may raise `StoreUnavailable` or `StoreRefused`; the caller decides ho
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from witnd.domain.catalogue_chain import Head
 from witnd.domain.event import EntryId, Event
 from witnd.store import wire
-from witnd.store.catalogue_loader import decided_head, decode_head
+from witnd.store.catalogue_loader import decode_head
 from witnd.store.connection import Endpoint
 from witnd.store.errors import StoreUnavailable, Unreadable, Unsafe
 from witnd.store.held_codec import decode_held
@@ -20,18 +20,16 @@ from witnd.store.moment import Moment, ends, entry_id, text_of
 from witnd.store.portion import Portion
 from witnd.store.score import whole
 from witnd.store.scripts import Script
+from witnd.store.state_fields import StateFields
 from witnd.store.stored import Stored, damages, first_look, with_list
 
-__all__ = ["ANSWER_SECONDS", "NOT_COUNTERS", "Command", "Log", "Row", "State", "Stored", "entry_id"]
+__all__ = ["ANSWER_SECONDS", "Command", "Log", "Row", "State", "Stored", "entry_id"]
 
 ANSWER_SECONDS = 5.0
 # Parts of one answer, at most and at first: entries of the log, records, and items of lists. The first ones are for
 # parts that are as large as they can be.
 READ, RECORDS, ITEMS = (1, 1000), (100, 1000), (100, 10_000)
 # Fields of the state that are no counters of events or outcomes.
-NOT_COUNTERS: Final = frozenset(
-    ("cursor", "read", "seq", "epoch", "digest", "settling", "format", "gaps", "lost", "catalogue")
-)
 _APPEND = Script("append_control")
 Row: TypeAlias = tuple[bytes, list[bytes]]
 Command: TypeAlias = Sequence[str | bytes | int]
@@ -256,12 +254,11 @@ class Log:
         return head, found
 
     async def state(self) -> State:
-        flat = (await self.ask(("HGETALL", self.keys.state)))[0]
-        fields = {flat[i].decode(): flat[i + 1].decode() for i in range(0, len(flat), 2)}
-        cursor = entry_id(fields.get("cursor", "0-0"))
-        sequence, read = int(fields.get("seq", "0")), int(fields.get("read", "0"))
-        counters = {name: int(count) for name, count in fields.items() if name not in NOT_COUNTERS and count.isdigit()}
-        return State(sequence, cursor, read, counters, decided_head(fields.get("catalogue")))
+        fields = StateFields.of_partition(self.keys.state, (await self.ask(("HGETALL", self.keys.state)))[0])
+        counters = fields.counters()
+        return State(
+            fields.number("seq"), fields.entry("cursor"), fields.number("read"), counters, fields.head("catalogue")
+        )
 
 
 def append_control(events: str, latest_ms: int, *fields: str) -> tuple[str | bytes | int, ...]:

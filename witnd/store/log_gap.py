@@ -17,6 +17,7 @@ from witnd.store.errors import StoreRefused, Unsafe
 from witnd.store.keys import Keys
 from witnd.store.moment import Moment, check_moment, ends, entry_id, text_of
 from witnd.store.scripts import Script
+from witnd.store.state_fields import StateFields
 
 # Entries that the server looks through in one call: up to 256 KiB each, so that no call takes it long.
 PAGE: Final = 100
@@ -75,8 +76,8 @@ async def _look(client: Redis, keys: Keys) -> _Found:
             reads.execute_command("EVAL", _INFO, 1, keys.events)
             (cursor, read), info = cast("tuple[list[bytes | None], list[Any]]", tuple(await reads.execute()))
     return _Found(
-        cursor=(cursor or b"0-0").decode(),
-        read=int(read or 0),
+        cursor=text_of(StateFields.one(keys.state, "cursor", cursor).entry("cursor")),
+        read=StateFields.one(keys.state, "read", read).number("read"),
         moment=Moment(0, EMPTY, 0, *ends(info)),
         exists=bool(info),
     )

@@ -70,9 +70,11 @@ async def read_meta(client: Redis, keys: GlobalKeys, partitions: int) -> Meta | 
 
 async def _fields(client: Redis, keys: GlobalKeys) -> list[bytes | None]:
     with mapped():
-        return await cast(
-            "Awaitable[list[bytes | None]]", client.hmget(keys.meta, ["format", "deployment", "partitions"])
-        )
+        # A pipeline, because its errors name the key.
+        async with client.pipeline(transaction=False) as reads:
+            reads.hmget(keys.meta, ["format", "deployment", "partitions"])
+            [found] = await reads.execute()
+    return cast("list[bytes | None]", found)
 
 
 def _refuse_orphans(keys: GlobalKeys, names: list[str]) -> None:

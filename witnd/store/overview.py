@@ -14,6 +14,7 @@ from witnd.store.connection import mapped
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.outbox import decode_endpoint
 from witnd.store.reads import Command, Reads
+from witnd.store.state_fields import StateFields
 
 DAY_MS: Final = 86_400_000
 
@@ -77,10 +78,10 @@ async def stuck(
 async def counters(reads: Reads, partitions: Sequence[Keys]) -> dict[str, int]:
     """Events by fate and outcomes by status."""
     total: dict[str, int] = {}
-    for fields in await reads.each(*(("HGETALL", keys.state) for keys in partitions)):
-        for name, count in zip(fields[::2], fields[1::2], strict=True):
-            if count.isdigit():
-                total[name.decode()] = total.get(name.decode(), 0) + int(count)
+    answers = await reads.each(*(("HGETALL", keys.state) for keys in partitions))
+    for keys, flat in zip(partitions, answers, strict=True):
+        for name, count in StateFields.of_partition(keys.state, flat).counters().items():
+            total[name] = total.get(name, 0) + count
     return total
 
 

@@ -13,15 +13,14 @@ import hiredis
 from witnd.domain.catalogue_chain import EMPTY, Head
 from witnd.domain.event import EntryId
 from witnd.store import wire
-from witnd.store.catalogue_loader import decided_head
 from witnd.store.codec import FateRecord, HistoryItem, OutcomeRecord, decode_fate, decode_history, decode_outcome
 from witnd.store.connection import Endpoint, refusal
-from witnd.store.errors import StoreRefused, Unreadable, Unsafe
+from witnd.store.errors import StoreRefused, Unreadable
 from witnd.store.keys import Keys
-from witnd.store.log import NOT_COUNTERS
 from witnd.store.moment import Moment, ends, entry_id
 from witnd.store.score import whole
 from witnd.store.sealed import unsealed
+from witnd.store.state_fields import StateFields
 
 FATES: Final = ("held", "rejected", "late", "duplicate", "conflict", "waiting")
 ANSWER_SECONDS: Final = 10.0
@@ -66,7 +65,7 @@ class Reads:
 
     async def each(self, *commands: Command) -> list[Any]:
         """The answers to independent commands, in one round trip."""
-        return _sound(await self.connection.wait(self.connection.send(commands), ANSWER_SECONDS))
+        return _sound(await self.connection.wait(self.connection.send(commands), ANSWER_SECONDS), commands)
 
     async def answers(self, *commands: Command) -> list[Any]:
         """The same as `together`, with an error in place of what is another type of key."""
@@ -76,7 +75,7 @@ class Reads:
 
     async def together(self, *commands: Command) -> list[Any]:
         """The answers to commands between which nothing else happens."""
-        return _sound(await self._executed(*commands))
+        return _sound(await self._executed(*commands), commands)
 
     async def _executed(self, *commands: Command) -> list[Any]:
         sent = self.connection.send((("MULTI",), *commands, ("EXEC",)))
@@ -89,18 +88,16 @@ class Reads:
         answers = await self._executed(("TIME",), ("HGETALL", keys.state), ("XINFO", "STREAM", keys.events))
         if isinstance(answers[2], hiredis.ReplyError) and "no such key" in str(answers[2]):
             answers[2] = []
-        time, state, flat = _sound(answers)
-        fields = {state[i].decode(): state[i + 1].decode() for i in range(0, len(state), 2)}
+        time, state, flat = _sound(answers, (("TIME",), ("HGETALL", keys.state), ("XINFO", "STREAM", keys.events)))
+        fields = StateFields.of_partition(keys.state, state)
         return Position(
-            sequence=int(fields.get("seq", "0")),
-            cursor=entry_id(fields.get("cursor", "0-0")),
-            read=int(fields.get("read", "0")),
-            gaps=int(fields.get("gaps", "0")),
-            lost=int(fields.get("lost", "0")),
-            catalogue=decided_head(fields.get("catalogue")),
-            counters={
-                name: int(count) for name, count in fields.items() if count.isdigit() and name not in NOT_COUNTERS
-            },
+            sequence=fields.number("seq"),
+            cursor=fields.entry("cursor"),
+            read=fields.number("read"),
+            gaps=fields.number("gaps"),
+            lost=fields.number("lost"),
+            catalogue=fields.head("catalogue"),
+            counters=fields.counters(),
             moment=Moment(int(time[0]) * 1000 + int(time[1]) // 1000, EMPTY, 0, *ends(flat)),
         )
 
@@ -115,7 +112,7 @@ class Reads:
 
     async def cursor(self, keys: Keys) -> EntryId:
         answer = (await self.each(("HGET", keys.state, "cursor")))[0]
-        return entry_id(answer or b"0-0")
+        return StateFields.one(keys.state, "cursor", answer).entry("cursor")
 
     async def standing(self, keys: Keys, entry: EntryId) -> Standing:
         """The fate on record of an entry, its fields where the log has it, and how far was read."""
@@ -128,7 +125,7 @@ class Reads:
         return Standing(
             _fate(name, record) if record is not None else None,
             _entries(rows)[0][1] if rows else None,
-            entry_id(cursor or b"0-0"),
+            StateFields.one(keys.state, "cursor", cursor).entry("cursor"),
         )
 
     async def applied(self, keys: Keys, key: str, entry: EntryId) -> HistoryItem | None:
@@ -228,8 +225,9 @@ async def reading(server: Endpoint) -> AsyncIterator[Reads]:
         connection.close()
 
 
-def _sound(answers: list[Any]) -> list[Any]:
-    for answer in answers:
+def _sound(answers: list[Any], commands: Sequence[Command] = ()) -> list[Any]:
+    """The answers, if none is an error. `commands`: what they answer, to name the key that is damaged."""
+    for place, answer in enumerate(answers):
         if not isinstance(answer, hiredis.ReplyError):
             continue
         text = str(answer)
@@ -237,10 +235,7 @@ def _sound(answers: list[Any]) -> list[Any]:
         if refused is not None:
             raise refused
         if text.startswith("WRONGTYPE"):
-            raise Unsafe(
-                "a key of witnd holds another type of data than witnd writes there",
-                "other hands changed it: restore it from a backup, or choose another redis.prefix",
-            )
+            raise wire.wrong_type(commands[place] if place < len(commands) else ())
         raise StoreRefused(f"Redis refused a read: {text}", "see its log")
     return answers
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from witnd.store.clock_record import JUMP
+from witnd.store.clock_record import JUMP, decode_jump
 from witnd.store.clock_watch import clock_jump
 from witnd.store.connection import mapped
 from witnd.store.errors import StoreRefused
@@ -61,7 +61,8 @@ class RetryRequests:
         # A daemon that ended may have left its jump behind, so only those count that own a partition now.
         instances = {holder.rpartition(b":")[2] for holder in holders if holder is not None}
         for instance in instances:
-            jump_ms = int(jumps.get(JUMP.encode() + instance, 0))
+            name = JUMP.encode() + instance
+            jump_ms = decode_jump(self._shared, name, jumps.get(name, b"0"))
             if jump_ms > 0:
                 problem = clock_jump(jump_ms)
                 raise StoreRefused(problem.reason, problem.remedy)

@@ -13,7 +13,7 @@ from typing import Any
 import hiredis
 
 from witnd.store.connection import Endpoint, refusal, unusable
-from witnd.store.errors import StoreUnavailable
+from witnd.store.errors import StoreUnavailable, Unsafe
 from witnd.store.login import credentials, login_refusal
 
 CONNECT_SECONDS = 5.0
@@ -89,7 +89,7 @@ class Wire(asyncio.Protocol):
     async def ask(self, *commands: Sequence[str | bytes | int], seconds: float) -> list[Any]:
         """Send and wait at most `seconds`. A refusal of any command raises `StoreRefused`; a timeout gives the
         connection up, because its replies can no longer be told apart."""
-        return checked(await self.wait(self.send(commands), seconds))
+        return checked(await self.wait(self.send(commands), seconds), commands)
 
     async def wait(self, future: asyncio.Future[list[Any]], seconds: float) -> list[Any]:
         try:
@@ -135,9 +135,12 @@ def pack(command: Sequence[str | bytes | int]) -> bytes:
     return packed
 
 
-def checked(replies: list[Any]) -> list[Any]:
-    """The replies, or the first error among them raised: `StoreRefused` where nothing was done."""
-    for reply in replies:
+def checked(replies: list[Any], commands: Sequence[Sequence[str | bytes | int]] = ()) -> list[Any]:
+    """The replies, or the first error among them raised: `StoreRefused` where nothing was done. `commands`: what they
+    answer, to name a key that is damaged."""
+    for place, reply in enumerate(replies):
+        if is_wrong_type(reply):
+            raise wrong_type(commands[place] if place < len(commands) else ())
         if isinstance(reply, hiredis.ReplyError):
             raise refusal(str(reply)) or unusable(str(reply))
     return replies
@@ -188,6 +191,17 @@ async def _open(endpoint: Endpoint, name: str) -> Wire:
 
 def _hint(endpoint: Endpoint) -> str:
     return "; if the server does not use TLS, write redis:// in redis.url" if endpoint.tls else ""
+
+
+def wrong_type(command: Sequence[str | bytes | int]) -> Unsafe:
+    """The error of a command whose key holds another type of data."""
+    places = {"XINFO": 2, "EVAL": 3, "EVALSHA": 3}
+    place = places.get(str(command[0]), 1) if command else 1
+    key = f"the key {command[place]!s}" if place < len(command) else "a key of witnd"
+    return Unsafe(
+        f"{key} holds another type of data than witnd writes there",
+        "other hands changed it: restore it from a backup, or choose another redis.prefix",
+    )
 
 
 def is_wrong_type(reply: object) -> bool:

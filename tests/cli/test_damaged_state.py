@@ -1,0 +1,78 @@
+"""A damaged state, counter, lease or series ends the daemon and the commands that need it with exit code 3, by name."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.workshop import Workshop
+
+STATE, BILLING = "witn:{0}:state", "witn:{shared}:billing:state"
+SERIES, OWNER = "witn:{shared}:billing:series", "witn:{0}:owner"
+READERS = ("run", "audit", "doctor", "repair journal")
+
+
+def field(key: str, name: str, value: str, *commands: str) -> object:
+    return pytest.param(("HSET", key, name, value), (f"the field {name} of {key} is damaged",), commands)
+
+
+def other_type(key: str, *commands: str) -> object:
+    return pytest.param(("RPUSH", key, "x"), (key, "holds a"), commands)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words", "commands"),
+    [
+        field(STATE, "seq", "abc", *READERS),
+        field(STATE, "cursor", "xyz", "run", "audit", "doctor", "repair gap"),
+        field(STATE, "read", "-5", "run", "audit", "doctor", "repair gap"),
+        field(STATE, "applied", "text", "run", "audit", "doctor"),
+        field(STATE, "open", "-5", "run", "audit", "doctor"),
+        field(STATE, "catalogue", "zz", "run", "audit"),
+        field(STATE, "lost", "x", "audit"),
+        field(STATE, "epoch", "abc", "run"),
+        field(BILLING, "seq", "abc", "audit", "doctor", "repair journal"),
+        field(BILLING, "read:0", "xyz", "audit", "doctor"),
+        field(BILLING, "read:x", "0-0", "audit", "doctor"),
+        field(BILLING, "closed_to", "-1", "audit"),
+        field(BILLING, "calendar", "abc", "audit"),
+        field(SERIES, "2026", "abc", "audit", "repair journal"),
+        other_type(STATE, "run", "audit", "doctor"),
+        other_type(OWNER, "run", "doctor"),
+        other_type(BILLING, "audit", "doctor"),
+        other_type(SERIES, "audit"),
+        other_type("witn:meta", "run", "audit", "doctor"),
+    ],
+)
+def test_damage_is_named_with_exit_code_3(
+    shop: Workshop, tmp_path: Path, damage: tuple[str, ...], words: tuple[str, ...], commands: tuple[str, ...]
+) -> None:
+    shop.environ |= {"WITND_DAEMON__STATE_DIR": str(tmp_path / "state"), "WITND_HTTP__BIND": "127.0.0.1:0"}
+    shop.apply()
+    shop.event("ticket-0001", "replied")
+    shop.work()
+    if damage[0] == "RPUSH":
+        shop.call("DEL", damage[1])
+    shop.call(*damage)
+    for command in commands:
+        if command == "run":
+            environ = {name: value for name, value in os.environ.items() if not name.startswith("WITND_")}
+            done = subprocess.run(
+                [sys.executable, "-m", "witnd", "run"],
+                env=environ | shop.environ,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            code, text = done.returncode, done.stderr
+            assert "Traceback" not in text, text
+        else:
+            result = shop.witnd(*command.split(), *(["--json"] if command == "doctor" else []))
+            assert result.exception is None or isinstance(result.exception, SystemExit), (command, result.exception)
+            code, text = result.exit_code, result.output
+        assert code == 3, (command, text)
+        for word in words:
+            assert word in text, (command, text)
