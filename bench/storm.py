@@ -2,7 +2,8 @@
 
 First: 1000 outcomes fall due at one instant, with one rule and with a thousand. Each outcome makes a delivery for each
 rule, so the second case commits a million of them. Their endpoints refuse connections. Seconds run from the instant
-until all are resolved; meanwhile `/healthz` is requested twenty times a second.
+until all are resolved, and until the relay has queued every delivery; meanwhile `/healthz` is requested twenty times a
+second.
 
 Second: 300 endpoints accept connections and never answer, and one answers at once. Outcomes fall due at a steady rate,
 and each makes a delivery for every rule. What counts is how long after its resolution the healthy endpoint gets it.
@@ -87,34 +88,43 @@ def fan_out(options: argparse.Namespace, many: int) -> dict[str, Any]:
         def settled() -> bool:
             return sum(int(one or 0) for one in server.client.hmget(support.KEYS.state, *FINAL)) >= options.outcomes
 
+        def queued() -> bool:
+            return int(server.client.hlen(support.KEYS.deliveries)) >= many * options.outcomes
+
+        seconds = queued_seconds = float("inf")
+        settling = [float("inf")] * 2
         with daemon.running() as child:
             daemon.wait_for(last, child, seconds=options.lead)
             if time.time() > due:
                 raise support.Died("applying took longer than --lead; give it more seconds")
             time.sleep(max(0.0, due - time.time()))
             assert server.process is not None
-            cpu, served = figures.cpu_seconds(child.pid), figures.cpu_seconds(server.process.pid)
+            sides = (child.pid, server.process.pid)
+            before = [figures.cpu_seconds(side) for side in sides]
             health = Health(port_of(daemon))
             health.start()
             try:
                 support.until(settled, "all are settled", seconds=options.limit, every=0.05, alive=[child])
                 seconds = time.time() - due
+                settling = [figures.cpu_seconds(side) - at for side, at in zip(sides, before, strict=True)]
+                left = max(1.0, options.limit - seconds)
+                support.until(queued, "all are queued", seconds=left, every=0.25, alive=[child])
+                queued_seconds = time.time() - due
             except support.Died as died:
                 print(f"{died}\n{daemon.log.read_text(errors='replace')[-2000:]}", flush=True)
-                seconds = float("inf")
             health.stop()
-            cpu = figures.cpu_seconds(child.pid) - cpu
-            served = figures.cpu_seconds(server.process.pid) - served
+            cpu = [figures.cpu_seconds(side) - at for side, at in zip(sides, before, strict=True)]
         log = daemon.log.read_text()
         return {
             "rules": many,
             "deliveries": int(server.client.hlen(support.KEYS.deliveries)),
             "seconds": seconds,
+            "queued_seconds": queued_seconds,
+            "settling": settling,
             "healthz_ms": health.slowest,
             "healthz": health.count,
             "leases_lost": log.count('"lease.expired"'),
             "cpu": cpu,
-            "served": served,
         }
 
 
@@ -199,17 +209,23 @@ def main() -> None:
         if options.part != "silence":
             fans = [fan_out(options, many) for many in (1, options.rules)]
             figures.table(
-                ["rules", "outcomes", "deliveries", "seconds", "/healthz max ms", "leases lost", "CPU s", "server s"],
+                [
+                    "rules", "outcomes", "settled s", "daemon s", "server s", "queued", "all queued s", "daemon s",
+                    "server s", "/healthz max ms", "leases lost",
+                ],
                 [
                     [
-                        one["rules"], options.outcomes, f"{one['deliveries']:,}", f"{one['seconds']:.2f}",
-                        f"{one['healthz_ms']:.0f}", one["leases_lost"], f"{one['cpu']:.1f}",
-                        f"{one['served']:.1f}",
+                        one["rules"], options.outcomes, f"{one['seconds']:.2f}",
+                        *(f"{used:.1f}" for used in one["settling"]),
+                        f"{one['deliveries']:,}", f"{one['queued_seconds']:.1f}",
+                        *(f"{used:.1f}" for used in one["cpu"]),
+                        f"{one['healthz_ms']:.0f}", one["leases_lost"],
                     ]
                     for one in fans
                 ],
             )  # fmt: skip
             report |= {f"fan_out_{one['rules']}": round(one["seconds"], 2) for one in fans}
+            report |= {f"queued_{one['rules']}": round(one["queued_seconds"], 1) for one in fans}
             report |= {"healthz_max_ms": round(fans[-1]["healthz_ms"]), "leases_lost": fans[-1]["leases_lost"]}
         if options.part != "fan-out":
             rows = []

@@ -6,6 +6,7 @@ reloads.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from random import random
 
 import structlog
@@ -181,6 +182,7 @@ class Owner:
             actors_max=config.daemon.actors_in_memory,
             committed=lambda sequence: shared.journal.note(self.number, sequence),
             told=relay.poke,
+            unqueued=relay.queue,
         )
         log.info(
             "partition.running",
@@ -280,9 +282,6 @@ class Owner:
             channels=shared.clients.channels,
         )
 
-        async def on_disk(sequence: int) -> None:
-            await shared.keeper.on_disk(self.number, sequence)
-
         return Relay(
             outbox,
             send=shared.send,
@@ -292,7 +291,7 @@ class Owner:
             schedule=tuple(int(step * 1000) for step in shared.config.webhooks.schedule),
             slots=shared.slots,
             calls=shared.calls,
-            on_disk=on_disk if shared.keeper.is_kept else None,
+            on_disk=partial(shared.keeper.on_disk, self.number) if shared.keeper.is_kept else None,
         )
 
     def _say(self, state: str) -> None:

@@ -5,7 +5,7 @@ from msgspec import Struct
 
 from witnd.domain import instant
 from witnd.domain.delivery import EndpointState, Progress, Standing, Try
-from witnd.domain.notification import Delivery
+from witnd.domain.message import Delivery
 
 NO_ANSWER = "no answer on record: under way, or interrupted"
 

@@ -9,7 +9,6 @@ import binascii
 import re
 from base64 import b64decode
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from hashlib import sha256
 from typing import Final, Literal, Self, TypedDict, Unpack, cast
 from urllib.parse import urlsplit
@@ -19,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from witnd.domain import instant
+from witnd.domain.message import Delivery, Message, rule_json
 from witnd.domain.mistake import Mistake
 from witnd.domain.rotation import OVERLAP, overlap_problem
 
@@ -82,23 +82,6 @@ class NotificationRule(Struct, frozen=True, kw_only=True):
         return self.source == "both" or (self.source == "outcome_confirmed") == (type == SUCCEED)
 
 
-class Delivery(Struct, frozen=True):
-    """One message to one endpoint; nothing in it ever changes."""
-
-    id: str
-    rule_id: str
-    rule_name: str
-    outcome_key: str
-    type: str
-    created_ms: int
-    body: bytes
-
-
-class _RuleName(Struct, frozen=True):
-    id: str
-    name: str
-
-
 class _Facts(Struct, frozen=True, rename="camel"):
     outcome_key: str
     customer_key: str
@@ -154,8 +137,16 @@ def deliver(rule: NotificationRule, **about: Unpack[_About]) -> Delivery:
     return deliver_all((rule,), **about)[0]
 
 
-def deliver_all(
-    rules: Iterable[NotificationRule],
+def deliver_all(rules: Iterable[NotificationRule], **about: Unpack[_About]) -> tuple[Delivery, ...]:
+    """The deliveries that report a final state, one for each rule; see `message`."""
+    shared = message(**about)
+    return tuple(
+        shared.delivery(delivery_id(rule.id, shared.outcome_key, shared.type), rule_json(rule.id, rule.name))
+        for rule in rules
+    )
+
+
+def message(
     *,
     outcome_key: str,
     customer_key: str,
@@ -164,8 +155,8 @@ def deliver_all(
     status: str,
     resolved_at: int,
     outcome_facts: Mapping[str, object],
-) -> tuple[Delivery, ...]:
-    """The deliveries that report a final state, one for each rule.
+) -> Message:
+    """What the deliveries that report a final state have in common.
 
     `outcome_facts` has `unit`, `amount`, `currency`, `line_id` as text (or null, or absent), and
     nothing else. `settles_at` is the instant of the resolution by definition; it may be left out.
@@ -179,18 +170,7 @@ def deliver_all(
     facts = _Facts(outcome_key, customer_key, agent_key, agent_name)
     head = b'",%b,"data":{"rule":' % _json(_Head(type_, created_at))[1:-1]
     rest = b",%b}}" % _json(_Rest(outcome_key, facts, outcome))[1:-1]
-    made = []
-    for rule in rules:
-        id_ = delivery_id(rule.id, outcome_key, type_)
-        body = b"".join((b'{"id":"', id_.encode(), head, _rule_json(rule.id, rule.name), rest))
-        made.append(Delivery(id_, rule.id, rule.name, outcome_key, type_, resolved_at, body))
-    return tuple(made)
-
-
-@lru_cache(maxsize=4096)
-def _rule_json(id: str, name: str) -> bytes:  # noqa: A002
-    # Each rule takes part in every message of its kind.
-    return _json(_RuleName(id, name))
+    return Message(outcome_key, type_, resolved_at, head, rest)
 
 
 def next_attempt(

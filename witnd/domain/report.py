@@ -1,14 +1,13 @@
 """The deliveries that report a final outcome, under the rules in effect at its resolution."""
 
 from witnd.domain.catalogue import Catalogue
-from witnd.domain.notification import Delivery, deliver_all
+from witnd.domain.fan_out import FanOut
+from witnd.domain.notification import message
 from witnd.domain.outcome import Outcome
 from witnd.domain.resolution import Line, Resolution
 
 
-def deliveries(
-    catalogue: Catalogue, outcome: Outcome, resolution: Resolution, line: Line | None
-) -> tuple[Delivery, ...]:
+def deliveries(catalogue: Catalogue, outcome: Outcome, resolution: Resolution, line: Line | None) -> FanOut | tuple[()]:
     agent = outcome.contract.agent
     rules = catalogue.rules_wanting(agent, resolution.type, outcome.settles_at)
     if not rules:
@@ -16,8 +15,7 @@ def deliveries(
     facts: dict[str, object] = {}
     if line is not None:
         facts = {"unit": line.unit, "amount": line.amount, "currency": line.currency, "line_id": line.id}
-    return deliver_all(
-        rules,
+    shared = message(
         outcome_key=outcome.key,
         customer_key=outcome.customer_key,
         agent_key=agent,
@@ -26,3 +24,4 @@ def deliveries(
         resolved_at=outcome.settles_at,
         outcome_facts=facts,
     )
+    return FanOut(shared, rules)

@@ -9,7 +9,8 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from witnd.domain.notification import Delivery, NotificationRule, deliver
+from witnd.domain.message import Delivery
+from witnd.domain.notification import NotificationRule, deliver
 
 TYPE: Final = "test"
 OUTCOME_KEY: Final = "witnd-test"

@@ -178,7 +178,7 @@ class Partition:
             step.actors.append(actor)
         resolution, line = resolve(actor)
         made = deliveries(self.catalogue, actor, resolution, line)
-        step.deliveries += len(made)
+        step.deliveries += made.cost if made else 0
         step.settled.append(Settled(actor, resolution, line, made))
 
     def _event(self, step: Step, ms: int, seq: int, event: Event, known: Actor | None) -> bool:

@@ -35,6 +35,7 @@ class _Sent(NamedTuple):
     writing: asyncio.Future[None]
     sequence: int
     rules: frozenset[str]
+    unqueued: tuple[str, ...]
     resolved: int
     batch: int
 
@@ -52,6 +53,7 @@ class Pipeline:
         actors_max: int,
         committed: Callable[[int], None],
         told: Callable[[frozenset[str]], None],
+        unqueued: Callable[[tuple[str, ...]], None],
     ) -> None:
         self.sequence = sequence
         self._memory = memory
@@ -60,6 +62,7 @@ class Pipeline:
         self._actors_max = actors_max
         self._committed = committed
         self._told = told
+        self._unqueued = unqueued
         self._sent: _Sent | None = None
         self._committed_batch = 0
         self._stopping = asyncio.Event()
@@ -148,7 +151,9 @@ class Pipeline:
         expected = self.sequence + (self._sent is not None)
         packed = write(step, memory.partition, memory.store.keys, expected).packed(self._fence)
         _log_holds(step, memory.store.keys.partition)
-        rules = frozenset(delivery.rule_id for settled in step.settled for delivery in settled.deliveries)
+        made = [settled.deliveries for settled in step.settled if settled.deliveries]
+        rules = frozenset(rule.id for one in made if not one.is_large for rule in one.rules)
+        unqueued = tuple(one.message.outcome_key for one in made if one.is_large)
         await self._written()
         await memory.patience.resumed()
         try:
@@ -156,7 +161,7 @@ class Pipeline:
         except memory.patience.unreachable:
             replies = None
         writing = asyncio.ensure_future(self._write(packed, replies))
-        self._sent = _Sent(writing, packed.sequence, rules, len(step.settled), batch)
+        self._sent = _Sent(writing, packed.sequence, rules, unqueued, len(step.settled), batch)
 
     async def _write(self, packed: Packed, replies: asyncio.Future[list[object]] | None) -> None:
         """Have a step written, whatever it takes; without `replies` it could not even be sent."""
@@ -189,6 +194,8 @@ class Pipeline:
         self._committed_batch = max(self._committed_batch, sent.batch)
         if sent.rules:
             self._told(sent.rules)
+        if sent.unqueued:
+            self._unqueued(sent.unqueued)
         if sent.resolved:
             log.info("outcomes.settled", count=sent.resolved, sequence=self.sequence)
         memory.partition.residents.passivate(self._actors_max, self._committed_batch, memory.loading)

@@ -3,7 +3,7 @@
 from typing import Literal, NamedTuple, TypeAlias
 
 from witnd.domain.event import EntryId, Event, Item, Refusal, Retry, Tick
-from witnd.domain.notification import Delivery
+from witnd.domain.fan_out import FanOut
 from witnd.domain.resolution import Line, Resolution
 from witnd.engine.actor import Actor, Held, OnHold
 
@@ -31,7 +31,7 @@ class Settled(NamedTuple):
     actor: Actor
     resolution: Resolution
     line: Line | None
-    deliveries: tuple[Delivery, ...]
+    deliveries: FanOut | tuple[()]
 
 
 class Settling(NamedTuple):

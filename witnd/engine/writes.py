@@ -11,6 +11,7 @@ from witnd.engine.partition import Partition
 from witnd.engine.step import Fate, Step
 from witnd.store.codec import HELD_RECORD, FateRecord, encode_fate, encode_outcome
 from witnd.store.commit import Commit, Word
+from witnd.store.fan_out_codec import encode_message, encode_rules
 from witnd.store.held_codec import encode_held
 from witnd.store.hold import encode_hold
 from witnd.store.keys import Keys
@@ -82,16 +83,25 @@ def _outcomes(commit: Commit, step: Step, keys: Keys) -> None:
 
 def _resolutions(commit: Commit, step: Step, keys: Keys) -> None:
     rows: list[Word] = []
+    messages: list[Word] = []
+    unqueued: list[Word] = []
     outbox: dict[str, list[Word]] = {}
     for settled in step.settled:
         commit.add("XADD", keys.resolutions, "*", "data", _json(settled.resolution))
         if settled.line is not None:
             commit.add("XADD", keys.lines, "*", "data", _json(settled.line))
-        for delivery in settled.deliveries:
+        made = settled.deliveries
+        if made and made.is_large:
+            messages += (settled.actor.key, encode_message(made.message))
+            unqueued += (settled.actor.key, encode_rules(made))
+            continue
+        for delivery in made:
             rows += (delivery.id, encode_row(delivery))
             outbox.setdefault(delivery.rule_id, []).extend((delivery.created_ms, delivery.id))
     # Together, since every command costs the server more than what it does.
     commit.add_many(("HSET", keys.deliveries), rows)
+    commit.add_many(("HSET", keys.messages), messages)
+    commit.add_many(("HSET", keys.unqueued), unqueued)
     for rule_id, due in outbox.items():
         commit.add_many(("ZADD", keys.outbox(rule_id)), due)
     commit.add_many(("SADD", keys.outbox_rules), list(outbox))

@@ -7,7 +7,7 @@ which lanes there are, the relay.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from time import monotonic_ns
 from typing import Any, Final, ParamSpec, TypeVar
@@ -18,7 +18,7 @@ from msgspec import Struct
 from witnd.domain import delivery as life
 from witnd.domain import instant
 from witnd.domain.delivery import HEALTHY, Attempt, EndpointState, Progress
-from witnd.domain.notification import Delivery
+from witnd.domain.message import Delivery
 from witnd.notify.admission import PER_ENDPOINT, Ticket
 from witnd.notify.patience import Patience
 from witnd.notify.slots import Calls, Slots
@@ -51,6 +51,7 @@ Send = Callable[[str, Sequence[str], Delivery], Awaitable[Attempt]]
 Work = Callable[[], Coroutine[Any, Any, None]]
 Begin = Callable[[Work], "asyncio.Task[None] | None"]
 OnDisk = Callable[[int], Awaitable[None]]
+Turn = Callable[[], AbstractAsyncContextManager[None]]
 
 
 class Means(Struct, frozen=True, kw_only=True):
@@ -68,14 +69,12 @@ class Means(Struct, frozen=True, kw_only=True):
     begin: Begin
     on_disk: OnDisk | None
 
-    async def ask(
-        self, bound: asyncio.Semaphore, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def ask(self, turn: Turn, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """The store's answer, however long it takes. Every call made here may be repeated."""
         failures = 0
         while True:
             try:
-                async with bound:
+                async with turn():
                     answer = await call(*args, **kwargs)
             except (StoreUnavailable, StoreRefused) as error:
                 await self.patience.wait(error, failures)
@@ -122,6 +121,9 @@ class Lane:
             due = [row for row in waiting if (row.queued_ms or 0) <= now][: self.free]
             if due:
                 await self._start(due)
+                if self.flying and target is not None and means.slots.is_busy(target.url):
+                    # Nothing more can start now, and soon more is known of the endpoint: it may be a prompt one.
+                    await self.wake.wait()
             elif waiting and self.free:
                 await self._sleep(waiting[0].queued_ms or 0)
             else:
@@ -136,7 +138,9 @@ class Lane:
 
     async def _ask(self, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         calls = self._means.calls
-        return await self._means.ask(calls.prompt if self._is_prompt else calls.others, call, *args, **kwargs)
+        turns = calls.prompt if self._is_prompt else calls.others
+        turn = turns.begin if call == self._look else turns.go_on
+        return await self._means.ask(turn, call, *args, **kwargs)
 
     async def _look(self) -> tuple[list[Row], EndpointState]:
         # Rows in flight still stand first in the outbox, and one more tells when to look again.

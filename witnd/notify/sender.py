@@ -21,7 +21,7 @@ from aiohttp.abc import AbstractResolver
 
 from witnd import __version__
 from witnd.domain.delivery import Attempt
-from witnd.domain.notification import Delivery
+from witnd.domain.message import Delivery
 from witnd.notify import signature
 from witnd.notify.guard import BlockedAddress, Guard, Network
 from witnd.notify.resolver import Resolver

@@ -6,28 +6,95 @@ hold neither a socket nor a connection to Redis meanwhile.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
 from witnd.notify.admission import TOTAL, Admission, Share, Sizes, Ticket, sizes
 
-__all__ = ["CALLS", "PROMPT_SECONDS", "Calls", "Slots"]
+__all__ = ["CALLS", "PROMPT_SECONDS", "Calls", "Slots", "Turns"]
 
 # Longer than most handshakes and answers take, and short for attempts that wait behind a silent endpoint.
 PROMPT_SECONDS: Final = 0.5
 
 # Concurrent calls to Redis for prompt endpoints, and as many for the others: more would only wait in the server.
 CALLS: Final = 4
+# The event loop is busy when one round of it takes longer.
+BUSY_SECONDS: Final = 0.01
 
 _Waiter = tuple[str, "asyncio.Future[Ticket]"]
+
+
+class Turns:
+    """So many calls at a time. Whoever goes on with something comes before whoever begins something.
+
+    Otherwise a thousand endpoints that begin together would all take their first step before one took its second.
+    With `gives_way`, whoever begins something while the event loop is busy waits as long again as the loop took, so
+    that commits, health checks and prompt endpoints have half of the time at least.
+    """
+
+    def __init__(self, count: int, *, gives_way: bool = False) -> None:
+        self._free = count
+        self._gives_way = gives_way
+        self._going_on: deque[asyncio.Future[None]] = deque()
+        self._beginning: deque[asyncio.Future[None]] = deque()
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[None]:
+        async with self._turn(self._beginning):
+            if self._gives_way:
+                await _give_way()
+            yield
+
+    def go_on(self) -> AbstractAsyncContextManager[None]:
+        return self._turn(self._going_on)
+
+    @asynccontextmanager
+    async def _turn(self, queue: "deque[asyncio.Future[None]]") -> AsyncIterator[None]:
+        if self._free:
+            self._free -= 1
+        else:
+            await self._wait(queue)
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    async def _wait(self, queue: "deque[asyncio.Future[None]]") -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue.append(future)
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                self._pass_on()
+            raise
+
+    def _pass_on(self) -> None:
+        for queue in (self._going_on, self._beginning):
+            while queue:
+                future = queue.popleft()
+                if not future.done():
+                    future.set_result(None)
+                    return
+        self._free += 1
+
+
+async def _give_way() -> None:
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+    await asyncio.sleep(0)
+    round_seconds = loop.time() - before
+    if round_seconds > BUSY_SECONDS:
+        await asyncio.sleep(round_seconds)
 
 
 class Calls:
     """Limits on calls to Redis, so that many failing endpoints do not delay those that answer."""
 
     def __init__(self, each: int = CALLS) -> None:
-        self.prompt = asyncio.Semaphore(each)
-        self.others = asyncio.Semaphore(each)
+        self.prompt = Turns(each)
+        self.others = Turns(each, gives_way=True)
 
 
 class Slots:
@@ -53,6 +120,10 @@ class Slots:
 
     def is_prompt(self, url: str) -> bool:
         return self._admission.share_of(url) is Share.PROMPT
+
+    def is_busy(self, url: str) -> bool:
+        """Whether the endpoint has as many attempts under way as it may have."""
+        return self._admission.is_busy(url)
 
     async def acquire(self, url: str) -> Ticket:
         """Wait until an attempt to `url` may start."""

@@ -1,6 +1,6 @@
 """The part of an audit about outcomes: each counted again from its history, with its deliveries."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -8,7 +8,7 @@ import msgspec
 
 from witnd.domain import instant
 from witnd.domain.event import EntryId
-from witnd.domain.notification import Delivery
+from witnd.domain.message import Delivery
 from witnd.domain.outcome import Outcome
 from witnd.domain.recount import Recount
 from witnd.domain.report import deliveries
@@ -16,6 +16,7 @@ from witnd.domain.resolution import derived_id, resolve
 from witnd.store.audit_scope import Scope
 from witnd.store.codec import HistoryItem, OutcomeRecord, decode_history
 from witnd.store.errors import Unreadable
+from witnd.store.fan_out_codec import decode_waiting
 from witnd.store.outbox import decode_progress, decode_row, read_row
 from witnd.store.reads import Command
 from witnd.store.score import whole
@@ -156,7 +157,7 @@ def _check_terms(scope: Scope, outcome: Outcome, opened_at: int) -> None:
 # -- deliveries ----------------------------------------------------------------------------------
 
 
-def _deliveries(scope: Scope, outcome: Outcome) -> Sequence[Delivery]:
+def _deliveries(scope: Scope, outcome: Outcome) -> Iterable[Delivery]:
     """What must have been told of a final outcome, under the rules in force at its resolution."""
     resolution, line = resolve(outcome)
     return deliveries(scope.catalogue, outcome, resolution, line)
@@ -165,12 +166,15 @@ def _deliveries(scope: Scope, outcome: Outcome) -> Sequence[Delivery]:
 async def _check_deliveries(scope: Scope, told: Sequence[Delivery]) -> None:
     keys = scope.keys
     scope.totals.deliveries += len(told)
+    # Read first: whatever is queued meanwhile has its row.
+    waiting = await _waiting(scope, sorted({one.outcome_key for one in told}))
     for at in range(0, len(told), CHUNK):
         chunk = told[at : at + CHUNK]
         commands: list[Command] = []
         for one in chunk:
             commands += (
                 ("HGET", keys.deliveries, one.id),
+                ("HGET", keys.messages, one.outcome_key),
                 ("HGET", keys.attempts, one.id),
                 ("ZSCORE", keys.outbox(one.rule_id), one.id),
                 ("ZSCORE", keys.parked(one.rule_id), one.id),
@@ -180,26 +184,50 @@ async def _check_deliveries(scope: Scope, told: Sequence[Delivery]) -> None:
             )
         answers = await scope.reads.together(*commands)
         for place, one in enumerate(chunk):
-            _check_delivery(scope, one, answers[7 * place : 7 * place + 7])
+            _check_delivery(scope, one, answers[8 * place : 8 * place + 8], waiting.get(one.id))
 
 
-def _check_delivery(scope: Scope, expected: Delivery, found: Sequence[Any]) -> None:
-    record, stored, queued, parked, dead, delivered, named = found
+async def _waiting(scope: Scope, outcomes: Sequence[str]) -> dict[str, bytes]:
+    """The rows that the relay has yet to write, by delivery."""
+    found: dict[str, bytes] = {}
+    if not outcomes:
+        return found
+    keys = scope.keys
+    rules, messages = await scope.reads.together(
+        ("HMGET", keys.unqueued, *outcomes), ("HMGET", keys.messages, *outcomes)
+    )
+    for outcome, record, message in zip(outcomes, rules, messages, strict=True):
+        if record is None:
+            continue
+        try:
+            found |= {row.id: row.row for row in decode_waiting(outcome, record, message).rows}
+        except Unreadable as damaged:
+            scope.differ(
+                outcome, "deliveries to be queued", "the rules of this outcome", f"unreadable: {damaged.reason}"
+            )
+    return found
+
+
+def _check_delivery(scope: Scope, expected: Delivery, found: Sequence[Any], waiting: bytes | None) -> None:
+    record, message, stored, queued, parked, dead, delivered, named = found
     key, what = expected.outcome_key, f"delivery {expected.id}"
+    is_waiting = record is None and waiting is not None
+    if is_waiting:
+        record = waiting
     if record is None:
         scope.differ(key, what, f"one for rule {expected.rule_name}", "none")
         return
     try:
-        if decode_row(expected.id, record) != expected:
+        if decode_row(expected.id, record, message) != expected:
             scope.differ(key, what, "the message of this outcome", "another message")
         if stored is not None:
             decode_progress(stored)
-        progress = read_row(expected.id, record, stored, None).progress
+        progress = read_row(expected.id, record, message, stored).progress
     except Unreadable as damaged:
         scope.differ(key, what, "the message of this outcome", f"unreadable: {damaged.reason}")
         return
     waits = None if queued is None else whole(queued)
-    scope.compare(key, f"{what}: due in the outbox", progress.queued_ms, waits)
+    scope.compare(key, f"{what}: due in the outbox", None if is_waiting else progress.queued_ms, waits)
     if queued is not None and not named:
         scope.differ(key, f"{what}: rule in the outbox", expected.rule_id, "not named")
     lists = {"parked": parked, "dead": dead, "delivered": delivered}

@@ -16,7 +16,7 @@ from witnd.store.connection import mapped
 from witnd.store.delivery_pages import Place, Shelf, Shelves, page
 from witnd.store.invoices import Page
 from witnd.store.keys import GlobalKeys, Keys, partition_of
-from witnd.store.outbox import Outbox, Row
+from witnd.store.outbox import Outbox, Row, read_row
 
 # Rows per read and write: a millisecond or two of the server's time.
 PAGE: Final = 500
@@ -60,7 +60,14 @@ class Deliveries:
         """The deliveries of one outcome. Their ids are derived, so nothing is searched for."""
         number = partition_of(outcome_key, len(self._partitions))
         ids = [delivery_id(rule, outcome_key, type_) for rule in self._rules for type_ in TYPE_OF_STATUS.values()]
-        return [Found(number, row) for row in await self._outboxes[number].rows(ids)]
+        outbox = self._outboxes[number]
+        # Read first: whatever is queued meanwhile is among the rows.
+        waiting = await outbox.unqueued.of(outcome_key)
+        rows = await outbox.rows(ids)
+        if waiting is not None:
+            known = {row.id for row in rows}
+            rows += [read_row(one.id, one.row, waiting.message, None) for one in waiting.rows if one.id not in known]
+        return [Found(number, row) for row in rows]
 
     async def listed(self, standings: Sequence[Standing], rule_id: str | None, limit: int) -> list[Found]:
         """The first of `page`, the newest resolution first where not only pending ones are asked for."""

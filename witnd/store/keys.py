@@ -38,7 +38,9 @@ has no hash tag: every version of witnd reads it first, to find out in which for
 | `witn:{P}:resolutions` | stream | one entry per final outcome | commit | the operator trims |
 | `witn:{P}:lines` | stream | invoice lines | commit | for ever |
 | `witn:{P}:deliveries` | hash | delivery id → frozen row | commit | retention |
+| `witn:{P}:messages` | hash | outcome key → what the messages of its many deliveries share | commit | retention |
 | `witn:{P}:attempts` | hash | delivery id → state and attempts | relay | retention |
+| `witn:{P}:outbox:unqueued` | hash | outcome key → rules whose deliveries are to be queued | commit | until queued |
 | `witn:{P}:outbox:rules` | set | ids of rules that have rows to send | commit, relay | – |
 | `witn:{P}:outbox:<rule>` | zset | delivery id → ms when it is due | commit, relay | until sent |
 | `witn:{P}:parked:<rule>` | zset | delivery id → ms of its resolution | relay | until resumed |
@@ -149,6 +151,7 @@ class Keys:
         "held",
         "keys",
         "lines",
+        "messages",
         "on_hold",
         "outbox_calls",
         "outbox_rules",
@@ -157,6 +160,7 @@ class Keys:
         "removals",
         "resolutions",
         "state",
+        "unqueued",
     )
 
     def __init__(self, prefix: str, partition: int) -> None:
@@ -176,6 +180,8 @@ class Keys:
         self.resolutions = f"{base}:resolutions"
         self.lines = f"{base}:lines"
         self.deliveries = f"{base}:deliveries"
+        self.messages = f"{base}:messages"
+        self.unqueued = f"{base}:outbox:unqueued"
         self.attempts = f"{base}:attempts"
         self.outbox_rules = f"{base}:outbox:rules"
         self.outbox_calls = f"{base}:outbox:calls"

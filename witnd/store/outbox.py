@@ -1,6 +1,7 @@
 """The outbox of one partition: deliveries that are committed, and how far each has come.
 
-The commit writes a row once (`encode_row`), queues it and names its rule. Everything after that
+The commit writes a row once (`encode_row`), queues it and names its rule; where an outcome has many rules, the relay
+does this after the commit (`witnd.store.fan_out_codec`). Everything after that
 goes through `Outbox.write`, which takes the next step of a delivery only from the step the caller
 has seen, and for the daemon only under its lease. What the next step is, `witnd.domain.delivery`
 decides. What people ask of all partitions is `store.deliveries`.
@@ -18,15 +19,16 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
 from witnd.domain.delivery import HEALTHY, STANDINGS, EndpointState, Progress, Try, committed
-from witnd.domain.notification import Delivery
+from witnd.domain.message import Delivery
 from witnd.store.cancellation import cancellable
 from witnd.store.connection import mapped
-from witnd.store.errors import Fenced, StoreUnavailable, Unreadable, Unsafe
+from witnd.store.errors import Fenced, StoreUnavailable, Unreadable
+from witnd.store.fan_out_codec import FORMAT, decode_shared_row, members, outcome_of
 from witnd.store.keys import GlobalKeys, Keys
+from witnd.store.outbox_queue import Unqueued, shared_messages
 from witnd.store.scripts import Script
 from witnd.store.sealed import DAMAGE
 
-FORMAT: Final = 1
 # A silent connection is asked for a sign of life so often, and given up after so long.
 CALLS_QUIET_SECONDS: Final = 20.0
 CALLS_ANSWER_SECONDS: Final = 5.0
@@ -36,7 +38,6 @@ _WRITE: Final = Script("outbox_write")
 _ENDPOINT: Final = Script("outbox_endpoint")
 
 _pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder().decode
 Report: TypeAlias = Callable[[str, str], None]
 log = structlog.get_logger()
 
@@ -65,10 +66,13 @@ def encode_row(delivery: Delivery) -> bytes:
     return _pack((FORMAT, one.rule_id, one.rule_name, one.outcome_key, one.type, one.created_ms, one.body))
 
 
-def decode_row(id_: str, record: bytes) -> Delivery:
-    """Raises `Unreadable` for a damaged row."""
+def decode_row(id_: str, record: bytes, message: bytes | None = None) -> Delivery:
+    """`message` is what the row shares with others of its outcome, where it does. Raises `Unreadable` for damage."""
     try:
-        return Delivery(id_, *_fields(record))
+        fields = members(record)
+        if len(fields) == 2:
+            return decode_shared_row(id_, fields, message)
+        return Delivery(id_, *fields)
     except DAMAGE as wrong:
         raise Unreadable(f"the message of delivery {id_}", str(wrong)) from None
 
@@ -80,7 +84,7 @@ def encode_progress(progress: Progress) -> bytes:
 def decode_progress(record: bytes) -> Progress:
     """Raises `Unreadable` for a damaged record."""
     try:
-        standing, failures, due_ms, resends, resend_ms, reason, started, attempts = _fields(record)
+        standing, failures, due_ms, resends, resend_ms, reason, started, attempts = members(record)
         return Progress(
             standing=STANDINGS[standing],
             failures=failures,
@@ -109,21 +113,10 @@ def _endpoint(record: bytes | None) -> EndpointState | None:
     if not record:
         return HEALTHY
     try:
-        failing_since, suspended_at, reason = _fields(record)
+        failing_since, suspended_at, reason = members(record)
     except DAMAGE:
         return None
     return EndpointState(failing_since=failing_since, suspended_at=suspended_at, reason=reason)
-
-
-def _fields(record: bytes) -> list[Any]:
-    fields: list[Any] = _unpack(record)
-    number = fields.pop(0)
-    if number > FORMAT:
-        raise Unsafe(
-            f"a stored delivery has format {number}, and this witnd knows formats up to {FORMAT}",
-            "run the newer witnd that wrote it",
-        )
-    return fields
 
 
 def _quiet(_id: str, _reason: str) -> None:
@@ -134,14 +127,21 @@ def _log_damage(id_: str, reason: str) -> None:
     log.error("delivery.unreadable", delivery=id_, reason=reason)
 
 
-def read_row(id_: str, record: bytes | None, stored: bytes | None, score: float | None, damage: Report = _quiet) -> Row:
+def read_row(
+    id_: str,
+    record: bytes | None,
+    message: bytes | None,
+    stored: bytes | None,
+    score: float | None = None,
+    damage: Report = _quiet,
+) -> Row:
     """The row from what Redis holds of it; `score` stands in for its instant where it is gone.
 
     A damaged message counts as gone: that delivery is set aside. Damaged attempts begin anew, under the same id.
     """
     delivery, progress = None, None
     try:
-        delivery = None if record is None else decode_row(id_, record)
+        delivery = None if record is None else decode_row(id_, record, message)
     except Unreadable as wrong:
         damage(id_, str(wrong))
     created_ms = int(score or 0) if delivery is None else delivery.created_ms
@@ -166,6 +166,7 @@ class Outbox:
         self._keys = keys
         self._shared = shared
         self._fence = fence
+        self.unqueued = Unqueued(client, keys, fence)
 
     async def rules(self) -> list[str]:
         """Ids of the rules that have rows to send, now or later."""
@@ -183,11 +184,12 @@ class Outbox:
         """The rows of a rule to be sent next, in the order in which they are due."""
         keys = self._keys
         with mapped():
-            reply = await _DUE.run(self._client, [keys.outbox(rule_id), keys.deliveries, keys.attempts], [limit])
+            names = [keys.outbox(rule_id), keys.deliveries, keys.attempts, keys.messages]
+            reply = await _DUE.run(self._client, names, [limit])
         answer = cast(list[Any], reply)
         return [
-            read_row(id_.decode(), record, stored, float(score), _log_damage)
-            for id_, score, record, stored in zip(*[iter(answer)] * 4, strict=True)
+            read_row(id_.decode(), record, message, stored, float(score), _log_damage)
+            for id_, score, record, message, stored in zip(*[iter(answer)] * 5, strict=True)
         ]
 
     async def rows(self, ids: Sequence[str]) -> list[Row]:
@@ -199,8 +201,9 @@ class Outbox:
                 reads.hmget(self._keys.deliveries, list(ids))
                 reads.hmget(self._keys.attempts, list(ids))
                 records, stored = await reads.execute()
+        messages = await shared_messages(self._client, self._keys, records)
         return [
-            read_row(id_, record, progress, None)
+            read_row(id_, record, messages.get(outcome_of(record)), progress)
             for id_, record, progress in zip(ids, records, stored, strict=True)
             if record is not None or progress is not None
         ]

@@ -1,16 +1,25 @@
 #!lua flags=no-writes
 -- The rows of one rule that are sent next, in the order in which they are due.
 --
--- KEYS[1] outbox of the rule, KEYS[2] deliveries, KEYS[3] attempts
+-- KEYS[1] outbox of the rule, KEYS[2] deliveries, KEYS[3] attempts,
+-- KEYS[4] messages, which rows of many rules share: such a row is an array of its format, the rule, and the outcome
 -- ARGV[1] how many
 --
--- Answers id, ms when due, row or nil, progress or nil; and so on for the next.
+-- Answers id, ms when due, row or nil, message or nil, progress or nil; and so on for the next.
 local ids = redis.call('ZRANGE', KEYS[1], 0, tonumber(ARGV[1]) - 1, 'WITHSCORES')
 local answer = {}
 for at = 1, #ids, 2 do
   answer[#answer + 1] = ids[at]
   answer[#answer + 1] = ids[at + 1]
-  answer[#answer + 1] = redis.call('HGET', KEYS[2], ids[at])
+  local row, message = redis.call('HGET', KEYS[2], ids[at]), false
+  if row and string.sub(row, 1, 2) == '\147\1' then
+    local is_sound, fields = pcall(cmsgpack.unpack, row)
+    if is_sound and type(fields[3]) == 'string' then
+      message = redis.call('HGET', KEYS[4], fields[3])
+    end
+  end
+  answer[#answer + 1] = row
+  answer[#answer + 1] = message
   answer[#answer + 1] = redis.call('HGET', KEYS[3], ids[at])
 end
 return answer

@@ -1,0 +1,59 @@
+"""The deliveries of an outcome with many rules are committed with it, and queued behind the commit."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from redis import Redis
+
+from tests.support.server import Server
+from tests.support.workshop import CATALOGUE, Workshop
+from witnd.domain.fan_out import OWN_MAX
+from witnd.store.fan_out_codec import FORMAT
+from witnd.store.keys import Keys
+
+KEYS = Keys("witn", 0)
+RULES = OWN_MAX + 8
+MANY = "\n".join(
+    f'[[notification_rules]]\nname = "many-{number:03}"\nsource = "both"\nurl = "http://127.0.0.1:9/{number}"\n'
+    'secret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="'
+    for number in range(RULES)
+)
+
+
+def are_tried(client: Redis) -> bool:
+    return bool(client.hlen(KEYS.attempts) >= RULES and not client.exists(KEYS.unqueued))
+
+
+@pytest.fixture
+def shop(session_server: Server, redis_url: str, tmp_path: Path) -> Workshop:
+    return Workshop(session_server, tmp_path)
+
+
+def rows_of(shop: Workshop) -> dict[bytes, bytes]:
+    with shop.server.sync() as client:
+        return client.hgetall(KEYS.deliveries)
+
+
+def test_a_daemon_that_dies_behind_the_commit_queues_the_deliveries_after_its_restart(shop: Workshop) -> None:
+    shop.apply(CATALOGUE + "\n" + MANY)
+    shop.event("confirmed-01", "replied")
+    shop.work(are_tried)
+    rows = rows_of(shop)
+    assert len(rows) >= RULES
+    assert shop.json("audit")["clean"]
+    before = shop.json("explain", "confirmed-01")["deliveries"]
+
+    # As the commit left it: what the messages share and the rules, and nothing made of them.
+    rules = [msgspec.msgpack.decode(row)[1] for row in rows.values()]
+    queued = shop.call("KEYS", "witn:{0}:outbox:*")
+    shop.call("DEL", KEYS.deliveries, KEYS.attempts, KEYS.dead, KEYS.delivered, *queued)
+    shop.call("HSET", KEYS.unqueued, "confirmed-01", msgspec.msgpack.encode((FORMAT, rules)))
+    assert shop.json("audit")["clean"]
+    after = shop.json("explain", "confirmed-01")["deliveries"]
+    assert {one["id"] for one in after} == {one["id"] for one in before}
+    assert {one["standing"] for one in after} == {"pending"}
+
+    shop.work(are_tried)
+    assert rows_of(shop) == rows
+    assert shop.json("audit")["clean"]

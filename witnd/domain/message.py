@@ -1,0 +1,54 @@
+"""The frozen message of one delivery, and what the messages about one outcome have in common."""
+
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+__all__ = ["Delivery", "Message", "RuleName", "rule_json", "rule_of"]
+
+_json: Final = msgspec.json.Encoder().encode
+
+
+class Delivery(Struct, frozen=True):
+    """One message to one endpoint; nothing in it ever changes."""
+
+    id: str
+    rule_id: str
+    rule_name: str
+    outcome_key: str
+    type: str
+    created_ms: int
+    body: bytes
+
+
+class Message(Struct, frozen=True):
+    """What all deliveries of one outcome have in common; `head` and `rest` stand before and after the rule."""
+
+    outcome_key: str
+    type: str
+    created_ms: int
+    head: bytes
+    rest: bytes
+
+    def delivery(self, id_: str, rule: bytes) -> Delivery:
+        """The delivery to one rule, given as `rule_json` makes it."""
+        named = rule_of(rule)
+        body = b"".join((b'{"id":"', id_.encode(), self.head, rule, self.rest))
+        return Delivery(id_, named.id, named.name, self.outcome_key, self.type, self.created_ms, body)
+
+
+class RuleName(Struct, frozen=True):
+    id: str
+    name: str
+
+
+rule_of: Final = msgspec.json.Decoder(RuleName).decode
+
+
+@lru_cache(maxsize=4096)
+def rule_json(id: str, name: str) -> bytes:  # noqa: A002
+    """The rule as a message names it."""
+    # Each rule takes part in every message of its kind.
+    return _json(RuleName(id, name))

@@ -1,0 +1,29 @@
+#!lua
+-- Deliveries of one outcome get their rows and are queued for their rules; those that have a row are queued already.
+--
+-- KEYS[1] owner lease, KEYS[2] deliveries, KEYS[3] what is to be queued, KEYS[4] rules with rows to send,
+-- KEYS[5..] outbox of each rule
+-- ARGV[1] the caller's lease value, ARGV[2] ms of the resolution
+-- ARGV[3] the outcome's key where these are its last ones, else ''
+-- ARGV[4..] for each rule: its id, id of the delivery, row
+--
+-- Answers 'OK', or, with nothing written, 'FENCED' and the lease found. May be called again.
+local owner = redis.call('GET', KEYS[1])
+if owner ~= ARGV[1] then
+  return { 'FENCED', owner or '' }
+end
+local rules = {}
+for at = 5, #KEYS do
+  local word = 3 * at - 11
+  if redis.call('HSETNX', KEYS[2], ARGV[word + 1], ARGV[word + 2]) == 1 then
+    redis.call('ZADD', KEYS[at], ARGV[2], ARGV[word + 1])
+    rules[#rules + 1] = ARGV[word]
+  end
+end
+if #rules > 0 then
+  redis.call('SADD', KEYS[4], unpack(rules))
+end
+if ARGV[3] ~= '' then
+  redis.call('HDEL', KEYS[3], ARGV[3])
+end
+return 'OK'
