@@ -172,8 +172,9 @@ def measure(options: argparse.Namespace) -> list[tuple[str, float, float, int, i
 
 
 def _collected(client: redis.Redis) -> bool:
-    last = client.xinfo_stream(support.KEYS.lines)["last-generated-id"]
-    return bool(client.hget(BILLING.state, "read:0") == last and not client.zcount(BILLING.open, 0, time.time() * 1000))
+    lines = client.hget(support.KEYS.state, "lines") or b"0"
+    read = client.hget(BILLING.state, "read:0") or b""
+    return bool(read.startswith(lines + b" ") and not client.zcount(BILLING.open, 0, time.time() * 1000))
 
 
 def _token(url: str) -> str:

@@ -1,7 +1,7 @@
 """A biller on a real server, fed with lines by hand, that can be interrupted at any of its commits."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from witnd.store.clock_guard import ClockGuard, Reading
 from witnd.store.commit import Commit
 from witnd.store.connection import connect
 from witnd.store.invoice_codec import decode_invoice, decode_row
+from witnd.store.json_record import encode_record
 from witnd.store.keys import BillingKeys, Keys
 from witnd.store.lease import Lease
 from witnd.store.ledger import Applied, Ledger
@@ -121,9 +122,14 @@ class Till:
 
     def confirm(self, lines: Iterable[Confirmed]) -> None:
         for one in lines:
-            self.redis.xadd(
-                Keys("witn", one.partition).lines, {"data": msgspec.json.encode(line(one))}, id=f"{one.at}-*"
-            )
+            self.write(one.partition, encode_record(line(one)))
+
+    def write(self, partition: int, stored: bytes) -> int:
+        """Write the next line of a partition as a step does. Answers its number."""
+        keys = Keys("witn", partition)
+        number = int(self.redis.hincrby(keys.state, "lines", 1))
+        self.redis.xadd(keys.lines, {"data": stored}, id=f"{number}-0")
+        return number
 
     def applied(self, ms: int, partition: int | None = None) -> None:
         """Say that the log was applied up to an instant."""
@@ -161,11 +167,11 @@ class Till:
                 if commits == cut:
                     raise Interrupted
 
-            async def new_lines(self, read: dict[int, str], most: int, block_ms: int) -> Any:
+            async def new_lines(self, read: Any, most: int, block_ms: int, counts: Sequence[int] = ()) -> Any:
                 nonlocal turns
                 if till.flow:
                     till.confirm([till.flow.pop(0)])
-                found = await super().new_lines(read, most, 0)
+                found = await super().new_lines(read, most, 0, counts)
                 if (block_ms > 0 and not found) or enough():
                     turns -= 1
                     if turns == 0 or enough():
@@ -265,6 +271,8 @@ class Till:
                 found[key] = self.redis.hgetall(name)
             elif kind == b"list":
                 found[key] = self.redis.lrange(name, 0, -1)
+            elif kind == b"set":
+                found[key] = self.redis.smembers(name)
             else:
                 found[key] = self.redis.zrange(name, 0, -1, withscores=True)
         for name in (b"seq", b"digest", b"epoch"):

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.billing.till import Confirmed, line
 from tests.support.processes import until
 from tests.support.server import Server, start_loading
 from tests.support.workshop import LONG_AGO, Workshop
@@ -17,6 +18,7 @@ from witnd.domain.notification import rule_id
 from witnd.store import wire
 from witnd.store.codec import OutcomeRecord
 from witnd.store.journal import Journal
+from witnd.store.json_record import encode_record
 from witnd.store.keys import BillingKeys
 from witnd.store.outbox import encode_endpoint
 from witnd.store.sealed import seal, unseal
@@ -447,9 +449,10 @@ def test_a_draft_past_its_review_is_a_warning_where_witnd_issues(shop: Workshop)
 
 def test_lines_that_nobody_collects_are_a_warning(shop: Workshop) -> None:
     shop.call("HSET", "witn:meta", "format", "2", "deployment", "d", "partitions", "1")
-    shop.call("XADD", shop.keys().lines, f"{LONG_AGO}-0", "data", "{}")
+    shop.call("XADD", shop.keys().lines, "1-0", "data", encode_record(line(Confirmed(0, LONG_AGO, "x"))))
+    shop.call("HSET", shop.keys().state, "lines", "1")
     assert "no draft" in named(report(shop), "lines", "warning")["found"]
-    shop.call("HSET", BILLING.state, "read:0", f"{LONG_AGO}-0")
+    shop.call("HSET", BILLING.state, "read:0", "1 ab")
     assert "lines" not in [one["name"] for one in report(shop)["checks"]]
 
 

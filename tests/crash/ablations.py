@@ -67,7 +67,7 @@ def outbox_in_commit() -> None:
     later: dict[int, list[tuple[Any, ...]]] = {}
     resolutions, written = writes._resolutions, Pipeline._written
 
-    def without_deliveries(commit: Any, step: Any, keys: Any) -> None:
+    def without_deliveries(commit: Any, step: Any, partition: Any, keys: Any) -> None:
         commands = later.setdefault(commit.sequence, [])
         for settled in step.settled:
             for one in settled.deliveries:
@@ -75,7 +75,7 @@ def outbox_in_commit() -> None:
                 commands.append(("ZADD", keys.outbox(one.rule_id), one.created_ms, one.id))
                 commands.append(("SADD", keys.outbox_rules, one.rule_id))
         kept, step.settled = step.settled, [one._replace(deliveries=()) for one in step.settled]
-        resolutions(commit, step, keys)
+        resolutions(commit, step, partition, keys)
         step.settled = kept
 
     async def deliveries_afterwards(pipeline: Any) -> None:

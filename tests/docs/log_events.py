@@ -1,6 +1,7 @@
 """What each log event means to an operator. Names, levels and fields are read from the source."""
 
 MEANINGS = {
+    "billing.line_skipped": "A line bills an outcome that its draft has already, with equal content. It adds nothing.",
     "billing.blocked": "The daemon cannot make invoices; `reason` says why. Outcomes still settle. The daemon retries.",
     "billing.unblocked": "The daemon makes invoices again.",
     "billing.closed": "Every period that ended by `until` is closed: its drafts wait to be issued.",

@@ -23,6 +23,7 @@ from witnd.domain.event import Event, read
 from witnd.domain.notification import delivery_id, rule_id
 from witnd.domain.resolution import Line, Resolution, derived_id
 from witnd.notify import signature
+from witnd.store.json_record import FORMAT
 from witnd.store.keys import Keys, partition_of
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -137,6 +138,8 @@ def test_the_shown_resolution_and_line_have_the_members_of_the_real_ones() -> No
     for page in (ROOT / "README.md", DOCS / "reference/webhooks.md"):
         documents = [json.loads(block.text) for block in blocks(page, "json")]
         for document in documents:
+            if "resolved_at" in document or "processed_at" in document:
+                assert document.pop("v") == FORMAT
             if "resolved_at" in document:
                 assert msgspec.json.decode(msgspec.json.encode(msgspec.convert(document, Line))) == document
             elif "processed_at" in document:

@@ -29,9 +29,10 @@ from witnd.store.codec import decode_fate, decode_history, decode_outcome, items
 from witnd.store.commit import Commit
 from witnd.store.held_codec import decode_held
 from witnd.store.keys import Keys
-from witnd.store.log import NOT_COUNTERS, entry_id
+from witnd.store.log import entry_id
 from witnd.store.outbox import decode_row
 from witnd.store.sealed import unsealed
+from witnd.store.state_fields import NOT_COUNTERS
 
 KEYS = Keys("witn", 0)
 
@@ -83,8 +84,9 @@ class Model:
         self.data.setdefault(key, set()).update(members)
 
     def xadd(self, key: str, entry: str, name: str, value: bytes) -> None:
-        assert (entry, name) == ("*", "data")
-        self.data.setdefault(key, []).append(value)
+        entries = self.data.setdefault(key, [])
+        assert (entry, name) == (f"{len(entries) + 1}-0" if key == KEYS.lines else "*", "data")
+        entries.append(value)
 
     def recall(self, key: str, catalogue: Catalogue) -> Actor | Held:
         get = self.data.get
@@ -140,8 +142,10 @@ class Drive:
         self.shape = {"partition": partition, "partitions": partitions, "held_max": held_max}
         self.start((0, 0), 0, {})
 
-    def start(self, cursor: tuple[int, int], read: int, counters: dict[str, int]) -> None:
-        self.partition = Partition(self.catalogue, cursor=cursor, read=read, counters=counters, **self.shape)
+    def start(self, cursor: tuple[int, int], read: int, counters: dict[str, int], lines: int = 0) -> None:
+        self.partition = Partition(
+            self.catalogue, cursor=cursor, read=read, lines=lines, counters=counters, **self.shape
+        )
         self.partition.deadlines.horizon = -1
 
     def restart(self) -> None:
@@ -149,7 +153,7 @@ class Drive:
         counters = {name: count for name, count in state.items() if name not in NOT_COUNTERS}
         # A new process placed nothing: it knows what was frozen by digest alone.
         self.catalogue = catalogue_of(self.changes)
-        self.start(entry_id(state.get("cursor", "0-0")), state.get("read", 0), counters)
+        self.start(entry_id(state.get("cursor", "0-0")), state.get("read", 0), counters, state.get("lines", 0))
 
     def take(self, entries: Sequence[Entry], number: int, cuts: Cuts) -> None:
         partition, model = self.partition, self.model
@@ -240,8 +244,8 @@ def world_of(run: Drive) -> World:
         applied = [text_of(item.entry) for item in history]
         world.fates.update(dict.fromkeys(applied, ("applied", None)))
         world.outcomes[key] = view(actor, applied)
-    world.resolutions = [json(one) for one in data.get(KEYS.resolutions, [])]
-    world.lines = [json(one) for one in data.get(KEYS.lines, [])]
+    world.resolutions = [versioned(one) for one in data.get(KEYS.resolutions, [])]
+    world.lines = [versioned(one) for one in data.get(KEYS.lines, [])]
     for id_, row in data.get(KEYS.deliveries, {}).items():
         one = decode_row(id_, row)
         world.deliveries.append(
@@ -257,6 +261,14 @@ def world_of(run: Drive) -> World:
         )
     check_indexes(run, world)
     return world
+
+
+def versioned(record: bytes) -> dict[str, Any]:
+    """A record without the number of its format."""
+    assert record.startswith(b'{"v":1,')
+    found: dict[str, Any] = msgspec.json.decode(record)
+    del found["v"]
+    return found
 
 
 def check_indexes(run: Drive, world: World) -> None:

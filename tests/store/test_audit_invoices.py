@@ -28,7 +28,9 @@ from witnd.store.connection import connect
 from witnd.store.invoice_change import Done
 from witnd.store.invoice_codec import decode_row, encode_row
 from witnd.store.invoices import Invoices
+from witnd.store.json_record import encode_record
 from witnd.store.keys import GlobalKeys, Keys
+from witnd.store.line_position import LinePosition, line_digest
 from witnd.store.reads import reading
 
 START = 20_000 * DAY
@@ -352,14 +354,20 @@ TAMPERED: dict[str, tuple[Tamper, tuple[Any, str, str]]] = {
     "a draft that was left behind": (
         lambda t: t.redis.hset(KEYS.state, "closed_to", START + 9 * DAY), (OPEN, "", "closed")),
     "a position that went back": (
-        lambda t: t.redis.hset(KEYS.state, "read:0", f"{START + 2 * DAY + 2}-0"), (OPEN, "flat-m", "row")),
+        lambda t: t.redis.hset(KEYS.state, "read:0", position(t, 0, 7)), (OPEN, "flat-m", "row")),
+    "a last line that is another": (
+        lambda t: t.redis.hset(KEYS.state, "read:0", "8 ab"), (None, "", "line 8 ")),
     "a line that was taken away": (
         lambda t: t.redis.xdel("witn:{1}:lines", t.redis.xrange("witn:{1}:lines")[0][0]), (CLOSED, "tiers-a", "row")),
     "the last line was taken away": (
         lambda t: t.redis.xtrim("witn:{1}:lines", maxlen=0), (None, "", "line ")),
     "a line that nobody can read": (
-        lambda t: (t.redis.delete("witn:{1}:lines"), t.redis.xadd("witn:{1}:lines", {"data": "{"}, id=f"{START}-1")),
+        lambda t: (t.redis.delete("witn:{1}:lines"), t.redis.xadd("witn:{1}:lines", {"data": "{"}, id="1-0")),
         (None, "", "line at ")),
+    "a line of a newer version": (
+        lambda t: t.write(0, b'{"v":2}'), (None, "", "line at ")),
+    "ids of the rows of a closed invoice": (
+        lambda t: t.redis.sadd(KEYS.row_ids(t.invoices()[CLOSED].id), "x"), (None, "", "key ")),
     "no calendar": (lambda t: t.redis.hdel(KEYS.state, "calendar"), (None, "", "calendar of the biller")),
     "no prices": (lambda t: replace_entries(t.redis, slice(1, None)), (CLOSED, "", "price ")),
 }  # fmt: skip
@@ -402,16 +410,22 @@ def test_the_sums_alone_find_what_does_not_add_up(till: Till, name: str) -> None
 
 def test_a_line_of_a_closed_period_that_nobody_collected_is_found(till: Till) -> None:
     bill(till)
-    till.redis.xadd("witn:{0}:lines", {"data": msgspec.json.encode(late("late-1"))})
+    till.write(0, encode_record(late("late-1")))
     assert ("late-1", "line") in {(one.key, one.what) for one in audited(till).differences}
 
 
 def test_lines_out_of_order_are_found(till: Till) -> None:
     bill(till)
-    id_ = till.redis.xadd("witn:{0}:lines", {"data": msgspec.json.encode(late("late-1"))})
-    till.redis.hset(KEYS.state, "read:0", id_)
+    number = till.write(0, encode_record(late("late-1")))
+    till.redis.hset(KEYS.state, "read:0", position(till, 0, number))
     found = {(one.key, one.what.split()[0]) for one in audited(till).differences}
     assert ("late-1", "place") in found
+
+
+def position(till: Till, partition: int, number: int) -> str:
+    """The biller's position behind a line."""
+    [(_, fields)] = till.redis.xrange(Keys("witn", partition).lines, f"{number}-0", f"{number}-0")
+    return str(LinePosition(number, line_digest(fields[b"data"])))
 
 
 def late(key: str) -> object:

@@ -129,6 +129,33 @@ async def test_a_step_is_written_once_however_often_it_is_sent(caller, client):
     assert await client.lrange(KEYS.history("ticket-1"), 0, -1) == [b"a"]
 
 
+def numbered(expected: int, *numbers: int) -> Any:
+    commit = Commit(KEYS, expected)
+    commit.add("RPUSH", KEYS.history("ticket-1"), "a")
+    for number in numbers:
+        commit.add("XADD", KEYS.lines, f"{number}-0", "data", "{}")
+    return commit.packed(FENCE)
+
+
+async def test_numbered_entries_follow_each_other(caller, client):
+    assert await send(caller, numbered(0, 1, 2))
+    assert await send(caller, numbered(1, 3))
+
+    assert [id_ for id_, _ in await client.xrange(KEYS.lines)] == [b"1-0", b"2-0", b"3-0"]
+
+
+@pytest.mark.parametrize("last", ["2-0", "2-7", "9-0", "1700000000000-3"])
+async def test_a_number_that_the_stream_has_passed_refuses_the_whole_step(caller, client, last):
+    await client.xadd(KEYS.lines, {"data": "other"}, id=last)
+    await client.xtrim(KEYS.lines, maxlen=0)  # what is trimmed counts as well
+
+    with pytest.raises(Unsafe, match=rf"the next entry of witn:\{{0\}}:lines is 2-0, and the stream is at {last}"):
+        await send(caller, numbered(0, 2))
+
+    assert not await client.exists(KEYS.history("ticket-1"), KEYS.state)
+    assert await client.xlen(KEYS.lines) == 0
+
+
 async def test_a_script_that_was_flushed_is_sent_with_its_source(caller, client):
     assert await send(caller, step(0))
     await client.script_flush()

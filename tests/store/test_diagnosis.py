@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from redis.asyncio import Redis
 
+from tests.billing.till import Confirmed, line
 from tests.support.server import Server as RealServer
 from witnd.clock import Clock
 from witnd.endpoint import endpoint
@@ -13,6 +14,7 @@ from witnd.store import wire
 from witnd.store.diagnosis import PINGS, commands, examine
 from witnd.store.diagnosis_data import Data, survey
 from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
+from witnd.store.json_record import encode_record
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 
 SERVER = Durability("server")
@@ -110,12 +112,13 @@ async def test_partitions_are_told_apart(connection: wire.Wire, client: Redis) -
 
 async def test_the_first_line_that_waits_is_found(connection: wire.Wire, client: Redis) -> None:
     keys = Keys("witn", 0)
-    for ms in (100, 200, 300):
-        await client.xadd(keys.lines, {"data": "{}"}, id=f"{ms}-0")
+    for number in (1, 2, 3):
+        await client.xadd(keys.lines, {"data": encode_record(line(Confirmed(0, 100 * number, "x")))}, id=f"{number}-0")
+    await client.hset(keys.state, "lines", 3)
     assert (await surveyed(connection)).books.uncollected == {0: 100}
-    await client.hset(BILLING.state, "read:0", "100-0")
+    await client.hset(BILLING.state, "read:0", "1 ab")
     assert (await surveyed(connection)).books.uncollected == {0: 200}
-    await client.hset(BILLING.state, "read:0", "300-0")
+    await client.hset(BILLING.state, "read:0", "3 ab")
     assert (await surveyed(connection)).books.uncollected == {}
 
 

@@ -42,7 +42,7 @@ def test_a_position_without_one_of_its_parts_is_damage(name: str) -> None:
 
 
 def test_positions_of_partitions_are_named_by_numbers() -> None:
-    assert StateFields("k", {"read:3": "1-0", "seq": "1"}).by_partition("read:") == {3: "1-0"}
-    for name, value in (("read:x", "1-0"), ("read:1", "x")):
+    assert StateFields("k", {"read:3": "1 ab", "seq": "1"}).positions() == {3: (1, "ab")}
+    for name, value in (("read:x", "1 ab"), ("read:1", "1-0"), ("read:1", "x")):
         with pytest.raises(Unsafe, match=f"the field {name} of k is damaged"):
-            StateFields("k", {name: value}).by_partition("read:")
+            StateFields("k", {name: value}).positions()

@@ -13,6 +13,7 @@ import structlog
 
 from witnd.billing.closer import Closer
 from witnd.billing.collecting import Placed, Places, collect
+from witnd.billing.row_ids import without_repeated
 from witnd.billing.steps import Steps
 from witnd.domain import instant
 from witnd.domain.catalogue import Catalogue
@@ -22,8 +23,8 @@ from witnd.store.clock_guard import ClockGuard
 from witnd.store.clock_watch import clock_jump
 from witnd.store.errors import Unsafe
 from witnd.store.invoice_codec import billed_fields, encode_row, grown_fields
-from witnd.store.ledger import Applied, Ledger, NewLine
-from witnd.store.log import entry_id
+from witnd.store.ledger import Applied, Ledger, NewLine, row_mark
+from witnd.store.line_position import START, LinePosition, line_digest
 from witnd.store.patience import Patience
 
 # Lines per step, of all partitions together: it bounds how long the server is busy. Of each partition at least so many.
@@ -82,7 +83,8 @@ class Biller:
         self._issue = issue
         self._safe = safe
         self._guard = guard
-        self._read: dict[int, str] = {}
+        self._read: dict[int, LinePosition] = {}
+        self._counts: list[int] = []  # lines that each partition had written when it was last looked at
         self._closed_to = 0
         self._places = Places(Calendar.of(terms.period))
 
@@ -118,6 +120,7 @@ class Biller:
         """Take up where the last biller stopped; a change of the period's length is dated now."""
         state = await self._insist("reading the invoices' state", self._ledger.state)
         self._steps.sequence, self._read, self._closed_to = state.sequence, state.read, state.closed_to
+        await self._insist("comparing invoice lines", partial(self._ledger.check_positions, self._read))
         await self._insist("reading the catalogue", partial(self._ledger.learn, self._catalogue))
         check_decided(self._catalogue, "billing", state.catalogue)
         applied = await self._applied()
@@ -141,7 +144,7 @@ class Biller:
 
     async def _new_lines(self, block_ms: int) -> list[NewLine]:
         most = max(LEAST_LINES, STEP_LINES // len(self._ledger.partitions))
-        return await self._ledger.new_lines(self._read, most, block_ms)
+        return await self._ledger.new_lines(self._read, most, block_ms, self._counts)
 
     # -- collecting ------------------------------------------------------------------------------------------------
 
@@ -149,6 +152,7 @@ class Biller:
         placed = [Placed(one, self._places) for one in new]
         ids = {one.invoice for one in placed}
         heads = await self._insist("reading drafts", partial(self._ledger.heads, ids))
+        placed = await without_repeated(placed, self._ledger, self._insist)
         drafts, rows = collect(placed, heads, self._closed_to)
         keys, step = self._ledger.keys, self._steps.begin()
         for id_, draft in drafts.items():
@@ -161,9 +165,11 @@ class Biller:
                 step.add("ZADD", keys.open, draft.end, id_)
         for (id_, partition), gained in rows.items():
             step.add_many(("RPUSH", keys.rows(id_, partition)), [encode_row(row) for row in gained])
-        read = {one.partition: one.entry for one in new}
-        for partition, entry in read.items():
-            step.add("HSET", keys.state, f"read:{partition}", entry)
+            step.add_many(("SADD", keys.row_ids(id_)), [row_mark(row.id) for row in gained])
+        last = {one.partition: one for one in new}
+        read = {number: LinePosition(one.number, line_digest(one.stored)) for number, one in last.items()}
+        for partition, position in read.items():
+            step.add("HSET", keys.state, f"read:{partition}", str(position))
         await self._steps.commit(step)
         self._read |= read
 
@@ -196,6 +202,7 @@ class Biller:
     async def _applied(self) -> Applied:
         """How far the logs are, at a time that can be believed."""
         applied = await self._insist("looking at the logs", self._ledger.applied)
+        self._counts = applied.lines
         return applied._replace(now_ms=self._guard.trusted_now(applied.now_ms))
 
     async def _wait_for_logs(self, applied: Applied, end: int) -> None:
@@ -212,8 +219,8 @@ class Biller:
 
     async def _close(self, applied: Applied) -> None:
         """Close every draft whose period has ended by the time that all logs are applied to."""
-        ends = await self._insist("reading the ends of invoice lines", self._ledger.lines_end)
-        while any(end > entry_id(self._read.get(number, "0-0")) for number, end in ends.items()):
+        self._counts = await self._insist("reading the numbers of invoice lines", self._ledger.line_counts)
+        while any(count > self._read.get(number, START).number for number, count in enumerate(self._counts)):
             await self._collect(await self._insist("reading invoice lines", partial(self._new_lines, 0)))
         await self._insist("reading the catalogue", partial(self._ledger.learn, self._catalogue))
         self._closed_to = await self._closer.close(min(applied.cursors), self._closed_to)

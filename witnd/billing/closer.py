@@ -103,7 +103,8 @@ class Closer:
         step = self._steps.begin()
         step.add_many(("RPUSH", keys.lines(head.id)), waiting)
         step.add("HSET", keys.invoice(head.id), *billed_fields(done))
-        step.add("UNLINK", *[keys.rows(head.id, number) for number in range(len(ledger.partitions))])
+        rows = [keys.rows(head.id, number) for number in range(len(ledger.partitions))]
+        step.add("UNLINK", *rows, keys.row_ids(head.id))
         step.add("ZREM", keys.open, head.id)
         if done.subtotal or self._zero_invoices:
             step.add("ZADD", keys.to_issue, head.end, head.id)

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from witnd.domain import instant, money
 from witnd.domain.invoice import Invoice, Row, invoice_id
 from witnd.domain.period import Calendar, Period
-from witnd.domain.resolution import Line
 from witnd.store.errors import Unsafe
 from witnd.store.ledger import NewLine
 
@@ -77,7 +76,7 @@ def collect(
         else:
             sum_ = money.exact_sum((sum_, Decimal(line.amount)))
         gained[id_] = (one, lines + 1, unrated, sum_, max(digits, line.digits))
-        rows.setdefault((id_, one.new.partition), []).append(_row(line, one.resolved_at))
+        rows.setdefault((id_, one.new.partition), []).append(row_of(one))
     return {id_: _grown(heads.get(id_), *gain) for id_, gain in gained.items()}, rows
 
 
@@ -106,7 +105,8 @@ def _grown(head: Invoice | None, one: Placed, lines: int, unrated: int, sum_: De
     )
 
 
-def _row(line: Line, resolved_at: int) -> Row:
+def row_of(one: Placed) -> Row:
+    line = one.new.line
     return Row(
         id=line.id,
         kind="outcome",
@@ -118,7 +118,7 @@ def _row(line: Line, resolved_at: int) -> Row:
         rated=line.rated,
         price_per_unit=line.price_per_unit,
         outcome_key=line.outcome_key,
-        resolved_at=resolved_at,
+        resolved_at=one.resolved_at,
         contract_hash=line.contract_hash,
         unit=line.unit,
         working=line.working or None,

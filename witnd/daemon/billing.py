@@ -165,6 +165,8 @@ class Billing:
                 f"and step {self._biller.sequence} was written",
                 "restore the data before witnd is started again",
             )
+        if self.is_running:
+            await self._ledger.check_positions(state.read)
 
 
 def _only_unsafe(error: BaseException) -> Unsafe | None:

@@ -1,7 +1,6 @@
 """Owning one partition: take the lease, fold its log, send its notifications, give it back.
 
-`run()` until cancelled or stopped. After losing the lease, it drops everything in memory, waits for the lease again and
-reloads.
+`run()` until cancelled or stopped. After losing the lease, it drops its memory, waits for the lease again and reloads.
 """
 
 import asyncio
@@ -165,15 +164,15 @@ class Owner:
             partitions=config.redis.partitions,
             cursor=state.cursor,
             read=state.read,
+            lines=state.lines,
             counters=state.counters,
         )
         self.memory = memory = Memory(self._store, partition, self._patience)
         poison, self._poison = self._poison, None
         open_outcomes, check = await prepare(memory, state, self.number, poison)
         self.relay = relay = self._relay()
-        self.intake = intake = Intake(
-            memory, batch_max=config.daemon.batch, guard=shared.watch.guard, clock=shared.clock
-        )
+        batch_max = config.daemon.batch
+        self.intake = intake = Intake(memory, batch_max=batch_max, guard=shared.watch.guard, clock=shared.clock)
         self.pipeline = pipeline = Pipeline(
             memory,
             intake,
@@ -213,9 +212,9 @@ class Owner:
         except BaseExceptionGroup as failed:
             # Whoever would have ended the pause has ended; whoever begins anew looks for itself.
             self._patience.paused = None
-            if (poison := self._poisons.of(failed)) is None:
+            self._poison = poison = self._poisons.of(failed)
+            if poison is None:
                 await self._tenure.lost(failed)
-            self._poison = poison
             self._say("starting")
             return poison is not None
         finally:

@@ -47,16 +47,17 @@ class Partition:
         partitions: int = 1,
         cursor: EntryId = (0, 0),
         read: int = 0,
+        lines: int = 0,
         counters: dict[str, int] | None = None,
         held_max: int = HELD_MAX,
         deliver_max: int = DELIVER_MAX,
         place_max: int = PLACE_MAX,
     ) -> None:
         self.catalogue = catalogue
-        self.partition = partition
-        self.partitions = partitions
+        self.partition, self.partitions = partition, partitions
         self.cursor = cursor
         self.read = read  # entries up to the cursor
+        self.lines = lines  # the number of the last invoice line
         self.counters = dict.fromkeys(COUNTED, 0) | (counters or {})
         self.residents = residents = Residents()
         self.known, self.deadlines = residents.known, residents.deadlines

@@ -2,8 +2,6 @@
 
 from typing import cast
 
-import msgspec
-
 from witnd.domain.event import EntryId
 from witnd.engine.actor import Actor, Held
 from witnd.engine.indexing import index
@@ -14,6 +12,7 @@ from witnd.store.commit import Commit, Word
 from witnd.store.fan_out_codec import encode_message, encode_rules
 from witnd.store.held_codec import encode_held
 from witnd.store.hold import encode_hold
+from witnd.store.json_record import encode_record
 from witnd.store.keys import Keys
 from witnd.store.outbox import encode_row
 from witnd.store.sealed import seal
@@ -22,16 +21,14 @@ from witnd.store.sealed import seal
 # a commit costs the server less than half). A bound that comes too early costs one load of the outcome.
 LAG_PARTS = 6
 
-_json = msgspec.json.Encoder().encode
-
 
 def write(step: Step, partition: Partition, keys: Keys, expected: int) -> Commit:
-    """Everything that `step` changed, and the position after it. Marks what it took as written."""
+    """Everything that `step` changed, and the position after it. Marks what it took as written, numbers its lines."""
     commit = Commit(keys, expected)
     if step.new_holds or step.arrived or step.repaired:
         _on_hold(commit, step, keys)
     _outcomes(commit, step, keys)
-    _resolutions(commit, step, keys)
+    _resolutions(commit, step, partition, keys)
     if step.held or step.placed or step.rewritten:
         _held(commit, step, keys)
     commit.add_many(("HDEL", keys.removals), [text_of(entry) for entry in step.removals])
@@ -39,6 +36,7 @@ def write(step: Step, partition: Partition, keys: Keys, expected: int) -> Commit
         _fates(commit, step, keys)
     decided = str(partition.catalogue.chain.head)
     state: list[Word] = ["cursor", text_of(partition.cursor), "read", partition.read, "catalogue", decided]
+    state += "lines", partition.lines
     for name, count in partition.counters.items():
         state += (name, count)
     settling = step.settling
@@ -81,15 +79,16 @@ def _outcomes(commit: Commit, step: Step, keys: Keys) -> None:
         index(commit, moved, step.settled, keys)
 
 
-def _resolutions(commit: Commit, step: Step, keys: Keys) -> None:
+def _resolutions(commit: Commit, step: Step, partition: Partition, keys: Keys) -> None:
     rows: list[Word] = []
     messages: list[Word] = []
     unqueued: list[Word] = []
     outbox: dict[str, list[Word]] = {}
     for settled in step.settled:
-        commit.add("XADD", keys.resolutions, "*", "data", _json(settled.resolution))
+        commit.add("XADD", keys.resolutions, "*", "data", encode_record(settled.resolution))
         if settled.line is not None:
-            commit.add("XADD", keys.lines, "*", "data", _json(settled.line))
+            partition.lines += 1
+            commit.add("XADD", keys.lines, text_of((partition.lines, 0)), "data", encode_record(settled.line))
         made = settled.deliveries
         if made and made.is_large:
             messages += (settled.actor.key, encode_message(made.message))

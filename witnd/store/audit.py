@@ -199,6 +199,7 @@ def _check_sums(scope: Scope, before: Position, *, complete: bool, trimmed: dict
     if not trimmed["resolutions"] and totals.resolutions_mark != totals.resolutions_found_mark:
         _tell_number(scope, "resolutions", scope.resolved)
     scope.compare("", "invoice lines", totals.statuses["CONFIRMED"], totals.lines)
+    scope.compare("", "number of the last invoice line", before.lines, totals.last_line)
     if totals.lines_mark != totals.lines_found_mark:
         _tell_number(scope, "invoice lines", scope.billed)
     compare_lookups(scope)

@@ -10,7 +10,7 @@ from witnd.store.marks import series_numbers
 from witnd.store.reads import PAGE, Command, Reads
 
 # Keys of one invoice, by how they are called.
-_OWN: Final = ("rows", "lines", "credits", "credited", "changes")
+_OWN: Final = ("rows", "row_ids", "lines", "credits", "credited", "changes")
 
 
 async def check_keys(reads: Reads, keys: BillingKeys, partitions: int, findings: Findings) -> None:
@@ -66,6 +66,8 @@ async def _check_own(reads: Reads, keys: BillingKeys, partitions: int, own: Sequ
             findings.differ(f"key {name}", f"an invoice {id_}", "none", RESTORE)
         elif kind == "rows" and (not number.isdigit() or int(number) >= partitions):
             findings.differ(f"key {name}", f"of a partition below {partitions}", number or "none", RESTORE)
+        elif kind == "row_ids" and closed == b"1":
+            findings.differ(f"key {name}", "none: the invoice is closed", "there is one", by_command("UNLINK", name))
         elif kind == "lines" and closed != b"1" and closing != id_.encode():
             remedy = by_command("UNLINK", name)
             findings.differ(f"key {name}", "none: the invoice is open", "there is one", remedy)

@@ -23,6 +23,7 @@ from witnd.store.audit_invoice import Examiner, Horizon, Tally
 from witnd.store.audit_seen import END_OF_TIME, FIXED, Biller, biller, questions, seen_of
 from witnd.store.audit_streams import Streams, Told, line_content, mark
 from witnd.store.keys import BillingKeys, Keys
+from witnd.store.line_position import line_digest
 from witnd.store.log import entry_id
 from witnd.store.reads import PAGE, Reads, text_of
 from witnd.store.score import whole
@@ -111,12 +112,18 @@ class _Walk:
         return self._state.calendar or Calendar.of("month")
 
     async def _check_positions(self) -> None:
-        """The last lines that were read are there: nobody has trimmed them."""
+        """The last lines that were read are there, and are the same: nobody has trimmed or replaced them."""
         for keys in self._partitions:
-            place = self._state.read.get(keys.partition)
-            if place and not (await self._reads.each(("XRANGE", keys.lines, text_of(place), text_of(place))))[0]:
-                what = f"line {text_of(place)} of {keys.lines}"
+            position = self._state.positions.get(keys.partition)
+            if position is None:
+                continue
+            place = text_of(position.entry)
+            found = (await self._reads.each(("XRANGE", keys.lines, place, place)))[0]
+            what = f"line {position.number} of {keys.lines}"
+            if not found:
                 self.findings.differ(what, "there: the biller has read up to it", "none", RESTORE)
+            elif line_digest(found[0][1][1]) != position.digest:
+                self.findings.differ(what, "the one that the biller has read", "another", RESTORE)
 
     async def _next(self, end: int) -> int | None:
         """An instant of the next period with lines or invoices."""

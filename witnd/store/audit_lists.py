@@ -12,8 +12,9 @@ from witnd.domain.resolution import Line, resolve
 from witnd.store.audit_outcomes import applied_mark
 from witnd.store.audit_scope import Repaired, Scope, Sum
 from witnd.store.codec import HELD_RECORD, OutcomeRecord
-from witnd.store.errors import Unreadable
+from witnd.store.errors import Unreadable, Unsafe
 from witnd.store.held_codec import decode_held
+from witnd.store.json_record import decode_record
 from witnd.store.reads import FATES, Entry, text_of
 from witnd.store.score import whole
 
@@ -123,6 +124,7 @@ async def check_resolutions(scope: Scope) -> None:
 async def check_lines(scope: Scope) -> None:
     totals = scope.totals
     async for page in scope.reads.entries(scope.keys.lines):
+        _check_numbers(scope, page)
         for key, said, record in await _about(scope, "line", page):
             _add(scope, said)
             if key in scope.damaged:
@@ -139,6 +141,15 @@ async def check_lines(scope: Scope) -> None:
             else:
                 _note_repair(scope, line)
                 _compare_members(scope, key, "line", line, said)
+
+
+def _check_numbers(scope: Scope, page: Sequence[Entry]) -> None:
+    """The lines are numbered 1, 2, 3 … without gaps."""
+    for entry, _ in page:
+        last = scope.totals.last_line
+        if entry != (last + 1, 0):
+            scope.differ("", f"number of the line after {last}", str(last + 1), text_of(entry))
+        scope.totals.last_line = entry[0]
 
 
 def _note_repair(scope: Scope, line: Line) -> None:
@@ -172,12 +183,16 @@ async def _about(
     read_: list[tuple[str, dict[str, Any]]] = []
     for entry, fields in page:
         try:
-            said = msgspec.json.decode(dict(zip(fields[::2], fields[1::2], strict=True))[b"data"])
+            raw = dict(zip(fields[::2], fields[1::2], strict=True))[b"data"]
+            said = decode_record(raw, dict[str, Any], f"{what} {text_of(entry)}")
+            said.pop("v", None)
             if what == "line":
                 msgspec.convert(said, Line)
                 Decimal(said["amount"] or 0)
             int(said["id"], 16)
             read_.append((said["outcome_key"], said))
+        except Unsafe as wrong:
+            scope.differ("", f"{what} {text_of(entry)}", "one that witnd wrote", wrong.reason)
         except (msgspec.MsgspecError, ArithmeticError, KeyError, TypeError, ValueError):
             scope.differ("", f"{what} {text_of(entry)}", "one that witnd wrote", "unreadable")
     if not read_:

@@ -73,6 +73,7 @@ class Totals(Struct, kw_only=True):
     lines_mark: int = 0
     resolutions_found_mark: int = 0
     lines_found_mark: int = 0
+    last_line: int = 0  # its number
     history_mark: int = 0
     log_mark: int = 0
     log_entries: int = 0

@@ -13,7 +13,7 @@ from witnd.store.audit_findings import UNREADABLE
 from witnd.store.invoice_codec import decode_invoice
 from witnd.store.keys import BillingKeys
 from witnd.store.ledger import decode_calendar
-from witnd.store.log import entry_id
+from witnd.store.line_position import LinePosition
 from witnd.store.reads import Command
 from witnd.store.state_fields import StateFields
 
@@ -25,9 +25,13 @@ FIXED: Final = 8  # commands per invoice besides those per partition
 class Biller(NamedTuple):
     """How far the biller was."""
 
-    read: dict[int, EntryId]
+    positions: dict[int, LinePosition]
     calendar: Calendar | None
     closed_to: int
+
+    @property
+    def read(self) -> dict[int, EntryId]:
+        return {partition: position.entry for partition, position in self.positions.items()}
 
 
 class Seen(Struct, frozen=True, kw_only=True):
@@ -49,7 +53,7 @@ def biller(key: str, flat: Sequence[bytes]) -> Biller:
     fields = StateFields.of(key, flat)
     fields.number("seq")
     return Biller(
-        read={number: entry_id(place) for number, place in fields.by_partition("read:").items()},
+        positions=fields.positions(),
         calendar=decode_calendar(fields),
         closed_to=fields.number("closed_to"),
     )

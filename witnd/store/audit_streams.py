@@ -15,6 +15,8 @@ from witnd.domain.event import EntryId
 from witnd.domain.invoice import Row
 from witnd.domain.resolution import Line
 from witnd.store.audit_findings import OTHERS, Findings
+from witnd.store.errors import Unsafe
+from witnd.store.json_record import decode_record
 from witnd.store.keys import Keys
 from witnd.store.log import entry_id
 from witnd.store.reads import PAGE, Entry, Reads, text_of
@@ -30,7 +32,6 @@ Positions: TypeAlias = dict[int, EntryId]
 
 _UNPRICED: Final = (None, None, None, None)
 _pack = msgspec.msgpack.Encoder().encode
-_line = msgspec.json.Decoder(Line).decode
 
 
 class Told(NamedTuple):
@@ -123,7 +124,7 @@ class Streams:
             while place < last:
                 entries = await self._entries(source.keys, place, last)
                 place = entries[-1][0] if len(entries) == PAGE else last
-                told = [one for entry in entries if (one := _read(number, entry)) is not None]
+                told = [one for entry in entries if isinstance(one := _read(number, entry), Told)]
                 yield [one for one in told if begin <= one.at < end]
 
     async def _page(self, source: _Source, until: Positions) -> list[Told]:
@@ -134,9 +135,9 @@ class Streams:
             source.after = entries[-1][0] if len(entries) == PAGE else last
             for entry in entries:
                 told = _read(source.keys.partition, entry)
-                if told is None:
+                if isinstance(told, str):
                     at = f"{source.keys.lines} {text_of(entry[0])}"
-                    self._findings.differ(f"line at {at}", "one that witnd wrote", "unreadable", OTHERS)
+                    self._findings.differ(f"line at {at}", "one that witnd wrote", told, OTHERS)
                     continue
                 if told.at < source.last_at:
                     self._misplaced(source, told)
@@ -158,10 +159,13 @@ class Streams:
         )
 
 
-def _read(partition: int, entry: Entry) -> Told | None:
+def _read(partition: int, entry: Entry) -> Told | str:
+    """A line, or what is wrong with it."""
     id_, fields = entry
     try:
-        line = _line(fields[1])
+        line = decode_record(fields[1], Line, "it")
         return Told(partition, id_, line.billed_at, line)
-    except (msgspec.MsgspecError, IndexError, ValueError):
-        return None
+    except Unsafe as wrong:
+        return wrong.reason
+    except ValueError:
+        return "unreadable: its instant is none"

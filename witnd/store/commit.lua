@@ -8,8 +8,9 @@
 -- ARGV[5..] operations, each as: number of words, words of one Redis command
 --
 -- Answers 'OK', or 'DONE' where this very step is written already (its reply was lost), or, with nothing written:
--- 'FENCED' and the lease found, 'SEQUENCE' and the sequence number found, or 'WRONGTYPE', a key that holds another type
--- of data than its command is for, and that type. Redis rolls nothing back, so types are checked before the first write.
+-- 'FENCED' and the lease found, 'SEQUENCE' and the sequence number found, 'WRONGTYPE', a key that holds another type
+-- of data than its command is for, and that type, or 'TAKEN', a stream, the id of the next entry for it and the stream's
+-- last id, which is not smaller. Redis rolls nothing back, so all of it is checked before the first write.
 local types = {
   HDEL = 'hash', HINCRBY = 'hash', HSET = 'hash', RPUSH = 'list', SADD = 'set', XADD = 'stream', ZADD = 'zset', ZREM = 'zset',
 }
@@ -25,7 +26,15 @@ if seq ~= ARGV[2] then
   end
   return { 'SEQUENCE', seq }
 end
-local at, last, removed = 5, #ARGV, {}
+local function last_id(stream)
+  local info = redis.call('XINFO', 'STREAM', stream)
+  for field = 1, #info, 2 do
+    if info[field] == 'last-generated-id' then
+      return info[field + 1]
+    end
+  end
+end
+local at, last, removed, numbered = 5, #ARGV, {}, {}
 while at <= last do
   local expected = types[ARGV[at + 1]]
   if ARGV[at + 1] == 'UNLINK' then
@@ -36,6 +45,14 @@ while at <= last do
     local found = redis.call('TYPE', ARGV[at + 2]).ok
     if found ~= expected and found ~= 'none' then
       return { 'WRONGTYPE', ARGV[at + 2], found }
+    end
+    -- An entry whose id is given. Those of one step follow each other, so the first one of a stream is enough.
+    if found == 'stream' and ARGV[at + 1] == 'XADD' and ARGV[at + 3] ~= '*' and not numbered[ARGV[at + 2]] then
+      numbered[ARGV[at + 2]] = true
+      local id = last_id(ARGV[at + 2])
+      if tonumber(id:match('^%d+')) >= tonumber(ARGV[at + 3]:match('^%d+')) then
+        return { 'TAKEN', ARGV[at + 2], ARGV[at + 3], id }
+      end
     end
   end
   at = at + tonumber(ARGV[at]) + 1

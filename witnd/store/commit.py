@@ -13,7 +13,7 @@ from zlib import crc32
 import hiredis
 
 from witnd.store.connection import refusal
-from witnd.store.errors import Fenced, LostData, StoreRefused, WrongType
+from witnd.store.errors import Fenced, LostData, StoreRefused, Unsafe, WrongType
 from witnd.store.keys import OwnedKeys
 from witnd.store.wire import Wire, pack
 
@@ -96,7 +96,7 @@ async def finish(wire: Wire, packed: Packed, replies: list[Any], seconds: float)
     """Read the answer to a step. True if it is written now, False if it was already.
 
     Raises `WrongType` and `StoreRefused` where nothing was done, `Fenced` for another owner, `Unsafe` for a sequence
-    that is not ours.
+    that is not ours, or for a numbered entry whose number the stream has passed.
     """
     reply = replies[0]
     if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
@@ -124,4 +124,10 @@ async def finish(wire: Wire, packed: Packed, replies: list[Any], seconds: float)
         )
     if code == b"WRONGTYPE":
         raise WrongType(found.decode(errors="replace"), reply[2].decode())
+    if code == b"TAKEN":
+        stream, entry, last = (part.decode(errors="replace") for part in reply[1:])
+        raise Unsafe(
+            f"the next entry of {stream} is {entry}, and the stream is at {last} already: other hands wrote to it",
+            "restore the partition from a backup; `witnd audit` shows what witnd did not write",
+        )
     return bool(code == b"OK")

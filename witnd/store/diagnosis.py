@@ -107,6 +107,7 @@ def commands(keys: Keys, shared: GlobalKeys, durability: Durability) -> list[Com
         ("ZRANGEBYSCORE", keys.due, 0, 0), ("ZCARD", keys.dead), ("ZCOUNT", keys.due, 0, 0),
         ("ZMSCORE", keys.due, "0"),
         ("SADD", keys.outbox_rules, "0"), ("SREM", keys.outbox_rules, "0"), ("SMEMBERS", keys.outbox_rules),
+        ("SMISMEMBER", keys.outbox_rules, "0"), ("TYPE", keys.outbox_rules),
         ("SUBSCRIBE", keys.outbox_calls), ("PUBLISH", keys.outbox_calls, "0"),
         *([WAITING[durability.mode]] if durability.mode in WAITING else []),
     ]  # fmt: skip

@@ -13,6 +13,7 @@ from msgspec import Struct
 from witnd.domain.catalogue_chain import Head
 from witnd.domain.delivery import EndpointState
 from witnd.domain.event import EntryId
+from witnd.domain.resolution import Line
 from witnd.store import wire
 from witnd.store.catalogue_loader import decode_head
 from witnd.store.codec import OutcomeRecord, outcome_record
@@ -38,6 +39,7 @@ ON_HOLD: Final = 10
 DAY_MS: Final = 86_400_000
 # Partitions whose first line that waits is looked at.
 BEHIND: Final = 20
+CURRENT_MS: Final = 30_000
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -59,23 +61,28 @@ class Part(Struct, frozen=True, kw_only=True):
     rejected: int  # within the last day
     dead: int
     parked: Mapping[str, int]  # by rule
-    lines: EntryId  # the last one
+    lines: int  # invoice lines ever written: the number of the last one
 
     @property
     def lag(self) -> int:
         return max(0, self.moment.added - self.read)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether what it settles resolved just now; while it works through a backlog, that was long ago."""
+        return not self.lag or self.moment.now_ms - self.cursor[0] < CURRENT_MS
 
 
 class Books(Struct, frozen=True, kw_only=True):
     """How far the invoices are."""
 
     owner: Holder | None
-    collected: Mapping[int, EntryId]  # partition → its last line that is in a draft
+    collected: Mapping[int, int]  # partition → the number of its last line that is in a draft
     first_end: int | None  # end of the first period that has open drafts
     to_issue: int
     past_grace: int
     first_past: int | None
-    uncollected: Mapping[int, int]  # partition → ms of its first line that is in no draft, of some of them
+    uncollected: Mapping[int, int]  # partition → ms when its first line resolved that is in no draft, of some of them
 
 
 class Data(Struct, frozen=True, kw_only=True):
@@ -127,7 +134,7 @@ def _token(raw: bytes) -> Token | None:
 
 async def _parts(connection: wire.Wire, keys: Sequence[Keys], shared: GlobalKeys, rules: Sequence[str]) -> list[Part]:
     commands: list[Command] = [("TIME",), ("LLEN", shared.catalogue), ("GET", shared.catalogue_head)]
-    each = 12 + len(rules)
+    each = 11 + len(rules)
     # The answer to how many were rejected lately needs the server's time, which is not known yet.
     since = _ms((await _together(connection, ("TIME",)))[0]) - DAY_MS
     for one in keys:
@@ -143,7 +150,6 @@ async def _parts(connection: wire.Wire, keys: Sequence[Keys], shared: GlobalKeys
             ("ZRANGE", one.held, 0, 0, "WITHSCORES"),
             ("ZCOUNT", one.fates_of("rejected"), since, "+inf"),
             ("ZCARD", one.dead),
-            ("XINFO", "STREAM", one.lines),
             *(("ZCARD", one.parked(rule)) for rule in rules),
         ]
     time, versions, head, *rest = await _together(connection, *commands)
@@ -166,7 +172,7 @@ def _part(
     exact: list[int],
     rules: Sequence[str],
 ) -> Part:
-    owner, left, state, log, _, on_hold, on_hold_count, held, first_held, rejected, dead, lines, *parked = answers
+    owner, left, state, log, _, on_hold, on_hold_count, held, first_held, rejected, dead, *parked = answers
     fields = StateFields.of_partition(keys.state, state)
     cursor, read = fields.entry("cursor"), fields.number("read")
     fields.counters()
@@ -202,7 +208,7 @@ def _part(
         rejected=rejected,
         dead=dead,
         parked={rule: count for rule, count in zip(rules, parked, strict=True) if count},
-        lines=entry_id(dict(_pairs(lines)).get(b"last-generated-id", b"0-0")),
+        lines=fields.number("lines"),
     )
 
 
@@ -231,13 +237,11 @@ async def _books(connection: wire.Wire, prefix: str, parts: Sequence[Part], now_
         ("ZCOUNT", keys.to_issue, "-inf", "(0" if grace_ms is None else now_ms - grace_ms),
         ("ZRANGE", keys.to_issue, 0, 0, "WITHSCORES"),
     )
-    read = StateFields.of(keys.state, state).by_partition("read:")
-    collected = {number: entry_id(value) for number, value in read.items()}
-    behind = [part.number for part in parts if part.lines > collected.get(part.number, (0, 0))][:BEHIND]
-    rows = await _together(
-        connection,
-        *(("XRANGE", Keys(prefix, n).lines, f"({read.get(n, '0-0')}", "+", "COUNT", 1) for n in behind),
-    )
+    positions = StateFields.of(keys.state, state).positions()
+    collected = {number: position.number for number, position in positions.items()}
+    behind = [part for part in parts if part.lines > collected.get(part.number, 0) and part.is_current][:BEHIND]
+    places = [(Keys(prefix, part.number).lines, f"({collected.get(part.number, 0)}-0") for part in behind]
+    rows = await _together(connection, *(("XRANGE", lines, after, "+", "COUNT", 1) for lines, after in places))
     return Books(
         owner=_holder(owner, left),
         collected=collected,
@@ -245,8 +249,16 @@ async def _books(connection: wire.Wire, prefix: str, parts: Sequence[Part], now_
         to_issue=to_issue,
         past_grace=past,
         first_past=whole(oldest[1]) if past else None,
-        uncollected={number: entry_id(found[0][0])[0] for number, found in zip(behind, rows, strict=True) if found},
+        uncollected={part.number: _resolved_at(part, found) for part, found in zip(behind, rows, strict=True)},
     )
+
+
+def _resolved_at(part: Part, found: Sequence[tuple[bytes, list[bytes]]]) -> int:
+    """When the outcome of a line resolved; of one that is missing or damaged, how far its partition is."""
+    try:
+        return decode_record(found[0][1][1], Line, "").billed_at
+    except (IndexError, Unsafe, ValueError):
+        return part.cursor[0]
 
 
 def _holder(owner: bytes | None, left_ms: int) -> Holder | None:

@@ -8,9 +8,11 @@ from msgspec import Struct
 from witnd.store.errors import Unsafe
 
 T = TypeVar("T")
+_encode = msgspec.json.Encoder().encode
 
 FORMAT: Final = 1
 REMEDY: Final = "run the version of witnd that wrote it"
+_HEAD: Final = b'{"v":%d,' % FORMAT
 
 
 class _Numbered(Struct):
@@ -19,15 +21,16 @@ class _Numbered(Struct):
 
 def encode_record(record: object) -> bytes:
     """The JSON of a struct or a dictionary, with the format number first."""
-    return b'{"v":%d,' % FORMAT + msgspec.json.encode(record)[1:]
+    return _HEAD + _encode(record)[1:]
 
 
 def decode_record(raw: bytes, type_: type[T], what: str) -> T:
     """Read a record. Raises `Unsafe` for one that is damaged or has a newer format; `what` names it."""
     try:
-        number = msgspec.json.decode(raw, type=_Numbered).v
-        if number > FORMAT:
-            raise Unsafe(f"{what} has format {number}, and this witnd reads format {FORMAT}", REMEDY)
+        if not raw.startswith(_HEAD):
+            number = msgspec.json.decode(raw, type=_Numbered).v
+            if number > FORMAT:
+                raise Unsafe(f"{what} has format {number}, and this witnd reads format {FORMAT}", REMEDY)
         return msgspec.json.decode(raw, type=type_)
     except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
         raise Unsafe(f"{what} cannot be read: {wrong}", REMEDY) from wrong

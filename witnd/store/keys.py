@@ -36,7 +36,7 @@ has no hash tag: every version of witnd reads it first, to find out in which for
 | `witn:{P}:fates` | hash | entry id → fate, for all but applied | commit | retention |
 | `witn:{P}:fates:<fate>` | zset | entry id scored by its ms | commit | retention |
 | `witn:{P}:resolutions` | stream | one entry per final outcome | commit | the operator trims |
-| `witn:{P}:lines` | stream | invoice lines | commit | for ever |
+| `witn:{P}:lines` | stream | invoice lines, numbered: entry `5-0` is line 5 | commit | for ever |
 | `witn:{P}:deliveries` | hash | delivery id → frozen row | commit | retention |
 | `witn:{P}:messages` | hash | outcome key → what the messages of its many deliveries share | commit | retention |
 | `witn:{P}:attempts` | hash | delivery id → state and attempts | relay | retention |
@@ -48,9 +48,10 @@ has no hash tag: every version of witnd reads it first, to find out in which for
 | `witn:{P}:delivered` | zset | delivery id → ms of its resolution | relay | retention |
 | `witn:{P}:outbox:calls` | channel | id of a rule whose rows a command queued | commands | – |
 | `witn:{shared}:billing:owner` | string | `epoch:nonce:instance` of whoever makes invoices | biller | the lease |
-| `witn:{shared}:billing:state` | hash | epoch, last step, how far lines were read, calendar | biller | for ever |
+| `witn:{shared}:billing:state` | hash | epoch, last step, last lines taken, calendar | biller | for ever |
 | `witn:{shared}:billing:invoice:<id>` | hash | the head of an invoice | biller, operations | for ever |
 | `witn:{shared}:billing:rows:<id>:<P>` | list | rows of an open draft from one partition | biller | until closed |
+| `witn:{shared}:billing:row_ids:<id>` | set | digests of the ids of an open draft's rows | biller | until closed |
 | `witn:{shared}:billing:lines:<id>` | list | rows of a closed invoice in their order | biller | for ever |
 | `witn:{shared}:billing:credits:<id>` | list | credit rows of an invoice | operations | for ever |
 | `witn:{shared}:billing:credited:<id>` | hash | row id → how much of it was credited | operations | for ever |
@@ -260,6 +261,9 @@ class BillingKeys:
 
     def rows(self, id_: str, partition: int) -> str:
         return f"{self.base}:rows:{id_}:{partition}"
+
+    def row_ids(self, id_: str) -> str:
+        return f"{self.base}:row_ids:{id_}"
 
     def lines(self, id_: str) -> str:
         return f"{self.base}:lines:{id_}"

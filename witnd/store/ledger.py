@@ -4,14 +4,14 @@ One connection that waits for new lines in the server, one for everything that a
 `StoreUnavailable` or `StoreRefused`; the caller decides how long to insist.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import msgspec
 
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.catalogue_chain import Head
-from witnd.domain.event import EntryId
 from witnd.domain.invoice import Invoice, Row
 from witnd.domain.period import Calendar
 from witnd.domain.resolution import Line
@@ -19,17 +19,17 @@ from witnd.store import commit, wire
 from witnd.store.catalogue_loader import add_stored, check_head, decode_head
 from witnd.store.commit import Commit
 from witnd.store.connection import Endpoint
-from witnd.store.errors import Unsafe
 from witnd.store.invoice_codec import decode_invoice, decode_row
+from witnd.store.json_record import decode_record
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
+from witnd.store.line_position import START, LinePosition, check_line, missing_lines, next_number
 from witnd.store.log import append_control, entry_id
+from witnd.store.moment import text_of
 from witnd.store.score import whole
 from witnd.store.state_fields import StateFields
 
 ANSWER_SECONDS = 5.0
 COMMIT_SECONDS = 10.0
-
-_line = msgspec.json.Decoder(Line).decode
 
 
 def decode_calendar(fields: StateFields) -> Calendar | None:
@@ -45,7 +45,7 @@ class LedgerState(NamedTuple):
     """The committed position of the biller."""
 
     sequence: int
-    read: dict[int, str]  # partition → id of the last entry of its lines that is in a draft
+    read: dict[int, LinePosition]  # partition → the last of its lines that is in a draft
     calendar: Calendar | None
     closed_to: int  # every period that ends at or before this is closed
     closing: str | None  # the invoice whose rows are being written
@@ -58,15 +58,17 @@ class Applied(NamedTuple):
     now_ms: int
     cursors: list[int]  # per partition: everything up to this instant is settled
     logs: list[int]  # per partition: the instant of its log's last entry
+    lines: list[int]  # per partition: how many lines it has written
     catalogue: Head
 
 
 class NewLine(NamedTuple):
-    """A line and where it stands."""
+    """A line, its number in its partition, and how it is stored."""
 
     partition: int
-    entry: str
+    number: int
     line: Line
+    stored: bytes
 
 
 class Ledger:
@@ -93,26 +95,65 @@ class Ledger:
         fields = StateFields.of(self.keys.state, (await self.ask(("HGETALL", self.keys.state)))[0])
         return LedgerState(
             sequence=fields.number("seq"),
-            read=fields.by_partition("read:"),
+            read=fields.positions(),
             calendar=decode_calendar(fields),
             closed_to=fields.number("closed_to"),
             closing=fields.text("closing") or None,
             catalogue=fields.head("catalogue"),
         )
 
-    async def new_lines(self, read: dict[int, str], most: int, block_ms: int) -> list[NewLine]:
-        """Lines behind the given positions, at most `most` of each partition; waits for one up to `block_ms`."""
+    async def check_positions(self, read: Mapping[int, LinePosition]) -> None:
+        """Compare the last lines that were taken with those that are stored. Raises `Unsafe`."""
+        places = [(keys.lines, read[keys.partition]) for keys in self.partitions if keys.partition in read]
+        if not places:
+            return
+        entries = [text_of(position.entry) for _, position in places]
+        answers = await self.ask(*[("XRANGE", one[0], at, at) for one, at in zip(places, entries, strict=True)])
+        for (stream, position), found in zip(places, answers, strict=True):
+            check_line(stream, position, found[0][1][1] if found else None)
+
+    async def new_lines(
+        self, read: Mapping[int, LinePosition], most: int, block_ms: int, counts: Sequence[int] = ()
+    ) -> list[NewLine]:
+        """Lines after the given positions, at most `most` of each partition; waits for one up to `block_ms`.
+
+        `counts`: how many lines each partition had written before this call. Raises `Unsafe` where one is missing.
+        """
         waiter = await self._waiter.wire()
         streams = {keys.lines: keys.partition for keys in self.partitions}
-        after = [read.get(keys.partition, "0-0") for keys in self.partitions]
+        last = {keys.partition: read.get(keys.partition, START).number for keys in self.partitions}
+        after = [text_of((number, 0)) for number in last.values()]
         block = ("BLOCK", block_ms) if block_ms > 0 else ()
         command = ("XREAD", "COUNT", most, *block, "STREAMS", *streams, *after)
         answer = (await waiter.ask(command, seconds=ANSWER_SECONDS + block_ms / 1000))[0]
         found: list[NewLine] = []
         for stream, entries in answer or ():
-            partition = streams[stream.decode()]
-            found += [NewLine(partition, id_.decode(), _read_line(fields)) for id_, fields in entries]
+            name = stream.decode()
+            partition = streams[name]
+            for id_, fields in entries:
+                number = last[partition] = next_number(name, last[partition], id_)
+                line = decode_record(fields[1], Line, f"line {number} of {name}")
+                found.append(NewLine(partition, number, line, fields[1]))
+        came = {one.partition for one in found}
+        for keys, count in zip(self.partitions, counts, strict=False):
+            if keys.partition not in came and count > last[keys.partition]:
+                raise missing_lines(keys.lines, last[keys.partition] + 1, count)
         return found
+
+    async def taken(self, ids: Mapping[str, Sequence[str]]) -> set[tuple[str, str]]:
+        """Those of the row ids that their open drafts have already, each with its invoice."""
+        if not ids:
+            return set()
+        commands: list[Sequence[str | bytes | int]] = [
+            ("SMISMEMBER", self.keys.row_ids(id_), *map(row_mark, rows)) for id_, rows in ids.items()
+        ]
+        answers = await self.ask(*commands)
+        return {
+            (id_, row)
+            for (id_, rows), found in zip(ids.items(), answers, strict=True)
+            for row, is_member in zip(rows, found, strict=True)
+            if is_member
+        }
 
     async def heads(self, ids: Iterable[str]) -> dict[str, Invoice]:
         """Those of the invoices that exist."""
@@ -130,28 +171,30 @@ class Ledger:
     async def applied(self) -> Applied:
         commands: list[tuple[str, ...]] = [("TIME",), ("GET", self._shared.catalogue_head)]
         for keys in self.partitions:
-            commands += [("HGET", keys.state, "cursor"), ("XREVRANGE", keys.events, "+", "-", "COUNT", "1")]
+            commands += [("HMGET", keys.state, "cursor", "lines"), ("XREVRANGE", keys.events, "+", "-", "COUNT", "1")]
         time, head, *rest = await self.ask(*commands)
         return Applied(
             now_ms=int(time[0]) * 1000 + int(time[1]) // 1000,
             cursors=[
                 StateFields.one(keys.state, "cursor", cursor).entry("cursor")[0]
-                for keys, cursor in zip(self.partitions, rest[::2], strict=True)
+                for keys, (cursor, _) in zip(self.partitions, rest[::2], strict=True)
             ],
             logs=[entry_id(last[0][0])[0] if last else 0 for last in rest[1::2]],
+            lines=self._counts([count for _, count in rest[::2]]),
             catalogue=decode_head(head),
         )
 
     async def catalogue_head(self) -> Head:
         return decode_head((await self.ask(("GET", self._shared.catalogue_head)))[0])
 
-    async def lines_end(self) -> dict[int, EntryId]:
-        """The last entry of each partition's lines."""
-        answers = await self.ask(*[("XREVRANGE", keys.lines, "+", "-", "COUNT", "1") for keys in self.partitions])
-        return {
-            keys.partition: entry_id(last[0][0]) if last else (0, 0)
-            for keys, last in zip(self.partitions, answers, strict=True)
-        }
+    async def line_counts(self) -> list[int]:
+        """How many lines each partition has written."""
+        answers = await self.ask(*[("HGET", keys.state, "lines") for keys in self.partitions])
+        return self._counts(answers)
+
+    def _counts(self, answers: Sequence[bytes | None]) -> list[int]:
+        states = zip(self.partitions, answers, strict=True)
+        return [StateFields.one(keys.state, "lines", count).number("lines") for keys, count in states]
 
     async def tick(self, partition: int, latest_ms: int) -> None:
         """Append a tick to a quiet log, unless the server's clock is past `latest_ms`. If its reply is lost it may
@@ -196,11 +239,6 @@ class Ledger:
         await commit.finish(caller, packed, replies, COMMIT_SECONDS)
 
 
-def _read_line(fields: list[bytes]) -> Line:
-    try:
-        return _line(fields[1])
-    except (msgspec.MsgspecError, IndexError) as wrong:
-        raise Unsafe(
-            f"an entry of the invoice lines cannot be read: {wrong}",
-            "it was not written by this version of witnd: run the version that wrote it",
-        ) from wrong
+def row_mark(id_: str) -> bytes:
+    """What the set of a draft's row ids holds for one: ids are long, and a draft has many rows."""
+    return blake2b(id_.encode(), digest_size=16).digest()

@@ -43,6 +43,7 @@ class State(NamedTuple):
     read: int  # entries up to the cursor, control entries included
     counters: dict[str, int]
     catalogue: Head | None  # the one that the last step was decided under
+    lines: int  # invoice lines ever written: the number of the last one
 
 
 class Log:
@@ -255,10 +256,8 @@ class Log:
 
     async def state(self) -> State:
         fields = StateFields.of_partition(self.keys.state, (await self.ask(("HGETALL", self.keys.state)))[0])
-        counters = fields.counters()
-        return State(
-            fields.number("seq"), fields.entry("cursor"), fields.number("read"), counters, fields.head("catalogue")
-        )
+        sequence, read, lines = (fields.number(name) for name in ("seq", "read", "lines"))
+        return State(sequence, fields.entry("cursor"), read, fields.counters(), fields.head("catalogue"), lines)
 
 
 def append_control(events: str, latest_ms: int, *fields: str) -> tuple[str | bytes | int, ...]:

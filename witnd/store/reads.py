@@ -41,6 +41,7 @@ class Position(NamedTuple):
     read: int  # entries up to the cursor
     gaps: int  # how often `witnd repair gap` accepted that entries are missing
     lost: int  # how many those were, as far as that could be known
+    lines: int  # invoice lines ever written: the number of the last one
     catalogue: Head | None  # the one that the last step was decided under
     counters: dict[str, int]
     moment: Moment
@@ -96,6 +97,7 @@ class Reads:
             read=fields.number("read"),
             gaps=fields.number("gaps"),
             lost=fields.number("lost"),
+            lines=fields.number("lines"),
             catalogue=fields.head("catalogue"),
             counters=fields.counters(),
             moment=Moment(int(time[0]) * 1000 + int(time[1]) // 1000, EMPTY, 0, *ends(flat)),

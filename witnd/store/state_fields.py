@@ -7,12 +7,13 @@ from typing import Any, Final
 from witnd.domain.catalogue_chain import Head
 from witnd.domain.event import EntryId
 from witnd.store.errors import Unsafe
+from witnd.store.line_position import LinePosition, decode_position
 
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _ENTRY: Final = re.compile(r"([0-9]{1,20})-([0-9]{1,20})", re.ASCII)
 # Fields of a partition's state that are no counters.
 NOT_COUNTERS: Final = frozenset(
-    ("cursor", "read", "seq", "epoch", "digest", "settling", "format", "gaps", "lost", "catalogue")
+    ("cursor", "read", "seq", "epoch", "digest", "settling", "format", "gaps", "lost", "catalogue", "lines")
 )
 
 
@@ -80,15 +81,18 @@ class StateFields:
         """Events by fate and outcomes by status, of a partition's state."""
         return {name: self.number(name) for name in self._fields if name not in NOT_COUNTERS}
 
-    def by_partition(self, prefix: str) -> dict[int, str]:
-        """The fields `<prefix><partition>`, which are ids of entries."""
-        found: dict[int, str] = {}
+    def positions(self) -> dict[int, LinePosition]:
+        """The fields `read:<partition>`, which are positions among invoice lines."""
+        found: dict[int, LinePosition] = {}
         for name, text in self._fields.items():
-            if name.startswith(prefix):
-                if not _NUMBER.fullmatch(name.removeprefix(prefix)):
+            if name.startswith("read:"):
+                partition = name.removeprefix("read:")
+                if not _NUMBER.fullmatch(partition):
                     raise self.damage(name, "names no partition")
-                self.entry(name)
-                found[int(name.removeprefix(prefix))] = text
+                position = decode_position(text)
+                if position is None:
+                    raise self.damage(name, f"must be the number of a line and its digest, and is {text!r}")
+                found[int(partition)] = position
         return found
 
     def damage(self, name: str, problem: str) -> Unsafe:

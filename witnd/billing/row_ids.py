@@ -1,0 +1,68 @@
+"""A row id is taken once: a line that comes again under another number adds nothing to its draft.
+
+witnd writes one line for each outcome. A second one can only come from somebody who changed the stored data, for
+example by deleting a final outcome whose key is used again.
+"""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import structlog
+
+from witnd.billing.closing import PAGE
+from witnd.billing.collecting import Placed, row_of
+from witnd.domain.invoice import Row
+from witnd.store.errors import Unsafe
+from witnd.store.ledger import Ledger
+
+log = structlog.get_logger()
+
+
+class Insist(Protocol):
+    def __call__(self, doing: str, call: Callable[[], Awaitable[Any]]) -> Awaitable[Any]: ...
+
+
+async def without_repeated(placed: Sequence[Placed], ledger: Ledger, insist: Insist) -> list[Placed]:
+    """The lines whose row ids are new in their drafts. Raises `Unsafe` for a known id with other content."""
+    ids: dict[str, list[str]] = defaultdict(list)
+    for one in placed:
+        ids[one.invoice].append(one.new.line.id)
+    taken: set[tuple[str, str]] = await insist("reading row ids", partial(ledger.taken, ids))
+    rows: dict[tuple[str, str], Row] = {}
+    new: list[Placed] = []
+    for one in placed:
+        place, row = (one.invoice, one.new.line.id), row_of(one)
+        if place in taken:
+            rows[place] = await insist("reading a draft", partial(_stored_row, ledger, one))
+            taken.discard(place)
+        if place not in rows:
+            rows[place] = row
+            new.append(one)
+            continue
+        if rows[place] != row:
+            raise Unsafe(
+                f"line {one.new.number} of partition {one.new.partition} bills outcome {row.outcome_key!r} again "
+                "with other content",
+                "restore the data from a backup, or ask `witnd audit` which of the two lines is wrong",
+            )
+        log.warning(
+            "billing.line_skipped",
+            partition=one.new.partition,
+            number=one.new.number,
+            key=row.outcome_key,
+            remedy="other hands changed the data; run `witnd audit`",
+        )
+    return new
+
+
+async def _stored_row(ledger: Ledger, one: Placed) -> Row | None:
+    """The row of the draft with the id of a line, None where the draft has lost it."""
+    start = 0
+    while page := await ledger.draft_rows(one.invoice, one.new.partition, start, PAGE):
+        for row, _ in page:
+            if row.id == one.new.line.id:
+                return row
+        start += len(page)
+    return None
