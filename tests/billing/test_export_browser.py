@@ -5,6 +5,7 @@ import io
 import os
 import re
 import shutil
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,9 +73,10 @@ class Seen:
         self.page.goto(self.address)
 
     def printed(self, size: str) -> list[str]:
-        """The text of each sheet of paper."""
+        """The text of each sheet of paper, without the ligatures that some fonts have."""
         document = pypdf.PdfReader(io.BytesIO(self.page.pdf(format=size)))
-        return [re.sub(r"\s+", " ", sheet.extract_text()) for sheet in document.pages]
+        texts = [unicodedata.normalize("NFKC", sheet.extract_text()) for sheet in document.pages]
+        return [re.sub(r"\s+", " ", text) for text in texts]
 
 
 @pytest.mark.parametrize("size", SIZES)
