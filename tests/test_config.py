@@ -237,7 +237,7 @@ def test_authorities_of_webhooks_that_cannot_be_read_are_a_mistake(tmp_path: Pat
     if content is not None:
         file.write_bytes(content)
     config = load(None, {"WITND_WEBHOOKS__CA_FILE": str(file)})
-    with pytest.raises(ConfigError, match=r"webhooks\.ca_file: cannot be used as .*ca\.pem"):
+    with pytest.raises(ConfigError, match=r"webhooks\.ca_file: .*ca\.pem is unusable"):
         config.webhooks.tls()
     with pytest.raises(ConfigError, match="absolute path"):
         load(None, {"WITND_WEBHOOKS__CA_FILE": "ca.pem"})

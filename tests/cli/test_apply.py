@@ -318,7 +318,7 @@ def test_own_prices_are_not_billed_in_another_currency_unless_they_are_written_a
         refused = terminal.apply(text)
         assert refused.exit_code == 2
         assert f"  {path}: " in refused.stderr
-        assert "write these prices again in EUR in the same change" in refused.stderr
+        assert "write these prices in EUR in the same change" in refused.stderr
         assert revision(session_server) == before
     assert terminal.apply(OWN.replace("JPY", "EUR").replace('"1500"', '"15"')).exit_code == 0
     assert revision(session_server) == before + 2

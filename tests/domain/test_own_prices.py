@@ -42,8 +42,8 @@ def test_a_card_that_changes_its_currency_is_refused_while_a_customer_has_prices
     [wrong] = problems(stored(), rate_cards=[card()])
     assert wrong.path == "rate_cards[0].currency"
     assert wrong.message == (
-        'customer "acme": own prices for "support" are written in JPY, and rate card "standard" is in EUR from '
-        "1970-01-01T00:00:01.000Z; write these prices again in EUR in the same change, or remove them first"
+        'customer "acme": own prices for "support" are in JPY, but rate card "standard" is in EUR from '
+        "1970-01-01T00:00:01.000Z; write these prices in EUR in the same change, or remove them first"
     )
 
 

@@ -71,7 +71,7 @@ def test_lists_that_are_missing_or_wrong_are_rebuilt_at_the_start(
     shop.call("UNLINK", *SETS)
     shop.work(lambda _: contents(shop) == right)
     assert contents(shop) == right
-    shop.call("ZADD", KEYS.keys, 0, "ticket-0009")
+    # A key that is listed and has no record may be one whose record is lost: tests/daemon/test_on_hold.py.
     shop.call("ZREM", KEYS.with_status("OPEN"), "ticket-0003")
     shop.work(lambda _: contents(shop) == right)
     assert contents(shop) == right
