@@ -79,10 +79,33 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("quick" if config.option.markexpr == "not slow" else "thorough")
 
 
+# Tests of these places start processes, kill them and wait for what they do, or repeat one check for every page.
+SLOW_PLACES = (
+    "tests/daemon/",
+    "tests/contract/test_billing_random.py",
+    "tests/contract/test_billing_trouble.py",
+    "tests/dashboard/test_hostile.py",
+    "tests/dashboard/test_permissions.py",
+    "tests/demo/test_demo.py",
+    "tests/mcp/",
+    "tests/web/test_connections.py",
+    "tests/web/test_ingest_crash.py",
+)
+# A few of them show in the quick run that the real daemon works and refuses what it must.
+QUICK_ALL_THE_SAME = (
+    "test_a_full_redis_is_waited_out",
+    "test_a_redis_that_must_not_be_billed_from_is_refused_with_the_remedy",
+    "test_an_event_that_was_not_confirmed_counts_once_when_it_is_sent_again",
+    "test_six_seconds_show_what_billing_by_outcome_is_about",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test that drives a browser is slow."""
+    """Mark as slow what is in a slow place or drives a browser."""
     for item in items:
-        if {"browser", "chromium"} & set(getattr(item, "fixturenames", ())):
+        drives_browser = {"browser", "chromium"} & set(getattr(item, "fixturenames", ()))
+        is_in_slow_place = item.nodeid.startswith(SLOW_PLACES) and not item.name.startswith(QUICK_ALL_THE_SAME)
+        if drives_browser or is_in_slow_place:
             item.add_marker(pytest.mark.slow)
 
 

@@ -365,7 +365,7 @@ class TestDoing:
         assert done(api, one, "credit", body, key="refund-18")["invoice"]["credited"] == "2.00"
         for other in ({"amount": "2.00"}, {"reason": "early"}, {"outcome_key": "ticket-2"}):
             message = refused(post(api, one, "credit", body | other, key="refund-17"), 409, "CONFLICT")
-            assert "was used before" in message
+            assert "was used for another request" in message
         assert done(api, one, "issue", key="refund-17")["status"] == "issued", "another operation, another name"
         assert [note["what"] for note in changes(api)] == ["invoice.issue", "invoice.credit", "invoice.credit"]
 
