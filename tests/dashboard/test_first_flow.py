@@ -100,7 +100,7 @@ def create_agent(page: Any, *, scripts: bool) -> None:
     page.get_by_role("button", name="Add a check").click()
     page.get_by_label("Action of check 2").fill("reopened")
     page.get_by_label("What check 2 asks").select_option("not seen")
-    page.get_by_label("Settlement period", exact=True).fill("2")
+    page.get_by_label("Settlement period", exact=True).fill("12")
     page.get_by_label("Unit of the settlement period").select_option("seconds")
     if scripts:
         page.locator("#reading", has_text="reopened").wait_for()
