@@ -52,7 +52,7 @@ class Log:
         return [line for line in self.lines if line["event"] == event and fields.items() <= line.items()]
 
     async def until(self, count: int, event: str, **fields: object) -> list[dict[str, Any]]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(found := self.of(event, **fields)) < count:
                 self._more.clear()
                 await self._more.wait()
@@ -127,7 +127,7 @@ class House:
 
     async def idle(self) -> None:
         """Until no lane is left: nothing is waiting to be sent, now or later."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while repr(self.relay) != "<Relay lanes=0 in_flight=0>":
                 await asyncio.sleep(0.001)
 
@@ -424,11 +424,12 @@ class TestIsolation:
                 await house.commit(*(row for name in names for row in deliveries(5, name=name)))
                 await house.commit(*deliveries(20)[5:])
                 await house.attempts(20, rule="billing")
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     while len(silent) < 300:
                         await asyncio.sleep(0.01)
                 assert len(house.log.of("delivery.attempted")) == 20
 
+    @pytest.mark.slow
     async def test_when_healthy_endpoints_fall_silent_at_once_the_rest_goes_on_and_the_longest_wait_ends(
         self, house: House
     ) -> None:
@@ -442,7 +443,7 @@ class TestIsolation:
             house.add_rule(name, f"/{name}")
         async with Sender.open(now_ms=Clock().now_ms, allow_networks=["127.0.0.0/8"], seconds=3600) as patient:
             house.sender = patient
-            async with house.open(slots=Slots(sizes(32), prompt_seconds=0.05)):
+            async with house.open(slots=Slots(sizes(32), prompt_seconds=0.5)):
                 await house.commit(delivery(1), *(delivery(1, name=name) for name in names))
                 await house.attempts(61)
                 for name in names:
