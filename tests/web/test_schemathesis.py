@@ -97,6 +97,9 @@ def test_every_answer_is_one_that_is_described(opened: Office, name: str, mode: 
     def each(case: Any, known: int) -> None:
         if known < len(there):
             case.path_parameters.update(there[known])
+        if name in EXACT and case.headers:
+            # Two identities of one event must be equal, which a description cannot say.
+            case.headers.pop("Idempotency-Key", None)
         answer = case.call(base_url=address, headers=headers, timeout=10)
         case.validate_response(answer, checks=checks)
 
