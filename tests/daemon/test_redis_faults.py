@@ -76,7 +76,7 @@ def apply(daemon: Daemon) -> None:
 
 
 def ready(daemon: Daemon, status: int) -> None:
-    until(lambda: daemon.request("GET", "/readyz")[0] == status, f"/readyz answers {status}", seconds=60)
+    until(lambda: daemon.request("GET", "/readyz")[0] == status, f"/readyz answers {status}", seconds=150)
 
 
 @pytest.mark.slow
