@@ -192,7 +192,7 @@ def test_a_card_in_another_currency_is_refused_while_the_customer_has_prices_of_
     api.ask("PATCH", "/v1/customers/acme", {"entries": [{"agent": "support", "price_per_unit": "0.0049"}]})
     page = desk.submit(desk.get(of("acme", "edit")), rate_card="dollar")
     assert page.status == 400
-    assert "write these prices again in USD" in page.text
+    assert "write these prices in USD" in page.text
     shown = desk.get(of("acme")).text
     assert "An outcome of 1 unit costs 0.0049 EUR" in shown.replace('Agent "support": an', "An")
 
