@@ -133,7 +133,7 @@ def test_a_group_is_rated_in_its_order_and_adds_its_minimum() -> None:
 def test_rows_that_are_not_what_the_head_says_are_never_billed(told: Invoice) -> None:
     rating = Rating(told, PRICES.__getitem__)
     rating.rate(row("outcome-1", 1))
-    with pytest.raises(Unsafe, match="other hands changed it"):
+    with pytest.raises(Unsafe, match="another program changed it"):
         rating.close()
 
 

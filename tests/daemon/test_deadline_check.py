@@ -1,4 +1,4 @@
-"""A deadline that other hands change in Redis is corrected: nothing settles late without an alarm."""
+"""A deadline that another program changes in Redis is corrected: nothing settles late without an alarm."""
 
 from pathlib import Path
 

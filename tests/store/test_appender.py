@@ -58,6 +58,7 @@ async def test_beyond_a_bound_events_are_refused_at_once_and_every_caller_gets_a
             redis.resume()
         assert set(fates) <= {"full", "unknown", "refused"}
         assert fates.count("full") == count - WAITING_MOST
+        assert appender.answers["rejected"] >= count - WAITING_MOST
         assert await fate(appender) == "taken"
 
 

@@ -56,7 +56,7 @@ class Closer:
         while ids := await self._insist("looking at open drafts", partial(self._ledger.open_until, until, DRAFTS)):
             heads = await self._insist("reading drafts", partial(self._ledger.heads, ids))
             if missing := [id_ for id_ in ids if id_ not in heads]:
-                remedy = "other hands changed it: run `witnd audit`"
+                remedy = "another program changed it: run `witnd audit`"
                 raise Unsafe(f"draft {missing[0]} is listed and has no head", remedy)
             # The next draft is on its way while one is rated, and the one before is being written.
             reading = asyncio.ensure_future(self._held(heads[ids[0]]))

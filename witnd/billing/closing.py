@@ -123,7 +123,7 @@ class Rating:
             raise Unsafe(
                 f"draft {invoice.id} has {self._lines} rows of {plain(self._settled)} {invoice.currency}, and its head "
                 f"says {invoice.lines} of {plain(invoice.subtotal)}",
-                "other hands changed it: run `witnd audit` before anything is issued",
+                "another program changed it: run `witnd audit` before anything is issued",
             )
         self.subtotal = money.plus(self.subtotal, self._settled)
         added: list[Row] = []

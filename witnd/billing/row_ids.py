@@ -52,7 +52,7 @@ async def without_repeated(placed: Sequence[Placed], ledger: Ledger, insist: Ins
             partition=one.new.partition,
             number=one.new.number,
             key=row.outcome_key,
-            remedy="other hands changed the data; run `witnd audit`",
+            remedy="another program changed the data; run `witnd audit`",
         )
     return new
 

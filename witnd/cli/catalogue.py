@@ -59,11 +59,11 @@ def apply(
     json_output: bool,
     config_path: Path | None,
 ) -> None:
-    """Put a catalogue FILE into force and show what that changes.
+    """Show what a catalogue FILE changes, then apply it.
 
-    What the file names is made so, field by field, with the default for a field that it leaves out.
-    What it does not name stays as it is: archive with `archived = true`. Applying it twice changes
-    nothing the second time. A notification rule without a secret keeps its own; a new one gets one,
+    Each thing in the file gets every field: as written, or the default for a field that is left out.
+    Things that are not in the file stay as they are: archive with `archived = true`. Applying a file twice
+    changes nothing the second time. A notification rule without a secret keeps its own; a new one gets one,
     which is shown once.
     """
     run(_apply(file, file.read_bytes(), dry_run, effective_from, json_output, config_path))
@@ -182,7 +182,7 @@ def _document(planned: Plan, applied: Applied | None, dry_run: bool, warnings: S
 @click.option("--secrets", "with_secrets", is_flag=True, help="Also the secrets of the rules.")
 @config_option
 def export(with_secrets: bool, config_path: Path | None) -> None:
-    """Print the catalogue in force as a file that `witnd apply` takes as no change."""
+    """Print the catalogue in effect as a file. `witnd apply` of that file changes nothing."""
     run(_export(with_secrets, config_path))
 
 

@@ -44,14 +44,14 @@ class Report(Struct, frozen=True, kw_only=True):
 @json_option
 @config_option
 def doctor(json_output: bool, config_path: Path | None) -> None:
-    """Judge Redis, the clocks, the data, the daemon and its systemd unit.
+    """Check Redis, clocks, stored data, the daemon and its systemd unit.
 
-    Each check is ok; a note, which may well be meant; a warning, which somebody should look at; or a
-    problem, with which the daemon does not start, stops, or takes no events. What is to be done stands
-    below. Only reads, and needs no daemon: run it before the first start, and when something is wrong.
+    Each check is ok; a note, which may be intended; a warning, which somebody should look at; or a
+    problem, with which the daemon does not start, stops, or accepts no events. The remedy follows each.
+    The command only reads and needs no daemon: run it before the first start, and when something is wrong.
 
     Exit codes: 0 no problem, 2 a problem of the configuration, 3 a Redis that cannot be used or is not
-    safe to bill from. Notes and warnings change nothing about it.
+    safe to bill from. Notes and warnings do not change the exit code.
 
     \b
     JSON: {"state", "exit_code", "counts": {state: n}, "checks": [{"group": "redis" | "clock" |
@@ -147,7 +147,7 @@ async def _redis(config: Config, where: Endpoint, checks: list[Check], *, rememb
     except StoreUnavailable as silent:
         checks.append(problem("data", "data", str(silent), "see why the server stopped answering in its log"))
     except RedisError as odd:
-        remedy = "other hands changed keys of witnd: restore them from a backup, or choose another redis.prefix"
+        remedy = "another program changed keys of witnd: restore them from a backup, or choose another redis.prefix"
         checks.append(problem("data", "data", f"Redis answers with an error: {odd}", remedy))
 
 

@@ -132,7 +132,7 @@ class Pipeline:
                 log.error(
                     "deadlines.stray",
                     keys=partition.strays[:10],
-                    remedy="other hands changed the sorted set of deadlines; run `witnd audit`",
+                    remedy="another program changed the sorted set of deadlines; run `witnd audit`",
                 )
                 partition.strays.clear()
 

@@ -61,6 +61,7 @@ class Appender:
         """Append (stream, fields) of checked events, at most some hundreds. Raises StoreRefused if too much waits."""
         size = sum(len(part) for _, fields in entries for part in fields)
         if self._entries and (self._entries + len(entries) > WAITING_MOST or self._bytes + size > WAITING_BYTES):
+            self.answers["rejected"] += len(entries)
             raise StoreRefused(f"{self._entries} events wait for Redis, which is too slow", "send it again later")
         future: asyncio.Future[list[Appended | None]] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(entries, future))

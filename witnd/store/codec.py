@@ -269,7 +269,7 @@ def decode_fate(record: bytes) -> FateRecord:
 
 def value_of(value: Value | None) -> Value | None:
     """The value of an event as it was stored."""
-    # MessagePack keeps doubles doubles; an integer here would be a record made by other hands.
+    # MessagePack keeps doubles doubles; an integer here would be a record made by another program.
     return float(value) if type(value) is int else value
 
 

@@ -111,7 +111,7 @@ async def finish(wire: Wire, packed: Packed, replies: list[Any], seconds: float)
             raise refused
         raise LostData(
             f"Redis failed inside step {packed.sequence}: {text}",
-            "run `witnd audit`; a key of witnd was changed by other hands",
+            "run `witnd audit`; a key of witnd was changed by another program",
         )
     code, found = reply[0], reply[1]
     if code == b"FENCED":
@@ -119,7 +119,7 @@ async def finish(wire: Wire, packed: Packed, replies: list[Any], seconds: float)
     if code == b"SEQUENCE":
         raise LostData(
             f"Redis is at step {found.decode()} where step {packed.sequence - 1} was expected: "
-            "it lost acknowledged data, or other hands wrote to it",
+            "it lost acknowledged data, or another program wrote to it",
             "restore the lost data, or run `witnd audit` and see docs/how-to/redis-lost-data.md",
         )
     if code == b"WRONGTYPE":
@@ -127,7 +127,7 @@ async def finish(wire: Wire, packed: Packed, replies: list[Any], seconds: float)
     if code == b"TAKEN":
         stream, entry, last = (part.decode(errors="replace") for part in reply[1:])
         raise Unsafe(
-            f"the next entry of {stream} is {entry}, and the stream is at {last} already: other hands wrote to it",
+            f"the next entry of {stream} is {entry}, and the stream is at {last} already: another program wrote to it",
             "restore the partition from a backup; `witnd audit` shows what witnd did not write",
         )
     return bool(code == b"OK")

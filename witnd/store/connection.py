@@ -184,7 +184,7 @@ def unusable(reply: str) -> Unsafe:
     if found := _WRONG_TYPE_IN_PIPELINE.match(reply):
         return Unsafe(
             f"the key {found[1]} holds another type of data than witnd writes there",
-            "other hands changed it: restore it from a backup, or choose another redis.prefix",
+            "another program changed it: restore it from a backup, or choose another redis.prefix",
         )
     return Unsafe(
         f"Redis answers with an error: {reply}",

@@ -101,5 +101,5 @@ def _behind(moment: Moment, read_to: EntryId, entries: Sequence[tuple[Any, ...]]
     if moment.first > read_to:
         left = len(entries) - bisect_left(entries, moment.first, key=lambda entry: entry[:2])
         return moment.length - left, moment.length - left
-    # Other hands may have set the last id forward: then there may be none.
+    # Another program may have set the last id forward: then there may be none.
     return 0, moment.length - len(entries) - 1

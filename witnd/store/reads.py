@@ -58,7 +58,7 @@ class Standing(NamedTuple):
 class Reads:
     """Over one connection.
 
-    Raises `StoreUnavailable`, `StoreRefused`, or `Unsafe` for a key that other hands changed.
+    Raises `StoreUnavailable`, `StoreRefused`, or `Unsafe` for a key that another program changed.
     """
 
     def __init__(self, connection: wire.Wire) -> None:

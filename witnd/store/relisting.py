@@ -1,6 +1,7 @@
 """Rebuilding the sets that outcomes are found by from the records, which are what counts.
 
-For data of a version that did not keep them, and where other hands changed them. The counters of days are not rebuilt.
+For data of a version that did not keep them, and where another program changed them. The counters of days are not
+rebuilt.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -34,7 +35,7 @@ async def relist(store: Log, counters: Mapping[str, int]) -> bool:
         "outcomes.relisting",
         found=dict(zip(_SETS, found, strict=True)),
         expected=dict(zip(_SETS, expected, strict=True)),
-        reason="an earlier version kept no lists, or other hands changed them",
+        reason="an earlier version kept no lists, or another program changed them",
     )
     kept = await _without_record(store, zsets)
     await store.ask(("UNLINK", *zsets))

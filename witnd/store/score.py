@@ -7,5 +7,5 @@ LIMIT: Final = 1 << 62
 
 
 def whole(score: bytes | str | float) -> int:
-    """A score as a whole number. An infinite one, which only other hands write, is beyond every instant."""
+    """A score as a whole number. An infinite one, which only another program writes, is beyond every instant."""
     return int(max(-LIMIT, min(LIMIT, float(score))))

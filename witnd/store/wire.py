@@ -200,7 +200,7 @@ def wrong_type(command: Sequence[str | bytes | int]) -> Unsafe:
     key = f"the key {command[place]!s}" if place < len(command) else "a key of witnd"
     return Unsafe(
         f"{key} holds another type of data than witnd writes there",
-        "other hands changed it: restore it from a backup, or choose another redis.prefix",
+        "another program changed it: restore it from a backup, or choose another redis.prefix",
     )
 
 

@@ -32,7 +32,7 @@ class Figure(NamedTuple):
 FIGURES: Final[Mapping[str, Figure]] = {
     "witnd_build_info": Figure("gauge", "Always 1; the label has the version.", ("version",)),
     "witnd_ready": Figure("gauge", "1 while the daemon applies and settles, else 0. The same as `/readyz`."),
-    "witnd_troubles": Figure("gauge", "How many things do not move at the moment. `/readyz` says which and why."),
+    "witnd_troubles": Figure("gauge", "Problems that block processing at the moment. `/readyz` lists them."),
     "witnd_alarms": Figure(
         "gauge", "Things that do not work while outcomes still settle, such as the journal. `/readyz` lists them."
     ),
@@ -40,9 +40,9 @@ FIGURES: Final[Mapping[str, Figure]] = {
         "counter", "Unexpected errors after which a task ran again, by task.", ("task",)
     ),
     "witnd_partitions": Figure(
-        "gauge", "Partitions by how this daemon stands to them: starting, running, standby, stopped.", ("state",)
+        "gauge", "Partitions by their state in this daemon: starting, running, standby, stopped.", ("state",)
     ),
-    "witnd_events_total": Figure("counter", "Events by what became of them.", ("partition", "fate"), owned=True),
+    "witnd_events_total": Figure("counter", "Events by fate.", ("partition", "fate"), owned=True),
     "witnd_events_held": Figure("gauge", "Events that wait until they can be placed.", ("partition",), owned=True),
     "witnd_outcomes_open": Figure(
         "gauge", "Outcomes that are not final, by state: OPEN, PENDING.", ("partition", "state"), owned=True
@@ -51,21 +51,19 @@ FIGURES: Final[Mapping[str, Figure]] = {
         "counter", "Final outcomes by state: CONFIRMED, FAILED.", ("partition", "state"), owned=True
     ),
     "witnd_settlement_late_seconds": Figure(
-        "gauge", "How long the outcome that is due first has been due; 0 while none is.", ("partition",), owned=True
+        "gauge", "How long the first due outcome has been due; 0 if none is due.", ("partition",), owned=True
     ),
     "witnd_log_time_seconds": Figure(
-        "gauge", "Up to this instant, in seconds since 1970, the log is applied.", ("partition",), owned=True
+        "gauge", "The instant up to which the log is applied, in seconds since 1970.", ("partition",), owned=True
     ),
-    "witnd_steps_total": Figure(
-        "counter", "Steps that were written. Moves while events come.", ("partition",), owned=True
-    ),
-    "witnd_outcomes_in_memory": Figure("gauge", "Outcomes that need no loading.", ("partition",), owned=True),
+    "witnd_steps_total": Figure("counter", "Committed steps. Grows while events arrive.", ("partition",), owned=True),
+    "witnd_outcomes_in_memory": Figure("gauge", "Outcomes in memory.", ("partition",), owned=True),
     "witnd_log_lag_events": Figure(
         "gauge", "Accepted events that are not yet applied, in this daemon's partitions.", owned=True
     ),
     "witnd_invoice_lines_total": Figure(
         "counter",
-        "Invoice lines in this daemon's partitions. At rest, their number is that of the confirmed outcomes.",
+        "Invoice lines in this daemon's partitions. At rest, equal to the number of confirmed outcomes.",
         owned=True,
     ),
     "witnd_deliveries": Figure(
@@ -75,7 +73,7 @@ FIGURES: Final[Mapping[str, Figure]] = {
         owned=True,
     ),
     "witnd_endpoints_suspended": Figure(
-        "gauge", "Endpoints to which nothing is sent until they are resumed.", owned=True
+        "gauge", "Suspended endpoints: nothing is sent to them until they are resumed.", owned=True
     ),
     "witnd_endpoints_failing": Figure(
         "gauge", "Endpoints whose last attempt failed, suspended ones among them.", owned=True
@@ -85,11 +83,11 @@ FIGURES: Final[Mapping[str, Figure]] = {
     ),
     "witnd_invoice_drafts": Figure("gauge", "Drafts: open, or closed and to be issued.", ("state",), owned=True),
     "witnd_figures_age_seconds": Figure(
-        "gauge", "How old the figures are that Redis is asked for: lines, deliveries, endpoints, drafts."
+        "gauge", "Age of the figures that are read from Redis: lines, deliveries, endpoints, drafts."
     ),
     "witnd_ingest_events_total": Figure(
         "counter",
-        "Events over HTTP by what was told: taken, rejected (certainly not in the log), unconfirmed (unknown).",
+        "Events over HTTP by result: taken, rejected (certainly not in the log), unconfirmed (unknown).",
         ("answer",),
     ),
     "witnd_log_lines_dropped_total": Figure(
