@@ -112,6 +112,17 @@ def test_closed_drafts_are_issued_when_their_grace_is_over_oldest_first(till: Ti
     assert not till.redis.exists(KEYS.to_issue)
 
 
+def test_a_damaged_draft_is_left_and_the_others_are_issued(till: Till) -> None:
+    till.confirm([Confirmed(0, START + n * DAY, f"outcome-{n}") for n in range(3)])
+    till.applied(START + 10 * DAY)
+    till.work(automatic=False)
+    heads = [head.id for _, head in sorted(till.invoices().items())]
+    till.damaged = {heads[0]}
+    till.work()
+    assert till.issued == heads[1:]
+    assert [id_.decode() for id_ in till.redis.zrange(KEYS.to_issue, 0, -1)] == heads[:1]
+
+
 def test_nothing_is_issued_before_its_grace_is_over_or_by_hand_only(till: Till) -> None:
     till.confirm([Confirmed(0, START, "outcome-1")])
     till.applied(START + 10 * DAY)

@@ -21,6 +21,7 @@ from witnd.endpoint import endpoint
 from witnd.store.clock_guard import ClockGuard, Reading
 from witnd.store.commit import Commit
 from witnd.store.connection import connect
+from witnd.store.errors import DamagedInvoice
 from witnd.store.invoice_codec import decode_invoice, decode_row
 from witnd.store.json_record import encode_record
 from witnd.store.keys import BillingKeys, Keys
@@ -106,6 +107,7 @@ class Till:
         self.partitions = partitions
         self.redis = redis.Redis.from_url(url)
         self.issued: list[str] = []
+        self.damaged: set[str] = set()  # invoices that cannot be read when they are due
         self.flow: list[Confirmed] = []  # lines that come one by one, whenever it is looked for some
         self.clock: Iterator[int] | None = None  # what the server's clock says, look by look
         for currency, entries in CARDS.items():
@@ -207,6 +209,8 @@ class Till:
             await lease.take()
 
             async def issue(id_: str) -> bool:
+                if id_ in self.damaged:
+                    raise DamagedInvoice(f"the head of invoice {id_} is unreadable", "restore it")
                 self.issued.append(id_)
                 return bool(await client.zrem(KEYS.to_issue, id_))
 

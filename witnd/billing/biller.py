@@ -21,7 +21,7 @@ from witnd.domain.period import Calendar
 from witnd.store.catalogue_loader import check_decided, check_head
 from witnd.store.clock_guard import ClockGuard
 from witnd.store.clock_watch import clock_jump
-from witnd.store.errors import Unsafe
+from witnd.store.errors import DamagedInvoice, Unsafe
 from witnd.store.invoice_codec import billed_fields, encode_row, grown_fields
 from witnd.store.ledger import Applied, Ledger, NewLine, row_mark
 from witnd.store.line_position import START, LinePosition, line_digest
@@ -74,6 +74,7 @@ class Biller:
         guard: ClockGuard,
     ) -> None:
         self.waiting_for: str | None = None  # why a period that has ended is not closed, for health
+        self.damaged: str | None = None  # why a draft that is due is not issued, for health
         self._ledger = ledger
         self._catalogue = catalogue
         self._patience = patience
@@ -231,6 +232,7 @@ class Biller:
     async def _issue_due(self, now_ms: int) -> int:
         """Issue closed drafts whose time for review is over. Answers in how many ms the next one's is."""
         due, left, issued = now_ms - self._terms.grace_ms, 0, 0
+        self.damaged = None
         wait_ms = IDLE_MS
         while True:
             found = await self._insist(
@@ -241,7 +243,7 @@ class Biller:
             if ripe and not await self._insist("judging Redis", self._safe):
                 return IDLE_MS
             for id_ in ripe:
-                if await self._insist("issuing an invoice", partial(self._issue, id_)):
+                if await self._is_issued(id_):
                     issued += 1
                 else:
                     left += 1
@@ -253,6 +255,14 @@ class Biller:
         if issued:
             log.info("billing.issued", invoices=issued)
         return wait_ms
+
+    async def _is_issued(self, id_: str) -> bool:
+        """Issue a draft. A damaged one is left, and stays the only one that is."""
+        try:
+            return await self._insist("issuing an invoice", partial(self._issue, id_))
+        except DamagedInvoice as damaged:
+            self.damaged = str(damaged)
+            return False
 
     async def _insist(self, doing: str, call: Callable[[], Awaitable[T]]) -> T:
         return await self._patience.insist(doing, call)

@@ -2,7 +2,7 @@
 they were issued.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 from witnd.billing.export.bill import Bill, Note
@@ -10,9 +10,17 @@ from witnd.domain.catalogue import Catalogue
 from witnd.domain.invoice import Invoice, Row
 from witnd.domain.invoicing import CreditNote
 from witnd.domain.ratecard import Price
+from witnd.store.errors import DamagedInvoice
+from witnd.store.invoice_codec import RESTORE
 from witnd.store.invoices import Invoices, Wanted
 
 _PAGE: Final = 200
+
+
+def _check_complete(what: str, unreadable: Sequence[str]) -> None:
+    """A file has no place to say that something is missing from it. Raises `DamagedInvoice`."""
+    if unreadable:
+        raise DamagedInvoice(f"the stored data of {what} {', '.join(unreadable)} is damaged", RESTORE)
 
 
 class Papers:
@@ -28,6 +36,7 @@ class Papers:
         cursor = None
         while True:
             page = await self._invoices.listed(wanted, _PAGE, cursor)
+            _check_complete("invoice", page.unreadable)
             for invoice in page.data:
                 yield self.bill(invoice)
             cursor = page.cursor
@@ -39,6 +48,7 @@ class Papers:
         cursor = None
         while True:
             page = await self._invoices.notes(_PAGE, cursor, customer=customer)
+            _check_complete("credit note", page.unreadable)
             for note in page.data:
                 yield self.note(note)
             cursor = page.cursor

@@ -108,7 +108,7 @@ def list_(
     a number and is to be paid. Then paid, or void.
 
     \b
-    JSON: {"data": [INVOICE…], "next_cursor": text or null}, an INVOICE being
+    JSON: {"data": [INVOICE…], "next_cursor": text or null, "unreadable": [ID…]}, an INVOICE being
       {"id", "number", "status", "closed", "customer_key", "currency", "period", "period_start",
        "period_end", "lines", "unrated", "subtotal", "credited", "carried", "total", "noted",
        "issued_at", "paid_at", "voided_at", "reason", "revision"};
@@ -139,9 +139,11 @@ async def _list(wanted: Wanted, limit: int, after: str | None, as_document: bool
         except NoCursor as wrong:
             refuse(f"--after: {wrong}")
     if as_document:
-        as_json({"data": [invoice_json(one) for one in page.data], "next_cursor": page.cursor})
+        document = {"data": [invoice_json(one) for one in page.data], "next_cursor": page.cursor}
+        as_json(document | {"unreadable": page.unreadable})
         return
     table(COLUMNS, listed(page.data))
+    _say(*(f"unreadable: invoice {one}; the list leaves it out, `witnd audit` names it" for one in page.unreadable))
     if page.cursor is not None:
         click.echo(f"more: --after {page.cursor}")
 
@@ -224,7 +226,7 @@ def notes(
     """List credit notes, the newest first, or show the one with ID.
 
     \b
-    JSON: {"data": [NOTE…], "next_cursor": text or null}, for an ID the one NOTE:
+    JSON: {"data": [NOTE…], "next_cursor": text or null, "unreadable": [ID…]}, for an ID the one NOTE:
       {"id", "number", "invoice_id", "invoice_number", "customer_key", "currency", "amount",
        "reason", "issued_at", "lines": [LINE…]}; a LINE as in `witnd invoices show --json`
 
@@ -248,9 +250,11 @@ async def _notes(customer: str | None, limit: int, after: str | None, as_documen
         except NoCursor as wrong:
             refuse(f"--after: {wrong}")
     if as_document:
-        as_json({"data": [credit_note_json(one) for one in page.data], "next_cursor": page.cursor})
+        document = {"data": [credit_note_json(one) for one in page.data], "next_cursor": page.cursor}
+        as_json(document | {"unreadable": page.unreadable})
         return
     table(NOTE_COLUMNS, listed_notes(page.data))
+    _say(*(f"unreadable: credit note {one}; the list leaves it out, `witnd audit` names it" for one in page.unreadable))
     if page.cursor is not None:
         click.echo(f"more: --after {page.cursor}")
 

@@ -16,6 +16,7 @@ from witnd.domain import invoicing
 from witnd.domain.invoice import Invoice
 from witnd.domain.invoice_json import InvoiceJson, invoice_json
 from witnd.domain.invoicing import Refusal, Unchanged, Verdict
+from witnd.store.errors import DamagedInvoice
 from witnd.store.invoice_change import Seen
 from witnd.store.invoice_log import entry_maker
 from witnd.store.invoices import Ambiguous, Invoices
@@ -126,6 +127,13 @@ async def _one(
 
 
 async def _act(store: Invoices, asked: str, decide: Callable[[Seen], Verdict]) -> Acted:
+    try:
+        return await _act_on(store, asked, decide)
+    except DamagedInvoice as damaged:
+        return Acted(asked=asked, result="refused", invoice=None, problem=damaged.reason, remedy=damaged.remedy)
+
+
+async def _act_on(store: Invoices, asked: str, decide: Callable[[Seen], Verdict]) -> Acted:
     try:
         found = await store.find(asked)
     except Ambiguous as several:

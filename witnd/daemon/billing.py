@@ -74,8 +74,9 @@ class Billing:
     @property
     def troubles(self) -> list[str]:
         """Why the daemon makes no invoices at the moment; empty while all is well."""
-        waiting = self._biller.waiting_for if self._biller is not None and self.is_running else None
-        found = (self._unsafe, self._patience.trouble, self._tenure.waiting_for, waiting)
+        biller = self._biller if self.is_running else None
+        of_biller = () if biller is None else (biller.waiting_for, biller.damaged)
+        found = (self._unsafe, self._patience.trouble, self._tenure.waiting_for, *of_biller)
         return [one for one in found if one is not None]
 
     async def run(self) -> None:

@@ -56,7 +56,7 @@ async def _check_own(reads: Reads, keys: BillingKeys, partitions: int, own: Sequ
     commands: list[Command] = [("HGET", keys.state, "closing")]
     for name, id_ in zip(own, ids, strict=True):
         commands += (("EXISTS", name), ("HGET", keys.invoice(id_), "closed"))
-    closing, *answers = await reads.together(*commands)
+    closing, *answers = await _answered(reads, *commands)
     for name, id_, there, closed in zip(own, ids, answers[::2], answers[1::2], strict=True):
         kind, _, rest = name.removeprefix(f"{keys.base}:").partition(":")
         number = rest.partition(":")[2]
@@ -77,7 +77,7 @@ async def _check_customer(reads: Reads, keys: BillingKeys, customer: str, findin
     """Nobody has another one's invoices."""
     zset = keys.customer(customer)
     async for page in reads.scored(zset):
-        heads = await reads.each(*(("HGET", keys.invoice(id_), "customer_key") for id_, _ in page))
+        heads = await _answered(reads, *(("HGET", keys.invoice(id_), "customer_key") for id_, _ in page))
         for (id_, _), owner in zip(page, heads, strict=True):
             if owner != customer.encode():
                 found = "no invoice" if owner is None else f"one of {owner.decode()}"
@@ -95,12 +95,13 @@ async def _check_there(
 
 async def _check_note(reads: Reads, keys: BillingKeys, id_: str, findings: Findings) -> None:
     """A credit note is one of those that its invoice counts, and is checked with it."""
-    invoice = (await reads.each(("HGET", keys.note(id_), "invoice")))[0]
+    invoice = (await _answered(reads, ("HGET", keys.note(id_), "invoice")))[0]
     if invoice is None:
         remedy = by_command("ZREM", keys.notes, id_)
         findings.differ(f"{id_} in the list of notes", "a credit note", "none", remedy)
         return
-    notes = int((await reads.each(("HGET", keys.invoice(invoice.decode()), "notes")))[0] or 0)
+    count = (await _answered(reads, ("HGET", keys.invoice(invoice.decode()), "notes")))[0]
+    notes = int(count) if count is not None and count.isdigit() else 0
     if all(note_id(invoice.decode(), number) != id_ for number in range(notes)):
         findings.differ(f"credit note {id_}", f"one of the {notes} of invoice {invoice.decode()}", "another", RESTORE)
 
@@ -149,7 +150,7 @@ async def _check_bearers(reads: Reads, keys: BillingKeys, numbers: Sequence[str]
     commands: list[Command] = []
     for _, id_ in bearers:
         commands += (("HGET", keys.invoice(id_), "number"), ("HGET", keys.note(id_), "number"))
-    answers = await reads.each(*commands) if commands else []
+    answers = await _answered(reads, *commands) if commands else []
     for (number, id_), on_invoice, on_note in zip(bearers, answers[::2], answers[1::2], strict=True):
         borne = on_invoice if on_note is None else on_note
         if borne is None or borne.decode() != number:
@@ -180,6 +181,11 @@ async def _scanned(reads: Reads, name: str) -> AsyncIterator[dict[str, str]]:
         cursor = after.decode()
         if cursor == "0":
             return
+
+
+async def _answered(reads: Reads, *commands: Command) -> list[Any]:
+    """None from a key of another type, as from a missing one: `audit_seen` names it."""
+    return [None if isinstance(one, Exception) else one for one in await reads.answers(*commands)]
 
 
 def _pairs(flat: Sequence[Any]) -> dict[str, str]:

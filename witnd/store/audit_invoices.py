@@ -205,9 +205,11 @@ class _Walk:
     async def _judge_some(self, ids: Sequence[str]) -> list[str]:
         """Answers which of them have moved on."""
         partitions = [keys.partition for keys in self._partitions]
-        raw, *answers = await self._reads.together(
+        raw, *answers = await self._reads.answers(
             ("HGETALL", self._keys.state), *questions(self._keys, partitions, ids)
         )
+        if isinstance(raw, Exception):
+            await self._reads.each(("HGETALL", self._keys.state))  # raises, by name
         self._state = state = biller(self._keys.state, raw)
         await self._collect()
         catalogue = await self._learn()

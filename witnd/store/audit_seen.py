@@ -79,6 +79,8 @@ def questions(keys: BillingKeys, partitions: Sequence[int], ids: Sequence[str]) 
 
 def seen_of(id_: str, answers: Sequence[Any]) -> Seen | str:
     """An invoice as it was answered, or why it cannot be judged."""
+    if any(isinstance(one, Exception) for one in answers):
+        return "unreadable: one of its keys holds another type of data"
     flat, listed, open_, to_issue, lines, credits_, credited, changes, *rows = answers
     try:
         invoice = decode_invoice(id_, {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)})

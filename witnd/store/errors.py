@@ -39,7 +39,7 @@ class LostData(Unsafe):
 
 
 class DamagedInvoice(Unsafe):
-    """A stored head or row of an invoice is unreadable: invoicing stops, and `witnd audit` lists it."""
+    """A stored head or row of an invoice is unreadable: whatever needs it stops, and `witnd audit` lists it."""
 
 
 class WrongType(Unsafe):

@@ -131,6 +131,8 @@ class Operations:
             raw = await self._client.hmget(keys.invoice(id_), ["currency", "customer_key"])
             currency, customer = cast("list[bytes | None]", raw)
             if currency is None or customer is None:
+                # There is none, or its head is damaged, which this raises.
+                decode_invoice(id_, cast("dict[bytes, bytes]", await self._client.hgetall(keys.invoice(id_))))
                 return None
             # These two never change, so what they name can be read together with everything else.
             async with self._client.pipeline(transaction=True) as reads:

@@ -95,10 +95,13 @@ def decode_invoice(id_: str, raw: Mapping[bytes, bytes]) -> Invoice | None:
 
 def _decode_invoice(id_: str, raw: Mapping[bytes, bytes]) -> Invoice | None:
     fields = {name.decode(): text.decode() for name, text in raw.items()}
-    if "customer_key" not in fields:
+    if not fields:
         return None
     _check_format(int(fields["format"]))
     status: Any = fields.get("status", "draft")
+    closed = fields["closed"]
+    if closed not in ("0", "1"):
+        raise ValueError(f"closed {closed!r}")
     return Invoice(
         id=id_,
         customer_key=fields["customer_key"],
@@ -109,8 +112,8 @@ def _decode_invoice(id_: str, raw: Mapping[bytes, bytes]) -> Invoice | None:
         period=fields["period"],
         lines=int(fields["lines"]),
         unrated=int(fields["unrated"]),
-        subtotal=Decimal(fields["subtotal"]),
-        closed=fields["closed"] == "1",
+        subtotal=finite(fields["subtotal"]),
+        closed=closed == "1",
         revision=int(fields.get("revision", "0")),
         status=_status(status),
         number=fields.get("number"),
@@ -118,11 +121,11 @@ def _decode_invoice(id_: str, raw: Mapping[bytes, bytes]) -> Invoice | None:
         paid_at=_instant(fields, "paid_at"),
         voided_at=_instant(fields, "voided_at"),
         reason=fields.get("reason"),
-        credited=Decimal(fields.get("credited", "0")),
-        noted=Decimal(fields.get("noted", "0")),
+        credited=finite(fields.get("credited", "0")),
+        noted=finite(fields.get("noted", "0")),
         notes=int(fields.get("notes", "0")),
-        carried=Decimal(fields.get("carried", "0")),
-        total=Decimal(fields["total"]) if "total" in fields else None,
+        carried=finite(fields.get("carried", "0")),
+        total=finite(fields["total"]) if "total" in fields else None,
     )
 
 
@@ -155,6 +158,14 @@ def grown_fields(invoice: Invoice) -> list[str | int]:
 
 def _status(text: Status) -> Status:
     return text
+
+
+def finite(text: str) -> Decimal:
+    """An amount of money. Raises `ValueError` for what is none."""
+    amount = Decimal(text)
+    if not amount.is_finite():
+        raise ValueError(f"amount {text!r}")
+    return amount
 
 
 def _instant(fields: Mapping[str, str], name: str) -> int | None:

@@ -1,12 +1,10 @@
-"""What people ask of invoices and credit notes: one, lists in pages, rows, balances; and the door to what is done to
-them.
+"""What people ask of invoices and credit notes: one, lists in pages, rows, balances. The daemon is not needed for it.
 
-The daemon is not needed for any of it. How rows are read is in `invoice_rows`, how something is done in
-`invoice_change`; the heads are the biller's.
+How rows are read is in `invoice_rows`, how something is done in `invoice_change`; the heads are the biller's.
 """
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final, Generic, TypeVar, cast
 
@@ -20,8 +18,9 @@ from witnd.domain.invoicing import Change, CreditNote, Refusal, Unchanged, Verdi
 from witnd.domain.period import Calendar
 from witnd.store.changes import Change as Logged
 from witnd.store.connection import mapped
+from witnd.store.errors import DamagedInvoice
 from witnd.store.invoice_change import Done, Operations, Seen, balance_field
-from witnd.store.invoice_codec import decode_invoice
+from witnd.store.invoice_codec import RESTORE, decode_invoice
 from witnd.store.invoice_rows import Rows
 from witnd.store.keys import BillingKeys
 from witnd.store.note_codec import decode_note
@@ -73,6 +72,7 @@ class Page(Struct, Generic[T], frozen=True):
 
     data: list[T]
     cursor: str | None
+    unreadable: list[str] = []  # ids of damaged ones
 
 
 class NoCursor(ValueError):  # noqa: N818 - what somebody wrote, not a mistake in code
@@ -97,10 +97,10 @@ class Invoices:
     # -- one ---------------------------------------------------------------------------------------------------------
 
     async def get(self, id_: str) -> Invoice | None:
-        return (await self._heads([id_]))[0]
+        return _readable((await self._heads([id_]))[0])
 
     async def note(self, id_: str) -> CreditNote | None:
-        return (await self._notes([id_]))[0]
+        return _readable((await self._notes([id_]))[0])
 
     async def by_number(self, number: str) -> Invoice | CreditNote | None:
         """The invoice or credit note with a number."""
@@ -184,7 +184,7 @@ class Invoices:
         """The credit notes of an invoice, the oldest first; of them those from the place `first` to before `last`."""
         places = range(invoice.notes)[first:last]
         found = await self._notes([note_id(invoice.id, before) for before in places])
-        return [note for note in found if note is not None]
+        return [note for note in map(_readable, found) if note is not None]
 
     async def closed_drafts(self) -> list[str]:
         """Ids of the drafts that wait to be issued, the oldest period first."""
@@ -199,24 +199,27 @@ class Invoices:
     async def _page(
         self,
         pages: AsyncIterator[list[str]],
-        load: Callable[[Sequence[str]], Awaitable[list[Paper | None]]],
+        load: Callable[[Sequence[str]], Awaitable[list[Paper | DamagedInvoice | None]]],
         wanted: Callable[[Paper], bool],
         limit: int,
         most: int | None,
     ) -> Page[Paper]:
         most = LOOKED_AT_MAX if most is None else most
         found: list[Paper] = []
+        unreadable: list[str] = []
         looked_at, last = 0, None
         async for ids in pages:
             for id_, paper in zip(ids, await load(ids), strict=True):
                 if looked_at == most:
-                    return Page(found, last)
-                if paper is not None and wanted(paper):
+                    return Page(found, last, unreadable)
+                if isinstance(paper, DamagedInvoice):
+                    unreadable.append(id_)
+                elif paper is not None and wanted(paper):
                     if len(found) == limit:
-                        return Page(found, last)
+                        return Page(found, last, unreadable)
                     found.append(paper)
                 looked_at, last = looked_at + 1, id_
-        return Page(found, None)
+        return Page(found, None, unreadable)
 
     async def _ids(self, zset: str, high: str, low: int, after: str | None) -> AsyncIterator[list[str]]:
         """Ids by falling score, from the one behind `after`. None of them ever goes away, so each is a place to go on
@@ -240,20 +243,36 @@ class Invoices:
                 return
             after = page[-1]
 
-    async def _heads(self, ids: Sequence[str]) -> list[Invoice | None]:
-        raw = await self._hashes([self._keys.invoice(id_) for id_ in ids])
-        return [decode_invoice(id_, fields) for id_, fields in zip(ids, raw, strict=True)]
+    async def _heads(self, ids: Sequence[str]) -> list[Invoice | DamagedInvoice | None]:
+        return await self._papers(ids, self._keys.invoice, decode_invoice)
 
-    async def _notes(self, ids: Sequence[str]) -> list[CreditNote | None]:
-        raw = await self._hashes([self._keys.note(id_) for id_ in ids])
-        return [decode_note(id_, fields) for id_, fields in zip(ids, raw, strict=True)]
+    async def _notes(self, ids: Sequence[str]) -> list[CreditNote | DamagedInvoice | None]:
+        return await self._papers(ids, self._keys.note, decode_note)
 
-    async def _hashes(self, names: Sequence[str]) -> list[dict[bytes, bytes]]:
+    async def _papers(
+        self,
+        ids: Sequence[str],
+        name: Callable[[str], str],
+        decode: Callable[[str, Mapping[bytes, bytes]], Paper | None],
+    ) -> list[Paper | DamagedInvoice | None]:
+        """A damaged one is its error: the others can still be read."""
         with mapped():
             async with self._client.pipeline(transaction=False) as reads:
-                for name in names:
-                    reads.hgetall(name)
-                return await reads.execute()
+                for id_ in ids:
+                    reads.hgetall(name(id_))
+                raw = await reads.execute(raise_on_error=False)
+            found: list[Paper | DamagedInvoice | None] = []
+            for id_, fields in zip(ids, raw, strict=True):
+                if isinstance(fields, Exception):
+                    if not str(fields).startswith("WRONGTYPE"):
+                        raise fields
+                    found.append(DamagedInvoice(f"the key {name(id_)} holds another type of data", RESTORE))
+                    continue
+                try:
+                    found.append(decode(id_, fields))
+                except DamagedInvoice as damaged:
+                    found.append(damaged)
+        return found
 
     # -- doing -------------------------------------------------------------------------------------------------------
 
@@ -272,3 +291,10 @@ class Invoices:
     async def issue_due(self, id_: str, series: str) -> bool:
         """See `Operations.issue_due`."""
         return await self._operations.issue_due(id_, series)
+
+
+def _readable(paper: Paper | DamagedInvoice | None) -> Paper | None:
+    """Raises the error of a damaged one."""
+    if isinstance(paper, DamagedInvoice):
+        raise paper
+    return paper

@@ -1,15 +1,15 @@
 """How credit notes look in Redis: hashes of text, written once; their rows as those of invoices."""
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Final
 
 import msgspec
 
 from witnd.domain.invoicing import CreditNote
 from witnd.domain.money import plain
-from witnd.store.errors import Unsafe
-from witnd.store.invoice_codec import decode_row, encode_row
+from witnd.store.errors import DamagedInvoice, Unsafe
+from witnd.store.invoice_codec import RESTORE, decode_row, encode_row, finite
+from witnd.store.sealed import DAMAGE
 
 FORMAT: Final = 1
 
@@ -33,9 +33,14 @@ def note_fields(note: CreditNote) -> list[str | bytes | int]:
 
 
 def decode_note(id_: str, raw: Mapping[bytes, bytes]) -> CreditNote | None:
-    """The credit note from its hash; None where there is no such one."""
-    if not raw:
-        return None
+    """The credit note from its hash; None where there is no such one. Raises `Unsafe` for a damaged one."""
+    try:
+        return _decode_note(id_, raw) if raw else None
+    except (*DAMAGE, KeyError) as wrong:
+        raise DamagedInvoice(f"credit note {id_} is unreadable: {wrong!r}", RESTORE) from None
+
+
+def _decode_note(id_: str, raw: Mapping[bytes, bytes]) -> CreditNote:
     fields = {name.decode(): text.decode() for name, text in raw.items() if name != b"rows"}
     if int(fields["format"]) > FORMAT:
         raise Unsafe(
@@ -49,7 +54,7 @@ def decode_note(id_: str, raw: Mapping[bytes, bytes]) -> CreditNote | None:
         customer_key=fields["customer_key"],
         currency=fields["currency"],
         digits=int(fields["digits"]),
-        amount=Decimal(fields["amount"]),
+        amount=finite(fields["amount"]),
         reason=fields["reason"],
         rows=tuple(decode_row(row) for row in _rows(raw[b"rows"])),
         number=fields["number"],

@@ -4,6 +4,7 @@ from typing import Final
 
 from witnd.domain.invoice import Invoice
 from witnd.domain.invoice_json import LineJson, line_json
+from witnd.store.errors import DamagedInvoice
 from witnd.store.invoice_lines import Closed, Lines
 from witnd.store.invoices import NoCursor, Page, Wanted
 from witnd.store.keys import BillingKeys
@@ -36,12 +37,13 @@ async def of_all(services: Services, wanted: Wanted, limit: int, after: str | No
     The cursor is the id of an invoice, and behind a `_` the cursor in its lines, or nothing behind the last of them.
     """
     found: list[LineJson] = []
+    unreadable: dict[str, None] = {}
     last, _, within = (after or "").partition("_")
     if within:
         invoice = await services.invoices.get(last)
         if invoice is None or not _lies_in(wanted, invoice):
             raise invalid("after", f"{after!r} is no cursor of this list: write the one that it ended with")
-        page = await of_invoice(services, invoice, limit, within)
+        page = await _readable(services, invoice, limit, within, unreadable)
         if page.cursor is not None:
             return Page(page.data, f"{last}_{page.cursor}")
         found = page.data
@@ -50,20 +52,32 @@ async def of_all(services: Services, wanted: Wanted, limit: int, after: str | No
         # One more than can be needed, to know whether something comes behind.
         asked = limit - len(found) + 1
         heads = await listed(services, wanted, asked, behind)
+        unreadable |= dict.fromkeys(heads.unreadable)
         for invoice in heads.data:
             if len(found) == limit:
-                return Page(found, f"{behind}_")
-            page = await of_invoice(services, invoice, limit - len(found), None)
+                return Page(found, f"{behind}_", list(unreadable))
+            page = await _readable(services, invoice, limit - len(found), None, unreadable)
             found += page.data
             if page.cursor is not None:
-                return Page(found, f"{invoice.id}_{page.cursor}")
+                return Page(found, f"{invoice.id}_{page.cursor}", list(unreadable))
             behind = invoice.id
         if heads.cursor is None:
-            return Page(found, None)
+            return Page(found, None, list(unreadable))
         behind = heads.cursor
         if len(heads.data) < asked:
             break  # as many were looked at as one request may
-    return Page(found, f"{behind}_")
+    return Page(found, f"{behind}_", list(unreadable))
+
+
+async def _readable(
+    services: Services, invoice: Invoice, limit: int, after: str | None, unreadable: dict[str, None]
+) -> Page[LineJson]:
+    """The same; where a line is damaged, none of the invoice's, and its id is added to `unreadable`."""
+    try:
+        return await of_invoice(services, invoice, limit, after)
+    except DamagedInvoice:
+        unreadable[invoice.id] = None
+        return Page([], None)
 
 
 def _lies_in(wanted: Wanted, invoice: Invoice) -> bool:

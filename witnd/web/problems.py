@@ -9,9 +9,10 @@ from msgspec import Struct
 from witnd.domain import instant
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.event import Event
+from witnd.domain.invoice import Invoice
 from witnd.domain.notification import rule_id
 from witnd.store import overview
-from witnd.store.errors import Unreadable
+from witnd.store.errors import DamagedInvoice, Unreadable
 from witnd.store.fates import Fate, listed, shortened
 from witnd.store.held_codec import decode_held
 from witnd.store.keys import BillingKeys, Keys
@@ -156,7 +157,8 @@ async def needs(services: Services, reads: Reads, catalogue: Catalogue) -> tuple
     """The same, and what the held keys wait for."""
     found = await stuck(services, reads, catalogue)
     partitions, health = services.partitions, services.health()
-    troubles = [*health.troubles, *health.alarms]
+    drafts, damaged = await _drafts(services, reads)
+    troubles = [*health.troubles, *health.alarms, *damaged]
     held = await _waiting(reads, partitions)
     rejected: list[Fate] = []
     async for at, record in newest_fates(reads, partitions, ["rejected"], None, SHOWN):
@@ -185,7 +187,7 @@ async def needs(services: Services, reads: Reads, catalogue: Catalogue) -> tuple
         drafts=WaitingDrafts(
             count=found.drafts_due,
             in_review=found.drafts - found.drafts_due,
-            items=await _drafts(services, reads),
+            items=drafts,
             href="/v1/invoices?status=draft",
         ),
         troubles=troubles,
@@ -266,10 +268,17 @@ def _endpoints(found: Stuck, catalogue: Catalogue) -> list[FailingEndpoint]:
     ]
 
 
-async def _drafts(services: Services, reads: Reads) -> list[WaitingDraft]:
+async def _drafts(services: Services, reads: Reads) -> tuple[list[WaitingDraft], list[str]]:
+    """The first of them, and what is wrong with those whose stored data is damaged."""
     [ids] = await reads.each(("ZRANGE", BillingKeys(services.keys.prefix).to_issue, 0, SHOWN - 1))
-    found = [await services.invoices.get(id_.decode()) for id_ in ids]
-    return [
+    found: list[Invoice | None] = []
+    damaged: list[str] = []
+    for id_ in ids:
+        try:
+            found.append(await services.invoices.get(id_.decode()))
+        except DamagedInvoice as wrong:
+            damaged.append(str(wrong))
+    drafts = [
         WaitingDraft(
             id=one.id,
             customer_key=one.customer_key,
@@ -281,3 +290,4 @@ async def _drafts(services: Services, reads: Reads) -> list[WaitingDraft]:
         for one in found
         if one is not None
     ]
+    return drafts, damaged

@@ -27,10 +27,12 @@ class OneCreditNote(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class CreditNotePage(Struct, frozen=True, kw_only=True):
-    """Credit notes, the newest first. A page may be short: `next_cursor` null is the end."""
+    """Credit notes, the newest first. A page may be short: `next_cursor` null is the end. `unreadable`: the ids of
+    credit notes whose stored data is damaged. They are not in `data`, so sums over it leave them out."""
 
     data: list[CreditNoteJson]
     next_cursor: str | None
+    unreadable: list[str]
 
 
 @route(
@@ -52,7 +54,8 @@ async def list_credit_notes(call: Call[CreditNoteListing]) -> CreditNotePage | S
         no_cursor(query.after)
         return await exports.all_notes(call.services, query.format, customer=query.customer_key, invoice=invoice)
     page = await invoices.notes_listed(call.services, *call.page(), customer=query.customer_key, invoice=invoice)
-    return CreditNotePage(data=[credit_note_json(one) for one in page.data], next_cursor=page.cursor)
+    data = [credit_note_json(one) for one in page.data]
+    return CreditNotePage(data=data, next_cursor=page.cursor, unreadable=page.unreadable)
 
 
 @route(

@@ -60,18 +60,22 @@ class LinesOfInvoice(Listing, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class InvoicePage(Struct, frozen=True, kw_only=True):
-    """Invoices, the newest period first. A page may be short: `next_cursor` null is the end."""
+    """Invoices, the newest period first. A page may be short: `next_cursor` null is the end. `unreadable`: the ids of
+    invoices whose stored data is damaged. They are not in `data`, so sums over it leave them out."""
 
     data: list[InvoiceJson]
     next_cursor: str | None
+    unreadable: list[str]
 
 
 class LinePage(Struct, frozen=True, kw_only=True):
     """Lines of invoices in order of `resolved_at`, then key; credits come last. While an invoice is open, a new line
-    that sorts before a cursor is missing from later pages."""
+    that sorts before a cursor is missing from later pages. `unreadable`: the ids of invoices whose stored data is
+    damaged. Their lines are not in `data`, so sums over it leave them out."""
 
     data: list[LineJson]
     next_cursor: str | None
+    unreadable: list[str]
 
 
 class VoidIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,7 +111,9 @@ async def list_invoices(call: Call[InvoiceListing]) -> InvoicePage | Stream:
         no_cursor(query.after)
         return await exports.all_invoices(call.services, asked, query.format, query.what)
     found = await invoices.listed(call.services, asked, *call.page())
-    return InvoicePage(data=[invoice_json(one) for one in found.data], next_cursor=found.cursor)
+    return InvoicePage(
+        data=[invoice_json(one) for one in found.data], next_cursor=found.cursor, unreadable=found.unreadable
+    )
 
 
 @route(
@@ -168,7 +174,7 @@ async def list_lines(call: Call[LineListing]) -> LinePage | Stream:
         no_cursor(query.after)
         return await exports.all_invoices(call.services, asked, query.format, "lines")
     page = await lines.of_all(call.services, asked, *call.page())
-    return LinePage(data=page.data, next_cursor=page.cursor)
+    return LinePage(data=page.data, next_cursor=page.cursor, unreadable=page.unreadable)
 
 
 async def _lines_of(call: Call[Any], name: str) -> LinePage | Stream:
@@ -177,7 +183,7 @@ async def _lines_of(call: Call[Any], name: str) -> LinePage | Stream:
         no_cursor(call.query.after)
         return await exports.one_invoice(call.services, found, call.query.format)
     page = await lines.of_invoice(call.services, found, *call.page())
-    return LinePage(data=page.data, next_cursor=page.cursor)
+    return LinePage(data=page.data, next_cursor=page.cursor, unreadable=page.unreadable)
 
 
 @route(

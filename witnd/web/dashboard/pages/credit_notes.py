@@ -44,6 +44,7 @@ async def list_notes(visit: Visit) -> Answer:
         "credit_notes.html",
         {
             "found": [credit_note_json(note) for note in found.data],
+            "unreadable": found.unreadable,
             "asked": asked,
             "problems": problems,
             "filtered": any(asked.values()),

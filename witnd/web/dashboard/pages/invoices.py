@@ -78,6 +78,7 @@ async def list_invoices(visit: Visit) -> Answer:
         "invoices.html",
         {
             "found": [_listed(one, shelf.bill(one).customer_name) for one in found.data],
+            "unreadable": found.unreadable,
             "asked": asked,
             "problems": problems,
             "known_customer": bool(visit.services.catalogue.instants("customer", filter_key(visit, "customer") or "")),
