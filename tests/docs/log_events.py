@@ -75,8 +75,8 @@ MEANINGS = {
     "log.suppressed": "`count` lines of the event `line` with this `reason` were not written, and no further one came.",
     "log.unblocked": "The block with this `code` has ended. Another one may remain.",
     "outcome.fold_failed": "The fold failed for one outcome, which goes on hold. Please report it with this line.",
-    "outcome.on_hold": "The stored data of one outcome is damaged. Its events wait; other outcomes continue. `remedy` "
-    "says how to repair it.",
+    "outcome.on_hold": "The stored data of one outcome is damaged, or its fold failed. Its events wait; other outcomes "
+    "continue. `remedy` says how to repair it.",
     "outcome.repair_refused": "The daemon cannot read what `witnd repair outcome` prepared. The outcome stays on hold.",
     "outcome.repaired": "An outcome is no longer on hold. The daemon has processed its `waiting` events.",
     "outcomes.relisting": "Lists of outcomes were incomplete. The daemon rebuilds them from the records.",

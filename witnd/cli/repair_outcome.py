@@ -50,7 +50,7 @@ class _Found(NamedTuple):
 @json_option
 @config_option
 def outcome(key: str, dry_run: bool, accept_trimmed_log: bool, json_output: bool, config_path: Path | None) -> None:
-    """Rebuild the outcome KEY, which is on hold because its record is damaged.
+    """Rebuild the outcome KEY, which is on hold.
 
     Reads the events of KEY from the log again and applies them under the terms of that time. The
     result must agree with everything else that is stored about KEY. The daemon stores it, then processes

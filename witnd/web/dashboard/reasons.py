@@ -75,7 +75,7 @@ def why(fate: Fate) -> Reason:
         return held(fate.reason or "")
     if fate.reason == ON_HOLD:
         return Reason(
-            says="Its outcome is on hold, because the stored record is damaged. The event waits for its repair.",
+            says="Its outcome is on hold: stored data is damaged, or witnd cannot apply an event. This event waits.",
             remedy="Run `witnd repair outcome` with its key. Then the daemon processes this event.",
         )
     if fate.fate != "rejected":
