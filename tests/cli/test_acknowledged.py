@@ -60,7 +60,7 @@ def test_an_event_that_redis_lost_is_listed_with_exit_code_5(shop: Workshop, log
         ("0 next", "no id of an entry"),
     ],
 )
-def test_a_line_that_is_no_event_is_named_with_its_place(shop: Workshop, log: Path, line: str, says: str) -> None:
+def test_a_line_that_is_not_an_event_is_named_with_its_place(shop: Workshop, log: Path, line: str, says: str) -> None:
     shop.apply()
     log.write_text(f"0 1700000000000-0\n{line}\n")
     result = shop.witnd("audit", "--acknowledged", str(log))

@@ -183,7 +183,7 @@ def test_authorities_that_cannot_be_read_are_a_problem_of_the_configuration(shop
     assert "webhooks.ca_file" in found["remedy"]
 
 
-def test_a_ca_file_in_the_address_has_a_remedy_of_its_own(shop: Workshop) -> None:
+def test_a_ca_file_in_the_address_gets_a_specific_remedy(shop: Workshop) -> None:
     shop.environ["WITND_REDIS__URL"] = "rediss://h/0?ssl_ca_certs=/nowhere/ca.pem"
     assert named(report(shop, 2), "login")["remedy"] == "correct redis.url"
 

@@ -42,7 +42,7 @@ def test_nothing_is_appended_while_the_owner_sees_that_the_clock_jumped_ahead(sh
     assert shop.call("XLEN", "witn:{0}:events") == entries + 1
 
 
-def test_a_jump_that_a_dead_daemon_left_behind_stops_nobody(shop: Workshop) -> None:
+def test_the_recorded_jump_of_a_dead_daemon_stops_no_other(shop: Workshop) -> None:
     command = retry(shop)
     shop.call("HSET", GlobalKeys("witn").clock, "jump:daemon-a", "15000")
     assert shop.witnd(*command).exit_code == 0

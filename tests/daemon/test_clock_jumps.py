@@ -157,7 +157,7 @@ def test_a_jump_settles_nothing_early_with_an_owner_and_a_standby(jump: int, lea
 
 
 @pytest.mark.slow
-def test_a_step_within_the_tolerance_settles_nothing_early_and_goes_on(here: World) -> None:
+def test_after_a_step_within_the_tolerance_nothing_settles_early_and_work_continues(here: World) -> None:
     [owner] = begin(here, "a")
     send(here, "outcome-soon", "soon")
     here.jump(4)

@@ -38,7 +38,7 @@ def acme(price: str = "1500", card: str = "standard", **more: Any) -> dict[str, 
     return {"key": "acme", "rate_card": card, "entries": [{"agent": "support", "price_per_unit": price}]} | more
 
 
-def test_a_card_that_changes_its_currency_is_refused_while_a_customer_has_prices_of_its_own() -> None:
+def test_a_card_that_changes_its_currency_is_refused_while_a_customer_has_own_prices() -> None:
     [wrong] = problems(stored(), rate_cards=[card()])
     assert wrong.path == "rate_cards[0].currency"
     assert wrong.message == (
@@ -68,7 +68,7 @@ def test_each_price_that_is_taken_over_is_named_and_others_are_not() -> None:
     assert '"sales"' not in wrong.message
 
 
-def test_prices_that_somebody_wrote_again_may_have_the_same_numbers() -> None:
+def test_prices_that_are_written_again_may_have_the_same_numbers() -> None:
     [item] = items(stored(), customers=[acme(card="euro")])
     again = Item(kind=item.kind, key=item.key, archived=False, content=item.content, path="", rewritten=True)
     assert currency_mistakes(stored(), [again], NOW) == []

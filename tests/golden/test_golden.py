@@ -36,7 +36,7 @@ def test_the_data_are_loaded_as_they_were(shop: Workshop) -> None:
         assert dump(client) == GOLDEN["commands"]
 
 
-def test_the_daemon_goes_on_from_the_data(shop: Workshop) -> None:
+def test_the_daemon_continues_from_the_data(shop: Workshop) -> None:
     def is_placed(client: Redis) -> bool:
         return shop.settled(client) and client.exists("witn:{0}:outcome:golden-0001") == 1
 

@@ -37,7 +37,7 @@ async def test_those_that_wait_are_served_in_order() -> None:
     assert (await fourth).url == "d"
 
 
-async def test_who_waits_for_an_endpoint_holds_up_nobody_else() -> None:
+async def test_an_attempt_that_waits_for_its_endpoint_delays_no_other() -> None:
     made = slots()
     first = await made.acquire("a")
     (second,) = await waiting(made, "a")
@@ -62,7 +62,7 @@ async def test_who_gives_up_waiting_takes_nothing_along() -> None:
     assert made.try_acquire("f") is not None
 
 
-async def test_who_waits_among_the_slow_goes_on_as_soon_as_its_endpoint_is_prompt() -> None:
+async def test_an_attempt_that_waits_among_the_slow_starts_once_its_endpoint_is_prompt() -> None:
     made = slots(prompt_seconds=0.001)
     ticket = await made.acquire("a")
     made.watch(ticket, lambda: None)

@@ -5,7 +5,7 @@ import asyncio
 from witnd.notify.slots import Turns
 
 
-async def test_whoever_goes_on_comes_before_whoever_begins() -> None:
+async def test_attempts_that_continue_come_before_attempts_that_begin() -> None:
     turns, order = Turns(1), list[str]()
 
     async def begin(name: str) -> None:

@@ -40,7 +40,7 @@ class Host:
         return self.guard.trusted_now(int(self.right + self.off))
 
 
-def test_a_clock_that_goes_on_is_believed() -> None:
+def test_a_clock_that_advances_steadily_is_trusted() -> None:
     host = Host()
     for _ in range(5):
         host.read(1000)
@@ -49,7 +49,7 @@ def test_a_clock_that_goes_on_is_believed() -> None:
         assert host.guard.jump_ms == 0
 
 
-def test_a_jump_ahead_is_not_believed_and_time_goes_on_as_expected() -> None:
+def test_a_jump_ahead_is_not_trusted_and_time_advances_as_expected() -> None:
     host = Host()
     host.read()
     host.off = HOUR
@@ -112,7 +112,7 @@ def test_a_step_within_the_tolerance_is_absorbed_slowly() -> None:
     assert all(before - after <= 1000 * DRIFT + 1 for before, after in pairwise(behind))
 
 
-def test_a_late_answer_is_no_jump() -> None:
+def test_a_late_answer_is_not_a_jump() -> None:
     for where in (0.0, 0.5, 1.0):
         host = Host()
         host.read()

@@ -60,7 +60,7 @@ def test_the_stored_records_make_the_deliveries_byte_for_byte() -> None:
     assert [one.rule_id for one in waiting.rows] == [one.id for one in RULES]
 
 
-def test_what_is_damaged_is_no_delivery() -> None:
+def test_a_damaged_record_is_not_a_delivery() -> None:
     rules, shared = encode_rules(FAN_OUT), encode_message(FAN_OUT.message)
     first = decode_waiting(OUTCOME, rules, shared).rows[0]
 

@@ -108,7 +108,7 @@ async def test_an_entry_added_and_deleted_before_a_later_one_is_missed(books: Bo
     assert await accepted(books, client) == 1
 
 
-async def test_a_log_that_was_deleted_and_begun_again_is_another_one(books: Books, client: Redis) -> None:
+async def test_a_log_that_was_deleted_and_recreated_is_another_one(books: Books, client: Redis) -> None:
     books.add(30)
     books.advance()
     books.add(10)
@@ -163,7 +163,7 @@ async def test_a_number_of_entries_set_by_hand_does_not_add_up(books: Books) -> 
     assert books.problem() is None
 
 
-async def test_a_last_id_set_forward_is_no_loss(books: Books) -> None:
+async def test_a_last_id_set_forward_is_not_a_loss(books: Books) -> None:
     books.add(5)
     books.advance()
     books.client.execute_command("XSETID", LOG, "50-0")

@@ -16,19 +16,19 @@ def test_a_sound_state_is_read() -> None:
 
 
 @pytest.mark.parametrize("value", ["abc", "", "-5", "1.5", "007", "1e3", " 1", "９", "9" * 20, "\udcff"])
-def test_what_is_no_number_is_damage(value: str) -> None:
+def test_text_that_is_not_a_number_is_damage(value: str) -> None:
     with pytest.raises(Unsafe, match="the field applied of k is damaged: it must be a whole number from 0 on"):
         StateFields("k", {"applied": value}).counters()
 
 
 @pytest.mark.parametrize("value", ["xyz", "", "1", "1-", "-1", "1-2-3", "1-x", "9" * 21 + "-0"])
-def test_what_is_no_id_of_an_entry_is_damage(value: str) -> None:
+def test_text_that_is_not_an_id_of_an_entry_is_damage(value: str) -> None:
     with pytest.raises(Unsafe, match="the field cursor of k is damaged: it must be the id of an entry"):
         StateFields("k", {"cursor": value}).entry("cursor")
 
 
 @pytest.mark.parametrize("value", ["", "1", "x " + "0" * 40, "1 zz"])
-def test_what_is_no_head_of_a_catalogue_is_damage(value: str) -> None:
+def test_text_that_is_not_a_head_of_a_catalogue_is_damage(value: str) -> None:
     with pytest.raises(Unsafe, match="the field catalogue of k is damaged"):
         StateFields("k", {"catalogue": value}).head("catalogue")
 
