@@ -7,14 +7,14 @@ has no hash tag: every version of witnd reads it first, to find out in which for
 | key | type | holds | written by | lives |
 | --- | --- | --- | --- | --- |
 | `witn:meta` | hash | format, deployment id, number of partitions | first start | for ever |
-| `witn:{shared}:catalogue` | list | catalogue versions, one JSON each; its length is the revision | apply | for ever |
-| `witn:{shared}:catalogue:head` | string | number of versions, and their chained digest | apply | for ever |
+| `witn:{shared}:catalogue` | list | catalogue versions in JSON; its length is the revision | commands, API | for ever |
+| `witn:{shared}:catalogue:head` | string | number of versions, and their chained digest | commands, API | for ever |
 | `witn:{shared}:endpoints` | hash | rule id → state of its endpoint | relay | while the rule exists |
 | `witn:{shared}:tokens` | hash | token id → the token without its secret, and a revision | commands, API | for ever |
 | `witn:{shared}:tokens:used` | hash | token id → ms when it was last used | API | for ever |
 | `witn:{shared}:answer:<digest>` | string | the answer to a request with an `Idempotency-Key` | API | 24 hours |
 | `witn:{shared}:session:<digest>` | string | who is signed in at the dashboard | dashboard | 12 hours |
-| `witn:{shared}:changes` | stream | who changed what: an entry for each change | API | the operator trims |
+| `witn:{shared}:changes` | stream | who changed what: an entry for each change | commands, API | the operator trims |
 | `witn:{shared}:clock` | hash | jumps of the server's clock, and which one was accepted | daemon, commands | for ever |
 | `witn:{P}:events` | stream | the log | applications, daemon (control entries) | the operator trims |
 | `witn:{P}:events:moving` | stream | entries of the log that `repair ahead` moves | repair | until moved |
@@ -25,7 +25,7 @@ has no hash tag: every version of witnd reads it first, to find out in which for
 | `witn:{P}:held:<key>` | list | held events in log order | commit | until placed |
 | `witn:{P}:held` | zset | outcome key → ms of its first held event | commit | until placed |
 | `witn:{P}:on_hold` | hash | key of an outcome on hold → why and since when | commit | until repaired |
-| `witn:{P}:waiting:<key>` | list | events that wait beside an outcome on hold, in log order | commit | until repaired |
+| `witn:{P}:waiting:<key>` | list | later events of an outcome on hold, in log order | commit | until repaired |
 | `witn:{P}:repair:<key>` | string | the repaired state of an outcome on hold | a command | until repaired |
 | `witn:{P}:removals` | hash | held event to remove, by entry id → outcome key | API, commands | until done |
 | `witn:{P}:keys` | zset | outcome keys, all scored 0: the server orders them by their bytes | commit | for ever |
@@ -47,7 +47,7 @@ has no hash tag: every version of witnd reads it first, to find out in which for
 | `witn:{P}:dead` | zset | delivery id → ms of its resolution | relay | until resent |
 | `witn:{P}:delivered` | zset | delivery id → ms of its resolution | relay | retention |
 | `witn:{P}:outbox:calls` | channel | id of a rule whose rows a command queued | commands | – |
-| `witn:{shared}:billing:owner` | string | `epoch:nonce:instance` of whoever makes invoices | biller | the lease |
+| `witn:{shared}:billing:owner` | string | `epoch:nonce:instance` of the invoicing daemon | biller | the lease |
 | `witn:{shared}:billing:state` | hash | epoch, last step, last lines taken, calendar | biller | for ever |
 | `witn:{shared}:billing:invoice:<id>` | hash | the head of an invoice | biller, operations | for ever |
 | `witn:{shared}:billing:rows:<id>:<P>` | list | rows of an open draft from one partition | biller | until closed |
