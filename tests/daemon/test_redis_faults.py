@@ -76,7 +76,7 @@ def apply(daemon: Daemon) -> None:
 
 
 def ready(daemon: Daemon, status: int) -> None:
-    until(lambda: daemon.request("GET", "/readyz")[0] == status, f"/readyz answers {status}", seconds=150)
+    until(lambda: daemon.request("GET", "/readyz")[0] == status, f"/readyz answers {status}", seconds=60)
 
 
 @pytest.mark.slow
@@ -129,6 +129,31 @@ def test_a_server_that_hangs_refuses_events_and_nothing_is_written_twice(server:
         settled(redis, 1)
         ready(daemon, 200)
         assert daemon.witnd("audit").returncode == 0
+
+
+def test_a_lease_that_expires_while_a_read_is_repeated_leaves_the_daemon_ready(
+    server: StartServer, short_dir: Path
+) -> None:
+    """The read is cancelled with the lease. What it waited for must not stay in `/readyz`."""
+    redis = server()
+    owner = "witn:{0}:owner"
+    with FakeServer(redis.socket, short_dir / "fake.sock") as fake, Daemon(fake.url, short_dir) as daemon:
+        apply(daemon)
+        ready(daemon, 200)
+        first = redis.call("GET", owner)
+
+        def answer(words: Words) -> bytes | None:
+            if words[0].upper() == b"XREAD" and redis.call("GET", owner) in (first, None):
+                return error(REFUSALS[1])
+            return None
+
+        fake.answer = answer
+        append(redis, 1)
+        ready(daemon, 503)
+        redis.call("DEL", owner)
+        until(lambda: redis.call("GET", owner) not in (first, None), "the lease is taken again", seconds=60)
+        settled(redis, 1)
+        ready(daemon, 200)
 
 
 def newest(server: Server) -> Path:

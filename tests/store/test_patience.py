@@ -69,3 +69,52 @@ async def test_a_server_that_must_not_be_used_ends_the_waiting() -> None:
 
     with pytest.raises(Unsafe):
         await waiting.insist("asking", call)
+
+
+@pytest.mark.anyio
+async def test_a_call_that_is_cancelled_while_it_waits_leaves_no_trouble_behind() -> None:
+    waiting = patience()
+
+    async def call() -> None:
+        raise StoreUnavailable("no answer")
+
+    asking = asyncio.create_task(waiting.insist("reading the log", call))
+    while waiting.trouble is None:
+        await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    assert waiting.trouble is None
+
+
+@pytest.mark.anyio
+async def test_the_success_of_one_call_does_not_hide_the_trouble_of_another() -> None:
+    waiting, fail = patience(), True
+
+    async def down() -> None:
+        raise StoreUnavailable("no answer")
+
+    async def briefly() -> None:
+        nonlocal fail
+        if fail:
+            fail = False
+            raise StoreUnavailable("no answer")
+
+    asking = asyncio.create_task(waiting.insist("reading the log", down))
+    while waiting.trouble is None:
+        await asyncio.sleep(0)
+    await waiting.insist("reading the clock", briefly)
+    assert waiting.trouble == "reading the log: no answer"
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+
+
+@pytest.mark.anyio
+async def test_a_server_that_must_not_be_used_leaves_no_trouble_that_nobody_ends() -> None:
+    waiting = patience(Unsafe("it lost data", "restore them"))
+
+    async def call() -> None:
+        raise StoreUnavailable("no answer")
+
+    with pytest.raises(Unsafe):
+        await waiting.insist("asking", call)
+    assert waiting.trouble is None

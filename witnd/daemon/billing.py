@@ -122,6 +122,7 @@ class Billing:
         except BaseExceptionGroup as failed:
             await self._tenure.lost(failed)
         finally:
+            self._unsafe = None  # the next owner checks Redis itself
             self._ledger.close()
 
     async def _block(self, unsafe: Unsafe) -> None:

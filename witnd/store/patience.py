@@ -29,10 +29,23 @@ class Patience:
     def __init__(self, verify: Callable[[], Awaitable[None]], monotonic: Callable[[], float]) -> None:
         self._verify = verify
         self._monotonic = monotonic
-        self.trouble: str | None = None  # for health: what is being waited out
         self.paused: str | None = None  # why nothing may be asked for at the moment
+        self._troubles: dict[object, str] = {}  # of the calls that are repeated at the moment
+
+    @property
+    def trouble(self) -> str | None:
+        """Why a call is repeated at the moment, for health: the first of several reasons."""
+        return next(iter(self._troubles.values()), None)
 
     async def insist(self, doing: str, call: Callable[[], Awaitable[T]]) -> T:
+        mark = object()
+        try:
+            return await self._insist(mark, doing, call)
+        finally:
+            # However the call ends: one that is cancelled with its lease never succeeds.
+            self._troubles.pop(mark, None)
+
+    async def _insist(self, mark: object, doing: str, call: Callable[[], Awaitable[T]]) -> T:
         delay, began = FIRST_SECONDS, 0.0
         logged: dict[str, float] = {}  # when each reason was last logged: a new one is said at once
         while True:
@@ -40,8 +53,8 @@ class Patience:
             try:
                 if began:
                     await self._verify()
-                    # It answers again, and what is asked for may be to wait.
-                    self.trouble = None
+                    # The server answers again, and the call itself may be to wait for something.
+                    self._troubles.pop(mark, None)
                 answer = await call()
             except self.unreachable as trouble:
                 now = self._monotonic()
@@ -52,12 +65,11 @@ class Patience:
                         logged.clear()
                     logged[reason] = now
                     log.warning("redis.waiting", doing=doing, reason=str(trouble), seconds=round(now - began, 1))
-                self.trouble = f"{doing}: {trouble}"
+                self._troubles[mark] = f"{doing}: {trouble}"
                 await self.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load only
                 delay = min(LONGEST_SECONDS, delay * 2)
             else:
                 if began:
-                    self.trouble = None
                     log.info("redis.back", doing=doing, seconds=round(self._monotonic() - began, 1))
                 return answer
 
