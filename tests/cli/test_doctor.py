@@ -314,6 +314,27 @@ def test_an_entry_a_little_ahead_only_waits(shop: Workshop) -> None:
     assert named(report(shop), "logs")["state"] == "note"
 
 
+def test_a_jump_that_blocks_a_running_daemon_is_a_problem_and_its_repair_is_named(shop: Workshop) -> None:
+    shop.call("SET", "witn:{0}:owner", "7:nonce:daemon-a")
+    shop.call("HSET", "witn:{shared}:clock", "jump:daemon-a", "15000")
+    one = named(report(shop, 3), "jump")
+    assert one["state"] == "problem"
+    assert "daemon daemon-a is blocked: the clock of the Redis server jumped by +15 s" in one["found"]
+    assert "witnd repair clock" in one["remedy"]
+
+
+def test_a_jump_that_a_dead_daemon_left_behind_is_a_warning(shop: Workshop) -> None:
+    shop.call("HSET", "witn:{shared}:clock", "jump:daemon-a", "15000")
+    assert named(report(shop), "jump")["state"] == "warning"
+
+
+def test_a_damaged_record_of_a_jump_is_a_problem_beside_all_other_checks(shop: Workshop) -> None:
+    shop.call("HSET", "witn:{shared}:clock", "jump:daemon-a", "xx")
+    made = report(shop, 3)
+    assert "HDEL witn:{shared}:clock jump:daemon-a" in named(made, "jump")["remedy"]
+    assert named(made, "logs")["state"] == "ok"
+
+
 def now(shop: Workshop) -> int:
     return int(shop.call("TIME")[0]) * 1000
 

@@ -50,6 +50,31 @@ def test_a_revoked_one_is_hidden_and_kept(shop: Workshop, whole: bool) -> None:
     assert shop.witnd("tokens", "revoke", id_).stdout == f"{id_} (shop) is revoked already\n"
 
 
+def test_a_damaged_one_is_listed_and_removed_by_the_command_that_is_named(shop: Workshop) -> None:
+    shop.witnd("tokens", "create", "one", "--scope", "read")
+    shop.call("HSET", "witn:{shared}:tokens", "0123456789ab", "xxxx")
+    shop.call("HSET", "witn:{shared}:tokens:used", "0123456789ab", "yyyy")
+    listed = shop.witnd("tokens")
+    assert "0123456789ab  unreadable" in listed.stdout
+    assert "witnd tokens revoke 0123456789ab" in listed.stderr
+    [unreadable] = shop.json("tokens")["unreadable"]
+    assert unreadable["id"] == "0123456789ab"
+    [remedy] = [one["remedy"] for one in shop.json("doctor")["checks"] if "0123456789ab" in one["found"]]
+    assert "witnd tokens revoke" in remedy
+    done = shop.witnd("tokens", "revoke", "0123456789ab")
+    assert (done.exit_code, done.stdout) == (0, "0123456789ab was unreadable and is removed\n")
+    assert shop.json("tokens")["unreadable"] == []
+    assert b'"token.revoke"' in shop.call("XREVRANGE", "witn:{shared}:changes", "+", "-", "COUNT", "1")[0][1][b"data"]
+    assert "there is no token" in shop.witnd("tokens", "revoke", "0123456789ab").stderr
+
+
+def test_a_field_that_no_token_can_have_is_removed_too(shop: Workshop) -> None:
+    shop.call("HSET", "witn:{shared}:tokens", b"a\xff b", "xxxx")
+    [unreadable] = shop.json("tokens")["unreadable"]
+    assert shop.witnd("tokens", "revoke", unreadable["id"]).exit_code == 0
+    assert shop.json("tokens")["unreadable"] == []
+
+
 def test_both_are_in_the_log_of_changes(shop: Workshop) -> None:
     made = shop.json("tokens", "create", "shop", "--scope", "read")
     shop.json("tokens", "revoke", made["id"])

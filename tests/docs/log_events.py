@@ -92,7 +92,7 @@ MEANINGS = {
     "redis.waiting": "Redis does not answer or refuses. The daemon retries, and logs this once a minute.",
     "task.failed": "A task failed with an unexpected error and runs again. Other work continues. Please report it.",
     "task.recovered": "The task works again after an error.",
-    "token.unreadable": "A stored token is damaged. The API refuses it; other tokens work.",
+    "token.unreadable": "A stored token is damaged, and the API refuses it. `witnd tokens revoke ID` removes it.",
     "relay.calls_back": "The relay receives requests of commands again.",
     "relay.calls_lost": "The relay lost the connection for requests of `witnd deliveries`. It connects again.",
     "relay.stopped": "Deliveries have stopped; `interrupted` lists those that were cut off.",

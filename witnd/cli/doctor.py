@@ -152,11 +152,12 @@ async def _redis(config: Config, where: Endpoint, checks: list[Check], *, rememb
 
 
 async def _data(config: Config, where: Endpoint, checks: list[Check], *, remembers: bool) -> None:
-    from witnd.cli.doctor_clock import judge_journal_time, judge_logs
+    from witnd.cli.doctor_clock import judge_journal_time, judge_jumps, judge_logs
     from witnd.cli.doctor_data import judge_data, judge_journal, read_journal
     from witnd.clock import Clock
     from witnd.domain.notification import rule_id
     from witnd.store import wire
+    from witnd.store.clock_record import jumps
     from witnd.store.diagnosis_data import survey
     from witnd.store.journal import Journal
     from witnd.store.marks import read_marks
@@ -175,6 +176,11 @@ async def _data(config: Config, where: Endpoint, checks: list[Check], *, remembe
         # The journal is read before the data: a daemon that works writes the data first.
         remembered = read_journal(journal, None if meta is None else meta.deployment)
         marks = await read_marks(client, keys)
+        try:
+            _, jumped = await jumps(client, keys)
+        except Unsafe as damaged:
+            jumped = []
+            checks.append(problem("clock", "jump", damaged.reason, damaged.remedy))
     rules = [] if catalogue is None else [rule_id(name) for name in catalogue.keys("notification_rule")]
     grace_ms = int(config.billing.grace * 1000) if config.billing.issue == "auto" else None
     if meta is None:
@@ -189,7 +195,7 @@ async def _data(config: Config, where: Endpoint, checks: list[Check], *, remembe
     finally:
         connection.close()
     checks.append(judge_journal(journal, remembered, data, marks, counts=remembers))
-    checks += [*judge_logs(data), *judge_journal_time(journal.path, Clock().now_ms())]
+    checks += [*judge_jumps(jumped, data), *judge_logs(data), *judge_journal_time(journal.path, Clock().now_ms())]
     checks += judge_data(data, catalogue, config)
 
 

@@ -1,6 +1,6 @@
 """What `witnd doctor` makes of the clocks: those of the server and of this host, and the one in the logs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +9,8 @@ from witnd.cli.host import synchronised
 from witnd.domain import instant
 from witnd.store import safety
 from witnd.store.clock_guard import TOLERANCE_MS
+from witnd.store.clock_record import Jump
+from witnd.store.clock_watch import clock_jump
 from witnd.store.diagnosis import Server
 from witnd.store.diagnosis_data import Data, Part
 from witnd.store.reads import text_of
@@ -68,6 +70,22 @@ def judge_logs(data: Data) -> Iterator[Check]:
         else:
             found = f"{last} ahead of the server's clock: nothing from there on is applied"
             yield problem("clock", "logs", found, "correct the clock, or move the entry with `witnd repair ahead`")
+
+
+def judge_jumps(jumps: Sequence[Jump], data: Data) -> Iterator[Check]:
+    """Whether running daemons wait because the server's clock jumped. One that owns nothing may have ended since."""
+    holders = [part.owner for part in data.parts] + [data.books.owner]
+    owners = {holder.instance for holder in holders if holder is not None}
+    for one in jumps:
+        jump = clock_jump(one.jump_ms)
+        if one.instance in owners:
+            found = f"daemon {one.instance} is blocked: {jump.reason}; nothing settles, closes or is issued"
+            yield problem("clock", "jump", found, jump.remedy)
+        else:
+            found = f"daemon {one.instance}, which owns nothing at the moment, reported: {jump.reason}"
+            yield warning(
+                "clock", "jump", found, f"if it runs: {jump.remedy}; else nothing: it corrects this at its start"
+            )
 
 
 def judge_journal_time(journal: Path, host_ms: int) -> Iterator[Check]:

@@ -66,7 +66,8 @@ def judge_data(data: Data, catalogue: Catalogue | None, config: Config) -> Itera
         found = (
             f"{count(len(data.unreadable_tokens), 'token')} damaged and refused: {', '.join(data.unreadable_tokens)}"
         )
-        yield warning("data", "tokens", found, "create others with `witnd tokens create`, and remove these fields")
+        remedy = "remove each with `witnd tokens revoke ID`, and create another with `witnd tokens create`"
+        yield warning("data", "tokens", found, remedy)
     yield from _held(data)
     yield from _invoices(data, config)
     yield from _webhooks(data, catalogue)

@@ -16,7 +16,6 @@ from witnd.store.tokens import SCOPES, Tokens, mistakes
 from witnd.web.tokens import TokenJson, create, revoke, token_json
 
 COLUMNS = ("id", "name", "scopes", "rate", "created", "last used", "revoked")
-# Who did it, in the log of changes: whoever may use Redis needs no name here.
 
 
 class _Default(click.Group):
@@ -41,10 +40,12 @@ def tokens() -> None:
 @json_option
 @config_option
 def list_(*, all_: bool, json_output: bool, config_path: Path | None) -> None:
-    """List tokens, the oldest first. What is told of their last use is some seconds behind.
+    """List tokens, the oldest first. The time of their last use is some seconds behind.
+
+    A damaged token is listed as unreadable. The API refuses it; `witnd tokens revoke ID` removes it.
 
     \b
-    JSON: {"data": [TOKEN…]}, a TOKEN being
+    JSON: {"data": [TOKEN…], "unreadable": [{"id", "reason"}…]}, a TOKEN being
       {"id", "name", "scopes", "rate", "created_at", "last_used_at", "revoked_at"}
 
     \b
@@ -59,11 +60,15 @@ async def _list(everything: bool, as_document: bool, config: Path | None) -> Non
     async with session(config) as opened:
         store = _tokens(opened)
         used = await store.used()
-        found = [token_json(one, used) for one in await store.listed() if everything or one.revoked_at is None]
+        sound, damaged = await store.all()
+    found = [token_json(one, used) for one in sound if everything or one.revoked_at is None]
     if as_document:
-        as_json({"data": found})
-    else:
-        table(COLUMNS, [_cells(one) for one in found])
+        as_json({"data": found, "unreadable": [{"id": one.id, "reason": one.reason} for one in damaged]})
+        return
+    rows = [_cells(one) for one in found]
+    table(COLUMNS, rows + [(one.id, "unreadable", *["–"] * (len(COLUMNS) - 2)) for one in damaged])
+    for one in damaged:
+        click.echo(printable(f"witnd: {one.reason}; {one.remedy}"), err=True)
 
 
 @tokens.command("create")
@@ -132,9 +137,10 @@ def revoke_(*, id_: str, json_output: bool, config_path: Path | None) -> None:
     """Revoke the token with ID: from now on it is refused. One that is revoked already stays so.
 
     The ID is the second part of the token itself, between the underscores; the whole token is understood too.
+    A token that is unreadable is removed.
 
     \b
-    JSON: the TOKEN that `witnd tokens list --json` lists
+    JSON: the TOKEN that `witnd tokens list --json` lists; {"id", "removed": true} for an unreadable one
 
     \b
     Example:
@@ -147,7 +153,17 @@ def revoke_(*, id_: str, json_output: bool, config_path: Path | None) -> None:
 async def _revoke(id_: str, as_document: bool, config: Path | None) -> None:
     async with session(config) as opened:
         store = _tokens(opened)
-        found = next((one for one in await store.listed() if one.id == id_), None)
+        sound, unreadable = await store.all()
+        found = next((one for one in sound if one.id == id_), None)
+        damaged = next((one for one in unreadable if one.id == id_), None)
+        if found is None and damaged is not None:
+            change = author().change("token.revoke", id_, before={"unreadable": damaged.reason})
+            await store.remove_damaged(damaged, change)
+            if as_document:
+                as_json({"id": id_, "removed": True})
+            else:
+                click.echo(printable(f"{id_} was unreadable and is removed"))
+            return
         if found is None:
             _refuse(f"there is no token {id_}; `witnd tokens --all` lists them")
         gone = await revoke(

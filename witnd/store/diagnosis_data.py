@@ -116,7 +116,9 @@ async def survey(
         catalogue=length,
         tokens=[token for name, raw in _pairs(tokens) if name != b"revision" and (token := _token(raw)) is not None],
         unreadable_tokens=[
-            name.decode(errors="replace") for name, raw in _pairs(tokens) if name != b"revision" and _token(raw) is None
+            name.decode(errors="backslashreplace")
+            for name, raw in _pairs(tokens)
+            if name != b"revision" and _token(raw) is None
         ],
         endpoints={rule.decode(): decode_endpoint(record) for rule, record in _pairs(endpoints)},
         parts=parts,

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from hashlib import sha256
+from shlex import quote
 from typing import Final, cast
 
 import structlog
@@ -53,6 +54,18 @@ class Token(Struct, frozen=True, kw_only=True):
 
     def may(self, scope: str) -> bool:
         return any(scope in _IMPLIED.get(own, ()) for own in self.scopes)
+
+
+class Damaged(Struct, frozen=True, kw_only=True):
+    """A stored token that cannot be read. The API refuses it. `name`: its id as it is stored."""
+
+    id: str
+    reason: str
+    name: bytes
+
+    @property
+    def remedy(self) -> str:
+        return f"remove it with `witnd tokens revoke {quote(self.id)}`, and create another with `witnd tokens create`"
 
 
 def mistakes(name: str, scopes: Sequence[str], rate: float | None) -> list[Mistake]:
@@ -133,7 +146,10 @@ class Tokens:
             with mapped():
                 revision = cast("bytes | None", await self._client.hget(self._keys.tokens, "revision")) or b""
             if revision != self._revision:
-                known = {token.id: token for token in await self.listed(_log_damage)}
+                sound, damaged = await self.all()
+                for one in damaged:
+                    _log_damage(one)
+                known = {token.id: token for token in sound}
                 if changes == self._changes:
                     self._known, self._revision = known, revision
             # What was read before a change that was made here meanwhile may be older than it: read again.
@@ -141,19 +157,25 @@ class Tokens:
                 self._asked = asked
                 return
 
-    async def listed(self, damage: Callable[[str, str], None] | None = None) -> list[Token]:
+    async def listed(self) -> list[Token]:
         """All tokens, including revoked ones, oldest first, without damaged ones, which the API refuses."""
+        return (await self.all())[0]
+
+    async def all(self) -> tuple[list[Token], list[Damaged]]:
+        """All tokens, including revoked ones, oldest first; and those that are damaged."""
         with mapped():
             fields = cast("dict[bytes, bytes]", await self._client.hgetall(self._keys.tokens))
         found: list[Token] = []
+        damaged: list[Damaged] = []
         for name, raw in fields.items():
+            if name == _REVISION:
+                continue
+            id_ = name.decode(errors="backslashreplace")
             try:
-                if name != _REVISION:
-                    found.append(decode_record(raw, Token, f"token {name.decode(errors='replace')}"))
+                found.append(decode_record(raw, Token, f"token {id_}"))
             except Unsafe as wrong:
-                if damage is not None:
-                    damage(name.decode(errors="replace"), wrong.reason)
-        return sorted(found, key=lambda token: (token.created_at, token.id))
+                damaged.append(Damaged(id=id_, reason=wrong.reason, name=name))
+        return sorted(found, key=lambda token: (token.created_at, token.id)), sorted(damaged, key=lambda one: one.id)
 
     async def create(
         self,
@@ -179,6 +201,15 @@ class Tokens:
         revoked = replace(found, revoked_at=now_ms)
         await self._write(revoked, logged)
         return revoked
+
+    async def remove_damaged(self, damaged: Damaged, change: Change) -> None:
+        """Remove a token that cannot be read, with its entry of the change log."""
+        with mapped():
+            async with self._client.pipeline(transaction=True) as writes:
+                writes.hdel(self._keys.tokens, damaged.name)
+                writes.hincrby(self._keys.tokens, "revision", 1)
+                writes.xadd(self._keys.changes, {"data": encode_change(change)})
+                await writes.execute()
 
     async def _write(self, token: Token, logged: Callable[[Token], Change] | None) -> None:
         try:
@@ -219,9 +250,10 @@ class Tokens:
         """Token id → ms when it was last used, a few seconds behind."""
         with mapped():
             raw = cast("dict[bytes, bytes]", await self._client.hgetall(self._keys.tokens_used))
-        return {id_.decode(): int(ms) for id_, ms in raw.items()} | self._used
+        known = {id_.decode(errors="replace"): int(ms) for id_, ms in raw.items() if ms.isdigit()}
+        return known | self._used
 
 
 @cache  # once for each: tokens are read again every few seconds
-def _log_damage(id_: str, reason: str) -> None:
-    log.error("token.unreadable", token=id_, reason=reason)
+def _log_damage(damaged: Damaged) -> None:
+    log.error("token.unreadable", token=damaged.id, reason=damaged.reason, remedy=damaged.remedy)

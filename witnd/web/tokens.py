@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from witnd.domain import instant
 from witnd.store.changes import Author, Change
+from witnd.store.errors import Unsafe
 from witnd.store.tokens import Token, Tokens, mistakes
 from witnd.web.errors import invalid, missing, mistaken
 
@@ -63,10 +64,14 @@ async def page(tokens: Tokens, limit: int, after: str | None, *, archived: bool)
 
 
 async def named(tokens: Tokens, id_: str) -> Token:
-    """The token with this id, revoked or not."""
-    for token in await tokens.listed():
+    """The token with this id, revoked or not. Raises `Unsafe` for one that is damaged."""
+    sound, damaged = await tokens.all()
+    for token in sound:
         if token.id == id_:
             return token
+    for one in damaged:
+        if one.id == id_:
+            raise Unsafe(one.reason, one.remedy)
     raise missing("token", id_)
 
 
