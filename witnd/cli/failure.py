@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import click
 
+from witnd.cli.streams import Unwritable
 from witnd.config import ConfigError
 from witnd.store.errors import Displaced, Fenced, StoreRefused, StoreUnavailable, Unsafe
 
@@ -36,6 +37,8 @@ def verdict(error: Exception) -> tuple[str, int] | None:
         match one:
             case ConfigError(mistakes=mistakes):
                 return "\n".join(map(str, mistakes)), USAGE
+            case Unwritable():
+                return str(one), USAGE
             case Fenced():
                 return f"another daemon has taken over: {one}", OWNERSHIP
             case Displaced():

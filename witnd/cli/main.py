@@ -1,14 +1,17 @@
 """The command `witnd`: which commands there are. Each is imported when used, so help is quick.
 
-Exit codes: 0 done or stopped, 2 usage or configuration, 3 Redis unusable or unsafe, 4 ownership
-lost, 5 an audit found a difference.
+Exit codes: 0 done or stopped, 2 usage, configuration or output that cannot be written, 3 Redis
+unusable or unsafe, 4 ownership lost, 5 an audit found a difference.
 """
 
+import sys
 from importlib import import_module
+from typing import Any
 
 import click
 
 from witnd import __version__
+from witnd.cli.streams import Unwritable, guard_streams
 
 # Name → where the command is, and its line of help, which stands here so that nothing is imported.
 COMMANDS = {
@@ -56,6 +59,17 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        guard_streams()
+        try:
+            return super().main(*args, **extra)
+        except Unwritable as failed:  # by what click prints: help, the version
+            from witnd.cli.failure import USAGE
+
+            if str(failed):
+                click.echo(f"witnd: {failed}", err=True)
+            sys.exit(USAGE)
 
     def invoke(self, ctx: click.Context) -> object:
         from witnd.telemetry import configure_once

@@ -12,6 +12,7 @@ import click
 
 from witnd.cli.context import INTERRUPTED, config_option
 from witnd.cli.failure import REDIS, verdict
+from witnd.cli.streams import open_closed_streams
 
 if TYPE_CHECKING:
     from witnd.telemetry import Stream
@@ -28,7 +29,7 @@ def run(config_path: Path | None, *, embedded: bool) -> None:
       witnd run --embedded
       witnd run --config /etc/witnd/witnd.toml
     """
-    _open_standard_streams()
+    open_closed_streams()
     with _log_stream() as stream:
         code = _run(config_path, stream, embedded=embedded)
     raise click.exceptions.Exit(code)
@@ -58,15 +59,6 @@ def _run(config_path: Path | None, stream: "Stream", *, embedded: bool) -> int:
         stream.write("".join(f"witnd: {line}\n" for line in message.splitlines()))
         return code
     return 0
-
-
-def _open_standard_streams() -> None:
-    """Open /dev/null for each standard stream that is closed, so that no socket or file takes its number."""
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
 
 
 @contextmanager
