@@ -143,3 +143,24 @@ def test_a_stream_of_lines_that_others_wrote_to_stops_the_daemon_before_a_line_i
     assert one.exit_code() == 3
     assert "the next entry of witn:{0}:lines is 4-0" in one.log
     assert one.resolved() == 3
+
+
+@pytest.mark.parametrize("id_", ["*", "4-0"])
+def test_the_remedy_for_entries_that_others_wrote_among_the_lines_works(server, daemon, id_) -> None:
+    redis = server()
+    one = started(redis, daemon)
+    junk = redis.call("XADD", KEYS.lines, id_, "data", "{}").decode()
+    blocked = one.says("billing.blocked")
+    assert f"`XDEL {KEYS.lines} ID`" in blocked["remedy"]
+    assert f"`XSETID {KEYS.lines} N-0`" in blocked["remedy"]
+    one.send("ticket-late")
+    assert one.exit_code() == 3
+    assert f"`XSETID {KEYS.lines} N-0`" in one.log.splitlines()[-1]
+
+    redis.call("XDEL", KEYS.lines, junk)
+    redis.call("XSETID", KEYS.lines, junk, "MAXDELETEDID", "0-1")
+    redis.call("XSETID", KEYS.lines, "3-0")
+    one = daemon(redis)
+    one.settles(4)
+    collects(redis, 4)
+    assert billed(redis) == 4

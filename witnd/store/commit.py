@@ -15,6 +15,7 @@ import hiredis
 from witnd.store.connection import refusal
 from witnd.store.errors import Fenced, LostData, StoreRefused, Unsafe, WrongType
 from witnd.store.keys import OwnedKeys
+from witnd.store.line_position import removal
 from witnd.store.wire import Wire, pack
 
 Word: TypeAlias = str | bytes | int
@@ -128,6 +129,6 @@ async def finish(wire: Wire, packed: Packed, replies: list[Any], seconds: float)
         stream, entry, last = (part.decode(errors="replace") for part in reply[1:])
         raise Unsafe(
             f"the next entry of {stream} is {entry}, and the stream is at {last} already: another program wrote to it",
-            "restore the partition from a backup; `witnd audit` shows what witnd did not write",
+            removal(stream, entry),
         )
     return bool(code == b"OK")

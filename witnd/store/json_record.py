@@ -12,6 +12,7 @@ _encode = msgspec.json.Encoder().encode
 
 FORMAT: Final = 1
 REMEDY: Final = "run the version of witnd that wrote it"
+DAMAGED: Final = "restore it from a backup; if a newer witnd wrote it, run that version"
 _HEAD: Final = b'{"v":%d,' % FORMAT
 
 
@@ -24,8 +25,11 @@ def encode_record(record: object) -> bytes:
     return _HEAD + _encode(record)[1:]
 
 
-def decode_record(raw: bytes, type_: type[T], what: str) -> T:
-    """Read a record. Raises `Unsafe` for one that is damaged or has a newer format; `what` names it."""
+def decode_record(raw: bytes, type_: type[T], what: str, remedy: str = DAMAGED) -> T:
+    """Read a record. Raises `Unsafe` for one that is damaged or has a newer format; `what` names it.
+
+    `remedy`: what to do about a damaged one.
+    """
     try:
         if not raw.startswith(_HEAD):
             number = msgspec.json.decode(raw, type=_Numbered).v
@@ -33,4 +37,4 @@ def decode_record(raw: bytes, type_: type[T], what: str) -> T:
                 raise Unsafe(f"{what} has format {number}, and this witnd reads format {FORMAT}", REMEDY)
         return msgspec.json.decode(raw, type=type_)
     except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
-        raise Unsafe(f"{what} cannot be read: {wrong}", REMEDY) from wrong
+        raise Unsafe(f"{what} cannot be read: {wrong}", remedy) from wrong

@@ -22,7 +22,15 @@ from witnd.store.connection import Endpoint
 from witnd.store.invoice_codec import decode_invoice, decode_row
 from witnd.store.json_record import decode_record
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
-from witnd.store.line_position import START, LinePosition, check_line, missing_lines, next_number
+from witnd.store.line_position import (
+    REMEDY,
+    START,
+    LinePosition,
+    check_line,
+    missing_lines,
+    next_number,
+    removal,
+)
 from witnd.store.log import append_control, entry_id
 from witnd.store.moment import text_of
 from witnd.store.score import whole
@@ -132,7 +140,7 @@ class Ledger:
             partition = streams[name]
             for id_, fields in entries:
                 number = last[partition] = next_number(name, last[partition], id_)
-                line = decode_record(fields[1], Line, f"line {number} of {name}")
+                line = decode_record(fields[1], Line, f"line {number} of {name}", _junk(name, number))
                 found.append(NewLine(partition, number, line, fields[1]))
         came = {one.partition for one in found}
         for keys, count in zip(self.partitions, counts, strict=False):
@@ -242,3 +250,8 @@ class Ledger:
 def row_mark(id_: str) -> bytes:
     """What the set of a draft's row ids holds for one: ids are long, and a draft has many rows."""
     return blake2b(id_.encode(), digest_size=16).digest()
+
+
+def _junk(stream: str, number: int) -> str:
+    """The remedy for a line that cannot be read."""
+    return f"if another program wrote it, {removal(stream, f'{number}-0')}; if witnd wrote it, {REMEDY}"

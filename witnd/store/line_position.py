@@ -13,6 +13,12 @@ from witnd.store.errors import Unsafe
 from witnd.store.moment import entry_id
 
 REMEDY: Final = "restore the lines and the invoices from one backup; `witnd audit` shows which outcomes lack a line"
+# Redis refuses lines with smaller numbers than an entry had, even a deleted one, until both ids are set back.
+_REMOVAL: Final = (
+    "stop the daemons and remove each entry that another program wrote (see `XRANGE {stream} {first} +`) with "
+    "`XDEL {stream} ID`; then `XSETID {stream} LAST MAXDELETEDID 0-1`, where LAST is the last-generated-id of "
+    "`XINFO STREAM {stream}`, and `XSETID {stream} N-0`, where N is the number of the last line that is left"
+)
 _FORM: Final = re.compile(r"([1-9][0-9]{0,18}) ([0-9a-f]+)", re.ASCII)
 
 
@@ -43,13 +49,23 @@ def decode_position(text: str) -> LinePosition | None:
     return None if form is None else LinePosition(int(form[1]), form[2])
 
 
+def removal(stream: str, first: str) -> str:
+    """The remedy for entries from `first` on that another program wrote."""
+    return _REMOVAL.format(stream=stream, first=first)
+
+
 def next_number(stream: str, last: int, entry: bytes) -> int:
     """The number of the entry that follows line `last`. Raises `Unsafe` where lines between them are missing."""
     number, rest = entry_id(entry)
     if rest:
-        raise Unsafe(f"entry {entry.decode()} of {stream} has no line number", f"witnd did not write it: {REMEDY}")
+        raise Unsafe(
+            f"entry {entry.decode()} of {stream} has no line number: another program wrote it",
+            removal(stream, f"{last + 1}-0"),
+        )
     if number != last + 1:
-        raise missing_lines(stream, last + 1, number - 1)
+        lost = missing_lines(stream, last + 1, number - 1)
+        other = f"if another program wrote entry {entry.decode()}, {removal(stream, f'{last + 1}-0')}"
+        raise Unsafe(lost.reason, f"{lost.remedy}; {other}")
     return number
 
 
