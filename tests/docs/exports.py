@@ -32,7 +32,7 @@ MEANINGS = {
     "paid_at": "when it was recorded as paid",
     "voided_at": "when it was voided",
     "reason": "why it was voided, or why a credit was given",
-    "repaired_at": "when an outcome that was due while on hold was repaired. The line belongs to that period",
+    "repaired_at": "when an outcome that was due while on hold was repaired. The line is in the period of the repair",
     "revision": "how often something was done to it",
     "customer_name": "as it was when the invoice or credit note was issued",
     "customer_email": "likewise",

@@ -143,7 +143,7 @@ class Scope:
                 partition=self.keys.partition,
                 key=key,
                 what="stored outcome",
-                expected="one that can be counted again",
+                expected="stored data that can be counted again",
                 found=reason,
                 remedy=f"run `witnd repair outcome {key}`",
             )

@@ -168,4 +168,4 @@ def _read(partition: int, entry: Entry) -> Told | str:
     except Unsafe as wrong:
         return wrong.reason
     except ValueError:
-        return "unreadable: its instant is none"
+        return "unreadable: its instant is invalid"
