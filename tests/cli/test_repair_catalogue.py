@@ -100,8 +100,16 @@ def test_a_version_that_others_wrote_to_the_list_is_found(shop: Workshop) -> Non
     assert "has 7 entries, and its head says 6" in done.stderr
 
 
-@pytest.mark.parametrize(("entry", "reason"), [(b'{"v":2}', "has format 2"), (b"nonsense", "cannot be read")])
-def test_every_command_names_an_entry_that_it_cannot_read(shop: Workshop, entry: bytes, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("entry", "reason", "remedy"),
+    [
+        (b'{"v":2}', "has format 2", "run the version of witnd that wrote it"),
+        (b"nonsense", "cannot be read", "restore it from a backup; if a newer witnd wrote it, run that version"),
+    ],
+)
+def test_every_command_names_an_entry_that_it_cannot_read_and_the_remedy(
+    shop: Workshop, entry: bytes, reason: str, remedy: str
+) -> None:
     shop.apply()
     with shop.server.sync() as client:
         append_entry(client, entry)
@@ -109,4 +117,4 @@ def test_every_command_names_an_entry_that_it_cannot_read(shop: Workshop, entry:
         done = shop.witnd(*command)
         assert done.exit_code == 3, done.output
         assert f"entry 6 of the catalogue {reason}" in done.stderr
-        assert "run the version of witnd that wrote it" in done.stderr
+        assert remedy in done.stderr
