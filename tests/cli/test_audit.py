@@ -143,7 +143,7 @@ def record(shop: Workshop, key: str, change: Callable[[list[Any]], None]) -> Non
     name = shop.keys(key).outcome(key)
     fields = msgspec.msgpack.decode(unseal(key, shop.call("GET", name)))
     change(fields)
-    shop.call("SET", name, seal(msgspec.msgpack.encode(fields)))
+    shop.call("SET", name, seal(key, msgspec.msgpack.encode(fields)))
 
 
 def put(place: int, value: object) -> Callable[[list[Any]], None]:
@@ -287,7 +287,7 @@ def test_an_event_of_the_log_without_a_fate_is_found(shop: Workshop) -> None:
 
 def test_terms_that_were_not_in_force_are_found(shop: Workshop) -> None:
     work(shop)
-    other = msgspec.msgpack.decode(unseal("", shop.call("GET", "witn:{0}:outcome:ticket-0007")))[5]
+    other = msgspec.msgpack.decode(unseal("ticket-0007", shop.call("GET", "witn:{0}:outcome:ticket-0007")))[5]
     record(shop, "ticket-0002", put(5, other))
     assert ("ticket-0002", "price at 2001-09-09T01:46:40.004Z") in differences(shop)
     record(shop, "ticket-0002", put(5, b"\0" * 32))

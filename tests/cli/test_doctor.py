@@ -386,9 +386,9 @@ def test_an_outcome_that_is_overdue_is_a_warning(shop: Workshop) -> None:
     shop.call("ZADD", "witn:{0}:due", LONG_AGO, "ticket-4711")
     assert "was due" not in named(report(shop), "partition 0")["found"]
     # As after a pause of a day: the deadline itself has come, and nobody was there.
-    fields = msgspec.msgpack.decode(unseal(key, shop.call("GET", key)))
+    fields = msgspec.msgpack.decode(unseal("ticket-4711", shop.call("GET", key)))
     fields[OutcomeRecord.__struct_fields__.index("settles_at")] = now(shop) - 24 * HOUR
-    shop.call("SET", key, seal(msgspec.msgpack.encode(fields)))
+    shop.call("SET", key, seal("ticket-4711", msgspec.msgpack.encode(fields)))
     one = named(report(shop), "partition 0", "warning")
     assert "an outcome was due 24 h ago" in one["found"]
     assert "witnd run" in one["remedy"]

@@ -157,7 +157,7 @@ def _invoices(reader: Reader) -> list[Any]:
 
 def _history(reader: Reader, key: str) -> list[bytes]:
     """How much of it is in the record depends on batches; the whole does not."""
-    stored = decode_outcome(reader.ask("GET", KEYS.outcome(key)))
+    stored = decode_outcome(key, reader.ask("GET", KEYS.outcome(key)))
     return [*unsealed(key, reader.ask("LRANGE", KEYS.history(key), 0, -1)), *(stored.items if stored else [])]
 
 
@@ -178,7 +178,7 @@ def _outcomes(reader: Reader, names: list[str]) -> tuple[dict[str, Any], dict[in
     found: dict[str, Any] = {}
     placed: dict[int, str] = {}
     for key in _behind(names, KEYS.outcome("")):
-        stored = decode_outcome(reader.ask("GET", KEYS.outcome(key)))
+        stored = decode_outcome(key, reader.ask("GET", KEYS.outcome(key)))
         if stored is None:
             found[key] = "held"
             continue

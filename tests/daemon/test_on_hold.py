@@ -13,7 +13,7 @@ from tests.support.workshop import Workshop
 from witnd.domain.event import Event
 from witnd.domain.outcome import Outcome
 from witnd.engine.on_hold import POISON_MAX
-from witnd.store.codec import FORMAT, HELD_RECORD
+from witnd.store.codec import FORMAT, held_record
 from witnd.store.errors import Unsafe
 from witnd.store.keys import Keys
 
@@ -31,6 +31,10 @@ def flipped(shop: Workshop) -> None:
 
 def overwritten(shop: Workshop) -> None:
     shop.call("SET", KEYS.outcome(KEY), "xxxx")
+
+
+def copied(shop: Workshop) -> None:
+    shop.call("COPY", KEYS.outcome(OTHER), KEYS.outcome(KEY), "REPLACE")
 
 
 def emptied(shop: Workshop) -> None:
@@ -59,7 +63,7 @@ def history_of_another_type(shop: Workshop) -> None:
     shop.call("SET", KEYS.history(KEY), "x")
 
 
-DAMAGES = [flipped, overwritten, emptied, deleted, of_another_type, history_damaged, history_deleted,
+DAMAGES = [flipped, overwritten, copied, emptied, deleted, of_another_type, history_damaged, history_deleted,
            history_of_another_type]  # fmt: skip
 
 
@@ -198,7 +202,7 @@ def test_a_damaged_held_event_puts_its_key_on_hold_and_the_repair_holds_it_again
     assert on_hold(shop, "ticket-0009")
     with shop.working():
         assert shop.json("repair", "outcome", "ticket-0009")["state"] == "repaired"
-    assert shop.call("GET", KEYS.outcome("ticket-0009")) == HELD_RECORD
+    assert shop.call("GET", KEYS.outcome("ticket-0009")) == held_record("ticket-0009")
     assert shop.call("LLEN", KEYS.held_events("ticket-0009")) == 3
     assert fates(shop) == {"applied": 13, "held": 3, "duplicate": 1}
 

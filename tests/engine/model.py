@@ -93,7 +93,7 @@ class Model:
         record = get(KEYS.outcome(key))
         return recall(
             key,
-            None if record is None else decode_outcome(record),
+            None if record is None else decode_outcome(key, record),
             unsealed(key, get(KEYS.history(key), [])),
             [decode_held(key, item) for item in get(KEYS.held_events(key), [])],
             catalogue,
@@ -279,7 +279,7 @@ def check_indexes(run: Drive, world: World) -> None:
     mirror = data.get(KEYS.due, {})
     assert set(live) == set(mirror)
     for key, one in live.items():
-        record = decode_outcome(data[KEYS.outcome(key)])
+        record = decode_outcome(key, data[KEYS.outcome(key)])
         assert record is not None
         assert mirror[key] == record.mirrored <= one.settles_at
     assert set(world.held) == set(data.get(KEYS.held, {}))

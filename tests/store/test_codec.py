@@ -1,6 +1,7 @@
 """Stored records: what is read is what was written, and a newer format is not guessed at."""
 
 from decimal import Decimal
+from functools import partial
 
 import msgspec
 import pytest
@@ -18,11 +19,14 @@ from witnd.store.codec import (
     decode_outcome,
     encode_history,
     encode_outcome,
+    held_record,
     items_of,
     marked,
 )
-from witnd.store.errors import Unsafe
+from witnd.store.errors import Unreadable, Unsafe
 from witnd.store.held_codec import decode_held, encode_held
+from witnd.store.hold import Repair, decode_repair, encode_repair
+from witnd.store.sealed import sealed, unsealed
 
 CONTRACT = Contract(agent="support", name="Support", condition=[{"fact": "resolved", "operator": "seen"}])
 PRICE = Price(rate_card="standard", currency="EUR", exponent=2, agent="support", price_per_unit=Decimal("0.5"))
@@ -62,7 +66,7 @@ def test_a_held_event_is_read_as_it_was_written(event, entry):
     assert decode_held("ticket-0001", encode_held(entry, event)) == (entry, event)
 
 
-@pytest.mark.parametrize("decode", [decode_outcome, decode_fate])
+@pytest.mark.parametrize("decode", [partial(decode_outcome, "ticket-0001"), decode_fate])
 def test_a_record_of_a_newer_format_is_refused_with_the_remedy(decode):
     with pytest.raises(Unsafe, match="run the newer witnd"):
         decode(msgspec.msgpack.encode([FORMAT + 1, 0]))
@@ -80,7 +84,7 @@ def test_an_outcome_is_read_as_it_was_written_with_the_end_of_its_history(given_
     outcome.counts = outcome.orders = [1] * len(values)
     items = [encode_history(*entry, event, placed_at) for event, entry, placed_at in given_items]
 
-    read = decode_outcome(encode_outcome(outcome, 900, b"".join(items), len(items)))
+    read = decode_outcome("ticket-0001", encode_outcome(outcome, 900, b"".join(items), len(items)))
 
     assert read is not None
     assert (read.items, read.tail, read.tailed) == (items, b"".join(items), len(items))
@@ -90,3 +94,21 @@ def test_an_outcome_is_read_as_it_was_written_with_the_end_of_its_history(given_
     assert (read.status, read.holds, read.events, read.tally) == (status, False, 0, tally)
     assert (read.counts, read.values, read.orders) == (outcome.counts, values, outcome.orders)
     assert [type(value) for value in read.values] == [type(value) for value in values]
+
+
+EVENT = Event("ticket-0001", "asked", "c", None, None, None, None, None, None, None)
+OF_ONE_KEY = {
+    "outcome": (decode_outcome, encode_outcome(Outcome("ticket-0001", "c", CONTRACT, PRICE, 7), 0, b"", 0)),
+    "mark of held events": (decode_outcome, held_record("ticket-0001")),
+    "held event": (decode_held, encode_held((1, 0), EVENT)),
+    "history": (unsealed, sealed("ticket-0001", [encode_history(1, 0, EVENT, None)])),
+    "repair": (decode_repair, encode_repair("ticket-0001", Repair(1, None, [], []))),
+}
+
+
+@pytest.mark.parametrize("kind", OF_ONE_KEY)
+def test_a_sound_record_of_another_key_is_damage(kind):
+    decode, record = OF_ONE_KEY[kind]
+    decode("ticket-0001", record)
+    with pytest.raises(Unreadable, match="checksum"):
+        decode("ticket-0002", record)

@@ -9,7 +9,7 @@ from tests.support.server import Server
 from witnd.domain.catalogue_chain import Head
 from witnd.domain.event import Event
 from witnd.endpoint import endpoint
-from witnd.store.codec import HELD_RECORD
+from witnd.store.codec import held_record
 from witnd.store.errors import StoreUnavailable
 from witnd.store.held_codec import encode_held
 from witnd.store.keys import GlobalKeys, Keys
@@ -122,7 +122,7 @@ async def test_many_keys_are_loaded_in_several_answers(limited: tuple[Server, Lo
     keys = [f"ticket-{number:04}" for number in range(50)]
     with own.sync() as client:
         client.rpush(KEYS.held_events(keys[33]), *[held_event(keys[33], n) for n in range(2)])
-        client.set(KEYS.outcome(keys[33]), HELD_RECORD)
+        client.set(KEYS.outcome(keys[33]), held_record(keys[33]))
     _, stored = await log.moment(keys)
     assert [key for key, *_ in stored] == keys
     assert [[entry for entry, _ in held] for *_, held in stored if held] == [[(0, 1), (1, 1)]]

@@ -41,6 +41,7 @@ def put(api: Office, customer: str = "acme", lines: Sequence[Row] = ROWS, **how:
 
 def confirmed(row: Row, customer: str) -> bytes:
     """The record of the outcome that a row bills."""
+    assert row.outcome_key is not None
     at = row.resolved_at or 0
     record = msgspec.msgpack.encode(
         OutcomeRecord(
@@ -64,7 +65,7 @@ def confirmed(row: Row, customer: str) -> bytes:
             tail=b"",
         )
     )
-    return seal(record)
+    return seal(row.outcome_key, record)
 
 
 def closed(api: Office, invoice: Invoice, lines: Sequence[Row]) -> None:

@@ -243,7 +243,7 @@ def _check_rebuilt(key: str, hold: Hold, fates: Mapping[EntryId, str | None], re
 def _check_stored(key: str, stored: Repair, fates: Mapping[EntryId, str | None]) -> Rebuilt:
     """A record that can be read (again) must have every event that the log has and that was applied."""
     assert stored.record is not None, stored
-    record = decode_outcome(stored.record, key)
+    record = decode_outcome(key, stored.record)
     assert isinstance(record, OutcomeRecord), record
     there = applied_entries(key, stored)
     missing = [text_of(entry) for entry, fate in fates.items() if fate is None and entry not in there]

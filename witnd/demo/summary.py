@@ -106,8 +106,9 @@ async def _agents(reads: Reads, keys: Keys, catalogue: Catalogue) -> Mapping[str
                 one.amounts[resolution.currency] += Decimal(resolution.amount)
     async for scored in reads.scored(keys.due):
         names = [keys.outcome(key) for key, _ in scored]
-        for raw in (await reads.each(("MGET", *names)))[0]:
-            record = None if raw is None else decode_outcome(raw)
+        found = (await reads.each(("MGET", *names)))[0]
+        for (key, _), raw in zip(scored, found, strict=True):
+            record = None if raw is None else decode_outcome(key, raw)
             if record is not None and record.processed_at is None:
                 add(catalogue.contract(record.contract_hash).agent, record.status)
     return dict(sorted(agents.items()))

@@ -13,7 +13,7 @@ from witnd.engine.partition import Partition
 from witnd.store.codec import encode_outcome
 from witnd.store.held_codec import encode_held
 from witnd.store.hold import Repair
-from witnd.store.sealed import seal
+from witnd.store.sealed import sealed
 
 _FOREVER = 1 << 62
 
@@ -58,7 +58,7 @@ class Rebuild:
         one = self._partition.known[self._key]
         if isinstance(one, Actor):
             record = encode_outcome(one, 0, one.tail, one.tailed)
-            repair = Repair(1, record, [seal(item) for item in self._spilled], [])
+            repair = Repair(1, record, sealed(self._key, self._spilled), [])
             return Rebuilt(repair, one.status, one.opened_at, one.events, self._fates)
         assert isinstance(one, Held), one
         held = [encode_held(*waiting) for waiting in one.waiting]

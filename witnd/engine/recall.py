@@ -56,7 +56,7 @@ def recall(
 
 def recall_repair(key: str, repair: Repair, catalogue: Catalogue) -> Actor | Held:
     """The repaired state of a key. Raises `Unreadable`."""
-    record = None if repair.record is None else decode_outcome(repair.record, key)
+    record = None if repair.record is None else decode_outcome(key, repair.record)
     held = [decode_held(key, item) for item in repair.held]
     rebuilt = recall(key, record, unsealed(key, repair.history), held, catalogue)
     if isinstance(rebuilt, Actor):

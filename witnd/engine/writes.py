@@ -7,7 +7,7 @@ from witnd.engine.actor import Actor, Held
 from witnd.engine.indexing import index
 from witnd.engine.partition import Partition
 from witnd.engine.step import Fate, Step
-from witnd.store.codec import HELD_RECORD, FateRecord, encode_fate, encode_outcome
+from witnd.store.codec import FateRecord, encode_fate, encode_outcome, held_record
 from witnd.store.commit import Commit, Word
 from witnd.store.fan_out_codec import encode_message, encode_rules
 from witnd.store.held_codec import encode_held
@@ -15,7 +15,7 @@ from witnd.store.hold import encode_hold
 from witnd.store.json_record import encode_record
 from witnd.store.keys import Keys
 from witnd.store.outbox import encode_row
-from witnd.store.sealed import seal
+from witnd.store.sealed import sealed
 
 # The mirrored deadline of an outcome is at most this part of its settlement period too early (measured: with a sixth,
 # a commit costs the server less than half). A bound that comes too early costs one load of the outcome.
@@ -71,7 +71,7 @@ def _outcomes(commit: Commit, step: Step, keys: Keys) -> None:
             actor.behind = False
         records += (start + key, encode_outcome(actor, actor.mirrored, actor.tail, actor.tailed))
     for key, items in step.spilled.items():
-        commit.add_many(("RPUSH", keys.history(key)), cast("list[Word]", [seal(item) for item in items]))
+        commit.add_many(("RPUSH", keys.history(key)), cast("list[Word]", sealed(key, items)))
     commit.add_many(("MSET",), records)
     commit.add_many(("ZADD", keys.due), due)
     commit.add_many(("ZREM", keys.due), done)
@@ -117,7 +117,7 @@ def _held(commit: Commit, step: Step, keys: Keys) -> None:
             continue
         new: list[Word] = [encode_held(*one) for one in held.waiting[held.stored :]]
         if new and not held.stored:
-            commit.add("SET", keys.outcome(held.key), HELD_RECORD)
+            commit.add("SET", keys.outcome(held.key), held_record(held.key))
             commit.add("ZADD", keys.held, held.waiting[0].entry[0], held.key)
         commit.add_many(("RPUSH", keys.held_events(held.key)), new)
         held.stored = len(held.waiting)
@@ -158,7 +158,7 @@ def _rewrite(commit: Commit, held: Held, keys: Keys) -> None:
     if held.stored:
         commit.add("UNLINK", keys.held_events(held.key))
     if held.waiting:
-        commit.add("SET", keys.outcome(held.key), HELD_RECORD)
+        commit.add("SET", keys.outcome(held.key), held_record(held.key))
         commit.add("ZADD", keys.held, held.waiting[0].entry[0], held.key)
         commit.add_many(("RPUSH", keys.held_events(held.key)), [encode_held(*one) for one in held.waiting])
     elif held.stored:

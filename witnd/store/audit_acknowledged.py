@@ -50,8 +50,10 @@ async def _in_histories(reads: Reads, keys: Keys, wanted: set[EntryId]) -> set[E
     outcome, history = keys.outcome("").encode(), keys.history("").encode()
     async for _, names in reads.scan(f"{keys.base}:"):
         records = [name for name in names if name.startswith(outcome)]
-        for record in (await reads.each(("MGET", *records)))[0] if records else ():
-            stored = None if record is None else decode_outcome(record)
+        found_records = (await reads.each(("MGET", *records)))[0] if records else ()
+        for name, record in zip(records, found_records, strict=True):
+            key = name.removeprefix(outcome).decode(errors="replace")
+            stored = None if record is None else decode_outcome(key, record)
             found.update(decode_history(item).entry for item in (stored.items if stored is not None else ()))
         lists = [name for name in names if name.startswith(history)]
         for at in range(0, len(lists), _HISTORIES):

@@ -11,7 +11,7 @@ from witnd.domain.event import EntryId, Event, Retry, Tick, read
 from witnd.domain.resolution import Line, resolve
 from witnd.store.audit_outcomes import applied_mark
 from witnd.store.audit_scope import Repaired, Scope, Sum
-from witnd.store.codec import HELD_RECORD, OutcomeRecord
+from witnd.store.codec import OutcomeRecord, held_record
 from witnd.store.errors import Unreadable, Unsafe
 from witnd.store.held_codec import decode_held
 from witnd.store.json_record import decode_record
@@ -58,7 +58,7 @@ async def check_held(scope: Scope) -> None:
 
 
 async def _check_held_key(scope: Scope, key: str, score: int, record: bytes | None, items: Sequence[bytes]) -> None:
-    if record != HELD_RECORD:
+    if record != held_record(key):
         found = "no record" if record is None else "an outcome"
         scope.differ(key, "held events", "only for a key without an outcome", found)
     if not items:

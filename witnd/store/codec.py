@@ -4,7 +4,8 @@ MessagePack arrays, by position. What is stored is another type than what is liv
 begins with a format number. Another number than this version's stops the reader, because it is not damage.
 
 Records that decide about money end with a checksum (`seal`): the record of an outcome and the items of its lists.
-Without it, a changed byte could turn one valid record into another. What cannot be decoded raises `Unreadable`.
+Without it, a changed byte could turn one valid record into another. It covers the outcome's key, so a record of
+another outcome is damage. What cannot be decoded raises `Unreadable`.
 """
 
 from collections.abc import Callable
@@ -156,20 +157,25 @@ def encode_outcome(outcome: Outcome, mirrored: int, tail: bytes, tailed: int) ->
             tail,
         )
     )
-    return record + crc32(record).to_bytes(CHECKSUM_BYTES)  # `seal`, without the call
+    return record + crc32(record, crc32(outcome.key.encode())).to_bytes(CHECKSUM_BYTES)  # `seal`, without the call
 
 
-HELD_RECORD = seal(_pack((FORMAT, HELD)))
+_HELD_RECORD = _pack((FORMAT, HELD))
 
 
-def decode_outcome(sealed: bytes, key: str = "") -> OutcomeRecord | None:
+def held_record(key: str) -> bytes:
+    """The record of a key that has held events only."""
+    return seal(key, _HELD_RECORD)
+
+
+def decode_outcome(key: str, sealed: bytes) -> OutcomeRecord | None:
     """The record of a key; None for a key that has held events only. Raises `Unreadable` for a damaged one."""
-    if sealed == HELD_RECORD:
-        return None
     record = sealed[:-CHECKSUM_BYTES]
-    if crc32(record) != int.from_bytes(sealed[-CHECKSUM_BYTES:]):
+    if crc32(record, crc32(key.encode())) != int.from_bytes(sealed[-CHECKSUM_BYTES:]):
         _check_other_format(sealed)
         raise Unreadable(key, "its checksum is wrong")
+    if record == _HELD_RECORD:
+        return None
     try:
         found = _unpack_outcome(record)
     except DAMAGE as wrong:
@@ -182,7 +188,7 @@ def decode_outcome(sealed: bytes, key: str = "") -> OutcomeRecord | None:
 def outcome_record(key: str, sealed: bytes | None) -> OutcomeRecord | Unreadable | None:
     """The same as a value, for readers that continue with the next key; None also for a key without a record."""
     try:
-        return None if sealed is None else decode_outcome(sealed, key)
+        return None if sealed is None else decode_outcome(key, sealed)
     except Unreadable as damaged:
         return damaged
 

@@ -18,6 +18,7 @@ _unpack: Callable[[bytes], Any] = msgspec.msgpack.Decoder().decode
 def encode_held(entry: EntryId, event: Event) -> bytes:
     """An event that waits, held or beside an outcome on hold, with its checksum."""
     return seal(
+        event.key,
         _pack(
             (
                 *entry,
@@ -31,7 +32,7 @@ def encode_held(entry: EntryId, event: Event) -> bytes:
                 event.mark,
                 event.content,
             )
-        )
+        ),
     )
 
 

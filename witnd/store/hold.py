@@ -67,8 +67,8 @@ def decode_hold(key: str, record: bytes) -> Hold:
         return Hold(reason=f"{key!r} is on hold, and the stored reason is unreadable: {wrong}", since=0, cursor="0-0")
 
 
-def encode_repair(repair: Repair) -> bytes:
-    return seal(_pack(repair))
+def encode_repair(key: str, repair: Repair) -> bytes:
+    return seal(key, _pack(repair))
 
 
 def decode_repair(key: str, record: bytes) -> Repair:

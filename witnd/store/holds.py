@@ -103,4 +103,4 @@ def applied_entries(key: str, stored: Repair) -> set[EntryId]:
 async def prepare(requests: RetryRequests, keys: Keys, key: str, repair: Repair) -> str:
     """Store the repaired state and request that the owner of the partition puts it in place. Return the id of the
     request's entry."""
-    return await requests.append_with(keys, key, "SET", keys.repair(key), encode_repair(repair))
+    return await requests.append_with(keys, key, "SET", keys.repair(key), encode_repair(key, repair))

@@ -143,7 +143,7 @@ class Reads:
     async def outcome(self, keys: Keys, key: str) -> tuple[OutcomeRecord | None, list[bytes]]:
         """The record, None where there is none; and what is held for the key. Raises `Unreadable`."""
         record, held = await self.together(("GET", keys.outcome(key)), ("LRANGE", keys.held_events(key), 0, -1))
-        return (None if record is None else decode_outcome(record, key)), held
+        return (None if record is None else decode_outcome(key, record)), held
 
     async def history(
         self, keys: Keys, key: str, most: int | None = None, skip: int = 0
@@ -160,7 +160,7 @@ class Reads:
             )
             items = unsealed(key, items)
             if len(items) < ITEMS:
-                record = None if raw is None else decode_outcome(raw, key)
+                record = None if raw is None else decode_outcome(key, raw)
                 items += [] if record is None else record.items
                 most = at + len(items) if most is None else min(most, at + len(items))
             page = items if most is None else items[: most - at]

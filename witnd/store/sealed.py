@@ -1,4 +1,6 @@
-"""Checksums of stored records, so that a changed byte never turns one valid record into another."""
+"""Checksums of stored records. A changed byte never turns one valid record into another, and a sound record of one
+outcome is damage where it stands in place of another one's.
+"""
 
 from collections.abc import Iterable
 from typing import Final
@@ -13,17 +15,23 @@ CHECKSUM_BYTES: Final = 4
 DAMAGE: Final = (msgspec.MsgspecError, ValueError, TypeError, IndexError, ArithmeticError)
 
 
-def seal(record: bytes) -> bytes:
-    """The record with its checksum behind it."""
-    return record + crc32(record).to_bytes(CHECKSUM_BYTES)
+def seal(key: str, record: bytes) -> bytes:
+    """The record of an outcome key, followed by the checksum of both."""
+    return record + crc32(record, crc32(key.encode())).to_bytes(CHECKSUM_BYTES)
 
 
 def unseal(key: str, sealed: bytes) -> bytes:
-    """The record without its checksum. Raises `Unreadable` if the two do not fit."""
+    """The record without its checksum. Raises `Unreadable` if it is damaged or belongs to another key."""
     record = sealed[:-CHECKSUM_BYTES]
-    if crc32(record) != int.from_bytes(sealed[-CHECKSUM_BYTES:]):
+    if crc32(record, crc32(key.encode())) != int.from_bytes(sealed[-CHECKSUM_BYTES:]):
         raise Unreadable(key, "its checksum is wrong")
     return record
+
+
+def sealed(key: str, items: Iterable[bytes]) -> list[bytes]:
+    """The items of a list, each with its checksum."""
+    start = crc32(key.encode())
+    return [item + crc32(item, start).to_bytes(CHECKSUM_BYTES) for item in items]
 
 
 def unsealed(key: str, items: Iterable[bytes]) -> list[bytes]:
