@@ -21,6 +21,21 @@ def sequence() -> None:
     _without(rb"if seq ~= ARGV\[2\] then\n.*?\n  return [^\n]*\nend\n")
 
 
+def sequence_and_line_numbers() -> None:
+    """As `sequence`, and the server numbers the invoice lines, so no number is taken already."""
+    from witnd.store.commit import Commit
+
+    sequence()
+    add = Commit.add
+
+    def numbered_by_server(commit: Commit, *command: Any) -> None:
+        if command[0] == "XADD" and command[1].endswith(":lines"):
+            command = (*command[:2], "*", *command[3:])
+        add(commit, *command)
+
+    Commit.add = numbered_by_server
+
+
 def _without(check: bytes) -> None:
     from witnd.store import commit
 
@@ -115,6 +130,7 @@ def retry_off() -> None:
 ABLATIONS: dict[str, Callable[[], None]] = {
     "fencing": fencing,
     "sequence": sequence,
+    "sequence-and-line-numbers": sequence_and_line_numbers,
     "tick-rule": tick_rule,
     "dedup": dedup,
     "outbox-in-commit": outbox_in_commit,

@@ -6,6 +6,8 @@ The same scene is played with the safeguard (all is well, or the scene itself is
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -45,31 +47,84 @@ def test_fencing(stage: Stage, scenario: Scenario, undisturbed: World, ablate: s
         assert stage.violations(undisturbed) == []
 
 
-@pytest.mark.parametrize("ablate", [None, "sequence"])
-def test_sequence_check(
-    stage: Stage, scenario: Scenario, undisturbed: World, short_dir: Path, ablate: str | None
-) -> None:
-    """Every step's reply is lost once."""
-    stage.play(scenario)
+def every_reply_is_lost_once(
+    stage: Stage, directory: Path, ablate: str | None, which: Callable[[Command], bool]
+) -> tuple[list[str], int]:
+    """Run while the replies of such steps are lost once each. Return what is wrong with the end, and their number."""
     seen: set[tuple[bytes, ...]] = set()
 
     def rule(command: Command) -> Cut | None:
         step = command.words[5:9]
-        if not is_a_step(command) or step in seen:
+        if not which(command) or step in seen:
             return None
         seen.add(step)
         return "after"
 
-    with Proxy(stage.server.socket, short_dir / "proxy.sock") as proxy:
+    with Proxy(stage.server.socket, directory / "proxy.sock") as proxy:
         proxy.rule = rule
-        wrong = ends(stage, Plan(ablate=ablate), proxy.url)
-        found = stage.violations(undisturbed)
+        return ends(stage, Plan(ablate=ablate), proxy.url), len(seen)
+
+
+@pytest.mark.parametrize("ablate", [None, "sequence-and-line-numbers"])
+def test_sequence_check(
+    stage: Stage, scenario: Scenario, undisturbed: World, short_dir: Path, ablate: str | None
+) -> None:
+    stage.play(scenario)
+    wrong, steps = every_reply_is_lost_once(stage, short_dir, ablate, is_a_step)
+    found = stage.violations(undisturbed)
+    assert steps > 20
     if ablate is None:
-        assert len(seen) > 20
         assert wrong + found == []
     else:
-        # A repeated step with a line is refused by the number of the line; one without it resolves outcomes twice.
-        assert wrong or any(one.startswith("resolutions:") for one in found), "a step was written twice unnoticed"
+        assert any(one.startswith("resolutions:") for one in found), "outcomes resolved twice"
+        assert any(one.startswith("lines:") for one in found), "outcomes billed twice"
+        # A run that ends early would differ from the undisturbed one as well.
+        assert repeated(stage, "resolutions")
+        assert repeated(stage, "lines")
+
+
+def test_without_the_sequence_check_its_line_number_refuses_a_repeated_step(
+    stage: Stage, scenario: Scenario, short_dir: Path
+) -> None:
+    stage.play(scenario)
+    wrong, steps = every_reply_is_lost_once(stage, short_dir, "sequence", has_a_line)
+    assert (wrong, steps) == (["the daemon ended with 3"], 1)
+    ids = [id_.decode() for id_, _ in stage.reader.stream(KEYS.lines)]
+    assert ids == [f"{number}-0" for number in range(1, len(ids) + 1)]
+    assert f"the next entry of {KEYS.lines} is 1-0, and the stream is at {ids[-1]} already" in stage.lives[-1].log
+    assert repeated(stage, "lines") == set()
+    assert repeated(stage, "resolutions") == set(), "a refused step wrote its resolutions"
+
+
+def test_without_the_sequence_check_a_repeated_step_without_a_line_resolves_outcomes_twice(
+    stage: Stage, scenario: Scenario, undisturbed: World, short_dir: Path
+) -> None:
+    """Line numbers are no reason to do without the sequence check."""
+    stage.play(scenario)
+    wrong, steps = every_reply_is_lost_once(stage, short_dir, "sequence", has_no_line)
+    found = stage.violations(undisturbed)
+    assert wrong == [], "the daemon noticed it"
+    assert steps > 10
+    assert any(one.startswith("resolutions:") for one in found)
+    assert repeated(stage, "lines") == set()
+    billed = {one["outcome_key"] for one in look(stage.reader)["lines"]}
+    twice = repeated(stage, "resolutions")
+    assert twice
+    assert twice.isdisjoint(billed)
+
+
+def repeated(stage: Stage, results: str) -> set[str]:
+    """Keys of outcomes that have more than one of these results."""
+    counts = Counter(one["outcome_key"] for one in look(stage.reader)[results])
+    return {key for key, count in counts.items() if count > 1}
+
+
+def has_a_line(command: Command) -> bool:
+    return is_a_step(command) and KEYS.lines.encode() in command.words
+
+
+def has_no_line(command: Command) -> bool:
+    return is_a_step(command) and not has_a_line(command)
 
 
 def is_a_step(command: Command) -> bool:

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 TIMES = 4 if FULL else 1
 COMMIT = commit.SHA.encode()
 LEASE, LEASE_TEXT = Script("lease").sha.encode(), Script("lease").text.encode()
+APPEND_CONTROL = Script("append_control")
 
 
 @pytest.fixture
@@ -66,6 +67,8 @@ def test_every_command_of_a_run_is_cut_once_and_the_run_ends_as_the_undisturbed_
     stage.keep(Plan(), url=proxy.url, seconds=100)
     names = {command.name for _, command in proxy.cuts}
     assert {"XREAD", "MGET", "EVALSHA", "EVAL", "INFO", "HGETALL", "LRANGE", "SUBSCRIBE"} <= names
+    scripts = {command.words[1] for _, command in proxy.cuts if command.name in ("EVAL", "EVALSHA")}
+    assert scripts & {APPEND_CONTROL.sha.encode(), APPEND_CONTROL.text.encode()}, "no tick or retry was cut"
     assert len(rule.cut) > 100, "this was no whole run"
     assert stage.violations(undisturbed) == []
 

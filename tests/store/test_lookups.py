@@ -71,10 +71,40 @@ def test_lists_that_are_missing_or_wrong_are_rebuilt_at_the_start(
     shop.call("UNLINK", *SETS)
     shop.work(lambda _: contents(shop) == right)
     assert contents(shop) == right
-    # A key that is listed and has no record may be one whose record is lost: tests/daemon/test_on_hold.py.
     shop.call("ZREM", KEYS.with_status("OPEN"), "ticket-0003")
     shop.work(lambda _: contents(shop) == right)
     assert contents(shop) == right
+    assert shop.witnd("audit").exit_code == 0
+
+
+def test_a_listed_key_without_a_record_stays_listed_and_goes_on_hold_at_its_next_event(
+    session_server: Server, redis_url: str, tmp_path: Path
+) -> None:
+    """Its record may be lost, and the outcome may be billed already."""
+    shop = worked(session_server, tmp_path)
+    key = "ticket-0009"
+    shop.call("ZADD", KEYS.keys, 0, key)
+    shop.call("ZREM", KEYS.with_status("OPEN"), "ticket-0003")  # so all lists are rebuilt
+    shop.work(lambda client: bool(client.zscore(KEYS.with_status("OPEN"), "ticket-0003")))
+    assert shop.call("ZSCORE", KEYS.keys, key) == 0
+    assert [(one["key"], one["what"]) for one in shop.json("audit", exit_code=5)["differences"]] == [
+        (key, "in the list of all keys"),
+        ("", "outcomes in the list of all keys"),
+    ]
+
+    shop.event(key, "replied", at="*")
+    shop.work()
+    assert shop.json("explain", key)["on_hold"]["reason"] == "its record is missing"
+    audited = shop.json("audit", exit_code=5)
+    assert [(one["key"], one["what"], one["found"]) for one in audited["differences"]] == [
+        (key, "stored outcome", "on hold: its record is missing")
+    ]
+    assert audited["events"]["waiting"] == 1
+
+    # The log has no other event of this key, so the repair opens the outcome.
+    with shop.working():
+        assert shop.json("repair", "outcome", key)["state"] == "repaired"
+    assert shop.json("explain", key)["outcome"]["events_count"] == 1
     assert shop.witnd("audit").exit_code == 0
 
 
