@@ -1,6 +1,7 @@
 """Fixtures for every test: a real server, emptied for each, and others that may be killed."""
 
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -15,11 +16,24 @@ from tests.support.server import Server
 from witnd.store.connection import connect
 from witnd.store.embedded import Fsync
 
+# Tests start many processes; without compiled modules each of them would compile the whole package again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 @pytest.fixture(autouse=True)
 def no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     """A witnd.toml in the directory in which tests are started, as a tutorial leaves it, is nothing to them."""
     monkeypatch.setenv("WITND_CONFIG", os.devnull)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_authorities_of_the_system() -> Iterator[None]:
+    """No test may depend on what this machine trusts, and reading it takes longer than all else of a daemon's start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", os.devnull)
+        patch.setenv("SSL_CERT_DIR", os.devnull)
+        yield
 
 
 @pytest.fixture
@@ -81,6 +95,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 # Tests of these places start processes, kill them and wait for what they do, or repeat one check for every page.
 SLOW_PLACES = (
+    "tests/crash/",
     "tests/daemon/",
     "tests/contract/test_billing_random.py",
     "tests/contract/test_billing_trouble.py",
@@ -90,13 +105,16 @@ SLOW_PLACES = (
     "tests/mcp/",
     "tests/web/test_connections.py",
     "tests/web/test_ingest_crash.py",
+    "tests/web/test_line_limit.py",
+    "tests/cli/test_output_streams.py",
+    "tests/cli/test_retry_clock.py",
+    "tests/oracle/test_reach.py",
 )
 # A few of them show in the quick run that the real daemon works and refuses what it must.
 QUICK_ALL_THE_SAME = (
-    "test_a_full_redis_is_waited_out",
     "test_a_redis_that_must_not_be_billed_from_is_refused_with_the_remedy",
     "test_an_event_that_was_not_confirmed_counts_once_when_it_is_sent_again",
-    "test_six_seconds_show_what_billing_by_outcome_is_about",
+    "test_killed_at_a_step_and_again_further_on_a_run_ends_as_the_undisturbed_one[commit.executed]",
 )
 
 

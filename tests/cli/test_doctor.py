@@ -242,6 +242,7 @@ def test_a_server_that_hangs_is_a_problem_soon(own: Callable[..., Workshop], mon
     shop.server.resume()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_still_loading_is_a_problem_until_it_has_finished(own: Callable[..., Workshop]) -> None:
     shop = own()
     start_loading(shop.server)

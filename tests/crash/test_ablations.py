@@ -21,7 +21,6 @@ from tests.crash.test_cuts import is_commit
 from tests.crash.test_owners import wakes_up_first
 from tests.crash.world import KEYS, World, look
 
-pytestmark = pytest.mark.slow
 # A run without a safeguard may also never end: then this long is enough to know.
 SECONDS = 15.0
 

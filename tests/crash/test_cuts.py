@@ -15,7 +15,6 @@ from tests.crash.world import SHARED, World
 from witnd.store import commit
 from witnd.store.scripts import Script
 
-pytestmark = pytest.mark.slow
 # How often the same command is cut before it is let through: a repetition can be cut as well.
 TIMES = 4 if FULL else 1
 COMMIT = commit.SHA.encode()

@@ -2,9 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterable
 from itertools import count
-from typing import Any
 
 import pytest
 
@@ -14,14 +12,8 @@ from tests.crash.scenarios import Scenario, outage
 from tests.crash.stage import FULL, Stage
 from tests.crash.world import KEYS, World, look
 
-# Around the commit, where money could be lost or doubled. The other steps are slow tests.
-QUICK = ("commit.before", "commit.executed", "written")
 # Steps that only come at the end of an orderly life, or by the clock.
 AT_THE_END = ("journal.before", "journal.after", "release.before")
-
-
-def quick_or_slow(points: Iterable[str]) -> list[Any]:
-    return [point if point in QUICK else pytest.param(point, marks=pytest.mark.slow) for point in points]
 
 
 def plan(point: str, number: int) -> Plan:
@@ -33,7 +25,7 @@ def plan(point: str, number: int) -> Plan:
     )
 
 
-@pytest.mark.parametrize("point", quick_or_slow(POINTS))
+@pytest.mark.parametrize("point", POINTS)
 def test_killed_at_a_step_and_again_further_on_a_run_ends_as_the_undisturbed_one(
     stage: Stage, scenario: Scenario, undisturbed: World, point: str
 ) -> None:
@@ -75,8 +67,8 @@ def test_killed_by_the_receiver_before_it_answers_a_message_is_sent_again_under_
 
 @pytest.mark.parametrize(
     "point",
-    quick_or_slow(["lease.taken", "catalogue", "read", "prefetch", "fold", "commit.before", "commit.executed",
-                   "written", "tick.before", "retry.after", "begun.after", "send.before", "failed.before"]),
+    ["lease.taken", "catalogue", "read", "prefetch", "fold", "commit.before", "commit.executed",
+     "written", "tick.before", "retry.after", "begun.after", "send.before", "failed.before"],
 )  # fmt: skip
 def test_told_to_end_in_the_middle_it_ends_in_order_and_the_next_goes_on(
     stage: Stage, scenario: Scenario, undisturbed: World, point: str

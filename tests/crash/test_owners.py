@@ -38,7 +38,6 @@ def test_of_two_daemons_at_once_one_works_and_the_other_waits(
     assert stage.violations(undisturbed) == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "point",
     [

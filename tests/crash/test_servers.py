@@ -14,7 +14,6 @@ from tests.crash.test_cuts import is_commit
 from tests.crash.world import KEYS, World
 from tests.support.processes import until
 
-pytestmark = pytest.mark.slow
 LEASE = 0.5
 
 

@@ -225,6 +225,7 @@ def test_any_key_has_a_page_on_which_it_is_text(desk: Desk, api: Office, key: st
     assert api.get(f"/v1/customers/{quote(key, safe='')}")["name"] == "Plain"
 
 
+@pytest.mark.slow
 def test_among_many_cards_and_agents_names_are_typed(desk: Desk, api: Office) -> None:
     stocked(api)
     for number in range(200):

@@ -48,14 +48,19 @@ class Office:
     def __init__(self, workshop: Workshop, address: tuple[str, int]) -> None:
         self.workshop = workshop
         self.address = address
-        self.tokens = {scope: self.token(scope, scope) for scope in ("ingest", "read", "admin")}
+        self.tokens = self._create({scope: (scope,) for scope in ("ingest", "read", "admin")})
 
     def token(self, name: str, *scopes: str, rate: float | None = None) -> str:
-        async def create() -> str:
+        return self._create({name: scopes}, rate)[name]
+
+    def _create(self, wanted: dict[str, tuple[str, ...]], rate: float | None = None) -> dict[str, str]:
+        """The texts of new tokens by name."""
+
+        async def create() -> dict[str, str]:
             async with connect(self.workshop.server.url) as client:
                 tokens = Tokens(client, GlobalKeys("witn"), lambda: 0.0)
-                _, text = await tokens.create(name, scopes, time.time_ns() // 1_000_000, rate=rate)
-                return text
+                now = time.time_ns() // 1_000_000
+                return {name: (await tokens.create(name, scopes, now, rate=rate))[1] for name, scopes in wanted.items()}
 
         # In a thread of its own: a browser's driver keeps an event loop in that of the test.
         with ThreadPoolExecutor(1) as thread:

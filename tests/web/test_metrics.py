@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.processes import until
@@ -97,6 +98,7 @@ def test_a_daemon_tells_nothing_of_partitions_that_another_has(
             assert not [name for name, _ in scraped(other) if name == "witnd_events_total"]
 
 
+@pytest.mark.slow
 def test_the_sum_over_two_daemons_counts_every_line_once(
     session_server: Server, redis_url: str, tmp_path: Path
 ) -> None:

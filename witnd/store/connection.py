@@ -8,13 +8,14 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
 
 from witnd.endpoint import Endpoint, endpoint
 from witnd.store.cancellation import cancellable
@@ -75,6 +76,8 @@ _TEXTS = (
     ("DB index is out of range", "DATABASE"),
     ("invalid DB index", "DATABASE"),
 )
+# Made once: redis-py reads the metadata of its package for each connection that has none.
+_DRIVER: Final = DriverInfo()
 _IN_PIPELINE = re.compile(r""" of pipeline caused error: \((['"])(.*)\1,\)$""", re.DOTALL)
 _WRONG_TYPE_IN_PIPELINE = re.compile(
     r"Command # \d+ \([A-Z]+ (\S+).*\) of pipeline caused error: .*holding the wrong kind of value", re.DOTALL
@@ -111,6 +114,7 @@ def _client(server: Endpoint, answer_seconds: float, connections: int, work: str
         db=server.db,
         retry=Retry(NoBackoff(), 0),
         retry_on_error=[],
+        driver_info=_DRIVER,
         protocol=2,  # the reply shapes of RESP3 differ; one shape, whatever the server offers
         socket_timeout=answer_seconds,
         health_check_interval=IDLE_CHECK_SECONDS,

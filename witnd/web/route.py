@@ -186,18 +186,15 @@ class Table:
 
     def __init__(self, routes: list[Route]) -> None:
         self._plain: dict[str, dict[str, Route]] = {}
-        self._named: list[tuple[list[str], dict[str, Route]]] = []
+        by_shape: dict[str, tuple[list[str], dict[str, Route]]] = {}
         for one in routes:
             if not one.names:
                 self._plain.setdefault(one.path, {})[one.method] = one
                 continue
             parts = one.path.split("/")
-            for known, methods in self._named:
-                if [_shape(part) for part in known] == [_shape(part) for part in parts]:
-                    methods[one.method] = one
-                    break
-            else:
-                self._named.append((parts, {one.method: one}))
+            shape = "/".join("{}" if part.startswith("{") else part for part in parts)
+            by_shape.setdefault(shape, (parts, {}))[1][one.method] = one
+        self._named = list(by_shape.values())
         # A key may be a word of a plain path: `/v1/agents/try` is where one is tried, and the agent of that name.
         for path, methods in self._plain.items():
             self._plain[path] = {**self._among_named(path.split("/")), **methods}
@@ -219,10 +216,6 @@ def names_in(route_: Route, parts: list[str]) -> Iterator[tuple[str, str]]:
     for known, part in zip(route_.path.split("/"), parts, strict=False):
         if known.startswith("{"):
             yield known[1:-1], part
-
-
-def _shape(part: str) -> str:
-    return "{}" if part.startswith("{") else part
 
 
 def _fits(known: str, part: str) -> bool:
