@@ -439,6 +439,11 @@ def test_an_endpoint_that_is_suspended_is_a_warning_with_the_rule(shop: Workshop
     assert "witnd deliveries resume crm" in one["remedy"]
 
 
+def test_deliveries_that_are_not_queued_yet_are_a_note(shop: Workshop) -> None:
+    shop.call("HSET", shop.keys().unqueued, "ticket-0001", "x", "ticket-0002", "x")
+    assert "2 outcomes are not queued" in named(report(shop), "webhooks", "note")["found"]
+
+
 def test_dead_letters_and_failing_endpoints_are_told(shop: Workshop) -> None:
     shop.apply()
     shop.call("HSET", "witn:{shared}:endpoints", rule_id("crm"), encode_endpoint(EndpointState(failing_since=LONG_AGO)))

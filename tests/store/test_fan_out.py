@@ -93,7 +93,7 @@ async def test_each_delivery_is_queued_for_its_rule(client: Redis, outbox: Outbo
     assert await outbox.rules() == sorted(rule_.id for rule_ in RULES)
     assert not await client.exists(KEYS.unqueued)
     assert await outbox.unqueued.of(OUTCOME) is None
-    assert await outbox.unqueued.outcomes() == []
+    assert await outbox.unqueued.outcomes(9) == []
 
 
 async def test_a_part_that_is_queued_leaves_the_rest_to_be_queued(outbox: Outbox) -> None:
@@ -103,7 +103,7 @@ async def test_a_part_that_is_queued_leaves_the_rest_to_be_queued(outbox: Outbox
     await outbox.unqueued.queue(OUTCOME, CREATED, waiting.rows[:7], is_last=False)
 
     assert len(await outbox.rules()) == 7
-    assert await outbox.unqueued.outcomes() == [OUTCOME]
+    assert await outbox.unqueued.outcomes(9) == [OUTCOME]
     await queue_all(outbox)
     assert len(await outbox.rules()) == 20
 

@@ -218,7 +218,10 @@ def _webhooks(data: Data, catalogue: Catalogue | None) -> Iterator[Check]:
     if dead := sum(part.dead for part in data.parts):
         found = f"{count(dead, 'delivery', 'deliveries')} given up"
         yield warning("data", "dead letters", found, "mend the endpoint, then `witnd deliveries resend`")
-    if not (suspended or parked or failing or dead):
+    if unqueued := sum(part.unqueued for part in data.parts):
+        found = f"the deliveries of {count(unqueued, 'outcome')} are not queued yet"
+        yield note("data", "webhooks", found, "wait: the daemon queues them; until then lists do not have them")
+    if not (suspended or parked or failing or dead or unqueued):
         yield ok("data", "webhooks", "no endpoint fails, nothing was given up")
 
 

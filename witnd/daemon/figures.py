@@ -35,6 +35,7 @@ class _Waiting(NamedTuple):
     queued: int
     parked: int
     dead: int
+    unqueued: int
 
 
 class Backlog:
@@ -74,6 +75,7 @@ class Backlog:
                 for keys in self._partitions:
                     asked.xinfo_stream(keys.lines)
                     asked.zcard(keys.dead)
+                    asked.hlen(keys.unqueued)
                     for rule in rules:
                         asked.zcard(keys.outbox(rule))
                         asked.zcard(keys.parked(rule))
@@ -82,7 +84,7 @@ class Backlog:
         # An answer may be an error, as from a server that is still loading.
         states = [decode_endpoint(record) for record in endpoints] if isinstance(endpoints, list) else []
         self._period_ended = int(first[0][1]) if isinstance(first, list) and first else None
-        each = 2 + 2 * len(rules)
+        each = 3 + 2 * len(rules)
         rest = [found[at : at + each] for at in range(4, len(found), each)]
         self.of_partitions = [
             _Waiting(
@@ -90,8 +92,9 @@ class Backlog:
                 queued=sum(map(_number, queues[::2])),
                 parked=sum(map(_number, queues[1::2])),
                 dead=_number(dead),
+                unqueued=_number(unqueued),
             )
-            for info, dead, *queues in rest
+            for info, dead, unqueued, *queues in rest
         ]
         self.samples = {
             "witnd_endpoints_suspended": [((), sum(state.suspended for state in states))],
@@ -109,6 +112,7 @@ class Backlog:
                 (("parked",), sum(one.parked for one in parts)),
                 (("dead",), sum(one.dead for one in parts)),
             ],
+            "witnd_outcomes_unqueued": [((), sum(one.unqueued for one in parts))],
         }
 
     def figures(self, numbers: Sequence[int], *, is_billing: bool) -> dict[str, list[Sample]]:

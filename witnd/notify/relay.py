@@ -6,24 +6,20 @@ store, and everything is looked through at the start and after a lost connection
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Final
 
 import structlog
 
 from witnd.domain.notification import SCHEDULE
 from witnd.notify.lane import Endpoint, Lane, Means, OnDisk, Send, Work
 from witnd.notify.patience import Patience
+from witnd.notify.queueing import Queueing
 from witnd.notify.slots import Calls, Slots
-from witnd.store.errors import Fenced, StoreRefused, StoreUnavailable, Unreadable
+from witnd.store.errors import Fenced, StoreRefused, StoreUnavailable
 from witnd.store.outbox import Outbox
 
 __all__ = ["Endpoint", "Relay", "Send"]
-
-# Deliveries that are queued in one call: some 2 ms of the server's time.
-QUEUE_ROWS: Final = 200
 
 log = structlog.get_logger()
 
@@ -68,9 +64,7 @@ class Relay:
         # While this is None nothing new is started.
         self._tasks: asyncio.TaskGroup | None = None
         self._end = asyncio.Event()
-        # Outcomes whose deliveries are to be queued, in the order of their commits.
-        self._unqueued: deque[str] = deque()
-        self._has_unqueued = asyncio.Event()
+        self._queueing = Queueing(self._means, self.poke)
         #: set once everything that waited in the outbox has been looked at
         self.ready = asyncio.Event()
 
@@ -84,7 +78,7 @@ class Relay:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
-                beside = [tasks.create_task(self._owned(work)) for work in (self._listen, self._queue)]
+                beside = [tasks.create_task(self._owned(work)) for work in (self._listen, self._queueing.run)]
                 try:
                     await self._end.wait()
                 finally:
@@ -106,8 +100,7 @@ class Relay:
 
     def queue(self, outcome_keys: Iterable[str]) -> None:
         """These outcomes have deliveries that are committed and not queued yet."""
-        self._unqueued.extend(outcome_keys)
-        self._has_unqueued.set()
+        self._queueing.add(outcome_keys)
 
     async def stop(self, grace_seconds: float) -> tuple[str, ...]:
         """Take no more rows and let attempts under way finish; the ids of those that did not.
@@ -148,38 +141,13 @@ class Relay:
             self._tasks = None  # the group is about to end, and must not grow meanwhile
             raise
 
-    async def _queue(self) -> None:
-        """Queue deliveries a slice at a time, so that neither commits nor health checks wait long for it."""
-        while True:
-            await self._has_unqueued.wait()
-            self._has_unqueued.clear()
-            while self._unqueued:
-                await self._queue_of(self._unqueued[0])
-                self._unqueued.popleft()
-
-    async def _queue_of(self, outcome_key: str) -> None:
-        ask, turn, unqueued = self._means.ask, self._means.calls.prompt.go_on, self._outbox.unqueued
-        try:
-            waiting = await ask(turn, unqueued.of, outcome_key)
-        except Unreadable as damaged:
-            log.error("delivery.unreadable", delivery=f"all of outcome {outcome_key}", reason=str(damaged))
-            return
-        if waiting is None:
-            return
-        rows = waiting.rows
-        for at in range(0, len(rows), QUEUE_ROWS):
-            part = rows[at : at + QUEUE_ROWS]
-            is_last = at + QUEUE_ROWS >= len(rows)
-            await ask(turn, unqueued.queue, outcome_key, waiting.created_ms, part, is_last=is_last)
-            self.poke(one.rule_id for one in part)
-
     async def _listen(self) -> None:
         patience = Patience("relay.calls", self._random)
         failures = 0
         while True:
             try:
                 async with self._outbox.calls() as calls:
-                    self.queue(await self._outbox.unqueued.outcomes())
+                    self._queueing.look()
                     self.poke(await self._outbox.rules())
                     patience.over()
                     failures = 0

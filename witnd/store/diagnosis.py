@@ -98,7 +98,7 @@ def commands(keys: Keys, shared: GlobalKeys, durability: Durability) -> list[Com
         ("GET", keys.owner), ("MGET", outcome), ("SET", keys.owner, "0", "PX", 1), ("PEXPIRE", keys.owner, 1),
         ("PTTL", keys.owner), ("TYPE", keys.state), ("DEL", keys.owner), ("UNLINK", held), ("EXISTS", shared.meta),
         ("HGET", keys.state, "cursor"), ("HMGET", keys.deliveries, "0"), ("HGETALL", keys.state),
-        ("HVALS", shared.endpoints), ("HKEYS", keys.unqueued), ("HSETNX", keys.deliveries, "0", "0"),
+        ("HVALS", shared.endpoints), ("HRANDFIELD", keys.unqueued, 1), ("HSETNX", keys.deliveries, "0", "0"),
         ("HSET", keys.fates, "0", "0"), ("HINCRBY", keys.day("2000-01-01"), "0", 0),
         ("HDEL", keys.attempts, "0"), ("LLEN", shared.catalogue), ("LRANGE", held, 0, 0), ("RPUSH", held, "0"),
         ("LTRIM", held, 0, 0),

@@ -60,6 +60,7 @@ class Part(Struct, frozen=True, kw_only=True):
     held_since: int | None
     rejected: int  # within the last day
     dead: int
+    unqueued: int  # outcomes whose deliveries are committed and not queued yet
     parked: Mapping[str, int]  # by rule
     lines: int  # invoice lines ever written: the number of the last one
 
@@ -136,7 +137,7 @@ def _token(raw: bytes) -> Token | None:
 
 async def _parts(connection: wire.Wire, keys: Sequence[Keys], shared: GlobalKeys, rules: Sequence[str]) -> list[Part]:
     commands: list[Command] = [("TIME",), ("LLEN", shared.catalogue), ("GET", shared.catalogue_head)]
-    each = 11 + len(rules)
+    each = 12 + len(rules)
     # The answer to how many were rejected lately needs the server's time, which is not known yet.
     since = _ms((await _together(connection, ("TIME",)))[0]) - DAY_MS
     for one in keys:
@@ -152,6 +153,7 @@ async def _parts(connection: wire.Wire, keys: Sequence[Keys], shared: GlobalKeys
             ("ZRANGE", one.held, 0, 0, "WITHSCORES"),
             ("ZCOUNT", one.fates_of("rejected"), since, "+inf"),
             ("ZCARD", one.dead),
+            ("HLEN", one.unqueued),
             *(("ZCARD", one.parked(rule)) for rule in rules),
         ]
     time, versions, head, *rest = await _together(connection, *commands)
@@ -174,7 +176,7 @@ def _part(
     exact: list[int],
     rules: Sequence[str],
 ) -> Part:
-    owner, left, state, log, _, on_hold, on_hold_count, held, first_held, rejected, dead, *parked = answers
+    owner, left, state, log, _, on_hold, on_hold_count, held, first_held, rejected, dead, unqueued, *parked = answers
     fields = StateFields.of_partition(keys.state, state)
     cursor, read = fields.entry("cursor"), fields.number("read")
     fields.counters()
@@ -209,6 +211,7 @@ def _part(
         held_since=whole(first_held[1]) if first_held else None,
         rejected=rejected,
         dead=dead,
+        unqueued=unqueued,
         parked={rule: count for rule, count in zip(rules, parked, strict=True) if count},
         lines=fields.number("lines"),
     )

@@ -5,19 +5,20 @@
 -- KEYS[5..] outbox of each rule
 -- ARGV[1] the caller's lease value, ARGV[2] ms of the resolution
 -- ARGV[3] the outcome's key where these are its last ones, else ''
--- ARGV[4..] for each rule: its id, id of the delivery, row
+-- ARGV[4] for each rule its id, id of the delivery and row, each behind its length in 4 bytes
 --
 -- Answers 'OK', or, with nothing written, 'FENCED' and the lease found. May be called again.
 local owner = redis.call('GET', KEYS[1])
 if owner ~= ARGV[1] then
   return { 'FENCED', owner or '' }
 end
-local rules = {}
+local rules, place = {}, 1
 for at = 5, #KEYS do
-  local word = 3 * at - 11
-  if redis.call('HSETNX', KEYS[2], ARGV[word + 1], ARGV[word + 2]) == 1 then
-    redis.call('ZADD', KEYS[at], ARGV[2], ARGV[word + 1])
-    rules[#rules + 1] = ARGV[word]
+  local rule, id, row
+  rule, id, row, place = struct.unpack('>I4c0I4c0I4c0', ARGV[4], place)
+  if redis.call('HSETNX', KEYS[2], id, row) == 1 then
+    redis.call('ZADD', KEYS[at], ARGV[2], id)
+    rules[#rules + 1] = rule
   end
 end
 if #rules > 0 then

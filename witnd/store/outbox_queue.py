@@ -24,10 +24,10 @@ class Unqueued:
         self._keys = keys
         self._fence = fence
 
-    async def outcomes(self) -> list[str]:
-        """Keys of the outcomes whose deliveries are committed and not queued."""
+    async def outcomes(self, most: int) -> list[str]:
+        """Keys of outcomes whose deliveries are committed and not queued: all, or `most` of them in any order."""
         with mapped():
-            found = await cast("Awaitable[list[bytes]]", self._client.hkeys(self._keys.unqueued))
+            found = await cast("Awaitable[list[bytes]]", self._client.hrandfield(self._keys.unqueued, most))
         return [key.decode() for key in found]
 
     async def of(self, outcome_key: str) -> Waiting | None:
@@ -52,9 +52,11 @@ class Unqueued:
             keys.outbox_rules,
             *(keys.outbox(one.rule_id) for one in rows),
         ]
-        words: list[str | bytes | int] = [self._fence, created_ms, outcome_key if is_last else ""]
-        for row in rows:
-            words += row
+        # Packed, because the client needs longer for each word than the server for its row.
+        packed = b"".join(
+            [len(one).to_bytes(4) + one for row in rows for one in (row.rule_id.encode(), row.id.encode(), row.row)]
+        )
+        words: list[str | bytes | int] = [self._fence, created_ms, outcome_key if is_last else "", packed]
         with mapped():
             reply = await _QUEUE.run(self._client, names, words)
         if reply != b"OK":

@@ -72,6 +72,11 @@ FIGURES: Final[Mapping[str, Figure]] = {
         ("state",),
         owned=True,
     ),
+    "witnd_outcomes_unqueued": Figure(
+        "gauge",
+        "Final outcomes in this daemon's partitions whose deliveries are committed and not queued yet.",
+        owned=True,
+    ),
     "witnd_endpoints_suspended": Figure(
         "gauge", "Suspended endpoints: nothing is sent to them until they are resumed.", owned=True
     ),
