@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections import Counter
 from collections.abc import Callable
 from functools import wraps
@@ -94,8 +95,11 @@ class Points:
         if self._plan.counts is not None:
             Path(self._plan.counts).write_bytes(msgspec.json.encode(self.seen))
         count, action = self._plan.at.get(name, (0, ""))
-        if self.seen[name] == count:
-            os.kill(os.getpid(), SIGNALS[action])
+        if self.seen[name] != count:
+            return
+        if action == "hang":
+            threading.Event().wait()  # the event loop is blocked for ever, the other threads are not
+        os.kill(os.getpid(), SIGNALS[action])
 
 
 Hook = Callable[..., None]
