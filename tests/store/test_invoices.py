@@ -23,9 +23,10 @@ from witnd.store.connection import connect
 from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
 from witnd.store.invoice_change import Done, Operations, Seen
 from witnd.store.invoice_codec import encode_row
-from witnd.store.invoices import Ambiguous, Invoices, NoCursor, Wanted
+from witnd.store.invoices import Ambiguous, Invoices, Wanted
 from witnd.store.keys import BillingKeys
 from witnd.store.note_codec import decode_note
+from witnd.store.page import InvalidCursor
 from witnd.web.outcomes import on_invoice
 
 KEYS = BillingKeys("witn")
@@ -532,7 +533,7 @@ class TestLists:
         acme = next(one for one in year if one.customer_key == "acme")
 
         for cursor in ("nonsense", acme.id):
-            with pytest.raises(NoCursor):
+            with pytest.raises(InvalidCursor):
                 await store.listed(Wanted(customer="beta"), 10, cursor)
 
     async def test_credit_notes_the_newest_first(self, client: Redis, store: Invoices) -> None:

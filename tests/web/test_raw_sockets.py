@@ -19,7 +19,7 @@ from tests.support.server import Server as Redis
 from tests.web.office import Office, office
 from witnd.store.tokens import Token
 from witnd.web import protocol, server
-from witnd.web.routes import ROUTES
+from witnd.web.routes import HTML_ERRORS, ROUTES
 from witnd.web.server import LINE_MAX, Server
 
 EVENT = json.dumps({"key": "ticket-4711", "action": "resolved", "customer_key": "acme"}).encode()
@@ -428,7 +428,7 @@ def impatient(**limits: float) -> Iterator[tuple[str, int]]:
     end = asyncio.Event()
 
     async def run() -> None:
-        runner = web.ServerRunner(Server(services, ROUTES, **limits).listener(), shutdown_timeout=1)
+        runner = web.ServerRunner(Server(services, ROUTES, HTML_ERRORS, **limits).listener(), shutdown_timeout=1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         found.append(runner.addresses[0][:2])

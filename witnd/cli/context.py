@@ -17,7 +17,9 @@ from witnd.cli.failure import end
 from witnd.cli.output import as_json, table
 from witnd.clock import Clock
 from witnd.config import Config, load
+from witnd.domain.catalogue import Catalogue
 from witnd.endpoint import Endpoint, endpoint
+from witnd.store.catalogue import CatalogueStore
 from witnd.store.changes import Changes
 from witnd.store.connection import connect
 from witnd.store.embedded import URL_FILE
@@ -32,6 +34,7 @@ __all__ = [
     "as_json",
     "config_option",
     "json_option",
+    "load_catalogue",
     "run",
     "server",
     "session",
@@ -139,3 +142,10 @@ def run(main: Coroutine[Any, Any, Result]) -> Result:
         raise click.exceptions.Exit(INTERRUPTED) from None
     except Exception as error:  # noqa: BLE001 - end() raises again what it does not know
         end(error)
+
+
+async def load_catalogue(opened: Session) -> Catalogue:
+    """Load every version of the catalogue."""
+    catalogue = Catalogue()
+    await CatalogueStore(opened.redis, opened.global_keys, opened.partitions).load(catalogue)
+    return catalogue

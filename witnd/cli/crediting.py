@@ -8,10 +8,9 @@ import click
 from msgspec import Struct
 
 from witnd.cli.author import author
-from witnd.cli.context import Session, as_json, config_option, json_option, run, session
+from witnd.cli.context import Session, as_json, config_option, json_option, load_catalogue, run, session
 from witnd.cli.event import TEXT
 from witnd.cli.invoice import SHORT, desk, meant, refuse
-from witnd.cli.outcomes import learned
 from witnd.cli.output import printable
 from witnd.domain import crediting
 from witnd.domain.crediting import amount_of
@@ -168,7 +167,7 @@ async def _by_outcome(opened: Session, store: Invoices, asked: _Asked) -> tuple[
         refuse(f"there is no outcome {key}; `witnd outcomes` lists them")
     if record.status != "CONFIRMED":
         refuse(f"{key} is {SPOKEN[record.status]}, so it is not billed; only confirmed outcomes are")
-    _, price = terms_of(key, record, await learned(opened))
+    _, price = terms_of(key, record, await load_catalogue(opened))
     invoice = await store.of_outcome(record.customer_key, price.currency, record.billed_at)
     row = None if invoice is None else await store.rows.of_outcome(invoice, key, record.billed_at)
     if invoice is None or row is None:

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import click
 
-from witnd.cli.context import Session, as_json, config_option, json_option, run, session, table
+from witnd.cli.context import Session, as_json, config_option, json_option, load_catalogue, run, session, table
 from witnd.cli.delivery import (
     ATTEMPT_COLUMNS,
     COLUMNS,
@@ -18,7 +18,6 @@ from witnd.cli.delivery import (
 )
 from witnd.cli.event import TEXT
 from witnd.cli.failure import USAGE
-from witnd.cli.outcomes import learned
 from witnd.cli.output import printable
 from witnd.clock import Clock
 from witnd.domain import instant
@@ -242,7 +241,7 @@ async def _resume(rule: str, as_document: bool, config: Path | None) -> None:
 
 async def _desk(opened: Session) -> tuple[Deliveries, dict[str, str]]:
     """The deliveries, and the names of all rules there ever were, by id."""
-    catalogue = await learned(opened)
+    catalogue = await load_catalogue(opened)
     rules = {rule_id(name): name for name in catalogue.keys("notification_rule")}
     partitions = [opened.keys(number) for number in range(opened.partitions)]
     return Deliveries(opened.redis, partitions, opened.global_keys, rules), rules

@@ -6,11 +6,10 @@ from pathlib import Path
 import click
 from msgspec import UNSET, Struct
 
-from witnd.cli.context import Session, as_json, config_option, json_option, run, session, table
+from witnd.cli.context import Session, as_json, config_option, json_option, load_catalogue, run, session, table
 from witnd.cli.event import TEXT
 from witnd.cli.failure import USAGE
 from witnd.cli.invoice import desk
-from witnd.cli.outcomes import learned
 from witnd.cli.output import printable
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.explain import SPOKEN, Happened, Story, carried_words, span, story
@@ -88,7 +87,7 @@ def explain(key: str, shown: int, json_output: bool, config_path: Path | None) -
 
 async def _explain(key: str, shown: int, as_document: bool, config: Path | None) -> None:
     async with session(config) as opened, reading(opened.server) as reads:
-        catalogue = await learned(opened)
+        catalogue = await load_catalogue(opened)
         keys = opened.keys(partition_of(key, opened.partitions))
         found = await _explanation(opened, reads, keys, key, catalogue)
     if as_document:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from witnd.billing.export.bill import Bill, Note
 from witnd.billing.papers import Papers
-from witnd.cli.context import session
+from witnd.cli.context import load_catalogue, session
 from witnd.cli.invoice import desk, paper
-from witnd.cli.outcomes import learned
 from witnd.domain.catalogue import Catalogue
 from witnd.domain.invoice import Invoice
 from witnd.domain.period import Period
@@ -52,5 +51,5 @@ class Named:
 async def papers(config: Path | None) -> AsyncIterator[Named]:
     async with session(config) as opened:
         store = CatalogueStore(opened.redis, opened.global_keys, opened.partitions)
-        catalogue, now = await learned(opened), await store.present()
+        catalogue, now = await load_catalogue(opened), await store.present()
         yield Named(desk(opened), catalogue, now)

@@ -35,7 +35,8 @@ from witnd.domain.invoice_json import credit_note_json, invoice_json, line_json
 from witnd.domain.invoicing import CreditNote
 from witnd.domain.money import minor_text
 from witnd.domain.span import spanned
-from witnd.store.invoices import Invoices, NoCursor, Wanted
+from witnd.store.invoices import Invoices, Wanted
+from witnd.store.page import InvalidCursor
 
 STAGES = ("open", "draft", "issued", "paid", "void")
 
@@ -136,7 +137,7 @@ async def _list(wanted: Wanted, limit: int, after: str | None, as_document: bool
     async with session(config) as opened:
         try:
             page = await desk(opened).listed(wanted, limit, after)
-        except NoCursor as wrong:
+        except InvalidCursor as wrong:
             refuse(f"--after: {wrong}")
     if as_document:
         document = {"data": [invoice_json(one) for one in page.data], "next_cursor": page.cursor}
@@ -247,7 +248,7 @@ async def _notes(customer: str | None, limit: int, after: str | None, as_documen
     async with session(config) as opened:
         try:
             page = await desk(opened).notes(limit, after, customer=customer)
-        except NoCursor as wrong:
+        except InvalidCursor as wrong:
             refuse(f"--after: {wrong}")
     if as_document:
         document = {"data": [credit_note_json(one) for one in page.data], "next_cursor": page.cursor}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from witnd.cli.context import Session, as_json, config_option, json_option, run, session, table
+from witnd.cli.context import as_json, config_option, json_option, load_catalogue, run, session, table
 from witnd.cli.event import TEXT
 from witnd.cli.event_choice import partitions
 from witnd.cli.events import place_of
@@ -15,7 +15,6 @@ from witnd.domain.explain import SPOKEN
 from witnd.domain.outcome import Outcome
 from witnd.domain.recount import outcome_of
 from witnd.store import outcomes as store
-from witnd.store.catalogue import CatalogueStore
 from witnd.store.codec import terms_of
 from witnd.store.keys import Keys
 from witnd.store.listing import earliest_due
@@ -91,7 +90,7 @@ async def _outcomes(
     behind = None if after is None else place_of(after)
     async with session(config) as opened, reading(opened.server) as reads:
         chosen = partitions(opened, partition)
-        catalogue = await learned(opened)
+        catalogue = await load_catalogue(opened)
         look_for = _due if due else store.listed
         page = await look_for(
             reads, chosen, catalogue, wanted, limit=limit, look=LOOKED_AT_MAX, behind=behind
@@ -133,10 +132,3 @@ async def _due(
             found.append((place, outcome))
         looked_at, last = looked_at + 1, place
     return Page(found, None)
-
-
-async def learned(opened: Session) -> Catalogue:
-    """All of the catalogue."""
-    catalogue = Catalogue()
-    await CatalogueStore(opened.redis, opened.global_keys, opened.partitions).load(catalogue)
-    return catalogue

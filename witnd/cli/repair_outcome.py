@@ -7,9 +7,8 @@ from typing import Final, NamedTuple
 
 import click
 
-from witnd.cli.context import Session, as_json, config_option, json_option, run, session
+from witnd.cli.context import Session, as_json, config_option, json_option, load_catalogue, run, session
 from witnd.cli.event import TEXT
-from witnd.cli.outcomes import learned
 from witnd.domain import instant
 from witnd.domain.event import EntryId, Event, Retry, read
 from witnd.domain.explain import SPOKEN
@@ -153,7 +152,7 @@ async def _wait(reads: Reads, keys: Keys, key: str, entry: EntryId) -> str:
 
 async def _find(opened: Session, reads: Reads, keys: Keys, key: str, hold: Hold, trimmed: bool) -> _Found:
     """Raises `Unsafe`, saying what is missing, rather than to guess."""
-    catalogue = await learned(opened)
+    catalogue = await load_catalogue(opened)
     position = await reads.position(keys)
     limit = entry_id(hold.cursor) if hold.since else position.cursor
     rebuild = Rebuild(catalogue, key)

@@ -43,7 +43,7 @@ from witnd.store.stored_answers import StoredAnswers
 from witnd.store.tokens import Tokens
 from witnd.web.dashboard.live import Pulse
 from witnd.web.metrics import render
-from witnd.web.routes import PAGES, ROUTES
+from witnd.web.routes import HTML_ERRORS, PAGES, ROUTES
 from witnd.web.services import Health, Services
 
 # Outcomes on hold of a partition that are named in `/readyz`; the page of problems has more.
@@ -182,7 +182,7 @@ class Daemon:
             metrics=metrics,
             now_ms=clock.now_ms,
         )
-        web = Web(config, services, [*ROUTES, *PAGES], lag, self._listening)
+        web = Web(config, services, [*ROUTES, *PAGES], HTML_ERRORS, lag, self._listening)
         return web
 
     def _listening(self, address: str) -> None:

@@ -18,7 +18,7 @@ from witnd.store.keys import Keys
 from witnd.web.accepting import Acceptor, listening_sockets
 from witnd.web.connections import connections_max, file_limit
 from witnd.web.route import Route
-from witnd.web.server import Server
+from witnd.web.server import HtmlErrors, Server
 from witnd.web.services import Services
 
 LAG_SECONDS: Final = 1.0
@@ -71,9 +71,15 @@ class Web:
     """`run()` until cancelled. `listening` is told the address when requests can come."""
 
     def __init__(
-        self, config: Config, services: Services, routes: list[Route], lag: Lag, listening: Callable[[str], None]
+        self,
+        config: Config,
+        services: Services,
+        routes: list[Route],
+        html_errors: HtmlErrors,
+        lag: Lag,
+        listening: Callable[[str], None],
     ) -> None:
-        self.server = Server(services, routes)
+        self.server = Server(services, routes, html_errors)
         self._config = config
         self._services = services
         self._listening = listening

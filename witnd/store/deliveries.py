@@ -14,9 +14,9 @@ from witnd.domain.delivery import HEALTHY, EndpointState, Progress, Standing, re
 from witnd.domain.notification import TYPE_OF_STATUS, delivery_id
 from witnd.store.connection import mapped
 from witnd.store.delivery_pages import Place, Shelf, Shelves, page
-from witnd.store.invoices import Page
 from witnd.store.keys import GlobalKeys, Keys, partition_of
 from witnd.store.outbox import Outbox, Row, read_row
+from witnd.store.page import Page
 
 # Rows per read and write: a millisecond or two of the server's time.
 PAGE: Final = 500
@@ -83,7 +83,7 @@ class Deliveries:
         *,
         looked_at_max: int = LOOKED_AT_REQUEST,
     ) -> Page[Found]:
-        """The newest by their resolution; if only pending ones are asked for, those due next. Raises NoCursor.
+        """The newest by their resolution; if only pending ones are asked for, those due next. Raises InvalidCursor.
 
         Among others, pending ones stand by when they are due: what was just committed, and what is being retried.
         A page may have fewer than `limit` and still a cursor, where a rare thing is looked for.

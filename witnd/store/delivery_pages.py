@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypeAlias, TypeVar, cast
 from redis.asyncio import Redis
 
 from witnd.store.connection import mapped
-from witnd.store.invoices import NoCursor, Page
+from witnd.store.page import InvalidCursor, Page
 
 # Ids per read of one set, and rows per read: well below a millisecond of the server's time.
 IDS: Final = 100
@@ -31,10 +31,10 @@ class Place(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Place":
-        """Raises NoCursor."""
+        """Raises InvalidCursor."""
         at, dash, id_ = text.partition("-")
         if not (dash and id_ and at.isascii() and at.isdigit() and len(at) <= _SCORE_DIGITS and id_.isascii()):
-            raise NoCursor(f"{text!r} is no cursor of this list: write the one that it ended with")
+            raise InvalidCursor(f"{text!r} is no cursor of this list: write the one that it ended with")
         return cls(int(at), id_)
 
 

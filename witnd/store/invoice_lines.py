@@ -19,8 +19,8 @@ from witnd.store.connection import mapped
 from witnd.store.errors import StoreRefused
 from witnd.store.invoice_codec import decode_row
 from witnd.store.invoice_rows import Order, Rows, order_of
-from witnd.store.invoices import NoCursor, Page
 from witnd.store.keys import BillingKeys
+from witnd.store.page import InvalidCursor, Page
 
 _CURSOR: Final = re.compile(r"([a-z]+)-([0-9]{1,15})", re.ASCII)
 _OPEN: Final = re.compile(r"open-([0-9]{1,15})-([A-Za-z0-9_-]{1,2000})", re.ASCII)
@@ -35,7 +35,7 @@ class TooFar(ValueError):  # noqa: N818 - what somebody asked for, not a mistake
     """It may be there, but not among as many rows as are looked at."""
 
 
-class Closed(NoCursor):
+class Closed(InvalidCursor):
     """The cursor is of an invoice that was open then: its lines have another order now."""
 
 
@@ -47,7 +47,7 @@ class Lines:
         self._rows = Rows(client, keys, partitions)
 
     async def page(self, invoice: Invoice, limit: int, after: str | None = None) -> Page[Row]:
-        """Rows behind a cursor. Raises NoCursor, and Closed where the invoice was closed meanwhile."""
+        """Rows behind a cursor. Raises InvalidCursor, and Closed where the invoice was closed meanwhile."""
         found: list[Row] = []
         if not invoice.closed and not (after or "").startswith(_CREDITS):
             place = None if after is None else _place(after)
@@ -119,7 +119,7 @@ def _begin(names: list[str], after: str | None) -> tuple[int, int]:
         return names.index(form[1]), int(form[2])
     if _OPEN.fullmatch(after):
         raise Closed("the period of this invoice was closed meanwhile: begin its lines again, without a cursor")
-    raise NoCursor(f"{after!r} is not a cursor of these lines; use next_cursor from the previous page")
+    raise InvalidCursor(f"{after!r} is not a cursor of these lines; use next_cursor from the previous page")
 
 
 def _cursor(row: Row) -> str:
@@ -133,7 +133,7 @@ def _place(cursor: str) -> Order:
     with suppress(ValueError):
         if form is not None:
             return int(form[1]), b64decode(form[2] + "=" * (-len(form[2]) % 4), altchars=b"-_", validate=True)
-    raise NoCursor(f"{cursor!r} is not a cursor of these lines; use next_cursor from the previous page")
+    raise InvalidCursor(f"{cursor!r} is not a cursor of these lines; use next_cursor from the previous page")
 
 
 def _closed(invoice: Invoice) -> Closed:

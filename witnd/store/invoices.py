@@ -6,7 +6,7 @@ How rows are read is in `invoice_rows`, how something is done in `invoice_change
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Final, Generic, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
@@ -24,6 +24,7 @@ from witnd.store.invoice_codec import RESTORE, decode_invoice
 from witnd.store.invoice_rows import Rows
 from witnd.store.keys import BillingKeys
 from witnd.store.note_codec import decode_note
+from witnd.store.page import InvalidCursor, Page
 
 # Heads per read: a millisecond or two of the server's time.
 PAGE: Final = 200
@@ -36,7 +37,6 @@ LONGEST_PERIOD_MS: Final = 31 * 86_400_000
 _ID: Final = re.compile("[0-9a-f]{64}")
 _PREFIX: Final = re.compile("[0-9a-f]{6,63}")
 
-T = TypeVar("T")
 Paper = TypeVar("Paper", Invoice, CreditNote)
 _calendar = msgspec.json.Decoder(Calendar).decode
 
@@ -65,18 +65,6 @@ class Wanted(Struct, frozen=True, kw_only=True):
         if self.around is not None:
             return str(self.around), self.around - LONGEST_PERIOD_MS
         return "+inf" if self.begins_before is None else f"({self.begins_before}", self.begins_from or 0
-
-
-class Page(Struct, Generic[T], frozen=True):
-    """A part of a list; the next one begins behind the cursor, None after the last."""
-
-    data: list[T]
-    cursor: str | None
-    unreadable: list[str] = []  # ids of damaged ones
-
-
-class NoCursor(ValueError):  # noqa: N818 - what somebody wrote, not a mistake in code
-    """No list like this one ends there."""
 
 
 class Ambiguous(ValueError):  # noqa: N818
@@ -165,7 +153,7 @@ class Invoices:
     async def listed(
         self, wanted: Wanted, limit: int, after: str | None = None, *, most: int | None = None
     ) -> Page[Invoice]:
-        """Invoices, the newest period first, of at most `most` that are looked at. Raises NoCursor."""
+        """Invoices, the newest period first, of at most `most` that are looked at. Raises InvalidCursor."""
         keys = self._keys
         zset = keys.invoices if wanted.customer is None else keys.customer(wanted.customer)
         return await self._page(self._ids(zset, *wanted.bounds, after), self._heads, wanted.has, limit, most)
@@ -173,7 +161,7 @@ class Invoices:
     async def notes(
         self, limit: int, after: str | None = None, *, customer: str | None = None, most: int | None = None
     ) -> Page[CreditNote]:
-        """Credit notes, the newest first; those of a customer, of any without one. Raises NoCursor."""
+        """Credit notes, the newest first; those of a customer, of any without one. Raises InvalidCursor."""
 
         def wanted(note: CreditNote) -> bool:
             return customer in (None, note.customer_key)
@@ -231,7 +219,7 @@ class Invoices:
                 else:
                     rank = cast("int | None", await self._client.zrevrank(zset, after))
                     if rank is None:
-                        raise NoCursor(f"{after} is not in this list: write the cursor that it ended with")
+                        raise InvalidCursor(f"{after} is not in this list: write the cursor that it ended with")
                     found = await self._client.zrange(zset, rank, rank + PAGE, desc=True, withscores=True)
                     if not found or found[0][0] != after.encode():
                         continue  # something newer came between the two calls and moved it on

@@ -9,7 +9,7 @@ from witnd.domain.delivery_json import DeliveryInFull, DeliveryJson, delivery_in
 from witnd.domain.notification import rule_id
 from witnd.store.changes import Author
 from witnd.store.deliveries import ENDED, LOOKED_AT_REQUEST, Deliveries, Found
-from witnd.store.invoices import NoCursor, Page
+from witnd.store.page import InvalidCursor, Page
 from witnd.web.errors import invalid, missing
 from witnd.web.services import Services
 
@@ -53,7 +53,7 @@ async def listed(
     try:
         standings = STANDINGS if standing is None else [standing]
         page = await desk.page(standings, rule, limit, after, looked_at_max=looked_at_max)
-    except NoCursor as wrong:
+    except InvalidCursor as wrong:
         raise invalid("after", str(wrong)) from None
     return Page([json_of(one) for one in page.data], page.cursor)
 

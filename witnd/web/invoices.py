@@ -16,7 +16,8 @@ from witnd.domain.span import spanned
 from witnd.store.changes import Author
 from witnd.store.invoice_change import Done, Seen
 from witnd.store.invoice_log import entry_maker
-from witnd.store.invoices import NoCursor, Page, Wanted
+from witnd.store.invoices import Wanted
+from witnd.store.page import InvalidCursor, Page
 from witnd.web.errors import ApiError, invalid, missing
 from witnd.web.services import Services
 
@@ -80,7 +81,7 @@ async def listed(services: Services, asked: Wanted, limit: int, after: str | Non
     """The newest period first. A page may be short and still have a cursor, where a rare thing is looked for."""
     try:
         return await services.invoices.listed(asked, limit, after, most=LOOKED_AT_MAX)
-    except NoCursor as wrong:
+    except InvalidCursor as wrong:
         raise invalid("after", str(wrong)) from None
 
 
@@ -139,7 +140,7 @@ async def notes_listed(
         return await notes_of(services, invoice, limit, after)
     try:
         return await services.invoices.notes(limit, after, customer=customer, most=LOOKED_AT_MAX)
-    except NoCursor as wrong:
+    except InvalidCursor as wrong:
         raise invalid("after", str(wrong)) from None
 
 

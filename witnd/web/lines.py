@@ -6,8 +6,9 @@ from witnd.domain.invoice import Invoice
 from witnd.domain.invoice_json import LineJson, line_json
 from witnd.store.errors import DamagedInvoice
 from witnd.store.invoice_lines import Closed, Lines
-from witnd.store.invoices import NoCursor, Page, Wanted
+from witnd.store.invoices import Wanted
 from witnd.store.keys import BillingKeys
+from witnd.store.page import InvalidCursor, Page
 from witnd.web.errors import ApiError, invalid
 from witnd.web.invoices import listed
 from witnd.web.services import Services
@@ -26,7 +27,7 @@ async def of_invoice(services: Services, invoice: Invoice, limit: int, after: st
         page = await lines_of(services).page(invoice, limit, after)
     except Closed as moved:
         raise ApiError("CONFLICT", str(moved)) from None
-    except NoCursor as wrong:
+    except InvalidCursor as wrong:
         raise invalid("after", str(wrong)) from None
     return Page([line_json(invoice, row) for row in page.data], page.cursor)
 

@@ -19,9 +19,15 @@ from witnd.web.api import (
     tokens,
 )
 from witnd.web.dashboard.pages.all import PAGES
+from witnd.web.dashboard.view import PREFIX, refused_page
 from witnd.web.route import ROUTES
+from witnd.web.server import HtmlErrors
+
+#: Refusals of requests for pages of the dashboard.
+HTML_ERRORS = HtmlErrors(PREFIX, refused_page)
 
 __all__ = [
+    "HTML_ERRORS",
     "PAGES",
     "ROUTES",
     "agents",

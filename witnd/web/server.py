@@ -9,8 +9,8 @@ import asyncio
 import contextlib
 import random
 import re
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -23,7 +23,6 @@ from witnd.store.tokens import Token
 from witnd.web.behind_proxy import add_prefix, forwarded_prefix
 from witnd.web.body import body_of
 from witnd.web.compression import compress
-from witnd.web.dashboard.view import PREFIX, refused_page
 from witnd.web.errors import ApiError, from_msgspec, internal_error, invalid, unavailable
 from witnd.web.event_identity import header_key
 from witnd.web.idempotency import KeyedRequest, run_once
@@ -32,7 +31,7 @@ from witnd.web.line_limit import LimitedLines
 from witnd.web.preconditions import refuse_preconditions
 from witnd.web.protocol import Listener
 from witnd.web.responses import HEADERS, JSON_HEADERS, response_to, whole_response
-from witnd.web.route import Call, Route, Table, names_in
+from witnd.web.route import Call, Raw, Route, Table, names_in
 from witnd.web.services import Services
 from witnd.web.small import Small
 
@@ -53,6 +52,13 @@ log = structlog.get_logger()
 _draw = random.Random().getrandbits  # noqa: S311 - names requests, and guards nothing
 
 
+class HtmlErrors(NamedTuple):
+    """How a refusal is shown to people: requests for paths with `prefix` get the page that `render` makes."""
+
+    prefix: str
+    render: Callable[[ApiError, str], Raw]  # the refusal and the id of the request
+
+
 class Server:
     """`handle` is what aiohttp calls for every request."""
 
@@ -60,6 +66,7 @@ class Server:
         self,
         services: Services,
         routes: list[Route],
+        html_errors: HtmlErrors,
         *,
         body_seconds: float = BODY_SECONDS,
         idle_seconds: float = IDLE_SECONDS,
@@ -72,6 +79,7 @@ class Server:
         self._head_seconds = head_seconds
         self._services = services
         self._table = Table(routes)
+        self._html_errors = html_errors
         self._rates = Rates()
         self._lines = LimitedLines()
 
@@ -94,7 +102,7 @@ class Server:
         began, request_id = loop.time(), f"{_draw(128):032x}"
         name, who = "(unknown)", ""
         headers: Mapping[str, str] = {}
-        for_people = request.rel_url.raw_path.startswith(PREFIX)
+        for_people = request.rel_url.raw_path.startswith(self._html_errors.prefix)
         call: Call[Any] | None = None
         response: web.StreamResponse
         try:
@@ -142,7 +150,7 @@ class Server:
 
     def _log(self, request: BaseRequest, name: str, status: int, seconds: float, who: str, request_id: str) -> None:
         # Pages that are open ask again whenever something changes.
-        is_page = request.method == "GET" and request.rel_url.raw_path.startswith(PREFIX)
+        is_page = request.method == "GET" and request.rel_url.raw_path.startswith(self._html_errors.prefix)
         if status < 400 and (is_page or name in _QUIET):
             return
         suppressed: int | None = 0
@@ -230,7 +238,7 @@ class Server:
 
     def _refused(self, error: ApiError, request_id: str, for_people: bool) -> web.Response:  # noqa: FBT001
         if for_people:
-            page = refused_page(error, request_id)
+            page = self._html_errors.render(error, request_id)
             headers = {**HEADERS, **page.headers, "Content-Type": page.content_type}
             return web.Response(body=page.body, status=page.status or error.status, headers=headers)
         return web.Response(body=error.body(request_id), status=error.status, headers=JSON_HEADERS.copy())

@@ -7,7 +7,7 @@ from msgspec import Struct
 from witnd.domain.invoice import Invoice
 from witnd.domain.invoice_json import credit_note_json
 from witnd.domain.money import minor_text
-from witnd.store.invoices import Page
+from witnd.store.page import Page
 from witnd.web import exports, invoices
 from witnd.web.dashboard.filters import filter_key
 from witnd.web.dashboard.page import Answer, Shown, Visit, page

@@ -10,7 +10,8 @@ from witnd.billing.export.page_view import SheetView, invoice_view
 from witnd.billing.export.sections import Tally
 from witnd.domain.invoice import Invoice
 from witnd.domain.money import minor_text
-from witnd.store.invoices import Page, Wanted
+from witnd.store.invoices import Wanted
+from witnd.store.page import Page
 from witnd.web import exports, invoices, lines
 from witnd.web.dashboard.filters import filter_key
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, page
