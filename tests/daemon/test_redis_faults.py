@@ -123,6 +123,9 @@ def test_a_server_that_hangs_refuses_events_and_nothing_is_written_twice(server:
         status, _ = daemon.request("POST", "/v1/events", event(1), token)
         assert status == 503
         ready(daemon, 503)
+        # A read waits 6 s, so the lease of 5 s has expired.
+        reading = lambda: "reading the log" in [line["doing"] for line in daemon.of("redis.waiting")]  # noqa: E731
+        until(reading, "a read got no answer", seconds=60)
         assert daemon.request("GET", "/healthz")[0] == 200
         redis.resume()
         until(lambda: daemon.request("POST", "/v1/events", event(1), token)[0] == 202, "it is accepted", seconds=60)
