@@ -223,6 +223,42 @@ def test_a_lost_list_of_held_events_puts_its_key_on_hold_and_the_repair_holds_th
     assert fates(shop) == {"applied": 14, "rejected": 1}
 
 
+@pytest.mark.parametrize("lost", [KEYS.held_events("ticket-0009"), KEYS.outcome("ticket-0009")])
+def test_a_lost_list_of_held_events_is_noticed_without_another_event(
+    session_server: Server, redis_url: str, tmp_path: Path, lost: str
+) -> None:
+    shop = opened(session_server, tmp_path)
+    shop.event("ticket-0009", "asked", at="*", customer_key="nobody")
+    shop.event("ticket-0010", "asked", at="*", customer_key="nobody")
+    shop.work()
+    shop.call("UNLINK", lost)
+    shop.work(lambda client: client.hlen(KEYS.on_hold) == 1)
+
+    assert on_hold(shop, "ticket-0009")
+    with shop.working():
+        assert shop.json("repair", "outcome", "ticket-0009")["state"] == "repaired"
+    assert fates(shop) == {"applied": 13, "held": 2}
+    assert shop.json("audit")["clean"]
+
+
+def test_a_list_of_held_events_that_is_lost_while_its_key_is_in_memory_is_noticed(
+    session_server: Server, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("witnd.engine.deadline_check.PASS_SECONDS", 0.1)
+    shop = opened(session_server, tmp_path)
+    with shop.working():
+        shop.event("ticket-0009", "asked", at="*", customer_key="nobody")
+        until(lambda: shop.call("LLEN", KEYS.held_events("ticket-0009")) == 1, "it is held")
+        shop.call("UNLINK", KEYS.held_events("ticket-0009"))
+        until(lambda: on_hold(shop, "ticket-0009"), "it is on hold")
+        # An event that comes now waits, and does not begin a list that lacks the first one.
+        shop.event("ticket-0009", "asked", at="*", customer_key="nobody")
+        until(lambda: shop.call("LLEN", KEYS.waiting("ticket-0009")) == 1, "the second event waits")
+        assert shop.json("repair", "outcome", "ticket-0009")["state"] == "repaired"
+    assert fates(shop) == {"applied": 13, "held": 2}
+    assert shop.json("audit")["clean"]
+
+
 @pytest.mark.parametrize("lists", [[KEYS.keys], [KEYS.with_status("CONFIRMED")]])
 def test_a_billed_outcome_is_billed_no_second_time_where_it_is_missing_in_a_list_too(
     session_server: Server, redis_url: str, tmp_path: Path, lists: list[str]

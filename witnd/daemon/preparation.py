@@ -19,7 +19,7 @@ async def prepare(memory: Memory, state: State, number: int, poison: Poison | No
     check_decided(memory.partition.catalogue, f"partition {number}", state.catalogue)
     await memory.load_holds()
     if poison is not None:
-        await memory.hold(poison.key, f"its fold failed: {poison}")
+        await memory.hold(poison.key, f"its fold failed: {poison}", fold_failed=True)
     open_outcomes = counters["OPEN"] + counters["PENDING"]
     await patience.insist("comparing deadlines", lambda: mend(store, open_outcomes))
     await patience.insist("comparing lists", lambda: relist(store, counters))

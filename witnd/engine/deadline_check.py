@@ -1,7 +1,8 @@
-"""Finds deadlines in Redis that another program changed, while the intake works.
+"""Finds deadlines and lists of held events that another program changed in Redis, while the intake works.
 
 The sorted set only says when to check an outcome. A score that is too late would make the outcome settle late, and
-nothing else would detect it. So this compares all open outcomes at each start, and again every few minutes.
+nothing else would detect it. So this compares all open outcomes at each start, and again every few minutes. A key
+whose held events are lost goes on hold at once, not only at its next event: nobody may send one any more.
 """
 
 import asyncio
@@ -38,10 +39,11 @@ class DeadlineCheck:
 
     async def run(self) -> None:
         while True:
-            if self._is_fresh:
-                await asyncio.sleep(PASS_SECONDS)
-            await self._pass(PAUSE_SECONDS)
-            self._is_fresh = True
+            if not self._is_fresh:
+                await self._pass(PAUSE_SECONDS)
+            self._is_fresh = False
+            await self._check_held()
+            await asyncio.sleep(PASS_SECONDS)
 
     async def _pass(self, pause: float) -> None:
         """Compare every open outcome, then every member of the set, which may have no outcome."""
@@ -53,6 +55,19 @@ class DeadlineCheck:
                 await self._compare(names, is_listed=zset != keys.due)
                 done = cursor == "0"
                 await asyncio.sleep(pause)
+
+    async def _check_held(self) -> None:
+        memory, cursor, done = self._memory, "0", False
+        while not done:
+            cursor, names = await self._insist_scan(memory.store.keys.held, cursor)
+            lost = await memory.patience.insist(
+                "comparing held events",
+                lambda: deadline_check.lost_held(memory.store, names),  # noqa: B023
+            )
+            for key, reason in lost:
+                await memory.hold(key, reason)
+            done = cursor == "0"
+            await asyncio.sleep(PAUSE_SECONDS)
 
     async def _insist_scan(self, zset: str, cursor: str) -> tuple[str, list[str]]:
         memory = self._memory

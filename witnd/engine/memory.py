@@ -3,7 +3,7 @@
 import structlog
 
 from witnd.domain.event import EntryId
-from witnd.engine.actor import OnHold, Resident, Waiting
+from witnd.engine.actor import Held, OnHold, Resident, Waiting
 from witnd.engine.on_hold import hold_at
 from witnd.engine.partition import Partition
 from witnd.engine.recall import recall, recall_repair
@@ -61,14 +61,15 @@ class Memory:
         for key, hold in (await self.patience.insist("loading outcomes on hold", self.store.holds)).items():
             self.partition.residents.put_on_hold(OnHold(key, hold), is_stored=True)
 
-    async def hold(self, key: str, reason: str) -> None:
-        """Put a key on hold for a reason that its stored data does not show."""
+    async def hold(self, key: str, reason: str, *, fold_failed: bool = False) -> None:
+        """Put a key on hold for a reason that its record does not show."""
         there = self.partition.known.get(key)
         if isinstance(there, OnHold):
-            there.is_refused = True  # it is the repair that fails
+            there.is_refused |= fold_failed  # then it is the repair that fails
             return
         damage = await self.patience.insist("loading outcomes", lambda: self.store.damage(key, reason))
-        if key not in self.partition.known:  # what is in memory is sound
+        # An outcome in memory is sound. Held events are not: their list would get the next one, and lack the others.
+        if isinstance(self.partition.known.get(key), Held | None):
             self.partition.residents.put_on_hold(OnHold(key, hold_at(self.partition.cursor, damage)))
 
     async def load_repair(self, key: str, entry: EntryId) -> None:

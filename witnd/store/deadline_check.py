@@ -1,9 +1,9 @@
-"""Compares the sorted set of deadlines with the records, which are authoritative, a few keys at a time."""
+"""Compares the sorted sets of deadlines and of held keys with what they are about, a few keys at a time."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from witnd.store.codec import OutcomeRecord, outcome_record
+from witnd.store.codec import OutcomeRecord, held_record, outcome_record
 from witnd.store.log import Log
 from witnd.store.score import whole
 from witnd.store.scripts import Script
@@ -46,6 +46,26 @@ async def compare(store: Log, names: Sequence[str]) -> tuple[list[Wrong], list[s
         if found != expected:
             wrong.append(Wrong(key, raw, expected, found))
     return wrong, damaged
+
+
+async def lost_held(store: Log, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the held keys among these whose record or list of held events is missing, and which of them it is."""
+    keys = store.keys
+    if not names:
+        return []
+    lists = [("EXISTS", keys.held_events(key)) for key in names]
+    *_, (scores, records, *exist) = await store.ask(
+        ("MULTI",), ("ZMSCORE", keys.held, *names), ("MGET", *map(keys.outcome, names)), *lists, ("EXEC",)
+    )
+    lost: list[tuple[str, str]] = []
+    for key, score, record, exists in zip(names, scores, records, exist, strict=True):
+        if score is None:
+            continue  # placed meanwhile
+        if record is None:
+            lost.append((key, "its record is missing"))
+        elif record == held_record(key) and not exists:
+            lost.append((key, "its list of held events is missing"))
+    return lost
 
 
 async def correct(store: Log, wrong: Wrong) -> bool:
