@@ -278,6 +278,24 @@ def test_a_billed_outcome_is_billed_no_second_time_where_it_is_missing_in_a_list
     assert len(shop.json("events", "--fate", "waiting")["data"]) == 1
 
 
+def test_a_second_line_of_an_outcome_that_another_program_removed_from_everywhere_is_reported_by_audit(
+    session_server: Server, redis_url: str, tmp_path: Path
+) -> None:
+    shop = Workshop(session_server, tmp_path)
+    shop.apply()
+    shop.event(KEY, "replied")
+    shop.work()
+    shop.call("UNLINK", KEYS.outcome(KEY))
+    for name in (KEYS.keys, KEYS.with_status("CONFIRMED")):
+        shop.call("ZREM", name, KEY)
+    shop.event(KEY, "replied", at="*", properties={"settles_at": "2002-01-01T00:00:00Z"})
+    shop.work()
+
+    assert shop.call("XLEN", KEYS.lines) == 2
+    found = shop.json("audit", exit_code=5)["differences"]
+    assert (KEY, "invoice lines", "1 too many") in [(one["key"], one["what"], one["found"]) for one in found]
+
+
 def test_an_event_whose_fold_fails_puts_one_outcome_on_hold_and_a_version_that_can_repairs_it(
     session_server: Server, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

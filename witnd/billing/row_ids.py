@@ -1,7 +1,13 @@
 """A row id is taken once: a line that comes again under another number adds nothing to its draft.
 
-witnd writes one line for each outcome. A second one can only come from somebody who changed the stored data, for
-example by deleting a final outcome whose key is used again.
+witnd writes one line for each outcome, in the commit that makes it final, and a final outcome never changes. Line
+numbers have no gaps and the biller's position is a number, so no line is read twice. A second line of an outcome can
+only come from another program that changed the stored data. The ids of a draft are kept until its period closes.
+
+A second line in a later period is not noticed here: that would need the ids of all lines ever billed. It takes another
+program that deletes the record of a final outcome and its entries in every list (`Log._listed`), and a new event of the
+key. Where one of them is left, the key goes on hold instead. `witnd audit` reports the two lines. A second line of a
+period that is closed stops invoicing (`collect`).
 """
 
 from collections import defaultdict
