@@ -21,7 +21,7 @@ class Systemd:
         self._send(_status(text))
 
     def watchdog(self) -> None:
-        """Promises that the daemon makes progress. Due every half of `watchdog_seconds`."""
+        """Report that the event loop runs. Due every half of `watchdog_seconds`."""
         self._send("WATCHDOG=1")
 
     def extend(self, seconds: float) -> None:
