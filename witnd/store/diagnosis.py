@@ -89,7 +89,7 @@ async def examine(server: Endpoint, prefix: str, durability: Durability, clock: 
 
 
 def commands(keys: Keys, shared: GlobalKeys, durability: Durability) -> list[Command]:
-    """One example of each command that the daemon runs, in scripts and outside, on keys that it runs it on."""
+    """One example of each command that the daemon and the commands run, in scripts and outside, on keys of witnd."""
     outcome, held, outbox = keys.outcome("doctor"), keys.held_events("doctor"), keys.outbox("doctor")
     return [
         ("TIME",), ("MULTI",), ("EXEC",), ("EVAL", "return 1", 1, keys.state), ("EVALSHA", "0" * 40, 1, keys.state),
@@ -108,6 +108,12 @@ def commands(keys: Keys, shared: GlobalKeys, durability: Durability) -> list[Com
         ("ZMSCORE", keys.due, "0"),
         ("SADD", keys.outbox_rules, "0"), ("SREM", keys.outbox_rules, "0"), ("SMEMBERS", keys.outbox_rules),
         ("SMISMEMBER", keys.outbox_rules, "0"), ("TYPE", keys.outbox_rules),
+        ("MSET", outcome, "0"), ("SCAN", "0"), ("HSCAN", keys.on_hold, "0"), ("ZSCAN", keys.due, "0"),
+        ("HLEN", keys.on_hold), ("HEXISTS", keys.on_hold, "0"), ("ZSCORE", keys.due, "0"),
+        ("SISMEMBER", keys.outbox_rules, "0"), ("ZRANGEBYLEX", keys.keys, "-", "+"),
+        ("ZREVRANGEBYSCORE", keys.dead, 0, 0), ("ZREVRANK", keys.dead, "0"), ("XLEN", keys.events),
+        ("XDEL", keys.events, "0-0"), ("XSETID", keys.events, "0-0"),
+        ("XGROUP", "CREATE", keys.events, "0", "0"), ("XGROUP", "DESTROY", keys.events, "0"),
         ("SUBSCRIBE", keys.outbox_calls), ("PUBLISH", keys.outbox_calls, "0"),
         *([WAITING[durability.mode]] if durability.mode in WAITING else []),
     ]  # fmt: skip
