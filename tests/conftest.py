@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 
+from tests.support.daemon import Daemon
 from tests.support.server import Server
 from witnd.store.connection import connect
 from witnd.store.embedded import Fsync
@@ -77,6 +78,18 @@ def server() -> Iterator[Callable[..., Server]]:
             made = stack.enter_context(closing(Server(directory, fsync=fsync, extra=extra)))
             made.start(wait=wait)
             return made
+
+        yield start
+
+
+@pytest.fixture
+def daemon(short_dir: Path) -> Iterator[Callable[..., Daemon]]:
+    """Starts daemons that belong to the test and share a state directory: `daemon(server())`."""
+    with ExitStack() as stack:
+
+        def start(server: Server, **arguments: Any) -> Daemon:
+            made = Daemon(server, short_dir / "state", **{"daemon__lease": "2"} | arguments)
+            return stack.enter_context(made)
 
         yield start
 

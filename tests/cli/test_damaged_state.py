@@ -1,12 +1,10 @@
 """A damaged state, counter, lease or series ends the daemon and the commands that need it with exit code 3, by name."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.daemon import Daemon
 from tests.support.workshop import Workshop
 
 STATE, BILLING = "witn:{0}:state", "witn:{shared}:billing:state"
@@ -58,16 +56,8 @@ def test_damage_is_named_with_exit_code_3(
     shop.call(*damage)
     for command in commands:
         if command == "run":
-            environ = {name: value for name, value in os.environ.items() if not name.startswith("WITND_")}
-            done = subprocess.run(
-                [sys.executable, "-m", "witnd", "run"],
-                env=environ | shop.environ,
-                capture_output=True,
-                text=True,
-                timeout=60,
-                check=False,
-            )
-            code, text = done.returncode, done.stderr
+            with Daemon(shop.server, tmp_path / "state") as daemon:
+                code, text = daemon.exit_code(), daemon.log
             assert "Traceback" not in text, text
         else:
             result = shop.witnd(*command.split(), *(["--json"] if command == "doctor" else []))

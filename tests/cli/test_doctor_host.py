@@ -12,6 +12,7 @@ from threading import Thread
 import pytest
 
 from tests.support.processes import until
+from tests.support.server import free_port
 from tests.support.workshop import Workshop
 from witnd.cli import doctor_clock, host
 from witnd.cli.doctor_check import Check
@@ -259,15 +260,6 @@ def test_a_real_daemon_with_a_server_of_its_own_is_found(short_dir: Path, monkey
     checks = {one["name"]: one for one in json.loads(done.stdout)["checks"]}
     for name in ("reachable", "deployment", "partition 0", "invoices", "embedded server", "http", "ready"):
         assert checks[name]["state"] == "ok", checks[name]
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 # -- servers and clocks that cannot be had here -----------------------------------------------------------------------

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from tests.support.clocks import SECONDS, Daemon, World, before_midnight, world
+from tests.support.clocks import World, before_midnight, world
+from tests.support.daemon import SECONDS, Daemon, event
 from tests.support.processes import until
 from witnd.domain import instant
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
@@ -53,17 +54,13 @@ def begin(here: World, *names: str) -> list[Daemon]:
     for name in names[1:]:
         daemons.append(here.daemon(name))
         daemons[-1].says("partition.standby")
-    file = here.directory / "catalogue.toml"
-    file.write_text(CATALOGUE)
-    done = daemons[0].witnd("apply", str(file))
-    assert done.returncode == 0, done.stderr
+    daemons[0].apply(CATALOGUE)
     return daemons
 
 
 def send(here: World, key: str, agent: str) -> int:
     """Append an event. Answers the ms of its entry."""
-    event = {"key": key, "action": "resolved", "customer_key": "acme", "agent_key": agent, "idempotency_key": key}
-    added = here.server.call("XADD", KEYS.events, "*", "data", json.dumps(event))
+    added = here.server.call("XADD", KEYS.events, "*", "data", json.dumps(event(key) | {"agent_key": agent}))
     assert isinstance(added, bytes)
     return int(added.partition(b"-")[0])
 
@@ -166,7 +163,7 @@ def test_after_a_step_within_the_tolerance_nothing_settles_early_and_work_contin
     # What is accepted by the wrong clock waits for as long as that is ahead.
     send(here, "outcome-quick", "quick")
     on_time(here, "outcome-quick")
-    assert owner.said("clock.jumped") == 0
+    assert owner.lines("clock.jumped") == []
 
 
 @pytest.mark.slow
@@ -202,14 +199,14 @@ def test_a_lease_that_a_clock_set_back_has_prolonged_is_taken_from_a_dead_owner(
 def test_a_process_started_after_the_jump_compares_with_what_the_one_before_knew(here: World, jump: int) -> None:
     [owner] = begin(here, "a")
     send(here, "outcome-soon", "soon")
-    journals = here.directory / "state-a"
-    until(lambda: any('"high_ms"' in one.read_text() for one in journals.glob("journal-*.json")), "the anchor is kept")
+    journal = owner.state_dir / "journal-witn.json"
+    until(lambda: journal.exists() and '"high_ms"' in journal.read_text(), "the anchor is kept")
     here.jump(jump)
     owner.kill()
     following = here.daemon("a")
     if jump == HOUR:
         # Host and server differ by more than a minute: the daemon does not even start.
-        assert following.process.wait(SECONDS) == 3
+        assert following.exit_code() == 3
         here.jump(0)
         following = here.daemon("a")
     else:
@@ -229,7 +226,7 @@ def test_no_lease_is_taken_while_the_clocks_differ_by_more_than_a_minute(here: W
         one.says("lease.refused", of="the billing")
 
     def begun() -> int:
-        return owner.said("partition.running") + standby.said("partition.running")
+        return sum(len(one.lines("partition.running")) for one in (owner, standby))
 
     before = begun()
     watch(here, 2)
@@ -260,7 +257,7 @@ def test_an_accepted_clock_takes_effect_without_a_restart_and_a_later_jump_is_no
     assert not shown["done"]
     assert {one["instance"] for one in shown["jumps"]} == {"a", "b"}
     assert shown["due"]["outcomes"] == 1
-    assert owner.said("clock.accepted") == 0
+    assert owner.lines("clock.accepted") == []
     done = owner.witnd("repair", "clock", "--yes")
     assert done.returncode == 0, done.stderr
     for one in (owner, standby):
@@ -275,7 +272,7 @@ def test_an_accepted_clock_takes_effect_without_a_restart_and_a_later_jump_is_no
     for one in (owner, standby):
         one.says("clock.jumped", times=2)
     time.sleep(2)
-    assert [one.said("clock.accepted") for one in (owner, standby)] == [1, 1]
+    assert [len(one.lines("clock.accepted")) for one in (owner, standby)] == [1, 1]
     assert "outcome-patient" not in resolutions(here)
 
 
@@ -310,11 +307,8 @@ def test_a_jump_of_the_hosts_own_clock_changes_nothing_about_money(jump: int) ->
     with world(lease=10) as here:
         clock = here.directory / "host-clock"
         clock.write_text("+0")
-        owner = here.daemon("a", FAKETIME_TIMESTAMP_FILE=str(clock), FAKETIME_NO_CACHE="1")
-        owner.says("daemon.ready")
-        file = here.directory / "catalogue.toml"
-        file.write_text(CATALOGUE)
-        assert owner.witnd("apply", str(file)).returncode == 0
+        owner = here.daemon("a", clock)
+        owner.begins(CATALOGUE)
         send(here, "outcome-patient", "patient")
         due = send(here, "outcome-soon", "soon") + 10_000
         draft = clock.with_suffix(".draft")
@@ -323,5 +317,5 @@ def test_a_jump_of_the_hosts_own_clock_changes_nothing_about_money(jump: int) ->
         on_time(here, "outcome-soon")
 
         assert resolutions(here) == {"outcome-soon": due}
-        assert owner.said("clock.jumped") == 0
+        assert owner.lines("clock.jumped") == []
         assert owner.process.poll() is None

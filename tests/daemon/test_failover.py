@@ -3,31 +3,23 @@
 import json
 import os
 import signal
-import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.daemons import Daemon
+from tests.support.daemon import SECONDS, Daemon
 from tests.support.processes import until
-from tests.support.server import Server
+from tests.support.server import Server, free_port
 from tests.support.stall import StallingProxy
 from witnd.store.keys import Keys
 
 pytestmark = pytest.mark.slow
 
 KEYS = Keys("witn", 0)
-SECONDS = 60.0
 StartServer = Callable[..., Server]
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 class Pair:
@@ -44,15 +36,8 @@ class Pair:
         self._stack = stack
 
     def daemon(self, name: str) -> Daemon:
-        one = Daemon(
-            self.primary,
-            self._directory / f"state-{name}",
-            WITND_REDIS__URL=f"unix://{self.address}",
-            WITND_DAEMON__INSTANCE=name,
-            WITND_DAEMON__LOG_FORMAT="json",
-        )
-        self._stack.callback(one.end)
-        return one
+        settings = {"redis__url": f"unix://{self.address}", "daemon__instance": name, "daemon__lease": "2"}
+        return self._stack.enter_context(Daemon(self.primary, self._directory / f"state-{name}", **settings))
 
     def in_step(self) -> None:
         """Wait until the replica has all that the primary has."""
@@ -84,8 +69,7 @@ def resolved(server: Server) -> list[str]:
 
 def begin(pair: Pair) -> tuple[Daemon, Daemon]:
     owner = pair.daemon("a")
-    owner.says("daemon.ready")
-    owner.apply()
+    owner.begins()
     standby = pair.daemon("b")
     standby.says("partition.standby")
     owner.send("outcome-0001")

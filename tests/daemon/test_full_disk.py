@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.test_redis_faults import apply, event, length, newest, ready, settled
+from tests.daemon.test_redis_faults import newest, ready
 from tests.support.daemon import Daemon
 from tests.support.processes import ended, until
 from tests.support.server import Server, fill
@@ -33,7 +33,7 @@ def take_room(server: Server) -> None:
 
 
 def accepts(daemon: Daemon, number: int, token: str) -> bool:
-    return daemon.request("POST", "/v1/events", event(number), token)[0] == 202
+    return daemon.post_event(f"ticket-{number}", token)[0] == 202
 
 
 def test_a_full_disk_is_waited_out_and_no_accepted_event_is_lost(
@@ -41,36 +41,35 @@ def test_a_full_disk_is_waited_out_and_no_accepted_event_is_lost(
 ) -> None:
     """Under `appendfsync everysec` the server keeps in memory what it took before it noticed, and refuses the rest."""
     redis = server()
-    with Daemon(redis, short_dir, daemon__lease="5") as daemon:
-        apply(daemon)
+    with Daemon(redis, short_dir / "state", daemon__lease="5") as daemon:
+        daemon.begins()
         token = daemon.token()
         assert accepts(daemon, 1, token)
-        settled(redis, 1)
+        daemon.settles(1)
         take_room(redis)
         refused = 2
         while accepts(daemon, refused, token):
             refused += 1
-        assert length(redis, EVENTS) >= refused - 1
+        assert int(redis.call("XLEN", EVENTS)) >= refused - 1
         ready(daemon, 503)
-        assert "cannot write" in daemon.request("GET", "/readyz")[1]["error"]["message"]
+        assert "cannot write" in daemon.get("/readyz")[1]["error"]["message"]
         assert "writing to the AOF file" in redis.log
         # The lease cannot be prolonged. Until it has expired, the daemon writes nothing.
-        written = length(redis)
+        written = daemon.resolved()
         until(lambda: redis.call("EXISTS", "witn:{0}:owner") == 0, "the lease expires", seconds=60)
-        assert daemon.of("redis.waiting")
-        assert length(redis) == written
+        assert daemon.lines("redis.waiting")
+        assert daemon.resolved() == written
 
         limit(redis, RLIM_INFINITY)
         until(lambda: accepts(daemon, refused, token), "events are accepted again", seconds=60)
-        settled(redis, refused)
+        daemon.settles(refused)
         ready(daemon, 200)
-        assert daemon.process is not None
         assert daemon.process.poll() is None
         # All of it is in the file, too.
         redis.kill()
         redis.start()
         ready(daemon, 200)
-        settled(redis, refused)
+        daemon.settles(refused)
         audit = daemon.witnd("audit")
         assert audit.returncode == 0, audit.stdout
 
@@ -80,13 +79,13 @@ def test_a_full_disk_that_ends_the_server_refuses_the_event_which_is_then_sent_a
 ) -> None:
     """Under `appendfsync always` the server ends at the first write that fails, in the middle of a command."""
     redis = server(fsync="always")
-    with Daemon(redis, short_dir, redis__durability="fsync") as daemon:
-        apply(daemon)
+    with Daemon(redis, short_dir / "state", redis__durability="fsync") as daemon:
+        daemon.begins()
         token = daemon.token()
         assert accepts(daemon, 1, token)
-        settled(redis, 1)
+        daemon.settles(1)
         take_room(redis)
-        status, body = daemon.request("POST", "/v1/events", event(2), token)
+        status, body = daemon.post_event("ticket-2", token)
         assert status == 503, body
         until(lambda: ended(redis.pid), "the server ends")
         assert "writing to the AOF file" in redis.log
@@ -94,9 +93,8 @@ def test_a_full_disk_that_ends_the_server_refuses_the_event_which_is_then_sent_a
         redis.close()
         redis.start()
         until(lambda: accepts(daemon, 2, token), "events are accepted again", seconds=60)
-        settled(redis, 2)
+        daemon.settles(2)
         ready(daemon, 200)
-        assert daemon.process is not None
         assert daemon.process.poll() is None
         audit = daemon.witnd("audit")
         assert audit.returncode == 0, audit.stdout

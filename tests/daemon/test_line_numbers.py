@@ -1,31 +1,17 @@
 """The real daemon stops its invoices, and only them, where the lines are not those that it has billed."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.support.daemons import SECONDS, Daemon
+from tests.support.daemon import SECONDS, Daemon
 from tests.support.processes import until
 from tests.support.server import Server
 from witnd.store.keys import BillingKeys, Keys
 
 BILLING = BillingKeys("witn")
 KEYS = Keys("witn", 0)
-
-
-@pytest.fixture
-def daemon(short_dir: Path) -> Iterator[Callable[..., Daemon]]:
-    with ExitStack() as stack:
-
-        def start(server: Server, **arguments: Any) -> Daemon:
-            made = Daemon(server, short_dir / "state", **arguments)
-            stack.callback(made.end)
-            return made
-
-        yield start
 
 
 def settle(one: Daemon, count: int) -> None:
@@ -65,8 +51,7 @@ def billed(redis: Server) -> int:
 
 def started(redis: Server, daemon: Callable[..., Daemon]) -> Daemon:
     one = daemon(redis)
-    one.says("daemon.ready")
-    one.apply()
+    one.begins()
     settle(one, 3)
     collects(redis, 3)
     assert [id_ for id_, _ in stored(redis)] == [b"1-0", b"2-0", b"3-0"]
@@ -107,7 +92,7 @@ def test_lines_that_are_deleted_unread_block_the_invoices_and_partitions_go_on(s
 def test_another_line_under_the_same_number_blocks_the_invoices(server, daemon) -> None:
     redis = server()
     one = started(redis, daemon)
-    one.end()
+    one.kill()
     entries = stored(redis)
     rewrite(redis, [*entries[:2], (entries[2][0], entries[2][1].replace(b'"unit":"1"', b'"unit":"2"'))])
 
@@ -123,7 +108,7 @@ def test_another_line_under_the_same_number_blocks_the_invoices(server, daemon) 
 def test_equal_lines_under_the_same_numbers_are_skipped(server, daemon) -> None:
     redis = server()
     one = started(redis, daemon)
-    one.end()
+    one.kill()
     rewrite(redis, stored(redis))
 
     again = daemon(redis)

@@ -1,16 +1,12 @@
 """A price that Redis lost is noticed before anything is billed, and written back by `witnd repair catalogue`."""
 
 import json
-import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.support.daemons import CATALOGUE, SECONDS, Daemon
+from tests.support.daemon import CATALOGUE, SECONDS, Daemon
 from tests.support.processes import until
 from tests.support.server import Server
 from witnd.store.keys import BillingKeys
@@ -18,27 +14,10 @@ from witnd.store.keys import BillingKeys
 PRICE = 'price_per_unit = "1"'
 
 
-@pytest.fixture
-def daemon(short_dir: Path) -> Iterator[Callable[..., Daemon]]:
-    with ExitStack() as stack:
-
-        def start(server: Server, **arguments: Any) -> Daemon:
-            made = Daemon(server, short_dir / "state", **arguments)
-            stack.callback(made.end)
-            return made
-
-        yield start
-
-
-def files(server: Server) -> dict[Path, int]:
-    return {file: file.stat().st_size for file in (server.dir / "appendonlydir").iterdir()}
-
-
 def lose(server: Server, before: dict[Path, int]) -> None:
     """Kill the server, and lose what it wrote since."""
     server.kill()
-    for file, size in before.items():
-        os.truncate(file, size)
+    server.cut(before)
     server.start()
 
 
@@ -62,8 +41,7 @@ def begun(server: Callable[[], Server], daemon: Callable[..., Daemon]) -> tuple[
     """A daemon that has billed at 1."""
     redis = server()
     one = daemon(redis)
-    one.says("daemon.ready")
-    one.apply(CATALOGUE)
+    one.begins()
     one.send("ticket-0001")
     one.settles(1)
     # The invoices must be at rest, or a copy of the files made now loses one of their steps too.
@@ -73,14 +51,14 @@ def begun(server: Callable[[], Server], daemon: Callable[..., Daemon]) -> tuple[
 
 def test_a_price_that_redis_lost_bills_nothing_before_it_is_repaired(server, daemon) -> None:
     redis, one = begun(server, daemon)
-    before = files(redis)
+    before = redis.file_sizes()
     one.apply(priced("5.00"))
     copied(one, '"5"')
     lose(redis, before)
     one.send("ticket-0002")
 
     assert one.exit_code() == 3
-    assert "Redis lost data: the catalogue has 3 versions, and 4 were read from it: version 4 is missing" in one.log
+    assert "Redis lost data: the catalogue has 3 versions, but 4 were read from it: version 4 is missing" in one.log
     assert "witnd repair catalogue" in one.log
     following = daemon(redis)
     assert following.exit_code() == 3
@@ -106,7 +84,7 @@ def test_a_price_that_redis_lost_bills_nothing_before_it_is_repaired(server, dae
 
 def test_a_lost_price_is_noticed_though_another_change_restores_the_number_of_versions(server, daemon) -> None:
     redis, one = begun(server, daemon)
-    before = files(redis)
+    before = redis.file_sizes()
     one.apply(priced("5.00"))
     copied(one, '"5"')
     one.process.send_signal(signal.SIGSTOP)
@@ -137,8 +115,7 @@ def test_a_copy_that_cannot_be_written_raises_an_alarm_and_ends_nothing(server, 
     (short_dir / "state" / "catalogue-witn.jsonl").mkdir(parents=True)
     one = daemon(redis)
     one.says("catalogue.copy_failed")
-    one.says("daemon.ready")
-    one.apply(CATALOGUE)
+    one.begins()
     one.send("ticket-0001")
     one.settles(1)
     assert any("copy of the catalogue" in alarm for alarm in one.get("/readyz")[1]["alarms"])

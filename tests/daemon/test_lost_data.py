@@ -5,29 +5,16 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.daemons import CATALOGUE, SECONDS, Daemon
+from tests.support.daemon import CATALOGUE, SECONDS, Daemon, event, rule
 from tests.support.processes import until
 from tests.support.server import Server
 from witnd.store.keys import BillingKeys, GlobalKeys
-
-
-@pytest.fixture
-def daemon(short_dir: Path) -> Iterator[Callable[..., Daemon]]:
-    with ExitStack() as stack:
-
-        def start(server: Server, **arguments: Any) -> Daemon:
-            made = Daemon(server, short_dir / "state", **arguments)
-            stack.callback(made.end)
-            return made
-
-        yield start
 
 
 class Receiver:
@@ -62,26 +49,13 @@ def receiver() -> Iterator[Receiver]:
     made.close()
 
 
-def files(server: Server) -> dict[Path, int]:
-    """The files of the append-only log with their sizes."""
-    return {file: file.stat().st_size for file in (server.dir / "appendonlydir").iterdir()}
-
-
-def cut(before: dict[Path, int]) -> None:
-    """Lose what was appended since."""
-    for file, size in before.items():
-        os.truncate(file, size)
-
-
 def test_a_step_that_was_notified_and_lost_with_the_daemon_is_noticed_at_the_next_start(
     server, daemon, receiver
 ) -> None:
     redis = server()
-    one = daemon(redis, WITND_WEBHOOKS__ALLOW_NETWORKS="127.0.0.0/8")
-    one.says("daemon.ready")
-    rule = f'[[notification_rules]]\nname = "crm"\nsource = "both"\nurl = "{receiver.url}"\n'
-    one.apply(CATALOGUE + rule)
-    before = files(redis)
+    one = daemon(redis, webhooks__allow_networks="127.0.0.0/8")
+    one.begins(CATALOGUE + rule(receiver.url))
+    before = redis.file_sizes()
 
     def power_fails() -> None:
         os.kill(one.process.pid, signal.SIGKILL)
@@ -90,7 +64,7 @@ def test_a_step_that_was_notified_and_lost_with_the_daemon_is_noticed_at_the_nex
     receiver.arrived = power_fails
     one.send("ticket-0001")
     assert receiver.notified.wait(SECONDS)
-    cut(before)
+    redis.cut(before)
     redis.start()
 
     refused = daemon(redis)
@@ -98,14 +72,17 @@ def test_a_step_that_was_notified_and_lost_with_the_daemon_is_noticed_at_the_nex
     assert "Redis lost data" in refused.log
 
 
-DAY = {"WITND_BILLING__PERIOD": "day", "WITND_BILLING__GRACE": "0"}
+DAY = {"billing__period": "day", "billing__grace": "0"}
 BILLING = BillingKeys("witn")
+
+
+def send_long_ago(server: Server) -> None:
+    server.call("XADD", "witn:{0}:events", "1000000000000-0", "data", json.dumps(event("ticket-0001")))
 
 
 def issue_first_invoice(one: Daemon) -> None:
     """An outcome of long ago: its period is over, and its invoice is issued at once."""
-    event = {"key": "ticket-0001", "action": "resolved", "customer_key": "acme", "idempotency_key": "a"}
-    one.server.call("XADD", "witn:{0}:events", "1000000000000-0", "data", json.dumps(event))
+    send_long_ago(one.server)
     until(lambda: numbers(one.server) == ["INV-000001"], "the first invoice is issued", seconds=SECONDS)
 
 
@@ -123,16 +100,15 @@ def remembered(one: Daemon) -> dict[str, Any]:
 
 def restore(server: Server, before: dict[Path, int]) -> None:
     server.stop()
-    cut(before)
+    server.cut(before)
     server.start()
 
 
 def test_numbers_that_redis_lost_are_refused_and_never_given_again_after_the_loss_is_accepted(server, daemon) -> None:
     redis = server()
     one = daemon(redis, **DAY)
-    one.says("daemon.ready")
-    one.apply()
-    before = files(redis)
+    one.begins()
+    before = redis.file_sizes()
     issue_first_invoice(one)
     until(lambda: remembered(one)["series"] == {"INV": 1}, "the journal has the number", seconds=SECONDS)
     assert one.terminate() == 0
@@ -156,8 +132,7 @@ def test_numbers_that_redis_lost_are_refused_and_never_given_again_after_the_los
 
     two = daemon(redis, **DAY)
     two.says("daemon.ready")
-    event = {"key": "ticket-0001", "action": "resolved", "customer_key": "acme", "idempotency_key": "a"}
-    redis.call("XADD", "witn:{0}:events", "1000000000000-0", "data", json.dumps(event))
+    send_long_ago(redis)
     until(lambda: numbers(redis) == ["INV-000002"], "the next number", seconds=SECONDS)
     assert two.terminate() == 0
     clean = two.witnd("audit")
@@ -167,8 +142,7 @@ def test_numbers_that_redis_lost_are_refused_and_never_given_again_after_the_los
 def test_a_series_that_goes_back_under_a_running_daemon_ends_it(server, daemon) -> None:
     redis = server()
     one = daemon(redis, **DAY)
-    one.says("daemon.ready")
-    one.apply()
+    one.begins()
     issue_first_invoice(one)
     until(lambda: remembered(one)["series"] == {"INV": 1}, "the journal has the number", seconds=SECONDS)
     redis.call("HDEL", BILLING.series, "INV")
@@ -179,12 +153,10 @@ def test_a_series_that_goes_back_under_a_running_daemon_ends_it(server, daemon) 
 
 def test_a_command_does_not_give_a_number_that_this_host_remembers(server, daemon) -> None:
     redis = server()
-    manual = {"WITND_BILLING__PERIOD": "day", "WITND_BILLING__ISSUE": "manual"}
+    manual = {"billing__period": "day", "billing__issue": "manual"}
     one = daemon(redis, **manual)
-    one.says("daemon.ready")
-    one.apply()
-    event = {"key": "ticket-0001", "action": "resolved", "customer_key": "acme", "idempotency_key": "a"}
-    redis.call("XADD", "witn:{0}:events", "1000000000000-0", "data", json.dumps(event))
+    one.begins()
+    send_long_ago(redis)
     until(lambda: redis.call("ZCARD", BILLING.invoices) == 1 and not redis.call("EXISTS", BILLING.open), "a draft")
     assert one.terminate() == 0
     journal = remembered(one)
@@ -201,13 +173,11 @@ def test_a_command_does_not_give_a_number_that_this_host_remembers(server, daemo
 def test_a_catalogue_that_redis_lost_is_noticed_also_when_another_version_took_its_place(server, daemon, again) -> None:
     redis = server()
     one = daemon(redis)
-    one.says("daemon.ready")
-    one.apply()
+    one.begins()
     assert one.terminate() == 0
-    before = files(redis)
+    before = redis.file_sizes()
     other = daemon(redis)
-    other.says("daemon.ready")
-    other.apply(CATALOGUE.replace('price_per_unit = "1"', 'price_per_unit = "5"'))
+    other.begins(CATALOGUE.replace('price_per_unit = "1"', 'price_per_unit = "5"'))
     other.send("ticket-0001")
     other.settles(1)
     assert other.terminate() == 0

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.support.daemons import Daemon
+from tests.support.daemon import Daemon, event
 from tests.support.processes import until
 from tests.support.server import Server
 from witnd.store.keys import Keys
@@ -32,23 +32,19 @@ class Chaos:
         self.daemons = {name: self._start(name) for name in "ab"}
 
     def _start(self, name: str) -> Daemon:
-        return Daemon(
-            self.server,
-            self._directory / f"state-{name}",
-            WITND_DAEMON__INSTANCE=name,
-            WITND_DAEMON__LEASE="1",
-            WITND_DAEMON__LOG_FORMAT="json",
-        )
+        state_dir = self._directory / f"state-{name}"
+        one = Daemon(self.server, state_dir, daemon__instance=name, daemon__lease="1")
+        one.start()
+        return one
 
     def send(self) -> None:
         """Append a few events. One whose reply is lost may be there or not: it is sent again under the same key."""
         for _ in range(self._random.randint(1, 5)):
             key = f"outcome-{len(self.sent):05}"
-            event = {"key": key, "action": "resolved", "customer_key": "acme", "idempotency_key": key}
 
-            def is_taken(event: dict[str, str] = event) -> bool:
+            def is_taken(key: str = key) -> bool:
                 try:
-                    self.server.call("XADD", KEYS.events, "*", "data", json.dumps(event))
+                    self.server.call("XADD", KEYS.events, "*", "data", json.dumps(event(key)))
                 except redis.RedisError:
                     return False
                 return True
@@ -80,8 +76,7 @@ class Chaos:
 
     def _kill_daemon(self) -> None:
         name = self._random.choice("ab")
-        self.daemons[name].process.kill()
-        self.daemons[name].process.wait(SECONDS)
+        self.daemons[name].kill()
         self.daemons[name] = self._start(name)
 
     def _pause_daemon(self) -> None:
@@ -104,8 +99,7 @@ class Chaos:
 
     def close(self) -> None:
         for one in self.daemons.values():
-            one.process.kill()
-            one.process.wait(SECONDS)
+            one.kill()
 
 
 @pytest.mark.parametrize(
@@ -134,8 +128,7 @@ def test_no_daemon_ends_by_itself_and_nothing_is_lost_or_doubled(
         assert redis_server.call("XLEN", KEYS.lines) == len(chaos.sent)
         for one in chaos.daemons.values():
             one.says("daemon.ready")
-            one.process.terminate()
-            assert one.process.wait(SECONDS) == 0, one.log[-3000:]
+            assert one.terminate() == 0, one.log[-3000:]
         audited = chaos.daemons["a"].witnd("audit")
         assert audited.returncode == 0, audited.stdout
     finally:

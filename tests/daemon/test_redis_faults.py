@@ -1,11 +1,10 @@
 """What happens to Redis under a running daemon: it is waited out, and every outcome is settled exactly once."""
 
-import json
 import shutil
-import socket
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +13,10 @@ import pytest
 from tests.support.daemon import Daemon
 from tests.support.processes import until
 from tests.support.resp import FakeServer, Words, error
-from tests.support.server import Server
+from tests.support.server import Server, free_port
 from tests.support.stall import StallingProxy
 
 StartServer = Callable[..., Server]
-CATALOGUE = """
-customers = [{ key = "acme", rate_card = "standard" }]
-[[agents]]
-key = "support"
-settlement_period = 1
-condition = [{ fact = "resolved", operator = "seen" }]
-[[rate_cards]]
-key = "standard"
-currency = "EUR"
-entries = [{ agent = "support", price_per_unit = "1" }]
-"""
 RESOLUTIONS = "witn:{0}:resolutions"
 # What servers reply that did not execute a command.
 REFUSALS = [
@@ -48,46 +36,29 @@ REFUSALS = [
 ]
 
 
-def event(number: int) -> dict[str, object]:
-    key = f"ticket-{number:04}"
-    return {"key": key, "action": "resolved", "customer_key": "acme", "agent_key": "support", "idempotency_key": key}
-
-
-def append(server: Server, number: int) -> None:
-    server.call("XADD", "witn:{0}:events", "*", "data", json.dumps(event(number)))
-
-
-def length(server: Server, stream: str = RESOLUTIONS) -> int:
-    found: Any = server.call("XLEN", stream)
-    return int(found)
-
-
-def settled(server: Server, count: int) -> None:
-    until(lambda: length(server) >= count, f"{count} outcomes are settled", seconds=60)
-    assert length(server) == count
-
-
-def apply(daemon: Daemon) -> None:
-    daemon.says("daemon.ready")
-    file = daemon.directory / "catalogue.toml"
-    file.write_text(CATALOGUE)
-    done = daemon.witnd("apply", str(file))
-    assert done.returncode == 0, done.stderr
-
-
 def ready(daemon: Daemon, status: int) -> None:
-    until(lambda: daemon.request("GET", "/readyz")[0] == status, f"/readyz answers {status}", seconds=60)
+    until(lambda: daemon.get("/readyz")[0] == status, f"/readyz answers {status}", seconds=60)
+
+
+@contextmanager
+def beside_fake(redis: Server, directory: Path) -> Iterator[tuple[FakeServer, Daemon]]:
+    """A daemon that reaches the server through a proxy."""
+    with (
+        FakeServer(redis.socket, directory / "fake.sock") as fake,
+        Daemon(redis, directory / "state", redis__url=fake.url) as daemon,
+    ):
+        yield fake, daemon
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("reply", REFUSALS, ids=lambda text: text.split()[0])
 def test_a_reply_that_refuses_is_waited_out_by_every_part(server: StartServer, short_dir: Path, reply: str) -> None:
     redis = server()
-    with FakeServer(redis.socket, short_dir / "fake.sock") as fake, Daemon(fake.url, short_dir) as daemon:
-        apply(daemon)
+    with beside_fake(redis, short_dir) as (fake, daemon):
+        daemon.begins()
         token = daemon.token()
-        assert daemon.request("POST", "/v1/events", event(1), token)[0] == 202
-        settled(redis, 1)
+        assert daemon.post_event("ticket-1", token)[0] == 202
+        daemon.settles(1)
         refused = threading.Event()
 
         def answer(words: Words) -> bytes | None:
@@ -97,39 +68,37 @@ def test_a_reply_that_refuses_is_waited_out_by_every_part(server: StartServer, s
             return None
 
         fake.answer = answer
-        status, body = daemon.request("POST", "/v1/events", event(2), token)
+        status, body = daemon.post_event("ticket-2", token)
         assert status == 503, body
         assert refused.wait(20)
         daemon.says("redis.waiting")
-        lines = len(daemon.lines)
-        append(redis, 3)
+        lines = len(daemon.lines())
+        daemon.send("ticket-3")
         fake.answer = lambda words: None
-        assert daemon.request("POST", "/v1/events", event(2), token)[0] == 202
-        settled(redis, 3)
+        assert daemon.post_event("ticket-2", token)[0] == 202
+        daemon.settles(3)
         ready(daemon, 200)
         assert lines < 60
         assert "Traceback" not in daemon.log
-        assert daemon.process is not None
         assert daemon.process.poll() is None
 
 
 @pytest.mark.slow
 def test_a_server_that_hangs_refuses_events_and_nothing_is_written_twice(server: StartServer, short_dir: Path) -> None:
     redis = server()
-    with Daemon(redis, short_dir, daemon__lease="5") as daemon:
-        apply(daemon)
+    with Daemon(redis, short_dir / "state", daemon__lease="5") as daemon:
+        daemon.begins()
         token = daemon.token()
         redis.pause()
-        status, _ = daemon.request("POST", "/v1/events", event(1), token)
+        status, _ = daemon.post_event("ticket-1", token)
         assert status == 503
         ready(daemon, 503)
         # A read waits 6 s, so the lease of 5 s has expired.
-        reading = lambda: "reading the log" in [line["doing"] for line in daemon.of("redis.waiting")]  # noqa: E731
-        until(reading, "a read got no answer", seconds=60)
-        assert daemon.request("GET", "/healthz")[0] == 200
+        daemon.says("redis.waiting", doing="reading the log")
+        assert daemon.get("/healthz")[0] == 200
         redis.resume()
-        until(lambda: daemon.request("POST", "/v1/events", event(1), token)[0] == 202, "it is accepted", seconds=60)
-        settled(redis, 1)
+        until(lambda: daemon.post_event("ticket-1", token)[0] == 202, "it is accepted", seconds=60)
+        daemon.settles(1)
         ready(daemon, 200)
         assert daemon.witnd("audit").returncode == 0
 
@@ -140,8 +109,8 @@ def test_a_lease_that_expires_while_a_read_is_repeated_leaves_the_daemon_ready(
     """The read is cancelled with the lease. What it waited for must not stay in `/readyz`."""
     redis = server()
     owner = "witn:{0}:owner"
-    with FakeServer(redis.socket, short_dir / "fake.sock") as fake, Daemon(fake.url, short_dir) as daemon:
-        apply(daemon)
+    with beside_fake(redis, short_dir) as (fake, daemon):
+        daemon.begins()
         ready(daemon, 200)
         first = redis.call("GET", owner)
 
@@ -151,11 +120,11 @@ def test_a_lease_that_expires_while_a_read_is_repeated_leaves_the_daemon_ready(
             return None
 
         fake.answer = answer
-        append(redis, 1)
+        daemon.send("ticket-1")
         ready(daemon, 503)
         redis.call("DEL", owner)
         until(lambda: redis.call("GET", owner) not in (first, None), "the lease is taken again", seconds=60)
-        settled(redis, 1)
+        daemon.settles(1)
         ready(daemon, 200)
 
 
@@ -169,13 +138,10 @@ def test_a_step_that_was_cut_in_the_append_only_file_is_made_again_as_a_whole(
 ) -> None:
     """By a daemon of another host, whose journal does not know of the step; the same host would refuse."""
     redis = server()
-    first, second = short_dir / "one", short_dir / "two"
-    first.mkdir()
-    second.mkdir()
-    with Daemon(redis, first, daemon__instance="one") as daemon:
-        apply(daemon)
-        append(redis, 1)
-        settled(redis, 1)
+    with Daemon(redis, short_dir / "one", daemon__instance="one") as daemon:
+        daemon.begins()
+        daemon.send("ticket-1")
+        daemon.settles(1)
     redis.kill()
     file = newest(redis)
     data = file.read_bytes()
@@ -184,9 +150,9 @@ def test_a_step_that_was_cut_in_the_append_only_file_is_made_again_as_a_whole(
     end = data.index(b"EXEC", written)
     file.write_bytes(data[: (max(begin, written) + end) // 2])
     redis.start()
-    assert length(redis) == 0
-    with Daemon(redis, second, daemon__instance="two") as daemon:
-        settled(redis, 1)
+    assert daemon.resolved() == 0
+    with Daemon(redis, short_dir / "two", daemon__instance="two") as daemon:
+        daemon.settles(1)
         audit = daemon.witnd("audit")
         assert audit.returncode == 0, audit.stdout
 
@@ -195,10 +161,10 @@ def test_a_damaged_append_only_file_is_waited_for_without_a_storm_of_lines(
     server: StartServer, short_dir: Path
 ) -> None:
     redis = server()
-    with Daemon(redis, short_dir) as daemon:
-        apply(daemon)
-        append(redis, 1)
-        settled(redis, 1)
+    with Daemon(redis, short_dir / "state") as daemon:
+        daemon.begins()
+        daemon.send("ticket-1")
+        daemon.settles(1)
         redis.stop()
         file = newest(redis)
         sound = file.read_bytes()
@@ -210,15 +176,14 @@ def test_a_damaged_append_only_file_is_waited_for_without_a_storm_of_lines(
         redis.close()
         ready(daemon, 503)
         daemon.says("redis.waiting")
-        assert daemon.process is not None
         assert daemon.process.poll() is None
         file.write_bytes(sound)
         redis.start()
         ready(daemon, 200)
-        append(redis, 2)
-        settled(redis, 2)
+        daemon.send("ticket-2")
+        daemon.settles(2)
         # Each part waits up to 2 s between two tries, and says a reason once a minute.
-        reasons = [(line["doing"], line["reason"]) for line in daemon.of("redis.waiting")]
+        reasons = [(line["doing"], line["reason"]) for line in daemon.lines("redis.waiting")]
         assert len(reasons) == len(set(reasons))
         assert len(reasons) < 20
 
@@ -246,14 +211,14 @@ def test_a_disk_that_cannot_sync_refuses_the_event_which_is_then_sent_again(
 ) -> None:
     """Under `appendfsync always` the server ends itself, and whether it has the event is unknown."""
     redis = server(fsync="always")
-    with Daemon(redis, short_dir, redis__durability="fsync") as daemon:
-        apply(daemon)
+    with Daemon(redis, short_dir / "state", redis__durability="fsync") as daemon:
+        daemon.begins()
         token = daemon.token()
         tracer = _can_trace(redis.pid)
         if tracer is None:
             pytest.skip("needs strace and the right to trace (ptrace)")
         try:
-            status, body = daemon.request("POST", "/v1/events", event(1), token)
+            status, body = daemon.post_event("ticket-1", token)
             assert status == 503, body
             until(lambda: "fsync" in redis.log, "the server says why it ends")
         finally:
@@ -262,15 +227,8 @@ def test_a_disk_that_cannot_sync_refuses_the_event_which_is_then_sent_again(
             tracer.communicate()
         redis.close()
         redis.start()
-        until(lambda: daemon.request("POST", "/v1/events", event(1), token)[0] == 202, "it is accepted", seconds=60)
-        settled(redis, 1)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        until(lambda: daemon.post_event("ticket-1", token)[0] == 202, "it is accepted", seconds=60)
+        daemon.settles(1)
 
 
 def test_a_replica_that_answers_and_gets_no_data_confirms_no_event(server: StartServer, short_dir: Path) -> None:
@@ -286,15 +244,15 @@ def test_a_replica_that_answers_and_gets_no_data_confirms_no_event(server: Start
                 return bool(info.get("slave0", {}).get("state") == "online")
 
         until(in_step, "the replica is in step")
-        with Daemon(primary, short_dir, redis__durability="replica") as daemon:
+        with Daemon(primary, short_dir / "state", redis__durability="replica") as daemon:
             daemon.says("daemon.ready")
             token = daemon.token()
-            assert daemon.request("POST", "/v1/events", event(1), token)[0] == 202
+            assert daemon.post_event("ticket-1", token)[0] == 202
             proxy.open.clear()
-            status, body = daemon.request("POST", "/v1/events", event(2), token)
+            status, body = daemon.post_event("ticket-2", token)
             assert status == 503
             assert "replicas" in body["error"]["message"]
             assert in_step()
             proxy.open.set()
-            accepted = lambda: daemon.request("POST", "/v1/events", event(2), token)[0] == 202  # noqa: E731
+            accepted = lambda: daemon.post_event("ticket-2", token)[0] == 202  # noqa: E731
             until(accepted, "events are accepted again", seconds=60)

@@ -4,16 +4,12 @@ import asyncio
 import resource
 import shutil
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.daemons import SECONDS, Daemon
+from tests.support.daemon import SECONDS, Daemon
 from tests.support.processes import until
-from tests.support.server import Server
 from witnd.config import ConfigError
 from witnd.daemon import side_task
 from witnd.daemon.side_task import SideTask
@@ -22,18 +18,6 @@ from witnd.store.errors import Fenced, Unsafe
 from witnd.store.keys import BillingKeys, Keys
 
 BILLING = BillingKeys("witn")
-
-
-@pytest.fixture
-def daemon(short_dir: Path) -> Iterator[Callable[..., Daemon]]:
-    with ExitStack() as stack:
-
-        def start(server: Server, **arguments: Any) -> Daemon:
-            made = Daemon(server, short_dir / "state", **arguments)
-            stack.callback(made.end)
-            return made
-
-        yield start
 
 
 def alarms(one: Daemon) -> str:
@@ -51,8 +35,7 @@ def goes_on(one: Daemon) -> None:
 
 def test_a_state_directory_that_is_removed_raises_an_alarm_and_settlement_goes_on(server, daemon) -> None:
     one = daemon(server())
-    one.says("daemon.ready")
-    one.apply()
+    one.begins()
     goes_on(one)
     journal = one.state_dir / "journal-witn.json"
     until(journal.exists, "the journal")
@@ -71,18 +54,16 @@ def test_a_state_directory_that_is_removed_raises_an_alarm_and_settlement_goes_o
 
 def test_a_daemon_whose_state_directory_cannot_be_made_starts_with_an_alarm(server, daemon, tmp_path) -> None:
     (tmp_path / "file").write_text("")
-    one = daemon(server(), WITND_DAEMON__STATE_DIR=str(tmp_path / "file" / "state"))
+    one = daemon(server(), daemon__state_dir=str(tmp_path / "file" / "state"))
     one.says("journal.failed")
-    one.says("daemon.ready")
-    one.apply()
+    one.begins()
     goes_on(one)
     assert one.terminate() == 0
 
 
 def test_a_full_disk_under_the_journal_is_one_line_of_the_log_while_its_reason_is_the_same(server, daemon) -> None:
     one = daemon(server())
-    one.says("daemon.ready")
-    one.apply()
+    one.begins()
     fresh = one.state_dir / "journal-witn.new"
     until(lambda: (one.state_dir / "journal-witn.json").exists(), "the journal")
     while True:  # between two writes
@@ -100,8 +81,7 @@ def test_a_full_disk_under_the_journal_is_one_line_of_the_log_while_its_reason_i
 def test_no_free_descriptor_for_the_journal_does_not_end_the_daemon(server, daemon) -> None:
 
     one = daemon(server())
-    one.says("daemon.ready")
-    one.apply()
+    one.begins()
     goes_on(one)
     pid = one.process.pid
     limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
@@ -119,8 +99,7 @@ def test_no_free_descriptor_for_the_journal_does_not_end_the_daemon(server, daem
 def test_a_key_of_the_invoices_that_cannot_be_read_stops_the_invoices_alone(server, daemon) -> None:
     redis = server()
     one = daemon(redis)
-    one.says("daemon.ready")
-    one.apply()
+    one.begins()
     redis.call("DEL", BILLING.open)
     redis.call("SET", BILLING.open, "nonsense")
 
@@ -133,14 +112,13 @@ def test_a_key_of_the_invoices_that_cannot_be_read_stops_the_invoices_alone(serv
 
 def test_a_partition_that_fails_leaves_the_others_at_work_and_starts_again(server, daemon) -> None:
     redis = server()
-    one = daemon(redis, WITND_REDIS__PARTITIONS="2")
-    one.says("daemon.ready")
-    one.apply()
+    one = daemon(redis, redis__partitions="2")
+    one.begins()
     assert one.terminate() == 0
     redis.call("HSET", Keys("witn", 0).state, "cursor", "nonsense")
     key = next(key for key in (f"ticket-{n}" for n in range(100)) if _partition(key) == 1)
 
-    two = daemon(redis, WITND_REDIS__PARTITIONS="2")
+    two = daemon(redis, redis__partitions="2")
     until(lambda: "partition 0" in {line["task"] for line in two.lines("task.failed")}, "partition 0 fails")
     two.send(key, partition=1)
     two.settles(1, partition=1)

@@ -1,28 +1,11 @@
 """Signals other than the two that stop the daemon never end it."""
 
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.daemons import SECONDS, Daemon
+from tests.support.daemon import SECONDS
 from tests.support.processes import until
-from tests.support.server import Server
-
-
-@pytest.fixture
-def daemon(short_dir: Path) -> Iterator[Callable[..., Daemon]]:
-    with ExitStack() as stack:
-
-        def start(server: Server, **arguments: Any) -> Daemon:
-            made = Daemon(server, short_dir / "state", **arguments)
-            stack.callback(made.end)
-            return made
-
-        yield start
 
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT])
@@ -38,7 +21,7 @@ def test_a_signal_without_a_meaning_is_one_line_of_the_log(server, daemon, numbe
 def test_sighup_reads_the_configuration_again_and_says_what_needs_a_restart(server, daemon, tmp_path) -> None:
     file = tmp_path / "witnd.toml"
     file.write_text("[daemon]\nbatch = 7\n")
-    one = daemon(server(), WITND_CONFIG=str(file))
+    one = daemon(server(), config=str(file))
     one.says("daemon.ready")
     file.write_text("[daemon]\nbatch = 8\n")
     one.process.send_signal(signal.SIGHUP)
@@ -55,9 +38,8 @@ def test_sighup_reads_the_configuration_again_and_says_what_needs_a_restart(serv
 def test_a_wrong_configuration_keeps_the_old_one_and_names_every_mistake(server, daemon, tmp_path, text) -> None:
     file = tmp_path / "witnd.toml"
     file.write_text("")
-    one = daemon(server(), WITND_CONFIG=str(file))
-    one.says("daemon.ready")
-    one.apply()
+    one = daemon(server(), config=str(file))
+    one.begins()
     file.write_text(text)
     one.process.send_signal(signal.SIGHUP)
 
@@ -69,8 +51,7 @@ def test_a_wrong_configuration_keeps_the_old_one_and_names_every_mistake(server,
 
 def test_a_storm_of_signals_loses_nothing(server, daemon) -> None:
     one = daemon(server())
-    one.says("daemon.ready")
-    one.apply()
+    one.begins()
     for number in range(30):
         one.send(f"ticket-{number:04}")
         one.process.send_signal(signal.SIGHUP)

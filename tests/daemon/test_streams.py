@@ -3,26 +3,12 @@
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.daemons import Daemon
+from tests.support.daemon import Daemon
 from tests.support.server import Server
-
-
-@pytest.fixture
-def daemon(short_dir: Path) -> Iterator[Callable[..., Daemon]]:
-    with ExitStack() as stack:
-
-        def start(server: Server, **arguments: Any) -> Daemon:
-            made = Daemon(server, short_dir / "state", **arguments)
-            stack.callback(made.end)
-            return made
-
-        yield start
 
 
 def full_pipe() -> tuple[int, int]:
@@ -38,32 +24,31 @@ def full_pipe() -> tuple[int, int]:
     return reader, writer
 
 
-def test_a_daemon_whose_log_nobody_reads_settles_and_stops_when_asked(server, daemon) -> None:
+@pytest.fixture
+def unread(server: Callable[..., Server], daemon: Callable[..., Daemon]) -> Iterator[tuple[Daemon, int]]:
+    """A daemon that has settled an outcome, and the other end of the full pipe that its log goes to."""
     reader, writer = full_pipe()
     one = daemon(server(), stderr=writer)
     os.close(writer)
     one.apply()
     one.send("ticket-0001")
     one.settles(1)
-
-    assert one.terminate() == 0
+    yield one, reader
     os.close(reader)
 
 
-def test_lines_that_waited_for_a_reader_arrive_once_somebody_reads(server, daemon) -> None:
-    reader, writer = full_pipe()
-    one = daemon(server(), stderr=writer)
-    os.close(writer)
-    one.apply()
-    one.send("ticket-0001")
-    one.settles(1)
+def test_a_daemon_whose_log_nobody_reads_settles_and_stops_when_asked(unread) -> None:
+    one, _ = unread
+    assert one.terminate() == 0
 
+
+def test_lines_that_waited_for_a_reader_arrive_once_somebody_reads(unread) -> None:
+    one, reader = unread
     text = b""
     while b'"outcomes.settled"' not in text:
         text += os.read(reader, 65536)
     assert b'"daemon.ready"' in text
     assert one.terminate() == 0
-    os.close(reader)
 
 
 def no_reader() -> int:
@@ -93,7 +78,7 @@ def test_a_stream_that_cannot_be_written_does_not_end_the_daemon(server, daemon,
 def test_a_refused_start_keeps_its_exit_code_where_nobody_can_read_why(server, daemon, broken) -> None:
     descriptor = broken()
     unsafe = daemon(server(extra=("--appendonly", "no")), stderr=descriptor)
-    mistaken = daemon(unsafe.server, stderr=descriptor, WITND_DAEMON__BATCH="many")
+    mistaken = daemon(unsafe.server, stderr=descriptor, daemon__batch="many")
     os.close(descriptor)
 
     assert unsafe.exit_code() == 3

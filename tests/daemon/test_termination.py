@@ -2,12 +2,10 @@
 
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
-from tests.support.daemons import CATALOGUE, Daemon
+from tests.support.daemon import CATALOGUE, Daemon, rule
 from tests.support.processes import until
 from tests.support.server import Server
 from tests.web.test_connections import receiver
@@ -24,15 +22,12 @@ def silent_endpoint() -> Iterator[tuple[int, list[socket.socket]]]:
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_daemon_that_is_stopped_during_a_webhook_ends_and_the_next_one_sends_it(
     server: Callable[..., Server],
-    short_dir: Path,
+    daemon: Callable[..., Daemon],
     silent_endpoint: tuple[int, list[socket.socket]],
     times: int,
 ) -> None:
     port, sockets = silent_endpoint
-    settings = {"WITND_WEBHOOKS__ALLOW_NETWORKS": "127.0.0.0/8"}
-
-    def rule(url: str) -> str:
-        return f'[[notification_rules]]\nname = "hook"\nsource = "both"\nurl = "{url}"\nenabled = true\n'
+    settings = {"webhooks__allow_networks": "127.0.0.0/8"}
 
     def is_attempted() -> bool:
         try:
@@ -41,25 +36,20 @@ def test_a_daemon_that_is_stopped_during_a_webhook_ends_and_the_next_one_sends_i
             return False
         return True
 
-    with ExitStack() as stack:
-        redis = server()
-        first = Daemon(redis, short_dir / "state", **settings)
-        stack.callback(first.end)
-        first.says("daemon.ready")
-        first.apply(CATALOGUE + rule(f"http://127.0.0.1:{port}/hook"))
-        first.send("ticket-0001")
-        first.settles(1)
-        until(is_attempted, "the webhook is under way", seconds=60)
-        for _ in range(times):
-            first.process.terminate()
-            first.says("daemon.stopping")
-        assert first.exit_code() == 0, first.log
-        assert "Traceback" not in first.log
-        url, received = stack.enter_context(receiver())
-        second = Daemon(redis, short_dir / "state", **settings)
-        stack.callback(second.end)
-        second.says("daemon.ready")
-        second.apply(CATALOGUE + rule(url))
+    redis = server()
+    first = daemon(redis, **settings)
+    first.begins(CATALOGUE + rule(f"http://127.0.0.1:{port}/hook"))
+    first.send("ticket-0001")
+    first.settles(1)
+    until(is_attempted, "the webhook is under way", seconds=60)
+    for _ in range(times):
+        first.process.terminate()
+        first.says("daemon.stopping")
+    assert first.exit_code() == 0, first.log
+    assert "Traceback" not in first.log
+    with receiver() as (url, received):
+        second = daemon(redis, **settings)
+        second.begins(CATALOGUE + rule(url))
         until(lambda: len(received) == 1, "the next daemon sends the webhook", seconds=60)
         assert second.resolved() == 1
     for one in sockets[1:]:

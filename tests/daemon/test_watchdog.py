@@ -6,7 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,7 @@ import pytest
 
 from tests.crash.points import Plan
 from tests.crash.stage import ROOT
-from tests.support.daemons import SECONDS, Daemon
-from tests.support.server import Server
+from tests.support.daemon import SECONDS, Daemon
 from tests.test_systemd import listening
 from witnd.store.keys import Keys
 
@@ -26,16 +25,9 @@ WATCHDOG = 6.0
 
 
 @pytest.fixture
-def daemon(short_dir: Path) -> Iterator[Callable[..., Daemon]]:
-    with ExitStack() as stack:
-
-        def start(server: Server, **arguments: Any) -> Daemon:
-            settings = {"NOTIFY_SOCKET": str(short_dir / "notify"), "WATCHDOG_USEC": str(int(WATCHDOG * 1_000_000))}
-            made = Daemon(server, short_dir / "state", **settings, **arguments)
-            stack.callback(made.end)
-            return made
-
-        yield start
+def daemon(daemon: Callable[..., Daemon], short_dir: Path) -> Callable[..., Daemon]:
+    environ = {"NOTIFY_SOCKET": str(short_dir / "notify"), "WATCHDOG_USEC": str(int(WATCHDOG * 1_000_000))}
+    return partial(daemon, environ=environ)
 
 
 @pytest.fixture
@@ -83,8 +75,7 @@ def test_a_daemon_whose_event_loop_is_blocked_falls_silent_and_the_next_one_sett
 ) -> None:
     redis = server()
     one = daemon(redis, through=blocked(short_dir, point, count))
-    one.says("daemon.ready")
-    one.apply()
+    one.begins()
     assert ping(systemd)
     assert ping(systemd)
     one.send("ticket-1")

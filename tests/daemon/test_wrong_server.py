@@ -12,7 +12,7 @@ import pytest
 from tests.support.daemon import Daemon
 from tests.support.processes import until
 from tests.support.resp import FakeServer, with_info
-from tests.support.server import Server
+from tests.support.server import Server, free_port
 from witnd.store.embedded import server_binary
 
 StartServer = Callable[..., Server]
@@ -28,14 +28,14 @@ COMMANDS = (
 
 
 def check_all_refuse(daemon: Daemon, says: str) -> None:
-    (daemon.directory / "catalogue.toml").write_text("customers = []\n")
+    catalogue = daemon.state_dir.with_suffix(".toml")
+    catalogue.write_text("customers = []\n")
     daemon.start()
     assert daemon.exit_code() == 3
     assert says in daemon.log
     assert "Traceback" not in daemon.log
     for words in COMMANDS:
-        words = tuple(str(daemon.directory / word) if word.endswith(".toml") else word for word in words)
-        done = daemon.witnd(*words)
+        done = daemon.witnd(*(str(catalogue) if word == "catalogue.toml" else word for word in words))
         shown = " ".join((done.stdout + done.stderr).split())
         assert done.returncode == 3, (words, shown)
         assert says in shown, (words, shown)
@@ -44,7 +44,7 @@ def check_all_refuse(daemon: Daemon, says: str) -> None:
 
 def test_a_node_of_a_cluster_is_refused_by_all(server: StartServer, short_dir: Path) -> None:
     redis = server(extra=("--cluster-enabled", "yes", "--cluster-require-full-coverage", "no"))
-    check_all_refuse(Daemon(redis, short_dir), "cluster-enabled")
+    check_all_refuse(Daemon(redis, short_dir / "state"), "cluster-enabled")
 
 
 @pytest.mark.slow
@@ -52,7 +52,7 @@ def test_a_server_that_is_too_old_is_refused_by_all(server: StartServer, short_d
     redis = server()
     with FakeServer(redis.socket, short_dir / "old.sock") as old:
         old.change = with_info(redis_version="6.2.14", valkey_version="")
-        check_all_refuse(Daemon(old.url, short_dir), "7.0")
+        check_all_refuse(Daemon(old.url, short_dir / "state"), "7.0")
     assert redis.call("DBSIZE") == 0
 
 
@@ -65,17 +65,10 @@ def test_a_sentinel_is_refused_by_all(short_dir: Path, database: str) -> None:
     sentinel = subprocess.Popen([str(server_binary()), str(settings), "--sentinel"], stdout=subprocess.DEVNULL)
     try:
         until(lambda: listens(port), "the Sentinel listens")
-        check_all_refuse(Daemon(f"redis://127.0.0.1:{port}/{database}", short_dir), "Sentinel")
+        check_all_refuse(Daemon(f"redis://127.0.0.1:{port}/{database}", short_dir / "state"), "Sentinel")
     finally:
         sentinel.kill()
         sentinel.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def listens(port: int) -> bool:
@@ -87,7 +80,7 @@ def test_a_sentinel_of_redis_is_refused_by_its_own_name_of_the_mode(server: Star
     redis = server()
     with FakeServer(redis.socket, short_dir / "s.sock") as sentinel:
         sentinel.change = with_info(redis_mode="sentinel", server_mode="")
-        daemon = Daemon(sentinel.url, short_dir)
+        daemon = Daemon(sentinel.url, short_dir / "state")
         daemon.start()
         assert daemon.exit_code() == 3
         assert "Sentinel" in daemon.log
@@ -99,7 +92,7 @@ def test_tls_on_one_side_only_is_named_as_a_possible_reason(server: StartServer,
     if scheme == "rediss":
         server(extra=("--port", str(port)))
     with no_redis(port) if scheme == "redis" else nullcontext():
-        daemon = Daemon(f"{scheme}://127.0.0.1:{port}/0", short_dir)
+        daemon = Daemon(f"{scheme}://127.0.0.1:{port}/0", short_dir / "state")
         done = daemon.witnd("tokens", "list")
         assert done.returncode == 3
         assert ("write redis://" if scheme == "rediss" else "write rediss://") in done.stderr
@@ -126,13 +119,13 @@ def no_redis(port: int) -> Iterator[None]:
 
 @pytest.mark.slow
 def test_a_database_that_the_server_does_not_have_is_refused(server: StartServer, short_dir: Path) -> None:
-    daemon = Daemon(f"{server().url}?db=99", short_dir)
+    daemon = Daemon(f"{server().url}?db=99", short_dir / "state")
     check_all_refuse(daemon, "no database with this number")
 
 
 def test_a_database_of_a_cluster_is_refused(server: StartServer, short_dir: Path) -> None:
     redis = server(extra=("--cluster-enabled", "yes"))
-    daemon = Daemon(f"{redis.url}?db=3", short_dir)
+    daemon = Daemon(f"{redis.url}?db=3", short_dir / "state")
     daemon.start()
     assert daemon.exit_code() == 3
     assert "cluster" in daemon.log or "no database" in daemon.log  # a newer Valkey lets nodes have several
@@ -140,7 +133,7 @@ def test_a_database_of_a_cluster_is_refused(server: StartServer, short_dir: Path
 
 def test_a_command_that_was_renamed_is_named(server: StartServer, short_dir: Path) -> None:
     redis = server(extra=("--rename-command", "EVALSHA", ""))
-    with Daemon(redis, short_dir) as daemon:
+    with Daemon(redis, short_dir / "state") as daemon:
         assert daemon.exit_code() == 3
         assert "does not have a command that witnd needs" in daemon.log
         assert "Traceback" not in daemon.log
@@ -152,10 +145,11 @@ def protected(server: StartServer, password: str) -> Server:
     return redis
 
 
-def change(redis: Server, old: str, *commands: tuple[str, ...]) -> None:
+def rotate(redis: Server, old: str, new: str) -> None:
+    """Change the password, and close all connections."""
     with redis.sync(old) as client:
-        for command in commands:
-            client.execute_command(*command)
+        client.execute_command("CONFIG", "SET", "requirepass", new)
+        client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
 
 def test_a_password_that_was_rotated_is_read_again_at_the_next_login(server: StartServer, short_dir: Path) -> None:
@@ -163,19 +157,18 @@ def test_a_password_that_was_rotated_is_read_again_at_the_next_login(server: Sta
     redis = protected(server, "first")
     file = short_dir / "password"
     file.write_text("first\n")
-    with Daemon(redis, short_dir, redis__password_file=str(file)) as daemon:
+    with Daemon(redis, short_dir / "state", redis__password_file=str(file)) as daemon:
         daemon.says("daemon.ready")
         token = daemon.token()
-        kill = ("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        change(redis, "first", ("CONFIG", "SET", "requirepass", "second"), kill)
+        rotate(redis, "first", "second")
         daemon.says("redis.waiting")
         until(lambda: "invalid username-password pair" in daemon.log, "the server's words are in the log")
-        reasons = [line["reason"] for line in daemon.of("redis.waiting")]
+        reasons = [line["reason"] for line in daemon.lines("redis.waiting")]
         assert any(str(file) in reason and "invalid username-password pair" in reason for reason in reasons)
 
         file.write_text("second\n")
-        until(lambda: daemon.request("GET", "/v1/outcomes", token=token)[0] == 200, "the API answers", seconds=60)
-        until(lambda: daemon.request("GET", "/readyz")[0] == 200, "the daemon is ready", seconds=60)
+        until(lambda: daemon.get("/v1/outcomes", token)[0] == 200, "the API answers", seconds=60)
+        until(lambda: daemon.get("/readyz")[0] == 200, "the daemon is ready", seconds=60)
 
 
 @pytest.mark.slow
@@ -184,15 +177,14 @@ def test_a_systemd_credential_is_read_again_too(server: StartServer, short_dir: 
     folder = short_dir / "credentials"
     folder.mkdir()
     (folder / "pw").write_text("first")
-    daemon = Daemon(redis, short_dir, redis__password_file="credential:pw")
+    daemon = Daemon(redis, short_dir / "state", redis__password_file="credential:pw")
     daemon.environ["CREDENTIALS_DIRECTORY"] = str(folder)
     with daemon:
         daemon.says("daemon.ready")
         token = daemon.token()
         (folder / "pw").write_text("second")
-        kill = ("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        change(redis, "first", ("CONFIG", "SET", "requirepass", "second"), kill)
-        until(lambda: daemon.request("GET", "/v1/outcomes", token=token)[0] == 200, "the API answers", seconds=60)
+        rotate(redis, "first", "second")
+        until(lambda: daemon.get("/v1/outcomes", token)[0] == 200, "the API answers", seconds=60)
 
 
 @pytest.mark.slow
@@ -200,22 +192,21 @@ def test_a_password_that_the_server_no_longer_has_is_said_and_waited_for(server:
     redis = protected(server, "first")
     file = short_dir / "password"
     file.write_text("first\n")
-    with Daemon(redis, short_dir, redis__password_file=str(file)) as daemon:
+    with Daemon(redis, short_dir / "state", redis__password_file=str(file)) as daemon:
         daemon.says("daemon.ready")
-        kill = ("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        change(redis, "first", ("CONFIG", "SET", "requirepass", ""), kill)
+        rotate(redis, "first", "")
         until(lambda: "Redis has no password" in daemon.log, "the reason is in the log")
         assert "Traceback" not in daemon.log
         doctor = daemon.witnd("doctor")
         assert doctor.returncode == 3
         assert "Redis has no password" in " ".join(doctor.stdout.split())
         redis.call("CONFIG", "SET", "requirepass", "first")
-        until(lambda: daemon.request("GET", "/readyz")[0] == 200, "the daemon goes on", seconds=60)
+        until(lambda: daemon.get("/readyz")[0] == 200, "the daemon goes on", seconds=60)
 
 
 @pytest.mark.parametrize("url", ["redis://a..b/0", "redis://h/2?db=", "redis://h?db=1&db=2", "redis://127.1/0"])
 def test_an_address_without_one_meaning_is_a_mistake_in_the_configuration(short_dir: Path, url: str) -> None:
-    with Daemon(url, short_dir) as daemon:
+    with Daemon(url, short_dir / "state") as daemon:
         assert daemon.exit_code() == 2
         assert "WITND_REDIS__URL" in daemon.log
         assert daemon.witnd("tokens", "list").returncode == 2

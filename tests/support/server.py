@@ -5,6 +5,7 @@ Start it from the main thread: the kernel ends it together with the thread that 
 
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -94,6 +95,16 @@ class Server:
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
 
+    def file_sizes(self) -> dict[Path, int]:
+        """The files of the append-only log with their sizes."""
+        return {file: file.stat().st_size for file in (self.dir / "appendonlydir").iterdir()}
+
+    def cut(self, sizes: Mapping[Path, int]) -> None:
+        """Lose what was appended since. The server must not run."""
+        assert self._process is None, "the server is running"
+        for file, size in sizes.items():
+            os.truncate(file, size)
+
     def call(self, *command_and_arguments: str | bytes | int) -> object:
         """One command over a connection of its own."""
         with self.sync() as client:
@@ -130,6 +141,12 @@ def fill(server: Server, commands: int) -> None:
         for _ in range(commands):
             pipeline.execute_command("SET", "filler", "1")
         pipeline.execute()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
 
 
 def start_loading(server: Server) -> None:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.daemons import CATALOGUE, Daemon
+from tests.support.daemon import CATALOGUE, Daemon, rule
 from tests.support.processes import until
 from tests.support.server import Server
 from witnd.web.connections import PATIENCE, Activity, State, connections_max, first_to_close
@@ -124,29 +124,24 @@ def few_files(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_silent_connections_beyond_the_file_limit_stop_neither_billing_nor_honest_requests(
-    server: Callable[..., Server], short_dir: Path, few_files: Path
+    server: Callable[..., Server], daemon: Callable[..., Daemon], few_files: Path
 ) -> None:
-    with receiver() as (url, received), ExitStack() as stack:
-        redis = server()
-        daemon = Daemon(redis, short_dir / "state", through=few_files, WITND_WEBHOOKS__ALLOW_NETWORKS="127.0.0.0/8")
-        stack.callback(daemon.end)
-        daemon.says("daemon.ready")
-        daemon.apply(
-            CATALOGUE + f'[[notification_rules]]\nname = "hook"\nsource = "both"\nurl = "{url}"\nenabled = true\n'
-        )
-        port = int(str(daemon.says("http.listening")["address"]).rpartition(":")[2])
-        began, lines = time.monotonic(), len(daemon.log.splitlines())
+    with receiver() as (url, received):
+        one = daemon(server(), through=few_files, webhooks__allow_networks="127.0.0.0/8")
+        one.begins(CATALOGUE + rule(url))
+        port = one.port
+        began, lines = time.monotonic(), len(one.log.splitlines())
         with silent_sockets(port, SILENT):
-            daemon.send("ticket-0001")
-            daemon.settles(1)
+            one.send("ticket-0001")
+            one.settles(1)
             until(lambda: len(received) > 0, "the webhook of the outcome", seconds=60)
             until(lambda: status(port) == 200, "an honest request is answered", seconds=60)
-            until(lambda: bool(daemon.lines("http.connections_full")), "the bound is reported", seconds=60)
-            said = len(daemon.log.splitlines()) - lines
-            assert said < 10 * (time.monotonic() - began), daemon.log
+            until(lambda: bool(one.lines("http.connections_full")), "the bound is reported", seconds=60)
+            said = len(one.log.splitlines()) - lines
+            assert said < 10 * (time.monotonic() - began), one.log
         assert json.loads(received[0])["type"] == "outcome_succeed"
-        assert daemon.process.poll() is None
-        assert not daemon.lines("http.accept_failed"), "the bound lies below the limit of files"
+        assert one.process.poll() is None
+        assert not one.lines("http.accept_failed"), "the bound lies below the limit of files"
         until(lambda: status(port) == 200, "requests are answered afterwards", seconds=60)
 
 
@@ -154,34 +149,29 @@ def test_silent_connections_beyond_the_file_limit_stop_neither_billing_nor_hones
     "say", [b"", b"GET / HT", b"POST /dashboard/sign-in HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n"]
 )
 def test_where_all_connections_are_taken_an_honest_request_gets_one(
-    server: Callable[..., Server], short_dir: Path, say: bytes
+    server: Callable[..., Server], daemon: Callable[..., Daemon], say: bytes
 ) -> None:
-    with ExitStack() as stack:
-        daemon = Daemon(server(), short_dir / "state", WITND_HTTP__CONNECTIONS_MAX="8")
-        stack.callback(daemon.end)
-        port = int(str(daemon.says("http.listening")["address"]).rpartition(":")[2])
-        with silent_sockets(port, 30, say):
-            until(lambda: status(port) == 200, "an honest request is answered", seconds=60)
+    port = daemon(server(), http__connections_max="8").port
+    with silent_sockets(port, 30, say):
+        until(lambda: status(port) == 200, "an honest request is answered", seconds=60)
 
 
 def test_a_system_without_files_for_a_connection_is_waited_out_in_silence(
-    server: Callable[..., Server], short_dir: Path
+    server: Callable[..., Server], daemon: Callable[..., Daemon]
 ) -> None:
-    with ExitStack() as stack:
-        daemon = Daemon(server(), short_dir / "state")
-        stack.callback(daemon.end)
-        daemon.says("daemon.ready")
-        port = int(str(daemon.says("http.listening")["address"]).rpartition(":")[2])
-        pid = daemon.process.pid
-        limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        opened = max(int(one.name) for one in Path(f"/proc/{pid}/fd").iterdir())
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (opened + 1, limits[1]))
-        with silent_sockets(port, 40):
-            daemon.says("http.accept_failed")
-            began, lines = time.monotonic(), len(daemon.log.splitlines())
-            until(lambda: time.monotonic() - began > 3, "three seconds")
-            assert len(daemon.log.splitlines()) - lines < 30, daemon.log
-            assert len(daemon.lines("http.accept_failed")) == 1
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
-            until(lambda: status(port) == 200, "requests are answered again", seconds=60)
-        assert daemon.process.poll() is None
+    one = daemon(server())
+    one.says("daemon.ready")
+    port = one.port
+    pid = one.process.pid
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    opened = max(int(file.name) for file in Path(f"/proc/{pid}/fd").iterdir())
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (opened + 1, limits[1]))
+    with silent_sockets(port, 40):
+        one.says("http.accept_failed")
+        began, lines = time.monotonic(), len(one.log.splitlines())
+        until(lambda: time.monotonic() - began > 3, "three seconds")
+        assert len(one.log.splitlines()) - lines < 30, one.log
+        assert len(one.lines("http.accept_failed")) == 1
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+        until(lambda: status(port) == 200, "requests are answered again", seconds=60)
+    assert one.process.poll() is None

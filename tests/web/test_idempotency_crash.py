@@ -2,8 +2,6 @@
 
 import http.client
 import json
-import os
-import signal
 from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +12,6 @@ from typing import Any
 import pytest
 
 from tests.support.daemon import Daemon
-from tests.support.processes import until
 from tests.support.server import Server
 
 
@@ -38,10 +35,8 @@ def test_a_request_that_was_carried_out_and_not_answered_is_not_carried_out_agai
     class Receiver(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             received.append(self.headers["webhook-id"])
-            process = daemon.process
-            if deadly[0] and process is not None:
-                os.kill(process.pid, signal.SIGKILL)
-                process.wait()
+            if deadly[0]:
+                daemon.kill()
             self.send_response(204)
             with suppress(OSError):
                 self.end_headers()
@@ -51,7 +46,7 @@ def test_a_request_that_was_carried_out_and_not_answered_is_not_carried_out_agai
 
     endpoint = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     Thread(target=endpoint.serve_forever, daemon=True).start()
-    with Daemon(server(), short_dir, webhooks__allow_networks="127.0.0.0/8", daemon__lease="2") as daemon:
+    with Daemon(server(), short_dir / "state", webhooks__allow_networks="127.0.0.0/8", daemon__lease="2") as daemon:
         daemon.says("daemon.ready")
         token = daemon.token()
         url = f"http://127.0.0.1:{endpoint.server_port}/hook"
@@ -65,7 +60,7 @@ def test_a_request_that_was_carried_out_and_not_answered_is_not_carried_out_agai
         assert len(received) == 1
         deadly[0] = False
         daemon.start()
-        until(lambda: len(daemon.of("http.listening")) == 2, "it listens again", seconds=60)
+        daemon.says("http.listening", times=2)
         status, headers, body = post(daemon, token, path, "k-1")
         assert (status, body["error"]["code"]) == (409, "CONFLICT")
         assert int(headers["retry-after"]) > 0, "it may still run, for all that is known"

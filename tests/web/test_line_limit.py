@@ -5,13 +5,11 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.daemons import Daemon
+from tests.support.daemon import Daemon
 from tests.support.processes import until
 from tests.support.server import Server
 from witnd.web.line_limit import INTERVAL_SECONDS, QUIET_SECONDS, LineLimit
@@ -81,42 +79,38 @@ def logged(daemon: Daemon, status: int) -> tuple[int, int]:
 
 
 def test_requests_without_a_token_are_counted_and_get_a_line_a_second(
-    server: Callable[..., Server], short_dir: Path
+    server: Callable[..., Server], daemon: Callable[..., Daemon]
 ) -> None:
-    with ExitStack() as stack:
-        daemon = Daemon(server(), short_dir / "state")
-        stack.callback(daemon.end)
-        daemon.says("daemon.ready")
-        port = int(str(daemon.says("http.listening")["address"]).rpartition(":")[2])
-        began = time.monotonic()
-        assert flood(port, "GET", "/v1/outcomes", {}) == {401}
-        assert flood(port, "GET", "/v1/nothing", {"Authorization": "Bearer wrong"}) == {401}
-        assert flood(port, "GET", "/docs", {}) == {200}
-        assert flood(port, "PUT", "/healthz", {}) == {405}
-        until(lambda: logged(daemon, 401)[1] == 2 * FLOOD, "every refused request is counted in the log", seconds=60)
-        until(lambda: logged(daemon, 405)[1] == FLOOD, "every wrong method is counted in the log", seconds=60)
-        seconds = time.monotonic() - began
-        for status in (200, 401, 405):
-            assert logged(daemon, status)[0] <= seconds + 2, daemon.log
-        assert f'route="/v1/outcomes",status="401"}} {FLOOD}' in daemon.get("/metrics")[1]
+    one = daemon(server())
+    one.says("daemon.ready")
+    port = one.port
+    began = time.monotonic()
+    assert flood(port, "GET", "/v1/outcomes", {}) == {401}
+    assert flood(port, "GET", "/v1/nothing", {"Authorization": "Bearer wrong"}) == {401}
+    assert flood(port, "GET", "/docs", {}) == {200}
+    assert flood(port, "PUT", "/healthz", {}) == {405}
+    until(lambda: logged(one, 401)[1] == 2 * FLOOD, "every refused request is counted in the log", seconds=60)
+    until(lambda: logged(one, 405)[1] == FLOOD, "every wrong method is counted in the log", seconds=60)
+    seconds = time.monotonic() - began
+    for status in (200, 401, 405):
+        assert logged(one, status)[0] <= seconds + 2, one.log
+    assert f'route="/v1/outcomes",status="401"}} {FLOOD}' in one.get("/metrics")[1]
 
 
 def test_producers_that_retry_while_redis_is_down_get_a_line_a_second(
-    server: Callable[..., Server], short_dir: Path
+    server: Callable[..., Server], daemon: Callable[..., Daemon]
 ) -> None:
-    with ExitStack() as stack:
-        redis = server()
-        daemon = Daemon(redis, short_dir / "state")
-        stack.callback(daemon.end)
-        daemon.says("daemon.ready")
-        port = int(str(daemon.says("http.listening")["address"]).rpartition(":")[2])
-        token = json.loads(daemon.witnd("tokens", "create", "app", "--scope", "ingest", "--json").stdout)["token"]
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        body = json.dumps({"key": "ticket-0001", "action": "resolved", "customer_key": "acme"}).encode()
-        assert flood(port, "POST", "/v1/events", headers, body) == {202}
-        redis.kill()
-        began, before = time.monotonic(), len(daemon.log.splitlines())
-        assert flood(port, "POST", "/v1/events", headers, body) == {503}
-        until(lambda: logged(daemon, 503)[1] == FLOOD, "every refused event is counted in the log", seconds=60)
-        lines = len(daemon.log.splitlines()) - before
-        assert lines < 10 * (time.monotonic() - began), daemon.log
+    redis = server()
+    one = daemon(redis)
+    one.says("daemon.ready")
+    port = one.port
+    token = one.token("ingest")
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    body = json.dumps({"key": "ticket-0001", "action": "resolved", "customer_key": "acme"}).encode()
+    assert flood(port, "POST", "/v1/events", headers, body) == {202}
+    redis.kill()
+    began, before = time.monotonic(), len(one.log.splitlines())
+    assert flood(port, "POST", "/v1/events", headers, body) == {503}
+    until(lambda: logged(one, 503)[1] == FLOOD, "every refused event is counted in the log", seconds=60)
+    lines = len(one.log.splitlines()) - before
+    assert lines < 10 * (time.monotonic() - began), one.log

@@ -1,8 +1,6 @@
 """The same event in many requests at once, cut off, across kills and restarts: it counts once."""
 
 import json
-import os
-import signal
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.daemon import Daemon
+from tests.support.daemon import CATALOGUE, Daemon
 from tests.support.processes import until
 from tests.support.server import Server
 from tests.web.office import Office
@@ -20,17 +18,6 @@ EVENT = {
     "key": "ticket-0001", "action": "resolved", "customer_key": "acme", "agent_key": "support",
     "idempotency_key": "e-1",
 }  # fmt: skip
-CATALOGUE = """
-customers = [{ key = "acme", rate_card = "standard" }]
-[[agents]]
-key = "support"
-settlement_period = 3600
-condition = [{ fact = "resolved", operator = "seen" }]
-[[rate_cards]]
-key = "standard"
-currency = "EUR"
-entries = [{ agent = "support", price_per_unit = "1" }]
-"""
 PARALLEL = 50
 
 
@@ -43,7 +30,7 @@ def events_count(redis: Server, daemon: Daemon, token: str) -> int:
             return bool(client.hget("witn:{0}:state", "cursor") == last)
 
     until(all_is_read, "the log is read", seconds=60)
-    _, answer = daemon.request("GET", "/v1/outcomes/ticket-0001", token=token)
+    _, answer = daemon.get("/v1/outcomes/ticket-0001", token)
     found = answer["outcome"]["events_count"]
     assert isinstance(found, int)
     return found
@@ -70,22 +57,16 @@ def test_an_event_in_many_requests_with_a_kill_between_counts_once(
     server: Callable[..., Server], short_dir: Path
 ) -> None:
     redis = server()
-    with Daemon(redis, short_dir, daemon__lease="2") as daemon, ThreadPoolExecutor(PARALLEL) as threads:
-        daemon.says("daemon.ready")
-        file = short_dir / "catalogue.toml"
-        file.write_text(CATALOGUE)
-        assert daemon.witnd("apply", str(file)).returncode == 0
+    with Daemon(redis, short_dir / "state", daemon__lease="2") as daemon, ThreadPoolExecutor(PARALLEL) as threads:
+        daemon.begins(CATALOGUE.replace("settlement_period = 1", "settlement_period = 3600"))
         token = daemon.token()
         port = daemon.port
         first = [threads.submit(post, port, token) for _ in range(PARALLEL)]
         until(lambda: sum(one.done() for one in first) >= 5, "some are answered", seconds=60)
-        process = daemon.process
-        assert process is not None
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        daemon.kill()
         assert {one.result() for one in first} <= {202, None}
         daemon.start()
-        until(lambda: len(daemon.of("http.listening")) == 2, "it listens again", seconds=60)
+        daemon.says("http.listening", times=2)
         again = [threads.submit(post, daemon.port, token) for _ in range(PARALLEL)]
         assert {one.result() for one in again} == {202}
         assert events_count(redis, daemon, token) == 1
