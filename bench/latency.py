@@ -20,34 +20,7 @@ from witnd.store import wire
 
 EACH = 5
 APART = 501  # ticks between the events of an outcome; 1 modulo EACH, so that every tick has exactly one event
-_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _CREATED = re.compile(rb'"createdAt":"([^"]+)"')
-
-
-class Receiver(asyncio.Protocol):
-    """Takes webhooks and writes down how late they are, in milliseconds. Understands what it needs of HTTP."""
-
-    def __init__(self, late: list[float]) -> None:
-        self._late = late
-        self._rest = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        now = time.time() * 1000
-        self._rest += data
-        while (head := self._rest.find(b"\r\n\r\n")) >= 0:
-            length = _LENGTH.search(self._rest, 0, head)
-            whole = head + 4 + (int(length[1]) if length else 0)
-            if len(self._rest) < whole:
-                return
-            created = _CREATED.search(self._rest, head, whole)
-            if created:
-                self._late.append(now - instant.parse(created[1].decode()))
-            self._rest = self._rest[whole:]
-            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
 
 class Drive:
@@ -103,7 +76,12 @@ class Drive:
 async def drive(options: argparse.Namespace, server: support.Server) -> dict[str, list[float]]:
     loop = asyncio.get_running_loop()
     told: list[float] = []
-    receiver = await loop.create_server(lambda: Receiver(told), "127.0.0.1", 0)
+
+    def note(body: bytes, now_ms: float) -> None:
+        if created := _CREATED.search(body):
+            told.append(now_ms - instant.parse(created[1].decode()))
+
+    receiver = await loop.create_server(lambda: support.Webhooks(note), "127.0.0.1", 0)
     port = receiver.sockets[0].getsockname()[1]
     daemon = support.Daemon(server)
     catalogue = workload.catalogue(settlement_seconds=options.settlement, hook=f"http://127.0.0.1:{port}/hook")

@@ -26,7 +26,6 @@ from witnd.store import wire
 FINAL = ("CONFIRMED", "FAILED")
 # Nothing listens there.
 CLOSED = "http://127.0.0.1:9"
-_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _OUTCOME = re.compile(rb'"subjectKey":"([^"]+)"')
 
 
@@ -132,35 +131,15 @@ class Silent(asyncio.Protocol):
     """Accepts a connection, takes whatever comes, and never answers."""
 
 
-class Healthy(asyncio.Protocol):
-    """Answers each webhook at once and notes when it came."""
-
-    def __init__(self, arrivals: dict[str, float]) -> None:
-        self._arrivals = arrivals
-        self._rest = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        now = time.time() * 1000
-        self._rest += data
-        while (head := self._rest.find(b"\r\n\r\n")) >= 0:
-            length = _LENGTH.search(self._rest, 0, head)
-            whole = head + 4 + (int(length[1]) if length else 0)
-            if len(self._rest) < whole:
-                return
-            if (outcome := _OUTCOME.search(self._rest, head, whole)) is not None:
-                self._arrivals.setdefault(outcome[1].decode(), now)
-            self._rest = self._rest[whole:]
-            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-
-
 async def beside_silence(options: argparse.Namespace, server: support.Server, silent: int) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
     arrivals: dict[str, float] = {}
-    well = await loop.create_server(lambda: Healthy(arrivals), "127.0.0.1", 0)
+
+    def note(body: bytes, now_ms: float) -> None:
+        if outcome := _OUTCOME.search(body):
+            arrivals.setdefault(outcome[1].decode(), now_ms)
+
+    well = await loop.create_server(lambda: support.Webhooks(note), "127.0.0.1", 0)
     mute = await loop.create_server(Silent, "127.0.0.1", 0, backlog=1024)
     ports = [one.sockets[0].getsockname()[1] for one in (well, mute)]
     urls = [f"http://127.0.0.1:{ports[0]}/hook", *(f"http://127.0.0.1:{ports[1]}/{n}" for n in range(silent))]

@@ -3,11 +3,13 @@
 Everything started here ends with the block that started it, and with this process should that be killed.
 """
 
+import asyncio
 import contextlib
 import ctypes
 import fcntl
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -32,6 +34,7 @@ START_SECONDS = 120.0
 END_SECONDS = 30.0
 ALONE_SECONDS = 3600.0
 _PR_SET_PDEATHSIG = 1
+_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 # Runs in the daemon's place where a profile is wanted: the same command under the deterministic profiler.
 _PROFILED = """
@@ -281,3 +284,27 @@ def run_reference(line: Sequence[str], server: Server, *, seconds: float) -> dic
         raise Died(f"{line} ended with {child.returncode}: {log.read_text()[-2000:]}")
     found: dict[str, Any] = json.loads(lines[-1])
     return found
+
+
+class Webhooks(asyncio.Protocol):
+    """Answers each webhook at once, after `note` got its body and when it came. Understands what it needs of HTTP."""
+
+    def __init__(self, note: Callable[[bytes, float], None]) -> None:
+        self._note = note
+        self._rest = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        now_ms = time.time() * 1000
+        self._rest += data
+        while (head := self._rest.find(b"\r\n\r\n")) >= 0:
+            length = _LENGTH.search(self._rest, 0, head)
+            whole = head + 4 + (int(length[1]) if length else 0)
+            if len(self._rest) < whole:
+                return
+            self._note(self._rest[head:whole], now_ms)
+            self._rest = self._rest[whole:]
+            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
