@@ -1,6 +1,5 @@
 """How a command ends when something went wrong that is no mistake in the program."""
 
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import NoReturn
 
@@ -8,7 +7,7 @@ import click
 
 from witnd.cli.streams import Unwritable
 from witnd.config import ConfigError
-from witnd.store.errors import Displaced, Fenced, StoreRefused, StoreUnavailable, Unsafe
+from witnd.store.errors import Displaced, Fenced, StoreRefused, StoreUnavailable, Unsafe, leaves
 
 USAGE = 2
 REDIS = 3
@@ -33,7 +32,7 @@ def end(error: Exception) -> NoReturn:
 
 def verdict(error: Exception) -> tuple[str, int] | None:
     """Return the message and the exit code of an expected error, else None."""
-    for one in _leaves(error):
+    for one in leaves(error):
         match one:
             case ConfigError(mistakes=mistakes):
                 return "\n".join(map(str, mistakes)), USAGE
@@ -48,12 +47,3 @@ def verdict(error: Exception) -> tuple[str, int] | None:
             case _:
                 continue
     return None
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    """The error, or what is inside where it is the group that failed tasks leave behind."""
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error

@@ -1,7 +1,6 @@
 """Ownership of the invoices of a deployment: one daemon collects, closes and issues; the others are on standby."""
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import suppress
 
 import structlog
@@ -14,7 +13,7 @@ from witnd.domain.catalogue import Catalogue
 from witnd.store.catalogue_loader import check_head
 from witnd.store.clock_watch import ClockWatch
 from witnd.store.connection import Endpoint
-from witnd.store.errors import Fenced, LostData, StoreRefused, StoreUnavailable, Unsafe
+from witnd.store.errors import Fenced, LostData, StoreRefused, StoreUnavailable, Unsafe, leaves
 from witnd.store.invoices import Invoices
 from witnd.store.lease import Lease
 from witnd.store.ledger import Ledger
@@ -173,15 +172,7 @@ class Billing:
 
 def _only_unsafe(error: BaseException) -> Unsafe | None:
     """Return the first reason to block the invoices, or None where something else went wrong as well."""
-    leaves = list(_leaves(error))
-    if any(isinstance(one, Fenced | LostData) or not isinstance(one, Unsafe) for one in leaves):
+    errors = list(leaves(error))
+    if any(isinstance(one, Fenced | LostData) or not isinstance(one, Unsafe) for one in errors):
         return None
-    return next(one for one in leaves if isinstance(one, Unsafe))
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error
+    return next(one for one in errors if isinstance(one, Unsafe))

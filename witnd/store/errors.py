@@ -3,6 +3,8 @@
 Texts are written for the operator: what happened, to which server, and what to do.
 """
 
+from collections.abc import Iterator
+
 
 class StoreUnavailable(Exception):  # noqa: N818 - a state of the world, not a mistake in code
     """No usable answer. Whether Redis executed the call is unknown: repeat only what may be."""
@@ -60,3 +62,12 @@ class Unreadable(Exception):  # noqa: N818
         super().__init__(f"{key}: {reason}" if key else reason)
         self.key = key
         self.reason = reason
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The error, or the errors inside where it is the group that failed tasks leave behind."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    else:
+        yield error

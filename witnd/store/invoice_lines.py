@@ -15,10 +15,8 @@ from typing import Final
 from redis.asyncio import Redis
 
 from witnd.domain.invoice import Invoice, Row
-from witnd.store.connection import mapped
-from witnd.store.errors import StoreRefused
 from witnd.store.invoice_codec import decode_row
-from witnd.store.invoice_rows import Order, Rows, order_of
+from witnd.store.invoice_rows import ClosedMeanwhile, Order, Rows, order_of
 from witnd.store.keys import BillingKeys
 from witnd.store.page import InvalidCursor, Page
 
@@ -41,7 +39,6 @@ class Closed(InvalidCursor):
 
 class Lines:
     def __init__(self, client: Redis, keys: BillingKeys, partitions: int) -> None:
-        self._client = client
         self._keys = keys
         self._partitions = partitions
         self._rows = Rows(client, keys, partitions)
@@ -53,7 +50,7 @@ class Lines:
             place = None if after is None else _place(after)
             try:
                 found = await self._rows.open_rows(invoice, limit + 1, place)
-            except StoreRefused:
+            except ClosedMeanwhile:
                 raise _closed(invoice) from None
             if len(found) > limit:
                 return Page(found[:limit], _cursor(found[limit - 1]))
@@ -100,15 +97,10 @@ class Lines:
         return rows | {_CREDITS: keys.credits(id_)}
 
     async def _read(self, invoice: Invoice, name: str, start: int, count: int) -> list[bytes]:
-        with mapped():
-            async with self._client.pipeline(transaction=True) as reads:
-                reads.hget(self._keys.invoice(invoice.id), "closed")
-                reads.lrange(name, start, start + count - 1)
-                closed, records = await reads.execute()
-        if (closed == b"1") != invoice.closed:
-            raise _closed(invoice)
-        found: list[bytes] = records
-        return found
+        try:
+            return await self._rows.page(invoice, name, start, count)
+        except ClosedMeanwhile:
+            raise _closed(invoice) from None
 
 
 def _begin(names: list[str], after: str | None) -> tuple[int, int]:

@@ -21,8 +21,12 @@ PAGE: Final = 500
 Order: TypeAlias = tuple[int, bytes]
 
 
+class ClosedMeanwhile(StoreRefused):
+    """The rows of this invoice have another order than when it was read."""
+
+
 class Rows:
-    """Raises `StoreRefused` where an open draft is closed while its rows are read: they have got another order."""
+    """Raises `ClosedMeanwhile` where an open draft is closed while its rows are read: they have got another order."""
 
     def __init__(self, client: Redis, keys: BillingKeys, partitions: int) -> None:
         self._client = client
@@ -56,7 +60,7 @@ class Rows:
         start = await self._first(invoice, name, count, first)
         mark = outcome_key.encode()
         while True:
-            records = await self._page(invoice, name, start, PAGE)
+            records = await self.page(invoice, name, start, PAGE)
             for record in records:
                 # Few records have the key's bytes in them, and only those are worth decoding.
                 if mark in record and (row := decode_row(record)).kind == "outcome" and row.outcome_key == outcome_key:
@@ -84,21 +88,22 @@ class Rows:
     async def _records(self, invoice: Invoice, name: str, start: int = 0, size: int = PAGE) -> AsyncIterator[bytes]:
         """A list in pages from a place on. It only grows, so pages fit together, until the draft is closed."""
         while True:
-            page = await self._page(invoice, name, start, size)
+            page = await self.page(invoice, name, start, size)
             for record in page:
                 yield record
             if len(page) < size:
                 return
             start += size
 
-    async def _page(self, invoice: Invoice, name: str, start: int, size: int) -> list[bytes]:
+    async def page(self, invoice: Invoice, name: str, start: int, size: int) -> list[bytes]:
+        """Records of one list of the invoice."""
         with mapped():
             async with self._client.pipeline(transaction=True) as reads:
                 reads.hget(self._keys.invoice(invoice.id), "closed")
                 reads.lrange(name, start, start + size - 1)
                 closed, page = await reads.execute()
         if (closed == b"1") != invoice.closed:
-            raise StoreRefused(f"the period of invoice {invoice.id} was closed meanwhile", "request the lines again")
+            raise ClosedMeanwhile(f"the period of invoice {invoice.id} was closed meanwhile", "request the lines again")
         found: list[bytes] = page
         return found
 
@@ -111,7 +116,7 @@ class Rows:
         low, high = 0, count
         while low < high:
             middle = (low + high) // 2
-            [record] = await self._page(invoice, name, middle, 1)
+            [record] = await self.page(invoice, name, middle, 1)
             if order_of(decode_row(record)) < order:
                 low = middle + 1
             else:

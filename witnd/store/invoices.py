@@ -14,12 +14,11 @@ from redis.asyncio import Redis
 
 from witnd.domain.crediting import note_id
 from witnd.domain.invoice import Invoice, invoice_id
-from witnd.domain.invoicing import Change, CreditNote, Refusal, Unchanged, Verdict
+from witnd.domain.invoicing import CreditNote
 from witnd.domain.period import Calendar
-from witnd.store.changes import Change as Logged
 from witnd.store.connection import mapped
 from witnd.store.errors import DamagedInvoice
-from witnd.store.invoice_change import Done, Operations, Seen, balance_field
+from witnd.store.invoice_change import Operations, balance_field
 from witnd.store.invoice_codec import RESTORE, decode_invoice
 from witnd.store.invoice_rows import Rows
 from witnd.store.keys import BillingKeys
@@ -71,16 +70,14 @@ class Ambiguous(ValueError):  # noqa: N818
     """Several ids begin so."""
 
 
-class Invoices:
-    """Reads may be repeated; of operations `do` says what may."""
+class Invoices(Operations):
+    """Invoices and credit notes as they are read, and the operations on one. Reads may be repeated."""
 
     def __init__(
         self, client: Redis, keys: BillingKeys, partitions: int, given: Callable[[str], int] = lambda _: 0
     ) -> None:
+        super().__init__(client, keys, given)
         self.rows = Rows(client, keys, partitions)
-        self._client = client
-        self._keys = keys
-        self._operations = Operations(client, keys, given)
 
     # -- one ---------------------------------------------------------------------------------------------------------
 
@@ -261,24 +258,6 @@ class Invoices:
                 except DamagedInvoice as damaged:
                     found.append(damaged)
         return found
-
-    # -- doing -------------------------------------------------------------------------------------------------------
-
-    async def do(
-        self,
-        id_: str,
-        decide: Callable[[Seen], Verdict],
-        *,
-        row: str = "",
-        token: str | None = None,
-        logged: Callable[[Change], Logged] | None = None,
-    ) -> Done | Unchanged | Refusal:
-        """See `Operations.do`."""
-        return await self._operations.do(id_, decide, row=row, token=token, logged=logged)
-
-    async def issue_due(self, id_: str, series: str) -> bool:
-        """See `Operations.issue_due`."""
-        return await self._operations.issue_due(id_, series)
 
 
 def _readable(paper: Paper | DamagedInvoice | None) -> Paper | None:
