@@ -21,10 +21,6 @@ class Clock:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(seconds, 0))
 
-    async def sleep_until(self, monotonic: float) -> None:
-        """Until `monotonic()` has reached that value; at once where it has."""
-        await self.sleep(monotonic - self.monotonic())
-
     def boot_ms(self) -> int:
         """Milliseconds that never jump and count on while the machine is suspended."""
         clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)

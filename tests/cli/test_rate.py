@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.support.pricing import price_of
+from tests.support.pricing import price_of, recheck
 from tests.support.workshop import Workshop
 from witnd.cli.main import main
-from witnd.domain.working import recheck
 
 CATALOGUE = """
 [[customers]]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from witnd.web.metrics import FIGURES, OF_THE_PROCESS
+from witnd.web.metrics import FIGURES, Figure
 from witnd.web.openapi import document, text
 from witnd.web.reference import Member, Operation, Word, refusals, sections, shapes
 from witnd.web.routes import ROUTES
@@ -11,6 +11,16 @@ from witnd.web.routes import ROUTES
 _LOST = str.maketrans("", "", ".`/{}")
 
 Table = Callable[[tuple[str, ...], list[tuple[str, ...]]], str]
+
+# What the client library exposes about the process.
+OF_THE_PROCESS: dict[str, Figure] = {
+    "process_cpu_seconds_total": Figure("counter", "Time on processors."),
+    "process_resident_memory_bytes": Figure("gauge", "Memory in use."),
+    "process_virtual_memory_bytes": Figure("gauge", "Address space in use."),
+    "process_start_time_seconds": Figure("gauge", "When the process began, in seconds since 1970."),
+    "process_open_fds": Figure("gauge", "Open files and sockets."),
+    "process_max_fds": Figure("gauge", "How many it may have open."),
+}
 
 
 def openapi_file() -> str:

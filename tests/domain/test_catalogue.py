@@ -84,8 +84,6 @@ def test_an_archived_agent_is_not_in_force_and_stays_known() -> None:
         True,
     ]
     assert list(found.agents(6)) == []
-    assert found.agent_known("support")
-    assert not found.agent_known("sales")
 
 
 def test_an_archived_rate_card_still_prices_its_customers() -> None:
@@ -145,9 +143,9 @@ def test_agents_are_found_by_the_actions_that_their_conditions_name() -> None:
         agent("b", condition=[leaf("y", "gte", 1), leaf("y", "seen")]),
         agent("c", condition=[leaf("y", "seen")], archived=True),
     )
-    assert [c.agent for c in found.agents_naming("x", 0)] == ["a"]
-    assert [c.agent for c in found.agents_naming("y", 0)] == ["a", "b"]
-    assert found.agents_naming("z", 0) == ()
+    plain = Customer(key="acme", name="acme")
+    named = {action: [c.agent for c in found.agents_naming_for(plain, action, 0)] for action in "xyz"}
+    assert named == {"x": ["a"], "y": ["a", "b"], "z": []}
 
 
 def test_rules_in_force_are_the_ones_not_archived_by_name() -> None:

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.pricing import bill, entries, price_of, prices, quantities, units
+from tests.support.pricing import bill, entries, price_of, prices, quantities, recheck, units
 from tests.support.searches import examples
 from witnd.domain.money import exact_sum, plain
 from witnd.domain.ratecard import Price
 from witnd.domain.rating import Meter, rate_now
-from witnd.domain.working import recheck, spoken, words
+from witnd.domain.working import spoken, words
 
 D = Decimal
 QUICK = settings(max_examples=examples(150), deadline=None)

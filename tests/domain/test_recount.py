@@ -1,5 +1,6 @@
 """Counting an outcome again agrees with how it was counted, and notices what cannot have been."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -12,10 +13,17 @@ from witnd.domain.contract import Contract
 from witnd.domain.event import EntryId, Event, Value
 from witnd.domain.outcome import Outcome, Status
 from witnd.domain.ratecard import Price
-from witnd.domain.recount import Recount, outcome_of, recount
+from witnd.domain.recount import Past, Recount, outcome_of
 from witnd.domain.resolution import resolve
 
 PRICE = Price(rate_card="standard", currency="EUR", exponent=2, agent="support", price_per_unit=Decimal("0.5"))
+
+
+def recount(contract: Contract, history: Iterable[Past]) -> Recount:
+    counted = Recount(contract)
+    for item in history:
+        counted.add(item)
+    return counted
 
 
 class Item(NamedTuple):

@@ -66,7 +66,7 @@ async def test_an_attempt_that_waits_among_the_slow_starts_once_its_endpoint_is_
     made = slots(prompt_seconds=0.001)
     ticket = await made.acquire("a")
     made.watch(ticket, lambda: None)
-    await until(lambda: made.under_way["slow"] == 1)
+    await until(lambda: ticket.share == "slow")
     made.release(ticket, succeeded=True)
     slow = [await made.acquire("a"), await made.acquire("a")]
     (third,) = await waiting(made, "a")
@@ -78,8 +78,9 @@ async def test_an_attempt_that_waits_among_the_slow_starts_once_its_endpoint_is_
 async def test_an_attempt_that_takes_long_makes_room_and_is_ended_when_too_many_do() -> None:
     made = slots(prompt_seconds=0.001)
     cut: list[str] = []
+    tickets = []
     for url in "abcd":
-        ticket = await made.acquire(url)  # of the first share there are two
-        made.watch(ticket, lambda url=url: cut.append(url))
+        tickets.append(await made.acquire(url))  # of the first share there are two
+        made.watch(tickets[-1], lambda url=url: cut.append(url))
     await until(lambda: cut == ["a"])
-    assert made.under_way["slow"] == 3
+    assert [ticket.share for ticket in tickets].count("slow") == 3

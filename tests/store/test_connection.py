@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from tests.support.processes import until
 from tests.support.server import Server, start_loading
 from witnd.store import connection
-from witnd.store.connection import blocking, connect, endpoint, mapped, refusal
+from witnd.store.connection import connect, endpoint, mapped, refusal
 from witnd.store.errors import StoreRefused, StoreUnavailable
 
 StartServer = Callable[..., Server]
@@ -87,12 +87,6 @@ async def test_an_answer_that_is_not_of_redis_is_unavailable() -> None:
             with pytest.raises(StoreUnavailable):
                 await attempt(client)
         tasks.cancel_scope.cancel()
-
-
-async def test_a_blocking_read_may_take_longer_than_an_answer(redis_url: str, impatient: None) -> None:
-    async with blocking(redis_url, block_seconds=0.5) as client:
-        with mapped():
-            assert not await client.xread({"s": "$"}, block=500)
 
 
 async def test_a_replica_refuses(server: StartServer) -> None:

@@ -1,15 +1,15 @@
 """Prices and groups for tests of rating: prices written as entries, a group rated whole, prices made by Hypothesis."""
 
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from hypothesis import strategies as st
 from msgspec import Struct
 
 from witnd.domain.money import exact_sum
-from witnd.domain.ratecard import Price, read_rate_card
-from witnd.domain.rating import Adjustment, Meter, Rated, rate_now
+from witnd.domain.ratecard import VOLUME, Price, read_rate_card
+from witnd.domain.rating import Adjustment, Meter, Rated, Working, bound, fee, rate_now
 
 
 class Bill(Struct, frozen=True, kw_only=True):
@@ -109,3 +109,29 @@ def _range(draw: st.DrawFn, least: str, most: str) -> dict[str, str]:
 @st.composite
 def prices(draw: st.DrawFn, kinds: Sequence[str] = KINDS, *, bounds: bool = True) -> Price:
     return price_of(draw(entries(kinds, bounds=bounds)), draw(st.sampled_from(CURRENCIES)))
+
+
+def recheck(price: Price, working: Working) -> bool:
+    """Whether the working is what the price makes of the quantities and the sum that the working begins with."""
+    try:
+        return _again(price, working) == working
+    except (AssertionError, InvalidOperation, KeyError, TypeError, ValueError):
+        return False
+
+
+def _again(price: Price, working: Working) -> Working | None:
+    kind = working["kind"]
+    if not price.at_close:
+        return rate_now(price, Decimal(working["unit"])).working
+    spent = Decimal(working["sum_before"])
+    if kind in ("minimum", "cap"):
+        bounded = bound(price, spent)
+        return None if bounded is None else bounded.working
+    if kind == "fee":
+        return fee(price, working["tier"], Decimal(working["charged"]), spent).working
+    # Only a volume price asks how much the whole group is; what is charged of it is behind the free quota.
+    total = Decimal(0)
+    if price.kind == VOLUME:
+        total = exact_sum((Decimal(working["charged_total"]), price.free_quota))
+    meter = Meter(price, total, before=Decimal(working["before"]), spent=spent)
+    return meter.add(Decimal(working["unit"])).working

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.docs.http_api import OF_THE_PROCESS
 from tests.support.processes import until
 from tests.support.server import Server
 from tests.web.office import CATALOGUE, Office, office
 from witnd.domain import instant
 from witnd.domain.delivery import EndpointState
 from witnd.store.outbox import encode_endpoint
-from witnd.web.metrics import FIGURES, OF_THE_PROCESS, render
+from witnd.web.metrics import FIGURES, render
 
 Labels = tuple[tuple[str, str], ...]
 

@@ -110,12 +110,8 @@ class Catalogue:
         """The contracts of all agents in force and not archived, by key."""
         return self._snapshot(at).agents
 
-    def agents_naming(self, action: str, at: int) -> tuple[Contract, ...]:
-        """Those of `agents` whose condition names the action in any leaf."""
-        return self._snapshot(at).naming.get(action, ())
-
     def agents_naming_for(self, customer: Customer, action: str, at: int) -> tuple[Contract, ...]:
-        """The same where the conditions are those of one customer."""
+        """Those of `agents` whose condition names the action in any leaf, under the customer's own conditions."""
         found = self._snapshot(at)
         naming = found.naming.get(action, ())
         return naming if customer.terms is None else self._agreements.naming(customer, found.agents, naming, action)
@@ -123,10 +119,6 @@ class Catalogue:
     def contract_for(self, customer: Customer, contract: Contract) -> Contract:
         """The agent's contract as it is for one customer: most often the very same."""
         return contract if customer.terms is None else self._agreements.contract(customer, contract)
-
-    def agent_known(self, key: str) -> bool:
-        """Whether the agent ever was in the catalogue, at whatever instant."""
-        return key in self._agents
 
     def rules(self, at: int) -> tuple[NotificationRule, ...]:
         """Notification rules in force and not archived, enabled or not, in order of their names."""

@@ -123,12 +123,3 @@ class Table:
             self.refuse(name, f"is {described(value)}; write one of " + ", ".join(options))
             return default or options[0]
         return value
-
-    def flag(self, name: str, *, default: bool) -> bool:
-        value = self._raw.get(name)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
-            self.refuse(name, f"is {described(value)}; write true or false without quotes")
-            return default
-        return value

@@ -5,7 +5,7 @@ event, so that a mistake in one of the two shows as a difference. Where a histor
 what is compared beyond the outcome itself, is left to others.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Final, Protocol, TypeAlias
 
@@ -181,13 +181,6 @@ def outcome_of(key: str, found: Found, contract: Contract, price: Price) -> Outc
     made.tally = found.tally
     made.is_repaired = found.is_repaired
     return made
-
-
-def recount(contract: Contract, history: Iterable[Past]) -> Recount:
-    counted = Recount(contract)
-    for item in history:
-        counted.add(item)
-    return counted
 
 
 def name_of(entry: EntryId) -> str:

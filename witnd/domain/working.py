@@ -1,45 +1,18 @@
-"""Workings: how an amount came about, checked again by program and put into words for people.
+"""Workings: how an amount came about, put into words for people.
 
 A working is made by `rating`, stays with its line for ever, and is all that is needed besides the frozen price.
 """
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 from witnd.domain.money import exact_sum, plain
 from witnd.domain.ratecard import PACKAGE, PERCENTAGE, VOLUME, Price
-from witnd.domain.rating import Meter, Working, bound, fee, rate_now
 
 #: What lines that belong to no outcome are called.
 ADJUSTMENTS: Final = {"fee": "flat fee", "minimum": "period minimum", "cap": "period cap"}
 _BOUNDS: Final = (("minimum", "least"), ("maximum", "most"))
-
-
-def recheck(price: Price, working: Working) -> bool:
-    """Whether the working is what the price makes of the quantities and the sum that the working begins with."""
-    try:
-        return _again(price, working) == working
-    except (AssertionError, InvalidOperation, KeyError, TypeError, ValueError):
-        return False
-
-
-def _again(price: Price, working: Working) -> Working | None:
-    kind = working["kind"]
-    if not price.at_close:
-        return rate_now(price, Decimal(working["unit"])).working
-    spent = Decimal(working["sum_before"])
-    if kind in ("minimum", "cap"):
-        bounded = bound(price, spent)
-        return None if bounded is None else bounded.working
-    if kind == "fee":
-        return fee(price, working["tier"], Decimal(working["charged"]), spent).working
-    # Only a volume price asks how much the whole group is; what is charged of it is behind the free quota.
-    total = Decimal(0)
-    if price.kind == VOLUME:
-        total = exact_sum((Decimal(working["charged_total"]), price.free_quota))
-    meter = Meter(price, total, before=Decimal(working["before"]), spent=spent)
-    return meter.add(Decimal(working["unit"])).working
 
 
 def words(working: Mapping[str, Any]) -> str:

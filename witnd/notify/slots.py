@@ -113,11 +113,6 @@ class Slots:
         waiting = sum(map(len, self._queues.values())) + sum(map(len, self._behind.values()))
         return f"<Slots {dict(self._admission.counts)} waiting={waiting}>"
 
-    @property
-    def under_way(self) -> dict[str, int]:
-        """Attempts by share."""
-        return {share.value: self._admission.counts[share] for share in Share}
-
     def is_prompt(self, url: str) -> bool:
         return self._admission.share_of(url) is Share.PROMPT
 

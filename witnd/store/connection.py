@@ -23,12 +23,10 @@ from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
 from witnd.store.login import Credentials, login_refusal
 from witnd.store.pool import WaitingPool
 
-__all__ = ["Endpoint", "blocking", "connect", "endpoint", "mapped", "refusal", "unusable"]
+__all__ = ["Endpoint", "connect", "endpoint", "mapped", "refusal", "unusable"]
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 5.0
-# A blocking read answers at the latest when its block ends; what comes later is a lost connection.
-BLOCK_MARGIN_SECONDS = 3.0
 IDLE_CHECK_SECONDS = 15
 # Of a client that only one command or test uses; a daemon's shares are in `clients`.
 CONNECTIONS = 32
@@ -92,19 +90,8 @@ def connect(
 
     At most `connections` calls are under way, the others wait for up to 5 s; `work` names them in the refusal.
     """
-    return _client(_parsed(server, password), ANSWER_SECONDS, connections, work)
-
-
-def blocking(server: str | Endpoint, *, block_seconds: float, password: str | None = None) -> Redis:
-    """A client for reads that wait up to `block_seconds` in the server."""
-    return _client(_parsed(server, password), block_seconds + BLOCK_MARGIN_SECONDS, CONNECTIONS, "waiting reads")
-
-
-def _parsed(server: str | Endpoint, password: str | None) -> Endpoint:
-    return endpoint(server, password=password) if isinstance(server, str) else server
-
-
-def _client(server: Endpoint, answer_seconds: float, connections: int, work: str) -> Redis:
+    if isinstance(server, str):
+        server = endpoint(server, password=password)
     pool = WaitingPool(
         work=work,
         max_connections=connections,
@@ -116,7 +103,7 @@ def _client(server: Endpoint, answer_seconds: float, connections: int, work: str
         retry_on_error=[],
         driver_info=_DRIVER,
         protocol=2,  # the reply shapes of RESP3 differ; one shape, whatever the server offers
-        socket_timeout=answer_seconds,
+        socket_timeout=ANSWER_SECONDS,
         health_check_interval=IDLE_CHECK_SECONDS,
         decode_responses=False,
     )

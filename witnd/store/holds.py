@@ -1,9 +1,8 @@
 """What commands and pages read about outcomes on hold, and the request to repair one."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from witnd.domain.event import EntryId, Event
+from witnd.domain.event import EntryId
 from witnd.domain.outcome import STATUSES
 from witnd.store.codec import OutcomeRecord, decode_history, outcome_record
 from witnd.store.errors import Unreadable
@@ -29,12 +28,6 @@ async def holds(reads: Reads, partitions: Sequence[Keys]) -> dict[str, Hold]:
 async def hold_of(reads: Reads, keys: Keys, key: str) -> Hold | None:
     [record] = await reads.each(("HGET", keys.on_hold, key))
     return None if record is None else decode_hold(key, record)
-
-
-async def waiting_of(reads: Reads, keys: Keys, key: str) -> list[tuple[EntryId, Event]]:
-    """The events that wait beside an outcome on hold, in the order of the log. Raises `Unreadable`."""
-    items: list[Any] = (await reads.each(("LRANGE", keys.waiting(key), 0, -1)))[0]
-    return [decode_held(key, item) for item in items]
 
 
 async def stored_repair(reads: Reads, keys: Keys, key: str) -> Repair | Unreadable | None:

@@ -103,15 +103,6 @@ FIGURES: Final[Mapping[str, Figure]] = {
     ),
     "witnd_http_request_seconds": Figure("summary", "How long requests took, by route.", ("route",)),
 }
-# What the client library tells of the process.
-OF_THE_PROCESS: Final[Mapping[str, Figure]] = {
-    "process_cpu_seconds_total": Figure("counter", "Time on processors."),
-    "process_resident_memory_bytes": Figure("gauge", "Memory in use."),
-    "process_virtual_memory_bytes": Figure("gauge", "Address space in use."),
-    "process_start_time_seconds": Figure("gauge", "When the process began, in seconds since 1970."),
-    "process_open_fds": Figure("gauge", "Open files and sockets."),
-    "process_max_fds": Figure("gauge", "How many it may have open."),
-}
 
 
 def render(samples: Mapping[str, Iterable[Sample]]) -> bytes:
