@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from bench import figures, support, workload
-from witnd.store.wire import pack
+from witnd.store.server.wire import pack
 
 HOUR_MS, FORTY_DAYS_MS = 3_600_000, 40 * 86_400_000
 IN_MEMORY = 1000

@@ -13,15 +13,15 @@ from decimal import Decimal
 from pathlib import Path
 
 from bench import figures, support, workload
-from witnd.domain import instant, money
-from witnd.domain.period import Calendar
-from witnd.domain.ratecard import Price
-from witnd.domain.rating import rate_now
-from witnd.domain.resolution import Line, derived_id
-from witnd.store.json_record import encode_record
+from witnd.domain.outcomes.resolution import Line, derived_id
+from witnd.domain.pricing.ratecard import Price
+from witnd.domain.pricing.rating import rate_now
+from witnd.domain.values import instant, money
+from witnd.domain.values.period import Calendar
 from witnd.store.keys import BillingKeys, GlobalKeys
 from witnd.store.meta import FORMAT
-from witnd.store.wire import pack
+from witnd.store.records.json_record import encode_record
+from witnd.store.server.wire import pack
 
 KEYS = BillingKeys("witn")
 LINES = support.KEYS.lines

@@ -17,7 +17,7 @@ import msgspec
 
 from bench import figures, workload
 from witnd.endpoint import endpoint
-from witnd.store import wire
+from witnd.store.server import wire
 
 BATCH = 1000
 SETTLEMENT = 3600.0

@@ -20,10 +20,10 @@ from urllib.parse import quote, urlencode
 import redis
 
 from bench import figures, support, workload
-from witnd.store.connection import connect
+from witnd.store.access.tokens import Tokens
 from witnd.store.keys import BillingKeys, GlobalKeys
-from witnd.store.tokens import Tokens
-from witnd.store.wire import pack
+from witnd.store.server.connection import connect
+from witnd.store.server.wire import pack
 from witnd.web.dashboard.files import address
 from witnd.web.routes import PAGES
 

@@ -20,10 +20,10 @@ from typing import NamedTuple
 
 from bench import figures, support, workload
 from bench.volley import Shots, volley
-from witnd.store.connection import connect
+from witnd.store.access.tokens import Tokens
 from witnd.store.keys import GlobalKeys
-from witnd.store.tokens import Tokens
-from witnd.store.wire import pack
+from witnd.store.server.connection import connect
+from witnd.store.server.wire import pack
 
 BATCH = 500
 HELD_MS = 3_600_000

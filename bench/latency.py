@@ -14,9 +14,9 @@ from collections import deque
 from collections.abc import Sequence
 
 from bench import figures, support, workload
-from witnd.domain import instant
+from witnd.domain.values import instant
 from witnd.endpoint import endpoint
-from witnd.store import wire
+from witnd.store.server import wire
 
 EACH = 5
 APART = 501  # ticks between the events of an outcome; 1 modulo EACH, so that every tick has exactly one event

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from bench import figures, support, workload
-from witnd.domain import instant
+from witnd.domain.values import instant
 
 FINAL = ("CONFIRMED", "FAILED")
 

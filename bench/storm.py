@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import figures, support, workload
-from witnd.domain import instant
+from witnd.domain.values import instant
 from witnd.endpoint import endpoint
-from witnd.store import wire
+from witnd.store.server import wire
 
 FINAL = ("CONFIRMED", "FAILED")
 # Nothing listens there.

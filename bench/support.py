@@ -24,8 +24,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from witnd.store.embedded import server_binary
 from witnd.store.keys import Keys
+from witnd.store.server.embedded import server_binary
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVER_CORE, CLIENT_CORE = 0, 1

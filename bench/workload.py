@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 import redis
 
-from witnd.store.wire import pack
+from witnd.store.server.wire import pack
 
 ACTIONS = (
     "ticket_created", "agent_reply", "customer_reply", "resolved",

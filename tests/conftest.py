@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 
 from tests.support.daemon import Daemon
 from tests.support.server import Server
-from witnd.store.connection import connect
-from witnd.store.embedded import Fsync
+from witnd.store.server.connection import connect
+from witnd.store.server.embedded import Fsync
 
 # Tests start many processes; without compiled modules each of them would compile the whole package again.
 sys.dont_write_bytecode = False

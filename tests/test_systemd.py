@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from witnd.daemon.systemd import Systemd
+from witnd.daemon.process.systemd import Systemd
 
 UNIT = Path("systemd/witnd.service")
 needs_analyze = pytest.mark.skipif(

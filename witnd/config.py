@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from witnd.domain.fields import described, unknown_name
-from witnd.domain.mistake import Mistake
+from witnd.domain.values.fields import described, unknown_name
+from witnd.domain.values.mistake import Mistake
 from witnd.endpoint import Endpoint, endpoint, read_password
 from witnd.settings import READERS, Address, Durability, Network, host_name
 

@@ -12,7 +12,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from witnd.domain.fields import described
+from witnd.domain.values.fields import described
 from witnd.endpoint import endpoint
 
 Network = IPv4Network | IPv6Network

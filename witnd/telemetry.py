@@ -20,7 +20,7 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from witnd.clock import Clock
-from witnd.domain import instant
+from witnd.domain.values import instant
 
 HIDDEN = "[hidden]"
 _SECRET_NAMES = frozenset({"secret", "password", "token"})

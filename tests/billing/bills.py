@@ -7,14 +7,14 @@ from typing import Any
 from msgspec.structs import replace
 
 from witnd.billing.export.bill import Bill, Note
-from witnd.domain import instant
-from witnd.domain.invoice import Invoice, Row, invoice_id, row_id
-from witnd.domain.invoicing import CreditNote
-from witnd.domain.money import exact_sum, minor_digits, minor_text, plain
-from witnd.domain.period import Calendar
-from witnd.domain.ratecard import Price
-from witnd.domain.rating import Meter, rate_now
-from witnd.domain.resolution import derived_id
+from witnd.domain.invoices.invoice import Invoice, Row, invoice_id, row_id
+from witnd.domain.invoices.operations import CreditNote
+from witnd.domain.outcomes.resolution import derived_id
+from witnd.domain.pricing.ratecard import Price
+from witnd.domain.pricing.rating import Meter, rate_now
+from witnd.domain.values import instant
+from witnd.domain.values.money import exact_sum, minor_digits, minor_text, plain
+from witnd.domain.values.period import Calendar
 
 NOVEMBER = instant.parse("2026-11-05T09:00:00Z")
 ISSUED = instant.parse("2026-12-02T08:30:00Z")

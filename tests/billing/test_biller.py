@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tests.billing.till import DAY, KEYS, Confirmed, Till
 from tests.support.searches import examples
 from witnd.billing import biller, closer, closing
-from witnd.domain.invoice import invoice_id
-from witnd.domain.period import Calendar
-from witnd.domain.resolution import derived_id
+from witnd.domain.invoices.invoice import invoice_id
+from witnd.domain.outcomes.resolution import derived_id
+from witnd.domain.values.period import Calendar
 from witnd.store.errors import Unsafe
 
 START = 20_000 * DAY

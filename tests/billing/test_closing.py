@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from witnd.billing import closing
 from witnd.billing.closing import Rating, in_order
-from witnd.domain.invoice import Invoice, Row
-from witnd.domain.ratecard import Price
-from witnd.domain.resolution import derived_id
+from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.outcomes.resolution import derived_id
+from witnd.domain.pricing.ratecard import Price
 from witnd.store.errors import Unsafe
 
 GRADUATED = Price.from_entry(

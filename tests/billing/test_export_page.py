@@ -17,9 +17,9 @@ from tests.billing.golden_exports import head
 from witnd.billing.export import page, sections, wording
 from witnd.billing.export.bill import Bill
 from witnd.billing.export.page import css_string, invoice_page, note_page
-from witnd.domain import instant
-from witnd.domain.invoice import Row
-from witnd.domain.money import exact_sum
+from witnd.domain.invoices.invoice import Row
+from witnd.domain.values import instant
+from witnd.domain.values.money import exact_sum
 
 MARKUP = [
     "<script>alert(1)</script>",

@@ -15,8 +15,15 @@ from hypothesis import strategies as st
 from tests.billing.bills import ISSUED, all_of, bill, each, note, of_rows, price, samples, text
 from witnd.billing.export import csv_text, json_lines
 from witnd.billing.export.bill import Bill, Note
-from witnd.domain.invoice import Row
-from witnd.domain.invoice_json import CreditNoteJson, InvoiceJson, LineJson, credit_note_json, invoice_json, line_json
+from witnd.domain.invoices.invoice import Row
+from witnd.domain.invoices.json_form import (
+    CreditNoteJson,
+    InvoiceJson,
+    LineJson,
+    credit_note_json,
+    invoice_json,
+    line_json,
+)
 
 FORMULAS = tuple("=+-@\t\r\n＝＋－＠")
 # Keys may hold any code point but lone surrogates; formulas, quotes and line ends come often.

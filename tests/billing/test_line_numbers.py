@@ -8,8 +8,8 @@ import pytest
 
 from tests.billing.till import DAY, KEYS, Confirmed, Till, line
 from witnd.store.errors import Unsafe
-from witnd.store.json_record import encode_record
 from witnd.store.keys import Keys
+from witnd.store.records.json_record import encode_record
 
 START = 20_000 * DAY
 LINES = Keys("witn", 0).lines

@@ -11,23 +11,23 @@ import redis
 from tests.support.catalogues import append_entry
 from witnd.billing.biller import Biller, Terms
 from witnd.clock import Clock
-from witnd.domain import instant, money
-from witnd.domain.catalogue import Catalogue, CatalogueEntry
-from witnd.domain.invoice import Invoice, Row
-from witnd.domain.ratecard import Price
-from witnd.domain.rating import rate_now
-from witnd.domain.resolution import Line, derived_id
+from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
+from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.outcomes.resolution import Line, derived_id
+from witnd.domain.pricing.ratecard import Price
+from witnd.domain.pricing.rating import rate_now
+from witnd.domain.values import instant, money
 from witnd.endpoint import endpoint
-from witnd.store.clock_guard import ClockGuard, Reading
-from witnd.store.commit import Commit
-from witnd.store.connection import connect
+from witnd.store.clock.guard import ClockGuard, Reading
 from witnd.store.errors import DamagedInvoice
-from witnd.store.invoice_codec import decode_invoice, decode_row
-from witnd.store.json_record import encode_record
+from witnd.store.invoices.codec import decode_invoice, decode_row
+from witnd.store.invoices.ledger import Applied, Ledger
 from witnd.store.keys import BillingKeys, Keys
-from witnd.store.lease import Lease
-from witnd.store.ledger import Applied, Ledger
-from witnd.store.patience import Patience
+from witnd.store.partition.commit import Commit
+from witnd.store.records.json_record import encode_record
+from witnd.store.server.connection import connect
+from witnd.store.server.lease import Lease
+from witnd.store.server.retry import Patience
 
 DAY = 86_400_000
 KEYS = BillingKeys("witn")

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.workshop import CATALOGUE, LONG_AGO, Workshop
-from witnd.domain import instant
+from witnd.domain.values import instant
 
 OWN = CATALOGUE.replace(
     'key = "acme"\nrate_card = "standard"\n',

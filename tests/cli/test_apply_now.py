@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.support.processes import until
 from tests.support.workshop import CATALOGUE, Workshop
-from witnd.domain import instant
+from witnd.domain.values import instant
 
 BRIEF = CATALOGUE.replace("settlement_period = 60", "settlement_period = 1")
 

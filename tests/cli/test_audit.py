@@ -9,10 +9,10 @@ import pytest
 import redis
 
 from tests.support.workshop import CATALOGUE, LONG_AGO, Workshop
-from witnd.domain.notification import delivery_id, rule_id
-from witnd.store.codec import FateRecord, encode_fate
+from witnd.domain.webhooks.notification import delivery_id, rule_id
 from witnd.store.keys import BillingKeys
-from witnd.store.sealed import seal, unseal
+from witnd.store.records.codec import FateRecord, encode_fate
+from witnd.store.records.sealed import seal, unseal
 
 BILLING = BillingKeys("witn")
 
@@ -315,7 +315,7 @@ def test_differences_are_a_table_for_people(shop: Workshop) -> None:
 
 
 def test_a_partition_that_moves_on_is_said_not_to_be_exact(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    from witnd.store import audit
+    from witnd.audit import run as audit
 
     work(shop)
     check = audit.check_lines

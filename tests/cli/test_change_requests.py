@@ -9,9 +9,9 @@ import pytest
 from tests.cli.test_deliveries import RULES, committed, dead, moved
 from tests.notify.committed import CREATED, deliveries
 from tests.support.workshop import CATALOGUE, Workshop
-from witnd.domain import instant
-from witnd.domain.delivery import parked
-from witnd.store.changes import Changes
+from witnd.domain.values import instant
+from witnd.domain.webhooks.delivery import parked
+from witnd.store.access.change_log import Changes
 from witnd.store.errors import StoreUnavailable
 
 KEY = "ticket-0001"

@@ -12,11 +12,11 @@ import pytest
 
 from tests.notify.committed import CREATED, commit, deliveries, delivery, rule
 from tests.support.workshop import Workshop
-from witnd.domain.delivery import HEALTHY, Attempt, EndpointState, Progress, begun, ended, parked
-from witnd.domain.notification import Delivery
-from witnd.store.connection import connect
+from witnd.domain.webhooks.delivery import HEALTHY, Attempt, EndpointState, Progress, begun, ended, parked
+from witnd.domain.webhooks.notification import Delivery
+from witnd.store.deliveries.outbox import Outbox, Row
 from witnd.store.keys import GlobalKeys, Keys, partition_of
-from witnd.store.outbox import Outbox, Row
+from witnd.store.server.connection import connect
 
 RULES = """
 [[notification_rules]]
@@ -268,7 +268,7 @@ class TestResend:
     def test_a_range_is_walked_through_by_pages_even_within_one_instant(
         self, shop: Workshop, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("witnd.store.deliveries.PAGE", 3)
+        monkeypatch.setattr("witnd.store.deliveries.reads.PAGE", 3)
         shop.apply(RULES)
         rows = [delivery(n, created_ms=CREATED + n // 8) for n in range(20)]
         committed(shop, *rows)
@@ -297,7 +297,7 @@ class TestResume:
     def test_it_lifts_the_suspension_and_queues_the_oldest_first(
         self, shop: Workshop, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("witnd.store.deliveries.PAGE", 2)
+        monkeypatch.setattr("witnd.store.deliveries.reads.PAGE", 2)
         shop.apply(RULES)
         suspended = EndpointState(failing_since=1, suspended_at=2, reason="gone")
         at_outbox(shop, lambda _, outbox: outbox.swap_endpoint(rule().id, HEALTHY, suspended))

@@ -13,15 +13,15 @@ from tests.billing.till import Confirmed, line
 from tests.support.processes import until
 from tests.support.server import Server, start_loading
 from tests.support.workshop import LONG_AGO, Workshop
-from witnd.domain.delivery import EndpointState
-from witnd.domain.notification import rule_id
-from witnd.store import wire
-from witnd.store.codec import OutcomeRecord
-from witnd.store.journal import Journal
-from witnd.store.json_record import encode_record
+from witnd.domain.webhooks.delivery import EndpointState
+from witnd.domain.webhooks.notification import rule_id
+from witnd.store.deliveries.outbox import encode_endpoint
+from witnd.store.journal.journal import Journal
 from witnd.store.keys import BillingKeys
-from witnd.store.outbox import encode_endpoint
-from witnd.store.sealed import seal, unseal
+from witnd.store.records.codec import OutcomeRecord
+from witnd.store.records.json_record import encode_record
+from witnd.store.records.sealed import seal, unseal
+from witnd.store.server import wire
 
 BILLING = BillingKeys("witn")
 HOUR = 3_600_000
@@ -33,7 +33,7 @@ def _quiet_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No daemon and no unit of this machine are looked at, and its state directory is the test's own."""
     monkeypatch.setenv("WITND_HTTP__BIND", "127.0.0.1:9")
     monkeypatch.setenv("WITND_DAEMON__STATE_DIR", str(tmp_path))
-    monkeypatch.setattr("witnd.cli.host.unit", lambda: None)
+    monkeypatch.setattr("witnd.doctor.machine.unit", lambda: None)
 
 
 def report(shop: Workshop, exit_code: int = 0, **settings: str) -> dict[str, Any]:

@@ -14,14 +14,15 @@ import pytest
 from tests.support.processes import until
 from tests.support.server import free_port
 from tests.support.workshop import Workshop
-from witnd.cli import doctor_clock, host
-from witnd.cli.doctor_check import Check
-from witnd.cli.doctor_host import judge_daemon, judge_unit, remembers
-from witnd.cli.doctor_redis import judge
 from witnd.config import Config, DaemonConfig, HttpConfig, RedisConfig, load
+from witnd.doctor import clock as doctor_clock
+from witnd.doctor import machine as host
+from witnd.doctor.check import Check
+from witnd.doctor.host import judge_daemon, judge_unit, remembers
+from witnd.doctor.probe import Server
+from witnd.doctor.redis import judge
 from witnd.settings import Address
-from witnd.store.diagnosis import Server
-from witnd.store.safety import Health
+from witnd.store.server.safety import Health
 
 ROOT = Path(__file__).parents[2]
 GOOD = {

@@ -13,9 +13,9 @@ import pytest
 
 from tests.support.invoices import NOVEMBER, draft, outcome_row, write
 from tests.support.workshop import CATALOGUE, Workshop
-from witnd.cli.whole_file import whole_file
-from witnd.domain.invoice import Invoice, Row
-from witnd.store.connection import connect
+from witnd.cli.billing.whole_file import whole_file
+from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.store.server.connection import connect
 
 ROWS = [outcome_row("ticket-4711", "6.00"), outcome_row("=HYPERLINK()", "4.00", at=NOVEMBER.start + 1)]
 STRIPE = "acme,cus_Q4rT8vXkLm2N\n"

@@ -9,18 +9,19 @@ from msgspec.structs import replace
 
 from tests.support.invoices import DAY_MS, NOVEMBER, draft, outcome_row, write
 from tests.support.workshop import LONG_AGO, Workshop
-from witnd.domain.catalogue import Catalogue
-from witnd.domain.invoice import Invoice, Row
-from witnd.domain.outcome import Outcome, Status
-from witnd.domain.period import Calendar
-from witnd.domain.resolution import derived_id
-from witnd.domain.routing import Terms, place
-from witnd.store import invoice_change, invoice_rows
-from witnd.store.catalogue import CatalogueStore
-from witnd.store.codec import encode_outcome
-from witnd.store.connection import connect
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.catalogue.routing import Terms, place
+from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.outcomes.outcome import Outcome, Status
+from witnd.domain.outcomes.resolution import derived_id
+from witnd.domain.values.period import Calendar
+from witnd.store.catalogue.versions import CatalogueStore
 from witnd.store.errors import StoreUnavailable
+from witnd.store.invoices import change as invoice_change
+from witnd.store.invoices import rows as invoice_rows
 from witnd.store.keys import BillingKeys, GlobalKeys
+from witnd.store.records.codec import encode_outcome
+from witnd.store.server.connection import connect
 
 KEYS = BillingKeys("witn")
 ROWS = [outcome_row("ticket-4711", "6.00"), outcome_row("ticket-4712", "4.00", at=NOVEMBER.start + 1)]

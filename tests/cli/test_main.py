@@ -13,15 +13,15 @@ from click.testing import CliRunner, Result
 
 from witnd import __version__
 from witnd.cli import main as entry
-from witnd.cli import output
-from witnd.cli.context import config_option, json_option, run, server, session
+from witnd.cli.common import output
+from witnd.cli.common.context import config_option, json_option, run, server, session
 from witnd.config import ConfigError, load
-from witnd.domain.mistake import Mistake
-from witnd.store.connection import connect, endpoint
-from witnd.store.embedded import embedded
+from witnd.domain.values.mistake import Mistake
 from witnd.store.errors import Fenced, StoreRefused, StoreUnavailable, Unsafe
 from witnd.store.keys import GlobalKeys
 from witnd.store.meta import open_meta
+from witnd.store.server.connection import connect, endpoint
+from witnd.store.server.embedded import embedded
 
 HEAVY = ("redis", "aiohttp", "msgspec", "structlog", "rich", "asyncio", "anyio")
 

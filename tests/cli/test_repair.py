@@ -8,8 +8,8 @@ import pytest
 import redis
 
 from tests.support.workshop import Workshop
-from witnd.store.connection import connect
-from witnd.store.scripts import Script
+from witnd.store.server.connection import connect
+from witnd.store.server.scripts import Script
 
 LOG = "witn:{0}:events"
 HOUR = 3_600_000
@@ -286,7 +286,7 @@ def test_a_repair_that_was_interrupted_stops_the_daemon_and_goes_on(shop: Worksh
     for number in range(7):
         shop.event(f"ticket-{number:04}", "replied", at=f"{at + number}-0")
     total = len(entries(shop))
-    script = Script("repair_ahead")
+    script = Script("log/repair_ahead")
 
     async def interrupted() -> list[bytes]:
         async with connect(shop.server.url) as client:

@@ -10,7 +10,7 @@ from tests.support.server import Server
 from tests.support.workshop import Workshop
 from witnd.store.errors import StoreUnavailable
 from witnd.store.keys import partition_of
-from witnd.store.wire import Wire
+from witnd.store.server.wire import Wire
 
 
 def log(shop: Workshop, partition: int = 0) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from witnd.client import Event
-from witnd.domain import event as reader
+from witnd.domain.outcomes import event as reader
 
 PLAIN = {"key": "ticket-4711", "action": "rated", "customer_key": "acme"}
 NOON = datetime(2026, 1, 31, 12, 0, 0, 123456, UTC)

@@ -8,6 +8,8 @@ from msgspec.structs import fields
 
 from tests.support.processes import until
 from tests.web.office import Office
+from witnd.app.outcomes.view import Explained as ApiExplained
+from witnd.app.outcomes.view import Listed
 from witnd.client import (
     AsyncClient,
     Client,
@@ -21,10 +23,8 @@ from witnd.client import (
     RedisSender,
     ValidationError,
 )  # fmt: skip
-from witnd.store.fates import Fate as ApiFate
+from witnd.store.query.fates import Fate as ApiFate
 from witnd.web.api.outcomes import OutcomePage
-from witnd.web.outcomes import Explained as ApiExplained
-from witnd.web.outcomes import Listed
 
 
 def test_answers_have_the_members_of_the_api() -> None:

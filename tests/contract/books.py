@@ -15,7 +15,7 @@ from tests.support.processes import DEADLINE, until
 from tests.support.workshop import Workshop
 from witnd.config import DaemonConfig, load
 from witnd.daemon.assembly import Daemon
-from witnd.daemon.systemd import Systemd
+from witnd.daemon.process.systemd import Systemd
 from witnd.endpoint import endpoint
 
 ANYBODY = """

@@ -23,7 +23,7 @@ def sequence() -> None:
 
 def sequence_and_line_numbers() -> None:
     """As `sequence`, and the server numbers the invoice lines, so no number is taken already."""
-    from witnd.store.commit import Commit
+    from witnd.store.partition.commit import Commit
 
     sequence()
     add = Commit.add
@@ -37,7 +37,7 @@ def sequence_and_line_numbers() -> None:
 
 
 def _without(check: bytes) -> None:
-    from witnd.store import commit
+    from witnd.store.partition import commit
 
     shorter, found = re.subn(check, b"", commit.SOURCE, flags=re.DOTALL)
     assert found == 1, "commit.lua has changed: adapt the ablation"
@@ -47,8 +47,8 @@ def _without(check: bytes) -> None:
 
 def tick_rule() -> None:
     """What is due by the clock settles at once, without proof that everything accepted until then was read."""
-    from witnd.domain.event import Tick
-    from witnd.engine.partition import Partition
+    from witnd.domain.outcomes.event import Tick
+    from witnd.fold.partition import Partition
 
     plan = Partition.plan
 
@@ -68,16 +68,16 @@ def tick_rule() -> None:
 
 def dedup() -> None:
     """No event is recognised as one that came before."""
-    from witnd.engine.actor import Actor, Held
+    from witnd.fold.actor import Actor, Held
 
     Actor.find = Held.find = lambda *_: None
 
 
 def outbox_in_commit() -> None:
     """Deliveries are written by a call of their own, after the commit that they follow from."""
-    from witnd.engine import writes
     from witnd.engine.pipeline import Pipeline
-    from witnd.store.outbox import encode_row
+    from witnd.store.deliveries.outbox import encode_row
+    from witnd.store.partition import writes
 
     later: dict[int, list[tuple[Any, ...]]] = {}
     resolutions, written = writes._resolutions, Pipeline._written
@@ -110,9 +110,10 @@ def outbox_in_commit() -> None:
 
 def retry_off() -> None:
     """What got no answer is sent again by itself, as redis-py does where it is not told otherwise."""
-    from witnd.store import append, wire
-    from witnd.store.connection import endpoint
     from witnd.store.errors import StoreUnavailable
+    from witnd.store.log import append
+    from witnd.store.server import wire
+    from witnd.store.server.connection import endpoint
 
     once = append.append
 

@@ -28,8 +28,8 @@ def interpose(points: Points, slow: float) -> None:
 
 
 def _ownership(points: Points) -> None:
-    from witnd.store.journal import Journal
-    from witnd.store.lease import Lease
+    from witnd.store.journal.journal import Journal
+    from witnd.store.server.lease import Lease
 
     def taken(holder: object, *_: object) -> None:
         if holder is None:
@@ -48,10 +48,10 @@ def _ownership(points: Points) -> None:
 
 def _pipeline(points: Points) -> None:
     from witnd.engine.memory import Memory
-    from witnd.engine.partition import Partition
     from witnd.engine.pipeline import Pipeline
-    from witnd.store.ledger import Ledger
-    from witnd.store.log import Log
+    from witnd.fold.partition import Partition
+    from witnd.store.invoices.ledger import Ledger
+    from witnd.store.log.reader import Log
 
     def read(rows: list[Any], *_: object) -> None:
         if rows:
@@ -105,8 +105,8 @@ def _pipeline(points: Points) -> None:
 
 
 def _commits(points: Points, slow: float) -> None:
-    from witnd.store import commit
-    from witnd.store.wire import Wire
+    from witnd.store.partition import commit
+    from witnd.store.server.wire import Wire
 
     begun = (commit.SHA.encode(), commit.SOURCE[:64])
     waiting: dict[Any, str] = {}
@@ -143,7 +143,7 @@ def _kind(packed: Any) -> str:
 
 def _deliveries(points: Points) -> None:
     from witnd.notify.sender import Sender
-    from witnd.store.outbox import Outbox
+    from witnd.store.deliveries.outbox import Outbox
 
     def kind(steps: Any) -> str | None:
         _, progress = steps[0]
@@ -176,8 +176,8 @@ def _deliveries(points: Points) -> None:
 def _billing(points: Points) -> None:
     from witnd.billing.biller import Biller
     from witnd.billing.closer import Closer
-    from witnd.store.invoices import Invoices
-    from witnd.store.ledger import Ledger
+    from witnd.store.invoices.ledger import Ledger
+    from witnd.store.invoices.reads import Invoices
 
     def read(lines: list[Any], *_: object) -> None:
         if lines:
@@ -199,11 +199,12 @@ def _billing(points: Points) -> None:
 
 def tune(plan: Plan) -> None:
     """Numbers that a test needs smaller; none of them is a safeguard."""
-    import witnd.notify.patience as notify_patience
-    import witnd.store.patience as store_patience
+    import witnd.notify.backoff as notify_patience
+    import witnd.store.server.retry as store_patience
     from witnd.billing import biller, closer, closing
     from witnd.engine import pipeline
-    from witnd.store import ledger, log
+    from witnd.store.invoices import ledger
+    from witnd.store.log import reader as log
 
     # So small that drafts are collected and closed in several steps.
     biller.STEP_LINES = biller.LEAST_LINES = closer.STEP_ROWS = 4
@@ -221,10 +222,10 @@ def tune(plan: Plan) -> None:
 
 async def append(url: str, stream: str, data: str) -> None:
     """What takes events in does this, without the idempotency key that it would insist on."""
-    from witnd.store import append as ingest
-    from witnd.store import wire
-    from witnd.store.connection import endpoint
     from witnd.store.errors import StoreUnavailable
+    from witnd.store.log import append as ingest
+    from witnd.store.server import wire
+    from witnd.store.server.connection import endpoint
 
     connection = await wire.connect(endpoint(url), "producer")
     try:

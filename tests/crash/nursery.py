@@ -19,7 +19,13 @@ import msgspec
 
 ROOT = Path(__file__).parents[2]
 # What `run` imports when it is called.
-AHEAD = ("tests.crash.ablations", "witnd.cli.run", "witnd.daemon.lifecycle", "witnd.daemon.assembly", "witnd.cli.main")
+AHEAD = (
+    "tests.crash.ablations",
+    "witnd.cli.start.run",
+    "witnd.daemon.lifecycle",
+    "witnd.daemon.assembly",
+    "witnd.cli.main",
+)
 
 
 class Request(msgspec.Struct, kw_only=True):

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from tests.crash.receiver import SECRET
 from tests.support import catalogues
 from tests.support.conditions import leaf
-from witnd.domain.catalogue import CatalogueEntry
-from witnd.domain.instant import render
+from witnd.domain.catalogue.catalogue import CatalogueEntry
+from witnd.domain.values.instant import render
 
 BASE = 1_700_000_000_000
 SECOND = 1000

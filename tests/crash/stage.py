@@ -18,10 +18,10 @@ from tests.crash.scenarios import Entry, Scenario
 from tests.crash.world import KEYS, SHARED, Reader, World, against_oracle, differences, look, undelivered
 from tests.support.processes import until
 from tests.support.server import Server
-from witnd.domain.catalogue import Catalogue
-from witnd.domain.catalogue_plan import Change
-from witnd.store.catalogue import CatalogueStore
-from witnd.store.connection import connect
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.catalogue.plan import Change
+from witnd.store.catalogue.versions import CatalogueStore
+from witnd.store.server.connection import connect
 
 ROOT = Path(__file__).parents[2]
 # Everything: more occurrences of each step, more repetitions of each cut.

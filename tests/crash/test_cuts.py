@@ -12,14 +12,14 @@ from tests.crash.proxy import MODES, Command, Cut, Proxy
 from tests.crash.scenarios import Scenario
 from tests.crash.stage import FULL, Stage
 from tests.crash.world import SHARED, World
-from witnd.store import commit
-from witnd.store.scripts import Script
+from witnd.store.partition import commit
+from witnd.store.server.scripts import Script
 
 # How often the same command is cut before it is let through: a repetition can be cut as well.
 TIMES = 4 if FULL else 1
 COMMIT = commit.SHA.encode()
-LEASE, LEASE_TEXT = Script("lease").sha.encode(), Script("lease").text.encode()
-APPEND_CONTROL = Script("append_control")
+LEASE, LEASE_TEXT = Script("server/lease").sha.encode(), Script("server/lease").text.encode()
+APPEND_CONTROL = Script("log/append_control")
 
 
 @pytest.fixture

@@ -16,13 +16,13 @@ from msgspec import structs
 from tests.crash.receiver import Message
 from tests.oracle import oracle
 from tests.support.server import Server
-from witnd.domain import instant
-from witnd.domain.catalogue import CatalogueEntry
-from witnd.store.codec import decode_history, decode_outcome
-from witnd.store.invoice_codec import decode_invoice, decode_row
+from witnd.domain.catalogue.catalogue import CatalogueEntry
+from witnd.domain.values import instant
+from witnd.store.deliveries.outbox import decode_progress
+from witnd.store.invoices.codec import decode_invoice, decode_row
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
-from witnd.store.outbox import decode_progress
-from witnd.store.sealed import unsealed
+from witnd.store.records.codec import decode_history, decode_outcome
+from witnd.store.records.sealed import unsealed
 
 World: TypeAlias = dict[str, Any]
 KEYS, SHARED, BILLING = Keys("witn", 0), GlobalKeys("witn"), BillingKeys("witn")

@@ -13,8 +13,8 @@ from typing import Any
 from tests.support.daemon import CATALOGUE, Daemon, event, rule
 from tests.support.server import Server
 from witnd.client import RedisSender
+from witnd.doctor.probe import commands
 from witnd.settings import Durability
-from witnd.store.diagnosis import commands
 from witnd.store.keys import GlobalKeys, Keys
 
 ROOT = Path(__file__).parents[2]

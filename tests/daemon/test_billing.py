@@ -8,8 +8,8 @@ import redis
 
 from tests.support.server import Server
 from tests.support.workshop import CATALOGUE, Workshop
-from witnd.domain.invoice import Invoice
-from witnd.store.invoice_codec import decode_invoice, decode_row
+from witnd.domain.invoices.invoice import Invoice
+from witnd.store.invoices.codec import decode_invoice, decode_row
 from witnd.store.keys import BillingKeys
 
 KEYS = BillingKeys("witn")

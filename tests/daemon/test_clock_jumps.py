@@ -11,7 +11,7 @@ import pytest
 from tests.support.clocks import World, before_midnight, world
 from tests.support.daemon import SECONDS, Daemon, event
 from tests.support.processes import until
-from witnd.domain import instant
+from witnd.domain.values import instant
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 
 KEYS, BILLING = Keys("witn", 0), BillingKeys("witn")

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.server import Server
 from tests.support.workshop import Workshop
-from witnd.domain.notification import rule_id
+from witnd.domain.webhooks.notification import rule_id
 from witnd.store.keys import GlobalKeys, Keys
 
 KEYS, SHARED = Keys("witn", 0), GlobalKeys("witn")

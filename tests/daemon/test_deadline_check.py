@@ -6,9 +6,9 @@ import pytest
 
 from tests.support.server import Server
 from tests.support.workshop import Workshop
-from witnd.domain.instant import render
+from witnd.domain.values.instant import render
 from witnd.store.keys import Keys
-from witnd.store.score import whole
+from witnd.store.records.score import whole
 
 KEYS = Keys("witn", 0)
 HOUR_MS = 3_600_000

@@ -8,8 +8,8 @@ from redis import Redis
 
 from tests.support.server import Server
 from tests.support.workshop import CATALOGUE, Workshop
-from witnd.domain.fan_out import OWN_MAX
-from witnd.store.fan_out_codec import FORMAT
+from witnd.domain.webhooks.fan_out import OWN_MAX
+from witnd.store.deliveries.fan_out_codec import FORMAT
 from witnd.store.keys import Keys
 
 KEYS = Keys("witn", 0)

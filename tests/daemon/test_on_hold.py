@@ -10,12 +10,12 @@ import pytest
 from tests.support.processes import until
 from tests.support.server import Server
 from tests.support.workshop import Workshop
-from witnd.domain.event import Event
-from witnd.domain.outcome import Outcome
-from witnd.engine.on_hold import POISON_MAX
-from witnd.store.codec import FORMAT, held_record
+from witnd.domain.outcomes.event import Event
+from witnd.domain.outcomes.outcome import Outcome
+from witnd.fold.on_hold import POISON_MAX
 from witnd.store.errors import Unsafe
 from witnd.store.keys import Keys
+from witnd.store.records.codec import FORMAT, held_record
 
 KEYS = Keys("witn", 0)
 KEY, OTHER = "ticket-0001", "ticket-0002"

@@ -13,7 +13,7 @@ from tests.support.processes import until
 from witnd.config import ConfigError
 from witnd.daemon import side_task
 from witnd.daemon.side_task import SideTask
-from witnd.domain.mistake import Mistake
+from witnd.domain.values.mistake import Mistake
 from witnd.store.errors import Fenced, Unsafe
 from witnd.store.keys import BillingKeys, Keys
 

@@ -14,7 +14,7 @@ from tests.support.processes import until
 from tests.support.server import Server, finish_loading, start_loading
 from witnd.config import Config, DaemonConfig, RedisConfig
 from witnd.daemon import assembly
-from witnd.daemon.systemd import Systemd
+from witnd.daemon.process.systemd import Systemd
 from witnd.endpoint import endpoint
 
 StartServer = Callable[..., Server]

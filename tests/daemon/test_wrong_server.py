@@ -13,7 +13,7 @@ from tests.support.daemon import Daemon
 from tests.support.processes import until
 from tests.support.resp import FakeServer, with_info
 from tests.support.server import Server, free_port
-from witnd.store.embedded import server_binary
+from witnd.store.server.embedded import server_binary
 
 StartServer = Callable[..., Server]
 COMMANDS = (

@@ -27,7 +27,7 @@ from tests.web.lived import settle
 from tests.web.office import Office, office
 from witnd.config import BillingConfig
 from witnd.demo.traffic import LANES, Acted, Arrival, Lane, Raw, fields, outcomes
-from witnd.domain import instant
+from witnd.domain.values import instant
 from witnd.web.routes import PAGES
 
 Say = Callable[[str], str]

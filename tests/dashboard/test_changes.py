@@ -11,9 +11,9 @@ from tests.dashboard.window import Window
 from tests.web.catalogue import RULE, made, stocked
 from tests.web.office import Office
 from tests.web.papers import put
-from witnd.store.changes import Change, Changes
-from witnd.store.connection import connect
+from witnd.store.access.change_log import Change, Changes
 from witnd.store.keys import GlobalKeys
+from witnd.store.server.connection import connect
 
 PATH = "/dashboard/changes"
 

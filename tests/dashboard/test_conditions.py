@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from witnd.domain.condition import OPERATORS, canonical, words
-from witnd.domain.condition import mistakes as mistakes_of
-from witnd.domain.mistake import Mistake
-from witnd.web.dashboard.choices import BY_NAME
-from witnd.web.dashboard.conditions import (
+from witnd.domain.catalogue.condition import OPERATORS, canonical, words
+from witnd.domain.catalogue.condition import mistakes as mistakes_of
+from witnd.domain.values.mistake import Mistake
+from witnd.web.dashboard.forms.choices import BY_NAME
+from witnd.web.dashboard.forms.conditions import (
     Check,
     Group,
     Node,
@@ -24,7 +24,7 @@ from witnd.web.dashboard.conditions import (
     sent,
     written,
 )
-from witnd.web.dashboard.rearranging import acted
+from witnd.web.dashboard.forms.reorder import acted
 
 # What a browser changes in fields, and what must stay text.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12) | st.sampled_from(

@@ -70,7 +70,7 @@ def test_the_list_is_searched_and_archived_ones_are_shown_on_request(desk: Desk,
 
 
 def test_the_list_has_pages_that_keep_the_search(desk: Desk, api: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("witnd.web.dashboard.pages.customers.LIMIT", 2)
+    monkeypatch.setattr("witnd.web.dashboard.pages.catalogue.customers.LIMIT", 2)
     for number in range(5):
         made(api, "/v1/customers", {"key": f"c{number}"})
     page, seen = desk.get("/dashboard/customers?search=c"), []
@@ -85,7 +85,7 @@ def test_the_list_has_pages_that_keep_the_search(desk: Desk, api: Office, monkey
 
 
 def test_a_search_that_looked_at_enough_leads_on(desk: Desk, api: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("witnd.web.catalogue.LOOKED_AT_MAX", 2)
+    monkeypatch.setattr("witnd.app.catalogue.read.LOOKED_AT_MAX", 2)
     for number in range(5):
         made(api, "/v1/customers", {"key": f"c{number}"})
     page = desk.get("/dashboard/customers?search=c4")
@@ -365,7 +365,7 @@ def test_versions_say_what_they_changed_and_are_compared(desk: Desk, api: Office
 
 
 def test_versions_have_pages(desk: Desk, api: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("witnd.web.dashboard.versions.LIMIT", 2)
+    monkeypatch.setattr("witnd.web.dashboard.forms.versions.LIMIT", 2)
     stocked(api)
     for number in range(4):
         api.ask("PATCH", "/v1/customers/acme", {"name": f"n{number}"})

@@ -20,12 +20,12 @@ from tests.web.office import Office, office
 from tests.web.papers import on_server
 from tests.web.test_deliveries import REFUSED, dead, delivered, laid_up, put, row_of
 from tests.web.test_notification_rules import listening
-from witnd.domain.delivery import Attempt, EndpointState, Progress, begun, ended
-from witnd.domain.notification import SCHEDULE, Delivery, rule_id
+from witnd.app import deliveries as desk_of
+from witnd.domain.webhooks.delivery import Attempt, EndpointState, Progress, begun, ended
+from witnd.domain.webhooks.notification import SCHEDULE, Delivery, rule_id
+from witnd.store.deliveries.outbox import encode_endpoint
 from witnd.store.keys import Keys
-from witnd.store.outbox import encode_endpoint
-from witnd.web import deliveries as desk_of
-from witnd.web.dashboard.words import until as until_filter
+from witnd.web.dashboard.present.words import until as until_filter
 
 LIST = "/dashboard/deliveries"
 RESEND = f"{LIST}/resend"
@@ -127,7 +127,7 @@ def test_the_words_parked_and_dead_are_explained_with_what_to_do(desk: Desk, api
 
 
 def test_a_list_goes_on_page_by_page(desk: Desk, api: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("witnd.web.dashboard.pages.deliveries.LIMIT", 3)
+    monkeypatch.setattr("witnd.web.dashboard.pages.webhooks.deliveries.LIMIT", 3)
     rows = deliveries(8)
     for row in rows:
         put(api, row, delivered)
@@ -159,7 +159,7 @@ def test_a_rare_one_is_looked_for_where_one_asks_and_not_on_the_page_of_its_noti
         put(api, row, delivered)
     path = "/dashboard/notifications/crm"
     assert [row[0] for row in desk.get(path).table("Deliveries")] == [rows[0].id[:8]]
-    monkeypatch.setattr("witnd.web.dashboard.pages.notifications.LOOKED_AT_MAX", 2)
+    monkeypatch.setattr("witnd.web.dashboard.pages.webhooks.notifications.LOOKED_AT_MAX", 2)
     page = desk.get(path)
     assert "None among the newest of all notifications." in page.id("deliveries")
     assert [row[0] for row in desk.get(page.links()["See all"]).table("Deliveries")] == [rows[0].id[:8]]

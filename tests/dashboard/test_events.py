@@ -16,9 +16,9 @@ from tests.support.server import Server
 from tests.support.workshop import LONG_AGO, Workshop
 from tests.web.lived import lived, settle
 from tests.web.office import Office
-from witnd.domain.catalogue import HeldReason
-from witnd.store.fates import Fate
-from witnd.web.dashboard.reasons import why
+from witnd.domain.catalogue.catalogue import HeldReason
+from witnd.store.query.fates import Fate
+from witnd.web.dashboard.present.reasons import why
 
 IDS: dict[str, str] = {}
 HOSTILE = "<script>alert('x')</script>"

@@ -15,7 +15,7 @@ from tests.dashboard.window import Window
 from tests.support.server import Server
 from tests.web.office import Office, office
 from witnd.config import BillingConfig
-from witnd.domain.period import Calendar
+from witnd.domain.values.period import Calendar
 
 pypdf = pytest.importorskip("pypdf", reason="pypdf is not installed: pip install -e '.[browser]'")
 

@@ -16,11 +16,12 @@ from lxml import html
 from tests.dashboard.desk import FORM, Desk
 from tests.support.server import Server
 from tests.web.office import Office, office
-from witnd.store.catalogue import CatalogueStore
+from witnd.store.catalogue.versions import CatalogueStore
 from witnd.store.errors import StoreUnavailable
-from witnd.web.dashboard import charts, files, words
-from witnd.web.dashboard.charts import HEIGHT, LEFT, WIDTH, Chart, Day, drawn
+from witnd.web.dashboard import files
 from witnd.web.dashboard.page import MOST_FIELDS
+from witnd.web.dashboard.present import charts, words
+from witnd.web.dashboard.present.charts import HEIGHT, LEFT, WIDTH, Chart, Day, drawn
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 HOSTILE = "<script>alert(1)</script>\"'&`"

@@ -9,10 +9,10 @@ from tests.dashboard.window import Window
 from tests.support.invoices import outcome_row
 from tests.web.office import Office
 from tests.web.papers import AHEAD, ROWS, closed, put, rows
-from witnd.domain.invoice import Invoice
-from witnd.store import invoice_lines
+from witnd.domain.invoices.invoice import Invoice
 from witnd.store.errors import StoreUnavailable
-from witnd.store.invoices import Invoices
+from witnd.store.invoices import lines as invoice_lines
+from witnd.store.invoices.reads import Invoices
 
 LIST = "/dashboard/invoices"
 FIRST = f"{LIST}/INV-000001"

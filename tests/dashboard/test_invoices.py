@@ -14,8 +14,8 @@ from tests.dashboard.window import Window
 from tests.support.invoices import outcome_row
 from tests.web.office import Office
 from tests.web.papers import AHEAD, ROWS, closed, put, rows
-from witnd.domain.invoice import Invoice
-from witnd.web import invoices as asked
+from witnd.app.invoices import operations as asked
+from witnd.domain.invoices.invoice import Invoice
 
 OTHER_YEAR = AHEAD.start + 400 * 86_400_000
 NAMED = """
@@ -140,7 +140,7 @@ class TestList:
         assert desk.get(f"{LIST}?after=nonsense").status == 400
 
     def test_pages_lead_on_with_their_filters(self, desk: Desk, api: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("witnd.web.dashboard.pages.invoices.LIMIT", 2)
+        monkeypatch.setattr("witnd.web.dashboard.pages.invoices.invoices.LIMIT", 2)
         for n in range(5):
             put(api, f"customer-{n}", ROWS[:1])
         put(api, "elsewhere", currency="USD")
@@ -253,7 +253,7 @@ class TestOne:
         assert cells[-1][-1] == "−1.50", "nothing is given back of a credit"
 
     def test_lines_come_in_pages(self, desk: Desk, api: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("witnd.web.dashboard.pages.invoices.LIMIT", 4)
+        monkeypatch.setattr("witnd.web.dashboard.pages.invoices.invoices.LIMIT", 4)
         one = put(api, "acme", rows(9))
         page, seen = desk.get(f"{LIST}/{one.id}"), []
         while True:
@@ -267,7 +267,7 @@ class TestOne:
     def test_a_place_in_the_lines_of_an_open_one_begins_again_when_it_is_closed(
         self, desk: Desk, api: Office, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("witnd.web.dashboard.pages.invoices.LIMIT", 2)
+        monkeypatch.setattr("witnd.web.dashboard.pages.invoices.invoices.LIMIT", 2)
         lines = rows(4)
         one = put(api, "acme", lines, closed=False)
         onward = desk.get(f"{LIST}/{one.id}").links()["Next page"]
@@ -373,7 +373,7 @@ class TestCreditNotes:
         assert "No credit note is like that" in desk.get(f"{NOTES}?customer=nobody").text
 
     def test_they_come_in_pages(self, desk: Desk, api: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("witnd.web.dashboard.pages.credit_notes.LIMIT", 2)
+        monkeypatch.setattr("witnd.web.dashboard.pages.invoices.credit_notes.LIMIT", 2)
         one = put(api)
         do(api, one, "issue")
         for _ in range(3):

@@ -15,9 +15,9 @@ from tests.dashboard.window import Window
 from tests.support.processes import until
 from tests.support.server import Server
 from tests.web.office import Office, office
+from witnd.app import pulse as live
+from witnd.app.pulse import Pulse
 from witnd.store.errors import StoreUnavailable
-from witnd.web.dashboard import live
-from witnd.web.dashboard.live import Pulse
 
 CHANGED = "event: changed"
 BEAT = ": still here"

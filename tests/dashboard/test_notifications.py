@@ -18,9 +18,9 @@ from tests.support.server import Server
 from tests.web.catalogue import AGENT, CARD, CUSTOMER, RULE, changes, made
 from tests.web.office import Office, office
 from tests.web.test_notification_rules import AT_CRM, CRM, listening, parked, suspend
-from witnd.domain.delivery import EndpointState
-from witnd.store.outbox import encode_endpoint
-from witnd.web.dashboard.words import when
+from witnd.domain.webhooks.delivery import EndpointState
+from witnd.store.deliveries.outbox import encode_endpoint
+from witnd.web.dashboard.present.words import when
 
 LIST = "/dashboard/notifications"
 AT = f"{LIST}/crm"
@@ -191,7 +191,7 @@ def test_it_is_archived_by_who_confirms_that_and_restored(desk: Desk, api: Offic
 def test_two_versions_are_compared_and_old_ones_are_behind_the_newest(
     desk: Desk, api: Office, crm: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("witnd.web.dashboard.versions.LIMIT", 2)
+    monkeypatch.setattr("witnd.web.dashboard.forms.versions.LIMIT", 2)
     for enabled in (False, True, False, True):
         assert api.ask("PATCH", AT_CRM, {"enabled": enabled}).status == 200
     page = desk.get(AT)
@@ -373,7 +373,7 @@ def test_what_is_not_there_is_not_found(desk: Desk, crm: Any) -> None:
 
 
 def test_many_are_listed_page_by_page(desk: Desk, api: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("witnd.web.dashboard.pages.notifications.LIMIT", 3)
+    monkeypatch.setattr("witnd.web.dashboard.pages.webhooks.notifications.LIMIT", 3)
     names = [f"rule-{number}" for number in range(7)]
     for name in names:
         made(api, "/v1/notification-rules", {**RULE, "name": name})

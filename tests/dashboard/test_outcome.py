@@ -16,11 +16,11 @@ from tests.support.server import Server
 from tests.support.workshop import CATALOGUE, LONG_AGO, Workshop
 from tests.web.lived import lived
 from tests.web.office import Office, office
-from witnd.domain.delivery import Progress
-from witnd.store.outbox import encode_progress
-from witnd.web import outcomes as told_of
+from witnd.app.outcomes import view as told_of
+from witnd.domain.webhooks.delivery import Progress
+from witnd.store.deliveries.outbox import encode_progress
 from witnd.web.dashboard.pages import outcome as page_of
-from witnd.web.dashboard.telling import told
+from witnd.web.dashboard.present.markup import told
 
 ODD = 'odd/1?x=1&<script>alert(1)</script>#%"é漢字'
 HOSTILE = "<script>alert('x')</script>"

@@ -107,7 +107,7 @@ def test_pages_fit_together_with_their_filters(session_server: Server, redis_url
 
 
 def test_a_list_that_looked_at_enough_leads_on(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("witnd.web.outcome_list.LOOKED_AT_MAX", 2)
+    monkeypatch.setattr("witnd.app.outcomes.list.LOOKED_AT_MAX", 2)
     page = desk.get("/dashboard/outcomes?agent=support")
     assert keys(page) == []
     assert "Not all of them were looked at" in page.text

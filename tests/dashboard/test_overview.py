@@ -4,9 +4,9 @@ from tests.dashboard.desk import Desk
 from tests.dashboard.reading import read
 from tests.support.processes import until
 from tests.web.office import Office
-from witnd.domain.delivery import EndpointState
-from witnd.domain.notification import rule_id
-from witnd.store.outbox import encode_endpoint
+from witnd.domain.webhooks.delivery import EndpointState
+from witnd.domain.webhooks.notification import rule_id
+from witnd.store.deliveries.outbox import encode_endpoint
 
 NOTHING = "Nothing. Events that cannot be placed"
 

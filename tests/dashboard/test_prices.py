@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import pricing
-from witnd.domain.fields import Table
-from witnd.domain.ratecard import read_entries
-from witnd.domain.ratecard_entry import KINDS, MOST_TIERS, OPTIONS
-from witnd.web.dashboard.price_preview import quantities
-from witnd.web.dashboard.prices import (
+from witnd.domain.pricing.entry import KINDS, MOST_TIERS, OPTIONS
+from witnd.domain.pricing.ratecard import read_entries
+from witnd.domain.values.fields import Table
+from witnd.web.dashboard.forms.price_preview import quantities
+from witnd.web.dashboard.forms.prices import (
     FIELDS,
     KIND_WORDS,
     MOST_EDITED,

@@ -15,10 +15,10 @@ from tests.support.server import Server
 from tests.support.workshop import CATALOGUE, Workshop
 from tests.web.lived import lived
 from tests.web.office import Office
-from witnd.domain.delivery import EndpointState, Progress
-from witnd.domain.notification import rule_id
-from witnd.store.outbox import encode_endpoint, encode_progress
-from witnd.web import problems
+from witnd.app import problems
+from witnd.domain.webhooks.delivery import EndpointState, Progress
+from witnd.domain.webhooks.notification import rule_id
+from witnd.store.deliveries.outbox import encode_endpoint, encode_progress
 from witnd.web.dashboard.pages import problems as page_of
 
 CRM = rule_id("crm")
@@ -171,7 +171,7 @@ def test_all_that_can_be_placed_is_asked_for_again(desk: Desk, api: Office) -> N
 def test_many_held_keys_take_several_presses(
     session_server: Server, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("witnd.web.retrying.KEYS_MOST", 10)
+    monkeypatch.setattr("witnd.app.outcomes.retry.KEYS_MOST", 10)
 
     def prepare(shop: Workshop) -> None:
         for n in range(25):

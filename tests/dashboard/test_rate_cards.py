@@ -8,9 +8,9 @@ from tests.dashboard.desk import Desk, Page
 from tests.dashboard.window import Window
 from tests.web.catalogue import AGENT, CARD, CUSTOMER, changes, made, stocked
 from tests.web.office import Office
-from witnd.web.dashboard.pages.rate_cards import PRICES
-from witnd.web.dashboard.price_form import MOST_CHOICES
-from witnd.web.dashboard.prices import MOST_EDITED
+from witnd.web.dashboard.forms.price_form import MOST_CHOICES
+from witnd.web.dashboard.forms.prices import MOST_EDITED
+from witnd.web.dashboard.pages.catalogue.rate_cards import PRICES
 
 LIST = "/dashboard/rate-cards"
 NEW = f"{LIST}/new"
@@ -200,7 +200,7 @@ def test_versions_are_shown_and_compared(desk: Desk, api: Office) -> None:
 
 
 def test_older_versions_are_a_page_further(desk: Desk, api: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("witnd.web.dashboard.versions.LIMIT", 2)
+    monkeypatch.setattr("witnd.web.dashboard.forms.versions.LIMIT", 2)
     carded(api, {"agent": "support", "price_per_unit": "0"})
     for number in range(2):
         entries = [{"agent": "support", "price_per_unit": str(number + 1)}]

@@ -138,7 +138,7 @@ def test_a_server_that_tells_nothing_hides_no_setting(desk: Desk, monkeypatch: p
     async def loading(_: object) -> None:
         raise StoreRefused("Redis is still loading its data", "wait until it has finished")
 
-    monkeypatch.setattr("witnd.web.standing.safety.look", loading)
+    monkeypatch.setattr("witnd.app.status.safety.look", loading)
     page = desk.get(PATH)
     assert (page.status, len(page.table("Settings")) > 20) == (200, True)
     assert "still loading its data" in page.id("redis")

@@ -9,12 +9,12 @@ from tests.support.catalogues import agent, catalogue, customer, rate_card
 from tests.support.conditions import leaf
 from witnd.demo import account
 from witnd.demo.receiver import Receipt
-from witnd.domain.event import Event
-from witnd.domain.explain import story
-from witnd.domain.outcome import Outcome
-from witnd.domain.resolution import resolve
-from witnd.domain.routing import Terms, place
-from witnd.store.codec import FateRecord, HistoryItem
+from witnd.domain.catalogue.routing import Terms, place
+from witnd.domain.outcomes.event import Event
+from witnd.domain.outcomes.explain import story
+from witnd.domain.outcomes.outcome import Outcome
+from witnd.domain.outcomes.resolution import resolve
+from witnd.store.records.codec import FateRecord, HistoryItem
 
 KEY = "support:ticket:1001"
 CONDITION = [

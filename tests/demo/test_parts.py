@@ -15,6 +15,9 @@ import pytest
 from click.testing import CliRunner
 from standardwebhooks import Webhook
 
+from witnd.audit.invoices.totals import Booked, Books, Stage
+from witnd.audit.run import Verdict
+from witnd.audit.scope import Mismatch, Sum
 from witnd.cli.main import main
 from witnd.demo import stage
 from witnd.demo.catalogue import sample
@@ -22,10 +25,7 @@ from witnd.demo.receiver import REFUSED_EVERY, Heard, Receiver, forgery
 from witnd.demo.screen import Screen
 from witnd.demo.summary import Agent, Summary, lines
 from witnd.demo.traffic import LANES, Raw, Step, fields, outcomes
-from witnd.domain.event import Event, Refusal, read
-from witnd.store.audit import Verdict
-from witnd.store.audit_books import Booked, Books, Stage
-from witnd.store.audit_scope import Mismatch, Sum
+from witnd.domain.outcomes.event import Event, Refusal, read
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODY = b'{"data": {"subjectKey": "support:ticket:1001"}}'

@@ -17,10 +17,10 @@ from tests.docs.log_events import MEANINGS
 from witnd import settings
 from witnd.cli.main import COMMANDS
 from witnd.cli.main import main as program
-from witnd.domain.catalogue import HeldReason
-from witnd.domain.condition import OPERATORS
-from witnd.domain.condition import words as condition_words
-from witnd.domain.outcome import NEXT, STATUSES
+from witnd.domain.catalogue.catalogue import HeldReason
+from witnd.domain.catalogue.condition import OPERATORS
+from witnd.domain.catalogue.condition import words as condition_words
+from witnd.domain.outcomes.outcome import NEXT, STATUSES
 from witnd.store import keys
 
 ROOT = Path(__file__).parents[2]

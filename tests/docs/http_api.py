@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-from witnd.web.metrics import FIGURES, Figure
-from witnd.web.openapi import document, text
-from witnd.web.reference import Member, Operation, Word, refusals, sections, shapes
+from witnd.web.api.spec.openapi import document, text
+from witnd.web.api.spec.reference import Member, Operation, Word, refusals, sections, shapes
+from witnd.web.http.metrics import FIGURES, Figure
 from witnd.web.routes import ROUTES
 
 # A heading's name where the pages are shown.

@@ -11,8 +11,8 @@ import msgspec
 from click.testing import CliRunner
 
 from witnd.cli.main import main
-from witnd.domain.ratecard import KINDS, RateCard, read_rate_card
-from witnd.domain.working import spoken
+from witnd.domain.pricing.ratecard import KINDS, RateCard, read_rate_card
+from witnd.domain.pricing.working import spoken
 
 PAGE = Path(__file__).parents[2] / "docs/reference/rate-cards.md"
 WHEN = {False: "when it settles", True: "when the period closes"}

@@ -17,14 +17,14 @@ from tests.docs.generate import ROOT
 from tests.docs.pages import PAGES, anchors, blocks, links, name_of, shell_lines
 from witnd.cli.main import main as program
 from witnd.config import load
-from witnd.domain import catalogue_file
-from witnd.domain.condition import mistakes
-from witnd.domain.event import Event, read
-from witnd.domain.notification import delivery_id, rule_id
-from witnd.domain.resolution import Line, Resolution, derived_id
+from witnd.domain.catalogue import file as catalogue_file
+from witnd.domain.catalogue.condition import mistakes
+from witnd.domain.outcomes.event import Event, read
+from witnd.domain.outcomes.resolution import Line, Resolution, derived_id
+from witnd.domain.webhooks.notification import delivery_id, rule_id
 from witnd.notify import signature
-from witnd.store.json_record import FORMAT
 from witnd.store.keys import Keys, partition_of
+from witnd.store.records.json_record import FORMAT
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 DOCS = ROOT / "docs"
@@ -197,7 +197,7 @@ def test_the_readme_has_the_two_commands_that_a_newcomer_copies() -> None:
 def test_the_code_map_names_every_package_and_every_script() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text()
     packages = [f"witnd/{package.parent.name}/" for package in (ROOT / "witnd").glob("*/__init__.py")]
-    scripts = [f"`{script.stem}`" for script in (ROOT / "witnd/store").glob("*.lua")]
+    scripts = [f"`{script.stem}`" for script in (ROOT / "witnd/store").rglob("*.lua")]
     assert [name for name in (*packages, *scripts) if name not in text] == []
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from tests.docs import rate_cards
 from tests.support.pricing import bill, price_of
-from witnd.domain import catalogue_file
-from witnd.domain.ratecard import ENTRY_FIELDS
-from witnd.domain.ratecard_entry import TIER_FIELDS
+from witnd.domain.catalogue import file as catalogue_file
+from witnd.domain.pricing.entry import TIER_FIELDS
+from witnd.domain.pricing.ratecard import ENTRY_FIELDS
 
 PAGE = rate_cards.PAGE.read_text()
 TIERS = [{"up_to": "1", "price_per_unit": "2", "flat_fee": "1"}, {"price_per_unit": "1"}]

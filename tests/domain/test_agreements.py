@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from tests.support.catalogues import agent, catalogue, customer, rate_card
 from tests.support.conditions import leaf
-from witnd.domain.agreements import Agreements
-from witnd.domain.catalogue import Catalogue, CatalogueEntry, HeldReason
-from witnd.domain.contract import Contract
-from witnd.domain.routing import Terms, place
+from witnd.domain.catalogue.agreements import Agreements
+from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry, HeldReason
+from witnd.domain.catalogue.contract import Contract
+from witnd.domain.catalogue.routing import Terms, place
 
 AGENTS = ("support", "sales", "ops")
 ACTIONS = ("replied", "signed", "closed")
@@ -281,7 +281,7 @@ def test_what_was_agreed_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     found = catalogue(CARD, SUPPORT, SALES, customer(agents=own, entries=[price("7")]))
     first = opened(found, action="called", agent_key=None)
     monkeypatch.setattr(Contract, "changed_by", None)
-    monkeypatch.setattr("witnd.domain.agreements.Price", None)
+    monkeypatch.setattr("witnd.domain.catalogue.agreements.Price", None)
     again = opened(found, action="called", agent_key=None, at=99)
     assert (again.contract, again.price) == (first.contract, first.price)
     assert found.contract(first.contract.hash) is first.contract

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from tests.support.catalogues import agent, catalogue, customer, rate_card, rule
 from tests.support.conditions import leaf
-from witnd.domain.catalogue import Catalogue, CatalogueEntry, HeldReason
-from witnd.domain.customer import Customer
+from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry, HeldReason
+from witnd.domain.catalogue.customer import Customer
 
 
 def the_customer(found: Catalogue, at: int = 10) -> Customer:

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.catalogues import SECRET, agent, catalogue, customer, documents, rate_card, rule
-from witnd.domain.catalogue import Catalogue, CatalogueEntry
-from witnd.domain.catalogue_file import parse, read, reference_mistakes, to_document
-from witnd.domain.catalogue_plan import Plan, lines, plan
-from witnd.domain.notification import secret_bytes
+from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
+from witnd.domain.catalogue.file import parse, read, reference_mistakes, to_document
+from witnd.domain.catalogue.plan import Plan, lines, plan
+from witnd.domain.webhooks.notification import secret_bytes
 
 SEED = b"seed"
 FULL = """

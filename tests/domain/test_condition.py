@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.conditions import COMPARED, COUNTED, conditions, leaf
-from witnd.domain import condition as conditions_
-from witnd.domain.condition import canonical, mistakes, words
+from witnd.domain.catalogue import condition as conditions_
+from witnd.domain.catalogue.condition import canonical, mistakes, words
 
 anything = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.binary()),

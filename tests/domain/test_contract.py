@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.conditions import conditions, leaf
-from witnd.domain.contract import Contract, read_agent
+from witnd.domain.catalogue.contract import Contract, read_agent
 
 SEEN = [leaf("replied", "seen")]
 

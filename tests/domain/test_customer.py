@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.support.conditions import leaf
-from witnd.domain.customer import MOST_OWN_TERMS, Customer, read_customer
+from witnd.domain.catalogue.customer import MOST_OWN_TERMS, Customer, read_customer
 
 CLOSED = leaf("closed", "seen")
 

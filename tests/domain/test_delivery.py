@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from witnd.domain.delivery import (
+from witnd.domain.webhooks.delivery import (
     ATTEMPTS_KEPT,
     FAILING_MAX_MS,
     HEALTHY,
@@ -23,7 +23,7 @@ from witnd.domain.delivery import (
     resent,
     resumed,
 )
-from witnd.domain.notification import SCHEDULE
+from witnd.domain.webhooks.notification import SCHEDULE
 
 OK = Attempt(status=200, duration_ms=7)
 REFUSED = Attempt(status=500, reason="answered 500", duration_ms=7, detail="oops")

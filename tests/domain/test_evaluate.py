@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.conditions import conditions, leaf
-from witnd.domain.condition import canonical
-from witnd.domain.evaluate import Rule, Value, compile_condition
+from witnd.domain.catalogue.condition import canonical
+from witnd.domain.catalogue.evaluate import Rule, Value, compile_condition
 
 COMPARE = {"gte": operator.ge, "lte": operator.le, "gt": operator.gt, "lt": operator.lt}
 

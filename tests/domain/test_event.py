@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from witnd.domain import event as reading
-from witnd.domain.event import Event, Refusal, Retry, Tick, read
-from witnd.domain.strictjson import BYTES_MAX, DEPTH_MAX
+from witnd.domain.outcomes import event as reading
+from witnd.domain.outcomes.event import Event, Refusal, Retry, Tick, read
+from witnd.domain.values.strictjson import BYTES_MAX, DEPTH_MAX
 
 GOOD = {"key": "ticket-0001", "action": "replied", "customer_key": "acme"}
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.domain.test_recount import Item, contract, lived
 from tests.support.conditions import leaf
-from witnd.domain.explain import Story, carried_words, span, story
+from witnd.domain.outcomes.explain import Story, carried_words, span, story
 
 ENDED = (
     "Missed, because event 1001-0 ended the condition (`reopened`; no longer true: `reopened` was not seen), "

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.oracle.parse import RefusedError, read_instant
-from witnd.domain.instant import parse, render
+from witnd.domain.values.instant import parse, render
 
 
 def fate(text: str) -> int | None:

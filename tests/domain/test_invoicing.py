@@ -10,9 +10,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec.structs import replace
 
 from tests.support.searches import examples
-from witnd.domain.crediting import amount_of, credit
-from witnd.domain.invoice import STATUSES, Invoice, Row, invoice_id
-from witnd.domain.invoicing import (
+from witnd.domain.invoices.credit import amount_of, credit
+from witnd.domain.invoices.invoice import STATUSES, Invoice, Row, invoice_id
+from witnd.domain.invoices.operations import (
     LONGEST_REASON,
     Change,
     CreditNote,
@@ -24,9 +24,9 @@ from witnd.domain.invoicing import (
     pay,
     void,
 )
-from witnd.domain.money import exact_sum
-from witnd.domain.period import Calendar
-from witnd.domain.resolution import derived_id
+from witnd.domain.outcomes.resolution import derived_id
+from witnd.domain.values.money import exact_sum
+from witnd.domain.values.period import Calendar
 
 NOVEMBER = Calendar.of("month").period_of(1_794_000_000_000)
 ZERO = Decimal(0)

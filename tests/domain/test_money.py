@@ -7,15 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from witnd.domain.money import (
-    decimal_string,
-    exact,
-    exact_sum,
-    minor_digits,
-    minor_text,
-    plain,
-    to_minor,
-)
+from witnd.domain.values.money import decimal_string, exact, exact_sum, minor_digits, minor_text, plain, to_minor
 
 decimals = st.decimals(allow_nan=False, allow_infinity=False, places=None).filter(lambda d: abs(d.adjusted()) < 60)
 prices = st.decimals(min_value=0, max_value=10**18 - 1, places=12)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from witnd.domain.notification import (
+from witnd.domain.webhooks.notification import (
     SCHEDULE,
     Delivery,
     NotificationRule,

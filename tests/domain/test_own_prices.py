@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from tests.support.catalogues import agent, catalogue, customer, rate_card
-from witnd.domain.catalogue import Catalogue
-from witnd.domain.catalogue_file import Item, read
-from witnd.domain.mistake import Mistake
-from witnd.domain.own_prices import currency_mistakes
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.catalogue.file import Item, read
+from witnd.domain.catalogue.own_prices import currency_mistakes
+from witnd.domain.values.mistake import Mistake
 
 NOW = 1000
 OWN = {"entries": [{"agent": "support", "price_per_unit": "1500"}]}

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from witnd.domain.instant import parse, render
-from witnd.domain.period import KINDS, Calendar, Turn
+from witnd.domain.values.instant import parse, render
+from witnd.domain.values.period import KINDS, Calendar, Turn
 
 instants = st.integers(0, parse("2200-01-01T00:00:00Z"))
 kinds = st.sampled_from(KINDS)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 
 from tests.support.pricing import bill, price_of, prices, units
 from tests.support.searches import examples
-from witnd.domain.quote import quote
-from witnd.domain.ratecard import Price
+from witnd.domain.pricing.quote import quote
+from witnd.domain.pricing.ratecard import Price
 
 TIERS = [{"up_to": "100", "price_per_unit": "1"}, {"price_per_unit": "0.333", "flat_fee": "5"}]
 

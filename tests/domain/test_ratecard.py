@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from witnd.domain.fields import Table
-from witnd.domain.ratecard import MOST_TIERS, Price, RateCard, Tier, read_entries, read_rate_card
+from witnd.domain.pricing.ratecard import MOST_TIERS, Price, RateCard, Tier, read_entries, read_rate_card
+from witnd.domain.values.fields import Table
 
 STEPS = [{"up_to": "100", "price_per_unit": "1.00", "flat_fee": "5"}, {"price_per_unit": "0.50"}]
 

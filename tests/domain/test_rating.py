@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from tests.support.pricing import bill, entries, price_of, prices, quantities, recheck, units
 from tests.support.searches import examples
-from witnd.domain.money import exact_sum, plain
-from witnd.domain.ratecard import Price
-from witnd.domain.rating import Meter, rate_now
-from witnd.domain.working import spoken, words
+from witnd.domain.pricing.ratecard import Price
+from witnd.domain.pricing.rating import Meter, rate_now
+from witnd.domain.pricing.working import spoken, words
+from witnd.domain.values.money import exact_sum, plain
 
 D = Decimal
 QUICK = settings(max_examples=examples(150), deadline=None)

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.conditions import conditions, leaf
-from witnd.domain.contract import Contract
-from witnd.domain.event import EntryId, Event, Value
-from witnd.domain.outcome import Outcome, Status
-from witnd.domain.ratecard import Price
-from witnd.domain.recount import Past, Recount, outcome_of
-from witnd.domain.resolution import resolve
+from witnd.domain.catalogue.contract import Contract
+from witnd.domain.outcomes.event import EntryId, Event, Value
+from witnd.domain.outcomes.outcome import Outcome, Status
+from witnd.domain.outcomes.recount import Past, Recount, outcome_of
+from witnd.domain.outcomes.resolution import resolve
+from witnd.domain.pricing.ratecard import Price
 
 PRICE = Price(rate_card="standard", currency="EUR", exponent=2, agent="support", price_per_unit=Decimal("0.5"))
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from witnd.domain.notification import mistakes
-from witnd.domain.rotation import LONGEST_OVERLAP, Signing, kept_overlap, signing
-from witnd.domain.versions import CatalogueEntry
+from witnd.domain.values.versions import CatalogueEntry
+from witnd.domain.webhooks.notification import mistakes
+from witnd.domain.webhooks.rotation import LONGEST_OVERLAP, Signing, kept_overlap, signing
 
 DAY = 24 * 3600 * 1000
 

@@ -2,8 +2,8 @@
 
 from tests.support.catalogues import agent, catalogue, customer, rate_card
 from tests.support.conditions import leaf
-from witnd.domain.catalogue import Catalogue, HeldReason
-from witnd.domain.routing import Terms, place
+from witnd.domain.catalogue.catalogue import Catalogue, HeldReason
+from witnd.domain.catalogue.routing import Terms, place
 
 
 def terms(

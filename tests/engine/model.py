@@ -15,24 +15,24 @@ import msgspec
 
 from tests.oracle.logs import Cuts
 from tests.oracle.oracle import Change, Entry, OutcomeView, World
-from witnd.domain import attribution
-from witnd.domain.catalogue import Catalogue, CatalogueEntry
-from witnd.domain.contract import read_agent
-from witnd.domain.customer import read_customer
-from witnd.domain.instant import render
-from witnd.domain.ratecard import read_rate_card
-from witnd.engine.actor import Actor, Held
-from witnd.engine.partition import Partition
-from witnd.engine.recall import recall
-from witnd.engine.writes import text_of, write
-from witnd.store.codec import decode_fate, decode_history, decode_outcome, items_of
-from witnd.store.commit import Commit
-from witnd.store.held_codec import decode_held
+from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
+from witnd.domain.catalogue.contract import read_agent
+from witnd.domain.catalogue.customer import read_customer
+from witnd.domain.outcomes import attribution
+from witnd.domain.pricing.ratecard import read_rate_card
+from witnd.domain.values.instant import render
+from witnd.fold.actor import Actor, Held
+from witnd.fold.partition import Partition
+from witnd.store.deliveries.outbox import decode_row
 from witnd.store.keys import Keys
-from witnd.store.log import entry_id
-from witnd.store.outbox import decode_row
-from witnd.store.sealed import unsealed
-from witnd.store.state_fields import NOT_COUNTERS
+from witnd.store.log.reader import entry_id
+from witnd.store.partition.commit import Commit
+from witnd.store.partition.hydrate import recall
+from witnd.store.partition.writes import text_of, write
+from witnd.store.records.codec import decode_fate, decode_history, decode_outcome, items_of
+from witnd.store.records.held_codec import decode_held
+from witnd.store.records.sealed import unsealed
+from witnd.store.records.state_fields import NOT_COUNTERS
 
 KEYS = Keys("witn", 0)
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from tests.engine.model import KEYS, WHOLE, Drive, catalogue_of
 from tests.oracle.oracle import Change, Entry
-from witnd.domain.notification import deliver, deliver_all
-from witnd.engine.step import Step
+from witnd.domain.webhooks.notification import deliver, deliver_all
+from witnd.fold.step import Step
 
 START = 1_789_000_000_000
 PERIOD_MS = 60_000

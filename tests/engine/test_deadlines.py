@@ -4,10 +4,10 @@ import pytest
 
 from tests.engine.model import catalogue_of
 from tests.oracle.oracle import Change
-from witnd.domain.routing import Terms, place
-from witnd.engine.actor import Actor, Held
-from witnd.engine.deadlines import Deadlines
-from witnd.engine.residents import Residents
+from witnd.domain.catalogue.routing import Terms, place
+from witnd.fold.actor import Actor, Held
+from witnd.fold.actor_cache import Residents
+from witnd.fold.deadlines import Deadlines
 
 CATALOGUE = catalogue_of(
     [

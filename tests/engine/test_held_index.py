@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from tests.engine.model import catalogue_of
 from tests.oracle.oracle import Change
-from witnd.domain.routing import Terms, needs, needs_met_by, place
-from witnd.engine.held_index import HeldIndex
+from witnd.domain.catalogue.routing import Terms, needs, needs_met_by, place
+from witnd.fold.held_index import HeldIndex
 
 CUSTOMERS, AGENTS, CARDS, ACTIONS = ("acme", "zeta"), ("support", "sales"), ("standard", "other"), ("opened", "closed")
 

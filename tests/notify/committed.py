@@ -3,9 +3,9 @@
 from redis.asyncio import Redis
 
 from tests.notify.receiver import SECRET
-from witnd.domain.notification import Delivery, NotificationRule, deliver
+from witnd.domain.webhooks.notification import Delivery, NotificationRule, deliver
+from witnd.store.deliveries.outbox import encode_row
 from witnd.store.keys import Keys
-from witnd.store.outbox import encode_row
 
 CREATED = 1_767_225_600_000
 

@@ -10,12 +10,12 @@ from redis.asyncio import Redis
 
 from tests.notify.test_relay import FENCE, KEYS, SHARED, Log, log
 from tests.store.test_fan_out import FAN_OUT, RULES
-from witnd.domain.fan_out import FanOut
+from witnd.domain.webhooks.fan_out import FanOut
 from witnd.notify import queueing
 from witnd.notify.relay import Relay
+from witnd.store.deliveries.fan_out_codec import encode_message, encode_rules
+from witnd.store.deliveries.outbox import Outbox
 from witnd.store.errors import Fenced
-from witnd.store.fan_out_codec import encode_message, encode_rules
-from witnd.store.outbox import Outbox
 
 __all__ = ["log"]
 

@@ -15,18 +15,18 @@ from tests.notify.committed import CREATED, commit, deliveries, delivery, rule
 from tests.notify.receiver import SECRET, Receiver, receiver
 from tests.support.server import Server
 from witnd.clock import Clock
-from witnd.domain.delivery import FAILING_MAX_MS, INTERRUPTED, Progress, begun
-from witnd.domain.notification import SCHEDULE, delivery_id
+from witnd.domain.webhooks.delivery import FAILING_MAX_MS, INTERRUPTED, Progress, begun
+from witnd.domain.webhooks.notification import SCHEDULE, delivery_id
 from witnd.notify.admission import sizes
 from witnd.notify.lane import IN_FLIGHT_PER_ENDPOINT
 from witnd.notify.relay import Endpoint, Relay
 from witnd.notify.sender import Sender
 from witnd.notify.slots import Slots
-from witnd.store.connection import connect
-from witnd.store.deliveries import Deliveries
+from witnd.store.deliveries.outbox import Outbox
+from witnd.store.deliveries.reads import Deliveries
 from witnd.store.errors import Fenced
 from witnd.store.keys import GlobalKeys, Keys
-from witnd.store.outbox import Outbox
+from witnd.store.server.connection import connect
 
 KEYS = Keys("witn", 0)
 SHARED = GlobalKeys("witn")

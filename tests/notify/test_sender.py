@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from tests.notify.receiver import SECRET, raw_endpoint, receiver
 from witnd import __version__
 from witnd.config import WebhooksConfig
-from witnd.domain.delivery import Attempt
-from witnd.domain.notification import Delivery
+from witnd.domain.webhooks.delivery import Attempt
+from witnd.domain.webhooks.notification import Delivery
 from witnd.notify.resolver import LOOKUPS_MAX, Resolver
 from witnd.notify.sender import ANSWER_BYTES_MAX, Sender, retry_after_ms
 

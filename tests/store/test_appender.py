@@ -9,9 +9,9 @@ import pytest
 from tests.support.server import Server
 from witnd.endpoint import endpoint
 from witnd.settings import Durability
-from witnd.store import appender as appending
-from witnd.store.appender import WAITING_BYTES, WAITING_MOST, Appender
 from witnd.store.errors import StoreRefused
+from witnd.store.log import appender as appending
+from witnd.store.log.appender import WAITING_BYTES, WAITING_MOST, Appender
 
 ENTRY = ("witn:{0}:events", ("data", b"{}"))
 

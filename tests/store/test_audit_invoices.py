@@ -12,26 +12,28 @@ import pytest
 
 from tests.billing.till import DAY, KEYS, Confirmed, Till, line
 from tests.support.catalogues import replace_entries
+from witnd.audit.invoices import invoice as audit_invoice
+from witnd.audit.invoices import rows as audit_rows
+from witnd.audit.invoices import run as audit_invoices
+from witnd.audit.invoices.totals import Books
+from witnd.audit.scope import Mismatch
 from witnd.billing import biller, closer
 from witnd.billing import closing as closing_
-from witnd.domain import invoicing
-from witnd.domain.catalogue import Catalogue
-from witnd.domain.crediting import credit
-from witnd.domain.invoice import Invoice
-from witnd.domain.resolution import derived_id
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.invoices import operations as invoicing
+from witnd.domain.invoices.credit import credit
+from witnd.domain.invoices.invoice import Invoice
+from witnd.domain.outcomes.resolution import derived_id
 from witnd.endpoint import endpoint
-from witnd.store import audit_invoice, audit_invoices, audit_rows
-from witnd.store.audit_books import Books
-from witnd.store.audit_scope import Mismatch
-from witnd.store.catalogue import CatalogueStore
-from witnd.store.connection import connect
-from witnd.store.invoice_change import Done
-from witnd.store.invoice_codec import decode_row, encode_row
-from witnd.store.invoices import Invoices
-from witnd.store.json_record import encode_record
+from witnd.store.catalogue.versions import CatalogueStore
+from witnd.store.invoices.change import Done
+from witnd.store.invoices.codec import decode_row, encode_row
+from witnd.store.invoices.reads import Invoices
 from witnd.store.keys import GlobalKeys, Keys
-from witnd.store.line_position import LinePosition, line_digest
-from witnd.store.reads import reading
+from witnd.store.query.reads import reading
+from witnd.store.records.json_record import encode_record
+from witnd.store.records.line_position import LinePosition, line_digest
+from witnd.store.server.connection import connect
 
 START = 20_000 * DAY
 CLOSED = "acme", "EUR", START

@@ -11,19 +11,14 @@ from redis.exceptions import ConnectionError as Disconnected
 
 from tests.support.conditions import leaf
 from tests.support.server import Server
-from witnd.domain.catalogue import Catalogue
-from witnd.domain.catalogue_chain import EMPTY, head_after
-from witnd.domain.catalogue_plan import Change
-from witnd.store import catalogue as store_module
-from witnd.store.catalogue import (
-    Applied,
-    CatalogueMoved,
-    CatalogueRefused,
-    CatalogueStore,
-)
-from witnd.store.connection import connect
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.catalogue.chain import EMPTY, head_after
+from witnd.domain.catalogue.plan import Change
+from witnd.store.catalogue import versions as store_module
+from witnd.store.catalogue.versions import Applied, CatalogueMoved, CatalogueRefused, CatalogueStore
 from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
 from witnd.store.keys import GlobalKeys, Keys
+from witnd.store.server.connection import connect
 
 KEYS = GlobalKeys("witn")
 FUTURE = 4_000_000_000_000  # the year 2096

@@ -7,16 +7,16 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as Disconnected
 
-from witnd.domain.catalogue import Catalogue
-from witnd.domain.catalogue_plan import Change as Planned
-from witnd.store import catalogue as store_module
-from witnd.store.catalogue import CatalogueStore
-from witnd.store.catalogue_log import change_entries
-from witnd.store.changes import Author, Changes
+from witnd.app.tokens import token_json
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.catalogue.plan import Change as Planned
+from witnd.store.access.change_log import Author, Changes
+from witnd.store.access.tokens import Token, Tokens
+from witnd.store.catalogue import versions as store_module
+from witnd.store.catalogue.change_entries import change_entries
+from witnd.store.catalogue.versions import CatalogueStore
 from witnd.store.errors import StoreUnavailable
 from witnd.store.keys import GlobalKeys
-from witnd.store.tokens import Token, Tokens
-from witnd.web.tokens import token_json
 
 KEYS = GlobalKeys("witn")
 AUTHOR = Author(who="token ops", source="api", token_id="5f0c3a71b2d9", request_id="r1")

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from witnd.store.clock_guard import DRIFT, ClockGuard, Reading
+from witnd.store.clock.guard import DRIFT, ClockGuard, Reading
 
 BEGIN = 1_700_000_000_000
 HOUR = 3_600_000

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from witnd.domain.contract import Contract
-from witnd.domain.event import Event
-from witnd.domain.outcome import STATUSES, Outcome
-from witnd.domain.ratecard import Price
-from witnd.store.codec import (
+from witnd.domain.catalogue.contract import Contract
+from witnd.domain.outcomes.event import Event
+from witnd.domain.outcomes.outcome import STATUSES, Outcome
+from witnd.domain.pricing.ratecard import Price
+from witnd.store.errors import Unreadable, Unsafe
+from witnd.store.records.codec import (
     FORMAT,
     decode_fate,
     decode_history,
@@ -23,10 +24,9 @@ from witnd.store.codec import (
     items_of,
     marked,
 )
-from witnd.store.errors import Unreadable, Unsafe
-from witnd.store.held_codec import decode_held, encode_held
-from witnd.store.hold import Repair, decode_repair, encode_repair
-from witnd.store.sealed import sealed, unsealed
+from witnd.store.records.held_codec import decode_held, encode_held
+from witnd.store.records.hold import Repair, decode_repair, encode_repair
+from witnd.store.records.sealed import sealed, unsealed
 
 CONTRACT = Contract(agent="support", name="Support", condition=[{"fact": "resolved", "operator": "seen"}])
 PRICE = Price(rate_card="standard", currency="EUR", exponent=2, agent="support", price_per_unit=Decimal("0.5"))

@@ -11,10 +11,10 @@ from tests.engine.model import KEYS, Drive
 from tests.oracle.logs import cuts, logs
 from tests.support.searches import examples
 from witnd.endpoint import endpoint
-from witnd.store import commit as commits
-from witnd.store import wire
-from witnd.store.commit import Commit, finish
 from witnd.store.errors import Fenced, Unsafe
+from witnd.store.partition import commit as commits
+from witnd.store.partition.commit import Commit, finish
+from witnd.store.server import wire
 
 pytestmark = pytest.mark.anyio
 FENCE = "1:nonce:here"

@@ -11,9 +11,9 @@ from redis.asyncio import Redis
 
 from tests.support.processes import until
 from tests.support.server import Server, start_loading
-from witnd.store import connection
-from witnd.store.connection import connect, endpoint, mapped, refusal
 from witnd.store.errors import StoreRefused, StoreUnavailable
+from witnd.store.server import connection
+from witnd.store.server.connection import connect, endpoint, mapped, refusal
 
 StartServer = Callable[..., Server]
 

@@ -8,14 +8,14 @@ from redis.asyncio import Redis
 from tests.billing.till import Confirmed, line
 from tests.support.server import Server as RealServer
 from witnd.clock import Clock
+from witnd.doctor.data_probe import Data, survey
+from witnd.doctor.probe import PINGS, commands, examine
 from witnd.endpoint import endpoint
 from witnd.settings import Durability
-from witnd.store import wire
-from witnd.store.diagnosis import PINGS, commands, examine
-from witnd.store.diagnosis_data import Data, survey
 from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
-from witnd.store.json_record import encode_record
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
+from witnd.store.records.json_record import encode_record
+from witnd.store.server import wire
 
 SERVER = Durability("server")
 BILLING = BillingKeys("witn")

@@ -15,15 +15,15 @@ import pytest
 from tests.support.processes import ended, until
 from tests.support.server import LOAD_DELAY, Server, fill
 from witnd.config import ConfigError
-from witnd.store import embedded as module
-from witnd.store.connection import connect
-from witnd.store.embedded import Embedded, command, embedded, hold, server_binary
 from witnd.store.errors import StoreUnavailable, Unsafe
+from witnd.store.server import embedded as module
+from witnd.store.server.connection import connect
+from witnd.store.server.embedded import Embedded, command, embedded, hold, server_binary
 
 DAEMON = """
 import asyncio, sys
 from pathlib import Path
-from witnd.store.embedded import embedded
+from witnd.store.server.embedded import embedded
 
 async def main():
     async with embedded(Path(sys.argv[1])) as server:

@@ -4,14 +4,14 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.notify.committed import CREATED, rule
-from witnd.domain.delivery import Attempt, begun, committed, ended
-from witnd.domain.fan_out import FanOut
-from witnd.domain.notification import deliver_all, message
-from witnd.store.deliveries import Deliveries
+from witnd.domain.webhooks.delivery import Attempt, begun, committed, ended
+from witnd.domain.webhooks.fan_out import FanOut
+from witnd.domain.webhooks.notification import deliver_all, message
+from witnd.store.deliveries.fan_out_codec import decode_waiting, encode_message, encode_rules
+from witnd.store.deliveries.outbox import Outbox, decode_row
+from witnd.store.deliveries.reads import Deliveries
 from witnd.store.errors import Fenced, Unreadable
-from witnd.store.fan_out_codec import decode_waiting, encode_message, encode_rules
 from witnd.store.keys import GlobalKeys, Keys
-from witnd.store.outbox import Outbox, decode_row
 
 KEYS = Keys("witn", 0)
 FENCE = "1:nonce:here"

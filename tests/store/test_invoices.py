@@ -12,22 +12,24 @@ from redis.asyncio import Redis
 
 from tests.support.invoices import DAY_MS, NOVEMBER, close, draft, outcome_row, write
 from tests.support.server import Server
-from witnd.domain import instant
-from witnd.domain.crediting import credit
-from witnd.domain.invoice import Invoice, Row
-from witnd.domain.invoicing import Change, CreditNote, Refusal, Unchanged, Verdict, issue, pay, void
-from witnd.domain.period import Calendar
-from witnd.domain.resolution import Line, derived_id
-from witnd.store import invoice_change, invoice_rows, invoices
-from witnd.store.connection import connect
+from witnd.app.outcomes.view import on_invoice
+from witnd.domain.invoices.credit import credit
+from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.invoices.operations import Change, CreditNote, Refusal, Unchanged, Verdict, issue, pay, void
+from witnd.domain.outcomes.resolution import Line, derived_id
+from witnd.domain.values import instant
+from witnd.domain.values.period import Calendar
 from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
-from witnd.store.invoice_change import Done, Operations, Seen
-from witnd.store.invoice_codec import encode_row
-from witnd.store.invoices import Ambiguous, Invoices, Wanted
+from witnd.store.invoices import change as invoice_change
+from witnd.store.invoices import reads as invoices
+from witnd.store.invoices import rows as invoice_rows
+from witnd.store.invoices.change import Done, Operations, Seen
+from witnd.store.invoices.codec import encode_row
+from witnd.store.invoices.note_codec import decode_note
+from witnd.store.invoices.reads import Ambiguous, Invoices, Wanted
 from witnd.store.keys import BillingKeys
-from witnd.store.note_codec import decode_note
 from witnd.store.page import InvalidCursor
-from witnd.web.outcomes import on_invoice
+from witnd.store.server.connection import connect
 
 KEYS = BillingKeys("witn")
 ROWS = [outcome_row("ticket-1", "6.00"), outcome_row("ticket-2", "4.00")]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from witnd.store.errors import Unsafe
-from witnd.store.journal import Journal
+from witnd.store.journal.journal import Journal
 
 
 def written(directory: Path, **sequences: int) -> None:

@@ -10,11 +10,11 @@ from redis.asyncio import Redis
 
 from tests.support.processes import until
 from tests.support.server import Server
-from witnd.domain.catalogue_chain import EMPTY
+from witnd.domain.catalogue.chain import EMPTY
 from witnd.store.errors import Unsafe
 from witnd.store.keys import Keys
-from witnd.store.log_gap import repair_gap
-from witnd.store.moment import Moment, check_moment, ends, entry_id
+from witnd.store.log.gap import repair_gap
+from witnd.store.records.log_snapshot import Moment, check_moment, ends, entry_id
 
 KEYS = Keys("witn", 0)
 LOG, STATE = KEYS.events, KEYS.state

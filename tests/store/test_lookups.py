@@ -12,8 +12,8 @@ from tests.support.server import Server
 from tests.support.workshop import LONG_AGO, Workshop
 from witnd.endpoint import endpoint
 from witnd.store.keys import Keys
-from witnd.store.places import Place, newest
-from witnd.store.reads import reading
+from witnd.store.query.cursor import Place, newest
+from witnd.store.query.reads import reading
 
 KEYS = Keys("witn", 0)
 pytestmark = pytest.mark.anyio

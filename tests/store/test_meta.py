@@ -7,10 +7,10 @@ import pytest
 from redis.asyncio import Redis
 
 from witnd.config import ConfigError
-from witnd.store.connection import connect
 from witnd.store.errors import Unsafe
 from witnd.store.keys import GlobalKeys
 from witnd.store.meta import FORMAT, Meta, open_meta, read_meta
+from witnd.store.server.connection import connect
 
 KEYS = GlobalKeys("witn")
 

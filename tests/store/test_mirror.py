@@ -8,8 +8,8 @@ from tests.support.server import Server
 from tests.support.workshop import Workshop
 from witnd.endpoint import endpoint
 from witnd.store.keys import GlobalKeys, Keys
-from witnd.store.log import Log
-from witnd.store.mirror import mend
+from witnd.store.log.reader import Log
+from witnd.store.partition.deadline_index import mend
 
 KEYS = Keys("witn", 0)
 MANY = 40

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from tests.notify.committed import CREATED, commit, deliveries, delivery, rule
 from tests.support.server import Server
-from witnd.domain.delivery import (
+from witnd.domain.webhooks.delivery import (
     HEALTHY,
     Attempt,
     EndpointState,
@@ -20,10 +20,7 @@ from witnd.domain.delivery import (
     parked,
     resent,
 )
-from witnd.store.connection import connect
-from witnd.store.errors import Fenced, StoreRefused, StoreUnavailable, Unsafe
-from witnd.store.keys import GlobalKeys, Keys
-from witnd.store.outbox import (
+from witnd.store.deliveries.outbox import (
     Outbox,
     Row,
     decode_endpoint,
@@ -33,6 +30,9 @@ from witnd.store.outbox import (
     encode_progress,
     encode_row,
 )
+from witnd.store.errors import Fenced, StoreRefused, StoreUnavailable, Unsafe
+from witnd.store.keys import GlobalKeys, Keys
+from witnd.store.server.connection import connect
 
 KEYS = Keys("witn", 0)
 SHARED = GlobalKeys("witn")
@@ -264,8 +264,8 @@ class TestBadServers:
     async def test_a_server_that_falls_silent_is_noticed(
         self, server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("witnd.store.outbox.CALLS_QUIET_SECONDS", 0.02)
-        monkeypatch.setattr("witnd.store.outbox.CALLS_ANSWER_SECONDS", 0.1)
+        monkeypatch.setattr("witnd.store.deliveries.outbox.CALLS_QUIET_SECONDS", 0.02)
+        monkeypatch.setattr("witnd.store.deliveries.outbox.CALLS_ANSWER_SECONDS", 0.1)
         mine = server()
         async with connect(mine.url) as client:
             outbox = Outbox(client, KEYS, SHARED)

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from witnd.store import patience as module
 from witnd.store.errors import StoreUnavailable, Unsafe
-from witnd.store.patience import Patience
+from witnd.store.server import retry as module
+from witnd.store.server.retry import Patience
 
 
 @pytest.fixture(autouse=True)

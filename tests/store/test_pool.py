@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 
-from witnd.store import pool
-from witnd.store.clients import open_clients
-from witnd.store.connection import connect, endpoint, mapped
 from witnd.store.errors import StoreRefused
+from witnd.store.server import pool
+from witnd.store.server.clients import open_clients
+from witnd.store.server.connection import connect, endpoint, mapped
 
 
 async def test_more_calls_than_connections_wait_their_turn(redis_url: str) -> None:

@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 
 from tests.support.server import Server
-from witnd.domain.catalogue_chain import Head
-from witnd.domain.event import Event
+from witnd.domain.catalogue.chain import Head
+from witnd.domain.outcomes.event import Event
 from witnd.endpoint import endpoint
-from witnd.store.codec import held_record
 from witnd.store.errors import StoreUnavailable
-from witnd.store.held_codec import encode_held
 from witnd.store.keys import GlobalKeys, Keys
-from witnd.store.log import Log
-from witnd.store.portion import BYTES_LEAST, BYTES_MAX, Portion
+from witnd.store.log.reader import Log
+from witnd.store.records.codec import held_record
+from witnd.store.records.held_codec import encode_held
+from witnd.store.server.portion import BYTES_LEAST, BYTES_MAX, Portion
 
 KEYS = Keys("witn", 0)
 LARGE = b"x" * 100_000

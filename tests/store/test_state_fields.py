@@ -3,7 +3,7 @@
 import pytest
 
 from witnd.store.errors import Unsafe
-from witnd.store.state_fields import StateFields
+from witnd.store.records.state_fields import StateFields
 
 SOUND = [b"seq", b"3", b"cursor", b"17-2", b"read", b"9", b"applied", b"4", b"epoch", b"1", b"digest", b"zz"]
 

@@ -14,10 +14,10 @@ from redis.asyncio import Redis
 
 from tests.support.searches import examples
 from tests.support.server import Server
-from witnd.store.connection import connect
+from witnd.store.access.tokens import FRESH_SECONDS, SCOPES, USED_SECONDS, Token, Tokens, mistakes
 from witnd.store.errors import StoreUnavailable
 from witnd.store.keys import GlobalKeys
-from witnd.store.tokens import FRESH_SECONDS, SCOPES, USED_SECONDS, Token, Tokens, mistakes
+from witnd.store.server.connection import connect
 
 KEYS = GlobalKeys("witn")
 

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from tests.support.conditions import conditions, leaf
 from tests.support.pricing import entries
-from witnd.domain.catalogue import Catalogue, CatalogueEntry
-from witnd.domain.catalogue_chain import EMPTY, Head, head_after
-from witnd.domain.contract import read_agent
-from witnd.domain.customer import read_customer
-from witnd.domain.ratecard import read_rate_card
+from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
+from witnd.domain.catalogue.chain import EMPTY, Head, head_after
+from witnd.domain.catalogue.contract import read_agent
+from witnd.domain.catalogue.customer import read_customer
+from witnd.domain.pricing.ratecard import read_rate_card
 from witnd.store.keys import GlobalKeys
 
 SECRET = "whsec_" + "A" * 32

@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
-from witnd.domain.invoice import Invoice, Row, invoice_id
-from witnd.domain.money import exact_sum, minor_digits
-from witnd.domain.period import Calendar
-from witnd.domain.resolution import derived_id
-from witnd.store.invoice_codec import billed_fields, encode_row
+from witnd.domain.invoices.invoice import Invoice, Row, invoice_id
+from witnd.domain.outcomes.resolution import derived_id
+from witnd.domain.values.money import exact_sum, minor_digits
+from witnd.domain.values.period import Calendar
+from witnd.store.invoices.codec import billed_fields, encode_row
 from witnd.store.keys import BillingKeys, GlobalKeys, partition_of
 from witnd.store.meta import open_meta
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import iso4217
 
-from witnd.domain import money
+from witnd.domain.values import money
 
 DIGITS = {"EUR": 3, "JPY": 2}
 

@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from witnd.domain.money import exact_sum
-from witnd.domain.ratecard import VOLUME, Price, read_rate_card
-from witnd.domain.rating import Adjustment, Meter, Rated, Working, bound, fee, rate_now
+from witnd.domain.pricing.ratecard import VOLUME, Price, read_rate_card
+from witnd.domain.pricing.rating import Adjustment, Meter, Rated, Working, bound, fee, rate_now
+from witnd.domain.values.money import exact_sum
 
 
 class Bill(Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.support.processes import DEADLINE, until
-from witnd.store.embedded import Fsync, command
+from witnd.store.server.embedded import Fsync, command
 
 DEBUG = ("--enable-debug-command", "local")
 # So many commands, loaded this slowly, take more than a minute: no test may depend on how fast it looks.

@@ -23,7 +23,7 @@ from tests.support.server import Server
 from witnd.cli.main import main
 from witnd.config import Config, DaemonConfig, RedisConfig
 from witnd.daemon.assembly import Daemon
-from witnd.daemon.systemd import Systemd
+from witnd.daemon.process.systemd import Systemd
 from witnd.endpoint import endpoint
 from witnd.store.keys import Keys, partition_of
 

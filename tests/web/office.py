@@ -18,12 +18,12 @@ from tests.support.server import Server
 from tests.support.workshop import CATALOGUE, Workshop
 from witnd.config import BillingConfig, Config, DaemonConfig, HttpConfig, RedisConfig, WebhooksConfig
 from witnd.daemon.assembly import Daemon
-from witnd.daemon.systemd import Systemd
+from witnd.daemon.process.systemd import Systemd
 from witnd.endpoint import endpoint
 from witnd.settings import Address, Network
-from witnd.store.connection import connect
+from witnd.store.access.tokens import Tokens
 from witnd.store.keys import GlobalKeys
-from witnd.store.tokens import Tokens
+from witnd.store.server.connection import connect
 
 
 class Answer(NamedTuple):

@@ -10,11 +10,11 @@ from redis.asyncio import Redis
 
 from tests.support.invoices import CALENDAR, close, draft, outcome_row, write
 from tests.web.office import Office
-from witnd.domain.invoice import Invoice, Row
-from witnd.domain.outcome import STATUSES
-from witnd.store.codec import FORMAT, OutcomeRecord
-from witnd.store.connection import connect
-from witnd.store.sealed import seal
+from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.outcomes.outcome import STATUSES
+from witnd.store.records.codec import FORMAT, OutcomeRecord
+from witnd.store.records.sealed import seal
+from witnd.store.server.connection import connect
 
 T = TypeVar("T")
 AHEAD = CALENDAR.period_of(4_000_000_000_000)  # October 2096

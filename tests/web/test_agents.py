@@ -6,7 +6,7 @@ import pytest
 
 from tests.web.catalogue import AGENT, changes, made, paths
 from tests.web.office import Office, office
-from witnd.domain import instant
+from witnd.domain.values import instant
 
 SEEN = {"fact": "a", "operator": "seen"}
 LATER = "2097-01-01T00:00:00.000Z"

@@ -9,8 +9,8 @@ import pytest
 from multidict import CIMultiDict
 
 from tests.web.office import Answer, Office
-from witnd.web.behind_proxy import forwarded_prefix, is_over_tls
-from witnd.web.compression import accepts_gzip
+from witnd.web.http.behind_proxy import forwarded_prefix, is_over_tls
+from witnd.web.http.compression import accepts_gzip
 
 BELOW = {"X-Forwarded-Prefix": "/billing"}
 GZIP = {"Accept-Encoding": "gzip, deflate, br"}

@@ -9,8 +9,8 @@ from tests.notify.committed import CREATED, deliveries, rule
 from tests.support.processes import until
 from tests.web.office import CATALOGUE, Office
 from tests.web.test_deliveries import RULES, dead, laid_up, put
-from witnd.domain import instant
-from witnd.store.changes import Changes
+from witnd.domain.values import instant
+from witnd.store.access.change_log import Changes
 from witnd.store.errors import StoreUnavailable
 
 KEY = "ticket-0001"

@@ -5,8 +5,8 @@ from redis.asyncio import Redis
 
 from tests.web.office import Office
 from tests.web.papers import on_server
-from witnd.domain import instant
-from witnd.store.changes import Change, Changes
+from witnd.domain.values import instant
+from witnd.store.access.change_log import Change, Changes
 from witnd.store.keys import GlobalKeys
 
 

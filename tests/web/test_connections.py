@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tests.support.daemon import CATALOGUE, Daemon, rule
 from tests.support.processes import until
 from tests.support.server import Server
-from witnd.web.connections import PATIENCE, Activity, State, connections_max, first_to_close
+from witnd.web.connections.limit import PATIENCE, Activity, State, connections_max, first_to_close
 
 SILENT = 1000
 FILES = 256

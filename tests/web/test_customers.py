@@ -98,7 +98,7 @@ def test_archiving_hides_a_customer_until_it_is_restored(api: Office) -> None:
 
 def test_customers_are_listed_by_their_card_page_by_page(api: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     # A page that has looked at enough keys ends before it is full, and says how to go on.
-    monkeypatch.setattr("witnd.web.catalogue.LOOKED_AT_MAX", 5)
+    monkeypatch.setattr("witnd.app.catalogue.read.LOOKED_AT_MAX", 5)
     stocked(api)
     made(api, "/v1/rate-cards", {"key": "other", "currency": "USD"})
     for number in range(12):

@@ -4,7 +4,7 @@ import pytest
 
 from tests.web.office import Office
 from tests.web.papers import put
-from witnd.domain.invoice import Invoice
+from witnd.domain.invoices.invoice import Invoice
 from witnd.store.keys import BillingKeys
 
 KEYS = BillingKeys("witn")

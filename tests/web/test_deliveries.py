@@ -10,12 +10,12 @@ from tests.notify.committed import CREATED, commit, deliveries, delivery, rule
 from tests.support.server import Server
 from tests.web.office import Office, office
 from tests.web.papers import on_server
-from witnd.domain import instant
-from witnd.domain.delivery import Attempt, EndpointState, Progress, begun, ended, parked
-from witnd.domain.notification import Delivery
+from witnd.app import deliveries as desk
+from witnd.domain.values import instant
+from witnd.domain.webhooks.delivery import Attempt, EndpointState, Progress, begun, ended, parked
+from witnd.domain.webhooks.notification import Delivery
+from witnd.store.deliveries.outbox import Outbox, Row
 from witnd.store.keys import GlobalKeys, Keys, partition_of
-from witnd.store.outbox import Outbox, Row
-from witnd.web import deliveries as desk
 
 RULES = """
 [[notification_rules]]
@@ -178,7 +178,7 @@ class TestLists:
         assert rest["next_cursor"] is None
 
     def test_a_request_looks_at_a_bounded_number_and_its_cursor_leads_on(self, told: Office) -> None:
-        from witnd.store.deliveries import LOOKED_AT_REQUEST
+        from witnd.store.deliveries.reads import LOOKED_AT_REQUEST
 
         many = LOOKED_AT_REQUEST + 50
         rows = [delivery(n, created_ms=CREATED + 1 + n) for n in range(many)]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.web.office import Office
-from witnd.domain.strictjson import BYTES_MAX
+from witnd.domain.values.strictjson import BYTES_MAX
 
 EVENT = {"key": "ticket-4711", "action": "resolved", "customer_key": "acme", "idempotency_key": "evt-1"}
 

@@ -130,7 +130,7 @@ def test_lists_have_the_newest_first_and_page_to_the_end(
 
 
 def test_a_list_of_rare_ones_may_be_short_and_leads_on(full: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("witnd.web.fates.LOOKED_AT_MAX", 2)
+    monkeypatch.setattr("witnd.app.outcomes.fates.LOOKED_AT_MAX", 2)
     page = full.get("/v1/events?key=ticket-0001&limit=10")
     assert page["data"] == []
     assert page["next_cursor"] is None or len(full.pages("/v1/events?key=ticket-0001&limit=10")) == 4

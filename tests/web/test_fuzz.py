@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from tests.support.searches import examples
-from witnd.domain.event import Event, Refusal, Retry, Tick, read
-from witnd.domain.strictjson import BYTES_MAX, Invalid, document
-from witnd.store.append import Appended
+from witnd.domain.outcomes.event import Event, Refusal, Retry, Tick, read
+from witnd.domain.values.strictjson import BYTES_MAX, Invalid, document
 from witnd.store.keys import Keys
+from witnd.store.log.append import Appended
 from witnd.web.api.events import CLOUD_EVENTS
 from witnd.web.errors import ApiError
-from witnd.web.route import Call, Route
+from witnd.web.http.route import Call, Route
+from witnd.web.http.server import _query
 from witnd.web.routes import ROUTES
-from witnd.web.server import _query
 
 QUICK = settings(max_examples=examples(300), deadline=None, database=None, derandomize=True)
 BODIES = [one for one in ROUTES if one.body is not None]

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests.web.office import Office
-from witnd.domain.condition import OPERATORS
-from witnd.web.openapi import document, text
-from witnd.web.route import JSON, Route
+from witnd.domain.catalogue.condition import OPERATORS
+from witnd.web.api.spec.openapi import document, text
+from witnd.web.http.route import JSON, Route
 from witnd.web.routes import ROUTES
 
 SCHEMAS = document(ROUTES)["components"]["schemas"]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.processes import until
 from tests.web.office import Answer, Office
-from witnd.web.idempotency import RUNNING_MS, KeyedRequest, Running, seal, unseal
+from witnd.web.http.idempotency import RUNNING_MS, KeyedRequest, Running, seal, unseal
 
 CUSTOMER = {"key": "globex", "name": "Globex"}
 REQUESTS: dict[str, tuple[str, Any]] = {

@@ -18,14 +18,15 @@ from tests.support.server import Server
 from tests.support.workshop import CATALOGUE
 from tests.web.office import Answer, Office, office
 from tests.web.papers import AHEAD, ROWS, closed, on_server, put, rows
-from witnd.domain.invoice import Invoice
-from witnd.domain.resolution import derived_id
-from witnd.store import invoice_lines
+from witnd.app.invoices import credit as crediting
+from witnd.app.invoices import operations as asked
+from witnd.app.invoices.exports import file_name
+from witnd.domain.invoices.invoice import Invoice
+from witnd.domain.outcomes.resolution import derived_id
 from witnd.store.errors import StoreUnavailable
+from witnd.store.invoices import lines as invoice_lines
 from witnd.store.keys import BillingKeys
-from witnd.web import crediting, streaming
-from witnd.web import invoices as asked
-from witnd.web.exports import file_name
+from witnd.web.http import streaming
 
 KEYS = BillingKeys("witn")
 # The kernel drops large segments for a much smaller one on loopback, and sends them again ever more rarely.

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from witnd.store.tokens import Token
-from witnd.web.limits import MOST, Rates
+from witnd.store.access.tokens import Token
+from witnd.web.http.rate_limit import MOST, Rates
 
 
 def token(name: str, rate: float) -> Token:

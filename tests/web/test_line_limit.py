@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.support.daemon import Daemon
 from tests.support.processes import until
 from tests.support.server import Server
-from witnd.web.line_limit import INTERVAL_SECONDS, QUIET_SECONDS, LineLimit
+from witnd.web.connections.line_limit import INTERVAL_SECONDS, QUIET_SECONDS, LineLimit
 
 FLOOD = 600
 

@@ -11,10 +11,10 @@ from tests.docs.http_api import OF_THE_PROCESS
 from tests.support.processes import until
 from tests.support.server import Server
 from tests.web.office import CATALOGUE, Office, office
-from witnd.domain import instant
-from witnd.domain.delivery import EndpointState
-from witnd.store.outbox import encode_endpoint
-from witnd.web.metrics import FIGURES, render
+from witnd.domain.values import instant
+from witnd.domain.webhooks.delivery import EndpointState
+from witnd.store.deliveries.outbox import encode_endpoint
+from witnd.web.http.metrics import FIGURES, render
 
 Labels = tuple[tuple[str, str], ...]
 

@@ -17,9 +17,9 @@ from tests.support.processes import until
 from tests.support.server import Server
 from tests.web.catalogue import AGENT, CARD, CUSTOMER, RULE, changes, made, paths
 from tests.web.office import Office, office
-from witnd.domain.delivery import EndpointState
-from witnd.domain.notification import rule_id, secret_bytes
-from witnd.store.outbox import encode_endpoint
+from witnd.domain.webhooks.delivery import EndpointState
+from witnd.domain.webhooks.notification import rule_id, secret_bytes
+from witnd.store.deliveries.outbox import encode_endpoint
 
 CRM = rule_id("crm")
 AT_CRM = f"/v1/notification-rules/{CRM}"
@@ -241,8 +241,8 @@ def suspend(api: Office) -> None:
 
 
 def test_a_suspended_endpoint_is_resumed(reachable: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("witnd.web.rules.RESUMED_MAX", 2)
-    monkeypatch.setattr("witnd.store.deliveries.PAGE", 2)
+    monkeypatch.setattr("witnd.app.catalogue.rules.RESUMED_MAX", 2)
+    monkeypatch.setattr("witnd.store.deliveries.reads.PAGE", 2)
     api = reachable
     with listening() as endpoint:
         made(api, "/v1/agents", {**AGENT, "settlement_period": 1})

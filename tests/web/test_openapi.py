@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from tests.web.office import Office
-from witnd.web import openapi, reference
 from witnd.web.api.docs import POLICY
+from witnd.web.api.spec import openapi, reference
+from witnd.web.api.spec.openapi import MEANINGS, document, refusals, text
 from witnd.web.errors import CODES, ApiError
-from witnd.web.openapi import MEANINGS, document, refusals, text
-from witnd.web.route import ROUTES as IN_ORDER_OF_IMPORT
+from witnd.web.http.route import ROUTES as IN_ORDER_OF_IMPORT
 from witnd.web.routes import ROUTES
 
 

@@ -13,9 +13,9 @@ from tests.support.server import Server
 from tests.support.workshop import CATALOGUE, Workshop
 from tests.web.lived import lived, settle
 from tests.web.office import Office
+from witnd.app import paging as asking
+from witnd.app.outcomes import view as told
 from witnd.store.keys import Keys, partition_of
-from witnd.web import asking
-from witnd.web import outcomes as told
 
 ODD = ["odd/1/2?x=1&y", "odd/1%2Fé漢字🎉", "odd/1 \t\u0000\u007f", 'odd/1"\\*[]', "odd/1\U0010ffff~~", "odd/2-other"]
 
@@ -197,7 +197,7 @@ def test_keys_of_any_characters_are_found_listed_and_read(
 
 
 def test_a_page_ends_where_enough_was_looked_at_and_leads_on(full: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("witnd.web.outcome_list.LOOKED_AT_MAX", 2)
+    monkeypatch.setattr("witnd.app.outcomes.list.LOOKED_AT_MAX", 2)
     assert asking.LOOKED_AT_MAX > 2
     page = full.get("/v1/outcomes?agent_key=support&limit=10")
     assert page["data"] == []

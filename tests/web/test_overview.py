@@ -10,7 +10,7 @@ from tests.support.server import Server
 from tests.support.workshop import Workshop
 from tests.web.lived import lived, settle
 from tests.web.office import Office
-from witnd.domain import instant
+from witnd.domain.values import instant
 
 
 def test_an_empty_system_has_nothing_to_tell(api: Office) -> None:

@@ -12,9 +12,9 @@ from tests.support.server import Server
 from tests.support.workshop import CATALOGUE, Workshop
 from tests.web.lived import lived, settle
 from tests.web.office import Office
-from witnd.domain.delivery import EndpointState, Progress
-from witnd.domain.notification import rule_id
-from witnd.store.outbox import encode_endpoint, encode_progress
+from witnd.domain.webhooks.delivery import EndpointState, Progress
+from witnd.domain.webhooks.notification import rule_id
+from witnd.store.deliveries.outbox import encode_endpoint, encode_progress
 
 CRM = rule_id("crm")
 
@@ -130,7 +130,7 @@ def test_all_that_can_be_placed_now_is_asked_for_again(full: Office) -> None:
 def test_many_held_keys_take_several_requests(
     session_server: Server, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("witnd.web.retrying.KEYS_MOST", 4)
+    monkeypatch.setattr("witnd.app.outcomes.retry.KEYS_MOST", 4)
 
     def prepare(shop: Workshop) -> None:
         for n in range(10):

@@ -7,7 +7,7 @@ import pytest
 
 from tests.web.catalogue import AGENT, CARD, made, paths, stocked
 from tests.web.office import Office
-from witnd.domain import instant
+from witnd.domain.values import instant
 
 TIERED = {
     "agent": "support",

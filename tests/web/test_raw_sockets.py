@@ -17,10 +17,11 @@ from aiohttp import web
 from tests.support.processes import until
 from tests.support.server import Server as Redis
 from tests.web.office import Office, office
-from witnd.store.tokens import Token
-from witnd.web import protocol, server
+from witnd.store.access.tokens import Token
+from witnd.web.connections import protocol
+from witnd.web.http import server
+from witnd.web.http.server import LINE_MAX, Server
 from witnd.web.routes import HTML_ERRORS, ROUTES
-from witnd.web.server import LINE_MAX, Server
 
 EVENT = json.dumps({"key": "ticket-4711", "action": "resolved", "customer_key": "acme"}).encode()
 TOKEN = "wn_000000000000_stub"

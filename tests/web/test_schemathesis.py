@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import (
 from tests.support.processes import until
 from tests.support.server import Server
 from tests.web.office import CATALOGUE, Office, office
-from witnd.web.openapi import document
+from witnd.web.api.spec.openapi import document
 from witnd.web.routes import ROUTES
 
 # The daemon runs in a thread of this process, and its use of `random` is taken for one by a strategy.

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.processes import until
 from tests.web.office import Answer, Office
-from witnd.store.tokens import FRESH_SECONDS
+from witnd.store.access.tokens import FRESH_SECONDS
 
 
 def made(api: Office, **wish: Any) -> Any:

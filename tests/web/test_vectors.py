@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.processes import until
 from tests.web.office import Answer, Office
-from witnd.domain import instant
+from witnd.domain.values import instant
 
 KEY = "support:ticket:1001"
 SUPPORT = [

@@ -15,17 +15,17 @@ from witnd.billing.closer import Closer
 from witnd.billing.collecting import Placed, Places, collect
 from witnd.billing.row_ids import without_repeated
 from witnd.billing.steps import Steps
-from witnd.domain import instant
-from witnd.domain.catalogue import Catalogue
-from witnd.domain.period import Calendar
-from witnd.store.catalogue_loader import check_decided, check_head
-from witnd.store.clock_guard import ClockGuard
-from witnd.store.clock_watch import clock_jump
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.values import instant
+from witnd.domain.values.period import Calendar
+from witnd.store.catalogue.loader import check_decided, check_head
+from witnd.store.clock.guard import ClockGuard
+from witnd.store.clock.watch import clock_jump
 from witnd.store.errors import DamagedInvoice, Unsafe
-from witnd.store.invoice_codec import billed_fields, encode_row, grown_fields
-from witnd.store.ledger import Applied, Ledger, NewLine, row_mark
-from witnd.store.line_position import START, LinePosition, line_digest
-from witnd.store.patience import Patience
+from witnd.store.invoices.codec import billed_fields, encode_row, grown_fields
+from witnd.store.invoices.ledger import Applied, Ledger, NewLine, row_mark
+from witnd.store.records.line_position import START, LinePosition, line_digest
+from witnd.store.server.retry import Patience
 
 # Lines per step, of all partitions together: it bounds how long the server is busy. Of each partition at least so many.
 STEP_LINES = 5000

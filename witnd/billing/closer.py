@@ -14,14 +14,14 @@ from msgspec.structs import replace
 
 from witnd.billing.closing import PAGE, Rating, in_order
 from witnd.billing.steps import Steps
-from witnd.domain import instant
-from witnd.domain.catalogue import Catalogue
-from witnd.domain.invoice import Invoice, Row
-from witnd.store.commit import Word
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.values import instant
 from witnd.store.errors import Unsafe
-from witnd.store.invoice_codec import billed_fields, encode_row
-from witnd.store.ledger import Ledger
-from witnd.store.patience import Patience
+from witnd.store.invoices.codec import billed_fields, encode_row
+from witnd.store.invoices.ledger import Ledger
+from witnd.store.partition.commit import Word
+from witnd.store.server.retry import Patience
 
 # Rows written in one step: some ms of server time.
 STEP_ROWS = 1000

@@ -11,11 +11,11 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from witnd.domain import money
-from witnd.domain.invoice import Invoice, Row, row_id
-from witnd.domain.money import minor_text, plain
-from witnd.domain.ratecard import Price
-from witnd.domain.rating import Adjustment, Meter
+from witnd.domain.invoices.invoice import Invoice, Row, row_id
+from witnd.domain.pricing.ratecard import Price
+from witnd.domain.pricing.rating import Adjustment, Meter
+from witnd.domain.values import money
+from witnd.domain.values.money import minor_text, plain
 from witnd.store.errors import Unsafe
 
 # Rows that are read at a time: some 100 KiB, and some ms of rating.

@@ -6,11 +6,11 @@ from decimal import Decimal
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from witnd.domain import instant, money
-from witnd.domain.invoice import Invoice, Row, invoice_id
-from witnd.domain.period import Calendar, Period
+from witnd.domain.invoices.invoice import Invoice, Row, invoice_id
+from witnd.domain.values import instant, money
+from witnd.domain.values.period import Calendar, Period
 from witnd.store.errors import Unsafe
-from witnd.store.ledger import NewLine
+from witnd.store.invoices.ledger import NewLine
 
 # Ids are digests and lines of one customer come often; a month of a large deployment fits.
 IDS_MAX = 100_000

@@ -19,9 +19,9 @@ import structlog
 
 from witnd.billing.closing import PAGE
 from witnd.billing.collecting import Placed, row_of
-from witnd.domain.invoice import Row
+from witnd.domain.invoices.invoice import Row
 from witnd.store.errors import Unsafe
-from witnd.store.ledger import Ledger
+from witnd.store.invoices.ledger import Ledger
 
 log = structlog.get_logger()
 

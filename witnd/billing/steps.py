@@ -3,10 +3,10 @@
 import asyncio
 from functools import partial
 
-from witnd.domain.catalogue import Catalogue
-from witnd.store.commit import Commit
-from witnd.store.ledger import Ledger
-from witnd.store.patience import Patience
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.store.invoices.ledger import Ledger
+from witnd.store.partition.commit import Commit
+from witnd.store.server.retry import Patience
 
 
 class Steps:

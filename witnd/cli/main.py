@@ -11,30 +11,30 @@ from typing import Any
 import click
 
 from witnd import __version__
-from witnd.cli.streams import Unwritable, guard_streams
+from witnd.cli.common.streams import Unwritable, guard_streams
 
 # Name → where the command is, and its line of help, which stands here so that nothing is imported.
 COMMANDS = {
-    "run": ("witnd.cli.run:run", "Run the daemon."),
-    "demo": ("witnd.cli.demo:demo", "Show outcomes settling, with a private server and sample traffic."),
-    "apply": ("witnd.cli.catalogue:apply", "Show what a catalogue file changes, then apply it."),
-    "export": ("witnd.cli.catalogue:export", "Print the catalogue in effect as a file."),
-    "agents": ("witnd.cli.agents:agents", "List agents; show and compare their versions."),
-    "customers": ("witnd.cli.agents:customers", "List customers; show and compare their versions."),
-    "rate-cards": ("witnd.cli.agents:rate_cards", "List rate cards; show and compare their versions."),
-    "rate": ("witnd.cli.rate:rate", "Show what outcomes would cost, and why."),
-    "send": ("witnd.cli.send:send", "Send an event."),
-    "events": ("witnd.cli.events:events", "Show the fate of events; retry or remove held ones."),
-    "outcomes": ("witnd.cli.outcomes:outcomes", "List outcomes."),
-    "explain": ("witnd.cli.explain:explain", "Explain an outcome: its events, condition and result."),
-    "invoices": ("witnd.cli.invoices:invoices", "List and show invoices; issue, pay, void, credit them."),
-    "deliveries": ("witnd.cli.deliveries:deliveries", "List webhook deliveries; resend them."),
-    "tokens": ("witnd.cli.tokens:tokens", "List API tokens; create and revoke them."),
-    "mcp": ("witnd.cli.mcp:mcp", "Give agents tools over the Model Context Protocol."),
-    "audit": ("witnd.cli.audit:audit", "Recount every outcome and invoice, and report differences."),
-    "doctor": ("witnd.cli.doctor:doctor", "Check Redis, clocks, stored data, the daemon and its systemd unit."),
-    "repair": ("witnd.cli.repair:repair", "Repair data that the daemon refuses to process."),
-    "check": ("witnd.cli.check:check", "Find every mistake in a configuration or catalogue file."),
+    "run": ("witnd.cli.start.run:run", "Run the daemon."),
+    "demo": ("witnd.cli.start.demo:demo", "Show outcomes settling, with a private server and sample traffic."),
+    "apply": ("witnd.cli.catalogue.apply:apply", "Show what a catalogue file changes, then apply it."),
+    "export": ("witnd.cli.catalogue.apply:export", "Print the catalogue in effect as a file."),
+    "agents": ("witnd.cli.catalogue.agents:agents", "List agents; show and compare their versions."),
+    "customers": ("witnd.cli.catalogue.agents:customers", "List customers; show and compare their versions."),
+    "rate-cards": ("witnd.cli.catalogue.agents:rate_cards", "List rate cards; show and compare their versions."),
+    "rate": ("witnd.cli.catalogue.rate:rate", "Show what outcomes would cost, and why."),
+    "send": ("witnd.cli.events.send:send", "Send an event."),
+    "events": ("witnd.cli.events.events:events", "Show the fate of events; retry or remove held ones."),
+    "outcomes": ("witnd.cli.events.outcomes:outcomes", "List outcomes."),
+    "explain": ("witnd.cli.events.explain:explain", "Explain an outcome: its events, condition and result."),
+    "invoices": ("witnd.cli.billing.invoices:invoices", "List and show invoices; issue, pay, void, credit them."),
+    "deliveries": ("witnd.cli.events.deliveries:deliveries", "List webhook deliveries; resend them."),
+    "tokens": ("witnd.cli.operate.tokens:tokens", "List API tokens; create and revoke them."),
+    "mcp": ("witnd.cli.start.mcp:mcp", "Give agents tools over the Model Context Protocol."),
+    "audit": ("witnd.cli.operate.audit:audit", "Recount every outcome and invoice, and report differences."),
+    "doctor": ("witnd.cli.operate.doctor:doctor", "Check Redis, clocks, stored data, the daemon and its systemd unit."),
+    "repair": ("witnd.cli.repair.repair:repair", "Repair data that the daemon refuses to process."),
+    "check": ("witnd.cli.catalogue.check:check", "Find every mistake in a configuration or catalogue file."),
 }
 
 
@@ -65,7 +65,7 @@ class Commands(click.Group):
         try:
             return super().main(*args, **extra)
         except Unwritable as failed:  # by what click prints: help, the version
-            from witnd.cli.failure import USAGE
+            from witnd.cli.common.failure import USAGE
 
             if str(failed):
                 click.echo(f"witnd: {failed}", err=True)
@@ -80,7 +80,7 @@ class Commands(click.Group):
         except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
         except Exception as error:  # noqa: BLE001 - end() raises again what it does not know
-            from witnd.cli.failure import end
+            from witnd.cli.common.failure import end
 
             end(error)
 

@@ -13,9 +13,9 @@ from zlib import crc32
 from witnd.client.errors import Detail, NoAnswerError, NotSentError, ValidationError, WitndError
 from witnd.client.event import Event, Sent, event
 from witnd.client.flow import BATCH_EVENTS, Retries
-from witnd.domain.event import Event as Usable
-from witnd.domain.event import Refusal, read
-from witnd.domain.mistake import Mistake
+from witnd.domain.outcomes.event import Event as Usable
+from witnd.domain.outcomes.event import Refusal, read
+from witnd.domain.values.mistake import Mistake
 
 if TYPE_CHECKING:
     from redis import Redis

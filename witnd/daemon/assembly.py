@@ -7,44 +7,44 @@ from functools import partial
 
 import structlog
 
+from witnd.app.pulse import Pulse
+from witnd.app.services import Health, Services
 from witnd.clock import Clock
 from witnd.config import Config
-from witnd.daemon import files, gate
 from witnd.daemon.billing import Billing
 from witnd.daemon.catalogue_keeper import CatalogueKeeper
-from witnd.daemon.figures import Backlog, gather
-from witnd.daemon.garbage import collect
 from witnd.daemon.journal_keeper import JournalKeeper, watch_marks
+from witnd.daemon.metrics import Backlog, gather
 from witnd.daemon.owner import Owner, Shared
+from witnd.daemon.process import files, gate
+from witnd.daemon.process.garbage import collect
+from witnd.daemon.process.systemd import Systemd
 from witnd.daemon.side_task import SideTask
-from witnd.daemon.systemd import Systemd
 from witnd.daemon.web import Lag, Web
 from witnd.notify.admission import sizes, total_for
 from witnd.notify.sender import Sender
 from witnd.notify.slots import Calls, Slots
-from witnd.store import embedded
-from witnd.store.appender import Appender
-from witnd.store.catalogue import CatalogueStore
-from witnd.store.catalogue_copy import CatalogueCopy
-from witnd.store.changes import Changes
-from witnd.store.clients import open_clients
-from witnd.store.clock_guard import ClockGuard, boot_name
-from witnd.store.clock_watch import ClockWatch
-from witnd.store.connection import Endpoint, endpoint
-from witnd.store.invoices import Invoices
-from witnd.store.journal import Journal
+from witnd.store.access.change_log import Changes
+from witnd.store.access.sessions import Sessions
+from witnd.store.access.stored_answers import StoredAnswers
+from witnd.store.access.tokens import Tokens
+from witnd.store.catalogue.copy import CatalogueCopy
+from witnd.store.catalogue.versions import CatalogueStore
+from witnd.store.clock.guard import ClockGuard, boot_name
+from witnd.store.clock.watch import ClockWatch
+from witnd.store.invoices.reads import Invoices
+from witnd.store.journal.journal import Journal
+from witnd.store.journal.marks import read_marks
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
-from witnd.store.lease import Lease
-from witnd.store.marks import read_marks
+from witnd.store.log.appender import Appender
 from witnd.store.meta import open_meta, read_meta
-from witnd.store.overview import revision
-from witnd.store.sessions import Sessions
-from witnd.store.stored_answers import StoredAnswers
-from witnd.store.tokens import Tokens
-from witnd.web.dashboard.live import Pulse
-from witnd.web.metrics import render
+from witnd.store.query.overview import revision
+from witnd.store.server import embedded
+from witnd.store.server.clients import open_clients
+from witnd.store.server.connection import Endpoint, endpoint
+from witnd.store.server.lease import Lease
+from witnd.web.http.metrics import render
 from witnd.web.routes import HTML_ERRORS, PAGES, ROUTES
-from witnd.web.services import Health, Services
 
 # Outcomes on hold of a partition that are named in `/readyz`; the page of problems has more.
 ON_HOLD_NAMED = 10

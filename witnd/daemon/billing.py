@@ -8,17 +8,17 @@ import structlog
 from witnd.billing.biller import Biller, Terms
 from witnd.clock import Clock
 from witnd.config import Config
-from witnd.daemon.tenure import Tenure
-from witnd.domain.catalogue import Catalogue
-from witnd.store.catalogue_loader import check_head
-from witnd.store.clock_watch import ClockWatch
-from witnd.store.connection import Endpoint
+from witnd.daemon.lease_keeper import Tenure
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.store.catalogue.loader import check_head
+from witnd.store.clock.watch import ClockWatch
 from witnd.store.errors import Fenced, LostData, StoreRefused, StoreUnavailable, Unsafe, leaves
-from witnd.store.invoices import Invoices
-from witnd.store.lease import Lease
-from witnd.store.ledger import Ledger
-from witnd.store.patience import Patience
-from witnd.store.safety import look, problems
+from witnd.store.invoices.ledger import Ledger
+from witnd.store.invoices.reads import Invoices
+from witnd.store.server.connection import Endpoint
+from witnd.store.server.lease import Lease
+from witnd.store.server.retry import Patience
+from witnd.store.server.safety import look, problems
 
 # How long to wait before invoices that could not be made are tried again.
 BLOCKED_SECONDS = 10.0

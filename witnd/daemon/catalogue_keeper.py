@@ -12,10 +12,10 @@ from typing import Final
 import structlog
 
 from witnd.daemon.journal_keeper import in_thread
-from witnd.domain.catalogue import Catalogue
-from witnd.store.catalogue import CatalogueStore
-from witnd.store.catalogue_copy import CatalogueCopy
-from witnd.store.catalogue_loader import check_decided
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.store.catalogue.copy import CatalogueCopy
+from witnd.store.catalogue.loader import check_decided
+from witnd.store.catalogue.versions import CatalogueStore
 from witnd.store.errors import Unsafe
 
 RETRY_SECONDS: Final = 2.0

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from witnd.domain.catalogue import Catalogue
-from witnd.domain.notification import NotificationRule
-from witnd.domain.rotation import signing
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.webhooks.notification import NotificationRule
+from witnd.domain.webhooks.rotation import signing
 from witnd.notify.relay import Endpoint
 
 

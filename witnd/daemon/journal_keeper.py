@@ -14,9 +14,9 @@ import structlog
 from redis.asyncio import Redis
 
 from witnd.store.errors import StoreRefused, StoreUnavailable
-from witnd.store.journal import Journal
+from witnd.store.journal.journal import Journal
+from witnd.store.journal.marks import read_marks
 from witnd.store.keys import GlobalKeys
-from witnd.store.marks import read_marks
 
 # How far the journal may be behind the last step while nobody waits for it.
 WRITE_SECONDS: Final = 0.5

@@ -6,12 +6,12 @@ import signal
 import structlog
 
 from witnd.config import Config
-from witnd.daemon import files
 from witnd.daemon.assembly import Daemon, server_for
-from witnd.daemon.reload import Reload
-from witnd.daemon.systemd import Systemd
-from witnd.store.embedded import Embedded
+from witnd.daemon.process import files
+from witnd.daemon.process.reload import Reload
+from witnd.daemon.process.systemd import Systemd
 from witnd.store.errors import Unsafe
+from witnd.store.server.embedded import Embedded
 
 # A drain that cannot end (Redis is away) must not wait for systemd's SIGKILL: what is in memory is not lost by it.
 DRAIN_SECONDS = 20.0

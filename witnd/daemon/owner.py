@@ -15,31 +15,31 @@ from witnd.clock import Clock
 from witnd.config import Config
 from witnd.daemon.endpoints import Endpoints
 from witnd.daemon.journal_keeper import JournalKeeper
+from witnd.daemon.lease_keeper import Tenure
 from witnd.daemon.preparation import prepare
 from witnd.daemon.side_task import SideTask
-from witnd.daemon.tenure import Tenure
-from witnd.domain.catalogue import Catalogue
+from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.engine.intake import Intake
 from witnd.engine.memory import Memory
-from witnd.engine.on_hold import Poison, Poisons
-from witnd.engine.partition import Partition
 from witnd.engine.pipeline import Pipeline
+from witnd.fold.on_hold import Poison, Poisons
+from witnd.fold.partition import Partition
 from witnd.notify.relay import Relay, Send
 from witnd.notify.slots import Calls, Slots
-from witnd.store.catalogue_loader import check_head
-from witnd.store.clients import Clients
-from witnd.store.clock_watch import ClockWatch
-from witnd.store.connection import Endpoint
+from witnd.store.catalogue.loader import check_head
+from witnd.store.clock.watch import ClockWatch
+from witnd.store.deliveries.outbox import Outbox
 from witnd.store.errors import Displaced, LostData, StoreRefused, StoreUnavailable
-from witnd.store.journal import Journal
+from witnd.store.journal.journal import Journal
 from witnd.store.keys import GlobalKeys, Keys
-from witnd.store.lease import Lease
-from witnd.store.log import Log
+from witnd.store.log.reader import Log
 from witnd.store.meta import read_meta
-from witnd.store.moment import check_moment
-from witnd.store.outbox import Outbox
-from witnd.store.patience import Patience
-from witnd.store.safety import look, problems
+from witnd.store.records.log_snapshot import check_moment
+from witnd.store.server.clients import Clients
+from witnd.store.server.connection import Endpoint
+from witnd.store.server.lease import Lease
+from witnd.store.server.retry import Patience
+from witnd.store.server.safety import look, problems
 
 # An attempt may take 20 s. One that is cut off is recorded as begun and repeated under the same id.
 DELIVERY_GRACE_SECONDS = 5.0

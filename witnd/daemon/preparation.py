@@ -2,11 +2,11 @@
 
 from witnd.engine.deadline_check import DeadlineCheck
 from witnd.engine.memory import Memory
-from witnd.engine.on_hold import Poison
-from witnd.store.catalogue_loader import check_decided
-from witnd.store.log import State
-from witnd.store.mirror import mend
-from witnd.store.relisting import relist
+from witnd.fold.on_hold import Poison
+from witnd.store.catalogue.loader import check_decided
+from witnd.store.log.reader import State
+from witnd.store.partition.deadline_index import mend
+from witnd.store.partition.index_rebuild import relist
 
 
 async def prepare(memory: Memory, state: State, number: int, poison: Poison | None) -> tuple[int, DeadlineCheck]:

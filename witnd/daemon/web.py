@@ -9,17 +9,17 @@ from typing import Final, cast
 import structlog
 from redis.asyncio import Redis
 
+from witnd.app.services import Services
 from witnd.config import Config, ConfigError
 from witnd.daemon.side_task import SideTask
-from witnd.domain.mistake import Mistake
-from witnd.store.connection import mapped
+from witnd.domain.values.mistake import Mistake
 from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.keys import Keys
-from witnd.web.accepting import Acceptor, listening_sockets
-from witnd.web.connections import connections_max, file_limit
-from witnd.web.route import Route
-from witnd.web.server import HtmlErrors, Server
-from witnd.web.services import Services
+from witnd.store.server.connection import mapped
+from witnd.web.connections.accept import Acceptor, listening_sockets
+from witnd.web.connections.limit import connections_max, file_limit
+from witnd.web.http.route import Route
+from witnd.web.http.server import HtmlErrors, Server
 
 LAG_SECONDS: Final = 1.0
 # A port that another daemon of this host has may get free when that one ends.

@@ -13,15 +13,16 @@ from msgspec import Struct
 
 from witnd.demo.receiver import Receipt
 from witnd.demo.screen import Piece
-from witnd.domain import condition, instant, money
-from witnd.domain.catalogue import CatalogueEntry
-from witnd.domain.contract import Contract
-from witnd.domain.evaluate import Leaf, compile_condition
-from witnd.domain.event import Event, Value
-from witnd.domain.explain import Happened
-from witnd.domain.outcome import Outcome
-from witnd.domain.resolution import Resolution
-from witnd.store.codec import FateRecord
+from witnd.domain.catalogue import condition
+from witnd.domain.catalogue.catalogue import CatalogueEntry
+from witnd.domain.catalogue.contract import Contract
+from witnd.domain.catalogue.evaluate import Leaf, compile_condition
+from witnd.domain.outcomes.event import Event, Value
+from witnd.domain.outcomes.explain import Happened
+from witnd.domain.outcomes.outcome import Outcome
+from witnd.domain.outcomes.resolution import Resolution
+from witnd.domain.values import instant, money
+from witnd.store.records.codec import FateRecord
 
 KEY_WIDTH: Final = 22
 _WORD_WIDTH: Final = 9

@@ -4,11 +4,11 @@ import secrets
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
-from witnd.domain import catalogue_file
-from witnd.domain.catalogue import Catalogue
-from witnd.domain.catalogue_file import Item
-from witnd.domain.catalogue_plan import Change, Plan, plan
-from witnd.store.catalogue import CatalogueStore
+from witnd.domain.catalogue import file as catalogue_file
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.catalogue.file import Item
+from witnd.domain.catalogue.plan import Change, Plan, plan
+from witnd.store.catalogue.versions import CatalogueStore
 
 _SEED_BYTES = 32
 _RECEIVER = "http://receiver"

@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from witnd import telemetry
 from witnd.config import Config, DaemonConfig, HttpConfig, RedisConfig, WebhooksConfig
 from witnd.daemon.assembly import Daemon, server_for
-from witnd.daemon.systemd import Systemd
+from witnd.daemon.process.systemd import Systemd
 from witnd.demo import catalogue as wares
 from witnd.demo.receiver import Receiver
 from witnd.demo.screen import Screen
@@ -26,14 +26,14 @@ from witnd.demo.stops import Stops
 from witnd.demo.summary import Summary, lines, summary
 from witnd.demo.traffic import Fields, Traffic
 from witnd.demo.watch import Watch
-from witnd.domain.catalogue import Catalogue
+from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.settings import Address
-from witnd.store.catalogue import CatalogueStore
-from witnd.store.connection import connect, mapped
+from witnd.store.access.tokens import Tokens
+from witnd.store.catalogue.versions import CatalogueStore
 from witnd.store.errors import StoreUnavailable
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
-from witnd.store.reads import reading
-from witnd.store.tokens import Tokens
+from witnd.store.query.reads import reading
+from witnd.store.server.connection import connect, mapped
 
 PREFIX: Final = "witn"
 FOLDER: Final = "witnd-demo-"

@@ -12,19 +12,19 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from witnd.audit.invoices.run import audit_invoices
+from witnd.audit.invoices.totals import Books, Stage
+from witnd.audit.run import Verdict, audit
 from witnd.demo.receiver import Heard
 from witnd.demo.screen import Piece
-from witnd.domain import money
-from witnd.domain.catalogue import Catalogue
-from witnd.domain.outcome import Status
-from witnd.domain.resolution import Resolution
-from witnd.store.audit import Verdict, audit
-from witnd.store.audit_books import Books, Stage
-from witnd.store.audit_invoices import audit_invoices
-from witnd.store.catalogue import CatalogueStore
-from witnd.store.codec import decode_outcome
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.outcomes.outcome import Status
+from witnd.domain.outcomes.resolution import Resolution
+from witnd.domain.values import money
+from witnd.store.catalogue.versions import CatalogueStore
 from witnd.store.keys import BillingKeys, Keys
-from witnd.store.reads import FATES, Reads
+from witnd.store.query.reads import FATES, Reads
+from witnd.store.records.codec import decode_outcome
 
 _SHOWN: Final = 20  # differences; all are counted
 _ORDER: Final = ("duplicate", "conflict", "late", "held", "rejected", "waiting")

@@ -12,16 +12,16 @@ import msgspec
 from witnd.demo import account
 from witnd.demo.account import Line
 from witnd.demo.receiver import Receipt
-from witnd.domain.catalogue import KINDS, Catalogue
-from witnd.domain.event import EntryId, Event, Retry, read
-from witnd.domain.explain import Happened, story
-from witnd.domain.outcome import Outcome
-from witnd.domain.recount import outcome_of
-from witnd.domain.resolution import Resolution
-from witnd.store.catalogue import CatalogueStore
+from witnd.domain.catalogue.catalogue import KINDS, Catalogue
+from witnd.domain.outcomes.event import EntryId, Event, Retry, read
+from witnd.domain.outcomes.explain import Happened, story
+from witnd.domain.outcomes.outcome import Outcome
+from witnd.domain.outcomes.recount import outcome_of
+from witnd.domain.outcomes.resolution import Resolution
+from witnd.store.catalogue.versions import CatalogueStore
 from witnd.store.keys import Keys
-from witnd.store.log import entry_id
-from witnd.store.reads import Reads, text_of
+from witnd.store.log.reader import entry_id
+from witnd.store.query.reads import Reads, text_of
 
 POLL_SECONDS: Final = 0.1
 PAGE: Final = 500

@@ -5,8 +5,8 @@ from typing import ClassVar, TypeAlias
 import structlog
 from msgspec import Struct
 
-from witnd.domain.event import EntryId
-from witnd.store.clock_watch import clock_jump
+from witnd.domain.outcomes.event import EntryId
+from witnd.store.clock.watch import clock_jump
 
 log = structlog.get_logger()
 

@@ -10,8 +10,8 @@ import asyncio
 import structlog
 
 from witnd.engine.memory import Memory
-from witnd.store import deadline_check
-from witnd.store.deadline_check import Wrong
+from witnd.store.partition import deadline_check
+from witnd.store.partition.deadline_check import Wrong
 
 # Keys per slice: some 5 ms of this process. With the pause that is 10 000 outcomes a second.
 SLICE = 500

@@ -9,14 +9,14 @@ import asyncio
 from typing import NamedTuple
 
 from witnd.clock import Clock
-from witnd.domain.event import EntryId
+from witnd.domain.outcomes.event import EntryId
 from witnd.engine.blocks import Blocks, ClockJumped, EntryAhead, RepairUnfinished
 from witnd.engine.memory import HORIZON_MS, Memory
 from witnd.engine.retries import Retries
-from witnd.engine.step import Entry
-from witnd.store.clock_guard import ClockGuard
-from witnd.store.log import Row
-from witnd.store.moment import Moment, check_drained, check_moment, entry_id
+from witnd.fold.step import Entry
+from witnd.store.clock.guard import ClockGuard
+from witnd.store.log.reader import Row
+from witnd.store.records.log_snapshot import Moment, check_drained, check_moment, entry_id
 
 IDLE_MS = 1000  # longest wait in the server: catalogue and horizon are looked at this often on a quiet stream
 TICK_MS = 20  # shortest time between ticks: what is due one after the other shares them

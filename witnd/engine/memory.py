@@ -2,19 +2,19 @@
 
 import structlog
 
-from witnd.domain.event import EntryId
-from witnd.engine.actor import Held, OnHold, Resident, Waiting
-from witnd.engine.on_hold import hold_at
-from witnd.engine.partition import Partition
-from witnd.engine.recall import recall, recall_repair
-from witnd.store.catalogue_loader import add_stored, check_head
+from witnd.domain.outcomes.event import EntryId
+from witnd.fold.actor import Held, OnHold, Resident, Waiting
+from witnd.fold.on_hold import hold_at
+from witnd.fold.partition import Partition
+from witnd.store.catalogue.loader import add_stored, check_head
 from witnd.store.errors import Unreadable
-from witnd.store.hold import Damage
-from witnd.store.log import Log
-from witnd.store.moment import Moment
-from witnd.store.patience import Patience
-from witnd.store.removal import by_key
-from witnd.store.stored import Stored
+from witnd.store.log.reader import Log
+from witnd.store.log.removal import by_key
+from witnd.store.partition.hydrate import recall, recall_repair
+from witnd.store.records.hold import Damage
+from witnd.store.records.log_snapshot import Moment
+from witnd.store.records.stored import Stored
+from witnd.store.server.retry import Patience
 
 HORIZON_MS = 60_000  # how far ahead of the clock deadlines are loaded
 HORIZON_MAX = 10_000  # deadlines per read

@@ -10,17 +10,17 @@ from typing import NamedTuple
 
 import structlog
 
-from witnd.domain.event import Retry
+from witnd.domain.outcomes.event import Retry
 from witnd.engine.intake import Batch, Intake
 from witnd.engine.memory import HORIZON_MS, Memory
-from witnd.engine.on_hold import Poison
-from witnd.engine.step import Step
-from witnd.engine.writes import write
-from witnd.store import commit
-from witnd.store.commit import Packed
+from witnd.fold.on_hold import Poison
+from witnd.fold.step import Step
 from witnd.store.errors import WrongType
 from witnd.store.keys import Keys
-from witnd.store.log import ANSWER_SECONDS
+from witnd.store.log.reader import ANSWER_SECONDS
+from witnd.store.partition import commit
+from witnd.store.partition.commit import Packed
+from witnd.store.partition.writes import write
 
 # Resolutions per commit: some 10 ms of server time, so that nothing waits long behind them.
 SETTLE_MAX = 1000

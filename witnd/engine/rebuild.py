@@ -5,15 +5,15 @@ Other entries of the log only tell the time. What comes out is what the outcome 
 
 from typing import NamedTuple
 
-from witnd.domain.catalogue import Catalogue
-from witnd.domain.event import EntryId, Event, Retry, Tick
-from witnd.domain.outcome import Status
-from witnd.engine.actor import Actor, Held
-from witnd.engine.partition import Partition
-from witnd.store.codec import encode_outcome
-from witnd.store.held_codec import encode_held
-from witnd.store.hold import Repair
-from witnd.store.sealed import sealed
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.outcomes.event import EntryId, Event, Retry, Tick
+from witnd.domain.outcomes.outcome import Status
+from witnd.fold.actor import Actor, Held
+from witnd.fold.partition import Partition
+from witnd.store.records.codec import encode_outcome
+from witnd.store.records.held_codec import encode_held
+from witnd.store.records.hold import Repair
+from witnd.store.records.sealed import sealed
 
 _FOREVER = 1 << 62
 

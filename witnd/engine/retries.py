@@ -10,13 +10,13 @@ from collections.abc import Iterable
 
 import structlog
 
-from witnd.domain.routing import needs, needs_met_by
-from witnd.engine.actor import Held, Waiting
-from witnd.engine.held_index import HeldIndex
+from witnd.domain.catalogue.routing import needs, needs_met_by
 from witnd.engine.memory import Memory
-from witnd.engine.recall import recall
-from witnd.store.clock_guard import ClockGuard
+from witnd.fold.actor import Held, Waiting
+from witnd.fold.held_index import HeldIndex
+from witnd.store.clock.guard import ClockGuard
 from witnd.store.errors import Unreadable
+from witnd.store.partition.hydrate import recall
 
 # Keys and held events per slice: some 10 ms of this process, and a few of the server. A key has 1000 events at most,
 # so the first slice is of few keys.

@@ -1,7 +1,7 @@
 """A lane: everything that is sent for one rule of one partition.
 
 It looks into the rule's part of the outbox, puts what is due on record, sends it, and sleeps until
-the next is due or until it is woken. What an attempt leads to, `witnd.domain.delivery` decides;
+the next is due or until it is woken. What an attempt leads to, `witnd.domain.webhooks.delivery` decides;
 which lanes there are, the relay.
 """
 
@@ -15,15 +15,15 @@ from typing import Any, Final, ParamSpec, TypeVar
 import structlog
 from msgspec import Struct
 
-from witnd.domain import delivery as life
-from witnd.domain import instant
-from witnd.domain.delivery import HEALTHY, Attempt, EndpointState, Progress
-from witnd.domain.message import Delivery
+from witnd.domain.values import instant
+from witnd.domain.webhooks import delivery as life
+from witnd.domain.webhooks.delivery import HEALTHY, Attempt, EndpointState, Progress
+from witnd.domain.webhooks.message import Delivery
 from witnd.notify.admission import PER_ENDPOINT, Ticket
-from witnd.notify.patience import Patience
+from witnd.notify.backoff import Patience
 from witnd.notify.slots import Calls, Slots
+from witnd.store.deliveries.outbox import Outbox, Row
 from witnd.store.errors import StoreRefused, StoreUnavailable
-from witnd.store.outbox import Outbox, Row
 
 # Of one rule and partition; a URL that rules share has its own bound in `admission`.
 IN_FLIGHT_PER_ENDPOINT: Final = PER_ENDPOINT

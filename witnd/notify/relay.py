@@ -11,13 +11,13 @@ from functools import partial
 
 import structlog
 
-from witnd.domain.notification import SCHEDULE
+from witnd.domain.webhooks.notification import SCHEDULE
+from witnd.notify.backoff import Patience
 from witnd.notify.lane import Endpoint, Lane, Means, OnDisk, Send, Work
-from witnd.notify.patience import Patience
 from witnd.notify.queueing import Queueing
 from witnd.notify.slots import Calls, Slots
+from witnd.store.deliveries.outbox import Outbox
 from witnd.store.errors import Fenced, StoreRefused, StoreUnavailable
-from witnd.store.outbox import Outbox
 
 __all__ = ["Endpoint", "Relay", "Send"]
 

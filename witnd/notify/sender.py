@@ -20,8 +20,8 @@ from aiohttp import ClientResponse, ClientSession, ClientTimeout
 from aiohttp.abc import AbstractResolver
 
 from witnd import __version__
-from witnd.domain.delivery import Attempt
-from witnd.domain.message import Delivery
+from witnd.domain.webhooks.delivery import Attempt
+from witnd.domain.webhooks.message import Delivery
 from witnd.notify import signature
 from witnd.notify.guard import BlockedAddress, Guard, Network
 from witnd.notify.resolver import Resolver

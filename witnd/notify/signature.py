@@ -8,7 +8,7 @@ import hmac
 from base64 import b64encode
 from collections.abc import Sequence
 
-from witnd.domain.notification import secret_bytes
+from witnd.domain.webhooks.notification import secret_bytes
 
 
 def signature(secret: str, delivery_id: str, timestamp: int, body: bytes) -> str:

@@ -8,10 +8,10 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from witnd.config import ConfigError
-from witnd.domain.mistake import Mistake
-from witnd.store.connection import mapped
+from witnd.domain.values.mistake import Mistake
 from witnd.store.errors import Unsafe
 from witnd.store.keys import GlobalKeys, traces
+from witnd.store.server.connection import mapped
 
 # The layout of everything in Redis. Every change of a stored layout is a new number. 1: development versions before
 # 0.1.0, with the catalogue and billing in slots of their own and JSON records without a format number.

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from witnd.domain.mistake import Mistake
+from witnd.domain.values.mistake import Mistake
 
 
 class Kind(NamedTuple):

@@ -1,27 +1,24 @@
 """All routes there are: those of the API, and the pages of the dashboard."""
 
 from witnd.web.api import (
-    agents,
     changes,
     credit_notes,
-    customers,
     deliveries,
     docs,
     events,
     fates,
     health,
     invoices,
-    notification_rules,
     outcomes,
     overview,
     problems,
-    rate_cards,
     tokens,
 )
+from witnd.web.api.catalogue import agents, customers, notification_rules, rate_cards
 from witnd.web.dashboard.pages.all import PAGES
 from witnd.web.dashboard.view import PREFIX, refused_page
-from witnd.web.route import ROUTES
-from witnd.web.server import HtmlErrors
+from witnd.web.http.route import ROUTES
+from witnd.web.http.server import HtmlErrors
 
 #: Refusals of requests for pages of the dashboard.
 HTML_ERRORS = HtmlErrors(PREFIX, refused_page)

@@ -5,9 +5,9 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from witnd.domain.invoice import Invoice, Row
-from witnd.domain.invoicing import CreditNote
-from witnd.domain.ratecard import Price
+from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.invoices.operations import CreditNote
+from witnd.domain.pricing.ratecard import Price
 
 #: Begins with the first row again at each call, because an invoice may have more rows than fit into memory.
 Rows: TypeAlias = Callable[[], AsyncIterator[Row]]

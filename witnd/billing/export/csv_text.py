@@ -12,8 +12,8 @@ from typing import Final
 import msgspec
 
 from witnd.billing.export.bill import Bill, Note, in_chunks
-from witnd.domain.invoice import Row
-from witnd.domain.invoice_json import (
+from witnd.domain.invoices.invoice import Row
+from witnd.domain.invoices.json_form import (
     CreditNoteJson,
     InvoiceJson,
     LineJson,

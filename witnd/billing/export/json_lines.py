@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from witnd.billing.export.bill import Bill, Note, in_chunks
-from witnd.domain.invoice_json import credit_note_json, invoice_json, line_json
+from witnd.domain.invoices.json_form import credit_note_json, invoice_json, line_json
 
 _encode = msgspec.json.Encoder().encode
 

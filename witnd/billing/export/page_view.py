@@ -9,11 +9,11 @@ from msgspec import Struct
 from witnd.billing.export import wording
 from witnd.billing.export.bill import Bill
 from witnd.billing.export.sections import Group, Tally
-from witnd.domain import instant
-from witnd.domain.invoice import Invoice, Row
-from witnd.domain.invoice_json import LineJson
-from witnd.domain.ratecard import FLAT, PERCENTAGE
-from witnd.domain.working import ADJUSTMENTS, words
+from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.invoices.json_form import LineJson
+from witnd.domain.pricing.ratecard import FLAT, PERCENTAGE
+from witnd.domain.pricing.working import ADJUSTMENTS, words
+from witnd.domain.values import instant
 
 _ZERO: Final = Decimal(0)
 _STATUSES: Final = {"open": "Draft, still open", "draft": "Draft", "issued": "Issued", "paid": "Paid", "void": "Void"}

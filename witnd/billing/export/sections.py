@@ -11,8 +11,8 @@ from typing import Final, TypeAlias
 from msgspec import Struct, field
 
 from witnd.billing.export.bill import Rows
-from witnd.domain.invoice import Row
-from witnd.domain.money import exact_sum
+from witnd.domain.invoices.invoice import Row
+from witnd.domain.values.money import exact_sum
 
 # Rows in memory at one time: some ten megabytes. An invoice has to be read again for each so many rows.
 HELD_MAX: Final = 20_000

@@ -14,10 +14,10 @@ from msgspec import Struct
 from witnd.billing.export.bill import Bill
 from witnd.billing.export.json_lines import document
 from witnd.billing.export.wording import count
-from witnd.domain.invoice import Invoice, Row, row_id
-from witnd.domain.invoice_json import InvoiceJson, LineJson, invoice_json, line_json
-from witnd.domain.invoicing import called
-from witnd.domain.money import exact, exact_sum, minor_text, plain, to_minor
+from witnd.domain.invoices.invoice import Invoice, Row, row_id
+from witnd.domain.invoices.json_form import InvoiceJson, LineJson, invoice_json, line_json
+from witnd.domain.invoices.operations import called
+from witnd.domain.values.money import exact, exact_sum, minor_text, plain, to_minor
 
 #: More items than this Stripe puts into no invoice.
 ITEMS_MAX: Final = 250

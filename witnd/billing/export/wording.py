@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from witnd.domain.invoice import Invoice
-from witnd.domain.money import minor_text, plain
-from witnd.domain.ratecard import FLAT, GRADUATED, PACKAGE, PERCENTAGE, VOLUME, Price
+from witnd.domain.invoices.invoice import Invoice
+from witnd.domain.pricing.ratecard import FLAT, GRADUATED, PACKAGE, PERCENTAGE, VOLUME, Price
+from witnd.domain.values.money import minor_text, plain
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY: Final = timedelta(days=1)

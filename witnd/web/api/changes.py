@@ -1,8 +1,8 @@
 """The log of changes: who changed what through the API, and when."""
 
-from witnd.web import changes
-from witnd.web.changes import ChangePage
-from witnd.web.route import Call, Listing, route
+from witnd.app import changes
+from witnd.app.changes import ChangePage
+from witnd.web.http.route import Call, Listing, route
 
 
 class ChangeListing(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -4,12 +4,13 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from witnd.domain.invoice_json import CreditNoteJson, credit_note_json
-from witnd.web import exports, invoices
+from witnd.app.invoices import exports
+from witnd.app.invoices import operations as invoices
+from witnd.app.invoices.exports import TABLE_TYPES, TYPES, Table
+from witnd.domain.invoices.json_form import CreditNoteJson, credit_note_json
 from witnd.web.api.invoices import no_cursor
 from witnd.web.errors import invalid
-from witnd.web.exports import TABLE_TYPES, TYPES, Table
-from witnd.web.route import Call, Listing, Stream, route
+from witnd.web.http.route import Call, Listing, Stream, route
 
 
 class CreditNoteListing(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True):

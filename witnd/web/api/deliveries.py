@@ -4,11 +4,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from witnd.domain.delivery_json import DeliveryInFull, DeliveryJson
-from witnd.store.changes import Author
-from witnd.web import deliveries
-from witnd.web.deliveries import rule_named, standing_named
-from witnd.web.route import Call, Listing, route
+from witnd.app import deliveries
+from witnd.app.deliveries import rule_named, standing_named
+from witnd.domain.webhooks.delivery_json import DeliveryInFull, DeliveryJson
+from witnd.store.access.change_log import Author
+from witnd.web.http.route import Call, Listing, route
 
 
 class DeliveryListing(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -4,8 +4,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from witnd.web import openapi, reference
-from witnd.web.route import JSON, ROUTES, Call, Raw, route
+from witnd.web.api.spec import openapi, reference
+from witnd.web.http.route import JSON, ROUTES, Call, Raw, route
 
 HTML: Final = "text/html; charset=utf-8"
 CSS: Final = "text/css; charset=utf-8"

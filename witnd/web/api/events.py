@@ -5,13 +5,13 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from witnd.domain.event import Event, Refusal, read
-from witnd.domain.mistake import Mistake
-from witnd.domain.strictjson import BYTES_MAX
+from witnd.domain.outcomes.event import Event, Refusal, read
+from witnd.domain.values.mistake import Mistake
+from witnd.domain.values.strictjson import BYTES_MAX
 from witnd.store.keys import partition_of
 from witnd.web.errors import from_msgspec, invalid, mistaken, unavailable
-from witnd.web.event_identity import refuse_in_query, stored_batch, stored_event
-from witnd.web.route import JSON, Call, route
+from witnd.web.http.event_identity import refuse_in_query, stored_batch, stored_event
+from witnd.web.http.route import JSON, Call, route
 
 CLOUD_EVENT: Final = "application/cloudevents+json"
 CLOUD_EVENTS: Final = "application/cloudevents-batch+json"
@@ -39,7 +39,7 @@ Instant = Annotated[
 ]
 
 
-# What the reader of events (`witnd.domain.event`) checks itself, for the documentation.
+# What the reader of events (`witnd.domain.outcomes.event`) checks itself, for the documentation.
 class Properties(Struct, kw_only=True):
     """Reserved members; any other is kept as sent."""
 

@@ -4,11 +4,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from witnd.store.fates import Fate
-from witnd.web import fates
-from witnd.web.fates import FatePage
-from witnd.web.retrying import Removed, remove
-from witnd.web.route import Call, Listing, route
+from witnd.app.outcomes import fates
+from witnd.app.outcomes.fates import FatePage
+from witnd.app.outcomes.retry import Removed, remove
+from witnd.store.query.fates import Fate
+from witnd.web.http.route import Call, Listing, route
 
 
 class FateQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

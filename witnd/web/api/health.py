@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import Struct
 
 from witnd.web.errors import ApiError, Detail
-from witnd.web.route import Call, Raw, route
+from witnd.web.http.route import Call, Raw, route
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 

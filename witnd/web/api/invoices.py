@@ -5,15 +5,17 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from witnd.domain.invoice_json import InvoiceJson, LineJson, invoice_json
-from witnd.store.changes import Author
-from witnd.web import crediting, exports, invoices, lines
-from witnd.web.crediting import Credited
+from witnd.app.invoices import credit as crediting
+from witnd.app.invoices import exports, lines
+from witnd.app.invoices import operations as invoices
+from witnd.app.invoices.credit import Credited
+from witnd.app.invoices.exports import TABLE_TYPES, TYPES, Form, Table, What
+from witnd.app.invoices.operations import InvoiceInFull, wanted
+from witnd.domain.invoices.json_form import InvoiceJson, LineJson, invoice_json
+from witnd.store.access.change_log import Author
 from witnd.web.errors import invalid
-from witnd.web.event_identity import header_key
-from witnd.web.exports import TABLE_TYPES, TYPES, Form, Table, What
-from witnd.web.invoices import InvoiceInFull, wanted
-from witnd.web.route import Call, Listing, Stream, route
+from witnd.web.http.event_identity import header_key
+from witnd.web.http.route import Call, Listing, Stream, route
 
 
 class InvoiceListing(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True):

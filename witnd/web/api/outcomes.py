@@ -4,11 +4,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from witnd.app.outcomes.list import OutcomePage, one, page
+from witnd.app.outcomes.retry import Retried, retry
+from witnd.app.outcomes.view import Explained
 from witnd.web.errors import missing
-from witnd.web.outcome_list import OutcomePage, one, page
-from witnd.web.outcomes import Explained
-from witnd.web.retrying import Retried, retry
-from witnd.web.route import Call, Listing, route
+from witnd.web.http.route import Call, Listing, route
 
 
 class OutcomeQuery(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -4,10 +4,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from witnd.web.asking import asked
+from witnd.app.overview import Overview, overview
+from witnd.app.paging import asked
 from witnd.web.errors import invalid
-from witnd.web.overview import Overview, overview
-from witnd.web.route import Call, route
+from witnd.web.http.route import Call, route
 
 DAYS_MAX: Final = 366
 

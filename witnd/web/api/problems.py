@@ -4,11 +4,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from witnd.web import retrying
-from witnd.web.asking import asked
-from witnd.web.problems import Problems, problems
-from witnd.web.retrying import RetriedHeld
-from witnd.web.route import Call, route
+from witnd.app.outcomes import retry as retrying
+from witnd.app.outcomes.retry import RetriedHeld
+from witnd.app.paging import asked
+from witnd.app.problems import Problems, problems
+from witnd.web.http.route import Call, route
 
 
 class RetryQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

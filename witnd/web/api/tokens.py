@@ -4,10 +4,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from witnd.web import tokens
+from witnd.app import tokens
+from witnd.app.tokens import NewToken, TokenJson, TokenPage, token_json
 from witnd.web.errors import ApiError
-from witnd.web.route import Call, Listing, Scope, route
-from witnd.web.tokens import NewToken, TokenJson, TokenPage, token_json
+from witnd.web.http.route import Call, Listing, Scope, route
 
 
 class TokenIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

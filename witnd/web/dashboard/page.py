@@ -12,15 +12,15 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from msgspec import Struct
 from msgspec.structs import replace
 
-from witnd.store.changes import Author
+from witnd.app.services import Services
+from witnd.store.access.change_log import Author
+from witnd.store.access.sessions import Session
+from witnd.store.access.tokens import Token
 from witnd.store.errors import StoreRefused, StoreUnavailable
-from witnd.store.sessions import Session
-from witnd.store.tokens import Token
+from witnd.web.dashboard.present.words import key_read
 from witnd.web.dashboard.view import HTML, PREFIX, html, refused_page
-from witnd.web.dashboard.words import key_read
 from witnd.web.errors import ApiError, invalid, unavailable
-from witnd.web.route import Call, Handler, Raw, Route, Stream
-from witnd.web.services import Services
+from witnd.web.http.route import Call, Handler, Raw, Route, Stream
 
 COOKIE: Final = "witnd_session"
 TOLD: Final = "witnd_told"

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from witnd.web.dashboard import words
 from witnd.web.dashboard.files import address
+from witnd.web.dashboard.present import words
 from witnd.web.errors import ApiError
-from witnd.web.route import Raw
+from witnd.web.http.route import Raw
 
 PREFIX: Final = "/dashboard"
 HTML: Final = "text/html; charset=utf-8"

@@ -2,32 +2,31 @@
 
 from witnd.web.dashboard.page import PAGES
 from witnd.web.dashboard.pages import (
-    agent_form,
-    agents,
     changes,
-    credit_notes,
-    customer_form,
-    customers,
-    deliveries,
     events,
-    invoice_actions,
-    invoice_files,
-    invoices,
     live,
-    notification_form,
-    notifications,
     outcome,
     outcomes,
     overview,
-    own_terms,
     problems,
-    rate_card_form,
-    rate_cards,
     settings,
-    signing_in,
     static,
     tokens,
 )
+from witnd.web.dashboard.pages import sign_in as signing_in
+from witnd.web.dashboard.pages.catalogue import (
+    agent_form,
+    agents,
+    customer_form,
+    customers,
+    own_terms,
+    rate_card_form,
+    rate_cards,
+)
+from witnd.web.dashboard.pages.invoices import actions as invoice_actions
+from witnd.web.dashboard.pages.invoices import credit_notes, invoices
+from witnd.web.dashboard.pages.invoices import files as invoice_files
+from witnd.web.dashboard.pages.webhooks import deliveries, notification_form, notifications
 
 __all__ = [
     "PAGES",

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from witnd.web import changes
-from witnd.web.dashboard.changed import told
+from witnd.app import changes
+from witnd.web.dashboard.forms.change_log import told
 from witnd.web.dashboard.page import Answer, Shown, Visit, page
-from witnd.web.dashboard.words import link
+from witnd.web.dashboard.present.words import link
 
 LIMIT: Final = 50
 # Differences that stand open; more of them are opened first.

@@ -2,19 +2,19 @@
 
 from typing import Any, Final
 
-from witnd.domain.event import Event
-from witnd.store.fates import Fate, event_of
-from witnd.web import fates
+from witnd.app.outcomes import fates
+from witnd.app.outcomes.list import one
+from witnd.app.outcomes.list import page as page_of_outcomes
+from witnd.app.outcomes.retry import remove
+from witnd.app.outcomes.view import HeldEvent
+from witnd.domain.outcomes.event import Event
+from witnd.store.query.fates import Fate, event_of
+from witnd.web.dashboard.forms.posted import laid_out
+from witnd.web.dashboard.forms.submit import example, sending
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
-from witnd.web.dashboard.reasons import FATES, Reason, held_now, mismatch, why
-from witnd.web.dashboard.sending import example, sending
-from witnd.web.dashboard.sent import laid_out
-from witnd.web.dashboard.words import link
+from witnd.web.dashboard.present.reasons import FATES, Reason, held_now, mismatch, why
+from witnd.web.dashboard.present.words import link
 from witnd.web.errors import ApiError, invalid
-from witnd.web.outcome_list import one
-from witnd.web.outcome_list import page as page_of_outcomes
-from witnd.web.outcomes import HeldEvent
-from witnd.web.retrying import remove
 
 LIMIT: Final = 50
 FILTERS: Final = ("fate", "key", "id")

@@ -2,7 +2,7 @@
 
 from witnd.web.dashboard.page import Answer, Visit, page
 from witnd.web.errors import ApiError
-from witnd.web.route import Stream
+from witnd.web.http.route import Stream
 
 
 @page("/dashboard/live")

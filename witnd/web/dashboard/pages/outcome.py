@@ -6,21 +6,21 @@ from typing import Any, Final
 from markupsafe import Markup
 from msgspec import UNSET, Struct
 
-from witnd.domain import condition
-from witnd.domain.explain import Happened, LeafAfter
-from witnd.domain.working import words
+from witnd.app.outcomes.fates import fields_of
+from witnd.app.outcomes.list import keys_of, one
+from witnd.app.outcomes.retry import retry
+from witnd.app.outcomes.view import Explained, HeldEvent
+from witnd.domain.catalogue import condition
+from witnd.domain.outcomes.explain import Happened, LeafAfter
+from witnd.domain.pricing.working import words
+from witnd.web.dashboard.forms.posted import laid_out
+from witnd.web.dashboard.forms.submit import address
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
-from witnd.web.dashboard.price_words import words_of
-from witnd.web.dashboard.reasons import Reason, held_now
-from witnd.web.dashboard.sending import address
-from witnd.web.dashboard.sent import laid_out
-from witnd.web.dashboard.telling import told
-from witnd.web.dashboard.words import link
+from witnd.web.dashboard.present.markup import told
+from witnd.web.dashboard.present.price_words import words_of
+from witnd.web.dashboard.present.reasons import Reason, held_now
+from witnd.web.dashboard.present.words import link
 from witnd.web.errors import ApiError
-from witnd.web.fates import fields_of
-from witnd.web.outcome_list import keys_of, one
-from witnd.web.outcomes import Explained, HeldEvent
-from witnd.web.retrying import retry
 
 # Events of one page of the timeline, and characters of each of their fields: a page stays below 200 KB as a rule.
 EVENTS_MOST: Final = 50

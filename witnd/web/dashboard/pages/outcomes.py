@@ -2,11 +2,11 @@
 
 from typing import Final
 
+from witnd.app.outcomes.list import page as page_of_outcomes
 from witnd.web.dashboard.filters import filter_key
+from witnd.web.dashboard.forms.submit import example, sending
 from witnd.web.dashboard.page import Answer, Shown, Visit, page
-from witnd.web.dashboard.sending import example, sending
-from witnd.web.dashboard.words import link
-from witnd.web.outcome_list import page as page_of_outcomes
+from witnd.web.dashboard.present.words import link
 
 LIMIT: Final = 50
 FILTERS: Final = ("search", "match", "status", "customer", "agent")

@@ -4,13 +4,13 @@ from typing import Final
 
 from msgspec import Struct
 
-from witnd.web.asking import asked
-from witnd.web.dashboard.charts import Day, drawn
+from witnd.app.overview import DayFigures, Overview, standing
+from witnd.app.paging import asked
+from witnd.app.services import Services
+from witnd.web.dashboard.forms.submit import example, sending
 from witnd.web.dashboard.page import Answer, Shown, Visit, page
-from witnd.web.dashboard.sending import example, sending
-from witnd.web.dashboard.words import number
-from witnd.web.overview import DayFigures, Overview, standing
-from witnd.web.services import Services
+from witnd.web.dashboard.present.charts import Day, drawn
+from witnd.web.dashboard.present.words import number
 
 DAYS: Final = 30
 

@@ -4,16 +4,16 @@ from typing import Final
 
 from msgspec import Struct
 
-from witnd.domain.catalogue import Catalogue
-from witnd.store.fates import Fate
-from witnd.store.reads import Reads
-from witnd.web import fates
-from witnd.web.asking import asked
+from witnd.app.outcomes import fates
+from witnd.app.outcomes.retry import RetriedHeld, retry_held
+from witnd.app.paging import asked
+from witnd.app.problems import HeldKey, Problems, Waiting, needs
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.store.query.fates import Fate
+from witnd.store.query.reads import Reads
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
-from witnd.web.dashboard.reasons import Reason, held_now, why
-from witnd.web.dashboard.words import link, plural
-from witnd.web.problems import HeldKey, Problems, Waiting, needs
-from witnd.web.retrying import RetriedHeld, retry_held
+from witnd.web.dashboard.present.reasons import Reason, held_now, why
+from witnd.web.dashboard.present.words import link, plural
 
 LATE_SHOWN: Final = 10
 

@@ -6,12 +6,12 @@ from typing import Any, Final
 from msgspec import Struct
 
 from witnd import __version__
+from witnd.app.services import Services
+from witnd.app.status import standing
 from witnd.config import Config
 from witnd.settings import READERS
 from witnd.web.dashboard.page import Answer, Shown, Visit, page
-from witnd.web.dashboard.words import number, plural, span
-from witnd.web.services import Services
-from witnd.web.standing import standing
+from witnd.web.dashboard.present.words import number, plural, span
 
 # What each setting is for; `docs/reference/configuration.md` says all of it.
 MEANS: Final[Mapping[str, Mapping[str, str]]] = {

@@ -6,7 +6,7 @@ from witnd.web.dashboard.files import FILES
 from witnd.web.dashboard.page import add, moved
 from witnd.web.dashboard.view import POLICY, PREFIX
 from witnd.web.errors import ApiError, missing
-from witnd.web.route import Call, Raw
+from witnd.web.http.route import Call, Raw
 
 # The content never changes under an address.
 _KEPT: Final = "public, max-age=31536000, immutable"

@@ -4,16 +4,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from witnd.domain.mistake import Mistake
-from witnd.store.tokens import SCOPES, Token
-from witnd.store.tokens import mistakes as wish_mistakes
-from witnd.web import tokens
-from witnd.web.dashboard.mistaken import mistakes_of
+from witnd.app import tokens
+from witnd.app.tokens import token_json
+from witnd.domain.values.mistake import Mistake
+from witnd.store.access.tokens import SCOPES, Token
+from witnd.store.access.tokens import mistakes as wish_mistakes
+from witnd.web.dashboard.forms.errors import mistakes_of
+from witnd.web.dashboard.forms.versions import check_seen
 from witnd.web.dashboard.page import COOKIE, Answer, Moved, Shown, Visit, action, cookie, page
-from witnd.web.dashboard.versions import check_seen
-from witnd.web.dashboard.words import link
+from witnd.web.dashboard.present.words import link
 from witnd.web.errors import ApiError, invalid
-from witnd.web.tokens import token_json
 
 LIMIT: Final = 50
 # Whose text would be shown nowhere any more.

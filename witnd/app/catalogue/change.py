@@ -1,0 +1,210 @@
+"""Changes of the catalogue that are asked for over HTTP: create, change, archive, for all four kinds.
+
+What may be in a thing is decided by the domain's readers, from when on it is in force by the store.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from witnd.app.catalogue.read import Kind, Thing, thing_of
+from witnd.app.services import Services
+from witnd.domain.catalogue import file as catalogue_file
+from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
+from witnd.domain.catalogue.file import Item, reference_mistakes
+from witnd.domain.catalogue.own_prices import currency_mistakes
+from witnd.domain.catalogue.plan import Change as Planned
+from witnd.domain.catalogue.plan import Plan, plan
+from witnd.domain.pricing.ratecard import DIGITS
+from witnd.domain.values import instant
+from witnd.domain.values.fields import described
+from witnd.domain.values.mistake import Mistake
+from witnd.domain.webhooks.rotation import OVERLAP
+from witnd.store.access.change_log import Author
+from witnd.store.access.change_log import Change as Logged
+from witnd.store.catalogue.change_entries import change_entries
+from witnd.store.catalogue.versions import CatalogueRefused
+from witnd.web.errors import ApiError, invalid, missing, mistaken
+from witnd.web.http.preconditions import check_tag, etag_at
+
+SEED_BYTES: Final = 32
+EFFECTIVE_FROM: Final = "effective_from"
+_REMEDY: Final = "create it first"
+
+
+class Written(Struct, frozen=True, kw_only=True):
+    """What a change came to. `changed` False: everything was so already. `secret`: one that was generated."""
+
+    thing: Thing
+    before: dict[str, Any] | None
+    changed: bool
+    secret: str | None = None
+
+
+Expected: TypeAlias = frozenset[str] | None
+
+
+async def create(services: Services, author: Author, kind: Kind, raw: Mapping[str, Any]) -> Written:
+    """A new thing from what a person wrote. Refuses a key that is or ever was in the catalogue."""
+    given, effective_from, wrong = _instant_of(raw)
+    if "archived" in given:
+        wrong.append(Mistake("archived", "cannot be set here; archive it once it is created"))
+        del given["archived"]
+
+    def item(catalogue: Catalogue, _at: int) -> Item:
+        read = _read(catalogue, kind, given, wrong)
+        if entries := catalogue.versions(kind.name, read.key):
+            hint = "it is archived, and can be restored" if entries[-1].archived else "change that one"
+            raise ApiError("CONFLICT", f"there is a {kind.word} {described(read.key)} already; {hint}")
+        return read
+
+    return await _write(services, author, kind, "create", item, effective_from)
+
+
+async def change(
+    services: Services,
+    author: Author,
+    kind: Kind,
+    key: str,
+    raw: Mapping[str, Any],
+    amend: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+    expected: Expected = None,
+    what: str = "update",
+) -> Written:
+    """Put the fields given in the place of those that the thing has; null puts a default there. `amend`: makes more of
+    them from those that it has at that instant, whoever changed them meanwhile. `expected`: tags, one of which the
+    thing must have. `what` names the change in the change log."""
+    given, effective_from, wrong = _instant_of(raw)
+    if given.pop(kind.key_name, key) != key:
+        wrong.append(Mistake(kind.key_name, "cannot be changed; create another one"))
+    if "archived" in given:
+        wrong.append(Mistake("archived", "cannot be set here; archive or restore it instead"))
+        del given["archived"]
+
+    def item(catalogue: Catalogue, at: int) -> Item:
+        old = _entry(catalogue, kind, key, at)
+        check_tag(expected, etag_at(catalogue.versions(kind.name, key), at))
+        content = {name: value for name, value in old.content.items() if name != DIGITS}
+        # How long the secret before signs too belongs to the secret that took its place.
+        if given.get("secret") not in (None, content.get("secret")):
+            content.pop(OVERLAP, None)
+        more = {} if amend is None else amend(old.content)
+        read = _read(catalogue, kind, {**content, **given, **more, kind.key_name: key}, wrong)
+        rewritten = "entries" in given
+        return Item(kind=read.kind, key=key, archived=old.archived, content=read.content, path="", rewritten=rewritten)
+
+    return await _write(services, author, kind, what, item, effective_from)
+
+
+async def archive(
+    services: Services,
+    author: Author,
+    kind: Kind,
+    key: str,
+    *,
+    archived: bool,
+    effective_from: str | None = None,
+    expected: Expected = None,
+) -> Written:
+    """Archive a thing, or lift that. What is so already makes no version."""
+    _, at_instant, wrong = _instant_of({EFFECTIVE_FROM: effective_from})
+    if wrong:
+        raise mistaken(wrong)
+
+    def item(catalogue: Catalogue, at: int) -> Item:
+        old = _entry(catalogue, kind, key, at)
+        check_tag(expected, etag_at(catalogue.versions(kind.name, key), at))
+        return Item(kind=kind.name, key=key, archived=archived, content=old.content, path="")
+
+    return await _write(services, author, kind, "archive" if archived else "restore", item, at_instant)
+
+
+async def _write(
+    services: Services,
+    author: Author,
+    kind: Kind,
+    what: str,
+    item: Callable[[Catalogue, int], Item],
+    effective_from: int | None,
+) -> Written:
+    """Write the change and its entry of the change log in one step, unless everything is so already."""
+    seed = secrets.token_bytes(SEED_BYTES)
+    planned: tuple[Item, CatalogueEntry | None, Plan] | None = None
+
+    def decide(current: Catalogue, at: int) -> tuple[Planned, ...]:
+        nonlocal planned
+        wanted = item(current, at)
+        if currencies := currency_mistakes(current, [wanted], at):
+            raise mistaken(currencies)
+        found = plan(current, [wanted], seed=seed, at=at)
+        planned = wanted, current.entry(kind.name, wanted.key, at), found
+        if found.changes and effective_from in current.instants(kind.name, wanted.key):
+            when = instant.render(effective_from or 0)
+            raise ApiError("CONFLICT", f"there is a version from {when} already; choose another effective_from")
+        return found.changes
+
+    def log() -> list[Logged]:
+        return [] if planned is None else change_entries(author, what, planned[2].changes, {planned[0].key: planned[1]})
+
+    try:
+        applied = await services.catalogue_store.change(services.catalogue, decide, effective_from, log=log)
+    except CatalogueRefused as refused:
+        raise _refused(str(refused)) from None
+    assert planned is not None
+    wanted, old, found = planned
+    now = await services.catalogue_store.present()
+    at = now if effective_from is None else effective_from
+    return Written(
+        thing=thing_of(services.catalogue, kind, wanted.key, now, at if applied is None else applied.effective_from),
+        before=None if old is None else {"archived": old.archived, **old.content},
+        changed=applied is not None,
+        secret=found.secrets.get(wanted.key),
+    )
+
+
+def _instant_of(raw: Mapping[str, Any]) -> tuple[dict[str, Any], int | None, list[Mistake]]:
+    """What was sent without `effective_from`, that as an instant, and what is wrong with it."""
+    given = dict(raw)
+    text = given.pop(EFFECTIVE_FROM, None)
+    try:
+        return given, None if text is None else _parsed(text), []
+    except ValueError as wrong:
+        return given, None, [Mistake(EFFECTIVE_FROM, str(wrong))]
+
+
+def _parsed(text: object) -> int:
+    if not isinstance(text, str):
+        raise ValueError("must be text such as 2027-01-01T00:00:00Z")
+    return instant.parse(text)
+
+
+def _read(catalogue: Catalogue, kind: Kind, raw: Mapping[str, Any], wrong: Sequence[Mistake]) -> Item:
+    """What the domain's reader makes of it; raises with every mistake at once, those already known first."""
+    file = catalogue_file.read({kind.section: [raw]}, catalogue)
+    start = f"{kind.section}[0]"
+    found = [*file.mistakes, *reference_mistakes(file, catalogue, _REMEDY)]
+    mistakes = [*wrong, *[Mistake(one.path.removeprefix(start).removeprefix("."), one.message) for one in found]]
+    if mistakes:
+        raise mistaken(mistakes)
+    return replace(file.items[0], path="")
+
+
+def _entry(catalogue: Catalogue, kind: Kind, key: str, at: int) -> CatalogueEntry:
+    """The version that a change is made of."""
+    starts = catalogue.instants(kind.name, key)
+    if not starts:
+        raise missing(kind.word, key)
+    found = catalogue.entry(kind.name, key, at)
+    if found is None:
+        first = instant.render(starts[0])
+        raise ApiError("CONFLICT", f"its first version takes effect at {first}; give a later effective_from")
+    return found
+
+
+def _refused(text: str) -> ApiError:
+    """The store begins with the name of what is wrong, where that was sent."""
+    name, _, problem = text.partition(" ")
+    return invalid(EFFECTIVE_FROM, problem) if name == EFFECTIVE_FROM else ApiError("CONFLICT", text)

@@ -1,0 +1,79 @@
+"""Which outcomes run on which version of an agent, as far as a look at the newest ones tells.
+
+Outcomes are listed by status and by customer, not by the contract that they froze. So the newest that are not settled
+are looked at, and whoever is told hears how many those were.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from witnd.app.outcomes.view import Listed, listed
+from witnd.app.paging import asked
+from witnd.app.services import Services
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.catalogue.contract import Contract
+from witnd.domain.outcomes.outcome import Outcome
+from witnd.store.query.outcomes import Wanted
+from witnd.store.query.outcomes import listed as listed_outcomes
+from witnd.store.query.reads import Reads
+
+LOOKED_AT_MAX: Final = 500
+_RUNNING: Final = frozenset(("OPEN", "PENDING"))
+
+
+class OnVersion(Struct, frozen=True, kw_only=True):
+    """Outcomes that run on one version, the newest first. `version` None: on what a customer has agreed for itself."""
+
+    version: int | None
+    outcomes: list[Listed]
+
+
+class Running(Struct, frozen=True, kw_only=True):
+    """`complete`: all that run were looked at, so these are all of the agent."""
+
+    versions: list[OnVersion]
+    complete: bool
+
+    @property
+    def count(self) -> int:
+        return sum(len(one.outcomes) for one in self.versions)
+
+
+async def running(services: Services, agent: str) -> Running:
+    """Of the newest outcomes that are not settled, those of an agent, by version; the newest version first."""
+
+    async def ask(reads: Reads, catalogue: Catalogue) -> Running:
+        wanted = Wanted(statuses=_RUNNING, agent=agent)
+        page = await listed_outcomes(
+            reads, services.partitions, catalogue, wanted, limit=LOOKED_AT_MAX, look=LOOKED_AT_MAX
+        )
+        numbers = _Numbers(catalogue, agent)
+        found: dict[int | None, list[Listed]] = {}
+        for place, outcome in page.data:
+            found.setdefault(numbers.of(outcome), []).append(listed(place.partition, outcome))
+        order = sorted(found, key=lambda number: -1 if number is None else number, reverse=True)
+        versions = [OnVersion(version=number, outcomes=found[number]) for number in order]
+        return Running(versions=versions, complete=page.behind is None)
+
+    return await asked(services, ask)
+
+
+class _Numbers:
+    """The numbers of an agent's versions by their contracts. Several may say the same."""
+
+    def __init__(self, catalogue: Catalogue, agent: str) -> None:
+        self._starts: Sequence[int] = catalogue.instants("agent", agent)
+        self._by_hash: dict[str, list[int]] = {}
+        for number, entry in enumerate(catalogue.versions("agent", agent), 1):
+            contract = Contract.from_content(agent, entry.content)
+            self._by_hash.setdefault(contract.hash, []).append(number)
+
+    def of(self, outcome: Outcome) -> int | None:
+        """Of several that say the same, the last one that was in force when the outcome opened."""
+        numbers = self._by_hash.get(outcome.contract.hash)
+        if numbers is None:
+            return None
+        begun = [number for number in numbers if self._starts[number - 1] <= outcome.opened_at]
+        return (begun or numbers)[-1 if begun else 0]

@@ -1,0 +1,184 @@
+"""What outcomes would cost, for those who ask over HTTP: on a card of the catalogue, or on one that is not saved yet.
+
+What they come to is decided by `witnd.domain.pricing.quote`. Nothing is stored.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any, Final
+
+from msgspec import Struct
+
+from witnd.domain.catalogue.zero_price import card_warnings
+from witnd.domain.pricing.quote import Quote, Row, quote
+from witnd.domain.pricing.ratecard import Price, RateCard, read_rate_card
+from witnd.domain.pricing.rating import Working
+from witnd.domain.pricing.working import spoken
+from witnd.domain.pricing.working import words as working_words
+from witnd.domain.values.fields import Table, described
+from witnd.domain.values.mistake import Mistake
+from witnd.domain.values.money import decimal_string, exact_sum, minor_text, plain
+from witnd.web.errors import mistaken
+
+# A second of reckoning; more outcomes of a period say nothing new.
+MOST_OUTCOMES: Final = 10_000
+LINES_MAX: Final = 100
+_ONE: Final = Decimal(1)
+
+
+class QuotedLine(Struct, frozen=True, kw_only=True):
+    """An outcome with what it costs. `working` is null where unit × price says it all; `words` says it in any case."""
+
+    unit: str
+    price_per_unit: str | None
+    amount: str
+    amount_exact: str
+    working: Working | None
+    words: str
+
+
+class QuotedAdjustment(Struct, frozen=True, kw_only=True):
+    """A line that belongs to no outcome: a fee, a minimum or a cap."""
+
+    kind: str
+    amount: str
+    amount_exact: str
+    working: Working
+    words: str
+
+
+class QuoteAnswer(Struct, frozen=True, kw_only=True):
+    """What the outcomes cost if they are all there is in a period. `rows` come to `total`. Of `lines` the first 100
+    are told, and `lines_left_out` how many are not."""
+
+    agent: str
+    price: dict[str, Any]
+    price_hash: str
+    words: str
+    currency: str
+    digits: int
+    outcomes: int
+    units: str
+    rated: str
+    rows: list[Row]
+    lines: list[QuotedLine]
+    lines_left_out: int
+    adjustments: list[QuotedAdjustment]
+    total: str
+    warnings: list[str]
+
+
+class Question(Struct, frozen=True, kw_only=True):
+    """Which agent, and the units of its outcomes."""
+
+    agent: str | None
+    units: tuple[Decimal, ...]
+
+
+def question(table: Table) -> Question:
+    """`agent`, and `outcomes` or `units`. What is wrong with them joins the table's mistakes."""
+    agent = table.optional_text("agent")
+    count, raw = table.get("outcomes"), table.get("units")
+    limits = f"from 1 to {MOST_OUTCOMES}"
+    if raw is None:
+        whole = isinstance(count, int) and not isinstance(count, bool)
+        if count is None:
+            table.refuse("outcomes", f"is missing; write how many outcomes, {limits}, or their `units`")
+        elif not isinstance(count, int) or not whole or not 1 <= count <= MOST_OUTCOMES:
+            table.refuse("outcomes", f"is {described(count)}; write a whole number {limits}")
+        else:
+            return Question(agent=agent, units=(_ONE,) * count)
+        return Question(agent=agent, units=())
+    if count is not None:
+        table.refuse("units", "say how many outcomes there are; leave out `outcomes`, or these")
+    if not isinstance(raw, list) or not 1 <= len(raw) <= MOST_OUTCOMES:
+        table.refuse("units", f'must be a list of decimal strings such as ["1", "2.5"], {limits} of them')
+        return Question(agent=agent, units=())
+    return Question(agent=agent, units=tuple([_unit(table, place, one) for place, one in enumerate(raw)]))
+
+
+def _unit(table: Table, place: int, raw: object) -> Decimal:
+    try:
+        if isinstance(raw, str):
+            return decimal_string(raw)
+        problem = 'write it as a string, such as "2.5"'
+    except ValueError as wrong:
+        problem = str(wrong)
+    table.refuse(f"units[{place}]", f"{described(raw)}: {problem}")
+    return _ONE
+
+
+def unsaved(raw: Mapping[str, Any], stored: Mapping[str, int] = MappingProxyType({})) -> QuoteAnswer:
+    """Outcomes on a card that is all in the request; raises with everything that is wrong with it. `stored`: the
+    currencies of the saved card that it changes, with their digits."""
+    table = Table(raw, "", ("key", "currency", "entries", "agent", "outcomes", "units"))
+    asked = question(table)
+    key = table.optional_text("key") or "unsaved"
+    content, wrong = read_rate_card(key, {name: raw.get(name) for name in ("currency", "entries")}, "", stored)
+    if mistakes := [*table.mistakes, *wrong]:
+        raise mistaken(mistakes)
+    return answered(RateCard.from_content(key, content), asked)
+
+
+def answered(card: RateCard, asked: Question) -> QuoteAnswer:
+    return told(quote(price_of(card, asked.agent), asked.units))
+
+
+def price_of(card: RateCard, agent: str | None) -> Price:
+    """The price of an agent; where a card has one entry, that is meant without a name."""
+    if agent is None and len(card.prices) == 1:
+        return next(iter(card.prices.values()))
+    if agent is None:
+        raise mistaken([Mistake("agent", f"is missing; the card has {len(card.prices)} entries, name one")])
+    if agent not in card.prices:
+        raise mistaken([Mistake("agent", f"is {described(agent)}, and the card has no entry for it")])
+    return card.prices[agent]
+
+
+def told(quoted: Quote) -> QuoteAnswer:
+    price = quoted.price
+    digits = price.exponent
+    shown = list(zip(quoted.units, quoted.lines, strict=True))[:LINES_MAX]
+    return QuoteAnswer(
+        agent=price.agent,
+        price=price.content,
+        price_hash=price.hash,
+        words=spoken(price),
+        currency=price.currency,
+        digits=digits,
+        outcomes=len(quoted.units),
+        units=plain(exact_sum(quoted.units)),
+        rated="at_close" if price.at_close else "at_settlement",
+        rows=quoted.rows,
+        lines=[
+            QuotedLine(
+                unit=plain(unit),
+                price_per_unit=None if line.price_per_unit is None else plain(line.price_per_unit),
+                amount=minor_text(line.amount, digits),
+                amount_exact=plain(line.exact),
+                working=line.working,
+                words=_how(line.working, unit, price),
+            )
+            for unit, line in shown
+        ],
+        lines_left_out=len(quoted.lines) - len(shown),
+        adjustments=[
+            QuotedAdjustment(
+                kind=one.kind,
+                amount=minor_text(one.amount, digits),
+                amount_exact=plain(one.exact),
+                working=one.working,
+                words=working_words(one.working),
+            )
+            for one in quoted.adjustments
+        ],
+        total=quoted.total_text,
+        warnings=card_warnings([price]),
+    )
+
+
+def _how(working: Working | None, unit: Decimal, price: Price) -> str:
+    if working is not None:
+        return working_words(working)
+    return f"{plain(unit)} × {plain(price.price_per_unit or Decimal(0))}"

@@ -1,0 +1,147 @@
+"""Things of the catalogue for those who ask over HTTP: one way to list, read and compare all four kinds.
+
+How they are changed is left to `catalogue_change`, how a kind is answered to `witnd.web.api`.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from witnd.app.services import Services
+from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
+from witnd.domain.catalogue.history import Version, compared, numbered
+from witnd.domain.catalogue.text import FieldDifference
+from witnd.domain.values import instant
+from witnd.web.errors import ApiError, invalid, missing
+
+# Keys that one page of a list looks at, however few of them it shows: a few milliseconds.
+LOOKED_AT_MAX: Final = 2000
+
+
+class Kind(Struct, frozen=True, kw_only=True):
+    """`name` as in the catalogue, `section` as in its file, `key_name`: the field that is the key."""
+
+    name: str
+    section: str
+    key_name: str = "key"
+
+    @property
+    def word(self) -> str:
+        return self.name.replace("_", " ")
+
+
+CUSTOMER: Final = Kind(name="customer", section="customers")
+AGENT: Final = Kind(name="agent", section="agents")
+RATE_CARD: Final = Kind(name="rate_card", section="rate_cards")
+RULE: Final = Kind(name="notification_rule", section="notification_rules", key_name="name")
+
+
+class Thing(Struct, frozen=True, kw_only=True):
+    """A version of a thing. `count`: how many it has; `scheduled`: instants at which later ones take effect."""
+
+    key: str
+    version: Version
+    count: int
+    scheduled: tuple[int, ...]
+
+
+async def listed(
+    services: Services,
+    kind: Kind,
+    page: tuple[int, str | None],
+    *,
+    archived: bool = False,
+    wanted: Callable[[CatalogueEntry], bool] = lambda _: True,
+) -> tuple[list[Thing], str | None]:
+    """A page of things in order of their keys, and the cursor of the next. A page may be short before the end."""
+    limit, after = page
+    catalogue = await services.learned()
+    now = await services.catalogue_store.present()
+    keys = catalogue.keys(kind.name)
+    start = 0 if after is None else bisect_right(keys, after)
+    found: list[Thing] = []
+    place = start
+    while place < min(len(keys), start + LOOKED_AT_MAX) and len(found) < limit:
+        key = keys[place]
+        entry = catalogue.entry(kind.name, key, now) or catalogue.versions(kind.name, key)[0]
+        if (archived or not entry.archived) and wanted(entry):
+            found.append(thing_of(catalogue, kind, key, now, entry.effective_from))
+        place += 1
+    return found, keys[place - 1] if start < place < len(keys) else None
+
+
+async def read(services: Services, kind: Kind, key: str, *, at: str | None = None, version: int | None = None) -> Thing:
+    """The version in force now, or at an instant, or the one with a number. Where all are scheduled, the first."""
+    if at is not None and version is not None:
+        raise invalid("version", "asks for something else than `at` does; give one of them")
+    catalogue = await services.learned()
+    now = await services.catalogue_store.present()
+    entries = _known(catalogue, kind, key)
+    if version is not None:
+        return thing_of(catalogue, kind, key, now, entries[_place(entries, version, "version")].effective_from)
+    if at is None:
+        entry = catalogue.entry(kind.name, key, now) or entries[0]
+    else:
+        try:
+            found = catalogue.entry(kind.name, key, instant.parse(at))
+        except ValueError as wrong:
+            raise invalid("at", str(wrong)) from None
+        if found is None:
+            first = instant.render(entries[0].effective_from)
+            raise ApiError("NOT_FOUND", f"{kind.word} {key!r} has no version before {first}")
+        entry = found
+    return thing_of(catalogue, kind, key, now, entry.effective_from)
+
+
+async def versions(
+    services: Services, kind: Kind, key: str, page: tuple[int, str | None]
+) -> tuple[list[Version], str | None]:
+    """A page of the versions of a thing, the first one first. The cursor is a version's number."""
+    limit, after = page
+    catalogue = await services.learned()
+    entries = _known(catalogue, kind, key)
+    now = await services.catalogue_store.present()
+    if after is not None and not (after.isascii() and after.isdecimal() and len(after) < 10):
+        raise invalid("after", "must be the next_cursor of the page before")
+    start = int(after or 0)
+    end = min(start + limit, len(entries))
+    return [numbered(entries, place, now) for place in range(start, end)], str(end) if end < len(entries) else None
+
+
+async def difference(
+    services: Services, kind: Kind, key: str, one: int, other: int
+) -> tuple[Version, Version, tuple[FieldDifference, ...]]:
+    """Two versions of a thing, and what the second has otherwise than the first."""
+    catalogue = await services.learned()
+    now = await services.catalogue_store.present()
+    entries = _known(catalogue, kind, key)
+    places = _place(entries, one, "from"), _place(entries, other, "to")
+    first, second = (numbered(entries, place, now) for place in places)
+    return first, second, compared(entries[places[0]], entries[places[1]])
+
+
+def _known(catalogue: Catalogue, kind: Kind, key: str) -> tuple[CatalogueEntry, ...]:
+    entries = catalogue.versions(kind.name, key)
+    if not entries:
+        raise missing(kind.word, key)
+    return entries
+
+
+def _place(entries: Sequence[CatalogueEntry], number: int, name: str) -> int:
+    if not 1 <= number <= len(entries):
+        raise ApiError("NOT_FOUND", f"{name}: there is no version {number}; the last one is {len(entries)}")
+    return number - 1
+
+
+def thing_of(catalogue: Catalogue, kind: Kind, key: str, now: int, effective_from: int) -> Thing:
+    """The version that is in force at an instant, seen from now."""
+    entries = catalogue.versions(kind.name, key)
+    starts = [entry.effective_from for entry in entries]
+    return Thing(
+        key=key,
+        version=numbered(entries, bisect_right(starts, effective_from) - 1, now, compare=False),
+        count=len(entries),
+        scheduled=tuple([at for at in starts if at > now]),
+    )

@@ -1,0 +1,163 @@
+"""Trying a contract on example events that somebody sent: reading them, and telling what became of each.
+
+What the events do is decided by `witnd.domain.outcomes.trial`. Nothing is stored.
+"""
+
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+from witnd.domain.catalogue.condition import words
+from witnd.domain.catalogue.contract import Contract, read_agent
+from witnd.domain.outcomes.event import Event, Refusal
+from witnd.domain.outcomes.event import read as read_event
+from witnd.domain.outcomes.explain import Happened
+from witnd.domain.outcomes.trial import tried
+from witnd.domain.values import instant
+from witnd.domain.values.fields import Table
+from witnd.domain.values.mistake import Mistake
+from witnd.web.errors import mistaken
+
+MOST_EVENTS: Final = 100
+# Leaves × events: each is told, so this bounds the answer.
+MOST_ANSWERS: Final = 10_000
+_FIELDS: Final = ("name", "condition", "attribution_method", "settlement_period", "events")
+_SECOND: Final = 1000
+
+
+class LeafTruth(Struct, frozen=True, kw_only=True):
+    """A check of the condition after an event. `flipped`: the event made it so."""
+
+    path: str
+    words: str
+    holds: bool
+    flipped: bool
+
+
+class Tried(Struct, frozen=True, kw_only=True):
+    """An example event. A `late` one came when the outcome had settled, and changed nothing."""
+
+    action: str
+    accepted_at: str
+    fate: Literal["applied", "late"]
+    leaves: list[LeafTruth]
+    holds: bool | None
+    status: str | None
+    settles_at: str | None
+    words: str
+
+
+class TrialAnswer(Struct, frozen=True, kw_only=True):
+    """`status`: the outcome's after the last event, and `would_be` what it becomes if nothing else comes. `unit`: what
+    it would be billed for if it is confirmed."""
+
+    condition_words: str
+    events: list[Tried]
+    holds: bool
+    status: str
+    would_be: str
+    settles_at: str | None
+    unit: str
+    unit_words: str
+    why: str
+
+
+def answered(raw: dict[str, Any], now_ms: int) -> TrialAnswer:
+    """Try what was sent; raises with all that is wrong with it."""
+    table = Table(raw, "", _FIELDS)
+    content, wrong = read_agent("trial", {name: raw.get(name) for name in _FIELDS if name != "events"}, "")
+    events, unreadable = _events(table, now_ms)
+    if mistakes := [*table.mistakes, *wrong, *unreadable]:
+        raise mistaken(mistakes)
+    contract = Contract.from_content("trial", content)
+    if len(contract.rule.leaves) * len(events) > MOST_ANSWERS:
+        raise mistaken([Mistake("events", f"are too many for a condition of {len(contract.rule.leaves)} checks")])
+    trial = tried(contract, events)
+    return TrialAnswer(
+        condition_words=words(contract.condition),
+        events=[
+            _told(accepted_at, event, happened)
+            for (accepted_at, event), happened in zip(events, trial.happened, strict=True)
+        ],
+        holds=trial.holds,
+        status=trial.status,
+        would_be=trial.would_be,
+        settles_at=trial.settles_at,
+        unit=trial.unit,
+        unit_words=trial.unit_words,
+        why=trial.why,
+    )
+
+
+def _told(accepted_at: int, event: Event, happened: Happened | None) -> Tried:
+    if happened is None:
+        return Tried(
+            action=event.action,
+            accepted_at=instant.render(accepted_at),
+            fate="late",
+            leaves=[],
+            holds=None,
+            status=None,
+            settles_at=None,
+            words="Late: the outcome had settled. It changes nothing.",
+        )
+    leaves = [
+        LeafTruth(path=one.path, words=one.words, holds=one.holds, flipped=one.flipped) for one in happened.leaves
+    ]
+    return Tried(
+        action=happened.action,
+        accepted_at=happened.accepted_at,
+        fate="applied",
+        leaves=leaves,
+        holds=happened.holds,
+        status=happened.status,
+        settles_at=happened.settles_at,
+        words=happened.words,
+    )
+
+
+def _events(table: Table, now_ms: int) -> tuple[list[tuple[int, Event]], list[Mistake]]:
+    """The examples with the instants of their acceptance: each a second behind the one before, unless it says one."""
+    raw = table.get("events")
+    if raw is None:
+        return [], []
+    if not isinstance(raw, list) or len(raw) > MOST_EVENTS:
+        return [], [Mistake("events", f"must be a list of at most {MOST_EVENTS} events")]
+    found: list[tuple[int, Event]] = []
+    wrong: list[Mistake] = []
+    last = now_ms - _SECOND
+    for number, one in enumerate(raw):
+        at = f"events[{number}]"
+        try:
+            accepted_at, event = _example(one, last + _SECOND)
+        except ValueError as problem:
+            path, _, message = str(problem).rpartition(": ")
+            wrong.append(Mistake(f"{at}.{path}" if path else at, message))
+            continue
+        if found and accepted_at < last:
+            wrong.append(Mistake(f"{at}.accepted_at", f"lies before {instant.render(last)}, that of the one before"))
+        last = accepted_at
+        found.append((accepted_at, event))
+    return found, wrong
+
+
+def _example(raw: object, accepted_at: int) -> tuple[int, Event]:
+    """An event as it would be sent, without the need to name what it is about. ValueError: path, colon, problem."""
+    if not isinstance(raw, dict):
+        raise ValueError("must be an object with an `action`")
+    given = dict(raw)
+    said = given.pop("accepted_at", None)
+    if said is not None:
+        try:
+            accepted_at = instant.parse(said) if isinstance(said, str) else -1
+        except ValueError as wrong:
+            raise ValueError(f"accepted_at: {wrong}") from None
+        if accepted_at < 0:
+            raise ValueError("accepted_at: must be text such as 2027-01-01T00:00:00Z")
+    # What it is about is the same for all of them, whatever pasted events say.
+    given |= {"key": "trial-outcome", "customer_key": "trial", "agent_key": None, "idempotency_key": None}
+    event = read_event([b"data", msgspec.json.encode(given)])
+    if not isinstance(event, Event):
+        raise ValueError(event.message if isinstance(event, Refusal) else "is no event")
+    return accepted_at, event

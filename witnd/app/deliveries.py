@@ -1,0 +1,149 @@
+"""Deliveries as the API and the pages ask for them: found, listed, and sent again with a note of it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, get_args
+
+from witnd.app.services import Services
+from witnd.domain.values import instant
+from witnd.domain.webhooks.delivery import HEALTHY, STANDINGS, Standing
+from witnd.domain.webhooks.delivery_json import DeliveryInFull, DeliveryJson, delivery_in_full, delivery_json
+from witnd.domain.webhooks.notification import rule_id
+from witnd.store.access.change_log import Author
+from witnd.store.deliveries.reads import ENDED, LOOKED_AT_REQUEST, Deliveries, Found
+from witnd.store.page import InvalidCursor, Page
+from witnd.web.errors import invalid, missing
+
+#: More deliveries than this no single request sends again: a second or two of work.
+RESENT_MAX: Final = 10_000
+
+
+async def rule_named(services: Services, name: str) -> str:
+    """The id of the rule with this name or id, archived ones too."""
+    rules: Mapping[str, str] = {
+        rule_id(known): known for known in (await services.learned()).keys("notification_rule")
+    }  # fmt: skip
+    for id_, known in rules.items():
+        if name in (id_, known):
+            return id_
+    raise invalid("rule", f"there is no rule {name!r}; write the name or the id of one")
+
+
+def standing_named(text: str, known: Sequence[str] = STANDINGS) -> Standing:
+    for one in get_args(Standing):
+        if one == text and one in known:
+            standing: Standing = one
+            return standing
+    raise invalid("standing", f"{text!r} is none here; known are {', '.join(known)}")
+
+
+async def listed(
+    services: Services,
+    standing: Standing | None,
+    rule: str | None,
+    limit: int,
+    after: str | None,
+    *,
+    looked_at_max: int = LOOKED_AT_REQUEST,
+) -> Page[DeliveryJson]:
+    """The newest resolution first; pending ones by when they are due, and if only they are asked for, the next first.
+
+    `rule` is an id. A page may be short and still have a cursor.
+    """
+    desk = await services.deliveries()
+    try:
+        standings = STANDINGS if standing is None else [standing]
+        page = await desk.page(standings, rule, limit, after, looked_at_max=looked_at_max)
+    except InvalidCursor as wrong:
+        raise invalid("after", str(wrong)) from None
+    return Page([json_of(one) for one in page.data], page.cursor)
+
+
+async def about(
+    services: Services, outcome_key: str, standing: Standing | None, rule: str | None, limit: int, after: str | None
+) -> Page[DeliveryJson]:
+    """Those of one outcome, in order of their ids: one for each rule that was told of it."""
+    desk = await services.deliveries()
+    found = [
+        json_of(one)
+        for one in sorted(await desk.about(outcome_key), key=lambda one: one.row.id)
+        if standing in (None, one.row.progress.standing)
+        and (rule is None or (one.row.delivery is not None and one.row.delivery.rule_id == rule))
+        and (after is None or one.row.id > after)
+    ]
+    return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+
+
+async def in_full(services: Services, id_: str) -> DeliveryInFull:
+    desk = await services.deliveries()
+    return await _in_full(desk, await _found(desk, id_))
+
+
+async def resend(services: Services, author: Author, id_: str) -> DeliveryInFull:
+    """Send it (again) now, under the same id."""
+    desk = await services.deliveries()
+    before = await _found(desk, id_)
+    if before.row.delivery is None:
+        raise missing("message of a delivery", id_)
+    await services.changes.note_request(author, "delivery.resend", id_, standing=before.row.progress.standing)
+    if await desk.resend([id_], services.now_ms()):
+        raise missing("message of a delivery", id_)
+    return await _in_full(desk, await _found(desk, id_))
+
+
+async def count_between(services: Services, from_: str, to: str, *, rule: str | None, standing: str | None) -> int:
+    """Up to how many `resend_between` would send."""
+    chosen = await _between(services, from_, to, rule, standing)
+    return await (await services.deliveries()).count_between(*chosen)
+
+
+async def resend_between(
+    services: Services, author: Author, from_: str, to: str, *, rule: str | None, standing: str | None
+) -> int:
+    """Send again what was delivered, parked or given up of the resolutions in [from, to); how many."""
+    chosen = await _between(services, from_, to, rule, standing)
+    desk = await services.deliveries()
+    many = await desk.count_between(*chosen)
+    if many > RESENT_MAX:
+        raise invalid(
+            "to", f"up to {many} deliveries lie in the range, and one request sends at most {RESENT_MAX}: shorten it"
+        )
+    from_ms, to_ms, rule_id_, standings = chosen
+    between = f"{instant.render(from_ms)}/{instant.render(to_ms)}"
+    await services.changes.note_request(author, "delivery.resend", between, rule=rule, standings=list(standings))
+    return await desk.resend_between(from_ms, to_ms, rule_id_, services.now_ms(), standings)
+
+
+async def _between(
+    services: Services, from_: str, to: str, rule: str | None, standing: str | None
+) -> tuple[int, int, str | None, Sequence[Standing]]:
+    """What a range means: its instants, the rule's id, and which standings."""
+    from_ms, to_ms = _instant("from", from_), _instant("to", to)
+    if to_ms <= from_ms:
+        raise invalid("to", "must come after from: nothing lies between them")
+    wanted = None if rule is None else await rule_named(services, rule)
+    return from_ms, to_ms, wanted, ENDED if standing is None else (standing_named(standing, ENDED),)
+
+
+def json_of(found: Found) -> DeliveryJson:
+    row = found.row
+    return delivery_json(found.partition, row.id, row.created_ms, row.delivery, row.progress)
+
+
+async def _found(desk: Deliveries, id_: str) -> Found:
+    found = await desk.find(id_)
+    if found is None:
+        raise missing("delivery", id_)
+    return found
+
+
+async def _in_full(desk: Deliveries, found: Found) -> DeliveryInFull:
+    row = found.row
+    endpoint = HEALTHY if row.delivery is None else await desk.endpoint(row.delivery.rule_id)
+    return delivery_in_full(found.partition, row.id, row.created_ms, row.delivery, row.progress, endpoint)
+
+
+def _instant(name: str, text: str) -> int:
+    try:
+        return instant.parse(text)
+    except ValueError as wrong:
+        raise invalid(name, f"{text!r} {wrong}") from None

@@ -1,0 +1,141 @@
+"""Giving back what was billed, as the API and the pages ask for it: for an outcome, or for a row of the invoice."""
+
+from decimal import Decimal
+
+from msgspec import Struct
+
+from witnd.app.invoices.lines import lines_of
+from witnd.app.invoices.operations import check_reason, do, reuse_error
+from witnd.app.services import Services
+from witnd.domain.invoices import credit as crediting
+from witnd.domain.invoices.credit import amount_of
+from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.invoices.json_form import (
+    CreditNoteJson,
+    InvoiceJson,
+    LineJson,
+    credit_note_json,
+    invoice_json,
+    line_json,
+)
+from witnd.domain.invoices.operations import CreditNote, Refusal, Verdict
+from witnd.domain.values.money import minor_text
+from witnd.store.access.change_log import Author
+from witnd.store.errors import StoreUnavailable
+from witnd.store.invoices.change import Done, Seen
+from witnd.store.invoices.lines import Closed, TooFar
+from witnd.store.keys import partition_of
+from witnd.store.query.reads import reading
+from witnd.web.errors import ApiError, invalid, unavailable
+
+
+class Credited(Struct, frozen=True, kw_only=True):
+    """A credit that was given: a line of the draft, or the line of a credit note. `balance`: the customer's credit."""
+
+    invoice: InvoiceJson
+    line: LineJson
+    credit_note: CreditNoteJson | None
+    balance: str
+
+
+async def credit(
+    services: Services,
+    author: Author,
+    invoice: Invoice,
+    *,
+    outcome_key: str | None,
+    row_id: str | None,
+    amount: str | None,
+    reason: str,
+) -> Credited:
+    """Give back `amount` of a row, None for all that is left of it."""
+    check_reason(reason)
+    wish = _amount(amount, invoice)
+    row = await _row(services, invoice, outcome_key, row_id)
+    series = services.config.billing.credit_series
+
+    def decide(seen: Seen) -> Verdict:
+        return crediting.credit(
+            seen.invoice, row, seen.credited, wish, reason, balance=seen.balance, series=series, at=seen.at
+        )
+
+    try:
+        done = await do(services, author, invoice, "credit", decide, row=row.id)
+    except StoreUnavailable as silent:
+        remedy = (
+            "look at its credits before you ask again; with an Idempotency-Key it may be asked again at once"
+            if author.idempotency_key is None
+            else "ask again with the same Idempotency-Key: then it is given once"
+        )
+        raise unavailable(f"it is unknown whether the credit was given ({silent}): {remedy}") from silent
+    assert isinstance(done, Done), done  # a credit is never there already
+    given, note = await _given(services, done)
+    if given.corrects != row.id or given.reason != reason or (wish is not None and Decimal(given.amount or 0) != -wish):
+        gave = f"{(given.amount or '').lstrip('-')} {invoice.currency}"
+        raise reuse_error(author, f"gave back {gave} of the line {given.corrects} ({given.reason})")
+    balance = await services.invoices.balance(invoice.customer_key, invoice.currency)
+    return Credited(
+        invoice=invoice_json(done.invoice),
+        line=line_json(done.invoice, given),
+        credit_note=None if note is None else credit_note_json(note),
+        balance=minor_text(balance, invoice.digits),
+    )
+
+
+async def left(
+    services: Services, invoice: Invoice, *, outcome_key: str | None, row_id: str | None
+) -> tuple[LineJson, str]:
+    """A line, and how much of it can be given back. Raises CONFLICT where nothing can."""
+    row = await _row(services, invoice, outcome_key, row_id)
+    [credited] = await services.invoices.credited(invoice.id, [row.id])
+    most = crediting.creditable(invoice, row, credited)
+    if isinstance(most, Refusal):
+        raise ApiError("CONFLICT", str(most))
+    return line_json(invoice, row), minor_text(most, invoice.digits)
+
+
+def _amount(text: str | None, invoice: Invoice) -> Decimal | None:
+    try:
+        return None if text is None else amount_of(text, invoice)
+    except ValueError as wrong:
+        raise invalid("amount", f"{text!r} {wrong}") from None
+
+
+async def _row(services: Services, invoice: Invoice, outcome_key: str | None, row_id: str | None) -> Row:
+    lines = lines_of(services)
+    try:
+        if outcome_key is not None and row_id is None:
+            what, name = "outcome_key", outcome_key
+            at = await _billed_at(services, outcome_key)
+            found = None if at is None else await services.invoices.rows.of_outcome(invoice, outcome_key, at)
+        elif row_id is not None and outcome_key is None:
+            what, name = "row_id", row_id
+            found = await lines.one(invoice, row_id)
+        else:
+            raise invalid("", "give either outcome_key or row_id: which line of the invoice is to be credited")
+    except TooFar as far:
+        raise invalid("row_id", f"{far}; name the line by its outcome_key") from None
+    except Closed as moved:
+        raise unavailable(f"{moved}; ask again") from None
+    if found is None:
+        raise ApiError("NOT_FOUND", f"the invoice has no line with {what} {name!r} that could be credited")
+    return found
+
+
+async def _billed_at(services: Services, outcome_key: str) -> int | None:
+    """The instant that decides about the invoice of an outcome; None for one that is not billed."""
+    number = partition_of(outcome_key, len(services.partitions))
+    async with reading(services.server) as reads:
+        record, _ = await reads.outcome(services.partitions[number], outcome_key)
+    return None if record is None or record.status != "CONFIRMED" else record.billed_at
+
+
+async def _given(services: Services, done: Done) -> tuple[Row, CreditNote | None]:
+    if done.operation == "note":
+        note = await services.invoices.note(done.made)
+        assert note is not None, done
+        return note.rows[0], note
+    async for row in services.invoices.rows.credits(done.invoice):
+        if row.id == done.made:
+            return row, None
+    raise AssertionError(done)

@@ -1,0 +1,114 @@
+"""Invoices and credit notes as files to download, made while they are sent."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Final, Literal, TypeAlias, TypeVar
+
+from witnd.app.services import Services
+from witnd.billing.documents import Papers
+from witnd.billing.export import csv_text, json_lines, stripe
+from witnd.billing.export.bill import Bill, Note
+from witnd.billing.export.page import invoice_page, note_page
+from witnd.domain.invoices.invoice import Invoice
+from witnd.domain.invoices.operations import CreditNote
+from witnd.store.invoices.reads import Wanted
+from witnd.web.errors import ApiError, invalid
+from witnd.web.http.route import Stream
+
+Table: TypeAlias = Literal["csv", "jsonl"]
+Form: TypeAlias = Literal["csv", "jsonl", "html", "stripe"]
+What: TypeAlias = Literal["lines", "invoices"]
+
+Paper = TypeVar("Paper", Bill, Note)
+
+CSV: Final = "text/csv; charset=utf-8; header=present"
+JSON_LINES: Final = "application/jsonl"
+HTML: Final = "text/html; charset=utf-8"
+TYPES: Final = (CSV, JSON_LINES, HTML)
+TABLE_TYPES: Final = (CSV, JSON_LINES)
+
+# A page has nothing but text and its own styles, and whoever shows it needs nothing else from it.
+_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_UNSAFE_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
+_STRIPE_CUSTOMER: Final = re.compile(r"cus_[A-Za-z0-9]{1,250}", re.ASCII)
+
+
+async def papers(services: Services) -> Papers:
+    return Papers(services.invoices, await services.learned(), services.now_ms())
+
+
+async def one_invoice(
+    services: Services, invoice: Invoice, form: Form, what: What = "lines", stripe_customer: str | None = None
+) -> Stream:
+    """An invoice in a form of its own choice."""
+    bill = (await papers(services)).bill(invoice)
+    name = invoice.number or invoice.id
+    match form:
+        case "csv" | "jsonl":
+            return _bills(_each(bill), form, what, name)
+        case "html":
+            return _stream(invoice_page(bill), HTML, f"{name}.html")
+        case "stripe":
+            if stripe_customer is None or not _STRIPE_CUSTOMER.fullmatch(stripe_customer):
+                raise invalid(
+                    "stripe_customer", "is needed: the id of the customer at Stripe, such as cus_Q4rT8vXkLm2N"
+                )
+            items = stripe.requests(_each(bill), {invoice.customer_key: stripe_customer}, what)
+            return _stream(_sendable(items), JSON_LINES, f"{name}.stripe.jsonl")
+
+
+async def all_invoices(services: Services, wanted: Wanted, form: Table, what: What) -> Stream:
+    """All that are wanted, or their lines, in one file."""
+    return _bills((await papers(services)).bills(wanted), form, what, what)
+
+
+async def one_note(services: Services, note: CreditNote, form: Literal["csv", "jsonl", "html"]) -> Stream:
+    paper = (await papers(services)).note(note)
+    name = note.number or note.id
+    if form == "html":
+        return _stream(note_page(paper), HTML, f"{name}.html")
+    return _notes(_each(paper), form, name)
+
+
+async def all_notes(services: Services, form: Table, *, customer: str | None, invoice: Invoice | None) -> Stream:
+    """Credit notes of an invoice, of a customer, or of all."""
+    shelf = await papers(services)
+    return _notes(shelf.notes(customer) if invoice is None else shelf.notes_of(invoice), form, "credit-notes")
+
+
+def _bills(bills: AsyncIterator[Bill], form: Table, what: What, name: str) -> Stream:
+    if form == "csv":
+        return _stream((csv_text.lines if what == "lines" else csv_text.invoices)(bills), CSV, f"{name}.csv")
+    return _stream((json_lines.lines if what == "lines" else json_lines.invoices)(bills), JSON_LINES, f"{name}.jsonl")
+
+
+def _notes(notes: AsyncIterator[Note], form: Table, name: str) -> Stream:
+    if form == "csv":
+        return _stream(csv_text.notes(notes), CSV, f"{name}.csv")
+    return _stream(json_lines.notes(notes), JSON_LINES, f"{name}.jsonl")
+
+
+def _stream(parts: AsyncIterator[str], content_type: str, name: str) -> Stream:
+    page = content_type == HTML
+    headers = {"Content-Disposition": f'{"inline" if page else "attachment"}; filename="{file_name(name)}"'}
+    if page:
+        headers["Content-Security-Policy"] = _POLICY
+    return Stream(parts, content_type, headers)
+
+
+def file_name(name: str) -> str:
+    """The name with everything replaced that a header, a shell or a file system takes for something else."""
+    return _UNSAFE_IN_NAMES.sub("_", name).lstrip(".-") or "export"
+
+
+async def _each(paper: Paper) -> AsyncIterator[Paper]:
+    yield paper
+
+
+async def _sendable(items: AsyncIterator[str]) -> AsyncIterator[str]:
+    """All items of one invoice at once, of which there are few: nothing is sent where one of them is refused."""
+    try:
+        whole = "".join([item async for item in items])
+    except stripe.Unsendable as wrong:
+        raise ApiError("CONFLICT", str(wrong)) from None
+    yield whole

@@ -1,0 +1,86 @@
+"""Lines of one invoice, or of all that a query means, page after page."""
+
+from typing import Final
+
+from witnd.app.invoices.operations import listed
+from witnd.app.services import Services
+from witnd.domain.invoices.invoice import Invoice
+from witnd.domain.invoices.json_form import LineJson, line_json
+from witnd.store.errors import DamagedInvoice
+from witnd.store.invoices.lines import Closed, Lines
+from witnd.store.invoices.reads import Wanted
+from witnd.store.keys import BillingKeys
+from witnd.store.page import InvalidCursor, Page
+from witnd.web.errors import ApiError, invalid
+
+# How often more invoices are looked for in one request: each has a line as a rule, so once or twice does.
+INVOICES_MAX: Final = 10
+
+
+def lines_of(services: Services) -> Lines:
+    return Lines(services.client, BillingKeys(services.config.redis.prefix), len(services.partitions))
+
+
+async def of_invoice(services: Services, invoice: Invoice, limit: int, after: str | None) -> Page[LineJson]:
+    """Lines behind a cursor. CONFLICT where the invoice was open when the cursor was made, and is no more."""
+    try:
+        page = await lines_of(services).page(invoice, limit, after)
+    except Closed as moved:
+        raise ApiError("CONFLICT", str(moved)) from None
+    except InvalidCursor as wrong:
+        raise invalid("after", str(wrong)) from None
+    return Page([line_json(invoice, row) for row in page.data], page.cursor)
+
+
+async def of_all(services: Services, wanted: Wanted, limit: int, after: str | None) -> Page[LineJson]:
+    """Lines of the invoices that are wanted, the newest period first.
+
+    The cursor is the id of an invoice, and behind a `_` the cursor in its lines, or nothing behind the last of them.
+    """
+    found: list[LineJson] = []
+    unreadable: dict[str, None] = {}
+    last, _, within = (after or "").partition("_")
+    if within:
+        invoice = await services.invoices.get(last)
+        if invoice is None or not _lies_in(wanted, invoice):
+            raise invalid("after", f"{after!r} is no cursor of this list: write the one that it ended with")
+        page = await _readable(services, invoice, limit, within, unreadable)
+        if page.cursor is not None:
+            return Page(page.data, f"{last}_{page.cursor}")
+        found = page.data
+    behind = last or None
+    for _ in range(INVOICES_MAX):
+        # One more than can be needed, to know whether something comes behind.
+        asked = limit - len(found) + 1
+        heads = await listed(services, wanted, asked, behind)
+        unreadable |= dict.fromkeys(heads.unreadable)
+        for invoice in heads.data:
+            if len(found) == limit:
+                return Page(found, f"{behind}_", list(unreadable))
+            page = await _readable(services, invoice, limit - len(found), None, unreadable)
+            found += page.data
+            if page.cursor is not None:
+                return Page(found, f"{invoice.id}_{page.cursor}", list(unreadable))
+            behind = invoice.id
+        if heads.cursor is None:
+            return Page(found, None, list(unreadable))
+        behind = heads.cursor
+        if len(heads.data) < asked:
+            break  # as many were looked at as one request may
+    return Page(found, f"{behind}_", list(unreadable))
+
+
+async def _readable(
+    services: Services, invoice: Invoice, limit: int, after: str | None, unreadable: dict[str, None]
+) -> Page[LineJson]:
+    """The same; where a line is damaged, none of the invoice's, and its id is added to `unreadable`."""
+    try:
+        return await of_invoice(services, invoice, limit, after)
+    except DamagedInvoice:
+        unreadable[invoice.id] = None
+        return Page([], None)
+
+
+def _lies_in(wanted: Wanted, invoice: Invoice) -> bool:
+    """Status aside: it may have become another one since the cursor was made."""
+    return wanted.customer in (None, invoice.customer_key) and wanted.currency in (None, invoice.currency)

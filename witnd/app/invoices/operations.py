@@ -1,0 +1,208 @@
+"""Invoices as the API and the pages ask for them: found by what somebody wrote, listed, and changed with a note of it.
+
+What may be done is decided in the domain; credits are in `crediting`, exports in `exports`.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from witnd.app.services import Services
+from witnd.domain.invoices import operations as invoicing
+from witnd.domain.invoices.invoice import Invoice
+from witnd.domain.invoices.json_form import CreditNoteJson, InvoiceJson, credit_note_json, invoice_json
+from witnd.domain.invoices.operations import CreditNote, Refusal, Unchanged, Verdict, reason_mistake
+from witnd.domain.outcomes.resolution import derived_id
+from witnd.domain.values import instant
+from witnd.domain.values.money import minor_text
+from witnd.domain.values.span import spanned
+from witnd.store.access.change_log import Author
+from witnd.store.invoices.change import Done, Seen
+from witnd.store.invoices.change_entries import entry_maker
+from witnd.store.invoices.reads import Wanted
+from witnd.store.page import InvalidCursor, Page
+from witnd.web.errors import ApiError, invalid, missing
+
+STAGES: Final = ("open", "draft", "issued", "paid", "void")
+# Heads that are looked at in one request: less than a tenth of a second.
+LOOKED_AT_MAX: Final = 2_000
+# Credit notes that come with their invoice; the list of credit notes has all.
+NOTES_SHOWN: Final = 100
+_ID_LENGTH: Final = 64
+
+
+class InvoiceInFull(InvoiceJson, frozen=True, kw_only=True):
+    """An invoice with its newest credit notes. `balance`: the customer's credit, for the next invoices."""
+
+    balance: str
+    credit_notes: list[CreditNoteJson]
+
+
+# -- which -------------------------------------------------------------------------------------------------------------
+
+
+def wanted(
+    *,
+    customer_key: str | None = None,
+    currency: str | None = None,
+    status: str | None = None,
+    period: str | None = None,
+) -> Wanted:
+    """What a query means: several statuses have commas between them; a period is a year, a month, a day or an instant.
+
+    A year or month means the invoices whose periods begin in it, a day or instant those it lies in.
+    """
+    stages = [] if status is None else status.split(",")
+    for stage in stages:
+        if stage not in STAGES:
+            raise invalid("status", f"{stage!r} is no status of an invoice; known are {', '.join(STAGES)}")
+    asked = Wanted() if period is None else _in_period(period)
+    return Wanted(
+        customer=customer_key,
+        currency=currency,
+        stages=frozenset(stages),
+        begins_from=asked.begins_from,
+        begins_before=asked.begins_before,
+        around=asked.around,
+    )
+
+
+def _in_period(text: str) -> Wanted:
+    try:
+        if "T" in text:
+            return Wanted(around=instant.parse(text))
+        period = spanned(text)
+    except ValueError as wrong:
+        raise invalid("period", f"{text!r} {wrong}; write a year, month or day such as 2026-11") from None
+    if period.kind == "day":
+        return Wanted(around=period.start)
+    return Wanted(begins_from=period.start, begins_before=period.end)
+
+
+async def listed(services: Services, asked: Wanted, limit: int, after: str | None) -> Page[Invoice]:
+    """The newest period first. A page may be short and still have a cursor, where a rare thing is looked for."""
+    try:
+        return await services.invoices.listed(asked, limit, after, most=LOOKED_AT_MAX)
+    except InvalidCursor as wrong:
+        raise invalid("after", str(wrong)) from None
+
+
+async def named(services: Services, name: str) -> Invoice:
+    """The invoice with this id or number."""
+    found: Invoice | CreditNote | None
+    if len(name) == _ID_LENGTH:
+        found = await services.invoices.get(name)
+    else:
+        found = await services.invoices.by_number(name)
+    if not isinstance(found, Invoice):
+        raise missing("invoice", name)
+    return found
+
+
+async def note_named(services: Services, name: str) -> CreditNote:
+    """The credit note with this id or number."""
+    found: Invoice | CreditNote | None
+    if len(name) == _ID_LENGTH:
+        found = await services.invoices.note(name)
+    else:
+        found = await services.invoices.by_number(name)
+    if not isinstance(found, CreditNote):
+        raise missing("credit note", name)
+    return found
+
+
+async def in_full(services: Services, invoice: Invoice) -> InvoiceInFull:
+    notes = await services.invoices.notes_of(invoice, max(0, invoice.notes - NOTES_SHOWN))
+    balance = await services.invoices.balance(invoice.customer_key, invoice.currency)
+    head = invoice_json(invoice)
+    return InvoiceInFull(
+        **{name: getattr(head, name) for name in InvoiceJson.__struct_fields__},
+        balance=minor_text(balance, invoice.digits),
+        credit_notes=[credit_note_json(note) for note in reversed(notes)],
+    )
+
+
+async def notes_of(services: Services, invoice: Invoice, limit: int, after: str | None) -> Page[CreditNote]:
+    """The credit notes of an invoice, the newest first; the cursor is how many older ones there are."""
+    last = invoice.notes
+    if after is not None:
+        if not (after.isascii() and after.isdigit() and len(after) <= len(str(last)) and int(after) <= last):
+            raise invalid("after", f"{after!r} is no cursor of this list: write the one that it ended with")
+        last = int(after)
+    first = max(0, last - limit)
+    found = await services.invoices.notes_of(invoice, first, last)
+    return Page(found[::-1], str(first) if first else None)
+
+
+async def notes_listed(
+    services: Services, limit: int, after: str | None, *, customer: str | None = None, invoice: Invoice | None = None
+) -> Page[CreditNote]:
+    """Credit notes of an invoice, of a customer, or of all, the newest first."""
+    if invoice is not None:
+        return await notes_of(services, invoice, limit, after)
+    try:
+        return await services.invoices.notes(limit, after, customer=customer, most=LOOKED_AT_MAX)
+    except InvalidCursor as wrong:
+        raise invalid("after", str(wrong)) from None
+
+
+# -- doing -------------------------------------------------------------------------------------------------------------
+
+
+async def issue(services: Services, author: Author, invoice: Invoice) -> Invoice:
+    """Give it its number and fix what is to be paid."""
+    series = services.config.billing.series
+    decide = lambda seen: invoicing.issue(seen.invoice, seen.balance, series)  # noqa: E731 - as in the others
+    return (await do(services, author, invoice, "issue", decide)).invoice
+
+
+async def pay(services: Services, author: Author, invoice: Invoice) -> Invoice:
+    """Record that it is paid."""
+    return (await do(services, author, invoice, "pay", lambda seen: invoicing.pay(seen.invoice))).invoice
+
+
+async def void(services: Services, author: Author, invoice: Invoice, reason: str) -> Invoice:
+    """Declare that nothing of it is owed."""
+    check_reason(reason)
+    decide = lambda seen: invoicing.void(seen.invoice, seen.balance, reason)  # noqa: E731
+    done = await do(services, author, invoice, "void", decide)
+    if isinstance(done, Done) and done.repeated and done.invoice.reason != reason:
+        raise reuse_error(author, "voided this invoice for another reason")
+    return done.invoice
+
+
+def check_reason(reason: str) -> None:
+    if (wrong := reason_mistake(reason)) is not None:
+        raise invalid("reason", str(wrong))
+
+
+async def do(
+    services: Services,
+    author: Author,
+    invoice: Invoice,
+    operation: str,
+    decide: Callable[[Seen], Verdict],
+    *,
+    row: str = "",
+) -> Done | Unchanged:
+    """Do it once, and log it in the same step. Raises CONFLICT with what the domain says where it may not be."""
+    key = author.idempotency_key
+    token = None if key is None else derived_id("api", operation, key)
+    done = await services.invoices.do(invoice.id, decide, row=row, token=token, logged=entry_maker(author, operation))
+    if isinstance(done, Refusal):
+        raise ApiError("CONFLICT", str(done))
+    return done
+
+
+class Reused(ApiError):  # noqa: N818 - what somebody asked for, not a mistake in code
+    """An operation was asked for by the name that another one was given before. `how`: what that one did."""
+
+    how = ""
+
+
+def reuse_error(author: Author, how: str) -> Reused:
+    """`how`: what was done under the name, as words that follow "it "."""
+    refused = Reused(
+        "CONFLICT", f"Idempotency-Key {author.idempotency_key!r} was used before: it {how}; choose another key"
+    )
+    refused.how = how
+    return refused

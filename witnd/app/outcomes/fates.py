@@ -1,0 +1,116 @@
+"""What became of events, as the API and the pages ask for it: of one, and lists of those that were not applied."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from witnd.app.paging import LOOKED_AT_MAX, asked, cursor, place_of
+from witnd.app.services import Services
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.outcomes.event import EntryId, Event
+from witnd.store.keys import Keys
+from witnd.store.log.reader import entry_id
+from witnd.store.query.fates import Fate, event_of, fate_of, sent, shortened, with_events
+from witnd.store.query.fates import listed as told
+from witnd.store.query.merged import newest_fates
+from witnd.store.query.reads import FATES, Reads
+from witnd.web.errors import invalid, missing
+
+_ENTRY: Final = re.compile("([0-9]{1,16})-([0-9]{1,20})", re.ASCII)
+
+
+class FatePage(Struct, frozen=True, kw_only=True):
+    """Events that were not applied, the newest first. Long values of rejected ones are cut off."""
+
+    data: list[Fate]
+    next_cursor: str | None
+
+
+async def page(services: Services, *, fate: str | None, key: str | None, limit: int, after: str | None) -> FatePage:
+    """`fate`: several with commas between, all without it. `key`: only events of this outcome."""
+    partitions, fates = services.partitions, _fates(fate)
+    behind = place_of(after, len(partitions))
+
+    async def filled(reads: Reads, data: list[Fate]) -> list[Fate]:
+        return [shortened(fate) for fate in await with_events(reads, partitions, data)]
+
+    async def ask(reads: Reads, _: Catalogue) -> FatePage:
+        data: list[Fate] = []
+        looked_at, last = 0, behind
+        async for place, record in newest_fates(reads, partitions, fates, behind, limit + 1):
+            mine = record is not None and key in (None, record.key)
+            if looked_at == LOOKED_AT_MAX or (mine and len(data) == limit):
+                return FatePage(data=await filled(reads, data), next_cursor=cursor(last))
+            if record is not None and mine:
+                data.append(told(place.partition, entry_id(place.name), record, None))
+            looked_at, last = looked_at + 1, place
+        return FatePage(data=await filled(reads, data), next_cursor=None)
+
+    return await asked(services, ask)
+
+
+async def one(services: Services, partition: str, id_: str, key: str | None) -> Fate:
+    """What became of an entry. Only with its key an applied event is found once the log is trimmed."""
+    entry, partitions = entry_named("id", id_), services.partitions
+    if not (partition.isascii() and partition.isdigit() and len(partition) < 7):
+        raise invalid("partition", "must be the number of a partition")
+    if int(partition) >= len(partitions):
+        raise missing("partition", partition)
+
+    async def ask(reads: Reads, _: Catalogue) -> Fate | None:
+        return await fate_of(reads, partitions[int(partition)], entry, key)
+
+    found = await asked(services, ask)
+    if found is None:
+        raise missing("event", id_)
+    return found
+
+
+async def anywhere(services: Services, id_: str) -> list[Fate]:
+    """Events with this id, of all partitions: each partition gives its own."""
+    entry = entry_named("id", id_)
+
+    async def ask(reads: Reads, _: Catalogue) -> list[Fate]:
+        found = [await fate_of(reads, keys, entry) for keys in services.partitions]
+        return [shortened(fate) for fate in found if fate is not None]
+
+    return await asked(services, ask)
+
+
+async def events_of(services: Services, found: Sequence[Fate]) -> dict[tuple[int, str], Event]:
+    """What those of them say that the log still has and that can be read, by partition and id."""
+
+    async def ask(reads: Reads, _: Catalogue) -> dict[tuple[int, str], Event]:
+        events: dict[tuple[int, str], Event] = {}
+        for number in {fate.partition for fate in found}:
+            ids = [fate.id for fate in found if fate.partition == number]
+            for id_, fields in (await sent(reads, services.partitions[number], ids)).items():
+                if (event := event_of(fields)) is not None:
+                    events[number, id_] = event
+        return events
+
+    return await asked(services, ask) if found else {}
+
+
+async def fields_of(services: Services, keys: Keys, ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+    """What was sent, of those events of a partition that the log still has."""
+    return await asked(services, lambda reads, _: sent(reads, keys, ids))
+
+
+def entry_named(path: str, text: str) -> EntryId:
+    """The entry of the log with this id. `path`: where it was asked for."""
+    form = _ENTRY.fullmatch(text)
+    if form is None:
+        raise invalid(path, "must be the id of an entry, like 1789000000000-0")
+    return int(form[1]), int(form[2])
+
+
+def _fates(text: str | None) -> Sequence[str]:
+    if text is None:
+        return FATES
+    wanted = [word.strip() for word in text.split(",")]
+    if any(word not in FATES for word in wanted):
+        raise invalid("fate", f"must be of {', '.join(FATES)}, with commas between several; not {text!r}")
+    return list(dict.fromkeys(wanted))

@@ -1,0 +1,113 @@
+"""Outcomes as the API and the pages ask for them: lists by key, by what a key begins with, or by what they are; and one
+in full."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from witnd.app.outcomes.fates import entry_named
+from witnd.app.outcomes.view import Explained, Listed, explained, listed
+from witnd.app.paging import LOOKED_AT_MAX, asked, cursor, place_of
+from witnd.app.services import Services
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.outcomes.outcome import STATUSES as ALL
+from witnd.store.keys import Keys, partition_of
+from witnd.store.query.cursor import Place
+from witnd.store.query.outcomes import Wanted
+from witnd.store.query.outcomes import listed as listed_outcomes
+from witnd.store.query.outcomes import one as one_outcome
+from witnd.store.query.reads import Reads
+from witnd.web.errors import invalid
+
+# Both spellings of a missed outcome are understood; people are shown the first.
+STATUSES: Final[Mapping[str, str]] = {
+    "open": "OPEN",
+    "pending": "PENDING",
+    "confirmed": "CONFIRMED",
+    "missed": "FAILED",
+    "failed": "FAILED",
+}
+
+
+class OutcomePage(Struct, frozen=True, kw_only=True):
+    """Outcomes, and where the next page begins."""
+
+    data: list[Listed]
+    next_cursor: str | None
+
+
+async def page(
+    services: Services,
+    *,
+    status: str | None = None,
+    customer: str | None = None,
+    agent: str | None = None,
+    key: str | None = None,
+    prefix: str | None = None,
+    limit: int,
+    after: str | None,
+) -> OutcomePage:
+    """By prefix in the order of their keys, otherwise the newest first. `status`: several with commas between."""
+    partitions = services.partitions
+    wanted = Wanted(statuses=_statuses(status), customer=customer, agent=agent, prefix=prefix)
+    behind = place_of(after, len(partitions))
+    if key is not None:
+        if prefix is not None:
+            raise invalid("prefix", "cannot be given beside key")
+        return await _by_key(services, key, wanted, behind)
+    if behind is not None and prefix is not None and not behind.name.startswith(prefix):
+        raise invalid("after", "is the cursor of another list")
+
+    async def ask(reads: Reads, catalogue: Catalogue) -> OutcomePage:
+        found = await listed_outcomes(
+            reads, partitions, catalogue, wanted, limit=limit, look=LOOKED_AT_MAX, behind=behind
+        )
+        return OutcomePage(
+            data=[listed(place.partition, outcome) for place, outcome in found.data],
+            next_cursor=cursor(found.behind),
+        )
+
+    return await asked(services, ask)
+
+
+async def _by_key(services: Services, key: str, wanted: Wanted, behind: Place | None) -> OutcomePage:
+    keys = keys_of(services, key)
+
+    async def ask(reads: Reads, catalogue: Catalogue) -> OutcomePage:
+        found = None if behind is not None else await one_outcome(reads, keys, key, catalogue)
+        data = [] if found is None or not wanted.has(found) else [listed(keys.partition, found)]
+        return OutcomePage(data=data, next_cursor=None)
+
+    return await asked(services, ask)
+
+
+async def one(
+    services: Services, key: str, *, events_after: str | None = None, most: int | None = None
+) -> Explained | None:
+    """An outcome in full, with the last of its events or those behind one; None where nobody has used its key. `most`:
+    so many events, instead of as many as the API tells."""
+    after = None if events_after is None else entry_named("events_after", events_after)
+    deliveries = await services.deliveries()
+
+    async def ask(reads: Reads, catalogue: Catalogue) -> Explained | None:
+        keys = keys_of(services, key)
+        return await explained(
+            reads, keys, key, catalogue, deliveries, services.invoices, after=after, most=most
+        )  # fmt: skip
+
+    return await asked(services, ask)
+
+
+def keys_of(services: Services, key: str) -> Keys:
+    """The keys of the partition that an outcome is in."""
+    return services.partitions[partition_of(key, len(services.partitions))]
+
+
+def _statuses(text: str | None) -> frozenset[str]:
+    if text is None:
+        return frozenset(ALL)
+    wanted = [STATUSES.get(word.strip().lower()) for word in text.split(",")]
+    if None in wanted:
+        raise invalid("status", f"must be of {', '.join(ALL)} and missed, with commas between several; not {text!r}")
+    return frozenset(word for word in wanted if word is not None)

@@ -1,0 +1,135 @@
+"""Asking again for what is held: for one key, or for all that can be placed now, some hundreds of keys at a time."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from witnd.app.outcomes import fates
+from witnd.app.outcomes.list import keys_of
+from witnd.app.paging import asked, cursor, place_of
+from witnd.app.services import Services
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.catalogue.routing import Terms, place
+from witnd.domain.outcomes.event import Event
+from witnd.store.access.change_log import Author
+from witnd.store.errors import Unreadable
+from witnd.store.keys import Keys
+from witnd.store.log.reader import entry_id
+from witnd.store.log.removal import request_removal
+from witnd.store.log.retry_request import RetryRequests
+from witnd.store.query.cursor import Place, newest
+from witnd.store.query.reads import Reads
+from witnd.store.records.held_codec import decode_held
+from witnd.web.errors import ApiError, missing
+
+# Held keys that one request looks at, and about how many events it reads for that.
+KEYS_MOST: Final = 500
+EVENTS_MOST: Final = 10_000
+
+
+class Retried(Struct, frozen=True, kw_only=True):
+    """The entry of the log by which held events are looked at again. What cannot be placed stays held."""
+
+    key: str
+    partition: int
+    id: str
+
+
+class Removed(Struct, frozen=True, kw_only=True):
+    """A held event that the daemon rejects in its next step, with the reason REMOVED. This frees its idempotency key.
+    `control`: the log entry at which the daemon rejects it."""
+
+    key: str
+    partition: int
+    id: str
+    control: str
+
+
+class RetriedHeld(Struct, frozen=True, kw_only=True):
+    """`retried`: keys that were asked again, since an event of theirs can be placed now; `looked_at`: of how many. With
+    a `next_cursor` there are more held keys: go on with it."""
+
+    retried: int
+    looked_at: int
+    next_cursor: str | None
+
+
+class Placeable(Struct, frozen=True, kw_only=True):
+    """`keys` can be placed; `looked_at` keys were asked about, up to `behind`, None after the last."""
+
+    keys: list[tuple[Keys, str]]
+    looked_at: int
+    behind: Place | None
+
+
+async def retry(services: Services, author: Author, key: str) -> Retried:
+    """Ask again for the events of a key."""
+    keys = keys_of(services, key)
+
+    async def ask(reads: Reads, _: Catalogue) -> bool:
+        return (await reads.each(("ZSCORE", keys.held, key)))[0] is not None
+
+    if not await asked(services, ask):
+        raise missing("key with held events", key)
+    await services.changes.note_request(author, "outcome.retry", key)
+    [entry] = await _requests(services).append([(keys, key)])
+    return Retried(key=key, partition=keys.partition, id=entry)
+
+
+async def remove(services: Services, author: Author, partition: str, id_: str) -> Removed:
+    """Have the owner of the partition reject a held event."""
+    fate = await fates.one(services, partition, id_, None)
+    if fate.fate != "held" or fate.key is None:
+        raise ApiError("CONFLICT", f"event {id_} is {fate.fate}; only a held event can be removed")
+    keys = services.partitions[fate.partition]
+    await services.changes.note_request(author, "event.remove", fate.key, event=id_)
+    retried = await request_removal(_requests(services), keys, fate.key, [entry_id(fate.id)])
+    return Removed(key=fate.key, partition=fate.partition, id=fate.id, control=retried)
+
+
+async def retry_held(services: Services, author: Author, after: str | None) -> RetriedHeld:
+    """Ask again for all that can be placed now, of the held keys behind `after`."""
+    behind = place_of(after, len(services.partitions))
+    found = await asked(
+        services, lambda reads, catalogue: placeable(reads, services.partitions, catalogue, behind)
+    )  # fmt: skip
+    if found.keys:
+        await services.changes.note_request(author, "problems.retry_held", "", keys=[key for _, key in found.keys])
+        await _requests(services).append(found.keys)
+    return RetriedHeld(retried=len(found.keys), looked_at=found.looked_at, next_cursor=cursor(found.behind))
+
+
+def _requests(services: Services) -> RetryRequests:
+    return RetryRequests(services.client, services.keys, services.now_ms())
+
+
+async def placeable(reads: Reads, partitions: Sequence[Keys], catalogue: Catalogue, behind: Place | None) -> Placeable:
+    """Held keys of which some event can be placed under what is in force now, those held last first."""
+    [time] = await reads.each(("TIME",))
+    now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
+    by_number = {keys.partition: keys for keys in partitions}
+    found: list[tuple[Keys, str]] = []
+    looked_at, events, last = 0, 0, behind
+    async for at in newest(reads, [(keys, [keys.held]) for keys in partitions], behind, KEYS_MOST):
+        if looked_at == KEYS_MOST or events > EVENTS_MOST:
+            return Placeable(keys=found, looked_at=looked_at, behind=last)
+        keys = by_number[at.partition]
+        [items] = await reads.each(("LRANGE", keys.held_events(at.name), 0, -1))
+        waiting = _readable(at.name, items)
+        if any(isinstance(_terms(catalogue, event, now_ms), Terms) for event in waiting):
+            found.append((keys, at.name))
+        looked_at, events, last = looked_at + 1, events + len(waiting), at
+    return Placeable(keys=found, looked_at=looked_at, behind=None)
+
+
+def _readable(key: str, items: Sequence[bytes]) -> list[Event]:
+    """The held events of a key; none of them if one is damaged, because then the key is on hold."""
+    try:
+        return [decode_held(key, item)[1] for item in items]
+    except Unreadable:
+        return []
+
+
+def _terms(catalogue: Catalogue, event: Event, at: int) -> Terms | str:
+    return place(catalogue, action=event.action, agent_key=event.agent_key, customer_key=event.customer_key, at=at)

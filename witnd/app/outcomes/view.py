@@ -1,0 +1,292 @@
+"""Outcomes as people and programs are told of them: a row of a list, and one in full with how it came about.
+
+Used by the API, the dashboard and commands alike; none of it knows HTTP.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+from witnd.app.outcomes.on_hold import OnHold, damaged, on_hold
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.outcomes.event import EntryId
+from witnd.domain.outcomes.explain import Story, Telling
+from witnd.domain.outcomes.outcome import Outcome
+from witnd.domain.outcomes.resolution import Line, Resolution, resolve
+from witnd.domain.pricing.working import spoken
+from witnd.domain.values import instant, money
+from witnd.store.deliveries.reads import Deliveries, Found
+from witnd.store.errors import Unreadable
+from witnd.store.invoices.reads import Invoices
+from witnd.store.keys import Keys
+from witnd.store.partition.holds import hold_of
+from witnd.store.query.outcomes import one
+from witnd.store.query.reads import Reads, text_of
+from witnd.store.records.held_codec import decode_held
+
+# Events told of one outcome at a time: about a megabyte.
+EVENTS_MOST: Final = 1000
+# To tell any of them all before it are counted, some 10 µs each. Beyond this that is no request's business.
+COUNTED_MOST: Final = 100_000
+
+
+class Listed(Struct, frozen=True, kw_only=True):
+    """One outcome of a list. Amounts are those of a confirmed one, null until its period closes where that decides."""
+
+    key: str
+    partition: int
+    status: str
+    scheduled_resolution: str | None
+    customer_key: str
+    agent_key: str
+    opened_at: str
+    settles_at: str
+    processed_at: str | None
+    events_count: int
+    unit: str | None
+    amount: str | None
+    currency: str | None
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """What the outcome froze when it opened."""
+
+    agent_key: str
+    agent_name: str
+    settlement_period: int
+    attribution_method: str
+    condition: list[dict[str, Any]]
+    contract_hash: str
+    rate_card: str
+    price: dict[str, Any]
+    price_per_unit: str | None
+    price_words: str
+    currency: str
+    digits: int
+    price_hash: str
+
+
+class HeldEvent(Struct, frozen=True, kw_only=True):
+    """An event that waits to be placed, and why."""
+
+    entry: str
+    accepted_at: str
+    action: str
+    customer_key: str
+    agent_key: str | None
+    reason: str
+
+
+class Told(Struct, frozen=True, kw_only=True):
+    """A delivery of the outcome's resolution."""
+
+    id: str
+    rule: str
+    standing: str
+    attempts: int
+    due_at: str | None
+    reason: str | None
+
+
+class OnInvoice(Struct, frozen=True, kw_only=True):
+    """The invoice that the line is on. `amount` is what the line costs there; null while that is not decided, or where
+    a long invoice would have to be searched for it."""
+
+    id: str
+    number: str | None
+    status: str
+    closed: bool
+    period_start: str
+    period_end: str
+    amount: str | None
+
+
+class Explained(Struct, frozen=True, kw_only=True):
+    """An outcome in full. For a key that has held events only, all but `key`, `partition` and `held` is null or empty;
+    for an outcome on hold, all but `key`, `partition` and `on_hold`.
+
+    `story.events` are the last of its events, or those behind `events_after`; `events_next_cursor` leads on. It is null
+    for an outcome with so many events that counting them again takes too long: `witnd explain` does.
+    """
+
+    key: str
+    partition: int
+    outcome: Listed | None
+    terms: Terms | None
+    story: Story | None
+    events_next_cursor: str | None
+    resolution: Resolution | None
+    line: Line | None
+    invoice: OnInvoice | None
+    deliveries: list[Told]
+    held: list[HeldEvent]
+    on_hold: OnHold | None = None
+
+
+def listed(partition: int, outcome: Outcome) -> Listed:
+    line = resolve(outcome)[1] if outcome.final else None
+    return Listed(
+        key=outcome.key,
+        partition=partition,
+        status=outcome.status,
+        scheduled_resolution=outcome.scheduled_resolution,
+        customer_key=outcome.customer_key,
+        agent_key=outcome.contract.agent,
+        opened_at=instant.render(outcome.opened_at),
+        settles_at=instant.render(outcome.settles_at),
+        processed_at=(None if outcome.processed_at is None else instant.render(outcome.processed_at)),
+        events_count=outcome.events,
+        unit=None if line is None else line.unit,
+        amount=None if line is None else line.amount,
+        currency=None if line is None else line.currency,
+    )
+
+
+def terms(outcome: Outcome) -> Terms:
+    contract, price = outcome.contract, outcome.price
+    return Terms(
+        agent_key=contract.agent,
+        agent_name=contract.name,
+        settlement_period=contract.settlement_period,
+        attribution_method=contract.attribution_method,
+        condition=contract.condition,
+        contract_hash=contract.hash,
+        rate_card=price.rate_card,
+        price=price.content,
+        price_words=spoken(price),
+        price_per_unit=None if price.price_per_unit is None else money.plain(price.price_per_unit),
+        currency=price.currency,
+        digits=price.exponent,
+        price_hash=price.hash,
+    )
+
+
+async def explained(
+    reads: Reads,
+    keys: Keys,
+    key: str,
+    catalogue: Catalogue,
+    deliveries: Deliveries,
+    invoices: Invoices,
+    *,
+    after: EntryId | None = None,
+    most: int | None = None,
+) -> Explained | None:
+    """All of an outcome, with at most `most` of its events; None where nobody has used its key."""
+    outcome, held, held_back = await found_of(reads, keys, key, catalogue)
+    if outcome is None or held_back is not None:
+        if not held and held_back is None:
+            return None
+        return _unreadable(keys, key, held_back, held)
+    try:
+        told, cursor = await _story(reads, keys, outcome, after, EVENTS_MOST if most is None else most)
+    except Unreadable:
+        return _unreadable(keys, key, await damaged(reads, keys, key))
+    resolution, line = resolve(outcome) if outcome.final else (None, None)
+    return Explained(
+        key=key,
+        partition=keys.partition,
+        outcome=listed(keys.partition, outcome),
+        terms=terms(outcome),
+        story=told,
+        events_next_cursor=cursor,
+        resolution=resolution,
+        line=line,
+        invoice=None if line is None else await on_invoice(invoices, line),
+        deliveries=deliveries_told(await deliveries.about(key)) if outcome.final else [],
+        held=[],
+    )
+
+
+def _unreadable(keys: Keys, key: str, held_back: OnHold | None, held: Sequence[HeldEvent] = ()) -> Explained:
+    """A key without an outcome that can be shown."""
+    return Explained(
+        key=key, partition=keys.partition, outcome=None, terms=None, story=None, events_next_cursor=None,
+        resolution=None, line=None, invoice=None, deliveries=[], held=list(held), on_hold=held_back,
+    )  # fmt: skip
+
+
+async def found_of(
+    reads: Reads, keys: Keys, key: str, catalogue: Catalogue
+) -> tuple[Outcome | None, list[HeldEvent], OnHold | None]:
+    """The outcome of a key, or the events held for it, or why neither can be read."""
+    hold = await hold_of(reads, keys, key)
+    if hold is None:
+        outcome = await one(reads, keys, key, catalogue)
+        if outcome is not None:
+            return outcome, [], None
+        held_back = await damaged(reads, keys, key)
+        return None, [] if held_back is not None else await held_events(reads, keys, key), held_back
+    return None, [], await on_hold(reads, keys, key, hold)
+
+
+async def _story(
+    reads: Reads, keys: Keys, outcome: Outcome, after: EntryId | None, most: int
+) -> tuple[Story | None, str | None]:
+    """The story with the last events in it, or with those behind `after`; and where to go on."""
+    if outcome.events > COUNTED_MOST:
+        return None, None
+    telling, count, shown, last = Telling(outcome), 0, 0, None
+    async for page in reads.history(keys, outcome.key, most=outcome.events):
+        for item in page:
+            count += 1
+            wanted = count > outcome.events - most if after is None else item.entry > after
+            told = wanted and shown < most
+            telling.add(item, told=told, last=count == outcome.events)
+            if told:
+                shown, last = shown + 1, (count, item.entry)
+    more = last is not None and last[0] < outcome.events
+    return telling.story(), text_of(last[1]) if last is not None and more else None
+
+
+async def held_events(reads: Reads, keys: Keys, key: str) -> list[HeldEvent]:
+    """What waits for a key, in the order of the log."""
+    [waiting] = await reads.each(("LRANGE", keys.held_events(key), 0, -1))
+    events = [decode_held(key, item) for item in waiting]
+    fates = await reads.fates_of(keys, [text_of(entry) for entry, _ in events])
+    return [
+        HeldEvent(
+            entry=text_of(entry),
+            accepted_at=instant.render(entry[0]),
+            action=event.action,
+            customer_key=event.customer_key,
+            agent_key=event.agent_key,
+            reason=(fate and fate.reason) or "",
+        )
+        for (entry, event), fate in zip(events, fates, strict=True)
+    ]
+
+
+def deliveries_told(found: Sequence[Found]) -> list[Told]:
+    return [
+        Told(
+            id=each.row.id,
+            rule="" if each.row.delivery is None else each.row.delivery.rule_name,
+            standing=each.row.progress.standing,
+            attempts=each.row.progress.started,
+            due_at=None if each.row.progress.due_ms is None else instant.render(each.row.progress.due_ms),
+            reason=each.row.progress.reason,
+        )
+        for each in found
+    ]
+
+
+async def on_invoice(invoices: Invoices, line: Line) -> OnInvoice | None:
+    """The invoice of a line; None until the line has arrived there."""
+    found = await invoices.of_outcome(line.customer_key, line.currency, line.billed_at)
+    if found is None:
+        return None
+    amount = line.amount
+    if amount is None and found.closed:
+        row = await invoices.rows.of_outcome(found, line.outcome_key, line.billed_at)
+        amount = None if row is None else row.amount
+    return OnInvoice(
+        id=found.id,
+        number=found.number,
+        status=found.status,
+        closed=found.closed,
+        period_start=instant.render(found.start),
+        period_end=instant.render(found.end),
+        amount=amount,
+    )

@@ -1,0 +1,140 @@
+"""How everything stands, on one page: outcomes, events, what is due next, money, what is stuck, the last days."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Final
+
+from msgspec import Struct
+
+from witnd.app.problems import count, stuck
+from witnd.app.services import Services
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.outcomes.explain import SPOKEN
+from witnd.domain.outcomes.outcome import STATUSES
+from witnd.domain.values import instant
+from witnd.store.partition.days import Day, dates, days, total_amounts
+from witnd.store.query.merged import next_due
+from witnd.store.query.overview import Stuck, counters
+from witnd.store.query.reads import Reads
+
+_FATES: Final = ("applied", "duplicate", "conflict", "late", "held", "rejected", "waiting")
+_MONTH_DAYS: Final = 31
+
+
+class Due(Struct, frozen=True, kw_only=True):
+    """The outcome that settles first."""
+
+    key: str
+    settles_at: str
+
+
+class Money(Struct, frozen=True, kw_only=True):
+    """What was confirmed in a currency."""
+
+    currency: str
+    amount: str
+
+
+class Confirmed(Struct, frozen=True, kw_only=True):
+    """What resolved since `since` and was confirmed. `unrated` of them have no amount until their period closes."""
+
+    since: str
+    outcomes: int
+    unrated: int
+    amounts: list[Money]
+
+
+class DayFigures(Struct, frozen=True, kw_only=True):
+    """A UTC day: outcomes that opened, were confirmed and were missed on it, and the confirmed amounts."""
+
+    date: str
+    opened: int
+    confirmed: int
+    missed: int
+    unrated: int
+    amounts: list[Money]
+
+
+class Endpoints(Struct, frozen=True, kw_only=True):
+    """How many answer with nothing but failures, and how many of them are suspended."""
+
+    failing: int
+    suspended: int
+
+
+class Overview(Struct, frozen=True, kw_only=True):
+    """`now` is the server's clock. `outcomes` and `events` count everything there ever was. `lag`: events that are
+    accepted and not yet applied. `overdue_ms`: how late what is due first is."""
+
+    now: str
+    ready: bool
+    partitions: dict[str, int]
+    troubles: list[str]
+    outcomes: dict[str, int]
+    events: dict[str, int]
+    lag: int
+    next_due: Due | None
+    overdue_ms: int
+    today: Confirmed
+    month: Confirmed
+    endpoints: Endpoints
+    problems: int
+    days: list[DayFigures]
+
+
+async def overview(services: Services, reads: Reads, catalogue: Catalogue, shown: int) -> Overview:
+    """`shown`: how many days, today being the last."""
+    return (await standing(services, reads, catalogue, shown))[0]
+
+
+async def standing(services: Services, reads: Reads, catalogue: Catalogue, shown: int) -> tuple[Overview, Stuck]:
+    """The same, and how much of each kind waits for something."""
+    health, partitions = services.health(), services.partitions
+    troubles = [*health.troubles, *health.alarms]
+    found = await stuck(services, reads, catalogue)
+    totals = await counters(reads, partitions)
+    due = await next_due(reads, partitions)
+    told = await days(reads, partitions, dates(found.now_ms, max(shown, _MONTH_DAYS)))
+    today = told[-1].date
+    month = [day for day in told if day.date[:7] == today[:7]]
+    suspended = sum(state.suspended for state in found.endpoints.values())
+    overview_ = Overview(
+        now=instant.render(found.now_ms),
+        ready=health.ready,
+        partitions=dict(health.partitions),
+        troubles=troubles,
+        outcomes={SPOKEN[status]: totals.get(status, 0) for status in STATUSES},
+        events={fate: totals.get(fate, 0) for fate in _FATES},
+        lag=health.lag,
+        next_due=None if due is None else Due(key=due.place.name, settles_at=instant.render(due.place.ms)),
+        overdue_ms=0 if due is None else max(0, found.now_ms - due.place.ms),
+        today=_confirmed(today, told[-1:]),
+        month=_confirmed(f"{today[:7]}-01", month),
+        endpoints=Endpoints(failing=len(found.endpoints), suspended=suspended),
+        problems=count(found, troubles),
+        days=[
+            DayFigures(
+                date=day.date,
+                opened=day.opened,
+                confirmed=day.confirmed,
+                missed=day.missed,
+                unrated=day.unrated,
+                amounts=_amounts(day.amounts),
+            )
+            for day in told[-shown:]
+        ],
+    )
+    return overview_, found
+
+
+def _confirmed(since: str, found: Sequence[Day]) -> Confirmed:
+    return Confirmed(
+        since=f"{since}T00:00:00.000Z",
+        outcomes=sum(day.confirmed for day in found),
+        unrated=sum(day.unrated for day in found),
+        amounts=_amounts(total_amounts(found)),
+    )
+
+
+def _amounts(amounts: Mapping[str, Decimal]) -> list[Money]:
+    return [Money(currency=currency, amount=format(amount, "f")) for currency, amount in sorted(amounts.items())]

@@ -1,0 +1,118 @@
+"""API tokens as the API, the pages and commands show and change them: never their digests, their text only once."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from witnd.domain.values import instant
+from witnd.store.access.change_log import Author, Change
+from witnd.store.access.tokens import Token, Tokens, mistakes
+from witnd.store.errors import Unsafe
+from witnd.web.errors import invalid, missing, mistaken
+
+
+class TokenJson(Struct, frozen=True, kw_only=True):
+    """A token. `rate`: requests a second that it may make, null for no limit. `last_used_at` is a few seconds behind;
+    null: never used. Several tokens may have one name; the id tells them apart.
+    """
+
+    id: str
+    name: str
+    scopes: list[str]
+    rate: float | None
+    created_at: str
+    last_used_at: str | None
+    revoked_at: str | None
+
+
+class NewToken(TokenJson, frozen=True, kw_only=True):
+    """A token with its text, `token`, which is shown now and cannot be had again."""
+
+    token: str
+
+
+class TokenPage(Struct, frozen=True, kw_only=True):
+    """Tokens, the oldest first."""
+
+    data: list[TokenJson]
+    next_cursor: str | None
+
+
+def token_json(token: Token, used: Mapping[str, int]) -> TokenJson:
+    return TokenJson(**_fields(token, used))
+
+
+def new_token_json(token: Token, text: str) -> NewToken:
+    return NewToken(**_fields(token, {}), token=text)
+
+
+async def page(tokens: Tokens, limit: int, after: str | None, *, archived: bool) -> TokenPage:
+    """Revoked ones are left out unless `archived` is true."""
+    found = await tokens.listed()
+    if after is not None:
+        places = [place for place, token in enumerate(found) if token.id == after]
+        if not places:
+            raise invalid("after", f"{after!r} is no cursor of this list: write the one that it ended with")
+        found = found[places[0] + 1 :]
+    found = [token for token in found if archived or token.revoked_at is None]
+    used = await tokens.used()
+    return TokenPage(
+        data=[token_json(token, used) for token in found[:limit]],
+        next_cursor=found[limit - 1].id if len(found) > limit else None,
+    )
+
+
+async def named(tokens: Tokens, id_: str) -> Token:
+    """The token with this id, revoked or not. Raises `Unsafe` for one that is damaged."""
+    sound, damaged = await tokens.all()
+    for token in sound:
+        if token.id == id_:
+            return token
+    for one in damaged:
+        if one.id == id_:
+            raise Unsafe(one.reason, one.remedy)
+    raise missing("token", id_)
+
+
+async def create(
+    tokens: Tokens, author: Author, *, name: str, scopes: Sequence[str], rate: float | None, now_ms: int
+) -> NewToken:
+    """Raises VALIDATION_ERROR with everything that is wrong."""
+    if wrong := mistakes(name, scopes, rate):
+        raise mistaken(wrong)
+
+    def logged(token: Token) -> Change:
+        return author.change("token.create", token.id, after=token_json(token, {}))
+
+    token, text = await tokens.create(name, scopes, now_ms, rate=rate, logged=logged)
+    return new_token_json(token, text)
+
+
+async def revoke(tokens: Tokens, author: Author, token: Token, *, now_ms: int) -> TokenJson:
+    """Make it worth nothing, at once; one that is revoked already stays as it is."""
+    used = await tokens.used()
+    if token.revoked_at is not None:
+        return token_json(token, used)
+
+    def logged(revoked: Token) -> Change:
+        before, after = token_json(token, used), token_json(revoked, used)
+        return author.change("token.revoke", token.id, before=before, after=after)
+
+    return token_json(await tokens.revoke(token.id, now_ms, logged=logged) or token, used)
+
+
+def _fields(token: Token, used: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "id": token.id,
+        "name": token.name,
+        "scopes": list(token.scopes),
+        "rate": token.rate,
+        "created_at": instant.render(token.created_at),
+        "last_used_at": _instant(used.get(token.id)),
+        "revoked_at": _instant(token.revoked_at),
+    }
+
+
+def _instant(ms: int | None) -> str | None:
+    return None if ms is None else instant.render(ms)

@@ -1,0 +1,73 @@
+"""Finds missing events: compares a client's own log of acknowledged events with Redis."""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Final, TypeAlias
+
+from witnd.domain.outcomes.event import EntryId
+from witnd.store.keys import Keys
+from witnd.store.query.reads import ITEMS, PAGE, Command, Reads, text_of
+from witnd.store.records.codec import decode_history, decode_outcome
+
+# An acknowledged event: its partition, and the id of its entry in the log.
+Acknowledged: TypeAlias = tuple[int, EntryId]
+
+_HISTORIES: Final = 100  # histories read at a time
+
+
+async def missing_events(
+    reads: Reads, partitions: Sequence[Keys], acknowledged: Iterable[Acknowledged]
+) -> tuple[int, list[Acknowledged]]:
+    """Return how many events were compared, and those that are in no log, history or fate, in order."""
+    rest: set[Acknowledged] = set()
+    given, count = iter(acknowledged), 0
+    while page := list(islice(given, PAGE)):
+        count += len(page)
+        rest.update(await _without_log_or_fate(reads, partitions, page))
+    # What was trimmed from the log is in the history of its outcome, if it was applied.
+    for keys in partitions:
+        wanted = {entry for partition, entry in rest if partition == keys.partition}
+        if wanted:
+            found = await _in_histories(reads, keys, wanted)
+            rest -= {(keys.partition, entry) for entry in found}
+    return count, sorted(rest)
+
+
+async def _without_log_or_fate(
+    reads: Reads, partitions: Sequence[Keys], page: Sequence[Acknowledged]
+) -> list[Acknowledged]:
+    commands: list[Command] = []
+    for partition, entry in page:
+        keys, name = partitions[partition], text_of(entry)
+        commands += (("XRANGE", keys.events, name, name), ("HEXISTS", keys.fates, name))
+    answers = await reads.each(*commands)
+    return [one for one, rows, fate in zip(page, answers[::2], answers[1::2], strict=True) if not rows and not fate]
+
+
+async def _in_histories(reads: Reads, keys: Keys, wanted: set[EntryId]) -> set[EntryId]:
+    """Look through all outcomes of a partition."""
+    found: set[EntryId] = set()
+    outcome, history = keys.outcome("").encode(), keys.history("").encode()
+    async for _, names in reads.scan(f"{keys.base}:"):
+        records = [name for name in names if name.startswith(outcome)]
+        found_records = (await reads.each(("MGET", *records)))[0] if records else ()
+        for name, record in zip(records, found_records, strict=True):
+            key = name.removeprefix(outcome).decode(errors="replace")
+            stored = None if record is None else decode_outcome(key, record)
+            found.update(decode_history(item).entry for item in (stored.items if stored is not None else ()))
+        lists = [name for name in names if name.startswith(history)]
+        for at in range(0, len(lists), _HISTORIES):
+            found |= await _in_lists(reads, lists[at : at + _HISTORIES])
+        found &= wanted
+    return found
+
+
+async def _in_lists(reads: Reads, lists: Sequence[bytes]) -> set[EntryId]:
+    found: set[EntryId] = set()
+    start = 0
+    while lists:
+        pages = await reads.each(*(("LRANGE", name, start, start + ITEMS - 1) for name in lists))
+        found.update(decode_history(item).entry for page in pages for item in page)
+        lists = [name for name, page in zip(lists, pages, strict=True) if len(page) == ITEMS]
+        start += ITEMS
+    return found

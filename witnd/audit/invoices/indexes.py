@@ -1,0 +1,192 @@
+"""The part of an audit about what is kept of all invoices: no key without its invoice, no number without its paper."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+from witnd.audit.findings import OTHERS, RESTORE, Findings, by_command
+from witnd.domain.invoices.credit import note_id
+from witnd.store.journal.marks import series_numbers
+from witnd.store.keys import BillingKeys
+from witnd.store.query.reads import PAGE, Command, Reads
+
+# Keys of one invoice, by how they are called.
+_OWN: Final = ("rows", "row_ids", "lines", "credits", "credited", "changes")
+
+
+async def check_keys(reads: Reads, keys: BillingKeys, partitions: int, findings: Findings) -> None:
+    """Every key of the invoices belongs to one that is listed; nothing is in a list that is not there."""
+    start = f"{keys.base}:"
+    async for _, names in reads.scan(start):
+        own: list[str] = []
+        papers: list[tuple[str, str, str]] = []
+        for name in map(bytes.decode, names):
+            kind, _, rest = name.removeprefix(start).partition(":")
+            if kind == "customer" and rest:
+                await _check_customer(reads, keys, rest, findings)
+            elif kind == "invoice":
+                papers.append((keys.invoices, rest, f"invoice {rest}"))
+            elif kind == "note":
+                papers.append((keys.notes, rest, f"credit note {rest}"))
+            elif kind in _OWN and rest:
+                own.append(name)
+        await _check_listed(reads, papers, findings)
+        await _check_own(reads, keys, partitions, own, findings)
+    for what, zset in (("open drafts", keys.open), ("drafts to be issued", keys.to_issue)):
+        async for page in reads.scored(zset):
+            await _check_there(reads, keys, zset, f"the list of {what}", [id_ for id_, _ in page], findings)
+    async for page in reads.scored(keys.notes):
+        for id_, _ in page:
+            await _check_note(reads, keys, id_, findings)
+
+
+async def _check_listed(reads: Reads, papers: Sequence[tuple[str, str, str]], findings: Findings) -> None:
+    if not papers:
+        return
+    scores = await reads.each(*(("ZSCORE", zset, id_) for zset, id_, _ in papers))
+    for (zset, _, what), score in zip(papers, scores, strict=True):
+        if score is None:
+            findings.differ(what, f"in {zset}", "not in it", f"put it back into {zset} if witnd made it; else {OTHERS}")
+
+
+async def _check_own(reads: Reads, keys: BillingKeys, partitions: int, own: Sequence[str], findings: Findings) -> None:
+    """Rows are those of an invoice, and in the form that it has now."""
+    if not own:
+        return
+    ids = [name.removeprefix(f"{keys.base}:").split(":")[1] for name in own]
+    commands: list[Command] = [("HGET", keys.state, "closing")]
+    for name, id_ in zip(own, ids, strict=True):
+        commands += (("EXISTS", name), ("HGET", keys.invoice(id_), "closed"))
+    closing, *answers = await _answered(reads, *commands)
+    for name, id_, there, closed in zip(own, ids, answers[::2], answers[1::2], strict=True):
+        kind, _, rest = name.removeprefix(f"{keys.base}:").partition(":")
+        number = rest.partition(":")[2]
+        if not there:
+            continue  # the draft was closed since the key was met
+        if closed is None:
+            findings.differ(f"key {name}", f"an invoice {id_}", "none", RESTORE)
+        elif kind == "rows" and (not number.isdigit() or int(number) >= partitions):
+            findings.differ(f"key {name}", f"of a partition below {partitions}", number or "none", RESTORE)
+        elif kind == "row_ids" and closed == b"1":
+            findings.differ(f"key {name}", "none: the invoice is closed", "there is one", by_command("UNLINK", name))
+        elif kind == "lines" and closed != b"1" and closing != id_.encode():
+            remedy = by_command("UNLINK", name)
+            findings.differ(f"key {name}", "none: the invoice is open", "there is one", remedy)
+
+
+async def _check_customer(reads: Reads, keys: BillingKeys, customer: str, findings: Findings) -> None:
+    """Nobody has another one's invoices."""
+    zset = keys.customer(customer)
+    async for page in reads.scored(zset):
+        heads = await _answered(reads, *(("HGET", keys.invoice(id_), "customer_key") for id_, _ in page))
+        for (id_, _), owner in zip(page, heads, strict=True):
+            if owner != customer.encode():
+                found = "no invoice" if owner is None else f"one of {owner.decode()}"
+                findings.differ(f"{id_} in {zset}", f"an invoice of {customer}", found, by_command("ZREM", zset, id_))
+
+
+async def _check_there(
+    reads: Reads, keys: BillingKeys, zset: str, what: str, ids: Sequence[str], findings: Findings
+) -> None:
+    answers = await reads.each(*(("EXISTS", keys.invoice(id_)) for id_ in ids))
+    for id_, there in zip(ids, answers, strict=True):
+        if not there:
+            findings.differ(f"{id_} in {what}", "an invoice", "none", by_command("ZREM", zset, id_))
+
+
+async def _check_note(reads: Reads, keys: BillingKeys, id_: str, findings: Findings) -> None:
+    """A credit note is one of those that its invoice counts, and is checked with it."""
+    invoice = (await _answered(reads, ("HGET", keys.note(id_), "invoice")))[0]
+    if invoice is None:
+        remedy = by_command("ZREM", keys.notes, id_)
+        findings.differ(f"{id_} in the list of notes", "a credit note", "none", remedy)
+        return
+    count = (await _answered(reads, ("HGET", keys.invoice(invoice.decode()), "notes")))[0]
+    notes = int(count) if count is not None and count.isdigit() else 0
+    if all(note_id(invoice.decode(), number) != id_ for number in range(notes)):
+        findings.differ(f"credit note {id_}", f"one of the {notes} of invoice {invoice.decode()}", "another", RESTORE)
+
+
+# -- numbers -----------------------------------------------------------------------------------------------------------
+
+
+async def check_numbers(reads: Reads, keys: BillingKeys, findings: Findings) -> None:
+    """In every series the numbers from 1 to its counter, each of one invoice or credit note, and no others.
+
+    Numbers of invoices that Redis lost are left out: `witnd repair journal` has recorded them.
+    """
+    counters, given, gone = await reads.together(
+        ("HGETALL", keys.series), ("HLEN", keys.numbers), ("HGETALL", keys.lost_numbers)
+    )
+    series, lost = series_numbers(keys, counters), {name: _spans(text) for name, text in _pairs(gone).items()}
+    for name, last in series.items():
+        for start in range(1, last + 1, PAGE):
+            page = range(start, min(start + PAGE, last + 1))
+            spans = lost.get(name, ())
+            numbers = [_number(name, n) for n in page if not any(n in span for span in spans)]
+            await _check_bearers(reads, keys, numbers, findings)
+    if sum(series.values()) - sum(len(span) for spans in lost.values() for span in spans) != given:
+        await _find_others(reads, keys, findings)
+
+
+def _spans(text: str) -> list[range]:
+    """Read `3-7 12-12`."""
+    ends = [span.split("-") for span in text.split()]
+    return [range(int(first), int(last) + 1) for first, last in ends]
+
+
+def _number(series: str, count: int) -> str:
+    return f"{series}-{count:06d}"
+
+
+async def _check_bearers(reads: Reads, keys: BillingKeys, numbers: Sequence[str], findings: Findings) -> None:
+    ids = (await reads.each(("HMGET", keys.numbers, *numbers)))[0] if numbers else []
+    bearers: list[tuple[str, str]] = []
+    for number, id_ in zip(numbers, ids, strict=True):
+        if id_ is None:
+            remedy = f"find the invoice or credit note that bears it and write it into {keys.numbers}; {RESTORE}"
+            findings.differ(f"number {number}", "an invoice or credit note", "none: a gap", remedy)
+        else:
+            bearers.append((number, id_.decode()))
+    commands: list[Command] = []
+    for _, id_ in bearers:
+        commands += (("HGET", keys.invoice(id_), "number"), ("HGET", keys.note(id_), "number"))
+    answers = await _answered(reads, *commands) if commands else []
+    for (number, id_), on_invoice, on_note in zip(bearers, answers[::2], answers[1::2], strict=True):
+        borne = on_invoice if on_note is None else on_note
+        if borne is None or borne.decode() != number:
+            found = "one without a number" if borne is None else f"one with the number {borne.decode()}"
+            findings.differ(f"number {number}", f"on the invoice or credit note {id_}", found, RESTORE)
+
+
+async def _find_others(reads: Reads, keys: BillingKeys, findings: Findings) -> None:
+    """Numbers that no series has given."""
+    async for page in _scanned(reads, keys.numbers):
+        # Asked again, because some may have been given since.
+        series = series_numbers(keys, (await reads.each(("HGETALL", keys.series)))[0])
+        for number, id_ in page.items():
+            name, _, count = number.rpartition("-")
+            last = series.get(name, 0)
+            if not (count.isdigit() and 1 <= int(count) <= last and _number(name, int(count)) == number):
+                expected = (
+                    f"none: series {name} has given {last}" if name in series else "none: there is no such series"
+                )
+                findings.differ(f"number {number}", expected, f"of {id_}", RESTORE)
+
+
+async def _scanned(reads: Reads, name: str) -> AsyncIterator[dict[str, str]]:
+    cursor = "0"
+    while True:
+        after, flat = (await reads.each(("HSCAN", name, cursor, "COUNT", PAGE)))[0]
+        yield _pairs(flat)
+        cursor = after.decode()
+        if cursor == "0":
+            return
+
+
+async def _answered(reads: Reads, *commands: Command) -> list[Any]:
+    """None from a key of another type, as from a missing one: `audit_seen` names it."""
+    return [None if isinstance(one, Exception) else one for one in await reads.answers(*commands)]
+
+
+def _pairs(flat: Sequence[Any]) -> dict[str, str]:
+    return {flat[i].decode(): flat[i + 1].decode() for i in range(0, len(flat), 2)}

@@ -1,0 +1,111 @@
+"""How an audit sees an invoice and the biller: what it asks of them at one time, and the answers as values."""
+
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any, Final, NamedTuple
+
+from msgspec import Struct
+
+from witnd.audit.findings import UNREADABLE
+from witnd.domain.invoices.invoice import Invoice
+from witnd.domain.outcomes.event import EntryId
+from witnd.domain.values.period import Calendar
+from witnd.store.invoices.codec import decode_invoice
+from witnd.store.invoices.ledger import decode_calendar
+from witnd.store.keys import BillingKeys
+from witnd.store.query.reads import Command
+from witnd.store.records.line_position import LinePosition
+from witnd.store.records.state_fields import StateFields
+
+# Behind every instant that witnd can write.
+END_OF_TIME: Final = 253_402_300_800_000
+FIXED: Final = 8  # commands per invoice besides those per partition
+
+
+class Biller(NamedTuple):
+    """How far the biller was."""
+
+    positions: dict[int, LinePosition]
+    calendar: Calendar | None
+    closed_to: int
+
+    @property
+    def read(self) -> dict[int, EntryId]:
+        return {partition: position.entry for partition, position in self.positions.items()}
+
+
+class Seen(Struct, frozen=True, kw_only=True):
+    """An invoice as it stood at one time, with how long its lists were then. Places in lists are None for absent."""
+
+    invoice: Invoice
+    listed: int | None
+    open: int | None
+    to_issue: int | None
+    lines: int
+    credits: int
+    credited: int
+    changes: int
+    rows: list[int]  # per partition
+
+
+def biller(key: str, flat: Sequence[bytes]) -> Biller:
+    """From the fields of its state."""
+    fields = StateFields.of(key, flat)
+    fields.number("seq")
+    return Biller(
+        positions=fields.positions(),
+        calendar=decode_calendar(fields),
+        closed_to=fields.number("closed_to"),
+    )
+
+
+def questions(keys: BillingKeys, partitions: Sequence[int], ids: Sequence[str]) -> list[Command]:
+    """What to ask of invoices at one time, in the order that `seen_of` wants the answers in."""
+    commands: list[Command] = []
+    for id_ in ids:
+        commands += (
+            ("HGETALL", keys.invoice(id_)),
+            ("ZSCORE", keys.invoices, id_),
+            ("ZSCORE", keys.open, id_),
+            ("ZSCORE", keys.to_issue, id_),
+            ("LLEN", keys.lines(id_)),
+            ("LLEN", keys.credits(id_)),
+            ("HLEN", keys.credited(id_)),
+            ("HLEN", keys.changes(id_)),
+            *(("LLEN", keys.rows(id_, number)) for number in partitions),
+        )
+    return commands
+
+
+def seen_of(id_: str, answers: Sequence[Any]) -> Seen | str:
+    """An invoice as it was answered, or why it cannot be judged."""
+    if any(isinstance(one, Exception) for one in answers):
+        return "unreadable: one of its keys holds another type of data"
+    flat, listed, open_, to_issue, lines, credits_, credited, changes, *rows = answers
+    try:
+        invoice = decode_invoice(id_, {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)})
+    except UNREADABLE:
+        return "unreadable"
+    if invoice is None:
+        return "none"
+    amounts = (invoice.subtotal, invoice.credited, invoice.noted, invoice.carried, invoice.total or 0)
+    if not (all(map(isfinite, amounts)) and 0 <= invoice.start < invoice.end < END_OF_TIME):
+        return "unreadable"
+    return Seen(
+        invoice=invoice,
+        listed=score_of(listed),
+        open=score_of(open_),
+        to_issue=score_of(to_issue),
+        lines=lines,
+        credits=credits_,
+        credited=credited,
+        changes=changes,
+        rows=rows,
+    )
+
+
+def score_of(answer: bytes | None) -> int | None:
+    if answer is None:
+        return None
+    score = float(answer)
+    return int(score) if isfinite(score) else -1  # an instant that no period has

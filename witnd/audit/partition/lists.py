@@ -1,0 +1,241 @@
+"""The parts of an audit about lists: deadlines, held events, fates, resolutions, lines, the log."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from witnd.audit.partition.outcomes import applied_mark
+from witnd.audit.scope import Repaired, Scope, Sum
+from witnd.domain.outcomes.event import EntryId, Event, Retry, Tick, read
+from witnd.domain.outcomes.resolution import Line, resolve
+from witnd.domain.values import money
+from witnd.store.errors import Unreadable, Unsafe
+from witnd.store.query.reads import FATES, Entry, text_of
+from witnd.store.records.codec import OutcomeRecord, held_record
+from witnd.store.records.held_codec import decode_held
+from witnd.store.records.json_record import decode_record
+from witnd.store.records.score import whole
+
+_json = msgspec.json.Encoder().encode
+_HELD_CHUNK: Final = 20  # keys with up to 1000 held events each
+
+
+async def check_due(scope: Scope) -> None:
+    """Every stored deadline is that of an open outcome. In full, its instant is checked with the outcome."""
+    async for page in scope.reads.scored(scope.keys.due):
+        names = [scope.keys.outcome(key) for key, _ in page]
+        answers = await scope.reads.together(("MGET", *names), *(("ZSCORE", scope.keys.due, key) for key, _ in page))
+        for (key, _), raw, score in zip(page, answers[0], answers[1:], strict=True):
+            if score is None:
+                continue  # resolved since the page was read
+            record = scope.record(key, raw)
+            if key in scope.damaged:
+                continue
+            if record is None:
+                scope.differ(key, "stored deadline", "none: no outcome has this key", score.decode())
+            elif record.processed_at is not None:
+                scope.differ(key, "stored deadline", f"none: it is {record.status}", score.decode())
+            elif scope.quick:
+                scope.compare(key, "stored deadline", record.mirrored, whole(score))
+
+
+async def check_held(scope: Scope) -> None:
+    """Every held key has its marker and its events, and every held event its fate."""
+    keys = scope.keys
+    async for page in scope.reads.scored(keys.held):
+        for at in range(0, len(page), _HELD_CHUNK):
+            chunk = [key for key, _ in page[at : at + _HELD_CHUNK] if key not in scope.damaged]
+            for key in chunk:
+                score, record, items = await scope.reads.together(
+                    ("ZSCORE", keys.held, key),
+                    ("GET", keys.outcome(key)),
+                    ("LRANGE", keys.held_events(key), 0, -1),
+                )
+                if score is not None:
+                    await _check_held_key(scope, key, whole(score), record, items)
+
+
+async def _check_held_key(scope: Scope, key: str, score: int, record: bytes | None, items: Sequence[bytes]) -> None:
+    if record != held_record(key):
+        found = "no record" if record is None else "an outcome"
+        scope.differ(key, "held events", "only for a key without an outcome", found)
+    if not items:
+        scope.differ(key, "held events", "at least one", "none")
+        return
+    try:
+        entries = [decode_held(key, item)[0] for item in items]
+    except Unreadable as damaged:
+        scope.damage(key, f"its list of held events is unreadable: {damaged.reason}")
+        return
+    scope.compare(key, "instant of the first held event", entries[0][0], score)
+    names = [text_of(entry) for entry in entries]
+    for name, fate in zip(names, await scope.reads.fates_of(scope.keys, names), strict=True):
+        found = "none" if fate is None else fate.fate
+        if found != "held" and await _still_held(scope, key):
+            scope.differ(key, f"fate of held event {name}", "held", found)
+
+
+async def _still_held(scope: Scope, key: str) -> bool:
+    return (await scope.reads.each(("ZSCORE", scope.keys.held, key)))[0] is not None
+
+
+async def check_fates(scope: Scope) -> None:
+    """Fates and their indices agree; how many there are of each."""
+    keys = scope.keys
+    counts = await scope.reads.together(("HLEN", keys.fates), *(("ZCARD", keys.fates_of(fate)) for fate in FATES))
+    scope.totals.fates.update(dict(zip(FATES, counts[1:], strict=True)))
+    scope.compare("", "fates on record", sum(counts[1:]), counts[0])
+    if scope.quick:
+        return
+    for fate in FATES:
+        async for page in scope.reads.scored(keys.fates_of(fate)):
+            records = await scope.reads.fates_of(keys, [name for name, _ in page])
+            for (name, ms), record in zip(page, records, strict=True):
+                found = "none" if record is None else record.fate
+                # One that is placed meanwhile is no more held; the sums notice if it is lost.
+                if fate not in ("held", "waiting", found):
+                    scope.differ("", f"fate of {name}", fate, found)
+                scope.compare("", f"instant of {name}", name.partition("-")[0], str(ms))
+
+
+# -- what resolved -------------------------------------------------------------------------------
+
+
+async def check_resolutions(scope: Scope) -> None:
+    totals = scope.totals
+    async for page in scope.reads.entries(scope.keys.resolutions):
+        for key, said, record in await _about(scope, "resolution", page):
+            if key in scope.damaged:
+                continue
+            totals.resolutions += 1
+            totals.resolutions_found_mark += int(said["id"], 16)
+            if scope.precise:
+                scope.resolved[key] += 1
+            outcome = None if record is None else scope.outcome(key, record)
+            if outcome is None or not outcome.final:
+                found = "no outcome" if outcome is None else outcome.status
+                scope.differ(key, "outcome of a resolution", "CONFIRMED or FAILED", found)
+            else:
+                _compare_members(scope, key, "resolution", resolve(outcome)[0], said)
+
+
+async def check_lines(scope: Scope) -> None:
+    totals = scope.totals
+    async for page in scope.reads.entries(scope.keys.lines):
+        _check_numbers(scope, page)
+        for key, said, record in await _about(scope, "line", page):
+            _add(scope, said)
+            if key in scope.damaged:
+                continue
+            totals.lines += 1
+            totals.lines_found_mark += int(said["id"], 16)
+            if scope.precise:
+                scope.billed[key] += 1
+            outcome = None if record is None else scope.outcome(key, record)
+            line = resolve(outcome)[1] if outcome is not None and outcome.final else None
+            if line is None:
+                found = "no outcome" if outcome is None else outcome.status
+                scope.differ(key, "outcome of an invoice line", "CONFIRMED", found)
+            else:
+                _note_repair(scope, line)
+                _compare_members(scope, key, "line", line, said)
+
+
+def _check_numbers(scope: Scope, page: Sequence[Entry]) -> None:
+    """The lines are numbered 1, 2, 3 … without gaps."""
+    for entry, _ in page:
+        last = scope.totals.last_line
+        if entry != (last + 1, 0):
+            scope.differ("", f"number of the line after {last}", str(last + 1), text_of(entry))
+        scope.totals.last_line = entry[0]
+
+
+def _note_repair(scope: Scope, line: Line) -> None:
+    """A line that was late because its outcome was on hold is listed; it is no difference."""
+    if line.repaired_at is not msgspec.UNSET:
+        scope.repaired.append(
+            Repaired(
+                partition=scope.keys.partition,
+                key=line.outcome_key,
+                resolved_at=line.resolved_at,
+                repaired_at=line.repaired_at,
+            )
+        )
+
+
+def _add(scope: Scope, said: dict[str, Any]) -> None:
+    one = scope.totals.sums.setdefault(said["currency"], Sum())
+    one.lines += 1
+    one.digits = max(one.digits, said["digits"])
+    # What is rated when its period closes has no amount yet.
+    if said["amount"] is None:
+        scope.totals.unrated += 1
+    else:
+        one.amount = money.exact_sum((one.amount, Decimal(said["amount"])))
+
+
+async def _about(
+    scope: Scope, what: str, page: Sequence[Entry]
+) -> list[tuple[str, dict[str, Any], OutcomeRecord | None]]:
+    """What each entry says, and the record of the outcome that it says it of."""
+    read_: list[tuple[str, dict[str, Any]]] = []
+    for entry, fields in page:
+        try:
+            raw = dict(zip(fields[::2], fields[1::2], strict=True))[b"data"]
+            said = decode_record(raw, dict[str, Any], f"{what} {text_of(entry)}")
+            said.pop("v", None)
+            if what == "line":
+                msgspec.convert(said, Line)
+                Decimal(said["amount"] or 0)
+            int(said["id"], 16)
+            read_.append((said["outcome_key"], said))
+        except Unsafe as wrong:
+            scope.differ("", f"{what} {text_of(entry)}", "one that witnd wrote", wrong.reason)
+        except (msgspec.MsgspecError, ArithmeticError, KeyError, TypeError, ValueError):
+            scope.differ("", f"{what} {text_of(entry)}", "one that witnd wrote", "unreadable")
+    if not read_:
+        return []
+    names = [scope.keys.outcome(key) for key, _ in read_]
+    records = (await scope.reads.each(("MGET", *names)))[0]
+    return [(key, said, scope.record(key, raw)) for (key, said), raw in zip(read_, records, strict=True)]
+
+
+def _compare_members(scope: Scope, key: str, what: str, expected: msgspec.Struct, said: dict[str, Any]) -> None:
+    must: dict[str, Any] = msgspec.json.decode(_json(expected))
+    if must == said:
+        return
+    for name in dict.fromkeys((*must, *said)):
+        scope.compare(key, f"{what}: {name}", must.get(name, "nothing"), said.get(name, "nothing"))
+
+
+# -- the log -------------------------------------------------------------------------------------
+
+
+async def check_log(scope: Scope, cursor: EntryId) -> None:
+    """Count the events of the log up to the cursor; in full also which of them were applied."""
+    async for page in scope.reads.entries(scope.keys.events, cursor):
+        events = [(e, fields) for e, fields in page if not _is_control(fields)]
+        scope.totals.log_entries += len(events)
+        if scope.quick:
+            continue
+        names = [text_of(entry) for entry, _ in events]
+        fates = await scope.reads.fates_of(scope.keys, names)
+        for (entry, fields), fate in zip(events, fates, strict=True):
+            if fate is not None:
+                continue
+            event = read(fields)
+            if not isinstance(event, Event):
+                scope.differ("", f"fate of {text_of(entry)}", "rejected", "none")
+                continue
+            if event.key in scope.damaged:
+                continue
+            mark = applied_mark(event.key, entry, event)
+            scope.totals.log_mark += mark
+            if scope.precise:
+                scope.log_marks[event.key] += mark
+
+
+def _is_control(fields: Sequence[bytes]) -> bool:
+    return b"witnd" in fields[::2] and isinstance(read(fields), Tick | Retry)

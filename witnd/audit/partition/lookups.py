@@ -1,0 +1,109 @@
+"""The part of an audit about what outcomes are found by: sets by status, customer and key, and counters of days."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from witnd.audit.scope import Scope
+from witnd.domain.values import money
+from witnd.store.partition.days import AT_CLOSE, OPENED, day_of
+from witnd.store.query.reads import Command
+from witnd.store.records.codec import OutcomeRecord
+from witnd.store.records.score import whole
+
+STATUSES = ("OPEN", "PENDING", "CONFIRMED", "FAILED")
+
+
+async def check_lookups(scope: Scope) -> None:
+    """Every member of the sets by status and of all keys is an outcome that belongs there; how many there are."""
+    keys, totals = scope.keys, scope.totals
+    sets = {"": keys.keys} | {status: keys.with_status(status) for status in STATUSES}
+    counts = await scope.reads.together(*(("ZCARD", zset) for zset in sets.values()))
+    totals.found_by.update(dict(zip(sets, counts, strict=True)))
+    if scope.quick:
+        return
+    for status, zset in sets.items():
+        what = f"in the list of {status} outcomes" if status else "in the list of all keys"
+        async for page in scope.reads.scored(zset):
+            for key, score, record in await _records(scope, zset, [key for key, _ in page]):
+                if key in scope.damaged:
+                    continue
+                if record is None:
+                    scope.differ(key, what, "no: no outcome has this key", "yes")
+                elif status and record.status != status:
+                    scope.differ(key, what, f"no: it is {record.status}", "yes")
+                else:
+                    scope.compare(key, f"its place {what}", record.opened_at if status else 0, score)
+
+
+async def check_customers(scope: Scope, customers: Sequence[str]) -> None:
+    """The same of the lists of these customers."""
+    for customer in customers:
+        zset = scope.keys.of(customer)
+        [count] = await scope.reads.each(("ZCARD", zset))
+        scope.totals.found_by_customer += count
+        if scope.quick:
+            continue
+        async for page in scope.reads.scored(zset):
+            for key, score, record in await _records(scope, zset, [key for key, _ in page]):
+                what = f"in the list of customer {customer}"
+                if key in scope.damaged:
+                    continue
+                if record is None or record.customer_key != customer:
+                    expected = "no outcome has this key" if record is None else f"it is of {record.customer_key}"
+                    scope.differ(key, what, f"no: {expected}", "yes")
+                else:
+                    scope.compare(key, f"its place {what}", record.opened_at, score)
+
+
+async def check_days(scope: Scope, dates: Sequence[str]) -> None:
+    """Add up what these days say."""
+    if not dates:
+        return
+    totals = scope.totals
+    for date, flat in zip(
+        dates, await scope.reads.each(*(("HGETALL", scope.keys.day(one)) for one in dates)), strict=True
+    ):
+        day = day_of(date, [flat])
+        for name, count in (
+            (OPENED, day.opened),
+            ("CONFIRMED", day.confirmed),
+            ("FAILED", day.missed),
+            (AT_CLOSE, day.unrated),
+        ):
+            totals.days[name] += count
+        for currency, amount in day.amounts.items():
+            totals.day_money[currency] = money.plus(totals.day_money.get(currency, Decimal(0)), amount)
+
+
+def compare_lookups(scope: Scope) -> None:
+    """What must be equal once a partition stands still."""
+    totals = scope.totals
+    readable = sum(totals.statuses[status] for status in STATUSES)
+    every = readable + scope.of_damaged("", also_on_hold=True)
+    listed = readable + scope.of_damaged("", also_on_hold=False)
+    scope.compare("", "outcomes in the list of all keys", listed, totals.found_by[""])
+    for status in STATUSES:
+        expected = totals.statuses[status] + scope.of_damaged(status, also_on_hold=False)
+        scope.compare("", f"outcomes in the list of {status} ones", expected, totals.found_by[status])
+    scope.compare("", "outcomes in the lists of customers", every, totals.found_by_customer)
+    scope.compare("", "outcomes opened, by day", every, totals.days[OPENED])
+    for status in ("CONFIRMED", "FAILED"):
+        resolved = totals.statuses[status] + scope.of_damaged(status, also_on_hold=True)
+        scope.compare("", f"{status} outcomes by day", resolved, totals.days[status])
+    scope.compare("", "outcomes rated at close, by day", totals.unrated, totals.days[AT_CLOSE])
+    for currency in sorted(totals.sums.keys() | totals.day_money.keys()):
+        known = totals.sums.get(currency)
+        amount = "0" if known is None else money.plain(known.amount)
+        found = money.plain(totals.day_money.get(currency, Decimal(0)))
+        scope.compare("", f"confirmed {currency} by day", amount, found)
+
+
+async def _records(scope: Scope, zset: str, names: Sequence[str]) -> list[tuple[str, int, OutcomeRecord | None]]:
+    """These members with their scores and records, all at one time; those that are no members any more left out."""
+    scores: list[Command] = [("ZSCORE", zset, key) for key in names]
+    records, *found = await scope.reads.together(("MGET", *map(scope.keys.outcome, names)), *scores)
+    return [
+        (key, whole(score), scope.record(key, raw))
+        for key, raw, score in zip(names, records, found, strict=True)
+        if score is not None
+    ]

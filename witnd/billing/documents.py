@@ -1,0 +1,102 @@
+"""Invoices and credit notes with everything an export needs of them: their rows, and the names that were in force when
+they were issued.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final
+
+from witnd.billing.export.bill import Bill, Note
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.invoices.operations import CreditNote
+from witnd.domain.pricing.ratecard import Price
+from witnd.store.errors import DamagedInvoice
+from witnd.store.invoices.codec import RESTORE
+from witnd.store.invoices.reads import Invoices, Wanted
+
+_PAGE: Final = 200
+
+
+def _check_complete(what: str, unreadable: Sequence[str]) -> None:
+    """A file has no place to say that something is missing from it. Raises `DamagedInvoice`."""
+    if unreadable:
+        raise DamagedInvoice(f"the stored data of {what} {', '.join(unreadable)} is damaged", RESTORE)
+
+
+class Papers:
+    """`now_ms` is when names are looked up for what is not issued yet."""
+
+    def __init__(self, invoices: Invoices, catalogue: Catalogue, now_ms: int) -> None:
+        self._invoices = invoices
+        self._catalogue = catalogue
+        self._now = now_ms
+
+    async def bills(self, wanted: Wanted) -> AsyncIterator[Bill]:
+        """Invoices, the newest period first."""
+        cursor = None
+        while True:
+            page = await self._invoices.listed(wanted, _PAGE, cursor)
+            _check_complete("invoice", page.unreadable)
+            for invoice in page.data:
+                yield self.bill(invoice)
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+    async def notes(self, customer: str | None = None) -> AsyncIterator[Note]:
+        """Credit notes, the newest first."""
+        cursor = None
+        while True:
+            page = await self._invoices.notes(_PAGE, cursor, customer=customer)
+            _check_complete("credit note", page.unreadable)
+            for note in page.data:
+                yield self.note(note)
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+    async def notes_of(self, invoice: Invoice) -> AsyncIterator[Note]:
+        """Those of one invoice, the newest first."""
+        for last in range(invoice.notes, 0, -_PAGE):
+            for note in reversed(await self._invoices.notes_of(invoice, max(0, last - _PAGE), last)):
+                yield self.note(note)
+
+    def bill(self, invoice: Invoice) -> Bill:
+        at = self._now if invoice.issued_at is None else invoice.issued_at
+        name, email = self._customer(invoice.customer_key, at)
+
+        def rows() -> AsyncIterator[Row]:
+            return self._invoices.rows.of(invoice)
+
+        return Bill(
+            invoice=invoice,
+            rows=rows,
+            customer_name=name,
+            customer_email=email,
+            agent_name=self._agent_name(at),
+            price_of=self._price_of,
+        )
+
+    def note(self, note: CreditNote) -> Note:
+        at = self._now if note.issued_at is None else note.issued_at
+        name, email = self._customer(note.customer_key, at)
+        return Note(note=note, customer_name=name, customer_email=email, agent_name=self._agent_name(at))
+
+    def _customer(self, key: str, at: int) -> tuple[str, str | None]:
+        customer = self._catalogue.customer(key, at)
+        return (key, None) if customer is None else (customer.name, customer.email)
+
+    def _agent_name(self, at: int) -> Callable[[str], str]:
+        """Names as they were then; archived agents have one too."""
+
+        def name(key: str) -> str:
+            entry = self._catalogue.entry("agent", key, at)
+            return key if entry is None else str(entry.content["name"])
+
+        return name
+
+    def _price_of(self, digest: str) -> Price | None:
+        try:
+            return self._catalogue.price_by_hash(digest)
+        except KeyError:
+            return None

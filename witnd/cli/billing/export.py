@@ -1,0 +1,264 @@
+"""`witnd invoices export`: invoices and credit notes as files for others.
+
+How they look is in `witnd.billing.export`, finding them in `invoice_papers`; this puts them where they are wanted.
+"""
+
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final, Literal
+
+import click
+from msgspec import Struct
+
+from witnd.billing.export import csv_text, json_lines, stripe
+from witnd.billing.export.bill import Bill, Note
+from witnd.cli.billing.documents import Named, papers
+from witnd.cli.billing.invoice import refuse
+from witnd.cli.billing.stripe_customers import read_stripe_customers
+from witnd.cli.billing.whole_file import STDOUT, whole_file
+from witnd.cli.common.context import config_option, run
+from witnd.cli.common.output import printable
+from witnd.cli.common.period import period_option
+from witnd.cli.common.texts import TEXT
+from witnd.domain.invoices.operations import called
+from witnd.domain.values.money import minor_text
+from witnd.domain.values.period import Period
+
+_UNSAFE_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
+
+
+class _Wish(Struct, frozen=True, kw_only=True):
+    """What somebody wants exported, and how."""
+
+    names: tuple[str, ...]
+    period: Period | None
+    customer: str | None
+    form: str
+    what: Literal["lines", "invoices", "credit-notes"]
+    output: str
+    stripe_customers: Path | None
+    stripe_round: bool
+
+
+@click.command()
+@click.argument("names", metavar="[ID]...", nargs=-1, type=TEXT)
+@period_option
+@click.option("--customer", type=TEXT, help="Only those of this customer.")
+@click.option("--format", "form", type=click.Choice(["csv", "jsonl", "html", "stripe"]), required=True)
+@click.option("--what", type=click.Choice(["lines", "invoices", "credit-notes"]), help="What to write; else lines.")
+@click.option("--output", default=STDOUT, metavar="FILE", help="A file, a directory for pages, or - to print it.")
+@click.option(
+    "--stripe-customers",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Which customer is which at Stripe: CSV of key and cus_… id, or one JSON object.",
+)
+@click.option("--stripe-round", is_flag=True, help="Round totals that Stripe cannot charge exactly, and say so.")
+@config_option
+def export(
+    names: tuple[str, ...],
+    period: Period | None,
+    customer: str | None,
+    form: str,
+    what: Literal["lines", "invoices", "credit-notes"] | None,
+    output: str,
+    stripe_customers: Path | None,
+    stripe_round: bool,
+    config_path: Path | None,
+) -> None:
+    """Write invoices and credit notes for spreadsheets, programs, printers or Stripe.
+
+    ID is an id, its first six or more characters, or a number; without any, all of a period or a
+    customer are written, the newest period first. A file is replaced when all of it is written, and
+    not at all where something is wrong. Nothing is sent to anybody, and nothing changes in witnd.
+
+    \b
+    csv     one table of all lines, or with --what of the invoices or credit notes
+    jsonl   the same, one JSON document a line
+    html    a page for each, to be printed or saved as PDF; several need a directory as --output
+    stripe  the bodies of "create an invoice item" requests, one for each line, or with
+            --what invoices one for each invoice; of issued invoices only
+
+    \b
+    Examples:
+      witnd invoices export --period 2026-11 --format csv --output november.csv
+      witnd invoices export INV-000042 --format html --output invoice.html
+      witnd invoices export --customer acme --format jsonl --what invoices
+    """
+    if not names and period is None and customer is None:
+        raise click.UsageError("say which invoices: write numbers or ids, --period or --customer")
+    if names and (period is not None or customer is not None):
+        raise click.UsageError("write numbers and ids, or --period and --customer, not both")
+    _check(form, what, stripe_customers, stripe_round)
+    wish = _Wish(
+        names=names,
+        period=period,
+        customer=customer,
+        form=form,
+        what=what or "lines",
+        output=output,
+        stripe_customers=stripe_customers,
+        stripe_round=stripe_round,
+    )
+    run(_export(wish, config_path))
+
+
+def _check(form: str, what: str | None, customers: Path | None, rounded: bool) -> None:
+    """Refuse what does not go together, before anything is read."""
+    if form != "stripe" and (customers is not None or rounded):
+        raise click.UsageError("--stripe-customers and --stripe-round belong to --format stripe")
+    if form == "html" and what in ("lines", "invoices"):
+        raise click.UsageError("a page always has the invoice with its lines; leave --what out")
+    if form == "stripe" and what == "credit-notes":
+        raise click.UsageError("credit notes reach Stripe with the invoices that they pay; leave --what out")
+    if form == "stripe" and customers is None:
+        raise click.UsageError(
+            "witnd does not know who your customers are at Stripe; write --stripe-customers and a file that has a line "
+            "such as acme,cus_Q4rT8vXkLm2N for each of them"
+        )
+
+
+async def _export(wish: _Wish, config: Path | None) -> None:
+    customers = {} if wish.stripe_customers is None else read_stripe_customers(wish.stripe_customers)
+    async with papers(config) as shelf:
+        named = await shelf.found(wish.names)
+        if wish.form == "html":
+            await _pages(wish, shelf, named)
+            return
+        asked = _Asked(wish, shelf, named)
+        try:
+            with whole_file(wish.output) as write:
+                async for chunk in asked.text(customers):
+                    write(chunk)
+        except stripe.Unsendable as wrong:
+            refuse(str(wrong))
+    asked.tell()
+
+
+class _Asked:
+    """The papers of one file, counted while they are written."""
+
+    def __init__(self, wish: _Wish, shelf: Named, named: list[Bill | Note]) -> None:
+        self._wish = wish
+        self._shelf = shelf
+        self._bills = [one for one in named if isinstance(one, Bill)]
+        self._notes = [one for one in named if isinstance(one, Note)]
+        self._count = 0
+        self._left_out: Counter[str] = Counter()
+        self._rounded: list[str] = []
+        notes_wanted = wish.what == "credit-notes"
+        for paper in self._bills if notes_wanted else self._notes:
+            kind, other = ("an invoice", "lines") if notes_wanted else ("a credit note", "credit-notes")
+            refuse(f"{paper.title} is {kind}; write --what {other}, or leave it out")
+
+    def text(self, customers: dict[str, str]) -> AsyncIterator[str]:
+        wish = self._wish
+        if wish.form == "stripe":
+            what: Literal["lines", "invoices"] = "invoices" if wish.what == "invoices" else "lines"
+            return stripe.requests(self._issued(), customers, what, rounded=wish.stripe_round)
+        if wish.what == "credit-notes":
+            return (csv_text.notes if wish.form == "csv" else json_lines.notes)(self._all_notes())
+        if wish.form == "csv":
+            return (csv_text.lines if wish.what == "lines" else csv_text.invoices)(self._all_bills())
+        return (json_lines.lines if wish.what == "lines" else json_lines.invoices)(self._all_bills())
+
+    async def _all_bills(self) -> AsyncIterator[Bill]:
+        for bill in self._bills:
+            self._count += 1
+            yield bill
+        if not self._wish.names:
+            async for bill in self._shelf.bills(self._wish.period, self._wish.customer):
+                self._count += 1
+                yield bill
+
+    async def _all_notes(self) -> AsyncIterator[Note]:
+        for note in self._notes:
+            self._count += 1
+            yield note
+        if not self._wish.names:
+            async for note in self._shelf.notes(self._wish.period, self._wish.customer):
+                self._count += 1
+                yield note
+
+    async def _issued(self) -> AsyncIterator[Bill]:
+        """What Stripe is to charge: of a list the issued ones; whoever names another one is told why it cannot be."""
+        async for bill in self._all_bills():
+            invoice = bill.invoice
+            if invoice.status != "issued" and not self._wish.names:
+                self._count -= 1
+                self._left_out[invoice.stage] += 1
+                continue
+            if self._wish.stripe_round and invoice.total is not None:
+                charged = stripe.charged(invoice)
+                if charged != invoice.total:
+                    was, is_ = (minor_text(one, invoice.digits) for one in (invoice.total, charged))
+                    self._rounded.append(f"{called(invoice)}: {was} {invoice.currency} is charged as {is_}")
+            yield bill
+
+    def tell(self) -> None:
+        """On standard error, so that the export itself can go through a pipe."""
+        for line in self._rounded:
+            click.echo(printable(f"witnd: rounded {line}"), err=True)
+        if self._left_out:
+            many = ", ".join([f"{count} {stage}" for stage, count in sorted(self._left_out.items())])
+            click.echo(f"witnd: left out because only issued invoices are charged: {many}", err=True)
+        _told(self._count, "credit note" if self._wish.what == "credit-notes" else "invoice", self._wish.output)
+
+
+def _told(count: int, noun: str, output: str) -> None:
+    many = f"{count} {noun}" + ("" if count == 1 else "s")
+    if output != STDOUT:
+        click.echo(printable(f"witnd: {many} written to {output}"), err=True)
+    elif not count:
+        click.echo(f"witnd: there is no {noun} like that", err=True)
+
+
+async def _pages(wish: _Wish, shelf: Named, named: list[Bill | Note]) -> None:
+    """Pages into a directory; a single one that was named, into a file or to standard output."""
+    from witnd.billing.export.page import invoice_page, note_page
+
+    directory = _directory(wish.output)
+    if directory is None and len(named) != 1:
+        refuse("several pages need a directory; write --output invoices/, with the slash at its end")
+    count = 0
+    async for paper in _each(wish, shelf, named):
+        place = wish.output if directory is None else str(directory / f"{_file_name(paper)}.html")
+        with whole_file(place) as write:
+            async for chunk in invoice_page(paper) if isinstance(paper, Bill) else note_page(paper):
+                write(chunk)
+        count += 1
+    _told(count, "page", wish.output)
+
+
+def _directory(output: str) -> Path | None:
+    """The directory that is meant, which is there then; None where it is a file."""
+    path = Path(output)
+    if not output.endswith("/") and not path.is_dir():
+        return None
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as wrong:
+        refuse(f"{output}: {wrong.strerror}; name a directory that can be made")
+    return path
+
+
+async def _each(wish: _Wish, shelf: Named, named: list[Bill | Note]) -> AsyncIterator[Bill | Note]:
+    for paper in named:
+        yield paper
+    if wish.names:
+        return
+    found: AsyncIterator[Bill | Note]
+    if wish.what == "credit-notes":
+        found = shelf.notes(wish.period, wish.customer)
+    else:
+        found = shelf.bills(wish.period, wish.customer)
+    async for paper in found:
+        yield paper
+
+
+def _file_name(paper: Bill | Note) -> str:
+    """The number, or the whole id: two drafts must not share a file."""
+    head = paper.invoice if isinstance(paper, Bill) else paper.note
+    return _UNSAFE_IN_NAMES.sub("_", head.number or head.id).lstrip(".") or head.id

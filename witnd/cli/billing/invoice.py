@@ -1,0 +1,199 @@
+"""Invoices and credit notes as commands show them to people, and how commands find the one that is meant.
+
+What programs read of them is in `witnd.domain.invoices.json_form`.
+"""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Final, NoReturn
+
+import click
+
+from witnd.cli.common.context import Session
+from witnd.cli.common.failure import USAGE
+from witnd.cli.common.output import printable
+from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.invoices.operations import CreditNote, called
+from witnd.domain.pricing.working import ADJUSTMENTS, words
+from witnd.domain.values import instant
+from witnd.domain.values.money import difference, minor_text
+from witnd.store.invoices.reads import Ambiguous, Invoices
+from witnd.store.journal.journal import read_numbers
+from witnd.store.keys import BillingKeys
+
+COLUMNS: Final = ("status", "number", "customer", "period", "from", "lines", "subtotal", "to pay", "", "id")
+ROW_COLUMNS: Final = ("line", "agent", "resolved at", "unit", "price", "amount", "how")
+NOTE_COLUMNS: Final = ("number", "issued", "customer", "invoice", "amount", "", "reason", "id")
+# Enough of a row's id to name it within its invoice.
+SHORT: Final = 12
+
+
+def desk(opened: Session) -> Invoices:
+    prefix, deployment = opened.global_keys.prefix, None if opened.meta is None else opened.meta.deployment
+    numbers = read_numbers(opened.config.daemon.state_dir, prefix, deployment)
+    return Invoices(opened.redis, BillingKeys(prefix), opened.partitions, lambda series: numbers.get(series, 0))
+
+
+async def paper(invoices: Invoices, text: str) -> Invoice | CreditNote:
+    """What a number, id or beginning of an id names; ends the command where that is nothing."""
+    try:
+        found = await invoices.find(text)
+    except Ambiguous as several:
+        refuse(str(several))
+    if found is None:
+        refuse(f"there is no invoice or credit note {text}; `witnd invoices` and `witnd invoices notes` list them")
+    return found
+
+
+async def meant(invoices: Invoices, text: str) -> Invoice:
+    """The same for commands that are about invoices only."""
+    found = await paper(invoices, text)
+    if isinstance(found, CreditNote):
+        refuse(f"{text} is a credit note for {found.invoice_number}; `witnd invoices show {text}` shows it")
+    return found
+
+
+def refuse(why: str) -> NoReturn:
+    click.echo(printable(f"witnd: {why}"), err=True)
+    raise click.exceptions.Exit(USAGE)
+
+
+def right(cells: Iterable[str]) -> list[str]:
+    """Amounts under each other, so that their points are."""
+    texts = list(cells)
+    width = max(map(len, texts), default=0)
+    return [text.rjust(width) for text in texts]
+
+
+# -- lists -------------------------------------------------------------------------------------------------------------
+
+
+def listed(invoices: Sequence[Invoice]) -> list[tuple[object, ...]]:
+    """A row of the table for each."""
+    subtotals = right(minor_text(one.subtotal, one.digits) for one in invoices)
+    totals = right("–" if one.total is None else minor_text(one.total, one.digits) for one in invoices)
+    return [
+        (
+            one.stage,
+            one.number or "–",
+            one.customer_key,
+            one.period,
+            instant.render(one.start)[:10],
+            one.lines,
+            subtotal,
+            total,
+            one.currency,
+            one.id,
+        )
+        for one, subtotal, total in zip(invoices, subtotals, totals, strict=True)
+    ]
+
+
+def listed_notes(notes: Sequence[CreditNote]) -> list[tuple[object, ...]]:
+    amounts = right(minor_text(one.amount, one.digits) for one in notes)
+    return [
+        (
+            one.number,
+            _at(one.issued_at),
+            one.customer_key,
+            one.invoice_number,
+            amount,
+            one.currency,
+            one.reason,
+            one.id,
+        )
+        for one, amount in zip(notes, amounts, strict=True)
+    ]
+
+
+# -- one in full -------------------------------------------------------------------------------------------------------
+
+
+def head_lines(invoice: Invoice) -> list[str]:
+    """What is known of it besides its rows, a line each."""
+    start, end = instant.render(invoice.start), instant.render(invoice.end)
+    facts = {
+        "customer": invoice.customer_key,
+        "period": f"{invoice.period}, from {start} to {end}",
+        "issued": _at(invoice.issued_at),
+        "paid": _at(invoice.paid_at),
+        "voided": invoice.voided_at and f"{_at(invoice.voided_at)}: {invoice.reason}",
+        "id": invoice.id,
+    }
+    title = called(invoice)
+    return [f"{title[0].upper()}{title[1:]}: {invoice.stage}"] + [
+        f"{name:<9} {fact}" for name, fact in facts.items() if fact
+    ]
+
+
+def stage_lines(invoice: Invoice) -> list[str]:
+    """What the stage means for the sums that are shown."""
+    if invoice.stage != "open":
+        return []
+    told = [f"It is open: outcomes that resolve before {instant.render(invoice.end)} are still added."]
+    if invoice.unrated:
+        told.append(
+            f"{invoice.unrated} of its {invoice.lines} lines get their amount when the period is closed (tiers, "
+            "packages, quotas, minimums and caps need all of it), and are not in the subtotal."
+        )
+    return told
+
+
+def row_cells(rows: Sequence[Row]) -> list[tuple[object, ...]]:
+    amounts = right(row.amount or row.rated.replace("_", " ") for row in rows)
+    return [
+        (
+            _what(row),
+            row.agent_key,
+            _at(row.resolved_at) or "",
+            row.unit or "",
+            row.price_per_unit or "",
+            amount,
+            words(row.working) if row.working else row.reason or "",
+        )
+        for row, amount in zip(rows, amounts, strict=True)
+    ]
+
+
+def _what(row: Row) -> str:
+    if row.kind == "outcome":
+        return row.outcome_key or ""
+    if row.kind == "credit":
+        return f"credit for {row.outcome_key or (row.corrects or '')[:SHORT]}"
+    return f"{ADJUSTMENTS[row.kind]} {row.id[:SHORT]}"
+
+
+def sum_lines(invoice: Invoice, balance: Decimal) -> list[str]:
+    """From the rows to what is to be paid."""
+    sums = [("subtotal", invoice.subtotal)]
+    if invoice.credited:
+        sums.append(("credited", invoice.credited.copy_negate()))
+    if invoice.carried:
+        sums.append(("paid by credit", invoice.carried.copy_negate()))
+    if invoice.total is not None:
+        sums.append(("to pay", invoice.total))
+    elif invoice.credited:
+        sums.append(("so far", difference(invoice.subtotal, invoice.credited)))
+    amounts = right(minor_text(amount, invoice.digits) for _, amount in sums)
+    told = [f"{name:<15} {amount} {invoice.currency}" for (name, _), amount in zip(sums, amounts, strict=True)]
+    if invoice.status == "draft" and balance:
+        left = f"{minor_text(balance, invoice.digits)} {invoice.currency}"
+        told.append(f"The customer has {left} of credit, which pays for it when it is issued.")
+    return told
+
+
+def note_lines(note: CreditNote) -> list[str]:
+    (row,) = note.rows
+    amount = f"{minor_text(note.amount, note.digits)} {note.currency}"
+    return [
+        f"{note.number}: credit note over {amount}",
+        f"customer  {note.customer_key}",
+        f"corrects  {note.invoice_number}: {row.outcome_key or row.corrects}, agent {row.agent_key}",
+        f"issued    {_at(note.issued_at)}",
+        f"reason    {note.reason}",
+        f"id        {note.id}",
+    ]
+
+
+def _at(ms: int | None) -> str | None:
+    return None if ms is None else instant.render(ms)

@@ -1,0 +1,289 @@
+"""`witnd invoices`: which there are, one in full, credit notes. Doing something to them is left to `invoicing` and
+`crediting`.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from witnd.cli.billing.credit import credit
+from witnd.cli.billing.invoice import (
+    COLUMNS,
+    NOTE_COLUMNS,
+    ROW_COLUMNS,
+    desk,
+    head_lines,
+    listed,
+    listed_notes,
+    note_lines,
+    paper,
+    refuse,
+    row_cells,
+    stage_lines,
+    sum_lines,
+)
+from witnd.cli.billing.operations import issue, pay, void
+from witnd.cli.common.context import as_json, config_option, json_option, run, session, table
+from witnd.cli.common.output import printable
+from witnd.cli.common.texts import TEXT
+from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.invoices.json_form import credit_note_json, invoice_json, line_json
+from witnd.domain.invoices.operations import CreditNote
+from witnd.domain.values import instant
+from witnd.domain.values.money import minor_text
+from witnd.domain.values.span import spanned
+from witnd.store.invoices.reads import Invoices, Wanted
+from witnd.store.page import InvalidCursor
+
+STAGES = ("open", "draft", "issued", "paid", "void")
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class _Default(click.Group):
+    """A group whose first command needs no name."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or args[0] not in (*self.commands, "--help", "-h"):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+def _period(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Wanted | None:
+    """A year or month is all periods that begin in it; a day or an instant the one that it lies in."""
+    if text is None:
+        return None
+    try:
+        if "T" in text:
+            return Wanted(around=instant.parse(text))
+        period = spanned(text)
+    except ValueError as wrong:
+        raise click.BadParameter(f"{text!r} {wrong}; or write a month such as 2026-11") from wrong
+    if period.kind == "day":
+        return Wanted(around=period.start)
+    return Wanted(begins_from=period.start, begins_before=period.end)
+
+
+def _page_options(command: Command) -> Command:
+    limit = click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+    after = click.option("--after", metavar="CURSOR", help="Go on behind the list that ended with CURSOR.")
+    return limit(after(command))
+
+
+@click.group(cls=_Default)
+def invoices() -> None:
+    """List and show invoices; issue, pay, void and credit them.
+
+    The daemon collects confirmed outcomes into open drafts and closes each when its period is over. Without the name
+    of a command it is `list`. ID is an id, its first six or more characters, or a number.
+    """
+
+
+@invoices.command("list")
+@click.option("--customer", type=TEXT, help="Only those of this customer.")
+@click.option("--status", "stages", type=click.Choice(STAGES), multiple=True, help="Only these.")
+@click.option(
+    "--period", callback=_period, metavar="PERIOD", help="A year or month (2026-11), or a day or instant within."
+)
+@click.option("--currency", type=TEXT, help="Only those in this currency.")
+@_page_options
+@json_option
+@config_option
+def list_(
+    *,
+    customer: str | None,
+    stages: tuple[str, ...],
+    period: Wanted | None,
+    currency: str | None,
+    limit: int,
+    after: str | None,
+    json_output: bool,
+    config_path: Path | None,
+) -> None:
+    """List invoices, the newest period first.
+
+    open: lines still arrive. draft: its period is closed and its lines are fixed; it waits to be issued. issued: it has
+    a number and is to be paid. Then paid, or void.
+
+    \b
+    JSON: {"data": [INVOICE…], "next_cursor": text or null, "unreadable": [ID…]}, an INVOICE being
+      {"id", "number", "status", "closed", "customer_key", "currency", "period", "period_start",
+       "period_end", "lines", "unrated", "subtotal", "credited", "carried", "total", "noted",
+       "issued_at", "paid_at", "voided_at", "reason", "revision"};
+      there, open is the status draft with closed false
+
+    \b
+    Examples:
+      witnd invoices
+      witnd invoices --status draft --period 2026-11
+      witnd invoices --customer acme --status issued --json
+    """
+    asked = period or Wanted()
+    wanted = Wanted(
+        customer=customer,
+        currency=currency,
+        stages=frozenset(stages),
+        begins_from=asked.begins_from,
+        begins_before=asked.begins_before,
+        around=asked.around,
+    )
+    run(_list(wanted, limit, after, json_output, config_path))
+
+
+async def _list(wanted: Wanted, limit: int, after: str | None, as_document: bool, config: Path | None) -> None:
+    async with session(config) as opened:
+        try:
+            page = await desk(opened).listed(wanted, limit, after)
+        except InvalidCursor as wrong:
+            refuse(f"--after: {wrong}")
+    if as_document:
+        document = {"data": [invoice_json(one) for one in page.data], "next_cursor": page.cursor}
+        as_json(document | {"unreadable": page.unreadable})
+        return
+    table(COLUMNS, listed(page.data))
+    _say(*(f"unreadable: invoice {one}; the list leaves it out, `witnd audit` names it" for one in page.unreadable))
+    if page.cursor is not None:
+        click.echo(f"more: --after {page.cursor}")
+
+
+@invoices.command("show")
+@click.argument("id_", metavar="ID", type=TEXT)
+@click.option(
+    "--rows", "shown", type=click.IntRange(0), default=100, show_default=True, help="Lines to show; JSON has all."
+)
+@json_option
+@config_option
+def show(*, id_: str, shown: int, json_output: bool, config_path: Path | None) -> None:
+    """One invoice in full: its lines with how each amount came about, its credits, its sums. Or one credit note.
+
+    \b
+    JSON: {"invoice": INVOICE, "lines": [LINE…], "credit_notes": [NOTE…],
+      "balance": the customer's credit}, a LINE being
+      {"id", "invoice_id", "kind", "outcome_key", "customer_key", "agent_key", "resolved_at",
+       "unit", "price_per_unit", "amount", "amount_exact", "currency", "rated", "rate_card",
+       "price_hash", "contract_hash", "working", "corrects", "reason"};
+      of a credit note, the NOTE that `witnd invoices notes --json` lists
+
+    \b
+    Examples:
+      witnd invoices show INV-000012
+      witnd invoices show 5f0c3a --rows 1000
+      witnd invoices show INV-000012 --json | jq .lines
+    """
+    run(_show(id_, shown, json_output, config_path))
+
+
+async def _show(id_: str, shown: int, as_document: bool, config: Path | None) -> None:
+    async with session(config) as opened:
+        store = desk(opened)
+        found = await paper(store, id_)
+        if isinstance(found, CreditNote):
+            _show_note(found, as_document)
+        elif as_document:
+            await _print_document(store, found)
+        else:
+            await _print(store, found, shown)
+
+
+async def _print_document(store: Invoices, invoice: Invoice) -> None:
+    lines = [line_json(invoice, row) async for row in store.rows.of(invoice)]
+    notes = [credit_note_json(note) for note in await store.notes_of(invoice)]
+    balance = minor_text(await store.balance(invoice.customer_key, invoice.currency), invoice.digits)
+    document = {"invoice": invoice_json(invoice), "lines": lines, "credit_notes": notes, "balance": balance}
+    as_json(document)
+
+
+async def _print(store: Invoices, invoice: Invoice, shown: int) -> None:
+    rows: list[Row] = []
+    outcomes = 0
+    async for row in store.rows.of(invoice):
+        outcomes += row.kind == "outcome"
+        if row.kind != "outcome" or outcomes <= shown:
+            rows.append(row)
+    notes = await store.notes_of(invoice)
+    balance = await store.balance(invoice.customer_key, invoice.currency)
+    _say(*head_lines(invoice), *stage_lines(invoice), "")
+    table(ROW_COLUMNS, row_cells(rows))
+    if outcomes > shown:
+        _say(f"… and {outcomes - shown} more outcomes; --rows {outcomes} shows them")
+    _say("", *sum_lines(invoice, balance))
+    if notes:
+        _say("")
+        table(NOTE_COLUMNS, listed_notes(notes))
+
+
+@invoices.command("notes")
+@click.argument("id_", metavar="[ID]", type=TEXT, required=False)
+@click.option("--customer", type=TEXT, help="Only those of this customer.")
+@_page_options
+@json_option
+@config_option
+def notes(
+    *, id_: str | None, customer: str | None, limit: int, after: str | None, json_output: bool, config_path: Path | None
+) -> None:
+    """List credit notes, the newest first, or show the one with ID.
+
+    \b
+    JSON: {"data": [NOTE…], "next_cursor": text or null, "unreadable": [ID…]}, for an ID the one NOTE:
+      {"id", "number", "invoice_id", "invoice_number", "customer_key", "currency", "amount",
+       "reason", "issued_at", "lines": [LINE…]}; a LINE as in `witnd invoices show --json`
+
+    \b
+    Examples:
+      witnd invoices notes --customer acme
+      witnd invoices notes CN-000003 --json
+    """
+    if id_ is None:
+        run(_notes(customer, limit, after, json_output, config_path))
+    elif (customer, after) != (None, None):
+        raise click.UsageError("with an ID there is no list: leave out --customer and --after")
+    else:
+        run(_note(id_, json_output, config_path))
+
+
+async def _notes(customer: str | None, limit: int, after: str | None, as_document: bool, config: Path | None) -> None:
+    async with session(config) as opened:
+        try:
+            page = await desk(opened).notes(limit, after, customer=customer)
+        except InvalidCursor as wrong:
+            refuse(f"--after: {wrong}")
+    if as_document:
+        document = {"data": [credit_note_json(one) for one in page.data], "next_cursor": page.cursor}
+        as_json(document | {"unreadable": page.unreadable})
+        return
+    table(NOTE_COLUMNS, listed_notes(page.data))
+    _say(*(f"unreadable: credit note {one}; the list leaves it out, `witnd audit` names it" for one in page.unreadable))
+    if page.cursor is not None:
+        click.echo(f"more: --after {page.cursor}")
+
+
+async def _note(id_: str, as_document: bool, config: Path | None) -> None:
+    async with session(config) as opened:
+        found = await paper(desk(opened), id_)
+    if isinstance(found, Invoice):
+        refuse(f"{id_} is an invoice; `witnd invoices show {id_}` shows it with its credit notes")
+    _show_note(found, as_document)
+
+
+def _show_note(note: CreditNote, as_document: bool) -> None:
+    if as_document:
+        as_json(credit_note_json(note))
+    else:
+        _say(*note_lines(note))
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        click.echo(printable(line))
+
+
+for _command in (issue, pay, void, credit):
+    invoices.add_command(_command)
+try:
+    invoices.add_command(import_module("witnd.cli.billing.export").export)
+except ModuleNotFoundError as _missing:
+    if _missing.name != "witnd.cli.billing.export":
+        raise

@@ -1,0 +1,69 @@
+"""Output that is there whole or not at all: a failed or interrupted command leaves the old file, or none."""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import Final, TypeAlias
+
+import click
+
+from witnd.cli.billing.invoice import refuse
+
+#: Means standard output.
+STDOUT: Final = "-"
+
+# What waits in memory before it goes out to standard output; more than that waits in a temporary file.
+_HELD_BYTES: Final = 8 << 20
+_PIECE_BYTES: Final = 1 << 16
+# As a file made in the ordinary way: the umask takes away what it takes.
+_MODE: Final = 0o666
+
+Write: TypeAlias = Callable[[str], object]
+
+
+@contextmanager
+def whole_file(name: str) -> Iterator[Write]:
+    """Takes text and puts it into the file of that name, `-` for standard output, when the block ends without error."""
+    if name == STDOUT:
+        with _spooled() as write:
+            yield write
+        return
+    path = Path(name).resolve()
+    try:
+        # A pipe or a device is written to: put in its place, a file would take it away from everybody.
+        with _in_place(path) if path.exists() and not path.is_file() else _replaced(path) as write:
+            yield write
+    except OSError as wrong:
+        refuse(f"{name}: {wrong.strerror}; name a file that can be written")
+
+
+@contextmanager
+def _spooled() -> Iterator[Write]:
+    with SpooledTemporaryFile(_HELD_BYTES) as held:
+        yield lambda text: held.write(text.encode())
+        held.seek(0)
+        while chunk := held.read(_PIECE_BYTES):
+            click.echo(chunk, nl=False)
+
+
+@contextmanager
+def _in_place(path: Path) -> Iterator[Write]:
+    with path.open("wb") as file:
+        yield lambda text: file.write(text.encode())
+
+
+@contextmanager
+def _replaced(path: Path) -> Iterator[Write]:
+    draft = path.with_name(f".{path.name[:64]}.{secrets.token_hex(6)}.part")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield lambda text: file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,163 @@
+"""`witnd agents`, `witnd customers`, `witnd rate-cards`: what is in the catalogue, and all it ever said.
+
+What they have in common is in `versions`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from msgspec.structs import replace
+
+from witnd.cli.catalogue.versions import Asked, Kind, ask, version_options
+from witnd.cli.common.failure import USAGE
+from witnd.cli.common.output import printable
+from witnd.cli.common.texts import TEXT
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.catalogue.condition import words
+from witnd.domain.catalogue.contract import Contract
+from witnd.domain.catalogue.history import Version, agreed_with
+from witnd.domain.catalogue.text import text
+from witnd.domain.outcomes.explain import span
+from witnd.domain.pricing.ratecard import RateCard
+from witnd.domain.pricing.working import spoken
+from witnd.domain.values import instant
+
+
+def _agent_words(version: Version) -> list[str]:
+    content = version.content
+    return [
+        f"hash {version.hash}",
+        f"billable when {words(content['condition'])}",
+        f"settles after {span(content['settlement_period'])} without an event",
+    ]
+
+
+def _customer_row(version: Version) -> tuple[object, ...]:
+    content = version.content
+    own = [len(content.get(name, ())) or "" for name in ("entries", "agents")]
+    return content["name"], content["email"] or "", content["rate_card"] or "", *own
+
+
+def _card_words(version: Version) -> list[str]:
+    # Whose card it is makes no difference to what its prices say.
+    prices = RateCard.from_content("", version.content).prices
+    return [f"{agent}: {spoken(price)}" for agent, price in prices.items()]
+
+
+AGENTS = Kind(
+    name="agent",
+    command="agents",
+    columns=("name", "period", "unit", "billable when"),
+    row=lambda version: (
+        version.content["name"],
+        span(version.content["settlement_period"]),
+        version.content["attribution_method"],
+        words(version.content["condition"]),
+    ),
+    words=_agent_words,
+    also=lambda version: {"condition_words": words(version.content["condition"])},
+    related=("customers with terms of their own", "customers", agreed_with),
+)
+CUSTOMERS = Kind(
+    name="customer",
+    command="customers",
+    columns=("name", "email", "rate card", "own prices", "own terms"),
+    row=_customer_row,
+    also=lambda version: {name: version.content.get(name, []) for name in ("entries", "agents")},
+)
+RATE_CARDS = Kind(
+    name="rate_card",
+    command="rate-cards",
+    columns=("currency", "entries"),
+    row=lambda version: (version.content["currency"], len(version.content["entries"])),
+    words=_card_words,
+)
+
+
+@click.command()
+@click.option("--customer", type=TEXT, metavar="KEY", help="With what this customer agreed otherwise, in full.")
+@version_options
+def agents(*, json_output: bool, config_path: Path | None, **asked: Any) -> None:
+    """List agents; with KEY, the versions of one agent, which are kept for ever.
+
+    Each version is shown with what it changed. Its hash is the `contract_hash` of outcomes that opened
+    under it, unless their customer had terms of its own: --customer shows those. Versions count from 1
+    in the order in which they take effect.
+
+    \b
+    JSON: {"data": [{"key", "versions": how many} and VERSION…]}; with KEY
+      {"key", "customers": those with terms of their own, "versions": [VERSION and "changes"…]};
+      with --at or --version {"key", "versions": how many} and VERSION, with --customer also
+      "customer"; with --compare
+      {"key", "before": VERSION, "after": VERSION, "changes": [{"path", "before", "after"}…]}.
+      VERSION: "version", "effective_from", "until", "standing": in force, past or scheduled,
+      "archived", "hash", "name", "settlement_period", "attribution_method", "condition",
+      "condition_words"
+
+    \b
+    Examples:
+      witnd agents
+      witnd agents support
+      witnd agents support --compare 1 2
+      witnd agents support --at 2026-06-30T12:00:00Z --json
+      witnd agents support --customer acme
+    """
+    wanted = Asked(**asked)
+
+    def agreed(catalogue: Catalogue, version: Version, at: int) -> Version:
+        return _for_customer(catalogue, wanted, version, at)
+
+    ask(AGENTS, wanted, json_output, config_path, None if wanted.customer is None else agreed)
+
+
+def _for_customer(catalogue: Catalogue, asked: Asked, version: Version, at: int) -> Version:
+    """The agent's version as an outcome of the customer would freeze it."""
+    customer = catalogue.customer(str(asked.customer), at)
+    if customer is None:
+        problem = f"there is no customer {text(asked.customer)} at {instant.render(at)}; `witnd customers` lists them"
+        click.echo(printable(f"witnd: {problem}"), err=True)
+        raise click.exceptions.Exit(USAGE)
+    contract = catalogue.contract_for(customer, Contract.from_content(str(asked.key), version.content))
+    return replace(version, content=contract.content, hash=contract.hash)
+
+
+@click.command()
+@version_options
+def customers(*, json_output: bool, config_path: Path | None, **asked: Any) -> None:
+    """List customers; with KEY, the versions of one customer, which are kept for ever.
+
+    A version has the customer's own prices (`entries`) and its own terms of agents (`agents`), where it
+    has any. Versions count from 1 in the order in which they take effect.
+
+    \b
+    JSON: as `witnd agents`, without "customers". VERSION: "version", "effective_from", "until",
+      "standing", "archived", "name", "email", "rate_card", "entries", "agents"
+
+    \b
+    Examples:
+      witnd customers --all
+      witnd customers acme
+      witnd customers acme --version 2 --json
+    """
+    ask(CUSTOMERS, Asked(**asked), json_output, config_path)
+
+
+@click.command()
+@version_options
+def rate_cards(*, json_output: bool, config_path: Path | None, **asked: Any) -> None:
+    """List rate cards; with KEY, the versions of one card, which are kept for ever.
+
+    Versions count from 1 in the order in which they take effect.
+
+    \b
+    JSON: as `witnd agents`, without "customers". VERSION: "version", "effective_from", "until",
+      "standing", "archived", "currency", "entries"
+
+    \b
+    Examples:
+      witnd rate-cards
+      witnd rate-cards standard
+      witnd rate-cards standard --compare 1 3
+    """
+    ask(RATE_CARDS, Asked(**asked), json_output, config_path)

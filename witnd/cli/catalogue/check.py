@@ -1,0 +1,40 @@
+"""`witnd check`: every mistake in a file, without asking Redis and without starting anything."""
+
+from pathlib import Path
+
+import click
+
+from witnd.cli.common.failure import USAGE
+from witnd.config import document, load
+from witnd.domain.catalogue import file as catalogue_file
+from witnd.domain.catalogue.catalogue import Catalogue
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def check(file: Path) -> None:
+    """Find every mistake in FILE, a configuration or a catalogue.
+
+    A file with customers, agents, rate_cards or notification_rules is read as a catalogue. References to
+    things outside FILE are shown as notes; `witnd apply FILE --dry-run` looks them up. The command ignores the
+    environment: it checks only FILE.
+
+    \b
+    Examples:
+      witnd check /etc/witnd/witnd.toml
+      witnd check catalogue.toml
+    """
+    content = document(file)
+    if content.keys() & catalogue_file.SECTIONS.keys():
+        found = catalogue_file.read(content)
+        for mistake in found.mistakes:
+            click.echo(f"{file}: {mistake}", err=True)
+        remedy = "if the catalogue does not have it either, `witnd apply` refuses the file"
+        for unknown in catalogue_file.reference_mistakes(found, Catalogue(), remedy):
+            click.echo(f"{file}: note: {unknown}", err=True)
+        if found.mistakes:
+            raise click.exceptions.Exit(USAGE)
+        click.echo(f"ok: {file} is a catalogue of {len(found.items)} items")
+        return
+    load(file, {}).webhooks.tls()
+    click.echo(f"ok: {file} is a configuration")

@@ -1,0 +1,68 @@
+"""A delivery as commands show it to people; machines get what the API answers."""
+
+from witnd.domain.webhooks.delivery import EndpointState
+from witnd.domain.webhooks.delivery_json import (
+    AttemptJson,
+    DeliveryInFull,
+    DeliveryJson,
+    delivery_in_full,
+    delivery_json,
+)
+from witnd.store.deliveries.reads import Found
+
+COLUMNS = ("standing", "created", "rule", "outcome", "type", "attempts", "next", "last", "id")
+ATTEMPT_COLUMNS = ("at", "by", "status", "ms", "reason", "answer")
+
+
+def listed(found: Found) -> DeliveryJson:
+    row = found.row
+    return delivery_json(found.partition, row.id, row.created_ms, row.delivery, row.progress)
+
+
+def shown(found: Found, endpoint: EndpointState) -> DeliveryInFull:
+    row = found.row
+    return delivery_in_full(found.partition, row.id, row.created_ms, row.delivery, row.progress, endpoint)
+
+
+def cells(one: DeliveryJson) -> tuple[object, ...]:
+    return (
+        one.standing,
+        one.created_at,
+        "–" if one.rule is None else one.rule.name,
+        one.outcome_key or "–",
+        one.type or "–",
+        one.attempts,
+        one.next_at or "–",
+        one.reason or one.status or "–",
+        one.id,
+    )
+
+
+def lines(one: DeliveryInFull) -> list[str]:
+    """Everything but the attempts, a line each."""
+    facts = {
+        "id": one.id,
+        "partition": one.partition,
+        "rule": None if one.rule is None else f"{one.rule.name} ({one.rule.id})",
+        "outcome": one.outcome_key,
+        "type": one.type,
+        "created": one.created_at,
+        "standing": one.standing,
+        "attempts": one.attempts,
+        "next": one.next_at,
+        "reason": one.reason,
+        "endpoint": None if one.suspended is None else f"suspended: {one.suspended}",
+        "body": bytes(one.body).decode(),
+    }
+    return [f"{name:<10} {fact}" for name, fact in facts.items() if fact is not None]
+
+
+def attempt_cells(one: AttemptJson) -> tuple[object, ...]:
+    return (
+        one.at,
+        "hand" if one.manual else "schedule",
+        one.status or "–",
+        "–" if one.duration_ms is None else one.duration_ms,
+        one.reason or "–",
+        one.detail or "–",
+    )

@@ -1,0 +1,266 @@
+"""`witnd send`: one event from arguments, or many from standard input, checked before they go."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, NamedTuple, NoReturn
+
+import anyio
+import click
+import msgspec
+from anyio import to_thread
+
+from witnd.cli.common.context import Session, as_json, config_option, json_option, run, session
+from witnd.cli.common.failure import REDIS, USAGE
+from witnd.cli.common.output import printable
+from witnd.cli.common.texts import TEXT, document_of, fresh_identity
+from witnd.domain.outcomes.event import Event, Refusal, read
+from witnd.store.errors import StoreUnavailable
+from witnd.store.keys import partition_of
+from witnd.store.log.append import append, promise
+from witnd.store.log.reader import entry_id
+from witnd.store.query.fates import WAITING, Fate, fate_of
+from witnd.store.query.reads import Reads, reading
+
+STDIN: Final = "-"
+BATCH: Final = 500  # lines checked and sent at a time, as many as the API takes in one call
+POLL_SECONDS: Final = 0.05
+
+
+class _How(NamedTuple):
+    """What the command was told besides the events."""
+
+    wait_seconds: float | None
+    as_document: bool
+    config: Path | None
+
+
+class _Ready(NamedTuple):
+    """A checked event: what is sent, where it goes, and how it is found again."""
+
+    line: int
+    data: bytes
+    key: str
+    partition: int
+    idempotency_key: str | None
+
+
+@click.command()
+@click.argument("key", type=TEXT, metavar="KEY|-")
+@click.argument("action", type=TEXT, required=False)
+@click.option("--customer", type=TEXT, help="Key of the customer; required with an ACTION.")
+@click.option("--agent", type=TEXT, help="Key of the agent, where several could be meant.")
+@click.option("--id", "identity", type=TEXT, help="Idempotency key; else a fresh one is made.")
+@click.option("--value", type=TEXT, help="JSON text, number, true or false; a bare word is text.")
+@click.option("--attribution", type=TEXT, metavar="NUMBER", help="Quantity for the billing unit.")
+@click.option("--settles-at", type=TEXT, metavar="INSTANT", help="Pin the settlement to it.")
+@click.option("--timestamp", type=TEXT, metavar="INSTANT", help="When it happened.")
+@click.option("--property", "properties", type=TEXT, metavar="NAME=JSON", multiple=True)
+@click.option("--wait", is_flag=True, help="Wait until it is read, and print its fate.")
+@click.option("--timeout", type=click.FloatRange(0.1), default=30.0, show_default=True)
+@json_option
+@config_option
+def send(
+    *,
+    key: str,
+    action: str | None,
+    wait: bool,
+    timeout: float,
+    json_output: bool,
+    config_path: Path | None,
+    **given: Any,
+) -> None:
+    """Send an event for the outcome KEY, or with - one JSON event per line of standard input.
+
+    Everything is checked before it is appended to the log. An event without an idempotency key gets
+    a fresh one, which is printed: should the answer be lost (exit 3), the event may be sent again
+    with `--id` and counts once. Lines are checked and sent 500 at a time.
+
+    \b
+    JSON (one document; one per line with -):
+      {"id", "partition", "key", "idempotency_key", "fate": EVENT or null}
+    EVENT is what `witnd events ID --json` prints; it is there with --wait.
+
+    \b
+    Examples:
+      witnd send ticket-4711 replied --customer acme
+      witnd send ticket-4711 rated --customer acme --value 4 --attribution 2.5 --wait
+      witnd send ticket-4711 reopened --customer acme --id evt-17 --property by='"alice"'
+      witnd send - < events.jsonl
+    """
+    how = _How(timeout if wait else None, json_output, config_path)
+    if key == STDIN:
+        if action is not None or any(value for value in given.values()):
+            raise click.UsageError("with - everything stands in the lines: leave out the rest")
+        run(_send_lines(how))
+        return
+    if action is None:
+        raise click.UsageError("ACTION: is missing; name what happened, such as `replied`")
+    run(_send_one(document_of(key, action, given), how))
+
+
+# -- from arguments ------------------------------------------------------------------------------
+
+
+async def _send_one(document: dict[str, Any], how: _How) -> None:
+    async with session(how.config) as opened, reading(opened.server) as reads:
+        ready = _checked(json.dumps(document).encode(), 0, opened.partitions)
+        if isinstance(ready, Refusal):
+            _mistake(ready.message)
+        ready = ready._replace(idempotency_key=document["idempotency_key"])
+        [id_] = await _append(opened, reads, [ready])
+        [fate] = await _fates(opened, reads, [(ready, id_)], how)
+    if how.as_document:
+        as_json(_answer(ready, id_, fate))
+    else:
+        click.echo(printable(_told(ready, id_, fate)))
+    _end([fate], how)
+
+
+# -- from standard input -------------------------------------------------------------------------
+
+
+async def _send_lines(how: _How) -> None:
+    """A batch is checked as a whole before any of it is sent; what came before it has been sent."""
+    waiting: list[Fate] = []
+    async with session(how.config) as opened, reading(opened.server) as reads:
+        lines = _numbered()
+
+        def more() -> list[tuple[int, bytes]]:
+            return list(islice(lines, BATCH))
+
+        while batch := await to_thread.run_sync(more, abandon_on_cancel=True):
+            ready = _checked_lines(batch, opened.partitions)
+            sent = list(zip(ready, await _append(opened, reads, ready), strict=True))
+            known = await _fates(opened, reads, sent, how)
+            for (one, id_), fate in zip(sent, known, strict=True):
+                if how.as_document:
+                    click.echo(msgspec.json.encode(_answer(one, id_, fate)).decode())
+                else:
+                    click.echo(printable(_told(one, id_, fate)))
+            waiting += [fate for fate in known if fate is not None and fate.fate == WAITING]
+    _end(waiting, how)
+
+
+def _checked_lines(batch: Sequence[tuple[int, bytes]], partitions: int) -> list[_Ready]:
+    checked = [_line(number, text, partitions) for number, text in batch]
+    wrong = [
+        f"line {number}: {one.message}"
+        for (number, _), one in zip(batch, checked, strict=True)
+        if isinstance(one, Refusal)
+    ]
+    if wrong:
+        _mistake(*wrong, f"nothing from line {batch[0][0]} on was sent")
+    return [one for one in checked if isinstance(one, _Ready)]
+
+
+def _numbered() -> Iterator[tuple[int, bytes]]:
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        if text := line.strip():
+            yield number, text
+
+
+def _line(number: int, text: bytes, partitions: int) -> _Ready | Refusal:
+    ready = _checked(text, number, partitions)
+    if isinstance(ready, Refusal):
+        return ready
+    document = json.loads(text)
+    identity = document.get("idempotency_key")
+    if identity is None and "specversion" not in document:
+        # An envelope has its own. The rest is checked, so writing it anew loses nothing.
+        identity = fresh_identity()
+        document["idempotency_key"] = identity
+        again = _checked(json.dumps(document).encode(), number, partitions)
+        if isinstance(again, Refusal):
+            return again
+        ready = again
+    return ready._replace(idempotency_key=identity)
+
+
+# -- sending -------------------------------------------------------------------------------------
+
+
+def _checked(data: bytes, line: int, partitions: int) -> _Ready | Refusal:
+    item = read((b"data", data))
+    if isinstance(item, Event):
+        return _Ready(line, data, item.key, partition_of(item.key, partitions), None)
+    return item if isinstance(item, Refusal) else Refusal("is no event")
+
+
+async def _append(opened: Session, reads: Reads, ready: Sequence[_Ready]) -> list[str]:
+    """The ids. What is not in the log, certainly or perhaps, ends the command and is told."""
+    entries = [(opened.keys(one.partition).events, ("data", one.data)) for one in ready]
+    try:
+        kept = await promise(reads.connection, opened.config.redis.durability)
+        answers = await append(reads.connection, entries, kept)
+    except StoreUnavailable as silent:
+        _unknown(ready, str(silent))
+    missing = [one for one, answer in zip(ready, answers, strict=True) if answer.id is None]
+    if missing:
+        refused = next(answer.refused for answer in answers if answer.refused is not None)
+        click.echo(f"witnd: {refused}", err=True)
+        _say_lines("these were not sent", missing)
+        raise click.exceptions.Exit(REDIS)
+    return [answer.id for answer in answers if answer.id is not None]
+
+
+def _unknown(ready: Sequence[_Ready], reason: str) -> NoReturn:
+    click.echo(f"witnd: {reason}", err=True)
+    if len(ready) == 1 and not ready[0].line:
+        again = f"repeat it with --id {ready[0].idempotency_key}; it counts once"
+        click.echo(printable(f"witnd: unknown whether the event was sent: {again}"), err=True)
+    else:
+        _say_lines("unknown whether these were sent: send them again as they are here", ready)
+    raise click.exceptions.Exit(REDIS)
+
+
+def _say_lines(what: str, ready: Sequence[_Ready]) -> None:
+    click.echo(f"witnd: {what}; with their idempotency keys each counts once:", err=True)
+    for one in ready:
+        click.echo(json.dumps(json.loads(one.data)), err=True)
+
+
+async def _fates(opened: Session, reads: Reads, sent: Sequence[tuple[_Ready, str]], how: _How) -> Sequence[Fate | None]:
+    """The fates, once everything is read; `waiting` for what is not read in time."""
+    if how.wait_seconds is None:
+        return [None] * len(sent)
+    give_up = anyio.current_time() + how.wait_seconds
+    for partition, id_ in {one.partition: id_ for one, id_ in sent}.items():
+        while await reads.cursor(opened.keys(partition)) < entry_id(id_):
+            if anyio.current_time() > give_up:
+                break
+            await anyio.sleep(POLL_SECONDS)
+    return [await fate_of(reads, opened.keys(one.partition), entry_id(id_), one.key) for one, id_ in sent]
+
+
+def _answer(ready: _Ready, id_: str, fate: Fate | None) -> dict[str, object]:
+    return {
+        "id": id_,
+        "partition": ready.partition,
+        "key": ready.key,
+        "idempotency_key": ready.idempotency_key,
+        "fate": fate,
+    }
+
+
+def _told(ready: _Ready, id_: str, fate: Fate | None) -> str:
+    told = id_ if ready.idempotency_key is None else f"{id_}  --id {ready.idempotency_key}"
+    if fate is None:
+        return told
+    why = ": ".join(part for part in (fate.reason, fate.message) if part)
+    return f"{told}  {fate.fate}{f' ({why})' if why else ''}"
+
+
+def _end(fates: Sequence[Fate | None], how: _How) -> None:
+    if any(fate is not None and fate.fate == WAITING for fate in fates):
+        late = f"sent, and not read within {how.wait_seconds:g} s; is `witnd run` running?"
+        click.echo(f"witnd: {late}", err=True)
+        raise click.exceptions.Exit(REDIS)
+
+
+def _mistake(*messages: str) -> NoReturn:
+    for message in messages:
+        click.echo(printable(f"witnd: {message}"), err=True)
+    raise click.exceptions.Exit(USAGE)

@@ -1,0 +1,89 @@
+"""What `witnd audit` says of the invoices: their sums by currency, for programs and for people."""
+
+from typing import Final
+
+from msgspec import Struct
+
+from witnd.audit.invoices.totals import Booked, Stage
+from witnd.domain.values.money import minor_text
+
+# What people call the stages of invoices.
+STAGES: Final = {
+    "open": "open drafts",
+    "draft": "closed drafts",
+    "issued": "invoices issued",
+    "paid": "invoices paid",
+    "void": "invoices void",
+}
+
+
+class Part(Struct, frozen=True, kw_only=True):
+    """Invoices of one stage: `lines` are outcomes, `total` is what is to be paid of those that were issued."""
+
+    invoices: int
+    lines: int
+    subtotal: str
+    total: str
+
+
+class Amounts(Struct, frozen=True, kw_only=True):
+    """Credit notes, or balances that are not 0."""
+
+    count: int
+    amount: str
+
+
+class Invoiced(Struct, frozen=True, kw_only=True):
+    """The invoices of one currency. `lines` = `waiting` (on no invoice yet) + those of the five stages; `settled` (what
+    the lines came with) + `added` (when periods closed) = the five subtotals."""
+
+    currency: str
+    lines: int
+    waiting: int
+    settled: str
+    added: str
+    open: Part
+    draft: Part
+    issued: Part
+    paid: Part
+    void: Part
+    credit_notes: Amounts
+    balances: Amounts
+
+
+def invoiced(currency: str, sums: Booked) -> Invoiced:
+    parts = {
+        stage: Part(
+            invoices=one.invoices,
+            lines=one.lines,
+            subtotal=minor_text(one.subtotal, sums.digits),
+            total=minor_text(one.total, sums.digits),
+        )
+        for stage in STAGES
+        for one in [sums.stages.get(stage, Stage())]
+    }
+    return Invoiced(
+        currency=currency,
+        lines=sums.lines,
+        waiting=sums.waiting,
+        settled=minor_text(sums.settled, sums.digits),
+        added=minor_text(sums.added, sums.digits),
+        credit_notes=Amounts(count=sums.notes, amount=minor_text(sums.noted, sums.digits)),
+        balances=Amounts(count=sums.balances, amount=minor_text(sums.balance, sums.digits)),
+        **parts,
+    )
+
+
+def invoice_rows(one: Invoiced) -> list[tuple[object, ...]]:
+    rows: list[tuple[object, ...]] = []
+    for name, spoken in STAGES.items():
+        part: Part = getattr(one, name)
+        if part.invoices:
+            lines = f"{part.invoices} in {one.currency}, {part.lines} line{'' if part.lines == 1 else 's'}"
+            rows.append((spoken, lines, part.subtotal))
+    if one.waiting:
+        rows.append(("on no invoice yet", f"{one.waiting} line{'' if one.waiting == 1 else 's'} in {one.currency}", ""))
+    for spoken, amounts in (("credit notes", one.credit_notes), ("balances", one.balances)):
+        if amounts.count:
+            rows.append((spoken, f"{amounts.count} in {one.currency}", amounts.amount))
+    return rows

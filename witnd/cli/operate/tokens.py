@@ -1,0 +1,204 @@
+"""`witnd tokens`: who may use the API. No daemon is needed, so that the first token can be made."""
+
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from witnd.app.tokens import TokenJson, create, revoke, token_json
+from witnd.cli.common.author import author
+from witnd.cli.common.context import Session, as_json, config_option, json_option, run, session, table
+from witnd.cli.common.failure import USAGE
+from witnd.cli.common.output import printable
+from witnd.cli.common.texts import TEXT
+from witnd.clock import Clock
+from witnd.domain.values.mistake import Mistake
+from witnd.store.access.tokens import SCOPES, Tokens, mistakes
+
+COLUMNS = ("id", "name", "scopes", "rate", "created", "last used", "revoked")
+
+
+class _Default(click.Group):
+    """A group whose first command needs no name."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or args[0] not in (*self.commands, "--help", "-h"):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Default)
+def tokens() -> None:
+    """List the tokens of the HTTP API; create and revoke them.
+
+    Without the name of a command it is `list`.
+    """
+
+
+@tokens.command("list")
+@click.option("--all", "all_", is_flag=True, help="Revoked ones too.")
+@json_option
+@config_option
+def list_(*, all_: bool, json_output: bool, config_path: Path | None) -> None:
+    """List tokens, the oldest first. The time of their last use is some seconds behind.
+
+    A damaged token is listed as unreadable. The API refuses it; `witnd tokens revoke ID` removes it.
+
+    \b
+    JSON: {"data": [TOKEN…], "unreadable": [{"id", "reason"}…]}, a TOKEN being
+      {"id", "name", "scopes", "rate", "created_at", "last_used_at", "revoked_at"}
+
+    \b
+    Examples:
+      witnd tokens
+      witnd tokens --all --json
+    """
+    run(_list(all_, json_output, config_path))
+
+
+async def _list(everything: bool, as_document: bool, config: Path | None) -> None:
+    async with session(config) as opened:
+        store = _tokens(opened)
+        used = await store.used()
+        sound, damaged = await store.all()
+    found = [token_json(one, used) for one in sound if everything or one.revoked_at is None]
+    if as_document:
+        as_json({"data": found, "unreadable": [{"id": one.id, "reason": one.reason} for one in damaged]})
+        return
+    rows = [_cells(one) for one in found]
+    table(COLUMNS, rows + [(one.id, "unreadable", *["–"] * (len(COLUMNS) - 2)) for one in damaged])
+    for one in damaged:
+        click.echo(printable(f"witnd: {one.reason}; {one.remedy}"), err=True)
+
+
+@tokens.command("create")
+@click.argument("name", type=TEXT)
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(SCOPES),
+    multiple=True,
+    required=True,
+    help="What it may do; may be given several times. admin may do everything.",
+)
+@click.option("--rate", type=float, metavar="N", help="Requests a second that it may make; else there is no limit.")
+@json_option
+@config_option
+def create_(
+    *, name: str, scopes: tuple[str, ...], rate: float | None, json_output: bool, config_path: Path | None
+) -> None:
+    """Create a token and print it. It is shown this once: only a digest of it is kept.
+
+    Standard output has the token and nothing else. NAME says who uses it; several tokens may have one name.
+
+    \b
+    ingest  send events
+    read    read everything but tokens and the log of changes
+    admin   everything
+
+    \b
+    JSON: the TOKEN that `witnd tokens list --json` lists, and {"token": its text}
+
+    \b
+    Examples:
+      witnd tokens create ops --scope admin
+      TOKEN=$(witnd tokens create shop --scope ingest --rate 200)
+      witnd tokens create reports --scope read --json
+    """
+    if wrong := mistakes(name, scopes, rate):
+        raise click.UsageError("\n".join(map(_words, wrong)))
+    run(_create(name, scopes, rate, json_output, config_path))
+
+
+async def _create(
+    name: str, scopes: tuple[str, ...], rate: float | None, as_document: bool, config: Path | None
+) -> None:
+    async with session(config) as opened:
+        made = await create(
+            _tokens(opened),
+            author(),
+            name=name,
+            scopes=scopes,
+            rate=rate,
+            now_ms=Clock().now_ms(),
+        )
+    if as_document:
+        as_json(made)
+        return
+    click.echo(made.token)
+    click.echo(printable(f"witnd: {made.id} for {name}: {', '.join(scopes)}; keep it, it is not shown again"), err=True)
+
+
+@tokens.command("revoke")
+@click.argument("id_", metavar="ID", type=TEXT)
+@json_option
+@config_option
+def revoke_(*, id_: str, json_output: bool, config_path: Path | None) -> None:
+    """Revoke the token with ID: from now on it is refused. One that is revoked already stays so.
+
+    The ID is the second part of the token itself, between the underscores; the whole token is understood too.
+    A token that is unreadable is removed.
+
+    \b
+    JSON: the TOKEN that `witnd tokens list --json` lists; {"id", "removed": true} for an unreadable one
+
+    \b
+    Example:
+      witnd tokens revoke 5f0c3a71b2d9
+    """
+    # Of a whole token only this part may be repeated in what is printed.
+    run(_revoke(id_.split("_")[1] if id_.startswith("wn_") else id_, json_output, config_path))
+
+
+async def _revoke(id_: str, as_document: bool, config: Path | None) -> None:
+    async with session(config) as opened:
+        store = _tokens(opened)
+        sound, unreadable = await store.all()
+        found = next((one for one in sound if one.id == id_), None)
+        damaged = next((one for one in unreadable if one.id == id_), None)
+        if found is None and damaged is not None:
+            change = author().change("token.revoke", id_, before={"unreadable": damaged.reason})
+            await store.remove_damaged(damaged, change)
+            if as_document:
+                as_json({"id": id_, "removed": True})
+            else:
+                click.echo(printable(f"{id_} was unreadable and is removed"))
+            return
+        if found is None:
+            _refuse(f"there is no token {id_}; `witnd tokens --all` lists them")
+        gone = await revoke(
+            store,
+            author(),
+            found,
+            now_ms=Clock().now_ms(),
+        )
+    if as_document:
+        as_json(gone)
+    else:
+        already = " already" if found.revoked_at is not None else ""
+        click.echo(printable(f"{gone.id} ({gone.name}) is revoked{already}"))
+
+
+def _tokens(opened: Session) -> Tokens:
+    return Tokens(opened.redis, opened.global_keys, Clock().monotonic)
+
+
+def _cells(one: TokenJson) -> tuple[object, ...]:
+    return (
+        one.id,
+        one.name,
+        ", ".join(one.scopes),
+        "–" if one.rate is None else f"{one.rate:g}/s",
+        one.created_at,
+        one.last_used_at or "never",
+        one.revoked_at or "–",
+    )
+
+
+def _words(wrong: Mistake) -> str:
+    return f"{wrong.path}: {wrong.message}"
+
+
+def _refuse(why: str) -> NoReturn:
+    click.echo(printable(f"witnd: {why}"), err=True)
+    raise click.exceptions.Exit(USAGE)

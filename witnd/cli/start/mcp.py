@@ -1,0 +1,83 @@
+"""`witnd mcp`: lets an agent ask, over standard input and output."""
+
+import os
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from witnd.cli.common.context import config_option
+from witnd.cli.common.failure import USAGE, end
+from witnd.config import ConfigError, load
+
+URL_VARIABLE = "WITND_URL"
+TOKEN_VARIABLE = "WITND_TOKEN"  # noqa: S105 - where it is, not what it is
+
+
+@click.command()
+@click.option("--url", help="Where the API is; else WITND_URL, else http.bind of the configuration.")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with the API token; else the token itself in WITND_TOKEN.",
+)
+@click.option("--allow-writes", is_flag=True, help="Offer the tool that sends events, too.")
+@config_option
+def mcp(*, url: str | None, token_file: Path | None, allow_writes: bool, config_path: Path | None) -> None:
+    """Serve the Model Context Protocol on standard input and output.
+
+    An agent finds outcomes, reads them, and has them explained; with --allow-writes it sends events.
+    It needs the extra (pip install 'witnd[mcp]') and a token: one with the scope `read`, and
+    `ingest` beside it for --allow-writes. The token is never printed, and no option takes it,
+    because options are shown to everybody on the machine.
+
+    \b
+    Examples:
+      WITND_TOKEN=wn_… witnd mcp
+      witnd mcp --url https://billing.example.com --token-file /run/secrets/witnd
+    """
+    try:
+        from witnd.client import AsyncClient, Retries
+        from witnd.mcp.server import build
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] not in ("mcp", "mcp_types", "pydantic"):
+            raise
+        _wrong("the package mcp is not installed: run pip install 'witnd[mcp]'")
+    try:
+        # Somebody waits for the answer, and can ask again.
+        client = AsyncClient(_url(url, config_path), _token(token_file), retries=Retries(attempts=3, most=2.0))
+    except ValueError as wrong:
+        _wrong(str(wrong))
+    except ConfigError as wrong:
+        end(wrong)
+    build(client, allow_writes=allow_writes).run("stdio")
+
+
+def _url(given: str | None, config_path: Path | None) -> str:
+    named = given or os.environ.get(URL_VARIABLE)
+    if named:
+        return named
+    bind = load(config_path, os.environ).http.bind
+    if bind.port == 0:
+        raise ValueError(
+            f"http.bind is {bind}, which is another port at each start: name it by --url or {URL_VARIABLE}"
+        )
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind.host, bind.host)  # noqa: S104 - where it listens
+    return f"http://[{host}]:{bind.port}" if ":" in host else f"http://{host}:{bind.port}"
+
+
+def _token(file: Path | None) -> str:
+    if file is not None:
+        try:
+            return file.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"--token-file: cannot be read ({error}); correct it") from error
+    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    if not token:
+        raise ValueError(f"there is no API token: put it into {TOKEN_VARIABLE}, or name a file by --token-file")
+    return token
+
+
+def _wrong(message: str) -> NoReturn:
+    click.echo(f"witnd: {message}", err=True)
+    raise click.exceptions.Exit(USAGE)

@@ -1,0 +1,156 @@
+"""Holds a lease: waits for it, renews it, waits again after losing it, and releases it."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from witnd.clock import Clock
+from witnd.store.errors import Fenced, StoreRefused, StoreUnavailable
+from witnd.store.server.lease import Holder, Lease
+from witnd.store.server.retry import Patience
+from witnd.store.server.safety import Problem
+
+# A live owner renews three times per lease length. After this many lengths without a renewal it counts as dead.
+DEAD_AFTER = 3
+
+log = structlog.get_logger()
+
+
+class Tenure:
+    """Waits for a lease and renews it. `what` names the owned thing. `standby` is called with the owner when another
+    daemon has it. `look` reads the server's clock for the guard, before any decision depends on it."""
+
+    def __init__(
+        self,
+        what: str,
+        lease: Lease,
+        patience: Patience,
+        clock: Clock,
+        *,
+        seconds: float,
+        standby: Callable[[str], None],
+        look: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.is_held = False
+        self.waiting_for: str | None = None  # why it does not try to take the lease
+        self._what = what
+        self._lease = lease
+        self._patience = patience
+        self._clock = clock
+        self._pause = seconds / 3
+        self._standby = standby
+        self._look = look
+        self._stopping = asyncio.Event()
+
+    @property
+    def fence(self) -> str:
+        """What commits compare."""
+        return self._lease.value
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    def stop(self) -> None:
+        """Stop waiting for the lease."""
+        self._stopping.set()
+
+    async def take(self) -> bool:
+        """Wait for the lease. False if stopped meanwhile."""
+        self.is_held = False
+        watched = _Watched(self._lease, self._clock)
+        owner: str | None = None
+        while not self._stopping.is_set():
+            await self._patience.insist("reading the server's clock", self._look)
+            replace, wait = watched.dead_value(), self._pause
+            found = await self._patience.insist(
+                "taking the lease",
+                lambda: self._lease.take(replace=replace),  # noqa: B023
+            )
+            self._report_refusal(found if isinstance(found, Problem) else None)
+            if found is None:
+                self.is_held = True
+                return True
+            if isinstance(found, Holder):
+                watched.look(found)
+                if owner != found.instance:
+                    owner = found.instance
+                    self._standby(owner)
+                wait = min(wait, max(found.left_ms, 10) / 1000)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._stopping.wait()
+        return False
+
+    def _report_refusal(self, problem: Problem | None) -> None:
+        if problem is not None and self.waiting_for is None:
+            log.error("lease.refused", of=self._what, reason=problem.reason, remedy=problem.remedy)
+        self.waiting_for = None if problem is None else problem.reason
+
+    async def renew(self) -> None:
+        """Keep the lease until cancelled. Raises `Fenced` when it is somebody else's, or nobody's."""
+        while True:
+            await self._clock.sleep(self._pause)
+            try:
+                holder = await self._lease.renew()
+            except (StoreUnavailable, StoreRefused) as trouble:
+                log.debug("lease.waiting", reason=str(trouble))
+                continue
+            if holder is not None:
+                raise Fenced(holder.instance)
+
+    async def lost(self, failed: BaseExceptionGroup[BaseException]) -> None:
+        """Handle the errors that ended the work: return after a lost lease, so that the caller waits for it again, and
+        raise everything else."""
+        self.is_held = False
+        fenced, other = failed.split(Fenced)
+        if fenced is None or other is not None:
+            raise failed
+        holder = await self._patience.insist("looking at the lease", self._lease.renew)
+        if holder is not None and holder.value:
+            log.warning("lease.lost", of=self._what, owner=holder.instance, action="waiting on standby")
+        else:
+            log.warning("lease.expired", of=self._what, action="taking it again and reloading")
+
+    async def release(self) -> None:
+        with contextlib.suppress(StoreUnavailable, StoreRefused):
+            await self._lease.release()
+
+
+class _Watched:
+    """The lease of another daemon, while this one waits for it.
+
+    Setting the server's clock back prolongs every lease by as much. A live owner soon renews its lease to the right
+    length; the lease of a dead one would last for hours.
+    """
+
+    def __init__(self, lease: Lease, clock: Clock) -> None:
+        self._lease = lease
+        self._clock = clock
+        self._holder: Holder | None = None
+        self._renewed = 0.0  # when the owner last renewed
+        self._is_warned = False
+
+    def look(self, holder: Holder) -> None:
+        before, self._holder = self._holder, holder
+        is_same = before is not None and before.value == holder.value
+        if is_same and before is not None and holder.left_ms < before.left_ms:
+            return
+        self._renewed = self._clock.monotonic()
+        if is_same and holder.instance == self._lease.instance and not self._is_warned:
+            self._is_warned = True
+            log.warning(
+                "lease.same_instance",
+                instance=holder.instance,
+                remedy="give each daemon its own daemon.instance: logs and commands distinguish daemons by it",
+            )
+
+    def dead_value(self) -> str:
+        """The value of the lease if its owner is dead and it would last beyond its length, else ''."""
+        holder, length = self._holder, self._lease.length_ms
+        if holder is None or holder.left_ms <= length:
+            return ""
+        silent = self._clock.monotonic() - self._renewed
+        return holder.value if silent > DEAD_AFTER * length / 1000 else ""

@@ -1,0 +1,300 @@
+"""What `witnd doctor` asks of the data: how far each partition and the invoices are, and what is stuck.
+
+Constant-time reads in a bounded number, whatever there is of data. Nothing is written. What the answers mean is left
+to others.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import hiredis
+from msgspec import Struct
+
+from witnd.domain.catalogue.chain import Head
+from witnd.domain.outcomes.event import EntryId
+from witnd.domain.outcomes.resolution import Line
+from witnd.domain.webhooks.delivery import EndpointState
+from witnd.store.access.tokens import Token
+from witnd.store.catalogue.loader import decode_head
+from witnd.store.deliveries.outbox import decode_endpoint
+from witnd.store.errors import StoreRefused, Unsafe
+from witnd.store.keys import BillingKeys, GlobalKeys, Keys
+from witnd.store.query.reads import Command
+from witnd.store.records.codec import OutcomeRecord, outcome_record
+from witnd.store.records.json_record import decode_record
+from witnd.store.records.log_snapshot import Moment, check_moment, entry_id
+from witnd.store.records.score import whole
+from witnd.store.records.state_fields import StateFields
+from witnd.store.server import wire
+from witnd.store.server.connection import refusal
+from witnd.store.server.lease import Holder
+
+ANSWER_SECONDS: Final = 5.0
+# An answer about a log brings its first and last entry along, of 256 KiB each at the most.
+PARTITIONS: Final = 16
+# The set of deadlines has lower bounds; the first of them that have passed are looked at exactly.
+DEADLINES: Final = 20
+# Outcomes on hold that are named.
+ON_HOLD: Final = 10
+DAY_MS: Final = 86_400_000
+# Partitions whose first line that waits is looked at.
+BEHIND: Final = 20
+CURRENT_MS: Final = 30_000
+
+
+class Part(Struct, frozen=True, kw_only=True):
+    """One partition, all read at one moment. Instants in ms, None where there is none."""
+
+    number: int
+    owner: Holder | None
+    sequence: int
+    cursor: EntryId
+    read: int
+    moment: Moment
+    missing: Unsafe | None  # entries that were lost, as the daemon judges it
+    overdue: int | None  # the earliest deadline, where it has passed
+    next_due: int | None  # the earliest lower bound of a deadline
+    on_hold: Sequence[str]  # keys of outcomes that wait for a repair, the first of them
+    on_hold_count: int
+    held: int
+    held_since: int | None
+    rejected: int  # within the last day
+    dead: int
+    unqueued: int  # outcomes whose deliveries are committed and not queued yet
+    parked: Mapping[str, int]  # by rule
+    lines: int  # invoice lines ever written: the number of the last one
+
+    @property
+    def lag(self) -> int:
+        return max(0, self.moment.added - self.read)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether what it settles resolved just now; while it works through a backlog, that was long ago."""
+        return not self.lag or self.moment.now_ms - self.cursor[0] < CURRENT_MS
+
+
+class Books(Struct, frozen=True, kw_only=True):
+    """How far the invoices are."""
+
+    owner: Holder | None
+    collected: Mapping[int, int]  # partition → the number of its last line that is in a draft
+    first_end: int | None  # end of the first period that has open drafts
+    to_issue: int
+    past_grace: int
+    first_past: int | None
+    uncollected: Mapping[int, int]  # partition → ms when its first line resolved that is in no draft, of some of them
+
+
+class Data(Struct, frozen=True, kw_only=True):
+    now_ms: int
+    catalogue: int  # versions
+    tokens: Sequence[Token]
+    unreadable_tokens: Sequence[str]  # ids
+    endpoints: Mapping[str, EndpointState]  # by rule
+    parts: Sequence[Part]
+    books: Books
+
+
+async def survey(
+    connection: wire.Wire, prefix: str, partitions: int, rules: Sequence[str], grace_ms: int | None
+) -> Data:
+    """`rules`: ids of all there ever were. `grace_ms` None: invoices are issued by hand.
+
+    Raises `StoreUnavailable`, `StoreRefused`, or `Unsafe` where records cannot be read.
+    """
+    shared = GlobalKeys(prefix)
+    time, length, tokens, endpoints = await _together(
+        connection, ("TIME",), ("LLEN", shared.catalogue), ("HGETALL", shared.tokens), ("HGETALL", shared.endpoints)
+    )
+    now_ms = _ms(time)
+    parts: list[Part] = []
+    for first in range(0, partitions, PARTITIONS):
+        keys = [Keys(prefix, number) for number in range(first, min(first + PARTITIONS, partitions))]
+        parts += await _parts(connection, keys, shared, rules)
+    return Data(
+        now_ms=now_ms,
+        catalogue=length,
+        tokens=[token for name, raw in _pairs(tokens) if name != b"revision" and (token := _token(raw)) is not None],
+        unreadable_tokens=[
+            name.decode(errors="backslashreplace")
+            for name, raw in _pairs(tokens)
+            if name != b"revision" and _token(raw) is None
+        ],
+        endpoints={rule.decode(): decode_endpoint(record) for rule, record in _pairs(endpoints)},
+        parts=parts,
+        books=await _books(connection, prefix, parts, now_ms, grace_ms),
+    )
+
+
+def _token(raw: bytes) -> Token | None:
+    """None for one that is damaged or newer."""
+    try:
+        return decode_record(raw, Token, "a token")
+    except Unsafe:
+        return None
+
+
+async def _parts(connection: wire.Wire, keys: Sequence[Keys], shared: GlobalKeys, rules: Sequence[str]) -> list[Part]:
+    commands: list[Command] = [("TIME",), ("LLEN", shared.catalogue), ("GET", shared.catalogue_head)]
+    each = 12 + len(rules)
+    # The answer to how many were rejected lately needs the server's time, which is not known yet.
+    since = _ms((await _together(connection, ("TIME",)))[0]) - DAY_MS
+    for one in keys:
+        commands += [
+            ("GET", one.owner),
+            ("PTTL", one.owner),
+            ("HGETALL", one.state),
+            ("XINFO", "STREAM", one.events),
+            ("ZRANGE", one.due, 0, DEADLINES - 1, "WITHSCORES"),
+            ("HSCAN", one.on_hold, "0", "COUNT", ON_HOLD),
+            ("HLEN", one.on_hold),
+            ("ZCARD", one.held),
+            ("ZRANGE", one.held, 0, 0, "WITHSCORES"),
+            ("ZCOUNT", one.fates_of("rejected"), since, "+inf"),
+            ("ZCARD", one.dead),
+            ("HLEN", one.unqueued),
+            *(("ZCARD", one.parked(rule)) for rule in rules),
+        ]
+    time, versions, head, *rest = await _together(connection, *commands)
+    now_ms = _ms(time)
+    found = []
+    for place, one in enumerate(keys):
+        answers = rest[place * each : (place + 1) * each]
+        due = [(key.decode(), whole(score)) for key, score in _pairs(answers[4])]
+        exact = await _deadlines(connection, one, [key for key, bound in due if bound <= now_ms])
+        found.append(_part(one, now_ms, (decode_head(head), versions), answers, due, exact, rules))
+    return found
+
+
+def _part(
+    keys: Keys,
+    now_ms: int,
+    catalogue: tuple[Head, int],
+    answers: list[Any],
+    due: list[tuple[str, int]],
+    exact: list[int],
+    rules: Sequence[str],
+) -> Part:
+    owner, left, state, log, _, on_hold, on_hold_count, held, first_held, rejected, dead, unqueued, *parked = answers
+    fields = StateFields.of_partition(keys.state, state)
+    cursor, read = fields.entry("cursor"), fields.number("read")
+    fields.counters()
+    info = dict(_pairs(log))
+    moment = Moment(
+        now_ms,
+        *catalogue,
+        entry_id(info.get(b"last-generated-id", b"0-0")),
+        entry_id(info.get(b"max-deleted-entry-id", b"0-0")),
+        entry_id(info.get(b"recorded-first-entry-id", b"0-0")),
+        info.get(b"length", 0),
+        info.get(b"entries-added", 0),
+    )
+    missing = None
+    try:
+        check_moment(moment, cursor, read)
+    except Unsafe as lost:
+        missing = lost
+    return Part(
+        number=keys.partition,
+        owner=_holder(owner, left),
+        sequence=fields.number("seq"),
+        cursor=cursor,
+        read=read,
+        moment=moment,
+        missing=missing,
+        overdue=min((instant for instant in exact if instant <= now_ms), default=None),
+        next_due=due[0][1] if due else None,
+        on_hold=[name.decode(errors="replace") for name in on_hold[1][::2]][:ON_HOLD],
+        on_hold_count=on_hold_count,
+        held=held,
+        held_since=whole(first_held[1]) if first_held else None,
+        rejected=rejected,
+        dead=dead,
+        unqueued=unqueued,
+        parked={rule: count for rule, count in zip(rules, parked, strict=True) if count},
+        lines=fields.number("lines"),
+    )
+
+
+async def _deadlines(connection: wire.Wire, keys: Keys, due: Sequence[str]) -> list[int]:
+    """When these outcomes are due by their records."""
+    if not due:
+        return []
+    [records] = await _together(connection, ("MGET", *map(keys.outcome, due)))
+    decoded = [outcome_record(key, record) for key, record in zip(due, records, strict=True)]
+    return [
+        record.settles_at
+        for record in decoded
+        if isinstance(record, OutcomeRecord) and record.status in ("OPEN", "PENDING")
+    ]
+
+
+async def _books(connection: wire.Wire, prefix: str, parts: Sequence[Part], now_ms: int, grace_ms: int | None) -> Books:
+    keys = BillingKeys(prefix)
+    owner, left, state, first, to_issue, past, oldest = await _together(
+        connection,
+        ("GET", keys.owner),
+        ("PTTL", keys.owner),
+        ("HGETALL", keys.state),
+        ("ZRANGE", keys.open, 0, 0, "WITHSCORES"),
+        ("ZCARD", keys.to_issue),
+        ("ZCOUNT", keys.to_issue, "-inf", "(0" if grace_ms is None else now_ms - grace_ms),
+        ("ZRANGE", keys.to_issue, 0, 0, "WITHSCORES"),
+    )
+    positions = StateFields.of(keys.state, state).positions()
+    collected = {number: position.number for number, position in positions.items()}
+    behind = [part for part in parts if part.lines > collected.get(part.number, 0) and part.is_current][:BEHIND]
+    places = [(Keys(prefix, part.number).lines, f"({collected.get(part.number, 0)}-0") for part in behind]
+    rows = await _together(connection, *(("XRANGE", lines, after, "+", "COUNT", 1) for lines, after in places))
+    return Books(
+        owner=_holder(owner, left),
+        collected=collected,
+        first_end=whole(first[1]) if first else None,
+        to_issue=to_issue,
+        past_grace=past,
+        first_past=whole(oldest[1]) if past else None,
+        uncollected={part.number: _resolved_at(part, found) for part, found in zip(behind, rows, strict=True)},
+    )
+
+
+def _resolved_at(part: Part, found: Sequence[tuple[bytes, list[bytes]]]) -> int:
+    """When the outcome of a line resolved; of one that is missing or damaged, how far its partition is."""
+    try:
+        return decode_record(found[0][1][1], Line, "").billed_at
+    except (IndexError, Unsafe, ValueError):
+        return part.cursor[0]
+
+
+def _holder(owner: bytes | None, left_ms: int) -> Holder | None:
+    return None if owner is None else Holder(owner.decode(errors="replace"), left_ms)
+
+
+async def _together(connection: wire.Wire, *commands: Command) -> list[Any]:
+    """The answers at one moment; a stream that is not there yet tells nothing of itself."""
+    replies = await connection.wait(connection.send((("MULTI",), *commands, ("EXEC",))), ANSWER_SECONDS)
+    _sound(replies)
+    answers = [[] if _absent(answer) else answer for answer in replies[-1]]
+    _sound(answers, commands)
+    return answers
+
+
+def _absent(answer: object) -> bool:
+    return isinstance(answer, hiredis.ReplyError) and "no such key" in str(answer)
+
+
+def _sound(answers: Iterable[object], commands: Sequence[Command] = ()) -> None:
+    for place, answer in enumerate(answers):
+        if isinstance(answer, hiredis.ReplyError):
+            text = str(answer)
+            if text.startswith("WRONGTYPE"):
+                raise wire.wrong_type(commands[place] if place < len(commands) else ())
+            raise refusal(text) or StoreRefused(f"Redis refused a read: {text}", "see its log")
+
+
+def _pairs(flat: Sequence[Any]) -> list[tuple[Any, Any]]:
+    return list(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _ms(time: Sequence[bytes]) -> int:
+    return int(time[0]) * 1000 + int(time[1]) // 1000

@@ -1,0 +1,199 @@
+"""What `witnd doctor` makes of this host: the daemon that may run here, its unit, its directory and configuration."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from witnd.cli.common.failure import USAGE
+from witnd.config import CREDENTIAL, Config
+from witnd.doctor import machine as host
+from witnd.doctor.check import Check, count, note, ok, problem, warning
+from witnd.store.server.embedded import URL_FILE
+
+# A daemon that stops drains its logs, ends its requests and writes its journal; a private server syncs its file, too.
+DRAIN_SECONDS: Final = 30.0
+EMBEDDED_SECONDS: Final = 30.0
+FILES: Final = 4096
+FILES_PER_PARTITION: Final = 4
+# What a daemon takes with no outcome in memory, and for each: generous, so that a limit that holds this holds.
+BASE_BYTES: Final = 200 << 20
+OUTCOME_BYTES: Final = 3 << 10
+_VAR: Final = Path("/var/lib")
+INSTALL: Final = "install it as docs/how-to/run-in-production.md says, if the daemon is to survive a restart"
+
+
+def judge_daemon(config: Config, *, private: bool) -> Iterator[Check]:
+    """Whether a daemon works here, and what it says of itself. `private`: it has a server of its own."""
+    if private:
+        yield ok("daemon", "embedded server", f"one answers, named in {config.daemon.state_dir / URL_FILE}")
+    bind = config.http.bind
+    if bind.port == 0:
+        yield note("daemon", "http", "http.bind has any free port, so nobody can be asked", "give it a port")
+        return
+    at = f"http://{bind}"
+    alive = host.get(bind, "/healthz")
+    if isinstance(alive, str):
+        yield note(
+            "daemon", "http", f"nothing answers at {at}: {alive}", "start a daemon, if one is to work on this host"
+        )
+        return
+    if alive.status != 200 or alive.body is None or alive.body.get("status") != "ok":
+        found = f"what answers at {at} is no daemon of witnd (status {alive.status})"
+        yield warning("daemon", "http", found, "set http.bind to a port that is free")
+        return
+    yield ok("daemon", "http", f"a daemon answers at {at}")
+    yield _ready(host.get(bind, "/readyz"))
+
+
+def _ready(answer: host.Answer | str) -> Check:
+    if isinstance(answer, str) or answer.body is None:
+        found = answer if isinstance(answer, str) else f"status {answer.status}"
+        return warning("daemon", "ready", f"it does not tell whether it is: {found}", "see its log")
+    if answer.status == 200:
+        alarms = answer.body.get("alarms")
+        if isinstance(alarms, list) and alarms:
+            found = "it applies and settles, but " + "; ".join(map(str, alarms))
+            return warning("daemon", "ready", found, "see the last lines of level error in its log")
+        return ok("daemon", "ready", f"it applies and settles, {answer.body.get('lag', '?')} events behind")
+    error = answer.body.get("error")
+    reason = str(error.get("message")) if isinstance(error, dict) else f"status {answer.status}"
+    if all(re.fullmatch(r"partition \d+ is standby", one) for one in reason.split("; ")):
+        return note("daemon", "ready", "it stands by: another daemon owns the partitions")
+    return warning("daemon", "ready", f"it is not: {reason}", "see what it waits for in its log")
+
+
+def remembers(config: Config, unit: Mapping[str, str] | None, *, private: bool) -> bool:
+    """Whether a daemon of this host is sure to keep its journal where this command looks for it."""
+    by_systemd = (_loaded(unit) or {}).get("StateDirectory", "").split()[:1]
+    return private or config.state_dir_explicit or [config.daemon.state_dir] == [_VAR / name for name in by_systemd]
+
+
+def _loaded(unit: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    return unit if unit is not None and unit.get("LoadState") == "loaded" else None
+
+
+def judge_unit(config: Config, unit: Mapping[str, str] | None) -> Iterator[Check]:
+    """How the daemon is set up on this host. `unit`: what systemd tells, None without one."""
+    running = _loaded(unit)
+    yield _file(config, running)
+    yield _state_dir(config, running)
+    if unit is None:
+        yield note("unit", "systemd", "no systemd here")
+    elif running is None:
+        yield note("unit", "systemd", f"{host.UNIT} is {unit['LoadState']}", INSTALL)
+    else:
+        yield _active(running)
+        yield from _supervision(running)
+        yield _limits(running, config)
+    yield from _credential(config, running)
+    yield _memory(config, running)
+
+
+def _file(config: Config, unit: Mapping[str, str] | None) -> Check:
+    used = str(config.file.absolute()) if config.file else None
+    named = re.search(r"--config[ =](\S+)", (unit or {}).get("ExecStart", ""))
+    if named and named[1] != used:
+        found = f"{used or 'the defaults'} here, and {named[1]} in the unit"
+        return note("unit", "configuration", found, f"judge the unit's with --config {named[1]}")
+    if used is None:
+        return note("unit", "configuration", "no file: the defaults and the environment", "write /etc/witnd/witnd.toml")
+    return ok("unit", "configuration", used)
+
+
+def _state_dir(config: Config, unit: Mapping[str, str] | None) -> Check:
+    directory = config.daemon.state_dir
+    if not config.state_dir_explicit:
+        if unit is not None and unit.get("StateDirectory"):
+            return ok("unit", "state directory", f"{_VAR / unit['StateDirectory'].split()[0]}, by systemd")
+        found = f"{directory}, chosen by nobody: lost data is not noticed after a restart"
+        return note("unit", "state directory", found, "name one in daemon.state_dir, or StateDirectory= in the unit")
+    there = next((one for one in (directory, *directory.parents) if one.exists()), Path("/"))
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return ok("unit", "state directory", f"{directory}, " + ("writable" if there == directory else "to be made"))
+    found = f"{directory} cannot be written by the user who asks"
+    if unit is not None:
+        return note("unit", "state directory", found, "see that the daemon's own user may write it")
+    return warning(
+        "unit", "state directory", found, "give it to the daemon's user, or name another in daemon.state_dir"
+    )
+
+
+def _active(unit: Mapping[str, str]) -> Check:
+    state = unit.get("ActiveState", "unknown")
+    words = [state, unit.get("UnitFileState", ""), unit.get("StatusText", "")]
+    found = ", ".join(word for word in words if word)
+    if state == "failed":
+        why = f"{found} (result {unit.get('Result', 'unknown')})"
+        return warning("unit", "systemd", why, "see `journalctl -u witnd`, then `systemctl reset-failed witnd`")
+    if unit.get("UnitFileState") == "disabled":
+        return note("unit", "systemd", found, "`systemctl enable witnd`, if it is to start with the machine")
+    return ok("unit", "systemd", found)
+
+
+def _supervision(unit: Mapping[str, str]) -> Iterator[Check]:
+    kind, again = unit.get("Type", ""), unit.get("Restart", "")
+    if kind not in ("notify", "notify-reload"):
+        found = f"Type={kind}: systemd is not told when the daemon is ready"
+        yield warning("unit", "supervision", found, "set Type=notify in the unit")
+    if again in ("no", ""):
+        yield warning("unit", "supervision", "Restart=no: a daemon that fails stays down", "set Restart=always")
+    watched = host.seconds(unit.get("WatchdogUSec", "0"))
+    if not watched:
+        yield note("unit", "supervision", "no watchdog: a daemon that hangs stays so", "set WatchdogSec=60 in the unit")
+    elif watched < 10:
+        found = f"WatchdogSec={watched:g}: a busy machine can be mistaken for a hang"
+        yield warning("unit", "supervision", found, "set WatchdogSec=60 in the unit")
+    needed = DRAIN_SECONDS + (EMBEDDED_SECONDS if "--embedded" in unit.get("ExecStart", "") else 0)
+    stop = host.seconds(unit.get("TimeoutStopUSec", "infinity"))
+    if stop is not None and stop < needed:
+        found = f"TimeoutStopSec={stop:g}, and finishing what was read can take {needed:g} s"
+        yield warning("unit", "supervision", found, f"set TimeoutStopSec={needed:g} or more in the unit")
+    elif kind in ("notify", "notify-reload") and again not in ("no", ""):
+        text = "any time" if stop is None else f"{stop:g} s"
+        yield ok("unit", "supervision", f"Type={kind}, Restart={again}, {text} to stop")
+
+
+def _limits(unit: Mapping[str, str], config: Config) -> Check:
+    text = unit.get("LimitNOFILE", "")
+    needed = FILES + FILES_PER_PARTITION * config.redis.partitions
+    if text.isdigit() and int(text) < needed:
+        return warning("unit", "open files", f"LimitNOFILE={text}", f"set LimitNOFILE={max(needed, 16384)} in the unit")
+    return ok("unit", "open files", f"LimitNOFILE={text or 'unknown'}")
+
+
+def _credential(config: Config, unit: Mapping[str, str] | None) -> Iterator[Check]:
+    named = config.redis.password_file
+    if not named.startswith(CREDENTIAL):
+        return
+    name = named.removeprefix(CREDENTIAL)
+    if unit is None:
+        yield note("unit", "credential", f"redis.password_file names the {named}", "the unit has to pass it")
+        return
+    passed = " ".join(unit.get(one, "") for one in ("LoadCredential", "LoadCredentialEncrypted", "SetCredential"))
+    if re.search(rf"(?:^|\s|\{{){re.escape(name)}(?::|\s|$)", passed) or unit.get("ImportCredential"):
+        yield ok("unit", "credential", f"{name} is passed by the unit")
+    else:
+        found = f"redis.password_file names the {named}, and the unit does not pass it"
+        yield problem("unit", "credential", found, f"add LoadCredential={name}:/path to the unit", USAGE)
+
+
+def _memory(config: Config, unit: Mapping[str, str] | None) -> Check:
+    outcomes = config.daemon.actors_in_memory
+    # Every partition that a daemon owns may have so many.
+    needed = BASE_BYTES + OUTCOME_BYTES * outcomes * config.redis.partitions
+    limits = [("MemoryMax", (unit or {}).get("MemoryMax", "")), ("MemoryHigh", (unit or {}).get("MemoryHigh", ""))]
+    bounds = [(int(text), name) for name, text in limits if text.isdigit()]
+    if (whole := host.memory()) is not None:
+        bounds.append((whole, "the memory of this host"))
+    want = f"{count(outcomes, 'outcome')} in memory can take {needed >> 20} MiB"
+    if config.redis.partitions > 1:
+        want = f"{count(outcomes, 'outcome')} of each partition in memory can take {needed >> 20} MiB"
+    if bounds and min(bounds)[0] < needed:
+        least, name = min(bounds)
+        tell = warning if name.startswith("Memory") else note
+        return tell(
+            "unit", "memory", f"{want}, and {name} is {least >> 20} MiB", "lower daemon.actors_in_memory, or raise it"
+        )
+    return ok("unit", "memory", want)

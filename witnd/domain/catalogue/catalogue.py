@@ -1,0 +1,271 @@
+"""The catalogue in memory: versions of customers, agents, rate cards and rules, by instant.
+
+It answers what was in force when, and for whom. What may be written, and from when on, is decided
+elsewhere.
+"""
+
+from bisect import bisect_right, insort
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+
+from witnd.domain.catalogue.agreements import Agreements
+from witnd.domain.catalogue.chain import Chain
+from witnd.domain.catalogue.contract import Contract
+from witnd.domain.catalogue.customer import Customer
+from witnd.domain.pricing.ratecard import DIGITS, Price, RateCard
+from witnd.domain.values.versions import CatalogueEntry, Versions, all_in_force, in_force
+from witnd.domain.webhooks.notification import NotificationRule
+
+__all__ = ["KINDS", "Catalogue", "CatalogueEntry", "HeldReason"]
+
+KINDS = ("customer", "agent", "rate_card", "notification_rule")
+# Instants rise while a log is read, so only the newest snapshots are asked for again.
+_KEPT_SNAPSHOTS = 16
+# Behind every kind in the order of text.
+_LAST = ("\U0010ffff", "")
+# Each names at most as many rules as there are.
+_KEPT_WANTING = 256
+
+
+class HeldReason(StrEnum):
+    """Why an event cannot be placed yet, in the order in which the reasons are asked."""
+
+    UNKNOWN_CUSTOMER = "UNKNOWN_CUSTOMER"
+    UNKNOWN_AGENT = "UNKNOWN_AGENT"
+    AGENT_AMBIGUOUS = "AGENT_AMBIGUOUS"
+    NO_RATE_CARD = "NO_RATE_CARD"
+    NO_PRICE = "NO_PRICE"
+
+
+class _Snapshot(Struct, frozen=True, kw_only=True):
+    """What routing and notification ask of a stretch of time in which nothing changes."""
+
+    agents: dict[str, Contract]
+    naming: dict[str, tuple[Contract, ...]]
+    rules: tuple[NotificationRule, ...]
+    #: the rules that want a final state, by agent and type; filled when it is asked for
+    wanting: dict[tuple[str, str], tuple[NotificationRule, ...]]
+
+
+class Catalogue:
+    """Grows by `add` in the order of the stored list; `revision` is how many entries were added. `chain` has the
+    digests of the stored entries; whoever adds them to the catalogue adds their bytes to the chain.
+    """
+
+    def __init__(self) -> None:
+        self.revision = 0
+        self.chain = Chain()
+        self.last_effective = 0
+        self._customers: dict[str, Versions[Customer]] = {}
+        self._agents: dict[str, Versions[Contract]] = {}
+        self._rate_cards: dict[str, Versions[RateCard]] = {}
+        self._rules: dict[str, Versions[NotificationRule]] = {}
+        self._contracts: dict[str, Contract] = {}
+        self._prices: dict[str, Price] = {}
+        self._agreements = Agreements(self._contracts, self._prices)
+        # The revision at which everything that customers agreed was made.
+        self._all_made = 0
+        # Instants at which anything changes, and those at which what a snapshot holds does.
+        self._moments: list[int] = []
+        self._changes: list[tuple[int, tuple[str, str]]] = []
+        self._stretches: list[int] = []
+        self._snapshots: dict[int, _Snapshot] = {}
+        # The keys of each kind, sorted when they were last asked for.
+        self._sorted: dict[str, tuple[str, ...]] = {}
+
+    def add(self, entry: CatalogueEntry) -> None:
+        """Take in one version. Raises ValueError for what no catalogue can hold."""
+        if entry.effective_from < 0:
+            raise ValueError(f"{entry.kind} {entry.key!r} would take effect before 1970")
+        if entry.effective_from in self.instants(entry.kind, entry.key):
+            at = entry.effective_from
+            raise ValueError(f"{entry.kind} {entry.key!r} has a version at instant {at} already")
+        _ADDERS[entry.kind](self, entry)
+        self.revision += 1
+        self.last_effective = max(self.last_effective, entry.effective_from)
+        _insert_once(self._moments, entry.effective_from)
+        insort(self._changes, (entry.effective_from, (entry.kind, entry.key)))
+        if entry.kind in ("agent", "notification_rule"):
+            _insert_once(self._stretches, entry.effective_from)
+            self._snapshots.clear()
+
+    # What is in force
+
+    def customer(self, key: str, at: int) -> Customer | None:
+        """The customer in force, archived or not."""
+        return in_force(self._customers.get(key), at)
+
+    def rate_card(self, key: str, at: int) -> RateCard | None:
+        """The card in force. Archiving only hides a card, so it makes no difference here."""
+        return in_force(self._rate_cards.get(key), at)
+
+    def agent(self, key: str, at: int) -> Contract | None:
+        """The contract of an agent in force and not archived."""
+        return self._snapshot(at).agents.get(key)
+
+    def agents(self, at: int) -> Mapping[str, Contract]:
+        """The contracts of all agents in force and not archived, by key."""
+        return self._snapshot(at).agents
+
+    def agents_naming_for(self, customer: Customer, action: str, at: int) -> tuple[Contract, ...]:
+        """Those of `agents` whose condition names the action in any leaf, under the customer's own conditions."""
+        found = self._snapshot(at)
+        naming = found.naming.get(action, ())
+        return naming if customer.terms is None else self._agreements.naming(customer, found.agents, naming, action)
+
+    def contract_for(self, customer: Customer, contract: Contract) -> Contract:
+        """The agent's contract as it is for one customer: most often the very same."""
+        return contract if customer.terms is None else self._agreements.contract(customer, contract)
+
+    def rules(self, at: int) -> tuple[NotificationRule, ...]:
+        """Notification rules in force and not archived, enabled or not, in order of their names."""
+        return self._snapshot(at).rules
+
+    def rules_wanting(self, agent_key: str, type: str, at: int) -> tuple[NotificationRule, ...]:  # noqa: A002
+        """Those of `rules` that a final state of this type, of an outcome of this agent, is reported to."""
+        found = self._snapshot(at)
+        wanting = found.wanting.get((agent_key, type))
+        if wanting is None:
+            if len(found.wanting) >= _KEPT_WANTING:
+                found.wanting.clear()
+            wanting = tuple(rule for rule in found.rules if rule.wants(agent_key, type))
+            found.wanting[agent_key, type] = wanting
+        return wanting
+
+    def price(self, customer: Customer, agent_key: str, at: int) -> Price | HeldReason:
+        """What the agent costs the customer: by an entry of its own, else by its card's."""
+        card = None if customer.rate_card is None else self.rate_card(customer.rate_card, at)
+        if card is None:
+            return HeldReason.NO_RATE_CARD
+        if customer.entries is not None and agent_key in customer.entries:
+            return self._agreements.price(customer, card, agent_key)
+        return card.prices.get(agent_key) or HeldReason.NO_PRICE
+
+    def next_change_after(self, at: int) -> int | None:
+        """The first instant after `at` at which some version takes effect."""
+        place = bisect_right(self._moments, at)
+        return self._moments[place] if place < len(self._moments) else None
+
+    def changes_between(self, after: int, until: int) -> set[tuple[str, str]]:
+        """Kind and key of everything of which some version takes effect in (after, until]."""
+        low, high = (bisect_right(self._changes, (at, _LAST)) for at in (after, until))
+        return {what for _, what in self._changes[low:high]}
+
+    # What was ever written
+
+    def contract(self, digest: str) -> Contract:
+        """The contract with this digest. Raises KeyError for one that never was."""
+        if digest not in self._contracts:
+            self._make_agreed()
+        return self._contracts[digest]
+
+    def price_by_hash(self, digest: str) -> Price:
+        """The price with this digest. Raises KeyError for one that never was."""
+        if digest not in self._prices:
+            self._make_agreed()
+        return self._prices[digest]
+
+    def _make_agreed(self) -> None:
+        """Make what customers agreed and nobody was placed under yet, once for each state of the catalogue."""
+        if self._all_made != self.revision:
+            self._agreements.make_all(self._customers.values(), self._agents, self._rate_cards)
+            self._all_made = self.revision
+
+    def digits(self, card: str) -> dict[str, int]:
+        """The digits after the point of each currency that any version of a rate card is in."""
+        return {entry.content["currency"]: entry.content[DIGITS] for entry in self.versions("rate_card", card)}
+
+    def keys(self, kind: str) -> list[str]:
+        """Every key of a kind, sorted."""
+        things = self._of(kind)
+        known = self._sorted.get(kind, ())
+        # A key never goes, so as many keys are the same keys.
+        if len(known) != len(things):
+            known = self._sorted[kind] = tuple(sorted(things))
+        return list(known)
+
+    def versions(self, kind: str, key: str) -> tuple[CatalogueEntry, ...]:
+        """All versions of one key in order of their instants; empty for an unknown key."""
+        found = self._of(kind).get(key)
+        return () if found is None else tuple(found.entries)
+
+    def instants(self, kind: str, key: str) -> tuple[int, ...]:
+        """The instants of `versions`."""
+        found = self._of(kind).get(key)
+        return () if found is None else tuple(found.starts)
+
+    def entry(self, kind: str, key: str, at: int | None = None) -> CatalogueEntry | None:
+        """The version in force at an instant; without one, the version that starts last."""
+        found = self._of(kind).get(key)
+        if found is None:
+            return None
+        place = len(found.starts) - 1 if at is None else found.index(at)
+        return None if place < 0 else found.entries[place]
+
+    def _of(self, kind: str) -> Mapping[str, Versions[Any]]:
+        kinds: dict[str, Mapping[str, Versions[Any]]] = {
+            "customer": self._customers,
+            "agent": self._agents,
+            "rate_card": self._rate_cards,
+            "notification_rule": self._rules,
+        }
+        if kind not in kinds:
+            raise ValueError(f"{kind!r} is no kind of catalogue entry; this build knows {KINDS}")
+        return kinds[kind]
+
+    def _snapshot(self, at: int) -> _Snapshot:
+        """Of the stretch that `at` lies in: inside one nothing changes."""
+        stretch = bisect_right(self._stretches, at)
+        found = self._snapshots.get(stretch)
+        if found is None:
+            if len(self._snapshots) >= _KEPT_SNAPSHOTS:
+                self._snapshots.clear()
+            found = self._snapshots[stretch] = self._take_snapshot(at)
+        return found
+
+    def _take_snapshot(self, at: int) -> _Snapshot:
+        agents = all_in_force(self._agents, at)
+        naming: dict[str, tuple[Contract, ...]] = {}
+        for contract in agents.values():
+            for fact in contract.rule.facts:
+                naming[fact] = (*naming.get(fact, ()), contract)
+        rules = tuple(all_in_force(self._rules, at).values())
+        return _Snapshot(agents=agents, naming=naming, rules=rules, wanting={})
+
+    # Taking in
+
+    def _add_customer(self, entry: CatalogueEntry) -> None:
+        thing = Customer.from_content(entry.key, entry.content, archived=entry.archived)
+        self._customers.setdefault(entry.key, Versions()).add(entry, thing)
+
+    def _add_agent(self, entry: CatalogueEntry) -> None:
+        thing = Contract.from_content(entry.key, entry.content)
+        thing = self._contracts.setdefault(thing.hash, thing)
+        self._agents.setdefault(entry.key, Versions()).add(entry, thing)
+
+    def _add_rate_card(self, entry: CatalogueEntry) -> None:
+        thing = RateCard.from_content(entry.key, entry.content)
+        for price in thing.prices.values():
+            self._prices.setdefault(price.hash, price)
+        self._rate_cards.setdefault(entry.key, Versions()).add(entry, thing)
+
+    def _add_rule(self, entry: CatalogueEntry) -> None:
+        thing = NotificationRule.from_content(entry.key, entry.content)
+        self._rules.setdefault(entry.key, Versions()).add(entry, thing)
+
+
+def _insert_once(instants: list[int], at: int) -> None:
+    place = bisect_right(instants, at)
+    if not place or instants[place - 1] != at:
+        instants.insert(place, at)
+
+
+_ADDERS: dict[str, Callable[[Catalogue, CatalogueEntry], None]] = {
+    "customer": Catalogue._add_customer,
+    "agent": Catalogue._add_agent,
+    "rate_card": Catalogue._add_rate_card,
+    "notification_rule": Catalogue._add_rule,
+}

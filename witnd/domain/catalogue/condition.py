@@ -1,0 +1,230 @@
+"""Billable conditions: the check of what a person wrote, the canonical form, a reading in words.
+
+A condition is a list of nodes that must all hold. A node is a leaf `{fact, operator, value}` or, as
+an extension, an AND, OR or NOT over nodes. Evaluating one is left to `evaluate`.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from witnd.domain.values import canonical as spelling
+from witnd.domain.values.fields import described, joined, text_problem, unknown_name
+from witnd.domain.values.mistake import Mistake
+
+SEEN = ("seen", "not seen")
+COUNTS = ("count_gte", "count_lte", "count_gt", "count_lt", "count_eq")
+MATCH = ("match",)
+COMPARISONS = ("gte", "lte", "gt", "lt")
+NEGATED = ("not gte", "not lte", "not gt", "not lt")
+OPERATORS = (*SEEN, *COUNTS, *MATCH, *COMPARISONS, *NEGATED)
+
+LONGEST_FACT = 255
+DEEPEST = 16
+# No event is larger (256 KiB), so no longer text can ever be a value.
+LONGEST_TEXT = 2**18
+# Evaluated for every event; a thousand checks is far beyond what a person can read or mean.
+MOST_NODES = 1000
+# Beyond this a count is not a whole double any more.
+_LARGEST_COUNT = 2**53
+
+_LEAF = ("fact", "operator", "value")
+_CHILDREN = {"AND": "conditions", "OR": "conditions", "NOT": "condition"}
+
+_COUNT_WORDS = {
+    "count_gte": "at least",
+    "count_lte": "at most",
+    "count_gt": "more than",
+    "count_lt": "fewer than",
+    "count_eq": "exactly",
+}
+_COMPARE_WORDS = {"gte": "at least", "lte": "at most", "gt": "above", "lt": "below"}
+_OTHERWISE_WORDS = {
+    "not gte": "below",
+    "not lte": "above",
+    "not gt": "at most",
+    "not lt": "at least",
+}
+
+
+def mistakes(raw: object, path: str = "condition") -> list[Mistake]:
+    """Everything wrong with a condition, each with its path; empty when it may be used."""
+    check = _Check()
+    if isinstance(raw, Mapping):
+        check.node(raw, path, 0)
+    else:
+        check.nodes(raw, path, 0)
+    if check.seen > MOST_NODES:
+        check.refuse(path, f"has more than {MOST_NODES} checks; split the agent in several")
+    return check.found
+
+
+class _Check:
+    """One pass over a condition."""
+
+    def __init__(self) -> None:
+        self.found: list[Mistake] = []
+        self.seen = 0
+
+    def refuse(self, path: str, message: str) -> None:
+        self.found.append(Mistake(path, message))
+
+    def nodes(self, raw: object, path: str, depth: int) -> None:
+        if not isinstance(raw, Sequence) or isinstance(raw, str | bytes):
+            self.refuse(path, f"must be a list of checks, and is {described(raw)}")
+            return
+        for index, node in enumerate(raw):
+            self.node(node, f"{path}[{index}]", depth)
+
+    def node(self, raw: object, path: str, depth: int) -> None:
+        self.seen += 1
+        if self.seen > MOST_NODES:
+            return
+        if not isinstance(raw, Mapping):
+            remedy = "write {fact, operator, value}"
+            self.refuse(path, f"must be a table, and is {described(raw)}; {remedy}")
+        elif raw.get("op") is not None:
+            self.branch(raw, path, depth)
+        else:
+            self.leaf(raw, path)
+
+    def branch(self, raw: Mapping[str, object], path: str, depth: int) -> None:
+        op = raw["op"]
+        member = _CHILDREN.get(op) if isinstance(op, str) else None
+        if member is None:
+            self.refuse(joined(path, "op"), f"is {described(op)}; write AND, OR or NOT")
+            return
+        if depth >= DEEPEST:
+            self.refuse(path, f"is nested more than {DEEPEST} deep; flatten the condition")
+            return
+        self._names(raw, path, ("op", member))
+        if raw.get(member) is None:
+            what = "one node" if op == "NOT" else "a list of nodes"
+            self.refuse(joined(path, member), f"is missing; {op} needs {what} there")
+        elif op == "NOT":
+            self.node(raw[member], joined(path, member), depth + 1)
+        else:
+            self.nodes(raw[member], joined(path, member), depth + 1)
+
+    def leaf(self, raw: Mapping[str, object], path: str) -> None:
+        self._names(raw, path, _LEAF)
+        fact, operator, value = raw.get("fact"), raw.get("operator"), raw.get("value")
+        if fact is None:
+            self.refuse(joined(path, "fact"), "is missing; name the action to look at")
+        elif problem := text_problem(fact, LONGEST_FACT):
+            self.refuse(joined(path, "fact"), problem)
+        if operator is None:
+            self.refuse(joined(path, "operator"), "is missing; write " + _all_operators())
+        elif not isinstance(operator, str) or operator not in OPERATORS:
+            problem = f"is {described(operator)}; write {_all_operators()}"
+            self.refuse(joined(path, "operator"), problem)
+        elif problem := _value_problem(operator, value):
+            self.refuse(joined(path, "value"), problem)
+
+    def _names(self, raw: Mapping[str, object], path: str, known: Sequence[str]) -> None:
+        for name in raw:
+            if name not in known:
+                self.refuse(joined(path, str(name)), unknown_name(name, known))
+
+
+def _all_operators() -> str:
+    return "one of " + ", ".join(OPERATORS)
+
+
+def _value_problem(operator: str, value: object) -> str | None:
+    """Why this operator cannot take this value."""
+    if operator in SEEN:
+        return None if value is None else f"is superfluous: `{operator}` takes none; remove it"
+    if operator in COUNTS:
+        wanted = "a whole number, 0 or more"
+        ok = _is_count(value)
+    elif operator in MATCH:
+        wanted = "text, a number, true or false"
+        ok = isinstance(value, str | bool) or _is_number(value)
+    else:
+        wanted = "a number without quotes"
+        ok = _is_number(value)
+    if value is None:
+        return f"is missing; `{operator}` needs {wanted}"
+    if ok and isinstance(value, str):
+        return None if value == "" else text_problem(value, LONGEST_TEXT)
+    return None if ok else f"is {described(value)}; `{operator}` needs {wanted}"
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
+
+
+def _is_count(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 <= value < _LARGEST_COUNT and value == int(value)
+
+
+def canonical(raw: object) -> list[dict[str, Any]]:
+    """The one form of a condition without mistakes: a list of nodes, numbers in one spelling."""
+    if isinstance(raw, Mapping):
+        return [_canonical_node(raw)]
+    assert isinstance(raw, Sequence)
+    return [_canonical_node(node) for node in raw]
+
+
+def _canonical_node(raw: Mapping[str, Any]) -> dict[str, Any]:
+    if raw.get("op") is None:
+        leaf = {"fact": raw["fact"], "operator": raw["operator"]}
+        if raw["operator"] not in SEEN:
+            value = raw["value"]
+            leaf["value"] = value if isinstance(value, str | bool) else spelling.number(value)
+        return leaf
+    if raw["op"] == "NOT":
+        return {"op": "NOT", "condition": _canonical_node(raw["condition"])}
+    return {"op": raw["op"], "conditions": [_canonical_node(node) for node in raw["conditions"]]}
+
+
+def words(raw: object) -> str:
+    """A plain-language reading of a condition without mistakes."""
+    return spoken(canonical(raw))
+
+
+def spoken(nodes: Sequence[Mapping[str, Any]]) -> str:
+    """The same of nodes in canonical form; what stands in a leaf is taken as it is, right or not."""
+    return _all_words(nodes, "and", "always")
+
+
+def _all_words(nodes: Sequence[Mapping[str, Any]], between: str, empty: str) -> str:
+    parts = [_node_words(node, alone=len(nodes) == 1) for node in nodes]
+    return f" {between} ".join(parts) if parts else empty
+
+
+def _node_words(node: Mapping[str, Any], *, alone: bool) -> str:
+    if "op" not in node:
+        return leaf_words(node["fact"], node["operator"], node.get("value"))
+    if node["op"] == "NOT":
+        return f"not ({_node_words(node['condition'], alone=True)})"
+    if node["op"] == "AND":
+        inner = _all_words(node["conditions"], "and", "always")
+    else:
+        inner = _all_words(node["conditions"], "or", "never")
+    return inner if alone or len(node["conditions"]) < 2 else f"({inner})"
+
+
+def leaf_words(fact: str, operator: str, value: object) -> str:
+    """One leaf in plain words."""
+    if operator == "seen":
+        return f"`{fact}` was seen"
+    if operator == "not seen":
+        return f"`{fact}` was not seen"
+    if operator in COUNTS:
+        times = "time" if value == 1 else "times"
+        return f"`{fact}` was seen {_COUNT_WORDS[operator]} {value} {times}"
+    if operator == "match":
+        return f"the latest value of `{fact}` is {described(value)}"
+    if operator in COMPARISONS:
+        return f"the latest value of `{fact}` is {_COMPARE_WORDS[operator]} {value}"
+    otherwise = _OTHERWISE_WORDS[operator]
+    return f"the latest value of `{fact}` is missing, not a number or {otherwise} {value}"

@@ -1,0 +1,125 @@
+"""A contract: what one version of an agent promises, frozen into every outcome that opens under it.
+
+Addressed by the digest of its content. Which version is in force, and for whom something else was
+agreed, is decided by `catalogue`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
+
+from witnd.domain.catalogue import condition as conditions
+from witnd.domain.catalogue.evaluate import Rule, compile_condition
+from witnd.domain.values.canonical import digest
+from witnd.domain.values.fields import Table, described, joined
+from witnd.domain.values.mistake import Mistake
+
+METHODS = ("first", "last", "min", "max", "sum")
+SHORTEST_PERIOD = 1
+LONGEST_PERIOD = 15_552_000  # 180 days
+DEFAULT_PERIOD = 259_200  # 72 hours
+
+FIELDS = ("name", "settlement_period", "attribution_method", "condition")
+
+
+class Contract(Struct, frozen=True, kw_only=True, eq=False):
+    """`condition` is canonical, `settlement_period` in seconds. Equal content is one contract."""
+
+    agent: str
+    name: str
+    settlement_period: int = DEFAULT_PERIOD
+    attribution_method: str = "last"
+    condition: list[dict[str, Any]]
+    # Derived from the above when the contract is made.
+    hash: str = ""
+    settlement_ms: int = 0
+    rule: Rule = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        # Raises ValueError for a condition with mistakes, so nothing that trusts it comes before.
+        force_setattr(self, "rule", compile_condition(self.condition))
+        force_setattr(self, "condition", conditions.canonical(self.condition))
+        force_setattr(self, "settlement_ms", self.settlement_period * 1000)
+        force_setattr(self, "hash", digest(self.content | {"agent": self.agent}))
+
+    @classmethod
+    def from_content(cls, key: str, content: Mapping[str, Any]) -> "Contract":
+        """The contract of an agent's version in the catalogue."""
+        return cls(agent=key, **{name: content[name] for name in FIELDS})
+
+    def changed_by(self, terms: Mapping[str, Any]) -> "Contract":
+        """The contract of a customer who has these terms instead; what they leave out stays."""
+        return Contract.from_content(self.agent, {**self.content, **terms})
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What the catalogue keeps of it, besides the agent's key."""
+        return {name: getattr(self, name) for name in FIELDS}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Contract) and self.hash == other.hash
+
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
+
+def read_agent(key: str, raw: object, path: str) -> tuple[dict[str, Any], list[Mistake]]:
+    """The canonical content of an agent from what a person wrote, and everything wrong with it."""
+    table = Table(raw, path, FIELDS)
+    content: dict[str, Any] = {"name": table.text("name", default=key)}
+    return content | {name: read(table) for name, read in _READERS.items()}, table.mistakes
+
+
+def read_own_terms(raw: object, path: str) -> tuple[dict[str, Any], list[Mistake]]:
+    """What a customer has agreed otherwise with one agent: its key and the fields that are given.
+
+    They are checked as those of the agent; at least one must be there.
+    """
+    table = Table(raw, path, ("agent", *FIELDS))
+    terms: dict[str, Any] = {"agent": table.text("agent")}
+    if table.get("name") is not None:
+        terms["name"] = table.text("name")
+    terms |= {name: read(table) for name, read in _READERS.items() if table.get(name) is not None}
+    if len(terms) == 1 and isinstance(raw, Mapping) and not table.mistakes:
+        table.mistakes.append(Mistake(path, "changes nothing; give one of " + ", ".join(FIELDS) + ", or remove it"))
+    return terms, table.mistakes
+
+
+def _method(table: Table) -> str:
+    return table.choice("attribution_method", METHODS, "last")
+
+
+def _condition(table: Table) -> list[dict[str, Any]]:
+    remedy = 'write a list of checks, such as [{fact = "…", operator = "seen"}]'
+    condition = table.required("condition", remedy)
+    if condition is None:
+        return []
+    wrong = conditions.mistakes(condition, joined(table.path, "condition"))
+    table.mistakes.extend(wrong)
+    return [] if wrong else conditions.canonical(condition)
+
+
+def _period(table: Table) -> int:
+    value = table.get("settlement_period")
+    if value is None:
+        return DEFAULT_PERIOD
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not whole or not isinstance(value, int | float):
+        problem = f"is {described(value)}; write whole seconds without quotes"
+    elif not SHORTEST_PERIOD <= value <= LONGEST_PERIOD:
+        limits = f"{SHORTEST_PERIOD} to {LONGEST_PERIOD} (180 days)"
+        problem = f"is {described(value)}; write whole seconds from {limits}"
+    else:
+        return int(value)
+    table.refuse("settlement_period", problem)
+    return DEFAULT_PERIOD
+
+
+# How each field but the name is read, for an agent and for a customer's own terms alike.
+_READERS: dict[str, Callable[[Table], Any]] = {
+    "settlement_period": _period,
+    "attribution_method": _method,
+    "condition": _condition,
+}

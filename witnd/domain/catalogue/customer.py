@@ -1,0 +1,113 @@
+"""Customers: who is billed, by which rate card, and what was agreed with this customer alone.
+
+What such an agreement makes of an agent and of a card is left to `agreements`.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from witnd.domain.catalogue.contract import read_own_terms
+from witnd.domain.pricing.ratecard import read_entries
+from witnd.domain.values.canonical import digest
+from witnd.domain.values.fields import Table, described, joined
+from witnd.domain.values.mistake import Mistake
+
+FIELDS = ("name", "email", "rate_card", "entries", "agents")
+# The longest address that mail can carry (RFC 5321).
+LONGEST_EMAIL = 254
+# As many as a rate card may have entries, for the same reason: whoever reads the catalogue reads them all.
+MOST_OWN_TERMS = 1000
+
+_EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
+
+
+class Agreed(Struct, frozen=True, kw_only=True):
+    """What replaces an agent's terms or a card's entry for one customer.
+
+    `digest` is that of `content`, so that what is made of it is made once.
+    """
+
+    content: dict[str, Any]
+    digest: str
+
+
+class Customer(Struct, frozen=True, kw_only=True):
+    """One version of a customer. Archiving only hides it: its events still open outcomes.
+
+    `terms` and `entries`, by agent, are None for the many customers that have nothing of their own.
+    """
+
+    key: str
+    name: str
+    email: str | None = None
+    rate_card: str | None = None
+    terms: dict[str, Agreed] | None = None
+    entries: dict[str, Agreed] | None = None
+    archived: bool = False
+
+    @classmethod
+    def from_content(cls, key: str, content: Mapping[str, Any], *, archived: bool = False) -> "Customer":
+        return cls(
+            key=key,
+            name=content["name"],
+            email=content["email"],
+            rate_card=content["rate_card"],
+            terms=_by_agent(content.get("agents", ())),
+            entries=_by_agent(content.get("entries", ())),
+            archived=archived,
+        )
+
+
+def _by_agent(contents: Sequence[dict[str, Any]]) -> dict[str, Agreed] | None:
+    return {content["agent"]: Agreed(content=content, digest=digest(content)) for content in contents} or None
+
+
+def read_customer(key: str, raw: object, path: str) -> tuple[dict[str, Any], list[Mistake]]:
+    """The canonical content of a customer as a person wrote it, and everything wrong with it.
+
+    `entries` and `agents` are there only where the customer has any.
+    """
+    table = Table(raw, path, FIELDS)
+    content: dict[str, Any] = {
+        "name": table.text("name", default=key),
+        "email": table.optional_text("email", longest=LONGEST_EMAIL),
+        "rate_card": table.optional_text("rate_card"),
+    }
+    email = content["email"]
+    if email is not None and not _EMAIL.fullmatch(email):
+        table.refuse("email", f"is {described(email)}; write an address such as billing@acme.com")
+    if entries := read_entries(table, path):
+        content["entries"] = entries
+        if table.get("rate_card") is None:
+            table.refuse("rate_card", "is missing; name the card in whose currency this customer's own entries are")
+    if terms := _read_terms(table):
+        content["agents"] = terms
+    return content, table.mistakes
+
+
+def _read_terms(table: Table) -> list[dict[str, Any]]:
+    """In order of agents, so that writing them in another order is no change."""
+    raw, path = table.get("agents"), joined(table.path, "agents")
+    if raw is None:
+        return []
+    if not isinstance(raw, Sequence) or isinstance(raw, str | bytes):
+        table.refuse("agents", f"must be a list of agents with their own terms, and is {described(raw)}")
+        return []
+    if len(raw) > MOST_OWN_TERMS:
+        table.refuse("agents", f"has more than {MOST_OWN_TERMS} agents; make agents for this customer instead")
+        return []
+    read: dict[str, dict[str, Any]] = {}
+    for index, one in enumerate(raw):
+        at = f"{path}[{index}]"
+        terms, mistakes = read_own_terms(one, at)
+        agent = terms["agent"]
+        if agent in read:
+            again = f"gives terms for {described(agent)} a second time; keep one table per agent"
+            mistakes.append(Mistake(f"{at}.agent", again))
+        elif agent:
+            read[agent] = terms
+        table.mistakes.extend(mistakes)
+    return [read[agent] for agent in sorted(read)]

@@ -1,0 +1,238 @@
+"""The catalogue file: customers, agents, rate cards and notification rules as one TOML document.
+
+Reading finds every mistake at once, each with its path (`agents[0].condition[2].value`); writing
+makes a document that reads back as the same catalogue. What a file changes: `catalogue_plan`.
+"""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from msgspec import Struct
+
+from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
+from witnd.domain.catalogue.contract import read_agent
+from witnd.domain.catalogue.customer import read_customer
+from witnd.domain.pricing.ratecard import DIGITS, FLAT, read_rate_card
+from witnd.domain.values.fields import LONGEST_KEY, described, joined, text_problem, unknown_name
+from witnd.domain.values.mistake import Mistake
+from witnd.domain.webhooks import notification
+from witnd.domain.webhooks.rotation import OVERLAP, kept_overlap
+
+# Each section with the kind of its items and the field that is their key.
+SECTIONS = {
+    "customers": ("customer", "key"),
+    "agents": ("agent", "key"),
+    "rate_cards": ("rate_card", "key"),
+    "notification_rules": ("notification_rule", "name"),
+}
+_READERS = {"customer": read_customer, "agent": read_agent}
+_KEY_NAMES = dict(SECTIONS.values())
+_RULE_FIELDS = ("source", "agent", "url", "secret", "enabled")
+
+
+class Item(Struct, frozen=True, kw_only=True):
+    """One thing that the file names. A rule without a secret has null there until it is planned.
+
+    `rewritten`: the author of the change wrote a customer's own prices again, perhaps with the same numbers.
+    """
+
+    kind: str
+    key: str
+    archived: bool
+    content: dict[str, Any]
+    path: str
+    rewritten: bool = False
+
+
+class Reference(Struct, frozen=True, kw_only=True):
+    """A place in the file that names another thing by its key."""
+
+    kind: str
+    key: str
+    path: str
+
+
+class CatalogueFile(Struct, frozen=True, kw_only=True):
+    """What a file says. `named` and `references` also tell of items with mistakes."""
+
+    items: tuple[Item, ...] = ()
+    mistakes: tuple[Mistake, ...] = ()
+    named: frozenset[tuple[str, str]] = frozenset()
+    references: tuple[Reference, ...] = ()
+
+
+def parse(text: str, catalogue: Catalogue | None = None) -> CatalogueFile:
+    """Read a file's text; see `read`."""
+    try:
+        document = tomllib.loads(text)
+    except RecursionError:
+        problem = "is nested too deep to be read; flatten it"
+        return CatalogueFile(mistakes=(Mistake("", f"the file {problem}"),))
+    except ValueError as wrong:
+        return CatalogueFile(mistakes=(Mistake("", f"the file is not TOML: {wrong}"),))
+    return read(document, catalogue)
+
+
+def read(document: Mapping[str, object], catalogue: Catalogue | None = None) -> CatalogueFile:
+    """Read a file's document. With a catalogue, a rate card may keep a currency that its stored versions use."""
+    items: list[Item] = []
+    mistakes = [Mistake(name, unknown_name(name, tuple(SECTIONS))) for name in document if name not in SECTIONS]
+    named: dict[tuple[str, str], str] = {}
+    references: list[Reference] = []
+    for section, (kind, key_name) in SECTIONS.items():
+        for path, raw in _entries(document.get(section), section, mistakes):
+            item, wrong = read_item(kind, raw, path, catalogue)
+            mistakes += wrong
+            references += _references(kind, raw, path)
+            key = raw.get(key_name) if isinstance(raw, Mapping) else None
+            if isinstance(key, str) and (first := named.setdefault((kind, key), path)) != path:
+                again = f"is {described(key)} as in {first}; keep one of them"
+                mistakes.append(Mistake(joined(path, key_name), again))
+            elif item is not None:
+                items.append(item)
+    return CatalogueFile(
+        items=tuple(items),
+        mistakes=tuple(mistakes),
+        named=frozenset(named),
+        references=tuple(references),
+    )
+
+
+def _entries(raw: object, section: str, mistakes: list[Mistake]) -> Sequence[tuple[str, object]]:
+    if raw is None:
+        return ()
+    if not isinstance(raw, Sequence) or isinstance(raw, str | bytes):
+        remedy = f"write [[{section}]] above each"
+        mistakes.append(Mistake(section, f"must be a list, and is {described(raw)}; {remedy}"))
+        return ()
+    return [(f"{section}[{index}]", entry) for index, entry in enumerate(raw)]
+
+
+def read_item(
+    kind: str, raw: object, path: str, catalogue: Catalogue | None = None
+) -> tuple[Item | None, list[Mistake]]:
+    """One item as it stands in a section of the file; no item where there are mistakes."""
+    if not isinstance(raw, Mapping):
+        return None, [Mistake(path, f"must be a table, and is {described(raw)}")]
+    mistakes = []
+    key_name = _KEY_NAMES[kind]
+    key = raw.get(key_name)
+    if key is None:
+        mistakes.append(Mistake(joined(path, key_name), f"is missing; every {_word(kind)} needs one"))
+    elif problem := text_problem(key, LONGEST_KEY):
+        mistakes.append(Mistake(joined(path, key_name), problem))
+    archived = raw.get("archived")
+    if archived is not None and not isinstance(archived, bool):
+        problem = f"is {described(archived)}; write true or false without quotes"
+        mistakes.append(Mistake(joined(path, "archived"), problem))
+    fields = {name: value for name, value in raw.items() if name not in (key_name, "archived")}
+    content, wrong = _read_content(kind, key, fields, path, catalogue)
+    if mistakes or wrong:
+        return None, mistakes + wrong
+    item = Item(kind=kind, key=str(key), archived=bool(archived), content=content, path=path)
+    return item, []
+
+
+def _read_content(
+    kind: str, key: object, fields: Mapping[str, object], path: str, catalogue: Catalogue | None
+) -> tuple[dict[str, Any], list[Mistake]]:
+    # A stand-in keeps a missing or wrong key, which has its own mistake, from being told twice.
+    known = key if isinstance(key, str) and text_problem(key, LONGEST_KEY) is None else "key"
+    if kind == "rate_card":
+        return read_rate_card(known, fields, path, {} if catalogue is None else catalogue.digits(known))
+    if kind != "notification_rule":
+        return _READERS[kind](known, fields, path)
+    wrong = notification.mistakes({**fields, "name": known}, path)
+    if fields.get("secret") is None:
+        wrong = [mistake for mistake in wrong if mistake.path != joined(path, "secret")]
+    content = {name: fields.get(name) for name in _RULE_FIELDS}
+    content["enabled"] = content["enabled"] is not False
+    return content | kept_overlap(fields.get(OVERLAP)), wrong
+
+
+def reference_mistakes(file: CatalogueFile, catalogue: Catalogue, remedy: str = "add it to the file") -> list[Mistake]:
+    """Keys that the file refers to and that neither it nor the catalogue has."""
+    found = []
+    for reference in file.references:
+        kind, key = reference.kind, reference.key
+        if (kind, key) in file.named or catalogue.instants(kind, key):
+            continue
+        known = {k for named, k in file.named if named == kind} | set(catalogue.keys(kind))
+        near = get_close_matches(key, sorted(known), n=1)
+        hint = f"did you mean {described(near[0])}?" if near else remedy
+        problem = f"there is no {_word(kind)} {described(key)}; {hint}"
+        found.append(Mistake(reference.path, problem))
+    return found
+
+
+def _references(kind: str, raw: object, path: str) -> list[Reference]:
+    """What an item refers to, as far as it can be read; what cannot has a mistake of its own."""
+    if not isinstance(raw, Mapping):
+        return []
+    places: list[tuple[str, object, str]] = []
+    if kind == "customer":
+        places = [("rate_card", raw.get("rate_card"), "rate_card")]
+        places += [*_of_agents(raw, "entries"), *_of_agents(raw, "agents")]
+    elif kind == "rate_card":
+        places = _of_agents(raw, "entries")
+    elif kind == "notification_rule":
+        places = [("agent", raw.get("agent"), "agent")]
+    return [
+        Reference(kind=other, key=key, path=f"{path}.{place}")
+        for other, key, place in places
+        if isinstance(key, str) and key
+    ]
+
+
+def _of_agents(raw: Mapping[str, object], name: str) -> list[tuple[str, object, str]]:
+    """The agents that the tables in a field name."""
+    tables = raw.get(name)
+    if not isinstance(tables, list | tuple):
+        return []
+    return [
+        ("agent", table.get("agent"), f"{name}[{index}].agent")
+        for index, table in enumerate(tables)
+        if isinstance(table, Mapping)
+    ]
+
+
+def _word(kind: str) -> str:
+    return kind.replace("_", " ")
+
+
+def to_document(
+    catalogue: Catalogue, *, secrets: bool = False, at: int | None = None
+) -> dict[str, list[dict[str, Any]]]:
+    """The catalogue as a document: what was in force at an instant; without one, the last versions.
+
+    Secrets are left out unless asked for; a rule that is in the catalogue keeps its secret then.
+    """
+    document: dict[str, list[dict[str, Any]]] = {}
+    for section, (kind, key_name) in SECTIONS.items():
+        entries = [catalogue.entry(kind, key, at) for key in catalogue.keys(kind)]
+        tables = [_table(entry, key_name) for entry in entries if entry is not None]
+        if kind == "notification_rule" and not secrets:
+            for table in tables:
+                del table["secret"]
+        if tables:
+            document[section] = tables
+    return document
+
+
+def _table(entry: CatalogueEntry, key_name: str) -> dict[str, Any]:
+    table: dict[str, Any] = {key_name: entry.key}
+    given = {name: value for name, value in entry.content.items() if value is not None and name != DIGITS}
+    # Beside the short fields, where it is seen.
+    long = [name for name in ("condition", "entries", "agents") if name in given]
+    table |= {name: value for name, value in given.items() if name not in long}
+    if entry.archived:
+        table["archived"] = True
+    table |= {name: given[name] for name in long}
+    if "entries" in table:
+        table["entries"] = [
+            {name: value for name, value in priced.items() if (name, value) != ("kind", FLAT)}
+            for priced in table["entries"]
+        ]
+    return table

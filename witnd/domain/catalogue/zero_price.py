@@ -1,0 +1,66 @@
+"""Prices under which an outcome of one unit is billed as nothing although its price is above 0.
+
+They are allowed, and deserve a warning. Only prices that are rated and rounded outcome by outcome can lose money so:
+where a whole period is rated together, the rounding keeps the sum.
+"""
+
+from collections.abc import Sequence
+from decimal import ROUND_FLOOR, Decimal
+
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.catalogue.file import Item
+from witnd.domain.pricing.ratecard import Price, RateCard
+from witnd.domain.pricing.rating import rate_now
+from witnd.domain.values.fields import described, joined
+from witnd.domain.values.mistake import Mistake
+from witnd.domain.values.money import minor_text, plain, to_minor
+
+_ONE = Decimal(1)
+
+
+def zero_price_warning(price: Price) -> str | None:
+    """Why an outcome of one unit is billed as nothing; None if it is not, or if it is meant to be free."""
+    if price.at_close or price.maximum == 0:
+        return None
+    rated = rate_now(price, _ONE)
+    if rated.amount or not rated.price_per_unit:
+        return None
+    currency, zero = price.currency, minor_text(rated.amount, price.exponent)
+    if price.maximum is not None and not to_minor(price.maximum, price.exponent, ROUND_FLOOR):
+        return (
+            f"every outcome is billed as {zero} {currency}: the maximum of {plain(price.maximum)} {currency} is below "
+            "the smallest amount that can be billed"
+        )
+    return (
+        f"an outcome of 1 unit costs {plain(rated.price_per_unit)} {currency} and is billed as {zero} {currency}, "
+        "because each outcome is rounded by itself; a graduated price adds up a whole period before it rounds"
+    )
+
+
+def card_warnings(prices: Sequence[Price]) -> list[str]:
+    """The warnings about several prices, each with its agent."""
+    found = [(price.agent, zero_price_warning(price)) for price in prices]
+    return [f"agent {described(agent)}: {warning}" for agent, warning in found if warning is not None]
+
+
+def own_prices(content: dict[str, object], key: str, card: RateCard) -> list[Price]:
+    """The prices of a customer's own entries, in the currency of its card."""
+    entries = content.get("entries", ())
+    assert isinstance(entries, Sequence), entries
+    return [Price.from_entry(card.key, card.currency, card.digits, entry, customer=key) for entry in entries]
+
+
+def catalogue_warnings(catalogue: Catalogue, items: Sequence[Item], at: int) -> list[Mistake]:
+    """The warnings about the prices that a change writes, each with its path."""
+    written = {item.key: RateCard.from_content(item.key, item.content) for item in items if item.kind == "rate_card"}
+    found: list[Mistake] = []
+    for item in items:
+        prices: list[Price] = []
+        if item.kind == "rate_card":
+            prices = list(written[item.key].prices.values())
+        elif item.kind == "customer" and item.content.get("entries"):
+            key = item.content["rate_card"]
+            card = written.get(key) or catalogue.rate_card(key, at)
+            prices = [] if card is None else own_prices(item.content, item.key, card)
+        found += [Mistake(joined(item.path, "entries"), warning) for warning in card_warnings(prices)]
+    return found

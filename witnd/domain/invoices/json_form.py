@@ -1,0 +1,162 @@
+"""Invoices, their rows and credit notes as programs read them: in exports, in commands with `--json`, over HTTP.
+
+One shape for all of them: amounts and quantities are decimal strings, instants are text, what is unknown is null and
+never left out. How it is written down is left to others.
+"""
+
+from typing import Any
+
+from msgspec import Struct
+
+from witnd.domain.invoices.invoice import Invoice, Kind, Row, Status
+from witnd.domain.invoices.operations import CreditNote
+from witnd.domain.values import instant
+from witnd.domain.values.money import minor_text
+
+
+class InvoiceJson(Struct, frozen=True, kw_only=True):
+    """The head of an invoice. `period_end` is the first instant that does not belong to it any more.
+
+    `total` = `subtotal` - `credited` - `carried`, and null until the invoice is issued; `noted` is credited after that.
+    """
+
+    id: str
+    number: str | None
+    status: Status
+    closed: bool
+    customer_key: str
+    currency: str
+    period: str
+    period_start: str
+    period_end: str
+    lines: int
+    unrated: int
+    subtotal: str
+    credited: str
+    carried: str
+    total: str | None
+    noted: str
+    issued_at: str | None
+    paid_at: str | None
+    voided_at: str | None
+    reason: str | None
+    revision: int
+
+
+class LineJson(Struct, frozen=True, kw_only=True):
+    """A row of an invoice. The three prices are null while `rated` is "at_close" and the period has not closed.
+
+    `repaired_at` is set if the outcome was due while on hold: the line belongs to the period of the repair.
+    """
+
+    id: str
+    invoice_id: str
+    kind: Kind
+    outcome_key: str | None
+    customer_key: str
+    agent_key: str
+    resolved_at: str | None
+    unit: str | None
+    price_per_unit: str | None
+    amount: str | None
+    amount_exact: str | None
+    currency: str
+    rated: str
+    rate_card: str
+    price_hash: str
+    contract_hash: str | None
+    working: dict[str, Any] | None
+    corrects: str | None
+    reason: str | None
+    repaired_at: str | None
+
+
+class CreditNoteJson(Struct, frozen=True, kw_only=True):
+    """Money given back after an invoice was issued. `amount` is above 0, those of its lines are below."""
+
+    id: str
+    number: str | None
+    invoice_id: str
+    invoice_number: str
+    customer_key: str
+    currency: str
+    amount: str
+    reason: str
+    issued_at: str | None
+    lines: list[LineJson]
+
+
+def invoice_json(invoice: Invoice) -> InvoiceJson:
+    currency = invoice.currency
+    return InvoiceJson(
+        id=invoice.id,
+        number=invoice.number,
+        status=invoice.status,
+        closed=invoice.closed,
+        customer_key=invoice.customer_key,
+        currency=currency,
+        period=invoice.period,
+        period_start=instant.render(invoice.start),
+        period_end=instant.render(invoice.end),
+        lines=invoice.lines,
+        unrated=invoice.unrated,
+        subtotal=minor_text(invoice.subtotal, invoice.digits),
+        credited=minor_text(invoice.credited, invoice.digits),
+        carried=minor_text(invoice.carried, invoice.digits),
+        total=None if invoice.total is None else minor_text(invoice.total, invoice.digits),
+        noted=minor_text(invoice.noted, invoice.digits),
+        issued_at=_instant(invoice.issued_at),
+        paid_at=_instant(invoice.paid_at),
+        voided_at=_instant(invoice.voided_at),
+        reason=invoice.reason,
+        revision=invoice.revision,
+    )
+
+
+def line_json(invoice: Invoice, row: Row) -> LineJson:
+    return _line(row, invoice.id, invoice.customer_key, invoice.currency)
+
+
+def credit_note_json(note: CreditNote) -> CreditNoteJson:
+    """Its lines name the invoice that they correct."""
+    return CreditNoteJson(
+        id=note.id,
+        number=note.number,
+        invoice_id=note.invoice,
+        invoice_number=note.invoice_number,
+        customer_key=note.customer_key,
+        currency=note.currency,
+        amount=minor_text(note.amount, note.digits),
+        reason=note.reason,
+        issued_at=_instant(note.issued_at),
+        lines=[_line(row, note.invoice, note.customer_key, note.currency) for row in note.rows],
+    )
+
+
+def _line(row: Row, invoice_id: str, customer_key: str, currency: str) -> LineJson:
+    return LineJson(
+        id=row.id,
+        invoice_id=invoice_id,
+        kind=row.kind,
+        outcome_key=row.outcome_key,
+        customer_key=customer_key,
+        agent_key=row.agent_key,
+        resolved_at=_instant(row.resolved_at),
+        unit=row.unit,
+        price_per_unit=row.price_per_unit,
+        amount=row.amount,
+        amount_exact=row.amount_exact,
+        currency=currency,
+        rated=row.rated,
+        rate_card=row.rate_card,
+        price_hash=row.price_hash,
+        contract_hash=row.contract_hash,
+        working=row.working,
+        corrects=row.corrects,
+        reason=row.reason,
+        repaired_at=_instant(row.repaired_at),
+    )
+
+
+def _instant(ms: int | None) -> str | None:
+    return None if ms is None else instant.render(ms)

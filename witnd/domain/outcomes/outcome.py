@@ -1,0 +1,115 @@
+"""The outcome: its states, and the two things that change them.
+
+Rule 1: every change of a status happens in this module.
+Rule 2: nothing here waits, reads a clock or knows where the outcome is stored.
+Rule 3: a final outcome never changes again; callers ask `final` first.
+
+    – ──event──► OPEN ──condition true──► PENDING        (never back to OPEN)
+                  │                          │
+                settles                   settles
+                  ▼                          ▼
+                FAILED       CONFIRMED if the condition is true at that moment, else FAILED
+"""
+
+from typing import Literal, TypeAlias
+
+from witnd.domain.catalogue.contract import Contract
+from witnd.domain.outcomes.attribution import Tally, take
+from witnd.domain.outcomes.event import Event, Value
+from witnd.domain.pricing.ratecard import Price
+
+Status: TypeAlias = Literal["OPEN", "PENDING", "CONFIRMED", "FAILED"]
+STATUSES: tuple[Status, ...] = ("OPEN", "PENDING", "CONFIRMED", "FAILED")
+
+# What may follow what. The picture in the documentation and a test are made from this table.
+NEXT: dict[Status, tuple[Status, ...]] = {
+    "OPEN": ("PENDING", "FAILED"),
+    "PENDING": ("CONFIRMED", "FAILED"),
+    "CONFIRMED": (),
+    "FAILED": (),
+}
+
+
+class Outcome:
+    """A live instance of an agent for one customer. Mutable: its events are applied in place, one at a time."""
+
+    __slots__ = (
+        "contract",
+        "counts",
+        "customer_key",
+        "events",
+        "holds",
+        "is_repaired",
+        "key",
+        "opened_at",
+        "orders",
+        "price",
+        "processed_at",
+        "settles_at",
+        "status",
+        "tally",
+        "values",
+    )
+
+    def __init__(self, key: str, customer_key: str, contract: Contract, price: Price, opened_at: int) -> None:
+        facts = len(contract.rule.facts)
+        self.key = key
+        self.customer_key = customer_key
+        self.contract = contract
+        self.price = price
+        self.opened_at = opened_at
+        self.settles_at = opened_at
+        self.processed_at: int | None = None
+        self.status: Status = "OPEN"
+        self.holds = False
+        self.is_repaired = False  # it was on hold when it was due, and settled when it was repaired
+        self.events = 0
+        self.counts = [0] * facts
+        self.values: list[Value | None] = [None] * facts
+        self.orders = [0] * facts
+        self.tally: Tally = None
+
+    @property
+    def final(self) -> bool:
+        return self.processed_at is not None
+
+    @property
+    def scheduled_resolution(self) -> Status | None:
+        """What a PENDING outcome would become if it settled now."""
+        if self.status != "PENDING":
+            return None
+        return "CONFIRMED" if self.holds else "FAILED"
+
+    def apply(self, event: Event, accepted_at: int, timer_from: int) -> None:
+        """Count one event. `timer_from` is the instant the settlement period starts at: the event's own acceptance,
+        or that of the entry which placed it."""
+        rule = self.contract.rule
+        self.events += 1
+        order = accepted_at if event.timestamp is None else event.timestamp
+        fact = rule.index.get(event.action)
+        if fact is not None:
+            self.counts[fact] += 1
+            # Greatest order wins, ties by the order of the log, in which events come.
+            if event.value is not None and (self.values[fact] is None or order >= self.orders[fact]):
+                self.values[fact] = event.value
+                self.orders[fact] = order
+        if event.attribution is not None:
+            self.tally = take(self.contract.attribution_method, self.tally, order, event.attribution)
+        pin = event.pin
+        if pin is None:
+            self.settles_at = timer_from + self.contract.settlement_ms
+        else:
+            self.settles_at = pin if pin > timer_from else timer_from
+        if fact is not None or self.events == 1:
+            self.holds = rule.holds(self.counts, self.values)
+            if self.holds and self.status == "OPEN":
+                self.status = "PENDING"
+
+    def settle(self, processed_at: int) -> None:
+        """Become final. `processed_at` is the instant of the entry that brought the log past `settles_at`."""
+        assert not self.final, self
+        self.status = "CONFIRMED" if self.status == "PENDING" and self.holds else "FAILED"
+        self.processed_at = processed_at
+
+    def __repr__(self) -> str:
+        return f"<Outcome {self.key} {self.status} {self.events} events settles_at={self.settles_at}>"

@@ -1,0 +1,221 @@
+"""Counting an outcome again, from its history and the terms it froze: what an audit compares with.
+
+Written from the rules and not from the engine: nothing here calls what the fold calls to apply an
+event, so that a mistake in one of the two shows as a difference. Where a history comes from, and
+what is compared beyond the outcome itself, is left to others.
+"""
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Final, Protocol, TypeAlias
+
+from msgspec import Struct
+
+from witnd.domain.catalogue.contract import Contract
+from witnd.domain.outcomes.event import EntryId, Value
+from witnd.domain.outcomes.outcome import Outcome, Status
+from witnd.domain.pricing.ratecard import Price
+from witnd.domain.values import instant, money
+
+# By the order of its instant, then by that of the log.
+_Place: TypeAlias = tuple[int, int]
+
+
+class Past(Protocol):
+    """One applied event, as a history keeps it."""
+
+    @property
+    def entry(self) -> EntryId: ...
+    @property
+    def action(self) -> str: ...
+    @property
+    def timestamp(self) -> int | None: ...
+    @property
+    def value(self) -> Value | None: ...
+    @property
+    def attribution(self) -> Decimal | None: ...
+    @property
+    def pin(self) -> int | None: ...
+    @property
+    def placed_at(self) -> int | None: ...
+
+
+class Found(Protocol):
+    """What is stored of an outcome."""
+
+    @property
+    def status(self) -> Status: ...
+    @property
+    def holds(self) -> bool: ...
+    @property
+    def customer_key(self) -> str: ...
+    @property
+    def opened_at(self) -> int: ...
+    @property
+    def settles_at(self) -> int: ...
+    @property
+    def processed_at(self) -> int | None: ...
+    @property
+    def events(self) -> int: ...
+    @property
+    def counts(self) -> list[int]: ...
+    @property
+    def values(self) -> list[Value | None]: ...
+    @property
+    def tally(self) -> tuple[int, Decimal] | None: ...
+    @property
+    def is_repaired(self) -> bool: ...
+
+
+class Difference(Struct, frozen=True, kw_only=True):
+    """One thing that is not as it must be."""
+
+    what: str
+    expected: str
+    found: str
+
+
+class Recount:
+    """Give it the history with `add`, in order; then ask."""
+
+    def __init__(self, contract: Contract) -> None:
+        facts = contract.rule.facts
+        self.contract = contract
+        self.events = 0
+        self.opened_at = 0
+        self.settles_at = 0
+        self.holds = False
+        self.was_true = False
+        self.counts = [0] * len(facts)
+        self.values: list[Value | None] = [None] * len(facts)
+        self.wrong: list[Difference] = []
+        self._latest: list[_Place | None] = [None] * len(facts)
+        self._unit: tuple[_Place, Decimal] | None = None
+        self._last: Past | None = None
+
+    def add(self, item: Past) -> None:
+        """Count one event of the history."""
+        accepted = item.entry[0]
+        begins = accepted if item.placed_at is None else item.placed_at
+        if self._last is None:
+            self.opened_at = begins
+        else:
+            self._check_order(self._last, item)
+        self._last = item
+        self.events += 1
+        place = (accepted if item.timestamp is None else item.timestamp, self.events)
+        for fact, name in enumerate(self.contract.rule.facts):
+            if name == item.action:
+                self.counts[fact] += 1
+                before = self._latest[fact]
+                if item.value is not None and (before is None or place > before):
+                    self._latest[fact], self.values[fact] = place, item.value
+        if item.attribution is not None:
+            self._unit = _taken(self.contract.attribution_method, self._unit, place, item.attribution)
+        self.settles_at = begins + self.contract.settlement_period * 1000
+        if item.pin is not None:
+            self.settles_at = max(item.pin, begins)
+        self.holds = self.contract.rule.holds(self.counts, self.values)
+        self.was_true = self.was_true or self.holds
+
+    def _check_order(self, last: Past, item: Past) -> None:
+        at = f"event {name_of(item.entry)}"
+        if item.entry <= last.entry:
+            self._say(f"{at}: place in the history", f"after {name_of(last.entry)}", "before it")
+        # A placement looks at no deadline: not at those of held events, nor of the placing one.
+        placing = item.placed_at is not None or last.placed_at == item.entry[0]
+        if not placing and item.entry[0] >= self.settles_at:
+            due = instant.render(self.settles_at)
+            self._say(at, f"late, the outcome was due at {due}", "applied")
+
+    def _say(self, what: str, expected: str, found: str) -> None:
+        self.wrong.append(Difference(what=what, expected=expected, found=found))
+
+    @property
+    def quantity(self) -> Decimal | None:
+        """The billing unit before it is kept from falling below 0; None without any attribution."""
+        return None if self._unit is None else self._unit[1]
+
+    def status(self, *, settled: bool) -> Status:
+        if not settled:
+            return "PENDING" if self.was_true else "OPEN"
+        return "CONFIRMED" if self.holds else "FAILED"
+
+    def against(self, found: Found) -> list[Difference]:
+        """Everything in which the stored outcome is not what its history makes it."""
+        settled = found.processed_at is not None
+        pairs: list[tuple[str, object, object]] = [
+            ("events", self.events, found.events),
+            ("opened_at", instant.render(self.opened_at), instant.render(found.opened_at)),
+            ("settles_at", instant.render(self.settles_at), instant.render(found.settles_at)),
+            ("status", self.status(settled=settled), found.status),
+            ("condition", _truth(self.holds), _truth(found.holds)),
+        ]
+        for fact, name in enumerate(self.contract.rule.facts):
+            pairs.append((f"count of {name}", self.counts[fact], _at(found.counts, fact)))
+            if self.contract.rule.wants_value[fact]:
+                pairs.append((f"value of {name}", self.values[fact], _at(found.values, fact)))
+        tally = None if found.tally is None else found.tally[1]
+        pairs.append(("unit", _spelled(self.quantity), _spelled(tally)))
+        wrong = list(self.wrong)
+        for what, expected, there in pairs:
+            if expected != there or type(expected) is not type(there):
+                one = Difference(what=what, expected=repr_of(expected), found=repr_of(there))
+                wrong.append(one)
+        if found.processed_at is not None and found.processed_at < found.settles_at:
+            due, early = instant.render(found.settles_at), instant.render(found.processed_at)
+            wrong.append(Difference(what="processed_at", expected=f"{due} or later", found=early))
+        return wrong
+
+
+def outcome_of(key: str, found: Found, contract: Contract, price: Price) -> Outcome:
+    """The stored outcome in the form that resolutions are made of."""
+    made = Outcome(key, found.customer_key, contract, price, found.opened_at)
+    made.status = found.status
+    made.holds = found.holds
+    made.settles_at = found.settles_at
+    made.processed_at = found.processed_at
+    made.events = found.events
+    made.counts = list(found.counts)
+    made.values = list(found.values)
+    made.tally = found.tally
+    made.is_repaired = found.is_repaired
+    return made
+
+
+def name_of(entry: EntryId) -> str:
+    return f"{entry[0]}-{entry[1]}"
+
+
+def repr_of(value: object) -> str:
+    """The value for a table: text as it is, nothing as a word."""
+    if value is None:
+        return "nothing"
+    return value if isinstance(value, str) else repr(value)
+
+
+_Best: TypeAlias = tuple[_Place, Decimal]
+_METHODS: Final[dict[str, Callable[[_Best, _Best], _Best]]] = {
+    "first": lambda kept, new: min(kept, new, key=lambda one: one[0]),
+    "last": lambda kept, new: max(kept, new, key=lambda one: one[0]),
+    "min": lambda kept, new: min(kept, new, key=lambda one: one[1]),
+    "max": lambda kept, new: max(kept, new, key=lambda one: one[1]),
+    "sum": lambda kept, new: (new[0], money.exact_sum((kept[1], new[1]))),
+}
+
+
+def _taken(method: str, kept: _Best | None, place: _Place, quantity: Decimal) -> _Best:
+    new = (place, quantity)
+    return new if kept is None else _METHODS[method](kept, new)
+
+
+def _truth(holds: bool) -> str:  # noqa: FBT001 - one word of the table
+    return "true" if holds else "false"
+
+
+def _at(values: Sequence[object], place: int) -> object:
+    return values[place] if place < len(values) else "missing"
+
+
+def _spelled(quantity: Decimal | None) -> str:
+    return "1 (no attribution)" if quantity is None else money.plain(quantity)

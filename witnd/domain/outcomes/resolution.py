@@ -1,0 +1,131 @@
+"""What a final outcome becomes: one resolution, and one invoice line if it was confirmed (contract sections 6 and 7).
+
+Ids are digests of what they are about, so that doing it again makes the same id: lower-case hex SHA-256 over the
+parts joined by NUL. Nothing in here is a wall-clock reading; every instant is log time.
+"""
+
+from hashlib import sha256
+from typing import Any, Literal, TypeAlias
+
+from msgspec import UNSET, Struct, UnsetType
+
+from witnd.domain.outcomes import attribution
+from witnd.domain.outcomes.outcome import Outcome
+from witnd.domain.pricing.rating import rate_now
+from witnd.domain.values import instant, money
+
+Type: TypeAlias = Literal["outcome_succeed", "outcome_failed"]
+RatedWhen: TypeAlias = Literal["at_settlement", "at_close"]
+
+
+class Line(Struct, frozen=True, kw_only=True):
+    """An invoice line. Decimal strings throughout; `amount` has exactly the minor digits of the currency. What is rated
+    when its period closes has no amounts yet. `working` tells how the exact amount comes about, unless unit × price
+    does."""
+
+    id: str
+    outcome_key: str
+    customer_key: str
+    agent_key: str
+    resolved_at: str
+    unit: str
+    price_per_unit: str | None
+    amount: str | None
+    amount_exact: str | None
+    currency: str
+    digits: int  # after the point of its currency, as the price was written
+    rate_card: str
+    price_hash: str
+    contract_hash: str
+    rated: RatedWhen = "at_settlement"
+    working: dict[str, Any] | UnsetType = UNSET
+    repaired_at: str | UnsetType = UNSET
+
+    @property
+    def billed_at(self) -> int:
+        """The instant (ms) that decides to which period the line belongs."""
+        return instant.parse(self.resolved_at if self.repaired_at is UNSET else self.repaired_at)
+
+
+class Resolution(Struct, frozen=True, kw_only=True):
+    """The entry of the resolutions stream. The billing members are absent for a missed outcome; amounts are null where
+    they are known only when the period closes."""
+
+    id: str
+    type: Type
+    outcome_key: str
+    customer_key: str
+    agent_key: str
+    status: str
+    opened_at: str
+    settles_at: str
+    processed_at: str
+    events_count: int
+    contract_hash: str
+    unit: str | UnsetType = UNSET
+    price_per_unit: str | UnsetType | None = UNSET
+    amount: str | UnsetType | None = UNSET
+    amount_exact: str | UnsetType | None = UNSET
+    currency: str | UnsetType = UNSET
+    rated: RatedWhen | UnsetType = UNSET
+    line_id: str | UnsetType = UNSET
+
+
+def derived_id(*parts: str) -> str:
+    return sha256("\0".join(parts).encode()).hexdigest()
+
+
+def resolve(outcome: Outcome) -> tuple[Resolution, Line | None]:
+    """The resolution of a final outcome, and its line if it is billed."""
+    assert outcome.final, outcome
+    assert outcome.processed_at is not None, outcome
+    contract, key = outcome.contract, outcome.key
+    settles_at = instant.render(outcome.settles_at)
+    line = _line(outcome, settles_at) if outcome.status == "CONFIRMED" else None
+    resolution = Resolution(
+        id=derived_id("resolution", key),
+        type="outcome_succeed" if line else "outcome_failed",
+        outcome_key=key,
+        customer_key=outcome.customer_key,
+        agent_key=contract.agent,
+        status=outcome.status,
+        opened_at=instant.render(outcome.opened_at),
+        settles_at=settles_at,
+        processed_at=instant.render(outcome.processed_at),
+        events_count=outcome.events,
+        contract_hash=contract.hash,
+        unit=line.unit if line else UNSET,
+        price_per_unit=line.price_per_unit if line else UNSET,
+        amount=line.amount if line else UNSET,
+        amount_exact=line.amount_exact if line else UNSET,
+        currency=line.currency if line else UNSET,
+        rated=line.rated if line else UNSET,
+        line_id=line.id if line else UNSET,
+    )
+    return resolution, line
+
+
+def _line(outcome: Outcome, resolved_at: str) -> Line:
+    price = outcome.price
+    unit = attribution.unit(outcome.tally)
+    rated = None if price.at_close else rate_now(price, unit)
+    each = None if rated is None else rated.price_per_unit
+    return Line(
+        id=derived_id("line", outcome.key),
+        outcome_key=outcome.key,
+        customer_key=outcome.customer_key,
+        agent_key=outcome.contract.agent,
+        resolved_at=resolved_at,
+        unit=money.plain(unit),
+        price_per_unit=None if each is None else money.plain(each),
+        amount=None if rated is None else format(rated.amount, "f"),
+        amount_exact=None if rated is None else money.plain(rated.exact),
+        currency=price.currency,
+        digits=price.exponent,
+        rate_card=price.rate_card,
+        price_hash=price.hash,
+        contract_hash=outcome.contract.hash,
+        rated="at_close" if rated is None else "at_settlement",
+        working=UNSET if rated is None or rated.working is None else rated.working,
+        repaired_at=instant.render(outcome.processed_at or 0) if outcome.is_repaired else UNSET,
+    )

@@ -1,0 +1,224 @@
+"""Rate cards: which agent costs what, in one currency. A price is addressed by its digest.
+
+How entries are read is left to `ratecard_entry`, what a price comes to is to `rating`, and which version is in force
+to `catalogue`.
+"""
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
+
+from witnd.domain.pricing.entry import (
+    ENTRY_FIELDS,
+    FLAT,
+    GRADUATED,
+    KINDS,
+    MOST_ENTRIES,
+    MOST_TIERS,
+    OPTIONS,
+    PACKAGE,
+    PERCENTAGE,
+    VOLUME,
+    read_entries,
+)
+from witnd.domain.values.canonical import digest
+from witnd.domain.values.fields import LONGEST_KEY, Table, described
+from witnd.domain.values.mistake import Mistake
+from witnd.domain.values.money import minor_digits, plain
+
+__all__ = [
+    "DIGITS",
+    "ENTRY_FIELDS",
+    "FIELDS",
+    "FLAT",
+    "GRADUATED",
+    "KINDS",
+    "MOST_ENTRIES",
+    "MOST_TIERS",
+    "PACKAGE",
+    "PERCENTAGE",
+    "VOLUME",
+    "Price",
+    "RateCard",
+    "Tier",
+    "key_problem",
+    "read_entries",
+    "read_rate_card",
+]
+
+FIELDS = ("currency", "entries")
+# The member of a stored card that no person writes: the digits after the point that its currency had when the card
+# first used it.
+DIGITS: Final = "digits"
+
+_KEY = re.compile(r"[a-z0-9][a-z0-9_-]*", re.ASCII)
+_ZERO = Decimal(0)
+# The members of an entry that are one amount or quantity each.
+_DECIMALS: Final = tuple(name for name in ENTRY_FIELDS if name not in ("agent", "kind", "tiers"))
+# Those of them that are left out where they are 0.
+_ZERO_BY_DEFAULT: Final = ("minimum", "free_quota", "period_minimum")
+
+
+class Tier(Struct, frozen=True, kw_only=True):
+    """A step of a graduated or volume price. A quantity of exactly `up_to` is still in it; None has no end."""
+
+    up_to: Decimal | None = None
+    price_per_unit: Decimal
+    flat_fee: Decimal = _ZERO
+
+    @classmethod
+    def from_entry(cls, tier: Mapping[str, str]) -> "Tier":
+        return cls(**{name: Decimal(text) for name, text in tier.items()})
+
+    @property
+    def content(self) -> dict[str, str]:
+        content = {} if self.up_to is None else {"up_to": plain(self.up_to)}
+        content["price_per_unit"] = plain(self.price_per_unit)
+        return content | ({"flat_fee": plain(self.flat_fee)} if self.flat_fee else {})
+
+
+class Price(Struct, frozen=True, kw_only=True, eq=False):
+    """What one agent costs: an entry of a rate card, or of the customer's own prices where `customer` is set.
+
+    Units are those of contract section 6, amounts are in `currency`, rounded to `exponent` digits after the point.
+    Fields of other kinds keep their defaults.
+
+    The exponent is no part of the hash: a card keeps the digits with which it first used a currency, so card and
+    currency, which are in the hash, name the digits already.
+    """
+
+    rate_card: str
+    currency: str
+    exponent: int
+    agent: str
+    kind: str = FLAT
+    price_per_unit: Decimal | None = None
+    tiers: tuple[Tier, ...] = ()
+    package_size: Decimal | None = None
+    price_per_package: Decimal | None = None
+    percent: Decimal | None = None
+    minimum: Decimal = _ZERO
+    maximum: Decimal | None = None
+    free_quota: Decimal = _ZERO
+    period_minimum: Decimal = _ZERO
+    period_cap: Decimal | None = None
+    customer: str | None = None
+    # Derived from the above when the price is made. `at_close`: what an outcome costs is known only with its whole
+    # period. `borders`: where tiers but the last end.
+    borders: tuple[Decimal, ...] = ()
+    at_close: bool = False
+    hash: str = ""
+
+    def __post_init__(self) -> None:
+        whole_period = bool(self.free_quota or self.period_minimum) or self.period_cap is not None
+        force_setattr(self, "borders", tuple([tier.up_to for tier in self.tiers if tier.up_to is not None]))
+        force_setattr(self, "at_close", whole_period or self.kind not in (FLAT, PERCENTAGE))
+        force_setattr(self, "hash", digest(self.content))
+
+    @classmethod
+    def from_entry(
+        cls, rate_card: str, currency: str, digits: int, entry: Mapping[str, Any], customer: str | None = None
+    ) -> "Price":
+        """The price that a canonical entry makes. `digits` are those that the card stores for its currency."""
+        # The text was checked when it was written. A stored price stays readable when the limits change.
+        amounts: dict[str, Any] = {name: Decimal(entry[name]) for name in _DECIMALS if name in entry}
+        return cls(
+            rate_card=rate_card,
+            currency=currency,
+            exponent=digits,
+            agent=entry["agent"],
+            kind=entry["kind"],
+            tiers=tuple([Tier.from_entry(tier) for tier in entry.get("tiers", ())]),
+            customer=customer,
+            **amounts,
+        )
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """The canonical entry that makes this price."""
+        entry: dict[str, Any] = {"agent": self.agent, "kind": self.kind}
+        for name in KINDS[self.kind]:
+            if name == "tiers":
+                entry[name] = [tier.content for tier in self.tiers]
+            else:
+                self._put(entry, name)
+        for name in OPTIONS:
+            self._put(entry, name)
+        return entry
+
+    def _put(self, entry: dict[str, Any], name: str) -> None:
+        value = getattr(self, name)
+        if value is not None and (value or name not in _ZERO_BY_DEFAULT):
+            entry[name] = plain(value)
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What the price is, and where it stands; its digest is the price's address."""
+        content = {"rate_card": self.rate_card, "currency": self.currency} | self.entry
+        return content if self.customer is None else content | {"customer": self.customer}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Price) and self.hash == other.hash
+
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
+
+class RateCard(Struct, frozen=True, kw_only=True):
+    """One version of a card."""
+
+    key: str
+    currency: str
+    digits: int
+    prices: dict[str, Price]
+
+    @classmethod
+    def from_content(cls, key: str, content: Mapping[str, Any]) -> "RateCard":
+        currency, digits = content["currency"], content[DIGITS]
+        prices = {entry["agent"]: Price.from_entry(key, currency, digits, entry) for entry in content["entries"]}
+        return cls(key=key, currency=currency, digits=digits, prices=prices)
+
+
+def key_problem(key: str) -> str | None:
+    """Why a rate card cannot have this key."""
+    if len(key) <= LONGEST_KEY and _KEY.fullmatch(key):
+        return None
+    return (
+        f"is {described(key)}; write small letters, digits, - and _ only, beginning with a letter "
+        f"or digit, at most {LONGEST_KEY}"
+    )
+
+
+def read_rate_card(
+    key: str, raw: object, path: str, stored: Mapping[str, int] = MappingProxyType({})
+) -> tuple[dict[str, Any], list[Mistake]]:
+    """The canonical content of a rate card as a person wrote it, and everything wrong with it.
+
+    `stored`: the currencies of the card's earlier versions with their digits. They stay valid, and keep their digits,
+    whatever ISO 4217 says about them today.
+    """
+    table = Table(raw, path, FIELDS)
+    if problem := key_problem(key):
+        table.refuse("key", problem)
+    currency = table.get("currency")
+    digits = None
+    if isinstance(currency, str):
+        digits = stored[currency] if currency in stored else minor_digits(currency)
+    if digits is None:
+        table.refuse("currency", _currency_problem(currency))
+    return {"currency": currency, DIGITS: digits, "entries": read_entries(table, path)}, table.mistakes
+
+
+def _currency_problem(currency: object) -> str:
+    if currency is None:
+        return 'is missing; write an ISO 4217 code such as "EUR"'
+    if not isinstance(currency, str):
+        return f'is {described(currency)}; write an ISO 4217 code such as "EUR"'
+    if minor_digits(currency.upper()) is not None:
+        return f'is {described(currency)}; write it in capitals: "{currency.upper()}"'
+    return f"is {described(currency)}, which ISO 4217 gives no minor unit; write one such as EUR"

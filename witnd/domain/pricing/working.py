@@ -1,0 +1,112 @@
+"""Workings: how an amount came about, put into words for people.
+
+A working is made by `rating`, stays with its line for ever, and is all that is needed besides the frozen price.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from witnd.domain.pricing.ratecard import PACKAGE, PERCENTAGE, VOLUME, Price
+from witnd.domain.values.money import exact_sum, plain
+
+#: What lines that belong to no outcome are called.
+ADJUSTMENTS: Final = {"fee": "flat fee", "minimum": "period minimum", "cap": "period cap"}
+_BOUNDS: Final = (("minimum", "least"), ("maximum", "most"))
+
+
+def words(working: Mapping[str, Any]) -> str:
+    """The working in one line, without its currency: `10 × 1 + 10 × 0.5 = 15, rounded 15.00`."""
+    kind = working["kind"]
+    if kind in ADJUSTMENTS:
+        return _adjusted(working)
+    said = _free(working)
+    if kind == PERCENTAGE:
+        said += _part(working)
+    elif kind == PACKAGE:
+        said += _begun(working)
+    else:
+        slices = working["slices"]
+        total = f" = {working['exact']}" if slices else ""
+        said += (" + ".join([_slice(one) for one in slices]) or "nothing is charged") + total
+        if kind == VOLUME and slices:
+            said += f" ({working['charged_total']} in the period)"
+    return said + _rounded(working)
+
+
+def spoken(price: Price) -> str:
+    """The price in one line, without its currency: `graduated: 1 up to 100, 0.5 beyond; 10 units free`."""
+    parts = [_per_unit(price)]
+    if price.free_quota:
+        parts.append(f"{plain(price.free_quota)} units free")
+    if price.period_minimum:
+        parts.append(f"at least {plain(price.period_minimum)} in a period")
+    if price.period_cap is not None:
+        parts.append(f"at most {plain(price.period_cap)} in a period")
+    return "; ".join(parts)
+
+
+def _per_unit(price: Price) -> str:
+    entry = price.entry
+    if price.tiers:
+        return f"{price.kind}: " + ", ".join(map(_step, entry["tiers"]))
+    if price.kind == PACKAGE:
+        return f"{entry['price_per_package']} per package of {entry['package_size']} units begun"
+    if price.kind == PERCENTAGE:
+        bounds = [f", at {word} {entry[name]}" for name, word in _BOUNDS if name in entry]
+        return f"{entry['percent']} % of the unit" + "".join(bounds)
+    return f"{entry['price_per_unit']} per unit"
+
+
+def _step(tier: Mapping[str, str]) -> str:
+    fee = f" and a fee of {tier['flat_fee']}" if "flat_fee" in tier else ""
+    return f"{tier['price_per_unit']}{fee} " + (f"up to {tier['up_to']}" if "up_to" in tier else "beyond")
+
+
+def _free(working: Mapping[str, Any]) -> str:
+    free = working.get("free", "0")
+    return "" if free == "0" else f"{free} free; "
+
+
+def _slice(one: Mapping[str, Any]) -> str:
+    tier = f" (tier {one['tier']})" if "tier" in one else ""
+    return f"{one['units']} × {one['price_per_unit']}{tier}"
+
+
+def _part(working: Mapping[str, Any]) -> str:
+    charged = working.get("charged", working["unit"])
+    if charged == "0":
+        return "nothing is charged"
+    said = f"{working['percent']} % of {charged} = {working['part']}"
+    bounds = [f", at {word} {working[name]}" for name, word in _BOUNDS if name in working]
+    return said + "".join(bounds)
+
+
+def _begun(working: Mapping[str, Any]) -> str:
+    count, size = working["packages"], working["package_size"]
+    if working["charged"] == "0":
+        return "nothing is charged"
+    if count == "0":
+        return f"within a package of {size} that was begun before"
+    packages = "package" if count == "1" else "packages"
+    return f"{count} {packages} of {size} × {working['price_per_package']} = {working['exact']}"
+
+
+def _adjusted(working: Mapping[str, Any]) -> str:
+    kind = working["kind"]
+    if kind == "fee":
+        return f"{working['exact']} for reaching tier {working['tier']} with {working['charged']}" + _rounded(working)
+    sign = "less than" if kind == "minimum" else "more than"
+    return f"{working['total_before']} is {sign} {working[f'period_{kind}']}: {working['rounded']}"
+
+
+def _rounded(working: Mapping[str, Any]) -> str:
+    """How the amount is rounded, where that is not plain to see."""
+    cost, rounded = Decimal(working["exact"]), Decimal(working["rounded"])
+    if cost == rounded:
+        return ""
+    before = Decimal(working.get("sum_before", "0"))
+    if not before:
+        return f", rounded {working['rounded']}"
+    after = exact_sum((before, cost))
+    return f", rounded {working['rounded']} (the period's sum goes from {plain(before)} to {plain(after)})"

@@ -1,0 +1,188 @@
+"""The life of one delivery after it was committed, and of the endpoint it goes to.
+
+Rule 1: every change of a delivery's standing happens in this module; the store only writes it down.
+Rule 2: an attempt is on record before it is sent. One without an answer on record was interrupted,
+and is sent again: a receiver may see a delivery twice, under one id, but never zero times.
+Rule 3: automatic attempts move along the schedule, manual ones never do. So a resend in the middle
+of automatic retries neither skips a step nor takes one twice.
+
+| from | what happens | to |
+| --- | --- | --- |
+| pending | 2xx | delivered |
+| pending | failure, automatic | pending, due at the schedule's next step; after the last: dead |
+| pending | its endpoint is suspended or gone | parked |
+| parked | resume | pending, from the first step |
+| any | resend, 2xx | delivered |
+| any | resend, failure | unchanged |
+"""
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from witnd.domain.webhooks.notification import SCHEDULE, next_attempt
+
+Standing = Literal["pending", "delivered", "parked", "dead"]
+STANDINGS: Final[tuple[Standing, ...]] = ("pending", "delivered", "parked", "dead")
+
+# Twice the schedule: all automatic attempts, and as many by hand.
+ATTEMPTS_KEPT: Final = 20
+FAILING_MAX_MS: Final = 5 * 24 * 60 * 60_000
+INTERRUPTED: Final = "interrupted: witnd stopped before the answer was on record"
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """What one try to send came to. Without a `reason` it succeeded."""
+
+    status: int | None = None
+    reason: str | None = None
+    retry_after_ms: int | None = None
+    duration_ms: int = 0
+    detail: str | None = None
+    gone: bool = False
+    blocked: bool = False
+
+    @property
+    def succeeded(self) -> bool:
+        return self.reason is None
+
+
+class Try(Struct, frozen=True, array_like=True):
+    """One attempt as kept on record; `duration_ms` is None until its answer is."""
+
+    at: int
+    manual: bool
+    duration_ms: int | None = None
+    status: int | None = None
+    reason: str | None = None
+    detail: str | None = None
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """Where a delivery stands."""
+
+    standing: Standing
+    #: failed automatic attempts since the schedule was begun
+    failures: int = 0
+    #: of a pending one: when its next automatic attempt is due
+    due_ms: int | None = None
+    #: resends asked for whose answer is not on record, and since when
+    resends: int = 0
+    resend_ms: int | None = None
+    reason: str | None = None
+    #: attempts ever started; `attempts` keeps the last of them
+    started: int = 0
+    attempts: tuple[Try, ...] = ()
+
+    @property
+    def queued_ms(self) -> int | None:
+        """From when on it is to be sent, or None: nothing to send."""
+        waits = [ms for ms in (self.due_ms, self.resend_ms) if ms is not None]
+        return min(waits, default=None)
+
+
+def committed(created_ms: int) -> Progress:
+    """A delivery as the commit leaves it: due at once."""
+    return Progress(standing="pending", due_ms=created_ms)
+
+
+def begun(progress: Progress, now_ms: int) -> Progress:
+    """An attempt is about to be sent."""
+    attempts = list(progress.attempts)
+    if attempts and attempts[-1].duration_ms is None:
+        attempts[-1] = replace(attempts[-1], reason=INTERRUPTED)
+    attempts.append(Try(now_ms, progress.resends > 0))
+    return replace(progress, started=progress.started + 1, attempts=tuple(attempts[-ATTEMPTS_KEPT:]))
+
+
+def ended(
+    progress: Progress,
+    attempt: Attempt,
+    now_ms: int,
+    jitter: float,
+    schedule: Sequence[int] = SCHEDULE,
+) -> Progress:
+    """The attempt begun last has its answer."""
+    *earlier, last = progress.attempts or (Try(now_ms, progress.resends > 0),)
+    closed = replace(
+        last,
+        duration_ms=attempt.duration_ms,
+        status=attempt.status,
+        reason=attempt.reason,
+        detail=attempt.detail,
+    )
+    resends = progress.resends - 1 if last.manual and progress.resends else progress.resends
+    after = replace(
+        progress,
+        resends=resends,
+        resend_ms=progress.resend_ms if resends else None,
+        attempts=(*earlier, closed),
+    )
+    if attempt.succeeded:
+        return replace(after, standing="delivered", due_ms=None, reason=None)
+    if last.manual or progress.standing != "pending":
+        return after
+    failures = progress.failures + 1
+    due_ms = next_attempt(failures, now_ms, jitter, attempt.retry_after_ms, schedule)
+    if due_ms is None:
+        reason = f"the schedule is exhausted; last: {attempt.reason}"
+        return replace(after, standing="dead", failures=failures, due_ms=None, reason=reason)
+    return replace(after, failures=failures, due_ms=due_ms, reason=attempt.reason)
+
+
+def parked(progress: Progress, reason: str) -> Progress:
+    """It cannot be sent for now, and waits until its rule is resumed. Resends are given up."""
+    standing: Standing = "parked" if progress.standing == "pending" else progress.standing
+    return replace(_unqueued(progress), standing=standing, reason=reason)
+
+
+def lost(progress: Progress) -> Progress:
+    """There is nothing left to send: its message is missing from the store."""
+    return replace(_unqueued(progress), standing="dead", reason="its message is missing")
+
+
+def _unqueued(progress: Progress) -> Progress:
+    return replace(progress, due_ms=None, resends=0, resend_ms=None)
+
+
+def resumed(progress: Progress, created_ms: int) -> Progress:
+    """Its rule is resumed: due at once, the oldest first, with the whole schedule before it."""
+    return replace(progress, standing="pending", failures=0, due_ms=created_ms, reason=None)
+
+
+def resent(progress: Progress, now_ms: int) -> Progress:
+    """Somebody asks for it to be sent (again) now."""
+    since = progress.resend_ms if progress.resends else now_ms
+    return replace(progress, resends=progress.resends + 1, resend_ms=since)
+
+
+class EndpointState(Struct, frozen=True, kw_only=True):
+    """How the endpoint of a rule has been answering, over all partitions."""
+
+    failing_since: int | None = None
+    suspended_at: int | None = None
+    reason: str | None = None
+
+    @property
+    def suspended(self) -> bool:
+        return self.suspended_at is not None
+
+
+HEALTHY: Final = EndpointState()
+
+
+def answered(state: EndpointState, attempt: Attempt, now_ms: int) -> EndpointState:
+    """The endpoint after one attempt: one success clears its failures, a suspension stays."""
+    if attempt.succeeded:
+        return state if state.suspended else HEALTHY
+    since = now_ms if state.failing_since is None else state.failing_since
+    if state.suspended:
+        return state
+    if attempt.gone:
+        return EndpointState(failing_since=since, suspended_at=now_ms, reason="it answered 410 Gone")
+    if now_ms - since >= FAILING_MAX_MS:
+        reason = f"five days of nothing but failures; last: {attempt.reason}"
+        return EndpointState(failing_since=since, suspended_at=now_ms, reason=reason)
+    return state if state.failing_since is not None else EndpointState(failing_since=since)

@@ -1,0 +1,272 @@
+"""Who is told what: notification rules, the frozen message of one delivery, and the retry schedule.
+
+A delivery's id and body are functions of what they are about: doing it again makes the same bytes.
+The state of a delivery is in `witnd.domain.webhooks.delivery`, the secrets that sign in
+`witnd.domain.webhooks.rotation`, and signing and sending in `witnd.notify`.
+"""
+
+import binascii
+import re
+from base64 import b64decode
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from typing import Final, Literal, Self, TypedDict, Unpack, cast
+from urllib.parse import urlsplit
+from uuid import UUID, uuid5
+
+import msgspec
+from msgspec import Struct
+
+from witnd.domain.values import instant
+from witnd.domain.values.mistake import Mistake
+from witnd.domain.webhooks.message import Delivery, Message, rule_json
+from witnd.domain.webhooks.rotation import OVERLAP, overlap_problem
+
+Source = Literal["outcome_confirmed", "outcome_missed", "both"]
+DeliveryType = Literal["outcome_succeed", "outcome_failed"]
+
+SOURCES: Final = ("outcome_confirmed", "outcome_missed", "both")
+SUCCEED: Final = "outcome_succeed"
+FAILED: Final = "outcome_failed"
+TYPE_OF_STATUS: Final[dict[str, DeliveryType]] = {"CONFIRMED": SUCCEED, "FAILED": FAILED}
+
+SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - how a secret begins, not a secret
+# The bounds of the Standard Webhooks specification for the bytes of a symmetric secret.
+SECRET_BYTES_MIN: Final = 24
+SECRET_BYTES_MAX: Final = 64
+NAME_MAX: Final = 255
+# Longer addresses are cut or refused by common servers and proxies.
+URL_MAX: Final = 2048
+
+_RULES: Final = UUID("6f1c1d0e-7d0c-5b0a-9a53-5d7b2a0c9e11")
+_MEMBERS: Final = ("name", "source", "agent", "url", "secret", "enabled", OVERLAP)
+_BLANK_OR_CONTROL: Final = re.compile(r"[\x00-\x20\x7f]")
+_json: Final = msgspec.json.Encoder().encode
+_MINUTES: Final = 60_000
+_HOURS: Final = 60 * _MINUTES
+
+# How long after each failure the next attempt is made; the first attempt is made at once.
+_FIRST: Final = (5_000, 5 * _MINUTES, 30 * _MINUTES)
+SCHEDULE: Final = (*_FIRST, *(hours * _HOURS for hours in (2, 5, 10, 14, 20, 24)))
+JITTER: Final = 0.2
+
+
+class NotificationRule(Struct, frozen=True, kw_only=True):
+    """One version of a rule, as in force at some instant."""
+
+    id: str
+    name: str
+    source: Source
+    agent: str | None
+    url: str
+    secret: str
+    enabled: bool
+
+    @classmethod
+    def from_content(cls, name: str, content: Mapping[str, object]) -> Self:
+        """The rule from its catalogue entry, which `mistakes` checked when it was written."""
+        return cls(
+            id=rule_id(name),
+            name=name,
+            source=cast("Source", content["source"]),
+            agent=cast("str | None", content.get("agent")),
+            url=cast(str, content["url"]),
+            secret=cast(str, content["secret"]),
+            enabled=cast(bool, content.get("enabled", True)),
+        )
+
+    def wants(self, agent_key: str, type: str) -> bool:  # noqa: A002 - the word of the message
+        """Whether a final state of this type, of an outcome of this agent, makes a delivery."""
+        if not self.enabled or self.agent not in (None, agent_key):
+            return False
+        return self.source == "both" or (self.source == "outcome_confirmed") == (type == SUCCEED)
+
+
+class _Facts(Struct, frozen=True, rename="camel"):
+    outcome_key: str
+    customer_key: str
+    agent_key: str
+    agent_name: str
+
+
+class OutcomeFacts(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the message says beyond the public format: decimal strings; null when missed."""
+
+    status: str
+    unit: str | None = None
+    amount: str | None = None
+    currency: str | None = None
+    settles_at: str | None = None
+    line_id: str | None = None
+
+
+class _About(TypedDict):
+    outcome_key: str
+    customer_key: str
+    agent_key: str
+    agent_name: str
+    status: str
+    resolved_at: int
+    outcome_facts: Mapping[str, object]
+
+
+# The message is `{"id", <head>, "data": {"rule", <rest>}}`. What is the same for all rules is encoded once.
+class _Head(Struct, frozen=True, rename="camel"):
+    type: str
+    created_at: str
+
+
+class _Rest(Struct, frozen=True, rename={"subject_key": "subjectKey"}):
+    subject_key: str
+    facts: _Facts
+    outcome: OutcomeFacts
+
+
+def rule_id(name: str) -> str:
+    """The UUID of the rule with this name: the same in every deployment, for ever."""
+    return str(uuid5(_RULES, name))
+
+
+def delivery_id(rule: str, outcome_key: str, type: str) -> str:  # noqa: A002
+    """64 hex characters: a digest of what the delivery is about."""
+    return sha256("\0".join(("delivery", rule, outcome_key, type)).encode()).hexdigest()
+
+
+def deliver(rule: NotificationRule, **about: Unpack[_About]) -> Delivery:
+    """The delivery that reports a final state to one rule; see `deliver_all`."""
+    return deliver_all((rule,), **about)[0]
+
+
+def deliver_all(rules: Iterable[NotificationRule], **about: Unpack[_About]) -> tuple[Delivery, ...]:
+    """The deliveries that report a final state, one for each rule; see `message`."""
+    shared = message(**about)
+    return tuple(
+        shared.delivery(delivery_id(rule.id, shared.outcome_key, shared.type), rule_json(rule.id, rule.name))
+        for rule in rules
+    )
+
+
+def message(
+    *,
+    outcome_key: str,
+    customer_key: str,
+    agent_key: str,
+    agent_name: str,
+    status: str,
+    resolved_at: int,
+    outcome_facts: Mapping[str, object],
+) -> Message:
+    """What the deliveries that report a final state have in common.
+
+    `outcome_facts` has `unit`, `amount`, `currency`, `line_id` as text (or null, or absent), and
+    nothing else. `settles_at` is the instant of the resolution by definition; it may be left out.
+    """
+    type_ = TYPE_OF_STATUS[status]
+    created_at = instant.render(resolved_at)
+    settles_at = outcome_facts.get("settles_at", created_at)
+    if isinstance(settles_at, int):
+        settles_at = instant.render(settles_at)
+    outcome = msgspec.convert({**outcome_facts, "settles_at": settles_at, "status": status}, OutcomeFacts)
+    facts = _Facts(outcome_key, customer_key, agent_key, agent_name)
+    head = b'",%b,"data":{"rule":' % _json(_Head(type_, created_at))[1:-1]
+    rest = b",%b}}" % _json(_Rest(outcome_key, facts, outcome))[1:-1]
+    return Message(outcome_key, type_, resolved_at, head, rest)
+
+
+def next_attempt(
+    tries: int,
+    now_ms: int,
+    jitter: float,
+    retry_after_ms: int | None = None,
+    schedule: Sequence[int] = SCHEDULE,
+) -> int | None:
+    """When to try again after failure number `tries` (from 1), or None: the schedule is exhausted.
+
+    `jitter` between 0 and 1 moves the step by ±20 %. What the endpoint asked for by `Retry-After`
+    is taken instead, but between one and two times the step: it may slow us down, not put a
+    delivery off for a year.
+    """
+    if tries > len(schedule):
+        return None
+    step = schedule[tries - 1]
+    if retry_after_ms is not None:
+        return now_ms + min(max(retry_after_ms, step), 2 * step)
+    return now_ms + round(step * (1 - JITTER + 2 * JITTER * jitter))
+
+
+def secret_bytes(secret: str) -> bytes:
+    """The key inside `whsec_<base64>`. Raises ValueError that says why, without the secret."""
+    if not secret.startswith(SECRET_PREFIX):
+        raise ValueError(f"must start with {SECRET_PREFIX}")
+    try:
+        key = b64decode(secret[len(SECRET_PREFIX) :], validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(f"must be base64 (with padding) after {SECRET_PREFIX}") from None
+    if not SECRET_BYTES_MIN <= len(key) <= SECRET_BYTES_MAX:
+        raise ValueError(f"must hold {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} bytes, has {len(key)}")
+    return key
+
+
+def mistakes(raw: object, path: str) -> list[Mistake]:
+    """Everything wrong with a rule as written in the catalogue file."""
+    if not isinstance(raw, Mapping):
+        return [Mistake(path, f"must be a table with {', '.join(_MEMBERS)}")]
+    found = [
+        Mistake(f"{path}.{name}", f"is not a setting of a rule; known are {', '.join(_MEMBERS)}")
+        for name in raw
+        if name not in _MEMBERS
+    ]
+    wrong = {
+        "name": _wrong_name(raw.get("name")),
+        "source": None if raw.get("source") in SOURCES else f"must be one of {', '.join(SOURCES)}",
+        "agent": None if raw.get("agent") is None else _wrong_name(raw["agent"]),
+        "url": _wrong_url(raw.get("url")),
+        "secret": _wrong_secret(raw.get("secret")),
+        "enabled": None if isinstance(raw.get("enabled", True), bool) else "must be true or false",
+        OVERLAP: None if raw.get(OVERLAP) is None else overlap_problem(raw[OVERLAP]),
+    }
+    found += [Mistake(f"{path}.{name}", why) for name, why in wrong.items() if why]
+    return found
+
+
+def _wrong_name(name: object) -> str | None:
+    if name is None:
+        return "is missing; give 1 to 255 characters"
+    if not isinstance(name, str) or not 1 <= len(name) <= NAME_MAX:
+        return "must be text of 1 to 255 characters"
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "holds half of a surrogate pair; write the whole character"
+    return None
+
+
+def _wrong_url(url: object) -> str | None:
+    if not isinstance(url, str):
+        return "must be an address such as https://example.com/hooks/witn"
+    if len(url) > URL_MAX:
+        return f"is longer than {URL_MAX} characters"
+    if _BLANK_OR_CONTROL.search(url):
+        return "holds a space or a control character; write it percent-encoded"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as wrong:
+        return f"is not a usable address: {wrong}"
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return "must be absolute and start with https:// (or http://)"
+    if "@" in parts.netloc:
+        return "must not hold a user name or password; the signature proves who is calling"
+    if port == 0:
+        return "has port 0; give the port of the endpoint"
+    return None
+
+
+def _wrong_secret(secret: object) -> str | None:
+    if not isinstance(secret, str):
+        return f"must be {SECRET_PREFIX} and the base64 of 24 to 64 random bytes"
+    try:
+        secret_bytes(secret)
+    except ValueError as wrong:
+        return str(wrong)
+    return None

@@ -1,0 +1,58 @@
+"""Who is signed in at the dashboard: a session for each browser, of the token that was signed in with.
+
+A browser holds a random id; Redis has its digest only. A session ends by itself, at sign-out, and with its token.
+"""
+
+import secrets
+from hashlib import sha256
+from typing import Final, cast
+
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from witnd.store.errors import Unsafe
+from witnd.store.keys import GlobalKeys
+from witnd.store.records.json_record import decode_record, encode_record
+from witnd.store.server.connection import mapped
+
+# A working day: whoever comes back the next morning signs in again.
+LENGTH_SECONDS: Final = 12 * 3600
+
+
+class Session(Struct, frozen=True, kw_only=True):
+    """`form_key` stands in every form of the session: a page of somebody else does not know it."""
+
+    token_id: str
+    form_key: str
+
+
+class Sessions:
+    def __init__(self, client: Redis, keys: GlobalKeys) -> None:
+        self._client = client
+        self._keys = keys
+
+    async def begin(self, token_id: str) -> tuple[str, Session]:
+        """A new session and the id that the browser keeps."""
+        id_ = secrets.token_urlsafe(32)
+        session = Session(token_id=token_id, form_key=secrets.token_urlsafe(16))
+        with mapped():
+            await self._client.set(self._name(id_), encode_record(session), ex=LENGTH_SECONDS)
+        return id_, session
+
+    async def find(self, id_: str) -> Session | None:
+        with mapped():
+            raw = cast("bytes | None", await self._client.get(self._name(id_)))
+        if raw is None:
+            return None
+        try:
+            return decode_record(raw, Session, "a session of the dashboard")
+        except Unsafe:
+            # Of a newer version, or damaged: its owner must sign in again.
+            return None
+
+    async def end(self, id_: str) -> None:
+        with mapped():
+            await self._client.delete(self._name(id_))
+
+    def _name(self, id_: str) -> str:
+        return self._keys.session(sha256(id_.encode()).hexdigest())

@@ -1,0 +1,259 @@
+"""API tokens: named, scoped, stored as digests, checked in memory, revoked at once.
+
+A token is `wn_<id>_<secret>`. The secret has 256 random bits, so a plain SHA-256 of it is as good as a slow hash.
+Every change moves a revision in the same hash; who checks tokens compares it before trusting what it remembers.
+"""
+
+import asyncio
+import hmac
+import math
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from hashlib import sha256
+from shlex import quote
+from typing import Final, cast
+
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+from redis.asyncio import Redis
+
+from witnd.domain.values.mistake import Mistake
+from witnd.store.access.change_log import Change, encode_change
+from witnd.store.errors import Unsafe
+from witnd.store.keys import GlobalKeys
+from witnd.store.records.json_record import decode_record, encode_record
+from witnd.store.server.connection import mapped
+
+log = structlog.get_logger()
+
+SCOPES: Final = ("ingest", "read", "admin")
+# What a scope may do besides its own: whoever administrates may do everything.
+_IMPLIED: Final = {"ingest": ("ingest",), "read": ("read",), "admin": SCOPES}
+_REVISION: Final = b"revision"
+# How long what is remembered is trusted without asking: the most a revocation elsewhere takes to be noticed.
+FRESH_SECONDS: Final = 0.05
+# How often the use of a token is written down: what is stored of it is at most so old.
+USED_SECONDS: Final = 10.0
+NAME_MAX: Final = 100
+# More requests a second than a daemon answers.
+RATE_MAX: Final = 1_000_000.0
+
+
+class Token(Struct, frozen=True, kw_only=True):
+    """What is kept of a token. `digest`: SHA-256 of its secret in hex. Instants in ms; `rate` in requests a second."""
+
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    digest: str
+    created_at: int
+    revoked_at: int | None = None
+    rate: float | None = None
+
+    def may(self, scope: str) -> bool:
+        return any(scope in _IMPLIED.get(own, ()) for own in self.scopes)
+
+
+class Damaged(Struct, frozen=True, kw_only=True):
+    """A stored token that cannot be read. The API refuses it. `name`: its id as it is stored."""
+
+    id: str
+    reason: str
+    name: bytes
+
+    @property
+    def remedy(self) -> str:
+        return f"remove it with `witnd tokens revoke {quote(self.id)}`, and create another with `witnd tokens create`"
+
+
+def mistakes(name: str, scopes: Sequence[str], rate: float | None) -> list[Mistake]:
+    """Everything that is wrong with a wish for a token."""
+    return list(_mistakes(name, scopes, rate))
+
+
+def _mistakes(name: str, scopes: Sequence[str], rate: float | None) -> Iterator[Mistake]:
+    if not name.strip():
+        yield Mistake("name", "is empty; say who will use the token")
+    elif len(name) > NAME_MAX:
+        yield Mistake("name", f"has {len(name)} characters; shorten it to {NAME_MAX}")
+    elif not name.isprintable():
+        yield Mistake("name", "has characters that cannot be printed; write it on one line, as plain text")
+    known = ", ".join(SCOPES)
+    if not scopes:
+        yield Mistake("scopes", f"is empty; give at least one of {known}")
+    for place, scope in enumerate(scopes):
+        if scope not in SCOPES:
+            yield Mistake(f"scopes[{place}]", f"{scope!r} is no scope; known are {known}")
+        elif scope in scopes[:place]:
+            yield Mistake(f"scopes[{place}]", f"{scope!r} is there twice; give it once")
+    if rate is not None and not (math.isfinite(rate) and 0 < rate <= RATE_MAX):
+        yield Mistake("rate", f"must lie above 0 and up to {RATE_MAX:.0f} requests a second; leave it out for no limit")
+
+
+class Tokens:
+    """`monotonic` in seconds."""
+
+    def __init__(self, client: Redis, keys: GlobalKeys, monotonic: Callable[[], float]) -> None:
+        self._client = client
+        self._keys = keys
+        self._monotonic = monotonic
+        self._known: dict[str, Token] = {}
+        self._revision = b""
+        self._asked = float("-inf")
+        self._refreshing: asyncio.Task[None] | None = None
+        self._changes = 0  # made here
+        self._used: dict[str, int] = {}
+        self._written: dict[str, float] = {}
+
+    async def check(self, text: str) -> Token | None:
+        """The token of this text; None for one that is unknown, wrong or revoked."""
+        start, _, rest = text.partition("_")
+        id_, _, secret = rest.partition("_")
+        if start != "wn" or not secret or not text.isascii():
+            return None
+        token = await self.by_id(id_)
+        digest = sha256(secret.encode()).hexdigest()
+        # Compared in any case, so that the time it takes tells nothing about which ids there are.
+        right = hmac.compare_digest(digest, token.digest if token is not None else "0" * 64)
+        return token if right else None
+
+    async def by_id(self, id_: str) -> Token | None:
+        """The token with this id, for who has shown its text before; None for one that is unknown or revoked."""
+        if self._monotonic() - self._asked > FRESH_SECONDS:
+            await self.refresh()
+        token = self._known.get(id_)
+        return token if token is not None and token.revoked_at is None else None
+
+    async def refresh(self) -> None:
+        """Learn of changes that others made. Whoever asks meanwhile waits for the same answer."""
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self._refresh())
+            self._refreshing.add_done_callback(self._refreshed)
+        # Shielded: one request that is given up must not take the answer away from the others.
+        await asyncio.shield(self._refreshing)
+
+    def _refreshed(self, task: asyncio.Task[None]) -> None:
+        if self._refreshing is task:
+            self._refreshing = None
+        if not task.cancelled():
+            task.exception()  # whoever waits is told; there may be nobody left
+
+    async def _refresh(self) -> None:
+        while True:
+            asked, changes = self._monotonic(), self._changes
+            with mapped():
+                revision = cast("bytes | None", await self._client.hget(self._keys.tokens, "revision")) or b""
+            if revision != self._revision:
+                sound, damaged = await self.all()
+                for one in damaged:
+                    _log_damage(one)
+                known = {token.id: token for token in sound}
+                if changes == self._changes:
+                    self._known, self._revision = known, revision
+            # What was read before a change that was made here meanwhile may be older than it: read again.
+            if changes == self._changes:
+                self._asked = asked
+                return
+
+    async def listed(self) -> list[Token]:
+        """All tokens, including revoked ones, oldest first, without damaged ones, which the API refuses."""
+        return (await self.all())[0]
+
+    async def all(self) -> tuple[list[Token], list[Damaged]]:
+        """All tokens, including revoked ones, oldest first; and those that are damaged."""
+        with mapped():
+            fields = cast("dict[bytes, bytes]", await self._client.hgetall(self._keys.tokens))
+        found: list[Token] = []
+        damaged: list[Damaged] = []
+        for name, raw in fields.items():
+            if name == _REVISION:
+                continue
+            id_ = name.decode(errors="backslashreplace")
+            try:
+                found.append(decode_record(raw, Token, f"token {id_}"))
+            except Unsafe as wrong:
+                damaged.append(Damaged(id=id_, reason=wrong.reason, name=name))
+        return sorted(found, key=lambda token: (token.created_at, token.id)), sorted(damaged, key=lambda one: one.id)
+
+    async def create(
+        self,
+        name: str,
+        scopes: Sequence[str],
+        now_ms: int,
+        *,
+        rate: float | None = None,
+        logged: Callable[[Token], Change] | None = None,
+    ) -> tuple[Token, str]:
+        """A new token and its text, which cannot be had again. `logged` makes its entry of the change log."""
+        id_, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+        digest = sha256(secret.encode()).hexdigest()
+        token = Token(id=id_, name=name, scopes=tuple(scopes), digest=digest, created_at=now_ms, rate=rate)
+        await self._write(token, logged)
+        return token, f"wn_{id_}_{secret}"
+
+    async def revoke(self, id_: str, now_ms: int, *, logged: Callable[[Token], Change] | None = None) -> Token | None:
+        """Make a token worth nothing, at once; None where there is none."""
+        found = next((token for token in await self.listed() if token.id == id_), None)
+        if found is None or found.revoked_at is not None:
+            return found
+        revoked = replace(found, revoked_at=now_ms)
+        await self._write(revoked, logged)
+        return revoked
+
+    async def remove_damaged(self, damaged: Damaged, change: Change) -> None:
+        """Remove a token that cannot be read, with its entry of the change log."""
+        with mapped():
+            async with self._client.pipeline(transaction=True) as writes:
+                writes.hdel(self._keys.tokens, damaged.name)
+                writes.hincrby(self._keys.tokens, "revision", 1)
+                writes.xadd(self._keys.changes, {"data": encode_change(change)})
+                await writes.execute()
+
+    async def _write(self, token: Token, logged: Callable[[Token], Change] | None) -> None:
+        try:
+            with mapped():
+                async with self._client.pipeline(transaction=True) as writes:
+                    writes.hset(self._keys.tokens, token.id, encode_record(token))
+                    writes.hincrby(self._keys.tokens, "revision", 1)
+                    if logged is not None:
+                        writes.xadd(self._keys.changes, {"data": encode_change(logged(token))})
+                    await writes.execute()
+        finally:
+            # Where no answer came it may be written nevertheless.
+            self._changes += 1
+            self._asked = float("-inf")
+
+    # -- when they were used ----------------------------------------------------------------------------------------
+
+    def note(self, token: Token, now_ms: int) -> bool:
+        """Remember that a token was used. Whether it is time to write that down."""
+        self._used[token.id] = now_ms
+        return self._monotonic() - self._written.get(token.id, float("-inf")) > USED_SECONDS
+
+    async def write_used(self) -> None:
+        """Write what is noted; where that fails it is not lost, and tried again when the time has come again."""
+        used, now = self._used, self._monotonic()
+        if not used:
+            return
+        self._used = {}
+        self._written |= dict.fromkeys(used, now)
+        try:
+            with mapped():
+                await self._client.hset(self._keys.tokens_used, mapping={id_: str(ms) for id_, ms in used.items()})
+        except BaseException:
+            self._used = used | self._used
+            raise
+
+    async def used(self) -> dict[str, int]:
+        """Token id → ms when it was last used, a few seconds behind."""
+        with mapped():
+            raw = cast("dict[bytes, bytes]", await self._client.hgetall(self._keys.tokens_used))
+        known = {id_.decode(errors="replace"): int(ms) for id_, ms in raw.items() if ms.isdigit()}
+        return known | self._used
+
+
+@cache  # once for each: tokens are read again every few seconds
+def _log_damage(damaged: Damaged) -> None:
+    log.error("token.unreadable", token=damaged.id, reason=damaged.reason, remedy=damaged.remedy)

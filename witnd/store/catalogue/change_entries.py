@@ -1,0 +1,45 @@
+"""Entries of the change log for changes of the catalogue. When a version takes effect, the script adds."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from witnd.domain.catalogue.catalogue import CatalogueEntry
+from witnd.domain.catalogue.plan import Change as Planned
+from witnd.store.access.change_log import Author, Change
+
+
+def change_entries(
+    author: Author, what: str, changes: Sequence[Planned], before: Mapping[str, CatalogueEntry | None]
+) -> list[Change]:
+    """Return one entry for each change. `before`: by key, the version in effect, None for a new thing."""
+    return [
+        author.change(f"{one.kind}.{what}", one.key, before=_before(before.get(one.key)), after=_after(one))
+        for one in changes
+    ]
+
+
+def file_entries(
+    author: Author, changes: Sequence[Planned], before: Mapping[tuple[str, str], CatalogueEntry | None]
+) -> list[Change]:
+    """The same for a catalogue file, which names things by kind and key."""
+    found: list[Change] = []
+    for one in changes:
+        old = before.get((one.kind, one.key))
+        found += change_entries(author, _what(one, old), [one], {one.key: old})
+    return found
+
+
+def _what(change: Planned, old: CatalogueEntry | None) -> str:
+    if old is None:
+        return "create"
+    if change.archived != old.archived:
+        return "archive" if change.archived else "restore"
+    return "update"
+
+
+def _before(entry: CatalogueEntry | None) -> dict[str, Any] | None:
+    return None if entry is None else {"archived": entry.archived, **entry.content}
+
+
+def _after(change: Planned) -> dict[str, Any]:
+    return {"archived": change.archived, **change.content}

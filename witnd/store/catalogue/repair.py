@@ -1,0 +1,168 @@
+"""Repairs a catalogue that lost versions: writes back those of a copy, or accepts what Redis has.
+
+A copy is put back as a whole, byte by byte, so that every step that was decided under it has its catalogue again.
+Versions that were written to Redis after the loss come behind it, as new ones dated now: they were planned without
+the versions that were missing, and nobody was billed by them yet.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
+from typing import Final, cast
+
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from witnd.domain.catalogue.catalogue import CatalogueEntry
+from witnd.domain.catalogue.chain import EMPTY, Head, head_after
+from witnd.domain.catalogue.plan import Change
+from witnd.store.access.change_log import Change as Logged
+from witnd.store.access.change_log import encode_change
+from witnd.store.catalogue.loader import decided_head, decode_entry, decode_head
+from witnd.store.errors import StoreRefused, Unsafe
+from witnd.store.keys import BillingKeys, GlobalKeys, Keys
+from witnd.store.server.connection import mapped
+from witnd.store.server.scripts import Argument, Script
+
+_REPAIR: Final = Script("catalogue/repair")
+
+
+class Found(Struct, frozen=True, kw_only=True):
+    """What Redis has. `head` as it is stored, None where it is lost or damaged."""
+
+    head_text: bytes | None
+    entries: tuple[bytes, ...]
+    decided: Mapping[str, Head]  # partition or billing → the head that its last step was decided under
+    owners: tuple[str, ...]  # who holds a lease
+
+    @property
+    def head(self) -> Head | None:
+        try:
+            return decode_head(self.head_text)
+        except Unsafe:
+            return None
+
+
+class Repair(Struct, frozen=True, kw_only=True):
+    """What is to be done. `entries`: the catalogue afterwards. `lost`: numbers (from 1) of versions that Redis does not
+    have; `behind`: what only Redis has, to be written again as new versions. `undecided`: what was decided under a
+    catalogue that will not be there.
+    """
+
+    needed: bool
+    entries: tuple[bytes, ...]
+    common: int  # how many of the first entries stay as they are
+    lost: tuple[int, ...]
+    behind: tuple[bytes, ...]
+    undecided: tuple[str, ...]
+
+
+async def look(client: Redis, keys: GlobalKeys, partitions: int) -> Found:
+    """Read the catalogue as it is, whatever is wrong with it."""
+    owned: dict[str, Keys | BillingKeys] = {
+        f"partition {number}": Keys(keys.prefix, number) for number in range(partitions)
+    }
+    owned["billing"] = BillingKeys(keys.prefix)
+    with mapped():
+        async with client.pipeline(transaction=True) as reads:
+            reads.get(keys.catalogue_head)
+            reads.lrange(keys.catalogue, 0, -1)
+            head, entries = await reads.execute()
+        async with client.pipeline(transaction=False) as reads:
+            for one in owned.values():
+                reads.hget(one.state, "catalogue")
+                reads.get(one.owner)
+            found = cast("list[bytes | None]", await reads.execute())
+    decided = {}
+    for what, raw in zip(owned, found[::2], strict=True):
+        known = decided_head(None if raw is None else raw.decode())
+        if known is not None:
+            decided[what] = known
+    owners = [
+        f"{what} ({owner.decode().rpartition(':')[2]})"
+        for what, owner in zip(owned, found[1::2], strict=True)
+        if owner is not None
+    ]
+    return Found(head_text=head, entries=tuple(entries), decided=decided, owners=tuple(owners))
+
+
+def plan(found: Found, copy: Sequence[bytes] | None, *, accept: bool) -> Repair:
+    """Decide what the catalogue should be: the copy where there is one, or what Redis has where that is accepted."""
+    kept = found.entries if accept or copy is None else tuple(copy)
+    common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(found.entries, kept, strict=False)))
+    known = set(kept)
+    behind = tuple(one for one in found.entries[common:] if one not in known)
+    if common == len(kept):
+        # Redis has all of it and more: those are no loss, and stay where they are.
+        kept, common, behind = found.entries, len(found.entries), ()
+    heads = _heads(kept)
+    undecided = tuple(what for what, head in found.decided.items() if heads.get(head.count) != head)
+    stored = found.head
+    # Without a copy, the head tells of what the list has lost.
+    beyond = copy is None and stored is not None and heads.get(stored.count) != stored
+    return Repair(
+        needed=common < len(kept) or stored != heads[len(kept)] or bool(undecided),
+        entries=kept,
+        common=common,
+        lost=tuple(range(common + 1, len(kept) + 1)),
+        behind=behind,
+        undecided=(*undecided, *(["the head of the catalogue"] if beyond else [])),
+    )
+
+
+def _heads(entries: Sequence[bytes]) -> dict[int, Head]:
+    head, found = EMPTY, {0: EMPTY}
+    for entry in entries:
+        head = head_after(head, [entry])
+        found[head.count] = head
+    return found
+
+
+async def repair(client: Redis, keys: GlobalKeys, found: Found, wanted: Repair, logged: Logged) -> Head:
+    """Write the catalogue that was planned, and its entry of the change log, in one step. Raises StoreRefused where it
+    was changed meanwhile."""
+    head = head_after(EMPTY, wanted.entries)
+    args: list[Argument] = [
+        found.head_text or b"", len(found.entries), wanted.common, str(head), encode_change(logged),
+        *wanted.entries[wanted.common :],
+    ]  # fmt: skip
+    with mapped():
+        reply = await _REPAIR.run(client, [keys.catalogue, keys.catalogue_head, keys.changes], args)
+    if cast("list[bytes]", reply)[0] != b"OK":
+        raise StoreRefused("the catalogue was changed meanwhile", "run the command again to see the difference")
+    return head
+
+
+async def accept(client: Redis, keys: GlobalKeys, found: Found, head: Head) -> None:
+    """Make every partition and billing continue from this catalogue. May be repeated."""
+    for what in found.decided:
+        number = what.removeprefix("partition ")
+        state = Keys(keys.prefix, int(number)).state if number != what else BillingKeys(keys.prefix).state
+        with mapped():
+            await client.hset(state, "catalogue", str(head))
+
+
+def again(behind: Sequence[bytes]) -> list[CatalogueEntry]:
+    """What is written again behind the copy, each version once; what cannot be read is left out."""
+    found: dict[tuple[str, str, int], CatalogueEntry] = {}
+    for place, raw in enumerate(behind):
+        try:
+            entry = decode_entry(place, raw)
+        except Unsafe:
+            continue
+        found[entry.kind, entry.key, entry.effective_from] = entry
+    return sorted(found.values(), key=lambda one: one.effective_from)
+
+
+def changes_now(entries: Sequence[CatalogueEntry], now_ms: int) -> list[Change]:
+    """The versions that are in effect by now, the last of each key: they begin now."""
+    last = {(one.kind, one.key): one for one in entries if one.effective_from <= now_ms}
+    return [_change(one) for one in last.values()]
+
+
+def changes_later(entries: Sequence[CatalogueEntry], now_ms: int) -> list[tuple[int, Change]]:
+    """The scheduled versions: they keep their instants."""
+    return [(one.effective_from, _change(one)) for one in entries if one.effective_from > now_ms]
+
+
+def _change(entry: CatalogueEntry) -> Change:
+    return Change(kind=entry.kind, key=entry.key, archived=entry.archived, content=entry.content)

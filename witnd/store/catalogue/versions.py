@@ -1,0 +1,242 @@
+"""The catalogue in Redis: an append-only list of versions, its head, and the script that appends to both.
+
+What may be in a version is checked before it comes here; from when on it is in force, the script decides.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final, cast
+
+import msgspec
+from msgspec import Struct
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.catalogue.chain import Head
+from witnd.domain.catalogue.plan import Change
+from witnd.domain.values import instant
+from witnd.store.access import change_log
+from witnd.store.catalogue.loader import add_stored, check_decided, check_head, check_length, decided_head, decode_head
+from witnd.store.errors import StoreRefused
+from witnd.store.keys import BillingKeys, GlobalKeys, Keys
+from witnd.store.records.json_record import FORMAT
+from witnd.store.server.connection import mapped
+from witnd.store.server.safety import Problem
+from witnd.store.server.scripts import Argument, Script
+
+# Entries per read: a few hundred KiB, which block the server for no noticeable time.
+PAGE = 1000
+# How often a change is planned again because another one came between.
+ATTEMPTS = 8
+# How long a change waits for a unique instant: the clock advances after a millisecond.
+WAITS: Final = 100
+WAIT_SECONDS: Final = 0.002
+
+_APPLY = Script("catalogue/apply")
+
+
+class Applied(Struct, frozen=True, kw_only=True):
+    """What a change became."""
+
+    revision: int
+    effective_from: int
+
+
+class CatalogueMoved(Exception):  # noqa: N818 - a state of the world, not a mistake in code
+    """Somebody else changed the catalogue since it was read. Nothing was written: plan again."""
+
+
+class _Early(Exception):  # noqa: N818
+    """The change must be planned again, in a millisecond: its instant is taken, or a version took effect meanwhile."""
+
+    def __init__(self, instant_ms: int) -> None:
+        super().__init__(instant.render(instant_ms))
+        self.instant_ms = instant_ms
+
+
+class CatalogueRefused(Exception):  # noqa: N818
+    """The change cannot be made as it stands. Nothing was written; the text says what to change."""
+
+
+class CatalogueStore:
+    """`partitions` is the number of logs whose entries a new version must not come before. `clock_problem` says why no
+    version may be dated by the server's clock at the moment."""
+
+    def __init__(
+        self,
+        client: Redis,
+        keys: GlobalKeys,
+        partitions: int,
+        clock_problem: Callable[[], Problem | None] = lambda: None,
+    ) -> None:
+        self._client = client
+        self._keys = keys
+        self._clock_problem = clock_problem
+        self._partitions = [Keys(keys.prefix, partition) for partition in range(partitions)]
+
+    async def load(self, catalogue: Catalogue) -> int:
+        """Add to the catalogue what was written since its revision. Return how many versions were added.
+
+        Raises Unsafe where the stored list is not the one that was read before, does not lead to its head, or cannot
+        be read. Nothing is added then before the entry that is named.
+        """
+        known = catalogue.chain.head
+        entries: list[bytes] = []
+        while True:
+            start = known.count + len(entries)
+            with mapped():
+                async with self._client.pipeline(transaction=True) as pipeline:
+                    pipeline.get(self._keys.catalogue_head)
+                    pipeline.llen(self._keys.catalogue)
+                    pipeline.lrange(self._keys.catalogue, start, start + PAGE - 1)
+                    raw, length, page = await pipeline.execute()
+            head = decode_head(raw)
+            check_head(catalogue, known, head)
+            check_length(length, head)
+            entries += page
+            if known.count + len(entries) >= head.count:
+                break
+        before = catalogue.revision
+        add_stored(catalogue, known.count, head, entries)
+        return catalogue.revision - before
+
+    async def check(self, catalogue: Catalogue) -> None:
+        """Raise Unsafe if a partition or billing was decided under versions that Redis does not have any more."""
+        states = {f"partition {number}": keys.state for number, keys in enumerate(self._partitions)}
+        states["billing"] = BillingKeys(self._keys.prefix).state
+        with mapped():
+            async with self._client.pipeline(transaction=False) as pipeline:
+                for state in states.values():
+                    pipeline.hget(state, "catalogue")
+                found = cast("list[bytes | None]", await pipeline.execute())
+        heads = {
+            what: decided_head(None if raw is None else raw.decode()) for what, raw in zip(states, found, strict=True)
+        }
+        if any(head is not None and head.count > catalogue.revision for head in heads.values()):
+            # A daemon may have learned of a change since the catalogue was loaded.
+            await self.load(catalogue)
+        for what, head in heads.items():
+            check_decided(catalogue, what, head)
+
+    async def present(self) -> int:
+        """The instant that a change without `effective_from` gets at this moment."""
+        with mapped():
+            async with self._client.pipeline(transaction=False) as pipeline:
+                pipeline.time()
+                for keys in self._partitions:
+                    pipeline.xinfo_stream(keys.events)
+                (seconds, microseconds), *logs = await pipeline.execute(raise_on_error=False)
+        latest = [int(seconds) * 1000 + int(microseconds) // 1000]
+        for found in logs:
+            if isinstance(found, ResponseError) and "no such key" in str(found):
+                continue
+            if isinstance(found, Exception):
+                with mapped():
+                    raise found
+            latest.append(int(found["last-generated-id"].partition(b"-")[0]))
+        return max(latest) + 1
+
+    async def apply(
+        self,
+        catalogue: Catalogue,
+        changes: Sequence[Change],
+        effective_from: int | None = None,
+        *,
+        planned_at: int | None = None,
+        log: Sequence[change_log.Change] = (),
+    ) -> Applied:
+        """Write changes that were planned against this catalogue, all at one instant, with their entries of the log.
+
+        Raises CatalogueMoved where the catalogue is not the newest, CatalogueRefused for an instant that cannot be,
+        StoreUnavailable where it is unknown whether they were written: load and plan again, what is written already
+        is no change then.
+        """
+        taken = {i for c in changes for i in catalogue.instants(c.kind, c.key)}
+        at = await self.present() if planned_at is None else planned_at
+        chosen = "" if effective_from is None else effective_from
+        args: list[Argument] = [str(catalogue.chain.head), chosen, at, len(taken), *taken, len(log)]
+        for one in log:
+            args += change_log.around_instant(one)
+        for change in changes:
+            args += _entry_around_instant(change)
+        keys = self._keys
+        names = [keys.catalogue, keys.catalogue_head, keys.changes, keys.meta]
+        with mapped():
+            reply = await _APPLY.run(self._client, [*names, *[one.events for one in self._partitions]], args)
+        status, value, *more = [word.decode() for word in cast("list[bytes]", reply)]
+        if status == "applied":
+            return Applied(revision=int(value), effective_from=int(more[0]))
+        if status == "moved":
+            check_head(catalogue, catalogue.chain.head, Head.parse(value))
+            raise CatalogueMoved(f"the catalogue is at revision {Head.parse(value).count} by now")
+        if status == "wait":
+            raise _Early(int(value))
+        if status == "damaged":
+            check_length(int(value), Head.parse(more[0]))
+        raise CatalogueRefused(_refusal(status, int(value), len(self._partitions)))
+
+    async def change(
+        self,
+        catalogue: Catalogue,
+        plan: Callable[[Catalogue, int], Sequence[Change]],
+        effective_from: int | None = None,
+        *,
+        log: Callable[[], Sequence[change_log.Change]] = tuple,
+    ) -> Applied | None:
+        """Load, plan, apply; again where somebody else was faster. None: there was nothing to do.
+
+        `plan` is given the catalogue and the instant whose state it should compare with; `log` answers what to write
+        into the change log, for what was planned last.
+        """
+        moved = early = at_least = 0
+        while moved < ATTEMPTS and early < WAITS:
+            await self.load(catalogue)
+            await self.check(catalogue)
+            at = max(at_least, await self.present()) if effective_from is None else effective_from
+            changes = plan(catalogue, at)
+            if not changes:
+                return None
+            if effective_from is None and (problem := self._clock_problem()):
+                raise StoreRefused(problem.reason, problem.remedy)
+            try:
+                applied = await self.apply(catalogue, changes, effective_from, planned_at=at, log=log())
+            except CatalogueMoved:
+                moved += 1
+                continue
+            except _Early as wait:
+                early += 1
+                at_least = max(at_least, wait.instant_ms)
+                await asyncio.sleep(WAIT_SECONDS)
+                continue
+            await self.load(catalogue)
+            return applied
+        if early >= WAITS:
+            raise CatalogueRefused("the clock of the Redis server does not advance; run `witnd doctor`")
+        raise CatalogueRefused("others keep changing the catalogue; try again when they are done")
+
+
+def _entry_around_instant(change: Change) -> tuple[bytes, bytes]:
+    """The entry's JSON before and after the instant, which only the script knows."""
+    encode = msgspec.json.encode
+    before = b'{"v":%d,"kind":%b,"key":%b,"effective_from":' % (FORMAT, encode(change.kind), encode(change.key))
+    return before, b',"archived":%b,"content":%b}' % (
+        encode(change.archived),
+        encode(change.content),
+    )
+
+
+def _refusal(status: str, number: int, partitions: int) -> str:
+    if status == "early":
+        least = "1970-01-01T00:00:00.000Z" if not number else instant.render(number)
+        return (
+            "effective_from lies before events that are already accepted; "
+            f"the earliest instant is {least} by now: choose a later one, or none"
+        )
+    if status == "taken":
+        at = instant.render(number)
+        return f"effective_from {at} already has a version of one of these keys; choose another"
+    return (
+        f"this deployment has {number} partitions and the configuration says {partitions}; "
+        f"set redis.partitions = {number}"
+    )

@@ -1,0 +1,298 @@
+"""The outbox of one partition: deliveries that are committed, and how far each has come.
+
+The commit writes a row once (`encode_row`), queues it and names its rule; where an outcome has many rules, the relay
+does this after the commit (`witnd.store.deliveries.fan_out_codec`). Everything after that
+goes through `Outbox.write`, which takes the next step of a delivery only from the step the caller
+has seen, and for the daemon only under its lease. What the next step is, `witnd.domain.webhooks.delivery`
+decides. What people ask of all partitions is `store.deliveries`.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeAlias, cast
+
+import msgspec
+import structlog
+from msgspec import Struct
+from msgspec.structs import astuple, replace
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+
+from witnd.domain.webhooks.delivery import HEALTHY, STANDINGS, EndpointState, Progress, Try, committed
+from witnd.domain.webhooks.message import Delivery
+from witnd.store.deliveries.fan_out_codec import FORMAT, decode_shared_row, members, outcome_of
+from witnd.store.deliveries.queue import Unqueued, shared_messages
+from witnd.store.errors import Fenced, StoreUnavailable, Unreadable
+from witnd.store.keys import GlobalKeys, Keys
+from witnd.store.records.sealed import DAMAGE
+from witnd.store.server.cancellation import cancellable
+from witnd.store.server.connection import mapped
+from witnd.store.server.scripts import Script
+
+# A silent connection is asked for a sign of life so often, and given up after so long.
+CALLS_QUIET_SECONDS: Final = 20.0
+CALLS_ANSWER_SECONDS: Final = 5.0
+
+_DUE: Final = Script("deliveries/due")
+_WRITE: Final = Script("deliveries/write")
+_ENDPOINT: Final = Script("deliveries/endpoint")
+
+_pack = msgspec.msgpack.Encoder().encode
+Report: TypeAlias = Callable[[str, str], None]
+log = structlog.get_logger()
+
+
+class Row(Struct, frozen=True):
+    """A delivery as it was read. `delivery` is None where its row is gone; `stored` is as read."""
+
+    id: str
+    created_ms: int
+    delivery: Delivery | None
+    progress: Progress
+    stored: bytes
+
+    @property
+    def queued_ms(self) -> int | None:
+        """When it is to be sent: what was never tried, or is asked for, whatever our clock says."""
+        return self.progress.queued_ms if self.stored and not self.progress.resends else 0
+
+    def after(self, progress: Progress) -> "Row":
+        """The row once `progress` is written."""
+        return replace(self, progress=progress, stored=encode_progress(progress))
+
+
+def encode_row(delivery: Delivery) -> bytes:
+    one = delivery  # each member by its name: `astuple` takes longer than the rest (one step writes thousands)
+    return _pack((FORMAT, one.rule_id, one.rule_name, one.outcome_key, one.type, one.created_ms, one.body))
+
+
+def decode_row(id_: str, record: bytes, message: bytes | None = None) -> Delivery:
+    """`message` is what the row shares with others of its outcome, where it does. Raises `Unreadable` for damage."""
+    try:
+        fields = members(record)
+        if len(fields) == 2:
+            return decode_shared_row(id_, fields, message)
+        return Delivery(id_, *fields)
+    except DAMAGE as wrong:
+        raise Unreadable(f"the message of delivery {id_}", str(wrong)) from None
+
+
+def encode_progress(progress: Progress) -> bytes:
+    return _pack((FORMAT, STANDINGS.index(progress.standing), *astuple(progress)[1:]))
+
+
+def decode_progress(record: bytes) -> Progress:
+    """Raises `Unreadable` for a damaged record."""
+    try:
+        standing, failures, due_ms, resends, resend_ms, reason, started, attempts = members(record)
+        return Progress(
+            standing=STANDINGS[standing],
+            failures=failures,
+            due_ms=due_ms,
+            resends=resends,
+            resend_ms=resend_ms,
+            reason=reason,
+            started=started,
+            attempts=tuple(Try(*attempt) for attempt in attempts),
+        )
+    except DAMAGE as wrong:
+        raise Unreadable("attempts", str(wrong)) from None
+
+
+def encode_endpoint(state: EndpointState) -> bytes:
+    return b"" if state == HEALTHY else _pack((FORMAT, *astuple(state)))
+
+
+def decode_endpoint(record: bytes | None) -> EndpointState:
+    """A damaged record counts as that of a healthy endpoint: a message too many is better than none."""
+    return _endpoint(record) or HEALTHY
+
+
+def _endpoint(record: bytes | None) -> EndpointState | None:
+    """None for a damaged record."""
+    if not record:
+        return HEALTHY
+    try:
+        failing_since, suspended_at, reason = members(record)
+    except DAMAGE:
+        return None
+    return EndpointState(failing_since=failing_since, suspended_at=suspended_at, reason=reason)
+
+
+def _quiet(_id: str, _reason: str) -> None:
+    """Commands and pages show what they read; the daemon has said what is damaged."""
+
+
+def _log_damage(id_: str, reason: str) -> None:
+    log.error("delivery.unreadable", delivery=id_, reason=reason)
+
+
+def read_row(
+    id_: str,
+    record: bytes | None,
+    message: bytes | None,
+    stored: bytes | None,
+    score: float | None = None,
+    damage: Report = _quiet,
+) -> Row:
+    """The row from what Redis holds of it; `score` stands in for its instant where it is gone.
+
+    A damaged message counts as gone: that delivery is set aside. Damaged attempts begin anew, under the same id.
+    """
+    delivery, progress = None, None
+    try:
+        delivery = None if record is None else decode_row(id_, record, message)
+    except Unreadable as wrong:
+        damage(id_, str(wrong))
+    created_ms = int(score or 0) if delivery is None else delivery.created_ms
+    try:
+        progress = decode_progress(stored) if stored else None
+    except Unreadable as wrong:
+        damage(id_, str(wrong))
+    return Row(id_, created_ms, delivery, progress or committed(created_ms), stored or b"")
+
+
+class Outbox:
+    """`fence` is the daemon's lease on the partition; without one only commands may write.
+
+    `channels` is the client that keeps a connection subscribed, by default `client`.
+    """
+
+    def __init__(
+        self, client: Redis, keys: Keys, shared: GlobalKeys, fence: str = "", *, channels: Redis | None = None
+    ) -> None:
+        self._client = client
+        self._channels = channels or client
+        self._keys = keys
+        self._shared = shared
+        self._fence = fence
+        self.unqueued = Unqueued(client, keys, fence)
+
+    async def rules(self) -> list[str]:
+        """Ids of the rules that have rows to send, now or later."""
+        with mapped():
+            members = await self._client.smembers(self._keys.outbox_rules)
+        return sorted(cast(bytes, member).decode() for member in members)
+
+    async def sequence(self) -> int:
+        """The last step of the partition: all rows that were read before are of this step or an earlier one."""
+        with mapped():
+            found = await cast("Awaitable[bytes | None]", self._client.hget(self._keys.state, "seq"))
+        return int(found or 0)
+
+    async def next_rows(self, rule_id: str, limit: int) -> list[Row]:
+        """The rows of a rule to be sent next, in the order in which they are due."""
+        keys = self._keys
+        with mapped():
+            names = [keys.outbox(rule_id), keys.deliveries, keys.attempts, keys.messages]
+            reply = await _DUE.run(self._client, names, [limit])
+        answer = cast(list[Any], reply)
+        return [
+            read_row(id_.decode(), record, message, stored, float(score), _log_damage)
+            for id_, score, record, message, stored in zip(*[iter(answer)] * 5, strict=True)
+        ]
+
+    async def rows(self, ids: Sequence[str]) -> list[Row]:
+        """These deliveries, wherever they stand; unknown ones are left out."""
+        if not ids:
+            return []
+        with mapped():
+            async with self._client.pipeline(transaction=True) as reads:
+                reads.hmget(self._keys.deliveries, list(ids))
+                reads.hmget(self._keys.attempts, list(ids))
+                records, stored = await reads.execute()
+        messages = await shared_messages(self._client, self._keys, records)
+        return [
+            read_row(id_, record, messages.get(outcome_of(record)), progress)
+            for id_, record, progress in zip(ids, records, stored, strict=True)
+            if record is not None or progress is not None
+        ]
+
+    async def write(self, rule_id: str, steps: Sequence[tuple[Row, Progress]], *, call: bool = False) -> list[bool]:
+        """Write the next step of each row; False for those that have changed since they were read.
+
+        `call` tells the owner of the partition. Raises `Fenced` when the lease is somebody else's.
+        """
+        keys = self._keys
+        args: list[str | bytes | int] = [self._fence, rule_id, keys.outbox_calls if call else ""]
+        for row, progress in steps:
+            queued_ms = progress.queued_ms
+            args += [
+                row.id,
+                row.stored,
+                encode_progress(progress),
+                "" if queued_ms is None else queued_ms,
+                row.created_ms,
+                progress.standing,
+            ]
+        with mapped():
+            reply = await _WRITE.run(
+                self._client,
+                [
+                    keys.owner,
+                    keys.attempts,
+                    keys.outbox(rule_id),
+                    keys.outbox_rules,
+                    keys.parked(rule_id),
+                    keys.dead,
+                    keys.delivered,
+                ],
+                args,
+            )
+        answer = cast(list[Any], reply)
+        if answer and answer[0] == b"FENCED":
+            raise Fenced(answer[1].decode())
+        return [written == 1 for written in answer]
+
+    async def endpoint(self, rule_id: str) -> EndpointState:
+        with mapped():
+            record = await self._client.hget(self._shared.endpoints, rule_id)
+        state = _endpoint(cast("bytes | None", record))
+        if state is None:
+            log.error("endpoint.unreadable", rule=rule_id, action="treating it as healthy")
+            with mapped():
+                await _ENDPOINT.run(self._client, [self._shared.endpoints], [rule_id, cast("bytes", record), b""])
+        return state or HEALTHY
+
+    async def endpoints(self, rule_ids: Sequence[str]) -> list[EndpointState]:
+        """The states of several rules' endpoints, in the same order."""
+        if not rule_ids:
+            return []
+        with mapped():
+            records = await self._client.hmget(self._shared.endpoints, list(rule_ids))
+        return [decode_endpoint(cast("bytes | None", record)) for record in records]
+
+    async def swap_endpoint(self, rule_id: str, old: EndpointState, new: EndpointState) -> bool:
+        """Whether the endpoint's state was still `old` and is `new` now."""
+        args: list[str | bytes | int] = [rule_id, encode_endpoint(old), encode_endpoint(new)]
+        with mapped():
+            answer = await _ENDPOINT.run(self._client, [self._shared.endpoints], args)
+        return bool(answer == 1)
+
+    @asynccontextmanager
+    async def calls(self) -> AsyncIterator[AsyncIterator[str]]:
+        """Ids of rules for which a command, in another process, has queued something.
+
+        Calls made before this is entered are not heard: look at `rules` first thing inside.
+        """
+        listener = self._channels.pubsub(ignore_subscribe_messages=True)
+        try:
+            with mapped():
+                with cancellable():
+                    await listener.subscribe(self._keys.outbox_calls)
+                yield _heard(listener)
+        finally:
+            await listener.aclose()  # type: ignore[no-untyped-call]
+
+
+async def _heard(listener: PubSub) -> AsyncIterator[str]:
+    while True:
+        with cancellable():
+            message = await listener.get_message(timeout=CALLS_QUIET_SECONDS)
+            if message is None:
+                await listener.ping()
+                message = await listener.get_message(timeout=CALLS_ANSWER_SECONDS)
+            if message is None:
+                raise StoreUnavailable("no answer from Redis on the connection for calls")
+        if message["type"] == "message":
+            yield message["data"].decode()

@@ -1,0 +1,76 @@
+"""Queues the deliveries of outcomes with many rules, which the commit leaves to the relay.
+
+They are stored as in `witnd.store.deliveries.fan_out_codec`.
+"""
+
+from collections.abc import Awaitable, Sequence
+from typing import Final, cast
+
+from redis.asyncio import Redis
+
+from witnd.store.deliveries.fan_out_codec import QueueRow, Waiting, decode_waiting, outcome_of
+from witnd.store.errors import Fenced
+from witnd.store.keys import Keys
+from witnd.store.server.connection import mapped
+from witnd.store.server.scripts import Script
+
+__all__ = ["Unqueued", "shared_messages"]
+
+_QUEUE: Final = Script("deliveries/queue")
+
+
+class Unqueued:
+    """What is to be queued in one partition. `fence` is the daemon's lease on it."""
+
+    def __init__(self, client: Redis, keys: Keys, fence: str) -> None:
+        self._client = client
+        self._keys = keys
+        self._fence = fence
+
+    async def outcomes(self, most: int) -> list[str]:
+        """Keys of outcomes whose deliveries are committed and not queued: all, or `most` of them in any order."""
+        with mapped():
+            found = await cast("Awaitable[list[bytes]]", self._client.hrandfield(self._keys.unqueued, most))
+        return [key.decode() for key in found]
+
+    async def of(self, outcome_key: str) -> Waiting | None:
+        """None where all deliveries of the outcome are queued. Raises `Unreadable` for a damaged record."""
+        with mapped():
+            async with self._client.pipeline(transaction=True) as reads:
+                reads.hget(self._keys.unqueued, outcome_key)
+                reads.hget(self._keys.messages, outcome_key)
+                rules, message = await reads.execute()
+        return None if rules is None else decode_waiting(outcome_key, rules, message)
+
+    async def queue(self, outcome_key: str, created_ms: int, rows: Sequence[QueueRow], *, is_last: bool) -> None:
+        """Write rows and queue them. Those with `is_last` end what is to be queued of an outcome.
+
+        Doing it again does no harm. Raises `Fenced` when the lease is somebody else's.
+        """
+        keys = self._keys
+        names = [
+            keys.owner,
+            keys.deliveries,
+            keys.unqueued,
+            keys.outbox_rules,
+            *(keys.outbox(one.rule_id) for one in rows),
+        ]
+        # Packed, because the client needs longer for each word than the server for its row.
+        packed = b"".join(
+            [len(one).to_bytes(4) + one for row in rows for one in (row.rule_id.encode(), row.id.encode(), row.row)]
+        )
+        words: list[str | bytes | int] = [self._fence, created_ms, outcome_key if is_last else "", packed]
+        with mapped():
+            reply = await _QUEUE.run(self._client, names, words)
+        if reply != b"OK":
+            raise Fenced(cast("list[bytes]", reply)[1].decode())
+
+
+async def shared_messages(client: Redis, keys: Keys, rows: Sequence[bytes | None]) -> dict[str | None, bytes | None]:
+    """What these rows share with others of their outcomes, by outcome key."""
+    outcomes = list({key for row in rows if (key := outcome_of(row)) is not None})
+    if not outcomes:
+        return {}
+    with mapped():
+        found = await cast("Awaitable[list[bytes | None]]", client.hmget(keys.messages, outcomes))
+    return dict(zip(outcomes, found, strict=True))

@@ -1,0 +1,181 @@
+"""How invoices look in Redis: heads as hashes of text, rows as MessagePack arrays that begin with a format number.
+
+A head has two authors. The biller writes how much is in it, the operations (issue, pay, …) what was done to it; neither
+touches the other's fields, so neither can undo what the other wrote.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from witnd.domain.invoices.invoice import KINDS, Invoice, Row, Status
+from witnd.domain.outcomes.resolution import derived_id
+from witnd.domain.values.money import plain
+from witnd.store.errors import DamagedInvoice, Unsafe
+from witnd.store.records.sealed import DAMAGE
+
+FORMAT: Final = 1
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder().decode
+RESTORE = "restore the keys of this invoice from a backup of Redis; settlement continues meanwhile"
+
+
+def encode_row(row: Row) -> bytes:
+    return _pack(
+        (
+            FORMAT,
+            KINDS.index(row.kind),
+            # The id of an outcome's row follows from its key.
+            None if row.kind == "outcome" else bytes.fromhex(row.id),
+            row.agent_key,
+            row.rate_card,
+            bytes.fromhex(row.price_hash),
+            row.amount,
+            row.amount_exact,
+            row.rated == "at_close",
+            row.price_per_unit,
+            row.outcome_key,
+            row.resolved_at,
+            None if row.contract_hash is None else bytes.fromhex(row.contract_hash),
+            row.unit,
+            row.working,
+            None if row.corrects is None else bytes.fromhex(row.corrects),
+            row.reason,
+            row.repaired_at,
+        )
+    )
+
+
+def decode_row(record: bytes) -> Row:
+    """Raises `Unsafe` for a damaged row: the sums of its invoice would be wrong without it."""
+    try:
+        return _decode_row(record)
+    except DAMAGE as wrong:
+        raise DamagedInvoice(
+            f"a row of an invoice is unreadable: {wrong}; it begins with {record[:60]!r}", RESTORE
+        ) from None
+
+
+def _decode_row(record: bytes) -> Row:
+    fields = _unpack(record)
+    _check_format(fields[0])
+    (_, kind, id_, agent, card, price, amount, exact, at_close, per_unit, outcome, resolved, contract, unit, working,
+     corrects, reason, repaired) = fields  # fmt: skip
+    return Row(
+        id=derived_id("line", outcome) if id_ is None else id_.hex(),
+        kind=KINDS[kind],
+        agent_key=agent,
+        rate_card=card,
+        price_hash=price.hex(),
+        amount=amount,
+        amount_exact=exact,
+        rated="at_close" if at_close else "at_settlement",
+        price_per_unit=per_unit,
+        outcome_key=outcome,
+        resolved_at=resolved,
+        contract_hash=None if contract is None else contract.hex(),
+        unit=unit,
+        working=working,
+        corrects=None if corrects is None else corrects.hex(),
+        reason=reason,
+        repaired_at=repaired,
+    )
+
+
+def decode_invoice(id_: str, raw: Mapping[bytes, bytes]) -> Invoice | None:
+    """The head from its hash; None where there is no such invoice. Raises `Unsafe` for a damaged one."""
+    try:
+        return _decode_invoice(id_, raw)
+    except (*DAMAGE, KeyError) as wrong:
+        raise DamagedInvoice(f"the head of invoice {id_} is unreadable: {wrong!r}", RESTORE) from None
+
+
+def _decode_invoice(id_: str, raw: Mapping[bytes, bytes]) -> Invoice | None:
+    fields = {name.decode(): text.decode() for name, text in raw.items()}
+    if not fields:
+        return None
+    _check_format(int(fields["format"]))
+    status: Any = fields.get("status", "draft")
+    closed = fields["closed"]
+    if closed not in ("0", "1"):
+        raise ValueError(f"closed {closed!r}")
+    return Invoice(
+        id=id_,
+        customer_key=fields["customer_key"],
+        currency=fields["currency"],
+        digits=int(fields["digits"]),
+        start=int(fields["start"]),
+        end=int(fields["end"]),
+        period=fields["period"],
+        lines=int(fields["lines"]),
+        unrated=int(fields["unrated"]),
+        subtotal=finite(fields["subtotal"]),
+        closed=closed == "1",
+        revision=int(fields.get("revision", "0")),
+        status=_status(status),
+        number=fields.get("number"),
+        issued_at=_instant(fields, "issued_at"),
+        paid_at=_instant(fields, "paid_at"),
+        voided_at=_instant(fields, "voided_at"),
+        reason=fields.get("reason"),
+        credited=finite(fields.get("credited", "0")),
+        noted=finite(fields.get("noted", "0")),
+        notes=int(fields.get("notes", "0")),
+        carried=finite(fields.get("carried", "0")),
+        total=finite(fields["total"]) if "total" in fields else None,
+    )
+
+
+def billed_fields(invoice: Invoice) -> list[str | int]:
+    """The biller's fields of a head, as words of an HSET."""
+    return [
+        "format", FORMAT,
+        "customer_key", invoice.customer_key,
+        "currency", invoice.currency,
+        "digits", invoice.digits,
+        "start", invoice.start,
+        "end", invoice.end,
+        "period", invoice.period,
+        "lines", invoice.lines,
+        "unrated", invoice.unrated,
+        "subtotal", plain(invoice.subtotal),
+        "closed", int(invoice.closed),
+    ]  # fmt: skip
+
+
+def grown_fields(invoice: Invoice) -> list[str | int]:
+    """Those of them that a new line changes."""
+    return [
+        "lines", invoice.lines,
+        "unrated", invoice.unrated,
+        "subtotal", plain(invoice.subtotal),
+        "digits", invoice.digits,
+    ]  # fmt: skip
+
+
+def _status(text: Status) -> Status:
+    return text
+
+
+def finite(text: str) -> Decimal:
+    """An amount of money. Raises `ValueError` for what is none."""
+    amount = Decimal(text)
+    if not amount.is_finite():
+        raise ValueError(f"amount {text!r}")
+    return amount
+
+
+def _instant(fields: Mapping[str, str], name: str) -> int | None:
+    text = fields.get(name)
+    return None if text is None else int(text)
+
+
+def _check_format(number: int) -> None:
+    if number > FORMAT:
+        raise Unsafe(
+            f"an invoice has format {number}, and this witnd knows formats up to {FORMAT}",
+            "run the newer witnd that wrote it",
+        )

@@ -1,0 +1,258 @@
+"""What the biller reads and writes: lines of all partitions, drafts, and its own numbered, fenced state.
+
+One connection that waits for new lines in the server, one for everything that answers at once. Every call may raise
+`StoreUnavailable` or `StoreRefused`; the caller decides how long to insist.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import msgspec
+
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.catalogue.chain import Head
+from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.outcomes.resolution import Line
+from witnd.domain.values.period import Calendar
+from witnd.store.catalogue.loader import add_stored, check_head, decode_head
+from witnd.store.invoices.codec import decode_invoice, decode_row
+from witnd.store.keys import BillingKeys, GlobalKeys, Keys
+from witnd.store.log.reader import append_control, entry_id
+from witnd.store.partition import commit
+from witnd.store.partition.commit import Commit
+from witnd.store.records.json_record import decode_record
+from witnd.store.records.line_position import (
+    REMEDY,
+    START,
+    LinePosition,
+    check_line,
+    missing_lines,
+    next_number,
+    removal,
+)
+from witnd.store.records.log_snapshot import text_of
+from witnd.store.records.score import whole
+from witnd.store.records.state_fields import StateFields
+from witnd.store.server import wire
+from witnd.store.server.connection import Endpoint
+
+ANSWER_SECONDS = 5.0
+COMMIT_SECONDS = 10.0
+
+
+def decode_calendar(fields: StateFields) -> Calendar | None:
+    """The lengths of the periods, from the biller's state."""
+    text = fields.text("calendar")
+    try:
+        return None if text is None else msgspec.json.decode(text, type=Calendar)
+    except msgspec.MsgspecError as wrong:
+        raise fields.damage("calendar", f"cannot be read ({wrong})") from wrong
+
+
+class LedgerState(NamedTuple):
+    """The committed position of the biller."""
+
+    sequence: int
+    read: dict[int, LinePosition]  # partition → the last of its lines that is in a draft
+    calendar: Calendar | None
+    closed_to: int  # every period that ends at or before this is closed
+    closing: str | None  # the invoice whose rows are being written
+    catalogue: Head | None  # the one that the last step was decided under
+
+
+class Applied(NamedTuple):
+    """How far the logs are, at one time."""
+
+    now_ms: int
+    cursors: list[int]  # per partition: everything up to this instant is settled
+    logs: list[int]  # per partition: the instant of its log's last entry
+    lines: list[int]  # per partition: how many lines it has written
+    catalogue: Head
+
+
+class NewLine(NamedTuple):
+    """A line, its number in its partition, and how it is stored."""
+
+    partition: int
+    number: int
+    line: Line
+    stored: bytes
+
+
+class Ledger:
+    """Over the wire, because closing a period moves as much as applying events does."""
+
+    def __init__(self, endpoint: Endpoint, prefix: str, partitions: int, name: str) -> None:
+        self.keys = BillingKeys(prefix)
+        self.partitions = [Keys(prefix, number) for number in range(partitions)]
+        self._shared = GlobalKeys(prefix)
+        self._waiter = wire.Connection(endpoint, f"{name}-lines")
+        self._caller = wire.Connection(endpoint, name)
+
+    def close(self) -> None:
+        self._waiter.close()
+        self._caller.close()
+
+    async def ask(self, *commands: Sequence[str | bytes | int]) -> list[Any]:
+        return await (await self._called()).ask(*commands, seconds=ANSWER_SECONDS)
+
+    async def _called(self) -> wire.Wire:
+        return await self._caller.wire()
+
+    async def state(self) -> LedgerState:
+        fields = StateFields.of(self.keys.state, (await self.ask(("HGETALL", self.keys.state)))[0])
+        return LedgerState(
+            sequence=fields.number("seq"),
+            read=fields.positions(),
+            calendar=decode_calendar(fields),
+            closed_to=fields.number("closed_to"),
+            closing=fields.text("closing") or None,
+            catalogue=fields.head("catalogue"),
+        )
+
+    async def check_positions(self, read: Mapping[int, LinePosition]) -> None:
+        """Compare the last lines that were taken with those that are stored. Raises `Unsafe`."""
+        places = [(keys.lines, read[keys.partition]) for keys in self.partitions if keys.partition in read]
+        if not places:
+            return
+        entries = [text_of(position.entry) for _, position in places]
+        answers = await self.ask(*[("XRANGE", one[0], at, at) for one, at in zip(places, entries, strict=True)])
+        for (stream, position), found in zip(places, answers, strict=True):
+            check_line(stream, position, found[0][1][1] if found else None)
+
+    async def new_lines(
+        self, read: Mapping[int, LinePosition], most: int, block_ms: int, counts: Sequence[int] = ()
+    ) -> list[NewLine]:
+        """Lines after the given positions, at most `most` of each partition; waits for one up to `block_ms`.
+
+        `counts`: how many lines each partition had written before this call. Raises `Unsafe` where one is missing.
+        """
+        waiter = await self._waiter.wire()
+        streams = {keys.lines: keys.partition for keys in self.partitions}
+        last = {keys.partition: read.get(keys.partition, START).number for keys in self.partitions}
+        after = [text_of((number, 0)) for number in last.values()]
+        block = ("BLOCK", block_ms) if block_ms > 0 else ()
+        command = ("XREAD", "COUNT", most, *block, "STREAMS", *streams, *after)
+        answer = (await waiter.ask(command, seconds=ANSWER_SECONDS + block_ms / 1000))[0]
+        found: list[NewLine] = []
+        for stream, entries in answer or ():
+            name = stream.decode()
+            partition = streams[name]
+            for id_, fields in entries:
+                number = last[partition] = next_number(name, last[partition], id_)
+                line = decode_record(fields[1], Line, f"line {number} of {name}", _junk(name, number))
+                found.append(NewLine(partition, number, line, fields[1]))
+        came = {one.partition for one in found}
+        for keys, count in zip(self.partitions, counts, strict=False):
+            if keys.partition not in came and count > last[keys.partition]:
+                raise missing_lines(keys.lines, last[keys.partition] + 1, count)
+        return found
+
+    async def taken(self, ids: Mapping[str, Sequence[str]]) -> set[tuple[str, str]]:
+        """Those of the row ids that their open drafts have already, each with its invoice."""
+        if not ids:
+            return set()
+        commands: list[Sequence[str | bytes | int]] = [
+            ("SMISMEMBER", self.keys.row_ids(id_), *map(row_mark, rows)) for id_, rows in ids.items()
+        ]
+        answers = await self.ask(*commands)
+        return {
+            (id_, row)
+            for (id_, rows), found in zip(ids.items(), answers, strict=True)
+            for row, is_member in zip(rows, found, strict=True)
+            if is_member
+        }
+
+    async def heads(self, ids: Iterable[str]) -> dict[str, Invoice]:
+        """Those of the invoices that exist."""
+        asked = list(ids)
+        if not asked:
+            return {}
+        found = {}
+        answers = await self.ask(*[("HGETALL", self.keys.invoice(id_)) for id_ in asked])
+        for id_, flat in zip(asked, answers, strict=True):
+            invoice = decode_invoice(id_, {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)})
+            if invoice is not None:
+                found[id_] = invoice
+        return found
+
+    async def applied(self) -> Applied:
+        commands: list[tuple[str, ...]] = [("TIME",), ("GET", self._shared.catalogue_head)]
+        for keys in self.partitions:
+            commands += [("HMGET", keys.state, "cursor", "lines"), ("XREVRANGE", keys.events, "+", "-", "COUNT", "1")]
+        time, head, *rest = await self.ask(*commands)
+        return Applied(
+            now_ms=int(time[0]) * 1000 + int(time[1]) // 1000,
+            cursors=[
+                StateFields.one(keys.state, "cursor", cursor).entry("cursor")[0]
+                for keys, (cursor, _) in zip(self.partitions, rest[::2], strict=True)
+            ],
+            logs=[entry_id(last[0][0])[0] if last else 0 for last in rest[1::2]],
+            lines=self._counts([count for _, count in rest[::2]]),
+            catalogue=decode_head(head),
+        )
+
+    async def catalogue_head(self) -> Head:
+        return decode_head((await self.ask(("GET", self._shared.catalogue_head)))[0])
+
+    async def line_counts(self) -> list[int]:
+        """How many lines each partition has written."""
+        answers = await self.ask(*[("HGET", keys.state, "lines") for keys in self.partitions])
+        return self._counts(answers)
+
+    def _counts(self, answers: Sequence[bytes | None]) -> list[int]:
+        states = zip(self.partitions, answers, strict=True)
+        return [StateFields.one(keys.state, "lines", count).number("lines") for keys, count in states]
+
+    async def tick(self, partition: int, latest_ms: int) -> None:
+        """Append a tick to a quiet log, unless the server's clock is past `latest_ms`. If its reply is lost it may
+        come twice, which is harmless."""
+        await self.ask(append_control(self.partitions[partition].events, latest_ms, "witnd", "tick"))
+
+    async def first_end(self) -> int | None:
+        """When the first open draft's period ends."""
+        found = (await self.ask(("ZRANGE", self.keys.open, 0, 0, "WITHSCORES")))[0]
+        return whole(found[1]) if found else None
+
+    async def open_until(self, end: int, most: int) -> list[str]:
+        """Ids of open drafts whose periods end at or before an instant."""
+        command = ("ZRANGEBYSCORE", self.keys.open, "-inf", end, "LIMIT", 0, most)
+        return [id_.decode() for id_ in (await self.ask(command))[0]]
+
+    async def to_issue(self, start: int, most: int) -> list[tuple[str, int]]:
+        """Closed drafts from a place on, oldest first, each with the end of its period."""
+        flat = (await self.ask(("ZRANGE", self.keys.to_issue, start, start + most - 1, "WITHSCORES")))[0]
+        return [(flat[i].decode(), whole(flat[i + 1])) for i in range(0, len(flat), 2)]
+
+    async def draft_rows(self, id_: str, partition: int, start: int, most: int) -> list[tuple[Row, bytes]]:
+        """A page of an open draft's rows from one partition, each as it is stored beside it."""
+        found = (await self.ask(("LRANGE", self.keys.rows(id_, partition), start, start + most - 1)))[0]
+        return [(decode_row(record), record) for record in found]
+
+    async def learn(self, catalogue: Catalogue) -> None:
+        """Add what is new in the catalogue. Others may add to it while this waits."""
+        known = catalogue.chain.head
+        raw, entries = await self.ask(
+            ("GET", self._shared.catalogue_head), ("LRANGE", self._shared.catalogue, known.count, -1)
+        )
+        head = decode_head(raw)
+        check_head(catalogue, known, head)
+        add_stored(catalogue, known.count, head, entries)
+
+    async def commit(self, step: Commit, fence: str) -> None:
+        """Write a step. May be called again with the same step until it is known to be written."""
+        packed = step.packed(fence)
+        caller = await self._called()
+        replies = await caller.wait(caller.send_packed(packed.by_digest(), 1), COMMIT_SECONDS)
+        await commit.finish(caller, packed, replies, COMMIT_SECONDS)
+
+
+def row_mark(id_: str) -> bytes:
+    """What the set of a draft's row ids holds for one: ids are long, and a draft has many rows."""
+    return blake2b(id_.encode(), digest_size=16).digest()
+
+
+def _junk(stream: str, number: int) -> str:
+    """The remedy for a line that cannot be read."""
+    return f"if another program wrote it, {removal(stream, f'{number}-0')}; if witnd wrote it, {REMEDY}"

@@ -1,0 +1,132 @@
+"""The rows of an invoice in pages that a cursor leads through, for who asks for them over many calls.
+
+Rows come in the order of `resolved_at`, then key, then what a closed period adds or takes, then credits. In a closed
+invoice a cursor is a place in a list. An open one still gains rows, so its cursor is a place in the order: the last
+row that was answered. A row that arrives before that place is not in later pages.
+
+Reading all rows, or the row of one outcome, is left to `invoice_rows`.
+"""
+
+import re
+from base64 import b64decode, urlsafe_b64encode
+from contextlib import suppress
+from typing import Final
+
+from redis.asyncio import Redis
+
+from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.store.invoices.codec import decode_row
+from witnd.store.invoices.rows import ClosedMeanwhile, Order, Rows, order_of
+from witnd.store.keys import BillingKeys
+from witnd.store.page import InvalidCursor, Page
+
+_CURSOR: Final = re.compile(r"([a-z]+)-([0-9]{1,15})", re.ASCII)
+_OPEN: Final = re.compile(r"open-([0-9]{1,15})-([A-Za-z0-9_-]{1,2000})", re.ASCII)
+_CREDITS: Final = "credits"
+
+# Rows per read where one is looked for, and how many are looked at where nothing tells its place.
+PAGE: Final = 500
+LOOKED_AT_MAX: Final = 20_000
+
+
+class TooFar(ValueError):  # noqa: N818 - what somebody asked for, not a mistake in code
+    """It may be there, but not among as many rows as are looked at."""
+
+
+class Closed(InvalidCursor):
+    """The cursor is of an invoice that was open then: its lines have another order now."""
+
+
+class Lines:
+    def __init__(self, client: Redis, keys: BillingKeys, partitions: int) -> None:
+        self._keys = keys
+        self._partitions = partitions
+        self._rows = Rows(client, keys, partitions)
+
+    async def page(self, invoice: Invoice, limit: int, after: str | None = None) -> Page[Row]:
+        """Rows behind a cursor. Raises InvalidCursor, and Closed where the invoice was closed meanwhile."""
+        found: list[Row] = []
+        if not invoice.closed and not (after or "").startswith(_CREDITS):
+            place = None if after is None else _place(after)
+            try:
+                found = await self._rows.open_rows(invoice, limit + 1, place)
+            except ClosedMeanwhile:
+                raise _closed(invoice) from None
+            if len(found) > limit:
+                return Page(found[:limit], _cursor(found[limit - 1]))
+            after = None
+        sources = self._sources(invoice)
+        if not invoice.closed:
+            sources = {_CREDITS: sources[_CREDITS]}
+        names = list(sources)
+        index, start = _begin(names, after)
+        while index < len(names):
+            room = limit - len(found)
+            records = await self._read(invoice, sources[names[index]], start, room + 1)
+            found += [decode_row(record) for record in records[:room]]
+            if len(records) > room:
+                return Page(found, f"{names[index]}-{start + room}")
+            index, start = index + 1, 0
+        return Page(found, None)
+
+    async def one(self, invoice: Invoice, id_: str) -> Row | None:
+        """The row with an id. Those that a closed period adds or takes are looked through first, then outcomes, of a
+        large invoice not all: then it raises TooFar. Credits are not among them. Raises Closed."""
+        sources = [name for source, name in self._sources(invoice).items() if source != _CREDITS]
+        places = [(sources[0], invoice.lines), (sources[0], 0)] if invoice.closed else [(name, 0) for name in sources]
+        looked_at = 0
+        for name, first in places:
+            start = first
+            while records := await self._read(invoice, name, start, PAGE):
+                for record in records:
+                    if (row := decode_row(record)).id == id_:
+                        return row
+                start += len(records)
+                looked_at += len(records)
+                if looked_at >= LOOKED_AT_MAX:
+                    raise TooFar(f"no line with this id is among the {LOOKED_AT_MAX} that were looked at")
+        return None
+
+    def _sources(self, invoice: Invoice) -> dict[str, str]:
+        """Name in cursors → list, in order."""
+        keys, id_ = self._keys, invoice.id
+        if invoice.closed:
+            rows = {"lines": keys.lines(id_)}
+        else:
+            rows = {f"rows{number}": keys.rows(id_, number) for number in range(self._partitions)}
+        return rows | {_CREDITS: keys.credits(id_)}
+
+    async def _read(self, invoice: Invoice, name: str, start: int, count: int) -> list[bytes]:
+        try:
+            return await self._rows.page(invoice, name, start, count)
+        except ClosedMeanwhile:
+            raise _closed(invoice) from None
+
+
+def _begin(names: list[str], after: str | None) -> tuple[int, int]:
+    if after is None:
+        return 0, 0
+    form = _CURSOR.fullmatch(after)
+    if form is not None and form[1] in names:
+        return names.index(form[1]), int(form[2])
+    if _OPEN.fullmatch(after):
+        raise Closed("the period of this invoice was closed meanwhile: begin its lines again, without a cursor")
+    raise InvalidCursor(f"{after!r} is not a cursor of these lines; use next_cursor from the previous page")
+
+
+def _cursor(row: Row) -> str:
+    """The place of a row of an open invoice."""
+    at, key = order_of(row)
+    return f"open-{at}-{urlsafe_b64encode(key).decode().rstrip('=')}"
+
+
+def _place(cursor: str) -> Order:
+    form = _OPEN.fullmatch(cursor)
+    with suppress(ValueError):
+        if form is not None:
+            return int(form[1]), b64decode(form[2] + "=" * (-len(form[2]) % 4), altchars=b"-_", validate=True)
+    raise InvalidCursor(f"{cursor!r} is not a cursor of these lines; use next_cursor from the previous page")
+
+
+def _closed(invoice: Invoice) -> Closed:
+    return Closed(f"the period of invoice {invoice.id} was closed meanwhile: begin its lines again, without a cursor")

@@ -1,0 +1,166 @@
+"""The rows of an invoice in their order, read in pages: those of a closed one are fixed, an open one still gains some.
+
+An open draft has its rows per partition, and what is given back in a list of its own; here they are one sequence.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from heapq import heappop, heappush
+from typing import Final, TypeAlias
+
+from redis.asyncio import Redis
+
+from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.store.errors import StoreRefused
+from witnd.store.invoices.codec import decode_row
+from witnd.store.keys import BillingKeys, partition_of
+from witnd.store.server.connection import mapped
+
+# Some 100 KiB as a rule: no more than a few ms of the server's time.
+PAGE: Final = 500
+
+Order: TypeAlias = tuple[int, bytes]
+
+
+class ClosedMeanwhile(StoreRefused):
+    """The rows of this invoice have another order than when it was read."""
+
+
+class Rows:
+    """Raises `ClosedMeanwhile` where an open draft is closed while its rows are read: they have got another order."""
+
+    def __init__(self, client: Redis, keys: BillingKeys, partitions: int) -> None:
+        self._client = client
+        self._keys = keys
+        self._partitions = partitions
+
+    async def of(self, invoice: Invoice) -> AsyncIterator[Row]:
+        """All rows: outcomes, then what a closed period adds or takes, then credits, the oldest first."""
+        if invoice.closed:
+            async for record in self._records(invoice, self._keys.lines(invoice.id)):
+                yield decode_row(record)
+        else:
+            async for row in self._merged(invoice):
+                yield row
+        async for row in self.credits(invoice):
+            yield row
+
+    async def credits(self, invoice: Invoice) -> AsyncIterator[Row]:
+        """What was given back before the invoice was issued."""
+        async for record in self._records(invoice, self._keys.credits(invoice.id)):
+            yield decode_row(record)
+
+    async def of_outcome(self, invoice: Invoice, outcome_key: str, billed_at: int) -> Row | None:
+        """The row of an outcome, found by bisection: rows are in order of the instants at which outcomes resolved."""
+        if invoice.closed:
+            name, count, first = self._keys.lines(invoice.id), invoice.lines, (billed_at, outcome_key.encode())
+        else:
+            # Rows of one instant have no order here: begin with the first of them.
+            name = self._keys.rows(invoice.id, partition_of(outcome_key, self._partitions))
+            count, first = await self._length(name), (billed_at, b"")
+        start = await self._first(invoice, name, count, first)
+        mark = outcome_key.encode()
+        while True:
+            records = await self.page(invoice, name, start, PAGE)
+            for record in records:
+                # Few records have the key's bytes in them, and only those are worth decoding.
+                if mark in record and (row := decode_row(record)).kind == "outcome" and row.outcome_key == outcome_key:
+                    return row
+            if invoice.closed or len(records) < PAGE or decode_row(records[-1]).billed_at != billed_at:
+                return None
+            start += PAGE
+
+    async def open_rows(self, invoice: Invoice, most: int, after: Order | None = None) -> list[Row]:
+        """At most so many outcomes of an open draft, of all partitions, behind a place in their order."""
+        found: list[Row] = []
+        async for row in self._merged(invoice, after, min(PAGE, most)):
+            found.append(row)
+            if len(found) == most:
+                break
+        return found
+
+    async def one(self, invoice: Invoice, id_: str) -> Row | None:
+        """The row with an id, credits too."""
+        async for row in self.of(invoice):
+            if row.id == id_:
+                return row
+        return None
+
+    async def _records(self, invoice: Invoice, name: str, start: int = 0, size: int = PAGE) -> AsyncIterator[bytes]:
+        """A list in pages from a place on. It only grows, so pages fit together, until the draft is closed."""
+        while True:
+            page = await self.page(invoice, name, start, size)
+            for record in page:
+                yield record
+            if len(page) < size:
+                return
+            start += size
+
+    async def page(self, invoice: Invoice, name: str, start: int, size: int) -> list[bytes]:
+        """Records of one list of the invoice."""
+        with mapped():
+            async with self._client.pipeline(transaction=True) as reads:
+                reads.hget(self._keys.invoice(invoice.id), "closed")
+                reads.lrange(name, start, start + size - 1)
+                closed, page = await reads.execute()
+        if (closed == b"1") != invoice.closed:
+            raise ClosedMeanwhile(f"the period of invoice {invoice.id} was closed meanwhile", "request the lines again")
+        found: list[bytes] = page
+        return found
+
+    async def _length(self, name: str) -> int:
+        with mapped():
+            return int(await self._client.llen(name))
+
+    async def _first(self, invoice: Invoice, name: str, count: int, order: Order) -> int:
+        """The place of the first of `count` rows that is not before a place in the order."""
+        low, high = 0, count
+        while low < high:
+            middle = (low + high) // 2
+            [record] = await self.page(invoice, name, middle, 1)
+            if order_of(decode_row(record)) < order:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    async def _merged(self, invoice: Invoice, after: Order | None = None, size: int = PAGE) -> AsyncIterator[Row]:
+        """The rows of all partitions, by when their outcomes resolved, then by key."""
+        sources = [self._ordered(invoice, number, after, size) for number in range(self._partitions)]
+        heads: list[tuple[Order, int, Row]] = []
+        for number, source in enumerate(sources):
+            async for row in source:
+                heappush(heads, (order_of(row), number, row))
+                break
+        while heads:
+            _, number, row = heappop(heads)
+            yield row
+            async for next_ in sources[number]:
+                heappush(heads, (order_of(next_), number, next_))
+                break
+
+    async def _ordered(self, invoice: Invoice, partition: int, after: Order | None, size: int) -> AsyncIterator[Row]:
+        """Those of one partition behind a place. It has them by when they resolved; of one instant in no order."""
+        name, start = self._keys.rows(invoice.id, partition), 0
+        if after is not None:
+            start = await self._first(invoice, name, await self._length(name), (after[0], b""))
+        tied: list[Row] = []
+        async for record in self._records(invoice, name, start, size):
+            row = decode_row(record)
+            if after is not None and order_of(row) <= after:
+                continue
+            if tied and row.billed_at != tied[0].billed_at:
+                for one in _sorted(tied):
+                    yield one
+                tied = []
+            tied.append(row)
+        for one in _sorted(tied):
+            yield one
+
+
+def order_of(row: Row) -> Order:
+    """The place of an outcome's row among the rows of an invoice."""
+    return row.billed_at, (row.outcome_key or "").encode()
+
+
+def _sorted(rows: Sequence[Row]) -> list[Row]:
+    return sorted(rows, key=order_of)

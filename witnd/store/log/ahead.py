@@ -1,0 +1,89 @@
+"""`witnd repair ahead`: give entries whose ids lie ahead of the server's clock new ids.
+
+It makes as many calls as needed, each of a bounded size. An interrupted repair continues where it stopped.
+"""
+
+from typing import Any, Final, cast
+
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from witnd.store.errors import Unsafe
+from witnd.store.keys import Keys
+from witnd.store.server.connection import mapped
+from witnd.store.server.scripts import Script
+
+AHEAD_MAX_MS: Final = 60_000  # contract section 3: what is further ahead stops the partition
+
+# Up to 256 KiB each are read and written again in one call.
+PER_CALL: Final = 200
+# Longer lists are not read by anybody.
+ENTRIES_KEPT: Final = 1000
+
+_AHEAD: Final = Script("log/repair_ahead")
+_COUNT: Final = Script("log/log_count")
+
+
+class Moved(Struct, frozen=True, kw_only=True):
+    """An entry that is ahead; `new` is its id once it is moved."""
+
+    old: str
+    new: str | None
+
+
+class Ahead(Struct, frozen=True, kw_only=True):
+    """What is, or was, ahead. A log can also be ahead by its last id alone: `needed` says so. `entries` has the first
+    ones of `count`."""
+
+    needed: bool
+    done: bool
+    now_ms: int
+    count: int
+    entries: list[Moved]
+
+
+async def repair_ahead(client: Redis, keys: Keys, *, do: bool) -> Ahead:
+    """Raises `Unsafe`, with nothing written by the call that cannot be made."""
+    count = 0
+    entries: list[Moved] = []
+    while True:
+        code, now_ms, moved = await _call(client, keys, do=do)
+        count += len(moved)
+        entries += moved[: ENTRIES_KEPT - len(entries)]
+        if code != "MORE":
+            break
+    if code == "PLAN" and len(moved) == PER_CALL:
+        count += await _count_behind(client, keys, moved[-1].old)
+    return Ahead(needed=code != "NONE", done=code == "DONE", now_ms=now_ms, count=count, entries=entries)
+
+
+async def _call(client: Redis, keys: Keys, *, do: bool) -> tuple[str, int, list[Moved]]:
+    with mapped():
+        answer = await _AHEAD.run(
+            client, [keys.events, keys.state, keys.events_moving], [AHEAD_MAX_MS, "1" if do else "", PER_CALL]
+        )
+    code, now, *words = [word.decode() for word in cast("list[bytes]", answer)]
+    if code == "READ":
+        raise Unsafe(
+            f"partition {keys.partition} was applied up to entry {words[0]}, which is itself ahead of "
+            "the server's clock: nothing can be moved before it",
+            "correct the clock of the Redis server, or wait until it has reached that entry",
+        )
+    if code == "WIDE":
+        raise Unsafe(
+            f"entry {words[0]} has more fields than can be written again at once",
+            "correct the clock of the Redis server, or delete the entry: no event has so many",
+        )
+    pairs = zip(words[::2], words[1::2], strict=True)
+    return code, int(now), [Moved(old=old, new=new or None) for old, new in pairs]
+
+
+async def _count_behind(client: Redis, keys: Keys, after: str) -> int:
+    """How many entries a plan does not show."""
+    count = 0
+    while True:
+        with mapped():
+            many, last = cast("list[Any]", await _COUNT.run(client, [keys.events], [after, "+", PER_CALL]))
+        if not many:
+            return count
+        count, after = count + many, last.decode()

@@ -1,0 +1,150 @@
+"""`witnd repair gap`: accept a log in which entries are missing.
+
+What is missing is counted as read and recorded in the state of the partition (`gaps`, `lost`), so it is explained from
+then on. The plan reads as much as it has to; one script writes it, if nothing has changed meanwhile.
+"""
+
+from typing import Any, Final, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
+from redis.asyncio import Redis
+
+from witnd.domain.catalogue.chain import EMPTY
+from witnd.domain.outcomes.event import EntryId
+from witnd.store.errors import StoreRefused, Unsafe
+from witnd.store.keys import Keys
+from witnd.store.records.log_snapshot import Moment, check_moment, ends, entry_id, text_of
+from witnd.store.records.state_fields import StateFields
+from witnd.store.server.connection import mapped
+from witnd.store.server.scripts import Script
+
+# Entries that the server looks through in one call: up to 256 KiB each, so that no call takes it long.
+PAGE: Final = 100
+ATTEMPTS: Final = 5
+
+_COUNT: Final = Script("log/log_count")
+_GAP: Final = Script("log/repair_gap")
+
+
+class Gap(Struct, frozen=True, kw_only=True):
+    """What is not explained in a log. `deleted` is the greatest id of an entry that was deleted; `lost` is how many
+    entries are missing, None where that cannot be known because the log was begun again."""
+
+    needed: bool
+    done: bool
+    cursor: str
+    deleted: str
+    lost: int | None = 0
+    reason: str | None = None
+
+
+class _Found(Struct, frozen=True, kw_only=True):
+    cursor: str
+    read: int
+    moment: Moment
+    exists: bool
+
+    @property
+    def at(self) -> EntryId:
+        return entry_id(self.cursor)
+
+
+async def repair_gap(client: Redis, keys: Keys, *, do: bool) -> Gap:
+    """Raises `Unsafe`, with nothing written, where the log cannot be accepted."""
+    for _ in range(ATTEMPTS):
+        found = await _look(client, keys)
+        try:
+            check_moment(found.moment, found.at, found.read)
+        except Unsafe as problem:
+            gap, read = await _plan(client, keys, found, problem)
+        else:
+            return Gap(needed=False, done=False, cursor=found.cursor, deleted=text_of(found.moment.deleted))
+        if not do:
+            return gap
+        if await _accept(client, keys, found, gap, read):
+            return replace(gap, done=True)
+    raise StoreRefused(
+        f"the log of partition {keys.partition} kept changing", "stop the program that deletes from it, and repeat"
+    )
+
+
+async def _look(client: Redis, keys: Keys) -> _Found:
+    with mapped():
+        async with client.pipeline(transaction=True) as reads:
+            reads.hmget(keys.state, ["cursor", "read"])
+            reads.execute_command("EVAL", _INFO, 1, keys.events)
+            (cursor, read), info = cast("tuple[list[bytes | None], list[Any]]", tuple(await reads.execute()))
+    return _Found(
+        cursor=text_of(StateFields.one(keys.state, "cursor", cursor).entry("cursor")),
+        read=StateFields.one(keys.state, "read", read).number("read"),
+        moment=Moment(0, EMPTY, 0, *ends(info)),
+        exists=bool(info),
+    )
+
+
+# Through a script, because redis-py turns the answer of XINFO into another form.
+_INFO: Final = """#!lua flags=no-writes
+return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('XINFO', 'STREAM', KEYS[1]) or {}"""
+
+
+async def _plan(client: Redis, keys: Keys, found: _Found, problem: Unsafe) -> tuple[Gap, int]:
+    """The gap, and how many entries count as read once it is accepted."""
+    moment = found.moment
+    if moment.last < found.at:
+        if moment.length:
+            raise Unsafe(
+                f"the log of partition {keys.partition} ends at {text_of(moment.last)}, before entry {found.cursor} "
+                "that was read from it: this is lost data, not a gap",
+                "restore the data of the Redis server; if that is not possible, send the entries of this log again "
+                "later, delete it, and repeat `witnd repair gap`",
+            )
+        read, lost = found.read, None
+    else:
+        read = moment.added - await _count(client, keys, found)
+        lost = read - found.read if read >= found.read else None
+    deleted = text_of(moment.deleted)
+    return Gap(needed=True, done=False, cursor=found.cursor, deleted=deleted, lost=lost, reason=problem.reason), read
+
+
+async def _count(client: Redis, keys: Keys, found: _Found) -> int:
+    """How many entries are behind the cursor, up to the end of the log as it was found."""
+    moment = found.moment
+    if not moment.length or moment.last == found.at:
+        return 0
+    if moment.first > found.at:
+        return moment.length
+    count, after, last = 0, found.cursor, text_of(moment.last)
+    while True:
+        with mapped():
+            many, reached = cast("list[Any]", await _COUNT.run(client, [keys.events], [after, last, PAGE]))
+        if not many:
+            return count
+        count, after = count + many, reached.decode()
+
+
+async def _accept(client: Redis, keys: Keys, found: _Found, gap: Gap, read: int) -> bool:
+    """Whether it was written; False where something changed since it was read."""
+    moment = found.moment
+    args: list[str | int] = [
+        found.cursor,
+        found.read,
+        text_of(moment.deleted) if found.exists else "",
+        read,
+        gap.lost or 0,
+        "1" if moment.last < found.at else "",
+    ]
+    with mapped():
+        answer = await _GAP.run(client, [keys.events, keys.state, keys.owner], args)
+    code, *words = [word.decode() for word in cast("list[bytes]", answer)]
+    if code == "OWNED":
+        raise Unsafe(
+            f"a daemon works on partition {keys.partition} ({words[0].rpartition(':')[2]})",
+            "stop it first; if it has crashed, its lease expires within seconds",
+        )
+    if code == "FIRST":
+        raise Unsafe(
+            f"the log of partition {keys.partition} begins with entry {words[0]}, which was not read",
+            "import the history again with later ids",
+        )
+    return code == "DONE"

@@ -1,0 +1,290 @@
+"""The log of one partition and what is read beside it: state, cold outcomes, deadlines, the server's clock.
+
+Two connections: one that may block in the server while it waits for entries, one for everything that answers at once.
+Every call may raise `StoreUnavailable` or `StoreRefused`; the caller decides how long to insist.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from witnd.domain.catalogue.chain import Head
+from witnd.domain.outcomes.event import EntryId, Event
+from witnd.store.catalogue.loader import decode_head
+from witnd.store.errors import StoreUnavailable, Unreadable, Unsafe
+from witnd.store.keys import GlobalKeys, Keys
+from witnd.store.records.held_codec import decode_held
+from witnd.store.records.hold import Damage, Hold, Repair, decode_repair, holds_of
+from witnd.store.records.log_snapshot import Moment, ends, entry_id, text_of
+from witnd.store.records.score import whole
+from witnd.store.records.state_fields import StateFields
+from witnd.store.records.stored import Stored, damages, first_look, with_list
+from witnd.store.server import wire
+from witnd.store.server.connection import Endpoint
+from witnd.store.server.portion import Portion
+from witnd.store.server.scripts import Script
+
+__all__ = ["ANSWER_SECONDS", "Command", "Log", "Row", "State", "Stored", "entry_id"]
+
+ANSWER_SECONDS = 5.0
+# Parts of one answer, at most and at first: entries of the log, records, and items of lists. The first ones are for
+# parts that are as large as they can be.
+READ, RECORDS, ITEMS = (1, 1000), (100, 1000), (100, 10_000)
+# Fields of the state that are no counters of events or outcomes.
+_APPEND = Script("log/append_control")
+Row: TypeAlias = tuple[bytes, list[bytes]]
+Command: TypeAlias = Sequence[str | bytes | int]
+
+
+class State(NamedTuple):
+    """The committed position of a partition."""
+
+    sequence: int
+    cursor: EntryId
+    read: int  # entries up to the cursor, control entries included
+    counters: dict[str, int]
+    catalogue: Head | None  # the one that the last step was decided under
+    lines: int  # invoice lines ever written: the number of the last one
+
+
+class Log:
+    """Reads of one partition. `names` says who asks, for the server's client list."""
+
+    def __init__(self, endpoint: Endpoint, keys: Keys, shared: GlobalKeys, name: str) -> None:
+        self.keys = keys
+        self._shared = shared
+        self._reader = wire.Connection(endpoint, f"{name}-reader")
+        self._caller = wire.Connection(endpoint, name)
+        self._entries = Portion("entries", first=READ[0], most=READ[1])
+        self._records = Portion("records", first=RECORDS[0], most=RECORDS[1])
+        self._items = Portion("items", first=ITEMS[0], most=ITEMS[1])
+
+    async def caller(self) -> wire.Wire:
+        """The connection for calls that answer at once."""
+        return await self._caller.wire()
+
+    def close(self) -> None:
+        self._reader.close()
+        self._caller.close()
+
+    async def ask(self, *commands: Sequence[str | bytes | int]) -> list[Any]:
+        caller = await self.caller()
+        return await caller.ask(*commands, seconds=ANSWER_SECONDS)
+
+    # -- the log ---------------------------------------------------------------------------------------------------
+
+    async def read(self, after: EntryId, most: int, block_ms: int | None) -> list[Row]:
+        """Entries behind `after`, at most `most`; waits up to `block_ms` where there are none."""
+        reader = await self._reader.wire()
+        most = min(most, self._entries.size)
+        block = () if block_ms is None else ("BLOCK", max(1, block_ms))
+        command = ("XREAD", "COUNT", most, *block, "STREAMS", self.keys.events, text_of(after))
+        seconds = ANSWER_SECONDS + (block_ms or 0) / 1000
+        [answer] = await self._whole(self._entries, reader, command, seconds=seconds)
+        return [] if answer is None else answer[0][1]
+
+    async def _whole(
+        self, portion: Portion, connection: wire.Wire, *commands: Command, seconds: float = ANSWER_SECONDS
+    ) -> list[Any]:
+        """The answers to commands whose answers may be large; `portion` learns from what comes."""
+        before = connection.received_bytes
+        try:
+            answers = await connection.ask(*commands, seconds=seconds)
+        except StoreUnavailable as lost:
+            portion.record_cut(str(lost))
+            raise
+        portion.record_success(sum(map(_parts, answers)), connection.received_bytes - before)
+        return answers
+
+    async def append(self, *entries: Sequence[str], latest_ms: int) -> bool:
+        """Append control entries, unless the server's clock is past `latest_ms`. Answers whether all were appended. If
+        the reply is lost they may come twice, which is harmless."""
+        return all(await self.ask(*[append_control(self.keys.events, latest_ms, *fields) for fields in entries]))
+
+    # -- beside the log --------------------------------------------------------------------------------------------
+
+    async def moment(self, cold: Sequence[str] = ()) -> tuple[Moment, list[Stored]]:
+        """In one round trip: the clock and the positions; and what Redis has of the `cold` keys."""
+        keys = self.keys
+        commands: list[tuple[str | bytes | int, ...]] = [
+            ("TIME",),
+            ("LLEN", self._shared.catalogue),
+            ("GET", self._shared.catalogue_head),
+            ("XINFO", "STREAM", keys.events),
+        ]
+        first = cold[: self._records.size]
+        start = keys.outcome("")
+        if first:
+            commands.append(("MGET", *[start + key for key in first]))
+        commands.append(("EXISTS", keys.events_moving))
+        caller = await self.caller()
+        before = caller.received_bytes
+        try:
+            replies = await caller.wait(caller.send(commands), ANSWER_SECONDS + len(first) / 1000)
+        except StoreUnavailable as lost:
+            if first:
+                self._records.record_cut(str(lost))
+            raise
+        if isinstance(info := replies[3], Exception) and "no such key" in str(info):
+            replies[3] = info = []
+        wire.checked(replies)
+        moment = Moment(
+            int(replies[0][0]) * 1000 + int(replies[0][1]) // 1000,
+            decode_head(replies[2]),
+            replies[1],
+            *ends(info),
+            moving=bool(replies[-1]),
+        )
+        if not first:
+            return moment, []
+        raw: list[bytes | None] = replies[4]
+        self._records.record_success(len(first), caller.received_bytes - before)
+        while len(raw) < len(cold):
+            more = cold[len(raw) : len(raw) + self._records.size]
+            raw += (await self._whole(self._records, caller, ("MGET", *[start + key for key in more])))[0]
+        return moment, await self._stored(cold, raw)
+
+    async def _stored(self, cold: Sequence[str], raw: list[bytes | None]) -> list[Stored]:
+        """The records with what belongs to them; most cold keys are new, or have everything in their record."""
+        # A key that is listed and has no record has lost it. Without this it would count as a new key, and an outcome
+        # that is billed already would be billed again.
+        absent = [key for key, found in zip(cold, raw, strict=True) if found is None]
+        stored, named, damaged = first_look(self.keys, cold, raw, await self._listed(absent))
+        if named:
+            lists = await self._lists(dict(named.values()))
+            for place, (name, _) in named.items():
+                try:
+                    stored[place] = with_list(stored[place], lists.get(name))
+                except Unreadable as wrong:
+                    damaged[place] = wrong.reason
+        if damaged:
+            caller = await self.caller()
+            found = await damages(caller, self.keys, [cold[place] for place in damaged], list(damaged.values()))
+            for place, damage in zip(damaged, found, strict=True):
+                stored[place] = (cold[place], damage, (), ())
+        return stored
+
+    async def _listed(self, keys: Sequence[str]) -> set[str]:
+        """Those of the keys that a list of outcomes or of held keys has."""
+        if not keys:
+            return set()
+        lists = (self.keys.keys, self.keys.held, *map(self.keys.with_status, ("CONFIRMED", "FAILED")))
+        scores = await self.ask(*(("ZMSCORE", one, *keys) for one in lists))
+        return {key for key, *found in zip(keys, *scores, strict=True) if any(one is not None for one in found)}
+
+    async def _lists(self, lengths: dict[str, int]) -> dict[str, list[bytes]]:
+        """Whole lists, in as many answers as it takes. A length of -1 is not known yet. Leaves out other types."""
+        try:
+            return await self._whole_lists(lengths)
+        except Unsafe:
+            types = await self.ask(*[("TYPE", name) for name in lengths])
+            sound = {
+                name: length
+                for (name, length), kind in zip(lengths.items(), types, strict=True)
+                if kind in (b"list", b"none", "list", "none")
+            }
+            if len(sound) == len(lengths):
+                raise
+            return await self._whole_lists(sound)
+
+    async def _whole_lists(self, lengths: dict[str, int]) -> dict[str, list[bytes]]:
+        caller = await self.caller()
+        unknown = [name for name, length in lengths.items() if length < 0]
+        if unknown:
+            lengths = lengths | dict(zip(unknown, await self.ask(*[("LLEN", one) for one in unknown]), strict=True))
+        found: dict[str, list[bytes]] = {name: [] for name in lengths}
+        for part in _ranges(lengths, self._items):
+            commands = [("LRANGE", name, at, at + many - 1) for name, at, many in part]
+            for (name, _, _), items in zip(part, await self._whole(self._items, caller, *commands), strict=True):
+                found[name] += items
+        return found
+
+    async def held(self, keys: Sequence[str]) -> list[list[tuple[EntryId, Event]] | Unreadable]:
+        """The held events of each key, or what is wrong with them; none for a key that is placed meanwhile."""
+        found = await self._lists({self.keys.held_events(key): -1 for key in keys})
+        answer: list[list[tuple[EntryId, Event]] | Unreadable] = []
+        for key in keys:
+            items = found.get(self.keys.held_events(key))
+            try:
+                answer.append([] if items == [] else list(with_list((key, None, (), ()), items)[3]))
+            except Unreadable as wrong:
+                answer.append(wrong)
+        return answer
+
+    async def damage(self, key: str, reason: str) -> Damage:
+        """What the lists say about a key that something else is wrong with."""
+        return (await damages(await self.caller(), self.keys, [key], [reason]))[0]
+
+    # -- outcomes on hold ------------------------------------------------------------------------------------------
+
+    async def holds(self) -> dict[str, Hold]:
+        return holds_of((await self.ask(("HGETALL", self.keys.on_hold)))[0])
+
+    async def repair(self, key: str) -> tuple[Repair | None, list[tuple[EntryId, Event]]]:
+        """The repaired state that a command has prepared, if any, and the events that wait. Raises `Unreadable`."""
+        waiting = self.keys.waiting(key)
+        record = (await self.ask(("GET", self.keys.repair(key))))[0]
+        items = (await self._lists({waiting: -1})).get(waiting, [])
+        return None if record is None else decode_repair(key, record), [decode_held(key, item) for item in items]
+
+    async def scan_held(self, cursor: str, many: int) -> tuple[str, list[str]]:
+        """Some of the keys with held events, oldest first, and the cursor of the next ones, "0" at the end."""
+        after, flat = (await self.ask(("ZSCAN", self.keys.held, cursor, "COUNT", many)))[0]
+        oldest = sorted(zip(map(float, flat[1::2]), flat[::2], strict=True))
+        return after.decode(), [key.decode() for _, key in oldest]
+
+    async def due(self, above: int, until: int, most: int) -> list[tuple[int, str]]:
+        """Stored deadlines in (above, until], earliest first, at most `most`."""
+        flat = (await self.ask(("ZRANGEBYSCORE", self.keys.due, f"({above}", until, "WITHSCORES", "LIMIT", 0, most)))[0]
+        return [(whole(flat[i + 1]), flat[i].decode()) for i in range(0, len(flat), 2)]
+
+    async def due_count(self) -> int:
+        return int((await self.ask(("ZCARD", self.keys.due)))[0])
+
+    async def catalogue_after(self, count: int) -> tuple[Head, list[bytes]]:
+        """The catalogue's head, and its entries after the first `count` up to that head or beyond it."""
+        shared, caller = self._shared, await self.caller()
+        head = decode_head((await self.ask(("GET", shared.catalogue_head)))[0])
+        found: list[bytes] = []
+        while count + len(found) < head.count:
+            at = count + len(found)
+            command = ("LRANGE", shared.catalogue, at, at + self._items.size - 1)
+            [more] = await self._whole(self._items, caller, command)
+            if not more:
+                break  # the list is shorter than its head says: `add_stored` raises for it
+            found += more
+        return head, found
+
+    async def state(self) -> State:
+        fields = StateFields.of_partition(self.keys.state, (await self.ask(("HGETALL", self.keys.state)))[0])
+        sequence, read, lines = (fields.number(name) for name in ("seq", "read", "lines"))
+        return State(sequence, fields.entry("cursor"), read, fields.counters(), fields.head("catalogue"), lines)
+
+
+def append_control(events: str, latest_ms: int, *fields: str) -> tuple[str | bytes | int, ...]:
+    """The command that appends a control entry unless the server's clock is past an instant."""
+    return ("EVAL", _APPEND.text, 1, events, latest_ms, *fields)
+
+
+def _parts(answer: Any) -> int:
+    """How many entries, records or items an answer brought."""
+    if answer is None:
+        return 0
+    # The entries of a stream are inside its name's pair.
+    return len(answer[0][1]) if answer and type(answer[0]) is list else len(answer)
+
+
+def _ranges(lengths: dict[str, int], portion: Portion) -> Iterator[list[tuple[str, int, int]]]:
+    """What to ask for together: name, place of the first item and how many, up to the portion as it is by then."""
+    part: list[tuple[str, int, int]] = []
+    room = portion.size
+    for name, length in lengths.items():
+        at = 0
+        while at < length:
+            many = min(room, length - at)
+            part.append((name, at, many))
+            at, room = at + many, room - many
+            if not room:
+                yield part
+                part, room = [], portion.size
+    if part:
+        yield part

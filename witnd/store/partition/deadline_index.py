@@ -1,0 +1,78 @@
+"""Rebuilding the sorted set of deadlines from the records, which are what counts."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from witnd.store.errors import Unreadable
+from witnd.store.log.reader import Log
+from witnd.store.records.codec import OutcomeRecord, outcome_record
+
+BATCH = 1000
+
+log = structlog.get_logger()
+
+
+async def mend(store: Log, open_outcomes: int) -> int:
+    """Compare the number of stored deadlines with that of open outcomes; where they differ, rebuild them all.
+
+    Answers how many deadlines were put right. Meant for the owner, before it begins to settle.
+    """
+    found = await store.due_count()
+    if found == open_outcomes:
+        return 0
+    log.error(
+        "deadlines.mending",
+        found=found,
+        expected=open_outcomes,
+        reason="another program changed the sorted set of deadlines",
+    )
+    return await _add_missing(store) + await _drop_strays(store)
+
+
+async def _add_missing(store: Log) -> int:
+    """Write the deadline of every open outcome, a page of keys at a time."""
+    keys, added = store.keys, 0
+    start, cursor = keys.outcome(""), "0"
+    while True:
+        after, names = (await store.ask(("SCAN", cursor, "MATCH", f"{literal(start)}*", "COUNT", BATCH)))[0]
+        due: list[int | bytes] = []
+        for name, record in zip(names, await _records(store, names), strict=True):
+            if isinstance(record, OutcomeRecord) and record.processed_at is None:
+                due += (record.mirrored, name[len(start.encode()) :])
+        if due:
+            added += (await store.ask(("ZADD", keys.due, "CH", *due)))[0]
+        cursor = after.decode()
+        if cursor == "0":
+            return added
+
+
+async def _drop_strays(store: Log) -> int:
+    """Remove the deadlines of what is no open outcome, a page at a time."""
+    keys, dropped, cursor = store.keys, 0, "0"
+    while True:
+        after, flat = (await store.ask(("ZSCAN", keys.due, cursor, "COUNT", BATCH)))[0]
+        members: list[bytes] = flat[::2]
+        records = await _records(store, [keys.outcome("").encode() + member for member in members])
+        strays = [
+            member
+            for member, record in zip(members, records, strict=True)
+            if record is None or (isinstance(record, OutcomeRecord) and record.processed_at is not None)
+        ]
+        if strays:
+            dropped += (await store.ask(("ZREM", keys.due, *strays)))[0]
+        cursor = after.decode()
+        if cursor == "0":
+            return dropped
+
+
+async def _records(store: Log, names: Sequence[bytes]) -> list[OutcomeRecord | Unreadable | None]:
+    if not names:
+        return []
+    found = (await store.ask(("MGET", *names)))[0]
+    return [outcome_record(name.decode(errors="replace"), record) for name, record in zip(names, found, strict=True)]
+
+
+def literal(text: str) -> str:
+    """The text as a pattern that matches only itself."""
+    return "".join(f"\\{one}" if one in "*?[]\\^" else one for one in text)

@@ -1,0 +1,66 @@
+"""From stored records back to what the engine keeps in memory."""
+
+from collections.abc import Iterable, Sequence
+from sys import intern
+
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.outcomes.event import EntryId, Event
+from witnd.fold.actor import Actor, Held, Marks, Waiting
+from witnd.store.records.codec import OutcomeRecord, decode_outcome, marked, terms_of
+from witnd.store.records.held_codec import decode_held
+from witnd.store.records.hold import Repair
+from witnd.store.records.sealed import unsealed
+
+
+def recall(
+    key: str,
+    stored: OutcomeRecord | None,
+    history: Sequence[bytes],
+    held: Iterable[tuple[EntryId, Event]],
+    catalogue: Catalogue,
+) -> Actor | Held:
+    """The actor of a key, or what is held for it; a `Held` without events for a key that nobody has used."""
+    if stored is None:
+        waiting = Held(key)
+        for item in held:
+            waiting.wait(Waiting(*item))
+        waiting.stored = len(waiting.waiting)
+        return waiting
+    contract, price = terms_of(key, stored, catalogue)
+    # Every slot once: what the constructor would set is thrown away, and most events of many outcomes come by here.
+    actor = Actor.__new__(Actor)
+    actor.key = key
+    actor.customer_key = intern(stored.customer_key)
+    actor.contract = contract
+    actor.price = price
+    actor.opened_at = stored.opened_at
+    actor.settles_at = stored.settles_at
+    actor.processed_at = stored.processed_at
+    actor.status = actor.indexed = stored.status
+    actor.holds = stored.holds
+    actor.events = stored.events
+    actor.counts = stored.counts
+    actor.values = stored.values
+    actor.orders = stored.orders
+    actor.tally = stored.tally
+    actor.is_repaired = stored.is_repaired
+    actor.marks = Marks(b"".join(map(marked, history))) if history else None
+    actor.slot = None
+    actor.tail = stored.tail
+    actor.tailed = stored.tailed
+    actor.touched = 0
+    actor.dirty = actor.behind = False
+    actor.mirrored = stored.mirrored
+    return actor
+
+
+def recall_repair(key: str, repair: Repair, catalogue: Catalogue) -> Actor | Held:
+    """The repaired state of a key. Raises `Unreadable`."""
+    record = None if repair.record is None else decode_outcome(key, repair.record)
+    held = [decode_held(key, item) for item in repair.held]
+    rebuilt = recall(key, record, unsealed(key, repair.history), held, catalogue)
+    if isinstance(rebuilt, Actor):
+        rebuilt.mirrored = 0  # the set of deadlines does not have it
+    else:
+        rebuilt.stored = 0  # no list has its events any more
+    return rebuilt

@@ -1,0 +1,95 @@
+"""Rebuilding the sets that outcomes are found by from the records, which are what counts.
+
+For data of a version that did not keep them, and where another program changed them. The counters of days are not
+rebuilt.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Final
+
+import structlog
+
+from witnd.domain.outcomes.outcome import STATUSES
+from witnd.store.errors import Unreadable
+from witnd.store.log.reader import Log
+from witnd.store.partition.deadline_index import BATCH, literal
+from witnd.store.query.reads import Command
+from witnd.store.records.codec import OutcomeRecord, outcome_record
+
+log = structlog.get_logger()
+_SETS: Final = ("", *STATUSES)
+
+
+async def relist(store: Log, counters: Mapping[str, int]) -> bool:
+    """Compare how many outcomes are listed with how many there are; where that differs, list them all anew.
+
+    Answers whether it did. Meant for the owner, before it begins: nobody else may write meanwhile.
+    """
+    keys = store.keys
+    expected = [sum(counters.get(status, 0) for status in STATUSES), *(counters.get(status, 0) for status in STATUSES)]
+    zsets = [keys.keys, *map(keys.with_status, STATUSES)]
+    found = await store.ask(*(("ZCARD", zset) for zset in zsets))
+    if found == expected:
+        return False
+    log.warning(
+        "outcomes.relisting",
+        found=dict(zip(_SETS, found, strict=True)),
+        expected=dict(zip(_SETS, expected, strict=True)),
+        reason="an earlier version kept no lists, or another program changed them",
+    )
+    kept = await _without_record(store, zsets)
+    await store.ask(("UNLINK", *zsets))
+    async for outcomes in _records(store):
+        await _list(store, [(key, one) for key, one in outcomes if isinstance(one, OutcomeRecord)])
+    for zset, score, key in kept:
+        await store.ask(("ZADD", zset, score, key))
+    return True
+
+
+async def _without_record(store: Log, zsets: Sequence[str]) -> list[tuple[str, bytes, bytes]]:
+    """Where the lists have keys whose record is missing or damaged. Nothing else says that these keys were used: taken
+    from the lists, the next event would open such an outcome a second time."""
+    start, found = store.keys.outcome("").encode(), []
+    for zset in zsets:
+        cursor = "0"
+        while True:
+            after, flat = (await store.ask(("ZSCAN", zset, cursor, "COUNT", BATCH)))[0]
+            members: list[bytes] = flat[::2]
+            records = (await store.ask(("MGET", *(start + key for key in members))))[0] if members else []
+            for key, score, raw in zip(members, flat[1::2], records, strict=True):
+                if raw is None or isinstance(outcome_record(key.decode(errors="replace"), raw), Unreadable):
+                    found.append((zset, score, key))
+            cursor = after.decode()
+            if cursor == "0":
+                break
+    return found
+
+
+async def _records(store: Log) -> AsyncIterator[list[tuple[bytes, OutcomeRecord | Unreadable | None]]]:
+    """The record of every key, in pages; some may come twice."""
+    start, cursor = store.keys.outcome(""), "0"
+    while True:
+        after, names = (await store.ask(("SCAN", cursor, "MATCH", f"{literal(start)}*", "COUNT", BATCH)))[0]
+        if names:
+            records = (await store.ask(("MGET", *names)))[0]
+            behind = [name[len(start.encode()) :] for name in names]
+            yield [
+                (key, outcome_record(key.decode(errors="replace"), raw))
+                for key, raw in zip(behind, records, strict=True)
+            ]
+        cursor = after.decode()
+        if cursor == "0":
+            return
+
+
+async def _list(store: Log, outcomes: Iterable[tuple[bytes, OutcomeRecord]]) -> None:
+    """Add each to its sets. Of one whose customer's list has it already, that is put right."""
+    keys = store.keys
+    scored: dict[str, list[int | bytes]] = {}
+    for key, record in outcomes:
+        scored.setdefault(keys.keys, []).extend((0, key))
+        for zset in (keys.with_status(record.status), keys.of(record.customer_key)):
+            scored.setdefault(zset, []).extend((record.opened_at, key))
+    commands: list[Command] = [("ZADD", zset, *pairs) for zset, pairs in scored.items()]
+    if commands:
+        await store.ask(*commands)

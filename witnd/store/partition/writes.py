@@ -1,0 +1,194 @@
+"""From a step to the commands that write it: one commit, coalesced per outcome."""
+
+from typing import cast
+
+from witnd.domain.outcomes.event import EntryId
+from witnd.fold.actor import Actor, Held
+from witnd.fold.partition import Partition
+from witnd.fold.step import Fate, Step
+from witnd.store.deliveries.fan_out_codec import encode_message, encode_rules
+from witnd.store.deliveries.outbox import encode_row
+from witnd.store.keys import Keys
+from witnd.store.partition.commit import Commit, Word
+from witnd.store.partition.indexing import index
+from witnd.store.records.codec import FateRecord, encode_fate, encode_outcome, held_record
+from witnd.store.records.held_codec import encode_held
+from witnd.store.records.hold import encode_hold
+from witnd.store.records.json_record import encode_record
+from witnd.store.records.sealed import sealed
+
+# The mirrored deadline of an outcome is at most this part of its settlement period too early (measured: with a sixth,
+# a commit costs the server less than half). A bound that comes too early costs one load of the outcome.
+LAG_PARTS = 6
+
+
+def write(step: Step, partition: Partition, keys: Keys, expected: int) -> Commit:
+    """Everything that `step` changed, and the position after it. Marks what it took as written, numbers its lines."""
+    commit = Commit(keys, expected)
+    if step.new_holds or step.arrived or step.repaired:
+        _on_hold(commit, step, keys)
+    _outcomes(commit, step, keys)
+    _resolutions(commit, step, partition, keys)
+    if step.held or step.placed or step.rewritten:
+        _held(commit, step, keys)
+    commit.add_many(("HDEL", keys.removals), [text_of(entry) for entry in step.removals])
+    if step.fates or step.unfated or step.released:
+        _fates(commit, step, keys)
+    decided = str(partition.catalogue.chain.head)
+    state: list[Word] = ["cursor", text_of(partition.cursor), "read", partition.read, "catalogue", decided]
+    state += "lines", partition.lines
+    for name, count in partition.counters.items():
+        state += (name, count)
+    settling = step.settling
+    last = "" if settling is None else f"{text_of(settling.entry)} {settling.settles_at} {settling.key}"
+    commit.add("HSET", keys.state, "settling", last, *state)
+    return commit
+
+
+def text_of(entry: EntryId) -> str:
+    return f"{entry[0]}-{entry[1]}"
+
+
+def _outcomes(commit: Commit, step: Step, keys: Keys) -> None:
+    records: list[Word] = []
+    due: list[Word] = []
+    done: list[Word] = []
+    moved: list[Actor] = []
+    start = keys.outcome("")
+    for actor in step.actors:
+        key = actor.key
+        actor.dirty = False
+        if actor.status != actor.indexed:
+            moved.append(actor)
+        if actor.processed_at is not None:
+            done.append(key)
+        else:
+            # The sorted set may lag behind by a part of the period: writing it is the dearest part of an event.
+            lag = actor.settles_at - actor.mirrored
+            if lag and (lag < 0 or actor.behind or lag * LAG_PARTS >= actor.contract.settlement_ms):
+                actor.mirrored = actor.settles_at
+                due += (actor.settles_at, key)
+            actor.behind = False
+        records += (start + key, encode_outcome(actor, actor.mirrored, actor.tail, actor.tailed))
+    for key, items in step.spilled.items():
+        commit.add_many(("RPUSH", keys.history(key)), cast("list[Word]", sealed(key, items)))
+    commit.add_many(("MSET",), records)
+    commit.add_many(("ZADD", keys.due), due)
+    commit.add_many(("ZREM", keys.due), done)
+    if moved:
+        index(commit, moved, step.settled, keys)
+
+
+def _resolutions(commit: Commit, step: Step, partition: Partition, keys: Keys) -> None:
+    rows: list[Word] = []
+    messages: list[Word] = []
+    unqueued: list[Word] = []
+    outbox: dict[str, list[Word]] = {}
+    for settled in step.settled:
+        commit.add("XADD", keys.resolutions, "*", "data", encode_record(settled.resolution))
+        if settled.line is not None:
+            partition.lines += 1
+            commit.add("XADD", keys.lines, text_of((partition.lines, 0)), "data", encode_record(settled.line))
+        made = settled.deliveries
+        if made and made.is_large:
+            messages += (settled.actor.key, encode_message(made.message))
+            unqueued += (settled.actor.key, encode_rules(made))
+            continue
+        for delivery in made:
+            rows += (delivery.id, encode_row(delivery))
+            outbox.setdefault(delivery.rule_id, []).extend((delivery.created_ms, delivery.id))
+    # Together, since every command costs the server more than what it does.
+    commit.add_many(("HSET", keys.deliveries), rows)
+    commit.add_many(("HSET", keys.messages), messages)
+    commit.add_many(("HSET", keys.unqueued), unqueued)
+    for rule_id, due in outbox.items():
+        commit.add_many(("ZADD", keys.outbox(rule_id)), due)
+    commit.add_many(("SADD", keys.outbox_rules), list(outbox))
+
+
+def _held(commit: Commit, step: Step, keys: Keys) -> None:
+    placed = {held.key for held in step.placed}
+    for held in step.rewritten:
+        if held.key not in placed:
+            _rewrite(commit, held, keys)
+    for held in step.held:
+        held.fresh = False
+        if held.key in placed:
+            continue
+        new: list[Word] = [encode_held(*one) for one in held.waiting[held.stored :]]
+        if new and not held.stored:
+            commit.add("SET", keys.outcome(held.key), held_record(held.key))
+            commit.add("ZADD", keys.held, held.waiting[0].entry[0], held.key)
+        commit.add_many(("RPUSH", keys.held_events(held.key)), new)
+        held.stored = len(held.waiting)
+    for held in step.placed:
+        if held.stored:
+            commit.add("UNLINK", keys.held_events(held.key))
+            commit.add("ZREM", keys.held, held.key)
+
+
+def _on_hold(commit: Commit, step: Step, keys: Keys) -> None:
+    """Holds that begin and end, and the events that wait meanwhile. Comes first: an outcome may do all in one step."""
+    for one in step.new_holds:
+        commit.add("HSET", keys.on_hold, one.key, encode_hold(one.hold))
+        commit.add("ZREM", keys.due, one.key)
+        commit.add("ZREM", keys.keys, one.key)
+        if one.hold.status is not None:
+            commit.add("ZREM", keys.with_status(one.hold.status), one.key)
+    for one in step.arrived:
+        commit.add_many(("RPUSH", keys.waiting(one.key)), [encode_held(*waiting) for waiting in one.arrived])
+        one.arrived = []
+    for one in step.repaired:
+        commit.add("HDEL", keys.on_hold, one.key)
+        # What is damaged may be of any type. The step writes anew what the repaired outcome has.
+        gone = (keys.outcome, keys.history, keys.held_events, keys.waiting, keys.repair)
+        commit.add("UNLINK", *(name(one.key) for name in gone))
+        commit.add("ZREM", keys.held, one.key)
+        rebuilt, hold = one.rebuilt, one.hold
+        if isinstance(rebuilt, Actor):
+            commit.add_many(("RPUSH", keys.history(one.key)), list(one.history))
+            if hold.status is not None and one.status is not None:
+                commit.add("ZADD", keys.keys, 0, one.key)
+                commit.add("ZADD", keys.of(rebuilt.customer_key), rebuilt.opened_at, one.key)
+                commit.add("ZADD", keys.with_status(one.status), rebuilt.opened_at, one.key)
+
+
+def _rewrite(commit: Commit, held: Held, keys: Keys) -> None:
+    """Write the remaining events of a key after a removal. If none is left, the key becomes unused."""
+    if held.stored:
+        commit.add("UNLINK", keys.held_events(held.key))
+    if held.waiting:
+        commit.add("SET", keys.outcome(held.key), held_record(held.key))
+        commit.add("ZADD", keys.held, held.waiting[0].entry[0], held.key)
+        commit.add_many(("RPUSH", keys.held_events(held.key)), [encode_held(*one) for one in held.waiting])
+    elif held.stored:
+        commit.add("UNLINK", keys.outcome(held.key))
+        commit.add("ZREM", keys.held, held.key)
+    held.stored = len(held.waiting)
+
+
+def _fates(commit: Commit, step: Step, keys: Keys) -> None:
+    released: list[Word] = [text_of(entry) for entry in step.released]
+    commit.add_many(("HDEL", keys.fates), released)
+    commit.add_many(("ZREM", keys.fates_of("waiting")), released)
+    unwaiting = set(step.released)
+    # An entry that was held and got placed: its new fate is in the history, or is the later one of this step.
+    unheld = set(step.unfated)
+    gone: list[Word] = [text_of(entry) for entry in step.unfated]
+    commit.add_many(("HDEL", keys.fates), gone)
+    commit.add_many(("ZREM", keys.fates_of("held")), gone)
+    records: list[Word] = []
+    index: dict[str, list[Word]] = {}
+    for fate in step.fates:
+        if (fate.fate == "held" and fate.entry in unheld) or (fate.fate == "waiting" and fate.entry in unwaiting):
+            continue
+        entry = text_of(fate.entry)
+        records += (entry, encode_fate(_record(fate)))
+        index.setdefault(fate.fate, []).extend((fate.entry[0], entry))
+    commit.add_many(("HSET", keys.fates), records)
+    for name, entries in index.items():
+        commit.add_many(("ZADD", keys.fates_of(name)), entries)
+
+
+def _record(fate: Fate) -> FateRecord:
+    return FateRecord(fate.fate, fate.reason, fate.key, fate.message, fate.raw)

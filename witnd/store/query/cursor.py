@@ -1,0 +1,96 @@
+"""Places in lists that are ordered by an instant, and what lies behind one, over several sets and all partitions.
+
+A place is the position of an entry, not a number of rows: what is added or goes away meanwhile neither repeats a row
+nor leaves one out. Which sets a list is made of, and what its entries mean, is left to others.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from heapq import heappop, heappush
+from typing import Final, NamedTuple
+
+from witnd.store.keys import Keys
+from witnd.store.query.reads import PAGE, Reads
+from witnd.store.records.score import whole
+from witnd.store.server.scripts import Script
+
+_BEHIND: Final = Script("query/places_behind")
+# Scores of Redis are doubles: whole numbers are exact up to here.
+_MS_MAX: Final = 1 << 53
+
+
+class Place(NamedTuple):
+    """A member of the list, told apart by its partition and name."""
+
+    ms: int
+    partition: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.ms}:{self.partition}:{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Place":
+        """Raises ValueError for what no list has printed."""
+        ms, partition, name = text.split(":", 2)
+        if not (ms.isascii() and ms.isdigit() and partition.isascii() and partition.isdigit() and len(partition) < 7):
+            raise ValueError(text)
+        if len(ms) > len(str(_MS_MAX)) or int(ms) > _MS_MAX:
+            raise ValueError(text)
+        return cls(int(ms), int(partition), name)
+
+
+async def newest(
+    reads: Reads, partitions: Sequence[tuple[Keys, Sequence[str]]], behind: Place | None, first: int
+) -> AsyncIterator[Place]:
+    """What lies behind a place, the newest first; within an instant by partition, then against the order of bytes.
+
+    Of each partition: the names of its sets, no member being in two of them at one time. A member may move between them
+    at any time, as long as it keeps its score. `first`: how many are likely to be wanted.
+    """
+    sources = [_of_partition(reads, keys, sets, behind, first) for keys, sets in partitions]
+    heads: list[tuple[int, int, int, Place]] = []
+    for number, source in enumerate(sources):
+        async for place in source:
+            heappush(heads, (-place.ms, place.partition, number, place))
+            break
+    while heads:
+        _, _, number, place = heappop(heads)
+        yield place
+        async for after in sources[number]:
+            heappush(heads, (-after.ms, after.partition, number, after))
+            break
+
+
+async def _of_partition(
+    reads: Reads, keys: Keys, sets: Sequence[str], behind: Place | None, first: int
+) -> AsyncIterator[Place]:
+    edge = None if behind is None else _edge(behind, keys.partition)
+    count = min(first, PAGE)
+    while True:
+        found = await _behind(reads, sets, edge, count)
+        # A set that has more to tell has told nothing beyond its last member.
+        edge = max((part[-1] for part in found if len(part) == count), default=None)
+        for ms, name in sorted((one for part in found for one in part), reverse=True):
+            if edge is not None and (ms, name) < edge:
+                break
+            yield Place(ms, keys.partition, name.decode())
+        if edge is None:
+            return
+        count = min(2 * count, PAGE)
+
+
+def _edge(place: Place, partition: int) -> tuple[int, bytes]:
+    """Where a partition goes on behind a place that may be another partition's."""
+    if partition == place.partition:
+        return place.ms, place.name.encode()
+    # No name is before the empty one, so this is behind everything of its instant.
+    return place.ms + (partition > place.partition), b""
+
+
+async def _behind(
+    reads: Reads, sets: Sequence[str], edge: tuple[int, bytes] | None, count: int
+) -> list[list[tuple[int, bytes]]]:
+    # With its text every time: it is short, and the server may have forgotten it.
+    where = () if edge is None else edge
+    [answer] = await reads.each(("EVAL", _BEHIND.text, len(sets), *sets, count, *where))
+    return [[(whole(flat[i + 1]), flat[i]) for i in range(0, len(flat), 2)] for flat in answer]

@@ -1,0 +1,155 @@
+"""What became of one event, or of those that were not applied: the form in which commands and the API tell it."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from witnd.domain.outcomes.event import EntryId, Event, Retry, Tick, read
+from witnd.domain.values import instant
+from witnd.store.errors import Unreadable
+from witnd.store.keys import Keys
+from witnd.store.query.reads import Command, Reads, text_of
+from witnd.store.records.codec import FateRecord
+from witnd.store.records.held_codec import decode_held
+from witnd.store.records.log_snapshot import entry_id
+
+# Beside the fates of the contract: not read yet, an entry of the daemon's own, and no trace left.
+APPLIED, WAITING, CONTROL, UNKNOWN = "applied", "waiting", "control", "unknown"
+
+# Characters of a rejected event in a list; alone it is shown whole.
+SHOWN_MAX: Final = 2000
+
+_UNKNOWN = "it was read, and left no trace; run `witnd audit`"
+_WAITING = "no daemon has read it yet"
+_CONTROL = "an entry of the daemon's own, which has no fate"
+
+
+class Fate(Struct, frozen=True, kw_only=True):
+    """One event and its fate. `fields` are those of its entry, if available. `action`, `customer_key` and
+    `agent_key` are those of the event, if it can be read."""
+
+    id: str
+    partition: int
+    accepted_at: str
+    fate: str
+    key: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    action: str | None = None
+    customer_key: str | None = None
+    agent_key: str | None = None
+    fields: list[tuple[str, str]] | None = None
+
+
+async def fate_of(reads: Reads, keys: Keys, entry: EntryId, key: str | None = None) -> Fate | None:
+    """What became of an entry; None where nothing is on record. `key` finds what was trimmed."""
+    standing = await reads.standing(keys, entry)
+    if standing.fate is not None:
+        return listed(keys.partition, entry, standing.fate, standing.entry)
+    fields = standing.entry
+    if fields is None and key is None:
+        return None
+    fate, message = UNKNOWN, _UNKNOWN
+    if fields is not None:
+        item = read(fields)
+        if entry > standing.cursor:
+            fate, message = WAITING, _WAITING
+        elif isinstance(item, Tick | Retry):
+            fate, message = CONTROL, _CONTROL
+        key = item.key if isinstance(item, Event | Retry) else key
+    if fate == UNKNOWN and key is not None:
+        try:
+            applied = await reads.applied(keys, key, entry) is not None
+        except Unreadable as damaged:
+            applied, message = False, f"the history of {key} is unreadable ({damaged.reason}), so the fate is unknown"
+        if applied:
+            fate, message = APPLIED, ""
+        elif fields is None:
+            return None
+    return Fate(
+        id=text_of(entry),
+        partition=keys.partition,
+        accepted_at=instant.render(entry[0]),
+        fate=fate,
+        key=key,
+        message=message or None,
+        fields=_spelled(fields),
+    )
+
+
+async def sent(reads: Reads, keys: Keys, ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+    """Fields of the entries with these ids, of those that the log still has."""
+    rows = await reads.each(*(("XRANGE", keys.events, id_, id_) for id_ in ids)) if ids else []
+    found = {id_: _spelled(row[0][1]) for id_, row in zip(ids, rows, strict=True) if row}
+    return {id_: fields for id_, fields in found.items() if fields is not None}
+
+
+async def with_events(reads: Reads, partitions: Sequence[Keys], found: Sequence[Fate]) -> list[Fate]:
+    """The same fates with what their events say: held ones from the log, or from the list in which they wait."""
+    by_number = {keys.partition: keys for keys in partitions}
+    held = [fate for fate in found if fate.fate == "held" and fate.key is not None]
+    filled: dict[tuple[int, str], Fate] = {}
+    for number, keys in by_number.items():
+        mine = [fate for fate in held if fate.partition == number]
+        logged = await sent(reads, keys, [fate.id for fate in mine])
+        for fate in mine:
+            fields = logged.get(fate.id)
+            event = None if fields is None else event_of(fields)
+            filled[number, fate.id] = _with_event(replace(fate, fields=fields), event)
+        trimmed = [fate for fate in mine if filled[number, fate.id].customer_key is None]
+        commands: list[Command] = [("LRANGE", keys.held_events(fate.key or ""), 0, -1) for fate in trimmed]
+        lists = await reads.each(*commands) if commands else []
+        for fate, items in zip(trimmed, lists, strict=True):
+            with suppress(Unreadable):  # a damaged one is shown without what it says
+                waiting = dict(decode_held(fate.key or "", item) for item in items)
+                filled[number, fate.id] = _with_event(fate, waiting.get(entry_id(fate.id)))
+    return [filled.get((fate.partition, fate.id), fate) for fate in found]
+
+
+def event_of(fields: Sequence[tuple[str, str]]) -> Event | None:
+    """The event that these fields of an entry are, if they are one."""
+    item = read([word.encode() for pair in fields for word in pair])
+    return item if isinstance(item, Event) else None
+
+
+def _with_event(fate: Fate, event: Event | None) -> Fate:
+    if event is None:
+        return fate
+    return replace(fate, action=event.action, customer_key=event.customer_key, agent_key=event.agent_key)
+
+
+def listed(partition: int, entry: EntryId, record: FateRecord, fields: Sequence[bytes] | None) -> Fate:
+    spelled = _spelled(fields if record.raw is None else record.raw)
+    fate = Fate(
+        id=text_of(entry),
+        partition=partition,
+        accepted_at=instant.render(entry[0]),
+        fate=record.fate,
+        key=record.key,
+        reason=record.reason,
+        message=record.message,
+        fields=spelled,
+    )
+    return _with_event(fate, None if spelled is None else event_of(spelled))
+
+
+def shortened(fate: Fate) -> Fate:
+    """The same with long values cut off, for a list."""
+    if fate.fields is None:
+        return fate
+    return replace(fate, fields=[(_cut(name), _cut(value)) for name, value in fate.fields])
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}…"
+
+
+def _spelled(fields: Sequence[bytes] | None) -> list[tuple[str, str]] | None:
+    """Names and values as text; bytes that are none, escaped."""
+    if fields is None:
+        return None
+    words = [word.decode(errors="backslashreplace") for word in fields]
+    return list(zip(words[::2], words[1::2], strict=True))

@@ -1,0 +1,99 @@
+"""Counts over all partitions: how much there is of everything, and what is stuck.
+
+All of it is read from counters and sizes of sets, so it costs the same however much there is.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from witnd.domain.webhooks.delivery import EndpointState
+from witnd.store.deliveries.outbox import decode_endpoint
+from witnd.store.keys import BillingKeys, GlobalKeys, Keys
+from witnd.store.query.reads import Command, Reads
+from witnd.store.records.state_fields import StateFields
+from witnd.store.server.connection import mapped
+
+DAY_MS: Final = 86_400_000
+
+
+class Stuck(Struct, frozen=True, kw_only=True):
+    """Sizes of what waits for something. `parked` by rule id; `endpoints` has those that fail, by rule id."""
+
+    now_ms: int
+    on_hold: int  # outcomes that wait for a repair
+    held: int  # keys with held events
+    rejected: int  # ever
+    rejected_lately: int  # within the last day
+    dead: int
+    parked: Mapping[str, int]
+    endpoints: Mapping[str, EndpointState]
+    drafts: int  # closed and not issued
+    drafts_due: int  # of them past their time of review
+
+
+async def stuck(
+    reads: Reads, partitions: Sequence[Keys], shared: GlobalKeys, rules: Sequence[str], grace_ms: int | None
+) -> Stuck:
+    """`rules`: ids of all there ever were. `grace_ms` None: drafts are issued by hand."""
+    [time] = await reads.each(("TIME",))
+    now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
+    billing = BillingKeys(shared.prefix)
+    commands: list[Command] = [
+        ("HGETALL", shared.endpoints),
+        ("ZCARD", billing.to_issue),
+        ("ZCOUNT", billing.to_issue, "-inf", "+inf" if grace_ms is None else now_ms - grace_ms),
+    ]
+    for keys in partitions:
+        rejected = keys.fates_of("rejected")
+        commands += [
+            ("HLEN", keys.on_hold),
+            ("ZCARD", keys.held),
+            ("ZCARD", rejected),
+            ("ZCOUNT", rejected, now_ms - DAY_MS, "+inf"),
+            ("ZCARD", keys.dead),
+            *(("ZCARD", keys.parked(rule)) for rule in rules),
+        ]
+    flat, drafts, due, *counts = await reads.each(*commands)
+    each = 5 + len(rules)
+    rows = [counts[at : at + each] for at in range(0, len(counts), each)]
+    on_hold, held, rejected_, lately, dead, *parked = map(sum, zip(*rows, strict=True))
+    states = {flat[i].decode(): decode_endpoint(flat[i + 1]) for i in range(0, len(flat), 2)}
+    return Stuck(
+        now_ms=now_ms,
+        on_hold=on_hold,
+        held=held,
+        rejected=rejected_,
+        rejected_lately=lately,
+        dead=dead,
+        parked={rule: count for rule, count in zip(rules, parked, strict=True) if count},
+        endpoints={rule: state for rule, state in states.items() if state.failing_since is not None or state.suspended},
+        drafts=drafts,
+        drafts_due=due,
+    )
+
+
+async def counters(reads: Reads, partitions: Sequence[Keys]) -> dict[str, int]:
+    """Events by fate and outcomes by status."""
+    total: dict[str, int] = {}
+    answers = await reads.each(*(("HGETALL", keys.state) for keys in partitions))
+    for keys, flat in zip(partitions, answers, strict=True):
+        for name, count in StateFields.of_partition(keys.state, flat).counters().items():
+            total[name] = total.get(name, 0) + count
+    return total
+
+
+async def revision(client: Redis, shared: GlobalKeys, partitions: Sequence[Keys]) -> bytes:
+    """Differs whenever an outcome, a delivery, an invoice or the catalogue changed."""
+    with mapped():
+        async with client.pipeline(transaction=False) as asked:
+            asked.hget(BillingKeys(shared.prefix).state, "seq")
+            asked.xrevrange(shared.changes, count=1)
+            asked.hgetall(shared.endpoints)
+            for keys in partitions:
+                asked.hget(keys.state, "seq")
+                asked.zcard(keys.delivered)
+                asked.zcard(keys.dead)
+            return repr(await asked.execute()).encode()

@@ -1,0 +1,266 @@
+"""What commands read of a partition: positions, fates, records, streams in pages.
+
+Over one raw connection, because a full client folds the fields of an entry into a dictionary and
+loses those that come twice. Reads only; nothing here decides what a record means.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import hiredis
+
+from witnd.domain.catalogue.chain import EMPTY, Head
+from witnd.domain.outcomes.event import EntryId
+from witnd.store.errors import StoreRefused, Unreadable
+from witnd.store.keys import Keys
+from witnd.store.records.codec import (
+    FateRecord,
+    HistoryItem,
+    OutcomeRecord,
+    decode_fate,
+    decode_history,
+    decode_outcome,
+)
+from witnd.store.records.log_snapshot import Moment, ends, entry_id
+from witnd.store.records.score import whole
+from witnd.store.records.sealed import unsealed
+from witnd.store.records.state_fields import StateFields
+from witnd.store.server import wire
+from witnd.store.server.connection import Endpoint, refusal
+
+FATES: Final = ("held", "rejected", "late", "duplicate", "conflict", "waiting")
+ANSWER_SECONDS: Final = 10.0
+PAGE: Final = 500  # entries or keys per read: some 100 KiB as a rule
+ITEMS: Final = 1000  # history items per read
+# A command asked for a rare thing must still end: what lies further is reached with its cursor.
+LOOKED_AT_MAX: Final = 100_000
+
+Command: TypeAlias = Sequence[str | bytes | int]
+Entry: TypeAlias = tuple[EntryId, list[bytes]]
+
+
+class Position(NamedTuple):
+    """How far a partition is, all read at one time."""
+
+    sequence: int
+    cursor: EntryId
+    read: int  # entries up to the cursor
+    gaps: int  # how often `witnd repair gap` accepted that entries are missing
+    lost: int  # how many those were, as far as that could be known
+    lines: int  # invoice lines ever written: the number of the last one
+    catalogue: Head | None  # the one that the last step was decided under
+    counters: dict[str, int]
+    moment: Moment
+
+
+class Standing(NamedTuple):
+    """What is known of one entry at one time."""
+
+    fate: FateRecord | None
+    entry: list[bytes] | None
+    cursor: EntryId
+
+
+class Reads:
+    """Over one connection.
+
+    Raises `StoreUnavailable`, `StoreRefused`, or `Unsafe` for a key that another program changed.
+    """
+
+    def __init__(self, connection: wire.Wire) -> None:
+        self.connection = connection
+
+    async def each(self, *commands: Command) -> list[Any]:
+        """The answers to independent commands, in one round trip."""
+        return _sound(await self.connection.wait(self.connection.send(commands), ANSWER_SECONDS), commands)
+
+    async def answers(self, *commands: Command) -> list[Any]:
+        """The same as `together`, with an error in place of what is another type of key."""
+        found = await self._executed(*commands)
+        _sound([one for one in found if not wire.is_wrong_type(one)])
+        return found
+
+    async def together(self, *commands: Command) -> list[Any]:
+        """The answers to commands between which nothing else happens."""
+        return _sound(await self._executed(*commands), commands)
+
+    async def _executed(self, *commands: Command) -> list[Any]:
+        sent = self.connection.send((("MULTI",), *commands, ("EXEC",)))
+        answers: list[Any] = _sound(await self.connection.wait(sent, ANSWER_SECONDS))[-1]
+        return answers
+
+    # -- positions and single entries ----------------------------------------------------------
+
+    async def position(self, keys: Keys) -> Position:
+        answers = await self._executed(("TIME",), ("HGETALL", keys.state), ("XINFO", "STREAM", keys.events))
+        if isinstance(answers[2], hiredis.ReplyError) and "no such key" in str(answers[2]):
+            answers[2] = []
+        time, state, flat = _sound(answers, (("TIME",), ("HGETALL", keys.state), ("XINFO", "STREAM", keys.events)))
+        fields = StateFields.of_partition(keys.state, state)
+        return Position(
+            sequence=fields.number("seq"),
+            cursor=fields.entry("cursor"),
+            read=fields.number("read"),
+            gaps=fields.number("gaps"),
+            lost=fields.number("lost"),
+            lines=fields.number("lines"),
+            catalogue=fields.head("catalogue"),
+            counters=fields.counters(),
+            moment=Moment(int(time[0]) * 1000 + int(time[1]) // 1000, EMPTY, 0, *ends(flat)),
+        )
+
+    async def added(self, stream: str) -> tuple[int, int]:
+        """How many entries were ever in a stream, and how many are."""
+        [flat] = await self._executed(("XINFO", "STREAM", stream))
+        if isinstance(flat, hiredis.ReplyError) and "no such key" in str(flat):
+            return 0, 0
+        _sound([flat])
+        info = {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)}
+        return info[b"entries-added"], info[b"length"]
+
+    async def cursor(self, keys: Keys) -> EntryId:
+        answer = (await self.each(("HGET", keys.state, "cursor")))[0]
+        return StateFields.one(keys.state, "cursor", answer).entry("cursor")
+
+    async def standing(self, keys: Keys, entry: EntryId) -> Standing:
+        """The fate on record of an entry, its fields where the log has it, and how far was read."""
+        name = text_of(entry)
+        record, rows, cursor = await self.together(
+            ("HGET", keys.fates, name),
+            ("XRANGE", keys.events, name, name),
+            ("HGET", keys.state, "cursor"),
+        )
+        return Standing(
+            _fate(name, record) if record is not None else None,
+            _entries(rows)[0][1] if rows else None,
+            StateFields.one(keys.state, "cursor", cursor).entry("cursor"),
+        )
+
+    async def applied(self, keys: Keys, key: str, entry: EntryId) -> HistoryItem | None:
+        """The entry's place in the history of its outcome. A history is in the order of the log."""
+        async for items in self.history(keys, key):
+            if items[-1].entry < entry:
+                continue
+            return next((item for item in items if item.entry == entry), None)
+        return None
+
+    # -- one outcome ---------------------------------------------------------------------------
+
+    async def outcome(self, keys: Keys, key: str) -> tuple[OutcomeRecord | None, list[bytes]]:
+        """The record, None where there is none; and what is held for the key. Raises `Unreadable`."""
+        record, held = await self.together(("GET", keys.outcome(key)), ("LRANGE", keys.held_events(key), 0, -1))
+        return (None if record is None else decode_outcome(key, record)), held
+
+    async def history(
+        self, keys: Keys, key: str, most: int | None = None, skip: int = 0
+    ) -> AsyncIterator[list[HistoryItem]]:
+        """The history in pages, of at most `most` items. It only grows, so pages fit together.
+
+        Raises `Unreadable` where it is damaged.
+        """
+        at = skip
+        while most is None or at < most:
+            # The end of a history is in the record, the rest in the list: they fit together at one moment only.
+            raw, items = await self.together(
+                ("GET", keys.outcome(key)), ("LRANGE", keys.history(key), at, at + ITEMS - 1)
+            )
+            items = unsealed(key, items)
+            if len(items) < ITEMS:
+                record = None if raw is None else decode_outcome(key, raw)
+                items += [] if record is None else record.items
+                most = at + len(items) if most is None else min(most, at + len(items))
+            page = items if most is None else items[: most - at]
+            if page:
+                yield [decode_history(item) for item in page]
+            at += len(items)
+
+    async def fates_of(self, keys: Keys, entries: Sequence[str]) -> list[FateRecord | None]:
+        if not entries:
+            return []
+        records = (await self.each(("HMGET", keys.fates, *entries)))[0]
+        return [
+            None if record is None else _fate(entry, record) for entry, record in zip(entries, records, strict=True)
+        ]
+
+    # -- in pages ------------------------------------------------------------------------------
+
+    async def entries(self, stream: str, until: EntryId | None = None) -> AsyncIterator[list[Entry]]:
+        """A stream from its beginning, in pages."""
+        start, end = "-", "+" if until is None else text_of(until)
+        while True:
+            rows = (await self.each(("XRANGE", stream, start, end, "COUNT", PAGE)))[0]
+            page = _entries(rows)
+            if page:
+                yield page
+            if len(page) < PAGE:
+                return
+            start = f"({text_of(page[-1][0])}"
+
+    async def scan(self, start: str, cursor: str = "0", count: int = PAGE) -> AsyncIterator[tuple[str, list[bytes]]]:
+        """Keys that begin with `start`, in pages with the cursor behind; some may come twice."""
+        while True:
+            after, names = (await self.each(("SCAN", cursor, "MATCH", f"{start}*", "COUNT", count)))[0]
+            cursor = after.decode()
+            yield cursor, names
+            if cursor == "0":
+                return
+
+    async def scored(self, zset: str) -> AsyncIterator[list[tuple[str, int]]]:
+        """Members of a sorted set in no order, which may come more than once, with their scores."""
+        cursor = "0"
+        while True:
+            after, flat = (await self.each(("ZSCAN", zset, cursor, "COUNT", PAGE)))[0]
+            if flat:
+                yield [(flat[i].decode(), whole(flat[i + 1])) for i in range(0, len(flat), 2)]
+            cursor = after.decode()
+            if cursor == "0":
+                return
+
+    async def ranked(self, zset: str, low: str, high: str, skip: int, count: int = PAGE) -> list[tuple[str, int]]:
+        """A page of members with scores between two bounds, in order."""
+        bounds = (low, high, "WITHSCORES", "LIMIT", skip, count)
+        flat = (await self.each(("ZRANGEBYSCORE", zset, *bounds)))[0]
+        return [(flat[i].decode(), whole(flat[i + 1])) for i in range(0, len(flat), 2)]
+
+
+@asynccontextmanager
+async def reading(server: Endpoint) -> AsyncIterator[Reads]:
+    """A connection of its own for a command."""
+    connection = await wire.connect(server, "witnd-command")
+    try:
+        yield Reads(connection)
+    finally:
+        connection.close()
+
+
+def _sound(answers: list[Any], commands: Sequence[Command] = ()) -> list[Any]:
+    """The answers, if none is an error. `commands`: what they answer, to name the key that is damaged."""
+    for place, answer in enumerate(answers):
+        if not isinstance(answer, hiredis.ReplyError):
+            continue
+        text = str(answer)
+        refused = refusal(text)
+        if refused is not None:
+            raise refused
+        if text.startswith("WRONGTYPE"):
+            raise wire.wrong_type(commands[place] if place < len(commands) else ())
+        raise StoreRefused(f"Redis refused a read: {text}", "see its log")
+    return answers
+
+
+def _fate(entry: str, record: bytes) -> FateRecord:
+    """A damaged one is shown as that: it decides nothing, and its entry is in the log."""
+    try:
+        return decode_fate(record)
+    except Unreadable as damaged:
+        return FateRecord("unknown", None, None, f"the fate on record of {entry} is unreadable: {damaged.reason}", None)
+
+
+def _entries(rows: list[Any]) -> list[Entry]:
+    # An entry whose fields are gone is one that was deleted while it was asked for.
+    return [(entry_id(name), fields) for name, fields in rows if fields is not None]
+
+
+def text_of(entry: EntryId) -> str:
+    return f"{entry[0]}-{entry[1]}"

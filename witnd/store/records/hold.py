@@ -1,0 +1,87 @@
+"""An outcome on hold: what Redis says about it, and the repaired state that a command prepares.
+
+A key goes on hold when its record cannot be read or its fold fails. The commit that finds this writes the hold, and
+removes the key from the lists of outcomes. From then on its events wait in a list beside it. `witnd repair outcome`
+prepares the repaired state; the owner of the partition puts it in place when it reads a `retry` entry for the key.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from witnd.store.errors import Unreadable
+from witnd.store.records.sealed import seal, unseal
+
+#: Why an event waits: the reason of its fate.
+ON_HOLD: Final = "OUTCOME_ON_HOLD"
+
+
+class Hold(Struct, frozen=True, kw_only=True):
+    """Why and since when a key is on hold, and what the lists said about its outcome at that moment.
+
+    `cursor` is the last entry applied before: the events of the key up to it are part of the outcome, later ones wait.
+    """
+
+    reason: str
+    since: int  # ms, the instant of `cursor`
+    cursor: str
+    status: str | None = None  # None for a key that no list of outcomes has
+    opened_at: int | None = None
+    v: int = 1
+
+
+class Damage(NamedTuple):
+    """What is wrong with the stored data of a key, and what the lists say about its outcome."""
+
+    reason: str
+    status: str | None
+    opened_at: int | None
+
+
+class Repair(Struct, frozen=True, array_like=True):
+    """The repaired state of a key: a record with the list part of its history, or held events. All as stored."""
+
+    v: int
+    record: bytes | None
+    history: list[bytes]
+    held: list[bytes]
+
+
+_hold = msgspec.json.Decoder(Hold).decode
+_json = msgspec.json.Encoder().encode
+_repair = msgspec.msgpack.Decoder(Repair).decode
+_pack = msgspec.msgpack.Encoder().encode
+
+
+def encode_hold(hold: Hold) -> bytes:
+    return _json(hold)
+
+
+def decode_hold(key: str, record: bytes) -> Hold:
+    """A damaged entry still keeps its key on hold."""
+    try:
+        return _hold(record)
+    except msgspec.MsgspecError as wrong:
+        return Hold(reason=f"{key!r} is on hold, and the stored reason is unreadable: {wrong}", since=0, cursor="0-0")
+
+
+def encode_repair(key: str, repair: Repair) -> bytes:
+    return seal(key, _pack(repair))
+
+
+def decode_repair(key: str, record: bytes) -> Repair:
+    """Raises `Unreadable` for a damaged one."""
+    try:
+        return _repair(unseal(key, record))
+    except msgspec.MsgspecError as wrong:
+        raise Unreadable(key, str(wrong)) from None
+
+
+def holds_of(flat: Sequence[bytes]) -> dict[str, Hold]:
+    """Every hold of a partition, from the answer to HGETALL."""
+    return {
+        (key := name.decode(errors="backslashreplace")): decode_hold(key, record)
+        for name, record in zip(flat[::2], flat[1::2], strict=True)
+    }

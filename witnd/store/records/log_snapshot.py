@@ -1,0 +1,105 @@
+"""The state of a log at one moment, and whether it explains every entry that it ever had."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from witnd.domain.catalogue.chain import Head
+from witnd.domain.outcomes.event import EntryId
+from witnd.store.errors import Unsafe
+
+GAP_REMEDY: Final = "see what was lost and send it again, then accept the gap with `witnd repair gap`"
+# A repair sets the greatest deleted id to this where there was none, because nothing sets it back to 0-0.
+NO_ENTRY: Final = (0, 1)
+
+
+class Moment(NamedTuple):
+    """The server's clock, and how far log and catalogue were at that time."""
+
+    now_ms: int
+    catalogue: Head
+    versions: int  # entries of the catalogue's list, read before its head
+    last: EntryId  # last id ever given to an entry
+    deleted: EntryId  # greatest id of an entry that was deleted by name; trimming does not count
+    first: EntryId  # id of the first entry there is, (0, 0) for an empty log
+    length: int  # entries there are
+    added: int  # entries there ever were
+    moving: bool = False  # `witnd repair ahead` has begun and not ended
+
+
+def entry_id(text: str | bytes) -> EntryId:
+    """`ms-seq` as a pair of numbers."""
+    ms, _, seq = (text if isinstance(text, str) else text.decode()).partition("-")
+    return int(ms), int(seq)
+
+
+def text_of(entry: EntryId) -> str:
+    return f"{entry[0]}-{entry[1]}"
+
+
+def ends(info: Sequence[Any]) -> tuple[EntryId, EntryId, EntryId, int, int]:
+    fields = {info[i]: info[i + 1] for i in range(0, len(info), 2)}
+    return (
+        entry_id(fields.get(b"last-generated-id", b"0-0")),
+        entry_id(fields.get(b"max-deleted-entry-id", b"0-0")),
+        entry_id(fields.get(b"recorded-first-entry-id", b"0-0")),
+        fields.get(b"length", 0),
+        fields.get(b"entries-added", 0),
+    )
+
+
+def check_moment(moment: Moment, read_to: EntryId, read: int, entries: Sequence[tuple[Any, ...]] = ()) -> None:
+    """Raise `Unsafe` unless every entry that the log ever had is read or still to be read.
+
+    `read` counts the entries up to `read_to`. `entries` are those that follow and were read before `moment` was taken;
+    of each only the first two members, its id, are looked at.
+    """
+    end: EntryId = entries[-1][:2] if entries else read_to
+    if moment.last < end:
+        raise Unsafe(
+            f"the log ends at {text_of(moment.last)}, before entry {text_of(end)} that was read from it: "
+            "Redis lost acknowledged data, or another program deleted the log",
+            "stop the daemons and restore the lost data; if the log was deleted on purpose, accept that with "
+            "`witnd repair gap`",
+        )
+    if moment.deleted > max(read_to, NO_ENTRY):
+        raise Unsafe(
+            f"entries up to {text_of(moment.deleted)} were deleted, and only those up to {text_of(read_to)} "
+            "had been read: events are missing",
+            GAP_REMEDY,
+        )
+    fewest, most = _behind(moment, read_to, entries)
+    unexplained = moment.added - read - len(entries)
+    if unexplained > most:
+        raise Unsafe(
+            f"{unexplained - most} entries after {text_of(read_to)} were trimmed before they were read: "
+            "events are missing",
+            GAP_REMEDY,
+        )
+    if unexplained < fewest:
+        raise Unsafe(
+            f"the log had {moment.added} entries so far, fewer than the {read + len(entries) + fewest} that must have "
+            "been in it: it was deleted and recreated, or replaced by another; events may be missing",
+            GAP_REMEDY,
+        )
+
+
+def check_drained(moment: Moment, read_to: EntryId, read: int) -> None:
+    """The same where a read after `moment` found no entry behind `read_to`."""
+    check_moment(moment._replace(length=0, first=(0, 0)), read_to, read)
+
+
+def _behind(moment: Moment, read_to: EntryId, entries: Sequence[tuple[Any, ...]]) -> tuple[int, int]:
+    """The fewest and the most entries that may be behind the last one read.
+
+    Trimming takes the oldest entries. So where an entry up to `read_to` is left, no later one was trimmed, and an
+    inequality is enough until the end of the log is read. Elsewhere the number is known.
+    """
+    end: EntryId = entries[-1][:2] if entries else read_to
+    if not moment.length or moment.last == end:
+        return 0, 0
+    if moment.first > read_to:
+        left = len(entries) - bisect_left(entries, moment.first, key=lambda entry: entry[:2])
+        return moment.length - left, moment.length - left
+    # Another program may have set the last id forward: then there may be none.
+    return 0, moment.length - len(entries) - 1

@@ -1,0 +1,125 @@
+"""Who owns a partition: a lease with an epoch and a nonce, compared inside every commit.
+
+The lease only says who may try; the comparison in the commit is what keeps a paused owner that wakes up from writing.
+So it is safe, if impolite, to replace the lease of an owner that is still alive, and this is done for one case: the
+holder was a process of this very machine that is dead.
+"""
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple, cast
+
+from redis.asyncio import Redis
+
+from witnd.store.errors import Unsafe, WrongType
+from witnd.store.keys import OwnedKeys
+from witnd.store.server.connection import mapped
+from witnd.store.server.safety import CLOCK_MS_MAX, Problem, clock_difference
+from witnd.store.server.scripts import Script
+
+_SCRIPT = Script("server/lease")
+# Answers of the script in place of whether the lease is held.
+DAMAGED_TYPE: Final = -2
+DAMAGED_EPOCH: Final = -3
+
+
+class Holder(NamedTuple):
+    """Whoever has the lease, as the lease tells it."""
+
+    value: str
+    left_ms: int
+    clock: bool = False  # nobody: `value` is the difference between the clocks in ms
+
+    @property
+    def instance(self) -> str:
+        return self.value.rpartition(":")[2] or "nobody"
+
+
+class Lease:
+    """One owner's hold on one partition. `value` is what commits compare, empty while it is not held."""
+
+    def __init__(
+        self, client: Redis, keys: OwnedKeys, instance: str, length_ms: int, now_ms: Callable[[], int]
+    ) -> None:
+        self.value = ""
+        self._client = client
+        self._keys = (keys.owner, keys.state)
+        self.length_ms = length_ms
+        self.instance = instance
+        self._now_ms = now_ms
+        self._name = f"{secrets.token_hex(8)}.{_machine()}.{os.getpid()}:{instance}"
+
+    async def take(self, *, replace: str = "") -> Holder | Problem | None:
+        """Take the lease if it is free or has the value `replace`. Answers None on success, else who holds it, or why
+        the clocks of the server and of this host do not allow to take it."""
+        found = await self._take(replace)
+        if isinstance(found, Holder) and _is_dead_neighbour(found.value):
+            found = await self._take(found.value)
+        return found
+
+    async def _take(self, replace: str) -> Holder | Problem | None:
+        """The comparison of the clocks is part of the script: a clock that jumps after it has ended the lease."""
+        found = await self._run("take", self._name, self.length_ms, replace, self._now_ms(), CLOCK_MS_MAX)
+        return clock_difference(int(found.value)) if found is not None and found.clock else found
+
+    async def renew(self) -> Holder | None:
+        """Prolong it. Answers None while it is held, else what is there instead."""
+        return await self._run("renew", self.value, self.length_ms)
+
+    async def release(self) -> None:
+        if self.value:
+            await self._run("release", self.value)
+        self.value = ""
+
+    async def _run(self, verb: str, *words: str | int) -> Holder | None:
+        with mapped():
+            answer = await _SCRIPT.run(self._client, self._keys, (verb, *words))
+        held, value, left_ms = cast("tuple[int, bytes, int]", answer)
+        if not held:
+            return Holder(value.decode(), left_ms)
+        if held == DAMAGED_TYPE:
+            raise WrongType(self._keys[left_ms - 1], value.decode())
+        if held == DAMAGED_EPOCH:
+            key = self._keys[1]
+            raise Unsafe(
+                f"the field epoch of {key} is damaged: it must be a whole number, and is {value!r}",
+                f"stop all daemons and delete the field (HDEL {key} epoch); each lease has a nonce besides",
+            )
+        if held < 0:
+            return Holder(value.decode(), 0, clock=True)
+        self.value = value.decode()
+        return None
+
+
+def _machine() -> str:
+    """This boot of this machine, and this process namespace: where a process id means something."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    try:
+        return f"{boot.read_text()[:8]}-{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:
+        return "unknown"
+
+
+def _is_dead_neighbour(value: str) -> bool:
+    """Whether the lease is that of a process on this machine which has ended."""
+    nonce = value.split(":", 2)[1] if value.count(":") >= 2 else ""
+    _, _, rest = nonce.partition(".")
+    machine, _, pid = rest.rpartition(".")
+    if machine != _machine() or machine == "unknown" or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return _zombie(int(pid))
+
+
+def _zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (OSError, IndexError):
+        return False

@@ -1,0 +1,209 @@
+"""A thin client for the hot path: packed commands out, parsed replies in, in order, over one connection.
+
+Costs less than half of a full client per command, and that is what one event's budget allows. It does not retry: a
+lost connection fails every waiting call with `StoreUnavailable`, and whether those were executed is unknown.
+"""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import hiredis
+
+from witnd.store.errors import StoreUnavailable, Unsafe
+from witnd.store.server.connection import Endpoint, refusal, unusable
+from witnd.store.server.login import credentials, login_refusal
+
+CONNECT_SECONDS = 5.0
+_NOTHING = object()
+
+
+class Wire(asyncio.Protocol):
+    """One connection. `send` answers a future with the list of replies to the commands it packed."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._reader = hiredis.Reader(notEnoughData=_NOTHING)
+        self._waiting: deque[tuple[asyncio.Future[list[Any]], int, list[Any]]] = deque()
+        self._transport: asyncio.Transport | None = None
+        self._lost: Exception | None = None
+        self.received_bytes = 0
+
+    @property
+    def open(self) -> bool:
+        return self._lost is None and self._transport is not None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.received_bytes += len(data)
+        try:
+            self._reader.feed(data)
+            while (reply := self._reader.gets()) is not _NOTHING:
+                self._take(reply)
+        except hiredis.ProtocolError as broken:
+            self.close(f"Redis sent an invalid reply ({broken}); if it uses TLS, write rediss:// in redis.url")
+
+    def _take(self, reply: Any) -> None:
+        if not self._waiting:
+            self.close("Redis sent a reply that nobody asked for")
+            return
+        future, expected, replies = self._waiting[0]
+        replies.append(reply)
+        if len(replies) == expected:
+            self._waiting.popleft()
+            if not future.done():
+                future.set_result(replies)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.close(f"the connection to Redis was lost: {exc}" if exc else "Redis closed the connection")
+
+    def close(self, reason: str = "closed") -> None:
+        """Fail what is waiting; its outcome is unknown."""
+        if self._lost is None:
+            self._lost = StoreUnavailable(reason)
+        if self._transport is not None:
+            self._transport.abort()
+        while self._waiting:
+            future, _, _ = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(StoreUnavailable(reason))
+
+    def send(self, commands: Sequence[Sequence[str | bytes | int]]) -> asyncio.Future[list[Any]]:
+        """Send commands in one write. Error replies are returned in place, as `hiredis.ReplyError`."""
+        return self.send_packed(b"".join(map(pack, commands)), len(commands))
+
+    def send_packed(self, packed: bytes, replies: int) -> asyncio.Future[list[Any]]:
+        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        if self._lost is not None or self._transport is None:
+            future.set_exception(StoreUnavailable(str(self._lost or "not connected")))
+            return future
+        self._waiting.append((future, replies, []))
+        self._transport.write(packed)
+        return future
+
+    async def ask(self, *commands: Sequence[str | bytes | int], seconds: float) -> list[Any]:
+        """Send and wait at most `seconds`. A refusal of any command raises `StoreRefused`; a timeout gives the
+        connection up, because its replies can no longer be told apart."""
+        return checked(await self.wait(self.send(commands), seconds), commands)
+
+    async def wait(self, future: asyncio.Future[list[Any]], seconds: float) -> list[Any]:
+        try:
+            async with asyncio.timeout(seconds):
+                return await future
+        except TimeoutError:
+            reason = f"no answer from Redis within {seconds:g} s"
+            self.close(reason)
+            raise StoreUnavailable(reason) from None
+        except asyncio.CancelledError:
+            # What was sent may or may not be executed; the connection cannot be used any further.
+            self.close("a call was cancelled")
+            raise
+
+
+class Connection:
+    """A connection that is made when it is first needed, and again after it was lost.
+
+    Callers that need it at the same time share one. A second one would be lost track of, and never closed.
+    """
+
+    def __init__(self, endpoint: Endpoint, name: str) -> None:
+        self._endpoint = endpoint
+        self._name = name
+        self._wire: Wire | None = None
+        self._connecting = asyncio.Lock()
+
+    async def wire(self) -> Wire:
+        if self._wire is not None and self._wire.open:
+            return self._wire
+        async with self._connecting:
+            if self._wire is None or not self._wire.open:
+                self._wire = await connect(self._endpoint, self._name)
+            return self._wire
+
+    def close(self) -> None:
+        if self._wire is not None:
+            self._wire.close()
+
+
+def pack(command: Sequence[str | bytes | int]) -> bytes:
+    packed: bytes = hiredis.pack_command(tuple(command))  # type: ignore[arg-type]
+    return packed
+
+
+def checked(replies: list[Any], commands: Sequence[Sequence[str | bytes | int]] = ()) -> list[Any]:
+    """The replies, or the first error among them raised: `StoreRefused` where nothing was done. `commands`: what they
+    answer, to name a key that is damaged."""
+    for place, reply in enumerate(replies):
+        if is_wrong_type(reply):
+            raise wrong_type(commands[place] if place < len(commands) else ())
+        if isinstance(reply, hiredis.ReplyError):
+            raise refusal(str(reply)) or unusable(str(reply))
+    return replies
+
+
+async def connect(endpoint: Endpoint, name: str) -> Wire:
+    """Connect, log in, select the database."""
+    login = [("AUTH", *found)] if (found := credentials(endpoint)) else []
+    select = [("SELECT", str(endpoint.db))] if endpoint.db else []
+    wire = await _open(endpoint, name)
+    try:
+        setname = ("CLIENT", "SETNAME", name)
+        replies = await wire.wait(wire.send([*login, *select, setname]), CONNECT_SECONDS)
+        for reply in replies[:-1]:  # a user that may not set a name can still work
+            if isinstance(reply, hiredis.ReplyError):
+                raise login_refusal(endpoint, str(reply)) or refusal(str(reply)) or unusable(str(reply))
+        if isinstance(replies[-1], hiredis.ReplyError):
+            refused = login_refusal(endpoint, str(replies[-1])) or refusal(str(replies[-1]))
+            if refused is not None and "NOPERM" not in str(replies[-1]):
+                raise refused
+    except BaseException:
+        wire.close()
+        raise
+    return wire
+
+
+async def _open(endpoint: Endpoint, name: str) -> Wire:
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            if endpoint.path is not None:
+                _, wire = await loop.create_unix_connection(lambda: Wire(name), endpoint.path)
+            else:
+                _, wire = await loop.create_connection(
+                    lambda: Wire(name), endpoint.host or "localhost", endpoint.port, ssl=endpoint.context()
+                )
+    except TimeoutError:
+        raise StoreUnavailable(f"{endpoint}: no connection within {CONNECT_SECONDS:g} s{_hint(endpoint)}") from None
+    except ssl.SSLCertVerificationError as failed:
+        raise StoreUnavailable(
+            f"{endpoint}: its certificate is not valid ({failed.verify_message}); name the CA that signed it as "
+            "?ssl_ca_certs=/path in redis.url"
+        ) from failed
+    except OSError as failed:
+        raise StoreUnavailable(f"{endpoint}: {failed}{_hint(endpoint)}") from failed
+    return wire
+
+
+def _hint(endpoint: Endpoint) -> str:
+    return "; if the server does not use TLS, write redis:// in redis.url" if endpoint.tls else ""
+
+
+def wrong_type(command: Sequence[str | bytes | int]) -> Unsafe:
+    """The error of a command whose key holds another type of data."""
+    places = {"XINFO": 2, "EVAL": 3, "EVALSHA": 3}
+    place = places.get(str(command[0]), 1) if command else 1
+    key = f"the key {command[place]!s}" if place < len(command) else "a key of witnd"
+    return Unsafe(
+        f"{key} holds another type of data than witnd writes there",
+        "another program changed it: restore it from a backup, or choose another redis.prefix",
+    )
+
+
+def is_wrong_type(reply: object) -> bool:
+    """Whether a key holds another type of data than the command is for."""
+    return isinstance(reply, hiredis.ReplyError) and str(reply).startswith("WRONGTYPE")

@@ -1,0 +1,260 @@
+"""Rate cards: which agent costs what, in one currency. Every version is kept."""
+
+import asyncio
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from witnd.app.catalogue.quotes import QuoteAnswer, answered, question, unsaved
+from witnd.app.catalogue.read import RATE_CARD, Thing, read
+from witnd.domain.catalogue.zero_price import card_warnings
+from witnd.domain.pricing.ratecard import KINDS, RateCard
+from witnd.domain.pricing.working import spoken
+from witnd.domain.values.fields import Table
+from witnd.domain.values.strictjson import BYTES_MAX
+from witnd.web.api.catalogue.answers import (
+    CatalogueListing,
+    Comparison,
+    Pair,
+    Versioned,
+    VersionPage,
+    When,
+    Which,
+    archive,
+    change,
+    compare,
+    create,
+    one,
+    page,
+    versioned,
+    versions,
+)
+from witnd.web.errors import mistaken
+from witnd.web.http.route import Call, Listing, route
+
+
+class Tier(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A step of a graduated or volume price; only the last has no `up_to`."""
+
+    price_per_unit: str
+    up_to: str | None = None
+    flat_fee: str | None = None
+
+
+class Entry(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What an agent costs. Which fields there are depends on the `kind`: flat, graduated, volume, package or
+    percentage. Amounts and quantities are decimal strings."""
+
+    agent: str
+    kind: Annotated[str, Meta(extra_json_schema={"enum": list(KINDS)})] = "flat"
+    price_per_unit: str | None = None
+    tiers: list[Tier] | None = None
+    package_size: str | None = None
+    price_per_package: str | None = None
+    percent: str | None = None
+    minimum: str | None = None
+    maximum: str | None = None
+    free_quota: str | None = None
+    period_minimum: str | None = None
+    period_cap: str | None = None
+
+
+class RateCardChange(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Fields to replace; `entries` are replaced as a whole. `effective_from`: from when on; without it, from now on."""
+
+    currency: str | None = None
+    entries: list[Entry] | None = None
+    effective_from: str | None = None
+
+
+class RateCardIn(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A new rate card, with one entry for each agent that has a price."""
+
+    key: str
+    currency: str
+    entries: list[Entry] = []
+    effective_from: str | None = None
+
+
+class RateCardAnswer(Versioned, frozen=True, kw_only=True):
+    """A rate card, as one of its versions has it. `words` has a line for each agent; lists leave it out. `warnings`
+    lists prices that bill one unit as 0; lists leave it out too."""
+
+    key: str
+    currency: str
+    entries: list[dict[str, Any]]
+    words: dict[str, str] | UnsetType = UNSET
+    warnings: list[str] | UnsetType = UNSET
+
+
+class RateCardPage(Struct, frozen=True, kw_only=True):
+    """Rate cards in order of their keys."""
+
+    data: list[RateCardAnswer]
+    next_cursor: str | None
+
+
+class QuoteIn(Struct, kw_only=True, forbid_unknown_fields=True):
+    """How many `outcomes` of an `agent`, each of unit 1, or the `units` of each. The agent may be left out where the
+    card has one entry. `at`: by the version in force then."""
+
+    agent: str | None = None
+    outcomes: int | None = None
+    units: list[str] | None = None
+    at: str | None = None
+
+
+class UnsavedQuoteIn(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The same, with the card itself."""
+
+    currency: str
+    entries: list[Entry]
+    key: str | None = None
+    agent: str | None = None
+    outcomes: int | None = None
+    units: list[str] | None = None
+
+
+def _answer(thing: Thing, *, short: bool = False) -> RateCardAnswer:
+    content = thing.version.content
+    prices = {} if short else RateCard.from_content(thing.key, content).prices
+    return RateCardAnswer(
+        key=thing.key,
+        currency=content["currency"],
+        entries=content["entries"],
+        words=UNSET if short else {agent: spoken(price) for agent, price in prices.items()},
+        warnings=card_warnings(list(prices.values())) or UNSET,
+        **versioned(thing),
+    )
+
+
+@route(
+    "POST",
+    "/v1/rate-cards",
+    says="Create a rate card.",
+    scope="admin",
+    status=201,
+    body=RateCardIn,
+    answer=RateCardAnswer,
+    most_bytes=BYTES_MAX,
+    refusals=("CONFLICT",),
+)
+async def create_rate_card(call: Call[Any]) -> RateCardAnswer:
+    return _answer((await create(call, RATE_CARD)).thing)
+
+
+@route(
+    "POST",
+    "/v1/rate-cards/quote",
+    says="What outcomes would cost on a card that is not saved. Nothing is stored.",
+    scope="read",
+    body=UnsavedQuoteIn,
+    answer=QuoteAnswer,
+    most_bytes=BYTES_MAX,
+)
+async def quote_unsaved(call: Call[Any]) -> QuoteAnswer:
+    # In a thread: ten thousand outcomes take longer than the event loop should stand still.
+    return await asyncio.to_thread(unsaved, call.document())
+
+
+@route(
+    "POST",
+    "/v1/rate-cards/{key}/quote",
+    says="What outcomes would cost on a rate card. Nothing is stored.",
+    scope="read",
+    body=QuoteIn,
+    answer=QuoteAnswer,
+)
+async def quote_rate_card(call: Call[Any]) -> QuoteAnswer:
+    table = Table(call.document(), "", ("agent", "outcomes", "units", "at"))
+    asked, at = question(table), table.optional_text("at")
+    if table.mistakes:
+        raise mistaken(table.mistakes)
+    thing = await read(call.services, RATE_CARD, call.path["key"], at=at)
+    card = RateCard.from_content(thing.key, thing.version.content)
+    return await asyncio.to_thread(answered, card, asked)
+
+
+@route(
+    "GET",
+    "/v1/rate-cards",
+    says="List rate cards in order of their keys.",
+    scope="read",
+    query=CatalogueListing,
+    answer=RateCardPage,
+)
+async def list_rate_cards(call: Call[CatalogueListing]) -> RateCardPage:
+    found, cursor = await page(call, RATE_CARD)
+    return RateCardPage(data=[_answer(thing, short=True) for thing in found], next_cursor=cursor)
+
+
+@route("GET", "/v1/rate-cards/{key}", says="Read a rate card.", scope="read", query=Which, answer=RateCardAnswer)
+async def read_rate_card(call: Call[Which]) -> RateCardAnswer:
+    return _answer(await one(call, RATE_CARD, call.path["key"]))
+
+
+@route(
+    "PATCH",
+    "/v1/rate-cards/{key}",
+    says="Change fields of a rate card. Only outcomes that open afterwards cost what the new version says.",
+    scope="admin",
+    has_versions=True,
+    body=RateCardChange,
+    answer=RateCardAnswer,
+    most_bytes=BYTES_MAX,
+    refusals=("CONFLICT",),
+)
+async def change_rate_card(call: Call[Any]) -> RateCardAnswer:
+    return _answer((await change(call, RATE_CARD, call.path["key"])).thing)
+
+
+@route(
+    "DELETE",
+    "/v1/rate-cards/{key}",
+    says="Archive a rate card: it is hidden, and still prices for customers who have it.",
+    scope="admin",
+    has_versions=True,
+    query=When,
+    answer=RateCardAnswer,
+    refusals=("CONFLICT",),
+)
+async def archive_rate_card(call: Call[When]) -> RateCardAnswer:
+    return _answer((await archive(call, RATE_CARD, call.path["key"], archived=True)).thing)
+
+
+@route(
+    "POST",
+    "/v1/rate-cards/{key}/restore",
+    says="Take a rate card out of the archive.",
+    scope="admin",
+    has_versions=True,
+    query=When,
+    answer=RateCardAnswer,
+    refusals=("CONFLICT",),
+)
+async def restore_rate_card(call: Call[When]) -> RateCardAnswer:
+    return _answer((await archive(call, RATE_CARD, call.path["key"], archived=False)).thing)
+
+
+@route(
+    "GET",
+    "/v1/rate-cards/{key}/versions",
+    says="List the versions of a rate card, with what each changed.",
+    scope="read",
+    query=Listing,
+    answer=VersionPage,
+)
+async def list_rate_card_versions(call: Call[Listing]) -> VersionPage:
+    return await versions(call, RATE_CARD, call.path["key"])
+
+
+@route(
+    "GET",
+    "/v1/rate-cards/{key}/compare",
+    says="Compare two versions of a rate card.",
+    scope="read",
+    query=Pair,
+    answer=Comparison,
+)
+async def compare_rate_card(call: Call[Pair]) -> Comparison:
+    return await compare(call, RATE_CARD, call.path["key"])

@@ -1,0 +1,235 @@
+"""What the API is, as OpenAPI 3.1: made from the routes and the structs that decode and encode, in a fixed order.
+
+There is no second list. The reference page, the checked-in copy and the contract tests are all made from this.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from witnd import __version__
+from witnd.web.api.spec.schemas import REF, Schemas
+from witnd.web.errors import CODES
+from witnd.web.http.route import JSON, Listing, Route
+
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+# What each refusal means to a client, and what it should do. The reference page has an anchor for each.
+MEANINGS: Final[Mapping[str, str]] = {
+    "VALIDATION_ERROR": "Something in the request is wrong. `details` has every mistake found, with its path. "
+    "The same request is refused again.",
+    "TOKEN_INVALID": "There is no token, or it is not known, or it was revoked. Send "
+    "`Authorization: Bearer <token>`; `witnd tokens create` makes one.",
+    "FORBIDDEN": "The token is good and has not the scope that this call needs.",
+    "NOT_FOUND": "There is nothing of this key, or at this path.",
+    "METHOD_NOT_ALLOWED": "The path is known and not with this method. The header `Allow` has those that are.",
+    "REQUEST_TIMEOUT": "The body did not come in time.",
+    "CONFLICT": "It exists already, or it was changed meanwhile, or its state does not allow this. Read it again "
+    "before anything else.",
+    "PRECONDITION_FAILED": "It was changed since you read it: `If-Match` names another version. Read it again and "
+    "repeat your change.",
+    "PAYLOAD_TOO_LARGE": "The body is larger than this call takes. Send less at a time.",
+    "UNSUPPORTED_MEDIA_TYPE": "The body has another `Content-Type` than this call takes, or a `Content-Encoding`.",
+    "RATE_LIMITED": "This token makes more requests than it may. Try again after as many seconds as the header "
+    "`Retry-After` says.",
+    "INTERNAL_ERROR": "A fault of witnd. The log has it under the `request_id`.",
+    "UNAVAILABLE": "Redis cannot do it now. Nothing is known to be done: send the same request again after as many "
+    "seconds as the header `Retry-After` says. Events count once if they carry an `idempotency_key`.",
+}
+_EVERYWHERE: Final = ("VALIDATION_ERROR", "INTERNAL_ERROR", "UNAVAILABLE")
+_WITH_TOKEN: Final = ("TOKEN_INVALID", "FORBIDDEN", "RATE_LIMITED")
+_WITH_BODY: Final = ("REQUEST_TIMEOUT", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE")
+_KEY: Final[dict[str, Any]] = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-~]+$"}
+_TAGS: Final[dict[str, Any]] = {"type": "string", "pattern": r'^(\*|"[!#-~]*"(, ?"[!#-~]*")*)$'}
+_KEY_OF_CHANGE: Final = "witnd carries out requests with the same key once, and repeats the answer for 24 hours."
+_KEY_OF_EVENT: Final = "The `idempotency_key` of the event. For a batch, witnd derives the keys of its events from it."
+_EXPECTED: Final = "The `ETag` of the version that you read. If somebody changed it since, the answer is 412."
+_ETAG: Final[dict[str, Any]] = {
+    "description": "The version in effect. Send it as `If-Match` with a change.",
+    "schema": {"type": "string"},
+}
+_REPLAYED: Final[dict[str, Any]] = {
+    "description": "Present if this is the stored answer to an earlier request with the same `Idempotency-Key`.",
+    "schema": {"type": "string", "enum": ["true"]},
+}
+_DESCRIPTION: Final = (
+    "Events in; outcomes, deliveries and invoices out. Lists answer `data` and `next_cursor`; give that as `after` "
+    "for the next page. Instants are UTC, amounts are decimal strings. Whatever is refused is refused in one form: "
+    "`ErrorAnswer`."
+)
+
+
+def document(routes: Sequence[Route]) -> dict[str, Any]:
+    """The whole document. The same routes give the same text, in whichever order their modules were imported."""
+    routes = sorted(routes, key=lambda one: (one.path, _METHODS.index(one.method)))
+    schemas = Schemas(routes)
+    paths: dict[str, dict[str, Any]] = {}
+    for one in routes:
+        paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, schemas)
+    tags = {tag_of(one): _first_line(sys.modules[one.handler.__module__].__doc__) for one in routes}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "witnd",
+            "version": __version__,
+            "summary": "Outcome-based billing: buyers pay for results.",
+            "description": _DESCRIPTION,
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name, "description": says} for name, says in sorted(tags.items())],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.components,
+            "responses": {code: _refusal(code) for code in sorted(CODES)},
+            "headers": {
+                "X-Request-Id": {
+                    "description": "Under this id the request is in the log.",
+                    "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+                }
+            },
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A token with the scope of the call. `admin` may do what `read` and `ingest` may.",
+                }
+            },
+        },
+    }
+
+
+def text(routes: Sequence[Route]) -> bytes:
+    """The document as it is served and checked in: a line for each thing, so that a difference reads well."""
+    return msgspec.json.format(msgspec.json.encode(document(routes)), indent=2) + b"\n"
+
+
+def tag_of(one: Route) -> str:
+    """The resource that a route belongs to: the name of its module."""
+    return one.handler.__module__.rpartition(".")[2].replace("_", "-")
+
+
+def _operation(one: Route, schemas: Schemas) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": f"{tag_of(one)}.{one.handler.__name__}",
+        "tags": [tag_of(one)],
+        "summary": one.says,
+    }
+    # What is said of a query stands with the call: it is no object that anything else refers to.
+    about = None if one.query in (None, Listing) else one.query.__doc__
+    needs = None if one.scope is None else f"Needs a token with the scope `{one.scope}`."
+    if about or needs:
+        operation["description"] = " ".join(" ".join(part.split()) for part in (about, needs) if part)
+    operation["security"] = [] if one.scope is None else [{"token": [one.scope]}]
+    if one.scope is not None:
+        operation["x-scope"] = one.scope
+    if parameters := _parameters(one, schemas):
+        operation["parameters"] = parameters
+    if one.body is not None:
+        bodies = {kind: one.bodies.get(kind, one.body) for kind in one.content_types if kind}
+        content = {kind: {"schema": schemas.of(body)} for kind, body in bodies.items()}
+        operation["requestBody"] = {"required": True, "content": content}
+    operation["responses"] = _responses(one, schemas)
+    return operation
+
+
+def _parameters(one: Route, schemas: Schemas) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        for name in one.names
+    ]
+    found += _header_parameters(one)
+    for name, required, member in () if one.query is None else schemas.members(one.query):
+        schema = _given(member)
+        says = schema.pop("description", None)
+        parameter = {"name": name, "in": "query", "required": required, "schema": schema}
+        found.append(parameter | ({"description": says} if says else {}))
+    return found
+
+
+def _header_parameters(one: Route) -> list[dict[str, Any]]:
+    found = []
+    if one.changes:
+        found.append(_header("Idempotency-Key", _KEY, _KEY_OF_CHANGE))
+    elif one.scope == "ingest":
+        found.append(_header("Idempotency-Key", _KEY, _KEY_OF_EVENT))
+    if one.has_versions:
+        found.append(_header("If-Match", _TAGS, _EXPECTED))
+    return found
+
+
+def _header(name: str, schema: dict[str, Any], says: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "schema": schema, "description": says}
+
+
+def _given(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a parameter: an address cannot say null."""
+    schema = dict(schema)
+    if schema.get("default", 0) is None:
+        del schema["default"]
+    left: list[dict[str, Any]] = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+    if len(left) == 1:
+        return {name: it for name, it in schema.items() if name != "anyOf"} | left[0]
+    return schema | {"anyOf": left} if left else schema
+
+
+def _responses(one: Route, schemas: Schemas) -> dict[str, Any]:
+    success: dict[str, Any] = {
+        "description": _first_line(one.answer.__doc__) if isinstance(one.answer, type) and one.answer.__doc__ else "OK",
+        "headers": {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}},
+    }
+    if one.changes:
+        success["headers"]["Idempotency-Replayed"] = _REPLAYED
+    if one.has_versions:
+        success["headers"]["ETag"] = _ETAG
+    if one.status != 204:
+        schema = schemas.of(one.answer) if one.answer is not None else {}
+        success["content"] = {
+            kind: {"schema": schema if kind == JSON or kind.endswith("+json") else {"type": "string"}}
+            for kind in (one.answer_type, *one.more_types)
+        }
+    by_status: dict[int, list[str]] = {}
+    for code in refusals(one):
+        by_status.setdefault(CODES[code].status, []).append(code)
+    found = {str(one.status): success}
+    for status, codes in sorted(by_status.items()):
+        # No two codes have one status; should two come to, the answer is of one form all the same.
+        found[str(status)] = {"$ref": f"#/components/responses/{codes[0]}"}
+    return found
+
+
+def refusals(one: Route) -> list[str]:
+    """Every code that a route may refuse with, in the order of their statuses."""
+    codes = {*_EVERYWHERE, *one.refusals}
+    if one.scope is not None:
+        codes.update(_WITH_TOKEN)
+    if one.changes:
+        codes.add("CONFLICT")  # by its Idempotency-Key
+    if one.has_versions:
+        codes.add("PRECONDITION_FAILED")
+    if one.names:
+        codes.add("NOT_FOUND")
+    if one.body is not None:
+        codes.update(_WITH_BODY)
+    return sorted(codes, key=lambda code: (CODES[code].status, code))
+
+
+def _refusal(code: str) -> dict[str, Any]:
+    headers: dict[str, Any] = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
+    if code in ("RATE_LIMITED", "UNAVAILABLE"):
+        headers["Retry-After"] = {
+            "required": True,
+            "description": "Seconds to wait before the same request is sent again.",
+            "schema": {"type": "integer", "minimum": 1},
+        }
+    if code == "TOKEN_INVALID":
+        headers["WWW-Authenticate"] = {"required": True, "schema": {"type": "string"}}
+    return {
+        "description": f"`{code}`: {MEANINGS[code]}",
+        "headers": headers,
+        "content": {"application/json": {"schema": {"$ref": REF.format(name="ErrorAnswer")}}},
+    }
+
+
+def _first_line(words: str | None) -> str:
+    return " ".join((words or "").strip().partition("\n\n")[0].split())

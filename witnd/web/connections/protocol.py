@@ -1,0 +1,135 @@
+"""What aiohttp does with bytes that are no HTTP request: the answer has the form of every other refusal, and the log
+gets at most one line a second instead of a traceback for whatever anybody sends.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import structlog
+from aiohttp import web
+from aiohttp.web_request import BaseRequest
+
+from witnd.web.connections.limit import Activity, State
+from witnd.web.connections.line_limit import LimitedLines
+from witnd.web.errors import ApiError, internal_error
+
+# Of what a stranger sent, so much is worth a line of the log.
+_REASON_MAX: Final = 120
+
+log = structlog.get_logger()
+
+
+class Listener(web.Server):
+    """Makes a `Protocol` for each connection. `told` hears the status of what never became a request. `head_seconds`:
+    how long a connection may take to send its first complete headers. `lines`: the limit for lines of the log."""
+
+    def __init__(
+        self,
+        handle: Callable[[BaseRequest], Awaitable[web.StreamResponse]],
+        told: Callable[[int], None],
+        headers: Mapping[str, str],
+        head_seconds: float,
+        lines: LimitedLines,
+        **settings: Any,
+    ) -> None:
+        super().__init__(handle, access_log=None, **settings)
+        self.head_seconds = head_seconds
+        self.lines = lines
+        self.told = told
+        self.headers = headers
+        self._settings = settings
+
+    def __call__(self) -> web.RequestHandler:
+        return Protocol(self, loop=self._loop, access_log=None, **self._settings)
+
+
+class Protocol(web.RequestHandler):
+    """One connection."""
+
+    __slots__ = ("_head_timer", "_listener", "_since")
+
+    def __init__(self, listener: Listener, **settings: Any) -> None:
+        super().__init__(listener, **settings)
+        self._listener = listener
+        self._since = self._loop.time()  # it was opened, or its last request began or ended
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._head_timer = self._loop.call_later(self._listener.head_seconds, self._end_if_silent)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+        super().connection_lost(exc)
+
+    def _end_if_silent(self) -> None:
+        if self._request_count == 0:
+            self.abort()
+
+    async def _handle_request(self, *given: Any) -> Any:
+        self._since = self._loop.time()
+        try:
+            return await super()._handle_request(*given)
+        finally:
+            self._since = self._loop.time()
+
+    def state(self, now: float) -> State:
+        """What the connection is doing, and for how long."""
+        if self._request_in_progress:
+            request = self._current_request
+            is_sending = request is not None and not request.content.is_eof()
+            activity = Activity.SENDING if is_sending else Activity.BUSY
+        else:
+            activity = Activity.IDLE if self._request_count else Activity.SILENT
+        return State(activity, now - self._since)
+
+    def abort(self) -> None:
+        """Close the connection at once, without sending the rest."""
+        transport = self.transport
+        self.force_close()
+        if isinstance(transport, asyncio.Transport):
+            transport.abort()
+
+    def handle_error(
+        self,
+        request: BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to what the parser refused; the connection ends with it."""
+        if isinstance(exc, ConnectionError):  # the client has gone away: nobody waits for an answer
+            raise exc
+        request_id = secrets.token_hex(16)
+        if status >= 500:
+            if (suppressed := self._listener.lines.take("http.failed", type(exc).__name__)) is not None:
+                log.error(
+                    "http.failed",
+                    request_id=request_id,
+                    method=request.method,
+                    path="(unknown)",
+                    suppressed=suppressed,
+                    exc_info=exc,
+                )
+            error = internal_error()
+        else:
+            reason = " ".join((message or str(exc)).split())[:_REASON_MAX]
+            if (suppressed := self._listener.lines.take("http.malformed")) is not None:
+                log.info(
+                    "http.malformed",
+                    reason=reason,
+                    remote=request.remote,
+                    request_id=request_id,
+                    suppressed=suppressed,
+                )
+            error = ApiError("VALIDATION_ERROR", "this is not an HTTP request as the standard asks for it")
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun already, and no other can follow")
+        self._listener.told(error.status)
+        headers = {**self._listener.headers, "Content-Type": "application/json", "X-Request-Id": request_id}
+        response = web.Response(body=error.body(request_id), status=error.status, headers=headers)
+        response.force_close()
+        return response

@@ -1,0 +1,141 @@
+"""Entries of the log of changes in words: what was done to which thing, and which fields differ."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from msgspec import Struct
+
+from witnd.app.changes import ChangeJson
+from witnd.domain.catalogue.catalogue import KINDS
+from witnd.domain.catalogue.text import FieldDifference, differences, fields
+from witnd.domain.values import instant
+from witnd.store.access.change_log import REQUESTED
+from witnd.web.dashboard.present.words import link
+
+# What was done, and what comes between that and the thing.
+_DONE: Final[Mapping[str, str]] = {
+    "create": "created",
+    "update": "changed",
+    "archive": "archived",
+    "restore": "restored",
+    "revoke": "revoked",
+    "rotate_secret": "gave a new secret to",
+    "resume": "requested to resume",
+    "issue": "issued",
+    "pay": "recorded the payment of",
+    "void": "voided",
+    "credit": "gave credit on",
+    "resend": "requested to resend",
+    "retry": "requested a retry of the held events of",
+    "remove": "requested to remove an event of",
+    "repair": "requested a repair of",
+}
+# Where a thing is found; those without a page of their own are named only.
+_PLACES: Final[Mapping[str, str]] = {
+    "customer": "customers",
+    "agent": "agents",
+    "rate_card": "rate-cards",
+    "notification_rule": "notifications",
+    "token": "tokens",
+    "invoice": "invoices",
+    "outcome": "outcomes",
+    "event": "outcomes",
+    "delivery": "deliveries",
+}
+_WORDS: Final[Mapping[str, str]] = {"notification_rule": "notification", "event": "outcome"}
+# Ids as long as this say nothing to people: their beginning tells them apart.
+_DIGEST: Final = 64
+_SHOWN: Final = 12
+# What tells nothing about a change.
+_PASSED_OVER: Final = frozenset(("revision", "effective_from", "archived", "last_used_at", REQUESTED))
+# A change holds from the instant at which it is made, unless somebody wrote a later one.
+_NOW_MS: Final = 1000
+# Fields of one change: a rate card can have thousands. All of them stand in its versions.
+FIELDS_MOST: Final = 25
+
+
+class Told(Struct, frozen=True, kw_only=True):
+    """A change. `said` and `name` make its sentence; `address` is that of the thing, where it has a page. `from_`:
+    from when on it holds, where that is later. `made`: there was nothing before. `fields_left`: how many more
+    differ."""
+
+    id: str
+    at: str
+    who: str
+    said: str
+    name: str
+    address: str | None
+    from_: str | None
+    made: bool
+    fields: list[FieldDifference]
+    fields_left: int
+    request_id: str
+
+
+def told(change: ChangeJson) -> Told:
+    kind, _, verb = change.what.partition(".")
+    before, after = _sides(change)
+    said, name, address = _sentence(change, kind, verb, after)
+    found = differences(_fields(kind, before), _fields(kind, after))
+    return Told(
+        id=change.id,
+        at=change.at,
+        who=change.who,
+        said=said,
+        name=name,
+        address=address,
+        from_=_later(change, after),
+        made=change.before is None and REQUESTED not in after,
+        fields=[*found[:FIELDS_MOST]],
+        fields_left=max(0, len(found) - FIELDS_MOST),
+        request_id=change.request_id,
+    )
+
+
+def _sides(change: ChangeJson) -> tuple[dict[str, Any], dict[str, Any]]:
+    before, after = change.before, change.after
+    if isinstance(after, dict) and isinstance(after.get("invoice"), dict):
+        after = after["invoice"]  # what was done to an invoice stands beside it
+    return before if isinstance(before, dict) else {}, after if isinstance(after, dict) else {}
+
+
+def _sentence(change: ChangeJson, kind: str, verb: str, after: Mapping[str, Any]) -> tuple[str, str, str | None]:
+    """What was done, to what by name, and its address."""
+    if change.what == "problems.retry_held":
+        many = len(after.get("keys", ()))
+        return "requested a retry of the held events of", f"{many} {'key' if many == 1 else 'keys'}", link("problems")
+    if kind not in _PLACES or verb not in _DONE:
+        return change.what, change.key, None
+    if kind == "delivery" and "/" in change.key:
+        said = f"deliveries of {change.key.replace('/', ' to ')}"
+        return _DONE[verb], said, link("deliveries")
+    name = str(after.get("number") or "") if kind == "invoice" else str(after.get("name") or "") * (kind == "token")
+    short = change.key[:_SHOWN] if len(change.key) == _DIGEST else change.key
+    return f"{_DONE[verb]} {_WORDS.get(kind, kind.replace('_', ' '))}", name or short, link(_PLACES[kind], change.key)
+
+
+def _later(change: ChangeJson, after: Mapping[str, Any]) -> str | None:
+    """From when on it holds, where it was written for an instant ahead."""
+    start = after.get("effective_from")
+    if not isinstance(start, str) or instant.parse(start) <= instant.parse(change.at) + _NOW_MS:
+        return None
+    return start
+
+
+def _fields(kind: str, content: Mapping[str, Any]) -> dict[str, str]:
+    """A short text for each field; secrets are hidden already, and say nothing."""
+    plain = {name: value for name, value in content.items() if name not in _PASSED_OVER and name != "secret"}
+    if kind in KINDS:
+        return fields(plain, archived=content.get("archived") is True)
+    return dict(_flat(plain, ""))
+
+
+def _flat(node: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield from _flat(value, f"{path}.{name}" if path else name)
+    elif isinstance(node, list) and all(isinstance(item, str) for item in node):
+        yield path, ", ".join(node)
+    elif node is not None:
+        yield path, node if isinstance(node, str) else json.dumps(node, ensure_ascii=False)

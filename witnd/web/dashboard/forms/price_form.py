@@ -1,0 +1,156 @@
+"""The form that writes prices, as it is answered again and again until it is saved: all entries of a thing, or some.
+
+What a page does with the entries that come of it is left to the page.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+from msgspec import Struct
+
+from witnd.app.catalogue.change import Written
+from witnd.domain.values.money import minor_digits
+from witnd.web.dashboard.forms.price_preview import OUTCOMES, Preview, chosen, of_typed
+from witnd.web.dashboard.forms.prices import (
+    FIELDS,
+    KIND_WORDS,
+    MOST_EDITED,
+    Entry,
+    Problem,
+    blank,
+    changed,
+    problem,
+    typed,
+    written,
+)
+from witnd.web.dashboard.page import Visit
+from witnd.web.dashboard.present.instants import since
+from witnd.web.errors import ApiError
+
+# Agents that a list offers for each price; of more, their keys are written, with suggestions.
+MOST_CHOICES: Final = 30
+MOST_SUGGESTED: Final = 500
+#: The form's fields besides those of entries. `part`: whether only some entries are in it, `only`: the agent whose
+#: entry it is; `seen`: how many versions there were when it was opened; the last three ask what it would cost.
+TEXTS: Final = ("key", "currency", "effective_from", "part", "only", "seen", "of", "outcomes", "units")
+
+
+class PriceForm(Struct, frozen=True, kw_only=True):
+    """`others`: entries of the thing that are not in the form, and stay. `stored`: the currencies of the saved rate
+    card with their digits."""
+
+    texts: dict[str, str]
+    entries: list[Entry]
+    currency: str
+    others: list[dict[str, Any]]
+    stored: Mapping[str, int]
+
+    @property
+    def document(self) -> list[dict[str, Any]]:
+        """All entries as the API takes them, those of the form last."""
+        return [*self.others, *[entry.document for entry in self.entries]]
+
+    def problems(self, refused: ApiError) -> list[Problem]:
+        if not refused.details:
+            return [problem("", refused.message)]
+        return [problem(one.path, one.message, len(self.others)) for one in refused.details]
+
+
+def opened(
+    content: Sequence[Mapping[str, Any]],
+    currency: str,
+    query: Mapping[str, str],
+    seen: int,
+    start: Entry | None = None,
+    *,
+    stored: Mapping[str, int] = MappingProxyType({}),
+) -> PriceForm:
+    """The form with what is in the catalogue. `query` may ask for a part: the entry of an agent, or a further one.
+    Where there is none, it begins as `start`."""
+    only = query.get("agent", "")
+    part = "part" in query or len(content) > MOST_EDITED
+    entries = [entry for entry in written(content) if not part or entry.agent == only]
+    if not entries and (part or start is not None):
+        entries = [start or blank(only)]
+    texts = {
+        "currency": currency,
+        "part": "yes" if part else "",
+        "only": only if part else "",
+        "seen": str(seen),
+        "outcomes": OUTCOMES,
+    }
+    return PriceForm(
+        texts={**dict.fromkeys(TEXTS, ""), **texts},
+        entries=entries,
+        currency=currency,
+        others=_others(content, texts),
+        stored=stored,
+    )
+
+
+def sent(
+    visit: Visit,
+    content: Sequence[Mapping[str, Any]],
+    currency: str | None = None,
+    *,
+    stored: Mapping[str, int] = MappingProxyType({}),
+) -> PriceForm:
+    """The form as it was sent, after what its button does to it. `currency`, where that is no part of it."""
+    texts = {name: visit.form.get(name, "").strip() for name in TEXTS}
+    texts["only"] = visit.form.get("only", "")  # the key of an agent is what it is, spaces included
+    return PriceForm(
+        texts=texts,
+        entries=changed(typed(visit.form), visit.form.get("do", "")),
+        currency=texts["currency"] if currency is None else currency,
+        others=_others(content, texts),
+        stored=stored,
+    )
+
+
+def _others(content: Sequence[Mapping[str, Any]], texts: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [dict(entry) for entry in content if entry["agent"] != texts["only"]] if texts["part"] else []
+
+
+async def values(visit: Visit, form: PriceForm, problems: Sequence[Problem] = ()) -> dict[str, Any]:
+    """What `prices.html` shows."""
+    agents = await _choices(visit)
+    # A currency that is none has no digits to show amounts in, and is told of.
+    known = form.currency if form.currency in form.stored or minor_digits(form.currency) is not None else ""
+    preview: Preview | None = await of_typed(form.entries, form.currency, form.texts, form.stored)
+    return {
+        "form": form,
+        "texts": form.texts,
+        "currency": known,
+        "agents": agents,
+        "suggested": agents[:MOST_SUGGESTED] if len(agents) > MOST_CHOICES else [],
+        "kinds": [(kind, kind.capitalize()) for kind in KIND_WORDS],
+        "kind_words": KIND_WORDS,
+        "fields": FIELDS,
+        "more_entries": len(form.entries) < MOST_EDITED,
+        "wrong": {one.path: one.message for one in reversed(problems)},
+        "problems": [("", f"{one.where}: {one.message}" if one.where else one.message) for one in problems],
+        "preview": preview,
+        "of": str(chosen(form.texts, len(form.entries)) or 0),
+    }
+
+
+async def _choices(visit: Visit) -> list[tuple[str, str]]:
+    """Agents that are not archived, with their names."""
+    catalogue = await visit.services.learned()
+    now = await visit.services.catalogue_store.present()
+    found = []
+    for key in catalogue.keys("agent"):
+        entry = catalogue.entry("agent", key, now) or catalogue.versions("agent", key)[0]
+        if not entry.archived:
+            name = entry.content["name"]
+            found.append((key, key if name == key else f"{name} ({key})"))
+    return found
+
+
+def told(saved: Written, form: PriceForm, lead: str) -> str:
+    """What is said after saving: from when on it holds, and for what."""
+    if not saved.changed:
+        return "Nothing was changed: it was so already."
+    start = since(saved.thing.version.effective_from, form.texts["effective_from"] or None)
+    return f"{lead} Outcomes that open {start} have these prices; those that are open already keep theirs."

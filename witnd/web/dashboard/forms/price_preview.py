@@ -1,0 +1,147 @@
+"""What outcomes would cost, for people: of a price that is being written, or of one that is saved.
+
+What they come to is decided by `witnd.app.catalogue.quotes`; here it gets its words and its digits.
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+from witnd.app.catalogue.quotes import QuoteAnswer, answered, question, unsaved
+from witnd.billing.export.wording import grouped
+from witnd.domain.pricing.ratecard import RateCard
+from witnd.domain.values.fields import Table
+from witnd.web.dashboard.forms.prices import Entry, Problem, padded, problem
+from witnd.web.dashboard.present.price_words import words_of
+from witnd.web.errors import ApiError, mistaken
+
+# Outcomes that are shown one by one; the others are as they are, or said in the sums.
+LINES: Final = 10
+OUTCOMES: Final = "100"
+# A price can be tried before an agent is chosen for it.
+_SOMEBODY: Final = "the agent"
+# A comma within a number is no separator: it is refused, and not taken for two numbers.
+_BETWEEN: Final = re.compile(r"[\s;]+|,\s+|,$")
+_LONGEST_COUNT: Final = 9
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """A part of the total. `price` is an amount unless `plain`."""
+
+    what: str
+    quantity: str
+    price: str | None
+    plain: bool
+    amount: str
+
+
+class Part(Struct, frozen=True, kw_only=True):
+    """One line of an invoice: an outcome, or a fee, minimum or cap."""
+
+    name: str
+    units: str
+    words: str
+    amount: str
+
+
+class Preview(Struct, frozen=True, kw_only=True):
+    """What it comes to, or what is missing before that can be said."""
+
+    words: str = ""
+    currency: str = ""
+    outcomes: int = 0
+    units: str = ""
+    at_close: bool = False
+    rows: Sequence[Row] = ()
+    parts: Sequence[Part] = ()
+    left_out: int = 0
+    total: str = ""
+    warnings: Sequence[str] = ()
+    problems: Sequence[Problem] = ()
+
+
+async def of_typed(
+    entries: Sequence[Entry], currency: str, form: Mapping[str, str], stored: Mapping[str, int]
+) -> Preview | None:
+    """Of the price that the form asks about, by its number from 0; None where there is no price."""
+    place = chosen(form, len(entries))
+    if place is None:
+        return None
+    entry = entries[place].document
+    agent = entry.setdefault("agent", _SOMEBODY)
+    raw = {"currency": currency or None, "entries": [entry], "agent": agent, **quantities(form)}
+    try:
+        # In a thread: ten thousand outcomes take longer than the event loop should stand still.
+        return shown(await asyncio.to_thread(unsaved, raw, stored))
+    except ApiError as refused:
+        return Preview(problems=[problem(one.path, one.message, -place) for one in refused.details])
+
+
+async def of_card(card: RateCard, agent: str, form: Mapping[str, str]) -> Preview:
+    """Of a saved card."""
+    table = Table({"agent": agent, **quantities(form)}, "", ("agent", "outcomes", "units"))
+    asked = question(table)
+    try:
+        if table.mistakes:
+            raise mistaken(table.mistakes)
+        return shown(await asyncio.to_thread(answered, card, asked))
+    except ApiError as refused:
+        return Preview(problems=[problem(one.path, one.message) for one in refused.details])
+
+
+def chosen(form: Mapping[str, str], count: int) -> int | None:
+    text = form.get("of", "")
+    place = int(text) if text.isascii() and text.isdecimal() and len(text) <= _LONGEST_COUNT else 0
+    return min(place, count - 1) if count else None
+
+
+def quantities(form: Mapping[str, str]) -> dict[str, Any]:
+    """`outcomes` or `units` as the API takes them; what is no number stays text, and is refused there."""
+    units = [one for one in _BETWEEN.split(form.get("units", "").strip()) if one]
+    if units:
+        return {"units": units}
+    text = form.get("outcomes", "").strip()
+    number = text.isascii() and text.isdecimal() and len(text) <= _LONGEST_COUNT
+    return {"outcomes": int(text) if number else text or None}
+
+
+def shown(quote: QuoteAnswer) -> Preview:
+    parts = [
+        Part(name=f"Outcome {number}", units=grouped(line.unit), words=line.words, amount=line.amount)
+        for number, line in enumerate(quote.lines[:LINES], 1)
+    ]
+    fees = [Part(name=_begun(one.kind), units="", words=one.words, amount=one.amount) for one in quote.adjustments]
+    return Preview(
+        words=words_of(quote.price, quote.digits),
+        currency=quote.currency,
+        outcomes=quote.outcomes,
+        units=quote.units,
+        at_close=quote.rated == "at_close",
+        rows=[
+            Row(
+                what=_begun(row.what),
+                quantity=_grouped(row.quantity or ""),
+                price=row.price if row.price is None or "%" in row.price else padded(row.price, quote.digits),
+                plain="%" in (row.price or ""),
+                amount=padded(row.amount, quote.digits),
+            )
+            for row in quote.rows
+        ],
+        parts=[*parts, *fees],
+        left_out=quote.outcomes - len(parts),
+        total=quote.total,
+        warnings=quote.warnings,
+    )
+
+
+def _begun(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def _grouped(quantity: str) -> str:
+    """A number of units in groups of three; a number of outcomes is said with that word."""
+    number, _, word = quantity.partition(" ")
+    return f"{grouped(number)} {word}".strip() if number else ""

@@ -1,0 +1,257 @@
+"""The fields of a form that writes prices, and the entries of a rate card: from one to the other and back.
+
+A field is called as the API calls the place, `entries[2].tiers[1].up_to`, so that a mistake is shown where it was made.
+Everything that was typed is kept, also what is no number, and what belongs to a kind that was chosen before. What may
+stand in an entry is decided by the domain's reader.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, Final
+
+from iso4217 import Currency
+from msgspec import Struct
+
+from witnd.domain.pricing.entry import (
+    FLAT,
+    GRADUATED,
+    KINDS,
+    MOST_TIERS,
+    OPTIONS,
+    PACKAGE,
+    PERCENTAGE,
+    TIER_FIELDS,
+    VOLUME,
+)
+
+# As many prices as one form shows: with tiers, and agents to choose from, each is up to 8 KB of the page.
+MOST_EDITED: Final = 20
+# A tier more than one price has at the beginning: fewer than two tiers are a flat price.
+_FIRST_TIERS: Final = 2
+_TIERS: Final = "tiers"
+_TEXTS: Final = ("agent", "kind", *[n for n in dict.fromkeys(n for ns in KINDS.values() for n in ns) if n != _TIERS],
+                 *OPTIONS)  # fmt: skip
+_NAME: Final = re.compile(r"entries\[(\d{1,4})\]\.(?:tiers\[(\d{1,4})\]\.)?([a-z_]+)", re.ASCII)
+_PLACE: Final = re.compile(r"entries\[(\d+)\](.*)", re.ASCII | re.DOTALL)
+_ORDER: Final = re.compile(r"(remove-entry|add-tier|remove-tier):(\d{1,4})(?:\.(\d{1,4}))?", re.ASCII)
+_AS_STRING: Final = re.compile(r'write it as a string, such as "([^"]*)"')
+_NAMED: Final = re.compile(r"which (minimum|period_minimum) is")
+
+# What each kind does, and when it is known what an outcome costs.
+KIND_WORDS: Final[Mapping[str, str]] = {
+    FLAT: "Every unit costs the same.",
+    GRADUATED: "Each unit costs what the tier says that it falls in.",
+    VOLUME: "All units of a period cost what the tier says that their total falls in.",
+    PACKAGE: "Units are paid for by the package, and a begun one counts as a whole one.",
+    PERCENTAGE: "A part of what each outcome is worth.",
+}
+
+
+class Field(Struct, frozen=True):
+    """How a field is called and explained. `money`: whether it is an amount in the card's currency."""
+
+    label: str
+    hint: str = ""
+    money: bool = False
+
+
+FIELDS: Final[Mapping[str, Field]] = {
+    "agent": Field("Agent"),
+    "kind": Field("Kind of price"),
+    "price_per_unit": Field("Price per unit", money=True),
+    "package_size": Field("Units in a package"),
+    "price_per_package": Field("Price per package", money=True),
+    "percent": Field("Percent of the unit", "Such as `2.5` for 2.5 % of what an outcome is worth."),
+    "minimum": Field("At least per outcome", "Optional.", money=True),
+    "maximum": Field("At most per outcome", "Optional.", money=True),
+    "free_quota": Field("Free units", "Optional. So many units of a period cost nothing."),
+    "period_minimum": Field("At least per period", "Optional. What is short of it is charged as a line of its own.",
+                            money=True),
+    "period_cap": Field("At most per period", "Optional. What is beyond it is taken off as a line of its own.",
+                        money=True),
+    "up_to": Field("Up to (units)"),
+    "flat_fee": Field("Fee when reached", money=True),
+    "currency": Field("Currency"),
+    "key": Field("Key"),
+    "effective_from": Field("Effective from (UTC)"),
+}  # fmt: skip
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """One price as it stands in the form. `texts` by name, each as it was typed."""
+
+    texts: dict[str, str]
+    tiers: list[dict[str, str]]
+
+    @property
+    def agent(self) -> str:
+        return self.texts.get("agent", "")
+
+    @property
+    def kind(self) -> str:
+        return self.texts.get("kind") or FLAT
+
+    @property
+    def tiered(self) -> bool:
+        return _TIERS in KINDS.get(self.kind, ())
+
+    @property
+    def names(self) -> list[str]:
+        """The fields of its kind, but for tiers."""
+        return [name for name in KINDS.get(self.kind, ()) if name != _TIERS]
+
+    @property
+    def kept(self) -> Iterator[tuple[str, str]]:
+        """What was typed for other kinds, by the end of its name: a form keeps it out of sight."""
+        for name, text in self.texts.items():
+            if text and name not in ("agent", "kind", *self.names, *OPTIONS):
+                yield name, text
+        if not self.tiered:
+            for place, tier in enumerate(self.tiers):
+                yield from [(f"tiers[{place}].{name}", text) for name, text in tier.items() if text]
+
+    @property
+    def has_options(self) -> bool:
+        return any(self.texts.get(name) for name in OPTIONS)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """As the API takes it; what is empty is left out."""
+        said: dict[str, Any] = {"kind": self.kind}
+        said |= {name: text for name in ("agent", *self.names, *OPTIONS) if (text := self.texts.get(name))}
+        if self.tiered:
+            said[_TIERS] = [{name: text for name, text in tier.items() if text} for tier in self.tiers]
+        return said
+
+
+def blank(agent: str = "") -> Entry:
+    return Entry(texts={"agent": agent, "kind": FLAT}, tiers=[])
+
+
+def written(content: Sequence[Mapping[str, Any]]) -> list[Entry]:
+    """Entries of the catalogue as a form shows them."""
+    return [
+        Entry(
+            texts={name: entry[name] for name in _TEXTS if name in entry},
+            tiers=[dict(tier) for tier in entry.get(_TIERS, ())],
+        )
+        for entry in content
+    ]
+
+
+def typed(form: Mapping[str, str]) -> list[Entry]:
+    """The prices of a form that was sent, in their order; a price by tiers has some in any case."""
+    found: dict[int, tuple[dict[str, str], dict[int, dict[str, str]]]] = {}
+    for name, text in form.items():
+        named = _NAME.fullmatch(name)
+        if named is None:
+            continue
+        entry, tier, field = named.groups()
+        texts, tiers = found.setdefault(int(entry), ({}, {}))
+        if tier is None and field in _TEXTS:
+            # The key of an agent is what it is, spaces included.
+            texts[field] = text if field == "agent" else text.strip()
+        elif tier is not None and field in TIER_FIELDS:
+            tiers.setdefault(int(tier), {})[field] = text.strip()
+    return [
+        _with_tiers(Entry(texts=texts, tiers=[tiers[place] for place in sorted(tiers)]))
+        for _, (texts, tiers) in sorted(found.items())
+    ]
+
+
+def _with_tiers(entry: Entry) -> Entry:
+    if not entry.tiered or entry.tiers:
+        return entry
+    return Entry(texts=entry.texts, tiers=[{} for _ in range(_FIRST_TIERS)])
+
+
+def changed(entries: Sequence[Entry], order: str) -> list[Entry]:
+    """What a button of the form makes of the prices: `add-entry`, `remove-entry:0`, `add-tier:0`, `remove-tier:0.1`.
+    Any other changes nothing."""
+    found = list(entries)
+    if order == "add-entry" and len(found) < MOST_EDITED:
+        return [*found, blank()]
+    form = _ORDER.fullmatch(order)
+    if form is None or int(form[2]) >= len(found):
+        return found
+    place = int(form[2])
+    if form[1] == "remove-entry":
+        del found[place]
+        return found
+    tiers = list(found[place].tiers)
+    if form[1] == "add-tier" and len(tiers) < MOST_TIERS:
+        tiers.append({})
+    elif form[1] == "remove-tier" and form[3] is not None and int(form[3]) < len(tiers):
+        del tiers[int(form[3])]
+    found[place] = Entry(texts=found[place].texts, tiers=tiers)
+    return found
+
+
+# -- what is wrong ----------------------------------------------------------------------------------------------------
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """Something that is wrong: `path`, as the field is called; `where` and `message` for people."""
+
+    path: str
+    where: str
+    message: str
+
+
+def problem(path: str, message: str, before: int = 0) -> Problem:
+    """A mistake as the API tells it. `before`: how many entries it was told of stand before those of the form."""
+    if (form := _PLACE.fullmatch(path)) is not None:
+        place = int(form[1]) - before
+        path = f"entries[{place}]{form[2]}" if place >= 0 else "entries"
+    return Problem(path=path, where=called(path), message=for_people(path, message))
+
+
+def called(path: str) -> str:
+    """Where a field is, as the form says it: `Price 3, tier 2, up to (units)`."""
+    if not path:
+        return ""
+    words = []
+    for part in path.split("."):
+        name, _, place = part.partition("[")
+        number = int(place[:-1]) + 1 if place.endswith("]") and place[:-1].isdecimal() else None
+        if name in ("entries", _TIERS):
+            word = "price" if name == "entries" else "tier"
+            words.append(f"{word} {number}" if number is not None else f"{word}s")
+        elif number is not None:
+            words.append(f"{name} of outcome {number}")
+        else:
+            words.append(_lower(FIELDS[name].label) if name in FIELDS else name)
+    said = ", ".join(words)
+    return said[:1].upper() + said[1:]
+
+
+def for_people(path: str, message: str) -> str:
+    """The API speaks to whoever writes JSON; a form has text only."""
+    if message.startswith("is missing") and (path == "currency" or path.endswith(".agent")):
+        return "choose a currency" if path == "currency" else "choose an agent"
+    said = _AS_STRING.sub(r"write a number such as \1", message)
+    said = _NAMED.sub(lambda form: f"which “{FIELDS[form[1]].label}” is", said)
+    return said.replace("effective_from", "“Effective from”")
+
+
+def _lower(label: str) -> str:
+    return label[:1].lower() + label[1:]
+
+
+# -- amounts ----------------------------------------------------------------------------------------------------------
+
+
+def padded(text: str, digits: int) -> str:
+    """A price as exact as it is, and with so many digits after the point at least: `0.995`, `2.00`."""
+    whole, _, fraction = text.partition(".")
+    fraction = fraction.ljust(digits, "0")
+    return f"{whole}.{fraction}" if fraction else whole
+
+
+@cache
+def currencies() -> tuple[tuple[str, str], ...]:
+    """Codes that a card may have, each with its name, in order of the codes."""
+    return tuple(
+        sorted((one.code, f"{one.code} – {one.currency_name}") for one in Currency if one.exponent is not None)
+    )

@@ -1,0 +1,135 @@
+"""Writing an agent: a condition that is put together from checks, and tried before it is saved."""
+
+from typing import Any
+
+from witnd.app.catalogue import change as catalogue_change
+from witnd.app.catalogue import read as catalogue
+from witnd.app.catalogue.change import Written
+from witnd.app.catalogue.read import AGENT
+from witnd.domain.catalogue.condition import DEEPEST
+from witnd.domain.values import instant
+from witnd.domain.values.fields import described
+from witnd.web.dashboard.forms import conditions, examples, terms
+from witnd.web.dashboard.forms import reorder as rearranging
+from witnd.web.dashboard.forms.choices import CHOICES
+from witnd.web.dashboard.forms.examples import Examples
+from witnd.web.dashboard.forms.terms import METHODS, UNITS, Terms, Wrong
+from witnd.web.dashboard.forms.versions import check_seen
+from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
+from witnd.web.dashboard.present.instants import since
+from witnd.web.dashboard.present.words import link, new
+from witnd.web.errors import ApiError, invalid, mistaken
+
+
+@page("/dashboard/agents/new", admin=True)
+async def new_agent(visit: Visit) -> Answer:
+    return _form(visit, None, terms.fresh(), Examples(rows=examples.suggested(terms.fresh().rule).rows))
+
+
+@action("/dashboard/agents/new")
+async def write_new_agent(visit: Visit) -> Answer:
+    return await _sent(visit, None)
+
+
+@page("/dashboard/agents/{key}/edit", admin=True)
+async def edit_agent(visit: Visit) -> Answer:
+    key = visit.path["key"]
+    thing = await catalogue.read(visit.services, AGENT, key)
+    given = terms.opened(key, thing.version.content)
+    return _form(visit, key, given, examples.suggested(given.rule), seen=thing.count)
+
+
+@action("/dashboard/agents/{key}/edit")
+async def write_agent(visit: Visit) -> Answer:
+    thing = await catalogue.read(visit.services, AGENT, visit.path["key"])
+    return await _sent(visit, thing.key, thing.count)
+
+
+async def _sent(visit: Visit, key: str | None, count: int = 0) -> Answer:
+    """Save the form, or show it as its buttons made it. `count`: how many versions there are."""
+    given, tried, do = terms.sent(visit.form), examples.sent(visit.form), visit.form.get("do", "look")
+    if do != "save":
+        rearranging.acted(given.rule, do)
+        examples.acted(tried, do)
+        return _form(visit, key, given, tried, seen=visit.form.get("seen"))
+    taken = terms.taken(given)
+    try:
+        check_seen(visit, count)
+        if key is None and not given.key:
+            raise mistaken([terms.NO_KEY, *taken.mistakes])
+        if taken.mistakes:
+            raise mistaken(taken.mistakes)
+        written = await _write(visit, key, given, taken.raw)
+    except ApiError as refused:
+        if refused.code not in ("VALIDATION_ERROR", "CONFLICT"):
+            raise
+        return _form(visit, key, given, tried, terms.wrong(refused, taken.places), seen=count)
+    return Moved(link("agents", written.thing.key), _said(written, taken.raw["effective_from"]))
+
+
+async def _write(visit: Visit, key: str | None, given: Terms, raw: dict[str, Any]) -> Written:
+    if key is not None:
+        return await catalogue_change.change(visit.services, visit.author, AGENT, key, raw)
+    known = await visit.services.learned()
+    if known.versions(AGENT.name, given.key):
+        raise invalid(
+            "key", f"there is an agent {described(given.key)} already; change that one, or choose another key"
+        )
+    return await catalogue_change.create(visit.services, visit.author, AGENT, {**raw, "key": given.key})
+
+
+def _said(written: Written, asked: str | None) -> str:
+    """From when on it holds, and for what."""
+    if not written.changed:
+        return "Nothing was changed: it was so already."
+    version = written.thing.version
+    start = since(version.effective_from, asked)
+    if version.number == 1:
+        return f"Agent {written.thing.key} is created: outcomes open {start}. Next, give it a price on a rate card."
+    return f"Saved. Outcomes that open {start} are under version {version.number}; those already open keep theirs."
+
+
+def _form(
+    visit: Visit,
+    key: str | None,
+    given: Terms,
+    tried: Examples,
+    wrong: Wrong = terms.RIGHT,
+    *,
+    seen: int | str | None = None,
+) -> Shown:
+    services = visit.services
+    trying = tried.tried or visit.form.get("do") == "try"
+    scheduled = (
+        []
+        if key is None
+        else [instant.render(at) for at in services.catalogue.instants(AGENT.name, key) if at > services.now_ms()]
+    )
+    return Shown(
+        "agent_form.html",
+        {
+            "key": key,
+            "address": link("agents") if key is None else link("agents", key),
+            "target": new("agents") if key is None else link("agents", key, "edit"),
+            "scheduled": scheduled,
+            "seen": None if key is None else seen,
+            **shared(visit, given, tried, wrong, trying=given if trying else None),
+        },
+        wrong.status,
+    )
+
+
+def shared(visit: Visit, given: Terms, tried: Examples, wrong: Wrong, *, trying: Terms | None) -> dict[str, Any]:
+    """What every form with a condition shows. `trying`: what is tried on the examples, if anything is."""
+    now_ms = visit.services.now_ms()
+    return {
+        "terms": given,
+        "examples": tried,
+        "attempt": None if trying is None else examples.attempted(terms.taken(trying), tried, now_ms),
+        "wrong": wrong,
+        "said": conditions.reading(given.rule),
+        "choices": CHOICES,
+        "deepest": DEEPEST,
+        "units": UNITS,
+        "methods": METHODS,
+    }

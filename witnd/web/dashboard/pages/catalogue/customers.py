@@ -1,0 +1,216 @@
+"""Customers: who is billed, by which rate card, and what is theirs alone."""
+
+from typing import Any, Final
+
+from msgspec import Struct
+
+from witnd.app.catalogue import read as catalogue
+from witnd.app.catalogue.read import CUSTOMER, Thing
+from witnd.app.invoices import operations as invoices
+from witnd.app.outcomes.list import page as page_of_outcomes
+from witnd.app.overview import Money
+from witnd.app.services import Services
+from witnd.billing.export import wording
+from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.catalogue.condition import words
+from witnd.domain.catalogue.customer import Customer
+from witnd.domain.catalogue.zero_price import card_warnings, own_prices
+from witnd.domain.invoices.invoice import Invoice
+from witnd.domain.pricing.ratecard import Price
+from witnd.domain.values.money import minor_text
+from witnd.web.api.catalogue.answers import versioned
+from witnd.web.dashboard.forms.archiving import archive
+from witnd.web.dashboard.forms.submit import KEY, Sending, sending
+from witnd.web.dashboard.forms.submit import address as site
+from witnd.web.dashboard.forms.terms import METHODS
+from witnd.web.dashboard.forms.versions import versions_of
+from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
+from witnd.web.dashboard.present.price_words import price_lines
+from witnd.web.dashboard.present.words import link
+from witnd.web.errors import invalid
+
+LIMIT: Final = 50
+# Of outcomes and invoices on a customer's page; their own lists have all.
+NEWEST: Final = 10
+# Prices on a customer's page, and agents with terms of its own; its rate card has all prices.
+PRICES: Final = 50
+WARNINGS: Final = 10
+
+
+class Priced(Struct, frozen=True, kw_only=True):
+    """What an agent costs the customer, one line each. `own`: agreed with this customer alone."""
+
+    agent: str
+    own: bool
+    lines: list[str]
+
+
+class OwnTerms(Struct, frozen=True, kw_only=True):
+    """What the customer agreed otherwise with an agent: None where it follows the agent."""
+
+    agent: str
+    name: str | None
+    settlement_period: int | None
+    quantity: str | None
+    condition: str | None
+
+
+@page("/dashboard/customers")
+async def list_customers(visit: Visit) -> Answer:
+    query = visit.query
+    search, card, archived = query.get("search", "").strip(), query.get("rate_card"), "archived" in query
+    looked_for = search.casefold()
+    found, cursor = await catalogue.listed(
+        visit.services,
+        CUSTOMER,
+        (LIMIT, query.get("after")),
+        archived=archived,
+        wanted=lambda entry: (
+            card in (None, entry.content["rate_card"])
+            and (looked_for in entry.key.casefold() or looked_for in entry.content["name"].casefold())
+        ),
+    )
+    asked = {"search": search, "rate_card": card or "", "archived": "yes" if archived else ""}
+    return Shown(
+        "customers.html",
+        {
+            "found": [_row(thing) for thing in found],
+            "asked": asked,
+            "filtered": any(asked.values()),
+            "cards": visit.services.catalogue.keys("rate_card"),
+            "site": site(visit),
+            "next": link("customers", **asked, after=cursor) if cursor else None,
+            "first": link("customers", **asked) if "after" in query else None,
+        },
+    )
+
+
+def _row(thing: Thing) -> dict[str, Any]:
+    return {"key": thing.key, **thing.version.content, **versioned(thing)}
+
+
+@page("/dashboard/customers/{key}")
+async def show_customer(visit: Visit) -> Answer:
+    services, key = visit.services, visit.path["key"]
+    known = await services.learned()
+    if not known.versions(CUSTOMER.name, key):
+        return Shown("customer_missing.html", {"key": key}, 404)
+    thing = await catalogue.read(services, CUSTOMER, key)
+    # Where all versions are scheduled, as it will be.
+    at = max(await services.catalogue_store.present(), thing.version.effective_from)
+    customer = Customer.from_content(key, thing.version.content, archived=thing.version.archived)
+    card = None if customer.rate_card is None else known.rate_card(customer.rate_card, at)
+    priced, left = _prices(known, customer, at)
+    terms = thing.version.content.get("agents", ())
+    outcomes = await page_of_outcomes(services, customer=key, limit=NEWEST, after=None)
+    bills = await invoices.listed(services, invoices.wanted(customer_key=key), NEWEST, None)
+    return Shown(
+        "customer.html",
+        {
+            "customer": customer,
+            "version": versioned(thing),
+            "currency": None if card is None else card.currency,
+            "prices": priced,
+            "warnings": [] if card is None else card_warnings(own_prices(thing.version.content, key, card))[:WARNINGS],
+            "prices_left": left,
+            "terms": [_terms(content) for content in terms[:PRICES]],
+            "terms_left": len(terms[PRICES:]),
+            # Those with own terms that are on the page have a link beside them.
+            "agents": sorted(known.agents(at).keys() - {content["agent"] for content in terms[:PRICES]}),
+            "outcomes": outcomes.data,
+            "invoices": [_bill(one) for one in bills.data],
+            "balances": await _balances(services, known, key),
+            **await versions_of(visit, CUSTOMER, thing),
+            "example": _example(visit, known, key, priced, at),
+        },
+    )
+
+
+@page("/dashboard/customers/{key}/terms")
+async def choose_terms(visit: Visit) -> Answer:
+    """From the agent that was chosen to its terms for this customer."""
+    agent = visit.query.get("agent")
+    if agent is None:
+        raise invalid("agent", "choose the agent that something else was agreed for")
+    return Moved(link("customers", visit.path["key"], "terms", agent))
+
+
+@action("/dashboard/customers/{key}/archive")
+async def archive_customer(visit: Visit) -> Answer:
+    return await _archive(visit, "archived: it is hidden in lists", archived=True)
+
+
+@action("/dashboard/customers/{key}/restore")
+async def restore_customer(visit: Visit) -> Answer:
+    return await _archive(visit, "back from the archive", archived=False)
+
+
+async def _archive(visit: Visit, done: str, *, archived: bool) -> Answer:
+    key = visit.path["key"]
+    since = await archive(visit, CUSTOMER, key, archived=archived)
+    return Moved(link("customers", key), "It is so already." if since is None else f"Customer {key} is {done}{since}.")
+
+
+def _prices(known: Catalogue, customer: Customer, at: int) -> tuple[list[Priced], int]:
+    """What outcomes that open at an instant cost, its own prices first; and how many more there are."""
+    card = None if customer.rate_card is None else known.rate_card(customer.rate_card, at)
+    if card is None:
+        return [], 0
+    own = sorted(customer.entries or ())
+    agents = [*own, *sorted(card.prices.keys() - set(own))]
+    found = []
+    for agent in agents[:PRICES]:
+        price = known.price(customer, agent, at)
+        if isinstance(price, Price):
+            found.append(Priced(agent=agent, own=agent in own, lines=price_lines(price)))
+    return found, max(0, len(agents) - PRICES)
+
+
+def _terms(content: dict[str, Any]) -> OwnTerms:
+    condition, method = content.get("condition"), content.get("attribution_method")
+    return OwnTerms(
+        agent=content["agent"],
+        name=content.get("name"),
+        settlement_period=content.get("settlement_period"),
+        quantity=None if method is None else METHODS[method],
+        condition=None if condition is None else words(condition),
+    )
+
+
+def _bill(invoice: Invoice) -> dict[str, Any]:
+    return {
+        "id": invoice.id,
+        "number": invoice.number,
+        "stage": invoice.stage,
+        "period": wording.period(invoice),
+        "lines": invoice.lines,
+        "unrated": invoice.unrated,
+        "amount": minor_text(invoice.payable, invoice.digits),
+        "currency": invoice.currency,
+    }
+
+
+async def _balances(services: Services, known: Catalogue, key: str) -> list[Money]:
+    """The customer's credit, in each currency that one of its cards ever had."""
+    cards = {entry.content["rate_card"] for entry in known.versions("customer", key)} - {None}
+    currencies: dict[str, int] = {}
+    for card in cards:
+        for currency, digits in known.digits(card).items():
+            currencies[currency] = max(digits, currencies.get(currency, 0))
+    found = []
+    for currency, digits in sorted(currencies.items()):
+        balance = await services.invoices.balance(key, currency)
+        if balance:
+            found.append(Money(currency=currency, amount=minor_text(balance, digits)))
+    return found
+
+
+def _example(visit: Visit, known: Catalogue, key: str, prices: list[Priced], at: int) -> Sending:
+    """An event that an agent with a price takes, where there is one."""
+    agents = known.agents(at)
+    agent = next((price.agent for price in prices if price.agent in agents), None)
+    event = {"key": KEY, "customer_key": key, "action": "ticket.resolved"}
+    if agent is not None:
+        facts = agents[agent].rule.facts
+        event |= {"agent_key": agent, "action": facts[0] if facts else event["action"]}
+    return sending(visit, event)

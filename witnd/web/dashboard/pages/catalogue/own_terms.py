@@ -1,0 +1,154 @@
+"""What one customer has agreed otherwise with an agent."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from witnd.app.catalogue import change as catalogue_change
+from witnd.app.catalogue import read as catalogue
+from witnd.app.catalogue.change import Written
+from witnd.app.catalogue.read import AGENT, CUSTOMER
+from witnd.domain.catalogue.condition import words
+from witnd.domain.catalogue.contract import FIELDS
+from witnd.domain.values.mistake import Mistake
+from witnd.web.dashboard.forms import examples, terms
+from witnd.web.dashboard.forms import reorder as rearranging
+from witnd.web.dashboard.forms.examples import Examples
+from witnd.web.dashboard.forms.terms import METHODS, Taken, Terms, Wrong
+from witnd.web.dashboard.forms.versions import check_seen
+from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
+from witnd.web.dashboard.pages.catalogue.agent_form import shared
+from witnd.web.dashboard.present.instants import since
+from witnd.web.dashboard.present.words import link, span
+from witnd.web.errors import ApiError, Detail, invalid, mistaken
+
+# Where the terms that were sent stand among those of the customer.
+_FIRST: Final = "agents[0]"
+_NONE: Final = Mistake("", "tick what is agreed otherwise; to have it all as the agent has it, remove the own terms")
+
+
+@page("/dashboard/customers/{key}/terms/{agent}", admin=True)
+async def show_terms(visit: Visit) -> Answer:
+    base, known, count = await _known(visit)
+    given = terms.opened(visit.path["agent"], {**base, **known})
+    return _form(visit, base, known, given, frozenset(known), examples.suggested(given.rule), seen=count)
+
+
+@action("/dashboard/customers/{key}/terms/{agent}")
+async def write_terms(visit: Visit) -> Answer:
+    """Save the form, or show it as its buttons made it."""
+    base, known, count = await _known(visit)
+    given, tried, do = terms.sent(visit.form), examples.sent(visit.form), visit.form.get("do", "look")
+    own = frozenset(visit.forms.get("own", ())) & set(FIELDS)
+    if do != "save":
+        rearranging.acted(given.rule, do)
+        examples.acted(tried, do)
+        return _form(visit, base, known, given, own, tried, seen=visit.form.get("seen"))
+    taken = _taken(given, own)
+    try:
+        check_seen(visit, count)
+        if taken.mistakes:
+            raise mistaken(taken.mistakes)
+        written = await _write(visit, taken.raw, {name: taken.raw[name] for name in own})
+    except ApiError as refused:
+        if refused.code not in ("VALIDATION_ERROR", "CONFLICT"):
+            raise
+        wrong = terms.wrong(_nearer(refused), taken.places)
+        return _form(visit, base, known, given, own, tried, wrong, seen=count)
+    return _done(visit, written, taken.raw["effective_from"], "the terms are the customer’s own")
+
+
+@action("/dashboard/customers/{key}/terms/{agent}/remove")
+async def remove_terms(visit: Visit) -> Answer:
+    if not visit.form.get("confirmed"):
+        raise invalid("confirmed", "tick the box first")
+    written = await _write(visit, {"effective_from": None}, {})
+    return _done(visit, written, None, "the terms are the agent’s, as for everybody else")
+
+
+async def _write(visit: Visit, raw: Mapping[str, Any], own: Mapping[str, Any]) -> Written:
+    """Put these terms in the place of the customer’s own for the agent; without any, there are none."""
+    key, agent = visit.path["key"], visit.path["agent"]
+
+    def amend(content: Mapping[str, Any]) -> dict[str, Any]:
+        others = [one for one in content.get("agents", ()) if one["agent"] != agent]
+        return {"agents": [{"agent": agent, **own}, *others] if own else others}
+
+    given = {"effective_from": raw["effective_from"]}
+    return await catalogue_change.change(visit.services, visit.author, CUSTOMER, key, given, amend)
+
+
+def _done(visit: Visit, written: Written, asked: str | None, what: str) -> Moved:
+    key, agent = visit.path["key"], visit.path["agent"]
+    if not written.changed:
+        return Moved(link("customers", key), "Nothing was changed: it was so already.")
+    start = since(written.thing.version.effective_from, asked)
+    said = f"Saved. For outcomes of {agent} that open {start}, {what}; those already open keep theirs."
+    return Moved(link("customers", key), said)
+
+
+async def _known(visit: Visit) -> tuple[dict[str, Any], dict[str, Any], int]:
+    """What the agent has, what the customer has instead, and how many versions of the customer there are."""
+    agent = visit.path["agent"]
+    base = (await catalogue.read(visit.services, AGENT, agent)).version.content
+    customer = await catalogue.read(visit.services, CUSTOMER, visit.path["key"])
+    agreed: list[dict[str, Any]] = [one for one in customer.version.content.get("agents", ()) if one["agent"] == agent]
+    own = {name: value for one in agreed for name, value in one.items() if name != "agent"}
+    return base, own, customer.count
+
+
+def _taken(given: Terms, own: frozenset[str]) -> Taken:
+    """What is ticked, and what is wrong with that."""
+    taken = terms.taken(given)
+    mistakes = [one for one in taken.mistakes if one.path.partition(".")[0].partition("[")[0] in own]
+    if "name" in own and not given.name:
+        mistakes.insert(0, Mistake("name", "is missing; write what the agent is called for this customer"))
+    return taken._replace(mistakes=mistakes if own else [_NONE])
+
+
+def _nearer(refused: ApiError) -> ApiError:
+    """Mistakes with the names that they have in this form."""
+    details = [Detail(one.path.removeprefix(_FIRST).removeprefix("."), one.message) for one in refused.details]
+    return ApiError(refused.code, refused.message, details)
+
+
+def _form(
+    visit: Visit, base: Mapping[str, Any], known: Mapping[str, Any], given: Terms, own: frozenset[str],
+    tried: Examples, wrong: Wrong = terms.RIGHT, *, seen: int | str | None,
+) -> Shown:  # fmt: skip
+    key, agent = visit.path["key"], visit.path["agent"]
+    trying = tried.tried or visit.form.get("do") == "try"
+    return Shown(
+        "own_terms.html",
+        {
+            "customer": key,
+            "agent": agent,
+            "address": link("customers", key),
+            "target": link("customers", key, "terms", agent),
+            "own": own,
+            "seen": seen,
+            "known": bool(known),
+            "base": {
+                "name": base["name"],
+                "settlement_period": span(base["settlement_period"]),
+                "attribution_method": METHODS[base["attribution_method"]],
+                "condition": words(base["condition"]),
+            },
+            **shared(visit, given, tried, wrong, trying=_together(base, given, own) if trying else None),
+        },
+        wrong.status,
+    )
+
+
+def _together(base: Mapping[str, Any], given: Terms, own: frozenset[str]) -> Terms:
+    """What would hold for the customer: what is ticked, and the agent’s for the rest."""
+    theirs = terms.opened(given.key, base)
+    return replace(
+        given,
+        name=given.name if "name" in own else theirs.name,
+        period=given.period if "settlement_period" in own else theirs.period,
+        unit=given.unit if "settlement_period" in own else theirs.unit,
+        attribution_method=(given if "attribution_method" in own else theirs).attribution_method,
+        rule=(given if "condition" in own else theirs).rule,
+    )

@@ -1,0 +1,180 @@
+"""Rate cards: what outcomes cost, in versions."""
+
+from typing import Any, Final
+
+from msgspec import Struct
+
+from witnd.app.catalogue import read as catalogue
+from witnd.app.catalogue.read import CUSTOMER, RATE_CARD, Thing
+from witnd.domain.catalogue.zero_price import card_warnings
+from witnd.domain.pricing.entry import KINDS, OPTIONS
+from witnd.domain.pricing.ratecard import Price, RateCard
+from witnd.web.dashboard.forms.archiving import archive
+from witnd.web.dashboard.forms.price_preview import OUTCOMES, Preview, of_card
+from witnd.web.dashboard.forms.prices import FIELDS, MOST_EDITED, padded
+from witnd.web.dashboard.forms.submit import address
+from witnd.web.dashboard.forms.versions import numbered, versions_of
+from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
+from witnd.web.dashboard.present.price_words import price_words
+from witnd.web.dashboard.present.words import link
+
+LIMIT: Final = 50
+# Prices of a card that its line in the list says; its page has all.
+SAID: Final = 3
+PRICES: Final = 50
+CUSTOMERS: Final = 20
+WARNINGS: Final = 10
+
+
+class Fact(Struct, frozen=True):
+    """A field of a price. `amount`: whether it is in the card's currency."""
+
+    label: str
+    text: str
+    amount: bool
+
+
+class Priced(Struct, frozen=True, kw_only=True):
+    """What an agent costs: in words, its tiers, and its other fields one by one. `place`: among those of the page;
+    `detailed`: whether there is more to it than the words say at a glance."""
+
+    place: int
+    agent: str
+    words: str
+    kind: str
+    tiers: list[dict[str, str]]
+    facts: list[Fact]
+    detailed: bool
+
+
+@page("/dashboard/rate-cards")
+async def list_rate_cards(visit: Visit) -> Answer:
+    archived = "archived" in visit.query
+    found, cursor = await catalogue.listed(
+        visit.services, RATE_CARD, (LIMIT, visit.query.get("after")), archived=archived
+    )
+    asked = {"archived": "yes" if archived else None}
+    return Shown(
+        "rate_cards.html",
+        {
+            "found": [_line(visit, thing) for thing in found],
+            "archived": archived,
+            "address": address(visit),
+            "next": link("rate-cards", **asked, after=cursor) if cursor else None,
+            "first": link("rate-cards", **asked) if "after" in visit.query else None,
+        },
+    )
+
+
+def _line(visit: Visit, thing: Thing) -> dict[str, Any]:
+    version = thing.version
+    # The catalogue has made the prices of each version already.
+    card = visit.services.catalogue.rate_card(thing.key, version.effective_from)
+    prices = {} if card is None else card.prices
+    said = sorted(prices)[:SAID]
+    return {
+        "key": thing.key,
+        "version": version,
+        "currency": version.content["currency"],
+        "count": len(prices),
+        "prices": [(agent, price_words(prices[agent])) for agent in said],
+        "left": len(prices) - len(said),
+    }
+
+
+@page("/dashboard/rate-cards/{key}")
+async def show_rate_card(visit: Visit) -> Answer:
+    services, key, query = visit.services, visit.path["key"], visit.query
+    thing = await catalogue.read(services, RATE_CARD, key, version=numbered(visit, "version"))
+    card = RateCard.from_content(key, thing.version.content)
+    prices, following = _prices(card, query.get("after_agent"))
+    customers, more = await catalogue.listed(
+        services, CUSTOMER, (CUSTOMERS, None), wanted=lambda entry: entry.content["rate_card"] == key
+    )
+    return Shown(
+        "rate_card.html",
+        {
+            "thing": thing,
+            "version": thing.version,
+            "chosen": "version" in query,
+            "card": card,
+            "warnings": card_warnings(list(card.prices.values()))[:WARNINGS],
+            "prices": prices,
+            "next": following and link("rate-cards", key, version=query.get("version"), after_agent=following),
+            "first": link("rate-cards", key, version=query.get("version")) if "after_agent" in query else None,
+            "whole": len(card.prices) <= MOST_EDITED,
+            "customers": [(one.key, one.version.content["name"]) for one in customers],
+            "more_customers": more is not None,
+            **await versions_of(visit, RATE_CARD, thing),
+            **await _quoted(visit, card),
+        },
+    )
+
+
+def _prices(card: RateCard, after: str | None) -> tuple[list[Priced], str | None]:
+    """A page of them in order of agents, and the agent that it ends with, where more follow."""
+    agents = [agent for agent in sorted(card.prices) if after is None or agent > after]
+    shown = agents[:PRICES]
+    priced = [_priced(place, card.prices[agent]) for place, agent in enumerate(shown, 1)]
+    return priced, shown[-1] if len(agents) > PRICES else None
+
+
+def _priced(place: int, price: Price) -> Priced:
+    entry = price.entry
+    names = [name for name in (*KINDS[price.kind], *OPTIONS) if name in entry and name != "tiers"]
+    return Priced(
+        place=place,
+        agent=price.agent,
+        words=price_words(price),
+        kind=price.kind,
+        tiers=_tiers(price),
+        facts=[_fact(name, entry[name], price.exponent) for name in names],
+        detailed="tiers" in entry or any(name in entry for name in OPTIONS),
+    )
+
+
+def _fact(name: str, text: str, digits: int) -> Fact:
+    field = FIELDS[name]
+    return Fact(field.label, padded(text, digits) if field.money else text, field.money)
+
+
+def _tiers(price: Price) -> list[dict[str, str]]:
+    """Each with where it begins; `up_to` is empty where it has no end."""
+    found, below = [], "0"
+    for tier in price.entry.get("tiers", ()):
+        found.append(
+            {
+                "above": below,
+                "up_to": tier.get("up_to", ""),
+                "price_per_unit": padded(tier["price_per_unit"], price.exponent),
+                "flat_fee": padded(tier["flat_fee"], price.exponent) if "flat_fee" in tier else "",
+            }
+        )
+        below = tier.get("up_to", "")
+    return found
+
+
+async def _quoted(visit: Visit, card: RateCard) -> dict[str, Any]:
+    """What outcomes of an agent would cost, where that is asked."""
+    asked = {"agent": "", "outcomes": OUTCOMES, "units": "", **visit.query}
+    preview: Preview | None = None
+    if "agent" in visit.query:
+        preview = await of_card(card, asked["agent"], asked)
+    return {"asked": asked, "preview": preview, "wrong": {}}
+
+
+@action("/dashboard/rate-cards/{key}/archive")
+async def archive_rate_card(visit: Visit) -> Answer:
+    return await _archive(visit, "archived: it is hidden in lists", archived=True)
+
+
+@action("/dashboard/rate-cards/{key}/restore")
+async def restore_rate_card(visit: Visit) -> Answer:
+    return await _archive(visit, "back from the archive", archived=False)
+
+
+async def _archive(visit: Visit, done: str, *, archived: bool) -> Answer:
+    key = visit.path["key"]
+    since = await archive(visit, RATE_CARD, key, archived=archived)
+    said = "It is so already." if since is None else f"Rate card {key} is {done}{since}."
+    return Moved(link("rate-cards", key), said)

@@ -1,0 +1,137 @@
+"""What is done to an invoice: issued, paid, voided, and what was billed given back."""
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+
+from witnd.app.invoices import credit as crediting
+from witnd.app.invoices import operations as invoices
+from witnd.app.invoices.operations import Reused
+from witnd.domain.invoices.invoice import Invoice
+from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
+from witnd.web.dashboard.pages.invoices.invoices import name_of, shown
+from witnd.web.dashboard.pages.invoices.lines import sections
+from witnd.web.dashboard.present.words import link, number
+from witnd.web.errors import ApiError, invalid, unavailable
+
+
+@action("/dashboard/invoices/{id}/issue")
+async def issue(visit: Visit) -> Answer:
+    return await _done(
+        visit,
+        "issue",
+        lambda invoice: invoices.issue(visit.services, visit.author, invoice),
+        lambda done: f"Issued: its number is {done.number}.",
+    )
+
+
+@action("/dashboard/invoices/{id}/pay")
+async def pay(visit: Visit) -> Answer:
+    return await _done(
+        visit,
+        "pay",
+        lambda invoice: invoices.pay(visit.services, visit.author, invoice),
+        lambda done: f"{done.number} is marked as paid.",
+    )
+
+
+@action("/dashboard/invoices/{id}/void")
+async def void(visit: Visit) -> Answer:
+    reason = visit.form.get("reason", "").strip()
+    return await _done(
+        visit,
+        "void",
+        lambda invoice: invoices.void(visit.services, visit.author, invoice, reason),
+        lambda done: f"{done.number} is void: nothing of it is owed.",
+    )
+
+
+async def _done(
+    visit: Visit, doing: str, do: Callable[[Invoice], Awaitable[Invoice]], told: Callable[[Invoice], str]
+) -> Answer:
+    """Do it. Where it is refused, the page of the invoice says why, with all that was filled in."""
+    invoice = await invoices.named(visit.services, visit.path["id"])
+    try:
+        _check_confirmed(visit)
+        done = await do(invoice)
+    except ApiError as refused:
+        # As it is now: somebody else may have done something to it.
+        return await shown(visit, await invoices.named(visit.services, invoice.id), refused, doing)
+    return Moved(link("invoices", name_of(done)), told(done))
+
+
+@page("/dashboard/invoices/{id}/credit", admin=True)
+async def ask_credit(visit: Visit) -> Answer:
+    invoice = await invoices.named(visit.services, visit.path["id"])
+    return await _form(visit, invoice, visit.query)
+
+
+@action("/dashboard/invoices/{id}/credit")
+async def credit(visit: Visit) -> Answer:
+    form = visit.form
+    invoice = await invoices.named(visit.services, visit.path["id"])
+    try:
+        _check_confirmed(visit)
+        done = await crediting.credit(
+            visit.services,
+            visit.author,
+            invoice,
+            outcome_key=form.get("outcome") or None,
+            row_id=form.get("row") or None,
+            amount=form.get("amount", "").strip() or None,
+            reason=form.get("reason", "").strip(),
+        )
+    except Reused as before:
+        given = ApiError(
+            "CONFLICT",
+            f"this form was sent before with other values: it {before.how}. Send it again to credit more",
+        )
+        return await _form(visit, invoice, {**form, "once": ""}, given)
+    except ApiError as refused:
+        if refused.code == "UNAVAILABLE":
+            raise unavailable(
+                "it is unknown whether the credit was given. Send the form again: it is given once"
+            ) from None
+        return await _form(visit, invoice, form, refused)
+    amount = f"{number((done.line.amount or '').lstrip('-'))} {done.line.currency}"
+    note = done.credit_note
+    if note is None:
+        return Moved(link("invoices", name_of(invoice)), f"{amount} given back: it is a line of this draft.")
+    told = f"{amount} given back: it pays the next invoices of {note.customer_key} in {note.currency}."
+    return Moved(link("credit-notes", note.number or note.id), told)
+
+
+async def _form(visit: Visit, invoice: Invoice, given: Mapping[str, str], refused: ApiError | None = None) -> Shown:
+    """The form of a credit, with what was filled in and why that was refused."""
+    invoice = await invoices.named(visit.services, invoice.id)
+    try:
+        line, left = await crediting.left(
+            visit.services, invoice, outcome_key=given.get("outcome") or None, row_id=given.get("row") or None
+        )
+    except ApiError as none_left:
+        if none_left.code != "CONFLICT":
+            raise
+        return await shown(visit, invoice, refused or none_left, "credit")
+    [so_far] = await visit.services.invoices.credited(invoice.id, [line.id])
+    [section] = sections(invoice, [line], [so_far])
+    return Shown(
+        "invoice_credit.html",
+        {
+            "invoice": invoice,
+            "name": name_of(invoice),
+            "shown": section.lines[0],
+            "left": left,
+            "asked": {name: given.get(name, "") for name in ("outcome", "row")},
+            "amount": given.get("amount", left),
+            "reason": given.get("reason", ""),
+            "confirmed": "confirmed" in given,
+            # The same for as long as nothing was given by it, also where that is unknown.
+            "once": given.get("once") or secrets.token_urlsafe(16),
+            "refused": refused,
+        },
+        200 if refused is None else refused.status,
+    )
+
+
+def _check_confirmed(visit: Visit) -> None:
+    if "confirmed" not in visit.form:
+        raise invalid("confirmed", "tick the box to confirm; you cannot undo this")

@@ -1,0 +1,86 @@
+"""Credit notes: a list, and one with its lines. They are made by crediting a line of an issued invoice."""
+
+from typing import Final
+
+from msgspec import Struct
+
+from witnd.app.invoices import exports
+from witnd.app.invoices import operations as invoices
+from witnd.domain.invoices.invoice import Invoice
+from witnd.domain.invoices.json_form import credit_note_json
+from witnd.domain.values.money import minor_text
+from witnd.store.page import Page
+from witnd.web.dashboard.filters import filter_key
+from witnd.web.dashboard.page import Answer, Shown, Visit, page
+from witnd.web.dashboard.present.words import link
+from witnd.web.errors import ApiError, invalid
+
+LIMIT: Final = 50
+FILTERS: Final = ("customer", "invoice")
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """Which credit notes: those of a customer or of an invoice, or all."""
+
+    customer: str | None
+    invoice: Invoice | None
+
+
+@page("/dashboard/credit-notes")
+async def list_notes(visit: Visit) -> Answer:
+    query = visit.query
+    asked = {name: query.get(name, "") for name in FILTERS}
+    problems: dict[str, str] = {}
+    try:
+        meant = await asked_by(visit)
+        found = await invoices.notes_listed(
+            visit.services, LIMIT, query.get("after"), customer=meant.customer, invoice=meant.invoice
+        )
+    except ApiError as refused:
+        problems = {one.path: one.message for one in refused.details if one.path in FILTERS}
+        if not problems:
+            raise
+        found = Page([], None)
+    return Shown(
+        "credit_notes.html",
+        {
+            "found": [credit_note_json(note) for note in found.data],
+            "unreadable": found.unreadable,
+            "asked": asked,
+            "problems": problems,
+            "filtered": any(asked.values()),
+            "files": {form: link("credit-notes", "export", **asked, format=form) for form in ("csv", "jsonl")},
+            "next": link("credit-notes", **asked, after=found.cursor) if found.cursor else None,
+            "first": link("credit-notes", **asked) if "after" in query else None,
+        },
+        400 if problems else 200,
+    )
+
+
+@page("/dashboard/credit-notes/{id}")
+async def show_note(visit: Visit) -> Answer:
+    services = visit.services
+    note = await invoices.note_named(services, visit.path["id"])
+    balance = await services.invoices.balance(note.customer_key, note.currency)
+    return Shown(
+        "credit_note.html",
+        {
+            "note": credit_note_json(note),
+            "name": note.number or note.id,
+            "customer_name": (await exports.papers(services)).note(note).customer_name,
+            "balance": minor_text(balance, note.digits),
+        },
+    )
+
+
+async def asked_by(visit: Visit) -> Asked:
+    """What the filters of the address mean."""
+    customer, name = filter_key(visit, "customer"), visit.query.get("invoice", "").strip() or None
+    if name is not None and customer is not None:
+        raise invalid("customer", "leave it empty where an invoice is given, which has one customer")
+    if name is None:
+        return Asked(customer=customer, invoice=None)
+    try:
+        return Asked(customer=None, invoice=await invoices.named(visit.services, name))
+    except ApiError as unknown:
+        raise invalid("invoice", unknown.message) from None

@@ -1,0 +1,196 @@
+"""Invoices: a list to search, with its filters in the address, and one with its lines."""
+
+from decimal import Decimal
+from typing import Final
+
+from msgspec import Struct
+
+from witnd.app.invoices import exports, lines
+from witnd.app.invoices import operations as invoices
+from witnd.app.services import Services
+from witnd.billing.export import wording
+from witnd.billing.export.page_view import SheetView, invoice_view
+from witnd.billing.export.sections import Tally
+from witnd.domain.invoices.invoice import Invoice
+from witnd.domain.values.money import minor_text
+from witnd.store.invoices.reads import Wanted
+from witnd.store.page import Page
+from witnd.web.dashboard.filters import filter_key
+from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, page
+from witnd.web.dashboard.pages.invoices.lines import sections
+from witnd.web.dashboard.present.words import link
+from witnd.web.errors import ApiError
+
+LIMIT: Final = 50
+FILTERS: Final = ("status", "customer", "currency", "period")
+# What the statuses are called in the list of them.
+STATUSES: Final = {
+    "": "all",
+    "open": "collecting",
+    "draft": "draft",
+    "issued": "issued",
+    "paid": "paid",
+    "void": "void",
+}
+# What the head says needs no look at the rows.
+_UNREAD: Final = Tally([], 0)
+
+
+class Listed(Struct, frozen=True, kw_only=True):
+    """An invoice in the list. `due` is None before it is issued: nothing is to be paid until then."""
+
+    name: str
+    number: str | None
+    stage: str
+    period: str
+    customer_key: str
+    customer_name: str
+    currency: str
+    outcomes: int
+    unrated: int
+    total: str
+    due: str | None
+
+
+class Next(Struct, frozen=True, kw_only=True):
+    """What happens to an invoice next by itself: to a draft. Instants in ms; `issues_at` None: somebody has to."""
+
+    closes_at: int
+    issues_at: int | None
+
+
+@page("/dashboard/invoices")
+async def list_invoices(visit: Visit) -> Answer:
+    asked = {name: visit.query.get(name, "") for name in FILTERS}
+    problems: dict[str, str] = {}
+    try:
+        found = await invoices.listed(visit.services, wanted_by(visit), LIMIT, visit.query.get("after"))
+    except ApiError as refused:
+        problems = {one.path: one.message for one in refused.details if one.path in FILTERS}
+        if not problems:
+            raise
+        found = Page([], None)
+    shelf = await exports.papers(visit.services)
+    files = {
+        (form, what): link("invoices", "export", **asked, format=form, what=what)
+        for form in ("csv", "jsonl")
+        for what in ("invoices", "lines")
+    }
+    return Shown(
+        "invoices.html",
+        {
+            "found": [_listed(one, shelf.bill(one).customer_name) for one in found.data],
+            "unreadable": found.unreadable,
+            "asked": asked,
+            "problems": problems,
+            "known_customer": bool(visit.services.catalogue.instants("customer", filter_key(visit, "customer") or "")),
+            "filtered": any(asked.values()),
+            "statuses": list({**STATUSES, asked["status"]: STATUSES.get(asked["status"], asked["status"])}.items()),
+            "files": files,
+            "by_hand": visit.services.config.billing.issue == "manual",
+            "grace": visit.services.config.billing.grace,
+            "next": link("invoices", **asked, after=found.cursor) if found.cursor else None,
+            "first": link("invoices", **asked) if "after" in visit.query else None,
+        },
+        400 if problems else 200,
+    )
+
+
+@page("/dashboard/invoices/{id}")
+async def show_invoice(visit: Visit) -> Answer:
+    invoice = await invoices.named(visit.services, visit.path["id"])
+    try:
+        return await shown(visit, invoice)
+    except ApiError as refused:
+        if "after" not in visit.query or refused.code != "CONFLICT":
+            raise
+        # The lines have another order since the period was closed, so the place in them means nothing any more.
+        return Moved(link("invoices", name_of(invoice)), "The period was closed meanwhile: the lines begin again.")
+
+
+async def shown(visit: Visit, invoice: Invoice, refused: ApiError | None = None, doing: str = "") -> Shown:
+    """The page of an invoice. `doing`: what was asked for and `refused`, with all that was filled in for it."""
+    services = visit.services
+    full = await invoices.in_full(services, invoice)
+    found = await lines.of_invoice(services, invoice, LIMIT, visit.query.get("after"))
+    given = await services.invoices.credited(invoice.id, [line.id for line in found.data])
+    name = name_of(invoice)
+    sheet = await _sheet(services, invoice)
+    return Shown(
+        "invoice.html",
+        {
+            "invoice": full,
+            "name": name,
+            "stage": invoice.stage,
+            "sheet": sheet,
+            "period": wording.period(invoice),
+            "coming": _next(services, invoice),
+            "sections": sections(invoice, found.data, given),
+            "payable": minor_text(invoice.payable, invoice.digits),
+            "more_notes": invoice.notes - len(full.credit_notes),
+            "refused": refused,
+            "doing": doing,
+            "given": {**visit.query, **visit.form} if refused is not None else {},
+            "next": link("invoices", name, after=found.cursor) if found.cursor else None,
+            "first": link("invoices", name) if "after" in visit.query and refused is None else None,
+        },
+        200 if refused is None else refused.status,
+    )
+
+
+def wanted_by(visit: Visit) -> Wanted:
+    """What the filters of the address mean; currencies may be written in any case."""
+    query = visit.query
+    currency = query.get("currency")
+    return invoices.wanted(
+        customer_key=filter_key(visit, "customer"),
+        currency=None if currency is None else currency.strip().upper(),
+        status=query.get("status"),
+        period=query.get("period", "").strip() or None,
+    )
+
+
+def name_of(invoice: Invoice) -> str:
+    """What it is called in addresses."""
+    return invoice.number or invoice.id
+
+
+def period_of(invoice: Invoice) -> str:
+    """`November 2026`, or its days, where it is clear that they are those of UTC."""
+    first, after = wording.day(invoice.start), wording.day(invoice.end)
+    if invoice.period == "month" and first.startswith("1 ") and after.startswith("1 "):
+        return first.removeprefix("1 ")
+    return wording.period(invoice).removesuffix(" (UTC)")
+
+
+def _listed(invoice: Invoice, customer_name: str) -> Listed:
+    settled = invoice.status in ("paid", "void")
+    due = Decimal(0) if settled else invoice.payable
+    return Listed(
+        name=name_of(invoice),
+        number=invoice.number,
+        stage=invoice.stage,
+        period=period_of(invoice),
+        customer_key=invoice.customer_key,
+        customer_name=customer_name,
+        currency=invoice.currency,
+        outcomes=invoice.lines,
+        unrated=invoice.unrated,
+        total=minor_text(invoice.payable, invoice.digits),
+        due=None if invoice.status == "draft" else minor_text(due, invoice.digits),
+    )
+
+
+async def _sheet(services: Services, invoice: Invoice) -> SheetView:
+    """What the printed page says of it: the dashboard says the same."""
+    return invoice_view((await exports.papers(services)).bill(invoice), _UNREAD)
+
+
+def _next(services: Services, invoice: Invoice) -> Next | None:
+    if invoice.status != "draft":
+        return None
+    billing = services.config.billing
+    # Of a closed period in which nothing is owed, where such invoices are not wanted.
+    unwanted = invoice.closed and not invoice.subtotal and not billing.zero_invoices
+    by_hand = billing.issue == "manual" or unwanted
+    return Next(closes_at=invoice.end, issues_at=None if by_hand else invoice.end + int(billing.grace * 1000))

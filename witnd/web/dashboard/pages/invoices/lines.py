@@ -1,0 +1,75 @@
+"""The lines of an invoice or credit note as people read them: in parts, each with how its amount came about."""
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from itertools import groupby
+from typing import Final
+
+from msgspec import Struct
+
+from witnd.billing.export.page_view import row_price
+from witnd.domain.invoices.credit import CREDITABLE
+from witnd.domain.invoices.invoice import Invoice, Kind
+from witnd.domain.invoices.json_form import LineJson
+from witnd.domain.pricing.working import ADJUSTMENTS, words
+from witnd.domain.values.money import minor_text
+from witnd.web.dashboard.present.words import link
+
+_PARTS: Final[dict[Kind, str]] = {"outcome": "Confirmed outcomes", "credit": "Credits"}
+_ADJUSTED: Final = "Fees, minimums and caps"
+
+
+class LineView(Struct, frozen=True, kw_only=True):
+    """A line. `given`: what was given back of it, where anything was; `credit`: where more of it can be."""
+
+    line: LineJson
+    name: str  # of one that is no outcome's
+    price: str
+    how: str
+    given: str | None
+    credit: str | None
+
+
+class Section(Struct, frozen=True, kw_only=True):
+    name: str
+    lines: list[LineView]
+
+
+def sections(invoice: Invoice, found: Sequence[LineJson], given: Sequence[Decimal]) -> list[Section]:
+    """Lines in the order in which they are found. `given`: how much was given back of each."""
+    both = zip(found, given, strict=True)
+    return [
+        Section(name=name, lines=[_shown(invoice, line, back) for line, back in group])
+        for name, group in groupby(both, key=lambda one: _PARTS.get(one[0].kind, _ADJUSTED))
+    ]
+
+
+def _shown(invoice: Invoice, line: LineJson, given: Decimal) -> LineView:
+    asks = line.kind in CREDITABLE and line.amount is not None and Decimal(line.amount) > given
+    return LineView(
+        line=line,
+        name=ADJUSTMENTS.get(line.kind, line.kind).capitalize(),
+        price=row_price(line, invoice.digits),
+        how="".join(_how(line)),
+        given=minor_text(-given, invoice.digits) if given else None,
+        credit=credit_address(invoice, line) if asks and invoice.status != "void" else None,
+    )
+
+
+def credit_address(invoice: Invoice, line: LineJson) -> str:
+    """Where something of a line is given back. The line of an outcome is found by its key in invoices of any size."""
+    name = invoice.number or invoice.id
+    if line.kind == "outcome":
+        return link("invoices", name, "credit", outcome=line.outcome_key)
+    return link("invoices", name, "credit", row=line.id)
+
+
+def _how(line: LineJson) -> Iterator[str]:
+    if line.working is not None:
+        yield words(line.working)
+    elif line.kind == "outcome" and line.amount is None:
+        yield "Its price depends on all outcomes of the period: it is known when the period closes."
+    elif line.kind == "outcome":
+        yield f"{line.unit} × {line.price_per_unit} = {line.amount_exact}"
+        if Decimal(line.amount or 0) != Decimal(line.amount_exact or 0):
+            yield f", rounded {line.amount}"

@@ -1,0 +1,136 @@
+"""Deliveries: what was sent, what was answered, and sending it again."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from witnd.app import deliveries
+from witnd.app.catalogue.read import RULE
+from witnd.app.deliveries import rule_named, standing_named
+from witnd.domain.webhooks.delivery import ATTEMPTS_KEPT
+from witnd.domain.webhooks.delivery_json import DeliveryInFull
+from witnd.web.dashboard.forms.errors import told
+from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
+from witnd.web.dashboard.pages.webhooks.notifications import at
+from witnd.web.dashboard.present.instants import written_instant
+from witnd.web.dashboard.present.words import link, plural
+from witnd.web.errors import ApiError, invalid
+
+LIMIT: Final = 50
+FILTERS: Final = ("standing", "rule", "about")
+RANGE: Final = ("from", "to", "rule", "standing")
+# Ids of messages, as receivers find them in the header `webhook-id`.
+_ID: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+@page("/dashboard/deliveries")
+async def list_deliveries(visit: Visit) -> Answer:
+    services, query = visit.services, visit.query
+    about, after = query.get("about", "").strip(), query.get("after")
+    if _ID.fullmatch(about) and await (await services.deliveries()).find(about):
+        return Moved(link("deliveries", about))
+    standing = standing_named(query["standing"]) if "standing" in query else None
+    rule = await rule_named(services, query["rule"]) if "rule" in query else None
+    if about:
+        found = await deliveries.about(services, about, standing, rule, LIMIT, after)
+    else:
+        found = await deliveries.listed(services, standing, rule, LIMIT, after)
+    asked = {name: query.get(name, "") for name in FILTERS}
+    return Shown(
+        "deliveries.html",
+        {
+            "found": found.data,
+            "asked": asked,
+            "filtered": any(asked.values()),
+            "rules": services.catalogue.keys(RULE.name),
+            "at": at,
+            "next": link("deliveries", **asked, after=found.cursor) if found.cursor else None,
+            "first": link("deliveries", **asked) if after else None,
+        },
+    )
+
+
+@page("/dashboard/deliveries/{id}")
+async def show_delivery(visit: Visit) -> Answer:
+    found = await deliveries.in_full(visit.services, visit.path["id"])
+    rule = None
+    if found.rule is not None:
+        known = (await visit.services.learned()).entry(RULE.name, found.rule.name, visit.services.now_ms())
+        rule = None if known is None else {"enabled": known.content["enabled"], "archived": known.archived}
+    return Shown(
+        "delivery.html",
+        {
+            "one": found,
+            # Numbered as they were made; of many, the first are not kept.
+            "attempts": list(enumerate(found.history, found.attempts - len(found.history) + 1)),
+            "kept": ATTEMPTS_KEPT,
+            "laid_out": _laid_out(found),
+            "body": bytes(found.body).decode(),
+            "rule": rule,
+            "at": at,
+        },
+    )
+
+
+def _laid_out(found: DeliveryInFull) -> str | None:
+    """The body with a line for each member; as it is sent it has no spaces."""
+    return None if found.rule is None else msgspec.json.format(bytes(found.body), indent=2).decode()
+
+
+@action("/dashboard/deliveries/{id}/resend")
+async def resend_delivery(visit: Visit) -> Answer:
+    found = await deliveries.resend(visit.services, visit.author, visit.path["id"])
+    return Moved(link("deliveries", found.id), "It is sent again now, under the same id. The answer appears below.")
+
+
+# -- a range -----------------------------------------------------------------------------------------------------------
+
+
+@page("/dashboard/deliveries/resend", admin=True)
+async def choose_range(visit: Visit) -> Answer:
+    await visit.services.learned()
+    return _range(visit, {name: visit.query.get(name, "") for name in RANGE})
+
+
+@action("/dashboard/deliveries/resend")
+async def resend_range(visit: Visit) -> Answer:
+    """Counted first, and sent when somebody says so."""
+    given = {name: visit.form.get(name, "").strip() for name in RANGE}
+    sending = visit.form.get("do") == "send"
+    try:
+        from_, to = _required("from", given), _required("to", given)
+        chosen = {"rule": given["rule"] or None, "standing": given["standing"] or None}
+        if not sending:
+            many = await deliveries.count_between(visit.services, from_, to, **chosen)
+            return _range(visit, given, many=many)
+        if "confirmed" not in visit.form:
+            raise invalid("", "tick the box to confirm that they are to be sent again")
+        many = await deliveries.resend_between(visit.services, visit.author, from_, to, **chosen)
+    except ApiError as refused:
+        return _range(visit, given, refused=refused)
+    if not many:
+        return Moved(link("deliveries"), "Nothing lies in that range, so nothing is sent.")
+    return Moved(link("deliveries"), f"{plural(many, 'delivery is', 'deliveries are')} queued to be sent again.")
+
+
+def _required(name: str, given: Mapping[str, str]) -> str:
+    text = written_instant(given[name])
+    if text is None:
+        raise invalid(name, "is missing; choose an instant")
+    return text
+
+
+def _range(
+    visit: Visit, given: Mapping[str, str], *, many: int | None = None, refused: ApiError | None = None
+) -> Shown:
+    """`many`: how many were counted."""
+    values: dict[str, Any] = {
+        "given": given,
+        "rules": visit.services.catalogue.keys(RULE.name),
+        "many": many,
+        "most": deliveries.RESENT_MAX,
+        **told(refused),
+    }
+    return Shown("delivery_resend.html", values, 200 if refused is None else refused.status)

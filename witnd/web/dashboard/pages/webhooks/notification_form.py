@@ -1,0 +1,136 @@
+"""The form of a notification rule, and its secrets: each is shown once, as the answer to the form that made it."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from witnd.app.catalogue import change as catalogue_change
+from witnd.app.catalogue import read as catalogue
+from witnd.app.catalogue import rules
+from witnd.app.catalogue.read import RULE
+from witnd.domain.webhooks.rotation import DEFAULT_OVERLAP
+from witnd.web.dashboard.forms.errors import told
+from witnd.web.dashboard.forms.versions import check_seen
+from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
+from witnd.web.dashboard.pages.webhooks.notifications import ROTATION, TELLS_OF, UNITS, at, name_of, rule_page
+from witnd.web.dashboard.present.instants import from_when, written_instant
+from witnd.web.errors import ApiError, invalid
+
+FIELDS: Final = ("name", "source", "agent", "url", "enabled", "secret", "effective_from")
+_BLANK: Final[Mapping[str, str]] = {**dict.fromkeys(FIELDS, ""), "source": "both", "enabled": "yes"}
+
+
+@page("/dashboard/notifications/new", admin=True)
+async def new_rule(visit: Visit) -> Answer:
+    await visit.services.learned()
+    return _form(visit, None, {**_BLANK, "agent": visit.query.get("agent", "")})
+
+
+@action("/dashboard/notifications/new")
+async def create_rule(visit: Visit) -> Answer:
+    given = _given(visit)
+    asked = {"name": given["name"], **({"secret": given["secret"]} if given["secret"] else {}), **_content(given)}
+    try:
+        written = await catalogue_change.create(visit.services, visit.author, RULE, asked)
+    except ApiError as refused:
+        return _form(visit, None, given, refused)
+    name, since = written.thing.key, from_when(written.thing.version.effective_from, asked["effective_from"])
+    if written.secret is None:
+        return Moved(at(name), f"Notification {name} is created{since}. Send a test next.")
+    return _secret(name, written.secret, made=True)
+
+
+@page("/dashboard/notifications/{name}/edit", admin=True)
+async def edit_rule(visit: Visit) -> Answer:
+    thing = await catalogue.read(visit.services, RULE, await name_of(visit))
+    content = thing.version.content
+    given = {
+        **_BLANK,
+        "name": thing.key,
+        **{name: content[name] or "" for name in ("source", "agent", "url")},
+        "enabled": "yes" if content["enabled"] else "",
+    }
+    return _form(visit, thing.key, given)
+
+
+@action("/dashboard/notifications/{name}/edit")
+async def change_rule(visit: Visit) -> Answer:
+    name, given = await name_of(visit), _given(visit)
+    content = _content(given)
+    try:
+        check_seen(visit, _count(visit, name))
+        written = await catalogue_change.change(visit.services, visit.author, RULE, name, content)
+    except ApiError as refused:
+        return _form(visit, name, {**given, "name": name}, refused)
+    since = from_when(written.thing.version.effective_from, content["effective_from"])
+    return Moved(at(name), f"Saved{since}." if written.changed else "Nothing was changed: it was so already.")
+
+
+@action("/dashboard/notifications/{name}/rotate")
+async def rotate_secret(visit: Visit) -> Answer:
+    name = await name_of(visit)
+    given = {field: visit.form.get(field, "").strip() for field in ROTATION}
+    try:
+        # Done twice, by a double click or by loading its answer again, it would end the overlap of the first one.
+        check_seen(
+            visit,
+            _count(visit, name),
+            "this notification was changed meanwhile, perhaps by this very form; "
+            "send it again if its secret is to be changed once more",
+        )
+        _, made = await rules.rotate(visit.services, visit.author, name, given["secret"] or None, _overlap(given))
+    except ApiError as refused:
+        return await rule_page(visit, name, rotation=given, refused=refused)
+    if made is None:
+        return Moved(at(name), "Your secret signs from now on.")
+    return _secret(name, made, made=False)
+
+
+def _count(visit: Visit, name: str) -> int:
+    return len(visit.services.catalogue.versions(RULE.name, name))
+
+
+def _overlap(given: Mapping[str, str]) -> int:
+    """For how many seconds both secrets are to sign."""
+    many, unit = given["overlap"], given["unit"]
+    if not (many.isascii() and many.isdecimal() and len(many) < 10):
+        raise invalid("overlap_seconds", "must be a whole number; 0 lets the old secret stop at once")
+    return int(many) * (int(unit) if unit in UNITS else DEFAULT_OVERLAP)
+
+
+def _secret(name: str, secret: str, *, made: bool) -> Shown:
+    return Shown("secret.html", {"name": name, "secret": secret, "made": made, "at": at})
+
+
+def _given(visit: Visit) -> dict[str, str]:
+    return {name: visit.form.get(name, "").strip() for name in FIELDS}
+
+
+def _content(given: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "source": given["source"],
+        "agent": given["agent"] or None,
+        "url": given["url"],
+        "enabled": bool(given["enabled"]),
+        "effective_from": written_instant(given["effective_from"]),
+    }
+
+
+def _form(visit: Visit, name: str | None, given: Mapping[str, str], refused: ApiError | None = None) -> Shown:
+    """`name` None: of a new one."""
+    known = visit.services.catalogue
+    now = visit.services.now_ms()
+    scheduled = [] if name is None else [start for start in known.instants(RULE.name, name) if start > now]
+    return Shown(
+        "notification_form.html",
+        {
+            "name": name,
+            "given": given,
+            "sources": [(source, f"{which} outcomes") for source, which in TELLS_OF.items()],
+            "agents": known.keys("agent"),
+            "scheduled": scheduled,
+            "seen": None if name is None else _count(visit, name),
+            "at": at,
+            **told(refused),
+        },
+        200 if refused is None else refused.status,
+    )

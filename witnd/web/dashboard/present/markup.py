@@ -1,0 +1,48 @@
+"""The story of an outcome as a page tells it: sentences with their instants and events as people read them."""
+
+import re
+from collections.abc import Collection
+from typing import Final
+
+from markupsafe import Markup, escape
+
+from witnd.domain.values import instant
+from witnd.web.dashboard.present.words import when
+
+_MENTIONED: Final = re.compile(
+    r"event (?P<entry>([0-9]{1,16})-[0-9]{1,20})|(?P<at>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{3}Z)"
+)
+
+
+def told(text: str, here: Collection[str] = ()) -> Markup:
+    """A sentence of `witnd.domain.outcomes.explain` as HTML.
+
+    Names between backticks become code, and instants are shown in the reader's time zone. Events are named by when they
+    came, with a link to those that are on the page (`here`).
+    """
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # a name has a backtick itself: nobody knows where names begin
+        return _prose(text, here)
+    said = [Markup("<code>{}</code>").format(part) if n % 2 else _prose(part, here) for n, part in enumerate(parts)]
+    return Markup("").join(said)
+
+
+def _prose(text: str, here: Collection[str]) -> Markup:
+    said, end = Markup(""), 0
+    for mentioned in _MENTIONED.finditer(text):
+        said += escape(text[end : mentioned.start()]) + _mentioned(mentioned, here)
+        end = mentioned.end()
+    return said + escape(text[end:])
+
+
+def _mentioned(mentioned: re.Match[str], here: Collection[str]) -> Markup:
+    entry = mentioned["entry"]
+    try:
+        at = when(instant.parse(mentioned["at"]) if entry is None else int(mentioned[2]))
+    except (ValueError, OverflowError):
+        return escape(mentioned[0])
+    if entry is None:
+        return Markup("{}").format(at)
+    if entry in here:
+        return Markup('<a href="#e-{}">the event of {}</a>').format(entry, at)
+    return Markup("the event of {}").format(at)

@@ -1,0 +1,145 @@
+"""How pages speak: instants, spans of time, amounts, numbers and addresses, each in one way everywhere.
+
+Filters for templates. Where they give markup, everything that comes from outside is escaped.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from markupsafe import Markup
+
+from witnd.billing.export import wording
+from witnd.billing.export.wording import grouped, minute
+from witnd.domain.values import instant
+
+NOTHING: Final = "–"
+MARK: Final = "~"
+# Browsers take the first two for folders; the last is where the form for a new thing is.
+_NO_KEYS: Final = frozenset((".", "..", "new"))
+_UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
+# What a status is called, and which colour it has: one table for the whole dashboard.
+TONES: Final[Mapping[str, str]] = {
+    "open": "open", "pending": "pending", "confirmed": "good", "missed": "muted", "failed": "muted",
+    "applied": "good", "duplicate": "muted", "late": "muted", "conflict": "warn", "held": "warn", "rejected": "bad",
+    "on hold": "bad", "waiting": "warn",
+    "delivered": "good", "parked": "warn", "dead": "bad",
+    "draft": "pending", "issued": "open", "paid": "good", "void": "muted",
+    "healthy": "good", "failing": "warn", "suspended": "bad",
+    "in force": "good", "past": "muted", "scheduled": "pending", "archived": "muted", "revoked": "muted",
+}  # fmt: skip
+
+
+def link(*parts: str, **query: object) -> str:
+    """An address of the dashboard: `link("outcomes", key)`, `link("outcomes", status="OPEN")`. None is left out."""
+    return _address([key_written(part) for part in parts], query)
+
+
+def new(kind: str, **query: object) -> str:
+    """Where the form for a new thing is: `new("customers", key="acme")`."""
+    return _address([kind, "new"], query)
+
+
+def key_written(key: str) -> str:
+    """A key as a part of an address. What would mean something else there is written with a mark before it."""
+    return MARK + key if key in _NO_KEYS or key.startswith(MARK) else key
+
+
+def key_read(part: str) -> str:
+    return part.removeprefix(MARK)
+
+
+def _address(parts: Sequence[str], query: Mapping[str, object]) -> str:
+    path = "/".join(["/dashboard", *[quote(part, safe="") for part in parts]])
+    asked = {name.rstrip("_"): value for name, value in query.items() if value not in (None, "")}
+    return f"{path}?{urlencode(asked)}" if asked else path
+
+
+def when(at: str | int | None) -> str:
+    """An instant in UTC, the zone of billing; to the millisecond in the tip."""
+    if at is None:
+        return NOTHING
+    ms = at if isinstance(at, int) else instant.parse(at)
+    exact = instant.render(ms)
+    shown = f"{minute(ms)} UTC"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(exact, _tip(exact), shown)
+
+
+def until(at: str | int | None) -> str:
+    """An instant that is waited for; a script counts down to it."""
+    if at is None:
+        return NOTHING
+    ms = at if isinstance(at, int) else instant.parse(at)
+    exact = instant.render(ms)
+    return Markup('<time datetime="{}" title="{}" data-until>{} UTC</time>').format(exact, _tip(exact), minute(ms))
+
+
+def days(start: str, after: str) -> str:
+    """A period of invoices: `1 – 31 October 2026 (UTC)`, whatever the zone of whoever looks."""
+    return wording.days(instant.parse(start), instant.parse(after))
+
+
+def money(amount: str | None, currency: str | None) -> str:
+    """An amount that has its currency's digits already: `1,234.50 EUR`."""
+    if amount is None or currency is None:
+        return NOTHING
+    return Markup('<span class="money">{}\u00a0<span class="currency">{}</span></span>').format(
+        grouped(amount), currency
+    )
+
+
+def number(many: int | str) -> str:
+    """A number in groups of three, as exact as it is."""
+    return grouped(str(many))
+
+
+def span(seconds: float) -> str:
+    """`3 days`, `1 hour 30 minutes`: the two largest units that say it, exactly where they can."""
+    if seconds < 1:
+        return f"{round(seconds * 1000)} ms"
+    rest, said = int(seconds), []
+    for name, size in _UNITS:
+        many, rest = divmod(rest, size)
+        if many:
+            said.append(f"{many} {name}{'' if many == 1 else 's'}")
+    return " ".join(said[:2])
+
+
+def tone(state: str) -> str:
+    return TONES.get(state.lower(), "muted")
+
+
+def plural(many: int, one: str, several: str | None = None) -> str:
+    """`1 event`, `1,234 events`."""
+    return f"{number(many)} {one if many == 1 else several or one + 's'}"
+
+
+def code(text: str) -> Markup:
+    """What stands between backticks as code; all of it escaped."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return Markup("{}").format(text)
+    return Markup("").join(Markup("<code>{}</code>").format(part) if n % 2 else part for n, part in enumerate(parts))
+
+
+def pair(text: str) -> tuple[str, str]:
+    """A choice of a list that is called what it is."""
+    return text, text
+
+
+def _tip(exact: str) -> str:
+    return f"{exact[:10]} {exact[11:-1]} UTC"
+
+
+FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
+    "when": when,
+    "until": until,
+    "days": days,
+    "money": money,
+    "number": number,
+    "span": span,
+    "tone": tone,
+    "plural": plural,
+    "code": code,
+    "pair": pair,
+}

@@ -1,0 +1,54 @@
+"""Reading the body of a request: as large as its route allows and no longer than it may take.
+
+Whether it holds what the route asks for is seen later.
+"""
+
+import asyncio
+
+from aiohttp import ClientPayloadError, HttpVersion11, hdrs
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_request import BaseRequest
+
+from witnd.web.errors import ApiError, invalid
+from witnd.web.http.route import Route
+
+
+async def body_of(request: BaseRequest, route: Route, seconds: float) -> bytes:
+    """The body, at most as large as the route allows; what is larger is refused while it is read."""
+    if not request.body_exists:
+        return b""
+    if (request.content_length or 0) > route.most_bytes:
+        raise _too_large(route)
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+        raise ApiError("UNSUPPORTED_MEDIA_TYPE", "send the body without Content-Encoding")
+    if request.version >= HttpVersion11 and request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer itself has not begun
+    parts: list[bytes] = []
+    size = 0
+    try:
+        if request.content.is_eof():
+            # All of it came with the headers, as nearly always; a timer would cost more than reading it.
+            data: bytes = request.content.read_nowait(-1)
+            if len(data) > route.most_bytes:
+                raise _too_large(route)
+            return data
+        async with asyncio.timeout(seconds):
+            while part := await request.content.readany():
+                size += len(part)
+                if size > route.most_bytes:
+                    raise _too_large(route)
+                parts.append(part)
+    except TimeoutError:
+        raise ApiError(
+            "REQUEST_TIMEOUT", f"the body took longer than {seconds:g} s", headers={"Connection": "close"}
+        ) from None
+    except (ClientPayloadError, HttpProcessingError):
+        raise invalid("", "the body is broken off or not framed as HTTP asks") from None
+    return b"".join(parts)
+
+
+def _too_large(route: Route) -> ApiError:
+    return ApiError(
+        "PAYLOAD_TOO_LARGE", f"the body is larger than {route.most_bytes} bytes", headers={"Connection": "close"}
+    )

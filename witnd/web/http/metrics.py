@@ -1,0 +1,135 @@
+"""Figures for Prometheus: is it late, is it stuck, is money right.
+
+What each figure is called and means stands here; `witnd.daemon.metrics` knows the values. Labels have few values:
+partitions, states, routes, statuses. No keys, customers or tokens.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from prometheus_client import generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from witnd import __version__
+
+Kind: TypeAlias = Literal["counter", "gauge", "summary"]
+# The values of the labels, and the number; of a summary how many and their sum.
+Sample: TypeAlias = tuple[Sequence[str], float | tuple[float, float]]
+
+
+class Figure(NamedTuple):
+    """`owned`: only the owner exports it, so that a sum over daemons counts everything once. The owner is the daemon
+    that has the partition, or makes the invoices."""
+
+    kind: Kind
+    says: str
+    labels: tuple[str, ...] = ()
+    owned: bool = False
+
+
+FIGURES: Final[Mapping[str, Figure]] = {
+    "witnd_build_info": Figure("gauge", "Always 1; the label has the version.", ("version",)),
+    "witnd_ready": Figure("gauge", "1 while the daemon applies and settles, else 0. The same as `/readyz`."),
+    "witnd_troubles": Figure("gauge", "Problems that block processing at the moment. `/readyz` lists them."),
+    "witnd_alarms": Figure(
+        "gauge", "Things that do not work while outcomes still settle, such as the journal. `/readyz` lists them."
+    ),
+    "witnd_task_failures_total": Figure(
+        "counter", "Unexpected errors after which a task ran again, by task.", ("task",)
+    ),
+    "witnd_partitions": Figure(
+        "gauge", "Partitions by their state in this daemon: starting, running, standby, stopped.", ("state",)
+    ),
+    "witnd_events_total": Figure("counter", "Events by fate.", ("partition", "fate"), owned=True),
+    "witnd_events_held": Figure("gauge", "Events that wait until they can be placed.", ("partition",), owned=True),
+    "witnd_outcomes_open": Figure(
+        "gauge", "Outcomes that are not final, by state: OPEN, PENDING.", ("partition", "state"), owned=True
+    ),
+    "witnd_outcomes_settled_total": Figure(
+        "counter", "Final outcomes by state: CONFIRMED, FAILED.", ("partition", "state"), owned=True
+    ),
+    "witnd_settlement_late_seconds": Figure(
+        "gauge", "How long the first due outcome has been due; 0 if none is due.", ("partition",), owned=True
+    ),
+    "witnd_log_time_seconds": Figure(
+        "gauge", "The instant up to which the log is applied, in seconds since 1970.", ("partition",), owned=True
+    ),
+    "witnd_steps_total": Figure("counter", "Committed steps. Grows while events arrive.", ("partition",), owned=True),
+    "witnd_outcomes_in_memory": Figure("gauge", "Outcomes in memory.", ("partition",), owned=True),
+    "witnd_log_lag_events": Figure(
+        "gauge", "Accepted events that are not yet applied, in this daemon's partitions.", owned=True
+    ),
+    "witnd_invoice_lines_total": Figure(
+        "counter",
+        "Invoice lines in this daemon's partitions. At rest, equal to the number of confirmed outcomes.",
+        owned=True,
+    ),
+    "witnd_deliveries": Figure(
+        "gauge",
+        "Unfinished deliveries in this daemon's partitions: queued, parked at a suspended endpoint, dead.",
+        ("state",),
+        owned=True,
+    ),
+    "witnd_outcomes_unqueued": Figure(
+        "gauge",
+        "Final outcomes in this daemon's partitions whose deliveries are committed and not queued yet.",
+        owned=True,
+    ),
+    "witnd_endpoints_suspended": Figure(
+        "gauge", "Suspended endpoints: nothing is sent to them until they are resumed.", owned=True
+    ),
+    "witnd_endpoints_failing": Figure(
+        "gauge", "Endpoints whose last attempt failed, suspended ones among them.", owned=True
+    ),
+    "witnd_invoice_period_waiting_seconds": Figure(
+        "gauge", "How long ago the first period ended whose drafts are not closed; 0 while none waits.", owned=True
+    ),
+    "witnd_invoice_drafts": Figure("gauge", "Drafts: open, or closed and to be issued.", ("state",), owned=True),
+    "witnd_figures_age_seconds": Figure(
+        "gauge", "Age of the figures that are read from Redis: lines, deliveries, endpoints, drafts."
+    ),
+    "witnd_ingest_events_total": Figure(
+        "counter",
+        "Events over HTTP by result: taken, rejected (certainly not in the log), unconfirmed (unknown).",
+        ("answer",),
+    ),
+    "witnd_log_lines_dropped_total": Figure(
+        "counter", "Dropped log lines: nobody read them in time, or the daemon could not write them."
+    ),
+    "witnd_http_requests_total": Figure(
+        "counter", "Requests by route and status. `(unknown)`: no route; `(malformed)`: no HTTP.", ("route", "status")
+    ),
+    "witnd_http_request_seconds": Figure("summary", "How long requests took, by route.", ("route",)),
+}
+
+
+def render(samples: Mapping[str, Iterable[Sample]]) -> bytes:
+    """The figures as text. A figure without samples is left out."""
+    return generate_latest(_Given(samples))
+
+
+class _Given(Collector):
+    def __init__(self, samples: Mapping[str, Iterable[Sample]]) -> None:
+        self._samples = {"witnd_build_info": [((__version__,), 1.0)], **samples}
+
+    def collect(self) -> Iterator[Metric]:
+        for name, samples in self._samples.items():
+            yield _family(name, FIGURES[name], samples)
+        yield from ProcessCollector(registry=None).collect()
+
+
+def _family(name: str, figure: Figure, samples: Iterable[Sample]) -> Metric:
+    if figure.kind == "summary":
+        summary = SummaryMetricFamily(name, figure.says, labels=figure.labels)
+        for labels, both in samples:
+            assert isinstance(both, tuple), name
+            summary.add_metric(labels, count_value=int(both[0]), sum_value=both[1])
+        return summary
+    make = CounterMetricFamily if figure.kind == "counter" else GaugeMetricFamily
+    family = make(name, figure.says, labels=figure.labels)
+    for labels, value in samples:
+        assert not isinstance(value, tuple), name
+        family.add_metric(labels, value)
+    return family
