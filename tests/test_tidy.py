@@ -8,6 +8,7 @@ ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "witnd").rglob("*.py"))
 MODULE_LINES_MAX = 300
 FUNCTION_LINES_MAX = 70
+PACKAGE_MODULES_MAX = 15
 VAGUE_NAMES = {"utils", "util", "common", "helpers", "manager", "misc", "base"}
 
 
@@ -41,6 +42,17 @@ def test_every_function_fits_on_a_screen() -> None:
 def test_every_module_has_a_docstring_and_a_name_that_says_what_it_contains() -> None:
     assert [name(module) for module in MODULES if not ast.get_docstring(ast.parse(module.read_text()))] == []
     assert [name(module) for module in MODULES if module.stem in VAGUE_NAMES] == []
+
+
+def test_every_package_is_small_enough_to_overlook_and_says_what_it_imports() -> None:
+    packages = [module.parent for module in MODULES if module.name == "__init__.py"]
+    counts = {name(package): len(list(package.glob("*.py"))) - 1 for package in packages}
+    assert [f"{package}: {count} modules" for package, count in counts.items() if count > PACKAGE_MODULES_MAX] == []
+    assert [name(package) for package in packages if package.name in VAGUE_NAMES] == []
+
+    texts = {name(package): ast.get_docstring(ast.parse((package / "__init__.py").read_text())) for package in packages}
+    without = [package for package, text in texts.items() if "mport" not in (text or "")]
+    assert without == ["witnd"]
 
 
 def test_no_module_leaves_work_for_later() -> None:

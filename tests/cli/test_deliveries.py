@@ -12,10 +12,11 @@ import pytest
 
 from tests.notify.committed import CREATED, commit, deliveries, delivery, rule
 from tests.support.workshop import Workshop
+from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.webhooks.delivery import HEALTHY, Attempt, EndpointState, Progress, begun, ended, parked
 from witnd.domain.webhooks.notification import Delivery
 from witnd.store.deliveries.outbox import Outbox, Row
-from witnd.store.keys import GlobalKeys, Keys, partition_of
+from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.server.connection import connect
 
 RULES = """

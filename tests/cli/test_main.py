@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 
 from witnd import __version__
 from witnd.cli import main as entry
-from witnd.cli.common import output
-from witnd.cli.common.context import config_option, json_option, run, server, session
+from witnd.cli.console import output
+from witnd.cli.console.context import config_option, json_option, run, server, session
 from witnd.config import ConfigError, load
 from witnd.domain.values.mistake import Mistake
 from witnd.store.errors import Fenced, StoreRefused, StoreUnavailable, Unsafe

@@ -8,8 +8,8 @@ import pytest
 
 from tests.support.server import Server
 from tests.support.workshop import Workshop
+from witnd.domain.outcomes.partitioning import partition_of
 from witnd.store.errors import StoreUnavailable
-from witnd.store.keys import partition_of
 from witnd.store.server.wire import Wire
 
 

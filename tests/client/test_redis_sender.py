@@ -10,7 +10,8 @@ from redis import exceptions
 from tests.support.server import Server
 from tests.support.workshop import Workshop
 from witnd.client import Event, NoAnswerError, NotSentError, RedisSender, Retries, ValidationError, WitndError
-from witnd.store.keys import Keys, partition_of
+from witnd.domain.outcomes.partitioning import partition_of
+from witnd.store.keys import Keys
 
 QUICK = Retries(attempts=3, first=0.001, most=0.01)
 

@@ -18,10 +18,11 @@ from tests.oracle import oracle
 from tests.support.server import Server
 from witnd.domain.catalogue.catalogue import CatalogueEntry
 from witnd.domain.values import instant
+from witnd.fold.history import decode_history
 from witnd.store.deliveries.outbox import decode_progress
 from witnd.store.invoices.codec import decode_invoice, decode_row
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
-from witnd.store.records.codec import decode_history, decode_outcome
+from witnd.store.records.codec import decode_outcome
 from witnd.store.records.sealed import unsealed
 
 World: TypeAlias = dict[str, Any]

@@ -12,7 +12,7 @@ from tests.support.server import Server
 from tests.support.workshop import Workshop
 from witnd.domain.outcomes.event import Event
 from witnd.domain.outcomes.outcome import Outcome
-from witnd.fold.on_hold import POISON_MAX
+from witnd.engine.poison import POISON_MAX
 from witnd.store.errors import Unsafe
 from witnd.store.keys import Keys
 from witnd.store.records.codec import FORMAT, held_record

@@ -129,7 +129,7 @@ def test_a_partition_that_fails_leaves_the_others_at_work_and_starts_again(serve
 
 
 def _partition(key: str) -> int:
-    from witnd.store.keys import partition_of
+    from witnd.domain.outcomes.partitioning import partition_of
 
     return partition_of(key, 2)
 

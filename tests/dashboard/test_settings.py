@@ -14,10 +14,10 @@ from tests.web.lived import lived
 from tests.web.office import Office, office
 from witnd import __version__
 from witnd.config import Config, RedisConfig, WebhooksConfig
+from witnd.domain.outcomes.partitioning import partition_of
 from witnd.endpoint import endpoint
 from witnd.settings import READERS
 from witnd.store.errors import StoreRefused
-from witnd.store.keys import partition_of
 from witnd.web.dashboard.pages.settings import MEANS, settings
 
 PATH = "/dashboard/settings"

@@ -14,7 +14,8 @@ from witnd.domain.outcomes.event import Event
 from witnd.domain.outcomes.explain import story
 from witnd.domain.outcomes.outcome import Outcome
 from witnd.domain.outcomes.resolution import resolve
-from witnd.store.records.codec import FateRecord, HistoryItem
+from witnd.fold.history import HistoryItem
+from witnd.store.records.codec import FateRecord
 
 KEY = "support:ticket:1001"
 CONDITION = [

@@ -20,10 +20,11 @@ from witnd.config import load
 from witnd.domain.catalogue import file as catalogue_file
 from witnd.domain.catalogue.condition import mistakes
 from witnd.domain.outcomes.event import Event, read
+from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.outcomes.resolution import Line, Resolution, derived_id
 from witnd.domain.webhooks.notification import delivery_id, rule_id
 from witnd.notify import signature
-from witnd.store.keys import Keys, partition_of
+from witnd.store.keys import Keys
 from witnd.store.records.json_record import FORMAT
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=name_of)

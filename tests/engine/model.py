@@ -22,6 +22,7 @@ from witnd.domain.outcomes import attribution
 from witnd.domain.pricing.ratecard import read_rate_card
 from witnd.domain.values.instant import render
 from witnd.fold.actor import Actor, Held
+from witnd.fold.history import decode_history, items_of
 from witnd.fold.partition import Partition
 from witnd.store.deliveries.outbox import decode_row
 from witnd.store.keys import Keys
@@ -29,7 +30,7 @@ from witnd.store.log.reader import entry_id
 from witnd.store.partition.commit import Commit
 from witnd.store.partition.hydrate import recall
 from witnd.store.partition.writes import text_of, write
-from witnd.store.records.codec import decode_fate, decode_history, decode_outcome, items_of
+from witnd.store.records.codec import decode_fate, decode_outcome
 from witnd.store.records.held_codec import decode_held
 from witnd.store.records.sealed import unsealed
 from witnd.store.records.state_fields import NOT_COUNTERS

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from witnd.domain.outcomes.event import Event
 from witnd.fold.actor import TAIL_MAX, Actor, Marks
-from witnd.store.records.codec import decode_history, encode_history, items_of
+from witnd.fold.history import decode_history, encode_history, items_of
 
 MARKS = [bytes([65 + n]) * 16 for n in range(4)]
 

@@ -5,11 +5,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from witnd.cli.common.author import author
-
 from tests.golden.dump import dump
 from tests.support.server import Server
 from tests.support.workshop import CATALOGUE, Workshop
+from witnd.cli.console.author import author
 from witnd.store.keys import BillingKeys
 from witnd.store.meta import FORMAT
 

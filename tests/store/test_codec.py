@@ -12,18 +12,9 @@ from witnd.domain.catalogue.contract import Contract
 from witnd.domain.outcomes.event import Event
 from witnd.domain.outcomes.outcome import STATUSES, Outcome
 from witnd.domain.pricing.ratecard import Price
+from witnd.fold.history import decode_history, encode_history, items_of, marked
 from witnd.store.errors import Unreadable, Unsafe
-from witnd.store.records.codec import (
-    FORMAT,
-    decode_fate,
-    decode_history,
-    decode_outcome,
-    encode_history,
-    encode_outcome,
-    held_record,
-    items_of,
-    marked,
-)
+from witnd.store.records.codec import FORMAT, decode_fate, decode_outcome, encode_outcome, held_record
 from witnd.store.records.held_codec import decode_held, encode_held
 from witnd.store.records.hold import Repair, decode_repair, encode_repair
 from witnd.store.records.sealed import sealed, unsealed

@@ -8,11 +8,12 @@ import msgspec
 from redis.asyncio import Redis
 
 from witnd.domain.invoices.invoice import Invoice, Row, invoice_id
+from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.values.money import exact_sum, minor_digits
 from witnd.domain.values.period import Calendar
 from witnd.store.invoices.codec import billed_fields, encode_row
-from witnd.store.keys import BillingKeys, GlobalKeys, partition_of
+from witnd.store.keys import BillingKeys, GlobalKeys
 from witnd.store.meta import open_meta
 
 CALENDAR = Calendar.of("month")

@@ -24,8 +24,9 @@ from witnd.cli.main import main
 from witnd.config import Config, DaemonConfig, RedisConfig
 from witnd.daemon.assembly import Daemon
 from witnd.daemon.process.systemd import Systemd
+from witnd.domain.outcomes.partitioning import partition_of
 from witnd.endpoint import endpoint
-from witnd.store.keys import Keys, partition_of
+from witnd.store.keys import Keys
 
 # Long ago and whole, so that instants in expectations are easy to read: 2001-09-09T01:46:40Z.
 LONG_AGO = 1_000_000_000_000

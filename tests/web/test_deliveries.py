@@ -11,11 +11,12 @@ from tests.support.server import Server
 from tests.web.office import Office, office
 from tests.web.papers import on_server
 from witnd.app import deliveries as desk
+from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.values import instant
 from witnd.domain.webhooks.delivery import Attempt, EndpointState, Progress, begun, ended, parked
 from witnd.domain.webhooks.notification import Delivery
 from witnd.store.deliveries.outbox import Outbox, Row
-from witnd.store.keys import GlobalKeys, Keys, partition_of
+from witnd.store.keys import GlobalKeys, Keys
 
 RULES = """
 [[notification_rules]]

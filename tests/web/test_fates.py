@@ -10,7 +10,7 @@ from tests.support.server import Server
 from tests.support.workshop import LONG_AGO, Workshop
 from tests.web.lived import lived, settle
 from tests.web.office import Office
-from witnd.store.keys import partition_of
+from witnd.domain.outcomes.partitioning import partition_of
 
 IDS: dict[str, str] = {}
 

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from tests.support.searches import examples
+from witnd.app.errors import Refused
 from witnd.domain.outcomes.event import Event, Refusal, Retry, Tick, read
 from witnd.domain.values.strictjson import BYTES_MAX, Invalid, document
 from witnd.store.keys import Keys
 from witnd.store.log.append import Appended
 from witnd.web.api.events import CLOUD_EVENTS
-from witnd.web.errors import ApiError
+from witnd.web.errors import encode_error, status_of
 from witnd.web.http.route import Call, Route
 from witnd.web.http.server import _query
 from witnd.web.routes import ROUTES
@@ -114,10 +115,10 @@ def call(route: Route, data: bytes, content_type: str = "application/json") -> C
     return Call(services, route, {}, None, data, None, "0" * 32, content_type, CIMultiDict())
 
 
-def told(refused: ApiError) -> None:
+def told(refused: Refused) -> None:
     """What a refusal of a body must be: one that can be sent, with a status of the client's."""
-    assert 400 <= refused.status < 500
-    json.loads(refused.body("0" * 32))
+    assert 400 <= status_of(refused) < 500
+    json.loads(encode_error(refused, "0" * 32))
 
 
 @pytest.mark.parametrize("route", BODIES, ids=lambda one: f"{one.method} {one.path}")
@@ -131,7 +132,7 @@ def test_the_body_of_every_route_is_decoded_or_refused(route: Route, data: bytes
     for decode in (call(route, data).body, call(route, data).document):
         try:
             decode()
-        except ApiError as refused:
+        except Refused as refused:
             told(refused)
 
 
@@ -149,7 +150,7 @@ def test_events_are_taken_or_refused(path: str, content_type: str, data: bytes) 
     [route] = [one for one in ROUTES if (one.method, one.path) == ("POST", path)]
     try:
         asyncio.run(route.handler(call(route, data, content_type)))
-    except ApiError as refused:
+    except Refused as refused:
         told(refused)
 
 
@@ -164,5 +165,5 @@ def test_the_query_of_every_route_is_decoded_or_refused(text: str) -> None:
     for route in QUERIES:
         try:
             _query(request, route)
-        except ApiError as refused:
+        except Refused as refused:
             told(refused)

@@ -20,13 +20,13 @@ from tests.web.office import Answer, Office, office
 from tests.web.papers import AHEAD, ROWS, closed, on_server, put, rows
 from witnd.app.invoices import credit as crediting
 from witnd.app.invoices import operations as asked
-from witnd.app.invoices.exports import file_name
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.store.errors import StoreUnavailable
 from witnd.store.invoices import lines as invoice_lines
 from witnd.store.keys import BillingKeys
 from witnd.web.http import streaming
+from witnd.web.http.download import file_name
 
 KEYS = BillingKeys("witn")
 # The kernel drops large segments for a much smaller one on loopback, and sends them again ever more rarely.

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from tests.web.office import Office
+from witnd.app.errors import Refused
 from witnd.web.api.docs import POLICY
 from witnd.web.api.spec import openapi, reference
 from witnd.web.api.spec.openapi import MEANINGS, document, refusals, text
-from witnd.web.errors import CODES, ApiError
+from witnd.web.errors import CODES, encode_error
 from witnd.web.http.route import ROUTES as IN_ORDER_OF_IMPORT
 from witnd.web.routes import ROUTES
 
@@ -113,7 +114,7 @@ def test_every_link_inside_of_the_page_leads_somewhere_and_no_place_is_there_twi
 
 @pytest.mark.parametrize("code", CODES)
 def test_the_address_in_an_error_leads_to_what_the_error_means(code: str) -> None:
-    body = json.loads(ApiError(code, "x").body("0" * 32))
+    body = json.loads(encode_error(Refused(code, "x"), "0" * 32))
     path, _, anchor = body["error"]["doc_url"].partition("#")
     assert path == "/docs"
     assert anchor in Page(reference.page(document(ROUTES))).ids

@@ -15,7 +15,8 @@ from tests.web.lived import lived, settle
 from tests.web.office import Office
 from witnd.app import paging as asking
 from witnd.app.outcomes import view as told
-from witnd.store.keys import Keys, partition_of
+from witnd.domain.outcomes.partitioning import partition_of
+from witnd.store.keys import Keys
 
 ODD = ["odd/1/2?x=1&y", "odd/1%2Fé漢字🎉", "odd/1 \t\u0000\u007f", 'odd/1"\\*[]', "odd/1\U0010ffff~~", "odd/2-other"]
 

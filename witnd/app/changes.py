@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from witnd.app.errors import invalid
 from witnd.domain.values import instant
 from witnd.store.access.change_log import Changes, Source
-from witnd.web.errors import invalid
 
 # The id of a stream entry. 0-0 is none, and nothing comes before it.
 _ENTRY: Final = re.compile(r"(?!0+-0+$)[0-9]{1,15}-[0-9]{1,18}", re.ASCII)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final, get_args
 
+from witnd.app.errors import invalid, not_found
 from witnd.app.services import Services
 from witnd.domain.values import instant
 from witnd.domain.webhooks.delivery import HEALTHY, STANDINGS, Standing
@@ -11,7 +12,6 @@ from witnd.domain.webhooks.notification import rule_id
 from witnd.store.access.change_log import Author
 from witnd.store.deliveries.reads import ENDED, LOOKED_AT_REQUEST, Deliveries, Found
 from witnd.store.page import InvalidCursor, Page
-from witnd.web.errors import invalid, missing
 
 #: More deliveries than this no single request sends again: a second or two of work.
 RESENT_MAX: Final = 10_000
@@ -83,10 +83,10 @@ async def resend(services: Services, author: Author, id_: str) -> DeliveryInFull
     desk = await services.deliveries()
     before = await _found(desk, id_)
     if before.row.delivery is None:
-        raise missing("message of a delivery", id_)
+        raise not_found("message of a delivery", id_)
     await services.changes.note_request(author, "delivery.resend", id_, standing=before.row.progress.standing)
     if await desk.resend([id_], services.now_ms()):
-        raise missing("message of a delivery", id_)
+        raise not_found("message of a delivery", id_)
     return await _in_full(desk, await _found(desk, id_))
 
 
@@ -132,7 +132,7 @@ def json_of(found: Found) -> DeliveryJson:
 async def _found(desk: Deliveries, id_: str) -> Found:
     found = await desk.find(id_)
     if found is None:
-        raise missing("delivery", id_)
+        raise not_found("delivery", id_)
     return found
 
 

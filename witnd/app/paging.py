@@ -4,12 +4,12 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
+from witnd.app.errors import invalid
 from witnd.app.services import Services
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.store.errors import Unsafe
 from witnd.store.query.cursor import Place
 from witnd.store.query.reads import Reads, reading
-from witnd.web.errors import invalid
 
 # Records that one request looks at: less than a tenth of a second. A page that ends here leads on with its cursor.
 LOOKED_AT_MAX: Final = 2000

@@ -5,11 +5,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from witnd.app.errors import all_invalid, invalid, not_found
 from witnd.domain.values import instant
 from witnd.store.access.change_log import Author, Change
 from witnd.store.access.tokens import Token, Tokens, mistakes
 from witnd.store.errors import Unsafe
-from witnd.web.errors import invalid, missing, mistaken
 
 
 class TokenJson(Struct, frozen=True, kw_only=True):
@@ -72,7 +72,7 @@ async def named(tokens: Tokens, id_: str) -> Token:
     for one in damaged:
         if one.id == id_:
             raise Unsafe(one.reason, one.remedy)
-    raise missing("token", id_)
+    raise not_found("token", id_)
 
 
 async def create(
@@ -80,7 +80,7 @@ async def create(
 ) -> NewToken:
     """Raises VALIDATION_ERROR with everything that is wrong."""
     if wrong := mistakes(name, scopes, rate):
-        raise mistaken(wrong)
+        raise all_invalid(wrong)
 
     def logged(token: Token) -> Change:
         return author.change("token.create", token.id, after=token_json(token, {}))

@@ -1,0 +1,4 @@
+"""Compare everything stored with what it follows from.
+
+Imports `store` and `domain`.
+"""

@@ -5,9 +5,10 @@ from itertools import islice
 from typing import Final, TypeAlias
 
 from witnd.domain.outcomes.event import EntryId
+from witnd.fold.history import decode_history
 from witnd.store.keys import Keys
 from witnd.store.query.reads import ITEMS, PAGE, Command, Reads, text_of
-from witnd.store.records.codec import decode_history, decode_outcome
+from witnd.store.records.codec import decode_outcome
 
 # An acknowledged event: its partition, and the id of its entry in the log.
 Acknowledged: TypeAlias = tuple[int, EntryId]

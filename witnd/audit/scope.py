@@ -9,11 +9,11 @@ from msgspec import Struct, field
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.outcome import Outcome
 from witnd.domain.outcomes.recount import outcome_of
+from witnd.fold.hold import Hold
 from witnd.store.errors import Unreadable
 from witnd.store.keys import Keys
 from witnd.store.query.reads import FATES, Reads
 from witnd.store.records.codec import OutcomeRecord, outcome_record
-from witnd.store.records.hold import Hold
 
 # More than anybody reads; all are counted.
 KEPT: Final = 1000

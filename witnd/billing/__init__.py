@@ -1,1 +1,4 @@
-"""From invoice lines to invoices: collecting, closing, issuing, exporting."""
+"""Invoices: collect lines, close periods, issue.
+
+Imports `store` and `domain`.
+"""

@@ -1,1 +1,4 @@
-"""The command line."""
+"""The command line. `main` imports a command when it runs.
+
+Imports everything but `web`.
+"""

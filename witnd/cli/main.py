@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from witnd import __version__
-from witnd.cli.common.streams import Unwritable, guard_streams
+from witnd.cli.console.streams import Unwritable, guard_streams
 
 # Name → where the command is, and its line of help, which stands here so that nothing is imported.
 COMMANDS = {
@@ -65,7 +65,7 @@ class Commands(click.Group):
         try:
             return super().main(*args, **extra)
         except Unwritable as failed:  # by what click prints: help, the version
-            from witnd.cli.common.failure import USAGE
+            from witnd.exit_codes import USAGE
 
             if str(failed):
                 click.echo(f"witnd: {failed}", err=True)
@@ -80,7 +80,7 @@ class Commands(click.Group):
         except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
         except Exception as error:  # noqa: BLE001 - end() raises again what it does not know
-            from witnd.cli.common.failure import end
+            from witnd.cli.console.failure import end
 
             end(error)
 

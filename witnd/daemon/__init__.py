@@ -1,1 +1,4 @@
-"""Where the parts meet: assembly, signals and health of the running process."""
+"""Assembly and life of the running process: partitions, invoices, HTTP and leases.
+
+Imports everything but `cli`, `demo` and `mcp`.
+"""

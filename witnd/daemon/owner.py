@@ -22,7 +22,8 @@ from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.engine.intake import Intake
 from witnd.engine.memory import Memory
 from witnd.engine.pipeline import Pipeline
-from witnd.fold.on_hold import Poison, Poisons
+from witnd.engine.poison import Poisons
+from witnd.fold.on_hold import Poison
 from witnd.fold.partition import Partition
 from witnd.notify.relay import Relay, Send
 from witnd.notify.slots import Calls, Slots

@@ -18,8 +18,8 @@ from witnd.store.keys import Keys
 from witnd.store.server.connection import mapped
 from witnd.web.connections.accept import Acceptor, listening_sockets
 from witnd.web.connections.limit import connections_max, file_limit
-from witnd.web.http.route import Route
-from witnd.web.http.server import HtmlErrors, Server
+from witnd.web.http.route import HtmlErrors, Route
+from witnd.web.http.server import Server
 
 LAG_SECONDS: Final = 1.0
 # A port that another daemon of this host has may get free when that one ends.

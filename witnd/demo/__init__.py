@@ -1,4 +1,4 @@
-"""`witnd demo`: a whole billing system on sample traffic for a few seconds, and an account of it.
+"""`witnd demo`: a complete billing system with sample traffic, for a few seconds.
 
-The daemon, the server and the audit are the real ones; only customers and their events are made up.
+Imports the daemon, the store and the audit: only customers and their events are made up.
 """

@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from witnd.cli.common.failure import REDIS
+from witnd.exit_codes import REDIS
 
 Group = Literal["redis", "clock", "data", "daemon", "unit"]
 State = Literal["ok", "note", "warning", "problem"]

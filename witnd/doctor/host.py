@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from witnd.cli.common.failure import USAGE
 from witnd.config import CREDENTIAL, Config
 from witnd.doctor import machine as host
 from witnd.doctor.check import Check, count, note, ok, problem, warning
+from witnd.exit_codes import USAGE
 from witnd.store.server.embedded import URL_FILE
 
 # A daemon that stops drains its logs, ends its requests and writes its journal; a private server syncs its file, too.

@@ -1,4 +1,4 @@
-"""What decides: plain synchronous code that takes values and returns values.
+"""Decisions about billing, as plain functions over values: no I/O, no clock, no randomness.
 
-Nothing in here waits, reads a clock, draws a random number or knows of Redis and HTTP.
+Imports only the standard library, msgspec and iso4217.
 """

@@ -1,1 +1,4 @@
-"""The fold of one partition, and the pipeline that feeds it. Knows of no Redis: the store is handed in."""
+"""The asynchronous shell around the fold: read the log ahead, load cold outcomes, commit steps.
+
+Imports `fold`, `store` and `domain`.
+"""

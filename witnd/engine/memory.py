@@ -4,6 +4,7 @@ import structlog
 
 from witnd.domain.outcomes.event import EntryId
 from witnd.fold.actor import Held, OnHold, Resident, Waiting
+from witnd.fold.hold import Damage
 from witnd.fold.on_hold import hold_at
 from witnd.fold.partition import Partition
 from witnd.store.catalogue.loader import add_stored, check_head
@@ -11,7 +12,6 @@ from witnd.store.errors import Unreadable
 from witnd.store.log.reader import Log
 from witnd.store.log.removal import by_key
 from witnd.store.partition.hydrate import recall, recall_repair
-from witnd.store.records.hold import Damage
 from witnd.store.records.log_snapshot import Moment
 from witnd.store.records.stored import Stored
 from witnd.store.server.retry import Patience

@@ -12,8 +12,8 @@ from witnd.domain.outcomes.content import MARK_BYTES
 from witnd.domain.outcomes.event import EntryId, Event
 from witnd.domain.outcomes.outcome import Outcome, Status
 from witnd.domain.pricing.ratecard import Price
-from witnd.store.records.codec import items_of, marked
-from witnd.store.records.hold import Hold
+from witnd.fold.history import items_of, marked
+from witnd.fold.hold import Hold
 
 # Items of its history that an outcome keeps and carries in its own record: up to so many, and up to so many bytes. Most
 # outcomes never have more and need no list of their own; the others need a command of theirs only once in so many

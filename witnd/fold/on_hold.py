@@ -4,22 +4,13 @@ Nothing here reads the damaged data. What the outcome was before the hold comes 
 """
 
 from collections.abc import Callable
-from typing import Final, Protocol
-
-import structlog
+from typing import Protocol
 
 from witnd.domain.outcomes.event import EntryId, Event
 from witnd.fold.actor import Actor, OnHold, Waiting
 from witnd.fold.actor_cache import Residents
+from witnd.fold.hold import ON_HOLD, Damage, Hold
 from witnd.fold.step import Fate, Step
-from witnd.store.errors import Unsafe
-from witnd.store.records.hold import ON_HOLD, Damage, Hold
-
-# Outcomes of a partition that one process puts on hold because their fold fails. More are no damage in the data but a
-# mistake in this version, which would put everything on hold.
-POISON_MAX: Final = 20
-
-log = structlog.get_logger()
 
 
 class Poison(Exception):  # noqa: N818 - what the fold met, not a mistake in how it was called
@@ -37,35 +28,6 @@ class _Decide(Protocol):
 
 class _Settle(Protocol):
     def __call__(self, step: Step, actor: Actor, ms: int, /) -> None: ...
-
-
-class Poisons:
-    """Counts the outcomes of a partition whose fold fails."""
-
-    def __init__(self, partition: int) -> None:
-        self._partition = partition
-        self._count = 0
-
-    def of(self, failed: BaseExceptionGroup[BaseException]) -> Poison | None:
-        """Return the outcome whose fold failed, if nothing else went wrong. Raise `Unsafe` if there are too many."""
-        found, other = failed.split(Poison)
-        if found is None or other is not None:
-            return None
-        poison: BaseException = found
-        while isinstance(poison, BaseExceptionGroup):
-            poison = poison.exceptions[0]
-        assert isinstance(poison, Poison), poison
-        log.error(
-            "outcome.fold_failed", partition=self._partition, key=poison.key, reason=str(poison), exc_info=poison.error
-        )
-        self._count += 1
-        if self._count > POISON_MAX:
-            raise Unsafe(
-                f"the fold failed for {self._count} outcomes of partition {self._partition}, last {poison.key!r}: "
-                f"{poison}",
-                "this is a bug in this version of witnd: run the previous version, and report it with this log",
-            ) from poison
-        return poison
 
 
 def hold_at(cursor: EntryId, damage: Damage) -> Hold:

@@ -13,15 +13,15 @@ from sys import intern
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.routing import Terms, place
 from witnd.domain.outcomes.event import EntryId, Event, Refusal, Retry, read
+from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.outcomes.report import deliveries
 from witnd.domain.outcomes.resolution import resolve
 from witnd.fold import on_hold, removal
 from witnd.fold.actor import TAIL_BYTES_MAX, TAIL_MAX, Actor, Held, OnHold, Waiting
 from witnd.fold.actor_cache import Residents
+from witnd.fold.history import encode_history
 from witnd.fold.on_hold import Poison
 from witnd.fold.step import Entry, Fate, Settled, Settling, Step, misplaced
-from witnd.store.keys import partition_of
-from witnd.store.records.codec import encode_history
 
 HELD_MAX = 1000  # contract section 4.3: events that wait per key
 # A step ends when it has made so many deliveries (measured: 2000 keep the server busy for 20 to 30 ms, and a delivery

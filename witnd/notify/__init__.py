@@ -1,1 +1,4 @@
-"""Webhooks: from a committed delivery to a signed request that a receiver can verify."""
+"""Webhooks: from a committed delivery to a signed request that a receiver can verify.
+
+Imports `store` and `domain`.
+"""

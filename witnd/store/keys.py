@@ -69,12 +69,6 @@ has no hash tag: every version of witnd reads it first, to find out in which for
 """
 
 from typing import Protocol
-from zlib import crc32
-
-
-def partition_of(key: str, partitions: int) -> int:
-    """The partition of an outcome key: CRC-32 (zlib) of its UTF-8 bytes, modulo the number of partitions."""
-    return crc32(key.encode()) % partitions
 
 
 def traces(prefix: str, partitions: int) -> list[str]:

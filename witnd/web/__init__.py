@@ -1,1 +1,4 @@
-"""The HTTP side: an API that the hosted product's clients can use unchanged, and what operators need."""
+"""HTTP: an API that clients of the hosted product can use unchanged, and the dashboard.
+
+Imports `app`; of `store` only types and errors.
+"""

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from witnd.domain.values.mistake import Mistake
+from witnd.app.errors import Detail, Refused, invalid
 
 
 class Kind(NamedTuple):
@@ -31,13 +31,6 @@ CODES: Final[Mapping[str, Kind]] = {
 _encode = msgspec.json.Encoder().encode
 
 
-class Detail(msgspec.Struct, frozen=True):
-    """One thing that is wrong, and where: `events[12].properties.settles_at`."""
-
-    path: str
-    message: str
-
-
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why a request was refused. `code` is what programs should look at."""
 
@@ -56,63 +49,47 @@ class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
     error: ErrorBody
 
 
-class ApiError(Exception):
-    """Ends a request. `headers` go with the answer."""
+class ApiError(Refused):
+    """A refusal that only HTTP knows. `headers` go with the answer."""
 
     def __init__(
-        self,
-        code: str,
-        message: str,
-        details: Sequence[Detail] = (),
-        headers: Mapping[str, str] | None = None,
+        self, code: str, message: str, details: Sequence[Detail] = (), headers: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.details = list(details)
+        super().__init__(code, message, details)
         self.headers = dict(headers or {})
 
-    @property
-    def status(self) -> int:
-        return CODES[self.code].status
 
-    def body(self, request_id: str) -> bytes:
-        kind = CODES[self.code]
-        answer = ErrorAnswer(
-            error=ErrorBody(
-                type=kind.type,
-                code=self.code,
-                # What came as bytes that are no UTF-8 may be told of, and cannot be encoded.
-                message=self.message.encode(errors="backslashreplace").decode(),
-                status=kind.status,
-                doc_url=f"/docs#{self.code.lower().replace('_', '-')}",
-                details=self.details or None,
-                request_id=request_id,
-            )
+def status_of(refused: Refused) -> int:
+    """Return the HTTP status of a refusal."""
+    return CODES[refused.code].status
+
+
+def headers_of(refused: Refused) -> dict[str, str]:
+    """Return the headers that go with a refusal."""
+    headers = dict(refused.headers) if isinstance(refused, ApiError) else {}
+    if refused.retry_after is not None:
+        headers["Retry-After"] = str(refused.retry_after)
+    if refused.etag is not None:
+        headers["ETag"] = refused.etag
+    return headers
+
+
+def encode_error(refused: Refused, request_id: str) -> bytes:
+    """Return a refusal as JSON."""
+    kind = CODES[refused.code]
+    answer = ErrorAnswer(
+        error=ErrorBody(
+            type=kind.type,
+            code=refused.code,
+            # A message may quote bytes that are not UTF-8, which JSON cannot hold.
+            message=refused.message.encode(errors="backslashreplace").decode(),
+            status=kind.status,
+            doc_url=f"/docs#{refused.code.lower().replace('_', '-')}",
+            details=refused.details or None,
+            request_id=request_id,
         )
-        return _encode(answer)
-
-
-def invalid(path: str, message: str) -> ApiError:
-    """One mistake in a request."""
-    return ApiError("VALIDATION_ERROR", f"{path}: {message}" if path else message, [Detail(path, message)])
-
-
-def mistaken(mistakes: Sequence[Mistake]) -> ApiError:
-    """Everything that is wrong with what was sent; at least one mistake."""
-    first = mistakes[0]
-    message = f"{first.path}: {first.message}" if first.path else first.message
-    more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
-    return ApiError("VALIDATION_ERROR", message + more, [Detail(one.path, one.message) for one in mistakes])
-
-
-def missing(what: str, key: str) -> ApiError:
-    return ApiError("NOT_FOUND", f"there is no {what} {key!r}")
-
-
-def unavailable(reason: str, seconds: int = 1) -> ApiError:
-    """Redis cannot do it now. Nothing is known to be done: the same request may be sent again."""
-    return ApiError("UNAVAILABLE", reason, headers={"Retry-After": str(seconds)})
+    )
+    return _encode(answer)
 
 
 def internal_error() -> ApiError:
@@ -120,7 +97,7 @@ def internal_error() -> ApiError:
     return ApiError("INTERNAL_ERROR", "something went wrong in witnd; its log has the error as http.failed")
 
 
-def from_msgspec(wrong: msgspec.MsgspecError) -> ApiError:
+def from_msgspec(wrong: msgspec.MsgspecError) -> Refused:
     """What a decoder says, with the path as people write it."""
     text, _, where = str(wrong).partition(" - at `")
     path = where.rstrip("`").removeprefix("$").removeprefix(".")

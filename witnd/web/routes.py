@@ -17,8 +17,7 @@ from witnd.web.api import (
 from witnd.web.api.catalogue import agents, customers, notification_rules, rate_cards
 from witnd.web.dashboard.pages.all import PAGES
 from witnd.web.dashboard.view import PREFIX, refused_page
-from witnd.web.http.route import ROUTES
-from witnd.web.http.server import HtmlErrors
+from witnd.web.http.route import ROUTES, HtmlErrors
 
 #: Refusals of requests for pages of the dashboard.
 HTML_ERRORS = HtmlErrors(PREFIX, refused_page)

@@ -10,7 +10,9 @@ from typing import Any, Final, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+from witnd.app.catalogue.etag import check_tag, etag_at
 from witnd.app.catalogue.read import Kind, Thing, thing_of
+from witnd.app.errors import Refused, all_invalid, invalid, not_found
 from witnd.app.services import Services
 from witnd.domain.catalogue import file as catalogue_file
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
@@ -27,8 +29,6 @@ from witnd.store.access.change_log import Author
 from witnd.store.access.change_log import Change as Logged
 from witnd.store.catalogue.change_entries import change_entries
 from witnd.store.catalogue.versions import CatalogueRefused
-from witnd.web.errors import ApiError, invalid, missing, mistaken
-from witnd.web.http.preconditions import check_tag, etag_at
 
 SEED_BYTES: Final = 32
 EFFECTIVE_FROM: Final = "effective_from"
@@ -58,7 +58,7 @@ async def create(services: Services, author: Author, kind: Kind, raw: Mapping[st
         read = _read(catalogue, kind, given, wrong)
         if entries := catalogue.versions(kind.name, read.key):
             hint = "it is archived, and can be restored" if entries[-1].archived else "change that one"
-            raise ApiError("CONFLICT", f"there is a {kind.word} {described(read.key)} already; {hint}")
+            raise Refused("CONFLICT", f"there is a {kind.word} {described(read.key)} already; {hint}")
         return read
 
     return await _write(services, author, kind, "create", item, effective_from)
@@ -112,7 +112,7 @@ async def archive(
     """Archive a thing, or lift that. What is so already makes no version."""
     _, at_instant, wrong = _instant_of({EFFECTIVE_FROM: effective_from})
     if wrong:
-        raise mistaken(wrong)
+        raise all_invalid(wrong)
 
     def item(catalogue: Catalogue, at: int) -> Item:
         old = _entry(catalogue, kind, key, at)
@@ -138,12 +138,12 @@ async def _write(
         nonlocal planned
         wanted = item(current, at)
         if currencies := currency_mistakes(current, [wanted], at):
-            raise mistaken(currencies)
+            raise all_invalid(currencies)
         found = plan(current, [wanted], seed=seed, at=at)
         planned = wanted, current.entry(kind.name, wanted.key, at), found
         if found.changes and effective_from in current.instants(kind.name, wanted.key):
             when = instant.render(effective_from or 0)
-            raise ApiError("CONFLICT", f"there is a version from {when} already; choose another effective_from")
+            raise Refused("CONFLICT", f"there is a version from {when} already; choose another effective_from")
         return found.changes
 
     def log() -> list[Logged]:
@@ -188,7 +188,7 @@ def _read(catalogue: Catalogue, kind: Kind, raw: Mapping[str, Any], wrong: Seque
     found = [*file.mistakes, *reference_mistakes(file, catalogue, _REMEDY)]
     mistakes = [*wrong, *[Mistake(one.path.removeprefix(start).removeprefix("."), one.message) for one in found]]
     if mistakes:
-        raise mistaken(mistakes)
+        raise all_invalid(mistakes)
     return replace(file.items[0], path="")
 
 
@@ -196,15 +196,15 @@ def _entry(catalogue: Catalogue, kind: Kind, key: str, at: int) -> CatalogueEntr
     """The version that a change is made of."""
     starts = catalogue.instants(kind.name, key)
     if not starts:
-        raise missing(kind.word, key)
+        raise not_found(kind.word, key)
     found = catalogue.entry(kind.name, key, at)
     if found is None:
         first = instant.render(starts[0])
-        raise ApiError("CONFLICT", f"its first version takes effect at {first}; give a later effective_from")
+        raise Refused("CONFLICT", f"its first version takes effect at {first}; give a later effective_from")
     return found
 
 
-def _refused(text: str) -> ApiError:
+def _refused(text: str) -> Refused:
     """The store begins with the name of what is wrong, where that was sent."""
     name, _, problem = text.partition(" ")
-    return invalid(EFFECTIVE_FROM, problem) if name == EFFECTIVE_FROM else ApiError("CONFLICT", text)
+    return invalid(EFFECTIVE_FROM, problem) if name == EFFECTIVE_FROM else Refused("CONFLICT", text)

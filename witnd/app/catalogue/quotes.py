@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from witnd.app.errors import all_invalid
 from witnd.domain.catalogue.zero_price import card_warnings
 from witnd.domain.pricing.quote import Quote, Row, quote
 from witnd.domain.pricing.ratecard import Price, RateCard, read_rate_card
@@ -19,7 +20,6 @@ from witnd.domain.pricing.working import words as working_words
 from witnd.domain.values.fields import Table, described
 from witnd.domain.values.mistake import Mistake
 from witnd.domain.values.money import decimal_string, exact_sum, minor_text, plain
-from witnd.web.errors import mistaken
 
 # A second of reckoning; more outcomes of a period say nothing new.
 MOST_OUTCOMES: Final = 10_000
@@ -117,7 +117,7 @@ def unsaved(raw: Mapping[str, Any], stored: Mapping[str, int] = MappingProxyType
     key = table.optional_text("key") or "unsaved"
     content, wrong = read_rate_card(key, {name: raw.get(name) for name in ("currency", "entries")}, "", stored)
     if mistakes := [*table.mistakes, *wrong]:
-        raise mistaken(mistakes)
+        raise all_invalid(mistakes)
     return answered(RateCard.from_content(key, content), asked)
 
 
@@ -130,9 +130,9 @@ def price_of(card: RateCard, agent: str | None) -> Price:
     if agent is None and len(card.prices) == 1:
         return next(iter(card.prices.values()))
     if agent is None:
-        raise mistaken([Mistake("agent", f"is missing; the card has {len(card.prices)} entries, name one")])
+        raise all_invalid([Mistake("agent", f"is missing; the card has {len(card.prices)} entries, name one")])
     if agent not in card.prices:
-        raise mistaken([Mistake("agent", f"is {described(agent)}, and the card has no entry for it")])
+        raise all_invalid([Mistake("agent", f"is {described(agent)}, and the card has no entry for it")])
     return card.prices[agent]
 
 

@@ -9,12 +9,12 @@ from typing import Final
 
 from msgspec import Struct
 
+from witnd.app.errors import Refused, invalid, not_found
 from witnd.app.services import Services
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.catalogue.history import Version, compared, numbered
 from witnd.domain.catalogue.text import FieldDifference
 from witnd.domain.values import instant
-from witnd.web.errors import ApiError, invalid, missing
 
 # Keys that one page of a list looks at, however few of them it shows: a few milliseconds.
 LOOKED_AT_MAX: Final = 2000
@@ -90,7 +90,7 @@ async def read(services: Services, kind: Kind, key: str, *, at: str | None = Non
             raise invalid("at", str(wrong)) from None
         if found is None:
             first = instant.render(entries[0].effective_from)
-            raise ApiError("NOT_FOUND", f"{kind.word} {key!r} has no version before {first}")
+            raise Refused("NOT_FOUND", f"{kind.word} {key!r} has no version before {first}")
         entry = found
     return thing_of(catalogue, kind, key, now, entry.effective_from)
 
@@ -125,13 +125,13 @@ async def difference(
 def _known(catalogue: Catalogue, kind: Kind, key: str) -> tuple[CatalogueEntry, ...]:
     entries = catalogue.versions(kind.name, key)
     if not entries:
-        raise missing(kind.word, key)
+        raise not_found(kind.word, key)
     return entries
 
 
 def _place(entries: Sequence[CatalogueEntry], number: int, name: str) -> int:
     if not 1 <= number <= len(entries):
-        raise ApiError("NOT_FOUND", f"{name}: there is no version {number}; the last one is {len(entries)}")
+        raise Refused("NOT_FOUND", f"{name}: there is no version {number}; the last one is {len(entries)}")
     return number - 1
 
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from witnd.app.catalogue.change import SEED_BYTES, Expected, Written, change
 from witnd.app.catalogue.read import RULE, read
+from witnd.app.errors import Refused, all_invalid, invalid, not_found
 from witnd.app.services import Services
 from witnd.domain.catalogue.plan import generated_secret
 from witnd.domain.values.mistake import Mistake
@@ -20,7 +21,6 @@ from witnd.domain.webhooks.notification import NotificationRule, rule_id
 from witnd.domain.webhooks.rotation import OVERLAP, overlap_problem, signing
 from witnd.domain.webhooks.sample import sample
 from witnd.store.access.change_log import Author
-from witnd.web.errors import ApiError, invalid, missing, mistaken
 
 # Parked deliveries that one request queues: about a second.
 RESUMED_MAX: Final = 20_000
@@ -43,7 +43,7 @@ async def name_of(services: Services, id_: str) -> str:
     for name in catalogue.keys(RULE.name):
         if id_of(name) == id_:
             return name
-    raise missing(RULE.word, id_)
+    raise not_found(RULE.word, id_)
 
 
 async def rotate(
@@ -56,7 +56,7 @@ async def rotate(
 ) -> tuple[Written, str | None]:
     """Put another secret in the place of the one the rule has. Answers the secret if it was made here."""
     if overlap is not None and (problem := overlap_problem(overlap)):
-        raise mistaken([Mistake("overlap_seconds", problem)])
+        raise all_invalid([Mistake("overlap_seconds", problem)])
     thing = await read(services, RULE, name)
     if secret is not None and secret == thing.version.content["secret"]:
         raise invalid("secret", "is the one that the rule has; give another, or none to have one made")
@@ -69,7 +69,7 @@ async def test(services: Services, name: str, mark: str) -> Tested:
     """Send a signed sample to the rule's endpoint. It need not be enabled yet."""
     thing = await read(services, RULE, name)
     if thing.version.archived:
-        raise ApiError("CONFLICT", f"notification rule {name!r} is archived; restore it first")
+        raise Refused("CONFLICT", f"notification rule {name!r} is archived; restore it first")
     rule = NotificationRule.from_content(name, thing.version.content)
     now = services.now_ms()
     signed = signing(services.catalogue.versions(RULE.name, name), max(now, thing.version.effective_from))
@@ -83,7 +83,7 @@ async def resume(services: Services, author: Author, name: str) -> int:
     thing = await read(services, RULE, name)
     if thing.version.archived or not thing.version.content["enabled"]:
         remedy = "restore" if thing.version.archived else "enable"
-        raise ApiError("CONFLICT", f"its deliveries would be parked again: {remedy} notification rule {name!r} first")
+        raise Refused("CONFLICT", f"its deliveries would be parked again: {remedy} notification rule {name!r} first")
     desk = await services.deliveries()
     await services.changes.note_request(author, "notification_rule.resume", name)
     return await desk.resume(id_of(name), RESUMED_MAX)

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
+from witnd.app.errors import all_invalid
 from witnd.domain.catalogue.condition import words
 from witnd.domain.catalogue.contract import Contract, read_agent
 from witnd.domain.outcomes.event import Event, Refusal
@@ -17,7 +18,6 @@ from witnd.domain.outcomes.trial import tried
 from witnd.domain.values import instant
 from witnd.domain.values.fields import Table
 from witnd.domain.values.mistake import Mistake
-from witnd.web.errors import mistaken
 
 MOST_EVENTS: Final = 100
 # Leaves × events: each is told, so this bounds the answer.
@@ -69,10 +69,10 @@ def answered(raw: dict[str, Any], now_ms: int) -> TrialAnswer:
     content, wrong = read_agent("trial", {name: raw.get(name) for name in _FIELDS if name != "events"}, "")
     events, unreadable = _events(table, now_ms)
     if mistakes := [*table.mistakes, *wrong, *unreadable]:
-        raise mistaken(mistakes)
+        raise all_invalid(mistakes)
     contract = Contract.from_content("trial", content)
     if len(contract.rule.leaves) * len(events) > MOST_ANSWERS:
-        raise mistaken([Mistake("events", f"are too many for a condition of {len(contract.rule.leaves)} checks")])
+        raise all_invalid([Mistake("events", f"are too many for a condition of {len(contract.rule.leaves)} checks")])
     trial = tried(contract, events)
     return TrialAnswer(
         condition_words=words(contract.condition),

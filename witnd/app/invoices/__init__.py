@@ -1,0 +1,4 @@
+"""Use cases of invoices: list, issue, pay, void, credit, export.
+
+Imports `app`, `billing`, `store` and `domain`.
+"""

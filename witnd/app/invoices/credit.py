@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
+from witnd.app.errors import Refused, invalid, unavailable
 from witnd.app.invoices.lines import lines_of
 from witnd.app.invoices.operations import check_reason, do, reuse_error
 from witnd.app.services import Services
@@ -19,14 +20,13 @@ from witnd.domain.invoices.json_form import (
     line_json,
 )
 from witnd.domain.invoices.operations import CreditNote, Refusal, Verdict
+from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.values.money import minor_text
 from witnd.store.access.change_log import Author
 from witnd.store.errors import StoreUnavailable
 from witnd.store.invoices.change import Done, Seen
 from witnd.store.invoices.lines import Closed, TooFar
-from witnd.store.keys import partition_of
 from witnd.store.query.reads import reading
-from witnd.web.errors import ApiError, invalid, unavailable
 
 
 class Credited(Struct, frozen=True, kw_only=True):
@@ -90,7 +90,7 @@ async def left(
     [credited] = await services.invoices.credited(invoice.id, [row.id])
     most = crediting.creditable(invoice, row, credited)
     if isinstance(most, Refusal):
-        raise ApiError("CONFLICT", str(most))
+        raise Refused("CONFLICT", str(most))
     return line_json(invoice, row), minor_text(most, invoice.digits)
 
 
@@ -118,7 +118,7 @@ async def _row(services: Services, invoice: Invoice, outcome_key: str | None, ro
     except Closed as moved:
         raise unavailable(f"{moved}; ask again") from None
     if found is None:
-        raise ApiError("NOT_FOUND", f"the invoice has no line with {what} {name!r} that could be credited")
+        raise Refused("NOT_FOUND", f"the invoice has no line with {what} {name!r} that could be credited")
     return found
 
 

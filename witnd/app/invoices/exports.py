@@ -1,9 +1,10 @@
-"""Invoices and credit notes as files to download, made while they are sent."""
+"""Export invoices and credit notes as files, part by part."""
 
 import re
 from collections.abc import AsyncIterator
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
+from witnd.app.errors import Refused, invalid
 from witnd.app.services import Services
 from witnd.billing.documents import Papers
 from witnd.billing.export import csv_text, json_lines, stripe
@@ -12,8 +13,6 @@ from witnd.billing.export.page import invoice_page, note_page
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.operations import CreditNote
 from witnd.store.invoices.reads import Wanted
-from witnd.web.errors import ApiError, invalid
-from witnd.web.http.route import Stream
 
 Table: TypeAlias = Literal["csv", "jsonl"]
 Form: TypeAlias = Literal["csv", "jsonl", "html", "stripe"]
@@ -27,10 +26,15 @@ HTML: Final = "text/html; charset=utf-8"
 TYPES: Final = (CSV, JSON_LINES, HTML)
 TABLE_TYPES: Final = (CSV, JSON_LINES)
 
-# A page has nothing but text and its own styles, and whoever shows it needs nothing else from it.
-_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-_UNSAFE_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
 _STRIPE_CUSTOMER: Final = re.compile(r"cus_[A-Za-z0-9]{1,250}", re.ASCII)
+
+
+class ExportedFile(NamedTuple):
+    """A file and its parts, which are read while it is sent: it may be larger than memory."""
+
+    name: str
+    content_type: str
+    parts: AsyncIterator[str]
 
 
 async def papers(services: Services) -> Papers:
@@ -39,7 +43,7 @@ async def papers(services: Services) -> Papers:
 
 async def one_invoice(
     services: Services, invoice: Invoice, form: Form, what: What = "lines", stripe_customer: str | None = None
-) -> Stream:
+) -> ExportedFile:
     """An invoice in a form of its own choice."""
     bill = (await papers(services)).bill(invoice)
     name = invoice.number or invoice.id
@@ -47,58 +51,47 @@ async def one_invoice(
         case "csv" | "jsonl":
             return _bills(_each(bill), form, what, name)
         case "html":
-            return _stream(invoice_page(bill), HTML, f"{name}.html")
+            return ExportedFile(f"{name}.html", HTML, invoice_page(bill))
         case "stripe":
             if stripe_customer is None or not _STRIPE_CUSTOMER.fullmatch(stripe_customer):
                 raise invalid(
                     "stripe_customer", "is needed: the id of the customer at Stripe, such as cus_Q4rT8vXkLm2N"
                 )
             items = stripe.requests(_each(bill), {invoice.customer_key: stripe_customer}, what)
-            return _stream(_sendable(items), JSON_LINES, f"{name}.stripe.jsonl")
+            return ExportedFile(f"{name}.stripe.jsonl", JSON_LINES, _sendable(items))
 
 
-async def all_invoices(services: Services, wanted: Wanted, form: Table, what: What) -> Stream:
+async def all_invoices(services: Services, wanted: Wanted, form: Table, what: What) -> ExportedFile:
     """All that are wanted, or their lines, in one file."""
     return _bills((await papers(services)).bills(wanted), form, what, what)
 
 
-async def one_note(services: Services, note: CreditNote, form: Literal["csv", "jsonl", "html"]) -> Stream:
+async def one_note(services: Services, note: CreditNote, form: Literal["csv", "jsonl", "html"]) -> ExportedFile:
     paper = (await papers(services)).note(note)
     name = note.number or note.id
     if form == "html":
-        return _stream(note_page(paper), HTML, f"{name}.html")
+        return ExportedFile(f"{name}.html", HTML, note_page(paper))
     return _notes(_each(paper), form, name)
 
 
-async def all_notes(services: Services, form: Table, *, customer: str | None, invoice: Invoice | None) -> Stream:
+async def all_notes(services: Services, form: Table, *, customer: str | None, invoice: Invoice | None) -> ExportedFile:
     """Credit notes of an invoice, of a customer, or of all."""
     shelf = await papers(services)
     return _notes(shelf.notes(customer) if invoice is None else shelf.notes_of(invoice), form, "credit-notes")
 
 
-def _bills(bills: AsyncIterator[Bill], form: Table, what: What, name: str) -> Stream:
+def _bills(bills: AsyncIterator[Bill], form: Table, what: What, name: str) -> ExportedFile:
     if form == "csv":
-        return _stream((csv_text.lines if what == "lines" else csv_text.invoices)(bills), CSV, f"{name}.csv")
-    return _stream((json_lines.lines if what == "lines" else json_lines.invoices)(bills), JSON_LINES, f"{name}.jsonl")
+        return ExportedFile(f"{name}.csv", CSV, (csv_text.lines if what == "lines" else csv_text.invoices)(bills))
+    return ExportedFile(
+        f"{name}.jsonl", JSON_LINES, (json_lines.lines if what == "lines" else json_lines.invoices)(bills)
+    )
 
 
-def _notes(notes: AsyncIterator[Note], form: Table, name: str) -> Stream:
+def _notes(notes: AsyncIterator[Note], form: Table, name: str) -> ExportedFile:
     if form == "csv":
-        return _stream(csv_text.notes(notes), CSV, f"{name}.csv")
-    return _stream(json_lines.notes(notes), JSON_LINES, f"{name}.jsonl")
-
-
-def _stream(parts: AsyncIterator[str], content_type: str, name: str) -> Stream:
-    page = content_type == HTML
-    headers = {"Content-Disposition": f'{"inline" if page else "attachment"}; filename="{file_name(name)}"'}
-    if page:
-        headers["Content-Security-Policy"] = _POLICY
-    return Stream(parts, content_type, headers)
-
-
-def file_name(name: str) -> str:
-    """The name with everything replaced that a header, a shell or a file system takes for something else."""
-    return _UNSAFE_IN_NAMES.sub("_", name).lstrip(".-") or "export"
+        return ExportedFile(f"{name}.csv", CSV, csv_text.notes(notes))
+    return ExportedFile(f"{name}.jsonl", JSON_LINES, json_lines.notes(notes))
 
 
 async def _each(paper: Paper) -> AsyncIterator[Paper]:
@@ -110,5 +103,5 @@ async def _sendable(items: AsyncIterator[str]) -> AsyncIterator[str]:
     try:
         whole = "".join([item async for item in items])
     except stripe.Unsendable as wrong:
-        raise ApiError("CONFLICT", str(wrong)) from None
+        raise Refused("CONFLICT", str(wrong)) from None
     yield whole

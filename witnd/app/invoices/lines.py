@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from witnd.app.errors import Refused, invalid
 from witnd.app.invoices.operations import listed
 from witnd.app.services import Services
 from witnd.domain.invoices.invoice import Invoice
@@ -11,7 +12,6 @@ from witnd.store.invoices.lines import Closed, Lines
 from witnd.store.invoices.reads import Wanted
 from witnd.store.keys import BillingKeys
 from witnd.store.page import InvalidCursor, Page
-from witnd.web.errors import ApiError, invalid
 
 # How often more invoices are looked for in one request: each has a line as a rule, so once or twice does.
 INVOICES_MAX: Final = 10
@@ -26,7 +26,7 @@ async def of_invoice(services: Services, invoice: Invoice, limit: int, after: st
     try:
         page = await lines_of(services).page(invoice, limit, after)
     except Closed as moved:
-        raise ApiError("CONFLICT", str(moved)) from None
+        raise Refused("CONFLICT", str(moved)) from None
     except InvalidCursor as wrong:
         raise invalid("after", str(wrong)) from None
     return Page([line_json(invoice, row) for row in page.data], page.cursor)

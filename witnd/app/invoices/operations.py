@@ -6,6 +6,7 @@ What may be done is decided in the domain; credits are in `crediting`, exports i
 from collections.abc import Callable
 from typing import Final
 
+from witnd.app.errors import Refused, invalid, not_found
 from witnd.app.services import Services
 from witnd.domain.invoices import operations as invoicing
 from witnd.domain.invoices.invoice import Invoice
@@ -20,7 +21,6 @@ from witnd.store.invoices.change import Done, Seen
 from witnd.store.invoices.change_entries import entry_maker
 from witnd.store.invoices.reads import Wanted
 from witnd.store.page import InvalidCursor, Page
-from witnd.web.errors import ApiError, invalid, missing
 
 STAGES: Final = ("open", "draft", "issued", "paid", "void")
 # Heads that are looked at in one request: less than a tenth of a second.
@@ -94,7 +94,7 @@ async def named(services: Services, name: str) -> Invoice:
     else:
         found = await services.invoices.by_number(name)
     if not isinstance(found, Invoice):
-        raise missing("invoice", name)
+        raise not_found("invoice", name)
     return found
 
 
@@ -106,7 +106,7 @@ async def note_named(services: Services, name: str) -> CreditNote:
     else:
         found = await services.invoices.by_number(name)
     if not isinstance(found, CreditNote):
-        raise missing("credit note", name)
+        raise not_found("credit note", name)
     return found
 
 
@@ -189,11 +189,11 @@ async def do(
     token = None if key is None else derived_id("api", operation, key)
     done = await services.invoices.do(invoice.id, decide, row=row, token=token, logged=entry_maker(author, operation))
     if isinstance(done, Refusal):
-        raise ApiError("CONFLICT", str(done))
+        raise Refused("CONFLICT", str(done))
     return done
 
 
-class Reused(ApiError):  # noqa: N818 - what somebody asked for, not a mistake in code
+class Reused(Refused):
     """An operation was asked for by the name that another one was given before. `how`: what that one did."""
 
     how = ""

@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from witnd.app.errors import invalid, not_found
 from witnd.app.paging import LOOKED_AT_MAX, asked, cursor, place_of
 from witnd.app.services import Services
 from witnd.domain.catalogue.catalogue import Catalogue
@@ -16,7 +17,6 @@ from witnd.store.query.fates import Fate, event_of, fate_of, sent, shortened, wi
 from witnd.store.query.fates import listed as told
 from witnd.store.query.merged import newest_fates
 from witnd.store.query.reads import FATES, Reads
-from witnd.web.errors import invalid, missing
 
 _ENTRY: Final = re.compile("([0-9]{1,16})-([0-9]{1,20})", re.ASCII)
 
@@ -57,14 +57,14 @@ async def one(services: Services, partition: str, id_: str, key: str | None) -> 
     if not (partition.isascii() and partition.isdigit() and len(partition) < 7):
         raise invalid("partition", "must be the number of a partition")
     if int(partition) >= len(partitions):
-        raise missing("partition", partition)
+        raise not_found("partition", partition)
 
     async def ask(reads: Reads, _: Catalogue) -> Fate | None:
         return await fate_of(reads, partitions[int(partition)], entry, key)
 
     found = await asked(services, ask)
     if found is None:
-        raise missing("event", id_)
+        raise not_found("event", id_)
     return found
 
 

@@ -6,19 +6,20 @@ from typing import Final
 
 from msgspec import Struct
 
+from witnd.app.errors import invalid
 from witnd.app.outcomes.fates import entry_named
 from witnd.app.outcomes.view import Explained, Listed, explained, listed
 from witnd.app.paging import LOOKED_AT_MAX, asked, cursor, place_of
 from witnd.app.services import Services
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.outcome import STATUSES as ALL
-from witnd.store.keys import Keys, partition_of
+from witnd.domain.outcomes.partitioning import partition_of
+from witnd.store.keys import Keys
 from witnd.store.query.cursor import Place
 from witnd.store.query.outcomes import Wanted
 from witnd.store.query.outcomes import listed as listed_outcomes
 from witnd.store.query.outcomes import one as one_outcome
 from witnd.store.query.reads import Reads
-from witnd.web.errors import invalid
 
 # Both spellings of a missed outcome are understood; people are shown the first.
 STATUSES: Final[Mapping[str, str]] = {

@@ -6,10 +6,10 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from witnd.domain.values import instant
+from witnd.fold.hold import Hold
 from witnd.store.keys import Keys
 from witnd.store.partition.holds import found_damage, holds
 from witnd.store.query.reads import Reads
-from witnd.store.records.hold import Hold
 
 
 class OnHold(Struct, frozen=True, kw_only=True):

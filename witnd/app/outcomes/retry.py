@@ -5,6 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from witnd.app.errors import Refused, not_found
 from witnd.app.outcomes import fates
 from witnd.app.outcomes.list import keys_of
 from witnd.app.paging import asked, cursor, place_of
@@ -21,7 +22,6 @@ from witnd.store.log.retry_request import RetryRequests
 from witnd.store.query.cursor import Place, newest
 from witnd.store.query.reads import Reads
 from witnd.store.records.held_codec import decode_held
-from witnd.web.errors import ApiError, missing
 
 # Held keys that one request looks at, and about how many events it reads for that.
 KEYS_MOST: Final = 500
@@ -71,7 +71,7 @@ async def retry(services: Services, author: Author, key: str) -> Retried:
         return (await reads.each(("ZSCORE", keys.held, key)))[0] is not None
 
     if not await asked(services, ask):
-        raise missing("key with held events", key)
+        raise not_found("key with held events", key)
     await services.changes.note_request(author, "outcome.retry", key)
     [entry] = await _requests(services).append([(keys, key)])
     return Retried(key=key, partition=keys.partition, id=entry)
@@ -81,7 +81,7 @@ async def remove(services: Services, author: Author, partition: str, id_: str) -
     """Have the owner of the partition reject a held event."""
     fate = await fates.one(services, partition, id_, None)
     if fate.fate != "held" or fate.key is None:
-        raise ApiError("CONFLICT", f"event {id_} is {fate.fate}; only a held event can be removed")
+        raise Refused("CONFLICT", f"event {id_} is {fate.fate}; only a held event can be removed")
     keys = services.partitions[fate.partition]
     await services.changes.note_request(author, "event.remove", fate.key, event=id_)
     retried = await request_removal(_requests(services), keys, fate.key, [entry_id(fate.id)])

@@ -14,11 +14,12 @@ from witnd.domain.outcomes.report import deliveries
 from witnd.domain.outcomes.resolution import derived_id, resolve
 from witnd.domain.values import instant
 from witnd.domain.webhooks.message import Delivery
+from witnd.fold.history import HistoryItem, decode_history
 from witnd.store.deliveries.fan_out_codec import decode_waiting
 from witnd.store.deliveries.outbox import decode_progress, decode_row, read_row
 from witnd.store.errors import Unreadable
 from witnd.store.query.reads import Command
-from witnd.store.records.codec import HistoryItem, OutcomeRecord, decode_history
+from witnd.store.records.codec import OutcomeRecord
 from witnd.store.records.score import whole
 from witnd.store.records.sealed import unsealed
 

@@ -1,4 +1,4 @@
 """Invoices as files for others: tables, JSON Lines, pages to print, items for Stripe.
 
-Pure: text is made from values that others read.
+Text is made from values that others read: imports `domain` only.
 """

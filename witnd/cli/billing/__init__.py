@@ -1,0 +1,4 @@
+"""Commands for invoices.
+
+Imports `app`, `billing` and `cli.console`.
+"""

@@ -8,10 +8,10 @@ import click
 from msgspec import Struct
 
 from witnd.cli.billing.invoice import SHORT, desk, meant, refuse
-from witnd.cli.common.author import author
-from witnd.cli.common.context import Session, as_json, config_option, json_option, load_catalogue, run, session
-from witnd.cli.common.output import printable
-from witnd.cli.common.texts import TEXT
+from witnd.cli.console.author import author
+from witnd.cli.console.context import Session, as_json, config_option, json_option, load_catalogue, run, session
+from witnd.cli.console.output import printable
+from witnd.cli.console.texts import TEXT
 from witnd.domain.invoices import credit as crediting
 from witnd.domain.invoices.credit import amount_of
 from witnd.domain.invoices.invoice import Invoice, Row
@@ -25,13 +25,13 @@ from witnd.domain.invoices.json_form import (
 )
 from witnd.domain.invoices.operations import CreditNote, Refusal, called
 from witnd.domain.outcomes.explain import SPOKEN
+from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.values.money import minor_text
 from witnd.store.errors import StoreUnavailable
 from witnd.store.invoices.change import Done
 from witnd.store.invoices.change_entries import entry_maker
 from witnd.store.invoices.reads import Invoices
-from witnd.store.keys import partition_of
 from witnd.store.query.reads import reading
 from witnd.store.records.codec import terms_of
 

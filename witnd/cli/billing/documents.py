@@ -7,7 +7,7 @@ from pathlib import Path
 from witnd.billing.documents import Papers
 from witnd.billing.export.bill import Bill, Note
 from witnd.cli.billing.invoice import desk, paper
-from witnd.cli.common.context import load_catalogue, session
+from witnd.cli.console.context import load_catalogue, session
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.values.period import Period

@@ -18,10 +18,10 @@ from witnd.cli.billing.documents import Named, papers
 from witnd.cli.billing.invoice import refuse
 from witnd.cli.billing.stripe_customers import read_stripe_customers
 from witnd.cli.billing.whole_file import STDOUT, whole_file
-from witnd.cli.common.context import config_option, run
-from witnd.cli.common.output import printable
-from witnd.cli.common.period import period_option
-from witnd.cli.common.texts import TEXT
+from witnd.cli.console.context import config_option, run
+from witnd.cli.console.output import printable
+from witnd.cli.console.period import period_option
+from witnd.cli.console.texts import TEXT
 from witnd.domain.invoices.operations import called
 from witnd.domain.values.money import minor_text
 from witnd.domain.values.period import Period

@@ -9,14 +9,14 @@ from typing import Final, NoReturn
 
 import click
 
-from witnd.cli.common.context import Session
-from witnd.cli.common.failure import USAGE
-from witnd.cli.common.output import printable
+from witnd.cli.console.context import Session
+from witnd.cli.console.output import printable
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.operations import CreditNote, called
 from witnd.domain.pricing.working import ADJUSTMENTS, words
 from witnd.domain.values import instant
 from witnd.domain.values.money import difference, minor_text
+from witnd.exit_codes import USAGE
 from witnd.store.invoices.reads import Ambiguous, Invoices
 from witnd.store.journal.journal import read_numbers
 from witnd.store.keys import BillingKeys

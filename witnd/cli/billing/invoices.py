@@ -26,9 +26,9 @@ from witnd.cli.billing.invoice import (
     sum_lines,
 )
 from witnd.cli.billing.operations import issue, pay, void
-from witnd.cli.common.context import as_json, config_option, json_option, run, session, table
-from witnd.cli.common.output import printable
-from witnd.cli.common.texts import TEXT
+from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
+from witnd.cli.console.output import printable
+from witnd.cli.console.texts import TEXT
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.json_form import credit_note_json, invoice_json, line_json
 from witnd.domain.invoices.operations import CreditNote

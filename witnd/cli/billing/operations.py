@@ -7,15 +7,15 @@ import click
 from msgspec import Struct
 
 from witnd.cli.billing.invoice import desk
-from witnd.cli.common.author import author
-from witnd.cli.common.context import as_json, config_option, json_option, run, session
-from witnd.cli.common.failure import USAGE
-from witnd.cli.common.output import printable
-from witnd.cli.common.texts import TEXT
+from witnd.cli.console.author import author
+from witnd.cli.console.context import as_json, config_option, json_option, run, session
+from witnd.cli.console.output import printable
+from witnd.cli.console.texts import TEXT
 from witnd.domain.invoices import operations as invoicing
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.json_form import InvoiceJson, invoice_json
 from witnd.domain.invoices.operations import Refusal, Unchanged, Verdict
+from witnd.exit_codes import USAGE
 from witnd.store.errors import DamagedInvoice
 from witnd.store.invoices.change import Seen
 from witnd.store.invoices.change_entries import entry_maker

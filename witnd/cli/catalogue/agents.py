@@ -10,9 +10,8 @@ import click
 from msgspec.structs import replace
 
 from witnd.cli.catalogue.versions import Asked, Kind, ask, version_options
-from witnd.cli.common.failure import USAGE
-from witnd.cli.common.output import printable
-from witnd.cli.common.texts import TEXT
+from witnd.cli.console.output import printable
+from witnd.cli.console.texts import TEXT
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.condition import words
 from witnd.domain.catalogue.contract import Contract
@@ -22,6 +21,7 @@ from witnd.domain.outcomes.explain import span
 from witnd.domain.pricing.ratecard import RateCard
 from witnd.domain.pricing.working import spoken
 from witnd.domain.values import instant
+from witnd.exit_codes import USAGE
 
 
 def _agent_words(version: Version) -> list[str]:

@@ -7,11 +7,10 @@ from typing import NoReturn
 
 import click
 
-from witnd.cli.common.author import author
-from witnd.cli.common.context import Session, as_json, config_option, json_option, run, session
-from witnd.cli.common.failure import USAGE
-from witnd.cli.common.output import printable
-from witnd.cli.common.toml import written
+from witnd.cli.console.author import author
+from witnd.cli.console.context import Session, as_json, config_option, json_option, run, session
+from witnd.cli.console.output import printable
+from witnd.cli.console.toml import written
 from witnd.clock import Clock
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.catalogue.file import CatalogueFile, parse, reference_mistakes, to_document
@@ -20,6 +19,7 @@ from witnd.domain.catalogue.plan import Change, Plan, lines, plan
 from witnd.domain.catalogue.zero_price import catalogue_warnings
 from witnd.domain.values import instant
 from witnd.domain.values.mistake import Mistake
+from witnd.exit_codes import USAGE
 from witnd.store.access.change_log import Change as Logged
 from witnd.store.catalogue.change_entries import file_entries
 from witnd.store.catalogue.versions import Applied, CatalogueRefused, CatalogueStore

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from witnd.cli.common.failure import USAGE
 from witnd.config import document, load
 from witnd.domain.catalogue import file as catalogue_file
 from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.exit_codes import USAGE
 
 
 @click.command()

@@ -10,10 +10,9 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from witnd.cli.common.context import as_json, config_option, json_option, run, session, table
-from witnd.cli.common.failure import USAGE
-from witnd.cli.common.output import printable
-from witnd.cli.common.texts import TEXT
+from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
+from witnd.cli.console.output import printable
+from witnd.cli.console.texts import TEXT
 from witnd.domain.catalogue import file as catalogue_file
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry, HeldReason
 from witnd.domain.catalogue.zero_price import card_warnings
@@ -23,6 +22,7 @@ from witnd.domain.pricing.working import ADJUSTMENTS, spoken, words
 from witnd.domain.values import instant
 from witnd.domain.values.fields import described
 from witnd.domain.values.money import decimal_string, exact_sum, minor_text, plain
+from witnd.exit_codes import USAGE
 from witnd.store.catalogue.versions import CatalogueStore
 
 # A larger list is read by nobody, and a period with more outcomes costs no more to reckon than this many.

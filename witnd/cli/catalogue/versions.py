@@ -11,14 +11,14 @@ from typing import Any, NoReturn
 import click
 from msgspec import Struct
 
-from witnd.cli.common.context import as_json, config_option, json_option, run, session, table
-from witnd.cli.common.failure import USAGE
-from witnd.cli.common.output import printable
-from witnd.cli.common.texts import TEXT
+from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
+from witnd.cli.console.output import printable
+from witnd.cli.console.texts import TEXT
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.history import IN_FORCE, SCHEDULED, Version, compared, history, in_force
 from witnd.domain.catalogue.text import fields, line, text
 from witnd.domain.values import instant
+from witnd.exit_codes import USAGE
 from witnd.store.catalogue.versions import CatalogueStore
 
 # More keys than this in one line are not read by anybody; JSON has all.

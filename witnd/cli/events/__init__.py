@@ -1,0 +1,4 @@
+"""Commands for events, outcomes and deliveries.
+
+Imports `app` and `cli.console`.
+"""

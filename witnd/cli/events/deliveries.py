@@ -6,15 +6,15 @@ from typing import NoReturn
 
 import click
 
-from witnd.cli.common.context import Session, as_json, config_option, json_option, load_catalogue, run, session, table
-from witnd.cli.common.failure import USAGE
-from witnd.cli.common.output import printable
-from witnd.cli.common.texts import TEXT
+from witnd.cli.console.context import Session, as_json, config_option, json_option, load_catalogue, run, session, table
+from witnd.cli.console.output import printable
+from witnd.cli.console.texts import TEXT
 from witnd.cli.events.delivery import ATTEMPT_COLUMNS, COLUMNS, attempt_cells, cells, lines, listed, shown
 from witnd.clock import Clock
 from witnd.domain.values import instant
 from witnd.domain.webhooks.delivery import HEALTHY, STANDINGS, Standing
 from witnd.domain.webhooks.notification import rule_id
+from witnd.exit_codes import USAGE
 from witnd.store.deliveries.reads import ENDED, Deliveries
 
 

@@ -5,10 +5,10 @@ from typing import NoReturn
 
 import click
 
-from witnd.cli.common.context import Session
-from witnd.cli.common.failure import USAGE
-from witnd.cli.common.output import printable
+from witnd.cli.console.context import Session
+from witnd.cli.console.output import printable
 from witnd.domain.outcomes.event import EntryId
+from witnd.exit_codes import USAGE
 from witnd.store.keys import Keys
 
 _ID = re.compile("([0-9]{1,20})-([0-9]{1,20})", re.ASCII)

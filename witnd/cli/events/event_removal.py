@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from witnd.cli.common.context import as_json, config_option, json_option, run, session
-from witnd.cli.common.output import printable
+from witnd.cli.console.context import as_json, config_option, json_option, run, session
+from witnd.cli.console.output import printable
 from witnd.cli.events.event_choice import entry_named, partitions, refuse
 from witnd.domain.outcomes.event import EntryId
 from witnd.store.keys import Keys

@@ -7,14 +7,15 @@ from typing import NoReturn
 import click
 from msgspec import Struct
 
-from witnd.cli.common.context import Session, as_json, config_option, json_option, run, session, table
-from witnd.cli.common.failure import USAGE
-from witnd.cli.common.output import printable
-from witnd.cli.common.texts import TEXT
+from witnd.cli.console.context import Session, as_json, config_option, json_option, run, session, table
+from witnd.cli.console.output import printable
+from witnd.cli.console.texts import TEXT
 from witnd.cli.events.event_choice import entry_named, partitions, refuse
 from witnd.cli.events.event_removal import remove
 from witnd.domain.outcomes.event import EntryId
-from witnd.store.keys import Keys, partition_of
+from witnd.domain.outcomes.partitioning import partition_of
+from witnd.exit_codes import USAGE
+from witnd.store.keys import Keys
 from witnd.store.log.reader import entry_id
 from witnd.store.query.cursor import Place
 from witnd.store.query.fates import Fate, fate_of, listed, with_events

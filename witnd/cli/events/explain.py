@@ -20,20 +20,21 @@ from witnd.app.outcomes.view import (
     terms,
 )
 from witnd.cli.billing.invoice import desk
-from witnd.cli.common.context import Session, as_json, config_option, json_option, load_catalogue, run, session, table
-from witnd.cli.common.failure import USAGE
-from witnd.cli.common.output import printable
-from witnd.cli.common.texts import TEXT
+from witnd.cli.console.context import Session, as_json, config_option, json_option, load_catalogue, run, session, table
+from witnd.cli.console.output import printable
+from witnd.cli.console.texts import TEXT
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.explain import SPOKEN, Happened, Story, carried_words, span, story
+from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.outcomes.resolution import Line, Resolution, resolve
 from witnd.domain.pricing.working import words
 from witnd.domain.webhooks.notification import rule_id
+from witnd.exit_codes import USAGE
+from witnd.fold.history import HistoryItem
 from witnd.store.deliveries.reads import Deliveries
 from witnd.store.errors import Unreadable
-from witnd.store.keys import Keys, partition_of
+from witnd.store.keys import Keys
 from witnd.store.query.reads import Reads, reading
-from witnd.store.records.codec import HistoryItem
 
 
 class Explanation(Struct, frozen=True, kw_only=True):

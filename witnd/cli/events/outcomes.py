@@ -7,9 +7,9 @@ import click
 
 from witnd.app.outcomes.list import STATUSES
 from witnd.app.outcomes.view import Listed, listed
-from witnd.cli.common.context import as_json, config_option, json_option, load_catalogue, run, session, table
-from witnd.cli.common.output import printable
-from witnd.cli.common.texts import TEXT
+from witnd.cli.console.context import as_json, config_option, json_option, load_catalogue, run, session, table
+from witnd.cli.console.output import printable
+from witnd.cli.console.texts import TEXT
 from witnd.cli.events.event_choice import partitions
 from witnd.cli.events.events import place_of
 from witnd.domain.catalogue.catalogue import Catalogue

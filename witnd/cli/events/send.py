@@ -12,13 +12,13 @@ import click
 import msgspec
 from anyio import to_thread
 
-from witnd.cli.common.context import Session, as_json, config_option, json_option, run, session
-from witnd.cli.common.failure import REDIS, USAGE
-from witnd.cli.common.output import printable
-from witnd.cli.common.texts import TEXT, document_of, fresh_identity
+from witnd.cli.console.context import Session, as_json, config_option, json_option, run, session
+from witnd.cli.console.output import printable
+from witnd.cli.console.texts import TEXT, document_of, fresh_identity
 from witnd.domain.outcomes.event import Event, Refusal, read
+from witnd.domain.outcomes.partitioning import partition_of
+from witnd.exit_codes import REDIS, USAGE
 from witnd.store.errors import StoreUnavailable
-from witnd.store.keys import partition_of
 from witnd.store.log.append import append, promise
 from witnd.store.log.reader import entry_id
 from witnd.store.query.fates import WAITING, Fate, fate_of

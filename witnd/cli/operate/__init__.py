@@ -1,0 +1,4 @@
+"""Commands for operators: audit, doctor, tokens.
+
+Imports `audit`, `doctor` and `cli.console`.
+"""

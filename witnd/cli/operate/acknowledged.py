@@ -12,9 +12,9 @@ from witnd.audit.acknowledged import Acknowledged
 from witnd.audit.scope import Mismatch
 from witnd.config import ConfigError
 from witnd.domain.outcomes.event import EntryId
+from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.values.mistake import Mistake
 from witnd.store.journal.journal import Loss
-from witnd.store.keys import partition_of
 from witnd.store.log.reader import entry_id
 from witnd.store.query.reads import text_of
 

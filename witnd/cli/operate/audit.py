@@ -15,14 +15,14 @@ from witnd.audit.invoices.totals import Books
 from witnd.audit.run import Verdict
 from witnd.audit.run import audit as audit_partition
 from witnd.audit.scope import Mismatch, Repaired
-from witnd.cli.common.context import as_json, config_option, json_option, run, session, table
-from witnd.cli.common.failure import DIFFERENCE, REDIS
+from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.events.event_choice import partitions
 from witnd.cli.operate.acknowledged import Compared, acknowledged, journal_loss, missing_event
 from witnd.cli.operate.audit_totals import Invoiced, invoice_rows, invoiced
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.explain import SPOKEN
 from witnd.domain.values import money
+from witnd.exit_codes import DIFFERENCE, REDIS
 from witnd.store.catalogue.versions import CatalogueStore
 from witnd.store.journal.repair import compare_with_journal
 from witnd.store.keys import BillingKeys

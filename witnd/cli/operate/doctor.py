@@ -10,13 +10,13 @@ from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from witnd.cli.common.context import as_json, config_option, json_option, run, server, table
-from witnd.cli.common.failure import REDIS, USAGE
+from witnd.cli.console.context import as_json, config_option, json_option, run, server, table
 from witnd.config import Config, ConfigError, load
 from witnd.doctor.check import STATES, Check, Group, State, count, note, ok, problem
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.values.mistake import Mistake
 from witnd.endpoint import Endpoint
+from witnd.exit_codes import REDIS, USAGE
 from witnd.store.catalogue.versions import CatalogueStore
 from witnd.store.errors import LostData, StoreRefused, StoreUnavailable, Unsafe
 from witnd.store.keys import GlobalKeys

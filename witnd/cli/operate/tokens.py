@@ -6,13 +6,13 @@ from typing import NoReturn
 import click
 
 from witnd.app.tokens import TokenJson, create, revoke, token_json
-from witnd.cli.common.author import author
-from witnd.cli.common.context import Session, as_json, config_option, json_option, run, session, table
-from witnd.cli.common.failure import USAGE
-from witnd.cli.common.output import printable
-from witnd.cli.common.texts import TEXT
+from witnd.cli.console.author import author
+from witnd.cli.console.context import Session, as_json, config_option, json_option, run, session, table
+from witnd.cli.console.output import printable
+from witnd.cli.console.texts import TEXT
 from witnd.clock import Clock
 from witnd.domain.values.mistake import Mistake
+from witnd.exit_codes import USAGE
 from witnd.store.access.tokens import SCOPES, Tokens, mistakes
 
 COLUMNS = ("id", "name", "scopes", "rate", "created", "last used", "revoked")

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from witnd.cli.common.author import author
-from witnd.cli.common.context import Session, as_json, config_option, json_option, run, session
-from witnd.cli.common.output import printable
+from witnd.cli.console.author import author
+from witnd.cli.console.context import Session, as_json, config_option, json_option, run, session
+from witnd.cli.console.output import printable
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.plan import Change
 from witnd.domain.values import instant

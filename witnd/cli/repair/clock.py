@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 from msgspec import Struct
 
-from witnd.cli.common.author import author
-from witnd.cli.common.context import Session, as_json, config_option, json_option, run, session, table
+from witnd.cli.console.author import author
+from witnd.cli.console.context import Session, as_json, config_option, json_option, run, session, table
 from witnd.clock import Clock
 from witnd.domain.values import instant
 from witnd.store.clock.record import Effect, Jump, accept, effect, jumps

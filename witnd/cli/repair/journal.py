@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 from msgspec import to_builtins
 
-from witnd.cli.common.author import author
-from witnd.cli.common.context import as_json, config_option, json_option, run, session
+from witnd.cli.console.author import author
+from witnd.cli.console.context import as_json, config_option, json_option, run, session
 from witnd.store.journal.repair import Acceptance, accept_losses
 
 

@@ -7,20 +7,22 @@ from typing import Final, NamedTuple
 
 import click
 
-from witnd.cli.common.context import Session, as_json, config_option, json_option, load_catalogue, run, session
-from witnd.cli.common.texts import TEXT
+from witnd.cli.console.context import Session, as_json, config_option, json_option, load_catalogue, run, session
+from witnd.cli.console.texts import TEXT
 from witnd.domain.outcomes.event import EntryId, Event, Retry, read
 from witnd.domain.outcomes.explain import SPOKEN
+from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.values import instant
 from witnd.engine.rebuild import Rebuild, Rebuilt
+from witnd.fold.hold import Hold
 from witnd.fold.on_hold import Poison
 from witnd.store.errors import Unsafe
-from witnd.store.keys import Keys, partition_of
+from witnd.store.keys import Keys
 from witnd.store.log.reader import entry_id
 from witnd.store.partition.holds import applied_entries, found_damage, hold_of, prepare, stored_repair
 from witnd.store.query.reads import Reads, reading, text_of
 from witnd.store.records.codec import OutcomeRecord, decode_outcome
-from witnd.store.records.hold import Hold, Repair
+from witnd.store.records.hold import Repair
 
 # Longest wait for the daemon to put the repair in place, and for a daemon to take the partition.
 WAIT_SECONDS: Final = 10.0

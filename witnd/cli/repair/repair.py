@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 from msgspec import to_builtins
 
-from witnd.cli.common.context import as_json, config_option, json_option, run, session, table
+from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.events.event_choice import partitions
 from witnd.cli.repair.catalogue import catalogue
 from witnd.cli.repair.clock import clock

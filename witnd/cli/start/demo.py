@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
-from witnd.cli.common.context import INTERRUPTED
-from witnd.cli.common.failure import DIFFERENCE, end
+from witnd.cli.console.context import INTERRUPTED
+from witnd.cli.console.failure import end
+from witnd.exit_codes import DIFFERENCE
 
 
 @click.command()

@@ -6,9 +6,10 @@ from typing import NoReturn
 
 import click
 
-from witnd.cli.common.context import config_option
-from witnd.cli.common.failure import USAGE, end
+from witnd.cli.console.context import config_option
+from witnd.cli.console.failure import end
 from witnd.config import ConfigError, load
+from witnd.exit_codes import USAGE
 
 URL_VARIABLE = "WITND_URL"
 TOKEN_VARIABLE = "WITND_TOKEN"  # noqa: S105 - where it is, not what it is

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from witnd.cli.common.context import INTERRUPTED, config_option
-from witnd.cli.common.failure import REDIS, verdict
-from witnd.cli.common.streams import open_closed_streams
+from witnd.cli.console.context import INTERRUPTED, config_option
+from witnd.cli.console.failure import verdict
+from witnd.cli.console.streams import open_closed_streams
+from witnd.exit_codes import REDIS
 
 if TYPE_CHECKING:
     from witnd.telemetry import Stream

@@ -10,11 +10,12 @@ from typing import Final, cast
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.webhooks.delivery import HEALTHY, EndpointState, Progress, Standing, resent, resumed
 from witnd.domain.webhooks.notification import TYPE_OF_STATUS, delivery_id
 from witnd.store.deliveries.outbox import Outbox, Row, read_row
 from witnd.store.deliveries.pages import Place, Shelf, Shelves, page
-from witnd.store.keys import GlobalKeys, Keys, partition_of
+from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.page import Page
 from witnd.store.server.connection import mapped
 

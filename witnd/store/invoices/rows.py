@@ -10,9 +10,10 @@ from typing import Final, TypeAlias
 from redis.asyncio import Redis
 
 from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.outcomes.partitioning import partition_of
 from witnd.store.errors import StoreRefused
 from witnd.store.invoices.codec import decode_row
-from witnd.store.keys import BillingKeys, partition_of
+from witnd.store.keys import BillingKeys
 from witnd.store.server.connection import mapped
 
 # Some 100 KiB as a rule: no more than a few ms of the server's time.

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 from witnd.domain.catalogue.chain import Head
 from witnd.domain.outcomes.event import EntryId, Event
+from witnd.fold.hold import Damage, Hold
 from witnd.store.catalogue.loader import decode_head
 from witnd.store.errors import StoreUnavailable, Unreadable, Unsafe
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.records.held_codec import decode_held
-from witnd.store.records.hold import Damage, Hold, Repair, decode_repair, holds_of
+from witnd.store.records.hold import Repair, decode_repair, holds_of
 from witnd.store.records.log_snapshot import Moment, ends, entry_id, text_of
 from witnd.store.records.score import whole
 from witnd.store.records.state_fields import StateFields

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 
 from witnd.domain.outcomes.event import EntryId
 from witnd.domain.outcomes.outcome import STATUSES
+from witnd.fold.history import decode_history
+from witnd.fold.hold import Hold
 from witnd.store.errors import Unreadable
 from witnd.store.keys import Keys
 from witnd.store.log.retry_request import RetryRequests
 from witnd.store.query.reads import Reads
-from witnd.store.records.codec import OutcomeRecord, decode_history, outcome_record
+from witnd.store.records.codec import OutcomeRecord, outcome_record
 from witnd.store.records.held_codec import decode_held
-from witnd.store.records.hold import Hold, Repair, decode_hold, encode_repair, holds_of
+from witnd.store.records.hold import Repair, decode_hold, encode_repair, holds_of
 from witnd.store.records.log_snapshot import text_of
 from witnd.store.records.score import whole
 from witnd.store.records.sealed import unsealed

@@ -6,7 +6,8 @@ from sys import intern
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.event import EntryId, Event
 from witnd.fold.actor import Actor, Held, Marks, Waiting
-from witnd.store.records.codec import OutcomeRecord, decode_outcome, marked, terms_of
+from witnd.fold.history import marked
+from witnd.store.records.codec import OutcomeRecord, decode_outcome, terms_of
 from witnd.store.records.held_codec import decode_held
 from witnd.store.records.hold import Repair
 from witnd.store.records.sealed import unsealed

@@ -12,16 +12,10 @@ import hiredis
 
 from witnd.domain.catalogue.chain import EMPTY, Head
 from witnd.domain.outcomes.event import EntryId
+from witnd.fold.history import HistoryItem, decode_history
 from witnd.store.errors import StoreRefused, Unreadable
 from witnd.store.keys import Keys
-from witnd.store.records.codec import (
-    FateRecord,
-    HistoryItem,
-    OutcomeRecord,
-    decode_fate,
-    decode_history,
-    decode_outcome,
-)
+from witnd.store.records.codec import FateRecord, OutcomeRecord, decode_fate, decode_outcome
 from witnd.store.records.log_snapshot import Moment, ends, entry_id
 from witnd.store.records.score import whole
 from witnd.store.records.sealed import unsealed

@@ -15,26 +15,23 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.contract import Contract
 from witnd.domain.outcomes.attribution import Tally
-from witnd.domain.outcomes.content import MARK_BYTES
-from witnd.domain.outcomes.event import EntryId, Event, Value
 from witnd.domain.outcomes.outcome import STATUSES, Outcome, Status
 from witnd.domain.pricing.ratecard import Price
+from witnd.fold.history import items_of
 from witnd.store.errors import Unreadable, Unsafe
 from witnd.store.records.sealed import CHECKSUM_BYTES, DAMAGE, seal
 
 FORMAT = 2
-_BINARY = 0xC4  # how MessagePack begins a binary of less than 256 bytes
 HELD = len(STATUSES)  # the status number of a key whose events still wait to be placed
 _STATUS_NUMBER = {status: number for number, status in enumerate(STATUSES)}
 
 _pack: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
 _unpack: Callable[[bytes], Any] = msgspec.msgpack.Decoder().decode
-_unpack_items: Callable[[bytes], list[Raw]] = msgspec.msgpack.Decoder(list[Raw]).decode
 
 
 class OutcomeRecord(Struct, array_like=True, frozen=True, gc=False):
@@ -92,20 +89,6 @@ class OutcomeRecord(Struct, array_like=True, frozen=True, gc=False):
     def items(self) -> list[bytes]:
         """Those items of the history one by one."""
         return items_of(self.tail, self.tailed)
-
-
-class HistoryItem(NamedTuple):
-    """One applied event of an outcome's history."""
-
-    entry: EntryId
-    action: str
-    timestamp: int | None
-    value: Value | None
-    attribution: Decimal | None
-    pin: int | None
-    placed_at: int | None
-    mark: bytes | None
-    content: bytes | None
 
 
 class FateRecord(NamedTuple):
@@ -214,51 +197,6 @@ def terms_of(key: str, record: OutcomeRecord, catalogue: Catalogue) -> tuple[Con
         ) from None
 
 
-def encode_history(ms: int, seq: int, event: Event, placed_at: int | None) -> bytes:
-    mark, content, attribution = event.mark, event.content, event.attribution
-    return _pack(
-        (
-            # First, so that `marked` finds it by its place.
-            None if mark is None or content is None else mark + content,
-            ms,
-            seq,
-            event.action,
-            event.timestamp,
-            event.value,
-            None if attribution is None else str(attribution),
-            event.pin,
-            placed_at,
-        )
-    )
-
-
-def items_of(tail: bytes, tailed: int) -> list[bytes]:
-    """The items of `tail`, which follow one another: with the head of an array before them they are one."""
-    return [bytes(item) for item in _unpack_items(b"\xdd" + tailed.to_bytes(4) + tail)]
-
-
-def marked(item: bytes) -> bytes:
-    """Mark and content of a history item, nothing where it has none, without decoding the rest of it: an array of nine
-    begins with one byte, a short binary with two."""
-    return item[3 : 3 + 2 * MARK_BYTES] if item[1] == _BINARY else b""
-
-
-def decode_history(item: bytes) -> HistoryItem:
-    """An item without its checksum: `unsealed` has checked it, or the record that carries it is checked."""
-    marks, ms, seq, action, timestamp, value, attribution, pin, placed_at = _unpack(item)
-    return HistoryItem(
-        (ms, seq),
-        action,
-        timestamp,
-        value_of(value),
-        None if attribution is None else Decimal(attribution),
-        pin,
-        placed_at,
-        None if marks is None else marks[:MARK_BYTES],
-        None if marks is None else marks[MARK_BYTES:],
-    )
-
-
 def encode_fate(fate: FateRecord) -> bytes:
     return _pack((FORMAT, *fate))
 
@@ -271,12 +209,6 @@ def decode_fate(record: bytes) -> FateRecord:
         return FateRecord(*fields)
     except DAMAGE as wrong:
         raise Unreadable("", str(wrong)) from None
-
-
-def value_of(value: Value | None) -> Value | None:
-    """The value of an event as it was stored."""
-    # MessagePack keeps doubles doubles; an integer here would be a record made by another program.
-    return float(value) if type(value) is int else value
 
 
 def _check_format(number: int) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from witnd.domain.outcomes.event import EntryId, Event
+from witnd.fold.history import value_of
 from witnd.store.errors import Unreadable
-from witnd.store.records.codec import value_of
 from witnd.store.records.sealed import DAMAGE, seal, unseal
 
 _pack: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode

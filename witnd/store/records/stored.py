@@ -5,11 +5,11 @@ from typing import Any, Final, TypeAlias
 
 from witnd.domain.outcomes.event import EntryId, Event
 from witnd.domain.outcomes.outcome import STATUSES
+from witnd.fold.hold import Damage
 from witnd.store.errors import Unreadable
 from witnd.store.keys import Keys
 from witnd.store.records.codec import OutcomeRecord, outcome_record
 from witnd.store.records.held_codec import decode_held
-from witnd.store.records.hold import Damage
 from witnd.store.records.score import whole
 from witnd.store.records.sealed import unsealed
 from witnd.store.server import wire

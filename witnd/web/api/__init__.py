@@ -1,1 +1,4 @@
-"""One module for each resource. Importing them is what makes their routes known."""
+"""The API, one module for each resource. Importing a module registers its routes.
+
+Imports `app` and `web.http`.
+"""

@@ -4,12 +4,13 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from witnd.app.errors import invalid
 from witnd.app.invoices import exports
 from witnd.app.invoices import operations as invoices
 from witnd.app.invoices.exports import TABLE_TYPES, TYPES, Table
 from witnd.domain.invoices.json_form import CreditNoteJson, credit_note_json
 from witnd.web.api.invoices import no_cursor
-from witnd.web.errors import invalid
+from witnd.web.http.download import download
 from witnd.web.http.route import Call, Listing, Stream, route
 
 
@@ -53,7 +54,9 @@ async def list_credit_notes(call: Call[CreditNoteListing]) -> CreditNotePage | S
     invoice = None if query.invoice is None else await invoices.named(call.services, query.invoice)
     if query.format is not None:
         no_cursor(query.after)
-        return await exports.all_notes(call.services, query.format, customer=query.customer_key, invoice=invoice)
+        return download(
+            await exports.all_notes(call.services, query.format, customer=query.customer_key, invoice=invoice)
+        )
     page = await invoices.notes_listed(call.services, *call.page(), customer=query.customer_key, invoice=invoice)
     data = [credit_note_json(one) for one in page.data]
     return CreditNotePage(data=data, next_cursor=page.cursor, unreadable=page.unreadable)
@@ -71,5 +74,5 @@ async def list_credit_notes(call: Call[CreditNoteListing]) -> CreditNotePage | S
 async def read_credit_note(call: Call[Any]) -> CreditNoteJson | Stream:
     note = await invoices.note_named(call.services, call.path["id"])
     if call.query.format is not None:
-        return await exports.one_note(call.services, note, call.query.format)
+        return download(await exports.one_note(call.services, note, call.query.format))
     return credit_note_json(note)

@@ -5,11 +5,12 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from witnd.app.errors import all_invalid, invalid, unavailable
 from witnd.domain.outcomes.event import Event, Refusal, read
+from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.values.mistake import Mistake
 from witnd.domain.values.strictjson import BYTES_MAX
-from witnd.store.keys import partition_of
-from witnd.web.errors import from_msgspec, invalid, mistaken, unavailable
+from witnd.web.errors import from_msgspec
 from witnd.web.http.event_identity import refuse_in_query, stored_batch, stored_event
 from witnd.web.http.route import JSON, Call, route
 
@@ -130,7 +131,7 @@ async def send(call: Call[Any]) -> Accepted | BatchAccepted:
     data = stored_event(call.headers, call.data, structured=call.content_type == CLOUD_EVENT)
     event = read([b"data", data])
     if not isinstance(event, Event):
-        raise mistaken(_mistakes(event, ""))
+        raise all_invalid(_mistakes(event, ""))
     partition = partition_of(event.key, len(call.services.partitions))
     stream = call.services.partitions[partition].events
     [answer] = await call.services.appender.append([(stream, ("data", data))])
@@ -199,7 +200,7 @@ async def _send_all(call: Call[Any], bodies: list[bytes], name: str, *, least: i
         elif len(wrong) < MISTAKES_MAX:
             wrong += _mistakes(event, f"{name}[{index}]")
     if wrong:
-        raise mistaken(wrong)
+        raise all_invalid(wrong)
     answers = await call.services.appender.append(entries)
     if not any(answer is not None and answer.id for answer in answers):
         reasons = {str(answer.refused) for answer in answers if answer is not None}

@@ -4,7 +4,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from witnd.web.errors import ApiError, Detail
+from witnd.app.errors import Detail
+from witnd.web.errors import ApiError
 from witnd.web.http.route import Call, Raw, route
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"

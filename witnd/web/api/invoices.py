@@ -5,6 +5,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from witnd.app.errors import invalid
 from witnd.app.invoices import credit as crediting
 from witnd.app.invoices import exports, lines
 from witnd.app.invoices import operations as invoices
@@ -13,7 +14,7 @@ from witnd.app.invoices.exports import TABLE_TYPES, TYPES, Form, Table, What
 from witnd.app.invoices.operations import InvoiceInFull, wanted
 from witnd.domain.invoices.json_form import InvoiceJson, LineJson, invoice_json
 from witnd.store.access.change_log import Author
-from witnd.web.errors import invalid
+from witnd.web.http.download import download
 from witnd.web.http.event_identity import header_key
 from witnd.web.http.route import Call, Listing, Stream, route
 
@@ -111,7 +112,7 @@ async def list_invoices(call: Call[InvoiceListing]) -> InvoicePage | Stream:
     )  # fmt: skip
     if query.format is not None:
         no_cursor(query.after)
-        return await exports.all_invoices(call.services, asked, query.format, query.what)
+        return download(await exports.all_invoices(call.services, asked, query.format, query.what))
     found = await invoices.listed(call.services, asked, *call.page())
     return InvoicePage(
         data=[invoice_json(one) for one in found.data], next_cursor=found.cursor, unreadable=found.unreadable
@@ -134,7 +135,9 @@ async def read_invoice(call: Call[OneInvoice]) -> InvoiceInFull | Stream:
     if query.stripe_customer is not None and query.format != "stripe":
         raise invalid("stripe_customer", "belongs to format=stripe; leave it out")
     if query.format is not None:
-        return await exports.one_invoice(call.services, found, query.format, query.what, query.stripe_customer)
+        return download(
+            await exports.one_invoice(call.services, found, query.format, query.what, query.stripe_customer)
+        )
     return await invoices.in_full(call.services, found)
 
 
@@ -174,7 +177,7 @@ async def list_lines(call: Call[LineListing]) -> LinePage | Stream:
     )  # fmt: skip
     if query.format is not None:
         no_cursor(query.after)
-        return await exports.all_invoices(call.services, asked, query.format, "lines")
+        return download(await exports.all_invoices(call.services, asked, query.format, "lines"))
     page = await lines.of_all(call.services, asked, *call.page())
     return LinePage(data=page.data, next_cursor=page.cursor, unreadable=page.unreadable)
 
@@ -183,7 +186,7 @@ async def _lines_of(call: Call[Any], name: str) -> LinePage | Stream:
     found = await invoices.named(call.services, name)
     if call.query.format is not None:
         no_cursor(call.query.after)
-        return await exports.one_invoice(call.services, found, call.query.format)
+        return download(await exports.one_invoice(call.services, found, call.query.format))
     page = await lines.of_invoice(call.services, found, *call.page())
     return LinePage(data=page.data, next_cursor=page.cursor, unreadable=page.unreadable)
 

@@ -4,10 +4,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from witnd.app.errors import not_found
 from witnd.app.outcomes.list import OutcomePage, one, page
 from witnd.app.outcomes.retry import Retried, retry
 from witnd.app.outcomes.view import Explained
-from witnd.web.errors import missing
 from witnd.web.http.route import Call, Listing, route
 
 
@@ -66,7 +66,7 @@ async def list_outcomes(call: Call[OutcomeQuery]) -> OutcomePage:
 async def read_outcome(call: Call[OneOutcome]) -> Explained:
     found = await one(call.services, call.path["key"], events_after=call.query.events_after)
     if found is None:
-        raise missing("outcome", call.path["key"])
+        raise not_found("outcome", call.path["key"])
     return found
 
 

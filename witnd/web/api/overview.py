@@ -4,9 +4,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from witnd.app.errors import invalid
 from witnd.app.overview import Overview, overview
 from witnd.app.paging import asked
-from witnd.web.errors import invalid
 from witnd.web.http.route import Call, route
 
 DAYS_MAX: Final = 366

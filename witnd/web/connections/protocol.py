@@ -13,7 +13,7 @@ from aiohttp.web_request import BaseRequest
 
 from witnd.web.connections.limit import Activity, State
 from witnd.web.connections.line_limit import LimitedLines
-from witnd.web.errors import ApiError, internal_error
+from witnd.web.errors import ApiError, encode_error, internal_error, status_of
 
 # Of what a stranger sent, so much is worth a line of the log.
 _REASON_MAX: Final = 120
@@ -128,8 +128,8 @@ class Protocol(web.RequestHandler):
             error = ApiError("VALIDATION_ERROR", "this is not an HTTP request as the standard asks for it")
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun already, and no other can follow")
-        self._listener.told(error.status)
+        self._listener.told(status_of(error))
         headers = {**self._listener.headers, "Content-Type": "application/json", "X-Request-Id": request_id}
-        response = web.Response(body=error.body(request_id), status=error.status, headers=headers)
+        response = web.Response(body=encode_error(error, request_id), status=status_of(error), headers=headers)
         response.force_close()
         return response

@@ -1,1 +1,4 @@
-"""The dashboard: pages made on the server, over the same functions as the API. Scripts only make them nicer."""
+"""The dashboard: pages rendered on the server, over the same use cases as the API. Scripts are optional.
+
+Imports `app` and `web.http`.
+"""

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from msgspec import Struct
 from msgspec.structs import replace
 
+from witnd.app.errors import Refused, invalid, unavailable
 from witnd.app.services import Services
 from witnd.store.access.change_log import Author
 from witnd.store.access.sessions import Session
@@ -19,7 +20,7 @@ from witnd.store.access.tokens import Token
 from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.web.dashboard.present.words import key_read
 from witnd.web.dashboard.view import HTML, PREFIX, html, refused_page
-from witnd.web.errors import ApiError, invalid, unavailable
+from witnd.web.errors import ApiError
 from witnd.web.http.route import Call, Handler, Raw, Route, Stream
 
 COOKIE: Final = "witnd_session"
@@ -208,7 +209,7 @@ async def _answered(visit: Visit, made: Page, *, admin: bool) -> Raw | Stream:
         if admin and not visit.may_change:
             raise ApiError("FORBIDDEN", "you are signed in to read; sign in with an admin token for this")
         answer = await made(visit)
-    except ApiError as refused:
+    except Refused as refused:
         return _told(visit, refused_page(refused, visit.call.request_id, visit.values))
     except (StoreUnavailable, StoreRefused) as away:
         error = unavailable(f"Redis cannot do this now: {away}")

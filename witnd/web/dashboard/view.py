@@ -6,9 +6,10 @@ from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from witnd.app.errors import Refused
 from witnd.web.dashboard.files import address
 from witnd.web.dashboard.present import words
-from witnd.web.errors import ApiError
+from witnd.web.errors import headers_of, status_of
 from witnd.web.http.route import Raw
 
 PREFIX: Final = "/dashboard"
@@ -47,7 +48,7 @@ def html(template: str, values: Mapping[str, Any], status: int = 200, headers: M
     return Raw(rendered(template, values).encode("utf-8", "replace"), HTML, {**HEADERS, **(headers or {})}, status)
 
 
-def refused_page(error: ApiError, request_id: str, values: Mapping[str, Any] | None = None) -> Raw:
+def refused_page(error: Refused, request_id: str, values: Mapping[str, Any] | None = None) -> Raw:
     """A refusal for people. `values`: of the visit, where somebody is known to be signed in."""
     shown = {**(values or {}), "error": error, "request_id": request_id}
-    return html("error.html", shown, error.status, error.headers)
+    return html("error.html", shown, status_of(error), headers_of(error))

@@ -9,7 +9,8 @@ from aiohttp import ClientPayloadError, HttpVersion11, hdrs
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_request import BaseRequest
 
-from witnd.web.errors import ApiError, invalid
+from witnd.app.errors import Refused, invalid
+from witnd.web.errors import ApiError
 from witnd.web.http.route import Route
 
 
@@ -48,7 +49,7 @@ async def body_of(request: BaseRequest, route: Route, seconds: float) -> bytes:
     return b"".join(parts)
 
 
-def _too_large(route: Route) -> ApiError:
+def _too_large(route: Route) -> Refused:
     return ApiError(
         "PAYLOAD_TOO_LARGE", f"the body is larger than {route.most_bytes} bytes", headers={"Connection": "close"}
     )

@@ -16,10 +16,11 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from witnd.app.errors import all_invalid, invalid
 from witnd.domain.outcomes.event_forms import envelope_key, is_envelope
 from witnd.domain.values.mistake import Mistake
 from witnd.domain.values.strictjson import BYTES_MAX, Invalid, document
-from witnd.web.errors import ApiError, invalid, mistaken
+from witnd.web.errors import ApiError
 
 KEY_MAX: Final = 255
 HEADER: Final = "Idempotency-Key"
@@ -83,7 +84,7 @@ def _record(data: bytes) -> dict[str, Any]:
     try:
         return document(data)
     except Invalid as refused:
-        raise mistaken(refused.mistakes) from None
+        raise all_invalid(refused.mistakes) from None
 
 
 def cloud_attributes(headers: Headers) -> dict[str, str]:
@@ -100,7 +101,7 @@ def cloud_attributes(headers: Headers) -> dict[str, str]:
         except ValueError as reason:
             mistakes.append(Mistake(name, str(reason)))
     if mistakes:
-        raise mistaken(mistakes)
+        raise all_invalid(mistakes)
     return found
 
 
@@ -127,7 +128,7 @@ def _as_envelope(headers: Headers, data: bytes, record: Mapping[str, Any]) -> by
     if given.get("ce-specversion") not in (None, "", "1.0"):
         mistakes.append(Mistake("ce-specversion", 'must be "1.0"'))
     if mistakes:
-        raise mistaken(mistakes)
+        raise all_invalid(mistakes)
     _same_key(record.get("idempotency_key"), envelope_key(given["ce-source"], given["ce-id"]))
     names = ("specversion", "id", "source", "type", "time")
     attributes = {name: given[f"ce-{name}"] for name in names if f"ce-{name}" in given}
@@ -151,7 +152,7 @@ def _compare_copies(headers: Headers, envelope: Mapping[str, Any]) -> None:
         if name in given and given[name] != envelope.get(name[3:])
     ]
     if mistakes:
-        raise mistaken(mistakes)
+        raise all_invalid(mistakes)
 
 
 def _with_key(data: bytes, record: Mapping[str, Any], key: str) -> bytes:

@@ -20,10 +20,11 @@ import structlog
 from aiohttp import web
 from msgspec import Struct
 
+from witnd.app.errors import Refused
 from witnd.domain.values import instant
 from witnd.store.access.stored_answers import StoredAnswers
 from witnd.store.errors import StoreRefused, StoreUnavailable
-from witnd.web.errors import ApiError
+from witnd.web.errors import ApiError, status_of
 
 REPLAYED: Final = "Idempotency-Replayed"
 # A request that takes longer was cut off and will not be answered.
@@ -117,8 +118,8 @@ async def _act(
 ) -> web.Response:
     try:
         response = await act()
-    except (ApiError, StoreRefused) as refused:
-        if isinstance(refused, StoreRefused) or refused.status < 500:
+    except (Refused, StoreRefused) as refused:
+        if isinstance(refused, StoreRefused) or status_of(refused) < 500:
             await _note(answers.forget(asked.name))  # nothing was done
         else:
             await _note(answers.finish(asked.name, _encode(lost)))
@@ -157,7 +158,7 @@ def _replay(found: FinishedRequest, asked: KeyedRequest) -> web.Response:
     return web.Response(body=body, status=found.status, headers=headers)
 
 
-def _unknown(found: Running) -> ApiError:
+def _unknown(found: Running) -> Refused:
     return ApiError(
         "CONFLICT",
         f"a request with this Idempotency-Key began at {instant.render(found.began_at)} and its answer was lost, so it "

@@ -5,14 +5,15 @@ checked and documented: there is no second list.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
+from witnd.app.errors import Refused, invalid
 from witnd.domain.values.strictjson import BYTES_MAX, Invalid, document
 from witnd.store.access.change_log import Author
-from witnd.web.errors import from_msgspec, invalid
+from witnd.web.errors import from_msgspec
 
 if TYPE_CHECKING:
     from witnd.app.services import Services
@@ -44,6 +45,13 @@ class Raw(Struct, frozen=True):
     content_type: str
     headers: dict[str, str] = {}
     status: int | None = None
+
+
+class HtmlErrors(NamedTuple):
+    """How a refusal is shown to people: requests for paths with `prefix` get the page that `render` makes."""
+
+    prefix: str
+    render: Callable[[Refused, str], Raw]  # the refusal and the id of the request
 
 
 class Stream(Struct, frozen=True):

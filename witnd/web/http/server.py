@@ -9,8 +9,8 @@ import asyncio
 import contextlib
 import random
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -18,12 +18,13 @@ import structlog
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 from aiohttp.web_request import BaseRequest
 
+from witnd.app.errors import Refused, invalid, unavailable
 from witnd.app.services import Services
 from witnd.store.access.tokens import Token
 from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
 from witnd.web.connections.line_limit import LimitedLines
 from witnd.web.connections.protocol import Listener
-from witnd.web.errors import ApiError, from_msgspec, internal_error, invalid, unavailable
+from witnd.web.errors import ApiError, encode_error, from_msgspec, headers_of, internal_error, status_of
 from witnd.web.http.behind_proxy import add_prefix, forwarded_prefix
 from witnd.web.http.body import body_of
 from witnd.web.http.compression import compress
@@ -33,7 +34,7 @@ from witnd.web.http.idempotency import KeyedRequest, run_once
 from witnd.web.http.preconditions import refuse_preconditions
 from witnd.web.http.rate_limit import Rates
 from witnd.web.http.responses import HEADERS, JSON_HEADERS, response_to, whole_response
-from witnd.web.http.route import Call, Raw, Route, Table, names_in
+from witnd.web.http.route import Call, HtmlErrors, Route, Table, names_in
 
 # A body that takes longer is not worth the connection.
 BODY_SECONDS: Final = 30.0
@@ -50,13 +51,6 @@ _QUIET = frozenset(("/v1/events", "/v1/events/batch", "/healthz", "/readyz", "/m
 
 log = structlog.get_logger()
 _draw = random.Random().getrandbits  # noqa: S311 - names requests, and guards nothing
-
-
-class HtmlErrors(NamedTuple):
-    """How a refusal is shown to people: requests for paths with `prefix` get the page that `render` makes."""
-
-    prefix: str
-    render: Callable[[ApiError, str], Raw]  # the refusal and the id of the request
 
 
 class Server:
@@ -120,11 +114,11 @@ class Server:
             path = {name_: _decoded(name_, text) for name_, text in names_in(route, parts)} if parts else {}
             call = await self._call(request, route, path, token, request_id)
             response = await self._answer(request, call)
-        except ApiError as refused:
-            response, headers = self._refused(refused, request_id, for_people), refused.headers
+        except Refused as refused:
+            response, headers = self._refused(refused, request_id, for_people), headers_of(refused)
         except (StoreUnavailable, StoreRefused, Unsafe) as away:
             error = unavailable(f"Redis cannot do this now: {away}")
-            response, headers = self._refused(error, request_id, for_people), error.headers
+            response, headers = self._refused(error, request_id, for_people), headers_of(error)
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception as wrong:
@@ -236,12 +230,12 @@ class Server:
         )
         return await run_once(asked, self._services.answers, self._services.now_ms, act)
 
-    def _refused(self, error: ApiError, request_id: str, for_people: bool) -> web.Response:  # noqa: FBT001
+    def _refused(self, error: Refused, request_id: str, for_people: bool) -> web.Response:  # noqa: FBT001
         if for_people:
             page = self._html_errors.render(error, request_id)
             headers = {**HEADERS, **page.headers, "Content-Type": page.content_type}
-            return web.Response(body=page.body, status=page.status or error.status, headers=headers)
-        return web.Response(body=error.body(request_id), status=error.status, headers=JSON_HEADERS.copy())
+            return web.Response(body=page.body, status=page.status or status_of(error), headers=headers)
+        return web.Response(body=encode_error(error, request_id), status=status_of(error), headers=JSON_HEADERS.copy())
 
 
 def _all_free(methods: Mapping[str, Route]) -> bool:
@@ -249,7 +243,7 @@ def _all_free(methods: Mapping[str, Route]) -> bool:
     return bool(methods) and all(one.scope is None for one in methods.values())
 
 
-def _nothing(request: BaseRequest, methods: Mapping[str, Route]) -> ApiError:
+def _nothing(request: BaseRequest, methods: Mapping[str, Route]) -> Refused:
     if methods:
         allowed = ", ".join(sorted(methods))
         return ApiError("METHOD_NOT_ALLOWED", f"only {allowed} here", headers={"Allow": allowed})
@@ -270,7 +264,7 @@ def _check_form(request: BaseRequest) -> None:
     raise ApiError("VALIDATION_ERROR", wrong, headers={"Connection": "close"})
 
 
-def _unknown(message: str) -> ApiError:
+def _unknown(message: str) -> Refused:
     return ApiError("TOKEN_INVALID", message, headers={"WWW-Authenticate": "Bearer"})
 
 

@@ -11,12 +11,13 @@ from msgspec import Struct
 from witnd.app.catalogue import change as catalogue_change
 from witnd.app.catalogue import read as catalogue
 from witnd.app.catalogue.change import Written
+from witnd.app.catalogue.etag import etag
 from witnd.app.catalogue.read import Kind, Thing
 from witnd.app.services import Services
 from witnd.domain.catalogue.history import Version
 from witnd.domain.catalogue.text import FieldDifference, line
 from witnd.domain.values import instant
-from witnd.web.http.preconditions import etag, expected_tags
+from witnd.web.http.preconditions import expected_tags
 from witnd.web.http.route import Call, Listing
 
 Standing = Literal["in force", "past", "scheduled"]

@@ -4,6 +4,7 @@ from typing import Any
 
 from witnd.app.catalogue import rules
 from witnd.app.catalogue.read import RULE
+from witnd.app.errors import all_invalid
 from witnd.domain.values.fields import Table
 from witnd.domain.values.strictjson import BYTES_MAX
 from witnd.web.api.catalogue.answers import (
@@ -33,7 +34,6 @@ from witnd.web.api.catalogue.rule_answers import (
     answer,
     answers,
 )
-from witnd.web.errors import mistaken
 from witnd.web.http.preconditions import expected_tags
 from witnd.web.http.route import Call, Listing, route
 
@@ -164,7 +164,7 @@ async def rotate_secret(call: Call[Any]) -> NotificationRuleAnswer:
     table = Table(call.document() if call.data else {}, "", ("secret", "overlap_seconds"))
     secret = table.optional_text("secret")
     if table.mistakes:
-        raise mistaken(table.mistakes)
+        raise all_invalid(table.mistakes)
     written, made = await rules.rotate(
         call.services,
         call.author,

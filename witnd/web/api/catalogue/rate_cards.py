@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from witnd.app.catalogue.quotes import QuoteAnswer, answered, question, unsaved
 from witnd.app.catalogue.read import RATE_CARD, Thing, read
+from witnd.app.errors import all_invalid
 from witnd.domain.catalogue.zero_price import card_warnings
 from witnd.domain.pricing.ratecard import KINDS, RateCard
 from witnd.domain.pricing.working import spoken
@@ -29,7 +30,6 @@ from witnd.web.api.catalogue.answers import (
     versioned,
     versions,
 )
-from witnd.web.errors import mistaken
 from witnd.web.http.route import Call, Listing, route
 
 
@@ -169,7 +169,7 @@ async def quote_rate_card(call: Call[Any]) -> QuoteAnswer:
     table = Table(call.document(), "", ("agent", "outcomes", "units", "at"))
     asked, at = question(table), table.optional_text("at")
     if table.mistakes:
-        raise mistaken(table.mistakes)
+        raise all_invalid(table.mistakes)
     thing = await read(call.services, RATE_CARD, call.path["key"], at=at)
     card = RateCard.from_content(thing.key, thing.version.content)
     return await asyncio.to_thread(answered, card, asked)

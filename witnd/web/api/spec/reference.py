@@ -56,7 +56,7 @@ class Member(NamedTuple):
     says: str
 
 
-class Refused(NamedTuple):
+class RefusalRow(NamedTuple):
     status: int
     code: str
     type: str
@@ -80,7 +80,7 @@ class Operation(NamedTuple):
     bodies: Sequence[tuple[str, Sequence[Word]]]
     status: int
     answers: Sequence[tuple[str, Sequence[Word]]]
-    refusals: Sequence[Refused]
+    refusals: Sequence[RefusalRow]
 
 
 class Section(NamedTuple):
@@ -121,8 +121,8 @@ def sections(document: Mapping[str, Any]) -> list[Section]:
     return found
 
 
-def refusals() -> list[Refused]:
-    return [Refused(kind.status, code, kind.type, MEANINGS[code]) for code, kind in CODES.items()]
+def refusals() -> list[RefusalRow]:
+    return [RefusalRow(kind.status, code, kind.type, MEANINGS[code]) for code, kind in CODES.items()]
 
 
 def shapes(document: Mapping[str, Any]) -> list[Shape]:

@@ -2,9 +2,9 @@
 
 from witnd.app.catalogue import change as catalogue_change
 from witnd.app.catalogue.read import Kind
+from witnd.app.errors import invalid
 from witnd.web.dashboard.page import Visit
 from witnd.web.dashboard.present.instants import from_when, written_instant
-from witnd.web.errors import invalid
 
 
 async def archive(visit: Visit, kind: Kind, key: str, *, archived: bool) -> str | None:

@@ -8,13 +8,13 @@ from typing import Any, Final
 from msgspec import Struct
 
 from witnd.app.catalogue.trials import MOST_EVENTS, TrialAnswer, Tried, answered
+from witnd.app.errors import Refused, all_invalid
 from witnd.domain.values import instant
 from witnd.domain.values.mistake import Mistake
 from witnd.domain.values.strictjson import Invalid, document
 from witnd.web.dashboard.forms.conditions import Check, Group, checks, number_of
 from witnd.web.dashboard.forms.terms import Taken, said
 from witnd.web.dashboard.present.words import span
-from witnd.web.errors import ApiError, mistaken
 
 # Examples that are suggested for a rule, and rows that a form has at least.
 SUGGESTED: Final = 4
@@ -104,11 +104,11 @@ def attempted(taken: Taken, examples: Examples, now_ms: int) -> Attempt:
     raw = {name: value for name, value in taken.raw.items() if name != "effective_from"}
     try:
         if found := [*taken.mistakes, *mistakes]:
-            raise mistaken(found)
+            raise all_invalid(found)
         if not events:
-            raise mistaken([Mistake("", "write the action of at least one example event")])
+            raise all_invalid([Mistake("", "write the action of at least one example event")])
         answer = answered({**raw, "events": events}, now_ms)
-    except ApiError as refused:
+    except Refused as refused:
         wrong = [Mistake(one.path, one.message) for one in refused.details]
         return Attempt(said=[_label(one, labels) or said([one], taken.places)[0] for one in wrong])
     first = instant.parse(answer.events[0].accepted_at)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from witnd.app.catalogue.change import Written
+from witnd.app.errors import Refused
 from witnd.domain.values.money import minor_digits
 from witnd.web.dashboard.forms.price_preview import OUTCOMES, Preview, chosen, of_typed
 from witnd.web.dashboard.forms.prices import (
@@ -26,7 +27,6 @@ from witnd.web.dashboard.forms.prices import (
 )
 from witnd.web.dashboard.page import Visit
 from witnd.web.dashboard.present.instants import since
-from witnd.web.errors import ApiError
 
 # Agents that a list offers for each price; of more, their keys are written, with suggestions.
 MOST_CHOICES: Final = 30
@@ -51,7 +51,7 @@ class PriceForm(Struct, frozen=True, kw_only=True):
         """All entries as the API takes them, those of the form last."""
         return [*self.others, *[entry.document for entry in self.entries]]
 
-    def problems(self, refused: ApiError) -> list[Problem]:
+    def problems(self, refused: Refused) -> list[Problem]:
         if not refused.details:
             return [problem("", refused.message)]
         return [problem(one.path, one.message, len(self.others)) for one in refused.details]

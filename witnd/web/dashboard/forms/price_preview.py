@@ -11,12 +11,12 @@ from typing import Any, Final
 from msgspec import Struct
 
 from witnd.app.catalogue.quotes import QuoteAnswer, answered, question, unsaved
+from witnd.app.errors import Refused, all_invalid
 from witnd.billing.export.wording import grouped
 from witnd.domain.pricing.ratecard import RateCard
 from witnd.domain.values.fields import Table
 from witnd.web.dashboard.forms.prices import Entry, Problem, padded, problem
 from witnd.web.dashboard.present.price_words import words_of
-from witnd.web.errors import ApiError, mistaken
 
 # Outcomes that are shown one by one; the others are as they are, or said in the sums.
 LINES: Final = 10
@@ -76,7 +76,7 @@ async def of_typed(
     try:
         # In a thread: ten thousand outcomes take longer than the event loop should stand still.
         return shown(await asyncio.to_thread(unsaved, raw, stored))
-    except ApiError as refused:
+    except Refused as refused:
         return Preview(problems=[problem(one.path, one.message, -place) for one in refused.details])
 
 
@@ -86,9 +86,9 @@ async def of_card(card: RateCard, agent: str, form: Mapping[str, str]) -> Previe
     asked = question(table)
     try:
         if table.mistakes:
-            raise mistaken(table.mistakes)
+            raise all_invalid(table.mistakes)
         return shown(await asyncio.to_thread(answered, card, asked))
-    except ApiError as refused:
+    except Refused as refused:
         return Preview(problems=[problem(one.path, one.message) for one in refused.details])
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from witnd.store.keys import partition_of
+from witnd.domain.outcomes.partitioning import partition_of
 from witnd.web.dashboard.page import Visit
 from witnd.web.http.behind_proxy import forwarded_prefix, is_over_tls
 

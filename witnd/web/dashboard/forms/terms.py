@@ -6,12 +6,13 @@ from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 
+from witnd.app.errors import Refused
 from witnd.domain.catalogue.contract import DEFAULT_PERIOD, LONGEST_PERIOD, SHORTEST_PERIOD, read_agent
 from witnd.domain.values.mistake import Mistake
 from witnd.web.dashboard.forms import conditions
 from witnd.web.dashboard.forms.conditions import Check, Group
 from witnd.web.dashboard.present.instants import written_instant
-from witnd.web.errors import ApiError
+from witnd.web.errors import status_of
 
 UNITS: Final[Mapping[str, int]] = {"days": 86_400, "hours": 3600, "minutes": 60, "seconds": 1}
 # How the billing unit is taken from the attributions of events, in words.
@@ -131,11 +132,13 @@ def _seconds(text: str, unit: str) -> int | None:
     return int(seconds)
 
 
-def wrong(refused: ApiError, places: Mapping[str, str]) -> Wrong:
+def wrong(refused: Refused, places: Mapping[str, str]) -> Wrong:
     """A refusal, for the form."""
     mistakes = [Mistake(one.path, one.message) for one in refused.details] or [Mistake("", refused.message)]
     at = {one.path: one.message for one in reversed(mistakes)}
-    return Wrong(said=said(mistakes, places), at={**at, **conditions.located(mistakes, places)}, status=refused.status)
+    return Wrong(
+        said=said(mistakes, places), at={**at, **conditions.located(mistakes, places)}, status=status_of(refused)
+    )
 
 
 def said(mistakes: Iterable[Mistake], places: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -4,9 +4,10 @@ from typing import Any, Final
 
 from witnd.app.catalogue import read as catalogue
 from witnd.app.catalogue.read import Kind, Thing
+from witnd.app.errors import invalid
 from witnd.web.api.catalogue.answers import comparison, version_line
 from witnd.web.dashboard.page import Visit
-from witnd.web.errors import ApiError, invalid
+from witnd.web.errors import ApiError
 
 LIMIT: Final = 50
 MEANWHILE: Final = (

@@ -1,1 +1,4 @@
-"""One module for each part of the dashboard. `witnd.web.dashboard.pages.all` names them."""
+"""The pages, one module for each part. `all` imports them, which registers their routes.
+
+Imports `app` and the packages of the dashboard.
+"""

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from witnd.app.errors import Refused, invalid
 from witnd.app.outcomes import fates
 from witnd.app.outcomes.list import one
 from witnd.app.outcomes.list import page as page_of_outcomes
@@ -14,7 +15,6 @@ from witnd.web.dashboard.forms.submit import example, sending
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
 from witnd.web.dashboard.present.reasons import FATES, Reason, held_now, mismatch, why
 from witnd.web.dashboard.present.words import link
-from witnd.web.errors import ApiError, invalid
 
 LIMIT: Final = 50
 FILTERS: Final = ("fate", "key", "id")
@@ -28,7 +28,7 @@ async def list_events(visit: Visit) -> Answer:
     if asked["id"]:
         try:
             found = await fates.anywhere(visit.services, asked["id"])
-        except ApiError as refused:
+        except Refused as refused:
             problem = refused.details[0].message
         if len(found) == 1:
             return Moved(link("events", str(found[0].partition), found[0].id))
@@ -58,7 +58,7 @@ async def show_event(visit: Visit) -> Answer:
     partition, id_ = visit.path["partition"], visit.path["id"]
     try:
         fate = await fates.one(visit.services, partition, id_, visit.query.get("key"))
-    except ApiError as refused:
+    except Refused as refused:
         if refused.code == "UNAVAILABLE":
             raise
         return Shown("event_missing.html", {"id": id_, "asked": visit.query.get("key", "")}, 404)

@@ -6,6 +6,7 @@ from typing import Any, Final
 from markupsafe import Markup
 from msgspec import UNSET, Struct
 
+from witnd.app.errors import Refused
 from witnd.app.outcomes.fates import fields_of
 from witnd.app.outcomes.list import keys_of, one
 from witnd.app.outcomes.retry import retry
@@ -20,7 +21,6 @@ from witnd.web.dashboard.present.markup import told
 from witnd.web.dashboard.present.price_words import words_of
 from witnd.web.dashboard.present.reasons import Reason, held_now
 from witnd.web.dashboard.present.words import link
-from witnd.web.errors import ApiError
 
 # Events of one page of the timeline, and characters of each of their fields: a page stays below 200 KB as a rule.
 EVENTS_MOST: Final = 50
@@ -77,7 +77,7 @@ async def retry_outcome(visit: Visit) -> Answer:
     try:
         await retry(visit.services, visit.author, key)
         said = f"Events of {key} are tried again. What can be placed is applied in a moment; the rest stays held."
-    except ApiError as refused:
+    except Refused as refused:
         if refused.code != "NOT_FOUND":
             raise
         said = f"Nothing is held for {key} any more."

@@ -3,10 +3,10 @@
 from typing import Any
 from urllib.parse import parse_qsl
 
+from witnd.app.errors import invalid
 from witnd.store.access.sessions import LENGTH_SECONDS
 from witnd.web.dashboard.page import COOKIE, MOST_FIELDS, Answer, Visit, action, add, cookie, fields, moved, same_site
 from witnd.web.dashboard.view import PREFIX, html
-from witnd.web.errors import invalid
 from witnd.web.http.behind_proxy import is_over_tls
 from witnd.web.http.route import Call, Raw
 

@@ -2,10 +2,11 @@
 
 from typing import Any, Final
 
+from witnd.app.errors import not_found
 from witnd.web.dashboard.files import FILES
 from witnd.web.dashboard.page import add, moved
 from witnd.web.dashboard.view import POLICY, PREFIX
-from witnd.web.errors import ApiError, missing
+from witnd.web.errors import ApiError
 from witnd.web.http.route import Call, Raw
 
 # The content never changes under an address.
@@ -15,7 +16,7 @@ _KEPT: Final = "public, max-age=31536000, immutable"
 async def static(call: Call[Any]) -> Raw:
     name = call.path["name"]
     if name not in FILES:
-        raise missing("file", name)
+        raise not_found("file", name)
     found = FILES[name]
     return Raw(found.content, found.content_type, {"Cache-Control": _KEPT, "Content-Security-Policy": POLICY})
 

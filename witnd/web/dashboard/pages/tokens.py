@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from witnd.app import tokens
+from witnd.app.errors import Refused, invalid
 from witnd.app.tokens import token_json
 from witnd.domain.values.mistake import Mistake
 from witnd.store.access.tokens import SCOPES, Token
@@ -13,7 +14,7 @@ from witnd.web.dashboard.forms.errors import mistakes_of
 from witnd.web.dashboard.forms.versions import check_seen
 from witnd.web.dashboard.page import COOKIE, Answer, Moved, Shown, Visit, action, cookie, page
 from witnd.web.dashboard.present.words import link
-from witnd.web.errors import ApiError, invalid
+from witnd.web.errors import ApiError, status_of
 
 LIMIT: Final = 50
 # Whose text would be shown nowhere any more.
@@ -70,8 +71,8 @@ async def create_token(visit: Visit) -> Answer:
             rate=rate,
             now_ms=services.now_ms(),
         )
-    except ApiError as refused:
-        return await _form(visit, given, scopes, mistakes_of(refused), refused.status)
+    except Refused as refused:
+        return await _form(visit, given, scopes, mistakes_of(refused), status_of(refused))
     return Shown("token_made.html", {"made": made, "may": MAY})
 
 

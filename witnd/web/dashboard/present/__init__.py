@@ -1,0 +1,4 @@
+"""How values are shown to people: words, instants, charts, markup.
+
+Imports `domain`.
+"""

@@ -5,8 +5,8 @@ from typing import Final
 from msgspec import Struct
 
 from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.fold.hold import ON_HOLD
 from witnd.store.query.fates import Fate
-from witnd.store.records.hold import ON_HOLD
 from witnd.web.dashboard.present.words import link, new
 
 # What the fates are called in lists to choose from, those that want a person first.

@@ -1,0 +1,4 @@
+"""Pages of agents, customers and rate cards.
+
+Imports `app` and the packages of the dashboard.
+"""

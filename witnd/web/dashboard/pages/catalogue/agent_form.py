@@ -6,6 +6,7 @@ from witnd.app.catalogue import change as catalogue_change
 from witnd.app.catalogue import read as catalogue
 from witnd.app.catalogue.change import Written
 from witnd.app.catalogue.read import AGENT
+from witnd.app.errors import Refused, all_invalid, invalid
 from witnd.domain.catalogue.condition import DEEPEST
 from witnd.domain.values import instant
 from witnd.domain.values.fields import described
@@ -18,7 +19,6 @@ from witnd.web.dashboard.forms.versions import check_seen
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
 from witnd.web.dashboard.present.instants import since
 from witnd.web.dashboard.present.words import link, new
-from witnd.web.errors import ApiError, invalid, mistaken
 
 
 @page("/dashboard/agents/new", admin=True)
@@ -56,11 +56,11 @@ async def _sent(visit: Visit, key: str | None, count: int = 0) -> Answer:
     try:
         check_seen(visit, count)
         if key is None and not given.key:
-            raise mistaken([terms.NO_KEY, *taken.mistakes])
+            raise all_invalid([terms.NO_KEY, *taken.mistakes])
         if taken.mistakes:
-            raise mistaken(taken.mistakes)
+            raise all_invalid(taken.mistakes)
         written = await _write(visit, key, given, taken.raw)
-    except ApiError as refused:
+    except Refused as refused:
         if refused.code not in ("VALIDATION_ERROR", "CONFLICT"):
             raise
         return _form(visit, key, given, tried, terms.wrong(refused, taken.places), seen=count)

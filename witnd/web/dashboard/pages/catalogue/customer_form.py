@@ -6,12 +6,13 @@ from typing import Any, Final
 from witnd.app.catalogue import change as catalogue_change
 from witnd.app.catalogue import read as catalogue
 from witnd.app.catalogue.read import CUSTOMER
+from witnd.app.errors import Refused
 from witnd.web.dashboard.forms.errors import told
 from witnd.web.dashboard.forms.versions import check_seen
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
 from witnd.web.dashboard.present.instants import from_when, written_instant
 from witnd.web.dashboard.present.words import link
-from witnd.web.errors import ApiError
+from witnd.web.errors import status_of
 
 FIELDS: Final = ("key", "name", "email", "rate_card", "effective_from")
 
@@ -30,7 +31,7 @@ async def create_customer(visit: Visit) -> Answer:
         written = await catalogue_change.create(
             visit.services, visit.author, CUSTOMER, {"key": given["key"], **content}
         )
-    except ApiError as refused:
+    except Refused as refused:
         return await _form(visit, None, given, refused)
     since = from_when(written.thing.version.effective_from, content["effective_from"])
     return Moved(link("customers", written.thing.key), f"Customer {written.thing.key} is created{since}.")
@@ -51,7 +52,7 @@ async def change_customer(visit: Visit) -> Answer:
     try:
         check_seen(visit, thing.count)
         written = await catalogue_change.change(visit.services, visit.author, CUSTOMER, key, content)
-    except ApiError as refused:
+    except Refused as refused:
         return await _form(visit, key, {**given, "key": key}, refused)
     since = from_when(written.thing.version.effective_from, content["effective_from"])
     return Moved(
@@ -70,7 +71,7 @@ def _content(given: Mapping[str, str]) -> dict[str, Any]:
     return {**content, "effective_from": written_instant(given["effective_from"].strip())}
 
 
-async def _form(visit: Visit, key: str | None, given: Mapping[str, str], refused: ApiError | None = None) -> Shown:
+async def _form(visit: Visit, key: str | None, given: Mapping[str, str], refused: Refused | None = None) -> Shown:
     thing = None if key is None else await catalogue.read(visit.services, CUSTOMER, key)
     return Shown(
         "customer_form.html",
@@ -82,5 +83,5 @@ async def _form(visit: Visit, key: str | None, given: Mapping[str, str], refused
             "cards": visit.services.catalogue.keys("rate_card"),
             **told(refused),
         },
-        200 if refused is None else refused.status,
+        200 if refused is None else status_of(refused),
     )

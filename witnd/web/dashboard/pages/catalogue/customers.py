@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from witnd.app.catalogue import read as catalogue
 from witnd.app.catalogue.read import CUSTOMER, Thing
+from witnd.app.errors import invalid
 from witnd.app.invoices import operations as invoices
 from witnd.app.outcomes.list import page as page_of_outcomes
 from witnd.app.overview import Money
@@ -27,7 +28,6 @@ from witnd.web.dashboard.forms.versions import versions_of
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
 from witnd.web.dashboard.present.price_words import price_lines
 from witnd.web.dashboard.present.words import link
-from witnd.web.errors import invalid
 
 LIMIT: Final = 50
 # Of outcomes and invoices on a customer's page; their own lists have all.

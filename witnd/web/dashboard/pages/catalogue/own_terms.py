@@ -9,6 +9,7 @@ from witnd.app.catalogue import change as catalogue_change
 from witnd.app.catalogue import read as catalogue
 from witnd.app.catalogue.change import Written
 from witnd.app.catalogue.read import AGENT, CUSTOMER
+from witnd.app.errors import Detail, Refused, all_invalid, invalid
 from witnd.domain.catalogue.condition import words
 from witnd.domain.catalogue.contract import FIELDS
 from witnd.domain.values.mistake import Mistake
@@ -21,7 +22,7 @@ from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
 from witnd.web.dashboard.pages.catalogue.agent_form import shared
 from witnd.web.dashboard.present.instants import since
 from witnd.web.dashboard.present.words import link, span
-from witnd.web.errors import ApiError, Detail, invalid, mistaken
+from witnd.web.errors import ApiError
 
 # Where the terms that were sent stand among those of the customer.
 _FIRST: Final = "agents[0]"
@@ -49,9 +50,9 @@ async def write_terms(visit: Visit) -> Answer:
     try:
         check_seen(visit, count)
         if taken.mistakes:
-            raise mistaken(taken.mistakes)
+            raise all_invalid(taken.mistakes)
         written = await _write(visit, taken.raw, {name: taken.raw[name] for name in own})
-    except ApiError as refused:
+    except Refused as refused:
         if refused.code not in ("VALIDATION_ERROR", "CONFLICT"):
             raise
         wrong = terms.wrong(_nearer(refused), taken.places)
@@ -107,7 +108,7 @@ def _taken(given: Terms, own: frozenset[str]) -> Taken:
     return taken._replace(mistakes=mistakes if own else [_NONE])
 
 
-def _nearer(refused: ApiError) -> ApiError:
+def _nearer(refused: Refused) -> Refused:
     """Mistakes with the names that they have in this form."""
     details = [Detail(one.path.removeprefix(_FIRST).removeprefix("."), one.message) for one in refused.details]
     return ApiError(refused.code, refused.message, details)

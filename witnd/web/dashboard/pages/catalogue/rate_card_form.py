@@ -6,6 +6,7 @@ from typing import Any, Final
 from witnd.app.catalogue import change as catalogue_change
 from witnd.app.catalogue import read as catalogue
 from witnd.app.catalogue.read import CUSTOMER, RATE_CARD, Thing
+from witnd.app.errors import Refused
 from witnd.domain.pricing.ratecard import Price, RateCard
 from witnd.web.dashboard.forms.price_form import PriceForm, opened, sent, told, values
 from witnd.web.dashboard.forms.prices import Problem, blank, currencies, written
@@ -14,7 +15,7 @@ from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
 from witnd.web.dashboard.present.instants import written_instant
 from witnd.web.dashboard.present.price_words import price_words
 from witnd.web.dashboard.present.words import link
-from witnd.web.errors import ApiError
+from witnd.web.errors import ApiError, status_of
 
 SAVE: Final = "save"
 # Prices of the card that are listed beside those of the customer; the card itself has all.
@@ -38,8 +39,8 @@ async def create_rate_card(visit: Visit) -> Answer:
         saved = await catalogue_change.create(
             visit.services, visit.author, RATE_CARD, _content(form, key=form.texts["key"])
         )
-    except ApiError as refused:
-        return await _card_form(visit, None, form, form.problems(refused), refused.status)
+    except Refused as refused:
+        return await _card_form(visit, None, form, form.problems(refused), status_of(refused))
     return Moved(link("rate-cards", saved.thing.key), told(saved, form, f"Rate card {saved.thing.key} is created."))
 
 
@@ -61,9 +62,9 @@ async def change_rate_card(visit: Visit) -> Answer:
     try:
         check_seen(visit, thing.count)
         saved = await catalogue_change.change(visit.services, visit.author, RATE_CARD, thing.key, _content(form))
-    except ApiError as refused:
+    except Refused as refused:
         form.texts["seen"] = str(thing.count)
-        return await _card_form(visit, thing, form, form.problems(refused), refused.status)
+        return await _card_form(visit, thing, form, form.problems(refused), status_of(refused))
     return Moved(link("rate-cards", thing.key), told(saved, form, f"Version {saved.thing.version.number} is saved."))
 
 
@@ -114,9 +115,9 @@ async def change_own_prices(visit: Visit) -> Answer:
     try:
         check_seen(visit, thing.count)
         saved = await catalogue_change.change(visit.services, visit.author, CUSTOMER, thing.key, content)
-    except ApiError as refused:
+    except Refused as refused:
         form.texts["seen"] = str(thing.count)
-        return await _own_form(visit, thing, card, form, form.problems(refused), refused.status)
+        return await _own_form(visit, thing, card, form, form.problems(refused), status_of(refused))
     return Moved(link("customers", thing.key), told(saved, form, "The customer's own prices are saved."))
 
 

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 
+from witnd.app.errors import Refused, invalid, unavailable
 from witnd.app.invoices import credit as crediting
 from witnd.app.invoices import operations as invoices
 from witnd.app.invoices.operations import Reused
@@ -11,7 +12,7 @@ from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
 from witnd.web.dashboard.pages.invoices.invoices import name_of, shown
 from witnd.web.dashboard.pages.invoices.lines import sections
 from witnd.web.dashboard.present.words import link, number
-from witnd.web.errors import ApiError, invalid, unavailable
+from witnd.web.errors import ApiError, status_of
 
 
 @action("/dashboard/invoices/{id}/issue")
@@ -53,7 +54,7 @@ async def _done(
     try:
         _check_confirmed(visit)
         done = await do(invoice)
-    except ApiError as refused:
+    except Refused as refused:
         # As it is now: somebody else may have done something to it.
         return await shown(visit, await invoices.named(visit.services, invoice.id), refused, doing)
     return Moved(link("invoices", name_of(done)), told(done))
@@ -86,7 +87,7 @@ async def credit(visit: Visit) -> Answer:
             f"this form was sent before with other values: it {before.how}. Send it again to credit more",
         )
         return await _form(visit, invoice, {**form, "once": ""}, given)
-    except ApiError as refused:
+    except Refused as refused:
         if refused.code == "UNAVAILABLE":
             raise unavailable(
                 "it is unknown whether the credit was given. Send the form again: it is given once"
@@ -100,14 +101,14 @@ async def credit(visit: Visit) -> Answer:
     return Moved(link("credit-notes", note.number or note.id), told)
 
 
-async def _form(visit: Visit, invoice: Invoice, given: Mapping[str, str], refused: ApiError | None = None) -> Shown:
+async def _form(visit: Visit, invoice: Invoice, given: Mapping[str, str], refused: Refused | None = None) -> Shown:
     """The form of a credit, with what was filled in and why that was refused."""
     invoice = await invoices.named(visit.services, invoice.id)
     try:
         line, left = await crediting.left(
             visit.services, invoice, outcome_key=given.get("outcome") or None, row_id=given.get("row") or None
         )
-    except ApiError as none_left:
+    except Refused as none_left:
         if none_left.code != "CONFLICT":
             raise
         return await shown(visit, invoice, refused or none_left, "credit")
@@ -128,7 +129,7 @@ async def _form(visit: Visit, invoice: Invoice, given: Mapping[str, str], refuse
             "once": given.get("once") or secrets.token_urlsafe(16),
             "refused": refused,
         },
-        200 if refused is None else refused.status,
+        200 if refused is None else status_of(refused),
     )
 
 

@@ -4,6 +4,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from witnd.app.errors import Refused, invalid
 from witnd.app.invoices import exports
 from witnd.app.invoices import operations as invoices
 from witnd.domain.invoices.invoice import Invoice
@@ -13,7 +14,6 @@ from witnd.store.page import Page
 from witnd.web.dashboard.filters import filter_key
 from witnd.web.dashboard.page import Answer, Shown, Visit, page
 from witnd.web.dashboard.present.words import link
-from witnd.web.errors import ApiError, invalid
 
 LIMIT: Final = 50
 FILTERS: Final = ("customer", "invoice")
@@ -36,7 +36,7 @@ async def list_notes(visit: Visit) -> Answer:
         found = await invoices.notes_listed(
             visit.services, LIMIT, query.get("after"), customer=meant.customer, invoice=meant.invoice
         )
-    except ApiError as refused:
+    except Refused as refused:
         problems = {one.path: one.message for one in refused.details if one.path in FILTERS}
         if not problems:
             raise
@@ -82,5 +82,5 @@ async def asked_by(visit: Visit) -> Asked:
         return Asked(customer=customer, invoice=None)
     try:
         return Asked(customer=None, invoice=await invoices.named(visit.services, name))
-    except ApiError as unknown:
+    except Refused as unknown:
         raise invalid("invoice", unknown.message) from None

@@ -6,13 +6,15 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from witnd.app.errors import Refused
 from witnd.app.invoices import exports
 from witnd.app.invoices import operations as invoices
 from witnd.app.invoices.exports import Form, Table, What
 from witnd.web.dashboard.page import Answer, Visit, page
 from witnd.web.dashboard.pages.invoices.credit_notes import asked_by
 from witnd.web.dashboard.pages.invoices.invoices import shown, wanted_by
-from witnd.web.errors import ApiError, from_msgspec
+from witnd.web.errors import from_msgspec
+from witnd.web.http.download import download
 from witnd.web.http.route import Stream
 
 T = TypeVar("T")
@@ -36,7 +38,7 @@ class One(Struct, frozen=True, kw_only=True):
 @page("/dashboard/invoices/export")
 async def export_invoices(visit: Visit) -> Answer:
     asked = _query(visit, Several)
-    return await exports.all_invoices(visit.services, wanted_by(visit), asked.format, asked.what)
+    return download(await exports.all_invoices(visit.services, wanted_by(visit), asked.format, asked.what))
 
 
 @page("/dashboard/invoices/{id}/export")
@@ -45,9 +47,9 @@ async def export_invoice(visit: Visit) -> Answer:
     invoice = await invoices.named(visit.services, visit.path["id"])
     try:
         customer = (asked.stripe_customer or "").strip() or None
-        file = await exports.one_invoice(visit.services, invoice, asked.format, asked.what, customer)
+        file = download(await exports.one_invoice(visit.services, invoice, asked.format, asked.what, customer))
         return await _begun(file)
-    except ApiError as refused:
+    except Refused as refused:
         if asked.format != "stripe":
             raise
         return await shown(visit, invoice, refused, "stripe")
@@ -56,27 +58,27 @@ async def export_invoice(visit: Visit) -> Answer:
 @page("/dashboard/invoices/{id}/print")
 async def print_invoice(visit: Visit) -> Answer:
     invoice = await invoices.named(visit.services, visit.path["id"])
-    return await exports.one_invoice(visit.services, invoice, "html")
+    return download(await exports.one_invoice(visit.services, invoice, "html"))
 
 
 @page("/dashboard/credit-notes/export")
 async def export_notes(visit: Visit) -> Answer:
     form = _query(visit, Several).format
     asked = await asked_by(visit)
-    return await exports.all_notes(visit.services, form, customer=asked.customer, invoice=asked.invoice)
+    return download(await exports.all_notes(visit.services, form, customer=asked.customer, invoice=asked.invoice))
 
 
 @page("/dashboard/credit-notes/{id}/export")
 async def export_note(visit: Visit) -> Answer:
     form = _query(visit, Several).format
     note = await invoices.note_named(visit.services, visit.path["id"])
-    return await exports.one_note(visit.services, note, form)
+    return download(await exports.one_note(visit.services, note, form))
 
 
 @page("/dashboard/credit-notes/{id}/print")
 async def print_note(visit: Visit) -> Answer:
     note = await invoices.note_named(visit.services, visit.path["id"])
-    return await exports.one_note(visit.services, note, "html")
+    return download(await exports.one_note(visit.services, note, "html"))
 
 
 def _query(visit: Visit, kind: type[T]) -> T:

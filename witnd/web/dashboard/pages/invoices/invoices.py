@@ -5,6 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from witnd.app.errors import Refused
 from witnd.app.invoices import exports, lines
 from witnd.app.invoices import operations as invoices
 from witnd.app.services import Services
@@ -19,7 +20,7 @@ from witnd.web.dashboard.filters import filter_key
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, page
 from witnd.web.dashboard.pages.invoices.lines import sections
 from witnd.web.dashboard.present.words import link
-from witnd.web.errors import ApiError
+from witnd.web.errors import status_of
 
 LIMIT: Final = 50
 FILTERS: Final = ("status", "customer", "currency", "period")
@@ -65,7 +66,7 @@ async def list_invoices(visit: Visit) -> Answer:
     problems: dict[str, str] = {}
     try:
         found = await invoices.listed(visit.services, wanted_by(visit), LIMIT, visit.query.get("after"))
-    except ApiError as refused:
+    except Refused as refused:
         problems = {one.path: one.message for one in refused.details if one.path in FILTERS}
         if not problems:
             raise
@@ -101,14 +102,14 @@ async def show_invoice(visit: Visit) -> Answer:
     invoice = await invoices.named(visit.services, visit.path["id"])
     try:
         return await shown(visit, invoice)
-    except ApiError as refused:
+    except Refused as refused:
         if "after" not in visit.query or refused.code != "CONFLICT":
             raise
         # The lines have another order since the period was closed, so the place in them means nothing any more.
         return Moved(link("invoices", name_of(invoice)), "The period was closed meanwhile: the lines begin again.")
 
 
-async def shown(visit: Visit, invoice: Invoice, refused: ApiError | None = None, doing: str = "") -> Shown:
+async def shown(visit: Visit, invoice: Invoice, refused: Refused | None = None, doing: str = "") -> Shown:
     """The page of an invoice. `doing`: what was asked for and `refused`, with all that was filled in for it."""
     services = visit.services
     full = await invoices.in_full(services, invoice)
@@ -134,7 +135,7 @@ async def shown(visit: Visit, invoice: Invoice, refused: ApiError | None = None,
             "next": link("invoices", name, after=found.cursor) if found.cursor else None,
             "first": link("invoices", name) if "after" in visit.query and refused is None else None,
         },
-        200 if refused is None else refused.status,
+        200 if refused is None else status_of(refused),
     )
 
 

@@ -1,0 +1,4 @@
+"""Pages of notification rules and deliveries.
+
+Imports `app` and the packages of the dashboard.
+"""

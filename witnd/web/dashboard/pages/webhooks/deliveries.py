@@ -9,6 +9,7 @@ import msgspec
 from witnd.app import deliveries
 from witnd.app.catalogue.read import RULE
 from witnd.app.deliveries import rule_named, standing_named
+from witnd.app.errors import Refused, invalid
 from witnd.domain.webhooks.delivery import ATTEMPTS_KEPT
 from witnd.domain.webhooks.delivery_json import DeliveryInFull
 from witnd.web.dashboard.forms.errors import told
@@ -16,7 +17,7 @@ from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
 from witnd.web.dashboard.pages.webhooks.notifications import at
 from witnd.web.dashboard.present.instants import written_instant
 from witnd.web.dashboard.present.words import link, plural
-from witnd.web.errors import ApiError, invalid
+from witnd.web.errors import status_of
 
 LIMIT: Final = 50
 FILTERS: Final = ("standing", "rule", "about")
@@ -108,7 +109,7 @@ async def resend_range(visit: Visit) -> Answer:
         if "confirmed" not in visit.form:
             raise invalid("", "tick the box to confirm that they are to be sent again")
         many = await deliveries.resend_between(visit.services, visit.author, from_, to, **chosen)
-    except ApiError as refused:
+    except Refused as refused:
         return _range(visit, given, refused=refused)
     if not many:
         return Moved(link("deliveries"), "Nothing lies in that range, so nothing is sent.")
@@ -122,9 +123,7 @@ def _required(name: str, given: Mapping[str, str]) -> str:
     return text
 
 
-def _range(
-    visit: Visit, given: Mapping[str, str], *, many: int | None = None, refused: ApiError | None = None
-) -> Shown:
+def _range(visit: Visit, given: Mapping[str, str], *, many: int | None = None, refused: Refused | None = None) -> Shown:
     """`many`: how many were counted."""
     values: dict[str, Any] = {
         "given": given,
@@ -133,4 +132,4 @@ def _range(
         "most": deliveries.RESENT_MAX,
         **told(refused),
     }
-    return Shown("delivery_resend.html", values, 200 if refused is None else refused.status)
+    return Shown("delivery_resend.html", values, 200 if refused is None else status_of(refused))

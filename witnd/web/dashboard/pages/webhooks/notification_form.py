@@ -7,13 +7,14 @@ from witnd.app.catalogue import change as catalogue_change
 from witnd.app.catalogue import read as catalogue
 from witnd.app.catalogue import rules
 from witnd.app.catalogue.read import RULE
+from witnd.app.errors import Refused, invalid
 from witnd.domain.webhooks.rotation import DEFAULT_OVERLAP
 from witnd.web.dashboard.forms.errors import told
 from witnd.web.dashboard.forms.versions import check_seen
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
 from witnd.web.dashboard.pages.webhooks.notifications import ROTATION, TELLS_OF, UNITS, at, name_of, rule_page
 from witnd.web.dashboard.present.instants import from_when, written_instant
-from witnd.web.errors import ApiError, invalid
+from witnd.web.errors import status_of
 
 FIELDS: Final = ("name", "source", "agent", "url", "enabled", "secret", "effective_from")
 _BLANK: Final[Mapping[str, str]] = {**dict.fromkeys(FIELDS, ""), "source": "both", "enabled": "yes"}
@@ -31,7 +32,7 @@ async def create_rule(visit: Visit) -> Answer:
     asked = {"name": given["name"], **({"secret": given["secret"]} if given["secret"] else {}), **_content(given)}
     try:
         written = await catalogue_change.create(visit.services, visit.author, RULE, asked)
-    except ApiError as refused:
+    except Refused as refused:
         return _form(visit, None, given, refused)
     name, since = written.thing.key, from_when(written.thing.version.effective_from, asked["effective_from"])
     if written.secret is None:
@@ -59,7 +60,7 @@ async def change_rule(visit: Visit) -> Answer:
     try:
         check_seen(visit, _count(visit, name))
         written = await catalogue_change.change(visit.services, visit.author, RULE, name, content)
-    except ApiError as refused:
+    except Refused as refused:
         return _form(visit, name, {**given, "name": name}, refused)
     since = from_when(written.thing.version.effective_from, content["effective_from"])
     return Moved(at(name), f"Saved{since}." if written.changed else "Nothing was changed: it was so already.")
@@ -78,7 +79,7 @@ async def rotate_secret(visit: Visit) -> Answer:
             "send it again if its secret is to be changed once more",
         )
         _, made = await rules.rotate(visit.services, visit.author, name, given["secret"] or None, _overlap(given))
-    except ApiError as refused:
+    except Refused as refused:
         return await rule_page(visit, name, rotation=given, refused=refused)
     if made is None:
         return Moved(at(name), "Your secret signs from now on.")
@@ -115,7 +116,7 @@ def _content(given: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _form(visit: Visit, name: str | None, given: Mapping[str, str], refused: ApiError | None = None) -> Shown:
+def _form(visit: Visit, name: str | None, given: Mapping[str, str], refused: Refused | None = None) -> Shown:
     """`name` None: of a new one."""
     known = visit.services.catalogue
     now = visit.services.now_ms()
@@ -132,5 +133,5 @@ def _form(visit: Visit, name: str | None, given: Mapping[str, str], refused: Api
             "at": at,
             **told(refused),
         },
-        200 if refused is None else refused.status,
+        200 if refused is None else status_of(refused),
     )

@@ -11,6 +11,7 @@ from witnd.app.catalogue import change as catalogue_change
 from witnd.app.catalogue import read as catalogue
 from witnd.app.catalogue import rules
 from witnd.app.catalogue.read import RULE
+from witnd.app.errors import Refused
 from witnd.domain.webhooks.delivery import Attempt
 from witnd.domain.webhooks.sample import TYPE as SAMPLE_TYPE
 from witnd.web.api.catalogue.rule_answers import answer, answers
@@ -19,7 +20,7 @@ from witnd.web.dashboard.forms.errors import told
 from witnd.web.dashboard.forms.versions import versions_of
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
 from witnd.web.dashboard.present.words import link, number, plural
-from witnd.web.errors import ApiError
+from witnd.web.errors import status_of
 
 LIMIT: Final = 50
 # Deliveries on a rule's page, and how many of all rules are looked at for them; their own list has all.
@@ -126,7 +127,7 @@ async def rule_page(
     *,
     tested: rules.Tested | None = None,
     rotation: Mapping[str, str] = ROTATION,
-    refused: ApiError | None = None,
+    refused: Refused | None = None,
 ) -> Shown:
     """`tested`: what came of a test just now. `rotation`, `refused`: a change of the secret that was refused."""
     services = visit.services
@@ -152,7 +153,7 @@ async def rule_page(
             "units": list(UNITS.items()),
             **told(refused),
         },
-        200 if refused is None else refused.status,
+        200 if refused is None else status_of(refused),
     )
 
 

@@ -12,9 +12,9 @@ import click
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from witnd.cli.common.author import author
-from witnd.cli.common.failure import end
-from witnd.cli.common.output import as_json, table
+from witnd.cli.console.author import author
+from witnd.cli.console.failure import end
+from witnd.cli.console.output import as_json, table
 from witnd.clock import Clock
 from witnd.config import Config, load
 from witnd.domain.catalogue.catalogue import Catalogue

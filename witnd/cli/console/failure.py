@@ -5,14 +5,10 @@ from typing import NoReturn
 
 import click
 
-from witnd.cli.common.streams import Unwritable
+from witnd.cli.console.streams import Unwritable
 from witnd.config import ConfigError
+from witnd.exit_codes import OWNERSHIP, REDIS, USAGE
 from witnd.store.errors import Displaced, Fenced, StoreRefused, StoreUnavailable, Unsafe, leaves
-
-USAGE = 2
-REDIS = 3
-OWNERSHIP = 4
-DIFFERENCE = 5
 
 
 def end(error: Exception) -> NoReturn:

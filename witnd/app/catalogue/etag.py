@@ -1,0 +1,32 @@
+"""Tags of versions: a change applies to the version that its author read, or is refused.
+
+A tag names the version in effect and how many versions there are, so that a scheduled version changes it too. It is
+compared with the catalogue that the change is planned against, and the catalogue is written only if nobody else changed
+it meanwhile: comparing and writing are one step.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from witnd.app.errors import Refused
+from witnd.domain.catalogue.catalogue import CatalogueEntry
+
+
+def etag(number: int, count: int) -> str:
+    return f'"{number}-{count}"'
+
+
+def etag_at(entries: Sequence[CatalogueEntry], at: int) -> str:
+    """The tag of a thing with these versions, as it is at an instant. Where all are scheduled, that of the first."""
+    starts = [entry.effective_from for entry in entries]
+    return etag(max(1, bisect_right(starts, at)), len(entries))
+
+
+def check_tag(expected: frozenset[str] | None, present: str) -> None:
+    """Raises PRECONDITION_FAILED where the thing was changed since it was read."""
+    if expected is not None and present not in expected:
+        raise Refused(
+            "PRECONDITION_FAILED",
+            f"it was changed since you read it: its ETag is {present}; read it again and repeat your change",
+            etag=present,
+        )

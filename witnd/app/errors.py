@@ -1,0 +1,61 @@
+"""Refusals of use cases: a code for programs, a message for people, and what is wrong where."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from witnd.domain.values.mistake import Mistake
+
+
+class Detail(Struct, frozen=True):
+    """One thing that is wrong, and where: `events[12].properties.settles_at`."""
+
+    path: str
+    message: str
+
+
+class Refused(Exception):  # noqa: N818 - an answer to the caller, not a mistake in code
+    """A use case that was not carried out. Nothing was written, unless the code is UNAVAILABLE.
+
+    `code` is one of the codes of the API (contract section 8). `retry_after`: seconds after which the same call may
+    succeed. `etag`: the present version of what was changed meanwhile.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        details: Sequence[Detail] = (),
+        *,
+        retry_after: int | None = None,
+        etag: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.details = list(details)
+        self.retry_after = retry_after
+        self.etag = etag
+
+
+def invalid(path: str, message: str) -> Refused:
+    """Refuse one field."""
+    return Refused("VALIDATION_ERROR", f"{path}: {message}" if path else message, [Detail(path, message)])
+
+
+def all_invalid(mistakes: Sequence[Mistake]) -> Refused:
+    """Refuse everything that is wrong in what was sent; at least one mistake."""
+    first = mistakes[0]
+    message = f"{first.path}: {first.message}" if first.path else first.message
+    more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
+    return Refused("VALIDATION_ERROR", message + more, [Detail(one.path, one.message) for one in mistakes])
+
+
+def not_found(what: str, key: str) -> Refused:
+    """Refuse a key that does not exist; `what` names its kind, such as "outcome"."""
+    return Refused("NOT_FOUND", f"there is no {what} {key!r}")
+
+
+def unavailable(reason: str, seconds: int = 1) -> Refused:
+    """Refuse because Redis cannot do it now. Nothing is known to be done: the same call may be repeated."""
+    return Refused("UNAVAILABLE", reason, retry_after=seconds)

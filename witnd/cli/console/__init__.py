@@ -1,0 +1,4 @@
+"""What commands share: connection, options, output, exit codes.
+
+Imports `store` and `config`.
+"""

@@ -1,0 +1,84 @@
+"""The items of an outcome's history: one MessagePack array for each applied event.
+
+The fold packs an item when it applies an event, so that a commit only copies bytes.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from witnd.domain.outcomes.content import MARK_BYTES
+from witnd.domain.outcomes.event import EntryId, Event, Value
+
+_BINARY: Final = 0xC4  # how MessagePack begins a binary of less than 256 bytes
+_pack: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
+_unpack: Callable[[bytes], Any] = msgspec.msgpack.Decoder().decode
+_unpack_items: Callable[[bytes], list[Raw]] = msgspec.msgpack.Decoder(list[Raw]).decode
+
+
+class HistoryItem(NamedTuple):
+    """One applied event of an outcome's history."""
+
+    entry: EntryId
+    action: str
+    timestamp: int | None
+    value: Value | None
+    attribution: Decimal | None
+    pin: int | None
+    placed_at: int | None
+    mark: bytes | None
+    content: bytes | None
+
+
+def encode_history(ms: int, seq: int, event: Event, placed_at: int | None) -> bytes:
+    mark, content, attribution = event.mark, event.content, event.attribution
+    return _pack(
+        (
+            # First, so that `marked` finds it by its place.
+            None if mark is None or content is None else mark + content,
+            ms,
+            seq,
+            event.action,
+            event.timestamp,
+            event.value,
+            None if attribution is None else str(attribution),
+            event.pin,
+            placed_at,
+        )
+    )
+
+
+def items_of(tail: bytes, tailed: int) -> list[bytes]:
+    """The items of `tail`, which follow one another: with the head of an array before them they are one."""
+    return [bytes(item) for item in _unpack_items(b"\xdd" + tailed.to_bytes(4) + tail)]
+
+
+def marked(item: bytes) -> bytes:
+    """Mark and content of a history item, nothing where it has none, without decoding the rest of it: an array of nine
+    begins with one byte, a short binary with two."""
+    return item[3 : 3 + 2 * MARK_BYTES] if item[1] == _BINARY else b""
+
+
+def decode_history(item: bytes) -> HistoryItem:
+    """An item without its checksum: `unsealed` has checked it, or the record that carries it is checked."""
+    marks, ms, seq, action, timestamp, value, attribution, pin, placed_at = _unpack(item)
+    return HistoryItem(
+        (ms, seq),
+        action,
+        timestamp,
+        value_of(value),
+        None if attribution is None else Decimal(attribution),
+        pin,
+        placed_at,
+        None if marks is None else marks[:MARK_BYTES],
+        None if marks is None else marks[MARK_BYTES:],
+    )
+
+
+def value_of(value: Value | None) -> Value | None:
+    """The value of an event as it was stored."""
+    # MessagePack keeps doubles doubles; an integer here would be a record made by another program.
+    return float(value) if type(value) is int else value
