@@ -50,5 +50,5 @@ def html(template: str, values: Mapping[str, Any], status: int = 200, headers: M
 
 def refused_page(error: Refused, request_id: str, values: Mapping[str, Any] | None = None) -> Raw:
     """A refusal for people. `values`: of the visit, where somebody is known to be signed in."""
-    shown = {**(values or {}), "error": error, "request_id": request_id}
+    shown = {**(values or {}), "error": error, "status": status_of(error), "request_id": request_id}
     return html("error.html", shown, status_of(error), headers_of(error))
