@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.support.daemon import Daemon
 from tests.support.processes import until
 from tests.support.server import Server
 from tests.support.workshop import Workshop
@@ -257,6 +258,48 @@ def test_a_list_of_held_events_that_is_lost_while_its_key_is_in_memory_is_notice
         assert shop.json("repair", "outcome", "ticket-0009")["state"] == "repaired"
     assert fates(shop) == {"applied": 13, "held": 2}
     assert shop.json("audit")["clean"]
+
+
+def test_more_waiting_events_than_one_step_can_apply_stop_only_their_outcome(
+    session_server: Server, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = opened(session_server, tmp_path)
+    overwritten(shop)
+    for number in range(3):
+        shop.event(KEY, "asked", at="*", agent_key="patient", idempotency_key=f"later-{number:04}")
+    shop.work()
+    assert shop.json("repair", "outcome", KEY)["state"] == "requested"  # no daemon runs
+
+    with monkeypatch.context() as patched:
+        patched.setattr("witnd.fold.hold.WAITING_MAX", 2)
+        shop.event(OTHER, "asked", at="*", agent_key="patient")
+        shop.work()
+        assert on_hold(shop)
+        assert shop.json("explain", OTHER)["outcome"]["events_count"] == 2
+        assert shop.json("explain", KEY)["on_hold"]["waiting"] == 3
+        refused = shop.witnd("repair", "outcome", KEY)
+        assert refused.exit_code == 3
+        assert "3 events wait for it, and a repair can apply at most 2" in refused.output
+
+    with shop.working():
+        assert shop.json("repair", "outcome", KEY)["state"] == "repaired"
+    assert shop.json("explain", KEY)["outcome"]["events_count"] == 15
+    assert fates(shop) == {"applied": 17}
+
+
+def test_the_alarm_of_an_outcome_on_hold_has_the_number_of_its_waiting_events(
+    session_server: Server, redis_url: str, tmp_path: Path
+) -> None:
+    with Daemon(redis_url, tmp_path) as daemon:
+        daemon.says("daemon.ready")
+        shop = Workshop(session_server, tmp_path)
+        shop.apply()
+        shop.call("SET", KEYS.outcome(KEY), "xxxx")
+        for number in range(3):
+            shop.event(KEY, "replied", at="*", idempotency_key=f"event-{number:04}")
+        until(lambda: "3 of its events wait" in str(daemon.request("GET", "/readyz")[1]), "the alarm counts three")
+    with Daemon(redis_url, tmp_path) as daemon:
+        until(lambda: "3 of its events wait" in str(daemon.request("GET", "/readyz")[1]), "the next one has them")
 
 
 @pytest.mark.parametrize("lists", [[KEYS.keys], [KEYS.with_status("CONFIRMED")]])

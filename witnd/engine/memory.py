@@ -58,8 +58,8 @@ class Memory:
 
     async def load_holds(self) -> None:
         """Bring the outcomes on hold into memory, where they stay: their events are not to be applied."""
-        for key, hold in (await self.patience.insist("loading outcomes on hold", self.store.holds)).items():
-            self.partition.residents.put_on_hold(OnHold(key, hold), is_stored=True)
+        for key, hold, count in await self.patience.insist("loading outcomes on hold", self.store.holds):
+            self.partition.residents.put_on_hold(OnHold(key, hold, count), is_stored=True)
 
     async def hold(self, key: str, reason: str, *, fold_failed: bool = False) -> None:
         """Put a key on hold for a reason that its record does not show."""
@@ -84,6 +84,7 @@ class Memory:
                 there.history = repair.history
                 there.waiting = [Waiting(*one) for one in waiting]
         except Unreadable as wrong:
+            there.rebuilt = None
             log.error(
                 "outcome.repair_refused", key=key, reason=wrong.reason, remedy=f"run `witnd repair outcome {key}` again"
             )

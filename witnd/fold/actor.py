@@ -160,6 +160,7 @@ class OnHold:
     __slots__ = (
         "arrived",
         "checked",
+        "count",
         "history",
         "hold",
         "is_refused",
@@ -170,9 +171,10 @@ class OnHold:
         "waiting",
     )
 
-    def __init__(self, key: str, hold: Hold) -> None:
+    def __init__(self, key: str, hold: Hold, count: int = 0) -> None:
         self.key = key
         self.hold = hold
+        self.count = count  # events that wait, for people
         self.arrived: list[Waiting] = []  # events that no commit has written yet
         self.touched = 0
         # What a `retry` entry found, and which entry that was.

@@ -46,7 +46,10 @@ class Residents:
 
     def alarms(self, most: int) -> list[str]:
         """What people need to know about outcomes on hold; the first ones by name."""
-        named = [f"outcome {key} is on hold: {one.hold.reason}" for key, one in islice(self.on_hold.items(), most)]
+        named = [
+            f"outcome {key} is on hold: {one.hold.reason}; {one.count} of its events wait"
+            for key, one in islice(self.on_hold.items(), most)
+        ]
         more = len(self.on_hold) - len(named)
         return [*named, f"{more} more outcomes are on hold"] if more else named
 

@@ -6,6 +6,16 @@ from msgspec import Struct
 
 #: Why an event waits: the reason of its fate.
 ON_HOLD: Final = "OUTCOME_ON_HOLD"
+#: Events of one outcome that a repair applies: they are one step, and 100 000 took a second (measured). With many more
+#: the owner would lose its lease in the middle, begin again, and stop its whole partition.
+WAITING_MAX: Final = 200_000
+
+
+def too_many(waiting: int) -> str | None:
+    """Why a repair is refused although nothing else is wrong. The outcome stays on hold and its events keep waiting."""
+    if waiting <= WAITING_MAX:
+        return None
+    return f"{waiting} events wait for it, and a repair can apply at most {WAITING_MAX}"
 
 
 class Hold(Struct, frozen=True, kw_only=True):

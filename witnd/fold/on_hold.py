@@ -49,6 +49,7 @@ def wait(step: Step, there: OnHold, waiting: Waiting, decide: Callable[[Step, Fa
     if not there.arrived:
         step.arrived.append(there)
     there.arrived.append(waiting)
+    there.count += 1
     decide(step, Fate(waiting.entry, "waiting", ON_HOLD, there.key))
 
 

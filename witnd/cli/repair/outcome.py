@@ -14,7 +14,7 @@ from witnd.domain.outcomes.explain import SPOKEN
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.values import instant
 from witnd.engine.rebuild import Rebuild, Rebuilt
-from witnd.fold.hold import Hold
+from witnd.fold.hold import Hold, too_many
 from witnd.fold.on_hold import Poison
 from witnd.store.errors import Unsafe
 from witnd.store.keys import Keys
@@ -30,6 +30,10 @@ OWNER_SECONDS: Final = 3.0
 _WAITING: Final = "waiting"
 _FINAL: Final = ("CONFIRMED", "FAILED")
 _SHOWN: Final = 5
+_TOO_MANY: Final = (
+    "the events are kept, the outcome stays on hold, and everything else continues: stop the producer that sends them, "
+    "bill the outcome by hand, and report this"
+)
 
 
 class _Found(NamedTuple):
@@ -80,6 +84,9 @@ async def _outcome(key: str, dry_run: bool, trimmed: bool, as_document: bool, co
         if hold is None:
             _print(as_document, key, keys, None, None, "not_on_hold")
             return
+        [waiting] = await reads.answers(("LLEN", keys.waiting(key)))
+        if isinstance(waiting, int) and (reason := too_many(waiting)) is not None:
+            raise Unsafe(f"{key} cannot be repaired: {reason}", _TOO_MANY)
         found = await _find(opened, reads, keys, key, hold, trimmed)
         state = "dry_run"
         if not dry_run:

@@ -4,12 +4,12 @@ Two connections: one that may block in the server while it waits for entries, on
 Every call may raise `StoreUnavailable` or `StoreRefused`; the caller decides how long to insist.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from witnd.domain.catalogue.chain import Head
 from witnd.domain.outcomes.event import EntryId, Event
-from witnd.fold.hold import Damage, Hold
+from witnd.fold.hold import Damage, Hold, too_many
 from witnd.store.catalogue.loader import decode_head
 from witnd.store.errors import StoreUnavailable, Unreadable, Unsafe
 from witnd.store.keys import GlobalKeys, Keys
@@ -21,7 +21,7 @@ from witnd.store.records.state_fields import StateFields
 from witnd.store.records.stored import Stored, damages, first_look, with_list
 from witnd.store.server import wire
 from witnd.store.server.connection import Endpoint
-from witnd.store.server.portion import Portion
+from witnd.store.server.portion import Portion, ranges
 from witnd.store.server.scripts import Script
 
 __all__ = ["ANSWER_SECONDS", "Command", "Log", "Row", "State", "Stored", "entry_id"]
@@ -193,7 +193,7 @@ class Log:
         if unknown:
             lengths = lengths | dict(zip(unknown, await self.ask(*[("LLEN", one) for one in unknown]), strict=True))
         found: dict[str, list[bytes]] = {name: [] for name in lengths}
-        for part in _ranges(lengths, self._items):
+        for part in ranges(lengths, self._items):
             commands = [("LRANGE", name, at, at + many - 1) for name, at, many in part]
             for (name, _, _), items in zip(part, await self._whole(self._items, caller, *commands), strict=True):
                 found[name] += items
@@ -217,13 +217,32 @@ class Log:
 
     # -- outcomes on hold ------------------------------------------------------------------------------------------
 
-    async def holds(self) -> dict[str, Hold]:
-        return holds_of((await self.ask(("HGETALL", self.keys.on_hold)))[0])
+    async def holds(self) -> list[tuple[str, Hold, int]]:
+        """The outcomes on hold, each with the number of events that wait for it."""
+        found = holds_of((await self.ask(("HGETALL", self.keys.on_hold)))[0])
+        counts = await self._lengths([self.keys.waiting(key) for key in found])
+        return [(key, hold, count) for (key, hold), count in zip(found.items(), counts, strict=True)]
+
+    async def _lengths(self, names: Sequence[str]) -> list[int]:
+        """The lengths of lists, 0 for another type of key."""
+        if not names:
+            return []
+        try:
+            return await self.ask(*(("LLEN", name) for name in names))
+        except Unsafe:
+            types = await self.ask(*(("TYPE", name) for name in names))
+            lists = [name for name, kind in zip(names, types, strict=True) if kind in (b"list", "list")]
+            if len(lists) == len(names):
+                raise
+            found = dict(zip(lists, await self._lengths(lists), strict=True))
+            return [found.get(name, 0) for name in names]
 
     async def repair(self, key: str) -> tuple[Repair | None, list[tuple[EntryId, Event]]]:
         """The repaired state that a command has prepared, if any, and the events that wait. Raises `Unreadable`."""
         waiting = self.keys.waiting(key)
         record = (await self.ask(("GET", self.keys.repair(key))))[0]
+        if (reason := too_many((await self._lengths([waiting]))[0])) is not None:
+            raise Unreadable(key, reason)
         items = (await self._lists({waiting: -1})).get(waiting, [])
         return None if record is None else decode_repair(key, record), [decode_held(key, item) for item in items]
 
@@ -272,20 +291,3 @@ def _parts(answer: Any) -> int:
         return 0
     # The entries of a stream are inside its name's pair.
     return len(answer[0][1]) if answer and type(answer[0]) is list else len(answer)
-
-
-def _ranges(lengths: dict[str, int], portion: Portion) -> Iterator[list[tuple[str, int, int]]]:
-    """What to ask for together: name, place of the first item and how many, up to the portion as it is by then."""
-    part: list[tuple[str, int, int]] = []
-    room = portion.size
-    for name, length in lengths.items():
-        at = 0
-        while at < length:
-            many = min(room, length - at)
-            part.append((name, at, many))
-            at, room = at + many, room - many
-            if not room:
-                yield part
-                part, room = [], portion.size
-    if part:
-        yield part

@@ -4,6 +4,7 @@ An answer that is too large is cut off by the server's `client-output-buffer-lim
 asked for again, it would be cut off again, for ever. So the next call asks for half, down to one.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 import structlog
@@ -40,3 +41,20 @@ class Portion:
         if self.size > 1:
             self.size //= 2
             log.warning("redis.answer_cut", what=self._what, next=self.size, reason=reason)
+
+
+def ranges(lengths: dict[str, int], portion: Portion) -> Iterator[list[tuple[str, int, int]]]:
+    """What to ask for together: name, place of the first item and how many, up to the portion as it is by then."""
+    part: list[tuple[str, int, int]] = []
+    room = portion.size
+    for name, length in lengths.items():
+        at = 0
+        while at < length:
+            many = min(room, length - at)
+            part.append((name, at, many))
+            at, room = at + many, room - many
+            if not room:
+                yield part
+                part, room = [], portion.size
+    if part:
+        yield part
