@@ -17,8 +17,9 @@ class Detail(Struct, frozen=True):
 class Refused(Exception):  # noqa: N818 - an answer to the caller, not a mistake in code
     """A use case that was not carried out. Nothing was written, unless the code is UNAVAILABLE.
 
-    `code` is one of the codes of the API (contract section 8). `retry_after`: seconds after which the same call may
-    succeed. `etag`: the present version of what was changed meanwhile.
+    `code` is one of the codes of the API (contract section 8). `remedy`: what can be done instead, which `message` ends
+    with. `missing`: the kind of thing that does not exist, such as "outcome". `retry_after`: seconds after which the
+    same call may succeed. `etag`: the present version of what was changed meanwhile.
     """
 
     def __init__(
@@ -27,13 +28,18 @@ class Refused(Exception):  # noqa: N818 - an answer to the caller, not a mistake
         message: str,
         details: Sequence[Detail] = (),
         *,
+        remedy: str | None = None,
+        missing: str | None = None,
         retry_after: int | None = None,
         etag: str | None = None,
     ) -> None:
-        super().__init__(message)
         self.code = code
-        self.message = message
+        self.problem = message
+        self.remedy = remedy
+        self.message = message if remedy is None else f"{message}; {remedy}"
+        super().__init__(self.message)
         self.details = list(details)
+        self.missing = missing
         self.retry_after = retry_after
         self.etag = etag
 
@@ -53,7 +59,7 @@ def all_invalid(mistakes: Sequence[Mistake]) -> Refused:
 
 def not_found(what: str, key: str) -> Refused:
     """Refuse a key that does not exist; `what` names its kind, such as "outcome"."""
-    return Refused("NOT_FOUND", f"there is no {what} {key!r}")
+    return Refused("NOT_FOUND", f"there is no {what} {key!r}", missing=what)
 
 
 def unavailable(reason: str, seconds: int = 1) -> Refused:

@@ -6,8 +6,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from witnd.app.daemon_services import DaemonServices
 from witnd.app.problems import count, stuck
-from witnd.app.services import Services
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.explain import SPOKEN
 from witnd.domain.outcomes.outcome import STATUSES
@@ -82,12 +82,12 @@ class Overview(Struct, frozen=True, kw_only=True):
     days: list[DayFigures]
 
 
-async def overview(services: Services, reads: Reads, catalogue: Catalogue, shown: int) -> Overview:
+async def overview(services: DaemonServices, reads: Reads, catalogue: Catalogue, shown: int) -> Overview:
     """`shown`: how many days, today being the last."""
     return (await standing(services, reads, catalogue, shown))[0]
 
 
-async def standing(services: Services, reads: Reads, catalogue: Catalogue, shown: int) -> tuple[Overview, Stuck]:
+async def standing(services: DaemonServices, reads: Reads, catalogue: Catalogue, shown: int) -> tuple[Overview, Stuck]:
     """The same, and how much of each kind waits for something."""
     health, partitions = services.health(), services.partitions
     troubles = [*health.troubles, *health.alarms]

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
+from witnd.app.daemon_services import DaemonServices
 from witnd.app.outcomes.on_hold import KeysOnHold, longest
 from witnd.app.services import Services
 from witnd.domain.catalogue.catalogue import Catalogue
@@ -148,12 +149,12 @@ def count(found: Stuck, troubles: Sequence[str]) -> int:
     )
 
 
-async def problems(services: Services, reads: Reads, catalogue: Catalogue) -> Problems:
+async def problems(services: DaemonServices, reads: Reads, catalogue: Catalogue) -> Problems:
     """All there are, with the first of each kind."""
     return (await needs(services, reads, catalogue))[0]
 
 
-async def needs(services: Services, reads: Reads, catalogue: Catalogue) -> tuple[Problems, list[Waiting]]:
+async def needs(services: DaemonServices, reads: Reads, catalogue: Catalogue) -> tuple[Problems, list[Waiting]]:
     """The same, and what the held keys wait for."""
     found = await stuck(services, reads, catalogue)
     partitions, health = services.partitions, services.health()

@@ -7,8 +7,8 @@ from functools import partial
 
 import structlog
 
+from witnd.app.daemon_services import DaemonServices, Health
 from witnd.app.pulse import Pulse
-from witnd.app.services import Health, Services
 from witnd.clock import Clock
 from witnd.config import Config
 from witnd.daemon.billing import Billing
@@ -161,7 +161,7 @@ class Daemon:
             )
             return render(figures)
 
-        services = Services(
+        services = DaemonServices(
             config=config,
             server=shared.server,
             client=client,

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, cast
 
 from redis.asyncio import Redis
 
-from witnd.app.services import Health
+from witnd.app.daemon_services import Health
 from witnd.clock import Clock
 from witnd.daemon.owner import Owner
 from witnd.daemon.side_task import SideTask

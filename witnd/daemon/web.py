@@ -9,7 +9,7 @@ from typing import Final, cast
 import structlog
 from redis.asyncio import Redis
 
-from witnd.app.services import Services
+from witnd.app.daemon_services import DaemonServices
 from witnd.config import Config, ConfigError
 from witnd.daemon.side_task import SideTask
 from witnd.domain.values.mistake import Mistake
@@ -73,7 +73,7 @@ class Web:
     def __init__(
         self,
         config: Config,
-        services: Services,
+        services: DaemonServices,
         routes: list[Route],
         html_errors: HtmlErrors,
         lag: Lag,

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from witnd.app.catalogue.change import SEED_BYTES, Expected, Written, change
 from witnd.app.catalogue.read import RULE, read
+from witnd.app.daemon_services import DaemonServices
 from witnd.app.errors import Refused, all_invalid, invalid, not_found
 from witnd.app.services import Services
 from witnd.domain.catalogue.plan import generated_secret
@@ -65,7 +66,7 @@ async def rotate(
     return await change(services, author, RULE, name, fields, expected=expected, what="rotate_secret"), made
 
 
-async def test(services: Services, name: str, mark: str) -> Tested:
+async def test(services: DaemonServices, name: str, mark: str) -> Tested:
     """Send a signed sample to the rule's endpoint. It need not be enabled yet."""
     thing = await read(services, RULE, name)
     if thing.version.archived:

@@ -18,8 +18,6 @@ from witnd.domain.values import instant
 from witnd.domain.values.money import difference, minor_text
 from witnd.exit_codes import USAGE
 from witnd.store.invoices.reads import Ambiguous, Invoices
-from witnd.store.journal.journal import read_numbers
-from witnd.store.keys import BillingKeys
 
 COLUMNS: Final = ("status", "number", "customer", "period", "from", "lines", "subtotal", "to pay", "", "id")
 ROW_COLUMNS: Final = ("line", "agent", "resolved at", "unit", "price", "amount", "how")
@@ -29,9 +27,7 @@ SHORT: Final = 12
 
 
 def desk(opened: Session) -> Invoices:
-    prefix, deployment = opened.global_keys.prefix, None if opened.meta is None else opened.meta.deployment
-    numbers = read_numbers(opened.config.daemon.state_dir, prefix, deployment)
-    return Invoices(opened.redis, BillingKeys(prefix), opened.partitions, lambda series: numbers.get(series, 0))
+    return opened.services.invoices
 
 
 async def paper(invoices: Invoices, text: str) -> Invoice | CreditNote:

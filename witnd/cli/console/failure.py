@@ -1,14 +1,31 @@
 """How a command ends when something went wrong that is no mistake in the program."""
 
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import click
 
+from witnd.app.errors import Refused
+from witnd.cli.console.output import printable
 from witnd.cli.console.streams import Unwritable
 from witnd.config import ConfigError
 from witnd.exit_codes import OWNERSHIP, REDIS, USAGE
 from witnd.store.errors import Displaced, Fenced, StoreRefused, StoreUnavailable, Unsafe, leaves
+
+# What a refusal ends a command with; all other codes mean a wrong argument, or something that may not be done.
+_EXIT_CODES: Final[Mapping[str, int]] = {"UNAVAILABLE": REDIS}
+# The commands that list things of a kind.
+_LISTS: Final[Mapping[str, str]] = {
+    "agent": "witnd agents",
+    "customer": "witnd customers",
+    "rate card": "witnd rate-cards",
+    "outcome": "witnd outcomes",
+    "delivery": "witnd deliveries",
+    "invoice": "witnd invoices",
+    "credit note": "witnd invoices notes",
+    "token": "witnd tokens --all",
+}
 
 
 def end(error: Exception) -> NoReturn:
@@ -22,7 +39,7 @@ def end(error: Exception) -> NoReturn:
     message, code = found
     with suppress(OSError):  # stderr may be closed or full
         for line in message.splitlines():
-            click.echo(f"witnd: {line}", err=True)
+            click.echo(printable(f"witnd: {line}"), err=True)
     raise click.exceptions.Exit(code)
 
 
@@ -32,6 +49,8 @@ def verdict(error: Exception) -> tuple[str, int] | None:
         match one:
             case ConfigError(mistakes=mistakes):
                 return "\n".join(map(str, mistakes)), USAGE
+            case Refused():
+                return refusal_text(one), _EXIT_CODES.get(one.code, USAGE)
             case Unwritable():
                 return str(one), USAGE
             case Fenced():
@@ -43,3 +62,21 @@ def verdict(error: Exception) -> tuple[str, int] | None:
             case _:
                 continue
     return None
+
+
+def refusal_text(refused: Refused) -> str:
+    """Return what a refusal of a use case means at a terminal: its fields are options, and lists are commands."""
+    if (command := _LISTS.get(refused.missing or "")) is not None:
+        return f"{refused.message}; `{command}` lists them"
+    if refused.code != "VALIDATION_ERROR" or not refused.details:
+        return refused.message
+    return "\n".join([f"{_option(one.path)}: {one.message}" if one.path else one.message for one in refused.details])
+
+
+def _option(path: str) -> str:
+    """Return the option or argument of the command that a field came from; the path itself if none did."""
+    context = click.get_current_context(silent=True)
+    for param in () if context is None else context.command.params:
+        if f"--{path.replace('_', '-')}" in param.opts:
+            return param.opts[0]
+    return path

@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from msgspec import Struct
 from msgspec.structs import replace
 
+from witnd.app.daemon_services import DaemonServices
 from witnd.app.errors import Refused, invalid, unavailable
-from witnd.app.services import Services
 from witnd.store.access.change_log import Author
 from witnd.store.access.sessions import Session
 from witnd.store.access.tokens import Token
@@ -65,7 +65,7 @@ class Visit:
         self.form = {name: values[0] for name, values in self.forms.items()}
 
     @property
-    def services(self) -> Services:
+    def services(self) -> DaemonServices:
         return self.call.services
 
     @property

@@ -16,7 +16,7 @@ from witnd.store.access.change_log import Author
 from witnd.web.errors import from_msgspec
 
 if TYPE_CHECKING:
-    from witnd.app.services import Services
+    from witnd.app.daemon_services import DaemonServices
     from witnd.store.access.tokens import Token
 
 Scope: TypeAlias = Literal["ingest", "read", "admin"]
@@ -114,7 +114,7 @@ class Call(Generic[Q]):
 
     def __init__(
         self,
-        services: "Services",
+        services: "DaemonServices",
         route: Route,
         path: dict[str, str],
         query: Q,

@@ -18,8 +18,8 @@ import structlog
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 from aiohttp.web_request import BaseRequest
 
+from witnd.app.daemon_services import DaemonServices
 from witnd.app.errors import Refused, invalid, unavailable
-from witnd.app.services import Services
 from witnd.store.access.tokens import Token
 from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
 from witnd.web.connections.line_limit import LimitedLines
@@ -58,7 +58,7 @@ class Server:
 
     def __init__(
         self,
-        services: Services,
+        services: DaemonServices,
         routes: list[Route],
         html_errors: HtmlErrors,
         *,

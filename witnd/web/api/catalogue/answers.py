@@ -13,7 +13,7 @@ from witnd.app.catalogue import read as catalogue
 from witnd.app.catalogue.change import Written
 from witnd.app.catalogue.etag import etag
 from witnd.app.catalogue.read import Kind, Thing
-from witnd.app.services import Services
+from witnd.app.daemon_services import DaemonServices
 from witnd.domain.catalogue.history import Version
 from witnd.domain.catalogue.text import FieldDifference, line
 from witnd.domain.values import instant
@@ -160,7 +160,7 @@ async def compare(call: Call[Pair], kind: Kind, key: str) -> Comparison:
     return await comparison(call.services, kind, key, call.query.one, call.query.other)
 
 
-async def comparison(services: Services, kind: Kind, key: str, one: int, other: int) -> Comparison:
+async def comparison(services: DaemonServices, kind: Kind, key: str, one: int, other: int) -> Comparison:
     first, second, changes = await catalogue.difference(services, kind, key, one, other)
     return Comparison(
         one=version_line(first), other=version_line(second), changes=[_changed(change) for change in changes]

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from witnd.app.catalogue.read import RULE, Thing
 from witnd.app.catalogue.rules import id_of
-from witnd.app.services import Services
+from witnd.app.daemon_services import DaemonServices
 from witnd.domain.catalogue.history import IN_FORCE
 from witnd.domain.values import instant
 from witnd.domain.webhooks.delivery import EndpointState
@@ -111,18 +111,18 @@ class Resumed(Struct, frozen=True, kw_only=True):
     more: bool
 
 
-async def answers(services: Services, things: Sequence[Thing]) -> list[NotificationRuleAnswer]:
+async def answers(services: DaemonServices, things: Sequence[Thing]) -> list[NotificationRuleAnswer]:
     desk = await services.deliveries()
     states = await desk.endpoints([id_of(thing.key) for thing in things])
     return [_one(services, thing, state) for thing, state in zip(things, states, strict=True)]
 
 
-async def answer(services: Services, thing: Thing, secret: str | None = None) -> NotificationRuleAnswer:
+async def answer(services: DaemonServices, thing: Thing, secret: str | None = None) -> NotificationRuleAnswer:
     [found] = await answers(services, [thing])
     return found if secret is None else replace(found, secret=secret)
 
 
-def _one(services: Services, thing: Thing, state: EndpointState) -> NotificationRuleAnswer:
+def _one(services: DaemonServices, thing: Thing, state: EndpointState) -> NotificationRuleAnswer:
     content = thing.version.content
     now = services.now_ms()
     if thing.version.standing == IN_FORCE:

@@ -4,9 +4,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from witnd.app.daemon_services import DaemonServices
 from witnd.app.overview import DayFigures, Overview, standing
 from witnd.app.paging import asked
-from witnd.app.services import Services
 from witnd.web.dashboard.forms.submit import example, sending
 from witnd.web.dashboard.page import Answer, Shown, Visit, page
 from witnd.web.dashboard.present.charts import Day, drawn
@@ -47,7 +47,7 @@ def _day(day: DayFigures) -> Day:
     return Day(label=day.date[5:], stacked=(day.confirmed, day.missed), point=day.opened, tip=tip)
 
 
-def _steps(services: Services, found: Overview) -> list[Step]:
+def _steps(services: DaemonServices, found: Overview) -> list[Step]:
     """None once the first event was applied."""
     if sum(found.events.values()):
         return []

@@ -6,7 +6,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from witnd import __version__
-from witnd.app.services import Services
+from witnd.app.daemon_services import DaemonServices
 from witnd.app.status import standing
 from witnd.config import Config
 from witnd.settings import READERS
@@ -79,7 +79,7 @@ async def show_settings(visit: Visit) -> Answer:
     )
 
 
-def settings(services: Services) -> dict[str, list[Setting]]:
+def settings(services: DaemonServices) -> dict[str, list[Setting]]:
     """All there are, by section."""
     defaults = Config()
     found: dict[str, list[Setting]] = {}
@@ -103,7 +103,7 @@ def _default(config: Config, name: str, same: bool) -> bool:  # noqa: FBT001 - c
     return not known[name] if name in known else same
 
 
-def _value(services: Services, name: str, value: Any) -> str:
+def _value(services: DaemonServices, name: str, value: Any) -> str:
     """Never a password, nor where one is kept."""
     if name == "url":
         return str(services.server)

@@ -6,11 +6,11 @@ from msgspec import Struct
 
 from witnd.app.catalogue import read as catalogue
 from witnd.app.catalogue.read import CUSTOMER, Thing
+from witnd.app.daemon_services import DaemonServices
 from witnd.app.errors import invalid
 from witnd.app.invoices import operations as invoices
 from witnd.app.outcomes.list import page as page_of_outcomes
 from witnd.app.overview import Money
-from witnd.app.services import Services
 from witnd.billing.export import wording
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.condition import words
@@ -190,7 +190,7 @@ def _bill(invoice: Invoice) -> dict[str, Any]:
     }
 
 
-async def _balances(services: Services, known: Catalogue, key: str) -> list[Money]:
+async def _balances(services: DaemonServices, known: Catalogue, key: str) -> list[Money]:
     """The customer's credit, in each currency that one of its cards ever had."""
     cards = {entry.content["rate_card"] for entry in known.versions("customer", key)} - {None}
     currencies: dict[str, int] = {}

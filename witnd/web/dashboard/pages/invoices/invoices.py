@@ -5,10 +5,10 @@ from typing import Final
 
 from msgspec import Struct
 
+from witnd.app.daemon_services import DaemonServices
 from witnd.app.errors import Refused
 from witnd.app.invoices import exports, lines
 from witnd.app.invoices import operations as invoices
-from witnd.app.services import Services
 from witnd.billing.export import wording
 from witnd.billing.export.page_view import SheetView, invoice_view
 from witnd.billing.export.sections import Tally
@@ -182,12 +182,12 @@ def _listed(invoice: Invoice, customer_name: str) -> Listed:
     )
 
 
-async def _sheet(services: Services, invoice: Invoice) -> SheetView:
+async def _sheet(services: DaemonServices, invoice: Invoice) -> SheetView:
     """What the printed page says of it: the dashboard says the same."""
     return invoice_view((await exports.papers(services)).bill(invoice), _UNREAD)
 
 
-def _next(services: Services, invoice: Invoice) -> Next | None:
+def _next(services: DaemonServices, invoice: Invoice) -> Next | None:
     if invoice.status != "draft":
         return None
     billing = services.config.billing
