@@ -2,8 +2,9 @@
 
 import asyncio
 import resource
+import shlex
 import shutil
-import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ from tests.support.processes import until
 from witnd.config import ConfigError
 from witnd.daemon import side_task
 from witnd.daemon.side_task import SideTask
+from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.values.mistake import Mistake
 from witnd.store.errors import Fenced, Unsafe
-from witnd.store.keys import BillingKeys, Keys
+from witnd.store.keys import BillingKeys
 
 BILLING = BillingKeys("witn")
 
@@ -110,40 +112,58 @@ def test_a_key_of_the_invoices_that_cannot_be_read_stops_the_invoices_alone(serv
     until(lambda: redis.call("ZCARD", BILLING.open) == 1, "a draft", seconds=2 * SECONDS)
 
 
-def test_a_partition_that_fails_leaves_the_others_at_work_and_starts_again(server, daemon) -> None:
-    redis = server()
-    one = daemon(redis, redis__partitions="2")
-    one.begins()
+# Runs the daemon so that partition 0 meets an error that nobody expected, for as long as a file exists.
+FAILING = """
+import pathlib
+from witnd.cli.main import main
+from witnd.daemon.owner import Owner
+
+verify = Owner._verify
+
+async def fail(owner):
+    if owner.number == 0 and pathlib.Path({file!r}).exists():
+        raise RuntimeError("nobody expected this")
+    await verify(owner)
+
+Owner._verify = fail
+main()
+"""
+
+
+@pytest.fixture
+def fault(tmp_path: Path) -> Path:
+    file = tmp_path / "fault"
+    file.touch()
+    return file
+
+
+@pytest.fixture
+def failing(fault: Path) -> Path:
+    program = fault.with_name("failing")
+    code = shlex.quote(FAILING.format(file=str(fault)))
+    program.write_text(f'#!/bin/sh\nshift 3\nexec {shlex.quote(sys.executable)} -c {code} "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
+def test_a_partition_that_fails_leaves_the_others_at_work_and_starts_again(server, daemon, fault, failing) -> None:
+    key = next(key for key in (f"ticket-{n}" for n in range(100)) if partition_of(key, 2) == 1)
+    one = daemon(server(), through=failing, redis__partitions="2")
+    failed = one.says("task.failed", task="partition 0")
+    assert failed["reason"] == "RuntimeError: nobody expected this"
+    one.apply()
+    one.send(key, partition=1)
+    one.settles(1, partition=1)
+    assert one.get("/readyz")[0] == 503
+    fault.unlink()
+    until(lambda: one.get("/readyz")[0] == 200, "all partitions work", seconds=SECONDS)
     assert one.terminate() == 0
-    redis.call("HSET", Keys("witn", 0).state, "cursor", "nonsense")
-    key = next(key for key in (f"ticket-{n}" for n in range(100)) if _partition(key) == 1)
-
-    two = daemon(redis, redis__partitions="2")
-    until(lambda: "partition 0" in {line["task"] for line in two.lines("task.failed")}, "partition 0 fails")
-    two.send(key, partition=1)
-    two.settles(1, partition=1)
-    assert two.get("/readyz")[0] == 503
-    redis.call("HDEL", Keys("witn", 0).state, "cursor")
-    until(lambda: two.get("/readyz")[0] == 200, "all partitions work", seconds=SECONDS)
-    assert two.terminate() == 0
 
 
-def _partition(key: str) -> int:
-    from witnd.domain.outcomes.partitioning import partition_of
-
-    return partition_of(key, 2)
-
-
-def test_the_daemon_stops_when_asked_while_a_partition_fails(server, daemon) -> None:
-    redis = server()
-    one = daemon(redis)
-    one.says("daemon.ready")
-    assert one.terminate() == 0
-    redis.call("HSET", Keys("witn", 0).state, "cursor", "nonsense")
-    one = daemon(redis)
+def test_the_daemon_stops_when_asked_while_a_partition_fails(server, daemon, failing) -> None:
+    one = daemon(server(), through=failing)
     one.says("task.failed")
-    one.process.send_signal(signal.SIGTERM)
-    assert one.exit_code() == 0
+    assert one.terminate() == 0
 
 
 class TestSideTask:
