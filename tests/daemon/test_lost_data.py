@@ -1,11 +1,7 @@
 """What was notified and then lost by Redis is noticed by the next start."""
 
 import json
-import os
-import signal
 import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -13,57 +9,26 @@ import pytest
 
 from tests.support.daemon import CATALOGUE, SECONDS, Daemon, event, rule
 from tests.support.processes import until
+from tests.support.receiver import receiver
 from tests.support.server import Server
 from witnd.store.keys import BillingKeys, GlobalKeys
 
 
-class Receiver:
-    """An endpoint that calls `arrived` before it answers a webhook."""
-
-    def __init__(self) -> None:
-        self.arrived: Callable[[], None] = lambda: None
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                receiver.arrived()
-                receiver.notified.set()
-
-            def log_message(self, *_: object) -> None:
-                """Stay silent."""
-
-        self.notified = threading.Event()
-        self._http = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._http.server_port}/hook"
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.close()
-
-
-def test_a_step_that_was_notified_and_lost_with_the_daemon_is_noticed_at_the_next_start(
-    server, daemon, receiver
-) -> None:
+def test_a_step_that_was_notified_and_lost_with_the_daemon_is_noticed_at_the_next_start(server, daemon) -> None:
     redis = server()
     one = daemon(redis, webhooks__allow_networks="127.0.0.0/8")
-    one.begins(CATALOGUE + rule(receiver.url))
-    before = redis.file_sizes()
+    failed = threading.Event()
 
     def power_fails() -> None:
-        os.kill(one.process.pid, signal.SIGKILL)
+        one.process.kill()
         redis.kill()
+        failed.set()
 
-    receiver.arrived = power_fails
-    one.send("ticket-0001")
-    assert receiver.notified.wait(SECONDS)
+    with receiver(power_fails) as (url, _):
+        one.begins(CATALOGUE + rule(url))
+        before = redis.file_sizes()
+        one.send("ticket-0001")
+        assert failed.wait(SECONDS)
     redis.cut(before)
     redis.start()
 

@@ -7,8 +7,8 @@ import pytest
 
 from tests.support.daemon import CATALOGUE, Daemon, rule
 from tests.support.processes import until
+from tests.support.receiver import receiver
 from tests.support.server import Server
-from tests.web.test_connections import receiver
 
 
 @pytest.fixture

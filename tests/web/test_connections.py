@@ -8,9 +8,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from hypothesis import given
@@ -18,6 +16,7 @@ from hypothesis import strategies as st
 
 from tests.support.daemon import CATALOGUE, Daemon, rule
 from tests.support.processes import until
+from tests.support.receiver import receiver
 from tests.support.server import Server
 from witnd.web.connections.limit import PATIENCE, Activity, State, connections_max, first_to_close
 
@@ -56,31 +55,6 @@ def test_no_connection_is_closed_before_its_time(states: list[State]) -> None:
     assert (place is None) == (not impatient)
     if place is not None:
         assert states[place].activity == min(one.activity for one in impatient)
-
-
-class _Receiver(BaseHTTPRequestHandler):
-    received: list[bytes]
-
-    def do_POST(self) -> None:
-        self.received.append(self.rfile.read(int(self.headers["content-length"])))
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
-
-
-@contextmanager
-def receiver() -> Iterator[tuple[str, list[bytes]]]:
-    """The address of an endpoint, and the bodies that it received."""
-    received: list[bytes] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Receiver", (_Receiver,), {"received": received}))
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/hook", received
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @contextmanager
@@ -139,7 +113,7 @@ def test_silent_connections_beyond_the_file_limit_stop_neither_billing_nor_hones
             until(lambda: bool(one.lines("http.connections_full")), "the bound is reported", seconds=60)
             said = len(one.log.splitlines()) - lines
             assert said < 10 * (time.monotonic() - began), one.log
-        assert json.loads(received[0])["type"] == "outcome_succeed"
+        assert json.loads(received[0].body)["type"] == "outcome_succeed"
         assert one.process.poll() is None
         assert not one.lines("http.accept_failed"), "the bound lies below the limit of files"
         until(lambda: status(port) == 200, "requests are answered afterwards", seconds=60)

@@ -4,14 +4,13 @@ import http.client
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 
 from tests.support.daemon import Daemon
+from tests.support.receiver import receiver
 from tests.support.server import Server
 
 
@@ -29,27 +28,16 @@ def post(daemon: Daemon, token: str, path: str, key: str) -> tuple[int, dict[str
 def test_a_request_that_was_carried_out_and_not_answered_is_not_carried_out_again(
     server: Callable[..., Server], short_dir: Path
 ) -> None:
-    received: list[str] = []
-    deadly = [True]
+    deadly = True
 
-    class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            received.append(self.headers["webhook-id"])
-            if deadly[0]:
-                daemon.kill()
-            self.send_response(204)
-            with suppress(OSError):
-                self.end_headers()
+    def arrived() -> None:
+        if deadly:
+            daemon.kill()
 
-        def log_message(self, *_: object) -> None:
-            """Says nothing."""
-
-    endpoint = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-    Thread(target=endpoint.serve_forever, daemon=True).start()
-    with Daemon(server(), short_dir / "state", webhooks__allow_networks="127.0.0.0/8", daemon__lease="2") as daemon:
+    settings = {"webhooks__allow_networks": "127.0.0.0/8", "daemon__lease": "2"}
+    with receiver(arrived) as (url, received), Daemon(server(), short_dir / "state", **settings) as daemon:
         daemon.says("daemon.ready")
         token = daemon.token()
-        url = f"http://127.0.0.1:{endpoint.server_port}/hook"
         status, rule = daemon.request(
             "POST", "/v1/notification-rules", {"name": "hook", "source": "both", "url": url}, token
         )
@@ -58,7 +46,7 @@ def test_a_request_that_was_carried_out_and_not_answered_is_not_carried_out_agai
         with suppress(OSError, http.client.HTTPException):
             post(daemon, token, path, "k-1")
         assert len(received) == 1
-        deadly[0] = False
+        deadly = False
         daemon.start()
         daemon.says("http.listening", times=2)
         status, headers, body = post(daemon, token, path, "k-1")
@@ -68,5 +56,3 @@ def test_a_request_that_was_carried_out_and_not_answered_is_not_carried_out_agai
         status, _, body = post(daemon, token, path, "k-2")
         assert (status, body["delivered"]) == (200, True)
         assert len(received) == 2
-    endpoint.shutdown()
-    endpoint.server_close()
