@@ -2,15 +2,14 @@
 
 import json
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.daemon.test_unsafe import Life
+from tests.support.daemon import Daemon
 from tests.support.processes import until
 from tests.support.server import Server
 from tests.support.workshop import Workshop
@@ -46,13 +45,6 @@ entries = [{ agent = "support", price_per_unit = "10.5" }, { agent = "tiered", p
 CUSTOMERS = ("lund", "paris", "osaka")
 
 
-class LaterLife(Life):
-    """A daemon and commands beside the changed table of currencies."""
-
-    def _command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "tests.support.other_currencies", *words]
-
-
 @pytest.fixture
 def shop(session_server: Server, redis_url: str, short_dir: Path) -> Workshop:
     """A server on which three customers got invoices and one a credit note, under the table of today."""
@@ -67,12 +59,11 @@ def shop(session_server: Server, redis_url: str, short_dir: Path) -> Workshop:
 
 
 @pytest.fixture
-def later(shop: Workshop, short_dir: Path) -> Iterator[LaterLife]:
-    """The daemon of a later version, running beside the same server."""
-    life = LaterLife(shop.server, short_dir, 1)
-    yield life
-    life.process.kill()
-    life.process.wait(20)
+def later(shop: Workshop, daemon: Callable[..., Daemon]) -> Daemon:
+    """The daemon of a later version and its commands, beside the changed table of currencies."""
+    one = daemon(shop.server, module="tests.support.other_currencies")
+    one.says("daemon.ready")
+    return one
 
 
 COMMANDS = [
@@ -100,17 +91,15 @@ def said(done: subprocess.CompletedProcess[str]) -> tuple[int, str]:
 
 
 def test_a_currency_that_is_gone_and_digits_that_changed_leave_all_that_is_stored_as_it_was(
-    shop: Workshop, later: LaterLife
+    shop: Workshop, later: Daemon
 ) -> None:
     before = {words: shop.witnd(*words) for words in COMMANDS}
     assert {words: done.output for words, done in before.items() if done.exit_code} == {}
-    later.says("daemon.ready")
     for words, done in before.items():
         assert said(later.witnd(*words)) == (0, done.stdout), words
 
 
-def test_outcomes_that_open_under_a_stored_price_are_billed_with_its_digits(shop: Workshop, later: LaterLife) -> None:
-    later.says("daemon.ready")
+def test_outcomes_that_open_under_a_stored_price_are_billed_with_its_digits(shop: Workshop, later: Daemon) -> None:
     for customer in CUSTOMERS:
         shop.event(f"{customer}-support-2", "resolved", customer_key=customer, at="*")
     until(lambda: shop.call("ZCARD", KEYS.open) == 3, "a draft of each customer")
@@ -125,9 +114,8 @@ def test_outcomes_that_open_under_a_stored_price_are_billed_with_its_digits(shop
 
 
 def test_a_card_in_a_currency_that_is_gone_can_be_changed_and_a_new_one_in_it_is_refused(
-    shop: Workshop, later: LaterLife, tmp_path: Path
+    shop: Workshop, later: Daemon, tmp_path: Path
 ) -> None:
-    later.says("daemon.ready")
 
     def apply(text: str) -> subprocess.CompletedProcess[str]:
         file = tmp_path / "later.toml"
@@ -153,8 +141,7 @@ def test_a_card_in_a_currency_that_is_gone_can_be_changed_and_a_new_one_in_it_is
     assert kept == {"krona": [2, 2, 2], "euro": [2], "yen": [0], "other": [2]}
 
 
-def test_an_invoice_has_the_most_digits_of_its_lines(shop: Workshop, later: LaterLife, tmp_path: Path) -> None:
-    later.says("daemon.ready")
+def test_an_invoice_has_the_most_digits_of_its_lines(shop: Workshop, later: Daemon, tmp_path: Path) -> None:
     file = tmp_path / "finer.toml"
     file.write_text(
         '[[rate_cards]]\nkey = "finer"\ncurrency = "EUR"\n'

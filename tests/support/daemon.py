@@ -42,6 +42,7 @@ class Daemon:
 
     Settings are written as for the environment: `redis__durability="fsync"`. Its log is a file beside the state
     directory, unless `stderr` is given. Started again, it appends to the same file.
+    `module` is what Python runs: another one is witnd with something changed.
     """
 
     process: subprocess.Popen[bytes]
@@ -54,6 +55,7 @@ class Daemon:
         stdout: int | None = None,
         stderr: int | None = None,
         through: Path | None = None,
+        module: str = "witnd",
         environ: Mapping[str, str] | None = None,
         **settings: str,
     ) -> None:
@@ -63,6 +65,7 @@ class Daemon:
         self._log.touch()
         self._streams = (stdout, stderr)
         self._through = [] if through is None else [str(through)]
+        self._witnd = [sys.executable, "-m", module]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("WITND_")}
         given = {
             "config": os.devnull,
@@ -83,7 +86,7 @@ class Daemon:
         stdout, stderr = self._streams
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self._through, sys.executable, "-m", "witnd", "run"],
+                [*self._through, *self._witnd, "run"],
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
@@ -106,7 +109,7 @@ class Daemon:
     def witnd(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A command with the settings of the daemon."""
         return subprocess.run(
-            [sys.executable, "-m", "witnd", *words],
+            [*self._witnd, *words],
             env=self.environ,
             capture_output=True,
             text=True,
