@@ -23,10 +23,10 @@ def test_the_guide_sends_reads_and_keeps_what_it_could_not_send(api: Office) -> 
     shown = guide()
     url, token = f"http://{api.address[0]}:{api.address[1]}", api.tokens["admin"]
     with Client(url, token) as client:
-        assert shown["solved"](client, "ticket-4711", "acme").endswith("-0")
+        assert shown["send_resolved"](client, "ticket-4711", "acme").endswith("-0")
     until(lambda: api.ask("GET", "/v1/outcomes/ticket-4711").status == 200, "it is read")
     shown["main"](url, token)
-    shown["resolved"](api.workshop.server.url, "ticket-4711", "acme")
+    shown["send_to_redis"](api.workshop.server.url, "ticket-4711", "acme")
 
     kept: list[Event] = []
     event = Event(key="ticket-4713", action="resolved", customer_key="acme")

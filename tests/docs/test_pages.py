@@ -161,14 +161,14 @@ def test_the_receivers_of_the_guide_accept_what_witnd_signs_and_nothing_else() -
     body = b'{"id": "x"}'
     headers = signature.headers([other, secret], "x", int(time.time()), body)
 
-    assert guide["verified"](secret, headers, body)
-    assert guide["message"](secret, headers, body) == {"id": "x"}
-    assert guide["believed"]([secret], headers, body) == {"id": "x"}
+    assert guide["is_signed"](secret, headers, body)
+    assert guide["verify_with_library"](secret, headers, body) == {"id": "x"}
+    assert guide["verify_with_client"]([secret], headers, body) == {"id": "x"}
 
-    assert not guide["verified"]("whsec_" + "C" * 40, headers, body)
-    assert not guide["verified"](secret, headers, body + b" ")
+    assert not guide["is_signed"]("whsec_" + "C" * 40, headers, body)
+    assert not guide["is_signed"](secret, headers, body + b" ")
     old = signature.headers([secret], "x", int(time.time()) - 3600, body)
-    assert not guide["verified"](secret, old, body)
+    assert not guide["is_signed"](secret, old, body)
 
 
 def test_the_formulas_of_ids_give_the_ids_of_witnd() -> None:
