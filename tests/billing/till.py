@@ -21,13 +21,13 @@ from witnd.endpoint import endpoint
 from witnd.store.clock.guard import ClockGuard, Reading
 from witnd.store.errors import DamagedInvoice
 from witnd.store.invoices.codec import decode_invoice, decode_row
-from witnd.store.invoices.ledger import Applied, Ledger
+from witnd.store.invoices.ledger import Ledger, Positions
 from witnd.store.keys import BillingKeys, Keys
 from witnd.store.partition.commit import Commit
 from witnd.store.records.json_record import encode_record
 from witnd.store.server.connection import connect
 from witnd.store.server.lease import Lease
-from witnd.store.server.retry import Patience
+from witnd.store.server.retry import Retry
 
 DAY = 86_400_000
 KEYS = BillingKeys("witn")
@@ -181,7 +181,7 @@ class Till:
                         await asyncio.Event().wait()
                 return found
 
-            async def applied(self) -> Applied:
+            async def applied(self) -> Positions:
                 before = host_ms()
                 found = await super().applied()
                 if till.clock is not None:
@@ -214,12 +214,12 @@ class Till:
                 self.issued.append(id_)
                 return bool(await client.zrem(KEYS.to_issue, id_))
 
-            patience = Patience(nothing, asyncio.get_running_loop().time)
+            retry = Retry(nothing, asyncio.get_running_loop().time)
             terms = Terms(period=period, grace_ms=grace_ms, automatic=automatic, zero_invoices=zero)
             biller = Biller(
                 ledger,
                 Catalogue(),
-                patience,
+                retry,
                 fence=lease.value,
                 terms=terms,
                 issue=issue,

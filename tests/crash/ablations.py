@@ -100,8 +100,8 @@ def outbox_in_commit() -> None:
         pipeline._told = told
         commands = later.pop(sent.sequence, []) if sent is not None else []
         if commands:
-            store, patience = pipeline._memory.store, pipeline._memory.patience
-            await patience.insist("writing deliveries", lambda: store.ask(*commands))
+            store, retry = pipeline._memory.store, pipeline._memory.retry
+            await retry.call("writing deliveries", lambda: store.ask(*commands))
             told(sent.rules)
 
     writes._resolutions = without_deliveries

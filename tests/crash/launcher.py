@@ -212,9 +212,9 @@ def tune(plan: Plan) -> None:
 
     if plan.settle_max is not None:
         pipeline.SETTLE_MAX = plan.settle_max
-    if plan.patience is not None:
+    if plan.retry is not None:
         for module in (store_patience, notify_patience):
-            module.FIRST_SECONDS = module.LONGEST_SECONDS = plan.patience
+            module.FIRST_SECONDS = module.LONGEST_SECONDS = plan.retry
     if plan.answer_seconds is not None:
         log.ANSWER_SECONDS = ledger.ANSWER_SECONDS = plan.answer_seconds
         pipeline.COMMIT_SECONDS = ledger.COMMIT_SECONDS = 2 * plan.answer_seconds

@@ -69,7 +69,7 @@ class Plan(msgspec.Struct, kw_only=True):
 
     at: dict[str, tuple[int, str]] = {}  # point → (how many times it is reached, what happens then)
     settle_max: int | None = None
-    patience: float | None = None  # longest wait between two tries, in seconds
+    retry: float | None = None  # longest wait between two tries, in seconds
     answer_seconds: float | None = None  # how long a silent server is waited for
     slow: float = 0.0  # seconds that every commit takes longer
     ablate: str | None = None

@@ -147,8 +147,8 @@ class Stage:
         plan = plan or Plan()
         if plan.settle_max is None:
             plan.settle_max = 2
-        if plan.patience is None:
-            plan.patience = 0.02
+        if plan.retry is None:
+            plan.retry = 0.02
         # In turns, so that no life has the hashes of strings, and so the order of sets, from the one it goes on for.
         nursery = self._nurseries[len(self.lives) % len(self._nurseries)]
         life = Life(nursery, plan, config, self.directory / f"{name}-{len(self.lives)}.log")

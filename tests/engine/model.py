@@ -28,7 +28,7 @@ from witnd.store.deliveries.outbox import decode_row
 from witnd.store.keys import Keys
 from witnd.store.log.reader import entry_id
 from witnd.store.partition.commit import Commit
-from witnd.store.partition.hydrate import recall
+from witnd.store.partition.hydrate import hydrate
 from witnd.store.partition.writes import text_of, write
 from witnd.store.records.codec import decode_fate, decode_outcome
 from witnd.store.records.held_codec import decode_held
@@ -89,10 +89,10 @@ class Model:
         assert (entry, name) == (f"{len(entries) + 1}-0" if key == KEYS.lines else "*", "data")
         entries.append(value)
 
-    def recall(self, key: str, catalogue: Catalogue) -> Actor | Held:
+    def hydrate(self, key: str, catalogue: Catalogue) -> Actor | Held:
         get = self.data.get
         record = get(KEYS.outcome(key))
-        return recall(
+        return hydrate(
             key,
             None if record is None else decode_outcome(key, record),
             unsealed(key, get(KEYS.history(key), [])),
@@ -162,7 +162,7 @@ class Drive:
             (b"%d-%d" % (ms, seq), [part for pair in fields.items() for part in pair]) for ms, seq, fields in entries
         ]
         batch, cold = partition.plan(rows, number)
-        partition.residents.install([model.recall(key, self.catalogue) for key in cold], number)
+        partition.cache.install([model.hydrate(key, self.catalogue) for key in cold], number)
         at = 0
         done = False
         while not done:
@@ -178,11 +178,11 @@ class Drive:
                         partition.deadlines.add_stored(score, key)
                 partition.deadlines.horizon = horizon
             elif step.need is not None:
-                partition.residents.install([model.recall(key, self.catalogue) for key in step.need], number)
+                partition.cache.install([model.hydrate(key, self.catalogue) for key in step.need], number)
             else:
                 assert reached > at or step.settled or not batch
             done = reached == len(batch)
-            assert not partition.strays
+            assert not partition.orphaned_deadlines
             self.taken += reached - at
             at = reached
 
@@ -203,9 +203,9 @@ class Drive:
 
     def passivate(self, number: int, cuts: Cuts) -> None:
         """Forget everything. What must be mirrored again first is written by an empty step."""
-        self.partition.residents.passivate(0, number, ())
+        self.partition.cache.passivate(0, number, ())
         self.take((), number, cuts)
-        self.partition.residents.passivate(0, number, ())
+        self.partition.cache.passivate(0, number, ())
         assert not self.partition.known
         self.partition.deadlines.compact()
 
@@ -235,7 +235,7 @@ def world_of(run: Drive) -> World:
         if not name.startswith(prefix):
             continue
         key = name[len(prefix) :]
-        actor = run.model.recall(key, run.catalogue)
+        actor = run.model.hydrate(key, run.catalogue)
         if isinstance(actor, Held):
             world.held[key] = [text_of(one.entry) for one in actor.waiting]
             continue
@@ -282,7 +282,7 @@ def check_indexes(run: Drive, world: World) -> None:
     for key, one in live.items():
         record = decode_outcome(key, data[KEYS.outcome(key)])
         assert record is not None
-        assert mirror[key] == record.mirrored <= one.settles_at
+        assert mirror[key] == record.indexed_deadline <= one.settles_at
     assert set(world.held) == set(data.get(KEYS.held, {}))
     counted = defaultdict(int)
     for fate, _ in world.fates.values():

@@ -6,7 +6,7 @@ from tests.engine.model import catalogue_of
 from tests.oracle.oracle import Change
 from witnd.domain.catalogue.routing import Terms, place
 from witnd.fold.actor import Actor, Held
-from witnd.fold.actor_cache import Residents
+from witnd.fold.actor_cache import ActorCache
 from witnd.fold.deadlines import Deadlines
 
 CATALOGUE = catalogue_of(
@@ -103,47 +103,47 @@ def test_compacting_keeps_what_counts(deadlines: Deadlines, known: dict[str, Act
     assert sorted(deadlines.heap) == [(90, "cold"), (120, "a")]
 
 
-def install(residents: Residents, key: str, settles_at: int, batch: int, mirrored: int | None = None) -> Actor:
+def install(cache: ActorCache, key: str, settles_at: int, batch: int, indexed_deadline: int | None = None) -> Actor:
     one = actor(key, settles_at)
-    one.mirrored = settles_at if mirrored is None else mirrored
-    residents.install([one], batch)
+    one.indexed_deadline = settles_at if indexed_deadline is None else indexed_deadline
+    cache.install([one], batch)
     return one
 
 
 def test_only_what_is_committed_is_forgotten_and_the_oldest_first() -> None:
-    residents = Residents()
+    cache = ActorCache()
     for number in range(20):
-        install(residents, f"key-{number:02}", 1000, batch=number)
-    residents.passivate(10, 14, [])
-    assert set(residents.known) == {f"key-{number:02}" for number in range(11, 20)}
-    residents.passivate(1, 14, [])
-    assert set(residents.known) == {f"key-{number:02}" for number in range(15, 20)}
+        install(cache, f"key-{number:02}", 1000, batch=number)
+    cache.passivate(10, 14, [])
+    assert set(cache.known) == {f"key-{number:02}" for number in range(11, 20)}
+    cache.passivate(1, 14, [])
+    assert set(cache.known) == {f"key-{number:02}" for number in range(15, 20)}
 
 
 def test_a_key_that_is_on_its_way_here_is_not_forgotten() -> None:
-    residents = Residents()
+    cache = ActorCache()
     for number in range(4):
-        install(residents, f"key-{number}", 1000, batch=1)
-    residents.passivate(0, 1, [["key-2"]])
-    assert set(residents.known) == {"key-2"}
+        install(cache, f"key-{number}", 1000, batch=1)
+    cache.passivate(0, 1, [["key-2"]])
+    assert set(cache.known) == {"key-2"}
 
 
 def test_an_actor_whose_stored_bound_was_read_already_is_written_before_it_is_forgotten() -> None:
     """The bound will not be read again: forgotten as it is, the outcome would never be settled."""
-    residents = Residents()
-    one = install(residents, "key-1", 1000, batch=1, mirrored=400)
-    residents.deadlines.horizon = 500
-    residents.passivate(0, 1, [])
-    assert "key-1" in residents.known
-    assert residents.take_behind() == [one]
-    one.mirrored, one.behind = 1000, False  # as the commit leaves it
-    residents.passivate(0, 1, [])
-    assert not residents.known
+    cache = ActorCache()
+    one = install(cache, "key-1", 1000, batch=1, indexed_deadline=400)
+    cache.deadlines.horizon = 500
+    cache.passivate(0, 1, [])
+    assert "key-1" in cache.known
+    assert cache.take_stale() == [one]
+    one.indexed_deadline, one.behind = 1000, False  # as the commit leaves it
+    cache.passivate(0, 1, [])
+    assert not cache.known
 
 
 def test_what_came_into_memory_meanwhile_stays_as_it_is() -> None:
-    residents = Residents()
-    newer = install(residents, "key-1", 2000, batch=3)
-    install(residents, "key-1", 1000, batch=5)
-    assert residents.known["key-1"] is newer
+    cache = ActorCache()
+    newer = install(cache, "key-1", 2000, batch=3)
+    install(cache, "key-1", 1000, batch=5)
+    assert cache.known["key-1"] is newer
     assert newer.touched == 5

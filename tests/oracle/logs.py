@@ -139,8 +139,8 @@ _BODY = st.fixed_dictionaries(
 def settle_body(drawn: Body, moments: list[int]) -> Body:
     """The event as its producer would write it, with instants for the moments."""
 
-    def instant(moment: Moment) -> str:
-        number, step, style = moment
+    def instant(snapshot: Moment) -> str:
+        number, step, style = snapshot
         return spell_instant(moments[number % len(moments)] + step, style)
 
     given = {name: item for name, item in drawn.items() if item is not None}

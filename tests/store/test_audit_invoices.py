@@ -26,7 +26,7 @@ from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.endpoint import endpoint
 from witnd.store.catalogue.versions import CatalogueStore
-from witnd.store.invoices.change import Done
+from witnd.store.invoices.change import Operation
 from witnd.store.invoices.codec import decode_row, encode_row
 from witnd.store.invoices.reads import Invoices
 from witnd.store.keys import GlobalKeys, Keys
@@ -108,7 +108,7 @@ def do(till: Till, invoice: Invoice, decide: Callable[[Any], Any], key: str | No
             done = await Invoices(client, KEYS, till.partitions).do(
                 invoice.id, decide, row=derived_id("line", key) if key else ""
             )
-            assert isinstance(done, Done), done
+            assert isinstance(done, Operation), done
 
     asyncio.run(once())
 
@@ -508,7 +508,7 @@ def test_an_invoice_that_changes_while_it_is_looked_at_is_looked_at_again(
             if looked == 1:
                 async with connect(till.url) as client:
                     done = await Invoices(client, KEYS, till.partitions).do(invoice.id, issuing)
-                    assert isinstance(done, Done)
+                    assert isinstance(done, Operation)
         return await check(reads, keys, invoice, findings)
 
     monkeypatch.setattr(audit_invoice, "check_named", busy)

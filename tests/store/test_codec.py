@@ -81,7 +81,7 @@ def test_an_outcome_is_read_as_it_was_written_with_the_end_of_its_history(given_
     assert (read.items, read.tail, read.tailed) == (items, b"".join(items), len(items))
     assert items_of(read.tail, read.tailed) == items
     assert (read.contract_hash, read.price_hash, read.customer_key) == (CONTRACT.hash, PRICE.hash, "c")
-    assert (read.opened_at, read.settles_at, read.mirrored, read.processed_at) == (7, 1000, 900, None)
+    assert (read.opened_at, read.settles_at, read.indexed_deadline, read.processed_at) == (7, 1000, 900, None)
     assert (read.status, read.holds, read.events, read.tally) == (status, False, 0, tally)
     assert (read.counts, read.values, read.orders) == (outcome.counts, values, outcome.orders)
     assert [type(value) for value in read.values] == [type(value) for value in values]

@@ -23,7 +23,7 @@ from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
 from witnd.store.invoices import change as invoice_change
 from witnd.store.invoices import reads as invoices
 from witnd.store.invoices import rows as invoice_rows
-from witnd.store.invoices.change import Done, Operations, Seen
+from witnd.store.invoices.change import Operation, Operations, Snapshot
 from witnd.store.invoices.codec import encode_row
 from witnd.store.invoices.note_codec import decode_note
 from witnd.store.invoices.reads import Ambiguous, Invoices, Wanted
@@ -35,20 +35,20 @@ KEYS = BillingKeys("witn")
 ROWS = [outcome_row("ticket-1", "6.00"), outcome_row("ticket-2", "4.00")]
 
 
-def issuing(seen: Seen) -> Verdict:
+def issuing(seen: Snapshot) -> Verdict:
     return issue(seen.invoice, seen.balance, "INV")
 
 
-def paying(seen: Seen) -> Verdict:
+def paying(seen: Snapshot) -> Verdict:
     return pay(seen.invoice)
 
 
-def voiding(seen: Seen) -> Verdict:
+def voiding(seen: Snapshot) -> Verdict:
     return void(seen.invoice, seen.balance, "sent twice")
 
 
-def crediting(row: Row, amount: str | None = None) -> Callable[[Seen], Verdict]:
-    def decide(seen: Seen) -> Verdict:
+def crediting(row: Row, amount: str | None = None) -> Callable[[Snapshot], Verdict]:
+    def decide(seen: Snapshot) -> Verdict:
         given = None if amount is None else Decimal(amount)
         return credit(
             seen.invoice, row, seen.credited, given, "wrong", balance=seen.balance, series="CN", at=seen.at
@@ -57,7 +57,7 @@ def crediting(row: Row, amount: str | None = None) -> Callable[[Seen], Verdict]:
     return decide
 
 
-def decided(seen: Seen | None, decide: Callable[[Seen], Verdict]) -> tuple[Seen, Change]:
+def decided(seen: Snapshot | None, decide: Callable[[Snapshot], Verdict]) -> tuple[Snapshot, Change]:
     assert seen is not None
     verdict = decide(seen)
     assert isinstance(verdict, Change)
@@ -74,9 +74,9 @@ def operations(client: Redis) -> Operations:
     return Operations(client, KEYS)
 
 
-async def done(store: Invoices, id_: str, decide: Callable[[Seen], Verdict], **more: Any) -> Done:
+async def done(store: Invoices, id_: str, decide: Callable[[Snapshot], Verdict], **more: Any) -> Operation:
     found = await store.do(id_, decide, **more)
-    assert isinstance(found, Done), found
+    assert isinstance(found, Operation), found
     return found
 
 
@@ -261,8 +261,8 @@ class TestRaces:
         )
 
         # Both credits came from 6.00: the second finds only 2.00 left, whether before or after the issuing.
-        assert sum(isinstance(each, Done) for each in found[:2]) == 1
-        assert sum(isinstance(each, Done) for each in found[2:]) == 1
+        assert sum(isinstance(each, Operation) for each in found[:2]) == 1
+        assert sum(isinstance(each, Operation) for each in found[2:]) == 1
         assert await client.hget(KEYS.credited(one.id), ROWS[0].id) == b"4"
         assert await client.hget(KEYS.series, "INV") == b"1"
 
@@ -314,8 +314,10 @@ class TestRaces:
     async def test_who_is_never_the_faster_one_is_told(self, client: Redis, operations: Operations) -> None:
         one = await write(client, draft("acme", ROWS), ROWS)
 
-        def overtaken(seen: Seen) -> Verdict:
-            return issuing(Seen(**{name: getattr(seen, name) for name in seen.__struct_fields__} | {"invoice": old}))
+        def overtaken(seen: Snapshot) -> Verdict:
+            return issuing(
+                Snapshot(**{name: getattr(seen, name) for name in seen.__struct_fields__} | {"invoice": old})
+            )
 
         old = replace(one, revision=7)
         with pytest.raises(StoreRefused, match="others keep changing"):
@@ -325,7 +327,7 @@ class TestRaces:
 class TestLostReplies:
     @pytest.mark.parametrize("decide", [issuing, crediting(ROWS[0], "1.00")])
     async def test_a_change_sent_twice_is_written_once(
-        self, client: Redis, operations: Operations, decide: Callable[[Seen], Verdict]
+        self, client: Redis, operations: Operations, decide: Callable[[Snapshot], Verdict]
     ) -> None:
         one = await write(client, draft("acme", ROWS), ROWS)
         seen, change = decided(await operations.see(one.id, ROWS[0].id), decide)

@@ -14,7 +14,7 @@ from witnd.domain.catalogue.chain import EMPTY
 from witnd.store.errors import Unsafe
 from witnd.store.keys import Keys
 from witnd.store.log.gap import repair_gap
-from witnd.store.records.log_snapshot import Moment, check_moment, ends, entry_id
+from witnd.store.records.log_snapshot import LogSnapshot, check_snapshot, entry_id, open_ends
 
 KEYS = Keys("witn", 0)
 LOG, STATE = KEYS.events, KEYS.state
@@ -51,16 +51,16 @@ class Books:
         cursor, read = self.client.hmget(STATE, "cursor", "read")
         self.cursor, self.read = (cursor or b"0-0").decode(), int(read or 0)
 
-    def moment(self) -> Moment:
+    def snapshot(self) -> LogSnapshot:
         flat = self.client.eval(
             "return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('XINFO', 'STREAM', KEYS[1]) or {}", 1, LOG
         )
-        return Moment(0, EMPTY, 0, *ends(flat))
+        return LogSnapshot(0, EMPTY, 0, *open_ends(flat))
 
     def problem(self, entries: list[tuple[int, int]] | None = None) -> str | None:
         """What the daemon would stop with, after it read `entries` behind the cursor."""
         try:
-            check_moment(self.moment(), entry_id(self.cursor), self.read, entries or ())
+            check_snapshot(self.snapshot(), entry_id(self.cursor), self.read, entries or ())
         except Unsafe as found:
             return str(found)
         return None
@@ -236,4 +236,4 @@ async def test_what_redis_says_of_a_log_outlives_copies_rewrites_and_restarts(
         with own.sync() as client:
             books.client = client
             assert books.problem() is None
-            assert books.moment().added == 20
+            assert books.snapshot().added == 20

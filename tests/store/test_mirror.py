@@ -9,7 +9,7 @@ from tests.support.workshop import Workshop
 from witnd.endpoint import endpoint
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.log.reader import Log
-from witnd.store.partition.deadline_index import mend
+from witnd.store.partition.deadline_index import rebuild_deadlines
 
 KEYS = Keys("witn", 0)
 MANY = 40
@@ -19,7 +19,7 @@ def rebuild(server: Server, open_outcomes: int) -> int:
     async def run() -> int:
         store = Log(endpoint(server.url), KEYS, GlobalKeys("witn"), "test")
         try:
-            return await mend(store, open_outcomes)
+            return await rebuild_deadlines(store, open_outcomes)
         finally:
             store.close()
 

@@ -123,6 +123,6 @@ async def test_many_keys_are_loaded_in_several_answers(limited: tuple[Server, Lo
     with own.sync() as client:
         client.rpush(KEYS.held_events(keys[33]), *[held_event(keys[33], n) for n in range(2)])
         client.set(KEYS.outcome(keys[33]), held_record(keys[33]))
-    _, stored = await log.moment(keys)
+    _, stored = await log.snapshot(keys)
     assert [key for key, *_ in stored] == keys
     assert [[entry for entry, _ in held] for *_, held in stored if held] == [[(0, 1), (1, 1)]]

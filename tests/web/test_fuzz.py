@@ -17,7 +17,7 @@ from witnd.app.errors import Refused
 from witnd.domain.outcomes.event import Event, Refusal, Retry, Tick, read
 from witnd.domain.values.strictjson import BYTES_MAX, Invalid, document
 from witnd.store.keys import Keys
-from witnd.store.log.append import Appended
+from witnd.store.log.append import AppendResult
 from witnd.web.api.events import CLOUD_EVENTS
 from witnd.web.errors import encode_error, status_of
 from witnd.web.http.route import Call, Route
@@ -104,8 +104,8 @@ def call(route: Route, data: bytes, content_type: str = "application/json") -> C
     class Log:
         """Takes everything."""
 
-        async def append(self, entries: list[Any]) -> list[Appended]:
-            return [Appended("1-0", None) for _ in entries]
+        async def append(self, entries: list[Any]) -> list[AppendResult]:
+            return [AppendResult("1-0", None) for _ in entries]
 
     services: Any = SimpleNamespace(
         partitions=[Keys("witn", 0), Keys("witn", 1)],

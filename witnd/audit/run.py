@@ -21,7 +21,7 @@ from witnd.store.errors import Unsafe
 from witnd.store.keys import Keys
 from witnd.store.partition.holds import holds
 from witnd.store.query.reads import FATES, Command, Position, Reads
-from witnd.store.records.log_snapshot import check_moment
+from witnd.store.records.log_snapshot import check_snapshot
 
 ATTEMPTS: Final = 4
 _FATES: Final = ("applied", *FATES)
@@ -65,7 +65,7 @@ async def audit(reads: Reads, keys: Keys, learn: Learn, *, quick: bool, progress
             scope.hold(key, hold)
         _check_gap(scope, before)
         await _walk(scope, progress)
-        complete = before.moment.added == before.moment.length and not before.gaps
+        complete = before.snapshot.added == before.snapshot.length and not before.gaps
         await _find_statuses(scope)
         await _check_lists(scope, before, complete=complete, progress=progress)
         lost = await _trimmed(reads, keys)
@@ -85,7 +85,7 @@ async def audit(reads: Reads, keys: Keys, learn: Learn, *, quick: bool, progress
 
 def _check_gap(scope: Scope, before: Position) -> None:
     try:
-        check_moment(before.moment, before.cursor, before.read)
+        check_snapshot(before.snapshot, before.cursor, before.read)
     except Unsafe as gap:
         scope.differ("", "log", "every entry is read or still to be read", f"{gap.reason}; {gap.remedy}")
 
@@ -219,7 +219,7 @@ def _tell_number(scope: Scope, what: str, surplus: Counter[str]) -> None:
 
 def _verdict(scope: Scope, before: Position, *, exact: bool, complete: bool) -> Verdict:
     totals: Totals = scope.totals
-    gone = before.moment.added - before.moment.length
+    gone = before.snapshot.added - before.snapshot.length
     why = f"{gone} of its entries are trimmed" if gone > 0 else "a gap in it was accepted"
     return Verdict(
         partition=scope.keys.partition,

@@ -23,9 +23,9 @@ from witnd.store.clock.guard import ClockGuard
 from witnd.store.clock.watch import clock_jump
 from witnd.store.errors import DamagedInvoice, Unsafe
 from witnd.store.invoices.codec import billed_fields, encode_row, grown_fields
-from witnd.store.invoices.ledger import Applied, Ledger, NewLine, row_mark
+from witnd.store.invoices.ledger import Ledger, NewLine, Positions, row_mark
 from witnd.store.records.line_position import START, LinePosition, line_digest
-from witnd.store.server.retry import Patience
+from witnd.store.server.retry import Retry
 
 # Lines per step, of all partitions together: it bounds how long the server is busy. Of each partition at least so many.
 STEP_LINES = 5000
@@ -65,7 +65,7 @@ class Biller:
         self,
         ledger: Ledger,
         catalogue: Catalogue,
-        patience: Patience,
+        retry: Retry,
         *,
         fence: str,
         terms: Terms,
@@ -77,9 +77,9 @@ class Biller:
         self.damaged: str | None = None  # why a draft that is due is not issued, for health
         self._ledger = ledger
         self._catalogue = catalogue
-        self._patience = patience
-        self._steps = Steps(ledger, catalogue, patience, fence)
-        self._closer = Closer(ledger, catalogue, self._steps, patience, zero_invoices=terms.zero_invoices)
+        self._retry = retry
+        self._steps = Steps(ledger, catalogue, retry, fence)
+        self._closer = Closer(ledger, catalogue, self._steps, retry, zero_invoices=terms.zero_invoices)
         self._terms = terms
         self._issue = issue
         self._safe = safe
@@ -108,21 +108,21 @@ class Biller:
         await self._begin()
         while True:
             wait_ms = await self._close_and_issue()
-            new = await self._insist("waiting for invoice lines", partial(self._new_lines, wait_ms))
+            new = await self._call("waiting for invoice lines", partial(self._new_lines, wait_ms))
             # Lines may never cease to come, and periods end all the same.
             for _ in range(STEPS_IN_A_ROW):
                 if not new:
                     break
                 await self._collect(new)
-                await self._patience.sleep(GATHER_SECONDS)
-                new = await self._insist("reading invoice lines", partial(self._new_lines, 0))
+                await self._retry.sleep(GATHER_SECONDS)
+                new = await self._call("reading invoice lines", partial(self._new_lines, 0))
 
     async def _begin(self) -> None:
         """Take up where the last biller stopped; a change of the period's length is dated now."""
-        state = await self._insist("reading the invoices' state", self._ledger.state)
+        state = await self._call("reading the invoices' state", self._ledger.state)
         self._steps.sequence, self._read, self._closed_to = state.sequence, state.read, state.closed_to
-        await self._insist("comparing invoice lines", partial(self._ledger.check_positions, self._read))
-        await self._insist("reading the catalogue", partial(self._ledger.learn, self._catalogue))
+        await self._call("comparing invoice lines", partial(self._ledger.check_positions, self._read))
+        await self._call("reading the catalogue", partial(self._ledger.learn, self._catalogue))
         check_decided(self._catalogue, "billing", state.catalogue)
         applied = await self._applied()
         # Before there is an invoice no period is running, and a change holds for whatever is imported.
@@ -152,8 +152,8 @@ class Biller:
     async def _collect(self, new: list[NewLine]) -> None:
         placed = [Placed(one, self._places) for one in new]
         ids = {one.invoice for one in placed}
-        heads = await self._insist("reading drafts", partial(self._ledger.heads, ids))
-        placed = await without_repeated(placed, self._ledger, self._insist)
+        heads = await self._call("reading drafts", partial(self._ledger.heads, ids))
+        placed = await without_repeated(placed, self._ledger, self._call)
         drafts, rows = collect(placed, heads, self._closed_to)
         keys, step = self._ledger.keys, self._steps.begin()
         for id_, draft in drafts.items():
@@ -184,11 +184,11 @@ class Biller:
         if self._guard.is_ahead:
             self.waiting_for = clock_jump(self._guard.jump_ms).reason
             return JUMPED_MS
-        first = await self._insist("looking at open drafts", self._ledger.first_end)
+        first = await self._call("looking at open drafts", self._ledger.first_end)
         if first is None or first > applied.now_ms:
             self.waiting_for = None
             wait_ms = IDLE_MS if first is None else min(IDLE_MS, first - applied.now_ms + 1)
-        elif not await self._insist("judging Redis", self._safe):
+        elif not await self._call("judging Redis", self._safe):
             return IDLE_MS
         elif min(applied.cursors) >= first:
             await self._close(applied)
@@ -200,30 +200,30 @@ class Biller:
             wait_ms = min(wait_ms, await self._issue_due(applied.now_ms))
         return max(1, wait_ms)
 
-    async def _applied(self) -> Applied:
+    async def _applied(self) -> Positions:
         """How far the logs are, at a time that can be believed."""
-        applied = await self._insist("looking at the logs", self._ledger.applied)
+        applied = await self._call("looking at the logs", self._ledger.applied)
         self._counts = applied.lines
         return applied._replace(now_ms=self._guard.trusted_now(applied.now_ms))
 
-    async def _wait_for_logs(self, applied: Applied, end: int) -> None:
+    async def _wait_for_logs(self, applied: Positions, end: int) -> None:
         """Logs that are quiet get a tick; others are being applied, or their daemon is not running."""
         behind = [number for number, cursor in enumerate(applied.cursors) if cursor < end]
         for number in behind:
             if applied.logs[number] < end:
                 limit = self._guard.append_limit()
-                await self._insist("appending a tick", partial(self._ledger.tick, number, limit))
+                await self._call("appending a tick", partial(self._ledger.tick, number, limit))
         self.waiting_for = (
             f"the period that ended at {instant.render(end)} waits for partition "
             f"{', '.join(map(str, behind))} to be applied past it"
         )
 
-    async def _close(self, applied: Applied) -> None:
+    async def _close(self, applied: Positions) -> None:
         """Close every draft whose period has ended by the time that all logs are applied to."""
-        self._counts = await self._insist("reading the numbers of invoice lines", self._ledger.line_counts)
+        self._counts = await self._call("reading the numbers of invoice lines", self._ledger.line_counts)
         while any(count > self._read.get(number, START).number for number, count in enumerate(self._counts)):
-            await self._collect(await self._insist("reading invoice lines", partial(self._new_lines, 0)))
-        await self._insist("reading the catalogue", partial(self._ledger.learn, self._catalogue))
+            await self._collect(await self._call("reading invoice lines", partial(self._new_lines, 0)))
+        await self._call("reading the catalogue", partial(self._ledger.learn, self._catalogue))
         self._closed_to = await self._closer.close(min(applied.cursors), self._closed_to)
         self.waiting_for = None
 
@@ -235,12 +235,12 @@ class Biller:
         self.damaged = None
         wait_ms = IDLE_MS
         while True:
-            found = await self._insist(
+            found = await self._call(
                 "looking at closed drafts",
                 partial(self._ledger.to_issue, left, ISSUE_PAGE),
             )
             ripe = [id_ for id_, end in found if end <= due]
-            if ripe and not await self._insist("judging Redis", self._safe):
+            if ripe and not await self._call("judging Redis", self._safe):
                 return IDLE_MS
             for id_ in ripe:
                 if await self._is_issued(id_):
@@ -259,10 +259,10 @@ class Biller:
     async def _is_issued(self, id_: str) -> bool:
         """Issue a draft. A damaged one is left, and stays the only one that is."""
         try:
-            return await self._insist("issuing an invoice", partial(self._issue, id_))
+            return await self._call("issuing an invoice", partial(self._issue, id_))
         except DamagedInvoice as damaged:
             self.damaged = str(damaged)
             return False
 
-    async def _insist(self, doing: str, call: Callable[[], Awaitable[T]]) -> T:
-        return await self._patience.insist(doing, call)
+    async def _call(self, doing: str, call: Callable[[], Awaitable[T]]) -> T:
+        return await self._retry.call(doing, call)

@@ -21,7 +21,7 @@ from witnd.store.errors import Unsafe
 from witnd.store.invoices.codec import billed_fields, encode_row
 from witnd.store.invoices.ledger import Ledger
 from witnd.store.partition.commit import Word
-from witnd.store.server.retry import Patience
+from witnd.store.server.retry import Retry
 
 # Rows written in one step: some ms of server time.
 STEP_ROWS = 1000
@@ -40,12 +40,12 @@ class Closer:
     """`zero_invoices`: whether drafts over nothing are to be issued by schedule."""
 
     def __init__(
-        self, ledger: Ledger, catalogue: Catalogue, steps: Steps, patience: Patience, *, zero_invoices: bool
+        self, ledger: Ledger, catalogue: Catalogue, steps: Steps, retry: Retry, *, zero_invoices: bool
     ) -> None:
         self._ledger = ledger
         self._catalogue = catalogue
         self._steps = steps
-        self._patience = patience
+        self._retry = retry
         self._zero_invoices = zero_invoices
         self._closed_to = 0
 
@@ -53,8 +53,8 @@ class Closer:
         """Close every draft whose period ends by then. Answers up to when all are closed, `closed_to` before."""
         self._closed_to = closed_to
         closed = rows = 0
-        while ids := await self._insist("looking at open drafts", partial(self._ledger.open_until, until, DRAFTS)):
-            heads = await self._insist("reading drafts", partial(self._ledger.heads, ids))
+        while ids := await self._call("looking at open drafts", partial(self._ledger.open_until, until, DRAFTS)):
+            heads = await self._call("reading drafts", partial(self._ledger.heads, ids))
             if missing := [id_ for id_ in ids if id_ not in heads]:
                 remedy = "another program changed it: run `witnd audit`"
                 raise Unsafe(f"draft {missing[0]} is listed and has no head", remedy)
@@ -117,12 +117,12 @@ class Closer:
         ledger = self._ledger
 
         async def page(partition: int, start: int) -> list[tuple[Row, bytes]]:
-            return await self._insist("reading a draft", partial(ledger.draft_rows, head.id, partition, start, PAGE))
+            return await self._call("reading a draft", partial(ledger.draft_rows, head.id, partition, start, PAGE))
 
         return in_order(len(ledger.partitions), page)
 
-    async def _insist(self, doing: str, call: Callable[[], Awaitable[T]]) -> T:
-        return await self._patience.insist(doing, call)
+    async def _call(self, doing: str, call: Callable[[], Awaitable[T]]) -> T:
+        return await self._retry.call(doing, call)
 
 
 async def _again(held: list[Stretch]) -> AsyncIterator[Stretch]:

@@ -30,18 +30,18 @@ class Insist(Protocol):
     def __call__(self, doing: str, call: Callable[[], Awaitable[Any]]) -> Awaitable[Any]: ...
 
 
-async def without_repeated(placed: Sequence[Placed], ledger: Ledger, insist: Insist) -> list[Placed]:
+async def without_repeated(placed: Sequence[Placed], ledger: Ledger, call: Insist) -> list[Placed]:
     """The lines whose row ids are new in their drafts. Raises `Unsafe` for a known id with other content."""
     ids: dict[str, list[str]] = defaultdict(list)
     for one in placed:
         ids[one.invoice].append(one.new.line.id)
-    taken: set[tuple[str, str]] = await insist("reading row ids", partial(ledger.taken, ids))
+    taken: set[tuple[str, str]] = await call("reading row ids", partial(ledger.taken, ids))
     rows: dict[tuple[str, str], Row] = {}
     new: list[Placed] = []
     for one in placed:
         place, row = (one.invoice, one.new.line.id), row_of(one)
         if place in taken:
-            rows[place] = await insist("reading a draft", partial(_stored_row, ledger, one))
+            rows[place] = await call("reading a draft", partial(_stored_row, ledger, one))
             taken.discard(place)
         if place not in rows:
             rows[place] = row

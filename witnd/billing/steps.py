@@ -6,17 +6,17 @@ from functools import partial
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.store.invoices.ledger import Ledger
 from witnd.store.partition.commit import Commit
-from witnd.store.server.retry import Patience
+from witnd.store.server.retry import Retry
 
 
 class Steps:
     """`sequence` is that of the last commit in Redis."""
 
-    def __init__(self, ledger: Ledger, catalogue: Catalogue, patience: Patience, fence: str) -> None:
+    def __init__(self, ledger: Ledger, catalogue: Catalogue, retry: Retry, fence: str) -> None:
         self.sequence = 0
         self._catalogue = catalogue
         self._ledger = ledger
-        self._patience = patience
+        self._retry = retry
         self._fence = fence
         self._writing: asyncio.Future[None] | None = None
 
@@ -33,7 +33,7 @@ class Steps:
         """Have a step written, after the one before it."""
         await self.written()
         step.add("HSET", self._ledger.keys.state, "catalogue", str(self._catalogue.chain.head))
-        writing = self._patience.insist("writing invoices", partial(self._ledger.commit, step, self._fence))
+        writing = self._retry.call("writing invoices", partial(self._ledger.commit, step, self._fence))
         self._writing = asyncio.ensure_future(writing)
         await asyncio.sleep(0)  # so that it is on its way before the next one is made
 

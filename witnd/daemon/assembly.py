@@ -237,7 +237,7 @@ class Daemon:
         """What does not work beside settlement, or works again after an error; empty while all is well."""
         found = [side.alarm for side in self._all_sides()]
         found += [part.alarm for part in (self._journal, self._copy, self._billing) if part is not None]
-        on_hold = [owner.memory.partition.residents.alarms(ON_HOLD_NAMED) for owner in self._owners if owner.memory]
+        on_hold = [owner.memory.partition.cache.alarms(ON_HOLD_NAMED) for owner in self._owners if owner.memory]
         return [alarm for alarm in found if alarm is not None] + [alarm for some in on_hold for alarm in some]
 
     def _all_sides(self) -> list[SideTask]:

@@ -17,7 +17,7 @@ from witnd.store.invoices.ledger import Ledger
 from witnd.store.invoices.reads import Invoices
 from witnd.store.server.connection import Endpoint
 from witnd.store.server.lease import Lease
-from witnd.store.server.retry import Patience
+from witnd.store.server.retry import Retry
 from witnd.store.server.safety import look, problems
 
 # How long to wait before invoices that could not be made are tried again.
@@ -51,14 +51,14 @@ class Billing:
         self._ledger = Ledger(
             server, config.redis.prefix, config.redis.partitions, f"witnd-{config.daemon.instance}-billing"
         )
-        self._patience = Patience(self._verify, clock.monotonic)
+        self._retry = Retry(self._verify, clock.monotonic)
         self._biller: Biller | None = None
         self._unsafe: str | None = None
         self.alarm: str | None = None  # why the invoices are blocked, for health
         self._tenure = Tenure(
             "the billing",
             lease,
-            self._patience,
+            self._retry,
             clock,
             seconds=config.daemon.lease,
             standby=lambda owner: log.info("billing.standby", owner=owner),
@@ -75,7 +75,7 @@ class Billing:
         """Why the daemon makes no invoices at the moment; empty while all is well."""
         biller = self._biller if self.is_running else None
         of_biller = () if biller is None else (biller.waiting_for, biller.damaged)
-        found = (self._unsafe, self._patience.trouble, self._tenure.waiting_for, *of_biller)
+        found = (self._unsafe, self._retry.trouble, self._tenure.waiting_for, *of_biller)
         return [one for one in found if one is not None]
 
     async def run(self) -> None:
@@ -100,7 +100,7 @@ class Billing:
         self._biller = biller = Biller(
             self._ledger,
             self._catalogue,
-            self._patience,
+            self._retry,
             fence=self._tenure.fence,
             terms=Terms(
                 period=billing.period,

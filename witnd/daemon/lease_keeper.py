@@ -9,7 +9,7 @@ import structlog
 from witnd.clock import Clock
 from witnd.store.errors import Fenced, StoreRefused, StoreUnavailable
 from witnd.store.server.lease import Holder, Lease
-from witnd.store.server.retry import Patience
+from witnd.store.server.retry import Retry
 from witnd.store.server.safety import Problem
 
 # A live owner renews three times per lease length. After this many lengths without a renewal it counts as dead.
@@ -26,7 +26,7 @@ class Tenure:
         self,
         what: str,
         lease: Lease,
-        patience: Patience,
+        retry: Retry,
         clock: Clock,
         *,
         seconds: float,
@@ -37,7 +37,7 @@ class Tenure:
         self.waiting_for: str | None = None  # why it does not try to take the lease
         self._what = what
         self._lease = lease
-        self._patience = patience
+        self._retry = retry
         self._clock = clock
         self._pause = seconds / 3
         self._standby = standby
@@ -63,9 +63,9 @@ class Tenure:
         watched = _Watched(self._lease, self._clock)
         owner: str | None = None
         while not self._stopping.is_set():
-            await self._patience.insist("reading the server's clock", self._look)
+            await self._retry.call("reading the server's clock", self._look)
             replace, wait = watched.dead_value(), self._pause
-            found = await self._patience.insist(
+            found = await self._retry.call(
                 "taking the lease",
                 lambda: self._lease.take(replace=replace),  # noqa: B023
             )
@@ -108,7 +108,7 @@ class Tenure:
         fenced, other = failed.split(Fenced)
         if fenced is None or other is not None:
             raise failed
-        holder = await self._patience.insist("looking at the lease", self._lease.renew)
+        holder = await self._retry.call("looking at the lease", self._lease.renew)
         if holder is not None and holder.value:
             log.warning("lease.lost", of=self._what, owner=holder.instance, action="waiting on standby")
         else:

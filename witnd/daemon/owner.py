@@ -35,11 +35,11 @@ from witnd.store.journal.journal import Journal
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.log.reader import Log
 from witnd.store.meta import read_meta
-from witnd.store.records.log_snapshot import check_moment
+from witnd.store.records.log_snapshot import check_snapshot
 from witnd.store.server.clients import Clients
 from witnd.store.server.connection import Endpoint
 from witnd.store.server.lease import Lease
-from witnd.store.server.retry import Patience
+from witnd.store.server.retry import Retry
 from witnd.store.server.safety import look, problems
 
 # An attempt may take 20 s. One that is cut off is recorded as begun and repeated under the same id.
@@ -85,7 +85,7 @@ class Owner:
         self._shared = shared
         self._poison: Poison | None = None  # what ended the last run of the pipeline
         self._poisons = Poisons(number)
-        self._patience = Patience(self._verify, shared.clock.monotonic)
+        self._retry = Retry(self._verify, shared.clock.monotonic)
         self._tenure = Tenure(
             f"partition {number}",
             Lease(
@@ -95,7 +95,7 @@ class Owner:
                 int(config.daemon.lease * 1000),
                 shared.clock.now_ms,
             ),
-            self._patience,
+            self._retry,
             shared.clock,
             seconds=config.daemon.lease,
             standby=self._standby,
@@ -108,10 +108,10 @@ class Owner:
     def troubles(self) -> list[str]:
         """Why work is blocked at the moment; empty while all is well."""
         found = [] if self.intake is None or self.state != "running" else self.intake.blocks.reasons
-        if self._patience.trouble is not None:
-            found = [self._patience.trouble, *found]
-        if self._patience.paused is not None:
-            found = [f"partition {self.number} is paused: {self._patience.paused}", *found]
+        if self._retry.trouble is not None:
+            found = [self._retry.trouble, *found]
+        if self._retry.paused is not None:
+            found = [f"partition {self.number} is paused: {self._retry.paused}", *found]
         if self.state != "running":
             why = f": {self._tenure.waiting_for}" if self._tenure.waiting_for is not None else ""
             found = [f"partition {self.number} is {self.state}{why}", *found]
@@ -155,8 +155,8 @@ class Owner:
     async def _own(self) -> bool:
         """Run the partition for as long as the lease is ours. True: run it again under the same lease."""
         config, shared = self._shared.config, self._shared
-        await self._patience.insist("looking at the data", self._verify)
-        state = await self._patience.insist("reading the state", self._store.state)
+        await self._retry.call("looking at the data", self._verify)
+        state = await self._retry.call("reading the state", self._store.state)
         shared.journal.check(self.number, state.sequence)
         shared.journal.note(self.number, state.sequence)
         partition = Partition(
@@ -168,7 +168,7 @@ class Owner:
             lines=state.lines,
             counters=state.counters,
         )
-        self.memory = memory = Memory(self._store, partition, self._patience)
+        self.memory = memory = Memory(self._store, partition, self._retry)
         poison, self._poison = self._poison, None
         open_outcomes, check = await prepare(memory, state, self.number, poison)
         self.relay = relay = self._relay()
@@ -212,7 +212,7 @@ class Owner:
                     task.cancel()
         except BaseExceptionGroup as failed:
             # Whoever would have ended the pause has ended; whoever begins anew looks for itself.
-            self._patience.paused = None
+            self._retry.paused = None
             self._poison = poison = self._poisons.of(failed)
             if poison is None:
                 await self._tenure.lost(failed)
@@ -232,13 +232,13 @@ class Owner:
             except (StoreUnavailable, StoreRefused):
                 continue  # the caller that needs Redis waits and logs it
             reason = "; ".join(one.reason for one in found) or None
-            if reason != self._patience.paused:
+            if reason != self._retry.paused:
                 if reason is None:
                     log.info("partition.resumed", partition=self.number)
                 else:
                     remedy = "; ".join(one.remedy for one in found)
                     log.error("partition.paused", partition=self.number, reason=reason, remedy=remedy)
-                self._patience.paused = reason
+                self._retry.paused = reason
 
     async def _verify(self) -> None:
         """After an outage: is this still the server, and the data, that we know?"""
@@ -268,9 +268,9 @@ class Owner:
                 "restore the data before witnd is started again",
             )
         known = self._shared.catalogue.chain.head
-        moment, _ = await self._store.moment()
-        check_head(self._shared.catalogue, known, moment.catalogue, moment.versions)
-        check_moment(moment, self.intake.read_to, self.intake.read)
+        snapshot, _ = await self._store.snapshot()
+        check_head(self._shared.catalogue, known, snapshot.catalogue, snapshot.versions)
+        check_snapshot(snapshot, self.intake.read_to, self.intake.read)
 
     def _relay(self) -> Relay:
         shared = self._shared

@@ -5,8 +5,8 @@ from witnd.engine.memory import Memory
 from witnd.fold.on_hold import Poison
 from witnd.store.catalogue.loader import check_decided
 from witnd.store.log.reader import State
-from witnd.store.partition.deadline_index import mend
-from witnd.store.partition.index_rebuild import relist
+from witnd.store.partition.deadline_index import rebuild_deadlines
+from witnd.store.partition.index_rebuild import rebuild_indexes
 
 
 async def prepare(memory: Memory, state: State, number: int, poison: Poison | None) -> tuple[int, DeadlineCheck]:
@@ -14,15 +14,15 @@ async def prepare(memory: Memory, state: State, number: int, poison: Poison | No
 
     `poison` ended the previous run: its outcome goes on hold.
     """
-    store, patience, counters = memory.store, memory.patience, memory.partition.counters
+    store, retry, counters = memory.store, memory.retry, memory.partition.counters
     await memory.load([], 0)
     check_decided(memory.partition.catalogue, f"partition {number}", state.catalogue)
     await memory.load_holds()
     if poison is not None:
         await memory.hold(poison.key, f"its fold failed: {poison}", fold_failed=True)
     open_outcomes = counters["OPEN"] + counters["PENDING"]
-    await patience.insist("comparing deadlines", lambda: mend(store, open_outcomes))
-    await patience.insist("comparing lists", lambda: relist(store, counters))
+    await retry.call("comparing deadlines", lambda: rebuild_deadlines(store, open_outcomes))
+    await retry.call("comparing lists", lambda: rebuild_indexes(store, counters))
     check = DeadlineCheck(memory)
     await check.first(open_outcomes)
     return open_outcomes, check

@@ -52,7 +52,7 @@ def judge_clocks(server: Server, *, local: bool) -> Iterator[Check]:
 
 def judge_logs(data: Data) -> Iterator[Check]:
     """Whether a log is ahead of the clock that its entries come from."""
-    ahead = [part for part in data.parts if part.moment.last[0] > part.moment.now_ms]
+    ahead = [part for part in data.parts if part.snapshot.last[0] > part.snapshot.now_ms]
     stuck = [part for part in ahead if _ahead_ms(part) > AHEAD_MAX_MS]
     if not ahead:
         yield ok("clock", "logs", f"no entry is ahead of the server's clock, {instant.render(data.now_ms)}")
@@ -63,8 +63,8 @@ def judge_logs(data: Data) -> Iterator[Check]:
             "clock", "logs", found, "see who sends ids of its own; the entries wait until the clock reaches them"
         )
     for part in stuck:
-        last = f"entry {text_of(part.moment.last)} of partition {part.number} is {span(_ahead_ms(part))}"
-        if part.cursor[0] - part.moment.now_ms > AHEAD_MAX_MS:
+        last = f"entry {text_of(part.snapshot.last)} of partition {part.number} is {span(_ahead_ms(part))}"
+        if part.cursor[0] - part.snapshot.now_ms > AHEAD_MAX_MS:
             found = f"{last} ahead of the server's clock, and is applied: the clock was set back"
             yield problem("clock", "logs", found, "correct the clock of the Redis server")
         else:
@@ -100,4 +100,4 @@ def judge_journal_time(journal: Path, host_ms: int) -> Iterator[Check]:
 
 
 def _ahead_ms(part: Part) -> int:
-    return part.moment.last[0] - part.moment.now_ms
+    return part.snapshot.last[0] - part.snapshot.now_ms

@@ -97,7 +97,7 @@ def _partitions(data: Data, config: Config) -> Iterator[Check]:
 
 
 def _partition(part: Part, config: Config) -> Check:
-    name, now_ms = f"partition {part.number}", part.moment.now_ms
+    name, now_ms = f"partition {part.number}", part.snapshot.now_ms
     words = [_owner(part.owner, config), f"{count(part.lag, 'event')} behind" if part.lag else "up to date"]
     if part.overdue is not None and now_ms - part.overdue > LATE_MS:
         words.append(f"an outcome was due {span(now_ms - part.overdue)} ago")

@@ -22,7 +22,7 @@ from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.query.reads import Command
 from witnd.store.records.codec import OutcomeRecord, outcome_record
 from witnd.store.records.json_record import decode_record
-from witnd.store.records.log_snapshot import Moment, check_moment, entry_id
+from witnd.store.records.log_snapshot import LogSnapshot, check_snapshot, entry_id
 from witnd.store.records.score import whole
 from witnd.store.records.state_fields import StateFields
 from witnd.store.server import wire
@@ -50,7 +50,7 @@ class Part(Struct, frozen=True, kw_only=True):
     sequence: int
     cursor: EntryId
     read: int
-    moment: Moment
+    snapshot: LogSnapshot
     missing: Unsafe | None  # entries that were lost, as the daemon judges it
     overdue: int | None  # the earliest deadline, where it has passed
     next_due: int | None  # the earliest lower bound of a deadline
@@ -66,12 +66,12 @@ class Part(Struct, frozen=True, kw_only=True):
 
     @property
     def lag(self) -> int:
-        return max(0, self.moment.added - self.read)
+        return max(0, self.snapshot.added - self.read)
 
     @property
     def is_current(self) -> bool:
         """Whether what it settles resolved just now; while it works through a backlog, that was long ago."""
-        return not self.lag or self.moment.now_ms - self.cursor[0] < CURRENT_MS
+        return not self.lag or self.snapshot.now_ms - self.cursor[0] < CURRENT_MS
 
 
 class Books(Struct, frozen=True, kw_only=True):
@@ -181,7 +181,7 @@ def _part(
     cursor, read = fields.entry("cursor"), fields.number("read")
     fields.counters()
     info = dict(_pairs(log))
-    moment = Moment(
+    snapshot = LogSnapshot(
         now_ms,
         *catalogue,
         entry_id(info.get(b"last-generated-id", b"0-0")),
@@ -192,7 +192,7 @@ def _part(
     )
     missing = None
     try:
-        check_moment(moment, cursor, read)
+        check_snapshot(snapshot, cursor, read)
     except Unsafe as lost:
         missing = lost
     return Part(
@@ -201,7 +201,7 @@ def _part(
         sequence=fields.number("seq"),
         cursor=cursor,
         read=read,
-        moment=moment,
+        snapshot=snapshot,
         missing=missing,
         overdue=min((instant for instant in exact if instant <= now_ms), default=None),
         next_due=due[0][1] if due else None,

@@ -60,7 +60,7 @@ class DeadlineCheck:
         memory, cursor, done = self._memory, "0", False
         while not done:
             cursor, names = await self._insist_scan(memory.store.keys.held, cursor)
-            lost = await memory.patience.insist(
+            lost = await memory.retry.call(
                 "comparing held events",
                 lambda: deadline_check.lost_held(memory.store, names),  # noqa: B023
             )
@@ -71,16 +71,16 @@ class DeadlineCheck:
 
     async def _insist_scan(self, zset: str, cursor: str) -> tuple[str, list[str]]:
         memory = self._memory
-        return await memory.patience.insist(
+        return await memory.retry.call(
             "comparing deadlines", lambda: deadline_check.scan(memory.store, zset, cursor, SLICE)
         )
 
     async def _compare(self, names: list[str], *, is_listed: bool) -> None:
         memory = self._memory
-        wrong, damaged = await memory.patience.insist(
+        wrong, damaged = await memory.retry.call(
             "comparing deadlines", lambda: deadline_check.compare(memory.store, names)
         )
-        on_hold = memory.partition.residents.on_hold
+        on_hold = memory.partition.cache.on_hold
         # Loading puts them on hold, unless the actor in memory is sound and will be written.
         if unknown := [key for key in damaged if key not in on_hold]:
             await memory.load(unknown, 0)
@@ -92,9 +92,7 @@ class DeadlineCheck:
 
     async def _correct(self, wrong: Wrong) -> None:
         memory, deadlines = self._memory, self._memory.partition.deadlines
-        if not await memory.patience.insist(
-            "correcting a deadline", lambda: deadline_check.correct(memory.store, wrong)
-        ):
+        if not await memory.retry.call("correcting a deadline", lambda: deadline_check.correct(memory.store, wrong)):
             return
         log.error(
             "deadline.corrected",

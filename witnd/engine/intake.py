@@ -16,7 +16,7 @@ from witnd.engine.retries import Retries
 from witnd.fold.step import Entry
 from witnd.store.clock.guard import ClockGuard
 from witnd.store.log.reader import Row
-from witnd.store.records.log_snapshot import Moment, check_drained, check_moment, entry_id
+from witnd.store.records.log_snapshot import LogSnapshot, check_read_to_end, check_snapshot, entry_id
 
 IDLE_MS = 1000  # longest wait in the server: catalogue and horizon are looked at this often on a quiet stream
 TICK_MS = 20  # shortest time between ticks: what is due one after the other shares them
@@ -41,7 +41,7 @@ class Intake:
         self.idle.set()
         self.read_to: EntryId = memory.partition.cursor
         self.read = memory.partition.read  # how many entries that is
-        self.moment: Moment | None = None
+        self.snapshot: LogSnapshot | None = None
         self.blocks = Blocks()
         self._memory = memory
         self._batch_max = batch_max
@@ -60,8 +60,8 @@ class Intake:
             else:
                 await self.idle.wait()
                 rows = await self._wait(await self._look_around())
-                if not rows and self.moment is not None:
-                    check_drained(self.moment, self.read_to, self.read)
+                if not rows and self.snapshot is not None:
+                    check_read_to_end(self.snapshot, self.read_to, self.read)
 
     async def _take_and_read_on(self, rows: list[Row]) -> list[Row]:
         """The entries behind `rows`, which are on their way while those are prepared."""
@@ -81,7 +81,7 @@ class Intake:
 
     async def _read(self, block: int | None, after: EntryId | None = None) -> list[Row]:
         memory = self._memory
-        return await memory.patience.insist(
+        return await memory.retry.call(
             "reading the log",
             lambda: memory.store.read(after or self.read_to, self._batch_max, block),
         )
@@ -98,7 +98,7 @@ class Intake:
             if not reading.done():
                 memory, self._ticked_ms = self._memory, self._clock.boot_ms()
                 limit = self._guard.append_limit()
-                await memory.patience.insist(
+                await memory.retry.call(
                     "appending a tick", lambda: memory.store.append(("witnd", "tick"), latest_ms=limit)
                 )
             return await reading
@@ -109,25 +109,25 @@ class Intake:
         """A batch with everything in memory that it needs; None if nothing can be taken yet."""
         self._number += 1
         entries, cold = self._memory.partition.plan(rows, self._number)
-        moment = self._check_clock(await self._memory.load(cold, self._number))
-        entries = await self._sound(entries, moment)
+        snapshot = self._check_clock(await self._memory.load(cold, self._number))
+        entries = await self._sound(entries, snapshot)
         if not entries:
             return None
         until = entries[-1][0], entries[-1][1]
-        check_moment(moment, self.read_to, self.read, entries)
+        check_snapshot(snapshot, self.read_to, self.read, entries)
         self.idle.clear()
         self.read_to, self.read = until, self.read + len(entries)
-        return Batch(self._number, entries, moment.now_ms)
+        return Batch(self._number, entries, snapshot.now_ms)
 
-    async def _sound(self, entries: list[Entry], moment: Moment) -> list[Entry]:
+    async def _sound(self, entries: list[Entry], snapshot: LogSnapshot) -> list[Entry]:
         """Return the entries whose time has come by the trusted clock. If there is none, wait a moment."""
-        if moment.moving:
-            await self._memory.patience.sleep(MOVING_SECONDS)
+        if snapshot.moving:
+            await self._memory.retry.sleep(MOVING_SECONDS)
             return []
-        if entries[-1][0] <= moment.now_ms:
+        if entries[-1][0] <= snapshot.now_ms:
             self.blocks.clear(EntryAhead.code)
             return entries
-        sound = [entry for entry in entries if entry[0] <= moment.now_ms]
+        sound = [entry for entry in entries if entry[0] <= snapshot.now_ms]
         if sound:
             return sound
         ms, seq = entries[0][0], entries[0][1]
@@ -136,48 +136,48 @@ class Intake:
             self.blocks.set(EntryAhead((ms, seq), ahead_ms))
         else:
             self.blocks.clear(EntryAhead.code)
-        await self._memory.patience.sleep(min(ms - moment.now_ms, IDLE_MS) / 1000)
+        await self._memory.retry.sleep(min(ms - snapshot.now_ms, IDLE_MS) / 1000)
         return []
 
-    def _check_clock(self, moment: Moment) -> Moment:
+    def _check_clock(self, snapshot: LogSnapshot) -> LogSnapshot:
         """Return the moment with a trusted clock, and update the blocks."""
-        self._server_ms = moment.now_ms
+        self._server_ms = snapshot.now_ms
         if jump_ms := self._guard.jump_ms:
             self.blocks.set(ClockJumped(jump_ms))
         else:
             self.blocks.clear(ClockJumped.code)
-        if moment.moving:
+        if snapshot.moving:
             self.blocks.set(RepairUnfinished())
         else:
             self.blocks.clear(RepairUnfinished.code)
-        self.moment = moment = moment._replace(now_ms=self._guard.trusted_now(moment.now_ms))
-        return moment
+        self.snapshot = snapshot = snapshot._replace(now_ms=self._guard.trusted_now(snapshot.now_ms))
+        return snapshot
 
     # -- on a quiet stream -----------------------------------------------------------------------------------------
 
     async def _look_around(self) -> int | None:
         """Answers in how many ms the earliest deadline comes; None where that is not known or not to be acted on."""
         memory = self._memory
-        moment = self._check_clock(await memory.load([], 0))
-        check_moment(moment, self.read_to, self.read)
-        if moment.moving:
+        snapshot = self._check_clock(await memory.load([], 0))
+        check_snapshot(snapshot, self.read_to, self.read)
+        if snapshot.moving:
             return None
         deadlines = memory.partition.deadlines
-        if deadlines.horizon < moment.now_ms + HORIZON_MS // 2:
-            await memory.extend(moment.now_ms + HORIZON_MS)
-        if moment.added > self.read:
+        if deadlines.horizon < snapshot.now_ms + HORIZON_MS // 2:
+            await memory.extend(snapshot.now_ms + HORIZON_MS)
+        if snapshot.added > self.read:
             return None
         # Drained: everything that was accepted by now is applied.
-        self.retries.look(moment.now_ms, moment.now_ms)
-        if keys := deadlines.unloaded(moment.now_ms, self._batch_max):
+        self.retries.look(snapshot.now_ms, snapshot.now_ms)
+        if keys := deadlines.unloaded(snapshot.now_ms, self._batch_max):
             # What Redis has are lower bounds: the outcomes themselves tell whether a tick is worth appending.
             await self._refresh(keys)
-        await self._write_changes(moment.now_ms)
+        await self._write_changes(snapshot.now_ms)
         due = deadlines.peek()
         if due is None or self._guard.is_ahead:
             # A tick would carry the wrong time into the log.
             return None
-        return max(0, due[0] - moment.now_ms)
+        return max(0, due[0] - snapshot.now_ms)
 
     async def _refresh(self, keys: list[str]) -> None:
         """Load outcomes whose stored bound has come."""
@@ -186,8 +186,8 @@ class Intake:
 
     async def _write_changes(self, now_ms: int) -> None:
         """Make an empty batch write what no event writes: bounds that were too early, and outcomes put on hold."""
-        residents = self._memory.partition.residents
-        if residents.behind or residents.new_holds:
+        cache = self._memory.partition.cache
+        if cache.behind or cache.new_holds:
             self._number += 1
             self.idle.clear()
             await self.queue.put(Batch(self._number, [], now_ms))

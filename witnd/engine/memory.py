@@ -3,7 +3,7 @@
 import structlog
 
 from witnd.domain.outcomes.event import EntryId
-from witnd.fold.actor import Held, OnHold, Resident, Waiting
+from witnd.fold.actor import Cached, Held, OnHold, Waiting
 from witnd.fold.hold import Damage
 from witnd.fold.on_hold import hold_at
 from witnd.fold.partition import Partition
@@ -11,10 +11,10 @@ from witnd.store.catalogue.loader import add_stored, check_head
 from witnd.store.errors import Unreadable
 from witnd.store.log.reader import Log
 from witnd.store.log.removal import by_key
-from witnd.store.partition.hydrate import recall, recall_repair
-from witnd.store.records.log_snapshot import Moment
+from witnd.store.partition.hydrate import hydrate, hydrate_repair
+from witnd.store.records.log_snapshot import LogSnapshot
 from witnd.store.records.stored import Stored
-from witnd.store.server.retry import Patience
+from witnd.store.server.retry import Retry
 
 HORIZON_MS = 60_000  # how far ahead of the clock deadlines are loaded
 HORIZON_MAX = 10_000  # deadlines per read
@@ -25,41 +25,41 @@ log = structlog.get_logger()
 class Memory:
     """Loads into a partition. Every call insists until Redis answers."""
 
-    def __init__(self, store: Log, partition: Partition, patience: Patience) -> None:
+    def __init__(self, store: Log, partition: Partition, retry: Retry) -> None:
         self.store = store
         self.partition = partition
-        self.patience = patience
+        self.retry = retry
         # The keys of each load that is under way: they must not be forgotten meanwhile.
         self.loading: list[list[str]] = []
 
-    async def load(self, keys: list[str], batch: int) -> Moment:
+    async def load(self, keys: list[str], batch: int) -> LogSnapshot:
         """Bring keys into memory, and the catalogue up to the time of the call. Answers where the server was then."""
         catalogue = self.partition.catalogue
         known = catalogue.chain.head
         self.loading.append(keys)
         try:
-            moment, stored = await self.patience.insist("loading outcomes", lambda: self.store.moment(keys))
-            if moment.catalogue != catalogue.chain.head or moment.versions != catalogue.revision:
-                check_head(catalogue, known, moment.catalogue, moment.versions)
+            snapshot, stored = await self.retry.call("loading outcomes", lambda: self.store.snapshot(keys))
+            if snapshot.catalogue != catalogue.chain.head or snapshot.versions != catalogue.revision:
+                check_head(catalogue, known, snapshot.catalogue, snapshot.versions)
                 await self._learn()
             loaded = [self._resident(one) for one in stored]
-            self.partition.residents.install(loaded, batch)
+            self.partition.cache.install(loaded, batch)
         finally:
             self.loading.remove(keys)
-        return moment
+        return snapshot
 
-    def _resident(self, stored: Stored) -> Resident:
+    def _resident(self, stored: Stored) -> Cached:
         key, record, history, held = stored
         if isinstance(record, Damage):
             return OnHold(key, hold_at(self.partition.cursor, record))
-        return recall(key, record, history, held, self.partition.catalogue)
+        return hydrate(key, record, history, held, self.partition.catalogue)
 
     # -- outcomes on hold ------------------------------------------------------------------------------------------
 
     async def load_holds(self) -> None:
         """Bring the outcomes on hold into memory, where they stay: their events are not to be applied."""
-        for key, hold, count in await self.patience.insist("loading outcomes on hold", self.store.holds):
-            self.partition.residents.put_on_hold(OnHold(key, hold, count), is_stored=True)
+        for key, hold, count in await self.retry.call("loading outcomes on hold", self.store.holds):
+            self.partition.cache.put_on_hold(OnHold(key, hold, count), is_stored=True)
 
     async def hold(self, key: str, reason: str, *, fold_failed: bool = False) -> None:
         """Put a key on hold for a reason that its record does not show."""
@@ -67,10 +67,10 @@ class Memory:
         if isinstance(there, OnHold):
             there.is_refused |= fold_failed  # then it is the repair that fails
             return
-        damage = await self.patience.insist("loading outcomes", lambda: self.store.damage(key, reason))
+        damage = await self.retry.call("loading outcomes", lambda: self.store.damage(key, reason))
         # An outcome in memory is sound. Held events are not: their list would get the next one, and lack the others.
         if isinstance(self.partition.known.get(key), Held | None):
-            self.partition.residents.put_on_hold(OnHold(key, hold_at(self.partition.cursor, damage)))
+            self.partition.cache.put_on_hold(OnHold(key, hold_at(self.partition.cursor, damage)))
 
     async def load_repair(self, key: str, entry: EntryId) -> None:
         """Load what has been prepared for a key on hold, for the `retry` entry with this id."""
@@ -78,9 +78,9 @@ class Memory:
         assert isinstance(there, OnHold), there
         there.checked = entry
         try:
-            repair, waiting = await self.patience.insist("loading a repair", lambda: self.store.repair(key))
+            repair, waiting = await self.retry.call("loading a repair", lambda: self.store.repair(key))
             if repair is not None:
-                there.rebuilt = recall_repair(key, repair, self.partition.catalogue)
+                there.rebuilt = hydrate_repair(key, repair, self.partition.catalogue)
                 there.history = repair.history
                 there.waiting = [Waiting(*one) for one in waiting]
         except Unreadable as wrong:
@@ -93,9 +93,7 @@ class Memory:
         """Read what is new in the catalogue."""
         catalogue = self.partition.catalogue
         known = catalogue.chain.head
-        head, entries = await self.patience.insist(
-            "reading the catalogue", lambda: self.store.catalogue_after(known.count)
-        )
+        head, entries = await self.retry.call("reading the catalogue", lambda: self.store.catalogue_after(known.count))
         check_head(catalogue, known, head)
         add_stored(catalogue, known.count, head, entries)
 
@@ -106,7 +104,7 @@ class Memory:
         deadlines.horizon_asked = max(deadlines.horizon_asked, until)
         while above < until:
             low, limit = above, most
-            found = await self.patience.insist(
+            found = await self.retry.call(
                 "loading deadlines",
                 lambda: self.store.due(low, until, limit),  # noqa: B023
             )
@@ -124,5 +122,5 @@ class Memory:
         """Read which held events operators want removed. A request that a commit in flight removes may be among them;
         it finds nothing to remove."""
         command = ("HGETALL", self.store.keys.removals)
-        [flat] = await self.patience.insist("reading removals", lambda: self.store.ask(command))
+        [flat] = await self.retry.call("reading removals", lambda: self.store.ask(command))
         self.partition.removals = by_key(flat)

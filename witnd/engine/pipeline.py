@@ -19,7 +19,7 @@ from witnd.store.errors import WrongType
 from witnd.store.keys import Keys
 from witnd.store.log.reader import ANSWER_SECONDS
 from witnd.store.partition import commit
-from witnd.store.partition.commit import Packed
+from witnd.store.partition.commit import PackedCommit
 from witnd.store.partition.writes import write
 
 # Resolutions per commit: some 10 ms of server time, so that nothing waits long behind them.
@@ -128,13 +128,13 @@ class Pipeline:
                 await memory.load_repair(*step.repair)
             elif step.need is not None:
                 await memory.load(list(step.need), batch.number)
-            if partition.strays:
+            if partition.orphaned_deadlines:
                 log.error(
                     "deadlines.stray",
-                    keys=partition.strays[:10],
+                    keys=partition.orphaned_deadlines[:10],
                     remedy="another program changed the sorted set of deadlines; run `witnd audit`",
                 )
-                partition.strays.clear()
+                partition.orphaned_deadlines.clear()
 
     async def _retry(self, batch: Batch) -> None:
         """Start the check of held events after a catalogue change: on a busy stream the intake never gets to it."""
@@ -155,15 +155,15 @@ class Pipeline:
         rules = frozenset(rule.id for one in made if not one.is_large for rule in one.rules)
         unqueued = tuple(one.message.outcome_key for one in made if one.is_large)
         await self._written()
-        await memory.patience.resumed()
+        await memory.retry.resumed()
         try:
             replies = (await memory.store.caller()).send_packed(packed.by_digest(), 1)
-        except memory.patience.unreachable:
+        except memory.retry.unreachable:
             replies = None
         writing = asyncio.ensure_future(self._write(packed, replies))
         self._sent = _Sent(writing, packed.sequence, rules, unqueued, len(step.settled), batch)
 
-    async def _write(self, packed: Packed, replies: asyncio.Future[list[object]] | None) -> None:
+    async def _write(self, packed: PackedCommit, replies: asyncio.Future[list[object]] | None) -> None:
         """Have a step written, whatever it takes; without `replies` it could not even be sent."""
         memory = self._memory
 
@@ -176,7 +176,7 @@ class Pipeline:
             answer = await caller.wait(waiting, COMMIT_SECONDS)
             await commit.finish(caller, packed, answer, COMMIT_SECONDS)
 
-        await memory.patience.insist("committing", ask)
+        await memory.retry.call("committing", ask)
 
     async def _written(self) -> None:
         """Wait until the commit in flight is known to be written."""
@@ -198,7 +198,7 @@ class Pipeline:
             self._unqueued(sent.unqueued)
         if sent.resolved:
             log.info("outcomes.settled", count=sent.resolved, sequence=self.sequence)
-        memory.partition.residents.passivate(self._actors_max, self._committed_batch, memory.loading)
+        memory.partition.cache.passivate(self._actors_max, self._committed_batch, memory.loading)
 
 
 def _log_holds(step: Step, partition: int) -> None:

@@ -16,7 +16,7 @@ from witnd.fold.actor import Held, Waiting
 from witnd.fold.held_index import HeldIndex
 from witnd.store.clock.guard import ClockGuard
 from witnd.store.errors import Unreadable
-from witnd.store.partition.hydrate import recall
+from witnd.store.partition.hydrate import hydrate
 
 # Keys and held events per slice: some 10 ms of this process, and a few of the server. A key has 1000 events at most,
 # so the first slice is of few keys.
@@ -109,7 +109,7 @@ class Retries:
     async def _scan_on(self) -> None:
         """Find the next held keys. Every key that stays held during the scan is found."""
         memory, cursor = self._memory, self._scan or "0"
-        after, keys = await memory.patience.insist("listing held keys", lambda: memory.store.scan_held(cursor, SLICE))
+        after, keys = await memory.retry.call("listing held keys", lambda: memory.store.scan_held(cursor, SLICE))
         self._push(keys)
         self._scan = None if after == "0" else after
         if self._scan is None:
@@ -122,7 +122,7 @@ class Retries:
         events = 0
         found: list[str] = []
         damaged: list[Unreadable] = []
-        held = await memory.patience.insist("loading held events", lambda: memory.store.held(keys))
+        held = await memory.retry.call("loading held events", lambda: memory.store.held(keys))
         # From here on nothing is waited for until every key is in the index again: a change that comes meanwhile finds
         # a key either there or still to be looked at.
         for key, items in zip(keys, held, strict=True):
@@ -131,9 +131,9 @@ class Retries:
             if isinstance(items, Unreadable):
                 damaged.append(items)
                 continue
-            if key in partition.residents.on_hold:
+            if key in partition.cache.on_hold:
                 continue
-            one = recall(key, None, (), items, partition.catalogue)
+            one = hydrate(key, None, (), items, partition.catalogue)
             if isinstance(one, Held) and one.waiting:
                 events += len(one.waiting)
                 # Under what it waits for now; also a key that can be placed, until it is.
@@ -147,9 +147,7 @@ class Retries:
         if found:
             retries = [("witnd", "retry", "key", key) for key in found]
             limit = self._guard.append_limit()
-            if not await memory.patience.insist(
-                "appending retries", lambda: memory.store.append(*retries, latest_ms=limit)
-            ):
+            if not await memory.retry.call("appending retries", lambda: memory.store.append(*retries, latest_ms=limit)):
                 self._push(found)
                 await asyncio.sleep(REFUSED_SECONDS)
                 return

@@ -80,7 +80,7 @@ class Actor(Outcome):
     items are looked up in the tail itself; `marks` has those of the items before it, if there are any.
     """
 
-    __slots__ = ("behind", "dirty", "indexed", "marks", "mirrored", "slot", "tail", "tailed", "touched")
+    __slots__ = ("behind", "dirty", "indexed", "indexed_deadline", "marks", "slot", "tail", "tailed", "touched")
 
     def __init__(self, key: str, customer_key: str, contract: Contract, price: Price, opened_at: int) -> None:
         super().__init__(key, customer_key, contract, price, opened_at)
@@ -91,7 +91,7 @@ class Actor(Outcome):
         self.touched = 0  # number of the last batch that needs it in memory
         self.dirty = False
         # The instant that Redis's sorted set has of it: a lower bound of the deadline, 0 while it has none.
-        self.mirrored = 0
+        self.indexed_deadline = 0
         self.behind = False  # the lower bound has to be brought up to the deadline
         self.indexed: Status | None = None  # the set of its status that Redis has it in
 
@@ -192,4 +192,4 @@ class OnHold:
         return None
 
 
-Resident: TypeAlias = Actor | Held | OnHold
+Cached: TypeAlias = Actor | Held | OnHold

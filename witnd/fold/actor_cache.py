@@ -6,25 +6,25 @@ Knows which of them may be forgotten and what has to be written first. What happ
 from collections.abc import Iterable
 from itertools import islice
 
-from witnd.fold.actor import Actor, OnHold, Resident
+from witnd.fold.actor import Actor, Cached, OnHold
 from witnd.fold.deadlines import Deadlines
 
 
-class Residents:
+class ActorCache:
     """`known` by key, with their deadlines. `behind` have a stored bound that must be brought up to the deadline;
     `new_holds` are on hold, which no commit has written yet."""
 
     __slots__ = ("_compact_beyond", "behind", "deadlines", "known", "new_holds", "on_hold")
 
     def __init__(self) -> None:
-        self.known: dict[str, Resident] = {}
+        self.known: dict[str, Cached] = {}
         self.deadlines = Deadlines(self.known)
         self.behind: list[Actor] = []
         self.new_holds: list[OnHold] = []
         self.on_hold: dict[str, OnHold] = {}  # all of them, for people
         self._compact_beyond = 0
 
-    def install(self, loaded: Iterable[Resident], batch: int) -> None:
+    def install(self, loaded: Iterable[Cached], batch: int) -> None:
         """Take what was loaded. A key that came into memory meanwhile has the newer state and stays."""
         known, reach = self.known, self._reach()
         for one in loaded:
@@ -33,8 +33,8 @@ class Residents:
                 there.touched = batch
             if there is one and type(one) is Actor and one.processed_at is None:
                 self.deadlines.arm(one)
-                if one.mirrored <= reach < one.settles_at:
-                    self._mirror_again(one)
+                if one.indexed_deadline <= reach < one.settles_at:
+                    self._mark_stale(one)
             elif there is one and type(one) is OnHold:
                 self.put_on_hold(one)
 
@@ -53,7 +53,7 @@ class Residents:
         more = len(self.on_hold) - len(named)
         return [*named, f"{more} more outcomes are on hold"] if more else named
 
-    def replace_hold(self, key: str, rebuilt: Resident) -> None:
+    def replace_hold(self, key: str, rebuilt: Cached) -> None:
         """End a hold."""
         self.known[key] = rebuilt
         self.on_hold.pop(key, None)
@@ -63,7 +63,7 @@ class Residents:
         and its deadline behind, the bound must be written anew before the actor can be forgotten."""
         return max(self.deadlines.horizon, self.deadlines.horizon_asked)
 
-    def _mirror_again(self, actor: Actor) -> None:
+    def _mark_stale(self, actor: Actor) -> None:
         if not actor.behind:
             actor.behind = True
             self.behind.append(actor)
@@ -85,8 +85,8 @@ class Residents:
                     break
                 if one.touched > newest or key in wanted or type(one) is OnHold:
                     continue
-                if type(one) is Actor and one.processed_at is None and one.mirrored <= reach < one.settles_at:
-                    self._mirror_again(one)
+                if type(one) is Actor and one.processed_at is None and one.indexed_deadline <= reach < one.settles_at:
+                    self._mark_stale(one)
                     continue
                 gone.append(key)
             for key in gone:
@@ -98,7 +98,7 @@ class Residents:
             self.deadlines.compact()
             self._compact_beyond = 2 * len(self.deadlines)
 
-    def take_behind(self) -> list[Actor]:
+    def take_stale(self) -> list[Actor]:
         """Those of `behind` that no change brings into the next commit anyway."""
         taken = [actor for actor in self.behind if actor.behind and not actor.dirty]
         self.behind.clear()

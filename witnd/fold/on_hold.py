@@ -8,7 +8,7 @@ from typing import Protocol
 
 from witnd.domain.outcomes.event import EntryId, Event
 from witnd.fold.actor import Actor, OnHold, Waiting
-from witnd.fold.actor_cache import Residents
+from witnd.fold.actor_cache import ActorCache
 from witnd.fold.hold import ON_HOLD, Damage, Hold
 from witnd.fold.step import Fate, Step
 
@@ -35,13 +35,13 @@ def hold_at(cursor: EntryId, damage: Damage) -> Hold:
     return Hold(since=cursor[0], cursor=f"{cursor[0]}-{cursor[1]}", **damage._asdict())
 
 
-def begin(step: Step, residents: Residents, counters: dict[str, int]) -> None:
+def begin(step: Step, cache: ActorCache, counters: dict[str, int]) -> None:
     """Take the holds that the commit of this step writes. Their outcomes leave the counters of their status."""
-    for one in residents.new_holds:
+    for one in cache.new_holds:
         if one.hold.status is not None:
             counters[one.hold.status] -= 1
         step.new_holds.append(one)
-    residents.new_holds.clear()
+    cache.new_holds.clear()
 
 
 def wait(step: Step, there: OnHold, waiting: Waiting, decide: Callable[[Step, Fate], None]) -> None:
@@ -57,7 +57,7 @@ def repair(
     step: Step,
     there: OnHold,
     ms: int,
-    residents: Residents,
+    cache: ActorCache,
     counters: dict[str, int],
     *,
     decide: _Decide,
@@ -70,7 +70,7 @@ def repair(
     rebuilt = there.rebuilt
     if rebuilt is None:
         return
-    residents.replace_hold(there.key, rebuilt)
+    cache.replace_hold(there.key, rebuilt)
     rebuilt.touched = there.touched
     step.repaired.append(there)
     if isinstance(rebuilt, Actor):
@@ -81,21 +81,21 @@ def repair(
         rebuilt.dirty = True
         step.actors.append(rebuilt)
         if not rebuilt.final:
-            residents.deadlines.arm(rebuilt)
+            cache.deadlines.arm(rebuilt)
     elif rebuilt.waiting:
         rebuilt.fresh = True
         step.held.append(rebuilt)
     for entry, event in there.waiting:
-        _settle_due(step, residents, there.key, entry[0], ms, settle)
+        _settle_due(step, cache, there.key, entry[0], ms, settle)
         counters["waiting"] -= 1
         step.released.append(entry)
         decide(step, *entry, event, None)
-    _settle_due(step, residents, there.key, ms, ms, settle)
+    _settle_due(step, cache, there.key, ms, ms, settle)
 
 
-def _settle_due(step: Step, residents: Residents, key: str, until: int, ms: int, settle: _Settle) -> None:
+def _settle_due(step: Step, cache: ActorCache, key: str, until: int, ms: int, settle: _Settle) -> None:
     """Settle the outcome if it was due by `until`, as it would have been without the hold."""
-    one = residents.known[key]
+    one = cache.known[key]
     if isinstance(one, Actor) and not one.final and one.settles_at <= until:
         one.is_repaired = True
         settle(step, one, ms)

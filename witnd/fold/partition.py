@@ -18,7 +18,7 @@ from witnd.domain.outcomes.report import deliveries
 from witnd.domain.outcomes.resolution import resolve
 from witnd.fold import on_hold, removal
 from witnd.fold.actor import TAIL_BYTES_MAX, TAIL_MAX, Actor, Held, OnHold, Waiting
-from witnd.fold.actor_cache import Residents
+from witnd.fold.actor_cache import ActorCache
 from witnd.fold.history import encode_history
 from witnd.fold.on_hold import Poison
 from witnd.fold.step import Entry, Fate, Settled, Settling, Step, misplaced
@@ -30,7 +30,7 @@ HELD_MAX = 1000  # contract section 4.3: events that wait per key
 DELIVER_MAX = 2000
 PLACE_MAX = 1000
 MARK_WINDOW_MS = 35 * 86_400_000  # contract section 4.3: how long after resolution a mark is honoured
-COUNTED = (
+COUNTERS = (
     "applied", "duplicate", "conflict", "late", "held", "rejected", "waiting",
     "OPEN", "PENDING", "CONFIRMED", "FAILED",
 )  # fmt: skip
@@ -58,11 +58,13 @@ class Partition:
         self.cursor = cursor
         self.read = read  # entries up to the cursor
         self.lines = lines  # the number of the last invoice line
-        self.counters = dict.fromkeys(COUNTED, 0) | (counters or {})
-        self.residents = residents = Residents()
-        self.known, self.deadlines = residents.known, residents.deadlines
+        self.counters = dict.fromkeys(COUNTERS, 0) | (counters or {})
+        self.cache = cache = ActorCache()
+        self.known, self.deadlines = cache.known, cache.deadlines
         self.removals: dict[str, list[EntryId]] = {}  # held events to remove, by outcome key
-        self.strays: list[str] = []  # keys with a stored deadline and no outcome: the mirror was tampered with
+        self.orphaned_deadlines: list[
+            str
+        ] = []  # keys with a stored deadline and no outcome: the mirror was tampered with
         self._held_max = held_max
         self._deliver_max = deliver_max
         self._place_max = place_max
@@ -105,10 +107,10 @@ class Partition:
         """
         step = Step()
         self._batch = batch
-        for actor in self.residents.take_behind():
+        for actor in self.cache.take_stale():
             actor.dirty = True
             step.actors.append(actor)
-        on_hold.begin(step, self.residents, self.counters)
+        on_hold.begin(step, self.cache, self.counters)
         heap, horizon = self.deadlines.heap, self.deadlines.horizon
         index = start
         for index in range(start, len(entries)):
@@ -158,7 +160,7 @@ class Partition:
                 return False
             deadlines.pop()
             if not isinstance(actor, Actor):
-                self.strays.append(due[1])
+                self.orphaned_deadlines.append(due[1])
                 continue
             try:
                 self._settle(step, actor, ms)
@@ -256,7 +258,7 @@ class Partition:
             if there.checked != (ms, seq):
                 step.repair = key, (ms, seq)
                 return False
-            on_hold.repair(step, there, ms, self.residents, self.counters, decide=self._event, settle=self._settle)
+            on_hold.repair(step, there, ms, self.cache, self.counters, decide=self._event, settle=self._settle)
         elif isinstance(there, Held):
             if key in self.removals:
                 removal.remove(step, there, self.removals.pop(key), self.counters)

@@ -65,7 +65,7 @@ class Means(Struct, frozen=True, kw_only=True):
     schedule: Sequence[int]
     slots: Slots
     calls: Calls
-    patience: Patience
+    retry: Patience
     begin: Begin
     on_disk: OnDisk | None
 
@@ -77,10 +77,10 @@ class Means(Struct, frozen=True, kw_only=True):
                 async with turn():
                     answer = await call(*args, **kwargs)
             except (StoreUnavailable, StoreRefused) as error:
-                await self.patience.wait(error, failures)
+                await self.retry.wait(error, failures)
                 failures += 1
             else:
-                self.patience.over()
+                self.retry.over()
                 return answer
 
 

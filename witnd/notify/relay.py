@@ -56,7 +56,7 @@ class Relay:
             schedule=schedule,
             slots=slots or Slots(),
             calls=calls or Calls(),
-            patience=Patience("relay.store", random),
+            retry=Patience("relay.store", random),
             begin=self._begin,
             on_disk=on_disk,
         )
@@ -142,20 +142,20 @@ class Relay:
             raise
 
     async def _listen(self) -> None:
-        patience = Patience("relay.calls", self._random)
+        retry = Patience("relay.calls", self._random)
         failures = 0
         while True:
             try:
                 async with self._outbox.calls() as calls:
                     self._queueing.look()
                     self.poke(await self._outbox.rules())
-                    patience.over()
+                    retry.over()
                     failures = 0
                     self.ready.set()
                     async for rule_id in calls:
                         self.poke([rule_id])
             except (StoreUnavailable, StoreRefused) as error:
-                await patience.wait(error, failures)
+                await retry.wait(error, failures)
                 failures += 1
 
 

@@ -24,7 +24,7 @@ from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.values.money import minor_text
 from witnd.store.access.change_log import Author
 from witnd.store.errors import StoreUnavailable
-from witnd.store.invoices.change import Done, Seen
+from witnd.store.invoices.change import Operation, Snapshot
 from witnd.store.invoices.lines import Closed, TooFar
 from witnd.store.query.reads import reading
 
@@ -54,7 +54,7 @@ async def credit(
     row = await _row(services, invoice, outcome_key, row_id)
     series = services.config.billing.credit_series
 
-    def decide(seen: Seen) -> Verdict:
+    def decide(seen: Snapshot) -> Verdict:
         return crediting.credit(
             seen.invoice, row, seen.credited, wish, reason, balance=seen.balance, series=series, at=seen.at
         )
@@ -68,7 +68,7 @@ async def credit(
             else "ask again with the same Idempotency-Key: then it is given once"
         )
         raise unavailable(f"it is unknown whether the credit was given ({silent}): {remedy}") from silent
-    assert isinstance(done, Done), done  # a credit is never there already
+    assert isinstance(done, Operation), done  # a credit is never there already
     given, note = await _given(services, done)
     if given.corrects != row.id or given.reason != reason or (wish is not None and Decimal(given.amount or 0) != -wish):
         gave = f"{(given.amount or '').lstrip('-')} {invoice.currency}"
@@ -130,7 +130,7 @@ async def _billed_at(services: Services, outcome_key: str) -> int | None:
     return None if record is None or record.status != "CONFIRMED" else record.billed_at
 
 
-async def _given(services: Services, done: Done) -> tuple[Row, CreditNote | None]:
+async def _given(services: Services, done: Operation) -> tuple[Row, CreditNote | None]:
     if done.operation == "note":
         note = await services.invoices.note(done.made)
         assert note is not None, done

@@ -17,7 +17,7 @@ from witnd.domain.values import instant
 from witnd.domain.values.money import minor_text
 from witnd.domain.values.span import spanned
 from witnd.store.access.change_log import Author
-from witnd.store.invoices.change import Done, Seen
+from witnd.store.invoices.change import Operation, Snapshot
 from witnd.store.invoices.change_entries import entry_maker
 from witnd.store.invoices.reads import Wanted
 from witnd.store.page import InvalidCursor, Page
@@ -165,7 +165,7 @@ async def void(services: Services, author: Author, invoice: Invoice, reason: str
     check_reason(reason)
     decide = lambda seen: invoicing.void(seen.invoice, seen.balance, reason)  # noqa: E731
     done = await do(services, author, invoice, "void", decide)
-    if isinstance(done, Done) and done.repeated and done.invoice.reason != reason:
+    if isinstance(done, Operation) and done.repeated and done.invoice.reason != reason:
         raise reuse_error(author, "voided this invoice for another reason")
     return done.invoice
 
@@ -180,10 +180,10 @@ async def do(
     author: Author,
     invoice: Invoice,
     operation: str,
-    decide: Callable[[Seen], Verdict],
+    decide: Callable[[Snapshot], Verdict],
     *,
     row: str = "",
-) -> Done | Unchanged:
+) -> Operation | Unchanged:
     """Do it once, and log it in the same step. Raises CONFLICT with what the domain says where it may not be."""
     key = author.idempotency_key
     token = None if key is None else derived_id("api", operation, key)

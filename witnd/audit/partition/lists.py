@@ -38,7 +38,7 @@ async def check_due(scope: Scope) -> None:
             elif record.processed_at is not None:
                 scope.differ(key, "stored deadline", f"none: it is {record.status}", score.decode())
             elif scope.quick:
-                scope.compare(key, "stored deadline", record.mirrored, whole(score))
+                scope.compare(key, "stored deadline", record.indexed_deadline, whole(score))
 
 
 async def check_held(scope: Scope) -> None:

@@ -111,7 +111,7 @@ async def _recount(scope: Scope, names: Sequence[str]) -> None:
         for one in counted.against(record):
             scope.differ(key, one.what, one.expected, one.found)
         _check_terms(scope, outcome, counted.opened_at)
-        bound = None if outcome.final else record.mirrored
+        bound = None if outcome.final else record.indexed_deadline
         scope.compare(key, "stored deadline", bound, None if due is None else whole(due))
         if bound is not None and bound > record.settles_at:
             scope.differ(key, "stored deadline", f"{record.settles_at} or before", bound)

@@ -29,7 +29,7 @@ from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.values.money import minor_text
 from witnd.store.errors import StoreUnavailable
-from witnd.store.invoices.change import Done
+from witnd.store.invoices.change import Operation
 from witnd.store.invoices.change_entries import entry_maker
 from witnd.store.invoices.reads import Invoices
 from witnd.store.query.reads import reading
@@ -130,7 +130,7 @@ async def _credit(asked: _Asked, as_document: bool, config: Path | None) -> None
         except StoreUnavailable:
             click.echo(f"witnd: ask again with --id {asked.name}: then it is given once, whatever happened", err=True)
             raise
-        if not isinstance(done, Done):
+        if not isinstance(done, Operation):
             refuse(str(done) if isinstance(done, Refusal) else f"{called(done.invoice)} is so already")
         given, note = await _given(store, done)
         if given.reason != asked.reason or (amount is not None and Decimal(given.amount or 0) != -amount):
@@ -184,7 +184,7 @@ async def _by_row(store: Invoices, asked: _Asked) -> tuple[Invoice, Row]:
     return invoice, found[0]
 
 
-async def _given(store: Invoices, done: Done) -> tuple[Row, CreditNote | None]:
+async def _given(store: Invoices, done: Operation) -> tuple[Row, CreditNote | None]:
     if done.operation == "note":
         note = await store.note(done.made)
         assert note is not None, done
@@ -195,7 +195,7 @@ async def _given(store: Invoices, done: Done) -> tuple[Row, CreditNote | None]:
     raise AssertionError(done)
 
 
-def _tell_credit(done: Done, given: Row, note: CreditNote | None, balance: str) -> None:
+def _tell_credit(done: Operation, given: Row, note: CreditNote | None, balance: str) -> None:
     currency = done.invoice.currency
     what = given.outcome_key or (given.corrects or "")[:SHORT]
     amount = f"{(given.amount or '').lstrip('-')} {currency}"

@@ -17,7 +17,7 @@ from witnd.domain.invoices.json_form import InvoiceJson, invoice_json
 from witnd.domain.invoices.operations import Refusal, Unchanged, Verdict
 from witnd.exit_codes import USAGE
 from witnd.store.errors import DamagedInvoice
-from witnd.store.invoices.change import Seen
+from witnd.store.invoices.change import Snapshot
 from witnd.store.invoices.change_entries import entry_maker
 from witnd.store.invoices.reads import Ambiguous, Invoices
 
@@ -115,7 +115,7 @@ def void(*, id_: str, reason: str, json_output: bool, config_path: Path | None) 
 
 
 async def _one(
-    id_: str, decide: Callable[[Seen], Verdict], participle: str, as_document: bool, config: Path | None
+    id_: str, decide: Callable[[Snapshot], Verdict], participle: str, as_document: bool, config: Path | None
 ) -> None:
     async with session(config) as opened:
         acted = await _act(desk(opened), id_, decide)
@@ -126,14 +126,14 @@ async def _one(
     _end([acted])
 
 
-async def _act(store: Invoices, asked: str, decide: Callable[[Seen], Verdict]) -> Acted:
+async def _act(store: Invoices, asked: str, decide: Callable[[Snapshot], Verdict]) -> Acted:
     try:
         return await _act_on(store, asked, decide)
     except DamagedInvoice as damaged:
         return Acted(asked=asked, result="refused", invoice=None, problem=damaged.reason, remedy=damaged.remedy)
 
 
-async def _act_on(store: Invoices, asked: str, decide: Callable[[Seen], Verdict]) -> Acted:
+async def _act_on(store: Invoices, asked: str, decide: Callable[[Snapshot], Verdict]) -> Acted:
     try:
         found = await store.find(asked)
     except Ambiguous as several:

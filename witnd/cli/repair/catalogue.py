@@ -16,7 +16,7 @@ from witnd.store.access.change_log import Change as Logged
 from witnd.store.catalogue import repair as catalogue_repair
 from witnd.store.catalogue.copy import CatalogueCopy, read_copy
 from witnd.store.catalogue.loader import decode_entry
-from witnd.store.catalogue.repair import Found, Repair
+from witnd.store.catalogue.repair import Repair, StoredCatalogue
 from witnd.store.catalogue.versions import CatalogueStore
 from witnd.store.errors import StoreRefused, Unsafe
 
@@ -62,7 +62,7 @@ def catalogue(file: Path | None, accept: bool, do: bool, json_output: bool, conf
 async def _repair(file: Path | None, accept: bool, do: bool, as_document: bool, config: Path | None) -> None:
     async with session(config) as opened:
         copy = _copy(opened, file)
-        found = await catalogue_repair.look(opened.redis, opened.global_keys, opened.partitions)
+        found = await catalogue_repair.read_both(opened.redis, opened.global_keys, opened.partitions)
         wanted = catalogue_repair.plan(found, copy, accept=accept)
         if not as_document:
             _show(found, wanted)
@@ -91,7 +91,7 @@ def _copy(opened: Session, file: Path | None) -> Sequence[bytes] | None:
     return stored.entries
 
 
-async def _do(opened: Session, found: Found, wanted: Repair, *, accept: bool) -> None:
+async def _do(opened: Session, found: StoredCatalogue, wanted: Repair, *, accept: bool) -> None:
     if found.owners:
         raise StoreRefused(f"daemons are running: {', '.join(found.owners)}", "stop them, and repeat")
     if wanted.undecided and not accept:
@@ -140,7 +140,7 @@ def _replace_copy(opened: Session, wanted: Repair) -> None:
         copy.replace(opened.meta.deployment, wanted.entries)
 
 
-def _show(found: Found, wanted: Repair) -> None:
+def _show(found: StoredCatalogue, wanted: Repair) -> None:
     if not wanted.needed:
         click.echo(f"the catalogue has all its {len(found.entries)} versions")
         return
@@ -177,7 +177,7 @@ def _words(one: dict[str, Any]) -> str:
     return f"{number}{one['kind'].replace('_', ' ')} {one['key']} from {one['effective_from']}"
 
 
-def _document(found: Found, wanted: Repair, *, done: bool, accept: bool) -> dict[str, Any]:
+def _document(found: StoredCatalogue, wanted: Repair, *, done: bool, accept: bool) -> dict[str, Any]:
     return {
         "needed": wanted.needed,
         "done": done,

@@ -165,17 +165,17 @@ async def _find(opened: Session, reads: Reads, keys: Keys, key: str, hold: Hold,
     position = await reads.position(keys)
     limit = entry_id(hold.cursor) if hold.since else position.cursor
     rebuild = Rebuild(catalogue, key)
-    moment = position.moment
-    if moment.added == moment.length and not position.gaps:
+    snapshot = position.snapshot
+    if snapshot.added == snapshot.length and not position.gaps:
         fates = await _replay(reads, keys, key, limit, rebuild)
         return _Found(_check_rebuilt(key, hold, fates, rebuild.result(settled=hold.status in _FINAL)), "the log")
     stored = await stored_repair(reads, keys, key)
     if isinstance(stored, Repair) and stored.record is not None:
         fates = await _replay(reads, keys, key, limit, None)
         return _Found(_check_stored(key, stored, fates), "the stored data, which is readable again")
-    begins = f"the log begins with entry {text_of(moment.first)}" if moment.length else "the log is empty"
+    begins = f"the log begins with entry {text_of(snapshot.first)}" if snapshot.length else "the log is empty"
     gone = f"{begins}, and older entries are gone"
-    if hold.opened_at is None or not moment.length or hold.opened_at < moment.first[0]:
+    if hold.opened_at is None or not snapshot.length or hold.opened_at < snapshot.first[0]:
         opened_at = "" if hold.opened_at is None else f", opened at {instant.render(hold.opened_at)},"
         raise Unsafe(
             f"{key}{opened_at} cannot be rebuilt: {gone}; they may include events of this outcome",

@@ -25,7 +25,7 @@ class _Header(Struct, frozen=True, kw_only=True):
     deployment: str
 
 
-class Stored(Struct, frozen=True, kw_only=True):
+class CatalogueFile(Struct, frozen=True, kw_only=True):
     """What a file has: the versions of one deployment from the first on, and where the readable part of it ends."""
 
     deployment: str
@@ -37,7 +37,7 @@ class Stored(Struct, frozen=True, kw_only=True):
         return head_after(EMPTY, self.entries)
 
 
-def read_copy(path: Path) -> Stored | None:
+def read_copy(path: Path) -> CatalogueFile | None:
     """Read a file; None if there is none, or not even its first line is whole. Raises Unsafe for a newer format."""
     try:
         lines = path.read_bytes().splitlines(keepends=True)
@@ -59,7 +59,7 @@ def read_copy(path: Path) -> Stored | None:
             break
         entries.append(entry)
         end += len(line)
-    return Stored(deployment=header.deployment, entries=tuple(entries), end=end)
+    return CatalogueFile(deployment=header.deployment, entries=tuple(entries), end=end)
 
 
 class CatalogueCopy:

@@ -26,7 +26,7 @@ from witnd.store.server.scripts import Argument, Script
 _REPAIR: Final = Script("catalogue/repair")
 
 
-class Found(Struct, frozen=True, kw_only=True):
+class StoredCatalogue(Struct, frozen=True, kw_only=True):
     """What Redis has. `head` as it is stored, None where it is lost or damaged."""
 
     head_text: bytes | None
@@ -56,7 +56,7 @@ class Repair(Struct, frozen=True, kw_only=True):
     undecided: tuple[str, ...]
 
 
-async def look(client: Redis, keys: GlobalKeys, partitions: int) -> Found:
+async def read_both(client: Redis, keys: GlobalKeys, partitions: int) -> StoredCatalogue:
     """Read the catalogue as it is, whatever is wrong with it."""
     owned: dict[str, Keys | BillingKeys] = {
         f"partition {number}": Keys(keys.prefix, number) for number in range(partitions)
@@ -82,10 +82,10 @@ async def look(client: Redis, keys: GlobalKeys, partitions: int) -> Found:
         for what, owner in zip(owned, found[1::2], strict=True)
         if owner is not None
     ]
-    return Found(head_text=head, entries=tuple(entries), decided=decided, owners=tuple(owners))
+    return StoredCatalogue(head_text=head, entries=tuple(entries), decided=decided, owners=tuple(owners))
 
 
-def plan(found: Found, copy: Sequence[bytes] | None, *, accept: bool) -> Repair:
+def plan(found: StoredCatalogue, copy: Sequence[bytes] | None, *, accept: bool) -> Repair:
     """Decide what the catalogue should be: the copy where there is one, or what Redis has where that is accepted."""
     kept = found.entries if accept or copy is None else tuple(copy)
     common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(found.entries, kept, strict=False)))
@@ -117,7 +117,7 @@ def _heads(entries: Sequence[bytes]) -> dict[int, Head]:
     return found
 
 
-async def repair(client: Redis, keys: GlobalKeys, found: Found, wanted: Repair, logged: Logged) -> Head:
+async def repair(client: Redis, keys: GlobalKeys, found: StoredCatalogue, wanted: Repair, logged: Logged) -> Head:
     """Write the catalogue that was planned, and its entry of the change log, in one step. Raises StoreRefused where it
     was changed meanwhile."""
     head = head_after(EMPTY, wanted.entries)
@@ -132,7 +132,7 @@ async def repair(client: Redis, keys: GlobalKeys, found: Found, wanted: Repair, 
     return head
 
 
-async def accept(client: Redis, keys: GlobalKeys, found: Found, head: Head) -> None:
+async def accept(client: Redis, keys: GlobalKeys, found: StoredCatalogue, head: Head) -> None:
     """Make every partition and billing continue from this catalogue. May be repeated."""
     for what in found.decided:
         number = what.removeprefix("partition ")

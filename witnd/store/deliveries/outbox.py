@@ -21,7 +21,7 @@ from redis.asyncio.client import PubSub
 from witnd.domain.webhooks.delivery import HEALTHY, STANDINGS, EndpointState, Progress, Try, committed
 from witnd.domain.webhooks.message import Delivery
 from witnd.store.deliveries.fan_out_codec import FORMAT, decode_shared_row, members, outcome_of
-from witnd.store.deliveries.queue import Unqueued, shared_messages
+from witnd.store.deliveries.queue import QueueWriter, shared_messages
 from witnd.store.errors import Fenced, StoreUnavailable, Unreadable
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.records.sealed import DAMAGE
@@ -166,7 +166,7 @@ class Outbox:
         self._keys = keys
         self._shared = shared
         self._fence = fence
-        self.unqueued = Unqueued(client, keys, fence)
+        self.unqueued = QueueWriter(client, keys, fence)
 
     async def rules(self) -> list[str]:
         """Ids of the rules that have rows to send, now or later."""

@@ -14,12 +14,12 @@ from witnd.store.keys import Keys
 from witnd.store.server.connection import mapped
 from witnd.store.server.scripts import Script
 
-__all__ = ["Unqueued", "shared_messages"]
+__all__ = ["QueueWriter", "shared_messages"]
 
 _QUEUE: Final = Script("deliveries/queue")
 
 
-class Unqueued:
+class QueueWriter:
     """What is to be queued in one partition. `fence` is the daemon's lease on it."""
 
     def __init__(self, client: Redis, keys: Keys, fence: str) -> None:

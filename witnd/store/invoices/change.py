@@ -39,7 +39,7 @@ _CHANGE: Final = Script("invoices/change")
 _FIELDS: Final = ("revision", "status", "reason", "credited", "noted", "notes", "carried", "total")
 
 
-class Seen(Struct, frozen=True, kw_only=True):
+class Snapshot(Struct, frozen=True, kw_only=True):
     """What an operation is decided from, read at one time; the texts are as they are stored."""
 
     invoice: Invoice
@@ -58,7 +58,7 @@ class Seen(Struct, frozen=True, kw_only=True):
         return Decimal(self.credited_text.decode() or "0")
 
 
-class Done(Struct, frozen=True, kw_only=True):
+class Operation(Struct, frozen=True, kw_only=True):
     """An operation that is written. `made` is the number of an issued invoice, or the id of a credit row or note."""
 
     invoice: Invoice  # as it stands now
@@ -82,12 +82,12 @@ class Operations:
     async def do(
         self,
         id_: str,
-        decide: Callable[[Seen], Verdict],
+        decide: Callable[[Snapshot], Verdict],
         *,
         row: str = "",
         token: str | None = None,
         logged: Callable[[Change], Logged] | None = None,
-    ) -> Done | Unchanged | Refusal:
+    ) -> Operation | Unchanged | Refusal:
         """Decide from what is there and write it; again where it moved meanwhile.
 
         `row` is the row whose credits are of interest. A `token` names the operation across calls: one that was done
@@ -124,7 +124,7 @@ class Operations:
         done = await self.do(id_, lambda seen: issue(seen.invoice, seen.balance, series), token=SCHEDULE)
         return not isinstance(done, Refusal)
 
-    async def see(self, id_: str, row: str = "", token: str = "") -> Seen | None:
+    async def see(self, id_: str, row: str = "", token: str = "") -> Snapshot | None:
         """An invoice with all that operations depend on; None where there is none."""
         keys = self._keys
         with mapped():
@@ -145,7 +145,7 @@ class Operations:
         invoice = decode_invoice(id_, head)
         if invoice is None:
             return None
-        return Seen(
+        return Snapshot(
             invoice=invoice,
             at=time[0] * 1000 + time[1] // 1000,
             row=row,
@@ -154,7 +154,9 @@ class Operations:
             record=record,
         )
 
-    async def change(self, seen: Seen, change: Change, token: str, logged: Logged | None = None) -> Done | None:
+    async def change(
+        self, seen: Snapshot, change: Change, token: str, logged: Logged | None = None
+    ) -> Operation | None:
         """Write a change that was decided from what was seen; None where that has moved, and nothing is written.
 
         Sent again with the same token it is not written again.
@@ -242,6 +244,6 @@ def _words(before: Invoice, after: Invoice) -> list[Argument]:
     return words
 
 
-def _done(record: bytes, invoice: Invoice, *, repeated: bool) -> Done:
+def _done(record: bytes, invoice: Invoice, *, repeated: bool) -> Operation:
     operation, at, made = record.decode().split(" ")
-    return Done(invoice=invoice, operation=operation, at=int(at), made=made, repeated=repeated)
+    return Operation(invoice=invoice, operation=operation, at=int(at), made=made, repeated=repeated)

@@ -61,7 +61,7 @@ class LedgerState(NamedTuple):
     catalogue: Head | None  # the one that the last step was decided under
 
 
-class Applied(NamedTuple):
+class Positions(NamedTuple):
     """How far the logs are, at one time."""
 
     now_ms: int
@@ -177,12 +177,12 @@ class Ledger:
                 found[id_] = invoice
         return found
 
-    async def applied(self) -> Applied:
+    async def applied(self) -> Positions:
         commands: list[tuple[str, ...]] = [("TIME",), ("GET", self._shared.catalogue_head)]
         for keys in self.partitions:
             commands += [("HMGET", keys.state, "cursor", "lines"), ("XREVRANGE", keys.events, "+", "-", "COUNT", "1")]
         time, head, *rest = await self.ask(*commands)
-        return Applied(
+        return Positions(
             now_ms=int(time[0]) * 1000 + int(time[1]) // 1000,
             cursors=[
                 StateFields.one(keys.state, "cursor", cursor).entry("cursor")[0]

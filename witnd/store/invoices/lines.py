@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.store.invoices.codec import decode_row
-from witnd.store.invoices.rows import ClosedMeanwhile, Order, Rows, order_of
+from witnd.store.invoices.rows import ClosedMeanwhile, Order, Rows, row_order
 from witnd.store.keys import BillingKeys
 from witnd.store.page import InvalidCursor, Page
 
@@ -116,7 +116,7 @@ def _begin(names: list[str], after: str | None) -> tuple[int, int]:
 
 def _cursor(row: Row) -> str:
     """The place of a row of an open invoice."""
-    at, key = order_of(row)
+    at, key = row_order(row)
     return f"open-{at}-{urlsafe_b64encode(key).decode().rstrip('=')}"
 
 

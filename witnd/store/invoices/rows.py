@@ -118,7 +118,7 @@ class Rows:
         while low < high:
             middle = (low + high) // 2
             [record] = await self.page(invoice, name, middle, 1)
-            if order_of(decode_row(record)) < order:
+            if row_order(decode_row(record)) < order:
                 low = middle + 1
             else:
                 high = middle
@@ -130,13 +130,13 @@ class Rows:
         heads: list[tuple[Order, int, Row]] = []
         for number, source in enumerate(sources):
             async for row in source:
-                heappush(heads, (order_of(row), number, row))
+                heappush(heads, (row_order(row), number, row))
                 break
         while heads:
             _, number, row = heappop(heads)
             yield row
             async for next_ in sources[number]:
-                heappush(heads, (order_of(next_), number, next_))
+                heappush(heads, (row_order(next_), number, next_))
                 break
 
     async def _ordered(self, invoice: Invoice, partition: int, after: Order | None, size: int) -> AsyncIterator[Row]:
@@ -147,7 +147,7 @@ class Rows:
         tied: list[Row] = []
         async for record in self._records(invoice, name, start, size):
             row = decode_row(record)
-            if after is not None and order_of(row) <= after:
+            if after is not None and row_order(row) <= after:
                 continue
             if tied and row.billed_at != tied[0].billed_at:
                 for one in _sorted(tied):
@@ -158,10 +158,10 @@ class Rows:
             yield one
 
 
-def order_of(row: Row) -> Order:
+def row_order(row: Row) -> Order:
     """The place of an outcome's row among the rows of an invoice."""
     return row.billed_at, (row.outcome_key or "").encode()
 
 
 def _sorted(rows: Sequence[Row]) -> list[Row]:
-    return sorted(rows, key=order_of)
+    return sorted(rows, key=row_order)

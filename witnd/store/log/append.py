@@ -21,7 +21,7 @@ CONFIRM_MS: Final = 5_000
 PROBE_MS: Final = 1_000
 
 
-class Appended(NamedTuple):
+class AppendResult(NamedTuple):
     """What became of one entry: its id, or why it is certainly not in the log."""
 
     id: str | None
@@ -100,7 +100,7 @@ def _refusal(reply: hiredis.ReplyError, durability: Durability) -> StoreRefused:
 
 async def append(
     connection: Wire, entries: Sequence[tuple[str, Sequence[str | bytes]]], kept: Promise = SERVER
-) -> list[Appended]:
+) -> list[AppendResult]:
     """Append (stream, fields) in order and wait until that is as safe as was promised.
 
     Raises `StoreUnavailable` where it is unknown which of them were written, or written and not confirmed: each may be
@@ -126,9 +126,9 @@ def _confirmed(reply: Any, durability: Durability) -> None:
         )
 
 
-def _appended(reply: Any) -> Appended:
+def _appended(reply: Any) -> AppendResult:
     if not isinstance(reply, hiredis.ReplyError):
-        return Appended(reply.decode(), None)
+        return AppendResult(reply.decode(), None)
     text = str(reply)
     other = StoreRefused(f"Redis refused the entry: {text}", "look at its log and memory")
-    return Appended(None, refusal(text) or other)
+    return AppendResult(None, refusal(text) or other)

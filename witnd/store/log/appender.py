@@ -14,7 +14,7 @@ import structlog
 
 from witnd.settings import Durability
 from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
-from witnd.store.log.append import Appended, Promise, append, promise
+from witnd.store.log.append import AppendResult, Promise, append, promise
 from witnd.store.server import wire
 from witnd.store.server.connection import Endpoint
 
@@ -34,7 +34,7 @@ class _Waiting(NamedTuple):
     """Entries of one caller, and where it waits for their answers."""
 
     entries: Sequence[Entry]
-    answer: asyncio.Future[list[Appended | None]]
+    answer: asyncio.Future[list[AppendResult | None]]
 
 
 class Appender:
@@ -57,13 +57,13 @@ class Appender:
         self.doubt = ""
         self.answers = {"taken": 0, "rejected": 0, "unconfirmed": 0}
 
-    async def append(self, entries: Sequence[Entry]) -> list[Appended | None]:
+    async def append(self, entries: Sequence[Entry]) -> list[AppendResult | None]:
         """Append (stream, fields) of checked events, at most some hundreds. Raises StoreRefused if too much waits."""
         size = sum(len(part) for _, fields in entries for part in fields)
         if self._entries and (self._entries + len(entries) > WAITING_MOST or self._bytes + size > WAITING_BYTES):
             self.answers["rejected"] += len(entries)
             raise StoreRefused(f"{self._entries} events wait for Redis, which is too slow", "send it again later")
-        future: asyncio.Future[list[Appended | None]] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[list[AppendResult | None]] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(entries, future))
         self._entries += len(entries)
         self._bytes += size
@@ -102,14 +102,14 @@ class Appender:
         if not taken:
             return
         entries = [entry for one in taken for entry in one.entries]
-        answers: list[Appended | None] = [None] * len(entries)
+        answers: list[AppendResult | None] = [None] * len(entries)
         try:
             answers = list(await append(connection, entries, kept))
         except StoreUnavailable as silent:
             self.doubt = str(silent)
             self._stop(self.doubt)
         except (StoreRefused, Unsafe) as refused:
-            answers = [Appended(None, StoreRefused(refused.reason, refused.remedy))] * len(entries)
+            answers = [AppendResult(None, StoreRefused(refused.reason, refused.remedy))] * len(entries)
             self._stop(str(refused))
         else:
             self._go_on()
@@ -131,7 +131,7 @@ class Appender:
     def _refuse_all(self, refused: StoreRefused) -> None:
         """Refuse all waiting entries. None of them was sent, so none is in the log."""
         taken = self._take(len(self._waiting) * MOST)
-        self._answer(taken, [Appended(None, refused)] * sum(len(one.entries) for one in taken))
+        self._answer(taken, [AppendResult(None, refused)] * sum(len(one.entries) for one in taken))
 
     def _take(self, most: int) -> list[_Waiting]:
         """Take the entries that waited longest, about `most`, and skip those whose caller has gone."""
@@ -144,7 +144,7 @@ class Appender:
                 count += len(one.entries)
         return taken
 
-    def _answer(self, taken: Sequence[_Waiting], answers: Sequence[Appended | None]) -> None:
+    def _answer(self, taken: Sequence[_Waiting], answers: Sequence[AppendResult | None]) -> None:
         for answer in answers:
             kind = "unconfirmed" if answer is None else "rejected" if answer.id is None else "taken"
             self.answers[kind] += 1

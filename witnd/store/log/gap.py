@@ -14,7 +14,7 @@ from witnd.domain.catalogue.chain import EMPTY
 from witnd.domain.outcomes.event import EntryId
 from witnd.store.errors import StoreRefused, Unsafe
 from witnd.store.keys import Keys
-from witnd.store.records.log_snapshot import Moment, check_moment, ends, entry_id, text_of
+from witnd.store.records.log_snapshot import LogSnapshot, check_snapshot, entry_id, open_ends, text_of
 from witnd.store.records.state_fields import StateFields
 from witnd.store.server.connection import mapped
 from witnd.store.server.scripts import Script
@@ -42,7 +42,7 @@ class Gap(Struct, frozen=True, kw_only=True):
 class _Found(Struct, frozen=True, kw_only=True):
     cursor: str
     read: int
-    moment: Moment
+    snapshot: LogSnapshot
     exists: bool
 
     @property
@@ -55,11 +55,11 @@ async def repair_gap(client: Redis, keys: Keys, *, do: bool) -> Gap:
     for _ in range(ATTEMPTS):
         found = await _look(client, keys)
         try:
-            check_moment(found.moment, found.at, found.read)
+            check_snapshot(found.snapshot, found.at, found.read)
         except Unsafe as problem:
             gap, read = await _plan(client, keys, found, problem)
         else:
-            return Gap(needed=False, done=False, cursor=found.cursor, deleted=text_of(found.moment.deleted))
+            return Gap(needed=False, done=False, cursor=found.cursor, deleted=text_of(found.snapshot.deleted))
         if not do:
             return gap
         if await _accept(client, keys, found, gap, read):
@@ -78,7 +78,7 @@ async def _look(client: Redis, keys: Keys) -> _Found:
     return _Found(
         cursor=text_of(StateFields.one(keys.state, "cursor", cursor).entry("cursor")),
         read=StateFields.one(keys.state, "read", read).number("read"),
-        moment=Moment(0, EMPTY, 0, *ends(info)),
+        snapshot=LogSnapshot(0, EMPTY, 0, *open_ends(info)),
         exists=bool(info),
     )
 
@@ -90,31 +90,31 @@ return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('XINFO', 'STREAM', KEYS
 
 async def _plan(client: Redis, keys: Keys, found: _Found, problem: Unsafe) -> tuple[Gap, int]:
     """The gap, and how many entries count as read once it is accepted."""
-    moment = found.moment
-    if moment.last < found.at:
-        if moment.length:
+    snapshot = found.snapshot
+    if snapshot.last < found.at:
+        if snapshot.length:
             raise Unsafe(
-                f"the log of partition {keys.partition} ends at {text_of(moment.last)}, before entry {found.cursor} "
+                f"the log of partition {keys.partition} ends at {text_of(snapshot.last)}, before entry {found.cursor} "
                 "that was read from it: this is lost data, not a gap",
                 "restore the data of the Redis server; if that is not possible, send the entries of this log again "
                 "later, delete it, and repeat `witnd repair gap`",
             )
         read, lost = found.read, None
     else:
-        read = moment.added - await _count(client, keys, found)
+        read = snapshot.added - await _count(client, keys, found)
         lost = read - found.read if read >= found.read else None
-    deleted = text_of(moment.deleted)
+    deleted = text_of(snapshot.deleted)
     return Gap(needed=True, done=False, cursor=found.cursor, deleted=deleted, lost=lost, reason=problem.reason), read
 
 
 async def _count(client: Redis, keys: Keys, found: _Found) -> int:
     """How many entries are behind the cursor, up to the end of the log as it was found."""
-    moment = found.moment
-    if not moment.length or moment.last == found.at:
+    snapshot = found.snapshot
+    if not snapshot.length or snapshot.last == found.at:
         return 0
-    if moment.first > found.at:
-        return moment.length
-    count, after, last = 0, found.cursor, text_of(moment.last)
+    if snapshot.first > found.at:
+        return snapshot.length
+    count, after, last = 0, found.cursor, text_of(snapshot.last)
     while True:
         with mapped():
             many, reached = cast("list[Any]", await _COUNT.run(client, [keys.events], [after, last, PAGE]))
@@ -125,14 +125,14 @@ async def _count(client: Redis, keys: Keys, found: _Found) -> int:
 
 async def _accept(client: Redis, keys: Keys, found: _Found, gap: Gap, read: int) -> bool:
     """Whether it was written; False where something changed since it was read."""
-    moment = found.moment
+    snapshot = found.snapshot
     args: list[str | int] = [
         found.cursor,
         found.read,
-        text_of(moment.deleted) if found.exists else "",
+        text_of(snapshot.deleted) if found.exists else "",
         read,
         gap.lost or 0,
-        "1" if moment.last < found.at else "",
+        "1" if snapshot.last < found.at else "",
     ]
     with mapped():
         answer = await _GAP.run(client, [keys.events, keys.state, keys.owner], args)

@@ -15,7 +15,7 @@ from witnd.store.errors import StoreUnavailable, Unreadable, Unsafe
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.records.held_codec import decode_held
 from witnd.store.records.hold import Repair, decode_repair, holds_of
-from witnd.store.records.log_snapshot import Moment, ends, entry_id, text_of
+from witnd.store.records.log_snapshot import LogSnapshot, entry_id, open_ends, text_of
 from witnd.store.records.score import whole
 from witnd.store.records.state_fields import StateFields
 from witnd.store.records.stored import Stored, damages, first_look, with_list
@@ -103,7 +103,7 @@ class Log:
 
     # -- beside the log --------------------------------------------------------------------------------------------
 
-    async def moment(self, cold: Sequence[str] = ()) -> tuple[Moment, list[Stored]]:
+    async def snapshot(self, cold: Sequence[str] = ()) -> tuple[LogSnapshot, list[Stored]]:
         """In one round trip: the clock and the positions; and what Redis has of the `cold` keys."""
         keys = self.keys
         commands: list[tuple[str | bytes | int, ...]] = [
@@ -128,21 +128,21 @@ class Log:
         if isinstance(info := replies[3], Exception) and "no such key" in str(info):
             replies[3] = info = []
         wire.checked(replies)
-        moment = Moment(
+        snapshot = LogSnapshot(
             int(replies[0][0]) * 1000 + int(replies[0][1]) // 1000,
             decode_head(replies[2]),
             replies[1],
-            *ends(info),
+            *open_ends(info),
             moving=bool(replies[-1]),
         )
         if not first:
-            return moment, []
+            return snapshot, []
         raw: list[bytes | None] = replies[4]
         self._records.record_success(len(first), caller.received_bytes - before)
         while len(raw) < len(cold):
             more = cold[len(raw) : len(raw) + self._records.size]
             raw += (await self._whole(self._records, caller, ("MGET", *[start + key for key in more])))[0]
-        return moment, await self._stored(cold, raw)
+        return snapshot, await self._stored(cold, raw)
 
     async def _stored(self, cold: Sequence[str], raw: list[bytes | None]) -> list[Stored]:
         """The records with what belongs to them; most cold keys are new, or have everything in their record."""

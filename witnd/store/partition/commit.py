@@ -59,17 +59,17 @@ class Commit:
             at += count + 1
         return found
 
-    def packed(self, fence: str) -> "Packed":
+    def packed(self, fence: str) -> "PackedCommit":
         keys, words = self._keys, self._words
         # The words are packed once; both forms of the call put their own beginning before them.
         _, _, body = pack(words).partition(b"\r\n") if words else (b"", b"", b"")
         # Tells this step from another one of the same owner and number, which only a mistake could make.
         digest = f"{crc32(body):08x}"
         step = (2, keys.owner, keys.state, fence, self.expected, self.sequence, digest)
-        return Packed(step, body, len(words), self.sequence)
+        return PackedCommit(step, body, len(words), self.sequence)
 
 
-class Packed:
+class PackedCommit:
     """A step ready to be sent, as often as it takes."""
 
     __slots__ = ("_body", "_step", "_words", "sequence")
@@ -93,7 +93,7 @@ class Packed:
         return b"*%d\r\n%b%b" % (len(head) + self._words, packed, self._body)
 
 
-async def finish(wire: Wire, packed: Packed, replies: list[Any], seconds: float) -> bool:
+async def finish(wire: Wire, packed: PackedCommit, replies: list[Any], seconds: float) -> bool:
     """Read the answer to a step. True if it is written now, False if it was already.
 
     Raises `WrongType` and `StoreRefused` where nothing was done, `Fenced` for another owner, `Unsafe` for a sequence

@@ -42,7 +42,7 @@ async def compare(store: Log, names: Sequence[str]) -> tuple[list[Wrong], list[s
         if not isinstance(record, OutcomeRecord):
             damaged.append(key)
             continue
-        expected = record.mirrored if record.processed_at is None else None
+        expected = record.indexed_deadline if record.processed_at is None else None
         if found != expected:
             wrong.append(Wrong(key, raw, expected, found))
     return wrong, damaged

@@ -13,7 +13,7 @@ BATCH = 1000
 log = structlog.get_logger()
 
 
-async def mend(store: Log, open_outcomes: int) -> int:
+async def rebuild_deadlines(store: Log, open_outcomes: int) -> int:
     """Compare the number of stored deadlines with that of open outcomes; where they differ, rebuild them all.
 
     Answers how many deadlines were put right. Meant for the owner, before it begins to settle.
@@ -27,7 +27,7 @@ async def mend(store: Log, open_outcomes: int) -> int:
         expected=open_outcomes,
         reason="another program changed the sorted set of deadlines",
     )
-    return await _add_missing(store) + await _drop_strays(store)
+    return await _add_missing(store) + await _drop_orphans(store)
 
 
 async def _add_missing(store: Log) -> int:
@@ -39,7 +39,7 @@ async def _add_missing(store: Log) -> int:
         due: list[int | bytes] = []
         for name, record in zip(names, await _records(store, names), strict=True):
             if isinstance(record, OutcomeRecord) and record.processed_at is None:
-                due += (record.mirrored, name[len(start.encode()) :])
+                due += (record.indexed_deadline, name[len(start.encode()) :])
         if due:
             added += (await store.ask(("ZADD", keys.due, "CH", *due)))[0]
         cursor = after.decode()
@@ -47,20 +47,20 @@ async def _add_missing(store: Log) -> int:
             return added
 
 
-async def _drop_strays(store: Log) -> int:
+async def _drop_orphans(store: Log) -> int:
     """Remove the deadlines of what is no open outcome, a page at a time."""
     keys, dropped, cursor = store.keys, 0, "0"
     while True:
         after, flat = (await store.ask(("ZSCAN", keys.due, cursor, "COUNT", BATCH)))[0]
         members: list[bytes] = flat[::2]
         records = await _records(store, [keys.outcome("").encode() + member for member in members])
-        strays = [
+        orphaned_deadlines = [
             member
             for member, record in zip(members, records, strict=True)
             if record is None or (isinstance(record, OutcomeRecord) and record.processed_at is not None)
         ]
-        if strays:
-            dropped += (await store.ask(("ZREM", keys.due, *strays)))[0]
+        if orphaned_deadlines:
+            dropped += (await store.ask(("ZREM", keys.due, *orphaned_deadlines)))[0]
         cursor = after.decode()
         if cursor == "0":
             return dropped

@@ -13,7 +13,7 @@ from witnd.store.records.hold import Repair
 from witnd.store.records.sealed import unsealed
 
 
-def recall(
+def hydrate(
     key: str,
     stored: OutcomeRecord | None,
     history: Sequence[bytes],
@@ -51,17 +51,17 @@ def recall(
     actor.tailed = stored.tailed
     actor.touched = 0
     actor.dirty = actor.behind = False
-    actor.mirrored = stored.mirrored
+    actor.indexed_deadline = stored.indexed_deadline
     return actor
 
 
-def recall_repair(key: str, repair: Repair, catalogue: Catalogue) -> Actor | Held:
+def hydrate_repair(key: str, repair: Repair, catalogue: Catalogue) -> Actor | Held:
     """The repaired state of a key. Raises `Unreadable`."""
     record = None if repair.record is None else decode_outcome(key, repair.record)
     held = [decode_held(key, item) for item in repair.held]
-    rebuilt = recall(key, record, unsealed(key, repair.history), held, catalogue)
+    rebuilt = hydrate(key, record, unsealed(key, repair.history), held, catalogue)
     if isinstance(rebuilt, Actor):
-        rebuilt.mirrored = 0  # the set of deadlines does not have it
+        rebuilt.indexed_deadline = 0  # the set of deadlines does not have it
     else:
         rebuilt.stored = 0  # no list has its events any more
     return rebuilt

@@ -20,7 +20,7 @@ log = structlog.get_logger()
 _SETS: Final = ("", *STATUSES)
 
 
-async def relist(store: Log, counters: Mapping[str, int]) -> bool:
+async def rebuild_indexes(store: Log, counters: Mapping[str, int]) -> bool:
     """Compare how many outcomes are listed with how many there are; where that differs, list them all anew.
 
     Answers whether it did. Meant for the owner, before it begins: nobody else may write meanwhile.

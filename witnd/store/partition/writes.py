@@ -64,12 +64,12 @@ def _outcomes(commit: Commit, step: Step, keys: Keys) -> None:
             done.append(key)
         else:
             # The sorted set may lag behind by a part of the period: writing it is the dearest part of an event.
-            lag = actor.settles_at - actor.mirrored
+            lag = actor.settles_at - actor.indexed_deadline
             if lag and (lag < 0 or actor.behind or lag * LAG_PARTS >= actor.contract.settlement_ms):
-                actor.mirrored = actor.settles_at
+                actor.indexed_deadline = actor.settles_at
                 due += (actor.settles_at, key)
             actor.behind = False
-        records += (start + key, encode_outcome(actor, actor.mirrored, actor.tail, actor.tailed))
+        records += (start + key, encode_outcome(actor, actor.indexed_deadline, actor.tail, actor.tailed))
     for key, items in step.spilled.items():
         commit.add_many(("RPUSH", keys.history(key)), cast("list[Word]", sealed(key, items)))
     commit.add_many(("MSET",), records)

@@ -16,7 +16,7 @@ from witnd.fold.history import HistoryItem, decode_history
 from witnd.store.errors import StoreRefused, Unreadable
 from witnd.store.keys import Keys
 from witnd.store.records.codec import FateRecord, OutcomeRecord, decode_fate, decode_outcome
-from witnd.store.records.log_snapshot import Moment, ends, entry_id
+from witnd.store.records.log_snapshot import LogSnapshot, entry_id, open_ends
 from witnd.store.records.score import whole
 from witnd.store.records.sealed import unsealed
 from witnd.store.records.state_fields import StateFields
@@ -45,7 +45,7 @@ class Position(NamedTuple):
     lines: int  # invoice lines ever written: the number of the last one
     catalogue: Head | None  # the one that the last step was decided under
     counters: dict[str, int]
-    moment: Moment
+    snapshot: LogSnapshot
 
 
 class Standing(NamedTuple):
@@ -101,7 +101,7 @@ class Reads:
             lines=fields.number("lines"),
             catalogue=fields.head("catalogue"),
             counters=fields.counters(),
-            moment=Moment(int(time[0]) * 1000 + int(time[1]) // 1000, EMPTY, 0, *ends(flat)),
+            snapshot=LogSnapshot(int(time[0]) * 1000 + int(time[1]) // 1000, EMPTY, 0, *open_ends(flat)),
         )
 
     async def added(self, stream: str) -> tuple[int, int]:

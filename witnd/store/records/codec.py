@@ -82,7 +82,7 @@ class OutcomeRecord(Struct, array_like=True, frozen=True, gc=False):
         return self.processed_at if self.is_repaired and self.processed_at is not None else self.settles_at
 
     @property
-    def mirrored(self) -> int:
+    def indexed_deadline(self) -> int:
         return self.settles_at - self.lag
 
     @property
@@ -114,9 +114,12 @@ def _hex_hash(digest: bytes) -> str:
     return digest.hex()
 
 
-def encode_outcome(outcome: Outcome, mirrored: int, tail: bytes, tailed: int) -> bytes:
-    """`mirrored` is what the sorted set of deadlines has for it, kept as the distance to the deadline; `tail` is the
-    end of its history, `tailed` items one behind the other; the beginning is in the list."""
+def encode_outcome(outcome: Outcome, indexed_deadline: int, tail: bytes, tailed: int) -> bytes:
+    """Return the record of an outcome.
+
+    `indexed_deadline` is its score in the sorted set of deadlines, stored as the distance to the deadline. `tail` is the
+    end of its history, `tailed` items one after the other; the beginning is in the list.
+    """
     tally = outcome.tally
     record = _pack(
         (
@@ -134,7 +137,7 @@ def encode_outcome(outcome: Outcome, mirrored: int, tail: bytes, tailed: int) ->
             outcome.values,
             outcome.orders,
             None if tally is None else (tally[0], str(tally[1])),
-            outcome.settles_at - mirrored,
+            outcome.settles_at - indexed_deadline,
             outcome.is_repaired,
             tailed,
             tail,

@@ -13,7 +13,7 @@ GAP_REMEDY: Final = "see what was lost and send it again, then accept the gap wi
 NO_ENTRY: Final = (0, 1)
 
 
-class Moment(NamedTuple):
+class LogSnapshot(NamedTuple):
     """The server's clock, and how far log and catalogue were at that time."""
 
     now_ms: int
@@ -37,7 +37,7 @@ def text_of(entry: EntryId) -> str:
     return f"{entry[0]}-{entry[1]}"
 
 
-def ends(info: Sequence[Any]) -> tuple[EntryId, EntryId, EntryId, int, int]:
+def open_ends(info: Sequence[Any]) -> tuple[EntryId, EntryId, EntryId, int, int]:
     fields = {info[i]: info[i + 1] for i in range(0, len(info), 2)}
     return (
         entry_id(fields.get(b"last-generated-id", b"0-0")),
@@ -48,28 +48,28 @@ def ends(info: Sequence[Any]) -> tuple[EntryId, EntryId, EntryId, int, int]:
     )
 
 
-def check_moment(moment: Moment, read_to: EntryId, read: int, entries: Sequence[tuple[Any, ...]] = ()) -> None:
+def check_snapshot(snapshot: LogSnapshot, read_to: EntryId, read: int, entries: Sequence[tuple[Any, ...]] = ()) -> None:
     """Raise `Unsafe` unless every entry that the log ever had is read or still to be read.
 
-    `read` counts the entries up to `read_to`. `entries` are those that follow and were read before `moment` was taken;
-    of each only the first two members, its id, are looked at.
+    `read` counts the entries up to `read_to`. `entries` are those that follow and were read before `snapshot` was
+    taken; only the first two members of each, its id, are used.
     """
     end: EntryId = entries[-1][:2] if entries else read_to
-    if moment.last < end:
+    if snapshot.last < end:
         raise Unsafe(
-            f"the log ends at {text_of(moment.last)}, before entry {text_of(end)} that was read from it: "
+            f"the log ends at {text_of(snapshot.last)}, before entry {text_of(end)} that was read from it: "
             "Redis lost acknowledged data, or another program deleted the log",
             "stop the daemons and restore the lost data; if the log was deleted on purpose, accept that with "
             "`witnd repair gap`",
         )
-    if moment.deleted > max(read_to, NO_ENTRY):
+    if snapshot.deleted > max(read_to, NO_ENTRY):
         raise Unsafe(
-            f"entries up to {text_of(moment.deleted)} were deleted, and only those up to {text_of(read_to)} "
+            f"entries up to {text_of(snapshot.deleted)} were deleted, and only those up to {text_of(read_to)} "
             "had been read: events are missing",
             GAP_REMEDY,
         )
-    fewest, most = _behind(moment, read_to, entries)
-    unexplained = moment.added - read - len(entries)
+    fewest, most = _behind(snapshot, read_to, entries)
+    unexplained = snapshot.added - read - len(entries)
     if unexplained > most:
         raise Unsafe(
             f"{unexplained - most} entries after {text_of(read_to)} were trimmed before they were read: "
@@ -78,28 +78,28 @@ def check_moment(moment: Moment, read_to: EntryId, read: int, entries: Sequence[
         )
     if unexplained < fewest:
         raise Unsafe(
-            f"the log had {moment.added} entries so far, fewer than the {read + len(entries) + fewest} that must have "
-            "been in it: it was deleted and recreated, or replaced by another; events may be missing",
+            f"the log had {snapshot.added} entries so far, fewer than the {read + len(entries) + fewest} "
+            "that must have been in it: it was deleted and recreated, or replaced by another; events may be missing",
             GAP_REMEDY,
         )
 
 
-def check_drained(moment: Moment, read_to: EntryId, read: int) -> None:
-    """The same where a read after `moment` found no entry behind `read_to`."""
-    check_moment(moment._replace(length=0, first=(0, 0)), read_to, read)
+def check_read_to_end(snapshot: LogSnapshot, read_to: EntryId, read: int) -> None:
+    """The same where a read after `snapshot` found no entry behind `read_to`."""
+    check_snapshot(snapshot._replace(length=0, first=(0, 0)), read_to, read)
 
 
-def _behind(moment: Moment, read_to: EntryId, entries: Sequence[tuple[Any, ...]]) -> tuple[int, int]:
+def _behind(snapshot: LogSnapshot, read_to: EntryId, entries: Sequence[tuple[Any, ...]]) -> tuple[int, int]:
     """The fewest and the most entries that may be behind the last one read.
 
     Trimming takes the oldest entries. So where an entry up to `read_to` is left, no later one was trimmed, and an
     inequality is enough until the end of the log is read. Elsewhere the number is known.
     """
     end: EntryId = entries[-1][:2] if entries else read_to
-    if not moment.length or moment.last == end:
+    if not snapshot.length or snapshot.last == end:
         return 0, 0
-    if moment.first > read_to:
-        left = len(entries) - bisect_left(entries, moment.first, key=lambda entry: entry[:2])
-        return moment.length - left, moment.length - left
+    if snapshot.first > read_to:
+        left = len(entries) - bisect_left(entries, snapshot.first, key=lambda entry: entry[:2])
+        return snapshot.length - left, snapshot.length - left
     # Another program may have set the last id forward: then there may be none.
-    return 0, moment.length - len(entries) - 1
+    return 0, snapshot.length - len(entries) - 1

@@ -20,7 +20,7 @@ REASONS = 20
 log = structlog.get_logger()
 
 
-class Patience:
+class Retry:
     """Repeats a call until it gets through. `verify` looks at the server before the first repetition after an outage
     and raises `Unsafe` if it must not be used any more."""
 
@@ -37,15 +37,15 @@ class Patience:
         """Why a call is repeated at the moment, for health: the first of several reasons."""
         return next(iter(self._troubles.values()), None)
 
-    async def insist(self, doing: str, call: Callable[[], Awaitable[T]]) -> T:
+    async def call(self, doing: str, call: Callable[[], Awaitable[T]]) -> T:
         mark = object()
         try:
-            return await self._insist(mark, doing, call)
+            return await self._call(mark, doing, call)
         finally:
             # However the call ends: one that is cancelled with its lease never succeeds.
             self._troubles.pop(mark, None)
 
-    async def _insist(self, mark: object, doing: str, call: Callable[[], Awaitable[T]]) -> T:
+    async def _call(self, mark: object, doing: str, call: Callable[[], Awaitable[T]]) -> T:
         delay, began = FIRST_SECONDS, 0.0
         logged: dict[str, float] = {}  # when each reason was last logged: a new one is said at once
         while True:

@@ -6,7 +6,7 @@ import pytest
 
 from witnd.store.errors import StoreUnavailable, Unsafe
 from witnd.store.server import retry as module
-from witnd.store.server.retry import Patience
+from witnd.store.server.retry import Retry
 
 
 @pytest.fixture(autouse=True)
@@ -14,7 +14,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FIRST_SECONDS", 0.001)
 
 
-def patience(*looks: Exception | None) -> Patience:
+def retry(*looks: Exception | None) -> Retry:
     """Each look at the server after an outage raises the next of these, or finds it well."""
     left = list(looks)
 
@@ -23,12 +23,12 @@ def patience(*looks: Exception | None) -> Patience:
         if wrong is not None:
             raise wrong
 
-    return Patience(verify, lambda: 1.0)
+    return Retry(verify, lambda: 1.0)
 
 
 @pytest.mark.anyio
 async def test_a_call_is_repeated_until_it_gets_through() -> None:
-    waiting, calls = patience(), 0
+    waiting, calls = retry(), 0
 
     async def call() -> int:
         nonlocal calls
@@ -37,13 +37,13 @@ async def test_a_call_is_repeated_until_it_gets_through() -> None:
             raise StoreUnavailable("no answer")
         return calls
 
-    assert await waiting.insist("asking", call) == 4
+    assert await waiting.call("asking", call) == 4
     assert waiting.trouble is None
 
 
 @pytest.mark.anyio
 async def test_it_is_no_trouble_any_more_when_the_server_answers_and_the_call_takes_its_time() -> None:
-    waiting, failed, at_work, done = patience(), False, asyncio.Event(), asyncio.Event()
+    waiting, failed, at_work, done = retry(), False, asyncio.Event(), asyncio.Event()
 
     async def call() -> None:
         nonlocal failed
@@ -53,7 +53,7 @@ async def test_it_is_no_trouble_any_more_when_the_server_answers_and_the_call_ta
         at_work.set()
         await done.wait()
 
-    asking = asyncio.create_task(waiting.insist("waiting for a line", call))
+    asking = asyncio.create_task(waiting.call("waiting for a line", call))
     await at_work.wait()
     assert waiting.trouble is None
     done.set()
@@ -62,23 +62,23 @@ async def test_it_is_no_trouble_any_more_when_the_server_answers_and_the_call_ta
 
 @pytest.mark.anyio
 async def test_a_server_that_must_not_be_used_ends_the_waiting() -> None:
-    waiting = patience(Unsafe("it lost data", "restore them"))
+    waiting = retry(Unsafe("it lost data", "restore them"))
 
     async def call() -> None:
         raise StoreUnavailable("no answer")
 
     with pytest.raises(Unsafe):
-        await waiting.insist("asking", call)
+        await waiting.call("asking", call)
 
 
 @pytest.mark.anyio
 async def test_a_call_that_is_cancelled_while_it_waits_leaves_no_trouble_behind() -> None:
-    waiting = patience()
+    waiting = retry()
 
     async def call() -> None:
         raise StoreUnavailable("no answer")
 
-    asking = asyncio.create_task(waiting.insist("reading the log", call))
+    asking = asyncio.create_task(waiting.call("reading the log", call))
     while waiting.trouble is None:
         await asyncio.sleep(0)
     asking.cancel()
@@ -88,7 +88,7 @@ async def test_a_call_that_is_cancelled_while_it_waits_leaves_no_trouble_behind(
 
 @pytest.mark.anyio
 async def test_the_success_of_one_call_does_not_hide_the_trouble_of_another() -> None:
-    waiting, fail = patience(), True
+    waiting, fail = retry(), True
 
     async def down() -> None:
         raise StoreUnavailable("no answer")
@@ -99,10 +99,10 @@ async def test_the_success_of_one_call_does_not_hide_the_trouble_of_another() ->
             fail = False
             raise StoreUnavailable("no answer")
 
-    asking = asyncio.create_task(waiting.insist("reading the log", down))
+    asking = asyncio.create_task(waiting.call("reading the log", down))
     while waiting.trouble is None:
         await asyncio.sleep(0)
-    await waiting.insist("reading the clock", briefly)
+    await waiting.call("reading the clock", briefly)
     assert waiting.trouble == "reading the log: no answer"
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
@@ -110,11 +110,11 @@ async def test_the_success_of_one_call_does_not_hide_the_trouble_of_another() ->
 
 @pytest.mark.anyio
 async def test_a_server_that_must_not_be_used_leaves_no_trouble_that_nobody_ends() -> None:
-    waiting = patience(Unsafe("it lost data", "restore them"))
+    waiting = retry(Unsafe("it lost data", "restore them"))
 
     async def call() -> None:
         raise StoreUnavailable("no answer")
 
     with pytest.raises(Unsafe):
-        await waiting.insist("asking", call)
+        await waiting.call("asking", call)
     assert waiting.trouble is None
