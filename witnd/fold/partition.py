@@ -62,9 +62,8 @@ class Partition:
         self.cache = cache = ActorCache()
         self.known, self.deadlines = cache.known, cache.deadlines
         self.removals: dict[str, list[EntryId]] = {}  # held events to remove, by outcome key
-        self.orphaned_deadlines: list[
-            str
-        ] = []  # keys with a stored deadline and no outcome: the mirror was tampered with
+        # Keys with a stored deadline and no outcome: another program changed the sorted set.
+        self.orphaned_deadlines: list[str] = []
         self._held_max = held_max
         self._deliver_max = deliver_max
         self._place_max = place_max

@@ -37,9 +37,10 @@ async def _add_missing(store: Log) -> int:
     while True:
         after, names = (await store.ask(("SCAN", cursor, "MATCH", f"{literal(start)}*", "COUNT", BATCH)))[0]
         due: list[int | bytes] = []
-        for name, record in zip(names, await _records(store, names), strict=True):
+        found = [name[len(start.encode()) :] for name in names]
+        for key, record in zip(found, await _records(store, found), strict=True):
             if isinstance(record, OutcomeRecord) and record.processed_at is None:
-                due += (record.indexed_deadline, name[len(start.encode()) :])
+                due += (record.indexed_deadline, key)
         if due:
             added += (await store.ask(("ZADD", keys.due, "CH", *due)))[0]
         cursor = after.decode()
@@ -53,7 +54,7 @@ async def _drop_orphans(store: Log) -> int:
     while True:
         after, flat = (await store.ask(("ZSCAN", keys.due, cursor, "COUNT", BATCH)))[0]
         members: list[bytes] = flat[::2]
-        records = await _records(store, [keys.outcome("").encode() + member for member in members])
+        records = await _records(store, members)
         orphaned_deadlines = [
             member
             for member, record in zip(members, records, strict=True)
@@ -66,11 +67,13 @@ async def _drop_orphans(store: Log) -> int:
             return dropped
 
 
-async def _records(store: Log, names: Sequence[bytes]) -> list[OutcomeRecord | Unreadable | None]:
-    if not names:
+async def _records(store: Log, outcomes: Sequence[bytes]) -> list[OutcomeRecord | Unreadable | None]:
+    """Return the records of these outcome keys."""
+    if not outcomes:
         return []
-    found = (await store.ask(("MGET", *names)))[0]
-    return [outcome_record(name.decode(errors="replace"), record) for name, record in zip(names, found, strict=True)]
+    prefix = store.keys.outcome("").encode()
+    found = (await store.ask(("MGET", *(prefix + key for key in outcomes))))[0]
+    return [outcome_record(key.decode(errors="replace"), record) for key, record in zip(outcomes, found, strict=True)]
 
 
 def literal(text: str) -> str:

@@ -117,8 +117,8 @@ def _hex_hash(digest: bytes) -> str:
 def encode_outcome(outcome: Outcome, indexed_deadline: int, tail: bytes, tailed: int) -> bytes:
     """Return the record of an outcome.
 
-    `indexed_deadline` is its score in the sorted set of deadlines, stored as the distance to the deadline. `tail` is the
-    end of its history, `tailed` items one after the other; the beginning is in the list.
+    `indexed_deadline` is its score in the sorted set of deadlines, stored as the distance to the deadline. `tail` is
+    the end of its history, `tailed` items one after the other; the beginning is in the list.
     """
     tally = outcome.tally
     record = _pack(
