@@ -1,10 +1,11 @@
 """Giving back what was billed, as the API and the pages ask for it: for an outcome, or for a row of the invoice."""
 
 from decimal import Decimal
+from typing import Final
 
 from msgspec import Struct
 
-from witnd.app.errors import Refused, invalid, unavailable
+from witnd.app.errors import Refused, invalid, not_found, unavailable
 from witnd.app.invoices.lines import lines_of
 from witnd.app.invoices.operations import check_reason, do, reuse_error
 from witnd.app.services import Services
@@ -19,7 +20,8 @@ from witnd.domain.invoices.json_form import (
     invoice_json,
     line_json,
 )
-from witnd.domain.invoices.operations import CreditNote, Refusal, Verdict
+from witnd.domain.invoices.operations import CreditNote, Refusal, Verdict, called
+from witnd.domain.outcomes.explain import SPOKEN
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.values.money import minor_text
 from witnd.store.access.change_log import Author
@@ -27,6 +29,18 @@ from witnd.store.errors import StoreUnavailable
 from witnd.store.invoices.change import Operation, Snapshot
 from witnd.store.invoices.lines import Closed, TooFar
 from witnd.store.query.reads import reading
+from witnd.store.records.codec import OutcomeRecord, terms_of
+
+SHORTEST_ID: Final = 6  # characters of a row's id
+
+
+class Credit(Struct, frozen=True, kw_only=True):
+    """A credit that was given: `row` is the one it made, on the draft or on the credit note."""
+
+    done: Operation
+    row: Row
+    note: CreditNote | None
+    balance: Decimal
 
 
 class Credited(Struct, frozen=True, kw_only=True):
@@ -42,16 +56,14 @@ async def credit(
     services: Services,
     author: Author,
     invoice: Invoice,
+    row: Row,
     *,
-    outcome_key: str | None,
-    row_id: str | None,
     amount: str | None,
     reason: str,
-) -> Credited:
+) -> Credit:
     """Give back `amount` of a row, None for all that is left of it."""
     check_reason(reason)
     wish = _amount(amount, invoice)
-    row = await _row(services, invoice, outcome_key, row_id)
     series = services.config.billing.credit_series
 
     def decide(seen: Snapshot) -> Verdict:
@@ -74,23 +86,25 @@ async def credit(
         gave = f"{(given.amount or '').lstrip('-')} {invoice.currency}"
         raise reuse_error(author, f"gave back {gave} of the line {given.corrects} ({given.reason})")
     balance = await services.invoices.balance(invoice.customer_key, invoice.currency)
+    return Credit(done=done, row=given, note=note, balance=balance)
+
+
+def credited_json(credit: Credit) -> Credited:
+    invoice = credit.done.invoice
     return Credited(
-        invoice=invoice_json(done.invoice),
-        line=line_json(done.invoice, given),
-        credit_note=None if note is None else credit_note_json(note),
-        balance=minor_text(balance, invoice.digits),
+        invoice=invoice_json(invoice),
+        line=line_json(invoice, credit.row),
+        credit_note=None if credit.note is None else credit_note_json(credit.note),
+        balance=minor_text(credit.balance, invoice.digits),
     )
 
 
-async def left(
-    services: Services, invoice: Invoice, *, outcome_key: str | None, row_id: str | None
-) -> tuple[LineJson, str]:
+async def left(services: Services, invoice: Invoice, row: Row) -> tuple[LineJson, str]:
     """A line, and how much of it can be given back. Raises CONFLICT where nothing can."""
-    row = await _row(services, invoice, outcome_key, row_id)
     [credited] = await services.invoices.credited(invoice.id, [row.id])
     most = crediting.creditable(invoice, row, credited)
     if isinstance(most, Refusal):
-        raise Refused("CONFLICT", str(most))
+        raise Refused("CONFLICT", most.problem, remedy=most.remedy)
     return line_json(invoice, row), minor_text(most, invoice.digits)
 
 
@@ -101,13 +115,17 @@ def _amount(text: str | None, invoice: Invoice) -> Decimal | None:
         raise invalid("amount", f"{text!r} {wrong}") from None
 
 
-async def _row(services: Services, invoice: Invoice, outcome_key: str | None, row_id: str | None) -> Row:
+async def billed_row(services: Services, invoice: Invoice, *, outcome_key: str | None, row_id: str | None) -> Row:
+    """The row of an invoice that is meant: that of an outcome, or the one with an id."""
     lines = lines_of(services)
     try:
         if outcome_key is not None and row_id is None:
             what, name = "outcome_key", outcome_key
-            at = await _billed_at(services, outcome_key)
-            found = None if at is None else await services.invoices.rows.of_outcome(invoice, outcome_key, at)
+            record = await _record(services, outcome_key)
+            if record is None or record.status != "CONFIRMED":
+                found = None
+            else:
+                found = await services.invoices.rows.of_outcome(invoice, outcome_key, record.billed_at)
         elif row_id is not None and outcome_key is None:
             what, name = "row_id", row_id
             found = await lines.one(invoice, row_id)
@@ -122,12 +140,38 @@ async def _row(services: Services, invoice: Invoice, outcome_key: str | None, ro
     return found
 
 
-async def _billed_at(services: Services, outcome_key: str) -> int | None:
-    """The instant that decides about the invoice of an outcome; None for one that is not billed."""
+async def line_of_outcome(services: Services, outcome_key: str) -> tuple[Invoice, Row]:
+    """The invoice and the row of an outcome: both follow from what the outcome froze and when it resolved."""
+    record = await _record(services, outcome_key)
+    if record is None:
+        raise not_found("outcome", outcome_key)
+    if record.status != "CONFIRMED":
+        problem = f"{outcome_key} is {SPOKEN[record.status]}, so it is not billed"
+        raise Refused("CONFLICT", problem, remedy="only confirmed outcomes are")
+    _, price = terms_of(outcome_key, record, await services.learned())
+    invoice = await services.invoices.of_outcome(record.customer_key, price.currency, record.billed_at)
+    row = None if invoice is None else await services.invoices.rows.of_outcome(invoice, outcome_key, record.billed_at)
+    if invoice is None or row is None:
+        problem = f"{outcome_key} is in no invoice yet"
+        raise Refused("CONFLICT", problem, remedy="a running daemon collects it within seconds")
+    return invoice, row
+
+
+async def row_beginning(services: Services, invoice: Invoice, text: str) -> Row:
+    """The one row of an invoice whose id begins with a text. Reads all its rows."""
+    rows = services.invoices.rows.of(invoice) if len(text) >= SHORTEST_ID else None
+    found = [] if rows is None else [row async for row in rows if row.id.startswith(text)]
+    if len(found) != 1:
+        many = "several lines that begin" if found else "no line with an id that begins"
+        raise Refused("NOT_FOUND", f"{called(invoice)} has {many} with {text!r}", remedy="write more of its id")
+    return found[0]
+
+
+async def _record(services: Services, outcome_key: str) -> OutcomeRecord | None:
     number = partition_of(outcome_key, len(services.partitions))
     async with reading(services.server) as reads:
         record, _ = await reads.outcome(services.partitions[number], outcome_key)
-    return None if record is None or record.status != "CONFIRMED" else record.billed_at
+    return record
 
 
 async def _given(services: Services, done: Operation) -> tuple[Row, CreditNote | None]:

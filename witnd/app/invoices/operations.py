@@ -6,7 +6,7 @@ What may be done is decided in the domain; credits are in `crediting`, exports i
 from collections.abc import Callable
 from typing import Final
 
-from witnd.app.errors import Refused, invalid, not_found
+from witnd.app.errors import Detail, Refused, invalid, not_found
 from witnd.app.services import Services
 from witnd.domain.invoices import operations as invoicing
 from witnd.domain.invoices.invoice import Invoice
@@ -15,11 +15,12 @@ from witnd.domain.invoices.operations import CreditNote, Refusal, Unchanged, Ver
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.values import instant
 from witnd.domain.values.money import minor_text
+from witnd.domain.values.period import Period
 from witnd.domain.values.span import spanned
 from witnd.store.access.change_log import Author
 from witnd.store.invoices.change import Operation, Snapshot
 from witnd.store.invoices.change_entries import entry_maker
-from witnd.store.invoices.reads import Wanted
+from witnd.store.invoices.reads import Ambiguous, Wanted
 from witnd.store.page import InvalidCursor, Page
 
 STAGES: Final = ("open", "draft", "issued", "paid", "void")
@@ -27,7 +28,6 @@ STAGES: Final = ("open", "draft", "issued", "paid", "void")
 LOOKED_AT_MAX: Final = 2_000
 # Credit notes that come with their invoice; the list of credit notes has all.
 NOTES_SHOWN: Final = 100
-_ID_LENGTH: Final = 64
 
 
 class InvoiceInFull(InvoiceJson, frozen=True, kw_only=True):
@@ -68,45 +68,57 @@ def wanted(
 
 def _in_period(text: str) -> Wanted:
     try:
-        if "T" in text:
-            return Wanted(around=instant.parse(text))
-        period = spanned(text)
+        return Wanted(around=instant.parse(text)) if "T" in text else in_period(spanned(text))
     except ValueError as wrong:
         raise invalid("period", f"{text!r} {wrong}; write a year, month or day such as 2026-11") from None
+
+
+def in_period(period: Period) -> Wanted:
+    """The invoices whose periods begin in a year or month, or hold a day."""
     if period.kind == "day":
         return Wanted(around=period.start)
     return Wanted(begins_from=period.start, begins_before=period.end)
 
 
-async def listed(services: Services, asked: Wanted, limit: int, after: str | None) -> Page[Invoice]:
+async def listed(
+    services: Services, asked: Wanted, limit: int, after: str | None, *, looked_at_max: int | None = None
+) -> Page[Invoice]:
     """The newest period first. A page may be short and still have a cursor, where a rare thing is looked for."""
     try:
-        return await services.invoices.listed(asked, limit, after, most=LOOKED_AT_MAX)
+        return await services.invoices.listed(asked, limit, after, most=looked_at_max or LOOKED_AT_MAX)
     except InvalidCursor as wrong:
         raise invalid("after", str(wrong)) from None
 
 
-async def named(services: Services, name: str) -> Invoice:
+async def document(services: Services, name: str, *, can_shorten: bool = False) -> Invoice | CreditNote:
+    """The invoice or credit note with this id or number. `can_shorten`: the beginning of an id will do, which costs a
+    look at all ids."""
+    return await _find(services, name, "invoice or credit note", can_shorten=can_shorten)
+
+
+async def named(services: Services, name: str, *, can_shorten: bool = False) -> Invoice:
     """The invoice with this id or number."""
-    found: Invoice | CreditNote | None
-    if len(name) == _ID_LENGTH:
-        found = await services.invoices.get(name)
-    else:
-        found = await services.invoices.by_number(name)
-    if not isinstance(found, Invoice):
-        raise not_found("invoice", name)
+    found = await _find(services, name, "invoice", can_shorten=can_shorten)
+    if isinstance(found, CreditNote):
+        raise Refused("NOT_FOUND", f"{name} is a credit note for {found.invoice_number}", remedy="name an invoice")
     return found
 
 
-async def note_named(services: Services, name: str) -> CreditNote:
+async def note_named(services: Services, name: str, *, can_shorten: bool = False) -> CreditNote:
     """The credit note with this id or number."""
-    found: Invoice | CreditNote | None
-    if len(name) == _ID_LENGTH:
-        found = await services.invoices.note(name)
-    else:
-        found = await services.invoices.by_number(name)
-    if not isinstance(found, CreditNote):
-        raise not_found("credit note", name)
+    found = await _find(services, name, "credit note", can_shorten=can_shorten)
+    if isinstance(found, Invoice):
+        raise Refused("NOT_FOUND", f"{name} is an invoice", remedy="name a credit note")
+    return found
+
+
+async def _find(services: Services, name: str, kind: str, *, can_shorten: bool) -> Invoice | CreditNote:
+    try:
+        found = await services.invoices.find(name, can_shorten=can_shorten)
+    except Ambiguous as several:
+        raise invalid("id", str(several)) from None
+    if found is None:
+        raise not_found(kind, name)
     return found
 
 
@@ -134,13 +146,20 @@ async def notes_of(services: Services, invoice: Invoice, limit: int, after: str 
 
 
 async def notes_listed(
-    services: Services, limit: int, after: str | None, *, customer: str | None = None, invoice: Invoice | None = None
+    services: Services,
+    limit: int,
+    after: str | None,
+    *,
+    customer: str | None = None,
+    invoice: Invoice | None = None,
+    looked_at_max: int | None = None,
 ) -> Page[CreditNote]:
     """Credit notes of an invoice, of a customer, or of all, the newest first."""
     if invoice is not None:
         return await notes_of(services, invoice, limit, after)
     try:
-        return await services.invoices.notes(limit, after, customer=customer, most=LOOKED_AT_MAX)
+        most = looked_at_max or LOOKED_AT_MAX
+        return await services.invoices.notes(limit, after, customer=customer, most=most)
     except InvalidCursor as wrong:
         raise invalid("after", str(wrong)) from None
 
@@ -148,31 +167,33 @@ async def notes_listed(
 # -- doing -------------------------------------------------------------------------------------------------------------
 
 
-async def issue(services: Services, author: Author, invoice: Invoice) -> Invoice:
+async def issue(services: Services, author: Author, invoice: Invoice) -> Operation | Unchanged:
     """Give it its number and fix what is to be paid."""
     series = services.config.billing.series
     decide = lambda seen: invoicing.issue(seen.invoice, seen.balance, series)  # noqa: E731 - as in the others
-    return (await do(services, author, invoice, "issue", decide)).invoice
+    return await do(services, author, invoice, "issue", decide)
 
 
-async def pay(services: Services, author: Author, invoice: Invoice) -> Invoice:
+async def pay(services: Services, author: Author, invoice: Invoice) -> Operation | Unchanged:
     """Record that it is paid."""
-    return (await do(services, author, invoice, "pay", lambda seen: invoicing.pay(seen.invoice))).invoice
+    return await do(services, author, invoice, "pay", lambda seen: invoicing.pay(seen.invoice))
 
 
-async def void(services: Services, author: Author, invoice: Invoice, reason: str) -> Invoice:
+async def void(services: Services, author: Author, invoice: Invoice, reason: str) -> Operation | Unchanged:
     """Declare that nothing of it is owed."""
     check_reason(reason)
     decide = lambda seen: invoicing.void(seen.invoice, seen.balance, reason)  # noqa: E731
     done = await do(services, author, invoice, "void", decide)
     if isinstance(done, Operation) and done.repeated and done.invoice.reason != reason:
         raise reuse_error(author, "voided this invoice for another reason")
-    return done.invoice
+    return done
 
 
 def check_reason(reason: str) -> None:
     if (wrong := reason_mistake(reason)) is not None:
-        raise invalid("reason", str(wrong))
+        raise Refused(
+            "VALIDATION_ERROR", f"reason: {wrong.problem}", [Detail("reason", str(wrong))], remedy=wrong.remedy
+        )
 
 
 async def do(
@@ -189,7 +210,7 @@ async def do(
     token = None if key is None else derived_id("api", operation, key)
     done = await services.invoices.do(invoice.id, decide, row=row, token=token, logged=entry_maker(author, operation))
     if isinstance(done, Refusal):
-        raise Refused("CONFLICT", str(done))
+        raise Refused("CONFLICT", done.problem, remedy=done.remedy)
     return done
 
 

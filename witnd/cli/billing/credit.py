@@ -1,51 +1,22 @@
 """`witnd invoices credit`: giving back what an outcome was billed for. The rules are in the domain."""
 
 import secrets
-from decimal import Decimal
 from pathlib import Path
 
 import click
 from msgspec import Struct
+from msgspec.structs import replace
 
-from witnd.cli.billing.invoice import SHORT, desk, meant, refuse
+from witnd.app.errors import Refused
+from witnd.app.invoices import credit as crediting
+from witnd.app.invoices.operations import Reused, named
+from witnd.cli.billing.invoice import SHORT
 from witnd.cli.console.author import author
-from witnd.cli.console.context import Session, as_json, config_option, json_option, load_catalogue, run, session
+from witnd.cli.console.context import as_json, config_option, json_option, run, session
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
-from witnd.domain.invoices import credit as crediting
-from witnd.domain.invoices.credit import amount_of
-from witnd.domain.invoices.invoice import Invoice, Row
-from witnd.domain.invoices.json_form import (
-    CreditNoteJson,
-    InvoiceJson,
-    LineJson,
-    credit_note_json,
-    invoice_json,
-    line_json,
-)
-from witnd.domain.invoices.operations import CreditNote, Refusal, called
-from witnd.domain.outcomes.explain import SPOKEN
-from witnd.domain.outcomes.partitioning import partition_of
-from witnd.domain.outcomes.resolution import derived_id
+from witnd.domain.invoices.operations import called
 from witnd.domain.values.money import minor_text
-from witnd.store.errors import StoreUnavailable
-from witnd.store.invoices.change import Operation
-from witnd.store.invoices.change_entries import entry_maker
-from witnd.store.invoices.reads import Invoices
-from witnd.store.query.reads import reading
-from witnd.store.records.codec import terms_of
-
-SHORTEST = 6  # characters of a row's id
-
-
-class Credited(Struct, frozen=True, kw_only=True):
-    """A credit that was given; `repeated` where it had been given under this --id before."""
-
-    repeated: bool
-    invoice: InvoiceJson
-    line: LineJson
-    credit_note: CreditNoteJson | None
-    balance: str
 
 
 class _Asked(Struct, frozen=True, kw_only=True):
@@ -107,102 +78,40 @@ def credit(
 
 async def _credit(asked: _Asked, as_document: bool, config: Path | None) -> None:
     async with session(config) as opened:
-        store, series = desk(opened), opened.config.billing.credit_series
-        found, row = await (_by_row(store, asked) if asked.outcome_key is None else _by_outcome(opened, store, asked))
-        amount = _amount(asked.amount, found)
+        services, key = opened.services, asked.outcome_key
+        if key is not None:
+            invoice, row = await crediting.line_of_outcome(services, key)
+        else:
+            invoice = await named(services, asked.invoice or "", can_shorten=True)
+            row = await crediting.row_beginning(services, invoice, asked.row or "")
+        by = replace(author(), idempotency_key=asked.name)
         try:
-            done = await store.do(
-                found.id,
-                lambda seen: crediting.credit(
-                    seen.invoice,
-                    row,
-                    seen.credited,
-                    amount,
-                    asked.reason,
-                    balance=seen.balance,
-                    series=series,
-                    at=seen.at,
-                ),
-                row=row.id,
-                token=derived_id("credit", row.id, asked.name),
-                logged=entry_maker(author(), "credit"),
-            )
-        except StoreUnavailable:
-            click.echo(f"witnd: ask again with --id {asked.name}: then it is given once, whatever happened", err=True)
+            given = await crediting.credit(services, by, invoice, row, amount=asked.amount, reason=asked.reason)
+        except Reused as before:
+            raise Refused(
+                "CONFLICT", f"--id {asked.name} was used before: it {before.how}", remedy="choose another --id"
+            ) from None
+        except Refused as refused:
+            if refused.code == "UNAVAILABLE":
+                remedy = f"ask again with --id {asked.name}: then it is given once, whatever happened"
+                raise Refused(refused.code, "it is unknown whether the credit was given", remedy=remedy) from refused
             raise
-        if not isinstance(done, Operation):
-            refuse(str(done) if isinstance(done, Refusal) else f"{called(done.invoice)} is so already")
-        given, note = await _given(store, done)
-        if given.reason != asked.reason or (amount is not None and Decimal(given.amount or 0) != -amount):
-            gave = f"{(given.amount or '').lstrip('-')} {found.currency} for {given.reason!r}"
-            refuse(f"--id {asked.name} was used before: it gave back {gave}; choose another --id")
-        balance = minor_text(await store.balance(found.customer_key, found.currency), found.digits)
     if as_document:
-        as_json(
-            Credited(
-                repeated=done.repeated,
-                invoice=invoice_json(done.invoice),
-                line=line_json(done.invoice, given),
-                credit_note=None if note is None else credit_note_json(note),
-                balance=balance,
-            )
-        )
+        answer = crediting.credited_json(given)
+        as_json({"repeated": given.done.repeated} | {name: getattr(answer, name) for name in answer.__struct_fields__})
     else:
-        _tell_credit(done, given, note, balance)
+        _tell_credit(given)
 
 
-def _amount(text: str | None, invoice: Invoice) -> Decimal | None:
-    try:
-        return None if text is None else amount_of(text, invoice)
-    except ValueError as wrong:
-        refuse(f"--amount: {text!r} {wrong}")
-
-
-async def _by_outcome(opened: Session, store: Invoices, asked: _Asked) -> tuple[Invoice, Row]:
-    """The invoice and the row of an outcome: both follow from what the outcome froze and when it resolved."""
-    key = asked.outcome_key or ""
-    async with reading(opened.server) as reads:
-        record, _ = await reads.outcome(opened.keys(partition_of(key, opened.partitions)), key)
-    if record is None:
-        refuse(f"there is no outcome {key}; `witnd outcomes` lists them")
-    if record.status != "CONFIRMED":
-        refuse(f"{key} is {SPOKEN[record.status]}, so it is not billed; only confirmed outcomes are")
-    _, price = terms_of(key, record, await load_catalogue(opened))
-    invoice = await store.of_outcome(record.customer_key, price.currency, record.billed_at)
-    row = None if invoice is None else await store.rows.of_outcome(invoice, key, record.billed_at)
-    if invoice is None or row is None:
-        refuse(f"{key} is in no invoice yet; a running daemon collects it within seconds")
-    return invoice, row
-
-
-async def _by_row(store: Invoices, asked: _Asked) -> tuple[Invoice, Row]:
-    invoice, id_ = await meant(store, asked.invoice or ""), asked.row or ""
-    found = [row async for row in store.rows.of(invoice) if row.id.startswith(id_)] if len(id_) >= SHORTEST else []
-    if len(found) != 1:
-        many = "several lines that begin" if found else "no line with an id that begins"
-        refuse(f"{called(invoice)} has {many} with {id_!r}; `witnd invoices show` prints them")
-    return invoice, found[0]
-
-
-async def _given(store: Invoices, done: Operation) -> tuple[Row, CreditNote | None]:
-    if done.operation == "note":
-        note = await store.note(done.made)
-        assert note is not None, done
-        return note.rows[0], note
-    async for row in store.rows.credits(done.invoice):
-        if row.id == done.made:
-            return row, None
-    raise AssertionError(done)
-
-
-def _tell_credit(done: Operation, given: Row, note: CreditNote | None, balance: str) -> None:
-    currency = done.invoice.currency
-    what = given.outcome_key or (given.corrects or "")[:SHORT]
-    amount = f"{(given.amount or '').lstrip('-')} {currency}"
-    before = "had been given already: " if done.repeated else ""
+def _tell_credit(given: crediting.Credit) -> None:
+    row, note, invoice = given.row, given.note, given.done.invoice
+    currency = invoice.currency
+    what = row.outcome_key or (row.corrects or "")[:SHORT]
+    amount = f"{(row.amount or '').lstrip('-')} {currency}"
+    before = "had been given already: " if given.done.repeated else ""
     if note is None:
-        click.echo(printable(f"{before}{amount} for {what}, as a line of {called(done.invoice)}"))
+        click.echo(printable(f"{before}{amount} for {what}, as a line of {called(invoice)}"))
         return
-    number, customer = note.number, note.customer_key
+    number, customer, balance = note.number, note.customer_key, minor_text(given.balance, invoice.digits)
     click.echo(printable(f"{before}{number}: {amount} for {what} of {note.invoice_number}"))
     click.echo(printable(f"{customer} has {balance} {currency} of credit for the next invoices"))

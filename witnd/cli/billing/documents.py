@@ -4,41 +4,38 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from msgspec.structs import replace
+
+from witnd.app.invoices import exports
+from witnd.app.invoices.operations import document, in_period
+from witnd.app.services import Services
 from witnd.billing.documents import Papers
 from witnd.billing.export.bill import Bill, Note
-from witnd.cli.billing.invoice import desk, paper
-from witnd.cli.console.context import load_catalogue, session
-from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.cli.console.context import session
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.values.period import Period
-from witnd.store.catalogue.versions import CatalogueStore
-from witnd.store.invoices.reads import Invoices, Wanted
+from witnd.store.invoices.reads import Wanted
 
 
 class Named:
     """Papers by their numbers or ids, or by period and customer."""
 
-    def __init__(self, invoices: Invoices, catalogue: Catalogue, now_ms: int) -> None:
-        self._invoices = invoices
-        self._papers = Papers(invoices, catalogue, now_ms)
+    def __init__(self, services: Services, papers: Papers) -> None:
+        self._services = services
+        self._papers = papers
 
     async def found(self, names: Sequence[str]) -> list[Bill | Note]:
-        """What has these numbers or ids, once each, in that order. Ends the command for what is not there."""
+        """What has these numbers or ids, once each, in that order."""
         papers: dict[str, Bill | Note] = {}
         for name in names:
-            found = await paper(self._invoices, name)
+            found = await document(self._services, name, can_shorten=True)
             made = self._papers.bill(found) if isinstance(found, Invoice) else self._papers.note(found)
             papers[found.id] = made
         return list(papers.values())
 
     def bills(self, period: Period | None, customer: str | None) -> AsyncIterator[Bill]:
         """Invoices, the newest period first: those whose periods begin in that year or month, or hold that day."""
-        wanted = Wanted(customer=customer)
-        if period is not None and period.kind == "day":
-            wanted = Wanted(customer=customer, around=period.start)
-        elif period is not None:
-            wanted = Wanted(customer=customer, begins_from=period.start, begins_before=period.end)
-        return self._papers.bills(wanted)
+        return self._papers.bills(replace(Wanted() if period is None else in_period(period), customer=customer))
 
     async def notes(self, period: Period | None, customer: str | None) -> AsyncIterator[Note]:
         """The credit notes that were issued in that period, the newest first."""
@@ -50,6 +47,4 @@ class Named:
 @asynccontextmanager
 async def papers(config: Path | None) -> AsyncIterator[Named]:
     async with session(config) as opened:
-        store = CatalogueStore(opened.redis, opened.global_keys, opened.partitions)
-        catalogue, now = await load_catalogue(opened), await store.present()
-        yield Named(desk(opened), catalogue, now)
+        yield Named(opened.services, await exports.papers(opened.services))

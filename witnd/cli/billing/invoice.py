@@ -1,4 +1,4 @@
-"""Invoices and credit notes as commands show them to people, and how commands find the one that is meant.
+"""Invoices and credit notes as commands show them to people.
 
 What programs read of them is in `witnd.domain.invoices.json_form`.
 """
@@ -9,7 +9,6 @@ from typing import Final, NoReturn
 
 import click
 
-from witnd.cli.console.context import Session
 from witnd.cli.console.output import printable
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.operations import CreditNote, called
@@ -17,36 +16,12 @@ from witnd.domain.pricing.working import ADJUSTMENTS, words
 from witnd.domain.values import instant
 from witnd.domain.values.money import difference, minor_text
 from witnd.exit_codes import USAGE
-from witnd.store.invoices.reads import Ambiguous, Invoices
 
 COLUMNS: Final = ("status", "number", "customer", "period", "from", "lines", "subtotal", "to pay", "", "id")
 ROW_COLUMNS: Final = ("line", "agent", "resolved at", "unit", "price", "amount", "how")
 NOTE_COLUMNS: Final = ("number", "issued", "customer", "invoice", "amount", "", "reason", "id")
 # Enough of a row's id to name it within its invoice.
 SHORT: Final = 12
-
-
-def desk(opened: Session) -> Invoices:
-    return opened.services.invoices
-
-
-async def paper(invoices: Invoices, text: str) -> Invoice | CreditNote:
-    """What a number, id or beginning of an id names; ends the command where that is nothing."""
-    try:
-        found = await invoices.find(text)
-    except Ambiguous as several:
-        refuse(str(several))
-    if found is None:
-        refuse(f"there is no invoice or credit note {text}; `witnd invoices` and `witnd invoices notes` list them")
-    return found
-
-
-async def meant(invoices: Invoices, text: str) -> Invoice:
-    """The same for commands that are about invoices only."""
-    found = await paper(invoices, text)
-    if isinstance(found, CreditNote):
-        refuse(f"{text} is a credit note for {found.invoice_number}; `witnd invoices show {text}` shows it")
-    return found
 
 
 def refuse(why: str) -> NoReturn:

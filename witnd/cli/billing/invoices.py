@@ -3,24 +3,23 @@
 """
 
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from witnd.app.invoices import operations
 from witnd.cli.billing.credit import credit
 from witnd.cli.billing.invoice import (
     COLUMNS,
     NOTE_COLUMNS,
     ROW_COLUMNS,
-    desk,
     head_lines,
     listed,
     listed_notes,
     note_lines,
-    paper,
-    refuse,
     row_cells,
     stage_lines,
     sum_lines,
@@ -32,13 +31,8 @@ from witnd.cli.console.texts import TEXT
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.json_form import credit_note_json, invoice_json, line_json
 from witnd.domain.invoices.operations import CreditNote
-from witnd.domain.values import instant
 from witnd.domain.values.money import minor_text
-from witnd.domain.values.span import spanned
-from witnd.store.invoices.reads import Invoices, Wanted
-from witnd.store.page import InvalidCursor
-
-STAGES = ("open", "draft", "issued", "paid", "void")
+from witnd.store.invoices.reads import LOOKED_AT_MAX, Invoices, Wanted
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -50,21 +44,6 @@ class _Default(click.Group):
         if not args or args[0] not in (*self.commands, "--help", "-h"):
             args = ["list", *args]
         return super().parse_args(ctx, args)
-
-
-def _period(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Wanted | None:
-    """A year or month is all periods that begin in it; a day or an instant the one that it lies in."""
-    if text is None:
-        return None
-    try:
-        if "T" in text:
-            return Wanted(around=instant.parse(text))
-        period = spanned(text)
-    except ValueError as wrong:
-        raise click.BadParameter(f"{text!r} {wrong}; or write a month such as 2026-11") from wrong
-    if period.kind == "day":
-        return Wanted(around=period.start)
-    return Wanted(begins_from=period.start, begins_before=period.end)
 
 
 def _page_options(command: Command) -> Command:
@@ -84,10 +63,8 @@ def invoices() -> None:
 
 @invoices.command("list")
 @click.option("--customer", type=TEXT, help="Only those of this customer.")
-@click.option("--status", "stages", type=click.Choice(STAGES), multiple=True, help="Only these.")
-@click.option(
-    "--period", callback=_period, metavar="PERIOD", help="A year or month (2026-11), or a day or instant within."
-)
+@click.option("--status", "stages", type=click.Choice(operations.STAGES), multiple=True, help="Only these.")
+@click.option("--period", type=TEXT, metavar="PERIOD", help="A year or month (2026-11), or a day or instant within.")
 @click.option("--currency", type=TEXT, help="Only those in this currency.")
 @_page_options
 @json_option
@@ -96,7 +73,7 @@ def list_(
     *,
     customer: str | None,
     stages: tuple[str, ...],
-    period: Wanted | None,
+    period: str | None,
     currency: str | None,
     limit: int,
     after: str | None,
@@ -121,24 +98,17 @@ def list_(
       witnd invoices --status draft --period 2026-11
       witnd invoices --customer acme --status issued --json
     """
-    asked = period or Wanted()
-    wanted = Wanted(
-        customer=customer,
-        currency=currency,
-        stages=frozenset(stages),
-        begins_from=asked.begins_from,
-        begins_before=asked.begins_before,
-        around=asked.around,
-    )
+    wanted = partial(
+        operations.wanted, customer_key=customer, currency=currency, status=",".join(stages) or None, period=period
+    )  # fmt: skip
     run(_list(wanted, limit, after, json_output, config_path))
 
 
-async def _list(wanted: Wanted, limit: int, after: str | None, as_document: bool, config: Path | None) -> None:
+async def _list(
+    wanted: Callable[[], Wanted], limit: int, after: str | None, as_document: bool, config: Path | None
+) -> None:
     async with session(config) as opened:
-        try:
-            page = await desk(opened).listed(wanted, limit, after)
-        except InvalidCursor as wrong:
-            refuse(f"--after: {wrong}")
+        page = await operations.listed(opened.services, wanted(), limit, after, looked_at_max=LOOKED_AT_MAX)
     if as_document:
         document = {"data": [invoice_json(one) for one in page.data], "next_cursor": page.cursor}
         as_json(document | {"unreadable": page.unreadable})
@@ -178,8 +148,8 @@ def show(*, id_: str, shown: int, json_output: bool, config_path: Path | None) -
 
 async def _show(id_: str, shown: int, as_document: bool, config: Path | None) -> None:
     async with session(config) as opened:
-        store = desk(opened)
-        found = await paper(store, id_)
+        store = opened.services.invoices
+        found = await operations.document(opened.services, id_, can_shorten=True)
         if isinstance(found, CreditNote):
             _show_note(found, as_document)
         elif as_document:
@@ -246,10 +216,9 @@ def notes(
 
 async def _notes(customer: str | None, limit: int, after: str | None, as_document: bool, config: Path | None) -> None:
     async with session(config) as opened:
-        try:
-            page = await desk(opened).notes(limit, after, customer=customer)
-        except InvalidCursor as wrong:
-            refuse(f"--after: {wrong}")
+        page = await operations.notes_listed(
+            opened.services, limit, after, customer=customer, looked_at_max=LOOKED_AT_MAX
+        )  # fmt: skip
     if as_document:
         document = {"data": [credit_note_json(one) for one in page.data], "next_cursor": page.cursor}
         as_json(document | {"unreadable": page.unreadable})
@@ -262,9 +231,7 @@ async def _notes(customer: str | None, limit: int, after: str | None, as_documen
 
 async def _note(id_: str, as_document: bool, config: Path | None) -> None:
     async with session(config) as opened:
-        found = await paper(desk(opened), id_)
-    if isinstance(found, Invoice):
-        refuse(f"{id_} is an invoice; `witnd invoices show {id_}` shows it with its credit notes")
+        found = await operations.note_named(opened.services, id_, can_shorten=True)
     _show_note(found, as_document)
 
 

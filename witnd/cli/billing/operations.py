@@ -1,25 +1,29 @@
 """`witnd invoices issue | pay | void`: what is done to invoices by hand. The rules are in the domain."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import click
 from msgspec import Struct
 
-from witnd.cli.billing.invoice import desk
+from witnd.app.errors import Refused
+from witnd.app.invoices import operations
+from witnd.app.services import Services
 from witnd.cli.console.author import author
 from witnd.cli.console.context import as_json, config_option, json_option, run, session
+from witnd.cli.console.failure import remedy_of
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
-from witnd.domain.invoices import operations as invoicing
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.json_form import InvoiceJson, invoice_json
-from witnd.domain.invoices.operations import Refusal, Unchanged, Verdict
+from witnd.domain.invoices.operations import Unchanged
 from witnd.exit_codes import USAGE
 from witnd.store.errors import DamagedInvoice
-from witnd.store.invoices.change import Snapshot
-from witnd.store.invoices.change_entries import entry_maker
-from witnd.store.invoices.reads import Ambiguous, Invoices
+from witnd.store.invoices.change import Operation
+
+Result: TypeAlias = Operation | Unchanged
 
 
 class Acted(Struct, frozen=True, kw_only=True):
@@ -59,10 +63,10 @@ def issue(*, ids: tuple[str, ...], all_closed: bool, json_output: bool, config_p
 
 async def _issue(ids: Sequence[str], as_document: bool, config: Path | None) -> None:
     async with session(config) as opened:
-        store, series = desk(opened), opened.config.billing.series
+        services = opened.services
         acted = []
-        for asked in ids or await store.closed_drafts():
-            one = await _act(store, asked, lambda seen: invoicing.issue(seen.invoice, seen.balance, series))
+        for asked in ids or await services.invoices.closed_drafts():
+            one = await _act(services, asked, lambda invoice: operations.issue(services, author(), invoice))
             acted.append(one)
             if not as_document:
                 _tell(one, "issued")
@@ -88,7 +92,7 @@ def pay(*, id_: str, json_output: bool, config_path: Path | None) -> None:
     Example:
       witnd invoices pay INV-000012
     """
-    run(_one(id_, lambda seen: invoicing.pay(seen.invoice), "paid", json_output, config_path))
+    run(_one(id_, operations.pay, "paid", json_output, config_path))
 
 
 @click.command()
@@ -110,15 +114,15 @@ def void(*, id_: str, reason: str, json_output: bool, config_path: Path | None) 
     Example:
       witnd invoices void INV-000012 --reason 'sent to the wrong company'
     """
-    decide = lambda seen: invoicing.void(seen.invoice, seen.balance, reason)  # noqa: E731 - as in the others
-    run(_one(id_, decide, "void", json_output, config_path))
+    run(_one(id_, partial(operations.void, reason=reason), "void", json_output, config_path))
 
 
 async def _one(
-    id_: str, decide: Callable[[Snapshot], Verdict], participle: str, as_document: bool, config: Path | None
+    id_: str, operation: Callable[..., Awaitable[Result]], participle: str, as_document: bool, config: Path | None
 ) -> None:
     async with session(config) as opened:
-        acted = await _act(desk(opened), id_, decide)
+        services = opened.services
+        acted = await _act(services, id_, lambda invoice: operation(services, author(), invoice))
     if as_document:
         as_json(acted)
     else:
@@ -126,41 +130,26 @@ async def _one(
     _end([acted])
 
 
-async def _act(store: Invoices, asked: str, decide: Callable[[Snapshot], Verdict]) -> Acted:
+async def _act(services: Services, asked: str, do: Callable[[Invoice], Awaitable[Result]]) -> Acted:
+    found = None
     try:
-        return await _act_on(store, asked, decide)
-    except DamagedInvoice as damaged:
-        return Acted(asked=asked, result="refused", invoice=None, problem=damaged.reason, remedy=damaged.remedy)
-
-
-async def _act_on(store: Invoices, asked: str, decide: Callable[[Snapshot], Verdict]) -> Acted:
-    try:
-        found = await store.find(asked)
-    except Ambiguous as several:
-        return Acted(asked=asked, result="refused", invoice=None, problem=str(several), remedy="name one")
-    if not isinstance(found, Invoice):
-        problem = f"there is no invoice {asked}" if found is None else f"{asked} is a credit note"
-        return Acted(asked=asked, result="refused", invoice=None, problem=problem, remedy="`witnd invoices` lists all")
-    done = await store.do(found.id, decide, logged=entry_maker(author()))
-    if isinstance(done, Refusal):
-        return Acted(
-            asked=asked,
-            result="refused",
-            invoice=invoice_json(found),
-            problem=done.problem,
-            remedy=done.remedy,
-        )
-    return Acted(
-        asked=asked,
-        result="unchanged" if isinstance(done, Unchanged) else "done",
-        invoice=invoice_json(done.invoice),
-    )
+        found = await operations.named(services, asked, can_shorten=True)
+        done = await do(found)
+    except (Refused, DamagedInvoice) as refused:
+        if isinstance(refused, Refused):
+            problem, remedy = refused.problem, remedy_of(refused)
+        else:
+            problem, remedy = refused.reason, refused.remedy
+        invoice = None if found is None else invoice_json(found)
+        return Acted(asked=asked, result="refused", invoice=invoice, problem=problem, remedy=remedy)
+    result = "unchanged" if isinstance(done, Unchanged) else "done"
+    return Acted(asked=asked, result=result, invoice=invoice_json(done.invoice))
 
 
 def _tell(acted: Acted, participle: str) -> None:
     one = acted.invoice
     if acted.result == "refused" or one is None:
-        click.echo(printable(f"witnd: {acted.problem}; {acted.remedy}"), err=True)
+        click.echo(printable("witnd: " + "; ".join(filter(None, (acted.problem, acted.remedy)))), err=True)
         return
     already = " already" if acted.result == "unchanged" else ""
     paid = "" if one.carried.strip("0.") == "" else f" ({one.carried} more were paid by credit)"

@@ -23,6 +23,7 @@ _LISTS: Final[Mapping[str, str]] = {
     "outcome": "witnd outcomes",
     "delivery": "witnd deliveries",
     "invoice": "witnd invoices",
+    "invoice or credit note": "witnd invoices",
     "credit note": "witnd invoices notes",
     "token": "witnd tokens --all",
 }
@@ -66,11 +67,17 @@ def verdict(error: Exception) -> tuple[str, int] | None:
 
 def refusal_text(refused: Refused) -> str:
     """Return what a refusal of a use case means at a terminal: its fields are options, and lists are commands."""
-    if (command := _LISTS.get(refused.missing or "")) is not None:
-        return f"{refused.message}; `{command}` lists them"
+    if (command := remedy_of(refused)) is not None:
+        return f"{refused.problem}; {command}"
     if refused.code != "VALIDATION_ERROR" or not refused.details:
         return refused.message
     return "\n".join([f"{_option(one.path)}: {one.message}" if one.path else one.message for one in refused.details])
+
+
+def remedy_of(refused: Refused) -> str | None:
+    """Return what can be done instead: its own remedy, or the command that lists what exists."""
+    command = _LISTS.get(refused.missing or "")
+    return refused.remedy if command is None else f"`{command}` lists them"
 
 
 def _option(path: str) -> str:

@@ -19,7 +19,6 @@ from witnd.app.outcomes.view import (
     on_invoice,
     terms,
 )
-from witnd.cli.billing.invoice import desk
 from witnd.cli.console.context import Session, as_json, config_option, json_option, load_catalogue, run, session, table
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
@@ -122,7 +121,7 @@ async def _explanation(opened: Session, reads: Reads, keys: Keys, key: str, cata
         story=story(outcome, history),
         resolution=resolution,
         line=line,
-        invoice=None if line is None else await on_invoice(desk(opened), line),
+        invoice=None if line is None else await on_invoice(opened.services.invoices, line),
         deliveries=await _told(opened, key, catalogue) if outcome.final else [],
         held=[],
     )

@@ -93,11 +93,14 @@ class Invoices(Operations):
             id_ = cast("bytes | None", await self._client.hget(self._keys.numbers, number))
         return None if id_ is None else await self._by_id(id_.decode())
 
-    async def find(self, text: str) -> Invoice | CreditNote | None:
-        """By number, by id, or by the beginning of an id, at least six characters. Raises Ambiguous."""
+    async def find(self, text: str, *, can_shorten: bool = True) -> Invoice | CreditNote | None:
+        """By number, by id, or by the beginning of an id, at least six characters. Raises Ambiguous.
+
+        The beginning of an id is compared with all ids; without `can_shorten` it finds nothing.
+        """
         if _ID.fullmatch(text):
             return await self._by_id(text)
-        if not _PREFIX.fullmatch(text):
+        if not can_shorten or not _PREFIX.fullmatch(text):
             return await self.by_number(text)
         found = {one async for one in self._beginning(text)}
         if len(found) > 1:

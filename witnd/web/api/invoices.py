@@ -202,7 +202,7 @@ async def _lines_of(call: Call[Any], name: str) -> LinePage | Stream:
 )
 async def issue_invoice(call: Call[Any]) -> InvoiceJson:
     found = await invoices.named(call.services, call.path["id"])
-    return invoice_json(await invoices.issue(call.services, author(call), found))
+    return invoice_json((await invoices.issue(call.services, author(call), found)).invoice)
 
 
 @route(
@@ -216,7 +216,7 @@ async def issue_invoice(call: Call[Any]) -> InvoiceJson:
 )
 async def pay_invoice(call: Call[Any]) -> InvoiceJson:
     found = await invoices.named(call.services, call.path["id"])
-    return invoice_json(await invoices.pay(call.services, author(call), found))
+    return invoice_json((await invoices.pay(call.services, author(call), found)).invoice)
 
 
 @route(
@@ -232,7 +232,7 @@ async def pay_invoice(call: Call[Any]) -> InvoiceJson:
 async def void_invoice(call: Call[Any]) -> InvoiceJson:
     body: VoidIn = call.body()
     found = await invoices.named(call.services, call.path["id"])
-    return invoice_json(await invoices.void(call.services, author(call), found, body.reason))
+    return invoice_json((await invoices.void(call.services, author(call), found, body.reason)).invoice)
 
 
 @route(
@@ -250,15 +250,11 @@ async def void_invoice(call: Call[Any]) -> InvoiceJson:
 async def credit_invoice(call: Call[Any]) -> Credited:
     body: CreditIn = call.body()
     found = await invoices.named(call.services, call.path["id"])
-    return await crediting.credit(
-        call.services,
-        author(call),
-        found,
-        outcome_key=body.outcome_key,
-        row_id=body.row_id,
-        amount=body.amount,
-        reason=body.reason,
-    )
+    row = await crediting.billed_row(call.services, found, outcome_key=body.outcome_key, row_id=body.row_id)
+    given = await crediting.credit(
+        call.services, author(call), found, row, amount=body.amount, reason=body.reason
+    )  # fmt: skip
+    return crediting.credited_json(given)
 
 
 def author(call: Call[Any]) -> Author:

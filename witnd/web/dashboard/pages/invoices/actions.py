@@ -7,7 +7,9 @@ from witnd.app.errors import Refused, invalid, unavailable
 from witnd.app.invoices import credit as crediting
 from witnd.app.invoices import operations as invoices
 from witnd.app.invoices.operations import Reused
-from witnd.domain.invoices.invoice import Invoice
+from witnd.domain.invoices.invoice import Invoice, Row
+from witnd.domain.invoices.operations import Unchanged
+from witnd.store.invoices.change import Operation
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
 from witnd.web.dashboard.pages.invoices.invoices import name_of, shown
 from witnd.web.dashboard.pages.invoices.lines import sections
@@ -47,13 +49,13 @@ async def void(visit: Visit) -> Answer:
 
 
 async def _done(
-    visit: Visit, doing: str, do: Callable[[Invoice], Awaitable[Invoice]], told: Callable[[Invoice], str]
+    visit: Visit, doing: str, do: Callable[[Invoice], Awaitable[Operation | Unchanged]], told: Callable[[Invoice], str]
 ) -> Answer:
     """Do it. Where it is refused, the page of the invoice says why, with all that was filled in."""
     invoice = await invoices.named(visit.services, visit.path["id"])
     try:
         _check_confirmed(visit)
-        done = await do(invoice)
+        done = (await do(invoice)).invoice
     except Refused as refused:
         # As it is now: somebody else may have done something to it.
         return await shown(visit, await invoices.named(visit.services, invoice.id), refused, doing)
@@ -72,15 +74,9 @@ async def credit(visit: Visit) -> Answer:
     invoice = await invoices.named(visit.services, visit.path["id"])
     try:
         _check_confirmed(visit)
-        done = await crediting.credit(
-            visit.services,
-            visit.author,
-            invoice,
-            outcome_key=form.get("outcome") or None,
-            row_id=form.get("row") or None,
-            amount=form.get("amount", "").strip() or None,
-            reason=form.get("reason", "").strip(),
-        )
+        amount = form.get("amount", "").strip() or None
+        row, reason = await _row(visit, invoice, form), form.get("reason", "").strip()
+        done = await crediting.credit(visit.services, visit.author, invoice, row, amount=amount, reason=reason)
     except Reused as before:
         given = ApiError(
             "CONFLICT",
@@ -93,11 +89,11 @@ async def credit(visit: Visit) -> Answer:
                 "it is unknown whether the credit was given. Send the form again: it is given once"
             ) from None
         return await _form(visit, invoice, form, refused)
-    amount = f"{number((done.line.amount or '').lstrip('-'))} {done.line.currency}"
-    note = done.credit_note
+    given_back = f"{number((done.row.amount or '').lstrip('-'))} {invoice.currency}"
+    note = done.note
     if note is None:
-        return Moved(link("invoices", name_of(invoice)), f"{amount} given back: it is a line of this draft.")
-    told = f"{amount} given back: it pays the next invoices of {note.customer_key} in {note.currency}."
+        return Moved(link("invoices", name_of(invoice)), f"{given_back} given back: it is a line of this draft.")
+    told = f"{given_back} given back: it pays the next invoices of {note.customer_key} in {note.currency}."
     return Moved(link("credit-notes", note.number or note.id), told)
 
 
@@ -105,9 +101,7 @@ async def _form(visit: Visit, invoice: Invoice, given: Mapping[str, str], refuse
     """The form of a credit, with what was filled in and why that was refused."""
     invoice = await invoices.named(visit.services, invoice.id)
     try:
-        line, left = await crediting.left(
-            visit.services, invoice, outcome_key=given.get("outcome") or None, row_id=given.get("row") or None
-        )
+        line, left = await crediting.left(visit.services, invoice, await _row(visit, invoice, given))
     except Refused as none_left:
         if none_left.code != "CONFLICT":
             raise
@@ -131,6 +125,11 @@ async def _form(visit: Visit, invoice: Invoice, given: Mapping[str, str], refuse
         },
         200 if refused is None else status_of(refused),
     )
+
+
+async def _row(visit: Visit, invoice: Invoice, given: Mapping[str, str]) -> Row:
+    outcome_key, row_id = given.get("outcome") or None, given.get("row") or None
+    return await crediting.billed_row(visit.services, invoice, outcome_key=outcome_key, row_id=row_id)
 
 
 def _check_confirmed(visit: Visit) -> None:
