@@ -15,7 +15,7 @@ from pathlib import Path
 from bench import figures, support, workload
 from witnd.domain.outcomes.resolution import Line, derived_id
 from witnd.domain.pricing.ratecard import Price
-from witnd.domain.pricing.rating import rate_now
+from witnd.domain.pricing.rating import rate_at_settlement
 from witnd.domain.values import instant, money
 from witnd.domain.values.period import Calendar
 from witnd.store.keys import BillingKeys, GlobalKeys
@@ -55,7 +55,7 @@ def lines(customers: int, each: int, start: int, end: int) -> list[Line]:
     for number in range(customers * each):
         price = prices[draw.randrange(len(prices))]
         unit = Decimal(draw.randrange(1, 40)) / 10
-        rated = None if price.at_close else rate_now(price, unit)
+        rated = None if price.at_close else rate_at_settlement(price, unit)
         key = f"outcome-{number:08d}"
         found.append(
             Line(
@@ -82,7 +82,7 @@ def lines(customers: int, each: int, start: int, end: int) -> list[Line]:
 def load(server: support.Server, customers: int, each: int) -> int:
     """Put last month's lines into the stream. Answers the month's end."""
     calendar = Calendar.of("month")
-    month = calendar.period_of(calendar.period_of(int(time.time() * 1000)).start - 1)
+    month = calendar.period_at(calendar.period_at(int(time.time() * 1000)).start - 1)
     made = lines(customers, each, month.start, month.end)
     connection = server.client.connection_pool.get_connection()
     for at in range(0, len(made), workload.PER_WRITE):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from witnd.domain.values.fields import described, unknown_name
+from witnd.domain.values.fields import short_repr, unknown_name
 from witnd.domain.values.mistake import Mistake
 from witnd.endpoint import Endpoint, endpoint, read_password
 from witnd.settings import READERS, Address, Durability, Network, host_name
@@ -147,7 +147,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
     daemon = {"instance": host_name(), **given["daemon"], "state_dir": state_dir}
     billing = BillingConfig(**given["billing"])
     if billing.series == billing.credit_series:
-        again = f"is {described(billing.series)} as billing.series; numbers would be given twice: choose another"
+        again = f"is {short_repr(billing.series)} as billing.series; numbers would be given twice: choose another"
         raise ConfigError([Mistake("billing.credit_series", again)])
     return Config(
         redis=RedisConfig(**given["redis"]),
@@ -177,7 +177,7 @@ def _in_file(file: Path | None, mistakes: list[Mistake]) -> Iterator[_Given]:
         if section not in READERS:
             mistakes.append(Mistake(section, unknown_name(section, tuple(READERS))))
         elif not isinstance(table, dict):
-            mistakes.append(Mistake(section, f"must be a table, and is {described(table)}; write [{section}]"))
+            mistakes.append(Mistake(section, f"must be a table, got {short_repr(table)}; write [{section}]"))
         else:
             for name, value in table.items():
                 yield _Given(f"{section}.{name}", section, name, value, from_text=False)

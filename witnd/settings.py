@@ -12,7 +12,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from witnd.domain.values.fields import described
+from witnd.domain.values.fields import short_repr
 from witnd.endpoint import endpoint
 
 Network = IPv4Network | IPv6Network
@@ -60,7 +60,7 @@ def host_name() -> str:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"must be text, and is {described(value)}; write it in quotes")
+        raise ValueError(f"must be text, got {short_repr(value)}; write it in quotes")
     return value
 
 
@@ -79,21 +79,21 @@ def _password_file(value: object) -> str:
     if name != text and ("/" in name or not name):
         raise ValueError('must be "credential:" and the name of a systemd credential')
     if text and name == text and not Path(text).is_absolute():
-        raise ValueError(f"is {described(text)}; write an absolute path or credential:NAME")
+        raise ValueError(f"is {short_repr(text)}; write an absolute path or credential:NAME")
     return text
 
 
 def _absolute(value: object) -> str:
     text = _text(value)
     if text and not Path(text).is_absolute():
-        raise ValueError(f"is {described(text)}; write an absolute path")
+        raise ValueError(f"is {short_repr(text)}; write an absolute path")
     return text
 
 
 def _name(value: object) -> str:
     text = _text(value)
     if _NAME.fullmatch(text) is None:
-        raise ValueError(f"is {described(text)}; use 1 to 64 of a-z, A-Z, 0-9, point, dash, underscore")
+        raise ValueError(f"is {short_repr(text)}; use 1 to 64 of a-z, A-Z, 0-9, point, dash, underscore")
     return text
 
 
@@ -104,7 +104,7 @@ def _instance(value: object) -> str:
 def _one_of(*choices: str) -> Callable[[object], str]:
     def read(value: object) -> str:
         if value not in choices:
-            raise ValueError(f"is {described(value)}; possible are {', '.join(choices)}")
+            raise ValueError(f"is {short_repr(value)}; possible are {', '.join(choices)}")
         return str(value)
 
     return read
@@ -112,7 +112,7 @@ def _one_of(*choices: str) -> Callable[[object], str]:
 
 def _flag(value: object) -> bool:
     if not isinstance(value, bool):
-        raise ValueError(f"is {described(value)}; write true or false without quotes")
+        raise ValueError(f"is {short_repr(value)}; write true or false without quotes")
     return value
 
 
@@ -123,16 +123,16 @@ def _flag_text(text: str) -> object:
 def _series(value: object) -> str:
     text = _text(value)
     if _SERIES.fullmatch(text) is None:
-        raise ValueError(f"is {described(text)}; use 1 to 16 of A-Z, 0-9 and dash, beginning with a letter")
+        raise ValueError(f"is {short_repr(text)}; use 1 to 16 of A-Z, 0-9 and dash, beginning with a letter")
     return text
 
 
 def _whole(least: int, most: int) -> Callable[[object], int]:
     def read(value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
-            raise ValueError(f"must be a whole number, and is {described(value)}")
+            raise ValueError(f"must be a whole number, got {short_repr(value)}")
         if not least <= value <= most:
-            raise ValueError(f"is {described(value)}; it must lie between {least} and {most}")
+            raise ValueError(f"is {short_repr(value)}; it must lie between {least} and {most}")
         return value
 
     return read
@@ -144,7 +144,7 @@ def _duration(least: float, most: float = LONGEST_SECONDS) -> Callable[[object],
         if form is not None:
             value = float(form[1]) * _UNITS[form[2]]
         if not isinstance(value, int | float) or isinstance(value, bool) or math.isnan(value):
-            raise ValueError(f'is {described(value)}; write seconds as a number, or "90s", "15m", "24h", "7d"')
+            raise ValueError(f'is {short_repr(value)}; write seconds as a number, or "90s", "15m", "24h", "7d"')
         if not least <= value <= most:
             raise ValueError(f"is {value:g} s; it must lie between {least:g} and {most:g} s")
         return value
@@ -160,7 +160,7 @@ def _durability(value: object) -> Durability:
         return Durability(mode, 1)
     if mode == "replica" and re.fullmatch("[1-9]", count):
         return Durability(mode, int(count))
-    raise ValueError(f"is {described(value)}; possible are server, fsync, replica, replica:2 (to 9)")
+    raise ValueError(f"is {short_repr(value)}; possible are server, fsync, replica, replica:2 (to 9)")
 
 
 def _bind(value: object) -> Address:
@@ -168,14 +168,14 @@ def _bind(value: object) -> Address:
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     number = int(port) if re.fullmatch("[0-9]{1,5}", port) else -1
     if not bare or not 0 <= number <= 65535 or (":" in bare and bare == host):
-        raise ValueError(f"is {described(value)}; write host:port, as 127.0.0.1:8700 or [::1]:8700")
+        raise ValueError(f"is {short_repr(value)}; write host:port, as 127.0.0.1:8700 or [::1]:8700")
     return Address(bare, number)
 
 
 def _list_of(read: Callable[[object], Any], least: int, most: int) -> Callable[[object], tuple[Any, ...]]:
     def read_all(value: object) -> tuple[Any, ...]:
         if not isinstance(value, list):
-            raise ValueError(f"must be a list, and is {described(value)}; write it in brackets")
+            raise ValueError(f"must be a list, got {short_repr(value)}; write it in brackets")
         if not least <= len(value) <= most:
             raise ValueError(f"has {len(value)} items; it must have {least} to {most}")
         items, wrong = [], []
@@ -196,7 +196,7 @@ def _network(value: object) -> Network:
         return ip_network(_text(value))
     except ValueError as wrong:
         raise ValueError(
-            f"is {described(value)}; write a network as 10.1.0.0/16 or fd00::/8, without host bits"
+            f"is {short_repr(value)}; write a network as 10.1.0.0/16 or fd00::/8, without host bits"
         ) from wrong
 
 

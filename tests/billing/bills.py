@@ -11,7 +11,7 @@ from witnd.domain.invoices.invoice import Invoice, Row, invoice_id, row_id
 from witnd.domain.invoices.operations import CreditNote
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.pricing.ratecard import Price
-from witnd.domain.pricing.rating import Meter, rate_now
+from witnd.domain.pricing.rating import Meter, rate_at_settlement
 from witnd.domain.values import instant
 from witnd.domain.values.money import exact_sum, minor_digits, minor_text, plain
 from witnd.domain.values.period import Calendar
@@ -45,9 +45,9 @@ def rows_of(invoice: str, work: Iterable[Work], start: int = NOVEMBER) -> list[R
     outcomes, adjustments = [], []
     for turn, (prefix, one, units) in enumerate(work):
         amounts = [Decimal(unit) for unit in units]
-        meter = Meter(one, exact_sum(amounts)) if one.at_close else None
+        meter = Meter(one, exact_sum(amounts)) if one.is_rated_at_close else None
         for number, unit in enumerate(amounts):
-            rated = rate_now(one, unit) if meter is None else meter.add(unit)
+            rated = rate_at_settlement(one, unit) if meter is None else meter.add(unit)
             outcomes.append(
                 Row(
                     id=derived_id("line", f"{prefix}-{number + 1:04d}"),
@@ -57,7 +57,7 @@ def rows_of(invoice: str, work: Iterable[Work], start: int = NOVEMBER) -> list[R
                     price_hash=one.hash,
                     amount=minor_text(rated.amount, one.exponent),
                     amount_exact=plain(rated.exact),
-                    rated="at_close" if one.at_close else "at_settlement",
+                    rated="at_close" if one.is_rated_at_close else "at_settlement",
                     price_per_unit=None if rated.price_per_unit is None else plain(rated.price_per_unit),
                     outcome_key=f"{prefix}-{number + 1:04d}",
                     resolved_at=start + number * 7 * HOUR + turn * HOUR,
@@ -111,7 +111,7 @@ def bill(
     **head: Any,
 ) -> Bill:
     """An issued invoice of November 2026, unless `head` says something else of it."""
-    period = Calendar.of("month").period_of(NOVEMBER)
+    period = Calendar.of("month").period_at(NOVEMBER)
     id_ = invoice_id(customer, currency, period)
     rows = rows_of(id_, work)
     back = given(rows)

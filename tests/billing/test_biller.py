@@ -46,7 +46,7 @@ def test_lines_are_collected_into_one_draft_per_customer_currency_and_period(til
         ("acme", "EUR", START + DAY): (2, 1, "1"),
     }
     first = heads["acme", "EUR", START]
-    assert first.id == invoice_id("acme", "EUR", Calendar.of("day").period_of(START))
+    assert first.id == invoice_id("acme", "EUR", Calendar.of("day").period_at(START))
     assert (first.closed, first.stage, first.end) == (False, "open", START + DAY)
     assert [row.id for row in till.rows(first)] == [derived_id("line", f"outcome-{n}") for n in (1, 2)]
 
@@ -189,21 +189,21 @@ def test_a_line_of_a_closed_period_stops_the_billing(till: Till) -> None:
 
 def test_a_change_of_the_period_takes_effect_when_the_running_one_ends(till: Till) -> None:
     now = int(till.redis.time()[0]) * 1000
-    end = Calendar.of("month").period_of(now).end
+    end = Calendar.of("month").period_at(now).end
     till.confirm([Confirmed(0, now, "outcome-1")])
     till.work(period="month")
     till.work(period="day")
     till.confirm([Confirmed(0, now + 1, "outcome-2"), Confirmed(0, end, "outcome-3")])
     till.work(period="day")
     assert {(head.start, head.period) for head in till.invoices().values()} == {
-        (Calendar.of("month").period_of(now).start, "month"),
+        (Calendar.of("month").period_at(now).start, "month"),
         (end, "day"),
     }
 
 
 def test_a_clock_that_was_set_back_does_not_end_a_period_early_that_the_logs_have_reached(till: Till) -> None:
     reached = START + 10 * DAY
-    month = Calendar.of("month").period_of(reached)
+    month = Calendar.of("month").period_at(reached)
     till.confirm([Confirmed(0, reached, "outcome-1")])
     till.applied(reached)
     till.clock = repeat(reached)

@@ -30,7 +30,7 @@ PRICES = {GRADUATED.hash: GRADUATED, FLAT.hash: FLAT}
 
 
 def row(key: str, at: int, price: Price = FLAT, unit: str = "1") -> Row:
-    settled = not price.at_close
+    settled = not price.is_rated_at_close
     return Row(
         id=derived_id("line", key),
         kind="outcome",

@@ -15,7 +15,7 @@ from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.outcomes.resolution import Line, derived_id
 from witnd.domain.pricing.ratecard import Price
-from witnd.domain.pricing.rating import rate_now
+from witnd.domain.pricing.rating import rate_at_settlement
 from witnd.domain.values import instant, money
 from witnd.endpoint import endpoint
 from witnd.store.clock.guard import ClockGuard, Reading
@@ -74,7 +74,7 @@ def price(currency: str, agent: str) -> Price:
 def line(one: Confirmed) -> Line:
     """What the engine writes for a confirmed outcome."""
     asked = price(one.currency, one.agent)
-    rated = None if asked.at_close else rate_now(asked, Decimal(one.unit))
+    rated = None if asked.is_rated_at_close else rate_at_settlement(asked, Decimal(one.unit))
     each = None if rated is None or rated.price_per_unit is None else money.plain(rated.price_per_unit)
     return Line(
         id=derived_id("line", one.key),
@@ -91,7 +91,7 @@ def line(one: Confirmed) -> Line:
         rate_card=asked.rate_card,
         price_hash=asked.hash,
         contract_hash="cd" * 32,
-        rated="at_close" if asked.at_close else "at_settlement",
+        rated="at_close" if asked.is_rated_at_close else "at_settlement",
     )
 
 

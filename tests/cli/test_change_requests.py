@@ -10,7 +10,7 @@ from tests.cli.test_deliveries import RULES, committed, dead, moved
 from tests.notify.committed import CREATED, deliveries
 from tests.support.workshop import CATALOGUE, Workshop
 from witnd.domain.values import instant
-from witnd.domain.webhooks.delivery import parked
+from witnd.domain.webhooks.delivery import park
 from witnd.store.access.change_log import Changes
 from witnd.store.errors import StoreUnavailable
 
@@ -86,7 +86,7 @@ def _delivery(shop: Workshop) -> str:
     given_up, waiting = deliveries(2)
     committed(shop, given_up, waiting)
     moved(shop, given_up, dead)
-    moved(shop, waiting, lambda progress: parked(progress, "suspended"))
+    moved(shop, waiting, lambda progress: park(progress, "suspended"))
     return given_up.id
 
 

@@ -13,7 +13,15 @@ import pytest
 from tests.notify.committed import CREATED, commit, deliveries, delivery, rule
 from tests.support.workshop import Workshop
 from witnd.domain.outcomes.partitioning import partition_of
-from witnd.domain.webhooks.delivery import HEALTHY, Attempt, EndpointState, Progress, begun, ended, parked
+from witnd.domain.webhooks.delivery import (
+    HEALTHY,
+    Attempt,
+    EndpointState,
+    Progress,
+    finish_attempt,
+    park,
+    start_attempt,
+)
 from witnd.domain.webhooks.notification import Delivery
 from witnd.store.deliveries.outbox import Outbox, Row
 from witnd.store.keys import GlobalKeys, Keys
@@ -68,15 +76,15 @@ def row_of(shop: Workshop, one: Delivery) -> Row:
 
 
 def failed(progress: Progress) -> Progress:
-    return ended(begun(progress, CREATED), REFUSED, CREATED, 0.5)
+    return finish_attempt(start_attempt(progress, CREATED), REFUSED, CREATED, 0.5)
 
 
 def dead(progress: Progress) -> Progress:
-    return ended(begun(progress, CREATED), REFUSED, CREATED, 0.5, schedule=[])
+    return finish_attempt(start_attempt(progress, CREATED), REFUSED, CREATED, 0.5, schedule=[])
 
 
 def delivered(progress: Progress) -> Progress:
-    return ended(begun(progress, CREATED), OK, CREATED, 0.5)
+    return finish_attempt(start_attempt(progress, CREATED), OK, CREATED, 0.5)
 
 
 @pytest.fixture
@@ -87,7 +95,7 @@ def four(shop: Workshop) -> list[Delivery]:
     committed(shop, *rows)
     moved(shop, rows[0], failed)
     moved(shop, rows[1], delivered)
-    moved(shop, rows[2], lambda progress: parked(progress, "suspended"))
+    moved(shop, rows[2], lambda progress: park(progress, "suspended"))
     moved(shop, rows[3], dead)
     return rows
 
@@ -203,7 +211,7 @@ class TestShow:
     def test_an_attempt_under_way_says_so(self, shop: Workshop) -> None:
         shop.apply(RULES)
         committed(shop, delivery())
-        moved(shop, delivery(), lambda progress: begun(progress, CREATED))
+        moved(shop, delivery(), lambda progress: start_attempt(progress, CREATED))
 
         found = shop.json("deliveries", "show", delivery().id)
 
@@ -305,7 +313,7 @@ class TestResume:
         rows = deliveries(5)
         committed(shop, *rows)
         for row in rows:
-            moved(shop, row, lambda progress: parked(progress, "suspended"))
+            moved(shop, row, lambda progress: park(progress, "suspended"))
         shop.call("ZADD", shop.keys().parked(rule().id), 0, "of a row that is gone")
 
         assert shop.json("deliveries", "resume", "billing") == {"resumed": 5}

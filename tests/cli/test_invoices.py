@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from tests.support.invoices import DAY_MS, NOVEMBER, draft, outcome_row, write
 from tests.support.workshop import LONG_AGO, Workshop
 from witnd.domain.catalogue.catalogue import Catalogue
-from witnd.domain.catalogue.routing import Terms, place
+from witnd.domain.catalogue.routing import Terms, opening_terms
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.outcomes.outcome import Outcome, Status
 from witnd.domain.outcomes.resolution import derived_id
@@ -52,7 +52,7 @@ def settled(shop: Workshop, *keys: str, status: Status = "CONFIRMED") -> None:
         async with connect(shop.server.url) as client:
             catalogue = Catalogue()
             await CatalogueStore(client, GlobalKeys("witn"), shop.partitions).load(catalogue)
-            terms = place(catalogue, action="replied", agent_key="support", customer_key="acme", at=LONG_AGO)
+            terms = opening_terms(catalogue, action="replied", agent_key="support", customer_key="acme", at=LONG_AGO)
             assert isinstance(terms, Terms)
             for key in keys:
                 outcome = Outcome(key, "acme", terms.contract, terms.price, LONG_AGO)

@@ -8,12 +8,12 @@ from redis import Redis
 
 from tests.support.server import Server
 from tests.support.workshop import CATALOGUE, Workshop
-from witnd.domain.webhooks.fan_out import OWN_MAX
+from witnd.domain.webhooks.fan_out import MAX_SEPARATE
 from witnd.store.deliveries.fan_out_codec import FORMAT
 from witnd.store.keys import Keys
 
 KEYS = Keys("witn", 0)
-RULES = OWN_MAX + 8
+RULES = MAX_SEPARATE + 8
 MANY = "\n".join(
     f'[[notification_rules]]\nname = "many-{number:03}"\nsource = "both"\nurl = "http://127.0.0.1:9/{number}"\n'
     'secret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="'

@@ -1,4 +1,4 @@
-"""The text of a page as people read it: spaces between blocks, none within a word."""
+"""What somebody reads: blocks of a page apart from each other, words within them as they stand."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 _INLINE = frozenset(("a", "b", "code", "em", "strong", "time"))
 
 
-def visible_text(element: Any) -> str:
+def read(element: Any) -> str:
     """The text of an element with a space between its parts."""
     return " ".join("".join(_parts(element)).split())
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from witnd.domain.catalogue.condition import OPERATORS, canonical, words
+from witnd.domain.catalogue.condition import OPERATORS, canonical, condition_text
 from witnd.domain.catalogue.condition import mistakes as mistakes_of
 from witnd.domain.values.mistake import Mistake
 from witnd.web.dashboard.forms.choices import BY_NAME
@@ -81,7 +81,7 @@ def test_every_condition_survives_the_form(raw: list[dict[str, Any]]) -> None:
     found = written(again)
     assert found.mistakes == []
     assert canonical(found.condition) == condition
-    assert reading(again) == words(condition)
+    assert reading(again) == condition_text(condition)
 
 
 def test_all_operators_can_be_chosen() -> None:

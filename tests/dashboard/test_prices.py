@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import pricing
-from witnd.domain.pricing.entry import KINDS, MOST_TIERS, OPTIONS
+from witnd.domain.pricing.entry import KINDS, MAX_TIERS, OPTIONS
 from witnd.domain.pricing.ratecard import read_entries
 from witnd.domain.values.fields import Table
 from witnd.web.dashboard.forms.price_preview import quantities
@@ -124,7 +124,7 @@ def test_buttons_that_there_are_not_change_nothing(order: str) -> None:
 def test_a_form_holds_so_many_prices_and_tiers_and_no_more() -> None:
     full = [blank(str(number)) for number in range(MOST_EDITED)]
     assert changed(full, "add-entry") == full
-    tiers = [Entry(texts={"kind": "volume"}, tiers=[{}] * MOST_TIERS)]
+    tiers = [Entry(texts={"kind": "volume"}, tiers=[{}] * MAX_TIERS)]
     assert changed(tiers, "add-tier:0") == tiers
 
 
@@ -146,8 +146,8 @@ def test_mistakes_speak_of_what_is_in_the_form() -> None:
     assert for_people("entries[0].agent", "is missing; write text of 1 to 255 characters") == "choose an agent"
     said = for_people("entries[0].percent", 'is missing; write it as a string, such as "2.5"')
     assert said == "is missing; write a number such as 2.5"
-    said = for_people("entries[0].period_cap", "must be at least 5, which period_minimum is")
-    assert said == "must be at least 5, which “At least per period” is"
+    said = for_people("entries[0].period_cap", "must be at least 5, the value of period_minimum")
+    assert said == "must be at least 5, the value of “At least per period”"
 
 
 def test_mistakes_of_a_part_count_from_the_first_price_of_the_form() -> None:

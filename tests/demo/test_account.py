@@ -9,9 +9,9 @@ from tests.support.catalogues import agent, catalogue, customer, rate_card
 from tests.support.conditions import leaf
 from witnd.demo import account
 from witnd.demo.receiver import Receipt
-from witnd.domain.catalogue.routing import Terms, place
+from witnd.domain.catalogue.routing import Terms, opening_terms
 from witnd.domain.outcomes.event import Event
-from witnd.domain.outcomes.explain import story
+from witnd.domain.outcomes.explain import explanation
 from witnd.domain.outcomes.outcome import Outcome
 from witnd.domain.outcomes.resolution import resolve
 from witnd.fold.history import HistoryItem
@@ -32,7 +32,7 @@ class Told:
     def __init__(self, condition: list[Any] = CONDITION, price: dict[str, Any] | None = None, **changes: Any) -> None:
         card = rate_card() if price is None else rate_card(entries=[{"agent": "support"} | price])
         entries = agent(condition=condition, settlement_period=4, **changes), card, customer()
-        found = place(catalogue(*entries), action="x", agent_key="support", customer_key="acme", at=0)
+        found = opening_terms(catalogue(*entries), action="x", agent_key="support", customer_key="acme", at=0)
         assert isinstance(found, Terms)
         self.outcome = Outcome(KEY, "acme", found.contract, found.price, 0)
         self.history: list[HistoryItem] = []
@@ -42,7 +42,7 @@ class Told:
         event = Event(KEY, action, "acme", None, None, value, attribution, None, None, None)
         self.outcome.apply(event, ms, ms if placed_at is None else placed_at)
         self.history.append(HistoryItem((ms, 0), action, None, value, attribution, None, placed_at, None, None))
-        events = story(self.outcome, self.history).events
+        events = explanation(self.outcome, self.history).events
         return said(account.applied(KEY, events, len(events) - 1, self.outcome))
 
     def settle(self) -> str | None:
@@ -124,7 +124,7 @@ def test_placed_events_are_told_with_what_placed_them() -> None:
     told = Told()
     told.take(1_000, "ticket_opened", placed_at=9_000)
     told.take(2_000, "agent_replied", placed_at=9_000)
-    events = story(told.outcome, told.history).events
+    events = explanation(told.outcome, told.history).events
     assert said(account.placed(KEY, events, 9_000, told.outcome)) == (
         "placed: 2 held events for acme can be counted now; billable, due at 00:00:13.0"
     )

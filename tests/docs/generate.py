@@ -19,7 +19,7 @@ from witnd.cli.main import COMMANDS
 from witnd.cli.main import main as program
 from witnd.domain.catalogue.catalogue import HeldReason
 from witnd.domain.catalogue.condition import OPERATORS
-from witnd.domain.catalogue.condition import words as condition_words
+from witnd.domain.catalogue.condition import condition_text as condition_words
 from witnd.domain.outcomes.outcome import NEXT, STATUSES
 from witnd.store import keys
 

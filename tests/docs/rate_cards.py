@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from witnd.cli.main import main
 from witnd.domain.pricing.ratecard import KINDS, RateCard, read_rate_card
-from witnd.domain.pricing.working import spoken
+from witnd.domain.pricing.working import price_text
 
 PAGE = Path(__file__).parents[2] / "docs/reference/rate-cards.md"
 WHEN = {False: "when it settles", True: "when the period closes"}
@@ -34,7 +34,7 @@ def kinds_rows() -> list[tuple[str, ...]]:
     for kind in KINDS:
         price = card.prices[entries[kind]["agent"]]
         fields = ", ".join(f"`{name}`" for name in KINDS[kind])
-        rows.append((f"`{kind}`", fields, spoken(price), WHEN[price.at_close]))
+        rows.append((f"`{kind}`", fields, price_text(price), WHEN[price.is_rated_at_close]))
     return rows
 
 

@@ -13,7 +13,7 @@ from tests.support.conditions import leaf
 from witnd.domain.catalogue.agreements import Agreements
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry, HeldReason
 from witnd.domain.catalogue.contract import Contract
-from witnd.domain.catalogue.routing import Terms, place
+from witnd.domain.catalogue.routing import Terms, opening_terms
 
 AGENTS = ("support", "sales", "ops")
 ACTIONS = ("replied", "signed", "closed")
@@ -22,7 +22,9 @@ INSTANTS = range(6)
 
 
 def opened(found: Catalogue, at: int = 0, **asked: Any) -> Terms:
-    terms = place(found, **({"action": "replied", "agent_key": "support", "customer_key": "acme"} | asked), at=at)
+    terms = opening_terms(
+        found, **({"action": "replied", "agent_key": "support", "customer_key": "acme"} | asked), at=at
+    )
     assert isinstance(terms, Terms), terms
     return terms
 
@@ -51,7 +53,7 @@ def test_an_own_entry_is_enough_where_the_card_has_none() -> None:
 
 def test_an_own_entry_without_a_card_in_force_has_no_rate_card() -> None:
     found = catalogue(customer(entries=[price("7")]), agent(), rate_card(at=5))
-    assert place(found, action="x", agent_key=None, customer_key="acme", at=4) is HeldReason.NO_RATE_CARD
+    assert opening_terms(found, action="x", agent_key=None, customer_key="acme", at=4) is HeldReason.NO_RATE_CARD
     assert str(opened(found, at=5).price.price_per_unit) == "7"
 
 
@@ -125,7 +127,7 @@ def test_own_terms_bring_no_agent_into_force() -> None:
     own = customer(agents=[{"agent": "support", "name": "x"}, {"agent": "nobot", "name": "x"}])
     found = catalogue(rate_card(), agent(archived=True), agent("sales"), own)
     for key in ("support", "nobot"):
-        answer = place(found, action="x", agent_key=key, customer_key="acme", at=0)
+        answer = opening_terms(found, action="x", agent_key=key, customer_key="acme", at=0)
         assert answer is HeldReason.UNKNOWN_AGENT
 
 
@@ -153,7 +155,7 @@ def test_an_own_condition_decides_which_agents_name_an_action(
     found = catalogue(CARD, SUPPORT, SALES, customer("globex"), customer(agents=[{"agent": "support"} | own]))
 
     def chosen(key: str) -> str:
-        answer = place(found, action=action, agent_key=None, customer_key=key, at=0)
+        answer = opening_terms(found, action=action, agent_key=None, customer_key=key, at=0)
         return answer.contract.agent if isinstance(answer, Terms) else str(answer)
 
     assert (chosen("globex"), chosen("acme")) == (everybody, acme)
@@ -209,7 +211,7 @@ EVERY_PLACING: list[Placing] = list(product(CUSTOMERS, ACTIONS, [None, *AGENTS],
 
 def placed(found: Catalogue, asked: Placing) -> tuple[str, str] | HeldReason:
     customer_key, action, agent_key, at = asked
-    terms = place(found, action=action, agent_key=agent_key, customer_key=customer_key, at=at)
+    terms = opening_terms(found, action=action, agent_key=agent_key, customer_key=customer_key, at=at)
     return (terms.contract.hash, terms.price.hash) if isinstance(terms, Terms) else terms
 
 
@@ -280,7 +282,7 @@ def test_what_was_agreed_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     own = [{"agent": "support", "condition": [leaf("called", "seen")]}]
     found = catalogue(CARD, SUPPORT, SALES, customer(agents=own, entries=[price("7")]))
     first = opened(found, action="called", agent_key=None)
-    monkeypatch.setattr(Contract, "changed_by", None)
+    monkeypatch.setattr(Contract, "with_terms", None)
     monkeypatch.setattr("witnd.domain.catalogue.agreements.Price", None)
     again = opened(found, action="called", agent_key=None, at=99)
     assert (again.contract, again.price) == (first.contract, first.price)
@@ -298,5 +300,5 @@ def test_only_versions_that_were_in_force_together_are_made() -> None:
         customer(at=14),
     )
     made: dict[str, Contract] = {}
-    Agreements(made, {}).make_all(found._customers.values(), found._agents, found._rate_cards)
+    Agreements(made, {}).add_all(found._customers.values(), found._agents, found._rate_cards)
     assert sorted((c.name, c.settlement_period) for c in made.values()) == [("b", 5), ("b", 6), ("support", 5)]

@@ -144,7 +144,7 @@ def test_agents_are_found_by_the_actions_that_their_conditions_name() -> None:
         agent("c", condition=[leaf("y", "seen")], archived=True),
     )
     plain = Customer(key="acme", name="acme")
-    named = {action: [c.agent for c in found.agents_naming_for(plain, action, 0)] for action in "xyz"}
+    named = {action: [c.agent for c in found.agents_with_action(plain, action, 0)] for action in "xyz"}
     assert named == {"x": ["a"], "y": ["a", "b"], "z": []}
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.support.conditions import COMPARED, COUNTED, conditions, leaf
 from witnd.domain.catalogue import condition as conditions_
-from witnd.domain.catalogue.condition import canonical, mistakes, words
+from witnd.domain.catalogue.condition import canonical, condition_text, mistakes
 
 anything = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.binary()),
@@ -50,12 +50,12 @@ def test_the_check_ends_with_an_answer_for_any_value_and_what_it_accepts_is_usab
 ) -> None:
     if not mistakes(raw):
         json.dumps(canonical(raw), allow_nan=False).encode()
-        assert words(raw)
+        assert condition_text(raw)
 
 
 def test_the_empty_list_is_a_condition() -> None:
     assert mistakes([]) == []
-    assert words([]) == "always"
+    assert condition_text([]) == "always"
 
 
 @pytest.mark.parametrize("operator", ["seen", "not seen"])
@@ -177,8 +177,8 @@ def test_a_condition_reads_in_plain_words() -> None:
         {"op": "OR", "conditions": [leaf("csat", "not lte", 3), leaf("vip", "match", True)]},
         {"op": "NOT", "condition": leaf("reopened", "count_gte", 1)},
     ]
-    assert words(raw) == (
+    assert condition_text(raw) == (
         "`replied` was seen and (the latest value of `csat` is missing, not a number or above 3 or "
         "the latest value of `vip` is true) and not (`reopened` was seen at least 1 time)"
     )
-    assert words([{"op": "OR", "conditions": []}]) == "never"
+    assert condition_text([{"op": "OR", "conditions": []}]) == "never"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.support.conditions import leaf
-from witnd.domain.catalogue.customer import MOST_OWN_TERMS, Customer, read_customer
+from witnd.domain.catalogue.customer import MAX_OWN_TERMS, Customer, read_customer
 
 CLOSED = leaf("closed", "seen")
 
@@ -87,7 +87,7 @@ def test_one_agent_is_spoken_of_once(what: str) -> None:
     twice = [price(), price()] if what == "entries" else [{"agent": "support", "name": n} for n in ("a", "b")]
     found = mistakes(**{"rate_card": "standard", what: twice})
     assert list(found) == [f"customers[0].{what}[1].agent"]
-    assert "a second time" in found[f"customers[0].{what}[1].agent"]
+    assert "must not be repeated" in found[f"customers[0].{what}[1].agent"]
 
 
 def test_every_mistake_is_told_at_once_with_its_path() -> None:
@@ -122,6 +122,6 @@ def test_what_is_no_list_is_one_mistake(what: str, value: object) -> None:
 
 
 def test_more_terms_than_anybody_reads_are_refused() -> None:
-    many = [{"agent": f"a{number}", "name": "x"} for number in range(MOST_OWN_TERMS + 1)]
+    many = [{"agent": f"a{number}", "name": "x"} for number in range(MAX_OWN_TERMS + 1)]
     assert list(mistakes(agents=many)) == ["customers[0].agents"]
     assert mistakes(agents=many[:-1]) == {}

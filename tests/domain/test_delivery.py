@@ -7,21 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from witnd.domain.webhooks.delivery import (
-    ATTEMPTS_KEPT,
-    FAILING_MAX_MS,
     HEALTHY,
     INTERRUPTED,
+    MAX_ATTEMPTS_KEPT,
+    MAX_FAILING_MS,
     Attempt,
     EndpointState,
     Progress,
-    answered,
-    begun,
-    committed,
-    ended,
-    lost,
-    parked,
-    resent,
-    resumed,
+    finish_attempt,
+    mark_lost,
+    new_progress,
+    park,
+    record_attempt,
+    request_resend,
+    resume,
+    start_attempt,
 )
 from witnd.domain.webhooks.notification import SCHEDULE
 
@@ -32,36 +32,36 @@ ATTEMPTS = st.sampled_from([OK, REFUSED, GONE])
 
 
 def tried(progress: Progress, attempt: Attempt, now_ms: int) -> Progress:
-    return ended(begun(progress, now_ms), attempt, now_ms, 0.5)
+    return finish_attempt(start_attempt(progress, now_ms), attempt, now_ms, 0.5)
 
 
 def exhausted() -> Progress:
-    progress = committed(0)
+    progress = new_progress(0)
     for _ in range(10):
         progress = tried(progress, REFUSED, 0)
     return progress
 
 
 def test_a_committed_delivery_is_due_at_once() -> None:
-    assert committed(1000).queued_ms == 1000
+    assert new_progress(1000).queued_ms == 1000
 
 
 def test_an_attempt_is_on_record_before_its_answer_and_stays_due_until_then() -> None:
-    progress = begun(committed(1000), 1005)
+    progress = start_attempt(new_progress(1000), 1005)
 
     assert progress.queued_ms == 1000
     assert (progress.started, progress.attempts[-1].duration_ms) == (1, None)
 
 
 def test_success_ends_it() -> None:
-    progress = tried(committed(1000), OK, 1005)
+    progress = tried(new_progress(1000), OK, 1005)
 
     assert (progress.standing, progress.queued_ms) == ("delivered", None)
     assert (progress.attempts[-1].status, progress.attempts[-1].duration_ms) == (200, 7)
 
 
 def test_failures_walk_down_the_schedule_to_the_dead() -> None:
-    progress, now = committed(0), 0
+    progress, now = new_progress(0), 0
     for step in SCHEDULE:
         progress = tried(progress, REFUSED, now)
         assert (progress.standing, progress.due_ms) == ("pending", now + step)
@@ -74,16 +74,16 @@ def test_failures_walk_down_the_schedule_to_the_dead() -> None:
 
 
 def test_an_attempt_without_an_answer_was_interrupted_and_does_not_use_up_a_step() -> None:
-    progress = tried(begun(committed(0), 0), REFUSED, 50)
+    progress = tried(start_attempt(new_progress(0), 0), REFUSED, 50)
 
     assert [attempt.reason for attempt in progress.attempts] == [INTERRUPTED, "answered 500"]
     assert (progress.failures, progress.started) == (1, 2)
 
 
 def test_only_the_last_attempts_are_kept() -> None:
-    progress = committed(0)
+    progress = new_progress(0)
     for at in range(30):
-        progress = tried(resent(progress, at), REFUSED, at)
+        progress = tried(request_resend(progress, at), REFUSED, at)
 
     assert [attempt.at for attempt in progress.attempts] == list(range(10, 30))
     assert progress.started == 30
@@ -91,25 +91,25 @@ def test_only_the_last_attempts_are_kept() -> None:
 
 class TestResend:
     def test_a_failed_one_leaves_the_schedule_alone(self) -> None:
-        before = tried(committed(0), REFUSED, 0)
+        before = tried(new_progress(0), REFUSED, 0)
 
-        after = tried(resent(before, 100), REFUSED, 100)
+        after = tried(request_resend(before, 100), REFUSED, 100)
 
         assert (after.due_ms, after.failures) == (before.due_ms, before.failures)
         assert after.attempts[-1].manual
 
     def test_it_goes_out_at_once_in_the_middle_of_automatic_retries(self) -> None:
-        progress = resent(tried(committed(0), REFUSED, 0), 100)
+        progress = request_resend(tried(new_progress(0), REFUSED, 0), 100)
 
         assert progress.queued_ms == 100
 
     def test_a_successful_one_ends_the_retries(self) -> None:
-        progress = tried(resent(tried(committed(0), REFUSED, 0), 100), OK, 100)
+        progress = tried(request_resend(tried(new_progress(0), REFUSED, 0), 100), OK, 100)
 
         assert (progress.standing, progress.queued_ms) == ("delivered", None)
 
     def test_asked_for_twice_it_is_sent_twice(self) -> None:
-        progress = resent(resent(tried(committed(0), OK, 0), 100), 101)
+        progress = request_resend(request_resend(tried(new_progress(0), OK, 0), 100), 101)
 
         progress = tried(progress, OK, 105)
         assert progress.queued_ms == 100
@@ -117,63 +117,63 @@ class TestResend:
         assert progress.queued_ms is None
 
     def test_asked_for_during_an_attempt_it_comes_after_it(self) -> None:
-        during = resent(begun(committed(0), 0), 5)
+        during = request_resend(start_attempt(new_progress(0), 0), 5)
 
-        after = ended(during, REFUSED, 10, 0.5)
+        after = finish_attempt(during, REFUSED, 10, 0.5)
 
         assert (after.failures, after.resends, after.queued_ms) == (1, 1, 5)
 
     def test_one_that_was_interrupted_is_still_owed(self) -> None:
-        progress = begun(resent(tried(committed(0), OK, 0), 100), 100)
+        progress = start_attempt(request_resend(tried(new_progress(0), OK, 0), 100), 100)
 
         assert progress.queued_ms == 100
         assert tried(progress, OK, 200).queued_ms is None
 
     @pytest.mark.parametrize(
         "settled",
-        [tried(committed(0), OK, 0), exhausted(), parked(committed(0), "suspended")],
+        [tried(new_progress(0), OK, 0), exhausted(), park(new_progress(0), "suspended")],
         ids=["delivered", "dead", "parked"],
     )
     def test_a_failed_one_changes_nothing_about_where_it_stands(self, settled: Progress) -> None:
-        after = tried(resent(settled, 100), REFUSED, 100)
+        after = tried(request_resend(settled, 100), REFUSED, 100)
 
         assert (after.standing, after.queued_ms) == (settled.standing, None)
-        assert tried(resent(settled, 100), OK, 100).standing == "delivered"
+        assert tried(request_resend(settled, 100), OK, 100).standing == "delivered"
 
 
 class TestParking:
     def test_a_parked_one_waits_without_a_time(self) -> None:
-        progress = parked(committed(0), "suspended")
+        progress = park(new_progress(0), "suspended")
 
         assert (progress.standing, progress.queued_ms) == ("parked", None)
 
     def test_resumed_it_has_the_whole_schedule_before_it(self) -> None:
-        progress = parked(tried(tried(committed(50), REFUSED, 50), REFUSED, 60), "suspended")
+        progress = park(tried(tried(new_progress(50), REFUSED, 50), REFUSED, 60), "suspended")
 
-        again = resumed(progress, 50)
+        again = resume(progress, 50)
 
         assert (again.standing, again.queued_ms, again.failures) == ("pending", 50, 0)
 
     def test_what_was_delivered_does_not_become_parked_with_its_resend(self) -> None:
-        progress = parked(resent(tried(committed(0), OK, 0), 5), "no rule")
+        progress = park(request_resend(tried(new_progress(0), OK, 0), 5), "no rule")
 
         assert (progress.standing, progress.queued_ms) == ("delivered", None)
 
     def test_a_lost_message_is_dead(self) -> None:
-        assert (lost(committed(0)).standing, lost(committed(0)).queued_ms) == ("dead", None)
+        assert (mark_lost(new_progress(0)).standing, mark_lost(new_progress(0)).queued_ms) == ("dead", None)
 
 
 class TestEndpoint:
     def test_the_first_failure_starts_the_clock_and_later_ones_do_not_move_it(self) -> None:
-        state = answered(answered(HEALTHY, REFUSED, 100), REFUSED, 200)
+        state = record_attempt(record_attempt(HEALTHY, REFUSED, 100), REFUSED, 200)
 
         assert state == EndpointState(failing_since=100)
 
     def test_one_success_clears_it(self) -> None:
-        assert answered(EndpointState(failing_since=100), OK, 200) == HEALTHY
+        assert record_attempt(EndpointState(failing_since=100), OK, 200) == HEALTHY
 
     def test_410_suspends_at_once(self) -> None:
-        state = answered(HEALTHY, GONE, 100)
+        state = record_attempt(HEALTHY, GONE, 100)
 
         assert state.suspended
         assert "410" in (state.reason or "")
@@ -181,14 +181,14 @@ class TestEndpoint:
     def test_five_days_of_nothing_but_failures_suspend(self) -> None:
         failing = EndpointState(failing_since=100)
 
-        assert not answered(failing, REFUSED, 99 + FAILING_MAX_MS).suspended
-        assert answered(failing, REFUSED, 100 + FAILING_MAX_MS).suspended
+        assert not record_attempt(failing, REFUSED, 99 + MAX_FAILING_MS).suspended
+        assert record_attempt(failing, REFUSED, 100 + MAX_FAILING_MS).suspended
 
     def test_a_suspension_is_lifted_by_people_only(self) -> None:
-        suspended = answered(HEALTHY, GONE, 100)
+        suspended = record_attempt(HEALTHY, GONE, 100)
 
-        assert answered(suspended, OK, 200) == suspended
-        assert answered(suspended, REFUSED, 200) == suspended
+        assert record_attempt(suspended, OK, 200) == suspended
+        assert record_attempt(suspended, REFUSED, 200) == suspended
 
 
 STEPS = st.lists(
@@ -203,21 +203,21 @@ STEPS = st.lists(
 @given(STEPS)
 def test_whatever_happens_the_record_stays_consistent(steps: list) -> None:
     """A queued row is pending or owed; automatic failures never outnumber the schedule."""
-    progress = committed(0)
+    progress = new_progress(0)
     for now, (what, attempt) in enumerate(steps):
         if what == "resend":
-            progress = resent(progress, now)
+            progress = request_resend(progress, now)
         elif what == "resume" and progress.standing == "parked":
-            progress = resumed(progress, 0)
+            progress = resume(progress, 0)
         elif what == "park" and progress.queued_ms is not None:
-            progress = parked(progress, "suspended")
+            progress = park(progress, "suspended")
         elif what == "crash" and progress.queued_ms is not None:
-            progress = begun(progress, now)
+            progress = start_attempt(progress, now)
         elif what == "try" and progress.queued_ms is not None:
             progress = tried(progress, attempt, now)
 
         assert (progress.due_ms is not None) == (progress.standing == "pending")
         assert (progress.resend_ms is not None) == (progress.resends > 0)
         assert 0 <= progress.failures <= len(SCHEDULE) + 1
-        assert len(progress.attempts) <= ATTEMPTS_KEPT
+        assert len(progress.attempts) <= MAX_ATTEMPTS_KEPT
         assert all(a.at <= b.at for a, b in pairwise(progress.attempts))

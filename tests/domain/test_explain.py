@@ -6,7 +6,7 @@ import pytest
 
 from tests.domain.test_recount import Item, contract, lived
 from tests.support.conditions import leaf
-from witnd.domain.outcomes.explain import Story, carried_words, span, story
+from witnd.domain.outcomes.explain import Reasoning, duration_text, event_values_text, explanation
 
 ENDED = (
     "Missed, because event 1001-0 ended the condition (`reopened`; no longer true: `reopened` was not seen), "
@@ -15,9 +15,9 @@ ENDED = (
 NOT_REOPENED = [leaf("replied", "seen"), leaf("reopened", "not seen")]
 
 
-def told(history: list[Item], *, settled: bool = False, **terms: object) -> Story:
+def told(history: list[Item], *, settled: bool = False, **terms: object) -> Reasoning:
     made = contract(NOT_REOPENED, **terms)
-    return story(lived(made, history, settled=settled), history)
+    return explanation(lived(made, history, settled=settled), history)
 
 
 def test_every_event_shows_each_leaf_after_it_and_what_it_flipped() -> None:
@@ -71,7 +71,7 @@ def test_why_is_said_in_a_sentence(actions: list[str], settled: bool, why: str) 
 def test_a_condition_that_came_and_went_turned_last_with_the_event_that_ended_it() -> None:
     terms = contract([leaf("rated", "gte", 4)])
     history = [Item((1000 + n, 0), "rated", value=value) for n, value in enumerate([5.0, 1.0, 4.0, 2.0, 3.0])]
-    said = story(lived(terms, history, settled=True), history)
+    said = explanation(lived(terms, history, settled=True), history)
     assert "event 1003-0 ended the condition" in said.why
     assert "holds again" in said.events[2].words
     assert "the latest value of `rated` is at least 4" in said.events[0].leaves[0].words
@@ -80,13 +80,13 @@ def test_a_condition_that_came_and_went_turned_last_with_the_event_that_ended_it
 def test_a_combination_that_fails_without_a_false_leaf_is_said_to() -> None:
     terms = contract([{"op": "NOT", "condition": leaf("replied", "seen")}])
     history = [Item((1000, 0), "replied")]
-    said = story(lived(terms, history, settled=True), history)
+    said = explanation(lived(terms, history, settled=True), history)
     assert "every single check holds, their combination does not" in said.why
 
 
 def test_a_condition_without_checks_holds_from_the_first_event_on() -> None:
     history = [Item((1000, 0), "anything")]
-    said = story(lived(contract([]), history, settled=True), history)
+    said = explanation(lived(contract([]), history, settled=True), history)
     assert said.condition == "always"
     assert said.why.startswith("Confirmed, because the condition held since event 1000-0 (`anything`)")
 
@@ -109,14 +109,14 @@ def test_placed_events_and_what_they_carried_are_told() -> None:
     item = Item((1000, 0), value="no\x1b", timestamp=7, pin=90_000, attribution=Decimal("1.50"), placed_at=5000)
     [event] = told([item]).events
     assert event.words.startswith("Had been held, and was placed at 1970-01-01T00:00:05.000Z.")
-    assert carried_words(event) == (
+    assert event_values_text(event) == (
         'value "no\\u001b", attribution 1.5, settles_at 1970-01-01T00:01:30.000Z, timestamp 1970-01-01T00:00:00.007Z'
     )
 
 
 def test_a_history_that_is_gone_is_said_to_be() -> None:
     outcome = lived(contract(), [Item((1000, 0))], settled=True)
-    assert story(outcome, []).why == "Confirmed; its history is not kept any more."
+    assert explanation(outcome, []).why == "Confirmed; its history is not kept any more."
 
 
 @pytest.mark.parametrize(
@@ -124,4 +124,4 @@ def test_a_history_that_is_gone_is_said_to_be() -> None:
     [(1, "1 s"), (60, "1 min"), (259_200, "3 d"), (93_784, "1 d 2 h 3 min 4 s"), (0, "0 s")],
 )
 def test_durations_are_spelled_in_their_units(seconds: int, words: str) -> None:
-    assert span(seconds) == words
+    assert duration_text(seconds) == words

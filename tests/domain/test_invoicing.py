@@ -10,16 +10,16 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec.structs import replace
 
 from tests.support.searches import examples
-from witnd.domain.invoices.credit import amount_of, credit
+from witnd.domain.invoices.credit import credit, parse_amount
 from witnd.domain.invoices.invoice import STATUSES, Invoice, Row, invoice_id
 from witnd.domain.invoices.operations import (
-    LONGEST_REASON,
+    MAX_REASON_LENGTH,
     Change,
     CreditNote,
+    Decision,
     Refusal,
     Unchanged,
-    Verdict,
-    called,
+    invoice_label,
     issue,
     pay,
     void,
@@ -28,7 +28,7 @@ from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.values.money import exact_sum
 from witnd.domain.values.period import Calendar
 
-NOVEMBER = Calendar.of("month").period_of(1_794_000_000_000)
+NOVEMBER = Calendar.of("month").period_at(1_794_000_000_000)
 ZERO = Decimal(0)
 
 
@@ -92,12 +92,12 @@ def credited(
     )
 
 
-def change(verdict: Verdict) -> Change:
+def change(verdict: Decision) -> Change:
     assert isinstance(verdict, Change), verdict
     return verdict
 
 
-def refusal(verdict: Verdict) -> str:
+def refusal(verdict: Decision) -> str:
     assert isinstance(verdict, Refusal), verdict
     assert verdict.problem
     assert verdict.remedy
@@ -109,7 +109,7 @@ class TestIssue:
         done = change(issue(invoice(credited=Decimal("1.50")), ZERO, "INV"))
 
         assert (done.after.status, done.after.total, done.after.revision) == ("issued", Decimal("8.50"), 1)
-        assert (done.series, done.stamp, done.issues) == ("INV", "issued_at", True)
+        assert (done.series, done.timestamp_field, done.is_issue) == ("INV", "issued_at", True)
         assert (done.row, done.note, done.credited) == (None, None, None)
 
     @pytest.mark.parametrize(
@@ -148,8 +148,8 @@ class TestPay:
     def test_an_issued_one_is_paid(self) -> None:
         done = change(pay(invoice("issued")))
 
-        assert (done.after.status, done.stamp, done.after.revision) == ("paid", "paid_at", 2)
-        assert (done.series, done.balance, done.issues) == (None, None, False)
+        assert (done.after.status, done.timestamp_field, done.after.revision) == ("paid", "paid_at", 2)
+        assert (done.series, done.balance, done.is_issue) == (None, None, False)
 
     def test_no_other(self) -> None:
         assert pay(invoice("paid")) == Unchanged(invoice("paid"))
@@ -161,7 +161,7 @@ class TestVoid:
     def test_nothing_of_it_is_owed_and_the_balance_gets_its_part_back(self) -> None:
         done = change(void(invoice("issued", carried=Decimal(4)), Decimal("0.50"), "sent twice"))
 
-        assert (done.after.status, done.after.reason, done.stamp) == ("void", "sent twice", "voided_at")
+        assert (done.after.status, done.after.reason, done.timestamp_field) == ("void", "sent twice", "voided_at")
         assert done.balance == Decimal("4.50")
 
     def test_without_such_a_part_the_balance_does_not_matter(self) -> None:
@@ -200,7 +200,7 @@ class TestCredit:
 
         done = change(credited(before, "1.25", so_far="2", balance="0.75"))
 
-        assert (done.operation, done.series, done.stamp, done.row) == ("note", "CN", None, None)
+        assert (done.operation, done.series, done.timestamp_field, done.row) == ("note", "CN", None, None)
         assert (done.after.status, done.after.noted, done.after.notes) == (status, Decimal("3.25"), 2)
         assert (done.after.credited, done.after.total) == (before.credited, before.total)
         assert (done.balance, done.credited) == (Decimal(2), Decimal("3.25"))
@@ -271,7 +271,7 @@ class TestCredit:
 
 
 class TestWords:
-    @pytest.mark.parametrize("reason", ["", "  ", "x" * (LONGEST_REASON + 1), "two\nlines", "\x1b[2J"])
+    @pytest.mark.parametrize("reason", ["", "  ", "x" * (MAX_REASON_LENGTH + 1), "two\nlines", "\x1b[2J"])
     def test_a_reason_is_one_line_that_can_be_read(self, reason: str) -> None:
         assert "the reason" in refusal(void(invoice("issued"), ZERO, reason))
         assert "the reason" in refusal(credited(invoice(), reason=reason))
@@ -289,15 +289,15 @@ class TestWords:
     )
     def test_an_amount_has_no_more_digits_than_its_invoice(self, text: str, digits: int, wrong: str) -> None:
         with pytest.raises(ValueError, match=wrong):
-            amount_of(text, invoice(digits=digits))
+            parse_amount(text, invoice(digits=digits))
 
     def test_an_amount_is_taken_as_written(self) -> None:
-        assert str(amount_of("1.50", invoice())) == "1.50"
-        assert amount_of("2", invoice()) == 2
+        assert str(parse_amount("1.50", invoice())) == "1.50"
+        assert parse_amount("2", invoice()) == 2
 
     def test_people_call_it_by_its_number_once_it_has_one(self) -> None:
-        assert called(invoice("issued")) == "INV-000001"
-        assert called(invoice()) == "the draft of acme in EUR from 2026-11-01 to 2026-12-01"
+        assert invoice_label(invoice("issued")) == "INV-000001"
+        assert invoice_label(invoice()) == "the draft of acme in EUR from 2026-11-01 to 2026-12-01"
 
 
 class Books(RuleBasedStateMachine):
@@ -328,7 +328,7 @@ class Books(RuleBasedStateMachine):
     def some(self, place: int) -> int:
         return place % len(self.heads)
 
-    def apply(self, place: int, verdict: Verdict, item: int = 0) -> None:
+    def apply(self, place: int, verdict: Decision, item: int = 0) -> None:
         if not isinstance(verdict, Change):
             return
         assert verdict.before == self.heads[place]

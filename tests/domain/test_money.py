@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from witnd.domain.values.money import decimal_string, exact, exact_sum, minor_digits, minor_text, plain, to_minor
+from witnd.domain.values.money import decimal_string, exact_sum, minor_digits, minor_text, plain, product, to_minor
 
 decimals = st.decimals(allow_nan=False, allow_infinity=False, places=None).filter(lambda d: abs(d.adjusted()) < 60)
 prices = st.decimals(min_value=0, max_value=10**18 - 1, places=12)
@@ -29,7 +29,7 @@ def test_what_has_no_minor_unit_or_is_no_code_has_no_digits(code: str) -> None:
 
 @given(prices, units)
 def test_a_product_is_exact(price: Decimal, unit: Decimal) -> None:
-    assert Fraction(exact(price, unit)) == Fraction(price) * Fraction(unit)
+    assert Fraction(product(price, unit)) == Fraction(price) * Fraction(unit)
 
 
 @given(st.lists(units, max_size=50))
@@ -40,7 +40,7 @@ def test_a_sum_is_exact(amounts: list[Decimal]) -> None:
 def test_arithmetic_does_not_depend_on_the_context_of_the_caller() -> None:
     with localcontext() as context:
         context.prec = 3
-        assert plain(exact(Decimal("1.23456"), Decimal("1.1"))) == "1.358016"
+        assert plain(product(Decimal("1.23456"), Decimal("1.1"))) == "1.358016"
         assert minor_text(Decimal("123456.785"), 2) == "123456.79"
 
 

@@ -12,9 +12,9 @@ from witnd.domain.webhooks.notification import (
     SCHEDULE,
     Delivery,
     NotificationRule,
-    deliver,
     delivery_id,
     mistakes,
+    new_delivery,
     next_attempt,
     rule_id,
 )
@@ -38,7 +38,7 @@ def confirmed(**changes: object) -> Delivery:
         "resolved_at": 1_767_225_600_123,
         "outcome_facts": {"unit": "1", "amount": "10.00", "currency": "EUR", "line_id": "ab" * 32},
     }
-    return deliver(rule(), **(arguments | changes))
+    return new_delivery(rule(), **(arguments | changes))
 
 
 class TestBody:

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from witnd.domain.values.instant import parse, render
-from witnd.domain.values.period import KINDS, Calendar, Turn
+from witnd.domain.values.period import KINDS, Calendar, KindChange
 
 instants = st.integers(0, parse("2200-01-01T00:00:00Z"))
 kinds = st.sampled_from(KINDS)
 
 
 def period(kind: str, at: str) -> tuple[str, str]:
-    found = Calendar.of(kind).period_of(parse(at))
+    found = Calendar.of(kind).period_at(parse(at))
     return render(found.start), render(found.end)
 
 
@@ -40,14 +40,14 @@ def test_every_instant_has_one_period_and_periods_follow_one_another(
 ) -> None:
     calendar = Calendar.of(start)
     for now, kind in sorted(changes):
-        calendar = calendar.changed(kind, now)
-    found = calendar.period_of(at)
+        calendar = calendar.with_kind(kind, now)
+    found = calendar.period_at(at)
     assert at in found
-    assert calendar.period_of(found.start) == found
-    assert calendar.period_of(found.end - 1) == found
-    assert calendar.period_of(found.end).start == found.end
+    assert calendar.period_at(found.start) == found
+    assert calendar.period_at(found.end - 1) == found
+    assert calendar.period_at(found.end).start == found.end
     if found.start:
-        assert calendar.period_of(found.start - 1).end == found.start
+        assert calendar.period_at(found.start - 1).end == found.start
 
 
 @given(start=kinds, kind=kinds, now=instants, at=instants)
@@ -55,27 +55,27 @@ def test_a_change_leaves_the_running_period_and_all_before_as_they_were(
     start: str, kind: str, now: int, at: int
 ) -> None:
     before = Calendar.of(start)
-    after = before.changed(kind, now)
-    running = before.period_of(now)
-    assert after.period_of(now) == running
+    after = before.with_kind(kind, now)
+    running = before.period_at(now)
+    assert after.period_at(now) == running
     if at < running.end:
-        assert after.period_of(at) == before.period_of(at)
+        assert after.period_at(at) == before.period_at(at)
     else:
-        assert after.period_of(at).kind == kind
+        assert after.period_at(at).kind == kind
 
 
 def test_the_first_period_after_a_change_is_short_where_the_borders_do_not_meet() -> None:
-    calendar = Calendar.of("week").changed("month", parse("2026-11-25T00:00:00Z"))
-    found = calendar.period_of(parse("2026-11-30T00:00:00Z"))
+    calendar = Calendar.of("week").with_kind("month", parse("2026-11-25T00:00:00Z"))
+    found = calendar.period_at(parse("2026-11-30T00:00:00Z"))
     assert (render(found.start)[:10], render(found.end)[:10]) == ("2026-11-30", "2026-12-01")
 
 
 def test_a_change_that_is_taken_back_in_time_leaves_no_trace() -> None:
     now = parse("2026-11-23T00:00:00Z")
     calendar = Calendar.of("month")
-    assert calendar.changed("day", now).changed("month", now + 1000) == calendar
-    assert calendar.changed("day", now).changed("week", now + 1000).turns[1:] == (
-        Turn(parse("2026-12-01T00:00:00Z"), "week"),
+    assert calendar.with_kind("day", now).with_kind("month", now + 1000) == calendar
+    assert calendar.with_kind("day", now).with_kind("week", now + 1000).turns[1:] == (
+        KindChange(parse("2026-12-01T00:00:00Z"), "week"),
     )
 
 
@@ -83,6 +83,6 @@ def test_periods_agree_with_the_calendar_of_the_standard_library() -> None:
     for day in range(0, 40_000, 7):
         ms = day * 86_400_000 + 12_345
         at = datetime.fromtimestamp(ms / 1000, UTC)
-        assert render(Calendar.of("month").period_of(ms).start)[:10] == f"{at:%Y-%m}-01"
-        monday = Calendar.of("week").period_of(ms).start
+        assert render(Calendar.of("month").period_at(ms).start)[:10] == f"{at:%Y-%m}-01"
+        monday = Calendar.of("week").period_at(ms).start
         assert monday == 0 or datetime.fromtimestamp(monday / 1000, UTC).weekday() == 0

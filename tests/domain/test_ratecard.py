@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from witnd.domain.pricing.ratecard import MOST_TIERS, Price, RateCard, Tier, read_entries, read_rate_card
+from witnd.domain.pricing.ratecard import MAX_TIERS, Price, RateCard, Tier, read_entries, read_rate_card
 from witnd.domain.values.fields import Table
 
 STEPS = [{"up_to": "100", "price_per_unit": "1.00", "flat_fee": "5"}, {"price_per_unit": "0.50"}]
@@ -114,7 +114,7 @@ def test_an_unknown_kind_is_refused_and_nothing_is_said_of_its_fields() -> None:
 def test_an_agent_has_one_entry() -> None:
     [(path, message)] = mistakes(entries=[entry(), entry(price_per_unit="2")])
     assert path == "rate_cards[0].entries[1].agent"
-    assert "second time" in message
+    assert "must not be repeated" in message
 
 
 def test_every_mistake_is_told_at_once() -> None:
@@ -236,7 +236,7 @@ def test_a_flat_fee_of_nothing_is_no_content_and_a_cap_of_nothing_is() -> None:
     ],
 )
 def test_what_needs_the_whole_period_is_rated_at_its_close(raw: dict[str, Any], at_close: bool) -> None:
-    assert price(**raw).at_close is at_close
+    assert price(**raw).is_rated_at_close is at_close
 
 
 def test_a_price_has_its_numbers_as_decimals() -> None:
@@ -308,11 +308,11 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         ({"kind": kind, "tiers": value}, f"tiers{place}", message)
         for kind in ("graduated", "volume")
         for value, place, message in [
-            ("1", "", 'must be a list of tiers, and is "1"'),
-            ({"up_to": "1"}, "", "must be a list of tiers, and is a table"),
-            ([], "", f"has 0 tiers; write 1 to {MOST_TIERS}"),
+            ("1", "", 'must be a list of tiers, got "1"'),
+            ({"up_to": "1"}, "", "must be a list of tiers, got a table"),
+            ([], "", f"has 0 tiers; write 1 to {MAX_TIERS}"),
             (tiers(*map(str, range(1, 101)), None), "", "has 101 tiers"),
-            ([3], "[0]", "must be a table of fields, and is 3"),
+            ([3], "[0]", "must be a table of fields, got 3"),
             ([LAST | {"upto": "1"}], "[0].upto", "did you mean up_to?"),
             ([{"up_to": "1"}, LAST], "[0].price_per_unit", "is missing"),
             ([LAST | {"flat_fee": "-1"}], "[0].flat_fee", "must not be negative"),

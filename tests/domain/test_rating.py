@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tests.support.pricing import bill, entries, price_of, prices, quantities, recheck, units
 from tests.support.searches import examples
 from witnd.domain.pricing.ratecard import Price
-from witnd.domain.pricing.rating import Meter, rate_now
-from witnd.domain.pricing.working import spoken, words
+from witnd.domain.pricing.rating import Meter, rate_at_settlement
+from witnd.domain.pricing.working import price_text, working_text
 from witnd.domain.values.money import exact_sum, plain
 
 D = Decimal
@@ -86,7 +86,7 @@ def test_a_group_costs_what_the_rules_say(price: Price, quantity: list[Decimal])
     billed = bill(price, quantity)
     exact = cost_of(price, charged_of(price, quantity))
     assert same(exact_sum(one.exact for one in billed.before_bounds), exact)
-    if not price.at_close:
+    if not price.is_rated_at_close:
         assert [Fraction(one.amount) for one in billed.lines] == [
             half_up(Fraction(one.exact), price.exponent) for one in billed.lines
         ]
@@ -102,7 +102,7 @@ def test_a_group_costs_what_the_rules_say(price: Price, quantity: list[Decimal])
 @given(price=prices(), quantity=units)
 def test_no_minor_unit_is_lost_or_made(price: Price, quantity: list[Decimal]) -> None:
     billed = bill(price, quantity)
-    if price.at_close:
+    if price.is_rated_at_close:
         parts, rest = billed.before_bounds, billed.adjustments
         exact = exact_sum(one.exact for one in parts)
         assert same(exact_sum(one.amount for one in parts), half_up(Fraction(exact), price.exponent))
@@ -137,7 +137,7 @@ def test_the_order_of_outcomes_is_nothing_to_the_total(
     if price.kind == "percentage" and price.free_quota and (price.minimum or price.maximum is not None):
         return  # which outcomes are charged decides how many bounds of an outcome apply
     other = data.draw(st.permutations(quantity))
-    if price.at_close:
+    if price.is_rated_at_close:
         assert bill(price, other).total == bill(price, quantity).total
     assert bill(price, other).exact == bill(price, quantity).exact
 
@@ -152,7 +152,7 @@ def test_the_order_counts_for_a_bounded_percentage_with_a_quota() -> None:
 @given(price=prices(("flat", "graduated", "package", "volume"), bounds=False), quantity=units)
 def test_a_whole_costs_what_its_parts_do(price: Price, quantity: list[Decimal]) -> None:
     assert bill(price, [exact_sum(quantity)]).exact == bill(price, quantity).exact
-    if price.at_close:
+    if price.is_rated_at_close:
         assert bill(price, [exact_sum(quantity)]).total == bill(price, quantity).total
 
 
@@ -183,12 +183,12 @@ def test_a_working_checks_and_one_that_was_changed_does_not(price: Price, quanti
     billed = bill(price, quantity)
     for one in (*billed.lines, *billed.adjustments):
         if one.working is None:
-            assert not price.at_close
+            assert not price.is_rated_at_close
             assert price.kind == "flat"
             continue
         assert json.loads(json.dumps(one.working)) == one.working
         assert recheck(price, one.working)
-        assert words(one.working)
+        assert working_text(one.working)
         for name in one.working:
             assert not recheck(price, {key: it for key, it in one.working.items() if key != name})
             if name not in BEGINS_WITH:
@@ -236,7 +236,7 @@ def by_hand(said: dict[str, Any], digits: int) -> tuple[Fraction, Fraction]:
 @QUICK
 @given(price=prices(), quantity=units, data=st.data())
 def test_a_meter_goes_on_where_another_stopped(price: Price, quantity: list[Decimal], data: st.DataObject) -> None:
-    if not price.at_close:
+    if not price.is_rated_at_close:
         return
     total = exact_sum(quantity)
     whole = Meter(price, total)
@@ -329,7 +329,7 @@ def test_an_outcome_across_a_border_tells_what_it_paid_on_each_side() -> None:
         "sum_before": "16",
         "rounded": "7.00",
     }
-    assert words(line.working) == "2 × 2 (tier 1) + 3 × 1 (tier 2) = 7"
+    assert working_text(line.working) == "2 × 2 (tier 1) + 3 × 1 (tier 2) = 7"
 
 
 def test_the_whole_group_decides_the_tier_of_a_volume_price() -> None:
@@ -337,14 +337,14 @@ def test_the_whole_group_decides_the_tier_of_a_volume_price() -> None:
     assert [line.price_per_unit for line in bill(price, [8, 5]).lines] == [1, 1]
     assert [line.price_per_unit for line in bill(price, [8, 2]).lines] == [2, 2]
     [line, _] = bill(price, [8, 5]).lines
-    assert words(line.working or {}) == "8 × 1 (tier 2) = 8 (13 in the period)"
+    assert working_text(line.working or {}) == "8 × 1 (tier 2) = 8 (13 in the period)"
 
 
 def test_whoever_begins_a_package_pays_for_it() -> None:
     price = price_of(PACKAGE)
     billed = bill(price, [4, 4, 4, 30])
     assert [line.amount for line in billed.lines] == [7, 0, 7, 21]
-    assert [words(line.working or {}) for line in billed.lines] == [
+    assert [working_text(line.working or {}) for line in billed.lines] == [
         "1 package of 10 × 7 = 7",
         "within a package of 10 that was begun before",
         "1 package of 10 × 7 = 7",
@@ -354,7 +354,7 @@ def test_whoever_begins_a_package_pays_for_it() -> None:
 
 def test_a_percentage_is_rated_by_itself_and_tells_how() -> None:
     price = price_of({"kind": "percentage", "percent": "2.5", "minimum": "0.5"})
-    rated = rate_now(price, D("123.45"))
+    rated = rate_at_settlement(price, D("123.45"))
     assert (rated.price_per_unit, rated.exact, rated.amount) == (D("0.025"), D("3.08625"), D("3.09"))
     assert rated.working == {
         "kind": "percentage",
@@ -364,15 +364,15 @@ def test_a_percentage_is_rated_by_itself_and_tells_how() -> None:
         "exact": "3.08625",
         "rounded": "3.09",
     }
-    assert words(rated.working) == "2.5 % of 123.45 = 3.08625, rounded 3.09"
-    least = rate_now(price, D(1))
-    assert (least.amount, words(least.working or {})) == (D("0.50"), "2.5 % of 1 = 0.025, at least 0.5")
-    assert rate_now(price, D(0)).amount == 0
+    assert working_text(rated.working) == "2.5 % of 123.45 = 3.08625, rounded 3.09"
+    least = rate_at_settlement(price, D(1))
+    assert (least.amount, working_text(least.working or {})) == (D("0.50"), "2.5 % of 1 = 0.025, at least 0.5")
+    assert rate_at_settlement(price, D(0)).amount == 0
 
 
 def test_a_bound_is_told_only_where_it_decides() -> None:
     price = price_of({"kind": "percentage", "percent": "10", "minimum": "1", "maximum": "2"})
-    told = {unit: rate_now(price, D(unit)).working or {} for unit in ("0", "9", "10", "20", "21")}
+    told = {unit: rate_at_settlement(price, D(unit)).working or {} for unit in ("0", "9", "10", "20", "21")}
     assert [(unit, name) for unit, said in told.items() for name in ("minimum", "maximum") if name in said] == [
         ("9", "minimum"),
         ("21", "maximum"),
@@ -395,15 +395,15 @@ def test_bounds_of_an_outcome_that_the_currency_cannot_say_are_rounded_inwards(
     currency: str, bounds: dict[str, str], unit: str, amount: str, how: str
 ) -> None:
     entry = {"kind": "percentage", "percent": "1"} | bounds
-    rated = rate_now(price_of(entry, currency), D(unit))
-    assert (format(rated.amount, "f"), words(rated.working or {})) == (amount, how)
+    rated = rate_at_settlement(price_of(entry, currency), D(unit))
+    assert (format(rated.amount, "f"), working_text(rated.working or {})) == (amount, how)
     # At the close of a period too: what outcomes cost is the same, and adds up.
     closed = bill(price_of(entry | {"free_quota": "0.000000000001"}, currency), [D(unit) + D("0.000000000001"), unit])
     assert [one.amount for one in closed.lines] == [D(amount)] * 2
 
 
 def test_a_flat_price_is_rated_by_itself_without_a_working() -> None:
-    rated = rate_now(price_of({"price_per_unit": "0.335"}), D(3))
+    rated = rate_at_settlement(price_of({"price_per_unit": "0.335"}), D(3))
     assert (rated.price_per_unit, rated.exact, rated.amount, rated.working) == (D("0.335"), D("1.005"), D("1.01"), None)
 
 
@@ -419,10 +419,10 @@ def test_a_minimum_and_a_cap_are_lines_that_tell_why() -> None:
         "exact": "6.667",
         "rounded": "6.67",
     }
-    assert words(missing.working) == "3.33 is less than 10: 6.67"
+    assert working_text(missing.working) == "3.33 is less than 10: 6.67"
     [over] = bill(price_of({"price_per_unit": "30", "period_cap": "10"}), [1]).adjustments
     assert (over.kind, over.exact, over.amount) == ("cap", -20, D("-20.00"))
-    assert words(over.working) == "30.00 is more than 10: -20.00"
+    assert working_text(over.working) == "30.00 is more than 10: -20.00"
 
 
 @pytest.mark.parametrize(
@@ -465,7 +465,7 @@ def test_huge_and_tiny_quantities_are_exact() -> None:
     ],
 )
 def test_a_price_in_words(entry: dict[str, Any], said: str) -> None:
-    assert spoken(price_of(entry)) == said
+    assert price_text(price_of(entry)) == said
 
 
 @pytest.mark.parametrize(
@@ -489,12 +489,12 @@ def test_a_price_in_words(entry: dict[str, Any], said: str) -> None:
     ],
 )
 def test_workings_in_words(entry: dict[str, Any], quantity: list[int], said: list[str]) -> None:
-    assert [words(line.working or {}) for line in bill(price_of(entry), quantity).lines] == said
+    assert [working_text(line.working or {}) for line in bill(price_of(entry), quantity).lines] == said
 
 
 def test_a_fee_in_words() -> None:
     [fee] = bill(price_of({"kind": "volume", "tiers": FEES}), [7]).adjustments
-    assert words(fee.working) == "3 for reaching tier 1 with 7"
+    assert working_text(fee.working) == "3 for reaching tier 1 with 7"
 
 
 @pytest.mark.parametrize("working", [{}, {"kind": "fee", "tier": 9, "charged": "1", "sum_before": "0"}, {"kind": None}])

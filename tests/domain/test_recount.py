@@ -12,14 +12,14 @@ from tests.support.conditions import conditions, leaf
 from witnd.domain.catalogue.contract import Contract
 from witnd.domain.outcomes.event import EntryId, Event, Value
 from witnd.domain.outcomes.outcome import Outcome, Status
-from witnd.domain.outcomes.recount import Past, Recount, outcome_of
+from witnd.domain.outcomes.recount import AppliedEvent, Recount, restore_outcome
 from witnd.domain.outcomes.resolution import resolve
 from witnd.domain.pricing.ratecard import Price
 
 PRICE = Price(rate_card="standard", currency="EUR", exponent=2, agent="support", price_per_unit=Decimal("0.5"))
 
 
-def recount(contract: Contract, history: Iterable[Past]) -> Recount:
+def recount(contract: Contract, history: Iterable[AppliedEvent]) -> Recount:
     counted = Recount(contract)
     for item in history:
         counted.add(item)
@@ -92,7 +92,7 @@ def lived(terms: Contract, history: list[Item], *, settled: bool) -> Outcome:
 
 
 def differences(terms: Contract, history: list[Item], record: Record) -> dict[str, tuple[str, str]]:
-    found = recount(terms, history).against(record)
+    found = recount(terms, history).differences(record)
     return {one.what: (one.expected, one.found) for one in found}
 
 
@@ -142,7 +142,7 @@ def test_a_stored_outcome_resolves_as_the_one_it_was_stored_from(
 ) -> None:
     terms, history = made
     outcome = lived(terms, history, settled=True)
-    again = outcome_of(outcome.key, stored(outcome), terms, PRICE)
+    again = restore_outcome(outcome.key, stored(outcome), terms, PRICE)
     assert resolve(again) == resolve(outcome)
 
 
@@ -182,23 +182,23 @@ def test_every_member_is_compared(change: dict[str, Any], what: str | None, expe
 def test_an_event_that_came_when_the_outcome_was_due_was_late() -> None:
     terms = contract()
     history = [Item((1000, 0)), Item((11_000, 0))]
-    wrong = recount(terms, history).wrong
+    wrong = recount(terms, history).history_differences
     assert [(one.what, one.found) for one in wrong] == [("event 11000-0", "applied")]
-    assert recount(terms, [Item((1000, 0)), Item((10_999, 9))]).wrong == []
+    assert recount(terms, [Item((1000, 0)), Item((10_999, 9))]).history_differences == []
 
 
 def test_a_placement_looks_at_no_deadline() -> None:
     """Contract 4.3: the held event's pin has passed, and the placing event is applied all the same."""
     held = Item((1000, 0), pin=500, placed_at=50_000)
-    assert recount(contract(), [held, Item((50_000, 0))]).wrong == []
-    assert recount(contract(), [held, Item((50_001, 0))]).wrong != []
+    assert recount(contract(), [held, Item((50_000, 0))]).history_differences == []
+    assert recount(contract(), [held, Item((50_001, 0))]).history_differences != []
 
 
 def test_a_history_is_in_the_order_of_the_log() -> None:
-    wrong = recount(contract(), [Item((1000, 1)), Item((1000, 1)), Item((1000, 0))]).wrong
+    wrong = recount(contract(), [Item((1000, 1)), Item((1000, 1)), Item((1000, 0))]).history_differences
     assert [one.what for one in wrong] == [f"event 1000-{n}: place in the history" for n in (1, 0)]
 
 
 def test_an_empty_history_is_no_outcome() -> None:
     record = stored(lived(contract(), HISTORY[:1], settled=False))
-    assert "events" in {one.what for one in Recount(contract()).against(record)}
+    assert "events" in {one.what for one in Recount(contract()).differences(record)}

@@ -3,13 +3,13 @@
 from tests.support.catalogues import agent, catalogue, customer, rate_card
 from tests.support.conditions import leaf
 from witnd.domain.catalogue.catalogue import Catalogue, HeldReason
-from witnd.domain.catalogue.routing import Terms, place
+from witnd.domain.catalogue.routing import Terms, opening_terms
 
 
 def terms(
     found: Catalogue, *, action: str = "replied", agent_key: str | None = None, at: int = 10
 ) -> Terms | HeldReason:
-    return place(found, action=action, agent_key=agent_key, customer_key="acme", at=at)
+    return opening_terms(found, action=action, agent_key=agent_key, customer_key="acme", at=at)
 
 
 def chosen(found: Catalogue, *, action: str = "replied", agent_key: str | None = None) -> str:

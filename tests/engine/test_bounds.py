@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.engine.model import KEYS, WHOLE, Drive, catalogue_of
 from tests.oracle.oracle import Change, Entry
-from witnd.domain.webhooks.notification import deliver, deliver_all
+from witnd.domain.webhooks.notification import new_deliveries, new_delivery
 from witnd.fold.step import Step
 
 START = 1_789_000_000_000
@@ -96,7 +96,7 @@ def test_the_message_of_each_rule_is_the_one_that_it_would_get_alone() -> None:
         "outcome_facts": {"unit": "1", "amount": "1.00", "currency": "EUR", "line_id": "ab"},
     }
     rules = catalogue.rules(START)
-    assert deliver_all(rules, **about) == tuple(deliver(one, **about) for one in rules)
+    assert new_deliveries(rules, **about) == tuple(new_delivery(one, **about) for one in rules)
 
 
 def test_the_rules_that_want_a_final_state_are_those_that_say_so_one_by_one() -> None:
@@ -114,5 +114,5 @@ def test_the_rules_that_want_a_final_state_are_those_that_say_so_one_by_one() ->
     for at in (0, START - 1, START, START + 1, 0):
         for agent in ("support", "other", "third"):
             for kind in ("outcome_succeed", "outcome_failed"):
-                found = catalogue.rules_wanting(agent, kind, at)
+                found = catalogue.rules_for(agent, kind, at)
                 assert found == tuple(one for one in catalogue.rules(at) if one.wants(agent, kind))

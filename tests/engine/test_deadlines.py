@@ -4,7 +4,7 @@ import pytest
 
 from tests.engine.model import catalogue_of
 from tests.oracle.oracle import Change
-from witnd.domain.catalogue.routing import Terms, place
+from witnd.domain.catalogue.routing import Terms, opening_terms
 from witnd.fold.actor import Actor, Held
 from witnd.fold.actor_cache import ActorCache
 from witnd.fold.deadlines import Deadlines
@@ -25,7 +25,7 @@ CATALOGUE = catalogue_of(
 
 
 def actor(key: str, settles_at: int) -> Actor:
-    terms = place(CATALOGUE, action="opened", agent_key=None, customer_key="acme", at=1)
+    terms = opening_terms(CATALOGUE, action="opened", agent_key=None, customer_key="acme", at=1)
     assert isinstance(terms, Terms)
     made = Actor(key, "acme", terms.contract, terms.price, 1)
     made.settles_at = settles_at

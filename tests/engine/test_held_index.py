@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tests.engine.model import catalogue_of
 from tests.oracle.oracle import Change
-from witnd.domain.catalogue.routing import Terms, needs, needs_met_by, place
+from witnd.domain.catalogue.routing import Terms, needs, needs_met_by, opening_terms
 from witnd.fold.held_index import HeldIndex
 
 CUSTOMERS, AGENTS, CARDS, ACTIONS = ("acme", "zeta"), ("support", "sales"), ("standard", "other"), ("opened", "closed")
@@ -50,8 +50,8 @@ def test_an_event_becomes_placeable_only_by_a_change_of_what_it_waits_for(
 ) -> None:
     catalogue = catalogue_of(versions)
     early, late = sorted((one, other))
-    before = place(catalogue, action=action, agent_key=agent, customer_key=customer, at=early)
-    after = place(catalogue, action=action, agent_key=agent, customer_key=customer, at=late)
+    before = opening_terms(catalogue, action=action, agent_key=agent, customer_key=customer, at=early)
+    after = opening_terms(catalogue, action=action, agent_key=agent, customer_key=customer, at=late)
     if isinstance(before, Terms) or not isinstance(after, Terms):
         return
     met = {need for change in catalogue.changes_between(early, late) for need in needs_met_by(*change)}

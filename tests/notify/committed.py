@@ -3,7 +3,7 @@
 from redis.asyncio import Redis
 
 from tests.notify.receiver import SECRET
-from witnd.domain.webhooks.notification import Delivery, NotificationRule, deliver
+from witnd.domain.webhooks.notification import Delivery, NotificationRule, new_delivery
 from witnd.store.deliveries.outbox import encode_row
 from witnd.store.keys import Keys
 
@@ -16,7 +16,7 @@ def rule(name: str = "billing") -> NotificationRule:
 
 
 def delivery(number: int = 1, *, name: str = "billing", created_ms: int = CREATED) -> Delivery:
-    return deliver(
+    return new_delivery(
         rule(name),
         outcome_key=f"ticket-{number:04}",
         customer_key="acme",

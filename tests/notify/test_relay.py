@@ -15,7 +15,7 @@ from tests.notify.committed import CREATED, commit, deliveries, delivery, rule
 from tests.notify.receiver import SECRET, Receiver, receiver
 from tests.support.server import Server
 from witnd.clock import Clock
-from witnd.domain.webhooks.delivery import FAILING_MAX_MS, INTERRUPTED, Progress, begun
+from witnd.domain.webhooks.delivery import INTERRUPTED, MAX_FAILING_MS, Progress, start_attempt
 from witnd.domain.webhooks.notification import SCHEDULE, delivery_id
 from witnd.notify.admission import sizes
 from witnd.notify.lane import IN_FLIGHT_PER_ENDPOINT
@@ -513,7 +513,7 @@ class TestSuspension:
         async with house.open():
             await house.commit(delivery(1))
             await house.attempts(1)
-            house.tick(FAILING_MAX_MS)
+            house.tick(MAX_FAILING_MS)
             await house.log.until(1, "endpoint.suspended")
             await house.idle()
 
@@ -530,7 +530,7 @@ class TestSuspension:
             house.tick(5_000)
             await house.attempts(2)
             house.endpoint.answers["/hook"] = 500
-            house.now += FAILING_MAX_MS
+            house.now += MAX_FAILING_MS
             await house.commit(delivery(2))
             await house.attempts(3)
 
@@ -651,7 +651,7 @@ class TestCrashes:
     async def test_after_the_record_of_the_attempt_it_is_sent_by_the_next_owner(self, house: House) -> None:
         await commit(house.client, KEYS, delivery())
         (row,) = await house.outbox.next_rows(RULE, 1)
-        assert await house.outbox.write(RULE, [(row, begun(row.progress, NOW))]) == [True]
+        assert await house.outbox.write(RULE, [(row, start_attempt(row.progress, NOW))]) == [True]
 
         async with house.open():
             await house.attempts(1)

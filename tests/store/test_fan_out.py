@@ -4,9 +4,9 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.notify.committed import CREATED, rule
-from witnd.domain.webhooks.delivery import Attempt, begun, committed, ended
+from witnd.domain.webhooks.delivery import Attempt, finish_attempt, new_progress, start_attempt
 from witnd.domain.webhooks.fan_out import FanOut
-from witnd.domain.webhooks.notification import deliver_all, message
+from witnd.domain.webhooks.notification import message, new_deliveries
 from witnd.store.deliveries.fan_out_codec import decode_waiting, encode_message, encode_rules
 from witnd.store.deliveries.outbox import Outbox, decode_row
 from witnd.store.deliveries.reads import Deliveries
@@ -27,7 +27,7 @@ ABOUT = {
 }
 RULES = tuple(rule(f"Regel {number} mit „Zeichen“") for number in range(20))
 FAN_OUT = FanOut(message(**ABOUT), RULES)  # type: ignore[arg-type]
-DELIVERIES = list(deliver_all(RULES, **ABOUT))  # type: ignore[arg-type]
+DELIVERIES = list(new_deliveries(RULES, **ABOUT))  # type: ignore[arg-type]
 
 
 async def commit(client: Redis) -> None:
@@ -89,7 +89,7 @@ async def test_each_delivery_is_queued_for_its_rule(client: Redis, outbox: Outbo
 
     for rule_, delivery in zip(RULES, DELIVERIES, strict=True):
         (row,) = await outbox.next_rows(rule_.id, 5)
-        assert (row.delivery, row.progress) == (delivery, committed(CREATED))
+        assert (row.delivery, row.progress) == (delivery, new_progress(CREATED))
     assert await outbox.rules() == sorted(rule_.id for rule_ in RULES)
     assert not await client.exists(KEYS.unqueued)
     assert await outbox.unqueued.of(OUTCOME) is None
@@ -113,7 +113,7 @@ async def test_what_was_sent_is_not_queued_again(outbox: Outbox) -> None:
     assert waiting is not None
     await queue_all(outbox)
     (row,) = await outbox.next_rows(RULES[0].id, 1)
-    done = ended(begun(row.progress, CREATED), Attempt(status=200), CREATED, 0.5)
+    done = finish_attempt(start_attempt(row.progress, CREATED), Attempt(status=200), CREATED, 0.5)
     await outbox.write(RULES[0].id, [(row, done)])
 
     await outbox.unqueued.queue(OUTCOME, CREATED, waiting.rows, is_last=True)

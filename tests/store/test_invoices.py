@@ -15,7 +15,7 @@ from tests.support.server import Server
 from witnd.app.outcomes.view import on_invoice
 from witnd.domain.invoices.credit import credit
 from witnd.domain.invoices.invoice import Invoice, Row
-from witnd.domain.invoices.operations import Change, CreditNote, Refusal, Unchanged, Verdict, issue, pay, void
+from witnd.domain.invoices.operations import Change, CreditNote, Decision, Refusal, Unchanged, issue, pay, void
 from witnd.domain.outcomes.resolution import Line, derived_id
 from witnd.domain.values import instant
 from witnd.domain.values.period import Calendar
@@ -35,20 +35,20 @@ KEYS = BillingKeys("witn")
 ROWS = [outcome_row("ticket-1", "6.00"), outcome_row("ticket-2", "4.00")]
 
 
-def issuing(seen: Snapshot) -> Verdict:
+def issuing(seen: Snapshot) -> Decision:
     return issue(seen.invoice, seen.balance, "INV")
 
 
-def paying(seen: Snapshot) -> Verdict:
+def paying(seen: Snapshot) -> Decision:
     return pay(seen.invoice)
 
 
-def voiding(seen: Snapshot) -> Verdict:
+def voiding(seen: Snapshot) -> Decision:
     return void(seen.invoice, seen.balance, "sent twice")
 
 
-def crediting(row: Row, amount: str | None = None) -> Callable[[Snapshot], Verdict]:
-    def decide(seen: Snapshot) -> Verdict:
+def crediting(row: Row, amount: str | None = None) -> Callable[[Snapshot], Decision]:
+    def decide(seen: Snapshot) -> Decision:
         given = None if amount is None else Decimal(amount)
         return credit(
             seen.invoice, row, seen.credited, given, "wrong", balance=seen.balance, series="CN", at=seen.at
@@ -57,7 +57,7 @@ def crediting(row: Row, amount: str | None = None) -> Callable[[Snapshot], Verdi
     return decide
 
 
-def decided(seen: Snapshot | None, decide: Callable[[Snapshot], Verdict]) -> tuple[Snapshot, Change]:
+def decided(seen: Snapshot | None, decide: Callable[[Snapshot], Decision]) -> tuple[Snapshot, Change]:
     assert seen is not None
     verdict = decide(seen)
     assert isinstance(verdict, Change)
@@ -74,7 +74,7 @@ def operations(client: Redis) -> Operations:
     return Operations(client, KEYS)
 
 
-async def done(store: Invoices, id_: str, decide: Callable[[Snapshot], Verdict], **more: Any) -> Operation:
+async def done(store: Invoices, id_: str, decide: Callable[[Snapshot], Decision], **more: Any) -> Operation:
     found = await store.do(id_, decide, **more)
     assert isinstance(found, Operation), found
     return found
@@ -314,7 +314,7 @@ class TestRaces:
     async def test_who_is_never_the_faster_one_is_told(self, client: Redis, operations: Operations) -> None:
         one = await write(client, draft("acme", ROWS), ROWS)
 
-        def overtaken(seen: Snapshot) -> Verdict:
+        def overtaken(seen: Snapshot) -> Decision:
             return issuing(
                 Snapshot(**{name: getattr(seen, name) for name in seen.__struct_fields__} | {"invoice": old})
             )
@@ -327,7 +327,7 @@ class TestRaces:
 class TestLostReplies:
     @pytest.mark.parametrize("decide", [issuing, crediting(ROWS[0], "1.00")])
     async def test_a_change_sent_twice_is_written_once(
-        self, client: Redis, operations: Operations, decide: Callable[[Snapshot], Verdict]
+        self, client: Redis, operations: Operations, decide: Callable[[Snapshot], Decision]
     ) -> None:
         one = await write(client, draft("acme", ROWS), ROWS)
         seen, change = decided(await operations.see(one.id, ROWS[0].id), decide)
@@ -649,7 +649,7 @@ async def test_the_amount_of_an_outcome_is_found_on_a_closed_invoice_of_any_size
 async def test_the_calendar_in_use_is_the_billers(client: Redis, store: Invoices) -> None:
     assert await store.calendar() is None
 
-    weeks = Calendar.of("month").changed("week", NOVEMBER.start)
+    weeks = Calendar.of("month").with_kind("week", NOVEMBER.start)
     one = await write(client, draft("acme", ROWS, at=NOVEMBER.end, calendar=weeks), ROWS, calendar=weeks)
 
     assert await store.calendar() == weeks

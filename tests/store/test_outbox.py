@@ -14,11 +14,11 @@ from witnd.domain.webhooks.delivery import (
     Attempt,
     EndpointState,
     Progress,
-    begun,
-    committed,
-    ended,
-    parked,
-    resent,
+    finish_attempt,
+    new_progress,
+    park,
+    request_resend,
+    start_attempt,
 )
 from witnd.store.deliveries.outbox import (
     Outbox,
@@ -58,10 +58,10 @@ class TestRecords:
         assert decode_row(delivery().id, encode_row(delivery())) == delivery()
 
     def test_progress_comes_back_as_it_was(self) -> None:
-        progress = begun(ended(begun(committed(5), 6), REFUSED, 7, 0.5), 8)
+        progress = start_attempt(finish_attempt(start_attempt(new_progress(5), 6), REFUSED, 7, 0.5), 8)
 
         assert decode_progress(encode_progress(progress)) == progress
-        assert decode_progress(encode_progress(parked(progress, "why"))) == parked(progress, "why")
+        assert decode_progress(encode_progress(park(progress, "why"))) == park(progress, "why")
 
     def test_the_state_of_an_endpoint_comes_back_as_it_was(self) -> None:
         state = EndpointState(failing_since=5, suspended_at=6, reason="gone")
@@ -83,7 +83,7 @@ class TestReading:
         rows = await outbox.next_rows(RULE, 3)
 
         assert [row.delivery for row in rows] == deliveries(3)
-        assert [row.progress for row in rows] == [committed(row.created_ms) for row in deliveries(3)]
+        assert [row.progress for row in rows] == [new_progress(row.created_ms) for row in deliveries(3)]
         assert await outbox.rules() == [RULE]
 
     async def test_a_row_never_tried_is_due_whatever_the_clock_of_this_machine_says(
@@ -94,7 +94,7 @@ class TestReading:
         row = await first(outbox)
 
         assert row.queued_ms == 0
-        assert row.after(begun(row.progress, 5)).queued_ms == CREATED
+        assert row.after(start_attempt(row.progress, 5)).queued_ms == CREATED
 
     async def test_a_row_without_its_message_is_told_as_such(self, client: Redis, outbox: Outbox) -> None:
         await client.zadd(KEYS.outbox(RULE), {"gone": 7})
@@ -114,8 +114,8 @@ class TestWriting:
     ) -> None:
         await commit(client, KEYS, delivery())
         row = await first(outbox)
-        started = begun(row.progress, 1)
-        done = ended(started, OK, 2, 0.5)
+        started = start_attempt(row.progress, 1)
+        done = finish_attempt(started, OK, 2, 0.5)
 
         assert await outbox.write(RULE, [(row, started)]) == [True]
         assert await outbox.rules() == [RULE]
@@ -131,7 +131,7 @@ class TestWriting:
         await commit(client, KEYS, delivery())
         row = await first(outbox)
 
-        await outbox.write(RULE, [(row, ended(begun(row.progress, CREATED), REFUSED, CREATED, 0.5))])
+        await outbox.write(RULE, [(row, finish_attempt(start_attempt(row.progress, CREATED), REFUSED, CREATED, 0.5))])
 
         assert (await first(outbox)).queued_ms == CREATED + 5000
 
@@ -150,10 +150,10 @@ class TestWriting:
     async def test_a_step_is_taken_only_from_what_was_read(self, client: Redis, outbox: Outbox) -> None:
         await commit(client, KEYS, *deliveries(2))
         rows = await outbox.next_rows(RULE, 2)
-        moved = resent(rows[0].progress, 5)
+        moved = request_resend(rows[0].progress, 5)
         await outbox.write(RULE, [(rows[0], moved)])
 
-        written = await outbox.write(RULE, [(row, begun(row.progress, 6)) for row in rows])
+        written = await outbox.write(RULE, [(row, start_attempt(row.progress, 6)) for row in rows])
 
         assert written == [False, True]
         (again,) = await outbox.rows([rows[0].id])
@@ -164,7 +164,7 @@ class TestWriting:
     ) -> None:
         await commit(client, KEYS, delivery())
         row = await first(outbox)
-        step = [(row, begun(row.progress, 6))]
+        step = [(row, start_attempt(row.progress, 6))]
 
         assert await outbox.write(RULE, step) == [True]
         assert await outbox.write(RULE, step) == [True]
@@ -176,7 +176,7 @@ class TestWriting:
         row = await first(outbox)
 
         await client.script_flush()
-        assert await outbox.write(RULE, [(row, begun(row.progress, 6))]) == [True]
+        assert await outbox.write(RULE, [(row, start_attempt(row.progress, 6))]) == [True]
 
 
 class TestFence:
@@ -187,7 +187,7 @@ class TestFence:
         await (client.set(KEYS.owner, owner) if owner else client.delete(KEYS.owner))
 
         with pytest.raises(Fenced):
-            await outbox.write(RULE, [(row, ended(row.progress, OK, 5, 0.5)) for row in rows])
+            await outbox.write(RULE, [(row, finish_attempt(row.progress, OK, 5, 0.5)) for row in rows])
 
         assert not await client.exists(KEYS.attempts, KEYS.delivered)
         assert await outbox.next_rows(RULE, 2) == rows
@@ -198,7 +198,7 @@ class TestFence:
 
         command = Outbox(client, KEYS, SHARED)
 
-        assert await command.write(RULE, [(row, resent(row.progress, 5))]) == [True]
+        assert await command.write(RULE, [(row, request_resend(row.progress, 5))]) == [True]
 
 
 class TestEndpointState:
@@ -229,7 +229,7 @@ class TestCalls:
 
         async with connect(redis_url) as other, outbox.calls() as calls:
             command = Outbox(other, KEYS, SHARED)
-            await command.write(RULE, [(row, resent(row.progress, 5))], call=True)
+            await command.write(RULE, [(row, request_resend(row.progress, 5))], call=True)
 
             assert await asyncio.wait_for(anext(calls), 10) == RULE
 
@@ -238,7 +238,7 @@ class TestCalls:
         row = await first(outbox)
 
         async with outbox.calls() as calls:
-            await outbox.write(RULE, [(row, begun(row.progress, 5))])
+            await outbox.write(RULE, [(row, start_attempt(row.progress, 5))])
             await client.publish(KEYS.outbox_calls, "end")
 
             assert await asyncio.wait_for(anext(calls), 10) == "end"
@@ -289,6 +289,6 @@ class TestBadServers:
             await client.config_set("maxmemory", "1")
 
             with pytest.raises(StoreRefused, match="memory"):
-                await outbox.write(RULE, [(row, ended(row.progress, OK, 5, 0.5))])
+                await outbox.write(RULE, [(row, finish_attempt(row.progress, OK, 5, 0.5))])
 
             assert await first(outbox) == row

@@ -18,7 +18,7 @@ from witnd.store.meta import open_meta
 
 CALENDAR = Calendar.of("month")
 DAY_MS = 86_400_000
-NOVEMBER = CALENDAR.period_of(1_794_000_000_000)  # of 2026
+NOVEMBER = CALENDAR.period_at(1_794_000_000_000)  # of 2026
 
 
 def outcome_row(key: str, amount: str | None = "1.00", at: int = NOVEMBER.start, **fields: Any) -> Row:
@@ -51,7 +51,7 @@ def draft(
     calendar: Calendar = CALENDAR,
 ) -> Invoice:
     """The head of a draft with these rows."""
-    period = calendar.period_of(at)
+    period = calendar.period_at(at)
     return Invoice(
         id=invoice_id(customer, currency, period),
         customer_key=customer,

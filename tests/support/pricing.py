@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from witnd.domain.pricing.ratecard import VOLUME, Price, read_rate_card
-from witnd.domain.pricing.rating import Adjustment, Meter, Rated, Working, bound, fee, rate_now
+from witnd.domain.pricing.rating import Adjustment, Meter, OutcomePrice, Working, bound, fee, rate_at_settlement
 from witnd.domain.values.money import exact_sum
 
 
@@ -17,7 +17,7 @@ class Bill(Struct, frozen=True, kw_only=True):
 
     price: Price
     units: list[Decimal]
-    lines: list[Rated]
+    lines: list[OutcomePrice]
     adjustments: list[Adjustment]
 
     @property
@@ -29,7 +29,7 @@ class Bill(Struct, frozen=True, kw_only=True):
         return exact_sum(one.exact for one in (*self.lines, *self.adjustments))
 
     @property
-    def before_bounds(self) -> list[Rated | Adjustment]:
+    def before_bounds(self) -> list[OutcomePrice | Adjustment]:
         """The lines and fees: all but what the minimum or the cap adds."""
         return [*self.lines, *(one for one in self.adjustments if one.kind == "fee")]
 
@@ -43,8 +43,10 @@ def price_of(entry: dict[str, Any], currency: str = "EUR") -> Price:
 def bill(price: Price, units: Sequence[Decimal | int | str]) -> Bill:
     """What a group of outcomes with these units costs, in this order."""
     quantities = [Decimal(unit) for unit in units]
-    if not price.at_close:
-        return Bill(price=price, units=quantities, lines=[rate_now(price, one) for one in quantities], adjustments=[])
+    if not price.is_rated_at_close:
+        return Bill(
+            price=price, units=quantities, lines=[rate_at_settlement(price, one) for one in quantities], adjustments=[]
+        )
     meter = Meter(price, exact_sum(quantities))
     lines = [meter.add(one) for one in quantities]
     return Bill(price=price, units=quantities, lines=lines, adjustments=meter.close())
@@ -121,8 +123,8 @@ def recheck(price: Price, working: Working) -> bool:
 
 def _again(price: Price, working: Working) -> Working | None:
     kind = working["kind"]
-    if not price.at_close:
-        return rate_now(price, Decimal(working["unit"])).working
+    if not price.is_rated_at_close:
+        return rate_at_settlement(price, Decimal(working["unit"])).working
     spent = Decimal(working["sum_before"])
     if kind in ("minimum", "cap"):
         bounded = bound(price, spent)

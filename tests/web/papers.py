@@ -17,7 +17,7 @@ from witnd.store.records.sealed import seal
 from witnd.store.server.connection import connect
 
 T = TypeVar("T")
-AHEAD = CALENDAR.period_of(4_000_000_000_000)  # October 2096
+AHEAD = CALENDAR.period_at(4_000_000_000_000)  # October 2096
 ROWS = [outcome_row("ticket-1", "6.00", AHEAD.start), outcome_row("ticket-2", "4.00", AHEAD.start + 1)]
 
 

@@ -13,7 +13,7 @@ from tests.web.papers import on_server
 from witnd.app import deliveries as desk
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.values import instant
-from witnd.domain.webhooks.delivery import Attempt, EndpointState, Progress, begun, ended, parked
+from witnd.domain.webhooks.delivery import Attempt, EndpointState, Progress, finish_attempt, park, start_attempt
 from witnd.domain.webhooks.notification import Delivery
 from witnd.store.deliveries.outbox import Outbox, Row
 from witnd.store.keys import GlobalKeys, Keys
@@ -35,15 +35,15 @@ REFUSED = Attempt(status=500, reason="answered 500", duration_ms=7, detail="oops
 
 
 def delivered(progress: Progress) -> Progress:
-    return ended(begun(progress, CREATED), OK, CREATED, 0.5)
+    return finish_attempt(start_attempt(progress, CREATED), OK, CREATED, 0.5)
 
 
 def dead(progress: Progress) -> Progress:
-    return ended(begun(progress, CREATED), REFUSED, CREATED, 0.5, ())
+    return finish_attempt(start_attempt(progress, CREATED), REFUSED, CREATED, 0.5, ())
 
 
 def laid_up(progress: Progress) -> Progress:
-    return parked(progress, "no use")
+    return park(progress, "no use")
 
 
 def put(api: Office, row: Delivery, step: Callable[[Progress], Progress]) -> None:

@@ -7,7 +7,7 @@ from witnd.app.errors import invalid, not_found
 from witnd.app.services import Services
 from witnd.domain.values import instant
 from witnd.domain.webhooks.delivery import HEALTHY, STANDINGS, Standing
-from witnd.domain.webhooks.delivery_json import DeliveryInFull, DeliveryJson, delivery_in_full, delivery_json
+from witnd.domain.webhooks.delivery_json import DeliveryDetailJson, DeliveryJson, delivery_detail_json, delivery_json
 from witnd.domain.webhooks.notification import rule_id
 from witnd.store.access.change_log import Author
 from witnd.store.deliveries.reads import ENDED, LOOKED_AT_REQUEST, Deliveries, Found
@@ -73,12 +73,12 @@ async def about(
     return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
 
-async def in_full(services: Services, id_: str) -> DeliveryInFull:
+async def in_full(services: Services, id_: str) -> DeliveryDetailJson:
     desk = await services.deliveries()
     return await _in_full(desk, await _found(desk, id_))
 
 
-async def resend(services: Services, author: Author, id_: str) -> DeliveryInFull:
+async def resend(services: Services, author: Author, id_: str) -> DeliveryDetailJson:
     """Send it (again) now, under the same id."""
     desk = await services.deliveries()
     before = await _found(desk, id_)
@@ -136,10 +136,10 @@ async def _found(desk: Deliveries, id_: str) -> Found:
     return found
 
 
-async def _in_full(desk: Deliveries, found: Found) -> DeliveryInFull:
+async def _in_full(desk: Deliveries, found: Found) -> DeliveryDetailJson:
     row = found.row
     endpoint = HEALTHY if row.delivery is None else await desk.endpoint(row.delivery.rule_id)
-    return delivery_in_full(found.partition, row.id, row.created_ms, row.delivery, row.progress, endpoint)
+    return delivery_detail_json(found.partition, row.id, row.created_ms, row.delivery, row.progress, endpoint)
 
 
 def _instant(name: str, text: str) -> int:

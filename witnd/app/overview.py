@@ -9,7 +9,7 @@ from msgspec import Struct
 from witnd.app.daemon_services import DaemonServices
 from witnd.app.problems import count, stuck
 from witnd.domain.catalogue.catalogue import Catalogue
-from witnd.domain.outcomes.explain import SPOKEN
+from witnd.domain.outcomes.explain import STATUS_TEXT
 from witnd.domain.outcomes.outcome import STATUSES
 from witnd.domain.values import instant
 from witnd.store.partition.days import Day, dates, days, total_amounts
@@ -103,7 +103,7 @@ async def standing(services: DaemonServices, reads: Reads, catalogue: Catalogue,
         ready=health.ready,
         partitions=dict(health.partitions),
         troubles=troubles,
-        outcomes={SPOKEN[status]: totals.get(status, 0) for status in STATUSES},
+        outcomes={STATUS_TEXT[status]: totals.get(status, 0) for status in STATUSES},
         events={fate: totals.get(fate, 0) for fate in _FATES},
         lag=health.lag,
         next_due=None if due is None else Due(key=due.place.name, settles_at=instant.render(due.place.ms)),

@@ -8,7 +8,7 @@ from msgspec import Struct, field
 
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.outcome import Outcome
-from witnd.domain.outcomes.recount import outcome_of
+from witnd.domain.outcomes.recount import restore_outcome
 from witnd.fold.hold import Hold
 from witnd.store.errors import Unreadable
 from witnd.store.keys import Keys
@@ -183,7 +183,7 @@ class Scope:
         except KeyError as missing:
             self.differ(key, "terms", "in the catalogue", f"unknown: {missing}")
             return None
-        return outcome_of(key, record, contract, price)
+        return restore_outcome(key, record, contract, price)
 
 
 def accepted(fates: Counter[str]) -> int:

@@ -129,7 +129,7 @@ class Biller:
         old = state.calendar if state.read else None
         # What the logs have reached is past, even where the server's clock was set back.
         reached = max(applied.now_ms, *applied.cursors)
-        calendar = (old or Calendar.of(self._terms.period)).changed(self._terms.period, reached)
+        calendar = (old or Calendar.of(self._terms.period)).with_kind(self._terms.period, reached)
         self._places = Places(calendar)
         step = self._steps.begin()
         if state.closing is not None:

@@ -27,7 +27,7 @@ class Places:
     def of(self, customer_key: str, currency: str, billed_at: int) -> tuple[str, Period]:
         period = self._period
         if period is None or billed_at not in period:
-            period = self._period = self._calendar.period_of(billed_at)
+            period = self._period = self._calendar.period_at(billed_at)
             self._ids.clear()
         id_ = self._ids.get((customer_key, currency))
         if id_ is None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.webhooks.notification import NotificationRule
-from witnd.domain.webhooks.rotation import signing
+from witnd.domain.webhooks.rotation import signing_secrets
 from witnd.notify.relay import Endpoint
 
 
@@ -22,7 +22,9 @@ class Endpoints:
         rule = self._in_force(now).get(rule_id)
         if rule is None or not rule.enabled:
             return None
-        return Endpoint(rule.url, signing(self._catalogue.versions("notification_rule", rule.name), now).secrets)
+        return Endpoint(
+            rule.url, signing_secrets(self._catalogue.versions("notification_rule", rule.name), now).secrets
+        )
 
     def _in_force(self, now: int) -> dict[str, NotificationRule]:
         """By id. The catalogue returns the same tuple for as long as nothing changes."""

@@ -18,7 +18,7 @@ from witnd.domain.catalogue.catalogue import CatalogueEntry
 from witnd.domain.catalogue.contract import Contract
 from witnd.domain.catalogue.evaluate import Leaf, compile_condition
 from witnd.domain.outcomes.event import Event, Value
-from witnd.domain.outcomes.explain import Happened
+from witnd.domain.outcomes.explain import ExplainedEvent
 from witnd.domain.outcomes.outcome import Outcome
 from witnd.domain.outcomes.resolution import Resolution
 from witnd.domain.values import instant, money
@@ -74,7 +74,7 @@ def clock(at_ms: int) -> str:
 # -- applied events ------------------------------------------------------------------------------
 
 
-def applied(key: str, events: Sequence[Happened], place: int, outcome: Outcome) -> Line | None:
+def applied(key: str, events: Sequence[ExplainedEvent], place: int, outcome: Outcome) -> Line | None:
     """The event at `place` of an outcome's story."""
     event = events[place]
     before = place > 0 and events[place - 1].holds
@@ -98,7 +98,7 @@ def applied(key: str, events: Sequence[Happened], place: int, outcome: Outcome) 
     return None
 
 
-def placed(key: str, events: Sequence[Happened], at_ms: int, outcome: Outcome) -> Line | None:
+def placed(key: str, events: Sequence[ExplainedEvent], at_ms: int, outcome: Outcome) -> Line | None:
     """Held events that were counted at this instant."""
     instants = instant.render(at_ms)
     those = [event for event in events if event.placed_at == instants]
@@ -111,11 +111,11 @@ def placed(key: str, events: Sequence[Happened], at_ms: int, outcome: Outcome) -
     return Line(at_ms=at_ms, key=key, word="placed", text=text)
 
 
-def _carried(event: Happened) -> str:
+def _carried(event: ExplainedEvent) -> str:
     return "" if event.attribution is None else f" with {event.attribution}"
 
 
-def _turned(event: Happened, contract: Contract) -> str:
+def _turned(event: ExplainedEvent, contract: Contract) -> str:
     """The checks that the event turned towards what the whole is now."""
     parts = [
         fact_words(leaf, event.value if leaf.fact == event.action else None, holds=after.holds)
@@ -133,7 +133,7 @@ def fact_words(leaf: Leaf, value: Value | None, *, holds: bool) -> str:
         return f"`{leaf.fact}` never came" if leaf.operator == "seen" else f"no `{leaf.fact}`"
     if leaf.operator not in condition.COUNTS and value is not None:
         return f"`{leaf.fact}` is {_spelled(value)}"
-    words = condition.leaf_words(leaf.fact, leaf.operator, _whole(leaf.value))
+    words = condition.leaf_text(leaf.fact, leaf.operator, _whole(leaf.value))
     return words if holds else f"it is not true that {words}"
 
 
@@ -197,7 +197,7 @@ def resolved(resolution: Resolution, outcome: Outcome) -> Line:
     text = f"billed {resolution.amount} {resolution.currency} to {resolution.customer_key}"
     unit, each = Decimal(str(resolution.unit)), Decimal(str(resolution.price_per_unit))
     # A percentage that was held within its bounds is no such product.
-    if each != Decimal(resolution.amount) and money.plain(money.exact(unit, each)) == resolution.amount_exact:
+    if each != Decimal(resolution.amount) and money.plain(money.product(unit, each)) == resolution.amount_exact:
         text += f" ({resolution.unit} × {resolution.price_per_unit})"
     return Line(at_ms=at_ms, key=resolution.outcome_key, word="settled", text=text)
 

@@ -14,9 +14,9 @@ from witnd.demo.account import Line
 from witnd.demo.receiver import Receipt
 from witnd.domain.catalogue.catalogue import KINDS, Catalogue
 from witnd.domain.outcomes.event import EntryId, Event, Retry, read
-from witnd.domain.outcomes.explain import Happened, story
+from witnd.domain.outcomes.explain import ExplainedEvent, explanation
 from witnd.domain.outcomes.outcome import Outcome
-from witnd.domain.outcomes.recount import outcome_of
+from witnd.domain.outcomes.recount import restore_outcome
 from witnd.domain.outcomes.resolution import Resolution
 from witnd.store.catalogue.versions import CatalogueStore
 from witnd.store.keys import Keys
@@ -127,11 +127,11 @@ class Watch:
         if record is None:
             return None
         contract = self._catalogue.contract(record.contract_hash)
-        return outcome_of(key, record, contract, self._catalogue.price_by_hash(record.price_hash))
+        return restore_outcome(key, record, contract, self._catalogue.price_by_hash(record.price_hash))
 
-    async def _story(self, key: str) -> tuple[Outcome | None, Sequence[Happened]]:
+    async def _story(self, key: str) -> tuple[Outcome | None, Sequence[ExplainedEvent]]:
         outcome = await self._outcome(key)
         if outcome is None:
             return None, ()
         items = [item async for page in self._reads.history(self._keys, key) for item in page]
-        return outcome, story(outcome, items).events
+        return outcome, explanation(outcome, items).events

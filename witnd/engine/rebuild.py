@@ -48,7 +48,7 @@ class Rebuild:
     def pass_time(self, entry: EntryId) -> None:
         """Advance log time with an entry of another key."""
         one = self._partition.known[self._key]
-        if self._past_due is None and isinstance(one, Actor) and not one.final and one.settles_at <= entry[0]:
+        if self._past_due is None and isinstance(one, Actor) and not one.is_final and one.settles_at <= entry[0]:
             self._past_due = entry
 
     def result(self, *, settled: bool) -> Rebuilt:

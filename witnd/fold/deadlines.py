@@ -47,7 +47,7 @@ class Deadlines:
                 continue
             if not isinstance(actor, Actor):
                 return heap[0]
-            if actor.slot != slot or actor.final:
+            if actor.slot != slot or actor.is_final:
                 heapq.heappop(heap)
             elif actor.settles_at > slot:
                 actor.slot = actor.settles_at
@@ -82,7 +82,7 @@ class Deadlines:
         # Most entries lie beyond and belong to nobody any more: those of actors are made anew instead of looked up.
         kept = [entry for entry in self.heap if entry[0] <= reach and not isinstance(known.get(entry[1]), Actor)]
         for key, actor in known.items():
-            if isinstance(actor, Actor) and actor.slot is not None and not actor.final:
+            if isinstance(actor, Actor) and actor.slot is not None and not actor.is_final:
                 kept.append((actor.slot, key))
         heapq.heapify(kept)
         self.heap[:] = kept

@@ -80,7 +80,7 @@ def repair(
         rebuilt.indexed = None if there.hold.status is None else rebuilt.status
         rebuilt.dirty = True
         step.actors.append(rebuilt)
-        if not rebuilt.final:
+        if not rebuilt.is_final:
             cache.deadlines.arm(rebuilt)
     elif rebuilt.waiting:
         rebuilt.fresh = True
@@ -96,6 +96,6 @@ def repair(
 def _settle_due(step: Step, cache: ActorCache, key: str, until: int, ms: int, settle: _Settle) -> None:
     """Settle the outcome if it was due by `until`, as it would have been without the hold."""
     one = cache.known[key]
-    if isinstance(one, Actor) and not one.final and one.settles_at <= until:
+    if isinstance(one, Actor) and not one.is_final and one.settles_at <= until:
         one.is_repaired = True
         settle(step, one, ms)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from sys import intern
 
 from witnd.domain.catalogue.catalogue import Catalogue
-from witnd.domain.catalogue.routing import Terms, place
+from witnd.domain.catalogue.routing import Terms, opening_terms
 from witnd.domain.outcomes.event import EntryId, Event, Refusal, Retry, read
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.outcomes.report import deliveries
@@ -190,7 +190,7 @@ class Partition:
             return False
         mark = event.mark
         if mark is not None and (content := there.find(mark)) is not None:
-            over = type(there) is Actor and there.final and ms >= there.settles_at + MARK_WINDOW_MS
+            over = type(there) is Actor and there.is_final and ms >= there.settles_at + MARK_WINDOW_MS
             if not over:
                 same = content == event.content
                 fate = Fate((ms, seq), "duplicate" if same else "conflict", None, event.key)
@@ -269,7 +269,7 @@ class Partition:
         return True
 
     def _place(self, event: Event, at: int) -> Terms | str:
-        return place(
+        return opening_terms(
             self.catalogue, action=event.action, agent_key=event.agent_key, customer_key=event.customer_key, at=at
         )
 

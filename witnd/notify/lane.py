@@ -163,11 +163,11 @@ class Lane:
         """
         ask, outbox, state = self._ask, self._means.outbox, self._state
         in_force = self._means.endpoint(self.rule_id) is not None
-        steps = [(row, life.lost(row.progress)) for row in rows if row.delivery is None]
+        steps = [(row, life.mark_lost(row.progress)) for row in rows if row.delivery is None]
         if not in_force or state.suspended:
             reason = f"the endpoint is suspended: {state.reason}" if in_force else NO_RULE
             steps += [
-                (row, life.parked(row.progress, reason))
+                (row, life.park(row.progress, reason))
                 for row in await ask(outbox.next_rows, self.rule_id, SWEEP_ROWS)
                 if row.delivery is not None and row.id not in self.flying and not (in_force and row.progress.resends)
             ]
@@ -180,9 +180,7 @@ class Lane:
         if state.suspended and not (await ask(outbox.endpoint, self.rule_id)).suspended:
             # It was resumed while we were at it, and that has not seen the rows just parked.
             back = [
-                (row, life.resumed(progress, row.created_ms))
-                for row, progress in swept
-                if progress.standing == "parked"
+                (row, life.resume(progress, row.created_ms)) for row, progress in swept if progress.standing == "parked"
             ]
             await ask(outbox.write, self.rule_id, back)
         return True
@@ -205,7 +203,7 @@ class Lane:
             while len(tickets) < len(rows) and (more := means.slots.try_acquire(target.url)) is not None:
                 tickets.append(more)
             now = means.now_ms()
-            steps = [(row, life.begun(row.progress, now)) for row in rows[: len(tickets)]]
+            steps = [(row, life.start_attempt(row.progress, now)) for row in rows[: len(tickets)]]
             written = await self._ask(means.outbox.write, self.rule_id, steps)
             target = means.endpoint(self.rule_id)  # the secrets of now
             for (row, progress), ours in zip(steps, written, strict=True):
@@ -268,7 +266,7 @@ class Lane:
         means = self._means
         while True:
             now, jitter = means.now_ms(), means.random()
-            progress = life.ended(row.progress, attempt, now, jitter, means.schedule)
+            progress = life.finish_attempt(row.progress, attempt, now, jitter, means.schedule)
             (written,) = await self._ask(means.outbox.write, self.rule_id, [(row, progress)])
             # A command may have touched it meanwhile: the answer belongs to what it made of it.
             fresh = [] if written else await self._ask(means.outbox.rows, [row.id])
@@ -278,7 +276,7 @@ class Lane:
 
     async def _judge(self, delivery: Delivery, attempt: Attempt) -> None:
         means, state = self._means, self._state
-        while (after := life.answered(state, attempt, means.now_ms())) != state:
+        while (after := life.record_attempt(state, attempt, means.now_ms())) != state:
             if await self._ask(means.outbox.swap_endpoint, self.rule_id, state, after):
                 if after.suspended:
                     rule, reason = delivery.rule_name, after.reason

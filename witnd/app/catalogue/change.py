@@ -22,7 +22,7 @@ from witnd.domain.catalogue.plan import Change as Planned
 from witnd.domain.catalogue.plan import Plan, plan
 from witnd.domain.pricing.ratecard import DIGITS
 from witnd.domain.values import instant
-from witnd.domain.values.fields import described
+from witnd.domain.values.fields import short_repr
 from witnd.domain.values.mistake import Mistake
 from witnd.domain.webhooks.rotation import OVERLAP
 from witnd.store.access.change_log import Author
@@ -58,7 +58,7 @@ async def create(services: Services, author: Author, kind: Kind, raw: Mapping[st
         read = _read(catalogue, kind, given, wrong)
         if entries := catalogue.versions(kind.name, read.key):
             hint = "it is archived, and can be restored" if entries[-1].archived else "change that one"
-            raise Refused("CONFLICT", f"there is a {kind.word} {described(read.key)} already; {hint}")
+            raise Refused("CONFLICT", f"there is a {kind.word} {short_repr(read.key)} already; {hint}")
         return read
 
     return await _write(services, author, kind, "create", item, effective_from)

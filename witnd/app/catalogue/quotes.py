@@ -15,9 +15,9 @@ from witnd.domain.catalogue.zero_price import card_warnings
 from witnd.domain.pricing.quote import Quote, Row, quote
 from witnd.domain.pricing.ratecard import Price, RateCard, read_rate_card
 from witnd.domain.pricing.rating import Working
-from witnd.domain.pricing.working import spoken
-from witnd.domain.pricing.working import words as working_words
-from witnd.domain.values.fields import Table, described
+from witnd.domain.pricing.working import price_text
+from witnd.domain.pricing.working import working_text as working_words
+from witnd.domain.values.fields import Table, short_repr
 from witnd.domain.values.mistake import Mistake
 from witnd.domain.values.money import decimal_string, exact_sum, minor_text, plain
 
@@ -86,7 +86,7 @@ def question(table: Table) -> Question:
         if count is None:
             table.refuse("outcomes", f"is missing; write how many outcomes, {limits}, or their `units`")
         elif not isinstance(count, int) or not whole or not 1 <= count <= MOST_OUTCOMES:
-            table.refuse("outcomes", f"is {described(count)}; write a whole number {limits}")
+            table.refuse("outcomes", f"is {short_repr(count)}; write a whole number {limits}")
         else:
             return Question(agent=agent, units=(_ONE,) * count)
         return Question(agent=agent, units=())
@@ -105,7 +105,7 @@ def _unit(table: Table, place: int, raw: object) -> Decimal:
         problem = 'write it as a string, such as "2.5"'
     except ValueError as wrong:
         problem = str(wrong)
-    table.refuse(f"units[{place}]", f"{described(raw)}: {problem}")
+    table.refuse(f"units[{place}]", f"{short_repr(raw)}: {problem}")
     return _ONE
 
 
@@ -132,7 +132,7 @@ def price_of(card: RateCard, agent: str | None) -> Price:
     if agent is None:
         raise all_invalid([Mistake("agent", f"is missing; the card has {len(card.prices)} entries, name one")])
     if agent not in card.prices:
-        raise all_invalid([Mistake("agent", f"is {described(agent)}, and the card has no entry for it")])
+        raise all_invalid([Mistake("agent", f"is {short_repr(agent)}, and the card has no entry for it")])
     return card.prices[agent]
 
 
@@ -144,12 +144,12 @@ def told(quoted: Quote) -> QuoteAnswer:
         agent=price.agent,
         price=price.content,
         price_hash=price.hash,
-        words=spoken(price),
+        words=price_text(price),
         currency=price.currency,
         digits=digits,
         outcomes=len(quoted.units),
         units=plain(exact_sum(quoted.units)),
-        rated="at_close" if price.at_close else "at_settlement",
+        rated="at_close" if price.is_rated_at_close else "at_settlement",
         rows=quoted.rows,
         lines=[
             QuotedLine(

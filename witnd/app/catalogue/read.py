@@ -12,7 +12,7 @@ from msgspec import Struct
 from witnd.app.errors import Refused, invalid, not_found
 from witnd.app.services import Services
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
-from witnd.domain.catalogue.history import Version, compared, numbered
+from witnd.domain.catalogue.history import Version, field_changes, version_at_index
 from witnd.domain.catalogue.text import FieldDifference
 from witnd.domain.values import instant
 
@@ -107,7 +107,9 @@ async def versions(
         raise invalid("after", "must be the next_cursor of the page before")
     start = int(after or 0)
     end = min(start + limit, len(entries))
-    return [numbered(entries, place, now) for place in range(start, end)], str(end) if end < len(entries) else None
+    return [version_at_index(entries, place, now) for place in range(start, end)], str(end) if end < len(
+        entries
+    ) else None
 
 
 async def difference(
@@ -118,8 +120,8 @@ async def difference(
     now = await services.catalogue_store.present()
     entries = _known(catalogue, kind, key)
     places = _place(entries, one, "from"), _place(entries, other, "to")
-    first, second = (numbered(entries, place, now) for place in places)
-    return first, second, compared(entries[places[0]], entries[places[1]])
+    first, second = (version_at_index(entries, place, now) for place in places)
+    return first, second, field_changes(entries[places[0]], entries[places[1]])
 
 
 def _known(catalogue: Catalogue, kind: Kind, key: str) -> tuple[CatalogueEntry, ...]:
@@ -141,7 +143,7 @@ def thing_of(catalogue: Catalogue, kind: Kind, key: str, now: int, effective_fro
     starts = [entry.effective_from for entry in entries]
     return Thing(
         key=key,
-        version=numbered(entries, bisect_right(starts, effective_from) - 1, now, compare=False),
+        version=version_at_index(entries, bisect_right(starts, effective_from) - 1, now, compare=False),
         count=len(entries),
         scheduled=tuple([at for at in starts if at > now]),
     )

@@ -19,8 +19,8 @@ from witnd.domain.catalogue.plan import generated_secret
 from witnd.domain.values.mistake import Mistake
 from witnd.domain.webhooks.delivery import Attempt
 from witnd.domain.webhooks.notification import NotificationRule, rule_id
-from witnd.domain.webhooks.rotation import OVERLAP, overlap_problem, signing
-from witnd.domain.webhooks.sample import sample
+from witnd.domain.webhooks.rotation import OVERLAP, overlap_problem, signing_secrets
+from witnd.domain.webhooks.sample import test_delivery
 from witnd.store.access.change_log import Author
 
 # Parked deliveries that one request queues: about a second.
@@ -73,8 +73,8 @@ async def test(services: DaemonServices, name: str, mark: str) -> Tested:
         raise Refused("CONFLICT", f"notification rule {name!r} is archived; restore it first")
     rule = NotificationRule.from_content(name, thing.version.content)
     now = services.now_ms()
-    signed = signing(services.catalogue.versions(RULE.name, name), max(now, thing.version.effective_from))
-    message = sample(rule, mark, now)
+    signed = signing_secrets(services.catalogue.versions(RULE.name, name), max(now, thing.version.effective_from))
+    message = test_delivery(rule, mark, now)
     attempt = await services.send(rule.url, signed.secrets, message)
     return Tested(id=message.id, type=message.type, url=rule.url, attempt=attempt)
 

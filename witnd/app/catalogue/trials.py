@@ -9,12 +9,12 @@ import msgspec
 from msgspec import Struct
 
 from witnd.app.errors import all_invalid
-from witnd.domain.catalogue.condition import words
+from witnd.domain.catalogue.condition import condition_text
 from witnd.domain.catalogue.contract import Contract, read_agent
 from witnd.domain.outcomes.event import Event, Refusal
 from witnd.domain.outcomes.event import read as read_event
-from witnd.domain.outcomes.explain import Happened
-from witnd.domain.outcomes.trial import tried
+from witnd.domain.outcomes.explain import ExplainedEvent
+from witnd.domain.outcomes.trial import run_trial
 from witnd.domain.values import instant
 from witnd.domain.values.fields import Table
 from witnd.domain.values.mistake import Mistake
@@ -73,9 +73,9 @@ def answered(raw: dict[str, Any], now_ms: int) -> TrialAnswer:
     contract = Contract.from_content("trial", content)
     if len(contract.rule.leaves) * len(events) > MOST_ANSWERS:
         raise all_invalid([Mistake("events", f"are too many for a condition of {len(contract.rule.leaves)} checks")])
-    trial = tried(contract, events)
+    trial = run_trial(contract, events)
     return TrialAnswer(
-        condition_words=words(contract.condition),
+        condition_words=condition_text(contract.condition),
         events=[
             _told(accepted_at, event, happened)
             for (accepted_at, event), happened in zip(events, trial.happened, strict=True)
@@ -90,7 +90,7 @@ def answered(raw: dict[str, Any], now_ms: int) -> TrialAnswer:
     )
 
 
-def _told(accepted_at: int, event: Event, happened: Happened | None) -> Tried:
+def _told(accepted_at: int, event: Event, happened: ExplainedEvent | None) -> Tried:
     if happened is None:
         return Tried(
             action=event.action,

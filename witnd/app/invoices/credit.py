@@ -10,7 +10,7 @@ from witnd.app.invoices.lines import lines_of
 from witnd.app.invoices.operations import check_reason, do, reuse_error
 from witnd.app.services import Services
 from witnd.domain.invoices import credit as crediting
-from witnd.domain.invoices.credit import amount_of
+from witnd.domain.invoices.credit import parse_amount
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.json_form import (
     CreditNoteJson,
@@ -20,8 +20,8 @@ from witnd.domain.invoices.json_form import (
     invoice_json,
     line_json,
 )
-from witnd.domain.invoices.operations import CreditNote, Refusal, Verdict, called
-from witnd.domain.outcomes.explain import SPOKEN
+from witnd.domain.invoices.operations import CreditNote, Decision, Refusal, invoice_label
+from witnd.domain.outcomes.explain import STATUS_TEXT
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.values.money import minor_text
 from witnd.store.access.change_log import Author
@@ -66,7 +66,7 @@ async def credit(
     wish = _amount(amount, invoice)
     series = services.config.billing.credit_series
 
-    def decide(seen: Snapshot) -> Verdict:
+    def decide(seen: Snapshot) -> Decision:
         return crediting.credit(
             seen.invoice, row, seen.credited, wish, reason, balance=seen.balance, series=series, at=seen.at
         )
@@ -110,7 +110,7 @@ async def left(services: Services, invoice: Invoice, row: Row) -> tuple[LineJson
 
 def _amount(text: str | None, invoice: Invoice) -> Decimal | None:
     try:
-        return None if text is None else amount_of(text, invoice)
+        return None if text is None else parse_amount(text, invoice)
     except ValueError as wrong:
         raise invalid("amount", f"{text!r} {wrong}") from None
 
@@ -146,7 +146,7 @@ async def line_of_outcome(services: Services, outcome_key: str) -> tuple[Invoice
     if record is None:
         raise not_found("outcome", outcome_key)
     if record.status != "CONFIRMED":
-        problem = f"{outcome_key} is {SPOKEN[record.status]}, so it is not billed"
+        problem = f"{outcome_key} is {STATUS_TEXT[record.status]}, so it is not billed"
         raise Refused("CONFLICT", problem, remedy="only confirmed outcomes are")
     _, price = terms_of(outcome_key, record, await services.learned())
     invoice = await services.invoices.of_outcome(record.customer_key, price.currency, record.billed_at)
@@ -163,7 +163,7 @@ async def row_beginning(services: Services, invoice: Invoice, text: str) -> Row:
     found = [] if rows is None else [row async for row in rows if row.id.startswith(text)]
     if len(found) != 1:
         many = "several lines that begin" if found else "no line with an id that begins"
-        raise Refused("NOT_FOUND", f"{called(invoice)} has {many} with {text!r}", remedy="write more of its id")
+        raise Refused("NOT_FOUND", f"{invoice_label(invoice)} has {many} with {text!r}", remedy="write more of its id")
     return found[0]
 
 

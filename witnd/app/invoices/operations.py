@@ -11,12 +11,12 @@ from witnd.app.services import Services
 from witnd.domain.invoices import operations as invoicing
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.json_form import CreditNoteJson, InvoiceJson, credit_note_json, invoice_json
-from witnd.domain.invoices.operations import CreditNote, Refusal, Unchanged, Verdict, reason_mistake
+from witnd.domain.invoices.operations import CreditNote, Decision, Refusal, Unchanged, reason_refusal
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.values import instant
 from witnd.domain.values.money import minor_text
 from witnd.domain.values.period import Period
-from witnd.domain.values.span import spanned
+from witnd.domain.values.span import parse_period
 from witnd.store.access.change_log import Author
 from witnd.store.invoices.change import Operation, Snapshot
 from witnd.store.invoices.change_entries import entry_maker
@@ -68,7 +68,7 @@ def wanted(
 
 def _in_period(text: str) -> Wanted:
     try:
-        return Wanted(around=instant.parse(text)) if "T" in text else in_period(spanned(text))
+        return Wanted(around=instant.parse(text)) if "T" in text else in_period(parse_period(text))
     except ValueError as wrong:
         raise invalid("period", f"{text!r} {wrong}; write a year, month or day such as 2026-11") from None
 
@@ -190,7 +190,7 @@ async def void(services: Services, author: Author, invoice: Invoice, reason: str
 
 
 def check_reason(reason: str) -> None:
-    if (wrong := reason_mistake(reason)) is not None:
+    if (wrong := reason_refusal(reason)) is not None:
         raise Refused(
             "VALIDATION_ERROR", f"reason: {wrong.problem}", [Detail("reason", str(wrong))], remedy=wrong.remedy
         )
@@ -201,7 +201,7 @@ async def do(
     author: Author,
     invoice: Invoice,
     operation: str,
-    decide: Callable[[Snapshot], Verdict],
+    decide: Callable[[Snapshot], Decision],
     *,
     row: str = "",
 ) -> Operation | Unchanged:

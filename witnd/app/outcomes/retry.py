@@ -11,7 +11,7 @@ from witnd.app.outcomes.list import keys_of
 from witnd.app.paging import asked, cursor, place_of
 from witnd.app.services import Services
 from witnd.domain.catalogue.catalogue import Catalogue
-from witnd.domain.catalogue.routing import Terms, place
+from witnd.domain.catalogue.routing import Terms, opening_terms
 from witnd.domain.outcomes.event import Event
 from witnd.store.access.change_log import Author
 from witnd.store.errors import Unreadable
@@ -132,4 +132,6 @@ def _readable(key: str, items: Sequence[bytes]) -> list[Event]:
 
 
 def _terms(catalogue: Catalogue, event: Event, at: int) -> Terms | str:
-    return place(catalogue, action=event.action, agent_key=event.agent_key, customer_key=event.customer_key, at=at)
+    return opening_terms(
+        catalogue, action=event.action, agent_key=event.agent_key, customer_key=event.customer_key, at=at
+    )

@@ -11,10 +11,10 @@ from msgspec import Struct
 from witnd.app.outcomes.on_hold import OnHold, damaged, on_hold
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.event import EntryId
-from witnd.domain.outcomes.explain import Story, Telling
+from witnd.domain.outcomes.explain import Explainer, Reasoning
 from witnd.domain.outcomes.outcome import Outcome
 from witnd.domain.outcomes.resolution import Line, Resolution, resolve
-from witnd.domain.pricing.working import spoken
+from witnd.domain.pricing.working import price_text
 from witnd.domain.values import instant, money
 from witnd.store.deliveries.reads import Deliveries, Found
 from witnd.store.errors import Unreadable
@@ -114,7 +114,7 @@ class Explained(Struct, frozen=True, kw_only=True):
     partition: int
     outcome: Listed | None
     terms: Terms | None
-    story: Story | None
+    story: Reasoning | None
     events_next_cursor: str | None
     resolution: Resolution | None
     line: Line | None
@@ -125,7 +125,7 @@ class Explained(Struct, frozen=True, kw_only=True):
 
 
 def listed(partition: int, outcome: Outcome) -> Listed:
-    line = resolve(outcome)[1] if outcome.final else None
+    line = resolve(outcome)[1] if outcome.is_final else None
     return Listed(
         key=outcome.key,
         partition=partition,
@@ -154,7 +154,7 @@ def terms(outcome: Outcome) -> Terms:
         contract_hash=contract.hash,
         rate_card=price.rate_card,
         price=price.content,
-        price_words=spoken(price),
+        price_words=price_text(price),
         price_per_unit=None if price.price_per_unit is None else money.plain(price.price_per_unit),
         currency=price.currency,
         digits=price.exponent,
@@ -183,7 +183,7 @@ async def explained(
         told, cursor = await _story(reads, keys, outcome, after, EVENTS_MOST if most is None else most)
     except Unreadable:
         return _unreadable(keys, key, await damaged(reads, keys, key))
-    resolution, line = resolve(outcome) if outcome.final else (None, None)
+    resolution, line = resolve(outcome) if outcome.is_final else (None, None)
     return Explained(
         key=key,
         partition=keys.partition,
@@ -194,7 +194,7 @@ async def explained(
         resolution=resolution,
         line=line,
         invoice=None if line is None else await on_invoice(invoices, line),
-        deliveries=deliveries_told(await deliveries.about(key)) if outcome.final else [],
+        deliveries=deliveries_told(await deliveries.about(key)) if outcome.is_final else [],
         held=[],
     )
 
@@ -223,21 +223,21 @@ async def found_of(
 
 async def _story(
     reads: Reads, keys: Keys, outcome: Outcome, after: EntryId | None, most: int
-) -> tuple[Story | None, str | None]:
+) -> tuple[Reasoning | None, str | None]:
     """The story with the last events in it, or with those behind `after`; and where to go on."""
     if outcome.events > COUNTED_MOST:
         return None, None
-    telling, count, shown, last = Telling(outcome), 0, 0, None
+    telling, count, shown, last = Explainer(outcome), 0, 0, None
     async for page in reads.history(keys, outcome.key, most=outcome.events):
         for item in page:
             count += 1
             wanted = count > outcome.events - most if after is None else item.entry > after
             told = wanted and shown < most
-            telling.add(item, told=told, last=count == outcome.events)
+            telling.add(item, is_shown=told, is_last=count == outcome.events)
             if told:
                 shown, last = shown + 1, (count, item.entry)
     more = last is not None and last[0] < outcome.events
-    return telling.story(), text_of(last[1]) if last is not None and more else None
+    return telling.explanation(), text_of(last[1]) if last is not None and more else None
 
 
 async def held_events(reads: Reads, keys: Keys, key: str) -> list[HeldEvent]:

@@ -26,7 +26,7 @@ _STAMPS: Final = {
 def check_head(keys: BillingKeys, seen: Seen, calendar: Calendar, closed_to: int, findings: Findings) -> None:
     """What one time's view decides."""
     invoice = seen.invoice
-    period = calendar.period_of(invoice.start)
+    period = calendar.period_at(invoice.start)
     findings.compare("id", invoice_id(invoice.customer_key, invoice.currency, period), invoice.id, RESTORE)
     for name, must in (("start", period.start), ("end", period.end)):
         found = getattr(invoice, name)

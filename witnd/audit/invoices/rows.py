@@ -14,7 +14,7 @@ from witnd.audit.findings import RESTORE, Findings
 from witnd.audit.invoices.lines import mark, row_content
 from witnd.domain.invoices.invoice import Invoice, Row, row_id
 from witnd.domain.pricing.ratecard import Price
-from witnd.domain.pricing.rating import Meter, Rated, rate_now
+from witnd.domain.pricing.rating import Meter, OutcomePrice, rate_at_settlement
 from witnd.domain.values import instant
 from witnd.domain.values.money import exact_sum, minor_text, plain
 
@@ -117,12 +117,12 @@ class Pricing:
         if price is None:
             return
         unit = Decimal(row.unit or 0)
-        if price.at_close:
+        if price.is_rated_at_close:
             if price.hash not in self._meters:
                 self._meters[price.hash] = price, Meter(price, self._totals.get(price.hash, _ZERO))
             rated = self._meters[price.hash][1].add(unit)
         else:
-            rated = rate_now(price, unit)
+            rated = rate_at_settlement(price, unit)
         self.subtotal = exact_sum((self.subtotal, rated.amount))
         must = _priced(price, rated)
         if must == tuple(getattr(row, name) for name in _PRICED):
@@ -178,7 +178,7 @@ class Pricing:
         return rows
 
 
-def _priced(price: Price, rated: Rated) -> tuple[Any, ...]:
+def _priced(price: Price, rated: OutcomePrice) -> tuple[Any, ...]:
     each = None if rated.price_per_unit is None else plain(rated.price_per_unit)
     return each, minor_text(rated.amount, price.exponent), plain(rated.exact), rated.working
 

@@ -99,7 +99,7 @@ class _Walk:
         if self._state.calendar is not None:
             end = 0
             while (at := await self._next(end)) is not None:
-                await self._audit_period(self._calendar.period_of(at))
+                await self._audit_period(self._calendar.period_at(at))
                 end = self._period.end
         elif (await self._reads.each(("EXISTS", self._keys.invoices)))[0]:
             self.findings.differ("calendar of the biller", "one: there are invoices", "none", RESTORE)

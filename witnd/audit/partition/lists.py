@@ -114,7 +114,7 @@ async def check_resolutions(scope: Scope) -> None:
             if scope.precise:
                 scope.resolved[key] += 1
             outcome = None if record is None else scope.outcome(key, record)
-            if outcome is None or not outcome.final:
+            if outcome is None or not outcome.is_final:
                 found = "no outcome" if outcome is None else outcome.status
                 scope.differ(key, "outcome of a resolution", "CONFIRMED or FAILED", found)
             else:
@@ -134,7 +134,7 @@ async def check_lines(scope: Scope) -> None:
             if scope.precise:
                 scope.billed[key] += 1
             outcome = None if record is None else scope.outcome(key, record)
-            line = resolve(outcome)[1] if outcome is not None and outcome.final else None
+            line = resolve(outcome)[1] if outcome is not None and outcome.is_final else None
             if line is None:
                 found = "no outcome" if outcome is None else outcome.status
                 scope.differ(key, "outcome of an invoice line", "CONFIRMED", found)

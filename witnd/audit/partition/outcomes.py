@@ -108,14 +108,14 @@ async def _recount(scope: Scope, names: Sequence[str]) -> None:
         scope.compare(key, "length of the history", record.events, length + record.tailed)
         if outcome is None or counted is None:
             continue
-        for one in counted.against(record):
+        for one in counted.differences(record):
             scope.differ(key, one.what, one.expected, one.found)
         _check_terms(scope, outcome, counted.opened_at)
-        bound = None if outcome.final else record.indexed_deadline
+        bound = None if outcome.is_final else record.indexed_deadline
         scope.compare(key, "stored deadline", bound, None if due is None else whole(due))
         if bound is not None and bound > record.settles_at:
             scope.differ(key, "stored deadline", f"{record.settles_at} or before", bound)
-        if outcome.final:
+        if outcome.is_final:
             told += _deliveries(scope, outcome)
     await _check_deliveries(scope, told)
 

@@ -12,7 +12,7 @@ from witnd.billing.export.sections import Group, Tally
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.json_form import LineJson
 from witnd.domain.pricing.ratecard import FLAT, PERCENTAGE
-from witnd.domain.pricing.working import ADJUSTMENTS, words
+from witnd.domain.pricing.working import ADJUSTMENTS, working_text
 from witnd.domain.values import instant
 
 _ZERO: Final = Decimal(0)
@@ -231,7 +231,9 @@ def _sum(group: Group, digits: int) -> str | None:
 
 def _part(row: Row, digits: int) -> Part:
     label = ADJUSTMENTS.get(row.kind, row.kind).capitalize()
-    return Part(label, "" if row.working is None else wording.numbers(words(row.working)), _amount(row, digits) or "")
+    return Part(
+        label, "" if row.working is None else wording.numbers(working_text(row.working)), _amount(row, digits) or ""
+    )
 
 
 def section_view(bill: Bill, group: Group, rows: AsyncIterator[Row]) -> SectionView:
@@ -254,7 +256,7 @@ async def _rows(rows: AsyncIterator[Row], digits: int) -> AsyncIterator[RowView]
             unit="" if row.unit is None else wording.quantity(row.unit),
             unit_price=row_price(row, digits),
             amount=_amount(row, digits),
-            how="" if row.working is None else wording.numbers(words(row.working)),
+            how="" if row.working is None else wording.numbers(working_text(row.working)),
         )
 
 

@@ -16,8 +16,8 @@ from witnd.billing.export.json_lines import document
 from witnd.billing.export.wording import count
 from witnd.domain.invoices.invoice import Invoice, Row, row_id
 from witnd.domain.invoices.json_form import InvoiceJson, LineJson, invoice_json, line_json
-from witnd.domain.invoices.operations import called
-from witnd.domain.values.money import exact, exact_sum, minor_text, plain, to_minor
+from witnd.domain.invoices.operations import invoice_label
+from witnd.domain.values.money import exact_sum, minor_text, plain, product, to_minor
 
 #: More items than this Stripe puts into no invoice.
 ITEMS_MAX: Final = 250
@@ -48,10 +48,10 @@ class Scale(NamedTuple):
         return to_minor(amount, self.charged)
 
     def units(self, amount: Decimal) -> int:
-        return int(exact(self.nearest(amount), Decimal(10) ** self.digits))
+        return int(product(self.nearest(amount), Decimal(10) ** self.digits))
 
     def amount(self, units: int) -> Decimal:
-        return exact(Decimal(units), Decimal((0, (1,), -self.digits)))
+        return product(Decimal(units), Decimal((0, (1,), -self.digits)))
 
 
 class ItemPeriod(Struct, frozen=True):
@@ -115,7 +115,7 @@ async def _requests(
     customer = customers.get(invoice.customer_key)
     if customer is None:
         raise Unsendable(
-            f"customer {invoice.customer_key!r} of {called(invoice)} is not in the file of Stripe customers; "
+            f"customer {invoice.customer_key!r} of {invoice_label(invoice)} is not in the file of Stripe customers; "
             "add a line with the key and the cus_… id"
         )
     to_charge = _to_charge(invoice, rounded=rounded)
@@ -137,12 +137,12 @@ def _not_issued(invoice: Invoice) -> str:
         "paid": "it would be charged a second time; leave it out",
         "void": "nothing of it is owed; leave it out",
     }
-    return f"{called(invoice)} is {invoice.stage}, and only what is issued is charged: {remedy[invoice.status]}"
+    return f"{invoice_label(invoice)} is {invoice.stage}, and only what is issued is charged: {remedy[invoice.status]}"
 
 
 def _too_many(invoice: Invoice) -> str:
     return (
-        f"{called(invoice)} has more than the {ITEMS_MAX} items that Stripe puts into one invoice; "
+        f"{invoice_label(invoice)} has more than the {ITEMS_MAX} items that Stripe puts into one invoice; "
         "write --what invoices, for one item with the total"
     )
 
@@ -157,7 +157,7 @@ async def _rows(bill: Bill) -> list[Row]:
     sum_ = exact_sum([Decimal(row.amount or 0) for row in rows] + [bill.invoice.carried.copy_negate()])
     if sum_ != bill.invoice.total:
         raise Unsendable(
-            f"the rows of {called(bill.invoice)} come to {sum_}, and its total is {bill.invoice.total}; "
+            f"the rows of {invoice_label(bill.invoice)} come to {sum_}, and its total is {bill.invoice.total}; "
             "ask `witnd audit` which of the two is wrong"
         )
     return rows
@@ -173,8 +173,8 @@ def _to_charge(invoice: Invoice, *, rounded: bool) -> int:
     currency, unit, nearest = invoice.currency, scale(invoice), charged(invoice)
     if nearest != invoice.total and not rounded:
         raise Unsendable(
-            f"{called(invoice)} comes to {invoice_json(invoice).total} {currency}, and Stripe charges {currency} in "
-            f"steps of {plain(Decimal((0, (1,), -unit.charged)))}; write --stripe-round to charge "
+            f"{invoice_label(invoice)} has a total of {invoice_json(invoice).total} {currency}, and Stripe charges "
+            f"{currency} in steps of {plain(Decimal((0, (1,), -unit.charged)))}; write --stripe-round to charge "
             f"{minor_text(nearest, invoice.digits)} instead"
         )
     return unit.units(nearest)

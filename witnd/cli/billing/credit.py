@@ -15,7 +15,7 @@ from witnd.cli.console.author import author
 from witnd.cli.console.context import as_json, config_option, json_option, run, session
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
-from witnd.domain.invoices.operations import called
+from witnd.domain.invoices.operations import invoice_label
 from witnd.domain.values.money import minor_text
 
 
@@ -110,7 +110,7 @@ def _tell_credit(given: crediting.Credit) -> None:
     amount = f"{(row.amount or '').lstrip('-')} {currency}"
     before = "had been given already: " if given.done.repeated else ""
     if note is None:
-        click.echo(printable(f"{before}{amount} for {what}, as a line of {called(invoice)}"))
+        click.echo(printable(f"{before}{amount} for {what}, as a line of {invoice_label(invoice)}"))
         return
     number, customer, balance = note.number, note.customer_key, minor_text(given.balance, invoice.digits)
     click.echo(printable(f"{before}{number}: {amount} for {what} of {note.invoice_number}"))

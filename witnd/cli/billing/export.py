@@ -22,7 +22,7 @@ from witnd.cli.console.context import config_option, run
 from witnd.cli.console.output import printable
 from witnd.cli.console.period import period_option
 from witnd.cli.console.texts import TEXT
-from witnd.domain.invoices.operations import called
+from witnd.domain.invoices.operations import invoice_label
 from witnd.domain.values.money import minor_text
 from witnd.domain.values.period import Period
 
@@ -194,7 +194,7 @@ class _Asked:
                 charged = stripe.charged(invoice)
                 if charged != invoice.total:
                     was, is_ = (minor_text(one, invoice.digits) for one in (invoice.total, charged))
-                    self._rounded.append(f"{called(invoice)}: {was} {invoice.currency} is charged as {is_}")
+                    self._rounded.append(f"{invoice_label(invoice)}: {was} {invoice.currency} is charged as {is_}")
             yield bill
 
     def tell(self) -> None:

@@ -11,8 +11,8 @@ import click
 
 from witnd.cli.console.output import printable
 from witnd.domain.invoices.invoice import Invoice, Row
-from witnd.domain.invoices.operations import CreditNote, called
-from witnd.domain.pricing.working import ADJUSTMENTS, words
+from witnd.domain.invoices.operations import CreditNote, invoice_label
+from witnd.domain.pricing.working import ADJUSTMENTS, working_text
 from witnd.domain.values import instant
 from witnd.domain.values.money import difference, minor_text
 from witnd.exit_codes import USAGE
@@ -91,7 +91,7 @@ def head_lines(invoice: Invoice) -> list[str]:
         "voided": invoice.voided_at and f"{_at(invoice.voided_at)}: {invoice.reason}",
         "id": invoice.id,
     }
-    title = called(invoice)
+    title = invoice_label(invoice)
     return [f"{title[0].upper()}{title[1:]}: {invoice.stage}"] + [
         f"{name:<9} {fact}" for name, fact in facts.items() if fact
     ]
@@ -120,7 +120,7 @@ def row_cells(rows: Sequence[Row]) -> list[tuple[object, ...]]:
             row.unit or "",
             row.price_per_unit or "",
             amount,
-            words(row.working) if row.working else row.reason or "",
+            working_text(row.working) if row.working else row.reason or "",
         )
         for row, amount in zip(rows, amounts, strict=True)
     ]

@@ -13,13 +13,13 @@ from witnd.cli.catalogue.versions import Asked, Kind, ask, version_options
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
 from witnd.domain.catalogue.catalogue import Catalogue
-from witnd.domain.catalogue.condition import words
+from witnd.domain.catalogue.condition import condition_text
 from witnd.domain.catalogue.contract import Contract
-from witnd.domain.catalogue.history import Version, agreed_with
+from witnd.domain.catalogue.history import Version, customers_with_own_terms
 from witnd.domain.catalogue.text import text
-from witnd.domain.outcomes.explain import span
+from witnd.domain.outcomes.explain import duration_text
 from witnd.domain.pricing.ratecard import RateCard
-from witnd.domain.pricing.working import spoken
+from witnd.domain.pricing.working import price_text
 from witnd.domain.values import instant
 from witnd.exit_codes import USAGE
 
@@ -28,8 +28,8 @@ def _agent_words(version: Version) -> list[str]:
     content = version.content
     return [
         f"hash {version.hash}",
-        f"billable when {words(content['condition'])}",
-        f"settles after {span(content['settlement_period'])} without an event",
+        f"billable when {condition_text(content['condition'])}",
+        f"settles after {duration_text(content['settlement_period'])} without an event",
     ]
 
 
@@ -42,7 +42,7 @@ def _customer_row(version: Version) -> tuple[object, ...]:
 def _card_words(version: Version) -> list[str]:
     # Whose card it is makes no difference to what its prices say.
     prices = RateCard.from_content("", version.content).prices
-    return [f"{agent}: {spoken(price)}" for agent, price in prices.items()]
+    return [f"{agent}: {price_text(price)}" for agent, price in prices.items()]
 
 
 AGENTS = Kind(
@@ -51,13 +51,13 @@ AGENTS = Kind(
     columns=("name", "period", "unit", "billable when"),
     row=lambda version: (
         version.content["name"],
-        span(version.content["settlement_period"]),
+        duration_text(version.content["settlement_period"]),
         version.content["attribution_method"],
-        words(version.content["condition"]),
+        condition_text(version.content["condition"]),
     ),
     words=_agent_words,
-    also=lambda version: {"condition_words": words(version.content["condition"])},
-    related=("customers with terms of their own", "customers", agreed_with),
+    also=lambda version: {"condition_words": condition_text(version.content["condition"])},
+    related=("customers with terms of their own", "customers", customers_with_own_terms),
 )
 CUSTOMERS = Kind(
     name="customer",

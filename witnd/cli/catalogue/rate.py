@@ -18,9 +18,9 @@ from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry, HeldReas
 from witnd.domain.catalogue.zero_price import card_warnings
 from witnd.domain.pricing.quote import Quote, quote
 from witnd.domain.pricing.ratecard import Price
-from witnd.domain.pricing.working import ADJUSTMENTS, spoken, words
+from witnd.domain.pricing.working import ADJUSTMENTS, price_text, working_text
 from witnd.domain.values import instant
-from witnd.domain.values.fields import described
+from witnd.domain.values.fields import short_repr
 from witnd.domain.values.money import decimal_string, exact_sum, minor_text, plain
 from witnd.exit_codes import USAGE
 from witnd.store.catalogue.versions import CatalogueStore
@@ -194,15 +194,19 @@ def _price(catalogue: Catalogue, asked: _Asked, at: int) -> Price:
 def _unknown(word: str, key: str, known: Sequence[str]) -> NoReturn:
     near = get_close_matches(key, known, n=1)
     hint = (
-        f"did you mean {described(near[0])}?" if near else "none is in force then" if key in known else "apply it first"
+        f"did you mean {short_repr(near[0])}?"
+        if near
+        else "none is in force then"
+        if key in known
+        else "apply it first"
     )
-    raise _UnknownError(f"there is no {word} {described(key)}; {hint}")
+    raise _UnknownError(f"there is no {word} {short_repr(key)}; {hint}")
 
 
 def _unpriced(agent: str, where: str, known: Sequence[str]) -> NoReturn:
     near = get_close_matches(agent, [one for one in known if one != agent], n=1)
-    hint = f"; did you mean {described(near[0])}?" if near else ""
-    raise _UnknownError(f"{where} has no price for agent {described(agent)}{hint}")
+    hint = f"; did you mean {short_repr(near[0])}?" if near else ""
+    raise _UnknownError(f"{where} has no price for agent {short_repr(agent)}{hint}")
 
 
 # -- what is printed ----------------------------------------------------------------------------------------------
@@ -214,11 +218,11 @@ def _document(quoted: Quote) -> dict[str, Any]:
     return {
         "price": price.content,
         "price_hash": price.hash,
-        "words": spoken(price),
+        "words": price_text(price),
         "currency": price.currency,
         "outcomes": len(quoted.units),
         "units": plain(exact_sum(quoted.units)),
-        "rated": "at_close" if price.at_close else "at_settlement",
+        "rated": "at_close" if price.is_rated_at_close else "at_settlement",
         "rows": quoted.rows,
         "lines": [
             {
@@ -247,9 +251,11 @@ def _document(quoted: Quote) -> dict[str, Any]:
 def _tell(quoted: Quote, asked: _Asked, every_line: bool) -> None:
     price, count = quoted.price, len(quoted.units)
     whence = f"agreed with {price.customer}" if price.customer is not None else f"rate card {price.rate_card}"
-    click.echo(printable(f"{asked.agent}, {whence}: {spoken(price)} ({price.currency})"))
+    click.echo(printable(f"{asked.agent}, {whence}: {price_text(price)} ({price.currency})"))
     units = plain(exact_sum(quoted.units))
-    click.echo(f"{_many(count, 'outcome')} with {units} unit{'' if units == '1' else 's'}, {_WHEN[price.at_close]}")
+    click.echo(
+        f"{_many(count, 'outcome')} with {units} unit{'' if units == '1' else 's'}, {_WHEN[price.is_rated_at_close]}"
+    )
     click.echo()
     rows = [(row.what, row.quantity or "", row.price or "", row.amount) for row in quoted.rows]
     table(("what", "quantity", "price", "amount"), [*rows, ("total", "", "", f"{quoted.total_text} {price.currency}")])
@@ -264,7 +270,7 @@ def _tell(quoted: Quote, asked: _Asked, every_line: bool) -> None:
         for number, (unit, line) in enumerate(zip(quoted.units, quoted.lines, strict=True), 1)
     ]
     besides = [
-        (ADJUSTMENTS[one.kind], "", minor_text(one.amount, price.exponent), words(one.working))
+        (ADJUSTMENTS[one.kind], "", minor_text(one.amount, price.exponent), working_text(one.working))
         for one in quoted.adjustments
     ]
     table(("outcome", "unit", "amount", "how"), [*lines, *besides])
@@ -275,7 +281,7 @@ _WHEN = {False: "each rated when it settles", True: "rated when the period close
 
 def _how(working: dict[str, Any] | None, unit: Decimal, price: Price) -> str:
     if working is not None:
-        return words(working)
+        return working_text(working)
     return f"{plain(unit)} × {plain(price.price_per_unit or Decimal(0))}"
 
 

@@ -15,7 +15,7 @@ from witnd.cli.console.context import as_json, config_option, json_option, run, 
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
 from witnd.domain.catalogue.catalogue import Catalogue
-from witnd.domain.catalogue.history import IN_FORCE, SCHEDULED, Version, compared, history, in_force
+from witnd.domain.catalogue.history import IN_FORCE, SCHEDULED, Version, current_version, field_changes, history
 from witnd.domain.catalogue.text import fields, line, text
 from witnd.domain.values import instant
 from witnd.exit_codes import USAGE
@@ -109,7 +109,7 @@ async def _ask(kind: Kind, asked: Asked, as_document: bool, config: Path | None,
     elif asked.at is None and asked.number is None and asked.customer is None:
         _show_all(kind, catalogue, asked.key, versions, now, as_document)
     else:
-        found = in_force(versions) if asked.number is None else versions[_place(versions, asked.number)]
+        found = current_version(versions) if asked.number is None else versions[_place(versions, asked.number)]
         if asked.number is None and found.standing == SCHEDULED:
             _refuse(f"{kind.word} {text(asked.key)} has no version before {instant.render(found.effective_from)}")
         found = found if change is None else change(catalogue, found, at)
@@ -120,7 +120,7 @@ def _list(kind: Kind, catalogue: Catalogue, now: int, everything: bool, as_docum
     found = []
     for key in catalogue.keys(kind.name):
         versions = history(catalogue, kind.name, key, now)
-        found.append((key, in_force(versions), len(versions)))
+        found.append((key, current_version(versions), len(versions)))
     listed = [one for one in found if everything or not one[1].archived]
     if as_document:
         data = [{"key": key, "versions": count} | _document(kind, version) for key, version, count in listed]
@@ -172,7 +172,7 @@ def _show(kind: Kind, asked: Asked, version: Version, count: int, as_document: b
 def _compare(kind: Kind, catalogue: Catalogue, key: str, pair: Any, as_document: bool) -> None:
     entries = catalogue.versions(kind.name, key)
     before, after = pair
-    found = compared(entries[before.number - 1], entries[after.number - 1])
+    found = field_changes(entries[before.number - 1], entries[after.number - 1])
     if as_document:
         as_json({"key": key, "before": _document(kind, before), "after": _document(kind, after), "changes": found})
         return

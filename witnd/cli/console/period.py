@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import click
 
 from witnd.domain.values.period import Period
-from witnd.domain.values.span import spanned
+from witnd.domain.values.span import parse_period
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -19,6 +19,6 @@ def period_option(command: Command) -> Command:
 
 def _read(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Period | None:
     try:
-        return None if text is None else spanned(text)
+        return None if text is None else parse_period(text)
     except ValueError as wrong:
         raise click.BadParameter(f"{text!r} {wrong}; write a year, month or day such as 2026-11") from wrong

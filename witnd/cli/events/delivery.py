@@ -3,9 +3,9 @@
 from witnd.domain.webhooks.delivery import EndpointState
 from witnd.domain.webhooks.delivery_json import (
     AttemptJson,
-    DeliveryInFull,
+    DeliveryDetailJson,
     DeliveryJson,
-    delivery_in_full,
+    delivery_detail_json,
     delivery_json,
 )
 from witnd.store.deliveries.reads import Found
@@ -19,9 +19,9 @@ def listed(found: Found) -> DeliveryJson:
     return delivery_json(found.partition, row.id, row.created_ms, row.delivery, row.progress)
 
 
-def shown(found: Found, endpoint: EndpointState) -> DeliveryInFull:
+def shown(found: Found, endpoint: EndpointState) -> DeliveryDetailJson:
     row = found.row
-    return delivery_in_full(found.partition, row.id, row.created_ms, row.delivery, row.progress, endpoint)
+    return delivery_detail_json(found.partition, row.id, row.created_ms, row.delivery, row.progress, endpoint)
 
 
 def cells(one: DeliveryJson) -> tuple[object, ...]:
@@ -38,7 +38,7 @@ def cells(one: DeliveryJson) -> tuple[object, ...]:
     )
 
 
-def lines(one: DeliveryInFull) -> list[str]:
+def lines(one: DeliveryDetailJson) -> list[str]:
     """Everything but the attempts, a line each."""
     facts = {
         "id": one.id,

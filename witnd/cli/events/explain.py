@@ -23,10 +23,17 @@ from witnd.cli.console.context import Session, as_json, config_option, json_opti
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
 from witnd.domain.catalogue.catalogue import Catalogue
-from witnd.domain.outcomes.explain import SPOKEN, Happened, Story, carried_words, span, story
+from witnd.domain.outcomes.explain import (
+    STATUS_TEXT,
+    ExplainedEvent,
+    Reasoning,
+    duration_text,
+    event_values_text,
+    explanation,
+)
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.outcomes.resolution import Line, Resolution, resolve
-from witnd.domain.pricing.working import words
+from witnd.domain.pricing.working import working_text
 from witnd.domain.webhooks.notification import rule_id
 from witnd.exit_codes import USAGE
 from witnd.fold.history import HistoryItem
@@ -42,7 +49,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     key: str
     outcome: Listed | None
     terms: Terms | None
-    story: Story | None
+    explanation: Reasoning | None
     resolution: Resolution | None
     line: Line | None
     invoice: OnInvoice | None
@@ -92,10 +99,10 @@ async def _explain(key: str, shown: int, as_document: bool, config: Path | None)
         found = await _explanation(opened, reads, keys, key, catalogue)
     if as_document:
         as_json(found)
-    elif found.outcome is None or found.terms is None or found.story is None:
+    elif found.outcome is None or found.terms is None or found.explanation is None:
         _print_held(found)
     else:
-        _print(found, found.outcome, found.terms, found.story, shown)
+        _print(found, found.outcome, found.terms, found.explanation, shown)
     if found.outcome is None and not found.held and found.on_hold is None:
         raise click.exceptions.Exit(USAGE)
 
@@ -110,19 +117,19 @@ async def _explanation(opened: Session, reads: Reads, keys: Keys, key: str, cata
         held_back = await damaged(reads, keys, key)
     if outcome is None or held_back is not None:
         return Explanation(
-            key=key, outcome=None, terms=None, story=None, resolution=None, line=None,
+            key=key, outcome=None, terms=None, explanation=None, resolution=None, line=None,
             invoice=None, deliveries=[], held=held, on_hold=held_back,
         )  # fmt: skip
-    resolution, line = resolve(outcome) if outcome.final else (None, None)
+    resolution, line = resolve(outcome) if outcome.is_final else (None, None)
     return Explanation(
         key=key,
         outcome=listed(keys.partition, outcome),
         terms=terms(outcome),
-        story=story(outcome, history),
+        explanation=explanation(outcome, history),
         resolution=resolution,
         line=line,
         invoice=None if line is None else await on_invoice(opened.services.invoices, line),
-        deliveries=await _told(opened, key, catalogue) if outcome.final else [],
+        deliveries=await _told(opened, key, catalogue) if outcome.is_final else [],
         held=[],
     )
 
@@ -170,17 +177,17 @@ _REASONS = {
 }
 
 
-def _print(found: Explanation, outcome: Listed, frozen: Terms, told: Story, shown: int) -> None:
-    _say(f"{found.key}: {SPOKEN[outcome.status]}")
-    _say(told.why)
+def _print(found: Explanation, outcome: Listed, frozen: Terms, reasoning: Reasoning, shown: int) -> None:
+    _say(f"{found.key}: {STATUS_TEXT[outcome.status]}")
+    _say(reasoning.why)
     _say()
     _say(f"customer   {outcome.customer_key}")
     _say(f"agent      {frozen.agent_key} ({frozen.agent_name})")
-    _say(f"condition  {told.condition}")
-    _say(f"settles    {span(frozen.settlement_period)} after the last event")
+    _say(f"condition  {reasoning.condition}")
+    _say(f"settles    {duration_text(frozen.settlement_period)} after the last event")
     _say(f"price      {frozen.price_words} ({frozen.currency}, {_whence(frozen)})")
-    _say(f"unit       {told.unit}")
-    _print_events(told.events, shown)
+    _say(f"unit       {reasoning.unit}")
+    _print_events(reasoning.events, shown)
     if found.line is not None:
         _say()
         for start, said in zip(("line", "", ""), _line_words(found.line, found.invoice), strict=True):
@@ -212,7 +219,7 @@ def _line_words(line: Line, invoice: OnInvoice | None) -> tuple[str, ...]:
         return f"{line.unit} units, {known}", f"resolved {line.resolved_at}", line.id
     amount = f"{line.amount} {line.currency}"
     times = f"{line.unit} × {line.price_per_unit} = {amount}"
-    said = times if line.working is UNSET else f"{amount}: {words(line.working)}"
+    said = times if line.working is UNSET else f"{amount}: {working_text(line.working)}"
     return said, f"exactly {line.amount_exact}, resolved {line.resolved_at}", line.id
 
 
@@ -221,18 +228,18 @@ def _invoice_words(invoice: OnInvoice) -> str:
     return f"{invoice.number or invoice.id}, {stage}, of {invoice.period_start} to {invoice.period_end}"
 
 
-def _print_events(events: Sequence[Happened], shown: int) -> None:
+def _print_events(events: Sequence[ExplainedEvent], shown: int) -> None:
     left_out = max(0, len(events) - shown)
     if left_out:
         _say()
         _say(f"… {left_out} earlier events; --events {len(events)} shows them")
     for number, event in enumerate(events[left_out:], left_out + 1):
         _say()
-        carried = carried_words(event)
+        carried = event_values_text(event)
         _say(f"{number}. {event.accepted_at}  {event.action}{f'  ({carried})' if carried else ''}")
         _say(f"   entry {event.entry}; {event.words}")
         for leaf in event.leaves:
             mark = "✓" if leaf.holds else "✗"
             _say(f"   {mark} {leaf.words}{'  ← flipped' if leaf.flipped else ''}")
         holds = "holds" if event.holds else "does not hold"
-        _say(f"   the condition {holds}; {SPOKEN[event.status]}, due at {event.settles_at}")
+        _say(f"   the condition {holds}; {STATUS_TEXT[event.status]}, due at {event.settles_at}")

@@ -13,9 +13,9 @@ from witnd.cli.console.texts import TEXT
 from witnd.cli.events.event_choice import partitions
 from witnd.cli.events.events import place_of
 from witnd.domain.catalogue.catalogue import Catalogue
-from witnd.domain.outcomes.explain import SPOKEN
+from witnd.domain.outcomes.explain import STATUS_TEXT
 from witnd.domain.outcomes.outcome import Outcome
-from witnd.domain.outcomes.recount import outcome_of
+from witnd.domain.outcomes.recount import restore_outcome
 from witnd.store.keys import Keys
 from witnd.store.query import outcomes as store
 from witnd.store.query.cursor import Place
@@ -107,9 +107,9 @@ async def _outcomes(
 
 
 def _row(one: Listed) -> tuple[object, ...]:
-    status = SPOKEN[one.status]
+    status = STATUS_TEXT[one.status]
     if one.scheduled_resolution is not None:
-        status += f" ({SPOKEN[one.scheduled_resolution]})"
+        status += f" ({STATUS_TEXT[one.scheduled_resolution]})"
     amount = "at close" if one.amount is None else f"{one.amount} {one.currency}"
     return (
         one.key, status, one.customer_key, one.agent_key, one.settles_at, one.events_count,
@@ -125,7 +125,7 @@ async def _due(
     found: list[tuple[Place, Outcome]] = []
     looked_at, last = 0, behind
     async for place, record in earliest_due(reads, chosen, behind):
-        outcome = outcome_of(place.name, record, *terms_of(place.name, record, catalogue))
+        outcome = restore_outcome(place.name, record, *terms_of(place.name, record, catalogue))
         if looked_at == look or (wanted.has(outcome) and len(found) == limit):
             return Page(found, last)
         if wanted.has(outcome):

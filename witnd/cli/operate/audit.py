@@ -20,7 +20,7 @@ from witnd.cli.events.event_choice import partitions
 from witnd.cli.operate.acknowledged import Compared, acknowledged, journal_loss, missing_event
 from witnd.cli.operate.audit_totals import Invoiced, invoice_rows, invoiced
 from witnd.domain.catalogue.catalogue import Catalogue
-from witnd.domain.outcomes.explain import SPOKEN
+from witnd.domain.outcomes.explain import STATUS_TEXT
 from witnd.domain.values import money
 from witnd.exit_codes import DIFFERENCE, REDIS
 from witnd.store.catalogue.versions import CatalogueStore
@@ -217,7 +217,9 @@ def _report(verdicts: Sequence[Verdict], books: Books | None, quick: bool) -> Re
 
 def _print(report: Report) -> None:
     _print_differences(report.differences)
-    rows: list[tuple[object, ...]] = [("outcomes", SPOKEN[status], count) for status, count in report.outcomes.items()]
+    rows: list[tuple[object, ...]] = [
+        ("outcomes", STATUS_TEXT[status], count) for status, count in report.outcomes.items()
+    ]
     rows += [("events", fate, count) for fate, count in report.events.items()]
     rows += [("events", "accepted", sum(report.events.values()))]
     if not report.quick:

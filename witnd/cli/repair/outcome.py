@@ -10,7 +10,7 @@ import click
 from witnd.cli.console.context import Session, as_json, config_option, json_option, load_catalogue, run, session
 from witnd.cli.console.texts import TEXT
 from witnd.domain.outcomes.event import EntryId, Event, Retry, read
-from witnd.domain.outcomes.explain import SPOKEN
+from witnd.domain.outcomes.explain import STATUS_TEXT
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.values import instant
 from witnd.engine.rebuild import Rebuild, Rebuilt
@@ -130,7 +130,7 @@ def _print(as_document: bool, key: str, keys: Keys, hold: Hold | None, found: _F
 
 def _words(rebuilt: Rebuilt) -> str:
     events = f"{rebuilt.events} event{'' if rebuilt.events == 1 else 's'}"
-    return f"no outcome, {events} held" if rebuilt.status is None else f"{SPOKEN[rebuilt.status]}, {events}"
+    return f"no outcome, {events} held" if rebuilt.status is None else f"{STATUS_TEXT[rebuilt.status]}, {events}"
 
 
 async def _wait(reads: Reads, keys: Keys, key: str, entry: EntryId) -> str:

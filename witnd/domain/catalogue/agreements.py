@@ -35,7 +35,7 @@ class Agreements:
         parts = (base.hash, agreed.digest)
         found = self._terms.get(parts)
         if found is None:
-            made = base.changed_by(agreed.content)
+            made = base.with_terms(agreed.content)
             found = self._terms[parts] = self._contracts.setdefault(made.hash, made)
         return found
 
@@ -61,7 +61,7 @@ class Agreements:
             found = self._entries[parts] = self._prices.setdefault(made.hash, made)
         return found
 
-    def make_all(
+    def add_all(
         self,
         customers: Iterable[Versions[Customer]],
         agents: Mapping[str, Versions[Contract]],

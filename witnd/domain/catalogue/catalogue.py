@@ -16,18 +16,18 @@ from witnd.domain.catalogue.chain import Chain
 from witnd.domain.catalogue.contract import Contract
 from witnd.domain.catalogue.customer import Customer
 from witnd.domain.pricing.ratecard import DIGITS, Price, RateCard
-from witnd.domain.values.versions import CatalogueEntry, Versions, all_in_force, in_force
+from witnd.domain.values.versions import CatalogueEntry, Versions, version_at, versions_at
 from witnd.domain.webhooks.notification import NotificationRule
 
 __all__ = ["KINDS", "Catalogue", "CatalogueEntry", "HeldReason"]
 
 KINDS = ("customer", "agent", "rate_card", "notification_rule")
 # Instants rise while a log is read, so only the newest snapshots are asked for again.
-_KEPT_SNAPSHOTS = 16
+_MAX_SNAPSHOTS = 16
 # Behind every kind in the order of text.
 _LAST = ("\U0010ffff", "")
 # Each names at most as many rules as there are.
-_KEPT_WANTING = 256
+_MAX_RULE_LISTS = 256
 
 
 class HeldReason(StrEnum):
@@ -47,7 +47,7 @@ class _Snapshot(Struct, frozen=True, kw_only=True):
     naming: dict[str, tuple[Contract, ...]]
     rules: tuple[NotificationRule, ...]
     #: the rules that want a final state, by agent and type; filled when it is asked for
-    wanting: dict[tuple[str, str], tuple[NotificationRule, ...]]
+    rules_by_subject: dict[tuple[str, str], tuple[NotificationRule, ...]]
 
 
 class Catalogue:
@@ -67,11 +67,11 @@ class Catalogue:
         self._prices: dict[str, Price] = {}
         self._agreements = Agreements(self._contracts, self._prices)
         # The revision at which everything that customers agreed was made.
-        self._all_made = 0
+        self._agreements_revision = 0
         # Instants at which anything changes, and those at which what a snapshot holds does.
-        self._moments: list[int] = []
+        self._instants: list[int] = []
         self._changes: list[tuple[int, tuple[str, str]]] = []
-        self._stretches: list[int] = []
+        self._snapshot_starts: list[int] = []
         self._snapshots: dict[int, _Snapshot] = {}
         # The keys of each kind, sorted when they were last asked for.
         self._sorted: dict[str, tuple[str, ...]] = {}
@@ -86,21 +86,21 @@ class Catalogue:
         _ADDERS[entry.kind](self, entry)
         self.revision += 1
         self.last_effective = max(self.last_effective, entry.effective_from)
-        _insert_once(self._moments, entry.effective_from)
+        _insert_once(self._instants, entry.effective_from)
         insort(self._changes, (entry.effective_from, (entry.kind, entry.key)))
         if entry.kind in ("agent", "notification_rule"):
-            _insert_once(self._stretches, entry.effective_from)
+            _insert_once(self._snapshot_starts, entry.effective_from)
             self._snapshots.clear()
 
     # What is in force
 
     def customer(self, key: str, at: int) -> Customer | None:
         """The customer in force, archived or not."""
-        return in_force(self._customers.get(key), at)
+        return version_at(self._customers.get(key), at)
 
     def rate_card(self, key: str, at: int) -> RateCard | None:
         """The card in force. Archiving only hides a card, so it makes no difference here."""
-        return in_force(self._rate_cards.get(key), at)
+        return version_at(self._rate_cards.get(key), at)
 
     def agent(self, key: str, at: int) -> Contract | None:
         """The contract of an agent in force and not archived."""
@@ -110,7 +110,7 @@ class Catalogue:
         """The contracts of all agents in force and not archived, by key."""
         return self._snapshot(at).agents
 
-    def agents_naming_for(self, customer: Customer, action: str, at: int) -> tuple[Contract, ...]:
+    def agents_with_action(self, customer: Customer, action: str, at: int) -> tuple[Contract, ...]:
         """Those of `agents` whose condition names the action in any leaf, under the customer's own conditions."""
         found = self._snapshot(at)
         naming = found.naming.get(action, ())
@@ -124,15 +124,15 @@ class Catalogue:
         """Notification rules in force and not archived, enabled or not, in order of their names."""
         return self._snapshot(at).rules
 
-    def rules_wanting(self, agent_key: str, type: str, at: int) -> tuple[NotificationRule, ...]:  # noqa: A002
+    def rules_for(self, agent_key: str, type: str, at: int) -> tuple[NotificationRule, ...]:  # noqa: A002
         """Those of `rules` that a final state of this type, of an outcome of this agent, is reported to."""
         found = self._snapshot(at)
-        wanting = found.wanting.get((agent_key, type))
+        wanting = found.rules_by_subject.get((agent_key, type))
         if wanting is None:
-            if len(found.wanting) >= _KEPT_WANTING:
-                found.wanting.clear()
+            if len(found.rules_by_subject) >= _MAX_RULE_LISTS:
+                found.rules_by_subject.clear()
             wanting = tuple(rule for rule in found.rules if rule.wants(agent_key, type))
-            found.wanting[agent_key, type] = wanting
+            found.rules_by_subject[agent_key, type] = wanting
         return wanting
 
     def price(self, customer: Customer, agent_key: str, at: int) -> Price | HeldReason:
@@ -146,8 +146,8 @@ class Catalogue:
 
     def next_change_after(self, at: int) -> int | None:
         """The first instant after `at` at which some version takes effect."""
-        place = bisect_right(self._moments, at)
-        return self._moments[place] if place < len(self._moments) else None
+        place = bisect_right(self._instants, at)
+        return self._instants[place] if place < len(self._instants) else None
 
     def changes_between(self, after: int, until: int) -> set[tuple[str, str]]:
         """Kind and key of everything of which some version takes effect in (after, until]."""
@@ -159,20 +159,20 @@ class Catalogue:
     def contract(self, digest: str) -> Contract:
         """The contract with this digest. Raises KeyError for one that never was."""
         if digest not in self._contracts:
-            self._make_agreed()
+            self._add_agreements()
         return self._contracts[digest]
 
     def price_by_hash(self, digest: str) -> Price:
         """The price with this digest. Raises KeyError for one that never was."""
         if digest not in self._prices:
-            self._make_agreed()
+            self._add_agreements()
         return self._prices[digest]
 
-    def _make_agreed(self) -> None:
+    def _add_agreements(self) -> None:
         """Make what customers agreed and nobody was placed under yet, once for each state of the catalogue."""
-        if self._all_made != self.revision:
-            self._agreements.make_all(self._customers.values(), self._agents, self._rate_cards)
-            self._all_made = self.revision
+        if self._agreements_revision != self.revision:
+            self._agreements.add_all(self._customers.values(), self._agents, self._rate_cards)
+            self._agreements_revision = self.revision
 
     def digits(self, card: str) -> dict[str, int]:
         """The digits after the point of each currency that any version of a rate card is in."""
@@ -180,7 +180,7 @@ class Catalogue:
 
     def keys(self, kind: str) -> list[str]:
         """Every key of a kind, sorted."""
-        things = self._of(kind)
+        things = self._versions_of(kind)
         known = self._sorted.get(kind, ())
         # A key never goes, so as many keys are the same keys.
         if len(known) != len(things):
@@ -189,23 +189,23 @@ class Catalogue:
 
     def versions(self, kind: str, key: str) -> tuple[CatalogueEntry, ...]:
         """All versions of one key in order of their instants; empty for an unknown key."""
-        found = self._of(kind).get(key)
+        found = self._versions_of(kind).get(key)
         return () if found is None else tuple(found.entries)
 
     def instants(self, kind: str, key: str) -> tuple[int, ...]:
         """The instants of `versions`."""
-        found = self._of(kind).get(key)
+        found = self._versions_of(kind).get(key)
         return () if found is None else tuple(found.starts)
 
     def entry(self, kind: str, key: str, at: int | None = None) -> CatalogueEntry | None:
         """The version in force at an instant; without one, the version that starts last."""
-        found = self._of(kind).get(key)
+        found = self._versions_of(kind).get(key)
         if found is None:
             return None
         place = len(found.starts) - 1 if at is None else found.index(at)
         return None if place < 0 else found.entries[place]
 
-    def _of(self, kind: str) -> Mapping[str, Versions[Any]]:
+    def _versions_of(self, kind: str) -> Mapping[str, Versions[Any]]:
         kinds: dict[str, Mapping[str, Versions[Any]]] = {
             "customer": self._customers,
             "agent": self._agents,
@@ -218,22 +218,22 @@ class Catalogue:
 
     def _snapshot(self, at: int) -> _Snapshot:
         """Of the stretch that `at` lies in: inside one nothing changes."""
-        stretch = bisect_right(self._stretches, at)
+        stretch = bisect_right(self._snapshot_starts, at)
         found = self._snapshots.get(stretch)
         if found is None:
-            if len(self._snapshots) >= _KEPT_SNAPSHOTS:
+            if len(self._snapshots) >= _MAX_SNAPSHOTS:
                 self._snapshots.clear()
             found = self._snapshots[stretch] = self._take_snapshot(at)
         return found
 
     def _take_snapshot(self, at: int) -> _Snapshot:
-        agents = all_in_force(self._agents, at)
+        agents = versions_at(self._agents, at)
         naming: dict[str, tuple[Contract, ...]] = {}
         for contract in agents.values():
             for fact in contract.rule.facts:
                 naming[fact] = (*naming.get(fact, ()), contract)
-        rules = tuple(all_in_force(self._rules, at).values())
-        return _Snapshot(agents=agents, naming=naming, rules=rules, wanting={})
+        rules = tuple(versions_at(self._rules, at).values())
+        return _Snapshot(agents=agents, naming=naming, rules=rules, rules_by_subject={})
 
     # Taking in
 

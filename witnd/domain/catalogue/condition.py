@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from witnd.domain.values import canonical as spelling
-from witnd.domain.values.fields import described, joined, text_problem, unknown_name
+from witnd.domain.values.fields import field_path, short_repr, text_problem, unknown_name
 from witnd.domain.values.mistake import Mistake
 
 SEEN = ("seen", "not seen")
@@ -19,14 +19,14 @@ COMPARISONS = ("gte", "lte", "gt", "lt")
 NEGATED = ("not gte", "not lte", "not gt", "not lt")
 OPERATORS = (*SEEN, *COUNTS, *MATCH, *COMPARISONS, *NEGATED)
 
-LONGEST_FACT = 255
-DEEPEST = 16
+MAX_FACT_LENGTH = 255
+MAX_DEPTH = 16
 # No event is larger (256 KiB), so no longer text can ever be a value.
-LONGEST_TEXT = 2**18
+MAX_TEXT_LENGTH = 2**18
 # Evaluated for every event; a thousand checks is far beyond what a person can read or mean.
-MOST_NODES = 1000
+MAX_NODES = 1000
 # Beyond this a count is not a whole double any more.
-_LARGEST_COUNT = 2**53
+_MAX_COUNT = 2**53
 
 _LEAF = ("fact", "operator", "value")
 _CHILDREN = {"AND": "conditions", "OR": "conditions", "NOT": "condition"}
@@ -39,7 +39,7 @@ _COUNT_WORDS = {
     "count_eq": "exactly",
 }
 _COMPARE_WORDS = {"gte": "at least", "lte": "at most", "gt": "above", "lt": "below"}
-_OTHERWISE_WORDS = {
+_NEGATED_WORDS = {
     "not gte": "below",
     "not lte": "above",
     "not gt": "at most",
@@ -54,8 +54,8 @@ def mistakes(raw: object, path: str = "condition") -> list[Mistake]:
         check.node(raw, path, 0)
     else:
         check.nodes(raw, path, 0)
-    if check.seen > MOST_NODES:
-        check.refuse(path, f"has more than {MOST_NODES} checks; split the agent in several")
+    if check.seen > MAX_NODES:
+        check.refuse(path, f"has more than {MAX_NODES} checks; split the agent in several")
     return check.found
 
 
@@ -71,18 +71,18 @@ class _Check:
 
     def nodes(self, raw: object, path: str, depth: int) -> None:
         if not isinstance(raw, Sequence) or isinstance(raw, str | bytes):
-            self.refuse(path, f"must be a list of checks, and is {described(raw)}")
+            self.refuse(path, f"must be a list of checks, got {short_repr(raw)}")
             return
         for index, node in enumerate(raw):
             self.node(node, f"{path}[{index}]", depth)
 
     def node(self, raw: object, path: str, depth: int) -> None:
         self.seen += 1
-        if self.seen > MOST_NODES:
+        if self.seen > MAX_NODES:
             return
         if not isinstance(raw, Mapping):
             remedy = "write {fact, operator, value}"
-            self.refuse(path, f"must be a table, and is {described(raw)}; {remedy}")
+            self.refuse(path, f"must be a table, got {short_repr(raw)}; {remedy}")
         elif raw.get("op") is not None:
             self.branch(raw, path, depth)
         else:
@@ -92,39 +92,39 @@ class _Check:
         op = raw["op"]
         member = _CHILDREN.get(op) if isinstance(op, str) else None
         if member is None:
-            self.refuse(joined(path, "op"), f"is {described(op)}; write AND, OR or NOT")
+            self.refuse(field_path(path, "op"), f"is {short_repr(op)}; write AND, OR or NOT")
             return
-        if depth >= DEEPEST:
-            self.refuse(path, f"is nested more than {DEEPEST} deep; flatten the condition")
+        if depth >= MAX_DEPTH:
+            self.refuse(path, f"is nested more than {MAX_DEPTH} deep; flatten the condition")
             return
         self._names(raw, path, ("op", member))
         if raw.get(member) is None:
             what = "one node" if op == "NOT" else "a list of nodes"
-            self.refuse(joined(path, member), f"is missing; {op} needs {what} there")
+            self.refuse(field_path(path, member), f"is missing; {op} needs {what} there")
         elif op == "NOT":
-            self.node(raw[member], joined(path, member), depth + 1)
+            self.node(raw[member], field_path(path, member), depth + 1)
         else:
-            self.nodes(raw[member], joined(path, member), depth + 1)
+            self.nodes(raw[member], field_path(path, member), depth + 1)
 
     def leaf(self, raw: Mapping[str, object], path: str) -> None:
         self._names(raw, path, _LEAF)
         fact, operator, value = raw.get("fact"), raw.get("operator"), raw.get("value")
         if fact is None:
-            self.refuse(joined(path, "fact"), "is missing; name the action to look at")
-        elif problem := text_problem(fact, LONGEST_FACT):
-            self.refuse(joined(path, "fact"), problem)
+            self.refuse(field_path(path, "fact"), "is missing; name the action to look at")
+        elif problem := text_problem(fact, MAX_FACT_LENGTH):
+            self.refuse(field_path(path, "fact"), problem)
         if operator is None:
-            self.refuse(joined(path, "operator"), "is missing; write " + _all_operators())
+            self.refuse(field_path(path, "operator"), "is missing; write " + _all_operators())
         elif not isinstance(operator, str) or operator not in OPERATORS:
-            problem = f"is {described(operator)}; write {_all_operators()}"
-            self.refuse(joined(path, "operator"), problem)
+            problem = f"is {short_repr(operator)}; write {_all_operators()}"
+            self.refuse(field_path(path, "operator"), problem)
         elif problem := _value_problem(operator, value):
-            self.refuse(joined(path, "value"), problem)
+            self.refuse(field_path(path, "value"), problem)
 
     def _names(self, raw: Mapping[str, object], path: str, known: Sequence[str]) -> None:
         for name in raw:
             if name not in known:
-                self.refuse(joined(path, str(name)), unknown_name(name, known))
+                self.refuse(field_path(path, str(name)), unknown_name(name, known))
 
 
 def _all_operators() -> str:
@@ -147,8 +147,8 @@ def _value_problem(operator: str, value: object) -> str | None:
     if value is None:
         return f"is missing; `{operator}` needs {wanted}"
     if ok and isinstance(value, str):
-        return None if value == "" else text_problem(value, LONGEST_TEXT)
-    return None if ok else f"is {described(value)}; `{operator}` needs {wanted}"
+        return None if value == "" else text_problem(value, MAX_TEXT_LENGTH)
+    return None if ok else f"is {short_repr(value)}; `{operator}` needs {wanted}"
 
 
 def _is_number(value: object) -> bool:
@@ -163,7 +163,7 @@ def _is_number(value: object) -> bool:
 def _is_count(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return 0 <= value < _LARGEST_COUNT and value == int(value)
+    return 0 <= value < _MAX_COUNT and value == int(value)
 
 
 def canonical(raw: object) -> list[dict[str, Any]]:
@@ -186,34 +186,34 @@ def _canonical_node(raw: Mapping[str, Any]) -> dict[str, Any]:
     return {"op": raw["op"], "conditions": [_canonical_node(node) for node in raw["conditions"]]}
 
 
-def words(raw: object) -> str:
+def condition_text(raw: object) -> str:
     """A plain-language reading of a condition without mistakes."""
-    return spoken(canonical(raw))
+    return nodes_text(canonical(raw))
 
 
-def spoken(nodes: Sequence[Mapping[str, Any]]) -> str:
+def nodes_text(nodes: Sequence[Mapping[str, Any]]) -> str:
     """The same of nodes in canonical form; what stands in a leaf is taken as it is, right or not."""
-    return _all_words(nodes, "and", "always")
+    return _nodes_text(nodes, "and", "always")
 
 
-def _all_words(nodes: Sequence[Mapping[str, Any]], between: str, empty: str) -> str:
-    parts = [_node_words(node, alone=len(nodes) == 1) for node in nodes]
+def _nodes_text(nodes: Sequence[Mapping[str, Any]], between: str, empty: str) -> str:
+    parts = [_node_text(node, alone=len(nodes) == 1) for node in nodes]
     return f" {between} ".join(parts) if parts else empty
 
 
-def _node_words(node: Mapping[str, Any], *, alone: bool) -> str:
+def _node_text(node: Mapping[str, Any], *, alone: bool) -> str:
     if "op" not in node:
-        return leaf_words(node["fact"], node["operator"], node.get("value"))
+        return leaf_text(node["fact"], node["operator"], node.get("value"))
     if node["op"] == "NOT":
-        return f"not ({_node_words(node['condition'], alone=True)})"
+        return f"not ({_node_text(node['condition'], alone=True)})"
     if node["op"] == "AND":
-        inner = _all_words(node["conditions"], "and", "always")
+        inner = _nodes_text(node["conditions"], "and", "always")
     else:
-        inner = _all_words(node["conditions"], "or", "never")
+        inner = _nodes_text(node["conditions"], "or", "never")
     return inner if alone or len(node["conditions"]) < 2 else f"({inner})"
 
 
-def leaf_words(fact: str, operator: str, value: object) -> str:
+def leaf_text(fact: str, operator: str, value: object) -> str:
     """One leaf in plain words."""
     if operator == "seen":
         return f"`{fact}` was seen"
@@ -223,8 +223,8 @@ def leaf_words(fact: str, operator: str, value: object) -> str:
         times = "time" if value == 1 else "times"
         return f"`{fact}` was seen {_COUNT_WORDS[operator]} {value} {times}"
     if operator == "match":
-        return f"the latest value of `{fact}` is {described(value)}"
+        return f"the latest value of `{fact}` is {short_repr(value)}"
     if operator in COMPARISONS:
         return f"the latest value of `{fact}` is {_COMPARE_WORDS[operator]} {value}"
-    otherwise = _OTHERWISE_WORDS[operator]
+    otherwise = _NEGATED_WORDS[operator]
     return f"the latest value of `{fact}` is missing, not a number or {otherwise} {value}"

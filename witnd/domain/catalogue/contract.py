@@ -13,12 +13,12 @@ from msgspec.structs import force_setattr
 from witnd.domain.catalogue import condition as conditions
 from witnd.domain.catalogue.evaluate import Rule, compile_condition
 from witnd.domain.values.canonical import digest
-from witnd.domain.values.fields import Table, described, joined
+from witnd.domain.values.fields import Table, field_path, short_repr
 from witnd.domain.values.mistake import Mistake
 
 METHODS = ("first", "last", "min", "max", "sum")
-SHORTEST_PERIOD = 1
-LONGEST_PERIOD = 15_552_000  # 180 days
+MIN_PERIOD = 1
+MAX_PERIOD = 15_552_000  # 180 days
 DEFAULT_PERIOD = 259_200  # 72 hours
 
 FIELDS = ("name", "settlement_period", "attribution_method", "condition")
@@ -49,7 +49,7 @@ class Contract(Struct, frozen=True, kw_only=True, eq=False):
         """The contract of an agent's version in the catalogue."""
         return cls(agent=key, **{name: content[name] for name in FIELDS})
 
-    def changed_by(self, terms: Mapping[str, Any]) -> "Contract":
+    def with_terms(self, terms: Mapping[str, Any]) -> "Contract":
         """The contract of a customer who has these terms instead; what they leave out stays."""
         return Contract.from_content(self.agent, {**self.content, **terms})
 
@@ -96,7 +96,7 @@ def _condition(table: Table) -> list[dict[str, Any]]:
     condition = table.required("condition", remedy)
     if condition is None:
         return []
-    wrong = conditions.mistakes(condition, joined(table.path, "condition"))
+    wrong = conditions.mistakes(condition, field_path(table.path, "condition"))
     table.mistakes.extend(wrong)
     return [] if wrong else conditions.canonical(condition)
 
@@ -107,10 +107,10 @@ def _period(table: Table) -> int:
         return DEFAULT_PERIOD
     whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
     if isinstance(value, bool) or not whole or not isinstance(value, int | float):
-        problem = f"is {described(value)}; write whole seconds without quotes"
-    elif not SHORTEST_PERIOD <= value <= LONGEST_PERIOD:
-        limits = f"{SHORTEST_PERIOD} to {LONGEST_PERIOD} (180 days)"
-        problem = f"is {described(value)}; write whole seconds from {limits}"
+        problem = f"is {short_repr(value)}; write whole seconds without quotes"
+    elif not MIN_PERIOD <= value <= MAX_PERIOD:
+        limits = f"{MIN_PERIOD} to {MAX_PERIOD} (180 days)"
+        problem = f"is {short_repr(value)}; write whole seconds from {limits}"
     else:
         return int(value)
     table.refuse("settlement_period", problem)

@@ -12,19 +12,19 @@ from msgspec import Struct
 from witnd.domain.catalogue.contract import read_own_terms
 from witnd.domain.pricing.ratecard import read_entries
 from witnd.domain.values.canonical import digest
-from witnd.domain.values.fields import Table, described, joined
+from witnd.domain.values.fields import Table, field_path, short_repr
 from witnd.domain.values.mistake import Mistake
 
 FIELDS = ("name", "email", "rate_card", "entries", "agents")
 # The longest address that mail can carry (RFC 5321).
-LONGEST_EMAIL = 254
+MAX_EMAIL_LENGTH = 254
 # As many as a rate card may have entries, for the same reason: whoever reads the catalogue reads them all.
-MOST_OWN_TERMS = 1000
+MAX_OWN_TERMS = 1000
 
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
 
 
-class Agreed(Struct, frozen=True, kw_only=True):
+class OwnTerms(Struct, frozen=True, kw_only=True):
     """What replaces an agent's terms or a card's entry for one customer.
 
     `digest` is that of `content`, so that what is made of it is made once.
@@ -44,8 +44,8 @@ class Customer(Struct, frozen=True, kw_only=True):
     name: str
     email: str | None = None
     rate_card: str | None = None
-    terms: dict[str, Agreed] | None = None
-    entries: dict[str, Agreed] | None = None
+    terms: dict[str, OwnTerms] | None = None
+    entries: dict[str, OwnTerms] | None = None
     archived: bool = False
 
     @classmethod
@@ -61,8 +61,8 @@ class Customer(Struct, frozen=True, kw_only=True):
         )
 
 
-def _by_agent(contents: Sequence[dict[str, Any]]) -> dict[str, Agreed] | None:
-    return {content["agent"]: Agreed(content=content, digest=digest(content)) for content in contents} or None
+def _by_agent(contents: Sequence[dict[str, Any]]) -> dict[str, OwnTerms] | None:
+    return {content["agent"]: OwnTerms(content=content, digest=digest(content)) for content in contents} or None
 
 
 def read_customer(key: str, raw: object, path: str) -> tuple[dict[str, Any], list[Mistake]]:
@@ -73,12 +73,12 @@ def read_customer(key: str, raw: object, path: str) -> tuple[dict[str, Any], lis
     table = Table(raw, path, FIELDS)
     content: dict[str, Any] = {
         "name": table.text("name", default=key),
-        "email": table.optional_text("email", longest=LONGEST_EMAIL),
+        "email": table.optional_text("email", longest=MAX_EMAIL_LENGTH),
         "rate_card": table.optional_text("rate_card"),
     }
     email = content["email"]
     if email is not None and not _EMAIL.fullmatch(email):
-        table.refuse("email", f"is {described(email)}; write an address such as billing@acme.com")
+        table.refuse("email", f"is {short_repr(email)}; write an address such as billing@acme.com")
     if entries := read_entries(table, path):
         content["entries"] = entries
         if table.get("rate_card") is None:
@@ -90,14 +90,14 @@ def read_customer(key: str, raw: object, path: str) -> tuple[dict[str, Any], lis
 
 def _read_terms(table: Table) -> list[dict[str, Any]]:
     """In order of agents, so that writing them in another order is no change."""
-    raw, path = table.get("agents"), joined(table.path, "agents")
+    raw, path = table.get("agents"), field_path(table.path, "agents")
     if raw is None:
         return []
     if not isinstance(raw, Sequence) or isinstance(raw, str | bytes):
-        table.refuse("agents", f"must be a list of agents with their own terms, and is {described(raw)}")
+        table.refuse("agents", f"must be a list of agents with their own terms, got {short_repr(raw)}")
         return []
-    if len(raw) > MOST_OWN_TERMS:
-        table.refuse("agents", f"has more than {MOST_OWN_TERMS} agents; make agents for this customer instead")
+    if len(raw) > MAX_OWN_TERMS:
+        table.refuse("agents", f"has more than {MAX_OWN_TERMS} agents; make agents for this customer instead")
         return []
     read: dict[str, dict[str, Any]] = {}
     for index, one in enumerate(raw):
@@ -105,7 +105,7 @@ def _read_terms(table: Table) -> list[dict[str, Any]]:
         terms, mistakes = read_own_terms(one, at)
         agent = terms["agent"]
         if agent in read:
-            again = f"gives terms for {described(agent)} a second time; keep one table per agent"
+            again = f"must not be repeated, got {short_repr(agent)} again; keep one table per agent"
             mistakes.append(Mistake(f"{at}.agent", again))
         elif agent:
             read[agent] = terms

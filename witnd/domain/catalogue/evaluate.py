@@ -44,7 +44,7 @@ def compile_condition(raw: object) -> Rule:
     if wrong:
         raise ValueError("; ".join(str(mistake) for mistake in wrong))
     compiler = _Compiler()
-    holds = _all([compiler.node(n, f"condition[{i}]") for i, n in enumerate(canonical(raw))])
+    holds = _all_of([compiler.node(n, f"condition[{i}]") for i, n in enumerate(canonical(raw))])
     return Rule(
         facts=tuple(compiler.index),
         index=compiler.index,
@@ -70,7 +70,7 @@ class _Compiler:
         if node["op"] == "NOT":
             return _not(self.node(node["condition"], f"{path}.condition"))
         inner = [self.node(n, f"{path}.conditions[{i}]") for i, n in enumerate(node["conditions"])]
-        return _all(inner) if node["op"] == "AND" else _any(inner)
+        return _all_of(inner) if node["op"] == "AND" else _any_of(inner)
 
     def leaf(self, node: Mapping[str, Any], path: str) -> Test:
         fact, operator, value = node["fact"], node["operator"], node.get("value")
@@ -124,7 +124,7 @@ def _not(test: Test) -> Test:
     return lambda c, v: not test(c, v)
 
 
-def _all(tests: Sequence[Test]) -> Test:
+def _all_of(tests: Sequence[Test]) -> Test:
     """Written out for the usual sizes: a loop costs as much again as the tests themselves."""
     match tests:
         case []:
@@ -148,7 +148,7 @@ def _all(tests: Sequence[Test]) -> Test:
     return holds
 
 
-def _any(tests: Sequence[Test]) -> Test:
+def _any_of(tests: Sequence[Test]) -> Test:
     match tests:
         case []:
             return lambda _c, _v: False

@@ -15,10 +15,10 @@ from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.catalogue.contract import read_agent
 from witnd.domain.catalogue.customer import read_customer
 from witnd.domain.pricing.ratecard import DIGITS, FLAT, read_rate_card
-from witnd.domain.values.fields import LONGEST_KEY, described, joined, text_problem, unknown_name
+from witnd.domain.values.fields import MAX_KEY_LENGTH, field_path, short_repr, text_problem, unknown_name
 from witnd.domain.values.mistake import Mistake
 from witnd.domain.webhooks import notification
-from witnd.domain.webhooks.rotation import OVERLAP, kept_overlap
+from witnd.domain.webhooks.rotation import OVERLAP, overlap_content
 
 # Each section with the kind of its items and the field that is their key.
 SECTIONS = {
@@ -88,8 +88,8 @@ def read(document: Mapping[str, object], catalogue: Catalogue | None = None) -> 
             references += _references(kind, raw, path)
             key = raw.get(key_name) if isinstance(raw, Mapping) else None
             if isinstance(key, str) and (first := named.setdefault((kind, key), path)) != path:
-                again = f"is {described(key)} as in {first}; keep one of them"
-                mistakes.append(Mistake(joined(path, key_name), again))
+                again = f"is {short_repr(key)} as in {first}; keep one of them"
+                mistakes.append(Mistake(field_path(path, key_name), again))
             elif item is not None:
                 items.append(item)
     return CatalogueFile(
@@ -105,7 +105,7 @@ def _entries(raw: object, section: str, mistakes: list[Mistake]) -> Sequence[tup
         return ()
     if not isinstance(raw, Sequence) or isinstance(raw, str | bytes):
         remedy = f"write [[{section}]] above each"
-        mistakes.append(Mistake(section, f"must be a list, and is {described(raw)}; {remedy}"))
+        mistakes.append(Mistake(section, f"must be a list, got {short_repr(raw)}; {remedy}"))
         return ()
     return [(f"{section}[{index}]", entry) for index, entry in enumerate(raw)]
 
@@ -115,18 +115,18 @@ def read_item(
 ) -> tuple[Item | None, list[Mistake]]:
     """One item as it stands in a section of the file; no item where there are mistakes."""
     if not isinstance(raw, Mapping):
-        return None, [Mistake(path, f"must be a table, and is {described(raw)}")]
+        return None, [Mistake(path, f"must be a table, got {short_repr(raw)}")]
     mistakes = []
     key_name = _KEY_NAMES[kind]
     key = raw.get(key_name)
     if key is None:
-        mistakes.append(Mistake(joined(path, key_name), f"is missing; every {_word(kind)} needs one"))
-    elif problem := text_problem(key, LONGEST_KEY):
-        mistakes.append(Mistake(joined(path, key_name), problem))
+        mistakes.append(Mistake(field_path(path, key_name), f"is missing; every {_kind_text(kind)} needs one"))
+    elif problem := text_problem(key, MAX_KEY_LENGTH):
+        mistakes.append(Mistake(field_path(path, key_name), problem))
     archived = raw.get("archived")
     if archived is not None and not isinstance(archived, bool):
-        problem = f"is {described(archived)}; write true or false without quotes"
-        mistakes.append(Mistake(joined(path, "archived"), problem))
+        problem = f"is {short_repr(archived)}; write true or false without quotes"
+        mistakes.append(Mistake(field_path(path, "archived"), problem))
     fields = {name: value for name, value in raw.items() if name not in (key_name, "archived")}
     content, wrong = _read_content(kind, key, fields, path, catalogue)
     if mistakes or wrong:
@@ -139,17 +139,17 @@ def _read_content(
     kind: str, key: object, fields: Mapping[str, object], path: str, catalogue: Catalogue | None
 ) -> tuple[dict[str, Any], list[Mistake]]:
     # A stand-in keeps a missing or wrong key, which has its own mistake, from being told twice.
-    known = key if isinstance(key, str) and text_problem(key, LONGEST_KEY) is None else "key"
+    known = key if isinstance(key, str) and text_problem(key, MAX_KEY_LENGTH) is None else "key"
     if kind == "rate_card":
         return read_rate_card(known, fields, path, {} if catalogue is None else catalogue.digits(known))
     if kind != "notification_rule":
         return _READERS[kind](known, fields, path)
     wrong = notification.mistakes({**fields, "name": known}, path)
     if fields.get("secret") is None:
-        wrong = [mistake for mistake in wrong if mistake.path != joined(path, "secret")]
+        wrong = [mistake for mistake in wrong if mistake.path != field_path(path, "secret")]
     content = {name: fields.get(name) for name in _RULE_FIELDS}
     content["enabled"] = content["enabled"] is not False
-    return content | kept_overlap(fields.get(OVERLAP)), wrong
+    return content | overlap_content(fields.get(OVERLAP)), wrong
 
 
 def reference_mistakes(file: CatalogueFile, catalogue: Catalogue, remedy: str = "add it to the file") -> list[Mistake]:
@@ -161,8 +161,8 @@ def reference_mistakes(file: CatalogueFile, catalogue: Catalogue, remedy: str = 
             continue
         known = {k for named, k in file.named if named == kind} | set(catalogue.keys(kind))
         near = get_close_matches(key, sorted(known), n=1)
-        hint = f"did you mean {described(near[0])}?" if near else remedy
-        problem = f"there is no {_word(kind)} {described(key)}; {hint}"
+        hint = f"did you mean {short_repr(near[0])}?" if near else remedy
+        problem = f"there is no {_kind_text(kind)} {short_repr(key)}; {hint}"
         found.append(Mistake(reference.path, problem))
     return found
 
@@ -174,9 +174,9 @@ def _references(kind: str, raw: object, path: str) -> list[Reference]:
     places: list[tuple[str, object, str]] = []
     if kind == "customer":
         places = [("rate_card", raw.get("rate_card"), "rate_card")]
-        places += [*_of_agents(raw, "entries"), *_of_agents(raw, "agents")]
+        places += [*_agent_references(raw, "entries"), *_agent_references(raw, "agents")]
     elif kind == "rate_card":
-        places = _of_agents(raw, "entries")
+        places = _agent_references(raw, "entries")
     elif kind == "notification_rule":
         places = [("agent", raw.get("agent"), "agent")]
     return [
@@ -186,7 +186,7 @@ def _references(kind: str, raw: object, path: str) -> list[Reference]:
     ]
 
 
-def _of_agents(raw: Mapping[str, object], name: str) -> list[tuple[str, object, str]]:
+def _agent_references(raw: Mapping[str, object], name: str) -> list[tuple[str, object, str]]:
     """The agents that the tables in a field name."""
     tables = raw.get(name)
     if not isinstance(tables, list | tuple):
@@ -198,7 +198,7 @@ def _of_agents(raw: Mapping[str, object], name: str) -> list[tuple[str, object, 
     ]
 
 
-def _word(kind: str) -> str:
+def _kind_text(kind: str) -> str:
     return kind.replace("_", " ")
 
 

@@ -35,10 +35,10 @@ class Version(Struct, frozen=True, kw_only=True):
 def history(catalogue: Catalogue, kind: str, key: str, at: int) -> tuple[Version, ...]:
     """All versions of a key, each with what it changed against the one before; empty for an unknown key."""
     entries = catalogue.versions(kind, key)
-    return tuple([numbered(entries, place, at) for place in range(len(entries))])
+    return tuple([version_at_index(entries, place, at) for place in range(len(entries))])
 
 
-def numbered(entries: Sequence[CatalogueEntry], place: int, at: int, *, compare: bool = True) -> Version:
+def version_at_index(entries: Sequence[CatalogueEntry], place: int, at: int, *, compare: bool = True) -> Version:
     """One of the versions of a key; without what it changed, where nobody asks for that."""
     entry = entries[place]
     until = entries[place + 1].effective_from if place + 1 < len(entries) else None
@@ -50,7 +50,7 @@ def numbered(entries: Sequence[CatalogueEntry], place: int, at: int, *, compare:
         archived=entry.archived,
         hash=Contract.from_content(entry.key, entry.content).hash if entry.kind == "agent" else None,
         content=entry.content,
-        changes=compared(entries[place - 1] if place else None, entry) if compare else (),
+        changes=field_changes(entries[place - 1] if place else None, entry) if compare else (),
     )
 
 
@@ -60,18 +60,18 @@ def _standing(start: int, until: int | None, at: int) -> str:
     return PAST if until is not None and until <= at else IN_FORCE
 
 
-def compared(before: CatalogueEntry | None, after: CatalogueEntry) -> tuple[FieldDifference, ...]:
+def field_changes(before: CatalogueEntry | None, after: CatalogueEntry) -> tuple[FieldDifference, ...]:
     """What is otherwise in the second version; all of it, where there is none before."""
     known = {} if before is None else fields(before.content, archived=before.archived)
     return differences(known, fields(after.content, archived=after.archived))
 
 
-def in_force(versions: Sequence[Version]) -> Version:
+def current_version(versions: Sequence[Version]) -> Version:
     """The version in force, or where all are scheduled the first of them."""
     return next((one for one in versions if one.standing == IN_FORCE), versions[0])
 
 
-def agreed_with(catalogue: Catalogue, agent: str, at: int) -> list[str]:
+def customers_with_own_terms(catalogue: Catalogue, agent: str, at: int) -> list[str]:
     """The customers who have terms of their own for the agent, by key."""
     customers = [catalogue.customer(key, at) for key in catalogue.keys("customer")]
     return [one.key for one in customers if one is not None and agent in (one.terms or ())]

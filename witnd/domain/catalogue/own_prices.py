@@ -11,13 +11,13 @@ from typing import Any, TypeAlias
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.file import Item
 from witnd.domain.values import instant
-from witnd.domain.values.fields import described, joined
+from witnd.domain.values.fields import field_path, short_repr
 from witnd.domain.values.mistake import Mistake
 
 Content: TypeAlias = Mapping[str, Any]
 _CUSTOMER, _CARD = "customer", "rate_card"
 # Agents or customers that one message names.
-_NAMED = 3
+_MAX_NAMED = 3
 
 
 class _History:
@@ -134,7 +134,7 @@ def _problem(change: _Change, history: _History, place: int) -> str | None:
     for ms, currency in spans:
         if currency != written:
             agents = [entry["agent"] for entry in content["entries"]]
-            return _words(agents, written, content["rate_card"], currency, ms)
+            return _problem_text(agents, written, content["rate_card"], currency, ms)
     return None
 
 
@@ -146,23 +146,23 @@ def _copied_prices(change: _Change, before: Content, content: Content, history: 
     kept = [entry["agent"] for entry in content["entries"] if entry in before.get("entries", ())]
     if old is None or old == currency or not kept:
         return None
-    return _words(kept, old, content["rate_card"], currency, change.at)
+    return _problem_text(kept, old, content["rate_card"], currency, change.at)
 
 
-def _words(agents: Sequence[str], written: str, card: str, currency: str, ms: int) -> str:
-    named = ", ".join(described(agent) for agent in agents[:_NAMED])
-    more = f" and {len(agents) - _NAMED} more" if len(agents) > _NAMED else ""
+def _problem_text(agents: Sequence[str], written: str, card: str, currency: str, ms: int) -> str:
+    named = ", ".join(short_repr(agent) for agent in agents[:_MAX_NAMED])
+    more = f" and {len(agents) - _MAX_NAMED} more" if len(agents) > _MAX_NAMED else ""
     return (
-        f"own prices for {named}{more} are in {written}, but rate card {described(card)} is in {currency} "
+        f"own prices for {named}{more} are in {written}, but rate card {short_repr(card)} is in {currency} "
         f"from {instant.render(ms)}; write these prices in {currency} in the same change, or remove them first"
     )
 
 
 def _customer_prefix(change: _Change, key: str) -> str:
-    return "" if (_CUSTOMER, key) in change.paths else f"customer {described(key)}: "
+    return "" if (_CUSTOMER, key) in change.paths else f"customer {short_repr(key)}: "
 
 
 def _path(change: _Change, key: str, content: Content) -> str:
     if (_CUSTOMER, key) in change.paths:
-        return joined(change.paths[_CUSTOMER, key], "entries")
-    return joined(change.paths.get((_CARD, content["rate_card"]), ""), "currency")
+        return field_path(change.paths[_CUSTOMER, key], "entries")
+    return field_path(change.paths.get((_CARD, content["rate_card"]), ""), "currency")

@@ -19,7 +19,7 @@ from witnd.domain.webhooks.notification import SECRET_PREFIX
 from witnd.domain.webhooks.rotation import OVERLAP
 
 # More names than this in one line are not read by anybody.
-_NAMED_UNCHANGED = 5
+_MAX_UNCHANGED_NAMES = 5
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -62,7 +62,7 @@ def plan(catalogue: Catalogue, items: Sequence[Item], *, seed: bytes, at: int | 
         if item.kind == "notification_rule" and content["secret"] is None:
             if old is None:
                 secrets[item.key] = generated_secret(seed, item.key)
-            known = {"secret": secrets[item.key]} if old is None else _secret_of(old)
+            known = {"secret": secrets[item.key]} if old is None else _stored_secret(old)
             content = {**content, **known}
         change = Change(kind=item.kind, key=item.key, archived=item.archived, content=content)
         difference = _difference(catalogue, change, old, at, generated=item.key in secrets)
@@ -72,7 +72,7 @@ def plan(catalogue: Catalogue, items: Sequence[Item], *, seed: bytes, at: int | 
     return Plan(changes=tuple(changes), differences=tuple(differences), secrets=secrets)
 
 
-def _secret_of(old: CatalogueEntry) -> dict[str, Any]:
+def _stored_secret(old: CatalogueEntry) -> dict[str, Any]:
     """The secret that a rule has, and how long the one before it signs."""
     return {name: old.content[name] for name in ("secret", OVERLAP) if name in old.content}
 
@@ -113,9 +113,9 @@ def lines(differences: Sequence[Difference]) -> list[str]:
         found += [f"    ! stays scheduled from {instant.render(at)}" for at in difference.later]
     same = [_name(difference) for difference in differences if difference.mark == "="]
     if same:
-        more = len(same) - _NAMED_UNCHANGED
+        more = len(same) - _MAX_UNCHANGED_NAMES
         tail = f" and {more} more" if more > 0 else ""
-        found.append(f"= unchanged: {', '.join(same[:_NAMED_UNCHANGED])}{tail}")
+        found.append(f"= unchanged: {', '.join(same[:_MAX_UNCHANGED_NAMES])}{tail}")
     return found
 
 

@@ -12,7 +12,7 @@ from witnd.domain.catalogue.contract import Contract
 from witnd.domain.catalogue.customer import Customer
 from witnd.domain.pricing.ratecard import Price
 
-__all__ = ["ANY_AGENT", "HeldReason", "Need", "Terms", "needs", "needs_met_by", "place"]
+__all__ = ["ANY_AGENT", "HeldReason", "Need", "Terms", "needs", "needs_met_by", "opening_terms"]
 
 # Something of the catalogue that an event waits for: a kind and a key.
 Need: TypeAlias = tuple[str, str]
@@ -27,7 +27,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     price: Price
 
 
-def place(
+def opening_terms(
     catalogue: Catalogue, *, action: str, agent_key: str | None, customer_key: str, at: int
 ) -> Terms | HeldReason:
     """The terms on which an event accepted at `at` opens an outcome, or why it cannot."""
@@ -52,7 +52,7 @@ def _agent(
     agents = catalogue.agents(at)
     if len(agents) == 1:
         return next(iter(agents.values()))
-    naming = catalogue.agents_naming_for(customer, action, at)
+    naming = catalogue.agents_with_action(customer, action, at)
     return naming[0] if len(naming) == 1 else HeldReason.AGENT_AMBIGUOUS
 
 

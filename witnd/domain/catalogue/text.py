@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from witnd.domain.pricing.ratecard import DIGITS, FLAT
-from witnd.domain.values.fields import joined
+from witnd.domain.values.fields import field_path
 
 _PLAIN_NAME = re.compile(r"[\w.:/@-]+")
 
@@ -83,11 +83,11 @@ def _flat(content: Mapping[str, Any], path: str) -> dict[str, str]:
     for name, value in content.items():
         if name == DIGITS:
             continue  # it follows from the currency
-        at = joined(path, name)
+        at = field_path(path, name)
         if name == "condition":
             found |= {f"{at}[{place}]": _node(node) for place, node in enumerate(value)} or {at: "[]"}
         elif name in ("entries", "agents"):
-            found |= _of_agents(value, at)
+            found |= _agent_tables(value, at)
         elif name == "tiers":
             for place, tier in enumerate(value):
                 found |= _flat(tier, f"{at}[{place}]")
@@ -98,12 +98,12 @@ def _flat(content: Mapping[str, Any], path: str) -> dict[str, str]:
     return found
 
 
-def _of_agents(tables: Sequence[Mapping[str, Any]], path: str) -> dict[str, str]:
+def _agent_tables(tables: Sequence[Mapping[str, Any]], path: str) -> dict[str, str]:
     """Tables that each say something of one agent."""
     found: dict[str, str] = {}
     for table in tables:
         inner = {name: value for name, value in table.items() if name != "agent"}
-        found |= _flat(inner, f"{path}[{_bare(table['agent'])}]")
+        found |= _flat(inner, f"{path}[{_unquoted(table['agent'])}]")
     return found
 
 
@@ -111,12 +111,12 @@ def _node(node: Mapping[str, Any]) -> str:
     """A node of a condition in one line."""
     if "op" not in node:
         value = f" {text(node['value'])}" if "value" in node else ""
-        return f"{_bare(node['fact'])} {node['operator']}{value}"
+        return f"{_unquoted(node['fact'])} {node['operator']}{value}"
     if node["op"] == "NOT":
         return f"NOT({_node(node['condition'])})"
     return f"{node['op']}({', '.join(_node(inner) for inner in node['conditions'])})"
 
 
-def _bare(name: str) -> str:
+def _unquoted(name: str) -> str:
     """A name without quotes where nothing can be mistaken about it."""
     return name if _PLAIN_NAME.fullmatch(name) else text(name)

@@ -10,8 +10,8 @@ from decimal import ROUND_FLOOR, Decimal
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.file import Item
 from witnd.domain.pricing.ratecard import Price, RateCard
-from witnd.domain.pricing.rating import rate_now
-from witnd.domain.values.fields import described, joined
+from witnd.domain.pricing.rating import rate_at_settlement
+from witnd.domain.values.fields import field_path, short_repr
 from witnd.domain.values.mistake import Mistake
 from witnd.domain.values.money import minor_text, plain, to_minor
 
@@ -20,9 +20,9 @@ _ONE = Decimal(1)
 
 def zero_price_warning(price: Price) -> str | None:
     """Why an outcome of one unit is billed as nothing; None if it is not, or if it is meant to be free."""
-    if price.at_close or price.maximum == 0:
+    if price.is_rated_at_close or price.maximum == 0:
         return None
-    rated = rate_now(price, _ONE)
+    rated = rate_at_settlement(price, _ONE)
     if rated.amount or not rated.price_per_unit:
         return None
     currency, zero = price.currency, minor_text(rated.amount, price.exponent)
@@ -40,7 +40,7 @@ def zero_price_warning(price: Price) -> str | None:
 def card_warnings(prices: Sequence[Price]) -> list[str]:
     """The warnings about several prices, each with its agent."""
     found = [(price.agent, zero_price_warning(price)) for price in prices]
-    return [f"agent {described(agent)}: {warning}" for agent, warning in found if warning is not None]
+    return [f"agent {short_repr(agent)}: {warning}" for agent, warning in found if warning is not None]
 
 
 def own_prices(content: dict[str, object], key: str, card: RateCard) -> list[Price]:
@@ -62,5 +62,5 @@ def catalogue_warnings(catalogue: Catalogue, items: Sequence[Item], at: int) -> 
             key = item.content["rate_card"]
             card = written.get(key) or catalogue.rate_card(key, at)
             prices = [] if card is None else own_prices(item.content, item.key, card)
-        found += [Mistake(joined(item.path, "entries"), warning) for warning in card_warnings(prices)]
+        found += [Mistake(field_path(item.path, "entries"), warning) for warning in card_warnings(prices)]
     return found

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from witnd.domain.invoices.invoice import Invoice, Kind, Row, row_id
-from witnd.domain.invoices.operations import Change, CreditNote, Refusal, amount_words, called, reason_mistake
+from witnd.domain.invoices.operations import Change, CreditNote, Refusal, amount_text, invoice_label, reason_refusal
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.values import instant
 from witnd.domain.values.money import decimal_string, difference, exact_sum, minor_text, plain, to_minor
@@ -33,7 +33,7 @@ def credit(
 
     `credited` is what was given back of the row so far, `series` that of credit notes, `at` the server's clock in ms.
     """
-    if (wrong := reason_mistake(reason)) is not None:
+    if (wrong := reason_refusal(reason)) is not None:
         return wrong
     left = creditable(invoice, row, credited)
     if isinstance(left, Refusal):
@@ -49,10 +49,10 @@ def credit(
             f"write it with {digits}, such as {minor_text(amount, digits)}",
         )
     if amount > left:
-        of = "the row" if amount > _left_of_row(row, credited) else "the invoice"
+        of = "the row" if amount > _row_remainder(row, credited) else "the invoice"
         return Refusal(
             f"the amount {plain(amount)} is more than is left of {of}",
-            f"credit at most {amount_words(left, invoice)}",
+            f"credit at most {amount_text(left, invoice)}",
         )
     given = _credit_row(invoice, row, credited, minor_text(amount.copy_negate(), digits), reason, at)
     so_far = exact_sum((credited, amount))
@@ -78,25 +78,25 @@ def credit(
 
 def creditable(invoice: Invoice, row: Row, credited: Decimal) -> Decimal | Refusal:
     """How much of a row can be given back, of which so much was already; why nothing can."""
-    if (wrong := _credit_mistake(invoice, row)) is not None:
+    if (wrong := _credit_refusal(invoice, row)) is not None:
         return wrong
-    left = _left_of_row(row, credited)
+    left = _row_remainder(row, credited)
     left_of_all = difference(difference(invoice.subtotal, invoice.credited), invoice.noted)
     if min(left, left_of_all) > 0:
         return min(left, left_of_all)
-    of = "the row" if left <= 0 else called(invoice)
+    of = "the row" if left <= 0 else invoice_label(invoice)
     return Refusal(
         f"nothing of {of} is left to credit", "it asks for nothing, or all of it was given back: see its credits"
     )
 
 
-def _left_of_row(row: Row, credited: Decimal) -> Decimal:
+def _row_remainder(row: Row, credited: Decimal) -> Decimal:
     return difference(Decimal(row.amount or 0), credited)
 
 
-def _credit_mistake(invoice: Invoice, row: Row) -> Refusal | None:
+def _credit_refusal(invoice: Invoice, row: Row) -> Refusal | None:
     if invoice.status == "void":
-        return Refusal(f"{called(invoice)} is void, so nothing of it is owed", "there is nothing to give back")
+        return Refusal(f"{invoice_label(invoice)} is void, so nothing of it is owed", "there is nothing to give back")
     if row.kind not in CREDITABLE:
         return Refusal(f"a {row.kind} cannot be credited: it takes away itself", "credit a row that asks for money")
     if row.amount is None:
@@ -147,7 +147,7 @@ def note_id(invoice: str, before: int) -> str:
     return derived_id("credit_note", invoice, str(before))
 
 
-def amount_of(text: str, invoice: Invoice) -> Decimal:
+def parse_amount(text: str, invoice: Invoice) -> Decimal:
     """An amount that somebody wrote for an invoice, such as "1.50". Raises ValueError with the reason."""
     amount, digits = decimal_string(text), invoice.digits
     if len(text.partition(".")[2]) > digits:

@@ -16,7 +16,7 @@ from witnd.domain.values.money import difference, exact_sum, minor_text
 
 # credit: a row that takes back before the invoice is issued. note: a credit note, which does so afterwards.
 Operation: TypeAlias = Literal["issue", "pay", "void", "credit", "note"]
-LONGEST_REASON: Final = 500
+MAX_REASON_LENGTH: Final = 500
 
 
 class CreditNote(Struct, frozen=True, kw_only=True):
@@ -51,12 +51,12 @@ class Change(Struct, frozen=True, kw_only=True):
     note: CreditNote | None = None
 
     @property
-    def stamp(self) -> str | None:
+    def timestamp_field(self) -> str | None:
         """The field of the head that tells when this was done."""
         return {"issue": "issued_at", "pay": "paid_at", "void": "voided_at"}.get(self.operation)
 
     @property
-    def issues(self) -> bool:
+    def is_issue(self) -> bool:
         """Whether it is no longer among the drafts that wait to be issued."""
         return self.operation == "issue"
 
@@ -77,19 +77,21 @@ class Refusal(Struct, frozen=True):
         return f"{self.problem}; {self.remedy}"
 
 
-Verdict: TypeAlias = Change | Unchanged | Refusal
+Decision: TypeAlias = Change | Unchanged | Refusal
 
 
-def issue(invoice: Invoice, balance: Decimal, series: str) -> Verdict:
+def issue(invoice: Invoice, balance: Decimal, series: str) -> Decision:
     """Fix what is to be paid: the customer's balance pays as much of it as there is."""
     if invoice.status == "issued":
         return Unchanged(invoice)
     if invoice.status != "draft":
-        return Refusal(f"{called(invoice)} is {invoice.status}", "it was issued before that, and is issued only once")
+        return Refusal(
+            f"{invoice_label(invoice)} is {invoice.status}", "it was issued before that, and is issued only once"
+        )
     if not invoice.closed:
         end = instant.render(invoice.end)
         return Refusal(
-            f"{called(invoice)} is open: its period ends {end}, and lines may still arrive",
+            f"{invoice_label(invoice)} is open: its period ends {end}, and lines may still arrive",
             "issue it when the daemon has closed the period, which it does once every log is read past that",
         )
     owed = difference(invoice.subtotal, invoice.credited)
@@ -110,36 +112,40 @@ def issue(invoice: Invoice, balance: Decimal, series: str) -> Verdict:
     )
 
 
-def pay(invoice: Invoice) -> Verdict:
+def pay(invoice: Invoice) -> Decision:
     """Record that what was to be paid is paid."""
     match invoice.status:
         case "paid":
             return Unchanged(invoice)
         case "draft":
-            return Refusal(f"{called(invoice)} is not issued, so nothing is to be paid yet", "issue it first")
+            return Refusal(f"{invoice_label(invoice)} is not issued, so nothing is to be paid yet", "issue it first")
         case "void":
-            return Refusal(f"{called(invoice)} is void, so nothing is to be paid", "look for another invoice")
+            return Refusal(f"{invoice_label(invoice)} is void, so nothing is to be paid", "look for another invoice")
         case "issued":
             after = replace(invoice, revision=invoice.revision + 1, status="paid")
             return Change(operation="pay", before=invoice, after=after)
 
 
-def void(invoice: Invoice, balance: Decimal, reason: str) -> Verdict:
+def void(invoice: Invoice, balance: Decimal, reason: str) -> Decision:
     """Declare that nothing of it is owed. What the customer's balance paid of it goes back there."""
-    if (wrong := reason_mistake(reason)) is not None:
+    if (wrong := reason_refusal(reason)) is not None:
         return wrong
     match invoice.status:
         case "void":
             return Unchanged(invoice)
         case "draft":
-            return Refusal(f"{called(invoice)} is not issued, so it cannot be voided", "credit what is wrong in it")
+            return Refusal(
+                f"{invoice_label(invoice)} is not issued, so it cannot be voided", "credit what is wrong in it"
+            )
         case "paid":
-            return Refusal(f"{called(invoice)} is paid, and a paid one is not voided", "credit what is wrong in it")
+            return Refusal(
+                f"{invoice_label(invoice)} is paid, and a paid one is not voided", "credit what is wrong in it"
+            )
         case "issued":
             if invoice.noted:
-                noted = amount_words(invoice.noted, invoice)
+                noted = amount_text(invoice.noted, invoice)
                 return Refusal(
-                    f"{called(invoice)} has credit notes over {noted}, which would be given back twice",
+                    f"{invoice_label(invoice)} has credit notes over {noted}, which would be given back twice",
                     "credit the rest of it instead",
                 )
             after = replace(invoice, revision=invoice.revision + 1, status="void", reason=reason)
@@ -151,18 +157,18 @@ def void(invoice: Invoice, balance: Decimal, reason: str) -> Verdict:
             )
 
 
-def reason_mistake(reason: str) -> Refusal | None:
+def reason_refusal(reason: str) -> Refusal | None:
     """What is wrong with a reason: people will read it on the invoice."""
     if not reason.strip():
         return Refusal("the reason is empty", "say why, in words that the customer may read")
-    if len(reason) > LONGEST_REASON:
-        return Refusal(f"the reason has {len(reason)} characters", f"shorten it to {LONGEST_REASON}")
+    if len(reason) > MAX_REASON_LENGTH:
+        return Refusal(f"the reason has {len(reason)} characters", f"shorten it to {MAX_REASON_LENGTH}")
     if not reason.isprintable():
         return Refusal("the reason has characters that cannot be printed", "write it on one line, as plain text")
     return None
 
 
-def called(invoice: Invoice) -> str:
+def invoice_label(invoice: Invoice) -> str:
     """What people call it: its number, or whose draft it is for when."""
     if invoice.number is not None:
         return invoice.number
@@ -170,6 +176,6 @@ def called(invoice: Invoice) -> str:
     return f"the draft of {invoice.customer_key} in {invoice.currency} from {start} to {end}"
 
 
-def amount_words(amount: Decimal, invoice: Invoice) -> str:
+def amount_text(amount: Decimal, invoice: Invoice) -> str:
     """The amount with the digits and the currency of an invoice."""
     return f"{minor_text(amount, invoice.digits)} {invoice.currency}"

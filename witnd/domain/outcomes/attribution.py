@@ -16,7 +16,7 @@ ZERO = Decimal(0)
 _EXACT = Context(prec=120, traps=[Inexact, InvalidOperation])
 
 
-def take(method: str, tally: Tally, order: int, quantity: Decimal) -> Tally:
+def update_tally(method: str, tally: Tally, order: int, quantity: Decimal) -> Tally:
     """The tally after one more event that carries a numeric attribution."""
     if tally is None:
         return (order, quantity)

@@ -30,7 +30,7 @@ def normalise(properties: dict[str, Any]) -> bool:
     return plain
 
 
-def meant(properties: dict[str, Any]) -> dict[str, Any]:
+def comparable(properties: dict[str, Any]) -> dict[str, Any]:
     """Properties as far as they mean something. Null is absence for the reserved ones; any other null is content."""
     return {name: _same(member) for name, member in properties.items() if member is not None or name not in _RESERVED}
 

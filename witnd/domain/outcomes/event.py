@@ -12,11 +12,11 @@ from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
 
-from witnd.domain.outcomes.content import MARK_BYTES, encode_sorted, meant, normalise
-from witnd.domain.outcomes.event_forms import from_envelope, from_flat, identified, is_envelope
+from witnd.domain.outcomes.content import MARK_BYTES, comparable, encode_sorted, normalise
+from witnd.domain.outcomes.event_forms import from_envelope, from_flat, is_envelope, with_identity
 from witnd.domain.values import instant
 from witnd.domain.values.mistake import Mistake
-from witnd.domain.values.strictjson import BYTES_MAX, Invalid, document, names_are_counted
+from witnd.domain.values.strictjson import BYTES_MAX, Invalid, document, has_unique_names
 
 Value: TypeAlias = str | bool | float
 EntryId: TypeAlias = tuple[int, int]
@@ -131,7 +131,7 @@ def _frequent(data: bytes) -> Event | None:
                 return None
         value = properties.get("value")
         attribution, pin = properties.get("attribution"), properties.get("settles_at")
-    if data.count(b":") != members and not names_are_counted(data, members):
+    if data.count(b":") != members and not has_unique_names(data, members):
         return None
     occurred = None
     wrong: list[Mistake] = []
@@ -165,10 +165,10 @@ def _from_fields(fields: Sequence[bytes]) -> Item:
     if len(raw) != len(names):
         raise Invalid("a field name appears twice; send each field once")
     if "data" in raw:
-        return _event(identified(document(raw["data"]), raw))
+        return _event(with_identity(document(raw["data"]), raw))
     if sum(map(len, fields)) > BYTES_MAX:
         raise Invalid(f"the event is larger than {BYTES_MAX} bytes")
-    return _event(identified(from_flat(raw), raw))
+    return _event(with_identity(from_flat(raw), raw))
 
 
 def _control(raw: Mapping[str, bytes], names: int) -> Item:
@@ -214,7 +214,7 @@ def _event(record: dict[str, Any]) -> Event:
     mark = content = None
     if identity is not None:
         mark = blake2s(identity.encode()).digest()[:MARK_BYTES]
-        said = properties if plain or properties is None else meant(properties)
+        said = properties if plain or properties is None else comparable(properties)
         content = blake2s(encode_sorted((action, customer, agent, timestamp, said))).digest()[:MARK_BYTES]
     return Event(key, action, customer, agent, occurred, value, attribution, pin, mark, content)
 

@@ -74,7 +74,7 @@ def from_envelope(envelope: Mapping[str, Any]) -> dict[str, Any]:
     return record
 
 
-def identified(record: dict[str, Any], fields: Mapping[str, bytes]) -> dict[str, Any]:
+def with_identity(record: dict[str, Any], fields: Mapping[str, bytes]) -> dict[str, Any]:
     """The record of an entry, under the identity that fields beside its `data` give it.
 
     Such an identity is used or refused. If it was ignored, an event that is sent again would count twice.

@@ -16,14 +16,14 @@ from witnd.domain.catalogue.evaluate import Leaf
 from witnd.domain.outcomes.attribution import unit
 from witnd.domain.outcomes.event import Value
 from witnd.domain.outcomes.outcome import Outcome, Status
-from witnd.domain.outcomes.recount import Past, Recount, name_of
+from witnd.domain.outcomes.recount import AppliedEvent, Recount, entry_text
 from witnd.domain.values import instant, money
-from witnd.domain.values.fields import described
+from witnd.domain.values.fields import short_repr
 
 _DAY, _HOUR, _MINUTE = 86_400, 3_600, 60
 
 #: What a person reads for a state.
-SPOKEN: Final[dict[str, str]] = {
+STATUS_TEXT: Final[dict[str, str]] = {
     "OPEN": "open",
     "PENDING": "pending",
     "CONFIRMED": "confirmed",
@@ -31,7 +31,7 @@ SPOKEN: Final[dict[str, str]] = {
 }
 
 
-class LeafAfter(Struct, frozen=True, kw_only=True):
+class LeafState(Struct, frozen=True, kw_only=True):
     """One leaf after one event."""
 
     path: str
@@ -40,7 +40,7 @@ class LeafAfter(Struct, frozen=True, kw_only=True):
     flipped: bool
 
 
-class Happened(Struct, frozen=True, kw_only=True):
+class ExplainedEvent(Struct, frozen=True, kw_only=True):
     """One applied event and everything after it. `settles_at` is when the outcome was due then."""
 
     entry: str
@@ -51,24 +51,24 @@ class Happened(Struct, frozen=True, kw_only=True):
     attribution: str | None
     pin: str | None
     placed_at: str | None
-    leaves: tuple[LeafAfter, ...]
+    leaves: tuple[LeafState, ...]
     holds: bool
     status: Status
     settles_at: str
     words: str
 
 
-class Story(Struct, frozen=True, kw_only=True):
+class Reasoning(Struct, frozen=True, kw_only=True):
     """All of it. `why` is one sentence in plain words."""
 
     condition: str
-    events: tuple[Happened, ...]
+    events: tuple[ExplainedEvent, ...]
     why: str
     unit: str
 
 
-class Telling:
-    """A story as its events come in, in order: `add` each, then ask for the `story`.
+class Explainer:
+    """A story as its events come in, in order: `add` each, then ask for the `explanation`.
 
     Those that are told are in it; all are counted, so that what is told of one holds whatever is left out.
     """
@@ -77,59 +77,61 @@ class Telling:
         self._outcome = outcome
         self._counted = Recount(outcome.contract)
         self._truth = outcome.contract.rule.truth(self._counted.counts, self._counted.values)
-        self._events: list[Happened] = []
+        self._events: list[ExplainedEvent] = []
         self._attributions = 0
-        self._last: Happened | None = None
-        self._turn: Happened | None = None  # since when the condition is as it is
+        self._last: ExplainedEvent | None = None
+        self._last_change: ExplainedEvent | None = None  # since when the condition is as it is
 
-    def add(self, item: Past, *, told: bool = True, last: bool = False) -> None:
-        """`last` must be true of the last one, told or not."""
+    def add(self, item: AppliedEvent, *, is_shown: bool = True, is_last: bool = False) -> None:
+        """Add the next event of the history. `is_last` must be true for the last one."""
         counted, contract = self._counted, self._counted.contract
         was_true, held, before = counted.was_true, counted.holds, self._truth
         counted.add(item)
         self._attributions += item.attribution is not None
         self._truth = after = contract.rule.truth(counted.counts, counted.values)
-        turned = counted.events == 1 or counted.holds is not held
-        if not (told or last or turned):
+        has_changed = counted.events == 1 or counted.holds is not held
+        if not (is_shown or is_last or has_changed):
             return
-        words = _words(counted, item, held, was_true, _flips(contract, before, after))
-        self._last = happened = _happened(counted, item, after, before, words)
-        if turned:
-            self._turn = happened
-        if told:
+        words = _event_text(counted, item, held, was_true, _flips(contract, before, after))
+        self._last = happened = _explained_event(counted, item, after, before, words)
+        if has_changed:
+            self._last_change = happened
+        if is_shown:
             self._events.append(happened)
 
-    def story(self) -> Story:
+    def explanation(self) -> Reasoning:
         outcome = self._outcome
-        return Story(
-            condition=condition.words(outcome.contract.condition),
+        return Reasoning(
+            condition=condition.condition_text(outcome.contract.condition),
             events=tuple(self._events),
-            why=_why(outcome, self._last, self._turn, ever=self._counted.was_true),
-            unit=_unit_words(outcome, self._attributions),
+            why=_why(outcome, self._last, self._last_change, ever=self._counted.was_true),
+            unit=_unit_text(outcome, self._attributions),
         )
 
 
-def story(outcome: Outcome, history: Iterable[Past]) -> Story:
+def explanation(outcome: Outcome, history: Iterable[AppliedEvent]) -> Reasoning:
     """The story of an outcome as it stands, final or not."""
-    telling = Telling(outcome)
+    explainer = Explainer(outcome)
     for item in history:
-        telling.add(item)
-    return telling.story()
+        explainer.add(item)
+    return explainer.explanation()
 
 
-def _happened(counted: Recount, item: Past, after: Sequence[bool], before: Sequence[bool], words: str) -> Happened:
+def _explained_event(
+    counted: Recount, item: AppliedEvent, after: Sequence[bool], before: Sequence[bool], words: str
+) -> ExplainedEvent:
     leaves = counted.contract.rule.leaves
-    return Happened(
-        entry=name_of(item.entry),
+    return ExplainedEvent(
+        entry=entry_text(item.entry),
         accepted_at=instant.render(item.entry[0]),
         action=item.action,
-        timestamp=_rendered(item.timestamp),
+        timestamp=_render(item.timestamp),
         value=item.value,
         attribution=None if item.attribution is None else money.plain(item.attribution),
-        pin=_rendered(item.pin),
-        placed_at=_rendered(item.placed_at),
+        pin=_render(item.pin),
+        placed_at=_render(item.placed_at),
         leaves=tuple(
-            LeafAfter(path=leaf.path, words=_said(leaf), holds=now, flipped=now is not then)
+            LeafState(path=leaf.path, words=_leaf_text(leaf), holds=now, flipped=now is not then)
             for leaf, now, then in zip(leaves, after, before, strict=True)
         ),
         holds=counted.holds,
@@ -142,14 +144,14 @@ def _happened(counted: Recount, item: Past, after: Sequence[bool], before: Seque
 def _flips(contract: Contract, before: Sequence[bool], after: Sequence[bool]) -> str:
     """The leaves that an event flipped, in words; empty where it flipped none."""
     parts = [
-        f"{'now' if now else 'no longer'} true: {_said(leaf)}"
+        f"{'now' if now else 'no longer'} true: {_leaf_text(leaf)}"
         for leaf, then, now in zip(contract.rule.leaves, before, after, strict=True)
         if now is not then
     ]
     return "; ".join(parts)
 
 
-def _words(counted: Recount, item: Past, held: bool, was_true: bool, flips: str) -> str:  # noqa: FBT001
+def _event_text(counted: Recount, item: AppliedEvent, held: bool, was_true: bool, flips: str) -> str:  # noqa: FBT001
     """What the event did, in a sentence or three."""
     said = []
     if item.placed_at is not None:
@@ -157,7 +159,7 @@ def _words(counted: Recount, item: Past, held: bool, was_true: bool, flips: str)
     if counted.events == 1:
         said.append("Opened the outcome.")
     if flips:
-        said.append(f"{_capital(flips)}.")
+        said.append(f"{_capitalise(flips)}.")
     if counted.holds and not was_true:
         said.append("The condition holds: pending, it would be confirmed.")
     elif counted.holds and not held:
@@ -168,7 +170,7 @@ def _words(counted: Recount, item: Past, held: bool, was_true: bool, flips: str)
         said.append("Nothing in the condition changed.")
     begins = item.entry[0] if item.placed_at is None else item.placed_at
     if item.pin is None:
-        said.append(f"Due {span(counted.contract.settlement_period)} later.")
+        said.append(f"Due {duration_text(counted.contract.settlement_period)} later.")
     elif item.pin > begins:
         said.append("Due at the instant the event pinned.")
     else:
@@ -176,51 +178,52 @@ def _words(counted: Recount, item: Past, held: bool, was_true: bool, flips: str)
     return " ".join(said)
 
 
-def _why(outcome: Outcome, last: Happened | None, turn: Happened | None, *, ever: bool) -> str:
+def _why(outcome: Outcome, last: ExplainedEvent | None, change: ExplainedEvent | None, *, ever: bool) -> str:
     """What it became and why. `ever`: whether the condition held at any time."""
     due = instant.render(outcome.settles_at)
-    if last is None or turn is None:
-        return f"{_capital(SPOKEN[outcome.status])}; its history is not kept any more."
+    if last is None or change is None:
+        return f"{_capitalise(STATUS_TEXT[outcome.status])}; its history is not kept any more."
     quiet = f"after event {last.entry} nothing came until it was due at {due}"
     if outcome.status == "CONFIRMED":
-        since = f"the condition held since event {turn.entry}{_by(turn)}"
+        since = f"the condition held since event {change.entry}{_change_cause(change)}"
         return f"Confirmed, because {since} and {quiet}."
     if outcome.status == "OPEN":
         return (
-            f"Open, because the condition does not hold yet ({_lacking(last)}). "
+            f"Open, because the condition does not hold yet ({_false_leaves(last)}). "
             f"Without another event it is missed at {due}."
         )
     if outcome.status == "PENDING":
         if outcome.holds:
             return (
-                f"Pending, because the condition holds since event {turn.entry}{_by(turn)}. "
+                f"Pending, because the condition holds since event {change.entry}{_change_cause(change)}. "
                 f"Without another event it is confirmed at {due}."
             )
         return (
             f"Pending, because the condition has held, and holds no longer since event "
-            f"{turn.entry}{_by(turn)}. Without another event it is missed at {due}."
+            f"{change.entry}{_change_cause(change)}. Without another event it is missed at {due}."
         )
     if ever:
-        return f"Missed, because event {turn.entry} ended the condition{_by(turn)}, it did not hold again, and {quiet}."
-    return f"Missed, because the condition never held ({_lacking(last)}), and {quiet}."
+        end = f"event {change.entry} ended the condition{_change_cause(change)}"
+        return f"Missed, because {end}, it did not hold again, and {quiet}."
+    return f"Missed, because the condition never held ({_false_leaves(last)}), and {quiet}."
 
 
-def _by(turn: Happened) -> str:
-    """The leaves by which the condition turned."""
-    flipped = [leaf for leaf in turn.leaves if leaf.flipped]
+def _change_cause(change: ExplainedEvent) -> str:
+    """The leaves by which the condition has_changed."""
+    flipped = [leaf for leaf in change.leaves if leaf.flipped]
     if not flipped:
-        return f" (`{turn.action}`)"
+        return f" (`{change.action}`)"
     parts = [f"{'now' if leaf.holds else 'no longer'} true: {leaf.words}" for leaf in flipped]
-    return f" (`{turn.action}`; {'; '.join(parts)})"
+    return f" (`{change.action}`; {'; '.join(parts)})"
 
 
-def _lacking(last: Happened) -> str:
+def _false_leaves(last: ExplainedEvent) -> str:
     """What is not true, where the whole is not."""
     parts = [leaf.words for leaf in last.leaves if not leaf.holds]
     return f"not true: {'; '.join(parts)}" if parts else "every single check holds, their combination does not"
 
 
-def _unit_words(outcome: Outcome, carried: int) -> str:
+def _unit_text(outcome: Outcome, carried: int) -> str:
     """How the billing unit comes about; `carried` is how many events had an attribution."""
     method = outcome.contract.attribution_method
     quantity = money.plain(unit(outcome.tally))
@@ -231,7 +234,7 @@ def _unit_words(outcome: Outcome, carried: int) -> str:
     return f"{quantity}: the {method} attribution of {many}{cut}"
 
 
-def span(seconds: int) -> str:
+def duration_text(seconds: int) -> str:
     """A duration in its largest whole units."""
     parts = []
     for size, name in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min"), (1, "s")):
@@ -241,27 +244,27 @@ def span(seconds: int) -> str:
     return " ".join(parts) or "0 s"
 
 
-def _said(leaf: Leaf) -> str:
+def _leaf_text(leaf: Leaf) -> str:
     value = leaf.value
     # A condition's numbers are doubles by now; a count reads better as the whole number it is.
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return condition.leaf_words(leaf.fact, leaf.operator, value)
+    return condition.leaf_text(leaf.fact, leaf.operator, value)
 
 
-def _capital(text: str) -> str:
+def _capitalise(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _rendered(ms: int | None) -> str | None:
+def _render(ms: int | None) -> str | None:
     return None if ms is None else instant.render(ms)
 
 
-def carried_words(event: Happened) -> str:
+def event_values_text(event: ExplainedEvent) -> str:
     """What an event brought along, for a line of a table."""
     parts = []
     if event.value is not None:
-        parts.append(f"value {described(event.value)}")
+        parts.append(f"value {short_repr(event.value)}")
     if event.attribution is not None:
         parts.append(f"attribution {event.attribution}")
     if event.pin is not None:

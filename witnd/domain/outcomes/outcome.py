@@ -2,7 +2,7 @@
 
 Rule 1: every change of a status happens in this module.
 Rule 2: nothing here waits, reads a clock or knows where the outcome is stored.
-Rule 3: a final outcome never changes again; callers ask `final` first.
+Rule 3: a final outcome never changes again; callers ask `is_final` first.
 
     – ──event──► OPEN ──condition true──► PENDING        (never back to OPEN)
                   │                          │
@@ -14,7 +14,7 @@ Rule 3: a final outcome never changes again; callers ask `final` first.
 from typing import Literal, TypeAlias
 
 from witnd.domain.catalogue.contract import Contract
-from witnd.domain.outcomes.attribution import Tally, take
+from witnd.domain.outcomes.attribution import Tally, update_tally
 from witnd.domain.outcomes.event import Event, Value
 from witnd.domain.pricing.ratecard import Price
 
@@ -70,7 +70,7 @@ class Outcome:
         self.tally: Tally = None
 
     @property
-    def final(self) -> bool:
+    def is_final(self) -> bool:
         return self.processed_at is not None
 
     @property
@@ -94,7 +94,7 @@ class Outcome:
                 self.values[fact] = event.value
                 self.orders[fact] = order
         if event.attribution is not None:
-            self.tally = take(self.contract.attribution_method, self.tally, order, event.attribution)
+            self.tally = update_tally(self.contract.attribution_method, self.tally, order, event.attribution)
         pin = event.pin
         if pin is None:
             self.settles_at = timer_from + self.contract.settlement_ms
@@ -107,7 +107,7 @@ class Outcome:
 
     def settle(self, processed_at: int) -> None:
         """Become final. `processed_at` is the instant of the entry that brought the log past `settles_at`."""
-        assert not self.final, self
+        assert not self.is_final, self
         self.status = "CONFIRMED" if self.status == "PENDING" and self.holds else "FAILED"
         self.processed_at = processed_at
 

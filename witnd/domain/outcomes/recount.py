@@ -21,7 +21,7 @@ from witnd.domain.values import instant, money
 _Place: TypeAlias = tuple[int, int]
 
 
-class Past(Protocol):
+class AppliedEvent(Protocol):
     """One applied event, as a history keeps it."""
 
     @property
@@ -40,7 +40,7 @@ class Past(Protocol):
     def placed_at(self) -> int | None: ...
 
 
-class Found(Protocol):
+class StoredOutcome(Protocol):
     """What is stored of an outcome."""
 
     @property
@@ -88,12 +88,12 @@ class Recount:
         self.was_true = False
         self.counts = [0] * len(facts)
         self.values: list[Value | None] = [None] * len(facts)
-        self.wrong: list[Difference] = []
+        self.history_differences: list[Difference] = []
         self._latest: list[_Place | None] = [None] * len(facts)
         self._unit: tuple[_Place, Decimal] | None = None
-        self._last: Past | None = None
+        self._last: AppliedEvent | None = None
 
-    def add(self, item: Past) -> None:
+    def add(self, item: AppliedEvent) -> None:
         """Count one event of the history."""
         accepted = item.entry[0]
         begins = accepted if item.placed_at is None else item.placed_at
@@ -111,25 +111,25 @@ class Recount:
                 if item.value is not None and (before is None or place > before):
                     self._latest[fact], self.values[fact] = place, item.value
         if item.attribution is not None:
-            self._unit = _taken(self.contract.attribution_method, self._unit, place, item.attribution)
+            self._unit = _best(self.contract.attribution_method, self._unit, place, item.attribution)
         self.settles_at = begins + self.contract.settlement_period * 1000
         if item.pin is not None:
             self.settles_at = max(item.pin, begins)
         self.holds = self.contract.rule.holds(self.counts, self.values)
         self.was_true = self.was_true or self.holds
 
-    def _check_order(self, last: Past, item: Past) -> None:
-        at = f"event {name_of(item.entry)}"
+    def _check_order(self, last: AppliedEvent, item: AppliedEvent) -> None:
+        at = f"event {entry_text(item.entry)}"
         if item.entry <= last.entry:
-            self._say(f"{at}: place in the history", f"after {name_of(last.entry)}", "before it")
+            self._add_difference(f"{at}: place in the history", f"after {entry_text(last.entry)}", "before it")
         # A placement looks at no deadline: not at those of held events, nor of the placing one.
         placing = item.placed_at is not None or last.placed_at == item.entry[0]
         if not placing and item.entry[0] >= self.settles_at:
             due = instant.render(self.settles_at)
-            self._say(at, f"late, the outcome was due at {due}", "applied")
+            self._add_difference(at, f"late, the outcome was due at {due}", "applied")
 
-    def _say(self, what: str, expected: str, found: str) -> None:
-        self.wrong.append(Difference(what=what, expected=expected, found=found))
+    def _add_difference(self, what: str, expected: str, found: str) -> None:
+        self.history_differences.append(Difference(what=what, expected=expected, found=found))
 
     @property
     def quantity(self) -> Decimal | None:
@@ -141,7 +141,7 @@ class Recount:
             return "PENDING" if self.was_true else "OPEN"
         return "CONFIRMED" if self.holds else "FAILED"
 
-    def against(self, found: Found) -> list[Difference]:
+    def differences(self, found: StoredOutcome) -> list[Difference]:
         """Everything in which the stored outcome is not what its history makes it."""
         settled = found.processed_at is not None
         pairs: list[tuple[str, object, object]] = [
@@ -149,18 +149,18 @@ class Recount:
             ("opened_at", instant.render(self.opened_at), instant.render(found.opened_at)),
             ("settles_at", instant.render(self.settles_at), instant.render(found.settles_at)),
             ("status", self.status(settled=settled), found.status),
-            ("condition", _truth(self.holds), _truth(found.holds)),
+            ("condition", _truth_text(self.holds), _truth_text(found.holds)),
         ]
         for fact, name in enumerate(self.contract.rule.facts):
-            pairs.append((f"count of {name}", self.counts[fact], _at(found.counts, fact)))
+            pairs.append((f"count of {name}", self.counts[fact], _item_at(found.counts, fact)))
             if self.contract.rule.wants_value[fact]:
-                pairs.append((f"value of {name}", self.values[fact], _at(found.values, fact)))
+                pairs.append((f"value of {name}", self.values[fact], _item_at(found.values, fact)))
         tally = None if found.tally is None else found.tally[1]
-        pairs.append(("unit", _spelled(self.quantity), _spelled(tally)))
-        wrong = list(self.wrong)
+        pairs.append(("unit", _quantity_text(self.quantity), _quantity_text(tally)))
+        wrong = list(self.history_differences)
         for what, expected, there in pairs:
             if expected != there or type(expected) is not type(there):
-                one = Difference(what=what, expected=repr_of(expected), found=repr_of(there))
+                one = Difference(what=what, expected=value_text(expected), found=value_text(there))
                 wrong.append(one)
         if found.processed_at is not None and found.processed_at < found.settles_at:
             due, early = instant.render(found.settles_at), instant.render(found.processed_at)
@@ -168,7 +168,7 @@ class Recount:
         return wrong
 
 
-def outcome_of(key: str, found: Found, contract: Contract, price: Price) -> Outcome:
+def restore_outcome(key: str, found: StoredOutcome, contract: Contract, price: Price) -> Outcome:
     """The stored outcome in the form that resolutions are made of."""
     made = Outcome(key, found.customer_key, contract, price, found.opened_at)
     made.status = found.status
@@ -183,19 +183,19 @@ def outcome_of(key: str, found: Found, contract: Contract, price: Price) -> Outc
     return made
 
 
-def name_of(entry: EntryId) -> str:
+def entry_text(entry: EntryId) -> str:
     return f"{entry[0]}-{entry[1]}"
 
 
-def repr_of(value: object) -> str:
+def value_text(value: object) -> str:
     """The value for a table: text as it is, nothing as a word."""
     if value is None:
         return "nothing"
     return value if isinstance(value, str) else repr(value)
 
 
-_Best: TypeAlias = tuple[_Place, Decimal]
-_METHODS: Final[dict[str, Callable[[_Best, _Best], _Best]]] = {
+_Candidate: TypeAlias = tuple[_Place, Decimal]
+_METHODS: Final[dict[str, Callable[[_Candidate, _Candidate], _Candidate]]] = {
     "first": lambda kept, new: min(kept, new, key=lambda one: one[0]),
     "last": lambda kept, new: max(kept, new, key=lambda one: one[0]),
     "min": lambda kept, new: min(kept, new, key=lambda one: one[1]),
@@ -204,18 +204,18 @@ _METHODS: Final[dict[str, Callable[[_Best, _Best], _Best]]] = {
 }
 
 
-def _taken(method: str, kept: _Best | None, place: _Place, quantity: Decimal) -> _Best:
+def _best(method: str, kept: _Candidate | None, place: _Place, quantity: Decimal) -> _Candidate:
     new = (place, quantity)
     return new if kept is None else _METHODS[method](kept, new)
 
 
-def _truth(holds: bool) -> str:  # noqa: FBT001 - one word of the table
+def _truth_text(holds: bool) -> str:  # noqa: FBT001 - one word of the table
     return "true" if holds else "false"
 
 
-def _at(values: Sequence[object], place: int) -> object:
+def _item_at(values: Sequence[object], place: int) -> object:
     return values[place] if place < len(values) else "missing"
 
 
-def _spelled(quantity: Decimal | None) -> str:
+def _quantity_text(quantity: Decimal | None) -> str:
     return "1 (no attribution)" if quantity is None else money.plain(quantity)

@@ -9,7 +9,7 @@ from witnd.domain.webhooks.notification import message
 
 def deliveries(catalogue: Catalogue, outcome: Outcome, resolution: Resolution, line: Line | None) -> FanOut | tuple[()]:
     agent = outcome.contract.agent
-    rules = catalogue.rules_wanting(agent, resolution.type, outcome.settles_at)
+    rules = catalogue.rules_for(agent, resolution.type, outcome.settles_at)
     if not rules:
         return ()
     facts: dict[str, object] = {}

@@ -11,11 +11,11 @@ from msgspec import UNSET, Struct, UnsetType
 
 from witnd.domain.outcomes import attribution
 from witnd.domain.outcomes.outcome import Outcome
-from witnd.domain.pricing.rating import rate_now
+from witnd.domain.pricing.rating import rate_at_settlement
 from witnd.domain.values import instant, money
 
-Type: TypeAlias = Literal["outcome_succeed", "outcome_failed"]
-RatedWhen: TypeAlias = Literal["at_settlement", "at_close"]
+ResolutionType: TypeAlias = Literal["outcome_succeed", "outcome_failed"]
+RatingTime: TypeAlias = Literal["at_settlement", "at_close"]
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -37,7 +37,7 @@ class Line(Struct, frozen=True, kw_only=True):
     rate_card: str
     price_hash: str
     contract_hash: str
-    rated: RatedWhen = "at_settlement"
+    rated: RatingTime = "at_settlement"
     working: dict[str, Any] | UnsetType = UNSET
     repaired_at: str | UnsetType = UNSET
 
@@ -52,7 +52,7 @@ class Resolution(Struct, frozen=True, kw_only=True):
     they are known only when the period closes."""
 
     id: str
-    type: Type
+    type: ResolutionType
     outcome_key: str
     customer_key: str
     agent_key: str
@@ -67,7 +67,7 @@ class Resolution(Struct, frozen=True, kw_only=True):
     amount: str | UnsetType | None = UNSET
     amount_exact: str | UnsetType | None = UNSET
     currency: str | UnsetType = UNSET
-    rated: RatedWhen | UnsetType = UNSET
+    rated: RatingTime | UnsetType = UNSET
     line_id: str | UnsetType = UNSET
 
 
@@ -77,7 +77,7 @@ def derived_id(*parts: str) -> str:
 
 def resolve(outcome: Outcome) -> tuple[Resolution, Line | None]:
     """The resolution of a final outcome, and its line if it is billed."""
-    assert outcome.final, outcome
+    assert outcome.is_final, outcome
     assert outcome.processed_at is not None, outcome
     contract, key = outcome.contract, outcome.key
     settles_at = instant.render(outcome.settles_at)
@@ -108,7 +108,7 @@ def resolve(outcome: Outcome) -> tuple[Resolution, Line | None]:
 def _line(outcome: Outcome, resolved_at: str) -> Line:
     price = outcome.price
     unit = attribution.unit(outcome.tally)
-    rated = None if price.at_close else rate_now(price, unit)
+    rated = None if price.is_rated_at_close else rate_at_settlement(price, unit)
     each = None if rated is None else rated.price_per_unit
     return Line(
         id=derived_id("line", outcome.key),

@@ -13,18 +13,20 @@ from msgspec import Struct
 from witnd.domain.catalogue.contract import Contract
 from witnd.domain.outcomes import attribution
 from witnd.domain.outcomes.event import EntryId, Event, Value
-from witnd.domain.outcomes.explain import Happened, story
+from witnd.domain.outcomes.explain import ExplainedEvent, explanation
 from witnd.domain.outcomes.outcome import Outcome, Status
 from witnd.domain.pricing.ratecard import Price
 from witnd.domain.values import instant
 from witnd.domain.values.money import plain
 
-_NOBODY: Final = "trial"
+_TRIAL_KEY: Final = "trial"
 # What it costs is not asked.
-_FREE: Final = Price(rate_card=_NOBODY, currency="EUR", exponent=2, agent=_NOBODY, price_per_unit=Decimal(0))
+_FREE_PRICE: Final = Price(
+    rate_card=_TRIAL_KEY, currency="EUR", exponent=2, agent=_TRIAL_KEY, price_per_unit=Decimal(0)
+)
 
 
-class _Past(Struct, frozen=True, kw_only=True):
+class _TrialEvent(Struct, frozen=True, kw_only=True):
     """An example as a history would keep it."""
 
     entry: EntryId
@@ -39,7 +41,7 @@ class _Past(Struct, frozen=True, kw_only=True):
 class Trial(Struct, frozen=True, kw_only=True):
     """`happened` has None for an event that came too late to count. `would_be`: what settling would make of it."""
 
-    happened: tuple[Happened | None, ...]
+    happened: tuple[ExplainedEvent | None, ...]
     holds: bool
     status: Status
     would_be: Status
@@ -49,10 +51,10 @@ class Trial(Struct, frozen=True, kw_only=True):
     why: str
 
 
-def tried(contract: Contract, events: Sequence[tuple[int, Event]]) -> Trial:
+def run_trial(contract: Contract, events: Sequence[tuple[int, Event]]) -> Trial:
     """Try events, each with the instant of its acceptance; those do not fall."""
-    outcome = Outcome(_NOBODY, _NOBODY, contract, _FREE, events[0][0] if events else 0)
-    history: list[_Past] = []
+    outcome = Outcome(_TRIAL_KEY, _TRIAL_KEY, contract, _FREE_PRICE, events[0][0] if events else 0)
+    history: list[_TrialEvent] = []
     late: list[bool] = []
     for number, (accepted_at, event) in enumerate(events):
         late.append(outcome.events > 0 and accepted_at >= outcome.settles_at)
@@ -62,7 +64,7 @@ def tried(contract: Contract, events: Sequence[tuple[int, Event]]) -> Trial:
             break
         outcome.apply(event, accepted_at, accepted_at)
         history.append(
-            _Past(
+            _TrialEvent(
                 entry=(accepted_at, number),
                 action=event.action,
                 timestamp=event.timestamp,
@@ -71,12 +73,12 @@ def tried(contract: Contract, events: Sequence[tuple[int, Event]]) -> Trial:
                 pin=event.pin,
             )
         )
-    told = story(outcome, history)
+    told = explanation(outcome, history)
     counted = iter(told.events)
     would_be: Status = "CONFIRMED" if outcome.status == "PENDING" and outcome.holds else "FAILED"
     if any(late):
         outcome.settle(outcome.settles_at)
-        told = story(outcome, history)
+        told = explanation(outcome, history)
     # Without any event there is no outcome yet, and so nothing that the condition was asked of.
     holds = outcome.holds if history else contract.rule.holds(outcome.counts, outcome.values)
     return Trial(

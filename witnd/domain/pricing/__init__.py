@@ -1,4 +1,4 @@
-"""Rate cards, and what confirmed outcomes cost under a price, with the working of every amount.
+"""Rate cards, and the amounts of confirmed outcomes with their calculation.
 
 Imports `domain.values`.
 """

@@ -1,7 +1,4 @@
-"""What some outcomes would cost under a price, if they were a whole period: every line, and a summary that adds up.
-
-It asks `rating` and invents nothing; where prices and quantities come from is left to others.
-"""
+"""Price a list of outcomes as if they were a full period: every line, and a summary with the same total."""
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
@@ -10,15 +7,15 @@ from typing import Final
 from msgspec import Struct
 
 from witnd.domain.pricing.ratecard import PACKAGE, PERCENTAGE, Price
-from witnd.domain.pricing.rating import Adjustment, Meter, Rated, Working, rate_now
+from witnd.domain.pricing.rating import Adjustment, Meter, OutcomePrice, Working, rate_at_settlement
 from witnd.domain.pricing.working import ADJUSTMENTS
-from witnd.domain.values.money import difference, exact, exact_sum, minor_text, plain
+from witnd.domain.values.money import difference, exact_sum, minor_text, plain, product
 
 _ZERO: Final = Decimal(0)
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """A part of the total, exactly: so much at such a price, or an amount that has neither."""
+    """A part of the total: a quantity at a price, or only an amount. Decimal strings, not rounded."""
 
     what: str
     quantity: str | None = None
@@ -27,15 +24,15 @@ class Row(Struct, frozen=True, kw_only=True):
 
 
 class Quote(Struct, frozen=True, kw_only=True):
-    """Outcomes with what they cost. The amounts of `rows` come to `total`, as do those of the lines."""
+    """Outcomes and their prices. The amounts of `rows` and those of the lines add up to `total`."""
 
     price: Price
     units: tuple[Decimal, ...]
-    lines: tuple[Rated, ...]
+    lines: tuple[OutcomePrice, ...]
     adjustments: tuple[Adjustment, ...]
 
     @property
-    def parts(self) -> list[Rated | Adjustment]:
+    def parts(self) -> list[OutcomePrice | Adjustment]:
         return [*self.lines, *self.adjustments]
 
     @property
@@ -44,15 +41,18 @@ class Quote(Struct, frozen=True, kw_only=True):
 
     @property
     def rows(self) -> list[Row]:
-        """What the total is made of: what is free, what is charged at which price, fees, bounds, and rounding."""
-        rows = list(self._used())
+        """The parts of the total: free units, charged units by price, fees, bounds and rounding."""
+        rows = list(self._usage_rows())
         for one in self.adjustments:
             tier = f" of tier {one.working['tier']}" if one.kind == "fee" else ""
             rows.append(Row(what=ADJUSTMENTS[one.kind] + tier, amount=plain(one.exact)))
         cost = exact_sum([one.exact for one in self.parts])
         if rounded := difference(self.total, cost):
             rows.append(
-                Row(what="rounding" if self.price.at_close else "rounding of each outcome", amount=plain(rounded))
+                Row(
+                    what="rounding" if self.price.is_rated_at_close else "rounding of each outcome",
+                    amount=plain(rounded),
+                )
             )
         return rows
 
@@ -60,7 +60,7 @@ class Quote(Struct, frozen=True, kw_only=True):
     def total_text(self) -> str:
         return minor_text(self.total, self.price.exponent)
 
-    def _used(self) -> Iterator[Row]:
+    def _usage_rows(self) -> Iterator[Row]:
         workings = [line.working for line in self.lines if line.working is not None]
         free = _sum(workings, "free")
         if free:
@@ -73,11 +73,11 @@ class Quote(Struct, frozen=True, kw_only=True):
             yield from _slices(workings)
         else:
             each = self.price.price_per_unit or _ZERO
-            yield _times("units", exact_sum(self.units), each)
+            yield _priced_row("units", exact_sum(self.units), each)
 
     def _packages(self, workings: Sequence[Working]) -> Row:
         each = self.price.price_per_package or _ZERO
-        return _times(f"packages of {plain(self.price.package_size or _ZERO)}", _sum(workings, "packages"), each)
+        return _priced_row(f"packages of {plain(self.price.package_size or _ZERO)}", _sum(workings, "packages"), each)
 
     def _percentage(self, workings: Sequence[Working]) -> Iterator[Row]:
         charged = exact_sum([Decimal(one["charged"] if "charged" in one else one["unit"]) for one in workings])
@@ -94,9 +94,9 @@ class Quote(Struct, frozen=True, kw_only=True):
 
 
 def quote(price: Price, units: Sequence[Decimal]) -> Quote:
-    """Rate these outcomes, in this order, as all there is in a period."""
-    if not price.at_close:
-        lines = tuple([rate_now(price, unit) for unit in units])
+    """Rate these outcomes, in this order, as a full period."""
+    if not price.is_rated_at_close:
+        lines = tuple([rate_at_settlement(price, unit) for unit in units])
         return Quote(price=price, units=tuple(units), lines=lines, adjustments=())
     meter = Meter(price, exact_sum(units))
     lines = tuple([meter.add(unit) for unit in units])
@@ -104,17 +104,17 @@ def quote(price: Price, units: Sequence[Decimal]) -> Quote:
 
 
 def _slices(workings: Sequence[Working]) -> Iterator[Row]:
-    """Units by tier; a flat price has none."""
+    """Yield the units by tier, or in one row for a flat price."""
     found: dict[tuple[int, str], list[Decimal]] = {}
     for working in workings:
         for one in working["slices"]:
             found.setdefault((one.get("tier", 0), one["price_per_unit"]), []).append(Decimal(one["units"]))
     for (tier, each), quantities in sorted(found.items()):
-        yield _times(f"tier {tier}" if tier else "units", exact_sum(quantities), Decimal(each))
+        yield _priced_row(f"tier {tier}" if tier else "units", exact_sum(quantities), Decimal(each))
 
 
-def _times(what: str, quantity: Decimal, each: Decimal) -> Row:
-    return Row(what=what, quantity=plain(quantity), price=plain(each), amount=plain(exact(quantity, each)))
+def _priced_row(what: str, quantity: Decimal, each: Decimal) -> Row:
+    return Row(what=what, quantity=plain(quantity), price=plain(each), amount=plain(product(quantity, each)))
 
 
 def _sum(workings: Sequence[Working], name: str) -> Decimal:

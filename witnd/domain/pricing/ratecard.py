@@ -1,8 +1,4 @@
-"""Rate cards: which agent costs what, in one currency. A price is addressed by its digest.
-
-How entries are read is left to `ratecard_entry`, what a price comes to is to `rating`, and which version is in force
-to `catalogue`.
-"""
+"""Rate cards: the prices of agents in one currency. A price is identified by its digest."""
 
 import re
 from collections.abc import Mapping
@@ -18,8 +14,8 @@ from witnd.domain.pricing.entry import (
     FLAT,
     GRADUATED,
     KINDS,
-    MOST_ENTRIES,
-    MOST_TIERS,
+    MAX_ENTRIES,
+    MAX_TIERS,
     OPTIONS,
     PACKAGE,
     PERCENTAGE,
@@ -27,7 +23,7 @@ from witnd.domain.pricing.entry import (
     read_entries,
 )
 from witnd.domain.values.canonical import digest
-from witnd.domain.values.fields import LONGEST_KEY, Table, described
+from witnd.domain.values.fields import MAX_KEY_LENGTH, Table, short_repr
 from witnd.domain.values.mistake import Mistake
 from witnd.domain.values.money import minor_digits, plain
 
@@ -38,8 +34,8 @@ __all__ = [
     "FLAT",
     "GRADUATED",
     "KINDS",
-    "MOST_ENTRIES",
-    "MOST_TIERS",
+    "MAX_ENTRIES",
+    "MAX_TIERS",
     "PACKAGE",
     "PERCENTAGE",
     "VOLUME",
@@ -52,20 +48,19 @@ __all__ = [
 ]
 
 FIELDS = ("currency", "entries")
-# The member of a stored card that no person writes: the digits after the point that its currency had when the card
-# first used it.
+# A member of stored cards only: the minor digits of the currency when the card first used it.
 DIGITS: Final = "digits"
 
 _KEY = re.compile(r"[a-z0-9][a-z0-9_-]*", re.ASCII)
 _ZERO = Decimal(0)
-# The members of an entry that are one amount or quantity each.
+# The decimal members of an entry.
 _DECIMALS: Final = tuple(name for name in ENTRY_FIELDS if name not in ("agent", "kind", "tiers"))
-# Those of them that are left out where they are 0.
+# Decimal members that are omitted if they are 0.
 _ZERO_BY_DEFAULT: Final = ("minimum", "free_quota", "period_minimum")
 
 
 class Tier(Struct, frozen=True, kw_only=True):
-    """A step of a graduated or volume price. A quantity of exactly `up_to` is still in it; None has no end."""
+    """A step of a graduated or volume price. It includes a quantity of exactly `up_to`; None means no end."""
 
     up_to: Decimal | None = None
     price_per_unit: Decimal
@@ -83,13 +78,12 @@ class Tier(Struct, frozen=True, kw_only=True):
 
 
 class Price(Struct, frozen=True, kw_only=True, eq=False):
-    """What one agent costs: an entry of a rate card, or of the customer's own prices where `customer` is set.
+    """The price of one agent: an entry of a rate card, or a customer's own entry if `customer` is set.
 
-    Units are those of contract section 6, amounts are in `currency`, rounded to `exponent` digits after the point.
-    Fields of other kinds keep their defaults.
+    Amounts are in `currency`, rounded to `exponent` digits after the point. Fields of other kinds keep their defaults.
 
-    The exponent is no part of the hash: a card keeps the digits with which it first used a currency, so card and
-    currency, which are in the hash, name the digits already.
+    The exponent is not part of the hash: a card keeps the digits with which it first used a currency, so card and
+    currency determine it.
     """
 
     rate_card: str
@@ -108,24 +102,24 @@ class Price(Struct, frozen=True, kw_only=True, eq=False):
     period_minimum: Decimal = _ZERO
     period_cap: Decimal | None = None
     customer: str | None = None
-    # Derived from the above when the price is made. `at_close`: what an outcome costs is known only with its whole
-    # period. `borders`: where tiers but the last end.
+    # Derived when the price is created. `is_rated_at_close`: amounts depend on the whole period. `borders`: the ends of
+    # all tiers but the last.
     borders: tuple[Decimal, ...] = ()
-    at_close: bool = False
+    is_rated_at_close: bool = False
     hash: str = ""
 
     def __post_init__(self) -> None:
         whole_period = bool(self.free_quota or self.period_minimum) or self.period_cap is not None
         force_setattr(self, "borders", tuple([tier.up_to for tier in self.tiers if tier.up_to is not None]))
-        force_setattr(self, "at_close", whole_period or self.kind not in (FLAT, PERCENTAGE))
+        force_setattr(self, "is_rated_at_close", whole_period or self.kind not in (FLAT, PERCENTAGE))
         force_setattr(self, "hash", digest(self.content))
 
     @classmethod
     def from_entry(
         cls, rate_card: str, currency: str, digits: int, entry: Mapping[str, Any], customer: str | None = None
     ) -> "Price":
-        """The price that a canonical entry makes. `digits` are those that the card stores for its currency."""
-        # The text was checked when it was written. A stored price stays readable when the limits change.
+        """Return the price of a canonical entry. `digits` are those the card stores for its currency."""
+        # Not validated again: a stored price must stay readable when the limits change.
         amounts: dict[str, Any] = {name: Decimal(entry[name]) for name in _DECIMALS if name in entry}
         return cls(
             rate_card=rate_card,
@@ -140,25 +134,25 @@ class Price(Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def entry(self) -> dict[str, Any]:
-        """The canonical entry that makes this price."""
+        """The canonical entry of this price."""
         entry: dict[str, Any] = {"agent": self.agent, "kind": self.kind}
         for name in KINDS[self.kind]:
             if name == "tiers":
                 entry[name] = [tier.content for tier in self.tiers]
             else:
-                self._put(entry, name)
+                self._add_decimal(entry, name)
         for name in OPTIONS:
-            self._put(entry, name)
+            self._add_decimal(entry, name)
         return entry
 
-    def _put(self, entry: dict[str, Any], name: str) -> None:
+    def _add_decimal(self, entry: dict[str, Any], name: str) -> None:
         value = getattr(self, name)
         if value is not None and (value or name not in _ZERO_BY_DEFAULT):
             entry[name] = plain(value)
 
     @property
     def content(self) -> dict[str, Any]:
-        """What the price is, and where it stands; its digest is the price's address."""
+        """The content that the hash covers."""
         content = {"rate_card": self.rate_card, "currency": self.currency} | self.entry
         return content if self.customer is None else content | {"customer": self.customer}
 
@@ -170,7 +164,7 @@ class Price(Struct, frozen=True, kw_only=True, eq=False):
 
 
 class RateCard(Struct, frozen=True, kw_only=True):
-    """One version of a card."""
+    """A version of a rate card."""
 
     key: str
     currency: str
@@ -185,22 +179,21 @@ class RateCard(Struct, frozen=True, kw_only=True):
 
 
 def key_problem(key: str) -> str | None:
-    """Why a rate card cannot have this key."""
-    if len(key) <= LONGEST_KEY and _KEY.fullmatch(key):
+    """Return why a rate card cannot have this key, or None."""
+    if len(key) <= MAX_KEY_LENGTH and _KEY.fullmatch(key):
         return None
     return (
-        f"is {described(key)}; write small letters, digits, - and _ only, beginning with a letter "
-        f"or digit, at most {LONGEST_KEY}"
+        f"is {short_repr(key)}; write only lower-case letters, digits, - and _, starting with a letter "
+        f"or digit, at most {MAX_KEY_LENGTH}"
     )
 
 
 def read_rate_card(
     key: str, raw: object, path: str, stored: Mapping[str, int] = MappingProxyType({})
 ) -> tuple[dict[str, Any], list[Mistake]]:
-    """The canonical content of a rate card as a person wrote it, and everything wrong with it.
+    """Return the canonical content of a rate card from user input, and its mistakes.
 
-    `stored`: the currencies of the card's earlier versions with their digits. They stay valid, and keep their digits,
-    whatever ISO 4217 says about them today.
+    `stored`: the currencies of the card's earlier versions and their digits, which stay valid even if ISO 4217 changes.
     """
     table = Table(raw, path, FIELDS)
     if problem := key_problem(key):
@@ -218,7 +211,7 @@ def _currency_problem(currency: object) -> str:
     if currency is None:
         return 'is missing; write an ISO 4217 code such as "EUR"'
     if not isinstance(currency, str):
-        return f'is {described(currency)}; write an ISO 4217 code such as "EUR"'
+        return f'is {short_repr(currency)}; write an ISO 4217 code such as "EUR"'
     if minor_digits(currency.upper()) is not None:
-        return f'is {described(currency)}; write it in capitals: "{currency.upper()}"'
-    return f"is {described(currency)}, which ISO 4217 gives no minor unit; write one such as EUR"
+        return f'is {short_repr(currency)}; write it in upper case: "{currency.upper()}"'
+    return f'is {short_repr(currency)}, which has no minor unit in ISO 4217; write a code such as "EUR"'

@@ -1,6 +1,6 @@
-"""Workings: how an amount came about, put into words for people.
+"""The calculation of an amount as text.
 
-A working is made by `rating`, stays with its line for ever, and is all that is needed besides the frozen price.
+`rating` creates a working, and it is stored with its line.
 """
 
 from collections.abc import Mapping
@@ -10,32 +10,32 @@ from typing import Any, Final
 from witnd.domain.pricing.ratecard import PACKAGE, PERCENTAGE, VOLUME, Price
 from witnd.domain.values.money import exact_sum, plain
 
-#: What lines that belong to no outcome are called.
+#: Names of the lines without an outcome.
 ADJUSTMENTS: Final = {"fee": "flat fee", "minimum": "period minimum", "cap": "period cap"}
 _BOUNDS: Final = (("minimum", "least"), ("maximum", "most"))
 
 
-def words(working: Mapping[str, Any]) -> str:
-    """The working in one line, without its currency: `10 × 1 + 10 × 0.5 = 15, rounded 15.00`."""
+def working_text(working: Mapping[str, Any]) -> str:
+    """Return the working in one line, without currency: `10 × 1 + 10 × 0.5 = 15, rounded 15.00`."""
     kind = working["kind"]
     if kind in ADJUSTMENTS:
-        return _adjusted(working)
+        return _adjustment(working)
     said = _free(working)
     if kind == PERCENTAGE:
         said += _part(working)
     elif kind == PACKAGE:
-        said += _begun(working)
+        said += _packages(working)
     else:
         slices = working["slices"]
         total = f" = {working['exact']}" if slices else ""
         said += (" + ".join([_slice(one) for one in slices]) or "nothing is charged") + total
         if kind == VOLUME and slices:
             said += f" ({working['charged_total']} in the period)"
-    return said + _rounded(working)
+    return said + _rounding(working)
 
 
-def spoken(price: Price) -> str:
-    """The price in one line, without its currency: `graduated: 1 up to 100, 0.5 beyond; 10 units free`."""
+def price_text(price: Price) -> str:
+    """Return the price in one line, without currency: `graduated: 1 up to 100, 0.5 beyond; 10 units free`."""
     parts = [_per_unit(price)]
     if price.free_quota:
         parts.append(f"{plain(price.free_quota)} units free")
@@ -82,7 +82,7 @@ def _part(working: Mapping[str, Any]) -> str:
     return said + "".join(bounds)
 
 
-def _begun(working: Mapping[str, Any]) -> str:
+def _packages(working: Mapping[str, Any]) -> str:
     count, size = working["packages"], working["package_size"]
     if working["charged"] == "0":
         return "nothing is charged"
@@ -92,16 +92,16 @@ def _begun(working: Mapping[str, Any]) -> str:
     return f"{count} {packages} of {size} × {working['price_per_package']} = {working['exact']}"
 
 
-def _adjusted(working: Mapping[str, Any]) -> str:
+def _adjustment(working: Mapping[str, Any]) -> str:
     kind = working["kind"]
     if kind == "fee":
-        return f"{working['exact']} for reaching tier {working['tier']} with {working['charged']}" + _rounded(working)
+        return f"{working['exact']} for reaching tier {working['tier']} with {working['charged']}" + _rounding(working)
     sign = "less than" if kind == "minimum" else "more than"
     return f"{working['total_before']} is {sign} {working[f'period_{kind}']}: {working['rounded']}"
 
 
-def _rounded(working: Mapping[str, Any]) -> str:
-    """How the amount is rounded, where that is not plain to see."""
+def _rounding(working: Mapping[str, Any]) -> str:
+    """Return how the amount was rounded, or nothing if it was not."""
     cost, rounded = Decimal(working["exact"]), Decimal(working["rounded"])
     if cost == rounded:
         return ""

@@ -1,4 +1,4 @@
-"""Instants, money, periods, strict JSON, and fields of what people write: the values that everything else is made of.
+"""Instants, money, periods, strict JSON, and a reader of table fields that collects every error.
 
 Imports no other package of witnd.
 """

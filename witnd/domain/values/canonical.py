@@ -1,4 +1,4 @@
-"""One spelling for one content: canonical JSON and its digest, the address of contracts and prices.
+"""Canonical JSON and its digest, which identifies contracts and prices.
 
 Keys sorted by code point, no spaces, UTF-8; a whole number below 2^53 is written without fraction.
 """
@@ -6,21 +6,21 @@ Keys sorted by code point, no spaces, UTF-8; a whole number below 2^53 is writte
 import json
 from hashlib import sha256
 
-# From here on not every integer is a double: it would claim digits that the number does not have.
+# Above this, not every integer is a double.
 _WHOLE = 2**53
 
 
 def number(value: float) -> int | float:
-    """The nearest double, as an int where it is a whole number below 2^53."""
+    """Return the nearest double, as an int if it is a whole number below 2^53."""
     double = float(value)
     return int(double) if double.is_integer() and abs(double) < _WHOLE else double
 
 
-def encoded(content: object) -> bytes:
-    """Canonical JSON of content whose numbers went through `number`."""
+def canonical_json(content: object) -> bytes:
+    """Return content as canonical JSON. Pass its numbers through `number` first."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def digest(content: object) -> str:
-    """Lower-case hex SHA-256 of the canonical JSON."""
-    return sha256(encoded(content)).hexdigest()
+    """Return the lower-case hex SHA-256 of the canonical JSON."""
+    return sha256(canonical_json(content)).hexdigest()

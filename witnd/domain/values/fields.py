@@ -1,7 +1,6 @@
-"""Reading the named fields of one table that a person wrote, collecting every mistake on the way.
+"""Read the fields of a table from user input and collect every error.
 
-What a field means is left to the module that owns the table. Nothing here raises: a field that is
-wrong answers with a placeholder, and the mistake says why.
+Nothing here raises: an invalid field returns a placeholder and adds a mistake.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,20 +8,20 @@ from difflib import get_close_matches
 
 from witnd.domain.values.mistake import Mistake
 
-# Names and keys have the limit of contract section 4, so that every key can be sent in an event.
-LONGEST_KEY = 255
-_SHOWN = 40
+# The limit of event fields, so that every key can be sent in an event.
+MAX_KEY_LENGTH = 255
+_MAX_SHOWN = 40
 
 
-def described(value: object) -> str:
-    """The value as a short phrase for a message."""
+def short_repr(value: object) -> str:
+    """Return the value as a short phrase for a message."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        shown = value if len(value) <= _SHOWN else value[:_SHOWN] + "…"
-        # A terminal could take what is not printable for a command.
+        shown = value if len(value) <= _MAX_SHOWN else value[:_MAX_SHOWN] + "…"
+        # A terminal could interpret characters that are not printable.
         return '"' + "".join([c if c.isprintable() else f"\\u{ord(c):04x}" for c in shown]) + '"'
     if isinstance(value, int | float):
         return "a very large number" if _is_huge(value) else repr(value)
@@ -37,15 +36,15 @@ def _is_huge(value: float) -> bool:
     return isinstance(value, int) and abs(value) >= 10**18
 
 
-def joined(path: str, name: str) -> str:
-    """The path of the field `name` of the table at `path`."""
+def field_path(path: str, name: str) -> str:
+    """Return the path of field `name` in the table at `path`."""
     return f"{path}.{name}" if path else name
 
 
 def text_problem(value: object, longest: int) -> str | None:
-    """Why the value is not text of 1 to `longest` characters; None when it is."""
+    """Return why the value is not text of 1 to `longest` characters, or None."""
     if not isinstance(value, str):
-        return f"must be text, and is {described(value)}; write it in quotes"
+        return f"must be text, got {short_repr(value)}; write it in quotes"
     if not value:
         return f"is empty; write 1 to {longest} characters"
     if len(value) > longest:
@@ -53,19 +52,19 @@ def text_problem(value: object, longest: int) -> str | None:
     try:
         value.encode()
     except UnicodeEncodeError:
-        return "holds half of a surrogate pair, which no UTF-8 text can; remove it"
+        return "contains an unpaired surrogate, which is not valid UTF-8; remove it"
     return None
 
 
 def unknown_name(name: object, known: Sequence[str]) -> str:
-    """The message for a field nobody asked for, with the nearest known name."""
+    """Return the message for an unknown field, with the nearest known name."""
     near = get_close_matches(str(name), known, n=1)
-    hint = f"did you mean {near[0]}?" if near else "known here are " + ", ".join(known)
+    hint = f"did you mean {near[0]}?" if near else "known fields are " + ", ".join(known)
     return f"is not a known field; {hint}"
 
 
 class Table:
-    """One table being read. `None` counts as absent. `mistakes` holds what was wrong so far."""
+    """A table that is being read. `None` counts as absent. `mistakes` has the errors found so far."""
 
     __slots__ = ("_is_table", "_raw", "mistakes", "path")
 
@@ -75,7 +74,7 @@ class Table:
         self._raw: Mapping[str, object] = {}
         self._is_table = isinstance(raw, Mapping)
         if not isinstance(raw, Mapping):
-            problem = f"must be a table of fields, and is {described(raw)}"
+            problem = f"must be a table of fields, got {short_repr(raw)}"
             self.mistakes.append(Mistake(path, problem))
             return
         self._raw = raw
@@ -84,20 +83,20 @@ class Table:
                 self.refuse(str(name), unknown_name(name, known))
 
     def refuse(self, name: str, message: str) -> None:
-        self.mistakes.append(Mistake(joined(self.path, name), message))
+        self.mistakes.append(Mistake(field_path(self.path, name), message))
 
     def get(self, name: str) -> object:
         return self._raw.get(name)
 
     def required(self, name: str, remedy: str) -> object:
-        """The field as it stands; a mistake when it is absent, unless nothing at all is there."""
+        """Return the raw field, and add a mistake if it is absent."""
         value = self._raw.get(name)
         if value is None and self._is_table:
             self.refuse(name, f"is missing; {remedy}")
         return value
 
-    def text(self, name: str, *, default: str | None = None, longest: int = LONGEST_KEY) -> str:
-        """Text of 1 to `longest` characters; required where there is no default."""
+    def text(self, name: str, *, default: str | None = None, longest: int = MAX_KEY_LENGTH) -> str:
+        """Return text of 1 to `longest` characters. Without a default, the field is required."""
         value = self._raw.get(name)
         if value is None:
             if default is None:
@@ -109,17 +108,17 @@ class Table:
             return default or ""
         return value
 
-    def optional_text(self, name: str, *, longest: int = LONGEST_KEY) -> str | None:
+    def optional_text(self, name: str, *, longest: int = MAX_KEY_LENGTH) -> str | None:
         return None if self._raw.get(name) is None else self.text(name, longest=longest) or None
 
     def choice(self, name: str, options: Sequence[str], default: str | None = None) -> str:
-        """One of the given words, spelled exactly so."""
+        """Return one of the options, which must match exactly."""
         value = self._raw.get(name)
         if value is None:
             if default is None:
                 self.required(name, "write one of " + ", ".join(options))
             return default or options[0]
         if not isinstance(value, str) or value not in options:
-            self.refuse(name, f"is {described(value)}; write one of " + ", ".join(options))
+            self.refuse(name, f"is {short_repr(value)}; write one of " + ", ".join(options))
             return default or options[0]
         return value

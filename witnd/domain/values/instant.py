@@ -1,11 +1,11 @@
-"""Instants: milliseconds since 1970-01-01 UTC inside, ISO 8601 text outside.
+"""Instants: integers in ms since 1970-01-01 UTC, and their ISO 8601 text.
 
-Read: exactly `YYYY-MM-DDThh:mm:ss[.digits](Z|±hh:mm)` with hours up to 23, minutes and seconds up to 59, and an offset
-up to 23:59. Digits after the millisecond are cut off. The instant must lie in the years 1970 to 9998 of UTC.
+Accepted: exactly `YYYY-MM-DDThh:mm:ss[.digits](Z|±hh:mm)` with hours up to 23, minutes and seconds up to 59, and an
+offset up to 23:59. Digits after the millisecond are cut off. The instant must lie in the years 1970 to 9998 of UTC.
 Written: always `YYYY-MM-DDThh:mm:ss.mmmZ`.
 
-The grammar is checked here and not by `datetime`, which accepts other forms in other versions of Python: a stored event
-must mean the same for ever.
+The syntax is not left to `datetime`, because other versions of Python accept other forms and a stored event must
+always mean the same.
 """
 
 import re
@@ -18,12 +18,12 @@ _FORM = re.compile(
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_SECONDS = 86_400
-# Year 9998 leaves room for a settlement period to be added without leaving what datetime can hold.
+# An instant plus a settlement period must still fit into datetime.
 _END = (datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH).days * _DAY_SECONDS
 
 
 def parse(text: str) -> int:
-    """Milliseconds of an instant as people and producers write it. Raises ValueError with the reason."""
+    """Return the milliseconds of an instant. Raises ValueError with the reason."""
     form = _FORM.fullmatch(text)
     if form is None:
         raise ValueError("must look like 2026-01-31T09:30:00.000Z")
@@ -43,7 +43,7 @@ def parse(text: str) -> int:
 
 @lru_cache(maxsize=1024)
 def _day(date: str) -> int:
-    """Seconds from 1970 to the start of a date in UTC. Cached: most events come from a few days."""
+    """Return the seconds from 1970 to the start of a UTC date. Cached, because most events come from a few days."""
     try:
         return (datetime(int(date[:4]), int(date[5:7]), int(date[8:]), tzinfo=UTC) - _EPOCH).days * _DAY_SECONDS
     except ValueError:
@@ -51,11 +51,11 @@ def _day(date: str) -> int:
 
 
 def render(ms: int) -> str:
-    """The instant as witnd writes it: UTC with three digits of a second."""
-    return f"{_rendered(ms // 1000)}.{ms % 1000:03d}Z"
+    """Return the instant as text in UTC with milliseconds."""
+    return f"{_render_seconds(ms // 1000)}.{ms % 1000:03d}Z"
 
 
 @lru_cache(maxsize=4096)
-def _rendered(seconds: int) -> str:
-    # What settles together shares most of its seconds, and formatting one is half the work of a resolution.
+def _render_seconds(seconds: int) -> str:
+    # Cached: formatting is half the work of a resolution, and outcomes that settle together share most seconds.
     return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}"

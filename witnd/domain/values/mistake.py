@@ -1,4 +1,4 @@
-"""A mistake in something a person wrote: where it is, and what to do about it."""
+"""An error in user input: its path, the problem and the remedy."""
 
 from msgspec import Struct
 

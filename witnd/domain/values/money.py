@@ -1,7 +1,4 @@
-"""Exact decimal arithmetic and the spelling of amounts. No float comes near it.
-
-Whether something is billed, and at which price, is left to others.
-"""
+"""Exact decimal arithmetic and the text form of amounts, without floats."""
 
 import re
 from collections.abc import Iterable
@@ -20,12 +17,12 @@ from functools import cache
 from iso4217 import Currency
 
 LARGEST_SCALE = 12
-# Far more than any price has, and few enough for products to stay well inside the precision.
+# More than any price has, and few enough for products to stay well inside the precision.
 LARGEST_WHOLE = 18
 
 _SERIOUS = [InvalidOperation, DivisionByZero, Overflow, Underflow]
-# A unit has at most 16 + 28 digits, a sum of them a few more, a price 30: 1000 digits lose nothing,
-# and if they ever did, Inexact raises instead of rounding somebody's money in silence.
+# A unit has at most 16 + 28 digits, a sum of them a few more, a price 30, so 1000 digits lose nothing. If they did,
+# Inexact raises instead of rounding silently.
 _EXACT = Context(prec=1000, traps=[*_SERIOUS, Inexact])
 _ROUNDING = Context(prec=1000, rounding=ROUND_HALF_UP, traps=_SERIOUS)
 _PRICE = re.compile(r"([0-9]+)(?:\.([0-9]+))?", re.ASCII)
@@ -34,10 +31,10 @@ _ZERO = Decimal(0)
 
 @cache
 def minor_digits(currency: str) -> int | None:
-    """Digits after the point of an ISO 4217 code; None for an unknown one and for such as XAU.
+    """Return the minor digits of an ISO 4217 code, or None for unknown codes and those without a minor unit (XAU).
 
-    The answer changes with the library. Only the writer of a rate card calls this; readers use the digits that were
-    stored with the card, the line, the invoice or the credit note.
+    The result changes with the library. Only code that writes a rate card calls this; readers use the digits stored
+    with the card, line, invoice or credit note.
     """
     try:
         digits = Currency(currency).exponent
@@ -46,13 +43,13 @@ def minor_digits(currency: str) -> int | None:
     return None if digits is None else int(digits)
 
 
-def exact(a: Decimal, b: Decimal) -> Decimal:
-    """The product, without rounding."""
+def product(a: Decimal, b: Decimal) -> Decimal:
+    """Return the exact product."""
     return _EXACT.multiply(a, b)
 
 
 def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
-    """The sum, without rounding; 0 of nothing."""
+    """Return the exact sum; 0 for no amounts."""
     total = _ZERO
     for amount in amounts:
         total = _EXACT.add(total, amount)
@@ -60,17 +57,17 @@ def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
 
 
 def plus(a: Decimal, b: Decimal) -> Decimal:
-    """The sum of two, without rounding."""
+    """Return the exact sum of two amounts."""
     return _EXACT.add(a, b)
 
 
 def difference(a: Decimal, b: Decimal) -> Decimal:
-    """`a` less `b`, without rounding."""
+    """Return `a` minus `b`, exactly."""
     return _EXACT.subtract(a, b)
 
 
-def begun(quantity: Decimal, size: Decimal) -> Decimal:
-    """How many wholes of that size the quantity begins: one that is begun counts. Both >= 0, the size more than 0."""
+def ceil_div(quantity: Decimal, size: Decimal) -> Decimal:
+    """Return quantity / size rounded up. The quantity must be at least 0, the size above 0."""
     whole, rest = _EXACT.divmod(quantity, size)
     return _EXACT.add(whole, Decimal(bool(rest)))
 
@@ -81,13 +78,13 @@ def _minor_unit(digits: int) -> Decimal:
 
 
 def to_minor(amount: Decimal, digits: int, rounding: str = ROUND_HALF_UP) -> Decimal:
-    """The amount rounded half up (at the half away from zero) to that many digits, unless another way is asked for."""
+    """Round the amount to `digits` digits, by default half up (halves away from zero)."""
     rounded = amount.quantize(_minor_unit(digits), rounding, context=_ROUNDING)
     return rounded if rounded else rounded.copy_abs()
 
 
 def plain(amount: Decimal) -> str:
-    """The one spelling of an exact number: no exponent, no needless zeros, no minus before zero."""
+    """Return the canonical text of an exact number: no exponent, no trailing zeros, no negative zero."""
     text = str(amount)
     if text.isdigit():
         return text
@@ -101,12 +98,12 @@ def plain(amount: Decimal) -> str:
 
 
 def minor_text(amount: Decimal, digits: int) -> str:
-    """The amount with exactly that many digits after the point, rounded half up."""
+    """Return the amount as text with exactly `digits` digits after the point, rounded half up."""
     return format(to_minor(amount, digits), "f")
 
 
 def decimal_string(text: str) -> Decimal:
-    """A price: digits, perhaps a point and up to 12 digits. Raises ValueError with the reason."""
+    """Parse a price: digits, optionally a point and up to 12 digits. Raises ValueError with the reason."""
     form = _PRICE.fullmatch(text)
     if form is None:
         if text.startswith("-") and _PRICE.fullmatch(text[1:]):

@@ -1,7 +1,7 @@
-"""Invoice periods: half-open stretches of UTC, and which kind of them was in use when (contract section 6).
+"""Invoice periods, half-open intervals of UTC, and the calendar of their kinds.
 
-A change of kind takes effect at the end of the running period, so nothing that began as a month ends as a week. The
-first period of a new kind ends at that kind's next border, and is short where the change does not fall on one.
+A change of kind takes effect at the end of the current period. The first period of the new kind ends at that kind's
+next boundary, so it can be short.
 """
 
 from bisect import bisect_right
@@ -17,7 +17,7 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 class Period(Struct, frozen=True):
-    """[start, end) in ms since 1970; what resolved in it is billed together."""
+    """An interval [start, end) in ms. Outcomes that resolve in it are billed together."""
 
     start: int
     end: int
@@ -27,44 +27,44 @@ class Period(Struct, frozen=True):
         return self.start <= ms < self.end
 
 
-class Turn(Struct, frozen=True):
-    """From this instant on periods are of this kind."""
+class KindChange(Struct, frozen=True):
+    """The instant (ms) from which periods are of this kind."""
 
     start: int
     kind: str
 
 
 class Calendar(Struct, frozen=True):
-    """The kinds of periods a deployment ever used, oldest first. The first turn starts at 0."""
+    """All kinds of periods a deployment has used, oldest first. The first one starts at 0."""
 
-    turns: tuple[Turn, ...]
+    turns: tuple[KindChange, ...]
 
     @classmethod
     def of(cls, kind: str) -> "Calendar":
-        return cls((Turn(0, kind),))
+        return cls((KindChange(0, kind),))
 
-    def period_of(self, ms: int) -> Period:
-        """The period that an instant lies in."""
+    def period_at(self, ms: int) -> Period:
+        """Return the period that contains an instant."""
         place = bisect_right(self.turns, ms, key=lambda turn: turn.start) - 1
         turn = self.turns[place]
-        start, end = _natural(turn.kind, ms)
+        start, end = _natural_bounds(turn.kind, ms)
         start = max(start, turn.start)
         if place + 1 < len(self.turns):
             end = min(end, self.turns[place + 1].start)
         return Period(start, end, turn.kind)
 
-    def changed(self, kind: str, now_ms: int) -> "Calendar":
-        """The calendar with periods of this kind from the end of the running one on. A change that has not come into
-        effect yet is replaced."""
+    def with_kind(self, kind: str, now_ms: int) -> "Calendar":
+        """Return the calendar with periods of this kind after the current one. Replaces a change that is not in
+        effect yet."""
         past = tuple(turn for turn in self.turns if turn.start <= now_ms)
         if past[-1].kind == kind:
             return Calendar(past)
-        running = Calendar(past).period_of(now_ms)
-        return Calendar((*past, Turn(running.end, kind)))
+        running = Calendar(past).period_at(now_ms)
+        return Calendar((*past, KindChange(running.end, kind)))
 
 
-def _natural(kind: str, ms: int) -> tuple[int, int]:
-    """Start and end of the whole month, week (from Monday) or day that an instant lies in."""
+def _natural_bounds(kind: str, ms: int) -> tuple[int, int]:
+    """Return the start and end of the full month, week (from Monday) or day that contains an instant."""
     day = (_EPOCH + timedelta(milliseconds=ms)).replace(hour=0, minute=0, second=0, microsecond=0)
     if kind == "day":
         start, end = day, day + timedelta(days=1)

@@ -1,6 +1,7 @@
-"""Strict JSON: what two readers could understand differently is refused.
+"""Strict JSON: reject everything that two parsers could read differently.
 
-Malformed or non-UTF-8 text, duplicate member names, numbers that fit no finite double, and depth over 32.
+This means malformed or non-UTF-8 text, duplicate member names, numbers that do not fit a finite double, and depth over
+32.
 """
 
 import json
@@ -11,16 +12,16 @@ import msgspec
 
 from witnd.domain.values.mistake import Mistake
 
-BYTES_MAX = 256 * 1024  # contract section 4; the hosted product's own limit
-DEPTH_MAX = 32  # contract section 4: deeper than any sane payload, shallow enough for every parser
-# Members of an event: a document of these alone needs no walk to count its members.
+BYTES_MAX = 256 * 1024  # the limit of the hosted product
+DEPTH_MAX = 32  # deeper than real payloads, and every parser supports it
+# Members of an event. A document with only these needs no recursion to count its members.
 KNOWN = frozenset(("key", "action", "customer_key", "agent_key", "idempotency_key", "timestamp", "properties"))
 
 _decode = msgspec.json.Decoder().decode
 
 
-class Invalid(Exception):  # noqa: N818 - it becomes a refusal, which is a value
-    """Carries every mistake that was found, at least one."""
+class Invalid(Exception):  # noqa: N818 - callers turn it into a refusal, a value
+    """Raised with all mistakes found, at least one."""
 
     def __init__(self, message: str, path: str = "") -> None:
         self.mistakes: tuple[Mistake, ...] = (Mistake(path, message),)
@@ -35,11 +36,10 @@ class Invalid(Exception):  # noqa: N818 - it becomes a refusal, which is a value
 
 
 def document(data: bytes, *, most: int = BYTES_MAX, deepest: int = DEPTH_MAX) -> dict[str, Any]:
-    """Strict JSON of at most so many bytes and levels. The decoder refuses everything but duplicate names and depth,
-    which are checked here.
+    """Parse a strict JSON object of at most `most` bytes and `deepest` levels. Raises Invalid.
 
-    Every member has one colon, so a count of colons that equals the number of decoded members proves that no name
-    came twice. The count is too high where a string has one as well: then other proofs are tried.
+    The decoder rejects everything but duplicate names and depth. Every member has one colon, so if the number of colons
+    equals the number of decoded members, no name is repeated. If strings contain colons too, slower checks follow.
     """
     if len(data) > most:
         raise Invalid(f"is larger than {most} bytes")
@@ -57,16 +57,16 @@ def document(data: bytes, *, most: int = BYTES_MAX, deepest: int = DEPTH_MAX) ->
     inner = decoded.get("properties")
     if type(inner) is dict:
         members += len(inner)
-    # A flat record of known fields is by far the most frequent; anything that may have more inside is walked.
+    # Most events are flat records of known fields. Only other documents need the recursion.
     if data.count(b"{") > 2 or b"[" in data or not KNOWN.issuperset(decoded):
         members = _walk(decoded, deepest)
-    if data.count(b":") != members and not names_are_counted(data, members):
-        _refuse_twins(data)
+    if data.count(b":") != members and not has_unique_names(data, members):
+        _refuse_duplicates(data)
     return cast("dict[str, Any]", decoded)
 
 
-def names_are_counted(data: bytes, members: int) -> bool:
-    """The same proof where colons stand inside of strings too: names end with a quote and their colon follows."""
+def has_unique_names(data: bytes, members: int) -> bool:
+    """Return whether counting `":` proves that names are unique, for data with colons inside strings."""
     return (
         data.count(b'":') == members
         and b" :" not in data
@@ -77,7 +77,7 @@ def names_are_counted(data: bytes, members: int) -> bool:
 
 
 def _walk(decoded: dict[str, Any], deepest: int) -> int:
-    """Number of members at every depth; refuses what is nested too deep or holds a number without a finite double."""
+    """Count the members at every depth. Raises Invalid for too much depth and for numbers without a finite double."""
     members = 0
     level: list[Any] = [decoded]
     for _depth in range(deepest):
@@ -99,7 +99,7 @@ def _walk(decoded: dict[str, Any], deepest: int) -> int:
     raise Invalid(f"is nested deeper than {deepest}")
 
 
-def _refuse_twins(data: bytes) -> None:
+def _refuse_duplicates(data: bytes) -> None:
     def pairs(members: list[tuple[str, Any]]) -> None:
         seen: set[str] = set()
         for name, _ in members:
@@ -111,7 +111,7 @@ def _refuse_twins(data: bytes) -> None:
 
 
 def double(path: str, number: float) -> float:
-    """The nearest double of a JSON number, which is what the number means (contract section 4)."""
+    """Return the nearest double of a JSON number. Raises Invalid if it is not finite."""
     try:
         return float(number)
     except OverflowError:

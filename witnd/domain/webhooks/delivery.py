@@ -28,8 +28,8 @@ Standing = Literal["pending", "delivered", "parked", "dead"]
 STANDINGS: Final[tuple[Standing, ...]] = ("pending", "delivered", "parked", "dead")
 
 # Twice the schedule: all automatic attempts, and as many by hand.
-ATTEMPTS_KEPT: Final = 20
-FAILING_MAX_MS: Final = 5 * 24 * 60 * 60_000
+MAX_ATTEMPTS_KEPT: Final = 20
+MAX_FAILING_MS: Final = 5 * 24 * 60 * 60_000
 INTERRUPTED: Final = "interrupted: witnd stopped before the answer was on record"
 
 
@@ -49,7 +49,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
         return self.reason is None
 
 
-class Try(Struct, frozen=True, array_like=True):
+class AttemptRecord(Struct, frozen=True, array_like=True):
     """One attempt as kept on record; `duration_ms` is None until its answer is."""
 
     at: int
@@ -74,7 +74,7 @@ class Progress(Struct, frozen=True, kw_only=True):
     reason: str | None = None
     #: attempts ever started; `attempts` keeps the last of them
     started: int = 0
-    attempts: tuple[Try, ...] = ()
+    attempts: tuple[AttemptRecord, ...] = ()
 
     @property
     def queued_ms(self) -> int | None:
@@ -83,21 +83,21 @@ class Progress(Struct, frozen=True, kw_only=True):
         return min(waits, default=None)
 
 
-def committed(created_ms: int) -> Progress:
+def new_progress(created_ms: int) -> Progress:
     """A delivery as the commit leaves it: due at once."""
     return Progress(standing="pending", due_ms=created_ms)
 
 
-def begun(progress: Progress, now_ms: int) -> Progress:
+def start_attempt(progress: Progress, now_ms: int) -> Progress:
     """An attempt is about to be sent."""
     attempts = list(progress.attempts)
     if attempts and attempts[-1].duration_ms is None:
         attempts[-1] = replace(attempts[-1], reason=INTERRUPTED)
-    attempts.append(Try(now_ms, progress.resends > 0))
-    return replace(progress, started=progress.started + 1, attempts=tuple(attempts[-ATTEMPTS_KEPT:]))
+    attempts.append(AttemptRecord(now_ms, progress.resends > 0))
+    return replace(progress, started=progress.started + 1, attempts=tuple(attempts[-MAX_ATTEMPTS_KEPT:]))
 
 
-def ended(
+def finish_attempt(
     progress: Progress,
     attempt: Attempt,
     now_ms: int,
@@ -105,7 +105,7 @@ def ended(
     schedule: Sequence[int] = SCHEDULE,
 ) -> Progress:
     """The attempt begun last has its answer."""
-    *earlier, last = progress.attempts or (Try(now_ms, progress.resends > 0),)
+    *earlier, last = progress.attempts or (AttemptRecord(now_ms, progress.resends > 0),)
     closed = replace(
         last,
         duration_ms=attempt.duration_ms,
@@ -132,27 +132,27 @@ def ended(
     return replace(after, failures=failures, due_ms=due_ms, reason=attempt.reason)
 
 
-def parked(progress: Progress, reason: str) -> Progress:
+def park(progress: Progress, reason: str) -> Progress:
     """It cannot be sent for now, and waits until its rule is resumed. Resends are given up."""
     standing: Standing = "parked" if progress.standing == "pending" else progress.standing
-    return replace(_unqueued(progress), standing=standing, reason=reason)
+    return replace(_without_queue(progress), standing=standing, reason=reason)
 
 
-def lost(progress: Progress) -> Progress:
+def mark_lost(progress: Progress) -> Progress:
     """There is nothing left to send: its message is missing from the store."""
-    return replace(_unqueued(progress), standing="dead", reason="its message is missing")
+    return replace(_without_queue(progress), standing="dead", reason="its message is missing")
 
 
-def _unqueued(progress: Progress) -> Progress:
+def _without_queue(progress: Progress) -> Progress:
     return replace(progress, due_ms=None, resends=0, resend_ms=None)
 
 
-def resumed(progress: Progress, created_ms: int) -> Progress:
+def resume(progress: Progress, created_ms: int) -> Progress:
     """Its rule is resumed: due at once, the oldest first, with the whole schedule before it."""
     return replace(progress, standing="pending", failures=0, due_ms=created_ms, reason=None)
 
 
-def resent(progress: Progress, now_ms: int) -> Progress:
+def request_resend(progress: Progress, now_ms: int) -> Progress:
     """Somebody asks for it to be sent (again) now."""
     since = progress.resend_ms if progress.resends else now_ms
     return replace(progress, resends=progress.resends + 1, resend_ms=since)
@@ -173,7 +173,7 @@ class EndpointState(Struct, frozen=True, kw_only=True):
 HEALTHY: Final = EndpointState()
 
 
-def answered(state: EndpointState, attempt: Attempt, now_ms: int) -> EndpointState:
+def record_attempt(state: EndpointState, attempt: Attempt, now_ms: int) -> EndpointState:
     """The endpoint after one attempt: one success clears its failures, a suspension stays."""
     if attempt.succeeded:
         return state if state.suspended else HEALTHY
@@ -182,7 +182,7 @@ def answered(state: EndpointState, attempt: Attempt, now_ms: int) -> EndpointSta
         return state
     if attempt.gone:
         return EndpointState(failing_since=since, suspended_at=now_ms, reason="it answered 410 Gone")
-    if now_ms - since >= FAILING_MAX_MS:
+    if now_ms - since >= MAX_FAILING_MS:
         reason = f"five days of nothing but failures; last: {attempt.reason}"
         return EndpointState(failing_since=since, suspended_at=now_ms, reason=reason)
     return state if state.failing_since is not None else EndpointState(failing_since=since)

@@ -4,7 +4,7 @@ import msgspec
 from msgspec import Struct
 
 from witnd.domain.values import instant
-from witnd.domain.webhooks.delivery import EndpointState, Progress, Standing, Try
+from witnd.domain.webhooks.delivery import AttemptRecord, EndpointState, Progress, Standing
 from witnd.domain.webhooks.message import Delivery
 
 NO_ANSWER = "no answer on record: under way, or interrupted"
@@ -48,7 +48,7 @@ class AttemptJson(Struct, frozen=True, kw_only=True):
     detail: str | None
 
 
-class DeliveryInFull(DeliveryJson, frozen=True, kw_only=True):
+class DeliveryDetailJson(DeliveryJson, frozen=True, kw_only=True):
     """One delivery with the body that is sent, the same in every attempt, and its last attempts, the oldest first.
 
     `suspended`: why the rule's endpoint is, or null.
@@ -80,11 +80,11 @@ def delivery_json(
     )
 
 
-def delivery_in_full(
+def delivery_detail_json(
     partition: int, id_: str, created_ms: int, delivery: Delivery | None, progress: Progress, endpoint: EndpointState
-) -> DeliveryInFull:
+) -> DeliveryDetailJson:
     head = delivery_json(partition, id_, created_ms, delivery, progress)
-    return DeliveryInFull(
+    return DeliveryDetailJson(
         **{name: getattr(head, name) for name in DeliveryJson.__struct_fields__},
         suspended=endpoint.reason if endpoint.suspended else None,
         body=msgspec.Raw(b"null" if delivery is None else delivery.body),
@@ -102,5 +102,5 @@ def delivery_in_full(
     )
 
 
-def _reason(attempt: Try) -> str | None:
+def _reason(attempt: AttemptRecord) -> str | None:
     return NO_ANSWER if attempt.duration_ms is None and not attempt.reason else attempt.reason

@@ -13,7 +13,7 @@ from witnd.domain.webhooks.notification import NotificationRule
 __all__ = ["FanOut"]
 
 #: deliveries of one outcome up to which each is stored by itself
-OWN_MAX: Final = 32
+MAX_SEPARATE: Final = 32
 
 
 class FanOut(Struct, frozen=True):
@@ -33,13 +33,13 @@ class FanOut(Struct, frozen=True):
     @property
     def is_large(self) -> bool:
         """Whether its deliveries are stored together, and made later."""
-        return len(self.rules) > OWN_MAX
+        return len(self.rules) > MAX_SEPARATE
 
     @property
     def cost(self) -> int:
         """What the commit of its deliveries costs, in deliveries that are stored by themselves (measured)."""
         count = len(self.rules)
-        return OWN_MAX + count // 32 if self.is_large else count
+        return MAX_SEPARATE + count // 32 if self.is_large else count
 
     def ids(self) -> list[str]:
         return ids(self.message, [rule.id for rule in self.rules])
@@ -48,9 +48,9 @@ class FanOut(Struct, frozen=True):
 def ids(message: Message, rules: list[str]) -> list[str]:
     """What `delivery_id` gives for each rule; the parts of the digest that many share are encoded once."""
     about = f"\0{message.outcome_key}\0{message.type}".encode()
-    return [sha256(_beginning(rule) + about).hexdigest() for rule in rules]
+    return [sha256(_digest_prefix(rule) + about).hexdigest() for rule in rules]
 
 
 @lru_cache(maxsize=4096)
-def _beginning(rule: str) -> bytes:
+def _digest_prefix(rule: str) -> bytes:
     return f"delivery\0{rule}".encode()

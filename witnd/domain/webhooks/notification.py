@@ -42,12 +42,12 @@ _RULES: Final = UUID("6f1c1d0e-7d0c-5b0a-9a53-5d7b2a0c9e11")
 _MEMBERS: Final = ("name", "source", "agent", "url", "secret", "enabled", OVERLAP)
 _BLANK_OR_CONTROL: Final = re.compile(r"[\x00-\x20\x7f]")
 _json: Final = msgspec.json.Encoder().encode
-_MINUTES: Final = 60_000
-_HOURS: Final = 60 * _MINUTES
+_MINUTE: Final = 60_000
+_HOUR: Final = 60 * _MINUTE
 
 # How long after each failure the next attempt is made; the first attempt is made at once.
-_FIRST: Final = (5_000, 5 * _MINUTES, 30 * _MINUTES)
-SCHEDULE: Final = (*_FIRST, *(hours * _HOURS for hours in (2, 5, 10, 14, 20, 24)))
+_FIRST: Final = (5_000, 5 * _MINUTE, 30 * _MINUTE)
+SCHEDULE: Final = (*_FIRST, *(hours * _HOUR for hours in (2, 5, 10, 14, 20, 24)))
 JITTER: Final = 0.2
 
 
@@ -100,7 +100,7 @@ class OutcomeFacts(Struct, frozen=True, forbid_unknown_fields=True):
     line_id: str | None = None
 
 
-class _About(TypedDict):
+class _Subject(TypedDict):
     outcome_key: str
     customer_key: str
     agent_key: str
@@ -132,12 +132,12 @@ def delivery_id(rule: str, outcome_key: str, type: str) -> str:  # noqa: A002
     return sha256("\0".join(("delivery", rule, outcome_key, type)).encode()).hexdigest()
 
 
-def deliver(rule: NotificationRule, **about: Unpack[_About]) -> Delivery:
-    """The delivery that reports a final state to one rule; see `deliver_all`."""
-    return deliver_all((rule,), **about)[0]
+def new_delivery(rule: NotificationRule, **about: Unpack[_Subject]) -> Delivery:
+    """The delivery that reports a final state to one rule; see `new_deliveries`."""
+    return new_deliveries((rule,), **about)[0]
 
 
-def deliver_all(rules: Iterable[NotificationRule], **about: Unpack[_About]) -> tuple[Delivery, ...]:
+def new_deliveries(rules: Iterable[NotificationRule], **about: Unpack[_Subject]) -> tuple[Delivery, ...]:
     """The deliveries that report a final state, one for each rule; see `message`."""
     shared = message(**about)
     return tuple(
@@ -217,11 +217,11 @@ def mistakes(raw: object, path: str) -> list[Mistake]:
         if name not in _MEMBERS
     ]
     wrong = {
-        "name": _wrong_name(raw.get("name")),
+        "name": _name_problem(raw.get("name")),
         "source": None if raw.get("source") in SOURCES else f"must be one of {', '.join(SOURCES)}",
-        "agent": None if raw.get("agent") is None else _wrong_name(raw["agent"]),
-        "url": _wrong_url(raw.get("url")),
-        "secret": _wrong_secret(raw.get("secret")),
+        "agent": None if raw.get("agent") is None else _name_problem(raw["agent"]),
+        "url": _url_problem(raw.get("url")),
+        "secret": _secret_problem(raw.get("secret")),
         "enabled": None if isinstance(raw.get("enabled", True), bool) else "must be true or false",
         OVERLAP: None if raw.get(OVERLAP) is None else overlap_problem(raw[OVERLAP]),
     }
@@ -229,7 +229,7 @@ def mistakes(raw: object, path: str) -> list[Mistake]:
     return found
 
 
-def _wrong_name(name: object) -> str | None:
+def _name_problem(name: object) -> str | None:
     if name is None:
         return "is missing; give 1 to 255 characters"
     if not isinstance(name, str) or not 1 <= len(name) <= NAME_MAX:
@@ -237,11 +237,11 @@ def _wrong_name(name: object) -> str | None:
     try:
         name.encode()
     except UnicodeEncodeError:
-        return "holds half of a surrogate pair; write the whole character"
+        return "contains an unpaired surrogate; write the whole character"
     return None
 
 
-def _wrong_url(url: object) -> str | None:
+def _url_problem(url: object) -> str | None:
     if not isinstance(url, str):
         return "must be an address such as https://example.com/hooks/witn"
     if len(url) > URL_MAX:
@@ -262,7 +262,7 @@ def _wrong_url(url: object) -> str | None:
     return None
 
 
-def _wrong_secret(secret: object) -> str | None:
+def _secret_problem(secret: object) -> str | None:
     if not isinstance(secret, str):
         return f"must be {SECRET_PREFIX} and the base64 of 24 to 64 random bytes"
     try:

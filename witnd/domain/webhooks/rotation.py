@@ -16,17 +16,17 @@ OVERLAP: Final = "secret_overlap"
 # A receiver has a day to take over a new secret.
 DEFAULT_OVERLAP: Final = 86_400
 # Longer than any change of hands takes; after that an old secret that still signs is forgotten rather than meant.
-LONGEST_OVERLAP: Final = 30 * 86_400
+MAX_OVERLAP: Final = 30 * 86_400
 
 
-class Signing(Struct, frozen=True, kw_only=True):
+class SigningSecrets(Struct, frozen=True, kw_only=True):
     """`secrets`: the current one first. `until`: the instant at which the second of them stops signing."""
 
     secrets: tuple[str, ...]
     until: int | None = None
 
 
-def signing(versions: Sequence[CatalogueEntry], now_ms: int) -> Signing:
+def signing_secrets(versions: Sequence[CatalogueEntry], now_ms: int) -> SigningSecrets:
     """What signs now. The versions of one rule come in order of their instants; future ones do not count."""
     current: str | None = None
     previous: str | None = None
@@ -39,19 +39,19 @@ def signing(versions: Sequence[CatalogueEntry], now_ms: int) -> Signing:
             previous, current = current, secret
             until = version.effective_from + version.content.get(OVERLAP, DEFAULT_OVERLAP) * 1000
     if current is None:
-        return Signing(secrets=())
+        return SigningSecrets(secrets=())
     if previous is None or now_ms >= until:
-        return Signing(secrets=(current,))
-    return Signing(secrets=(current, previous), until=until)
+        return SigningSecrets(secrets=(current,))
+    return SigningSecrets(secrets=(current, previous), until=until)
 
 
 def overlap_problem(seconds: object) -> str | None:
     """Why this is no time for two secrets to sign."""
-    if isinstance(seconds, int) and not isinstance(seconds, bool) and 0 <= seconds <= LONGEST_OVERLAP:
+    if isinstance(seconds, int) and not isinstance(seconds, bool) and 0 <= seconds <= MAX_OVERLAP:
         return None
-    return f"must be whole seconds without quotes, from 0 to {LONGEST_OVERLAP} (30 days)"
+    return f"must be whole seconds without quotes, from 0 to {MAX_OVERLAP} (30 days)"
 
 
-def kept_overlap(seconds: Any) -> dict[str, int]:
+def overlap_content(seconds: Any) -> dict[str, int]:
     """The field as the catalogue keeps it."""
     return {} if seconds in (None, DEFAULT_OVERLAP) else {OVERLAP: seconds}

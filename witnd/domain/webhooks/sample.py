@@ -10,15 +10,15 @@ import msgspec
 from msgspec.structs import replace
 
 from witnd.domain.webhooks.message import Delivery
-from witnd.domain.webhooks.notification import NotificationRule, deliver
+from witnd.domain.webhooks.notification import NotificationRule, new_delivery
 
 TYPE: Final = "test"
 OUTCOME_KEY: Final = "witnd-test"
 
 
-def sample(rule: NotificationRule, mark: str, now_ms: int) -> Delivery:
+def test_delivery(rule: NotificationRule, mark: str, now_ms: int) -> Delivery:
     """A test of the rule. `mark` makes its id its own: a receiver may ignore an id that it has seen."""
-    real = deliver(
+    real = new_delivery(
         rule,
         outcome_key=OUTCOME_KEY,
         customer_key=OUTCOME_KEY,

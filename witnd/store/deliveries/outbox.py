@@ -18,7 +18,7 @@ from msgspec.structs import astuple, replace
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
-from witnd.domain.webhooks.delivery import HEALTHY, STANDINGS, EndpointState, Progress, Try, committed
+from witnd.domain.webhooks.delivery import HEALTHY, STANDINGS, AttemptRecord, EndpointState, Progress, new_progress
 from witnd.domain.webhooks.message import Delivery
 from witnd.store.deliveries.fan_out_codec import FORMAT, decode_shared_row, members, outcome_of
 from witnd.store.deliveries.queue import QueueWriter, shared_messages
@@ -93,7 +93,7 @@ def decode_progress(record: bytes) -> Progress:
             resend_ms=resend_ms,
             reason=reason,
             started=started,
-            attempts=tuple(Try(*attempt) for attempt in attempts),
+            attempts=tuple(AttemptRecord(*attempt) for attempt in attempts),
         )
     except DAMAGE as wrong:
         raise Unreadable("attempts", str(wrong)) from None
@@ -149,7 +149,7 @@ def read_row(
         progress = decode_progress(stored) if stored else None
     except Unreadable as wrong:
         damage(id_, str(wrong))
-    return Row(id_, created_ms, delivery, progress or committed(created_ms), stored or b"")
+    return Row(id_, created_ms, delivery, progress or new_progress(created_ms), stored or b"")
 
 
 class Outbox:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from witnd.domain.outcomes.partitioning import partition_of
-from witnd.domain.webhooks.delivery import HEALTHY, EndpointState, Progress, Standing, resent, resumed
+from witnd.domain.webhooks.delivery import HEALTHY, EndpointState, Progress, Standing, request_resend, resume
 from witnd.domain.webhooks.notification import TYPE_OF_STATUS, delivery_id
 from witnd.store.deliveries.outbox import Outbox, Row, read_row
 from witnd.store.deliveries.pages import Place, Shelf, Shelves, page
@@ -231,13 +231,13 @@ def _by_creation(one: Found) -> tuple[int, str]:
 
 
 def _resent(row: Row, *, now_ms: int) -> Progress:
-    return resent(row.progress, now_ms)
+    return request_resend(row.progress, now_ms)
 
 
 def _resumed(row: Row) -> Progress | None:
     if row.progress.standing != "parked":
         return None
-    return resumed(row.progress, row.created_ms)
+    return resume(row.progress, row.created_ms)
 
 
 async def _change(outbox: Outbox, rows: list[Row], step: Callable[[Row], Progress | None]) -> int:

@@ -14,7 +14,7 @@ from msgspec.structs import asdict
 from redis.asyncio import Redis
 
 from witnd.domain.invoices.invoice import Invoice
-from witnd.domain.invoices.operations import Change, Refusal, Unchanged, Verdict, issue
+from witnd.domain.invoices.operations import Change, Decision, Refusal, Unchanged, issue
 from witnd.domain.values.money import plain
 from witnd.store.access.change_log import Change as Logged
 from witnd.store.access.change_log import encode_change
@@ -82,7 +82,7 @@ class Operations:
     async def do(
         self,
         id_: str,
-        decide: Callable[[Snapshot], Verdict],
+        decide: Callable[[Snapshot], Decision],
         *,
         row: str = "",
         token: str | None = None,
@@ -180,8 +180,8 @@ class Operations:
             "" if change.row is None else encode_row(change.row),
             change.series or "",
             "" if note is None else note.id,
-            change.stamp or "",
-            "1" if change.issues else "",
+            change.timestamp_field or "",
+            "1" if change.is_issue else "",
             note.id if note is not None else change.row.id if change.row is not None else "",
             b"" if logged is None else encode_change(logged)[:-1],
             self._given(change.series) if change.series else 0,

@@ -126,7 +126,7 @@ class Invoices(Operations):
         calendar = await self.calendar()
         if calendar is None:
             return None
-        return await self.get(invoice_id(customer_key, currency, calendar.period_of(billed_at)))
+        return await self.get(invoice_id(customer_key, currency, calendar.period_at(billed_at)))
 
     async def calendar(self) -> Calendar | None:
         """The periods in use; None where no invoice was ever made."""

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.outcome import STATUSES, Outcome
-from witnd.domain.outcomes.recount import outcome_of
+from witnd.domain.outcomes.recount import restore_outcome
 from witnd.store.keys import Keys
 from witnd.store.query.cursor import Place, newest
 from witnd.store.query.merged import batched
@@ -127,5 +127,5 @@ async def _outcomes(
             record = outcome_record(place.name, raw)
             if isinstance(record, OutcomeRecord):
                 terms = terms_of(place.name, record, catalogue)
-                found[place] = outcome_of(place.name, record, *terms)
+                found[place] = restore_outcome(place.name, record, *terms)
     return [(place, found.get(place)) for place in places]

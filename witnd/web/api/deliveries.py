@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from witnd.app import deliveries
 from witnd.app.deliveries import rule_named, standing_named
-from witnd.domain.webhooks.delivery_json import DeliveryInFull, DeliveryJson
+from witnd.domain.webhooks.delivery_json import DeliveryDetailJson, DeliveryJson
 from witnd.store.access.change_log import Author
 from witnd.web.http.route import Call, Listing, route
 
@@ -72,9 +72,9 @@ async def list_deliveries(call: Call[DeliveryListing]) -> DeliveryPage:
     "/v1/deliveries/{id}",
     says="Read a delivery: its attempts with what was answered, and the body that is sent.",
     scope="read",
-    answer=DeliveryInFull,
+    answer=DeliveryDetailJson,
 )
-async def read_delivery(call: Call[Any]) -> DeliveryInFull:
+async def read_delivery(call: Call[Any]) -> DeliveryDetailJson:
     return await deliveries.in_full(call.services, call.path["id"])
 
 
@@ -84,9 +84,9 @@ async def read_delivery(call: Call[Any]) -> DeliveryInFull:
     says="Send a delivery (again) now, under the same id. Retries that are due later go on as they were.",
     scope="admin",
     status=202,
-    answer=DeliveryInFull,
+    answer=DeliveryDetailJson,
 )
-async def resend_delivery(call: Call[Any]) -> DeliveryInFull:
+async def resend_delivery(call: Call[Any]) -> DeliveryDetailJson:
     return await deliveries.resend(call.services, _author(call), call.path["id"])
 
 

@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from witnd.app.catalogue.read import AGENT, Thing
 from witnd.app.catalogue.trials import TrialAnswer, answered
-from witnd.domain.catalogue.condition import words
+from witnd.domain.catalogue.condition import condition_text
 from witnd.domain.catalogue.contract import METHODS
 from witnd.domain.values.strictjson import BYTES_MAX
 from witnd.web.api.catalogue.answers import (
@@ -98,7 +98,7 @@ def _answer(thing: Thing) -> Agent:
     return Agent(
         key=thing.key,
         **content,
-        condition_words=words(content["condition"]),
+        condition_words=condition_text(content["condition"]),
         contract_hash=thing.version.hash,
         **versioned(thing),
     )

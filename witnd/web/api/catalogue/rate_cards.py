@@ -10,7 +10,7 @@ from witnd.app.catalogue.read import RATE_CARD, Thing, read
 from witnd.app.errors import all_invalid
 from witnd.domain.catalogue.zero_price import card_warnings
 from witnd.domain.pricing.ratecard import KINDS, RateCard
-from witnd.domain.pricing.working import spoken
+from witnd.domain.pricing.working import price_text
 from witnd.domain.values.fields import Table
 from witnd.domain.values.strictjson import BYTES_MAX
 from witnd.web.api.catalogue.answers import (
@@ -122,7 +122,7 @@ def _answer(thing: Thing, *, short: bool = False) -> RateCardAnswer:
         key=thing.key,
         currency=content["currency"],
         entries=content["entries"],
-        words=UNSET if short else {agent: spoken(price) for agent, price in prices.items()},
+        words=UNSET if short else {agent: price_text(price) for agent, price in prices.items()},
         warnings=card_warnings(list(prices.values())) or UNSET,
         **versioned(thing),
     )

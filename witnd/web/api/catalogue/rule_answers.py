@@ -17,7 +17,7 @@ from witnd.domain.catalogue.history import IN_FORCE
 from witnd.domain.values import instant
 from witnd.domain.webhooks.delivery import EndpointState
 from witnd.domain.webhooks.notification import SOURCES
-from witnd.domain.webhooks.rotation import signing
+from witnd.domain.webhooks.rotation import signing_secrets
 from witnd.web.api.catalogue.answers import Versioned, versioned
 
 SourceText = Annotated[str, Meta(extra_json_schema={"enum": list(SOURCES)})]
@@ -128,7 +128,7 @@ def _one(services: DaemonServices, thing: Thing, state: EndpointState) -> Notifi
     if thing.version.standing == IN_FORCE:
         # What was written a moment ago may begin a few milliseconds ahead of this clock.
         now = max(now, thing.version.effective_from)
-    until = signing(services.catalogue.versions(RULE.name, thing.key), now).until
+    until = signing_secrets(services.catalogue.versions(RULE.name, thing.key), now).until
     return NotificationRuleAnswer(
         id=id_of(thing.key),
         name=thing.key,

@@ -4,15 +4,15 @@ from typing import Annotated, Any, Final, TypeAlias
 
 from msgspec import Meta
 
-from witnd.domain.catalogue.condition import COMPARISONS, COUNTS, LONGEST_FACT, LONGEST_TEXT, MATCH, NEGATED, SEEN
+from witnd.domain.catalogue.condition import COMPARISONS, COUNTS, MATCH, MAX_FACT_LENGTH, MAX_TEXT_LENGTH, NEGATED, SEEN
 
 _REF: Final = "#/components/schemas/"
 # A condition in a struct: decoded as an object, described by the schemas below.
 Condition: TypeAlias = Annotated[dict[str, Any], Meta(extra_json_schema={"$ref": f"{_REF}Condition"})]
-_FACT: Final = {"type": "string", "minLength": 1, "maxLength": LONGEST_FACT, "description": "An action of events."}
+_FACT: Final = {"type": "string", "minLength": 1, "maxLength": MAX_FACT_LENGTH, "description": "An action of events."}
 _NUMBER: Final = {"type": "number"}
 _COUNT: Final = {"type": "integer", "minimum": 0, "maximum": 2**53 - 1}
-_ANYTHING: Final = {"anyOf": [{"type": "string", "maxLength": LONGEST_TEXT}, _NUMBER, {"type": "boolean"}]}
+_ANYTHING: Final = {"anyOf": [{"type": "string", "maxLength": MAX_TEXT_LENGTH}, _NUMBER, {"type": "boolean"}]}
 
 
 def condition_schemas() -> dict[str, dict[str, Any]]:

@@ -240,7 +240,7 @@ def called(path: str, places: Mapping[str, str]) -> str:
 def reading(rule: Group) -> str:
     """The rule in plain words, with an ellipsis for whatever is not there yet."""
     nodes = [_readable(one) for one in rule.members]
-    return conditions.spoken([{"op": "OR", "conditions": nodes}] if rule.op == "OR" else nodes)
+    return conditions.nodes_text([{"op": "OR", "conditions": nodes}] if rule.op == "OR" else nodes)
 
 
 def _readable(node: Node) -> dict[str, Any]:

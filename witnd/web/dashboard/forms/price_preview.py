@@ -54,7 +54,7 @@ class Preview(Struct, frozen=True, kw_only=True):
     currency: str = ""
     outcomes: int = 0
     units: str = ""
-    at_close: bool = False
+    is_rated_at_close: bool = False
     rows: Sequence[Row] = ()
     parts: Sequence[Part] = ()
     left_out: int = 0
@@ -119,7 +119,7 @@ def shown(quote: QuoteAnswer) -> Preview:
         currency=quote.currency,
         outcomes=quote.outcomes,
         units=quote.units,
-        at_close=quote.rated == "at_close",
+        is_rated_at_close=quote.rated == "at_close",
         rows=[
             Row(
                 what=_begun(row.what),

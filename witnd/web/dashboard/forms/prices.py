@@ -17,7 +17,7 @@ from witnd.domain.pricing.entry import (
     FLAT,
     GRADUATED,
     KINDS,
-    MOST_TIERS,
+    MAX_TIERS,
     OPTIONS,
     PACKAGE,
     PERCENTAGE,
@@ -36,7 +36,7 @@ _NAME: Final = re.compile(r"entries\[(\d{1,4})\]\.(?:tiers\[(\d{1,4})\]\.)?([a-z
 _PLACE: Final = re.compile(r"entries\[(\d+)\](.*)", re.ASCII | re.DOTALL)
 _ORDER: Final = re.compile(r"(remove-entry|add-tier|remove-tier):(\d{1,4})(?:\.(\d{1,4}))?", re.ASCII)
 _AS_STRING: Final = re.compile(r'write it as a string, such as "([^"]*)"')
-_NAMED: Final = re.compile(r"which (minimum|period_minimum) is")
+_NAMED: Final = re.compile(r"the value of (minimum|period_minimum)")
 
 # What each kind does, and when it is known what an outcome costs.
 KIND_WORDS: Final[Mapping[str, str]] = {
@@ -180,7 +180,7 @@ def changed(entries: Sequence[Entry], order: str) -> list[Entry]:
         del found[place]
         return found
     tiers = list(found[place].tiers)
-    if form[1] == "add-tier" and len(tiers) < MOST_TIERS:
+    if form[1] == "add-tier" and len(tiers) < MAX_TIERS:
         tiers.append({})
     elif form[1] == "remove-tier" and form[3] is not None and int(form[3]) < len(tiers):
         del tiers[int(form[3])]
@@ -231,7 +231,7 @@ def for_people(path: str, message: str) -> str:
     if message.startswith("is missing") and (path == "currency" or path.endswith(".agent")):
         return "choose a currency" if path == "currency" else "choose an agent"
     said = _AS_STRING.sub(r"write a number such as \1", message)
-    said = _NAMED.sub(lambda form: f"which “{FIELDS[form[1]].label}” is", said)
+    said = _NAMED.sub(lambda form: f"the value of “{FIELDS[form[1]].label}”", said)
     return said.replace("effective_from", "“Effective from”")
 
 

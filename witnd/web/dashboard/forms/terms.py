@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from msgspec import Struct
 
 from witnd.app.errors import Refused
-from witnd.domain.catalogue.contract import DEFAULT_PERIOD, LONGEST_PERIOD, SHORTEST_PERIOD, read_agent
+from witnd.domain.catalogue.contract import DEFAULT_PERIOD, MAX_PERIOD, MIN_PERIOD, read_agent
 from witnd.domain.values.mistake import Mistake
 from witnd.web.dashboard.forms import conditions
 from witnd.web.dashboard.forms.conditions import Check, Group
@@ -127,7 +127,7 @@ def _seconds(text: str, unit: str) -> int | None:
     if len(text) > _LONGEST or conditions.number_of(text) is None:
         return None
     seconds = Decimal(text) * UNITS[unit]
-    if not SHORTEST_PERIOD <= seconds <= LONGEST_PERIOD or seconds != int(seconds):
+    if not MIN_PERIOD <= seconds <= MAX_PERIOD or seconds != int(seconds):
         return None
     return int(seconds)
 

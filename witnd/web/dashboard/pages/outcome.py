@@ -12,8 +12,8 @@ from witnd.app.outcomes.list import keys_of, one
 from witnd.app.outcomes.retry import retry
 from witnd.app.outcomes.view import Explained, HeldEvent
 from witnd.domain.catalogue import condition
-from witnd.domain.outcomes.explain import Happened, LeafAfter
-from witnd.domain.pricing.working import words
+from witnd.domain.outcomes.explain import ExplainedEvent, LeafState
+from witnd.domain.pricing.working import working_text
 from witnd.web.dashboard.forms.posted import laid_out
 from witnd.web.dashboard.forms.submit import address
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
@@ -42,9 +42,9 @@ class Step(Struct, frozen=True, kw_only=True):
     as they were and not told; `sent`: its fields, where the log still has them."""
 
     number: int | None
-    event: Happened
+    event: ExplainedEvent
     words: Markup
-    checks: list[LeafAfter]
+    checks: list[LeafState]
     left_out: int
     sent: list[tuple[str, str]]
 
@@ -105,13 +105,13 @@ async def _told(visit: Visit, found: Explained, after: str | None) -> dict[str, 
         "final": final,
         "live": not final or (line is not None and found.invoice is None) or _waits_to_be_sent(found),
         "why": None if story is None else told(story.why, here),
-        "rule": condition.words(found.terms.condition),
+        "rule": condition.condition_text(found.terms.condition),
         "attribution": _ATTRIBUTION[found.terms.attribution_method],
         "agreed": found.terms.price.get("customer"),
         "unit": unit if line is None else line.unit,
         "unit_words": unit_words,
         "amount": amount,
-        "working": None if line is None or line.working is UNSET else words(line.working),
+        "working": None if line is None or line.working is UNSET else working_text(line.working),
         "steps": _steps(events, first, sent, here, last=found.events_next_cursor is None),
         "earlier": story is not None and (first is None or first > 1),
         "paged": after is not None,
@@ -126,7 +126,7 @@ def _waits_to_be_sent(found: Explained) -> bool:
 
 
 def _steps(
-    events: Sequence[Happened],
+    events: Sequence[ExplainedEvent],
     first: int | None,
     sent: Mapping[str, list[tuple[str, str]]],
     here: set[str],

@@ -7,9 +7,9 @@ from witnd.app.catalogue import read as catalogue
 from witnd.app.catalogue.change import Written
 from witnd.app.catalogue.read import AGENT
 from witnd.app.errors import Refused, all_invalid, invalid
-from witnd.domain.catalogue.condition import DEEPEST
+from witnd.domain.catalogue.condition import MAX_DEPTH
 from witnd.domain.values import instant
-from witnd.domain.values.fields import described
+from witnd.domain.values.fields import short_repr
 from witnd.web.dashboard.forms import conditions, examples, terms
 from witnd.web.dashboard.forms import reorder as rearranging
 from witnd.web.dashboard.forms.choices import CHOICES
@@ -73,7 +73,7 @@ async def _write(visit: Visit, key: str | None, given: Terms, raw: dict[str, Any
     known = await visit.services.learned()
     if known.versions(AGENT.name, given.key):
         raise invalid(
-            "key", f"there is an agent {described(given.key)} already; change that one, or choose another key"
+            "key", f"there is an agent {short_repr(given.key)} already; change that one, or choose another key"
         )
     return await catalogue_change.create(visit.services, visit.author, AGENT, {**raw, "key": given.key})
 
@@ -129,7 +129,7 @@ def shared(visit: Visit, given: Terms, tried: Examples, wrong: Wrong, *, trying:
         "wrong": wrong,
         "said": conditions.reading(given.rule),
         "choices": CHOICES,
-        "deepest": DEEPEST,
+        "deepest": MAX_DEPTH,
         "units": UNITS,
         "methods": METHODS,
     }

@@ -5,7 +5,7 @@ from typing import Any, Final
 from witnd.app.catalogue import read as catalogue
 from witnd.app.catalogue.open_outcomes import LOOKED_AT_MAX, running
 from witnd.app.catalogue.read import AGENT, Thing
-from witnd.domain.catalogue.condition import words
+from witnd.domain.catalogue.condition import condition_text
 from witnd.web.api.catalogue.answers import versioned
 from witnd.web.dashboard.forms.archiving import archive
 from witnd.web.dashboard.forms.conditions import checks, opened
@@ -70,7 +70,7 @@ def _answer(thing: Thing) -> dict[str, Any]:
     return {
         "key": thing.key,
         **content,
-        "condition_words": words(content["condition"]),
+        "condition_words": condition_text(content["condition"]),
         **versioned(thing),
     }
 
@@ -97,7 +97,7 @@ def _side(thing: Thing) -> list[str]:
     content = thing.version.content
     return [
         content["name"],
-        words(content["condition"]),
+        condition_text(content["condition"]),
         span(content["settlement_period"]),
         METHODS[content["attribution_method"]],
         "archived" if thing.version.archived else "opens outcomes",

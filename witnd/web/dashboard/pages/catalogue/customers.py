@@ -13,7 +13,7 @@ from witnd.app.outcomes.list import page as page_of_outcomes
 from witnd.app.overview import Money
 from witnd.billing.export import wording
 from witnd.domain.catalogue.catalogue import Catalogue
-from witnd.domain.catalogue.condition import words
+from witnd.domain.catalogue.condition import condition_text
 from witnd.domain.catalogue.customer import Customer
 from witnd.domain.catalogue.zero_price import card_warnings, own_prices
 from witnd.domain.invoices.invoice import Invoice
@@ -173,7 +173,7 @@ def _terms(content: dict[str, Any]) -> OwnTerms:
         name=content.get("name"),
         settlement_period=content.get("settlement_period"),
         quantity=None if method is None else METHODS[method],
-        condition=None if condition is None else words(condition),
+        condition=None if condition is None else condition_text(condition),
     )
 
 

@@ -10,7 +10,7 @@ from witnd.app.catalogue import read as catalogue
 from witnd.app.catalogue.change import Written
 from witnd.app.catalogue.read import AGENT, CUSTOMER
 from witnd.app.errors import Detail, Refused, all_invalid, invalid
-from witnd.domain.catalogue.condition import words
+from witnd.domain.catalogue.condition import condition_text
 from witnd.domain.catalogue.contract import FIELDS
 from witnd.domain.values.mistake import Mistake
 from witnd.web.dashboard.forms import examples, terms
@@ -134,7 +134,7 @@ def _form(
                 "name": base["name"],
                 "settlement_period": span(base["settlement_period"]),
                 "attribution_method": METHODS[base["attribution_method"]],
-                "condition": words(base["condition"]),
+                "condition": condition_text(base["condition"]),
             },
             **shared(visit, given, tried, wrong, trying=_together(base, given, own) if trying else None),
         },

@@ -10,8 +10,8 @@ from witnd.app import deliveries
 from witnd.app.catalogue.read import RULE
 from witnd.app.deliveries import rule_named, standing_named
 from witnd.app.errors import Refused, invalid
-from witnd.domain.webhooks.delivery import ATTEMPTS_KEPT
-from witnd.domain.webhooks.delivery_json import DeliveryInFull
+from witnd.domain.webhooks.delivery import MAX_ATTEMPTS_KEPT
+from witnd.domain.webhooks.delivery_json import DeliveryDetailJson
 from witnd.web.dashboard.forms.errors import told
 from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
 from witnd.web.dashboard.pages.webhooks.notifications import at
@@ -66,7 +66,7 @@ async def show_delivery(visit: Visit) -> Answer:
             "one": found,
             # Numbered as they were made; of many, the first are not kept.
             "attempts": list(enumerate(found.history, found.attempts - len(found.history) + 1)),
-            "kept": ATTEMPTS_KEPT,
+            "kept": MAX_ATTEMPTS_KEPT,
             "laid_out": _laid_out(found),
             "body": bytes(found.body).decode(),
             "rule": rule,
@@ -75,7 +75,7 @@ async def show_delivery(visit: Visit) -> Answer:
     )
 
 
-def _laid_out(found: DeliveryInFull) -> str | None:
+def _laid_out(found: DeliveryDetailJson) -> str | None:
     """The body with a line for each member; as it is sent it has no spaces."""
     return None if found.rule is None else msgspec.json.format(bytes(found.body), indent=2).decode()
 
