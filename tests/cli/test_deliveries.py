@@ -160,6 +160,18 @@ class TestList:
 
         assert [one["outcome_key"] for one in found] == ["ticket-0005", "ticket-0004"]
 
+    def test_pages(self, shop: Workshop) -> None:
+        shop.apply(RULES)
+        rows = deliveries(5)
+        committed(shop, *rows)
+
+        first = shop.json("deliveries", "--limit", "3")
+        rest = shop.json("deliveries", "--limit", "3", "--after", first["next_cursor"])
+
+        assert {one["id"] for one in first["data"] + rest["data"]} == {row.id for row in rows}
+        assert (len(first["data"]), rest["next_cursor"]) == (3, None)
+        assert shop.witnd("deliveries", "--after", "nonsense").exit_code == 2
+
     def test_people_see_a_table_with_ids_to_copy(self, shop: Workshop, four: list[Delivery]) -> None:
         done = shop.witnd("deliveries")
 
@@ -260,7 +272,7 @@ class TestResend:
 
         assert done.exit_code == 2
         assert "1 queued" in done.stdout
-        assert "there is no delivery unknown" in done.stderr
+        assert "'unknown'" in done.stderr
 
     def test_a_range_takes_all_but_pending_ones(self, shop: Workshop, four: list[Delivery]) -> None:
         span = ("--from", "2026-01-01T00:00:00Z", "--to", "2026-01-01T00:00:00.004Z")
@@ -328,6 +340,14 @@ class TestResume:
         done = shop.witnd("deliveries", "resume", "crm")
 
         assert (done.exit_code, done.stdout) == (0, "0 resumed\n")
+
+    def test_a_disabled_rule_must_be_enabled_first(self, shop: Workshop) -> None:
+        shop.apply(RULES)
+        shop.apply(RULES.replace('name = "crm"', 'name = "crm"\nenabled = false'))
+
+        done = shop.witnd("deliveries", "resume", "crm")
+
+        assert (done.exit_code, "'crm'" in done.stderr) == (2, True)
 
     def test_an_unknown_rule_is_a_mistake(self, shop: Workshop) -> None:
         shop.apply(RULES)

@@ -1,6 +1,6 @@
 """Deliveries as the API and the pages ask for them: found, listed, and sent again with a note of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final, get_args
 
 from witnd.app.errors import invalid, not_found
@@ -15,17 +15,19 @@ from witnd.store.page import InvalidCursor, Page
 
 #: More deliveries than this no single request sends again: a second or two of work.
 RESENT_MAX: Final = 10_000
+# Longer lists of names are not read.
+NAMED_MAX: Final = 20
 
 
-async def rule_named(services: Services, name: str) -> str:
-    """The id of the rule with this name or id, archived ones too."""
-    rules: Mapping[str, str] = {
-        rule_id(known): known for known in (await services.learned()).keys("notification_rule")
-    }  # fmt: skip
-    for id_, known in rules.items():
-        if name in (id_, known):
-            return id_
-    raise invalid("rule", f"there is no rule {name!r}; write the name or the id of one")
+async def rule_named(services: Services, text: str) -> str:
+    """The name of the rule with this name or id, archived ones too."""
+    names = (await services.learned()).keys("notification_rule")
+    for name in names:
+        if text in (name, rule_id(name)):
+            return name
+    known = ", ".join(sorted(names)[:NAMED_MAX]) or "none"
+    more = "" if len(names) <= NAMED_MAX else f" and {len(names) - NAMED_MAX} more"
+    raise invalid("rule", f"there is no rule {text!r}; there are: {known}{more}")
 
 
 def standing_named(text: str, known: Sequence[str] = STANDINGS) -> Standing:
@@ -36,33 +38,37 @@ def standing_named(text: str, known: Sequence[str] = STANDINGS) -> Standing:
     raise invalid("standing", f"{text!r} is none here; known are {', '.join(known)}")
 
 
-async def listed(
+async def page(
     services: Services,
-    standing: Standing | None,
-    rule: str | None,
+    *,
+    standing: str | None = None,
+    rule: str | None = None,
+    outcome_key: str | None = None,
     limit: int,
     after: str | None,
-    *,
     looked_at_max: int = LOOKED_AT_REQUEST,
 ) -> Page[DeliveryJson]:
     """The newest resolution first; pending ones by when they are due, and if only they are asked for, the next first.
+    Those of one outcome in order of their ids: one for each rule that was told of it.
 
-    `rule` is an id. A page may be short and still have a cursor.
+    `rule`: a name or an id. A page may be short and still have a cursor.
     """
+    known = None if standing is None else standing_named(standing)
+    wanted = None if rule is None else rule_id(await rule_named(services, rule))
     desk = await services.deliveries()
+    if outcome_key is not None:
+        return await _about(desk, outcome_key, known, wanted, limit, after)
     try:
-        standings = STANDINGS if standing is None else [standing]
-        page = await desk.page(standings, rule, limit, after, looked_at_max=looked_at_max)
+        standings = STANDINGS if known is None else [known]
+        found = await desk.page(standings, wanted, limit, after, looked_at_max=looked_at_max)
     except InvalidCursor as wrong:
         raise invalid("after", str(wrong)) from None
-    return Page([json_of(one) for one in page.data], page.cursor)
+    return Page([json_of(one) for one in found.data], found.cursor)
 
 
-async def about(
-    services: Services, outcome_key: str, standing: Standing | None, rule: str | None, limit: int, after: str | None
+async def _about(
+    desk: Deliveries, outcome_key: str, standing: Standing | None, rule: str | None, limit: int, after: str | None
 ) -> Page[DeliveryJson]:
-    """Those of one outcome, in order of their ids: one for each rule that was told of it."""
-    desk = await services.deliveries()
     found = [
         json_of(one)
         for one in sorted(await desk.about(outcome_key), key=lambda one: one.row.id)
@@ -97,13 +103,19 @@ async def count_between(services: Services, from_: str, to: str, *, rule: str | 
 
 
 async def resend_between(
-    services: Services, author: Author, from_: str, to: str, *, rule: str | None, standing: str | None
+    services: Services,
+    author: Author,
+    from_: str,
+    to: str,
+    *,
+    rule: str | None,
+    standing: str | None,
+    is_limited: bool = True,
 ) -> int:
     """Send again what was delivered, parked or given up of the resolutions in [from, to); how many."""
     chosen = await _between(services, from_, to, rule, standing)
     desk = await services.deliveries()
-    many = await desk.count_between(*chosen)
-    if many > RESENT_MAX:
+    if is_limited and (many := await desk.count_between(*chosen)) > RESENT_MAX:
         raise invalid(
             "to", f"up to {many} deliveries lie in the range, and one request sends at most {RESENT_MAX}: shorten it"
         )
@@ -120,7 +132,7 @@ async def _between(
     from_ms, to_ms = _instant("from", from_), _instant("to", to)
     if to_ms <= from_ms:
         raise invalid("to", "must come after from: nothing lies between them")
-    wanted = None if rule is None else await rule_named(services, rule)
+    wanted = None if rule is None else rule_id(await rule_named(services, rule))
     return from_ms, to_ms, wanted, ENDED if standing is None else (standing_named(standing, ENDED),)
 
 

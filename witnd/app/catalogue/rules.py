@@ -79,7 +79,7 @@ async def test(services: DaemonServices, name: str, mark: str) -> Tested:
     return Tested(id=message.id, type=message.type, url=rule.url, attempt=attempt)
 
 
-async def resume(services: Services, author: Author, name: str) -> int:
+async def resume(services: Services, author: Author, name: str, *, is_limited: bool = True) -> int:
     """Lift the suspension of the rule's endpoint and queue what is parked; how many, at most about `RESUMED_MAX`."""
     thing = await read(services, RULE, name)
     if thing.version.archived or not thing.version.content["enabled"]:
@@ -87,4 +87,4 @@ async def resume(services: Services, author: Author, name: str) -> int:
         raise Refused("CONFLICT", f"its deliveries would be parked again: {remedy} notification rule {name!r} first")
     desk = await services.deliveries()
     await services.changes.note_request(author, "notification_rule.resume", name)
-    return await desk.resume(id_of(name), RESUMED_MAX)
+    return await desk.resume(id_of(name), RESUMED_MAX if is_limited else None)

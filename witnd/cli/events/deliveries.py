@@ -2,20 +2,21 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
-from witnd.cli.console.context import Session, as_json, config_option, json_option, load_catalogue, run, session, table
+from witnd.app import deliveries as use
+from witnd.app.catalogue import rules
+from witnd.app.errors import Refused
+from witnd.cli.console.author import author
+from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
+from witnd.cli.console.failure import refusal_text
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
-from witnd.cli.events.delivery import ATTEMPT_COLUMNS, COLUMNS, attempt_cells, cells, lines, listed, shown
-from witnd.clock import Clock
-from witnd.domain.values import instant
-from witnd.domain.webhooks.delivery import HEALTHY, STANDINGS, Standing
-from witnd.domain.webhooks.notification import rule_id
+from witnd.cli.events.delivery import ATTEMPT_COLUMNS, COLUMNS, attempt_cells, cells, lines
+from witnd.domain.webhooks.delivery import STANDINGS, Standing
 from witnd.exit_codes import USAGE
-from witnd.store.deliveries.reads import ENDED, Deliveries
+from witnd.store.deliveries.reads import LOOKED_AT_MAX
 
 
 class _Default(click.Group):
@@ -25,13 +26,6 @@ class _Default(click.Group):
         if not args or args[0] not in (*self.commands, "--help", "-h"):
             args = ["list", *args]
         return super().parse_args(ctx, args)
-
-
-def _instant(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | None:
-    try:
-        return None if text is None else instant.parse(text)
-    except ValueError as wrong:
-        raise click.BadParameter(f"{text!r} {wrong}") from wrong
 
 
 @click.group(cls=_Default)
@@ -47,6 +41,7 @@ def deliveries() -> None:
 @click.option("--rule", type=TEXT, help="Only those of this rule (name or id).")
 @click.option("--key", type=TEXT, help="Only those about this outcome.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option("--after", metavar="CURSOR", help="Continue after CURSOR from a previous page.")
 @json_option
 @config_option
 def list_(
@@ -55,6 +50,7 @@ def list_(
     rule: str | None,
     key: str | None,
     limit: int,
+    after: str | None,
     json_output: bool,
     config_path: Path | None,
 ) -> None:
@@ -65,7 +61,7 @@ def list_(
     `resend` sends them.
 
     \b
-    JSON: {"data": [DELIVERY…]}, a DELIVERY being
+    JSON: {"data": [DELIVERY…], "next_cursor": text or null}, a DELIVERY being
       {"id", "partition", "rule": {"id", "name"}, "outcome_key", "type", "created_at", "standing",
        "attempts", "next_at", "status", "reason"}
 
@@ -75,7 +71,7 @@ def list_(
       witnd deliveries --state dead --rule billing
       witnd deliveries --key ticket-4711 --json
     """
-    run(_list(state, rule, key, limit, json_output, config_path))
+    run(_list(state, rule, key, limit, after, json_output, config_path))
 
 
 async def _list(
@@ -83,26 +79,29 @@ async def _list(
     rule: str | None,
     key: str | None,
     limit: int,
+    after: str | None,
     as_document: bool,
     config: Path | None,
 ) -> None:
     async with session(config) as opened:
-        desk, rules = await _desk(opened)
-        wanted = None if rule is None else _known(rule, rules)
-        if key is None:
-            found = await desk.listed(STANDINGS if state is None else [state], wanted, limit)
-        else:
-            found = [
-                one
-                for one in await desk.about(key)
-                if state in (None, one.row.progress.standing)
-                and (wanted is None or (one.row.delivery and one.row.delivery.rule_id == wanted))
-            ][:limit]
-    rows = [listed(one) for one in found]
+        page = await use.page(
+            opened.services,
+            standing=state,
+            rule=rule,
+            outcome_key=key,
+            limit=limit,
+            after=after,
+            looked_at_max=LOOKED_AT_MAX,
+        )
+    rows = page.data
+    if key is None and state != "pending":
+        rows = sorted(rows, key=lambda row: row.created_at, reverse=True)
     if as_document:
-        as_json({"data": rows})
+        as_json({"data": rows, "next_cursor": page.cursor})
         return
     table(COLUMNS, [cells(row) for row in rows])
+    if page.cursor is not None:
+        click.echo(f"more: --after {page.cursor}")
 
 
 @deliveries.command("show")
@@ -122,13 +121,7 @@ def show(*, id_: str, json_output: bool, config_path: Path | None) -> None:
 
 async def _show(id_: str, as_document: bool, config: Path | None) -> None:
     async with session(config) as opened:
-        desk, _ = await _desk(opened)
-        found = await desk.find(id_)
-        if found is None:
-            _refuse(f"there is no delivery {id_}; `witnd deliveries` lists them")
-        rule = None if found.row.delivery is None else found.row.delivery.rule_id
-        endpoint = HEALTHY if rule is None else await desk.endpoint(rule)
-    document = shown(found, endpoint)
+        document = await use.in_full(opened.services, id_)
     if as_document:
         as_json(document)
         return
@@ -140,16 +133,16 @@ async def _show(id_: str, as_document: bool, config: Path | None) -> None:
 
 @deliveries.command("resend")
 @click.argument("ids", metavar="[ID…]", nargs=-1)
-@click.option("--from", "from_ms", metavar="INSTANT", callback=_instant, help="From this on …")
-@click.option("--to", "to_ms", metavar="INSTANT", callback=_instant, help="… and before this.")
+@click.option("--from", "from_", metavar="INSTANT", type=TEXT, help="From this on …")
+@click.option("--to", metavar="INSTANT", type=TEXT, help="… and before this.")
 @click.option("--rule", type=TEXT, help="Of a range, only those of this rule (name or id).")
 @json_option
 @config_option
 def resend(
     *,
     ids: tuple[str, ...],
-    from_ms: int | None,
-    to_ms: int | None,
+    from_: str | None,
+    to: str | None,
     rule: str | None,
     json_output: bool,
     config_path: Path | None,
@@ -167,43 +160,40 @@ def resend(
       witnd deliveries resend 5f0c…
       witnd deliveries resend --from 2027-01-01T00:00:00Z --to 2027-01-02T00:00:00Z --rule billing
     """
-    ranged = from_ms is not None and to_ms is not None
-    if bool(ids) == ranged or (ids and (from_ms, to_ms, rule) != (None, None, None)):
+    ranged = from_ is not None and to is not None
+    if bool(ids) == ranged or (ids and (from_, to, rule) != (None, None, None)):
         raise click.UsageError("give either IDs, or --from and --to")
-    run(_resend(ids, from_ms or 0, to_ms or 0, rule, json_output, config_path))
+    run(_resend(ids, from_ or "", to or "", rule, json_output, config_path))
 
 
 async def _resend(
-    ids: Sequence[str],
-    from_ms: int,
-    to_ms: int,
-    rule: str | None,
-    as_document: bool,
-    config: Path | None,
+    ids: Sequence[str], from_: str, to: str, rule: str | None, as_document: bool, config: Path | None
 ) -> None:
-    now_ms = Clock().now_ms()
+    missing: dict[str, Refused] = {}
     async with session(config) as opened:
-        desk, rules = await _desk(opened)
+        services = opened.services
         if ids:
-            missing = []
-            for id_ in dict.fromkeys(ids):
-                if await desk.find(id_) is None:
-                    missing.append(id_)
-                    continue
-                await opened.note_request("delivery.resend", id_)
-                missing += await desk.resend([id_], now_ms)
-            queued = len(set(ids)) - len(missing)
+            unique = dict.fromkeys(ids)
+            for id_ in unique:
+                try:
+                    await use.resend(services, author(), id_)
+                except Refused as refused:
+                    if refused.code != "NOT_FOUND":
+                        raise
+                    missing[id_] = refused
+            queued = len(unique) - len(missing)
         else:
-            wanted = None if rule is None else _known(rule, rules)
-            between = f"{instant.render(from_ms)}/{instant.render(to_ms)}"
-            await opened.note_request("delivery.resend", between, rule=wanted and rules[wanted], standings=list(ENDED))
-            missing, queued = [], await desk.resend_between(from_ms, to_ms, wanted, now_ms)
+            queued = await use.resend_between(
+                services, author(), from_, to, rule=rule, standing=None, is_limited=False
+            )  # fmt: skip
     if as_document:
-        as_json({"queued": queued, "missing": missing})
+        as_json({"queued": queued, "missing": list(missing)})
     else:
         click.echo(f"{queued} queued")
+    for absent in missing.values():
+        click.echo(printable(f"witnd: {refusal_text(absent)}"), err=True)
     if missing:
-        _refuse(f"there is no delivery {', '.join(missing)}")
+        raise click.exceptions.Exit(USAGE)
 
 
 @deliveries.command("resume")
@@ -221,33 +211,9 @@ def resume(*, rule: str, json_output: bool, config_path: Path | None) -> None:
 
 async def _resume(rule: str, as_document: bool, config: Path | None) -> None:
     async with session(config) as opened:
-        desk, rules = await _desk(opened)
-        known = _known(rule, rules)
-        await opened.note_request("notification_rule.resume", rules[known])
-        count = await desk.resume(known)
+        name = await use.rule_named(opened.services, rule)
+        count = await rules.resume(opened.services, author(), name, is_limited=False)
     if as_document:
         as_json({"resumed": count})
     else:
         click.echo(f"{count} resumed")
-
-
-async def _desk(opened: Session) -> tuple[Deliveries, dict[str, str]]:
-    """The deliveries, and the names of all rules there ever were, by id."""
-    catalogue = await load_catalogue(opened)
-    rules = {rule_id(name): name for name in catalogue.keys("notification_rule")}
-    partitions = [opened.keys(number) for number in range(opened.partitions)]
-    return Deliveries(opened.redis, partitions, opened.global_keys, rules), rules
-
-
-def _known(rule: str, rules: dict[str, str]) -> str:
-    """The id of the rule with this name or id."""
-    found = [id_ for id_, name in rules.items() if rule in (name, id_)]
-    if not found:
-        names = ", ".join(sorted(rules.values())) or "none"
-        _refuse(f"there is no rule {rule!r}; there are: {names}")
-    return found[0]
-
-
-def _refuse(why: str) -> NoReturn:
-    click.echo(printable(f"witnd: {why}"), err=True)
-    raise click.exceptions.Exit(USAGE)

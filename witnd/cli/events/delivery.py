@@ -1,27 +1,9 @@
 """A delivery as commands show it to people; machines get what the API answers."""
 
-from witnd.domain.webhooks.delivery import EndpointState
-from witnd.domain.webhooks.delivery_json import (
-    AttemptJson,
-    DeliveryDetailJson,
-    DeliveryJson,
-    delivery_detail_json,
-    delivery_json,
-)
-from witnd.store.deliveries.reads import Found
+from witnd.domain.webhooks.delivery_json import AttemptJson, DeliveryDetailJson, DeliveryJson
 
 COLUMNS = ("standing", "created", "rule", "outcome", "type", "attempts", "next", "last", "id")
 ATTEMPT_COLUMNS = ("at", "by", "status", "ms", "reason", "answer")
-
-
-def listed(found: Found) -> DeliveryJson:
-    row = found.row
-    return delivery_json(found.partition, row.id, row.created_ms, row.delivery, row.progress)
-
-
-def shown(found: Found, endpoint: EndpointState) -> DeliveryDetailJson:
-    row = found.row
-    return delivery_detail_json(found.partition, row.id, row.created_ms, row.delivery, row.progress, endpoint)
 
 
 def cells(one: DeliveryJson) -> tuple[object, ...]:

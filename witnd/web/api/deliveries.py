@@ -5,7 +5,6 @@ from typing import Any
 from msgspec import Struct
 
 from witnd.app import deliveries
-from witnd.app.deliveries import rule_named, standing_named
 from witnd.domain.webhooks.delivery_json import DeliveryDetailJson, DeliveryJson
 from witnd.store.access.change_log import Author
 from witnd.web.http.route import Call, Listing, route
@@ -58,12 +57,14 @@ class Resent(Struct, frozen=True):
 async def list_deliveries(call: Call[DeliveryListing]) -> DeliveryPage:
     query = call.query
     limit, after = call.page()
-    standing = None if query.standing is None else standing_named(query.standing)
-    rule = None if query.rule is None else await rule_named(call.services, query.rule)
-    if query.outcome_key is None:
-        page = await deliveries.listed(call.services, standing, rule, limit, after)
-    else:
-        page = await deliveries.about(call.services, query.outcome_key, standing, rule, limit, after)
+    page = await deliveries.page(
+        call.services,
+        standing=query.standing,
+        rule=query.rule,
+        outcome_key=query.outcome_key,
+        limit=limit,
+        after=after,
+    )
     return DeliveryPage(data=page.data, next_cursor=page.cursor)
 
 

@@ -8,7 +8,6 @@ import msgspec
 
 from witnd.app import deliveries
 from witnd.app.catalogue.read import RULE
-from witnd.app.deliveries import rule_named, standing_named
 from witnd.app.errors import Refused, invalid
 from witnd.domain.webhooks.delivery import MAX_ATTEMPTS_KEPT
 from witnd.domain.webhooks.delivery_json import DeliveryDetailJson
@@ -32,12 +31,14 @@ async def list_deliveries(visit: Visit) -> Answer:
     about, after = query.get("about", "").strip(), query.get("after")
     if _ID.fullmatch(about) and await (await services.deliveries()).find(about):
         return Moved(link("deliveries", about))
-    standing = standing_named(query["standing"]) if "standing" in query else None
-    rule = await rule_named(services, query["rule"]) if "rule" in query else None
-    if about:
-        found = await deliveries.about(services, about, standing, rule, LIMIT, after)
-    else:
-        found = await deliveries.listed(services, standing, rule, LIMIT, after)
+    found = await deliveries.page(
+        services,
+        standing=query.get("standing"),
+        rule=query.get("rule"),
+        outcome_key=about or None,
+        limit=LIMIT,
+        after=after,
+    )
     asked = {name: query.get(name, "") for name in FILTERS}
     return Shown(
         "deliveries.html",
@@ -102,13 +103,15 @@ async def resend_range(visit: Visit) -> Answer:
     sending = visit.form.get("do") == "send"
     try:
         from_, to = _required("from", given), _required("to", given)
-        chosen = {"rule": given["rule"] or None, "standing": given["standing"] or None}
+        rule, standing = given["rule"] or None, given["standing"] or None
         if not sending:
-            many = await deliveries.count_between(visit.services, from_, to, **chosen)
+            many = await deliveries.count_between(visit.services, from_, to, rule=rule, standing=standing)
             return _range(visit, given, many=many)
         if "confirmed" not in visit.form:
             raise invalid("", "tick the box to confirm that they are to be sent again")
-        many = await deliveries.resend_between(visit.services, visit.author, from_, to, **chosen)
+        many = await deliveries.resend_between(
+            visit.services, visit.author, from_, to, rule=rule, standing=standing
+        )  # fmt: skip
     except Refused as refused:
         return _range(visit, given, refused=refused)
     if not many:

@@ -134,7 +134,7 @@ async def rule_page(
     thing = await catalogue.read(services, RULE, name)
     rule = await answer(services, thing)
     [waiting] = await (await services.deliveries()).waiting([rule.id])
-    newest = await deliveries.listed(services, None, rule.id, NEWEST, None, looked_at_max=LOOKED_AT_MAX)
+    newest = await deliveries.page(services, rule=name, limit=NEWEST, after=None, looked_at_max=LOOKED_AT_MAX)
     return Shown(
         "notification.html",
         {
