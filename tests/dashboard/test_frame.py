@@ -19,9 +19,9 @@ from tests.web.office import Office, office
 from witnd.store.catalogue.versions import CatalogueStore
 from witnd.store.errors import StoreUnavailable
 from witnd.web.dashboard import files
-from witnd.web.dashboard.page import MOST_FIELDS
+from witnd.web.dashboard.page import FIELDS_MAX
 from witnd.web.dashboard.present import charts, words
-from witnd.web.dashboard.present.charts import HEIGHT, LEFT, WIDTH, Chart, Day, drawn
+from witnd.web.dashboard.present.charts import HEIGHT, LEFT, WIDTH, Chart, Day, draw_chart
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 HOSTILE = "<script>alert(1)</script>\"'&`"
@@ -117,7 +117,7 @@ def test_any_key_and_question_comes_back_out_of_its_address(parts: list[str], as
     assert re.fullmatch(r"[!-~]+", address)
     split = urlsplit(address)
     written = [unquote(part, errors="strict") for part in split.path.split("/")[2:]]
-    assert [words.key_read(part) for part in written] == parts
+    assert [words.decode_key(part) for part in written] == parts
     # Browsers take the first two for folders; at the last is a form.
     assert not {".", "..", "new"} & set(written)
     assert parse_qs(split.query, strict_parsing=bool(split.query)) == {
@@ -155,7 +155,7 @@ DAYS = st.lists(st.builds(day, MANY, MANY, point=MANY), max_size=120)
 
 @given(DAYS)
 def test_everything_lies_within_the_drawing(days: list[Day]) -> None:
-    chart = drawn(days)
+    chart = draw_chart(days)
     assert len(chart.bars) == len(days) == len(points(chart))
     for bar in chart.bars:
         assert LEFT <= bar.x <= bar.x + chart.step <= WIDTH + 0.1
@@ -170,7 +170,7 @@ def test_everything_lies_within_the_drawing(days: list[Day]) -> None:
 
 @given(DAYS)
 def test_layers_stand_on_each_other_and_are_as_high_as_what_they_show(days: list[Day]) -> None:
-    chart = drawn(days)
+    chart = draw_chart(days)
     ground, top = chart.ticks[0].y, charts.nice(max([1, *(max(sum(one.stacked), one.point) for one in days)]))
     for shown, bar in zip(days, chart.bars, strict=True):
         base = ground
@@ -186,15 +186,15 @@ def points(chart: Chart) -> list[tuple[float, float]]:
 
 
 def test_one_day_and_no_day_have_a_chart_too() -> None:
-    assert (drawn([]).bars, drawn([]).points) == ([], "")
-    [bar] = drawn([day(0, 0)]).bars
+    assert (draw_chart([]).bars, draw_chart([]).points) == ([], "")
+    [bar] = draw_chart([day(0, 0)]).bars
     assert [layer.height for layer in bar.layers] == [0, 0]
     assert bar.label == "11-23"
 
 
 def test_the_last_day_has_its_name_below_it_and_there_is_room_for_all_that_have() -> None:
     for count in range(1, 100):
-        labels = [bar.label for bar in drawn([day(1)] * count).bars]
+        labels = [bar.label for bar in draw_chart([day(1)] * count).bars]
         assert labels[-1]
         assert 1 <= sum(map(bool, labels)) <= charts.LABELS
 
@@ -235,7 +235,7 @@ def sent(desk: Desk, body: bytes, content_type: str = FORM) -> tuple[int, str]:
 
 def test_forms_that_no_page_of_ours_sends_are_refused_as_a_page_and_do_nothing(desk: Desk) -> None:
     key = form_key(desk)
-    many = "&".join(f"f{number}=" for number in range(MOST_FIELDS))
+    many = "&".join(f"f{number}=" for number in range(FIELDS_MAX))
     for body in (f"form_key={key}&{many}", f"form_key={key}&a=%ff", f"form_key={key}&a=%ed%a0%80"):
         status, page = sent(desk, body.encode())
         assert (status, "That did not work" in page) == (400, True), body[:60]
@@ -243,7 +243,7 @@ def test_forms_that_no_page_of_ours_sends_are_refused_as_a_page_and_do_nothing(d
     for content_type in ("application/json", "text/plain", "multipart/form-data; boundary=x"):
         assert sent(desk, f"form_key={key}".encode(), content_type)[0] == 415
     assert desk.get("/dashboard").path == "/dashboard", "still signed in"
-    most = "&".join(f"f{number}=" for number in range(MOST_FIELDS - 1))
+    most = "&".join(f"f{number}=" for number in range(FIELDS_MAX - 1))
     assert sent(desk, f"form_key={key}&{most}".encode(), f"{FORM}; charset=UTF-8")[0] == 303
     assert desk.get("/dashboard").path.startswith("/dashboard/sign-in"), "it was signed out"
 

@@ -20,7 +20,7 @@ from witnd.app.outcomes import view as told_of
 from witnd.domain.webhooks.delivery import Progress
 from witnd.store.deliveries.outbox import encode_progress
 from witnd.web.dashboard.pages import outcome as page_of
-from witnd.web.dashboard.present.markup import told
+from witnd.web.dashboard.present.markup import sentence_html
 
 ODD = 'odd/1?x=1&<script>alert(1)</script>#%"é漢字'
 HOSTILE = "<script>alert('x')</script>"
@@ -351,5 +351,5 @@ ENTRY = "1000000000003-0"
     ],
 )
 def test_sentences_are_told_with_events_and_instants_as_people_read_them(text: str, found: str) -> None:
-    said: Any = told(text, {ENTRY})
+    said: Any = sentence_html(text, {ENTRY})
     assert str(said).startswith(found)

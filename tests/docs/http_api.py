@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from witnd.web.api.spec.openapi import document, text
 from witnd.web.api.spec.reference import Member, Operation, Word, refusals, sections, shapes
-from witnd.web.http.metrics import FIGURES, Figure
+from witnd.web.http.metrics import METRICS, MetricSpec
 from witnd.web.routes import ROUTES
 
 # A heading's name where the pages are shown.
@@ -13,13 +13,13 @@ _LOST = str.maketrans("", "", ".`/{}")
 Table = Callable[[tuple[str, ...], list[tuple[str, ...]]], str]
 
 # What the client library exposes about the process.
-OF_THE_PROCESS: dict[str, Figure] = {
-    "process_cpu_seconds_total": Figure("counter", "Time on processors."),
-    "process_resident_memory_bytes": Figure("gauge", "Memory in use."),
-    "process_virtual_memory_bytes": Figure("gauge", "Address space in use."),
-    "process_start_time_seconds": Figure("gauge", "When the process began, in seconds since 1970."),
-    "process_open_fds": Figure("gauge", "Open files and sockets."),
-    "process_max_fds": Figure("gauge", "How many it may have open."),
+OF_THE_PROCESS: dict[str, MetricSpec] = {
+    "process_cpu_seconds_total": MetricSpec("counter", "Time on processors."),
+    "process_resident_memory_bytes": MetricSpec("gauge", "Memory in use."),
+    "process_virtual_memory_bytes": MetricSpec("gauge", "Address space in use."),
+    "process_start_time_seconds": MetricSpec("gauge", "When the process began, in seconds since 1970."),
+    "process_open_fds": MetricSpec("gauge", "Open files and sockets."),
+    "process_max_fds": MetricSpec("gauge", "How many it may have open."),
 }
 
 
@@ -60,7 +60,7 @@ def objects(table: Table) -> Callable[[], str]:
 
 def metrics(table: Table) -> Callable[[], str]:
     def block() -> str:
-        figures = {**FIGURES, **OF_THE_PROCESS}
+        figures = {**METRICS, **OF_THE_PROCESS}
         rows = [
             (f"`{name}`", one.kind, ", ".join(f"`{label}`" for label in one.labels) or "–", one.says)
             for name, one in figures.items()

@@ -14,7 +14,7 @@ from tests.web.office import CATALOGUE, Office, office
 from witnd.domain.values import instant
 from witnd.domain.webhooks.delivery import EndpointState
 from witnd.store.deliveries.outbox import encode_endpoint
-from witnd.web.http.metrics import FIGURES, render
+from witnd.web.http.metrics import METRICS, render
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -39,8 +39,8 @@ def test_every_figure_that_is_told_is_explained_and_every_other_way_round(api: O
     until(lambda: value(api, "witnd_figures_age_seconds") is not None, "Redis was asked")
     api.ask("GET", "/healthz", scope=None)
     told = {name for name, _ in scraped(api)}
-    known = {one for one, figure in FIGURES.items() if figure.kind != "summary"} | OF_THE_PROCESS.keys()
-    summaries = [one for one, figure in FIGURES.items() if figure.kind == "summary"]
+    known = {one for one, figure in METRICS.items() if figure.kind != "summary"} | OF_THE_PROCESS.keys()
+    summaries = [one for one, figure in METRICS.items() if figure.kind == "summary"]
     known |= {f"{one}{end}" for one in summaries for end in ("_count", "_sum")}
     assert told == known
 
@@ -111,7 +111,7 @@ def test_the_sum_over_two_daemons_counts_every_line_once(
         with office(session_server, tmp_path) as standby:
             until(lambda: value(standby, "witnd_figures_age_seconds") is not None, "Redis was read", seconds=60)
             exported = {name for name, _ in scraped(standby)}
-            assert exported & {name for name, figure in FIGURES.items() if figure.owned} == set()
+            assert exported & {name for name, figure in METRICS.items() if figure.owned} == set()
 
 
 def test_what_waits_outside_of_memory_is_asked_for_apart_from_scrapes(

@@ -2,14 +2,14 @@
 
 from typing import Final
 
-from witnd.web.dashboard.page import Visit
+from witnd.web.dashboard.page import PageRequest
 
 _KINDS: Final = {"customer": "customer", "agent": "agent"}
 
 
-def filter_key(visit: Visit, name: str) -> str | None:
+def filter_key(request: PageRequest, name: str) -> str | None:
     """Return the key that a filter names: as in the catalogue, else without surrounding spaces."""
-    text = visit.query.get(name)
-    if text is None or visit.services.catalogue.instants(_KINDS[name], text):
+    text = request.query.get(name)
+    if text is None or request.services.catalogue.instants(_KINDS[name], text):
         return text
     return text.strip() or None

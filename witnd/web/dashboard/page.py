@@ -1,7 +1,7 @@
-"""What makes a function a page: who is signed in, the form key, the layout around it.
+"""Pages and forms: the signed-in user, the form key, the layout around a page.
 
-A page is `async def page(visit: Visit) -> Answer`, found by `@page(path)`; `@action(path)` is what a form sends to, and
-is for admins. Both become routes, and the same server answers them as answers the API.
+A page is `async def page(request: PageRequest) -> Answer`, registered by `@page(path)`. `@action(path)` registers what
+a form does, by default for admins only. Both become routes of the HTTP server, beside those of the API.
 """
 
 import hmac
@@ -18,15 +18,15 @@ from witnd.store.access.change_log import Author
 from witnd.store.access.sessions import Session
 from witnd.store.access.tokens import Token
 from witnd.store.errors import StoreRefused, StoreUnavailable
-from witnd.web.dashboard.present.words import key_read
+from witnd.web.dashboard.present.words import decode_key
 from witnd.web.dashboard.view import HTML, PREFIX, html, refused_page
 from witnd.web.errors import ApiError
 from witnd.web.http.route import Call, Handler, Raw, Route, Stream
 
 COOKIE: Final = "witnd_session"
-TOLD: Final = "witnd_told"
+MESSAGE_COOKIE: Final = "witnd_told"
 FORM: Final = "application/x-www-form-urlencoded"
-MOST_FIELDS: Final = 5000
+FIELDS_MAX: Final = 5000
 # Hidden fields of forms.
 _NOT_TYPED: Final = frozenset(("form_key", "confirmed", "once", "seen", "do"))
 
@@ -34,24 +34,27 @@ _NOT_TYPED: Final = frozenset(("form_key", "confirmed", "once", "seen", "do"))
 PAGES: Final[list[Route]] = []
 
 
-class Shown(Struct, frozen=True):
-    """A page: a template, what it shows, and the status of the answer."""
+class HtmlPage(Struct, frozen=True):
+    """A page: its template, the values it shows, and the status of the answer."""
 
     template: str
     values: Mapping[str, Any]
     status: int = 200
 
 
-class Moved(Struct, frozen=True):
-    """Go there instead; `told` is said on the page that follows."""
+class Redirect(Struct, frozen=True):
+    """Redirect to another page, which shows `message` once."""
 
     to: str
-    told: str = ""
+    message: str = ""
 
 
-class Visit:
-    """One request of somebody who is signed in. `query` has what the address asks for, without empty fields; `form`
-    the form's fields, the first value of each; `forms` all values of each."""
+class PageRequest:
+    """A request of a signed-in user.
+
+    `query` has the non-empty parameters of the address, `form` the first value of each field of the form, `forms` all
+    values.
+    """
 
     __slots__ = ("call", "form", "forms", "query", "session", "token")
 
@@ -70,7 +73,7 @@ class Visit:
 
     @property
     def path(self) -> dict[str, str]:
-        return {name: key_read(part) for name, part in self.call.path.items()}
+        return {name: decode_key(part) for name, part in self.call.path.items()}
 
     @property
     def may_change(self) -> bool:
@@ -78,61 +81,60 @@ class Visit:
 
     @property
     def author(self) -> Author:
-        """Who does something. A form with a field `once` does it once, however often it is sent."""
+        """Return the author of a change. A form with the field `once` is carried out once, however often it is sent."""
         once = self.form.get("once") or None
         return replace(self.call.author, idempotency_key=once)
 
     @property
     def values(self) -> dict[str, Any]:
-        """What the layout shows."""
+        """Return the values that the layout needs."""
         return {
             "form_key": self.session.form_key,
             "may_change": self.may_change,
             "who": self.token.name,
             "here": self.call.target.partition("?")[0],
             "target": self.call.target,
-            "told": cookie(self.call, TOLD) or "",
+            "told": cookie(self.call, MESSAGE_COOKIE) or "",
             "sent": self.call.route.method == "POST",
         }
 
 
-Answer: TypeAlias = Shown | Moved | Raw | Stream
-Page: TypeAlias = Callable[[Visit], Awaitable[Answer]]
+Answer: TypeAlias = HtmlPage | Redirect | Raw | Stream
+PageFunction: TypeAlias = Callable[[PageRequest], Awaitable[Answer]]
 
 
-def page(path: str, *, admin: bool = False) -> Callable[[Page], Page]:
-    """Makes the function below it the page at a path, for whoever may read, or for admins alone."""
+def page(path: str, *, admin: bool = False) -> Callable[[PageFunction], PageFunction]:
+    """Register a page at a path, for everybody who may read, or for admins only."""
 
-    def known(made: Page) -> Page:
+    def register(function: PageFunction) -> PageFunction:
         async def answer(call: Call[Any]) -> Raw | Stream:
-            visit = await visited(call)
-            return visit if isinstance(visit, Raw) else await _answered(visit, made, admin=admin)
+            request = await page_request(call)
+            return request if isinstance(request, Raw) else await _answer(request, function, admin=admin)
 
         add("GET", path, answer)
-        return made
+        return function
 
-    return known
+    return register
 
 
-def action(path: str, *, admin: bool = True) -> Callable[[Page], Page]:
-    """Makes the function below it what a form at a path does, for admins; or for whoever may read, where nothing is
-    changed by it."""
+def action(path: str, *, admin: bool = True) -> Callable[[PageFunction], PageFunction]:
+    """Register what a form at a path does: for admins, or for everybody who may read if it changes nothing."""
 
-    def known(made: Page) -> Page:
+    def register(function: PageFunction) -> PageFunction:
         async def answer(call: Call[Any]) -> Raw | Stream:
-            visit = await visited(call)
-            if isinstance(visit, Raw):
+            request = await page_request(call)
+            if isinstance(request, Raw):
                 same_site(call)
-                return visit if path.endswith("/sign-out") else _sign_in_again(call)
+                return request if path.endswith("/sign-out") else _sign_in_again(call)
             same_site(call)
-            if not hmac.compare_digest(visit.form.get("form_key", "").encode(), visit.session.form_key.encode()):
+            if not hmac.compare_digest(request.form.get("form_key", "").encode(), request.session.form_key.encode()):
                 raise ApiError("FORBIDDEN", "this form is too old: go back, load the page again and repeat it")
-            return await _answered(visit, made, admin=admin)
+            return await _answer(request, function, admin=admin)
 
         add("POST", path, answer)
-        return made
+        return function
 
-    return known
+    return register
 
 
 def add(method: str, path: str, handler: Handler) -> None:
@@ -141,21 +143,21 @@ def add(method: str, path: str, handler: Handler) -> None:
     )
 
 
-async def visited(call: Call[Any]) -> Visit | Raw:
-    """Who asks, or the way to the page where one signs in."""
+async def page_request(call: Call[Any]) -> PageRequest | Raw:
+    """Return the request of a signed-in user, or a redirect to the sign-in page."""
     session = await session_of(call)
     token = None if session is None else await call.services.tokens.by_id(session.token_id)
     if session is None or token is None or not token.may("read"):
         back = call.target if call.route.method == "GET" else PREFIX
-        return moved(f"{PREFIX}/sign-in?next={quote(back, safe='')}")
-    return Visit(call, token, session)
+        return redirect(f"{PREFIX}/sign-in?next={quote(back, safe='')}")
+    return PageRequest(call, token, session)
 
 
 def _sign_in_again(call: Call[Any]) -> Raw:
-    """After the session ended while a form was open: show a sign-in page that keeps the form."""
+    """The session ended while a form was open: show a sign-in page that keeps the form."""
     kept = [(name, value) for name, values in fields(call).items() if name != "form_key" for value in values]
     if {name for name, _ in kept} <= _NOT_TYPED:
-        return moved(f"{PREFIX}/sign-in?next={quote(PREFIX, safe='')}")
+        return redirect(f"{PREFIX}/sign-in?next={quote(PREFIX, safe='')}")
     values = {"next": call.target, "kept": urlencode(kept), "problem": ""}
     return html("sign_in.html", values, 401)
 
@@ -166,7 +168,7 @@ async def session_of(call: Call[Any]) -> Session | None:
 
 
 def cookie(call: Call[Any], name: str) -> str | None:
-    """A cookie of the request. Others on this host may set some too: what they hold, and how, is passed over."""
+    """Return a cookie of the request. Other programs on this host may set cookies too; those are ignored."""
     for part in call.headers.get("Cookie", "").split(";"):
         known, _, value = part.strip().partition("=")
         if known == name and value.isascii():
@@ -175,15 +177,13 @@ def cookie(call: Call[Any], name: str) -> str | None:
 
 
 def fields(call: Call[Any]) -> dict[str, list[str]]:
-    """The fields of a form that was sent."""
+    """Return the fields of a posted form."""
     if not call.data:
         return {}
     if call.content_type != FORM:
         raise ApiError("UNSUPPORTED_MEDIA_TYPE", f"Content-Type must be {FORM}, and is {call.content_type!r}")
     try:
-        pairs = parse_qsl(
-            call.data.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS
-        )
+        pairs = parse_qsl(call.data.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=FIELDS_MAX)
     except ValueError:
         raise invalid("", "the form is not well formed, or has too many fields") from None
     found: dict[str, list[str]] = {}
@@ -193,7 +193,7 @@ def fields(call: Call[Any]) -> dict[str, list[str]]:
 
 
 def same_site(call: Call[Any]) -> None:
-    """Refuse what a browser says was sent by a page of another site."""
+    """Refuse a form that a page of another site has sent."""
     site = call.headers.get("Sec-Fetch-Site")
     origin = call.headers.get("Origin")
     if site is not None:
@@ -204,32 +204,32 @@ def same_site(call: Call[Any]) -> None:
         raise ApiError("FORBIDDEN", "this was sent by a page of another site")
 
 
-async def _answered(visit: Visit, made: Page, *, admin: bool) -> Raw | Stream:
+async def _answer(request: PageRequest, function: PageFunction, *, admin: bool) -> Raw | Stream:
     try:
-        if admin and not visit.may_change:
+        if admin and not request.may_change:
             raise ApiError("FORBIDDEN", "you are signed in to read; sign in with an admin token for this")
-        answer = await made(visit)
+        answer = await function(request)
     except Refused as refused:
-        return _told(visit, refused_page(refused, visit.call.request_id, visit.values))
+        return _without_message(request, refused_page(refused, request.call.request_id, request.values))
     except (StoreUnavailable, StoreRefused) as away:
         error = unavailable(f"Redis cannot do this now: {away}")
-        return _told(visit, refused_page(error, visit.call.request_id, visit.values))
-    if isinstance(answer, Moved):
-        return moved(answer.to, told=answer.told)
-    if not isinstance(answer, Shown):
+        return _without_message(request, refused_page(error, request.call.request_id, request.values))
+    if isinstance(answer, Redirect):
+        return redirect(answer.to, message=answer.message)
+    if not isinstance(answer, HtmlPage):
         return answer
-    return _told(visit, html(answer.template, {**visit.values, **answer.values}, answer.status))
+    return _without_message(request, html(answer.template, {**request.values, **answer.values}, answer.status))
 
 
-def _told(visit: Visit, shown: Raw) -> Raw:
-    """What the page tells once is told now, and not again."""
-    if not visit.values["told"]:
+def _without_message(request: PageRequest, shown: Raw) -> Raw:
+    """Clear the message that this page has shown."""
+    if not request.values["told"]:
         return shown
-    gone = f"{TOLD}=; Path={PREFIX}; Max-Age=0"
+    gone = f"{MESSAGE_COOKIE}=; Path={PREFIX}; Max-Age=0"
     return Raw(shown.body, shown.content_type, {**shown.headers, "Set-Cookie": gone}, shown.status)
 
 
-def moved(to: str, *, told: str = "", headers: Mapping[str, str] | None = None) -> Raw:
-    """Go there, by GET. Only to places of the dashboard."""
-    said = f"{TOLD}={quote(told)}; Path={PREFIX}; Max-Age=30; HttpOnly; SameSite=Lax"
-    return Raw(b"", HTML, {"Location": to, **({"Set-Cookie": said} if told else {}), **(headers or {})}, 303)
+def redirect(to: str, *, message: str = "", headers: Mapping[str, str] | None = None) -> Raw:
+    """Redirect to a page of the dashboard, by GET."""
+    shown = f"{MESSAGE_COOKIE}={quote(message)}; Path={PREFIX}; Max-Age=30; HttpOnly; SameSite=Lax"
+    return Raw(b"", HTML, {"Location": to, **({"Set-Cookie": shown} if message else {}), **(headers or {})}, 303)

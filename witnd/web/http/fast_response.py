@@ -43,7 +43,7 @@ class Heads:
         return known
 
 
-class Small(web.StreamResponse):
+class FastResponse(web.StreamResponse):
     """A whole answer. Its headers cannot be changed any more."""
 
     def __init__(self, head: str, status: int, body: bytes, request_id: str) -> None:

@@ -19,7 +19,7 @@ Kind: TypeAlias = Literal["counter", "gauge", "summary"]
 Sample: TypeAlias = tuple[Sequence[str], float | tuple[float, float]]
 
 
-class Figure(NamedTuple):
+class MetricSpec(NamedTuple):
     """`owned`: only the owner exports it, so that a sum over daemons counts everything once. The owner is the daemon
     that has the partition, or makes the invoices."""
 
@@ -29,79 +29,81 @@ class Figure(NamedTuple):
     owned: bool = False
 
 
-FIGURES: Final[Mapping[str, Figure]] = {
-    "witnd_build_info": Figure("gauge", "Always 1; the label has the version.", ("version",)),
-    "witnd_ready": Figure("gauge", "1 while the daemon applies and settles, else 0. The same as `/readyz`."),
-    "witnd_troubles": Figure("gauge", "Problems that block processing at the moment. `/readyz` lists them."),
-    "witnd_alarms": Figure(
+METRICS: Final[Mapping[str, MetricSpec]] = {
+    "witnd_build_info": MetricSpec("gauge", "Always 1; the label has the version.", ("version",)),
+    "witnd_ready": MetricSpec("gauge", "1 while the daemon applies and settles, else 0. The same as `/readyz`."),
+    "witnd_troubles": MetricSpec("gauge", "Problems that block processing at the moment. `/readyz` lists them."),
+    "witnd_alarms": MetricSpec(
         "gauge", "Things that do not work while outcomes still settle, such as the journal. `/readyz` lists them."
     ),
-    "witnd_task_failures_total": Figure(
+    "witnd_task_failures_total": MetricSpec(
         "counter", "Unexpected errors after which a task ran again, by task.", ("task",)
     ),
-    "witnd_partitions": Figure(
+    "witnd_partitions": MetricSpec(
         "gauge", "Partitions by their state in this daemon: starting, running, standby, stopped.", ("state",)
     ),
-    "witnd_events_total": Figure("counter", "Events by fate.", ("partition", "fate"), owned=True),
-    "witnd_events_held": Figure("gauge", "Events that wait until they can be placed.", ("partition",), owned=True),
-    "witnd_outcomes_open": Figure(
+    "witnd_events_total": MetricSpec("counter", "Events by fate.", ("partition", "fate"), owned=True),
+    "witnd_events_held": MetricSpec("gauge", "Events that wait until they can be placed.", ("partition",), owned=True),
+    "witnd_outcomes_open": MetricSpec(
         "gauge", "Outcomes that are not final, by state: OPEN, PENDING.", ("partition", "state"), owned=True
     ),
-    "witnd_outcomes_settled_total": Figure(
+    "witnd_outcomes_settled_total": MetricSpec(
         "counter", "Final outcomes by state: CONFIRMED, FAILED.", ("partition", "state"), owned=True
     ),
-    "witnd_settlement_late_seconds": Figure(
+    "witnd_settlement_late_seconds": MetricSpec(
         "gauge", "How long the first due outcome has been due; 0 if none is due.", ("partition",), owned=True
     ),
-    "witnd_log_time_seconds": Figure(
+    "witnd_log_time_seconds": MetricSpec(
         "gauge", "The instant up to which the log is applied, in seconds since 1970.", ("partition",), owned=True
     ),
-    "witnd_steps_total": Figure("counter", "Committed steps. Grows while events arrive.", ("partition",), owned=True),
-    "witnd_outcomes_in_memory": Figure("gauge", "Outcomes in memory.", ("partition",), owned=True),
-    "witnd_log_lag_events": Figure(
+    "witnd_steps_total": MetricSpec(
+        "counter", "Committed steps. Grows while events arrive.", ("partition",), owned=True
+    ),
+    "witnd_outcomes_in_memory": MetricSpec("gauge", "Outcomes in memory.", ("partition",), owned=True),
+    "witnd_log_lag_events": MetricSpec(
         "gauge", "Accepted events that are not yet applied, in this daemon's partitions.", owned=True
     ),
-    "witnd_invoice_lines_total": Figure(
+    "witnd_invoice_lines_total": MetricSpec(
         "counter",
         "Invoice lines in this daemon's partitions. At rest, equal to the number of confirmed outcomes.",
         owned=True,
     ),
-    "witnd_deliveries": Figure(
+    "witnd_deliveries": MetricSpec(
         "gauge",
         "Unfinished deliveries in this daemon's partitions: queued, parked at a suspended endpoint, dead.",
         ("state",),
         owned=True,
     ),
-    "witnd_outcomes_unqueued": Figure(
+    "witnd_outcomes_unqueued": MetricSpec(
         "gauge",
         "Final outcomes in this daemon's partitions whose deliveries are committed and not queued yet.",
         owned=True,
     ),
-    "witnd_endpoints_suspended": Figure(
+    "witnd_endpoints_suspended": MetricSpec(
         "gauge", "Suspended endpoints: nothing is sent to them until they are resumed.", owned=True
     ),
-    "witnd_endpoints_failing": Figure(
+    "witnd_endpoints_failing": MetricSpec(
         "gauge", "Endpoints whose last attempt failed, suspended ones among them.", owned=True
     ),
-    "witnd_invoice_period_waiting_seconds": Figure(
+    "witnd_invoice_period_waiting_seconds": MetricSpec(
         "gauge", "How long ago the first period ended whose drafts are not closed; 0 while none waits.", owned=True
     ),
-    "witnd_invoice_drafts": Figure("gauge", "Drafts: open, or closed and to be issued.", ("state",), owned=True),
-    "witnd_figures_age_seconds": Figure(
+    "witnd_invoice_drafts": MetricSpec("gauge", "Drafts: open, or closed and to be issued.", ("state",), owned=True),
+    "witnd_figures_age_seconds": MetricSpec(
         "gauge", "Age of the figures that are read from Redis: lines, deliveries, endpoints, drafts."
     ),
-    "witnd_ingest_events_total": Figure(
+    "witnd_ingest_events_total": MetricSpec(
         "counter",
         "Events over HTTP by result: taken, rejected (certainly not in the log), unconfirmed (unknown).",
         ("answer",),
     ),
-    "witnd_log_lines_dropped_total": Figure(
+    "witnd_log_lines_dropped_total": MetricSpec(
         "counter", "Dropped log lines: nobody read them in time, or the daemon could not write them."
     ),
-    "witnd_http_requests_total": Figure(
+    "witnd_http_requests_total": MetricSpec(
         "counter", "Requests by route and status. `(unknown)`: no route; `(malformed)`: no HTTP.", ("route", "status")
     ),
-    "witnd_http_request_seconds": Figure("summary", "How long requests took, by route.", ("route",)),
+    "witnd_http_request_seconds": MetricSpec("summary", "How long requests took, by route.", ("route",)),
 }
 
 
@@ -116,11 +118,11 @@ class _Given(Collector):
 
     def collect(self) -> Iterator[Metric]:
         for name, samples in self._samples.items():
-            yield _family(name, FIGURES[name], samples)
+            yield _family(name, METRICS[name], samples)
         yield from ProcessCollector(registry=None).collect()
 
 
-def _family(name: str, figure: Figure, samples: Iterable[Sample]) -> Metric:
+def _family(name: str, figure: MetricSpec, samples: Iterable[Sample]) -> Metric:
     if figure.kind == "summary":
         summary = SummaryMetricFamily(name, figure.says, labels=figure.labels)
         for labels, both in samples:

@@ -9,7 +9,7 @@ from aiohttp.web_request import BaseRequest
 from multidict import CIMultiDict
 
 from witnd.web.connections.line_limit import LimitedLines
-from witnd.web.http.fast_response import Heads, Small, fits
+from witnd.web.http.fast_response import FastResponse, Heads, fits
 from witnd.web.http.route import JSON, Call, Raw, Stream
 from witnd.web.http.streaming import Streamed
 
@@ -34,7 +34,7 @@ async def response_to(request: BaseRequest, call: Call[Any], answer: Any, lines:
         return whole_response(call, answer)
     body = _encode(answer)
     if fits(request, body):
-        return Small(_HEADS.head(route.status), route.status, body, call.request_id)
+        return FastResponse(_HEADS.head(route.status), route.status, body, call.request_id)
     return web.Response(body=body, status=route.status, headers=JSON_HEADERS.copy())
 
 

@@ -29,7 +29,7 @@ from witnd.web.http.behind_proxy import add_prefix, forwarded_prefix
 from witnd.web.http.body import body_of
 from witnd.web.http.compression import compress
 from witnd.web.http.event_identity import header_key
-from witnd.web.http.fast_response import Small
+from witnd.web.http.fast_response import FastResponse
 from witnd.web.http.idempotency import KeyedRequest, run_once
 from witnd.web.http.preconditions import refuse_preconditions
 from witnd.web.http.rate_limit import Rates
@@ -127,7 +127,7 @@ class Server:
                     "http.failed", request_id=request_id, method=request.method, path=name, suppressed=suppressed
                 )
             response = self._refused(internal_error(), request_id, for_people)
-        if type(response) is not Small:
+        if type(response) is not FastResponse:
             response.headers.update(headers)
             if isinstance(response, web.Response):
                 if prefix := forwarded_prefix(request.headers):

@@ -25,7 +25,7 @@ from witnd.web.dashboard.forms.prices import (
     typed,
     written,
 )
-from witnd.web.dashboard.page import Visit
+from witnd.web.dashboard.page import PageRequest
 from witnd.web.dashboard.present.instants import since
 
 # Agents that a list offers for each price; of more, their keys are written, with suggestions.
@@ -90,18 +90,18 @@ def opened(
 
 
 def sent(
-    visit: Visit,
+    request: PageRequest,
     content: Sequence[Mapping[str, Any]],
     currency: str | None = None,
     *,
     stored: Mapping[str, int] = MappingProxyType({}),
 ) -> PriceForm:
     """The form as it was sent, after what its button does to it. `currency`, where that is no part of it."""
-    texts = {name: visit.form.get(name, "").strip() for name in TEXTS}
-    texts["only"] = visit.form.get("only", "")  # the key of an agent is what it is, spaces included
+    texts = {name: request.form.get(name, "").strip() for name in TEXTS}
+    texts["only"] = request.form.get("only", "")  # the key of an agent is what it is, spaces included
     return PriceForm(
         texts=texts,
-        entries=changed(typed(visit.form), visit.form.get("do", "")),
+        entries=changed(typed(request.form), request.form.get("do", "")),
         currency=texts["currency"] if currency is None else currency,
         others=_others(content, texts),
         stored=stored,
@@ -112,9 +112,9 @@ def _others(content: Sequence[Mapping[str, Any]], texts: Mapping[str, str]) -> l
     return [dict(entry) for entry in content if entry["agent"] != texts["only"]] if texts["part"] else []
 
 
-async def values(visit: Visit, form: PriceForm, problems: Sequence[Problem] = ()) -> dict[str, Any]:
+async def values(request: PageRequest, form: PriceForm, problems: Sequence[Problem] = ()) -> dict[str, Any]:
     """What `prices.html` shows."""
-    agents = await _choices(visit)
+    agents = await _choices(request)
     # A currency that is none has no digits to show amounts in, and is told of.
     known = form.currency if form.currency in form.stored or minor_digits(form.currency) is not None else ""
     preview: Preview | None = await of_typed(form.entries, form.currency, form.texts, form.stored)
@@ -135,10 +135,10 @@ async def values(visit: Visit, form: PriceForm, problems: Sequence[Problem] = ()
     }
 
 
-async def _choices(visit: Visit) -> list[tuple[str, str]]:
+async def _choices(request: PageRequest) -> list[tuple[str, str]]:
     """Agents that are not archived, with their names."""
-    catalogue = await visit.services.learned()
-    now = await visit.services.catalogue_store.present()
+    catalogue = await request.services.learned()
+    now = await request.services.catalogue_store.present()
     found = []
     for key in catalogue.keys("agent"):
         entry = catalogue.entry("agent", key, now) or catalogue.versions("agent", key)[0]

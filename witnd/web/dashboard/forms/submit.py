@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from witnd.domain.outcomes.partitioning import partition_of
-from witnd.web.dashboard.page import Visit
+from witnd.web.dashboard.page import PageRequest
 from witnd.web.http.behind_proxy import forwarded_prefix, is_over_tls
 
 # What an example is about, wherever one is shown.
@@ -25,22 +25,22 @@ class Sending(Struct, frozen=True):
     xadd: str
 
 
-def example(visit: Visit) -> dict[str, str]:
+def example(request: PageRequest) -> dict[str, str]:
     """An event of the first customer and the first agent that there are; made-up ones, where there are none."""
-    catalogue, at = visit.services.catalogue, visit.services.now_ms()
+    catalogue, at = request.services.catalogue, request.services.now_ms()
     event = {"key": KEY, "customer_key": next(iter(catalogue.keys("customer")), CUSTOMER), "action": ACTION}
     for key, agent in sorted(catalogue.agents(at).items())[:1]:
         event |= {"agent_key": key, "action": next(iter(agent.rule.facts), ACTION)}
     return event
 
 
-def sending(visit: Visit, event: Mapping[str, str]) -> Sending:
+def sending(request: PageRequest, event: Mapping[str, str]) -> Sending:
     """`event` has a key at least."""
-    services = visit.services
+    services = request.services
     stream = services.partitions[partition_of(event["key"], len(services.partitions))].events
     body = json.dumps(event, ensure_ascii=False)
     curl = [
-        f"curl -X POST {quote(address(visit) + '/v1/events')} \\",
+        f"curl -X POST {quote(address(request) + '/v1/events')} \\",
         "  -H 'Authorization: Bearer <token>' -H 'Content-Type: application/json' \\",
         f"  -d {quote(body)}",
     ]
@@ -48,8 +48,8 @@ def sending(visit: Visit, event: Mapping[str, str]) -> Sending:
     return Sending(curl="\n".join(curl), xadd=f"redis-cli XADD {quote(stream)} '*' {fields}")
 
 
-def address(visit: Visit) -> str:
+def address(request: PageRequest) -> str:
     """Where this daemon is, as whoever looks at the page calls it."""
-    headers = visit.call.headers
+    headers = request.call.headers
     scheme = "https" if is_over_tls(headers) else "http"
     return f"{scheme}://{headers.get('Host', '127.0.0.1:8700')}{forwarded_prefix(headers)}"

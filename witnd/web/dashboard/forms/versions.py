@@ -6,7 +6,7 @@ from witnd.app.catalogue import read as catalogue
 from witnd.app.catalogue.read import Kind, Thing
 from witnd.app.errors import invalid
 from witnd.web.api.catalogue.answers import comparison, version_line
-from witnd.web.dashboard.page import Visit
+from witnd.web.dashboard.page import PageRequest
 from witnd.web.errors import ApiError
 
 LIMIT: Final = 50
@@ -15,13 +15,13 @@ MEANWHILE: Final = (
 )
 
 
-async def versions_of(visit: Visit, kind: Kind, thing: Thing) -> dict[str, Any]:
+async def versions_of(request: PageRequest, kind: Kind, thing: Thing) -> dict[str, Any]:
     """Lines, the newest first, in pages that end before the number that the address has; and the two versions that it
     asks to compare."""
-    last = min(numbered(visit, "before") or thing.count, thing.count)
+    last = min(numbered(request, "before") or thing.count, thing.count)
     start = max(0, last - LIMIT)
-    found, _ = await catalogue.versions(visit.services, kind, thing.key, (last - start, str(start)))
-    one, other = numbered(visit, "from"), numbered(visit, "to")
+    found, _ = await catalogue.versions(request.services, kind, thing.key, (last - start, str(start)))
+    one, other = numbered(request, "from"), numbered(request, "to")
     asked = one is not None or other is not None
     one, other = max(1, thing.count - 1) if one is None else one, thing.count if other is None else other
     return {
@@ -30,13 +30,13 @@ async def versions_of(visit: Visit, kind: Kind, thing: Thing) -> dict[str, Any]:
         "is_latest": last == thing.count,
         "one": one,
         "other": other,
-        "comparison": await comparison(visit.services, kind, thing.key, one, other) if asked else None,
+        "comparison": await comparison(request.services, kind, thing.key, one, other) if asked else None,
     }
 
 
-def numbered(visit: Visit, name: str) -> int | None:
+def numbered(request: PageRequest, name: str) -> int | None:
     """The number of a version that the address has under a name."""
-    text = visit.query.get(name)
+    text = request.query.get(name)
     if text is None:
         return None
     if not (text.isascii() and text.isdecimal() and len(text) < 10):
@@ -44,8 +44,8 @@ def numbered(visit: Visit, name: str) -> int | None:
     return int(text)
 
 
-def check_seen(visit: Visit, count: int, said: str = MEANWHILE) -> None:
+def check_seen(request: PageRequest, count: int, said: str = MEANWHILE) -> None:
     """Refuse a form, once, where there is more than when it was opened: its field `seen` says how many there were. So
     nobody overwrites what somebody else wrote without being told, and a form that is sent twice is done once."""
-    if visit.form.get("seen", "") not in ("", str(count)):
+    if request.form.get("seen", "") not in ("", str(count)):
         raise ApiError("CONFLICT", said)

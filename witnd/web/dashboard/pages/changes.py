@@ -4,7 +4,7 @@ from typing import Final
 
 from witnd.app import changes
 from witnd.web.dashboard.forms.change_log import told
-from witnd.web.dashboard.page import Answer, Shown, Visit, page
+from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, page
 from witnd.web.dashboard.present.words import link
 
 LIMIT: Final = 50
@@ -13,10 +13,10 @@ SHOWN: Final = 4
 
 
 @page("/dashboard/changes", admin=True)
-async def list_changes(visit: Visit) -> Answer:
-    after = visit.query.get("after")
-    found = await changes.page(visit.services.changes, LIMIT, after)
-    return Shown(
+async def list_changes(request: PageRequest) -> Answer:
+    after = request.query.get("after")
+    found = await changes.page(request.services.changes, LIMIT, after)
+    return HtmlPage(
         "changes.html",
         {
             "shown": SHOWN,

@@ -16,8 +16,8 @@ from witnd.domain.outcomes.explain import ExplainedEvent, LeafState
 from witnd.domain.pricing.working import working_text
 from witnd.web.dashboard.forms.posted import laid_out
 from witnd.web.dashboard.forms.submit import address
-from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
-from witnd.web.dashboard.present.markup import told
+from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
+from witnd.web.dashboard.present.markup import sentence_html
 from witnd.web.dashboard.present.price_words import words_of
 from witnd.web.dashboard.present.reasons import Reason, held_now
 from witnd.web.dashboard.present.words import link
@@ -57,41 +57,41 @@ class Wait(Struct, frozen=True, kw_only=True):
 
 
 @page("/dashboard/outcomes/{key}")
-async def show_outcome(visit: Visit) -> Answer:
-    key, after = visit.path["key"], visit.query.get("events_after")
-    found = await one(visit.services, key, events_after=after, most=EVENTS_MOST)
+async def show_outcome(request: PageRequest) -> Answer:
+    key, after = request.path["key"], request.query.get("events_after")
+    found = await one(request.services, key, events_after=after, most=EVENTS_MOST)
     if found is None:
-        return Shown("outcome_missing.html", {"key": key}, 404)
-    shared = {"key": key, "found": found, "address": address(visit) + link("outcomes", key)}
+        return HtmlPage("outcome_missing.html", {"key": key}, 404)
+    shared = {"key": key, "found": found, "address": address(request) + link("outcomes", key)}
     if found.on_hold is not None:
-        return Shown("outcome_on_hold.html", {**shared, "hold": found.on_hold})
+        return HtmlPage("outcome_on_hold.html", {**shared, "hold": found.on_hold})
     if found.outcome is None:
-        held = {"events": found.held[:HELD_MOST], "more": len(found.held[HELD_MOST:]), "waits": _waits(visit, found)}
-        return Shown("outcome_held.html", {**shared, **held})
-    return Shown("outcome.html", {**shared, **await _told(visit, found, after)})
+        held = {"events": found.held[:HELD_MOST], "more": len(found.held[HELD_MOST:]), "waits": _waits(request, found)}
+        return HtmlPage("outcome_held.html", {**shared, **held})
+    return HtmlPage("outcome.html", {**shared, **await _told(request, found, after)})
 
 
 @action("/dashboard/outcomes/{key}/retry")
-async def retry_outcome(visit: Visit) -> Answer:
-    key = visit.path["key"]
+async def retry_outcome(request: PageRequest) -> Answer:
+    key = request.path["key"]
     try:
-        await retry(visit.services, visit.author, key)
+        await retry(request.services, request.author, key)
         said = f"Events of {key} are tried again. What can be placed is applied in a moment; the rest stays held."
     except Refused as refused:
         if refused.code != "NOT_FOUND":
             raise
         said = f"Nothing is held for {key} any more."
-    back = visit.form.get("back") == "problems"
-    return Moved(f"{link('problems')}#held" if back else link("outcomes", key), said)
+    back = request.form.get("back") == "problems"
+    return Redirect(f"{link('problems')}#held" if back else link("outcomes", key), said)
 
 
-async def _told(visit: Visit, found: Explained, after: str | None) -> dict[str, Any]:
+async def _told(request: PageRequest, found: Explained, after: str | None) -> dict[str, Any]:
     assert found.outcome is not None
     assert found.terms is not None
     outcome, story, line = found.outcome, found.story, found.line
     events = [] if story is None else list(story.events)
     here = {event.entry for event in events}
-    sent = await fields_of(visit.services, keys_of(visit.services, found.key), [event.entry for event in events])
+    sent = await fields_of(request.services, keys_of(request.services, found.key), [event.entry for event in events])
     first = 1 if after == "0-0" else None if after else outcome.events_count - len(events) + 1
     unit, _, unit_words = ("", "", "") if story is None else story.unit.partition(": ")
     amount = None if line is None else line.amount
@@ -104,7 +104,7 @@ async def _told(visit: Visit, found: Explained, after: str | None) -> dict[str, 
         "price": words_of(found.terms.price, found.terms.digits),
         "final": final,
         "live": not final or (line is not None and found.invoice is None) or _waits_to_be_sent(found),
-        "why": None if story is None else told(story.why, here),
+        "why": None if story is None else sentence_html(story.why, here),
         "rule": condition.condition_text(found.terms.condition),
         "attribution": _ATTRIBUTION[found.terms.attribution_method],
         "agreed": found.terms.price.get("customer"),
@@ -141,7 +141,7 @@ def _steps(
             Step(
                 number=None if first is None else first + place,
                 event=event,
-                words=told(event.words, here),
+                words=sentence_html(event.words, here),
                 checks=checks,
                 left_out=len(event.leaves) - len(checks),
                 sent=laid_out(sent.get(event.entry, []), FIELD_MOST),
@@ -150,21 +150,21 @@ def _steps(
     return steps
 
 
-def _waits(visit: Visit, found: Explained) -> list[Wait]:
+def _waits(request: PageRequest, found: Explained) -> list[Wait]:
     """Each thing that events wait for, once."""
     waits: dict[Reason, int] = {}
     for event in found.held:
-        reason = _reason(visit, event)
+        reason = _reason(request, event)
         waits[reason] = waits.get(reason, 0) + 1
     return [Wait(reason=reason, events=many) for reason, many in waits.items()]
 
 
-def _reason(visit: Visit, event: HeldEvent) -> Reason:
+def _reason(request: PageRequest, event: HeldEvent) -> Reason:
     return held_now(
-        visit.services.catalogue,
+        request.services.catalogue,
         event.reason,
         customer=event.customer_key,
         agent=event.agent_key,
         action=event.action,
-        at=visit.services.now_ms(),
+        at=request.services.now_ms(),
     )

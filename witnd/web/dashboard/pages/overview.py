@@ -8,8 +8,8 @@ from witnd.app.daemon_services import DaemonServices
 from witnd.app.overview import DayFigures, Overview, standing
 from witnd.app.paging import asked
 from witnd.web.dashboard.forms.submit import example, sending
-from witnd.web.dashboard.page import Answer, Shown, Visit, page
-from witnd.web.dashboard.present.charts import Day, drawn
+from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, page
+from witnd.web.dashboard.present.charts import Day, draw_chart
 from witnd.web.dashboard.present.words import number
 
 DAYS: Final = 30
@@ -25,19 +25,19 @@ class Step(Struct, frozen=True, kw_only=True):
 
 
 @page("/dashboard")
-async def show_overview(visit: Visit) -> Answer:
-    services = visit.services
+async def show_overview(request: PageRequest) -> Answer:
+    services = request.services
 
     found, stuck = await asked(services, lambda reads, catalogue: standing(services, reads, catalogue, DAYS))
-    return Shown(
+    return HtmlPage(
         "overview.html",
         {
             "found": found,
             "stuck": stuck,
             "unsent": stuck.dead + sum(stuck.parked.values()),
-            "chart": drawn([_day(day) for day in found.days]),
+            "chart": draw_chart([_day(day) for day in found.days]),
             "steps": _steps(services, found),
-            "sending": sending(visit, example(visit)),
+            "sending": sending(request, example(request)),
         },
     )
 

@@ -11,7 +11,7 @@ from witnd.app.problems import HeldKey, Problems, Waiting, needs
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.store.query.fates import Fate
 from witnd.store.query.reads import Reads
-from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
+from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.present.reasons import Reason, held_now, why
 from witnd.web.dashboard.present.words import link, plural
 
@@ -26,31 +26,31 @@ class Stuck(Struct, frozen=True, kw_only=True):
 
 
 @page("/dashboard/problems")
-async def show_problems(visit: Visit) -> Answer:
-    services = visit.services
+async def show_problems(request: PageRequest) -> Answer:
+    services = request.services
 
     async def ask(reads: Reads, catalogue: Catalogue) -> tuple[Problems, list[Waiting]]:
         return await needs(services, reads, catalogue)
 
     found, waiting = await asked(services, ask)
     late = await fates.page(services, fate="late", key=None, limit=LATE_SHOWN, after=None)
-    return Shown(
+    return HtmlPage(
         "problems.html",
         {
             "found": found,
-            "held": [_stuck(visit, one) for one in waiting],
+            "held": [_stuck(request, one) for one in waiting],
             "rejected": _told(found.rejected.items),
             "late": _told(late.data),
             "more_late": late.next_cursor is not None,
-            "after": visit.query.get("after", ""),
+            "after": request.query.get("after", ""),
         },
     )
 
 
 @action("/dashboard/problems/retry-held")
-async def retry_all(visit: Visit) -> Answer:
-    done = await retry_held(visit.services, visit.author, visit.form.get("after") or None)
-    return Moved(f"{link('problems', after=done.next_cursor)}#held", _said(done))
+async def retry_all(request: PageRequest) -> Answer:
+    done = await retry_held(request.services, request.author, request.form.get("after") or None)
+    return Redirect(f"{link('problems', after=done.next_cursor)}#held", _said(done))
 
 
 def _said(done: RetriedHeld) -> str:
@@ -62,14 +62,14 @@ def _said(done: RetriedHeld) -> str:
     return looked + said + (" There are more: press the button again." if done.next_cursor else "")
 
 
-def _stuck(visit: Visit, one: Waiting) -> Stuck:
+def _stuck(request: PageRequest, one: Waiting) -> Stuck:
     reason = held_now(
-        visit.services.catalogue,
+        request.services.catalogue,
         one.held.reason,
         customer=one.first.customer_key,
         agent=one.first.agent_key,
         action=one.first.action,
-        at=visit.services.now_ms(),
+        at=request.services.now_ms(),
     )
     return Stuck(held=one.held, reason=reason)
 

@@ -10,7 +10,7 @@ from witnd.app.daemon_services import DaemonServices
 from witnd.app.status import standing
 from witnd.config import Config
 from witnd.settings import READERS
-from witnd.web.dashboard.page import Answer, Shown, Visit, page
+from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, page
 from witnd.web.dashboard.present.words import number, plural, span
 
 # What each setting is for; `docs/reference/configuration.md` says all of it.
@@ -63,9 +63,9 @@ class Setting(Struct, frozen=True, kw_only=True):
 
 
 @page("/dashboard/settings")
-async def show_settings(visit: Visit) -> Answer:
-    services = visit.services
-    return Shown(
+async def show_settings(request: PageRequest) -> Answer:
+    services = request.services
+    return HtmlPage(
         "settings.html",
         {
             "version": __version__,

@@ -5,7 +5,18 @@ from urllib.parse import parse_qsl
 
 from witnd.app.errors import invalid
 from witnd.store.access.sessions import LENGTH_SECONDS
-from witnd.web.dashboard.page import COOKIE, MOST_FIELDS, Answer, Visit, action, add, cookie, fields, moved, same_site
+from witnd.web.dashboard.page import (
+    COOKIE,
+    FIELDS_MAX,
+    Answer,
+    PageRequest,
+    action,
+    add,
+    cookie,
+    fields,
+    redirect,
+    same_site,
+)
 from witnd.web.dashboard.view import PREFIX, html
 from witnd.web.http.behind_proxy import is_over_tls
 from witnd.web.http.route import Call, Raw
@@ -39,21 +50,21 @@ async def sign_in(call: Call[Any]) -> Raw:
         values = {"target": back, "kept": _kept(kept), "form_key": session.form_key}
         shown = html("kept_form.html", values)
         return Raw(shown.body, shown.content_type, {**shown.headers, "Set-Cookie": remembered}, shown.status)
-    return moved(back, headers={"Set-Cookie": remembered})
+    return redirect(back, headers={"Set-Cookie": remembered})
 
 
 @action("/dashboard/sign-out", admin=False)
-async def sign_out(visit: Visit) -> Answer:
-    if (id_ := cookie(visit.call, COOKIE)) is not None:
-        await visit.services.sessions.end(id_)
+async def sign_out(request: PageRequest) -> Answer:
+    if (id_ := cookie(request.call, COOKIE)) is not None:
+        await request.services.sessions.end(id_)
     gone = f"{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
-    return moved(f"{PREFIX}/sign-in", headers={"Set-Cookie": gone})
+    return redirect(f"{PREFIX}/sign-in", headers={"Set-Cookie": gone})
 
 
 def _kept(text: str) -> list[tuple[str, str]]:
     """The fields of a form that arrived without a session."""
     try:
-        return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)
+        return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=FIELDS_MAX)
     except ValueError:
         raise invalid("kept", "the saved form is unreadable; fill it in again") from None
 

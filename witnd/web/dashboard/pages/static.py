@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from witnd.app.errors import not_found
 from witnd.web.dashboard.files import FILES
-from witnd.web.dashboard.page import add, moved
+from witnd.web.dashboard.page import add, redirect
 from witnd.web.dashboard.view import POLICY, PREFIX
 from witnd.web.errors import ApiError
 from witnd.web.http.route import Call, Raw
@@ -24,7 +24,7 @@ async def static(call: Call[Any]) -> Raw:
 async def home(call: Call[Any]) -> Raw:
     """Leads browsers to the dashboard. Programs are told what any path tells them that is not there."""
     if "text/html" in call.headers.get("Accept", ""):
-        return moved(PREFIX)
+        return redirect(PREFIX)
     if "Authorization" in call.headers:
         raise ApiError("NOT_FOUND", "there is nothing at /; the API is below /v1, its description at /docs")
     raise ApiError("TOKEN_INVALID", "Missing token", headers={"WWW-Authenticate": "Bearer"})
@@ -32,7 +32,7 @@ async def home(call: Call[Any]) -> Raw:
 
 async def overview(_: Call[Any]) -> Raw:
     """For who ends the address with a slash."""
-    return moved(PREFIX)
+    return redirect(PREFIX)
 
 
 add("GET", "/dashboard/static/{name}", static)

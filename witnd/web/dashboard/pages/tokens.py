@@ -12,7 +12,7 @@ from witnd.store.access.tokens import SCOPES, Token
 from witnd.store.access.tokens import mistakes as wish_mistakes
 from witnd.web.dashboard.forms.errors import mistakes_of
 from witnd.web.dashboard.forms.versions import check_seen
-from witnd.web.dashboard.page import COOKIE, Answer, Moved, Shown, Visit, action, cookie, page
+from witnd.web.dashboard.page import COOKIE, Answer, HtmlPage, PageRequest, Redirect, action, cookie, page
 from witnd.web.dashboard.present.words import link
 from witnd.web.errors import ApiError, status_of
 
@@ -31,16 +31,16 @@ MAY: Final[Mapping[str, str]] = {
 
 
 @page("/dashboard/tokens", admin=True)
-async def list_tokens(visit: Visit) -> Answer:
-    archived, after = "archived" in visit.query, visit.query.get("after")
-    found = await tokens.page(visit.services.tokens, LIMIT, after, archived=archived)
+async def list_tokens(request: PageRequest) -> Answer:
+    archived, after = "archived" in request.query, request.query.get("after")
+    found = await tokens.page(request.services.tokens, LIMIT, after, archived=archived)
     asked = {"archived": "yes" if archived else ""}
-    return Shown(
+    return HtmlPage(
         "tokens.html",
         {
             "found": found.data,
             "archived": archived,
-            "own": visit.token.id,
+            "own": request.token.id,
             "next": link("tokens", **asked, after=found.next_cursor) if found.next_cursor else None,
             "first": link("tokens", **asked) if after else None,
         },
@@ -48,57 +48,57 @@ async def list_tokens(visit: Visit) -> Answer:
 
 
 @page("/dashboard/tokens/new", admin=True)
-async def new_token(visit: Visit) -> Answer:
-    return await _form(visit, {"name": visit.query.get("name", ""), "rate": ""}, [])
+async def new_token(request: PageRequest) -> Answer:
+    return await _form(request, {"name": request.query.get("name", ""), "rate": ""}, [])
 
 
 @action("/dashboard/tokens/new")
-async def create_token(visit: Visit) -> Answer:
-    given = {name: visit.form.get(name, "") for name in ("name", "rate")}
-    scopes, services = visit.forms.get("scopes", []), visit.services
+async def create_token(request: PageRequest) -> Answer:
+    given = {name: request.form.get(name, "") for name in ("name", "rate")}
+    scopes, services = request.forms.get("scopes", []), request.services
     try:
         rate = _rate(given["rate"].strip())
     except ValueError as wrong:
         found = [*wish_mistakes(given["name"], scopes, None), Mistake("rate", str(wrong))]
-        return await _form(visit, given, scopes, [(one.path, one.message) for one in found])
+        return await _form(request, given, scopes, [(one.path, one.message) for one in found])
     try:
-        check_seen(visit, await _count(visit), _MEANWHILE)
+        check_seen(request, await _count(request), _MEANWHILE)
         made = await tokens.create(
             services.tokens,
-            visit.author,
+            request.author,
             name=given["name"],
             scopes=scopes,
             rate=rate,
             now_ms=services.now_ms(),
         )
     except Refused as refused:
-        return await _form(visit, given, scopes, mistakes_of(refused), status_of(refused))
-    return Shown("token_made.html", {"made": made, "may": MAY})
+        return await _form(request, given, scopes, mistakes_of(refused), status_of(refused))
+    return HtmlPage("token_made.html", {"made": made, "may": MAY})
 
 
 @page("/dashboard/tokens/{id}", admin=True)
-async def show_token(visit: Visit) -> Answer:
-    store = visit.services.tokens
-    found = await tokens.named(store, visit.path["id"])
-    return Shown(
+async def show_token(request: PageRequest) -> Answer:
+    store = request.services.tokens
+    found = await tokens.named(store, request.path["id"])
+    return HtmlPage(
         "token.html",
         {
             "token": token_json(found, await store.used()),
             "may": MAY,
-            "own": found.id == visit.token.id,
-            "last": found.may("admin") and not await _other_admin(visit, found),
+            "own": found.id == request.token.id,
+            "last": found.may("admin") and not await _other_admin(request, found),
         },
     )
 
 
 @action("/dashboard/tokens/{id}/revoke")
-async def revoke_token(visit: Visit) -> Answer:
-    services = visit.services
-    found = await tokens.named(services.tokens, visit.path["id"])
-    if "confirmed" not in visit.form:
+async def revoke_token(request: PageRequest) -> Answer:
+    services = request.services
+    found = await tokens.named(services.tokens, request.path["id"])
+    if "confirmed" not in request.form:
         raise invalid("", "tick the box to confirm that the token is to be revoked")
-    own = found.id == visit.token.id
-    if own and "own" not in visit.form:
+    own = found.id == request.token.id
+    if own and "own" not in request.form:
         raise ApiError(
             "CONFLICT",
             "this is the token that you are signed in with: revoking it signs you out. If that is meant, tick the "
@@ -106,28 +106,28 @@ async def revoke_token(visit: Visit) -> Answer:
         )
     await tokens.revoke(
         services.tokens,
-        visit.author,
+        request.author,
         found,
         now_ms=services.now_ms(),
     )
     if not own:
-        return Moved(link("tokens"), f"Token {found.name} is revoked: from now on it is refused.")
-    if (id_ := cookie(visit.call, COOKIE)) is not None:
+        return Redirect(link("tokens"), f"Token {found.name} is revoked: from now on it is refused.")
+    if (id_ := cookie(request.call, COOKIE)) is not None:
         await services.sessions.end(id_)
-    return Moved(link("sign-in"))
+    return Redirect(link("sign-in"))
 
 
-async def _other_admin(visit: Visit, token: Token) -> bool:
+async def _other_admin(request: PageRequest, token: Token) -> bool:
     """Whether somebody else could still make tokens without it."""
     return any(
         one.id != token.id and one.revoked_at is None and one.may("admin")
-        for one in await visit.services.tokens.listed()
+        for one in await request.services.tokens.listed()
     )
 
 
-async def _count(visit: Visit) -> int:
+async def _count(request: PageRequest) -> int:
     """How many there ever were."""
-    return len(await visit.services.tokens.listed())
+    return len(await request.services.tokens.listed())
 
 
 def _rate(text: str) -> float | None:
@@ -143,14 +143,14 @@ def _rate(text: str) -> float | None:
 
 
 async def _form(
-    visit: Visit,
+    request: PageRequest,
     given: Mapping[str, str],
     scopes: list[str],
     mistakes: Sequence[tuple[str, str]] = (),
     status: int | None = None,
-) -> Shown:
+) -> HtmlPage:
     wrong = {path.partition("[")[0]: message for path, message in reversed(mistakes)}
-    return Shown(
+    return HtmlPage(
         "token_form.html",
         {
             "given": given,
@@ -158,7 +158,7 @@ async def _form(
             "choices": [(scope, MAY[scope]) for scope in SCOPES],
             "mistakes": mistakes,
             "wrong": wrong,
-            "seen": await _count(visit),
+            "seen": await _count(request),
         },
         status or (400 if mistakes else 200),
     )

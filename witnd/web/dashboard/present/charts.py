@@ -54,7 +54,7 @@ class Chart(Struct, frozen=True, kw_only=True):
     points: str
 
 
-def drawn(days: Sequence[Day]) -> Chart:
+def draw_chart(days: Sequence[Day]) -> Chart:
     """Stacked bars with a line over them."""
     top = nice(max([1, *[max(sum(day.stacked), day.point) for day in days]]))
     step = (WIDTH - LEFT - RIGHT) / max(1, len(days))

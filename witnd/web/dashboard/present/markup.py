@@ -14,7 +14,7 @@ _MENTIONED: Final = re.compile(
 )
 
 
-def told(text: str, here: Collection[str] = ()) -> Markup:
+def sentence_html(text: str, here: Collection[str] = ()) -> Markup:
     """A sentence of `witnd.domain.outcomes.explain` as HTML.
 
     Names between backticks become code, and instants are shown in the reader's time zone. Events are named by when they

@@ -32,7 +32,7 @@ TONES: Final[Mapping[str, str]] = {
 
 def link(*parts: str, **query: object) -> str:
     """An address of the dashboard: `link("outcomes", key)`, `link("outcomes", status="OPEN")`. None is left out."""
-    return _address([key_written(part) for part in parts], query)
+    return _address([encode_key(part) for part in parts], query)
 
 
 def new(kind: str, **query: object) -> str:
@@ -40,12 +40,12 @@ def new(kind: str, **query: object) -> str:
     return _address([kind, "new"], query)
 
 
-def key_written(key: str) -> str:
+def encode_key(key: str) -> str:
     """A key as a part of an address. What would mean something else there is written with a mark before it."""
     return MARK + key if key in _NO_KEYS or key.startswith(MARK) else key
 
 
-def key_read(part: str) -> str:
+def decode_key(part: str) -> str:
     return part.removeprefix(MARK)
 
 

@@ -16,66 +16,66 @@ from witnd.web.dashboard.forms.choices import CHOICES
 from witnd.web.dashboard.forms.examples import Examples
 from witnd.web.dashboard.forms.terms import METHODS, UNITS, Terms, Wrong
 from witnd.web.dashboard.forms.versions import check_seen
-from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
+from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.present.instants import since
 from witnd.web.dashboard.present.words import link, new
 
 
 @page("/dashboard/agents/new", admin=True)
-async def new_agent(visit: Visit) -> Answer:
-    return _form(visit, None, terms.fresh(), Examples(rows=examples.suggested(terms.fresh().rule).rows))
+async def new_agent(request: PageRequest) -> Answer:
+    return _form(request, None, terms.fresh(), Examples(rows=examples.suggested(terms.fresh().rule).rows))
 
 
 @action("/dashboard/agents/new")
-async def write_new_agent(visit: Visit) -> Answer:
-    return await _sent(visit, None)
+async def write_new_agent(request: PageRequest) -> Answer:
+    return await _sent(request, None)
 
 
 @page("/dashboard/agents/{key}/edit", admin=True)
-async def edit_agent(visit: Visit) -> Answer:
-    key = visit.path["key"]
-    thing = await catalogue.read(visit.services, AGENT, key)
+async def edit_agent(request: PageRequest) -> Answer:
+    key = request.path["key"]
+    thing = await catalogue.read(request.services, AGENT, key)
     given = terms.opened(key, thing.version.content)
-    return _form(visit, key, given, examples.suggested(given.rule), seen=thing.count)
+    return _form(request, key, given, examples.suggested(given.rule), seen=thing.count)
 
 
 @action("/dashboard/agents/{key}/edit")
-async def write_agent(visit: Visit) -> Answer:
-    thing = await catalogue.read(visit.services, AGENT, visit.path["key"])
-    return await _sent(visit, thing.key, thing.count)
+async def write_agent(request: PageRequest) -> Answer:
+    thing = await catalogue.read(request.services, AGENT, request.path["key"])
+    return await _sent(request, thing.key, thing.count)
 
 
-async def _sent(visit: Visit, key: str | None, count: int = 0) -> Answer:
+async def _sent(request: PageRequest, key: str | None, count: int = 0) -> Answer:
     """Save the form, or show it as its buttons made it. `count`: how many versions there are."""
-    given, tried, do = terms.sent(visit.form), examples.sent(visit.form), visit.form.get("do", "look")
+    given, tried, do = terms.sent(request.form), examples.sent(request.form), request.form.get("do", "look")
     if do != "save":
         rearranging.acted(given.rule, do)
         examples.acted(tried, do)
-        return _form(visit, key, given, tried, seen=visit.form.get("seen"))
+        return _form(request, key, given, tried, seen=request.form.get("seen"))
     taken = terms.taken(given)
     try:
-        check_seen(visit, count)
+        check_seen(request, count)
         if key is None and not given.key:
             raise all_invalid([terms.NO_KEY, *taken.mistakes])
         if taken.mistakes:
             raise all_invalid(taken.mistakes)
-        written = await _write(visit, key, given, taken.raw)
+        written = await _write(request, key, given, taken.raw)
     except Refused as refused:
         if refused.code not in ("VALIDATION_ERROR", "CONFLICT"):
             raise
-        return _form(visit, key, given, tried, terms.wrong(refused, taken.places), seen=count)
-    return Moved(link("agents", written.thing.key), _said(written, taken.raw["effective_from"]))
+        return _form(request, key, given, tried, terms.wrong(refused, taken.places), seen=count)
+    return Redirect(link("agents", written.thing.key), _said(written, taken.raw["effective_from"]))
 
 
-async def _write(visit: Visit, key: str | None, given: Terms, raw: dict[str, Any]) -> Written:
+async def _write(request: PageRequest, key: str | None, given: Terms, raw: dict[str, Any]) -> Written:
     if key is not None:
-        return await catalogue_change.change(visit.services, visit.author, AGENT, key, raw)
-    known = await visit.services.learned()
+        return await catalogue_change.change(request.services, request.author, AGENT, key, raw)
+    known = await request.services.learned()
     if known.versions(AGENT.name, given.key):
         raise invalid(
             "key", f"there is an agent {short_repr(given.key)} already; change that one, or choose another key"
         )
-    return await catalogue_change.create(visit.services, visit.author, AGENT, {**raw, "key": given.key})
+    return await catalogue_change.create(request.services, request.author, AGENT, {**raw, "key": given.key})
 
 
 def _said(written: Written, asked: str | None) -> str:
@@ -90,22 +90,22 @@ def _said(written: Written, asked: str | None) -> str:
 
 
 def _form(
-    visit: Visit,
+    request: PageRequest,
     key: str | None,
     given: Terms,
     tried: Examples,
     wrong: Wrong = terms.RIGHT,
     *,
     seen: int | str | None = None,
-) -> Shown:
-    services = visit.services
-    trying = tried.tried or visit.form.get("do") == "try"
+) -> HtmlPage:
+    services = request.services
+    trying = tried.tried or request.form.get("do") == "try"
     scheduled = (
         []
         if key is None
         else [instant.render(at) for at in services.catalogue.instants(AGENT.name, key) if at > services.now_ms()]
     )
-    return Shown(
+    return HtmlPage(
         "agent_form.html",
         {
             "key": key,
@@ -113,15 +113,17 @@ def _form(
             "target": new("agents") if key is None else link("agents", key, "edit"),
             "scheduled": scheduled,
             "seen": None if key is None else seen,
-            **shared(visit, given, tried, wrong, trying=given if trying else None),
+            **shared(request, given, tried, wrong, trying=given if trying else None),
         },
         wrong.status,
     )
 
 
-def shared(visit: Visit, given: Terms, tried: Examples, wrong: Wrong, *, trying: Terms | None) -> dict[str, Any]:
+def shared(
+    request: PageRequest, given: Terms, tried: Examples, wrong: Wrong, *, trying: Terms | None
+) -> dict[str, Any]:
     """What every form with a condition shows. `trying`: what is tried on the examples, if anything is."""
-    now_ms = visit.services.now_ms()
+    now_ms = request.services.now_ms()
     return {
         "terms": given,
         "examples": tried,

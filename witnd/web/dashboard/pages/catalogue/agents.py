@@ -14,7 +14,7 @@ from witnd.web.dashboard.forms.submit import address as site
 from witnd.web.dashboard.forms.submit import sending
 from witnd.web.dashboard.forms.terms import METHODS
 from witnd.web.dashboard.forms.versions import numbered, versions_of
-from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
+from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.present.words import link, span
 
 LIMIT: Final = 50
@@ -25,18 +25,18 @@ SIDES: Final = ("Name", "Billed when", "Settles after", "Quantity", "Standing")
 
 
 @page("/dashboard/agents")
-async def list_agents(visit: Visit) -> Answer:
-    query = visit.query
+async def list_agents(request: PageRequest) -> Answer:
+    query = request.query
     archived = "archived" in query
-    found, cursor = await catalogue.listed(visit.services, AGENT, (LIMIT, query.get("after")), archived=archived)
+    found, cursor = await catalogue.listed(request.services, AGENT, (LIMIT, query.get("after")), archived=archived)
     asked = {"archived": "yes" if archived else None}
-    return Shown(
+    return HtmlPage(
         "agents.html",
         {
             "found": [_answer(thing) for thing in found],
             "archived": archived,
-            "some": bool(visit.services.catalogue.keys(AGENT.name)),
-            "site": site(visit),
+            "some": bool(request.services.catalogue.keys(AGENT.name)),
+            "site": site(request),
             "next": link("agents", **asked, after=cursor) if cursor else None,
             "first": link("agents", **asked) if "after" in query else None,
         },
@@ -44,21 +44,21 @@ async def list_agents(visit: Visit) -> Answer:
 
 
 @page("/dashboard/agents/{key}")
-async def show_agent(visit: Visit) -> Answer:
-    key = visit.path["key"]
-    services, version = visit.services, numbered(visit, "version")
+async def show_agent(request: PageRequest) -> Answer:
+    key = request.path["key"]
+    services, version = request.services, numbered(request, "version")
     thing = await catalogue.read(services, AGENT, key, version=version)
-    past = await versions_of(visit, AGENT, thing)
-    return Shown(
+    past = await versions_of(request, AGENT, thing)
+    return HtmlPage(
         "agent.html",
         {
             "agent": _answer(thing),
             "named": version is not None,
             "method": METHODS[thing.version.content["attribution_method"]],
             **past,
-            **await _sides(visit, key, (past["one"], past["other"])),
+            **await _sides(request, key, (past["one"], past["other"])),
             "running": await running(services, key),
-            "sending": sending(visit, _example(thing)),
+            "sending": sending(request, _example(thing)),
             "looked_at": LOOKED_AT_MAX,
             "few": MANY if version is not None else FEW,
         },
@@ -82,11 +82,11 @@ def _example(thing: Thing) -> dict[str, str]:
     return {"key": EXAMPLE_KEY, "customer_key": "acme", "agent_key": thing.key, "action": action}
 
 
-async def _sides(visit: Visit, key: str, numbers: tuple[int, int]) -> dict[str, Any]:
+async def _sides(request: PageRequest, key: str, numbers: tuple[int, int]) -> dict[str, Any]:
     """Two versions side by side, where there are two."""
     if numbers == (1, 1):
         return {"sides": [], "rows": []}
-    sides = [await catalogue.read(visit.services, AGENT, key, version=number) for number in numbers]
+    sides = [await catalogue.read(request.services, AGENT, key, version=number) for number in numbers]
     return {
         "sides": [_answer(side) for side in sides],
         "rows": list(zip(SIDES, zip(*[_side(side) for side in sides], strict=True), strict=True)),
@@ -105,16 +105,16 @@ def _side(thing: Thing) -> list[str]:
 
 
 @action("/dashboard/agents/{key}/archive")
-async def archive_agent(visit: Visit) -> Answer:
-    return await _archive(visit, "opens no new outcomes; those that are open go on", archived=True)
+async def archive_agent(request: PageRequest) -> Answer:
+    return await _archive(request, "opens no new outcomes; those that are open go on", archived=True)
 
 
 @action("/dashboard/agents/{key}/restore")
-async def restore_agent(visit: Visit) -> Answer:
-    return await _archive(visit, "opens outcomes again", archived=False)
+async def restore_agent(request: PageRequest) -> Answer:
+    return await _archive(request, "opens outcomes again", archived=False)
 
 
-async def _archive(visit: Visit, opens: str, *, archived: bool) -> Answer:
-    key = visit.path["key"]
-    since = await archive(visit, AGENT, key, archived=archived)
-    return Moved(link("agents", key), "It is so already." if since is None else f"The agent {opens}{since}.")
+async def _archive(request: PageRequest, opens: str, *, archived: bool) -> Answer:
+    key = request.path["key"]
+    since = await archive(request, AGENT, key, archived=archived)
+    return Redirect(link("agents", key), "It is so already." if since is None else f"The agent {opens}{since}.")

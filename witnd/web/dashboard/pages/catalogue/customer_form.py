@@ -9,7 +9,7 @@ from witnd.app.catalogue.read import CUSTOMER
 from witnd.app.errors import Refused
 from witnd.web.dashboard.forms.errors import told
 from witnd.web.dashboard.forms.versions import check_seen
-from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
+from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.present.instants import from_when, written_instant
 from witnd.web.dashboard.present.words import link
 from witnd.web.errors import status_of
@@ -18,51 +18,51 @@ FIELDS: Final = ("key", "name", "email", "rate_card", "effective_from")
 
 
 @page("/dashboard/customers/new", admin=True)
-async def new_customer(visit: Visit) -> Answer:
-    await visit.services.learned()
-    return await _form(visit, None, {name: visit.query.get(name, "") for name in FIELDS})
+async def new_customer(request: PageRequest) -> Answer:
+    await request.services.learned()
+    return await _form(request, None, {name: request.query.get(name, "") for name in FIELDS})
 
 
 @action("/dashboard/customers/new")
-async def create_customer(visit: Visit) -> Answer:
-    given = _given(visit)
+async def create_customer(request: PageRequest) -> Answer:
+    given = _given(request)
     content = _content(given)
     try:
         written = await catalogue_change.create(
-            visit.services, visit.author, CUSTOMER, {"key": given["key"], **content}
+            request.services, request.author, CUSTOMER, {"key": given["key"], **content}
         )
     except Refused as refused:
-        return await _form(visit, None, given, refused)
+        return await _form(request, None, given, refused)
     since = from_when(written.thing.version.effective_from, content["effective_from"])
-    return Moved(link("customers", written.thing.key), f"Customer {written.thing.key} is created{since}.")
+    return Redirect(link("customers", written.thing.key), f"Customer {written.thing.key} is created{since}.")
 
 
 @page("/dashboard/customers/{key}/edit", admin=True)
-async def edit_customer(visit: Visit) -> Answer:
-    thing = await catalogue.read(visit.services, CUSTOMER, visit.path["key"])
+async def edit_customer(request: PageRequest) -> Answer:
+    thing = await catalogue.read(request.services, CUSTOMER, request.path["key"])
     content = thing.version.content
-    return await _form(visit, thing.key, {**{name: content.get(name) or "" for name in FIELDS}, "key": thing.key})
+    return await _form(request, thing.key, {**{name: content.get(name) or "" for name in FIELDS}, "key": thing.key})
 
 
 @action("/dashboard/customers/{key}/edit")
-async def change_customer(visit: Visit) -> Answer:
-    key, given = visit.path["key"], _given(visit)
+async def change_customer(request: PageRequest) -> Answer:
+    key, given = request.path["key"], _given(request)
     content = _content(given)
-    thing = await catalogue.read(visit.services, CUSTOMER, key)
+    thing = await catalogue.read(request.services, CUSTOMER, key)
     try:
-        check_seen(visit, thing.count)
-        written = await catalogue_change.change(visit.services, visit.author, CUSTOMER, key, content)
+        check_seen(request, thing.count)
+        written = await catalogue_change.change(request.services, request.author, CUSTOMER, key, content)
     except Refused as refused:
-        return await _form(visit, key, {**given, "key": key}, refused)
+        return await _form(request, key, {**given, "key": key}, refused)
     since = from_when(written.thing.version.effective_from, content["effective_from"])
-    return Moved(
+    return Redirect(
         link("customers", key), f"Saved{since}." if written.changed else "Nothing was changed: it was so already."
     )
 
 
-def _given(visit: Visit) -> dict[str, str]:
+def _given(request: PageRequest) -> dict[str, str]:
     """As it was typed. Spaces around a key belong to it: events may be sent with such a one, and wait for it."""
-    return {name: visit.form.get(name, "") for name in FIELDS}
+    return {name: request.form.get(name, "") for name in FIELDS}
 
 
 def _content(given: Mapping[str, str]) -> dict[str, Any]:
@@ -71,16 +71,18 @@ def _content(given: Mapping[str, str]) -> dict[str, Any]:
     return {**content, "effective_from": written_instant(given["effective_from"].strip())}
 
 
-async def _form(visit: Visit, key: str | None, given: Mapping[str, str], refused: Refused | None = None) -> Shown:
-    thing = None if key is None else await catalogue.read(visit.services, CUSTOMER, key)
-    return Shown(
+async def _form(
+    request: PageRequest, key: str | None, given: Mapping[str, str], refused: Refused | None = None
+) -> HtmlPage:
+    thing = None if key is None else await catalogue.read(request.services, CUSTOMER, key)
+    return HtmlPage(
         "customer_form.html",
         {
             "key": key,
             "scheduled": () if thing is None else thing.scheduled,
             "seen": None if thing is None else thing.count,
             "given": given,
-            "cards": visit.services.catalogue.keys("rate_card"),
+            "cards": request.services.catalogue.keys("rate_card"),
             **told(refused),
         },
         200 if refused is None else status_of(refused),

@@ -25,7 +25,7 @@ from witnd.web.dashboard.forms.submit import KEY, Sending, sending
 from witnd.web.dashboard.forms.submit import address as site
 from witnd.web.dashboard.forms.terms import METHODS
 from witnd.web.dashboard.forms.versions import versions_of
-from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
+from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.present.price_words import price_lines
 from witnd.web.dashboard.present.words import link
 
@@ -56,12 +56,12 @@ class OwnTerms(Struct, frozen=True, kw_only=True):
 
 
 @page("/dashboard/customers")
-async def list_customers(visit: Visit) -> Answer:
-    query = visit.query
+async def list_customers(request: PageRequest) -> Answer:
+    query = request.query
     search, card, archived = query.get("search", "").strip(), query.get("rate_card"), "archived" in query
     looked_for = search.casefold()
     found, cursor = await catalogue.listed(
-        visit.services,
+        request.services,
         CUSTOMER,
         (LIMIT, query.get("after")),
         archived=archived,
@@ -71,14 +71,14 @@ async def list_customers(visit: Visit) -> Answer:
         ),
     )
     asked = {"search": search, "rate_card": card or "", "archived": "yes" if archived else ""}
-    return Shown(
+    return HtmlPage(
         "customers.html",
         {
             "found": [_row(thing) for thing in found],
             "asked": asked,
             "filtered": any(asked.values()),
-            "cards": visit.services.catalogue.keys("rate_card"),
-            "site": site(visit),
+            "cards": request.services.catalogue.keys("rate_card"),
+            "site": site(request),
             "next": link("customers", **asked, after=cursor) if cursor else None,
             "first": link("customers", **asked) if "after" in query else None,
         },
@@ -90,11 +90,11 @@ def _row(thing: Thing) -> dict[str, Any]:
 
 
 @page("/dashboard/customers/{key}")
-async def show_customer(visit: Visit) -> Answer:
-    services, key = visit.services, visit.path["key"]
+async def show_customer(request: PageRequest) -> Answer:
+    services, key = request.services, request.path["key"]
     known = await services.learned()
     if not known.versions(CUSTOMER.name, key):
-        return Shown("customer_missing.html", {"key": key}, 404)
+        return HtmlPage("customer_missing.html", {"key": key}, 404)
     thing = await catalogue.read(services, CUSTOMER, key)
     # Where all versions are scheduled, as it will be.
     at = max(await services.catalogue_store.present(), thing.version.effective_from)
@@ -104,7 +104,7 @@ async def show_customer(visit: Visit) -> Answer:
     terms = thing.version.content.get("agents", ())
     outcomes = await page_of_outcomes(services, customer=key, limit=NEWEST, after=None)
     bills = await invoices.listed(services, invoices.wanted(customer_key=key), NEWEST, None)
-    return Shown(
+    return HtmlPage(
         "customer.html",
         {
             "customer": customer,
@@ -120,35 +120,37 @@ async def show_customer(visit: Visit) -> Answer:
             "outcomes": outcomes.data,
             "invoices": [_bill(one) for one in bills.data],
             "balances": await _balances(services, known, key),
-            **await versions_of(visit, CUSTOMER, thing),
-            "example": _example(visit, known, key, priced, at),
+            **await versions_of(request, CUSTOMER, thing),
+            "example": _example(request, known, key, priced, at),
         },
     )
 
 
 @page("/dashboard/customers/{key}/terms")
-async def choose_terms(visit: Visit) -> Answer:
+async def choose_terms(request: PageRequest) -> Answer:
     """From the agent that was chosen to its terms for this customer."""
-    agent = visit.query.get("agent")
+    agent = request.query.get("agent")
     if agent is None:
         raise invalid("agent", "choose the agent that something else was agreed for")
-    return Moved(link("customers", visit.path["key"], "terms", agent))
+    return Redirect(link("customers", request.path["key"], "terms", agent))
 
 
 @action("/dashboard/customers/{key}/archive")
-async def archive_customer(visit: Visit) -> Answer:
-    return await _archive(visit, "archived: it is hidden in lists", archived=True)
+async def archive_customer(request: PageRequest) -> Answer:
+    return await _archive(request, "archived: it is hidden in lists", archived=True)
 
 
 @action("/dashboard/customers/{key}/restore")
-async def restore_customer(visit: Visit) -> Answer:
-    return await _archive(visit, "back from the archive", archived=False)
+async def restore_customer(request: PageRequest) -> Answer:
+    return await _archive(request, "back from the archive", archived=False)
 
 
-async def _archive(visit: Visit, done: str, *, archived: bool) -> Answer:
-    key = visit.path["key"]
-    since = await archive(visit, CUSTOMER, key, archived=archived)
-    return Moved(link("customers", key), "It is so already." if since is None else f"Customer {key} is {done}{since}.")
+async def _archive(request: PageRequest, done: str, *, archived: bool) -> Answer:
+    key = request.path["key"]
+    since = await archive(request, CUSTOMER, key, archived=archived)
+    return Redirect(
+        link("customers", key), "It is so already." if since is None else f"Customer {key} is {done}{since}."
+    )
 
 
 def _prices(known: Catalogue, customer: Customer, at: int) -> tuple[list[Priced], int]:
@@ -205,7 +207,7 @@ async def _balances(services: DaemonServices, known: Catalogue, key: str) -> lis
     return found
 
 
-def _example(visit: Visit, known: Catalogue, key: str, prices: list[Priced], at: int) -> Sending:
+def _example(request: PageRequest, known: Catalogue, key: str, prices: list[Priced], at: int) -> Sending:
     """An event that an agent with a price takes, where there is one."""
     agents = known.agents(at)
     agent = next((price.agent for price in prices if price.agent in agents), None)
@@ -213,4 +215,4 @@ def _example(visit: Visit, known: Catalogue, key: str, prices: list[Priced], at:
     if agent is not None:
         facts = agents[agent].rule.facts
         event |= {"agent_key": agent, "action": facts[0] if facts else event["action"]}
-    return sending(visit, event)
+    return sending(request, event)

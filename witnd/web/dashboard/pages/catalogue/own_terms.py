@@ -18,7 +18,7 @@ from witnd.web.dashboard.forms import reorder as rearranging
 from witnd.web.dashboard.forms.examples import Examples
 from witnd.web.dashboard.forms.terms import METHODS, Taken, Terms, Wrong
 from witnd.web.dashboard.forms.versions import check_seen
-from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
+from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.pages.catalogue.agent_form import shared
 from witnd.web.dashboard.present.instants import since
 from witnd.web.dashboard.present.words import link, span
@@ -30,70 +30,70 @@ _NONE: Final = Mistake("", "tick what is agreed otherwise; to have it all as the
 
 
 @page("/dashboard/customers/{key}/terms/{agent}", admin=True)
-async def show_terms(visit: Visit) -> Answer:
-    base, known, count = await _known(visit)
-    given = terms.opened(visit.path["agent"], {**base, **known})
-    return _form(visit, base, known, given, frozenset(known), examples.suggested(given.rule), seen=count)
+async def show_terms(request: PageRequest) -> Answer:
+    base, known, count = await _known(request)
+    given = terms.opened(request.path["agent"], {**base, **known})
+    return _form(request, base, known, given, frozenset(known), examples.suggested(given.rule), seen=count)
 
 
 @action("/dashboard/customers/{key}/terms/{agent}")
-async def write_terms(visit: Visit) -> Answer:
+async def write_terms(request: PageRequest) -> Answer:
     """Save the form, or show it as its buttons made it."""
-    base, known, count = await _known(visit)
-    given, tried, do = terms.sent(visit.form), examples.sent(visit.form), visit.form.get("do", "look")
-    own = frozenset(visit.forms.get("own", ())) & set(FIELDS)
+    base, known, count = await _known(request)
+    given, tried, do = terms.sent(request.form), examples.sent(request.form), request.form.get("do", "look")
+    own = frozenset(request.forms.get("own", ())) & set(FIELDS)
     if do != "save":
         rearranging.acted(given.rule, do)
         examples.acted(tried, do)
-        return _form(visit, base, known, given, own, tried, seen=visit.form.get("seen"))
+        return _form(request, base, known, given, own, tried, seen=request.form.get("seen"))
     taken = _taken(given, own)
     try:
-        check_seen(visit, count)
+        check_seen(request, count)
         if taken.mistakes:
             raise all_invalid(taken.mistakes)
-        written = await _write(visit, taken.raw, {name: taken.raw[name] for name in own})
+        written = await _write(request, taken.raw, {name: taken.raw[name] for name in own})
     except Refused as refused:
         if refused.code not in ("VALIDATION_ERROR", "CONFLICT"):
             raise
         wrong = terms.wrong(_nearer(refused), taken.places)
-        return _form(visit, base, known, given, own, tried, wrong, seen=count)
-    return _done(visit, written, taken.raw["effective_from"], "the terms are the customer’s own")
+        return _form(request, base, known, given, own, tried, wrong, seen=count)
+    return _done(request, written, taken.raw["effective_from"], "the terms are the customer’s own")
 
 
 @action("/dashboard/customers/{key}/terms/{agent}/remove")
-async def remove_terms(visit: Visit) -> Answer:
-    if not visit.form.get("confirmed"):
+async def remove_terms(request: PageRequest) -> Answer:
+    if not request.form.get("confirmed"):
         raise invalid("confirmed", "tick the box first")
-    written = await _write(visit, {"effective_from": None}, {})
-    return _done(visit, written, None, "the terms are the agent’s, as for everybody else")
+    written = await _write(request, {"effective_from": None}, {})
+    return _done(request, written, None, "the terms are the agent’s, as for everybody else")
 
 
-async def _write(visit: Visit, raw: Mapping[str, Any], own: Mapping[str, Any]) -> Written:
+async def _write(request: PageRequest, raw: Mapping[str, Any], own: Mapping[str, Any]) -> Written:
     """Put these terms in the place of the customer’s own for the agent; without any, there are none."""
-    key, agent = visit.path["key"], visit.path["agent"]
+    key, agent = request.path["key"], request.path["agent"]
 
     def amend(content: Mapping[str, Any]) -> dict[str, Any]:
         others = [one for one in content.get("agents", ()) if one["agent"] != agent]
         return {"agents": [{"agent": agent, **own}, *others] if own else others}
 
     given = {"effective_from": raw["effective_from"]}
-    return await catalogue_change.change(visit.services, visit.author, CUSTOMER, key, given, amend)
+    return await catalogue_change.change(request.services, request.author, CUSTOMER, key, given, amend)
 
 
-def _done(visit: Visit, written: Written, asked: str | None, what: str) -> Moved:
-    key, agent = visit.path["key"], visit.path["agent"]
+def _done(request: PageRequest, written: Written, asked: str | None, what: str) -> Redirect:
+    key, agent = request.path["key"], request.path["agent"]
     if not written.changed:
-        return Moved(link("customers", key), "Nothing was changed: it was so already.")
+        return Redirect(link("customers", key), "Nothing was changed: it was so already.")
     start = since(written.thing.version.effective_from, asked)
     said = f"Saved. For outcomes of {agent} that open {start}, {what}; those already open keep theirs."
-    return Moved(link("customers", key), said)
+    return Redirect(link("customers", key), said)
 
 
-async def _known(visit: Visit) -> tuple[dict[str, Any], dict[str, Any], int]:
+async def _known(request: PageRequest) -> tuple[dict[str, Any], dict[str, Any], int]:
     """What the agent has, what the customer has instead, and how many versions of the customer there are."""
-    agent = visit.path["agent"]
-    base = (await catalogue.read(visit.services, AGENT, agent)).version.content
-    customer = await catalogue.read(visit.services, CUSTOMER, visit.path["key"])
+    agent = request.path["agent"]
+    base = (await catalogue.read(request.services, AGENT, agent)).version.content
+    customer = await catalogue.read(request.services, CUSTOMER, request.path["key"])
     agreed: list[dict[str, Any]] = [one for one in customer.version.content.get("agents", ()) if one["agent"] == agent]
     own = {name: value for one in agreed for name, value in one.items() if name != "agent"}
     return base, own, customer.count
@@ -115,12 +115,12 @@ def _nearer(refused: Refused) -> Refused:
 
 
 def _form(
-    visit: Visit, base: Mapping[str, Any], known: Mapping[str, Any], given: Terms, own: frozenset[str],
+    request: PageRequest, base: Mapping[str, Any], known: Mapping[str, Any], given: Terms, own: frozenset[str],
     tried: Examples, wrong: Wrong = terms.RIGHT, *, seen: int | str | None,
-) -> Shown:  # fmt: skip
-    key, agent = visit.path["key"], visit.path["agent"]
-    trying = tried.tried or visit.form.get("do") == "try"
-    return Shown(
+) -> HtmlPage:  # fmt: skip
+    key, agent = request.path["key"], request.path["agent"]
+    trying = tried.tried or request.form.get("do") == "try"
+    return HtmlPage(
         "own_terms.html",
         {
             "customer": key,
@@ -136,7 +136,7 @@ def _form(
                 "attribution_method": METHODS[base["attribution_method"]],
                 "condition": condition_text(base["condition"]),
             },
-            **shared(visit, given, tried, wrong, trying=_together(base, given, own) if trying else None),
+            **shared(request, given, tried, wrong, trying=_together(base, given, own) if trying else None),
         },
         wrong.status,
     )

@@ -11,7 +11,7 @@ from witnd.domain.pricing.ratecard import Price, RateCard
 from witnd.web.dashboard.forms.price_form import PriceForm, opened, sent, told, values
 from witnd.web.dashboard.forms.prices import Problem, blank, currencies, written
 from witnd.web.dashboard.forms.versions import check_seen
-from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
+from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.present.instants import written_instant
 from witnd.web.dashboard.present.price_words import price_words
 from witnd.web.dashboard.present.words import link
@@ -26,46 +26,46 @@ LISTED: Final = 100
 
 
 @page("/dashboard/rate-cards/new", admin=True)
-async def new_rate_card(visit: Visit) -> Answer:
-    return await _card_form(visit, None, opened([], "", {}, 0, blank()))
+async def new_rate_card(request: PageRequest) -> Answer:
+    return await _card_form(request, None, opened([], "", {}, 0, blank()))
 
 
 @action("/dashboard/rate-cards/new")
-async def create_rate_card(visit: Visit) -> Answer:
-    form = sent(visit, [])
-    if visit.form.get("do") != SAVE:
-        return await _card_form(visit, None, form)
+async def create_rate_card(request: PageRequest) -> Answer:
+    form = sent(request, [])
+    if request.form.get("do") != SAVE:
+        return await _card_form(request, None, form)
     try:
         saved = await catalogue_change.create(
-            visit.services, visit.author, RATE_CARD, _content(form, key=form.texts["key"])
+            request.services, request.author, RATE_CARD, _content(form, key=form.texts["key"])
         )
     except Refused as refused:
-        return await _card_form(visit, None, form, form.problems(refused), status_of(refused))
-    return Moved(link("rate-cards", saved.thing.key), told(saved, form, f"Rate card {saved.thing.key} is created."))
+        return await _card_form(request, None, form, form.problems(refused), status_of(refused))
+    return Redirect(link("rate-cards", saved.thing.key), told(saved, form, f"Rate card {saved.thing.key} is created."))
 
 
 @page("/dashboard/rate-cards/{key}/edit", admin=True)
-async def edit_rate_card(visit: Visit) -> Answer:
-    thing = await catalogue.read(visit.services, RATE_CARD, visit.path["key"])
+async def edit_rate_card(request: PageRequest) -> Answer:
+    thing = await catalogue.read(request.services, RATE_CARD, request.path["key"])
     content = thing.version.content
-    stored = visit.services.catalogue.digits(thing.key)
-    form = opened(content["entries"], content["currency"], visit.query, thing.count, stored=stored)
-    return await _card_form(visit, thing, form)
+    stored = request.services.catalogue.digits(thing.key)
+    form = opened(content["entries"], content["currency"], request.query, thing.count, stored=stored)
+    return await _card_form(request, thing, form)
 
 
 @action("/dashboard/rate-cards/{key}/edit")
-async def change_rate_card(visit: Visit) -> Answer:
-    thing = await catalogue.read(visit.services, RATE_CARD, visit.path["key"])
-    form = sent(visit, thing.version.content["entries"], stored=visit.services.catalogue.digits(thing.key))
-    if visit.form.get("do") != SAVE:
-        return await _card_form(visit, thing, form)
+async def change_rate_card(request: PageRequest) -> Answer:
+    thing = await catalogue.read(request.services, RATE_CARD, request.path["key"])
+    form = sent(request, thing.version.content["entries"], stored=request.services.catalogue.digits(thing.key))
+    if request.form.get("do") != SAVE:
+        return await _card_form(request, thing, form)
     try:
-        check_seen(visit, thing.count)
-        saved = await catalogue_change.change(visit.services, visit.author, RATE_CARD, thing.key, _content(form))
+        check_seen(request, thing.count)
+        saved = await catalogue_change.change(request.services, request.author, RATE_CARD, thing.key, _content(form))
     except Refused as refused:
         form.texts["seen"] = str(thing.count)
-        return await _card_form(visit, thing, form, form.problems(refused), status_of(refused))
-    return Moved(link("rate-cards", thing.key), told(saved, form, f"Version {saved.thing.version.number} is saved."))
+        return await _card_form(request, thing, form, form.problems(refused), status_of(refused))
+    return Redirect(link("rate-cards", thing.key), told(saved, form, f"Version {saved.thing.version.number} is saved."))
 
 
 def _content(form: PriceForm, **more: Any) -> dict[str, Any]:
@@ -78,83 +78,83 @@ def _content(form: PriceForm, **more: Any) -> dict[str, Any]:
 
 
 async def _card_form(
-    visit: Visit, thing: Thing | None, form: PriceForm, problems: Sequence[Problem] = (), status: int = 200
-) -> Shown:
-    shown = await values(visit, form, problems)
+    request: PageRequest, thing: Thing | None, form: PriceForm, problems: Sequence[Problem] = (), status: int = 200
+) -> HtmlPage:
+    shown = await values(request, form, problems)
     chosen = form.texts["currency"]
     codes = [("", "choose a currency"), *currencies()]
     if chosen not in dict(codes):
         codes.append((chosen, chosen))  # what was sent stays, and is told of
-    return Shown("rate_card_form.html", {**shown, "thing": thing, "currencies": codes}, status)
+    return HtmlPage("rate_card_form.html", {**shown, "thing": thing, "currencies": codes}, status)
 
 
 # -- prices of one customer alone -------------------------------------------------------------------------------------
 
 
 @page("/dashboard/customers/{key}/prices")
-async def own_prices(visit: Visit) -> Answer:
-    thing, card = await _customer(visit)
+async def own_prices(request: PageRequest) -> Answer:
+    thing, card = await _customer(request)
     start = None
-    if card is not None and (price := card.prices.get(visit.query.get("agent", ""))) is not None:
+    if card is not None and (price := card.prices.get(request.query.get("agent", ""))) is not None:
         [start] = written([price.entry])
     currency = "" if card is None else card.currency
     entries, stored = thing.version.content.get("entries", []), _digits(card)
-    form = opened(entries, currency, visit.query, thing.count, start, stored=stored)
-    return await _own_form(visit, thing, card, form)
+    form = opened(entries, currency, request.query, thing.count, start, stored=stored)
+    return await _own_form(request, thing, card, form)
 
 
 @action("/dashboard/customers/{key}/prices")
-async def change_own_prices(visit: Visit) -> Answer:
-    thing, card = await _customer(visit)
+async def change_own_prices(request: PageRequest) -> Answer:
+    thing, card = await _customer(request)
     if card is None:
         raise ApiError("CONFLICT", "give the customer a rate card first: its own prices are in the currency of that")
-    form = sent(visit, thing.version.content.get("entries", []), card.currency, stored=_digits(card))
-    if visit.form.get("do") != SAVE:
-        return await _own_form(visit, thing, card, form)
+    form = sent(request, thing.version.content.get("entries", []), card.currency, stored=_digits(card))
+    if request.form.get("do") != SAVE:
+        return await _own_form(request, thing, card, form)
     content = {"entries": form.document, "effective_from": written_instant(form.texts["effective_from"])}
     try:
-        check_seen(visit, thing.count)
-        saved = await catalogue_change.change(visit.services, visit.author, CUSTOMER, thing.key, content)
+        check_seen(request, thing.count)
+        saved = await catalogue_change.change(request.services, request.author, CUSTOMER, thing.key, content)
     except Refused as refused:
         form.texts["seen"] = str(thing.count)
-        return await _own_form(visit, thing, card, form, form.problems(refused), status_of(refused))
-    return Moved(link("customers", thing.key), told(saved, form, "The customer's own prices are saved."))
+        return await _own_form(request, thing, card, form, form.problems(refused), status_of(refused))
+    return Redirect(link("customers", thing.key), told(saved, form, "The customer's own prices are saved."))
 
 
 def _digits(card: RateCard | None) -> dict[str, int]:
     return {} if card is None else {card.currency: card.digits}
 
 
-async def _customer(visit: Visit) -> tuple[Thing, RateCard | None]:
+async def _customer(request: PageRequest) -> tuple[Thing, RateCard | None]:
     """The customer, and its card as it is when that version of the customer holds."""
-    thing = await catalogue.read(visit.services, CUSTOMER, visit.path["key"])
+    thing = await catalogue.read(request.services, CUSTOMER, request.path["key"])
     key = thing.version.content["rate_card"]
     if key is None:
         return thing, None
-    at = max(await visit.services.catalogue_store.present(), thing.version.effective_from)
+    at = max(await request.services.catalogue_store.present(), thing.version.effective_from)
     # One whose versions are all scheduled has a currency already.
-    return thing, visit.services.catalogue.rate_card(key, at) or await _scheduled(visit, key)
+    return thing, request.services.catalogue.rate_card(key, at) or await _scheduled(request, key)
 
 
-async def _scheduled(visit: Visit, key: str) -> RateCard:
-    thing = await catalogue.read(visit.services, RATE_CARD, key)
+async def _scheduled(request: PageRequest, key: str) -> RateCard:
+    thing = await catalogue.read(request.services, RATE_CARD, key)
     return RateCard.from_content(key, thing.version.content)
 
 
 async def _own_form(
-    visit: Visit,
+    request: PageRequest,
     thing: Thing,
     card: RateCard | None,
     form: PriceForm,
     problems: Sequence[Problem] = (),
     status: int = 200,
-) -> Shown:
+) -> HtmlPage:
     own = _own_words(thing, card)
     listed = [] if card is None else [(agent, price_words(card.prices[agent])) for agent in sorted(card.prices)]
-    return Shown(
+    return HtmlPage(
         "own_prices.html",
         {
-            **await values(visit, form, problems),
+            **await values(request, form, problems),
             "thing": thing,
             "card": card,
             "own_words": list(own.items()),

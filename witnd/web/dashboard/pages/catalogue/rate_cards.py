@@ -14,7 +14,7 @@ from witnd.web.dashboard.forms.price_preview import OUTCOMES, Preview, of_card
 from witnd.web.dashboard.forms.prices import FIELDS, MOST_EDITED, padded
 from witnd.web.dashboard.forms.submit import address
 from witnd.web.dashboard.forms.versions import numbered, versions_of
-from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
+from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.present.price_words import price_words
 from witnd.web.dashboard.present.words import link
 
@@ -48,28 +48,28 @@ class Priced(Struct, frozen=True, kw_only=True):
 
 
 @page("/dashboard/rate-cards")
-async def list_rate_cards(visit: Visit) -> Answer:
-    archived = "archived" in visit.query
+async def list_rate_cards(request: PageRequest) -> Answer:
+    archived = "archived" in request.query
     found, cursor = await catalogue.listed(
-        visit.services, RATE_CARD, (LIMIT, visit.query.get("after")), archived=archived
+        request.services, RATE_CARD, (LIMIT, request.query.get("after")), archived=archived
     )
     asked = {"archived": "yes" if archived else None}
-    return Shown(
+    return HtmlPage(
         "rate_cards.html",
         {
-            "found": [_line(visit, thing) for thing in found],
+            "found": [_line(request, thing) for thing in found],
             "archived": archived,
-            "address": address(visit),
+            "address": address(request),
             "next": link("rate-cards", **asked, after=cursor) if cursor else None,
-            "first": link("rate-cards", **asked) if "after" in visit.query else None,
+            "first": link("rate-cards", **asked) if "after" in request.query else None,
         },
     )
 
 
-def _line(visit: Visit, thing: Thing) -> dict[str, Any]:
+def _line(request: PageRequest, thing: Thing) -> dict[str, Any]:
     version = thing.version
     # The catalogue has made the prices of each version already.
-    card = visit.services.catalogue.rate_card(thing.key, version.effective_from)
+    card = request.services.catalogue.rate_card(thing.key, version.effective_from)
     prices = {} if card is None else card.prices
     said = sorted(prices)[:SAID]
     return {
@@ -83,15 +83,15 @@ def _line(visit: Visit, thing: Thing) -> dict[str, Any]:
 
 
 @page("/dashboard/rate-cards/{key}")
-async def show_rate_card(visit: Visit) -> Answer:
-    services, key, query = visit.services, visit.path["key"], visit.query
-    thing = await catalogue.read(services, RATE_CARD, key, version=numbered(visit, "version"))
+async def show_rate_card(request: PageRequest) -> Answer:
+    services, key, query = request.services, request.path["key"], request.query
+    thing = await catalogue.read(services, RATE_CARD, key, version=numbered(request, "version"))
     card = RateCard.from_content(key, thing.version.content)
     prices, following = _prices(card, query.get("after_agent"))
     customers, more = await catalogue.listed(
         services, CUSTOMER, (CUSTOMERS, None), wanted=lambda entry: entry.content["rate_card"] == key
     )
-    return Shown(
+    return HtmlPage(
         "rate_card.html",
         {
             "thing": thing,
@@ -105,8 +105,8 @@ async def show_rate_card(visit: Visit) -> Answer:
             "whole": len(card.prices) <= MOST_EDITED,
             "customers": [(one.key, one.version.content["name"]) for one in customers],
             "more_customers": more is not None,
-            **await versions_of(visit, RATE_CARD, thing),
-            **await _quoted(visit, card),
+            **await versions_of(request, RATE_CARD, thing),
+            **await _quoted(request, card),
         },
     )
 
@@ -154,27 +154,27 @@ def _tiers(price: Price) -> list[dict[str, str]]:
     return found
 
 
-async def _quoted(visit: Visit, card: RateCard) -> dict[str, Any]:
+async def _quoted(request: PageRequest, card: RateCard) -> dict[str, Any]:
     """What outcomes of an agent would cost, where that is asked."""
-    asked = {"agent": "", "outcomes": OUTCOMES, "units": "", **visit.query}
+    asked = {"agent": "", "outcomes": OUTCOMES, "units": "", **request.query}
     preview: Preview | None = None
-    if "agent" in visit.query:
+    if "agent" in request.query:
         preview = await of_card(card, asked["agent"], asked)
     return {"asked": asked, "preview": preview, "wrong": {}}
 
 
 @action("/dashboard/rate-cards/{key}/archive")
-async def archive_rate_card(visit: Visit) -> Answer:
-    return await _archive(visit, "archived: it is hidden in lists", archived=True)
+async def archive_rate_card(request: PageRequest) -> Answer:
+    return await _archive(request, "archived: it is hidden in lists", archived=True)
 
 
 @action("/dashboard/rate-cards/{key}/restore")
-async def restore_rate_card(visit: Visit) -> Answer:
-    return await _archive(visit, "back from the archive", archived=False)
+async def restore_rate_card(request: PageRequest) -> Answer:
+    return await _archive(request, "back from the archive", archived=False)
 
 
-async def _archive(visit: Visit, done: str, *, archived: bool) -> Answer:
-    key = visit.path["key"]
-    since = await archive(visit, RATE_CARD, key, archived=archived)
+async def _archive(request: PageRequest, done: str, *, archived: bool) -> Answer:
+    key = request.path["key"]
+    since = await archive(request, RATE_CARD, key, archived=archived)
     said = "It is so already." if since is None else f"Rate card {key} is {done}{since}."
-    return Moved(link("rate-cards", key), said)
+    return Redirect(link("rate-cards", key), said)

@@ -10,7 +10,7 @@ from witnd.app.invoices.operations import Reused
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.operations import Unchanged
 from witnd.store.invoices.change import Operation
-from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
+from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.pages.invoices.invoices import name_of, shown
 from witnd.web.dashboard.pages.invoices.lines import sections
 from witnd.web.dashboard.present.words import link, number
@@ -18,97 +18,102 @@ from witnd.web.errors import ApiError, status_of
 
 
 @action("/dashboard/invoices/{id}/issue")
-async def issue(visit: Visit) -> Answer:
+async def issue(request: PageRequest) -> Answer:
     return await _done(
-        visit,
+        request,
         "issue",
-        lambda invoice: invoices.issue(visit.services, visit.author, invoice),
+        lambda invoice: invoices.issue(request.services, request.author, invoice),
         lambda done: f"Issued: its number is {done.number}.",
     )
 
 
 @action("/dashboard/invoices/{id}/pay")
-async def pay(visit: Visit) -> Answer:
+async def pay(request: PageRequest) -> Answer:
     return await _done(
-        visit,
+        request,
         "pay",
-        lambda invoice: invoices.pay(visit.services, visit.author, invoice),
+        lambda invoice: invoices.pay(request.services, request.author, invoice),
         lambda done: f"{done.number} is marked as paid.",
     )
 
 
 @action("/dashboard/invoices/{id}/void")
-async def void(visit: Visit) -> Answer:
-    reason = visit.form.get("reason", "").strip()
+async def void(request: PageRequest) -> Answer:
+    reason = request.form.get("reason", "").strip()
     return await _done(
-        visit,
+        request,
         "void",
-        lambda invoice: invoices.void(visit.services, visit.author, invoice, reason),
+        lambda invoice: invoices.void(request.services, request.author, invoice, reason),
         lambda done: f"{done.number} is void: nothing of it is owed.",
     )
 
 
 async def _done(
-    visit: Visit, doing: str, do: Callable[[Invoice], Awaitable[Operation | Unchanged]], told: Callable[[Invoice], str]
+    request: PageRequest,
+    doing: str,
+    do: Callable[[Invoice], Awaitable[Operation | Unchanged]],
+    told: Callable[[Invoice], str],
 ) -> Answer:
     """Do it. Where it is refused, the page of the invoice says why, with all that was filled in."""
-    invoice = await invoices.named(visit.services, visit.path["id"])
+    invoice = await invoices.named(request.services, request.path["id"])
     try:
-        _check_confirmed(visit)
+        _check_confirmed(request)
         done = (await do(invoice)).invoice
     except Refused as refused:
         # As it is now: somebody else may have done something to it.
-        return await shown(visit, await invoices.named(visit.services, invoice.id), refused, doing)
-    return Moved(link("invoices", name_of(done)), told(done))
+        return await shown(request, await invoices.named(request.services, invoice.id), refused, doing)
+    return Redirect(link("invoices", name_of(done)), told(done))
 
 
 @page("/dashboard/invoices/{id}/credit", admin=True)
-async def ask_credit(visit: Visit) -> Answer:
-    invoice = await invoices.named(visit.services, visit.path["id"])
-    return await _form(visit, invoice, visit.query)
+async def ask_credit(request: PageRequest) -> Answer:
+    invoice = await invoices.named(request.services, request.path["id"])
+    return await _form(request, invoice, request.query)
 
 
 @action("/dashboard/invoices/{id}/credit")
-async def credit(visit: Visit) -> Answer:
-    form = visit.form
-    invoice = await invoices.named(visit.services, visit.path["id"])
+async def credit(request: PageRequest) -> Answer:
+    form = request.form
+    invoice = await invoices.named(request.services, request.path["id"])
     try:
-        _check_confirmed(visit)
+        _check_confirmed(request)
         amount = form.get("amount", "").strip() or None
-        row, reason = await _row(visit, invoice, form), form.get("reason", "").strip()
-        done = await crediting.credit(visit.services, visit.author, invoice, row, amount=amount, reason=reason)
+        row, reason = await _row(request, invoice, form), form.get("reason", "").strip()
+        done = await crediting.credit(request.services, request.author, invoice, row, amount=amount, reason=reason)
     except Reused as before:
         given = ApiError(
             "CONFLICT",
             f"this form was sent before with other values: it {before.how}. Send it again to credit more",
         )
-        return await _form(visit, invoice, {**form, "once": ""}, given)
+        return await _form(request, invoice, {**form, "once": ""}, given)
     except Refused as refused:
         if refused.code == "UNAVAILABLE":
             raise unavailable(
                 "it is unknown whether the credit was given. Send the form again: it is given once"
             ) from None
-        return await _form(visit, invoice, form, refused)
+        return await _form(request, invoice, form, refused)
     given_back = f"{number((done.row.amount or '').lstrip('-'))} {invoice.currency}"
     note = done.note
     if note is None:
-        return Moved(link("invoices", name_of(invoice)), f"{given_back} given back: it is a line of this draft.")
+        return Redirect(link("invoices", name_of(invoice)), f"{given_back} given back: it is a line of this draft.")
     told = f"{given_back} given back: it pays the next invoices of {note.customer_key} in {note.currency}."
-    return Moved(link("credit-notes", note.number or note.id), told)
+    return Redirect(link("credit-notes", note.number or note.id), told)
 
 
-async def _form(visit: Visit, invoice: Invoice, given: Mapping[str, str], refused: Refused | None = None) -> Shown:
+async def _form(
+    request: PageRequest, invoice: Invoice, given: Mapping[str, str], refused: Refused | None = None
+) -> HtmlPage:
     """The form of a credit, with what was filled in and why that was refused."""
-    invoice = await invoices.named(visit.services, invoice.id)
+    invoice = await invoices.named(request.services, invoice.id)
     try:
-        line, left = await crediting.left(visit.services, invoice, await _row(visit, invoice, given))
+        line, left = await crediting.left(request.services, invoice, await _row(request, invoice, given))
     except Refused as none_left:
         if none_left.code != "CONFLICT":
             raise
-        return await shown(visit, invoice, refused or none_left, "credit")
-    [so_far] = await visit.services.invoices.credited(invoice.id, [line.id])
+        return await shown(request, invoice, refused or none_left, "credit")
+    [so_far] = await request.services.invoices.credited(invoice.id, [line.id])
     [section] = sections(invoice, [line], [so_far])
-    return Shown(
+    return HtmlPage(
         "invoice_credit.html",
         {
             "invoice": invoice,
@@ -127,11 +132,11 @@ async def _form(visit: Visit, invoice: Invoice, given: Mapping[str, str], refuse
     )
 
 
-async def _row(visit: Visit, invoice: Invoice, given: Mapping[str, str]) -> Row:
+async def _row(request: PageRequest, invoice: Invoice, given: Mapping[str, str]) -> Row:
     outcome_key, row_id = given.get("outcome") or None, given.get("row") or None
-    return await crediting.billed_row(visit.services, invoice, outcome_key=outcome_key, row_id=row_id)
+    return await crediting.billed_row(request.services, invoice, outcome_key=outcome_key, row_id=row_id)
 
 
-def _check_confirmed(visit: Visit) -> None:
-    if "confirmed" not in visit.form:
+def _check_confirmed(request: PageRequest) -> None:
+    if "confirmed" not in request.form:
         raise invalid("confirmed", "tick the box to confirm; you cannot undo this")

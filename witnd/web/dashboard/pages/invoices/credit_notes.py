@@ -12,7 +12,7 @@ from witnd.domain.invoices.json_form import credit_note_json
 from witnd.domain.values.money import minor_text
 from witnd.store.page import Page
 from witnd.web.dashboard.filters import filter_key
-from witnd.web.dashboard.page import Answer, Shown, Visit, page
+from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, page
 from witnd.web.dashboard.present.words import link
 
 LIMIT: Final = 50
@@ -27,21 +27,21 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 @page("/dashboard/credit-notes")
-async def list_notes(visit: Visit) -> Answer:
-    query = visit.query
+async def list_notes(request: PageRequest) -> Answer:
+    query = request.query
     asked = {name: query.get(name, "") for name in FILTERS}
     problems: dict[str, str] = {}
     try:
-        meant = await asked_by(visit)
+        meant = await asked_by(request)
         found = await invoices.notes_listed(
-            visit.services, LIMIT, query.get("after"), customer=meant.customer, invoice=meant.invoice
+            request.services, LIMIT, query.get("after"), customer=meant.customer, invoice=meant.invoice
         )
     except Refused as refused:
         problems = {one.path: one.message for one in refused.details if one.path in FILTERS}
         if not problems:
             raise
         found = Page([], None)
-    return Shown(
+    return HtmlPage(
         "credit_notes.html",
         {
             "found": [credit_note_json(note) for note in found.data],
@@ -58,11 +58,11 @@ async def list_notes(visit: Visit) -> Answer:
 
 
 @page("/dashboard/credit-notes/{id}")
-async def show_note(visit: Visit) -> Answer:
-    services = visit.services
-    note = await invoices.note_named(services, visit.path["id"])
+async def show_note(request: PageRequest) -> Answer:
+    services = request.services
+    note = await invoices.note_named(services, request.path["id"])
     balance = await services.invoices.balance(note.customer_key, note.currency)
-    return Shown(
+    return HtmlPage(
         "credit_note.html",
         {
             "note": credit_note_json(note),
@@ -73,14 +73,14 @@ async def show_note(visit: Visit) -> Answer:
     )
 
 
-async def asked_by(visit: Visit) -> Asked:
+async def asked_by(request: PageRequest) -> Asked:
     """What the filters of the address mean."""
-    customer, name = filter_key(visit, "customer"), visit.query.get("invoice", "").strip() or None
+    customer, name = filter_key(request, "customer"), request.query.get("invoice", "").strip() or None
     if name is not None and customer is not None:
         raise invalid("customer", "leave it empty where an invoice is given, which has one customer")
     if name is None:
         return Asked(customer=customer, invoice=None)
     try:
-        return Asked(customer=None, invoice=await invoices.named(visit.services, name))
+        return Asked(customer=None, invoice=await invoices.named(request.services, name))
     except Refused as unknown:
         raise invalid("invoice", unknown.message) from None

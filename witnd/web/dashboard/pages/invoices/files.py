@@ -10,7 +10,7 @@ from witnd.app.errors import Refused
 from witnd.app.invoices import exports
 from witnd.app.invoices import operations as invoices
 from witnd.app.invoices.exports import Form, Table, What
-from witnd.web.dashboard.page import Answer, Visit, page
+from witnd.web.dashboard.page import Answer, PageRequest, page
 from witnd.web.dashboard.pages.invoices.credit_notes import asked_by
 from witnd.web.dashboard.pages.invoices.invoices import shown, wanted_by
 from witnd.web.errors import from_msgspec
@@ -36,54 +36,54 @@ class One(Struct, frozen=True, kw_only=True):
 
 
 @page("/dashboard/invoices/export")
-async def export_invoices(visit: Visit) -> Answer:
-    asked = _query(visit, Several)
-    return download(await exports.all_invoices(visit.services, wanted_by(visit), asked.format, asked.what))
+async def export_invoices(request: PageRequest) -> Answer:
+    asked = _query(request, Several)
+    return download(await exports.all_invoices(request.services, wanted_by(request), asked.format, asked.what))
 
 
 @page("/dashboard/invoices/{id}/export")
-async def export_invoice(visit: Visit) -> Answer:
-    asked = _query(visit, One)
-    invoice = await invoices.named(visit.services, visit.path["id"])
+async def export_invoice(request: PageRequest) -> Answer:
+    asked = _query(request, One)
+    invoice = await invoices.named(request.services, request.path["id"])
     try:
         customer = (asked.stripe_customer or "").strip() or None
-        file = download(await exports.one_invoice(visit.services, invoice, asked.format, asked.what, customer))
+        file = download(await exports.one_invoice(request.services, invoice, asked.format, asked.what, customer))
         return await _begun(file)
     except Refused as refused:
         if asked.format != "stripe":
             raise
-        return await shown(visit, invoice, refused, "stripe")
+        return await shown(request, invoice, refused, "stripe")
 
 
 @page("/dashboard/invoices/{id}/print")
-async def print_invoice(visit: Visit) -> Answer:
-    invoice = await invoices.named(visit.services, visit.path["id"])
-    return download(await exports.one_invoice(visit.services, invoice, "html"))
+async def print_invoice(request: PageRequest) -> Answer:
+    invoice = await invoices.named(request.services, request.path["id"])
+    return download(await exports.one_invoice(request.services, invoice, "html"))
 
 
 @page("/dashboard/credit-notes/export")
-async def export_notes(visit: Visit) -> Answer:
-    form = _query(visit, Several).format
-    asked = await asked_by(visit)
-    return download(await exports.all_notes(visit.services, form, customer=asked.customer, invoice=asked.invoice))
+async def export_notes(request: PageRequest) -> Answer:
+    form = _query(request, Several).format
+    asked = await asked_by(request)
+    return download(await exports.all_notes(request.services, form, customer=asked.customer, invoice=asked.invoice))
 
 
 @page("/dashboard/credit-notes/{id}/export")
-async def export_note(visit: Visit) -> Answer:
-    form = _query(visit, Several).format
-    note = await invoices.note_named(visit.services, visit.path["id"])
-    return download(await exports.one_note(visit.services, note, form))
+async def export_note(request: PageRequest) -> Answer:
+    form = _query(request, Several).format
+    note = await invoices.note_named(request.services, request.path["id"])
+    return download(await exports.one_note(request.services, note, form))
 
 
 @page("/dashboard/credit-notes/{id}/print")
-async def print_note(visit: Visit) -> Answer:
-    note = await invoices.note_named(visit.services, visit.path["id"])
-    return download(await exports.one_note(visit.services, note, "html"))
+async def print_note(request: PageRequest) -> Answer:
+    note = await invoices.note_named(request.services, request.path["id"])
+    return download(await exports.one_note(request.services, note, "html"))
 
 
-def _query(visit: Visit, kind: type[T]) -> T:
+def _query(request: PageRequest, kind: type[T]) -> T:
     try:
-        return msgspec.convert(visit.query, kind)
+        return msgspec.convert(request.query, kind)
     except msgspec.ValidationError as wrong:
         raise from_msgspec(wrong) from None
 

@@ -17,7 +17,7 @@ from witnd.domain.values.money import minor_text
 from witnd.store.invoices.reads import Wanted
 from witnd.store.page import Page
 from witnd.web.dashboard.filters import filter_key
-from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, page
+from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, page
 from witnd.web.dashboard.pages.invoices.lines import sections
 from witnd.web.dashboard.present.words import link
 from witnd.web.errors import status_of
@@ -61,63 +61,65 @@ class Next(Struct, frozen=True, kw_only=True):
 
 
 @page("/dashboard/invoices")
-async def list_invoices(visit: Visit) -> Answer:
-    asked = {name: visit.query.get(name, "") for name in FILTERS}
+async def list_invoices(request: PageRequest) -> Answer:
+    asked = {name: request.query.get(name, "") for name in FILTERS}
     problems: dict[str, str] = {}
     try:
-        found = await invoices.listed(visit.services, wanted_by(visit), LIMIT, visit.query.get("after"))
+        found = await invoices.listed(request.services, wanted_by(request), LIMIT, request.query.get("after"))
     except Refused as refused:
         problems = {one.path: one.message for one in refused.details if one.path in FILTERS}
         if not problems:
             raise
         found = Page([], None)
-    shelf = await exports.papers(visit.services)
+    shelf = await exports.papers(request.services)
     files = {
         (form, what): link("invoices", "export", **asked, format=form, what=what)
         for form in ("csv", "jsonl")
         for what in ("invoices", "lines")
     }
-    return Shown(
+    return HtmlPage(
         "invoices.html",
         {
             "found": [_listed(one, shelf.bill(one).customer_name) for one in found.data],
             "unreadable": found.unreadable,
             "asked": asked,
             "problems": problems,
-            "known_customer": bool(visit.services.catalogue.instants("customer", filter_key(visit, "customer") or "")),
+            "known_customer": bool(
+                request.services.catalogue.instants("customer", filter_key(request, "customer") or "")
+            ),
             "filtered": any(asked.values()),
             "statuses": list({**STATUSES, asked["status"]: STATUSES.get(asked["status"], asked["status"])}.items()),
             "files": files,
-            "by_hand": visit.services.config.billing.issue == "manual",
-            "grace": visit.services.config.billing.grace,
+            "by_hand": request.services.config.billing.issue == "manual",
+            "grace": request.services.config.billing.grace,
             "next": link("invoices", **asked, after=found.cursor) if found.cursor else None,
-            "first": link("invoices", **asked) if "after" in visit.query else None,
+            "first": link("invoices", **asked) if "after" in request.query else None,
         },
         400 if problems else 200,
     )
 
 
 @page("/dashboard/invoices/{id}")
-async def show_invoice(visit: Visit) -> Answer:
-    invoice = await invoices.named(visit.services, visit.path["id"])
+async def show_invoice(request: PageRequest) -> Answer:
+    invoice = await invoices.named(request.services, request.path["id"])
     try:
-        return await shown(visit, invoice)
+        return await shown(request, invoice)
     except Refused as refused:
-        if "after" not in visit.query or refused.code != "CONFLICT":
+        if "after" not in request.query or refused.code != "CONFLICT":
             raise
         # The lines have another order since the period was closed, so the place in them means nothing any more.
-        return Moved(link("invoices", name_of(invoice)), "The period was closed meanwhile: the lines begin again.")
+        return Redirect(link("invoices", name_of(invoice)), "The period was closed meanwhile: the lines begin again.")
 
 
-async def shown(visit: Visit, invoice: Invoice, refused: Refused | None = None, doing: str = "") -> Shown:
+async def shown(request: PageRequest, invoice: Invoice, refused: Refused | None = None, doing: str = "") -> HtmlPage:
     """The page of an invoice. `doing`: what was asked for and `refused`, with all that was filled in for it."""
-    services = visit.services
+    services = request.services
     full = await invoices.in_full(services, invoice)
-    found = await lines.of_invoice(services, invoice, LIMIT, visit.query.get("after"))
+    found = await lines.of_invoice(services, invoice, LIMIT, request.query.get("after"))
     given = await services.invoices.credited(invoice.id, [line.id for line in found.data])
     name = name_of(invoice)
     sheet = await _sheet(services, invoice)
-    return Shown(
+    return HtmlPage(
         "invoice.html",
         {
             "invoice": full,
@@ -131,20 +133,20 @@ async def shown(visit: Visit, invoice: Invoice, refused: Refused | None = None, 
             "more_notes": invoice.notes - len(full.credit_notes),
             "refused": refused,
             "doing": doing,
-            "given": {**visit.query, **visit.form} if refused is not None else {},
+            "given": {**request.query, **request.form} if refused is not None else {},
             "next": link("invoices", name, after=found.cursor) if found.cursor else None,
-            "first": link("invoices", name) if "after" in visit.query and refused is None else None,
+            "first": link("invoices", name) if "after" in request.query and refused is None else None,
         },
         200 if refused is None else status_of(refused),
     )
 
 
-def wanted_by(visit: Visit) -> Wanted:
+def wanted_by(request: PageRequest) -> Wanted:
     """What the filters of the address mean; currencies may be written in any case."""
-    query = visit.query
+    query = request.query
     currency = query.get("currency")
     return invoices.wanted(
-        customer_key=filter_key(visit, "customer"),
+        customer_key=filter_key(request, "customer"),
         currency=None if currency is None else currency.strip().upper(),
         status=query.get("status"),
         period=query.get("period", "").strip() or None,

@@ -12,7 +12,7 @@ from witnd.app.errors import Refused, invalid
 from witnd.domain.webhooks.delivery import MAX_ATTEMPTS_KEPT
 from witnd.domain.webhooks.delivery_json import DeliveryDetailJson
 from witnd.web.dashboard.forms.errors import told
-from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
+from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.pages.webhooks.notifications import at
 from witnd.web.dashboard.present.instants import written_instant
 from witnd.web.dashboard.present.words import link, plural
@@ -26,11 +26,11 @@ _ID: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 @page("/dashboard/deliveries")
-async def list_deliveries(visit: Visit) -> Answer:
-    services, query = visit.services, visit.query
+async def list_deliveries(request: PageRequest) -> Answer:
+    services, query = request.services, request.query
     about, after = query.get("about", "").strip(), query.get("after")
     if _ID.fullmatch(about) and await (await services.deliveries()).find(about):
-        return Moved(link("deliveries", about))
+        return Redirect(link("deliveries", about))
     found = await deliveries.page(
         services,
         standing=query.get("standing"),
@@ -40,7 +40,7 @@ async def list_deliveries(visit: Visit) -> Answer:
         after=after,
     )
     asked = {name: query.get(name, "") for name in FILTERS}
-    return Shown(
+    return HtmlPage(
         "deliveries.html",
         {
             "found": found.data,
@@ -55,13 +55,13 @@ async def list_deliveries(visit: Visit) -> Answer:
 
 
 @page("/dashboard/deliveries/{id}")
-async def show_delivery(visit: Visit) -> Answer:
-    found = await deliveries.in_full(visit.services, visit.path["id"])
+async def show_delivery(request: PageRequest) -> Answer:
+    found = await deliveries.in_full(request.services, request.path["id"])
     rule = None
     if found.rule is not None:
-        known = (await visit.services.learned()).entry(RULE.name, found.rule.name, visit.services.now_ms())
+        known = (await request.services.learned()).entry(RULE.name, found.rule.name, request.services.now_ms())
         rule = None if known is None else {"enabled": known.content["enabled"], "archived": known.archived}
-    return Shown(
+    return HtmlPage(
         "delivery.html",
         {
             "one": found,
@@ -82,41 +82,41 @@ def _laid_out(found: DeliveryDetailJson) -> str | None:
 
 
 @action("/dashboard/deliveries/{id}/resend")
-async def resend_delivery(visit: Visit) -> Answer:
-    found = await deliveries.resend(visit.services, visit.author, visit.path["id"])
-    return Moved(link("deliveries", found.id), "It is sent again now, under the same id. The answer appears below.")
+async def resend_delivery(request: PageRequest) -> Answer:
+    found = await deliveries.resend(request.services, request.author, request.path["id"])
+    return Redirect(link("deliveries", found.id), "It is sent again now, under the same id. The answer appears below.")
 
 
 # -- a range -----------------------------------------------------------------------------------------------------------
 
 
 @page("/dashboard/deliveries/resend", admin=True)
-async def choose_range(visit: Visit) -> Answer:
-    await visit.services.learned()
-    return _range(visit, {name: visit.query.get(name, "") for name in RANGE})
+async def choose_range(request: PageRequest) -> Answer:
+    await request.services.learned()
+    return _range(request, {name: request.query.get(name, "") for name in RANGE})
 
 
 @action("/dashboard/deliveries/resend")
-async def resend_range(visit: Visit) -> Answer:
+async def resend_range(request: PageRequest) -> Answer:
     """Counted first, and sent when somebody says so."""
-    given = {name: visit.form.get(name, "").strip() for name in RANGE}
-    sending = visit.form.get("do") == "send"
+    given = {name: request.form.get(name, "").strip() for name in RANGE}
+    sending = request.form.get("do") == "send"
     try:
         from_, to = _required("from", given), _required("to", given)
         rule, standing = given["rule"] or None, given["standing"] or None
         if not sending:
-            many = await deliveries.count_between(visit.services, from_, to, rule=rule, standing=standing)
-            return _range(visit, given, many=many)
-        if "confirmed" not in visit.form:
+            many = await deliveries.count_between(request.services, from_, to, rule=rule, standing=standing)
+            return _range(request, given, many=many)
+        if "confirmed" not in request.form:
             raise invalid("", "tick the box to confirm that they are to be sent again")
         many = await deliveries.resend_between(
-            visit.services, visit.author, from_, to, rule=rule, standing=standing
+            request.services, request.author, from_, to, rule=rule, standing=standing
         )  # fmt: skip
     except Refused as refused:
-        return _range(visit, given, refused=refused)
+        return _range(request, given, refused=refused)
     if not many:
-        return Moved(link("deliveries"), "Nothing lies in that range, so nothing is sent.")
-    return Moved(link("deliveries"), f"{plural(many, 'delivery is', 'deliveries are')} queued to be sent again.")
+        return Redirect(link("deliveries"), "Nothing lies in that range, so nothing is sent.")
+    return Redirect(link("deliveries"), f"{plural(many, 'delivery is', 'deliveries are')} queued to be sent again.")
 
 
 def _required(name: str, given: Mapping[str, str]) -> str:
@@ -126,13 +126,15 @@ def _required(name: str, given: Mapping[str, str]) -> str:
     return text
 
 
-def _range(visit: Visit, given: Mapping[str, str], *, many: int | None = None, refused: Refused | None = None) -> Shown:
+def _range(
+    request: PageRequest, given: Mapping[str, str], *, many: int | None = None, refused: Refused | None = None
+) -> HtmlPage:
     """`many`: how many were counted."""
     values: dict[str, Any] = {
         "given": given,
-        "rules": visit.services.catalogue.keys(RULE.name),
+        "rules": request.services.catalogue.keys(RULE.name),
         "many": many,
         "most": deliveries.RESENT_MAX,
         **told(refused),
     }
-    return Shown("delivery_resend.html", values, 200 if refused is None else status_of(refused))
+    return HtmlPage("delivery_resend.html", values, 200 if refused is None else status_of(refused))

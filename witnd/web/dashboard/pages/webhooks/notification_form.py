@@ -11,7 +11,7 @@ from witnd.app.errors import Refused, invalid
 from witnd.domain.webhooks.rotation import DEFAULT_OVERLAP
 from witnd.web.dashboard.forms.errors import told
 from witnd.web.dashboard.forms.versions import check_seen
-from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
+from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.pages.webhooks.notifications import ROTATION, TELLS_OF, UNITS, at, name_of, rule_page
 from witnd.web.dashboard.present.instants import from_when, written_instant
 from witnd.web.errors import status_of
@@ -21,28 +21,28 @@ _BLANK: Final[Mapping[str, str]] = {**dict.fromkeys(FIELDS, ""), "source": "both
 
 
 @page("/dashboard/notifications/new", admin=True)
-async def new_rule(visit: Visit) -> Answer:
-    await visit.services.learned()
-    return _form(visit, None, {**_BLANK, "agent": visit.query.get("agent", "")})
+async def new_rule(request: PageRequest) -> Answer:
+    await request.services.learned()
+    return _form(request, None, {**_BLANK, "agent": request.query.get("agent", "")})
 
 
 @action("/dashboard/notifications/new")
-async def create_rule(visit: Visit) -> Answer:
-    given = _given(visit)
+async def create_rule(request: PageRequest) -> Answer:
+    given = _given(request)
     asked = {"name": given["name"], **({"secret": given["secret"]} if given["secret"] else {}), **_content(given)}
     try:
-        written = await catalogue_change.create(visit.services, visit.author, RULE, asked)
+        written = await catalogue_change.create(request.services, request.author, RULE, asked)
     except Refused as refused:
-        return _form(visit, None, given, refused)
+        return _form(request, None, given, refused)
     name, since = written.thing.key, from_when(written.thing.version.effective_from, asked["effective_from"])
     if written.secret is None:
-        return Moved(at(name), f"Notification {name} is created{since}. Send a test next.")
+        return Redirect(at(name), f"Notification {name} is created{since}. Send a test next.")
     return _secret(name, written.secret, made=True)
 
 
 @page("/dashboard/notifications/{name}/edit", admin=True)
-async def edit_rule(visit: Visit) -> Answer:
-    thing = await catalogue.read(visit.services, RULE, await name_of(visit))
+async def edit_rule(request: PageRequest) -> Answer:
+    thing = await catalogue.read(request.services, RULE, await name_of(request))
     content = thing.version.content
     given = {
         **_BLANK,
@@ -50,44 +50,44 @@ async def edit_rule(visit: Visit) -> Answer:
         **{name: content[name] or "" for name in ("source", "agent", "url")},
         "enabled": "yes" if content["enabled"] else "",
     }
-    return _form(visit, thing.key, given)
+    return _form(request, thing.key, given)
 
 
 @action("/dashboard/notifications/{name}/edit")
-async def change_rule(visit: Visit) -> Answer:
-    name, given = await name_of(visit), _given(visit)
+async def change_rule(request: PageRequest) -> Answer:
+    name, given = await name_of(request), _given(request)
     content = _content(given)
     try:
-        check_seen(visit, _count(visit, name))
-        written = await catalogue_change.change(visit.services, visit.author, RULE, name, content)
+        check_seen(request, _count(request, name))
+        written = await catalogue_change.change(request.services, request.author, RULE, name, content)
     except Refused as refused:
-        return _form(visit, name, {**given, "name": name}, refused)
+        return _form(request, name, {**given, "name": name}, refused)
     since = from_when(written.thing.version.effective_from, content["effective_from"])
-    return Moved(at(name), f"Saved{since}." if written.changed else "Nothing was changed: it was so already.")
+    return Redirect(at(name), f"Saved{since}." if written.changed else "Nothing was changed: it was so already.")
 
 
 @action("/dashboard/notifications/{name}/rotate")
-async def rotate_secret(visit: Visit) -> Answer:
-    name = await name_of(visit)
-    given = {field: visit.form.get(field, "").strip() for field in ROTATION}
+async def rotate_secret(request: PageRequest) -> Answer:
+    name = await name_of(request)
+    given = {field: request.form.get(field, "").strip() for field in ROTATION}
     try:
         # Done twice, by a double click or by loading its answer again, it would end the overlap of the first one.
         check_seen(
-            visit,
-            _count(visit, name),
+            request,
+            _count(request, name),
             "this notification was changed meanwhile, perhaps by this very form; "
             "send it again if its secret is to be changed once more",
         )
-        _, made = await rules.rotate(visit.services, visit.author, name, given["secret"] or None, _overlap(given))
+        _, made = await rules.rotate(request.services, request.author, name, given["secret"] or None, _overlap(given))
     except Refused as refused:
-        return await rule_page(visit, name, rotation=given, refused=refused)
+        return await rule_page(request, name, rotation=given, refused=refused)
     if made is None:
-        return Moved(at(name), "Your secret signs from now on.")
+        return Redirect(at(name), "Your secret signs from now on.")
     return _secret(name, made, made=False)
 
 
-def _count(visit: Visit, name: str) -> int:
-    return len(visit.services.catalogue.versions(RULE.name, name))
+def _count(request: PageRequest, name: str) -> int:
+    return len(request.services.catalogue.versions(RULE.name, name))
 
 
 def _overlap(given: Mapping[str, str]) -> int:
@@ -98,12 +98,12 @@ def _overlap(given: Mapping[str, str]) -> int:
     return int(many) * (int(unit) if unit in UNITS else DEFAULT_OVERLAP)
 
 
-def _secret(name: str, secret: str, *, made: bool) -> Shown:
-    return Shown("secret.html", {"name": name, "secret": secret, "made": made, "at": at})
+def _secret(name: str, secret: str, *, made: bool) -> HtmlPage:
+    return HtmlPage("secret.html", {"name": name, "secret": secret, "made": made, "at": at})
 
 
-def _given(visit: Visit) -> dict[str, str]:
-    return {name: visit.form.get(name, "").strip() for name in FIELDS}
+def _given(request: PageRequest) -> dict[str, str]:
+    return {name: request.form.get(name, "").strip() for name in FIELDS}
 
 
 def _content(given: Mapping[str, str]) -> dict[str, Any]:
@@ -116,12 +116,12 @@ def _content(given: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _form(visit: Visit, name: str | None, given: Mapping[str, str], refused: Refused | None = None) -> Shown:
+def _form(request: PageRequest, name: str | None, given: Mapping[str, str], refused: Refused | None = None) -> HtmlPage:
     """`name` None: of a new one."""
-    known = visit.services.catalogue
-    now = visit.services.now_ms()
+    known = request.services.catalogue
+    now = request.services.now_ms()
     scheduled = [] if name is None else [start for start in known.instants(RULE.name, name) if start > now]
-    return Shown(
+    return HtmlPage(
         "notification_form.html",
         {
             "name": name,
@@ -129,7 +129,7 @@ def _form(visit: Visit, name: str | None, given: Mapping[str, str], refused: Ref
             "sources": [(source, f"{which} outcomes") for source, which in TELLS_OF.items()],
             "agents": known.keys("agent"),
             "scheduled": scheduled,
-            "seen": None if name is None else _count(visit, name),
+            "seen": None if name is None else _count(request, name),
             "at": at,
             **told(refused),
         },

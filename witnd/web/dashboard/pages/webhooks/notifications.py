@@ -18,7 +18,7 @@ from witnd.web.api.catalogue.rule_answers import answer, answers
 from witnd.web.dashboard.forms.archiving import archive
 from witnd.web.dashboard.forms.errors import told
 from witnd.web.dashboard.forms.versions import versions_of
-from witnd.web.dashboard.page import Answer, Moved, Shown, Visit, action, page
+from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.present.words import link, number, plural
 from witnd.web.errors import status_of
 
@@ -38,13 +38,13 @@ UNITS: Final[Mapping[str, str]] = {"60": "minutes", "3600": "hours", "86400": "d
 
 
 @page("/dashboard/notifications")
-async def list_rules(visit: Visit) -> Answer:
-    services, archived = visit.services, "archived" in visit.query
-    found, cursor = await catalogue.listed(services, RULE, (LIMIT, visit.query.get("after")), archived=archived)
+async def list_rules(request: PageRequest) -> Answer:
+    services, archived = request.services, "archived" in request.query
+    found, cursor = await catalogue.listed(services, RULE, (LIMIT, request.query.get("after")), archived=archived)
     shown = await answers(services, found)
     desk = await services.deliveries()
     asked = {"archived": "yes" if archived else ""}
-    return Shown(
+    return HtmlPage(
         "notifications.html",
         {
             "found": list(zip(shown, await desk.waiting([rule.id for rule in shown]), strict=True)),
@@ -53,89 +53,89 @@ async def list_rules(visit: Visit) -> Answer:
             "tells_of": TELLS_OF,
             "at": at,
             "next": link("notifications", **asked, after=cursor) if cursor else None,
-            "first": link("notifications", **asked) if "after" in visit.query else None,
+            "first": link("notifications", **asked) if "after" in request.query else None,
         },
     )
 
 
 @page("/dashboard/notifications/{name}")
-async def show_rule(visit: Visit) -> Answer:
-    return await rule_page(visit, await name_of(visit))
+async def show_rule(request: PageRequest) -> Answer:
+    return await rule_page(request, await name_of(request))
 
 
 @action("/dashboard/notifications/{name}/test")
-async def test_rule(visit: Visit) -> Answer:
+async def test_rule(request: PageRequest) -> Answer:
     """What comes of it is shown at once, and kept nowhere."""
-    name = await name_of(visit)
-    return await rule_page(visit, name, tested=await rules.test(visit.services, name, visit.call.request_id))
+    name = await name_of(request)
+    return await rule_page(request, name, tested=await rules.test(request.services, name, request.call.request_id))
 
 
 @action("/dashboard/notifications/{name}/resume")
-async def resume_rule(visit: Visit) -> Answer:
-    name = await name_of(visit)
-    queued = await rules.resume(visit.services, visit.author, name)
+async def resume_rule(request: PageRequest) -> Answer:
+    name = await name_of(request)
+    queued = await rules.resume(request.services, request.author, name)
     if queued >= rules.RESUMED_MAX:
         said = f"Resumed. The first {number(queued)} parked deliveries are queued; press Resume again for the others."
     elif queued:
         said = f"Resumed. {plural(queued, 'parked delivery', 'parked deliveries')} queued to be sent, the oldest first."
     else:
         said = "Resumed. Nothing was parked."
-    return Moved(at(name), said)
+    return Redirect(at(name), said)
 
 
 @action("/dashboard/notifications/{name}/enable")
-async def enable_rule(visit: Visit) -> Answer:
-    return await _enable(visit, enabled=True)
+async def enable_rule(request: PageRequest) -> Answer:
+    return await _enable(request, enabled=True)
 
 
 @action("/dashboard/notifications/{name}/disable")
-async def disable_rule(visit: Visit) -> Answer:
-    return await _enable(visit, enabled=False)
+async def disable_rule(request: PageRequest) -> Answer:
+    return await _enable(request, enabled=False)
 
 
-async def _enable(visit: Visit, *, enabled: bool) -> Answer:
-    name = await name_of(visit)
-    await catalogue_change.change(visit.services, visit.author, RULE, name, {"enabled": enabled})
+async def _enable(request: PageRequest, *, enabled: bool) -> Answer:
+    name = await name_of(request)
+    await catalogue_change.change(request.services, request.author, RULE, name, {"enabled": enabled})
     said = (
         "enabled: what resolves from now on is sent" if enabled else "disabled: what resolves from now on is not sent"
     )
-    return Moved(at(name), f"{name} is {said}.")
+    return Redirect(at(name), f"{name} is {said}.")
 
 
 @action("/dashboard/notifications/{name}/archive")
-async def archive_rule(visit: Visit) -> Answer:
-    return await _archive(visit, "archived: nothing is sent by it any more", archived=True)
+async def archive_rule(request: PageRequest) -> Answer:
+    return await _archive(request, "archived: nothing is sent by it any more", archived=True)
 
 
 @action("/dashboard/notifications/{name}/restore")
-async def restore_rule(visit: Visit) -> Answer:
-    return await _archive(visit, "back from the archive", archived=False)
+async def restore_rule(request: PageRequest) -> Answer:
+    return await _archive(request, "back from the archive", archived=False)
 
 
-async def _archive(visit: Visit, done: str, *, archived: bool) -> Answer:
-    name = await name_of(visit)
-    since = await archive(visit, RULE, name, archived=archived)
-    return Moved(at(name), "It is so already." if since is None else f"{name} is {done}{since}.")
+async def _archive(request: PageRequest, done: str, *, archived: bool) -> Answer:
+    name = await name_of(request)
+    since = await archive(request, RULE, name, archived=archived)
+    return Redirect(at(name), "It is so already." if since is None else f"{name} is {done}{since}.")
 
 
 # -- the page of a rule ------------------------------------------------------------------------------------------------
 
 
 async def rule_page(
-    visit: Visit,
+    request: PageRequest,
     name: str,
     *,
     tested: rules.Tested | None = None,
     rotation: Mapping[str, str] = ROTATION,
     refused: Refused | None = None,
-) -> Shown:
+) -> HtmlPage:
     """`tested`: what came of a test just now. `rotation`, `refused`: a change of the secret that was refused."""
-    services = visit.services
+    services = request.services
     thing = await catalogue.read(services, RULE, name)
     rule = await answer(services, thing)
     [waiting] = await (await services.deliveries()).waiting([rule.id])
     newest = await deliveries.page(services, rule=name, limit=NEWEST, after=None, looked_at_max=LOOKED_AT_MAX)
-    return Shown(
+    return HtmlPage(
         "notification.html",
         {
             "rule": rule,
@@ -147,7 +147,7 @@ async def rule_page(
             "tested": tested,
             "advice": None if tested is None else advice(tested.attempt),
             "sample_type": SAMPLE_TYPE,
-            **await versions_of(visit, RULE, thing),
+            **await versions_of(request, RULE, thing),
             "rotation": rotation,
             "seen": thing.count,
             "units": list(UNITS.items()),
@@ -174,11 +174,11 @@ def advice(attempt: Attempt) -> str | None:
 # -- what pages of rules share -----------------------------------------------------------------------------------------
 
 
-async def name_of(visit: Visit) -> str:
+async def name_of(request: PageRequest) -> str:
     """The rule that the address names: by its name, or by its id."""
-    named = visit.path["name"]
-    known = await visit.services.learned()
-    return named if known.versions(RULE.name, named) else await rules.name_of(visit.services, named)
+    named = request.path["name"]
+    known = await request.services.learned()
+    return named if known.versions(RULE.name, named) else await rules.name_of(request.services, named)
 
 
 def at(name: str, *more: str, **query: Any) -> str:
