@@ -1,0 +1,43 @@
+"""Every page says what was last accepted; `python -m tests.dashboard.golden` accepts what the pages say now."""
+
+import re
+from collections.abc import Iterator
+from difflib import unified_diff
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.dashboard.golden import FOLDER, TEMPLATES, taken
+from tests.support.server import Server
+
+TEXTS = {file.stem: file.read_text(encoding="utf-8") for file in sorted(FOLDER.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def pages() -> Iterator[dict[str, str]]:
+    with TemporaryDirectory(prefix="witnd-") as directory, Server(Path(directory)) as server:
+        yield taken(server, Path(directory))
+
+
+def test_every_page_says_what_was_accepted(pages: dict[str, str]) -> None:
+    found = {name.removesuffix(".txt"): text for name, text in pages.items()}
+    differ = "".join(
+        "\n".join(
+            unified_diff(TEXTS.get(name, "").split("\n"), found.get(name, "").split("\n"), name, name, lineterm="")
+        )
+        for name in sorted(TEXTS | found)
+        if TEXTS.get(name) != found.get(name)
+    )
+    assert not differ, f"`python -m tests.dashboard.golden` accepts this:\n{differ}"
+
+
+def test_every_template_has_a_golden_page_or_is_a_part_of_others() -> None:
+    templates = {file.stem: file.read_text(encoding="utf-8") for file in TEMPLATES.glob("*.html")}
+    used = {
+        name
+        for text in templates.values()
+        for name in re.findall(r'(?:extends|import|from|include) "(\w+)\.html"', text)
+    }
+    assert templates.keys() - used - TEXTS.keys() == set(), "add a visit to golden_scenario.py"
+    assert TEXTS.keys() - templates.keys() == set(), "the golden page of a template that is gone"
