@@ -97,12 +97,12 @@ def daemon(short_dir: Path) -> Iterator[Callable[..., Daemon]]:
 # -- slow tests --------------------------------------------------------------------------------------------------------
 
 # Without a deadline: how long an example takes says more about what else the machine does than about the code.
-settings.register_profile("quick", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", settings.get_profile("quick"), max_examples=100)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Search a quarter of the examples in the quick run. `pytest -m "slow or hypothesis"` searches all of them."""
+    """Search a tenth of the examples in the quick run. `pytest -m "slow or hypothesis"` searches all of them."""
     settings.load_profile("quick" if config.option.markexpr == "not slow" else "thorough")
 
 
@@ -119,6 +119,7 @@ SLOW_PLACES = (
     "tests/web/test_connections.py",
     "tests/web/test_ingest_crash.py",
     "tests/web/test_line_limit.py",
+    "tests/cli/test_damaged_state.py",
     "tests/cli/test_output_streams.py",
     "tests/cli/test_retry_clock.py",
     "tests/oracle/test_reach.py",

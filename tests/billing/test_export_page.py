@@ -198,6 +198,7 @@ async def test_rows_come_in_order_within_their_group() -> None:
     assert found == [f"b-{n:04}" for n in range(1, 5)] + [f"a-{n:04}" for n in range(1, 5)]
 
 
+@pytest.mark.slow
 async def test_a_long_invoice_is_never_held_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sections, "HELD_MAX", 100)
     [template] = rows_of("x", [("t", price(price_per_unit="1"), ["1"])])

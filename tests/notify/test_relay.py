@@ -402,6 +402,7 @@ class TestIsolation:
             await house.attempts(61)
             await house.idle()
 
+    @pytest.mark.slow
     async def test_with_300_endpoints_that_accept_and_never_answer_a_healthy_one_is_told(self, house: House) -> None:
         """No attempt can end by its timeout meanwhile, so what reaches the healthy one waited for none of them."""
         names = [f"silent-{number}" for number in range(300)]

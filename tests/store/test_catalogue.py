@@ -377,6 +377,7 @@ async def test_a_catalogue_key_of_another_type_is_left_alone(store: CatalogueSto
     assert await client.get("witn:{shared}:catalogue") == b"mine"
 
 
+@pytest.mark.slow
 async def test_ten_thousand_customers_are_one_change(store: CatalogueStore) -> None:
     catalogue, applied = await wrote(store, *[named("x", key=f"c{i}") for i in range(10_000)])
     assert applied.revision == catalogue.revision == 10_000
