@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from witnd.app.errors import not_found
 from witnd.config import Config
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.webhooks.notification import rule_id
@@ -31,6 +32,14 @@ class Services(Struct, kw_only=True):
     changes: Changes
     invoices: Invoices
     now_ms: Callable[[], int]
+
+    def chosen(self, partition: int | None) -> Sequence[Keys]:
+        """All partitions, or the one with a number."""
+        if partition is None:
+            return self.partitions
+        if not 0 <= partition < len(self.partitions):
+            raise not_found("partition", str(partition))
+        return [self.partitions[partition]]
 
     async def learned(self) -> Catalogue:
         """The catalogue as it is now."""

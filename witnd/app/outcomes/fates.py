@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from witnd.app.errors import invalid, not_found
+from witnd.app.errors import Refused, invalid
 from witnd.app.paging import LOOKED_AT_MAX, asked, cursor, place_of
 from witnd.app.services import Services
 from witnd.domain.catalogue.catalogue import Catalogue
@@ -28,20 +28,31 @@ class FatePage(Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-async def page(services: Services, *, fate: str | None, key: str | None, limit: int, after: str | None) -> FatePage:
+async def page(
+    services: Services,
+    *,
+    fate: str | None,
+    key: str | None,
+    partition: int | None = None,
+    limit: int,
+    after: str | None,
+    looked_at_max: int | None = None,
+    is_shortened: bool = True,
+) -> FatePage:
     """`fate`: several with commas between, all without it. `key`: only events of this outcome."""
-    partitions, fates = services.partitions, _fates(fate)
-    behind = place_of(after, len(partitions))
+    partitions, fates = services.chosen(partition), _fates(fate)
+    behind, most = place_of(after, len(services.partitions)), looked_at_max or LOOKED_AT_MAX
 
     async def filled(reads: Reads, data: list[Fate]) -> list[Fate]:
-        return [shortened(fate) for fate in await with_events(reads, partitions, data)]
+        found = await with_events(reads, partitions, data)
+        return [shortened(fate) for fate in found] if is_shortened else found
 
     async def ask(reads: Reads, _: Catalogue) -> FatePage:
         data: list[Fate] = []
         looked_at, last = 0, behind
         async for place, record in newest_fates(reads, partitions, fates, behind, limit + 1):
             mine = record is not None and key in (None, record.key)
-            if looked_at == LOOKED_AT_MAX or (mine and len(data) == limit):
+            if looked_at == most or (mine and len(data) == limit):
                 return FatePage(data=await filled(reads, data), next_cursor=cursor(last))
             if record is not None and mine:
                 data.append(told(place.partition, entry_id(place.name), record, None))
@@ -51,32 +62,42 @@ async def page(services: Services, *, fate: str | None, key: str | None, limit: 
     return await asked(services, ask)
 
 
-async def one(services: Services, partition: str, id_: str, key: str | None) -> Fate:
-    """What became of an entry. Only with its key an applied event is found once the log is trimmed."""
-    entry, partitions = entry_named("id", id_), services.partitions
-    if not (partition.isascii() and partition.isdigit() and len(partition) < 7):
-        raise invalid("partition", "must be the number of a partition")
-    if int(partition) >= len(partitions):
-        raise not_found("partition", partition)
-
-    async def ask(reads: Reads, _: Catalogue) -> Fate | None:
-        return await fate_of(reads, partitions[int(partition)], entry, key)
-
-    found = await asked(services, ask)
-    if found is None:
-        raise not_found("event", id_)
-    return found
+async def one(services: Services, id_: str, *, partition: int | None = None, key: str | None = None) -> Fate:
+    """What became of an entry. Only with its key an applied event is found once the log is trimmed. CONFLICT where
+    several partitions have an entry with this id."""
+    found = await anywhere(services, id_, partition=partition, key=key)
+    if not found:
+        remedy = (
+            "give its key, which finds an applied event that the log does not have any more" if key is None else None
+        )
+        raise Refused("NOT_FOUND", f"there is no event {id_!r}", remedy=remedy)
+    if len(found) > 1:
+        raise in_several(found)
+    return found[0]
 
 
-async def anywhere(services: Services, id_: str) -> list[Fate]:
+async def anywhere(services: Services, id_: str, *, partition: int | None = None, key: str | None = None) -> list[Fate]:
     """Events with this id, of all partitions: each partition gives its own."""
-    entry = entry_named("id", id_)
+    entry, partitions = entry_named("id", id_), services.chosen(partition)
 
     async def ask(reads: Reads, _: Catalogue) -> list[Fate]:
-        found = [await fate_of(reads, keys, entry) for keys in services.partitions]
-        return [shortened(fate) for fate in found if fate is not None]
+        found = [await fate_of(reads, keys, entry, key) for keys in partitions]
+        return [fate for fate in found if fate is not None]
 
     return await asked(services, ask)
+
+
+def in_several(found: Sequence[Fate]) -> Refused:
+    """Refuse an id that several partitions have."""
+    numbers = ", ".join(str(fate.partition) for fate in found)
+    return Refused("CONFLICT", f"partitions {numbers} each have an entry {found[0].id}", remedy="name a partition")
+
+
+def partition_named(text: str) -> int:
+    """The number of a partition in a path."""
+    if not (text.isascii() and text.isdigit() and len(text) < 7):
+        raise invalid("partition", "must be the number of a partition")
+    return int(text)
 
 
 async def events_of(services: Services, found: Sequence[Fate]) -> dict[tuple[int, str], Event]:

@@ -1,7 +1,7 @@
 """Outcomes as the API and the pages ask for them: lists by key, by what a key begins with, or by what they are; and one
 in full."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -13,13 +13,17 @@ from witnd.app.paging import LOOKED_AT_MAX, asked, cursor, place_of
 from witnd.app.services import Services
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.outcome import STATUSES as ALL
+from witnd.domain.outcomes.outcome import Outcome
 from witnd.domain.outcomes.partitioning import partition_of
+from witnd.domain.outcomes.recount import restore_outcome
 from witnd.store.keys import Keys
 from witnd.store.query.cursor import Place
-from witnd.store.query.outcomes import Wanted
+from witnd.store.query.merged import earliest_due
+from witnd.store.query.outcomes import Page, Wanted
 from witnd.store.query.outcomes import listed as listed_outcomes
 from witnd.store.query.outcomes import one as one_outcome
 from witnd.store.query.reads import Reads
+from witnd.store.records.codec import terms_of
 
 # Both spellings of a missed outcome are understood; people are shown the first.
 STATUSES: Final[Mapping[str, str]] = {
@@ -46,13 +50,17 @@ async def page(
     agent: str | None = None,
     key: str | None = None,
     prefix: str | None = None,
+    is_due: bool = False,
+    partition: int | None = None,
     limit: int,
     after: str | None,
+    looked_at_max: int | None = None,
 ) -> OutcomePage:
-    """By prefix in the order of their keys, otherwise the newest first. `status`: several with commas between."""
-    partitions = services.partitions
+    """By prefix in the order of their keys, otherwise the newest first. `status`: several with commas between.
+    `is_due`: only open and pending ones, in the order in which they are due."""
+    partitions = services.chosen(partition)
     wanted = Wanted(statuses=_statuses(status), customer=customer, agent=agent, prefix=prefix)
-    behind = place_of(after, len(partitions))
+    behind = place_of(after, len(services.partitions))
     if key is not None:
         if prefix is not None:
             raise invalid("prefix", "cannot be given beside key")
@@ -61,15 +69,31 @@ async def page(
         raise invalid("after", "is the cursor of another list")
 
     async def ask(reads: Reads, catalogue: Catalogue) -> OutcomePage:
-        found = await listed_outcomes(
-            reads, partitions, catalogue, wanted, limit=limit, look=LOOKED_AT_MAX, behind=behind
-        )
+        look_for, most = _due if is_due else listed_outcomes, looked_at_max or LOOKED_AT_MAX
+        found = await look_for(reads, partitions, catalogue, wanted, limit=limit, look=most, behind=behind)
         return OutcomePage(
             data=[listed(place.partition, outcome) for place, outcome in found.data],
             next_cursor=cursor(found.behind),
         )
 
     return await asked(services, ask)
+
+
+async def _due(
+    reads: Reads, partitions: Sequence[Keys], catalogue: Catalogue, wanted: Wanted,
+    *, limit: int, look: int, behind: Place | None,
+) -> Page:  # fmt: skip
+    """Open ones by when they settle."""
+    found: list[tuple[Place, Outcome]] = []
+    looked_at, last = 0, behind
+    async for place, record in earliest_due(reads, partitions, behind):
+        outcome = restore_outcome(place.name, record, *terms_of(place.name, record, catalogue))
+        if looked_at == look or (wanted.has(outcome) and len(found) == limit):
+            return Page(found, last)
+        if wanted.has(outcome):
+            found.append((place, outcome))
+        looked_at, last = looked_at + 1, place
+    return Page(found, None)
 
 
 async def _by_key(services: Services, key: str, wanted: Wanted, behind: Place | None) -> OutcomePage:

@@ -1,4 +1,5 @@
-"""Asking again for what is held: for one key, or for all that can be placed now, some hundreds of keys at a time."""
+"""Asking again for what is held: for one key, for all, or for all that can be placed now, some hundreds of keys at a
+time. And removing what is held."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -20,7 +21,8 @@ from witnd.store.log.reader import entry_id
 from witnd.store.log.removal import request_removal
 from witnd.store.log.retry_request import RetryRequests
 from witnd.store.query.cursor import Place, newest
-from witnd.store.query.reads import Reads
+from witnd.store.query.fates import Fate
+from witnd.store.query.reads import Reads, reading
 from witnd.store.records.held_codec import decode_held
 
 # Held keys that one request looks at, and about how many events it reads for that.
@@ -77,13 +79,42 @@ async def retry(services: Services, author: Author, key: str) -> Retried:
     return Retried(key=key, partition=keys.partition, id=entry)
 
 
-async def remove(services: Services, author: Author, partition: str, id_: str) -> Removed:
+async def retry_every(services: Services, author: Author) -> list[Retried]:
+    """Ask again for all held keys, whether they can be placed now or not."""
+    requests = _requests(services)
+    retried: list[Retried] = []
+    async with reading(services.server) as reads:
+        for keys in services.partitions:
+            # Held keys do not come back by being asked for, so a set of them is enough.
+            held = sorted({key async for page in reads.scored(keys.held) for key, _ in page})
+            for start in range(0, len(held), KEYS_MOST):
+                page = held[start : start + KEYS_MOST]
+                await services.changes.note_request(author, "problems.retry_held", "", keys=page)
+                entries = await requests.append([(keys, key) for key in page])
+                retried += [
+                    Retried(key=key, partition=keys.partition, id=id_) for key, id_ in zip(page, entries, strict=True)
+                ]
+    return retried
+
+
+async def held_event(services: Services, id_: str, partition: int | None = None) -> Fate:
+    """The one held event with an id, of a partition or of any. CONFLICT where the event is not held."""
+    found = await fates.anywhere(services, id_, partition=partition)
+    if not found:
+        raise not_found("event", id_)
+    held = [fate for fate in found if fate.fate == "held" and fate.key is not None]
+    if not held:
+        raise Refused("CONFLICT", f"event {id_} is {found[0].fate}", remedy="only a held event can be removed")
+    if len(held) > 1:
+        raise fates.in_several(held)
+    return held[0]
+
+
+async def remove(services: Services, author: Author, fate: Fate) -> Removed:
     """Have the owner of the partition reject a held event."""
-    fate = await fates.one(services, partition, id_, None)
-    if fate.fate != "held" or fate.key is None:
-        raise Refused("CONFLICT", f"event {id_} is {fate.fate}; only a held event can be removed")
+    assert fate.key is not None, fate
     keys = services.partitions[fate.partition]
-    await services.changes.note_request(author, "event.remove", fate.key, event=id_)
+    await services.changes.note_request(author, "event.remove", fate.key, event=fate.id)
     retried = await request_removal(_requests(services), keys, fate.key, [entry_id(fate.id)])
     return Removed(key=fate.key, partition=fate.partition, id=fate.id, control=retried)
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -83,6 +83,10 @@ class Session(Struct, frozen=True, kw_only=True):
     @property
     def partitions(self) -> int:
         return self.config.redis.partitions
+
+    def chosen(self, partition: int | None) -> Sequence[Keys]:
+        """All partitions, or the one with a number."""
+        return self.services.chosen(partition)
 
     def keys(self, partition: int) -> Keys:
         return Keys(self.config.redis.prefix, partition)

@@ -1,26 +1,24 @@
 """`witnd events`: what became of an event, lists of those that were not applied, asking again."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
 
 import click
-from msgspec import Struct
 
-from witnd.cli.console.context import Session, as_json, config_option, json_option, run, session, table
+from witnd.app.errors import Refused
+from witnd.app.outcomes import fates
+from witnd.app.outcomes import retry as retrying
+from witnd.app.outcomes.fates import FatePage
+from witnd.app.outcomes.retry import Retried
+from witnd.cli.console.author import author
+from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
-from witnd.cli.events.event_choice import entry_named, partitions, refuse
 from witnd.cli.events.event_removal import remove
-from witnd.domain.outcomes.event import EntryId
-from witnd.domain.outcomes.partitioning import partition_of
 from witnd.exit_codes import USAGE
-from witnd.store.keys import Keys
-from witnd.store.log.reader import entry_id
-from witnd.store.query.cursor import Place
-from witnd.store.query.fates import Fate, fate_of, listed, with_events
-from witnd.store.query.merged import newest_fates
-from witnd.store.query.reads import FATES, LOOKED_AT_MAX, PAGE, reading, text_of
+from witnd.store.query.fates import Fate
+from witnd.store.query.reads import FATES, LOOKED_AT_MAX
 
 _SHOWN = 100  # characters of a rejected event in a list; alone it is shown whole
 
@@ -44,7 +42,7 @@ events.add_command(remove)
 
 @events.command("show")
 @click.argument("entry", metavar="[ID]", required=False)
-@click.option("--fate", "fates", type=click.Choice(FATES), multiple=True, help="Only these fates.")
+@click.option("--fate", "chosen", type=click.Choice(FATES), multiple=True, help="Only these fates.")
 @click.option("--key", type=TEXT, help="Only events of this outcome.")
 @click.option("--partition", type=int, help="Only this partition.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
@@ -54,7 +52,7 @@ events.add_command(remove)
 def show(
     *,
     entry: str | None,
-    fates: tuple[str, ...],
+    chosen: tuple[str, ...],
     key: str | None,
     partition: int | None,
     limit: int,
@@ -81,13 +79,14 @@ def show(
       witnd events retry --all
     """
     if entry is None:
-        chosen = fates or FATES
-        wanted = _Wanted(fates=chosen, key=key, partition=partition, limit=limit, after=after)
+        wanted = partial(
+            fates.page, fate=",".join(chosen) or None, key=key, partition=partition, limit=limit, after=after
+        )  # fmt: skip
         run(_list(wanted, json_output, config_path))
-    elif after is not None or fates:
+    elif after is not None or chosen:
         raise click.UsageError("with an ID there is no list: leave out --fate and --after")
     else:
-        run(_one(entry_named("ID", entry), key, partition, json_output, config_path))
+        run(_one(entry, key, partition, json_output, config_path))
 
 
 @events.command("retry")
@@ -117,22 +116,13 @@ def retry(outcome_keys: tuple[str, ...], everything: bool, json_output: bool, co
 # -- one event -----------------------------------------------------------------------------------
 
 
-async def _one(entry: EntryId, key: str | None, partition: int | None, as_document: bool, config: Path | None) -> None:
-    found: list[Fate] = []
-    async with session(config) as opened, reading(opened.server) as reads:
-        for keys in partitions(opened, partition):
-            fate = await fate_of(reads, keys, entry, key)
-            found += [fate] if fate is not None else []
-    if not found:
-        refuse(f"ID: no entry {text_of(entry)} is on record", "see `witnd events --help`: --key")
-    if len(found) > 1:
-        numbers = ", ".join(str(fate.partition) for fate in found)
-        problem = f"ID: partitions {numbers} each have an entry {text_of(entry)}"
-        refuse(problem, "name one by --partition")
+async def _one(entry: str, key: str | None, partition: int | None, as_document: bool, config: Path | None) -> None:
+    async with session(config) as opened:
+        found = await fates.one(opened.services, entry, partition=partition, key=key)
     if as_document:
-        as_json(found[0])
+        as_json(found)
         return
-    rows = [(name, value) for name in Fate.__struct_fields__ if (value := getattr(found[0], name))]
+    rows = [(name, value) for name in Fate.__struct_fields__ if (value := getattr(found, name))]
     for name, value in rows:
         if name == "fields":
             for field, text in value:
@@ -144,34 +134,15 @@ async def _one(entry: EntryId, key: str | None, partition: int | None, as_docume
 # -- lists ---------------------------------------------------------------------------------------
 
 
-class _Wanted(Struct, frozen=True, kw_only=True):
-    fates: Sequence[str]
-    key: str | None
-    partition: int | None
-    limit: int
-    after: str | None
-
-
-async def _list(asked: _Wanted, as_document: bool, config: Path | None) -> None:
-    behind = None if asked.after is None else place_of(asked.after)
-    found: list[Fate] = []
-    looked_at, last, cursor = 0, behind, None
-    async with session(config) as opened, reading(opened.server) as reads:
-        wanted = partitions(opened, asked.partition)
-        async for place, record in newest_fates(reads, wanted, asked.fates, behind):
-            if len(found) == asked.limit or looked_at == LOOKED_AT_MAX:
-                cursor = str(last)
-                break
-            looked_at, last = looked_at + 1, place
-            if record is not None and asked.key in (None, record.key):
-                found.append(listed(place.partition, entry_id(place.name), record, None))
-        found = await with_events(reads, wanted, found)
+async def _list(wanted: Callable[..., Awaitable[FatePage]], as_document: bool, config: Path | None) -> None:
+    async with session(config) as opened:
+        page = await wanted(opened.services, looked_at_max=LOOKED_AT_MAX, is_shortened=False)
     if as_document:
-        as_json({"data": found, "next_cursor": cursor})
+        as_json(page)
         return
-    table(("entry", "partition", "fate", "reason", "key", "customer", "message"), map(_row, found))
-    if cursor is not None:
-        click.echo(f"more: --after {cursor}")
+    table(("entry", "partition", "fate", "reason", "key", "customer", "message"), map(_row, page.data))
+    if page.next_cursor is not None:
+        click.echo(f"more: --after {page.next_cursor}")
 
 
 def _row(fate: Fate) -> tuple[object, ...]:
@@ -186,26 +157,19 @@ def _row(fate: Fate) -> tuple[object, ...]:
 
 
 async def _retry(outcome_keys: Sequence[str], as_document: bool, config: Path | None) -> None:
-    asked: list[dict[str, object]] = []
+    asked: list[Retried] = []
     missing: list[str] = []
-    async with session(config) as opened, reading(opened.server) as reads:
-        if outcome_keys:
-            for key in dict.fromkeys(outcome_keys):
-                keys = opened.keys(partition_of(key, opened.partitions))
-                held = (await reads.each(("ZSCORE", keys.held, key)))[0] is not None
-                if held:
-                    await opened.note_request("outcome.retry", key)
-                    asked += await _request(opened, keys, [key])
-                missing += [] if held else [key]
-        else:
-            for keys in partitions(opened, None):
-                # Held keys do not come back by being asked for, so a set of them is enough.
-                held_keys = {key async for page in reads.scored(keys.held) for key, _ in page}
-                ordered = sorted(held_keys)
-                for at in range(0, len(ordered), PAGE):
-                    page = ordered[at : at + PAGE]
-                    await opened.note_request("problems.retry_held", "", keys=page)
-                    asked += await _request(opened, keys, page)
+    async with session(config) as opened:
+        services = opened.services
+        if not outcome_keys:
+            asked = await retrying.retry_every(services, author())
+        for key in dict.fromkeys(outcome_keys):
+            try:
+                asked.append(await retrying.retry(services, author(), key))
+            except Refused as refused:
+                if refused.code != "NOT_FOUND":
+                    raise
+                missing.append(key)
     if as_document:
         as_json({"asked": asked, "not_held": missing})
     else:
@@ -215,22 +179,3 @@ async def _retry(outcome_keys: Sequence[str], as_document: bool, config: Path | 
             click.echo(printable(f"witnd: {key!r}: nothing is held for this key"), err=True)
     if missing and not asked:
         raise click.exceptions.Exit(USAGE)
-
-
-async def _request(opened: Session, keys: Keys, held: Sequence[str]) -> list[dict[str, object]]:
-    entries = await opened.retry_requests().append([(keys, key) for key in held])
-    return [{"key": key, "partition": keys.partition, "id": id_} for key, id_ in zip(held, entries, strict=True)]
-
-
-# -- what is asked for ---------------------------------------------------------------------------
-
-
-def place_of(text: str) -> Place:
-    try:
-        return Place.parse(text)
-    except ValueError:
-        no_cursor(text)
-
-
-def no_cursor(text: str) -> NoReturn:
-    raise click.UsageError(f"--after: {text!r} is no cursor; give one that an earlier list ended with")

@@ -1,28 +1,18 @@
 """`witnd outcomes`: which outcomes there are, the newest first, or by when they are due, or by key."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import click
 
-from witnd.app.outcomes.list import STATUSES
-from witnd.app.outcomes.view import Listed, listed
-from witnd.cli.console.context import as_json, config_option, json_option, load_catalogue, run, session, table
-from witnd.cli.console.output import printable
+from witnd.app.outcomes import list as outcome_list
+from witnd.app.outcomes.list import STATUSES, OutcomePage
+from witnd.app.outcomes.view import Listed
+from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.console.texts import TEXT
-from witnd.cli.events.event_choice import partitions
-from witnd.cli.events.events import place_of
-from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.explain import STATUS_TEXT
-from witnd.domain.outcomes.outcome import Outcome
-from witnd.domain.outcomes.recount import restore_outcome
-from witnd.store.keys import Keys
-from witnd.store.query import outcomes as store
-from witnd.store.query.cursor import Place
-from witnd.store.query.merged import earliest_due
-from witnd.store.query.outcomes import Page, Wanted
-from witnd.store.query.reads import LOOKED_AT_MAX, Reads, reading
-from witnd.store.records.codec import terms_of
+from witnd.store.query.reads import LOOKED_AT_MAX
 
 
 @click.command()
@@ -72,38 +62,33 @@ def outcomes(
       witnd outcomes --status missed --agent support
       witnd outcomes --customer acme --json
     """
-    wanted = Wanted(
-        statuses=frozenset(STATUSES[one.lower()] for one in spoken or STATUSES),
+    if due and prefix is not None:
+        raise click.UsageError("--due and --prefix are two orders: give one of them")
+    wanted = partial(
+        outcome_list.page,
+        status=",".join(spoken) or None,
         customer=customer,
         agent=agent,
         prefix=prefix,
+        is_due=due,
+        partition=partition,
+        limit=limit,
+        after=after,
+        looked_at_max=LOOKED_AT_MAX,
     )
-    if due and prefix is not None:
-        raise click.UsageError("--due and --prefix are two orders: give one of them")
-    run(_outcomes(wanted, partition, limit, after, config_path, due=due, as_document=json_output))
+    run(_outcomes(wanted, json_output, config_path))
 
 
-async def _outcomes(
-    wanted: Wanted, partition: int | None, limit: int, after: str | None, config: Path | None,
-    *, due: bool, as_document: bool,
-) -> None:  # fmt: skip
-    behind = None if after is None else place_of(after)
-    async with session(config) as opened, reading(opened.server) as reads:
-        chosen = partitions(opened, partition)
-        catalogue = await load_catalogue(opened)
-        look_for = _due if due else store.listed
-        page = await look_for(
-            reads, chosen, catalogue, wanted, limit=limit, look=LOOKED_AT_MAX, behind=behind
-        )  # fmt: skip
-    found = [listed(place.partition, outcome) for place, outcome in page.data]
-    cursor = None if page.behind is None else str(page.behind)
+async def _outcomes(wanted: Callable[..., Awaitable[OutcomePage]], as_document: bool, config: Path | None) -> None:
+    async with session(config) as opened:
+        page = await wanted(opened.services)
     if as_document:
-        as_json({"data": found, "next_cursor": cursor})
+        as_json(page)
         return
     columns = ("key", "status", "customer", "agent", "settles at", "events", "amount")
-    table(columns, map(_row, found))
-    if cursor is not None:
-        click.echo(printable(f"more: --after {cursor}"))
+    table(columns, map(_row, page.data))
+    if page.next_cursor is not None:
+        click.echo(f"more: --after {page.next_cursor}")
 
 
 def _row(one: Listed) -> tuple[object, ...]:
@@ -115,20 +100,3 @@ def _row(one: Listed) -> tuple[object, ...]:
         one.key, status, one.customer_key, one.agent_key, one.settles_at, one.events_count,
         "" if one.unit is None else amount,
     )  # fmt: skip
-
-
-async def _due(
-    reads: Reads, chosen: Sequence[Keys], catalogue: Catalogue, wanted: Wanted,
-    *, limit: int, look: int, behind: Place | None,
-) -> Page:  # fmt: skip
-    """Open ones by when they settle."""
-    found: list[tuple[Place, Outcome]] = []
-    looked_at, last = 0, behind
-    async for place, record in earliest_due(reads, chosen, behind):
-        outcome = restore_outcome(place.name, record, *terms_of(place.name, record, catalogue))
-        if looked_at == look or (wanted.has(outcome) and len(found) == limit):
-            return Page(found, last)
-        if wanted.has(outcome):
-            found.append((place, outcome))
-        looked_at, last = looked_at + 1, place
-    return Page(found, None)

@@ -16,7 +16,6 @@ from witnd.audit.run import Verdict
 from witnd.audit.run import audit as audit_partition
 from witnd.audit.scope import Mismatch, Repaired
 from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
-from witnd.cli.events.event_choice import partitions
 from witnd.cli.operate.acknowledged import Compared, acknowledged, journal_loss, missing_event
 from witnd.cli.operate.audit_totals import Invoiced, invoice_rows, invoiced
 from witnd.domain.catalogue.catalogue import Catalogue
@@ -123,14 +122,14 @@ async def _audit(quick: bool, partition: int | None, file: Path | None, as_docum
 
         verdicts = [
             await audit_partition(reads, keys, learn, quick=quick, progress=progress)
-            for keys in partitions(opened, partition)
+            for keys in opened.chosen(partition)
         ]
         books = None
         if partition is None:
             books = await audit_invoices(
                 reads,
                 BillingKeys(opened.config.redis.prefix),
-                partitions(opened, None),
+                opened.chosen(None),
                 learn,
                 quick=quick,
                 progress=progress,
@@ -140,7 +139,7 @@ async def _audit(quick: bool, partition: int | None, file: Path | None, as_docum
         compared = None
         if file is not None:
             progress("acknowledged events")
-            count, lost = await missing_events(reads, partitions(opened, None), acknowledged(file, opened.partitions))
+            count, lost = await missing_events(reads, opened.chosen(None), acknowledged(file, opened.partitions))
             compared = Compared(events=count, missing=len(lost))
             missing += [missing_event(*one) for one in lost]
     progress("")

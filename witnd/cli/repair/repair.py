@@ -6,7 +6,6 @@ import click
 from msgspec import to_builtins
 
 from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
-from witnd.cli.events.event_choice import partitions
 from witnd.cli.repair.catalogue import catalogue
 from witnd.cli.repair.clock import clock
 from witnd.cli.repair.journal import journal
@@ -90,7 +89,7 @@ def gap(partition: int | None, yes: bool, json_output: bool, config_path: Path |
 
 async def _ahead(partition: int | None, do: bool, as_document: bool, config: Path | None) -> None:
     async with session(config) as opened:
-        wanted = partitions(opened, partition)
+        wanted = opened.chosen(partition)
         found: dict[int, Ahead] = {}
         for keys in wanted:
             plan = await repair_ahead(opened.redis, keys, do=False)
@@ -137,7 +136,7 @@ def _tell_ahead(number: int, one: Ahead) -> None:
 
 async def _gap(partition: int | None, do: bool, as_document: bool, config: Path | None) -> None:
     async with session(config) as opened:
-        wanted = partitions(opened, partition)
+        wanted = opened.chosen(partition)
         if do and opened.meta is None:
             # Before the first daemon: without it, a later start would take what a repair writes for lost data.
             await open_meta(opened.redis, opened.global_keys, opened.partitions)

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from witnd.app.outcomes import fates
 from witnd.app.outcomes.fates import FatePage
-from witnd.app.outcomes.retry import Removed, remove
+from witnd.app.outcomes.retry import Removed, held_event, remove
 from witnd.store.query.fates import Fate
 from witnd.web.http.route import Call, Listing, route
 
@@ -49,7 +49,8 @@ async def list_fates(call: Call[FatesQuery]) -> FatePage:
     refusals=("NOT_FOUND",),
 )
 async def read_fate(call: Call[FateQuery]) -> Fate:
-    return await fates.one(call.services, call.path["partition"], call.path["id"], call.query.key)
+    partition = fates.partition_named(call.path["partition"])
+    return await fates.one(call.services, call.path["id"], partition=partition, key=call.query.key)
 
 
 @route(
@@ -62,5 +63,5 @@ async def read_fate(call: Call[FateQuery]) -> Fate:
     refusals=("NOT_FOUND", "CONFLICT", "UNAVAILABLE"),
 )
 async def remove_event(call: Call[Any]) -> Removed:
-    author = call.author
-    return await remove(call.services, author, call.path["partition"], call.path["id"])
+    author, partition = call.author, fates.partition_named(call.path["partition"])
+    return await remove(call.services, author, await held_event(call.services, call.path["id"], partition))

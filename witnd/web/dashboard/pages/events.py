@@ -6,10 +6,10 @@ from witnd.app.errors import Refused, invalid
 from witnd.app.outcomes import fates
 from witnd.app.outcomes.list import one
 from witnd.app.outcomes.list import page as page_of_outcomes
-from witnd.app.outcomes.retry import remove
+from witnd.app.outcomes.retry import held_event, remove
 from witnd.app.outcomes.view import HeldEvent
 from witnd.domain.outcomes.event import Event
-from witnd.store.query.fates import Fate, event_of
+from witnd.store.query.fates import Fate, event_of, shortened
 from witnd.web.dashboard.forms.posted import laid_out
 from witnd.web.dashboard.forms.submit import example, sending
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
@@ -27,7 +27,7 @@ async def list_events(request: PageRequest) -> Answer:
     problem, cursor, found = "", None, []
     if asked["id"]:
         try:
-            found = await fates.anywhere(request.services, asked["id"])
+            found = [shortened(fate) for fate in await fates.anywhere(request.services, asked["id"])]
         except Refused as refused:
             problem = refused.details[0].message
         if len(found) == 1:
@@ -59,9 +59,10 @@ async def list_events(request: PageRequest) -> Answer:
 
 @page("/dashboard/events/{partition}/{id}")
 async def show_event(request: PageRequest) -> Answer:
-    partition, id_ = request.path["partition"], request.path["id"]
+    id_ = request.path["id"]
     try:
-        fate = await fates.one(request.services, partition, id_, request.query.get("key"))
+        partition = fates.partition_named(request.path["partition"])
+        fate = await fates.one(request.services, id_, partition=partition, key=request.query.get("key"))
     except Refused as refused:
         if refused.code == "UNAVAILABLE":
             raise
@@ -77,7 +78,9 @@ async def show_event(request: PageRequest) -> Answer:
 async def remove_event(request: PageRequest) -> Answer:
     if "confirmed" not in request.form:
         raise invalid("confirmed", "tick the box to confirm; you cannot undo this")
-    done = await remove(request.services, request.author, request.path["partition"], request.path["id"])
+    partition = fates.partition_named(request.path["partition"])
+    held = await held_event(request.services, request.path["id"], partition)
+    done = await remove(request.services, request.author, held)
     return Redirect(link("events", str(done.partition), done.id), "The event will be rejected in a moment.")
 
 
