@@ -15,7 +15,7 @@ def test_a_confirmed_outcome_is_told_from_its_events_to_its_deliveries(shop: Wor
     assert "condition  `replied` was seen and `reopened` was not seen" in text
     assert "settles    1 min after the last event" in text
     assert "price      0.995 per unit (EUR, rate card standard)" in text
-    assert "unit       3: the sum attribution of 2 events that carried one" in text
+    assert "unit       3: the sum attribution of 2 events" in text
     assert "✓ `replied` was seen  ← flipped" in text
     assert "the condition holds; pending, due at 2001-09-09T01:47:41.000Z" in text
     assert "line       3 × 0.995 = 2.99 EUR" in text
@@ -103,5 +103,5 @@ def test_events_that_were_held_first_say_so(shop: Workshop) -> None:
     assert placed == ["2001-09-09T01:46:40.010Z", None]
     assert told["outcome"]["opened_at"] == "2001-09-09T01:46:40.010Z"
     assert told["story"]["events"][0]["words"].startswith(
-        "Had been held, and was placed at 2001-09-09T01:46:40.010Z. Opened the outcome."
+        "Was held, and placed at 2001-09-09T01:46:40.010Z. Opened the outcome."
     )

@@ -312,7 +312,7 @@ class TestIssue:
         assert done.exit_code == 2
         assert done.stdout == "INV-000001 is issued: 10.00 EUR for acme\n"
         assert "INV-000077" in done.stderr
-        assert "is open: its period ends 2026-12-01T00:00:00.000Z" in done.stderr
+        assert "is open until its period ends at 2026-12-01T00:00:00.000Z" in done.stderr
         refused = shop.json("invoices", "issue", running.id, exit_code=2)["data"][0]
         assert (refused["result"], refused["invoice"]["id"]) == ("refused", running.id)
         assert refused["remedy"].startswith("issue it when the daemon has closed the period")
@@ -349,8 +349,8 @@ class TestPayAndVoid:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (("pay",), "is not issued, so nothing is to be paid yet; issue it first"),
-            (("void", "--reason", "wrong"), "is not issued, so it cannot be voided; credit what is wrong in it"),
+            (("pay",), "is not issued, so it cannot be paid; issue it first"),
+            (("void", "--reason", "wrong"), "is not issued, so it cannot be voided; credit the wrong rows instead"),
             (("void", "--reason", " "), "the reason is empty"),
         ],
     )
@@ -395,7 +395,7 @@ class TestCredit:
             "CN-000001: 1.00 EUR for ticket-4711 of INV-000001\nacme has 1.00 EUR of credit for the next invoices\n"
         )
         assert more.exit_code == 2
-        assert "nothing of the row is left to credit" in more.stderr
+        assert "nothing of the row remains to credit" in more.stderr
 
     def test_one_that_has_a_name_is_given_once(self, shop: Workshop) -> None:
         confirmed(shop)

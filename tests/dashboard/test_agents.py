@@ -506,7 +506,7 @@ def test_a_rule_is_tried_before_it_is_saved(desk: Desk, api: Office) -> None:
     assert steps[1].startswith("2. replied 10 minutes after the first pending Now true: replied was seen.")
     assert "True: replied was seen now true" in steps[1]
     assert steps[2].startswith("3. reopened 2 hours 10 minutes after the first late")
-    assert "It would be billed, for 3.5: the sum attribution of 2 events that carried one." in page.id("trial")
+    assert "It would be billed, for 3.5: the sum attribution of 2 events." in page.id("trial")
     page = desk.submit(page, NEW, button="Try it", **{"e.2.later": "5 min"})
     assert "It would be missed, and not be billed." in page.id("trial")
     assert "holds no longer since event 3 (reopened; no longer true: reopened was not seen)" in page.id("trial")

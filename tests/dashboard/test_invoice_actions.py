@@ -125,7 +125,7 @@ class TestDoing:
         page = desk.send(f"{LIST}/{one.id}/issue", {"form_key": key, "confirmed": "yes"})
         assert page.status == 409
         assert "It was not issued" in alert(page)
-        assert "its period ends 2096-11-01" in alert(page)
+        assert "its period ends at 2096-11-01" in alert(page)
 
     def test_a_form_that_is_sent_twice_does_it_once(self, desk: Desk, api: Office) -> None:
         one = put(api)
@@ -176,7 +176,7 @@ class TestCrediting:
         assert "Credit ticket-1" not in desk.get(FIRST).links(), "nothing is left of it"
         page = form(desk, one, outcome="ticket-1")
         assert page.status == 409
-        assert "nothing of the row is left" in alert(page)
+        assert "nothing of the row remains" in alert(page)
 
     def test_fees_are_credited_too_and_lines_of_large_invoices(
         self, desk: Desk, api: Office, monkeypatch: pytest.MonkeyPatch
@@ -216,7 +216,7 @@ class TestCrediting:
     @pytest.mark.parametrize(
         ("field", "value", "says"),
         [("amount", "0.001", "more digits"), ("amount", "-1", "'-1'"), ("amount", "1,50", "'1,50'"),
-         ("amount", "<b>", "'<b>'"), ("amount", "0", "gives nothing back"), ("reason", " ", "is empty")],
+         ("amount", "<b>", "'<b>'"), ("amount", "0", "greater than 0"), ("reason", " ", "is empty")],
     )  # fmt: skip
     def test_what_cannot_be_meant_is_told_at_its_field_with_the_rest_kept(
         self, desk: Desk, api: Office, field: str, value: str, says: str
@@ -250,7 +250,7 @@ class TestCrediting:
         page = desk.submit(page, reason="late", confirmed="yes")
         assert page.status == 409
         assert "Nothing was given back" in alert(page)
-        assert "nothing of the row is left" in alert(page)
+        assert "nothing of the row remains" in alert(page)
         assert page.table("Lines"), "on the page of the invoice"
 
     def test_a_credit_needs_a_tick(self, desk: Desk, api: Office) -> None:

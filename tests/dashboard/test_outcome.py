@@ -81,7 +81,7 @@ def test_a_confirmed_outcome_says_why_it_was_billed_and_how_much(desk: Desk, api
     )
     told_ = figures(page)
     assert told_["Amount"].startswith("2.99 EUR | on invoice INV-")
-    assert told_["Quantity"] == "3 | the sum attribution of 1 event that carried one"
+    assert told_["Quantity"] == "3 | the sum attribution of 1 event"
     assert told_["Settled"].startswith("9 Sep 2001, 01:47 UTC")
     [opened, confirmed, line, delivery] = steps(page)
     assert opened.startswith("replied event 1, happened 9 Sep 2001, 01:40 UTC, accepted 9 Sep 2001, 01:46 UTC")

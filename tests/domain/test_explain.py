@@ -81,7 +81,7 @@ def test_a_combination_that_fails_without_a_false_leaf_is_said_to() -> None:
     terms = contract([{"op": "NOT", "condition": leaf("replied", "seen")}])
     history = [Item((1000, 0), "replied")]
     said = explanation(lived(terms, history, settled=True), history)
-    assert "every single check holds, their combination does not" in said.why
+    assert "every check is true, but not their combination" in said.why
 
 
 def test_a_condition_without_checks_holds_from_the_first_event_on() -> None:
@@ -95,9 +95,9 @@ def test_a_condition_without_checks_holds_from_the_first_event_on() -> None:
     ("method", "quantities", "words"),
     [
         ("sum", [], "1: no event carried an attribution"),
-        ("sum", ["2.50", "0.5"], "3: the sum attribution of 2 events that carried one"),
-        ("last", ["2"], "2: the last attribution of 1 event that carried one"),
-        ("min", ["2", "-3"], "0: the min attribution of 2 events that carried one, and never below 0"),
+        ("sum", ["2.50", "0.5"], "3: the sum attribution of 2 events"),
+        ("last", ["2"], "2: the last attribution of 1 event"),
+        ("min", ["2", "-3"], "0: the min attribution of 2 events, raised to 0"),
     ],
 )
 def test_the_unit_is_explained(method: str, quantities: list[str], words: str) -> None:
@@ -108,7 +108,7 @@ def test_the_unit_is_explained(method: str, quantities: list[str], words: str) -
 def test_placed_events_and_what_they_carried_are_told() -> None:
     item = Item((1000, 0), value="no\x1b", timestamp=7, pin=90_000, attribution=Decimal("1.50"), placed_at=5000)
     [event] = told([item]).events
-    assert event.words.startswith("Had been held, and was placed at 1970-01-01T00:00:05.000Z.")
+    assert event.words.startswith("Was held, and placed at 1970-01-01T00:00:05.000Z.")
     assert event_values_text(event) == (
         'value "no\\u001b", attribution 1.5, settles_at 1970-01-01T00:01:30.000Z, timestamp 1970-01-01T00:00:00.007Z'
     )

@@ -129,7 +129,7 @@ class TestIssue:
         assert (done.after.carried, done.after.total, done.balance) == (ZERO, ZERO, Decimal(5))
 
     def test_an_open_one_waits_for_the_end_of_its_period(self) -> None:
-        assert "ends 2026-12-01T00:00:00.000Z" in refusal(issue(invoice(closed=False), ZERO, "INV"))
+        assert "ends at 2026-12-01T00:00:00.000Z" in refusal(issue(invoice(closed=False), ZERO, "INV"))
 
     def test_it_is_issued_once(self) -> None:
         assert issue(invoice("issued"), ZERO, "INV") == Unchanged(invoice("issued"))
@@ -169,8 +169,8 @@ class TestVoid:
 
     def test_no_other_is_voided(self) -> None:
         assert void(invoice("void"), ZERO, "again") == Unchanged(invoice("void"))
-        assert "credit what is wrong" in refusal(void(invoice(), ZERO, "wrong"))
-        assert "credit what is wrong" in refusal(void(invoice("paid"), ZERO, "wrong"))
+        assert "credit the wrong rows" in refusal(void(invoice(), ZERO, "wrong"))
+        assert "credit the wrong rows" in refusal(void(invoice("paid"), ZERO, "wrong"))
 
     def test_nothing_is_given_back_twice(self) -> None:
         said = refusal(void(invoice("issued", noted=Decimal(1), notes=1), ZERO, "wrong"))
@@ -223,7 +223,7 @@ class TestCredit:
 
     @pytest.mark.parametrize(("kind", "amount"), [("credit", "-1.00"), ("cap", "-4.00")])
     def test_what_takes_money_away_is_not(self, kind: str, amount: str) -> None:
-        assert f"a {kind} cannot be credited" in refusal(credited(invoice(), row=row(amount, kind=kind)))
+        assert f"{kind} rows are already negative" in refusal(credited(invoice(), row=row(amount, kind=kind)))
 
     @pytest.mark.parametrize(
         ("so_far", "of_all", "given"), [("0", "0", "6"), ("2", "2", "4"), ("0", "7", "3"), ("5.99", "5.99", "0.01")]
@@ -237,13 +237,13 @@ class TestCredit:
     @pytest.mark.parametrize(
         ("amount", "so_far", "fields", "said"),
         [
-            ("6.01", "0", {}, "more than is left of the row; credit at most 6.00 EUR"),
+            ("6.01", "0", {}, "more than what remains of the row; credit at most 6.00 EUR"),
             ("2.00", "5", {}, "credit at most 1.00 EUR"),
-            ("4.00", "0", {"credited": Decimal(7)}, "more than is left of the invoice; credit at most 3.00 EUR"),
-            ("1.005", "0", {}, "finer than EUR has digits after the point (2); write it with 2, such as 1.01"),
-            ("0.00", "0", {}, "gives nothing back"),
-            ("-1", "0", {}, "gives nothing back"),
-            (None, "6", {}, "nothing of the row is left"),
+            ("4.00", "0", {"credited": Decimal(7)}, "more than what remains of the invoice; credit at most 3.00 EUR"),
+            ("1.005", "0", {}, "more digits after the point than EUR (2); write at most 2, such as 1.01"),
+            ("0.00", "0", {}, "above 0"),
+            ("-1", "0", {}, "above 0"),
+            (None, "6", {}, "nothing of the row remains"),
             (None, "0", {"credited": Decimal(10)}, "nothing of the draft of acme in EUR from 2026-11-01 to 2026-12-01"),
         ],
     )
@@ -267,7 +267,7 @@ class TestCredit:
         yen = invoice(currency="JPY", digits=0, subtotal=Decimal(100))
 
         assert change(credited(yen, "7", row=row("100"))).row.amount == "-7"  # type: ignore[union-attr]
-        assert "finer" in refusal(credited(yen, "7.5", row=row("100")))
+        assert "more digits" in refusal(credited(yen, "7.5", row=row("100")))
 
 
 class TestWords:
@@ -281,7 +281,7 @@ class TestWords:
         [
             ("1.505", 2, "more digits"),
             ("1.50", 0, "more digits"),
-            ("0.00", 2, "nothing back"),
+            ("0.00", 2, "greater than 0"),
             ("-1", 2, "negative"),
             ("1e3", 2, "plain decimal"),
             ("", 2, "plain decimal"),

@@ -325,7 +325,7 @@ class TestDoing:
         assert (late["credit_note"]["amount"], late["balance"]) == ("4.50", "4.50")
         assert late["line"]["corrects"] == ROWS[0].id
         message = refused(post(api, one, "credit", {"row_id": ROWS[0].id, "reason": "more"}), 409, "CONFLICT")
-        assert "nothing of the row is left" in message
+        assert "nothing of the row remains" in message
         assert [note["what"] for note in changes(api)] == ["invoice.credit", "invoice.issue", "invoice.credit"]
 
     @pytest.mark.parametrize("body", [{"outcome_key": "nothing"}, {"row_id": "nothing"}])

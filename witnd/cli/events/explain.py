@@ -49,7 +49,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     key: str
     outcome: Listed | None
     terms: Terms | None
-    explanation: Reasoning | None
+    story: Reasoning | None
     resolution: Resolution | None
     line: Line | None
     invoice: OnInvoice | None
@@ -99,10 +99,10 @@ async def _explain(key: str, shown: int, as_document: bool, config: Path | None)
         found = await _explanation(opened, reads, keys, key, catalogue)
     if as_document:
         as_json(found)
-    elif found.outcome is None or found.terms is None or found.explanation is None:
+    elif found.outcome is None or found.terms is None or found.story is None:
         _print_held(found)
     else:
-        _print(found, found.outcome, found.terms, found.explanation, shown)
+        _print(found, found.outcome, found.terms, found.story, shown)
     if found.outcome is None and not found.held and found.on_hold is None:
         raise click.exceptions.Exit(USAGE)
 
@@ -117,7 +117,7 @@ async def _explanation(opened: Session, reads: Reads, keys: Keys, key: str, cata
         held_back = await damaged(reads, keys, key)
     if outcome is None or held_back is not None:
         return Explanation(
-            key=key, outcome=None, terms=None, explanation=None, resolution=None, line=None,
+            key=key, outcome=None, terms=None, story=None, resolution=None, line=None,
             invoice=None, deliveries=[], held=held, on_hold=held_back,
         )  # fmt: skip
     resolution, line = resolve(outcome) if outcome.is_final else (None, None)
@@ -125,7 +125,7 @@ async def _explanation(opened: Session, reads: Reads, keys: Keys, key: str, cata
         key=key,
         outcome=listed(keys.partition, outcome),
         terms=terms(outcome),
-        explanation=explanation(outcome, history),
+        story=explanation(outcome, history),
         resolution=resolution,
         line=line,
         invoice=None if line is None else await on_invoice(opened.services.invoices, line),

@@ -1,7 +1,4 @@
-"""Giving back what was billed: how much of which row, as a row of the draft or as a credit note (contract section 6).
-
-What else may be done to an invoice is in `invoicing`, whose values this answers.
-"""
+"""Credit a row of an invoice: a credit row on a draft, a credit note after issue."""
 
 from decimal import Decimal
 from typing import Final
@@ -14,7 +11,7 @@ from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.values import instant
 from witnd.domain.values.money import decimal_string, difference, exact_sum, minor_text, plain, to_minor
 
-# Rows that ask for money. A credit gives some back already, and so does a cap.
+# Credits and caps are already negative.
 CREDITABLE: Final[tuple[Kind, ...]] = ("outcome", "fee", "minimum")
 
 
@@ -29,9 +26,10 @@ def credit(
     series: str,
     at: int,
 ) -> Change | Refusal:
-    """Give back `amount` of a row, None for all that is left of it.
+    """Credit `amount` of a row, or all that remains of it if None.
 
-    `credited` is what was given back of the row so far, `series` that of credit notes, `at` the server's clock in ms.
+    `credited` is the amount of the row's earlier credits, `series` the number series of credit notes, `at` the server's
+    clock in ms.
     """
     if (wrong := reason_refusal(reason)) is not None:
         return wrong
@@ -42,16 +40,16 @@ def credit(
     if amount is None:
         amount = left
     if amount <= 0:
-        return Refusal(f"the amount {plain(amount)} gives nothing back", "write one above 0")
+        return Refusal(f"the amount {plain(amount)} is too small", "write an amount above 0")
     if amount != to_minor(amount, digits):
         return Refusal(
-            f"the amount {plain(amount)} is finer than {invoice.currency} has digits after the point ({digits})",
-            f"write it with {digits}, such as {minor_text(amount, digits)}",
+            f"the amount {plain(amount)} has more digits after the point than {invoice.currency} ({digits})",
+            f"write at most {digits}, such as {minor_text(amount, digits)}",
         )
     if amount > left:
         of = "the row" if amount > _row_remainder(row, credited) else "the invoice"
         return Refusal(
-            f"the amount {plain(amount)} is more than is left of {of}",
+            f"the amount {plain(amount)} is more than what remains of {of}",
             f"credit at most {amount_text(left, invoice)}",
         )
     given = _credit_row(invoice, row, credited, minor_text(amount.copy_negate(), digits), reason, at)
@@ -77,7 +75,7 @@ def credit(
 
 
 def creditable(invoice: Invoice, row: Row, credited: Decimal) -> Decimal | Refusal:
-    """How much of a row can be given back, of which so much was already; why nothing can."""
+    """Return how much of a row can be credited, or why nothing can."""
     if (wrong := _credit_refusal(invoice, row)) is not None:
         return wrong
     left = _row_remainder(row, credited)
@@ -85,9 +83,7 @@ def creditable(invoice: Invoice, row: Row, credited: Decimal) -> Decimal | Refus
     if min(left, left_of_all) > 0:
         return min(left, left_of_all)
     of = "the row" if left <= 0 else invoice_label(invoice)
-    return Refusal(
-        f"nothing of {of} is left to credit", "it asks for nothing, or all of it was given back: see its credits"
-    )
+    return Refusal(f"nothing of {of} remains to credit", "its amount is 0, or it is fully credited: see its credits")
 
 
 def _row_remainder(row: Row, credited: Decimal) -> Decimal:
@@ -96,20 +92,22 @@ def _row_remainder(row: Row, credited: Decimal) -> Decimal:
 
 def _credit_refusal(invoice: Invoice, row: Row) -> Refusal | None:
     if invoice.status == "void":
-        return Refusal(f"{invoice_label(invoice)} is void, so nothing of it is owed", "there is nothing to give back")
+        return Refusal(f"{invoice_label(invoice)} is void", "there is nothing to credit")
     if row.kind not in CREDITABLE:
-        return Refusal(f"a {row.kind} cannot be credited: it takes away itself", "credit a row that asks for money")
+        return Refusal(
+            f"{row.kind} rows are already negative and cannot be credited", "credit a row with an amount above 0"
+        )
     if row.amount is None:
         end = instant.render(invoice.end)
         return Refusal(
-            f"the row has no amount yet: it gets one when its period is closed, which ends {end}",
-            "credit it after that",
+            f"the row has no amount yet: its period ends at {end}",
+            "credit it after the daemon has closed the period",
         )
     return None
 
 
 def _credit_row(invoice: Invoice, row: Row, credited: Decimal, amount: str, reason: str, at: int) -> Row:
-    # What was given back before tells one credit of a row from the next: it only grows.
+    # The credited amount only grows, so it makes the id of each credit unique.
     return Row(
         id=row_id(invoice.id, "credit", row.id, plain(credited)),
         kind="credit",
@@ -143,15 +141,15 @@ def _credit_note(invoice: Invoice, amount: Decimal, reason: str, row: Row) -> Cr
 
 
 def note_id(invoice: str, before: int) -> str:
-    """The id of an invoice's credit note that has so many before it."""
+    """Return the id of an invoice's credit note; `before` is the number of earlier ones."""
     return derived_id("credit_note", invoice, str(before))
 
 
 def parse_amount(text: str, invoice: Invoice) -> Decimal:
-    """An amount that somebody wrote for an invoice, such as "1.50". Raises ValueError with the reason."""
+    """Parse an amount for an invoice, such as "1.50". Raises ValueError with the reason."""
     amount, digits = decimal_string(text), invoice.digits
     if len(text.partition(".")[2]) > digits:
-        raise ValueError(f"has more digits after the point than {invoice.currency}, which has {digits}; shorten it")
+        raise ValueError(f"has more digits after the point than {invoice.currency} ({digits}); shorten it")
     if not amount:
-        raise ValueError("gives nothing back; write an amount above 0")
+        raise ValueError("credit amount must be greater than 0")
     return amount

@@ -1,7 +1,4 @@
-"""An invoice: what one customer owes in one currency for one period, row by row.
-
-Types and ids. How rows are priced is in `rating`, what may be done to an invoice in `invoicing`.
-"""
+"""Types and ids of invoices: the rows of one customer in one currency for one period."""
 
 from decimal import Decimal
 from typing import Any, Final, Literal, TypeAlias, get_args
@@ -13,8 +10,8 @@ from witnd.domain.values import instant
 from witnd.domain.values.money import difference
 from witnd.domain.values.period import Period
 
-# outcome: a confirmed outcome. fee, minimum, cap: what the whole group of a price adds or takes when the period
-# closes. credit: takes back (part of) the row that it corrects.
+# outcome: a confirmed outcome. fee, minimum, cap: adjustments of a group when the period closes. credit: reduces the
+# row that it corrects.
 Kind: TypeAlias = Literal["outcome", "fee", "minimum", "cap", "credit"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 Status: TypeAlias = Literal["draft", "issued", "paid", "void"]
@@ -22,9 +19,9 @@ STATUSES: Final[tuple[Status, ...]] = get_args(Status)
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """One row. Amounts and quantities are decimal strings; `amount` has exactly the currency's minor digits.
+    """A row. Amounts and quantities are decimal strings; `amount` has exactly the currency's minor digits.
 
-    The three prices are None while `rated` is "at_close" and the period has not closed.
+    The three prices are None if `rated` is "at_close" and the period is open.
     """
 
     id: str
@@ -36,26 +33,26 @@ class Row(Struct, frozen=True, kw_only=True):
     amount_exact: str | None
     rated: str
     price_per_unit: str | None = None
-    # Of an outcome, and of a credit for one.
+    # Of outcome rows and their credits.
     outcome_key: str | None = None
-    resolved_at: int | None = None  # ms; of a credit: when it was given
+    resolved_at: int | None = None  # ms; of a credit: its creation
     contract_hash: str | None = None
     unit: str | None = None
-    working: dict[str, Any] | None = None  # how the amount came about, where unit × price does not say it
+    working: dict[str, Any] | None = None  # the calculation, None if it is unit × price
     corrects: str | None = None  # the id of the row that a credit is for
     reason: str | None = None
-    repaired_at: int | None = None  # ms; when the outcome was repaired, if it was on hold when it was due
+    repaired_at: int | None = None  # ms; when the outcome was repaired, if it was on hold at its deadline
 
     @property
     def billed_at(self) -> int:
-        """The instant that rows are ordered by, and that lies in the period of their invoice."""
+        """The instant (ms) that orders rows. It lies in the period of the invoice."""
         return (self.resolved_at if self.repaired_at is None else self.repaired_at) or 0
 
 
 class Invoice(Struct, frozen=True, kw_only=True):
-    """The head of an invoice. Instants in ms. While `closed` is false, lines still arrive.
+    """The head of an invoice. Instants in ms. If `closed` is false, lines can still arrive.
 
-    `digits`: the most digits after the point that one of its lines has.
+    `digits`: the largest number of minor digits of its lines.
     """
 
     id: str
@@ -66,31 +63,31 @@ class Invoice(Struct, frozen=True, kw_only=True):
     end: int
     period: str
     lines: int  # outcome rows
-    unrated: int  # of them without an amount yet
-    subtotal: Decimal  # of the rows that have an amount, credits not counted
+    unrated: int  # outcome rows without an amount yet
+    subtotal: Decimal  # the sum of the rows' amounts, without credits
     closed: bool
-    # From here on: what was done to it. `revision` counts that.
+    # The state after operations. `revision` counts them.
     revision: int = 0
     status: Status = "draft"
     number: str | None = None
     issued_at: int | None = None
     paid_at: int | None = None
     voided_at: int | None = None
-    reason: str | None = None  # why it was voided
-    credited: Decimal = Decimal(0)  # by credit rows of its own
+    reason: str | None = None  # for voiding it
+    credited: Decimal = Decimal(0)  # by its credit rows
     noted: Decimal = Decimal(0)  # by credit notes
-    notes: int = 0  # how many of them there are
-    carried: Decimal = Decimal(0)  # paid by the customer's credit
-    total: Decimal | None = None  # what is to be paid; None until it is issued
+    notes: int = 0  # number of credit notes
+    carried: Decimal = Decimal(0)  # paid from the customer's balance
+    total: Decimal | None = None  # the amount to pay; None until issued
 
     @property
     def stage(self) -> str:
-        """The status for people, who want to know whether lines still arrive."""
+        """The status for people: a draft whose period has not closed is `open`."""
         return "open" if self.status == "draft" and not self.closed else self.status
 
     @property
     def payable(self) -> Decimal:
-        """What is to be paid of it: of a draft so far, and before the customer's credit pays its part."""
+        """The amount to pay; of a draft, the current amount before the balance is applied."""
         owed = difference(difference(self.subtotal, self.credited), self.carried)
         return owed if self.total is None else self.total
 
@@ -100,5 +97,5 @@ def invoice_id(customer_key: str, currency: str, period: Period) -> str:
 
 
 def row_id(invoice: str, kind: str, *parts: str) -> str:
-    """The id of a row that is no outcome's: those have the id of their line."""
+    """Return the id of a row. Outcome rows have the id of their line instead."""
     return derived_id("row", invoice, kind, *parts)

@@ -1,7 +1,6 @@
-"""Invoices, their rows and credit notes as programs read them: in exports, in commands with `--json`, over HTTP.
+"""The JSON form of invoices, rows and credit notes, for exports, commands with `--json` and HTTP.
 
-One shape for all of them: amounts and quantities are decimal strings, instants are text, what is unknown is null and
-never left out. How it is written down is left to others.
+Amounts and quantities are decimal strings, instants are text, and unknown values are null, never absent.
 """
 
 from typing import Any
@@ -15,9 +14,10 @@ from witnd.domain.values.money import minor_text
 
 
 class InvoiceJson(Struct, frozen=True, kw_only=True):
-    """The head of an invoice. `period_end` is the first instant that does not belong to it any more.
+    """The head of an invoice. `period_end` is the first instant after its period.
 
-    `total` = `subtotal` - `credited` - `carried`, and null until the invoice is issued; `noted` is credited after that.
+    `total` = `subtotal` - `credited` - `carried`, and null until the invoice is issued; `noted` is the amount credited
+    after that.
     """
 
     id: str
@@ -44,9 +44,9 @@ class InvoiceJson(Struct, frozen=True, kw_only=True):
 
 
 class LineJson(Struct, frozen=True, kw_only=True):
-    """A row of an invoice. The three prices are null while `rated` is "at_close" and the period has not closed.
+    """A row of an invoice. The three prices are null if `rated` is "at_close" and the period is open.
 
-    `repaired_at` is set if the outcome was due while on hold: the line belongs to the period of the repair.
+    `repaired_at` is set if the outcome was on hold at its deadline: the line belongs to the period of the repair.
     """
 
     id: str
@@ -72,7 +72,7 @@ class LineJson(Struct, frozen=True, kw_only=True):
 
 
 class CreditNoteJson(Struct, frozen=True, kw_only=True):
-    """Money given back after an invoice was issued. `amount` is above 0, those of its lines are below."""
+    """A credit after the invoice was issued. `amount` is above 0, those of its lines are below 0."""
 
     id: str
     number: str | None
@@ -118,7 +118,7 @@ def line_json(invoice: Invoice, row: Row) -> LineJson:
 
 
 def credit_note_json(note: CreditNote) -> CreditNoteJson:
-    """Its lines name the invoice that they correct."""
+    """Return the JSON form of a credit note. Its lines name the corrected invoice."""
     return CreditNoteJson(
         id=note.id,
         number=note.number,

@@ -1,7 +1,7 @@
-"""What may be done to an invoice, and what it becomes: issue, pay, void (contract section 6); `crediting` has credits.
+"""Operations on an invoice: issue, pay and void. `credit` has credits.
 
-Decisions over what was read, as values: a change, "it is so already", or a refusal with its remedy. Writing a change,
-when, and under which number, is left to `store.invoice_change`.
+Each returns a decision: a change, unchanged, or a refusal with its remedy. `store.invoices.change` writes it and
+assigns the number.
 """
 
 from decimal import Decimal
@@ -14,15 +14,15 @@ from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.values import instant
 from witnd.domain.values.money import difference, exact_sum, minor_text
 
-# credit: a row that takes back before the invoice is issued. note: a credit note, which does so afterwards.
+# credit: a credit row before the invoice is issued. note: a credit note after that.
 Operation: TypeAlias = Literal["issue", "pay", "void", "credit", "note"]
 MAX_REASON_LENGTH: Final = 500
 
 
 class CreditNote(Struct, frozen=True, kw_only=True):
-    """Money given back after an invoice was issued; it pays the customer's next invoices in that currency.
+    """A credit after an invoice was issued. It is applied to the customer's next invoices in that currency.
 
-    `amount` is above 0, those of the rows below. Number and instant (ms) are there once it is written.
+    `amount` is above 0, those of the rows below 0. Number and instant (ms) are None until it is written.
     """
 
     id: str
@@ -39,36 +39,36 @@ class CreditNote(Struct, frozen=True, kw_only=True):
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """What an operation does. It is right only for exactly what it was decided from."""
+    """The effect of an operation, valid only for the state it was decided from."""
 
     operation: Operation
     before: Invoice
-    after: Invoice  # without what only the writing knows: the number and the instant
-    series: str | None = None  # a number is taken from it: the invoice's, or the credit note's
-    balance: Decimal | None = None  # the customer's, afterwards; None where the change does not depend on it
-    credited: Decimal | None = None  # what the corrected row gave back so far, afterwards
-    row: Row | None = None  # the credit row that the draft gains
+    after: Invoice  # without number and instant, which the store assigns
+    series: str | None = None  # of the number for the invoice or credit note
+    balance: Decimal | None = None  # the customer's balance afterwards; None if it does not matter
+    credited: Decimal | None = None  # total credit of the corrected row afterwards
+    row: Row | None = None  # the new credit row of the draft
     note: CreditNote | None = None
 
     @property
     def timestamp_field(self) -> str | None:
-        """The field of the head that tells when this was done."""
+        """The field of the head with the instant of this operation."""
         return {"issue": "issued_at", "pay": "paid_at", "void": "voided_at"}.get(self.operation)
 
     @property
     def is_issue(self) -> bool:
-        """Whether it is no longer among the drafts that wait to be issued."""
+        """Whether the invoice leaves the drafts that wait for issue."""
         return self.operation == "issue"
 
 
 class Unchanged(Struct, frozen=True):
-    """The invoice is so already."""
+    """The invoice already has the requested status."""
 
     invoice: Invoice
 
 
 class Refusal(Struct, frozen=True):
-    """It cannot be done, and what can."""
+    """Why an operation is not possible, and what to do instead."""
 
     problem: str
     remedy: str
@@ -81,18 +81,16 @@ Decision: TypeAlias = Change | Unchanged | Refusal
 
 
 def issue(invoice: Invoice, balance: Decimal, series: str) -> Decision:
-    """Fix what is to be paid: the customer's balance pays as much of it as there is."""
+    """Issue a closed draft: fix its total and apply the customer's balance."""
     if invoice.status == "issued":
         return Unchanged(invoice)
     if invoice.status != "draft":
-        return Refusal(
-            f"{invoice_label(invoice)} is {invoice.status}", "it was issued before that, and is issued only once"
-        )
+        return Refusal(f"{invoice_label(invoice)} is {invoice.status}", "an invoice can be issued only once")
     if not invoice.closed:
         end = instant.render(invoice.end)
         return Refusal(
-            f"{invoice_label(invoice)} is open: its period ends {end}, and lines may still arrive",
-            "issue it when the daemon has closed the period, which it does once every log is read past that",
+            f"{invoice_label(invoice)} is open until its period ends at {end}",
+            "issue it after the daemon has closed the period",
         )
     owed = difference(invoice.subtotal, invoice.credited)
     carried = min(balance, owed)
@@ -113,21 +111,21 @@ def issue(invoice: Invoice, balance: Decimal, series: str) -> Decision:
 
 
 def pay(invoice: Invoice) -> Decision:
-    """Record that what was to be paid is paid."""
+    """Record that an issued invoice is paid."""
     match invoice.status:
         case "paid":
             return Unchanged(invoice)
         case "draft":
-            return Refusal(f"{invoice_label(invoice)} is not issued, so nothing is to be paid yet", "issue it first")
+            return Refusal(f"{invoice_label(invoice)} is not issued, so it cannot be paid", "issue it first")
         case "void":
-            return Refusal(f"{invoice_label(invoice)} is void, so nothing is to be paid", "look for another invoice")
+            return Refusal(f"{invoice_label(invoice)} is void, so it cannot be paid", "pay another invoice")
         case "issued":
             after = replace(invoice, revision=invoice.revision + 1, status="paid")
             return Change(operation="pay", before=invoice, after=after)
 
 
 def void(invoice: Invoice, balance: Decimal, reason: str) -> Decision:
-    """Declare that nothing of it is owed. What the customer's balance paid of it goes back there."""
+    """Void an issued invoice and return the applied balance to the customer."""
     if (wrong := reason_refusal(reason)) is not None:
         return wrong
     match invoice.status:
@@ -135,12 +133,10 @@ def void(invoice: Invoice, balance: Decimal, reason: str) -> Decision:
             return Unchanged(invoice)
         case "draft":
             return Refusal(
-                f"{invoice_label(invoice)} is not issued, so it cannot be voided", "credit what is wrong in it"
+                f"{invoice_label(invoice)} is not issued, so it cannot be voided", "credit the wrong rows instead"
             )
         case "paid":
-            return Refusal(
-                f"{invoice_label(invoice)} is paid, and a paid one is not voided", "credit what is wrong in it"
-            )
+            return Refusal(f"{invoice_label(invoice)} is paid, so it cannot be voided", "credit the wrong rows instead")
         case "issued":
             if invoice.noted:
                 noted = amount_text(invoice.noted, invoice)
@@ -158,9 +154,9 @@ def void(invoice: Invoice, balance: Decimal, reason: str) -> Decision:
 
 
 def reason_refusal(reason: str) -> Refusal | None:
-    """What is wrong with a reason: people will read it on the invoice."""
+    """Return why a reason cannot be used, or None. It is printed on the invoice."""
     if not reason.strip():
-        return Refusal("the reason is empty", "say why, in words that the customer may read")
+        return Refusal("the reason is empty", "write a reason that the customer may read")
     if len(reason) > MAX_REASON_LENGTH:
         return Refusal(f"the reason has {len(reason)} characters", f"shorten it to {MAX_REASON_LENGTH}")
     if not reason.isprintable():
@@ -169,7 +165,7 @@ def reason_refusal(reason: str) -> Refusal | None:
 
 
 def invoice_label(invoice: Invoice) -> str:
-    """What people call it: its number, or whose draft it is for when."""
+    """Return the invoice number, or a description of a draft."""
     if invoice.number is not None:
         return invoice.number
     start, end = (instant.render(ms)[:10] for ms in (invoice.start, invoice.end))
@@ -177,5 +173,5 @@ def invoice_label(invoice: Invoice) -> str:
 
 
 def amount_text(amount: Decimal, invoice: Invoice) -> str:
-    """The amount with the digits and the currency of an invoice."""
+    """Return the amount with the digits and currency of an invoice."""
     return f"{minor_text(amount, invoice.digits)} {invoice.currency}"

@@ -1,4 +1,4 @@
-"""Events and outcomes: read an event, open and settle an outcome, explain it, count it again.
+"""Events and outcomes: read events, apply them, settle, explain and recount outcomes.
 
 Imports the other packages of the domain except `domain.invoices`.
 """

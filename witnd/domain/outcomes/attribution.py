@@ -1,7 +1,7 @@
-"""The billing unit: how the quantity of an outcome is taken from its events (contract section 6).
+"""The billing unit: the quantity of an outcome, computed from the attributions of its events.
 
-The tally is what has to be remembered between events: nothing, or (order, quantity). `order` is the instant that an
-event's own `timestamp` or its acceptance gives it; events of equal order count in the order of the log.
+The tally is the state between events: None or (order, quantity). `order` is the event's `timestamp`, or the instant of
+its acceptance (ms). Log order decides between equal ones.
 """
 
 from decimal import Context, Decimal, Inexact, InvalidOperation
@@ -12,12 +12,12 @@ Tally: TypeAlias = tuple[int, Decimal] | None
 METHODS = ("first", "last", "min", "max", "sum")
 ONE = Decimal(1)
 ZERO = Decimal(0)
-# Doubles between 1e-12 and 1e15 have at most 17 digits, so a sum of 10^9 of them needs less than 60; never rounded.
+# Doubles between 1e-12 and 1e15 have at most 17 digits, so a sum of 10^9 of them needs less than 60 digits.
 _EXACT = Context(prec=120, traps=[Inexact, InvalidOperation])
 
 
 def update_tally(method: str, tally: Tally, order: int, quantity: Decimal) -> Tally:
-    """The tally after one more event that carries a numeric attribution."""
+    """Return the tally after an event with a numeric attribution."""
     if tally is None:
         return (order, quantity)
     before, so_far = tally
@@ -33,7 +33,7 @@ def update_tally(method: str, tally: Tally, order: int, quantity: Decimal) -> Ta
 
 
 def unit(tally: Tally) -> Decimal:
-    """The quantity a confirmed outcome is billed for: 1 without any attribution, never below 0."""
+    """Return the billed quantity of a confirmed outcome: 1 without attributions, never below 0."""
     if tally is None:
         return ONE
     return tally[1] if tally[1] > 0 else ZERO

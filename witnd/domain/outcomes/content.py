@@ -1,6 +1,7 @@
-"""What an event says, as a digest: equal for equal content, whatever the spelling or form (contract section 4.3).
+"""Normalise the content of events, so that equal content has equal digests.
 
-Member order, spelling of numbers, white space and form do not matter; a boolean is no number; instants are as sent.
+Member order, number format, white space and form do not matter. A boolean is not a number, and instants are compared as
+sent.
 """
 
 from typing import Any
@@ -9,7 +10,7 @@ import msgspec
 
 from witnd.domain.values.strictjson import double
 
-MARK_BYTES = 16  # of a BLAKE2s digest; 128 bits: no accidental collision in the life of an installation
+MARK_BYTES = 16  # of a BLAKE2s digest; 128 bits exclude accidental collisions
 
 _RESERVED = frozenset(("value", "attribution", "settles_at"))
 
@@ -17,8 +18,8 @@ encode_sorted = msgspec.msgpack.Encoder(order="sorted").encode
 
 
 def normalise(properties: dict[str, Any]) -> bool:
-    """Make every number of the top level a double, in place; refuses one that is none. True if all members are plain
-    scalars, so that equal content is equal as it stands."""
+    """Convert the top-level numbers to doubles in place. Return whether all members are scalars, so that they need
+    no further normalisation. Raises Invalid."""
     plain = True
     for name, member in properties.items():
         kind = type(member)
@@ -31,7 +32,8 @@ def normalise(properties: dict[str, Any]) -> bool:
 
 
 def comparable(properties: dict[str, Any]) -> dict[str, Any]:
-    """Properties as far as they mean something. Null is absence for the reserved ones; any other null is content."""
+    """Return properties in a form that compares equal for equal content. Null means absent only for reserved
+    properties."""
     return {name: _same(member) for name, member in properties.items() if member is not None or name not in _RESERVED}
 
 

@@ -1,8 +1,7 @@
-"""Reading entries of the log: from raw stream fields to an event, a control entry or a refusal.
+"""Read log entries: raw stream fields become an event, a control entry or a refusal.
 
-Strict where money could hang on a guess (contract section 4): malformed or non-UTF-8 JSON, duplicate member names,
-numbers that fit no finite double, depth over 32 and wrong types are refused with the path of the mistake.
-Where an event goes and what it does to an outcome is decided elsewhere.
+The reader never guesses: malformed or non-UTF-8 JSON, duplicate member names, numbers that do not fit a finite double,
+depth over 32 and wrong types are refused with the path of the mistake.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +27,7 @@ _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """A usable event. `value` and `attribution` are what conditions and billing read of `properties`."""
+    """A valid event. `value` and `attribution` are the properties that conditions and billing use. Instants in ms."""
 
     key: str
     action: str
@@ -43,20 +42,20 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 class Tick(NamedTuple):
-    """Proves that log time has passed."""
+    """A control entry that shows that log time has passed."""
 
 
 class Retry(NamedTuple):
-    """Asks again for the held events of a key."""
+    """A control entry that requests another attempt to place the held events of a key."""
 
     key: str
 
 
 class Refusal(NamedTuple):
-    """An entry that is no usable event, and why. `mistakes`: every one that was found in the event itself."""
+    """Why an entry is not a valid event. `mistakes` has the errors in the event itself."""
 
     message: str
-    misplaced: bool = False  # a usable event in the wrong partition
+    misplaced: bool = False  # a valid event in the wrong partition
     mistakes: tuple[Mistake, ...] = ()
 
 
@@ -64,8 +63,7 @@ Item: TypeAlias = Event | Tick | Retry | Refusal
 
 
 class _Record(msgspec.Struct, gc=False):
-    """The frequent event: known members of the right types. Whatever does not fit is read the slow way, which says
-    what is wrong with it."""
+    """The common event: known members with valid types. `_event` reads all others and reports their errors."""
 
     key: Annotated[str, msgspec.Meta(min_length=8, max_length=255)]
     action: _Text
@@ -79,12 +77,12 @@ class _Record(msgspec.Struct, gc=False):
 _decode_record = msgspec.json.Decoder(_Record).decode
 _SCALARS = frozenset((str, bool, float))
 _ABSENT = msgspec.UNSET
-_EXACT = 1 << 53  # whole numbers below this are doubles as they stand
+_EXACT = 1 << 53  # all integers below this are exact doubles
 _TICK = Tick()
 
 
 def read(fields: Sequence[bytes]) -> Item:
-    """Read the alternating names and values of one stream entry. Never raises for what an entry contains."""
+    """Read the alternating names and values of a stream entry. Invalid entries return a Refusal."""
     try:
         if len(fields) == 2 and fields[0] == b"data":
             data = fields[1]
@@ -95,11 +93,10 @@ def read(fields: Sequence[bytes]) -> Item:
 
 
 def _frequent(data: bytes) -> Event | None:
-    """The event if it is of the frequent kind and without any mistake; None where a closer look is needed.
+    """Return the event if it is a common one without mistakes, or None if `_event` must read it.
 
-    Does what `document` and `_event` do, in one go: most of the time of an event used to be spent there.
-    Nothing is nested deeper than `properties` here: what hangs on an unknown member has colons that are not counted,
-    and what a property holds is looked at.
+    A fast path with the same result as `document` and `_event`, where most of the time was spent. Nothing is nested
+    deeper than `properties` here: unknown members add colons that are not counted, and property types are checked.
     """
     if len(data) > BYTES_MAX:
         return None
@@ -140,13 +137,13 @@ def _frequent(data: bytes) -> Event | None:
     if properties and (type(attribution) is float or pin is not None):
         value, attribution, pin = _reserved_properties(properties, wrong)
     else:
-        attribution = None  # of any other type it is kept in the log and ignored
+        attribution = None  # other types are ignored
     if wrong:
         raise Invalid.of(wrong)
     mark = content = None
     action, customer = record.action, record.customer_key
     if identity is not None:
-        # Cut short rather than asked for short, and not by a function of ours: measured.
+        # Slicing is faster than digest_size, and inlined for speed (measured).
         mark = blake2s(identity.encode()).digest()[:MARK_BYTES]
         content = blake2s(encode_sorted((action, customer, agent, timestamp, properties))).digest()[:MARK_BYTES]
     return Event(record.key, action, customer, agent, occurred, value, attribution, pin, mark, content)
@@ -179,12 +176,12 @@ def _control(raw: Mapping[str, bytes], names: int) -> Item:
         try:
             return Retry(raw["key"].decode())
         except UnicodeDecodeError:
-            return _TICK  # no outcome can have such a key, so there is nothing to ask again
+            return _TICK  # no outcome can have such a key
     raise Invalid("`witnd` marks control entries: `tick` alone, or `retry` with `key`")
 
 
 def _event(record: dict[str, Any]) -> Event:
-    """The event of a record in the JSON form. Raises Invalid with every mistake."""
+    """Return the event of a record in the JSON form. Raises Invalid with all mistakes."""
     if is_envelope(record):
         record = from_envelope(record)
     wrong: list[Mistake] = []
@@ -222,7 +219,7 @@ def _event(record: dict[str, Any]) -> Event:
 def _reserved_properties(
     properties: dict[str, Any], wrong: list[Mistake]
 ) -> tuple[Value | None, Decimal | None, int | None]:
-    """`value`, `attribution` and `settles_at`; adds what is wrong with them."""
+    """Return `value`, `attribution` and `settles_at`, and add their mistakes to `wrong`."""
     value = properties.get("value")
     if value is not None and type(value) not in _SCALARS:
         wrong.append(Mistake("properties.value", "must be a string, a number or a boolean"))
@@ -230,7 +227,7 @@ def _reserved_properties(
     number = properties.get("attribution")
     if type(number) is float:
         if abs(number) > ATTRIBUTION_MAX or 0 < abs(number) < ATTRIBUTION_MIN:
-            wrong.append(Mistake("properties.attribution", "must be 0 or between 1e-12 and 1e15 in size"))
+            wrong.append(Mistake("properties.attribution", "must be 0 or have a magnitude between 1e-12 and 1e15"))
         else:
             attribution = Decimal(repr(number))
     pin = properties.get("settles_at")

@@ -1,4 +1,4 @@
-"""The forms of an event beside plain JSON: flat fields and CloudEvents 1.0 envelopes. Each becomes the JSON form."""
+"""Convert flat fields and CloudEvents 1.0 envelopes into the JSON form of an event."""
 
 import base64
 import re
@@ -9,17 +9,17 @@ from typing import Any
 from witnd.domain.values.mistake import Mistake
 from witnd.domain.values.strictjson import KNOWN, Invalid, document
 
-# An empty one of these is an absent one: clients that know no null write an empty string for it (redis-rb, ioredis).
+# An empty string means absent, because clients without null write one (redis-rb, ioredis).
 _OPTIONAL = frozenset(("agent_key", "idempotency_key", "timestamp", "properties"))
 _WHITESPACE = b" \t\r\n"  # of JSON
-# The CloudEvents attributes that an entry may have as separate fields beside its data: binary mode, like HTTP headers.
+# CloudEvents attributes that may be separate fields beside `data`, like the HTTP headers of binary mode.
 _ATTRIBUTES = ("specversion", "id", "source", "time")
-# Checked here, because versions of Python differ in what they take for base64.
+# Checked here, because versions of Python accept different base64.
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
 
 def from_flat(fields: Mapping[str, bytes]) -> dict[str, Any]:
-    """The JSON form of a flat entry: every field is a string but `properties`, a JSON object."""
+    """Return the JSON form of a flat entry: every field is a string except `properties`, a JSON object."""
     record: dict[str, Any] = {}
     mistakes: list[Mistake] = []
     for name, value in fields.items():
@@ -50,12 +50,12 @@ def _properties(value: bytes) -> dict[str, Any] | None:
 
 
 def is_envelope(record: Mapping[str, Any]) -> bool:
-    """Whether a JSON object is a CloudEvents envelope."""
+    """Return whether a JSON object is a CloudEvents envelope."""
     return record.get("specversion") is not None
 
 
 def from_envelope(envelope: Mapping[str, Any]) -> dict[str, Any]:
-    """The event inside a CloudEvents 1.0 JSON envelope (contract section 4.1)."""
+    """Return the event inside a CloudEvents 1.0 JSON envelope."""
     mistakes: list[Mistake] = []
     if envelope["specversion"] != "1.0":
         mistakes.append(Mistake("specversion", 'must be "1.0"'))
@@ -75,9 +75,9 @@ def from_envelope(envelope: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_identity(record: dict[str, Any], fields: Mapping[str, bytes]) -> dict[str, Any]:
-    """The record of an entry, under the identity that fields beside its `data` give it.
+    """Return the record with the identity from the fields beside its `data`.
 
-    Such an identity is used or refused. If it was ignored, an event that is sent again would count twice.
+    Such an identity is used or refused, never ignored: otherwise a repeated event would count twice.
     """
     if attributes := _texts(fields, _ATTRIBUTES) if fields.get("specversion") else None:
         record = _with_attributes(record, attributes)
@@ -92,7 +92,7 @@ def with_identity(record: dict[str, Any], fields: Mapping[str, bytes]) -> dict[s
 
 
 def _texts(fields: Mapping[str, bytes], names: Sequence[str]) -> dict[str, str]:
-    """Those of the fields that are there and not empty."""
+    """Return the fields that are present and not empty."""
     try:
         return {name: value.decode() for name in names if (value := fields.get(name))}
     except UnicodeDecodeError:
@@ -117,7 +117,7 @@ def _with_attributes(record: dict[str, Any], attributes: Mapping[str, str]) -> d
 
 
 def envelope_key(source: str, id_: str) -> str:
-    """The idempotency key of a CloudEvent."""
+    """Return the idempotency key of a CloudEvent."""
     return sha256(f"{source}\0{id_}".encode()).hexdigest()
 
 

@@ -1,8 +1,7 @@
-"""The story of an outcome: from its frozen terms and its history to what happened, and why.
+"""Explain an outcome from its frozen terms and its history.
 
-Every step shows each leaf of the condition after an event, what that event flipped, and when the
-outcome was due from then on. Where the history comes from, and how the story is printed, is left to
-others. Deliveries are no part of it: they come after the end.
+For every event the explanation shows each leaf of the condition, the leaves that changed, and the new deadline. It does
+not include deliveries.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +21,7 @@ from witnd.domain.values.fields import short_repr
 
 _DAY, _HOUR, _MINUTE = 86_400, 3_600, 60
 
-#: What a person reads for a state.
+#: The words that people read for a status.
 STATUS_TEXT: Final[dict[str, str]] = {
     "OPEN": "open",
     "PENDING": "pending",
@@ -32,7 +31,7 @@ STATUS_TEXT: Final[dict[str, str]] = {
 
 
 class LeafState(Struct, frozen=True, kw_only=True):
-    """One leaf after one event."""
+    """A leaf of the condition after an event."""
 
     path: str
     words: str
@@ -41,7 +40,7 @@ class LeafState(Struct, frozen=True, kw_only=True):
 
 
 class ExplainedEvent(Struct, frozen=True, kw_only=True):
-    """One applied event and everything after it. `settles_at` is when the outcome was due then."""
+    """An applied event and the state of the outcome after it. `settles_at` is the deadline after this event."""
 
     entry: str
     accepted_at: str
@@ -59,7 +58,7 @@ class ExplainedEvent(Struct, frozen=True, kw_only=True):
 
 
 class Reasoning(Struct, frozen=True, kw_only=True):
-    """All of it. `why` is one sentence in plain words."""
+    """The explanation of an outcome. `why` is one sentence."""
 
     condition: str
     events: tuple[ExplainedEvent, ...]
@@ -68,9 +67,9 @@ class Reasoning(Struct, frozen=True, kw_only=True):
 
 
 class Explainer:
-    """A story as its events come in, in order: `add` each, then ask for the `explanation`.
+    """Builds an explanation: `add` each event of the history in order, then call `explanation`.
 
-    Those that are told are in it; all are counted, so that what is told of one holds whatever is left out.
+    All events count. Those with `is_shown=False` are not in the explanation.
     """
 
     def __init__(self, outcome: Outcome) -> None:
@@ -80,7 +79,7 @@ class Explainer:
         self._events: list[ExplainedEvent] = []
         self._attributions = 0
         self._last: ExplainedEvent | None = None
-        self._last_change: ExplainedEvent | None = None  # since when the condition is as it is
+        self._last_change: ExplainedEvent | None = None  # the last event that changed the condition
 
     def add(self, item: AppliedEvent, *, is_shown: bool = True, is_last: bool = False) -> None:
         """Add the next event of the history. `is_last` must be true for the last one."""
@@ -110,7 +109,7 @@ class Explainer:
 
 
 def explanation(outcome: Outcome, history: Iterable[AppliedEvent]) -> Reasoning:
-    """The story of an outcome as it stands, final or not."""
+    """Explain an outcome, final or not."""
     explainer = Explainer(outcome)
     for item in history:
         explainer.add(item)
@@ -142,7 +141,7 @@ def _explained_event(
 
 
 def _flips(contract: Contract, before: Sequence[bool], after: Sequence[bool]) -> str:
-    """The leaves that an event flipped, in words; empty where it flipped none."""
+    """Return the leaves that an event changed as text, empty if none."""
     parts = [
         f"{'now' if now else 'no longer'} true: {_leaf_text(leaf)}"
         for leaf, then, now in zip(contract.rule.leaves, before, after, strict=True)
@@ -152,10 +151,10 @@ def _flips(contract: Contract, before: Sequence[bool], after: Sequence[bool]) ->
 
 
 def _event_text(counted: Recount, item: AppliedEvent, held: bool, was_true: bool, flips: str) -> str:  # noqa: FBT001
-    """What the event did, in a sentence or three."""
+    """Describe the effect of an event in up to three sentences."""
     said = []
     if item.placed_at is not None:
-        said.append(f"Had been held, and was placed at {instant.render(item.placed_at)}.")
+        said.append(f"Was held, and placed at {instant.render(item.placed_at)}.")
     if counted.events == 1:
         said.append("Opened the outcome.")
     if flips:
@@ -179,7 +178,7 @@ def _event_text(counted: Recount, item: AppliedEvent, held: bool, was_true: bool
 
 
 def _why(outcome: Outcome, last: ExplainedEvent | None, change: ExplainedEvent | None, *, ever: bool) -> str:
-    """What it became and why. `ever`: whether the condition held at any time."""
+    """Return the status and its cause. `ever`: whether the condition was true at any time."""
     due = instant.render(outcome.settles_at)
     if last is None or change is None:
         return f"{_capitalise(STATUS_TEXT[outcome.status])}; its history is not kept any more."
@@ -209,7 +208,7 @@ def _why(outcome: Outcome, last: ExplainedEvent | None, change: ExplainedEvent |
 
 
 def _change_cause(change: ExplainedEvent) -> str:
-    """The leaves by which the condition has_changed."""
+    """Return the leaves that changed the condition, in parentheses."""
     flipped = [leaf for leaf in change.leaves if leaf.flipped]
     if not flipped:
         return f" (`{change.action}`)"
@@ -218,24 +217,24 @@ def _change_cause(change: ExplainedEvent) -> str:
 
 
 def _false_leaves(last: ExplainedEvent) -> str:
-    """What is not true, where the whole is not."""
+    """Return the false leaves of a condition that is false."""
     parts = [leaf.words for leaf in last.leaves if not leaf.holds]
-    return f"not true: {'; '.join(parts)}" if parts else "every single check holds, their combination does not"
+    return f"not true: {'; '.join(parts)}" if parts else "every check is true, but not their combination"
 
 
 def _unit_text(outcome: Outcome, carried: int) -> str:
-    """How the billing unit comes about; `carried` is how many events had an attribution."""
+    """Describe the billing unit; `carried` is the number of events with an attribution."""
     method = outcome.contract.attribution_method
     quantity = money.plain(unit(outcome.tally))
     if outcome.tally is None:
         return f"{quantity}: no event carried an attribution"
-    many = f"{carried} event{'s' if carried != 1 else ''} that carried one"
-    cut = ", and never below 0" if outcome.tally[1] < 0 else ""
+    many = f"{carried} event{'s' if carried != 1 else ''}"
+    cut = ", raised to 0" if outcome.tally[1] < 0 else ""
     return f"{quantity}: the {method} attribution of {many}{cut}"
 
 
 def duration_text(seconds: int) -> str:
-    """A duration in its largest whole units."""
+    """Return a duration in its largest whole units."""
     parts = []
     for size, name in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min"), (1, "s")):
         count, seconds = divmod(seconds, size)
@@ -246,7 +245,7 @@ def duration_text(seconds: int) -> str:
 
 def _leaf_text(leaf: Leaf) -> str:
     value = leaf.value
-    # A condition's numbers are doubles by now; a count reads better as the whole number it is.
+    # The numbers of a condition are doubles; show counts as integers.
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return condition.leaf_text(leaf.fact, leaf.operator, value)
@@ -261,7 +260,7 @@ def _render(ms: int | None) -> str | None:
 
 
 def event_values_text(event: ExplainedEvent) -> str:
-    """What an event brought along, for a line of a table."""
+    """Return the properties of an event for a table row."""
     parts = []
     if event.value is not None:
         parts.append(f"value {short_repr(event.value)}")

@@ -1,8 +1,8 @@
-"""The outcome: its states, and the two things that change them.
+"""The outcome: its states, and the two operations that change them.
 
 Rule 1: every change of a status happens in this module.
-Rule 2: nothing here waits, reads a clock or knows where the outcome is stored.
-Rule 3: a final outcome never changes again; callers ask `is_final` first.
+Rule 2: this module does no I/O and reads no clock.
+Rule 3: a final outcome never changes; callers check `is_final` first.
 
     – ──event──► OPEN ──condition true──► PENDING        (never back to OPEN)
                   │                          │
@@ -21,7 +21,7 @@ from witnd.domain.pricing.ratecard import Price
 Status: TypeAlias = Literal["OPEN", "PENDING", "CONFIRMED", "FAILED"]
 STATUSES: tuple[Status, ...] = ("OPEN", "PENDING", "CONFIRMED", "FAILED")
 
-# What may follow what. The picture in the documentation and a test are made from this table.
+# Allowed transitions. The diagram in the documentation and a test use this table.
 NEXT: dict[Status, tuple[Status, ...]] = {
     "OPEN": ("PENDING", "FAILED"),
     "PENDING": ("CONFIRMED", "FAILED"),
@@ -31,7 +31,7 @@ NEXT: dict[Status, tuple[Status, ...]] = {
 
 
 class Outcome:
-    """A live instance of an agent for one customer. Mutable: its events are applied in place, one at a time."""
+    """An instance of an agent for one customer. Mutable: `apply` changes it in place. Instants in ms."""
 
     __slots__ = (
         "contract",
@@ -62,7 +62,7 @@ class Outcome:
         self.processed_at: int | None = None
         self.status: Status = "OPEN"
         self.holds = False
-        self.is_repaired = False  # it was on hold when it was due, and settled when it was repaired
+        self.is_repaired = False  # on hold at its deadline, and settled after the repair
         self.events = 0
         self.counts = [0] * facts
         self.values: list[Value | None] = [None] * facts
@@ -75,21 +75,21 @@ class Outcome:
 
     @property
     def scheduled_resolution(self) -> Status | None:
-        """What a PENDING outcome would become if it settled now."""
+        """The status a PENDING outcome would get if it settled now."""
         if self.status != "PENDING":
             return None
         return "CONFIRMED" if self.holds else "FAILED"
 
     def apply(self, event: Event, accepted_at: int, timer_from: int) -> None:
-        """Count one event. `timer_from` is the instant the settlement period starts at: the event's own acceptance,
-        or that of the entry which placed it."""
+        """Apply one event. The settlement period starts at `timer_from`: the acceptance of the event, or of the
+        entry that placed it."""
         rule = self.contract.rule
         self.events += 1
         order = accepted_at if event.timestamp is None else event.timestamp
         fact = rule.index.get(event.action)
         if fact is not None:
             self.counts[fact] += 1
-            # Greatest order wins, ties by the order of the log, in which events come.
+            # The greatest order wins; log order decides between equal ones.
             if event.value is not None and (self.values[fact] is None or order >= self.orders[fact]):
                 self.values[fact] = event.value
                 self.orders[fact] = order
@@ -106,7 +106,7 @@ class Outcome:
                 self.status = "PENDING"
 
     def settle(self, processed_at: int) -> None:
-        """Become final. `processed_at` is the instant of the entry that brought the log past `settles_at`."""
+        """Make the outcome final. `processed_at` is the instant of the first entry after `settles_at`."""
         assert not self.is_final, self
         self.status = "CONFIRMED" if self.status == "PENDING" and self.holds else "FAILED"
         self.processed_at = processed_at

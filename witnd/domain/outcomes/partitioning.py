@@ -1,8 +1,8 @@
-"""The partition that an outcome key belongs to."""
+"""The partition of an outcome key."""
 
 from zlib import crc32
 
 
 def partition_of(key: str, partitions: int) -> int:
-    """The partition of an outcome key: CRC-32 (zlib) of its UTF-8 bytes, modulo the number of partitions."""
+    """Return the partition of a key: CRC-32 (zlib) of its UTF-8 bytes, modulo the number of partitions."""
     return crc32(key.encode()) % partitions

@@ -1,8 +1,6 @@
-"""Counting an outcome again, from its history and the terms it froze: what an audit compares with.
+"""Recount an outcome from its history and frozen terms, for the audit.
 
-Written from the rules and not from the engine: nothing here calls what the fold calls to apply an
-event, so that a mistake in one of the two shows as a difference. Where a history comes from, and
-what is compared beyond the outcome itself, is left to others.
+It shares no code with the fold's application of events, so that a mistake in one of them appears as a difference.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,12 +15,12 @@ from witnd.domain.outcomes.outcome import Outcome, Status
 from witnd.domain.pricing.ratecard import Price
 from witnd.domain.values import instant, money
 
-# By the order of its instant, then by that of the log.
+# (instant, number in the log)
 _Place: TypeAlias = tuple[int, int]
 
 
 class AppliedEvent(Protocol):
-    """One applied event, as a history keeps it."""
+    """An applied event of a history."""
 
     @property
     def entry(self) -> EntryId: ...
@@ -41,7 +39,7 @@ class AppliedEvent(Protocol):
 
 
 class StoredOutcome(Protocol):
-    """What is stored of an outcome."""
+    """The stored record of an outcome."""
 
     @property
     def status(self) -> Status: ...
@@ -68,7 +66,7 @@ class StoredOutcome(Protocol):
 
 
 class Difference(Struct, frozen=True, kw_only=True):
-    """One thing that is not as it must be."""
+    """A difference between the stored and the expected value."""
 
     what: str
     expected: str
@@ -76,7 +74,7 @@ class Difference(Struct, frozen=True, kw_only=True):
 
 
 class Recount:
-    """Give it the history with `add`, in order; then ask."""
+    """Recounts one outcome: `add` its history in order, then read the results."""
 
     def __init__(self, contract: Contract) -> None:
         facts = contract.rule.facts
@@ -94,7 +92,7 @@ class Recount:
         self._last: AppliedEvent | None = None
 
     def add(self, item: AppliedEvent) -> None:
-        """Count one event of the history."""
+        """Apply one event of the history."""
         accepted = item.entry[0]
         begins = accepted if item.placed_at is None else item.placed_at
         if self._last is None:
@@ -122,7 +120,7 @@ class Recount:
         at = f"event {entry_text(item.entry)}"
         if item.entry <= last.entry:
             self._add_difference(f"{at}: place in the history", f"after {entry_text(last.entry)}", "before it")
-        # A placement looks at no deadline: not at those of held events, nor of the placing one.
+        # A placement ignores deadlines, those of held events and of the placing event.
         placing = item.placed_at is not None or last.placed_at == item.entry[0]
         if not placing and item.entry[0] >= self.settles_at:
             due = instant.render(self.settles_at)
@@ -133,7 +131,7 @@ class Recount:
 
     @property
     def quantity(self) -> Decimal | None:
-        """The billing unit before it is kept from falling below 0; None without any attribution."""
+        """The billing unit, possibly negative; None without attributions."""
         return None if self._unit is None else self._unit[1]
 
     def status(self, *, settled: bool) -> Status:
@@ -142,7 +140,7 @@ class Recount:
         return "CONFIRMED" if self.holds else "FAILED"
 
     def differences(self, found: StoredOutcome) -> list[Difference]:
-        """Everything in which the stored outcome is not what its history makes it."""
+        """Return the differences between the stored outcome and the recount."""
         settled = found.processed_at is not None
         pairs: list[tuple[str, object, object]] = [
             ("events", self.events, found.events),
@@ -169,7 +167,7 @@ class Recount:
 
 
 def restore_outcome(key: str, found: StoredOutcome, contract: Contract, price: Price) -> Outcome:
-    """The stored outcome in the form that resolutions are made of."""
+    """Return the stored outcome as an Outcome."""
     made = Outcome(key, found.customer_key, contract, price, found.opened_at)
     made.status = found.status
     made.holds = found.holds
@@ -188,7 +186,7 @@ def entry_text(entry: EntryId) -> str:
 
 
 def value_text(value: object) -> str:
-    """The value for a table: text as it is, nothing as a word."""
+    """Return the value for a table cell."""
     if value is None:
         return "nothing"
     return value if isinstance(value, str) else repr(value)

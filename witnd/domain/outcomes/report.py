@@ -1,4 +1,4 @@
-"""The deliveries that report a final outcome, under the rules in effect at its resolution."""
+"""The deliveries that report a final outcome to the rules in effect at its resolution."""
 
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.outcome import Outcome

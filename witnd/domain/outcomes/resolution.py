@@ -1,7 +1,7 @@
-"""What a final outcome becomes: one resolution, and one invoice line if it was confirmed (contract sections 6 and 7).
+"""The resolution of a final outcome, and its invoice line if it was confirmed.
 
-Ids are digests of what they are about, so that doing it again makes the same id: lower-case hex SHA-256 over the
-parts joined by NUL. Nothing in here is a wall-clock reading; every instant is log time.
+Ids are lower-case hex SHA-256 of their parts joined by NUL, so that a repetition creates the same id. All instants are
+log time, never the wall clock.
 """
 
 from hashlib import sha256
@@ -19,9 +19,9 @@ RatingTime: TypeAlias = Literal["at_settlement", "at_close"]
 
 
 class Line(Struct, frozen=True, kw_only=True):
-    """An invoice line. Decimal strings throughout; `amount` has exactly the minor digits of the currency. What is rated
-    when its period closes has no amounts yet. `working` tells how the exact amount comes about, unless unit × price
-    does."""
+    """An invoice line, with decimal strings; `amount` has exactly the minor digits of the currency. Amounts are null
+    until the period closes if the price needs the whole period. `working` is the calculation, absent if it is unit ×
+    price."""
 
     id: str
     outcome_key: str
@@ -33,7 +33,7 @@ class Line(Struct, frozen=True, kw_only=True):
     amount: str | None
     amount_exact: str | None
     currency: str
-    digits: int  # after the point of its currency, as the price was written
+    digits: int  # minor digits of the currency when the price was written
     rate_card: str
     price_hash: str
     contract_hash: str
@@ -43,13 +43,13 @@ class Line(Struct, frozen=True, kw_only=True):
 
     @property
     def billed_at(self) -> int:
-        """The instant (ms) that decides to which period the line belongs."""
+        """The instant (ms) that determines the period of the line."""
         return instant.parse(self.resolved_at if self.repaired_at is UNSET else self.repaired_at)
 
 
 class Resolution(Struct, frozen=True, kw_only=True):
-    """The entry of the resolutions stream. The billing members are absent for a missed outcome; amounts are null where
-    they are known only when the period closes."""
+    """An entry of the resolutions stream. The billing members are absent for a missed outcome; amounts are null
+    until the period closes if the price needs the whole period."""
 
     id: str
     type: ResolutionType
@@ -76,7 +76,7 @@ def derived_id(*parts: str) -> str:
 
 
 def resolve(outcome: Outcome) -> tuple[Resolution, Line | None]:
-    """The resolution of a final outcome, and its line if it is billed."""
+    """Return the resolution of a final outcome, and its line if it is billed."""
     assert outcome.is_final, outcome
     assert outcome.processed_at is not None, outcome
     contract, key = outcome.contract, outcome.key

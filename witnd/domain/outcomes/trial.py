@@ -1,7 +1,7 @@
-"""A contract tried on example events: what an outcome would become of them, and why, event by event.
+"""Apply example events to a contract, and explain the result.
 
-The events are applied by the same code that applies real ones. They are taken as those of one outcome: keys, agents
-and idempotency keys are not looked at.
+The code is the same as for real events. All events belong to one outcome: keys, agents and idempotency keys are
+ignored.
 """
 
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ from witnd.domain.values import instant
 from witnd.domain.values.money import plain
 
 _TRIAL_KEY: Final = "trial"
-# What it costs is not asked.
+# A trial does not calculate amounts.
 _FREE_PRICE: Final = Price(
     rate_card=_TRIAL_KEY, currency="EUR", exponent=2, agent=_TRIAL_KEY, price_per_unit=Decimal(0)
 )
 
 
 class _TrialEvent(Struct, frozen=True, kw_only=True):
-    """An example as a history would keep it."""
+    """An example event in the form of a history."""
 
     entry: EntryId
     action: str
@@ -39,7 +39,7 @@ class _TrialEvent(Struct, frozen=True, kw_only=True):
 
 
 class Trial(Struct, frozen=True, kw_only=True):
-    """`happened` has None for an event that came too late to count. `would_be`: what settling would make of it."""
+    """The result of a trial. `happened` has None for late events. `would_be` is the status after settlement."""
 
     happened: tuple[ExplainedEvent | None, ...]
     holds: bool
@@ -52,14 +52,14 @@ class Trial(Struct, frozen=True, kw_only=True):
 
 
 def run_trial(contract: Contract, events: Sequence[tuple[int, Event]]) -> Trial:
-    """Try events, each with the instant of its acceptance; those do not fall."""
+    """Apply events, each with the instant of its acceptance (ms), in rising order."""
     outcome = Outcome(_TRIAL_KEY, _TRIAL_KEY, contract, _FREE_PRICE, events[0][0] if events else 0)
     history: list[_TrialEvent] = []
     late: list[bool] = []
     for number, (accepted_at, event) in enumerate(events):
         late.append(outcome.events > 0 and accepted_at >= outcome.settles_at)
         if late[-1]:
-            # It is final from here on, whenever the events behind this one come.
+            # The outcome is final, so all later events are late too.
             late += [True] * (len(events) - number - 1)
             break
         outcome.apply(event, accepted_at, accepted_at)
@@ -79,7 +79,7 @@ def run_trial(contract: Contract, events: Sequence[tuple[int, Event]]) -> Trial:
     if any(late):
         outcome.settle(outcome.settles_at)
         told = explanation(outcome, history)
-    # Without any event there is no outcome yet, and so nothing that the condition was asked of.
+    # Without events there is no outcome that has evaluated the condition.
     holds = outcome.holds if history else contract.rule.holds(outcome.counts, outcome.values)
     return Trial(
         happened=tuple([None if one else next(counted) for one in late]),
