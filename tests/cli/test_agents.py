@@ -107,7 +107,7 @@ def test_what_is_scheduled_only_is_listed_as_such(shop: Workshop) -> None:
     assert f"scheduled for {LATER}" in shop.witnd("agents").stdout
     refused = shop.witnd("agents", "next", "--at", "2095-01-01T00:00:00Z")
     assert refused.exit_code == 2
-    assert f'agent "next" has no version before {LATER}' in refused.stderr
+    assert f"'next' has no version before {LATER}" in refused.stderr
 
 
 def test_the_terms_of_one_customer_are_shown(shop: Workshop) -> None:
@@ -157,11 +157,11 @@ def test_rate_cards_are_listed_and_shown(shop: Workshop) -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (["suport"], 'there is no agent "suport"; did you mean "support"?'),
+        (["suport"], "'suport'; did you mean 'support'?"),
         (["\x1b[2J"], "`witnd agents` lists them"),
-        (["support", "--version", "4"], "there is no version 4; there is version 1 alone"),
+        (["support", "--version", "4"], "there is no version 4"),
         (["support", "--compare", "1", "0"], "there is no version 0"),
-        (["support", "--customer", "nobody"], 'there is no customer "nobody"'),
+        (["support", "--customer", "nobody"], "there is no customer 'nobody'"),
         (["--version", "1"], "name the agent"),
         (["support", "--version", "1", "--at", "2026-01-01T00:00:00Z"], "give one of them"),
         (["support", "--version", "1", "--customer", "acme"], "for one instant"),

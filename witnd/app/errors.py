@@ -1,6 +1,7 @@
 """Refusals of use cases: a code for programs, a message for people, and what is wrong where."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from msgspec import Struct
 
@@ -57,9 +58,11 @@ def all_invalid(mistakes: Sequence[Mistake]) -> Refused:
     return Refused("VALIDATION_ERROR", message + more, [Detail(one.path, one.message) for one in mistakes])
 
 
-def not_found(what: str, key: str) -> Refused:
-    """Refuse a key that does not exist; `what` names its kind, such as "outcome"."""
-    return Refused("NOT_FOUND", f"there is no {what} {key!r}", missing=what)
+def not_found(what: str, key: str, known: Sequence[str] = ()) -> Refused:
+    """Refuse a key that does not exist; `what` names its kind, such as "outcome". `known`: keys that may be meant."""
+    near = get_close_matches(key, known, n=1)
+    remedy = f"did you mean {near[0]!r}?" if near else None
+    return Refused("NOT_FOUND", f"there is no {what} {key!r}", remedy=remedy, missing=what)
 
 
 def unavailable(reason: str, seconds: int = 1) -> Refused:

@@ -8,16 +8,20 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from witnd.app.errors import Refused, invalid, not_found
 from witnd.app.services import Services
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
+from witnd.domain.catalogue.contract import Contract
 from witnd.domain.catalogue.history import Version, field_changes, version_at_index
 from witnd.domain.catalogue.text import FieldDifference
 from witnd.domain.values import instant
 
 # Keys that one page of a list looks at, however few of them it shows: a few milliseconds.
 LOOKED_AT_MAX: Final = 2000
+# No list has so many.
+ALL: Final = 1 << 30
 
 
 class Kind(Struct, frozen=True, kw_only=True):
@@ -87,7 +91,7 @@ async def read(services: Services, kind: Kind, key: str, *, at: str | None = Non
         try:
             found = catalogue.entry(kind.name, key, instant.parse(at))
         except ValueError as wrong:
-            raise invalid("at", str(wrong)) from None
+            raise invalid("at", f"{at!r} {wrong}") from None
         if found is None:
             first = instant.render(entries[0].effective_from)
             raise Refused("NOT_FOUND", f"{kind.word} {key!r} has no version before {first}")
@@ -124,10 +128,29 @@ async def difference(
     return first, second, field_changes(entries[places[0]], entries[places[1]])
 
 
+async def every(services: Services, kind: Kind) -> list[Thing]:
+    """All things of a kind, archived ones too, in order of their keys."""
+    found, cursor = await listed(services, kind, (ALL, None), archived=True)
+    while cursor is not None:
+        more, cursor = await listed(services, kind, (ALL, cursor), archived=True)
+        found += more
+    return found
+
+
+async def agreed(services: Services, agent: Thing, customer_key: str, at: int) -> Version:
+    """An agent's version as an outcome of the customer would freeze it, had it opened at an instant."""
+    catalogue = services.catalogue
+    customer = catalogue.customer(customer_key, at)
+    if customer is None:
+        raise not_found(CUSTOMER.word, customer_key, catalogue.keys(CUSTOMER.name))
+    contract = catalogue.contract_for(customer, Contract.from_content(agent.key, agent.version.content))
+    return replace(agent.version, content=contract.content, hash=contract.hash)
+
+
 def _known(catalogue: Catalogue, kind: Kind, key: str) -> tuple[CatalogueEntry, ...]:
     entries = catalogue.versions(kind.name, key)
     if not entries:
-        raise not_found(kind.word, key)
+        raise not_found(kind.word, key, catalogue.keys(kind.name))
     return entries
 
 

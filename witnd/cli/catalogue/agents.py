@@ -7,21 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import click
-from msgspec.structs import replace
 
-from witnd.cli.catalogue.versions import Asked, Kind, ask, version_options
-from witnd.cli.console.output import printable
+from witnd.app.catalogue import read
+from witnd.cli.catalogue.versions import Asked, View, ask, version_options
 from witnd.cli.console.texts import TEXT
-from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.condition import condition_text
-from witnd.domain.catalogue.contract import Contract
 from witnd.domain.catalogue.history import Version, customers_with_own_terms
-from witnd.domain.catalogue.text import text
 from witnd.domain.outcomes.explain import duration_text
 from witnd.domain.pricing.ratecard import RateCard
 from witnd.domain.pricing.working import price_text
-from witnd.domain.values import instant
-from witnd.exit_codes import USAGE
 
 
 def _agent_words(version: Version) -> list[str]:
@@ -45,9 +39,8 @@ def _card_words(version: Version) -> list[str]:
     return [f"{agent}: {price_text(price)}" for agent, price in prices.items()]
 
 
-AGENTS = Kind(
-    name="agent",
-    command="agents",
+AGENTS = View(
+    kind=read.AGENT,
     columns=("name", "period", "unit", "billable when"),
     row=lambda version: (
         version.content["name"],
@@ -59,16 +52,14 @@ AGENTS = Kind(
     also=lambda version: {"condition_words": condition_text(version.content["condition"])},
     related=("customers with terms of their own", "customers", customers_with_own_terms),
 )
-CUSTOMERS = Kind(
-    name="customer",
-    command="customers",
+CUSTOMERS = View(
+    kind=read.CUSTOMER,
     columns=("name", "email", "rate card", "own prices", "own terms"),
     row=_customer_row,
     also=lambda version: {name: version.content.get(name, []) for name in ("entries", "agents")},
 )
-RATE_CARDS = Kind(
-    name="rate_card",
-    command="rate-cards",
+RATE_CARDS = View(
+    kind=read.RATE_CARD,
     columns=("currency", "entries"),
     row=lambda version: (version.content["currency"], len(version.content["entries"])),
     words=_card_words,
@@ -103,23 +94,7 @@ def agents(*, json_output: bool, config_path: Path | None, **asked: Any) -> None
       witnd agents support --at 2026-06-30T12:00:00Z --json
       witnd agents support --customer acme
     """
-    wanted = Asked(**asked)
-
-    def agreed(catalogue: Catalogue, version: Version, at: int) -> Version:
-        return _for_customer(catalogue, wanted, version, at)
-
-    ask(AGENTS, wanted, json_output, config_path, None if wanted.customer is None else agreed)
-
-
-def _for_customer(catalogue: Catalogue, asked: Asked, version: Version, at: int) -> Version:
-    """The agent's version as an outcome of the customer would freeze it."""
-    customer = catalogue.customer(str(asked.customer), at)
-    if customer is None:
-        problem = f"there is no customer {text(asked.customer)} at {instant.render(at)}; `witnd customers` lists them"
-        click.echo(printable(f"witnd: {problem}"), err=True)
-        raise click.exceptions.Exit(USAGE)
-    contract = catalogue.contract_for(customer, Contract.from_content(str(asked.key), version.content))
-    return replace(version, content=contract.content, hash=contract.hash)
+    ask(AGENTS, Asked(**asked), json_output, config_path)
 
 
 @click.command()

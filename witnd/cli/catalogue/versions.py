@@ -4,32 +4,31 @@ What is particular to a kind (its columns, its words) is left to `agents`.
 """
 
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 from msgspec import Struct
+from msgspec.structs import replace
 
+from witnd.app.catalogue import read
+from witnd.app.catalogue.read import Thing
 from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
 from witnd.domain.catalogue.catalogue import Catalogue
-from witnd.domain.catalogue.history import IN_FORCE, SCHEDULED, Version, current_version, field_changes, history
-from witnd.domain.catalogue.text import fields, line, text
+from witnd.domain.catalogue.history import IN_FORCE, SCHEDULED, Version
+from witnd.domain.catalogue.text import FieldDifference, fields, line, text
 from witnd.domain.values import instant
-from witnd.exit_codes import USAGE
-from witnd.store.catalogue.versions import CatalogueStore
 
 # More keys than this in one line are not read by anybody; JSON has all.
 _NAMED = 10
 
 
-class Kind(Struct, frozen=True, kw_only=True):
+class View(Struct, frozen=True, kw_only=True):
     """A kind of thing and how it is told: `row` in a list, `words` of one version, `also` from JSON."""
 
-    name: str
-    command: str
+    kind: read.Kind
     columns: tuple[str, ...]
     row: Callable[[Version], tuple[object, ...]]
     words: Callable[[Version], Sequence[str]] = lambda _: ()
@@ -39,7 +38,7 @@ class Kind(Struct, frozen=True, kw_only=True):
 
     @property
     def word(self) -> str:
-        return self.name.replace("_", " ")
+        return self.kind.word
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -47,17 +46,10 @@ class Asked(Struct, frozen=True, kw_only=True):
 
     key: str | None
     everything: bool
-    at: int | None
+    at: str | None
     number: int | None
     pair: tuple[int, int] | None
     customer: str | None = None
-
-
-def _instant(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
-    try:
-        return None if value is None else instant.parse(value)
-    except ValueError as wrong:
-        raise click.BadParameter(f"{value!r} {wrong}") from wrong
 
 
 def version_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -69,7 +61,7 @@ def version_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--compare", "pair", type=int, nargs=2, metavar="N M", help="What version M has otherwise than N."
         ),
         click.option("--version", "number", type=click.IntRange(1), metavar="N", help="Version N in full."),
-        click.option("--at", metavar="INSTANT", callback=_instant, help="The version in force then, in full."),
+        click.option("--at", metavar="INSTANT", type=TEXT, help="The version in force then, in full."),
         click.option("--all", "everything", is_flag=True, help="List archived ones as well."),
         click.argument("key", type=TEXT, required=False),
     ):
@@ -77,75 +69,65 @@ def version_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def ask(kind: Kind, asked: Asked, as_document: bool, config: Path | None, change: "Change | None" = None) -> None:
-    """Answer; `change` makes another version of the one that is shown in full."""
+def ask(view: View, asked: Asked, as_document: bool, config: Path | None) -> None:
+    """Answer what the command line asks for."""
     if asked.key is None and (asked.pair or asked.number or asked.at is not None or asked.customer is not None):
-        raise click.UsageError(f"name the {kind.word} whose versions are meant")
+        raise click.UsageError(f"name the {view.word} whose versions are meant")
     if (asked.at is not None) + (asked.number is not None) + (asked.pair is not None) > 1:
         raise click.UsageError("--at, --version and --compare each ask for something else; give one of them")
     if asked.customer is not None and (asked.number or asked.pair):
         raise click.UsageError("--customer is told for one instant: the present, or that of --at")
-    run(_ask(kind, asked, as_document, config, change))
+    run(_ask(view, asked, as_document, config))
 
 
-Change = Callable[[Catalogue, Version, int], Version]
-
-
-async def _ask(kind: Kind, asked: Asked, as_document: bool, config: Path | None, change: Change | None) -> None:
-    catalogue = Catalogue()
+async def _ask(view: View, asked: Asked, as_document: bool, config: Path | None) -> None:
     async with session(config) as opened:
-        store = CatalogueStore(opened.redis, opened.global_keys, opened.partitions)
-        await store.load(catalogue)
-        now = await store.present()
-    if asked.key is None:
-        _list(kind, catalogue, now, asked.everything, as_document)
-        return
-    at = now if asked.at is None else asked.at
-    versions = history(catalogue, kind.name, asked.key, at)
-    if not versions:
-        _unknown(kind, catalogue, asked.key)
-    if asked.pair is not None:
-        _compare(kind, catalogue, asked.key, (versions[_place(versions, n)] for n in asked.pair), as_document)
-    elif asked.at is None and asked.number is None and asked.customer is None:
-        _show_all(kind, catalogue, asked.key, versions, now, as_document)
-    else:
-        found = current_version(versions) if asked.number is None else versions[_place(versions, asked.number)]
-        if asked.number is None and found.standing == SCHEDULED:
-            _refuse(f"{kind.word} {text(asked.key)} has no version before {instant.render(found.effective_from)}")
-        found = found if change is None else change(catalogue, found, at)
-        _show(kind, asked, found, len(versions), as_document)
+        services, key = opened.services, asked.key
+        if key is None:
+            _list(view, await read.every(services, view.kind), asked.everything, as_document)
+        elif asked.pair is not None:
+            _compare(view, key, await read.difference(services, view.kind, key, *asked.pair), as_document)
+        elif asked.at is None and asked.number is None and asked.customer is None:
+            versions, _ = await read.versions(services, view.kind, key, (read.ALL, None))
+            now = await services.catalogue_store.present()
+            _show_all(view, services.catalogue, key, versions, now, as_document)
+        else:
+            thing = await read.read(services, view.kind, key, at=asked.at, version=asked.number)
+            version = thing.version
+            if asked.number is None and asked.at is not None:
+                version = replace(version, standing=IN_FORCE)  # as it was, or will be, at that instant
+            if asked.customer is not None:
+                at = await services.catalogue_store.present() if asked.at is None else instant.parse(asked.at)
+                version = await read.agreed(services, replace(thing, version=version), asked.customer, at)
+            _show(view, asked, version, thing.count, as_document)
 
 
-def _list(kind: Kind, catalogue: Catalogue, now: int, everything: bool, as_document: bool) -> None:
-    found = []
-    for key in catalogue.keys(kind.name):
-        versions = history(catalogue, kind.name, key, now)
-        found.append((key, current_version(versions), len(versions)))
-    listed = [one for one in found if everything or not one[1].archived]
+def _list(view: View, found: Sequence[Thing], everything: bool, as_document: bool) -> None:
+    listed = [thing for thing in found if everything or not thing.version.archived]
     if as_document:
-        data = [{"key": key, "versions": count} | _document(kind, version) for key, version, count in listed]
+        data = [{"key": one.key, "versions": one.count} | _document(view, one.version) for one in listed]
         as_json({"data": data})
         return
-    rows = [(key, *kind.row(version), count, _standing(version)) for key, version, count in listed]
-    table(("key", *kind.columns, "versions", "standing"), rows)
+    rows = [(one.key, *view.row(one.version), one.count, _standing(one.version)) for one in listed]
+    table(("key", *view.columns, "versions", "standing"), rows)
     if hidden := len(found) - len(listed):
         click.echo(f"{hidden} archived left out; --all lists them")
 
 
 def _show_all(
-    kind: Kind, catalogue: Catalogue, key: str, versions: Sequence[Version], now: int, as_document: bool
+    view: View, catalogue: Catalogue, key: str, versions: Sequence[Version], now: int, as_document: bool
 ) -> None:
-    related = [] if kind.related is None else kind.related[2](catalogue, key, now)
+    related = [] if view.related is None else view.related[2](catalogue, key, now)
     if as_document:
-        named = {} if kind.related is None else {kind.related[1]: related}
-        data = [_document(kind, version) | {"changes": version.changes} for version in versions]
+        named = {} if view.related is None else {view.related[1]: related}
+        data = [_document(view, version) | {"changes": version.changes} for version in versions]
         as_json({"key": key} | named | {"versions": data})
         return
     count = f"{len(versions)} version{'s' if len(versions) > 1 else ''}"
-    click.echo(printable(f"{kind.word} {text(key)}: {count}"))
-    if kind.related is not None and related:
+    click.echo(printable(f"{view.word} {text(key)}: {count}"))
+    if view.related is not None and related:
         more = f" and {len(related) - _NAMED} more" if len(related) > _NAMED else ""
-        click.echo(printable(f"{kind.related[0]}: {', '.join(related[:_NAMED])}{more}"))
+        click.echo(printable(f"{view.related[0]}: {', '.join(related[:_NAMED])}{more}"))
     for version in versions:
         address = "" if version.hash is None else f"  {version.hash}"
         click.echo(f"\n{version.number}  from {instant.render(version.effective_from)}  {_standing(version)}{address}")
@@ -153,37 +135,37 @@ def _show_all(
             click.echo(printable(f"    {line(change)}"))
 
 
-def _show(kind: Kind, asked: Asked, version: Version, count: int, as_document: bool) -> None:
+def _show(view: View, asked: Asked, version: Version, count: int, as_document: bool) -> None:
     if as_document:
         named = {} if asked.customer is None else {"customer": asked.customer}
-        as_json({"key": asked.key, **named, "versions": count} | _document(kind, version))
+        as_json({"key": asked.key, **named, "versions": count} | _document(view, version))
         return
     until = "" if version.until is None else f" until {instant.render(version.until)}"
     whose = "" if asked.customer is None else f", with what customer {text(asked.customer)} agreed otherwise"
     number = f"version {version.number} of {count}"
-    click.echo(printable(f"{kind.word} {text(asked.key)}: {number}, {_standing(version)}{whose}"))
+    click.echo(printable(f"{view.word} {text(asked.key)}: {number}, {_standing(version)}{whose}"))
     click.echo(f"from {instant.render(version.effective_from)}{until}")
-    for said in kind.words(version):
+    for said in view.words(version):
         click.echo(printable(said))
     for path, value in fields(version.content, archived=version.archived).items():
         click.echo(printable(f"    {path}: {value}"))
 
 
-def _compare(kind: Kind, catalogue: Catalogue, key: str, pair: Any, as_document: bool) -> None:
-    entries = catalogue.versions(kind.name, key)
-    before, after = pair
-    found = field_changes(entries[before.number - 1], entries[after.number - 1])
+def _compare(
+    view: View, key: str, found: tuple[Version, Version, Sequence[FieldDifference]], as_document: bool
+) -> None:
+    before, after, changes = found
     if as_document:
-        as_json({"key": key, "before": _document(kind, before), "after": _document(kind, after), "changes": found})
+        as_json({"key": key, "before": _document(view, before), "after": _document(view, after), "changes": changes})
         return
-    click.echo(printable(f"{kind.word} {text(key)}: version {before.number} → {after.number}"))
-    for change in found:
+    click.echo(printable(f"{view.word} {text(key)}: version {before.number} → {after.number}"))
+    for change in changes:
         click.echo(printable(f"    {line(change)}"))
-    if not found:
+    if not changes:
         click.echo("    no difference")
 
 
-def _document(kind: Kind, version: Version) -> dict[str, Any]:
+def _document(view: View, version: Version) -> dict[str, Any]:
     address = {} if version.hash is None else {"hash": version.hash}
     return {
         "version": version.number,
@@ -193,7 +175,7 @@ def _document(kind: Kind, version: Version) -> dict[str, Any]:
         "archived": version.archived,
         **address,
         **version.content,
-        **kind.also(version),
+        **view.also(version),
     }
 
 
@@ -204,21 +186,3 @@ def _standing(version: Version) -> str:
     if version.archived:
         said = "archived" if version.standing == IN_FORCE else f"{said}, archived"
     return said
-
-
-def _place(versions: Sequence[Version], number: int) -> int:
-    if not 1 <= number <= len(versions):
-        known = "version 1 alone" if len(versions) == 1 else f"versions 1 to {len(versions)}"
-        _refuse(f"there is no version {number}; there is {known}")
-    return number - 1
-
-
-def _unknown(kind: Kind, catalogue: Catalogue, key: str) -> NoReturn:
-    near = get_close_matches(key, catalogue.keys(kind.name), n=1)
-    hint = f"did you mean {text(near[0])}?" if near else f"`witnd {kind.command}` lists them"
-    _refuse(f"there is no {kind.word} {text(key)}; {hint}")
-
-
-def _refuse(problem: str) -> NoReturn:
-    click.echo(printable(f"witnd: {problem}"), err=True)
-    raise click.exceptions.Exit(USAGE)

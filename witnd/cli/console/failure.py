@@ -77,7 +77,7 @@ def refusal_text(refused: Refused) -> str:
 def remedy_of(refused: Refused) -> str | None:
     """Return what can be done instead: its own remedy, or the command that lists what exists."""
     command = _LISTS.get(refused.missing or "")
-    return refused.remedy if command is None else f"`{command}` lists them"
+    return refused.remedy or (None if command is None else f"`{command}` lists them")
 
 
 def _option(path: str) -> str:
