@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.dashboard.desk import Desk
-from tests.dashboard.window import BROWSER, Window, chromium
+from tests.dashboard.browser import BROWSER, Tab, chromium
+from tests.dashboard.client import Dashboard
 from tests.web.conftest import api
 from tests.web.office import Office
 
@@ -15,15 +15,15 @@ __all__ = ["api"]
 
 
 @pytest.fixture
-def desk(api: Office) -> Desk:
+def admin(api: Office) -> Dashboard:
     """An admin."""
-    return Desk(api)
+    return Dashboard(api)
 
 
 @pytest.fixture
-def reader(api: Office) -> Desk:
+def reader(api: Office) -> Dashboard:
     """Somebody who may read."""
-    return Desk(api, "read")
+    return Dashboard(api, "read")
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +38,10 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def window(api: Office, browser: Any) -> Iterator[Window]:
+def tab(api: Office, browser: Any) -> Iterator[Tab]:
     """A tab of an admin. Anything on the console, a policy that is broken and a request to elsewhere fail the test."""
     context = browser.new_context()
-    opened = Window(context, api)
+    opened = Tab(context, api)
     opened.sign_in(api.tokens["admin"])
     yield opened
     context.close()

@@ -1,4 +1,4 @@
-"""What somebody reads: blocks of a page apart from each other, words within them as they stand."""
+"""The text of a page as people read it: spaces between blocks, none within a word."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 _INLINE = frozenset(("a", "b", "code", "em", "strong", "time"))
 
 
-def read(element: Any) -> str:
+def visible_text(element: Any) -> str:
     """The text of an element with a space between its parts."""
     return " ".join("".join(_parts(element)).split())
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.dashboard.browser import Tab
 from tests.dashboard.sample import Sample, looked_at, same, sample
-from tests.dashboard.window import Window
 from tests.support.server import Server
 from tests.web.office import office
 
@@ -36,16 +36,16 @@ def world(request: pytest.FixtureRequest) -> Iterator[Sample]:
 
 
 @pytest.fixture(scope="module")
-def tab(world: Sample, browser: Any) -> Iterator[Window]:
+def tab(world: Sample, browser: Any) -> Iterator[Tab]:
     """One tab for all pages: the colours and the width are changed in it."""
-    opened = Window(browser.new_context(viewport=WIDE), world.api)
+    opened = Tab(browser.new_context(viewport=WIDE), world.api)
     opened.sign_in(world.api.tokens["admin"])
     yield opened
     opened.page.context.close()
 
 
-def violations(window: Window, rules: dict[str, Any]) -> list[str]:
-    page = window.page
+def violations(tab: Tab, rules: dict[str, Any]) -> list[str]:
+    page = tab.page
     if not page.evaluate("'axe' in window"):
         page.evaluate(axe_of.AXE_SCRIPT)
     options = {"resultTypes": ["violations"], **rules}
@@ -53,14 +53,14 @@ def violations(window: Window, rules: dict[str, Any]) -> list[str]:
     return [f"{one['id']}: {node['html'][:200]} {node['failureSummary']}" for one in found for node in one["nodes"]]
 
 
-def wrong_with(window: Window, views: Sequence[tuple[str, Any]]) -> dict[str, list[str]]:
+def wrong_with(tab: Tab, views: Sequence[tuple[str, Any]]) -> dict[str, list[str]]:
     """What is wrong with the page that is shown, by how it is looked at: first by all rules, then by its colours."""
-    page = window.page
+    page = tab.page
     found = {}
     for colours, width in views:
         page.set_viewport_size(width)
         page.emulate_media(color_scheme=colours)
-        wrong = violations(window, RULES if (colours, width) == views[0] else COLOURS)
+        wrong = violations(tab, RULES if (colours, width) == views[0] else COLOURS)
         if page.evaluate("document.scrollingElement.scrollWidth > document.scrollingElement.clientWidth"):
             wrong.append("the page scrolls sideways")
         if wrong:
@@ -72,17 +72,17 @@ def wrong_with(window: Window, views: Sequence[tuple[str, Any]]) -> dict[str, li
 
 @pytest.mark.parametrize("world", ["full"], indirect=True)
 @pytest.mark.parametrize("path", looked_at())
-def test_a_page_can_be_used_by_everybody(tab: Window, world: Sample, path: str) -> None:
+def test_a_page_can_be_used_by_everybody(tab: Tab, world: Sample, path: str) -> None:
     _look(tab, world.named(path), [("light", WIDE), ("light", NARROW), ("dark", NARROW), ("dark", WIDE)])
 
 
 @pytest.mark.parametrize("world", ["empty"], indirect=True)
 @pytest.mark.parametrize("path", EMPTY)
-def test_a_page_with_nothing_on_it_can_be_used_by_everybody(tab: Window, path: str) -> None:
+def test_a_page_with_nothing_on_it_can_be_used_by_everybody(tab: Tab, path: str) -> None:
     _look(tab, path, [("light", WIDE), ("dark", NARROW)])
 
 
-def _look(tab: Window, address: str, views: Sequence[tuple[str, Any]]) -> None:
+def _look(tab: Tab, address: str, views: Sequence[tuple[str, Any]]) -> None:
     answer = tab.open(address)
     assert answer.status == 200
     tab.page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
@@ -109,12 +109,12 @@ FOCUSED = """() => {
 }"""
 
 
-def tabbed(window: Window) -> list[dict[str, Any]]:
+def tabbed(tab: Tab) -> list[dict[str, Any]]:
     """Everything that the Tab key reaches, in its order."""
     found: list[dict[str, Any]] = []
     for _ in range(300):
-        window.page.keyboard.press("Tab")
-        one = window.page.evaluate(FOCUSED)
+        tab.page.keyboard.press("Tab")
+        one = tab.page.evaluate(FOCUSED)
         # Behind the last one comes the browser's own, or the first one again.
         if one is None or (found and one["text"] == found[0]["text"]):
             return found
@@ -138,7 +138,7 @@ def tabbed(window: Window) -> list[dict[str, Any]]:
     ],
 )
 def test_the_keyboard_reaches_what_a_page_is_for_and_it_is_seen_where_one_is(
-    tab: Window, world: Sample, path: str, action: str
+    tab: Tab, world: Sample, path: str, action: str
 ) -> None:
     tab.open(world.named(path))
     found = tabbed(tab)
@@ -149,7 +149,7 @@ def test_the_keyboard_reaches_what_a_page_is_for_and_it_is_seen_where_one_is(
 
 
 @pytest.mark.parametrize("world", ["full"], indirect=True)
-def test_the_way_over_the_menu_leads_into_the_page(tab: Window) -> None:
+def test_the_way_over_the_menu_leads_into_the_page(tab: Tab) -> None:
     tab.open("/dashboard/customers")
     page = tab.page
     page.keyboard.press("Tab")

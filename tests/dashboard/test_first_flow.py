@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.dashboard.browser import Tab
 from tests.dashboard.sample import answering
-from tests.dashboard.window import Window
 from tests.support.server import Server
 from tests.web.office import Office, office
 from witnd.config import BillingConfig
@@ -37,10 +37,10 @@ def empty(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[Of
 
 
 @pytest.fixture
-def somebody(empty: Office, browser: Any, request: pytest.FixtureRequest) -> Iterator[Window]:
+def somebody(empty: Office, browser: Any, request: pytest.FixtureRequest) -> Iterator[Tab]:
     """An admin; `request.param` says whether the browser runs scripts."""
     context = browser.new_context(java_script_enabled=request.param)
-    opened = Window(context, empty)
+    opened = Tab(context, empty)
     opened.watch(context)
     opened.sign_in(empty.tokens["admin"])
     yield opened
@@ -53,7 +53,7 @@ plain = pytest.mark.parametrize("somebody", [False], indirect=True, ids=[""])
 
 
 @scripted
-def test_from_nothing_to_a_printed_invoice(somebody: Window, empty: Office, endpoint: str) -> None:
+def test_from_nothing_to_a_printed_invoice(somebody: Tab, empty: Office, endpoint: str) -> None:
     page = somebody.page
     create_agent(page, scripts=True)
     create_rate_card(somebody, scripts=True)
@@ -74,7 +74,7 @@ def test_from_nothing_to_a_printed_invoice(somebody: Window, empty: Office, endp
 
 
 @plain
-def test_all_of_it_can_be_set_up_and_seen_without_scripts(somebody: Window, empty: Office, endpoint: str) -> None:
+def test_all_of_it_can_be_set_up_and_seen_without_scripts(somebody: Tab, empty: Office, endpoint: str) -> None:
     page = somebody.page
     create_agent(page, scripts=False)
     create_rate_card(somebody, scripts=False)
@@ -113,9 +113,9 @@ def create_agent(page: Any, *, scripts: bool) -> None:
     assert "reopened" in page.locator("main").inner_text()
 
 
-def create_rate_card(window: Window, *, scripts: bool) -> None:
-    window.open("/dashboard")
-    page = window.page
+def create_rate_card(tab: Tab, *, scripts: bool) -> None:
+    tab.open("/dashboard")
+    page = tab.page
     page.get_by_role("link", name="Create a rate card").click()
     page.get_by_label("Key", exact=True).fill("standard")
     page.get_by_label("Currency").select_option("EUR")
@@ -129,9 +129,9 @@ def create_rate_card(window: Window, *, scripts: bool) -> None:
     page.get_by_role("heading", name="standard", exact=True).wait_for()
 
 
-def create_customer(window: Window) -> None:
-    window.open("/dashboard")
-    page = window.page
+def create_customer(tab: Tab) -> None:
+    tab.open("/dashboard")
+    page = tab.page
     page.get_by_role("link", name="Create a customer").click()
     page.get_by_label("Key", exact=True).fill("acme")
     page.get_by_label("Name", exact=True).fill("Acme GmbH")
@@ -140,9 +140,9 @@ def create_customer(window: Window) -> None:
     page.get_by_role("heading", name="Acme GmbH").wait_for()
 
 
-def create_notification(window: Window, endpoint: str) -> None:
-    window.open("/dashboard")
-    page = window.page
+def create_notification(tab: Tab, endpoint: str) -> None:
+    tab.open("/dashboard")
+    page = tab.page
     page.get_by_role("link", name="Add a notification").click()
     page.get_by_label("Name", exact=True).fill("crm")
     page.get_by_label("Address").fill(endpoint)
@@ -156,10 +156,10 @@ def send(api: Office, key: str, action: str) -> None:
     assert api.ask("POST", "/v1/events", body, scope="ingest").status == 202
 
 
-def follow_an_outcome(window: Window, api: Office) -> None:
+def follow_an_outcome(tab: Tab, api: Office) -> None:
     """It arrives in an open list, settles there, and says why it is billed; its draft has it."""
-    page = window.page
-    window.open("/dashboard/outcomes")
+    page = tab.page
+    tab.open("/dashboard/outcomes")
     page.get_by_role("link", name="ticket-0001").wait_for()
     page.evaluate("window.kept = true")
     send(api, "ticket-4711", "replied")
@@ -177,9 +177,9 @@ def follow_an_outcome(window: Window, api: Office) -> None:
     page.get_by_role("heading", name="Draft for Acme GmbH").wait_for()
 
 
-def bill_last_month(window: Window) -> None:
+def bill_last_month(tab: Tab) -> None:
     """The draft of last month is issued and printed."""
-    page = window.page
+    page = tab.page
     page.get_by_role("link", name="Invoices", exact=True).first.click()
     page.get_by_label("Status").select_option("draft")
     page.get_by_role("button", name="Search").click()
@@ -201,11 +201,11 @@ def bill_last_month(window: Window) -> None:
         assert word in text, text
 
 
-def until_shown(window: Window, path: str, text: str) -> None:
+def until_shown(tab: Tab, path: str, text: str) -> None:
     """Load a page again until it has the text, as people do without scripts."""
     for _ in range(100):
-        window.open(path)
-        if text in window.page.locator("main").inner_text():
+        tab.open(path)
+        if text in tab.page.locator("main").inner_text():
             return
         time.sleep(0.1)
-    raise AssertionError(f"{text} does not appear at {path}: {window.page.locator('main').inner_text()}")
+    raise AssertionError(f"{text} does not appear at {path}: {tab.page.locator('main').inner_text()}")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import html
 
-from tests.dashboard.desk import FORM, Desk
+from tests.dashboard.client import FORM, Dashboard
 from tests.support.server import Server
 from tests.web.office import Office, office
 from witnd.store.catalogue.versions import CatalogueStore
@@ -133,12 +133,12 @@ def test_questions_may_be_called_as_words_of_python_are() -> None:
 
 
 @pytest.mark.parametrize("key", NASTY)
-def test_a_key_that_is_asked_for_comes_back_as_text(desk: Desk, key: str) -> None:
-    page = desk.get(words.link("outcomes", search=key))
+def test_a_key_that_is_asked_for_comes_back_as_text(admin: Dashboard, key: str) -> None:
+    page = admin.get(words.link("outcomes", search=key))
     assert page.status == 200
     field = page.find("//input[@name='search']")
     assert field.get("value", "") == key.replace("\x00", "\ufffd")
-    page = desk.get(words.link("outcomes", key + "-not-there"))
+    page = admin.get(words.link("outcomes", key + "-not-there"))
     assert page.status == 404
 
 
@@ -218,107 +218,107 @@ def test_figures_beside_an_axis_are_short(many: int, text: str) -> None:
 # -- forms and addresses ----------------------------------------------------------------------------------------------
 
 
-def form_key(desk: Desk) -> str:
-    key: str = desk.get("/dashboard").document.xpath("//input[@name='form_key']/@value")[0]
+def form_key(admin: Dashboard) -> str:
+    key: str = admin.get("/dashboard").document.xpath("//input[@name='form_key']/@value")[0]
     return key
 
 
-def sent(desk: Desk, body: bytes, content_type: str = FORM) -> tuple[int, str]:
+def sent(admin: Dashboard, body: bytes, content_type: str = FORM) -> tuple[int, str]:
     """What the form for signing out answers to a body; it must refuse it."""
-    cookie = "; ".join(f"{name}={value}" for name, value in desk.cookies.items())
-    answer = desk.api.ask(
+    cookie = "; ".join(f"{name}={value}" for name, value in admin.cookies.items())
+    answer = admin.api.ask(
         "POST", "/dashboard/sign-out", body, scope=None, headers={"Cookie": cookie}, content_type=content_type
     )
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     return answer.status, answer.body.decode()
 
 
-def test_forms_that_no_page_of_ours_sends_are_refused_as_a_page_and_do_nothing(desk: Desk) -> None:
-    key = form_key(desk)
+def test_forms_that_no_page_of_ours_sends_are_refused_as_a_page_and_do_nothing(admin: Dashboard) -> None:
+    key = form_key(admin)
     many = "&".join(f"f{number}=" for number in range(FIELDS_MAX))
     for body in (f"form_key={key}&{many}", f"form_key={key}&a=%ff", f"form_key={key}&a=%ed%a0%80"):
-        status, page = sent(desk, body.encode())
+        status, page = sent(admin, body.encode())
         assert (status, "That did not work" in page) == (400, True), body[:60]
-    assert sent(desk, f"form_key={key}&a=\xe4".encode("latin-1"))[0] == 400
+    assert sent(admin, f"form_key={key}&a=\xe4".encode("latin-1"))[0] == 400
     for content_type in ("application/json", "text/plain", "multipart/form-data; boundary=x"):
-        assert sent(desk, f"form_key={key}".encode(), content_type)[0] == 415
-    assert desk.get("/dashboard").path == "/dashboard", "still signed in"
+        assert sent(admin, f"form_key={key}".encode(), content_type)[0] == 415
+    assert admin.get("/dashboard").path == "/dashboard", "still signed in"
     most = "&".join(f"f{number}=" for number in range(FIELDS_MAX - 1))
-    assert sent(desk, f"form_key={key}&{most}".encode(), f"{FORM}; charset=UTF-8")[0] == 303
-    assert desk.get("/dashboard").path.startswith("/dashboard/sign-in"), "it was signed out"
+    assert sent(admin, f"form_key={key}&{most}".encode(), f"{FORM}; charset=UTF-8")[0] == 303
+    assert admin.get("/dashboard").path.startswith("/dashboard/sign-in"), "it was signed out"
 
 
-def test_a_form_that_is_too_large_is_refused(desk: Desk) -> None:
-    status, page = sent(desk, b"form_key=x&a=" + b"a" * 2_000_000)
+def test_a_form_that_is_too_large_is_refused(admin: Dashboard) -> None:
+    status, page = sent(admin, b"form_key=x&a=" + b"a" * 2_000_000)
     assert status == 413
     assert "larger than" in page
 
 
 @pytest.mark.parametrize("query", ["status=open&status=missed", "search=%ff", "status", "&".join(["a=1"] * 60)])
-def test_addresses_that_are_not_well_formed_are_refused_as_a_page(desk: Desk, query: str) -> None:
-    page = desk.get(f"/dashboard/outcomes?{query}")
+def test_addresses_that_are_not_well_formed_are_refused_as_a_page(admin: Dashboard, query: str) -> None:
+    page = admin.get(f"/dashboard/outcomes?{query}")
     assert page.status == 400
     assert page.find("//h1").text == "That did not work"
 
 
-def test_fields_without_a_value_ask_for_nothing(desk: Desk) -> None:
-    page = desk.get("/dashboard/outcomes?search=&status=&customer=&agent=&match=")
+def test_fields_without_a_value_ask_for_nothing(admin: Dashboard) -> None:
+    page = admin.get("/dashboard/outcomes?search=&status=&customer=&agent=&match=")
     assert page.status == 200
     assert "No outcomes yet" in page.text
 
 
-def test_a_page_that_is_no_form_takes_none(desk: Desk) -> None:
+def test_a_page_that_is_no_form_takes_none(admin: Dashboard) -> None:
     for method, path in (("POST", "/dashboard"), ("DELETE", "/dashboard/outcomes"), ("PUT", "/dashboard/sign-in")):
-        answer = desk.api.ask(method, path, b"form_key=x", scope=None, content_type=FORM)
+        answer = admin.api.ask(method, path, b"form_key=x", scope=None, content_type=FORM)
         assert answer.status == 405
         assert answer.headers["content-type"].startswith("text/html")
         assert "only " in answer.body.decode()
-    assert desk.api.ask("POST", "/dashboard", b"", scope=None, content_type=FORM).headers["allow"] == "GET"
+    assert admin.api.ask("POST", "/dashboard", b"", scope=None, content_type=FORM).headers["allow"] == "GET"
 
 
-def test_head_has_the_headers_of_the_page_and_no_body(desk: Desk) -> None:
-    cookie = "; ".join(f"{name}={value}" for name, value in desk.cookies.items())
+def test_head_has_the_headers_of_the_page_and_no_body(admin: Dashboard) -> None:
+    cookie = "; ".join(f"{name}={value}" for name, value in admin.cookies.items())
     for path in ("/dashboard", "/dashboard/live", files.address("style.css")):
-        answer = desk.api.ask("HEAD", path, scope=None, headers={"Cookie": cookie})
+        answer = admin.api.ask("HEAD", path, scope=None, headers={"Cookie": cookie})
         assert (answer.status, answer.body) == (200, b"")
-    answer = desk.api.ask("HEAD", "/dashboard", scope=None)
+    answer = admin.api.ask("HEAD", "/dashboard", scope=None)
     assert (answer.status, answer.headers["location"]) == (303, "/dashboard/sign-in?next=%2Fdashboard")
 
 
-def test_a_slash_at_the_end_is_no_other_place(desk: Desk) -> None:
-    assert desk.get("/dashboard/").path == "/dashboard"
+def test_a_slash_at_the_end_is_no_other_place(admin: Dashboard) -> None:
+    assert admin.get("/dashboard/").path == "/dashboard"
 
 
 # -- what is said once ------------------------------------------------------------------------------------------------
 
 
-def test_what_was_done_is_said_once_and_as_text(desk: Desk) -> None:
+def test_what_was_done_is_said_once_and_as_text(admin: Dashboard) -> None:
     for path, status in (("/dashboard", 200), ("/dashboard/nothing/here", 404), ("/dashboard/outcomes?status=x", 400)):
-        desk.cookies["witnd_told"] = quote(HOSTILE)
-        page = desk.get(path)
+        admin.cookies["witnd_told"] = quote(HOSTILE)
+        page = admin.get(path)
         assert page.status == status
         if status != 404:  # where nothing is, nobody is known to be signed in
-            assert page.id("told") == HOSTILE
+            assert page.message == HOSTILE
         assert not page.document.xpath("//script[not(@src)]")
-    assert "witnd_told" not in desk.cookies
-    assert desk.get("/dashboard").id("told") == ""
+    assert "witnd_told" not in admin.cookies
+    assert admin.get("/dashboard").message == ""
 
 
-def test_cookies_that_others_on_this_host_set_do_no_harm(desk: Desk) -> None:
-    ours = "; ".join(f"{name}={value}" for name, value in desk.cookies.items())
+def test_cookies_that_others_on_this_host_set_do_no_harm(admin: Dashboard) -> None:
+    ours = "; ".join(f"{name}={value}" for name, value in admin.cookies.items())
     for other in ('a={"b": 1}', "path=/; version=1", "=", ";;", "ä=ö", 'x="', "witnd_told=%ff%00", "a b c"):
-        answer = desk.api.ask(
+        answer = admin.api.ask(
             "GET", "/dashboard", scope=None, headers={"Cookie": f"{other}; {ours}".encode().decode("latin-1")}
         )
         assert answer.status == 200, other
     for odd in ("witnd_session=", "witnd_session=%ff", "witnd_session=\xff\xfe", "witnd_session"):
-        answer = desk.api.ask("GET", "/dashboard", scope=None, headers={"Cookie": odd})
+        answer = admin.api.ask("GET", "/dashboard", scope=None, headers={"Cookie": odd})
         assert answer.status == 303, odd
 
 
-def test_a_host_that_is_no_text_is_shown_as_far_as_it_can_be(desk: Desk) -> None:
-    cookie = "; ".join(f"{name}={value}" for name, value in desk.cookies.items())
-    answer = desk.api.ask("GET", "/dashboard", scope=None, headers={"Cookie": cookie, "Host": "a\xff<b>"})
+def test_a_host_that_is_no_text_is_shown_as_far_as_it_can_be(admin: Dashboard) -> None:
+    cookie = "; ".join(f"{name}={value}" for name, value in admin.cookies.items())
+    answer = admin.api.ask("GET", "/dashboard", scope=None, headers={"Cookie": cookie, "Host": "a\xff<b>"})
     assert answer.status == 200
     assert b"a?&lt;b&gt;" in answer.body
 
@@ -326,34 +326,36 @@ def test_a_host_that_is_no_text_is_shown_as_far_as_it_can_be(desk: Desk) -> None
 # -- sessions ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_form_of_one_session_is_worth_nothing_in_another(desk: Desk, reader: Desk) -> None:
+def test_a_form_of_one_session_is_worth_nothing_in_another(admin: Dashboard, reader: Dashboard) -> None:
     for key in (form_key(reader), ""):
-        assert desk.send("/dashboard/sign-out", {"form_key": key}).status == 403
-    assert desk.send("/dashboard/sign-out", {"form_key": [form_key(reader), form_key(desk)]}).status == 403
-    assert desk.get("/dashboard").path == reader.get("/dashboard").path == "/dashboard"
+        assert admin.send("/dashboard/sign-out", {"form_key": key}).status == 403
+    assert admin.send("/dashboard/sign-out", {"form_key": [form_key(reader), form_key(admin)]}).status == 403
+    assert admin.get("/dashboard").path == reader.get("/dashboard").path == "/dashboard"
 
 
-def test_a_token_is_no_session_and_a_session_no_token(desk: Desk) -> None:
-    token = desk.api.tokens["admin"]
-    assert desk.api.ask("GET", "/dashboard", token=token).status == 303
-    [session] = desk.cookies.values()
-    assert desk.api.ask("GET", "/v1/overview", token=session).status == 401
-    assert desk.api.ask("GET", "/v1/overview", scope=None, headers={"Cookie": f"witnd_session={session}"}).status == 401
+def test_a_token_is_no_session_and_a_session_no_token(admin: Dashboard) -> None:
+    token = admin.api.tokens["admin"]
+    assert admin.api.ask("GET", "/dashboard", token=token).status == 303
+    [session] = admin.cookies.values()
+    assert admin.api.ask("GET", "/v1/overview", token=session).status == 401
+    assert (
+        admin.api.ask("GET", "/v1/overview", scope=None, headers={"Cookie": f"witnd_session={session}"}).status == 401
+    )
 
 
 def test_nobody_acts_for_a_token_that_may_only_send(api: Office) -> None:
-    desk = Desk(api, "read")
+    admin = Dashboard(api, "read")
     [token] = [one for one in api.get("/v1/tokens")["data"] if one["name"] == "ingest"]
     [name] = [key.decode() for key in api.workshop.call("KEYS", "witn:{shared}:session:*")]
     api.workshop.call("SET", name, f'{{"token_id":"{token["id"]}","form_key":"x"}}')
-    assert desk.get("/dashboard").path.startswith("/dashboard/sign-in")
+    assert admin.get("/dashboard").path.startswith("/dashboard/sign-in")
 
 
 # -- files ------------------------------------------------------------------------------------------------------------
 
 
 def test_files_are_kept_for_ever_and_need_nobody_signed_in(api: Office) -> None:
-    page = Desk(api, None).get("/dashboard/sign-in")
+    page = Dashboard(api, None).get("/dashboard/sign-in")
     found = page.document.xpath("//link/@href") + page.document.xpath("//img/@src") + [files.address("app.js")]
     assert len(set(found)) == 3
     for address in found:
@@ -416,20 +418,20 @@ def test_every_class_has_a_style_and_every_style_is_used() -> None:
 def test_while_redis_is_away_pages_say_so_and_afterwards_go_on(server: Callable[..., Server], tmp_path: Path) -> None:
     own = server(fsync="always")
     with office(own, tmp_path) as api:
-        desk = Desk(api)
+        admin = Dashboard(api)
         own.stop()
         for path in ("/dashboard", "/dashboard/outcomes", "/dashboard/live"):
-            page = desk.get(path)
+            page = admin.get(path)
             assert page.status == 503
             assert "Not available at the moment" in page.text
             assert "Nothing is lost. Load the page again in a moment." in page.text
-        assert Desk(api, None).get("/dashboard/sign-in").status == 200
+        assert Dashboard(api, None).get("/dashboard/sign-in").status == 200
         own.start()
-        assert desk.get("/dashboard/outcomes").status == 200
+        assert admin.get("/dashboard/outcomes").status == 200
 
 
 def test_where_it_is_unknown_whether_it_was_done_nobody_is_told_to_repeat_it(
-    desk: Desk, api: Office, monkeypatch: pytest.MonkeyPatch
+    admin: Dashboard, api: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     apply = CatalogueStore.apply
 
@@ -437,10 +439,10 @@ def test_where_it_is_unknown_whether_it_was_done_nobody_is_told_to_repeat_it(
         await apply(*arguments, **named)
         raise StoreUnavailable("no answer")
 
-    page = desk.get("/dashboard/customers/new")
+    page = admin.get("/dashboard/customers/new")
     with monkeypatch.context() as patched:
         patched.setattr(CatalogueStore, "apply", silent)
-        lost = desk.submit(page, key="acme")
+        lost = admin.submit(page, key="acme")
     assert lost.status == 503
     assert "It is not known whether this was done." in lost.text
     assert "Nothing is lost" not in lost.text

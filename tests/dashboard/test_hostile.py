@@ -10,9 +10,9 @@ from zlib import crc32
 
 import pytest
 
-from tests.dashboard.desk import Desk, words
+from tests.dashboard.browser import Tab
+from tests.dashboard.client import Dashboard, words
 from tests.dashboard.sample import Sample, looked_at, sample
-from tests.dashboard.window import Window
 from tests.support.server import Server
 from tests.web.lived import settle
 
@@ -69,14 +69,14 @@ def send(world: Sample, entry: dict[str, str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def reading(world: Sample) -> Desk:
-    return Desk(world.api)
+def reading(world: Sample) -> Dashboard:
+    return Dashboard(world.api)
 
 
 @pytest.fixture(scope="module")
-def phone(world: Sample, browser: Any) -> Iterator[Window]:
+def phone(world: Sample, browser: Any) -> Iterator[Tab]:
     context = browser.new_context(viewport={"width": 390, "height": 844})
-    opened = Window(context, world.api)
+    opened = Tab(context, world.api)
     opened.page.on("dialog", lambda dialog: opened.noise.append(f"dialog: {dialog.message}"))
     opened.sign_in(world.api.tokens["admin"])
     yield opened
@@ -88,7 +88,7 @@ def injected(source: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("path", [path for path in looked_at() if not path.endswith("/print")])
-def test_hostile_text_stays_text(reading: Desk, world: Sample, path: str) -> None:
+def test_hostile_text_stays_text(reading: Dashboard, world: Sample, path: str) -> None:
     page = reading.get(world.named(path))
     assert page.status == 200
     assert injected(page.document) == []
@@ -96,14 +96,14 @@ def test_hostile_text_stays_text(reading: Desk, world: Sample, path: str) -> Non
 
 
 @pytest.mark.parametrize("path", [path for path in looked_at() if path.endswith("/print")])
-def test_hostile_text_stays_text_on_paper(reading: Desk, world: Sample, path: str) -> None:
+def test_hostile_text_stays_text_on_paper(reading: Dashboard, world: Sample, path: str) -> None:
     page = reading.get(world.named(path))
     assert page.status == 200
     assert not page.document.xpath("//script | //img | //svg | //@*[starts-with(name(), 'on')]")
 
 
 @pytest.mark.parametrize("path", looked_at())
-def test_hostile_text_does_nothing_in_a_browser_and_fits_on_a_phone(phone: Window, world: Sample, path: str) -> None:
+def test_hostile_text_does_nothing_in_a_browser_and_fits_on_a_phone(phone: Tab, world: Sample, path: str) -> None:
     assert phone.open(world.named(path)).status == 200
     phone.page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
     wide = """() => {
@@ -118,7 +118,7 @@ def test_hostile_text_does_nothing_in_a_browser_and_fits_on_a_phone(phone: Windo
 
 
 @pytest.mark.parametrize("path", ["agents", "customers", "notifications", "outcomes"])
-def test_things_with_hostile_names_have_a_page_of_their_own(reading: Desk, world: Sample, path: str) -> None:
+def test_things_with_hostile_names_have_a_page_of_their_own(reading: Dashboard, world: Sample, path: str) -> None:
     name = "{name}" if path == "notifications" else "{key}"
     listed = reading.get(f"/dashboard/{path}")
     address = world.named(f"/dashboard/{path}/{name}")
@@ -129,7 +129,7 @@ def test_things_with_hostile_names_have_a_page_of_their_own(reading: Desk, world
 
 
 @pytest.mark.parametrize("path", [path for path in looked_at() if "{" not in path])
-def test_what_an_address_asks_for_is_never_markup(reading: Desk, path: str) -> None:
+def test_what_an_address_asks_for_is_never_markup(reading: Dashboard, path: str) -> None:
     hostile = f"javascript:alert(1)//{SCRIPT}"
     for name in FILTERS:
         page = reading.get(f"{path}?{urlencode({name: hostile})}")
@@ -137,7 +137,7 @@ def test_what_an_address_asks_for_is_never_markup(reading: Desk, path: str) -> N
         assert injected(page.document) == [], name
 
 
-def test_a_field_that_is_refused_comes_back_as_it_was_typed(reading: Desk) -> None:
+def test_a_field_that_is_refused_comes_back_as_it_was_typed(reading: Dashboard) -> None:
     form = reading.get("/dashboard/notifications/new")
     for address in ("javascript:alert(1)", f"data:text/html,{SCRIPT}", "\u202eexe.x", f"//{SCRIPT}"):
         page = reading.submit(form, name=SCRIPT, url=address)
@@ -147,7 +147,7 @@ def test_a_field_that_is_refused_comes_back_as_it_was_typed(reading: Desk) -> No
         assert injected(page.document) == []
 
 
-def test_what_an_endpoint_answers_is_shown_as_it_is_as_far_as_it_is_kept(reading: Desk, world: Sample) -> None:
+def test_what_an_endpoint_answers_is_shown_as_it_is_as_far_as_it_is_kept(reading: Dashboard, world: Sample) -> None:
     page = reading.get(world.named("/dashboard/deliveries/{id}"))
     assert words(page.document.body).count(HOSTILE[0]) >= 1
     assert LONG not in page.source

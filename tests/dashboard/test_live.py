@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.dashboard.desk import Desk
-from tests.dashboard.window import Window
+from tests.dashboard.browser import Tab
+from tests.dashboard.client import Dashboard
 from tests.support.processes import until
 from tests.support.server import Server
 from tests.web.office import Office, office
@@ -26,9 +26,9 @@ BEAT = ": still here"
 class Stream:
     """A connection to the stream. `line` waits for the next line that is not empty; None at the end of the stream."""
 
-    def __init__(self, desk: Desk, seconds: float = 10) -> None:
-        cookie = "; ".join(f"{name}={value}" for name, value in desk.cookies.items())
-        self._connection = http.client.HTTPConnection(*desk.api.address, timeout=seconds)
+    def __init__(self, admin: Dashboard, seconds: float = 10) -> None:
+        cookie = "; ".join(f"{name}={value}" for name, value in admin.cookies.items())
+        self._connection = http.client.HTTPConnection(*admin.api.address, timeout=seconds)
         self._connection.request("GET", "/dashboard/live", headers={"Cookie": cookie})
         self.answer = self._connection.getresponse()
 
@@ -58,12 +58,12 @@ class Stream:
 
 
 @contextmanager
-def streams(desk: Desk, many: int = 1) -> Iterator[list[Stream]]:
+def streams(admin: Dashboard, many: int = 1) -> Iterator[list[Stream]]:
     """Streams whose beginning is read."""
     with ExitStack() as stack:
         opened = []
         for _ in range(many):
-            one = Stream(desk)
+            one = Stream(admin)
             stack.callback(one.close)
             assert [one.line(), one.line()] == ["retry: 2000", CHANGED]
             opened.append(one)
@@ -81,8 +81,8 @@ def event(api: Office, key: str = "ticket-4711") -> None:
 
 
 @pytest.mark.usefixtures("beating")
-def test_a_stream_begins_with_a_change_and_tells_of_each_that_follows(desk: Desk, api: Office) -> None:
-    with streams(desk, 3) as opened:
+def test_a_stream_begins_with_a_change_and_tells_of_each_that_follows(admin: Dashboard, api: Office) -> None:
+    with streams(admin, 3) as opened:
         assert opened[0].answer.headers["Content-Type"] == "text/event-stream; charset=utf-8"
         assert opened[0].answer.headers["Cache-Control"] == "no-store"
         assert opened[0].answer.headers["X-Accel-Buffering"] == "no"
@@ -96,18 +96,18 @@ def test_a_stream_begins_with_a_change_and_tells_of_each_that_follows(desk: Desk
 
 
 def test_nobody_listens_without_being_signed_in(api: Office) -> None:
-    stream = Stream(Desk(api, None))
+    stream = Stream(Dashboard(api, None))
     assert stream.answer.status == 303
     stream.close()
-    with streams(Desk(api, "read")):
+    with streams(Dashboard(api, "read")):
         pass
 
 
-def test_pages_that_are_open_share_one_look_and_nobody_looks_for_nobody(desk: Desk, api: Office) -> None:
+def test_pages_that_are_open_share_one_look_and_nobody_looks_for_nobody(admin: Dashboard, api: Office) -> None:
     def looks() -> int:
         return int(api.workshop.call("INFO", "commandstats")["cmdstat_xrevrange"]["calls"])
 
-    with streams(desk, 20):
+    with streams(admin, 20):
         before, began = looks(), time.monotonic()
         until(lambda: looks() >= before + 3, "it is looked again and again")
         assert looks() - before <= (time.monotonic() - began) / live.LOOK_SECONDS + 2
@@ -118,7 +118,7 @@ def test_a_daemon_that_stops_waits_for_no_page_that_is_open(
 ) -> None:
     with ExitStack() as stack:
         with office(session_server, tmp_path) as api:
-            [*opened] = stack.enter_context(streams(Desk(api), 10))
+            [*opened] = stack.enter_context(streams(Dashboard(api), 10))
             began = time.monotonic()
         assert time.monotonic() - began < 3
         for one in opened:
@@ -126,27 +126,27 @@ def test_a_daemon_that_stops_waits_for_no_page_that_is_open(
 
 
 def test_more_pages_than_there_are_places_for_are_told_to_come_later(
-    desk: Desk, beating: None, monkeypatch: pytest.MonkeyPatch
+    admin: Dashboard, beating: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "LISTENERS_MOST", 3)
-    with streams(desk, 3) as opened:
-        refused = Stream(desk)
+    with streams(admin, 3) as opened:
+        refused = Stream(admin)
         assert refused.answer.status == 503
         assert refused.answer.headers["Retry-After"] == "30"
         refused.close()
         opened[0].close()
-        until(lambda: _status(desk) == 200, "its place is free again")
+        until(lambda: _status(admin) == 200, "its place is free again")
 
 
-def _status(desk: Desk) -> int:
-    stream = Stream(desk)
+def _status(admin: Dashboard) -> int:
+    stream = Stream(admin)
     stream.close()
     return stream.answer.status
 
 
 @pytest.mark.usefixtures("beating")
-def test_a_stream_that_nothing_happens_on_is_heard_of_all_the_same(desk: Desk) -> None:
-    with streams(desk) as [stream]:
+def test_a_stream_that_nothing_happens_on_is_heard_of_all_the_same(admin: Dashboard) -> None:
+    with streams(admin) as [stream]:
         stream.quiet()
         assert [stream.line() for _ in range(3)] == [BEAT] * 3
 
@@ -154,7 +154,7 @@ def test_a_stream_that_nothing_happens_on_is_heard_of_all_the_same(desk: Desk) -
 @pytest.mark.usefixtures("beating")
 def test_a_stream_lives_on_while_redis_is_away(server: Callable[..., Server], tmp_path: Path) -> None:
     own = server(fsync="always")
-    with office(own, tmp_path) as api, streams(Desk(api)) as [stream]:
+    with office(own, tmp_path) as api, streams(Dashboard(api)) as [stream]:
         stream.quiet()
         own.stop()
         assert stream.news() == CHANGED, "that it is away is seen"
@@ -260,8 +260,8 @@ async def test_all_streams_end_when_the_pulse_is_closed(pulse: Pulse) -> None:
 # -- in a browser -----------------------------------------------------------------------------------------------------
 
 
-def hide(window: Window, hidden: bool) -> None:
-    window.page.evaluate(
+def hide(tab: Tab, hidden: bool) -> None:
+    tab.page.evaluate(
         """(hidden) => {
             Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
             document.dispatchEvent(new Event("visibilitychange"));
@@ -276,49 +276,49 @@ def listeners(api: Office) -> int:
 
 
 def test_a_tab_that_nobody_sees_keeps_no_connection_and_is_up_to_date_when_it_is_seen_again(
-    window: Window, api: Office
+    tab: Tab, api: Office
 ) -> None:
     """Six streams would be all the connections that a browser has to a server."""
-    with window.page.expect_request("**/dashboard/live"):
-        window.open("/dashboard/outcomes")
-    with window.page.expect_event("requestfailed", lambda request: request.url.endswith("/dashboard/live")):
-        hide(window, True)
+    with tab.page.expect_request("**/dashboard/live"):
+        tab.open("/dashboard/outcomes")
+    with tab.page.expect_event("requestfailed", lambda request: request.url.endswith("/dashboard/live")):
+        hide(tab, True)
     before = listeners(api)
     event(api)
     time.sleep(3 * live.LOOK_SECONDS)
     assert listeners(api) - before <= 1, "nobody listens"
-    with window.page.expect_request("**/dashboard/live"):
-        hide(window, False)
+    with tab.page.expect_request("**/dashboard/live"):
+        hide(tab, False)
 
 
-def test_a_page_listens_again_after_an_answer_that_was_no_stream(window: Window, api: Office) -> None:
-    window.page.clock.install()
-    window.page.route("**/dashboard/live", lambda route: route.fulfill(status=503, body="later"))
-    with window.page.expect_response("**/dashboard/live"):
-        window.open("/dashboard")
-    window.page.unroute("**/dashboard/live")
-    with window.page.expect_response(lambda answer: answer.url.endswith("/dashboard/live") and answer.status == 200):
-        window.page.clock.run_for(6000)
-        window.page.clock.resume()
+def test_a_page_listens_again_after_an_answer_that_was_no_stream(tab: Tab, api: Office) -> None:
+    tab.page.clock.install()
+    tab.page.route("**/dashboard/live", lambda route: route.fulfill(status=503, body="later"))
+    with tab.page.expect_response("**/dashboard/live"):
+        tab.open("/dashboard")
+    tab.page.unroute("**/dashboard/live")
+    with tab.page.expect_response(lambda answer: answer.url.endswith("/dashboard/live") and answer.status == 200):
+        tab.page.clock.run_for(6000)
+        tab.page.clock.resume()
 
 
-def test_jumping_within_a_page_loads_nothing(window: Window) -> None:
-    window.open("/dashboard")
-    window.page.evaluate("window.kept = true")
-    window.page.keyboard.press("Tab")
-    window.page.keyboard.press("Enter")
-    assert window.page.url.endswith("#content")
-    assert window.page.evaluate("document.activeElement.id") == "content"
-    window.page.go_back()
-    assert window.page.evaluate("window.kept") is True
+def test_jumping_within_a_page_loads_nothing(tab: Tab) -> None:
+    tab.open("/dashboard")
+    tab.page.evaluate("window.kept = true")
+    tab.page.keyboard.press("Tab")
+    tab.page.keyboard.press("Enter")
+    assert tab.page.url.endswith("#content")
+    assert tab.page.evaluate("document.activeElement.id") == "content"
+    tab.page.go_back()
+    assert tab.page.evaluate("window.kept") is True
 
 
-def test_a_search_changes_the_address_and_going_back_undoes_it(window: Window) -> None:
-    window.open("/dashboard/outcomes")
-    window.page.get_by_label("Key").fill("ticket-1")
-    window.page.get_by_role("button", name="Search").click()
-    window.page.get_by_text("No outcome is like that").wait_for()
-    assert window.page.url.endswith("/dashboard/outcomes?search=ticket-1")
-    window.page.go_back()
-    window.page.get_by_text("No outcomes yet").wait_for()
-    assert window.page.get_by_label("Key").input_value() == ""
+def test_a_search_changes_the_address_and_going_back_undoes_it(tab: Tab) -> None:
+    tab.open("/dashboard/outcomes")
+    tab.page.get_by_label("Key").fill("ticket-1")
+    tab.page.get_by_role("button", name="Search").click()
+    tab.page.get_by_text("No outcome is like that").wait_for()
+    assert tab.page.url.endswith("/dashboard/outcomes?search=ticket-1")
+    tab.page.go_back()
+    tab.page.get_by_text("No outcomes yet").wait_for()
+    assert tab.page.get_by_label("Key").input_value() == ""

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from tests.dashboard.desk import Desk, Page
-from tests.dashboard.reading import read
-from tests.dashboard.window import Window
+from tests.dashboard.browser import Tab
+from tests.dashboard.client import Dashboard, Page
+from tests.dashboard.reading import visible_text
 from tests.web.catalogue import AGENT, CARD, CUSTOMER, changes, made, stocked
 from tests.web.office import Office
 
 PATH = "/dashboard/customers/acme/terms/support"
-SAVE = "Save the own terms"
+SAVE = "save"
 HOSTILE = "<script>alert(1)</script>\"'&"
 
 
@@ -23,9 +23,9 @@ def ticked(page: Page) -> set[str]:
     return set(page.document.xpath("//input[@name='own'][@checked]/@value"))
 
 
-def test_nothing_is_ticked_where_nothing_is_agreed(desk: Desk, api: Office) -> None:
+def test_nothing_is_ticked_where_nothing_is_agreed(admin: Dashboard, api: Office) -> None:
     stocked(api)
-    page = desk.get(PATH)
+    page = admin.get(PATH)
     assert page.find("//h1").text == "Own terms for support"
     assert ticked(page) == set()
     for text in ("replied was seen and reopened was not seen", "1 minute", "all of them together", "Support"):
@@ -33,73 +33,71 @@ def test_nothing_is_ticked_where_nothing_is_agreed(desk: Desk, api: Office) -> N
     assert "Remove the own terms" not in page.text
 
 
-def test_what_is_ticked_is_the_customer_s_own_and_the_rest_the_agent_s(desk: Desk, api: Office) -> None:
+def test_what_is_ticked_is_the_customer_s_own_and_the_rest_the_agent_s(admin: Dashboard, api: Office) -> None:
     stocked(api)
-    page = desk.submit(
-        desk.get(PATH), PATH, button="Add a check", own=["condition", "settlement_period"], name="ignored"
-    )
-    page = desk.submit(page, PATH, button=SAVE, **{"c.2.fact": "signed", "period": "2", "unit": "days"})
+    page = admin.submit(admin.get(PATH), PATH, button="check:", own=["condition", "settlement_period"], name="ignored")
+    page = admin.submit(page, PATH, button=SAVE, **{"c.2.fact": "signed", "period": "2", "unit": "days"})
     assert page.path == "/dashboard/customers/acme"
-    assert page.id("told") == (
+    assert page.message == (
         "Saved. For outcomes of support that open from now on, the terms are the customer’s own; "
         "those already open keep theirs."
     )
     condition = [*AGENT["condition"], {"fact": "signed", "operator": "seen"}]
     assert own(api) == [{"agent": "support", "condition": condition, "settlement_period": 172_800}]
-    page = desk.get(PATH)
+    page = admin.get(PATH)
     assert ticked(page) == {"condition", "settlement_period"}
-    assert page.id("reading").endswith("replied was seen and reopened was not seen and signed was seen")
+    assert page.text_of("reading").endswith("replied was seen and reopened was not seen and signed was seen")
     assert [one["what"] for one in changes(api)][-1] == "customer.update"
     assert changes(api)[-1]["who"] == "token admin"
 
 
-def test_terms_with_other_agents_and_all_else_stay_as_they_are(desk: Desk, api: Office) -> None:
+def test_terms_with_other_agents_and_all_else_stay_as_they_are(admin: Dashboard, api: Office) -> None:
     stocked(api)
     made(api, "/v1/agents", {"key": "aaa", "condition": []})
     other = {"agent": "aaa", "name": "Theirs"}
     api.ask("PATCH", "/v1/customers/acme", {"agents": [other, {"agent": "support", "name": "Old"}]})
-    desk.submit(desk.get(PATH), PATH, button=SAVE, name="New")
+    admin.submit(admin.get(PATH), PATH, button=SAVE, name="New")
     assert own(api) == [other, {"agent": "support", "name": "New"}]
     customer = api.get("/v1/customers/acme")
     assert {name: customer[name] for name in CUSTOMER} == CUSTOMER
-    page = desk.submit(desk.get(PATH), f"{PATH}/remove", confirmed="yes")
+    page = admin.submit(admin.get(PATH), f"{PATH}/remove", confirmed="yes")
     assert own(api) == [other]
-    assert "the terms are the agent’s, as for everybody else" in page.id("told")
+    assert "the terms are the agent’s, as for everybody else" in page.message
 
 
-def test_a_change_made_meanwhile_is_not_undone(desk: Desk, api: Office) -> None:
+def test_a_change_made_meanwhile_is_not_undone(admin: Dashboard, api: Office) -> None:
     stocked(api)
     made(api, "/v1/agents", {"key": "aaa", "condition": []})
-    page = desk.get(PATH)
+    page = admin.get(PATH)
     api.ask("PATCH", "/v1/customers/acme", {"agents": [{"agent": "aaa", "name": "Theirs"}]})
-    page = desk.submit(page, PATH, button=SAVE, own="name", name="Ours")
+    page = admin.submit(page, PATH, button=SAVE, own="name", name="Ours")
     assert page.status == 409
     assert "another version was saved since this form was opened" in page.text
-    desk.submit(page, PATH, button=SAVE)
+    admin.submit(page, PATH, button=SAVE)
     assert [one["agent"] for one in own(api)] == ["aaa", "support"]
 
 
-def test_removing_needs_a_tick(desk: Desk, api: Office) -> None:
+def test_removing_needs_a_tick(admin: Dashboard, api: Office) -> None:
     stocked(api)
     api.ask("PATCH", "/v1/customers/acme", {"agents": [{"agent": "support", "name": "Old"}]})
-    assert desk.submit(desk.get(PATH), f"{PATH}/remove").status == 400
+    assert admin.submit(admin.get(PATH), f"{PATH}/remove").status == 400
     assert len(own(api)) == 1
 
 
-def test_saving_nothing_of_its_own_is_refused_with_the_way_out(desk: Desk, api: Office) -> None:
+def test_saving_nothing_of_its_own_is_refused_with_the_way_out(admin: Dashboard, api: Office) -> None:
     stocked(api)
-    page = desk.submit(desk.get(PATH), PATH, button=SAVE)
+    page = admin.submit(admin.get(PATH), PATH, button=SAVE)
     assert page.status == 400
-    assert "tick what is agreed otherwise" in read(page.find("//*[@role='alert']"))
+    assert "tick what is agreed otherwise" in visible_text(page.find("//*[@role='alert']"))
     assert own(api) == []
 
 
-def test_mistakes_are_told_where_they_are_and_only_of_what_is_ticked(desk: Desk, api: Office) -> None:
+def test_mistakes_are_told_where_they_are_and_only_of_what_is_ticked(admin: Dashboard, api: Office) -> None:
     stocked(api)
     wrong = {"c.0.fact": "", "c.1.choice": "gte", "c.1.value": HOSTILE, "period": "0", "name": ""}
-    page = desk.submit(desk.get(PATH), PATH, button=SAVE, own=["condition", "name"], **wrong)
+    page = admin.submit(admin.get(PATH), PATH, button=SAVE, own=["condition", "name"], **wrong)
     assert page.status == 400
-    alert = read(page.find("//*[@role='alert']"))
+    alert = visible_text(page.find("//*[@role='alert']"))
     assert "Name: is missing; write what the agent is called for this customer" in alert
     assert "Check 1: is empty" in alert
     assert "Check 2: write a number" in alert
@@ -108,42 +106,42 @@ def test_mistakes_are_told_where_they_are_and_only_of_what_is_ticked(desk: Desk,
     assert page.find("//*[@name='period']").get("value") == "0"
     assert ticked(page) == {"condition", "name"}
     assert "<script>alert" not in page.source
-    page = desk.submit(page, PATH, button=SAVE, own="name", name="n" * 300)
+    page = admin.submit(page, PATH, button=SAVE, own="name", name="n" * 300)
     assert page.status == 400
     assert "has 300 characters" in page.text
-    page = desk.submit(page, PATH, button=SAVE, own="name", name="Fine")
+    page = admin.submit(page, PATH, button=SAVE, own="name", name="Fine")
     assert page.path == "/dashboard/customers/acme", "what is not ticked is not looked at"
 
 
-def test_what_the_store_refuses_is_told_with_everything_kept(desk: Desk, api: Office) -> None:
+def test_what_the_store_refuses_is_told_with_everything_kept(admin: Dashboard, api: Office) -> None:
     stocked(api)
-    page = desk.submit(desk.get(PATH), PATH, button=SAVE, own="name", name="Kept", effective_from="soon")
+    page = admin.submit(admin.get(PATH), PATH, button=SAVE, own="name", name="Kept", effective_from="soon")
     assert page.status == 400
     assert "must look like 2026-01-31" in page.text
     assert page.find("//*[@name='name']").get("value") == "Kept"
 
 
-def test_they_can_be_agreed_ahead(desk: Desk, api: Office) -> None:
+def test_they_can_be_agreed_ahead(admin: Dashboard, api: Office) -> None:
     stocked(api)
-    page = desk.submit(desk.get(PATH), PATH, button=SAVE, own="name", name="Later", effective_from="2097-01-01T00:00")
-    assert "that open from 1 Jan 2097, 00:00 UTC on" in page.id("told")
+    page = admin.submit(admin.get(PATH), PATH, button=SAVE, own="name", name="Later", effective_from="2097-01-01T00:00")
+    assert "that open from 1 Jan 2097, 00:00 UTC on" in page.message
     assert own(api) == []
     assert api.get("/v1/customers/acme")["scheduled"] == ["2097-01-01T00:00:00.000Z"]
 
 
 @pytest.mark.parametrize(("ticks", "would"), [([], "It would be billed, for 5"), (["condition"], "It would be missed")])
 def test_what_would_hold_for_the_customer_is_what_is_tried(
-    desk: Desk, api: Office, ticks: list[str], would: str
+    admin: Dashboard, api: Office, ticks: list[str], would: str
 ) -> None:
     """The condition is changed in the form, and counts where it is ticked."""
     stocked(api)
     example = {"e.0.action": "replied", "e.0.attribution": "5"}
-    page = desk.submit(desk.get(PATH), PATH, button="Try it", own=ticks, **{"c.0.choice": "not seen"}, **example)
-    assert would in page.id("trial")
+    page = admin.submit(admin.get(PATH), PATH, button="try", own=ticks, **{"c.0.choice": "not seen"}, **example)
+    assert would in page.text_of("trial")
     assert own(api) == []
 
 
-def test_who_may_read_has_no_such_form(reader: Desk, api: Office) -> None:
+def test_who_may_read_has_no_such_form(reader: Dashboard, api: Office) -> None:
     stocked(api)
     assert reader.get(PATH).status == 403
     key = reader.get("/dashboard").document.xpath("//input[@name='form_key']/@value")[0]
@@ -152,31 +150,31 @@ def test_who_may_read_has_no_such_form(reader: Desk, api: Office) -> None:
     assert own(api) == []
 
 
-def test_customers_and_agents_that_are_not_there_are_not_found(desk: Desk, api: Office) -> None:
+def test_customers_and_agents_that_are_not_there_are_not_found(admin: Dashboard, api: Office) -> None:
     stocked(api)
-    assert desk.get("/dashboard/customers/acme/terms/nobody").status == 404
-    assert desk.get("/dashboard/customers/nobody/terms/support").status == 404
+    assert admin.get("/dashboard/customers/acme/terms/nobody").status == 404
+    assert admin.get("/dashboard/customers/nobody/terms/support").status == 404
 
 
-def test_any_keys_stay_text(desk: Desk, api: Office) -> None:
+def test_any_keys_stay_text(admin: Dashboard, api: Office) -> None:
     key = 'a/b?c#d%20"<b>'
     made(api, "/v1/agents", {**AGENT, "key": key})
     made(api, "/v1/rate-cards", {**CARD, "entries": [{"agent": key, "price_per_unit": "1"}]})
     made(api, "/v1/customers", {**CUSTOMER, "key": key})
     quoted = "a%2Fb%3Fc%23d%2520%22%3Cb%3E"
     path = f"/dashboard/customers/{quoted}/terms/{quoted}"
-    page = desk.submit(desk.get(path), path, button=SAVE, own="name", name=HOSTILE)
+    page = admin.submit(admin.get(path), path, button=SAVE, own="name", name=HOSTILE)
     assert page.path == f"/dashboard/customers/{quoted}"
     assert "<script>alert" not in page.source
     assert api.get(f"/v1/customers/{quoted}")["agents"] == [{"agent": key, "name": HOSTILE}]
-    page = desk.submit(desk.get(path), f"{path}/remove", confirmed="yes")
+    page = admin.submit(admin.get(path), f"{path}/remove", confirmed="yes")
     assert api.get(f"/v1/customers/{quoted}")["agents"] == []
 
 
-def test_fields_appear_when_they_are_ticked(window: Window, api: Office) -> None:
+def test_fields_appear_when_they_are_ticked(tab: Tab, api: Office) -> None:
     stocked(api)
-    page = window.page
-    window.open(PATH)
+    page = tab.page
+    tab.open(PATH)
     assert page.get_by_label("Action of check 1").is_hidden()
     assert page.get_by_text("As the agent has it: replied").is_visible()
     page.get_by_label("A condition of its own").check()

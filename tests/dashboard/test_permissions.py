@@ -5,7 +5,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from tests.dashboard.desk import FORM, Desk
+from tests.dashboard.client import FORM, Dashboard
 from tests.web.office import Answer, Office
 from witnd.web.routes import PAGES
 
@@ -114,7 +114,7 @@ def test_every_page_is_in_the_table() -> None:
     assert {one.method for one in PAGES} == {"GET", "POST"}
 
 
-def test_pages_are_for_those_in_the_table(api: Office, desk: Desk, reader: Desk) -> None:
+def test_pages_are_for_those_in_the_table(api: Office, admin: Dashboard, reader: Dashboard) -> None:
     before = kept(api)
     for path, who in GETS.items():
         if path == "/dashboard/live":
@@ -128,12 +128,12 @@ def test_pages_are_for_those_in_the_table(api: Office, desk: Desk, reader: Desk)
         assert (nobody.status, nobody.headers["location"]) == (303, f"/dashboard/sign-in?next={quote(asked, safe='')}")
         assert not nobody.body, path
         assert (ask(api, asked, reader).status == 403) is (who == "admin"), path
-        assert ask(api, asked, desk).status in (200, 303, 400, 404), path
+        assert ask(api, asked, admin).status in (200, 303, 400, 404), path
     assert ask(api, "/dashboard/live").status == 303
     assert kept(api) == before, "something was changed by looking at it"
 
 
-def test_what_forms_do_is_for_those_in_the_table(api: Office, desk: Desk, reader: Desk) -> None:
+def test_what_forms_do_is_for_those_in_the_table(api: Office, admin: Dashboard, reader: Dashboard) -> None:
     before = kept(api)
     for path, who in POSTS.items():
         if who == "anybody":
@@ -141,7 +141,7 @@ def test_what_forms_do_is_for_those_in_the_table(api: Office, desk: Desk, reader
         asked = filled(path)
         nobody = ask(api, asked, form={"form_key": "x", "confirmed": "yes"})
         assert (nobody.status, nobody.headers["location"]) == (303, "/dashboard/sign-in?next=%2Fdashboard"), path
-        for somebody, other in ((desk, reader), (reader, desk)):
+        for somebody, other in ((admin, reader), (reader, admin)):
             for key in ({}, {"form_key": ""}, {"form_key": form_key(other)}):
                 assert ask(api, asked, somebody, form={**key, "confirmed": "yes"}).status == 403, path
             mine = {"form_key": form_key(somebody), "confirmed": "yes"}
@@ -149,7 +149,7 @@ def test_what_forms_do_is_for_those_in_the_table(api: Office, desk: Desk, reader
                 assert ask(api, asked, somebody, form=mine, headers=site).status == 403, path
         if who == "admin":
             assert ask(api, asked, reader, form={"form_key": form_key(reader), "confirmed": "yes"}).status == 403, path
-        assert ask(api, asked, desk).status == 405 or path in GETS, path
+        assert ask(api, asked, admin).status == 405 or path in GETS, path
     assert kept(api) == before, "something was changed by what was refused"
 
 
@@ -160,18 +160,18 @@ def test_a_token_itself_opens_no_page(api: Office, scope: str) -> None:
         assert (answer.status, answer.body) == (303, b""), path
 
 
-def test_a_session_is_no_token(api: Office, desk: Desk) -> None:
+def test_a_session_is_no_token(api: Office, admin: Dashboard) -> None:
     for path in ("/v1/customers", "/v1/tokens", "/v1/invoices?format=csv"):
-        assert ask(api, path, desk).status == 401
+        assert ask(api, path, admin).status == 401
 
 
-def test_no_page_shows_a_secret_again(api: Office, desk: Desk) -> None:
+def test_no_page_shows_a_secret_again(api: Office, admin: Dashboard) -> None:
     secret = "whsec_" + "c2VjcmV0" * 5
     rule = {"name": "erp", "source": "both", "url": "http://127.0.0.1:9/hook", "secret": secret}
     assert api.ask("POST", "/v1/notification-rules", rule).status == 201
     for path in ("/dashboard/notifications", "/dashboard/notifications/erp", "/dashboard/notifications/erp/edit",
                  "/dashboard/notifications/erp?from=1&to=1", "/dashboard/changes", "/dashboard/tokens"):  # fmt: skip
-        shown = ask(api, path, desk)
+        shown = ask(api, path, admin)
         assert shown.status == 200, path
         assert secret[6:] not in shown.body.decode(), path
         assert not [text for text in api.tokens.values() if text in shown.body.decode()], path
@@ -185,8 +185,8 @@ def filled(path: str) -> str:
     ).replace("{id}", "0" * 64)
 
 
-def form_key(desk: Desk) -> str:
-    key = desk.get("/dashboard").document.xpath("//input[@name='form_key']/@value")[0]
+def form_key(admin: Dashboard) -> str:
+    key = admin.get("/dashboard").document.xpath("//input[@name='form_key']/@value")[0]
     assert isinstance(key, str)
     return key
 
@@ -194,13 +194,13 @@ def form_key(desk: Desk) -> str:
 def ask(
     api: Office,
     path: str,
-    desk: Desk | None = None,
+    admin: Dashboard | None = None,
     *,
     form: dict[str, str] | None = None,
     headers: dict[str, str] | None = None,
 ) -> Answer:
     """Without following where it leads."""
-    cookie = {} if desk is None else {"Cookie": "; ".join(f"{name}={value}" for name, value in desk.cookies.items())}
+    cookie = {} if admin is None else {"Cookie": "; ".join(f"{name}={value}" for name, value in admin.cookies.items())}
     return api.ask(
         "GET" if form is None else "POST",
         path,

@@ -2,17 +2,17 @@
 
 import pytest
 
-from tests.dashboard.window import Window
+from tests.dashboard.browser import Tab
 from tests.web.catalogue import stocked
 from tests.web.office import Office
 
 pytestmark = pytest.mark.slow
 
 
-def test_clear_appears_after_a_search_that_a_script_made(window: Window, api: Office) -> None:
+def test_clear_appears_after_a_search_that_a_script_made(tab: Tab, api: Office) -> None:
     stocked(api)
-    window.open("/dashboard/customers")
-    page = window.page
+    tab.open("/dashboard/customers")
+    page = tab.page
     assert page.get_by_role("link", name="Clear").count() == 0
     page.locator("[name=search]").fill("  acme ")
     page.get_by_role("button", name="Search").click()
@@ -20,17 +20,17 @@ def test_clear_appears_after_a_search_that_a_script_made(window: Window, api: Of
     assert page.get_by_role("link", name="Acme").count() + page.get_by_text("acme").count() > 0
 
 
-def test_instants_stay_in_the_zone_of_billing(window: Window, api: Office) -> None:
+def test_instants_stay_in_the_zone_of_billing(tab: Tab, api: Office) -> None:
     stocked(api)
-    window.open("/dashboard/changes")
-    times = window.page.locator("time").all_text_contents()
+    tab.open("/dashboard/changes")
+    times = tab.page.locator("time").all_text_contents()
     assert times
     assert all(text.endswith("UTC") or text.startswith("in ") for text in times)
 
 
-def test_leaving_an_edited_form_asks_first(window: Window, api: Office) -> None:
-    window.open("/dashboard/customers/new")
-    page = window.page
+def test_leaving_an_edited_form_asks_first(tab: Tab, api: Office) -> None:
+    tab.open("/dashboard/customers/new")
+    page = tab.page
     asked: list[str] = []
 
     def accept(dialog: object) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dashboard.desk import Desk, words
+from tests.dashboard.client import Dashboard, words
 from tests.support.server import Server
 from tests.support.workshop import Workshop
 from tests.web.lived import lived
@@ -23,8 +23,8 @@ from witnd.web.dashboard.pages.settings import MEANS, settings
 PATH = "/dashboard/settings"
 
 
-def values(desk: Desk) -> dict[str, str]:
-    rows = [row for row in desk.get(PATH).table("Settings") if len(row) == 2]
+def values(admin: Dashboard) -> dict[str, str]:
+    rows = [row for row in admin.get(PATH).rows("settings") if len(row) == 2]
     return {name.split()[0]: value for name, value in rows}
 
 
@@ -34,8 +34,8 @@ def test_every_setting_has_words() -> None:
     }
 
 
-def test_every_setting_is_shown_with_its_value_and_unit(desk: Desk) -> None:
-    found = values(desk)
+def test_every_setting_is_shown_with_its_value_and_unit(admin: Dashboard) -> None:
+    found = values(admin)
     assert found.keys() == {name for readers in READERS.values() for name in readers}
     assert found["max_lag"] == "1,000,000 events (default)"
     assert found["grace"] == "1 day (default)"
@@ -51,22 +51,22 @@ def test_what_was_chosen_is_told_from_what_is_the_default(
 ) -> None:
     networks = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
     with office(session_server, tmp_path, partitions=2, allow_networks=networks, max_lag=0) as api:
-        found = values(Desk(api))
+        found = values(Dashboard(api))
         assert found["allow_networks"] == "10.0.0.0/8, fd00::/8"
         assert found["partitions"] == "2"
         assert found["max_lag"] == "no limit"
 
 
-def test_the_daemon_and_its_server_say_how_they_are(desk: Desk, reader: Desk, api: Office) -> None:
+def test_the_daemon_and_its_server_say_how_they_are(admin: Dashboard, reader: Dashboard, api: Office) -> None:
     page = reader.get(PATH)
     assert page.status == 200
-    assert f"version {__version__}" in page.id("daemon")
-    assert "1 running" in page.id("daemon")
-    redis = page.id("redis")
+    assert f"version {__version__}" in page.text_of("daemon")
+    assert "1 running" in page.text_of("daemon")
+    redis = page.text_of("redis")
     assert re.search(r"(Valkey|Redis) \d+\.\d+", redis)
     assert "append-only file, synced every second" in redis
     assert "Safe to bill fromyes" in redis
-    assert page.id("standing") == "running"
+    assert page.text_of("standing") == "running"
     assert {"/docs", "/metrics", "/openapi.json"} <= set(page.links().values())
     for path in ("/docs", "/metrics", "/openapi.json"):
         assert api.ask("GET", path, scope=None).status == 200
@@ -80,11 +80,11 @@ def test_what_is_stored_is_counted_by_partition(session_server: Server, redis_ur
             workshop.event(key, "replied")
 
     with lived(session_server, tmp_path, events, partitions=3) as api:
-        rows = Desk(api).get(PATH).table("What is stored")
+        rows = Dashboard(api).get(PATH).rows("streams")
         assert [row[0] for row in rows] == ["0", "1", "2"]
         resolved = [sum(partition_of(key, 3) == number for key in keys) for number in range(3)]
         assert [row[2:] for row in rows] == [[str(many), str(many)] for many in resolved]
-        whole = Desk(api).get(PATH).find("//tfoot/tr")
+        whole = Dashboard(api).get(PATH).find("//tfoot/tr")
         assert [words(cell) for cell in whole][2:] == ["7", "7"]
 
 
@@ -92,11 +92,11 @@ def test_a_server_that_is_not_safe_says_so_and_what_to_do(server: Callable[..., 
     own = server()
     with office(own, tmp_path) as api:
         api.workshop.call("CONFIG", "SET", "no-appendfsync-on-rewrite", "yes")
-        redis = Desk(api).get(PATH).id("redis")
+        redis = Dashboard(api).get(PATH).text_of("redis")
         assert "Safe to bill fromwith a risk" in redis
         assert "What to do: set no-appendfsync-on-rewrite no on the server." in redis
         api.workshop.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
-        redis = Desk(api).get(PATH).id("redis")
+        redis = Dashboard(api).get(PATH).text_of("redis")
         assert "Safe to bill fromno" in redis
         assert "Redis evicts keys when memory is short" in redis
 
@@ -128,17 +128,17 @@ def test_spans_are_said_in_their_units(seconds: tuple[float, ...]) -> None:
     assert (schedule.value, schedule.default) == ("500 ms, 1 day 1 hour", False)
 
 
-def test_settings_are_changed_in_their_file_which_is_named(desk: Desk) -> None:
-    page = desk.get(PATH)
-    assert "witnd check /etc/witnd/witnd.toml" in page.id("change")
+def test_settings_are_changed_in_their_file_which_is_named(admin: Dashboard) -> None:
+    page = admin.get(PATH)
+    assert "witnd check /etc/witnd/witnd.toml" in page.text_of("change")
     assert not [form for form in page.document.forms if not form.action.endswith("/sign-out")]
 
 
-def test_a_server_that_tells_nothing_hides_no_setting(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_tells_nothing_hides_no_setting(admin: Dashboard, monkeypatch: pytest.MonkeyPatch) -> None:
     async def loading(_: object) -> None:
         raise StoreRefused("Redis is still loading its data", "wait until it has finished")
 
     monkeypatch.setattr("witnd.app.status.safety.look", loading)
-    page = desk.get(PATH)
-    assert (page.status, len(page.table("Settings")) > 20) == (200, True)
-    assert "still loading its data" in page.id("redis")
+    page = admin.get(PATH)
+    assert (page.status, len(page.rows("settings")) > 20) == (200, True)
+    assert "still loading its data" in page.text_of("redis")

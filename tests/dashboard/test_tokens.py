@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.dashboard.desk import Desk, Page
-from tests.dashboard.window import Window
+from tests.dashboard.browser import Tab
+from tests.dashboard.client import Dashboard, Page
 from tests.web.catalogue import changes, made
 from tests.web.office import Office
 
@@ -13,8 +13,8 @@ LIST, NEW = "/dashboard/tokens", "/dashboard/tokens/new"
 HOSTILE = '<script>alert(1)</script> "shop\'s" é'
 
 
-def create(desk: Desk, **fields: Any) -> Page:
-    return desk.submit(desk.get(NEW), **({"name": "shop", "scopes": ["ingest"]} | fields))
+def create(admin: Dashboard, **fields: Any) -> Page:
+    return admin.submit(admin.get(NEW), **({"name": "shop", "scopes": ["ingest"]} | fields))
 
 
 def shown(page: Page) -> str:
@@ -26,129 +26,129 @@ def named(api: Office, name: str, *, path: str = "/v1/tokens?archived=true") -> 
     return found
 
 
-def test_a_token_is_shown_exactly_once_and_works(desk: Desk, api: Office) -> None:
-    page = create(desk, scopes=["read", "ingest"], rate="12.5")
+def test_a_token_is_shown_exactly_once_and_works(admin: Dashboard, api: Office) -> None:
+    page = create(admin, scopes=["read", "ingest"], rate="12.5")
     assert page.status == 200
     text = shown(page)
     assert page.find("//*[@id='made']//button").get("data-copy") == text
     assert "It is shown this once" in page.text
-    assert "read everything" in page.id("made")
+    assert "read everything" in page.text_of("made")
     assert api.ask("GET", "/v1/invoices", token=text).status == 200
     token = named(api, "shop")
     assert (token["scopes"], token["rate"]) == (["read", "ingest"], 12.5)
     secret = text.split("_", 2)[2]
     for path in (LIST, f"{LIST}/{token['id']}", "/dashboard/changes"):
-        assert secret not in desk.get(path).source
+        assert secret not in admin.get(path).source
     assert (changes(api)[-1]["who"], changes(api)[-1]["what"]) == ("token admin", "token.create")
 
 
-def test_a_form_that_is_sent_twice_makes_one_token(desk: Desk, api: Office) -> None:
+def test_a_form_that_is_sent_twice_makes_one_token(admin: Dashboard, api: Office) -> None:
     """What a browser does with a double click, or where the page with the token is loaded again."""
-    form = desk.get("/dashboard/tokens/new")
-    assert desk.submit(form, name="shop", scopes=["ingest"]).status == 200
-    again = desk.submit(form, name="shop", scopes=["ingest"])
+    form = admin.get("/dashboard/tokens/new")
+    assert admin.submit(form, name="shop", scopes=["ingest"]).status == 200
+    again = admin.submit(form, name="shop", scopes=["ingest"])
     assert again.status == 409
     assert "perhaps by this very form" in again.text
     assert len(api.get("/v1/tokens")["data"]) == 4
-    assert desk.submit(again).status == 200
+    assert admin.submit(again).status == 200
     assert len(api.get("/v1/tokens")["data"]) == 5
 
 
-def test_tokens_are_listed_and_revoked_ones_on_request(desk: Desk, api: Office) -> None:
-    create(desk, rate="50")
-    page = desk.get(LIST)
-    rows = {row[0].partition(" ")[0]: row for row in page.table("Tokens")}
+def test_tokens_are_listed_and_revoked_ones_on_request(admin: Dashboard, api: Office) -> None:
+    create(admin, rate="50")
+    page = admin.get(LIST)
+    rows = {row[0].partition(" ")[0]: row for row in page.rows("tokens")}
     assert set(rows) == {"ingest", "read", "admin", "shop"}
     assert rows["admin"][0] == "admin you"
     assert rows["shop"][1:4] == [named(api, "shop")["id"], "ingest", "50"]
     assert rows["shop"][5] == "never"
     assert rows["admin"][5] != "never"
     api.ask("DELETE", f"/v1/tokens/{named(api, 'shop')['id']}")
-    page = desk.get(LIST)
+    page = admin.get(LIST)
     assert "shop" not in page.links()
-    page = desk.get(page.links()["Show revoked ones too"])
-    assert "shop revoked" in [row[0] for row in page.table("Tokens")]
+    page = admin.get(page.links()["Show revoked ones too"])
+    assert "shop revoked" in [row[0] for row in page.rows("tokens")]
 
 
-def test_the_list_has_pages(desk: Desk, api: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_list_has_pages(admin: Dashboard, api: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("witnd.web.dashboard.pages.tokens.LIMIT", 2)
     for number in range(3):
         made(api, "/v1/tokens", {"name": f"shop{number}", "scopes": ["read"]})
-    page, seen = desk.get(LIST), []
+    page, seen = admin.get(LIST), []
     while True:
-        seen += [row[1] for row in page.table("Tokens")]
-        if "Next page" not in page.links():
+        seen += [row[1] for row in page.rows("tokens")]
+        if "next" not in page.pages:
             break
-        page = desk.get(page.links()["Next page"])
+        page = admin.get(page.pages["next"])
     assert seen == [one["id"] for one in api.pages("/v1/tokens")]
-    assert page.links()["First page"] == LIST
+    assert page.pages["first"] == LIST
 
 
-def test_mistakes_stand_at_their_fields_and_everything_typed_is_kept(desk: Desk, api: Office) -> None:
-    page = create(desk, name=" ", scopes=None, rate="fast")
+def test_mistakes_stand_at_their_fields_and_everything_typed_is_kept(admin: Dashboard, api: Office) -> None:
+    page = create(admin, name=" ", scopes=None, rate="fast")
     assert page.status == 400
-    assert "is empty; say who will use the token" in page.id("f-name-problem")
-    assert "give at least one of" in page.id("scopes-problem")
-    assert "must be a number such as 50" in page.id("f-rate-problem")
-    page = create(desk, name=HOSTILE, scopes=["read", "admin"], rate="-1")
+    assert "is empty; say who will use the token" in page.text_of("f-name-problem")
+    assert "give at least one of" in page.text_of("scopes-problem")
+    assert "must be a number such as 50" in page.text_of("f-rate-problem")
+    page = create(admin, name=HOSTILE, scopes=["read", "admin"], rate="-1")
     assert page.status == 400
-    assert "must lie above 0" in page.id("f-rate-problem")
+    assert "must lie above 0" in page.text_of("f-rate-problem")
     assert page.find("//input[@name='name']").get("value") == HOSTILE
     assert page.find("//input[@name='rate']").get("value") == "-1"
     assert page.document.xpath("//input[@name='scopes'][@checked]/@value") == ["read", "admin"]
     for rate in ("nan", "inf", "1e99"):
-        assert create(desk, rate=rate).status == 400
-    assert create(desk, scopes=["root"]).status == 400
+        assert create(admin, rate=rate).status == 400
+    assert create(admin, scopes=["root"]).status == 400
     assert len(api.pages("/v1/tokens")) == 3
 
 
-def test_a_name_is_text_wherever_it_stands(desk: Desk, api: Office) -> None:
-    page = create(desk, name=HOSTILE)
+def test_a_name_is_text_wherever_it_stands(admin: Dashboard, api: Office) -> None:
+    page = create(admin, name=HOSTILE)
     assert page.find("//h1").text_content() == f"Token {HOSTILE} is made"
     for path in (LIST, f"{LIST}/{named(api, HOSTILE)['id']}", "/dashboard/changes"):
-        page = desk.get(path)
+        page = admin.get(path)
         assert HOSTILE in page.text
         assert not page.document.xpath("//script[not(@src)]")
 
 
-def test_a_token_is_revoked_after_a_tick(desk: Desk, api: Office) -> None:
-    text = shown(create(desk, scopes=["read"]))
+def test_a_token_is_revoked_after_a_tick(admin: Dashboard, api: Office) -> None:
+    text = shown(create(admin, scopes=["read"]))
     path = f"{LIST}/{named(api, 'shop')['id']}"
-    page = desk.get(path)
+    page = admin.get(path)
     assert "need another one to come back" not in page.text
-    refused = desk.submit(page, f"{path}/revoke", confirmed=None)
+    refused = admin.submit(page, f"{path}/revoke", confirmed=None)
     assert refused.status == 400
     assert api.ask("GET", "/v1/invoices", token=text).status == 200
-    page = desk.submit(page, f"{path}/revoke", confirmed="yes")
-    assert page.id("told") == "Token shop is revoked: from now on it is refused."
+    page = admin.submit(page, f"{path}/revoke", confirmed="yes")
+    assert page.message == "Token shop is revoked: from now on it is refused."
     assert api.ask("GET", "/v1/invoices", token=text).status == 401
     assert (changes(api)[-1]["who"], changes(api)[-1]["what"]) == ("token admin", "token.revoke")
-    page = desk.get(path)
+    page = admin.get(path)
     assert "Revoked" in page.text
     assert "Revoke this token" not in page.text
 
 
-def test_ones_own_token_is_revoked_only_where_that_is_meant_and_signs_out(desk: Desk, api: Office) -> None:
+def test_ones_own_token_is_revoked_only_where_that_is_meant_and_signs_out(admin: Dashboard, api: Office) -> None:
     path = f"{LIST}/{named(api, 'admin')['id']}"
-    page = desk.get(path)
+    page = admin.get(path)
     assert "you are signed in with it" in page.text
     assert "It is the only admin token there is" in page.text
-    other = create(desk, name="other", scopes=["admin"])
-    page = desk.get(path)
+    other = create(admin, name="other", scopes=["admin"])
+    page = admin.get(path)
     assert "It is the only admin token there is" not in page.text
-    refused = desk.submit(page, f"{path}/revoke", confirmed="yes", own=None)
+    refused = admin.submit(page, f"{path}/revoke", confirmed="yes", own=None)
     assert refused.status == 409
     assert "revoking it signs you out" in refused.text
-    assert desk.get(LIST).status == 200
-    page = desk.submit(page, f"{path}/revoke", confirmed="yes", own="yes")
+    assert admin.get(LIST).status == 200
+    page = admin.submit(page, f"{path}/revoke", confirmed="yes", own="yes")
     assert page.path == "/dashboard/sign-in"
-    assert desk.get(LIST).path.startswith("/dashboard/sign-in")
+    assert admin.get(LIST).path.startswith("/dashboard/sign-in")
     assert api.ask("GET", "/v1/tokens").status == 401
     assert api.ask("GET", "/v1/tokens", token=shown(other)).status == 200
     assert not api.workshop.call("KEYS", "witn:{shared}:session:*")
 
 
-def test_only_admins_see_tokens(reader: Desk, api: Office) -> None:
+def test_only_admins_see_tokens(reader: Dashboard, api: Office) -> None:
     page = reader.get("/dashboard")
     assert LIST not in page.links().values()
     id_ = named(api, "ingest")["id"]
@@ -161,33 +161,33 @@ def test_only_admins_see_tokens(reader: Desk, api: Office) -> None:
     assert len(api.pages("/v1/tokens")) == 3
 
 
-def test_one_that_is_not_there_is_not_found(desk: Desk) -> None:
-    assert desk.get(f"{LIST}/0123456789ab").status == 404
-    assert desk.get(f"{LIST}?after=nothing").status == 400
+def test_one_that_is_not_there_is_not_found(admin: Dashboard) -> None:
+    assert admin.get(f"{LIST}/0123456789ab").status == 404
+    assert admin.get(f"{LIST}?after=nothing").status == 400
 
 
-def test_the_token_is_copied_with_a_button(window: Window, api: Office) -> None:
-    window.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    window.open(NEW)
-    window.page.get_by_label("Name").fill("shop")
-    window.page.get_by_label("ingest").check()
-    window.page.get_by_role("button", name="Make token").click()
-    text = window.page.locator("#made pre").inner_text()
-    window.page.get_by_role("button", name="Copy token").click()
-    window.page.get_by_role("button", name="Copied").wait_for()
-    assert window.page.evaluate("navigator.clipboard.readText()") == text
+def test_the_token_is_copied_with_a_button(tab: Tab, api: Office) -> None:
+    tab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tab.open(NEW)
+    tab.page.get_by_label("Name").fill("shop")
+    tab.page.get_by_label("ingest").check()
+    tab.page.get_by_role("button", name="Make token").click()
+    text = tab.page.locator("#made pre").inner_text()
+    tab.page.get_by_role("button", name="Copy token").click()
+    tab.page.get_by_role("button", name="Copied").wait_for()
+    assert tab.page.evaluate("navigator.clipboard.readText()") == text
     event = {"key": "ticket-1", "customer_key": "acme", "action": "x"}
     assert api.ask("POST", "/v1/events", event, token=text).status == 202
 
 
-def test_a_form_is_not_sent_twice_by_a_double_click(window: Window) -> None:
-    window.open(NEW)
+def test_a_form_is_not_sent_twice_by_a_double_click(tab: Tab) -> None:
+    tab.open(NEW)
     click = """form => {
         const event = new SubmitEvent("submit", { bubbles: true, cancelable: true });
         form.dispatchEvent(event);
         return event.defaultPrevented;
     }"""
-    form = window.page.locator("main form")
+    form = tab.page.locator("main form")
     assert [form.evaluate(click) for _ in range(3)] == [False, True, True]
-    other = window.page.locator("form[action$='/sign-out']")
+    other = tab.page.locator("form[action$='/sign-out']")
     assert other.evaluate(click) is False

@@ -9,8 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tests.dashboard.browser import Tab, chromium
 from tests.dashboard.sample import sample
-from tests.dashboard.window import Window, chromium
 from tests.docs.generate import ROOT
 from tests.support.server import Server
 
@@ -72,13 +72,13 @@ def _taken() -> dict[str, bytes]:
             context = browser.new_context(
                 viewport=size, color_scheme=colours, locale="en-GB", timezone_id="Europe/Berlin"
             )
-            window = Window(context, world.api)
-            window.sign_in(world.api.tokens["admin"])
+            tab = Tab(context, world.api)
+            tab.sign_in(world.api.tokens["admin"])
             for name, path in PICTURES.items():
                 seen = {**size, "height": TALLER} if name in TALL else size
-                window.page.set_viewport_size(seen)
-                window.open(world.named(path))
-                taken[f"{name}-{kind}.webp"] = _picture(window.page, seen)
+                tab.page.set_viewport_size(seen)
+                tab.open(world.named(path))
+                taken[f"{name}-{kind}.webp"] = _picture(tab.page, seen)
             context.close()
     return taken
 

@@ -56,13 +56,14 @@ FIELDS_MOST: Final = 25
 
 
 class Told(Struct, frozen=True, kw_only=True):
-    """A change. `said` and `name` make its sentence; `address` is that of the thing, where it has a page. `from_`:
-    from when on it holds, where that is later. `made`: there was nothing before. `fields_left`: how many more
-    differ."""
+    """A change. `what`: its code, such as `agent.create`. `said` and `name` make its sentence; `address` is that of the
+    thing, where it has a page. `from_`: from when on it holds, where that is later. `made`: there was nothing before.
+    `fields_left`: how many more differ."""
 
     id: str
     at: str
     who: str
+    what: str
     said: str
     name: str
     address: str | None
@@ -82,6 +83,7 @@ def told(change: ChangeJson) -> Told:
         id=change.id,
         at=change.at,
         who=change.who,
+        what=change.what,
         said=said,
         name=name,
         address=address,

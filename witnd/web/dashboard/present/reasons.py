@@ -60,9 +60,10 @@ _REJECTED: Final = {
 
 
 class Reason(Struct, frozen=True, kw_only=True):
-    """`says` and `remedy` have names between backticks. `links`: text and address; those that lead to `making`
-    something are for admins."""
+    """`code`: which reason it is. `says` and `remedy` have names between backticks. `links`: text and address; those
+    that lead to `making` something are for admins."""
 
+    code: str
     says: str
     remedy: str = ""
     links: tuple[tuple[str, str], ...] = ()
@@ -75,24 +76,27 @@ def why(fate: Fate) -> Reason:
         return held(fate.reason or "")
     if fate.reason == ON_HOLD:
         return Reason(
+            code="on_hold",
             says="Its outcome is on hold: stored data is damaged, or witnd cannot apply an event. This event waits.",
             remedy="Run `witnd repair outcome` with its key. Then the daemon processes this event.",
         )
     if fate.fate != "rejected":
-        return Reason(says=_MEANS.get(fate.fate, fate.fate), remedy=_REMEDIES.get(fate.fate, ""))
+        return Reason(code=fate.fate, says=_MEANS.get(fate.fate, fate.fate), remedy=_REMEDIES.get(fate.fate, ""))
     says, remedy = _REJECTED.get(fate.reason or "", (_MEANS["rejected"], ""))
     if fate.message and fate.reason == "INVALID_EVENT":
         says = f"{says[:-1]} – {fate.message}."
-    return Reason(says=says, remedy=remedy)
+    return Reason(code=fate.reason or fate.fate, says=says, remedy=remedy)
 
 
 def mismatch(customer: str, agent: str, named_customer: str, named_agent: str | None) -> Reason:
     """Of a rejected one, with whose outcome it is, and the names that the event has."""
     if named_customer != customer:
+        code = "other_customer"
         says = f"It names customer `{named_customer}`, and the outcome with its key is of customer `{customer}`."
     else:
+        code = "other_agent"
         says = f"It names agent `{named_agent}`, and the outcome with its key is of agent `{agent}`."
-    return Reason(says=says, remedy=_REJECTED["IDENTITY_MISMATCH"][1])
+    return Reason(code=code, says=says, remedy=_REJECTED["IDENTITY_MISMATCH"][1])
 
 
 def held(
@@ -108,6 +112,7 @@ def held(
     its_customer = ((f"Customer {customer}", link("customers", customer)),) if customer else ()
     if reason == "UNKNOWN_CUSTOMER":
         return Reason(
+            code=reason,
             says=f"There is no {who}." if customer else "There is no customer of that key.",
             remedy="Create it, or correct the key in the sender. Its events wait meanwhile. "
             "If the key is a mistake, remove the event.",
@@ -116,6 +121,7 @@ def held(
     if reason == "UNKNOWN_AGENT":
         what = f"agent `{agent}`" if agent else "agent of that key"
         return Reason(
+            code=reason,
             says=f"There is no {what}, or it is archived.",
             remedy="Create it or bring it back, or correct the key in the sender.",
             links=(("Agents", link("agents")),),
@@ -124,19 +130,22 @@ def held(
     if reason == "AGENT_AMBIGUOUS":
         what = f"`{action}`" if action else "its action"
         return Reason(
+            code=reason,
             says="It names no agent, and not exactly one could be meant.",
             remedy=f"Send `agent_key` with the events, or let the condition of one agent alone name {what}.",
             links=(("Agents", link("agents")),),
         )
     if reason == "NO_RATE_CARD":
         says = f"{who[:1].upper()}{who[1:]} has no rate card in force."
-        return Reason(says=says, remedy="Give it one.", links=its_customer)
+        return Reason(code=reason, says=says, remedy="Give it one.", links=its_customer)
     if reason == "NO_PRICE":
         its_card = ((f"Rate card {card}", link("rate-cards", card)),) if card else ()
         what = f"agent `{agent}`" if agent else "its agent"
         name = f"Rate card `{card}` of {who}" if card else f"The rate card of {who}"
-        return Reason(says=f"{name} has no price for {what}.", remedy="Add one.", links=(*its_card, *its_customer))
-    return Reason(says=_MEANS["held"])
+        return Reason(
+            code=reason, says=f"{name} has no price for {what}.", remedy="Add one.", links=(*its_card, *its_customer)
+        )
+    return Reason(code="held", says=_MEANS["held"])
 
 
 def held_now(

@@ -26,6 +26,7 @@ TONES: Final[Mapping[str, str]] = {
     "delivered": "good", "parked": "warn", "dead": "bad",
     "draft": "pending", "issued": "open", "paid": "good", "void": "muted",
     "healthy": "good", "failing": "warn", "suspended": "bad",
+    "disabled": "muted", "changed": "warn", "own": "open", "you": "open",
     "in force": "good", "past": "muted", "scheduled": "pending", "archived": "muted", "revoked": "muted",
 }  # fmt: skip
 

@@ -9,14 +9,14 @@ from msgspec import Struct
 
 from witnd.billing.export.page_view import row_price
 from witnd.domain.invoices.credit import CREDITABLE
-from witnd.domain.invoices.invoice import Invoice, Kind
+from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.json_form import LineJson
 from witnd.domain.pricing.working import ADJUSTMENTS, working_text
 from witnd.domain.values.money import minor_text
 from witnd.web.dashboard.present.words import link
 
-_PARTS: Final[dict[Kind, str]] = {"outcome": "Confirmed outcomes", "credit": "Credits"}
-_ADJUSTED: Final = "Fees, minimums and caps"
+_ADJUSTED: Final = "adjustment"
+_NAMES: Final = {"outcome": "Confirmed outcomes", "credit": "Credits", _ADJUSTED: "Fees, minimums and caps"}
 
 
 class LineView(Struct, frozen=True, kw_only=True):
@@ -31,6 +31,9 @@ class LineView(Struct, frozen=True, kw_only=True):
 
 
 class Section(Struct, frozen=True, kw_only=True):
+    """Lines of one kind. `code`: `outcome`, `credit` or `adjustment`."""
+
+    code: str
     name: str
     lines: list[LineView]
 
@@ -39,8 +42,8 @@ def sections(invoice: Invoice, found: Sequence[LineJson], given: Sequence[Decima
     """Lines in the order in which they are found. `given`: how much was given back of each."""
     both = zip(found, given, strict=True)
     return [
-        Section(name=name, lines=[_shown(invoice, line, back) for line, back in group])
-        for name, group in groupby(both, key=lambda one: _PARTS.get(one[0].kind, _ADJUSTED))
+        Section(code=code, name=_NAMES[code], lines=[_shown(invoice, line, back) for line, back in group])
+        for code, group in groupby(both, key=lambda one: one[0].kind if one[0].kind in _NAMES else _ADJUSTED)
     ]
 
 

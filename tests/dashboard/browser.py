@@ -15,7 +15,7 @@ _ANSWERED = "Failed to load resource: the server responded with a status of"
 _ADVICE = "[DOM] Password forms should have"
 
 
-class Window:
+class Tab:
     """One tab. `page` is playwright's; `open` shows a page of the dashboard."""
 
     def __init__(self, context: Any, api: Office) -> None:
@@ -42,11 +42,19 @@ class Window:
         assert answer is not None
         return answer
 
+    def field(self, name: str) -> Any:
+        """The visible field of a form, by its name."""
+        return self.page.locator(f"[name='{name}']:not([type=hidden])")
+
+    def press(self, value: str) -> None:
+        """Press the button with a value."""
+        self.page.locator(f"button[value='{value}']").click()
+
     def sign_in(self, token: str) -> None:
         self.open("/dashboard")
-        self.page.get_by_label("API token").fill(token)
-        self.page.get_by_role("button", name="Sign in").click()
-        self.page.get_by_role("heading", name="Overview").wait_for()
+        self.page.locator("[name=token]").fill(token)
+        self.page.locator("form button").click()
+        self.page.locator("nav [aria-current=page][href='/dashboard']").wait_for()
 
     def _said(self, message: Any) -> None:
         if not message.text.startswith((_ANSWERED, _ADVICE)):
