@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.dashboard.client import Dashboard, Page
+
 from tests.dashboard.test_deliveries import some
 from tests.support.processes import until
 from tests.support.server import Server
