@@ -15,7 +15,6 @@ from typing import Any
 from unittest.mock import patch
 
 from tests.dashboard.client import Page
-
 from tests.dashboard.golden_scenario import empty, prepared, visits, visits_of_nothing
 from tests.support.server import Server
 from witnd import __version__

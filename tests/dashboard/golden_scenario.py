@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.dashboard.client import Dashboard, Page
-
 from tests.dashboard.test_deliveries import some
 from tests.support.processes import until
 from tests.support.server import Server
@@ -112,6 +111,7 @@ def _changes(scenario: Scenario) -> None:
     done("POST", f"/v1/invoices/{draft.id}/credit", credit)
     scenario.named |= {"draft": draft.id, "collecting": collecting.id}
     scenario.named["token"] = made(api, "/v1/tokens", {"name": "shop", "scopes": ["ingest"], "rate": 50})["id"]
+    until(lambda: api.get("/v1/overview")["lag"] == 0, "the figures of the overview are those after all events")
 
 
 def visits(scenario: Scenario) -> Visits:

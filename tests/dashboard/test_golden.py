@@ -22,14 +22,10 @@ def pages() -> Iterator[dict[str, str]]:
 
 def test_every_page_says_what_was_accepted(pages: dict[str, str]) -> None:
     found = {name.removesuffix(".txt"): text for name, text in pages.items()}
-    differ = "".join(
-        "\n".join(
-            unified_diff(TEXTS.get(name, "").split("\n"), found.get(name, "").split("\n"), name, name, lineterm="")
-        )
-        for name in sorted(TEXTS | found)
-        if TEXTS.get(name) != found.get(name)
-    )
-    assert not differ, f"`python -m tests.dashboard.golden` accepts this:\n{differ}"
+    both = {name: (TEXTS.get(name, "").split("\n"), found.get(name, "").split("\n")) for name in sorted(TEXTS | found)}
+    lines = [line for name, (old, new) in both.items() for line in unified_diff(old, new, name, name, lineterm="")]
+    if lines:
+        pytest.fail("\n".join(["`python -m tests.dashboard.golden` accepts this:", *lines]), pytrace=False)
 
 
 def test_every_template_has_a_golden_page_or_is_a_part_of_others() -> None:
