@@ -1,5 +1,6 @@
 """Agents: what makes an outcome billable, how long it waits, how its units are counted. Every version is kept."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -10,24 +11,12 @@ from witnd.domain.catalogue.condition import condition_text
 from witnd.domain.catalogue.contract import METHODS
 from witnd.domain.values.strictjson import BYTES_MAX
 from witnd.web.api.catalogue.answers import (
-    CatalogueListing,
-    Comparison,
-    Pair,
     Versioned,
-    VersionPage,
-    When,
-    Which,
-    archive,
-    change,
-    compare,
-    create,
-    one,
-    page,
     versioned,
-    versions,
 )
+from witnd.web.api.catalogue.resource import Resource, register
 from witnd.web.api.spec.condition_schema import Condition
-from witnd.web.http.route import Call, Listing, route
+from witnd.web.http.route import Call, route
 
 Method = Annotated[str, Meta(extra_json_schema={"enum": list(METHODS)})]
 
@@ -93,7 +82,7 @@ class TrialIn(Struct, kw_only=True, forbid_unknown_fields=True):
     events: list[ExampleEvent] = []
 
 
-def _answer(thing: Thing) -> Agent:
+async def _show(_: Call[Any], thing: Thing, secret: str | None = None) -> Agent:  # noqa: ARG001
     content = thing.version.content
     return Agent(
         key=thing.key,
@@ -104,19 +93,28 @@ def _answer(thing: Thing) -> Agent:
     )
 
 
-@route(
-    "POST",
-    "/v1/agents",
-    says="Create an agent.",
-    scope="admin",
-    status=201,
-    body=AgentIn,
-    answer=Agent,
-    most_bytes=BYTES_MAX,
-    refusals=("CONFLICT",),
+async def _show_page(call: Call[Any], things: Sequence[Thing]) -> list[Agent]:
+    return [await _show(call, thing) for thing in things]
+
+
+register(
+    __name__,
+    Resource(
+        kind=AGENT,
+        path="/v1/agents",
+        operation="agent",
+        phrase="an agent",
+        listed="agents in order of their keys",
+        body=AgentIn,
+        change=AgentChange,
+        change_summary="Change fields of an agent. Only outcomes that open afterwards are under the new version.",
+        archive_summary="Archive an agent: it opens no more outcomes; those that are open go on.",
+        answer=Agent,
+        page=AgentPage,
+        show=_show,
+        show_page=_show_page,
+    ),
 )
-async def create_agent(call: Call[Any]) -> Agent:
-    return _answer((await create(call, AGENT)).thing)
 
 
 @route(
@@ -130,88 +128,3 @@ async def create_agent(call: Call[Any]) -> Agent:
 )
 async def try_agent(call: Call[Any]) -> TrialAnswer:
     return answered(call.document(), call.services.now_ms())
-
-
-@route(
-    "GET",
-    "/v1/agents",
-    says="List agents in order of their keys.",
-    scope="read",
-    query=CatalogueListing,
-    answer=AgentPage,
-)
-async def list_agents(call: Call[CatalogueListing]) -> AgentPage:
-    found, cursor = await page(call, AGENT)
-    return AgentPage(data=[_answer(thing) for thing in found], next_cursor=cursor)
-
-
-@route("GET", "/v1/agents/{key}", says="Read an agent.", scope="read", query=Which, answer=Agent)
-async def read_agent(call: Call[Which]) -> Agent:
-    return _answer(await one(call, AGENT, call.path["key"]))
-
-
-@route(
-    "PATCH",
-    "/v1/agents/{key}",
-    says="Change fields of an agent. Only outcomes that open afterwards are under the new version.",
-    scope="admin",
-    has_versions=True,
-    body=AgentChange,
-    answer=Agent,
-    most_bytes=BYTES_MAX,
-    refusals=("CONFLICT",),
-)
-async def change_agent(call: Call[Any]) -> Agent:
-    return _answer((await change(call, AGENT, call.path["key"])).thing)
-
-
-@route(
-    "DELETE",
-    "/v1/agents/{key}",
-    says="Archive an agent: it opens no more outcomes; those that are open go on.",
-    scope="admin",
-    has_versions=True,
-    query=When,
-    answer=Agent,
-    refusals=("CONFLICT",),
-)
-async def archive_agent(call: Call[When]) -> Agent:
-    return _answer((await archive(call, AGENT, call.path["key"], archived=True)).thing)
-
-
-@route(
-    "POST",
-    "/v1/agents/{key}/restore",
-    says="Take an agent out of the archive.",
-    scope="admin",
-    has_versions=True,
-    query=When,
-    answer=Agent,
-    refusals=("CONFLICT",),
-)
-async def restore_agent(call: Call[When]) -> Agent:
-    return _answer((await archive(call, AGENT, call.path["key"], archived=False)).thing)
-
-
-@route(
-    "GET",
-    "/v1/agents/{key}/versions",
-    says="List the versions of an agent, with what each changed.",
-    scope="read",
-    query=Listing,
-    answer=VersionPage,
-)
-async def list_agent_versions(call: Call[Listing]) -> VersionPage:
-    return await versions(call, AGENT, call.path["key"])
-
-
-@route(
-    "GET",
-    "/v1/agents/{key}/compare",
-    says="Compare two versions of an agent.",
-    scope="read",
-    query=Pair,
-    answer=Comparison,
-)
-async def compare_agent(call: Call[Pair]) -> Comparison:
-    return await compare(call, AGENT, call.path["key"])

@@ -1,34 +1,23 @@
 """Customers: who is billed, by which rate card, and what was agreed with each alone."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
 from witnd.app.catalogue.read import CUSTOMER, Thing
-from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.catalogue.zero_price import card_warnings, own_prices
-from witnd.domain.values.strictjson import BYTES_MAX
 from witnd.web.api.catalogue.agents import Method
 from witnd.web.api.catalogue.answers import (
     CatalogueListing,
-    Comparison,
-    Pair,
     Versioned,
-    VersionPage,
-    When,
-    Which,
-    archive,
-    change,
-    compare,
-    create,
-    one,
-    page,
     versioned,
-    versions,
 )
 from witnd.web.api.catalogue.rate_cards import Entry
+from witnd.web.api.catalogue.resource import Resource, register
 from witnd.web.api.spec.condition_schema import Condition
-from witnd.web.http.route import Call, Listing, route
+from witnd.web.http.route import Call
 
 
 class OwnTerms(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -105,102 +94,36 @@ def _warnings(known: Catalogue, thing: Thing) -> list[str]:
     return [] if card is None else card_warnings(own_prices(content, thing.key, card))
 
 
-@route(
-    "POST",
-    "/v1/customers",
-    says="Create a customer.",
-    scope="admin",
-    status=201,
-    body=CustomerIn,
-    answer=Customer,
-    most_bytes=BYTES_MAX,
-    refusals=("CONFLICT",),
-)
-async def create_customer(call: Call[Any]) -> Customer:
-    return _answer((await create(call, CUSTOMER)).thing, call.services.catalogue)
+async def _show(call: Call[Any], thing: Thing, secret: str | None = None) -> Customer:  # noqa: ARG001
+    return _answer(thing, call.services.catalogue)
 
 
-@route(
-    "GET",
-    "/v1/customers",
-    says="List customers in order of their keys.",
-    scope="read",
-    query=CustomerListing,
-    answer=CustomerPage,
-)
-async def list_customers(call: Call[CustomerListing]) -> CustomerPage:
+async def _show_page(_: Call[Any], things: Sequence[Thing]) -> list[Customer]:
+    return [_answer(thing) for thing in things]
+
+
+def _with_rate_card(call: Call[Any]) -> Callable[[CatalogueEntry], bool]:
     card = call.query.rate_card
-    found, cursor = await page(call, CUSTOMER, wanted=lambda entry: card in (None, entry.content["rate_card"]))
-    return CustomerPage(data=[_answer(thing) for thing in found], next_cursor=cursor)
+    return lambda entry: card in (None, entry.content["rate_card"])
 
 
-@route("GET", "/v1/customers/{key}", says="Read a customer.", scope="read", query=Which, answer=Customer)
-async def read_customer(call: Call[Which]) -> Customer:
-    return _answer(await one(call, CUSTOMER, call.path["key"]), call.services.catalogue)
-
-
-@route(
-    "PATCH",
-    "/v1/customers/{key}",
-    says="Change fields of a customer. Outcomes that are open keep what they have.",
-    scope="admin",
-    has_versions=True,
-    body=CustomerChange,
-    answer=Customer,
-    most_bytes=BYTES_MAX,
-    refusals=("CONFLICT",),
+register(
+    __name__,
+    Resource(
+        kind=CUSTOMER,
+        path="/v1/customers",
+        operation="customer",
+        phrase="a customer",
+        listed="customers in order of their keys",
+        body=CustomerIn,
+        change=CustomerChange,
+        change_summary="Change fields of a customer. Outcomes that are open keep what they have.",
+        archive_summary="Archive a customer: it is hidden, and its events still open outcomes.",
+        answer=Customer,
+        page=CustomerPage,
+        listing=CustomerListing,
+        filter=_with_rate_card,
+        show=_show,
+        show_page=_show_page,
+    ),
 )
-async def change_customer(call: Call[Any]) -> Customer:
-    return _answer((await change(call, CUSTOMER, call.path["key"])).thing, call.services.catalogue)
-
-
-@route(
-    "DELETE",
-    "/v1/customers/{key}",
-    says="Archive a customer: it is hidden, and its events still open outcomes.",
-    scope="admin",
-    has_versions=True,
-    query=When,
-    answer=Customer,
-    refusals=("CONFLICT",),
-)
-async def archive_customer(call: Call[When]) -> Customer:
-    return _answer((await archive(call, CUSTOMER, call.path["key"], archived=True)).thing, call.services.catalogue)
-
-
-@route(
-    "POST",
-    "/v1/customers/{key}/restore",
-    says="Take a customer out of the archive.",
-    scope="admin",
-    has_versions=True,
-    query=When,
-    answer=Customer,
-    refusals=("CONFLICT",),
-)
-async def restore_customer(call: Call[When]) -> Customer:
-    return _answer((await archive(call, CUSTOMER, call.path["key"], archived=False)).thing, call.services.catalogue)
-
-
-@route(
-    "GET",
-    "/v1/customers/{key}/versions",
-    says="List the versions of a customer, with what each changed.",
-    scope="read",
-    query=Listing,
-    answer=VersionPage,
-)
-async def list_customer_versions(call: Call[Listing]) -> VersionPage:
-    return await versions(call, CUSTOMER, call.path["key"])
-
-
-@route(
-    "GET",
-    "/v1/customers/{key}/compare",
-    says="Compare two versions of a customer.",
-    scope="read",
-    query=Pair,
-    answer=Comparison,
-)
-async def compare_customer(call: Call[Pair]) -> Comparison:
-    return await compare(call, CUSTOMER, call.path["key"])

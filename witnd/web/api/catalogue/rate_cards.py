@@ -1,6 +1,7 @@
 """Rate cards: which agent costs what, in one currency. Every version is kept."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -14,23 +15,11 @@ from witnd.domain.pricing.working import price_text
 from witnd.domain.values.fields import Table
 from witnd.domain.values.strictjson import BYTES_MAX
 from witnd.web.api.catalogue.answers import (
-    CatalogueListing,
-    Comparison,
-    Pair,
     Versioned,
-    VersionPage,
-    When,
-    Which,
-    archive,
-    change,
-    compare,
-    create,
-    one,
-    page,
     versioned,
-    versions,
 )
-from witnd.web.http.route import Call, Listing, route
+from witnd.web.api.catalogue.resource import Resource, register
+from witnd.web.http.route import Call, route
 
 
 class Tier(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -128,19 +117,34 @@ def _answer(thing: Thing, *, short: bool = False) -> RateCardAnswer:
     )
 
 
-@route(
-    "POST",
-    "/v1/rate-cards",
-    says="Create a rate card.",
-    scope="admin",
-    status=201,
-    body=RateCardIn,
-    answer=RateCardAnswer,
-    most_bytes=BYTES_MAX,
-    refusals=("CONFLICT",),
+async def _show(_: Call[Any], thing: Thing, secret: str | None = None) -> RateCardAnswer:  # noqa: ARG001
+    return _answer(thing)
+
+
+async def _show_page(_: Call[Any], things: Sequence[Thing]) -> list[RateCardAnswer]:
+    return [_answer(thing, short=True) for thing in things]
+
+
+register(
+    __name__,
+    Resource(
+        kind=RATE_CARD,
+        path="/v1/rate-cards",
+        operation="rate_card",
+        phrase="a rate card",
+        listed="rate cards in order of their keys",
+        body=RateCardIn,
+        change=RateCardChange,
+        change_summary=(
+            "Change fields of a rate card. Only outcomes that open afterwards cost what the new version says."
+        ),
+        archive_summary="Archive a rate card: it is hidden, and still prices for customers who have it.",
+        answer=RateCardAnswer,
+        page=RateCardPage,
+        show=_show,
+        show_page=_show_page,
+    ),
 )
-async def create_rate_card(call: Call[Any]) -> RateCardAnswer:
-    return _answer((await create(call, RATE_CARD)).thing)
 
 
 @route(
@@ -173,88 +177,3 @@ async def quote_rate_card(call: Call[Any]) -> QuoteAnswer:
     thing = await read(call.services, RATE_CARD, call.path["key"], at=at)
     card = RateCard.from_content(thing.key, thing.version.content)
     return await asyncio.to_thread(answered, card, asked)
-
-
-@route(
-    "GET",
-    "/v1/rate-cards",
-    says="List rate cards in order of their keys.",
-    scope="read",
-    query=CatalogueListing,
-    answer=RateCardPage,
-)
-async def list_rate_cards(call: Call[CatalogueListing]) -> RateCardPage:
-    found, cursor = await page(call, RATE_CARD)
-    return RateCardPage(data=[_answer(thing, short=True) for thing in found], next_cursor=cursor)
-
-
-@route("GET", "/v1/rate-cards/{key}", says="Read a rate card.", scope="read", query=Which, answer=RateCardAnswer)
-async def read_rate_card(call: Call[Which]) -> RateCardAnswer:
-    return _answer(await one(call, RATE_CARD, call.path["key"]))
-
-
-@route(
-    "PATCH",
-    "/v1/rate-cards/{key}",
-    says="Change fields of a rate card. Only outcomes that open afterwards cost what the new version says.",
-    scope="admin",
-    has_versions=True,
-    body=RateCardChange,
-    answer=RateCardAnswer,
-    most_bytes=BYTES_MAX,
-    refusals=("CONFLICT",),
-)
-async def change_rate_card(call: Call[Any]) -> RateCardAnswer:
-    return _answer((await change(call, RATE_CARD, call.path["key"])).thing)
-
-
-@route(
-    "DELETE",
-    "/v1/rate-cards/{key}",
-    says="Archive a rate card: it is hidden, and still prices for customers who have it.",
-    scope="admin",
-    has_versions=True,
-    query=When,
-    answer=RateCardAnswer,
-    refusals=("CONFLICT",),
-)
-async def archive_rate_card(call: Call[When]) -> RateCardAnswer:
-    return _answer((await archive(call, RATE_CARD, call.path["key"], archived=True)).thing)
-
-
-@route(
-    "POST",
-    "/v1/rate-cards/{key}/restore",
-    says="Take a rate card out of the archive.",
-    scope="admin",
-    has_versions=True,
-    query=When,
-    answer=RateCardAnswer,
-    refusals=("CONFLICT",),
-)
-async def restore_rate_card(call: Call[When]) -> RateCardAnswer:
-    return _answer((await archive(call, RATE_CARD, call.path["key"], archived=False)).thing)
-
-
-@route(
-    "GET",
-    "/v1/rate-cards/{key}/versions",
-    says="List the versions of a rate card, with what each changed.",
-    scope="read",
-    query=Listing,
-    answer=VersionPage,
-)
-async def list_rate_card_versions(call: Call[Listing]) -> VersionPage:
-    return await versions(call, RATE_CARD, call.path["key"])
-
-
-@route(
-    "GET",
-    "/v1/rate-cards/{key}/compare",
-    says="Compare two versions of a rate card.",
-    scope="read",
-    query=Pair,
-    answer=Comparison,
-)
-async def compare_rate_card(call: Call[Pair]) -> Comparison:
-    return await compare(call, RATE_CARD, call.path["key"])
