@@ -76,10 +76,10 @@ class Loop:
                 reading = self._read(last)
             commands = self._apply(rows, last)
             if writing is not None:
-                wire.checked(await writing)
+                wire.check_replies(await writing)
             writing = self._line.send(commands)
         if writing is not None:
-            wire.checked(await writing)
+            wire.check_replies(await writing)
         return events / (time.perf_counter() - began)
 
     def _read(self, after: bytes) -> asyncio.Future[list[Any]]:

@@ -115,7 +115,7 @@ class Config(Struct, frozen=True, kw_only=True):
     bind_explicit: bool = False
 
 
-class _Given(NamedTuple):
+class _Setting(NamedTuple):
     """One setting that somebody wrote; later ones override earlier ones."""
 
     where: str
@@ -130,7 +130,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
     file = find(path, environ)
     mistakes: list[Mistake] = []
     given: dict[str, dict[str, Any]] = {name: {} for name in READERS}
-    for item in (*_in_file(file, mistakes), *_in_environment(environ, mistakes)):
+    for item in (*_file_settings(file, mistakes), *_environment_settings(environ, mistakes)):
         reader = READERS[item.section].get(item.name)
         if reader is None:
             known = tuple(READERS[item.section])
@@ -172,7 +172,7 @@ def find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
     return next((place for place in usual if place.exists()), None)
 
 
-def _in_file(file: Path | None, mistakes: list[Mistake]) -> Iterator[_Given]:
+def _file_settings(file: Path | None, mistakes: list[Mistake]) -> Iterator[_Setting]:
     for section, table in ({} if file is None else document(file)).items():
         if section not in READERS:
             mistakes.append(Mistake(section, unknown_name(section, tuple(READERS))))
@@ -180,7 +180,7 @@ def _in_file(file: Path | None, mistakes: list[Mistake]) -> Iterator[_Given]:
             mistakes.append(Mistake(section, f"must be a table, got {short_repr(table)}; write [{section}]"))
         else:
             for name, value in table.items():
-                yield _Given(f"{section}.{name}", section, name, value, from_text=False)
+                yield _Setting(f"{section}.{name}", section, name, value, from_text=False)
 
 
 def document(file: Path) -> dict[str, Any]:
@@ -204,7 +204,7 @@ def document(file: Path) -> dict[str, Any]:
     raise ConfigError([Mistake(str(file), problem)])
 
 
-def _in_environment(environ: Mapping[str, str], mistakes: list[Mistake]) -> Iterator[_Given]:
+def _environment_settings(environ: Mapping[str, str], mistakes: list[Mistake]) -> Iterator[_Setting]:
     for variable, text in environ.items():
         section, separator, name = variable.removeprefix(PREFIX).lower().partition("__")
         if not variable.startswith(PREFIX) or not separator:
@@ -212,7 +212,7 @@ def _in_environment(environ: Mapping[str, str], mistakes: list[Mistake]) -> Iter
         if section not in READERS:
             mistakes.append(Mistake(variable, unknown_name(section, tuple(READERS))))
         else:
-            yield _Given(variable, section, name, text, from_text=True)
+            yield _Setting(variable, section, name, text, from_text=True)
 
 
 def _password_file(named: str, environ: Mapping[str, str]) -> Path:

@@ -19,7 +19,7 @@ SOCKET_PATH_BYTES = 107
 _DATABASE_MAX = 2**31 - 1
 
 _URL = re.compile(r"([A-Za-z+]+)://(?:([^@/?#]*)@)?([^@/?#]*)(/[^?#]*)?(?:\?([^#]*))?", re.ASCII)
-_PLACE = re.compile(r"(\[[^\[\]]*\]|[^\[\]:]*)(?::([0-9]*))?", re.ASCII)
+_HOST_PORT = re.compile(r"(\[[^\[\]]*\]|[^\[\]:]*)(?::([0-9]*))?", re.ASCII)
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", re.ASCII)
 _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})", re.ASCII)
 _ESCAPED = "write / ? # @ and % of a password as %2F %3F %23 %40 and %25"
@@ -95,7 +95,7 @@ def endpoint(url: str, *, password: str | None = None, password_file: str | None
         login = replace(login, password=password, password_file=password_file)
     if scheme.lower() == "unix":
         return replace(login, path=_socket(place, path or ""), db=_database(options.get("db", "0")))
-    host, port = _place(place)
+    host, port = _host_and_port(place)
     return replace(
         login,
         host=host,
@@ -106,7 +106,7 @@ def endpoint(url: str, *, password: str | None = None, password_file: str | None
     )
 
 
-def _decoded(text: str, what: str) -> str:
+def _decode(text: str, what: str) -> str:
     if _PERCENT.search(text):
         raise ValueError(f"has a % in its {what} without two hex digits after it; {_ESCAPED}")
     try:
@@ -130,20 +130,20 @@ def _options(query: str, allowed: tuple[str, ...]) -> dict[str, str]:
             raise ValueError(f"has the option {name!r} without a value; write one or leave it out")
         if "+" in text:
             raise ValueError(f"has a + in the option {name!r}, which some programs read as a space; write it as %2B")
-        options[name] = _decoded(text, f"option {name!r}")
+        options[name] = _decode(text, f"option {name!r}")
     return options
 
 
 def _login(user: str | None) -> Endpoint:
     name, colon, password = (user or "").partition(":")
     return Endpoint(
-        username=_decoded(name, "user name") or None,
-        password=(_decoded(password, "password") or None) if colon else None,
+        username=_decode(name, "user name") or None,
+        password=(_decode(password, "password") or None) if colon else None,
     )
 
 
 def _socket(place: str, path: str) -> str:
-    name = _decoded(path, "path")
+    name = _decode(path, "path")
     if place or len(name) < 2:
         raise ValueError("must name the socket absolutely, as in unix:///run/redis/redis.sock")
     if len(name.encode()) > SOCKET_PATH_BYTES:
@@ -151,8 +151,8 @@ def _socket(place: str, path: str) -> str:
     return name
 
 
-def _place(place: str) -> tuple[str, int]:
-    found = _PLACE.fullmatch(place)
+def _host_and_port(place: str) -> tuple[str, int]:
+    found = _HOST_PORT.fullmatch(place)
     if found is None:
         if place.startswith("[") or place.count(":") > 1:
             raise ValueError("has a host that cannot be read; write IPv6 as [::1]")
@@ -168,7 +168,7 @@ def _place(place: str) -> tuple[str, int]:
 
 def _ipv6(text: str) -> str:
     try:
-        return str(IPv6Address(_decoded(text, "host")))
+        return str(IPv6Address(_decode(text, "host")))
     except AddressValueError:
         raise ValueError("has a host that cannot be read; write IPv6 as [::1]") from None
 

@@ -62,7 +62,7 @@ class LogWriter:
         self._is_closing = False
         self._changed = threading.Condition()
         # As a daemon thread, it cannot keep the process alive while nobody reads.
-        self._thread = threading.Thread(target=self._pass_on, name="log-writer", daemon=True)
+        self._thread = threading.Thread(target=self._write_lines, name="log-writer", daemon=True)
         self._thread.start()
 
     def write(self, text: str) -> int:
@@ -91,7 +91,7 @@ class LogWriter:
             self._changed.notify()
         self._thread.join(seconds)
 
-    def _pass_on(self) -> None:
+    def _write_lines(self) -> None:
         while True:
             with self._changed:
                 while not self._lines and not self._is_closing:
@@ -167,10 +167,10 @@ def configure(log_format: str = "auto", *, stream: Stream | None = None) -> None
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            _stamped,
+            _add_time,
             structlog.processors.format_exc_info,
-            redacted,
-            *(_for_people(colors=out.isatty()) if people else _for_machines()),
+            redact,
+            *(_console_renderers(colors=out.isatty()) if people else _json_renderers()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(out),
@@ -194,7 +194,7 @@ def dropped_lines() -> int:
     return _stream.dropped if isinstance(_stream, LogWriter) else 0
 
 
-def redacted(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+def redact(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
     """Hides what is named or looks like a secret, at every depth."""
     return cast("EventDict", _without_secrets(line))
 
@@ -214,12 +214,12 @@ def _without_secrets(value: Any) -> Any:
     return _SECRET_TEXT.sub(HIDDEN, str(value))
 
 
-def _stamped(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+def _add_time(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
     line["time"] = instant.render(Clock().now_ms())
     return line
 
 
-def _for_people(*, colors: bool) -> tuple[Processor, ...]:
+def _console_renderers(*, colors: bool) -> tuple[Processor, ...]:
     return (structlog.dev.ConsoleRenderer(colors=colors, timestamp_key="time"),)
 
 
@@ -227,8 +227,8 @@ def _for_people(*, colors: bool) -> tuple[Processor, ...]:
 _ACTIVE: Final = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
-def _for_machines() -> tuple[Processor, ...]:
-    def encoded(line: EventDict, **_: object) -> str:
+def _json_renderers() -> tuple[Processor, ...]:
+    def encode(line: EventDict, **_: object) -> str:
         text = msgspec.json.encode(line).decode()
         # JSON allows these as they are; terminals and line readers act on them.
         return (
@@ -237,7 +237,7 @@ def _for_machines() -> tuple[Processor, ...]:
             else _ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
         )
 
-    return (structlog.processors.JSONRenderer(serializer=encoded),)
+    return (structlog.processors.JSONRenderer(serializer=encode),)
 
 
 class _Forward(logging.Handler):

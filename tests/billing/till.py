@@ -181,9 +181,9 @@ class Till:
                         await asyncio.Event().wait()
                 return found
 
-            async def applied(self) -> Positions:
+            async def positions(self) -> Positions:
                 before = host_ms()
-                found = await super().applied()
+                found = await super().positions()
                 if till.clock is not None:
                     found = found._replace(now_ms=next(till.clock))
                 guard.observe(Reading(found.now_ms, before, host_ms()))

@@ -80,7 +80,7 @@ def outbox_in_commit() -> None:
     from witnd.store.partition import writes
 
     later: dict[int, list[tuple[Any, ...]]] = {}
-    resolutions, written = writes._resolutions, Pipeline._written
+    resolutions, written = writes._resolutions, Pipeline._wait_for_commit
 
     def without_deliveries(commit: Any, step: Any, partition: Any, keys: Any) -> None:
         commands = later.setdefault(commit.sequence, [])
@@ -94,10 +94,10 @@ def outbox_in_commit() -> None:
         step.settled = kept
 
     async def deliveries_afterwards(pipeline: Any) -> None:
-        sent, told = pipeline._sent, pipeline._told
-        pipeline._told = lambda rules: None
+        sent, told = pipeline._in_flight, pipeline._on_queued
+        pipeline._on_queued = lambda rules: None
         await written(pipeline)
-        pipeline._told = told
+        pipeline._on_queued = told
         commands = later.pop(sent.sequence, []) if sent is not None else []
         if commands:
             store, retry = pipeline._memory.store, pipeline._memory.retry
@@ -105,7 +105,7 @@ def outbox_in_commit() -> None:
             told(sent.rules)
 
     writes._resolutions = without_deliveries
-    Pipeline._written = deliveries_afterwards
+    Pipeline._wait_for_commit = deliveries_afterwards
 
 
 def retry_off() -> None:

@@ -71,8 +71,8 @@ def _pipeline(points: Points) -> None:
     around(Log, "read", after=read)
     around(Memory, "load", after=loaded)
     # Partition and billing share the catalogue in memory: either one may be the first to read it.
-    around(Memory, "_learn", after=lambda *_: points.reached("catalogue"))
-    around(Ledger, "learn", after=lambda *_: points.reached("catalogue"))
+    around(Memory, "_load_catalogue", after=lambda *_: points.reached("catalogue"))
+    around(Ledger, "load_catalogue", after=lambda *_: points.reached("catalogue"))
     around(Memory, "extend", after=lambda *_: points.reached("horizon"))
     around(Partition, "fold", after=folded)
     around(
@@ -87,13 +87,13 @@ def _pipeline(points: Points) -> None:
 
     def sent(_: object, pipeline: Pipeline, step: Any, __: int) -> None:
         names = [name for name in ("settled", "placed", "held") if getattr(step, name)]
-        assert pipeline._sent is not None
-        kinds[pipeline._sent.sequence] = names
+        assert pipeline._in_flight is not None
+        kinds[pipeline._in_flight.sequence] = names
 
-    waited = Pipeline._written
+    waited = Pipeline._wait_for_commit
 
     async def written(pipeline: Pipeline) -> None:
-        before = pipeline._sent
+        before = pipeline._in_flight
         await waited(pipeline)
         if before is not None:
             points.reached("written")
@@ -101,7 +101,7 @@ def _pipeline(points: Points) -> None:
                 points.reached(f"written.{name}")
 
     around(Pipeline, "_commit", after=sent)
-    Pipeline._written = written
+    Pipeline._wait_for_commit = written
 
 
 def _commits(points: Points, slow: float) -> None:

@@ -23,13 +23,13 @@ from witnd.store.deliveries.outbox import decode_progress
 from witnd.store.invoices.codec import decode_invoice, decode_row
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.records.codec import decode_outcome
-from witnd.store.records.sealed import unsealed
+from witnd.store.records.sealed import unseal_items
 
 World: TypeAlias = dict[str, Any]
 KEYS, SHARED, BILLING = Keys("witn", 0), GlobalKeys("witn"), BillingKeys("witn")
 COUNTED = ("applied", "duplicate", "conflict", "late", "held", "rejected", "OPEN", "PENDING", "CONFIRMED", "FAILED")
 # Everything else under the prefix is compared, or must not be there.
-_LOOKUPS = (KEYS.with_status(""), KEYS.of(""))
+_LOOKUPS = (KEYS.with_status(""), KEYS.of_customer(""))
 POSITIONS = {KEYS.owner, SHARED.meta, SHARED.endpoints, KEYS.outbox_rules}
 
 
@@ -159,7 +159,7 @@ def _invoices(reader: Reader) -> list[Any]:
 def _history(reader: Reader, key: str) -> list[bytes]:
     """How much of it is in the record depends on batches; the whole does not."""
     stored = decode_outcome(key, reader.ask("GET", KEYS.outcome(key)))
-    return [*unsealed(key, reader.ask("LRANGE", KEYS.history(key), 0, -1)), *(stored.items if stored else [])]
+    return [*unseal_items(key, reader.ask("LRANGE", KEYS.history(key), 0, -1)), *(stored.items if stored else [])]
 
 
 def _behind(names: Iterable[str], start: str) -> list[str]:

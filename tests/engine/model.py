@@ -32,7 +32,7 @@ from witnd.store.partition.hydrate import hydrate
 from witnd.store.partition.writes import text_of, write
 from witnd.store.records.codec import decode_fate, decode_outcome
 from witnd.store.records.held_codec import decode_held
-from witnd.store.records.sealed import unsealed
+from witnd.store.records.sealed import unseal_items
 from witnd.store.records.state_fields import NOT_COUNTERS
 
 KEYS = Keys("witn", 0)
@@ -95,7 +95,7 @@ class Model:
         return hydrate(
             key,
             None if record is None else decode_outcome(key, record),
-            unsealed(key, get(KEYS.history(key), [])),
+            unseal_items(key, get(KEYS.history(key), [])),
             [decode_held(key, item) for item in get(KEYS.held_events(key), [])],
             catalogue,
         )
@@ -239,7 +239,7 @@ def world_of(run: Drive) -> World:
         if isinstance(actor, Held):
             world.held[key] = [text_of(one.entry) for one in actor.waiting]
             continue
-        items = [*unsealed(key, data.get(KEYS.history(key), [])), *items_of(actor.tail, actor.tailed)]
+        items = [*unseal_items(key, data.get(KEYS.history(key), [])), *items_of(actor.tail, actor.tailed)]
         assert actor.events == len(items)
         history = [decode_history(item) for item in items]
         applied = [text_of(item.entry) for item in history]
@@ -305,7 +305,7 @@ def check_lookups(data: dict[str, Any], world: World) -> None:
     days: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for key, one in world.outcomes.items():
         sets[KEYS.keys][key] = 0
-        sets[KEYS.with_status(one.status)][key] = sets[KEYS.of(one.customer_key)][key] = one.opened_at
+        sets[KEYS.with_status(one.status)][key] = sets[KEYS.of_customer(one.customer_key)][key] = one.opened_at
         days[render(one.opened_at)[:10], "opened"] += 1
         if one.status in ("CONFIRMED", "FAILED"):
             days[render(one.settles_at)[:10], one.status] += 1
@@ -315,7 +315,7 @@ def check_lookups(data: dict[str, Any], world: World) -> None:
             days[date, "at_close"] += 1
         elif Decimal(amount):
             days[date, line["currency"]] += Decimal(amount.replace(".", ""))
-    starts = (KEYS.with_status(""), KEYS.of(""))
+    starts = (KEYS.with_status(""), KEYS.of_customer(""))
     found = {name: zset for name, zset in data.items() if zset and (name == KEYS.keys or name.startswith(starts))}
     assert found == sets
     counted: dict[tuple[str, str], Decimal] = defaultdict(Decimal)

@@ -47,13 +47,13 @@ class Counted(Outbox):
     def __init__(self, client: Redis) -> None:
         super().__init__(client, KEYS, SHARED, FENCE)
         self.read: list[str] = []
-        of = self.unqueued.of
+        of = self.unqueued.deliveries
 
         async def counted(outcome_key: str):
             self.read.append(outcome_key)
             return await of(outcome_key)
 
-        self.unqueued.of = counted
+        self.unqueued.deliveries = counted
 
 
 @asynccontextmanager

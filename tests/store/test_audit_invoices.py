@@ -30,7 +30,7 @@ from witnd.store.invoices.change import Operation
 from witnd.store.invoices.codec import decode_row, encode_row
 from witnd.store.invoices.reads import Invoices
 from witnd.store.keys import GlobalKeys, Keys
-from witnd.store.query.reads import reading
+from witnd.store.query.reads import open_reads
 from witnd.store.records.json_record import encode_record
 from witnd.store.records.line_position import LinePosition, line_digest
 from witnd.store.server.connection import connect
@@ -119,7 +119,7 @@ def audited(till: Till, *, quick: bool = False) -> Books:
 
 async def _audited(till: Till, quick: bool) -> Books:
     server = endpoint(till.url)
-    async with connect(till.url) as client, reading(server) as reads:
+    async with connect(till.url) as client, open_reads(server) as reads:
         catalogue, store = Catalogue(), CatalogueStore(client, GlobalKeys("witn"), till.partitions)
 
         async def learn() -> Catalogue:

@@ -15,7 +15,7 @@ from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.chain import EMPTY, head_after
 from witnd.domain.catalogue.plan import Change
 from witnd.store.catalogue import versions as store_module
-from witnd.store.catalogue.versions import Applied, CatalogueMoved, CatalogueRefused, CatalogueStore
+from witnd.store.catalogue.versions import AppliedChange, CatalogueMoved, CatalogueRefused, CatalogueStore
 from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.server.connection import connect
@@ -41,7 +41,7 @@ def name_at(catalogue: Catalogue, at: int) -> str | None:
 
 async def wrote(
     store: CatalogueStore, *changes: Change, effective_from: int | None = None
-) -> tuple[Catalogue, Applied]:
+) -> tuple[Catalogue, AppliedChange]:
     catalogue = Catalogue()
     applied = await store.change(catalogue, lambda _catalogue, _at: changes, effective_from)
     assert applied is not None
@@ -73,7 +73,7 @@ async def test_what_is_written_reads_back_the_same(store: CatalogueStore) -> Non
     assert entry is not None
     assert (entry.archived, entry.content, entry.effective_from) == (True, content, 0)
     assert json.dumps(entry.content) == json.dumps(content)
-    assert applied == Applied(revision=1, effective_from=0)
+    assert applied == AppliedChange(revision=1, effective_from=0)
 
 
 async def test_the_stored_entry_is_the_documented_json(store: CatalogueStore, client: Redis) -> None:

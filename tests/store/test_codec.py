@@ -12,12 +12,12 @@ from witnd.domain.catalogue.contract import Contract
 from witnd.domain.outcomes.event import Event
 from witnd.domain.outcomes.outcome import STATUSES, Outcome
 from witnd.domain.pricing.ratecard import Price
-from witnd.fold.history import decode_history, encode_history, items_of, marked
+from witnd.fold.history import decode_history, encode_history, items_of, mark_of
 from witnd.store.errors import Unreadable, Unsafe
 from witnd.store.records.codec import FORMAT, decode_fate, decode_outcome, encode_outcome, held_record
 from witnd.store.records.held_codec import decode_held, encode_held
 from witnd.store.records.hold import Repair, decode_repair, encode_repair
-from witnd.store.records.sealed import sealed, unsealed
+from witnd.store.records.sealed import sealed, unseal_items
 
 CONTRACT = Contract(agent="support", name="Support", condition=[{"fact": "resolved", "operator": "seen"}])
 PRICE = Price(rate_card="standard", currency="EUR", exponent=2, agent="support", price_per_unit=Decimal("0.5"))
@@ -49,7 +49,7 @@ def test_a_history_item_is_read_as_it_was_written_and_its_marks_are_found_withou
         event.pin,
     )
     assert read.attribution == event.attribution
-    assert marked(item) == (event.mark or b"") + (event.content or b"")
+    assert mark_of(item) == (event.mark or b"") + (event.content or b"")
 
 
 @given(events, entries)
@@ -92,7 +92,7 @@ OF_ONE_KEY = {
     "outcome": (decode_outcome, encode_outcome(Outcome("ticket-0001", "c", CONTRACT, PRICE, 7), 0, b"", 0)),
     "mark of held events": (decode_outcome, held_record("ticket-0001")),
     "held event": (decode_held, encode_held((1, 0), EVENT)),
-    "history": (unsealed, sealed("ticket-0001", [encode_history(1, 0, EVENT, None)])),
+    "history": (unseal_items, sealed("ticket-0001", [encode_history(1, 0, EVENT, None)])),
     "repair": (decode_repair, encode_repair("ticket-0001", Repair(1, None, [], []))),
 }
 

@@ -13,7 +13,7 @@ from tests.support.processes import until
 from tests.support.server import Server, start_loading
 from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.server import connection
-from witnd.store.server.connection import connect, endpoint, mapped, refusal
+from witnd.store.server.connection import connect, endpoint, redis_errors, refusal
 
 StartServer = Callable[..., Server]
 
@@ -24,7 +24,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def attempt(client: Redis) -> None:
-    with mapped():
+    with redis_errors():
         await client.execute_command("XADD", "s", "*", "a", "1")
 
 
@@ -101,11 +101,11 @@ async def test_a_server_at_its_memory_limit_refuses_in_and_out_of_scripts_and_pi
     full = server(extra=("--maxmemory", "1"))
     async with connect(full.url) as client:
         assert "memory limit" in (await refused(client)).reason
-        with pytest.raises(StoreRefused, match="memory limit"), mapped():
+        with pytest.raises(StoreRefused, match="memory limit"), redis_errors():
             await client.eval("return redis.call('SET', KEYS[1], '1')", 1, "k")
         async with client.pipeline(transaction=True) as pipeline:
             pipeline.set("k", "1")
-            with pytest.raises(StoreRefused, match="memory limit"), mapped():
+            with pytest.raises(StoreRefused, match="memory limit"), redis_errors():
                 await pipeline.execute()
         assert await client.exists("k") == 0
 
@@ -120,7 +120,7 @@ async def test_a_server_that_cannot_write_its_log_refuses(server: StartServer) -
         assert "free space" in failure.remedy
         async with client.pipeline(transaction=False) as pipeline:
             pipeline.set("k", "1")
-            with pytest.raises(StoreRefused, match="cannot write to its disk"), mapped():
+            with pytest.raises(StoreRefused, match="cannot write to its disk"), redis_errors():
                 await pipeline.execute()
 
 

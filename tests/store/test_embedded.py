@@ -111,7 +111,7 @@ async def test_the_death_of_the_server_is_noticed_and_data_survives_it(short_dir
         pid, url = server.pid, server.url
         os.kill(pid, signal.SIGKILL)
         with anyio.fail_after(10):
-            assert await server.died() == "was ended by SIGKILL"
+            assert await server.wait_exit() == "was ended by SIGKILL"
         await server.restart()
         assert server.pid != pid
         assert server.url == url

@@ -7,7 +7,7 @@ from tests.notify.committed import CREATED, rule
 from witnd.domain.webhooks.delivery import Attempt, finish_attempt, new_progress, start_attempt
 from witnd.domain.webhooks.fan_out import FanOut
 from witnd.domain.webhooks.notification import message, new_deliveries
-from witnd.store.deliveries.fan_out_codec import decode_waiting, encode_message, encode_rules
+from witnd.store.deliveries.fan_out_codec import decode_unqueued, encode_message, encode_rules
 from witnd.store.deliveries.outbox import Outbox, decode_row
 from witnd.store.deliveries.reads import Deliveries
 from witnd.store.errors import Fenced, Unreadable
@@ -43,7 +43,7 @@ async def outbox(client: Redis) -> Outbox:
 
 
 async def queue_all(outbox: Outbox) -> None:
-    waiting = await outbox.unqueued.of(OUTCOME)
+    waiting = await outbox.unqueued.deliveries(OUTCOME)
     assert waiting is not None
     await outbox.unqueued.queue(OUTCOME, waiting.created_ms, waiting.rows, is_last=True)
 
@@ -54,7 +54,7 @@ def test_a_fan_out_makes_the_deliveries_of_its_rules() -> None:
 
 
 def test_the_stored_records_make_the_deliveries_byte_for_byte() -> None:
-    waiting = decode_waiting(OUTCOME, encode_rules(FAN_OUT), encode_message(FAN_OUT.message))
+    waiting = decode_unqueued(OUTCOME, encode_rules(FAN_OUT), encode_message(FAN_OUT.message))
 
     assert [decode_row(one.id, one.row, waiting.message) for one in waiting.rows] == DELIVERIES
     assert [one.rule_id for one in waiting.rows] == [one.id for one in RULES]
@@ -62,26 +62,26 @@ def test_the_stored_records_make_the_deliveries_byte_for_byte() -> None:
 
 def test_a_damaged_record_is_not_a_delivery() -> None:
     rules, shared = encode_rules(FAN_OUT), encode_message(FAN_OUT.message)
-    first = decode_waiting(OUTCOME, rules, shared).rows[0]
+    first = decode_unqueued(OUTCOME, rules, shared).rows[0]
 
     with pytest.raises(Unreadable, match="missing"):
         decode_row(first.id, first.row)
     with pytest.raises(Unreadable):
         decode_row(first.id, first.row, b"\x95\x01\xff")
     with pytest.raises(Unreadable, match="missing"):
-        decode_waiting(OUTCOME, rules, None)
+        decode_unqueued(OUTCOME, rules, None)
     with pytest.raises(Unreadable):
-        decode_waiting(OUTCOME, b"\x92\x01\x91\xa3abc", shared)
+        decode_unqueued(OUTCOME, b"\x92\x01\x91\xa3abc", shared)
 
 
 async def test_a_delivery_is_found_by_its_outcome_before_it_is_queued(client: Redis, outbox: Outbox) -> None:
     desk = Deliveries(client, [KEYS], GlobalKeys("witn"), [one.id for one in RULES])
 
-    found = await desk.about(OUTCOME)
+    found = await desk.of_outcome(OUTCOME)
 
     assert [(one.row.delivery, one.row.progress.standing) for one in found] == [(one, "pending") for one in DELIVERIES]
     await queue_all(outbox)
-    assert len(await desk.about(OUTCOME)) == 20
+    assert len(await desk.of_outcome(OUTCOME)) == 20
 
 
 async def test_each_delivery_is_queued_for_its_rule(client: Redis, outbox: Outbox) -> None:
@@ -92,12 +92,12 @@ async def test_each_delivery_is_queued_for_its_rule(client: Redis, outbox: Outbo
         assert (row.delivery, row.progress) == (delivery, new_progress(CREATED))
     assert await outbox.rules() == sorted(rule_.id for rule_ in RULES)
     assert not await client.exists(KEYS.unqueued)
-    assert await outbox.unqueued.of(OUTCOME) is None
+    assert await outbox.unqueued.deliveries(OUTCOME) is None
     assert await outbox.unqueued.outcomes(9) == []
 
 
 async def test_a_part_that_is_queued_leaves_the_rest_to_be_queued(outbox: Outbox) -> None:
-    waiting = await outbox.unqueued.of(OUTCOME)
+    waiting = await outbox.unqueued.deliveries(OUTCOME)
     assert waiting is not None
 
     await outbox.unqueued.queue(OUTCOME, CREATED, waiting.rows[:7], is_last=False)
@@ -109,7 +109,7 @@ async def test_a_part_that_is_queued_leaves_the_rest_to_be_queued(outbox: Outbox
 
 
 async def test_what_was_sent_is_not_queued_again(outbox: Outbox) -> None:
-    waiting = await outbox.unqueued.of(OUTCOME)
+    waiting = await outbox.unqueued.deliveries(OUTCOME)
     assert waiting is not None
     await queue_all(outbox)
     (row,) = await outbox.next_rows(RULES[0].id, 1)

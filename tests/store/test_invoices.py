@@ -26,7 +26,7 @@ from witnd.store.invoices import rows as invoice_rows
 from witnd.store.invoices.change import Operation, Operations, Snapshot
 from witnd.store.invoices.codec import encode_row
 from witnd.store.invoices.note_codec import decode_note
-from witnd.store.invoices.reads import Ambiguous, Invoices, Wanted
+from witnd.store.invoices.reads import Ambiguous, InvoiceFilter, Invoices
 from witnd.store.keys import BillingKeys
 from witnd.store.page import InvalidCursor
 from witnd.store.server.connection import connect
@@ -126,7 +126,7 @@ class TestOperations:
         made = await done(store, one.id, crediting(ROWS[0], "1.50"), row=ROWS[0].id)
         issued = await done(store, one.id, issuing)
 
-        rows = [row async for row in store.rows.of(issued.invoice)]
+        rows = [row async for row in store.rows.of_invoice(issued.invoice)]
         assert [(row.kind, row.amount) for row in rows] == [
             ("outcome", "6.00"), ("outcome", "4.00"), ("credit", "-1.50")
         ]  # fmt: skip
@@ -198,7 +198,7 @@ class TestRaces:
     async def test_of_two_changes_of_one_revision_one_is_written(self, client: Redis, operations: Operations) -> None:
         one = await write(client, draft("acme", ROWS), ROWS)
         await operations.do(one.id, issuing)
-        seen, paid = decided(await operations.see(one.id), paying)
+        seen, paid = decided(await operations.read(one.id), paying)
         _, voided = decided(seen, voiding)
 
         assert await operations.change(seen, paid, "one") is not None
@@ -209,7 +209,7 @@ class TestRaces:
 
     async def test_credits_of_two_rows_do_not_overwrite_their_sum(self, client: Redis, operations: Operations) -> None:
         one = await write(client, draft("acme", ROWS), ROWS)
-        both = [decided(await operations.see(one.id, row.id), crediting(row, "1.00")) for row in ROWS]
+        both = [decided(await operations.read(one.id, row.id), crediting(row, "1.00")) for row in ROWS]
 
         written = [await operations.change(*each, token) for each, token in zip(both, ("one", "two"), strict=True)]
 
@@ -291,7 +291,7 @@ class TestRaces:
     ) -> None:
         one = await write(client, draft("acme", ROWS), ROWS)
         await operations.do(one.id, issuing)
-        seen, change = decided(await operations.see(one.id, ROWS[0].id), crediting(ROWS[0], "1.00"))
+        seen, change = decided(await operations.read(one.id, ROWS[0].id), crediting(ROWS[0], "1.00"))
         match moved:
             case "balance":
                 await client.hset(KEYS.balance, "EUR:acme", "5")
@@ -306,7 +306,7 @@ class TestRaces:
     async def test_paying_does_not_wait_for_a_quiet_balance(self, client: Redis, operations: Operations) -> None:
         one = await write(client, draft("acme", ROWS), ROWS)
         await operations.do(one.id, issuing)
-        seen, change = decided(await operations.see(one.id), paying)
+        seen, change = decided(await operations.read(one.id), paying)
         await client.hset(KEYS.balance, "EUR:acme", "5")
 
         assert await operations.change(seen, change, "token") is not None
@@ -330,7 +330,7 @@ class TestLostReplies:
         self, client: Redis, operations: Operations, decide: Callable[[Snapshot], Decision]
     ) -> None:
         one = await write(client, draft("acme", ROWS), ROWS)
-        seen, change = decided(await operations.see(one.id, ROWS[0].id), decide)
+        seen, change = decided(await operations.read(one.id, ROWS[0].id), decide)
         first = await operations.change(seen, change, "token")
         before = await snapshot(client)
 
@@ -344,7 +344,7 @@ class TestLostReplies:
 
     async def test_even_after_others_have_changed_it(self, client: Redis, operations: Operations) -> None:
         one = await write(client, draft("acme", ROWS), ROWS)
-        seen, change = decided(await operations.see(one.id, ROWS[0].id), crediting(ROWS[0], "1.00"))
+        seen, change = decided(await operations.read(one.id, ROWS[0].id), crediting(ROWS[0], "1.00"))
         await operations.change(seen, change, "token")
         await operations.do(one.id, issuing)
 
@@ -466,11 +466,11 @@ class TestLists:
         return [head for head in heads if head is not None]
 
     @staticmethod
-    async def whole(store: Invoices, wanted: Wanted, limit: int) -> list[Invoice]:
+    async def whole(store: Invoices, wanted: InvoiceFilter, limit: int) -> list[Invoice]:
         found: list[Invoice] = []
         after = None
         while True:
-            page = await store.listed(wanted, limit, after)
+            page = await store.page(wanted, limit, after)
             assert len(page.data) <= limit
             found += page.data
             after = page.cursor
@@ -484,24 +484,24 @@ class TestLists:
     ) -> None:
         monkeypatch.setattr(invoices, "PAGE", size)
 
-        assert await self.whole(store, Wanted(), limit) == year
+        assert await self.whole(store, InvoiceFilter(), limit) == year
 
     @pytest.mark.parametrize(
         "wanted",
         [
-            Wanted(customer="beta"),
-            Wanted(stages=frozenset({"open"})),
-            Wanted(stages=frozenset({"draft"})),
-            Wanted(stages=frozenset({"issued", "open"}), customer="acme"),
-            Wanted(currency="USD"),
-            Wanted(around=NOVEMBER.end - 1),
-            Wanted(around=NOVEMBER.end),
-            Wanted(around=NOVEMBER.start - 1),
-            Wanted(begins_from=NOVEMBER.start, begins_before=NOVEMBER.end),
-            Wanted(begins_from=NOVEMBER.end),
+            InvoiceFilter(customer="beta"),
+            InvoiceFilter(stages=frozenset({"open"})),
+            InvoiceFilter(stages=frozenset({"draft"})),
+            InvoiceFilter(stages=frozenset({"issued", "open"}), customer="acme"),
+            InvoiceFilter(currency="USD"),
+            InvoiceFilter(around=NOVEMBER.end - 1),
+            InvoiceFilter(around=NOVEMBER.end),
+            InvoiceFilter(around=NOVEMBER.start - 1),
+            InvoiceFilter(begins_from=NOVEMBER.start, begins_before=NOVEMBER.end),
+            InvoiceFilter(begins_from=NOVEMBER.end),
         ],
     )
-    async def test_what_is_wanted(self, store: Invoices, year: list[Invoice], wanted: Wanted) -> None:
+    async def test_what_is_wanted(self, store: Invoices, year: list[Invoice], wanted: InvoiceFilter) -> None:
         expected = [
             one
             for one in year
@@ -517,10 +517,10 @@ class TestLists:
     async def test_a_list_goes_on_where_it_was_although_newer_ones_came(
         self, client: Redis, store: Invoices, year: list[Invoice]
     ) -> None:
-        page = await store.listed(Wanted(), 5)
+        page = await store.page(InvoiceFilter(), 5)
         await write(client, draft("acme", ROWS, at=NOVEMBER.start + 400 * DAY_MS), ROWS)
 
-        rest = await store.listed(Wanted(), 100, page.cursor)
+        rest = await store.page(InvoiceFilter(), 100, page.cursor)
 
         assert page.data + rest.data == year
 
@@ -529,7 +529,7 @@ class TestLists:
     ) -> None:
         monkeypatch.setattr(invoices, "LOOKED_AT_MAX", 5)
 
-        page = await store.listed(Wanted(currency="USD"), 10)
+        page = await store.page(InvoiceFilter(currency="USD"), 10)
 
         assert (page.data, page.cursor) == ([], year[4].id)
 
@@ -538,7 +538,7 @@ class TestLists:
 
         for cursor in ("nonsense", acme.id):
             with pytest.raises(InvalidCursor):
-                await store.listed(Wanted(customer="beta"), 10, cursor)
+                await store.page(InvoiceFilter(customer="beta"), 10, cursor)
 
     async def test_credit_notes_the_newest_first(self, client: Redis, store: Invoices) -> None:
         papers = [await write(client, draft(customer, ROWS), ROWS) for customer in ("acme", "beta")]
@@ -556,14 +556,14 @@ class TestLists:
         assert {note.number for note in notes} == {f"CN-{n:06d}" for n in range(1, 5)}
         assert [note.issued_at for note in notes] == sorted([note.issued_at for note in notes], reverse=True)
         assert [note.amount for note in (await store.notes(9, customer="beta")).data] in ([2, 1], [1, 2])
-        (acme,) = (await store.listed(Wanted(customer="acme"), 2)).data
+        (acme,) = (await store.page(InvoiceFilter(customer="acme"), 2)).data
         assert [(note.invoice, note.amount) for note in await store.notes_of(acme)] == [(acme.id, 1), (acme.id, 2)]
 
 
 class TestRows:
     @staticmethod
     async def keys_of(store: Invoices, invoice: Invoice) -> list[str | None]:
-        return [row.outcome_key async for row in store.rows.of(invoice)]
+        return [row.outcome_key async for row in store.rows.of_invoice(invoice)]
 
     @pytest.mark.parametrize("page", [1, 3, 7, 500])
     async def test_an_open_draft_has_those_of_all_partitions_in_one_order(
@@ -590,7 +590,7 @@ class TestRows:
         one = await write(client, draft("acme", rows), rows)
         await done(store, one.id, crediting(rows[2], "1.00"), row=fee.id)
 
-        found = [row async for row in store.rows.of(one)]
+        found = [row async for row in store.rows.of_invoice(one)]
 
         assert found[:3] == rows
         assert [(row.kind, row.corrects) for row in found[3:]] == [("credit", fee.id)]
@@ -602,7 +602,7 @@ class TestRows:
         rows = [outcome_row(f"ticket-{n}", at=NOVEMBER.start + n) for n in range(6)]
         one = await write(client, draft("acme", rows, closed=False), rows)
 
-        found = store.rows.of(one)
+        found = store.rows.of_invoice(one)
         assert await anext(found) == rows[0]
         await close(client, one, rows)
 
@@ -619,10 +619,10 @@ class TestRows:
         one = await write(client, draft("acme", rows, closed=closed), rows, partitions=3)
 
         assert await store.rows.of_outcome(one, "ticket-1", NOVEMBER.start) == outcome_row("ticket-1")
-        assert await store.rows.one(one, derived_id("line", "ticket-2")) == outcome_row("ticket-2")
+        assert await store.rows.find(one, derived_id("line", "ticket-2")) == outcome_row("ticket-2")
         assert await store.rows.of_outcome(one, "ticket", NOVEMBER.start) is None
         assert await store.rows.of_outcome(one, "ticket-1", NOVEMBER.start + 1) is None
-        assert await store.rows.one(one, "ab" * 32) is None
+        assert await store.rows.find(one, "ab" * 32) is None
 
 
 async def test_the_amount_of_an_outcome_is_found_on_a_closed_invoice_of_any_size(client: Redis) -> None:

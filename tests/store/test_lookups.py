@@ -12,12 +12,12 @@ from tests.support.server import Server
 from tests.support.workshop import LONG_AGO, Workshop
 from witnd.endpoint import endpoint
 from witnd.store.keys import Keys
-from witnd.store.query.cursor import Place, newest
-from witnd.store.query.reads import reading
+from witnd.store.query.cursor import Cursor, newest
+from witnd.store.query.reads import open_reads
 
 KEYS = Keys("witn", 0)
 pytestmark = pytest.mark.anyio
-SETS = (KEYS.keys, *map(KEYS.with_status, ("OPEN", "PENDING", "CONFIRMED", "FAILED")), KEYS.of("acme"))
+SETS = (KEYS.keys, *map(KEYS.with_status, ("OPEN", "PENDING", "CONFIRMED", "FAILED")), KEYS.of_customer("acme"))
 
 
 def worked(server: Server, directory: Path) -> Workshop:
@@ -43,8 +43,8 @@ def contents(shop: Workshop) -> dict[str, Any]:
         (("ZADD", KEYS.with_status("OPEN"), LONG_AGO, "ticket-0001"), "in the list of OPEN outcomes"),
         (("ZREM", KEYS.with_status("FAILED"), "ticket-0002"), "outcomes in the list of FAILED ones"),
         (("ZADD", KEYS.with_status("FAILED"), 5, "ticket-0002"), "its place in the list of FAILED outcomes"),
-        (("ZADD", KEYS.of("penniless"), 5, "ticket-0002"), "in the list of customer penniless"),
-        (("ZREM", KEYS.of("acme"), "ticket-0002"), "outcomes in the lists of customers"),
+        (("ZADD", KEYS.of_customer("penniless"), 5, "ticket-0002"), "in the list of customer penniless"),
+        (("ZREM", KEYS.of_customer("acme"), "ticket-0002"), "outcomes in the lists of customers"),
         (("HINCRBY", KEYS.day("2001-09-09"), "opened", 1), "outcomes opened, by day"),
         (("HINCRBY", KEYS.day("2001-09-09"), "FAILED", -1), "FAILED outcomes by day"),
         (("HINCRBY", KEYS.day("2001-09-10"), "EUR:2:1", 1), "confirmed EUR by day"),
@@ -126,15 +126,15 @@ async def test_a_list_goes_on_behind_any_place_with_what_follows_it(
     session_server.call("FLUSHALL")
     for ms, partition, number, name in members:
         session_server.call("ZADD", sets[partition][1][number], ms, name)
-    places = [Place(ms, partition, name) for ms, partition, _, name in members]
+    places = [Cursor(ms, partition, name) for ms, partition, _, name in members]
     ordered = sorted(places, key=lambda one: one.name.encode(), reverse=True)
     ordered.sort(key=lambda one: (-one.ms, one.partition))
-    strange = st.builds(Place, st.integers(0, 3), st.integers(0, 2), st.text(min_size=1, max_size=3))
+    strange = st.builds(Cursor, st.integers(0, 3), st.integers(0, 2), st.text(min_size=1, max_size=3))
     behind = data.draw(st.none() | strange | st.sampled_from(ordered) if ordered else st.none() | strange)
-    async with reading(endpoint(redis_url)) as reads:
+    async with open_reads(endpoint(redis_url)) as reads:
         found = [one async for one in newest(reads, sets, behind, first)]
 
-    def comes_after(one: Place, edge: Place) -> bool:
+    def comes_after(one: Cursor, edge: Cursor) -> bool:
         if (one.ms, one.partition) != (edge.ms, edge.partition):
             return (-one.ms, one.partition) > (-edge.ms, edge.partition)
         return one.name.encode() < edge.name.encode()
@@ -145,9 +145,9 @@ async def test_a_list_goes_on_behind_any_place_with_what_follows_it(
 @pytest.mark.parametrize("text", ["", "1", "1:0", "x:0:a", "-1:0:a", "1:-1:a", "²:0:a", "1:٣:a", f"{2**53 + 1}:0:a"])
 def test_what_is_no_place_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        Place.parse(text)
+        Cursor.parse(text)
 
 
 def test_a_place_has_room_for_any_key() -> None:
-    place = Place(LONG_AGO, 3, "a:b/c:\x00 é🎉")
-    assert Place.parse(str(place)) == place
+    place = Cursor(LONG_AGO, 3, "a:b/c:\x00 é🎉")
+    assert Cursor.parse(str(place)) == place

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from witnd.store.errors import StoreRefused
 from witnd.store.server import pool
 from witnd.store.server.clients import open_clients
-from witnd.store.server.connection import connect, endpoint, mapped
+from witnd.store.server.connection import connect, endpoint, redis_errors
 
 
 async def test_more_calls_than_connections_wait_their_turn(redis_url: str) -> None:
@@ -25,7 +25,7 @@ async def test_a_call_that_waits_in_vain_is_refused_and_the_next_one_is_served(
     async with connect(redis_url, connections=1, work="a test") as client:
         listener = client.pubsub()
         await listener.subscribe("channel")
-        with pytest.raises(StoreRefused, match="all 1 connections to Redis for a test were in use"), mapped():
+        with pytest.raises(StoreRefused, match="all 1 connections to Redis for a test were in use"), redis_errors():
             await client.ping()
         await listener.aclose()  # type: ignore[no-untyped-call]
         assert await client.ping()
@@ -45,7 +45,7 @@ async def test_a_caller_that_is_cancelled_gives_its_turn_back(redis_url: str) ->
 async def test_a_server_that_cannot_be_reached_uses_no_turns_up(redis_url: str) -> None:
     async with connect("redis://127.0.0.1:1/0", connections=1) as client:
         for _ in range(5):
-            with pytest.raises(Exception, match="no answer from Redis"), mapped():
+            with pytest.raises(Exception, match="no answer from Redis"), redis_errors():
                 await client.ping()
 
 

@@ -153,7 +153,7 @@ class TestRevoking:
         assert await tokens.check(text) is None
         assert await tokens.revoke(token.id, 9) == gone, "it stays as it was"
         assert await tokens.revoke("0123456789ab", 9) is None
-        assert await tokens.listed() == [gone]
+        assert await tokens.readable() == [gone]
 
     async def test_elsewhere_it_counts_when_the_fresh_time_is_over(
         self, client: Redis, tokens: Tokens, clock: Clock
@@ -227,17 +227,17 @@ class TestScopes:
     @pytest.mark.parametrize("scope", SCOPES)
     def test_a_scope_may_do_its_own_and_admin_everything(self, scope: str) -> None:
         token = Token(id="a", name="n", scopes=(scope,), digest="", created_at=1)
-        assert [one for one in SCOPES if token.may(one)] == (list(SCOPES) if scope == "admin" else [scope])
+        assert [one for one in SCOPES if token.has_scope(one)] == (list(SCOPES) if scope == "admin" else [scope])
 
     @given(own=st.sets(st.sampled_from(SCOPES)))
     def test_several_may_do_what_each_may(self, own: set[str]) -> None:
         token = Token(id="a", name="n", scopes=tuple(own), digest="", created_at=1)
         for scope in SCOPES:
-            assert token.may(scope) == (scope in own or "admin" in own)
+            assert token.has_scope(scope) == (scope in own or "admin" in own)
 
     def test_a_scope_of_a_newer_witnd_may_do_nothing_here(self) -> None:
         token = Token(id="a", name="n", scopes=("everything",), digest="", created_at=1)
-        assert not any(token.may(scope) for scope in SCOPES)
+        assert not any(token.has_scope(scope) for scope in SCOPES)
 
     async def test_what_a_newer_witnd_adds_to_a_token_is_passed_over(self, client: Redis, tokens: Tokens) -> None:
         token, text = await tokens.create("shop", ["read"], 1)
@@ -252,20 +252,20 @@ class TestUse:
     ) -> None:
         one, _ = await tokens.create("shop", ["read"], 1)
         other, _ = await tokens.create("shop", ["read"], 1)
-        assert tokens.note(one, 100)
-        await tokens.write_used()
-        assert not tokens.note(one, 200)
-        assert tokens.note(other, 300), "each token for itself: it may not be used again"
-        await tokens.write_used()
+        assert tokens.note_use(one, 100)
+        await tokens.write_last_uses()
+        assert not tokens.note_use(one, 200)
+        assert tokens.note_use(other, 300), "each token for itself: it may not be used again"
+        await tokens.write_last_uses()
         assert await client.hgetall(KEYS.tokens_used) == {one.id.encode(): b"200", other.id.encode(): b"300"}
         clock.passes(USED_SECONDS / 2)
-        assert not tokens.note(one, 400)
-        assert await tokens.used() == {one.id: 400, other.id: 300}, "what is not written yet is known here"
+        assert not tokens.note_use(one, 400)
+        assert await tokens.last_uses() == {one.id: 400, other.id: 300}, "what is not written yet is known here"
         clock.passes(USED_SECONDS)
-        assert tokens.note(one, 500)
-        await tokens.write_used()
+        assert tokens.note_use(one, 500)
+        await tokens.write_last_uses()
         assert await client.hget(KEYS.tokens_used, one.id) == b"500"
-        await tokens.write_used()
+        await tokens.write_last_uses()
 
     async def test_what_could_not_be_written_is_not_lost(
         self, client: Redis, tokens: Tokens, clock: Clock, monkeypatch: pytest.MonkeyPatch
@@ -275,15 +275,15 @@ class TestUse:
         async def silent(*_: Any, **__: Any) -> int:
             raise StoreUnavailable("no answer")
 
-        tokens.note(token, 100)
+        tokens.note_use(token, 100)
         with monkeypatch.context() as patched:
             patched.setattr(client, "hset", silent)
             with pytest.raises(StoreUnavailable):
-                await tokens.write_used()
-        assert not tokens.note(token, 200), "not at every request"
+                await tokens.write_last_uses()
+        assert not tokens.note_use(token, 200), "not at every request"
         clock.passes(USED_SECONDS * 1.1)
-        assert tokens.note(token, 300)
-        await tokens.write_used()
+        assert tokens.note_use(token, 300)
+        await tokens.write_last_uses()
         assert await client.hget(KEYS.tokens_used, token.id) == b"300"
 
 

@@ -10,7 +10,7 @@ from witnd.domain.webhooks.delivery import HEALTHY, STANDINGS, Standing
 from witnd.domain.webhooks.delivery_json import DeliveryDetailJson, DeliveryJson, delivery_detail_json, delivery_json
 from witnd.domain.webhooks.notification import rule_id
 from witnd.store.access.change_log import Author
-from witnd.store.deliveries.reads import ENDED, LOOKED_AT_REQUEST, Deliveries, Found
+from witnd.store.deliveries.reads import ENDED, LOOKED_AT_REQUEST, Deliveries, FoundDelivery
 from witnd.store.page import InvalidCursor, Page
 
 #: More deliveries than this no single request sends again: a second or two of work.
@@ -71,7 +71,7 @@ async def _about(
 ) -> Page[DeliveryJson]:
     found = [
         json_of(one)
-        for one in sorted(await desk.about(outcome_key), key=lambda one: one.row.id)
+        for one in sorted(await desk.of_outcome(outcome_key), key=lambda one: one.row.id)
         if standing in (None, one.row.progress.standing)
         and (rule is None or (one.row.delivery is not None and one.row.delivery.rule_id == rule))
         and (after is None or one.row.id > after)
@@ -136,19 +136,19 @@ async def _between(
     return from_ms, to_ms, wanted, ENDED if standing is None else (standing_named(standing, ENDED),)
 
 
-def json_of(found: Found) -> DeliveryJson:
+def json_of(found: FoundDelivery) -> DeliveryJson:
     row = found.row
     return delivery_json(found.partition, row.id, row.created_ms, row.delivery, row.progress)
 
 
-async def _found(desk: Deliveries, id_: str) -> Found:
+async def _found(desk: Deliveries, id_: str) -> FoundDelivery:
     found = await desk.find(id_)
     if found is None:
         raise not_found("delivery", id_)
     return found
 
 
-async def _in_full(desk: Deliveries, found: Found) -> DeliveryDetailJson:
+async def _in_full(desk: Deliveries, found: FoundDelivery) -> DeliveryDetailJson:
     row = found.row
     endpoint = HEALTHY if row.delivery is None else await desk.endpoint(row.delivery.rule_id)
     return delivery_detail_json(found.partition, row.id, row.created_ms, row.delivery, row.progress, endpoint)

@@ -14,7 +14,7 @@ from witnd.domain.outcomes.outcome import STATUSES
 from witnd.domain.values import instant
 from witnd.store.partition.days import Day, dates, days, total_amounts
 from witnd.store.query.merged import next_due
-from witnd.store.query.overview import Stuck, counters
+from witnd.store.query.overview import StuckCounts, counters
 from witnd.store.query.reads import Reads
 
 _FATES: Final = ("applied", "duplicate", "conflict", "late", "held", "rejected", "waiting")
@@ -87,7 +87,9 @@ async def overview(services: DaemonServices, reads: Reads, catalogue: Catalogue,
     return (await standing(services, reads, catalogue, shown))[0]
 
 
-async def standing(services: DaemonServices, reads: Reads, catalogue: Catalogue, shown: int) -> tuple[Overview, Stuck]:
+async def standing(
+    services: DaemonServices, reads: Reads, catalogue: Catalogue, shown: int
+) -> tuple[Overview, StuckCounts]:
     """The same, and how much of each kind waits for something."""
     health, partitions = services.health(), services.partitions
     troubles = [*health.troubles, *health.alarms]

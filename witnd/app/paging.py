@@ -8,8 +8,8 @@ from witnd.app.errors import invalid
 from witnd.app.services import Services
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.store.errors import Unsafe
-from witnd.store.query.cursor import Place
-from witnd.store.query.reads import Reads, reading
+from witnd.store.query.cursor import Cursor
+from witnd.store.query.reads import Reads, open_reads
 
 # Records that one request looks at: less than a tenth of a second. A page that ends here leads on with its cursor.
 LOOKED_AT_MAX: Final = 2000
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 async def asked(services: Services, ask: Callable[[Reads, Catalogue], Awaitable[T]]) -> T:
     """What `ask` answers, over a connection of its own."""
-    async with reading(services.server) as reads:
+    async with open_reads(services.server) as reads:
         catalogue = await services.learned()
         try:
             return await ask(reads, catalogue)
@@ -30,12 +30,12 @@ async def asked(services: Services, ask: Callable[[Reads, Catalogue], Awaitable[
             return await ask(reads, await services.learned())
 
 
-def cursor(place: Place | None) -> str | None:
+def cursor(place: Cursor | None) -> str | None:
     """A place as the cursor of a list: any outcome key fits into an address so."""
     return None if place is None else urlsafe_b64encode(str(place).encode()).decode().rstrip("=")
 
 
-def place_of(after: str | None, partitions: int) -> Place | None:
+def place_of(after: str | None, partitions: int) -> Cursor | None:
     """The place that a cursor names."""
     if after is None:
         return None
@@ -47,5 +47,5 @@ def place_of(after: str | None, partitions: int) -> Place | None:
     return place
 
 
-def _read(after: str) -> Place:
-    return Place.parse(urlsafe_b64decode(after.encode() + b"=" * (-len(after) % 4)).decode())
+def _read(after: str) -> Cursor:
+    return Cursor.parse(urlsafe_b64decode(after.encode() + b"=" * (-len(after) % 4)).decode())

@@ -18,10 +18,10 @@ from witnd.store.errors import DamagedInvoice, Unreadable
 from witnd.store.keys import BillingKeys, Keys
 from witnd.store.log.reader import entry_id
 from witnd.store.query import overview
-from witnd.store.query.cursor import Place
-from witnd.store.query.fates import Fate, listed, shortened
+from witnd.store.query.cursor import Cursor
+from witnd.store.query.fates import Fate, recorded_fate, shorten
 from witnd.store.query.merged import newest_fates
-from witnd.store.query.overview import Stuck
+from witnd.store.query.overview import StuckCounts
 from witnd.store.query.reads import Reads, text_of
 from witnd.store.records.held_codec import decode_held
 
@@ -133,14 +133,14 @@ class Problems(Struct, frozen=True, kw_only=True):
     troubles: list[str]
 
 
-async def stuck(services: Services, reads: Reads, catalogue: Catalogue) -> Stuck:
+async def stuck(services: Services, reads: Reads, catalogue: Catalogue) -> StuckCounts:
     rules = [rule_id(name) for name in catalogue.keys("notification_rule")]
     billing = services.config.billing
     grace_ms = None if billing.issue == "manual" else int(billing.grace * 1000)
-    return await overview.stuck(reads, services.partitions, services.keys, rules, grace_ms)
+    return await overview.stuck_counts(reads, services.partitions, services.keys, rules, grace_ms)
 
 
-def count(found: Stuck, troubles: Sequence[str]) -> int:
+def count(found: StuckCounts, troubles: Sequence[str]) -> int:
     """How much needs a person."""
     suspended = sum(state.suspended for state in found.endpoints.values())
     deliveries = found.dead + sum(found.parked.values())
@@ -164,7 +164,7 @@ async def needs(services: DaemonServices, reads: Reads, catalogue: Catalogue) ->
     rejected: list[Fate] = []
     async for at, record in newest_fates(reads, partitions, ["rejected"], None, SHOWN):
         if record is not None:
-            rejected.append(listed(at.partition, entry_id(at.name), record, None))
+            rejected.append(recorded_fate(at.partition, entry_id(at.name), record, None))
         if len(rejected) == SHOWN:
             break
     told = Problems(
@@ -174,7 +174,7 @@ async def needs(services: DaemonServices, reads: Reads, catalogue: Catalogue) ->
         rejected=Rejected(
             count=found.rejected,
             last_day=found.rejected_lately,
-            items=[shortened(one) for one in rejected],
+            items=[shorten(one) for one in rejected],
             href="/v1/events?fate=rejected",
         ),
         deliveries=StuckDeliveries(
@@ -198,15 +198,15 @@ async def needs(services: DaemonServices, reads: Reads, catalogue: Catalogue) ->
 
 async def _waiting(reads: Reads, partitions: Sequence[Keys]) -> list[Waiting]:
     """The keys that wait longest."""
-    first: list[Place] = []
+    first: list[Cursor] = []
     for keys in partitions:
-        page = await reads.ranked(keys.held, "-inf", "+inf", 0, SHOWN)
-        first += [Place(ms, keys.partition, key) for key, ms in page]
+        page = await reads.score_range(keys.held, "-inf", "+inf", 0, SHOWN)
+        first += [Cursor(ms, keys.partition, key) for key, ms in page]
     by_number = {keys.partition: keys for keys in partitions}
     found: list[Waiting] = []
     for at in sorted(first)[:SHOWN]:
         keys = by_number[at.partition]
-        events, items = await reads.together(
+        events, items = await reads.transaction(
             ("LLEN", keys.held_events(at.name)), ("LRANGE", keys.held_events(at.name), 0, 0)
         )
         if not items:
@@ -232,12 +232,12 @@ async def _waiting(reads: Reads, partitions: Sequence[Keys]) -> list[Waiting]:
     return found
 
 
-async def _deliveries(services: Services, found: Stuck) -> list[StuckDelivery]:
+async def _deliveries(services: Services, found: StuckCounts) -> list[StuckDelivery]:
     deliveries = await services.deliveries()
-    rows = await deliveries.listed(["dead"], None, SHOWN) if found.dead else []
+    rows = await deliveries.newest(["dead"], None, SHOWN) if found.dead else []
     for rule in found.parked:
         if len(rows) < SHOWN:
-            rows += await deliveries.listed(["parked"], rule, SHOWN - len(rows))
+            rows += await deliveries.newest(["parked"], rule, SHOWN - len(rows))
     return [
         StuckDelivery(
             id=one.row.id,
@@ -252,7 +252,7 @@ async def _deliveries(services: Services, found: Stuck) -> list[StuckDelivery]:
     ]
 
 
-def _endpoints(found: Stuck, catalogue: Catalogue) -> list[FailingEndpoint]:
+def _endpoints(found: StuckCounts, catalogue: Catalogue) -> list[FailingEndpoint]:
     names = {rule_id(name): name for name in catalogue.keys("notification_rule")}
     return [
         FailingEndpoint(
@@ -271,7 +271,7 @@ def _endpoints(found: Stuck, catalogue: Catalogue) -> list[FailingEndpoint]:
 
 async def _drafts(services: Services, reads: Reads) -> tuple[list[WaitingDraft], list[str]]:
     """The first of them, and what is wrong with those whose stored data is damaged."""
-    [ids] = await reads.each(("ZRANGE", BillingKeys(services.keys.prefix).to_issue, 0, SHOWN - 1))
+    [ids] = await reads.pipeline(("ZRANGE", BillingKeys(services.keys.prefix).to_issue, 0, SHOWN - 1))
     found: list[Invoice | None] = []
     damaged: list[str] = []
     for id_ in ids:

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from witnd.app.services import Services
 from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
-from witnd.store.query.reads import reading
+from witnd.store.query.reads import open_reads
 from witnd.store.server import safety
 from witnd.store.server.safety import Health, Problem
 
@@ -55,12 +55,12 @@ class Standing(Struct, frozen=True, kw_only=True):
 async def standing(services: Services) -> Standing | str:
     """In one connection, or why it cannot be told."""
     try:
-        async with reading(services.server) as reads:
-            health = await safety.look(partial(reads.connection.ask, seconds=ANSWER_SECONDS))
+        async with open_reads(services.server) as reads:
+            health = await safety.read_health(partial(reads.connection.ask, seconds=ANSWER_SECONDS))
             wanted = [("XLEN", services.keys.changes)]
             for keys in services.partitions:
                 wanted += [("XLEN", keys.events), ("XLEN", keys.resolutions), ("XLEN", keys.lines)]
-            changes, *sizes = await reads.each(*wanted)
+            changes, *sizes = await reads.pipeline(*wanted)
     except (StoreUnavailable, StoreRefused, Unsafe) as away:
         return str(away)
     rows = [sizes[at : at + 3] for at in range(0, len(sizes), 3)]

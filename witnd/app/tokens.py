@@ -49,14 +49,14 @@ def new_token_json(token: Token, text: str) -> NewToken:
 
 async def page(tokens: Tokens, limit: int, after: str | None, *, archived: bool) -> TokenPage:
     """Revoked ones are left out unless `archived` is true."""
-    found = await tokens.listed()
+    found = await tokens.readable()
     if after is not None:
         places = [place for place, token in enumerate(found) if token.id == after]
         if not places:
             raise invalid("after", f"{after!r} is no cursor of this list: write the one that it ended with")
         found = found[places[0] + 1 :]
     found = [token for token in found if archived or token.revoked_at is None]
-    used = await tokens.used()
+    used = await tokens.last_uses()
     return TokenPage(
         data=[token_json(token, used) for token in found[:limit]],
         next_cursor=found[limit - 1].id if len(found) > limit else None,
@@ -91,7 +91,7 @@ async def create(
 
 async def revoke(tokens: Tokens, author: Author, token: Token, *, now_ms: int) -> TokenJson:
     """Make it worth nothing, at once; one that is revoked already stays as it is."""
-    used = await tokens.used()
+    used = await tokens.last_uses()
     if token.revoked_at is not None:
         return token_json(token, used)
 

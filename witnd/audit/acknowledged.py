@@ -41,7 +41,7 @@ async def _without_log_or_fate(
     for partition, entry in page:
         keys, name = partitions[partition], text_of(entry)
         commands += (("XRANGE", keys.events, name, name), ("HEXISTS", keys.fates, name))
-    answers = await reads.each(*commands)
+    answers = await reads.pipeline(*commands)
     return [one for one, rows, fate in zip(page, answers[::2], answers[1::2], strict=True) if not rows and not fate]
 
 
@@ -51,7 +51,7 @@ async def _in_histories(reads: Reads, keys: Keys, wanted: set[EntryId]) -> set[E
     outcome, history = keys.outcome("").encode(), keys.history("").encode()
     async for _, names in reads.scan(f"{keys.base}:"):
         records = [name for name in names if name.startswith(outcome)]
-        found_records = (await reads.each(("MGET", *records)))[0] if records else ()
+        found_records = (await reads.pipeline(("MGET", *records)))[0] if records else ()
         for name, record in zip(records, found_records, strict=True):
             key = name.removeprefix(outcome).decode(errors="replace")
             stored = None if record is None else decode_outcome(key, record)
@@ -67,7 +67,7 @@ async def _in_lists(reads: Reads, lists: Sequence[bytes]) -> set[EntryId]:
     found: set[EntryId] = set()
     start = 0
     while lists:
-        pages = await reads.each(*(("LRANGE", name, start, start + ITEMS - 1) for name in lists))
+        pages = await reads.pipeline(*(("LRANGE", name, start, start + ITEMS - 1) for name in lists))
         found.update(decode_history(item).entry for page in pages for item in page)
         lists = [name for name, page in zip(lists, pages, strict=True) if len(page) == ITEMS]
         start += ITEMS

@@ -93,7 +93,7 @@ def _check_gap(scope: Scope, before: Position) -> None:
 async def _walk(scope: Scope, progress: Progress) -> None:
     """All keys of the partition, whatever they hold."""
     keys, totals, looked_at = scope.keys, scope.totals, 0
-    starts = keys.outcome(""), keys.history(""), keys.held_events(""), keys.of(""), keys.day("")
+    starts = keys.outcome(""), keys.history(""), keys.held_events(""), keys.of_customer(""), keys.day("")
     outcome, history, held, customer, day = (start.encode() for start in starts)
     async for _, names in scope.reads.scan(f"{keys.base}:"):
         fresh = [name for name in names if scope.fresh(name)]
@@ -112,7 +112,7 @@ async def _find_statuses(scope: Scope) -> None:
     for key, damaged in scope.damaged.items():
         if not damaged.is_on_hold and damaged.status is None:
             commands: list[Command] = [("ZSCORE", scope.keys.with_status(status), key) for status in _STATUSES]
-            scores = await scope.reads.each(*commands)
+            scores = await scope.reads.pipeline(*commands)
             listed = [status for status, score in zip(_STATUSES, scores, strict=True) if score is not None]
             scope.damaged[key] = Damaged(listed[-1] if listed else None, is_on_hold=False)
 
@@ -125,7 +125,7 @@ async def _histories(scope: Scope, keys: list[str]) -> int:
     """How many events these histories have; each must belong to an outcome."""
     if not keys:
         return 0
-    records = (await scope.reads.each(("MGET", *map(scope.keys.outcome, keys))))[0]
+    records = (await scope.reads.pipeline(("MGET", *map(scope.keys.outcome, keys))))[0]
     for key, record in zip(keys, records, strict=True):
         if record is None and key not in scope.damaged:
             scope.differ(key, "history", "none: no outcome has this key", "there is one")
@@ -137,7 +137,9 @@ async def _lengths(scope: Scope, keys: list[str], list_of: Callable[[str], str])
     if not keys:
         return 0
     total = 0
-    for key, length in zip(keys, await scope.reads.answers(*(("LLEN", list_of(key)) for key in keys)), strict=True):
+    for key, length in zip(
+        keys, await scope.reads.transaction_with_errors(*(("LLEN", list_of(key)) for key in keys)), strict=True
+    ):
         if isinstance(length, int):
             total += length
         else:
@@ -159,7 +161,7 @@ async def _trimmed(reads: Reads, keys: Keys) -> dict[str, int]:
     """How many entries of the streams of results are not there any more."""
     gone = {}
     for name, stream in (("resolutions", keys.resolutions), ("lines", keys.lines)):
-        added, length = await reads.added(stream)
+        added, length = await reads.entry_counts(stream)
         gone[name] = added - length
     return gone
 

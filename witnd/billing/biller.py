@@ -122,7 +122,7 @@ class Biller:
         state = await self._call("reading the invoices' state", self._ledger.state)
         self._steps.sequence, self._read, self._closed_to = state.sequence, state.read, state.closed_to
         await self._call("comparing invoice lines", partial(self._ledger.check_positions, self._read))
-        await self._call("reading the catalogue", partial(self._ledger.learn, self._catalogue))
+        await self._call("reading the catalogue", partial(self._ledger.load_catalogue, self._catalogue))
         check_decided(self._catalogue, "billing", state.catalogue)
         applied = await self._applied()
         # Before there is an invoice no period is running, and a change holds for whatever is imported.
@@ -152,7 +152,7 @@ class Biller:
     async def _collect(self, new: list[NewLine]) -> None:
         placed = [Placed(one, self._places) for one in new]
         ids = {one.invoice for one in placed}
-        heads = await self._call("reading drafts", partial(self._ledger.heads, ids))
+        heads = await self._call("reading drafts", partial(self._ledger.find_invoices, ids))
         placed = await without_repeated(placed, self._ledger, self._call)
         drafts, rows = collect(placed, heads, self._closed_to)
         keys, step = self._ledger.keys, self._steps.begin()
@@ -202,7 +202,7 @@ class Biller:
 
     async def _applied(self) -> Positions:
         """How far the logs are, at a time that can be believed."""
-        applied = await self._call("looking at the logs", self._ledger.applied)
+        applied = await self._call("looking at the logs", self._ledger.positions)
         self._counts = applied.lines
         return applied._replace(now_ms=self._guard.trusted_now(applied.now_ms))
 
@@ -223,7 +223,7 @@ class Biller:
         self._counts = await self._call("reading the numbers of invoice lines", self._ledger.line_counts)
         while any(count > self._read.get(number, START).number for number, count in enumerate(self._counts)):
             await self._collect(await self._call("reading invoice lines", partial(self._new_lines, 0)))
-        await self._call("reading the catalogue", partial(self._ledger.learn, self._catalogue))
+        await self._call("reading the catalogue", partial(self._ledger.load_catalogue, self._catalogue))
         self._closed_to = await self._closer.close(min(applied.cursors), self._closed_to)
         self.waiting_for = None
 

@@ -54,7 +54,7 @@ class Closer:
         self._closed_to = closed_to
         closed = rows = 0
         while ids := await self._call("looking at open drafts", partial(self._ledger.open_until, until, DRAFTS)):
-            heads = await self._call("reading drafts", partial(self._ledger.heads, ids))
+            heads = await self._call("reading drafts", partial(self._ledger.find_invoices, ids))
             if missing := [id_ for id_ in ids if id_ not in heads]:
                 remedy = "another program changed it: run `witnd audit`"
                 raise Unsafe(f"draft {missing[0]} is listed and has no head", remedy)

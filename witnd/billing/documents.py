@@ -12,7 +12,7 @@ from witnd.domain.invoices.operations import CreditNote
 from witnd.domain.pricing.ratecard import Price
 from witnd.store.errors import DamagedInvoice
 from witnd.store.invoices.codec import RESTORE
-from witnd.store.invoices.reads import Invoices, Wanted
+from witnd.store.invoices.reads import InvoiceFilter, Invoices
 
 _PAGE: Final = 200
 
@@ -31,11 +31,11 @@ class Papers:
         self._catalogue = catalogue
         self._now = now_ms
 
-    async def bills(self, wanted: Wanted) -> AsyncIterator[Bill]:
+    async def bills(self, wanted: InvoiceFilter) -> AsyncIterator[Bill]:
         """Invoices, the newest period first."""
         cursor = None
         while True:
-            page = await self._invoices.listed(wanted, _PAGE, cursor)
+            page = await self._invoices.page(wanted, _PAGE, cursor)
             _check_complete("invoice", page.unreadable)
             for invoice in page.data:
                 yield self.bill(invoice)
@@ -66,7 +66,7 @@ class Papers:
         name, email = self._customer(invoice.customer_key, at)
 
         def rows() -> AsyncIterator[Row]:
-            return self._invoices.rows.of(invoice)
+            return self._invoices.rows.of_invoice(invoice)
 
         return Bill(
             invoice=invoice,

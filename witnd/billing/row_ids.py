@@ -35,7 +35,7 @@ async def without_repeated(placed: Sequence[Placed], ledger: Ledger, call: Insis
     ids: dict[str, list[str]] = defaultdict(list)
     for one in placed:
         ids[one.invoice].append(one.new.line.id)
-    taken: set[tuple[str, str]] = await call("reading row ids", partial(ledger.taken, ids))
+    taken: set[tuple[str, str]] = await call("reading row ids", partial(ledger.known_rows, ids))
     rows: dict[tuple[str, str], Row] = {}
     new: list[Placed] = []
     for one in placed:

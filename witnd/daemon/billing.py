@@ -18,7 +18,7 @@ from witnd.store.invoices.reads import Invoices
 from witnd.store.server.connection import Endpoint
 from witnd.store.server.lease import Lease
 from witnd.store.server.retry import Retry
-from witnd.store.server.safety import look, problems
+from witnd.store.server.safety import problems, read_health
 
 # How long to wait before invoices that could not be made are tried again.
 BLOCKED_SECONDS = 10.0
@@ -144,7 +144,7 @@ class Billing:
 
     async def _safe(self) -> bool:
         """Whether Redis is one to fix invoices in."""
-        found = problems(await look(self._ledger.ask), self._config.redis.durability)
+        found = problems(await read_health(self._ledger.ask), self._config.redis.durability)
         reason = "; ".join(one.reason for one in found) or None
         if reason is not None and reason != self._unsafe:
             remedy = "; ".join(one.remedy for one in found)
@@ -154,7 +154,7 @@ class Billing:
 
     async def _verify(self) -> None:
         """After an outage: is this still the data that we know?"""
-        found = problems(await look(self._ledger.ask), self._config.redis.durability)
+        found = problems(await read_health(self._ledger.ask), self._config.redis.durability)
         if found:
             raise StoreRefused(found[0].reason, found[0].remedy)
         known = self._catalogue.chain.head

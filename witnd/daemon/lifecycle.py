@@ -67,7 +67,7 @@ async def serve(config: Config, *, private: bool, reload: Reload | None = None) 
 async def _keep(server: Embedded) -> None:
     """Start the private server again when it dies; the daemon waits meanwhile as for any Redis."""
     for _ in range(RESTARTS):
-        how = await server.died()
+        how = await server.wait_exit()
         log.error("embedded.died", how=how, action="starting it again")
         await server.restart()
     raise Unsafe(f"the embedded server died {RESTARTS} times", "see redis/server.log in the state directory")

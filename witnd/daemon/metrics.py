@@ -17,7 +17,7 @@ from witnd.store.deliveries.outbox import decode_endpoint
 from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.log.appender import Appender
-from witnd.store.server.connection import mapped
+from witnd.store.server.connection import redis_errors
 from witnd.telemetry import dropped_lines
 from witnd.web.http.metrics import Sample
 from witnd.web.http.server import Server
@@ -66,7 +66,7 @@ class Backlog:
         return 0.0 if ended is None else max(0.0, (self._clock.now_ms() - ended) / 1000)
 
     async def _look(self, rules: Sequence[str]) -> None:
-        with mapped():
+        with redis_errors():
             async with self._client.pipeline(transaction=False) as asked:
                 asked.hvals(self._shared.endpoints)
                 asked.zrange(self._billing.open, 0, 0, withscores=True)

@@ -40,7 +40,7 @@ from witnd.store.server.clients import Clients
 from witnd.store.server.connection import Endpoint
 from witnd.store.server.lease import Lease
 from witnd.store.server.retry import Retry
-from witnd.store.server.safety import look, problems
+from witnd.store.server.safety import problems, read_health
 
 # An attempt may take 20 s. One that is cut off is recorded as begun and repeated under the same id.
 DELIVERY_GRACE_SECONDS = 5.0
@@ -180,9 +180,9 @@ class Owner:
             fence=self._tenure.fence,
             sequence=state.sequence,
             actors_max=config.daemon.actors_in_memory,
-            committed=lambda sequence: shared.journal.note(self.number, sequence),
-            told=relay.poke,
-            unqueued=relay.queue,
+            on_commit=lambda sequence: shared.journal.note(self.number, sequence),
+            on_queued=relay.poke,
+            on_unqueued=relay.queue,
         )
         log.info(
             "partition.running",
@@ -213,7 +213,7 @@ class Owner:
         except BaseExceptionGroup as failed:
             # Whoever would have ended the pause has ended; whoever begins anew looks for itself.
             self._retry.paused = None
-            self._poison = poison = self._poisons.of(failed)
+            self._poison = poison = self._poisons.extract(failed)
             if poison is None:
                 await self._tenure.lost(failed)
             self._say("starting")
@@ -228,7 +228,7 @@ class Owner:
         while True:
             await self._shared.clock.sleep(WATCH_SECONDS)
             try:
-                found = problems(await look(self._watcher.ask), self._shared.config.redis.durability)
+                found = problems(await read_health(self._watcher.ask), self._shared.config.redis.durability)
             except (StoreUnavailable, StoreRefused):
                 continue  # the caller that needs Redis waits and logs it
             reason = "; ".join(one.reason for one in found) or None
@@ -242,7 +242,7 @@ class Owner:
 
     async def _verify(self) -> None:
         """After an outage: is this still the server, and the data, that we know?"""
-        found = problems(await look(self._store.ask), self._shared.config.redis.durability)
+        found = problems(await read_health(self._store.ask), self._shared.config.redis.durability)
         if found:
             raise StoreRefused(found[0].reason, found[0].remedy)
         meta = await read_meta(

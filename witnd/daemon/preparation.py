@@ -24,5 +24,5 @@ async def prepare(memory: Memory, state: State, number: int, poison: Poison | No
     await retry.call("comparing deadlines", lambda: rebuild_deadlines(store, open_outcomes))
     await retry.call("comparing lists", lambda: rebuild_indexes(store, counters))
     check = DeadlineCheck(memory)
-    await check.first(open_outcomes)
+    await check.run_first_pass(open_outcomes)
     return open_outcomes, check

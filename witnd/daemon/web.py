@@ -15,7 +15,7 @@ from witnd.daemon.side_task import SideTask
 from witnd.domain.values.mistake import Mistake
 from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.keys import Keys
-from witnd.store.server.connection import mapped
+from witnd.store.server.connection import redis_errors
 from witnd.web.connections.accept import Acceptor, listening_sockets
 from witnd.web.connections.limit import connections_max, file_limit
 from witnd.web.http.route import HtmlErrors, Route
@@ -50,7 +50,7 @@ class Lag:
             await asyncio.sleep(LAG_SECONDS)
 
     async def _look(self) -> list[int]:
-        with mapped():
+        with redis_errors():
             async with self._client.pipeline(transaction=False) as asked:
                 for keys in self._partitions:
                     asked.hget(keys.state, "read")

@@ -32,8 +32,8 @@ from witnd.store.access.tokens import Tokens
 from witnd.store.catalogue.versions import CatalogueStore
 from witnd.store.errors import StoreUnavailable
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
-from witnd.store.query.reads import reading
-from witnd.store.server.connection import connect, mapped
+from witnd.store.query.reads import open_reads
+from witnd.store.server.connection import connect, redis_errors
 
 PREFIX: Final = "witn"
 FOLDER: Final = "witnd-demo-"
@@ -119,7 +119,7 @@ class Stage:
         async with (
             server_for(config, private=True) as (server, private),
             connect(server) as client,
-            reading(server) as reads,
+            open_reads(server) as reads,
         ):
             assert private is not None
             store = CatalogueStore(client, GlobalKeys(PREFIX), config.redis.partitions)
@@ -127,7 +127,7 @@ class Stage:
             async with Receiver.open(watch.hear) as receiver, self._cleared():
                 with self._stops.cuttable():
                     receiver.secrets = await wares.put(store, wares.sample(receiver.address))
-                    self._start("server", private.died())
+                    self._start("server", private.wait_exit())
                     self._start("daemon", daemon.run(server))
                     await self._wait(daemon.ready)
                     await self._wait(daemon.answering)
@@ -168,7 +168,7 @@ class Stage:
     async def _perform(self, client: Redis, store: CatalogueStore) -> None:
         async def append(fields: Fields) -> None:
             entry: dict[Any, Any] = {**fields}
-            with mapped():
+            with redis_errors():
                 await client.xadd(self._keys.events, entry)
 
         async def arrive(customer: str, rate_card: str) -> None:
@@ -190,7 +190,7 @@ class Stage:
                 return
 
     async def _quiet(self, client: Redis) -> bool:
-        with mapped():
+        with redis_errors():
             unsettled = await client.zcard(self._keys.due)
             unsent = await client.scard(self._keys.outbox_rules)
         return not unsettled and not unsent

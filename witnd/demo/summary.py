@@ -104,9 +104,9 @@ async def _agents(reads: Reads, keys: Keys, catalogue: Catalogue) -> Mapping[str
             one = add(resolution.agent_key, resolution.status)
             if isinstance(resolution.amount, str) and isinstance(resolution.currency, str):
                 one.amounts[resolution.currency] += Decimal(resolution.amount)
-    async for scored in reads.scored(keys.due):
+    async for scored in reads.scan_scores(keys.due):
         names = [keys.outcome(key) for key, _ in scored]
-        found = (await reads.each(("MGET", *names)))[0]
+        found = (await reads.pipeline(("MGET", *names)))[0]
         for (key, _), raw in zip(scored, found, strict=True):
             record = None if raw is None else decode_outcome(key, raw)
             if record is not None and record.processed_at is None:

@@ -72,7 +72,7 @@ class Watch:
         found: list[tuple[EntryId, list[bytes]]] = []
         if until is not None and until <= after:
             return found
-        rows = (await self._reads.each(("XRANGE", stream, f"({text_of(after)}", end, "COUNT", PAGE)))[0]
+        rows = (await self._reads.pipeline(("XRANGE", stream, f"({text_of(after)}", end, "COUNT", PAGE)))[0]
         return [(entry_id(name), fields) for name, fields in rows if fields is not None]
 
     async def _catalogue_lines(self) -> list[Line]:

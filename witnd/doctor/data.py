@@ -227,7 +227,7 @@ def _webhooks(data: Data, catalogue: Catalogue | None) -> Iterator[Check]:
 
 def _tokens(data: Data) -> Check:
     living = [token for token in data.tokens if token.revoked_at is None]
-    if not any(token.may("admin") for token in living):
+    if not any(token.has_scope("admin") for token in living):
         found = f"{count(len(living), 'token')}, and none for administration"
         return note("data", "tokens", found, "`witnd tokens create NAME --scope admin`, if the API is used")
     return ok("data", "tokens", f"{count(len(living), 'token')} in use")

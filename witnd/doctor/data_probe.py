@@ -242,7 +242,7 @@ async def _books(connection: wire.Wire, prefix: str, parts: Sequence[Part], now_
         ("ZCOUNT", keys.to_issue, "-inf", "(0" if grace_ms is None else now_ms - grace_ms),
         ("ZRANGE", keys.to_issue, 0, 0, "WITHSCORES"),
     )
-    positions = StateFields.of(keys.state, state).positions()
+    positions = StateFields.from_hash(keys.state, state).positions()
     collected = {number: position.number for number, position in positions.items()}
     behind = [part for part in parts if part.lines > collected.get(part.number, 0) and part.is_current][:BEHIND]
     places = [(Keys(prefix, part.number).lines, f"({collected.get(part.number, 0)}-0") for part in behind]

@@ -11,7 +11,7 @@ import structlog
 
 from witnd.engine.memory import Memory
 from witnd.store.partition import deadline_check
-from witnd.store.partition.deadline_check import Wrong
+from witnd.store.partition.deadline_check import DeadlineMismatch
 
 # Keys per slice: some 5 ms of this process. With the pause that is 10 000 outcomes a second.
 SLICE = 500
@@ -31,7 +31,7 @@ class DeadlineCheck:
         self._memory = memory
         self._is_fresh = False  # there was a pass before `run`
 
-    async def first(self, open_outcomes: int) -> None:
+    async def run_first_pass(self, open_outcomes: int) -> None:
         """Make the first pass at once, if it is short."""
         if open_outcomes <= FIRST_MAX:
             await self._pass(0)
@@ -51,7 +51,7 @@ class DeadlineCheck:
         for zset in (keys.with_status("PENDING"), keys.with_status("OPEN"), keys.due):
             cursor, done = "0", False
             while not done:
-                cursor, names = await self._insist_scan(zset, cursor)
+                cursor, names = await self._scan(zset, cursor)
                 await self._compare(names, is_listed=zset != keys.due)
                 done = cursor == "0"
                 await asyncio.sleep(pause)
@@ -59,7 +59,7 @@ class DeadlineCheck:
     async def _check_held(self) -> None:
         memory, cursor, done = self._memory, "0", False
         while not done:
-            cursor, names = await self._insist_scan(memory.store.keys.held, cursor)
+            cursor, names = await self._scan(memory.store.keys.held, cursor)
             lost = await memory.retry.call(
                 "comparing held events",
                 lambda: deadline_check.lost_held(memory.store, names),  # noqa: B023
@@ -69,7 +69,7 @@ class DeadlineCheck:
             done = cursor == "0"
             await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _insist_scan(self, zset: str, cursor: str) -> tuple[str, list[str]]:
+    async def _scan(self, zset: str, cursor: str) -> tuple[str, list[str]]:
         memory = self._memory
         return await memory.retry.call(
             "comparing deadlines", lambda: deadline_check.scan(memory.store, zset, cursor, SLICE)
@@ -86,11 +86,11 @@ class DeadlineCheck:
             await memory.load(unknown, 0)
             if not is_listed:
                 # The remaining keys have no outcome at all.
-                wrong += [Wrong(key, None, None, 0) for key in unknown if key not in on_hold]
+                wrong += [DeadlineMismatch(key, None, None, 0) for key in unknown if key not in on_hold]
         for one in wrong:
             await self._correct(one)
 
-    async def _correct(self, wrong: Wrong) -> None:
+    async def _correct(self, wrong: DeadlineMismatch) -> None:
         memory, deadlines = self._memory, self._memory.partition.deadlines
         if not await memory.retry.call("correcting a deadline", lambda: deadline_check.correct(memory.store, wrong)):
             return

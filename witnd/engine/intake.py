@@ -56,20 +56,20 @@ class Intake:
         rows: list[Row] = []
         while True:
             if rows:
-                rows = await self._take_and_read_on(rows)
+                rows = await self._prepare_and_read_ahead(rows)
             else:
                 await self.idle.wait()
-                rows = await self._wait(await self._look_around())
+                rows = await self._wait(await self._check_quiet_log())
                 if not rows and self.snapshot is not None:
                     check_read_to_end(self.snapshot, self.read_to, self.read)
 
-    async def _take_and_read_on(self, rows: list[Row]) -> list[Row]:
+    async def _prepare_and_read_ahead(self, rows: list[Row]) -> list[Row]:
         """The entries behind `rows`, which are on their way while those are prepared."""
         after = entry_id(rows[-1][0])
         reading = asyncio.ensure_future(self._read(None, after))
         try:
             await asyncio.sleep(0)  # so that it is on its way
-            batch = await self._prepared(rows)
+            batch = await self._prepare(rows)
             # With the next rows at hand, their outcomes are asked for before the fold sends its next commit: behind
             # that, the answer would keep the fold waiting (traced: 40 % of the time).
             behind = await reading
@@ -105,12 +105,12 @@ class Intake:
         finally:
             reading.cancel()
 
-    async def _prepared(self, rows: list[Row]) -> Batch | None:
+    async def _prepare(self, rows: list[Row]) -> Batch | None:
         """A batch with everything in memory that it needs; None if nothing can be taken yet."""
         self._number += 1
         entries, cold = self._memory.partition.plan(rows, self._number)
         snapshot = self._check_clock(await self._memory.load(cold, self._number))
-        entries = await self._sound(entries, snapshot)
+        entries = await self._entries_in_time(entries, snapshot)
         if not entries:
             return None
         until = entries[-1][0], entries[-1][1]
@@ -119,7 +119,7 @@ class Intake:
         self.read_to, self.read = until, self.read + len(entries)
         return Batch(self._number, entries, snapshot.now_ms)
 
-    async def _sound(self, entries: list[Entry], snapshot: LogSnapshot) -> list[Entry]:
+    async def _entries_in_time(self, entries: list[Entry], snapshot: LogSnapshot) -> list[Entry]:
         """Return the entries whose time has come by the trusted clock. If there is none, wait a moment."""
         if snapshot.moving:
             await self._memory.retry.sleep(MOVING_SECONDS)
@@ -155,7 +155,7 @@ class Intake:
 
     # -- on a quiet stream -----------------------------------------------------------------------------------------
 
-    async def _look_around(self) -> int | None:
+    async def _check_quiet_log(self) -> int | None:
         """Answers in how many ms the earliest deadline comes; None where that is not known or not to be acted on."""
         memory = self._memory
         snapshot = self._check_clock(await memory.load([], 0))
@@ -168,7 +168,7 @@ class Intake:
         if snapshot.added > self.read:
             return None
         # Drained: everything that was accepted by now is applied.
-        self.retries.look(snapshot.now_ms, snapshot.now_ms)
+        self.retries.check(snapshot.now_ms, snapshot.now_ms)
         if keys := deadlines.unloaded(snapshot.now_ms, self._batch_max):
             # What Redis has are lower bounds: the outcomes themselves tell whether a tick is worth appending.
             await self._refresh(keys)

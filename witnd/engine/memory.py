@@ -41,14 +41,14 @@ class Memory:
             snapshot, stored = await self.retry.call("loading outcomes", lambda: self.store.snapshot(keys))
             if snapshot.catalogue != catalogue.chain.head or snapshot.versions != catalogue.revision:
                 check_head(catalogue, known, snapshot.catalogue, snapshot.versions)
-                await self._learn()
-            loaded = [self._resident(one) for one in stored]
+                await self._load_catalogue()
+            loaded = [self._to_cached(one) for one in stored]
             self.partition.cache.install(loaded, batch)
         finally:
             self.loading.remove(keys)
         return snapshot
 
-    def _resident(self, stored: Stored) -> Cached:
+    def _to_cached(self, stored: Stored) -> Cached:
         key, record, history, held = stored
         if isinstance(record, Damage):
             return OnHold(key, hold_at(self.partition.cursor, record))
@@ -89,7 +89,7 @@ class Memory:
                 "outcome.repair_refused", key=key, reason=wrong.reason, remedy=f"run `witnd repair outcome {key}` again"
             )
 
-    async def _learn(self) -> None:
+    async def _load_catalogue(self) -> None:
         """Read what is new in the catalogue."""
         catalogue = self.partition.catalogue
         known = catalogue.chain.head
@@ -118,7 +118,7 @@ class Memory:
                     deadlines.add_stored(settles_at, key)
             deadlines.horizon = above = complete
 
-    async def learn_removals(self) -> None:
+    async def load_removals(self) -> None:
         """Read which held events operators want removed. A request that a commit in flight removes may be among them;
         it finds nothing to remove."""
         command = ("HGETALL", self.store.keys.removals)

@@ -29,7 +29,7 @@ COMMIT_SECONDS = 2 * ANSWER_SECONDS
 log = structlog.get_logger()
 
 
-class _Sent(NamedTuple):
+class _CommitInFlight(NamedTuple):
     """A commit in flight; `writing` ends when it is known to be written."""
 
     writing: asyncio.Future[None]
@@ -51,19 +51,19 @@ class Pipeline:
         fence: str,
         sequence: int,
         actors_max: int,
-        committed: Callable[[int], None],
-        told: Callable[[frozenset[str]], None],
-        unqueued: Callable[[tuple[str, ...]], None],
+        on_commit: Callable[[int], None],
+        on_queued: Callable[[frozenset[str]], None],
+        on_unqueued: Callable[[tuple[str, ...]], None],
     ) -> None:
         self.sequence = sequence
         self._memory = memory
         self._intake = intake
         self._fence = fence
         self._actors_max = actors_max
-        self._committed = committed
-        self._told = told
-        self._unqueued = unqueued
-        self._sent: _Sent | None = None
+        self._on_commit = on_commit
+        self._on_queued = on_queued
+        self._on_unqueued = on_unqueued
+        self._in_flight: _CommitInFlight | None = None
         self._committed_batch = 0
         self._stopping = asyncio.Event()
 
@@ -77,8 +77,8 @@ class Pipeline:
                 await asyncio.wait([reading])
                 await self._intake.queue.put(None)
         finally:
-            if self._sent is not None:
-                self._sent.writing.cancel()
+            if self._in_flight is not None:
+                self._in_flight.writing.cancel()
 
     def stop(self) -> None:
         """Read no more; `run` returns when everything that was read is committed."""
@@ -88,16 +88,16 @@ class Pipeline:
         while (batch := await self._next()) is not None:
             await self._fold(batch)
             await self._retry(batch)
-        await self._written()
+        await self._wait_for_commit()
 
     async def _next(self) -> Batch | None:
         """What is to be folded next; what was sent before need not be written yet, but is when nothing comes."""
         getting = asyncio.ensure_future(self._intake.queue.get())
         try:
-            if self._sent is not None:
-                await asyncio.wait((getting, self._sent.writing), return_when=asyncio.FIRST_COMPLETED)
+            if self._in_flight is not None:
+                await asyncio.wait((getting, self._in_flight.writing), return_when=asyncio.FIRST_COMPLETED)
             if not getting.done():
-                await self._written()
+                await self._wait_for_commit()
                 self._intake.idle.set()
             return await getting
         finally:
@@ -107,13 +107,13 @@ class Pipeline:
         memory, partition = self._memory, self._memory.partition
         at, entries = 0, batch.entries
         if any(type(entry[2]) is Retry for entry in entries):
-            await memory.learn_removals()
+            await memory.load_removals()
         done = False
         while not done:
             try:
                 step, reached = partition.fold(entries, at, SETTLE_MAX, batch.number)
             except Poison:
-                await self._written()  # whoever begins anew must find it
+                await self._wait_for_commit()  # whoever begins anew must find it
                 raise
             done = reached == len(entries)
             await asyncio.sleep(0)  # health checks and the lease need not wait for the encoding as well
@@ -124,7 +124,7 @@ class Pipeline:
                 await memory.extend(max(entries[-1][0], entries[at][0] + HORIZON_MS))
             elif step.repair is not None:
                 # The events that wait are read from Redis, so all of them must be there.
-                await self._written()
+                await self._wait_for_commit()
                 await memory.load_repair(*step.repair)
             elif step.need is not None:
                 await memory.load(list(step.need), batch.number)
@@ -140,28 +140,28 @@ class Pipeline:
         """Start the check of held events after a catalogue change: on a busy stream the intake never gets to it."""
         retries = self._intake.retries
         if batch.entries and retries.has_change(applied_to := batch.entries[-1][0]):
-            await self._written()
-            retries.look(applied_to, batch.now_ms)
+            await self._wait_for_commit()
+            retries.check(applied_to, batch.now_ms)
 
     async def _commit(self, step: Step, batch: int) -> None:
         """Send a step, after the one before it is written."""
         memory = self._memory
         for held in step.held:
-            self._intake.retries.note(held, held.waiting[held.stored :])
-        expected = self.sequence + (self._sent is not None)
+            self._intake.retries.add_held(held, held.waiting[held.stored :])
+        expected = self.sequence + (self._in_flight is not None)
         packed = write(step, memory.partition, memory.store.keys, expected).packed(self._fence)
         _log_holds(step, memory.store.keys.partition)
         made = [settled.deliveries for settled in step.settled if settled.deliveries]
         rules = frozenset(rule.id for one in made if not one.is_large for rule in one.rules)
         unqueued = tuple(one.message.outcome_key for one in made if one.is_large)
-        await self._written()
-        await memory.retry.resumed()
+        await self._wait_for_commit()
+        await memory.retry.wait_while_paused()
         try:
             replies = (await memory.store.caller()).send_packed(packed.by_digest(), 1)
         except memory.retry.unreachable:
             replies = None
         writing = asyncio.ensure_future(self._write(packed, replies))
-        self._sent = _Sent(writing, packed.sequence, rules, unqueued, len(step.settled), batch)
+        self._in_flight = _CommitInFlight(writing, packed.sequence, rules, unqueued, len(step.settled), batch)
 
     async def _write(self, packed: PackedCommit, replies: asyncio.Future[list[object]] | None) -> None:
         """Have a step written, whatever it takes; without `replies` it could not even be sent."""
@@ -178,24 +178,24 @@ class Pipeline:
 
         await memory.retry.call("committing", ask)
 
-    async def _written(self) -> None:
+    async def _wait_for_commit(self) -> None:
         """Wait until the commit in flight is known to be written."""
-        sent, memory = self._sent, self._memory
+        sent, memory = self._in_flight, self._memory
         if sent is None:
             return
         try:
             await sent.writing
         except WrongType as wrong:
-            self._sent = None
+            self._in_flight = None
             raise _poison(wrong, memory.store.keys) from wrong
-        self._sent = None
+        self._in_flight = None
         self.sequence = sent.sequence
-        self._committed(sent.sequence)
+        self._on_commit(sent.sequence)
         self._committed_batch = max(self._committed_batch, sent.batch)
         if sent.rules:
-            self._told(sent.rules)
+            self._on_queued(sent.rules)
         if sent.unqueued:
-            self._unqueued(sent.unqueued)
+            self._on_unqueued(sent.unqueued)
         if sent.resolved:
             log.info("outcomes.settled", count=sent.resolved, sequence=self.sequence)
         memory.partition.cache.passivate(self._actors_max, self._committed_batch, memory.loading)

@@ -21,7 +21,7 @@ class Poisons:
         self._partition = partition
         self._count = 0
 
-    def of(self, failed: BaseExceptionGroup[BaseException]) -> Poison | None:
+    def extract(self, failed: BaseExceptionGroup[BaseException]) -> Poison | None:
         """Return the outcome whose fold failed, if nothing else went wrong. Raise `Unsafe` if there are too many."""
         found, other = failed.split(Poison)
         if found is None or other is not None:

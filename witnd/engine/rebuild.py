@@ -18,7 +18,7 @@ from witnd.store.records.sealed import sealed
 _FOREVER = 1 << 62
 
 
-class Rebuilt(NamedTuple):
+class RebuildResult(NamedTuple):
     """The state of the key, its first applied event, and the fate of every entry that was not applied."""
 
     repair: Repair
@@ -51,7 +51,7 @@ class Rebuild:
         if self._past_due is None and isinstance(one, Actor) and not one.is_final and one.settles_at <= entry[0]:
             self._past_due = entry
 
-    def result(self, *, settled: bool) -> Rebuilt:
+    def result(self, *, settled: bool) -> RebuildResult:
         """`settled`: the outcome was final before it went on hold. Else what is due is left to the daemon."""
         if settled:
             self._settle()
@@ -59,10 +59,10 @@ class Rebuild:
         if isinstance(one, Actor):
             record = encode_outcome(one, 0, one.tail, one.tailed)
             repair = Repair(1, record, sealed(self._key, self._spilled), [])
-            return Rebuilt(repair, one.status, one.opened_at, one.events, self._fates)
+            return RebuildResult(repair, one.status, one.opened_at, one.events, self._fates)
         assert isinstance(one, Held), one
         held = [encode_held(*waiting) for waiting in one.waiting]
-        return Rebuilt(Repair(1, None, [], held), None, None, len(held), self._fates)
+        return RebuildResult(Repair(1, None, [], held), None, None, len(held), self._fates)
 
     def _settle(self) -> None:
         if self._past_due is not None:

@@ -40,35 +40,35 @@ class Retries:
         self._idle = idle
         self._guard = guard
         self._wake = asyncio.Event()
-        self._asked_at = -1  # changes up to this instant are looked at, or waiting to be
+        self._checked_to = -1  # changes up to this instant are looked at, or waiting to be
         self._now_ms = 0
         self._scan: str | None = None  # where the scan of all held keys continues; None while there is none
         self._keys: deque[str] = deque()  # to be looked at
         self._waiting: set[str] = set()  # the same keys
         self._size = FIRST_SLICE
-        self._looked = self._retried = 0
+        self._checked = self._retried = 0
 
     def has_change(self, applied_to: int) -> bool:
-        """Whether the catalogue changed by `applied_to` since the last `look`."""
-        change = self._memory.partition.catalogue.next_change_after(self._asked_at)
+        """Whether the catalogue changed by `applied_to` since the last `check`."""
+        change = self._memory.partition.catalogue.next_change_after(self._checked_to)
         return change is not None and change <= applied_to
 
-    def look(self, applied_to: int, now_ms: int) -> None:
+    def check(self, applied_to: int, now_ms: int) -> None:
         """Check the held keys if the catalogue changed by `applied_to`. Everything up to it is committed."""
         if not self.has_change(applied_to):
             return
-        changes = self._memory.partition.catalogue.changes_between(self._asked_at, applied_to)
-        everything = self._asked_at < 0 or self.index.is_lost or (self._scan is None and not self.index.is_complete)
-        self._asked_at, self._now_ms = applied_to, now_ms
+        changes = self._memory.partition.catalogue.changes_between(self._checked_to, applied_to)
+        everything = self._checked_to < 0 or self.index.is_lost or (self._scan is None and not self.index.is_complete)
+        self._checked_to, self._now_ms = applied_to, now_ms
         met = {need for change in changes for need in needs_met_by(*change)}
         if not met:
             return
         if everything:
-            self._look_at_all()
+            self._check_all()
         self._push(self.index.take(met))
         self._wake.set()
 
-    def note(self, held: Held, waiting: list[Waiting]) -> None:
+    def add_held(self, held: Held, waiting: list[Waiting]) -> None:
         """Add events of a key that are held from now on."""
         catalogue = self._memory.partition.catalogue
         for (ms, _), event in waiting:
@@ -76,8 +76,8 @@ class Retries:
             self.index.add(held.key, found)
 
     async def run(self) -> None:
-        if self._looked:
-            self._look_at_all()  # an error ended the run before, in the middle of something
+        if self._checked:
+            self._check_all()  # an error ended the run before, in the middle of something
         while True:
             await self._wake.wait()
             if self._guard.is_ahead:
@@ -85,18 +85,18 @@ class Retries:
                 await asyncio.sleep(CLOCK_SECONDS)
                 continue
             if not self._keys and self._scan is not None:
-                await self._scan_on()
+                await self._continue_scan()
             elif self._keys:
-                await self._slice()
+                await self._check_slice()
             if not self._keys and self._scan is None:
                 self._wake.clear()
                 if self._retried:
-                    log.info("held.retried", looked_at=self._looked, retried=self._retried)
-                self._looked = self._retried = 0
+                    log.info("held.retried", looked_at=self._checked, retried=self._retried)
+                self._checked = self._retried = 0
             if not self._idle.is_set():
                 await asyncio.sleep(PAUSE_SECONDS)
 
-    def _look_at_all(self) -> None:
+    def _check_all(self) -> None:
         self.index.begin()
         self._scan = "0"
 
@@ -106,7 +106,7 @@ class Retries:
                 self._waiting.add(key)
                 self._keys.append(key)
 
-    async def _scan_on(self) -> None:
+    async def _continue_scan(self) -> None:
         """Find the next held keys. Every key that stays held during the scan is found."""
         memory, cursor = self._memory, self._scan or "0"
         after, keys = await memory.retry.call("listing held keys", lambda: memory.store.scan_held(cursor, SLICE))
@@ -116,7 +116,7 @@ class Retries:
             # The index has every key now, those of this page as soon as they are looked at.
             self.index.is_complete = not self.index.is_lost
 
-    async def _slice(self) -> None:
+    async def _check_slice(self) -> None:
         memory, partition = self._memory, self._memory.partition
         keys = [self._keys[place] for place in range(min(self._size, len(self._keys)))]
         events = 0
@@ -137,13 +137,13 @@ class Retries:
             if isinstance(one, Held) and one.waiting:
                 events += len(one.waiting)
                 # Under what it waits for now; also a key that can be placed, until it is.
-                self._file(one)
+                self._add_to_index(one)
                 if partition.placeable(one, self._now_ms):
                     found.append(key)
         for one_damaged in damaged:
             await memory.hold(one_damaged.key, one_damaged.reason)
         self._size = max(1, len(keys) * EVENTS // events) if events > EVENTS else min(SLICE, 2 * self._size)
-        self._looked += len(keys)
+        self._checked += len(keys)
         if found:
             retries = [("witnd", "retry", "key", key) for key in found]
             limit = self._guard.append_limit()
@@ -153,7 +153,7 @@ class Retries:
                 return
         self._retried += len(found)
 
-    def _file(self, held: Held) -> None:
+    def _add_to_index(self, held: Held) -> None:
         catalogue, at = self._memory.partition.catalogue, self._now_ms
         for _, event in held.waiting:
             self.index.add(

@@ -12,7 +12,7 @@ from witnd.domain.outcomes.content import MARK_BYTES
 from witnd.domain.outcomes.event import EntryId, Event
 from witnd.domain.outcomes.outcome import Outcome, Status
 from witnd.domain.pricing.ratecard import Price
-from witnd.fold.history import items_of, marked
+from witnd.fold.history import items_of, mark_of
 from witnd.fold.hold import Hold
 
 # Items of its history that an outcome keeps and carries in its own record: up to so many, and up to so many bytes. Most
@@ -100,7 +100,7 @@ class Actor(Outcome):
         if mark in self.tail:
             # Hardly ever anything else than a duplicate; but only the item's own place proves it.
             for item in items_of(self.tail, self.tailed):
-                found = marked(item)
+                found = mark_of(item)
                 if found.startswith(mark):
                     return found[MARK_BYTES:]
         return None if self.marks is None else self.marks.find(mark)
@@ -108,7 +108,7 @@ class Actor(Outcome):
     def spill(self) -> list[bytes]:
         """Let go of the tail, whose items belong into the list now; what remains of them is their marks."""
         items = items_of(self.tail, self.tailed)
-        packed = b"".join(map(marked, items))
+        packed = b"".join(map(mark_of, items))
         if self.marks is None:
             self.marks = Marks(packed)
         else:

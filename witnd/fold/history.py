@@ -37,7 +37,7 @@ def encode_history(ms: int, seq: int, event: Event, placed_at: int | None) -> by
     mark, content, attribution = event.mark, event.content, event.attribution
     return _pack(
         (
-            # First, so that `marked` finds it by its place.
+            # First, so that `mark_of` finds it by its place.
             None if mark is None or content is None else mark + content,
             ms,
             seq,
@@ -56,7 +56,7 @@ def items_of(tail: bytes, tailed: int) -> list[bytes]:
     return [bytes(item) for item in _unpack_items(b"\xdd" + tailed.to_bytes(4) + tail)]
 
 
-def marked(item: bytes) -> bytes:
+def mark_of(item: bytes) -> bytes:
     """Mark and content of a history item, nothing where it has none, without decoding the rest of it: an array of nine
     begins with one byte, a short binary with two."""
     return item[3 : 3 + 2 * MARK_BYTES] if item[1] == _BINARY else b""

@@ -21,7 +21,7 @@ from witnd.fold.actor import TAIL_BYTES_MAX, TAIL_MAX, Actor, Held, OnHold, Wait
 from witnd.fold.actor_cache import ActorCache
 from witnd.fold.history import encode_history
 from witnd.fold.on_hold import Poison
-from witnd.fold.step import Entry, Fate, Settled, Settling, Step, misplaced
+from witnd.fold.step import Entry, Fate, SettledOutcome, Settling, Step, reject_other_partition
 
 HELD_MAX = 1000  # contract section 4.3: events that wait per key
 # A step ends when it has made so many deliveries (measured: 2000 keep the server busy for 20 to 30 ms, and a delivery
@@ -84,7 +84,7 @@ class Partition:
             if type(item) is Event or type(item) is Retry:
                 key = item.key
                 if partitions > 1 and partition_of(key, partitions) != self.partition:
-                    item = misplaced(item, partition_of(key, partitions))
+                    item = reject_other_partition(item, partition_of(key, partitions))
                 else:
                     there = known.get(key)
                     if there is None:
@@ -181,7 +181,7 @@ class Partition:
         resolution, line = resolve(actor)
         made = deliveries(self.catalogue, actor, resolution, line)
         step.deliveries += made.cost if made else 0
-        step.settled.append(Settled(actor, resolution, line, made))
+        step.settled.append(SettledOutcome(actor, resolution, line, made))
 
     def _event(self, step: Step, ms: int, seq: int, event: Event, known: Actor | None) -> bool:
         """Decide the fate of an event, in the order of contract section 4.3. False: its key must be loaded first."""
@@ -199,7 +199,7 @@ class Partition:
         if type(there) is OnHold:
             on_hold.wait(step, there, Waiting((ms, seq), event), self._fate)
         elif type(there) is not Actor:
-            self._unplaced(step, there, ms, seq, event)  # type: ignore[arg-type]
+            self._hold_or_open(step, there, ms, seq, event)  # type: ignore[arg-type]
         elif event.customer_key != there.customer_key or (
             event.agent_key is not None and event.agent_key != there.contract.agent
         ):
@@ -231,7 +231,7 @@ class Partition:
 
     # -- events without an outcome ---------------------------------------------------------------------------------
 
-    def _unplaced(self, step: Step, held: Held, ms: int, seq: int, event: Event) -> None:
+    def _hold_or_open(self, step: Step, held: Held, ms: int, seq: int, event: Event) -> None:
         terms = self._place(event, ms)
         if isinstance(terms, Terms):
             actor = self._open(step, held, ms, event.customer_key, terms)

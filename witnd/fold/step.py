@@ -25,7 +25,7 @@ class Fate(NamedTuple):
     raw: list[bytes] | None = None
 
 
-class Settled(NamedTuple):
+class SettledOutcome(NamedTuple):
     """A final outcome and what follows from it."""
 
     actor: Actor
@@ -71,7 +71,7 @@ class Step:
         self.placed: list[Held] = []  # whose waiting events are waiting no more
         self.rewritten: list[Held] = []  # lost waiting events that an operator removed
         self.removals: list[EntryId] = []  # requests of operators that are carried out
-        self.settled: list[Settled] = []
+        self.settled: list[SettledOutcome] = []
         self.deliveries = 0  # of all of them together
         self.spilled: dict[str, list[bytes]] = {}  # items of histories that no record carries any more, by key
         self.fates: list[Fate] = []
@@ -89,7 +89,7 @@ class Step:
         return f"<Step {len(self.actors)} changed {len(self.settled)} settled {len(self.fates)} fates>"
 
 
-def misplaced(item: Event | Retry, partition: int) -> Refusal | Tick:
+def reject_other_partition(item: Event | Retry, partition: int) -> Refusal | Tick:
     """What an item of another partition is worth here. A control entry has no fate: it only proves time."""
     if isinstance(item, Retry):
         return Tick()

@@ -82,7 +82,7 @@ class Queueing:
         """Queue the deliveries of one outcome in slices, so that neither commits nor health checks wait long."""
         ask, unqueued = self._means.ask, self._unqueued
         try:
-            waiting = await ask(self._turn, unqueued.of, outcome_key)
+            waiting = await ask(self._turn, unqueued.deliveries, outcome_key)
         except Unreadable as damaged:
             self._damaged.add(outcome_key)
             log.error("delivery.unreadable", delivery=f"all of outcome {outcome_key}", reason=str(damaged))

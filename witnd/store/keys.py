@@ -192,7 +192,7 @@ class Keys:
     def with_status(self, status: str) -> str:
         return f"{self.base}:status:{status}"
 
-    def of(self, customer_key: str) -> str:
+    def of_customer(self, customer_key: str) -> str:
         return f"{self.base}:of:{customer_key}"
 
     def day(self, date: str) -> str:

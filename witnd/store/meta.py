@@ -11,7 +11,7 @@ from witnd.config import ConfigError
 from witnd.domain.values.mistake import Mistake
 from witnd.store.errors import Unsafe
 from witnd.store.keys import GlobalKeys, traces
-from witnd.store.server.connection import mapped
+from witnd.store.server.connection import redis_errors
 
 # The layout of everything in Redis. Every change of a stored layout is a new number. 1: development versions before
 # 0.1.0, with the catalogue and billing in slots of their own and JSON records without a format number.
@@ -44,10 +44,10 @@ async def open_meta(client: Redis, keys: GlobalKeys, partitions: int) -> Meta:
     found = await read_meta(client, keys, partitions)
     if found is not None:
         return found
-    with mapped():
+    with redis_errors():
         call = client.eval(_OPEN, 1, keys.meta, str(FORMAT), str(uuid4()), str(partitions))
         fields = await cast("Awaitable[list[bytes | None]]", call)
-    return _checked(fields, keys, partitions)
+    return _check_record(fields, keys, partitions)
 
 
 async def read_meta(client: Redis, keys: GlobalKeys, partitions: int) -> Meta | None:
@@ -55,7 +55,7 @@ async def read_meta(client: Redis, keys: GlobalKeys, partitions: int) -> Meta | 
     fields = await _fields(client, keys)
     if fields == _NONE:
         names = traces(keys.prefix, partitions)
-        with mapped():
+        with redis_errors():
             async with client.pipeline(transaction=False) as pipeline:
                 for name in names:
                     pipeline.exists(name)
@@ -65,11 +65,11 @@ async def read_meta(client: Redis, keys: GlobalKeys, partitions: int) -> Meta | 
         if fields == _NONE:
             _refuse_orphans(keys, [name for name, exists in zip(names, exist, strict=True) if exists])
             return None
-    return _checked(fields, keys, partitions)
+    return _check_record(fields, keys, partitions)
 
 
 async def _fields(client: Redis, keys: GlobalKeys) -> list[bytes | None]:
-    with mapped():
+    with redis_errors():
         # A pipeline, because its errors name the key.
         async with client.pipeline(transaction=False) as reads:
             reads.hmget(keys.meta, ["format", "deployment", "partitions"])
@@ -85,7 +85,7 @@ def _refuse_orphans(keys: GlobalKeys, names: list[str]) -> None:
         )
 
 
-def _checked(found: list[bytes | None], keys: GlobalKeys, partitions: int) -> Meta:
+def _check_record(found: list[bytes | None], keys: GlobalKeys, partitions: int) -> Meta:
     try:
         fmt, deployment, recorded = (value.decode() for value in found if value is not None)
         meta = Meta(deployment=deployment, partitions=int(recorded), format=int(fmt))

@@ -15,8 +15,7 @@ from witnd.app.services import Services
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.contract import Contract
 from witnd.domain.outcomes.outcome import Outcome
-from witnd.store.query.outcomes import Wanted
-from witnd.store.query.outcomes import listed as listed_outcomes
+from witnd.store.query.outcomes import OutcomeFilter, list_outcomes
 from witnd.store.query.reads import Reads
 
 LOOKED_AT_MAX: Final = 500
@@ -45,8 +44,8 @@ async def running(services: Services, agent: str) -> Running:
     """Of the newest outcomes that are not settled, those of an agent, by version; the newest version first."""
 
     async def ask(reads: Reads, catalogue: Catalogue) -> Running:
-        wanted = Wanted(statuses=_RUNNING, agent=agent)
-        page = await listed_outcomes(
+        wanted = OutcomeFilter(statuses=_RUNNING, agent=agent)
+        page = await list_outcomes(
             reads, services.partitions, catalogue, wanted, limit=LOOKED_AT_MAX, look=LOOKED_AT_MAX
         )
         numbers = _Numbers(catalogue, agent)

@@ -27,8 +27,8 @@ from witnd.domain.values.money import minor_text
 from witnd.store.access.change_log import Author
 from witnd.store.errors import StoreUnavailable
 from witnd.store.invoices.change import Operation, Snapshot
-from witnd.store.invoices.lines import Closed, TooFar
-from witnd.store.query.reads import reading
+from witnd.store.invoices.lines import SearchLimit, StaleCursor
+from witnd.store.query.reads import open_reads
 from witnd.store.records.codec import OutcomeRecord, terms_of
 
 SHORTEST_ID: Final = 6  # characters of a row's id
@@ -128,12 +128,12 @@ async def billed_row(services: Services, invoice: Invoice, *, outcome_key: str |
                 found = await services.invoices.rows.of_outcome(invoice, outcome_key, record.billed_at)
         elif row_id is not None and outcome_key is None:
             what, name = "row_id", row_id
-            found = await lines.one(invoice, row_id)
+            found = await lines.find(invoice, row_id)
         else:
             raise invalid("", "give either outcome_key or row_id: which line of the invoice is to be credited")
-    except TooFar as far:
+    except SearchLimit as far:
         raise invalid("row_id", f"{far}; name the line by its outcome_key") from None
-    except Closed as moved:
+    except StaleCursor as moved:
         raise unavailable(f"{moved}; ask again") from None
     if found is None:
         raise Refused("NOT_FOUND", f"the invoice has no line with {what} {name!r} that could be credited")
@@ -159,7 +159,7 @@ async def line_of_outcome(services: Services, outcome_key: str) -> tuple[Invoice
 
 async def row_beginning(services: Services, invoice: Invoice, text: str) -> Row:
     """The one row of an invoice whose id begins with a text. Reads all its rows."""
-    rows = services.invoices.rows.of(invoice) if len(text) >= SHORTEST_ID else None
+    rows = services.invoices.rows.of_invoice(invoice) if len(text) >= SHORTEST_ID else None
     found = [] if rows is None else [row async for row in rows if row.id.startswith(text)]
     if len(found) != 1:
         many = "several lines that begin" if found else "no line with an id that begins"
@@ -169,7 +169,7 @@ async def row_beginning(services: Services, invoice: Invoice, text: str) -> Row:
 
 async def _record(services: Services, outcome_key: str) -> OutcomeRecord | None:
     number = partition_of(outcome_key, len(services.partitions))
-    async with reading(services.server) as reads:
+    async with open_reads(services.server) as reads:
         record, _ = await reads.outcome(services.partitions[number], outcome_key)
     return record
 

@@ -12,7 +12,7 @@ from witnd.billing.export.bill import Bill, Note
 from witnd.billing.export.page import invoice_page, note_page
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.operations import CreditNote
-from witnd.store.invoices.reads import Wanted
+from witnd.store.invoices.reads import InvoiceFilter
 
 Table: TypeAlias = Literal["csv", "jsonl"]
 Form: TypeAlias = Literal["csv", "jsonl", "html", "stripe"]
@@ -61,7 +61,7 @@ async def one_invoice(
             return ExportedFile(f"{name}.stripe.jsonl", JSON_LINES, _sendable(items))
 
 
-async def all_invoices(services: Services, wanted: Wanted, form: Table, what: What) -> ExportedFile:
+async def all_invoices(services: Services, wanted: InvoiceFilter, form: Table, what: What) -> ExportedFile:
     """All that are wanted, or their lines, in one file."""
     return _bills((await papers(services)).bills(wanted), form, what, what)
 

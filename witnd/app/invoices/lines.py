@@ -8,8 +8,8 @@ from witnd.app.services import Services
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.invoices.json_form import LineJson, line_json
 from witnd.store.errors import DamagedInvoice
-from witnd.store.invoices.lines import Closed, Lines
-from witnd.store.invoices.reads import Wanted
+from witnd.store.invoices.lines import Lines, StaleCursor
+from witnd.store.invoices.reads import InvoiceFilter
 from witnd.store.keys import BillingKeys
 from witnd.store.page import InvalidCursor, Page
 
@@ -25,14 +25,14 @@ async def of_invoice(services: Services, invoice: Invoice, limit: int, after: st
     """Lines behind a cursor. CONFLICT where the invoice was open when the cursor was made, and is no more."""
     try:
         page = await lines_of(services).page(invoice, limit, after)
-    except Closed as moved:
+    except StaleCursor as moved:
         raise Refused("CONFLICT", str(moved)) from None
     except InvalidCursor as wrong:
         raise invalid("after", str(wrong)) from None
     return Page([line_json(invoice, row) for row in page.data], page.cursor)
 
 
-async def of_all(services: Services, wanted: Wanted, limit: int, after: str | None) -> Page[LineJson]:
+async def of_all(services: Services, wanted: InvoiceFilter, limit: int, after: str | None) -> Page[LineJson]:
     """Lines of the invoices that are wanted, the newest period first.
 
     The cursor is the id of an invoice, and behind a `_` the cursor in its lines, or nothing behind the last of them.
@@ -81,6 +81,6 @@ async def _readable(
         return Page([], None)
 
 
-def _lies_in(wanted: Wanted, invoice: Invoice) -> bool:
+def _lies_in(wanted: InvoiceFilter, invoice: Invoice) -> bool:
     """Status aside: it may have become another one since the cursor was made."""
     return wanted.customer in (None, invoice.customer_key) and wanted.currency in (None, invoice.currency)

@@ -20,7 +20,7 @@ from witnd.domain.values.span import parse_period
 from witnd.store.access.change_log import Author
 from witnd.store.invoices.change import Operation, Snapshot
 from witnd.store.invoices.change_entries import entry_maker
-from witnd.store.invoices.reads import Ambiguous, Wanted
+from witnd.store.invoices.reads import Ambiguous, InvoiceFilter
 from witnd.store.page import InvalidCursor, Page
 
 STAGES: Final = ("open", "draft", "issued", "paid", "void")
@@ -46,7 +46,7 @@ def wanted(
     currency: str | None = None,
     status: str | None = None,
     period: str | None = None,
-) -> Wanted:
+) -> InvoiceFilter:
     """What a query means: several statuses have commas between them; a period is a year, a month, a day or an instant.
 
     A year or month means the invoices whose periods begin in it, a day or instant those it lies in.
@@ -55,8 +55,8 @@ def wanted(
     for stage in stages:
         if stage not in STAGES:
             raise invalid("status", f"{stage!r} is no status of an invoice; known are {', '.join(STAGES)}")
-    asked = Wanted() if period is None else _in_period(period)
-    return Wanted(
+    asked = InvoiceFilter() if period is None else _in_period(period)
+    return InvoiceFilter(
         customer=customer_key,
         currency=currency,
         stages=frozenset(stages),
@@ -66,26 +66,26 @@ def wanted(
     )
 
 
-def _in_period(text: str) -> Wanted:
+def _in_period(text: str) -> InvoiceFilter:
     try:
-        return Wanted(around=instant.parse(text)) if "T" in text else in_period(parse_period(text))
+        return InvoiceFilter(around=instant.parse(text)) if "T" in text else in_period(parse_period(text))
     except ValueError as wrong:
         raise invalid("period", f"{text!r} {wrong}; write a year, month or day such as 2026-11") from None
 
 
-def in_period(period: Period) -> Wanted:
+def in_period(period: Period) -> InvoiceFilter:
     """The invoices whose periods begin in a year or month, or hold a day."""
     if period.kind == "day":
-        return Wanted(around=period.start)
-    return Wanted(begins_from=period.start, begins_before=period.end)
+        return InvoiceFilter(around=period.start)
+    return InvoiceFilter(begins_from=period.start, begins_before=period.end)
 
 
 async def listed(
-    services: Services, asked: Wanted, limit: int, after: str | None, *, looked_at_max: int | None = None
+    services: Services, asked: InvoiceFilter, limit: int, after: str | None, *, looked_at_max: int | None = None
 ) -> Page[Invoice]:
     """The newest period first. A page may be short and still have a cursor, where a rare thing is looked for."""
     try:
-        return await services.invoices.listed(asked, limit, after, most=looked_at_max or LOOKED_AT_MAX)
+        return await services.invoices.page(asked, limit, after, most=looked_at_max or LOOKED_AT_MAX)
     except InvalidCursor as wrong:
         raise invalid("after", str(wrong)) from None
 

@@ -13,8 +13,7 @@ from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.event import EntryId, Event
 from witnd.store.keys import Keys
 from witnd.store.log.reader import entry_id
-from witnd.store.query.fates import Fate, event_of, fate_of, sent, shortened, with_events
-from witnd.store.query.fates import listed as told
+from witnd.store.query.fates import Fate, event_of, fate_of, logged_fields, recorded_fate, shorten, with_events
 from witnd.store.query.merged import newest_fates
 from witnd.store.query.reads import FATES, Reads
 
@@ -45,7 +44,7 @@ async def page(
 
     async def filled(reads: Reads, data: list[Fate]) -> list[Fate]:
         found = await with_events(reads, partitions, data)
-        return [shortened(fate) for fate in found] if is_shortened else found
+        return [shorten(fate) for fate in found] if is_shortened else found
 
     async def ask(reads: Reads, _: Catalogue) -> FatePage:
         data: list[Fate] = []
@@ -55,7 +54,7 @@ async def page(
             if looked_at == most or (mine and len(data) == limit):
                 return FatePage(data=await filled(reads, data), next_cursor=cursor(last))
             if record is not None and mine:
-                data.append(told(place.partition, entry_id(place.name), record, None))
+                data.append(recorded_fate(place.partition, entry_id(place.name), record, None))
             looked_at, last = looked_at + 1, place
         return FatePage(data=await filled(reads, data), next_cursor=None)
 
@@ -107,7 +106,7 @@ async def events_of(services: Services, found: Sequence[Fate]) -> dict[tuple[int
         events: dict[tuple[int, str], Event] = {}
         for number in {fate.partition for fate in found}:
             ids = [fate.id for fate in found if fate.partition == number]
-            for id_, fields in (await sent(reads, services.partitions[number], ids)).items():
+            for id_, fields in (await logged_fields(reads, services.partitions[number], ids)).items():
                 if (event := event_of(fields)) is not None:
                     events[number, id_] = event
         return events
@@ -117,7 +116,7 @@ async def events_of(services: Services, found: Sequence[Fate]) -> dict[tuple[int
 
 async def fields_of(services: Services, keys: Keys, ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
     """What was sent, of those events of a partition that the log still has."""
-    return await asked(services, lambda reads, _: sent(reads, keys, ids))
+    return await asked(services, lambda reads, _: logged_fields(reads, keys, ids))
 
 
 def entry_named(path: str, text: str) -> EntryId:

@@ -17,11 +17,9 @@ from witnd.domain.outcomes.outcome import Outcome
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.outcomes.recount import restore_outcome
 from witnd.store.keys import Keys
-from witnd.store.query.cursor import Place
+from witnd.store.query.cursor import Cursor
 from witnd.store.query.merged import earliest_due
-from witnd.store.query.outcomes import Page, Wanted
-from witnd.store.query.outcomes import listed as listed_outcomes
-from witnd.store.query.outcomes import one as one_outcome
+from witnd.store.query.outcomes import OutcomeFilter, Page, list_outcomes, read_outcome
 from witnd.store.query.reads import Reads
 from witnd.store.records.codec import terms_of
 
@@ -59,7 +57,7 @@ async def page(
     """By prefix in the order of their keys, otherwise the newest first. `status`: several with commas between.
     `is_due`: only open and pending ones, in the order in which they are due."""
     partitions = services.chosen(partition)
-    wanted = Wanted(statuses=_statuses(status), customer=customer, agent=agent, prefix=prefix)
+    wanted = OutcomeFilter(statuses=_statuses(status), customer=customer, agent=agent, prefix=prefix)
     behind = place_of(after, len(services.partitions))
     if key is not None:
         if prefix is not None:
@@ -69,7 +67,7 @@ async def page(
         raise invalid("after", "is the cursor of another list")
 
     async def ask(reads: Reads, catalogue: Catalogue) -> OutcomePage:
-        look_for, most = _due if is_due else listed_outcomes, looked_at_max or LOOKED_AT_MAX
+        look_for, most = _due if is_due else list_outcomes, looked_at_max or LOOKED_AT_MAX
         found = await look_for(reads, partitions, catalogue, wanted, limit=limit, look=most, behind=behind)
         return OutcomePage(
             data=[listed(place.partition, outcome) for place, outcome in found.data],
@@ -80,28 +78,28 @@ async def page(
 
 
 async def _due(
-    reads: Reads, partitions: Sequence[Keys], catalogue: Catalogue, wanted: Wanted,
-    *, limit: int, look: int, behind: Place | None,
+    reads: Reads, partitions: Sequence[Keys], catalogue: Catalogue, wanted: OutcomeFilter,
+    *, limit: int, look: int, behind: Cursor | None,
 ) -> Page:  # fmt: skip
     """Open ones by when they settle."""
-    found: list[tuple[Place, Outcome]] = []
+    found: list[tuple[Cursor, Outcome]] = []
     looked_at, last = 0, behind
     async for place, record in earliest_due(reads, partitions, behind):
         outcome = restore_outcome(place.name, record, *terms_of(place.name, record, catalogue))
-        if looked_at == look or (wanted.has(outcome) and len(found) == limit):
+        if looked_at == look or (wanted.matches(outcome) and len(found) == limit):
             return Page(found, last)
-        if wanted.has(outcome):
+        if wanted.matches(outcome):
             found.append((place, outcome))
         looked_at, last = looked_at + 1, place
     return Page(found, None)
 
 
-async def _by_key(services: Services, key: str, wanted: Wanted, behind: Place | None) -> OutcomePage:
+async def _by_key(services: Services, key: str, wanted: OutcomeFilter, behind: Cursor | None) -> OutcomePage:
     keys = keys_of(services, key)
 
     async def ask(reads: Reads, catalogue: Catalogue) -> OutcomePage:
-        found = None if behind is not None else await one_outcome(reads, keys, key, catalogue)
-        data = [] if found is None or not wanted.has(found) else [listed(keys.partition, found)]
+        found = None if behind is not None else await read_outcome(reads, keys, key, catalogue)
+        data = [] if found is None or not wanted.matches(found) else [listed(keys.partition, found)]
         return OutcomePage(data=data, next_cursor=None)
 
     return await asked(services, ask)

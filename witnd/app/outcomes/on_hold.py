@@ -8,7 +8,7 @@ from msgspec import Struct
 from witnd.domain.values import instant
 from witnd.fold.hold import Hold
 from witnd.store.keys import Keys
-from witnd.store.partition.holds import found_damage, holds
+from witnd.store.partition.holds import holds, undetected_hold
 from witnd.store.query.reads import Reads
 
 
@@ -40,13 +40,13 @@ class KeysOnHold(Struct, frozen=True, kw_only=True):
 
 async def damaged(reads: Reads, keys: Keys, key: str) -> OnHold | None:
     """What is wrong with a key that the daemon has not put on hold yet; None for a sound one."""
-    hold = await found_damage(reads, keys, key)
+    hold = await undetected_hold(reads, keys, key)
     return None if hold is None else await on_hold(reads, keys, key, hold)
 
 
 async def on_hold(reads: Reads, keys: Keys, key: str, hold: Hold) -> OnHold:
     """The hold, with how many events wait."""
-    [waiting] = await reads.answers(("LLEN", keys.waiting(key)))
+    [waiting] = await reads.transaction_with_errors(("LLEN", keys.waiting(key)))
     return OnHold(
         reason=hold.reason,
         since=instant.render(hold.since),

@@ -20,9 +20,9 @@ from witnd.store.keys import Keys
 from witnd.store.log.reader import entry_id
 from witnd.store.log.removal import request_removal
 from witnd.store.log.retry_request import RetryRequests
-from witnd.store.query.cursor import Place, newest
+from witnd.store.query.cursor import Cursor, newest
 from witnd.store.query.fates import Fate
-from witnd.store.query.reads import Reads, reading
+from witnd.store.query.reads import Reads, open_reads
 from witnd.store.records.held_codec import decode_held
 
 # Held keys that one request looks at, and about how many events it reads for that.
@@ -62,7 +62,7 @@ class Placeable(Struct, frozen=True, kw_only=True):
 
     keys: list[tuple[Keys, str]]
     looked_at: int
-    behind: Place | None
+    behind: Cursor | None
 
 
 async def retry(services: Services, author: Author, key: str) -> Retried:
@@ -70,7 +70,7 @@ async def retry(services: Services, author: Author, key: str) -> Retried:
     keys = keys_of(services, key)
 
     async def ask(reads: Reads, _: Catalogue) -> bool:
-        return (await reads.each(("ZSCORE", keys.held, key)))[0] is not None
+        return (await reads.pipeline(("ZSCORE", keys.held, key)))[0] is not None
 
     if not await asked(services, ask):
         raise not_found("key with held events", key)
@@ -83,10 +83,10 @@ async def retry_every(services: Services, author: Author) -> list[Retried]:
     """Ask again for all held keys, whether they can be placed now or not."""
     requests = _requests(services)
     retried: list[Retried] = []
-    async with reading(services.server) as reads:
+    async with open_reads(services.server) as reads:
         for keys in services.partitions:
             # Held keys do not come back by being asked for, so a set of them is enough.
-            held = sorted({key async for page in reads.scored(keys.held) for key, _ in page})
+            held = sorted({key async for page in reads.scan_scores(keys.held) for key, _ in page})
             for start in range(0, len(held), KEYS_MOST):
                 page = held[start : start + KEYS_MOST]
                 await services.changes.note_request(author, "problems.retry_held", "", keys=page)
@@ -135,9 +135,9 @@ def _requests(services: Services) -> RetryRequests:
     return RetryRequests(services.client, services.keys, services.now_ms())
 
 
-async def placeable(reads: Reads, partitions: Sequence[Keys], catalogue: Catalogue, behind: Place | None) -> Placeable:
+async def placeable(reads: Reads, partitions: Sequence[Keys], catalogue: Catalogue, behind: Cursor | None) -> Placeable:
     """Held keys of which some event can be placed under what is in force now, those held last first."""
-    [time] = await reads.each(("TIME",))
+    [time] = await reads.pipeline(("TIME",))
     now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
     by_number = {keys.partition: keys for keys in partitions}
     found: list[tuple[Keys, str]] = []
@@ -146,7 +146,7 @@ async def placeable(reads: Reads, partitions: Sequence[Keys], catalogue: Catalog
         if looked_at == KEYS_MOST or events > EVENTS_MOST:
             return Placeable(keys=found, looked_at=looked_at, behind=last)
         keys = by_number[at.partition]
-        [items] = await reads.each(("LRANGE", keys.held_events(at.name), 0, -1))
+        [items] = await reads.pipeline(("LRANGE", keys.held_events(at.name), 0, -1))
         waiting = _readable(at.name, items)
         if any(isinstance(_terms(catalogue, event, now_ms), Terms) for event in waiting):
             found.append((keys, at.name))

@@ -16,12 +16,12 @@ from witnd.domain.outcomes.outcome import Outcome
 from witnd.domain.outcomes.resolution import Line, Resolution, resolve
 from witnd.domain.pricing.working import price_text
 from witnd.domain.values import instant, money
-from witnd.store.deliveries.reads import Deliveries, Found
+from witnd.store.deliveries.reads import Deliveries, FoundDelivery
 from witnd.store.errors import Unreadable
 from witnd.store.invoices.reads import Invoices
 from witnd.store.keys import Keys
 from witnd.store.partition.holds import hold_of
-from witnd.store.query.outcomes import one
+from witnd.store.query.outcomes import read_outcome
 from witnd.store.query.reads import Reads, text_of
 from witnd.store.records.held_codec import decode_held
 
@@ -194,7 +194,7 @@ async def explained(
         resolution=resolution,
         line=line,
         invoice=None if line is None else await on_invoice(invoices, line),
-        deliveries=deliveries_told(await deliveries.about(key)) if outcome.is_final else [],
+        deliveries=deliveries_told(await deliveries.of_outcome(key)) if outcome.is_final else [],
         held=[],
     )
 
@@ -213,7 +213,7 @@ async def found_of(
     """The outcome of a key, or the events held for it, or why neither can be read."""
     hold = await hold_of(reads, keys, key)
     if hold is None:
-        outcome = await one(reads, keys, key, catalogue)
+        outcome = await read_outcome(reads, keys, key, catalogue)
         if outcome is not None:
             return outcome, [], None
         held_back = await damaged(reads, keys, key)
@@ -242,7 +242,7 @@ async def _story(
 
 async def held_events(reads: Reads, keys: Keys, key: str) -> list[HeldEvent]:
     """What waits for a key, in the order of the log."""
-    [waiting] = await reads.each(("LRANGE", keys.held_events(key), 0, -1))
+    [waiting] = await reads.pipeline(("LRANGE", keys.held_events(key), 0, -1))
     events = [decode_held(key, item) for item in waiting]
     fates = await reads.fates_of(keys, [text_of(entry) for entry, _ in events])
     return [
@@ -258,7 +258,7 @@ async def held_events(reads: Reads, keys: Keys, key: str) -> list[HeldEvent]:
     ]
 
 
-def deliveries_told(found: Sequence[Found]) -> list[Told]:
+def deliveries_told(found: Sequence[FoundDelivery]) -> list[Told]:
     return [
         Told(
             id=each.row.id,

@@ -38,7 +38,7 @@ async def check_credits(reads: Reads, keys: BillingKeys, invoice: Invoice, findi
     credited = noted = _ZERO
     start = 0
     while True:
-        page = (await reads.each(("LRANGE", keys.credits(invoice.id), start, start + PAGE - 1)))[0]
+        page = (await reads.pipeline(("LRANGE", keys.credits(invoice.id), start, start + PAGE - 1)))[0]
         rows = [row_in(record) for record in page]
         for place, row in enumerate(rows, start):
             if row is None:
@@ -87,7 +87,7 @@ async def _notes(
     commands: list[Command] = []
     for id_ in ids:
         commands += (("HGETALL", keys.note(id_)), ("ZSCORE", keys.notes, id_))
-    answers = await reads.together(*commands)
+    answers = await reads.transaction(*commands)
     found: list[CreditNote] = []
     for id_, flat, score in zip(ids, answers[::2], answers[1::2], strict=True):
         try:
@@ -110,7 +110,7 @@ async def _named(reads: Reads, keys: BillingKeys, numbers: Sequence[str]) -> lis
     """Whose the numbers are."""
     if not numbers:
         return []
-    ids = (await reads.each(("HMGET", keys.numbers, *numbers)))[0]
+    ids = (await reads.pipeline(("HMGET", keys.numbers, *numbers)))[0]
     return ["none" if id_ is None else id_.decode() for id_ in ids]
 
 
@@ -138,7 +138,7 @@ async def _check_credited(
     stored: dict[str, Decimal | None] = {}
     cursor = "0"
     while True:
-        after, flat = (await reads.each(("HSCAN", name, cursor, "COUNT", PAGE)))[0]
+        after, flat = (await reads.pipeline(("HSCAN", name, cursor, "COUNT", PAGE)))[0]
         stored |= {flat[i].decode(): amount_in(flat[i + 1]) for i in range(0, len(flat), 2)}
         cursor = after.decode()
         if cursor == "0":
@@ -180,7 +180,7 @@ class Balances:
         """All that are stored."""
         cursor = "0"
         while True:
-            after, flat = (await self._reads.each(("HSCAN", self._keys.balance, cursor, "COUNT", PAGE)))[0]
+            after, flat = (await self._reads.pipeline(("HSCAN", self._keys.balance, cursor, "COUNT", PAGE)))[0]
             for field in _texts(flat):
                 currency, _, customer = field.partition(":")
                 await self.check(customer, currency)
@@ -194,10 +194,10 @@ class Balances:
             return
         self._seen.add((customer, currency))
         keys, field = self._keys, balance_field(customer, currency)
-        ids = (await self._reads.each(("ZRANGE", keys.customer(customer), 0, -1)))[0]
+        ids = (await self._reads.pipeline(("ZRANGE", keys.customer(customer), 0, -1)))[0]
         names = [keys.invoice(id_.decode()) for id_ in ids]
         # No invoice is new and used a balance at once, so those that come meanwhile change nothing.
-        raw, *heads = await self._reads.together(
+        raw, *heads = await self._reads.transaction(
             ("HGET", keys.balance, field),
             *(("HMGET", name, "currency", "noted", "carried", "status") for name in names),
         )

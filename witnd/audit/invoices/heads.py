@@ -108,7 +108,7 @@ async def check_named(reads: Reads, keys: BillingKeys, invoice: Invoice, finding
         ("HGET", keys.numbers, invoice.number or ""),
         ("HEXISTS", keys.balance, balance_field(invoice.customer_key, invoice.currency)),
     )
-    score, name, balance = await reads.each(*commands)
+    score, name, balance = await reads.pipeline(*commands)
     listed = score_of(score)
     list_ = keys.customer(invoice.customer_key)
     remedy = by_command("ZADD", list_, invoice.start, invoice.id)

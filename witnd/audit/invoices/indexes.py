@@ -32,9 +32,9 @@ async def check_keys(reads: Reads, keys: BillingKeys, partitions: int, findings:
         await _check_listed(reads, papers, findings)
         await _check_own(reads, keys, partitions, own, findings)
     for what, zset in (("open drafts", keys.open), ("drafts to be issued", keys.to_issue)):
-        async for page in reads.scored(zset):
+        async for page in reads.scan_scores(zset):
             await _check_there(reads, keys, zset, f"the list of {what}", [id_ for id_, _ in page], findings)
-    async for page in reads.scored(keys.notes):
+    async for page in reads.scan_scores(keys.notes):
         for id_, _ in page:
             await _check_note(reads, keys, id_, findings)
 
@@ -42,7 +42,7 @@ async def check_keys(reads: Reads, keys: BillingKeys, partitions: int, findings:
 async def _check_listed(reads: Reads, papers: Sequence[tuple[str, str, str]], findings: Findings) -> None:
     if not papers:
         return
-    scores = await reads.each(*(("ZSCORE", zset, id_) for zset, id_, _ in papers))
+    scores = await reads.pipeline(*(("ZSCORE", zset, id_) for zset, id_, _ in papers))
     for (zset, _, what), score in zip(papers, scores, strict=True):
         if score is None:
             findings.differ(what, f"in {zset}", "not in it", f"put it back into {zset} if witnd made it; else {OTHERS}")
@@ -76,7 +76,7 @@ async def _check_own(reads: Reads, keys: BillingKeys, partitions: int, own: Sequ
 async def _check_customer(reads: Reads, keys: BillingKeys, customer: str, findings: Findings) -> None:
     """Nobody has another one's invoices."""
     zset = keys.customer(customer)
-    async for page in reads.scored(zset):
+    async for page in reads.scan_scores(zset):
         heads = await _answered(reads, *(("HGET", keys.invoice(id_), "customer_key") for id_, _ in page))
         for (id_, _), owner in zip(page, heads, strict=True):
             if owner != customer.encode():
@@ -87,7 +87,7 @@ async def _check_customer(reads: Reads, keys: BillingKeys, customer: str, findin
 async def _check_there(
     reads: Reads, keys: BillingKeys, zset: str, what: str, ids: Sequence[str], findings: Findings
 ) -> None:
-    answers = await reads.each(*(("EXISTS", keys.invoice(id_)) for id_ in ids))
+    answers = await reads.pipeline(*(("EXISTS", keys.invoice(id_)) for id_ in ids))
     for id_, there in zip(ids, answers, strict=True):
         if not there:
             findings.differ(f"{id_} in {what}", "an invoice", "none", by_command("ZREM", zset, id_))
@@ -114,7 +114,7 @@ async def check_numbers(reads: Reads, keys: BillingKeys, findings: Findings) -> 
 
     Numbers of invoices that Redis lost are left out: `witnd repair journal` has recorded them.
     """
-    counters, given, gone = await reads.together(
+    counters, given, gone = await reads.transaction(
         ("HGETALL", keys.series), ("HLEN", keys.numbers), ("HGETALL", keys.lost_numbers)
     )
     series, lost = series_numbers(keys, counters), {name: _spans(text) for name, text in _pairs(gone).items()}
@@ -139,7 +139,7 @@ def _number(series: str, count: int) -> str:
 
 
 async def _check_bearers(reads: Reads, keys: BillingKeys, numbers: Sequence[str], findings: Findings) -> None:
-    ids = (await reads.each(("HMGET", keys.numbers, *numbers)))[0] if numbers else []
+    ids = (await reads.pipeline(("HMGET", keys.numbers, *numbers)))[0] if numbers else []
     bearers: list[tuple[str, str]] = []
     for number, id_ in zip(numbers, ids, strict=True):
         if id_ is None:
@@ -162,7 +162,7 @@ async def _find_others(reads: Reads, keys: BillingKeys, findings: Findings) -> N
     """Numbers that no series has given."""
     async for page in _scanned(reads, keys.numbers):
         # Asked again, because some may have been given since.
-        series = series_numbers(keys, (await reads.each(("HGETALL", keys.series)))[0])
+        series = series_numbers(keys, (await reads.pipeline(("HGETALL", keys.series)))[0])
         for number, id_ in page.items():
             name, _, count = number.rpartition("-")
             last = series.get(name, 0)
@@ -176,7 +176,7 @@ async def _find_others(reads: Reads, keys: BillingKeys, findings: Findings) -> N
 async def _scanned(reads: Reads, name: str) -> AsyncIterator[dict[str, str]]:
     cursor = "0"
     while True:
-        after, flat = (await reads.each(("HSCAN", name, cursor, "COUNT", PAGE)))[0]
+        after, flat = (await reads.pipeline(("HSCAN", name, cursor, "COUNT", PAGE)))[0]
         yield _pairs(flat)
         cursor = after.decode()
         if cursor == "0":
@@ -185,7 +185,7 @@ async def _scanned(reads: Reads, name: str) -> AsyncIterator[dict[str, str]]:
 
 async def _answered(reads: Reads, *commands: Command) -> list[Any]:
     """None from a key of another type, as from a missing one: `audit_seen` names it."""
-    return [None if isinstance(one, Exception) else one for one in await reads.answers(*commands)]
+    return [None if isinstance(one, Exception) else one for one in await reads.transaction_with_errors(*commands)]
 
 
 def _pairs(flat: Sequence[Any]) -> dict[str, str]:

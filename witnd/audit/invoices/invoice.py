@@ -101,7 +101,7 @@ class Examiner:
         return by_command("HSET", self._keys.invoice(invoice.id), name, value)
 
     async def _moved(self, invoice: Invoice) -> bool:
-        raw = (await self._reads.each(("HMGET", self._keys.invoice(invoice.id), "closed", "revision")))[0]
+        raw = (await self._reads.pipeline(("HMGET", self._keys.invoice(invoice.id), "closed", "revision")))[0]
         closed, revision = raw
         return closed != (b"1" if invoice.closed else b"0") or int(revision or 0) != invoice.revision
 
@@ -116,7 +116,7 @@ class Examiner:
     async def _pages(self, name: str, length: int, findings: Findings) -> AsyncIterator[list[Row]]:
         """The first rows of a list: it only grows, or is gone where the period was closed."""
         for start in range(0, length, PAGE):
-            records = (await self._reads.each(("LRANGE", name, start, min(start + PAGE, length) - 1)))[0]
+            records = (await self._reads.pipeline(("LRANGE", name, start, min(start + PAGE, length) - 1)))[0]
             rows = [row_in(record) for record in records]
             for place, row in enumerate(rows, start):
                 if row is None:

@@ -147,7 +147,7 @@ class Streams:
 
     async def _entries(self, keys: Keys, after: EntryId, last: EntryId) -> list[Entry]:
         command = ("XRANGE", keys.lines, f"({text_of(after)}", text_of(last), "COUNT", PAGE)
-        return [(entry_id(name), fields) for name, fields in (await self._reads.each(command))[0]]
+        return [(entry_id(name), fields) for name, fields in (await self._reads.pipeline(command))[0]]
 
     def _misplaced(self, source: _Source, told: Told) -> None:
         self._findings.differ(

@@ -94,14 +94,14 @@ class _Walk:
         self._looked_at = 0
 
     async def run(self) -> None:
-        self._state = biller(self._keys.state, (await self._reads.each(("HGETALL", self._keys.state)))[0])
+        self._state = biller(self._keys.state, (await self._reads.pipeline(("HGETALL", self._keys.state)))[0])
         await self._check_positions()
         if self._state.calendar is not None:
             end = 0
             while (at := await self._next(end)) is not None:
                 await self._audit_period(self._calendar.period_at(at))
                 end = self._period.end
-        elif (await self._reads.each(("EXISTS", self._keys.invoices)))[0]:
+        elif (await self._reads.pipeline(("EXISTS", self._keys.invoices)))[0]:
             self.findings.differ("calendar of the biller", "one: there are invoices", "none", RESTORE)
         await self._count_waiting()
         if self.exact:
@@ -118,7 +118,7 @@ class _Walk:
             if position is None:
                 continue
             place = text_of(position.entry)
-            found = (await self._reads.each(("XRANGE", keys.lines, place, place)))[0]
+            found = (await self._reads.pipeline(("XRANGE", keys.lines, place, place)))[0]
             what = f"line {position.number} of {keys.lines}"
             if not found:
                 self.findings.differ(what, "there: the biller has read up to it", "none", RESTORE)
@@ -128,7 +128,7 @@ class _Walk:
     async def _next(self, end: int) -> int | None:
         """An instant of the next period with lines or invoices."""
         command = ("ZRANGEBYSCORE", self._keys.invoices, end, f"({END_OF_TIME}", "WITHSCORES", "LIMIT", 0, 1)
-        found = (await self._reads.each(command))[0]
+        found = (await self._reads.pipeline(command))[0]
         instants = [whole(found[1])] if found else []
         if (at := await self._streams.next_at(self._state.read)) is not None:
             instants.append(max(at, end))
@@ -151,7 +151,7 @@ class _Walk:
         start = 0
         while True:
             bounds = (self._period.start, f"({self._period.end}", "LIMIT", start, PAGE)
-            page = (await self._reads.each(("ZRANGEBYSCORE", self._keys.invoices, *bounds)))[0]
+            page = (await self._reads.pipeline(("ZRANGEBYSCORE", self._keys.invoices, *bounds)))[0]
             yield [id_.decode() for id_ in page]
             if len(page) < PAGE:
                 return
@@ -205,11 +205,11 @@ class _Walk:
     async def _judge_some(self, ids: Sequence[str]) -> list[str]:
         """Answers which of them have moved on."""
         partitions = [keys.partition for keys in self._partitions]
-        raw, *answers = await self._reads.answers(
+        raw, *answers = await self._reads.transaction_with_errors(
             ("HGETALL", self._keys.state), *questions(self._keys, partitions, ids)
         )
         if isinstance(raw, Exception):
-            await self._reads.each(("HGETALL", self._keys.state))  # raises, by name
+            await self._reads.pipeline(("HGETALL", self._keys.state))  # raises, by name
         self._state = state = biller(self._keys.state, raw)
         await self._collect()
         catalogue = await self._learn()
@@ -243,8 +243,10 @@ class _Walk:
 
     async def _count_waiting(self) -> None:
         """The lines behind those that were read; none of them may belong to a period that is closed."""
-        state = self._state = biller(self._keys.state, (await self._reads.each(("HGETALL", self._keys.state)))[0])
-        last = await self._reads.each(*(("XREVRANGE", keys.lines, "+", "-", "COUNT", 1) for keys in self._partitions))
+        state = self._state = biller(self._keys.state, (await self._reads.pipeline(("HGETALL", self._keys.state)))[0])
+        last = await self._reads.pipeline(
+            *(("XREVRANGE", keys.lines, "+", "-", "COUNT", 1) for keys in self._partitions)
+        )
         ends = {
             keys.partition: entry_id(found[0][0]) if found else (0, 0)
             for keys, found in zip(self._partitions, last, strict=True)

@@ -50,7 +50,7 @@ class Seen(Struct, frozen=True, kw_only=True):
 
 def biller(key: str, flat: Sequence[bytes]) -> Biller:
     """From the fields of its state."""
-    fields = StateFields.of(key, flat)
+    fields = StateFields.from_hash(key, flat)
     fields.number("seq")
     return Biller(
         positions=fields.positions(),

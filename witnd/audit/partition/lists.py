@@ -24,9 +24,9 @@ _HELD_CHUNK: Final = 20  # keys with up to 1000 held events each
 
 async def check_due(scope: Scope) -> None:
     """Every stored deadline is that of an open outcome. In full, its instant is checked with the outcome."""
-    async for page in scope.reads.scored(scope.keys.due):
+    async for page in scope.reads.scan_scores(scope.keys.due):
         names = [scope.keys.outcome(key) for key, _ in page]
-        answers = await scope.reads.together(("MGET", *names), *(("ZSCORE", scope.keys.due, key) for key, _ in page))
+        answers = await scope.reads.transaction(("MGET", *names), *(("ZSCORE", scope.keys.due, key) for key, _ in page))
         for (key, _), raw, score in zip(page, answers[0], answers[1:], strict=True):
             if score is None:
                 continue  # resolved since the page was read
@@ -44,11 +44,11 @@ async def check_due(scope: Scope) -> None:
 async def check_held(scope: Scope) -> None:
     """Every held key has its marker and its events, and every held event its fate."""
     keys = scope.keys
-    async for page in scope.reads.scored(keys.held):
+    async for page in scope.reads.scan_scores(keys.held):
         for at in range(0, len(page), _HELD_CHUNK):
             chunk = [key for key, _ in page[at : at + _HELD_CHUNK] if key not in scope.damaged]
             for key in chunk:
-                score, record, items = await scope.reads.together(
+                score, record, items = await scope.reads.transaction(
                     ("ZSCORE", keys.held, key),
                     ("GET", keys.outcome(key)),
                     ("LRANGE", keys.held_events(key), 0, -1),
@@ -78,19 +78,19 @@ async def _check_held_key(scope: Scope, key: str, score: int, record: bytes | No
 
 
 async def _still_held(scope: Scope, key: str) -> bool:
-    return (await scope.reads.each(("ZSCORE", scope.keys.held, key)))[0] is not None
+    return (await scope.reads.pipeline(("ZSCORE", scope.keys.held, key)))[0] is not None
 
 
 async def check_fates(scope: Scope) -> None:
     """Fates and their indices agree; how many there are of each."""
     keys = scope.keys
-    counts = await scope.reads.together(("HLEN", keys.fates), *(("ZCARD", keys.fates_of(fate)) for fate in FATES))
+    counts = await scope.reads.transaction(("HLEN", keys.fates), *(("ZCARD", keys.fates_of(fate)) for fate in FATES))
     scope.totals.fates.update(dict(zip(FATES, counts[1:], strict=True)))
     scope.compare("", "fates on record", sum(counts[1:]), counts[0])
     if scope.quick:
         return
     for fate in FATES:
-        async for page in scope.reads.scored(keys.fates_of(fate)):
+        async for page in scope.reads.scan_scores(keys.fates_of(fate)):
             records = await scope.reads.fates_of(keys, [name for name, _ in page])
             for (name, ms), record in zip(page, records, strict=True):
                 found = "none" if record is None else record.fate
@@ -198,7 +198,7 @@ async def _about(
     if not read_:
         return []
     names = [scope.keys.outcome(key) for key, _ in read_]
-    records = (await scope.reads.each(("MGET", *names)))[0]
+    records = (await scope.reads.pipeline(("MGET", *names)))[0]
     return [(key, said, scope.record(key, raw)) for (key, said), raw in zip(read_, records, strict=True)]
 
 

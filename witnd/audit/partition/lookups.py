@@ -17,13 +17,13 @@ async def check_lookups(scope: Scope) -> None:
     """Every member of the sets by status and of all keys is an outcome that belongs there; how many there are."""
     keys, totals = scope.keys, scope.totals
     sets = {"": keys.keys} | {status: keys.with_status(status) for status in STATUSES}
-    counts = await scope.reads.together(*(("ZCARD", zset) for zset in sets.values()))
+    counts = await scope.reads.transaction(*(("ZCARD", zset) for zset in sets.values()))
     totals.found_by.update(dict(zip(sets, counts, strict=True)))
     if scope.quick:
         return
     for status, zset in sets.items():
         what = f"in the list of {status} outcomes" if status else "in the list of all keys"
-        async for page in scope.reads.scored(zset):
+        async for page in scope.reads.scan_scores(zset):
             for key, score, record in await _records(scope, zset, [key for key, _ in page]):
                 if key in scope.damaged:
                     continue
@@ -38,12 +38,12 @@ async def check_lookups(scope: Scope) -> None:
 async def check_customers(scope: Scope, customers: Sequence[str]) -> None:
     """The same of the lists of these customers."""
     for customer in customers:
-        zset = scope.keys.of(customer)
-        [count] = await scope.reads.each(("ZCARD", zset))
+        zset = scope.keys.of_customer(customer)
+        [count] = await scope.reads.pipeline(("ZCARD", zset))
         scope.totals.found_by_customer += count
         if scope.quick:
             continue
-        async for page in scope.reads.scored(zset):
+        async for page in scope.reads.scan_scores(zset):
             for key, score, record in await _records(scope, zset, [key for key, _ in page]):
                 what = f"in the list of customer {customer}"
                 if key in scope.damaged:
@@ -61,7 +61,7 @@ async def check_days(scope: Scope, dates: Sequence[str]) -> None:
         return
     totals = scope.totals
     for date, flat in zip(
-        dates, await scope.reads.each(*(("HGETALL", scope.keys.day(one)) for one in dates)), strict=True
+        dates, await scope.reads.pipeline(*(("HGETALL", scope.keys.day(one)) for one in dates)), strict=True
     ):
         day = day_of(date, [flat])
         for name, count in (
@@ -101,7 +101,7 @@ def compare_lookups(scope: Scope) -> None:
 async def _records(scope: Scope, zset: str, names: Sequence[str]) -> list[tuple[str, int, OutcomeRecord | None]]:
     """These members with their scores and records, all at one time; those that are no members any more left out."""
     scores: list[Command] = [("ZSCORE", zset, key) for key in names]
-    records, *found = await scope.reads.together(("MGET", *map(scope.keys.outcome, names)), *scores)
+    records, *found = await scope.reads.transaction(("MGET", *map(scope.keys.outcome, names)), *scores)
     return [
         (key, whole(score), scope.record(key, raw))
         for key, raw, score in zip(names, records, found, strict=True)

@@ -15,13 +15,13 @@ from witnd.domain.outcomes.resolution import derived_id, resolve
 from witnd.domain.values import instant
 from witnd.domain.webhooks.message import Delivery
 from witnd.fold.history import HistoryItem, decode_history
-from witnd.store.deliveries.fan_out_codec import decode_waiting
+from witnd.store.deliveries.fan_out_codec import decode_unqueued
 from witnd.store.deliveries.outbox import decode_progress, decode_row, read_row
 from witnd.store.errors import Unreadable
 from witnd.store.query.reads import Command
 from witnd.store.records.codec import OutcomeRecord
 from witnd.store.records.score import whole
-from witnd.store.records.sealed import unsealed
+from witnd.store.records.sealed import unseal_items
 
 CHUNK: Final = 100  # outcomes per atomic read
 FIRST_ITEMS: Final = 100  # of a history; longer ones are read on in pages
@@ -41,7 +41,7 @@ async def check_outcomes(scope: Scope, names: Sequence[str]) -> None:
 async def _count(scope: Scope, names: Sequence[str]) -> None:
     if not names:
         return
-    records = (await scope.reads.each(("MGET", *map(scope.keys.outcome, names))))[0]
+    records = (await scope.reads.pipeline(("MGET", *map(scope.keys.outcome, names))))[0]
     for key, raw in zip(names, records, strict=True):
         record = scope.record(key, raw)
         if record is not None:
@@ -75,12 +75,12 @@ async def _recount(scope: Scope, names: Sequence[str]) -> None:
             ("LRANGE", keys.history(key), 0, FIRST_ITEMS - 1),
             ("ZSCORE", keys.due, key),
         )
-    answers = await scope.reads.answers(*commands)
+    answers = await scope.reads.transaction_with_errors(*commands)
     told: list[Delivery] = []
     for place, key in enumerate(names):
         raw, length, items, due = answers[4 * place : 4 * place + 4]
         if isinstance(due, Exception):
-            await scope.reads.each(("ZSCORE", keys.due, key))  # raises: it concerns every outcome
+            await scope.reads.pipeline(("ZSCORE", keys.due, key))  # raises: it concerns every outcome
         wrong = [one for one in (raw, length) if isinstance(one, Exception)]
         if wrong and key not in scope.damaged:
             scope.damage(key, f"its record or history is another type of key: {wrong[0]}")
@@ -91,7 +91,7 @@ async def _recount(scope: Scope, names: Sequence[str]) -> None:
         counted = None if outcome is None else Recount(outcome.contract)
         mark = 0
         try:
-            history = unsealed(key, items)
+            history = unseal_items(key, items)
             if length <= FIRST_ITEMS:
                 history += record.items
             mark = _take(key, counted, [decode_history(item) for item in history[: record.events]])
@@ -183,7 +183,7 @@ async def _check_deliveries(scope: Scope, told: Sequence[Delivery]) -> None:
                 ("ZSCORE", keys.delivered, one.id),
                 ("SISMEMBER", keys.outbox_rules, one.rule_id),
             )
-        answers = await scope.reads.together(*commands)
+        answers = await scope.reads.transaction(*commands)
         for place, one in enumerate(chunk):
             _check_delivery(scope, one, answers[8 * place : 8 * place + 8], waiting.get(one.id))
 
@@ -194,14 +194,14 @@ async def _waiting(scope: Scope, outcomes: Sequence[str]) -> dict[str, bytes]:
     if not outcomes:
         return found
     keys = scope.keys
-    rules, messages = await scope.reads.together(
+    rules, messages = await scope.reads.transaction(
         ("HMGET", keys.unqueued, *outcomes), ("HMGET", keys.messages, *outcomes)
     )
     for outcome, record, message in zip(outcomes, rules, messages, strict=True):
         if record is None:
             continue
         try:
-            found |= {row.id: row.row for row in decode_waiting(outcome, record, message).rows}
+            found |= {row.id: row.row for row in decode_unqueued(outcome, record, message).rows}
         except Unreadable as damaged:
             scope.differ(
                 outcome, "deliveries to be queued", "the rules of this outcome", f"unreadable: {damaged.reason}"

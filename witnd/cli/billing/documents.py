@@ -14,7 +14,7 @@ from witnd.billing.export.bill import Bill, Note
 from witnd.cli.console.context import session
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.values.period import Period
-from witnd.store.invoices.reads import Wanted
+from witnd.store.invoices.reads import InvoiceFilter
 
 
 class Named:
@@ -35,7 +35,7 @@ class Named:
 
     def bills(self, period: Period | None, customer: str | None) -> AsyncIterator[Bill]:
         """Invoices, the newest period first: those whose periods begin in that year or month, or hold that day."""
-        return self._papers.bills(replace(Wanted() if period is None else in_period(period), customer=customer))
+        return self._papers.bills(replace(InvoiceFilter() if period is None else in_period(period), customer=customer))
 
     async def notes(self, period: Period | None, customer: str | None) -> AsyncIterator[Note]:
         """The credit notes that were issued in that period, the newest first."""

@@ -32,7 +32,7 @@ from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.json_form import credit_note_json, invoice_json, line_json
 from witnd.domain.invoices.operations import CreditNote
 from witnd.domain.values.money import minor_text
-from witnd.store.invoices.reads import LOOKED_AT_MAX, Invoices, Wanted
+from witnd.store.invoices.reads import LOOKED_AT_MAX, InvoiceFilter, Invoices
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -105,7 +105,7 @@ def list_(
 
 
 async def _list(
-    wanted: Callable[[], Wanted], limit: int, after: str | None, as_document: bool, config: Path | None
+    wanted: Callable[[], InvoiceFilter], limit: int, after: str | None, as_document: bool, config: Path | None
 ) -> None:
     async with session(config) as opened:
         page = await operations.listed(opened.services, wanted(), limit, after, looked_at_max=LOOKED_AT_MAX)
@@ -159,7 +159,7 @@ async def _show(id_: str, shown: int, as_document: bool, config: Path | None) ->
 
 
 async def _print_document(store: Invoices, invoice: Invoice) -> None:
-    lines = [line_json(invoice, row) async for row in store.rows.of(invoice)]
+    lines = [line_json(invoice, row) async for row in store.rows.of_invoice(invoice)]
     notes = [credit_note_json(note) for note in await store.notes_of(invoice)]
     balance = minor_text(await store.balance(invoice.customer_key, invoice.currency), invoice.digits)
     document = {"invoice": invoice_json(invoice), "lines": lines, "credit_notes": notes, "balance": balance}
@@ -169,7 +169,7 @@ async def _print_document(store: Invoices, invoice: Invoice) -> None:
 async def _print(store: Invoices, invoice: Invoice, shown: int) -> None:
     rows: list[Row] = []
     outcomes = 0
-    async for row in store.rows.of(invoice):
+    async for row in store.rows.of_invoice(invoice):
         outcomes += row.kind == "outcome"
         if row.kind != "outcome" or outcomes <= shown:
             rows.append(row)

@@ -22,7 +22,7 @@ from witnd.domain.values.mistake import Mistake
 from witnd.exit_codes import USAGE
 from witnd.store.access.change_log import Change as Logged
 from witnd.store.catalogue.change_entries import file_entries
-from witnd.store.catalogue.versions import Applied, CatalogueRefused, CatalogueStore
+from witnd.store.catalogue.versions import AppliedChange, CatalogueRefused, CatalogueStore
 from witnd.store.clock.record import jumps
 from witnd.store.clock.watch import clock_jump
 from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
@@ -146,7 +146,7 @@ def _refuse(path: Path, mistakes: tuple[Mistake, ...], as_document: bool) -> NoR
     raise click.exceptions.Exit(USAGE)
 
 
-def _tell(planned: Plan, applied: Applied | None) -> None:
+def _tell(planned: Plan, applied: AppliedChange | None) -> None:
     for line in lines(planned.differences):
         click.echo(printable(line))
     if not planned.changes:
@@ -164,7 +164,9 @@ def _tell(planned: Plan, applied: Applied | None) -> None:
         click.echo(printable(f"secret of notification rule {name!r}, shown once: {secret}"))
 
 
-def _document(planned: Plan, applied: Applied | None, dry_run: bool, warnings: Sequence[Mistake]) -> dict[str, object]:
+def _document(
+    planned: Plan, applied: AppliedChange | None, dry_run: bool, warnings: Sequence[Mistake]
+) -> dict[str, object]:
     since = None if applied is None else instant.render(applied.effective_from)
     return {
         "applied": applied is not None,

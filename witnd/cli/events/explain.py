@@ -40,7 +40,7 @@ from witnd.fold.history import HistoryItem
 from witnd.store.deliveries.reads import Deliveries
 from witnd.store.errors import Unreadable
 from witnd.store.keys import Keys
-from witnd.store.query.reads import Reads, reading
+from witnd.store.query.reads import Reads, open_reads
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
@@ -93,7 +93,7 @@ def explain(key: str, shown: int, json_output: bool, config_path: Path | None) -
 
 
 async def _explain(key: str, shown: int, as_document: bool, config: Path | None) -> None:
-    async with session(config) as opened, reading(opened.server) as reads:
+    async with session(config) as opened, open_reads(opened.server) as reads:
         catalogue = await load_catalogue(opened)
         keys = opened.keys(partition_of(key, opened.partitions))
         found = await _explanation(opened, reads, keys, key, catalogue)
@@ -137,7 +137,7 @@ async def _explanation(opened: Session, reads: Reads, keys: Keys, key: str, cata
 async def _told(opened: Session, key: str, catalogue: Catalogue) -> list[Told]:
     rules = [rule_id(name) for name in catalogue.keys("notification_rule")]
     partitions = [opened.keys(number) for number in range(opened.partitions)]
-    return deliveries_told(await Deliveries(opened.redis, partitions, opened.global_keys, rules).about(key))
+    return deliveries_told(await Deliveries(opened.redis, partitions, opened.global_keys, rules).of_outcome(key))
 
 
 # -- for people ----------------------------------------------------------------------------------

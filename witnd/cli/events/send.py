@@ -22,7 +22,7 @@ from witnd.store.errors import StoreUnavailable
 from witnd.store.log.append import append, promise
 from witnd.store.log.reader import entry_id
 from witnd.store.query.fates import WAITING, Fate, fate_of
-from witnd.store.query.reads import Reads, reading
+from witnd.store.query.reads import Reads, open_reads
 
 STDIN: Final = "-"
 BATCH: Final = 500  # lines checked and sent at a time, as many as the API takes in one call
@@ -105,7 +105,7 @@ def send(
 
 
 async def _send_one(document: dict[str, Any], how: _How) -> None:
-    async with session(how.config) as opened, reading(opened.server) as reads:
+    async with session(how.config) as opened, open_reads(opened.server) as reads:
         ready = _checked(json.dumps(document).encode(), 0, opened.partitions)
         if isinstance(ready, Refusal):
             _mistake(ready.message)
@@ -125,7 +125,7 @@ async def _send_one(document: dict[str, Any], how: _How) -> None:
 async def _send_lines(how: _How) -> None:
     """A batch is checked as a whole before any of it is sent; what came before it has been sent."""
     waiting: list[Fate] = []
-    async with session(how.config) as opened, reading(opened.server) as reads:
+    async with session(how.config) as opened, open_reads(opened.server) as reads:
         lines = _numbered()
 
         def more() -> list[tuple[int, bytes]]:

@@ -25,7 +25,7 @@ from witnd.exit_codes import DIFFERENCE, REDIS
 from witnd.store.catalogue.versions import CatalogueStore
 from witnd.store.journal.repair import compare_with_journal
 from witnd.store.keys import BillingKeys
-from witnd.store.query.reads import reading
+from witnd.store.query.reads import open_reads
 
 
 class Billed(Struct, frozen=True, kw_only=True):
@@ -111,7 +111,7 @@ def audit(quick: bool, partition: int | None, file: Path | None, json_output: bo
 
 async def _audit(quick: bool, partition: int | None, file: Path | None, as_document: bool, config: Path | None) -> None:
     progress = _progress()
-    async with session(config) as opened, reading(opened.server) as reads:
+    async with session(config) as opened, open_reads(opened.server) as reads:
         catalogue = Catalogue()
         store = CatalogueStore(opened.redis, opened.global_keys, opened.partitions)
 

@@ -20,7 +20,7 @@ from witnd.exit_codes import REDIS, USAGE
 from witnd.store.catalogue.versions import CatalogueStore
 from witnd.store.errors import LostData, StoreRefused, StoreUnavailable, Unsafe
 from witnd.store.keys import GlobalKeys
-from witnd.store.server.connection import connect, mapped
+from witnd.store.server.connection import connect, redis_errors
 
 # Reading more versions than this takes seconds: what is in them is not looked at.
 VERSIONS: Final = 50_000
@@ -207,7 +207,7 @@ async def _catalogue(client: Redis, keys: GlobalKeys, config: Config, checks: li
     from witnd.store.catalogue.copy import CatalogueCopy, read_copy
     from witnd.store.catalogue.loader import check_decided
 
-    with mapped():
+    with redis_errors():
         length = await client.llen(keys.catalogue)
     if length > VERSIONS:
         return None

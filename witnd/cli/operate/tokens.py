@@ -59,7 +59,7 @@ def list_(*, all_: bool, json_output: bool, config_path: Path | None) -> None:
 async def _list(everything: bool, as_document: bool, config: Path | None) -> None:
     async with session(config) as opened:
         store = _tokens(opened)
-        used = await store.used()
+        used = await store.last_uses()
         sound, damaged = await store.all()
     found = [token_json(one, used) for one in sound if everything or one.revoked_at is None]
     if as_document:

@@ -62,7 +62,7 @@ def catalogue(file: Path | None, accept: bool, do: bool, json_output: bool, conf
 async def _repair(file: Path | None, accept: bool, do: bool, as_document: bool, config: Path | None) -> None:
     async with session(config) as opened:
         copy = _copy(opened, file)
-        found = await catalogue_repair.read_both(opened.redis, opened.global_keys, opened.partitions)
+        found = await catalogue_repair.read_stored(opened.redis, opened.global_keys, opened.partitions)
         wanted = catalogue_repair.plan(found, copy, accept=accept)
         if not as_document:
             _show(found, wanted)
@@ -111,7 +111,7 @@ async def _do(opened: Session, found: StoredCatalogue, wanted: Repair, *, accept
         _replace_copy(opened, wanted)
     click.echo(f"the catalogue has {head.count} versions", err=True)
     store = CatalogueStore(opened.redis, keys, opened.partitions)
-    entries = catalogue_repair.again(wanted.behind)
+    entries = catalogue_repair.versions_to_rewrite(wanted.behind)
     now = await store.present()
     later = catalogue_repair.changes_later(entries, now)
     groups: list[tuple[int | None, list[Change]]] = [(None, catalogue_repair.changes_now(entries, now))]

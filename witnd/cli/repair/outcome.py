@@ -13,14 +13,14 @@ from witnd.domain.outcomes.event import EntryId, Event, Retry, read
 from witnd.domain.outcomes.explain import STATUS_TEXT
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.values import instant
-from witnd.engine.rebuild import Rebuild, Rebuilt
+from witnd.engine.rebuild import Rebuild, RebuildResult
 from witnd.fold.hold import Hold, too_many
 from witnd.fold.on_hold import Poison
 from witnd.store.errors import Unsafe
 from witnd.store.keys import Keys
 from witnd.store.log.reader import entry_id
-from witnd.store.partition.holds import applied_entries, found_damage, hold_of, prepare, stored_repair
-from witnd.store.query.reads import Reads, reading, text_of
+from witnd.store.partition.holds import applied_entries, hold_of, prepare, stored_repair, undetected_hold
+from witnd.store.query.reads import Reads, open_reads, text_of
 from witnd.store.records.codec import OutcomeRecord, decode_outcome
 from witnd.store.records.hold import Repair
 
@@ -39,7 +39,7 @@ _TOO_MANY: Final = (
 class _Found(NamedTuple):
     """The repaired state and where it comes from."""
 
-    rebuilt: Rebuilt
+    rebuilt: RebuildResult
     source: str
 
 
@@ -78,13 +78,13 @@ def outcome(key: str, dry_run: bool, accept_trimmed_log: bool, json_output: bool
 
 
 async def _outcome(key: str, dry_run: bool, trimmed: bool, as_document: bool, config: Path | None) -> None:
-    async with session(config) as opened, reading(opened.server) as reads:
+    async with session(config) as opened, open_reads(opened.server) as reads:
         keys = opened.keys(partition_of(key, opened.partitions))
-        hold = await hold_of(reads, keys, key) or await found_damage(reads, keys, key)
+        hold = await hold_of(reads, keys, key) or await undetected_hold(reads, keys, key)
         if hold is None:
             _print(as_document, key, keys, None, None, "not_on_hold")
             return
-        [waiting] = await reads.answers(("LLEN", keys.waiting(key)))
+        [waiting] = await reads.transaction_with_errors(("LLEN", keys.waiting(key)))
         if isinstance(waiting, int) and (reason := too_many(waiting)) is not None:
             raise Unsafe(f"{key} cannot be repaired: {reason}", _TOO_MANY)
         found = await _find(opened, reads, keys, key, hold, trimmed)
@@ -128,7 +128,7 @@ def _print(as_document: bool, key: str, keys: Keys, hold: Hold | None, found: _F
     )
 
 
-def _words(rebuilt: Rebuilt) -> str:
+def _words(rebuilt: RebuildResult) -> str:
     events = f"{rebuilt.events} event{'' if rebuilt.events == 1 else 's'}"
     return f"no outcome, {events} held" if rebuilt.status is None else f"{STATUS_TEXT[rebuilt.status]}, {events}"
 
@@ -138,7 +138,7 @@ async def _wait(reads: Reads, keys: Keys, key: str, entry: EntryId) -> str:
     loop = asyncio.get_running_loop()
     begin = loop.time()
     while loop.time() < begin + WAIT_SECONDS:
-        left, owner, held, cursor = await reads.together(
+        left, owner, held, cursor = await reads.transaction(
             ("EXISTS", keys.repair(key)),
             ("EXISTS", keys.owner),
             ("HEXISTS", keys.on_hold, key),
@@ -148,7 +148,7 @@ async def _wait(reads: Reads, keys: Keys, key: str, entry: EntryId) -> str:
             return "repaired"
         if not held and cursor is not None and entry_id(cursor.decode()) >= entry:
             # Kept, it would be put in place at a later hold, without the events that came since.
-            await reads.each(("UNLINK", keys.repair(key)))
+            await reads.pipeline(("UNLINK", keys.repair(key)))
             return "in_memory"
         if not owner and loop.time() > begin + OWNER_SECONDS:
             break
@@ -230,7 +230,7 @@ def _fold(rebuild: Rebuild, key: str, entries: Sequence[tuple[EntryId, Event | R
         ) from poison
 
 
-def _check_rebuilt(key: str, hold: Hold, fates: Mapping[EntryId, str | None], rebuilt: Rebuilt) -> Rebuilt:
+def _check_rebuilt(key: str, hold: Hold, fates: Mapping[EntryId, str | None], rebuilt: RebuildResult) -> RebuildResult:
     """What is rebuilt must agree with everything else that is stored about the key."""
     wrong: list[str] = []
     if rebuilt.status != hold.status:
@@ -248,7 +248,7 @@ def _check_rebuilt(key: str, hold: Hold, fates: Mapping[EntryId, str | None], re
     return rebuilt
 
 
-def _check_stored(key: str, stored: Repair, fates: Mapping[EntryId, str | None]) -> Rebuilt:
+def _check_stored(key: str, stored: Repair, fates: Mapping[EntryId, str | None]) -> RebuildResult:
     """A record that can be read (again) must have every event that the log has and that was applied."""
     assert stored.record is not None, stored
     record = decode_outcome(key, stored.record)
@@ -260,7 +260,7 @@ def _check_stored(key: str, stored: Repair, fates: Mapping[EntryId, str | None])
             f"the stored data of {key} is older than the log: it lacks {_first(missing)}",
             "restore the newest backup of its record",
         )
-    return Rebuilt(stored, record.status, record.opened_at, record.events, {})
+    return RebuildResult(stored, record.status, record.opened_at, record.events, {})
 
 
 def _first(found: Sequence[str]) -> str:

@@ -28,12 +28,12 @@ log = structlog.get_logger()
 async def check(server: Endpoint, config: Config, systemd: Systemd) -> None:
     """Refuse to start on a Redis that is not safe to bill from."""
     health = await wait_for_server(server, systemd, lambda: _look(server))
-    safety.refuse(safety.problems(health))
+    safety.raise_problems(safety.problems(health))
     found = [
         safety.durability_problem(health, config.redis.durability),
         safety.clock_problem(health, Clock().now_ms()),
     ]
-    safety.refuse([one for one in found if one is not None])
+    safety.raise_problems([one for one in found if one is not None])
     for one in safety.warnings(health):
         log.warning("redis.risk", reason=one.reason, remedy=one.remedy)
 
@@ -65,6 +65,6 @@ async def wait_for_server(server: Endpoint, systemd: Systemd, call: Callable[[],
 async def _look(server: Endpoint) -> safety.Health:
     caller = await wire.connect(server, "witnd-gate")
     try:
-        return await safety.look(partial(caller.ask, seconds=ANSWER_SECONDS))
+        return await safety.read_health(partial(caller.ask, seconds=ANSWER_SECONDS))
     finally:
         caller.close()

@@ -15,7 +15,7 @@ from witnd.domain.values import instant
 from witnd.store.errors import Unsafe
 from witnd.store.keys import GlobalKeys
 from witnd.store.records.json_record import decode_record, encode_record
-from witnd.store.server.connection import mapped
+from witnd.store.server.connection import redis_errors
 
 # Secrets never get into the change log.
 _HIDDEN: Final = frozenset(("secret", "digest", "token"))
@@ -83,7 +83,7 @@ class Changes:
 
     async def note(self, change: Change) -> None:
         """Append an entry by itself."""
-        with mapped():
+        with redis_errors():
             await self._client.xadd(self._stream, {"data": encode_change(change)})
 
     async def note_request(self, author: Author, what: str, key: str, **details: Any) -> None:
@@ -93,21 +93,21 @@ class Changes:
     async def newest(self, limit: int, behind: str | None = None) -> list[Change]:
         """The last changes first; those before the entry `behind`."""
         start = "+" if behind is None else f"({behind}"
-        with mapped():
+        with redis_errors():
             found = await self._client.xrevrange(self._stream, start, "-", count=limit)
         entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", found)
-        return [_readable(id_.decode(), fields) for id_, fields in entries]
+        return [_read_entry(id_.decode(), fields) for id_, fields in entries]
 
 
-def _readable(id_: str, fields: dict[bytes, bytes]) -> Change:
+def _read_entry(id_: str, fields: dict[bytes, bytes]) -> Change:
     """A damaged entry is shown as that, in its place."""
     try:
-        return _read(id_, fields)
+        return _decode_entry(id_, fields)
     except (Unsafe, msgspec.MsgspecError) as wrong:
         return Change(id=id_, who="unknown", what="unreadable", key="", request_id="", after={"reason": str(wrong)})
 
 
-def _read(id_: str, fields: dict[bytes, bytes]) -> Change:
+def _decode_entry(id_: str, fields: dict[bytes, bytes]) -> Change:
     record = decode_record(fields.get(b"data", b""), dict, f"entry {id_} of the change log")
     _complete(record)
     return msgspec.convert({**record, "id": id_}, Change)

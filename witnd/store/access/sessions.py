@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from witnd.store.errors import Unsafe
 from witnd.store.keys import GlobalKeys
 from witnd.store.records.json_record import decode_record, encode_record
-from witnd.store.server.connection import mapped
+from witnd.store.server.connection import redis_errors
 
 # A working day: whoever comes back the next morning signs in again.
 LENGTH_SECONDS: Final = 12 * 3600
@@ -35,12 +35,12 @@ class Sessions:
         """A new session and the id that the browser keeps."""
         id_ = secrets.token_urlsafe(32)
         session = Session(token_id=token_id, form_key=secrets.token_urlsafe(16))
-        with mapped():
+        with redis_errors():
             await self._client.set(self._name(id_), encode_record(session), ex=LENGTH_SECONDS)
         return id_, session
 
     async def find(self, id_: str) -> Session | None:
-        with mapped():
+        with redis_errors():
             raw = cast("bytes | None", await self._client.get(self._name(id_)))
         if raw is None:
             return None
@@ -51,7 +51,7 @@ class Sessions:
             return None
 
     async def end(self, id_: str) -> None:
-        with mapped():
+        with redis_errors():
             await self._client.delete(self._name(id_))
 
     def _name(self, id_: str) -> str:

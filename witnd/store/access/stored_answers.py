@@ -9,7 +9,7 @@ from typing import Final, cast
 from redis.asyncio import Redis
 
 from witnd.store.keys import GlobalKeys
-from witnd.store.server.connection import mapped
+from witnd.store.server.connection import redis_errors
 
 # As long as the hosted payment services repeat theirs: longer than any sensible retry.
 KEPT_SECONDS: Final = 24 * 3600
@@ -25,7 +25,7 @@ class StoredAnswers:
     async def begin(self, name: str, marker: bytes) -> bytes | None:
         """Write the marker. Answers None if that was done, else the record that is there already."""
         key = self._keys.answer(name)
-        with mapped():
+        with redis_errors():
             while True:
                 if await self._client.set(key, marker, nx=True, ex=KEPT_SECONDS):
                     return None
@@ -35,10 +35,10 @@ class StoredAnswers:
 
     async def finish(self, name: str, answer: bytes) -> None:
         """Put the answer, or what is known of it, in the place of the marker."""
-        with mapped():
+        with redis_errors():
             await self._client.set(self._keys.answer(name), answer, ex=KEPT_SECONDS)
 
     async def forget(self, name: str) -> None:
         """Remove the marker of a request that was refused: nothing was done."""
-        with mapped():
+        with redis_errors():
             await self._client.delete(self._keys.answer(name))

@@ -24,7 +24,7 @@ from witnd.store.access.change_log import Change, encode_change
 from witnd.store.errors import Unsafe
 from witnd.store.keys import GlobalKeys
 from witnd.store.records.json_record import decode_record, encode_record
-from witnd.store.server.connection import mapped
+from witnd.store.server.connection import redis_errors
 
 log = structlog.get_logger()
 
@@ -52,11 +52,11 @@ class Token(Struct, frozen=True, kw_only=True):
     revoked_at: int | None = None
     rate: float | None = None
 
-    def may(self, scope: str) -> bool:
+    def has_scope(self, scope: str) -> bool:
         return any(scope in _IMPLIED.get(own, ()) for own in self.scopes)
 
 
-class Damaged(Struct, frozen=True, kw_only=True):
+class DamagedToken(Struct, frozen=True, kw_only=True):
     """A stored token that cannot be read. The API refuses it. `name`: its id as it is stored."""
 
     id: str
@@ -143,7 +143,7 @@ class Tokens:
     async def _refresh(self) -> None:
         while True:
             asked, changes = self._monotonic(), self._changes
-            with mapped():
+            with redis_errors():
                 revision = cast("bytes | None", await self._client.hget(self._keys.tokens, "revision")) or b""
             if revision != self._revision:
                 sound, damaged = await self.all()
@@ -157,16 +157,16 @@ class Tokens:
                 self._asked = asked
                 return
 
-    async def listed(self) -> list[Token]:
+    async def readable(self) -> list[Token]:
         """All tokens, including revoked ones, oldest first, without damaged ones, which the API refuses."""
         return (await self.all())[0]
 
-    async def all(self) -> tuple[list[Token], list[Damaged]]:
+    async def all(self) -> tuple[list[Token], list[DamagedToken]]:
         """All tokens, including revoked ones, oldest first; and those that are damaged."""
-        with mapped():
+        with redis_errors():
             fields = cast("dict[bytes, bytes]", await self._client.hgetall(self._keys.tokens))
         found: list[Token] = []
-        damaged: list[Damaged] = []
+        damaged: list[DamagedToken] = []
         for name, raw in fields.items():
             if name == _REVISION:
                 continue
@@ -174,7 +174,7 @@ class Tokens:
             try:
                 found.append(decode_record(raw, Token, f"token {id_}"))
             except Unsafe as wrong:
-                damaged.append(Damaged(id=id_, reason=wrong.reason, name=name))
+                damaged.append(DamagedToken(id=id_, reason=wrong.reason, name=name))
         return sorted(found, key=lambda token: (token.created_at, token.id)), sorted(damaged, key=lambda one: one.id)
 
     async def create(
@@ -195,16 +195,16 @@ class Tokens:
 
     async def revoke(self, id_: str, now_ms: int, *, logged: Callable[[Token], Change] | None = None) -> Token | None:
         """Make a token worth nothing, at once; None where there is none."""
-        found = next((token for token in await self.listed() if token.id == id_), None)
+        found = next((token for token in await self.readable() if token.id == id_), None)
         if found is None or found.revoked_at is not None:
             return found
         revoked = replace(found, revoked_at=now_ms)
         await self._write(revoked, logged)
         return revoked
 
-    async def remove_damaged(self, damaged: Damaged, change: Change) -> None:
+    async def remove_damaged(self, damaged: DamagedToken, change: Change) -> None:
         """Remove a token that cannot be read, with its entry of the change log."""
-        with mapped():
+        with redis_errors():
             async with self._client.pipeline(transaction=True) as writes:
                 writes.hdel(self._keys.tokens, damaged.name)
                 writes.hincrby(self._keys.tokens, "revision", 1)
@@ -213,7 +213,7 @@ class Tokens:
 
     async def _write(self, token: Token, logged: Callable[[Token], Change] | None) -> None:
         try:
-            with mapped():
+            with redis_errors():
                 async with self._client.pipeline(transaction=True) as writes:
                     writes.hset(self._keys.tokens, token.id, encode_record(token))
                     writes.hincrby(self._keys.tokens, "revision", 1)
@@ -227,12 +227,12 @@ class Tokens:
 
     # -- when they were used ----------------------------------------------------------------------------------------
 
-    def note(self, token: Token, now_ms: int) -> bool:
+    def note_use(self, token: Token, now_ms: int) -> bool:
         """Remember that a token was used. Whether it is time to write that down."""
         self._used[token.id] = now_ms
         return self._monotonic() - self._written.get(token.id, float("-inf")) > USED_SECONDS
 
-    async def write_used(self) -> None:
+    async def write_last_uses(self) -> None:
         """Write what is noted; where that fails it is not lost, and tried again when the time has come again."""
         used, now = self._used, self._monotonic()
         if not used:
@@ -240,20 +240,20 @@ class Tokens:
         self._used = {}
         self._written |= dict.fromkeys(used, now)
         try:
-            with mapped():
+            with redis_errors():
                 await self._client.hset(self._keys.tokens_used, mapping={id_: str(ms) for id_, ms in used.items()})
         except BaseException:
             self._used = used | self._used
             raise
 
-    async def used(self) -> dict[str, int]:
+    async def last_uses(self) -> dict[str, int]:
         """Token id → ms when it was last used, a few seconds behind."""
-        with mapped():
+        with redis_errors():
             raw = cast("dict[bytes, bytes]", await self._client.hgetall(self._keys.tokens_used))
         known = {id_.decode(errors="replace"): int(ms) for id_, ms in raw.items() if ms.isdigit()}
         return known | self._used
 
 
 @cache  # once for each: tokens are read again every few seconds
-def _log_damage(damaged: Damaged) -> None:
+def _log_damage(damaged: DamagedToken) -> None:
     log.error("token.unreadable", token=damaged.id, reason=damaged.reason, remedy=damaged.remedy)

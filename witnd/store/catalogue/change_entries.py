@@ -25,11 +25,11 @@ def file_entries(
     found: list[Change] = []
     for one in changes:
         old = before.get((one.kind, one.key))
-        found += change_entries(author, _what(one, old), [one], {one.key: old})
+        found += change_entries(author, _action(one, old), [one], {one.key: old})
     return found
 
 
-def _what(change: Planned, old: CatalogueEntry | None) -> str:
+def _action(change: Planned, old: CatalogueEntry | None) -> str:
     if old is None:
         return "create"
     if change.archived != old.archived:

@@ -72,7 +72,7 @@ class CatalogueCopy:
         self._deployment = ""
         self._end = 0
         self._written = EMPTY
-        self._wanted: list[bytes] = []  # entries that the file does not have yet
+        self._pending: list[bytes] = []  # entries that the file does not have yet
 
     def open(self, deployment: str) -> None:
         """Read the file. One of another deployment is put aside: the journal has let that pass on purpose."""
@@ -87,16 +87,16 @@ class CatalogueCopy:
 
     def add(self, start: int, entries: Sequence[bytes]) -> None:
         """Take entries that begin at a place of the catalogue; those that the file has are left out."""
-        known = self._written.count + len(self._wanted)
-        self._wanted += entries[max(0, known - start) :]
+        known = self._written.count + len(self._pending)
+        self._pending += entries[max(0, known - start) :]
 
     @property
     def is_behind(self) -> bool:
-        return bool(self._wanted) or not self._end
+        return bool(self._pending) or not self._end
 
     def write(self) -> None:
         """Append what is missing, and sync it."""
-        wanted = list(self._wanted)
+        wanted = list(self._pending)
         data, head = bytearray(), self._written
         if not self._end:
             data += msgspec.json.encode(_Header(deployment=self._deployment)) + b"\n"
@@ -113,7 +113,7 @@ class CatalogueCopy:
             os.fsync(file.fileno())
         self._end += len(data)
         self._written = head
-        del self._wanted[: len(wanted)]
+        del self._pending[: len(wanted)]
 
     def replace(self, deployment: str, entries: Sequence[bytes]) -> None:
         """Write the file anew: these are the versions that count from now on."""

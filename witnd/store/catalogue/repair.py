@@ -20,7 +20,7 @@ from witnd.store.access.change_log import encode_change
 from witnd.store.catalogue.loader import decided_head, decode_entry, decode_head
 from witnd.store.errors import StoreRefused, Unsafe
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
-from witnd.store.server.connection import mapped
+from witnd.store.server.connection import redis_errors
 from witnd.store.server.scripts import Argument, Script
 
 _REPAIR: Final = Script("catalogue/repair")
@@ -56,13 +56,13 @@ class Repair(Struct, frozen=True, kw_only=True):
     undecided: tuple[str, ...]
 
 
-async def read_both(client: Redis, keys: GlobalKeys, partitions: int) -> StoredCatalogue:
+async def read_stored(client: Redis, keys: GlobalKeys, partitions: int) -> StoredCatalogue:
     """Read the catalogue as it is, whatever is wrong with it."""
     owned: dict[str, Keys | BillingKeys] = {
         f"partition {number}": Keys(keys.prefix, number) for number in range(partitions)
     }
     owned["billing"] = BillingKeys(keys.prefix)
-    with mapped():
+    with redis_errors():
         async with client.pipeline(transaction=True) as reads:
             reads.get(keys.catalogue_head)
             reads.lrange(keys.catalogue, 0, -1)
@@ -125,7 +125,7 @@ async def repair(client: Redis, keys: GlobalKeys, found: StoredCatalogue, wanted
         found.head_text or b"", len(found.entries), wanted.common, str(head), encode_change(logged),
         *wanted.entries[wanted.common :],
     ]  # fmt: skip
-    with mapped():
+    with redis_errors():
         reply = await _REPAIR.run(client, [keys.catalogue, keys.catalogue_head, keys.changes], args)
     if cast("list[bytes]", reply)[0] != b"OK":
         raise StoreRefused("the catalogue was changed meanwhile", "run the command again to see the difference")
@@ -137,11 +137,11 @@ async def accept(client: Redis, keys: GlobalKeys, found: StoredCatalogue, head: 
     for what in found.decided:
         number = what.removeprefix("partition ")
         state = Keys(keys.prefix, int(number)).state if number != what else BillingKeys(keys.prefix).state
-        with mapped():
+        with redis_errors():
             await client.hset(state, "catalogue", str(head))
 
 
-def again(behind: Sequence[bytes]) -> list[CatalogueEntry]:
+def versions_to_rewrite(behind: Sequence[bytes]) -> list[CatalogueEntry]:
     """What is written again behind the copy, each version once; what cannot be read is left out."""
     found: dict[tuple[str, str, int], CatalogueEntry] = {}
     for place, raw in enumerate(behind):

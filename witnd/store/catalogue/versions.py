@@ -21,7 +21,7 @@ from witnd.store.catalogue.loader import add_stored, check_decided, check_head, 
 from witnd.store.errors import StoreRefused
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.records.json_record import FORMAT
-from witnd.store.server.connection import mapped
+from witnd.store.server.connection import redis_errors
 from witnd.store.server.safety import Problem
 from witnd.store.server.scripts import Argument, Script
 
@@ -36,7 +36,7 @@ WAIT_SECONDS: Final = 0.002
 _APPLY = Script("catalogue/apply")
 
 
-class Applied(Struct, frozen=True, kw_only=True):
+class AppliedChange(Struct, frozen=True, kw_only=True):
     """What a change became."""
 
     revision: int
@@ -85,7 +85,7 @@ class CatalogueStore:
         entries: list[bytes] = []
         while True:
             start = known.count + len(entries)
-            with mapped():
+            with redis_errors():
                 async with self._client.pipeline(transaction=True) as pipeline:
                     pipeline.get(self._keys.catalogue_head)
                     pipeline.llen(self._keys.catalogue)
@@ -105,7 +105,7 @@ class CatalogueStore:
         """Raise Unsafe if a partition or billing was decided under versions that Redis does not have any more."""
         states = {f"partition {number}": keys.state for number, keys in enumerate(self._partitions)}
         states["billing"] = BillingKeys(self._keys.prefix).state
-        with mapped():
+        with redis_errors():
             async with self._client.pipeline(transaction=False) as pipeline:
                 for state in states.values():
                     pipeline.hget(state, "catalogue")
@@ -121,7 +121,7 @@ class CatalogueStore:
 
     async def present(self) -> int:
         """The instant that a change without `effective_from` gets at this moment."""
-        with mapped():
+        with redis_errors():
             async with self._client.pipeline(transaction=False) as pipeline:
                 pipeline.time()
                 for keys in self._partitions:
@@ -132,7 +132,7 @@ class CatalogueStore:
             if isinstance(found, ResponseError) and "no such key" in str(found):
                 continue
             if isinstance(found, Exception):
-                with mapped():
+                with redis_errors():
                     raise found
             latest.append(int(found["last-generated-id"].partition(b"-")[0]))
         return max(latest) + 1
@@ -145,7 +145,7 @@ class CatalogueStore:
         *,
         planned_at: int | None = None,
         log: Sequence[change_log.Change] = (),
-    ) -> Applied:
+    ) -> AppliedChange:
         """Write changes that were planned against this catalogue, all at one instant, with their entries of the log.
 
         Raises CatalogueMoved where the catalogue is not the newest, CatalogueRefused for an instant that cannot be,
@@ -162,11 +162,11 @@ class CatalogueStore:
             args += _entry_around_instant(change)
         keys = self._keys
         names = [keys.catalogue, keys.catalogue_head, keys.changes, keys.meta]
-        with mapped():
+        with redis_errors():
             reply = await _APPLY.run(self._client, [*names, *[one.events for one in self._partitions]], args)
         status, value, *more = [word.decode() for word in cast("list[bytes]", reply)]
         if status == "applied":
-            return Applied(revision=int(value), effective_from=int(more[0]))
+            return AppliedChange(revision=int(value), effective_from=int(more[0]))
         if status == "moved":
             check_head(catalogue, catalogue.chain.head, Head.parse(value))
             raise CatalogueMoved(f"the catalogue is at revision {Head.parse(value).count} by now")
@@ -183,7 +183,7 @@ class CatalogueStore:
         effective_from: int | None = None,
         *,
         log: Callable[[], Sequence[change_log.Change]] = tuple,
-    ) -> Applied | None:
+    ) -> AppliedChange | None:
         """Load, plan, apply; again where somebody else was faster. None: there was nothing to do.
 
         `plan` is given the catalogue and the instant whose state it should compare with; `log` answers what to write

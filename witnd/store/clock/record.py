@@ -15,7 +15,7 @@ from witnd.store.access.change_log import Change, encode_change
 from witnd.store.clock.guard import TOLERANCE_MS, Reading, boot_name
 from witnd.store.errors import Unsafe
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
-from witnd.store.server.connection import mapped
+from witnd.store.server.connection import redis_errors
 from witnd.store.server.scripts import Script
 
 ACCEPTED: Final = "accepted"
@@ -80,7 +80,7 @@ def decode_jump(keys: GlobalKeys, name: bytes, ms: bytes) -> int:
 
 async def jumps(client: Redis, keys: GlobalKeys) -> tuple[int, list[Jump]]:
     """The server's clock in ms, and the jumps that daemons see at the moment."""
-    with mapped():
+    with redis_errors():
         async with client.pipeline(transaction=False) as asked:
             asked.time()
             asked.hgetall(keys.clock)
@@ -98,7 +98,7 @@ async def effect(
 ) -> Effect:
     """What is due by the clock as it is, and not by the one that the daemons expect."""
     believed = now_ms - max(0, jump_ms)
-    with mapped():
+    with redis_errors():
         async with client.pipeline(transaction=False) as asked:
             asked.zcount(billing.open, f"({believed}", now_ms)
             asked.zcount(billing.to_issue, f"({believed - grace_ms}", now_ms - grace_ms)
@@ -111,6 +111,6 @@ async def effect(
 async def accept(client: Redis, keys: GlobalKeys, clock: Clock, change: Change) -> str:
     """Record that the server's clock is right now, and log it as a change, in one write. Answers the record's id."""
     id_, boot_ms = token_hex(8), clock.boot_ms()
-    with mapped():
+    with redis_errors():
         await _ACCEPT.run(client, [keys.clock, keys.changes], [id_, boot_name(), boot_ms, encode_change(change)])
     return id_

@@ -88,12 +88,12 @@ class ClockWatch:
             )
             reading = Reading(int(time[0]) * 1000 + int(time[1]) / 1000, before, self._clock.boot_ms())
             self.guard.observe(reading)
-            self._consider(reading, accepted)
+            self._follow_acceptance(reading, accepted)
             if anchor := self.guard.anchor:
                 self._note(anchor)
             self._log()
 
-    def _consider(self, reading: Reading, record: bytes | None) -> None:
+    def _follow_acceptance(self, reading: Reading, record: bytes | None) -> None:
         """Follow an acceptance of the clock, once."""
         asked, self._asked_ms = self._asked_ms, reading.before_ms
         if record is None:

@@ -33,7 +33,7 @@ class QueueRow(NamedTuple):
     row: bytes
 
 
-class Waiting(NamedTuple):
+class UnqueuedDeliveries(NamedTuple):
     """The deliveries of one outcome that the relay has yet to queue, and the record of their message."""
 
     created_ms: int
@@ -105,7 +105,7 @@ def _rule_id(text: str) -> str:
     return rule_of(text.encode()).id
 
 
-def decode_waiting(outcome_key: str, rules: bytes, message: bytes | None) -> Waiting:
+def decode_unqueued(outcome_key: str, rules: bytes, message: bytes | None) -> UnqueuedDeliveries:
     """Raises `Unreadable` for a damaged record, and where there is no message."""
     if message is None:
         raise Unreadable(f"the message about outcome {outcome_key}", "it is missing")
@@ -120,7 +120,7 @@ def decode_waiting(outcome_key: str, rules: bytes, message: bytes | None) -> Wai
         ]
     except DAMAGE as wrong:
         raise Unreadable(f"the rules of outcome {outcome_key}", str(wrong)) from None
-    return Waiting(shared.created_ms, message, rows)
+    return UnqueuedDeliveries(shared.created_ms, message, rows)
 
 
 def members(record: bytes) -> list[Any]:

@@ -26,7 +26,7 @@ from witnd.store.errors import Fenced, StoreUnavailable, Unreadable
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.records.sealed import DAMAGE
 from witnd.store.server.cancellation import cancellable
-from witnd.store.server.connection import mapped
+from witnd.store.server.connection import redis_errors
 from witnd.store.server.scripts import Script
 
 # A silent connection is asked for a sign of life so often, and given up after so long.
@@ -170,20 +170,20 @@ class Outbox:
 
     async def rules(self) -> list[str]:
         """Ids of the rules that have rows to send, now or later."""
-        with mapped():
+        with redis_errors():
             members = await self._client.smembers(self._keys.outbox_rules)
         return sorted(cast(bytes, member).decode() for member in members)
 
     async def sequence(self) -> int:
         """The last step of the partition: all rows that were read before are of this step or an earlier one."""
-        with mapped():
+        with redis_errors():
             found = await cast("Awaitable[bytes | None]", self._client.hget(self._keys.state, "seq"))
         return int(found or 0)
 
     async def next_rows(self, rule_id: str, limit: int) -> list[Row]:
         """The rows of a rule to be sent next, in the order in which they are due."""
         keys = self._keys
-        with mapped():
+        with redis_errors():
             names = [keys.outbox(rule_id), keys.deliveries, keys.attempts, keys.messages]
             reply = await _DUE.run(self._client, names, [limit])
         answer = cast(list[Any], reply)
@@ -196,7 +196,7 @@ class Outbox:
         """These deliveries, wherever they stand; unknown ones are left out."""
         if not ids:
             return []
-        with mapped():
+        with redis_errors():
             async with self._client.pipeline(transaction=True) as reads:
                 reads.hmget(self._keys.deliveries, list(ids))
                 reads.hmget(self._keys.attempts, list(ids))
@@ -225,7 +225,7 @@ class Outbox:
                 row.created_ms,
                 progress.standing,
             ]
-        with mapped():
+        with redis_errors():
             reply = await _WRITE.run(
                 self._client,
                 [
@@ -245,12 +245,12 @@ class Outbox:
         return [written == 1 for written in answer]
 
     async def endpoint(self, rule_id: str) -> EndpointState:
-        with mapped():
+        with redis_errors():
             record = await self._client.hget(self._shared.endpoints, rule_id)
         state = _endpoint(cast("bytes | None", record))
         if state is None:
             log.error("endpoint.unreadable", rule=rule_id, action="treating it as healthy")
-            with mapped():
+            with redis_errors():
                 await _ENDPOINT.run(self._client, [self._shared.endpoints], [rule_id, cast("bytes", record), b""])
         return state or HEALTHY
 
@@ -258,14 +258,14 @@ class Outbox:
         """The states of several rules' endpoints, in the same order."""
         if not rule_ids:
             return []
-        with mapped():
+        with redis_errors():
             records = await self._client.hmget(self._shared.endpoints, list(rule_ids))
         return [decode_endpoint(cast("bytes | None", record)) for record in records]
 
     async def swap_endpoint(self, rule_id: str, old: EndpointState, new: EndpointState) -> bool:
         """Whether the endpoint's state was still `old` and is `new` now."""
         args: list[str | bytes | int] = [rule_id, encode_endpoint(old), encode_endpoint(new)]
-        with mapped():
+        with redis_errors():
             answer = await _ENDPOINT.run(self._client, [self._shared.endpoints], args)
         return bool(answer == 1)
 
@@ -277,7 +277,7 @@ class Outbox:
         """
         listener = self._channels.pubsub(ignore_subscribe_messages=True)
         try:
-            with mapped():
+            with redis_errors():
                 with cancellable():
                     await listener.subscribe(self._keys.outbox_calls)
                 yield _heard(listener)

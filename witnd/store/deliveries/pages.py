@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypeAlias, TypeVar, cast
 from redis.asyncio import Redis
 
 from witnd.store.page import InvalidCursor, Page
-from witnd.store.server.connection import mapped
+from witnd.store.server.connection import redis_errors
 
 # Ids per read of one set, and rows per read: well below a millisecond of the server's time.
 IDS: Final = 100
@@ -20,7 +20,7 @@ T = TypeVar("T")
 _Scored: TypeAlias = list[tuple[bytes, float]]
 
 
-class Place(NamedTuple):
+class Cursor(NamedTuple):
     """Where something stands in a list: by instant (ms), then by id."""
 
     at: int
@@ -30,7 +30,7 @@ class Place(NamedTuple):
         return f"{self.at}-{self.id}"
 
     @classmethod
-    def parse(cls, text: str) -> "Place":
+    def parse(cls, text: str) -> "Cursor":
         """Raises InvalidCursor."""
         at, dash, id_ = text.partition("-")
         if not (dash and id_ and at.isascii() and at.isdigit() and len(at) <= _SCORE_DIGITS and id_.isascii()):
@@ -38,7 +38,7 @@ class Place(NamedTuple):
         return cls(int(at), id_)
 
 
-class Shelf(NamedTuple):
+class SortedSetSource(NamedTuple):
     """One sorted set, and what stands in it."""
 
     key: str
@@ -46,15 +46,18 @@ class Shelf(NamedTuple):
     standing: str
 
 
-class Shelves:
+_Entry: TypeAlias = tuple[Cursor, SortedSetSource]
+
+
+class MergedSources:
     """`newest_first`: by falling instant and id, else by rising ones."""
 
-    def __init__(self, client: Redis, shelves: Sequence[Shelf], *, newest_first: bool) -> None:
+    def __init__(self, client: Redis, shelves: Sequence[SortedSetSource], *, newest_first: bool) -> None:
         self._client = client
         self._shelves = shelves
         self._newest_first = newest_first
 
-    async def merged(self, after: Place | None) -> AsyncIterator[tuple[Place, Shelf]]:
+    async def merged(self, after: Cursor | None) -> AsyncIterator[tuple[Cursor, SortedSetSource]]:
         """Everything behind a place, in order."""
         waiting = await self._first(after)
         first = max if self._newest_first else min
@@ -70,9 +73,9 @@ class Shelves:
             else:
                 del waiting[shelf]
 
-    async def _first(self, after: Place | None) -> dict[Shelf, tuple[deque[Place], bool]]:
+    async def _first(self, after: Cursor | None) -> dict[SortedSetSource, tuple[deque[Cursor], bool]]:
         """The next places of each set, and whether there are more of it; those without any are left out."""
-        with mapped():
+        with redis_errors():
             async with self._client.pipeline(transaction=False) as reads:
                 for shelf in self._shelves:
                     self._range(reads, shelf.key, after, 0)
@@ -86,30 +89,30 @@ class Shelves:
                 found[shelf] = (places, more)
         return found
 
-    async def _behind(self, key: str, after: Place) -> tuple[deque[Place], bool]:
+    async def _behind(self, key: str, after: Cursor) -> tuple[deque[Cursor], bool]:
         """The next places of a set. Where many have one instant, those before are jumped over, and not read."""
-        with mapped():
+        with redis_errors():
             places, more = self._fresh(cast("_Scored", await self._range(self._client, key, after, 0)), after)
             if more and not places:
                 skipped = await self._skipped(key, after)
                 places, more = self._fresh(cast("_Scored", await self._range(self._client, key, after, skipped)), after)
         return places, more
 
-    def _range(self, client: Redis, key: str, after: Place | None, skip: int) -> Awaitable[object]:
+    def _range(self, client: Redis, key: str, after: Cursor | None, skip: int) -> Awaitable[object]:
         """Asks for what has the instant of a place or comes behind it."""
         start: str | int = ("+inf" if self._newest_first else "-inf") if after is None else after.at
         if self._newest_first:
             return client.zrevrangebyscore(key, start, "-inf", skip, IDS, withscores=True)
         return client.zrangebyscore(key, start, "+inf", skip, IDS, withscores=True)
 
-    def _fresh(self, found: _Scored, after: Place | None) -> tuple[deque[Place], bool]:
-        places = [Place(int(score), id_.decode()) for id_, score in found]
+    def _fresh(self, found: _Scored, after: Cursor | None) -> tuple[deque[Cursor], bool]:
+        places = [Cursor(int(score), id_.decode()) for id_, score in found]
         return deque(place for place in places if after is None or self._is_behind(place, after)), len(found) == IDS
 
-    def _is_behind(self, place: Place, after: Place) -> bool:
+    def _is_behind(self, place: Cursor, after: Cursor) -> bool:
         return place < after if self._newest_first else place > after
 
-    async def _skipped(self, key: str, after: Place) -> int:
+    async def _skipped(self, key: str, after: Cursor) -> int:
         """How many of the instant of a place come up to and with it: found by halving, as they stand by their ids."""
         low, high = 0, await self._client.zcount(key, after.at, after.at)
         while low < high:
@@ -119,7 +122,7 @@ class Shelves:
                 found = await self._client.zrevrangebyscore(*bounds)
             else:
                 found = await self._client.zrangebyscore(*bounds)
-            if found and not self._is_behind(Place(after.at, cast(bytes, found[0]).decode()), after):
+            if found and not self._is_behind(Cursor(after.at, cast(bytes, found[0]).decode()), after):
                 low = middle + 1
             else:
                 high = middle
@@ -127,14 +130,14 @@ class Shelves:
 
 
 async def page(
-    entries: AsyncIterator[tuple[Place, Shelf]],
+    entries: AsyncIterator[tuple[Cursor, SortedSetSource]],
     load: Callable[[int, Sequence[str]], Awaitable[Mapping[str, T]]],
-    wanted: Callable[[Shelf, T], bool],
+    wanted: Callable[[SortedSetSource, T], bool],
     limit: int,
     looked_at_max: int,
-) -> Page[tuple[Shelf, T]]:
+) -> Page[tuple[SortedSetSource, T]]:
     """The first `limit` that are wanted of at most so many that are looked at. `load` reads ids of a partition."""
-    found: list[tuple[Shelf, T]] = []
+    found: list[tuple[SortedSetSource, T]] = []
     looked_at, last = 0, None
     async for batch in _batches(entries):
         rows: dict[tuple[int, str], T] = {}
@@ -153,8 +156,10 @@ async def page(
     return Page(found, None)
 
 
-async def _batches(entries: AsyncIterator[tuple[Place, Shelf]]) -> AsyncIterator[list[tuple[Place, Shelf]]]:
-    batch: list[tuple[Place, Shelf]] = []
+async def _batches(
+    entries: AsyncIterator[tuple[Cursor, SortedSetSource]],
+) -> AsyncIterator[list[tuple[Cursor, SortedSetSource]]]:
+    batch: list[_Entry] = []
     async for entry in entries:
         batch.append(entry)
         if len(batch) == IDS:

@@ -8,10 +8,10 @@ from typing import Final, cast
 
 from redis.asyncio import Redis
 
-from witnd.store.deliveries.fan_out_codec import QueueRow, Waiting, decode_waiting, outcome_of
+from witnd.store.deliveries.fan_out_codec import QueueRow, UnqueuedDeliveries, decode_unqueued, outcome_of
 from witnd.store.errors import Fenced
 from witnd.store.keys import Keys
-from witnd.store.server.connection import mapped
+from witnd.store.server.connection import redis_errors
 from witnd.store.server.scripts import Script
 
 __all__ = ["QueueWriter", "shared_messages"]
@@ -29,18 +29,18 @@ class QueueWriter:
 
     async def outcomes(self, most: int) -> list[str]:
         """Keys of outcomes whose deliveries are committed and not queued: all, or `most` of them in any order."""
-        with mapped():
+        with redis_errors():
             found = await cast("Awaitable[list[bytes]]", self._client.hrandfield(self._keys.unqueued, most))
         return [key.decode() for key in found]
 
-    async def of(self, outcome_key: str) -> Waiting | None:
+    async def deliveries(self, outcome_key: str) -> UnqueuedDeliveries | None:
         """None where all deliveries of the outcome are queued. Raises `Unreadable` for a damaged record."""
-        with mapped():
+        with redis_errors():
             async with self._client.pipeline(transaction=True) as reads:
                 reads.hget(self._keys.unqueued, outcome_key)
                 reads.hget(self._keys.messages, outcome_key)
                 rules, message = await reads.execute()
-        return None if rules is None else decode_waiting(outcome_key, rules, message)
+        return None if rules is None else decode_unqueued(outcome_key, rules, message)
 
     async def queue(self, outcome_key: str, created_ms: int, rows: Sequence[QueueRow], *, is_last: bool) -> None:
         """Write rows and queue them. Those with `is_last` end what is to be queued of an outcome.
@@ -60,7 +60,7 @@ class QueueWriter:
             [len(one).to_bytes(4) + one for row in rows for one in (row.rule_id.encode(), row.id.encode(), row.row)]
         )
         words: list[str | bytes | int] = [self._fence, created_ms, outcome_key if is_last else "", packed]
-        with mapped():
+        with redis_errors():
             reply = await _QUEUE.run(self._client, names, words)
         if reply != b"OK":
             raise Fenced(cast("list[bytes]", reply)[1].decode())
@@ -71,6 +71,6 @@ async def shared_messages(client: Redis, keys: Keys, rows: Sequence[bytes | None
     outcomes = list({key for row in rows if (key := outcome_of(row)) is not None})
     if not outcomes:
         return {}
-    with mapped():
+    with redis_errors():
         found = await cast("Awaitable[list[bytes | None]]", client.hmget(keys.messages, outcomes))
     return dict(zip(outcomes, found, strict=True))

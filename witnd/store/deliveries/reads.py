@@ -14,10 +14,10 @@ from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.webhooks.delivery import HEALTHY, EndpointState, Progress, Standing, request_resend, resume
 from witnd.domain.webhooks.notification import TYPE_OF_STATUS, delivery_id
 from witnd.store.deliveries.outbox import Outbox, Row, read_row
-from witnd.store.deliveries.pages import Place, Shelf, Shelves, page
+from witnd.store.deliveries.pages import Cursor, MergedSources, SortedSetSource, page
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.page import Page
-from witnd.store.server.connection import mapped
+from witnd.store.server.connection import redis_errors
 
 # Rows per read and write: a millisecond or two of the server's time.
 PAGE: Final = 500
@@ -28,14 +28,14 @@ LOOKED_AT_REQUEST: Final = 2_000
 ENDED: Final[tuple[Standing, ...]] = ("delivered", "dead", "parked")
 
 
-class Found(Struct, frozen=True):
+class FoundDelivery(Struct, frozen=True):
     """A delivery and the partition it is in."""
 
     partition: int
     row: Row
 
 
-class Waiting(Struct, frozen=True, kw_only=True):
+class QueueSizes(Struct, frozen=True, kw_only=True):
     """Deliveries of a rule that are to be sent, now or later, and those that wait until it is resumed."""
 
     pending: int
@@ -51,26 +51,26 @@ class Deliveries:
         self._outboxes = [Outbox(client, keys, shared) for keys in partitions]
         self._rules = sorted(rules)
 
-    async def find(self, id_: str) -> Found | None:
+    async def find(self, id_: str) -> FoundDelivery | None:
         for number, outbox in enumerate(self._outboxes):
             for row in await outbox.rows([id_]):
-                return Found(number, row)
+                return FoundDelivery(number, row)
         return None
 
-    async def about(self, outcome_key: str) -> list[Found]:
+    async def of_outcome(self, outcome_key: str) -> list[FoundDelivery]:
         """The deliveries of one outcome. Their ids are derived, so nothing is searched for."""
         number = partition_of(outcome_key, len(self._partitions))
         ids = [delivery_id(rule, outcome_key, type_) for rule in self._rules for type_ in TYPE_OF_STATUS.values()]
         outbox = self._outboxes[number]
         # Read first: whatever is queued meanwhile is among the rows.
-        waiting = await outbox.unqueued.of(outcome_key)
+        waiting = await outbox.unqueued.deliveries(outcome_key)
         rows = await outbox.rows(ids)
         if waiting is not None:
             known = {row.id for row in rows}
             rows += [read_row(one.id, one.row, waiting.message, None) for one in waiting.rows if one.id not in known]
-        return [Found(number, row) for row in rows]
+        return [FoundDelivery(number, row) for row in rows]
 
-    async def listed(self, standings: Sequence[Standing], rule_id: str | None, limit: int) -> list[Found]:
+    async def newest(self, standings: Sequence[Standing], rule_id: str | None, limit: int) -> list[FoundDelivery]:
         """The first of `page`, the newest resolution first where not only pending ones are asked for."""
         found = (await self.page(standings, rule_id, limit, looked_at_max=LOOKED_AT_MAX)).data
         return found if _only_pending(standings) else sorted(found, key=_by_creation)
@@ -83,27 +83,27 @@ class Deliveries:
         after: str | None = None,
         *,
         looked_at_max: int = LOOKED_AT_REQUEST,
-    ) -> Page[Found]:
+    ) -> Page[FoundDelivery]:
         """The newest by their resolution; if only pending ones are asked for, those due next. Raises InvalidCursor.
 
         Among others, pending ones stand by when they are due: what was just committed, and what is being retried.
         A page may have fewer than `limit` and still a cursor, where a rare thing is looked for.
         """
         shelves = [
-            Shelf(key, number, standing)
+            SortedSetSource(key, number, standing)
             for standing in standings
             for number, keys in enumerate(self._partitions)
             for key in self._lists(keys, standing, rule_id)
         ]
-        sets = Shelves(self._client, shelves, newest_first=not _only_pending(standings))
+        sets = MergedSources(self._client, shelves, newest_first=not _only_pending(standings))
 
-        def wanted(shelf: Shelf, row: Row) -> bool:
+        def wanted(shelf: SortedSetSource, row: Row) -> bool:
             known = None if row.delivery is None else row.delivery.rule_id
             return row.progress.standing == shelf.standing and rule_id in (None, known)
 
-        entries = sets.merged(None if after is None else Place.parse(after))
+        entries = sets.merged(None if after is None else Cursor.parse(after))
         found = await page(entries, self._loaded, wanted, limit, looked_at_max)
-        return Page([Found(shelf.partition, row) for shelf, row in found.data], found.cursor)
+        return Page([FoundDelivery(shelf.partition, row) for shelf, row in found.data], found.cursor)
 
     async def _loaded(self, number: int, ids: Sequence[str]) -> dict[str, Row]:
         return {row.id: row for row in await self._outboxes[number].rows(ids)}
@@ -122,7 +122,7 @@ class Deliveries:
         self, from_ms: int, to_ms: int, rule_id: str | None, standings: Sequence[Standing] = ENDED
     ) -> int:
         """How many `resend_between` would look at: those of other rules too, where a list has all of them."""
-        with mapped():
+        with redis_errors():
             async with self._client.pipeline(transaction=False) as counts:
                 for keys in self._partitions:
                     for standing in standings:
@@ -156,9 +156,9 @@ class Deliveries:
     async def endpoints(self, rule_ids: Sequence[str]) -> list[EndpointState]:
         return await self._outboxes[0].endpoints(rule_ids)
 
-    async def waiting(self, rule_ids: Sequence[str]) -> list[Waiting]:
+    async def queue_sizes(self, rule_ids: Sequence[str]) -> list[QueueSizes]:
         """How many deliveries of these rules wait, in the same order."""
-        with mapped():
+        with redis_errors():
             async with self._client.pipeline(transaction=False) as counts:
                 for rule in rule_ids:
                     for keys in self._partitions:
@@ -167,7 +167,7 @@ class Deliveries:
                 found = cast("list[int]", await counts.execute())
         size = 2 * len(self._partitions)
         rows = [found[start : start + size] for start in range(0, len(found), size)]
-        return [Waiting(pending=sum(row[::2]), parked=sum(row[1::2])) for row in rows]
+        return [QueueSizes(pending=sum(row[::2]), parked=sum(row[1::2])) for row in rows]
 
     async def resume(self, rule_id: str, most: int | None = None) -> int:
         """Lift the suspension of a rule's endpoint and queue what is parked, the oldest first.
@@ -201,7 +201,7 @@ class Deliveries:
                 return [keys.delivered]
 
     async def _ids(self, key: str, start: int, count: int) -> list[str]:
-        with mapped():
+        with redis_errors():
             found = await self._client.zrange(key, start, start + count - 1)
         return [cast(bytes, id_).decode() for id_ in found]
 
@@ -209,7 +209,7 @@ class Deliveries:
         """Ids with scores in [from, to), by page. Rows may leave the list meanwhile."""
         low, seen = from_ms, set[bytes]()
         while True:
-            with mapped():
+            with redis_errors():
                 found = await self._client.zrangebyscore(key, low, f"({to_ms}", 0, PAGE + len(seen), withscores=True)
             scored = cast("list[tuple[bytes, float]]", found)
             if fresh := [id_.decode() for id_, _ in scored if id_ not in seen]:
@@ -226,7 +226,7 @@ def _only_pending(standings: Sequence[Standing]) -> bool:
     return list(standings) == ["pending"]
 
 
-def _by_creation(one: Found) -> tuple[int, str]:
+def _by_creation(one: FoundDelivery) -> tuple[int, str]:
     return (-one.row.created_ms, one.row.id)
 
 

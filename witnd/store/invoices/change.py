@@ -24,7 +24,7 @@ from witnd.store.invoices.note_codec import note_fields
 from witnd.store.journal.journal import RESTORE
 from witnd.store.journal.marks import series_numbers
 from witnd.store.keys import BillingKeys
-from witnd.store.server.connection import mapped
+from witnd.store.server.connection import redis_errors
 from witnd.store.server.scripts import Argument, Script
 
 # How often an operation is decided again because others were faster.
@@ -99,15 +99,15 @@ class Operations:
         moved = silent = 0
         while moved < ATTEMPTS:
             try:
-                seen = await self.see(id_, row, token)
-                if seen is None:
+                snapshot = await self.read(id_, row, token)
+                if snapshot is None:
                     return Refusal(f"there is no invoice {id_}", "`witnd invoices` lists those there are")
-                if seen.record is not None:
-                    return _done(seen.record, seen.invoice, repeated=True)
-                verdict = decide(seen)
+                if snapshot.record is not None:
+                    return _operation(snapshot.record, snapshot.invoice, repeated=True)
+                verdict = decide(snapshot)
                 if not isinstance(verdict, Change):
                     return verdict
-                done = await self.change(seen, verdict, token, None if logged is None else logged(verdict))
+                done = await self.change(snapshot, verdict, token, None if logged is None else logged(verdict))
             except StoreUnavailable:
                 silent += 1
                 if silent > SILENCES:
@@ -121,13 +121,13 @@ class Operations:
     async def issue_due(self, id_: str, series: str) -> bool:
         """Issue a closed draft. Whether it is issued now, by whomever; may be asked again."""
         # One token for whoever does it: it is the same operation, in another life of the daemon too.
-        done = await self.do(id_, lambda seen: issue(seen.invoice, seen.balance, series), token=SCHEDULE)
+        done = await self.do(id_, lambda snapshot: issue(snapshot.invoice, snapshot.balance, series), token=SCHEDULE)
         return not isinstance(done, Refusal)
 
-    async def see(self, id_: str, row: str = "", token: str = "") -> Snapshot | None:
+    async def read(self, id_: str, row: str = "", token: str = "") -> Snapshot | None:
         """An invoice with all that operations depend on; None where there is none."""
         keys = self._keys
-        with mapped():
+        with redis_errors():
             raw = await self._client.hmget(keys.invoice(id_), ["currency", "customer_key"])
             currency, customer = cast("list[bytes | None]", raw)
             if currency is None or customer is None:
@@ -155,14 +155,14 @@ class Operations:
         )
 
     async def change(
-        self, seen: Snapshot, change: Change, token: str, logged: Logged | None = None
+        self, snapshot: Snapshot, change: Change, token: str, logged: Logged | None = None
     ) -> Operation | None:
-        """Write a change that was decided from what was seen; None where that has moved, and nothing is written.
+        """Write a change that was decided from what was snapshot; None where that has moved, and nothing is written.
 
         Sent again with the same token it is not written again.
         """
         note, invoice = change.note, change.before
-        head = _words(change.before, change.after)
+        head = _changed_fields(change.before, change.after)
         depends = change.balance is not None
         args: list[Argument] = [
             token,
@@ -172,10 +172,10 @@ class Operations:
             invoice.status,
             int(invoice.closed),
             _account(invoice.currency.encode(), invoice.customer_key.encode()) if depends else "",
-            seen.balance_text,
-            "" if change.balance is None or change.balance == seen.balance else plain(change.balance),
-            "" if change.credited is None else seen.row,
-            seen.credited_text,
+            snapshot.balance_text,
+            "" if change.balance is None or change.balance == snapshot.balance else plain(change.balance),
+            "" if change.credited is None else snapshot.row,
+            snapshot.credited_text,
             "" if change.credited is None else plain(change.credited),
             "" if change.row is None else encode_row(change.row),
             change.series or "",
@@ -189,7 +189,7 @@ class Operations:
             *head,
             *([] if note is None else note_fields(note)),
         ]
-        with mapped():
+        with redis_errors():
             reply = await _CHANGE.run(self._client, self._names(invoice.id, note.id if note else None), args)
         answer = cast("list[Any]", reply)
         if answer[0] == b"MOVED":
@@ -205,7 +205,7 @@ class Operations:
             )
         flat = answer[2]
         now = decode_invoice(invoice.id, {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)})
-        return _done(answer[1], now or change.after, repeated=answer[0] == b"DONE")
+        return _operation(answer[1], now or change.after, repeated=answer[0] == b"DONE")
 
     def _names(self, id_: str, note: str | None) -> list[str]:
         keys = self._keys
@@ -233,7 +233,7 @@ def _account(currency: bytes, customer: bytes) -> str:
     return balance_field(customer.decode(), currency.decode())
 
 
-def _words(before: Invoice, after: Invoice) -> list[Argument]:
+def _changed_fields(before: Invoice, after: Invoice) -> list[Argument]:
     """The fields that a change sets, as words of an HSET."""
     old, new = asdict(before), asdict(after)
     words: list[Argument] = []
@@ -244,6 +244,6 @@ def _words(before: Invoice, after: Invoice) -> list[Argument]:
     return words
 
 
-def _done(record: bytes, invoice: Invoice, *, repeated: bool) -> Operation:
+def _operation(record: bytes, invoice: Invoice, *, repeated: bool) -> Operation:
     operation, at, made = record.decode().split(" ")
     return Operation(invoice=invoice, operation=operation, at=int(at), made=made, repeated=repeated)

@@ -95,13 +95,13 @@ class Ledger:
         self._caller.close()
 
     async def ask(self, *commands: Sequence[str | bytes | int]) -> list[Any]:
-        return await (await self._called()).ask(*commands, seconds=ANSWER_SECONDS)
+        return await (await self._connection()).ask(*commands, seconds=ANSWER_SECONDS)
 
-    async def _called(self) -> wire.Wire:
+    async def _connection(self) -> wire.Wire:
         return await self._caller.wire()
 
     async def state(self) -> LedgerState:
-        fields = StateFields.of(self.keys.state, (await self.ask(("HGETALL", self.keys.state)))[0])
+        fields = StateFields.from_hash(self.keys.state, (await self.ask(("HGETALL", self.keys.state)))[0])
         return LedgerState(
             sequence=fields.number("seq"),
             read=fields.positions(),
@@ -141,7 +141,7 @@ class Ledger:
             partition = streams[name]
             for id_, fields in entries:
                 number = last[partition] = next_number(name, last[partition], id_)
-                line = decode_record(fields[1], Line, f"line {number} of {name}", _junk(name, number))
+                line = decode_record(fields[1], Line, f"line {number} of {name}", _line_remedy(name, number))
                 found.append(NewLine(partition, number, line, fields[1]))
         came = {one.partition for one in found}
         for keys, count in zip(self.partitions, counts, strict=False):
@@ -149,7 +149,7 @@ class Ledger:
                 raise missing_lines(keys.lines, last[keys.partition] + 1, count)
         return found
 
-    async def taken(self, ids: Mapping[str, Sequence[str]]) -> set[tuple[str, str]]:
+    async def known_rows(self, ids: Mapping[str, Sequence[str]]) -> set[tuple[str, str]]:
         """Those of the row ids that their open drafts have already, each with its invoice."""
         if not ids:
             return set()
@@ -164,7 +164,7 @@ class Ledger:
             if is_member
         }
 
-    async def heads(self, ids: Iterable[str]) -> dict[str, Invoice]:
+    async def find_invoices(self, ids: Iterable[str]) -> dict[str, Invoice]:
         """Those of the invoices that exist."""
         asked = list(ids)
         if not asked:
@@ -177,7 +177,7 @@ class Ledger:
                 found[id_] = invoice
         return found
 
-    async def applied(self) -> Positions:
+    async def positions(self) -> Positions:
         commands: list[tuple[str, ...]] = [("TIME",), ("GET", self._shared.catalogue_head)]
         for keys in self.partitions:
             commands += [("HMGET", keys.state, "cursor", "lines"), ("XREVRANGE", keys.events, "+", "-", "COUNT", "1")]
@@ -185,7 +185,7 @@ class Ledger:
         return Positions(
             now_ms=int(time[0]) * 1000 + int(time[1]) // 1000,
             cursors=[
-                StateFields.one(keys.state, "cursor", cursor).entry("cursor")[0]
+                StateFields.from_value(keys.state, "cursor", cursor).entry("cursor")[0]
                 for keys, (cursor, _) in zip(self.partitions, rest[::2], strict=True)
             ],
             logs=[entry_id(last[0][0])[0] if last else 0 for last in rest[1::2]],
@@ -203,7 +203,7 @@ class Ledger:
 
     def _counts(self, answers: Sequence[bytes | None]) -> list[int]:
         states = zip(self.partitions, answers, strict=True)
-        return [StateFields.one(keys.state, "lines", count).number("lines") for keys, count in states]
+        return [StateFields.from_value(keys.state, "lines", count).number("lines") for keys, count in states]
 
     async def tick(self, partition: int, latest_ms: int) -> None:
         """Append a tick to a quiet log, unless the server's clock is past `latest_ms`. If its reply is lost it may
@@ -230,7 +230,7 @@ class Ledger:
         found = (await self.ask(("LRANGE", self.keys.rows(id_, partition), start, start + most - 1)))[0]
         return [(decode_row(record), record) for record in found]
 
-    async def learn(self, catalogue: Catalogue) -> None:
+    async def load_catalogue(self, catalogue: Catalogue) -> None:
         """Add what is new in the catalogue. Others may add to it while this waits."""
         known = catalogue.chain.head
         raw, entries = await self.ask(
@@ -243,7 +243,7 @@ class Ledger:
     async def commit(self, step: Commit, fence: str) -> None:
         """Write a step. May be called again with the same step until it is known to be written."""
         packed = step.packed(fence)
-        caller = await self._called()
+        caller = await self._connection()
         replies = await caller.wait(caller.send_packed(packed.by_digest(), 1), COMMIT_SECONDS)
         await commit.finish(caller, packed, replies, COMMIT_SECONDS)
 
@@ -253,6 +253,6 @@ def row_mark(id_: str) -> bytes:
     return blake2b(id_.encode(), digest_size=16).digest()
 
 
-def _junk(stream: str, number: int) -> str:
+def _line_remedy(stream: str, number: int) -> str:
     """The remedy for a line that cannot be read."""
     return f"if another program wrote it, {removal(stream, f'{number}-0')}; if witnd wrote it, {REMEDY}"

@@ -29,11 +29,11 @@ PAGE: Final = 500
 LOOKED_AT_MAX: Final = 20_000
 
 
-class TooFar(ValueError):  # noqa: N818 - what somebody asked for, not a mistake in code
+class SearchLimit(ValueError):  # noqa: N818 - what somebody asked for, not a mistake in code
     """It may be there, but not among as many rows as are looked at."""
 
 
-class Closed(InvalidCursor):
+class StaleCursor(InvalidCursor):
     """The cursor is of an invoice that was open then: its lines have another order now."""
 
 
@@ -47,19 +47,19 @@ class Lines:
         """Rows behind a cursor. Raises InvalidCursor, and Closed where the invoice was closed meanwhile."""
         found: list[Row] = []
         if not invoice.closed and not (after or "").startswith(_CREDITS):
-            place = None if after is None else _place(after)
+            place = None if after is None else _decode_cursor(after)
             try:
                 found = await self._rows.open_rows(invoice, limit + 1, place)
             except ClosedMeanwhile:
-                raise _closed(invoice) from None
+                raise _stale_cursor(invoice) from None
             if len(found) > limit:
-                return Page(found[:limit], _cursor(found[limit - 1]))
+                return Page(found[:limit], _encode_cursor(found[limit - 1]))
             after = None
         sources = self._sources(invoice)
         if not invoice.closed:
             sources = {_CREDITS: sources[_CREDITS]}
         names = list(sources)
-        index, start = _begin(names, after)
+        index, start = _start_position(names, after)
         while index < len(names):
             room = limit - len(found)
             records = await self._read(invoice, sources[names[index]], start, room + 1)
@@ -69,7 +69,7 @@ class Lines:
             index, start = index + 1, 0
         return Page(found, None)
 
-    async def one(self, invoice: Invoice, id_: str) -> Row | None:
+    async def find(self, invoice: Invoice, id_: str) -> Row | None:
         """The row with an id. Those that a closed period adds or takes are looked through first, then outcomes, of a
         large invoice not all: then it raises TooFar. Credits are not among them. Raises Closed."""
         sources = [name for source, name in self._sources(invoice).items() if source != _CREDITS]
@@ -84,7 +84,7 @@ class Lines:
                 start += len(records)
                 looked_at += len(records)
                 if looked_at >= LOOKED_AT_MAX:
-                    raise TooFar(f"no line with this id is among the {LOOKED_AT_MAX} that were looked at")
+                    raise SearchLimit(f"no line with this id is among the {LOOKED_AT_MAX} that were looked at")
         return None
 
     def _sources(self, invoice: Invoice) -> dict[str, str]:
@@ -100,27 +100,27 @@ class Lines:
         try:
             return await self._rows.page(invoice, name, start, count)
         except ClosedMeanwhile:
-            raise _closed(invoice) from None
+            raise _stale_cursor(invoice) from None
 
 
-def _begin(names: list[str], after: str | None) -> tuple[int, int]:
+def _start_position(names: list[str], after: str | None) -> tuple[int, int]:
     if after is None:
         return 0, 0
     form = _CURSOR.fullmatch(after)
     if form is not None and form[1] in names:
         return names.index(form[1]), int(form[2])
     if _OPEN.fullmatch(after):
-        raise Closed("the period of this invoice was closed meanwhile: begin its lines again, without a cursor")
+        raise StaleCursor("this invoice was closed while it was paged; restart without a cursor")
     raise InvalidCursor(f"{after!r} is not a cursor of these lines; use next_cursor from the previous page")
 
 
-def _cursor(row: Row) -> str:
+def _encode_cursor(row: Row) -> str:
     """The place of a row of an open invoice."""
     at, key = row_order(row)
     return f"open-{at}-{urlsafe_b64encode(key).decode().rstrip('=')}"
 
 
-def _place(cursor: str) -> Order:
+def _decode_cursor(cursor: str) -> Order:
     form = _OPEN.fullmatch(cursor)
     with suppress(ValueError):
         if form is not None:
@@ -128,5 +128,7 @@ def _place(cursor: str) -> Order:
     raise InvalidCursor(f"{cursor!r} is not a cursor of these lines; use next_cursor from the previous page")
 
 
-def _closed(invoice: Invoice) -> Closed:
-    return Closed(f"the period of invoice {invoice.id} was closed meanwhile: begin its lines again, without a cursor")
+def _stale_cursor(invoice: Invoice) -> StaleCursor:
+    return StaleCursor(
+        f"the period of invoice {invoice.id} was closed meanwhile: begin its lines again, without a cursor"
+    )

@@ -23,7 +23,7 @@ from witnd.store.invoices.note_codec import decode_note
 from witnd.store.invoices.rows import Rows
 from witnd.store.keys import BillingKeys
 from witnd.store.page import InvalidCursor, Page
-from witnd.store.server.connection import mapped
+from witnd.store.server.connection import redis_errors
 
 # Heads per read: a millisecond or two of the server's time.
 PAGE: Final = 200
@@ -36,11 +36,11 @@ LONGEST_PERIOD_MS: Final = 31 * 86_400_000
 _ID: Final = re.compile("[0-9a-f]{64}")
 _PREFIX: Final = re.compile("[0-9a-f]{6,63}")
 
-Paper = TypeVar("Paper", Invoice, CreditNote)
+Document = TypeVar("Document", Invoice, CreditNote)
 _calendar = msgspec.json.Decoder(Calendar).decode
 
 
-class Wanted(Struct, frozen=True, kw_only=True):
+class InvoiceFilter(Struct, frozen=True, kw_only=True):
     """Which invoices a list is to have; None and nothing mean any. Instants in ms."""
 
     customer: str | None = None
@@ -50,7 +50,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     begins_before: int | None = None
     around: int | None = None  # an instant that lies in the period
 
-    def has(self, invoice: Invoice) -> bool:
+    def matches(self, invoice: Invoice) -> bool:
         return (
             self.customer in (None, invoice.customer_key)
             and self.currency in (None, invoice.currency)
@@ -82,14 +82,14 @@ class Invoices(Operations):
     # -- one ---------------------------------------------------------------------------------------------------------
 
     async def get(self, id_: str) -> Invoice | None:
-        return _readable((await self._heads([id_]))[0])
+        return _raise_damaged((await self._heads([id_]))[0])
 
     async def note(self, id_: str) -> CreditNote | None:
-        return _readable((await self._notes([id_]))[0])
+        return _raise_damaged((await self._notes([id_]))[0])
 
     async def by_number(self, number: str) -> Invoice | CreditNote | None:
         """The invoice or credit note with a number."""
-        with mapped():
+        with redis_errors():
             id_ = cast("bytes | None", await self._client.hget(self._keys.numbers, number))
         return None if id_ is None else await self._by_id(id_.decode())
 
@@ -102,7 +102,7 @@ class Invoices(Operations):
             return await self._by_id(text)
         if not can_shorten or not _PREFIX.fullmatch(text):
             return await self.by_number(text)
-        found = {one async for one in self._beginning(text)}
+        found = {one async for one in self._ids_with_prefix(text)}
         if len(found) > 1:
             raise Ambiguous(f"{len(found)} ids begin with {text}: write more of it, or the number")
         return await self._by_id(found.pop()) if found else None
@@ -110,11 +110,11 @@ class Invoices(Operations):
     async def _by_id(self, id_: str) -> Invoice | CreditNote | None:
         return await self.get(id_) or await self.note(id_)
 
-    async def _beginning(self, prefix: str) -> AsyncIterator[str]:
+    async def _ids_with_prefix(self, prefix: str) -> AsyncIterator[str]:
         for zset in (self._keys.invoices, self._keys.notes):
             cursor = 0
             while True:
-                with mapped():
+                with redis_errors():
                     cursor, found = await self._client.zscan(zset, cursor, match=f"{prefix}*", count=IDS_PAGE)
                 for id_, _ in cast("list[tuple[bytes, float]]", found):
                     yield id_.decode()
@@ -130,13 +130,13 @@ class Invoices(Operations):
 
     async def calendar(self) -> Calendar | None:
         """The periods in use; None where no invoice was ever made."""
-        with mapped():
+        with redis_errors():
             raw = cast("bytes | None", await self._client.hget(self._keys.state, "calendar"))
         return None if raw is None else _calendar(raw)
 
     async def balance(self, customer_key: str, currency: str) -> Decimal:
         """What the customer has got back and not used yet."""
-        with mapped():
+        with redis_errors():
             raw = await self._client.hget(self._keys.balance, balance_field(customer_key, currency))
         return Decimal(cast(bytes, raw or b"0").decode())
 
@@ -144,19 +144,19 @@ class Invoices(Operations):
         """How much was given back of each of these rows of an invoice."""
         if not rows:
             return []
-        with mapped():
+        with redis_errors():
             raw = await self._client.hmget(self._keys.credited(id_), list(rows))
         return [Decimal((one or b"0").decode()) for one in cast("list[bytes | None]", raw)]
 
     # -- lists -------------------------------------------------------------------------------------------------------
 
-    async def listed(
-        self, wanted: Wanted, limit: int, after: str | None = None, *, most: int | None = None
+    async def page(
+        self, wanted: InvoiceFilter, limit: int, after: str | None = None, *, most: int | None = None
     ) -> Page[Invoice]:
         """Invoices, the newest period first, of at most `most` that are looked at. Raises InvalidCursor."""
         keys = self._keys
         zset = keys.invoices if wanted.customer is None else keys.customer(wanted.customer)
-        return await self._page(self._ids(zset, *wanted.bounds, after), self._heads, wanted.has, limit, most)
+        return await self._page(self._ids(zset, *wanted.bounds, after), self._heads, wanted.matches, limit, most)
 
     async def notes(
         self, limit: int, after: str | None = None, *, customer: str | None = None, most: int | None = None
@@ -172,13 +172,13 @@ class Invoices(Operations):
         """The credit notes of an invoice, the oldest first; of them those from the place `first` to before `last`."""
         places = range(invoice.notes)[first:last]
         found = await self._notes([note_id(invoice.id, before) for before in places])
-        return [note for note in map(_readable, found) if note is not None]
+        return [note for note in map(_raise_damaged, found) if note is not None]
 
     async def closed_drafts(self) -> list[str]:
         """Ids of the drafts that wait to be issued, the oldest period first."""
         found: list[str] = []
         while True:
-            with mapped():
+            with redis_errors():
                 page = await self._client.zrange(self._keys.to_issue, len(found), len(found) + IDS_PAGE - 1)
             found += [cast(bytes, id_).decode() for id_ in page]
             if len(page) < IDS_PAGE:
@@ -187,13 +187,13 @@ class Invoices(Operations):
     async def _page(
         self,
         pages: AsyncIterator[list[str]],
-        load: Callable[[Sequence[str]], Awaitable[list[Paper | DamagedInvoice | None]]],
-        wanted: Callable[[Paper], bool],
+        load: Callable[[Sequence[str]], Awaitable[list[Document | DamagedInvoice | None]]],
+        wanted: Callable[[Document], bool],
         limit: int,
         most: int | None,
-    ) -> Page[Paper]:
+    ) -> Page[Document]:
         most = LOOKED_AT_MAX if most is None else most
-        found: list[Paper] = []
+        found: list[Document] = []
         unreadable: list[str] = []
         looked_at, last = 0, None
         async for ids in pages:
@@ -213,7 +213,7 @@ class Invoices(Operations):
         """Ids by falling score, from the one behind `after`. None of them ever goes away, so each is a place to go on
         from, whatever is added meanwhile."""
         while True:
-            with mapped():
+            with redis_errors():
                 if after is None:
                     found = await self._client.zrevrangebyscore(zset, high, low, 0, PAGE, withscores=True)
                 else:
@@ -232,24 +232,24 @@ class Invoices(Operations):
             after = page[-1]
 
     async def _heads(self, ids: Sequence[str]) -> list[Invoice | DamagedInvoice | None]:
-        return await self._papers(ids, self._keys.invoice, decode_invoice)
+        return await self._documents(ids, self._keys.invoice, decode_invoice)
 
     async def _notes(self, ids: Sequence[str]) -> list[CreditNote | DamagedInvoice | None]:
-        return await self._papers(ids, self._keys.note, decode_note)
+        return await self._documents(ids, self._keys.note, decode_note)
 
-    async def _papers(
+    async def _documents(
         self,
         ids: Sequence[str],
         name: Callable[[str], str],
-        decode: Callable[[str, Mapping[bytes, bytes]], Paper | None],
-    ) -> list[Paper | DamagedInvoice | None]:
+        decode: Callable[[str, Mapping[bytes, bytes]], Document | None],
+    ) -> list[Document | DamagedInvoice | None]:
         """A damaged one is its error: the others can still be read."""
-        with mapped():
+        with redis_errors():
             async with self._client.pipeline(transaction=False) as reads:
                 for id_ in ids:
                     reads.hgetall(name(id_))
                 raw = await reads.execute(raise_on_error=False)
-            found: list[Paper | DamagedInvoice | None] = []
+            found: list[Document | DamagedInvoice | None] = []
             for id_, fields in zip(ids, raw, strict=True):
                 if isinstance(fields, Exception):
                     if not str(fields).startswith("WRONGTYPE"):
@@ -263,7 +263,7 @@ class Invoices(Operations):
         return found
 
 
-def _readable(paper: Paper | DamagedInvoice | None) -> Paper | None:
+def _raise_damaged(paper: Document | DamagedInvoice | None) -> Document | None:
     """Raises the error of a damaged one."""
     if isinstance(paper, DamagedInvoice):
         raise paper

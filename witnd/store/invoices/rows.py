@@ -14,7 +14,7 @@ from witnd.domain.outcomes.partitioning import partition_of
 from witnd.store.errors import StoreRefused
 from witnd.store.invoices.codec import decode_row
 from witnd.store.keys import BillingKeys
-from witnd.store.server.connection import mapped
+from witnd.store.server.connection import redis_errors
 
 # Some 100 KiB as a rule: no more than a few ms of the server's time.
 PAGE: Final = 500
@@ -34,13 +34,13 @@ class Rows:
         self._keys = keys
         self._partitions = partitions
 
-    async def of(self, invoice: Invoice) -> AsyncIterator[Row]:
+    async def of_invoice(self, invoice: Invoice) -> AsyncIterator[Row]:
         """All rows: outcomes, then what a closed period adds or takes, then credits, the oldest first."""
         if invoice.closed:
             async for record in self._records(invoice, self._keys.lines(invoice.id)):
                 yield decode_row(record)
         else:
-            async for row in self._merged(invoice):
+            async for row in self._outcome_rows(invoice):
                 yield row
         async for row in self.credits(invoice):
             yield row
@@ -58,7 +58,7 @@ class Rows:
             # Rows of one instant have no order here: begin with the first of them.
             name = self._keys.rows(invoice.id, partition_of(outcome_key, self._partitions))
             count, first = await self._length(name), (billed_at, b"")
-        start = await self._first(invoice, name, count, first)
+        start = await self._bisect(invoice, name, count, first)
         mark = outcome_key.encode()
         while True:
             records = await self.page(invoice, name, start, PAGE)
@@ -73,15 +73,15 @@ class Rows:
     async def open_rows(self, invoice: Invoice, most: int, after: Order | None = None) -> list[Row]:
         """At most so many outcomes of an open draft, of all partitions, behind a place in their order."""
         found: list[Row] = []
-        async for row in self._merged(invoice, after, min(PAGE, most)):
+        async for row in self._outcome_rows(invoice, after, min(PAGE, most)):
             found.append(row)
             if len(found) == most:
                 break
         return found
 
-    async def one(self, invoice: Invoice, id_: str) -> Row | None:
+    async def find(self, invoice: Invoice, id_: str) -> Row | None:
         """The row with an id, credits too."""
-        async for row in self.of(invoice):
+        async for row in self.of_invoice(invoice):
             if row.id == id_:
                 return row
         return None
@@ -98,7 +98,7 @@ class Rows:
 
     async def page(self, invoice: Invoice, name: str, start: int, size: int) -> list[bytes]:
         """Records of one list of the invoice."""
-        with mapped():
+        with redis_errors():
             async with self._client.pipeline(transaction=True) as reads:
                 reads.hget(self._keys.invoice(invoice.id), "closed")
                 reads.lrange(name, start, start + size - 1)
@@ -109,10 +109,10 @@ class Rows:
         return found
 
     async def _length(self, name: str) -> int:
-        with mapped():
+        with redis_errors():
             return int(await self._client.llen(name))
 
-    async def _first(self, invoice: Invoice, name: str, count: int, order: Order) -> int:
+    async def _bisect(self, invoice: Invoice, name: str, count: int, order: Order) -> int:
         """The place of the first of `count` rows that is not before a place in the order."""
         low, high = 0, count
         while low < high:
@@ -124,9 +124,9 @@ class Rows:
                 high = middle
         return low
 
-    async def _merged(self, invoice: Invoice, after: Order | None = None, size: int = PAGE) -> AsyncIterator[Row]:
+    async def _outcome_rows(self, invoice: Invoice, after: Order | None = None, size: int = PAGE) -> AsyncIterator[Row]:
         """The rows of all partitions, by when their outcomes resolved, then by key."""
-        sources = [self._ordered(invoice, number, after, size) for number in range(self._partitions)]
+        sources = [self._partition_rows(invoice, number, after, size) for number in range(self._partitions)]
         heads: list[tuple[Order, int, Row]] = []
         for number, source in enumerate(sources):
             async for row in source:
@@ -139,11 +139,13 @@ class Rows:
                 heappush(heads, (row_order(next_), number, next_))
                 break
 
-    async def _ordered(self, invoice: Invoice, partition: int, after: Order | None, size: int) -> AsyncIterator[Row]:
+    async def _partition_rows(
+        self, invoice: Invoice, partition: int, after: Order | None, size: int
+    ) -> AsyncIterator[Row]:
         """Those of one partition behind a place. It has them by when they resolved; of one instant in no order."""
         name, start = self._keys.rows(invoice.id, partition), 0
         if after is not None:
-            start = await self._first(invoice, name, await self._length(name), (after[0], b""))
+            start = await self._bisect(invoice, name, await self._length(name), (after[0], b""))
         tied: list[Row] = []
         async for record in self._records(invoice, name, start, size):
             row = decode_row(record)

@@ -14,7 +14,7 @@ from witnd.store.journal.marks import read_marks
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.meta import open_meta, read_meta
 from witnd.store.records.state_fields import StateFields
-from witnd.store.server.connection import mapped
+from witnd.store.server.connection import redis_errors
 from witnd.store.server.scripts import Script
 
 _NUMBERS: Final = Script("journal/repair_numbers")
@@ -70,20 +70,20 @@ async def _continue_numbers(
         after={"lost": [loss.reason for loss in losses], "numbers_continue_after": behind},
     )
     words = [word for name, number in behind.items() for word in (name, number)]
-    with mapped():
+    with redis_errors():
         await _NUMBERS.run(
             client, [billing.series, billing.lost_numbers, shared.changes], [encode_change(change), *words]
         )
 
 
 async def _sequences(client: Redis, prefix: str, partitions: int) -> dict[int, int]:
-    with mapped():
+    with redis_errors():
         async with client.pipeline(transaction=False) as asked:
             for number in range(partitions):
                 asked.hget(Keys(prefix, number).state, "seq")
             found = cast("list[bytes | None]", await asked.execute())
     return {
-        number: StateFields.one(Keys(prefix, number).state, "seq", sequence).number("seq")
+        number: StateFields.from_value(Keys(prefix, number).state, "seq", sequence).number("seq")
         for number, sequence in enumerate(found)
     }
 

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from witnd.store.errors import Unsafe
 from witnd.store.keys import Keys
-from witnd.store.server.connection import mapped
+from witnd.store.server.connection import redis_errors
 from witnd.store.server.scripts import Script
 
 AHEAD_MAX_MS: Final = 60_000  # contract section 3: what is further ahead stops the partition
@@ -58,7 +58,7 @@ async def repair_ahead(client: Redis, keys: Keys, *, do: bool) -> Ahead:
 
 
 async def _call(client: Redis, keys: Keys, *, do: bool) -> tuple[str, int, list[Moved]]:
-    with mapped():
+    with redis_errors():
         answer = await _AHEAD.run(
             client, [keys.events, keys.state, keys.events_moving], [AHEAD_MAX_MS, "1" if do else "", PER_CALL]
         )
@@ -82,7 +82,7 @@ async def _count_behind(client: Redis, keys: Keys, after: str) -> int:
     """How many entries a plan does not show."""
     count = 0
     while True:
-        with mapped():
+        with redis_errors():
             many, last = cast("list[Any]", await _COUNT.run(client, [keys.events], [after, "+", PER_CALL]))
         if not many:
             return count

@@ -12,7 +12,7 @@ from witnd.settings import Durability
 from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.server.connection import refusal
 from witnd.store.server.safety import OTHER_DURABILITY
-from witnd.store.server.wire import Wire, checked
+from witnd.store.server.wire import Wire, check_replies
 
 ANSWER_SECONDS: Final = 10.0
 # A disk that needs longer for one sync, or a replica for one entry, has a problem of its own.
@@ -48,7 +48,7 @@ async def promise(connection: Wire, durability: Durability) -> Promise:
     if durability.mode == "replica":
         confirm = ("WAIT", durability.replicas, CONFIRM_MS)
         found = await connection.wait(connection.send([("WAIT", durability.replicas, PROBE_MS)]), ANSWER_SECONDS)
-        (count,) = checked(found)
+        (count,) = check_replies(found)
         if count < durability.replicas:
             raise StoreRefused(
                 f'redis.durability is "{durability}", but Redis has {count} of {durability.replicas} replicas in sync',
@@ -70,8 +70,10 @@ async def _fsync_promise(connection: Wire, durability: Durability) -> Promise:
             f"set `appendfsync everysec` or `always` on the server, or {OTHER_DURABILITY}",
         )
     if isinstance(reply, hiredis.ReplyError) and "unknown command" in str(reply):
-        appends = checked(await connection.wait(connection.send([("CONFIG", "GET", "appendonly")]), ANSWER_SECONDS))
-        if [setting[1:] for setting in (*appends, *checked([syncs]))] == [[b"yes"], [b"always"]]:
+        appends = check_replies(
+            await connection.wait(connection.send([("CONFIG", "GET", "appendonly")]), ANSWER_SECONDS)
+        )
+        if [setting[1:] for setting in (*appends, *check_replies([syncs]))] == [[b"yes"], [b"always"]]:
             return Promise(durability, None, lasts=False)
         raise StoreRefused(
             f'redis.durability is "{durability}", but this server has neither WAITAOF nor `appendfsync always`',
@@ -109,13 +111,13 @@ async def append(
     commands: list[Sequence[str | bytes | int]] = [("XADD", stream, "*", *fields) for stream, fields in entries]
     confirm = [] if kept.confirm is None else [kept.confirm]
     replies = await connection.wait(connection.send([*commands, *confirm]), ANSWER_SECONDS)
-    answers = [_appended(reply) for reply in replies[: len(entries)]]
+    answers = [_append_result(reply) for reply in replies[: len(entries)]]
     if confirm and any(answer.id for answer in answers):
-        _confirmed(replies[-1], kept.durability)
+        _check_confirmation(replies[-1], kept.durability)
     return answers
 
 
-def _confirmed(reply: Any, durability: Durability) -> None:
+def _check_confirmation(reply: Any, durability: Durability) -> None:
     if isinstance(reply, hiredis.ReplyError):
         raise StoreUnavailable(f"written and not confirmed: {_refusal(reply, durability)}")
     if durability.mode == "fsync" and reply[0] < 1:
@@ -126,7 +128,7 @@ def _confirmed(reply: Any, durability: Durability) -> None:
         )
 
 
-def _appended(reply: Any) -> AppendResult:
+def _append_result(reply: Any) -> AppendResult:
     if not isinstance(reply, hiredis.ReplyError):
         return AppendResult(reply.decode(), None)
     text = str(reply)

@@ -50,7 +50,7 @@ class Appender:
         self._waiting: deque[_Waiting] = deque()
         self._entries = 0
         self._bytes = 0
-        self._some = asyncio.Event()
+        self._has_entries = asyncio.Event()
         self._wire: wire.Wire | None = None
         self._promise: Promise | None = None  # None: to be checked before the next write
         self._is_paused = False
@@ -67,7 +67,7 @@ class Appender:
         self._waiting.append(_Waiting(entries, future))
         self._entries += len(entries)
         self._bytes += size
-        self._some.set()
+        self._has_entries.set()
         try:
             return await future
         finally:
@@ -77,10 +77,10 @@ class Appender:
     async def run(self) -> None:
         try:
             while True:
-                await self._some.wait()
+                await self._has_entries.wait()
                 await self._write()
                 if not self._waiting:
-                    self._some.clear()
+                    self._has_entries.clear()
         finally:
             if self._wire is not None:
                 self._wire.close()
@@ -89,13 +89,13 @@ class Appender:
     async def _write(self) -> None:
         """Write what waits, up to `MOST` entries, and answer everybody."""
         try:
-            connection, kept = await self._ready()
+            connection, kept = await self._connect()
         except StoreUnavailable as silent:
-            self._stop(str(silent))
+            self._pause(str(silent))
             self._refuse_all(StoreRefused(str(silent), "wait until Redis answers again"))
             return
         except (StoreRefused, Unsafe) as refused:
-            self._stop(str(refused))
+            self._pause(str(refused))
             self._refuse_all(StoreRefused(refused.reason, refused.remedy))
             return
         taken = self._take(MOST)
@@ -107,16 +107,16 @@ class Appender:
             answers = list(await append(connection, entries, kept))
         except StoreUnavailable as silent:
             self.doubt = str(silent)
-            self._stop(self.doubt)
+            self._pause(self.doubt)
         except (StoreRefused, Unsafe) as refused:
             answers = [AppendResult(None, StoreRefused(refused.reason, refused.remedy))] * len(entries)
-            self._stop(str(refused))
+            self._pause(str(refused))
         else:
-            self._go_on()
+            self._resume()
         finally:
             self._answer(taken, answers)
 
-    async def _ready(self) -> tuple[wire.Wire, Promise]:
+    async def _connect(self) -> tuple[wire.Wire, Promise]:
         """A connection to a server that keeps the promised durability at the moment. Nothing is written without it."""
         if self._wire is None or not self._wire.open:
             self._promise = None
@@ -154,13 +154,13 @@ class Appender:
                 one.answer.set_result(list(answers[at : at + len(one.entries)]))
             at += len(one.entries)
 
-    def _stop(self, reason: str) -> None:
+    def _pause(self, reason: str) -> None:
         self._promise = None
         if not self._is_paused:
             self._is_paused = True
             log.error("ingest.paused", reason=reason)
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         if self._is_paused:
             self._is_paused = False
             log.info("ingest.resumed")

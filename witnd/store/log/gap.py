@@ -16,7 +16,7 @@ from witnd.store.errors import StoreRefused, Unsafe
 from witnd.store.keys import Keys
 from witnd.store.records.log_snapshot import LogSnapshot, check_snapshot, entry_id, open_ends, text_of
 from witnd.store.records.state_fields import StateFields
-from witnd.store.server.connection import mapped
+from witnd.store.server.connection import redis_errors
 from witnd.store.server.scripts import Script
 
 # Entries that the server looks through in one call: up to 256 KiB each, so that no call takes it long.
@@ -39,7 +39,7 @@ class Gap(Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-class _Found(Struct, frozen=True, kw_only=True):
+class _LogState(Struct, frozen=True, kw_only=True):
     cursor: str
     read: int
     snapshot: LogSnapshot
@@ -53,7 +53,7 @@ class _Found(Struct, frozen=True, kw_only=True):
 async def repair_gap(client: Redis, keys: Keys, *, do: bool) -> Gap:
     """Raises `Unsafe`, with nothing written, where the log cannot be accepted."""
     for _ in range(ATTEMPTS):
-        found = await _look(client, keys)
+        found = await _read_state(client, keys)
         try:
             check_snapshot(found.snapshot, found.at, found.read)
         except Unsafe as problem:
@@ -69,15 +69,15 @@ async def repair_gap(client: Redis, keys: Keys, *, do: bool) -> Gap:
     )
 
 
-async def _look(client: Redis, keys: Keys) -> _Found:
-    with mapped():
+async def _read_state(client: Redis, keys: Keys) -> _LogState:
+    with redis_errors():
         async with client.pipeline(transaction=True) as reads:
             reads.hmget(keys.state, ["cursor", "read"])
             reads.execute_command("EVAL", _INFO, 1, keys.events)
             (cursor, read), info = cast("tuple[list[bytes | None], list[Any]]", tuple(await reads.execute()))
-    return _Found(
-        cursor=text_of(StateFields.one(keys.state, "cursor", cursor).entry("cursor")),
-        read=StateFields.one(keys.state, "read", read).number("read"),
+    return _LogState(
+        cursor=text_of(StateFields.from_value(keys.state, "cursor", cursor).entry("cursor")),
+        read=StateFields.from_value(keys.state, "read", read).number("read"),
         snapshot=LogSnapshot(0, EMPTY, 0, *open_ends(info)),
         exists=bool(info),
     )
@@ -88,7 +88,7 @@ _INFO: Final = """#!lua flags=no-writes
 return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('XINFO', 'STREAM', KEYS[1]) or {}"""
 
 
-async def _plan(client: Redis, keys: Keys, found: _Found, problem: Unsafe) -> tuple[Gap, int]:
+async def _plan(client: Redis, keys: Keys, found: _LogState, problem: Unsafe) -> tuple[Gap, int]:
     """The gap, and how many entries count as read once it is accepted."""
     snapshot = found.snapshot
     if snapshot.last < found.at:
@@ -107,7 +107,7 @@ async def _plan(client: Redis, keys: Keys, found: _Found, problem: Unsafe) -> tu
     return Gap(needed=True, done=False, cursor=found.cursor, deleted=deleted, lost=lost, reason=problem.reason), read
 
 
-async def _count(client: Redis, keys: Keys, found: _Found) -> int:
+async def _count(client: Redis, keys: Keys, found: _LogState) -> int:
     """How many entries are behind the cursor, up to the end of the log as it was found."""
     snapshot = found.snapshot
     if not snapshot.length or snapshot.last == found.at:
@@ -116,14 +116,14 @@ async def _count(client: Redis, keys: Keys, found: _Found) -> int:
         return snapshot.length
     count, after, last = 0, found.cursor, text_of(snapshot.last)
     while True:
-        with mapped():
+        with redis_errors():
             many, reached = cast("list[Any]", await _COUNT.run(client, [keys.events], [after, last, PAGE]))
         if not many:
             return count
         count, after = count + many, reached.decode()
 
 
-async def _accept(client: Redis, keys: Keys, found: _Found, gap: Gap, read: int) -> bool:
+async def _accept(client: Redis, keys: Keys, found: _LogState, gap: Gap, read: int) -> bool:
     """Whether it was written; False where something changed since it was read."""
     snapshot = found.snapshot
     args: list[str | int] = [
@@ -134,7 +134,7 @@ async def _accept(client: Redis, keys: Keys, found: _Found, gap: Gap, read: int)
         gap.lost or 0,
         "1" if snapshot.last < found.at else "",
     ]
-    with mapped():
+    with redis_errors():
         answer = await _GAP.run(client, [keys.events, keys.state, keys.owner], args)
     code, *words = [word.decode() for word in cast("list[bytes]", answer)]
     if code == "OWNED":

@@ -18,7 +18,7 @@ from witnd.store.records.hold import Repair, decode_repair, holds_of
 from witnd.store.records.log_snapshot import LogSnapshot, entry_id, open_ends, text_of
 from witnd.store.records.score import whole
 from witnd.store.records.state_fields import StateFields
-from witnd.store.records.stored import Stored, damages, first_look, with_list
+from witnd.store.records.stored import Stored, add_list, damages, read_records
 from witnd.store.server import wire
 from witnd.store.server.connection import Endpoint
 from witnd.store.server.portion import Portion, ranges
@@ -80,10 +80,10 @@ class Log:
         block = () if block_ms is None else ("BLOCK", max(1, block_ms))
         command = ("XREAD", "COUNT", most, *block, "STREAMS", self.keys.events, text_of(after))
         seconds = ANSWER_SECONDS + (block_ms or 0) / 1000
-        [answer] = await self._whole(self._entries, reader, command, seconds=seconds)
+        [answer] = await self._ask_large(self._entries, reader, command, seconds=seconds)
         return [] if answer is None else answer[0][1]
 
-    async def _whole(
+    async def _ask_large(
         self, portion: Portion, connection: wire.Wire, *commands: Command, seconds: float = ANSWER_SECONDS
     ) -> list[Any]:
         """The answers to commands whose answers may be large; `portion` learns from what comes."""
@@ -127,7 +127,7 @@ class Log:
             raise
         if isinstance(info := replies[3], Exception) and "no such key" in str(info):
             replies[3] = info = []
-        wire.checked(replies)
+        wire.check_replies(replies)
         snapshot = LogSnapshot(
             int(replies[0][0]) * 1000 + int(replies[0][1]) // 1000,
             decode_head(replies[2]),
@@ -141,20 +141,20 @@ class Log:
         self._records.record_success(len(first), caller.received_bytes - before)
         while len(raw) < len(cold):
             more = cold[len(raw) : len(raw) + self._records.size]
-            raw += (await self._whole(self._records, caller, ("MGET", *[start + key for key in more])))[0]
-        return snapshot, await self._stored(cold, raw)
+            raw += (await self._ask_large(self._records, caller, ("MGET", *[start + key for key in more])))[0]
+        return snapshot, await self._read_stored(cold, raw)
 
-    async def _stored(self, cold: Sequence[str], raw: list[bytes | None]) -> list[Stored]:
+    async def _read_stored(self, cold: Sequence[str], raw: list[bytes | None]) -> list[Stored]:
         """The records with what belongs to them; most cold keys are new, or have everything in their record."""
         # A key that is listed and has no record has lost it. Without this it would count as a new key, and an outcome
         # that is billed already would be billed again.
         absent = [key for key, found in zip(cold, raw, strict=True) if found is None]
-        stored, named, damaged = first_look(self.keys, cold, raw, await self._listed(absent))
+        stored, named, damaged = read_records(self.keys, cold, raw, await self._known_keys(absent))
         if named:
-            lists = await self._lists(dict(named.values()))
+            lists = await self._complete_lists(dict(named.values()))
             for place, (name, _) in named.items():
                 try:
-                    stored[place] = with_list(stored[place], lists.get(name))
+                    stored[place] = add_list(stored[place], lists.get(name))
                 except Unreadable as wrong:
                     damaged[place] = wrong.reason
         if damaged:
@@ -164,7 +164,7 @@ class Log:
                 stored[place] = (cold[place], damage, (), ())
         return stored
 
-    async def _listed(self, keys: Sequence[str]) -> set[str]:
+    async def _known_keys(self, keys: Sequence[str]) -> set[str]:
         """Those of the keys that a list of outcomes or of held keys has."""
         if not keys:
             return set()
@@ -172,10 +172,10 @@ class Log:
         scores = await self.ask(*(("ZMSCORE", one, *keys) for one in lists))
         return {key for key, *found in zip(keys, *scores, strict=True) if any(one is not None for one in found)}
 
-    async def _lists(self, lengths: dict[str, int]) -> dict[str, list[bytes]]:
+    async def _complete_lists(self, lengths: dict[str, int]) -> dict[str, list[bytes]]:
         """Whole lists, in as many answers as it takes. A length of -1 is not known yet. Leaves out other types."""
         try:
-            return await self._whole_lists(lengths)
+            return await self._read_lists(lengths)
         except Unsafe:
             types = await self.ask(*[("TYPE", name) for name in lengths])
             sound = {
@@ -185,9 +185,9 @@ class Log:
             }
             if len(sound) == len(lengths):
                 raise
-            return await self._whole_lists(sound)
+            return await self._read_lists(sound)
 
-    async def _whole_lists(self, lengths: dict[str, int]) -> dict[str, list[bytes]]:
+    async def _read_lists(self, lengths: dict[str, int]) -> dict[str, list[bytes]]:
         caller = await self.caller()
         unknown = [name for name, length in lengths.items() if length < 0]
         if unknown:
@@ -195,18 +195,18 @@ class Log:
         found: dict[str, list[bytes]] = {name: [] for name in lengths}
         for part in ranges(lengths, self._items):
             commands = [("LRANGE", name, at, at + many - 1) for name, at, many in part]
-            for (name, _, _), items in zip(part, await self._whole(self._items, caller, *commands), strict=True):
+            for (name, _, _), items in zip(part, await self._ask_large(self._items, caller, *commands), strict=True):
                 found[name] += items
         return found
 
     async def held(self, keys: Sequence[str]) -> list[list[tuple[EntryId, Event]] | Unreadable]:
         """The held events of each key, or what is wrong with them; none for a key that is placed meanwhile."""
-        found = await self._lists({self.keys.held_events(key): -1 for key in keys})
+        found = await self._complete_lists({self.keys.held_events(key): -1 for key in keys})
         answer: list[list[tuple[EntryId, Event]] | Unreadable] = []
         for key in keys:
             items = found.get(self.keys.held_events(key))
             try:
-                answer.append([] if items == [] else list(with_list((key, None, (), ()), items)[3]))
+                answer.append([] if items == [] else list(add_list((key, None, (), ()), items)[3]))
             except Unreadable as wrong:
                 answer.append(wrong)
         return answer
@@ -243,7 +243,7 @@ class Log:
         record = (await self.ask(("GET", self.keys.repair(key))))[0]
         if (reason := too_many((await self._lengths([waiting]))[0])) is not None:
             raise Unreadable(key, reason)
-        items = (await self._lists({waiting: -1})).get(waiting, [])
+        items = (await self._complete_lists({waiting: -1})).get(waiting, [])
         return None if record is None else decode_repair(key, record), [decode_held(key, item) for item in items]
 
     async def scan_held(self, cursor: str, many: int) -> tuple[str, list[str]]:
@@ -268,7 +268,7 @@ class Log:
         while count + len(found) < head.count:
             at = count + len(found)
             command = ("LRANGE", shared.catalogue, at, at + self._items.size - 1)
-            [more] = await self._whole(self._items, caller, command)
+            [more] = await self._ask_large(self._items, caller, command)
             if not more:
                 break  # the list is shorter than its head says: `add_stored` raises for it
             found += more

@@ -15,7 +15,7 @@ from witnd.store.errors import StoreRefused
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.log.ahead import AHEAD_MAX_MS
 from witnd.store.log.reader import append_control
-from witnd.store.server.connection import mapped
+from witnd.store.server.connection import redis_errors
 
 
 class RetryRequests:
@@ -30,7 +30,7 @@ class RetryRequests:
     async def append(self, requests: Sequence[tuple[Keys, str]]) -> list[str]:
         """Append a request for each key, and return the ids of the entries."""
         await self.check_clock([keys for keys, _ in requests])
-        with mapped():
+        with redis_errors():
             async with self._client.pipeline(transaction=False) as writes:
                 for keys, key in requests:
                     writes.execute_command(*self._command(keys, key))
@@ -39,7 +39,7 @@ class RetryRequests:
     async def append_with(self, keys: Keys, key: str, *command: Any) -> str:
         """Append a request together with a write that it is about, and return the id of the entry."""
         await self.check_clock([keys])
-        with mapped():
+        with redis_errors():
             async with self._client.pipeline(transaction=True) as writes:
                 writes.execute_command(*command)
                 writes.execute_command(*self._command(keys, key))
@@ -49,7 +49,7 @@ class RetryRequests:
     async def check_clock(self, partitions: Sequence[Keys]) -> None:
         """Raise `StoreRefused` while the server's clock is ahead, as far as this host or an owner can tell."""
         owners = sorted({keys.owner for keys in partitions})
-        with mapped():
+        with redis_errors():
             async with self._client.pipeline(transaction=False) as reads:
                 reads.time()
                 reads.hgetall(self._shared.clock)

@@ -54,7 +54,7 @@ def parts(currency: str, digits: int, minor: int) -> Iterator[tuple[str, int]]:
 async def days(reads: Reads, partitions: Sequence[Keys], dates: Sequence[str]) -> list[Day]:
     """What each of these dates brought."""
     commands: list[Command] = [("HGETALL", keys.day(date)) for date in dates for keys in partitions]
-    answers = iter(await reads.each(*commands))
+    answers = iter(await reads.pipeline(*commands))
     return [day_of(date, [next(answers) for _ in partitions]) for date in dates]
 
 

@@ -11,7 +11,7 @@ from witnd.store.server.scripts import Script
 _CORRECT: Final = Script("partition/deadline_correct")
 
 
-class Wrong(NamedTuple):
+class DeadlineMismatch(NamedTuple):
     """A key whose stored deadline differs from its record. `expected` or `found` is None if there is none."""
 
     key: str
@@ -26,7 +26,7 @@ async def scan(store: Log, zset: str, cursor: str, many: int) -> tuple[str, list
     return after.decode(), [name.decode(errors="replace") for name in flat[::2]]
 
 
-async def compare(store: Log, names: Sequence[str]) -> tuple[list[Wrong], list[str]]:
+async def compare(store: Log, names: Sequence[str]) -> tuple[list[DeadlineMismatch], list[str]]:
     """Return the wrong deadlines among these keys, and the keys whose record is missing or unreadable."""
     keys = store.keys
     if not names:
@@ -34,7 +34,7 @@ async def compare(store: Log, names: Sequence[str]) -> tuple[list[Wrong], list[s
     *_, (records, scores) = await store.ask(
         ("MULTI",), ("MGET", *map(keys.outcome, names)), ("ZMSCORE", keys.due, *names), ("EXEC",)
     )
-    wrong: list[Wrong] = []
+    wrong: list[DeadlineMismatch] = []
     damaged: list[str] = []
     for key, raw, score in zip(names, records, scores, strict=True):
         record = outcome_record(key, raw)
@@ -44,7 +44,7 @@ async def compare(store: Log, names: Sequence[str]) -> tuple[list[Wrong], list[s
             continue
         expected = record.indexed_deadline if record.processed_at is None else None
         if found != expected:
-            wrong.append(Wrong(key, raw, expected, found))
+            wrong.append(DeadlineMismatch(key, raw, expected, found))
     return wrong, damaged
 
 
@@ -68,7 +68,7 @@ async def lost_held(store: Log, names: Sequence[str]) -> list[tuple[str, str]]:
     return lost
 
 
-async def correct(store: Log, wrong: Wrong) -> bool:
+async def correct(store: Log, wrong: DeadlineMismatch) -> bool:
     """Correct a deadline. Return False if a commit changed the outcome meanwhile."""
     keys = store.keys
     score = "" if wrong.expected is None else wrong.expected

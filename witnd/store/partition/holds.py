@@ -15,26 +15,26 @@ from witnd.store.records.held_codec import decode_held
 from witnd.store.records.hold import Repair, decode_hold, encode_repair, holds_of
 from witnd.store.records.log_snapshot import text_of
 from witnd.store.records.score import whole
-from witnd.store.records.sealed import unsealed
+from witnd.store.records.sealed import unseal_items
 from witnd.store.records.state_fields import StateFields
 
 
 async def holds(reads: Reads, partitions: Sequence[Keys]) -> dict[str, Hold]:
     """Every outcome on hold, by key."""
     found: dict[str, Hold] = {}
-    for flat in await reads.each(*(("HGETALL", keys.on_hold) for keys in partitions)):
+    for flat in await reads.pipeline(*(("HGETALL", keys.on_hold) for keys in partitions)):
         found |= holds_of(flat)
     return found
 
 
 async def hold_of(reads: Reads, keys: Keys, key: str) -> Hold | None:
-    [record] = await reads.each(("HGET", keys.on_hold, key))
+    [record] = await reads.pipeline(("HGET", keys.on_hold, key))
     return None if record is None else decode_hold(key, record)
 
 
 async def stored_repair(reads: Reads, keys: Keys, key: str) -> Repair | Unreadable | None:
     """What is stored of a key, as a repaired state; what is wrong with it; None where nothing is."""
-    answers = await reads.answers(
+    answers = await reads.transaction_with_errors(
         ("GET", keys.outcome(key)),
         ("LRANGE", keys.history(key), 0, -1),
         ("LRANGE", keys.held_events(key), 0, -1),
@@ -59,7 +59,7 @@ async def stored_repair(reads: Reads, keys: Keys, key: str) -> Repair | Unreadab
             for item in held:
                 decode_held(key, item)
             return Repair(1, None, [], held)
-        items = [*unsealed(key, history), *record.items]
+        items = [*unseal_items(key, history), *record.items]
         if len(items) != record.events:
             return Unreadable(key, f"its history has {len(items)} of {record.events} events")
         return Repair(1, raw, history, [])
@@ -67,17 +67,17 @@ async def stored_repair(reads: Reads, keys: Keys, key: str) -> Repair | Unreadab
         return wrong
 
 
-async def found_damage(reads: Reads, keys: Keys, key: str) -> Hold | None:
+async def undetected_hold(reads: Reads, keys: Keys, key: str) -> Hold | None:
     """The hold that the daemon will make of a damaged key that it has not met yet; None for a sound one."""
     stored = await stored_repair(reads, keys, key)
     if not isinstance(stored, Unreadable):
         return None
-    cursor, *scores = await reads.each(
+    cursor, *scores = await reads.pipeline(
         ("HGET", keys.state, "cursor"), *(("ZSCORE", keys.with_status(status), key) for status in STATUSES)
     )
     listed = [(s, whole(score)) for s, score in zip(STATUSES, scores, strict=True) if score is not None]
     status, opened_at = listed[-1] if listed else (None, None)
-    position = StateFields.one(keys.state, "cursor", cursor).entry("cursor")
+    position = StateFields.from_value(keys.state, "cursor", cursor).entry("cursor")
     return Hold(
         reason=stored.reason,
         since=position[0],
@@ -92,7 +92,7 @@ def applied_entries(key: str, stored: Repair) -> set[EntryId]:
     record = None if stored.record is None else outcome_record(key, stored.record)
     if not isinstance(record, OutcomeRecord):
         return set()
-    return {decode_history(item).entry for item in (*unsealed(key, stored.history), *record.items)}
+    return {decode_history(item).entry for item in (*unseal_items(key, stored.history), *record.items)}
 
 
 async def prepare(requests: RetryRequests, keys: Keys, key: str, repair: Repair) -> str:

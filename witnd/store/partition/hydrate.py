@@ -6,11 +6,11 @@ from sys import intern
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.event import EntryId, Event
 from witnd.fold.actor import Actor, Held, Marks, Waiting
-from witnd.fold.history import marked
+from witnd.fold.history import mark_of
 from witnd.store.records.codec import OutcomeRecord, decode_outcome, terms_of
 from witnd.store.records.held_codec import decode_held
 from witnd.store.records.hold import Repair
-from witnd.store.records.sealed import unsealed
+from witnd.store.records.sealed import unseal_items
 
 
 def hydrate(
@@ -45,7 +45,7 @@ def hydrate(
     actor.orders = stored.orders
     actor.tally = stored.tally
     actor.is_repaired = stored.is_repaired
-    actor.marks = Marks(b"".join(map(marked, history))) if history else None
+    actor.marks = Marks(b"".join(map(mark_of, history))) if history else None
     actor.slot = None
     actor.tail = stored.tail
     actor.tailed = stored.tailed
@@ -59,7 +59,7 @@ def hydrate_repair(key: str, repair: Repair, catalogue: Catalogue) -> Actor | He
     """The repaired state of a key. Raises `Unreadable`."""
     record = None if repair.record is None else decode_outcome(key, repair.record)
     held = [decode_held(key, item) for item in repair.held]
-    rebuilt = hydrate(key, record, unsealed(key, repair.history), held, catalogue)
+    rebuilt = hydrate(key, record, unseal_items(key, repair.history), held, catalogue)
     if isinstance(rebuilt, Actor):
         rebuilt.indexed_deadline = 0  # the set of deadlines does not have it
     else:

@@ -88,7 +88,7 @@ async def _list(store: Log, outcomes: Iterable[tuple[bytes, OutcomeRecord]]) -> 
     scored: dict[str, list[int | bytes]] = {}
     for key, record in outcomes:
         scored.setdefault(keys.keys, []).extend((0, key))
-        for zset in (keys.with_status(record.status), keys.of(record.customer_key)):
+        for zset in (keys.with_status(record.status), keys.of_customer(record.customer_key)):
             scored.setdefault(zset, []).extend((record.opened_at, key))
     commands: list[Command] = [("ZADD", zset, *pairs) for zset, pairs in scored.items()]
     if commands:

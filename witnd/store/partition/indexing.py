@@ -6,13 +6,13 @@ Grouped over the whole commit: a command costs the server more than what it does
 from collections.abc import Sequence
 
 from witnd.fold.actor import Actor
-from witnd.fold.step import Settled
+from witnd.fold.step import SettledOutcome
 from witnd.store.keys import Keys
 from witnd.store.partition.commit import Commit, Word
 from witnd.store.partition.days import AT_CLOSE, DAY_MS, OPENED, date_of, parts
 
 
-def index(commit: Commit, moved: Sequence[Actor], settled: Sequence[Settled], keys: Keys) -> None:
+def index(commit: Commit, moved: Sequence[Actor], settled: Sequence[SettledOutcome], keys: Keys) -> None:
     """`moved` are new, or not in the set of their status yet; marks them as being there."""
     new: list[Word] = []
     came: dict[str, list[Word]] = {}
@@ -32,7 +32,7 @@ def index(commit: Commit, moved: Sequence[Actor], settled: Sequence[Settled], ke
         actor.indexed = actor.status
     commit.add_many(("ZADD", keys.keys), new)
     for customer, scored in customers.items():
-        commit.add_many(("ZADD", keys.of(customer)), scored)
+        commit.add_many(("ZADD", keys.of_customer(customer)), scored)
     for status, names in left.items():
         commit.add_many(("ZREM", keys.with_status(status)), names)
     for status, scored in came.items():
@@ -40,10 +40,10 @@ def index(commit: Commit, moved: Sequence[Actor], settled: Sequence[Settled], ke
     for date, count in opened.items():
         commit.add("HINCRBY", keys.day(date), OPENED, count)
     if settled:
-        _settled(commit, settled, keys)
+        _count_resolutions(commit, settled, keys)
 
 
-def _settled(commit: Commit, settled: Sequence[Settled], keys: Keys) -> None:
+def _count_resolutions(commit: Commit, settled: Sequence[SettledOutcome], keys: Keys) -> None:
     """Count what was resolved on each day, and what it costs."""
     counts: dict[tuple[str, str], int] = {}
     money: dict[tuple[str, str, int], int] = {}

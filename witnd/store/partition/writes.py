@@ -149,7 +149,7 @@ def _on_hold(commit: Commit, step: Step, keys: Keys) -> None:
             commit.add_many(("RPUSH", keys.history(one.key)), list(one.history))
             if hold.status is not None and one.status is not None:
                 commit.add("ZADD", keys.keys, 0, one.key)
-                commit.add("ZADD", keys.of(rebuilt.customer_key), rebuilt.opened_at, one.key)
+                commit.add("ZADD", keys.of_customer(rebuilt.customer_key), rebuilt.opened_at, one.key)
                 commit.add("ZADD", keys.with_status(one.status), rebuilt.opened_at, one.key)
 
 

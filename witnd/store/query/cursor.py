@@ -18,7 +18,7 @@ _BEHIND: Final = Script("query/places_behind")
 _MS_MAX: Final = 1 << 53
 
 
-class Place(NamedTuple):
+class Cursor(NamedTuple):
     """A member of the list, told apart by its partition and name."""
 
     ms: int
@@ -29,7 +29,7 @@ class Place(NamedTuple):
         return f"{self.ms}:{self.partition}:{self.name}"
 
     @classmethod
-    def parse(cls, text: str) -> "Place":
+    def parse(cls, text: str) -> "Cursor":
         """Raises ValueError for what no list has printed."""
         ms, partition, name = text.split(":", 2)
         if not (ms.isascii() and ms.isdigit() and partition.isascii() and partition.isdigit() and len(partition) < 7):
@@ -40,15 +40,15 @@ class Place(NamedTuple):
 
 
 async def newest(
-    reads: Reads, partitions: Sequence[tuple[Keys, Sequence[str]]], behind: Place | None, first: int
-) -> AsyncIterator[Place]:
+    reads: Reads, partitions: Sequence[tuple[Keys, Sequence[str]]], behind: Cursor | None, first: int
+) -> AsyncIterator[Cursor]:
     """What lies behind a place, the newest first; within an instant by partition, then against the order of bytes.
 
     Of each partition: the names of its sets, no member being in two of them at one time. A member may move between them
     at any time, as long as it keeps its score. `first`: how many are likely to be wanted.
     """
-    sources = [_of_partition(reads, keys, sets, behind, first) for keys, sets in partitions]
-    heads: list[tuple[int, int, int, Place]] = []
+    sources = [_newest_in_partition(reads, keys, sets, behind, first) for keys, sets in partitions]
+    heads: list[tuple[int, int, int, Cursor]] = []
     for number, source in enumerate(sources):
         async for place in source:
             heappush(heads, (-place.ms, place.partition, number, place))
@@ -61,25 +61,25 @@ async def newest(
             break
 
 
-async def _of_partition(
-    reads: Reads, keys: Keys, sets: Sequence[str], behind: Place | None, first: int
-) -> AsyncIterator[Place]:
-    edge = None if behind is None else _edge(behind, keys.partition)
+async def _newest_in_partition(
+    reads: Reads, keys: Keys, sets: Sequence[str], behind: Cursor | None, first: int
+) -> AsyncIterator[Cursor]:
+    edge = None if behind is None else _start_after(behind, keys.partition)
     count = min(first, PAGE)
     while True:
-        found = await _behind(reads, sets, edge, count)
+        found = await _read_after(reads, sets, edge, count)
         # A set that has more to tell has told nothing beyond its last member.
         edge = max((part[-1] for part in found if len(part) == count), default=None)
         for ms, name in sorted((one for part in found for one in part), reverse=True):
             if edge is not None and (ms, name) < edge:
                 break
-            yield Place(ms, keys.partition, name.decode())
+            yield Cursor(ms, keys.partition, name.decode())
         if edge is None:
             return
         count = min(2 * count, PAGE)
 
 
-def _edge(place: Place, partition: int) -> tuple[int, bytes]:
+def _start_after(place: Cursor, partition: int) -> tuple[int, bytes]:
     """Where a partition goes on behind a place that may be another partition's."""
     if partition == place.partition:
         return place.ms, place.name.encode()
@@ -87,10 +87,10 @@ def _edge(place: Place, partition: int) -> tuple[int, bytes]:
     return place.ms + (partition > place.partition), b""
 
 
-async def _behind(
+async def _read_after(
     reads: Reads, sets: Sequence[str], edge: tuple[int, bytes] | None, count: int
 ) -> list[list[tuple[int, bytes]]]:
     # With its text every time: it is short, and the server may have forgotten it.
     where = () if edge is None else edge
-    [answer] = await reads.each(("EVAL", _BEHIND.text, len(sets), *sets, count, *where))
+    [answer] = await reads.pipeline(("EVAL", _BEHIND.text, len(sets), *sets, count, *where))
     return [[(whole(flat[i + 1]), flat[i]) for i in range(0, len(flat), 2)] for flat in answer]

@@ -46,9 +46,9 @@ class Fate(Struct, frozen=True, kw_only=True):
 
 async def fate_of(reads: Reads, keys: Keys, entry: EntryId, key: str | None = None) -> Fate | None:
     """What became of an entry; None where nothing is on record. `key` finds what was trimmed."""
-    standing = await reads.standing(keys, entry)
+    standing = await reads.entry_status(keys, entry)
     if standing.fate is not None:
-        return listed(keys.partition, entry, standing.fate, standing.entry)
+        return recorded_fate(keys.partition, entry, standing.fate, standing.entry)
     fields = standing.entry
     if fields is None and key is None:
         return None
@@ -62,7 +62,7 @@ async def fate_of(reads: Reads, keys: Keys, entry: EntryId, key: str | None = No
         key = item.key if isinstance(item, Event | Retry) else key
     if fate == UNKNOWN and key is not None:
         try:
-            applied = await reads.applied(keys, key, entry) is not None
+            applied = await reads.applied_item(keys, key, entry) is not None
         except Unreadable as damaged:
             applied, message = False, f"the history of {key} is unreadable ({damaged.reason}), so the fate is unknown"
         if applied:
@@ -76,14 +76,14 @@ async def fate_of(reads: Reads, keys: Keys, entry: EntryId, key: str | None = No
         fate=fate,
         key=key,
         message=message or None,
-        fields=_spelled(fields),
+        fields=_text_fields(fields),
     )
 
 
-async def sent(reads: Reads, keys: Keys, ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+async def logged_fields(reads: Reads, keys: Keys, ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
     """Fields of the entries with these ids, of those that the log still has."""
-    rows = await reads.each(*(("XRANGE", keys.events, id_, id_) for id_ in ids)) if ids else []
-    found = {id_: _spelled(row[0][1]) for id_, row in zip(ids, rows, strict=True) if row}
+    rows = await reads.pipeline(*(("XRANGE", keys.events, id_, id_) for id_ in ids)) if ids else []
+    found = {id_: _text_fields(row[0][1]) for id_, row in zip(ids, rows, strict=True) if row}
     return {id_: fields for id_, fields in found.items() if fields is not None}
 
 
@@ -94,14 +94,14 @@ async def with_events(reads: Reads, partitions: Sequence[Keys], found: Sequence[
     filled: dict[tuple[int, str], Fate] = {}
     for number, keys in by_number.items():
         mine = [fate for fate in held if fate.partition == number]
-        logged = await sent(reads, keys, [fate.id for fate in mine])
+        logged = await logged_fields(reads, keys, [fate.id for fate in mine])
         for fate in mine:
             fields = logged.get(fate.id)
             event = None if fields is None else event_of(fields)
             filled[number, fate.id] = _with_event(replace(fate, fields=fields), event)
         trimmed = [fate for fate in mine if filled[number, fate.id].customer_key is None]
         commands: list[Command] = [("LRANGE", keys.held_events(fate.key or ""), 0, -1) for fate in trimmed]
-        lists = await reads.each(*commands) if commands else []
+        lists = await reads.pipeline(*commands) if commands else []
         for fate, items in zip(trimmed, lists, strict=True):
             with suppress(Unreadable):  # a damaged one is shown without what it says
                 waiting = dict(decode_held(fate.key or "", item) for item in items)
@@ -121,8 +121,8 @@ def _with_event(fate: Fate, event: Event | None) -> Fate:
     return replace(fate, action=event.action, customer_key=event.customer_key, agent_key=event.agent_key)
 
 
-def listed(partition: int, entry: EntryId, record: FateRecord, fields: Sequence[bytes] | None) -> Fate:
-    spelled = _spelled(fields if record.raw is None else record.raw)
+def recorded_fate(partition: int, entry: EntryId, record: FateRecord, fields: Sequence[bytes] | None) -> Fate:
+    spelled = _text_fields(fields if record.raw is None else record.raw)
     fate = Fate(
         id=text_of(entry),
         partition=partition,
@@ -136,18 +136,18 @@ def listed(partition: int, entry: EntryId, record: FateRecord, fields: Sequence[
     return _with_event(fate, None if spelled is None else event_of(spelled))
 
 
-def shortened(fate: Fate) -> Fate:
+def shorten(fate: Fate) -> Fate:
     """The same with long values cut off, for a list."""
     if fate.fields is None:
         return fate
-    return replace(fate, fields=[(_cut(name), _cut(value)) for name, value in fate.fields])
+    return replace(fate, fields=[(_shorten_text(name), _shorten_text(value)) for name, value in fate.fields])
 
 
-def _cut(text: str) -> str:
+def _shorten_text(text: str) -> str:
     return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}…"
 
 
-def _spelled(fields: Sequence[bytes] | None) -> list[tuple[str, str]] | None:
+def _text_fields(fields: Sequence[bytes] | None) -> list[tuple[str, str]] | None:
     """Names and values as text; bytes that are none, escaped."""
     if fields is None:
         return None

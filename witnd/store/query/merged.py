@@ -8,7 +8,7 @@ from heapq import heappop, heappush
 from typing import Final, NamedTuple, TypeAlias
 
 from witnd.store.keys import Keys
-from witnd.store.query.cursor import Place, newest
+from witnd.store.query.cursor import Cursor, newest
 from witnd.store.query.reads import PAGE, Reads
 from witnd.store.records.codec import FateRecord, OutcomeRecord, outcome_record
 
@@ -17,21 +17,21 @@ _FIRST: Final = 16
 
 
 class ListedFate(NamedTuple):
-    place: Place
+    place: Cursor
     record: FateRecord | None
 
 
 class ListedOutcome(NamedTuple):
-    place: Place
+    place: Cursor
     record: OutcomeRecord
 
 
 _Order: TypeAlias = tuple[int, int, bytes]
 
 
-async def batched(places: AsyncIterator[Place], first: int) -> AsyncIterator[list[Place]]:
+async def batches(places: AsyncIterator[Cursor], first: int) -> AsyncIterator[list[Cursor]]:
     """In pages, for what is read of each: as many as are likely to be wanted, then more."""
-    page: list[Place] = []
+    page: list[Cursor] = []
     async for place in places:
         page.append(place)
         if len(page) == first:
@@ -42,13 +42,13 @@ async def batched(places: AsyncIterator[Place], first: int) -> AsyncIterator[lis
 
 
 async def newest_fates(
-    reads: Reads, partitions: Sequence[Keys], fates: Sequence[str], behind: Place | None, first: int = PAGE
+    reads: Reads, partitions: Sequence[Keys], fates: Sequence[str], behind: Cursor | None, first: int = PAGE
 ) -> AsyncIterator[ListedFate]:
     """Entries with one of these fates, newest first."""
     by_number = {keys.partition: keys for keys in partitions}
     sets = [(keys, [keys.fates_of(fate) for fate in fates]) for keys in partitions]
-    async for page in batched(newest(reads, sets, behind, first), first):
-        records: dict[Place, FateRecord | None] = {}
+    async for page in batches(newest(reads, sets, behind, first), first):
+        records: dict[Cursor, FateRecord | None] = {}
         for number in {place.partition for place in page}:
             mine = [place for place in page if place.partition == number]
             found = await reads.fates_of(by_number[number], [place.name for place in mine])
@@ -58,7 +58,7 @@ async def newest_fates(
 
 
 async def earliest_due(
-    reads: Reads, partitions: Sequence[Keys], behind: Place | None, first: int = PAGE
+    reads: Reads, partitions: Sequence[Keys], behind: Cursor | None, first: int = PAGE
 ) -> AsyncIterator[ListedOutcome]:
     """Open outcomes in the order in which they are due.
 
@@ -86,7 +86,7 @@ async def _due_of(reads: Reads, keys: Keys, first: int) -> AsyncIterator[ListedO
     waiting: list[tuple[_Order, ListedOutcome]] = []
     async for page, more in _bounds(reads, keys, first):
         names = [keys.outcome(place.name) for place in page]
-        records = (await reads.each(("MGET", *names)))[0] if names else []
+        records = (await reads.pipeline(("MGET", *names)))[0] if names else []
         for place, raw in zip(page, records, strict=True):
             record = outcome_record(place.name, raw)
             if isinstance(record, OutcomeRecord) and record.processed_at is None:
@@ -105,12 +105,12 @@ async def next_due(reads: Reads, partitions: Sequence[Keys]) -> ListedOutcome | 
     return None
 
 
-async def _bounds(reads: Reads, keys: Keys, count: int) -> AsyncIterator[tuple[list[Place], bool]]:
+async def _bounds(reads: Reads, keys: Keys, count: int) -> AsyncIterator[tuple[list[Cursor], bool]]:
     """Pages of the stored bounds, the earliest first, and whether more may follow."""
     edge, skip = "-inf", 0
     while True:
-        found = await reads.ranked(keys.due, edge, "+inf", skip, count)
-        page = [Place(ms, keys.partition, name) for name, ms in found]
+        found = await reads.score_range(keys.due, edge, "+inf", skip, count)
+        page = [Cursor(ms, keys.partition, name) for name, ms in found]
         more = len(page) == count
         yield page, more
         if not more:
@@ -122,6 +122,6 @@ async def _bounds(reads: Reads, keys: Keys, count: int) -> AsyncIterator[tuple[l
         edge, count = str(last), PAGE
 
 
-def _order(place: Place) -> _Order:
+def _order(place: Cursor) -> _Order:
     """What places are ordered by, the earliest first: within an instant by partition, then as the server orders."""
     return place.ms, place.partition, place.name.encode()

@@ -13,18 +13,18 @@ from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.outcome import STATUSES, Outcome
 from witnd.domain.outcomes.recount import restore_outcome
 from witnd.store.keys import Keys
-from witnd.store.query.cursor import Place, newest
-from witnd.store.query.merged import batched
+from witnd.store.query.cursor import Cursor, newest
+from witnd.store.query.merged import batches
 from witnd.store.query.reads import PAGE, Command, Reads
 from witnd.store.records.codec import OutcomeRecord, outcome_record, terms_of
 
 # Behind every key that begins with a text: no UTF-8 has this byte.
 _BEYOND: Final = b"\xff"
 
-Listed: TypeAlias = tuple[Place, Outcome]
+Listed: TypeAlias = tuple[Cursor, Outcome]
 
 
-class Wanted(Struct, frozen=True, kw_only=True):
+class OutcomeFilter(Struct, frozen=True, kw_only=True):
     """Which outcomes a list is to have; None and nothing mean any. With a prefix they come in the order of their keys,
     else the newest first."""
 
@@ -33,7 +33,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     agent: str | None = None
     prefix: str | None = None
 
-    def has(self, outcome: Outcome) -> bool:
+    def matches(self, outcome: Outcome) -> bool:
         return (
             outcome.status in self.statuses
             and self.customer in (None, outcome.customer_key)
@@ -45,29 +45,29 @@ class Page(NamedTuple):
     """A part of a list. The next one begins behind `behind`, None after the last."""
 
     data: list[Listed]
-    behind: Place | None
+    behind: Cursor | None
 
 
-async def listed(
+async def list_outcomes(
     reads: Reads,
     partitions: Sequence[Keys],
     catalogue: Catalogue,
-    wanted: Wanted,
+    wanted: OutcomeFilter,
     *,
     limit: int,
     look: int,
-    behind: Place | None = None,
+    behind: Cursor | None = None,
 ) -> Page:
     """At most `limit` outcomes. After `look` of them were looked at the page ends, however short it is."""
     data: list[Listed] = []
     looked_at, last = 0, behind
     by_number = {keys.partition: keys for keys in partitions}
     places = _places(reads, partitions, wanted, behind, limit + 1)
-    async for batch in batched(places, limit + 1):
+    async for batch in batches(places, limit + 1):
         for place, outcome in await _outcomes(reads, by_number, batch, catalogue):
             if looked_at == look:
                 return Page(data, last)
-            if outcome is not None and wanted.has(outcome):
+            if outcome is not None and wanted.matches(outcome):
                 if len(data) == limit:
                     return Page(data, last)
                 data.append((place, outcome))
@@ -75,19 +75,19 @@ async def listed(
     return Page(data, None)
 
 
-async def one(reads: Reads, keys: Keys, key: str, catalogue: Catalogue) -> Outcome | None:
+async def read_outcome(reads: Reads, keys: Keys, key: str, catalogue: Catalogue) -> Outcome | None:
     """The outcome with a key; None for one that has held events only, or nothing, or cannot be read."""
-    place = Place(0, keys.partition, key)
+    place = Cursor(0, keys.partition, key)
     return (await _outcomes(reads, {keys.partition: keys}, [place], catalogue))[0][1]
 
 
 def _places(
-    reads: Reads, partitions: Sequence[Keys], wanted: Wanted, behind: Place | None, first: int
-) -> AsyncIterator[Place]:
+    reads: Reads, partitions: Sequence[Keys], wanted: OutcomeFilter, behind: Cursor | None, first: int
+) -> AsyncIterator[Cursor]:
     if wanted.prefix is not None:
         return _by_key(reads, partitions, wanted.prefix, None if behind is None else behind.name, first)
     if wanted.customer is not None:
-        sets = [(keys, [keys.of(wanted.customer)]) for keys in partitions]
+        sets = [(keys, [keys.of_customer(wanted.customer)]) for keys in partitions]
     else:
         sets = [(keys, [keys.with_status(status) for status in sorted(wanted.statuses)]) for keys in partitions]
     return newest(reads, sets, behind, first)
@@ -95,34 +95,34 @@ def _places(
 
 async def _by_key(
     reads: Reads, partitions: Sequence[Keys], prefix: str, after: str | None, count: int
-) -> AsyncIterator[Place]:
+) -> AsyncIterator[Cursor]:
     """Keys that begin so, in the order of their bytes. What is read of one partition says how far all are known."""
     low = b"[" + prefix.encode() if after is None else b"(" + after.encode()
     high = b"(" + prefix.encode() + _BEYOND
     while True:
         commands: list[Command] = [("ZRANGEBYLEX", keys.keys, low, high, "LIMIT", 0, count) for keys in partitions]
-        found = await reads.each(*commands)
+        found = await reads.pipeline(*commands)
         edge = min((part[-1] for part in found if len(part) == count), default=None)
         names = [(name, keys.partition) for keys, part in zip(partitions, found, strict=True) for name in part]
         for name, number in sorted(names):
             if edge is None or name <= edge:
-                yield Place(0, number, name.decode())
+                yield Cursor(0, number, name.decode())
         if edge is None:
             return
         low, count = b"(" + edge, min(2 * count, PAGE)
 
 
 async def _outcomes(
-    reads: Reads, by_number: dict[int, Keys], places: Sequence[Place], catalogue: Catalogue
-) -> list[tuple[Place, Outcome | None]]:
+    reads: Reads, by_number: dict[int, Keys], places: Sequence[Cursor], catalogue: Catalogue
+) -> list[tuple[Cursor, Outcome | None]]:
     numbers = sorted({place.partition for place in places})
     asked = [[place for place in places if place.partition == number] for number in numbers]
     commands: list[Command] = [
         ("MGET", *(by_number[number].outcome(place.name) for place in mine))
         for number, mine in zip(numbers, asked, strict=True)
     ]
-    found: dict[Place, Outcome | None] = {}
-    for mine, records in zip(asked, await reads.each(*commands), strict=True):
+    found: dict[Cursor, Outcome | None] = {}
+    for mine, records in zip(asked, await reads.pipeline(*commands), strict=True):
         for place, raw in zip(mine, records, strict=True):
             record = outcome_record(place.name, raw)
             if isinstance(record, OutcomeRecord):

@@ -14,12 +14,12 @@ from witnd.store.deliveries.outbox import decode_endpoint
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.query.reads import Command, Reads
 from witnd.store.records.state_fields import StateFields
-from witnd.store.server.connection import mapped
+from witnd.store.server.connection import redis_errors
 
 DAY_MS: Final = 86_400_000
 
 
-class Stuck(Struct, frozen=True, kw_only=True):
+class StuckCounts(Struct, frozen=True, kw_only=True):
     """Sizes of what waits for something. `parked` by rule id; `endpoints` has those that fail, by rule id."""
 
     now_ms: int
@@ -34,11 +34,11 @@ class Stuck(Struct, frozen=True, kw_only=True):
     drafts_due: int  # of them past their time of review
 
 
-async def stuck(
+async def stuck_counts(
     reads: Reads, partitions: Sequence[Keys], shared: GlobalKeys, rules: Sequence[str], grace_ms: int | None
-) -> Stuck:
+) -> StuckCounts:
     """`rules`: ids of all there ever were. `grace_ms` None: drafts are issued by hand."""
-    [time] = await reads.each(("TIME",))
+    [time] = await reads.pipeline(("TIME",))
     now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
     billing = BillingKeys(shared.prefix)
     commands: list[Command] = [
@@ -56,12 +56,12 @@ async def stuck(
             ("ZCARD", keys.dead),
             *(("ZCARD", keys.parked(rule)) for rule in rules),
         ]
-    flat, drafts, due, *counts = await reads.each(*commands)
+    flat, drafts, due, *counts = await reads.pipeline(*commands)
     each = 5 + len(rules)
     rows = [counts[at : at + each] for at in range(0, len(counts), each)]
     on_hold, held, rejected_, lately, dead, *parked = map(sum, zip(*rows, strict=True))
     states = {flat[i].decode(): decode_endpoint(flat[i + 1]) for i in range(0, len(flat), 2)}
-    return Stuck(
+    return StuckCounts(
         now_ms=now_ms,
         on_hold=on_hold,
         held=held,
@@ -78,7 +78,7 @@ async def stuck(
 async def counters(reads: Reads, partitions: Sequence[Keys]) -> dict[str, int]:
     """Events by fate and outcomes by status."""
     total: dict[str, int] = {}
-    answers = await reads.each(*(("HGETALL", keys.state) for keys in partitions))
+    answers = await reads.pipeline(*(("HGETALL", keys.state) for keys in partitions))
     for keys, flat in zip(partitions, answers, strict=True):
         for name, count in StateFields.of_partition(keys.state, flat).counters().items():
             total[name] = total.get(name, 0) + count
@@ -87,7 +87,7 @@ async def counters(reads: Reads, partitions: Sequence[Keys]) -> dict[str, int]:
 
 async def revision(client: Redis, shared: GlobalKeys, partitions: Sequence[Keys]) -> bytes:
     """Differs whenever an outcome, a delivery, an invoice or the catalogue changed."""
-    with mapped():
+    with redis_errors():
         async with client.pipeline(transaction=False) as asked:
             asked.hget(BillingKeys(shared.prefix).state, "seq")
             asked.xrevrange(shared.changes, count=1)

@@ -18,7 +18,7 @@ from witnd.store.keys import Keys
 from witnd.store.records.codec import FateRecord, OutcomeRecord, decode_fate, decode_outcome
 from witnd.store.records.log_snapshot import LogSnapshot, entry_id, open_ends
 from witnd.store.records.score import whole
-from witnd.store.records.sealed import unsealed
+from witnd.store.records.sealed import unseal_items
 from witnd.store.records.state_fields import StateFields
 from witnd.store.server import wire
 from witnd.store.server.connection import Endpoint, refusal
@@ -48,7 +48,7 @@ class Position(NamedTuple):
     snapshot: LogSnapshot
 
 
-class Standing(NamedTuple):
+class EntryStatus(NamedTuple):
     """What is known of one entry at one time."""
 
     fate: FateRecord | None
@@ -65,32 +65,35 @@ class Reads:
     def __init__(self, connection: wire.Wire) -> None:
         self.connection = connection
 
-    async def each(self, *commands: Command) -> list[Any]:
+    async def pipeline(self, *commands: Command) -> list[Any]:
         """The answers to independent commands, in one round trip."""
-        return _sound(await self.connection.wait(self.connection.send(commands), ANSWER_SECONDS), commands)
+        return _check_answers(await self.connection.wait(self.connection.send(commands), ANSWER_SECONDS), commands)
 
-    async def answers(self, *commands: Command) -> list[Any]:
-        """The same as `together`, with an error in place of what is another type of key."""
+    async def transaction_with_errors(self, *commands: Command) -> list[Any]:
+        """The same as `transaction`, with an error in place of what is another type of key."""
         found = await self._executed(*commands)
-        _sound([one for one in found if not wire.is_wrong_type(one)])
+        _check_answers([one for one in found if not wire.is_wrong_type(one)])
         return found
 
-    async def together(self, *commands: Command) -> list[Any]:
+    async def transaction(self, *commands: Command) -> list[Any]:
         """The answers to commands between which nothing else happens."""
-        return _sound(await self._executed(*commands), commands)
+        return _check_answers(await self._executed(*commands), commands)
 
     async def _executed(self, *commands: Command) -> list[Any]:
         sent = self.connection.send((("MULTI",), *commands, ("EXEC",)))
-        answers: list[Any] = _sound(await self.connection.wait(sent, ANSWER_SECONDS))[-1]
+        answers: list[Any] = _check_answers(await self.connection.wait(sent, ANSWER_SECONDS))[-1]
         return answers
 
     # -- positions and single entries ----------------------------------------------------------
 
     async def position(self, keys: Keys) -> Position:
-        answers = await self._executed(("TIME",), ("HGETALL", keys.state), ("XINFO", "STREAM", keys.events))
+        commands = (("TIME",), ("HGETALL", keys.state), ("XINFO", "STREAM", keys.events))
+        answers = await self._executed(*commands)
         if isinstance(answers[2], hiredis.ReplyError) and "no such key" in str(answers[2]):
             answers[2] = []
-        time, state, flat = _sound(answers, (("TIME",), ("HGETALL", keys.state), ("XINFO", "STREAM", keys.events)))
+        time, state, flat = _check_answers(
+            answers, (("TIME",), ("HGETALL", keys.state), ("XINFO", "STREAM", keys.events))
+        )
         fields = StateFields.of_partition(keys.state, state)
         return Position(
             sequence=fields.number("seq"),
@@ -104,34 +107,34 @@ class Reads:
             snapshot=LogSnapshot(int(time[0]) * 1000 + int(time[1]) // 1000, EMPTY, 0, *open_ends(flat)),
         )
 
-    async def added(self, stream: str) -> tuple[int, int]:
+    async def entry_counts(self, stream: str) -> tuple[int, int]:
         """How many entries were ever in a stream, and how many are."""
         [flat] = await self._executed(("XINFO", "STREAM", stream))
         if isinstance(flat, hiredis.ReplyError) and "no such key" in str(flat):
             return 0, 0
-        _sound([flat])
+        _check_answers([flat])
         info = {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)}
         return info[b"entries-added"], info[b"length"]
 
     async def cursor(self, keys: Keys) -> EntryId:
-        answer = (await self.each(("HGET", keys.state, "cursor")))[0]
-        return StateFields.one(keys.state, "cursor", answer).entry("cursor")
+        answer = (await self.pipeline(("HGET", keys.state, "cursor")))[0]
+        return StateFields.from_value(keys.state, "cursor", answer).entry("cursor")
 
-    async def standing(self, keys: Keys, entry: EntryId) -> Standing:
+    async def entry_status(self, keys: Keys, entry: EntryId) -> EntryStatus:
         """The fate on record of an entry, its fields where the log has it, and how far was read."""
         name = text_of(entry)
-        record, rows, cursor = await self.together(
+        record, rows, cursor = await self.transaction(
             ("HGET", keys.fates, name),
             ("XRANGE", keys.events, name, name),
             ("HGET", keys.state, "cursor"),
         )
-        return Standing(
+        return EntryStatus(
             _fate(name, record) if record is not None else None,
             _entries(rows)[0][1] if rows else None,
-            StateFields.one(keys.state, "cursor", cursor).entry("cursor"),
+            StateFields.from_value(keys.state, "cursor", cursor).entry("cursor"),
         )
 
-    async def applied(self, keys: Keys, key: str, entry: EntryId) -> HistoryItem | None:
+    async def applied_item(self, keys: Keys, key: str, entry: EntryId) -> HistoryItem | None:
         """The entry's place in the history of its outcome. A history is in the order of the log."""
         async for items in self.history(keys, key):
             if items[-1].entry < entry:
@@ -143,7 +146,7 @@ class Reads:
 
     async def outcome(self, keys: Keys, key: str) -> tuple[OutcomeRecord | None, list[bytes]]:
         """The record, None where there is none; and what is held for the key. Raises `Unreadable`."""
-        record, held = await self.together(("GET", keys.outcome(key)), ("LRANGE", keys.held_events(key), 0, -1))
+        record, held = await self.transaction(("GET", keys.outcome(key)), ("LRANGE", keys.held_events(key), 0, -1))
         return (None if record is None else decode_outcome(key, record)), held
 
     async def history(
@@ -156,10 +159,10 @@ class Reads:
         at = skip
         while most is None or at < most:
             # The end of a history is in the record, the rest in the list: they fit together at one moment only.
-            raw, items = await self.together(
+            raw, items = await self.transaction(
                 ("GET", keys.outcome(key)), ("LRANGE", keys.history(key), at, at + ITEMS - 1)
             )
-            items = unsealed(key, items)
+            items = unseal_items(key, items)
             if len(items) < ITEMS:
                 record = None if raw is None else decode_outcome(key, raw)
                 items += [] if record is None else record.items
@@ -172,7 +175,7 @@ class Reads:
     async def fates_of(self, keys: Keys, entries: Sequence[str]) -> list[FateRecord | None]:
         if not entries:
             return []
-        records = (await self.each(("HMGET", keys.fates, *entries)))[0]
+        records = (await self.pipeline(("HMGET", keys.fates, *entries)))[0]
         return [
             None if record is None else _fate(entry, record) for entry, record in zip(entries, records, strict=True)
         ]
@@ -183,7 +186,7 @@ class Reads:
         """A stream from its beginning, in pages."""
         start, end = "-", "+" if until is None else text_of(until)
         while True:
-            rows = (await self.each(("XRANGE", stream, start, end, "COUNT", PAGE)))[0]
+            rows = (await self.pipeline(("XRANGE", stream, start, end, "COUNT", PAGE)))[0]
             page = _entries(rows)
             if page:
                 yield page
@@ -194,32 +197,32 @@ class Reads:
     async def scan(self, start: str, cursor: str = "0", count: int = PAGE) -> AsyncIterator[tuple[str, list[bytes]]]:
         """Keys that begin with `start`, in pages with the cursor behind; some may come twice."""
         while True:
-            after, names = (await self.each(("SCAN", cursor, "MATCH", f"{start}*", "COUNT", count)))[0]
+            after, names = (await self.pipeline(("SCAN", cursor, "MATCH", f"{start}*", "COUNT", count)))[0]
             cursor = after.decode()
             yield cursor, names
             if cursor == "0":
                 return
 
-    async def scored(self, zset: str) -> AsyncIterator[list[tuple[str, int]]]:
+    async def scan_scores(self, zset: str) -> AsyncIterator[list[tuple[str, int]]]:
         """Members of a sorted set in no order, which may come more than once, with their scores."""
         cursor = "0"
         while True:
-            after, flat = (await self.each(("ZSCAN", zset, cursor, "COUNT", PAGE)))[0]
+            after, flat = (await self.pipeline(("ZSCAN", zset, cursor, "COUNT", PAGE)))[0]
             if flat:
                 yield [(flat[i].decode(), whole(flat[i + 1])) for i in range(0, len(flat), 2)]
             cursor = after.decode()
             if cursor == "0":
                 return
 
-    async def ranked(self, zset: str, low: str, high: str, skip: int, count: int = PAGE) -> list[tuple[str, int]]:
+    async def score_range(self, zset: str, low: str, high: str, skip: int, count: int = PAGE) -> list[tuple[str, int]]:
         """A page of members with scores between two bounds, in order."""
         bounds = (low, high, "WITHSCORES", "LIMIT", skip, count)
-        flat = (await self.each(("ZRANGEBYSCORE", zset, *bounds)))[0]
+        flat = (await self.pipeline(("ZRANGEBYSCORE", zset, *bounds)))[0]
         return [(flat[i].decode(), whole(flat[i + 1])) for i in range(0, len(flat), 2)]
 
 
 @asynccontextmanager
-async def reading(server: Endpoint) -> AsyncIterator[Reads]:
+async def open_reads(server: Endpoint) -> AsyncIterator[Reads]:
     """A connection of its own for a command."""
     connection = await wire.connect(server, "witnd-command")
     try:
@@ -228,7 +231,7 @@ async def reading(server: Endpoint) -> AsyncIterator[Reads]:
         connection.close()
 
 
-def _sound(answers: list[Any], commands: Sequence[Command] = ()) -> list[Any]:
+def _check_answers(answers: list[Any], commands: Sequence[Command] = ()) -> list[Any]:
     """The answers, if none is an error. `commands`: what they answer, to name the key that is damaged."""
     for place, answer in enumerate(answers):
         if not isinstance(answer, hiredis.ReplyError):

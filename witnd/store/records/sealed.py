@@ -34,6 +34,6 @@ def sealed(key: str, items: Iterable[bytes]) -> list[bytes]:
     return [item + crc32(item, start).to_bytes(CHECKSUM_BYTES) for item in items]
 
 
-def unsealed(key: str, items: Iterable[bytes]) -> list[bytes]:
+def unseal_items(key: str, items: Iterable[bytes]) -> list[bytes]:
     """The items of a list without their checksums. Raises `Unreadable` if one is damaged."""
     return [unseal(key, item) for item in items]

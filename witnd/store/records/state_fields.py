@@ -27,13 +27,13 @@ class StateFields:
         self._remedy = remedy or f"stop all daemons, restore {key} from a backup of Redis (DUMP and RESTORE)"
 
     @classmethod
-    def of(cls, key: str, flat: Sequence[Any], remedy: str | None = None) -> "StateFields":
+    def from_hash(cls, key: str, flat: Sequence[Any], remedy: str | None = None) -> "StateFields":
         """From the answer to HGETALL."""
         words = [word.decode(errors="backslashreplace") for word in flat]
         return cls(key, dict(zip(words[::2], words[1::2], strict=True)), remedy)
 
     @classmethod
-    def one(cls, key: str, name: str, value: bytes | None, remedy: str | None = None) -> "StateFields":
+    def from_value(cls, key: str, name: str, value: bytes | None, remedy: str | None = None) -> "StateFields":
         """From the answer to HGET."""
         return cls(key, {} if value is None else {name: value.decode(errors="backslashreplace")}, remedy)
 
@@ -41,7 +41,7 @@ class StateFields:
     def of_partition(cls, key: str, flat: Sequence[Any]) -> "StateFields":
         """The state of a partition. A step writes its digest, number, position and count together, so none is missing
         alone."""
-        found = cls.of(key, flat)
+        found = cls.from_hash(key, flat)
         if "digest" in found._fields:
             for name in ("seq", "cursor", "read"):
                 if name not in found._fields:

@@ -11,7 +11,7 @@ from witnd.store.keys import Keys
 from witnd.store.records.codec import OutcomeRecord, outcome_record
 from witnd.store.records.held_codec import decode_held
 from witnd.store.records.score import whole
-from witnd.store.records.sealed import unsealed
+from witnd.store.records.sealed import unseal_items
 from witnd.store.server import wire
 
 ANSWER_SECONDS: Final = 5.0
@@ -21,7 +21,7 @@ ANSWER_SECONDS: Final = 5.0
 Stored: TypeAlias = tuple[str, OutcomeRecord | Damage | None, Sequence[bytes], Sequence[tuple[EntryId, Event]]]
 
 
-def with_list(stored: Stored, items: Any) -> Stored:
+def add_list(stored: Stored, items: Any) -> Stored:
     """The same with the list part of its history, or with its held events. Raises `Unreadable`."""
     key, record, _, _ = stored
     name = "history" if record is not None else "list of held events"
@@ -34,7 +34,7 @@ def with_list(stored: Stored, items: Any) -> Stored:
                 # The key is marked: without this, the next event would open an outcome without those that were held.
                 raise Unreadable(key, "it is missing")
             return key, None, (), [decode_held(key, item) for item in items]
-        history = unsealed(key, items)
+        history = unseal_items(key, items)
     except Unreadable as wrong:
         raise Unreadable(key, f"its {name} is unreadable: {wrong.reason}") from None
     assert isinstance(record, OutcomeRecord), record
@@ -44,7 +44,7 @@ def with_list(stored: Stored, items: Any) -> Stored:
     return key, record, history, ()
 
 
-def first_look(
+def read_records(
     keys: Keys, cold: Sequence[str], raw: Sequence[bytes | None], listed: Container[str]
 ) -> tuple[list[Stored], dict[int, tuple[str, int]], dict[int, str]]:
     """The records of cold keys; the list that a record does not carry, with its length where that is known; and what is

@@ -23,7 +23,7 @@ from witnd.store.server.cancellation import cancellable
 from witnd.store.server.login import Credentials, login_refusal
 from witnd.store.server.pool import WaitingPool
 
-__all__ = ["Endpoint", "connect", "endpoint", "mapped", "refusal", "unusable"]
+__all__ = ["Endpoint", "connect", "endpoint", "redis_errors", "refusal", "server_error"]
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 5.0
@@ -115,7 +115,9 @@ def _logs_in(server: Endpoint) -> bool:
 
 
 def _login_refusal(server: Endpoint, error: exceptions.RedisError) -> StoreRefused | None:
-    return next((refused for reply in _replies(error) if (refused := login_refusal(server, reply)) is not None), None)
+    return next(
+        (refused for reply in _error_texts(error) if (refused := login_refusal(server, reply)) is not None), None
+    )
 
 
 def _address(server: Endpoint) -> dict[str, Any]:
@@ -131,8 +133,9 @@ def _address(server: Endpoint) -> dict[str, Any]:
 
 
 @contextmanager
-def mapped() -> Iterator[None]:
-    """Calls inside raise `StoreUnavailable` (result unknown), `StoreRefused` (not done) or `Unsafe` (see `unusable`).
+def redis_errors() -> Iterator[None]:
+    """Calls inside raise `StoreUnavailable` (result unknown), `StoreRefused` (not done) or `Unsafe` (see
+    `server_error`).
 
     Of a pipeline without a transaction, a refusal speaks for the refused command only.
     """
@@ -140,13 +143,15 @@ def mapped() -> Iterator[None]:
         with cancellable():
             yield
     except exceptions.RedisError as error:
-        for reply in _replies(error):
+        for reply in _error_texts(error):
             if (refused := refusal(reply)) is not None:
                 raise refused from error
         if isinstance(error, _NO_ANSWER):
             raise StoreUnavailable(f"no answer from Redis: {error}") from error
         if isinstance(error, exceptions.ResponseError):
-            raise unusable(str(error) if _WRONG_TYPE_IN_PIPELINE.match(str(error)) else _reply(error)) from error
+            raise server_error(
+                str(error) if _WRONG_TYPE_IN_PIPELINE.match(str(error)) else _error_text(error)
+            ) from error
         raise
 
 
@@ -161,7 +166,7 @@ def refusal(reply: str) -> StoreRefused | None:
     return StoreRefused(f"{reason} ({rest})", remedy)
 
 
-def unusable(reply: str) -> Unsafe:
+def server_error(reply: str) -> Unsafe:
     """What an error reply means that no working server gives to witnd's commands."""
     if "SELECT is not allowed in cluster mode" in reply:
         return Unsafe(*CLUSTER)
@@ -183,15 +188,15 @@ def unusable(reply: str) -> Unsafe:
     )
 
 
-def _replies(error: exceptions.RedisError) -> Iterator[str]:
+def _error_texts(error: exceptions.RedisError) -> Iterator[str]:
     """The server's words in the error and in its causes: a login that failed comes wrapped as a failure to connect."""
     inner: BaseException | None = error
     while isinstance(inner, exceptions.RedisError):
-        yield _reply(inner)
+        yield _error_text(inner)
         inner = inner.__cause__
 
 
-def _reply(error: exceptions.RedisError) -> str:
+def _error_text(error: exceptions.RedisError) -> str:
     """The server's words: redis-py cuts the first one off, a pipeline puts its command in front."""
     found = _IN_PIPELINE.search(str(error))
     text = found[2] if found else str(error)

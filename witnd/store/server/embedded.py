@@ -23,7 +23,7 @@ from urllib.parse import quote
 from witnd.config import ConfigError
 from witnd.domain.values.mistake import Mistake
 from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
-from witnd.store.server.connection import connect, mapped
+from witnd.store.server.connection import connect, redis_errors
 from witnd.store.server.lock import Lock
 
 Fsync = Literal["everysec", "always"]
@@ -98,11 +98,11 @@ class Embedded:
 
     @property
     def pid(self) -> int:
-        return self._running().pid
+        return self._live_process().pid
 
-    async def died(self) -> str:
+    async def wait_exit(self) -> str:
         """Waits until the server has ended, for whatever reason, and says how."""
-        return _ending(await self._running().wait())
+        return _exit_text(await self._live_process().wait())
 
     async def restart(self) -> None:
         """Starts a server on the same data, after ending the old one where it still runs."""
@@ -126,7 +126,7 @@ class Embedded:
             os.close(log)
         self._lock.name_holder(self._process.pid)
         try:
-            await self._answering(self._process)
+            await self._wait_until_ready(self._process)
         except BaseException:
             await self.stop()
             raise
@@ -145,7 +145,7 @@ class Embedded:
             process.kill()
             await process.wait()
 
-    async def _answering(self, process: Process) -> None:
+    async def _wait_until_ready(self, process: Process) -> None:
         clock = asyncio.get_running_loop().time
         client = connect(self.url)
         ended = asyncio.ensure_future(process.wait())
@@ -153,7 +153,7 @@ class Embedded:
             deadline = clock() + START_SECONDS
             while not ended.done():
                 try:
-                    with mapped():
+                    with redis_errors():
                         await client.ping()
                     return
                 except StoreRefused:
@@ -162,7 +162,7 @@ class Embedded:
                     if clock() > deadline:
                         break
                 await asyncio.wait((ended,), timeout=POLL_SECONDS)
-            what = _ending(ended.result()) if ended.done() else f"does not answer after {START_SECONDS:g} s"
+            what = _exit_text(ended.result()) if ended.done() else f"does not answer after {START_SECONDS:g} s"
             raise Unsafe(f"the embedded server {what}", self._advice())
         finally:
             ended.cancel()
@@ -173,7 +173,7 @@ class Embedded:
         tail = log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace").rstrip()
         return f"its log {log} ends with:\n{tail}"
 
-    def _running(self) -> Process:
+    def _live_process(self) -> Process:
         if self._process is None:
             raise StoreUnavailable("the embedded server is not running")
         return self._process
@@ -205,7 +205,7 @@ async def embedded(state_dir: Path, fsync: Fsync = "everysec") -> AsyncIterator[
         cleanup.enter_context(hold(state_dir))
         directory.mkdir(mode=0o700, exist_ok=True)
         lock = cleanup.enter_context(Lock(directory / "server.lock"))
-        await _orphan_gone(lock)
+        await _wait_for_orphan(lock)
         server = Embedded(directory, _socket_path(directory, cleanup), fsync, lock)
         await server.start()
         try:
@@ -216,7 +216,7 @@ async def embedded(state_dir: Path, fsync: Fsync = "everysec") -> AsyncIterator[
             await server.stop()
 
 
-async def _orphan_gone(lock: Lock) -> None:
+async def _wait_for_orphan(lock: Lock) -> None:
     """The server of a daemon that was just killed is writing its last bytes: wait for its end."""
     clock = asyncio.get_running_loop().time
     deadline = clock() + ORPHAN_SECONDS
@@ -251,7 +251,7 @@ def _open_log(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
-def _ending(code: int) -> str:
+def _exit_text(code: int) -> str:
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
 
 

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from witnd.store.errors import Unsafe, WrongType
 from witnd.store.keys import OwnedKeys
-from witnd.store.server.connection import mapped
+from witnd.store.server.connection import redis_errors
 from witnd.store.server.safety import CLOCK_MS_MAX, Problem, clock_difference
 from witnd.store.server.scripts import Script
 
@@ -74,7 +74,7 @@ class Lease:
         self.value = ""
 
     async def _run(self, verb: str, *words: str | int) -> Holder | None:
-        with mapped():
+        with redis_errors():
             answer = await _SCRIPT.run(self._client, self._keys, (verb, *words))
         held, value, left_ms = cast("tuple[int, bytes, int]", answer)
         if not held:

@@ -49,7 +49,7 @@ class Retry:
         delay, began = FIRST_SECONDS, 0.0
         logged: dict[str, float] = {}  # when each reason was last logged: a new one is said at once
         while True:
-            await self.resumed()
+            await self.wait_while_paused()
             try:
                 if began:
                     await self._verify()
@@ -73,7 +73,7 @@ class Retry:
                     log.info("redis.back", doing=doing, seconds=round(self._monotonic() - began, 1))
                 return answer
 
-    async def resumed(self) -> None:
+    async def wait_while_paused(self) -> None:
         """Wait for as long as it is paused."""
         while self.paused is not None:
             await self.sleep(PAUSE_SECONDS)

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from witnd.settings import Durability
 from witnd.store.errors import StoreRefused, Unsafe
-from witnd.store.server.connection import CLUSTER, SENTINEL, mapped
+from witnd.store.server.connection import CLUSTER, SENTINEL, redis_errors
 
 CLOCK_MS_MAX = 60_000  # hosts that synchronise differ by milliseconds; a minute is a clock set wrong
 
@@ -36,7 +36,7 @@ class Health(NamedTuple):
     now_ms: int
 
 
-async def look(ask: Ask) -> Health:
+async def read_health(ask: Ask) -> Health:
     """Raises `StoreRefused` for a server that is still loading: until it has, it says that it keeps nothing."""
     fields = read_info((await ask(("INFO",)))[0])
     if kind_problems(fields):
@@ -57,14 +57,14 @@ async def look(ask: Ask) -> Health:
 
 async def check_kind(client: Redis) -> None:
     """Refuse a server that witnd cannot work with. One whose user may not ask what it is may be used."""
-    with mapped():
+    with redis_errors():
         await client.ping()
     try:
-        with mapped():
+        with redis_errors():
             info = await client.info()
     except StoreRefused:
         return
-    refuse(kind_problems({name: str(value) for name, value in info.items()}))
+    raise_problems(kind_problems({name: str(value) for name, value in info.items()}))
 
 
 def read_info(reply: bytes) -> dict[str, str]:
@@ -195,7 +195,7 @@ def clock_difference(off_ms: int) -> Problem | None:
     )
 
 
-def refuse(found: Sequence[Problem]) -> None:
+def raise_problems(found: Sequence[Problem]) -> None:
     """Raise `Unsafe` with all that is wrong."""
     if found:
         raise Unsafe("; ".join(one.reason for one in found), "; ".join(one.remedy for one in found))

@@ -13,7 +13,7 @@ from typing import Any
 import hiredis
 
 from witnd.store.errors import StoreUnavailable, Unsafe
-from witnd.store.server.connection import Endpoint, refusal, unusable
+from witnd.store.server.connection import Endpoint, refusal, server_error
 from witnd.store.server.login import credentials, login_refusal
 
 CONNECT_SECONDS = 5.0
@@ -89,7 +89,7 @@ class Wire(asyncio.Protocol):
     async def ask(self, *commands: Sequence[str | bytes | int], seconds: float) -> list[Any]:
         """Send and wait at most `seconds`. A refusal of any command raises `StoreRefused`; a timeout gives the
         connection up, because its replies can no longer be told apart."""
-        return checked(await self.wait(self.send(commands), seconds), commands)
+        return check_replies(await self.wait(self.send(commands), seconds), commands)
 
     async def wait(self, future: asyncio.Future[list[Any]], seconds: float) -> list[Any]:
         try:
@@ -135,14 +135,14 @@ def pack(command: Sequence[str | bytes | int]) -> bytes:
     return packed
 
 
-def checked(replies: list[Any], commands: Sequence[Sequence[str | bytes | int]] = ()) -> list[Any]:
+def check_replies(replies: list[Any], commands: Sequence[Sequence[str | bytes | int]] = ()) -> list[Any]:
     """The replies, or the first error among them raised: `StoreRefused` where nothing was done. `commands`: what they
     answer, to name a key that is damaged."""
     for place, reply in enumerate(replies):
         if is_wrong_type(reply):
             raise wrong_type(commands[place] if place < len(commands) else ())
         if isinstance(reply, hiredis.ReplyError):
-            raise refusal(str(reply)) or unusable(str(reply))
+            raise refusal(str(reply)) or server_error(str(reply))
     return replies
 
 
@@ -156,7 +156,7 @@ async def connect(endpoint: Endpoint, name: str) -> Wire:
         replies = await wire.wait(wire.send([*login, *select, setname]), CONNECT_SECONDS)
         for reply in replies[:-1]:  # a user that may not set a name can still work
             if isinstance(reply, hiredis.ReplyError):
-                raise login_refusal(endpoint, str(reply)) or refusal(str(reply)) or unusable(str(reply))
+                raise login_refusal(endpoint, str(reply)) or refusal(str(reply)) or server_error(str(reply))
         if isinstance(replies[-1], hiredis.ReplyError):
             refused = login_refusal(endpoint, str(replies[-1])) or refusal(str(replies[-1]))
             if refused is not None and "NOPERM" not in str(replies[-1]):

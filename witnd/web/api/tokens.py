@@ -68,7 +68,7 @@ async def list_tokens(call: Call[TokenListing]) -> TokenPage:
 
 @route("GET", "/v1/tokens/{id}", says="Read a token.", scope="admin", answer=TokenJson)
 async def read_token(call: Call[Any]) -> TokenJson:
-    return token_json(await tokens.named(call.services.tokens, call.path["id"]), await call.services.tokens.used())
+    return token_json(await tokens.named(call.services.tokens, call.path["id"]), await call.services.tokens.last_uses())
 
 
 @route(

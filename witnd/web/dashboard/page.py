@@ -77,7 +77,7 @@ class PageRequest:
 
     @property
     def may_change(self) -> bool:
-        return self.token.may("admin")
+        return self.token.has_scope("admin")
 
     @property
     def author(self) -> Author:
@@ -147,7 +147,7 @@ async def page_request(call: Call[Any]) -> PageRequest | Raw:
     """Return the request of a signed-in user, or a redirect to the sign-in page."""
     session = await session_of(call)
     token = None if session is None else await call.services.tokens.by_id(session.token_id)
-    if session is None or token is None or not token.may("read"):
+    if session is None or token is None or not token.has_scope("read"):
         back = call.target if call.route.method == "GET" else PREFIX
         return redirect(f"{PREFIX}/sign-in?next={quote(back, safe='')}")
     return PageRequest(call, token, session)

@@ -170,16 +170,16 @@ class Server:
     async def _allowed(self, request: BaseRequest, route: Route | None) -> Token:
         """The token of the request, which may do what the route does."""
         token = await self._token(request)
-        if route is not None and route.scope is not None and not token.may(route.scope):
+        if route is not None and route.scope is not None and not token.has_scope(route.scope):
             raise ApiError("FORBIDDEN", f"this token may not do this: it needs the scope {route.scope}")
         wait = self._rates.take(token, asyncio.get_running_loop().time())
         if wait is not None:
             headers = {"Retry-After": str(wait)}
             raise ApiError("RATE_LIMITED", f"more than {token.rate:g} requests a second", headers=headers)
-        if self._services.tokens.note(token, self._services.now_ms()):
+        if self._services.tokens.note_use(token, self._services.now_ms()):
             # Whether that can be written now decides nothing about the request.
             with contextlib.suppress(StoreUnavailable, StoreRefused):
-                await self._services.tokens.write_used()
+                await self._services.tokens.write_last_uses()
         return token
 
     async def _token(self, request: BaseRequest) -> Token:

@@ -9,7 +9,7 @@ from witnd.app.outcomes.list import page as page_of_outcomes
 from witnd.app.outcomes.retry import held_event, remove
 from witnd.app.outcomes.view import HeldEvent
 from witnd.domain.outcomes.event import Event
-from witnd.store.query.fates import Fate, event_of, shortened
+from witnd.store.query.fates import Fate, event_of, shorten
 from witnd.web.dashboard.forms.posted import laid_out
 from witnd.web.dashboard.forms.submit import example, sending
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
@@ -27,7 +27,7 @@ async def list_events(request: PageRequest) -> Answer:
     problem, cursor, found = "", None, []
     if asked["id"]:
         try:
-            found = [shortened(fate) for fate in await fates.anywhere(request.services, asked["id"])]
+            found = [shorten(fate) for fate in await fates.anywhere(request.services, asked["id"])]
         except Refused as refused:
             problem = refused.details[0].message
         if len(found) == 1:

@@ -35,14 +35,14 @@ async def sign_in(call: Call[Any]) -> Raw:
         problem = "This token is not known, or was revoked."
         return html("sign_in.html", {"next": back, "kept": kept, "problem": problem}, 401)
     call.token = token
-    if not token.may("read"):
+    if not token.has_scope("read"):
         problem = "This token may only send events. Sign in with one that may read or administrate."
         return html("sign_in.html", {"next": back, "kept": kept, "problem": problem}, 403)
     id_, session = await call.services.sessions.begin(token.id)
     if (old := cookie(call, COOKIE)) is not None:
         await call.services.sessions.end(old)  # this browser forgets its id now, so nobody should have it
-    if call.services.tokens.note(token, call.services.now_ms()):
-        await call.services.tokens.write_used()
+    if call.services.tokens.note_use(token, call.services.now_ms()):
+        await call.services.tokens.write_last_uses()
     # Behind a proxy that speaks TLS the cookie must never go out without it.
     secure = "; Secure" if is_over_tls(call.headers) else ""
     remembered = f"{COOKIE}={id_}; Path=/; Max-Age={LENGTH_SECONDS}; HttpOnly; SameSite=Lax{secure}"

@@ -83,10 +83,10 @@ async def show_token(request: PageRequest) -> Answer:
     return HtmlPage(
         "token.html",
         {
-            "token": token_json(found, await store.used()),
+            "token": token_json(found, await store.last_uses()),
             "may": MAY,
             "own": found.id == request.token.id,
-            "last": found.may("admin") and not await _other_admin(request, found),
+            "last": found.has_scope("admin") and not await _other_admin(request, found),
         },
     )
 
@@ -120,14 +120,14 @@ async def revoke_token(request: PageRequest) -> Answer:
 async def _other_admin(request: PageRequest, token: Token) -> bool:
     """Whether somebody else could still make tokens without it."""
     return any(
-        one.id != token.id and one.revoked_at is None and one.may("admin")
-        for one in await request.services.tokens.listed()
+        one.id != token.id and one.revoked_at is None and one.has_scope("admin")
+        for one in await request.services.tokens.readable()
     )
 
 
 async def _count(request: PageRequest) -> int:
     """How many there ever were."""
-    return len(await request.services.tokens.listed())
+    return len(await request.services.tokens.readable())
 
 
 def _rate(text: str) -> float | None:

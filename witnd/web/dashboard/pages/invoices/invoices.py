@@ -14,7 +14,7 @@ from witnd.billing.export.page_view import SheetView, invoice_view
 from witnd.billing.export.sections import Tally
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.values.money import minor_text
-from witnd.store.invoices.reads import Wanted
+from witnd.store.invoices.reads import InvoiceFilter
 from witnd.store.page import Page
 from witnd.web.dashboard.filters import filter_key
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, page
@@ -141,7 +141,7 @@ async def shown(request: PageRequest, invoice: Invoice, refused: Refused | None 
     )
 
 
-def wanted_by(request: PageRequest) -> Wanted:
+def wanted_by(request: PageRequest) -> InvoiceFilter:
     """What the filters of the address mean; currencies may be written in any case."""
     query = request.query
     currency = query.get("currency")

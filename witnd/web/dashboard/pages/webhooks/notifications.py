@@ -47,7 +47,7 @@ async def list_rules(request: PageRequest) -> Answer:
     return HtmlPage(
         "notifications.html",
         {
-            "found": list(zip(shown, await desk.waiting([rule.id for rule in shown]), strict=True)),
+            "found": list(zip(shown, await desk.queue_sizes([rule.id for rule in shown]), strict=True)),
             "archived": archived,
             "some": bool(services.catalogue.keys(RULE.name)),
             "tells_of": TELLS_OF,
@@ -133,7 +133,7 @@ async def rule_page(
     services = request.services
     thing = await catalogue.read(services, RULE, name)
     rule = await answer(services, thing)
-    [waiting] = await (await services.deliveries()).waiting([rule.id])
+    [waiting] = await (await services.deliveries()).queue_sizes([rule.id])
     newest = await deliveries.page(services, rule=name, limit=NEWEST, after=None, looked_at_max=LOOKED_AT_MAX)
     return HtmlPage(
         "notification.html",
