@@ -105,7 +105,7 @@ async def test_a_token_record_that_cannot_be_read_is_refused_and_others_work(cli
     assert await checked.check(text) == good
     assert await checked.check(other) is None
     assert await checked.check(third) is None
-    assert [token.id for token in await checked.listed()] == [good.id]
+    assert [token.id for token in await checked.readable()] == [good.id]
 
 
 async def test_an_entry_of_a_newer_format_is_shown_as_unreadable_in_its_place(client: Redis) -> None:
