@@ -170,10 +170,15 @@ def test_asking_for_keys_without_held_events_is_a_mistake(shop: Workshop) -> Non
 
 
 def test_the_help_has_examples(shop: Workshop) -> None:
-    for command in (("events",), ("events", "retry"), ("send",), ("outcomes",), ("explain",), ("audit",)):
+    for command in (("events", "show"), ("events", "retry"), ("send",), ("outcomes",), ("explain",), ("audit",)):
         told = shop.witnd(*command, "--help").stdout
         assert "Examples:" in told, command
         assert "JSON" in told, command
+
+
+def test_the_help_of_the_group_names_its_commands(shop: Workshop) -> None:
+    told = shop.witnd("events", "--help").stdout
+    assert all(f"  {name} " in told for name in ("remove", "retry", "show"))
 
 
 def test_the_list_of_held_events_shows_their_customer_and_what_was_sent(shop: Workshop) -> None:

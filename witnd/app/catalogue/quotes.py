@@ -3,14 +3,19 @@
 What they come to is decided by `witnd.domain.pricing.quote`. Nothing is stored.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from difflib import get_close_matches
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from witnd.app.errors import all_invalid
+from witnd.app.catalogue.read import RULE
+from witnd.app.errors import Refused, all_invalid, invalid, not_found
+from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry, HeldReason
+from witnd.domain.catalogue.file import CatalogueFile
 from witnd.domain.catalogue.zero_price import card_warnings
 from witnd.domain.pricing.quote import Quote, Row, quote
 from witnd.domain.pricing.ratecard import Price, RateCard, read_rate_card
@@ -136,10 +141,60 @@ def price_of(card: RateCard, agent: str | None) -> Price:
     return card.prices[agent]
 
 
-def told(quoted: Quote) -> QuoteAnswer:
+def price_at(catalogue: Catalogue, agent: str, card_key: str | None, customer_key: str | None, at: int) -> Price:
+    """The price of an agent as an outcome that opens at an instant would freeze it: on a card, for a customer, or for a
+    customer as if it had another card."""
+    card = None if card_key is None else catalogue.rate_card(card_key, at)
+    if card_key is not None and card is None:
+        raise _missing(catalogue, "rate card", card_key)
+    if customer_key is None:
+        if card is None:
+            raise invalid("", "name a rate card or a customer")
+        return card.prices.get(agent) or _unpriced(agent, f"rate card {card_key}", sorted(card.prices))
+    customer = catalogue.customer(customer_key, at)
+    if customer is None:
+        raise _missing(catalogue, "customer", customer_key)
+    if card_key is not None:
+        customer = replace(customer, rate_card=card_key)
+    found = catalogue.price(customer, agent, at)
+    if found == HeldReason.NO_RATE_CARD:
+        raise Refused("CONFLICT", f"customer {customer_key} has no rate card in force", remedy="name one")
+    if isinstance(found, HeldReason):
+        _unpriced(agent, f"customer {customer_key}", catalogue.keys("agent"))
+    return found
+
+
+def _missing(catalogue: Catalogue, word: str, key: str) -> Refused:
+    known = catalogue.keys(word.replace(" ", "_"))
+    if key in known:
+        return Refused("NOT_FOUND", f"no version of {word} {key!r} is in force then")
+    return not_found(word, key, known)
+
+
+def _unpriced(agent: str, where: str, known: Sequence[str]) -> NoReturn:
+    near = get_close_matches(agent, [one for one in known if one != agent], n=1)
+    remedy = f"did you mean {near[0]!r}?" if near else None
+    raise Refused("NOT_FOUND", f"{where} has no price for agent {agent!r}", remedy=remedy)
+
+
+def catalogue_of(file: CatalogueFile) -> Catalogue:
+    """The prices of a catalogue file alone, as if it were all there ever was. Raises with all its mistakes."""
+    if file.mistakes:
+        raise all_invalid(file.mistakes)
+    catalogue = Catalogue()
+    for item in file.items:
+        if item.kind != RULE.name:
+            entry = CatalogueEntry(
+                kind=item.kind, key=item.key, effective_from=0, archived=item.archived, content=item.content
+            )
+            catalogue.add(entry)
+    return catalogue
+
+
+def told(quoted: Quote, lines_max: int | None = LINES_MAX) -> QuoteAnswer:
     price = quoted.price
     digits = price.exponent
-    shown = list(zip(quoted.units, quoted.lines, strict=True))[:LINES_MAX]
+    shown = list(zip(quoted.units, quoted.lines, strict=True))[:lines_max]
     return QuoteAnswer(
         agent=price.agent,
         price=price.content,

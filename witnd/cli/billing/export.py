@@ -19,8 +19,8 @@ from witnd.cli.billing.invoice import refuse
 from witnd.cli.billing.stripe_customers import read_stripe_customers
 from witnd.cli.billing.whole_file import STDOUT, whole_file
 from witnd.cli.console.context import config_option, run
+from witnd.cli.console.options import PERIOD
 from witnd.cli.console.output import printable
-from witnd.cli.console.period import period_option
 from witnd.cli.console.texts import TEXT
 from witnd.domain.invoices.operations import invoice_label
 from witnd.domain.values.money import minor_text
@@ -44,7 +44,7 @@ class _Wish(Struct, frozen=True, kw_only=True):
 
 @click.command()
 @click.argument("names", metavar="[ID]...", nargs=-1, type=TEXT)
-@period_option
+@click.option("--period", type=PERIOD, metavar="PERIOD", help="A year, a month (2026-11), or a day within.")
 @click.option("--customer", type=TEXT, help="Only those of this customer.")
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl", "html", "stripe"]), required=True)
 @click.option("--what", type=click.Choice(["lines", "invoices", "credit-notes"]), help="What to write; else lines.")

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
@@ -26,6 +25,7 @@ from witnd.cli.billing.invoice import (
 )
 from witnd.cli.billing.operations import issue, pay, void
 from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
+from witnd.cli.console.options import DefaultGroup, page_options
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
 from witnd.domain.invoices.invoice import Invoice, Row
@@ -34,25 +34,8 @@ from witnd.domain.invoices.operations import CreditNote
 from witnd.domain.values.money import minor_text
 from witnd.store.invoices.reads import LOOKED_AT_MAX, InvoiceFilter, Invoices
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 
-
-class _Default(click.Group):
-    """A group whose first command needs no name."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or args[0] not in (*self.commands, "--help", "-h"):
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
-
-
-def _page_options(command: Command) -> Command:
-    limit = click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
-    after = click.option("--after", metavar="CURSOR", help="Go on behind the list that ended with CURSOR.")
-    return limit(after(command))
-
-
-@click.group(cls=_Default)
+@click.group(cls=DefaultGroup)
 def invoices() -> None:
     """List and show invoices; issue, pay, void and credit them.
 
@@ -66,7 +49,7 @@ def invoices() -> None:
 @click.option("--status", "stages", type=click.Choice(operations.STAGES), multiple=True, help="Only these.")
 @click.option("--period", type=TEXT, metavar="PERIOD", help="A year or month (2026-11), or a day or instant within.")
 @click.option("--currency", type=TEXT, help="Only those in this currency.")
-@_page_options
+@page_options
 @json_option
 @config_option
 def list_(
@@ -188,7 +171,7 @@ async def _print(store: Invoices, invoice: Invoice, shown: int) -> None:
 @invoices.command("notes")
 @click.argument("id_", metavar="[ID]", type=TEXT, required=False)
 @click.option("--customer", type=TEXT, help="Only those of this customer.")
-@_page_options
+@page_options
 @json_option
 @config_option
 def notes(

@@ -9,6 +9,7 @@ import click
 
 from witnd.cli.console.author import author
 from witnd.cli.console.context import Session, as_json, config_option, json_option, run, session
+from witnd.cli.console.options import INSTANT
 from witnd.cli.console.output import printable
 from witnd.cli.console.toml import written
 from witnd.clock import Clock
@@ -33,21 +34,13 @@ LARGEST_FILE = 32 << 20
 SEED_BYTES = 32
 
 
-def _instant(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
-    """The instant as the contract writes it, in milliseconds."""
-    try:
-        return None if value is None else instant.parse(value)
-    except ValueError as wrong:
-        raise click.BadParameter(f"{value!r} {wrong}") from wrong
-
-
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Show the difference and write nothing.")
 @click.option(
     "--effective-from",
     metavar="INSTANT",
-    callback=_instant,
+    type=INSTANT,
     help="From when on it is in force, such as 2027-01-01T00:00:00Z; else from now on.",
 )
 @json_option

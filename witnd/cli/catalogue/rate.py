@@ -2,33 +2,26 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 import click
 from msgspec import Struct
-from msgspec.structs import replace
 
+from witnd.app.catalogue.quotes import QuoteAnswer, catalogue_of, price_at, told
+from witnd.app.errors import invalid
 from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
+from witnd.cli.console.options import INSTANT
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
-from witnd.domain.catalogue import file as catalogue_file
-from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry, HeldReason
-from witnd.domain.catalogue.zero_price import card_warnings
-from witnd.domain.pricing.quote import Quote, quote
-from witnd.domain.pricing.ratecard import Price
-from witnd.domain.pricing.working import ADJUSTMENTS, price_text, working_text
-from witnd.domain.values import instant
-from witnd.domain.values.fields import short_repr
-from witnd.domain.values.money import decimal_string, exact_sum, minor_text, plain
-from witnd.exit_codes import USAGE
-from witnd.store.catalogue.versions import CatalogueStore
+from witnd.domain.catalogue.file import CatalogueFile, parse
+from witnd.domain.pricing.quote import quote
+from witnd.domain.pricing.working import ADJUSTMENTS
+from witnd.domain.values.money import decimal_string
 
 # A larger list is read by nobody, and a period with more outcomes costs no more to reckon than this many.
 MOST_OUTCOMES: Final = 100_000
 _SHOWN: Final = 10
-_RULES: Final = "notification_rule"
 
 
 class _Asked(Struct, frozen=True, kw_only=True):
@@ -36,15 +29,6 @@ class _Asked(Struct, frozen=True, kw_only=True):
     agent: str
     customer: str | None
     units: tuple[Decimal, ...]
-
-
-class _UnknownError(click.ClickException):
-    """Something that was asked for is not in the catalogue."""
-
-    exit_code = USAGE
-
-    def show(self, file: Any = None) -> None:  # noqa: ARG002 - click's signature
-        click.echo(printable(f"witnd: {self.message}"), err=True)
 
 
 def _quantities(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[Decimal, ...] | None:
@@ -59,13 +43,6 @@ def _quantities(_ctx: click.Context, _param: click.Parameter, value: str | None)
     return units
 
 
-def _instant(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
-    try:
-        return None if value is None else instant.parse(value)
-    except ValueError as wrong:
-        raise click.BadParameter(f"{value!r} {wrong}") from wrong
-
-
 @click.command()
 @click.argument("names", nargs=-1, type=TEXT, metavar="[CARD] AGENT [COUNT]", required=True)
 @click.option("--units", callback=_quantities, metavar="U,U,…", help="Outcomes with these units, instead of COUNT.")
@@ -76,7 +53,7 @@ def _instant(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="By the prices of this catalogue file, without Redis.",
 )
-@click.option("--at", callback=_instant, metavar="INSTANT", help="By the prices in force then; else now.")
+@click.option("--at", type=INSTANT, metavar="INSTANT", help="By the prices in force then; else now.")
 @click.option("--lines", "every_line", is_flag=True, help="Show every outcome, however many.")
 @json_option
 @config_option
@@ -97,9 +74,10 @@ def rate(
     Nothing is written. The daemon need not run.
 
     \b
-    JSON: {"price": what its hash is of, "price_hash", "words", "currency", "outcomes", "units", "rated",
-      "rows": [{"what", "quantity", "price", "amount"}…], "lines": [{"unit", "price_per_unit", "amount",
-      "amount_exact", "working"}…], "adjustments": [{"kind", "amount", "amount_exact", "working"}…], "total",
+    JSON: {"agent", "price": what its hash is of, "price_hash", "words", "currency", "digits", "outcomes",
+      "units", "rated", "rows": [{"what", "quantity", "price", "amount"}…], "lines": [{"unit",
+      "price_per_unit", "amount", "amount_exact", "working", "words"}…], "lines_left_out": 0,
+      "adjustments": [{"kind", "amount", "amount_exact", "working", "words"}…], "total",
       "warnings": [text…]}
 
     \b
@@ -110,12 +88,11 @@ def rate(
       witnd rate standard support 250 --file catalogue.toml --json
     """
     asked = _asked(names, units, customer)
-    catalogue, now = run(_learned(config_path)) if path is None else (_written_in(path), 0)
-    quoted = quote(_price(catalogue, asked, now if at is None else at), asked.units)
+    answer = run(_answer(asked, path, at, config_path))
     if json_output:
-        as_json(_document(quoted))
+        as_json(answer)
     else:
-        _tell(quoted, asked, every_line)
+        _tell(answer, every_line)
 
 
 def _asked(names: Sequence[str], units: tuple[Decimal, ...] | None, customer: str | None) -> _Asked:
@@ -140,150 +117,46 @@ def _usage(problem: str) -> NoReturn:
     raise click.UsageError(problem)
 
 
-# -- where prices are found ---------------------------------------------------------------------------------------
+async def _answer(asked: _Asked, path: Path | None, at: int | None, config: Path | None) -> QuoteAnswer:
+    now = 0
+    if path is None:
+        async with session(config) as opened:
+            catalogue = await opened.services.learned()
+            now = await opened.services.catalogue_store.present()
+    else:
+        catalogue = catalogue_of(_file(path))
+    price = price_at(catalogue, asked.agent, asked.card, asked.customer, now if at is None else at)
+    return told(quote(price, asked.units), lines_max=None)
 
 
-async def _learned(config: Path | None) -> tuple[Catalogue, int]:
-    """The catalogue, and the instant from which it is looked at."""
-    catalogue = Catalogue()
-    async with session(config) as opened:
-        store = CatalogueStore(opened.redis, opened.global_keys, opened.partitions)
-        await store.load(catalogue)
-        return catalogue, await store.present()
-
-
-def _written_in(path: Path) -> Catalogue:
-    """The catalogue of a file alone, as if it were all there ever was."""
+def _file(path: Path) -> CatalogueFile:
     try:
-        file = catalogue_file.parse(path.read_text(encoding="utf-8-sig"))
+        return parse(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as wrong:
-        raise _UnknownError(f"{path} is not UTF-8 text ({wrong.reason}); save it so") from wrong
-    if file.mistakes:
-        raise _UnknownError("\n  ".join([f"{path} has mistakes", *map(str, file.mistakes)]))
-    catalogue = Catalogue()
-    for item in file.items:
-        if item.kind != _RULES:
-            entry = CatalogueEntry(
-                kind=item.kind, key=item.key, effective_from=0, archived=item.archived, content=item.content
-            )
-            catalogue.add(entry)
-    return catalogue
-
-
-def _price(catalogue: Catalogue, asked: _Asked, at: int) -> Price:
-    """The price asked for, as an outcome that opens at the instant would freeze it."""
-    card = None if asked.card is None else catalogue.rate_card(asked.card, at)
-    if asked.card is not None and card is None:
-        _unknown("rate card", asked.card, catalogue.keys("rate_card"))
-    if asked.customer is None:
-        assert card is not None
-        return card.prices.get(asked.agent) or _unpriced(asked.agent, f"rate card {asked.card}", sorted(card.prices))
-    customer = catalogue.customer(asked.customer, at)
-    if customer is None:
-        _unknown("customer", asked.customer, catalogue.keys("customer"))
-    if asked.card is not None:
-        customer = replace(customer, rate_card=asked.card)
-    found = catalogue.price(customer, asked.agent, at)
-    if found == HeldReason.NO_RATE_CARD:
-        raise _UnknownError(f"customer {asked.customer} has no rate card in force; name one: CARD AGENT COUNT")
-    if isinstance(found, HeldReason):
-        _unpriced(asked.agent, f"customer {asked.customer}", catalogue.keys("agent"))
-    return found
-
-
-def _unknown(word: str, key: str, known: Sequence[str]) -> NoReturn:
-    near = get_close_matches(key, known, n=1)
-    hint = (
-        f"did you mean {short_repr(near[0])}?"
-        if near
-        else "none is in force then"
-        if key in known
-        else "apply it first"
-    )
-    raise _UnknownError(f"there is no {word} {short_repr(key)}; {hint}")
-
-
-def _unpriced(agent: str, where: str, known: Sequence[str]) -> NoReturn:
-    near = get_close_matches(agent, [one for one in known if one != agent], n=1)
-    hint = f"; did you mean {short_repr(near[0])}?" if near else ""
-    raise _UnknownError(f"{where} has no price for agent {short_repr(agent)}{hint}")
+        raise invalid("", f"{path} is not UTF-8 text ({wrong.reason}); save it so") from wrong
 
 
 # -- what is printed ----------------------------------------------------------------------------------------------
 
 
-def _document(quoted: Quote) -> dict[str, Any]:
-    price = quoted.price
-    digits = price.exponent
-    return {
-        "price": price.content,
-        "price_hash": price.hash,
-        "words": price_text(price),
-        "currency": price.currency,
-        "outcomes": len(quoted.units),
-        "units": plain(exact_sum(quoted.units)),
-        "rated": "at_close" if price.is_rated_at_close else "at_settlement",
-        "rows": quoted.rows,
-        "lines": [
-            {
-                "unit": plain(unit),
-                "price_per_unit": None if line.price_per_unit is None else plain(line.price_per_unit),
-                "amount": minor_text(line.amount, digits),
-                "amount_exact": plain(line.exact),
-                "working": line.working,
-            }
-            for unit, line in zip(quoted.units, quoted.lines, strict=True)
-        ],
-        "adjustments": [
-            {
-                "kind": one.kind,
-                "amount": minor_text(one.amount, digits),
-                "amount_exact": plain(one.exact),
-                "working": one.working,
-            }
-            for one in quoted.adjustments
-        ],
-        "total": quoted.total_text,
-        "warnings": card_warnings([price]),
-    }
-
-
-def _tell(quoted: Quote, asked: _Asked, every_line: bool) -> None:
-    price, count = quoted.price, len(quoted.units)
-    whence = f"agreed with {price.customer}" if price.customer is not None else f"rate card {price.rate_card}"
-    click.echo(printable(f"{asked.agent}, {whence}: {price_text(price)} ({price.currency})"))
-    units = plain(exact_sum(quoted.units))
-    click.echo(
-        f"{_many(count, 'outcome')} with {units} unit{'' if units == '1' else 's'}, {_WHEN[price.is_rated_at_close]}"
-    )
+def _tell(answer: QuoteAnswer, every_line: bool) -> None:
+    count, price = answer.outcomes, answer.price
+    whence = f"rate card {price['rate_card']}" if price.get("customer") is None else f"agreed with {price['customer']}"
+    click.echo(printable(f"{answer.agent}, {whence}: {answer.words} ({answer.currency})"))
+    units = f"{answer.units} unit{'' if answer.units == '1' else 's'}"
+    click.echo(f"{count} outcome{'' if count == 1 else 's'} with {units}, {_WHEN[answer.rated]}")
     click.echo()
-    rows = [(row.what, row.quantity or "", row.price or "", row.amount) for row in quoted.rows]
-    table(("what", "quantity", "price", "amount"), [*rows, ("total", "", "", f"{quoted.total_text} {price.currency}")])
+    rows = [(row.what, row.quantity or "", row.price or "", row.amount) for row in answer.rows]
+    table(("what", "quantity", "price", "amount"), [*rows, ("total", "", "", f"{answer.total} {answer.currency}")])
     click.echo()
-    for warning in card_warnings([price]):
+    for warning in answer.warnings:
         click.echo(printable(f"witnd: warning: {warning}"), err=True)
     if count > _SHOWN and not every_line:
         click.echo(f"--lines shows each of the {count} outcomes")
         return
-    lines = [
-        (number, plain(unit), minor_text(line.amount, price.exponent), _how(line.working, unit, price))
-        for number, (unit, line) in enumerate(zip(quoted.units, quoted.lines, strict=True), 1)
-    ]
-    besides = [
-        (ADJUSTMENTS[one.kind], "", minor_text(one.amount, price.exponent), working_text(one.working))
-        for one in quoted.adjustments
-    ]
+    lines = [(number, line.unit, line.amount, line.words) for number, line in enumerate(answer.lines, 1)]
+    besides = [(ADJUSTMENTS[one.kind], "", one.amount, one.words) for one in answer.adjustments]
     table(("outcome", "unit", "amount", "how"), [*lines, *besides])
 
 
-_WHEN = {False: "each rated when it settles", True: "rated when the period closes"}
-
-
-def _how(working: dict[str, Any] | None, unit: Decimal, price: Price) -> str:
-    if working is not None:
-        return working_text(working)
-    return f"{plain(unit)} × {plain(price.price_per_unit or Decimal(0))}"
-
-
-def _many(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"
+_WHEN = {"at_settlement": "each rated when it settles", "at_close": "rated when the period closes"}

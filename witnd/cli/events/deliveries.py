@@ -11,6 +11,7 @@ from witnd.app.errors import Refused
 from witnd.cli.console.author import author
 from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.console.failure import refusal_text
+from witnd.cli.console.options import DefaultGroup, page_options
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
 from witnd.cli.events.delivery import ATTEMPT_COLUMNS, COLUMNS, attempt_cells, cells, lines
@@ -19,16 +20,7 @@ from witnd.exit_codes import USAGE
 from witnd.store.deliveries.reads import LOOKED_AT_MAX
 
 
-class _Default(click.Group):
-    """A group whose first command needs no name."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or args[0] not in (*self.commands, "--help", "-h"):
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
-
-
-@click.group(cls=_Default)
+@click.group(cls=DefaultGroup)
 def deliveries() -> None:
     """List webhook deliveries; send them again; resume a suspended endpoint.
 
@@ -40,8 +32,7 @@ def deliveries() -> None:
 @click.option("--state", type=click.Choice(STANDINGS), help="Only those that stand so.")
 @click.option("--rule", type=TEXT, help="Only those of this rule (name or id).")
 @click.option("--key", type=TEXT, help="Only those about this outcome.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
-@click.option("--after", metavar="CURSOR", help="Continue after CURSOR from a previous page.")
+@page_options
 @json_option
 @config_option
 def list_(

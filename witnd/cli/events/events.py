@@ -13,6 +13,7 @@ from witnd.app.outcomes.fates import FatePage
 from witnd.app.outcomes.retry import Retried
 from witnd.cli.console.author import author
 from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
+from witnd.cli.console.options import DefaultGroup, page_options
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
 from witnd.cli.events.event_removal import remove
@@ -23,18 +24,12 @@ from witnd.store.query.reads import FATES, LOOKED_AT_MAX
 _SHOWN = 100  # characters of a rejected event in a list; alone it is shown whole
 
 
-class _Default(click.Group):
-    """A group whose first command needs no name."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or args[0] not in self.commands:
-            args = ["show", *args]
-        return super().parse_args(ctx, args)
-
-
-@click.group(cls=_Default)
+@click.group(cls=DefaultGroup, default="show")
 def events() -> None:
-    """Show the fate of events; retry or remove held ones."""
+    """Show the fate of events; retry or remove held ones.
+
+    Without the name of a command it is `show`.
+    """
 
 
 events.add_command(remove)
@@ -45,8 +40,7 @@ events.add_command(remove)
 @click.option("--fate", "chosen", type=click.Choice(FATES), multiple=True, help="Only these fates.")
 @click.option("--key", type=TEXT, help="Only events of this outcome.")
 @click.option("--partition", type=int, help="Only this partition.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
-@click.option("--after", metavar="CURSOR", help="Go on behind the list that ended with CURSOR.")
+@page_options
 @json_option
 @config_option
 def show(

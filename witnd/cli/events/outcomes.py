@@ -10,6 +10,7 @@ from witnd.app.outcomes import list as outcome_list
 from witnd.app.outcomes.list import STATUSES, OutcomePage
 from witnd.app.outcomes.view import Listed
 from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
+from witnd.cli.console.options import page_options
 from witnd.cli.console.texts import TEXT
 from witnd.domain.outcomes.explain import STATUS_TEXT
 from witnd.store.query.reads import LOOKED_AT_MAX
@@ -28,8 +29,7 @@ from witnd.store.query.reads import LOOKED_AT_MAX
 @click.option("--prefix", type=TEXT, help="Only those whose key begins so, in the order of their keys.")
 @click.option("--due", is_flag=True, help="Open and pending ones, in the order they are due.")
 @click.option("--partition", type=int, help="Only this partition.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
-@click.option("--after", metavar="CURSOR", help="Go on behind the list that ended with CURSOR.")
+@page_options
 @json_option
 @config_option
 def outcomes(

@@ -8,6 +8,7 @@ import click
 from witnd.app.tokens import TokenJson, create, revoke, token_json
 from witnd.cli.console.author import author
 from witnd.cli.console.context import Session, as_json, config_option, json_option, run, session, table
+from witnd.cli.console.options import DefaultGroup
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
 from witnd.clock import Clock
@@ -18,16 +19,7 @@ from witnd.store.access.tokens import SCOPES, Tokens, mistakes
 COLUMNS = ("id", "name", "scopes", "rate", "created", "last used", "revoked")
 
 
-class _Default(click.Group):
-    """A group whose first command needs no name."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or args[0] not in (*self.commands, "--help", "-h"):
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
-
-
-@click.group(cls=_Default)
+@click.group(cls=DefaultGroup)
 def tokens() -> None:
     """List the tokens of the HTTP API; create and revoke them.
 

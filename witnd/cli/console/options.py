@@ -1,0 +1,62 @@
+"""Types of options, and options and groups that several commands have."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from witnd.domain.values import instant
+from witnd.domain.values.period import Period
+from witnd.domain.values.span import parse_period
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class _Instant(click.ParamType[int]):
+    name = "instant"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            return instant.parse(str(value))
+        except ValueError as wrong:
+            self.fail(f"{value!r} {wrong}", param, ctx)
+
+
+class _Period(click.ParamType[Period]):
+    name = "period"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Period:
+        if isinstance(value, Period):
+            return value
+        try:
+            return parse_period(str(value))
+        except ValueError as wrong:
+            self.fail(f"{value!r} {wrong}; write a year, month or day such as 2026-11", param, ctx)
+
+
+#: An instant as the contract writes it, in milliseconds.
+INSTANT = _Instant()
+#: A year, a month or a day of UTC.
+PERIOD = _Period()
+
+
+class DefaultGroup(click.Group):
+    """A group of commands. Without the name of a command it runs `default`."""
+
+    def __init__(self, *arguments: Any, default: str = "list", **members: Any) -> None:
+        super().__init__(*arguments, **members)
+        self.default = default
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or args[0] not in (*self.commands, "--help", "-h"):
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+
+def page_options(command: Command) -> Command:
+    """Add `--limit` and `--after`, which reach the command as `limit: int` and `after: str | None`."""
+    limit = click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+    after = click.option("--after", metavar="CURSOR", help="Continue after CURSOR from a previous page.")
+    return limit(after(command))
