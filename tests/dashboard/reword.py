@@ -15,22 +15,21 @@ from types import ModuleType
 from typing import Any
 
 # Code whose sentences people read on pages.
-_REWORDED = ("witnd.web.", "witnd.domain.", "witnd.billing.export.wording")
+_REWORDED = ("witnd.web.", "witnd.app.", "witnd.domain.", "witnd.billing.export.wording")
 # What is no text for people: addresses, streams, descriptions of the API.
-_NO_TEXT = (
-    "dashboard.files", "dashboard.live", "dashboard.pages.live", "openapi", "protocol", "reference", "route",
-    "streaming",
+_NOT_REWORDED = (
+    "witnd.app.pulse", "witnd.web.api.spec", "witnd.web.connections", "witnd.web.dashboard.files",
+    "witnd.web.dashboard.pages.live", "witnd.web.http.route", "witnd.web.http.streaming",
 )  # fmt: skip
-_NOT_REWORDED = tuple(f"witnd.web.{name}" for name in _NO_TEXT)
 # Names that pages look up, which contain a space.
 _CODES = frozenset(("in force", "on hold", "not seen", "match text", "match true", "match false", "match number"))
 _SENTENCE = re.compile(r"[A-Za-z’]{2,}[,:;]? [A-Za-z]")
 # A part of a sentence that a value is put into.
 _PART = re.compile(r"[A-Za-z]{2}[,:;]? | [A-Za-z]{2}")
-_KEPT = re.compile(r"UTC|\bevent $|\bms\b|`[^`]*`|\{[^{}]*\}|%\(?\w+\)?s|https?://\S+")
+_KEPT = re.compile(r"UTC|\bevent $|\bms$|\bms\b|`[^`]*`|\{[^{}]*\}|%\(?\w+\)?s|https?://\S+")
 # What is no sentence: a header, markup, an address, a command or a program.
 _TECHNICAL = re.compile(
-    r"Max-Age|filename=|^match $|import |redis-cli|curl |HTTP/|-src |[<>]|^[a-z/_]+$|redis\.|return |text/|; charset"
+    r"[Mm]ax-[Aa]ge|filename=|^match $|import |redis-cli|curl |HTTP/|-src |[<>]|^[a-z/_]+$|redis\.|return |text/|; charset"
 )
 _MARKUP = re.compile(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}|<(?:\{\{.*?\}\}|\{%.*?%\}|[^>])*>|&[#\w]+;", re.DOTALL)
 _LABEL = re.compile(r'((?:aria-label|title|placeholder|alt)=")([^"{]*)"')
