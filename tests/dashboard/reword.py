@@ -29,7 +29,8 @@ _PART = re.compile(r"[A-Za-z]{2}[,:;]? | [A-Za-z]{2}")
 _KEPT = re.compile(r"UTC|\bevent $|\bms$|\bms\b|`[^`]*`|\{[^{}]*\}|%\(?\w+\)?s|https?://\S+")
 # What is no sentence: a header, markup, an address, a command or a program.
 _TECHNICAL = re.compile(
-    r"[Mm]ax-[Aa]ge|filename=|^match $|import |redis-cli|curl |HTTP/|-src |[<>]|^[a-z/_]+$|redis\.|return |text/|; charset"
+    r"[Mm]ax-[Aa]ge|filename=|; charset|HTTP/|-src |text/|^match $|[<>]|^[a-z/_]+$"
+    r"|import |return |redis\.|redis-cli|curl "
 )
 _MARKUP = re.compile(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}|<(?:\{\{.*?\}\}|\{%.*?%\}|[^>])*>|&[#\w]+;", re.DOTALL)
 _LABEL = re.compile(r'((?:aria-label|title|placeholder|alt)=")([^"{]*)"')
