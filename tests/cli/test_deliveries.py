@@ -227,13 +227,13 @@ class TestShow:
 
         found = shop.json("deliveries", "show", delivery().id)
 
-        assert "no answer on record" in found["history"][0]["reason"]
+        assert "no response recorded" in found["history"][0]["reason"]
 
     def test_a_suspended_endpoint_is_told(self, shop: Workshop, four: list[Delivery]) -> None:
-        suspended = EndpointState(failing_since=1, suspended_at=2, reason="it answered 410 Gone")
+        suspended = EndpointState(failing_since=1, suspended_at=2, reason="the endpoint responded 410 Gone")
         at_outbox(shop, lambda _, outbox: outbox.swap_endpoint(rule().id, HEALTHY, suspended))
 
-        assert shop.json("deliveries", "show", four[2].id)["suspended"] == "it answered 410 Gone"
+        assert shop.json("deliveries", "show", four[2].id)["suspended"] == "the endpoint responded 410 Gone"
 
     def test_an_unknown_one_is_a_mistake(self, shop: Workshop) -> None:
         done = shop.witnd("deliveries", "show", "ab" * 32)

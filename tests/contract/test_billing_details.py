@@ -59,7 +59,7 @@ def test_a_minimum_is_credited_by_its_row_and_a_cap_is_not(books: Books) -> None
     books.done("credit", "outcome-a0", "--reason", "r")
     number = books.done("issue", head["id"])["data"][0]["invoice"]["number"]
     assert books.done("credit", "outcome-a1", "--reason", "r")["credit_note"]["amount"] == "21.00"
-    assert "nothing of INV-000001 is left" in books.refused("invoices", "credit", "outcome-a2", "--reason", "r")
+    assert "nothing of INV-000001 remains" in books.refused("invoices", "credit", "outcome-a2", "--reason", "r")
     found = books.json("invoices", "show", number)["invoice"]
     assert (found["credited"], found["total"], found["noted"]) == ("39.00", "21.00", "21.00")
     books.audited()

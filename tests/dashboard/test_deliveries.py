@@ -214,7 +214,7 @@ def test_what_happens_next_is_told(admin: Dashboard, api: Office) -> None:
 def test_why_one_is_parked_is_told_with_what_to_do(admin: Dashboard, api: Office) -> None:
     one = some(api)["parked"]
     path = f"{LIST}/{one.id}"
-    gone = EndpointState(failing_since=1, suspended_at=2, reason="it answered 410 Gone")
+    gone = EndpointState(failing_since=1, suspended_at=2, reason="the endpoint responded 410 Gone")
     api.workshop.call("HSET", "witn:{shared}:endpoints", one.rule_id, encode_endpoint(gone))
     assert admin.get(path).case("next") == "suspended"
     assert "410 Gone" in admin.get(path).text_of("next")

@@ -94,7 +94,7 @@ def test_messages_that_are_not_sent_and_endpoints_that_fail_are_told(admin: Dash
     [id_] = shop.call("HKEYS", "witn:{0}:deliveries")
     shop.call("HSET", "witn:{0}:attempts", id_, encode_progress(Progress(standing="dead", started=10, reason="<b>no")))
     shop.call("ZADD", "witn:{0}:dead", 1, id_)
-    state = EndpointState(failing_since=1000, suspended_at=2000, reason="it answered 410 Gone")
+    state = EndpointState(failing_since=1000, suspended_at=2000, reason="the endpoint responded 410 Gone")
     shop.call("HSET", "witn:{shared}:endpoints", CRM, encode_endpoint(state))
     page = admin.get("/dashboard/problems")
     [delivery] = page.items("deliveries")
@@ -107,7 +107,7 @@ def test_messages_that_are_not_sent_and_endpoints_that_fail_are_told(admin: Dash
     [failing] = page.items("endpoints")
     assert page.states("endpoints") == [["suspended"]]
     assert failing.find(".//time").text == "1 Jan 1970, 00:00 UTC"
-    assert words(failing.find(".//p")) == "it answered 410 Gone"
+    assert words(failing.find(".//p")) == "the endpoint responded 410 Gone"
     assert page.links()["crm"] == f"/dashboard/notifications/{CRM}"
     for href in (page.links()["crm"], "/dashboard/deliveries?standing=dead", f"/dashboard/deliveries/{id_.decode()}"):
         assert href in page.hrefs

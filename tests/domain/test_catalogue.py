@@ -66,7 +66,7 @@ def test_two_versions_of_one_key_at_one_instant_are_refused() -> None:
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(ValueError, match="no kind"):
+    with pytest.raises(ValueError, match="not a kind"):
         catalogue(CatalogueEntry(kind="invoice", key="a", effective_from=0, content={}))
 
 

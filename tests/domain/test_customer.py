@@ -79,7 +79,7 @@ def test_terms_that_give_nothing_are_a_mistake() -> None:
     for raw in ({"agent": "support"}, {"agent": "support", "condition": None}):
         found = mistakes(agents=[raw])
         assert list(found) == ["customers[0].agents[0]"]
-        assert "give one of name, settlement_period, attribution_method, condition" in found["customers[0].agents[0]"]
+        assert "write one of name, settlement_period, attribution_method, condition" in found["customers[0].agents[0]"]
 
 
 @pytest.mark.parametrize("what", ["entries", "agents"])

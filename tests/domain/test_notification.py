@@ -184,9 +184,9 @@ class TestMistakes:
             ({"url": "https://@example.com"}, "url", "user name"),
             ({"url": "https://example.com:99999"}, "url", "ort"),
             ({"url": "https://example.com:0"}, "url", "port 0"),
-            ({"url": "https://[::1"}, "url", "usable"),
-            ({"url": "https://exa mple.com"}, "url", "percent-encoded"),
-            ({"url": "https://example.com/\r\nHost: x"}, "url", "percent-encoded"),
+            ({"url": "https://[::1"}, "url", "valid URL"),
+            ({"url": "https://exa mple.com"}, "url", "percent-encode"),
+            ({"url": "https://example.com/\r\nHost: x"}, "url", "percent-encode"),
             ({"url": "https://example.com/" + "x" * 2048}, "url", "2048"),
             ({"secret": None}, "secret", "whsec_"),
             ({"secret": b64encode(bytes(32)).decode()}, "secret", "must start with whsec_"),
@@ -195,7 +195,7 @@ class TestMistakes:
             ({"secret": "whsec_" + b64encode(bytes(65)).decode()}, "secret", "24 to 64"),
             ({"secret": "whsec_ä"}, "secret", "base64"),
             ({"enabled": "yes"}, "enabled", "true or false"),
-            ({"agents": "x"}, "agents", "not a setting"),
+            ({"agents": "x"}, "agents", "not a field"),
         ],
     )
     def test_a_mistake_has_its_path_and_a_remedy(self, changes: dict, path: str, why: str) -> None:

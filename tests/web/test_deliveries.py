@@ -243,11 +243,11 @@ class TestOne:
 
         async def suspend(client: Any) -> None:
             outbox = Outbox(client, Keys("witn", 0), SHARED)
-            gone = EndpointState(failing_since=1, suspended_at=2, reason="it answered 410 Gone")
+            gone = EndpointState(failing_since=1, suspended_at=2, reason="the endpoint responded 410 Gone")
             assert await outbox.swap_endpoint(one.rule_id, await outbox.endpoint(one.rule_id), gone)
 
         on_server(told, suspend)
-        assert told.get(f"/v1/deliveries/{one.id}")["suspended"] == "it answered 410 Gone"
+        assert told.get(f"/v1/deliveries/{one.id}")["suspended"] == "the endpoint responded 410 Gone"
 
     def test_one_that_is_not_there_is_not_found(self, told: Office) -> None:
         for answer in (

@@ -236,7 +236,7 @@ def test_the_guard_stands_before_samples_too(api: Office) -> None:
 
 
 def suspend(api: Office) -> None:
-    state = EndpointState(failing_since=1_000, suspended_at=2_000, reason="it answered 410 Gone")
+    state = EndpointState(failing_since=1_000, suspended_at=2_000, reason="the endpoint responded 410 Gone")
     api.workshop.call("HSET", "witn:{shared}:endpoints", CRM, encode_endpoint(state))
 
 
@@ -254,7 +254,7 @@ def test_a_suspended_endpoint_is_resumed(reachable: Office, monkeypatch: pytest.
             "state": "suspended",
             "failing_since": "1970-01-01T00:00:01.000Z",
             "suspended_at": "1970-01-01T00:00:02.000Z",
-            "reason": "it answered 410 Gone",
+            "reason": "the endpoint responded 410 Gone",
         }
         assert api.get("/v1/notification-rules")["data"][0]["endpoint"]["state"] == "suspended"
         keys = [f"ticket-{number:04}" for number in range(6)]

@@ -68,7 +68,7 @@ def test_messages_that_are_not_sent_and_endpoints_that_fail_are_told(full: Offic
     # What the relay writes after the last attempt, and when it suspends the endpoint.
     shop.call("HSET", "witn:{0}:attempts", id_, encode_progress(Progress(standing="dead", started=10, reason="no")))
     shop.call("ZADD", "witn:{0}:dead", 1, id_)
-    state = EndpointState(failing_since=1000, suspended_at=2000, reason="it answered 410 Gone")
+    state = EndpointState(failing_since=1000, suspended_at=2000, reason="the endpoint responded 410 Gone")
     shop.call("HSET", "witn:{shared}:endpoints", CRM, encode_endpoint(state))
     found = full.get("/v1/problems")
     assert (found["deliveries"]["dead"], found["deliveries"]["parked"]) == (1, 0)

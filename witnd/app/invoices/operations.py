@@ -15,8 +15,7 @@ from witnd.domain.invoices.operations import CreditNote, Decision, Refusal, Unch
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.values import instant
 from witnd.domain.values.money import minor_text
-from witnd.domain.values.period import Period
-from witnd.domain.values.span import parse_period
+from witnd.domain.values.period import Period, parse_period
 from witnd.store.access.change_log import Author
 from witnd.store.invoices.change import Operation, Snapshot
 from witnd.store.invoices.change_entries import entry_maker

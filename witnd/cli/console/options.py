@@ -6,8 +6,7 @@ from typing import Any, TypeVar
 import click
 
 from witnd.domain.values import instant
-from witnd.domain.values.period import Period
-from witnd.domain.values.span import parse_period
+from witnd.domain.values.period import Period, parse_period
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -1,9 +1,8 @@
-"""What a customer's own agreements make of agents and rate cards: contracts and prices for it alone.
+"""Contracts and prices from customers' own terms.
 
-They are made when an event opens an outcome under them, and kept. After a restart an outcome names by
-digest what another process made: then everything that could have been frozen is made, and is found.
-That is bounded: a customer's version meets only those versions of an agent or card that were in force
-beside it, so there are fewer of them than versions of both together.
+They are created when an event opens an outcome under them, and cached. After a restart an outcome can name, by digest,
+a contract that another process created: then `add_all` creates all that could have been frozen. This is bounded: a
+customer's version combines only with the agent or card versions in effect at the same time.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,20 +14,20 @@ from witnd.domain.values.versions import Versions
 
 
 class Agreements:
-    """Puts what it makes beside the other contracts and prices, by digest.
+    """Adds customers' contracts and prices to the catalogue's, by digest.
 
-    Customers who agreed the same share a contract. A price names its customer, so it has it alone.
+    Customers with equal terms share a contract. Prices contain the customer's key, so they are never shared.
     """
 
     def __init__(self, contracts: dict[str, Contract], prices: dict[str, Price]) -> None:
         self._contracts = contracts
         self._prices = prices
-        # By what they are made of, all of it digests and keys.
+        # By the digests and keys of their parts.
         self._terms: dict[tuple[str, str], Contract] = {}
         self._entries: dict[tuple[str, str, str, str], Price] = {}
 
     def contract(self, customer: Customer, base: Contract) -> Contract:
-        """The agent's contract with what the customer agreed otherwise."""
+        """Return the agent's contract with the customer's own terms."""
         agreed = None if customer.terms is None else customer.terms.get(base.agent)
         if agreed is None:
             return base
@@ -42,9 +41,9 @@ class Agreements:
     def naming(
         self, customer: Customer, agents: Mapping[str, Contract], naming: tuple[Contract, ...], action: str
     ) -> tuple[Contract, ...]:
-        """Of the agents in force, those whose condition names the action for this customer.
+        """Return the agents in effect whose condition names the action, under the customer's own conditions.
 
-        `naming` has those that do so for everybody else.
+        `naming` has those for customers without own terms.
         """
         terms = customer.terms or {}
         others = [contract for contract in naming if contract.agent not in terms]
@@ -52,7 +51,8 @@ class Agreements:
         return (*others, *[base for base in own if action in self.contract(customer, base).rule.index])
 
     def price(self, customer: Customer, card: RateCard, agent: str) -> Price:
-        """The price of the customer's own entry, in the currency of its card. Raises KeyError without one."""
+        """Return the price of the customer's own entry, in the currency of its card. Raises KeyError if there is
+        none."""
         agreed = (customer.entries or {})[agent]
         parts = (customer.key, card.key, card.currency, agreed.digest)
         found = self._entries.get(parts)
@@ -67,7 +67,7 @@ class Agreements:
         agents: Mapping[str, Versions[Contract]],
         cards: Mapping[str, Versions[RateCard]],
     ) -> None:
-        """Make whatever these versions could have frozen; what is there already costs next to nothing."""
+        """Create all contracts and prices that outcomes can have frozen under these versions."""
         for versions in customers:
             for customer, start, end in versions.spans():
                 for agent in customer.terms or ():

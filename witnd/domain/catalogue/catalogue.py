@@ -1,7 +1,6 @@
-"""The catalogue in memory: versions of customers, agents, rate cards and rules, by instant.
+"""The catalogue in memory: versions of customers, agents, rate cards and notification rules, by instant (ms).
 
-It answers what was in force when, and for whom. What may be written, and from when on, is decided
-elsewhere.
+It returns the versions in effect at an instant. It does not decide what may be written.
 """
 
 from bisect import bisect_right, insort
@@ -22,16 +21,16 @@ from witnd.domain.webhooks.notification import NotificationRule
 __all__ = ["KINDS", "Catalogue", "CatalogueEntry", "HeldReason"]
 
 KINDS = ("customer", "agent", "rate_card", "notification_rule")
-# Instants rise while a log is read, so only the newest snapshots are asked for again.
+# Instants rise while a log is read, so old snapshots are not used again.
 _MAX_SNAPSHOTS = 16
-# Behind every kind in the order of text.
+# Greater than every kind.
 _LAST = ("\U0010ffff", "")
-# Each names at most as many rules as there are.
+# Each list has at most all rules.
 _MAX_RULE_LISTS = 256
 
 
 class HeldReason(StrEnum):
-    """Why an event cannot be placed yet, in the order in which the reasons are asked."""
+    """Why an event cannot be placed yet, in the order of the checks."""
 
     UNKNOWN_CUSTOMER = "UNKNOWN_CUSTOMER"
     UNKNOWN_AGENT = "UNKNOWN_AGENT"
@@ -41,18 +40,18 @@ class HeldReason(StrEnum):
 
 
 class _Snapshot(Struct, frozen=True, kw_only=True):
-    """What routing and notification ask of a stretch of time in which nothing changes."""
+    """Agents and rules during an interval without changes, for routing and notification."""
 
     agents: dict[str, Contract]
     naming: dict[str, tuple[Contract, ...]]
     rules: tuple[NotificationRule, ...]
-    #: the rules that want a final state, by agent and type; filled when it is asked for
+    #: cache of the rules by agent and resolution type
     rules_by_subject: dict[tuple[str, str], tuple[NotificationRule, ...]]
 
 
 class Catalogue:
-    """Grows by `add` in the order of the stored list; `revision` is how many entries were added. `chain` has the
-    digests of the stored entries; whoever adds them to the catalogue adds their bytes to the chain.
+    """All versions. `add` them in stored order; `revision` counts them. `chain` has the digests of the stored entries:
+    callers of `add` also add the entry's bytes to the chain.
     """
 
     def __init__(self) -> None:
@@ -66,18 +65,18 @@ class Catalogue:
         self._contracts: dict[str, Contract] = {}
         self._prices: dict[str, Price] = {}
         self._agreements = Agreements(self._contracts, self._prices)
-        # The revision at which everything that customers agreed was made.
+        # The revision at the last call of `add_all`.
         self._agreements_revision = 0
-        # Instants at which anything changes, and those at which what a snapshot holds does.
+        # Instants of all changes, and of those that start a new snapshot.
         self._instants: list[int] = []
         self._changes: list[tuple[int, tuple[str, str]]] = []
         self._snapshot_starts: list[int] = []
         self._snapshots: dict[int, _Snapshot] = {}
-        # The keys of each kind, sorted when they were last asked for.
+        # Cache of the sorted keys of each kind.
         self._sorted: dict[str, tuple[str, ...]] = {}
 
     def add(self, entry: CatalogueEntry) -> None:
-        """Take in one version. Raises ValueError for what no catalogue can hold."""
+        """Add one version. Raises ValueError if it is invalid."""
         if entry.effective_from < 0:
             raise ValueError(f"{entry.kind} {entry.key!r} would take effect before 1970")
         if entry.effective_from in self.instants(entry.kind, entry.key):
@@ -92,40 +91,40 @@ class Catalogue:
             _insert_once(self._snapshot_starts, entry.effective_from)
             self._snapshots.clear()
 
-    # What is in force
+    # Versions in effect
 
     def customer(self, key: str, at: int) -> Customer | None:
-        """The customer in force, archived or not."""
+        """Return the customer in effect, archived or not."""
         return version_at(self._customers.get(key), at)
 
     def rate_card(self, key: str, at: int) -> RateCard | None:
-        """The card in force. Archiving only hides a card, so it makes no difference here."""
+        """Return the card in effect, archived or not: archiving only hides a card."""
         return version_at(self._rate_cards.get(key), at)
 
     def agent(self, key: str, at: int) -> Contract | None:
-        """The contract of an agent in force and not archived."""
+        """Return the contract of an agent in effect and not archived."""
         return self._snapshot(at).agents.get(key)
 
     def agents(self, at: int) -> Mapping[str, Contract]:
-        """The contracts of all agents in force and not archived, by key."""
+        """Return the contracts of all agents in effect and not archived, by key."""
         return self._snapshot(at).agents
 
     def agents_with_action(self, customer: Customer, action: str, at: int) -> tuple[Contract, ...]:
-        """Those of `agents` whose condition names the action in any leaf, under the customer's own conditions."""
+        """Return the `agents` whose condition names the action in a leaf, under the customer's own conditions."""
         found = self._snapshot(at)
         naming = found.naming.get(action, ())
         return naming if customer.terms is None else self._agreements.naming(customer, found.agents, naming, action)
 
     def contract_for(self, customer: Customer, contract: Contract) -> Contract:
-        """The agent's contract as it is for one customer: most often the very same."""
+        """Return the agent's contract for a customer, the same if the customer has no own terms."""
         return contract if customer.terms is None else self._agreements.contract(customer, contract)
 
     def rules(self, at: int) -> tuple[NotificationRule, ...]:
-        """Notification rules in force and not archived, enabled or not, in order of their names."""
+        """Return the notification rules in effect and not archived, enabled or not, sorted by name."""
         return self._snapshot(at).rules
 
     def rules_for(self, agent_key: str, type: str, at: int) -> tuple[NotificationRule, ...]:  # noqa: A002
-        """Those of `rules` that a final state of this type, of an outcome of this agent, is reported to."""
+        """Return the `rules` that receive resolutions of this type and agent."""
         found = self._snapshot(at)
         wanting = found.rules_by_subject.get((agent_key, type))
         if wanting is None:
@@ -136,7 +135,7 @@ class Catalogue:
         return wanting
 
     def price(self, customer: Customer, agent_key: str, at: int) -> Price | HeldReason:
-        """What the agent costs the customer: by an entry of its own, else by its card's."""
+        """Return the customer's price for an agent: from its own entry, else from its card."""
         card = None if customer.rate_card is None else self.rate_card(customer.rate_card, at)
         if card is None:
             return HeldReason.NO_RATE_CARD
@@ -145,60 +144,60 @@ class Catalogue:
         return card.prices.get(agent_key) or HeldReason.NO_PRICE
 
     def next_change_after(self, at: int) -> int | None:
-        """The first instant after `at` at which some version takes effect."""
+        """Return the first instant after `at` at which a version takes effect."""
         place = bisect_right(self._instants, at)
         return self._instants[place] if place < len(self._instants) else None
 
     def changes_between(self, after: int, until: int) -> set[tuple[str, str]]:
-        """Kind and key of everything of which some version takes effect in (after, until]."""
+        """Return kind and key of all versions that take effect in (after, until]."""
         low, high = (bisect_right(self._changes, (at, _LAST)) for at in (after, until))
         return {what for _, what in self._changes[low:high]}
 
-    # What was ever written
+    # All versions
 
     def contract(self, digest: str) -> Contract:
-        """The contract with this digest. Raises KeyError for one that never was."""
+        """Return the contract with this digest. Raises KeyError if unknown."""
         if digest not in self._contracts:
             self._add_agreements()
         return self._contracts[digest]
 
     def price_by_hash(self, digest: str) -> Price:
-        """The price with this digest. Raises KeyError for one that never was."""
+        """Return the price with this digest. Raises KeyError if unknown."""
         if digest not in self._prices:
             self._add_agreements()
         return self._prices[digest]
 
     def _add_agreements(self) -> None:
-        """Make what customers agreed and nobody was placed under yet, once for each state of the catalogue."""
+        """Create the contracts and prices of customers' own terms, once per revision."""
         if self._agreements_revision != self.revision:
             self._agreements.add_all(self._customers.values(), self._agents, self._rate_cards)
             self._agreements_revision = self.revision
 
     def digits(self, card: str) -> dict[str, int]:
-        """The digits after the point of each currency that any version of a rate card is in."""
+        """Return the minor digits of each currency in the versions of a rate card."""
         return {entry.content["currency"]: entry.content[DIGITS] for entry in self.versions("rate_card", card)}
 
     def keys(self, kind: str) -> list[str]:
-        """Every key of a kind, sorted."""
+        """Return all keys of a kind, sorted."""
         things = self._versions_of(kind)
         known = self._sorted.get(kind, ())
-        # A key never goes, so as many keys are the same keys.
+        # Keys are never removed, so an equal count means the same keys.
         if len(known) != len(things):
             known = self._sorted[kind] = tuple(sorted(things))
         return list(known)
 
     def versions(self, kind: str, key: str) -> tuple[CatalogueEntry, ...]:
-        """All versions of one key in order of their instants; empty for an unknown key."""
+        """Return all versions of a key in order of their instants; empty for an unknown key."""
         found = self._versions_of(kind).get(key)
         return () if found is None else tuple(found.entries)
 
     def instants(self, kind: str, key: str) -> tuple[int, ...]:
-        """The instants of `versions`."""
+        """Return the instants of `versions`."""
         found = self._versions_of(kind).get(key)
         return () if found is None else tuple(found.starts)
 
     def entry(self, kind: str, key: str, at: int | None = None) -> CatalogueEntry | None:
-        """The version in force at an instant; without one, the version that starts last."""
+        """Return the version in effect at an instant, by default the last version."""
         found = self._versions_of(kind).get(key)
         if found is None:
             return None
@@ -213,11 +212,11 @@ class Catalogue:
             "notification_rule": self._rules,
         }
         if kind not in kinds:
-            raise ValueError(f"{kind!r} is no kind of catalogue entry; this build knows {KINDS}")
+            raise ValueError(f"{kind!r} is not a kind of catalogue entry; known kinds are {KINDS}")
         return kinds[kind]
 
     def _snapshot(self, at: int) -> _Snapshot:
-        """Of the stretch that `at` lies in: inside one nothing changes."""
+        """Return the snapshot at an instant."""
         stretch = bisect_right(self._snapshot_starts, at)
         found = self._snapshots.get(stretch)
         if found is None:
@@ -235,7 +234,7 @@ class Catalogue:
         rules = tuple(versions_at(self._rules, at).values())
         return _Snapshot(agents=agents, naming=naming, rules=rules, rules_by_subject={})
 
-    # Taking in
+    # Adding
 
     def _add_customer(self, entry: CatalogueEntry) -> None:
         thing = Customer.from_content(entry.key, entry.content, archived=entry.archived)

@@ -1,7 +1,7 @@
-"""A digest for every length of the stored catalogue, to detect lost or different versions.
+"""A digest for every length of the stored catalogue, to detect lost or changed versions.
 
-Each digest covers the digest before it and the bytes of the next entry: equal digests mean equal entries, all of them.
-SHA-1 is what scripts inside Redis can compute. It protects against loss and mistakes, not against an attacker.
+Each digest covers the previous digest and the bytes of the next entry, so equal digests mean equal entries.
+SHA-1, because Redis scripts can compute it. It protects against loss and mistakes, not against attackers.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +14,7 @@ _SIZE = 20  # bytes of a SHA-1
 
 
 class Head(Struct, frozen=True):
-    """How many entries a catalogue has, and the digest of them all."""
+    """The number of entries of a catalogue, and the digest of all of them."""
 
     count: int
     digest: str
@@ -24,7 +24,7 @@ class Head(Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str | bytes) -> Self:
-        """Read what `str` wrote. Raises ValueError."""
+        """Parse the result of `str`. Raises ValueError."""
         count, _, digest = (text if isinstance(text, str) else text.decode()).partition(" ")
         if len(bytes.fromhex(digest)) != _SIZE:
             raise ValueError(f"{digest!r} is not a SHA-1 in hex")
@@ -35,7 +35,7 @@ EMPTY = Head(0, "0" * 2 * _SIZE)
 
 
 def head_after(head: Head, entries: Iterable[bytes]) -> Head:
-    """The head after more entries."""
+    """Return the head after more entries."""
     count, digest = head.count, head.digest
     for entry in entries:
         digest = sha1(digest.encode() + entry, usedforsecurity=False).hexdigest()
@@ -44,7 +44,8 @@ def head_after(head: Head, entries: Iterable[bytes]) -> Head:
 
 
 class Chain:
-    """The digests of one catalogue. `on_entries` is called with entries that were added, and where they begin."""
+    """The digests of one catalogue. `on_entries` is called with the index of the first new entry and the new
+    entries."""
 
     __slots__ = ("_digests", "on_entries")
 
@@ -57,12 +58,12 @@ class Chain:
         return self.at(len(self._digests) // _SIZE - 1)
 
     def at(self, count: int) -> Head:
-        """The head when there were `count` entries, which must not be more than there are."""
+        """Return the head after the first `count` entries. `count` must not exceed the current number."""
         return Head(count, self._digests[count * _SIZE : (count + 1) * _SIZE].hex())
 
     def add(self, entry: bytes) -> None:
         self._digests += bytes.fromhex(head_after(self.head, [entry]).digest)
 
     def contains(self, head: Head) -> bool:
-        """Whether this catalogue had exactly these entries at some time, or has them now."""
+        """Return whether the entries of `head` are a prefix of this catalogue."""
         return head.count <= self.head.count and self.at(head.count) == head

@@ -1,7 +1,7 @@
-"""Billable conditions: the check of what a person wrote, the canonical form, a reading in words.
+"""Billable conditions: validation, the canonical form, and their text.
 
-A condition is a list of nodes that must all hold. A node is a leaf `{fact, operator, value}` or, as
-an extension, an AND, OR or NOT over nodes. Evaluating one is left to `evaluate`.
+A condition is a list of nodes that must all be true. A node is a leaf `{fact, operator, value}` or, as an extension, an
+AND, OR or NOT over nodes.
 """
 
 import math
@@ -21,11 +21,11 @@ OPERATORS = (*SEEN, *COUNTS, *MATCH, *COMPARISONS, *NEGATED)
 
 MAX_FACT_LENGTH = 255
 MAX_DEPTH = 16
-# No event is larger (256 KiB), so no longer text can ever be a value.
+# No event is larger (256 KiB), so a value cannot be longer.
 MAX_TEXT_LENGTH = 2**18
-# Evaluated for every event; a thousand checks is far beyond what a person can read or mean.
+# Conditions are evaluated for every event, and no real condition has this many checks.
 MAX_NODES = 1000
-# Beyond this a count is not a whole double any more.
+# Above this, not every integer is a double.
 _MAX_COUNT = 2**53
 
 _LEAF = ("fact", "operator", "value")
@@ -48,19 +48,19 @@ _NEGATED_WORDS = {
 
 
 def mistakes(raw: object, path: str = "condition") -> list[Mistake]:
-    """Everything wrong with a condition, each with its path; empty when it may be used."""
+    """Return the mistakes of a condition; empty if it is valid."""
     check = _Check()
     if isinstance(raw, Mapping):
         check.node(raw, path, 0)
     else:
         check.nodes(raw, path, 0)
     if check.seen > MAX_NODES:
-        check.refuse(path, f"has more than {MAX_NODES} checks; split the agent in several")
+        check.refuse(path, f"has more than {MAX_NODES} checks; split the agent into several")
     return check.found
 
 
 class _Check:
-    """One pass over a condition."""
+    """Validates one condition."""
 
     def __init__(self) -> None:
         self.found: list[Mistake] = []
@@ -100,7 +100,7 @@ class _Check:
         self._names(raw, path, ("op", member))
         if raw.get(member) is None:
             what = "one node" if op == "NOT" else "a list of nodes"
-            self.refuse(field_path(path, member), f"is missing; {op} needs {what} there")
+            self.refuse(field_path(path, member), f"is missing; {op} requires {what}")
         elif op == "NOT":
             self.node(raw[member], field_path(path, member), depth + 1)
         else:
@@ -110,7 +110,7 @@ class _Check:
         self._names(raw, path, _LEAF)
         fact, operator, value = raw.get("fact"), raw.get("operator"), raw.get("value")
         if fact is None:
-            self.refuse(field_path(path, "fact"), "is missing; name the action to look at")
+            self.refuse(field_path(path, "fact"), "is missing; write the name of an action")
         elif problem := text_problem(fact, MAX_FACT_LENGTH):
             self.refuse(field_path(path, "fact"), problem)
         if operator is None:
@@ -132,9 +132,9 @@ def _all_operators() -> str:
 
 
 def _value_problem(operator: str, value: object) -> str | None:
-    """Why this operator cannot take this value."""
+    """Return why this operator cannot have this value, or None."""
     if operator in SEEN:
-        return None if value is None else f"is superfluous: `{operator}` takes none; remove it"
+        return None if value is None else f"is not allowed: `{operator}` has no value; remove it"
     if operator in COUNTS:
         wanted = "a whole number, 0 or more"
         ok = _is_count(value)
@@ -167,7 +167,7 @@ def _is_count(value: object) -> bool:
 
 
 def canonical(raw: object) -> list[dict[str, Any]]:
-    """The one form of a condition without mistakes: a list of nodes, numbers in one spelling."""
+    """Return the canonical form of a valid condition: a list of nodes with canonical numbers."""
     if isinstance(raw, Mapping):
         return [_canonical_node(raw)]
     assert isinstance(raw, Sequence)
@@ -187,12 +187,12 @@ def _canonical_node(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def condition_text(raw: object) -> str:
-    """A plain-language reading of a condition without mistakes."""
+    """Return a valid condition as text."""
     return nodes_text(canonical(raw))
 
 
 def nodes_text(nodes: Sequence[Mapping[str, Any]]) -> str:
-    """The same of nodes in canonical form; what stands in a leaf is taken as it is, right or not."""
+    """Return canonical nodes as text. The content of leaves is not validated."""
     return _nodes_text(nodes, "and", "always")
 
 
@@ -214,7 +214,7 @@ def _node_text(node: Mapping[str, Any], *, alone: bool) -> str:
 
 
 def leaf_text(fact: str, operator: str, value: object) -> str:
-    """One leaf in plain words."""
+    """Return a leaf as text."""
     if operator == "seen":
         return f"`{fact}` was seen"
     if operator == "not seen":

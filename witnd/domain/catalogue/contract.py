@@ -1,7 +1,6 @@
-"""A contract: what one version of an agent promises, frozen into every outcome that opens under it.
+"""A contract: one version of an agent, frozen into every outcome that opens under it.
 
-Addressed by the digest of its content. Which version is in force, and for whom something else was
-agreed, is decided by `catalogue`.
+It is identified by the digest of its content.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,20 +24,20 @@ FIELDS = ("name", "settlement_period", "attribution_method", "condition")
 
 
 class Contract(Struct, frozen=True, kw_only=True, eq=False):
-    """`condition` is canonical, `settlement_period` in seconds. Equal content is one contract."""
+    """`condition` is canonical, `settlement_period` in seconds. Contracts with equal content are equal."""
 
     agent: str
     name: str
     settlement_period: int = DEFAULT_PERIOD
     attribution_method: str = "last"
     condition: list[dict[str, Any]]
-    # Derived from the above when the contract is made.
+    # Derived when the contract is created.
     hash: str = ""
     settlement_ms: int = 0
     rule: Rule = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        # Raises ValueError for a condition with mistakes, so nothing that trusts it comes before.
+        # First, because it raises ValueError for an invalid condition.
         force_setattr(self, "rule", compile_condition(self.condition))
         force_setattr(self, "condition", conditions.canonical(self.condition))
         force_setattr(self, "settlement_ms", self.settlement_period * 1000)
@@ -46,16 +45,16 @@ class Contract(Struct, frozen=True, kw_only=True, eq=False):
 
     @classmethod
     def from_content(cls, key: str, content: Mapping[str, Any]) -> "Contract":
-        """The contract of an agent's version in the catalogue."""
+        """Return the contract of an agent's catalogue content."""
         return cls(agent=key, **{name: content[name] for name in FIELDS})
 
     def with_terms(self, terms: Mapping[str, Any]) -> "Contract":
-        """The contract of a customer who has these terms instead; what they leave out stays."""
+        """Return the contract with a customer's own terms in place of the agent's."""
         return Contract.from_content(self.agent, {**self.content, **terms})
 
     @property
     def content(self) -> dict[str, Any]:
-        """What the catalogue keeps of it, besides the agent's key."""
+        """The catalogue content, without the agent's key."""
         return {name: getattr(self, name) for name in FIELDS}
 
     def __eq__(self, other: object) -> bool:
@@ -66,24 +65,21 @@ class Contract(Struct, frozen=True, kw_only=True, eq=False):
 
 
 def read_agent(key: str, raw: object, path: str) -> tuple[dict[str, Any], list[Mistake]]:
-    """The canonical content of an agent from what a person wrote, and everything wrong with it."""
+    """Return the canonical content of an agent from user input, and its mistakes."""
     table = Table(raw, path, FIELDS)
     content: dict[str, Any] = {"name": table.text("name", default=key)}
     return content | {name: read(table) for name, read in _READERS.items()}, table.mistakes
 
 
 def read_own_terms(raw: object, path: str) -> tuple[dict[str, Any], list[Mistake]]:
-    """What a customer has agreed otherwise with one agent: its key and the fields that are given.
-
-    They are checked as those of the agent; at least one must be there.
-    """
+    """Return a customer's own terms for one agent: its key and the given fields, at least one, and their mistakes."""
     table = Table(raw, path, ("agent", *FIELDS))
     terms: dict[str, Any] = {"agent": table.text("agent")}
     if table.get("name") is not None:
         terms["name"] = table.text("name")
     terms |= {name: read(table) for name, read in _READERS.items() if table.get(name) is not None}
     if len(terms) == 1 and isinstance(raw, Mapping) and not table.mistakes:
-        table.mistakes.append(Mistake(path, "changes nothing; give one of " + ", ".join(FIELDS) + ", or remove it"))
+        table.mistakes.append(Mistake(path, "changes nothing; write one of " + ", ".join(FIELDS) + ", or remove it"))
     return terms, table.mistakes
 
 
@@ -117,7 +113,7 @@ def _period(table: Table) -> int:
     return DEFAULT_PERIOD
 
 
-# How each field but the name is read, for an agent and for a customer's own terms alike.
+# Readers of each field except the name, for agents and customers' own terms.
 _READERS: dict[str, Callable[[Table], Any]] = {
     "settlement_period": _period,
     "attribution_method": _method,

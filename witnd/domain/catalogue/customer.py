@@ -1,7 +1,4 @@
-"""Customers: who is billed, by which rate card, and what was agreed with this customer alone.
-
-What such an agreement makes of an agent and of a card is left to `agreements`.
-"""
+"""Customers: name, rate card, and a customer's own terms and prices."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -18,26 +15,23 @@ from witnd.domain.values.mistake import Mistake
 FIELDS = ("name", "email", "rate_card", "entries", "agents")
 # The longest address that mail can carry (RFC 5321).
 MAX_EMAIL_LENGTH = 254
-# As many as a rate card may have entries, for the same reason: whoever reads the catalogue reads them all.
+# As for the entries of a rate card: every process that reads the catalogue loads all of them.
 MAX_OWN_TERMS = 1000
 
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
 
 
 class OwnTerms(Struct, frozen=True, kw_only=True):
-    """What replaces an agent's terms or a card's entry for one customer.
-
-    `digest` is that of `content`, so that what is made of it is made once.
-    """
+    """A customer's replacement for an agent's terms or a card's entry, with the digest of its content."""
 
     content: dict[str, Any]
     digest: str
 
 
 class Customer(Struct, frozen=True, kw_only=True):
-    """One version of a customer. Archiving only hides it: its events still open outcomes.
+    """A version of a customer. Archiving only hides it: its events still open outcomes.
 
-    `terms` and `entries`, by agent, are None for the many customers that have nothing of their own.
+    `terms` and `entries`, by agent, are None for customers without own terms or prices.
     """
 
     key: str
@@ -66,9 +60,8 @@ def _by_agent(contents: Sequence[dict[str, Any]]) -> dict[str, OwnTerms] | None:
 
 
 def read_customer(key: str, raw: object, path: str) -> tuple[dict[str, Any], list[Mistake]]:
-    """The canonical content of a customer as a person wrote it, and everything wrong with it.
-
-    `entries` and `agents` are there only where the customer has any.
+    """Return the canonical content of a customer from user input, and its mistakes. `entries` and `agents` are present
+    only if the customer has any.
     """
     table = Table(raw, path, FIELDS)
     content: dict[str, Any] = {
@@ -89,7 +82,7 @@ def read_customer(key: str, raw: object, path: str) -> tuple[dict[str, Any], lis
 
 
 def _read_terms(table: Table) -> list[dict[str, Any]]:
-    """In order of agents, so that writing them in another order is no change."""
+    """Return own terms sorted by agent, so that reordering them is not a change."""
     raw, path = table.get("agents"), field_path(table.path, "agents")
     if raw is None:
         return []

@@ -1,6 +1,6 @@
-"""Evaluating a condition: compiled once into closures over two lists, then asked for every event.
+"""Compile a condition into closures, which are called for every event.
 
-`counts[i]` and `values[i]` belong to `facts[i]`. Which value is the latest is left to the caller.
+`counts[i]` and `values[i]` are the count and the latest value of `facts[i]`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ Test: TypeAlias = Callable[[list[int], list[Value | None]], bool]
 
 
 class Leaf(Struct, frozen=True, kw_only=True):
-    """One check, with its place in the canonical condition."""
+    """A leaf, with its path in the canonical condition."""
 
     fact: str
     operator: str
@@ -24,7 +24,7 @@ class Leaf(Struct, frozen=True, kw_only=True):
 
 
 class Rule(Struct, frozen=True, kw_only=True, eq=False):
-    """A compiled condition. `holds` is a function in a slot: the hot path pays for no method."""
+    """A compiled condition. `holds` is a function in a slot, because a method call is slower."""
 
     facts: tuple[str, ...]
     index: dict[str, int]
@@ -34,12 +34,12 @@ class Rule(Struct, frozen=True, kw_only=True, eq=False):
     tests: tuple[Test, ...]
 
     def truth(self, counts: list[int], values: list[Value | None]) -> tuple[bool, ...]:
-        """One answer per leaf, in order of appearance."""
+        """Return the result of each leaf, in order."""
         return tuple([test(counts, values) for test in self.tests])
 
 
 def compile_condition(raw: object) -> Rule:
-    """The rule of a condition. Raises ValueError with every mistake where it has some."""
+    """Return the rule of a condition. Raises ValueError with all mistakes."""
     wrong = mistakes(raw)
     if wrong:
         raise ValueError("; ".join(str(mistake) for mistake in wrong))
@@ -56,7 +56,7 @@ def compile_condition(raw: object) -> Rule:
 
 
 class _Compiler:
-    """Collects facts and leaves while it builds the closures."""
+    """Builds the closures and collects facts and leaves."""
 
     def __init__(self) -> None:
         self.index: dict[str, int] = {}
@@ -99,7 +99,8 @@ def _count_test(operator: str, i: int, n: Any) -> Test:
 
 
 def _value_test(operator: str, i: int, value: Any) -> Test:
-    """Every number is a float by now, so the type alone tells it from `true` and from text."""
+    """Return the test of a value. All numbers are floats here, so the type distinguishes them from booleans and
+    text."""
     if operator == "match":
         if isinstance(value, bool):
             return lambda _, v: v[i] is value
@@ -125,7 +126,8 @@ def _not(test: Test) -> Test:
 
 
 def _all_of(tests: Sequence[Test]) -> Test:
-    """Written out for the usual sizes: a loop costs as much again as the tests themselves."""
+    """Return the conjunction of tests. Unrolled for common sizes, because a loop takes as long as the tests
+    themselves."""
     match tests:
         case []:
             return lambda _c, _v: True

@@ -1,7 +1,7 @@
 """The catalogue file: customers, agents, rate cards and notification rules as one TOML document.
 
-Reading finds every mistake at once, each with its path (`agents[0].condition[2].value`); writing
-makes a document that reads back as the same catalogue. What a file changes: `catalogue_plan`.
+Reading reports all mistakes, each with its path (`agents[0].condition[2].value`). Writing creates a document that reads
+back as the same catalogue.
 """
 
 import tomllib
@@ -20,7 +20,7 @@ from witnd.domain.values.mistake import Mistake
 from witnd.domain.webhooks import notification
 from witnd.domain.webhooks.rotation import OVERLAP, overlap_content
 
-# Each section with the kind of its items and the field that is their key.
+# Each section with the kind of its items and their key field.
 SECTIONS = {
     "customers": ("customer", "key"),
     "agents": ("agent", "key"),
@@ -33,9 +33,8 @@ _RULE_FIELDS = ("source", "agent", "url", "secret", "enabled")
 
 
 class Item(Struct, frozen=True, kw_only=True):
-    """One thing that the file names. A rule without a secret has null there until it is planned.
-
-    `rewritten`: the author of the change wrote a customer's own prices again, perhaps with the same numbers.
+    """An item of the file. The secret of a rule can be null until planned. `rewritten`: the author confirmed a
+    customer's own prices, possibly with the same numbers.
     """
 
     kind: str
@@ -47,7 +46,7 @@ class Item(Struct, frozen=True, kw_only=True):
 
 
 class Reference(Struct, frozen=True, kw_only=True):
-    """A place in the file that names another thing by its key."""
+    """A reference to another item by its key."""
 
     kind: str
     key: str
@@ -55,7 +54,7 @@ class Reference(Struct, frozen=True, kw_only=True):
 
 
 class CatalogueFile(Struct, frozen=True, kw_only=True):
-    """What a file says. `named` and `references` also tell of items with mistakes."""
+    """The content of a file. `named` and `references` include items with mistakes."""
 
     items: tuple[Item, ...] = ()
     mistakes: tuple[Mistake, ...] = ()
@@ -64,11 +63,11 @@ class CatalogueFile(Struct, frozen=True, kw_only=True):
 
 
 def parse(text: str, catalogue: Catalogue | None = None) -> CatalogueFile:
-    """Read a file's text; see `read`."""
+    """Parse a file's text; see `read`."""
     try:
         document = tomllib.loads(text)
     except RecursionError:
-        problem = "is nested too deep to be read; flatten it"
+        problem = "is nested too deeply; flatten it"
         return CatalogueFile(mistakes=(Mistake("", f"the file {problem}"),))
     except ValueError as wrong:
         return CatalogueFile(mistakes=(Mistake("", f"the file is not TOML: {wrong}"),))
@@ -76,7 +75,7 @@ def parse(text: str, catalogue: Catalogue | None = None) -> CatalogueFile:
 
 
 def read(document: Mapping[str, object], catalogue: Catalogue | None = None) -> CatalogueFile:
-    """Read a file's document. With a catalogue, a rate card may keep a currency that its stored versions use."""
+    """Read a parsed file. With a catalogue, a rate card may keep a currency of its stored versions."""
     items: list[Item] = []
     mistakes = [Mistake(name, unknown_name(name, tuple(SECTIONS))) for name in document if name not in SECTIONS]
     named: dict[tuple[str, str], str] = {}
@@ -113,7 +112,7 @@ def _entries(raw: object, section: str, mistakes: list[Mistake]) -> Sequence[tup
 def read_item(
     kind: str, raw: object, path: str, catalogue: Catalogue | None = None
 ) -> tuple[Item | None, list[Mistake]]:
-    """One item as it stands in a section of the file; no item where there are mistakes."""
+    """Read one item of a section. Returns no item if there are mistakes."""
     if not isinstance(raw, Mapping):
         return None, [Mistake(path, f"must be a table, got {short_repr(raw)}")]
     mistakes = []
@@ -138,7 +137,7 @@ def read_item(
 def _read_content(
     kind: str, key: object, fields: Mapping[str, object], path: str, catalogue: Catalogue | None
 ) -> tuple[dict[str, Any], list[Mistake]]:
-    # A stand-in keeps a missing or wrong key, which has its own mistake, from being told twice.
+    # A placeholder avoids a second mistake for a missing or invalid key.
     known = key if isinstance(key, str) and text_problem(key, MAX_KEY_LENGTH) is None else "key"
     if kind == "rate_card":
         return read_rate_card(known, fields, path, {} if catalogue is None else catalogue.digits(known))
@@ -153,7 +152,7 @@ def _read_content(
 
 
 def reference_mistakes(file: CatalogueFile, catalogue: Catalogue, remedy: str = "add it to the file") -> list[Mistake]:
-    """Keys that the file refers to and that neither it nor the catalogue has."""
+    """Return mistakes for references to keys that neither the file nor the catalogue has."""
     found = []
     for reference in file.references:
         kind, key = reference.kind, reference.key
@@ -168,7 +167,7 @@ def reference_mistakes(file: CatalogueFile, catalogue: Catalogue, remedy: str = 
 
 
 def _references(kind: str, raw: object, path: str) -> list[Reference]:
-    """What an item refers to, as far as it can be read; what cannot has a mistake of its own."""
+    """Return the readable references of an item; others have their own mistakes."""
     if not isinstance(raw, Mapping):
         return []
     places: list[tuple[str, object, str]] = []
@@ -187,7 +186,7 @@ def _references(kind: str, raw: object, path: str) -> list[Reference]:
 
 
 def _agent_references(raw: Mapping[str, object], name: str) -> list[tuple[str, object, str]]:
-    """The agents that the tables in a field name."""
+    """Return the agent references in the tables of a field."""
     tables = raw.get(name)
     if not isinstance(tables, list | tuple):
         return []
@@ -205,9 +204,8 @@ def _kind_text(kind: str) -> str:
 def to_document(
     catalogue: Catalogue, *, secrets: bool = False, at: int | None = None
 ) -> dict[str, list[dict[str, Any]]]:
-    """The catalogue as a document: what was in force at an instant; without one, the last versions.
-
-    Secrets are left out unless asked for; a rule that is in the catalogue keeps its secret then.
+    """Return the catalogue as a document: the versions in effect at an instant, by default the last ones. Without
+    secrets, a rule keeps its secret when the document is applied.
     """
     document: dict[str, list[dict[str, Any]]] = {}
     for section, (kind, key_name) in SECTIONS.items():
@@ -224,7 +222,7 @@ def to_document(
 def _table(entry: CatalogueEntry, key_name: str) -> dict[str, Any]:
     table: dict[str, Any] = {key_name: entry.key}
     given = {name: value for name, value in entry.content.items() if value is not None and name != DIGITS}
-    # Beside the short fields, where it is seen.
+    # Short fields first, so that they are not overlooked.
     long = [name for name in ("condition", "entries", "agents") if name in given]
     table |= {name: value for name, value in given.items() if name not in long}
     if entry.archived:

@@ -1,7 +1,7 @@
-"""The versions of one thing of the catalogue, numbered: what each says, and what it changed.
+"""The numbered versions of a catalogue item: content and changes.
 
-Numbers count from 1 in the order in which versions take effect. So that of a version that was ever in
-force never changes, and that of a scheduled one grows when another is put before it.
+Numbers count from 1 in the order in which versions take effect. The number of a version that was in effect never
+changes; that of a scheduled one grows if another is inserted before it.
 """
 
 from collections.abc import Sequence
@@ -17,9 +17,8 @@ IN_FORCE, PAST, SCHEDULED = "in force", "past", "scheduled"
 
 
 class Version(Struct, frozen=True, kw_only=True):
-    """One version, seen from an instant. `until`: when the next one takes its place.
-
-    `hash` is that of the contract which an agent's version is, and null for other kinds.
+    """One version, relative to an instant. `until`: when the next version takes effect. `hash` is the contract hash of
+    an agent, and null for other kinds.
     """
 
     number: int
@@ -33,13 +32,13 @@ class Version(Struct, frozen=True, kw_only=True):
 
 
 def history(catalogue: Catalogue, kind: str, key: str, at: int) -> tuple[Version, ...]:
-    """All versions of a key, each with what it changed against the one before; empty for an unknown key."""
+    """Return all versions of a key, each with its changes from the previous one; empty for an unknown key."""
     entries = catalogue.versions(kind, key)
     return tuple([version_at_index(entries, place, at) for place in range(len(entries))])
 
 
 def version_at_index(entries: Sequence[CatalogueEntry], place: int, at: int, *, compare: bool = True) -> Version:
-    """One of the versions of a key; without what it changed, where nobody asks for that."""
+    """Return one version of a key, with its changes only if `compare`."""
     entry = entries[place]
     until = entries[place + 1].effective_from if place + 1 < len(entries) else None
     return Version(
@@ -61,17 +60,17 @@ def _standing(start: int, until: int | None, at: int) -> str:
 
 
 def field_changes(before: CatalogueEntry | None, after: CatalogueEntry) -> tuple[FieldDifference, ...]:
-    """What is otherwise in the second version; all of it, where there is none before."""
+    """Return the changes between two versions; all fields if there is no first one."""
     known = {} if before is None else fields(before.content, archived=before.archived)
     return differences(known, fields(after.content, archived=after.archived))
 
 
 def current_version(versions: Sequence[Version]) -> Version:
-    """The version in force, or where all are scheduled the first of them."""
+    """Return the version in effect, or the first one if all are scheduled."""
     return next((one for one in versions if one.standing == IN_FORCE), versions[0])
 
 
 def customers_with_own_terms(catalogue: Catalogue, agent: str, at: int) -> list[str]:
-    """The customers who have terms of their own for the agent, by key."""
+    """Return the keys of the customers with own terms for an agent."""
     customers = [catalogue.customer(key, at) for key in catalogue.keys("customer")]
     return [one.key for one in customers if one is not None and agent in (one.terms or ())]

@@ -1,7 +1,8 @@
-"""The currency of a customer's own prices: it is the one that their rate card had when they were written.
+"""Check the currency of customers' own prices.
 
-A change that would bill the same numbers in another currency is refused, whatever causes it: the customer gets another
-card, the card gets another currency, now or by a version that is scheduled. The prices must be written again.
+Own prices are in the currency that the rate card had when they were written. A change that would bill the same numbers
+in another currency is refused: another card, or another currency of the card, now or in a scheduled version. The prices
+must be written again.
 """
 
 from bisect import bisect_right
@@ -16,12 +17,12 @@ from witnd.domain.values.mistake import Mistake
 
 Content: TypeAlias = Mapping[str, Any]
 _CUSTOMER, _CARD = "customer", "rate_card"
-# Agents or customers that one message names.
+# Agents that one message names.
 _MAX_NAMED = 3
 
 
 class _History:
-    """The versions of one key by instant, with those that a change adds at one instant."""
+    """The versions of one key by instant, including the one that a change adds."""
 
     def __init__(self, catalogue: Catalogue, kind: str, key: str, item: Item | None, at: int) -> None:
         entries = catalogue.versions(kind, key)
@@ -35,7 +36,7 @@ class _History:
             self.contents.insert(self.added, item.content)
 
     def at(self, ms: int) -> Content | None:
-        """The version in effect at an instant; before the first version, the first one."""
+        """Return the version in effect at an instant; before the first version, the first one."""
         return self.contents[max(0, bisect_right(self.starts, ms) - 1)] if self.contents else None
 
     def end(self, place: int) -> int | None:
@@ -43,7 +44,7 @@ class _History:
 
 
 class _Change:
-    """What the items change in the catalogue from an instant on."""
+    """The changes of the catalogue from an instant on."""
 
     def __init__(self, catalogue: Catalogue, items: Sequence[Item], at: int) -> None:
         self.at = at
@@ -58,7 +59,7 @@ class _Change:
                 self.items[item.kind, item.key] = item
 
     def customers(self) -> list[str]:
-        """Those whose own prices the change can give another currency."""
+        """Return the customers whose own prices could change their currency."""
         moved = {key for kind, key in self.items if kind == _CARD and len(set(self._currencies(key))) > 1}
         keys = {key for kind, key in self.items if kind == _CUSTOMER}
         if moved:
@@ -71,13 +72,14 @@ class _Change:
         return _History(self._catalogue, _CUSTOMER, key, self.items.get((_CUSTOMER, key)), self.at)
 
     def currency(self, customer: Content, ms: int, *, before: bool = False) -> str | None:
-        """That of the customer's card at an instant, with the change or `before` it; None without a card."""
+        """Return the currency of the customer's card at an instant, with the change or `before` it; None without a
+        card."""
         key = customer["rate_card"]
         found = None if key is None else self._card(key, before=before).at(ms)
         return None if found is None else str(found["currency"])
 
     def later_currencies(self, customer: Content, start: int, end: int | None) -> list[tuple[int, str]]:
-        """Those that the customer's card has at `start` and takes before `end`, each with its instant."""
+        """Return the currencies of the customer's card from `start` to `end`, each with its instant."""
         key = customer["rate_card"]
         first = self.currency(customer, start)
         if key is None or first is None:
@@ -101,7 +103,7 @@ class _Change:
 
 
 def currency_mistakes(catalogue: Catalogue, items: Sequence[Item], at: int) -> list[Mistake]:
-    """Customers' own prices that the items would bill in another currency than that in which they were written."""
+    """Return mistakes for customers' own prices that the items would bill in another currency."""
     change = _Change(catalogue, items, at)
     found: list[Mistake] = []
     for key in change.customers():
@@ -117,7 +119,7 @@ def currency_mistakes(catalogue: Catalogue, items: Sequence[Item], at: int) -> l
 
 
 def _problem(change: _Change, history: _History, place: int) -> str | None:
-    """What is wrong with the own prices of one version; None where they keep their currency."""
+    """Return the problem of a version's own prices, or None if they keep their currency."""
     content, start = history.contents[place], max(history.starts[place], change.at)
     spans = change.later_currencies(content, start, history.end(place))
     if not spans:
@@ -128,7 +130,7 @@ def _problem(change: _Change, history: _History, place: int) -> str | None:
             return wrong
         written = spans[0][1]
     else:
-        # Written earlier: in the currency that the card had then, or has when a scheduled version begins.
+        # Written earlier, in the currency that the card had then, or will have when a scheduled version takes effect.
         asked = history.starts[place] if history.starts[place] >= change.at else change.at - 1
         written = change.currency(content, asked, before=True) or spans[0][1]
     for ms, currency in spans:
@@ -139,7 +141,7 @@ def _problem(change: _Change, history: _History, place: int) -> str | None:
 
 
 def _copied_prices(change: _Change, before: Content, content: Content, history: _History, currency: str) -> str | None:
-    """Prices that a new version takes over unchanged from one in another currency."""
+    """Return the problem of prices that a new version copies unchanged from one in another currency, or None."""
     if history.item is not None and history.item.rewritten:
         return None
     old = change.currency(before, change.at - 1, before=True)

@@ -1,6 +1,5 @@
-"""What a catalogue file would change: the versions to write, and the difference as people read it.
-
-What the file names is made so; what it does not name is left alone. What is equal makes no version.
+"""Plan the changes of a catalogue file: versions to write, and differences as text. Items that the file does not
+name stay unchanged. Equal content creates no version.
 """
 
 import hmac
@@ -18,12 +17,12 @@ from witnd.domain.values import instant
 from witnd.domain.webhooks.notification import SECRET_PREFIX
 from witnd.domain.webhooks.rotation import OVERLAP
 
-# More names than this in one line are not read by anybody.
+# Longer lists are truncated.
 _MAX_UNCHANGED_NAMES = 5
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """A version to write; its instant is decided when it is written."""
+    """A version to write. Its instant is assigned when it is written."""
 
     kind: str
     key: str
@@ -32,18 +31,18 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 class Difference(Struct, frozen=True, kw_only=True):
-    """One item of the file against the catalogue. `mark`: `+` new, `~` changed, `=` as it is."""
+    """The difference between an item of the file and the catalogue. `mark`: `+` new, `~` changed, `=` unchanged."""
 
     mark: str
     kind: str
     key: str
     fields: tuple[FieldDifference, ...] = ()
-    # Instants of versions that stay scheduled behind this one.
+    # Instants of later versions that stay scheduled.
     later: tuple[int, ...] = ()
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """`secrets`: the generated ones by rule name, to be shown once."""
+    """The versions to write. `secrets`: the generated ones by rule name, which are shown once."""
 
     changes: tuple[Change, ...]
     differences: tuple[Difference, ...]
@@ -51,9 +50,8 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 def plan(catalogue: Catalogue, items: Sequence[Item], *, seed: bytes, at: int | None = None) -> Plan:
-    """What the items change in what is in force at `at`; without an instant, in the last versions.
-
-    `seed` is fresh randomness of the caller, from which new rules without a secret get theirs.
+    """Return the changes against the versions in effect at `at`, by default the last versions. `seed`: random bytes for
+    the secrets of new rules.
     """
     changes, differences, secrets = [], [], {}
     for item in items:
@@ -73,12 +71,12 @@ def plan(catalogue: Catalogue, items: Sequence[Item], *, seed: bytes, at: int | 
 
 
 def _stored_secret(old: CatalogueEntry) -> dict[str, Any]:
-    """The secret that a rule has, and how long the one before it signs."""
+    """Return the stored secret of a rule, and its overlap."""
     return {name: old.content[name] for name in ("secret", OVERLAP) if name in old.content}
 
 
 def generated_secret(seed: bytes, name: str) -> str:
-    """A secret of 32 bytes: planning the same rule again with the same seed makes the same one."""
+    """Return a secret of 32 bytes, the same for the same seed and name."""
     return SECRET_PREFIX + b64encode(hmac.digest(seed, name.encode(), sha256)).decode()
 
 
@@ -103,7 +101,7 @@ def _difference(
 
 
 def lines(differences: Sequence[Difference]) -> list[str]:
-    """The difference for people: one line per changed field, and one for all that is unchanged."""
+    """Return the differences as text: one line per changed field, and one for all unchanged items."""
     found = []
     for difference in differences:
         if difference.mark == "=":

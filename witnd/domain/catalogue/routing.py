@@ -1,7 +1,4 @@
-"""Which agent an opening event belongs to, and under which contract and price the outcome opens.
-
-The event of an outcome that exists is not asked about here: it belongs to that outcome's agent.
-"""
+"""The agent, contract and price of an event that opens an outcome. Later events use the agent of their outcome."""
 
 from typing import Final, TypeAlias
 
@@ -14,14 +11,14 @@ from witnd.domain.pricing.ratecard import Price
 
 __all__ = ["ANY_AGENT", "HeldReason", "Need", "Terms", "needs", "needs_met_by", "opening_terms"]
 
-# Something of the catalogue that an event waits for: a kind and a key.
+# A catalogue item that an event waits for: kind and key.
 Need: TypeAlias = tuple[str, str]
-# What an event without an agent key waits for: any agent may be the one, or make it ambiguous.
+# The need of an event without agent key: any agent can resolve it.
 ANY_AGENT: Final = ("agent", "")
 
 
 class Terms(Struct, frozen=True, kw_only=True):
-    """What an outcome freezes when it opens."""
+    """The contract and price that an outcome freezes when it opens."""
 
     contract: Contract
     price: Price
@@ -30,7 +27,7 @@ class Terms(Struct, frozen=True, kw_only=True):
 def opening_terms(
     catalogue: Catalogue, *, action: str, agent_key: str | None, customer_key: str, at: int
 ) -> Terms | HeldReason:
-    """The terms on which an event accepted at `at` opens an outcome, or why it cannot."""
+    """Return the terms under which an event accepted at `at` (ms) opens an outcome, or why it is held."""
     customer = catalogue.customer(customer_key, at)
     if customer is None:
         return HeldReason.UNKNOWN_CUSTOMER
@@ -46,7 +43,7 @@ def opening_terms(
 def _agent(
     catalogue: Catalogue, customer: Customer, action: str, agent_key: str | None, at: int
 ) -> Contract | HeldReason:
-    """The contract of the agent as everybody has it: the customer's own terms only help to find it."""
+    """Return the agent's contract without the customer's own terms, which only affect the routing."""
     if agent_key is not None:
         return catalogue.agent(agent_key, at) or HeldReason.UNKNOWN_AGENT
     agents = catalogue.agents(at)
@@ -57,9 +54,8 @@ def _agent(
 
 
 def needs(catalogue: Catalogue, *, agent_key: str | None, customer_key: str, at: int) -> set[Need]:
-    """What must change so that an event can be placed that cannot be at `at`: any one of these.
-
-    An event whose customer is unknown waits for the customer alone, and one whose agent is unknown for the agent alone.
+    """Return the items of which any change can make a held event placeable. For an unknown customer or agent, this is
+    only the customer or agent.
     """
     customer = catalogue.customer(customer_key, at)
     if customer is None:
@@ -74,7 +70,7 @@ def needs(catalogue: Catalogue, *, agent_key: str | None, customer_key: str, at:
 
 
 def needs_met_by(kind: str, key: str) -> tuple[Need, ...]:
-    """The needs that a change of the catalogue may meet; none for a notification rule."""
+    """Return the needs that a change of an item can meet; none for notification rules."""
     if kind == "agent":
         return (("agent", key), ANY_AGENT)
     return ((kind, key),) if kind in ("customer", "rate_card") else ()

@@ -1,7 +1,5 @@
-"""What stands in a version of the catalogue as one short line per field, and how two versions differ.
-
-A path names a field as a person would look for it: `entries[support].tiers[1].up_to`. Which versions
-are compared is left to `catalogue_plan` and `catalogue_history`.
+"""The fields of a catalogue version as text, and the differences between two versions.
+Paths use agent keys: `entries[support].tiers[1].up_to`.
 """
 
 import json
@@ -19,7 +17,7 @@ _PLAIN_NAME = re.compile(r"[\w.:/@-]+")
 
 
 class FieldDifference(Struct, frozen=True, kw_only=True):
-    """One field, in words; None where it was or will be absent."""
+    """A changed field as text; None means absent."""
 
     path: str
     before: str | None
@@ -27,7 +25,7 @@ class FieldDifference(Struct, frozen=True, kw_only=True):
 
 
 def fields(content: Mapping[str, Any], *, archived: bool) -> dict[str, str]:
-    """The content as one short text per path; absent fields are left out."""
+    """Return the content as one short text per path, without absent fields."""
     found = _flat(content, "")
     if archived:
         found["archived"] = "true"
@@ -35,22 +33,22 @@ def fields(content: Mapping[str, Any], *, archived: bool) -> dict[str, str]:
 
 
 def differences(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[FieldDifference, ...]:
-    """The paths at which two contents differ, those of one thing beside each other."""
+    """Return the fields that differ, with the fields of one table together."""
     found = [
         FieldDifference(path=path, before=before.get(path), after=after.get(path))
         for path in _merged(before, after)
         if before.get(path) != after.get(path)
     ]
-    return tuple([one for one in found if not _goes_without_saying(one)])
+    return tuple([one for one in found if not _is_default_kind(one)])
 
 
-def _goes_without_saying(field: FieldDifference) -> bool:
-    """Nobody writes the kind that an entry has anyway. A change to it or away from it is told."""
+def _is_default_kind(field: FieldDifference) -> bool:
+    """Return whether only the default kind was added or removed."""
     return field.path.endswith("].kind") and {field.before, field.after} == {None, text(FLAT)}
 
 
 def line(field: FieldDifference) -> str:
-    """A difference as people read it."""
+    """Return a difference as one line."""
     if field.before is None:
         return f"+ {field.path}: {field.after}"
     if field.after is None:
@@ -63,7 +61,7 @@ def text(value: object) -> str:
 
 
 def _merged(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """All paths in the order of `before`; a new one stands behind what it follows in `after`."""
+    """Return all paths in the order of `before`, each new path after its predecessor in `after`."""
     behind: dict[str, list[str]] = {"": []}
     known = ""
     for path in after:
@@ -99,7 +97,7 @@ def _flat(content: Mapping[str, Any], path: str) -> dict[str, str]:
 
 
 def _agent_tables(tables: Sequence[Mapping[str, Any]], path: str) -> dict[str, str]:
-    """Tables that each say something of one agent."""
+    """Return the fields of tables that each belong to an agent."""
     found: dict[str, str] = {}
     for table in tables:
         inner = {name: value for name, value in table.items() if name != "agent"}
@@ -108,7 +106,7 @@ def _agent_tables(tables: Sequence[Mapping[str, Any]], path: str) -> dict[str, s
 
 
 def _node(node: Mapping[str, Any]) -> str:
-    """A node of a condition in one line."""
+    """Return a node of a condition in one line."""
     if "op" not in node:
         value = f" {text(node['value'])}" if "value" in node else ""
         return f"{_unquoted(node['fact'])} {node['operator']}{value}"
@@ -118,5 +116,5 @@ def _node(node: Mapping[str, Any]) -> str:
 
 
 def _unquoted(name: str) -> str:
-    """A name without quotes where nothing can be mistaken about it."""
+    """Return a name, without quotes if it is unambiguous."""
     return name if _PLAIN_NAME.fullmatch(name) else text(name)

@@ -1,7 +1,6 @@
-"""Prices under which an outcome of one unit is billed as nothing although its price is above 0.
+"""Warn about prices above 0 that round to 0 for an outcome of one unit.
 
-They are allowed, and deserve a warning. Only prices that are rated and rounded outcome by outcome can lose money so:
-where a whole period is rated together, the rounding keeps the sum.
+Only prices that are rounded per outcome can lose money this way: rounding a whole period keeps the sum.
 """
 
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ _ONE = Decimal(1)
 
 
 def zero_price_warning(price: Price) -> str | None:
-    """Why an outcome of one unit is billed as nothing; None if it is not, or if it is meant to be free."""
+    """Return why an outcome of one unit is billed as 0, or None if it is not, or if it is intended to be free."""
     if price.is_rated_at_close or price.maximum == 0:
         return None
     rated = rate_at_settlement(price, _ONE)
@@ -33,25 +32,25 @@ def zero_price_warning(price: Price) -> str | None:
         )
     return (
         f"an outcome of 1 unit costs {plain(rated.price_per_unit)} {currency} and is billed as {zero} {currency}, "
-        "because each outcome is rounded by itself; a graduated price adds up a whole period before it rounds"
+        "because each outcome is rounded individually; a graduated price rounds the sum of the period"
     )
 
 
 def card_warnings(prices: Sequence[Price]) -> list[str]:
-    """The warnings about several prices, each with its agent."""
+    """Return the warnings about prices, each with its agent."""
     found = [(price.agent, zero_price_warning(price)) for price in prices]
     return [f"agent {short_repr(agent)}: {warning}" for agent, warning in found if warning is not None]
 
 
 def own_prices(content: dict[str, object], key: str, card: RateCard) -> list[Price]:
-    """The prices of a customer's own entries, in the currency of its card."""
+    """Return the prices of a customer's own entries, in the currency of its card."""
     entries = content.get("entries", ())
     assert isinstance(entries, Sequence), entries
     return [Price.from_entry(card.key, card.currency, card.digits, entry, customer=key) for entry in entries]
 
 
 def catalogue_warnings(catalogue: Catalogue, items: Sequence[Item], at: int) -> list[Mistake]:
-    """The warnings about the prices that a change writes, each with its path."""
+    """Return the warnings about the prices of a change, each with its path."""
     written = {item.key: RateCard.from_content(item.key, item.content) for item in items if item.kind == "rate_card"}
     found: list[Mistake] = []
     for item in items:

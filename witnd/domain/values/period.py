@@ -4,15 +4,19 @@ A change of kind takes effect at the end of the current period. The first period
 next boundary, so it can be short.
 """
 
+import re
 from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from msgspec import Struct
 
+from witnd.domain.values import instant
+
 KINDS: Final = ("month", "week", "day")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TEXT_FORM: Final = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?", re.ASCII)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
@@ -75,3 +79,15 @@ def _natural_bounds(kind: str, ms: int) -> tuple[int, int]:
         start = day.replace(day=1)
         end = (start + timedelta(days=31)).replace(day=1)
     return max(0, (start - _EPOCH) // _MILLISECOND), (end - _EPOCH) // _MILLISECOND
+
+
+def parse_period(text: str) -> Period:
+    """Parse `2026`, `2026-11` or `2026-11-30`. Raises ValueError with the reason."""
+    form = _TEXT_FORM.fullmatch(text)
+    if form is None:
+        raise ValueError("is not a period such as 2026, 2026-11 or 2026-11-30")
+    year, month, day = form.groups()
+    first = instant.parse(f"{year}-{month or '01'}-{day or '01'}T00:00:00Z")
+    if month is None:
+        return Period(first, instant.parse(f"{int(year) + 1}-01-01T00:00:00Z"), "year")
+    return Calendar.of("month" if day is None else "day").period_at(first)

@@ -1,4 +1,4 @@
-"""Notification rules, the frozen message of a delivery, and the life of a delivery.
+"""Notification rules, frozen messages, and the state of deliveries.
 
 Imports `domain.values`.
 """

@@ -1,10 +1,9 @@
-"""The life of one delivery after it was committed, and of the endpoint it goes to.
+"""The state of a delivery after its commit, and of its endpoint.
 
-Rule 1: every change of a delivery's standing happens in this module; the store only writes it down.
-Rule 2: an attempt is on record before it is sent. One without an answer on record was interrupted,
-and is sent again: a receiver may see a delivery twice, under one id, but never zero times.
-Rule 3: automatic attempts move along the schedule, manual ones never do. So a resend in the middle
-of automatic retries neither skips a step nor takes one twice.
+Rule 1: every change of a delivery's standing happens in this module; the store only writes it. Rule 2: an attempt is
+recorded before it is sent. An attempt without a recorded result was interrupted and is repeated: a receiver can get a
+delivery twice, with the same id, but never zero times. Rule 3: only automatic attempts advance the schedule. A resend
+between them neither skips a step nor repeats one.
 
 | from | what happens | to |
 | --- | --- | --- |
@@ -27,14 +26,14 @@ from witnd.domain.webhooks.notification import SCHEDULE, next_attempt
 Standing = Literal["pending", "delivered", "parked", "dead"]
 STANDINGS: Final[tuple[Standing, ...]] = ("pending", "delivered", "parked", "dead")
 
-# Twice the schedule: all automatic attempts, and as many by hand.
+# Twice the schedule: all automatic attempts, and as many manual ones.
 MAX_ATTEMPTS_KEPT: Final = 20
 MAX_FAILING_MS: Final = 5 * 24 * 60 * 60_000
-INTERRUPTED: Final = "interrupted: witnd stopped before the answer was on record"
+INTERRUPTED: Final = "interrupted: witnd stopped before it recorded a response"
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
-    """What one try to send came to. Without a `reason` it succeeded."""
+    """The result of an attempt. `reason` is None if it succeeded."""
 
     status: int | None = None
     reason: str | None = None
@@ -50,7 +49,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
 
 class AttemptRecord(Struct, frozen=True, array_like=True):
-    """One attempt as kept on record; `duration_ms` is None until its answer is."""
+    """A recorded attempt. `duration_ms` is None until its result is recorded."""
 
     at: int
     manual: bool
@@ -61,35 +60,35 @@ class AttemptRecord(Struct, frozen=True, array_like=True):
 
 
 class Progress(Struct, frozen=True, kw_only=True):
-    """Where a delivery stands."""
+    """The state of a delivery."""
 
     standing: Standing
-    #: failed automatic attempts since the schedule was begun
+    #: failed automatic attempts since the start of the schedule
     failures: int = 0
-    #: of a pending one: when its next automatic attempt is due
+    #: when the next automatic attempt of a pending delivery is due
     due_ms: int | None = None
-    #: resends asked for whose answer is not on record, and since when
+    #: requested resends without a recorded result, and the instant of the first
     resends: int = 0
     resend_ms: int | None = None
     reason: str | None = None
-    #: attempts ever started; `attempts` keeps the last of them
+    #: attempts ever started; `attempts` has the last ones
     started: int = 0
     attempts: tuple[AttemptRecord, ...] = ()
 
     @property
     def queued_ms(self) -> int | None:
-        """From when on it is to be sent, or None: nothing to send."""
+        """When the next attempt is due (ms), or None if nothing is queued."""
         waits = [ms for ms in (self.due_ms, self.resend_ms) if ms is not None]
         return min(waits, default=None)
 
 
 def new_progress(created_ms: int) -> Progress:
-    """A delivery as the commit leaves it: due at once."""
+    """Return the state of a new delivery, due at once."""
     return Progress(standing="pending", due_ms=created_ms)
 
 
 def start_attempt(progress: Progress, now_ms: int) -> Progress:
-    """An attempt is about to be sent."""
+    """Record the start of an attempt."""
     attempts = list(progress.attempts)
     if attempts and attempts[-1].duration_ms is None:
         attempts[-1] = replace(attempts[-1], reason=INTERRUPTED)
@@ -104,7 +103,7 @@ def finish_attempt(
     jitter: float,
     schedule: Sequence[int] = SCHEDULE,
 ) -> Progress:
-    """The attempt begun last has its answer."""
+    """Record the result of the last attempt."""
     *earlier, last = progress.attempts or (AttemptRecord(now_ms, progress.resends > 0),)
     closed = replace(
         last,
@@ -133,13 +132,13 @@ def finish_attempt(
 
 
 def park(progress: Progress, reason: str) -> Progress:
-    """It cannot be sent for now, and waits until its rule is resumed. Resends are given up."""
+    """Park a delivery until its rule is resumed, and drop its resends."""
     standing: Standing = "parked" if progress.standing == "pending" else progress.standing
     return replace(_without_queue(progress), standing=standing, reason=reason)
 
 
 def mark_lost(progress: Progress) -> Progress:
-    """There is nothing left to send: its message is missing from the store."""
+    """Mark a delivery dead because its message is missing from the store."""
     return replace(_without_queue(progress), standing="dead", reason="its message is missing")
 
 
@@ -148,18 +147,18 @@ def _without_queue(progress: Progress) -> Progress:
 
 
 def resume(progress: Progress, created_ms: int) -> Progress:
-    """Its rule is resumed: due at once, the oldest first, with the whole schedule before it."""
+    """Make a parked delivery due at once, oldest first, with a new schedule."""
     return replace(progress, standing="pending", failures=0, due_ms=created_ms, reason=None)
 
 
 def request_resend(progress: Progress, now_ms: int) -> Progress:
-    """Somebody asks for it to be sent (again) now."""
+    """Request that a delivery is sent (again) now."""
     since = progress.resend_ms if progress.resends else now_ms
     return replace(progress, resends=progress.resends + 1, resend_ms=since)
 
 
 class EndpointState(Struct, frozen=True, kw_only=True):
-    """How the endpoint of a rule has been answering, over all partitions."""
+    """The state of a rule's endpoint, over all partitions. Instants in ms."""
 
     failing_since: int | None = None
     suspended_at: int | None = None
@@ -174,15 +173,15 @@ HEALTHY: Final = EndpointState()
 
 
 def record_attempt(state: EndpointState, attempt: Attempt, now_ms: int) -> EndpointState:
-    """The endpoint after one attempt: one success clears its failures, a suspension stays."""
+    """Update the endpoint state after an attempt. A success clears its failures, but not a suspension."""
     if attempt.succeeded:
         return state if state.suspended else HEALTHY
     since = now_ms if state.failing_since is None else state.failing_since
     if state.suspended:
         return state
     if attempt.gone:
-        return EndpointState(failing_since=since, suspended_at=now_ms, reason="it answered 410 Gone")
+        return EndpointState(failing_since=since, suspended_at=now_ms, reason="the endpoint responded 410 Gone")
     if now_ms - since >= MAX_FAILING_MS:
-        reason = f"five days of nothing but failures; last: {attempt.reason}"
+        reason = f"all attempts failed for five days; last: {attempt.reason}"
         return EndpointState(failing_since=since, suspended_at=now_ms, reason=reason)
     return state if state.failing_since is not None else EndpointState(failing_since=since)

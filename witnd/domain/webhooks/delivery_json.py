@@ -1,4 +1,4 @@
-"""Deliveries as programs read them over HTTP. How they are stored and found is left to others."""
+"""The JSON form of deliveries."""
 
 import msgspec
 from msgspec import Struct
@@ -7,21 +7,21 @@ from witnd.domain.values import instant
 from witnd.domain.webhooks.delivery import AttemptRecord, EndpointState, Progress, Standing
 from witnd.domain.webhooks.message import Delivery
 
-NO_ANSWER = "no answer on record: under way, or interrupted"
+NO_ANSWER = "no response recorded: in progress, or interrupted"
 
 
 class RuleJson(Struct, frozen=True):
-    """The rule as it was called when the delivery was made."""
+    """The rule with its name at the time of the delivery."""
 
     id: str
     name: str
 
 
 class DeliveryJson(Struct, frozen=True, kw_only=True):
-    """One message to one endpoint. `status` (of HTTP) and `reason` are the latest there are.
+    """One message to one endpoint. `status` (HTTP) and `reason` are those of the last attempt.
 
-    `attempts`: how many were begun. `next_at`: when it is sent next, null where nothing is to be sent. `rule`,
-    `outcome_key` and `type` are null where the message itself is gone.
+    `attempts`: the number of started attempts. `next_at`: when the next attempt is due, or null. `rule`, `outcome_key`
+    and `type` are null if the message is missing.
     """
 
     id: str
@@ -38,7 +38,7 @@ class DeliveryJson(Struct, frozen=True, kw_only=True):
 
 
 class AttemptJson(Struct, frozen=True, kw_only=True):
-    """One try to send it. `manual`: somebody asked for it. `detail`: the beginning of what was answered."""
+    """One attempt. `manual`: it was a resend. `detail`: the start of the response."""
 
     at: str
     manual: bool
@@ -49,9 +49,9 @@ class AttemptJson(Struct, frozen=True, kw_only=True):
 
 
 class DeliveryDetailJson(DeliveryJson, frozen=True, kw_only=True):
-    """One delivery with the body that is sent, the same in every attempt, and its last attempts, the oldest first.
+    """One delivery with its body, which is the same in every attempt, and its last attempts, oldest first.
 
-    `suspended`: why the rule's endpoint is, or null.
+    `suspended`: why the rule's endpoint is suspended, or null.
     """
 
     suspended: str | None
@@ -62,7 +62,7 @@ class DeliveryDetailJson(DeliveryJson, frozen=True, kw_only=True):
 def delivery_json(
     partition: int, id_: str, created_ms: int, delivery: Delivery | None, progress: Progress
 ) -> DeliveryJson:
-    """`delivery` None: its message is gone."""
+    """Return the JSON form of a delivery. `delivery` is None if its message is missing."""
     last = progress.attempts[-1] if progress.attempts else None
     due_ms = progress.queued_ms
     return DeliveryJson(

@@ -1,4 +1,4 @@
-"""The deliveries of one outcome, one for each of its rules; each is made only when somebody asks for it."""
+"""The deliveries of one outcome, one for each rule, created on demand."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -12,12 +12,12 @@ from witnd.domain.webhooks.notification import NotificationRule
 
 __all__ = ["FanOut"]
 
-#: deliveries of one outcome up to which each is stored by itself
+#: up to this many deliveries of an outcome are stored separately
 MAX_SEPARATE: Final = 32
 
 
 class FanOut(Struct, frozen=True):
-    """Its length is the number of deliveries; iterating makes them."""
+    """The deliveries of one outcome: `len` counts them, iteration creates them."""
 
     message: Message
     rules: tuple[NotificationRule, ...]
@@ -32,12 +32,12 @@ class FanOut(Struct, frozen=True):
 
     @property
     def is_large(self) -> bool:
-        """Whether its deliveries are stored together, and made later."""
+        """Whether its deliveries are stored together and created later."""
         return len(self.rules) > MAX_SEPARATE
 
     @property
     def cost(self) -> int:
-        """What the commit of its deliveries costs, in deliveries that are stored by themselves (measured)."""
+        """The cost of committing its deliveries, in separately stored deliveries (measured)."""
         count = len(self.rules)
         return MAX_SEPARATE + count // 32 if self.is_large else count
 
@@ -46,7 +46,7 @@ class FanOut(Struct, frozen=True):
 
 
 def ids(message: Message, rules: list[str]) -> list[str]:
-    """What `delivery_id` gives for each rule; the parts of the digest that many share are encoded once."""
+    """Return the `delivery_id` for each rule. Shared parts of the digest are encoded once."""
     about = f"\0{message.outcome_key}\0{message.type}".encode()
     return [sha256(_digest_prefix(rule) + about).hexdigest() for rule in rules]
 

@@ -1,4 +1,4 @@
-"""The frozen message of one delivery, and what the messages about one outcome have in common."""
+"""The frozen message of a delivery, and the shared part of the messages about one outcome."""
 
 from functools import lru_cache
 from typing import Final
@@ -12,7 +12,7 @@ _json: Final = msgspec.json.Encoder().encode
 
 
 class Delivery(Struct, frozen=True):
-    """One message to one endpoint; nothing in it ever changes."""
+    """One message to one endpoint. It never changes."""
 
     id: str
     rule_id: str
@@ -24,7 +24,7 @@ class Delivery(Struct, frozen=True):
 
 
 class Message(Struct, frozen=True):
-    """What all deliveries of one outcome have in common; `head` and `rest` stand before and after the rule."""
+    """The shared part of all deliveries of an outcome: `head` before the rule, `rest` after it."""
 
     outcome_key: str
     type: str
@@ -33,7 +33,7 @@ class Message(Struct, frozen=True):
     rest: bytes
 
     def delivery(self, id_: str, rule: bytes) -> Delivery:
-        """The delivery to one rule, given as `rule_json` makes it."""
+        """Return the delivery to a rule, which is encoded by `rule_json`."""
         named = rule_of(rule)
         body = b"".join((b'{"id":"', id_.encode(), self.head, rule, self.rest))
         return Delivery(id_, named.id, named.name, self.outcome_key, self.type, self.created_ms, body)
@@ -49,6 +49,5 @@ rule_of: Final = msgspec.json.Decoder(RuleName).decode
 
 @lru_cache(maxsize=4096)
 def rule_json(id: str, name: str) -> bytes:  # noqa: A002
-    """The rule as a message names it."""
-    # Each rule takes part in every message of its kind.
+    """Return the JSON of a rule inside a message."""
     return _json(RuleName(id, name))

@@ -1,8 +1,6 @@
-"""Who is told what: notification rules, the frozen message of one delivery, and the retry schedule.
+"""Notification rules, the message of a delivery, and the retry schedule.
 
-A delivery's id and body are functions of what they are about: doing it again makes the same bytes.
-The state of a delivery is in `witnd.domain.webhooks.delivery`, the secrets that sign in
-`witnd.domain.webhooks.rotation`, and signing and sending in `witnd.notify`.
+A delivery's id and body depend only on its outcome and rule, so that a repetition creates the same bytes.
 """
 
 import binascii
@@ -30,12 +28,12 @@ SUCCEED: Final = "outcome_succeed"
 FAILED: Final = "outcome_failed"
 TYPE_OF_STATUS: Final[dict[str, DeliveryType]] = {"CONFIRMED": SUCCEED, "FAILED": FAILED}
 
-SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - how a secret begins, not a secret
-# The bounds of the Standard Webhooks specification for the bytes of a symmetric secret.
+SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - a prefix, not a secret
+# The bounds of the Standard Webhooks specification.
 SECRET_BYTES_MIN: Final = 24
 SECRET_BYTES_MAX: Final = 64
 NAME_MAX: Final = 255
-# Longer addresses are cut or refused by common servers and proxies.
+# Common servers and proxies truncate or refuse longer URLs.
 URL_MAX: Final = 2048
 
 _RULES: Final = UUID("6f1c1d0e-7d0c-5b0a-9a53-5d7b2a0c9e11")
@@ -45,14 +43,14 @@ _json: Final = msgspec.json.Encoder().encode
 _MINUTE: Final = 60_000
 _HOUR: Final = 60 * _MINUTE
 
-# How long after each failure the next attempt is made; the first attempt is made at once.
+# The delay (ms) after each failure. The first attempt is immediate.
 _FIRST: Final = (5_000, 5 * _MINUTE, 30 * _MINUTE)
 SCHEDULE: Final = (*_FIRST, *(hours * _HOUR for hours in (2, 5, 10, 14, 20, 24)))
 JITTER: Final = 0.2
 
 
 class NotificationRule(Struct, frozen=True, kw_only=True):
-    """One version of a rule, as in force at some instant."""
+    """One version of a rule."""
 
     id: str
     name: str
@@ -64,7 +62,7 @@ class NotificationRule(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_content(cls, name: str, content: Mapping[str, object]) -> Self:
-        """The rule from its catalogue entry, which `mistakes` checked when it was written."""
+        """Return the rule of a catalogue entry, which `mistakes` has validated."""
         return cls(
             id=rule_id(name),
             name=name,
@@ -75,8 +73,8 @@ class NotificationRule(Struct, frozen=True, kw_only=True):
             enabled=cast(bool, content.get("enabled", True)),
         )
 
-    def wants(self, agent_key: str, type: str) -> bool:  # noqa: A002 - the word of the message
-        """Whether a final state of this type, of an outcome of this agent, makes a delivery."""
+    def wants(self, agent_key: str, type: str) -> bool:  # noqa: A002 - the name in the message
+        """Return whether a resolution of this type and agent creates a delivery."""
         if not self.enabled or self.agent not in (None, agent_key):
             return False
         return self.source == "both" or (self.source == "outcome_confirmed") == (type == SUCCEED)
@@ -90,7 +88,7 @@ class _Facts(Struct, frozen=True, rename="camel"):
 
 
 class OutcomeFacts(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the message says beyond the public format: decimal strings; null when missed."""
+    """Members beyond the public format: decimal strings, null for missed outcomes."""
 
     status: str
     unit: str | None = None
@@ -110,7 +108,7 @@ class _Subject(TypedDict):
     outcome_facts: Mapping[str, object]
 
 
-# The message is `{"id", <head>, "data": {"rule", <rest>}}`. What is the same for all rules is encoded once.
+# The message is `{"id", <head>, "data": {"rule", <rest>}}`. The parts that all rules share are encoded once.
 class _Head(Struct, frozen=True, rename="camel"):
     type: str
     created_at: str
@@ -123,22 +121,22 @@ class _Rest(Struct, frozen=True, rename={"subject_key": "subjectKey"}):
 
 
 def rule_id(name: str) -> str:
-    """The UUID of the rule with this name: the same in every deployment, for ever."""
+    """Return the UUID of a rule name, the same in every deployment."""
     return str(uuid5(_RULES, name))
 
 
 def delivery_id(rule: str, outcome_key: str, type: str) -> str:  # noqa: A002
-    """64 hex characters: a digest of what the delivery is about."""
+    """Return the id of a delivery, a digest of 64 hex characters."""
     return sha256("\0".join(("delivery", rule, outcome_key, type)).encode()).hexdigest()
 
 
 def new_delivery(rule: NotificationRule, **about: Unpack[_Subject]) -> Delivery:
-    """The delivery that reports a final state to one rule; see `new_deliveries`."""
+    """Return the delivery that reports a resolution to one rule; see `message`."""
     return new_deliveries((rule,), **about)[0]
 
 
 def new_deliveries(rules: Iterable[NotificationRule], **about: Unpack[_Subject]) -> tuple[Delivery, ...]:
-    """The deliveries that report a final state, one for each rule; see `message`."""
+    """Return the deliveries that report a resolution, one for each rule; see `message`."""
     shared = message(**about)
     return tuple(
         shared.delivery(delivery_id(rule.id, shared.outcome_key, shared.type), rule_json(rule.id, rule.name))
@@ -156,10 +154,10 @@ def message(
     resolved_at: int,
     outcome_facts: Mapping[str, object],
 ) -> Message:
-    """What the deliveries that report a final state have in common.
+    """Return the shared part of the deliveries that report a resolution.
 
-    `outcome_facts` has `unit`, `amount`, `currency`, `line_id` as text (or null, or absent), and
-    nothing else. `settles_at` is the instant of the resolution by definition; it may be left out.
+    `outcome_facts` may have `unit`, `amount`, `currency` and `line_id` as text or null. `settles_at` defaults to
+    `resolved_at`.
     """
     type_ = TYPE_OF_STATUS[status]
     created_at = instant.render(resolved_at)
@@ -180,11 +178,10 @@ def next_attempt(
     retry_after_ms: int | None = None,
     schedule: Sequence[int] = SCHEDULE,
 ) -> int | None:
-    """When to try again after failure number `tries` (from 1), or None: the schedule is exhausted.
+    """Return when to retry (ms) after failure number `tries` (from 1), or None after the last step.
 
-    `jitter` between 0 and 1 moves the step by ±20 %. What the endpoint asked for by `Retry-After`
-    is taken instead, but between one and two times the step: it may slow us down, not put a
-    delivery off for a year.
+    `jitter` between 0 and 1 moves the step by ±20 %. `Retry-After` replaces the step, limited to between one and two
+    times the step: an endpoint may slow retries down, but not postpone them for a year.
     """
     if tries > len(schedule):
         return None
@@ -195,7 +192,7 @@ def next_attempt(
 
 
 def secret_bytes(secret: str) -> bytes:
-    """The key inside `whsec_<base64>`. Raises ValueError that says why, without the secret."""
+    """Return the key inside `whsec_<base64>`. Raises ValueError with the reason, without the secret."""
     if not secret.startswith(SECRET_PREFIX):
         raise ValueError(f"must start with {SECRET_PREFIX}")
     try:
@@ -208,11 +205,11 @@ def secret_bytes(secret: str) -> bytes:
 
 
 def mistakes(raw: object, path: str) -> list[Mistake]:
-    """Everything wrong with a rule as written in the catalogue file."""
+    """Return the mistakes of a rule in the catalogue file."""
     if not isinstance(raw, Mapping):
         return [Mistake(path, f"must be a table with {', '.join(_MEMBERS)}")]
     found = [
-        Mistake(f"{path}.{name}", f"is not a setting of a rule; known are {', '.join(_MEMBERS)}")
+        Mistake(f"{path}.{name}", f"is not a field of a rule; known fields are {', '.join(_MEMBERS)}")
         for name in raw
         if name not in _MEMBERS
     ]
@@ -231,7 +228,7 @@ def mistakes(raw: object, path: str) -> list[Mistake]:
 
 def _name_problem(name: object) -> str | None:
     if name is None:
-        return "is missing; give 1 to 255 characters"
+        return "is missing; write 1 to 255 characters"
     if not isinstance(name, str) or not 1 <= len(name) <= NAME_MAX:
         return "must be text of 1 to 255 characters"
     try:
@@ -247,18 +244,18 @@ def _url_problem(url: object) -> str | None:
     if len(url) > URL_MAX:
         return f"is longer than {URL_MAX} characters"
     if _BLANK_OR_CONTROL.search(url):
-        return "holds a space or a control character; write it percent-encoded"
+        return "contains a space or a control character; percent-encode it"
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as wrong:
-        return f"is not a usable address: {wrong}"
+        return f"is not a valid URL: {wrong}"
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return "must be absolute and start with https:// (or http://)"
     if "@" in parts.netloc:
-        return "must not hold a user name or password; the signature proves who is calling"
+        return "must not contain a user name or password; the signature authenticates the request"
     if port == 0:
-        return "has port 0; give the port of the endpoint"
+        return "has port 0; write the port of the endpoint"
     return None
 
 

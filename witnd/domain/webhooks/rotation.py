@@ -1,7 +1,6 @@
-"""Which secrets of a notification rule sign at an instant: the current one, and for a while the one it replaced.
+"""The signing secrets of a notification rule: the current one, and for some time the previous one.
 
-How long that is stands in the version that brought the new secret; a day, where it says nothing. How a secret is
-spelled is left to `notification`, how one signs to `witnd.notify`.
+The version with the new secret sets the overlap; the default is one day.
 """
 
 from collections.abc import Sequence
@@ -11,23 +10,23 @@ from msgspec import Struct
 
 from witnd.domain.values.versions import CatalogueEntry
 
-#: The field of a rule's content, in seconds. It is there only where it is not the default.
+#: The field of a rule's content, in seconds. Omitted if it has the default value.
 OVERLAP: Final = "secret_overlap"
-# A receiver has a day to take over a new secret.
+# Receivers have a day to switch to a new secret.
 DEFAULT_OVERLAP: Final = 86_400
-# Longer than any change of hands takes; after that an old secret that still signs is forgotten rather than meant.
+# Longer than any rotation takes. After that, an old secret that still signs is a mistake.
 MAX_OVERLAP: Final = 30 * 86_400
 
 
 class SigningSecrets(Struct, frozen=True, kw_only=True):
-    """`secrets`: the current one first. `until`: the instant at which the second of them stops signing."""
+    """`secrets`: the current one first. `until`: when the previous one stops signing (ms)."""
 
     secrets: tuple[str, ...]
     until: int | None = None
 
 
 def signing_secrets(versions: Sequence[CatalogueEntry], now_ms: int) -> SigningSecrets:
-    """What signs now. The versions of one rule come in order of their instants; future ones do not count."""
+    """Return the secrets that sign now. `versions` are those of one rule in order of their instants."""
     current: str | None = None
     previous: str | None = None
     until = 0
@@ -46,12 +45,12 @@ def signing_secrets(versions: Sequence[CatalogueEntry], now_ms: int) -> SigningS
 
 
 def overlap_problem(seconds: object) -> str | None:
-    """Why this is no time for two secrets to sign."""
+    """Return why this overlap is invalid, or None."""
     if isinstance(seconds, int) and not isinstance(seconds, bool) and 0 <= seconds <= MAX_OVERLAP:
         return None
     return f"must be whole seconds without quotes, from 0 to {MAX_OVERLAP} (30 days)"
 
 
 def overlap_content(seconds: Any) -> dict[str, int]:
-    """The field as the catalogue keeps it."""
+    """Return the stored form of the field."""
     return {} if seconds in (None, DEFAULT_OVERLAP) else {OVERLAP: seconds}

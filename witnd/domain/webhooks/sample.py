@@ -1,7 +1,7 @@
-"""The message of a test: in the form of every other one, and about nothing that ever was.
+"""The message of a test delivery.
 
-Its type is `test`, its id begins with `test_`, and the outcome it tells of is `witnd-test`. So a receiver that knows
-the types it handles does nothing with it but verify the signature.
+Its type is `test`, its id starts with `test_`, and its outcome key is `witnd-test`. Receivers that only handle known
+types verify its signature and ignore it.
 """
 
 from typing import Final
@@ -17,7 +17,7 @@ OUTCOME_KEY: Final = "witnd-test"
 
 
 def test_delivery(rule: NotificationRule, mark: str, now_ms: int) -> Delivery:
-    """A test of the rule. `mark` makes its id its own: a receiver may ignore an id that it has seen."""
+    """Return a test delivery. `mark` makes its id unique, because receivers ignore repeated ids."""
     real = new_delivery(
         rule,
         outcome_key=OUTCOME_KEY,
