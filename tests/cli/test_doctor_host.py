@@ -207,16 +207,23 @@ def answering(answers: dict[str, tuple[int, object]]) -> Iterator[Config]:
             thread.join()
 
 
-def not_ready(reason: str) -> tuple[int, object]:
-    return 503, {"error": {"code": "UNAVAILABLE", "message": reason}}
+def not_ready(*reasons: str, **partitions: int) -> tuple[int, object]:
+    """The answer of `/readyz` with these reasons, and how many partitions have each state."""
+    details = [
+        *({"path": "", "message": reason} for reason in reasons),
+        *({"path": f"partitions.{state}", "message": str(count)} for state, count in partitions.items()),
+    ]
+    return 503, {"error": {"code": "UNAVAILABLE", "message": "; ".join(reasons), "details": details}}
 
 
 @pytest.mark.parametrize(
     ("ready", "state", "found"),
     [
         ((200, {"status": "ok", "partitions": {"running": 1}, "lag": 7}), "ok", "7 events behind"),
-        (not_ready("partition 0 is standby; partition 1 is standby"), "note", "stands by"),
-        (not_ready("entry 5-0 is 99 s ahead of the server's clock"), "warning", "99 s ahead"),
+        (not_ready("partition 0 is standby", "partition 1 is standby", standby=2), "note", "stands by"),
+        (not_ready("partition 0 is standby", "Redis is away", standby=1), "warning", "Redis is away"),
+        (not_ready("partition 0 is standby", "an entry is ahead", standby=1, running=1), "warning", "is ahead"),
+        (not_ready("entry 5-0 is 99 s ahead of the server's clock", running=1), "warning", "99 s ahead"),
         ((500, "?"), "warning", "status 500"),
     ],
 )

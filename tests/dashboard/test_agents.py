@@ -582,7 +582,7 @@ def test_what_cannot_be_tried_is_told_by_its_row(admin: Dashboard) -> None:
         pasted='{"properties": {"settles_at": "soon"}}',
         **{"e.0.attribution": "", "e.1.later": ""},
     )
-    assert refused(page) == ["2", "1"], "a row, and a line"
+    assert refused(page) == ["2", "1", "1"], "a row, and both mistakes of a line"
     assert page.status == 200
 
 

@@ -59,9 +59,18 @@ def _ready(answer: host.Answer | str) -> Check:
         return ok("daemon", "ready", f"it applies and settles, {answer.body.get('lag', '?')} events behind")
     error = answer.body.get("error")
     reason = str(error.get("message")) if isinstance(error, dict) else f"status {answer.status}"
-    if all(re.fullmatch(r"partition \d+ is standby", one) for one in reason.split("; ")):
+    if _is_standby(error):
         return note("daemon", "ready", "it stands by: another daemon owns the partitions")
     return warning("daemon", "ready", f"it is not: {reason}", "see what it waits for in its log")
+
+
+def _is_standby(error: object) -> bool:
+    """Whether every partition waits for another daemon, and nothing else is wrong."""
+    details = error.get("details") if isinstance(error, dict) else None
+    found = [(str(one.get("path")), str(one.get("message"))) for one in details or () if isinstance(one, dict)]
+    reasons = [message for path, message in found if not path]
+    states = {path: message for path, message in found if path.startswith("partitions.")}
+    return states == {"partitions.standby": str(len(reasons))}
 
 
 def remembers(config: Config, unit: Mapping[str, str] | None, *, private: bool) -> bool:

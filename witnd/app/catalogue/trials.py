@@ -131,9 +131,8 @@ def _events(table: Table, now_ms: int) -> tuple[list[tuple[int, Event]], list[Mi
         at = f"events[{number}]"
         try:
             accepted_at, event = _example(one, last + _SECOND)
-        except ValueError as problem:
-            path, _, message = str(problem).rpartition(": ")
-            wrong.append(Mistake(f"{at}.{path}" if path else at, message))
+        except _Invalid as invalid_example:
+            wrong += [Mistake(f"{at}.{one.path}" if one.path else at, one.message) for one in invalid_example.mistakes]
             continue
         if found and accepted_at < last:
             wrong.append(Mistake(f"{at}.accepted_at", f"lies before {instant.render(last)}, that of the one before"))
@@ -142,22 +141,29 @@ def _events(table: Table, now_ms: int) -> tuple[list[tuple[int, Event]], list[Mi
     return found, wrong
 
 
+class _Invalid(Exception):  # noqa: N818 - what was sent, not a mistake in code
+    def __init__(self, *mistakes: Mistake) -> None:
+        super().__init__(*mistakes)
+        self.mistakes = mistakes
+
+
 def _example(raw: object, accepted_at: int) -> tuple[int, Event]:
-    """An event as it would be sent, without the need to name what it is about. ValueError: path, colon, problem."""
+    """Read an event as it would be sent; it need not name what it is about. Raises `_Invalid`."""
     if not isinstance(raw, dict):
-        raise ValueError("must be an object with an `action`")
+        raise _Invalid(Mistake("", "must be an object with an `action`"))
     given = dict(raw)
     said = given.pop("accepted_at", None)
     if said is not None:
         try:
             accepted_at = instant.parse(said) if isinstance(said, str) else -1
         except ValueError as wrong:
-            raise ValueError(f"accepted_at: {wrong}") from None
+            raise _Invalid(Mistake("accepted_at", str(wrong))) from None
         if accepted_at < 0:
-            raise ValueError("accepted_at: must be text such as 2027-01-01T00:00:00Z")
+            raise _Invalid(Mistake("accepted_at", "must be text such as 2027-01-01T00:00:00Z"))
     # What it is about is the same for all of them, whatever pasted events say.
     given |= {"key": "trial-outcome", "customer_key": "trial", "agent_key": None, "idempotency_key": None}
     event = read_event([b"data", msgspec.json.encode(given)])
     if not isinstance(event, Event):
-        raise ValueError(event.message if isinstance(event, Refusal) else "is no event")
+        mistakes = event.mistakes if isinstance(event, Refusal) else ()
+        raise _Invalid(*(mistakes or (Mistake("", event.message if isinstance(event, Refusal) else "is no event"),)))
     return accepted_at, event

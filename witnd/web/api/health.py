@@ -44,7 +44,10 @@ async def ready(call: Call[Any]) -> Ready:
     health = call.services.health()
     if not health.ready or health.troubles:
         reasons = [*health.troubles, *health.alarms] or ["the daemon is starting"]
-        details = [Detail("", reason) for reason in reasons]
+        details = [
+            *(Detail("", reason) for reason in reasons),
+            *(Detail(f"partitions.{state}", str(count)) for state, count in health.partitions.items()),
+        ]
         raise ApiError("UNAVAILABLE", "; ".join(reasons), details, {"Retry-After": "1"})
     return Ready(status="ok", partitions=dict(health.partitions), lag=health.lag, alarms=list(health.alarms))
 
