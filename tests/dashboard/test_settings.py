@@ -135,7 +135,7 @@ def test_a_server_that_tells_nothing_hides_no_setting(admin: Dashboard, monkeypa
     async def loading(_: object) -> None:
         raise StoreRefused("Redis is still loading its data", "wait until it has finished")
 
-    monkeypatch.setattr("witnd.app.status.safety.look", loading)
+    monkeypatch.setattr("witnd.app.status.safety.read_health", loading)
     page = admin.get(PATH)
     assert (page.status, len(page.rows("settings")) > 20) == (200, True)
     assert page.case("redis") == "unknown"
