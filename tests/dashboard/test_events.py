@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 
@@ -39,9 +40,14 @@ def every_fate(shop: Workshop) -> None:
     IDS["rejected"] = raw.decode()
 
 
-@pytest.fixture
-def api(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[Office]:
-    with lived(session_server, tmp_path, every_fate) as opened:
+@pytest.fixture(scope="module")
+def api() -> Iterator[Office]:
+    """One daemon for all tests that only read."""
+    with (
+        TemporaryDirectory(prefix="witnd-") as directory,
+        Server(Path(directory)) as server,
+        lived(server, Path(directory), every_fate) as opened,
+    ):
         yield opened
 
 
@@ -131,46 +137,11 @@ def test_one_event_shows_what_was_sent(admin: Dashboard) -> None:
     assert not page.document.xpath("//main//script")
 
 
-def test_one_event_is_told_without_the_log(admin: Dashboard, api: Office) -> None:
-    api.workshop.call("XTRIM", "witn:{0}:events", "MINID", f"{LONG_AGO + 60_003}-0")
-    held = admin.get(f"/dashboard/events/0/{IDS['held']}")
-    assert held.case("why") == "unknown_customer"
-    assert names(held.find("//*[@id='why']")) == ["nobody/?#%"]
-    assert "not-in-log" in held.cases
-    assert len(admin.get("/dashboard/events").items("events")) == 8
-    gone = admin.get(f"/dashboard/events/0/{IDS['applied']}")
-    assert gone.status == 404
-    assert f"/dashboard/events?id={IDS['applied']}" in gone.hrefs
-    known = admin.get(f"/dashboard/events/0/{IDS['applied']}?key=ticket-0001")
-    assert (known.status, known.state("fate")) == (200, "applied")
-    wrong = admin.get(f"/dashboard/events/0/{IDS['applied']}?key=ticket-0002")
-    assert (wrong.status, wrong.links()["ticket-0002"]) == (404, "/dashboard/outcomes/ticket-0002")
-
-
 @pytest.mark.parametrize("path", ["0/x", "0/1-1", "9/1000000000000-0", "x/1000000000000-0", "0/%3Cb%3E"])
 def test_events_that_are_not_there_are_told_so(admin: Dashboard, path: str) -> None:
     page = admin.get(f"/dashboard/events/{path}")
     assert page.status == 404
     assert page.cases[0] in ("missing", "not_found")
-
-
-def test_what_is_not_read_yet_waits_and_entries_of_the_daemon_are_no_events(admin: Dashboard, api: Office) -> None:
-    tick = api.workshop.call("XADD", "witn:{0}:events", "*", "witnd", "tick").decode()
-    settle(api)
-    assert admin.get(f"/dashboard/events/0/{tick}").case("why") == "control"
-    ahead = int(tick.partition("-")[0]) + 50_000
-    api.workshop.event("ticket-0003", "replied", at=f"{ahead}-0")
-    page = admin.get(f"/dashboard/events/0/{ahead}-0")
-    assert page.case("why") == "waiting"
-    assert page.find("//main").get("data-live") == "/dashboard/live"
-
-
-def test_a_held_event_is_asked_for_again_by_admins_alone(admin: Dashboard, reader: Dashboard) -> None:
-    path = f"/dashboard/events/0/{IDS['held']}"
-    page = admin.submit(admin.get(path), "/dashboard/outcomes/ticket-0002/retry")
-    assert (page.status, page.path) == (200, "/dashboard/outcomes/ticket-0002")
-    assert not reader.get(path).document.xpath("//main//form")
-    assert not admin.get(f"/dashboard/events/0/{IDS['late']}").document.xpath("//main//form")
 
 
 def test_lists_page_to_the_end(session_server: Server, redis_url: str, tmp_path: Path) -> None:
@@ -246,12 +217,52 @@ class TestNothing:
         assert HOSTILE in tab.page.locator("table").inner_text()
 
 
-def test_a_held_event_is_removed_by_admins_after_a_tick(admin: Dashboard, reader: Dashboard) -> None:
-    page = admin.get(f"/dashboard/events/0/{IDS['held']}")
-    path = f"{page.path}/remove"
-    assert path in [form.action for form in page.document.forms]
-    assert path not in [form.action for form in reader.get(page.path).document.forms]
-    assert admin.submit(page, path).status == 400
-    assert admin.submit(page, path, confirmed="yes").message
-    until(lambda: admin.get(page.path).case("why") == "removed", "the event is rejected")
-    assert "event.remove" in admin.get("/dashboard/changes").cases
+class TestChanging:
+    @pytest.fixture
+    def api(self, session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[Office]:
+        with lived(session_server, tmp_path, every_fate) as opened:
+            yield opened
+
+    def test_one_event_is_told_without_the_log(self, admin: Dashboard, api: Office) -> None:
+        api.workshop.call("XTRIM", "witn:{0}:events", "MINID", f"{LONG_AGO + 60_003}-0")
+        held = admin.get(f"/dashboard/events/0/{IDS['held']}")
+        assert held.case("why") == "unknown_customer"
+        assert names(held.find("//*[@id='why']")) == ["nobody/?#%"]
+        assert "not-in-log" in held.cases
+        assert len(admin.get("/dashboard/events").items("events")) == 8
+        gone = admin.get(f"/dashboard/events/0/{IDS['applied']}")
+        assert gone.status == 404
+        assert f"/dashboard/events?id={IDS['applied']}" in gone.hrefs
+        known = admin.get(f"/dashboard/events/0/{IDS['applied']}?key=ticket-0001")
+        assert (known.status, known.state("fate")) == (200, "applied")
+        wrong = admin.get(f"/dashboard/events/0/{IDS['applied']}?key=ticket-0002")
+        assert (wrong.status, wrong.links()["ticket-0002"]) == (404, "/dashboard/outcomes/ticket-0002")
+
+    def test_what_is_not_read_yet_waits_and_entries_of_the_daemon_are_no_events(
+        self, admin: Dashboard, api: Office
+    ) -> None:
+        tick = api.workshop.call("XADD", "witn:{0}:events", "*", "witnd", "tick").decode()
+        settle(api)
+        assert admin.get(f"/dashboard/events/0/{tick}").case("why") == "control"
+        ahead = int(tick.partition("-")[0]) + 50_000
+        api.workshop.event("ticket-0003", "replied", at=f"{ahead}-0")
+        page = admin.get(f"/dashboard/events/0/{ahead}-0")
+        assert page.case("why") == "waiting"
+        assert page.find("//main").get("data-live") == "/dashboard/live"
+
+    def test_a_held_event_is_asked_for_again_by_admins_alone(self, admin: Dashboard, reader: Dashboard) -> None:
+        path = f"/dashboard/events/0/{IDS['held']}"
+        page = admin.submit(admin.get(path), "/dashboard/outcomes/ticket-0002/retry")
+        assert (page.status, page.path) == (200, "/dashboard/outcomes/ticket-0002")
+        assert not reader.get(path).document.xpath("//main//form")
+        assert not admin.get(f"/dashboard/events/0/{IDS['late']}").document.xpath("//main//form")
+
+    def test_a_held_event_is_removed_by_admins_after_a_tick(self, admin: Dashboard, reader: Dashboard) -> None:
+        page = admin.get(f"/dashboard/events/0/{IDS['held']}")
+        path = f"{page.path}/remove"
+        assert path in [form.action for form in page.document.forms]
+        assert path not in [form.action for form in reader.get(page.path).document.forms]
+        assert admin.submit(page, path).status == 400
+        assert admin.submit(page, path, confirmed="yes").message
+        until(lambda: admin.get(page.path).case("why") == "removed", "the event is rejected")
+        assert "event.remove" in admin.get("/dashboard/changes").cases

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 
@@ -28,9 +29,14 @@ def some(shop: Workshop) -> None:
     shop.event("ticket-0005", "asked", agent_key="patient", at="*")
 
 
-@pytest.fixture
-def api(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[Office]:
-    with lived(session_server, tmp_path, some) as opened:
+@pytest.fixture(scope="module")
+def api() -> Iterator[Office]:
+    """One daemon for all tests that only read."""
+    with (
+        TemporaryDirectory(prefix="witnd-") as directory,
+        Server(Path(directory)) as server,
+        lived(server, Path(directory), some) as opened,
+    ):
         yield opened
 
 
@@ -123,16 +129,22 @@ def test_an_empty_list_shows_how_to_send_an_event(session_server: Server, redis_
         assert xadd.startswith("redis-cli XADD 'witn:{0}:events' '*' key ticket-4711")
 
 
-def test_it_is_searched_without_loading_the_page_again(tab: Tab, api: Office) -> None:
-    tab.open("/dashboard/outcomes")
-    tab.page.evaluate("window.mark = 1")
-    tab.field("search").fill("ticket-0003")
-    tab.page.locator("#search").click()
-    rows = tab.page.locator("tbody tr")
-    until(lambda: rows.count() == 1, "the list is filtered")
-    assert tab.page.url.endswith("/dashboard/outcomes?search=ticket-0003")
-    assert tab.page.evaluate("window.mark") == 1
-    tab.page.go_back()
-    until(lambda: rows.count() == 6, "going back shows all")
-    api.workshop.event("ticket-0009", "asked", agent_key="patient", at="*")
-    tab.page.get_by_role("link", name="ticket-0009").wait_for()
+class TestChanging:
+    @pytest.fixture
+    def api(self, session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[Office]:
+        with lived(session_server, tmp_path, some) as opened:
+            yield opened
+
+    def test_it_is_searched_without_loading_the_page_again(self, tab: Tab, api: Office) -> None:
+        tab.open("/dashboard/outcomes")
+        tab.page.evaluate("window.mark = 1")
+        tab.field("search").fill("ticket-0003")
+        tab.page.locator("#search").click()
+        rows = tab.page.locator("tbody tr")
+        until(lambda: rows.count() == 1, "the list is filtered")
+        assert tab.page.url.endswith("/dashboard/outcomes?search=ticket-0003")
+        assert tab.page.evaluate("window.mark") == 1
+        tab.page.go_back()
+        until(lambda: rows.count() == 6, "going back shows all")
+        api.workshop.event("ticket-0009", "asked", agent_key="patient", at="*")
+        tab.page.get_by_role("link", name="ticket-0009").wait_for()
