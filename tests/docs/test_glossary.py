@@ -14,7 +14,7 @@ ROW = re.compile(r"^\| (?P<term>[^|]+) \| (?P<meaning>[^|]+) \| (?P<excluded>\*[
 STYLE = (
     "whoever", "who has", "such as it is", "of its own", "by itself", "put into force", "mend", "mended", "mending",
     "judge", "judges", "judged", "is asked", "are asked", "is told", "are told", "was told", "tells of", "so long as",
-    "troubles", "anew",
+    "troubles", "anew", "tells", "told", "asks", "asked", "says", "said", "speaks", "hears", "heard", "knows", "wants",
 )  # fmt: skip
 
 GENERATED = re.compile(r"<!-- generated: .*?<!-- end of generated -->", re.DOTALL)
@@ -43,7 +43,7 @@ def templates() -> Iterator[tuple[str, str]]:
 # Remove the mark of a place once its texts use the words of the glossary.
 RENAMING = pytest.mark.xfail(reason="its texts are being renamed", strict=False)
 PLACES = [
-    pytest.param(documentation, id="documentation", marks=RENAMING),
+    pytest.param(documentation, id="documentation"),
     pytest.param(command_help, id="command help", marks=RENAMING),
     pytest.param(templates, id="templates", marks=RENAMING),
 ]
@@ -62,12 +62,13 @@ def uses(text: str, words: str) -> bool:
 def test_no_text_uses_a_word_that_the_glossary_excludes(texts: Callable[[], Iterator[tuple[str, str]]]) -> None:
     excluded = {words: f"write {term!r}" for term, several in rows() for words in several}
     excluded |= dict.fromkeys(STYLE, "rephrase")
-    assert [
+    found = [
         f"{place}: {words!r}: {remedy}"
         for place, text in texts()
         for words, remedy in excluded.items()
         if uses(text, words)
-    ] == []
+    ]
+    assert not found, "\n".join(found)
 
 
 def test_every_row_of_the_glossary_has_a_term_a_meaning_and_excluded_words() -> None:
