@@ -9,12 +9,12 @@ from tests.docs.generate import ROOT, cli_block
 from tests.docs.pages import PAGES, name_of, prose
 
 GLOSSARY = ROOT / "docs/reference/glossary.md"
-ROW = re.compile(r"^\| (?P<term>[^|]+) \| (?P<meaning>[^|]+) \| (?P<excluded>\*[^|]+\*) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| (?P<term>[^|]+) \| (?P<meaning>[^|]+) \| (?P<excluded>\*[^|]+\*|–) \|$", re.MULTILINE)
 # Phrases that read like a translation, or that make software a person.
 STYLE = (
     "whoever", "who has", "such as it is", "of its own", "by itself", "put into force", "mend", "mended", "mending",
-    "judge", "judges", "judged", "is asked", "are asked", "is told", "are told", "was told", "tells of", "so long as",
-    "troubles", "anew", "tells", "told", "asks", "asked", "says", "said", "speaks", "hears", "heard", "knows", "wants",
+    "judge", "judges", "judged", "so long as", "troubles", "anew", "tells", "told", "asks", "asked", "says", "said",
+    "speaks", "hears", "heard", "knows", "wants",
 )  # fmt: skip
 
 GENERATED = re.compile(r"<!-- generated: .*?<!-- end of generated -->", re.DOTALL)
@@ -71,7 +71,7 @@ def test_no_text_uses_a_word_that_the_glossary_excludes(texts: Callable[[], Iter
     assert not found, "\n".join(found)
 
 
-def test_every_row_of_the_glossary_has_a_term_a_meaning_and_excluded_words() -> None:
+def test_every_row_of_the_glossary_can_be_read() -> None:
     lines = [line for line in GLOSSARY.read_text().splitlines() if line.startswith("| ")]
     assert len(rows()) == len(lines) - 2
 
