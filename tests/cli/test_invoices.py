@@ -156,7 +156,7 @@ class TestList:
             (("--period", "2026-13"), "2026-13"),
             (("--period", "november"), "--period: 'november'"),
             (("--status", "sent"), "'open', 'draft', 'issued', 'paid', 'void'"),
-            (("--after", "nonsense"), "write the cursor that it ended with"),
+            (("--after", "nonsense"), "--after: 'nonsense'"),
             (("--limit", "0"), "1<=x<=1000"),
         ],
     )
@@ -533,7 +533,7 @@ class TestNotes:
             "credit", "--invoice", "CN-000001", "--row", "abcdef", "--reason", "slow"
         )
         assert "leave out --customer" in said("notes", "CN-000001", "--customer", "acme")
-        assert "write the cursor" in said("notes", "--after", "nonsense")
+        assert "'nonsense'" in said("notes", "--after", "nonsense")
 
     def test_a_paper_that_is_void_gives_nothing_back(self, shop: Workshop) -> None:
         shop.json("invoices", "issue", november(shop).id)

@@ -1,5 +1,6 @@
 """The sets that outcomes are found by, on a real server: what the audit says of them, and how they are rebuilt."""
 
+from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.support.server import Server
 from tests.support.workshop import LONG_AGO, Workshop
 from witnd.endpoint import endpoint
 from witnd.store.keys import Keys
+from witnd.store.page import InvalidCursor
 from witnd.store.query.cursor import Cursor, newest
 from witnd.store.query.reads import open_reads
 
@@ -144,10 +146,16 @@ async def test_a_list_goes_on_behind_any_place_with_what_follows_it(
 
 @pytest.mark.parametrize("text", ["", "1", "1:0", "x:0:a", "-1:0:a", "1:-1:a", "²:0:a", "1:٣:a", f"{2**53 + 1}:0:a"])
 def test_what_is_no_place_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"."):
-        Cursor.parse(text)
+    for cursor in (text, urlsafe_b64encode(text.encode()).decode().rstrip("=")):
+        with pytest.raises(InvalidCursor):
+            Cursor.parse(cursor, 2)
+
+
+def test_a_place_in_a_partition_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(InvalidCursor):
+        Cursor.parse(str(Cursor(LONG_AGO, 2, "a")), 2)
 
 
 def test_a_place_has_room_for_any_key() -> None:
     place = Cursor(LONG_AGO, 3, "a:b/c:\x00 é🎉")
-    assert Cursor.parse(str(place)) == place
+    assert Cursor.parse(str(place), 4) == place

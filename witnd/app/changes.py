@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from witnd.app.errors import invalid
+from witnd.app.errors import invalid_cursor
 from witnd.domain.values import instant
 from witnd.store.access.change_log import Changes, Source
+from witnd.store.page import Page
 
 # The id of a stream entry. 0-0 is none, and nothing comes before it.
 _ENTRY: Final = re.compile(r"(?!0+-0+$)[0-9]{1,15}-[0-9]{1,18}", re.ASCII)
@@ -32,19 +33,13 @@ class ChangeJson(Struct, frozen=True, kw_only=True):
     after: Any
 
 
-class ChangePage(Struct, frozen=True, kw_only=True):
+async def page(changes: Changes, limit: int, after: str | None) -> Page[ChangeJson]:
     """Changes, the newest first."""
-
-    data: list[ChangeJson]
-    next_cursor: str | None
-
-
-async def page(changes: Changes, limit: int, after: str | None) -> ChangePage:
     if after is not None and not _ENTRY.fullmatch(after):
-        raise invalid("after", f"{after!r} is no cursor of this list: write the one that it ended with")
+        raise invalid_cursor(after)
     found = await changes.newest(limit + 1, after)
-    return ChangePage(
-        data=[
+    return Page(
+        [
             ChangeJson(
                 id=one.id,
                 at=instant.render(int(one.id.partition("-")[0])),
@@ -59,5 +54,5 @@ async def page(changes: Changes, limit: int, after: str | None) -> ChangePage:
             )
             for one in found[:limit]
         ],
-        next_cursor=found[limit - 1].id if len(found) > limit else None,
+        found[limit - 1].id if len(found) > limit else None,
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, get_args
 
-from witnd.app.errors import invalid, not_found
+from witnd.app.errors import checked_cursor, invalid, not_found
 from witnd.app.services import Services
 from witnd.domain.values import instant
 from witnd.domain.webhooks.delivery import HEALTHY, STANDINGS, Standing
@@ -11,7 +11,7 @@ from witnd.domain.webhooks.delivery_json import DeliveryDetailJson, DeliveryJson
 from witnd.domain.webhooks.notification import rule_id
 from witnd.store.access.change_log import Author
 from witnd.store.deliveries.reads import ENDED, LOOKED_AT_REQUEST, Deliveries, FoundDelivery
-from witnd.store.page import InvalidCursor, Page
+from witnd.store.page import Page
 
 #: More deliveries than this no single request sends again: a second or two of work.
 RESENT_MAX: Final = 10_000
@@ -58,11 +58,9 @@ async def page(
     desk = await services.deliveries()
     if outcome_key is not None:
         return await _about(desk, outcome_key, known, wanted, limit, after)
-    try:
+    with checked_cursor():
         standings = STANDINGS if known is None else [known]
         found = await desk.page(standings, wanted, limit, after, looked_at_max=looked_at_max)
-    except InvalidCursor as wrong:
-        raise invalid("after", str(wrong)) from None
     return Page([json_of(one) for one in found.data], found.cursor)
 
 

@@ -1,11 +1,13 @@
 """Refusals of use cases: a code for programs, a message for people, and what is wrong where."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 from msgspec import Struct
 
 from witnd.domain.values.mistake import Mistake
+from witnd.store.page import InvalidCursor
 
 
 class Detail(Struct, frozen=True):
@@ -56,6 +58,20 @@ def all_invalid(mistakes: Sequence[Mistake]) -> Refused:
     message = f"{first.path}: {first.message}" if first.path else first.message
     more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
     return Refused("VALIDATION_ERROR", message + more, [Detail(one.path, one.message) for one in mistakes])
+
+
+def invalid_cursor(cursor: str) -> Refused:
+    """Refuse a cursor that no page of the list ended with."""
+    return invalid("after", str(InvalidCursor(cursor)))
+
+
+@contextmanager
+def checked_cursor() -> Iterator[None]:
+    """Refuse a cursor that the store does not know."""
+    try:
+        yield
+    except InvalidCursor as wrong:
+        raise invalid("after", str(wrong)) from None
 
 
 def not_found(what: str, key: str, known: Sequence[str] = ()) -> Refused:

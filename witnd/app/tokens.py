@@ -5,11 +5,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from witnd.app.errors import all_invalid, invalid, not_found
+from witnd.app.errors import all_invalid, invalid_cursor, not_found
 from witnd.domain.values import instant
 from witnd.store.access.change_log import Author, Change
 from witnd.store.access.tokens import Token, Tokens, mistakes
 from witnd.store.errors import Unsafe
+from witnd.store.page import Page
 
 
 class TokenJson(Struct, frozen=True, kw_only=True):
@@ -32,13 +33,6 @@ class NewToken(TokenJson, frozen=True, kw_only=True):
     token: str
 
 
-class TokenPage(Struct, frozen=True, kw_only=True):
-    """Tokens, the oldest first."""
-
-    data: list[TokenJson]
-    next_cursor: str | None
-
-
 def token_json(token: Token, used: Mapping[str, int]) -> TokenJson:
     return TokenJson(**_fields(token, used))
 
@@ -47,19 +41,18 @@ def new_token_json(token: Token, text: str) -> NewToken:
     return NewToken(**_fields(token, {}), token=text)
 
 
-async def page(tokens: Tokens, limit: int, after: str | None, *, archived: bool) -> TokenPage:
-    """Revoked ones are left out unless `archived` is true."""
+async def page(tokens: Tokens, limit: int, after: str | None, *, archived: bool) -> Page[TokenJson]:
+    """Tokens, the oldest first. Revoked ones are left out unless `archived` is true."""
     found = await tokens.readable()
     if after is not None:
         places = [place for place, token in enumerate(found) if token.id == after]
         if not places:
-            raise invalid("after", f"{after!r} is no cursor of this list: write the one that it ended with")
+            raise invalid_cursor(after)
         found = found[places[0] + 1 :]
     found = [token for token in found if archived or token.revoked_at is None]
     used = await tokens.last_uses()
-    return TokenPage(
-        data=[token_json(token, used) for token in found[:limit]],
-        next_cursor=found[limit - 1].id if len(found) > limit else None,
+    return Page(
+        [token_json(token, used) for token in found[:limit]], found[limit - 1].id if len(found) > limit else None
     )
 
 

@@ -17,3 +17,6 @@ class Page(Struct, Generic[T], frozen=True):
 
 class InvalidCursor(ValueError):  # noqa: N818 - what a person wrote, not a mistake in code
     """The cursor is not one that a page of this list ended with."""
+
+    def __init__(self, cursor: str) -> None:
+        super().__init__(f"{cursor!r} is not a cursor of this list; use next_cursor from the previous page")

@@ -54,7 +54,7 @@ async def running(services: Services, agent: str) -> Running:
             found.setdefault(numbers.of(outcome), []).append(listed(place.partition, outcome))
         order = sorted(found, key=lambda number: -1 if number is None else number, reverse=True)
         versions = [OnVersion(version=number, outcomes=found[number]) for number in order]
-        return Running(versions=versions, complete=page.behind is None)
+        return Running(versions=versions, complete=page.cursor is None)
 
     return await asked(services, ask)
 

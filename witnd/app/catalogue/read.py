@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from witnd.app.errors import Refused, invalid, not_found
+from witnd.app.errors import Refused, invalid, invalid_cursor, not_found
 from witnd.app.services import Services
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.catalogue.contract import Contract
@@ -108,7 +108,7 @@ async def versions(
     entries = _known(catalogue, kind, key)
     now = await services.catalogue_store.present()
     if after is not None and not (after.isascii() and after.isdecimal() and len(after) < 10):
-        raise invalid("after", "must be the next_cursor of the page before")
+        raise invalid_cursor(after)
     start = int(after or 0)
     end = min(start + limit, len(entries))
     return [version_at_index(entries, place, now) for place in range(start, end)], str(end) if end < len(

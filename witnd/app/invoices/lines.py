@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from witnd.app.errors import Refused, invalid
+from witnd.app.errors import Refused, checked_cursor, invalid_cursor
 from witnd.app.invoices.operations import listed
 from witnd.app.services import Services
 from witnd.domain.invoices.invoice import Invoice
@@ -11,7 +11,7 @@ from witnd.store.errors import DamagedInvoice
 from witnd.store.invoices.lines import Lines, StaleCursor
 from witnd.store.invoices.reads import InvoiceFilter
 from witnd.store.keys import BillingKeys
-from witnd.store.page import InvalidCursor, Page
+from witnd.store.page import Page
 
 # How often more invoices are looked for in one request: each has a line as a rule, so once or twice does.
 INVOICES_MAX: Final = 10
@@ -24,11 +24,10 @@ def lines_of(services: Services) -> Lines:
 async def of_invoice(services: Services, invoice: Invoice, limit: int, after: str | None) -> Page[LineJson]:
     """Lines behind a cursor. CONFLICT where the invoice was open when the cursor was made, and is no more."""
     try:
-        page = await lines_of(services).page(invoice, limit, after)
+        with checked_cursor():
+            page = await lines_of(services).page(invoice, limit, after)
     except StaleCursor as moved:
         raise Refused("CONFLICT", str(moved)) from None
-    except InvalidCursor as wrong:
-        raise invalid("after", str(wrong)) from None
     return Page([line_json(invoice, row) for row in page.data], page.cursor)
 
 
@@ -43,7 +42,7 @@ async def of_all(services: Services, wanted: InvoiceFilter, limit: int, after: s
     if within:
         invoice = await services.invoices.get(last)
         if invoice is None or not _lies_in(wanted, invoice):
-            raise invalid("after", f"{after!r} is no cursor of this list: write the one that it ended with")
+            raise invalid_cursor(after or "")
         page = await _readable(services, invoice, limit, within, unreadable)
         if page.cursor is not None:
             return Page(page.data, f"{last}_{page.cursor}")

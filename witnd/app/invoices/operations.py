@@ -6,7 +6,7 @@ What may be done is decided in the domain; credits are in `crediting`, exports i
 from collections.abc import Callable
 from typing import Final
 
-from witnd.app.errors import Detail, Refused, invalid, not_found
+from witnd.app.errors import Detail, Refused, checked_cursor, invalid, invalid_cursor, not_found
 from witnd.app.services import Services
 from witnd.domain.invoices import operations as invoicing
 from witnd.domain.invoices.invoice import Invoice
@@ -20,7 +20,7 @@ from witnd.store.access.change_log import Author
 from witnd.store.invoices.change import Operation, Snapshot
 from witnd.store.invoices.change_entries import entry_maker
 from witnd.store.invoices.reads import Ambiguous, InvoiceFilter
-from witnd.store.page import InvalidCursor, Page
+from witnd.store.page import Page
 
 STAGES: Final = ("open", "draft", "issued", "paid", "void")
 # Heads that are looked at in one request: less than a tenth of a second.
@@ -83,10 +83,8 @@ async def listed(
     services: Services, asked: InvoiceFilter, limit: int, after: str | None, *, looked_at_max: int | None = None
 ) -> Page[Invoice]:
     """The newest period first. A page may be short and still have a cursor, where a rare thing is looked for."""
-    try:
+    with checked_cursor():
         return await services.invoices.page(asked, limit, after, most=looked_at_max or LOOKED_AT_MAX)
-    except InvalidCursor as wrong:
-        raise invalid("after", str(wrong)) from None
 
 
 async def document(services: Services, name: str, *, can_shorten: bool = False) -> Invoice | CreditNote:
@@ -137,7 +135,7 @@ async def notes_of(services: Services, invoice: Invoice, limit: int, after: str 
     last = invoice.notes
     if after is not None:
         if not (after.isascii() and after.isdigit() and len(after) <= len(str(last)) and int(after) <= last):
-            raise invalid("after", f"{after!r} is no cursor of this list: write the one that it ended with")
+            raise invalid_cursor(after)
         last = int(after)
     first = max(0, last - limit)
     found = await services.invoices.notes_of(invoice, first, last)
@@ -156,11 +154,9 @@ async def notes_listed(
     """Credit notes of an invoice, of a customer, or of all, the newest first."""
     if invoice is not None:
         return await notes_of(services, invoice, limit, after)
-    try:
+    with checked_cursor():
         most = looked_at_max or LOOKED_AT_MAX
         return await services.invoices.notes(limit, after, customer=customer, most=most)
-    except InvalidCursor as wrong:
-        raise invalid("after", str(wrong)) from None
 
 
 # -- doing -------------------------------------------------------------------------------------------------------------

@@ -4,27 +4,20 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from msgspec import Struct
-
 from witnd.app.errors import Refused, invalid
-from witnd.app.paging import LOOKED_AT_MAX, asked, cursor, place_of
+from witnd.app.paging import LOOKED_AT_MAX, asked, cursor_of
 from witnd.app.services import Services
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.event import EntryId, Event
 from witnd.store.keys import Keys
 from witnd.store.log.reader import entry_id
+from witnd.store.page import Page
+from witnd.store.query.cursor import text_of_cursor
 from witnd.store.query.fates import Fate, event_of, fate_of, logged_fields, recorded_fate, shorten, with_events
 from witnd.store.query.merged import newest_fates
 from witnd.store.query.reads import FATES, Reads
 
 _ENTRY: Final = re.compile("([0-9]{1,16})-([0-9]{1,20})", re.ASCII)
-
-
-class FatePage(Struct, frozen=True, kw_only=True):
-    """Events that were not applied, the newest first. Long values of rejected ones are cut off."""
-
-    data: list[Fate]
-    next_cursor: str | None
 
 
 async def page(
@@ -37,26 +30,27 @@ async def page(
     after: str | None,
     looked_at_max: int | None = None,
     is_shortened: bool = True,
-) -> FatePage:
-    """`fate`: several with commas between, all without it. `key`: only events of this outcome."""
+) -> Page[Fate]:
+    """Events that were not applied, the newest first. `fate`: several with commas between, all without it. `key`: only
+    events of this outcome. `is_shortened`: long values of rejected ones are cut off."""
     partitions, fates = services.chosen(partition), _fates(fate)
-    behind, most = place_of(after, len(services.partitions)), looked_at_max or LOOKED_AT_MAX
+    behind, most = cursor_of(services, after), looked_at_max or LOOKED_AT_MAX
 
     async def filled(reads: Reads, data: list[Fate]) -> list[Fate]:
         found = await with_events(reads, partitions, data)
         return [shorten(fate) for fate in found] if is_shortened else found
 
-    async def ask(reads: Reads, _: Catalogue) -> FatePage:
+    async def ask(reads: Reads, _: Catalogue) -> Page[Fate]:
         data: list[Fate] = []
         looked_at, last = 0, behind
         async for place, record in newest_fates(reads, partitions, fates, behind, limit + 1):
             mine = record is not None and key in (None, record.key)
             if looked_at == most or (mine and len(data) == limit):
-                return FatePage(data=await filled(reads, data), next_cursor=cursor(last))
+                return Page(await filled(reads, data), text_of_cursor(last))
             if record is not None and mine:
                 data.append(recorded_fate(place.partition, entry_id(place.name), record, None))
             looked_at, last = looked_at + 1, place
-        return FatePage(data=await filled(reads, data), next_cursor=None)
+        return Page(await filled(reads, data), None)
 
     return await asked(services, ask)
 

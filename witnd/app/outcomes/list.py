@@ -1,27 +1,22 @@
 """Outcomes as the API and the pages ask for them: lists by key, by what a key begins with, or by what they are; and one
 in full."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
-
-from msgspec import Struct
 
 from witnd.app.errors import invalid
 from witnd.app.outcomes.fates import entry_named
 from witnd.app.outcomes.view import Explained, Listed, explained, listed
-from witnd.app.paging import LOOKED_AT_MAX, asked, cursor, place_of
+from witnd.app.paging import LOOKED_AT_MAX, asked, cursor_of
 from witnd.app.services import Services
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.outcome import STATUSES as ALL
-from witnd.domain.outcomes.outcome import Outcome
 from witnd.domain.outcomes.partitioning import partition_of
-from witnd.domain.outcomes.recount import restore_outcome
 from witnd.store.keys import Keys
+from witnd.store.page import Page
 from witnd.store.query.cursor import Cursor
-from witnd.store.query.merged import earliest_due
-from witnd.store.query.outcomes import OutcomeFilter, Page, list_outcomes, read_outcome
+from witnd.store.query.outcomes import OutcomeFilter, list_due_outcomes, list_outcomes, read_outcome
 from witnd.store.query.reads import Reads
-from witnd.store.records.codec import terms_of
 
 # Both spellings of a missed outcome are understood; people are shown the first.
 STATUSES: Final[Mapping[str, str]] = {
@@ -31,13 +26,6 @@ STATUSES: Final[Mapping[str, str]] = {
     "missed": "FAILED",
     "failed": "FAILED",
 }
-
-
-class OutcomePage(Struct, frozen=True, kw_only=True):
-    """Outcomes, and where the next page begins."""
-
-    data: list[Listed]
-    next_cursor: str | None
 
 
 async def page(
@@ -53,12 +41,12 @@ async def page(
     limit: int,
     after: str | None,
     looked_at_max: int | None = None,
-) -> OutcomePage:
+) -> Page[Listed]:
     """By prefix in the order of their keys, otherwise the newest first. `status`: several with commas between.
     `is_due`: only open and pending ones, in the order in which they are due."""
     partitions = services.chosen(partition)
     wanted = OutcomeFilter(statuses=_statuses(status), customer=customer, agent=agent, prefix=prefix)
-    behind = place_of(after, len(services.partitions))
+    behind = cursor_of(services, after)
     if key is not None:
         if prefix is not None:
             raise invalid("prefix", "cannot be given beside key")
@@ -66,41 +54,22 @@ async def page(
     if behind is not None and prefix is not None and not behind.name.startswith(prefix):
         raise invalid("after", "is the cursor of another list")
 
-    async def ask(reads: Reads, catalogue: Catalogue) -> OutcomePage:
-        look_for, most = _due if is_due else list_outcomes, looked_at_max or LOOKED_AT_MAX
+    async def ask(reads: Reads, catalogue: Catalogue) -> Page[Listed]:
+        look_for, most = list_due_outcomes if is_due else list_outcomes, looked_at_max or LOOKED_AT_MAX
         found = await look_for(reads, partitions, catalogue, wanted, limit=limit, look=most, behind=behind)
-        return OutcomePage(
-            data=[listed(place.partition, outcome) for place, outcome in found.data],
-            next_cursor=cursor(found.behind),
-        )
+        data = [listed(place.partition, outcome) for place, outcome in found.data]
+        return Page(data, found.cursor)
 
     return await asked(services, ask)
 
 
-async def _due(
-    reads: Reads, partitions: Sequence[Keys], catalogue: Catalogue, wanted: OutcomeFilter,
-    *, limit: int, look: int, behind: Cursor | None,
-) -> Page:  # fmt: skip
-    """Open ones by when they settle."""
-    found: list[tuple[Cursor, Outcome]] = []
-    looked_at, last = 0, behind
-    async for place, record in earliest_due(reads, partitions, behind):
-        outcome = restore_outcome(place.name, record, *terms_of(place.name, record, catalogue))
-        if looked_at == look or (wanted.matches(outcome) and len(found) == limit):
-            return Page(found, last)
-        if wanted.matches(outcome):
-            found.append((place, outcome))
-        looked_at, last = looked_at + 1, place
-    return Page(found, None)
-
-
-async def _by_key(services: Services, key: str, wanted: OutcomeFilter, behind: Cursor | None) -> OutcomePage:
+async def _by_key(services: Services, key: str, wanted: OutcomeFilter, behind: Cursor | None) -> Page[Listed]:
     keys = keys_of(services, key)
 
-    async def ask(reads: Reads, catalogue: Catalogue) -> OutcomePage:
+    async def ask(reads: Reads, catalogue: Catalogue) -> Page[Listed]:
         found = None if behind is not None else await read_outcome(reads, keys, key, catalogue)
         data = [] if found is None or not wanted.matches(found) else [listed(keys.partition, found)]
-        return OutcomePage(data=data, next_cursor=None)
+        return Page(data, None)
 
     return await asked(services, ask)
 

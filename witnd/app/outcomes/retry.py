@@ -9,7 +9,7 @@ from msgspec import Struct
 from witnd.app.errors import Refused, not_found
 from witnd.app.outcomes import fates
 from witnd.app.outcomes.list import keys_of
-from witnd.app.paging import asked, cursor, place_of
+from witnd.app.paging import asked, cursor_of
 from witnd.app.services import Services
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.routing import Terms, opening_terms
@@ -20,7 +20,7 @@ from witnd.store.keys import Keys
 from witnd.store.log.reader import entry_id
 from witnd.store.log.removal import request_removal
 from witnd.store.log.retry_request import RetryRequests
-from witnd.store.query.cursor import Cursor, newest
+from witnd.store.query.cursor import Cursor, newest, text_of_cursor
 from witnd.store.query.fates import Fate
 from witnd.store.query.reads import Reads, open_reads
 from witnd.store.records.held_codec import decode_held
@@ -121,14 +121,18 @@ async def remove(services: Services, author: Author, fate: Fate) -> Removed:
 
 async def retry_held(services: Services, author: Author, after: str | None) -> RetriedHeld:
     """Ask again for all that can be placed now, of the held keys behind `after`."""
-    behind = place_of(after, len(services.partitions))
+    behind = cursor_of(services, after)
     found = await asked(
         services, lambda reads, catalogue: placeable(reads, services.partitions, catalogue, behind)
     )  # fmt: skip
     if found.keys:
         await services.changes.note_request(author, "problems.retry_held", "", keys=[key for _, key in found.keys])
         await _requests(services).append(found.keys)
-    return RetriedHeld(retried=len(found.keys), looked_at=found.looked_at, next_cursor=cursor(found.behind))
+    return RetriedHeld(
+        retried=len(found.keys),
+        looked_at=found.looked_at,
+        next_cursor=text_of_cursor(found.behind),
+    )
 
 
 def _requests(services: Services) -> RetryRequests:

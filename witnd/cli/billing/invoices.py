@@ -26,7 +26,7 @@ from witnd.cli.billing.invoice import (
 from witnd.cli.billing.operations import issue, pay, void
 from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.console.options import DefaultGroup, page_options
-from witnd.cli.console.output import printable
+from witnd.cli.console.output import print_page, printable
 from witnd.cli.console.texts import TEXT
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.json_form import credit_note_json, invoice_json, line_json
@@ -92,14 +92,7 @@ async def _list(
 ) -> None:
     async with session(config) as opened:
         page = await operations.listed(opened.services, wanted(), limit, after, looked_at_max=LOOKED_AT_MAX)
-    if as_document:
-        document = {"data": [invoice_json(one) for one in page.data], "next_cursor": page.cursor}
-        as_json(document | {"unreadable": page.unreadable})
-        return
-    table(COLUMNS, listed(page.data))
-    _say(*(f"unreadable: invoice {one}; the list leaves it out, `witnd audit` names it" for one in page.unreadable))
-    if page.cursor is not None:
-        click.echo(f"more: --after {page.cursor}")
+    print_page(page, COLUMNS, listed, invoice_json, as_document=as_document, unreadable="invoice")
 
 
 @invoices.command("show")
@@ -202,14 +195,7 @@ async def _notes(customer: str | None, limit: int, after: str | None, as_documen
         page = await operations.notes_listed(
             opened.services, limit, after, customer=customer, looked_at_max=LOOKED_AT_MAX
         )  # fmt: skip
-    if as_document:
-        document = {"data": [credit_note_json(one) for one in page.data], "next_cursor": page.cursor}
-        as_json(document | {"unreadable": page.unreadable})
-        return
-    table(NOTE_COLUMNS, listed_notes(page.data))
-    _say(*(f"unreadable: credit note {one}; the list leaves it out, `witnd audit` names it" for one in page.unreadable))
-    if page.cursor is not None:
-        click.echo(f"more: --after {page.cursor}")
+    print_page(page, NOTE_COLUMNS, listed_notes, credit_note_json, as_document=as_document, unreadable="credit note")
 
 
 async def _note(id_: str, as_document: bool, config: Path | None) -> None:

@@ -1,10 +1,15 @@
 """What commands print: tables for people, documents for machines; no text steers the terminal."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import click
 import msgspec
+
+from witnd.store.page import Page
+
+Item = TypeVar("Item")
 
 
 def as_json(value: object) -> None:
@@ -22,6 +27,28 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     for row in (columns, *cells):
         padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         click.echo("  ".join(padded).rstrip())
+
+
+def print_page(
+    page: Page[Item],
+    columns: Sequence[str],
+    cells: Callable[[Sequence[Item]], Iterable[Sequence[object]]],
+    document: Callable[[Item], object] = lambda item: item,
+    *,
+    as_document: bool,
+    unreadable: str | None = None,
+) -> None:
+    """Print a page of a list: for people as a table, as a document for machines. `unreadable`: what its damaged entries
+    are called, where a list can have some."""
+    if as_document:
+        answer = {"data": [document(one) for one in page.data], "next_cursor": page.cursor}
+        as_json(answer if unreadable is None else answer | {"unreadable": page.unreadable})
+        return
+    table(columns, cells(page.data))
+    for id_ in page.unreadable:
+        click.echo(printable(f"unreadable: {unreadable} {id_}; the list leaves it out, `witnd audit` names it"))
+    if page.cursor is not None:
+        click.echo(printable(f"more: --after {page.cursor}"))
 
 
 def printable(text: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from witnd.app import deliveries as use
 from witnd.app.catalogue import rules
@@ -12,7 +13,7 @@ from witnd.cli.console.author import author
 from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.console.failure import refusal_text
 from witnd.cli.console.options import DefaultGroup, page_options
-from witnd.cli.console.output import printable
+from witnd.cli.console.output import print_page, printable
 from witnd.cli.console.texts import TEXT
 from witnd.cli.events.delivery import ATTEMPT_COLUMNS, COLUMNS, attempt_cells, cells, lines
 from witnd.domain.webhooks.delivery import STANDINGS, Standing
@@ -84,15 +85,9 @@ async def _list(
             after=after,
             looked_at_max=LOOKED_AT_MAX,
         )
-    rows = page.data
     if key is None and state != "pending":
-        rows = sorted(rows, key=lambda row: row.created_at, reverse=True)
-    if as_document:
-        as_json({"data": rows, "next_cursor": page.cursor})
-        return
-    table(COLUMNS, [cells(row) for row in rows])
-    if page.cursor is not None:
-        click.echo(f"more: --after {page.cursor}")
+        page = replace(page, data=sorted(page.data, key=lambda one: one.created_at, reverse=True))
+    print_page(page, COLUMNS, lambda rows: map(cells, rows), as_document=as_document)
 
 
 @deliveries.command("show")

@@ -9,15 +9,15 @@ import click
 from witnd.app.errors import Refused
 from witnd.app.outcomes import fates
 from witnd.app.outcomes import retry as retrying
-from witnd.app.outcomes.fates import FatePage
 from witnd.app.outcomes.retry import Retried
 from witnd.cli.console.author import author
-from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
+from witnd.cli.console.context import as_json, config_option, json_option, run, session
 from witnd.cli.console.options import DefaultGroup, page_options
-from witnd.cli.console.output import printable
+from witnd.cli.console.output import print_page, printable
 from witnd.cli.console.texts import TEXT
 from witnd.cli.events.event_removal import remove
 from witnd.exit_codes import USAGE
+from witnd.store.page import Page
 from witnd.store.query.fates import Fate
 from witnd.store.query.reads import FATES, LOOKED_AT_MAX
 
@@ -128,15 +128,11 @@ async def _one(entry: str, key: str | None, partition: int | None, as_document: 
 # -- lists ---------------------------------------------------------------------------------------
 
 
-async def _list(wanted: Callable[..., Awaitable[FatePage]], as_document: bool, config: Path | None) -> None:
+async def _list(wanted: Callable[..., Awaitable[Page[Fate]]], as_document: bool, config: Path | None) -> None:
     async with session(config) as opened:
         page = await wanted(opened.services, looked_at_max=LOOKED_AT_MAX, is_shortened=False)
-    if as_document:
-        as_json(page)
-        return
-    table(("entry", "partition", "fate", "reason", "key", "customer", "message"), map(_row, page.data))
-    if page.next_cursor is not None:
-        click.echo(f"more: --after {page.next_cursor}")
+    columns = ("entry", "partition", "fate", "reason", "key", "customer", "message")
+    print_page(page, columns, lambda rows: map(_row, rows), as_document=as_document)
 
 
 def _row(fate: Fate) -> tuple[object, ...]:

@@ -7,12 +7,14 @@ from pathlib import Path
 import click
 
 from witnd.app.outcomes import list as outcome_list
-from witnd.app.outcomes.list import STATUSES, OutcomePage
+from witnd.app.outcomes.list import STATUSES
 from witnd.app.outcomes.view import Listed
-from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
+from witnd.cli.console.context import config_option, json_option, run, session
 from witnd.cli.console.options import page_options
+from witnd.cli.console.output import print_page
 from witnd.cli.console.texts import TEXT
 from witnd.domain.outcomes.explain import STATUS_TEXT
+from witnd.store.page import Page
 from witnd.store.query.reads import LOOKED_AT_MAX
 
 
@@ -79,16 +81,11 @@ def outcomes(
     run(_outcomes(wanted, json_output, config_path))
 
 
-async def _outcomes(wanted: Callable[..., Awaitable[OutcomePage]], as_document: bool, config: Path | None) -> None:
+async def _outcomes(wanted: Callable[..., Awaitable[Page[Listed]]], as_document: bool, config: Path | None) -> None:
     async with session(config) as opened:
         page = await wanted(opened.services)
-    if as_document:
-        as_json(page)
-        return
     columns = ("key", "status", "customer", "agent", "settles at", "events", "amount")
-    table(columns, map(_row, page.data))
-    if page.next_cursor is not None:
-        click.echo(f"more: --after {page.next_cursor}")
+    print_page(page, columns, lambda rows: map(_row, rows), as_document=as_document)
 
 
 def _row(one: Listed) -> tuple[object, ...]:

@@ -34,7 +34,7 @@ class Cursor(NamedTuple):
         """Raises InvalidCursor."""
         at, dash, id_ = text.partition("-")
         if not (dash and id_ and at.isascii() and at.isdigit() and len(at) <= _SCORE_DIGITS and id_.isascii()):
-            raise InvalidCursor(f"{text!r} is no cursor of this list: write the one that it ended with")
+            raise InvalidCursor(text)
         return cls(int(at), id_)
 
 

@@ -33,7 +33,7 @@ class SearchLimit(ValueError):  # noqa: N818 - what somebody asked for, not a mi
     """It may be there, but not among as many rows as are looked at."""
 
 
-class StaleCursor(InvalidCursor):
+class StaleCursor(ValueError):  # noqa: N818 - the list changed, nobody made a mistake
     """The cursor is of an invoice that was open then: its lines have another order now."""
 
 
@@ -111,7 +111,7 @@ def _start_position(names: list[str], after: str | None) -> tuple[int, int]:
         return names.index(form[1]), int(form[2])
     if _OPEN.fullmatch(after):
         raise StaleCursor("this invoice was closed while it was paged; restart without a cursor")
-    raise InvalidCursor(f"{after!r} is not a cursor of these lines; use next_cursor from the previous page")
+    raise InvalidCursor(after or "")
 
 
 def _encode_cursor(row: Row) -> str:
@@ -125,7 +125,7 @@ def _decode_cursor(cursor: str) -> Order:
     with suppress(ValueError):
         if form is not None:
             return int(form[1]), b64decode(form[2] + "=" * (-len(form[2]) % 4), altchars=b"-_", validate=True)
-    raise InvalidCursor(f"{cursor!r} is not a cursor of these lines; use next_cursor from the previous page")
+    raise InvalidCursor(cursor)
 
 
 def _stale_cursor(invoice: Invoice) -> StaleCursor:

@@ -219,7 +219,7 @@ class Invoices(Operations):
                 else:
                     rank = cast("int | None", await self._client.zrevrank(zset, after))
                     if rank is None:
-                        raise InvalidCursor(f"{after} is not in this list: write the cursor that it ended with")
+                        raise InvalidCursor(after)
                     found = await self._client.zrange(zset, rank, rank + PAGE, desc=True, withscores=True)
                     if not found or found[0][0] != after.encode():
                         continue  # something newer came between the two calls and moved it on

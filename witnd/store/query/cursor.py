@@ -4,11 +4,13 @@ A place is the position of an entry, not a number of rows: what is added or goes
 nor leaves one out. Which sets a list is made of, and what its entries mean, is left to others.
 """
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Sequence
 from heapq import heappop, heappush
 from typing import Final, NamedTuple
 
 from witnd.store.keys import Keys
+from witnd.store.page import InvalidCursor
 from witnd.store.query.reads import PAGE, Reads
 from witnd.store.records.score import whole
 from witnd.store.server.scripts import Script
@@ -16,6 +18,8 @@ from witnd.store.server.scripts import Script
 _BEHIND: Final = Script("query/places_behind")
 # Scores of Redis are doubles: whole numbers are exact up to here.
 _MS_MAX: Final = 1 << 53
+# The text of an outcome key of 255 characters, and what stands around it.
+_LENGTH_MAX: Final = 2048
 
 
 class Cursor(NamedTuple):
@@ -26,17 +30,36 @@ class Cursor(NamedTuple):
     name: str
 
     def __str__(self) -> str:
-        return f"{self.ms}:{self.partition}:{self.name}"
+        """Return the text of the cursor. Any outcome key fits into an address so."""
+        place = f"{self.ms}:{self.partition}:{self.name}"
+        return urlsafe_b64encode(place.encode()).decode().rstrip("=")
 
     @classmethod
-    def parse(cls, text: str) -> "Cursor":
-        """Raises ValueError for what no list has printed."""
-        ms, partition, name = text.split(":", 2)
+    def parse(cls, text: str, partitions: int) -> "Cursor":
+        """Read the text of a cursor. Raises InvalidCursor for what no list of so many partitions ended with."""
+        try:
+            if len(text) > _LENGTH_MAX:
+                raise ValueError(text)
+            cursor = cls._read(urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4)).decode())
+            if str(cursor) != text or cursor.partition >= partitions:
+                raise ValueError(text)
+        except ValueError:
+            raise InvalidCursor(text) from None
+        return cursor
+
+    @classmethod
+    def _read(cls, place: str) -> "Cursor":
+        ms, partition, name = place.split(":", 2)
         if not (ms.isascii() and ms.isdigit() and partition.isascii() and partition.isdigit() and len(partition) < 7):
-            raise ValueError(text)
+            raise ValueError(place)
         if len(ms) > len(str(_MS_MAX)) or int(ms) > _MS_MAX:
-            raise ValueError(text)
+            raise ValueError(place)
         return cls(int(ms), int(partition), name)
+
+
+def text_of_cursor(cursor: Cursor | None) -> str | None:
+    """The text of a cursor, if there is one."""
+    return None if cursor is None else str(cursor)
 
 
 async def newest(

@@ -5,7 +5,7 @@ can be taken up again behind any place while outcomes change their status. What 
 """
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -13,8 +13,9 @@ from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.outcome import STATUSES, Outcome
 from witnd.domain.outcomes.recount import restore_outcome
 from witnd.store.keys import Keys
-from witnd.store.query.cursor import Cursor, newest
-from witnd.store.query.merged import batches
+from witnd.store.page import Page
+from witnd.store.query.cursor import Cursor, newest, text_of_cursor
+from witnd.store.query.merged import batches, earliest_due
 from witnd.store.query.reads import PAGE, Command, Reads
 from witnd.store.records.codec import OutcomeRecord, outcome_record, terms_of
 
@@ -41,13 +42,6 @@ class OutcomeFilter(Struct, frozen=True, kw_only=True):
         )
 
 
-class Page(NamedTuple):
-    """A part of a list. The next one begins behind `behind`, None after the last."""
-
-    data: list[Listed]
-    behind: Cursor | None
-
-
 async def list_outcomes(
     reads: Reads,
     partitions: Sequence[Keys],
@@ -57,7 +51,7 @@ async def list_outcomes(
     limit: int,
     look: int,
     behind: Cursor | None = None,
-) -> Page:
+) -> Page[Listed]:
     """At most `limit` outcomes. After `look` of them were looked at the page ends, however short it is."""
     data: list[Listed] = []
     looked_at, last = 0, behind
@@ -66,12 +60,35 @@ async def list_outcomes(
     async for batch in batches(places, limit + 1):
         for place, outcome in await _outcomes(reads, by_number, batch, catalogue):
             if looked_at == look:
-                return Page(data, last)
+                return Page(data, text_of_cursor(last))
             if outcome is not None and wanted.matches(outcome):
                 if len(data) == limit:
-                    return Page(data, last)
+                    return Page(data, text_of_cursor(last))
                 data.append((place, outcome))
             looked_at, last = looked_at + 1, place
+    return Page(data, None)
+
+
+async def list_due_outcomes(
+    reads: Reads,
+    partitions: Sequence[Keys],
+    catalogue: Catalogue,
+    wanted: OutcomeFilter,
+    *,
+    limit: int,
+    look: int,
+    behind: Cursor | None = None,
+) -> Page[Listed]:
+    """The same of open and pending outcomes, in the order in which they are due."""
+    data: list[Listed] = []
+    looked_at, last = 0, behind
+    async for place, record in earliest_due(reads, partitions, behind):
+        outcome = restore_outcome(place.name, record, *terms_of(place.name, record, catalogue))
+        if looked_at == look or (wanted.matches(outcome) and len(data) == limit):
+            return Page(data, text_of_cursor(last))
+        if wanted.matches(outcome):
+            data.append((place, outcome))
+        looked_at, last = looked_at + 1, place
     return Page(data, None)
 
 

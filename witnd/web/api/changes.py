@@ -1,12 +1,21 @@
 """The log of changes: who changed what through the API, and when."""
 
+from msgspec import Struct
+
 from witnd.app import changes
-from witnd.app.changes import ChangePage
+from witnd.app.changes import ChangeJson
 from witnd.web.http.route import Call, Listing, route
 
 
 class ChangeListing(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The newest first."""
+
+
+class ChangePage(Struct, frozen=True, kw_only=True):
+    """Changes, the newest first."""
+
+    data: list[ChangeJson]
+    next_cursor: str | None
 
 
 @route(
@@ -18,4 +27,5 @@ class ChangeListing(Listing, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     answer=ChangePage,
 )
 async def list_changes(call: Call[ChangeListing]) -> ChangePage:
-    return await changes.page(call.services.changes, *call.page())
+    page = await changes.page(call.services.changes, *call.page())
+    return ChangePage(data=page.data, next_cursor=page.cursor)

@@ -5,7 +5,6 @@ from typing import Any
 from msgspec import Struct
 
 from witnd.app.outcomes import fates
-from witnd.app.outcomes.fates import FatePage
 from witnd.app.outcomes.retry import Removed, held_event, remove
 from witnd.store.query.fates import Fate
 from witnd.web.http.route import Call, Listing, route
@@ -25,6 +24,13 @@ class FatesQuery(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True)
     key: str | None = None
 
 
+class FatePage(Struct, frozen=True, kw_only=True):
+    """Events that were not applied, the newest first. Long values of rejected ones are cut off."""
+
+    data: list[Fate]
+    next_cursor: str | None
+
+
 @route(
     "GET",
     "/v1/events",
@@ -35,7 +41,8 @@ class FatesQuery(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True)
 )
 async def list_fates(call: Call[FatesQuery]) -> FatePage:
     limit, after = call.page()
-    return await fates.page(call.services, fate=call.query.fate, key=call.query.key, limit=limit, after=after)
+    page = await fates.page(call.services, fate=call.query.fate, key=call.query.key, limit=limit, after=after)
+    return FatePage(data=page.data, next_cursor=page.cursor)
 
 
 @route(

@@ -5,9 +5,9 @@ from typing import Any
 from msgspec import Struct
 
 from witnd.app.errors import not_found
-from witnd.app.outcomes.list import OutcomePage, one, page
+from witnd.app.outcomes.list import one, page
 from witnd.app.outcomes.retry import Retried, retry
-from witnd.app.outcomes.view import Explained
+from witnd.app.outcomes.view import Explained, Listed
 from witnd.web.http.route import Call, Listing, route
 
 
@@ -31,6 +31,13 @@ class OneOutcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     events_after: str | None = None
 
 
+class OutcomePage(Struct, frozen=True, kw_only=True):
+    """Outcomes, and where the next page begins."""
+
+    data: list[Listed]
+    next_cursor: str | None
+
+
 @route(
     "GET",
     "/v1/outcomes",
@@ -42,7 +49,7 @@ class OneOutcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 async def list_outcomes(call: Call[OutcomeQuery]) -> OutcomePage:
     limit, after = call.page()
     query = call.query
-    return await page(
+    found = await page(
         call.services,
         status=query.status,
         customer=query.customer_key,
@@ -52,6 +59,7 @@ async def list_outcomes(call: Call[OutcomeQuery]) -> OutcomePage:
         limit=limit,
         after=after,
     )
+    return OutcomePage(data=found.data, next_cursor=found.cursor)
 
 
 @route(

@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import Struct
 
 from witnd.app import tokens
-from witnd.app.tokens import NewToken, TokenJson, TokenPage, token_json
+from witnd.app.tokens import NewToken, TokenJson, token_json
 from witnd.web.errors import ApiError
 from witnd.web.http.route import Call, Listing, Scope, route
 
@@ -30,6 +30,13 @@ class Revoking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`self`: true to revoke the very token that the request is made with."""
 
     self: bool = False
+
+
+class TokenPage(Struct, frozen=True, kw_only=True):
+    """Tokens, the oldest first."""
+
+    data: list[TokenJson]
+    next_cursor: str | None
 
 
 @route(
@@ -63,7 +70,8 @@ async def create_token(call: Call[Any]) -> NewToken:
     answer=TokenPage,
 )
 async def list_tokens(call: Call[TokenListing]) -> TokenPage:
-    return await tokens.page(call.services.tokens, *call.page(), archived=call.query.archived)
+    page = await tokens.page(call.services.tokens, *call.page(), archived=call.query.archived)
+    return TokenPage(data=page.data, next_cursor=page.cursor)
 
 
 @route("GET", "/v1/tokens/{id}", says="Read a token.", scope="admin", answer=TokenJson)

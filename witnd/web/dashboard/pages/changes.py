@@ -21,7 +21,7 @@ async def list_changes(request: PageRequest) -> Answer:
         {
             "shown": SHOWN,
             "found": [told(one) for one in found.data],
-            "next": link("changes", after=found.next_cursor) if found.next_cursor else None,
+            "next": link("changes", after=found.cursor) if found.cursor else None,
             "first": link("changes") if after else None,
         },
     )

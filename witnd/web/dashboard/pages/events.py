@@ -40,7 +40,7 @@ async def list_events(request: PageRequest) -> Answer:
             limit=LIMIT,
             after=query.get("after"),
         )
-        found, cursor = listed.data, listed.next_cursor
+        found, cursor = listed.data, listed.cursor
     held = await fates.events_of(request.services, [fate for fate in found if fate.fate == "held"])
     return HtmlPage(
         "events.html",

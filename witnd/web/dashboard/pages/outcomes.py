@@ -36,7 +36,7 @@ async def list_outcomes(request: PageRequest) -> Answer:
             "asked": asked,
             "filtered": any(asked.values()),
             "agents": catalogue.keys("agent"),
-            "next": link("outcomes", **asked, after=found.next_cursor) if found.next_cursor else None,
+            "next": link("outcomes", **asked, after=found.cursor) if found.cursor else None,
             "first": link("outcomes", **asked) if "after" in query else None,
             "sending": sending(request, example(request)),
         },

@@ -41,7 +41,7 @@ async def show_problems(request: PageRequest) -> Answer:
             "held": [_stuck(request, one) for one in waiting],
             "rejected": _told(found.rejected.items),
             "late": _told(late.data),
-            "more_late": late.next_cursor is not None,
+            "more_late": late.cursor is not None,
             "after": request.query.get("after", ""),
         },
     )

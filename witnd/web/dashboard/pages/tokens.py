@@ -41,7 +41,7 @@ async def list_tokens(request: PageRequest) -> Answer:
             "found": found.data,
             "archived": archived,
             "own": request.token.id,
-            "next": link("tokens", **asked, after=found.next_cursor) if found.next_cursor else None,
+            "next": link("tokens", **asked, after=found.cursor) if found.cursor else None,
             "first": link("tokens", **asked) if after else None,
         },
     )
