@@ -14,7 +14,8 @@ import msgspec
 import pytest
 
 from tests.docs.generate import ROOT
-from tests.docs.pages import PAGES, anchors, blocks, links, name_of, shell_lines
+from tests.docs.log_events import MEANINGS
+from tests.docs.pages import PAGES, anchors, blocks, links, name_of, shell_lines, spans
 from witnd.cli.main import main as program
 from witnd.config import load
 from witnd.domain.catalogue import file as catalogue_file
@@ -24,6 +25,7 @@ from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.outcomes.resolution import Line, Resolution, derived_id
 from witnd.domain.webhooks.notification import delivery_id, rule_id
 from witnd.notify import signature
+from witnd.settings import READERS
 from witnd.store.keys import Keys
 from witnd.store.records.json_record import FORMAT
 
@@ -207,3 +209,14 @@ def test_the_dependencies_of_the_architecture_are_those_of_the_package() -> None
     declared = {re.split("[^a-z0-9-]", line)[0] for line in project["dependencies"]}
     text = (ROOT / "ARCHITECTURE.md").read_text().partition("## Dependencies")[2].partition("\n## ")[0]
     assert set(re.findall(r"^\| ([a-z0-9-]+) \|", text, re.MULTILINE)) - {"package", "---"} == declared
+
+
+@each_page
+def test_every_log_event_setting_and_metric_that_is_named_exists(page: Path) -> None:
+    settings = {f"{section}.{name}" for section, readers in READERS.items() for name in readers}
+    nouns = {name.partition(".")[0] for name in (*MEANINGS, *settings)}
+    metrics = set(re.findall(r"\bwitnd_\w+", (DOCS / "reference/metrics.md").read_text().partition("<!-- gen")[2]))
+    dotted = [span for span in spans(page) if re.fullmatch(r"[a-z]+\.[a-z_]+", span)]
+    unknown = [name for name in dotted if name.partition(".")[0] in nouns and name not in {*MEANINGS, *settings}]
+    unknown += [name for span in spans(page) for name in re.findall(r"\bwitnd_\w+", span) if name not in metrics]
+    assert [name for name in unknown if not re.search(r"\.(py|html|lua|md|toml|crt)$", name)] == []
