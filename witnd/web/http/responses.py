@@ -33,7 +33,7 @@ async def response_to(request: BaseRequest, call: Call[Any], answer: Any, lines:
     if answer is None or isinstance(answer, Raw) or call.answer_headers:
         return whole_response(call, answer)
     body = _encode(answer)
-    if fits(request, body):
+    if route.scope == "ingest" and fits(request, body):
         return FastResponse(_HEADS.head(route.status), route.status, body, call.request_id)
     return web.Response(body=body, status=route.status, headers=JSON_HEADERS.copy())
 
