@@ -75,7 +75,12 @@ async def _by_key(services: Services, key: str, wanted: OutcomeFilter, behind: C
 
 
 async def one(
-    services: Services, key: str, *, events_after: str | None = None, most: int | None = None
+    services: Services,
+    key: str,
+    *,
+    events_after: str | None = None,
+    most: int | None = None,
+    is_whole: bool = False,
 ) -> Explained | None:
     """An outcome in full, with the last of its events or those behind one; None where nobody has used its key. `most`:
     so many events, instead of as many as the API tells."""
@@ -85,7 +90,7 @@ async def one(
     async def ask(reads: Reads, catalogue: Catalogue) -> Explained | None:
         keys = keys_of(services, key)
         return await explained(
-            reads, keys, key, catalogue, deliveries, services.invoices, after=after, most=most
+            reads, keys, key, catalogue, deliveries, services.invoices, after=after, most=most, is_whole=is_whole
         )  # fmt: skip
 
     return await asked(services, ask)

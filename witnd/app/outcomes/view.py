@@ -172,17 +172,21 @@ async def explained(
     *,
     after: EntryId | None = None,
     most: int | None = None,
+    is_whole: bool = False,
 ) -> Explained | None:
-    """All of an outcome, with at most `most` of its events; None where nobody has used its key."""
+    """All of an outcome, with at most `most` of its events, or with all; None where nobody has used its key."""
     outcome, held, held_back = await found_of(reads, keys, key, catalogue)
     if outcome is None or held_back is not None:
         if not held and held_back is None:
             return None
-        return _unreadable(keys, key, held_back, held)
+        return without_outcome(keys, key, held_back, held)
     try:
-        told, cursor = await _story(reads, keys, outcome, after, EVENTS_MOST if most is None else most)
+        told, cursor = None, None
+        if is_whole or outcome.events <= COUNTED_MOST:
+            shown = outcome.events if is_whole else EVENTS_MOST if most is None else most
+            told, cursor = await _story(reads, keys, outcome, after, shown)
     except Unreadable:
-        return _unreadable(keys, key, await damaged(reads, keys, key))
+        return without_outcome(keys, key, await damaged(reads, keys, key))
     resolution, line = resolve(outcome) if outcome.is_final else (None, None)
     return Explained(
         key=key,
@@ -199,7 +203,7 @@ async def explained(
     )
 
 
-def _unreadable(keys: Keys, key: str, held_back: OnHold | None, held: Sequence[HeldEvent] = ()) -> Explained:
+def without_outcome(keys: Keys, key: str, held_back: OnHold | None = None, held: Sequence[HeldEvent] = ()) -> Explained:
     """A key without an outcome that can be shown."""
     return Explained(
         key=key, partition=keys.partition, outcome=None, terms=None, story=None, events_next_cursor=None,
@@ -223,10 +227,8 @@ async def found_of(
 
 async def _story(
     reads: Reads, keys: Keys, outcome: Outcome, after: EntryId | None, most: int
-) -> tuple[Reasoning | None, str | None]:
+) -> tuple[Reasoning, str | None]:
     """The story with the last events in it, or with those behind `after`; and where to go on."""
-    if outcome.events > COUNTED_MOST:
-        return None, None
     telling, count, shown, last = Explainer(outcome), 0, 0, None
     async for page in reads.history(keys, outcome.key, most=outcome.events):
         for item in page:

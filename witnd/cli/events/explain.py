@@ -4,58 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
-from witnd.app.outcomes.on_hold import OnHold, damaged
-from witnd.app.outcomes.view import (
-    HeldEvent,
-    Listed,
-    OnInvoice,
-    Terms,
-    Told,
-    deliveries_told,
-    found_of,
-    listed,
-    on_invoice,
-    terms,
-)
-from witnd.cli.console.context import Session, as_json, config_option, json_option, load_catalogue, run, session, table
+from witnd.app.outcomes.list import keys_of, one
+from witnd.app.outcomes.view import Explained, Listed, OnInvoice, Terms, without_outcome
+from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
-from witnd.domain.catalogue.catalogue import Catalogue
-from witnd.domain.outcomes.explain import (
-    STATUS_TEXT,
-    ExplainedEvent,
-    Reasoning,
-    duration_text,
-    event_values_text,
-    explanation,
-)
-from witnd.domain.outcomes.partitioning import partition_of
-from witnd.domain.outcomes.resolution import Line, Resolution, resolve
+from witnd.domain.outcomes.explain import STATUS_TEXT, ExplainedEvent, Reasoning, duration_text, event_values_text
+from witnd.domain.outcomes.resolution import Line
 from witnd.domain.pricing.working import working_text
-from witnd.domain.webhooks.notification import rule_id
 from witnd.exit_codes import USAGE
-from witnd.fold.history import HistoryItem
-from witnd.store.deliveries.reads import Deliveries
-from witnd.store.errors import Unreadable
-from witnd.store.keys import Keys
-from witnd.store.query.reads import Reads, open_reads
-
-
-class Explanation(Struct, frozen=True, kw_only=True):
-    """What `--json` prints. For a key without an outcome all but `key` and `held` is null."""
-
-    key: str
-    outcome: Listed | None
-    terms: Terms | None
-    story: Reasoning | None
-    resolution: Resolution | None
-    line: Line | None
-    invoice: OnInvoice | None
-    deliveries: list[Told]
-    held: list[HeldEvent]
-    on_hold: OnHold | None = None
 
 
 @click.command()
@@ -78,11 +37,11 @@ def explain(key: str, shown: int, json_output: bool, config_path: Path | None) -
     events are held: which they are, and what they wait for.
 
     \b
-    JSON: {"key", "outcome": as in `witnd outcomes --json` or null, "terms", "story": {"condition",
+    JSON: {"key", "partition", "outcome": as in `witnd outcomes --json` or null, "terms", "story": {"condition",
     "events": [{"entry", "accepted_at", "action", "timestamp", "value", "attribution", "pin",
     "placed_at", "leaves": [{"path", "words", "holds", "flipped"}…], "holds", "status",
-    "settles_at", "words"}…], "why", "unit"}, "resolution", "line", "invoice", "deliveries", "held",
-    "on_hold": {"reason", "since", "status", "waiting"} or null}
+    "settles_at", "words"}…], "why", "unit"}, "events_next_cursor": null, "resolution", "line",
+    "invoice", "deliveries", "held", "on_hold": {"reason", "since", "status", "waiting"} or null}
 
     \b
     Examples:
@@ -93,10 +52,9 @@ def explain(key: str, shown: int, json_output: bool, config_path: Path | None) -
 
 
 async def _explain(key: str, shown: int, as_document: bool, config: Path | None) -> None:
-    async with session(config) as opened, open_reads(opened.server) as reads:
-        catalogue = await load_catalogue(opened)
-        keys = opened.keys(partition_of(key, opened.partitions))
-        found = await _explanation(opened, reads, keys, key, catalogue)
+    async with session(config) as opened:
+        services = opened.services
+        found = await one(services, key, is_whole=True) or without_outcome(keys_of(services, key), key)
     if as_document:
         as_json(found)
     elif found.outcome is None or found.terms is None or found.story is None:
@@ -107,39 +65,6 @@ async def _explain(key: str, shown: int, as_document: bool, config: Path | None)
         raise click.exceptions.Exit(USAGE)
 
 
-async def _explanation(opened: Session, reads: Reads, keys: Keys, key: str, catalogue: Catalogue) -> Explanation:
-    outcome, held, held_back = await found_of(reads, keys, key, catalogue)
-    history: list[HistoryItem] = []
-    try:
-        async for page in reads.history(keys, key, most=0 if outcome is None else outcome.events):
-            history += page
-    except Unreadable:
-        held_back = await damaged(reads, keys, key)
-    if outcome is None or held_back is not None:
-        return Explanation(
-            key=key, outcome=None, terms=None, story=None, resolution=None, line=None,
-            invoice=None, deliveries=[], held=held, on_hold=held_back,
-        )  # fmt: skip
-    resolution, line = resolve(outcome) if outcome.is_final else (None, None)
-    return Explanation(
-        key=key,
-        outcome=listed(keys.partition, outcome),
-        terms=terms(outcome),
-        story=explanation(outcome, history),
-        resolution=resolution,
-        line=line,
-        invoice=None if line is None else await on_invoice(opened.services.invoices, line),
-        deliveries=await _told(opened, key, catalogue) if outcome.is_final else [],
-        held=[],
-    )
-
-
-async def _told(opened: Session, key: str, catalogue: Catalogue) -> list[Told]:
-    rules = [rule_id(name) for name in catalogue.keys("notification_rule")]
-    partitions = [opened.keys(number) for number in range(opened.partitions)]
-    return deliveries_told(await Deliveries(opened.redis, partitions, opened.global_keys, rules).of_outcome(key))
-
-
 # -- for people ----------------------------------------------------------------------------------
 
 
@@ -147,7 +72,7 @@ def _say(text: str = "") -> None:
     click.echo(printable(text))
 
 
-def _print_held(found: Explanation) -> None:
+def _print_held(found: Explained) -> None:
     if (held_back := found.on_hold) is not None:
         _say(f"{found.key}: on hold, because {held_back.reason}")
         _say(f"it does not settle, and {held_back.waiting} later events wait; all other outcomes continue")
@@ -177,7 +102,7 @@ _REASONS = {
 }
 
 
-def _print(found: Explanation, outcome: Listed, frozen: Terms, reasoning: Reasoning, shown: int) -> None:
+def _print(found: Explained, outcome: Listed, frozen: Terms, reasoning: Reasoning, shown: int) -> None:
     _say(f"{found.key}: {STATUS_TEXT[outcome.status]}")
     _say(reasoning.why)
     _say()
