@@ -8,7 +8,7 @@ from msgspec import Struct
 from witnd.app.errors import all_invalid, invalid_cursor, not_found
 from witnd.domain.values import instant
 from witnd.store.access.change_log import Author, Change
-from witnd.store.access.tokens import Token, Tokens, mistakes
+from witnd.store.access.tokens import DamagedToken, Token, Tokens, mistakes
 from witnd.store.errors import Unsafe
 from witnd.store.page import Page
 
@@ -56,6 +56,13 @@ async def page(tokens: Tokens, limit: int, after: str | None, *, archived: bool)
     )
 
 
+async def every(tokens: Tokens, *, archived: bool) -> tuple[list[TokenJson], list[DamagedToken]]:
+    """All tokens, the oldest first, and those that cannot be read."""
+    used = await tokens.last_uses()
+    sound, damaged = await tokens.all()
+    return [token_json(one, used) for one in sound if archived or one.revoked_at is None], damaged
+
+
 async def named(tokens: Tokens, id_: str) -> Token:
     """The token with this id, revoked or not. Raises `Unsafe` for one that is damaged."""
     sound, damaged = await tokens.all()
@@ -93,6 +100,16 @@ async def revoke(tokens: Tokens, author: Author, token: Token, *, now_ms: int) -
         return author.change("token.revoke", token.id, before=before, after=after)
 
     return token_json(await tokens.revoke(token.id, now_ms, logged=logged) or token, used)
+
+
+async def remove_unreadable(tokens: Tokens, author: Author, id_: str) -> bool:
+    """Remove a token if it is damaged: the API refuses it already. Return whether it was."""
+    for damaged in (await tokens.all())[1]:
+        if damaged.id == id_:
+            change = author.change("token.revoke", id_, before={"unreadable": damaged.reason})
+            await tokens.remove_damaged(damaged, change)
+            return True
+    return False
 
 
 def _fields(token: Token, used: Mapping[str, int]) -> dict[str, Any]:

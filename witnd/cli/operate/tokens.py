@@ -1,20 +1,17 @@
 """`witnd tokens`: who may use the API. No daemon is needed, so that the first token can be made."""
 
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
-from witnd.app.tokens import TokenJson, create, revoke, token_json
+from witnd.app import tokens as use
+from witnd.app.tokens import TokenJson
 from witnd.cli.console.author import author
-from witnd.cli.console.context import Session, as_json, config_option, json_option, run, session, table
+from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.console.options import DefaultGroup
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
-from witnd.clock import Clock
-from witnd.domain.values.mistake import Mistake
-from witnd.exit_codes import USAGE
-from witnd.store.access.tokens import SCOPES, Tokens, mistakes
+from witnd.store.access.tokens import SCOPES
 
 COLUMNS = ("id", "name", "scopes", "rate", "created", "last used", "revoked")
 
@@ -50,10 +47,7 @@ def list_(*, all_: bool, json_output: bool, config_path: Path | None) -> None:
 
 async def _list(everything: bool, as_document: bool, config: Path | None) -> None:
     async with session(config) as opened:
-        store = _tokens(opened)
-        used = await store.last_uses()
-        sound, damaged = await store.all()
-    found = [token_json(one, used) for one in sound if everything or one.revoked_at is None]
+        found, damaged = await use.every(opened.services.tokens, archived=everything)
     if as_document:
         as_json({"data": found, "unreadable": [{"id": one.id, "reason": one.reason} for one in damaged]})
         return
@@ -97,8 +91,6 @@ def create_(
       TOKEN=$(witnd tokens create shop --scope ingest --rate 200)
       witnd tokens create reports --scope read --json
     """
-    if wrong := mistakes(name, scopes, rate):
-        raise click.UsageError("\n".join(map(_words, wrong)))
     run(_create(name, scopes, rate, json_output, config_path))
 
 
@@ -106,14 +98,10 @@ async def _create(
     name: str, scopes: tuple[str, ...], rate: float | None, as_document: bool, config: Path | None
 ) -> None:
     async with session(config) as opened:
-        made = await create(
-            _tokens(opened),
-            author(),
-            name=name,
-            scopes=scopes,
-            rate=rate,
-            now_ms=Clock().now_ms(),
-        )
+        services = opened.services
+        made = await use.create(
+            services.tokens, author(), name=name, scopes=scopes, rate=rate, now_ms=services.now_ms()
+        )  # fmt: skip
     if as_document:
         as_json(made)
         return
@@ -144,35 +132,20 @@ def revoke_(*, id_: str, json_output: bool, config_path: Path | None) -> None:
 
 async def _revoke(id_: str, as_document: bool, config: Path | None) -> None:
     async with session(config) as opened:
-        store = _tokens(opened)
-        sound, unreadable = await store.all()
-        found = next((one for one in sound if one.id == id_), None)
-        damaged = next((one for one in unreadable if one.id == id_), None)
-        if found is None and damaged is not None:
-            change = author().change("token.revoke", id_, before={"unreadable": damaged.reason})
-            await store.remove_damaged(damaged, change)
+        services = opened.services
+        if await use.remove_unreadable(services.tokens, author(), id_):
             if as_document:
                 as_json({"id": id_, "removed": True})
             else:
                 click.echo(printable(f"{id_} was unreadable and is removed"))
             return
-        if found is None:
-            _refuse(f"there is no token {id_}; `witnd tokens --all` lists them")
-        gone = await revoke(
-            store,
-            author(),
-            found,
-            now_ms=Clock().now_ms(),
-        )
+        found = await use.named(services.tokens, id_)
+        gone = await use.revoke(services.tokens, author(), found, now_ms=services.now_ms())
     if as_document:
         as_json(gone)
     else:
         already = " already" if found.revoked_at is not None else ""
         click.echo(printable(f"{gone.id} ({gone.name}) is revoked{already}"))
-
-
-def _tokens(opened: Session) -> Tokens:
-    return Tokens(opened.redis, opened.global_keys, Clock().monotonic)
 
 
 def _cells(one: TokenJson) -> tuple[object, ...]:
@@ -185,12 +158,3 @@ def _cells(one: TokenJson) -> tuple[object, ...]:
         one.last_used_at or "never",
         one.revoked_at or "–",
     )
-
-
-def _words(wrong: Mistake) -> str:
-    return f"{wrong.path}: {wrong.message}"
-
-
-def _refuse(why: str) -> NoReturn:
-    click.echo(printable(f"witnd: {why}"), err=True)
-    raise click.exceptions.Exit(USAGE)
