@@ -135,6 +135,9 @@ def test_customers_are_listed_and_shown(shop: Workshop) -> None:
     listed = {one["key"]: one for one in shop.json("customers")["data"]}
     assert [one["agent"] for one in listed["acme"]["agents"]] == ["support"]
     assert (listed["penniless"]["entries"], listed["penniless"]["rate_card"]) == ([], None)
+    chosen = shop.json("customers", "--rate-card", "standard")["data"]
+    assert [one["key"] for one in chosen] == ["acme"]
+    assert shop.witnd("customers", "acme", "--rate-card", "standard").exit_code == 2
     [row] = [line for line in shop.witnd("customers").stdout.splitlines() if line.startswith("acme")]
     assert row.split() == ["acme", "acme", "standard", "1", "1", "2", "in", "force"]
     told = shop.witnd("customers", "acme").stdout

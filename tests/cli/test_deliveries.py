@@ -286,6 +286,12 @@ class TestResend:
         assert shop.json("deliveries", "resend", *span, "--rule", "crm")["queued"] == 0
         assert shop.json("deliveries", "resend", *span, "--rule", "billing")["queued"] == 3
 
+    def test_a_range_may_be_of_one_state(self, shop: Workshop, four: list[Delivery]) -> None:
+        span = ("--from", "2026-01-01T00:00:00Z", "--to", "2027-01-01T00:00:00Z")
+
+        assert shop.json("deliveries", "resend", *span, "--state", "dead")["queued"] == 1
+        assert [row_of(shop, row).progress.resends for row in four] == [0, 0, 0, 1]
+
     def test_a_range_is_walked_through_by_pages_even_within_one_instant(
         self, shop: Workshop, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -307,6 +313,7 @@ class TestResend:
             ("--from", "2026-01-01T00:00:00Z"),
             ("x", "--from", "2026-01-01T00:00:00Z", "--to", "2026-01-02T00:00:00Z"),
             ("x", "--rule", "billing"),
+            ("x", "--state", "dead"),
             ("--from", "yesterday", "--to", "2026-01-02T00:00:00Z"),
         ],
     )

@@ -101,6 +101,21 @@ class TestWhat:
         found = exported(shop, "--period", period, "--what", "invoices", "--format", "jsonl")
         assert len(found.splitlines()) == count
 
+    def test_invoices_are_chosen_as_in_their_list(self, shop: Workshop) -> None:
+        number = issued(shop)
+        put(shop, "other")
+
+        def numbers(*arguments: str) -> list[str | None]:
+            lines = exported(shop, *arguments, "--what", "invoices", "--format", "jsonl").splitlines()
+            return [json.loads(line)["number"] for line in lines]
+
+        assert numbers("--status", "issued") == [number]
+        assert set(numbers("--status", "issued", "--status", "draft")) == {number, None}
+        assert numbers("--currency", "EUR", "--customer", "acme") == [number]
+        assert numbers("--currency", "USD") == []
+        refused(shop, number, "--status", "issued", "--format", "csv")
+        refused(shop, "--status", "issued", "--what", "credit-notes", "--format", "csv")
+
     def test_more_invoices_than_a_page_of_the_list_has(self, shop: Workshop) -> None:
         async def fill() -> None:
             async with connect(shop.server.url) as client:

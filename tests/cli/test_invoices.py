@@ -504,11 +504,13 @@ class TestNotes:
         page = shop.json("invoices", "notes", "--limit", "2")
         rest = shop.json("invoices", "notes", "--after", page["next_cursor"])
         (other,) = shop.json("invoices", "notes", "--customer", "other")["data"]
+        of_invoice = shop.json("invoices", "notes", "--invoice", "INV-000001")["data"]
         one = shop.json("invoices", "notes", "CN-000003")
         told = shop.witnd("invoices", "notes", "CN-000003").stdout
 
         numbers = [note["number"] for note in page["data"] + rest["data"]]
         assert sorted(numbers) == ["CN-000001", "CN-000002", "CN-000003"]
+        assert [note["number"] for note in of_invoice] == ["CN-000002", "CN-000001"]
         assert one == other == shop.json("invoices", "show", "CN-000003")
         assert (one["invoice_number"], one["amount"], one["lines"][0]["amount"]) == ("INV-000002", "3.00", "-3.00")
         assert told.startswith(
@@ -533,6 +535,7 @@ class TestNotes:
             "credit", "--invoice", "CN-000001", "--row", "abcdef", "--reason", "slow"
         )
         assert "leave out --customer" in said("notes", "CN-000001", "--customer", "acme")
+        assert "--invoice" in said("notes", "--invoice", "INV-000001", "--customer", "acme")
         assert "'nonsense'" in said("notes", "--after", "nonsense")
 
     def test_a_paper_that_is_void_gives_nothing_back(self, shop: Workshop) -> None:

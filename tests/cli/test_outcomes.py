@@ -139,3 +139,13 @@ def test_cursors_of_other_lists_are_refused(shop: Workshop) -> None:
         wrong = shop.witnd("outcomes", "--after", after)
         assert wrong.exit_code == 2
         assert "--after" in wrong.stderr
+
+
+def test_one_outcome_is_listed_by_its_key(shop: Workshop) -> None:
+    shop.apply()
+    for n in range(2):
+        shop.event(f"ticket-{n:04}", "replied", n)
+    shop.work()
+    assert keys(shop.json("outcomes", "--key", "ticket-0001")) == ["ticket-0001"]
+    assert keys(shop.json("outcomes", "--key", "ticket-0001", "--status", "open")) == []
+    assert shop.witnd("outcomes", "--key", "ticket-0001", "--due").exit_code == 2

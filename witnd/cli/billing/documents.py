@@ -4,10 +4,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from witnd.app.invoices import exports
-from witnd.app.invoices.operations import document, in_period
+from witnd.app.invoices.operations import document
 from witnd.app.services import Services
 from witnd.billing.documents import Papers
 from witnd.billing.export.bill import Bill, Note
@@ -33,9 +31,9 @@ class Named:
             papers[found.id] = made
         return list(papers.values())
 
-    def bills(self, period: Period | None, customer: str | None) -> AsyncIterator[Bill]:
-        """Invoices, the newest period first: those whose periods begin in that year or month, or hold that day."""
-        return self._papers.bills(replace(InvoiceFilter() if period is None else in_period(period), customer=customer))
+    def bills(self, wanted: InvoiceFilter) -> AsyncIterator[Bill]:
+        """Invoices, the newest period first."""
+        return self._papers.bills(wanted)
 
     async def notes(self, period: Period | None, customer: str | None) -> AsyncIterator[Note]:
         """The credit notes that were issued in that period, the newest first."""

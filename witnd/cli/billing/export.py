@@ -11,20 +11,23 @@ from typing import Final, Literal
 
 import click
 from msgspec import Struct
+from msgspec.structs import replace
 
+from witnd.app.invoices import operations
 from witnd.billing.export import csv_text, json_lines, stripe
 from witnd.billing.export.bill import Bill, Note
 from witnd.cli.billing.documents import Named, papers
-from witnd.cli.billing.invoice import refuse
 from witnd.cli.billing.stripe_customers import read_stripe_customers
 from witnd.cli.billing.whole_file import STDOUT, whole_file
 from witnd.cli.console.context import config_option, run
+from witnd.cli.console.failure import refuse
 from witnd.cli.console.options import PERIOD
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
 from witnd.domain.invoices.operations import invoice_label
 from witnd.domain.values.money import minor_text
 from witnd.domain.values.period import Period
+from witnd.store.invoices.reads import InvoiceFilter
 
 _UNSAFE_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
 
@@ -35,6 +38,7 @@ class _Wish(Struct, frozen=True, kw_only=True):
     names: tuple[str, ...]
     period: Period | None
     customer: str | None
+    wanted: InvoiceFilter
     form: str
     what: Literal["lines", "invoices", "credit-notes"]
     output: str
@@ -46,6 +50,8 @@ class _Wish(Struct, frozen=True, kw_only=True):
 @click.argument("names", metavar="[ID]...", nargs=-1, type=TEXT)
 @click.option("--period", type=PERIOD, metavar="PERIOD", help="A year, a month (2026-11), or a day within.")
 @click.option("--customer", type=TEXT, help="Only those of this customer.")
+@click.option("--status", "stages", type=click.Choice(operations.STAGES), multiple=True, help="Only these invoices.")
+@click.option("--currency", type=TEXT, help="Only invoices in this currency.")
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl", "html", "stripe"]), required=True)
 @click.option("--what", type=click.Choice(["lines", "invoices", "credit-notes"]), help="What to write; else lines.")
 @click.option("--output", default=STDOUT, metavar="FILE", help="A file, a directory for pages, or - to print it.")
@@ -61,6 +67,8 @@ def export(
     names: tuple[str, ...],
     period: Period | None,
     customer: str | None,
+    stages: tuple[str, ...],
+    currency: str | None,
     form: str,
     what: Literal["lines", "invoices", "credit-notes"] | None,
     output: str,
@@ -87,15 +95,24 @@ def export(
       witnd invoices export INV-000042 --format html --output invoice.html
       witnd invoices export --customer acme --format jsonl --what invoices
     """
-    if not names and period is None and customer is None:
+    filters = (period, customer, currency, stages or None)
+    if not names and filters == (None,) * 4:
         raise click.UsageError("say which invoices: write numbers or ids, --period or --customer")
-    if names and (period is not None or customer is not None):
+    if names and filters != (None,) * 4:
         raise click.UsageError("write numbers and ids, or --period and --customer, not both")
+    if what == "credit-notes" and (stages or currency is not None):
+        raise click.UsageError("--status and --currency are those of invoices; leave them out")
     _check(form, what, stripe_customers, stripe_round)
     wish = _Wish(
         names=names,
         period=period,
         customer=customer,
+        wanted=replace(
+            InvoiceFilter() if period is None else operations.in_period(period),
+            customer=customer,
+            currency=currency,
+            stages=frozenset(stages),
+        ),
         form=form,
         what=what or "lines",
         output=output,
@@ -169,7 +186,7 @@ class _Asked:
             self._count += 1
             yield bill
         if not self._wish.names:
-            async for bill in self._shelf.bills(self._wish.period, self._wish.customer):
+            async for bill in self._shelf.bills(self._wish.wanted):
                 self._count += 1
                 yield bill
 
@@ -249,11 +266,9 @@ async def _each(wish: _Wish, shelf: Named, named: list[Bill | Note]) -> AsyncIte
         yield paper
     if wish.names:
         return
-    found: AsyncIterator[Bill | Note]
+    found: AsyncIterator[Bill | Note] = shelf.bills(wish.wanted)
     if wish.what == "credit-notes":
         found = shelf.notes(wish.period, wish.customer)
-    else:
-        found = shelf.bills(wish.period, wish.customer)
     async for paper in found:
         yield paper
 

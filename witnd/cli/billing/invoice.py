@@ -5,28 +5,19 @@ What programs read of them is in `witnd.domain.invoices.json_form`.
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from typing import Final, NoReturn
+from typing import Final
 
-import click
-
-from witnd.cli.console.output import printable
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.operations import CreditNote, invoice_label
 from witnd.domain.pricing.working import ADJUSTMENTS, working_text
 from witnd.domain.values import instant
 from witnd.domain.values.money import difference, minor_text
-from witnd.exit_codes import USAGE
 
 COLUMNS: Final = ("status", "number", "customer", "period", "from", "lines", "subtotal", "to pay", "", "id")
 ROW_COLUMNS: Final = ("line", "agent", "resolved at", "unit", "price", "amount", "how")
 NOTE_COLUMNS: Final = ("number", "issued", "customer", "invoice", "amount", "", "reason", "id")
 # Enough of a row's id to name it within its invoice.
 SHORT: Final = 12
-
-
-def refuse(why: str) -> NoReturn:
-    click.echo(printable(f"witnd: {why}"), err=True)
-    raise click.exceptions.Exit(USAGE)
 
 
 def right(cells: Iterable[str]) -> list[str]:

@@ -164,11 +164,19 @@ async def _print(store: Invoices, invoice: Invoice, shown: int) -> None:
 @invoices.command("notes")
 @click.argument("id_", metavar="[ID]", type=TEXT, required=False)
 @click.option("--customer", type=TEXT, help="Only those of this customer.")
+@click.option("--invoice", metavar="ID", type=TEXT, help="Only those of this invoice.")
 @page_options
 @json_option
 @config_option
 def notes(
-    *, id_: str | None, customer: str | None, limit: int, after: str | None, json_output: bool, config_path: Path | None
+    *,
+    id_: str | None,
+    customer: str | None,
+    invoice: str | None,
+    limit: int,
+    after: str | None,
+    json_output: bool,
+    config_path: Path | None,
 ) -> None:
     """List credit notes, the newest first, or show the one with ID.
 
@@ -182,18 +190,29 @@ def notes(
       witnd invoices notes --customer acme
       witnd invoices notes CN-000003 --json
     """
+    if customer is not None and invoice is not None:
+        raise click.UsageError("an invoice has one customer: leave out --customer or --invoice")
     if id_ is None:
-        run(_notes(customer, limit, after, json_output, config_path))
-    elif (customer, after) != (None, None):
-        raise click.UsageError("with an ID there is no list: leave out --customer and --after")
+        run(_notes(customer, invoice, limit, after, json_output, config_path))
+    elif (customer, invoice, after) != (None, None, None):
+        raise click.UsageError("with an ID there is no list: leave out --customer, --invoice and --after")
     else:
         run(_note(id_, json_output, config_path))
 
 
-async def _notes(customer: str | None, limit: int, after: str | None, as_document: bool, config: Path | None) -> None:
+async def _notes(
+    customer: str | None,
+    invoice: str | None,
+    limit: int,
+    after: str | None,
+    as_document: bool,
+    config: Path | None,
+) -> None:
     async with session(config) as opened:
+        services = opened.services
+        found = None if invoice is None else await operations.named(services, invoice, can_shorten=True)
         page = await operations.notes_listed(
-            opened.services, limit, after, customer=customer, looked_at_max=LOOKED_AT_MAX
+            services, limit, after, customer=customer, invoice=found, looked_at_max=LOOKED_AT_MAX
         )  # fmt: skip
     print_page(page, NOTE_COLUMNS, listed_notes, credit_note_json, as_document=as_document, unreadable="credit note")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from witnd.cli.billing.invoice import refuse
+from witnd.cli.console.failure import refuse
 
 _ID: Final = re.compile(r"cus_[A-Za-z0-9]+", re.ASCII)
 _EXAMPLE: Final = "write one customer a line, such as acme,cus_Q4rT8vXkLm2N"

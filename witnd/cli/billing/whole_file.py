@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 import click
 
-from witnd.cli.billing.invoice import refuse
+from witnd.cli.console.failure import refuse
 
 #: Means standard output.
 STDOUT: Final = "-"

@@ -98,6 +98,7 @@ def agents(*, json_output: bool, config_path: Path | None, **asked: Any) -> None
 
 
 @click.command()
+@click.option("--rate-card", type=TEXT, metavar="KEY", help="Only those who have this rate card.")
 @version_options
 def customers(*, json_output: bool, config_path: Path | None, **asked: Any) -> None:
     """List customers; with KEY, the versions of one customer, which are kept for ever.

@@ -50,6 +50,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     number: int | None
     pair: tuple[int, int] | None
     customer: str | None = None
+    rate_card: str | None = None
 
 
 def version_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -77,6 +78,8 @@ def ask(view: View, asked: Asked, as_document: bool, config: Path | None) -> Non
         raise click.UsageError("--at, --version and --compare each ask for something else; give one of them")
     if asked.customer is not None and (asked.number or asked.pair):
         raise click.UsageError("--customer is told for one instant: the present, or that of --at")
+    if asked.key is not None and asked.rate_card is not None:
+        raise click.UsageError("--rate-card chooses of a list; leave it out with a KEY")
     run(_ask(view, asked, as_document, config))
 
 
@@ -84,7 +87,10 @@ async def _ask(view: View, asked: Asked, as_document: bool, config: Path | None)
     async with session(config) as opened:
         services, key = opened.services, asked.key
         if key is None:
-            _list(view, await read.every(services, view.kind), asked.everything, as_document)
+            found = await read.every(services, view.kind)
+            if asked.rate_card is not None:
+                found = [one for one in found if one.version.content["rate_card"] == asked.rate_card]
+            _list(view, found, asked.everything, as_document)
         elif asked.pair is not None:
             _compare(view, key, await read.difference(services, view.kind, key, *asked.pair), as_document)
         elif asked.at is None and asked.number is None and asked.customer is None:

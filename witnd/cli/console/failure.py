@@ -44,6 +44,12 @@ def end(error: Exception) -> NoReturn:
     raise click.exceptions.Exit(code)
 
 
+def refuse(why: str) -> NoReturn:
+    """End the command because of what was asked of it."""
+    click.echo(printable(f"witnd: {why}"), err=True)
+    raise click.exceptions.Exit(USAGE)
+
+
 def verdict(error: Exception) -> tuple[str, int] | None:
     """Return the message and the exit code of an expected error, else None."""
     for one in leaves(error):

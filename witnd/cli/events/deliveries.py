@@ -1,6 +1,7 @@
 """`witnd deliveries`: what was sent to whom, what was not, and sending it again."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -18,7 +19,7 @@ from witnd.cli.console.texts import TEXT
 from witnd.cli.events.delivery import ATTEMPT_COLUMNS, COLUMNS, attempt_cells, cells, lines
 from witnd.domain.webhooks.delivery import STANDINGS, Standing
 from witnd.exit_codes import USAGE
-from witnd.store.deliveries.reads import LOOKED_AT_MAX
+from witnd.store.deliveries.reads import ENDED, LOOKED_AT_MAX
 
 
 @click.group(cls=DefaultGroup)
@@ -122,6 +123,7 @@ async def _show(id_: str, as_document: bool, config: Path | None) -> None:
 @click.option("--from", "from_", metavar="INSTANT", type=TEXT, help="From this on …")
 @click.option("--to", metavar="INSTANT", type=TEXT, help="… and before this.")
 @click.option("--rule", type=TEXT, help="Of a range, only those of this rule (name or id).")
+@click.option("--state", type=click.Choice(ENDED), help="Of a range, only those in this state.")
 @json_option
 @config_option
 def resend(
@@ -130,6 +132,7 @@ def resend(
     from_: str | None,
     to: str | None,
     rule: str | None,
+    state: str | None,
     json_output: bool,
     config_path: Path | None,
 ) -> None:
@@ -147,13 +150,16 @@ def resend(
       witnd deliveries resend --from 2027-01-01T00:00:00Z --to 2027-01-02T00:00:00Z --rule billing
     """
     ranged = from_ is not None and to is not None
-    if bool(ids) == ranged or (ids and (from_, to, rule) != (None, None, None)):
+    if bool(ids) == ranged or (ids and (from_, to, rule, state) != (None,) * 4):
         raise click.UsageError("give either IDs, or --from and --to")
-    run(_resend(ids, from_ or "", to or "", rule, json_output, config_path))
+    chosen = partial(
+        use.resend_between, from_=from_ or "", to=to or "", rule=rule, standing=state, is_limited=False
+    )  # fmt: skip
+    run(_resend(ids, chosen, json_output, config_path))
 
 
 async def _resend(
-    ids: Sequence[str], from_: str, to: str, rule: str | None, as_document: bool, config: Path | None
+    ids: Sequence[str], resend_chosen: Callable[..., Awaitable[int]], as_document: bool, config: Path | None
 ) -> None:
     missing: dict[str, Refused] = {}
     async with session(config) as opened:
@@ -169,9 +175,7 @@ async def _resend(
                     missing[id_] = refused
             queued = len(unique) - len(missing)
         else:
-            queued = await use.resend_between(
-                services, author(), from_, to, rule=rule, standing=None, is_limited=False
-            )  # fmt: skip
+            queued = await resend_chosen(services, author())
     if as_document:
         as_json({"queued": queued, "missing": list(missing)})
     else:

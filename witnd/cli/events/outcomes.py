@@ -28,6 +28,7 @@ from witnd.store.query.reads import LOOKED_AT_MAX
 )
 @click.option("--customer", type=TEXT, help="Only those of this customer.")
 @click.option("--agent", type=TEXT, help="Only those of this agent.")
+@click.option("--key", type=TEXT, help="Only the one with this key.")
 @click.option("--prefix", type=TEXT, help="Only those whose key begins so, in the order of their keys.")
 @click.option("--due", is_flag=True, help="Open and pending ones, in the order they are due.")
 @click.option("--partition", type=int, help="Only this partition.")
@@ -39,6 +40,7 @@ def outcomes(
     spoken: tuple[str, ...],
     customer: str | None,
     agent: str | None,
+    key: str | None,
     prefix: str | None,
     due: bool,
     partition: int | None,
@@ -64,6 +66,8 @@ def outcomes(
       witnd outcomes --status missed --agent support
       witnd outcomes --customer acme --json
     """
+    if key is not None and (due or partition is not None):
+        raise click.UsageError("--key names one outcome: leave out --due and --partition")
     if due and prefix is not None:
         raise click.UsageError("--due and --prefix are two orders: give one of them")
     wanted = partial(
@@ -71,6 +75,7 @@ def outcomes(
         status=",".join(spoken) or None,
         customer=customer,
         agent=agent,
+        key=key,
         prefix=prefix,
         is_due=due,
         partition=partition,

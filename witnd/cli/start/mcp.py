@@ -2,14 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
 from witnd.cli.console.context import config_option
-from witnd.cli.console.failure import end
+from witnd.cli.console.failure import end, refuse
 from witnd.config import ConfigError, load
-from witnd.exit_codes import USAGE
 
 URL_VARIABLE = "WITND_URL"
 TOKEN_VARIABLE = "WITND_TOKEN"  # noqa: S105 - where it is, not what it is
@@ -43,12 +41,12 @@ def mcp(*, url: str | None, token_file: Path | None, allow_writes: bool, config_
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] not in ("mcp", "mcp_types", "pydantic"):
             raise
-        _wrong("the package mcp is not installed: run pip install 'witnd[mcp]'")
+        refuse("the package mcp is not installed: run pip install 'witnd[mcp]'")
     try:
         # Somebody waits for the answer, and can ask again.
         client = AsyncClient(_url(url, config_path), _token(token_file), retries=Retries(attempts=3, most=2.0))
     except ValueError as wrong:
-        _wrong(str(wrong))
+        refuse(str(wrong))
     except ConfigError as wrong:
         end(wrong)
     build(client, allow_writes=allow_writes).run("stdio")
@@ -77,8 +75,3 @@ def _token(file: Path | None) -> str:
     if not token:
         raise ValueError(f"there is no API token: put it into {TOKEN_VARIABLE}, or name a file by --token-file")
     return token
-
-
-def _wrong(message: str) -> NoReturn:
-    click.echo(f"witnd: {message}", err=True)
-    raise click.exceptions.Exit(USAGE)
