@@ -417,7 +417,7 @@ class Known:
     async def check(self, text: str) -> Token | None:
         return Token(id="0" * 12, name="stub", scopes=("admin",), digest="", created_at=0) if text == TOKEN else None
 
-    def note(self, *_: object) -> bool:
+    def note_use(self, *_: object) -> bool:
         return False
 
 
