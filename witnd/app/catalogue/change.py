@@ -151,8 +151,8 @@ async def _write(
 
     try:
         applied = await services.catalogue_store.change(services.catalogue, decide, effective_from, log=log)
-    except CatalogueRefused as refused:
-        raise _refused(str(refused)) from None
+    except CatalogueRefused as conflict:
+        raise refused(str(conflict)) from None
     assert planned is not None
     wanted, old, found = planned
     now = await services.catalogue_store.present()
@@ -204,7 +204,7 @@ def _entry(catalogue: Catalogue, kind: Kind, key: str, at: int) -> CatalogueEntr
     return found
 
 
-def _refused(text: str) -> Refused:
+def refused(text: str) -> Refused:
     """The store begins with the name of what is wrong, where that was sent."""
     name, _, problem = text.partition(" ")
     return invalid(EFFECTIVE_FROM, problem) if name == EFFECTIVE_FROM else Refused("CONFLICT", text)

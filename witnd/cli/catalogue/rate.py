@@ -8,13 +8,12 @@ from typing import Final, NoReturn
 import click
 from msgspec import Struct
 
+from witnd.app.catalogue.apply import parse_file
 from witnd.app.catalogue.quotes import QuoteAnswer, catalogue_of, price_at, told
-from witnd.app.errors import invalid
 from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.console.options import INSTANT
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
-from witnd.domain.catalogue.file import CatalogueFile, parse
 from witnd.domain.pricing.quote import quote
 from witnd.domain.pricing.working import ADJUSTMENTS
 from witnd.domain.values.money import decimal_string
@@ -88,7 +87,7 @@ def rate(
       witnd rate standard support 250 --file catalogue.toml --json
     """
     asked = _asked(names, units, customer)
-    answer = run(_answer(asked, path, at, config_path))
+    answer = run(_answer(asked, None if path is None else path.read_bytes(), at, config_path))
     if json_output:
         as_json(answer)
     else:
@@ -117,23 +116,16 @@ def _usage(problem: str) -> NoReturn:
     raise click.UsageError(problem)
 
 
-async def _answer(asked: _Asked, path: Path | None, at: int | None, config: Path | None) -> QuoteAnswer:
+async def _answer(asked: _Asked, file: bytes | None, at: int | None, config: Path | None) -> QuoteAnswer:
     now = 0
-    if path is None:
+    if file is None:
         async with session(config) as opened:
             catalogue = await opened.services.learned()
             now = await opened.services.catalogue_store.present()
     else:
-        catalogue = catalogue_of(_file(path))
+        catalogue = catalogue_of(parse_file(file))
     price = price_at(catalogue, asked.agent, asked.card, asked.customer, now if at is None else at)
     return told(quote(price, asked.units), lines_max=None)
-
-
-def _file(path: Path) -> CatalogueFile:
-    try:
-        return parse(path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError as wrong:
-        raise invalid("", f"{path} is not UTF-8 text ({wrong.reason}); save it so") from wrong
 
 
 # -- what is printed ----------------------------------------------------------------------------------------------

@@ -1,0 +1,80 @@
+"""Apply a catalogue file: find what it changes, and write that with its entries in the change log."""
+
+import secrets
+from typing import Final
+
+from msgspec import Struct
+
+from witnd.app.catalogue.change import SEED_BYTES, refused
+from witnd.app.errors import all_invalid, unavailable
+from witnd.app.services import Services
+from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
+from witnd.domain.catalogue.file import CatalogueFile, parse, reference_mistakes
+from witnd.domain.catalogue.own_prices import currency_mistakes
+from witnd.domain.catalogue.plan import Change, Plan, plan
+from witnd.domain.catalogue.zero_price import catalogue_warnings
+from witnd.domain.values.mistake import Mistake
+from witnd.store.access.change_log import Author
+from witnd.store.access.change_log import Change as Logged
+from witnd.store.catalogue.change_entries import file_entries
+from witnd.store.catalogue.versions import AppliedChange, CatalogueRefused
+from witnd.store.errors import StoreUnavailable
+
+# Ten thousand customers take two of them; what is larger is another file by mistake.
+LARGEST_FILE: Final = 32 << 20
+
+
+class Application(Struct, frozen=True, kw_only=True):
+    """What a file changes. `applied` is None where nothing was written: after a dry run, or without a change."""
+
+    plan: Plan
+    applied: AppliedChange | None
+    warnings: list[Mistake]
+
+
+async def apply(
+    services: Services, author: Author, raw: bytes, *, effective_from: int | None, is_dry_run: bool
+) -> Application:
+    """Give each thing in the file every field, as written or the default. Things that are not in the file stay as they
+    are. Raises VALIDATION_ERROR with all mistakes of the file."""
+    seed = secrets.token_bytes(SEED_BYTES)
+    planned = Plan(changes=(), differences=(), secrets={})
+    before: dict[tuple[str, str], CatalogueEntry | None] = {}
+    warnings: list[Mistake] = []
+
+    def decide(current: Catalogue, at: int) -> tuple[Change, ...]:
+        nonlocal planned, warnings
+        file = parse_file(raw, current)
+        if wrong := (*file.mistakes, *reference_mistakes(file, current)):
+            raise all_invalid(wrong)
+        if currencies := currency_mistakes(current, file.items, at):
+            raise all_invalid(currencies)
+        planned = plan(current, file.items, seed=seed, at=at)
+        warnings = catalogue_warnings(current, file.items, at)
+        before.update({(one.kind, one.key): current.entry(one.kind, one.key, at) for one in planned.changes})
+        return () if is_dry_run else planned.changes
+
+    def log() -> list[Logged]:
+        return file_entries(author, planned.changes, before)
+
+    try:
+        applied = await services.catalogue_store.change(services.catalogue, decide, effective_from, log=log)
+    except CatalogueRefused as conflict:
+        raise refused(str(conflict)) from None
+    except StoreUnavailable as silent:
+        if planned.changes and not is_dry_run:
+            raise unavailable(f"perhaps it was written, perhaps not ({silent}): apply it again") from silent
+        raise
+    return Application(plan=planned, applied=applied, warnings=warnings)
+
+
+def parse_file(raw: bytes, catalogue: Catalogue | None = None) -> CatalogueFile:
+    """Read the content of a file, beside a catalogue if there is one. Text that is not UTF-8 is one of its mistakes."""
+    if len(raw) > LARGEST_FILE:
+        limit = f"the file is larger than {LARGEST_FILE >> 20} MiB; split it"
+        return CatalogueFile(mistakes=(Mistake("", limit),))
+    try:
+        return parse(raw.decode("utf-8-sig"), catalogue)
+    except UnicodeDecodeError as wrong:
+        problem = f"the file is not UTF-8 text ({wrong.reason} at byte {wrong.start}); save it so"
+        return CatalogueFile(mistakes=(Mistake("", problem),))
