@@ -346,7 +346,7 @@ def now(shop: Workshop) -> int:
 def test_another_number_of_partitions_is_a_mistake_of_configuration(shop: Workshop) -> None:
     shop.call("HSET", "witn:meta", "format", "2", "deployment", "d", "partitions", "1")
     one = named(report(shop, 2, WITND_REDIS__PARTITIONS="3"), "deployment")
-    assert "has 1 for ever" in one["found"]
+    assert "has 1, which cannot change" in one["found"]
     assert one["remedy"].startswith("set it to 1")
 
 

@@ -67,7 +67,7 @@ async def test_what_waits_is_bounded_in_bytes_too(redis_url: str) -> None:
     large = (ENTRY[0], ("data", b"x" * (WAITING_BYTES // 2)))
     first = asyncio.create_task(appender.append([large]))
     await asyncio.sleep(0)
-    with pytest.raises(StoreRefused, match="1 events wait"):
+    with pytest.raises(StoreRefused, match="1 events already wait"):
         await appender.append([large])
     first.cancel()
     with suppress(asyncio.CancelledError):

@@ -172,7 +172,7 @@ async def protected(start: StartServer, password: str | None) -> AsyncIterator[R
     [
         (None, "Redis requires authentication"),
         ("wrong", "Redis does not accept the user or password"),
-        ("right", "the Redis user may not do this"),
+        ("right", "the Redis user lacks a permission"),
     ],
 )
 async def test_a_login_that_does_not_suffice_refuses(server: StartServer, password: str | None, reason: str) -> None:

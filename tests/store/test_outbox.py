@@ -94,7 +94,7 @@ class TestReading:
         row = await first(outbox)
 
         assert row.queued_ms == 0
-        assert row.after(start_attempt(row.progress, 5)).queued_ms == CREATED
+        assert row.with_progress(start_attempt(row.progress, 5)).queued_ms == CREATED
 
     async def test_a_row_without_its_message_is_told_as_such(self, client: Redis, outbox: Outbox) -> None:
         await client.zadd(KEYS.outbox(RULE), {"gone": 7})
@@ -119,7 +119,7 @@ class TestWriting:
 
         assert await outbox.write(RULE, [(row, started)]) == [True]
         assert await outbox.rules() == [RULE]
-        assert await outbox.write(RULE, [(row.after(started), done)]) == [True]
+        assert await outbox.write(RULE, [(row.with_progress(started), done)]) == [True]
 
         assert await outbox.rules() == []
         assert await outbox.next_rows(RULE, 10) == []

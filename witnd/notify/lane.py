@@ -174,7 +174,7 @@ class Lane:
         if not steps:
             return False
         written = await ask(outbox.write, self.rule_id, steps)
-        swept = [(row.after(to), to) for (row, to), ours in zip(steps, written, strict=True) if ours]
+        swept = [(row.with_progress(to), to) for (row, to), ours in zip(steps, written, strict=True) if ours]
         reason = steps[-1][1].reason or ""
         log.warning("deliveries.taken_out", rule_id=self.rule_id, rows=len(swept), reason=reason)
         if state.suspended and not (await ask(outbox.endpoint, self.rule_id)).suspended:
@@ -209,7 +209,7 @@ class Lane:
             for (row, progress), ours in zip(steps, written, strict=True):
                 if not ours or target is None or row.delivery is None:
                     continue
-                attempt = partial(self._attempt, row.after(progress), row.delivery, target, tickets[-1])
+                attempt = partial(self._attempt, row.with_progress(progress), row.delivery, target, tickets[-1])
                 flight = means.begin(attempt)
                 if flight is not None:
                     self._track(row.id, flight, tickets.pop())

@@ -1,17 +1,17 @@
-"""What can go wrong between witnd and Redis, told apart by what the caller may assume.
+"""Errors of the store. The type shows what the caller may assume: done, not done, or unknown.
 
-Texts are written for the operator: what happened, to which server, and what to do.
+Each message is for the operator: what happened, where, and what to do.
 """
 
 from collections.abc import Iterator
 
 
 class StoreUnavailable(Exception):  # noqa: N818 - a state of the world, not a mistake in code
-    """No usable answer. Whether Redis executed the call is unknown: repeat only what may be."""
+    """No usable answer: it is unknown whether Redis executed the call. Repeat only what may run twice."""
 
 
 class StoreRefused(Exception):  # noqa: N818
-    """Redis answered that it did not do it. Nothing was written; trying again later is safe."""
+    """Redis refused the call. Nothing was written, so a retry is safe."""
 
     def __init__(self, reason: str, remedy: str) -> None:
         super().__init__(f"{reason}; {remedy}")
@@ -20,15 +20,15 @@ class StoreRefused(Exception):  # noqa: N818
 
 
 class Fenced(Exception):  # noqa: N818
-    """Another owner holds the partition: this daemon may write nothing more to it."""
+    """Another owner holds the partition, so this daemon must not write to it any more."""
 
 
 class Displaced(Exception):  # noqa: N818
-    """Another deployment's data has replaced this daemon's: it must stop."""
+    """The data in Redis now belongs to another deployment. The daemon must stop."""
 
 
 class Unsafe(Exception):  # noqa: N818
-    """A Redis that must not be billed from, or that cannot be used at all."""
+    """A server or data that witnd must not bill from, or cannot use at all."""
 
     def __init__(self, reason: str, remedy: str) -> None:
         super().__init__(f"{reason}; {remedy}")
@@ -37,15 +37,15 @@ class Unsafe(Exception):  # noqa: N818
 
 
 class LostData(Unsafe):
-    """Redis has less than was written, or half of a step: nothing more may be written by anybody."""
+    """Redis lost data or has half of a step. Nothing more may be written."""
 
 
 class DamagedInvoice(Unsafe):
-    """A stored head or row of an invoice is unreadable: whatever needs it stops, and `witnd audit` lists it."""
+    """A stored head or row of an invoice is unreadable. Work that needs it stops, and `witnd audit` lists it."""
 
 
 class WrongType(Unsafe):
-    """A key of witnd holds another type of data than witnd writes there. Nothing was written."""
+    """A key has another type than witnd uses there. Nothing was written."""
 
     def __init__(self, key: str, kind: str) -> None:
         super().__init__(
@@ -65,7 +65,7 @@ class Unreadable(Exception):  # noqa: N818
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
-    """The error, or the errors inside where it is the group that failed tasks leave behind."""
+    """Yield the error itself, or the errors inside an exception group."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             yield from leaves(inner)

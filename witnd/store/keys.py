@@ -1,8 +1,8 @@
-"""Every key of witnd in Redis. Nothing else builds a key.
+"""The names of all keys of witnd in Redis. No other module builds a key.
 
-All keys of partition P carry the hash tag `{P}`, so that one commit is one slot of a cluster. What the partitions
-share carries the hash tag `{shared}`: a change and its entry in the change log are one write in one slot. `witn:meta`
-has no hash tag: every version of witnd reads it first, to find out in which format the rest is stored.
+All keys of partition P have the hash tag `{P}`, so one commit writes to one slot of a cluster. Keys that all partitions
+share have the hash tag `{shared}`, so a change and its entry in the change log are one write in one slot. `witn:meta`
+has no hash tag: every version of witnd reads it first, to learn the format of the other keys.
 
 | key | type | holds | written by | lives |
 | --- | --- | --- | --- | --- |
@@ -72,9 +72,10 @@ from typing import Protocol
 
 
 def traces(prefix: str, partitions: int) -> list[str]:
-    """Keys that exist only where a daemon has run, and the shared keys of format 1. Data without `witn:meta` is lost
-    or of another format: these names show it. The catalogue and the tokens of today are not among them, because
-    `witnd apply` and `witnd tokens create` may run before the first daemon does.
+    """Return keys that show a deployment exists: those that a daemon writes, and the shared keys of format 1.
+
+    If one of them exists without `witn:meta`, data was lost or has another format. The catalogue and the tokens are
+    not among them, because `witnd apply` and `witnd tokens create` may run before the first daemon.
     """
     return [
         *[Keys(prefix, number).state for number in range(max(1, partitions))],
@@ -84,7 +85,7 @@ def traces(prefix: str, partitions: int) -> list[str]:
 
 
 class OwnedKeys(Protocol):
-    """What somebody owns: a lease, and the state that its steps are numbered in."""
+    """Keys of something with an owner: its lease, and the state with the number of its last step."""
 
     owner: str
     state: str
@@ -95,7 +96,7 @@ def _shared(prefix: str) -> str:
 
 
 class GlobalKeys:
-    """The meta record, and what the partitions share except billing."""
+    """Keys that all partitions share, except those of invoices."""
 
     __slots__ = (
         "base",
@@ -218,7 +219,7 @@ class Keys:
 
 
 class BillingKeys:
-    """Keys of the invoices, in the shared slot: an invoice has lines from many partitions."""
+    """Keys of invoices. They are in the shared slot, because an invoice has lines from many partitions."""
 
     __slots__ = (
         "balance",

@@ -1,4 +1,4 @@
-"""The deployment's record in Redis: who it is, and what may never change about it."""
+"""The meta record of a deployment in Redis: its id, and settings that never change."""
 
 from collections.abc import Awaitable
 from typing import cast
@@ -13,11 +13,11 @@ from witnd.store.errors import Unsafe
 from witnd.store.keys import GlobalKeys, traces
 from witnd.store.server.connection import redis_errors
 
-# The layout of everything in Redis. Every change of a stored layout is a new number. 1: development versions before
-# 0.1.0, with the catalogue and billing in slots of their own and JSON records without a format number.
+# The layout of all data in Redis. A changed layout gets a new number. 1: development versions before 0.1.0, with
+# separate slots for the catalogue and billing, and JSON records without a format number.
 FORMAT = 2
 
-# One script, so that of two daemons at their first start one writes and both read the same.
+# One script: if two daemons start for the first time together, one writes and both read the same.
 _OPEN = """
 if redis.call('EXISTS', KEYS[1]) == 0 then
   redis.call('HSET', KEYS[1], 'format', ARGV[1], 'deployment', ARGV[2], 'partitions', ARGV[3])
@@ -30,7 +30,7 @@ _WRITERS = "a development version before 0.1.0"
 
 
 class Meta(Struct, frozen=True, kw_only=True):
-    """`deployment` is a UUID made once: another one behind the same address is other data."""
+    """The meta record. `deployment` is a UUID, created once: another UUID means other data."""
 
     deployment: str
     partitions: int
@@ -38,8 +38,8 @@ class Meta(Struct, frozen=True, kw_only=True):
 
 
 async def open_meta(client: Redis, keys: GlobalKeys, partitions: int) -> Meta:
-    """Return the record; write it at the first start. Raise where it contradicts the program, or where it is missing
-    although there is data.
+    """Return the record, and create it at the first start. Raise `Unsafe` or `ConfigError` if it does not fit this
+    program and configuration, or is missing although data exists.
     """
     found = await read_meta(client, keys, partitions)
     if found is not None:
@@ -51,7 +51,7 @@ async def open_meta(client: Redis, keys: GlobalKeys, partitions: int) -> Meta:
 
 
 async def read_meta(client: Redis, keys: GlobalKeys, partitions: int) -> Meta | None:
-    """Return the record, None before the first start. Raise what `open_meta` raises."""
+    """Return the record, or None before the first start. Raises the same errors as `open_meta`."""
     fields = await _fields(client, keys)
     if fields == _NONE:
         names = traces(keys.prefix, partitions)
@@ -60,7 +60,7 @@ async def read_meta(client: Redis, keys: GlobalKeys, partitions: int) -> Meta | 
                 for name in names:
                     pipeline.exists(name)
                 exist = await pipeline.execute()
-        # A daemon that starts for the first time at this moment writes meta before all else.
+        # A daemon that starts for the first time now writes meta before all other keys.
         fields = await _fields(client, keys)
         if fields == _NONE:
             _refuse_orphans(keys, [name for name, exists in zip(names, exist, strict=True) if exists])
@@ -89,11 +89,11 @@ def _check_record(found: list[bytes | None], keys: GlobalKeys, partitions: int) 
     try:
         fmt, deployment, recorded = (value.decode() for value in found if value is not None)
         meta = Meta(deployment=deployment, partitions=int(recorded), format=int(fmt))
-    except ValueError as wrong:
+    except ValueError as error:
         raise Unsafe(
-            f"the key {keys.meta} is damaged: it has {found}",
+            f"the key {keys.meta} is damaged: {found}",
             "restore it from a backup, or use another redis.prefix for a new deployment",
-        ) from wrong
+        ) from error
     if meta.format > FORMAT:
         raise Unsafe(
             f"{keys.meta} has format {meta.format} of a newer witnd; this one reads format {FORMAT}",
@@ -109,8 +109,8 @@ def _check_record(found: list[bytes | None], keys: GlobalKeys, partitions: int) 
             [
                 Mistake(
                     "redis.partitions",
-                    f"is {partitions}, but this deployment has {meta.partitions} for ever; "
-                    f"set it to {meta.partitions}, or choose another redis.prefix for a new one",
+                    f"is {partitions}, but this deployment has {meta.partitions}, which cannot change; "
+                    f"set it to {meta.partitions}, or use another redis.prefix for a new deployment",
                 )
             ]
         )

@@ -46,7 +46,7 @@ async def running(services: Services, agent: str) -> Running:
     async def ask(reads: Reads, catalogue: Catalogue) -> Running:
         wanted = OutcomeFilter(statuses=_RUNNING, agent=agent)
         page = await list_outcomes(
-            reads, services.partitions, catalogue, wanted, limit=LOOKED_AT_MAX, look=LOOKED_AT_MAX
+            reads, services.partitions, catalogue, wanted, limit=LOOKED_AT_MAX, looked_at_max=LOOKED_AT_MAX
         )
         numbers = _Numbers(catalogue, agent)
         found: dict[int | None, list[Listed]] = {}

@@ -56,7 +56,7 @@ async def page(
 
     async def ask(reads: Reads, catalogue: Catalogue) -> Page[Listed]:
         look_for, most = list_due_outcomes if is_due else list_outcomes, looked_at_max or LOOKED_AT_MAX
-        found = await look_for(reads, partitions, catalogue, wanted, limit=limit, look=most, behind=behind)
+        found = await look_for(reads, partitions, catalogue, wanted, limit=limit, looked_at_max=most, after=behind)
         data = [listed(place.partition, outcome) for place, outcome in found.data]
         return Page(data, found.cursor)
 

@@ -1,8 +1,8 @@
-"""The change log: who changed what, one entry for each change, in the order in which they were made.
+"""The change log: one entry for each change, with its author, in order.
 
-A change and its entry are one write wherever the change is in the shared slot: scripts and transactions take the
-record from here and append it themselves. A change in the slot of a partition cannot be one write with its entry, so
-its request is logged before it is made. Such an entry has `after.requested` true. It stays if the change then fails.
+A change in the shared slot and its entry are one write: the script or transaction appends the record from here. A
+change in the slot of a partition cannot be one write with its entry, so its request is logged first. Such an entry has
+`after.requested` true. It stays if the change then fails.
 """
 
 from typing import Any, Final, Literal, TypeAlias, cast
@@ -17,7 +17,7 @@ from witnd.store.keys import GlobalKeys
 from witnd.store.records.json_record import decode_record, encode_record
 from witnd.store.server.connection import redis_errors
 
-# Secrets never get into the change log.
+# Fields that never get into the change log.
 _HIDDEN: Final = frozenset(("secret", "digest", "token"))
 EFFECTIVE_FROM: Final = "effective_from"
 REQUESTED: Final = "requested"
@@ -26,8 +26,8 @@ Source: TypeAlias = Literal["api", "dashboard", "cli"]
 
 
 class Author(Struct, frozen=True, kw_only=True):
-    """Who makes a change. `who`: name and id of a token, or the operating system user and host of a command.
-    `token_id`: None where no token was used. `idempotency_key`: the name under which the operation may be repeated.
+    """The author of a change. `who`: name and id of a token, or the operating system user and host of a command.
+    `token_id`: None if no token was used. `idempotency_key`: the key under which the request may be repeated.
     """
 
     who: str
@@ -37,7 +37,7 @@ class Author(Struct, frozen=True, kw_only=True):
     idempotency_key: str | None = None
 
     def change(self, what: str, key: str, *, before: Any = None, after: Any = None) -> "Change":
-        """An entry of the change log by this author."""
+        """Return an entry of the change log by this author."""
         return Change(
             who=self.who,
             source=self.source,
@@ -51,7 +51,8 @@ class Author(Struct, frozen=True, kw_only=True):
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """`id` is that of the stream entry; its first part is the instant in ms. `before` None: it was created."""
+    """An entry of the change log. `id` is the id of the stream entry, which starts with the instant in ms. `before` is
+    None for something new."""
 
     id: str = ""
     who: str
@@ -65,14 +66,14 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 def encode_change(change: Change) -> bytes:
-    """The stored record, without secrets."""
+    """Return the stored record, without secrets."""
     plain = msgspec.to_builtins(change)
     del plain["id"]
     return encode_record(_without_secrets(plain))
 
 
 def around_instant(change: Change) -> tuple[bytes, bytes]:
-    """The record before and after `effective_from`, which the script decides."""
+    """Return the record before and after the value of `effective_from`, which the script inserts."""
     return encode_change(change)[:-1] + b',"effective_from":', b"}"
 
 
@@ -82,17 +83,17 @@ class Changes:
         self._stream = keys.changes
 
     async def note(self, change: Change) -> None:
-        """Append an entry by itself."""
+        """Append an entry."""
         with redis_errors():
             await self._client.xadd(self._stream, {"data": encode_change(change)})
 
     async def note_request(self, author: Author, what: str, key: str, **details: Any) -> None:
-        """Log a change in the slot of a partition. Call it before the change, whose outcome the entry leaves open."""
+        """Log the request for a change in the slot of a partition. Call it before the change."""
         await self.note(author.change(what, key, after={REQUESTED: True, **details}))
 
-    async def newest(self, limit: int, behind: str | None = None) -> list[Change]:
-        """The last changes first; those before the entry `behind`."""
-        start = "+" if behind is None else f"({behind}"
+    async def newest(self, limit: int, before: str | None = None) -> list[Change]:
+        """Return changes, newest first; with `before`, those older than this entry."""
+        start = "+" if before is None else f"({before}"
         with redis_errors():
             found = await self._client.xrevrange(self._stream, start, "-", count=limit)
         entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", found)
@@ -100,7 +101,7 @@ class Changes:
 
 
 def _read_entry(id_: str, fields: dict[bytes, bytes]) -> Change:
-    """A damaged entry is shown as that, in its place."""
+    """Return an entry. Show a damaged one as unreadable."""
     try:
         return _decode_entry(id_, fields)
     except (Unsafe, msgspec.MsgspecError) as wrong:
@@ -114,7 +115,7 @@ def _decode_entry(id_: str, fields: dict[bytes, bytes]) -> Change:
 
 
 def _complete(record: dict[str, Any]) -> None:
-    """Put what only the script knew, an instant or a number, into what was written."""
+    """Insert the values that the script added: an instant or a number."""
     after = record.get("after")
     if not isinstance(after, dict):
         return

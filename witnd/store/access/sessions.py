@@ -1,6 +1,6 @@
-"""Who is signed in at the dashboard: a session for each browser, of the token that was signed in with.
+"""Sessions of the dashboard: one for each signed-in browser, with its token.
 
-A browser holds a random id; Redis has its digest only. A session ends by itself, at sign-out, and with its token.
+The browser has a random id; Redis has only its digest. A session ends after a time, at sign-out, and with its token.
 """
 
 import secrets
@@ -15,12 +15,12 @@ from witnd.store.keys import GlobalKeys
 from witnd.store.records.json_record import decode_record, encode_record
 from witnd.store.server.connection import redis_errors
 
-# A working day: whoever comes back the next morning signs in again.
+# A working day: people sign in again the next morning.
 LENGTH_SECONDS: Final = 12 * 3600
 
 
 class Session(Struct, frozen=True, kw_only=True):
-    """`form_key` stands in every form of the session: a page of somebody else does not know it."""
+    """A session. Each of its forms contains `form_key`, which a page of another site cannot know."""
 
     token_id: str
     form_key: str
@@ -32,7 +32,7 @@ class Sessions:
         self._keys = keys
 
     async def begin(self, token_id: str) -> tuple[str, Session]:
-        """A new session and the id that the browser keeps."""
+        """Create a session. Return the id for the browser, and the session."""
         id_ = secrets.token_urlsafe(32)
         session = Session(token_id=token_id, form_key=secrets.token_urlsafe(16))
         with redis_errors():
@@ -47,7 +47,7 @@ class Sessions:
         try:
             return decode_record(raw, Session, "a session of the dashboard")
         except Unsafe:
-            # Of a newer version, or damaged: its owner must sign in again.
+            # From a newer version, or damaged: the user must sign in again.
             return None
 
     async def end(self, id_: str) -> None:

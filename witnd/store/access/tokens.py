@@ -1,7 +1,7 @@
 """API tokens: named, scoped, stored as digests, checked in memory, revoked at once.
 
 A token is `wn_<id>_<secret>`. The secret has 256 random bits, so a plain SHA-256 of it is as good as a slow hash.
-Every change moves a revision in the same hash; who checks tokens compares it before trusting what it remembers.
+Every change increments a revision in the same hash. The cache of tokens is used only while the revision is the same.
 """
 
 import asyncio
@@ -29,20 +29,20 @@ from witnd.store.server.connection import redis_errors
 log = structlog.get_logger()
 
 SCOPES: Final = ("ingest", "read", "admin")
-# What a scope may do besides its own: whoever administrates may do everything.
+# The scopes that a scope includes.
 _IMPLIED: Final = {"ingest": ("ingest",), "read": ("read",), "admin": SCOPES}
 _REVISION: Final = b"revision"
-# How long what is remembered is trusted without asking: the most a revocation elsewhere takes to be noticed.
+# How long the cache is used without checking the revision: the longest delay of a revocation by another process.
 FRESH_SECONDS: Final = 0.05
-# How often the use of a token is written down: what is stored of it is at most so old.
+# How often the last use of a token is stored.
 USED_SECONDS: Final = 10.0
 NAME_MAX: Final = 100
-# More requests a second than a daemon answers.
+# More requests per second than a daemon answers.
 RATE_MAX: Final = 1_000_000.0
 
 
 class Token(Struct, frozen=True, kw_only=True):
-    """What is kept of a token. `digest`: SHA-256 of its secret in hex. Instants in ms; `rate` in requests a second."""
+    """A stored token. `digest`: SHA-256 of its secret in hex. Instants in ms; `rate` in requests per second."""
 
     id: str
     name: str
@@ -57,7 +57,7 @@ class Token(Struct, frozen=True, kw_only=True):
 
 
 class DamagedToken(Struct, frozen=True, kw_only=True):
-    """A stored token that cannot be read. The API refuses it. `name`: its id as it is stored."""
+    """A stored token that cannot be read. The API refuses it. `name`: its id in stored form."""
 
     id: str
     reason: str
@@ -69,7 +69,7 @@ class DamagedToken(Struct, frozen=True, kw_only=True):
 
 
 def mistakes(name: str, scopes: Sequence[str], rate: float | None) -> list[Mistake]:
-    """Everything that is wrong with a wish for a token."""
+    """Return all mistakes in a request for a new token."""
     return list(_mistakes(name, scopes, rate))
 
 
@@ -83,17 +83,17 @@ def _mistakes(name: str, scopes: Sequence[str], rate: float | None) -> Iterator[
     known = ", ".join(SCOPES)
     if not scopes:
         yield Mistake("scopes", f"is empty; give at least one of {known}")
-    for place, scope in enumerate(scopes):
+    for index, scope in enumerate(scopes):
         if scope not in SCOPES:
-            yield Mistake(f"scopes[{place}]", f"{scope!r} is no scope; known are {known}")
-        elif scope in scopes[:place]:
-            yield Mistake(f"scopes[{place}]", f"{scope!r} is there twice; give it once")
+            yield Mistake(f"scopes[{index}]", f"must be one of {known}, got {scope!r}")
+        elif scope in scopes[:index]:
+            yield Mistake(f"scopes[{index}]", f"{scope!r} must not be repeated")
     if rate is not None and not (math.isfinite(rate) and 0 < rate <= RATE_MAX):
-        yield Mistake("rate", f"must lie above 0 and up to {RATE_MAX:.0f} requests a second; leave it out for no limit")
+        yield Mistake("rate", f"must be above 0 and at most {RATE_MAX:.0f} requests per second; omit it for no limit")
 
 
 class Tokens:
-    """`monotonic` in seconds."""
+    """The tokens of a deployment, with a cache. `monotonic` returns seconds."""
 
     def __init__(self, client: Redis, keys: GlobalKeys, monotonic: Callable[[], float]) -> None:
         self._client = client
@@ -101,68 +101,68 @@ class Tokens:
         self._monotonic = monotonic
         self._known: dict[str, Token] = {}
         self._revision = b""
-        self._asked = float("-inf")
+        self._checked_at = float("-inf")
         self._refreshing: asyncio.Task[None] | None = None
-        self._changes = 0  # made here
+        self._changes = 0  # number of changes by this process
         self._used: dict[str, int] = {}
         self._written: dict[str, float] = {}
 
     async def check(self, text: str) -> Token | None:
-        """The token of this text; None for one that is unknown, wrong or revoked."""
+        """Return the token for its text; None if it is unknown, wrong or revoked."""
         start, _, rest = text.partition("_")
         id_, _, secret = rest.partition("_")
         if start != "wn" or not secret or not text.isascii():
             return None
         token = await self.by_id(id_)
         digest = sha256(secret.encode()).hexdigest()
-        # Compared in any case, so that the time it takes tells nothing about which ids there are.
-        right = hmac.compare_digest(digest, token.digest if token is not None else "0" * 64)
-        return token if right else None
+        # Compare in any case, so that the time does not reveal which ids exist.
+        is_right = hmac.compare_digest(digest, token.digest if token is not None else "0" * 64)
+        return token if is_right else None
 
     async def by_id(self, id_: str) -> Token | None:
-        """The token with this id, for who has shown its text before; None for one that is unknown or revoked."""
-        if self._monotonic() - self._asked > FRESH_SECONDS:
+        """Return a token by id, for a caller that has already shown its text; None if it is unknown or revoked."""
+        if self._monotonic() - self._checked_at > FRESH_SECONDS:
             await self.refresh()
         token = self._known.get(id_)
         return token if token is not None and token.revoked_at is None else None
 
     async def refresh(self) -> None:
-        """Learn of changes that others made. Whoever asks meanwhile waits for the same answer."""
+        """Update the cache. Concurrent callers wait for the same read."""
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.create_task(self._refresh())
-            self._refreshing.add_done_callback(self._refreshed)
-        # Shielded: one request that is given up must not take the answer away from the others.
+            self._refreshing.add_done_callback(self._end_refresh)
+        # Shielded: a cancelled request must not cancel the read for the others.
         await asyncio.shield(self._refreshing)
 
-    def _refreshed(self, task: asyncio.Task[None]) -> None:
+    def _end_refresh(self, task: asyncio.Task[None]) -> None:
         if self._refreshing is task:
             self._refreshing = None
         if not task.cancelled():
-            task.exception()  # whoever waits is told; there may be nobody left
+            task.exception()  # retrieved here, because there may be no waiting caller left
 
     async def _refresh(self) -> None:
         while True:
-            asked, changes = self._monotonic(), self._changes
+            started, changes = self._monotonic(), self._changes
             with redis_errors():
                 revision = cast("bytes | None", await self._client.hget(self._keys.tokens, "revision")) or b""
             if revision != self._revision:
                 sound, damaged = await self.all()
-                for one in damaged:
-                    _log_damage(one)
-                known = {token.id: token for token in sound}
+                for token in damaged:
+                    _log_damage(token)
+                known = {one.id: one for one in sound}
                 if changes == self._changes:
                     self._known, self._revision = known, revision
-            # What was read before a change that was made here meanwhile may be older than it: read again.
+            # If this process changed tokens meanwhile, the read may be older: read again.
             if changes == self._changes:
-                self._asked = asked
+                self._checked_at = started
                 return
 
     async def readable(self) -> list[Token]:
-        """All tokens, including revoked ones, oldest first, without damaged ones, which the API refuses."""
+        """Return all readable tokens, including revoked ones, oldest first."""
         return (await self.all())[0]
 
     async def all(self) -> tuple[list[Token], list[DamagedToken]]:
-        """All tokens, including revoked ones, oldest first; and those that are damaged."""
+        """Return all readable tokens, including revoked ones, oldest first; and the damaged ones."""
         with redis_errors():
             fields = cast("dict[bytes, bytes]", await self._client.hgetall(self._keys.tokens))
         found: list[Token] = []
@@ -186,7 +186,7 @@ class Tokens:
         rate: float | None = None,
         logged: Callable[[Token], Change] | None = None,
     ) -> tuple[Token, str]:
-        """A new token and its text, which cannot be had again. `logged` makes its entry of the change log."""
+        """Create a token. Return it and its text, which is not stored. `logged` makes its entry of the change log."""
         id_, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         digest = sha256(secret.encode()).hexdigest()
         token = Token(id=id_, name=name, scopes=tuple(scopes), digest=digest, created_at=now_ms, rate=rate)
@@ -194,7 +194,7 @@ class Tokens:
         return token, f"wn_{id_}_{secret}"
 
     async def revoke(self, id_: str, now_ms: int, *, logged: Callable[[Token], Change] | None = None) -> Token | None:
-        """Make a token worth nothing, at once; None where there is none."""
+        """Revoke a token, at once. Return it, or None if it does not exist."""
         found = next((token for token in await self.readable() if token.id == id_), None)
         if found is None or found.revoked_at is not None:
             return found
@@ -203,7 +203,7 @@ class Tokens:
         return revoked
 
     async def remove_damaged(self, damaged: DamagedToken, change: Change) -> None:
-        """Remove a token that cannot be read, with its entry of the change log."""
+        """Remove a damaged token, and append the entry to the change log."""
         with redis_errors():
             async with self._client.pipeline(transaction=True) as writes:
                 writes.hdel(self._keys.tokens, damaged.name)
@@ -221,19 +221,19 @@ class Tokens:
                         writes.xadd(self._keys.changes, {"data": encode_change(logged(token))})
                     await writes.execute()
         finally:
-            # Where no answer came it may be written nevertheless.
+            # Without an answer it may still be written.
             self._changes += 1
-            self._asked = float("-inf")
+            self._checked_at = float("-inf")
 
-    # -- when they were used ----------------------------------------------------------------------------------------
+    # -- last uses ----------------------------------------------------------------------------------------
 
     def note_use(self, token: Token, now_ms: int) -> bool:
-        """Remember that a token was used. Whether it is time to write that down."""
+        """Record a use of a token in memory. Return whether it is time to store it."""
         self._used[token.id] = now_ms
         return self._monotonic() - self._written.get(token.id, float("-inf")) > USED_SECONDS
 
     async def write_last_uses(self) -> None:
-        """Write what is noted; where that fails it is not lost, and tried again when the time has come again."""
+        """Store the recorded uses. If that fails, they are kept for the next call."""
         used, now = self._used, self._monotonic()
         if not used:
             return
@@ -247,13 +247,13 @@ class Tokens:
             raise
 
     async def last_uses(self) -> dict[str, int]:
-        """Token id → ms when it was last used, a few seconds behind."""
+        """Return token id → ms of its last use, which may be some seconds old."""
         with redis_errors():
             raw = cast("dict[bytes, bytes]", await self._client.hgetall(self._keys.tokens_used))
         known = {id_.decode(errors="replace"): int(ms) for id_, ms in raw.items() if ms.isdigit()}
         return known | self._used
 
 
-@cache  # once for each: tokens are read again every few seconds
+@cache  # log each once: tokens are read again every few seconds
 def _log_damage(damaged: DamagedToken) -> None:
     log.error("token.unreadable", token=damaged.id, reason=damaged.reason, remedy=damaged.remedy)

@@ -1,4 +1,4 @@
-"""The stored catalogue: append versions, load, copy and repair them.
+"""The stored catalogue: appends, loads, copies and repairs its versions.
 
 Imports `store.server`, `store.records` and `store.access`.
 """

@@ -1,4 +1,4 @@
-"""Entries of the change log for changes of the catalogue. When a version takes effect, the script adds."""
+"""Entries of the change log for changes of the catalogue. The script adds the instant of effect."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from witnd.store.access.change_log import Author, Change
 def change_entries(
     author: Author, what: str, changes: Sequence[Planned], before: Mapping[str, CatalogueEntry | None]
 ) -> list[Change]:
-    """Return one entry for each change. `before`: by key, the version in effect, None for a new thing."""
+    """Return one entry for each change. `before`: key → the version in effect, None if there is none."""
     return [
         author.change(f"{one.kind}.{what}", one.key, before=_before(before.get(one.key)), after=_after(one))
         for one in changes
@@ -21,7 +21,7 @@ def change_entries(
 def file_entries(
     author: Author, changes: Sequence[Planned], before: Mapping[tuple[str, str], CatalogueEntry | None]
 ) -> list[Change]:
-    """The same for a catalogue file, which names things by kind and key."""
+    """Return one entry for each change of a catalogue file. `before`: (kind, key) → the version in effect."""
     found: list[Change] = []
     for one in changes:
         old = before.get((one.kind, one.key))

@@ -1,8 +1,8 @@
-"""A copy of the catalogue's stored versions in the state directory, from which a Redis that lost some can be repaired.
+"""A copy of the catalogue in the state directory. It restores versions that Redis lost.
 
-A text file that only grows: a line with the deployment, then one line for each version, the digest of the chain up to
-it before its JSON. A line that was written only in part, or was damaged, ends what can be read; the daemon writes the
-rest again. The file holds signing secrets of webhooks, as the catalogue does: only its owner may read it.
+A text file that only grows: a line with the deployment, then one line for each version with the digest of the chain up
+to it and its JSON. A partial or damaged line ends the readable part; the daemon writes the rest again. The file has
+signing secrets of webhooks, like the catalogue, so only its owner may read it.
 """
 
 import os
@@ -26,7 +26,7 @@ class _Header(Struct, frozen=True, kw_only=True):
 
 
 class CatalogueFile(Struct, frozen=True, kw_only=True):
-    """What a file has: the versions of one deployment from the first on, and where the readable part of it ends."""
+    """The content of a file: all versions of one deployment in order, and the end of the readable part."""
 
     deployment: str
     entries: tuple[bytes, ...]
@@ -38,7 +38,7 @@ class CatalogueFile(Struct, frozen=True, kw_only=True):
 
 
 def read_copy(path: Path) -> CatalogueFile | None:
-    """Read a file; None if there is none, or not even its first line is whole. Raises Unsafe for a newer format."""
+    """Read a file. Return None if it does not exist or has no complete first line. Raises Unsafe for a newer format."""
     try:
         lines = path.read_bytes().splitlines(keepends=True)
     except (FileNotFoundError, NotADirectoryError):
@@ -63,19 +63,19 @@ def read_copy(path: Path) -> CatalogueFile | None:
 
 
 class CatalogueCopy:
-    """The copy of one daemon. `add` takes entries as they are read from Redis; `write` may be called from another
-    thread and raises OSError, after which the next `write` tries again."""
+    """The copy of one daemon. `add` collects entries that were read from Redis. `write` may run in another thread;
+    after an OSError the next `write` retries."""
 
     def __init__(self, directory: Path, prefix: str) -> None:
         self.path = directory / f"catalogue-{prefix.encode().hex() if '/' in prefix else prefix}.jsonl"
-        self.head = EMPTY  # of what was in the file when it was opened
+        self.head = EMPTY  # of the file when it was opened
         self._deployment = ""
         self._end = 0
         self._written = EMPTY
         self._pending: list[bytes] = []  # entries that the file does not have yet
 
     def open(self, deployment: str) -> None:
-        """Read the file. One of another deployment is put aside: the journal has let that pass on purpose."""
+        """Read the file. Rename a file of another deployment, which the journal has accepted before."""
         self._deployment = deployment
         found = read_copy(self.path)
         if found is not None and found.deployment != deployment:
@@ -86,7 +86,7 @@ class CatalogueCopy:
             self._end = found.end
 
     def add(self, start: int, entries: Sequence[bytes]) -> None:
-        """Take entries that begin at a place of the catalogue; those that the file has are left out."""
+        """Add entries that start at version number `start` (from 0). Skip those that the file has."""
         known = self._written.count + len(self._pending)
         self._pending += entries[max(0, known - start) :]
 
@@ -95,28 +95,28 @@ class CatalogueCopy:
         return bool(self._pending) or not self._end
 
     def write(self) -> None:
-        """Append what is missing, and sync it."""
-        wanted = list(self._pending)
+        """Append the missing entries, and sync the file. Raises OSError."""
+        pending = list(self._pending)
         data, head = bytearray(), self._written
         if not self._end:
             data += msgspec.json.encode(_Header(deployment=self._deployment)) + b"\n"
-        for entry in wanted:
+        for entry in pending:
             head = head_after(head, [entry])
             data += head.digest.encode() + b" " + entry + b"\n"
         if not data:
             return
         with os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, _MODE), "r+b") as file:
-            file.truncate(self._end)  # of a line that was written only in part
+            file.truncate(self._end)  # remove a partial line
             file.seek(self._end)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         self._end += len(data)
         self._written = head
-        del self._pending[: len(wanted)]
+        del self._pending[: len(pending)]
 
     def replace(self, deployment: str, entries: Sequence[bytes]) -> None:
-        """Write the file anew: these are the versions that count from now on."""
+        """Replace the file with these versions."""
         fresh = CatalogueCopy(self.path.parent, "")
         fresh.path = self.path.with_suffix(".new")
         fresh.path.unlink(missing_ok=True)

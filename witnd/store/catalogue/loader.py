@@ -1,7 +1,7 @@
-"""Loads stored catalogue entries into a `Catalogue`, the same way for every reader.
+"""Loads stored catalogue entries into a `Catalogue`, and checks that none is missing.
 
-The head is stored beside the list: how many entries it has, and their digest. A reader that knows more than the head
-says, or whose entries do not lead to it, must not bill: versions were lost, or others have taken their place.
+The head is stored with the list: the number of entries and their digest. A reader that has read more entries than the
+head, or other ones, must not bill: versions were lost or replaced.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ REPAIR: Final = "stop the daemons; `witnd repair catalogue` shows the difference
 
 
 def decode_head(raw: bytes | None) -> Head:
-    """Read the stored head; without one there is no catalogue yet."""
+    """Return the stored head; the empty one if there is no catalogue yet."""
     if raw is None:
         return EMPTY
     try:
@@ -26,20 +26,20 @@ def decode_head(raw: bytes | None) -> Head:
 
 
 def decided_head(text: str | None) -> Head | None:
-    """The head that a step recorded; None before the first step."""
+    """Return the head that a step recorded; None before the first step."""
     return None if text is None else decode_head(text.encode())
 
 
 def decode_entry(place: int, raw: bytes) -> CatalogueEntry:
-    """Read one entry. `place` counts from 0 and is for people."""
+    """Return an entry. `place`, its number from 0, is for the error message."""
     return decode_record(raw, CatalogueEntry, f"entry {place} of the catalogue")
 
 
 def check_head(catalogue: Catalogue, known: Head, found: Head, length: int | None = None) -> None:
-    """Raise `Unsafe` if `found` is not what the catalogue was or has become.
+    """Raise `Unsafe` if `found` is not a head of this catalogue or of a later one.
 
-    `known`: its head before the read. `length`: how many entries the list had, read before the head: the list never
-    has more than the head says, because both are written together.
+    `known`: the catalogue's head before the read. `length`: the length of the list, read before the head. It never
+    exceeds the head's count, because both are written together.
     """
     count = found.count if length is None else min(length, found.count)
     if count < known.count:
@@ -59,26 +59,27 @@ def check_head(catalogue: Catalogue, known: Head, found: Head, length: int | Non
 
 
 def check_decided(catalogue: Catalogue, what: str, decided: Head | None) -> None:
-    """Raise `Unsafe` if steps of `what` were decided under another catalogue than this one, which is complete."""
+    """Raise `Unsafe` if `what` (a partition or billing) used another catalogue than this one, which is complete."""
     if decided is None or catalogue.chain.contains(decided):
         return
     if decided.count > catalogue.revision:
         raise LostData(
-            f"Redis lost data: {what} was decided under {decided.count} versions of the catalogue, but it has "
+            f"Redis lost data: {what} used {decided.count} versions of the catalogue, but it has "
             f"{catalogue.revision}: {_numbers(catalogue.revision, decided.count)} missing",
             REPAIR,
         )
     raise LostData(
-        f"Redis lost data: {what} was decided under other versions of the catalogue than the first {decided.count} now",
+        f"Redis lost data: {what} used other versions of the catalogue than the first {decided.count} now",
         REPAIR,
     )
 
 
 def add_stored(catalogue: Catalogue, start: int, head: Head, entries: Sequence[bytes]) -> None:
-    """Add stored entries that were read from `start` on, up to `head`. Others may have added some meanwhile.
+    """Add stored entries that were read from number `start` on, up to `head`. Another task may have added some
+    meanwhile.
 
-    Raises `Unsafe` where they are too few, do not lead to the head, or cannot be read; then nothing was added before
-    the entry that is named.
+    Raises `Unsafe` if entries are missing, do not match the head, or cannot be read. Entries before the one in the
+    error may then be added.
     """
     if start + len(entries) < head.count:
         raise _length_error(start + len(entries), head)
@@ -86,8 +87,7 @@ def add_stored(catalogue: Catalogue, start: int, head: Head, entries: Sequence[b
     reached = head_after(catalogue.chain.head, new)
     if reached.count == head.count and reached != head:
         raise LostData(
-            f"the {head.count} versions of the catalogue in Redis are not those that its head was computed from: "
-            "some were lost or changed",
+            f"the {head.count} versions of the catalogue in Redis do not match its head: some were lost or changed",
             REPAIR,
         )
     first = catalogue.revision
@@ -111,11 +111,11 @@ def _length_error(length: int, head: Head) -> LostData:
 
 
 def check_length(length: int, head: Head) -> None:
-    """Raise `Unsafe` if the list and its head, read at one time, do not agree."""
+    """Raise `Unsafe` if the list and its head, read in one transaction, do not match."""
     if length != head.count:
         raise _length_error(length, head)
 
 
 def _numbers(first: int, last: int) -> str:
-    """Numbers of versions behind `first` up to `last`, counted from 1."""
+    """Return the text for versions `first` + 1 to `last`."""
     return f"version {last} is" if last == first + 1 else f"versions {first + 1} to {last} are"

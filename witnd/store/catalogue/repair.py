@@ -1,8 +1,8 @@
-"""Repairs a catalogue that lost versions: writes back those of a copy, or accepts what Redis has.
+"""Repairs a catalogue that lost versions: restores those of a copy, or accepts the versions in Redis.
 
-A copy is put back as a whole, byte by byte, so that every step that was decided under it has its catalogue again.
-Versions that were written to Redis after the loss come behind it, as new ones dated now: they were planned without
-the versions that were missing, and nobody was billed by them yet.
+A copy is restored byte by byte, so every step has again the catalogue it used. Versions that were written to Redis
+after the loss are appended as new ones, dated now: they were planned without the missing versions, and nothing was
+billed by them yet.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,12 +27,12 @@ _REPAIR: Final = Script("catalogue/repair")
 
 
 class StoredCatalogue(Struct, frozen=True, kw_only=True):
-    """What Redis has. `head` as it is stored, None where it is lost or damaged."""
+    """The catalogue in Redis. `head` is None if it is lost or damaged."""
 
     head_text: bytes | None
     entries: tuple[bytes, ...]
-    decided: Mapping[str, Head]  # partition or billing → the head that its last step was decided under
-    owners: tuple[str, ...]  # who holds a lease
+    decided: Mapping[str, Head]  # partition or billing → the head that its last step used
+    owners: tuple[str, ...]  # holders of leases
 
     @property
     def head(self) -> Head | None:
@@ -43,21 +43,21 @@ class StoredCatalogue(Struct, frozen=True, kw_only=True):
 
 
 class Repair(Struct, frozen=True, kw_only=True):
-    """What is to be done. `entries`: the catalogue afterwards. `lost`: numbers (from 1) of versions that Redis does not
-    have; `behind`: what only Redis has, to be written again as new versions. `undecided`: what was decided under a
-    catalogue that will not be there.
+    """A planned repair. `entries`: the catalogue afterwards. `lost`: numbers (from 1) of versions that Redis does not
+    have. `behind`: versions that only Redis has, to be written again as new ones. `undecided`: partitions or billing
+    whose last step used a catalogue that will not exist.
     """
 
     needed: bool
     entries: tuple[bytes, ...]
-    common: int  # how many of the first entries stay as they are
+    common: int  # number of first entries that stay
     lost: tuple[int, ...]
     behind: tuple[bytes, ...]
     undecided: tuple[str, ...]
 
 
 async def read_stored(client: Redis, keys: GlobalKeys, partitions: int) -> StoredCatalogue:
-    """Read the catalogue as it is, whatever is wrong with it."""
+    """Read the stored catalogue, also if it is damaged."""
     owned: dict[str, Keys | BillingKeys] = {
         f"partition {number}": Keys(keys.prefix, number) for number in range(partitions)
     }
@@ -68,9 +68,9 @@ async def read_stored(client: Redis, keys: GlobalKeys, partitions: int) -> Store
             reads.lrange(keys.catalogue, 0, -1)
             head, entries = await reads.execute()
         async with client.pipeline(transaction=False) as reads:
-            for one in owned.values():
-                reads.hget(one.state, "catalogue")
-                reads.get(one.owner)
+            for part in owned.values():
+                reads.hget(part.state, "catalogue")
+                reads.get(part.owner)
             found = cast("list[bytes | None]", await reads.execute())
     decided = {}
     for what, raw in zip(owned, found[::2], strict=True):
@@ -86,26 +86,26 @@ async def read_stored(client: Redis, keys: GlobalKeys, partitions: int) -> Store
 
 
 def plan(found: StoredCatalogue, copy: Sequence[bytes] | None, *, accept: bool) -> Repair:
-    """Decide what the catalogue should be: the copy where there is one, or what Redis has where that is accepted."""
+    """Plan a repair: restore the copy if there is one, or accept the versions in Redis."""
     kept = found.entries if accept or copy is None else tuple(copy)
     common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(found.entries, kept, strict=False)))
     known = set(kept)
-    behind = tuple(one for one in found.entries[common:] if one not in known)
+    behind = tuple(entry for entry in found.entries[common:] if entry not in known)
     if common == len(kept):
-        # Redis has all of it and more: those are no loss, and stay where they are.
+        # Redis has the whole copy and later versions, so nothing is lost.
         kept, common, behind = found.entries, len(found.entries), ()
     heads = _heads(kept)
     undecided = tuple(what for what, head in found.decided.items() if heads.get(head.count) != head)
     stored = found.head
-    # Without a copy, the head tells of what the list has lost.
-    beyond = copy is None and stored is not None and heads.get(stored.count) != stored
+    # Without a copy, only the head shows a loss.
+    is_head_lost = copy is None and stored is not None and heads.get(stored.count) != stored
     return Repair(
         needed=common < len(kept) or stored != heads[len(kept)] or bool(undecided),
         entries=kept,
         common=common,
         lost=tuple(range(common + 1, len(kept) + 1)),
         behind=behind,
-        undecided=(*undecided, *(["the head of the catalogue"] if beyond else [])),
+        undecided=(*undecided, *(["the head of the catalogue"] if is_head_lost else [])),
     )
 
 
@@ -118,8 +118,8 @@ def _heads(entries: Sequence[bytes]) -> dict[int, Head]:
 
 
 async def repair(client: Redis, keys: GlobalKeys, found: StoredCatalogue, wanted: Repair, logged: Logged) -> Head:
-    """Write the catalogue that was planned, and its entry of the change log, in one step. Raises StoreRefused where it
-    was changed meanwhile."""
+    """Write the planned catalogue and its entry of the change log in one step. Raises StoreRefused if the catalogue was
+    changed meanwhile."""
     head = head_after(EMPTY, wanted.entries)
     args: list[Argument] = [
         found.head_text or b"", len(found.entries), wanted.common, str(head), encode_change(logged),
@@ -133,7 +133,7 @@ async def repair(client: Redis, keys: GlobalKeys, found: StoredCatalogue, wanted
 
 
 async def accept(client: Redis, keys: GlobalKeys, found: StoredCatalogue, head: Head) -> None:
-    """Make every partition and billing continue from this catalogue. May be repeated."""
+    """Make all partitions and billing continue from this catalogue. The call may be repeated."""
     for what in found.decided:
         number = what.removeprefix("partition ")
         state = Keys(keys.prefix, int(number)).state if number != what else BillingKeys(keys.prefix).state
@@ -142,7 +142,7 @@ async def accept(client: Redis, keys: GlobalKeys, found: StoredCatalogue, head: 
 
 
 def versions_to_rewrite(behind: Sequence[bytes]) -> list[CatalogueEntry]:
-    """What is written again behind the copy, each version once; what cannot be read is left out."""
+    """Return the versions to append after the copy, each once. Skip unreadable ones."""
     found: dict[tuple[str, str, int], CatalogueEntry] = {}
     for place, raw in enumerate(behind):
         try:
@@ -150,18 +150,18 @@ def versions_to_rewrite(behind: Sequence[bytes]) -> list[CatalogueEntry]:
         except Unsafe:
             continue
         found[entry.kind, entry.key, entry.effective_from] = entry
-    return sorted(found.values(), key=lambda one: one.effective_from)
+    return sorted(found.values(), key=lambda entry: entry.effective_from)
 
 
 def changes_now(entries: Sequence[CatalogueEntry], now_ms: int) -> list[Change]:
-    """The versions that are in effect by now, the last of each key: they begin now."""
-    last = {(one.kind, one.key): one for one in entries if one.effective_from <= now_ms}
-    return [_change(one) for one in last.values()]
+    """Return the changes that take effect now: the last version of each key that is already in effect."""
+    last = {(entry.kind, entry.key): entry for entry in entries if entry.effective_from <= now_ms}
+    return [_change(entry) for entry in last.values()]
 
 
 def changes_later(entries: Sequence[CatalogueEntry], now_ms: int) -> list[tuple[int, Change]]:
-    """The scheduled versions: they keep their instants."""
-    return [(one.effective_from, _change(one)) for one in entries if one.effective_from > now_ms]
+    """Return the scheduled changes, each with its instant."""
+    return [(entry.effective_from, _change(entry)) for entry in entries if entry.effective_from > now_ms]
 
 
 def _change(entry: CatalogueEntry) -> Change:

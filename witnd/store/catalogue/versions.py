@@ -1,6 +1,6 @@
-"""The catalogue in Redis: an append-only list of versions, its head, and the script that appends to both.
+"""The catalogue in Redis: loads and appends versions.
 
-What may be in a version is checked before it comes here; from when on it is in force, the script decides.
+Callers validate a version before; the script decides from when it is in effect.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ from witnd.store.server.connection import redis_errors
 from witnd.store.server.safety import Problem
 from witnd.store.server.scripts import Argument, Script
 
-# Entries per read: a few hundred KiB, which block the server for no noticeable time.
+# Entries per read: a few hundred KiB, which the server answers quickly.
 PAGE = 1000
-# How often a change is planned again because another one came between.
+# How often a change is planned again because of another one.
 ATTEMPTS = 8
-# How long a change waits for a unique instant: the clock advances after a millisecond.
+# How often a change waits for a unique instant: the clock advances after a millisecond.
 WAITS: Final = 100
 WAIT_SECONDS: Final = 0.002
 
@@ -37,18 +37,18 @@ _APPLY = Script("catalogue/apply")
 
 
 class AppliedChange(Struct, frozen=True, kw_only=True):
-    """What a change became."""
+    """The result of a change: the new revision, and the instant (ms) from which it is in effect."""
 
     revision: int
     effective_from: int
 
 
-class CatalogueMoved(Exception):  # noqa: N818 - a state of the world, not a mistake in code
-    """Somebody else changed the catalogue since it was read. Nothing was written: plan again."""
+class CatalogueMoved(Exception):  # noqa: N818 - an expected state, not a bug
+    """The catalogue changed since it was read. Nothing was written: load it and plan again."""
 
 
 class _Early(Exception):  # noqa: N818
-    """The change must be planned again, in a millisecond: its instant is taken, or a version took effect meanwhile."""
+    """The instant of the change is taken, or a version took effect meanwhile. Plan again in a millisecond."""
 
     def __init__(self, instant_ms: int) -> None:
         super().__init__(instant.render(instant_ms))
@@ -56,12 +56,12 @@ class _Early(Exception):  # noqa: N818
 
 
 class CatalogueRefused(Exception):  # noqa: N818
-    """The change cannot be made as it stands. Nothing was written; the text says what to change."""
+    """The change is invalid. Nothing was written; the message says what to change."""
 
 
 class CatalogueStore:
-    """`partitions` is the number of logs whose entries a new version must not come before. `clock_problem` says why no
-    version may be dated by the server's clock at the moment."""
+    """The stored catalogue. `partitions`: the number of logs; a new version must be later than their entries.
+    `clock_problem` returns why the server's clock must not date a version at the moment, or None."""
 
     def __init__(
         self,
@@ -76,10 +76,9 @@ class CatalogueStore:
         self._partitions = [Keys(keys.prefix, partition) for partition in range(partitions)]
 
     async def load(self, catalogue: Catalogue) -> int:
-        """Add to the catalogue what was written since its revision. Return how many versions were added.
+        """Load the versions after the catalogue's revision. Return how many were added.
 
-        Raises Unsafe where the stored list is not the one that was read before, does not lead to its head, or cannot
-        be read. Nothing is added then before the entry that is named.
+        Raises Unsafe if stored versions differ from those read before, do not match the head, or cannot be read.
         """
         known = catalogue.chain.head
         entries: list[bytes] = []
@@ -102,7 +101,7 @@ class CatalogueStore:
         return catalogue.revision - before
 
     async def check(self, catalogue: Catalogue) -> None:
-        """Raise Unsafe if a partition or billing was decided under versions that Redis does not have any more."""
+        """Raise Unsafe if a partition or billing used versions that Redis does not have any more."""
         states = {f"partition {number}": keys.state for number, keys in enumerate(self._partitions)}
         states["billing"] = BillingKeys(self._keys.prefix).state
         with redis_errors():
@@ -114,13 +113,13 @@ class CatalogueStore:
             what: decided_head(None if raw is None else raw.decode()) for what, raw in zip(states, found, strict=True)
         }
         if any(head is not None and head.count > catalogue.revision for head in heads.values()):
-            # A daemon may have learned of a change since the catalogue was loaded.
+            # A daemon may have used a version that was added after this load.
             await self.load(catalogue)
         for what, head in heads.items():
             check_decided(catalogue, what, head)
 
     async def present(self) -> int:
-        """The instant that a change without `effective_from` gets at this moment."""
+        """Return the instant (ms) that a change without `effective_from` would get now."""
         with redis_errors():
             async with self._client.pipeline(transaction=False) as pipeline:
                 pipeline.time()
@@ -146,30 +145,31 @@ class CatalogueStore:
         planned_at: int | None = None,
         log: Sequence[change_log.Change] = (),
     ) -> AppliedChange:
-        """Write changes that were planned against this catalogue, all at one instant, with their entries of the log.
+        """Write changes that were planned against this catalogue, all at one instant, with their entries of the change
+        log.
 
-        Raises CatalogueMoved where the catalogue is not the newest, CatalogueRefused for an instant that cannot be,
-        StoreUnavailable where it is unknown whether they were written: load and plan again, what is written already
-        is no change then.
+        Raises CatalogueMoved if the catalogue is not the newest, CatalogueRefused for an invalid instant, and
+        StoreUnavailable if it is unknown whether they were written. Then load and plan again: written changes are no
+        longer planned.
         """
         taken = {i for c in changes for i in catalogue.instants(c.kind, c.key)}
         at = await self.present() if planned_at is None else planned_at
         chosen = "" if effective_from is None else effective_from
         args: list[Argument] = [str(catalogue.chain.head), chosen, at, len(taken), *taken, len(log)]
-        for one in log:
-            args += change_log.around_instant(one)
+        for entry in log:
+            args += change_log.around_instant(entry)
         for change in changes:
             args += _entry_around_instant(change)
         keys = self._keys
         names = [keys.catalogue, keys.catalogue_head, keys.changes, keys.meta]
         with redis_errors():
-            reply = await _APPLY.run(self._client, [*names, *[one.events for one in self._partitions]], args)
+            reply = await _APPLY.run(self._client, [*names, *[part.events for part in self._partitions]], args)
         status, value, *more = [word.decode() for word in cast("list[bytes]", reply)]
         if status == "applied":
             return AppliedChange(revision=int(value), effective_from=int(more[0]))
         if status == "moved":
             check_head(catalogue, catalogue.chain.head, Head.parse(value))
-            raise CatalogueMoved(f"the catalogue is at revision {Head.parse(value).count} by now")
+            raise CatalogueMoved(f"the catalogue is now at revision {Head.parse(value).count}")
         if status == "wait":
             raise _Early(int(value))
         if status == "damaged":
@@ -184,10 +184,10 @@ class CatalogueStore:
         *,
         log: Callable[[], Sequence[change_log.Change]] = tuple,
     ) -> AppliedChange | None:
-        """Load, plan, apply; again where somebody else was faster. None: there was nothing to do.
+        """Load, plan and apply; repeat if the catalogue changed meanwhile. Return None if there is nothing to change.
 
-        `plan` is given the catalogue and the instant whose state it should compare with; `log` answers what to write
-        into the change log, for what was planned last.
+        `plan` gets the catalogue and the instant to compare with. `log` returns the entries of the change log for the
+        last plan.
         """
         moved = early = at_least = 0
         while moved < ATTEMPTS and early < WAITS:
@@ -213,11 +213,11 @@ class CatalogueStore:
             return applied
         if early >= WAITS:
             raise CatalogueRefused("the clock of the Redis server does not advance; run `witnd doctor`")
-        raise CatalogueRefused("others keep changing the catalogue; try again when they are done")
+        raise CatalogueRefused("the catalogue is being modified concurrently; retry")
 
 
 def _entry_around_instant(change: Change) -> tuple[bytes, bytes]:
-    """The entry's JSON before and after the instant, which only the script knows."""
+    """Return the entry's JSON before and after the instant, which the script inserts."""
     encode = msgspec.json.encode
     before = b'{"v":%d,"kind":%b,"key":%b,"effective_from":' % (FORMAT, encode(change.kind), encode(change.key))
     return before, b',"archived":%b,"content":%b}' % (
@@ -230,8 +230,8 @@ def _refusal(status: str, number: int, partitions: int) -> str:
     if status == "early":
         least = "1970-01-01T00:00:00.000Z" if not number else instant.render(number)
         return (
-            "effective_from lies before events that are already accepted; "
-            f"the earliest instant is {least} by now: choose a later one, or none"
+            "effective_from is before events that are already accepted; "
+            f"the earliest instant is {least}: choose a later one, or omit it"
         )
     if status == "taken":
         at = instant.render(number)

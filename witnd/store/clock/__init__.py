@@ -1,4 +1,4 @@
-"""The server's clock: read it, guard against jumps, and record what was accepted.
+"""The server's clock: reads it, guards against jumps, and records accepted jumps.
 
 Imports `store.server` and `store.access`.
 """

@@ -1,15 +1,15 @@
-"""How far to trust the clock of the Redis server.
+"""Guards against jumps of the Redis server's clock.
 
-Log time is the server's clock, and money decisions follow log time: a clock that jumps an hour ahead would settle
-everything of the next hour early. One guard per process compares that clock with CLOCK_BOOTTIME of this host, which
-never jumps and counts on during suspension. It outlives leases, connections and standby.
+Log time is the server's clock, and money decisions follow log time: a clock that jumps an hour ahead would settle the
+outcomes of the next hour early. One guard per process compares that clock with CLOCK_BOOTTIME of this host, which never
+jumps and also runs during suspension. The guard outlives leases, connections and standby.
 
-The guard keeps an interval that contains the offset between the two clocks. Each reading is an interval too, because
-the server read its clock at an unknown moment between the question and the answer: a late answer widens the interval
-and is no jump. The upper end of the offset may rise by `DRIFT` per ms only. So an instant that the guard believes is
-early by at most the round trip of the best reading plus `DRIFT` times the time since, whatever the server's clock does.
-A step up to `TOLERANCE_MS` is absorbed at that rate. A larger one is a jump: nothing beyond the expected time is
-believed until the clock is right again or an operator accepts it (`witnd repair clock`).
+The guard has an interval that contains the offset between the two clocks. Each reading is an interval too, because the
+server read its clock at an unknown moment between request and answer: a late answer widens the interval and is not a
+jump. The upper end of the offset may rise only by `DRIFT` per ms. So a trusted instant is early by at most the round
+trip of the best reading plus `DRIFT` times the time since, whatever the server's clock does. A step up to
+`TOLERANCE_MS` is absorbed at that rate. A larger step is a jump: no instant beyond the expected time is trusted until
+the clock is right again, or an operator accepts it (`witnd repair clock`).
 """
 
 from collections.abc import Callable
@@ -19,10 +19,10 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-# Time servers correct steps below this by themselves; larger ones have a cause that somebody should look at. Both are
-# harmless to settlement, because neither is believed at once.
+# Time servers correct smaller steps; an operator should check the cause of larger ones. Neither harms settlement,
+# because neither is trusted at once.
 TOLERANCE_MS: Final = 5_000
-# A clock that is out of order by more than this cannot be disciplined by NTP.
+# NTP cannot correct a clock that drifts faster.
 DRIFT: Final = 500e-6
 # After a long gap between readings (suspension, an outage) real clocks differ by less than `DRIFT` would allow.
 SPREAD_MAX_MS: Final = 1_000.0
@@ -31,7 +31,7 @@ SAME_JUMP_MS: Final = 1_000
 
 
 class Reading(NamedTuple):
-    """The server's clock, and the boot time of this host just before the question and just after the answer; ms."""
+    """The server's clock, and the boot time of this host just before the request and just after the answer; ms."""
 
     server_ms: float
     before_ms: int
@@ -39,12 +39,12 @@ class Reading(NamedTuple):
 
     @property
     def offset(self) -> tuple[float, float]:
-        """The least and the greatest offset between the clocks that explain the reading."""
+        """The least and the greatest possible offset between the clocks."""
         return self.server_ms - self.after_ms - 1, self.server_ms - self.before_ms
 
 
 class Anchor(Struct, frozen=True, kw_only=True):
-    """The offset that a process of this boot trusted last: the journal keeps it for the next process."""
+    """The last trusted offset of a process of this boot. The journal stores it for the next process."""
 
     boot: str
     low_ms: float
@@ -53,10 +53,10 @@ class Anchor(Struct, frozen=True, kw_only=True):
 
 
 class ClockGuard:
-    """`boot_ms` reads the boot time of this host. Of an anchor, only one of the same boot counts."""
+    """A guard. `boot_ms` returns the boot time of this host. An anchor of another boot is ignored."""
 
     def __init__(self, boot_ms: Callable[[], int], anchor: Anchor | None = None, *, boot: str = "") -> None:
-        self.jump_ms = 0  # how far the server's clock is off while it is not believed, 0 while it is
+        self.jump_ms = 0  # how far the server's clock is off while it is not trusted, else 0
         self.step_ms = 0  # how far it is off within the tolerance
         self._boot_ms = boot_ms
         self._boot = boot
@@ -67,7 +67,7 @@ class ClockGuard:
 
     @property
     def is_ahead(self) -> bool:
-        """Whether the server's clock jumped forward: what it says must not be written into a log."""
+        """Whether the server's clock jumped forward. Its time must not be written into a log then."""
         return self.jump_ms > 0
 
     @property
@@ -78,7 +78,7 @@ class ClockGuard:
         return Anchor(boot=self._boot, low_ms=low, high_ms=high, at_ms=self._at)
 
     def observe(self, reading: Reading) -> None:
-        """Compare a reading with the time that passed on this host since the ones before."""
+        """Compare a reading with the time that passed on this host since earlier readings."""
         low, high = reading.offset
         if self._offset is None:
             self._offset, self._at = (low, high), reading.after_ms
@@ -104,19 +104,19 @@ class ClockGuard:
         self.jump_ms = self.step_ms = 0
 
     def latest(self) -> int:
-        """The latest instant that can be now. Before the first reading there is none."""
+        """Return the latest possible current instant. Raises RuntimeError before the first reading."""
         if self._offset is None:
             raise RuntimeError("the server's clock was not read yet")
         now = self._boot_ms()
         return floor(now + self._offset[1] + (0 if self.jump_ms else self._drift(now)))
 
     def append_limit(self) -> int:
-        """Control entries are appended up to this instant of the server's clock. One that is ahead within the
-        tolerance gives ids that wait until their time has come."""
+        """Return the latest server time at which control entries may be appended. Entries that are ahead within the
+        tolerance wait until their time."""
         return self.latest() + TOLERANCE_MS
 
     def trusted_now(self, server_ms: int) -> int:
-        """The instant for decisions: the server's clock, or the latest that can be now if that is earlier."""
+        """Return the instant for decisions: the server's clock, but at most `latest()`."""
         return min(server_ms, self.latest())
 
     def _drift(self, now: int) -> float:
@@ -124,7 +124,7 @@ class ClockGuard:
 
 
 def boot_name() -> str:
-    """This boot of this machine, and the namespace that its boot time belongs to; empty where none can be told."""
+    """Return an id of this boot and its time namespace; empty if unknown."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

@@ -1,6 +1,6 @@
-"""What daemons and commands store about the server's clock, in one hash of the shared slot.
+"""Stores jumps of the server's clock and their acceptance, in one hash of the shared slot.
 
-Field `accepted` has the last acceptance by an operator, fields `jump:<instance>` the jump that a daemon sees.
+The field `accepted` has the last acceptance by an operator; `jump:<instance>` has the jump that a daemon observes.
 """
 
 from secrets import token_hex
@@ -25,7 +25,8 @@ _ACCEPT: Final = Script("clock/accept")
 
 
 class Acceptance(Struct, frozen=True, kw_only=True):
-    """The server's clock was right at `server_ms`, when the boot time of host `boot` was `boot_ms`."""
+    """An operator's statement that the server's clock was right at `server_ms`, when the boot time of host `boot` was
+    `boot_ms`."""
 
     v: int = 1
     id: str
@@ -34,10 +35,10 @@ class Acceptance(Struct, frozen=True, kw_only=True):
     boot_ms: int
 
     def applies_to(self, reading: Reading, boot: str, asked_ms: int | None) -> bool:
-        """Whether the clock in the reading is the one that was accepted, and not one that jumped again since.
+        """Return whether the clock has not jumped again since it was accepted.
 
-        `asked_ms`: boot time when this daemon last saw that the acceptance was not there yet; None if it was always
-        there. On another host the acceptance happened between that and now.
+        `asked_ms`: boot time of this daemon's last read without the acceptance; None if there was none. An acceptance
+        on another host happened between that read and now.
         """
         if self.boot == boot and boot:
             low = high = float(self.server_ms - self.boot_ms)
@@ -50,14 +51,14 @@ class Acceptance(Struct, frozen=True, kw_only=True):
 
 
 class Jump(Struct, frozen=True, kw_only=True):
-    """What one daemon sees: `jump_ms` is how far the server's clock is ahead of what it expects."""
+    """A jump that a daemon observes: `jump_ms` is how far the server's clock is ahead of the expected time."""
 
     instance: str
     jump_ms: int
 
 
 class Effect(Struct, frozen=True, kw_only=True):
-    """What becomes due at once when a clock that is ahead is accepted."""
+    """The outcomes and drafts that become due at once when a clock that is ahead is accepted."""
 
     outcomes: int
     drafts: int
@@ -73,43 +74,43 @@ def decode_jump(keys: GlobalKeys, name: bytes, ms: bytes) -> int:
     except ValueError:
         field = name.decode(errors="backslashreplace")
         raise Unsafe(
-            f"the field {field} of {keys.clock} is damaged: it must be a number of ms, and is {ms!r}",
+            f"the field {field} of {keys.clock} is damaged: it must be a number of ms, got {ms!r}",
             f"delete the field: HDEL {keys.clock} {field}; a running daemon writes it again",
         ) from None
 
 
 async def jumps(client: Redis, keys: GlobalKeys) -> tuple[int, list[Jump]]:
-    """The server's clock in ms, and the jumps that daemons see at the moment."""
+    """Return the server's clock in ms, and the jumps that daemons observe now."""
     with redis_errors():
-        async with client.pipeline(transaction=False) as asked:
-            asked.time()
-            asked.hgetall(keys.clock)
-            (seconds, micros), fields = cast("tuple[tuple[int, int], dict[bytes, bytes]]", await asked.execute())
+        async with client.pipeline(transaction=False) as reads:
+            reads.time()
+            reads.hgetall(keys.clock)
+            (seconds, micros), fields = cast("tuple[tuple[int, int], dict[bytes, bytes]]", await reads.execute())
     found = [
         Jump(instance=name.decode().removeprefix(JUMP), jump_ms=decode_jump(keys, name, ms))
         for name, ms in fields.items()
         if name.startswith(JUMP.encode())
     ]
-    return seconds * 1000 + micros // 1000, sorted(found, key=lambda one: one.instance)
+    return seconds * 1000 + micros // 1000, sorted(found, key=lambda jump: jump.instance)
 
 
 async def effect(
     client: Redis, partitions: list[Keys], billing: BillingKeys, now_ms: int, jump_ms: int, grace_ms: int
 ) -> Effect:
-    """What is due by the clock as it is, and not by the one that the daemons expect."""
-    believed = now_ms - max(0, jump_ms)
+    """Count what is due by the server's clock, and not yet by the expected time."""
+    expected = now_ms - max(0, jump_ms)
     with redis_errors():
-        async with client.pipeline(transaction=False) as asked:
-            asked.zcount(billing.open, f"({believed}", now_ms)
-            asked.zcount(billing.to_issue, f"({believed - grace_ms}", now_ms - grace_ms)
+        async with client.pipeline(transaction=False) as reads:
+            reads.zcount(billing.open, f"({expected}", now_ms)
+            reads.zcount(billing.to_issue, f"({expected - grace_ms}", now_ms - grace_ms)
             for keys in partitions:
-                asked.zcount(keys.due, f"({believed}", now_ms)
-            closing, issuing, *due = cast("list[int]", await asked.execute())
+                reads.zcount(keys.due, f"({expected}", now_ms)
+            closing, issuing, *due = cast("list[int]", await reads.execute())
     return Effect(outcomes=sum(due), drafts=closing + issuing)
 
 
 async def accept(client: Redis, keys: GlobalKeys, clock: Clock, change: Change) -> str:
-    """Record that the server's clock is right now, and log it as a change, in one write. Answers the record's id."""
+    """Record that the server's clock is right now, with its entry of the change log. Return the record's id."""
     id_, boot_ms = token_hex(8), clock.boot_ms()
     with redis_errors():
         await _ACCEPT.run(client, [keys.clock, keys.changes], [id_, boot_name(), boot_ms, encode_change(change)])

@@ -1,4 +1,4 @@
-"""Reads the server's clock for the guard for as long as the process lives, and logs when it jumps."""
+"""Reads the server's clock for the guard while the process runs, and logs jumps."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,16 +16,16 @@ from witnd.store.server.connection import Endpoint
 from witnd.store.server.safety import Problem
 
 ANSWER_SECONDS: Final = 5.0
-# A jump is bounded by the guard whenever it is read; this is how soon it is shown.
+# How soon a jump is reported. The guard limits its effect anyway.
 SAMPLE_SECONDS: Final = 0.5
-# Steps below this are corrections by time servers. They are absorbed without a word.
+# Smaller steps are corrections by time servers, and are not logged.
 STEP_MS: Final = 500
 
 log = structlog.get_logger()
 
 
 class ClockWatch:
-    """`run()` until cancelled. `note` keeps the offset between the clocks for the next process."""
+    """Reads the clock while `run()` runs. `note` stores the offset between the clocks for the next process."""
 
     def __init__(
         self,
@@ -46,9 +46,9 @@ class ClockWatch:
         self._reading = asyncio.Lock()
         self._boot = boot_name()
         self._acceptance: str | None = None  # id of the last one that was read
-        self._asked_ms: int | None = None  # boot time of the last look at it
-        self._jump_ms = 0  # as it was logged last
-        self._published: int | None = None  # as commands can read it
+        self._asked_ms: int | None = None  # boot time of the last read of it
+        self._jump_ms = 0  # as last logged
+        self._published: int | None = None  # as stored for commands
         self._is_stepped = False
 
     @property
@@ -94,8 +94,8 @@ class ClockWatch:
             self._log()
 
     def _follow_acceptance(self, reading: Reading, record: bytes | None) -> None:
-        """Follow an acceptance of the clock, once."""
-        asked, self._asked_ms = self._asked_ms, reading.before_ms
+        """Apply an acceptance of the clock, once."""
+        asked_ms, self._asked_ms = self._asked_ms, reading.before_ms
         if record is None:
             return
         try:
@@ -107,7 +107,7 @@ class ClockWatch:
         if acceptance.id == self._acceptance:
             return
         self._acceptance = acceptance.id
-        if self.guard.jump_ms and acceptance.applies_to(reading, self._boot, asked):
+        if self.guard.jump_ms and acceptance.applies_to(reading, self._boot, asked_ms):
             log.warning("clock.accepted", jump_ms=self.guard.jump_ms, acceptance=acceptance.id)
             self.guard.accept(reading)
 
@@ -119,13 +119,13 @@ class ClockWatch:
             else:
                 log.info("clock.right", was_ms=self._jump_ms)
             self._jump_ms = guard.jump_ms
-        stepped = abs(guard.step_ms) >= STEP_MS
-        if stepped and not self._is_stepped:
+        is_stepped = abs(guard.step_ms) >= STEP_MS
+        if is_stepped and not self._is_stepped:
             log.warning("clock.stepped", step_ms=guard.step_ms)
-        self._is_stepped = stepped
+        self._is_stepped = is_stepped
 
     async def _publish(self) -> None:
-        """Show the jump to commands; the first time, take away what an earlier process of this instance left."""
+        """Store the jump for commands. The first call removes the jump of an earlier process of this instance."""
         jump, key, field = self.guard.jump_ms, self._keys.clock, JUMP + self._instance
         if jump != self._published and self._wire is not None:
             command = ("HSET", key, field, jump) if jump else ("HDEL", key, field)
@@ -134,7 +134,7 @@ class ClockWatch:
 
 
 def clock_jump(jump_ms: int) -> Problem:
-    """A jump of the server's clock in words."""
+    """Return the problem for a jump of the server's clock."""
     return Problem(
         f"the clock of the Redis server jumped by {jump_ms / 1000:+.0f} s",
         "correct the clock; if it is right now, run `witnd repair clock`",

@@ -1,4 +1,4 @@
-"""The outbox of webhooks: write, queue and list deliveries.
+"""The outbox of webhooks: writes, queues and lists deliveries.
 
 Imports `store.server` and `store.records`.
 """

@@ -1,9 +1,9 @@
-"""How the deliveries of an outcome with many rules are stored.
+"""Encodes and decodes the deliveries of an outcome with many rules.
 
-If there are few, the commit queues each with its message (`encode_row` in `witnd.store.deliveries.outbox`). If there
-are more (`FanOut.is_large`), it writes two records, whatever their number: what the messages have in common, and
-the rules. From these the relay makes the rows and queues them, in slices. So an outcome with a thousand rules settles
-like any other, and its deliveries are committed with it all the same.
+Few deliveries are queued by the commit, each with its message (`encode_row` in `witnd.store.deliveries.outbox`). For
+more (`FanOut.is_large`), the commit writes two records: the shared part of the messages, and the rules. From these the
+relay creates and queues the rows, in slices. So an outcome with a thousand rules settles like any other, and its
+deliveries are still committed with it.
 """
 
 from functools import lru_cache
@@ -18,7 +18,7 @@ from witnd.store.errors import Unreadable, Unsafe
 from witnd.store.records.sealed import DAMAGE
 
 FORMAT: Final = 1
-# A row that shares its message has three members, one that carries it seven; so MessagePack begins it.
+# The first bytes of a row that shares its message: an array of three members. A row with its own message has seven.
 _ROW_START: Final = bytes([0x93, FORMAT])
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -26,7 +26,7 @@ _unpack = msgspec.msgpack.Decoder().decode
 
 
 class QueueRow(NamedTuple):
-    """A delivery that is to be queued, and its row."""
+    """A delivery to be queued, and its row."""
 
     rule_id: str
     id: str
@@ -34,7 +34,7 @@ class QueueRow(NamedTuple):
 
 
 class UnqueuedDeliveries(NamedTuple):
-    """The deliveries of one outcome that the relay has yet to queue, and the record of their message."""
+    """The deliveries of one outcome that are not queued yet, and the record of their shared message."""
 
     created_ms: int
     message: bytes
@@ -42,7 +42,7 @@ class UnqueuedDeliveries(NamedTuple):
 
 
 def outcome_of(row: bytes | None) -> str | None:
-    """The outcome whose message a row needs; None where it carries its own, or is damaged."""
+    """Return the outcome whose shared message a row needs; None if it has its own message, or is damaged."""
     if row is None or not row.startswith(_ROW_START):
         return None
     try:
@@ -52,7 +52,7 @@ def outcome_of(row: bytes | None) -> str | None:
 
 
 def decode_shared_row(id_: str, row: list[Any], message: bytes | None) -> Delivery:
-    """The delivery from the members of its row and the record of its message."""
+    """Return the delivery from the members of its row and the record of its message. Raises `Unreadable`."""
     rule, outcome_key = row
     if message is None:
         raise Unreadable(f"the message of delivery {id_}", "it is missing")
@@ -64,13 +64,12 @@ def encode_message(message: Message) -> bytes:
 
 
 def decode_message(outcome_key: str, record: bytes) -> Message:
-    """Raises `Unreadable` for a damaged record."""
-    what = f"the message about outcome {outcome_key}"
+    """Return the shared part of messages. Raises `Unreadable`."""
     try:
         type_, created_ms, head, rest = members(record)
         return msgspec.convert((outcome_key, type_, created_ms, head, rest), _Message).message()
     except DAMAGE as wrong:
-        raise Unreadable(what, str(wrong)) from None
+        raise Unreadable(f"the message about outcome {outcome_key}", str(wrong)) from None
 
 
 class _Message(msgspec.Struct, array_like=True, frozen=True):
@@ -86,7 +85,7 @@ class _Message(msgspec.Struct, array_like=True, frozen=True):
 
 def encode_rules(fan_out: FanOut) -> bytes:
     rules = fan_out.rules
-    # Outcomes of one agent share their rules, and with many rules encoding them takes longer than everything else.
+    # Outcomes of one agent share their rules. With many rules, encoding them takes longer than the rest of the step.
     if (known := _encoded.get(id(rules))) is not None and known[0] is rules:
         return known[1]
     record = _pack((FORMAT, [rule_json(rule.id, rule.name).decode() for rule in rules]))
@@ -106,17 +105,17 @@ def _rule_id(text: str) -> str:
 
 
 def decode_unqueued(outcome_key: str, rules: bytes, message: bytes | None) -> UnqueuedDeliveries:
-    """Raises `Unreadable` for a damaged record, and where there is no message."""
+    """Return the deliveries to queue for an outcome. Raises `Unreadable` if a record is damaged or missing."""
     if message is None:
         raise Unreadable(f"the message about outcome {outcome_key}", "it is missing")
     shared = decode_message(outcome_key, message)
     try:
         (texts,) = members(rules)
-        named = [_rule_id(text) for text in texts]
+        rule_ids = [_rule_id(text) for text in texts]
         outcome = _pack(outcome_key)
         rows = [
             QueueRow(rule, id_, _ROW_START + _pack(text) + outcome)
-            for rule, id_, text in zip(named, ids(shared, named), texts, strict=True)
+            for rule, id_, text in zip(rule_ids, ids(shared, rule_ids), texts, strict=True)
         ]
     except DAMAGE as wrong:
         raise Unreadable(f"the rules of outcome {outcome_key}", str(wrong)) from None
@@ -124,12 +123,12 @@ def decode_unqueued(outcome_key: str, rules: bytes, message: bytes | None) -> Un
 
 
 def members(record: bytes) -> list[Any]:
-    """The members of a record behind its format number, which is no newer than this witnd."""
+    """Return the members of a record after its format number. Raises `Unsafe` for a newer format."""
     fields: list[Any] = _unpack(record)
     number = fields.pop(0)
     if number > FORMAT:
         raise Unsafe(
-            f"a stored delivery has format {number}, and this witnd knows formats up to {FORMAT}",
+            f"a stored delivery has format {number}, and this witnd reads formats up to {FORMAT}",
             "run the newer witnd that wrote it",
         )
     return fields

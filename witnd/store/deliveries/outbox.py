@@ -1,10 +1,9 @@
-"""The outbox of one partition: deliveries that are committed, and how far each has come.
+"""The outbox of one partition: committed deliveries and their progress.
 
-The commit writes a row once (`encode_row`), queues it and names its rule; where an outcome has many rules, the relay
-does this after the commit (`witnd.store.deliveries.fan_out_codec`). Everything after that
-goes through `Outbox.write`, which takes the next step of a delivery only from the step the caller
-has seen, and for the daemon only under its lease. What the next step is, `witnd.domain.webhooks.delivery`
-decides. What people ask of all partitions is `store.deliveries`.
+The commit writes a row once (`encode_row`), queues it and adds its rule; for an outcome with many rules, the relay does
+this after the commit (`witnd.store.deliveries.fan_out_codec`). Later changes go through `Outbox.write`. It writes the
+next progress only if the stored one is what the caller read, and for the daemon only under its lease.
+`witnd.domain.webhooks.delivery` decides the next progress. `witnd.store.deliveries.reads` reads all partitions.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -29,7 +28,7 @@ from witnd.store.server.cancellation import cancellable
 from witnd.store.server.connection import redis_errors
 from witnd.store.server.scripts import Script
 
-# A silent connection is asked for a sign of life so often, and given up after so long.
+# How often a silent connection is pinged, and how long it may take to answer.
 CALLS_QUIET_SECONDS: Final = 20.0
 CALLS_ANSWER_SECONDS: Final = 5.0
 
@@ -43,7 +42,7 @@ log = structlog.get_logger()
 
 
 class Row(Struct, frozen=True):
-    """A delivery as it was read. `delivery` is None where its row is gone; `stored` is as read."""
+    """A delivery as it was read. `delivery` is None if its row is gone; `stored` is its progress as stored."""
 
     id: str
     created_ms: int
@@ -53,21 +52,22 @@ class Row(Struct, frozen=True):
 
     @property
     def queued_ms(self) -> int | None:
-        """When it is to be sent: what was never tried, or is asked for, whatever our clock says."""
+        """When the delivery is due, ms. A first attempt or a requested resend is due at any clock."""
         return self.progress.queued_ms if self.stored and not self.progress.resends else 0
 
-    def after(self, progress: Progress) -> "Row":
-        """The row once `progress` is written."""
+    def with_progress(self, progress: Progress) -> "Row":
+        """Return the row once `progress` is written."""
         return replace(self, progress=progress, stored=encode_progress(progress))
 
 
 def encode_row(delivery: Delivery) -> bytes:
-    one = delivery  # each member by its name: `astuple` takes longer than the rest (one step writes thousands)
-    return _pack((FORMAT, one.rule_id, one.rule_name, one.outcome_key, one.type, one.created_ms, one.body))
+    # Without `astuple`, which takes longer than the rest; one step writes thousands of rows.
+    rule_id, rule_name, outcome_key = delivery.rule_id, delivery.rule_name, delivery.outcome_key
+    return _pack((FORMAT, rule_id, rule_name, outcome_key, delivery.type, delivery.created_ms, delivery.body))
 
 
 def decode_row(id_: str, record: bytes, message: bytes | None = None) -> Delivery:
-    """`message` is what the row shares with others of its outcome, where it does. Raises `Unreadable` for damage."""
+    """Return the delivery of a row. `message` is the shared message, if the row needs one. Raises `Unreadable`."""
     try:
         fields = members(record)
         if len(fields) == 2:
@@ -82,7 +82,7 @@ def encode_progress(progress: Progress) -> bytes:
 
 
 def decode_progress(record: bytes) -> Progress:
-    """Raises `Unreadable` for a damaged record."""
+    """Return the progress of a delivery. Raises `Unreadable`."""
     try:
         standing, failures, due_ms, resends, resend_ms, reason, started, attempts = members(record)
         return Progress(
@@ -104,12 +104,12 @@ def encode_endpoint(state: EndpointState) -> bytes:
 
 
 def decode_endpoint(record: bytes | None) -> EndpointState:
-    """A damaged record counts as that of a healthy endpoint: a message too many is better than none."""
+    """Return the state of an endpoint. A damaged record counts as healthy: a message too many is better than none."""
     return _endpoint(record) or HEALTHY
 
 
 def _endpoint(record: bytes | None) -> EndpointState | None:
-    """None for a damaged record."""
+    """Return the state of an endpoint, or None for a damaged record."""
     if not record:
         return HEALTHY
     try:
@@ -120,7 +120,7 @@ def _endpoint(record: bytes | None) -> EndpointState | None:
 
 
 def _quiet(_id: str, _reason: str) -> None:
-    """Commands and pages show what they read; the daemon has said what is damaged."""
+    """Ignore damage. Only the daemon logs it; commands and pages show what they read."""
 
 
 def _log_damage(id_: str, reason: str) -> None:
@@ -135,9 +135,9 @@ def read_row(
     score: float | None = None,
     damage: Report = _quiet,
 ) -> Row:
-    """The row from what Redis holds of it; `score` stands in for its instant where it is gone.
+    """Return a row from its stored parts. `score` replaces its creation time if the delivery is gone.
 
-    A damaged message counts as gone: that delivery is set aside. Damaged attempts begin anew, under the same id.
+    A damaged message counts as gone, so its delivery is given up. Damaged attempts start again, under the same id.
     """
     delivery, progress = None, None
     try:
@@ -153,9 +153,9 @@ def read_row(
 
 
 class Outbox:
-    """`fence` is the daemon's lease on the partition; without one only commands may write.
+    """Reads and writes deliveries of one partition. `fence` is the daemon's lease; without one only commands may write.
 
-    `channels` is the client that keeps a connection subscribed, by default `client`.
+    `channels` is the client for subscriptions, by default `client`.
     """
 
     def __init__(
@@ -169,19 +169,19 @@ class Outbox:
         self.unqueued = QueueWriter(client, keys, fence)
 
     async def rules(self) -> list[str]:
-        """Ids of the rules that have rows to send, now or later."""
+        """Return the ids of the rules that have rows to send, now or later."""
         with redis_errors():
             members = await self._client.smembers(self._keys.outbox_rules)
         return sorted(cast(bytes, member).decode() for member in members)
 
     async def sequence(self) -> int:
-        """The last step of the partition: all rows that were read before are of this step or an earlier one."""
+        """Return the number of the partition's last step. All rows read before belong to it or to an earlier step."""
         with redis_errors():
             found = await cast("Awaitable[bytes | None]", self._client.hget(self._keys.state, "seq"))
         return int(found or 0)
 
     async def next_rows(self, rule_id: str, limit: int) -> list[Row]:
-        """The rows of a rule to be sent next, in the order in which they are due."""
+        """Return the next rows of a rule, in the order in which they are due."""
         keys = self._keys
         with redis_errors():
             names = [keys.outbox(rule_id), keys.deliveries, keys.attempts, keys.messages]
@@ -193,7 +193,7 @@ class Outbox:
         ]
 
     async def rows(self, ids: Sequence[str]) -> list[Row]:
-        """These deliveries, wherever they stand; unknown ones are left out."""
+        """Return the rows with these ids, in any state. Leave out unknown ids."""
         if not ids:
             return []
         with redis_errors():
@@ -209,9 +209,9 @@ class Outbox:
         ]
 
     async def write(self, rule_id: str, steps: Sequence[tuple[Row, Progress]], *, call: bool = False) -> list[bool]:
-        """Write the next step of each row; False for those that have changed since they were read.
+        """Write the next progress of each row. Return False for each row that changed since it was read.
 
-        `call` tells the owner of the partition. Raises `Fenced` when the lease is somebody else's.
+        `call` notifies the owner of the partition. Raises `Fenced` if another daemon has the lease.
         """
         keys = self._keys
         args: list[str | bytes | int] = [self._fence, rule_id, keys.outbox_calls if call else ""]
@@ -255,7 +255,7 @@ class Outbox:
         return state or HEALTHY
 
     async def endpoints(self, rule_ids: Sequence[str]) -> list[EndpointState]:
-        """The states of several rules' endpoints, in the same order."""
+        """Return the states of several rules' endpoints, in the same order."""
         if not rule_ids:
             return []
         with redis_errors():
@@ -263,7 +263,7 @@ class Outbox:
         return [decode_endpoint(cast("bytes | None", record)) for record in records]
 
     async def swap_endpoint(self, rule_id: str, old: EndpointState, new: EndpointState) -> bool:
-        """Whether the endpoint's state was still `old` and is `new` now."""
+        """Replace an endpoint's state if it is still `old`. Return whether it is `new` now."""
         args: list[str | bytes | int] = [rule_id, encode_endpoint(old), encode_endpoint(new)]
         with redis_errors():
             answer = await _ENDPOINT.run(self._client, [self._shared.endpoints], args)
@@ -271,21 +271,21 @@ class Outbox:
 
     @asynccontextmanager
     async def calls(self) -> AsyncIterator[AsyncIterator[str]]:
-        """Ids of rules for which a command, in another process, has queued something.
+        """Iterate over ids of rules for which a command, in another process, has queued deliveries.
 
-        Calls made before this is entered are not heard: look at `rules` first thing inside.
+        Earlier calls are lost, so read `rules` first inside the context.
         """
         listener = self._channels.pubsub(ignore_subscribe_messages=True)
         try:
             with redis_errors():
                 with cancellable():
                     await listener.subscribe(self._keys.outbox_calls)
-                yield _heard(listener)
+                yield _rule_ids(listener)
         finally:
             await listener.aclose()  # type: ignore[no-untyped-call]
 
 
-async def _heard(listener: PubSub) -> AsyncIterator[str]:
+async def _rule_ids(listener: PubSub) -> AsyncIterator[str]:
     while True:
         with cancellable():
             message = await listener.get_message(timeout=CALLS_QUIET_SECONDS)

@@ -1,6 +1,6 @@
-"""Lists of deliveries in pages: many sorted sets, each of one partition and standing, read as one in their order.
+"""Pages of deliveries, merged from many sorted sets: one set for each partition and standing.
 
-A cursor is a place in that order, not in a set: it leads on wherever the delivery that stood there has gone.
+A cursor is a position in the merged order, not in a set, so it stays valid when its delivery moves to another set.
 """
 
 from collections import deque
@@ -21,7 +21,7 @@ _Scored: TypeAlias = list[tuple[bytes, float]]
 
 
 class Cursor(NamedTuple):
-    """Where something stands in a list: by instant (ms), then by id."""
+    """A position in the merged order: instant (ms), then id."""
 
     at: int
     id: str
@@ -31,7 +31,7 @@ class Cursor(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Cursor":
-        """Raises InvalidCursor."""
+        """Return the cursor that `str` wrote. Raises InvalidCursor."""
         at, dash, id_ = text.partition("-")
         if not (dash and id_ and at.isascii() and at.isdigit() and len(at) <= _SCORE_DIGITS and id_.isascii()):
             raise InvalidCursor(text)
@@ -39,7 +39,7 @@ class Cursor(NamedTuple):
 
 
 class SortedSetSource(NamedTuple):
-    """One sorted set, and what stands in it."""
+    """A sorted set with deliveries of one partition and standing."""
 
     key: str
     partition: int
@@ -50,70 +50,73 @@ _Entry: TypeAlias = tuple[Cursor, SortedSetSource]
 
 
 class MergedSources:
-    """`newest_first`: by falling instant and id, else by rising ones."""
+    """Several sorted sets, read as one list: by falling instant and id (`newest_first`), or by rising ones."""
 
-    def __init__(self, client: Redis, shelves: Sequence[SortedSetSource], *, newest_first: bool) -> None:
+    def __init__(self, client: Redis, sources: Sequence[SortedSetSource], *, newest_first: bool) -> None:
         self._client = client
-        self._shelves = shelves
+        self._sources = sources
         self._newest_first = newest_first
 
-    async def merged(self, after: Cursor | None) -> AsyncIterator[tuple[Cursor, SortedSetSource]]:
-        """Everything behind a place, in order."""
-        waiting = await self._first(after)
+    async def entries(self, after: Cursor | None) -> AsyncIterator[_Entry]:
+        """Iterate over all entries after a position, in order."""
+        pages = await self._first_pages(after)
         first = max if self._newest_first else min
-        while waiting:
-            shelf = first(waiting, key=lambda one: waiting[one][0][0])
-            places, more = waiting[shelf]
-            place = places.popleft()
-            yield place, shelf
-            if not places and more:
-                places, more = await self._behind(shelf.key, place)
-            if places:
-                waiting[shelf] = (places, more)
+        while pages:
+            source = first(pages, key=lambda one: pages[one][0][0])
+            cursors, has_more = pages[source]
+            cursor = cursors.popleft()
+            yield cursor, source
+            if not cursors and has_more:
+                cursors, has_more = await self._next_page(source.key, cursor)
+            if cursors:
+                pages[source] = (cursors, has_more)
             else:
-                del waiting[shelf]
+                del pages[source]
 
-    async def _first(self, after: Cursor | None) -> dict[SortedSetSource, tuple[deque[Cursor], bool]]:
-        """The next places of each set, and whether there are more of it; those without any are left out."""
+    async def _first_pages(self, after: Cursor | None) -> dict[SortedSetSource, tuple[deque[Cursor], bool]]:
+        """Return the first page of each set, and whether the set has more. Leave out sets without entries."""
         with redis_errors():
             async with self._client.pipeline(transaction=False) as reads:
-                for shelf in self._shelves:
-                    self._range(reads, shelf.key, after, 0)
+                for source in self._sources:
+                    self._range(reads, source.key, after, 0)
                 answers = cast("list[_Scored]", await reads.execute())
         found = {}
-        for shelf, answer in zip(self._shelves, answers, strict=True):
-            places, more = self._fresh(answer, after)
-            if more and not places and after is not None:
-                places, more = await self._behind(shelf.key, after)
-            if places:
-                found[shelf] = (places, more)
+        for source, answer in zip(self._sources, answers, strict=True):
+            cursors, has_more = self._later(answer, after)
+            if has_more and not cursors and after is not None:
+                cursors, has_more = await self._next_page(source.key, after)
+            if cursors:
+                found[source] = (cursors, has_more)
         return found
 
-    async def _behind(self, key: str, after: Cursor) -> tuple[deque[Cursor], bool]:
-        """The next places of a set. Where many have one instant, those before are jumped over, and not read."""
+    async def _next_page(self, key: str, after: Cursor) -> tuple[deque[Cursor], bool]:
+        """Return the next page of a set. If many members share one instant, skip the earlier ones without reading."""
         with redis_errors():
-            places, more = self._fresh(cast("_Scored", await self._range(self._client, key, after, 0)), after)
-            if more and not places:
-                skipped = await self._skipped(key, after)
-                places, more = self._fresh(cast("_Scored", await self._range(self._client, key, after, skipped)), after)
-        return places, more
+            page = cast("_Scored", await self._range(self._client, key, after, 0))
+            cursors, has_more = self._later(page, after)
+            if has_more and not cursors:
+                rank = await self._rank_after(key, after)
+                page = cast("_Scored", await self._range(self._client, key, after, rank))
+                cursors, has_more = self._later(page, after)
+        return cursors, has_more
 
     def _range(self, client: Redis, key: str, after: Cursor | None, skip: int) -> Awaitable[object]:
-        """Asks for what has the instant of a place or comes behind it."""
+        """Request members from the instant of a position on."""
         start: str | int = ("+inf" if self._newest_first else "-inf") if after is None else after.at
         if self._newest_first:
             return client.zrevrangebyscore(key, start, "-inf", skip, IDS, withscores=True)
         return client.zrangebyscore(key, start, "+inf", skip, IDS, withscores=True)
 
-    def _fresh(self, found: _Scored, after: Cursor | None) -> tuple[deque[Cursor], bool]:
-        places = [Cursor(int(score), id_.decode()) for id_, score in found]
-        return deque(place for place in places if after is None or self._is_behind(place, after)), len(found) == IDS
+    def _later(self, page: _Scored, after: Cursor | None) -> tuple[deque[Cursor], bool]:
+        """Return the members of a page after a position, and whether the set may have more."""
+        cursors = [Cursor(int(score), id_.decode()) for id_, score in page]
+        return deque(one for one in cursors if after is None or self._is_after(one, after)), len(page) == IDS
 
-    def _is_behind(self, place: Cursor, after: Cursor) -> bool:
-        return place < after if self._newest_first else place > after
+    def _is_after(self, cursor: Cursor, after: Cursor) -> bool:
+        return cursor < after if self._newest_first else cursor > after
 
-    async def _skipped(self, key: str, after: Cursor) -> int:
-        """How many of the instant of a place come up to and with it: found by halving, as they stand by their ids."""
+    async def _rank_after(self, key: str, after: Cursor) -> int:
+        """Count the members of the position's instant up to the position, by bisection: they are sorted by id."""
         low, high = 0, await self._client.zcount(key, after.at, after.at)
         while low < high:
             middle = (low + high) // 2
@@ -122,7 +125,7 @@ class MergedSources:
                 found = await self._client.zrevrangebyscore(*bounds)
             else:
                 found = await self._client.zrangebyscore(*bounds)
-            if found and not self._is_behind(Cursor(after.at, cast(bytes, found[0]).decode()), after):
+            if found and not self._is_after(Cursor(after.at, cast(bytes, found[0]).decode()), after):
                 low = middle + 1
             else:
                 high = middle
@@ -130,35 +133,33 @@ class MergedSources:
 
 
 async def page(
-    entries: AsyncIterator[tuple[Cursor, SortedSetSource]],
+    entries: AsyncIterator[_Entry],
     load: Callable[[int, Sequence[str]], Awaitable[Mapping[str, T]]],
-    wanted: Callable[[SortedSetSource, T], bool],
+    matches: Callable[[SortedSetSource, T], bool],
     limit: int,
     looked_at_max: int,
 ) -> Page[tuple[SortedSetSource, T]]:
-    """The first `limit` that are wanted of at most so many that are looked at. `load` reads ids of a partition."""
+    """Return up to `limit` entries that match, after at most `looked_at_max`. `load` reads ids of a partition."""
     found: list[tuple[SortedSetSource, T]] = []
     looked_at, last = 0, None
     async for batch in _batches(entries):
         rows: dict[tuple[int, str], T] = {}
-        for number in {shelf.partition for _, shelf in batch}:
-            loaded = await load(number, [place.id for place, shelf in batch if shelf.partition == number])
+        for number in {source.partition for _, source in batch}:
+            loaded = await load(number, [cursor.id for cursor, source in batch if source.partition == number])
             rows |= {(number, id_): row for id_, row in loaded.items()}
-        for place, shelf in batch:
+        for cursor, source in batch:
             if looked_at == looked_at_max:
                 return Page(found, str(last))
-            row = rows.get((shelf.partition, place.id))
-            if row is not None and wanted(shelf, row):
+            row = rows.get((source.partition, cursor.id))
+            if row is not None and matches(source, row):
                 if len(found) == limit:
                     return Page(found, str(last))
-                found.append((shelf, row))
-            looked_at, last = looked_at + 1, place
+                found.append((source, row))
+            looked_at, last = looked_at + 1, cursor
     return Page(found, None)
 
 
-async def _batches(
-    entries: AsyncIterator[tuple[Cursor, SortedSetSource]],
-) -> AsyncIterator[list[tuple[Cursor, SortedSetSource]]]:
+async def _batches(entries: AsyncIterator[_Entry]) -> AsyncIterator[list[_Entry]]:
     batch: list[_Entry] = []
     async for entry in entries:
         batch.append(entry)

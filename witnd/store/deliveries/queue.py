@@ -20,7 +20,7 @@ _QUEUE: Final = Script("deliveries/queue")
 
 
 class QueueWriter:
-    """What is to be queued in one partition. `fence` is the daemon's lease on it."""
+    """Reads and queues the unqueued deliveries of one partition. `fence` is the daemon's lease on it."""
 
     def __init__(self, client: Redis, keys: Keys, fence: str) -> None:
         self._client = client
@@ -28,13 +28,13 @@ class QueueWriter:
         self._fence = fence
 
     async def outcomes(self, most: int) -> list[str]:
-        """Keys of outcomes whose deliveries are committed and not queued: all, or `most` of them in any order."""
+        """Return keys of outcomes with committed and unqueued deliveries: all, or `most` of them, in any order."""
         with redis_errors():
             found = await cast("Awaitable[list[bytes]]", self._client.hrandfield(self._keys.unqueued, most))
         return [key.decode() for key in found]
 
     async def deliveries(self, outcome_key: str) -> UnqueuedDeliveries | None:
-        """None where all deliveries of the outcome are queued. Raises `Unreadable` for a damaged record."""
+        """Return the unqueued deliveries of an outcome, or None if there are none. Raises `Unreadable`."""
         with redis_errors():
             async with self._client.pipeline(transaction=True) as reads:
                 reads.hget(self._keys.unqueued, outcome_key)
@@ -43,9 +43,9 @@ class QueueWriter:
         return None if rules is None else decode_unqueued(outcome_key, rules, message)
 
     async def queue(self, outcome_key: str, created_ms: int, rows: Sequence[QueueRow], *, is_last: bool) -> None:
-        """Write rows and queue them. Those with `is_last` end what is to be queued of an outcome.
+        """Write rows and queue them. `is_last` marks the last rows of an outcome.
 
-        Doing it again does no harm. Raises `Fenced` when the lease is somebody else's.
+        The call may be repeated. Raises `Fenced` if another daemon has the lease.
         """
         keys = self._keys
         names = [
@@ -53,11 +53,11 @@ class QueueWriter:
             keys.deliveries,
             keys.unqueued,
             keys.outbox_rules,
-            *(keys.outbox(one.rule_id) for one in rows),
+            *(keys.outbox(row.rule_id) for row in rows),
         ]
-        # Packed, because the client needs longer for each word than the server for its row.
+        # In one argument, because the client takes longer for each argument than the server for a row.
         packed = b"".join(
-            [len(one).to_bytes(4) + one for row in rows for one in (row.rule_id.encode(), row.id.encode(), row.row)]
+            [len(part).to_bytes(4) + part for row in rows for part in (row.rule_id.encode(), row.id.encode(), row.row)]
         )
         words: list[str | bytes | int] = [self._fence, created_ms, outcome_key if is_last else "", packed]
         with redis_errors():
@@ -67,7 +67,7 @@ class QueueWriter:
 
 
 async def shared_messages(client: Redis, keys: Keys, rows: Sequence[bytes | None]) -> dict[str | None, bytes | None]:
-    """What these rows share with others of their outcomes, by outcome key."""
+    """Return the shared messages that these rows need, by outcome key."""
     outcomes = list({key for row in rows if (key := outcome_of(row)) is not None})
     if not outcomes:
         return {}

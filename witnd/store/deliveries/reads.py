@@ -1,6 +1,6 @@
-"""What people ask about deliveries, over all partitions: lists, one in full, resend, resume.
+"""Lists deliveries of all partitions, finds one, resends and resumes them.
 
-The daemon is not needed for any of it. What is queued here, the owner of the partition is told.
+This works without a daemon. When deliveries are queued, the owner of the partition is notified.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -21,29 +21,30 @@ from witnd.store.server.connection import redis_errors
 
 # Rows per read and write: a millisecond or two of the server's time.
 PAGE: Final = 500
-# How many are looked at for one page. What lies further is reached with its cursor.
+# Deliveries that are read for one page. The cursor leads to the others.
 LOOKED_AT_MAX: Final = 100_000
 LOOKED_AT_REQUEST: Final = 2_000
-#: Where a delivery stands when nothing is going to be done about it by itself.
+#: States that only an operator's request changes.
 ENDED: Final[tuple[Standing, ...]] = ("delivered", "dead", "parked")
 
 
 class FoundDelivery(Struct, frozen=True):
-    """A delivery and the partition it is in."""
+    """A delivery and the number of its partition."""
 
     partition: int
     row: Row
 
 
 class QueueSizes(Struct, frozen=True, kw_only=True):
-    """Deliveries of a rule that are to be sent, now or later, and those that wait until it is resumed."""
+    """The number of pending deliveries of a rule, and of those parked until the rule is resumed."""
 
     pending: int
     parked: int
 
 
 class Deliveries:
-    """`rules` are the ids of all rules there ever were: nothing else names the parked lists."""
+    """Deliveries of all partitions. `rules` are the ids of all rules that ever existed: no other key names their
+    lists."""
 
     def __init__(self, client: Redis, partitions: Sequence[Keys], shared: GlobalKeys, rules: Iterable[str]) -> None:
         self._client = client
@@ -58,20 +59,20 @@ class Deliveries:
         return None
 
     async def of_outcome(self, outcome_key: str) -> list[FoundDelivery]:
-        """The deliveries of one outcome. Their ids are derived, so nothing is searched for."""
+        """Return the deliveries of one outcome. Their ids are derived, so no search is needed."""
         number = partition_of(outcome_key, len(self._partitions))
         ids = [delivery_id(rule, outcome_key, type_) for rule in self._rules for type_ in TYPE_OF_STATUS.values()]
         outbox = self._outboxes[number]
-        # Read first: whatever is queued meanwhile is among the rows.
+        # First, because deliveries that are queued meanwhile are then among the rows.
         waiting = await outbox.unqueued.deliveries(outcome_key)
         rows = await outbox.rows(ids)
         if waiting is not None:
             known = {row.id for row in rows}
-            rows += [read_row(one.id, one.row, waiting.message, None) for one in waiting.rows if one.id not in known]
+            rows += [read_row(row.id, row.row, waiting.message, None) for row in waiting.rows if row.id not in known]
         return [FoundDelivery(number, row) for row in rows]
 
     async def newest(self, standings: Sequence[Standing], rule_id: str | None, limit: int) -> list[FoundDelivery]:
-        """The first of `page`, the newest resolution first where not only pending ones are asked for."""
+        """Return the first page. Unless only pending ones are requested, sort it by resolution, newest first."""
         found = (await self.page(standings, rule_id, limit, looked_at_max=LOOKED_AT_MAX)).data
         return found if _only_pending(standings) else sorted(found, key=_by_creation)
 
@@ -84,36 +85,37 @@ class Deliveries:
         *,
         looked_at_max: int = LOOKED_AT_REQUEST,
     ) -> Page[FoundDelivery]:
-        """The newest by their resolution; if only pending ones are asked for, those due next. Raises InvalidCursor.
+        """Return a page, newest resolution first; if only pending ones are requested, those due next. Raises
+        InvalidCursor.
 
-        Among others, pending ones stand by when they are due: what was just committed, and what is being retried.
-        A page may have fewer than `limit` and still a cursor, where a rare thing is looked for.
+        Among others, pending deliveries are sorted by when they are due. A page may have fewer than `limit` entries and
+        still a cursor, if few deliveries match.
         """
-        shelves = [
+        sources = [
             SortedSetSource(key, number, standing)
             for standing in standings
             for number, keys in enumerate(self._partitions)
             for key in self._lists(keys, standing, rule_id)
         ]
-        sets = MergedSources(self._client, shelves, newest_first=not _only_pending(standings))
+        merged = MergedSources(self._client, sources, newest_first=not _only_pending(standings))
 
-        def wanted(shelf: SortedSetSource, row: Row) -> bool:
+        def matches(source: SortedSetSource, row: Row) -> bool:
             known = None if row.delivery is None else row.delivery.rule_id
-            return row.progress.standing == shelf.standing and rule_id in (None, known)
+            return row.progress.standing == source.standing and rule_id in (None, known)
 
-        entries = sets.merged(None if after is None else Cursor.parse(after))
-        found = await page(entries, self._loaded, wanted, limit, looked_at_max)
-        return Page([FoundDelivery(shelf.partition, row) for shelf, row in found.data], found.cursor)
+        entries = merged.entries(None if after is None else Cursor.parse(after))
+        found = await page(entries, self._load_rows, matches, limit, looked_at_max)
+        return Page([FoundDelivery(source.partition, row) for source, row in found.data], found.cursor)
 
-    async def _loaded(self, number: int, ids: Sequence[str]) -> dict[str, Row]:
+    async def _load_rows(self, number: int, ids: Sequence[str]) -> dict[str, Row]:
         return {row.id: row for row in await self._outboxes[number].rows(ids)}
 
     async def resend(self, ids: Iterable[str], now_ms: int) -> list[str]:
-        """Send these (again) now. Answers those that there is no message of."""
+        """Queue deliveries for now. Return the ids that have no message."""
         missing = list(ids)
         for outbox in self._outboxes:
             rows = [row for row in await outbox.rows(missing) if row.delivery is not None]
-            await _change(outbox, rows, partial(_resent, now_ms=now_ms))
+            await _change(outbox, rows, partial(_resend_step, now_ms=now_ms))
             known = {row.id for row in rows}
             missing = [id_ for id_ in missing if id_ not in known]
         return missing
@@ -121,7 +123,7 @@ class Deliveries:
     async def count_between(
         self, from_ms: int, to_ms: int, rule_id: str | None, standings: Sequence[Standing] = ENDED
     ) -> int:
-        """How many `resend_between` would look at: those of other rules too, where a list has all of them."""
+        """Count the deliveries that `resend_between` would read. Lists of all rules count those of other rules too."""
         with redis_errors():
             async with self._client.pipeline(transaction=False) as counts:
                 for keys in self._partitions:
@@ -133,12 +135,12 @@ class Deliveries:
     async def resend_between(
         self, from_ms: int, to_ms: int, rule_id: str | None, now_ms: int, standings: Sequence[Standing] = ENDED
     ) -> int:
-        """Send again what was delivered, parked or given up of these resolutions; how many."""
+        """Resend delivered, parked or given-up deliveries of resolutions in [from, to). Return how many."""
         count = 0
         for keys, outbox in zip(self._partitions, self._outboxes, strict=True):
             for standing in standings:
                 for key in self._lists(keys, standing, rule_id):
-                    async for ids in self._between(key, from_ms, to_ms):
+                    async for ids in self._id_pages(key, from_ms, to_ms):
                         rows = [
                             row
                             for row in await outbox.rows(ids)
@@ -146,7 +148,7 @@ class Deliveries:
                             and rule_id in (None, row.delivery.rule_id)
                             and row.progress.standing == standing
                         ]
-                        again = partial(_resent, now_ms=now_ms)
+                        again = partial(_resend_step, now_ms=now_ms)
                         count += await _change(outbox, rows, again)
         return count
 
@@ -157,7 +159,7 @@ class Deliveries:
         return await self._outboxes[0].endpoints(rule_ids)
 
     async def queue_sizes(self, rule_ids: Sequence[str]) -> list[QueueSizes]:
-        """How many deliveries of these rules wait, in the same order."""
+        """Return the queue sizes of these rules, in the same order."""
         with redis_errors():
             async with self._client.pipeline(transaction=False) as counts:
                 for rule in rule_ids:
@@ -170,9 +172,9 @@ class Deliveries:
         return [QueueSizes(pending=sum(row[::2]), parked=sum(row[1::2])) for row in rows]
 
     async def resume(self, rule_id: str, most: int | None = None) -> int:
-        """Lift the suspension of a rule's endpoint and queue what is parked, the oldest first.
+        """End the suspension of a rule's endpoint and queue its parked deliveries, oldest first. Return how many.
 
-        With `most` it stops at the end of a page when it has queued so many; there may be more then.
+        With `most`, stop at the end of the page that reaches it; more may be parked then.
         """
         state = await self.endpoint(rule_id)
         while not await self._outboxes[0].swap_endpoint(rule_id, state, HEALTHY):
@@ -181,7 +183,7 @@ class Deliveries:
         for keys, outbox in zip(self._partitions, self._outboxes, strict=True):
             start = 0
             while ids := await self._ids(keys.parked(rule_id), start, PAGE):
-                moved = await _change(outbox, await outbox.rows(ids), _resumed)
+                moved = await _change(outbox, await outbox.rows(ids), _resume_step)
                 count += moved
                 start += len(ids) - moved
                 if most is not None and count >= most:
@@ -205,8 +207,8 @@ class Deliveries:
             found = await self._client.zrange(key, start, start + count - 1)
         return [cast(bytes, id_).decode() for id_ in found]
 
-    async def _between(self, key: str, from_ms: int, to_ms: int) -> AsyncIterator[list[str]]:
-        """Ids with scores in [from, to), by page. Rows may leave the list meanwhile."""
+    async def _id_pages(self, key: str, from_ms: int, to_ms: int) -> AsyncIterator[list[str]]:
+        """Iterate over pages of ids with scores in [from, to). Rows may leave the list meanwhile."""
         low, seen = from_ms, set[bytes]()
         while True:
             with redis_errors():
@@ -216,7 +218,7 @@ class Deliveries:
                 yield fresh
             else:
                 return
-            # The next page begins with the last instant of this one, of which there may be more.
+            # The next page starts at the last instant of this one, which may have more members.
             last = int(scored[-1][1])
             seen = {id_ for id_, score in scored if score == last} | (seen if last == low else set())
             low = last
@@ -226,22 +228,22 @@ def _only_pending(standings: Sequence[Standing]) -> bool:
     return list(standings) == ["pending"]
 
 
-def _by_creation(one: FoundDelivery) -> tuple[int, str]:
-    return (-one.row.created_ms, one.row.id)
+def _by_creation(found: FoundDelivery) -> tuple[int, str]:
+    return (-found.row.created_ms, found.row.id)
 
 
-def _resent(row: Row, *, now_ms: int) -> Progress:
+def _resend_step(row: Row, *, now_ms: int) -> Progress:
     return request_resend(row.progress, now_ms)
 
 
-def _resumed(row: Row) -> Progress | None:
+def _resume_step(row: Row) -> Progress | None:
     if row.progress.standing != "parked":
         return None
     return resume(row.progress, row.created_ms)
 
 
 async def _change(outbox: Outbox, rows: list[Row], step: Callable[[Row], Progress | None]) -> int:
-    """Take a step with each row, from wherever it stands when it is written; how many took one."""
+    """Write the next progress of each row, from its current state. Return how many changed."""
     count = 0
     while rows:
         again: list[str] = []

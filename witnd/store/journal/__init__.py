@@ -1,4 +1,4 @@
-"""The progress that Redis must have: a file in the state directory, and the repair of what Redis lost.
+"""The journal file, which detects data that Redis lost, and the repair after a loss.
 
 Imports `store.server`, `store.records` and `store.clock`.
 """

@@ -1,7 +1,6 @@
-"""The journal: what this host knows of Redis, to detect lost data. A small file in the state directory.
+"""The journal: a small file in the state directory with the progress of Redis, to detect lost data.
 
-It is kept only where a state directory was chosen on purpose. Without one, only losses while the daemon runs are
-noticed.
+It is used only if a state directory is configured. Without one, only losses while the daemon runs are detected.
 """
 
 import contextlib
@@ -19,13 +18,13 @@ from witnd.store.journal.marks import Marks
 FORMAT: Final = 1
 RESTORE: Final = "restore the data; to continue without it, run `witnd audit`, then `witnd repair journal`"
 
-# The offset between the clocks is written when it has moved by this much, or is this old.
+# The offset between the clocks is written when it has changed by this much, or is this old.
 CLOCK_MOVED_MS: Final = 100
 CLOCK_AGE_MS: Final = 60_000
 
 
 class Record(msgspec.Struct, kw_only=True):
-    """How far Redis had come. `sequences`: partition → number of its last step; the others as in `Marks`."""
+    """The progress of Redis. `sequences`: partition → number of its last step; other fields as in `Marks`."""
 
     v: int = FORMAT
     deployment: str
@@ -39,14 +38,14 @@ class Record(msgspec.Struct, kw_only=True):
 
 
 class Loss(NamedTuple):
-    """One thing that Redis had and has no more; the texts are for the operator."""
+    """Something that Redis lost; the texts are for the operator."""
 
     reason: str
     remedy: str
 
 
 class Journal:
-    """`note` in memory as often as you like; `write` may be called from another thread."""
+    """The journal of a deployment. `note` only changes memory; `write` may run in another thread."""
 
     def __init__(self, directory: Path, prefix: str) -> None:
         self.path = directory / f"journal-{prefix.encode().hex() if '/' in prefix else prefix}.json"
@@ -54,12 +53,12 @@ class Journal:
         self._written: Record | None = None
 
     def open(self, deployment: str | None) -> None:
-        """Read the file and compare it with the deployment that Redis has (None: it has none)."""
+        """Read the file and compare it with the deployment in Redis (None if there is none). Raises `Unsafe`."""
         known = self._record = self._written = self._read()
         if known is not None:
             self._record = known.copy()
         if known is not None and known.deployment != deployment:
-            found = f"has the data of another one ({deployment})" if deployment else "is empty"
+            found = f"has the data of deployment {deployment}" if deployment else "is empty"
             raise LostData(
                 f"Redis lost its data: this host billed from deployment {known.deployment}, and Redis {found}",
                 "restore the data; to start over on purpose, run `witnd repair journal`",
@@ -91,11 +90,11 @@ class Journal:
             self._record = Record(deployment=deployment)
 
     def check(self, partition: int, sequence: int) -> None:
-        """Raise `LostData` where Redis has fewer steps of a partition than it had."""
+        """Raise `LostData` if Redis has fewer steps of a partition than before."""
         refuse_losses(self.lost_steps({partition: sequence}))
 
     def check_marks(self, marks: Marks) -> None:
-        """Raise `LostData` where numbers or invoices went back."""
+        """Raise `LostData` if numbers of invoices or steps of billing are lower than before."""
         refuse_losses(self.lost_marks(marks))
 
     def lost_steps(self, sequences: Mapping[int, int]) -> list[Loss]:
@@ -114,12 +113,12 @@ class Journal:
         return None if self._record is None else self._record.deployment
 
     def number(self, series: str) -> int:
-        """Return the last number that is known to be given in a series."""
+        """Return the last known number of a series."""
         return 0 if self._record is None else self._record.series.get(series, 0)
 
     @property
     def numbers(self) -> Mapping[str, int]:
-        """The last numbers of all series."""
+        """The last known number of each series."""
         return {} if self._record is None else self._record.series
 
     def note_marks(self, marks: Marks) -> None:
@@ -131,7 +130,7 @@ class Journal:
             record.series[name] = max(number, record.series.get(name, 0))
 
     def accept(self, deployment: str, sequences: Mapping[int, int], marks: Marks) -> None:
-        """Forget everything but this, and write it."""
+        """Replace the record with the current state of Redis, and write it. The clock stays."""
         self._record = Record(
             deployment=deployment,
             sequences=dict(sequences),
@@ -153,7 +152,7 @@ class Journal:
 
     @property
     def clock(self) -> Anchor | None:
-        """How the server's clock ran when a process of this host saw it last."""
+        """The offset of the server's clock that a process of this host last trusted."""
         return None if self._record is None else self._record.clock
 
     def note_clock(self, anchor: Anchor) -> None:
@@ -161,7 +160,7 @@ class Journal:
             self._record.clock = anchor
 
     def write(self) -> None:
-        """Bring the file up to date and sync it. Raises OSError."""
+        """Write and sync the file if the record has changed. Raises OSError."""
         if self._record is None:
             return
         record = self._record.copy()
@@ -178,7 +177,7 @@ class Journal:
             with contextlib.suppress(OSError):
                 fresh.unlink()
             raise
-        # Without this the new name may not survive a loss of power.
+        # Without this the rename may not survive a power failure.
         directory = os.open(self.path.parent, os.O_RDONLY)
         try:
             os.fsync(directory)
@@ -197,7 +196,7 @@ def _has_moved(before: Anchor | None, now: Anchor) -> bool:
 
 
 def refuse_losses(losses: list[Loss]) -> None:
-    """Raise `LostData` with all of them, if there are any."""
+    """Raise `LostData` with all losses, if there are any."""
     if losses:
         reason = "Redis lost data: " + "; ".join(loss.reason for loss in losses)
         raise LostData(reason, "; ".join(dict.fromkeys(loss.remedy for loss in losses)))

@@ -1,4 +1,4 @@
-"""Accepts what Redis lost, so that the daemon can start again. Numbers continue after the last one issued."""
+"""Accepts a loss of data, so that the daemon can start again. Numbers continue after the last one issued."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ _NUMBERS: Final = Script("journal/repair_numbers")
 
 
 class Acceptance(Struct, frozen=True, kw_only=True):
-    """What the journal has and Redis has no more. `numbers`: series → the number after which it continues."""
+    """The result: what Redis lost, by the journal. `numbers`: series → the number after which it continues."""
 
     journal: str
     needed: bool
@@ -33,16 +33,17 @@ class Acceptance(Struct, frozen=True, kw_only=True):
 async def accept_losses(
     client: Redis, directory: Path, prefix: str, partitions: int, *, do: bool, who: str
 ) -> Acceptance:
-    """Compare the journal with Redis; with `do`, take what Redis has as the truth, but for the numbers given."""
+    """Compare the journal with Redis. With `do`, accept the state of Redis, and continue numbers after the
+    journal's."""
     shared, journal = GlobalKeys(prefix), Journal(directory, prefix)
     meta = await read_meta(client, shared, partitions)
     losses: list[Loss] = []
     try:
         journal.open(None if meta is None else meta.deployment)
-    except Unsafe as other:
-        if journal.deployment is None:  # it cannot be read
+    except Unsafe as error:
+        if journal.deployment is None:  # the journal cannot be read
             raise
-        losses.append(Loss(other.reason, other.remedy))
+        losses.append(Loss(error.reason, error.remedy))
     sequences = await _sequences(client, prefix, partitions)
     marks = await read_marks(client, shared)
     if not losses:
@@ -78,10 +79,10 @@ async def _continue_numbers(
 
 async def _sequences(client: Redis, prefix: str, partitions: int) -> dict[int, int]:
     with redis_errors():
-        async with client.pipeline(transaction=False) as asked:
+        async with client.pipeline(transaction=False) as reads:
             for number in range(partitions):
-                asked.hget(Keys(prefix, number).state, "seq")
-            found = cast("list[bytes | None]", await asked.execute())
+                reads.hget(Keys(prefix, number).state, "seq")
+            found = cast("list[bytes | None]", await reads.execute())
     return {
         number: StateFields.from_value(Keys(prefix, number).state, "seq", sequence).number("seq")
         for number, sequence in enumerate(found)
@@ -89,9 +90,9 @@ async def _sequences(client: Redis, prefix: str, partitions: int) -> dict[int, i
 
 
 async def compare_with_journal(client: Redis, directory: Path, prefix: str, partitions: int) -> list[Loss]:
-    """Return what the journal of this host has and Redis has no more; nothing where there is no journal."""
+    """Return what Redis lost, by the journal of this host; an empty list without a journal."""
     try:
         found = await accept_losses(client, directory, prefix, partitions, do=False, who="")
-    except Unsafe as unreadable:
-        return [Loss(unreadable.reason, unreadable.remedy)]
+    except Unsafe as error:
+        return [Loss(error.reason, error.remedy)]
     return list(found.losses)

@@ -1,4 +1,4 @@
-"""The log of events: append to it, read it, find gaps in it and repair them.
+"""The event log of a partition: append, read, and repair gaps.
 
 Imports `store.server`, `store.records`, `store.clock` and `store.catalogue`.
 """

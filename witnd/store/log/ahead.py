@@ -1,6 +1,6 @@
-"""`witnd repair ahead`: give entries whose ids lie ahead of the server's clock new ids.
+"""`witnd repair ahead`: gives new ids to entries whose ids are ahead of the server's clock.
 
-It makes as many calls as needed, each of a bounded size. An interrupted repair continues where it stopped.
+The repair makes as many calls as needed, each of a bounded size. After an interruption it continues where it stopped.
 """
 
 from typing import Any, Final, cast
@@ -13,11 +13,11 @@ from witnd.store.keys import Keys
 from witnd.store.server.connection import redis_errors
 from witnd.store.server.scripts import Script
 
-AHEAD_MAX_MS: Final = 60_000  # contract section 3: what is further ahead stops the partition
+AHEAD_MAX_MS: Final = 60_000  # contract section 3: an entry further ahead stops the partition
 
-# Up to 256 KiB each are read and written again in one call.
+# Entries per call, of up to 256 KiB each: a call reads and writes them again.
 PER_CALL: Final = 200
-# Longer lists are not read by anybody.
+# Longer lists are truncated.
 ENTRIES_KEPT: Final = 1000
 
 _AHEAD: Final = Script("log/repair_ahead")
@@ -25,15 +25,15 @@ _COUNT: Final = Script("log/log_count")
 
 
 class Moved(Struct, frozen=True, kw_only=True):
-    """An entry that is ahead; `new` is its id once it is moved."""
+    """An entry that is ahead, and its new id once it is moved."""
 
     old: str
     new: str | None
 
 
 class Ahead(Struct, frozen=True, kw_only=True):
-    """What is, or was, ahead. A log can also be ahead by its last id alone: `needed` says so. `entries` has the first
-    ones of `count`."""
+    """The result of a repair. `needed` is also true if only the last id of the log is ahead. `entries` has the first
+    of `count` entries."""
 
     needed: bool
     done: bool
@@ -43,7 +43,7 @@ class Ahead(Struct, frozen=True, kw_only=True):
 
 
 async def repair_ahead(client: Redis, keys: Keys, *, do: bool) -> Ahead:
-    """Raises `Unsafe`, with nothing written by the call that cannot be made."""
+    """Show the entries that are ahead, or move them (`do`). Raises `Unsafe` if an entry cannot be moved."""
     count = 0
     entries: list[Moved] = []
     while True:
@@ -53,7 +53,7 @@ async def repair_ahead(client: Redis, keys: Keys, *, do: bool) -> Ahead:
         if code != "MORE":
             break
     if code == "PLAN" and len(moved) == PER_CALL:
-        count += await _count_behind(client, keys, moved[-1].old)
+        count += await _count_after(client, keys, moved[-1].old)
     return Ahead(needed=code != "NONE", done=code == "DONE", now_ms=now_ms, count=count, entries=entries)
 
 
@@ -66,24 +66,24 @@ async def _call(client: Redis, keys: Keys, *, do: bool) -> tuple[str, int, list[
     if code == "READ":
         raise Unsafe(
             f"partition {keys.partition} was applied up to entry {words[0]}, which is itself ahead of "
-            "the server's clock: nothing can be moved before it",
+            "the server's clock, so no entry can be moved before it",
             "correct the clock of the Redis server, or wait until it has reached that entry",
         )
     if code == "WIDE":
         raise Unsafe(
-            f"entry {words[0]} has more fields than can be written again at once",
+            f"entry {words[0]} has too many fields to be written again in one call",
             "correct the clock of the Redis server, or delete the entry: no event has so many",
         )
     pairs = zip(words[::2], words[1::2], strict=True)
     return code, int(now), [Moved(old=old, new=new or None) for old, new in pairs]
 
 
-async def _count_behind(client: Redis, keys: Keys, after: str) -> int:
-    """How many entries a plan does not show."""
+async def _count_after(client: Redis, keys: Keys, after: str) -> int:
+    """Count the entries that a plan does not show."""
     count = 0
     while True:
         with redis_errors():
-            many, last = cast("list[Any]", await _COUNT.run(client, [keys.events], [after, "+", PER_CALL]))
-        if not many:
+            counted, last = cast("list[Any]", await _COUNT.run(client, [keys.events], [after, "+", PER_CALL]))
+        if not counted:
             return count
-        count, after = count + many, last.decode()
+        count, after = count + counted, last.decode()

@@ -1,6 +1,6 @@
-"""Appending entries to the logs, and knowing afterwards whether they are there.
+"""Appends entries to the logs and confirms their durability.
 
-Check an event with `witnd.domain.outcomes.event.read` before it is appended: what is in a log stays.
+Check an event with `witnd.domain.outcomes.event.read` before you append it: an entry cannot be removed from a log.
 """
 
 from collections.abc import Sequence
@@ -15,23 +15,23 @@ from witnd.store.server.safety import OTHER_DURABILITY
 from witnd.store.server.wire import Wire, check_replies
 
 ANSWER_SECONDS: Final = 10.0
-# A disk that needs longer for one sync, or a replica for one entry, has a problem of its own.
+# A disk or replica that needs longer for one write has a problem.
 CONFIRM_MS: Final = 5_000
 # Replicas in sync answer at once.
 PROBE_MS: Final = 1_000
 
 
 class AppendResult(NamedTuple):
-    """What became of one entry: its id, or why it is certainly not in the log."""
+    """The id of an appended entry, or why it is certainly not in the log."""
 
     id: str | None
     refused: StoreRefused | None
 
 
 class Promise(NamedTuple):
-    """A durability that a server keeps. `confirm` is the command that waits for it, None where none is needed.
+    """A durability that the server provides. `confirm` is the command that waits for it, None if none is needed.
 
-    `lasts`: a server that stops keeping it says so at the next confirmation.
+    `lasts`: each confirmation shows if the server stops providing it, so it need not be checked again.
     """
 
     durability: Durability
@@ -39,12 +39,12 @@ class Promise(NamedTuple):
     lasts: bool = True
 
 
-# The reply of the server is the promise.
+# The reply to the write is enough.
 SERVER: Final = Promise(Durability("server"))
 
 
 async def promise(connection: Wire, durability: Durability) -> Promise:
-    """Check that the server keeps `durability` at the moment. Raises `StoreRefused` with the reason if it does not."""
+    """Check that the server provides `durability` now. Raises `StoreRefused` with the reason if it does not."""
     if durability.mode == "replica":
         confirm = ("WAIT", durability.replicas, CONFIRM_MS)
         found = await connection.wait(connection.send([("WAIT", durability.replicas, PROBE_MS)]), ANSWER_SECONDS)
@@ -52,7 +52,7 @@ async def promise(connection: Wire, durability: Durability) -> Promise:
         if count < durability.replicas:
             raise StoreRefused(
                 f'redis.durability is "{durability}", but Redis has {count} of {durability.replicas} replicas in sync',
-                f"bring its replicas back, or {OTHER_DURABILITY}",
+                f"restore its replicas, or {OTHER_DURABILITY}",
             )
         return Promise(durability, confirm)
     if durability.mode == "fsync":
@@ -62,8 +62,8 @@ async def promise(connection: Wire, durability: Durability) -> Promise:
 
 async def _fsync_promise(connection: Wire, durability: Durability) -> Promise:
     confirm = ("WAITAOF", 1, 0, CONFIRM_MS)
-    asked = [confirm, ("CONFIG", "GET", "appendfsync")]
-    reply, syncs = await connection.wait(connection.send(asked), ANSWER_SECONDS)
+    commands = [confirm, ("CONFIG", "GET", "appendfsync")]
+    reply, syncs = await connection.wait(connection.send(commands), ANSWER_SECONDS)
     if isinstance(syncs, list) and syncs[1:] == [b"no"]:
         raise StoreRefused(
             f'redis.durability is "{durability}", but Redis leaves syncing to the system (appendfsync no)',
@@ -103,10 +103,10 @@ def _refusal(reply: hiredis.ReplyError, durability: Durability) -> StoreRefused:
 async def append(
     connection: Wire, entries: Sequence[tuple[str, Sequence[str | bytes]]], kept: Promise = SERVER
 ) -> list[AppendResult]:
-    """Append (stream, fields) in order and wait until that is as safe as was promised.
+    """Append (stream, fields) in order and wait for the promised durability.
 
-    Raises `StoreUnavailable` where it is unknown which of them were written, or written and not confirmed: each may be
-    repeated with the idempotency key it has.
+    Raises `StoreUnavailable` if it is unknown which entries were written, or if they are not confirmed. A retry with
+    the same idempotency keys is safe.
     """
     commands: list[Sequence[str | bytes | int]] = [("XADD", stream, "*", *fields) for stream, fields in entries]
     confirm = [] if kept.confirm is None else [kept.confirm]
@@ -132,5 +132,5 @@ def _append_result(reply: Any) -> AppendResult:
     if not isinstance(reply, hiredis.ReplyError):
         return AppendResult(reply.decode(), None)
     text = str(reply)
-    other = StoreRefused(f"Redis refused the entry: {text}", "look at its log and memory")
+    other = StoreRefused(f"Redis refused the entry: {text}", "check the server's log and memory")
     return AppendResult(None, refusal(text) or other)

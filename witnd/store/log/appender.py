@@ -1,7 +1,7 @@
-"""Appending for many callers at once: what waits together is written together, over one connection.
+"""Appends entries of many callers in batches over one connection.
 
-While one write is on its way the next one collects, so the more callers there are the more share a round trip. Whether
-an entry is in the log is answered for each; after a lost reply that is unknown.
+While one batch is being written, the next one collects, so more callers share a round trip. Each caller gets a result
+for each of its entries; after a lost reply the result is unknown.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ from witnd.store.server.connection import Endpoint
 
 # Entries of one write: a few ms of the server's time.
 MOST: Final = 1000
-# The limit on waiting events while Redis does not answer: five writes, and less memory than the outcomes take. Events
-# beyond that are refused at once.
+# The limit on waiting events while Redis does not answer: five writes, and less memory than the outcomes take. More
+# events are refused at once.
 WAITING_MOST: Final = 5000
 WAITING_BYTES: Final = 64 * 1024 * 1024
 
@@ -31,16 +31,16 @@ Entry: TypeAlias = tuple[str, Sequence[str | bytes]]
 
 
 class _Waiting(NamedTuple):
-    """Entries of one caller, and where it waits for their answers."""
+    """Entries of one caller, and the future for their results."""
 
     entries: Sequence[Entry]
     answer: asyncio.Future[list[AppendResult | None]]
 
 
 class Appender:
-    """`run()` until cancelled. An answer None: it is unknown whether the entry is in the log, `doubt` says why.
+    """Appends entries while `run()` runs. A result None means unknown whether the entry is in the log; `doubt` is why.
 
-    `answers` counts them. Whoever waits gets an answer, whatever happens to Redis or to this.
+    `answers` counts the results. Every caller gets results, also when Redis fails or `run()` ends.
     """
 
     def __init__(self, endpoint: Endpoint, durability: Durability, name: str) -> None:
@@ -52,17 +52,17 @@ class Appender:
         self._bytes = 0
         self._has_entries = asyncio.Event()
         self._wire: wire.Wire | None = None
-        self._promise: Promise | None = None  # None: to be checked before the next write
+        self._promise: Promise | None = None  # None: check before the next write
         self._is_paused = False
         self.doubt = ""
         self.answers = {"taken": 0, "rejected": 0, "unconfirmed": 0}
 
     async def append(self, entries: Sequence[Entry]) -> list[AppendResult | None]:
-        """Append (stream, fields) of checked events, at most some hundreds. Raises StoreRefused if too much waits."""
+        """Append (stream, fields) of checked events, at most some hundreds. Raises StoreRefused if too many wait."""
         size = sum(len(part) for _, fields in entries for part in fields)
         if self._entries and (self._entries + len(entries) > WAITING_MOST or self._bytes + size > WAITING_BYTES):
             self.answers["rejected"] += len(entries)
-            raise StoreRefused(f"{self._entries} events wait for Redis, which is too slow", "send it again later")
+            raise StoreRefused(f"{self._entries} events already wait for Redis", "retry later")
         future: asyncio.Future[list[AppendResult | None]] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(entries, future))
         self._entries += len(entries)
@@ -84,29 +84,29 @@ class Appender:
         finally:
             if self._wire is not None:
                 self._wire.close()
-            self._refuse_all(StoreRefused("witnd is stopping", "send the event again in a moment"))
+            self._refuse_all(StoreRefused("witnd is stopping", "retry in a moment"))
 
     async def _write(self) -> None:
-        """Write what waits, up to `MOST` entries, and answer everybody."""
+        """Write up to `MOST` waiting entries, and give each caller its results."""
         try:
             connection, kept = await self._connect()
-        except StoreUnavailable as silent:
-            self._pause(str(silent))
-            self._refuse_all(StoreRefused(str(silent), "wait until Redis answers again"))
+        except StoreUnavailable as error:
+            self._pause(str(error))
+            self._refuse_all(StoreRefused(str(error), "wait until Redis answers again"))
             return
         except (StoreRefused, Unsafe) as refused:
             self._pause(str(refused))
             self._refuse_all(StoreRefused(refused.reason, refused.remedy))
             return
-        taken = self._take(MOST)
-        if not taken:
+        batch = self._take(MOST)
+        if not batch:
             return
-        entries = [entry for one in taken for entry in one.entries]
+        entries = [entry for waiting in batch for entry in waiting.entries]
         answers: list[AppendResult | None] = [None] * len(entries)
         try:
             answers = list(await append(connection, entries, kept))
-        except StoreUnavailable as silent:
-            self.doubt = str(silent)
+        except StoreUnavailable as error:
+            self.doubt = str(error)
             self._pause(self.doubt)
         except (StoreRefused, Unsafe) as refused:
             answers = [AppendResult(None, StoreRefused(refused.reason, refused.remedy))] * len(entries)
@@ -114,10 +114,10 @@ class Appender:
         else:
             self._resume()
         finally:
-            self._answer(taken, answers)
+            self._answer(batch, answers)
 
     async def _connect(self) -> tuple[wire.Wire, Promise]:
-        """A connection to a server that keeps the promised durability at the moment. Nothing is written without it."""
+        """Return a connection to a server that provides the configured durability now."""
         if self._wire is None or not self._wire.open:
             self._promise = None
             self._wire = await wire.connect(self._endpoint, self._name)
@@ -129,30 +129,30 @@ class Appender:
         return self._wire, kept
 
     def _refuse_all(self, refused: StoreRefused) -> None:
-        """Refuse all waiting entries. None of them was sent, so none is in the log."""
-        taken = self._take(len(self._waiting) * MOST)
-        self._answer(taken, [AppendResult(None, refused)] * sum(len(one.entries) for one in taken))
+        """Refuse all waiting entries. None was sent, so none is in the log."""
+        batch = self._take(len(self._waiting) * MOST)
+        self._answer(batch, [AppendResult(None, refused)] * sum(len(waiting.entries) for waiting in batch))
 
     def _take(self, most: int) -> list[_Waiting]:
-        """Take the entries that waited longest, about `most`, and skip those whose caller has gone."""
-        taken: list[_Waiting] = []
+        """Take about `most` entries, oldest first. Skip entries of callers that no longer wait."""
+        batch: list[_Waiting] = []
         count = 0
         while self._waiting and count < most:
-            one = self._waiting.popleft()
-            if not one.answer.done():
-                taken.append(one)
-                count += len(one.entries)
-        return taken
+            waiting = self._waiting.popleft()
+            if not waiting.answer.done():
+                batch.append(waiting)
+                count += len(waiting.entries)
+        return batch
 
-    def _answer(self, taken: Sequence[_Waiting], answers: Sequence[AppendResult | None]) -> None:
+    def _answer(self, batch: Sequence[_Waiting], answers: Sequence[AppendResult | None]) -> None:
         for answer in answers:
             kind = "unconfirmed" if answer is None else "rejected" if answer.id is None else "taken"
             self.answers[kind] += 1
-        at = 0
-        for one in taken:
-            with contextlib.suppress(asyncio.InvalidStateError):  # the caller has gone away
-                one.answer.set_result(list(answers[at : at + len(one.entries)]))
-            at += len(one.entries)
+        start = 0
+        for waiting in batch:
+            with contextlib.suppress(asyncio.InvalidStateError):  # the caller no longer waits
+                waiting.answer.set_result(list(answers[start : start + len(waiting.entries)]))
+            start += len(waiting.entries)
 
     def _pause(self, reason: str) -> None:
         self._promise = None

@@ -1,7 +1,7 @@
-"""`witnd repair gap`: accept a log in which entries are missing.
+"""`witnd repair gap`: accepts a log with missing entries.
 
-What is missing is counted as read and recorded in the state of the partition (`gaps`, `lost`), so it is explained from
-then on. The plan reads as much as it has to; one script writes it, if nothing has changed meanwhile.
+Missing entries are counted as read and recorded in the state of the partition (`gaps`, `lost`), which explains them
+from then on. The plan takes several reads; one script writes the result, if nothing has changed meanwhile.
 """
 
 from typing import Any, Final, cast
@@ -19,7 +19,7 @@ from witnd.store.records.state_fields import StateFields
 from witnd.store.server.connection import redis_errors
 from witnd.store.server.scripts import Script
 
-# Entries that the server looks through in one call: up to 256 KiB each, so that no call takes it long.
+# Entries that the server scans in one call, of up to 256 KiB each: a short call.
 PAGE: Final = 100
 ATTEMPTS: Final = 5
 
@@ -28,8 +28,8 @@ _GAP: Final = Script("log/repair_gap")
 
 
 class Gap(Struct, frozen=True, kw_only=True):
-    """What is not explained in a log. `deleted` is the greatest id of an entry that was deleted; `lost` is how many
-    entries are missing, None where that cannot be known because the log was begun again."""
+    """A gap in a log. `deleted` is the greatest id of a deleted entry. `lost` is the number of missing entries, None if
+    unknown because the log was recreated."""
 
     needed: bool
     done: bool
@@ -51,7 +51,7 @@ class _LogState(Struct, frozen=True, kw_only=True):
 
 
 async def repair_gap(client: Redis, keys: Keys, *, do: bool) -> Gap:
-    """Raises `Unsafe`, with nothing written, where the log cannot be accepted."""
+    """Show the gap, or accept it (`do`). Raises `Unsafe`, with nothing written, if the log cannot be accepted."""
     for _ in range(ATTEMPTS):
         found = await _read_state(client, keys)
         try:
@@ -65,7 +65,7 @@ async def repair_gap(client: Redis, keys: Keys, *, do: bool) -> Gap:
         if await _accept(client, keys, found, gap, read):
             return replace(gap, done=True)
     raise StoreRefused(
-        f"the log of partition {keys.partition} kept changing", "stop the program that deletes from it, and repeat"
+        f"the log of partition {keys.partition} kept changing", "stop the program that deletes from it, and retry"
     )
 
 
@@ -83,21 +83,21 @@ async def _read_state(client: Redis, keys: Keys) -> _LogState:
     )
 
 
-# Through a script, because redis-py turns the answer of XINFO into another form.
+# In a script, because redis-py changes the shape of the reply to XINFO.
 _INFO: Final = """#!lua flags=no-writes
 return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('XINFO', 'STREAM', KEYS[1]) or {}"""
 
 
 async def _plan(client: Redis, keys: Keys, found: _LogState, problem: Unsafe) -> tuple[Gap, int]:
-    """The gap, and how many entries count as read once it is accepted."""
+    """Return the gap, and the number of read entries once it is accepted."""
     snapshot = found.snapshot
     if snapshot.last < found.at:
         if snapshot.length:
             raise Unsafe(
                 f"the log of partition {keys.partition} ends at {text_of(snapshot.last)}, before entry {found.cursor} "
                 "that was read from it: this is lost data, not a gap",
-                "restore the data of the Redis server; if that is not possible, send the entries of this log again "
-                "later, delete it, and repeat `witnd repair gap`",
+                "restore the data of the Redis server; otherwise delete this log, run `witnd repair gap` "
+                "again, and send the lost events again",
             )
         read, lost = found.read, None
     else:
@@ -108,7 +108,7 @@ async def _plan(client: Redis, keys: Keys, found: _LogState, problem: Unsafe) ->
 
 
 async def _count(client: Redis, keys: Keys, found: _LogState) -> int:
-    """How many entries are behind the cursor, up to the end of the log as it was found."""
+    """Count the entries after the cursor, up to the end of the log when it was read."""
     snapshot = found.snapshot
     if not snapshot.length or snapshot.last == found.at:
         return 0
@@ -117,14 +117,14 @@ async def _count(client: Redis, keys: Keys, found: _LogState) -> int:
     count, after, last = 0, found.cursor, text_of(snapshot.last)
     while True:
         with redis_errors():
-            many, reached = cast("list[Any]", await _COUNT.run(client, [keys.events], [after, last, PAGE]))
-        if not many:
+            counted, reached = cast("list[Any]", await _COUNT.run(client, [keys.events], [after, last, PAGE]))
+        if not counted:
             return count
-        count, after = count + many, reached.decode()
+        count, after = count + counted, reached.decode()
 
 
 async def _accept(client: Redis, keys: Keys, found: _LogState, gap: Gap, read: int) -> bool:
-    """Whether it was written; False where something changed since it was read."""
+    """Write the acceptance. Return False if something changed since it was read."""
     snapshot = found.snapshot
     args: list[str | int] = [
         found.cursor,
@@ -144,7 +144,7 @@ async def _accept(client: Redis, keys: Keys, found: _LogState, gap: Gap, read: i
         )
     if code == "FIRST":
         raise Unsafe(
-            f"the log of partition {keys.partition} begins with entry {words[0]}, which was not read",
+            f"the log of partition {keys.partition} starts with entry {words[0]}, which was not read",
             "import the history again with later ids",
         )
     return code == "DONE"

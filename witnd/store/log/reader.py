@@ -1,7 +1,7 @@
-"""The log of one partition and what is read beside it: state, cold outcomes, deadlines, the server's clock.
+"""Reads the log of one partition, its state, cold outcomes, deadlines and the server's clock.
 
-Two connections: one that may block in the server while it waits for entries, one for everything that answers at once.
-Every call may raise `StoreUnavailable` or `StoreRefused`; the caller decides how long to insist.
+One connection may block in the server while it waits for entries; the other is for calls that do not block. Every call
+may raise `StoreUnavailable` or `StoreRefused`; the caller decides about retries.
 """
 
 from collections.abc import Sequence
@@ -27,10 +27,9 @@ from witnd.store.server.scripts import Script
 __all__ = ["ANSWER_SECONDS", "Command", "Log", "Row", "State", "Stored", "entry_id"]
 
 ANSWER_SECONDS = 5.0
-# Parts of one answer, at most and at first: entries of the log, records, and items of lists. The first ones are for
-# parts that are as large as they can be.
+# Parts of one answer, first and at most: entries of the log, records, and items of lists. The first number fits parts
+# of the greatest size.
 READ, RECORDS, ITEMS = (1, 1000), (100, 1000), (100, 10_000)
-# Fields of the state that are no counters of events or outcomes.
 _APPEND = Script("log/append_control")
 Row: TypeAlias = tuple[bytes, list[bytes]]
 Command: TypeAlias = Sequence[str | bytes | int]
@@ -43,12 +42,12 @@ class State(NamedTuple):
     cursor: EntryId
     read: int  # entries up to the cursor, control entries included
     counters: dict[str, int]
-    catalogue: Head | None  # the one that the last step was decided under
+    catalogue: Head | None  # the head that the last step used
     lines: int  # invoice lines ever written: the number of the last one
 
 
 class Log:
-    """Reads of one partition. `names` says who asks, for the server's client list."""
+    """Reads one partition. `name` is for the server's client list."""
 
     def __init__(self, endpoint: Endpoint, keys: Keys, shared: GlobalKeys, name: str) -> None:
         self.keys = keys
@@ -60,7 +59,7 @@ class Log:
         self._items = Portion("items", first=ITEMS[0], most=ITEMS[1])
 
     async def caller(self) -> wire.Wire:
-        """The connection for calls that answer at once."""
+        """Return the connection for calls that do not block."""
         return await self._caller.wire()
 
     def close(self) -> None:
@@ -74,7 +73,7 @@ class Log:
     # -- the log ---------------------------------------------------------------------------------------------------
 
     async def read(self, after: EntryId, most: int, block_ms: int | None) -> list[Row]:
-        """Entries behind `after`, at most `most`; waits up to `block_ms` where there are none."""
+        """Return up to `most` entries after an id. If there are none, wait up to `block_ms`."""
         reader = await self._reader.wire()
         most = min(most, self._entries.size)
         block = () if block_ms is None else ("BLOCK", max(1, block_ms))
@@ -86,7 +85,7 @@ class Log:
     async def _ask_large(
         self, portion: Portion, connection: wire.Wire, *commands: Command, seconds: float = ANSWER_SECONDS
     ) -> list[Any]:
-        """The answers to commands whose answers may be large; `portion` learns from what comes."""
+        """Run commands whose answers may be large, and adapt the portion to their size."""
         before = connection.received_bytes
         try:
             answers = await connection.ask(*commands, seconds=seconds)
@@ -97,14 +96,14 @@ class Log:
         return answers
 
     async def append(self, *entries: Sequence[str], latest_ms: int) -> bool:
-        """Append control entries, unless the server's clock is past `latest_ms`. Answers whether all were appended. If
-        the reply is lost they may come twice, which is harmless."""
+        """Append control entries, unless the server's clock is past `latest_ms`. Return whether all were appended.
+        After a lost reply they may be appended twice, which is harmless."""
         return all(await self.ask(*[append_control(self.keys.events, latest_ms, *fields) for fields in entries]))
 
-    # -- beside the log --------------------------------------------------------------------------------------------
+    # -- state, outcomes, deadlines ----------------------------------------------------------------------------------
 
     async def snapshot(self, cold: Sequence[str] = ()) -> tuple[LogSnapshot, list[Stored]]:
-        """In one round trip: the clock and the positions; and what Redis has of the `cold` keys."""
+        """Read the clock and the positions, and the data of the `cold` keys, in one round trip."""
         keys = self.keys
         commands: list[tuple[str | bytes | int, ...]] = [
             ("TIME",),
@@ -145,9 +144,9 @@ class Log:
         return snapshot, await self._read_stored(cold, raw)
 
     async def _read_stored(self, cold: Sequence[str], raw: list[bytes | None]) -> list[Stored]:
-        """The records with what belongs to them; most cold keys are new, or have everything in their record."""
-        # A key that is listed and has no record has lost it. Without this it would count as a new key, and an outcome
-        # that is billed already would be billed again.
+        """Complete records with their lists. Most cold keys are new, or have everything in their record."""
+        # An indexed key without a record has lost it. It must not count as a new key, or an outcome that is already
+        # billed would be billed again.
         absent = [key for key, found in zip(cold, raw, strict=True) if found is None]
         stored, named, damaged = read_records(self.keys, cold, raw, await self._known_keys(absent))
         if named:
@@ -165,15 +164,15 @@ class Log:
         return stored
 
     async def _known_keys(self, keys: Sequence[str]) -> set[str]:
-        """Those of the keys that a list of outcomes or of held keys has."""
+        """Return the keys that are in an index of outcomes or of held keys."""
         if not keys:
             return set()
         lists = (self.keys.keys, self.keys.held, *map(self.keys.with_status, ("CONFIRMED", "FAILED")))
-        scores = await self.ask(*(("ZMSCORE", one, *keys) for one in lists))
-        return {key for key, *found in zip(keys, *scores, strict=True) if any(one is not None for one in found)}
+        scores = await self.ask(*(("ZMSCORE", zset, *keys) for zset in lists))
+        return {key for key, *found in zip(keys, *scores, strict=True) if any(score is not None for score in found)}
 
     async def _complete_lists(self, lengths: dict[str, int]) -> dict[str, list[bytes]]:
-        """Whole lists, in as many answers as it takes. A length of -1 is not known yet. Leaves out other types."""
+        """Read complete lists, by name and length (-1: unknown). Leave out keys of other types."""
         try:
             return await self._read_lists(lengths)
         except Unsafe:
@@ -191,16 +190,16 @@ class Log:
         caller = await self.caller()
         unknown = [name for name, length in lengths.items() if length < 0]
         if unknown:
-            lengths = lengths | dict(zip(unknown, await self.ask(*[("LLEN", one) for one in unknown]), strict=True))
+            lengths = lengths | dict(zip(unknown, await self.ask(*[("LLEN", name) for name in unknown]), strict=True))
         found: dict[str, list[bytes]] = {name: [] for name in lengths}
         for part in ranges(lengths, self._items):
-            commands = [("LRANGE", name, at, at + many - 1) for name, at, many in part]
+            commands = [("LRANGE", name, start, start + count - 1) for name, start, count in part]
             for (name, _, _), items in zip(part, await self._ask_large(self._items, caller, *commands), strict=True):
                 found[name] += items
         return found
 
     async def held(self, keys: Sequence[str]) -> list[list[tuple[EntryId, Event]] | Unreadable]:
-        """The held events of each key, or what is wrong with them; none for a key that is placed meanwhile."""
+        """Return the held events of each key, or the damage; an empty list for a key that was placed meanwhile."""
         found = await self._complete_lists({self.keys.held_events(key): -1 for key in keys})
         answer: list[list[tuple[EntryId, Event]] | Unreadable] = []
         for key in keys:
@@ -212,19 +211,19 @@ class Log:
         return answer
 
     async def damage(self, key: str, reason: str) -> Damage:
-        """What the lists say about a key that something else is wrong with."""
+        """Return the damage of a key: the reason, with its status and opening time from the indexes."""
         return (await damages(await self.caller(), self.keys, [key], [reason]))[0]
 
     # -- outcomes on hold ------------------------------------------------------------------------------------------
 
     async def holds(self) -> list[tuple[str, Hold, int]]:
-        """The outcomes on hold, each with the number of events that wait for it."""
+        """Return the outcomes on hold, each with its number of waiting events."""
         found = holds_of((await self.ask(("HGETALL", self.keys.on_hold)))[0])
         counts = await self._lengths([self.keys.waiting(key) for key in found])
         return [(key, hold, count) for (key, hold), count in zip(found.items(), counts, strict=True)]
 
     async def _lengths(self, names: Sequence[str]) -> list[int]:
-        """The lengths of lists, 0 for another type of key."""
+        """Return the lengths of lists, 0 for keys of another type."""
         if not names:
             return []
         try:
@@ -238,7 +237,7 @@ class Log:
             return [found.get(name, 0) for name in names]
 
     async def repair(self, key: str) -> tuple[Repair | None, list[tuple[EntryId, Event]]]:
-        """The repaired state that a command has prepared, if any, and the events that wait. Raises `Unreadable`."""
+        """Return the prepared repair, if there is one, and the waiting events. Raises `Unreadable`."""
         waiting = self.keys.waiting(key)
         record = (await self.ask(("GET", self.keys.repair(key))))[0]
         if (reason := too_many((await self._lengths([waiting]))[0])) is not None:
@@ -247,13 +246,13 @@ class Log:
         return None if record is None else decode_repair(key, record), [decode_held(key, item) for item in items]
 
     async def scan_held(self, cursor: str, many: int) -> tuple[str, list[str]]:
-        """Some of the keys with held events, oldest first, and the cursor of the next ones, "0" at the end."""
+        """Return some keys with held events, oldest first, and the cursor for the next call, "0" at the end."""
         after, flat = (await self.ask(("ZSCAN", self.keys.held, cursor, "COUNT", many)))[0]
         oldest = sorted(zip(map(float, flat[1::2]), flat[::2], strict=True))
         return after.decode(), [key.decode() for _, key in oldest]
 
     async def due(self, above: int, until: int, most: int) -> list[tuple[int, str]]:
-        """Stored deadlines in (above, until], earliest first, at most `most`."""
+        """Return up to `most` stored deadlines in (above, until], earliest first."""
         flat = (await self.ask(("ZRANGEBYSCORE", self.keys.due, f"({above}", until, "WITHSCORES", "LIMIT", 0, most)))[0]
         return [(whole(flat[i + 1]), flat[i].decode()) for i in range(0, len(flat), 2)]
 
@@ -261,16 +260,16 @@ class Log:
         return int((await self.ask(("ZCARD", self.keys.due)))[0])
 
     async def catalogue_after(self, count: int) -> tuple[Head, list[bytes]]:
-        """The catalogue's head, and its entries after the first `count` up to that head or beyond it."""
+        """Return the catalogue's head, and at least its entries from number `count` up to that head."""
         shared, caller = self._shared, await self.caller()
         head = decode_head((await self.ask(("GET", shared.catalogue_head)))[0])
         found: list[bytes] = []
         while count + len(found) < head.count:
-            at = count + len(found)
-            command = ("LRANGE", shared.catalogue, at, at + self._items.size - 1)
+            start = count + len(found)
+            command = ("LRANGE", shared.catalogue, start, start + self._items.size - 1)
             [more] = await self._ask_large(self._items, caller, command)
             if not more:
-                break  # the list is shorter than its head says: `add_stored` raises for it
+                break  # the list is shorter than its head says: `add_stored` raises an error
             found += more
         return head, found
 
@@ -281,13 +280,13 @@ class Log:
 
 
 def append_control(events: str, latest_ms: int, *fields: str) -> tuple[str | bytes | int, ...]:
-    """The command that appends a control entry unless the server's clock is past an instant."""
+    """Return the command that appends a control entry unless the server's clock is past `latest_ms`."""
     return ("EVAL", _APPEND.text, 1, events, latest_ms, *fields)
 
 
 def _parts(answer: Any) -> int:
-    """How many entries, records or items an answer brought."""
+    """Count the entries, records or items in an answer."""
     if answer is None:
         return 0
-    # The entries of a stream are inside its name's pair.
+    # A stream is a pair of its name and its entries.
     return len(answer[0][1]) if answer and type(answer[0]) is list else len(answer)

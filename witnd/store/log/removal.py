@@ -1,8 +1,8 @@
-"""Requests to remove a held event. They are stored beside the log; the owner of the partition carries them out.
+"""Requests to remove a held event. The owner of the partition carries them out.
 
-The request and the control entry that makes the owner look at it are one write in one slot. The owner rejects the
-event in its next step, with the reason REMOVED, and removes the request in the same commit. A request for an event
-that is not held any more changes nothing.
+The request and the control entry that triggers it are one write in one slot. The owner rejects the event in its next
+step, with the reason REMOVED, and deletes the request in the same commit. A request for an event that is not held any
+more has no effect.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from witnd.store.records.log_snapshot import text_of
 
 
 def by_key(flat: Sequence[bytes]) -> dict[str, list[EntryId]]:
-    """The requests as the hash has them, by outcome key."""
+    """Return the requests by outcome key, from the reply to HGETALL."""
     found: dict[str, list[EntryId]] = {}
     for entry, key in zip(flat[::2], flat[1::2], strict=True):
         ms, _, seq = entry.partition(b"-")
@@ -23,9 +23,9 @@ def by_key(flat: Sequence[bytes]) -> dict[str, list[EntryId]]:
 
 
 async def request_removal(requests: RetryRequests, keys: Keys, key: str, entries: list[EntryId]) -> str:
-    """Ask the owner to reject these held events of an outcome's key. Answers the id of the control entry.
+    """Request that these held events of an outcome key are rejected. Return the id of the control entry.
 
-    It may be called again while it is unknown whether the request was written.
+    After `StoreUnavailable` the call may be repeated.
     """
     fields = [word for entry in entries for word in (text_of(entry), key)]
     return await requests.append_with(keys, key, "HSET", keys.removals, *fields)

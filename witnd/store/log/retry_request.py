@@ -1,7 +1,7 @@
-"""Requests to the owner of a partition to look at a key again: control entries of the log from outside the daemon.
+"""Appends `retry` entries to a log, which make the owner of the partition check a key again.
 
-The id of an entry is the server's time. While the owner sees that the server's clock jumped ahead, or this host's clock
-is more than a minute behind it, nothing is appended: a wrong time would get into the log.
+The id of an entry is the server's time. If the owner reports that the server's clock jumped ahead, or this host's clock
+is more than a minute behind it, nothing is appended, because a wrong time would get into the log.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ from witnd.store.server.connection import redis_errors
 
 
 class RetryRequests:
-    """`host_ms`: this host's clock. Raises `StoreRefused` with nothing appended while the server's clock is ahead. A
-    request may be repeated while it is unknown whether it was appended."""
+    """Appends requests. `host_ms` is this host's clock. Raises `StoreRefused`, with nothing appended, while the
+    server's clock is ahead. After `StoreUnavailable` a request may be repeated."""
 
     def __init__(self, client: Redis, shared: GlobalKeys, host_ms: int) -> None:
         self._client = client
@@ -37,7 +37,7 @@ class RetryRequests:
                 return [self._id(answer) for answer in await writes.execute()]
 
     async def append_with(self, keys: Keys, key: str, *command: Any) -> str:
-        """Append a request together with a write that it is about, and return the id of the entry."""
+        """Append a request in one transaction with the write it depends on. Return the id of the entry."""
         await self.check_clock([keys])
         with redis_errors():
             async with self._client.pipeline(transaction=True) as writes:
@@ -47,7 +47,7 @@ class RetryRequests:
         return self._id(answer)
 
     async def check_clock(self, partitions: Sequence[Keys]) -> None:
-        """Raise `StoreRefused` while the server's clock is ahead, as far as this host or an owner can tell."""
+        """Raise `StoreRefused` while the server's clock is ahead of this host's, or of what an owner expects."""
         owners = sorted({keys.owner for keys in partitions})
         with redis_errors():
             async with self._client.pipeline(transaction=False) as reads:
@@ -58,7 +58,7 @@ class RetryRequests:
                 time, jumps, *holders = await reads.execute()
         if time[0] * 1000 + time[1] // 1000 > self._latest_ms:
             raise self._refusal()
-        # A daemon that ended may have left its jump behind, so only those count that own a partition now.
+        # An ended daemon may have left its jump, so only current owners count.
         instances = {holder.rpartition(b":")[2] for holder in holders if holder is not None}
         for instance in instances:
             name = JUMP.encode() + instance
@@ -78,5 +78,5 @@ class RetryRequests:
     def _refusal(self) -> StoreRefused:
         return StoreRefused(
             f"the clock of the Redis server is more than {AHEAD_MAX_MS // 1000} s ahead of this host's",
-            "correct the clock that is wrong, then repeat the request",
+            "correct the wrong clock, then retry",
         )

@@ -1,4 +1,4 @@
-"""What commands, the API and the dashboard read: outcomes, events, counts, in pages.
+"""Reads of outcomes, events and counts, in pages, for commands, the API and the dashboard.
 
 Imports `store.server`, `store.records`, `store.log` and `store.deliveries`.
 """

@@ -1,4 +1,4 @@
-"""What became of one event, or of those that were not applied: the form in which commands and the API tell it."""
+"""The fates of events, in the form that commands and the API show."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,20 +16,20 @@ from witnd.store.records.codec import FateRecord
 from witnd.store.records.held_codec import decode_held
 from witnd.store.records.log_snapshot import entry_id
 
-# Beside the fates of the contract: not read yet, an entry of the daemon's own, and no trace left.
+# Besides the fates of the contract: not read yet, an entry of the daemon, and unknown.
 APPLIED, WAITING, CONTROL, UNKNOWN = "applied", "waiting", "control", "unknown"
 
-# Characters of a rejected event in a list; alone it is shown whole.
+# Characters of a rejected event in a list. A single event is shown in full.
 SHOWN_MAX: Final = 2000
 
-_UNKNOWN = "it was read, and left no trace; run `witnd audit`"
-_WAITING = "no daemon has read it yet"
-_CONTROL = "an entry of the daemon's own, which has no fate"
+_UNKNOWN = "it was read, but its fate is not stored; run `witnd audit`"
+_WAITING = "not read by a daemon yet"
+_CONTROL = "an entry of the daemon, which has no fate"
 
 
 class Fate(Struct, frozen=True, kw_only=True):
-    """One event and its fate. `fields` are those of its entry, if available. `action`, `customer_key` and
-    `agent_key` are those of the event, if it can be read."""
+    """An event and its fate. `fields` are those of its entry, if available. `action`, `customer_key` and `agent_key`
+    are set if the event can be read."""
 
     id: str
     partition: int
@@ -45,17 +45,17 @@ class Fate(Struct, frozen=True, kw_only=True):
 
 
 async def fate_of(reads: Reads, keys: Keys, entry: EntryId, key: str | None = None) -> Fate | None:
-    """What became of an entry; None where nothing is on record. `key` finds what was trimmed."""
-    standing = await reads.entry_status(keys, entry)
-    if standing.fate is not None:
-        return recorded_fate(keys.partition, entry, standing.fate, standing.entry)
-    fields = standing.entry
+    """Return the fate of an entry, or None if nothing is known. `key` finds an applied entry that was trimmed."""
+    status = await reads.entry_status(keys, entry)
+    if status.fate is not None:
+        return recorded_fate(keys.partition, entry, status.fate, status.entry)
+    fields = status.entry
     if fields is None and key is None:
         return None
     fate, message = UNKNOWN, _UNKNOWN
     if fields is not None:
         item = read(fields)
-        if entry > standing.cursor:
+        if entry > status.cursor:
             fate, message = WAITING, _WAITING
         elif isinstance(item, Tick | Retry):
             fate, message = CONTROL, _CONTROL
@@ -81,14 +81,14 @@ async def fate_of(reads: Reads, keys: Keys, entry: EntryId, key: str | None = No
 
 
 async def logged_fields(reads: Reads, keys: Keys, ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
-    """Fields of the entries with these ids, of those that the log still has."""
+    """Return the fields of entries by id, for those that are still in the log."""
     rows = await reads.pipeline(*(("XRANGE", keys.events, id_, id_) for id_ in ids)) if ids else []
     found = {id_: _text_fields(row[0][1]) for id_, row in zip(ids, rows, strict=True) if row}
     return {id_: fields for id_, fields in found.items() if fields is not None}
 
 
 async def with_events(reads: Reads, partitions: Sequence[Keys], found: Sequence[Fate]) -> list[Fate]:
-    """The same fates with what their events say: held ones from the log, or from the list in which they wait."""
+    """Add the fields of held events, from the log, or from the list of held events."""
     by_number = {keys.partition: keys for keys in partitions}
     held = [fate for fate in found if fate.fate == "held" and fate.key is not None]
     filled: dict[tuple[int, str], Fate] = {}
@@ -103,14 +103,14 @@ async def with_events(reads: Reads, partitions: Sequence[Keys], found: Sequence[
         commands: list[Command] = [("LRANGE", keys.held_events(fate.key or ""), 0, -1) for fate in trimmed]
         lists = await reads.pipeline(*commands) if commands else []
         for fate, items in zip(trimmed, lists, strict=True):
-            with suppress(Unreadable):  # a damaged one is shown without what it says
+            with suppress(Unreadable):  # a damaged event is shown without its fields
                 waiting = dict(decode_held(fate.key or "", item) for item in items)
                 filled[number, fate.id] = _with_event(fate, waiting.get(entry_id(fate.id)))
     return [filled.get((fate.partition, fate.id), fate) for fate in found]
 
 
 def event_of(fields: Sequence[tuple[str, str]]) -> Event | None:
-    """The event that these fields of an entry are, if they are one."""
+    """Return the event in the fields of an entry, or None if they are not an event."""
     item = read([word.encode() for pair in fields for word in pair])
     return item if isinstance(item, Event) else None
 
@@ -122,7 +122,8 @@ def _with_event(fate: Fate, event: Event | None) -> Fate:
 
 
 def recorded_fate(partition: int, entry: EntryId, record: FateRecord, fields: Sequence[bytes] | None) -> Fate:
-    spelled = _text_fields(fields if record.raw is None else record.raw)
+    """Return the fate in a record. `fields` are those of its entry, if the log still has it."""
+    text_fields = _text_fields(fields if record.raw is None else record.raw)
     fate = Fate(
         id=text_of(entry),
         partition=partition,
@@ -131,13 +132,13 @@ def recorded_fate(partition: int, entry: EntryId, record: FateRecord, fields: Se
         key=record.key,
         reason=record.reason,
         message=record.message,
-        fields=spelled,
+        fields=text_fields,
     )
-    return _with_event(fate, None if spelled is None else event_of(spelled))
+    return _with_event(fate, None if text_fields is None else event_of(text_fields))
 
 
 def shorten(fate: Fate) -> Fate:
-    """The same with long values cut off, for a list."""
+    """Truncate long values, for a list."""
     if fate.fields is None:
         return fate
     return replace(fate, fields=[(_shorten_text(name), _shorten_text(value)) for name, value in fate.fields])
@@ -148,7 +149,7 @@ def _shorten_text(text: str) -> str:
 
 
 def _text_fields(fields: Sequence[bytes] | None) -> list[tuple[str, str]] | None:
-    """Names and values as text; bytes that are none, escaped."""
+    """Return names and values as text, with invalid bytes escaped."""
     if fields is None:
         return None
     words = [word.decode(errors="backslashreplace") for word in fields]

@@ -1,7 +1,7 @@
-"""Finding outcomes by the sets that each commit keeps of them: by status, by customer, by the beginning of their key.
+"""Lists outcomes by the indexes that each commit writes: status, customer and key prefix.
 
-Each is in one set of its status and one of its customer, both scored by when it opened, which never changes: so a list
-can be taken up again behind any place while outcomes change their status. What matches no set is asked of the record.
+An outcome is in one set for its status and one for its customer. The score is the instant when it opened, which never
+changes, so a cursor stays valid while outcomes change status. Other conditions are checked on the record.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -19,15 +19,14 @@ from witnd.store.query.merged import batches, earliest_due
 from witnd.store.query.reads import PAGE, Command, Reads
 from witnd.store.records.codec import OutcomeRecord, outcome_record, terms_of
 
-# Behind every key that begins with a text: no UTF-8 has this byte.
+# Sorts after every key with a prefix: UTF-8 never has this byte.
 _BEYOND: Final = b"\xff"
 
 Listed: TypeAlias = tuple[Cursor, Outcome]
 
 
 class OutcomeFilter(Struct, frozen=True, kw_only=True):
-    """Which outcomes a list is to have; None and nothing mean any. With a prefix they come in the order of their keys,
-    else the newest first."""
+    """A filter for outcomes; None matches any. With a prefix the list is sorted by key, else newest first."""
 
     statuses: frozenset[str] = frozenset(STATUSES)
     customer: str | None = None
@@ -46,26 +45,26 @@ async def list_outcomes(
     reads: Reads,
     partitions: Sequence[Keys],
     catalogue: Catalogue,
-    wanted: OutcomeFilter,
+    filter_: OutcomeFilter,
     *,
     limit: int,
-    look: int,
-    behind: Cursor | None = None,
+    looked_at_max: int,
+    after: Cursor | None = None,
 ) -> Page[Listed]:
-    """At most `limit` outcomes. After `look` of them were looked at the page ends, however short it is."""
+    """Return a page of up to `limit` outcomes. It ends early after `looked_at_max` were read."""
     data: list[Listed] = []
-    looked_at, last = 0, behind
+    looked_at, last = 0, after
     by_number = {keys.partition: keys for keys in partitions}
-    places = _places(reads, partitions, wanted, behind, limit + 1)
-    async for batch in batches(places, limit + 1):
-        for place, outcome in await _outcomes(reads, by_number, batch, catalogue):
-            if looked_at == look:
+    cursors = _cursors(reads, partitions, filter_, after, limit + 1)
+    async for batch in batches(cursors, limit + 1):
+        for cursor, outcome in await _outcomes(reads, by_number, batch, catalogue):
+            if looked_at == looked_at_max:
                 return Page(data, text_of_cursor(last))
-            if outcome is not None and wanted.matches(outcome):
+            if outcome is not None and filter_.matches(outcome):
                 if len(data) == limit:
                     return Page(data, text_of_cursor(last))
-                data.append((place, outcome))
-            looked_at, last = looked_at + 1, place
+                data.append((cursor, outcome))
+            looked_at, last = looked_at + 1, cursor
     return Page(data, None)
 
 
@@ -73,47 +72,47 @@ async def list_due_outcomes(
     reads: Reads,
     partitions: Sequence[Keys],
     catalogue: Catalogue,
-    wanted: OutcomeFilter,
+    filter_: OutcomeFilter,
     *,
     limit: int,
-    look: int,
-    behind: Cursor | None = None,
+    looked_at_max: int,
+    after: Cursor | None = None,
 ) -> Page[Listed]:
-    """The same of open and pending outcomes, in the order in which they are due."""
+    """Return the same kind of page for open and pending outcomes, sorted by deadline."""
     data: list[Listed] = []
-    looked_at, last = 0, behind
-    async for place, record in earliest_due(reads, partitions, behind):
-        outcome = restore_outcome(place.name, record, *terms_of(place.name, record, catalogue))
-        if looked_at == look or (wanted.matches(outcome) and len(data) == limit):
+    looked_at, last = 0, after
+    async for cursor, record in earliest_due(reads, partitions, after):
+        outcome = restore_outcome(cursor.name, record, *terms_of(cursor.name, record, catalogue))
+        if looked_at == looked_at_max or (filter_.matches(outcome) and len(data) == limit):
             return Page(data, text_of_cursor(last))
-        if wanted.matches(outcome):
-            data.append((place, outcome))
-        looked_at, last = looked_at + 1, place
+        if filter_.matches(outcome):
+            data.append((cursor, outcome))
+        looked_at, last = looked_at + 1, cursor
     return Page(data, None)
 
 
 async def read_outcome(reads: Reads, keys: Keys, key: str, catalogue: Catalogue) -> Outcome | None:
-    """The outcome with a key; None for one that has held events only, or nothing, or cannot be read."""
-    place = Cursor(0, keys.partition, key)
-    return (await _outcomes(reads, {keys.partition: keys}, [place], catalogue))[0][1]
+    """Return the outcome of a key; None if it has none, only held events, or an unreadable record."""
+    cursor = Cursor(0, keys.partition, key)
+    return (await _outcomes(reads, {keys.partition: keys}, [cursor], catalogue))[0][1]
 
 
-def _places(
-    reads: Reads, partitions: Sequence[Keys], wanted: OutcomeFilter, behind: Cursor | None, first: int
+def _cursors(
+    reads: Reads, partitions: Sequence[Keys], filter_: OutcomeFilter, after: Cursor | None, first: int
 ) -> AsyncIterator[Cursor]:
-    if wanted.prefix is not None:
-        return _by_key(reads, partitions, wanted.prefix, None if behind is None else behind.name, first)
-    if wanted.customer is not None:
-        sets = [(keys, [keys.of_customer(wanted.customer)]) for keys in partitions]
+    if filter_.prefix is not None:
+        return _by_key(reads, partitions, filter_.prefix, None if after is None else after.name, first)
+    if filter_.customer is not None:
+        sets = [(keys, [keys.of_customer(filter_.customer)]) for keys in partitions]
     else:
-        sets = [(keys, [keys.with_status(status) for status in sorted(wanted.statuses)]) for keys in partitions]
-    return newest(reads, sets, behind, first)
+        sets = [(keys, [keys.with_status(status) for status in sorted(filter_.statuses)]) for keys in partitions]
+    return newest(reads, sets, after, first)
 
 
 async def _by_key(
     reads: Reads, partitions: Sequence[Keys], prefix: str, after: str | None, count: int
 ) -> AsyncIterator[Cursor]:
-    """Keys that begin so, in the order of their bytes. What is read of one partition says how far all are known."""
+    """Iterate over keys with a prefix, sorted by bytes. `edge` is the last key up to which all partitions are read."""
     low = b"[" + prefix.encode() if after is None else b"(" + after.encode()
     high = b"(" + prefix.encode() + _BEYOND
     while True:
@@ -130,19 +129,19 @@ async def _by_key(
 
 
 async def _outcomes(
-    reads: Reads, by_number: dict[int, Keys], places: Sequence[Cursor], catalogue: Catalogue
+    reads: Reads, by_number: dict[int, Keys], cursors: Sequence[Cursor], catalogue: Catalogue
 ) -> list[tuple[Cursor, Outcome | None]]:
-    numbers = sorted({place.partition for place in places})
-    asked = [[place for place in places if place.partition == number] for number in numbers]
+    numbers = sorted({cursor.partition for cursor in cursors})
+    by_partition = [[cursor for cursor in cursors if cursor.partition == number] for number in numbers]
     commands: list[Command] = [
-        ("MGET", *(by_number[number].outcome(place.name) for place in mine))
-        for number, mine in zip(numbers, asked, strict=True)
+        ("MGET", *(by_number[number].outcome(cursor.name) for cursor in mine))
+        for number, mine in zip(numbers, by_partition, strict=True)
     ]
     found: dict[Cursor, Outcome | None] = {}
-    for mine, records in zip(asked, await reads.pipeline(*commands), strict=True):
-        for place, raw in zip(mine, records, strict=True):
-            record = outcome_record(place.name, raw)
+    for mine, records in zip(by_partition, await reads.pipeline(*commands), strict=True):
+        for cursor, raw in zip(mine, records, strict=True):
+            record = outcome_record(cursor.name, raw)
             if isinstance(record, OutcomeRecord):
-                terms = terms_of(place.name, record, catalogue)
-                found[place] = restore_outcome(place.name, record, *terms)
-    return [(place, found.get(place)) for place in places]
+                terms = terms_of(cursor.name, record, catalogue)
+                found[cursor] = restore_outcome(cursor.name, record, *terms)
+    return [(cursor, found.get(cursor)) for cursor in cursors]

@@ -1,6 +1,6 @@
-"""Counts over all partitions: how much there is of everything, and what is stuck.
+"""Counts over all partitions, and what is stuck.
 
-All of it is read from counters and sizes of sets, so it costs the same however much there is.
+They are read from counters and sizes of sets, so the cost does not grow with the data.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,24 +20,25 @@ DAY_MS: Final = 86_400_000
 
 
 class StuckCounts(Struct, frozen=True, kw_only=True):
-    """Sizes of what waits for something. `parked` by rule id; `endpoints` has those that fail, by rule id."""
+    """Counts of work that waits. `parked` is by rule id; `endpoints` has the failing ones, by rule id."""
 
     now_ms: int
     on_hold: int  # outcomes that wait for a repair
     held: int  # keys with held events
-    rejected: int  # ever
+    rejected: int  # all time
     rejected_lately: int  # within the last day
     dead: int
     parked: Mapping[str, int]
     endpoints: Mapping[str, EndpointState]
     drafts: int  # closed and not issued
-    drafts_due: int  # of them past their time of review
+    drafts_due: int  # those past their review time
 
 
 async def stuck_counts(
     reads: Reads, partitions: Sequence[Keys], shared: GlobalKeys, rules: Sequence[str], grace_ms: int | None
 ) -> StuckCounts:
-    """`rules`: ids of all there ever were. `grace_ms` None: drafts are issued by hand."""
+    """Return the counts. `rules` are the ids of all rules that ever existed. `grace_ms` None: drafts are issued
+    manually."""
     [time] = await reads.pipeline(("TIME",))
     now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
     billing = BillingKeys(shared.prefix)
@@ -57,8 +58,8 @@ async def stuck_counts(
             *(("ZCARD", keys.parked(rule)) for rule in rules),
         ]
     flat, drafts, due, *counts = await reads.pipeline(*commands)
-    each = 5 + len(rules)
-    rows = [counts[at : at + each] for at in range(0, len(counts), each)]
+    size = 5 + len(rules)
+    rows = [counts[start : start + size] for start in range(0, len(counts), size)]
     on_hold, held, rejected_, lately, dead, *parked = map(sum, zip(*rows, strict=True))
     states = {flat[i].decode(): decode_endpoint(flat[i + 1]) for i in range(0, len(flat), 2)}
     return StuckCounts(
@@ -76,7 +77,7 @@ async def stuck_counts(
 
 
 async def counters(reads: Reads, partitions: Sequence[Keys]) -> dict[str, int]:
-    """Events by fate and outcomes by status."""
+    """Return the counters of events by fate and outcomes by status."""
     total: dict[str, int] = {}
     answers = await reads.pipeline(*(("HGETALL", keys.state) for keys in partitions))
     for keys, flat in zip(partitions, answers, strict=True):
@@ -86,14 +87,14 @@ async def counters(reads: Reads, partitions: Sequence[Keys]) -> dict[str, int]:
 
 
 async def revision(client: Redis, shared: GlobalKeys, partitions: Sequence[Keys]) -> bytes:
-    """Differs whenever an outcome, a delivery, an invoice or the catalogue changed."""
+    """Return a value that changes with every change of an outcome, delivery, invoice or the catalogue."""
     with redis_errors():
-        async with client.pipeline(transaction=False) as asked:
-            asked.hget(BillingKeys(shared.prefix).state, "seq")
-            asked.xrevrange(shared.changes, count=1)
-            asked.hgetall(shared.endpoints)
+        async with client.pipeline(transaction=False) as reads:
+            reads.hget(BillingKeys(shared.prefix).state, "seq")
+            reads.xrevrange(shared.changes, count=1)
+            reads.hgetall(shared.endpoints)
             for keys in partitions:
-                asked.hget(keys.state, "seq")
-                asked.zcard(keys.delivered)
-                asked.zcard(keys.dead)
-            return repr(await asked.execute()).encode()
+                reads.hget(keys.state, "seq")
+                reads.zcard(keys.delivered)
+                reads.zcard(keys.dead)
+            return repr(await reads.execute()).encode()

@@ -1,7 +1,6 @@
-"""What commands read of a partition: positions, fates, records, streams in pages.
+"""Reads positions, fates, records and streams of a partition, for commands and pages.
 
-Over one raw connection, because a full client folds the fields of an entry into a dictionary and
-loses those that come twice. Reads only; nothing here decides what a record means.
+It uses a raw connection, because redis-py turns the fields of an entry into a dictionary and loses repeated names.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -25,9 +24,9 @@ from witnd.store.server.connection import Endpoint, refusal
 
 FATES: Final = ("held", "rejected", "late", "duplicate", "conflict", "waiting")
 ANSWER_SECONDS: Final = 10.0
-PAGE: Final = 500  # entries or keys per read: some 100 KiB as a rule
+PAGE: Final = 500  # entries or keys per read: some 100 KiB usually
 ITEMS: Final = 1000  # history items per read
-# A command asked for a rare thing must still end: what lies further is reached with its cursor.
+# A search for rare entries must still end; the cursor leads to the rest.
 LOOKED_AT_MAX: Final = 100_000
 
 Command: TypeAlias = Sequence[str | bytes | int]
@@ -35,21 +34,21 @@ Entry: TypeAlias = tuple[EntryId, list[bytes]]
 
 
 class Position(NamedTuple):
-    """How far a partition is, all read at one time."""
+    """The position of a partition, read in one transaction."""
 
     sequence: int
     cursor: EntryId
     read: int  # entries up to the cursor
     gaps: int  # how often `witnd repair gap` accepted that entries are missing
-    lost: int  # how many those were, as far as that could be known
+    lost: int  # how many entries those were, as far as known
     lines: int  # invoice lines ever written: the number of the last one
-    catalogue: Head | None  # the one that the last step was decided under
+    catalogue: Head | None  # the head that the last step used
     counters: dict[str, int]
     snapshot: LogSnapshot
 
 
 class EntryStatus(NamedTuple):
-    """What is known of one entry at one time."""
+    """The stored data about one entry, read in one transaction."""
 
     fate: FateRecord | None
     entry: list[bytes] | None
@@ -57,7 +56,7 @@ class EntryStatus(NamedTuple):
 
 
 class Reads:
-    """Over one connection.
+    """Reads over one connection.
 
     Raises `StoreUnavailable`, `StoreRefused`, or `Unsafe` for a key that another program changed.
     """
@@ -66,17 +65,17 @@ class Reads:
         self.connection = connection
 
     async def pipeline(self, *commands: Command) -> list[Any]:
-        """The answers to independent commands, in one round trip."""
+        """Run independent commands in one round trip."""
         return _check_answers(await self.connection.wait(self.connection.send(commands), ANSWER_SECONDS), commands)
 
     async def transaction_with_errors(self, *commands: Command) -> list[Any]:
-        """The same as `transaction`, with an error in place of what is another type of key."""
+        """Run a transaction, and return an error in place of the answer for each key of another type."""
         found = await self._executed(*commands)
-        _check_answers([one for one in found if not wire.is_wrong_type(one)])
+        _check_answers([answer for answer in found if not wire.is_wrong_type(answer)])
         return found
 
     async def transaction(self, *commands: Command) -> list[Any]:
-        """The answers to commands between which nothing else happens."""
+        """Run commands in a transaction (MULTI, EXEC)."""
         return _check_answers(await self._executed(*commands), commands)
 
     async def _executed(self, *commands: Command) -> list[Any]:
@@ -108,7 +107,7 @@ class Reads:
         )
 
     async def entry_counts(self, stream: str) -> tuple[int, int]:
-        """How many entries were ever in a stream, and how many are."""
+        """Return how many entries were ever added to a stream, and how many it has."""
         [flat] = await self._executed(("XINFO", "STREAM", stream))
         if isinstance(flat, hiredis.ReplyError) and "no such key" in str(flat):
             return 0, 0
@@ -121,7 +120,7 @@ class Reads:
         return StateFields.from_value(keys.state, "cursor", answer).entry("cursor")
 
     async def entry_status(self, keys: Keys, entry: EntryId) -> EntryStatus:
-        """The fate on record of an entry, its fields where the log has it, and how far was read."""
+        """Return the stored fate of an entry, its fields if the log has it, and the partition's cursor."""
         name = text_of(entry)
         record, rows, cursor = await self.transaction(
             ("HGET", keys.fates, name),
@@ -135,7 +134,7 @@ class Reads:
         )
 
     async def applied_item(self, keys: Keys, key: str, entry: EntryId) -> HistoryItem | None:
-        """The entry's place in the history of its outcome. A history is in the order of the log."""
+        """Return the history item of an entry, or None. A history is in the order of the log."""
         async for items in self.history(keys, key):
             if items[-1].entry < entry:
                 continue
@@ -145,20 +144,20 @@ class Reads:
     # -- one outcome ---------------------------------------------------------------------------
 
     async def outcome(self, keys: Keys, key: str) -> tuple[OutcomeRecord | None, list[bytes]]:
-        """The record, None where there is none; and what is held for the key. Raises `Unreadable`."""
+        """Return the record, or None, and the held items of a key. Raises `Unreadable`."""
         record, held = await self.transaction(("GET", keys.outcome(key)), ("LRANGE", keys.held_events(key), 0, -1))
         return (None if record is None else decode_outcome(key, record)), held
 
     async def history(
         self, keys: Keys, key: str, most: int | None = None, skip: int = 0
     ) -> AsyncIterator[list[HistoryItem]]:
-        """The history in pages, of at most `most` items. It only grows, so pages fit together.
+        """Iterate over pages of a history, up to item number `most`. A history only grows, so pages fit together.
 
-        Raises `Unreadable` where it is damaged.
+        Raises `Unreadable` if it is damaged.
         """
         at = skip
         while most is None or at < most:
-            # The end of a history is in the record, the rest in the list: they fit together at one moment only.
+            # The end of a history is in the record, the rest in the list: only a transaction reads both consistently.
             raw, items = await self.transaction(
                 ("GET", keys.outcome(key)), ("LRANGE", keys.history(key), at, at + ITEMS - 1)
             )
@@ -183,7 +182,7 @@ class Reads:
     # -- in pages ------------------------------------------------------------------------------
 
     async def entries(self, stream: str, until: EntryId | None = None) -> AsyncIterator[list[Entry]]:
-        """A stream from its beginning, in pages."""
+        """Iterate over pages of a stream, from its beginning."""
         start, end = "-", "+" if until is None else text_of(until)
         while True:
             rows = (await self.pipeline(("XRANGE", stream, start, end, "COUNT", PAGE)))[0]
@@ -195,7 +194,7 @@ class Reads:
             start = f"({text_of(page[-1][0])}"
 
     async def scan(self, start: str, cursor: str = "0", count: int = PAGE) -> AsyncIterator[tuple[str, list[bytes]]]:
-        """Keys that begin with `start`, in pages with the cursor behind; some may come twice."""
+        """Iterate over pages of keys with a prefix, each with the cursor after it. A key may appear twice."""
         while True:
             after, names = (await self.pipeline(("SCAN", cursor, "MATCH", f"{start}*", "COUNT", count)))[0]
             cursor = after.decode()
@@ -204,7 +203,7 @@ class Reads:
                 return
 
     async def scan_scores(self, zset: str) -> AsyncIterator[list[tuple[str, int]]]:
-        """Members of a sorted set in no order, which may come more than once, with their scores."""
+        """Iterate over pages of members and scores of a sorted set, unordered. A member may appear more than once."""
         cursor = "0"
         while True:
             after, flat = (await self.pipeline(("ZSCAN", zset, cursor, "COUNT", PAGE)))[0]
@@ -215,7 +214,7 @@ class Reads:
                 return
 
     async def score_range(self, zset: str, low: str, high: str, skip: int, count: int = PAGE) -> list[tuple[str, int]]:
-        """A page of members with scores between two bounds, in order."""
+        """Return a page of members with scores between two bounds, in order."""
         bounds = (low, high, "WITHSCORES", "LIMIT", skip, count)
         flat = (await self.pipeline(("ZRANGEBYSCORE", zset, *bounds)))[0]
         return [(flat[i].decode(), whole(flat[i + 1])) for i in range(0, len(flat), 2)]
@@ -223,7 +222,7 @@ class Reads:
 
 @asynccontextmanager
 async def open_reads(server: Endpoint) -> AsyncIterator[Reads]:
-    """A connection of its own for a command."""
+    """Open a connection for the duration of the context."""
     connection = await wire.connect(server, "witnd-command")
     try:
         yield Reads(connection)
@@ -232,8 +231,8 @@ async def open_reads(server: Endpoint) -> AsyncIterator[Reads]:
 
 
 def _check_answers(answers: list[Any], commands: Sequence[Command] = ()) -> list[Any]:
-    """The answers, if none is an error. `commands`: what they answer, to name the key that is damaged."""
-    for place, answer in enumerate(answers):
+    """Return the answers, or raise the first error. `commands` are needed to name a damaged key."""
+    for index, answer in enumerate(answers):
         if not isinstance(answer, hiredis.ReplyError):
             continue
         text = str(answer)
@@ -241,21 +240,21 @@ def _check_answers(answers: list[Any], commands: Sequence[Command] = ()) -> list
         if refused is not None:
             raise refused
         if text.startswith("WRONGTYPE"):
-            raise wire.wrong_type(commands[place] if place < len(commands) else ())
-        raise StoreRefused(f"Redis refused a read: {text}", "see its log")
+            raise wire.wrong_type(commands[index] if index < len(commands) else ())
+        raise StoreRefused(f"Redis refused a read: {text}", "see the server's log")
     return answers
 
 
 def _fate(entry: str, record: bytes) -> FateRecord:
-    """A damaged one is shown as that: it decides nothing, and its entry is in the log."""
+    """Decode a fate. Show a damaged one as unknown: it decides nothing, and its entry is in the log."""
     try:
         return decode_fate(record)
     except Unreadable as damaged:
-        return FateRecord("unknown", None, None, f"the fate on record of {entry} is unreadable: {damaged.reason}", None)
+        return FateRecord("unknown", None, None, f"the stored fate of {entry} is unreadable: {damaged.reason}", None)
 
 
 def _entries(rows: list[Any]) -> list[Entry]:
-    # An entry whose fields are gone is one that was deleted while it was asked for.
+    # An entry without fields was deleted during the read.
     return [(entry_id(name), fields) for name, fields in rows if fields is not None]
 
 

@@ -1,11 +1,11 @@
-"""Stored records: how outcomes, histories, held events and fates look in Redis.
+"""Encodes and decodes the records of outcomes and fates.
 
-MessagePack arrays, by position. What is stored is another type than what is live. The record of an outcome or a fate
-begins with a format number. Another number than this version's stops the reader, because it is not damage.
+A record is a MessagePack array. Stored types differ from live ones. The record of an outcome or a fate starts with a
+format number. A reader stops at another number than its own, because that is not damage.
 
 Records that decide about money end with a checksum (`seal`): the record of an outcome and the items of its lists.
-Without it, a changed byte could turn one valid record into another. It covers the outcome's key, so a record of
-another outcome is damage. What cannot be decoded raises `Unreadable`.
+Without it, a changed byte could turn one valid record into another. The checksum covers the outcome's key, so the
+record of another outcome is damage. A record that cannot be decoded raises `Unreadable`.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from witnd.store.errors import Unreadable, Unsafe
 from witnd.store.records.sealed import CHECKSUM_BYTES, DAMAGE, seal
 
 FORMAT = 2
-HELD = len(STATUSES)  # the status number of a key whose events still wait to be placed
+HELD = len(STATUSES)  # the status number of a key with held events and no outcome
 _STATUS_NUMBER = {status: number for number, status in enumerate(STATUSES)}
 
 _pack: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
@@ -35,10 +35,10 @@ _unpack: Callable[[bytes], Any] = msgspec.msgpack.Decoder().decode
 
 
 class OutcomeRecord(Struct, array_like=True, frozen=True, gc=False):
-    """An outcome as it is stored: everything that deciding needs, and the end of its history.
+    """A stored outcome: all that decisions need, and the end of its history.
 
-    The fields are the stored ones, in their order; what is spelt otherwise in memory is a property. Nothing is made of
-    what nobody asks for, because nearly every load of an outcome is for one event.
+    The fields have the stored order. Properties convert them, only when they are read: most loads of an outcome are for
+    one event.
     """
 
     format: int
@@ -55,10 +55,10 @@ class OutcomeRecord(Struct, array_like=True, frozen=True, gc=False):
     values: list[str | bool | float | None]
     orders: list[int]
     total: tuple[int, str] | None
-    lag: int  # how far the sorted set of deadlines is behind
+    lag: int  # settles_at minus the score in the index of deadlines, ms
     is_repaired: bool
     tailed: int
-    tail: bytes  # so many items of the history, those that the list does not have, one behind the other
+    tail: bytes  # the last `tailed` items of the history, concatenated; the list does not have them
 
     @property
     def status(self) -> Status:
@@ -78,7 +78,7 @@ class OutcomeRecord(Struct, array_like=True, frozen=True, gc=False):
 
     @property
     def billed_at(self) -> int:
-        """The instant that decides about the period of a confirmed outcome."""
+        """The instant that decides in which period a confirmed outcome is billed."""
         return self.processed_at if self.is_repaired and self.processed_at is not None else self.settles_at
 
     @property
@@ -87,12 +87,12 @@ class OutcomeRecord(Struct, array_like=True, frozen=True, gc=False):
 
     @property
     def items(self) -> list[bytes]:
-        """Those items of the history one by one."""
+        """The items of `tail`."""
         return items_of(self.tail, self.tailed)
 
 
 class FateRecord(NamedTuple):
-    """What became of an entry that was not applied; `raw` where nothing else keeps it."""
+    """The fate of an entry that was not applied. `raw` has its fields if nothing else stores them."""
 
     fate: str
     reason: str | None
@@ -104,12 +104,12 @@ class FateRecord(NamedTuple):
 _unpack_outcome = msgspec.msgpack.Decoder(OutcomeRecord).decode
 
 
-@cache  # as many as the catalogue ever had versions, which are in memory anyway
+@cache  # at most one for each version in the catalogue, which is in memory anyway
 def _raw_hash(digest: str) -> bytes:
     return bytes.fromhex(digest)
 
 
-@cache  # likewise
+@cache  # the same
 def _hex_hash(digest: bytes) -> str:
     return digest.hex()
 
@@ -117,8 +117,8 @@ def _hex_hash(digest: bytes) -> str:
 def encode_outcome(outcome: Outcome, indexed_deadline: int, tail: bytes, tailed: int) -> bytes:
     """Return the record of an outcome.
 
-    `indexed_deadline` is its score in the sorted set of deadlines, stored as the distance to the deadline. `tail` is
-    the end of its history, `tailed` items one after the other; the beginning is in the list.
+    `indexed_deadline` is its score in the index of deadlines; the record stores the distance to the deadline. `tail` is
+    the end of its history, `tailed` concatenated items; the list has the beginning.
     """
     tally = outcome.tally
     record = _pack(
@@ -143,19 +143,19 @@ def encode_outcome(outcome: Outcome, indexed_deadline: int, tail: bytes, tailed:
             tail,
         )
     )
-    return record + crc32(record, crc32(outcome.key.encode())).to_bytes(CHECKSUM_BYTES)  # `seal`, without the call
+    return record + crc32(record, crc32(outcome.key.encode())).to_bytes(CHECKSUM_BYTES)  # `seal`, inlined
 
 
 _HELD_RECORD = _pack((FORMAT, HELD))
 
 
 def held_record(key: str) -> bytes:
-    """The record of a key that has held events only."""
+    """Return the record of a key with held events and no outcome."""
     return seal(key, _HELD_RECORD)
 
 
 def decode_outcome(key: str, sealed: bytes) -> OutcomeRecord | None:
-    """The record of a key; None for a key that has held events only. Raises `Unreadable` for a damaged one."""
+    """Return the record of a key, or None for a key with held events only. Raises `Unreadable`."""
     record = sealed[:-CHECKSUM_BYTES]
     if crc32(record, crc32(key.encode())) != int.from_bytes(sealed[-CHECKSUM_BYTES:]):
         _check_other_format(sealed)
@@ -165,14 +165,15 @@ def decode_outcome(key: str, sealed: bytes) -> OutcomeRecord | None:
     try:
         found = _unpack_outcome(record)
     except DAMAGE as wrong:
-        _check_other_format(record)  # a newer record may well be built otherwise
+        _check_other_format(record)  # a newer format may have other fields
         raise Unreadable(key, str(wrong)) from None
     _check_format(found.format)
     return found
 
 
 def outcome_record(key: str, sealed: bytes | None) -> OutcomeRecord | Unreadable | None:
-    """The same as a value, for readers that continue with the next key; None also for a key without a record."""
+    """Decode a record and return damage as a value, for readers that continue with the next key. None also means that
+    the key has no record."""
     try:
         return None if sealed is None else decode_outcome(key, sealed)
     except Unreadable as damaged:
@@ -180,7 +181,7 @@ def outcome_record(key: str, sealed: bytes | None) -> OutcomeRecord | Unreadable
 
 
 def _check_other_format(record: bytes) -> None:
-    """Raise `Unsafe` for a whole record of another format, which need not end with a checksum."""
+    """Raise `Unsafe` for an intact record of another format, which may have no checksum."""
     try:
         fields = _unpack(record)
     except DAMAGE:
@@ -190,13 +191,13 @@ def _check_other_format(record: bytes) -> None:
 
 
 def terms_of(key: str, record: OutcomeRecord, catalogue: Catalogue) -> tuple[Contract, Price]:
-    """The terms an outcome froze, by their digests. Raises `Unsafe` where the catalogue has lost them."""
+    """Return the contract and price of an outcome, by their digests. Raises `Unsafe` if the catalogue lost them."""
     try:
         return catalogue.contract(_hex_hash(record.contract)), catalogue.price_by_hash(_hex_hash(record.price))
     except KeyError as missing:
         raise Unsafe(
-            f"outcome {key!r} opened under terms {missing} that the catalogue does not have",
-            "restore the catalogue of this deployment; it must never lose a version",
+            f"outcome {key!r} was opened under terms {missing}, which the catalogue does not have",
+            "restore the catalogue of this deployment with `witnd repair catalogue`",
         ) from None
 
 

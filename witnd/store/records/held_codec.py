@@ -1,4 +1,4 @@
-"""The stored form of waiting events: held ones, and those of an outcome on hold."""
+"""Encodes and decodes waiting events: held events, and those of an outcome on hold."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -16,7 +16,7 @@ _unpack: Callable[[bytes], Any] = msgspec.msgpack.Decoder().decode
 
 
 def encode_held(entry: EntryId, event: Event) -> bytes:
-    """An event that waits, held or beside an outcome on hold, with its checksum."""
+    """Return the item of a waiting event, with its checksum."""
     return seal(
         event.key,
         _pack(
@@ -37,7 +37,7 @@ def encode_held(entry: EntryId, event: Event) -> bytes:
 
 
 def decode_held(key: str, item: bytes) -> tuple[EntryId, Event]:
-    """Raises `Unreadable` for a damaged item."""
+    """Return the entry id and the event of an item. Raises `Unreadable`."""
     record = unseal(key, item)
     try:
         (ms, seq, action, customer, agent, timestamp, value, attribution, pin, mark, content) = _unpack(record)

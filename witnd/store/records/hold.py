@@ -1,8 +1,8 @@
-"""An outcome on hold: what Redis says about it, and the repaired state that a command prepares.
+"""Encodes and decodes holds, and the repaired states that a command prepares.
 
-A key goes on hold when its record cannot be read or its fold fails. The commit that finds this writes the hold, and
-removes the key from the lists of outcomes. From then on its events wait in a list beside it. `witnd repair outcome`
-prepares the repaired state; the owner of the partition puts it in place when it reads a `retry` entry for the key.
+A key goes on hold when its record cannot be read or its fold fails. The next commit writes the hold and removes the key
+from the indexes of outcomes. From then on its events wait in a list. `witnd repair outcome` prepares the repaired
+state; the owner of the partition installs it when it reads a `retry` entry for the key.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from witnd.store.records.sealed import seal, unseal
 
 
 class Repair(Struct, frozen=True, array_like=True):
-    """The repaired state of a key: a record with the list part of its history, or held events. All as stored."""
+    """The repaired state of a key, in stored form: a record with the list part of its history, or held events."""
 
     v: int
     record: bytes | None
@@ -35,7 +35,7 @@ def encode_hold(hold: Hold) -> bytes:
 
 
 def decode_hold(key: str, record: bytes) -> Hold:
-    """A damaged entry still keeps its key on hold."""
+    """Return a hold. A damaged entry still keeps its key on hold."""
     try:
         return _hold(record)
     except msgspec.MsgspecError as wrong:
@@ -47,7 +47,7 @@ def encode_repair(key: str, repair: Repair) -> bytes:
 
 
 def decode_repair(key: str, record: bytes) -> Repair:
-    """Raises `Unreadable` for a damaged one."""
+    """Return a repaired state. Raises `Unreadable`."""
     try:
         return _repair(unseal(key, record))
     except msgspec.MsgspecError as wrong:
@@ -55,7 +55,7 @@ def decode_repair(key: str, record: bytes) -> Repair:
 
 
 def holds_of(flat: Sequence[bytes]) -> dict[str, Hold]:
-    """Every hold of a partition, from the answer to HGETALL."""
+    """Return all holds of a partition, from the reply to HGETALL."""
     return {
         (key := name.decode(errors="backslashreplace")): decode_hold(key, record)
         for name, record in zip(flat[::2], flat[1::2], strict=True)

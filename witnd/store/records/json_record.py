@@ -1,4 +1,4 @@
-"""JSON records in Redis. Each has its format number as `v`; readers refuse a newer one by name."""
+"""JSON records in Redis. Each has its format number in `v`; readers refuse a newer format."""
 
 from typing import Final, TypeVar
 
@@ -21,14 +21,14 @@ class _Numbered(Struct):
 
 
 def encode_record(record: object) -> bytes:
-    """The JSON of a struct or a dictionary, with the format number first."""
+    """Return the JSON of a struct or a dictionary, with the format number first."""
     return _HEAD + _encode(record)[1:]
 
 
 def decode_record(raw: bytes, type_: type[T], what: str, remedy: str = DAMAGED) -> T:
-    """Read a record. Raises `Unsafe` for one that is damaged or has a newer format; `what` names it.
+    """Return a record. Raises `Unsafe` if it is damaged or has a newer format.
 
-    `remedy`: what to do about a damaged one.
+    `what` names the record in the error; `remedy` is for a damaged record.
     """
     try:
         if not raw.startswith(_HEAD):

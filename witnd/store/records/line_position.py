@@ -1,7 +1,7 @@
-"""The numbers of a partition's invoice lines, and the biller's position among them.
+"""The biller's position in the invoice lines of a partition, and checks of their numbers.
 
 Each partition numbers its lines 1, 2, 3 … without gaps. The number is the first part of the line's entry id. The biller
-keeps the number of the last line it has taken and a digest of that line, so it notices when the line is another one.
+stores the number and a digest of the last line it has collected, so it detects a changed line.
 """
 
 import re
@@ -13,7 +13,7 @@ from witnd.store.errors import Unsafe
 from witnd.store.records.log_snapshot import entry_id
 
 REMEDY: Final = "restore the lines and the invoices from one backup; `witnd audit` shows which outcomes lack a line"
-# Redis refuses lines with smaller numbers than an entry had, even a deleted one, until both ids are set back.
+# Redis refuses ids smaller than that of any earlier entry, even a deleted one, until both ids are reset.
 _REMOVAL: Final = (
     "stop the daemons and remove each entry that another program wrote (see `XRANGE {stream} {first} +`) with "
     "`XDEL {stream} ID`; then `XSETID {stream} LAST MAXDELETEDID 0-1`, where LAST is the last-generated-id of "
@@ -23,7 +23,7 @@ _FORM: Final = re.compile(r"([1-9][0-9]{0,18}) ([0-9a-f]+)", re.ASCII)
 
 
 class LinePosition(NamedTuple):
-    """The last line taken; number 0 before the first."""
+    """The last collected line; number 0 before the first."""
 
     number: int = 0
     digest: str = ""
@@ -44,18 +44,18 @@ def line_digest(stored: bytes) -> str:
 
 
 def decode_position(text: str) -> LinePosition | None:
-    """Read what `str` wrote. None for anything else."""
+    """Return the position that `str` wrote, or None for another text."""
     form = _FORM.fullmatch(text)
     return None if form is None else LinePosition(int(form[1]), form[2])
 
 
 def removal(stream: str, first: str) -> str:
-    """The remedy for entries from `first` on that another program wrote."""
+    """Return the remedy for entries from `first` on that another program wrote."""
     return _REMOVAL.format(stream=stream, first=first)
 
 
 def next_number(stream: str, last: int, entry: bytes) -> int:
-    """The number of the entry that follows line `last`. Raises `Unsafe` where lines between them are missing."""
+    """Return the number of the entry after line `last`. Raises `Unsafe` if lines between them are missing."""
     number, rest = entry_id(entry)
     if rest:
         raise Unsafe(
@@ -70,13 +70,13 @@ def next_number(stream: str, last: int, entry: bytes) -> int:
 
 
 def missing_lines(stream: str, first: int, last: int) -> Unsafe:
-    which = f"line {first} is" if first == last else f"lines {first} to {last} are"
-    return Unsafe(f"{which} missing from {stream}", REMEDY)
+    lines = f"line {first} is" if first == last else f"lines {first} to {last} are"
+    return Unsafe(f"{lines} missing from {stream}", REMEDY)
 
 
 def check_line(stream: str, position: LinePosition, stored: bytes | None) -> None:
-    """Compare the line at a position with the one that was taken. Raises `Unsafe`."""
+    """Compare the stored line at a position with the collected one. Raises `Unsafe`."""
     if stored is None:
         raise missing_lines(stream, position.number, position.number)
     if line_digest(stored) != position.digest:
-        raise Unsafe(f"line {position.number} of {stream} is not the one that was put on an invoice", REMEDY)
+        raise Unsafe(f"line {position.number} of {stream} was changed after it was put on an invoice", REMEDY)

@@ -1,4 +1,4 @@
-"""The state of a log at one moment, and whether it explains every entry that it ever had."""
+"""The state of a log at one moment, and checks that no entry is missing."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -9,26 +9,26 @@ from witnd.domain.outcomes.event import EntryId
 from witnd.store.errors import Unsafe
 
 GAP_REMEDY: Final = "see what was lost and send it again, then accept the gap with `witnd repair gap`"
-# A repair sets the greatest deleted id to this where there was none, because nothing sets it back to 0-0.
+# A repair sets the greatest deleted id to this if there was none, because it cannot be reset to 0-0.
 NO_ENTRY: Final = (0, 1)
 
 
 class LogSnapshot(NamedTuple):
-    """The server's clock, and how far log and catalogue were at that time."""
+    """The server's clock, and the positions of log and catalogue at that time."""
 
     now_ms: int
     catalogue: Head
-    versions: int  # entries of the catalogue's list, read before its head
+    versions: int  # length of the catalogue's list, read before its head
     last: EntryId  # last id ever given to an entry
     deleted: EntryId  # greatest id of an entry that was deleted by name; trimming does not count
-    first: EntryId  # id of the first entry there is, (0, 0) for an empty log
-    length: int  # entries there are
-    added: int  # entries there ever were
-    moving: bool = False  # `witnd repair ahead` has begun and not ended
+    first: EntryId  # id of the first entry in the log, (0, 0) if it is empty
+    length: int  # number of entries in the log
+    added: int  # number of entries ever added
+    moving: bool = False  # `witnd repair ahead` is not finished
 
 
 def entry_id(text: str | bytes) -> EntryId:
-    """`ms-seq` as a pair of numbers."""
+    """Return `ms-seq` as a pair of numbers."""
     ms, _, seq = (text if isinstance(text, str) else text.decode()).partition("-")
     return int(ms), int(seq)
 
@@ -49,10 +49,10 @@ def open_ends(info: Sequence[Any]) -> tuple[EntryId, EntryId, EntryId, int, int]
 
 
 def check_snapshot(snapshot: LogSnapshot, read_to: EntryId, read: int, entries: Sequence[tuple[Any, ...]] = ()) -> None:
-    """Raise `Unsafe` unless every entry that the log ever had is read or still to be read.
+    """Raise `Unsafe` unless every entry ever added is read or still in the log.
 
-    `read` counts the entries up to `read_to`. `entries` are those that follow and were read before `snapshot` was
-    taken; only the first two members of each, its id, are used.
+    `read` is the number of entries up to `read_to`. `entries` follow them, and were read before `snapshot`; only their
+    first two members (the id) are used.
     """
     end: EntryId = entries[-1][:2] if entries else read_to
     if snapshot.last < end:
@@ -68,7 +68,7 @@ def check_snapshot(snapshot: LogSnapshot, read_to: EntryId, read: int, entries: 
             "had been read: events are missing",
             GAP_REMEDY,
         )
-    fewest, most = _behind(snapshot, read_to, entries)
+    fewest, most = _unread_bounds(snapshot, read_to, entries)
     unexplained = snapshot.added - read - len(entries)
     if unexplained > most:
         raise Unsafe(
@@ -85,15 +85,15 @@ def check_snapshot(snapshot: LogSnapshot, read_to: EntryId, read: int, entries: 
 
 
 def check_read_to_end(snapshot: LogSnapshot, read_to: EntryId, read: int) -> None:
-    """The same where a read after `snapshot` found no entry behind `read_to`."""
+    """Check the same, if a read after `snapshot` found no entry after `read_to`."""
     check_snapshot(snapshot._replace(length=0, first=(0, 0)), read_to, read)
 
 
-def _behind(snapshot: LogSnapshot, read_to: EntryId, entries: Sequence[tuple[Any, ...]]) -> tuple[int, int]:
-    """The fewest and the most entries that may be behind the last one read.
+def _unread_bounds(snapshot: LogSnapshot, read_to: EntryId, entries: Sequence[tuple[Any, ...]]) -> tuple[int, int]:
+    """Return the least and the greatest possible number of entries after the last one read.
 
-    Trimming takes the oldest entries. So where an entry up to `read_to` is left, no later one was trimmed, and an
-    inequality is enough until the end of the log is read. Elsewhere the number is known.
+    Trimming removes the oldest entries. So if an entry up to `read_to` is left, no later one was trimmed, and an upper
+    bound is enough until the end of the log is read. Otherwise the number is exact.
     """
     end: EntryId = entries[-1][:2] if entries else read_to
     if not snapshot.length or snapshot.last == end:
@@ -101,5 +101,5 @@ def _behind(snapshot: LogSnapshot, read_to: EntryId, entries: Sequence[tuple[Any
     if snapshot.first > read_to:
         left = len(entries) - bisect_left(entries, snapshot.first, key=lambda entry: entry[:2])
         return snapshot.length - left, snapshot.length - left
-    # Another program may have set the last id forward: then there may be none.
+    # Another program may have raised the last id, so there may be none.
     return 0, snapshot.length - len(entries) - 1

@@ -1,11 +1,11 @@
-"""Scores of sorted sets, as whole numbers."""
+"""Conversion of sorted-set scores to whole numbers."""
 
 from typing import Final
 
-# Beyond every instant. A double has it exactly.
+# Later than every instant, and exact as a double.
 LIMIT: Final = 1 << 62
 
 
 def whole(score: bytes | str | float) -> int:
-    """A score as a whole number. An infinite one, which only another program writes, is beyond every instant."""
+    """Return a score as a whole number. Limit an infinite score, which only another program writes."""
     return int(max(-LIMIT, min(LIMIT, float(score))))

@@ -1,6 +1,4 @@
-"""Checksums of stored records. A changed byte never turns one valid record into another, and a sound record of one
-outcome is damage where it stands in place of another one's.
-"""
+"""Checksums of stored records. They detect changed bytes, and records that belong to another outcome."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -11,17 +9,17 @@ import msgspec
 from witnd.store.errors import Unreadable
 
 CHECKSUM_BYTES: Final = 4
-# What decoding a damaged record can raise.
+# Exceptions that decoding a damaged record can raise.
 DAMAGE: Final = (msgspec.MsgspecError, ValueError, TypeError, IndexError, ArithmeticError)
 
 
 def seal(key: str, record: bytes) -> bytes:
-    """The record of an outcome key, followed by the checksum of both."""
+    """Return a record followed by the checksum of the outcome key and the record."""
     return record + crc32(record, crc32(key.encode())).to_bytes(CHECKSUM_BYTES)
 
 
 def unseal(key: str, sealed: bytes) -> bytes:
-    """The record without its checksum. Raises `Unreadable` if it is damaged or belongs to another key."""
+    """Return the record without its checksum. Raises `Unreadable` if it is damaged or belongs to another key."""
     record = sealed[:-CHECKSUM_BYTES]
     if crc32(record, crc32(key.encode())) != int.from_bytes(sealed[-CHECKSUM_BYTES:]):
         raise Unreadable(key, "its checksum is wrong")
@@ -29,11 +27,11 @@ def unseal(key: str, sealed: bytes) -> bytes:
 
 
 def sealed(key: str, items: Iterable[bytes]) -> list[bytes]:
-    """The items of a list, each with its checksum."""
+    """Return the items of a list, each with its checksum."""
     start = crc32(key.encode())
     return [item + crc32(item, start).to_bytes(CHECKSUM_BYTES) for item in items]
 
 
 def unseal_items(key: str, items: Iterable[bytes]) -> list[bytes]:
-    """The items of a list without their checksums. Raises `Unreadable` if one is damaged."""
+    """Return the items of a list without their checksums. Raises `Unreadable` if one is damaged."""
     return [unseal(key, item) for item in items]

@@ -1,4 +1,4 @@
-"""What Redis has of one outcome key, read whole and checked."""
+"""Combines and checks the stored data of one outcome key."""
 
 from collections.abc import Container, Sequence
 from typing import Any, Final, TypeAlias
@@ -16,13 +16,13 @@ from witnd.store.server import wire
 
 ANSWER_SECONDS: Final = 5.0
 
-# What Redis has of one outcome key: the key, its record or what is wrong with it, its history but for the part that
-# the record carries, and its held events. A plain tuple, because one is made for every outcome that is loaded.
+# The stored data of one outcome key: the key, its record or damage, the list part of its history, and its held events.
+# A plain tuple, because one is created for every loaded outcome.
 Stored: TypeAlias = tuple[str, OutcomeRecord | Damage | None, Sequence[bytes], Sequence[tuple[EntryId, Event]]]
 
 
 def add_list(stored: Stored, items: Any) -> Stored:
-    """The same with the list part of its history, or with its held events. Raises `Unreadable`."""
+    """Return the data with its list: the first part of the history, or the held events. Raises `Unreadable`."""
     key, record, _, _ = stored
     name = "history" if record is not None else "list of held events"
     if not isinstance(items, list):
@@ -31,45 +31,46 @@ def add_list(stored: Stored, items: Any) -> Stored:
     try:
         if record is None:
             if not items:
-                # The key is marked: without this, the next event would open an outcome without those that were held.
+                # The key has a record of held events. Without this error, the next event would open an outcome without
+                # them.
                 raise Unreadable(key, "it is missing")
             return key, None, (), [decode_held(key, item) for item in items]
         history = unseal_items(key, items)
     except Unreadable as wrong:
         raise Unreadable(key, f"its {name} is unreadable: {wrong.reason}") from None
     assert isinstance(record, OutcomeRecord), record
-    there = len(history) + record.tailed
-    if there != record.events:
-        raise Unreadable(key, f"its history has {there} of {record.events} events")
+    count = len(history) + record.tailed
+    if count != record.events:
+        raise Unreadable(key, f"its history has {count} of {record.events} events")
     return key, record, history, ()
 
 
 def read_records(
-    keys: Keys, cold: Sequence[str], raw: Sequence[bytes | None], listed: Container[str]
+    keys: Keys, cold: Sequence[str], raw: Sequence[bytes | None], indexed: Container[str]
 ) -> tuple[list[Stored], dict[int, tuple[str, int]], dict[int, str]]:
-    """The records of cold keys; the list that a record does not carry, with its length where that is known; and what is
-    wrong. Both by the place of the key. `listed` are the keys that must have a record."""
+    """Decode the records of cold keys. Return them, the lists still to be read (name and length, -1 if unknown), and
+    the damage. Both dictionaries are by index of the key. `indexed` are the keys that must have a record."""
     stored: list[Stored] = []
-    named: dict[int, tuple[str, int]] = {}
+    lists: dict[int, tuple[str, int]] = {}
     damaged: dict[int, str] = {}
-    for place, (key, found) in enumerate(zip(cold, raw, strict=True)):
+    for index, (key, found) in enumerate(zip(cold, raw, strict=True)):
         record = outcome_record(key, found)
         if isinstance(record, Unreadable):
-            damaged[place] = f"its record is unreadable: {record.reason}"
+            damaged[index] = f"its record is unreadable: {record.reason}"
             record = None
         elif found is None:
-            if key in listed:
-                damaged[place] = "its record is missing"
+            if key in indexed:
+                damaged[index] = "its record is missing"
         elif record is None:
-            named[place] = keys.held_events(key), -1
+            lists[index] = keys.held_events(key), -1
         elif record.events > record.tailed:
-            named[place] = keys.history(key), record.events - record.tailed
+            lists[index] = keys.history(key), record.events - record.tailed
         stored.append((key, record, (), ()))
-    return stored, named, damaged
+    return stored, lists, damaged
 
 
 async def damages(caller: wire.Wire, keys: Keys, damaged: Sequence[str], reasons: Sequence[str]) -> list[Damage]:
-    """What is wrong with these keys, with what the lists say about their outcomes."""
+    """Return the damage of keys: the reason, with status and opening time from the indexes."""
     sets = [keys.with_status(status) for status in STATUSES]
     found = await caller.ask(*(("ZSCORE", zset, key) for key in damaged for zset in sets), seconds=ANSWER_SECONDS)
     answer = []

@@ -1,7 +1,7 @@
-"""Cancellation that survives redis-py.
+"""A context manager that restores cancellations that redis-py drops.
 
-redis-py sends with `asyncio.wait_for`, which up to Python 3.11 drops a cancellation that arrives in
-the very moment in which what it waits for is done. The task would go on for ever.
+redis-py sends with `asyncio.wait_for`. Up to Python 3.11 that drops a cancellation which arrives when the awaited
+call is just done. The task would run for ever.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def cancellable() -> Iterator[None]:
-    """Raises `CancelledError` at its end where a call inside was cancelled and did not say so."""
+    """Raise `CancelledError` at the end of the block if a call inside swallowed a cancellation."""
     task = asyncio.current_task()
     before = 0 if task is None else task.cancelling()
     yield

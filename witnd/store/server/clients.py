@@ -1,15 +1,15 @@
-"""The connections of a daemon. Each kind of work has its own, so that none can exhaust those of another.
+"""The Redis clients of a daemon. Each kind of work has its own connections, so it cannot exhaust those of others.
 
 | work | connections | why this many |
 | --- | --- | --- |
 | ownership | 4 | Leases are renewed three times per lease; 4 at a time renew 1 024 partitions within a second. |
 | billing | 2 | One biller issues one invoice at a time, and renews one lease. |
-| api | 32 | Requests of the API and the dashboard. Redis would not answer more of them faster. |
-| figures | 2 | Lag, backlog and the pulse of open pages: each looks once a second or less. |
+| api | 32 | Requests of the API and the dashboard. Redis would not answer faster over more connections. |
+| figures | 2 | Lag, backlog, and updates of open pages: each reads at most once a second. |
 | deliveries | 16 | Two for each of the 8 concurrent calls of all notification rules. |
 | channels | 1 a partition | Each relay keeps one connection subscribed to the commands of other processes. |
 
-Events over HTTP and each partition's log have connections of their own (`appender`, `log`).
+Events over HTTP (`log.appender`) and the log of each partition (`log.reader`) have other connections.
 """
 
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ API: Final = 32
 FIGURES: Final = 2
 DELIVERIES: Final = 16
 
-# Of one daemon, whatever its number of partitions; one more for events over HTTP, one for the biller.
+# Connections of one daemon for any number of partitions; one more for events over HTTP, one for the biller.
 SHARED_CONNECTIONS: Final = OWNERSHIP + BILLING + API + FIGURES + DELIVERIES + 2
 
 
@@ -47,7 +47,7 @@ class Clients(Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def open_clients(server: Endpoint, partitions: int) -> AsyncIterator[Clients]:
-    """Open the clients for the duration of the context. Each connects at its first call."""
+    """Open the clients and close them with the context. Each connects at its first call."""
     sizes = {
         "ownership": OWNERSHIP,
         "billing": BILLING,

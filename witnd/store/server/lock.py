@@ -1,8 +1,7 @@
 """An exclusive lock on a file, for processes of one machine.
 
-It lasts as long as any process has the open file: the one that took it and every child that
-inherited it. So a lock that is passed to a server says whether that server lives, without asking
-anyone. The file names a holder for people only.
+The lock lasts while any process has the file open: the process that took it, or a child that inherited it. So a lock
+that a server inherited shows whether the server still runs. The process id in the file is only for people.
 """
 
 import fcntl
@@ -13,7 +12,7 @@ from typing import Self
 
 
 class Lock:
-    """Opens the file; `take` decides. Leaving the block gives it up, the file stays."""
+    """A lock on a file. The end of the block releases it and keeps the file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -34,7 +33,7 @@ class Lock:
         return self._file
 
     def take(self) -> bool:
-        """Whether the lock is ours now."""
+        """Try to take the lock. Return whether it succeeded."""
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -46,6 +45,6 @@ class Lock:
         os.pwrite(self._file, f"{pid}\n".encode(), 0)
 
     def holder(self) -> str:
-        """The process that has the lock, as far as it has said so."""
+        """Return the process that holds the lock, as the file names it."""
         pid = os.pread(self._file, 32, 0).decode(errors="replace").strip()
         return f"process {pid}" if pid else "another process"

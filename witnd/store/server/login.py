@@ -1,7 +1,7 @@
-"""Logging in to Redis: the credentials of this moment, and what a refused login means.
+"""Credentials for Redis, and the errors of a refused login.
 
-A password file is read at each login, so a password that was changed on the server and in the file counts from the next
-connection on.
+The password file is read at each login. A password that was changed on the server and in the file is used from the
+next connection on.
 """
 
 import os
@@ -16,7 +16,7 @@ __all__ = ["Credentials", "credentials", "login_refusal"]
 
 
 class Credentials(CredentialProvider):
-    """`credentials` for redis-py, which asks at each login."""
+    """Provides `credentials` to redis-py at each login."""
 
     def __init__(self, server: Endpoint) -> None:
         self._server = server
@@ -30,24 +30,24 @@ class Credentials(CredentialProvider):
 
 
 def credentials(server: Endpoint) -> tuple[str, ...]:
-    """User and password, or the password alone, or nothing. Raises `StoreRefused` where the file is of no use."""
+    """Return user and password, only the password, or nothing. Raises `StoreRefused` for an unusable file."""
     try:
         found = server.login()
     except (OSError, UnicodeError) as error:
         raise StoreRefused(
             f"the password of Redis cannot be read from {server.password_file}: {error}",
-            "make the file readable for witnd, which reads it at each login",
+            "make the file readable for witnd; it is read at each login",
         ) from error
     if server.password_file is not None and not (found and found[-1]):
         raise StoreRefused(
             f"the password file {server.password_file} is empty",
-            "write the password of Redis into it; witnd reads it at each login",
+            "write the password of Redis into it; it is read at each login",
         )
     return found
 
 
 def login_refusal(server: Endpoint, reply: str) -> StoreRefused | None:
-    """What the server's error reply says about the login of `server`; None where it says nothing about it."""
+    """Return the refusal for an error reply about the login, or None for other replies."""
     word = reply.partition(" ")[0]
     source = "redis.url" if server.password_file is None else str(server.password_file)
     if word == "NOAUTH":
@@ -67,8 +67,8 @@ def login_refusal(server: Endpoint, reply: str) -> StoreRefused | None:
 
 def _remedy(server: Endpoint) -> str:
     if server.password_file is None:
-        return "correct redis.url, or name a file with the password in redis.password_file"
+        return "correct redis.url, or set redis.password_file to a file with the password"
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     if folder and Path(server.password_file).is_relative_to(folder):
-        return "correct the file that LoadCredential= names and restart the unit: systemd copies it at the start"
-    return f"write the server's current password into {server.password_file}; witnd reads it at each login"
+        return "correct the file in LoadCredential= and restart the unit: systemd copies it at the start"
+    return f"write the server's current password into {server.password_file}; it is read at each login"

@@ -1,4 +1,4 @@
-"""A bounded pool of connections in which callers wait their turn instead of failing."""
+"""A bounded pool of connections whose callers wait for a free one."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,16 +9,16 @@ from redis.asyncio.connection import AbstractConnection, ConnectionPool
 
 from witnd.store.errors import StoreRefused
 
-# As long as one answer may take. A caller that waits longer had better hear that nothing moves.
+# As long as one answer may take. After that, an error is more useful than a longer wait.
 WAIT_SECONDS: Final = 5.0
 
 
 class WaitingPool(ConnectionPool):
     """A pool whose callers wait up to `WAIT_SECONDS` for a free connection, in order of arrival.
 
-    The pools of redis-py fail at once when all connections are in use, or report a wait in vain as a lost connection.
-    Here nothing was sent, so it is a refusal: the caller may try again. `work` names the pool in that message.
-    `explain` says what a failure to log in means, None where it is about something else.
+    The pools of redis-py fail at once when all connections are in use, or report a timeout as a lost connection. Here
+    nothing was sent, so the caller gets a refusal and may retry. `work` names the pool in that message. `explain`
+    returns the refusal for a failed login, or None for other errors.
     """
 
     def __init__(

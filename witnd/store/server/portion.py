@@ -1,7 +1,7 @@
-"""How much to request from Redis in one answer, when the size of the parts is unknown.
+"""Adapts how many parts to request in one answer when their size is unknown.
 
-An answer that is too large is cut off by the server's `client-output-buffer-limit`, or takes longer than anybody waits;
-asked for again, it would be cut off again, for ever. So the next call asks for half, down to one.
+The server's `client-output-buffer-limit` cuts off an answer that is too large, or the answer times out. The same
+request would fail again for ever, so the next call requests half as many parts, down to one.
 """
 
 from collections.abc import Iterator
@@ -9,26 +9,26 @@ from typing import Final
 
 import structlog
 
-# A larger answer makes the next one smaller: the memory of both sides, and the time that the loop takes to parse it.
+# A larger answer makes the next one smaller: it costs memory on both sides, and the event loop time to parse it.
 BYTES_MAX: Final = 8 * 1024 * 1024
-# After answers that were cut off, the aim is not below this.
+# The target does not fall below this after answers that were cut off.
 BYTES_LEAST: Final = 64 * 1024
 
 log = structlog.get_logger()
 
 
 class Portion:
-    """`size` is the number of parts to request next. It doubles while full answers are small."""
+    """The number of parts to request next (`size`). It doubles while full answers are small."""
 
     def __init__(self, what: str, *, first: int, most: int) -> None:
         self.size = first
         self._what = what
         self._most = most
-        self._bytes = BYTES_MAX  # the largest answer aimed at
+        self._bytes = BYTES_MAX  # the target for the largest answer
 
     def record_success(self, parts: int, size_bytes: int) -> None:
         """Record a complete answer."""
-        # After a cut the aim rises again, and takes some 200 answers to double.
+        # After a cut the target rises again; it doubles in some 200 answers.
         self._bytes = min(BYTES_MAX, self._bytes + self._bytes // 256 + 1)
         if size_bytes > self._bytes:
             self.size = max(1, min(self.size, parts) * self._bytes // (2 * size_bytes))
@@ -44,15 +44,15 @@ class Portion:
 
 
 def ranges(lengths: dict[str, int], portion: Portion) -> Iterator[list[tuple[str, int, int]]]:
-    """What to ask for together: name, place of the first item and how many, up to the portion as it is by then."""
+    """Split lists into requests of the current portion: (name, index of the first item, number of items)."""
     part: list[tuple[str, int, int]] = []
     room = portion.size
     for name, length in lengths.items():
-        at = 0
-        while at < length:
-            many = min(room, length - at)
-            part.append((name, at, many))
-            at, room = at + many, room - many
+        start = 0
+        while start < length:
+            count = min(room, length - start)
+            part.append((name, start, count))
+            start, room = start + count, room - count
             if not room:
                 yield part
                 part, room = [], portion.size

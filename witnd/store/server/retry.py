@@ -1,4 +1,4 @@
-"""Waiting out a Redis that does not answer or refuses: backoff, one clear line per outage, no spin."""
+"""Retries calls while Redis is unavailable, with backoff and one log line per outage."""
 
 import random
 from collections.abc import Awaitable, Callable
@@ -14,27 +14,27 @@ T = TypeVar("T")
 FIRST_SECONDS = 0.05
 LONGEST_SECONDS = 2.0
 PAUSE_SECONDS = 0.5
-REPEAT_SECONDS = 60.0  # an outage that lasts is logged again this often, once for each reason
+REPEAT_SECONDS = 60.0  # how often a long outage is logged again, for each reason
 REASONS = 20
 
 log = structlog.get_logger()
 
 
 class Retry:
-    """Repeats a call until it gets through. `verify` looks at the server before the first repetition after an outage
-    and raises `Unsafe` if it must not be used any more."""
+    """Repeats a call until it succeeds. `verify` checks the server after an outage, before the call is repeated, and
+    raises `Unsafe` if the server must not be used any more."""
 
     unreachable = (StoreUnavailable, StoreRefused)
 
     def __init__(self, verify: Callable[[], Awaitable[None]], monotonic: Callable[[], float]) -> None:
         self._verify = verify
         self._monotonic = monotonic
-        self.paused: str | None = None  # why nothing may be asked for at the moment
-        self._troubles: dict[object, str] = {}  # of the calls that are repeated at the moment
+        self.paused: str | None = None  # why no call may run at the moment
+        self._troubles: dict[object, str] = {}  # for each call that is being repeated
 
     @property
     def trouble(self) -> str | None:
-        """Why a call is repeated at the moment, for health: the first of several reasons."""
+        """Return why a call is being repeated, for health checks: the first of several reasons."""
         return next(iter(self._troubles.values()), None)
 
     async def call(self, doing: str, call: Callable[[], Awaitable[T]]) -> T:
@@ -42,18 +42,18 @@ class Retry:
         try:
             return await self._call(mark, doing, call)
         finally:
-            # However the call ends: one that is cancelled with its lease never succeeds.
+            # In any case: a call that is cancelled with its lease never succeeds.
             self._troubles.pop(mark, None)
 
     async def _call(self, mark: object, doing: str, call: Callable[[], Awaitable[T]]) -> T:
         delay, began = FIRST_SECONDS, 0.0
-        logged: dict[str, float] = {}  # when each reason was last logged: a new one is said at once
+        logged: dict[str, float] = {}  # when each reason was last logged; a new one is logged at once
         while True:
             await self.wait_while_paused()
             try:
                 if began:
                     await self._verify()
-                    # The server answers again, and the call itself may be to wait for something.
+                    # The server answers again. The call itself may block for long.
                     self._troubles.pop(mark, None)
                 answer = await call()
             except self.unreachable as trouble:
@@ -74,7 +74,7 @@ class Retry:
                 return answer
 
     async def wait_while_paused(self) -> None:
-        """Wait for as long as it is paused."""
+        """Wait while calls are paused."""
         while self.paused is not None:
             await self.sleep(PAUSE_SECONDS)
 

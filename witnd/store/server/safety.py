@@ -1,6 +1,6 @@
-"""Whether a Redis may be billed from: master, persistent, never evicting, and its clock near the host's.
+"""Checks whether a Redis may be billed from: a master, persistent, never evicting, with a clock near the host's.
 
-Judged from what `INFO` and `CONFIG` tell. A server that hides its configuration is judged by what it does tell.
+The checks use `INFO` and `CONFIG`. If `CONFIG` is not allowed, they use what is readable.
 """
 
 import re
@@ -13,9 +13,9 @@ from witnd.settings import Durability
 from witnd.store.errors import StoreRefused, Unsafe
 from witnd.store.server.connection import CLUSTER, SENTINEL, redis_errors
 
-CLOCK_MS_MAX = 60_000  # hosts that synchronise differ by milliseconds; a minute is a clock set wrong
+CLOCK_MS_MAX = 60_000  # synchronised hosts differ by milliseconds; a minute is a wrong clock
 
-# What witnd's scripts and commands need, and what has WAITAOF.
+# The oldest version with all commands that witnd needs, and the first version with WAITAOF.
 OLDEST = (7, 0)
 WAITAOF_FROM = (7, 2)
 OTHER_DURABILITY = "choose another redis.durability"
@@ -29,7 +29,7 @@ class Problem(NamedTuple):
 
 
 class Health(NamedTuple):
-    """What the server tells of itself."""
+    """What a server reports: fields of INFO and CONFIG, and its clock in ms."""
 
     info: Mapping[str, str]
     config: Mapping[str, str]
@@ -37,7 +37,7 @@ class Health(NamedTuple):
 
 
 async def read_health(ask: Ask) -> Health:
-    """Raises `StoreRefused` for a server that is still loading: until it has, it says that it keeps nothing."""
+    """Read the state of a server. Raises `StoreRefused` while it is loading, when its fields are not yet right."""
     fields = read_info((await ask(("INFO",)))[0])
     if kind_problems(fields):
         return Health(fields, {}, 0)  # a Sentinel does not even have TIME
@@ -48,7 +48,7 @@ async def read_health(ask: Ask) -> Health:
     for name in ("save", "appendfsync", "no-appendfsync-on-rewrite"):
         try:
             answer = (await ask(("CONFIG", "GET", name)))[0]
-        except (StoreRefused, Unsafe):  # not allowed, or a server without CONFIG
+        except (StoreRefused, Unsafe):  # not allowed, or the server has no CONFIG
             continue
         if len(answer) == 2:
             config[name] = answer[1].decode()
@@ -56,7 +56,7 @@ async def read_health(ask: Ask) -> Health:
 
 
 async def check_kind(client: Redis) -> None:
-    """Refuse a server that witnd cannot work with. One whose user may not ask what it is may be used."""
+    """Raise `Unsafe` for a kind of server that witnd does not support. Accept a server that does not allow INFO."""
     with redis_errors():
         await client.ping()
     try:
@@ -68,34 +68,34 @@ async def check_kind(client: Redis) -> None:
 
 
 def read_info(reply: bytes) -> dict[str, str]:
-    """The fields of a reply to INFO."""
+    """Return the fields of a reply to INFO."""
     lines = (line.partition(":") for line in reply.decode(errors="replace").splitlines())
     return {name: value.strip() for name, colon, value in lines if colon}
 
 
 def version(info: Mapping[str, str]) -> tuple[int, ...]:
-    """The version of Redis, for Valkey the one it is compatible with; () where it is not told."""
+    """Return the version of Redis, or the Redis version that Valkey is compatible with; () if unknown."""
     return tuple(map(int, re.findall(r"\d+", info.get("redis_version", ""))[:2]))
 
 
 def kind_problems(info: Mapping[str, str]) -> list[Problem]:
-    """Why witnd cannot work with this kind of server at all."""
-    mode = info.get("server_mode") or info.get("redis_mode")  # Valkey has another name for it
+    """Return why witnd does not support this kind of server."""
+    mode = info.get("server_mode") or info.get("redis_mode")  # Valkey's name, then Redis's
     if mode == "sentinel":
         return [Problem(*SENTINEL)]
     found = []
     if info.get("cluster_enabled", "0") == "1" or mode == "cluster":
         found.append(Problem(*CLUSTER))
-    told = version(info)
-    if told and told < OLDEST:
+    current = version(info)
+    if current and current < OLDEST:
         found.append(
-            Problem(f"it is Redis {info['redis_version']}, which is too old", "use Redis or Valkey from 7.0 on")
+            Problem(f"it is Redis {info['redis_version']}, which is too old", "use Redis or Valkey 7.0 or later")
         )
     return found
 
 
 def durability_problem(health: Health, durability: Durability) -> Problem | None:
-    """Why the server cannot keep the promise of `redis.durability` at the moment."""
+    """Return why the server cannot provide `redis.durability` at the moment, or None."""
     info = health.info
     if durability.mode == "fsync":
         if info.get("aof_enabled", "1") == "0":
@@ -112,26 +112,26 @@ def durability_problem(health: Health, durability: Durability) -> Problem | None
             return Problem(
                 f'redis.durability is "{durability}", but this server supports neither WAITAOF nor '
                 "`appendfsync always`",
-                f"set `appendfsync always` on the server, use Redis or Valkey from 7.2 on, or {OTHER_DURABILITY}",
+                f"set `appendfsync always` on the server, use Redis or Valkey 7.2 or later, or {OTHER_DURABILITY}",
             )
     if durability.mode == "replica" and (online := replicas(info)) < durability.replicas:
         return Problem(
             f'redis.durability is "{durability}", but Redis has {online} of {durability.replicas} replicas in sync',
-            f"bring its replicas back, or {OTHER_DURABILITY}",
+            f"restore its replicas, or {OTHER_DURABILITY}",
         )
     return None
 
 
 def replicas(info: Mapping[str, str]) -> int:
-    """The number of replicas in sync."""
+    """Return the number of replicas in sync."""
     return sum("state=online" in value for name, value in info.items() if re.fullmatch(r"slave\d+", name))
 
 
 def problems(health: Health, durability: Durability | None = None) -> list[Problem]:
-    """Why this server must not be billed from; nothing is wrong where it is empty.
+    """Return why this server must not be billed from; an empty list if nothing is wrong.
 
-    With `durability`, also that events cannot be kept on disk as promised. Replicas that are missing do not stop
-    settlement: new events are refused, and those that are there are safe.
+    With `durability`, also check that events are kept on disk as configured. Missing replicas do not stop settlement:
+    new events are refused, and stored ones are safe.
     """
     if found := kind_problems(health.info):
         return found
@@ -142,12 +142,12 @@ def problems(health: Health, durability: Durability | None = None) -> list[Probl
     if info.get("aof_enabled", "1").strip() == "0" and not health.config.get("save", "?"):
         found.append(
             Problem(
-                "Redis keeps nothing on disk (no append-only file, no snapshots)",
+                "Redis stores nothing on disk (no append-only file, no snapshots)",
                 "set `appendonly yes` on the server",
             )
         )
     if info.get("aof_last_write_status", "ok").strip() != "ok":
-        found.append(Problem("Redis cannot write its append-only file", "free space or mend its disk"))
+        found.append(Problem("Redis cannot write its append-only file", "free space or repair its disk"))
     policy = info.get("maxmemory_policy", "noeviction").strip()
     if policy != "noeviction":
         found.append(
@@ -162,12 +162,12 @@ def problems(health: Health, durability: Durability | None = None) -> list[Probl
 
 
 def warnings(health: Health) -> list[Problem]:
-    """What is allowed and should be known."""
+    """Return allowed settings that an operator should know about."""
     found = []
     if health.info.get("aof_enabled", "1").strip() == "0":
         found.append(
             Problem(
-                "Redis only takes snapshots: a crash of the server loses everything since the last",
+                "Redis only takes snapshots: a crash of the server loses everything since the last one",
                 "set `appendonly yes` on the server",
             )
         )
@@ -186,16 +186,16 @@ def clock_problem(health: Health, host_ms: int) -> Problem | None:
 
 
 def clock_difference(off_ms: int) -> Problem | None:
-    """Why the server's clock, which differs from this host's by so much, must not be billed by."""
+    """Return the problem with a server clock that differs from this host's by `off_ms`, or None."""
     if abs(off_ms) <= CLOCK_MS_MAX:
         return None
     return Problem(
         f"the clocks of Redis and of this host differ by {off_ms / 1000:+.0f} s",
-        "correct the wrong one; outcomes are settled by the clock of Redis",
+        "correct the wrong one; outcomes settle by the clock of Redis",
     )
 
 
 def raise_problems(found: Sequence[Problem]) -> None:
-    """Raise `Unsafe` with all that is wrong."""
+    """Raise `Unsafe` with all the problems, if there are any."""
     if found:
-        raise Unsafe("; ".join(one.reason for one in found), "; ".join(one.remedy for one in found))
+        raise Unsafe("; ".join(problem.reason for problem in found), "; ".join(problem.remedy for problem in found))

@@ -1,7 +1,6 @@
-"""Lua scripts, kept beside this module as `<name>.lua`, each with its contract on top.
+"""Loads and runs the Lua scripts of the store. Each script documents its keys, arguments and replies.
 
-The server's script cache is volatile (restart, failover, flush), so every call may have to bring
-the text along again; what a script does and refuses is the script's own matter.
+The server can lose its script cache (restart, failover, flush), so any call may have to send the text again.
 """
 
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ Argument = str | bytes | int
 
 
 class Script:
-    """One script: `Script("deliveries/write")` is the file `outbox_write.lua`."""
+    """A script: `Script("deliveries/write")` is the file `store/deliveries/write.lua`."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -23,7 +22,7 @@ class Script:
         self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, client: Redis, keys: Sequence[str], args: Sequence[Argument]) -> object:
-        """The script's answer. Failures are those of redis-py."""
+        """Run the script and return its reply. Raises the errors of redis-py."""
         try:
             return await client.evalsha(self.sha, len(keys), *keys, *args)
         except NoScriptError:

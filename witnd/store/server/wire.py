@@ -1,7 +1,7 @@
-"""A thin client for the hot path: packed commands out, parsed replies in, in order, over one connection.
+"""A thin Redis client for the hot path: it sends packed commands and parses replies over one connection.
 
-Costs less than half of a full client per command, and that is what one event's budget allows. It does not retry: a
-lost connection fails every waiting call with `StoreUnavailable`, and whether those were executed is unknown.
+A command costs less than half as much as with a full client, which the budget of one event requires. It does not
+retry: a lost connection fails every waiting call with `StoreUnavailable`, and it is unknown whether they were executed.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _NOTHING = object()
 
 
 class Wire(asyncio.Protocol):
-    """One connection. `send` answers a future with the list of replies to the commands it packed."""
+    """A connection. `send` returns a future with the list of replies, in the order of the commands."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -50,7 +50,7 @@ class Wire(asyncio.Protocol):
 
     def _take(self, reply: Any) -> None:
         if not self._waiting:
-            self.close("Redis sent a reply that nobody asked for")
+            self.close("Redis sent a reply without a command")
             return
         future, expected, replies = self._waiting[0]
         replies.append(reply)
@@ -63,7 +63,7 @@ class Wire(asyncio.Protocol):
         self.close(f"the connection to Redis was lost: {exc}" if exc else "Redis closed the connection")
 
     def close(self, reason: str = "closed") -> None:
-        """Fail what is waiting; its outcome is unknown."""
+        """Close the connection and fail the waiting calls; their result is unknown."""
         if self._lost is None:
             self._lost = StoreUnavailable(reason)
         if self._transport is not None:
@@ -87,8 +87,8 @@ class Wire(asyncio.Protocol):
         return future
 
     async def ask(self, *commands: Sequence[str | bytes | int], seconds: float) -> list[Any]:
-        """Send and wait at most `seconds`. A refusal of any command raises `StoreRefused`; a timeout gives the
-        connection up, because its replies can no longer be told apart."""
+        """Send commands and return their replies. Raises `StoreRefused` if any command is refused. After `seconds` the
+        connection is closed, because later replies could not be assigned any more."""
         return check_replies(await self.wait(self.send(commands), seconds), commands)
 
     async def wait(self, future: asyncio.Future[list[Any]], seconds: float) -> list[Any]:
@@ -100,15 +100,15 @@ class Wire(asyncio.Protocol):
             self.close(reason)
             raise StoreUnavailable(reason) from None
         except asyncio.CancelledError:
-            # What was sent may or may not be executed; the connection cannot be used any further.
+            # It is unknown whether the commands are executed, so the connection cannot be used any more.
             self.close("a call was cancelled")
             raise
 
 
 class Connection:
-    """A connection that is made when it is first needed, and again after it was lost.
+    """A connection that is opened at its first use, and again after it was lost.
 
-    Callers that need it at the same time share one. A second one would be lost track of, and never closed.
+    Concurrent callers share it: a second one would never be closed.
     """
 
     def __init__(self, endpoint: Endpoint, name: str) -> None:
@@ -136,25 +136,25 @@ def pack(command: Sequence[str | bytes | int]) -> bytes:
 
 
 def check_replies(replies: list[Any], commands: Sequence[Sequence[str | bytes | int]] = ()) -> list[Any]:
-    """The replies, or the first error among them raised: `StoreRefused` where nothing was done. `commands`: what they
-    answer, to name a key that is damaged."""
-    for place, reply in enumerate(replies):
+    """Return the replies, or raise the first error among them: `StoreRefused` if nothing was done. `commands` are
+    needed to name a damaged key."""
+    for index, reply in enumerate(replies):
         if is_wrong_type(reply):
-            raise wrong_type(commands[place] if place < len(commands) else ())
+            raise wrong_type(commands[index] if index < len(commands) else ())
         if isinstance(reply, hiredis.ReplyError):
             raise refusal(str(reply)) or server_error(str(reply))
     return replies
 
 
 async def connect(endpoint: Endpoint, name: str) -> Wire:
-    """Connect, log in, select the database."""
+    """Connect, log in and select the database."""
     login = [("AUTH", *found)] if (found := credentials(endpoint)) else []
     select = [("SELECT", str(endpoint.db))] if endpoint.db else []
     wire = await _open(endpoint, name)
     try:
         setname = ("CLIENT", "SETNAME", name)
         replies = await wire.wait(wire.send([*login, *select, setname]), CONNECT_SECONDS)
-        for reply in replies[:-1]:  # a user that may not set a name can still work
+        for reply in replies[:-1]:  # a user without permission to set a name can still work
             if isinstance(reply, hiredis.ReplyError):
                 raise login_refusal(endpoint, str(reply)) or refusal(str(reply)) or server_error(str(reply))
         if isinstance(replies[-1], hiredis.ReplyError):
@@ -181,7 +181,7 @@ async def _open(endpoint: Endpoint, name: str) -> Wire:
         raise StoreUnavailable(f"{endpoint}: no connection within {CONNECT_SECONDS:g} s{_hint(endpoint)}") from None
     except ssl.SSLCertVerificationError as failed:
         raise StoreUnavailable(
-            f"{endpoint}: its certificate is not valid ({failed.verify_message}); name the CA that signed it as "
+            f"{endpoint}: its certificate is not valid ({failed.verify_message}); name its CA as "
             "?ssl_ca_certs=/path in redis.url"
         ) from failed
     except OSError as failed:
@@ -194,7 +194,7 @@ def _hint(endpoint: Endpoint) -> str:
 
 
 def wrong_type(command: Sequence[str | bytes | int]) -> Unsafe:
-    """The error of a command whose key holds another type of data."""
+    """Return the error for a command whose key has another type."""
     places = {"XINFO": 2, "EVAL": 3, "EVALSHA": 3}
     place = places.get(str(command[0]), 1) if command else 1
     key = f"the key {command[place]!s}" if place < len(command) else "a key of witnd"
@@ -205,5 +205,5 @@ def wrong_type(command: Sequence[str | bytes | int]) -> Unsafe:
 
 
 def is_wrong_type(reply: object) -> bool:
-    """Whether a key holds another type of data than the command is for."""
+    """Return whether a reply says that the key has another type than the command needs."""
     return isinstance(reply, hiredis.ReplyError) and str(reply).startswith("WRONGTYPE")
