@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from witnd.domain.values.fields import short_repr, unknown_name
 from witnd.domain.values.mistake import Mistake
+from witnd.domain.webhooks.notification import SCHEDULE
 from witnd.endpoint import Endpoint, endpoint, read_password
 from witnd.settings import READERS, Address, Durability, Network, host_name
 
@@ -64,7 +65,7 @@ class HttpConfig(Struct, frozen=True, kw_only=True):
 class WebhooksConfig(Struct, frozen=True, kw_only=True):
     allow_networks: tuple[Network, ...] = ()
     ca_file: str = ""
-    schedule: tuple[float, ...] = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+    schedule: tuple[float, ...] = tuple(ms // 1000 for ms in SCHEDULE)
 
     def tls(self) -> ssl.SSLContext:
         """The authorities that webhooks trust: of the system and of `ca_file`. Raises ConfigError for the file."""

@@ -118,6 +118,7 @@ def unit_price(price: Price) -> str:
         return f"{quantity(price.percent)} %"
     if price.kind == PACKAGE and price.package_size is not None and price.price_per_package is not None:
         return f"{rate(price.price_per_package, price.exponent)} per {quantity(price.package_size)}"
+    assert price.kind in (GRADUATED, VOLUME), price
     return "by tier"
 
 

@@ -50,6 +50,7 @@ def rate_at_settlement(price: Price, unit: Decimal) -> OutcomePrice:
         return OutcomePrice(
             each, cost, amount, working | {"exact": plain(cost), "rounded": minor_text(cost, price.exponent)}
         )
+    assert price.kind == FLAT, price
     each = _not_none(price.price_per_unit)
     cost = product(each, unit)
     return OutcomePrice(each, cost, to_minor(cost, price.exponent), None)
