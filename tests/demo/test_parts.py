@@ -15,9 +15,9 @@ import pytest
 from click.testing import CliRunner
 from standardwebhooks import Webhook
 
-from witnd.audit.invoices.totals import Booked, Books, Stage
-from witnd.audit.run import Verdict
-from witnd.audit.scope import Mismatch, Sum
+from witnd.audit.invoices.totals import CurrencyTotals, InvoiceAudit, StageTotals
+from witnd.audit.run import PartitionAudit
+from witnd.audit.scope import LineSum, Mismatch
 from witnd.cli.main import main
 from witnd.demo import stage
 from witnd.demo.catalogue import sample
@@ -144,7 +144,7 @@ async def test_a_reader_that_left_is_told_once() -> None:
 def ended(*, confirmed: int = 1, amount: str = "0.99", mistakes: int = 0) -> Summary:
     """An end whose rows say one confirmed outcome for 0.99 EUR, and whose audit says otherwise."""
     events = dict.fromkeys(("applied", "held", "rejected", "late", "duplicate", "conflict", "waiting"), 0)
-    verdict = Verdict(
+    verdict = PartitionAudit(
         partition=0,
         exact=True,
         log="compared",
@@ -154,15 +154,15 @@ def ended(*, confirmed: int = 1, amount: str = "0.99", mistakes: int = 0) -> Sum
         outcomes={"OPEN": 0, "PENDING": 0, "CONFIRMED": confirmed, "FAILED": 0},
         events=events,
         deliveries=0,
-        sums={"EUR": Sum(lines=confirmed, amount=Decimal(amount))},
+        sums={"EUR": LineSum(lines=confirmed, amount=Decimal(amount))},
         differences=[],
         difference_count=0,
     )
     support = Agent(statuses=Counter(CONFIRMED=1), amounts={"EUR": Decimal("0.99")})
-    drafts = {"open": Stage(invoices=2, lines=3, subtotal=Decimal("1.98"))}
+    drafts = {"open": StageTotals(invoices=2, lines=3, subtotal=Decimal("1.98"))}
     wrong = [Mismatch(partition=None, key="", what="subtotal", expected="1.98", found="0.99", remedy="")] * mistakes
-    books = Books(
-        exact=True, sums={"EUR": Booked(digits=2, stages=drafts)}, differences=wrong, difference_count=mistakes
+    books = InvoiceAudit(
+        exact=True, sums={"EUR": CurrencyTotals(digits=2, stages=drafts)}, differences=wrong, difference_count=mistakes
     )
     return Summary(agents={"support": support}, verdict=verdict, books=books, heard=Heard())
 

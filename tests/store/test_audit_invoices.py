@@ -12,10 +12,10 @@ import pytest
 
 from tests.billing.till import DAY, KEYS, Confirmed, Till, line
 from tests.support.catalogues import replace_entries
-from witnd.audit.invoices import invoice as audit_invoice
+from witnd.audit.invoices import check as audit_invoice
 from witnd.audit.invoices import rows as audit_rows
 from witnd.audit.invoices import run as audit_invoices
-from witnd.audit.invoices.totals import Books
+from witnd.audit.invoices.totals import InvoiceAudit
 from witnd.audit.scope import Mismatch
 from witnd.billing import biller, closer
 from witnd.billing import closing as closing_
@@ -113,11 +113,11 @@ def do(till: Till, invoice: Invoice, decide: Callable[[Any], Any], key: str | No
     asyncio.run(once())
 
 
-def audited(till: Till, *, quick: bool = False) -> Books:
+def audited(till: Till, *, quick: bool = False) -> InvoiceAudit:
     return asyncio.run(_audited(till, quick))
 
 
-async def _audited(till: Till, quick: bool) -> Books:
+async def _audited(till: Till, quick: bool) -> InvoiceAudit:
     server = endpoint(till.url)
     async with connect(till.url) as client, open_reads(server) as reads:
         catalogue, store = Catalogue(), CatalogueStore(client, GlobalKeys("witn"), till.partitions)
@@ -130,7 +130,7 @@ async def _audited(till: Till, quick: bool) -> Books:
         return await audit_invoices.audit_invoices(reads, KEYS, partitions, learn, quick=quick, progress=lambda _: None)
 
 
-def clean(books: Books) -> bool:
+def clean(books: InvoiceAudit) -> bool:
     return books.exact and not books.differences and not books.difference_count
 
 
@@ -176,7 +176,7 @@ def test_large_invoices_are_judged_in_pages(till: Till, monkeypatch: pytest.Monk
     monkeypatch.setattr(audit_invoice, "PAGE", 2)
     monkeypatch.setattr(audit_invoices, "PAGE", 2)
     monkeypatch.setattr(audit_invoices, "COMMANDS_MAX", 1)
-    monkeypatch.setattr(audit_rows, "HELD", 1)
+    monkeypatch.setattr(audit_rows, "MAX_KEPT_ROWS", 1)
     assert clean(audited(till))
 
 
@@ -441,7 +441,7 @@ def test_lines_that_are_collected_meanwhile_are_no_difference(till: Till, monkey
     """Between any two looks at invoices the biller collects more, closes a period, and an operation is done."""
     bill(till)
     made = 0
-    ask = audit_invoices.questions
+    ask = audit_invoices.snapshot_commands
 
     def busy(*arguments: Any) -> Any:
         nonlocal made
@@ -456,7 +456,7 @@ def test_lines_that_are_collected_meanwhile_are_no_difference(till: Till, monkey
         return ask(*arguments)
 
     monkeypatch.setattr(audit_invoices, "COMMANDS_MAX", 1)
-    monkeypatch.setattr(audit_invoices, "questions", busy)
+    monkeypatch.setattr(audit_invoices, "snapshot_commands", busy)
     with ThreadPoolExecutor(1) as beside:
         books = audited(till)
     assert made > 9
@@ -499,7 +499,7 @@ def test_an_invoice_that_changes_while_it_is_looked_at_is_looked_at_again(
 ) -> None:
     bill(till)
     looked = 0
-    check = audit_invoice.check_named
+    check = audit_invoice.check_references
 
     async def busy(reads: Any, keys: Any, invoice: Invoice, findings: Any) -> bool:
         nonlocal looked
@@ -511,7 +511,7 @@ def test_an_invoice_that_changes_while_it_is_looked_at_is_looked_at_again(
                     assert isinstance(done, Operation)
         return await check(reads, keys, invoice, findings)
 
-    monkeypatch.setattr(audit_invoice, "check_named", busy)
+    monkeypatch.setattr(audit_invoice, "check_references", busy)
     books = audited(till)
     assert looked == 2
     assert clean(books), books.differences
@@ -524,7 +524,7 @@ def test_an_invoice_that_always_changes_is_said_not_to_be_judged(till: Till, mon
     async def moved_(self: object, invoice: Invoice) -> bool:
         return invoice.customer_key == "globex"
 
-    monkeypatch.setattr(audit_invoice.Examiner, "_moved", moved_)
+    monkeypatch.setattr(audit_invoice.InvoiceChecker, "_has_changed", moved_)
     books = audited(till)
     assert not books.exact
     assert not books.differences

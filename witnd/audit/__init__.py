@@ -1,4 +1,4 @@
-"""Compare everything stored with what it follows from.
+"""Recompute stored data from the logs, histories and lines, and report differences.
 
 Imports `store` and `domain`.
 """

@@ -10,7 +10,7 @@ from witnd.store.keys import Keys
 from witnd.store.query.reads import ITEMS, PAGE, Command, Reads, text_of
 from witnd.store.records.codec import decode_outcome
 
-# An acknowledged event: its partition, and the id of its entry in the log.
+# An acknowledged event: its partition and log entry id.
 Acknowledged: TypeAlias = tuple[int, EntryId]
 
 _HISTORIES: Final = 100  # histories read at a time
@@ -25,7 +25,7 @@ async def missing_events(
     while page := list(islice(given, PAGE)):
         count += len(page)
         rest.update(await _without_log_or_fate(reads, partitions, page))
-    # What was trimmed from the log is in the history of its outcome, if it was applied.
+    # Applied events that were trimmed from the log are in the history of their outcome.
     for keys in partitions:
         wanted = {entry for partition, entry in rest if partition == keys.partition}
         if wanted:
@@ -46,7 +46,7 @@ async def _without_log_or_fate(
 
 
 async def _in_histories(reads: Reads, keys: Keys, wanted: set[EntryId]) -> set[EntryId]:
-    """Look through all outcomes of a partition."""
+    """Search the histories of all outcomes of a partition."""
     found: set[EntryId] = set()
     outcome, history = keys.outcome("").encode(), keys.history("").encode()
     async for _, names in reads.scan(f"{keys.base}:"):

@@ -1,30 +1,27 @@
-"""What an audit of invoices shares: where differences are told, and the commands that put a key right."""
+"""Shared parts of the audit of invoices: differences and their remedies."""
 
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
 import msgspec
 
-from witnd.audit.scope import KEPT, Mismatch
+from witnd.audit.scope import MAX_DIFFERENCES, Mismatch
 from witnd.domain.invoices.invoice import Row
 from witnd.store.errors import DamagedInvoice
 from witnd.store.invoices.codec import decode_row
 
-# What decoding raises for bytes that witnd did not write.
+# Errors of decoding bytes that witnd did not write.
 UNREADABLE: Final = (
     msgspec.MsgspecError, ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError, DamagedInvoice,
 )  # fmt: skip
 
-# The rows of an invoice are a copy of lines: where they differ, nobody knows what else was changed.
-RESTORE: Final = (
-    "the lines of the partitions are the record: issue nothing of it, and restore the keys of the invoices "
-    "from a backup that audits clean"
-)
-OTHERS: Final = "witnd does not write this: find out who did, and restore a backup that audits clean"
+# The rows of an invoice are copies of lines. If they differ, other data may have changed too.
+RESTORE: Final = "do not issue this invoice; restore the keys of the invoices from a backup without audit differences"
+FOREIGN_WRITE: Final = "find out what wrote this, as witnd does not; restore a backup without audit differences"
 
 
 class Findings:
-    """Differences of one invoice, or of what is kept about all of them; the first ones are kept, all are counted."""
+    """Differences of one invoice or of all. Keeps the first ones and counts all."""
 
     def __init__(self, invoice: str = "") -> None:
         self.invoice = invoice
@@ -33,7 +30,7 @@ class Findings:
 
     def differ(self, what: str, expected: object, found: object, remedy: str, *, key: str = "") -> None:
         self.count += 1
-        if len(self.kept) < KEPT:
+        if len(self.kept) < MAX_DIFFERENCES:
             one = Mismatch(
                 partition=None,
                 invoice=self.invoice,
@@ -49,14 +46,14 @@ class Findings:
         if expected != found:
             self.differ(what, expected, found, remedy, key=key)
 
-    def take(self, others: "Findings") -> None:
-        """Add those of an invoice."""
+    def merge(self, others: "Findings") -> None:
+        """Add the differences of an invoice."""
         self.count += others.count
-        self.kept += others.kept[: KEPT - len(self.kept)]
+        self.kept += others.kept[: MAX_DIFFERENCES - len(self.kept)]
 
 
-def amount_in(raw: bytes | None) -> Decimal | None:
-    """A stored amount, 0 where there is none; None for what is no number."""
+def decode_amount(raw: bytes | None) -> Decimal | None:
+    """Return a stored amount, 0 if absent, or None if it is not a number."""
     try:
         amount = Decimal((raw or b"0").decode())
     except (InvalidOperation, UnicodeDecodeError):
@@ -64,8 +61,8 @@ def amount_in(raw: bytes | None) -> Decimal | None:
     return amount if amount.is_finite() else None
 
 
-def row_in(record: bytes) -> Row | None:
-    """A stored row; None for what is none."""
+def parse_row(record: bytes) -> Row | None:
+    """Return a stored row, or None if it is unreadable."""
     try:
         row = decode_row(record)
         numbers = [Decimal(text) for text in (row.amount, row.unit) if text is not None]
@@ -74,12 +71,12 @@ def row_in(record: bytes) -> Row | None:
     return row if all(number.is_finite() for number in numbers) else None
 
 
-def by_command(*words: object) -> str:
-    """The remedy for a key that only repeats what others say: a command of Redis."""
-    return "keep a copy of the data, stop the daemon, then: " + " ".join(map(_quoted, words))
+def command_remedy(*words: object) -> str:
+    """Return the remedy for a derived key: a Redis command."""
+    return "keep a copy of the data, stop the daemon, then: " + " ".join(map(_quote, words))
 
 
-def _quoted(word: object) -> str:
+def _quote(word: object) -> str:
     text = str(word)
     if text and not set(text) & set(" \"'\\") and text.isprintable():
         return text

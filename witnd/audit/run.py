@@ -1,9 +1,8 @@
-"""An audit of one partition: every outcome counted again, and the sums of all of it.
+"""Audit one partition: recount every outcome and compare the sums.
 
-What belongs to one outcome is read at one time, so it holds on a running system too. Sums are of a
-whole partition, and exact only where it stood still while they were taken: they are taken again a
-few times, and given up where it does not. Where they differ, a second walk finds for whom.
-Nothing is written.
+Each outcome is read in one transaction, so the audit also works on a running system. Sums cover the whole partition
+and are exact only if it did not change meanwhile; otherwise they are repeated a few times. If they differ, a second
+pass finds the outcomes. Nothing is written.
 """
 
 from collections import Counter
@@ -12,10 +11,17 @@ from typing import Final
 
 from msgspec import Struct
 
-from witnd.audit.partition.lists import check_due, check_fates, check_held, check_lines, check_log, check_resolutions
+from witnd.audit.partition.lists import (
+    check_due,
+    check_fates,
+    check_held_events,
+    check_lines,
+    check_log,
+    check_resolutions,
+)
 from witnd.audit.partition.lookups import check_customers, check_days, check_lookups, compare_lookups
 from witnd.audit.partition.outcomes import check_outcomes
-from witnd.audit.scope import Damaged, Mismatch, Repaired, Scope, Sum, Totals, accepted
+from witnd.audit.scope import DamagedOutcome, LineSum, Mismatch, RepairedLine, Scope, Totals, accepted_count
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.store.errors import Unsafe
 from witnd.store.keys import Keys
@@ -28,15 +34,14 @@ _FATES: Final = ("applied", *FATES)
 _STATUSES: Final = ("OPEN", "PENDING", "CONFIRMED", "FAILED")
 
 Progress = Callable[[str], None]
-Learn = Callable[[], Awaitable[Catalogue]]
+LoadCatalogue = Callable[[], Awaitable[Catalogue]]
 
 
-class Verdict(Struct, frozen=True, kw_only=True):
-    """What an audit of a partition came to.
+class PartitionAudit(Struct, frozen=True, kw_only=True):
+    """The result of an audit of a partition.
 
-    `exact` is false where the partition moved on during every attempt: then the sums say nothing.
-    `log` says whether the log itself was part of the sums, or why not. `gaps` is how often somebody accepted that
-    entries of the log are missing, `lost` how many those were, as far as that could be known.
+    `exact` is false if the partition changed during every attempt; then ignore the sums. `log` states whether the sums
+    include the log, or why not. `gaps` counts accepted gaps of the log, `lost` their entries, as far as known.
     """
 
     partition: int
@@ -47,18 +52,20 @@ class Verdict(Struct, frozen=True, kw_only=True):
     outcomes: dict[str, int]
     events: dict[str, int]
     deliveries: int
-    sums: dict[str, Sum]
+    sums: dict[str, LineSum]
     differences: list[Mismatch]
     difference_count: int
-    repaired: list[Repaired]
+    repaired: list[RepairedLine]
 
 
-async def audit(reads: Reads, keys: Keys, learn: Learn, *, quick: bool, progress: Progress) -> Verdict:
-    """Raises what reads raise. `learn` answers with the catalogue as it is by now."""
+async def audit_partition(
+    reads: Reads, keys: Keys, load_catalogue: LoadCatalogue, *, quick: bool, progress: Progress
+) -> PartitionAudit:
+    """Audit a partition. Raises the errors of reads. `load_catalogue` returns the current catalogue."""
     precise = False
     for attempt in range(ATTEMPTS):
         before = await reads.position(keys)
-        catalogue = await learn()
+        catalogue = await load_catalogue()
         revision = catalogue.revision
         scope = Scope(reads, keys, catalogue, quick=quick, precise=precise)
         for key, hold in (await holds(reads, [keys])).items():
@@ -68,19 +75,19 @@ async def audit(reads: Reads, keys: Keys, learn: Learn, *, quick: bool, progress
         complete = before.snapshot.added == before.snapshot.length and not before.gaps
         await _find_statuses(scope)
         await _check_lists(scope, before, complete=complete, progress=progress)
-        lost = await _trimmed(reads, keys)
+        lost = await _trimmed_counts(reads, keys)
         after = await reads.position(keys)
-        # A newer catalogue may have terms that an outcome opened under meanwhile.
-        exact = after.sequence == before.sequence and (await learn()).revision == revision
+        # Outcomes can open under newer terms meanwhile.
+        exact = after.sequence == before.sequence and (await load_catalogue()).revision == revision
         if exact:
             wrong = scope.count
             _check_sums(scope, before, complete=complete, trimmed=lost)
             if scope.count > wrong and not precise and attempt < ATTEMPTS - 1:
-                precise = True  # walk again to tell whom it concerns, counting every key once
+                precise = True  # repeat to find the outcomes, counting every key once
                 continue
             break
-        progress(f"partition {keys.partition} moved on; its sums are taken again")
-    return _verdict(scope, before, exact=exact, complete=complete)
+        progress(f"partition {keys.partition} changed meanwhile; summing again")
+    return _result(scope, before, exact=exact, complete=complete)
 
 
 def _check_gap(scope: Scope, before: Position) -> None:
@@ -91,12 +98,12 @@ def _check_gap(scope: Scope, before: Position) -> None:
 
 
 async def _walk(scope: Scope, progress: Progress) -> None:
-    """All keys of the partition, whatever they hold."""
+    """Check all keys of the partition."""
     keys, totals, looked_at = scope.keys, scope.totals, 0
     starts = keys.outcome(""), keys.history(""), keys.held_events(""), keys.of_customer(""), keys.day("")
     outcome, history, held, customer, day = (start.encode() for start in starts)
     async for _, names in scope.reads.scan(f"{keys.base}:"):
-        fresh = [name for name in names if scope.fresh(name)]
+        fresh = [name for name in names if scope.is_new(name)]
         await check_outcomes(scope, _keys_behind(outcome, fresh))
         totals.fates["applied"] += await _histories(scope, _keys_behind(history, fresh))
         held_keys = [key for key in _keys_behind(held, fresh) if key not in scope.damaged]
@@ -108,13 +115,13 @@ async def _walk(scope: Scope, progress: Progress) -> None:
 
 
 async def _find_statuses(scope: Scope) -> None:
-    """What the lists say of the outcomes that cannot be read."""
+    """Find the listed status of unreadable outcomes."""
     for key, damaged in scope.damaged.items():
         if not damaged.is_on_hold and damaged.status is None:
             commands: list[Command] = [("ZSCORE", scope.keys.with_status(status), key) for status in _STATUSES]
             scores = await scope.reads.pipeline(*commands)
             listed = [status for status, score in zip(_STATUSES, scores, strict=True) if score is not None]
-            scope.damaged[key] = Damaged(listed[-1] if listed else None, is_on_hold=False)
+            scope.damaged[key] = DamagedOutcome(listed[-1] if listed else None, is_on_hold=False)
 
 
 def _keys_behind(start: bytes, names: list[bytes]) -> list[str]:
@@ -122,7 +129,7 @@ def _keys_behind(start: bytes, names: list[bytes]) -> list[str]:
 
 
 async def _histories(scope: Scope, keys: list[str]) -> int:
-    """How many events these histories have; each must belong to an outcome."""
+    """Count the events of histories, each of which must have an outcome."""
     if not keys:
         return 0
     records = (await scope.reads.pipeline(("MGET", *map(scope.keys.outcome, keys))))[0]
@@ -133,7 +140,7 @@ async def _histories(scope: Scope, keys: list[str]) -> int:
 
 
 async def _lengths(scope: Scope, keys: list[str], list_of: Callable[[str], str]) -> int:
-    """How many items these keys have in their lists; one whose list is another type of key is damaged."""
+    """Sum the lengths of the lists of these keys. A key of another type marks the outcome as damaged."""
     if not keys:
         return 0
     total = 0
@@ -148,7 +155,7 @@ async def _lengths(scope: Scope, keys: list[str], list_of: Callable[[str], str])
 
 
 async def _check_lists(scope: Scope, before: Position, *, complete: bool, progress: Progress) -> None:
-    parts = [check_due, check_held, check_fates, check_lookups, check_resolutions, check_lines]
+    parts = [check_due, check_held_events, check_fates, check_lookups, check_resolutions, check_lines]
     for part in parts:
         progress(f"partition {scope.keys.partition}: {part.__name__.removeprefix('check_')}")
         await part(scope)
@@ -157,8 +164,8 @@ async def _check_lists(scope: Scope, before: Position, *, complete: bool, progre
         await check_log(scope, before.cursor)
 
 
-async def _trimmed(reads: Reads, keys: Keys) -> dict[str, int]:
-    """How many entries of the streams of results are not there any more."""
+async def _trimmed_counts(reads: Reads, keys: Keys) -> dict[str, int]:
+    """Return how many entries were trimmed from the result streams."""
     gone = {}
     for name, stream in (("resolutions", keys.resolutions), ("lines", keys.lines)):
         added, length = await reads.entry_counts(stream)
@@ -167,10 +174,10 @@ async def _trimmed(reads: Reads, keys: Keys) -> dict[str, int]:
 
 
 def _check_sums(scope: Scope, before: Position, *, complete: bool, trimmed: dict[str, int]) -> None:
-    """What must be equal once a partition stands still."""
+    """Compare the sums, which are equal if the partition did not change meanwhile."""
     totals, counters = scope.totals, before.counters
     if scope.damaged:
-        # How many events were applied to an outcome that cannot be read is known from the counter alone.
+        # Only the counter includes events of unreadable outcomes.
         found, counted = totals.fates["applied"], counters.get("applied", 0)
         if counted < found:
             scope.differ("", "counter of applied events", f"{found} or more", counted)
@@ -182,26 +189,26 @@ def _check_sums(scope: Scope, before: Position, *, complete: bool, trimmed: dict
         scope.compare("", f"counter of {fate} events", totals.fates[fate], counters.get(fate, 0))
     for status in _STATUSES:
         found = counters.get(status, 0)
-        expected = totals.statuses[status] + scope.of_damaged(status, also_on_hold=False)
+        expected = totals.statuses[status] + scope.damaged_count(status, also_on_hold=False)
         scope.compare("", f"counter of {status} outcomes", expected, found)
     if complete:
-        scope.compare("", "events of the log", accepted(totals.fates), totals.log_entries)
+        scope.compare("", "events of the log", accepted_count(totals.fates), totals.log_entries)
         if not scope.quick and totals.log_mark != totals.history_mark:
-            _tell(scope, "applied events", scope.log_marks, scope.history_marks)
+            _report_histories(scope, "applied events", scope.log_marks, scope.history_marks)
     finals = totals.statuses["CONFIRMED"] + totals.statuses["FAILED"]
-    if not (trimmed["resolutions"] and scope.damaged):  # it is unknown of which outcomes those were
+    if not (trimmed["resolutions"] and scope.damaged):  # their outcomes are unknown
         scope.compare("", "resolutions", finals, totals.resolutions + trimmed["resolutions"])
     if not trimmed["resolutions"] and totals.resolutions_mark != totals.resolutions_found_mark:
-        _tell_number(scope, "resolutions", scope.resolved)
+        _report_counts(scope, "resolutions", scope.resolved)
     scope.compare("", "invoice lines", totals.statuses["CONFIRMED"], totals.lines)
     scope.compare("", "number of the last invoice line", before.lines, totals.last_line)
     if totals.lines_mark != totals.lines_found_mark:
-        _tell_number(scope, "invoice lines", scope.billed)
+        _report_counts(scope, "invoice lines", scope.billed)
     compare_lookups(scope)
 
 
-def _tell(scope: Scope, what: str, expected: Counter[str], found: Counter[str]) -> None:
-    """Which outcomes have another history than the log gives them; in the first walk, that some do."""
+def _report_histories(scope: Scope, what: str, expected: Counter[str], found: Counter[str]) -> None:
+    """Report outcomes whose history differs from the log; in the first pass, only that some do."""
     if not scope.precise:
         scope.differ("", what, "those of the log", "others")
     for key in expected.keys() | found.keys():
@@ -209,8 +216,8 @@ def _tell(scope: Scope, what: str, expected: Counter[str], found: Counter[str]) 
             scope.differ(key, what, "those of the log", "others")
 
 
-def _tell_number(scope: Scope, what: str, surplus: Counter[str]) -> None:
-    """Which outcomes have too many or too few; `surplus` is found less expected."""
+def _report_counts(scope: Scope, what: str, surplus: Counter[str]) -> None:
+    """Report outcomes with too many or too few entries; `surplus` is found minus expected."""
     if not scope.precise:
         scope.differ("", what, "one for each", "another set")
     for key, count in surplus.items():
@@ -219,11 +226,11 @@ def _tell_number(scope: Scope, what: str, surplus: Counter[str]) -> None:
             scope.differ(key, what, expected, f"{abs(count)} too {'many' if count > 0 else 'few'}")
 
 
-def _verdict(scope: Scope, before: Position, *, exact: bool, complete: bool) -> Verdict:
+def _result(scope: Scope, before: Position, *, exact: bool, complete: bool) -> PartitionAudit:
     totals: Totals = scope.totals
     gone = before.snapshot.added - before.snapshot.length
     why = f"{gone} of its entries are trimmed" if gone > 0 else "a gap in it was accepted"
-    return Verdict(
+    return PartitionAudit(
         partition=scope.keys.partition,
         exact=exact,
         log="compared" if complete else f"not compared: {why}",

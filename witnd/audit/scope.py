@@ -1,4 +1,4 @@
-"""What the parts of an audit share: where they read, what they know, where they tell differences."""
+"""Shared state of an audit: data source, totals and differences."""
 
 from collections import Counter
 from decimal import Decimal
@@ -15,14 +15,14 @@ from witnd.store.keys import Keys
 from witnd.store.query.reads import FATES, Reads
 from witnd.store.records.codec import OutcomeRecord, outcome_record
 
-# More than anybody reads; all are counted.
-KEPT: Final = 1000
-_RESTORE: Final = "copy the data, audit again with the daemon stopped; if it stays, restore a backup"
+# More than anyone reads. All are counted.
+MAX_DIFFERENCES: Final = 1000
+_RESTORE: Final = "copy the data and audit again with the daemon stopped; if the difference remains, restore a backup"
 
 
 class Mismatch(Struct, frozen=True, kw_only=True):
-    """One difference. `key` is the outcome's, or empty for one that concerns more than one. What concerns invoices has
-    no partition, and the id of the invoice where it is of one."""
+    """A difference. `key` is the outcome's, or empty for a sum. Differences of invoices have no partition, and
+    `invoice` if they concern a single one."""
 
     partition: int | None
     invoice: str = ""
@@ -33,15 +33,15 @@ class Mismatch(Struct, frozen=True, kw_only=True):
     remedy: str
 
 
-class Damaged(Struct, frozen=True):
-    """An outcome that cannot be counted again. `status` is what the lists say it was, None where none has it."""
+class DamagedOutcome(Struct, frozen=True):
+    """An outcome that cannot be recounted. `status` is the one in the lists, or None."""
 
     status: str | None
-    is_on_hold: bool  # the daemon has taken it out of its lists and counters
+    is_on_hold: bool  # the daemon has removed it from lists and counters
 
 
-class Repaired(Struct, frozen=True, kw_only=True):
-    """A line that was late because its outcome was on hold when it was due."""
+class RepairedLine(Struct, frozen=True, kw_only=True):
+    """A line that is late because its outcome was on hold at its deadline."""
 
     partition: int
     key: str
@@ -49,9 +49,9 @@ class Repaired(Struct, frozen=True, kw_only=True):
     repaired_at: str
 
 
-class Sum(Struct, kw_only=True):
-    """Invoice lines of one currency. Those that are rated when their period closes have no amount in here. `digits`:
-    the most after the point that one of them has."""
+class LineSum(Struct, kw_only=True):
+    """The lines of one currency, without amounts of those rated at close. `digits`: their largest number of minor
+    digits."""
 
     digits: int = 0
     lines: int = 0
@@ -59,11 +59,11 @@ class Sum(Struct, kw_only=True):
 
 
 class Totals(Struct, kw_only=True):
-    """What was counted on the way. The marks are sums of digests: equal sums are equal sets."""
+    """Counts and sums of an audit. Marks are sums of digests: equal sums mean equal sets."""
 
     statuses: Counter[str] = field(default_factory=Counter)
     fates: Counter[str] = field(default_factory=Counter)
-    sums: dict[str, Sum] = field(default_factory=dict)
+    sums: dict[str, LineSum] = field(default_factory=dict)
     held_items: int = 0
     events_on_record: int = 0
     deliveries: int = 0
@@ -78,7 +78,7 @@ class Totals(Struct, kw_only=True):
     log_mark: int = 0
     log_entries: int = 0
     unrated: int = 0  # lines without an amount
-    # What outcomes are found by: sizes of the sets by status ("" of all keys), and of those of customers together.
+    # Sizes of the sets by status ("" for all keys), and the total of the sets by customer.
     found_by: Counter[str] = field(default_factory=Counter)
     found_by_customer: int = 0
     days: Counter[str] = field(default_factory=Counter)
@@ -86,7 +86,7 @@ class Totals(Struct, kw_only=True):
 
 
 class Scope:
-    """One run over one partition. With `seen` every key counts once, however often it is met."""
+    """One pass over one partition. With `precise`, repeated keys count once."""
 
     def __init__(self, reads: Reads, keys: Keys, catalogue: Catalogue, *, quick: bool, precise: bool) -> None:
         self.reads = reads
@@ -97,12 +97,11 @@ class Scope:
         self.totals = Totals()
         self.differences: list[Mismatch] = []
         self.count = 0
-        # Only where sums differed: per outcome key, what its log and its history say, and how often
-        # the streams name it.
+        # Only if sums differed: by outcome key, marks of log and history, and the number of stream entries.
         self.seen: set[bytes] = set()
-        # What the sums have to do without: outcomes on hold, and damaged ones that the daemon has not met yet.
-        self.damaged: dict[str, Damaged] = {}
-        self.repaired: list[Repaired] = []
+        # Outcomes that the sums exclude: on hold, or damaged.
+        self.damaged: dict[str, DamagedOutcome] = {}
+        self.repaired: list[RepairedLine] = []
         self.log_marks: Counter[str] = Counter()
         self.history_marks: Counter[str] = Counter()
         self.resolved: Counter[str] = Counter()
@@ -110,7 +109,7 @@ class Scope:
 
     def differ(self, key: str, what: str, expected: object, found: object) -> None:
         self.count += 1
-        if len(self.differences) < KEPT:
+        if len(self.differences) < MAX_DIFFERENCES:
             one = Mismatch(
                 partition=self.keys.partition,
                 key=key,
@@ -127,30 +126,30 @@ class Scope:
 
     def hold(self, key: str, hold: Hold) -> None:
         """Report an outcome on hold."""
-        self.damaged[key] = Damaged(hold.status, is_on_hold=True)
+        self.damaged[key] = DamagedOutcome(hold.status, is_on_hold=True)
         self._damage(key, f"on hold: {hold.reason}")
 
     def damage(self, key: str, reason: str, status: str | None = None) -> None:
         """Report an outcome that cannot be read, once."""
         if key not in self.damaged:
-            self.damaged[key] = Damaged(status, is_on_hold=False)
+            self.damaged[key] = DamagedOutcome(status, is_on_hold=False)
             self._damage(key, reason)
 
     def _damage(self, key: str, reason: str) -> None:
         self.count += 1
-        if len(self.differences) < KEPT:
+        if len(self.differences) < MAX_DIFFERENCES:
             one = Mismatch(
                 partition=self.keys.partition,
                 key=key,
                 what="stored outcome",
-                expected="stored data that can be counted again",
+                expected="readable stored data",
                 found=reason,
                 remedy=f"run `witnd repair outcome {key}`",
             )
             self.differences.append(one)
 
     def record(self, key: str, sealed: bytes | None) -> OutcomeRecord | None:
-        """The record of a key; None where there is none, or none that can be read, which is reported."""
+        """Return the record of a key, or None if it is absent or unreadable. Reports an unreadable one."""
         if key in self.damaged:
             return None
         record = outcome_record(key, sealed)
@@ -159,15 +158,15 @@ class Scope:
             return None
         return record
 
-    def of_damaged(self, status: str, *, also_on_hold: bool) -> int:
-        """How many damaged outcomes the lists have with a status ("" for any)."""
+    def damaged_count(self, status: str, *, also_on_hold: bool) -> int:
+        """Return the number of damaged outcomes by listed status ("" for any)."""
         return sum(
             one.status is not None and status in ("", one.status) and (also_on_hold or not one.is_on_hold)
             for one in self.damaged.values()
         )
 
-    def fresh(self, name: bytes) -> bool:
-        """Whether a key of Redis is met for the first time, as far as that is kept account of."""
+    def is_new(self, name: bytes) -> bool:
+        """Return whether a Redis key is new in this pass; always true unless `precise`."""
         if not self.precise:
             return True
         if name in self.seen:
@@ -176,7 +175,7 @@ class Scope:
         return True
 
     def outcome(self, key: str, record: OutcomeRecord) -> Outcome | None:
-        """The stored outcome; None where its terms are lost, which is told."""
+        """Return the stored outcome, or None if its terms are missing, which is reported."""
         try:
             contract = self.catalogue.contract(record.contract_hash)
             price = self.catalogue.price_by_hash(record.price_hash)
@@ -186,5 +185,5 @@ class Scope:
         return restore_outcome(key, record, contract, price)
 
 
-def accepted(fates: Counter[str]) -> int:
+def accepted_count(fates: Counter[str]) -> int:
     return fates["applied"] + sum(fates[fate] for fate in FATES)

@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from witnd.audit.invoices.run import audit_invoices
-from witnd.audit.invoices.totals import Books, Stage
-from witnd.audit.run import Verdict, audit
+from witnd.audit.invoices.totals import InvoiceAudit, StageTotals
+from witnd.audit.run import PartitionAudit, audit_partition
 from witnd.demo.receiver import Heard
 from witnd.demo.screen import Piece
 from witnd.domain.catalogue.catalogue import Catalogue
@@ -42,8 +42,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     """Everything the end is told from."""
 
     agents: Mapping[str, Agent]
-    verdict: Verdict
-    books: Books
+    verdict: PartitionAudit
+    books: InvoiceAudit
     heard: Heard
 
     @property
@@ -85,7 +85,7 @@ async def summary(
     def silent(_: str) -> None:
         """The demo is over in a moment."""
 
-    verdict = await audit(reads, keys, learn, quick=False, progress=silent)
+    verdict = await audit_partition(reads, keys, learn, quick=False, progress=silent)
     books = await audit_invoices(reads, billing, [keys], learn, quick=False, progress=silent)
     return Summary(agents=await _agents(reads, keys, await learn()), verdict=verdict, books=books, heard=heard)
 
@@ -144,9 +144,9 @@ def lines(summed: Summary) -> Iterator[tuple[Piece, ...]]:
         yield ((f"  {difference}", "red"),)
 
 
-def _drafts(books: Books) -> str:
+def _drafts(books: InvoiceAudit) -> str:
     """The drafts of the running month; none is old enough to be closed."""
-    drafts = {currency: sums.stages.get("open", Stage()) for currency, sums in books.sums.items()}
+    drafts = {currency: sums.stages.get("open", StageTotals()) for currency, sums in books.sums.items()}
     count, lines = sum(one.invoices for one in drafts.values()), sum(one.lines for one in drafts.values())
     waiting = sum(sums.waiting for sums in books.sums.values())
     subtotals = {c: money.to_minor(one.subtotal, books.sums[c].digits) for c, one in drafts.items()}

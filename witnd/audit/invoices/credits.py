@@ -1,4 +1,4 @@
-"""The part of an audit about money given back: credit rows, credit notes, and the balances of customers."""
+"""Audit credit rows, credit notes and customer balances."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from witnd.audit.findings import OTHERS, RESTORE, UNREADABLE, Findings, amount_in, by_command, row_in
-from witnd.audit.invoices.seen import score_of
+from witnd.audit.findings import FOREIGN_WRITE, RESTORE, UNREADABLE, Findings, command_remedy, decode_amount, parse_row
+from witnd.audit.invoices.snapshot import decode_score
 from witnd.domain.invoices.credit import CREDITABLE, note_id
 from witnd.domain.invoices.invoice import Invoice, Row, row_id
 from witnd.domain.invoices.operations import CreditNote
@@ -21,39 +21,41 @@ from witnd.store.query.reads import PAGE, Command, Reads
 NOTES_CHUNK: Final = 100
 
 _ZERO: Final = Decimal(0)
-# What a credit repeats of the row that it corrects.
+# Fields that a credit copies from the corrected row.
 _SAME: Final = ("agent_key", "rate_card", "price_hash", "outcome_key", "contract_hash", "rated")
 
 
-class Given(Struct, kw_only=True):
-    """What was given back of one row, and the first of the rows that say so."""
+class RowCredits(Struct, kw_only=True):
+    """The credits of one row: their sum and the first credit."""
 
     row: Row
     amount: Decimal = _ZERO
 
 
-async def check_credits(reads: Reads, keys: BillingKeys, invoice: Invoice, findings: Findings) -> dict[str, Given]:
-    """Sum up what was given back of each row of an invoice; the sums of the invoice must say the same."""
-    given: dict[str, Given] = {}
+async def check_credits(reads: Reads, keys: BillingKeys, invoice: Invoice, findings: Findings) -> dict[str, RowCredits]:
+    """Sum the credits of each row of an invoice, and compare them with the sums of the invoice."""
+    given: dict[str, RowCredits] = {}
     credited = noted = _ZERO
     start = 0
     while True:
         page = (await reads.pipeline(("LRANGE", keys.credits(invoice.id), start, start + PAGE - 1)))[0]
-        rows = [row_in(record) for record in page]
+        rows = [parse_row(record) for record in page]
         for place, row in enumerate(rows, start):
             if row is None:
                 findings.differ(f"credit {place}", "one that witnd wrote", "unreadable", RESTORE)
-        credited = exact_sum((credited, _give(invoice, given, [row for row in rows if row is not None], findings)))
+        credited = exact_sum(
+            (credited, _add_credits(invoice, given, [row for row in rows if row is not None], findings))
+        )
         start += len(page)
         if len(page) < PAGE:
             break
     for at in range(0, invoice.notes, NOTES_CHUNK):
         ids = [note_id(invoice.id, number) for number in range(at, min(at + NOTES_CHUNK, invoice.notes))]
         for note in await _notes(reads, keys, invoice, ids, findings):
-            noted = exact_sum((noted, _give(invoice, given, note.rows, findings)))
+            noted = exact_sum((noted, _add_credits(invoice, given, note.rows, findings)))
     head = keys.invoice(invoice.id)
     for name, found, must in (("credited", invoice.credited, credited), ("noted", invoice.noted, noted)):
-        findings.compare(name, plain(must), plain(found), by_command("HSET", head, name, plain(must)))
+        findings.compare(name, plain(must), plain(found), command_remedy("HSET", head, name, plain(must)))
     await _check_credited(reads, keys, invoice, given, findings)
     all_ = exact_sum((credited, noted))
     if all_ > invoice.subtotal:
@@ -62,15 +64,15 @@ async def check_credits(reads: Reads, keys: BillingKeys, invoice: Invoice, findi
     return given
 
 
-def _give(invoice: Invoice, given: dict[str, Given], rows: Sequence[Row], findings: Findings) -> Decimal:
-    """Add credit rows, in the order in which they were given. Answers what they give back."""
+def _add_credits(invoice: Invoice, given: dict[str, RowCredits], rows: Sequence[Row], findings: Findings) -> Decimal:
+    """Add credit rows in their order. Return the credited amount."""
     total = _ZERO
     for row in rows:
         key = row.outcome_key or ""
         if row.kind != "credit" or row.corrects is None or row.amount is None:
             findings.differ(f"row {row.id} of the credits", "a credit of a row", f"a {row.kind}", RESTORE, key=key)
             continue
-        one = given.setdefault(row.corrects, Given(row=row))
+        one = given.setdefault(row.corrects, RowCredits(row=row))
         must = row_id(invoice.id, "credit", row.corrects, plain(one.amount))
         findings.compare("credit: id", must, row.id, RESTORE, key=key)
         amount = Decimal(row.amount).copy_negate()
@@ -94,20 +96,20 @@ async def _notes(
             note = decode_note(id_, {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)})
         except UNREADABLE:
             note = None
-        if note is None or not note.amount.is_finite() or any(row_in(encode_row(row)) is None for row in note.rows):
+        if note is None or not note.amount.is_finite() or any(parse_row(encode_row(row)) is None for row in note.rows):
             findings.differ(f"credit note {id_}", "one", "unreadable" if flat else "none", RESTORE)
             continue
         found.append(note)
         _check_note(keys, invoice, note, score, findings)
     numbers = [note.number or "" for note in found]
-    for note, name in zip(found, await _named(reads, keys, numbers), strict=True):
-        remedy = by_command("HSET", keys.numbers, note.number, note.id)
+    for note, name in zip(found, await _number_owners(reads, keys, numbers), strict=True):
+        remedy = command_remedy("HSET", keys.numbers, note.number, note.id)
         findings.compare(f"number {note.number}", f"of credit note {note.id}", f"of credit note {name}", remedy)
     return found
 
 
-async def _named(reads: Reads, keys: BillingKeys, numbers: Sequence[str]) -> list[str]:
-    """Whose the numbers are."""
+async def _number_owners(reads: Reads, keys: BillingKeys, numbers: Sequence[str]) -> list[str]:
+    """Return the owners of the numbers."""
     if not numbers:
         return []
     ids = (await reads.pipeline(("HMGET", keys.numbers, *numbers)))[0]
@@ -125,33 +127,33 @@ def _check_note(keys: BillingKeys, invoice: Invoice, note: CreditNote, score: by
     }
     for name, expected in must.items():
         findings.compare(f"{what}: {name}", expected, getattr(note, name), RESTORE)
-    listed = score_of(score)
-    remedy = by_command("ZADD", keys.notes, note.issued_at, note.id)
+    listed = decode_score(score)
+    remedy = command_remedy("ZADD", keys.notes, note.issued_at, note.id)
     findings.compare(f"{what} in the list of notes", note.issued_at, listed, remedy)
 
 
 async def _check_credited(
-    reads: Reads, keys: BillingKeys, invoice: Invoice, given: Mapping[str, Given], findings: Findings
+    reads: Reads, keys: BillingKeys, invoice: Invoice, given: Mapping[str, RowCredits], findings: Findings
 ) -> None:
-    """What is kept of each row to decide the next credit by."""
+    """Check the stored credited amount of each row."""
     name = keys.credited(invoice.id)
     stored: dict[str, Decimal | None] = {}
     cursor = "0"
     while True:
         after, flat = (await reads.pipeline(("HSCAN", name, cursor, "COUNT", PAGE)))[0]
-        stored |= {flat[i].decode(): amount_in(flat[i + 1]) for i in range(0, len(flat), 2)}
+        stored |= {flat[i].decode(): decode_amount(flat[i + 1]) for i in range(0, len(flat), 2)}
         cursor = after.decode()
         if cursor == "0":
             break
     for id_ in dict.fromkeys((*given, *stored)):
         must = given[id_].amount if id_ in given else _ZERO
         key = given[id_].row.outcome_key or "" if id_ in given else ""
-        remedy = by_command("HSET", name, id_, plain(must))
+        remedy = command_remedy("HSET", name, id_, plain(must))
         findings.compare(f"credited of row {id_}", plain(must), _plain(stored.get(id_, _ZERO)), remedy, key=key)
 
 
-def check_corrected(given: Mapping[str, Given], rows: Mapping[str, Row], findings: Findings) -> None:
-    """The rows that credits are for: they are there, ask for money, and for no less than was given back."""
+def check_credited_rows(given: Mapping[str, RowCredits], rows: Mapping[str, Row], findings: Findings) -> None:
+    """Check that credited rows exist, are creditable, and are not credited above their amount."""
     for id_, one in given.items():
         row, key = rows.get(id_), one.row.outcome_key or ""
         if row is None:
@@ -167,17 +169,17 @@ def check_corrected(given: Mapping[str, Given], rows: Mapping[str, Row], finding
 
 
 class Balances:
-    """The balance of every account: what its credit notes gave, less what its invoices used."""
+    """Checks the balances of accounts (customer and currency): credit notes minus the amounts that invoices used."""
 
     def __init__(self, reads: Reads, keys: BillingKeys, findings: Findings) -> None:
         self._reads = reads
         self._keys = keys
         self._findings = findings
-        self._seen: set[tuple[str, str]] = set()  # accounts that ever had one
-        self.sums: dict[str, tuple[int, Decimal]] = {}  # by currency: accounts with something, and how much
+        self._seen: set[tuple[str, str]] = set()  # checked accounts
+        self.sums: dict[str, tuple[int, Decimal]] = {}  # by currency: number and sum of balances above 0
 
     async def walk(self) -> None:
-        """All that are stored."""
+        """Check all stored balances."""
         cursor = "0"
         while True:
             after, flat = (await self._reads.pipeline(("HSCAN", self._keys.balance, cursor, "COUNT", PAGE)))[0]
@@ -189,14 +191,14 @@ class Balances:
                 return
 
     async def check(self, customer: str, currency: str) -> None:
-        """One, the first time that it is met."""
+        """Check a balance, unless it was checked before."""
         if (customer, currency) in self._seen:
             return
         self._seen.add((customer, currency))
         keys, field = self._keys, balance_field(customer, currency)
         ids = (await self._reads.pipeline(("ZRANGE", keys.customer(customer), 0, -1)))[0]
         names = [keys.invoice(id_.decode()) for id_ in ids]
-        # No invoice is new and used a balance at once, so those that come meanwhile change nothing.
+        # A new invoice cannot have used a balance, so concurrent ones do not matter.
         raw, *heads = await self._reads.transaction(
             ("HGET", keys.balance, field),
             *(("HMGET", name, "currency", "noted", "carried", "status") for name in names),
@@ -204,15 +206,17 @@ class Balances:
         must = _ZERO
         for unit, noted, carried, status in heads:
             if unit is not None and unit.decode() == currency:
-                # What is unreadable in a head is told with the invoice.
-                must = exact_sum((must, amount_in(noted) or _ZERO))
+                # An unreadable head is reported with the invoice.
+                must = exact_sum((must, decode_amount(noted) or _ZERO))
                 if status != b"void":
-                    must = difference(must, amount_in(carried) or _ZERO)
-        found = amount_in(raw)
+                    must = difference(must, decode_amount(carried) or _ZERO)
+        found = decode_amount(raw)
         what = f"balance of {customer} in {currency}"
-        self._findings.compare(what, plain(must), _plain(found), by_command("HSET", keys.balance, field, plain(must)))
+        self._findings.compare(
+            what, plain(must), _plain(found), command_remedy("HSET", keys.balance, field, plain(must))
+        )
         if found is not None and found < 0:
-            self._findings.differ(what, "0 or more", plain(found), OTHERS)
+            self._findings.differ(what, "0 or more", plain(found), FOREIGN_WRITE)
         if found:
             count, amount = self.sums.get(currency, (0, _ZERO))
             self.sums[currency] = (count + 1, exact_sum((amount, found)))

@@ -1,20 +1,20 @@
-"""The part of an audit about what is kept of all invoices: no key without its invoice, no number without its paper."""
+"""Audit the keys and numbers of all invoices: each must have its invoice or credit note."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
-from witnd.audit.findings import OTHERS, RESTORE, Findings, by_command
+from witnd.audit.findings import FOREIGN_WRITE, RESTORE, Findings, command_remedy
 from witnd.domain.invoices.credit import note_id
 from witnd.store.journal.marks import series_numbers
 from witnd.store.keys import BillingKeys
 from witnd.store.query.reads import PAGE, Command, Reads
 
-# Keys of one invoice, by how they are called.
-_OWN: Final = ("rows", "row_ids", "lines", "credits", "credited", "changes")
+# Names of the keys of one invoice.
+_INVOICE_KEYS: Final = ("rows", "row_ids", "lines", "credits", "credited", "changes")
 
 
 async def check_keys(reads: Reads, keys: BillingKeys, partitions: int, findings: Findings) -> None:
-    """Every key of the invoices belongs to one that is listed; nothing is in a list that is not there."""
+    """Check that every key belongs to a listed invoice, and that list members exist."""
     start = f"{keys.base}:"
     async for _, names in reads.scan(start):
         own: list[str] = []
@@ -27,13 +27,13 @@ async def check_keys(reads: Reads, keys: BillingKeys, partitions: int, findings:
                 papers.append((keys.invoices, rest, f"invoice {rest}"))
             elif kind == "note":
                 papers.append((keys.notes, rest, f"credit note {rest}"))
-            elif kind in _OWN and rest:
+            elif kind in _INVOICE_KEYS and rest:
                 own.append(name)
         await _check_listed(reads, papers, findings)
-        await _check_own(reads, keys, partitions, own, findings)
+        await _check_invoice_keys(reads, keys, partitions, own, findings)
     for what, zset in (("open drafts", keys.open), ("drafts to be issued", keys.to_issue)):
         async for page in reads.scan_scores(zset):
-            await _check_there(reads, keys, zset, f"the list of {what}", [id_ for id_, _ in page], findings)
+            await _check_members(reads, keys, zset, f"the list of {what}", [id_ for id_, _ in page], findings)
     async for page in reads.scan_scores(keys.notes):
         for id_, _ in page:
             await _check_note(reads, keys, id_, findings)
@@ -45,62 +45,70 @@ async def _check_listed(reads: Reads, papers: Sequence[tuple[str, str, str]], fi
     scores = await reads.pipeline(*(("ZSCORE", zset, id_) for zset, id_, _ in papers))
     for (zset, _, what), score in zip(papers, scores, strict=True):
         if score is None:
-            findings.differ(what, f"in {zset}", "not in it", f"put it back into {zset} if witnd made it; else {OTHERS}")
+            findings.differ(
+                what, f"in {zset}", "not in it", f"put it back into {zset} if witnd made it; else {FOREIGN_WRITE}"
+            )
 
 
-async def _check_own(reads: Reads, keys: BillingKeys, partitions: int, own: Sequence[str], findings: Findings) -> None:
-    """Rows are those of an invoice, and in the form that it has now."""
+async def _check_invoice_keys(
+    reads: Reads, keys: BillingKeys, partitions: int, own: Sequence[str], findings: Findings
+) -> None:
+    """Check that the keys of rows match the invoice's status."""
     if not own:
         return
     ids = [name.removeprefix(f"{keys.base}:").split(":")[1] for name in own]
     commands: list[Command] = [("HGET", keys.state, "closing")]
     for name, id_ in zip(own, ids, strict=True):
         commands += (("EXISTS", name), ("HGET", keys.invoice(id_), "closed"))
-    closing, *answers = await _answered(reads, *commands)
+    closing, *answers = await _results(reads, *commands)
     for name, id_, there, closed in zip(own, ids, answers[::2], answers[1::2], strict=True):
         kind, _, rest = name.removeprefix(f"{keys.base}:").partition(":")
         number = rest.partition(":")[2]
         if not there:
-            continue  # the draft was closed since the key was met
+            continue  # the draft was closed meanwhile
         if closed is None:
             findings.differ(f"key {name}", f"an invoice {id_}", "none", RESTORE)
         elif kind == "rows" and (not number.isdigit() or int(number) >= partitions):
             findings.differ(f"key {name}", f"of a partition below {partitions}", number or "none", RESTORE)
         elif kind == "row_ids" and closed == b"1":
-            findings.differ(f"key {name}", "none: the invoice is closed", "there is one", by_command("UNLINK", name))
+            findings.differ(
+                f"key {name}", "none: the invoice is closed", "there is one", command_remedy("UNLINK", name)
+            )
         elif kind == "lines" and closed != b"1" and closing != id_.encode():
-            remedy = by_command("UNLINK", name)
+            remedy = command_remedy("UNLINK", name)
             findings.differ(f"key {name}", "none: the invoice is open", "there is one", remedy)
 
 
 async def _check_customer(reads: Reads, keys: BillingKeys, customer: str, findings: Findings) -> None:
-    """Nobody has another one's invoices."""
+    """Check that a customer's list has only its own invoices."""
     zset = keys.customer(customer)
     async for page in reads.scan_scores(zset):
-        heads = await _answered(reads, *(("HGET", keys.invoice(id_), "customer_key") for id_, _ in page))
+        heads = await _results(reads, *(("HGET", keys.invoice(id_), "customer_key") for id_, _ in page))
         for (id_, _), owner in zip(page, heads, strict=True):
             if owner != customer.encode():
                 found = "no invoice" if owner is None else f"one of {owner.decode()}"
-                findings.differ(f"{id_} in {zset}", f"an invoice of {customer}", found, by_command("ZREM", zset, id_))
+                findings.differ(
+                    f"{id_} in {zset}", f"an invoice of {customer}", found, command_remedy("ZREM", zset, id_)
+                )
 
 
-async def _check_there(
+async def _check_members(
     reads: Reads, keys: BillingKeys, zset: str, what: str, ids: Sequence[str], findings: Findings
 ) -> None:
     answers = await reads.pipeline(*(("EXISTS", keys.invoice(id_)) for id_ in ids))
     for id_, there in zip(ids, answers, strict=True):
         if not there:
-            findings.differ(f"{id_} in {what}", "an invoice", "none", by_command("ZREM", zset, id_))
+            findings.differ(f"{id_} in {what}", "an invoice", "none", command_remedy("ZREM", zset, id_))
 
 
 async def _check_note(reads: Reads, keys: BillingKeys, id_: str, findings: Findings) -> None:
-    """A credit note is one of those that its invoice counts, and is checked with it."""
-    invoice = (await _answered(reads, ("HGET", keys.note(id_), "invoice")))[0]
+    """Check that a credit note belongs to its invoice, which checks its content."""
+    invoice = (await _results(reads, ("HGET", keys.note(id_), "invoice")))[0]
     if invoice is None:
-        remedy = by_command("ZREM", keys.notes, id_)
+        remedy = command_remedy("ZREM", keys.notes, id_)
         findings.differ(f"{id_} in the list of notes", "a credit note", "none", remedy)
         return
-    count = (await _answered(reads, ("HGET", keys.invoice(invoice.decode()), "notes")))[0]
+    count = (await _results(reads, ("HGET", keys.invoice(invoice.decode()), "notes")))[0]
     notes = int(count) if count is not None and count.isdigit() else 0
     if all(note_id(invoice.decode(), number) != id_ for number in range(notes)):
         findings.differ(f"credit note {id_}", f"one of the {notes} of invoice {invoice.decode()}", "another", RESTORE)
@@ -110,9 +118,9 @@ async def _check_note(reads: Reads, keys: BillingKeys, id_: str, findings: Findi
 
 
 async def check_numbers(reads: Reads, keys: BillingKeys, findings: Findings) -> None:
-    """In every series the numbers from 1 to its counter, each of one invoice or credit note, and no others.
+    """Check that every series has the numbers from 1 to its counter, each of one invoice or credit note.
 
-    Numbers of invoices that Redis lost are left out: `witnd repair journal` has recorded them.
+    Skips numbers of lost invoices that `witnd repair journal` has recorded.
     """
     counters, given, gone = await reads.transaction(
         ("HGETALL", keys.series), ("HLEN", keys.numbers), ("HGETALL", keys.lost_numbers)
@@ -123,13 +131,13 @@ async def check_numbers(reads: Reads, keys: BillingKeys, findings: Findings) -> 
             page = range(start, min(start + PAGE, last + 1))
             spans = lost.get(name, ())
             numbers = [_number(name, n) for n in page if not any(n in span for span in spans)]
-            await _check_bearers(reads, keys, numbers, findings)
+            await _check_number_owners(reads, keys, numbers, findings)
     if sum(series.values()) - sum(len(span) for spans in lost.values() for span in spans) != given:
-        await _find_others(reads, keys, findings)
+        await _check_unknown_numbers(reads, keys, findings)
 
 
 def _spans(text: str) -> list[range]:
-    """Read `3-7 12-12`."""
+    """Parse ranges such as `3-7 12-12`."""
     ends = [span.split("-") for span in text.split()]
     return [range(int(first), int(last) + 1) for first, last in ends]
 
@@ -138,19 +146,19 @@ def _number(series: str, count: int) -> str:
     return f"{series}-{count:06d}"
 
 
-async def _check_bearers(reads: Reads, keys: BillingKeys, numbers: Sequence[str], findings: Findings) -> None:
+async def _check_number_owners(reads: Reads, keys: BillingKeys, numbers: Sequence[str], findings: Findings) -> None:
     ids = (await reads.pipeline(("HMGET", keys.numbers, *numbers)))[0] if numbers else []
     bearers: list[tuple[str, str]] = []
     for number, id_ in zip(numbers, ids, strict=True):
         if id_ is None:
-            remedy = f"find the invoice or credit note that bears it and write it into {keys.numbers}; {RESTORE}"
+            remedy = f"find the invoice or credit note with this number and write it to {keys.numbers}; {RESTORE}"
             findings.differ(f"number {number}", "an invoice or credit note", "none: a gap", remedy)
         else:
             bearers.append((number, id_.decode()))
     commands: list[Command] = []
     for _, id_ in bearers:
         commands += (("HGET", keys.invoice(id_), "number"), ("HGET", keys.note(id_), "number"))
-    answers = await _answered(reads, *commands) if commands else []
+    answers = await _results(reads, *commands) if commands else []
     for (number, id_), on_invoice, on_note in zip(bearers, answers[::2], answers[1::2], strict=True):
         borne = on_invoice if on_note is None else on_note
         if borne is None or borne.decode() != number:
@@ -158,10 +166,10 @@ async def _check_bearers(reads: Reads, keys: BillingKeys, numbers: Sequence[str]
             findings.differ(f"number {number}", f"on the invoice or credit note {id_}", found, RESTORE)
 
 
-async def _find_others(reads: Reads, keys: BillingKeys, findings: Findings) -> None:
-    """Numbers that no series has given."""
-    async for page in _scanned(reads, keys.numbers):
-        # Asked again, because some may have been given since.
+async def _check_unknown_numbers(reads: Reads, keys: BillingKeys, findings: Findings) -> None:
+    """Report numbers that no series has assigned."""
+    async for page in _hash_pages(reads, keys.numbers):
+        # Read again, because new numbers may have been assigned.
         series = series_numbers(keys, (await reads.pipeline(("HGETALL", keys.series)))[0])
         for number, id_ in page.items():
             name, _, count = number.rpartition("-")
@@ -173,7 +181,7 @@ async def _find_others(reads: Reads, keys: BillingKeys, findings: Findings) -> N
                 findings.differ(f"number {number}", expected, f"of {id_}", RESTORE)
 
 
-async def _scanned(reads: Reads, name: str) -> AsyncIterator[dict[str, str]]:
+async def _hash_pages(reads: Reads, name: str) -> AsyncIterator[dict[str, str]]:
     cursor = "0"
     while True:
         after, flat = (await reads.pipeline(("HSCAN", name, cursor, "COUNT", PAGE)))[0]
@@ -183,8 +191,8 @@ async def _scanned(reads: Reads, name: str) -> AsyncIterator[dict[str, str]]:
             return
 
 
-async def _answered(reads: Reads, *commands: Command) -> list[Any]:
-    """None from a key of another type, as from a missing one: `audit_seen` names it."""
+async def _results(reads: Reads, *commands: Command) -> list[Any]:
+    """Return the results; a key of another type gives None, because the snapshot reports it."""
     return [None if isinstance(one, Exception) else one for one in await reads.transaction_with_errors(*commands)]
 
 

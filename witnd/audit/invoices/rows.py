@@ -1,7 +1,6 @@
-"""The part of an audit about the rows of one invoice: they are its lines, in order, and priced as the price says.
+"""Audit the rows of one invoice: their order and their amounts.
 
-Rows are read in pages. What a row must cost is computed here from the frozen prices, without the code that closes
-periods.
+Amounts are recalculated from the frozen prices without the code that closes periods.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -18,31 +17,31 @@ from witnd.domain.pricing.rating import Meter, OutcomePrice, rate_at_settlement
 from witnd.domain.values import instant
 from witnd.domain.values.money import exact_sum, minor_text, plain
 
-# Rows of an invoice that are kept between the two times they are looked at.
-HELD: Final = 5000
+# Rows of an invoice that stay in memory for the second pass.
+MAX_KEPT_ROWS: Final = 5000
 
 _ZERO: Final = Decimal(0)
 _PRICED: Final = ("price_per_unit", "amount", "amount_exact", "working")
 
 
-class Counted(Struct, kw_only=True):
-    """What the rows of an invoice come to. `totals` are units by price; `asked` the rows that somebody wants to see."""
+class RowTotals(Struct, kw_only=True):
+    """The totals of an invoice's rows. `totals` are units by price, `wanted` the requested rows."""
 
     lines: int = 0
     unrated: int = 0
     subtotal: Decimal = _ZERO
-    at_settlement: Decimal = _ZERO  # of the subtotal: of rows that came with an amount
+    at_settlement: Decimal = _ZERO  # the part of rows rated at settlement
     mark: int = 0
     totals: dict[str, Decimal] = field(default_factory=dict)
-    asked: dict[str, Row] = field(default_factory=dict)
-    held: list[Row] | None = field(default_factory=list)  # None where there are too many
+    wanted: dict[str, Row] = field(default_factory=dict)
+    kept: list[Row] | None = field(default_factory=list)  # None if there are too many
 
 
 async def count_rows(
     invoice: Invoice, lists: Sequence[AsyncIterator[list[Row]]], asked: Mapping[str, object], findings: Findings
-) -> Counted:
-    """Count the rows of each list, and see whether they stand where they must."""
-    counted = Counted()
+) -> RowTotals:
+    """Sum the rows of each list, and check their order."""
+    row_totals = RowTotals()
     for pages in lists:
         last: tuple[int, bytes] = (0, b"")
         adjusting = False
@@ -55,9 +54,9 @@ async def count_rows(
                 else:
                     adjusting = True
                 if row.id in asked:
-                    counted.asked[row.id] = row
-                _add(counted, row)
-    return counted
+                    row_totals.wanted[row.id] = row
+                _add(row_totals, row)
+    return row_totals
 
 
 def _check_place(
@@ -69,7 +68,7 @@ def _check_place(
         findings.differ("row: resolved_at", period, instant.render(at), RESTORE, key=key)
     if adjusting:
         findings.differ("place of the row", "before fees, minimums and caps", "behind one", RESTORE, key=key)
-    # Rows of one instant have an order only once the period is closed.
+    # Rows of the same instant are ordered only after the close.
     place = (at, key.encode() if invoice.closed else b"")
     if place < last:
         found = f"{instant.render(at)}, behind {instant.render(last[0])} {last[1].decode()}".rstrip()
@@ -77,29 +76,29 @@ def _check_place(
     return max(place, last)
 
 
-def _add(counted: Counted, row: Row) -> None:
+def _add(row_totals: RowTotals, row: Row) -> None:
     if row.kind == "outcome":
-        counted.lines += 1
-        counted.mark += mark(row_content(row))
+        row_totals.lines += 1
+        row_totals.mark += mark(row_content(row))
     if row.amount is None:
-        counted.unrated += 1
+        row_totals.unrated += 1
     else:
         amount = Decimal(row.amount)
-        counted.subtotal = exact_sum((counted.subtotal, amount))
+        row_totals.subtotal = exact_sum((row_totals.subtotal, amount))
         if row.kind == "outcome" and row.rated == "at_settlement":
-            counted.at_settlement = exact_sum((counted.at_settlement, amount))
+            row_totals.at_settlement = exact_sum((row_totals.at_settlement, amount))
     if row.kind == "outcome" and row.rated == "at_close":
-        so_far = counted.totals.get(row.price_hash, _ZERO)
-        counted.totals[row.price_hash] = exact_sum((so_far, Decimal(row.unit or 0)))
-    if counted.held is not None:
-        counted.held.append(row)
-        if len(counted.held) > HELD:
-            counted.held = None
+        so_far = row_totals.totals.get(row.price_hash, _ZERO)
+        row_totals.totals[row.price_hash] = exact_sum((so_far, Decimal(row.unit or 0)))
+    if row_totals.kept is not None:
+        row_totals.kept.append(row)
+        if len(row_totals.kept) > MAX_KEPT_ROWS:
+            row_totals.kept = None
 
 
 class Pricing:
-    """Prices the rows of one closed invoice again, in their order: `check` each outcome, then `close` with the rest.
-    `subtotal` is what they must come to."""
+    """Recalculates the rows of a closed invoice: `check` each outcome in order, then `close` with the other rows.
+    `subtotal` is the expected sum."""
 
     def __init__(
         self, invoice: Invoice, price_of: Callable[[str], Price], totals: Mapping[str, Decimal], findings: Findings
@@ -124,15 +123,17 @@ class Pricing:
         else:
             rated = rate_at_settlement(price, unit)
         self.subtotal = exact_sum((self.subtotal, rated.amount))
-        must = _priced(price, rated)
+        must = _price_fields(price, rated)
         if must == tuple(getattr(row, name) for name in _PRICED):
             return
         for name, expected in zip(_PRICED, must, strict=True):
             said = getattr(row, name)
-            self._findings.compare(f"row: {name}", _shown(expected), _shown(said), RESTORE, key=row.outcome_key or "")
+            self._findings.compare(
+                f"row: {name}", _comparable(expected), _comparable(said), RESTORE, key=row.outcome_key or ""
+            )
 
     def _price(self, digest: str) -> Price | None:
-        """None where the catalogue lost it, which is told once."""
+        """Return the price, or None if it is missing from the catalogue, which is reported once."""
         if digest not in self._prices:
             try:
                 self._prices[digest] = self._price_of(digest)
@@ -143,7 +144,7 @@ class Pricing:
         return self._prices[digest]
 
     def close(self, found: Sequence[Row]) -> None:
-        """The rows that belong to no outcome, against what the groups add."""
+        """Compare the rows without an outcome with the expected adjustments."""
         must = {row.id: row for row in self._adjustments()}
         self.subtotal = exact_sum((self.subtotal, *(Decimal(row.amount or 0) for row in must.values())))
         stored: dict[str, Row] = {}
@@ -154,7 +155,7 @@ class Pricing:
         for id_ in dict.fromkeys((*must, *stored)):
             expected, there = must.get(id_), stored.get(id_)
             if expected != there:
-                self._findings.differ(f"row {id_}", _summed(expected, there), _summed(there, expected), RESTORE)
+                self._findings.differ(f"row {id_}", _row_text(expected, there), _row_text(there, expected), RESTORE)
         if must == stored and list(must) != list(stored):
             self._findings.differ("fees, minimums and caps", "by agent and price", "in another order", RESTORE)
 
@@ -178,20 +179,20 @@ class Pricing:
         return rows
 
 
-def _priced(price: Price, rated: OutcomePrice) -> tuple[Any, ...]:
+def _price_fields(price: Price, rated: OutcomePrice) -> tuple[Any, ...]:
     each = None if rated.price_per_unit is None else plain(rated.price_per_unit)
     return each, minor_text(rated.amount, price.exponent), plain(rated.exact), rated.working
 
 
-def _shown(value: object) -> object:
+def _comparable(value: object) -> object:
     return "none" if value is None else value
 
 
-def _summed(row: Row | None, other: Row | None) -> str:
-    """A row in short, or no more of it than what tells it from the other."""
+def _row_text(row: Row | None, other: Row | None) -> str:
+    """Return a row as text, limited to the fields that differ from the other."""
     if row is None:
         return "none"
     if other is None or (row.kind, row.amount) != (other.kind, other.amount):
         return f"{row.kind} of {row.amount} for agent {row.agent_key}"
     names = [name for name in row.__struct_fields__ if getattr(row, name) != getattr(other, name)]
-    return ", ".join(f"{name} {_shown(getattr(row, name))}" for name in names)
+    return ", ".join(f"{name} {_comparable(getattr(row, name))}" for name in names)

@@ -1,22 +1,29 @@
-"""An audit of the invoices: every line is in exactly one, every sum is that of its rows, every closed one is priced
-again.
+"""Audit all invoices: every line is on exactly one invoice, every sum matches its rows, closed invoices are
+recalculated.
 
-It goes through the periods one by one: first the lines of a period, then its invoices, each as it stands at one time
-together with how far the biller has read. So it holds on a running system too: lines that come meanwhile are read
-up to that time before an invoice is judged. It takes the memory of one period's invoices. Nothing is written.
+It reads one period after another: first its lines, then its invoices. Each invoice is read in one transaction with
+the biller's position, and lines up to that position are read first. So the audit is also correct on a running system.
+It needs memory for the invoices of one period, and writes nothing.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from decimal import Decimal
 from typing import Final
 
-from witnd.audit.findings import OTHERS, RESTORE, Findings
+from witnd.audit.findings import FOREIGN_WRITE, RESTORE, Findings
+from witnd.audit.invoices.check import AuditPoint, InvoiceChecker, LineTotals
 from witnd.audit.invoices.credits import Balances
 from witnd.audit.invoices.indexes import check_keys, check_numbers
-from witnd.audit.invoices.invoice import Examiner, Horizon, Tally
-from witnd.audit.invoices.lines import Streams, Told, line_content, mark
-from witnd.audit.invoices.seen import END_OF_TIME, FIXED, Biller, biller, questions, seen_of
-from witnd.audit.invoices.totals import Books, Sums
+from witnd.audit.invoices.lines import LineStreams, StreamLine, line_content, mark
+from witnd.audit.invoices.snapshot import (
+    COMMANDS_PER_INVOICE,
+    END_OF_TIME,
+    BillerSnapshot,
+    decode_biller,
+    decode_snapshot,
+    snapshot_commands,
+)
+from witnd.audit.invoices.totals import InvoiceAudit, InvoiceTotals
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.invoices.invoice import invoice_id
 from witnd.domain.values import instant
@@ -28,35 +35,35 @@ from witnd.store.query.reads import PAGE, Reads, text_of
 from witnd.store.records.line_position import line_digest
 from witnd.store.records.score import whole
 
-# How often an invoice is looked at again because something was done to it meanwhile.
+# How often an invoice that changed meanwhile is checked again.
 ATTEMPTS: Final = 8
 # Commands of one atomic read: a few ms of the server's time.
 COMMANDS_MAX: Final = 1000
 
 
-Learn = Callable[[], Awaitable[Catalogue]]
+LoadCatalogue = Callable[[], Awaitable[Catalogue]]
 
 
 async def audit_invoices(
     reads: Reads,
     keys: BillingKeys,
     partitions: Sequence[Keys],
-    learn: Learn,
+    load_catalogue: LoadCatalogue,
     *,
     quick: bool,
     progress: Callable[[str], None],
-) -> Books:
-    """Raises what reads raise. `learn` answers with the catalogue as it is by now."""
-    walk = _Walk(reads, keys, partitions, learn, progress, quick=quick)
+) -> InvoiceAudit:
+    """Audit the invoices. Raises the errors of reads. `load_catalogue` returns the current catalogue."""
+    walk = _Walk(reads, keys, partitions, load_catalogue, progress, quick=quick)
     await walk.run()
     progress("invoices: lists, numbers, balances")
     await check_keys(reads, keys, len(partitions), walk.findings)
     await check_numbers(reads, keys, walk.findings)
     await walk.balances.walk()
     for currency, (count, amount) in walk.balances.sums.items():
-        booked = walk.sums.of(currency)
-        booked.balances, booked.balance = count, amount
-    return Books(
+        totals = walk.sums.currency(currency)
+        totals.balances, totals.balance = count, amount
+    return InvoiceAudit(
         exact=walk.exact,
         sums=dict(sorted(walk.sums.currencies.items())),
         differences=walk.findings.kept,
@@ -65,36 +72,36 @@ async def audit_invoices(
 
 
 class _Walk:
-    """Through all periods that have lines or invoices, the oldest first."""
+    """Iterates over all periods with lines or invoices, oldest first."""
 
     def __init__(
         self,
         reads: Reads,
         keys: BillingKeys,
         partitions: Sequence[Keys],
-        learn: Learn,
+        load_catalogue: LoadCatalogue,
         progress: Callable[[str], None],
         *,
         quick: bool,
     ) -> None:
         self.findings = Findings()
         self.balances = Balances(reads, keys, self.findings)
-        self.sums = Sums()
+        self.sums = InvoiceTotals()
         self.exact = True
         self._reads, self._keys, self._partitions = reads, keys, partitions
-        self._learn, self._progress = learn, progress
-        self._streams = Streams(reads, partitions, self.findings)
-        self._examiner = Examiner(reads, keys, self._streams, quick=quick)
-        self._state = Biller({}, None, 0)
+        self._load_catalogue, self._progress = load_catalogue, progress
+        self._streams = LineStreams(reads, partitions, self.findings)
+        self._examiner = InvoiceChecker(reads, keys, self._streams, quick=quick)
+        self._state = BillerSnapshot({}, None, 0)
         self._period = Period(0, 0, "")
-        # Of the period at hand: what its lines come to by invoice, whose invoice is whose, and which are judged.
-        self._tallies: dict[str, Tally] = {}
+        # Of the current period: line totals by invoice, invoice ids, and checked ids.
+        self._tallies: dict[str, LineTotals] = {}
         self._ids: dict[tuple[str, str], str] = {}
         self._done: set[str] = set()
         self._looked_at = 0
 
     async def run(self) -> None:
-        self._state = biller(self._keys.state, (await self._reads.pipeline(("HGETALL", self._keys.state)))[0])
+        self._state = decode_biller(self._keys.state, (await self._reads.pipeline(("HGETALL", self._keys.state)))[0])
         await self._check_positions()
         if self._state.calendar is not None:
             end = 0
@@ -112,7 +119,7 @@ class _Walk:
         return self._state.calendar or Calendar.of("month")
 
     async def _check_positions(self) -> None:
-        """The last lines that were read are there, and are the same: nobody has trimmed or replaced them."""
+        """Check that the biller's last lines were not trimmed or replaced."""
         for keys in self._partitions:
             position = self._state.positions.get(keys.partition)
             if position is None:
@@ -126,11 +133,11 @@ class _Walk:
                 self.findings.differ(what, "the one that the biller has read", "another", RESTORE)
 
     async def _next(self, end: int) -> int | None:
-        """An instant of the next period with lines or invoices."""
+        """Return an instant of the next period with lines or invoices."""
         command = ("ZRANGEBYSCORE", self._keys.invoices, end, f"({END_OF_TIME}", "WITHSCORES", "LIMIT", 0, 1)
         found = (await self._reads.pipeline(command))[0]
         instants = [whole(found[1])] if found else []
-        if (at := await self._streams.next_at(self._state.read)) is not None:
+        if (at := await self._streams.next_instant(self._state.read)) is not None:
             instants.append(max(at, end))
         return min(instants, default=None)
 
@@ -139,15 +146,15 @@ class _Walk:
     async def _audit_period(self, period: Period) -> None:
         self._period = period
         self._tallies, self._ids, self._done = {}, {}, set()
-        self._examiner.begin(period, self._streams.taken, self._id_of)
+        self._examiner.start_period(period, self._streams.positions, self._invoice_id)
         await self._collect()
-        async for ids in self._listed():
-            await self._judge(ids)
+        async for ids in self._invoice_ids():
+            await self._check_invoices(ids)
         while left := list(self._tallies):
-            await self._judge(left)
+            await self._check_invoices(left)
 
-    async def _listed(self) -> AsyncIterator[list[str]]:
-        """The period's invoices. Some may come twice where others are added meanwhile."""
+    async def _invoice_ids(self) -> AsyncIterator[list[str]]:
+        """Yield the period's invoices. Concurrent additions can repeat some."""
         start = 0
         while True:
             bounds = (self._period.start, f"({self._period.end}", "LIMIT", start, PAGE)
@@ -158,28 +165,28 @@ class _Walk:
             start += PAGE
 
     async def _collect(self) -> None:
-        """Count the lines of the period up to where the biller was."""
-        async for page in self._streams.take(self._period.end, self._state.read):
-            for told in page:
-                booked = self.sums.of(told.line.currency)
-                booked.lines += 1
-                booked.digits = max(booked.digits, told.line.digits)
-                id_ = self._id_of(told) if told.at in self._period else None
+        """Sum the lines of the period up to the biller's position."""
+        async for page in self._streams.lines_before(self._period.end, self._state.read):
+            for item in page:
+                totals = self.sums.currency(item.line.currency)
+                totals.lines += 1
+                totals.digits = max(totals.digits, item.line.digits)
+                id_ = self._invoice_id(item) if item.at in self._period else None
                 if id_ is None or id_ in self._done:
-                    booked.waiting += 1
+                    totals.waiting += 1
                     continue
-                tally = self._tallies.get(id_)
-                if tally is None:
-                    tally = self._tallies[id_] = Tally()
-                tally.lines += 1
-                tally.mark += mark(line_content(told))
-                if told.line.amount is None:
-                    tally.unrated += 1
+                line_totals = self._tallies.get(id_)
+                if line_totals is None:
+                    line_totals = self._tallies[id_] = LineTotals()
+                line_totals.lines += 1
+                line_totals.mark += mark(line_content(item))
+                if item.line.amount is None:
+                    line_totals.unrated += 1
                 else:
-                    tally.settled = exact_sum((tally.settled, Decimal(told.line.amount)))
+                    line_totals.settled = exact_sum((line_totals.settled, Decimal(item.line.amount)))
 
-    def _id_of(self, told: Told) -> str:
-        whose = told.line.customer_key, told.line.currency
+    def _invoice_id(self, item: StreamLine) -> str:
+        whose = item.line.customer_key, item.line.currency
         id_ = self._ids.get(whose)
         if id_ is None:
             id_ = self._ids[whose] = invoice_id(*whose, self._period)
@@ -187,14 +194,14 @@ class _Walk:
 
     # -- invoices ------------------------------------------------------------------------------------------------------
 
-    async def _judge(self, ids: Sequence[str]) -> None:
-        """Judge those that are not judged yet; again those to which something was done meanwhile."""
+    async def _check_invoices(self, ids: Sequence[str]) -> None:
+        """Check new invoices, and those that changed meanwhile again."""
         waiting = [id_ for id_ in ids if id_ not in self._done]
-        most = max(1, COMMANDS_MAX // (FIXED + len(self._partitions)))
+        most = max(1, COMMANDS_MAX // (COMMANDS_PER_INVOICE + len(self._partitions)))
         for _ in range(ATTEMPTS):
             moved: list[str] = []
             for at in range(0, len(waiting), most):
-                moved += await self._judge_some(waiting[at : at + most])
+                moved += await self._check_page(waiting[at : at + most])
             if not moved:
                 return
             waiting = moved
@@ -202,35 +209,35 @@ class _Walk:
         for id_ in waiting:
             self._finish(id_)
 
-    async def _judge_some(self, ids: Sequence[str]) -> list[str]:
-        """Answers which of them have moved on."""
+    async def _check_page(self, ids: Sequence[str]) -> list[str]:
+        """Check invoices and return those that changed meanwhile."""
         partitions = [keys.partition for keys in self._partitions]
         raw, *answers = await self._reads.transaction_with_errors(
-            ("HGETALL", self._keys.state), *questions(self._keys, partitions, ids)
+            ("HGETALL", self._keys.state), *snapshot_commands(self._keys, partitions, ids)
         )
         if isinstance(raw, Exception):
             await self._reads.pipeline(("HGETALL", self._keys.state))  # raises, by name
-        self._state = state = biller(self._keys.state, raw)
+        self._state = state = decode_biller(self._keys.state, raw)
         await self._collect()
-        catalogue = await self._learn()
-        horizon = Horizon(self._calendar, state.closed_to, state.read, catalogue.price_by_hash)
-        each, moved = FIXED + len(partitions), []
+        catalogue = await self._load_catalogue()
+        point = AuditPoint(self._calendar, state.closed_to, state.read, catalogue.price_by_hash)
+        each, moved = COMMANDS_PER_INVOICE + len(partitions), []
         for place, id_ in enumerate(ids):
-            tally, found = self._tallies.get(id_, Tally()), Findings(id_)
-            seen = seen_of(id_, answers[place * each : (place + 1) * each])
-            if isinstance(seen, str):
-                expected = f"one of {tally.lines} lines" if tally.lines else "one: it is listed"
-                found.differ("invoice", expected, seen, RESTORE)
+            line_totals, found = self._tallies.get(id_, LineTotals()), Findings(id_)
+            snapshot = decode_snapshot(id_, answers[place * each : (place + 1) * each])
+            if isinstance(snapshot, str):
+                expected = f"one of {line_totals.lines} lines" if line_totals.lines else "one: it is listed"
+                found.differ("invoice", expected, snapshot, RESTORE)
             else:
-                judged = await self._examiner.judge(seen, tally, horizon, found)
-                if judged is None:
+                result = await self._examiner.check(snapshot, line_totals, point, found)
+                if result is None:
                     moved.append(id_)
                     continue
-                self.sums.enter(seen.invoice, tally.settled, judged.added)
-                if judged.balance_missing:
-                    await self.balances.check(seen.invoice.customer_key, seen.invoice.currency)
+                self.sums.add(snapshot.invoice, line_totals.settled, result.added)
+                if result.balance_missing:
+                    await self.balances.check(snapshot.invoice.customer_key, snapshot.invoice.currency)
             self._finish(id_)
-            self.findings.take(found)
+            self.findings.merge(found)
         self._progress(f"invoices: {self._looked_at}, those of {instant.render(self._period.start)[:10]}")
         return moved
 
@@ -242,8 +249,10 @@ class _Walk:
     # -- what is on no invoice yet -------------------------------------------------------------------------------------
 
     async def _count_waiting(self) -> None:
-        """The lines behind those that were read; none of them may belong to a period that is closed."""
-        state = self._state = biller(self._keys.state, (await self._reads.pipeline(("HGETALL", self._keys.state)))[0])
+        """Count the lines after the biller's position. None of them may belong to a closed period."""
+        state = self._state = decode_biller(
+            self._keys.state, (await self._reads.pipeline(("HGETALL", self._keys.state)))[0]
+        )
         last = await self._reads.pipeline(
             *(("XREVRANGE", keys.lines, "+", "-", "COUNT", 1) for keys in self._partitions)
         )
@@ -251,20 +260,20 @@ class _Walk:
             keys.partition: entry_id(found[0][0]) if found else (0, 0)
             for keys, found in zip(self._partitions, last, strict=True)
         }
-        async for page in self._streams.take(END_OF_TIME, ends):
-            for told in page:
-                booked = self.sums.of(told.line.currency)
-                booked.lines += 1
-                booked.digits = max(booked.digits, told.line.digits)
-                booked.waiting += 1
-                read = state.read.get(told.partition, (0, 0))
-                if told.entry > read and told.at < state.closed_to:
+        async for page in self._streams.lines_before(END_OF_TIME, ends):
+            for item in page:
+                totals = self.sums.currency(item.line.currency)
+                totals.lines += 1
+                totals.digits = max(totals.digits, item.line.digits)
+                totals.waiting += 1
+                read = state.read.get(item.partition, (0, 0))
+                if item.entry > read and item.at < state.closed_to:
                     until = instant.render(state.closed_to)
-                    found_ = f"not read, and resolved {told.line.resolved_at}"
+                    found_ = f"not read, and resolved {item.line.resolved_at}"
                     self.findings.differ(
                         "line",
                         f"in an invoice: all until {until} are closed",
                         found_,
-                        OTHERS,
-                        key=told.line.outcome_key,
+                        FOREIGN_WRITE,
+                        key=item.line.outcome_key,
                     )

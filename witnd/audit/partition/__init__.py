@@ -1,4 +1,4 @@
-"""The audit of one partition: outcomes counted again, streams, lists and look-ups.
+"""The audit of one partition: recounted outcomes, streams, lists and lookups.
 
 Imports `audit.scope`, `store` and `domain`.
 """

@@ -1,4 +1,4 @@
-"""The parts of an audit about lists: deadlines, held events, fates, resolutions, lines, the log."""
+"""Audit the lists of a partition: deadlines, held events, fates, resolutions, lines and the log."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from witnd.audit.partition.outcomes import applied_mark
-from witnd.audit.scope import Repaired, Scope, Sum
+from witnd.audit.scope import LineSum, RepairedLine, Scope
 from witnd.domain.outcomes.event import EntryId, Event, Retry, Tick, read
 from witnd.domain.outcomes.resolution import Line, resolve
 from witnd.domain.values import money
@@ -23,7 +23,7 @@ _HELD_CHUNK: Final = 20  # keys with up to 1000 held events each
 
 
 async def check_due(scope: Scope) -> None:
-    """Every stored deadline is that of an open outcome. In full, its instant is checked with the outcome."""
+    """Check that every stored deadline has an open outcome. A full audit checks its instant with the outcome."""
     async for page in scope.reads.scan_scores(scope.keys.due):
         names = [scope.keys.outcome(key) for key, _ in page]
         answers = await scope.reads.transaction(("MGET", *names), *(("ZSCORE", scope.keys.due, key) for key, _ in page))
@@ -41,8 +41,8 @@ async def check_due(scope: Scope) -> None:
                 scope.compare(key, "stored deadline", record.indexed_deadline, whole(score))
 
 
-async def check_held(scope: Scope) -> None:
-    """Every held key has its marker and its events, and every held event its fate."""
+async def check_held_events(scope: Scope) -> None:
+    """Check that every held key has its marker and events, and every held event its fate."""
     keys = scope.keys
     async for page in scope.reads.scan_scores(keys.held):
         for at in range(0, len(page), _HELD_CHUNK):
@@ -73,16 +73,16 @@ async def _check_held_key(scope: Scope, key: str, score: int, record: bytes | No
     names = [text_of(entry) for entry in entries]
     for name, fate in zip(names, await scope.reads.fates_of(scope.keys, names), strict=True):
         found = "none" if fate is None else fate.fate
-        if found != "held" and await _still_held(scope, key):
+        if found != "held" and await _is_held(scope, key):
             scope.differ(key, f"fate of held event {name}", "held", found)
 
 
-async def _still_held(scope: Scope, key: str) -> bool:
+async def _is_held(scope: Scope, key: str) -> bool:
     return (await scope.reads.pipeline(("ZSCORE", scope.keys.held, key)))[0] is not None
 
 
 async def check_fates(scope: Scope) -> None:
-    """Fates and their indices agree; how many there are of each."""
+    """Compare fates with their indexes, and count them."""
     keys = scope.keys
     counts = await scope.reads.transaction(("HLEN", keys.fates), *(("ZCARD", keys.fates_of(fate)) for fate in FATES))
     scope.totals.fates.update(dict(zip(FATES, counts[1:], strict=True)))
@@ -94,7 +94,7 @@ async def check_fates(scope: Scope) -> None:
             records = await scope.reads.fates_of(keys, [name for name, _ in page])
             for (name, ms), record in zip(page, records, strict=True):
                 found = "none" if record is None else record.fate
-                # One that is placed meanwhile is no more held; the sums notice if it is lost.
+                # An event that is placed meanwhile is not held any more; the sums show a lost one.
                 if fate not in ("held", "waiting", found):
                     scope.differ("", f"fate of {name}", fate, found)
                 scope.compare("", f"instant of {name}", name.partition("-")[0], str(ms))
@@ -106,7 +106,7 @@ async def check_fates(scope: Scope) -> None:
 async def check_resolutions(scope: Scope) -> None:
     totals = scope.totals
     async for page in scope.reads.entries(scope.keys.resolutions):
-        for key, said, record in await _about(scope, "resolution", page):
+        for key, said, record in await _with_records(scope, "resolution", page):
             if key in scope.damaged:
                 continue
             totals.resolutions += 1
@@ -125,7 +125,7 @@ async def check_lines(scope: Scope) -> None:
     totals = scope.totals
     async for page in scope.reads.entries(scope.keys.lines):
         _check_numbers(scope, page)
-        for key, said, record in await _about(scope, "line", page):
+        for key, said, record in await _with_records(scope, "line", page):
             _add(scope, said)
             if key in scope.damaged:
                 continue
@@ -144,7 +144,7 @@ async def check_lines(scope: Scope) -> None:
 
 
 def _check_numbers(scope: Scope, page: Sequence[Entry]) -> None:
-    """The lines are numbered 1, 2, 3 … without gaps."""
+    """Check that the lines are numbered 1, 2, 3 … without gaps."""
     for entry, _ in page:
         last = scope.totals.last_line
         if entry != (last + 1, 0):
@@ -153,10 +153,10 @@ def _check_numbers(scope: Scope, page: Sequence[Entry]) -> None:
 
 
 def _note_repair(scope: Scope, line: Line) -> None:
-    """A line that was late because its outcome was on hold is listed; it is no difference."""
+    """Record a line that is late because its outcome was on hold. It is not a difference."""
     if line.repaired_at is not msgspec.UNSET:
         scope.repaired.append(
-            Repaired(
+            RepairedLine(
                 partition=scope.keys.partition,
                 key=line.outcome_key,
                 resolved_at=line.resolved_at,
@@ -166,20 +166,20 @@ def _note_repair(scope: Scope, line: Line) -> None:
 
 
 def _add(scope: Scope, said: dict[str, Any]) -> None:
-    one = scope.totals.sums.setdefault(said["currency"], Sum())
+    one = scope.totals.sums.setdefault(said["currency"], LineSum())
     one.lines += 1
     one.digits = max(one.digits, said["digits"])
-    # What is rated when its period closes has no amount yet.
+    # Lines rated at close have no amount yet.
     if said["amount"] is None:
         scope.totals.unrated += 1
     else:
         one.amount = money.exact_sum((one.amount, Decimal(said["amount"])))
 
 
-async def _about(
+async def _with_records(
     scope: Scope, what: str, page: Sequence[Entry]
 ) -> list[tuple[str, dict[str, Any], OutcomeRecord | None]]:
-    """What each entry says, and the record of the outcome that it says it of."""
+    """Return each entry's content with the record of its outcome."""
     read_: list[tuple[str, dict[str, Any]]] = []
     for entry, fields in page:
         try:
@@ -214,7 +214,7 @@ def _compare_members(scope: Scope, key: str, what: str, expected: msgspec.Struct
 
 
 async def check_log(scope: Scope, cursor: EntryId) -> None:
-    """Count the events of the log up to the cursor; in full also which of them were applied."""
+    """Count the log's events up to the cursor; a full audit also checks which were applied."""
     async for page in scope.reads.entries(scope.keys.events, cursor):
         events = [(e, fields) for e, fields in page if not _is_control(fields)]
         scope.totals.log_entries += len(events)

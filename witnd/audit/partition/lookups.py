@@ -1,4 +1,4 @@
-"""The part of an audit about what outcomes are found by: sets by status, customer and key, and counters of days."""
+"""Audit the lookups of outcomes: sets by status, customer and key, and daily counters."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -14,7 +14,7 @@ STATUSES = ("OPEN", "PENDING", "CONFIRMED", "FAILED")
 
 
 async def check_lookups(scope: Scope) -> None:
-    """Every member of the sets by status and of all keys is an outcome that belongs there; how many there are."""
+    """Check the members of the sets by status and of all keys, and count them."""
     keys, totals = scope.keys, scope.totals
     sets = {"": keys.keys} | {status: keys.with_status(status) for status in STATUSES}
     counts = await scope.reads.transaction(*(("ZCARD", zset) for zset in sets.values()))
@@ -36,7 +36,7 @@ async def check_lookups(scope: Scope) -> None:
 
 
 async def check_customers(scope: Scope, customers: Sequence[str]) -> None:
-    """The same of the lists of these customers."""
+    """Check the lists of these customers, and count their members."""
     for customer in customers:
         zset = scope.keys.of_customer(customer)
         [count] = await scope.reads.pipeline(("ZCARD", zset))
@@ -56,7 +56,7 @@ async def check_customers(scope: Scope, customers: Sequence[str]) -> None:
 
 
 async def check_days(scope: Scope, dates: Sequence[str]) -> None:
-    """Add up what these days say."""
+    """Add the counters of these days."""
     if not dates:
         return
     totals = scope.totals
@@ -76,19 +76,19 @@ async def check_days(scope: Scope, dates: Sequence[str]) -> None:
 
 
 def compare_lookups(scope: Scope) -> None:
-    """What must be equal once a partition stands still."""
+    """Compare the counts, which are equal if the partition did not change meanwhile."""
     totals = scope.totals
     readable = sum(totals.statuses[status] for status in STATUSES)
-    every = readable + scope.of_damaged("", also_on_hold=True)
-    listed = readable + scope.of_damaged("", also_on_hold=False)
+    every = readable + scope.damaged_count("", also_on_hold=True)
+    listed = readable + scope.damaged_count("", also_on_hold=False)
     scope.compare("", "outcomes in the list of all keys", listed, totals.found_by[""])
     for status in STATUSES:
-        expected = totals.statuses[status] + scope.of_damaged(status, also_on_hold=False)
+        expected = totals.statuses[status] + scope.damaged_count(status, also_on_hold=False)
         scope.compare("", f"outcomes in the list of {status} ones", expected, totals.found_by[status])
     scope.compare("", "outcomes in the lists of customers", every, totals.found_by_customer)
     scope.compare("", "outcomes opened, by day", every, totals.days[OPENED])
     for status in ("CONFIRMED", "FAILED"):
-        resolved = totals.statuses[status] + scope.of_damaged(status, also_on_hold=True)
+        resolved = totals.statuses[status] + scope.damaged_count(status, also_on_hold=True)
         scope.compare("", f"{status} outcomes by day", resolved, totals.days[status])
     scope.compare("", "outcomes rated at close, by day", totals.unrated, totals.days[AT_CLOSE])
     for currency in sorted(totals.sums.keys() | totals.day_money.keys()):
@@ -99,7 +99,7 @@ def compare_lookups(scope: Scope) -> None:
 
 
 async def _records(scope: Scope, zset: str, names: Sequence[str]) -> list[tuple[str, int, OutcomeRecord | None]]:
-    """These members with their scores and records, all at one time; those that are no members any more left out."""
+    """Return current members with scores and records, read in one transaction."""
     scores: list[Command] = [("ZSCORE", zset, key) for key in names]
     records, *found = await scope.reads.transaction(("MGET", *map(scope.keys.outcome, names)), *scores)
     return [

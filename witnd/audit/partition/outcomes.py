@@ -1,4 +1,4 @@
-"""The part of an audit about outcomes: each counted again from its history, with its deliveries."""
+"""Audit outcomes: recount each from its history, and check its deliveries."""
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
@@ -24,13 +24,13 @@ from witnd.store.records.score import whole
 from witnd.store.records.sealed import unseal_items
 
 CHUNK: Final = 100  # outcomes per atomic read
-FIRST_ITEMS: Final = 100  # of a history; longer ones are read on in pages
+FIRST_ITEMS: Final = 100  # of a history; the rest is read in pages
 
 _pack = msgspec.msgpack.Encoder().encode
 
 
 async def check_outcomes(scope: Scope, names: Sequence[str]) -> None:
-    """Look at the records of these keys, and count them."""
+    """Check and count the outcomes of these keys."""
     if scope.quick:
         await _count(scope, names)
         return
@@ -45,11 +45,11 @@ async def _count(scope: Scope, names: Sequence[str]) -> None:
     for key, raw in zip(names, records, strict=True):
         record = scope.record(key, raw)
         if record is not None:
-            _enter(scope, key, record)
+            _count_outcome(scope, key, record)
 
 
-def _enter(scope: Scope, key: str, record: OutcomeRecord) -> None:
-    """Count an outcome, and what there must be of it."""
+def _count_outcome(scope: Scope, key: str, record: OutcomeRecord) -> None:
+    """Count an outcome and the entries it requires."""
     totals = scope.totals
     totals.statuses[record.status] += 1
     totals.events_on_record += record.events
@@ -94,14 +94,14 @@ async def _recount(scope: Scope, names: Sequence[str]) -> None:
             history = unseal_items(key, items)
             if length <= FIRST_ITEMS:
                 history += record.items
-            mark = _take(key, counted, [decode_history(item) for item in history[: record.events]])
+            mark = _add_history(key, counted, [decode_history(item) for item in history[: record.events]])
             if length > FIRST_ITEMS:
                 async for page in scope.reads.history(keys, key, most=record.events, skip=FIRST_ITEMS):
-                    mark += _take(key, counted, page)
+                    mark += _add_history(key, counted, page)
         except Unreadable as damaged:
             scope.damage(key, f"its history is unreadable: {damaged.reason}", record.status)
             continue
-        _enter(scope, key, record)
+        _count_outcome(scope, key, record)
         scope.totals.history_mark += mark
         if scope.precise:
             scope.history_marks[key] += mark
@@ -120,8 +120,8 @@ async def _recount(scope: Scope, names: Sequence[str]) -> None:
     await _check_deliveries(scope, told)
 
 
-def _take(key: str, counted: Recount | None, items: Sequence[HistoryItem]) -> int:
-    """Count the items; answers the sum of their marks."""
+def _add_history(key: str, counted: Recount | None, items: Sequence[HistoryItem]) -> int:
+    """Add history items. Return the sum of their marks."""
     mark = 0
     for item in items:
         if counted is not None:
@@ -131,14 +131,14 @@ def _take(key: str, counted: Recount | None, items: Sequence[HistoryItem]) -> in
 
 
 def applied_mark(key: str, entry: EntryId, item: Any) -> int:
-    """A number that stands for one applied event with everything that counts of it."""
+    """Return the mark of an applied event, an integer digest of its relevant fields."""
     attribution = None if item.attribution is None else str(item.attribution)
     said = (key, entry, item.action, item.timestamp, item.value, attribution, item.pin, item.mark)
     return int.from_bytes(blake2b(_pack(said), digest_size=16).digest())
 
 
 def _check_terms(scope: Scope, outcome: Outcome, opened_at: int) -> None:
-    """An outcome freezes what was in force for its customer when it opened."""
+    """Check that the frozen terms were in effect when the outcome opened."""
     catalogue, key = scope.catalogue, outcome.key
     when = instant.render(opened_at)
     contract = catalogue.agent(outcome.contract.agent, opened_at)
@@ -159,7 +159,7 @@ def _check_terms(scope: Scope, outcome: Outcome, opened_at: int) -> None:
 
 
 def _deliveries(scope: Scope, outcome: Outcome) -> Iterable[Delivery]:
-    """What must have been told of a final outcome, under the rules in force at its resolution."""
+    """Return the expected deliveries of a final outcome."""
     resolution, line = resolve(outcome)
     return deliveries(scope.catalogue, outcome, resolution, line)
 
@@ -167,8 +167,8 @@ def _deliveries(scope: Scope, outcome: Outcome) -> Iterable[Delivery]:
 async def _check_deliveries(scope: Scope, told: Sequence[Delivery]) -> None:
     keys = scope.keys
     scope.totals.deliveries += len(told)
-    # Read first: whatever is queued meanwhile has its row.
-    waiting = await _waiting(scope, sorted({one.outcome_key for one in told}))
+    # Read first, so that deliveries that are queued meanwhile have their row.
+    waiting = await _queued_rows(scope, sorted({one.outcome_key for one in told}))
     for at in range(0, len(told), CHUNK):
         chunk = told[at : at + CHUNK]
         commands: list[Command] = []
@@ -188,8 +188,8 @@ async def _check_deliveries(scope: Scope, told: Sequence[Delivery]) -> None:
             _check_delivery(scope, one, answers[8 * place : 8 * place + 8], waiting.get(one.id))
 
 
-async def _waiting(scope: Scope, outcomes: Sequence[str]) -> dict[str, bytes]:
-    """The rows that the relay has yet to write, by delivery."""
+async def _queued_rows(scope: Scope, outcomes: Sequence[str]) -> dict[str, bytes]:
+    """Return the queue rows that the relay has not processed yet, by delivery."""
     found: dict[str, bytes] = {}
     if not outcomes:
         return found

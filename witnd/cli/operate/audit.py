@@ -11,10 +11,9 @@ from msgspec.structs import replace
 
 from witnd.audit.acknowledged import missing_events
 from witnd.audit.invoices.run import audit_invoices
-from witnd.audit.invoices.totals import Books
-from witnd.audit.run import Verdict
-from witnd.audit.run import audit as audit_partition
-from witnd.audit.scope import Mismatch, Repaired
+from witnd.audit.invoices.totals import InvoiceAudit
+from witnd.audit.run import PartitionAudit, audit_partition
+from witnd.audit.scope import Mismatch, RepairedLine
 from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.operate.acknowledged import Compared, acknowledged, journal_loss, missing_event
 from witnd.cli.operate.audit_totals import Invoiced, invoice_rows, invoiced
@@ -50,7 +49,7 @@ class Report(Struct, frozen=True, kw_only=True):
     partitions: list[dict[str, object]]
     difference_count: int
     differences: list[Mismatch]
-    repaired: list[Repaired]
+    repaired: list[RepairedLine]
     acknowledged: Compared | None = None
 
 
@@ -172,7 +171,7 @@ def _progress() -> Callable[[str], None]:
     return say
 
 
-def _report(verdicts: Sequence[Verdict], books: Books | None, quick: bool) -> Report:
+def _report(verdicts: Sequence[PartitionAudit], books: InvoiceAudit | None, quick: bool) -> Report:
     outcomes: dict[str, int] = {}
     events: dict[str, int] = {}
     sums: dict[str, tuple[int, Decimal, int]] = {}

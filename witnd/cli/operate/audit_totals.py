@@ -4,7 +4,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from witnd.audit.invoices.totals import Booked, Stage
+from witnd.audit.invoices.totals import CurrencyTotals, StageTotals
 from witnd.domain.values.money import minor_text
 
 # What people call the stages of invoices.
@@ -51,7 +51,7 @@ class Invoiced(Struct, frozen=True, kw_only=True):
     balances: Amounts
 
 
-def invoiced(currency: str, sums: Booked) -> Invoiced:
+def invoiced(currency: str, sums: CurrencyTotals) -> Invoiced:
     parts = {
         stage: Part(
             invoices=one.invoices,
@@ -60,7 +60,7 @@ def invoiced(currency: str, sums: Booked) -> Invoiced:
             total=minor_text(one.total, sums.digits),
         )
         for stage in STAGES
-        for one in [sums.stages.get(stage, Stage())]
+        for one in [sums.stages.get(stage, StageTotals())]
     }
     return Invoiced(
         currency=currency,

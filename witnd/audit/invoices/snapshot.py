@@ -1,4 +1,4 @@
-"""How an audit sees an invoice and the biller: what it asks of them at one time, and the answers as values."""
+"""Consistent snapshots of invoices and the biller: Redis commands and decoded replies."""
 
 from collections.abc import Sequence
 from math import isfinite
@@ -17,13 +17,13 @@ from witnd.store.query.reads import Command
 from witnd.store.records.line_position import LinePosition
 from witnd.store.records.state_fields import StateFields
 
-# Behind every instant that witnd can write.
+# After every instant that witnd can write.
 END_OF_TIME: Final = 253_402_300_800_000
-FIXED: Final = 8  # commands per invoice besides those per partition
+COMMANDS_PER_INVOICE: Final = 8  # without those per partition
 
 
-class Biller(NamedTuple):
-    """How far the biller was."""
+class BillerSnapshot(NamedTuple):
+    """The progress of the biller."""
 
     positions: dict[int, LinePosition]
     calendar: Calendar | None
@@ -34,8 +34,8 @@ class Biller(NamedTuple):
         return {partition: position.entry for partition, position in self.positions.items()}
 
 
-class Seen(Struct, frozen=True, kw_only=True):
-    """An invoice as it stood at one time, with how long its lists were then. Places in lists are None for absent."""
+class InvoiceSnapshot(Struct, frozen=True, kw_only=True):
+    """An invoice and the lengths of its lists at one time. Scores in lists are None if absent."""
 
     invoice: Invoice
     listed: int | None
@@ -48,19 +48,19 @@ class Seen(Struct, frozen=True, kw_only=True):
     rows: list[int]  # per partition
 
 
-def biller(key: str, flat: Sequence[bytes]) -> Biller:
-    """From the fields of its state."""
+def decode_biller(key: str, flat: Sequence[bytes]) -> BillerSnapshot:
+    """Decode the biller's state."""
     fields = StateFields.from_hash(key, flat)
     fields.number("seq")
-    return Biller(
+    return BillerSnapshot(
         positions=fields.positions(),
         calendar=decode_calendar(fields),
         closed_to=fields.number("closed_to"),
     )
 
 
-def questions(keys: BillingKeys, partitions: Sequence[int], ids: Sequence[str]) -> list[Command]:
-    """What to ask of invoices at one time, in the order that `seen_of` wants the answers in."""
+def snapshot_commands(keys: BillingKeys, partitions: Sequence[int], ids: Sequence[str]) -> list[Command]:
+    """Return the commands whose replies `decode_snapshot` decodes."""
     commands: list[Command] = []
     for id_ in ids:
         commands += (
@@ -77,8 +77,8 @@ def questions(keys: BillingKeys, partitions: Sequence[int], ids: Sequence[str]) 
     return commands
 
 
-def seen_of(id_: str, answers: Sequence[Any]) -> Seen | str:
-    """An invoice as it was answered, or why it cannot be judged."""
+def decode_snapshot(id_: str, answers: Sequence[Any]) -> InvoiceSnapshot | str:
+    """Return the snapshot of an invoice, or why it is unreadable."""
     if any(isinstance(one, Exception) for one in answers):
         return "unreadable: one of its keys holds another type of data"
     flat, listed, open_, to_issue, lines, credits_, credited, changes, *rows = answers
@@ -91,11 +91,11 @@ def seen_of(id_: str, answers: Sequence[Any]) -> Seen | str:
     amounts = (invoice.subtotal, invoice.credited, invoice.noted, invoice.carried, invoice.total or 0)
     if not (all(map(isfinite, amounts)) and 0 <= invoice.start < invoice.end < END_OF_TIME):
         return "unreadable"
-    return Seen(
+    return InvoiceSnapshot(
         invoice=invoice,
-        listed=score_of(listed),
-        open=score_of(open_),
-        to_issue=score_of(to_issue),
+        listed=decode_score(listed),
+        open=decode_score(open_),
+        to_issue=decode_score(to_issue),
         lines=lines,
         credits=credits_,
         credited=credited,
@@ -104,8 +104,8 @@ def seen_of(id_: str, answers: Sequence[Any]) -> Seen | str:
     )
 
 
-def score_of(answer: bytes | None) -> int | None:
+def decode_score(answer: bytes | None) -> int | None:
     if answer is None:
         return None
     score = float(answer)
-    return int(score) if isfinite(score) else -1  # an instant that no period has
+    return int(score) if isfinite(score) else -1  # not in any period
