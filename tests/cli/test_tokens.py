@@ -89,10 +89,10 @@ def test_both_are_in_the_log_of_changes(shop: Workshop) -> None:
         (("create", "shop"), "--scope"),
         (("create", "shop", "--scope", "root"), "root"),
         (("create", "", "--scope", "read"), "name"),
-        (("create", "shop", "--scope", "read", "--scope", "read"), "twice"),
+        (("create", "shop", "--scope", "read", "--scope", "read"), "scopes[1]"),
         (("create", "shop", "--scope", "read", "--rate", "0"), "rate"),
         (("create", "shop", "--scope", "read", "--rate", "nan"), "rate"),
-        (("revoke", "0123456789ab"), "there is no token"),
+        (("revoke", "0123456789ab"), "0123456789ab"),
         (("revoke",), "ID"),
     ],
 )

@@ -30,11 +30,13 @@ class _Asked(Struct, frozen=True, kw_only=True):
 
 @click.command()
 @click.argument("outcome_key", metavar="[OUTCOME_KEY]", type=TEXT, required=False)
-@click.option("--amount", metavar="AMOUNT", type=TEXT, help="How much, such as 1.50; else all that is left of it.")
-@click.option("--reason", type=TEXT, required=True, help="Why; people will read it.")
-@click.option("--invoice", "invoice", metavar="ID", type=TEXT, help="For a line that is no outcome's: its invoice …")
-@click.option("--row", metavar="ROW", type=TEXT, help="… and its id, or the beginning that `show` prints.")
-@click.option("--id", "name", metavar="TEXT", type=TEXT, help="Name of this credit: asked twice, it is given once.")
+@click.option("--amount", metavar="AMOUNT", type=TEXT, help="Amount, such as 1.50; default: all that is left.")
+@click.option("--reason", type=TEXT, required=True, help="Reason; the customer may see it.")
+@click.option(
+    "--invoice", "invoice", metavar="ID", type=TEXT, help="With --row: the invoice of a line without an outcome."
+)
+@click.option("--row", metavar="ROW", type=TEXT, help="Id of the line, or the prefix that `show` prints.")
+@click.option("--id", "name", metavar="TEXT", type=TEXT, help="Idempotency key: repeating the command credits once.")
 @json_option
 @config_option
 def credit(
@@ -48,13 +50,13 @@ def credit(
     json_output: bool,
     config_path: Path | None,
 ) -> None:
-    """Give back (part of) what an outcome was billed for.
+    """Credit all or part of the amount that an outcome was billed.
 
-    Before its invoice is issued this is a line on it. Afterwards it is a credit note with a number of its own, and
-    credit that pays the customer's next invoices in that currency. Never more is given back than was billed.
+    On a draft invoice, the credit is a line. For an issued invoice, witnd issues a credit note; its amount pays the
+    customer's next invoices in that currency. You cannot credit more than was billed.
 
     \b
-    JSON: {"repeated": given before under this --id, "invoice": INVOICE, "line": LINE,
+    JSON: {"repeated": true if this --id was used before, "invoice": INVOICE, "line": LINE,
       "credit_note": NOTE or null, "balance": the customer's credit}
 
     \b

@@ -48,20 +48,24 @@ class _Wish(Struct, frozen=True, kw_only=True):
 
 @click.command()
 @click.argument("names", metavar="[ID]...", nargs=-1, type=TEXT)
-@click.option("--period", type=PERIOD, metavar="PERIOD", help="A year, a month (2026-11), or a day within.")
-@click.option("--customer", type=TEXT, help="Only those of this customer.")
-@click.option("--status", "stages", type=click.Choice(operations.STAGES), multiple=True, help="Only these invoices.")
+@click.option("--period", type=PERIOD, metavar="PERIOD", help="A year, a month (2026-11), or a day in the period.")
+@click.option("--customer", type=TEXT, help="Only documents of this customer.")
+@click.option(
+    "--status", "stages", type=click.Choice(operations.STAGES), multiple=True, help="Only invoices with this status."
+)
 @click.option("--currency", type=TEXT, help="Only invoices in this currency.")
-@click.option("--format", "form", type=click.Choice(["csv", "jsonl", "html", "stripe"]), required=True)
-@click.option("--what", type=click.Choice(["lines", "invoices", "credit-notes"]), help="What to write; else lines.")
-@click.option("--output", default=STDOUT, metavar="FILE", help="A file, a directory for pages, or - to print it.")
+@click.option("--format", "form", type=click.Choice(["csv", "jsonl", "html", "stripe"]), required=True, help="Format.")
+@click.option("--what", type=click.Choice(["lines", "invoices", "credit-notes"]), help="What to write; default: lines.")
+@click.option(
+    "--output", default=STDOUT, metavar="FILE", help="A file, a directory for pages, or - for standard output."
+)
 @click.option(
     "--stripe-customers",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Which customer is which at Stripe: CSV of key and cus_… id, or one JSON object.",
+    help="Stripe ids of your customers: CSV of key and cus_… id, or one JSON object.",
 )
-@click.option("--stripe-round", is_flag=True, help="Round totals that Stripe cannot charge exactly, and say so.")
+@click.option("--stripe-round", is_flag=True, help="Round totals that Stripe cannot charge exactly, with a warning.")
 @config_option
 def export(
     names: tuple[str, ...],
@@ -78,16 +82,16 @@ def export(
 ) -> None:
     """Write invoices and credit notes for spreadsheets, programs, printers or Stripe.
 
-    ID is an id, its first six or more characters, or a number; without any, all of a period or a
-    customer are written, the newest period first. A file is replaced when all of it is written, and
-    not at all where something is wrong. Nothing is sent to anybody, and nothing changes in witnd.
+    ID is an id, its first six or more characters, or an invoice number. Without IDs, the command writes all
+    invoices that match the filters, the newest period first. It replaces an existing file only after it has
+    written everything. It sends nothing and changes nothing in witnd.
 
     \b
-    csv     one table of all lines, or with --what of the invoices or credit notes
-    jsonl   the same, one JSON document a line
-    html    a page for each, to be printed or saved as PDF; several need a directory as --output
-    stripe  the bodies of "create an invoice item" requests, one for each line, or with
-            --what invoices one for each invoice; of issued invoices only
+    csv     one table of all lines; with --what, of the invoices or credit notes
+    jsonl   the same, one JSON document per line
+    html    one page per invoice, to print or save as PDF; several pages need a directory as --output
+    stripe  the bodies of "create an invoice item" requests for issued invoices, one per line;
+            with --what invoices, one per invoice
 
     \b
     Examples:

@@ -37,18 +37,22 @@ from witnd.store.invoices.reads import LOOKED_AT_MAX, InvoiceFilter, Invoices
 
 @click.group(cls=DefaultGroup)
 def invoices() -> None:
-    """List and show invoices; issue, pay, void and credit them.
+    """List, show, issue, pay, void, credit and export invoices.
 
-    The daemon collects confirmed outcomes into open drafts and closes each when its period is over. Without the name
-    of a command it is `list`. ID is an id, its first six or more characters, or a number.
+    The daemon adds confirmed outcomes to draft invoices, and closes each draft when its period ends. The default
+    command is `list`. ID is an id, its first six or more characters, or an invoice number.
     """
 
 
 @invoices.command("list")
-@click.option("--customer", type=TEXT, help="Only those of this customer.")
-@click.option("--status", "stages", type=click.Choice(operations.STAGES), multiple=True, help="Only these.")
-@click.option("--period", type=TEXT, metavar="PERIOD", help="A year or month (2026-11), or a day or instant within.")
-@click.option("--currency", type=TEXT, help="Only those in this currency.")
+@click.option("--customer", type=TEXT, help="Only documents of this customer.")
+@click.option(
+    "--status", "stages", type=click.Choice(operations.STAGES), multiple=True, help="Only invoices with this status."
+)
+@click.option(
+    "--period", type=TEXT, metavar="PERIOD", help="A year, a month (2026-11), or a day or instant in the period."
+)
+@click.option("--currency", type=TEXT, help="Only invoices in this currency.")
 @page_options
 @json_option
 @config_option
@@ -65,15 +69,15 @@ def list_(
 ) -> None:
     """List invoices, the newest period first.
 
-    open: lines still arrive. draft: its period is closed and its lines are fixed; it waits to be issued. issued: it has
-    a number and is to be paid. Then paid, or void.
+    open: lines still arrive. draft: the period is closed, the lines are fixed, and the invoice waits for issue.
+    issued: it has a number and is due. Then paid, or void.
 
     \b
     JSON: {"data": [INVOICE…], "next_cursor": text or null, "unreadable": [ID…]}, an INVOICE being
       {"id", "number", "status", "closed", "customer_key", "currency", "period", "period_start",
        "period_end", "lines", "unrated", "subtotal", "credited", "carried", "total", "noted",
        "issued_at", "paid_at", "voided_at", "reason", "revision"};
-      there, open is the status draft with closed false
+      open is shown as the status "draft" with "closed": false
 
     \b
     Examples:
@@ -98,12 +102,17 @@ async def _list(
 @invoices.command("show")
 @click.argument("id_", metavar="ID", type=TEXT)
 @click.option(
-    "--rows", "shown", type=click.IntRange(0), default=100, show_default=True, help="Lines to show; JSON has all."
+    "--rows",
+    "shown",
+    type=click.IntRange(0),
+    default=100,
+    show_default=True,
+    help="Show at most N lines; JSON has all.",
 )
 @json_option
 @config_option
 def show(*, id_: str, shown: int, json_output: bool, config_path: Path | None) -> None:
-    """One invoice in full: its lines with how each amount came about, its credits, its sums. Or one credit note.
+    """Show an invoice or credit note with its lines, credits and totals, and how each amount was calculated.
 
     \b
     JSON: {"invoice": INVOICE, "lines": [LINE…], "credit_notes": [NOTE…],
@@ -111,7 +120,7 @@ def show(*, id_: str, shown: int, json_output: bool, config_path: Path | None) -
       {"id", "invoice_id", "kind", "outcome_key", "customer_key", "agent_key", "resolved_at",
        "unit", "price_per_unit", "amount", "amount_exact", "currency", "rated", "rate_card",
        "price_hash", "contract_hash", "working", "corrects", "reason"};
-      of a credit note, the NOTE that `witnd invoices notes --json` lists
+      for a credit note, the NOTE that `witnd invoices notes --json` lists
 
     \b
     Examples:
@@ -163,8 +172,8 @@ async def _print(store: Invoices, invoice: Invoice, shown: int) -> None:
 
 @invoices.command("notes")
 @click.argument("id_", metavar="[ID]", type=TEXT, required=False)
-@click.option("--customer", type=TEXT, help="Only those of this customer.")
-@click.option("--invoice", metavar="ID", type=TEXT, help="Only those of this invoice.")
+@click.option("--customer", type=TEXT, help="Only documents of this customer.")
+@click.option("--invoice", metavar="ID", type=TEXT, help="Only credit notes of this invoice.")
 @page_options
 @json_option
 @config_option
@@ -178,7 +187,7 @@ def notes(
     json_output: bool,
     config_path: Path | None,
 ) -> None:
-    """List credit notes, the newest first, or show the one with ID.
+    """List credit notes, the newest first, or show the credit note ID.
 
     \b
     JSON: {"data": [NOTE…], "next_cursor": text or null, "unreadable": [ID…]}, for an ID the one NOTE:

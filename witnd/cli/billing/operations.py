@@ -38,14 +38,14 @@ class Acted(Struct, frozen=True, kw_only=True):
 
 @click.command()
 @click.argument("ids", metavar="[ID]...", nargs=-1, type=TEXT)
-@click.option("--all-closed", is_flag=True, help="Every draft that waits to be issued, the oldest first.")
+@click.option("--all-closed", is_flag=True, help="Issue every closed draft, the oldest first.")
 @json_option
 @config_option
 def issue(*, ids: tuple[str, ...], all_closed: bool, json_output: bool, config_path: Path | None) -> None:
-    """Issue closed drafts: each gets the next number, and what is to be paid is fixed.
+    """Issue closed drafts: each gets the next number and a final total.
 
-    Credit that the customer has pays as much of it as there is. With `[billing] issue = "auto"` the daemon does this by
-    itself when the grace is over. Exit code 2 if one is refused; the others are issued.
+    Credit of the customer pays as much of the total as it can. With `[billing] issue = "auto"`, the daemon issues
+    drafts when their grace is over. If a draft cannot be issued, the exit code is 2; the others are issued.
 
     \b
     JSON: {"data": [{"asked": ID, "result": "done", "unchanged" or "refused",
@@ -97,14 +97,14 @@ def pay(*, id_: str, json_output: bool, config_path: Path | None) -> None:
 
 @click.command()
 @click.argument("id_", metavar="ID", type=TEXT)
-@click.option("--reason", type=TEXT, required=True, help="Why; people will read it.")
+@click.option("--reason", type=TEXT, required=True, help="Reason; the customer may see it.")
 @json_option
 @config_option
 def void(*, id_: str, reason: str, json_output: bool, config_path: Path | None) -> None:
-    """Declare an issued invoice void: nothing of it is owed, and its number stays used.
+    """Void an issued invoice. Nothing is due any more, and its number is not used again.
 
-    Credit that paid for it goes back to the customer. Its outcomes are not billed again. A paid one is not voided: what
-    is wrong in it is credited.
+    Credit that paid for the invoice returns to the customer. Its outcomes are not billed again. A paid invoice cannot
+    be voided: credit its lines instead.
 
     \b
     JSON: {"asked": ID, "result": "done", "unchanged" or "refused", "invoice": INVOICE or null,

@@ -67,22 +67,24 @@ RATE_CARDS = View(
 
 
 @click.command()
-@click.option("--customer", type=TEXT, metavar="KEY", help="With what this customer agreed otherwise, in full.")
+@click.option(
+    "--customer", type=TEXT, metavar="KEY", help="Show the terms of this customer in full, with individual ones."
+)
 @version_options
 def agents(*, json_output: bool, config_path: Path | None, **asked: Any) -> None:
-    """List agents; with KEY, the versions of one agent, which are kept for ever.
+    """List agents, or the versions of the agent KEY.
 
-    Each version is shown with what it changed. Its hash is the `contract_hash` of outcomes that opened
-    under it, unless their customer had terms of its own: --customer shows those. Versions count from 1
-    in the order in which they take effect.
+    Each version shows its changes. Its hash is the `contract_hash` of the outcomes that opened under it,
+    except for customers with individual terms; --customer shows those terms. Versions are numbered from 1
+    in the order in which they take effect, and are never deleted.
 
     \b
     JSON: {"data": [{"key", "versions": how many} and VERSION…]}; with KEY
-      {"key", "customers": those with terms of their own, "versions": [VERSION and "changes"…]};
+      {"key", "customers": those with individual terms, "versions": [VERSION and "changes"…]};
       with --at or --version {"key", "versions": how many} and VERSION, with --customer also
       "customer"; with --compare
       {"key", "before": VERSION, "after": VERSION, "changes": [{"path", "before", "after"}…]}.
-      VERSION: "version", "effective_from", "until", "standing": in force, past or scheduled,
+      VERSION: "version", "effective_from", "until", "standing": "in force", "past" or "scheduled",
       "archived", "hash", "name", "settlement_period", "attribution_method", "condition",
       "condition_words"
 
@@ -98,13 +100,13 @@ def agents(*, json_output: bool, config_path: Path | None, **asked: Any) -> None
 
 
 @click.command()
-@click.option("--rate-card", type=TEXT, metavar="KEY", help="Only those who have this rate card.")
+@click.option("--rate-card", type=TEXT, metavar="KEY", help="Only customers with this rate card.")
 @version_options
 def customers(*, json_output: bool, config_path: Path | None, **asked: Any) -> None:
-    """List customers; with KEY, the versions of one customer, which are kept for ever.
+    """List customers, or the versions of the customer KEY.
 
-    A version has the customer's own prices (`entries`) and its own terms of agents (`agents`), where it
-    has any. Versions count from 1 in the order in which they take effect.
+    A version includes the customer's individual prices (`entries`) and terms of agents (`agents`). Versions
+    are numbered from 1 in the order in which they take effect, and are never deleted.
 
     \b
     JSON: as `witnd agents`, without "customers". VERSION: "version", "effective_from", "until",
@@ -122,9 +124,9 @@ def customers(*, json_output: bool, config_path: Path | None, **asked: Any) -> N
 @click.command()
 @version_options
 def rate_cards(*, json_output: bool, config_path: Path | None, **asked: Any) -> None:
-    """List rate cards; with KEY, the versions of one card, which are kept for ever.
+    """List rate cards, or the versions of the rate card KEY.
 
-    Versions count from 1 in the order in which they take effect.
+    Versions are numbered from 1 in the order in which they take effect, and are never deleted.
 
     \b
     JSON: as `witnd agents`, without "customers". VERSION: "version", "effective_from", "until",

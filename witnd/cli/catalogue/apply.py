@@ -35,7 +35,7 @@ from witnd.store.server.safety import clock_difference
     "--effective-from",
     metavar="INSTANT",
     type=INSTANT,
-    help="From when on it is in force, such as 2027-01-01T00:00:00Z; else from now on.",
+    help="When the change takes effect, such as 2027-01-01T00:00:00Z; default: now.",
 )
 @json_option
 @config_option
@@ -48,10 +48,10 @@ def apply(
 ) -> None:
     """Show what a catalogue FILE changes, then apply it.
 
-    Each thing in the file gets every field: as written, or the default for a field that is left out.
-    Things that are not in the file stay as they are: archive with `archived = true`. Applying a file twice
-    changes nothing the second time. A notification rule without a secret keeps its own; a new one gets one,
-    which is shown once.
+    Each entry in the file replaces all fields of that entry; fields that you leave out get their default.
+    Entries that are not in the file stay unchanged. To archive an entry, write `archived = true`. Applying a
+    file twice changes nothing the second time. A notification rule without a secret keeps its current one. A
+    new rule gets a generated secret, which is shown once.
     """
     run(_apply(file, file.read_bytes(), dry_run, effective_from, json_output, config_path))
 
@@ -131,10 +131,10 @@ def _document(done: Application, dry_run: bool) -> dict[str, object]:
 
 
 @click.command()
-@click.option("--secrets", "with_secrets", is_flag=True, help="Also the secrets of the rules.")
+@click.option("--secrets", "with_secrets", is_flag=True, help="Include the secrets of notification rules.")
 @config_option
 def export(with_secrets: bool, config_path: Path | None) -> None:
-    """Print the catalogue in effect as a file. `witnd apply` of that file changes nothing."""
+    """Print the catalogue in effect as a TOML file. Applying that file changes nothing."""
     run(_export(with_secrets, config_path))
 
 

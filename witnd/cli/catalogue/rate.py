@@ -44,16 +44,16 @@ def _quantities(_ctx: click.Context, _param: click.Parameter, value: str | None)
 
 @click.command()
 @click.argument("names", nargs=-1, type=TEXT, metavar="[CARD] AGENT [COUNT]", required=True)
-@click.option("--units", callback=_quantities, metavar="U,U,…", help="Outcomes with these units, instead of COUNT.")
-@click.option("--customer", type=TEXT, metavar="KEY", help="By the prices of this customer; then CARD may be left out.")
+@click.option("--units", callback=_quantities, metavar="U,U,…", help="Units of each outcome; replaces COUNT.")
+@click.option("--customer", type=TEXT, metavar="KEY", help="Use the prices of this customer; CARD is then optional.")
 @click.option(
     "--file",
     "path",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="By the prices of this catalogue file, without Redis.",
+    help="Use the prices in this catalogue file, without Redis.",
 )
-@click.option("--at", type=INSTANT, metavar="INSTANT", help="By the prices in force then; else now.")
-@click.option("--lines", "every_line", is_flag=True, help="Show every outcome, however many.")
+@click.option("--at", type=INSTANT, metavar="INSTANT", help="Use the prices in effect at this instant; default: now.")
+@click.option("--lines", "every_line", is_flag=True, help="Show every outcome.")
 @json_option
 @config_option
 def rate(
@@ -67,13 +67,13 @@ def rate(
     json_output: bool,
     config_path: Path | None,
 ) -> None:
-    """Show what COUNT outcomes of AGENT would cost on the rate card CARD, and why.
+    """Calculate what COUNT outcomes of AGENT would cost on the rate card CARD, step by step.
 
-    The outcomes are taken for a whole billing period, each with the unit 1 unless --units says otherwise.
-    Nothing is written. The daemon need not run.
+    The calculation covers one whole billing period. Each outcome has 1 unit unless you set --units.
+    The command writes nothing and needs no daemon.
 
     \b
-    JSON: {"agent", "price": what its hash is of, "price_hash", "words", "currency", "digits", "outcomes",
+    JSON: {"agent", "price": what price_hash covers, "price_hash", "words", "currency", "digits", "outcomes",
       "units", "rated", "rows": [{"what", "quantity", "price", "amount"}…], "lines": [{"unit",
       "price_per_unit", "amount", "amount_exact", "working", "words"}…], "lines_left_out": 0,
       "adjustments": [{"kind", "amount", "amount_exact", "working", "words"}…], "total",

@@ -58,12 +58,10 @@ def version_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         config_option,
         json_option,
-        click.option(
-            "--compare", "pair", type=int, nargs=2, metavar="N M", help="What version M has otherwise than N."
-        ),
-        click.option("--version", "number", type=click.IntRange(1), metavar="N", help="Version N in full."),
-        click.option("--at", metavar="INSTANT", type=TEXT, help="The version in force then, in full."),
-        click.option("--all", "everything", is_flag=True, help="List archived ones as well."),
+        click.option("--compare", "pair", type=int, nargs=2, metavar="N M", help="Compare version N with version M."),
+        click.option("--version", "number", type=click.IntRange(1), metavar="N", help="Show version N in full."),
+        click.option("--at", metavar="INSTANT", type=TEXT, help="Show the version in effect at this instant in full."),
+        click.option("--all", "everything", is_flag=True, help="Include archived ones."),
         click.argument("key", type=TEXT, required=False),
     ):
         command = option(command)

@@ -58,13 +58,13 @@ def config_option(command: Command) -> Command:
         "--config",
         "config_path",
         type=click.Path(path_type=Path, dir_okay=False),
-        help="Configuration file; else WITND_CONFIG, ./witnd.toml, /etc/witnd/witnd.toml.",
+        help="Configuration file; default: WITND_CONFIG, ./witnd.toml or /etc/witnd/witnd.toml.",
     )(command)
 
 
 def json_option(command: Command) -> Command:
     """Adds `--json`, which reaches the command as `json_output: bool`."""
-    return click.option("--json", "json_output", is_flag=True, help="Print JSON for machines.")(command)
+    return click.option("--json", "json_output", is_flag=True, help="Print JSON.")(command)
 
 
 class Session(Struct, frozen=True, kw_only=True):

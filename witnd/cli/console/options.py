@@ -56,6 +56,8 @@ class DefaultGroup(click.Group):
 
 def page_options(command: Command) -> Command:
     """Add `--limit` and `--after`, which reach the command as `limit: int` and `after: str | None`."""
-    limit = click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+    limit = click.option(
+        "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Entries per page."
+    )
     after = click.option("--after", metavar="CURSOR", help="Continue after CURSOR from a previous page.")
     return limit(after(command))

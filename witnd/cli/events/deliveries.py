@@ -24,16 +24,16 @@ from witnd.store.deliveries.reads import ENDED, LOOKED_AT_MAX
 
 @click.group(cls=DefaultGroup)
 def deliveries() -> None:
-    """List webhook deliveries; send them again; resume a suspended endpoint.
+    """List and show webhook deliveries; resend them; resume a suspended endpoint.
 
-    Without the name of a command it is `list`.
+    The default command is `list`.
     """
 
 
 @deliveries.command("list")
-@click.option("--state", type=click.Choice(STANDINGS), help="Only those that stand so.")
-@click.option("--rule", type=TEXT, help="Only those of this rule (name or id).")
-@click.option("--key", type=TEXT, help="Only those about this outcome.")
+@click.option("--state", type=click.Choice(STANDINGS), help="Only deliveries in this state.")
+@click.option("--rule", type=TEXT, help="Only deliveries of this rule (name or id).")
+@click.option("--key", type=TEXT, help="Only deliveries about this outcome.")
 @page_options
 @json_option
 @config_option
@@ -47,11 +47,11 @@ def list_(
     json_output: bool,
     config_path: Path | None,
 ) -> None:
-    """List deliveries, the newest first; with --state pending, those that are due next.
+    """List deliveries, the newest first; with --state pending, the ones that are due next.
 
-    pending: to be sent, now or after a pause. delivered: answered with 2xx. parked: the endpoint is
-    suspended or the rule not in force; `resume` sends them. dead: the schedule is exhausted;
-    `resend` sends them.
+    pending: waits for its next attempt. delivered: the endpoint responded with 2xx. parked: the endpoint is
+    suspended or the rule is not in effect; `resume` sends it. dead: given up after the last attempt;
+    `resend` sends it.
 
     \b
     JSON: {"data": [DELIVERY…], "next_cursor": text or null}, a DELIVERY being
@@ -96,11 +96,11 @@ async def _list(
 @json_option
 @config_option
 def show(*, id_: str, json_output: bool, config_path: Path | None) -> None:
-    """One delivery in full: its attempts with what was answered, and the body that is sent.
+    """Show a delivery with its attempts, their responses, and the request body.
 
     \b
     JSON: the DELIVERY of `list` and
-      {"suspended": why its endpoint is, or null, "body": {…}, "history":
+      {"suspended": the reason or null, "body": {…}, "history":
        [{"at", "manual", "status", "reason", "duration_ms", "detail"}…]}
     """
     run(_show(id_, json_output, config_path))
@@ -120,10 +120,10 @@ async def _show(id_: str, as_document: bool, config: Path | None) -> None:
 
 @deliveries.command("resend")
 @click.argument("ids", metavar="[ID…]", nargs=-1)
-@click.option("--from", "from_", metavar="INSTANT", type=TEXT, help="From this on …")
-@click.option("--to", metavar="INSTANT", type=TEXT, help="… and before this.")
-@click.option("--rule", type=TEXT, help="Of a range, only those of this rule (name or id).")
-@click.option("--state", type=click.Choice(ENDED), help="Of a range, only those in this state.")
+@click.option("--from", "from_", metavar="INSTANT", type=TEXT, help="Start of the range.")
+@click.option("--to", metavar="INSTANT", type=TEXT, help="End of the range, exclusive.")
+@click.option("--rule", type=TEXT, help="With a range: only deliveries of this rule (name or id).")
+@click.option("--state", type=click.Choice(ENDED), help="With a range: only deliveries in this state.")
 @json_option
 @config_option
 def resend(
@@ -136,10 +136,10 @@ def resend(
     json_output: bool,
     config_path: Path | None,
 ) -> None:
-    """Send deliveries (again), under the same ids: those named, or a range of time.
+    """Resend the deliveries with these IDs, or those of a time range, under the same ids.
 
-    A range is of resolutions, and takes what is delivered, parked or dead of them. Where a delivery
-    is being retried, this is one more attempt: the retries go on as they were, unless it succeeds.
+    The range applies to the time of the resolution, and includes delivered, parked and dead deliveries. If a
+    delivery is still being retried, this is one more attempt; unless it succeeds, the retries continue.
 
     \b
     JSON: {"queued": how many, "missing": [ID…]}
@@ -191,7 +191,7 @@ async def _resend(
 @json_option
 @config_option
 def resume(*, rule: str, json_output: bool, config_path: Path | None) -> None:
-    """Lift the suspension of RULE's endpoint (name or id) and send what is parked, oldest first.
+    """Resume the endpoint of RULE (name or id) and send its parked deliveries, the oldest first.
 
     \b
     JSON: {"resumed": how many}

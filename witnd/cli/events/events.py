@@ -28,7 +28,7 @@ _SHOWN = 100  # characters of a rejected event in a list; alone it is shown whol
 def events() -> None:
     """Show the fate of events; retry or remove held ones.
 
-    Without the name of a command it is `show`.
+    The default command is `show`.
     """
 
 
@@ -37,7 +37,7 @@ events.add_command(remove)
 
 @events.command("show")
 @click.argument("entry", metavar="[ID]", required=False)
-@click.option("--fate", "chosen", type=click.Choice(FATES), multiple=True, help="Only these fates.")
+@click.option("--fate", "chosen", type=click.Choice(FATES), multiple=True, help="Only events with these fates.")
 @click.option("--key", type=TEXT, help="Only events of this outcome.")
 @click.option("--partition", type=int, help="Only this partition.")
 @page_options
@@ -54,11 +54,12 @@ def show(
     json_output: bool,
     config_path: Path | None,
 ) -> None:
-    """The fate of the event with entry ID, or a list of events that were not applied.
+    """Show the fate of the event ID, or list events that were not applied.
 
-    The fate of one: applied, duplicate, conflict, late, held, rejected; `waiting` until it is read,
-    `control` for the daemon's own entries. Once the log is trimmed, an applied event is found only
-    with --key. A list has the newest first, and no applied events: `witnd explain KEY` has those.
+    The fate is applied, duplicate, conflict, late, held or rejected. It is `waiting` until the daemon
+    processes the event, and `control` for entries that the daemon appends. After the log is trimmed, add
+    --key to find an applied event. The list shows the newest events first. For applied events, use
+    `witnd explain KEY`.
 
     \b
     JSON: {"data": [EVENT…], "next_cursor": text or null}, for an ID the one EVENT:
@@ -85,14 +86,14 @@ def show(
 
 @events.command("retry")
 @click.argument("outcome_keys", metavar="[KEY]...", nargs=-1, type=TEXT)
-@click.option("--all", "everything", is_flag=True, help="Every key with held events.")
+@click.option("--all", "everything", is_flag=True, help="Retry every key with held events.")
 @json_option
 @config_option
 def retry(outcome_keys: tuple[str, ...], everything: bool, json_output: bool, config_path: Path | None) -> None:
-    """Ask again whether the held events of each KEY can be placed.
+    """Retry the held events of each KEY.
 
-    The daemon does so by itself when the catalogue changes, and at each start. Asking is harmless:
-    what cannot be placed stays held. `witnd events --fate held` shows what remains, and why.
+    The daemon retries held events when the catalogue changes and when it starts. Events that still cannot be
+    applied stay held. `witnd events --fate held` shows them with the reason.
 
     \b
     JSON: {"asked": [{"key", "partition", "id"}…], "not_held": [KEY…]}

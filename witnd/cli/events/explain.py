@@ -25,16 +25,16 @@ from witnd.exit_codes import USAGE
     type=click.IntRange(0),
     default=50,
     show_default=True,
-    help="Show this many events, the last ones; JSON has all.",
+    help="Show only the last N events; JSON has all.",
 )
 @json_option
 @config_option
 def explain(key: str, shown: int, json_output: bool, config_path: Path | None) -> None:
-    """Show why the outcome KEY is what it is.
+    """Explain how the outcome KEY was decided and priced.
 
-    Every event with each check of the condition after it, what it flipped, and when the outcome was
-    due from then on; then what it became, why, its invoice line and its deliveries. For a key whose
-    events are held: which they are, and what they wait for.
+    For each event, the command shows every check of the condition, what the event changed, and the new
+    deadline. The result follows, with its reason, invoice line and deliveries. For a key with held events,
+    it shows these events and what they wait for.
 
     \b
     JSON: {"key", "partition", "outcome": as in `witnd outcomes --json` or null, "terms", "story": {"condition",

@@ -24,13 +24,13 @@ from witnd.store.query.reads import LOOKED_AT_MAX
     "spoken",
     type=click.Choice([*STATUSES], case_sensitive=False),
     multiple=True,
-    help="Only these; `failed` is another word for missed.",
+    help="Only outcomes with this status; `failed` means missed.",
 )
-@click.option("--customer", type=TEXT, help="Only those of this customer.")
-@click.option("--agent", type=TEXT, help="Only those of this agent.")
-@click.option("--key", type=TEXT, help="Only the one with this key.")
-@click.option("--prefix", type=TEXT, help="Only those whose key begins so, in the order of their keys.")
-@click.option("--due", is_flag=True, help="Open and pending ones, in the order they are due.")
+@click.option("--customer", type=TEXT, help="Only outcomes of this customer.")
+@click.option("--agent", type=TEXT, help="Only outcomes of this agent.")
+@click.option("--key", type=TEXT, help="Only the outcome with this key.")
+@click.option("--prefix", type=TEXT, help="Only keys with this prefix; results are sorted by key.")
+@click.option("--due", is_flag=True, help="Open and pending outcomes, in the order they settle.")
 @click.option("--partition", type=int, help="Only this partition.")
 @page_options
 @json_option
@@ -49,11 +49,11 @@ def outcomes(
     json_output: bool,
     config_path: Path | None,
 ) -> None:
-    """List outcomes.
+    """List outcomes, the newest first.
 
-    The newest come first; with --due those that settle first, and with --prefix in the order of
-    their keys. At most 100 000 records are looked at in one go: where what is asked for is rare, a
-    list may be short and still end with a CURSOR, which then leads on.
+    With --due, the outcomes that settle first come first; with --prefix, the list is sorted by key. The
+    command reads at most 100 000 records. If few of them match, a page may be short and still end with a
+    CURSOR: continue with --after.
 
     \b
     JSON: {"data": [OUTCOME…], "next_cursor": text or null}, an OUTCOME being

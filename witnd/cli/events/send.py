@@ -51,15 +51,22 @@ class _Ready(NamedTuple):
 @click.argument("key", type=TEXT, metavar="KEY|-")
 @click.argument("action", type=TEXT, required=False)
 @click.option("--customer", type=TEXT, help="Key of the customer; required with an ACTION.")
-@click.option("--agent", type=TEXT, help="Key of the agent, where several could be meant.")
-@click.option("--id", "identity", type=TEXT, help="Idempotency key; else a fresh one is made.")
-@click.option("--value", type=TEXT, help="JSON text, number, true or false; a bare word is text.")
+@click.option("--agent", type=TEXT, help="Key of the agent; required if the customer has several.")
+@click.option("--id", "identity", type=TEXT, help="Idempotency key; default: a generated one.")
+@click.option("--value", type=TEXT, help="A JSON string, number, true or false; a bare word is a string.")
 @click.option("--attribution", type=TEXT, metavar="NUMBER", help="Quantity for the billing unit.")
-@click.option("--settles-at", type=TEXT, metavar="INSTANT", help="Pin the settlement to it.")
-@click.option("--timestamp", type=TEXT, metavar="INSTANT", help="When it happened.")
-@click.option("--property", "properties", type=TEXT, metavar="NAME=JSON", multiple=True)
-@click.option("--wait", is_flag=True, help="Wait until it is read, and print its fate.")
-@click.option("--timeout", type=click.FloatRange(0.1), default=30.0, show_default=True)
+@click.option("--settles-at", type=TEXT, metavar="INSTANT", help="Settle the outcome at this instant.")
+@click.option("--timestamp", type=TEXT, metavar="INSTANT", help="When the event happened.")
+@click.option(
+    "--property",
+    "properties",
+    type=TEXT,
+    metavar="NAME=JSON",
+    multiple=True,
+    help="A property of the event; repeatable.",
+)
+@click.option("--wait", is_flag=True, help="Wait until the daemon processes the event, and print its fate.")
+@click.option("--timeout", type=click.FloatRange(0.1), default=30.0, show_default=True, help="Seconds to wait.")
 @json_option
 @config_option
 def send(
@@ -72,16 +79,17 @@ def send(
     config_path: Path | None,
     **given: Any,
 ) -> None:
-    """Send an event for the outcome KEY, or with - one JSON event per line of standard input.
+    """Send an event for the outcome KEY, or with `-` events from standard input.
 
-    Everything is checked before it is appended to the log. An event without an idempotency key gets
-    a fresh one, which is printed: should the answer be lost (exit 3), the event may be sent again
-    with `--id` and counts once. Lines are checked and sent 500 at a time.
+    With `-`, each line is one JSON event. The command validates every event before it appends it to the
+    log, 500 lines at a time. An event without an idempotency key gets a generated one, which is printed.
+    If the command cannot confirm the write (exit code 3), send the event again with that key as `--id`:
+    it counts once.
 
     \b
     JSON (one document; one per line with -):
       {"id", "partition", "key", "idempotency_key", "fate": EVENT or null}
-    EVENT is what `witnd events ID --json` prints; it is there with --wait.
+    EVENT is what `witnd events ID --json` prints; null without --wait.
 
     \b
     Examples:

@@ -54,39 +54,38 @@ class Report(Struct, frozen=True, kw_only=True):
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Only the sums: no outcome is counted, no invoice priced again.")
-@click.option("--partition", type=int, help="Only this partition, and no invoices.")
+@click.option("--quick", is_flag=True, help="Check only the sums; do not recompute outcomes and invoices.")
+@click.option("--partition", type=int, help="Only this partition, without invoices.")
 @click.option(
     "--acknowledged",
     "file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A client's own log of acknowledged events: list the missing ones.",
+    help="A file of acknowledged events: list those that Redis does not have.",
 )
 @json_option
 @config_option
 def audit(quick: bool, partition: int | None, file: Path | None, json_output: bool, config_path: Path | None) -> None:
-    """Prove the sums, count every outcome and price every invoice again.
+    """Recompute every outcome and invoice, and report differences.
 
-    Each outcome is recomputed from its history and the contract and price it froze, and compared
-    with its record, deadline, resolution, invoice line and deliveries. Over each partition: every
-    accepted event has exactly one fate, the log (where it was not trimmed) has those events and no
-    others, one resolution for each final outcome, one line for each confirmed one. Over all of them:
-    every line that was collected is in exactly one invoice, that of its customer, currency and
-    period; the amounts of closed periods are those that the frozen prices make of their lines;
-    numbers have no gaps; credits, totals and balances add up; if this host has a journal, Redis has
-    everything that it records. Only reads.
+    The audit recomputes each outcome from its history and its frozen contract and price. It compares the
+    result with the record, deadline, resolution, invoice line and deliveries. For each partition, it
+    checks that every accepted event has exactly one fate, that an untrimmed log has exactly these events,
+    and that each final outcome has one resolution and each confirmed outcome one line. For all
+    partitions, it checks that each collected line is in exactly one invoice, of the right customer,
+    currency and period; that amounts follow from the frozen prices; that numbers have no gaps; that
+    credits, totals and balances add up; and that Redis has everything in the journal of this host. The
+    audit only reads.
 
-    An outcome on hold counts as a difference, because it cannot be counted again. Lines that were late
-    because their outcome was on hold are listed as repaired; they are no difference.
+    An outcome on hold is a difference, because the audit cannot recompute it. Lines that were late
+    because their outcome was on hold are listed as repaired and are not differences.
 
-    Outcomes and invoices are judged rightly while the daemon works; lines that it has not collected
-    yet are waiting, and no difference. The sums of a partition need it to stand still for as long
-    as they are taken; where it does not, that is said, and the exit code is 3. Differences end with
-    exit code 5.
+    You can run the audit while the daemon works. Lines that the daemon has not collected yet are listed
+    as waiting and are not differences. The sums of a partition are exact only if nothing changes while
+    they are taken. Otherwise the audit reports it and exits with code 3. Differences exit with code 5.
 
-    --acknowledged lists the events of a client's own log that Redis does not have. The file has one
-    event per line: a JSON object with the "id" and the "partition" (or the "key") of the event, as in
-    the API's answer, or a partition and an id in plain text.
+    --acknowledged lists acknowledged events that Redis does not have. Each line of the file is one event:
+    a JSON object with "id" and "partition" (or "key") as in the API response, or a partition and an id as
+    plain text.
 
     \b
     JSON: {"clean", "exact", "quick", "outcomes": {status: n}, "events": {fate: n}, "deliveries",

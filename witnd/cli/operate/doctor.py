@@ -46,12 +46,12 @@ class Report(Struct, frozen=True, kw_only=True):
 def doctor(json_output: bool, config_path: Path | None) -> None:
     """Check Redis, clocks, stored data, the daemon and its systemd unit.
 
-    Each check is ok; a note, which may be intended; a warning, which somebody should look at; or a
-    problem, with which the daemon does not start, stops, or accepts no events. The remedy follows each.
-    The command only reads and needs no daemon: run it before the first start, and when something is wrong.
+    Each check is ok, a note (may be intended), a warning (needs attention) or a problem (the daemon does not
+    start, stops, or accepts no events). Each finding has a remedy. The command only reads and needs no daemon.
+    Run it before the first start, and when something is wrong.
 
-    Exit codes: 0 no problem, 2 a problem of the configuration, 3 a Redis that cannot be used or is not
-    safe to bill from. Notes and warnings do not change the exit code.
+    Exit codes: 0 no problem, 2 a problem in the configuration, 3 Redis cannot be used or is not safe to bill
+    from. Notes and warnings do not change the exit code.
 
     \b
     JSON: {"state", "exit_code", "counts": {state: n}, "checks": [{"group": "redis" | "clock" |

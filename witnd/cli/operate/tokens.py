@@ -18,20 +18,21 @@ COLUMNS = ("id", "name", "scopes", "rate", "created", "last used", "revoked")
 
 @click.group(cls=DefaultGroup)
 def tokens() -> None:
-    """List the tokens of the HTTP API; create and revoke them.
+    """List API tokens; create and revoke them.
 
-    Without the name of a command it is `list`.
+    The default command is `list`.
     """
 
 
 @tokens.command("list")
-@click.option("--all", "all_", is_flag=True, help="Revoked ones too.")
+@click.option("--all", "all_", is_flag=True, help="Include revoked tokens.")
 @json_option
 @config_option
 def list_(*, all_: bool, json_output: bool, config_path: Path | None) -> None:
-    """List tokens, the oldest first. The time of their last use is some seconds behind.
+    """List tokens, the oldest first.
 
-    A damaged token is listed as unreadable. The API refuses it; `witnd tokens revoke ID` removes it.
+    The time of last use can be some seconds old. A damaged token is listed as unreadable. The API refuses it;
+    `witnd tokens revoke ID` removes it.
 
     \b
     JSON: {"data": [TOKEN…], "unreadable": [{"id", "reason"}…]}, a TOKEN being
@@ -65,21 +66,21 @@ async def _list(everything: bool, as_document: bool, config: Path | None) -> Non
     type=click.Choice(SCOPES),
     multiple=True,
     required=True,
-    help="What it may do; may be given several times. admin may do everything.",
+    help="What the token permits; repeatable.",
 )
-@click.option("--rate", type=float, metavar="N", help="Requests a second that it may make; else there is no limit.")
+@click.option("--rate", type=float, metavar="N", help="Maximum requests per second; default: no limit.")
 @json_option
 @config_option
 def create_(
     *, name: str, scopes: tuple[str, ...], rate: float | None, json_output: bool, config_path: Path | None
 ) -> None:
-    """Create a token and print it. It is shown this once: only a digest of it is kept.
+    """Create a token and print it. witnd stores only a digest, so it cannot show the token again.
 
-    Standard output has the token and nothing else. NAME says who uses it; several tokens may have one name.
+    Standard output contains only the token. NAME describes who uses it, and need not be unique.
 
     \b
     ingest  send events
-    read    read everything but tokens and the log of changes
+    read    read everything except tokens and the change log
     admin   everything
 
     \b
@@ -114,10 +115,10 @@ async def _create(
 @json_option
 @config_option
 def revoke_(*, id_: str, json_output: bool, config_path: Path | None) -> None:
-    """Revoke the token with ID: from now on it is refused. One that is revoked already stays so.
+    """Revoke the token ID. The API refuses it at once. An unreadable token is removed.
 
-    The ID is the second part of the token itself, between the underscores; the whole token is understood too.
-    A token that is unreadable is removed.
+    ID is the part of the token between the underscores; you can also give the whole token. Revoking a token
+    twice changes nothing the second time.
 
     \b
     JSON: the TOKEN that `witnd tokens list --json` lists; {"id", "removed": true} for an unreadable one

@@ -26,10 +26,10 @@ from witnd.store.errors import StoreRefused, Unsafe
     "--from",
     "file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The copy to use; default: the one in the state directory.",
+    help="Copy to use; default: the one in the state directory.",
 )
 @click.option("--accept", is_flag=True, help="Use no copy: accept the catalogue that Redis has.")
-@click.option("--yes/--dry-run", "do", default=False, help="Do it, or only show it (the default).")
+@click.option("--yes/--dry-run", "do", default=False, help="Apply the repair, or only show it (the default).")
 @json_option
 @config_option
 def catalogue(file: Path | None, accept: bool, do: bool, json_output: bool, config_path: Path | None) -> None:

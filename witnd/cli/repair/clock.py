@@ -21,7 +21,7 @@ class _Found(Struct, frozen=True, kw_only=True):
 
 
 @click.command()
-@click.option("--yes", is_flag=True, help="Do it.")
+@click.option("--yes", is_flag=True, help="Apply the repair; default: only show it.")
 @json_option
 @config_option
 def clock(*, yes: bool, json_output: bool, config_path: Path | None) -> None:

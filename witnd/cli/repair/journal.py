@@ -11,7 +11,7 @@ from witnd.store.journal.repair import Acceptance, accept_losses
 
 
 @click.command()
-@click.option("--yes", "--accept", "yes", is_flag=True, help="Do it.")
+@click.option("--yes", "--accept", "yes", is_flag=True, help="Apply the repair; default: only show it.")
 @json_option
 @config_option
 def journal(yes: bool, json_output: bool, config_path: Path | None) -> None:

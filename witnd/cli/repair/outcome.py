@@ -51,13 +51,13 @@ class _Found(NamedTuple):
     is_flag=True,
     help="Rebuild although the log lost its oldest entries. Only if no event of KEY was held before its first entry.",
 )
-@click.option("--yes", is_flag=True, hidden=True, expose_value=False, help="Accepted, as by the other repairs.")
+@click.option("--yes", is_flag=True, hidden=True, expose_value=False, help="Accepted for consistency; has no effect.")
 @json_option
 @config_option
 def outcome(key: str, dry_run: bool, accept_trimmed_log: bool, json_output: bool, config_path: Path | None) -> None:
     """Rebuild the outcome KEY, which is on hold.
 
-    Reads the events of KEY from the log again and applies them under the terms of that time. The
+    The command reads the events of KEY from the log and applies them under the terms of that time. The
     result must agree with everything else that is stored about KEY. The daemon stores it, then processes
     the waiting events. An outcome that became due meanwhile settles at once: its line keeps the instant at
     which the outcome was due, has `repaired_at`, and joins the customer's current period. If the daemon

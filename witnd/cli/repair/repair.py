@@ -34,18 +34,17 @@ repair.add_command(journal)
 
 @repair.command()
 @click.option("--partition", type=int, help="Only this partition.")
-@click.option("--yes", is_flag=True, help="Do it.")
+@click.option("--yes", is_flag=True, help="Apply the repair; default: only show it.")
 @json_option
 @config_option
 def ahead(partition: int | None, yes: bool, json_output: bool, config_path: Path | None) -> None:
     """Move entries whose ids are more than 60 s ahead of the server's clock.
 
-    Such entries come from a clock that was wrong, or from ids given by hand; nothing from the first
-    of them on is applied, and every later event gets an id behind it. They get new ids from the
-    clock as it is now, in the same order and with the same fields: so they count as accepted now.
-    Correct the clock of the Redis server first. The daemon may run meanwhile; it applies nothing until
-    the repair is complete. With more than 200 entries, events that arrive during the repair may get ids
-    between theirs. An interrupted repair loses nothing: run it again.
+    Such entries come from a wrong clock or from explicit ids. The daemon applies nothing from the first of
+    them on. Correct the clock of the Redis server first. The repair gives the entries new ids from the
+    current time, with the same order and fields: they count as accepted now. The daemon may run; it applies
+    nothing until the repair is complete. With more than 200 entries, events that arrive during the repair
+    may get ids between theirs. An interrupted repair loses nothing: run it again.
 
     \b
     JSON: {"partitions": [{"partition", "needed", "done", "count",
@@ -61,7 +60,7 @@ def ahead(partition: int | None, yes: bool, json_output: bool, config_path: Path
 
 @repair.command()
 @click.option("--partition", type=int, help="Only this partition.")
-@click.option("--yes", is_flag=True, help="Do it.")
+@click.option("--yes", is_flag=True, help="Apply the repair; default: only show it.")
 @json_option
 @config_option
 def gap(partition: int | None, yes: bool, json_output: bool, config_path: Path | None) -> None:

@@ -18,21 +18,21 @@ from witnd.exit_codes import DIFFERENCE
     "--seconds",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Stop the traffic after N seconds; else at Ctrl-C.",
+    help="Stop the traffic after N seconds; default: at Ctrl-C.",
 )
 def demo(seconds: int | None) -> None:
-    """See outcomes open, change their mind, settle and be billed.
+    """Run a self-contained demo with sample traffic.
 
-    Runs the daemon on a private server in a temporary directory, with three sample agents (support,
-    coding, contract signing), their customers, and traffic as it comes in real life: reversals
-    shortly before settlement, events that come twice, late, broken, or for a customer nobody knows
-    yet. A receiver of webhooks verifies every signature. What happens is told line by line.
+    The demo starts the daemon with a private Redis server in a temporary directory. It has three sample
+    agents (support, coding, contract signing) and their customers. The traffic is realistic: some
+    outcomes are reversed shortly before they settle, and some events are duplicate, late, invalid, or
+    for an unknown customer. A webhook receiver verifies every signature. The demo prints each step.
 
-    Ctrl-C or the end of the N seconds stops the traffic; what is open settles, which takes a few
-    seconds (a second Ctrl-C skips that), and an audit proves the sums that are printed. Your own
-    configuration is neither read nor changed, and nothing stays behind.
+    Ctrl-C, or the end of the N seconds, stops the traffic. Open outcomes then settle within a few
+    seconds; a second Ctrl-C skips this. Finally, an audit verifies the totals. The demo does not read
+    your configuration, and leaves no files behind.
 
-    Exit codes: 0 the sums are proven, 5 the audit found a difference.
+    Exit codes: 0 the audit found no difference, 5 it found one.
 
     \b
     Examples:

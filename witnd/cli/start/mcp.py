@@ -14,21 +14,21 @@ TOKEN_VARIABLE = "WITND_TOKEN"  # noqa: S105 - where it is, not what it is
 
 
 @click.command()
-@click.option("--url", help="Where the API is; else WITND_URL, else http.bind of the configuration.")
+@click.option("--url", help="URL of the API; default: WITND_URL, or http.bind in the configuration.")
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File with the API token; else the token itself in WITND_TOKEN.",
+    help="File with the API token; default: the token in WITND_TOKEN.",
 )
-@click.option("--allow-writes", is_flag=True, help="Offer the tool that sends events, too.")
+@click.option("--allow-writes", is_flag=True, help="Add the tool that sends events.")
 @config_option
 def mcp(*, url: str | None, token_file: Path | None, allow_writes: bool, config_path: Path | None) -> None:
-    """Serve the Model Context Protocol on standard input and output.
+    """Run an MCP server for AI agents on standard input and output.
 
-    An agent finds outcomes, reads them, and has them explained; with --allow-writes it sends events.
-    It needs the extra (pip install 'witnd[mcp]') and a token: one with the scope `read`, and
-    `ingest` beside it for --allow-writes. The token is never printed, and no option takes it,
-    because options are shown to everybody on the machine.
+    Over the Model Context Protocol, an AI agent can find, read and explain outcomes, and with --allow-writes
+    send events. Install the extra first: pip install 'witnd[mcp]'. The server needs a token with the scope
+    `read`, and also `ingest` for --allow-writes. No option takes the token itself, because every user of the
+    machine can see the options of a process.
 
     \b
     Examples:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.command("run")
 @config_option
-@click.option("--embedded", is_flag=True, help="Start a private server; its data is kept in the state directory.")
+@click.option("--embedded", is_flag=True, help="Start a private Redis server with its data in the state directory.")
 def run(config_path: Path | None, *, embedded: bool) -> None:
     """Run the daemon until SIGTERM or Ctrl-C.
 
