@@ -1,4 +1,4 @@
-"""The log of changes as the API and the pages show it: who changed what, and when."""
+"""Read the change log: who changed what, and when."""
 
 import re
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""What use cases work with that only a running daemon has: its health, its sender and what its HTTP side needs."""
+"""What only a running daemon has: its health, its sender, and what its HTTP side needs."""
 
 from collections.abc import Callable, Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Deliveries as the API and the pages ask for them: found, listed, and sent again with a note of it."""
+"""Find and list deliveries, and send them again. Each request to send is in the change log."""
 
 from collections.abc import Sequence
 from typing import Final, get_args

@@ -1,4 +1,4 @@
-"""What handlers that read the store share: a connection, a catalogue that knows what is read, and cursors of lists."""
+"""What use cases that read the store share: a connection, a catalogue that has what is read, and cursors."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar

@@ -1,4 +1,4 @@
-"""What use cases work with. The daemon and each command make one; HTTP and the terminal are not in it."""
+"""What use cases work with. The daemon makes one, and so does each command."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""API tokens as the API, the pages and commands show and change them: never their digests, their text only once."""
+"""List, create and revoke API tokens. Their digests are never shown, and their text only once."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

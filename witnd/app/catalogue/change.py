@@ -1,6 +1,6 @@
-"""Changes of the catalogue that are asked for over HTTP: create, change, archive, for all four kinds.
+"""Create, change and archive one agent, customer, rate card or notification rule.
 
-What may be in a thing is decided by the domain's readers, from when on it is in force by the store.
+The domain's readers decide what may be in it, the store from when on it is in effect.
 """
 
 import secrets

@@ -1,6 +1,6 @@
-"""What outcomes would cost, for those who ask over HTTP: on a card of the catalogue, or on one that is not saved yet.
+"""Calculate what outcomes would cost: on a card of the catalogue or of a file, for a customer, or on an unsaved card.
 
-What they come to is decided by `witnd.domain.pricing.quote`. Nothing is stored.
+`witnd.domain.pricing.quote` decides the amounts. Nothing is stored.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
-"""Things of the catalogue for those who ask over HTTP: one way to list, read and compare all four kinds.
+"""List, read and compare the versions of agents, customers, rate cards and notification rules.
 
-How they are changed is left to `catalogue_change`, how a kind is answered to `witnd.web.api`.
+`change` has how they are changed.
 """
 
 from bisect import bisect_right

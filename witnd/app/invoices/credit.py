@@ -1,4 +1,4 @@
-"""Giving back what was billed, as the API and the pages ask for it: for an outcome, or for a row of the invoice."""
+"""Give back what was billed for an outcome or for another row of an invoice."""
 
 from decimal import Decimal
 from typing import Final

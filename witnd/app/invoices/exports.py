@@ -25,6 +25,7 @@ JSON_LINES: Final = "application/jsonl"
 HTML: Final = "text/html; charset=utf-8"
 TYPES: Final = (CSV, JSON_LINES, HTML)
 TABLE_TYPES: Final = (CSV, JSON_LINES)
+_TABLE_TYPE: Final[dict[Table, str]] = {"csv": CSV, "jsonl": JSON_LINES}
 
 _STRIPE_CUSTOMER: Final = re.compile(r"cus_[A-Za-z0-9]{1,250}", re.ASCII)
 
@@ -80,18 +81,24 @@ async def all_notes(services: Services, form: Table, *, customer: str | None, in
     return _notes(shelf.notes(customer) if invoice is None else shelf.notes_of(invoice), form, "credit-notes")
 
 
+def invoices_text(bills: AsyncIterator[Bill], form: Table, what: What) -> AsyncIterator[str]:
+    """Invoices or their lines as one table, part by part."""
+    if what == "lines":
+        return csv_text.lines(bills) if form == "csv" else json_lines.lines(bills)
+    return csv_text.invoices(bills) if form == "csv" else json_lines.invoices(bills)
+
+
+def notes_text(notes: AsyncIterator[Note], form: Table) -> AsyncIterator[str]:
+    """Credit notes as one table, part by part."""
+    return csv_text.notes(notes) if form == "csv" else json_lines.notes(notes)
+
+
 def _bills(bills: AsyncIterator[Bill], form: Table, what: What, name: str) -> ExportedFile:
-    if form == "csv":
-        return ExportedFile(f"{name}.csv", CSV, (csv_text.lines if what == "lines" else csv_text.invoices)(bills))
-    return ExportedFile(
-        f"{name}.jsonl", JSON_LINES, (json_lines.lines if what == "lines" else json_lines.invoices)(bills)
-    )
+    return ExportedFile(f"{name}.{form}", _TABLE_TYPE[form], invoices_text(bills, form, what))
 
 
 def _notes(notes: AsyncIterator[Note], form: Table, name: str) -> ExportedFile:
-    if form == "csv":
-        return ExportedFile(f"{name}.csv", CSV, csv_text.notes(notes))
-    return ExportedFile(f"{name}.jsonl", JSON_LINES, json_lines.notes(notes))
+    return ExportedFile(f"{name}.{form}", _TABLE_TYPE[form], notes_text(notes, form))
 
 
 async def _each(paper: Paper) -> AsyncIterator[Paper]:

@@ -1,6 +1,6 @@
-"""Invoices as the API and the pages ask for them: found by what somebody wrote, listed, and changed with a note of it.
+"""Find and list invoices and credit notes; issue, pay and void an invoice. Each change is in the change log.
 
-What may be done is decided in the domain; credits are in `crediting`, exports in `exports`.
+The domain decides what may be done. Credits are in `credit`, exports in `exports`.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What became of events, as the API and the pages ask for it: of one, and lists of those that were not applied."""
+"""Find what became of an event, and list events that were not applied."""
 
 import re
 from collections.abc import Sequence

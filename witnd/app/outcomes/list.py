@@ -1,5 +1,4 @@
-"""Outcomes as the API and the pages ask for them: lists by key, by what a key begins with, or by what they are; and one
-in full."""
+"""List outcomes, and explain one."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -1,5 +1,4 @@
-"""Asking again for what is held: for one key, for all, or for all that can be placed now, some hundreds of keys at a
-time. And removing what is held."""
+"""Ask the owner of a partition to look at held events again, or to remove one."""
 
 from collections.abc import Sequence
 from typing import Final

@@ -1,7 +1,4 @@
-"""Outcomes as people and programs are told of them: a row of a list, and one in full with how it came about.
-
-Used by the API, the dashboard and commands alike; none of it knows HTTP.
-"""
+"""Outcomes as JSON: a row of a list, and one in full with how it came about."""
 
 from collections.abc import Sequence
 from typing import Any, Final

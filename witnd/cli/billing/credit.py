@@ -16,6 +16,7 @@ from witnd.cli.console.context import as_json, config_option, json_option, run, 
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
 from witnd.domain.invoices.operations import invoice_label
+from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.values.money import minor_text
 
 
@@ -86,7 +87,8 @@ async def _credit(asked: _Asked, as_document: bool, config: Path | None) -> None
         else:
             invoice = await named(services, asked.invoice or "", can_shorten=True)
             row = await crediting.row_beginning(services, invoice, asked.row or "")
-        by = replace(author(), idempotency_key=asked.name)
+        # A name is of one row, so that refunds can be named after the request that they answer.
+        by = replace(author(), idempotency_key=derived_id("credit", row.id, asked.name))
         try:
             given = await crediting.credit(services, by, invoice, row, amount=asked.amount, reason=asked.reason)
         except Reused as before:

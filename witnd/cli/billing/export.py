@@ -13,8 +13,8 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from witnd.app.invoices import operations
-from witnd.billing.export import csv_text, json_lines, stripe
+from witnd.app.invoices import exports, operations
+from witnd.billing.export import stripe
 from witnd.billing.export.bill import Bill, Note
 from witnd.cli.billing.documents import Named, papers
 from witnd.cli.billing.stripe_customers import read_stripe_customers
@@ -179,11 +179,10 @@ class _Asked:
         if wish.form == "stripe":
             what: Literal["lines", "invoices"] = "invoices" if wish.what == "invoices" else "lines"
             return stripe.requests(self._issued(), customers, what, rounded=wish.stripe_round)
+        form: exports.Table = "csv" if wish.form == "csv" else "jsonl"
         if wish.what == "credit-notes":
-            return (csv_text.notes if wish.form == "csv" else json_lines.notes)(self._all_notes())
-        if wish.form == "csv":
-            return (csv_text.lines if wish.what == "lines" else csv_text.invoices)(self._all_bills())
-        return (json_lines.lines if wish.what == "lines" else json_lines.invoices)(self._all_bills())
+            return exports.notes_text(self._all_notes(), form)
+        return exports.invoices_text(self._all_bills(), form, wish.what)
 
     async def _all_bills(self) -> AsyncIterator[Bill]:
         for bill in self._bills:
