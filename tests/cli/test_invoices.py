@@ -270,7 +270,7 @@ class TestShow:
         done = shop.witnd("invoices", "show", "123456")
 
         assert done.exit_code == 2
-        assert "2 ids begin with 123456: write more of it" in done.stderr
+        assert "2 ids start with 123456; use a longer prefix" in done.stderr
 
     def test_a_name_cannot_steer_the_terminal(self, shop: Workshop) -> None:
         rows = [outcome_row("ticket\x1b[2J")]

@@ -136,7 +136,7 @@ def test_an_actor_whose_stored_bound_was_read_already_is_written_before_it_is_fo
     cache.passivate(0, 1, [])
     assert "key-1" in cache.known
     assert cache.take_stale() == [one]
-    one.indexed_deadline, one.behind = 1000, False  # as the commit leaves it
+    one.indexed_deadline, one.is_stale = 1000, False  # as the commit leaves it
     cache.passivate(0, 1, [])
     assert not cache.known
 

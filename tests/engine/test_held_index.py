@@ -99,6 +99,6 @@ def test_beyond_its_bound_it_says_that_it_is_lost_until_it_begins_anew() -> None
     assert len(index) == 0
     index.add("key-9", {("customer", "acme")})
     assert index.take([("customer", "acme")]) == []
-    index.begin()
+    index.clear()
     index.add("key-9", {("customer", "acme")})
     assert (index.is_lost, len(index)) == (False, 1)

@@ -1,4 +1,4 @@
-"""The asynchronous shell around the fold: read the log ahead, load cold outcomes, commit steps.
+"""The asynchronous shell around the fold: reads the log ahead, loads cold outcomes, commits steps.
 
 Imports `fold`, `store` and `domain`.
 """

@@ -1,4 +1,4 @@
-"""The reasons why a partition does not apply entries at the moment."""
+"""The reasons why a partition does not apply entries."""
 
 from typing import ClassVar, TypeAlias
 
@@ -39,7 +39,7 @@ class EntryAhead(Struct, frozen=True):
     code: ClassVar[str] = "entry_ahead"
 
     def is_same(self, other: object) -> bool:
-        """Ignore that the same entry comes nearer with time."""
+        """Return whether the entry is the same. Its distance shrinks with time."""
         return isinstance(other, EntryAhead) and self.entry == other.entry
 
     @property
@@ -52,7 +52,7 @@ class EntryAhead(Struct, frozen=True):
 
 
 class RepairUnfinished(Struct, frozen=True):
-    """A repair has taken entries out of the log; later ones must not be applied before them."""
+    """A repair has moved entries out of the log. Later entries must not be applied before them."""
 
     code: ClassVar[str] = "repair_unfinished"
     reason: ClassVar[str] = "`witnd repair ahead` has not finished moving entries of the log"

@@ -1,8 +1,8 @@
-"""Finds deadlines and lists of held events that another program changed in Redis, while the intake works.
+"""Finds deadlines and lists of held events that another program changed in Redis. It runs beside the intake.
 
-The sorted set only says when to check an outcome. A score that is too late would make the outcome settle late, and
-nothing else would detect it. So this compares all open outcomes at each start, and again every few minutes. A key
-whose held events are lost goes on hold at once, not only at its next event: nobody may send one any more.
+The index of deadlines only says when to check an outcome. A score that is too late would make the outcome settle late,
+and no other check detects that. So this compares all open outcomes at each start, and again every few minutes. A key
+whose held events are lost goes on hold at once: it may never get another event.
 """
 
 import asyncio
@@ -18,18 +18,18 @@ SLICE = 500
 PAUSE_SECONDS = 0.05
 # Between two passes over all open outcomes.
 PASS_SECONDS = 600.0
-# With at most this many open outcomes, a start compares them all before it reads the first entry: some 0.2 s.
+# Up to this many open outcomes are compared at the start, before the first entry is read: some 0.2 s.
 FIRST_MAX = 20_000
 
 log = structlog.get_logger()
 
 
 class DeadlineCheck:
-    """`run()` until cancelled."""
+    """Compares deadlines and held events while `run()` runs."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
-        self._is_fresh = False  # there was a pass before `run`
+        self._is_fresh = False  # a pass was made just before `run`
 
     async def run_first_pass(self, open_outcomes: int) -> None:
         """Make the first pass at once, if it is short."""
@@ -81,27 +81,27 @@ class DeadlineCheck:
             "comparing deadlines", lambda: deadline_check.compare(memory.store, names)
         )
         on_hold = memory.partition.cache.on_hold
-        # Loading puts them on hold, unless the actor in memory is sound and will be written.
+        # Loading puts them on hold, unless an intact actor is in memory, which will be written.
         if unknown := [key for key in damaged if key not in on_hold]:
             await memory.load(unknown, 0)
             if not is_listed:
                 # The remaining keys have no outcome at all.
                 wrong += [DeadlineMismatch(key, None, None, 0) for key in unknown if key not in on_hold]
-        for one in wrong:
-            await self._correct(one)
+        for mismatch in wrong:
+            await self._correct(mismatch)
 
-    async def _correct(self, wrong: DeadlineMismatch) -> None:
+    async def _correct(self, mismatch: DeadlineMismatch) -> None:
         memory, deadlines = self._memory, self._memory.partition.deadlines
-        if not await memory.retry.call("correcting a deadline", lambda: deadline_check.correct(memory.store, wrong)):
+        if not await memory.retry.call("correcting a deadline", lambda: deadline_check.correct(memory.store, mismatch)):
             return
         log.error(
             "deadline.corrected",
             partition=memory.store.keys.partition,
-            key=wrong.key,
-            found=wrong.found,
-            expected=wrong.expected,
+            key=mismatch.key,
+            found=mismatch.found,
+            expected=mismatch.expected,
             reason="another program changed the sorted set of deadlines",
         )
-        # The set was already read up to the horizon, with the wrong instant.
-        if wrong.expected is not None and wrong.expected <= max(deadlines.horizon, deadlines.horizon_asked):
-            deadlines.add_stored(wrong.expected, wrong.key)
+        # The index was already read up to the horizon, with the wrong instant.
+        if mismatch.expected is not None and mismatch.expected <= max(deadlines.horizon, deadlines.horizon_asked):
+            deadlines.add_stored(mismatch.expected, mismatch.key)

@@ -1,8 +1,8 @@
-"""Reads the log a batch ahead of the fold, and keeps time on a quiet stream.
+"""Reads the log a batch ahead of the fold, and advances time on a quiet log.
 
-On a quiet stream no next entry proves that everything was read. When the earliest deadline has passed by the server's
-own clock and the log is drained, a `tick` entry is appended; reading it back is the proof. Timers and the sorted set
-only tell when a tick is worth appending; they decide nothing.
+On a quiet log no next entry proves that all entries were read. When the earliest deadline has passed by the server's
+clock and the log is drained, the intake appends a `tick` entry; reading it back is the proof. Timers and the index of
+deadlines only show when a tick may be useful; they decide nothing.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ from witnd.store.clock.guard import ClockGuard
 from witnd.store.log.reader import Row
 from witnd.store.records.log_snapshot import LogSnapshot, check_read_to_end, check_snapshot, entry_id
 
-IDLE_MS = 1000  # longest wait in the server: catalogue and horizon are looked at this often on a quiet stream
-TICK_MS = 20  # shortest time between ticks: what is due one after the other shares them
-MOVING_SECONDS = 0.1  # between looks whether a repair has ended
+IDLE_MS = 1000  # longest wait in the server, and interval of the checks of catalogue and horizon on a quiet log
+TICK_MS = 20  # shortest time between ticks: close deadlines share one
+MOVING_SECONDS = 0.1  # interval of the checks whether a repair has ended
 AHEAD_MAX_MS = 60_000  # contract section 3: an entry further ahead of the server's clock stops the partition
 
 
 class Batch(NamedTuple):
-    """Entries with everything in memory that their fold needs."""
+    """Entries whose keys are all in memory."""
 
     number: int
     entries: list[Entry]
@@ -33,21 +33,21 @@ class Batch(NamedTuple):
 
 
 class Intake:
-    """`run()` until cancelled; batches go to `queue`, which holds one: the fold works while the next is prepared."""
+    """Reads the log while `run()` runs. `queue` has room for one batch: the fold works while the next is prepared."""
 
     def __init__(self, memory: Memory, *, batch_max: int, guard: ClockGuard, clock: Clock) -> None:
-        self.queue: asyncio.Queue[Batch | None] = asyncio.Queue(1)  # None: nothing more will come
-        self.idle = asyncio.Event()  # set by the fold while nothing waits for it
+        self.queue: asyncio.Queue[Batch | None] = asyncio.Queue(1)  # None: no more batches
+        self.idle = asyncio.Event()  # set by the fold while it has no work
         self.idle.set()
         self.read_to: EntryId = memory.partition.cursor
-        self.read = memory.partition.read  # how many entries that is
+        self.read = memory.partition.read  # number of entries up to `read_to`
         self.snapshot: LogSnapshot | None = None
         self.blocks = Blocks()
         self._memory = memory
         self._batch_max = batch_max
         self._guard = guard
         self._clock = clock
-        self._server_ms = 0  # what the server's clock said last
+        self._server_ms = 0  # the server's clock when it was last read
         self._number = 0
         self._ticked_ms = 0
         self.retries = Retries(memory, self.idle, guard)
@@ -64,20 +64,20 @@ class Intake:
                     check_read_to_end(self.snapshot, self.read_to, self.read)
 
     async def _prepare_and_read_ahead(self, rows: list[Row]) -> list[Row]:
-        """The entries behind `rows`, which are on their way while those are prepared."""
+        """Prepare `rows`, and read the entries after them meanwhile. Return those."""
         after = entry_id(rows[-1][0])
         reading = asyncio.ensure_future(self._read(None, after))
         try:
-            await asyncio.sleep(0)  # so that it is on its way
+            await asyncio.sleep(0)  # so that the request is sent
             batch = await self._prepare(rows)
-            # With the next rows at hand, their outcomes are asked for before the fold sends its next commit: behind
-            # that, the answer would keep the fold waiting (traced: 40 % of the time).
-            behind = await reading
+            # Wait for the next rows, so that their outcomes are requested before the fold sends its next commit. After
+            # the commit, the answer would keep the fold waiting (traced: 40 % of the time).
+            following = await reading
         finally:
             reading.cancel()
         if batch is not None:
             await self.queue.put(batch)
-        return behind if self.read_to == after else await self._read(None)
+        return following if self.read_to == after else await self._read(None)
 
     async def _read(self, block: int | None, after: EntryId | None = None) -> list[Row]:
         memory = self._memory
@@ -87,11 +87,11 @@ class Intake:
         )
 
     async def _wait(self, due_ms: int | None) -> list[Row]:
-        """Wait for entries in the server; append a tick when the earliest deadline comes, `due_ms` from now."""
+        """Wait in the server for entries. Append a tick when the earliest deadline comes, `due_ms` from now."""
         if due_ms is None or due_ms >= IDLE_MS:
             return await self._read(IDLE_MS)
         due_ms = max(due_ms, self._ticked_ms + TICK_MS - self._clock.boot_ms())
-        # The server looks at its own time limits ten times a second only, so the host's timer has to do this.
+        # The server checks its timeouts only ten times a second, so this uses a timer of the host.
         reading = asyncio.ensure_future(self._read(IDLE_MS))
         try:
             await asyncio.wait({reading}, timeout=due_ms / 1000)
@@ -106,7 +106,7 @@ class Intake:
             reading.cancel()
 
     async def _prepare(self, rows: list[Row]) -> Batch | None:
-        """A batch with everything in memory that it needs; None if nothing can be taken yet."""
+        """Load all that rows need. Return their batch, or None if no entry can be applied yet."""
         self._number += 1
         entries, cold = self._memory.partition.plan(rows, self._number)
         snapshot = self._check_clock(await self._memory.load(cold, self._number))
@@ -127,11 +127,11 @@ class Intake:
         if entries[-1][0] <= snapshot.now_ms:
             self.blocks.clear(EntryAhead.code)
             return entries
-        sound = [entry for entry in entries if entry[0] <= snapshot.now_ms]
-        if sound:
-            return sound
+        due = [entry for entry in entries if entry[0] <= snapshot.now_ms]
+        if due:
+            return due
         ms, seq = entries[0][0], entries[0][1]
-        # While the clock itself is ahead, the clock is the reason; entries with its time are not ahead of it.
+        # While the clock is ahead, it is the reason; entries with its time are not ahead of it.
         if (ahead_ms := ms - self._server_ms) > AHEAD_MAX_MS:
             self.blocks.set(EntryAhead((ms, seq), ahead_ms))
         else:
@@ -140,7 +140,7 @@ class Intake:
         return []
 
     def _check_clock(self, snapshot: LogSnapshot) -> LogSnapshot:
-        """Return the moment with a trusted clock, and update the blocks."""
+        """Return the snapshot with a trusted clock, and update the blocks."""
         self._server_ms = snapshot.now_ms
         if jump_ms := self._guard.jump_ms:
             self.blocks.set(ClockJumped(jump_ms))
@@ -156,7 +156,8 @@ class Intake:
     # -- on a quiet stream -----------------------------------------------------------------------------------------
 
     async def _check_quiet_log(self) -> int | None:
-        """Answers in how many ms the earliest deadline comes; None where that is not known or not to be acted on."""
+        """Do the work of a quiet log. Return the ms until the earliest deadline, or None if unknown or not to be
+        ticked."""
         memory = self._memory
         snapshot = self._check_clock(await memory.load([], 0))
         check_snapshot(snapshot, self.read_to, self.read)
@@ -167,10 +168,10 @@ class Intake:
             await memory.extend(snapshot.now_ms + HORIZON_MS)
         if snapshot.added > self.read:
             return None
-        # Drained: everything that was accepted by now is applied.
+        # Drained: all events accepted so far are applied.
         self.retries.check(snapshot.now_ms, snapshot.now_ms)
         if keys := deadlines.unloaded(snapshot.now_ms, self._batch_max):
-            # What Redis has are lower bounds: the outcomes themselves tell whether a tick is worth appending.
+            # Redis has lower bounds, so only the outcomes show whether a tick is useful.
             await self._refresh(keys)
         await self._write_changes(snapshot.now_ms)
         due = deadlines.peek()
@@ -180,14 +181,14 @@ class Intake:
         return max(0, due[0] - snapshot.now_ms)
 
     async def _refresh(self, keys: list[str]) -> None:
-        """Load outcomes whose stored bound has come."""
+        """Load outcomes whose stored deadline has come."""
         self._number += 1
         await self._memory.load(keys, self._number)
 
     async def _write_changes(self, now_ms: int) -> None:
-        """Make an empty batch write what no event writes: bounds that were too early, and outcomes put on hold."""
+        """Queue an empty batch for changes without an event: stored deadlines that were too early, and new holds."""
         cache = self._memory.partition.cache
-        if cache.behind or cache.new_holds:
+        if cache.stale or cache.new_holds:
             self._number += 1
             self.idle.clear()
             await self.queue.put(Batch(self._number, [], now_ms))

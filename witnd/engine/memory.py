@@ -1,4 +1,4 @@
-"""What is brought into memory for the fold: cold outcomes, the catalogue, stored deadlines up to a horizon."""
+"""Loads data for the fold: cold outcomes, the catalogue, and stored deadlines up to a horizon."""
 
 import structlog
 
@@ -23,17 +23,17 @@ log = structlog.get_logger()
 
 
 class Memory:
-    """Loads into a partition. Every call insists until Redis answers."""
+    """Loads data into a partition. Every call is retried until Redis answers."""
 
     def __init__(self, store: Log, partition: Partition, retry: Retry) -> None:
         self.store = store
         self.partition = partition
         self.retry = retry
-        # The keys of each load that is under way: they must not be forgotten meanwhile.
+        # The keys of each load in progress. They must not be evicted meanwhile.
         self.loading: list[list[str]] = []
 
     async def load(self, keys: list[str], batch: int) -> LogSnapshot:
-        """Bring keys into memory, and the catalogue up to the time of the call. Answers where the server was then."""
+        """Load keys, and new versions of the catalogue. Return the state of the server at that time."""
         catalogue = self.partition.catalogue
         known = catalogue.chain.head
         self.loading.append(keys)
@@ -42,7 +42,7 @@ class Memory:
             if snapshot.catalogue != catalogue.chain.head or snapshot.versions != catalogue.revision:
                 check_head(catalogue, known, snapshot.catalogue, snapshot.versions)
                 await self._load_catalogue()
-            loaded = [self._to_cached(one) for one in stored]
+            loaded = [self._to_cached(record) for record in stored]
             self.partition.cache.install(loaded, batch)
         finally:
             self.loading.remove(keys)
@@ -57,40 +57,40 @@ class Memory:
     # -- outcomes on hold ------------------------------------------------------------------------------------------
 
     async def load_holds(self) -> None:
-        """Bring the outcomes on hold into memory, where they stay: their events are not to be applied."""
+        """Load the outcomes on hold. They stay in memory, because their events must not be applied."""
         for key, hold, count in await self.retry.call("loading outcomes on hold", self.store.holds):
             self.partition.cache.put_on_hold(OnHold(key, hold, count), is_stored=True)
 
     async def hold(self, key: str, reason: str, *, fold_failed: bool = False) -> None:
         """Put a key on hold for a reason that its record does not show."""
-        there = self.partition.known.get(key)
-        if isinstance(there, OnHold):
-            there.is_refused |= fold_failed  # then it is the repair that fails
+        on_hold = self.partition.known.get(key)
+        if isinstance(on_hold, OnHold):
+            on_hold.is_refused |= fold_failed  # the fold of its repair failed
             return
         damage = await self.retry.call("loading outcomes", lambda: self.store.damage(key, reason))
-        # An outcome in memory is sound. Held events are not: their list would get the next one, and lack the others.
+        # An outcome in memory is intact. Held events are not: the next one would be added to a list that lacks others.
         if isinstance(self.partition.known.get(key), Held | None):
             self.partition.cache.put_on_hold(OnHold(key, hold_at(self.partition.cursor, damage)))
 
     async def load_repair(self, key: str, entry: EntryId) -> None:
-        """Load what has been prepared for a key on hold, for the `retry` entry with this id."""
-        there = self.partition.known[key]
-        assert isinstance(there, OnHold), there
-        there.checked = entry
+        """Load the prepared repair of a key on hold, for the `retry` entry with this id."""
+        on_hold = self.partition.known[key]
+        assert isinstance(on_hold, OnHold), on_hold
+        on_hold.checked = entry
         try:
             repair, waiting = await self.retry.call("loading a repair", lambda: self.store.repair(key))
             if repair is not None:
-                there.rebuilt = hydrate_repair(key, repair, self.partition.catalogue)
-                there.history = repair.history
-                there.waiting = [Waiting(*one) for one in waiting]
+                on_hold.rebuilt = hydrate_repair(key, repair, self.partition.catalogue)
+                on_hold.history = repair.history
+                on_hold.waiting = [Waiting(*event) for event in waiting]
         except Unreadable as wrong:
-            there.rebuilt = None
+            on_hold.rebuilt = None
             log.error(
                 "outcome.repair_refused", key=key, reason=wrong.reason, remedy=f"run `witnd repair outcome {key}` again"
             )
 
     async def _load_catalogue(self) -> None:
-        """Read what is new in the catalogue."""
+        """Load new versions of the catalogue."""
         catalogue = self.partition.catalogue
         known = catalogue.chain.head
         head, entries = await self.retry.call("reading the catalogue", lambda: self.store.catalogue_after(known.count))
@@ -98,7 +98,7 @@ class Memory:
         add_stored(catalogue, known.count, head, entries)
 
     async def extend(self, until: int) -> None:
-        """Load stored deadlines up to an instant, so that none at or before it is missing."""
+        """Load all stored deadlines up to an instant."""
         deadlines = self.partition.deadlines
         above, most = deadlines.horizon, HORIZON_MAX
         deadlines.horizon_asked = max(deadlines.horizon_asked, until)
@@ -108,7 +108,7 @@ class Memory:
                 "loading deadlines",
                 lambda: self.store.due(low, until, limit),  # noqa: B023
             )
-            # A full answer may have cut a group of equal instants: it is complete only up to the one before.
+            # A full answer may end within a group of equal instants, so it is complete only up to the instant before.
             complete = found[-1][0] - 1 if len(found) == limit else until
             if complete <= above:
                 most *= 4
@@ -119,8 +119,8 @@ class Memory:
             deadlines.horizon = above = complete
 
     async def load_removals(self) -> None:
-        """Read which held events operators want removed. A request that a commit in flight removes may be among them;
-        it finds nothing to remove."""
+        """Load the operators' requests to remove held events. A request that a commit in flight completes may be among
+        them; it then has no effect."""
         command = ("HGETALL", self.store.keys.removals)
         [flat] = await self.retry.call("reading removals", lambda: self.store.ask(command))
         self.partition.removals = by_key(flat)

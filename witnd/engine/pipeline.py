@@ -1,7 +1,7 @@
 """Feeds the fold of one partition: read → prefetch → fold → commit, with reads a batch ahead and one commit in flight.
 
-Nothing is ever reordered. What cannot be reached is waited out: a read is repeated, and a commit whose reply was lost
-is sent again, because the step itself tells whether it is written. What must not go on raises `Fenced` or `Unsafe`.
+The order never changes. While Redis is unavailable, reads are repeated, and a commit whose reply was lost is sent
+again: its sequence number shows whether it is written. `Fenced` and `Unsafe` end the pipeline.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from witnd.store.partition import commit
 from witnd.store.partition.commit import PackedCommit
 from witnd.store.partition.writes import write
 
-# Resolutions per commit: some 10 ms of server time, so that nothing waits long behind them.
+# Resolutions per commit: some 10 ms of server time, so that other calls do not wait long.
 SETTLE_MAX = 1000
 COMMIT_SECONDS = 2 * ANSWER_SECONDS
 
@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 
 class _CommitInFlight(NamedTuple):
-    """A commit in flight; `writing` ends when it is known to be written."""
+    """A commit that was sent. `writing` ends when it is known to be written."""
 
     writing: asyncio.Future[None]
     sequence: int
@@ -41,7 +41,8 @@ class _CommitInFlight(NamedTuple):
 
 
 class Pipeline:
-    """`run()` until cancelled, or until `stop()` has drained it. `sequence` is that of the last commit in Redis."""
+    """Runs a partition: `run()` until cancelled, or until `stop()` has drained it. `sequence` is that of the last
+    commit."""
 
     def __init__(
         self,
@@ -81,7 +82,7 @@ class Pipeline:
                 self._in_flight.writing.cancel()
 
     def stop(self) -> None:
-        """Read no more; `run` returns when everything that was read is committed."""
+        """Stop reading. `run` returns when all that was read is committed."""
         self._stopping.set()
 
     async def _fold_on(self) -> None:
@@ -91,7 +92,7 @@ class Pipeline:
         await self._wait_for_commit()
 
     async def _next(self) -> Batch | None:
-        """What is to be folded next; what was sent before need not be written yet, but is when nothing comes."""
+        """Return the next batch. If none is ready, first wait for the commit in flight."""
         getting = asyncio.ensure_future(self._intake.queue.get())
         try:
             if self._in_flight is not None:
@@ -113,17 +114,17 @@ class Pipeline:
             try:
                 step, reached = partition.fold(entries, at, SETTLE_MAX, batch.number)
             except Poison:
-                await self._wait_for_commit()  # whoever begins anew must find it
+                await self._wait_for_commit()  # a restart must find it
                 raise
             done = reached == len(entries)
-            await asyncio.sleep(0)  # health checks and the lease need not wait for the encoding as well
+            await asyncio.sleep(0)  # health checks and the lease must not wait for the encoding too
             if reached > at or step.actors or step.new_holds:
                 await self._commit(step, batch.number if done else batch.number - 1)
             at = reached
             if step.need == "horizon":
                 await memory.extend(max(entries[-1][0], entries[at][0] + HORIZON_MS))
             elif step.repair is not None:
-                # The events that wait are read from Redis, so all of them must be there.
+                # The waiting events are read from Redis, so all of them must be written.
                 await self._wait_for_commit()
                 await memory.load_repair(*step.repair)
             elif step.need is not None:
@@ -137,23 +138,23 @@ class Pipeline:
                 partition.orphaned_deadlines.clear()
 
     async def _retry(self, batch: Batch) -> None:
-        """Start the check of held events after a catalogue change: on a busy stream the intake never gets to it."""
+        """Start the check of held events after a catalogue change. On a busy log the intake never does this."""
         retries = self._intake.retries
         if batch.entries and retries.has_change(applied_to := batch.entries[-1][0]):
             await self._wait_for_commit()
             retries.check(applied_to, batch.now_ms)
 
     async def _commit(self, step: Step, batch: int) -> None:
-        """Send a step, after the one before it is written."""
+        """Send a step after the previous one is written."""
         memory = self._memory
         for held in step.held:
             self._intake.retries.add_held(held, held.waiting[held.stored :])
         expected = self.sequence + (self._in_flight is not None)
         packed = write(step, memory.partition, memory.store.keys, expected).packed(self._fence)
         _log_holds(step, memory.store.keys.partition)
-        made = [settled.deliveries for settled in step.settled if settled.deliveries]
-        rules = frozenset(rule.id for one in made if not one.is_large for rule in one.rules)
-        unqueued = tuple(one.message.outcome_key for one in made if one.is_large)
+        fan_outs = [settled.deliveries for settled in step.settled if settled.deliveries]
+        rules = frozenset(rule.id for fan_out in fan_outs if not fan_out.is_large for rule in fan_out.rules)
+        unqueued = tuple(fan_out.message.outcome_key for fan_out in fan_outs if fan_out.is_large)
         await self._wait_for_commit()
         await memory.retry.wait_while_paused()
         try:
@@ -164,10 +165,10 @@ class Pipeline:
         self._in_flight = _CommitInFlight(writing, packed.sequence, rules, unqueued, len(step.settled), batch)
 
     async def _write(self, packed: PackedCommit, replies: asyncio.Future[list[object]] | None) -> None:
-        """Have a step written, whatever it takes; without `replies` it could not even be sent."""
+        """Retry a step until it is written. `replies` is None if it could not be sent."""
         memory = self._memory
 
-        async def ask() -> None:
+        async def attempt() -> None:
             nonlocal replies
             caller = await memory.store.caller()
             waiting, replies = replies, None
@@ -176,7 +177,7 @@ class Pipeline:
             answer = await caller.wait(waiting, COMMIT_SECONDS)
             await commit.finish(caller, packed, answer, COMMIT_SECONDS)
 
-        await memory.retry.call("committing", ask)
+        await memory.retry.call("committing", attempt)
 
     async def _wait_for_commit(self) -> None:
         """Wait until the commit in flight is known to be written."""
@@ -215,7 +216,7 @@ def _log_holds(step: Step, partition: int) -> None:
 
 
 def _poison(wrong: WrongType, keys: Keys) -> Exception:
-    """A list of one outcome concerns that outcome alone; every other key concerns the partition."""
+    """Return `Poison` if the key belongs to one outcome; any other key concerns the whole partition."""
     for start in (keys.history(""), keys.held_events(""), keys.waiting("")):
         if wrong.key.startswith(start):
             return Poison(wrong.key.removeprefix(start), wrong)

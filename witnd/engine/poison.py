@@ -7,8 +7,8 @@ import structlog
 from witnd.fold.on_hold import Poison
 from witnd.store.errors import Unsafe
 
-# Outcomes of a partition that one process puts on hold because their fold fails. More are no damage in the data but a
-# mistake in this version, which would put everything on hold.
+# The limit of outcomes of a partition that one process puts on hold because their fold fails. More indicate a bug in
+# this version, which would put all outcomes on hold.
 POISON_MAX: Final = 20
 
 log = structlog.get_logger()
@@ -21,9 +21,9 @@ class Poisons:
         self._partition = partition
         self._count = 0
 
-    def extract(self, failed: BaseExceptionGroup[BaseException]) -> Poison | None:
+    def extract(self, group: BaseExceptionGroup[BaseException]) -> Poison | None:
         """Return the outcome whose fold failed, if nothing else went wrong. Raise `Unsafe` if there are too many."""
-        found, other = failed.split(Poison)
+        found, other = group.split(Poison)
         if found is None or other is not None:
             return None
         poison: BaseException = found

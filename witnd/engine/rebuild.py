@@ -1,6 +1,6 @@
-"""Rebuild one outcome from the log: the fold again, over the events of its key alone.
+"""Rebuilds one outcome from the log, with the fold of its key's events.
 
-Other entries of the log only tell the time. What comes out is what the outcome was at the end of the entries given.
+Other entries of the log only advance the time. The result is the outcome after the last entry.
 """
 
 from typing import NamedTuple
@@ -22,7 +22,7 @@ class RebuildResult(NamedTuple):
     """The state of the key, its first applied event, and the fate of every entry that was not applied."""
 
     repair: Repair
-    status: Status | None  # None for a key without an outcome
+    status: Status | None  # None if the key has no outcome
     opened_at: int | None
     events: int
     fates: dict[EntryId, str]
@@ -36,12 +36,12 @@ class Rebuild:
         self._partition = partition = Partition(catalogue)
         partition.known[key] = Held(key)
         partition.deadlines.horizon = _FOREVER
-        self._past_due: EntryId | None = None  # the first entry that the outcome settles at
+        self._past_due: EntryId | None = None  # the first entry at which the outcome settles
         self._spilled: list[bytes] = []
         self._fates: dict[EntryId, str] = {}
 
     def add(self, entry: EntryId, item: Event | Retry) -> None:
-        """Fold an entry of the key. Raises `Poison` where the fold fails."""
+        """Fold an entry of the key. Raises `Poison` if the fold fails."""
         self._settle()
         self._fold(entry, item)
 
@@ -52,7 +52,7 @@ class Rebuild:
             self._past_due = entry
 
     def result(self, *, settled: bool) -> RebuildResult:
-        """`settled`: the outcome was final before it went on hold. Else what is due is left to the daemon."""
+        """Return the state. `settled`: the outcome was final before the hold; otherwise the daemon settles it."""
         if settled:
             self._settle()
         one = self._partition.known[self._key]

@@ -1,7 +1,7 @@
-"""Appends a retry for every held key that a change of the catalogue makes placeable, beside the intake.
+"""Appends a `retry` entry for each held key that a catalogue change makes placeable. It runs beside the intake.
 
-At a start all held keys are looked at; later those that wait for what changed. Either way in slices, between which
-applying and settling continue. A daemon that ends meanwhile checks all of them at its next start.
+A start checks all held keys; a change checks those that wait for it. Both work in slices, between which the fold
+continues. If the daemon ends meanwhile, its next start checks all keys.
 """
 
 import asyncio
@@ -18,21 +18,21 @@ from witnd.store.clock.guard import ClockGuard
 from witnd.store.errors import Unreadable
 from witnd.store.partition.hydrate import hydrate
 
-# Keys and held events per slice: some 10 ms of this process, and a few of the server. A key has 1000 events at most,
-# so the first slice is of few keys.
+# Keys and held events per slice: some 10 ms of this process, and a few of the server. A key has up to 1000 events, so
+# the first slice has few keys.
 SLICE, EVENTS, FIRST_SLICE = 200, 2000, 5
-# Before retries are appended again that the clock does not allow.
+# Wait before retries that the clock did not allow are appended again.
 REFUSED_SECONDS = 1.0
-# Between two slices, while there is something to apply or to settle.
+# Wait between two slices while the fold has work.
 PAUSE_SECONDS = 0.05
-# While the server's clock is not believed.
+# Wait while the server's clock is not trusted.
 CLOCK_SECONDS = 1.0
 
 log = structlog.get_logger()
 
 
 class Retries:
-    """`run()` until cancelled. `idle` is set while the fold has nothing to do."""
+    """Checks held keys while `run()` runs. `idle` is set while the fold has no work."""
 
     def __init__(self, memory: Memory, idle: asyncio.Event, guard: ClockGuard) -> None:
         self.index = HeldIndex()
@@ -40,36 +40,39 @@ class Retries:
         self._idle = idle
         self._guard = guard
         self._wake = asyncio.Event()
-        self._checked_to = -1  # changes up to this instant are looked at, or waiting to be
+        self._checked_to = -1  # changes up to this instant are checked or queued
         self._now_ms = 0
-        self._scan: str | None = None  # where the scan of all held keys continues; None while there is none
-        self._keys: deque[str] = deque()  # to be looked at
+        self._scan: str | None = None  # cursor of the scan of all held keys; None without a scan
+        self._keys: deque[str] = deque()  # keys to check
         self._waiting: set[str] = set()  # the same keys
         self._size = FIRST_SLICE
         self._checked = self._retried = 0
 
     def has_change(self, applied_to: int) -> bool:
-        """Whether the catalogue changed by `applied_to` since the last `check`."""
+        """Return whether the catalogue changed up to `applied_to` since the last `check`."""
         change = self._memory.partition.catalogue.next_change_after(self._checked_to)
         return change is not None and change <= applied_to
 
     def check(self, applied_to: int, now_ms: int) -> None:
-        """Check the held keys if the catalogue changed by `applied_to`. Everything up to it is committed."""
+        """Queue the held keys to check if the catalogue changed up to `applied_to`. All entries up to it are
+        committed."""
         if not self.has_change(applied_to):
             return
         changes = self._memory.partition.catalogue.changes_between(self._checked_to, applied_to)
-        everything = self._checked_to < 0 or self.index.is_lost or (self._scan is None and not self.index.is_complete)
+        must_check_all = (
+            self._checked_to < 0 or self.index.is_lost or (self._scan is None and not self.index.is_complete)
+        )
         self._checked_to, self._now_ms = applied_to, now_ms
         met = {need for change in changes for need in needs_met_by(*change)}
         if not met:
             return
-        if everything:
+        if must_check_all:
             self._check_all()
         self._push(self.index.take(met))
         self._wake.set()
 
     def add_held(self, held: Held, waiting: list[Waiting]) -> None:
-        """Add events of a key that are held from now on."""
+        """Add newly held events of a key."""
         catalogue = self._memory.partition.catalogue
         for (ms, _), event in waiting:
             found = needs(catalogue, agent_key=event.agent_key, customer_key=event.customer_key, at=ms)
@@ -77,7 +80,7 @@ class Retries:
 
     async def run(self) -> None:
         if self._checked:
-            self._check_all()  # an error ended the run before, in the middle of something
+            self._check_all()  # an error ended the previous run before it was done
         while True:
             await self._wake.wait()
             if self._guard.is_ahead:
@@ -97,7 +100,7 @@ class Retries:
                 await asyncio.sleep(PAUSE_SECONDS)
 
     def _check_all(self) -> None:
-        self.index.begin()
+        self.index.clear()
         self._scan = "0"
 
     def _push(self, keys: Iterable[str]) -> None:
@@ -113,18 +116,18 @@ class Retries:
         self._push(keys)
         self._scan = None if after == "0" else after
         if self._scan is None:
-            # The index has every key now, those of this page as soon as they are looked at.
+            # The index has all keys now, those of this page once they are checked.
             self.index.is_complete = not self.index.is_lost
 
     async def _check_slice(self) -> None:
         memory, partition = self._memory, self._memory.partition
-        keys = [self._keys[place] for place in range(min(self._size, len(self._keys)))]
+        keys = [self._keys[index] for index in range(min(self._size, len(self._keys)))]
         events = 0
         found: list[str] = []
         damaged: list[Unreadable] = []
         held = await memory.retry.call("loading held events", lambda: memory.store.held(keys))
-        # From here on nothing is waited for until every key is in the index again: a change that comes meanwhile finds
-        # a key either there or still to be looked at.
+        # No await until every key is in the index again, so a concurrent change finds each key in the index or in the
+        # queue.
         for key, items in zip(keys, held, strict=True):
             self._keys.popleft()
             self._waiting.discard(key)
@@ -136,12 +139,12 @@ class Retries:
             one = hydrate(key, None, (), items, partition.catalogue)
             if isinstance(one, Held) and one.waiting:
                 events += len(one.waiting)
-                # Under what it waits for now; also a key that can be placed, until it is.
+                # Index it by what it waits for now, also if it can be placed: it stays held until then.
                 self._add_to_index(one)
                 if partition.placeable(one, self._now_ms):
                     found.append(key)
-        for one_damaged in damaged:
-            await memory.hold(one_damaged.key, one_damaged.reason)
+        for damage in damaged:
+            await memory.hold(damage.key, damage.reason)
         self._size = max(1, len(keys) * EVENTS // events) if events > EVENTS else min(SLICE, 2 * self._size)
         self._checked += len(keys)
         if found:

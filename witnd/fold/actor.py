@@ -1,7 +1,7 @@
-"""What the engine keeps in memory of one outcome key: a live outcome, events that wait to be placed, or a key on hold.
+"""The state of one outcome key in memory: a live outcome (actor), held events, or a key on hold.
 
-No task, future or timer handle per actor: a deadline is a number on it (`settles_at`) and at most one counted entry in
-the partition's deadlines (`slot`). An actor runs to completion without awaiting; nobody else touches its state.
+An actor has no task, future or timer: its deadline is a number (`settles_at`) and at most one valid entry in the
+partition's deadlines (`slot`). An actor runs to completion without awaiting, and only the fold changes its state.
 """
 
 from collections.abc import Container
@@ -15,19 +15,19 @@ from witnd.domain.pricing.ratecard import Price
 from witnd.fold.history import items_of, mark_of
 from witnd.fold.hold import Hold
 
-# Items of its history that an outcome keeps and carries in its own record: up to so many, and up to so many bytes. Most
-# outcomes never have more and need no list of their own; the others need a command of theirs only once in so many
-# events (measured: that command is the dearer half of an event). The bytes bound what an event with long texts costs
-# each event after it, since all of them are written again with the record.
+# The limits of the last history items in an outcome's record. Most outcomes never have more and need no list; the
+# others need a command for the list only once in TAIL_MAX events (measured: that command is the more expensive half of
+# an event). The limit in bytes is for events with long texts, since each commit writes these items again.
 TAIL_MAX = 8
 TAIL_BYTES_MAX = 2048
 
-# Up to here a mark is found by scanning packed bytes (about 0.1 µs for a few, no object per mark); beyond, a dict.
+# Up to this size, marks are found by scanning packed bytes (about 0.1 µs for a few, no object per mark), else in a
+# dict.
 PACKED_BYTES_MAX = 256 * 2 * MARK_BYTES
 
 
 class Waiting(NamedTuple):
-    """An event that waits, held or beside an outcome on hold, and the entry it came in."""
+    """A waiting event, held or for an outcome on hold, and the id of its entry."""
 
     entry: EntryId
     event: Event
@@ -41,15 +41,15 @@ class Marks:
     def __init__(self, packed: bytes = b"") -> None:
         self._packed = packed
         self._index: dict[bytes, bytes] | None = None
-        self._spread()
+        self._index_if_large()
 
     def add(self, packed: bytes) -> None:
-        """Take in marks, each followed by its content."""
+        """Add marks, each followed by the digest of its content."""
         self._packed += packed
-        self._spread()
+        self._index_if_large()
 
-    def _spread(self) -> None:
-        """Too many to be scanned go into a dict, and so does what follows them."""
+    def _index_if_large(self) -> None:
+        """Move the marks into a dict if there are too many to scan."""
         packed, step = self._packed, 2 * MARK_BYTES
         if self._index is None:
             if len(packed) <= PACKED_BYTES_MAX:
@@ -60,7 +60,7 @@ class Marks:
         self._packed = b""
 
     def find(self, mark: bytes) -> bytes | None:
-        """The content that came with this mark, None if the mark is free."""
+        """Return the content with this mark, or None if the mark is unused."""
         if self._index is not None:
             return self._index.get(mark)
         packed = self._packed
@@ -73,32 +73,32 @@ class Marks:
 
 
 class Actor(Outcome):
-    """An outcome with what the engine needs around it.
+    """An outcome with the engine's data about it.
 
-    `tail` is the end of its history: items as they are stored, one behind the other in one piece, because an object for
-    each of them would be most of what an outcome takes in memory and of what bringing it back costs. The marks of these
-    items are looked up in the tail itself; `marks` has those of the items before it, if there are any.
+    `tail` is the end of its history: stored items, concatenated. An object for each item would be most of an outcome's
+    memory, and of the cost of loading it. The marks of these items are found in the tail itself; `marks` has those of
+    earlier items.
     """
 
-    __slots__ = ("behind", "dirty", "indexed", "indexed_deadline", "marks", "slot", "tail", "tailed", "touched")
+    __slots__ = ("dirty", "indexed", "indexed_deadline", "is_stale", "marks", "slot", "tail", "tailed", "touched")
 
     def __init__(self, key: str, customer_key: str, contract: Contract, price: Price, opened_at: int) -> None:
         super().__init__(key, customer_key, contract, price, opened_at)
         self.marks: Marks | None = None
-        self.slot: int | None = None  # instant of its counted entry among the deadlines
+        self.slot: int | None = None  # instant of its valid entry in the deadlines
         self.tail = b""
-        self.tailed = 0  # how many items that is
-        self.touched = 0  # number of the last batch that needs it in memory
+        self.tailed = 0  # number of items in it
+        self.touched = 0  # number of the last batch that needs it
         self.dirty = False
-        # The instant that Redis's sorted set has of it: a lower bound of the deadline, 0 while it has none.
+        # Its score in the index of deadlines: a lower bound of the deadline, 0 if it has none.
         self.indexed_deadline = 0
-        self.behind = False  # the lower bound has to be brought up to the deadline
-        self.indexed: Status | None = None  # the set of its status that Redis has it in
+        self.is_stale = False  # the lower bound must be raised to the deadline
+        self.indexed: Status | None = None  # the status in whose set Redis has it
 
     def find(self, mark: bytes) -> bytes | None:
-        """The content that came with this mark, None if the mark is free."""
+        """Return the content with this mark, or None if the mark is unused."""
         if mark in self.tail:
-            # Hardly ever anything else than a duplicate; but only the item's own place proves it.
+            # This is nearly always a duplicate, but only the position in an item proves it.
             for item in items_of(self.tail, self.tailed):
                 found = mark_of(item)
                 if found.startswith(mark):
@@ -106,7 +106,7 @@ class Actor(Outcome):
         return None if self.marks is None else self.marks.find(mark)
 
     def spill(self) -> list[bytes]:
-        """Let go of the tail, whose items belong into the list now; what remains of them is their marks."""
+        """Remove the tail and return its items, which now belong into the list. Keep their marks."""
         items = items_of(self.tail, self.tailed)
         packed = b"".join(map(mark_of, items))
         if self.marks is None:
@@ -118,7 +118,7 @@ class Actor(Outcome):
 
 
 class Held:
-    """A key whose events cannot be placed yet; with no events at all it is a key that nobody has used."""
+    """A key whose events cannot be placed yet. Without events, the key is unused."""
 
     __slots__ = ("fresh", "key", "marks", "stored", "touched", "waiting")
 
@@ -127,7 +127,7 @@ class Held:
         self.waiting: list[Waiting] = []
         self.marks = Marks()
         self.stored = 0  # how many of `waiting` Redis has
-        self.fresh = False  # changed since the last commit was made
+        self.fresh = False  # changed since the last commit was built
         self.touched = 0
 
     def wait(self, waiting: Waiting) -> None:
@@ -147,7 +147,7 @@ class Held:
         return gone
 
     def find(self, mark: bytes) -> bytes | None:
-        """The content that came with this mark, None if the mark is free."""
+        """Return the content with this mark, or None if the mark is unused."""
         return self.marks.find(mark)
 
 
@@ -174,21 +174,20 @@ class OnHold:
     def __init__(self, key: str, hold: Hold, count: int = 0) -> None:
         self.key = key
         self.hold = hold
-        self.count = count  # events that wait, for people
-        self.arrived: list[Waiting] = []  # events that no commit has written yet
+        self.count = count  # number of waiting events, for display
+        self.arrived: list[Waiting] = []  # events that are not in a commit yet
         self.touched = 0
-        # What a `retry` entry found, and which entry that was.
+        # The id of the last `retry` entry, and the repair that was loaded for it.
         self.checked: EntryId | None = None
         self.rebuilt: Actor | Held | None = None
         self.history: list[bytes] = []  # the list part of the repaired outcome's history, as stored
-        self.status: Status | None = None  # of the repaired outcome before the events that wait are decided
+        self.status: Status | None = None  # of the repaired outcome before its waiting events are decided
         self.waiting: list[Waiting] = []
-        self.is_refused = (
-            False  # the fold of its repair failed: the next `retry` entry, which asked for it, does nothing
-        )
+        # The fold of its repair failed, so the next `retry` entry, which caused it, has no effect.
+        self.is_refused = False
 
     def find(self, mark: bytes) -> bytes | None:  # noqa: ARG002
-        """None: whether a mark is free is decided when the outcome is repaired."""
+        """Return None: marks are checked when the outcome is repaired."""
         return None
 
 

@@ -1,9 +1,9 @@
-"""When outcomes are due: a heap of lower bounds, moved lazily.
+"""The deadlines of outcomes: a heap of lower bounds that are moved lazily.
 
-A reset of an outcome's timer writes a number on the actor and nothing else. Its entry here is looked at when its own
-instant comes: then it moves on to the actor's deadline, or the outcome is due. A deadline that gets *earlier* adds a
-second entry; the actor's `slot` says which one counts. Entries of keys that are not in memory come from Redis's sorted
-set, which is complete up to `horizon`; beyond it only actors in memory have entries.
+A new deadline only changes a number of the actor. Its heap entry is checked when its instant comes: then it moves to
+the actor's deadline, or the outcome is due. An *earlier* deadline adds a second entry; the actor's `slot` shows which
+one is valid. Entries of keys that are not in memory come from the index in Redis. They are complete up to `horizon`;
+beyond it, only actors in memory have entries.
 """
 
 import heapq
@@ -16,34 +16,34 @@ class Deadlines:
     """Entries are (instant in ms, outcome key). Text compares by code point, which is the bytewise order of UTF-8."""
 
     def __init__(self, known: Mapping[str, object]) -> None:
-        # Public to the fold's hot loop, which compares its first instant with every entry of the log.
+        # Public for the fold's hot loop, which compares its first instant with every entry of the log.
         self.heap: list[tuple[int, str]] = []
         self._known = known
         self.horizon = -1
-        self.horizon_asked = -1  # a load up to here is under way
+        self.horizon_asked = -1  # a load up to this instant is in progress
 
     def __len__(self) -> int:
         return len(self.heap)
 
     def arm(self, actor: Actor) -> None:
-        """Make sure an entry at or before the actor's deadline exists."""
+        """Ensure an entry at or before the actor's deadline."""
         if actor.slot is None or actor.settles_at < actor.slot:
             actor.slot = actor.settles_at
             heapq.heappush(self.heap, (actor.slot, actor.key))
 
     def add_stored(self, settles_at: int, key: str) -> None:
-        """An entry read from Redis. Actors in memory know better and have their own."""
+        """Add an entry from Redis. An actor in memory already has one."""
         if not isinstance(self._known.get(key), Actor):
             heapq.heappush(self.heap, (settles_at, key))
 
     def peek(self) -> tuple[int, str] | None:
-        """The earliest (instant, key) that is due then, or whose outcome must be loaded to tell."""
+        """Return the earliest (instant, key). The outcome is due then, or must be loaded to know."""
         heap = self.heap
         while heap:
             slot, key = heap[0]
             actor = self._known.get(key)
             if isinstance(actor, OnHold):
-                heapq.heappop(heap)  # it never settles while it is on hold
+                heapq.heappop(heap)  # a key on hold never settles
                 continue
             if not isinstance(actor, Actor):
                 return heap[0]
@@ -57,11 +57,11 @@ class Deadlines:
         return None
 
     def pop(self) -> None:
-        """Drop what `peek` answered."""
+        """Remove the entry that `peek` returned."""
         heapq.heappop(self.heap)
 
     def unloaded(self, until: int, most: int) -> list[str]:
-        """Keys that are not in memory and may be due by `until`, earliest first, at most `most` of them."""
+        """Return up to `most` keys that are not in memory and may be due by `until`, earliest first."""
         found: list[tuple[int, str]] = []
         keys: list[str] = []
         while len(keys) < most:
@@ -76,10 +76,10 @@ class Deadlines:
         return keys
 
     def compact(self) -> None:
-        """Drop entries that no longer count. Those of keys out of memory are kept up to the horizon, also to one
-        that is just being asked for: its answer may not know of a change that was committed meanwhile."""
+        """Remove invalid entries. Keep those of keys out of memory up to the horizon, also one whose load is in
+        progress: its answer may lack a change that was committed meanwhile."""
         reach, known = max(self.horizon, self.horizon_asked), self._known
-        # Most entries lie beyond and belong to nobody any more: those of actors are made anew instead of looked up.
+        # Most entries are beyond the horizon and invalid, so those of actors are created again instead of looked up.
         kept = [entry for entry in self.heap if entry[0] <= reach and not isinstance(known.get(entry[1]), Actor)]
         for key, actor in known.items():
             if isinstance(actor, Actor) and actor.slot is not None and not actor.is_final:

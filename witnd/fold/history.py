@@ -1,6 +1,6 @@
-"""The items of an outcome's history: one MessagePack array for each applied event.
+"""Encodes and decodes history items: one MessagePack array for each applied event.
 
-The fold packs an item when it applies an event, so that a commit only copies bytes.
+The fold encodes an item when it applies an event, so a commit only copies bytes.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def encode_history(ms: int, seq: int, event: Event, placed_at: int | None) -> by
     mark, content, attribution = event.mark, event.content, event.attribution
     return _pack(
         (
-            # First, so that `mark_of` finds it by its place.
+            # First, so that `mark_of` finds it at a fixed position.
             None if mark is None or content is None else mark + content,
             ms,
             seq,
@@ -52,18 +52,18 @@ def encode_history(ms: int, seq: int, event: Event, placed_at: int | None) -> by
 
 
 def items_of(tail: bytes, tailed: int) -> list[bytes]:
-    """The items of `tail`, which follow one another: with the head of an array before them they are one."""
+    """Return the items in `tail`. With the head of an array before it, the concatenated items are one array."""
     return [bytes(item) for item in _unpack_items(b"\xdd" + tailed.to_bytes(4) + tail)]
 
 
 def mark_of(item: bytes) -> bytes:
-    """Mark and content of a history item, nothing where it has none, without decoding the rest of it: an array of nine
-    begins with one byte, a short binary with two."""
+    """Return mark and content of a history item, or b"" if it has none, without decoding the rest: an array of nine
+    starts with one byte, a short binary with two."""
     return item[3 : 3 + 2 * MARK_BYTES] if item[1] == _BINARY else b""
 
 
 def decode_history(item: bytes) -> HistoryItem:
-    """An item without its checksum: `unsealed` has checked it, or the record that carries it is checked."""
+    """Return an item. Its checksum was checked and removed by `unseal_items`, or by reading its record."""
     marks, ms, seq, action, timestamp, value, attribution, pin, placed_at = _unpack(item)
     return HistoryItem(
         (ms, seq),
@@ -79,6 +79,6 @@ def decode_history(item: bytes) -> HistoryItem:
 
 
 def value_of(value: Value | None) -> Value | None:
-    """The value of an event as it was stored."""
-    # MessagePack keeps doubles doubles; an integer here would be a record made by another program.
+    """Return the value of a stored event."""
+    # MessagePack preserves doubles; only another program writes an integer here.
     return float(value) if type(value) is int else value

@@ -1,6 +1,6 @@
-"""How the fold handles outcomes on hold: their events wait, and a repair continues where the outcome stopped.
+"""The fold of outcomes on hold: their events wait, and a repair continues where the outcome stopped.
 
-Nothing here reads the damaged data. What the outcome was before the hold comes from `witnd repair outcome`.
+The damaged data is not read here. `witnd repair outcome` provides the state before the hold.
 """
 
 from collections.abc import Callable
@@ -13,8 +13,8 @@ from witnd.fold.hold import ON_HOLD, Damage, Hold
 from witnd.fold.step import Fate, Step
 
 
-class Poison(Exception):  # noqa: N818 - what the fold met, not a mistake in how it was called
-    """The fold failed for one key. What is in memory may be half changed; nothing of the step may be written."""
+class Poison(Exception):  # noqa: N818 - describes the data, not a wrong call
+    """The fold failed for one key. The state in memory may be incomplete, so the step must not be written."""
 
     def __init__(self, key: str, error: Exception) -> None:
         super().__init__(f"{type(error).__name__}: {error}")
@@ -31,31 +31,31 @@ class _Settle(Protocol):
 
 
 def hold_at(cursor: EntryId, damage: Damage) -> Hold:
-    """The hold of a key that is found to be damaged after the entry `cursor`."""
+    """Return the hold of a key whose damage is detected after the entry `cursor`."""
     return Hold(since=cursor[0], cursor=f"{cursor[0]}-{cursor[1]}", **damage._asdict())
 
 
-def begin(step: Step, cache: ActorCache, counters: dict[str, int]) -> None:
-    """Take the holds that the commit of this step writes. Their outcomes leave the counters of their status."""
-    for one in cache.new_holds:
-        if one.hold.status is not None:
-            counters[one.hold.status] -= 1
-        step.new_holds.append(one)
+def take_new_holds(step: Step, cache: ActorCache, counters: dict[str, int]) -> None:
+    """Move the new holds into the step, whose commit writes them. Subtract their outcomes from the counters."""
+    for new in cache.new_holds:
+        if new.hold.status is not None:
+            counters[new.hold.status] -= 1
+        step.new_holds.append(new)
     cache.new_holds.clear()
 
 
-def wait(step: Step, there: OnHold, waiting: Waiting, decide: Callable[[Step, Fate], None]) -> None:
-    """Let an event wait, whatever its idempotency key: whether it is a duplicate is decided after the repair."""
-    if not there.arrived:
-        step.arrived.append(there)
-    there.arrived.append(waiting)
-    there.count += 1
-    decide(step, Fate(waiting.entry, "waiting", ON_HOLD, there.key))
+def wait(step: Step, on_hold: OnHold, waiting: Waiting, decide: Callable[[Step, Fate], None]) -> None:
+    """Let an event wait. Its idempotency key is checked after the repair."""
+    if not on_hold.arrived:
+        step.arrived.append(on_hold)
+    on_hold.arrived.append(waiting)
+    on_hold.count += 1
+    decide(step, Fate(waiting.entry, "waiting", ON_HOLD, on_hold.key))
 
 
 def repair(
     step: Step,
-    there: OnHold,
+    on_hold: OnHold,
     ms: int,
     cache: ActorCache,
     counters: dict[str, int],
@@ -67,17 +67,17 @@ def repair(
 
     `ms` is the instant of the `retry` entry. Without a repair the key stays on hold.
     """
-    rebuilt = there.rebuilt
+    rebuilt = on_hold.rebuilt
     if rebuilt is None:
         return
-    cache.replace_hold(there.key, rebuilt)
-    rebuilt.touched = there.touched
-    step.repaired.append(there)
+    cache.replace_hold(on_hold.key, rebuilt)
+    rebuilt.touched = on_hold.touched
+    step.repaired.append(on_hold)
     if isinstance(rebuilt, Actor):
-        there.status = rebuilt.status
+        on_hold.status = rebuilt.status
         counters[rebuilt.status] += 1
-        # The commit puts it back into its lists; an outcome that no list had gets into them as a new one.
-        rebuilt.indexed = None if there.hold.status is None else rebuilt.status
+        # The commit adds it to the indexes again; an outcome that was in no index is added like a new one.
+        rebuilt.indexed = None if on_hold.hold.status is None else rebuilt.status
         rebuilt.dirty = True
         step.actors.append(rebuilt)
         if not rebuilt.is_final:
@@ -85,16 +85,16 @@ def repair(
     elif rebuilt.waiting:
         rebuilt.fresh = True
         step.held.append(rebuilt)
-    for entry, event in there.waiting:
-        _settle_due(step, cache, there.key, entry[0], ms, settle)
+    for entry, event in on_hold.waiting:
+        _settle_due(step, cache, on_hold.key, entry[0], ms, settle)
         counters["waiting"] -= 1
         step.released.append(entry)
         decide(step, *entry, event, None)
-    _settle_due(step, cache, there.key, ms, ms, settle)
+    _settle_due(step, cache, on_hold.key, ms, ms, settle)
 
 
 def _settle_due(step: Step, cache: ActorCache, key: str, until: int, ms: int, settle: _Settle) -> None:
-    """Settle the outcome if it was due by `until`, as it would have been without the hold."""
+    """Settle the outcome if it was due by `until`, as without the hold."""
     one = cache.known[key]
     if isinstance(one, Actor) and not one.is_final and one.settles_at <= until:
         one.is_repaired = True

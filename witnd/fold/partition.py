@@ -1,10 +1,10 @@
-"""The fold of one partition: the log in order, deadlines merged into it by their instant.
+"""The fold of one partition: applies the log in order, and merges deadlines into it by their instant.
 
 For each entry with instant `m`: first every outcome with `settles_at <= m` resolves, in order of (`settles_at`, key);
-then the entry is applied. An outcome therefore never resolves before everything that was accepted in time is applied,
-and the result depends on log and catalogue alone: not on batches, restarts, or what happens to be in memory.
+then the entry is applied. So an outcome never resolves before all events that were accepted in time are applied. The
+result depends only on log and catalogue, not on batches, restarts, or the content of the cache.
 
-Plain synchronous code over values. It never waits: where an outcome must be loaded first, the step says so and stops.
+This is synchronous code over values. If an outcome must be loaded first, the step names it (`need`) and stops.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,13 +23,13 @@ from witnd.fold.history import encode_history
 from witnd.fold.on_hold import Poison
 from witnd.fold.step import Entry, Fate, SettledOutcome, Settling, Step, reject_other_partition
 
-HELD_MAX = 1000  # contract section 4.3: events that wait per key
-# A step ends when it has made so many deliveries (measured: 2000 keep the server busy for 20 to 30 ms, and a delivery
-# costs no less in a larger step), or has placed so many held events (each costs about as much as an event). What one
-# outcome makes is never divided, so a step may exceed its bounds by that.
+HELD_MAX = 1000  # contract section 4.3: held events per key
+# The limits of deliveries (measured: 2000 keep the server busy for 20 to 30 ms, and a delivery costs no less in a
+# larger step) and of placed held events in a step (each costs about as much as an event). The work of one outcome is
+# never split, so a step may exceed the limits by that.
 DELIVER_MAX = 2000
 PLACE_MAX = 1000
-MARK_WINDOW_MS = 35 * 86_400_000  # contract section 4.3: how long after resolution a mark is honoured
+MARK_WINDOW_MS = 35 * 86_400_000  # contract section 4.3: how long a mark is checked after resolution
 COUNTERS = (
     "applied", "duplicate", "conflict", "late", "held", "rejected", "waiting",
     "OPEN", "PENDING", "CONFIRMED", "FAILED",
@@ -37,7 +37,7 @@ COUNTERS = (
 
 
 class Partition:
-    """State of the fold: the keys in memory, the deadlines, the cursor and the counters."""
+    """The state of the fold: cached keys, deadlines, cursor and counters."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Partition:
         self.cache = cache = ActorCache()
         self.known, self.deadlines = cache.known, cache.deadlines
         self.removals: dict[str, list[EntryId]] = {}  # held events to remove, by outcome key
-        # Keys with a stored deadline and no outcome: another program changed the sorted set.
+        # Keys with a stored deadline and no outcome: another program changed the index.
         self.orphaned_deadlines: list[str] = []
         self._held_max = held_max
         self._deliver_max = deliver_max
@@ -70,14 +70,14 @@ class Partition:
         self._batch = 0
 
     def plan(self, rows: Iterable[tuple[bytes, list[bytes]]], batch: int) -> tuple[list[Entry], list[str]]:
-        """Read the rows of a batch; answer its entries and the keys that must be in memory before it is folded."""
+        """Parse the rows of a batch. Return its entries, and the keys that must be loaded before the fold."""
         known, partitions = self.known, self.partitions
         entries: list[Entry] = []
-        cold: dict[str, None] = {}  # a set in the order of the log
+        cold: dict[str, None] = {}  # an ordered set
         last_ms, ms = b"", 0
         for entry_id, fields in rows:
             ms_text, _, seq = entry_id.partition(b"-")
-            if ms_text != last_ms:  # many entries of a busy log share theirs
+            if ms_text != last_ms:  # in a busy log, many entries share their ms
                 last_ms, ms = ms_text, int(ms_text)
             item = read(fields)
             actor = None
@@ -86,30 +86,30 @@ class Partition:
                 if partitions > 1 and partition_of(key, partitions) != self.partition:
                     item = reject_other_partition(item, partition_of(key, partitions))
                 else:
-                    there = known.get(key)
-                    if there is None:
+                    cached = known.get(key)
+                    if cached is None:
                         cold[key] = None
                     else:
-                        there.touched = batch
-                        if type(there) is Actor:
-                            actor = there
+                        cached.touched = batch
+                        if type(cached) is Actor:
+                            actor = cached
             entries.append((ms, int(seq), item, fields, actor))
         return entries, list(cold)
 
     # -- the fold ------------------------------------------------------------------------------------------------
 
     def fold(self, entries: Sequence[Entry], start: int, settle_max: int, batch: int) -> tuple[Step, int]:
-        """Take entries from `start` on. Answers the changes and the index of the first entry not yet applied.
+        """Fold entries from index `start` on. Return the changes, and the index of the first entry that is not applied.
 
-        Stops before the end where the step has made as much as it may: `settle_max` outcomes settled, or so many
-        deliveries, or so many held events placed. Also where something must be loaded (`need`).
+        The step stops early at its limits: `settle_max` settled outcomes, the maximum of deliveries, or of placed held
+        events. It also stops when something must be loaded (`need`, `repair`). Raises `Poison`.
         """
         step = Step()
         self._batch = batch
         for actor in self.cache.take_stale():
             actor.dirty = True
             step.actors.append(actor)
-        on_hold.begin(step, self.cache, self.counters)
+        on_hold.take_new_holds(step, self.cache, self.counters)
         heap, horizon = self.deadlines.heap, self.deadlines.horizon
         index = start
         for index in range(start, len(entries)):
@@ -144,9 +144,9 @@ class Partition:
         return step, index
 
     def _settle_due(self, step: Step, ms: int, seq: int, most: int, last_ms: int) -> bool:
-        """Settle everything due at or before `ms`. False where it has to be interrupted.
+        """Settle all outcomes due at or before `ms`. Return False if the step must stop before.
 
-        What must be loaded is asked for together with what the batch may need up to its last instant: a load for each
+        Missing outcomes are requested together with all that the batch may need up to its last instant: a load for each
         entry would cost a commit for each (measured on a backlog: 176 entries a second instead of 3587).
         """
         deadlines = self.deadlines
@@ -174,7 +174,7 @@ class Partition:
         actor.settle(ms)
         counters[actor.status] += 1
         actor.slot = None
-        actor.touched = max(actor.touched, self._batch)  # the next batch may be planned already
+        actor.touched = max(actor.touched, self._batch)  # the next batch may already be planned
         if not actor.dirty:
             actor.dirty = True
             step.actors.append(actor)
@@ -184,30 +184,31 @@ class Partition:
         step.settled.append(SettledOutcome(actor, resolution, line, made))
 
     def _event(self, step: Step, ms: int, seq: int, event: Event, known: Actor | None) -> bool:
-        """Decide the fate of an event, in the order of contract section 4.3. False: its key must be loaded first."""
-        there = known or self.known.get(event.key)
-        if there is None:
+        """Decide the fate of an event, in the order of contract section 4.3. Return False if its key must be loaded
+        first."""
+        cached = known or self.known.get(event.key)
+        if cached is None:
             return False
         mark = event.mark
-        if mark is not None and (content := there.find(mark)) is not None:
-            over = type(there) is Actor and there.is_final and ms >= there.settles_at + MARK_WINDOW_MS
-            if not over:
-                same = content == event.content
-                fate = Fate((ms, seq), "duplicate" if same else "conflict", None, event.key)
+        if mark is not None and (content := cached.find(mark)) is not None:
+            is_expired = type(cached) is Actor and cached.is_final and ms >= cached.settles_at + MARK_WINDOW_MS
+            if not is_expired:
+                is_same = content == event.content
+                fate = Fate((ms, seq), "duplicate" if is_same else "conflict", None, event.key)
                 self._fate(step, fate)
                 return True
-        if type(there) is OnHold:
-            on_hold.wait(step, there, Waiting((ms, seq), event), self._fate)
-        elif type(there) is not Actor:
-            self._hold_or_open(step, there, ms, seq, event)  # type: ignore[arg-type]
-        elif event.customer_key != there.customer_key or (
-            event.agent_key is not None and event.agent_key != there.contract.agent
+        if type(cached) is OnHold:
+            on_hold.wait(step, cached, Waiting((ms, seq), event), self._fate)
+        elif type(cached) is not Actor:
+            self._hold_or_open(step, cached, ms, seq, event)  # type: ignore[arg-type]
+        elif event.customer_key != cached.customer_key or (
+            event.agent_key is not None and event.agent_key != cached.contract.agent
         ):
             self._fate(step, Fate((ms, seq), "rejected", "IDENTITY_MISMATCH", event.key))
-        elif there.processed_at is not None:
+        elif cached.processed_at is not None:
             self._fate(step, Fate((ms, seq), "late", "OUTCOME_NOT_OPEN", event.key))
         else:
-            self._apply(step, there, ms, seq, event, None)
+            self._apply(step, cached, ms, seq, event, None)
         return True
 
     def _apply(self, step: Step, actor: Actor, ms: int, seq: int, event: Event, placed_at: int | None) -> None:
@@ -246,25 +247,26 @@ class Partition:
             self._fate(step, Fate((ms, seq), "held", terms, event.key))
 
     def _retry(self, step: Step, ms: int, seq: int, key: str) -> bool:
-        """Place held events, or install the repair of an outcome on hold. False: something must be loaded first."""
-        there = self.known.get(key)
-        if there is None:
+        """Place held events, or install the repair of an outcome on hold. Return False if something must be loaded
+        first."""
+        cached = self.known.get(key)
+        if cached is None:
             return False
-        if isinstance(there, OnHold):
-            if there.is_refused:
-                there.is_refused = False
+        if isinstance(cached, OnHold):
+            if cached.is_refused:
+                cached.is_refused = False
                 return True
-            if there.checked != (ms, seq):
+            if cached.checked != (ms, seq):
                 step.repair = key, (ms, seq)
                 return False
-            on_hold.repair(step, there, ms, self.cache, self.counters, decide=self._event, settle=self._settle)
-        elif isinstance(there, Held):
+            on_hold.repair(step, cached, ms, self.cache, self.counters, decide=self._event, settle=self._settle)
+        elif isinstance(cached, Held):
             if key in self.removals:
-                removal.remove(step, there, self.removals.pop(key), self.counters)
-            for waiting in there.waiting:
+                removal.remove(step, cached, self.removals.pop(key), self.counters)
+            for waiting in cached.waiting:
                 terms = self._place(waiting.event, ms)
                 if isinstance(terms, Terms):
-                    self._open(step, there, ms, waiting.event.customer_key, terms)
+                    self._open(step, cached, ms, waiting.event.customer_key, terms)
                     break
         return True
 
@@ -274,8 +276,8 @@ class Partition:
         )
 
     def _open(self, step: Step, held: Held, ms: int, customer: str, terms: Terms) -> Actor:
-        """Open the outcome at `ms` and give it what was waiting, in log order; no deadline is looked at meanwhile."""
-        # One text for all outcomes of a customer: it is compared with that of each event.
+        """Open the outcome at `ms` and apply its held events in log order, without checking deadlines in between."""
+        # Interned: all outcomes of a customer share the text, which is compared with that of each event.
         actor = Actor(held.key, intern(customer), terms.contract, terms.price, ms)
         actor.touched = held.touched
         self.known[held.key] = actor
@@ -283,8 +285,8 @@ class Partition:
         for entry, event in held.waiting:
             self.counters["held"] -= 1
             step.unfated.append(entry)
-            named = event.agent_key or terms.contract.agent
-            if event.customer_key != customer or named != terms.contract.agent:
+            agent = event.agent_key or terms.contract.agent
+            if event.customer_key != customer or agent != terms.contract.agent:
                 self._fate(step, Fate(entry, "rejected", "IDENTITY_MISMATCH", held.key))
             else:
                 self._apply(step, actor, *entry, event, ms)
@@ -293,8 +295,8 @@ class Partition:
         return actor
 
     def placeable(self, held: Held, at: int) -> bool:
-        """Whether a retry at this instant would place what is held."""
-        return any(isinstance(self._place(one.event, at), Terms) for one in held.waiting)
+        """Return whether a retry at this instant would place the held events."""
+        return any(isinstance(self._place(waiting.event, at), Terms) for waiting in held.waiting)
 
     def _fate(self, step: Step, fate: Fate) -> None:
         self.counters[fate.fate] += 1

@@ -1,4 +1,4 @@
-"""Removal of held events by an operator: the fold rejects them and frees their idempotency keys."""
+"""The removal of held events by an operator: rejects them and frees their idempotency keys."""
 
 from collections.abc import Sequence
 
@@ -8,13 +8,13 @@ from witnd.fold.step import Fate, Step
 
 
 def remove(step: Step, held: Held, entries: Sequence[EntryId], counters: dict[str, int]) -> None:
-    """Reject those of the entries that are held. Any other keeps its fate."""
+    """Reject the held events among these entries. Others keep their fate."""
     step.removals.extend(entries)
-    gone = held.remove(frozenset(entries))
-    for entry in gone:
+    removed_entries = held.remove(frozenset(entries))
+    for entry in removed_entries:
         counters["held"] -= 1
         counters["rejected"] += 1
         step.unfated.append(entry)
         step.fates.append(Fate(entry, "rejected", "REMOVED", held.key))
-    if gone:
+    if removed_entries:
         step.rewritten.append(held)

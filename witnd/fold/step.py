@@ -1,4 +1,4 @@
-"""What a fold hands to the commit: everything that one stretch of the log changed, as values."""
+"""The result of a fold: all changes of some entries of the log, as values for the commit."""
 
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -9,13 +9,13 @@ from witnd.fold.actor import Actor, Held, OnHold
 
 FateName: TypeAlias = Literal["duplicate", "conflict", "late", "held", "rejected", "waiting"]
 
-# One entry of the log as the fold takes it: ms, seq, what was read of it, its raw fields; and the actor of its key, if
-# that was in memory when the batch was read. There it stays until the batch is committed: the fold need not look again.
+# An entry of the log: ms, seq, the parsed item, its raw fields; and the actor of its key, if it was cached when the
+# batch was planned. It stays cached until the batch is committed, so the fold needs no second lookup.
 Entry: TypeAlias = tuple[int, int, Item, list[bytes], Actor | None]
 
 
 class Fate(NamedTuple):
-    """What became of an entry that was not applied. `raw` only where nothing else keeps the event."""
+    """The fate of an entry that was not applied. `raw` has its fields if nothing else stores the event."""
 
     entry: EntryId
     fate: FateName
@@ -26,7 +26,7 @@ class Fate(NamedTuple):
 
 
 class SettledOutcome(NamedTuple):
-    """A final outcome and what follows from it."""
+    """A final outcome with its resolution, invoice line and deliveries."""
 
     actor: Actor
     resolution: Resolution
@@ -35,7 +35,7 @@ class SettledOutcome(NamedTuple):
 
 
 class Settling(NamedTuple):
-    """Where a step stopped among due outcomes: the entry they are settled for, and the last one settled."""
+    """Where a step stopped among due outcomes: the entry that follows them, and the last settled outcome."""
 
     entry: EntryId
     settles_at: int
@@ -67,22 +67,24 @@ class Step:
 
     def __init__(self) -> None:
         self.actors: list[Actor] = []  # whose records changed
-        self.held: list[Held] = []  # gained waiting events
-        self.placed: list[Held] = []  # whose waiting events are waiting no more
-        self.rewritten: list[Held] = []  # lost waiting events that an operator removed
-        self.removals: list[EntryId] = []  # requests of operators that are carried out
+        self.held: list[Held] = []  # gained held events
+        self.placed: list[Held] = []  # whose events are no longer held
+        self.rewritten: list[Held] = []  # lost events that an operator removed
+        self.removals: list[EntryId] = []  # completed requests of operators
         self.settled: list[SettledOutcome] = []
-        self.deliveries = 0  # of all of them together
-        self.spilled: dict[str, list[bytes]] = {}  # items of histories that no record carries any more, by key
+        self.deliveries = 0  # the cost of the deliveries of all of them
+        self.spilled: dict[str, list[bytes]] = {}  # history items that move from the record to the list, by key
         self.fates: list[Fate] = []
-        self.unfated: list[EntryId] = []  # were held, are applied now: their fate is in the history
+        self.unfated: list[EntryId] = []  # were held and are applied now; their fate is in the history
         self.settling: Settling | None = None
         self.new_holds: list[OnHold] = []  # that no commit has written yet
         self.arrived: list[OnHold] = []  # gained events that wait
-        self.repaired: list[OnHold] = []  # are on hold no more
-        self.released: list[EntryId] = []  # waited beside one of these: their fate is decided now
-        self.repair: tuple[str, EntryId] | None = None  # a key on hold, and the entry its repair is loaded for
-        # What must be brought into memory before the fold can go on.
+        self.repaired: list[OnHold] = []  # no longer on hold
+        self.released: list[EntryId] = []  # waited for a repaired outcome and are decided now
+        self.repair: tuple[str, EntryId] | None = (
+            None  # a key on hold, and the `retry` entry for which its repair must be loaded
+        )
+        # What must be loaded before the fold can continue.
         self.need: Literal["horizon"] | list[str] | None = None
 
     def __repr__(self) -> str:
@@ -90,7 +92,7 @@ class Step:
 
 
 def reject_other_partition(item: Event | Retry, partition: int) -> Refusal | Tick:
-    """What an item of another partition is worth here. A control entry has no fate: it only proves time."""
+    """Return the refusal of an event of another partition. A control entry has no fate and only advances the time."""
     if isinstance(item, Retry):
         return Tick()
     return Refusal(f"the key {item.key!r} belongs to partition {partition}", misplaced=True)

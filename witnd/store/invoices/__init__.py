@@ -1,4 +1,4 @@
-"""Stored invoices: what the biller reads and writes, and operations on invoices.
+"""Stored invoices: reads and writes of the biller, lists, and operations.
 
 Imports the other packages of the store.
 """

@@ -1,7 +1,7 @@
-"""Operations on invoices: read, decide, write if all is still as read, else again.
+"""Operations on invoices: reads, decides, and writes if nothing has changed meanwhile, else repeats.
 
-`witnd.domain.invoices.operations` decides what may be done, and `change.lua` writes it in one step. Each operation has
-a token, and the invoice keeps the tokens of all operations: one that is repeated after a lost reply is done once.
+`witnd.domain.invoices.operations` decides, and `change.lua` writes the result in one step. Each operation has a token,
+and the invoice stores all tokens, so a retry after a lost reply has no further effect.
 """
 
 import secrets
@@ -27,27 +27,27 @@ from witnd.store.keys import BillingKeys
 from witnd.store.server.connection import redis_errors
 from witnd.store.server.scripts import Argument, Script
 
-# How often an operation is decided again because others were faster.
+# How often an operation is decided again after a concurrent change.
 ATTEMPTS: Final = 16
-# How often it is asked again whether it was done, when the server did not answer.
+# How often an operation is repeated when the server does not answer.
 SILENCES: Final = 2
-# The token of what the schedule does to an invoice, which is one thing.
+# The token of the one operation that the schedule makes: issue.
 SCHEDULE: Final = "schedule"
 
 _CHANGE: Final = Script("invoices/change")
-# What operations set; all other fields of a head are the biller's.
+# The fields that operations set. The biller sets all others.
 _FIELDS: Final = ("revision", "status", "reason", "credited", "noted", "notes", "carried", "total")
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
-    """What an operation is decided from, read at one time; the texts are as they are stored."""
+    """The input of a decision, read in one transaction; texts are in stored form."""
 
     invoice: Invoice
     at: int  # the server's clock, ms
-    row: str  # the id of the row that `credited` is about, '' for none
+    row: str  # the id of the row of `credited`, '' for none
     balance_text: bytes
     credited_text: bytes
-    record: bytes | None  # of the operation's token: it was done before
+    record: bytes | None  # of the operation's token, if it was written before
 
     @property
     def balance(self) -> Decimal:
@@ -59,25 +59,25 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
 
 class Operation(Struct, frozen=True, kw_only=True):
-    """An operation that is written. `made` is the number of an issued invoice, or the id of a credit row or note."""
+    """A written operation. `made` is the number of an issued invoice, or the id of a credit row or note."""
 
-    invoice: Invoice  # as it stands now
+    invoice: Invoice  # after the operation
     operation: str
     at: int  # ms
     made: str
-    repeated: bool  # it had been written before it was asked for
+    repeated: bool  # an earlier request had written it
 
 
 class Operations:
-    """Whoever may write to Redis may do them; the daemon is not needed.
+    """Operations on invoices. They work without a daemon.
 
-    `given` returns the last number of a series that is known to be given: a series that is behind it lost data.
+    `last_number` returns the last known number of a series; if Redis has a lower one, it lost data.
     """
 
-    def __init__(self, client: Redis, keys: BillingKeys, given: Callable[[str], int] = lambda _: 0) -> None:
+    def __init__(self, client: Redis, keys: BillingKeys, last_number: Callable[[str], int] = lambda _: 0) -> None:
         self._client = client
         self._keys = keys
-        self._given = given
+        self._last_number = last_number
 
     async def do(
         self,
@@ -88,12 +88,12 @@ class Operations:
         token: str | None = None,
         logged: Callable[[Change], Logged] | None = None,
     ) -> Operation | Unchanged | Refusal:
-        """Decide from what is there and write it; again where it moved meanwhile.
+        """Decide an operation and write it; repeat after a concurrent change.
 
-        `row` is the row whose credits are of interest. A `token` names the operation across calls: one that was done
-        under it is answered and not decided again. `logged` makes its entry of the change log,
-        which is written with it. Raises `StoreUnavailable` where it is unknown whether it was done,
-        `StoreRefused` where nothing was.
+        `row` is the row whose credits the decision needs. A `token` identifies the operation across calls: if it was
+        written before, it is returned and not decided again. `logged` makes its entry of the change log, which is
+        written with it. Raises `StoreUnavailable` if it is unknown whether it was written, and `StoreRefused` if
+        nothing was.
         """
         token = token or secrets.token_hex(16)
         moved = silent = 0
@@ -101,7 +101,7 @@ class Operations:
             try:
                 snapshot = await self.read(id_, row, token)
                 if snapshot is None:
-                    return Refusal(f"there is no invoice {id_}", "`witnd invoices` lists those there are")
+                    return Refusal(f"there is no invoice {id_}", "run `witnd invoices` to list them")
                 if snapshot.record is not None:
                     return _operation(snapshot.record, snapshot.invoice, repeated=True)
                 verdict = decide(snapshot)
@@ -116,25 +116,25 @@ class Operations:
             if done is not None:
                 return done
             moved += 1
-        raise StoreRefused(f"others keep changing invoice {id_}", "try again when they are done")
+        raise StoreRefused(f"invoice {id_} is being modified concurrently", "retry")
 
     async def issue_due(self, id_: str, series: str) -> bool:
-        """Issue a closed draft. Whether it is issued now, by whomever; may be asked again."""
-        # One token for whoever does it: it is the same operation, in another life of the daemon too.
+        """Issue a closed draft. Return whether it is issued now. The call may be repeated."""
+        # One token: it is the same operation, also after a restart of the daemon.
         done = await self.do(id_, lambda snapshot: issue(snapshot.invoice, snapshot.balance, series), token=SCHEDULE)
         return not isinstance(done, Refusal)
 
     async def read(self, id_: str, row: str = "", token: str = "") -> Snapshot | None:
-        """An invoice with all that operations depend on; None where there is none."""
+        """Return an invoice with all that decisions need, or None if it does not exist."""
         keys = self._keys
         with redis_errors():
             raw = await self._client.hmget(keys.invoice(id_), ["currency", "customer_key"])
             currency, customer = cast("list[bytes | None]", raw)
             if currency is None or customer is None:
-                # There is none, or its head is damaged, which this raises.
+                # The invoice does not exist, or its head is damaged and this raises an error.
                 decode_invoice(id_, cast("dict[bytes, bytes]", await self._client.hgetall(keys.invoice(id_))))
                 return None
-            # These two never change, so what they name can be read together with everything else.
+            # These two never change, so their balance can be read in one transaction with the rest.
             async with self._client.pipeline(transaction=True) as reads:
                 reads.time()
                 reads.hgetall(keys.invoice(id_))
@@ -157,13 +157,14 @@ class Operations:
     async def change(
         self, snapshot: Snapshot, change: Change, token: str, logged: Logged | None = None
     ) -> Operation | None:
-        """Write a change that was decided from what was snapshot; None where that has moved, and nothing is written.
+        """Write a change that was decided from a snapshot. Return None, with nothing written, if the data changed
+        since.
 
-        Sent again with the same token it is not written again.
+        A repeated call with the same token is not written again.
         """
         note, invoice = change.note, change.before
         head = _changed_fields(change.before, change.after)
-        depends = change.balance is not None
+        needs_balance = change.balance is not None
         args: list[Argument] = [
             token,
             change.operation,
@@ -171,7 +172,7 @@ class Operations:
             invoice.revision,
             invoice.status,
             int(invoice.closed),
-            _account(invoice.currency.encode(), invoice.customer_key.encode()) if depends else "",
+            _account(invoice.currency.encode(), invoice.customer_key.encode()) if needs_balance else "",
             snapshot.balance_text,
             "" if change.balance is None or change.balance == snapshot.balance else plain(change.balance),
             "" if change.credited is None else snapshot.row,
@@ -184,7 +185,7 @@ class Operations:
             "1" if change.is_issue else "",
             note.id if note is not None else change.row.id if change.row is not None else "",
             b"" if logged is None else encode_change(logged)[:-1],
-            self._given(change.series) if change.series else 0,
+            self._last_number(change.series) if change.series else 0,
             len(head),
             *head,
             *([] if note is None else note_fields(note)),
@@ -200,7 +201,7 @@ class Operations:
             series = change.series or ""
             raise LostData(
                 f"Redis lost data: the last number of series {series} is {answer[1].decode()}, "
-                f"but {self._given(series)} was already issued",
+                f"but {self._last_number(series)} was already issued",
                 RESTORE,
             )
         flat = answer[2]
@@ -225,7 +226,7 @@ class Operations:
 
 
 def balance_field(customer_key: str, currency: str) -> str:
-    """Where a customer's balance in a currency stands in the hash of balances."""
+    """Return the field of a customer's balance in the hash of balances."""
     return f"{currency}:{customer_key}"
 
 
@@ -234,7 +235,7 @@ def _account(currency: bytes, customer: bytes) -> str:
 
 
 def _changed_fields(before: Invoice, after: Invoice) -> list[Argument]:
-    """The fields that a change sets, as words of an HSET."""
+    """Return the fields that a change sets, as arguments of HSET."""
     old, new = asdict(before), asdict(after)
     words: list[Argument] = []
     for name in _FIELDS:

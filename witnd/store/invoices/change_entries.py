@@ -1,4 +1,4 @@
-"""Entries of the change log for operations on invoices. The number and the instant, the script adds."""
+"""Entries of the change log for operations on invoices. The script adds the number and the instant."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from witnd.store.access.change_log import Change as Logged
 
 
 def entry_maker(author: Author, operation: str | None = None) -> Callable[[Change], Logged]:
-    """What makes the entry of an operation. `operation`: its name in the log, if not that of the domain."""
+    """Return a function that makes the entry of an operation. `operation` replaces its name in the log."""
 
     def entry(change: Change) -> Logged:
         return author.change(

@@ -1,7 +1,7 @@
-"""How invoices look in Redis: heads as hashes of text, rows as MessagePack arrays that begin with a format number.
+"""Encodes and decodes invoices: heads are hashes of text, rows are MessagePack arrays with a format number.
 
-A head has two authors. The biller writes how much is in it, the operations (issue, pay, …) what was done to it; neither
-touches the other's fields, so neither can undo what the other wrote.
+A head has two writers with separate fields: the biller writes the sums, operations (issue, pay, …) write the state. So
+neither overwrites the other.
 """
 
 from collections.abc import Mapping
@@ -50,7 +50,7 @@ def encode_row(row: Row) -> bytes:
 
 
 def decode_row(record: bytes) -> Row:
-    """Raises `Unsafe` for a damaged row: the sums of its invoice would be wrong without it."""
+    """Return a row. Raises `DamagedInvoice`, because without the row the sums of its invoice would be wrong."""
     try:
         return _decode_row(record)
     except DAMAGE as wrong:
@@ -86,7 +86,7 @@ def _decode_row(record: bytes) -> Row:
 
 
 def decode_invoice(id_: str, raw: Mapping[bytes, bytes]) -> Invoice | None:
-    """The head from its hash; None where there is no such invoice. Raises `Unsafe` for a damaged one."""
+    """Return the head from its hash, or None for an empty hash. Raises `DamagedInvoice` or `Unsafe`."""
     try:
         return _decode_invoice(id_, raw)
     except (*DAMAGE, KeyError) as wrong:
@@ -130,7 +130,7 @@ def _decode_invoice(id_: str, raw: Mapping[bytes, bytes]) -> Invoice | None:
 
 
 def billed_fields(invoice: Invoice) -> list[str | int]:
-    """The biller's fields of a head, as words of an HSET."""
+    """Return the biller's fields of a head, as arguments of HSET."""
     return [
         "format", FORMAT,
         "customer_key", invoice.customer_key,
@@ -147,7 +147,7 @@ def billed_fields(invoice: Invoice) -> list[str | int]:
 
 
 def grown_fields(invoice: Invoice) -> list[str | int]:
-    """Those of them that a new line changes."""
+    """Return the fields that a new line changes, as arguments of HSET."""
     return [
         "lines", invoice.lines,
         "unrated", invoice.unrated,
@@ -161,7 +161,7 @@ def _status(text: Status) -> Status:
 
 
 def finite(text: str) -> Decimal:
-    """An amount of money. Raises `ValueError` for what is none."""
+    """Return an amount of money. Raises `ValueError`."""
     amount = Decimal(text)
     if not amount.is_finite():
         raise ValueError(f"amount {text!r}")
@@ -176,6 +176,6 @@ def _instant(fields: Mapping[str, str], name: str) -> int | None:
 def _check_format(number: int) -> None:
     if number > FORMAT:
         raise Unsafe(
-            f"an invoice has format {number}, and this witnd knows formats up to {FORMAT}",
+            f"an invoice has format {number}, and this witnd reads formats up to {FORMAT}",
             "run the newer witnd that wrote it",
         )

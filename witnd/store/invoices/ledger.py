@@ -1,7 +1,7 @@
-"""What the biller reads and writes: lines of all partitions, drafts, and its own numbered, fenced state.
+"""Reads and writes of the biller: lines of all partitions, drafts, and its numbered, fenced state.
 
-One connection that waits for new lines in the server, one for everything that answers at once. Every call may raise
-`StoreUnavailable` or `StoreRefused`; the caller decides how long to insist.
+One connection may block in the server while it waits for lines; the other is for calls that do not block. Every call
+may raise `StoreUnavailable` or `StoreRefused`; the caller decides about retries.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,7 +42,7 @@ COMMIT_SECONDS = 10.0
 
 
 def decode_calendar(fields: StateFields) -> Calendar | None:
-    """The lengths of the periods, from the biller's state."""
+    """Return the calendar of periods from the biller's state."""
     text = fields.text("calendar")
     try:
         return None if text is None else msgspec.json.decode(text, type=Calendar)
@@ -54,25 +54,25 @@ class LedgerState(NamedTuple):
     """The committed position of the biller."""
 
     sequence: int
-    read: dict[int, LinePosition]  # partition → the last of its lines that is in a draft
+    read: dict[int, LinePosition]  # partition → its last collected line
     calendar: Calendar | None
     closed_to: int  # every period that ends at or before this is closed
     closing: str | None  # the invoice whose rows are being written
-    catalogue: Head | None  # the one that the last step was decided under
+    catalogue: Head | None  # the head that the last step used
 
 
 class Positions(NamedTuple):
-    """How far the logs are, at one time."""
+    """The positions of all partitions, read in one round trip."""
 
     now_ms: int
-    cursors: list[int]  # per partition: everything up to this instant is settled
+    cursors: list[int]  # per partition: the instant up to which all is settled
     logs: list[int]  # per partition: the instant of its log's last entry
-    lines: list[int]  # per partition: how many lines it has written
+    lines: list[int]  # per partition: the number of its lines
     catalogue: Head
 
 
 class NewLine(NamedTuple):
-    """A line, its number in its partition, and how it is stored."""
+    """A line with its number in its partition, and its stored form."""
 
     partition: int
     number: int
@@ -81,7 +81,7 @@ class NewLine(NamedTuple):
 
 
 class Ledger:
-    """Over the wire, because closing a period moves as much as applying events does."""
+    """The biller's store. It uses `Wire`, because closing a period writes as much as applying events."""
 
     def __init__(self, endpoint: Endpoint, prefix: str, partitions: int, name: str) -> None:
         self.keys = BillingKeys(prefix)
@@ -112,21 +112,23 @@ class Ledger:
         )
 
     async def check_positions(self, read: Mapping[int, LinePosition]) -> None:
-        """Compare the last lines that were taken with those that are stored. Raises `Unsafe`."""
-        places = [(keys.lines, read[keys.partition]) for keys in self.partitions if keys.partition in read]
-        if not places:
+        """Compare the last collected lines with the stored ones. Raises `Unsafe`."""
+        positions = [(keys.lines, read[keys.partition]) for keys in self.partitions if keys.partition in read]
+        if not positions:
             return
-        entries = [text_of(position.entry) for _, position in places]
-        answers = await self.ask(*[("XRANGE", one[0], at, at) for one, at in zip(places, entries, strict=True)])
-        for (stream, position), found in zip(places, answers, strict=True):
+        entries = [text_of(position.entry) for _, position in positions]
+        answers = await self.ask(
+            *[("XRANGE", stream, at, at) for (stream, _), at in zip(positions, entries, strict=True)]
+        )
+        for (stream, position), found in zip(positions, answers, strict=True):
             check_line(stream, position, found[0][1][1] if found else None)
 
     async def new_lines(
         self, read: Mapping[int, LinePosition], most: int, block_ms: int, counts: Sequence[int] = ()
     ) -> list[NewLine]:
-        """Lines after the given positions, at most `most` of each partition; waits for one up to `block_ms`.
+        """Return up to `most` lines of each partition after the given positions. Wait for one up to `block_ms`.
 
-        `counts`: how many lines each partition had written before this call. Raises `Unsafe` where one is missing.
+        `counts`: the number of lines of each partition before this call. Raises `Unsafe` if a line is missing.
         """
         waiter = await self._waiter.wire()
         streams = {keys.lines: keys.partition for keys in self.partitions}
@@ -143,14 +145,14 @@ class Ledger:
                 number = last[partition] = next_number(name, last[partition], id_)
                 line = decode_record(fields[1], Line, f"line {number} of {name}", _line_remedy(name, number))
                 found.append(NewLine(partition, number, line, fields[1]))
-        came = {one.partition for one in found}
+        partitions = {line.partition for line in found}
         for keys, count in zip(self.partitions, counts, strict=False):
-            if keys.partition not in came and count > last[keys.partition]:
+            if keys.partition not in partitions and count > last[keys.partition]:
                 raise missing_lines(keys.lines, last[keys.partition] + 1, count)
         return found
 
     async def known_rows(self, ids: Mapping[str, Sequence[str]]) -> set[tuple[str, str]]:
-        """Those of the row ids that their open drafts have already, each with its invoice."""
+        """Return (invoice, row id) for each row that its open draft already has."""
         if not ids:
             return set()
         commands: list[Sequence[str | bytes | int]] = [
@@ -165,13 +167,13 @@ class Ledger:
         }
 
     async def find_invoices(self, ids: Iterable[str]) -> dict[str, Invoice]:
-        """Those of the invoices that exist."""
-        asked = list(ids)
-        if not asked:
+        """Return the existing invoices by id."""
+        ids = list(ids)
+        if not ids:
             return {}
         found = {}
-        answers = await self.ask(*[("HGETALL", self.keys.invoice(id_)) for id_ in asked])
-        for id_, flat in zip(asked, answers, strict=True):
+        answers = await self.ask(*[("HGETALL", self.keys.invoice(id_)) for id_ in ids])
+        for id_, flat in zip(ids, answers, strict=True):
             invoice = decode_invoice(id_, {flat[i]: flat[i + 1] for i in range(0, len(flat), 2)})
             if invoice is not None:
                 found[id_] = invoice
@@ -197,7 +199,7 @@ class Ledger:
         return decode_head((await self.ask(("GET", self._shared.catalogue_head)))[0])
 
     async def line_counts(self) -> list[int]:
-        """How many lines each partition has written."""
+        """Return the number of lines of each partition."""
         answers = await self.ask(*[("HGET", keys.state, "lines") for keys in self.partitions])
         return self._counts(answers)
 
@@ -206,32 +208,32 @@ class Ledger:
         return [StateFields.from_value(keys.state, "lines", count).number("lines") for keys, count in states]
 
     async def tick(self, partition: int, latest_ms: int) -> None:
-        """Append a tick to a quiet log, unless the server's clock is past `latest_ms`. If its reply is lost it may
-        come twice, which is harmless."""
+        """Append a tick to a quiet log, unless the server's clock is past `latest_ms`. After a lost reply it may be
+        appended twice, which is harmless."""
         await self.ask(append_control(self.partitions[partition].events, latest_ms, "witnd", "tick"))
 
     async def first_end(self) -> int | None:
-        """When the first open draft's period ends."""
+        """Return the earliest end of an open draft's period (ms), or None."""
         found = (await self.ask(("ZRANGE", self.keys.open, 0, 0, "WITHSCORES")))[0]
         return whole(found[1]) if found else None
 
     async def open_until(self, end: int, most: int) -> list[str]:
-        """Ids of open drafts whose periods end at or before an instant."""
+        """Return ids of open drafts whose periods end at or before an instant."""
         command = ("ZRANGEBYSCORE", self.keys.open, "-inf", end, "LIMIT", 0, most)
         return [id_.decode() for id_ in (await self.ask(command))[0]]
 
     async def to_issue(self, start: int, most: int) -> list[tuple[str, int]]:
-        """Closed drafts from a place on, oldest first, each with the end of its period."""
+        """Return a page of closed drafts, oldest first, each with the end of its period."""
         flat = (await self.ask(("ZRANGE", self.keys.to_issue, start, start + most - 1, "WITHSCORES")))[0]
         return [(flat[i].decode(), whole(flat[i + 1])) for i in range(0, len(flat), 2)]
 
     async def draft_rows(self, id_: str, partition: int, start: int, most: int) -> list[tuple[Row, bytes]]:
-        """A page of an open draft's rows from one partition, each as it is stored beside it."""
+        """Return a page of an open draft's rows from one partition, each with its stored form."""
         found = (await self.ask(("LRANGE", self.keys.rows(id_, partition), start, start + most - 1)))[0]
         return [(decode_row(record), record) for record in found]
 
     async def load_catalogue(self, catalogue: Catalogue) -> None:
-        """Add what is new in the catalogue. Others may add to it while this waits."""
+        """Load new versions into the catalogue. Another task may add versions during the await."""
         known = catalogue.chain.head
         raw, entries = await self.ask(
             ("GET", self._shared.catalogue_head), ("LRANGE", self._shared.catalogue, known.count, -1)
@@ -241,7 +243,7 @@ class Ledger:
         add_stored(catalogue, known.count, head, entries)
 
     async def commit(self, step: Commit, fence: str) -> None:
-        """Write a step. May be called again with the same step until it is known to be written."""
+        """Write a step. After `StoreUnavailable`, repeat the call with the same step until it succeeds."""
         packed = step.packed(fence)
         caller = await self._connection()
         replies = await caller.wait(caller.send_packed(packed.by_digest(), 1), COMMIT_SECONDS)
@@ -249,10 +251,10 @@ class Ledger:
 
 
 def row_mark(id_: str) -> bytes:
-    """What the set of a draft's row ids holds for one: ids are long, and a draft has many rows."""
+    """Return the short digest of a row id for the set of a draft's rows: ids are long, and a draft has many rows."""
     return blake2b(id_.encode(), digest_size=16).digest()
 
 
 def _line_remedy(stream: str, number: int) -> str:
-    """The remedy for a line that cannot be read."""
+    """Return the remedy for an unreadable line."""
     return f"if another program wrote it, {removal(stream, f'{number}-0')}; if witnd wrote it, {REMEDY}"

@@ -1,10 +1,10 @@
-"""The rows of an invoice in pages that a cursor leads through, for who asks for them over many calls.
+"""Pages of an invoice's rows, with cursors.
 
-Rows come in the order of `resolved_at`, then key, then what a closed period adds or takes, then credits. In a closed
-invoice a cursor is a place in a list. An open one still gains rows, so its cursor is a place in the order: the last
-row that was answered. A row that arrives before that place is not in later pages.
+Rows are sorted by `resolved_at` and key; then follow rows of the closed period, then credits. In a closed invoice a
+cursor is an index in a list. An open invoice still gains rows, so its cursor is the sort key of the last returned row.
+A row that arrives before that position is not in later pages.
 
-Reading all rows, or the row of one outcome, is left to `invoice_rows`.
+`rows` reads all rows, or the row of one outcome.
 """
 
 import re
@@ -24,17 +24,17 @@ _CURSOR: Final = re.compile(r"([a-z]+)-([0-9]{1,15})", re.ASCII)
 _OPEN: Final = re.compile(r"open-([0-9]{1,15})-([A-Za-z0-9_-]{1,2000})", re.ASCII)
 _CREDITS: Final = "credits"
 
-# Rows per read where one is looked for, and how many are looked at where nothing tells its place.
+# Rows per read in a search, and the limit of a search for a row by id.
 PAGE: Final = 500
 LOOKED_AT_MAX: Final = 20_000
 
 
-class SearchLimit(ValueError):  # noqa: N818 - what somebody asked for, not a mistake in code
-    """It may be there, but not among as many rows as are looked at."""
+class SearchLimit(ValueError):  # noqa: N818 - an expected state, not a bug
+    """The search ended at its limit. The row may still exist."""
 
 
-class StaleCursor(ValueError):  # noqa: N818 - the list changed, nobody made a mistake
-    """The cursor is of an invoice that was open then: its lines have another order now."""
+class StaleCursor(ValueError):  # noqa: N818 - an expected state, not a bug
+    """The invoice was closed since the cursor was returned, so its lines have another order."""
 
 
 class Lines:
@@ -44,12 +44,12 @@ class Lines:
         self._rows = Rows(client, keys, partitions)
 
     async def page(self, invoice: Invoice, limit: int, after: str | None = None) -> Page[Row]:
-        """Rows behind a cursor. Raises InvalidCursor, and Closed where the invoice was closed meanwhile."""
+        """Return a page of rows. Raises InvalidCursor, and StaleCursor if the invoice was closed meanwhile."""
         found: list[Row] = []
         if not invoice.closed and not (after or "").startswith(_CREDITS):
-            place = None if after is None else _decode_cursor(after)
+            order = None if after is None else _decode_cursor(after)
             try:
-                found = await self._rows.open_rows(invoice, limit + 1, place)
+                found = await self._rows.open_rows(invoice, limit + 1, order)
             except ClosedMeanwhile:
                 raise _stale_cursor(invoice) from None
             if len(found) > limit:
@@ -70,12 +70,14 @@ class Lines:
         return Page(found, None)
 
     async def find(self, invoice: Invoice, id_: str) -> Row | None:
-        """The row with an id. Those that a closed period adds or takes are looked through first, then outcomes, of a
-        large invoice not all: then it raises TooFar. Credits are not among them. Raises Closed."""
+        """Return the row with an id, but no credit. Search rows of the closed period first, then outcomes.
+
+        Raises SearchLimit if a large invoice has more rows than a search reads, and StaleCursor.
+        """
         sources = [name for source, name in self._sources(invoice).items() if source != _CREDITS]
-        places = [(sources[0], invoice.lines), (sources[0], 0)] if invoice.closed else [(name, 0) for name in sources]
+        starts = [(sources[0], invoice.lines), (sources[0], 0)] if invoice.closed else [(name, 0) for name in sources]
         looked_at = 0
-        for name, first in places:
+        for name, first in starts:
             start = first
             while records := await self._read(invoice, name, start, PAGE):
                 for record in records:
@@ -84,11 +86,11 @@ class Lines:
                 start += len(records)
                 looked_at += len(records)
                 if looked_at >= LOOKED_AT_MAX:
-                    raise SearchLimit(f"no line with this id is among the {LOOKED_AT_MAX} that were looked at")
+                    raise SearchLimit(f"no line with this id is among the first {LOOKED_AT_MAX} lines")
         return None
 
     def _sources(self, invoice: Invoice) -> dict[str, str]:
-        """Name in cursors → list, in order."""
+        """Return the lists of the invoice's rows in order, by their names in cursors."""
         keys, id_ = self._keys, invoice.id
         if invoice.closed:
             rows = {"lines": keys.lines(id_)}
@@ -115,7 +117,7 @@ def _start_position(names: list[str], after: str | None) -> tuple[int, int]:
 
 
 def _encode_cursor(row: Row) -> str:
-    """The place of a row of an open invoice."""
+    """Return the cursor after a row of an open invoice."""
     at, key = row_order(row)
     return f"open-{at}-{urlsafe_b64encode(key).decode().rstrip('=')}"
 

@@ -1,4 +1,4 @@
-"""How credit notes look in Redis: hashes of text, written once; their rows as those of invoices."""
+"""Encodes and decodes credit notes: hashes of text, with rows in the format of invoices."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -18,7 +18,7 @@ _rows = msgspec.msgpack.Decoder(list[bytes]).decode
 
 
 def note_fields(note: CreditNote) -> list[str | bytes | int]:
-    """All but its number and instant, as words of an HSET."""
+    """Return all fields except number and instant, as arguments of HSET."""
     return [
         "format", FORMAT,
         "invoice", note.invoice,
@@ -33,7 +33,7 @@ def note_fields(note: CreditNote) -> list[str | bytes | int]:
 
 
 def decode_note(id_: str, raw: Mapping[bytes, bytes]) -> CreditNote | None:
-    """The credit note from its hash; None where there is no such one. Raises `Unsafe` for a damaged one."""
+    """Return the credit note from its hash, or None for an empty hash. Raises `DamagedInvoice` or `Unsafe`."""
     try:
         return _decode_note(id_, raw) if raw else None
     except (*DAMAGE, KeyError) as wrong:
@@ -44,7 +44,7 @@ def _decode_note(id_: str, raw: Mapping[bytes, bytes]) -> CreditNote:
     fields = {name.decode(): text.decode() for name, text in raw.items() if name != b"rows"}
     if int(fields["format"]) > FORMAT:
         raise Unsafe(
-            f"a credit note has format {fields['format']}, and this witnd knows formats up to {FORMAT}",
+            f"a credit note has format {fields['format']}, and this witnd reads formats up to {FORMAT}",
             "run the newer witnd that wrote it",
         )
     return CreditNote(

@@ -1,7 +1,4 @@
-"""What people ask of invoices and credit notes: one, lists in pages, rows, balances. The daemon is not needed for it.
-
-How rows are read is in `invoice_rows`, how something is done in `invoice_change`; the heads are the biller's.
-"""
+"""Finds and lists invoices and credit notes, and reads balances. It works without a daemon."""
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -28,9 +25,9 @@ from witnd.store.server.connection import redis_errors
 # Heads per read: a millisecond or two of the server's time.
 PAGE: Final = 200
 IDS_PAGE: Final = 1000
-# A list asked for a rare thing must still end: its cursor leads on.
+# A search for rare invoices must still end; the cursor leads to the rest.
 LOOKED_AT_MAX: Final = 100_000
-# A month, in ms: how far back the start of the period around an instant can lie.
+# A month, in ms: the longest time from the start of a period to an instant in it.
 LONGEST_PERIOD_MS: Final = 31 * 86_400_000
 
 _ID: Final = re.compile("[0-9a-f]{64}")
@@ -41,14 +38,14 @@ _calendar = msgspec.json.Decoder(Calendar).decode
 
 
 class InvoiceFilter(Struct, frozen=True, kw_only=True):
-    """Which invoices a list is to have; None and nothing mean any. Instants in ms."""
+    """A filter for invoices; None and an empty set match any. Instants in ms."""
 
     customer: str | None = None
     currency: str | None = None
     stages: frozenset[str] = frozenset()  # `Invoice.stage`
     begins_from: int | None = None  # the period's start
     begins_before: int | None = None
-    around: int | None = None  # an instant that lies in the period
+    around: int | None = None  # an instant in the period
 
     def matches(self, invoice: Invoice) -> bool:
         return (
@@ -60,23 +57,23 @@ class InvoiceFilter(Struct, frozen=True, kw_only=True):
 
     @property
     def bounds(self) -> tuple[str, int]:
-        """Of the period's start: from where downwards, and to which instant."""
+        """The greatest and the least start of the period, for a search by descending score."""
         if self.around is not None:
             return str(self.around), self.around - LONGEST_PERIOD_MS
         return "+inf" if self.begins_before is None else f"({self.begins_before}", self.begins_from or 0
 
 
 class Ambiguous(ValueError):  # noqa: N818
-    """Several ids begin so."""
+    """Several ids start with this text."""
 
 
 class Invoices(Operations):
-    """Invoices and credit notes as they are read, and the operations on one. Reads may be repeated."""
+    """Reads of invoices and credit notes, and operations on them."""
 
     def __init__(
-        self, client: Redis, keys: BillingKeys, partitions: int, given: Callable[[str], int] = lambda _: 0
+        self, client: Redis, keys: BillingKeys, partitions: int, last_number: Callable[[str], int] = lambda _: 0
     ) -> None:
-        super().__init__(client, keys, given)
+        super().__init__(client, keys, last_number)
         self.rows = Rows(client, keys, partitions)
 
     # -- one ---------------------------------------------------------------------------------------------------------
@@ -88,23 +85,23 @@ class Invoices(Operations):
         return _raise_damaged((await self._notes([id_]))[0])
 
     async def by_number(self, number: str) -> Invoice | CreditNote | None:
-        """The invoice or credit note with a number."""
+        """Return the invoice or credit note with a number."""
         with redis_errors():
             id_ = cast("bytes | None", await self._client.hget(self._keys.numbers, number))
         return None if id_ is None else await self._by_id(id_.decode())
 
     async def find(self, text: str, *, can_shorten: bool = True) -> Invoice | CreditNote | None:
-        """By number, by id, or by the beginning of an id, at least six characters. Raises Ambiguous.
+        """Return an invoice or credit note by number, by id, or by an id prefix of at least six characters.
 
-        The beginning of an id is compared with all ids; without `can_shorten` it finds nothing.
+        A prefix is compared with all ids; without `can_shorten` it finds nothing. Raises Ambiguous.
         """
         if _ID.fullmatch(text):
             return await self._by_id(text)
         if not can_shorten or not _PREFIX.fullmatch(text):
             return await self.by_number(text)
-        found = {one async for one in self._ids_with_prefix(text)}
+        found = {id_ async for id_ in self._ids_with_prefix(text)}
         if len(found) > 1:
-            raise Ambiguous(f"{len(found)} ids begin with {text}: write more of it, or the number")
+            raise Ambiguous(f"{len(found)} ids start with {text}; use a longer prefix, or the number")
         return await self._by_id(found.pop()) if found else None
 
     async def _by_id(self, id_: str) -> Invoice | CreditNote | None:
@@ -122,60 +119,60 @@ class Invoices(Operations):
                     break
 
     async def of_outcome(self, customer_key: str, currency: str, billed_at: int) -> Invoice | None:
-        """The invoice of the period that an outcome resolved in."""
+        """Return the invoice of the period in which an outcome was billed, or None."""
         calendar = await self.calendar()
         if calendar is None:
             return None
         return await self.get(invoice_id(customer_key, currency, calendar.period_at(billed_at)))
 
     async def calendar(self) -> Calendar | None:
-        """The periods in use; None where no invoice was ever made."""
+        """Return the calendar of periods, or None before the first invoice."""
         with redis_errors():
             raw = cast("bytes | None", await self._client.hget(self._keys.state, "calendar"))
         return None if raw is None else _calendar(raw)
 
     async def balance(self, customer_key: str, currency: str) -> Decimal:
-        """What the customer has got back and not used yet."""
+        """Return the customer's unused credit."""
         with redis_errors():
             raw = await self._client.hget(self._keys.balance, balance_field(customer_key, currency))
         return Decimal(cast(bytes, raw or b"0").decode())
 
     async def credited(self, id_: str, rows: Sequence[str]) -> list[Decimal]:
-        """How much was given back of each of these rows of an invoice."""
+        """Return the credited amount of each row of an invoice."""
         if not rows:
             return []
         with redis_errors():
             raw = await self._client.hmget(self._keys.credited(id_), list(rows))
-        return [Decimal((one or b"0").decode()) for one in cast("list[bytes | None]", raw)]
+        return [Decimal((amount or b"0").decode()) for amount in cast("list[bytes | None]", raw)]
 
     # -- lists -------------------------------------------------------------------------------------------------------
 
     async def page(
-        self, wanted: InvoiceFilter, limit: int, after: str | None = None, *, most: int | None = None
+        self, filter_: InvoiceFilter, limit: int, after: str | None = None, *, most: int | None = None
     ) -> Page[Invoice]:
-        """Invoices, the newest period first, of at most `most` that are looked at. Raises InvalidCursor."""
+        """Return a page of invoices, newest period first, after reading at most `most`. Raises InvalidCursor."""
         keys = self._keys
-        zset = keys.invoices if wanted.customer is None else keys.customer(wanted.customer)
-        return await self._page(self._ids(zset, *wanted.bounds, after), self._heads, wanted.matches, limit, most)
+        zset = keys.invoices if filter_.customer is None else keys.customer(filter_.customer)
+        return await self._page(self._ids(zset, *filter_.bounds, after), self._heads, filter_.matches, limit, most)
 
     async def notes(
         self, limit: int, after: str | None = None, *, customer: str | None = None, most: int | None = None
     ) -> Page[CreditNote]:
-        """Credit notes, the newest first; those of a customer, of any without one. Raises InvalidCursor."""
+        """Return a page of credit notes, newest first, of one customer or of all. Raises InvalidCursor."""
 
-        def wanted(note: CreditNote) -> bool:
+        def matches(note: CreditNote) -> bool:
             return customer in (None, note.customer_key)
 
-        return await self._page(self._ids(self._keys.notes, "+inf", 0, after), self._notes, wanted, limit, most)
+        return await self._page(self._ids(self._keys.notes, "+inf", 0, after), self._notes, matches, limit, most)
 
     async def notes_of(self, invoice: Invoice, first: int = 0, last: int | None = None) -> list[CreditNote]:
-        """The credit notes of an invoice, the oldest first; of them those from the place `first` to before `last`."""
-        places = range(invoice.notes)[first:last]
-        found = await self._notes([note_id(invoice.id, before) for before in places])
+        """Return the credit notes of an invoice, oldest first, from number `first` to before `last`."""
+        numbers = range(invoice.notes)[first:last]
+        found = await self._notes([note_id(invoice.id, before) for before in numbers])
         return [note for note in map(_raise_damaged, found) if note is not None]
 
     async def closed_drafts(self) -> list[str]:
-        """Ids of the drafts that wait to be issued, the oldest period first."""
+        """Return ids of the drafts that wait to be issued, oldest period first."""
         found: list[str] = []
         while True:
             with redis_errors():
@@ -188,7 +185,7 @@ class Invoices(Operations):
         self,
         pages: AsyncIterator[list[str]],
         load: Callable[[Sequence[str]], Awaitable[list[Document | DamagedInvoice | None]]],
-        wanted: Callable[[Document], bool],
+        matches: Callable[[Document], bool],
         limit: int,
         most: int | None,
     ) -> Page[Document]:
@@ -197,21 +194,21 @@ class Invoices(Operations):
         unreadable: list[str] = []
         looked_at, last = 0, None
         async for ids in pages:
-            for id_, paper in zip(ids, await load(ids), strict=True):
+            for id_, document in zip(ids, await load(ids), strict=True):
                 if looked_at == most:
                     return Page(found, last, unreadable)
-                if isinstance(paper, DamagedInvoice):
+                if isinstance(document, DamagedInvoice):
                     unreadable.append(id_)
-                elif paper is not None and wanted(paper):
+                elif document is not None and matches(document):
                     if len(found) == limit:
                         return Page(found, last, unreadable)
-                    found.append(paper)
+                    found.append(document)
                 looked_at, last = looked_at + 1, id_
         return Page(found, None, unreadable)
 
     async def _ids(self, zset: str, high: str, low: int, after: str | None) -> AsyncIterator[list[str]]:
-        """Ids by falling score, from the one behind `after`. None of them ever goes away, so each is a place to go on
-        from, whatever is added meanwhile."""
+        """Iterate over pages of ids by descending score, after the id `after`. Ids are never removed, so any id is a
+        valid cursor."""
         while True:
             with redis_errors():
                 if after is None:
@@ -222,7 +219,7 @@ class Invoices(Operations):
                         raise InvalidCursor(after)
                     found = await self._client.zrange(zset, rank, rank + PAGE, desc=True, withscores=True)
                     if not found or found[0][0] != after.encode():
-                        continue  # something newer came between the two calls and moved it on
+                        continue  # a newer entry was added between the two calls and moved it
                     found = found[1:]
             page = [id_.decode() for id_, score in cast("list[tuple[bytes, float]]", found) if score >= low]
             if page:
@@ -243,7 +240,7 @@ class Invoices(Operations):
         name: Callable[[str], str],
         decode: Callable[[str, Mapping[bytes, bytes]], Document | None],
     ) -> list[Document | DamagedInvoice | None]:
-        """A damaged one is its error: the others can still be read."""
+        """Return documents. For a damaged one, return its error, so that the others can still be read."""
         with redis_errors():
             async with self._client.pipeline(transaction=False) as reads:
                 for id_ in ids:
@@ -263,8 +260,8 @@ class Invoices(Operations):
         return found
 
 
-def _raise_damaged(paper: Document | DamagedInvoice | None) -> Document | None:
-    """Raises the error of a damaged one."""
-    if isinstance(paper, DamagedInvoice):
-        raise paper
-    return paper
+def _raise_damaged(document: Document | DamagedInvoice | None) -> Document | None:
+    """Return the document, or raise its error if it is damaged."""
+    if isinstance(document, DamagedInvoice):
+        raise document
+    return document

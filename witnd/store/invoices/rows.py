@@ -1,6 +1,6 @@
-"""The rows of an invoice in their order, read in pages: those of a closed one are fixed, an open one still gains some.
+"""Reads the rows of an invoice in order. A closed invoice has fixed rows; an open one still gains some.
 
-An open draft has its rows per partition, and what is given back in a list of its own; here they are one sequence.
+An open draft has one list of rows for each partition and one for credits; here they are one sequence.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -16,18 +16,18 @@ from witnd.store.invoices.codec import decode_row
 from witnd.store.keys import BillingKeys
 from witnd.store.server.connection import redis_errors
 
-# Some 100 KiB as a rule: no more than a few ms of the server's time.
+# Some 100 KiB usually: at most a few ms of the server's time.
 PAGE: Final = 500
 
 Order: TypeAlias = tuple[int, bytes]
 
 
 class ClosedMeanwhile(StoreRefused):
-    """The rows of this invoice have another order than when it was read."""
+    """The invoice was closed since it was read, so its rows have another order."""
 
 
 class Rows:
-    """Raises `ClosedMeanwhile` where an open draft is closed while its rows are read: they have got another order."""
+    """Reads rows of invoices. Raises `ClosedMeanwhile` if an open draft is closed while its rows are read."""
 
     def __init__(self, client: Redis, keys: BillingKeys, partitions: int) -> None:
         self._client = client
@@ -35,7 +35,7 @@ class Rows:
         self._partitions = partitions
 
     async def of_invoice(self, invoice: Invoice) -> AsyncIterator[Row]:
-        """All rows: outcomes, then what a closed period adds or takes, then credits, the oldest first."""
+        """Iterate over all rows: outcomes, rows of the closed period, then credits, oldest first."""
         if invoice.closed:
             async for record in self._records(invoice, self._keys.lines(invoice.id)):
                 yield decode_row(record)
@@ -46,16 +46,16 @@ class Rows:
             yield row
 
     async def credits(self, invoice: Invoice) -> AsyncIterator[Row]:
-        """What was given back before the invoice was issued."""
+        """Iterate over the credits from before the invoice was issued."""
         async for record in self._records(invoice, self._keys.credits(invoice.id)):
             yield decode_row(record)
 
     async def of_outcome(self, invoice: Invoice, outcome_key: str, billed_at: int) -> Row | None:
-        """The row of an outcome, found by bisection: rows are in order of the instants at which outcomes resolved."""
+        """Return the row of an outcome, by bisection: rows are sorted by the instants at which outcomes resolved."""
         if invoice.closed:
             name, count, first = self._keys.lines(invoice.id), invoice.lines, (billed_at, outcome_key.encode())
         else:
-            # Rows of one instant have no order here: begin with the first of them.
+            # Rows of one instant are not sorted here: start with the first of them.
             name = self._keys.rows(invoice.id, partition_of(outcome_key, self._partitions))
             count, first = await self._length(name), (billed_at, b"")
         start = await self._bisect(invoice, name, count, first)
@@ -63,7 +63,7 @@ class Rows:
         while True:
             records = await self.page(invoice, name, start, PAGE)
             for record in records:
-                # Few records have the key's bytes in them, and only those are worth decoding.
+                # Only the few records that contain the key need decoding.
                 if mark in record and (row := decode_row(record)).kind == "outcome" and row.outcome_key == outcome_key:
                     return row
             if invoice.closed or len(records) < PAGE or decode_row(records[-1]).billed_at != billed_at:
@@ -71,7 +71,7 @@ class Rows:
             start += PAGE
 
     async def open_rows(self, invoice: Invoice, most: int, after: Order | None = None) -> list[Row]:
-        """At most so many outcomes of an open draft, of all partitions, behind a place in their order."""
+        """Return up to `most` outcomes of an open draft, of all partitions, after a position in their order."""
         found: list[Row] = []
         async for row in self._outcome_rows(invoice, after, min(PAGE, most)):
             found.append(row)
@@ -80,14 +80,14 @@ class Rows:
         return found
 
     async def find(self, invoice: Invoice, id_: str) -> Row | None:
-        """The row with an id, credits too."""
+        """Return the row with an id, credits included."""
         async for row in self.of_invoice(invoice):
             if row.id == id_:
                 return row
         return None
 
     async def _records(self, invoice: Invoice, name: str, start: int = 0, size: int = PAGE) -> AsyncIterator[bytes]:
-        """A list in pages from a place on. It only grows, so pages fit together, until the draft is closed."""
+        """Iterate over a list from an index on. It only grows until the draft is closed, so pages fit together."""
         while True:
             page = await self.page(invoice, name, start, size)
             for record in page:
@@ -97,14 +97,14 @@ class Rows:
             start += size
 
     async def page(self, invoice: Invoice, name: str, start: int, size: int) -> list[bytes]:
-        """Records of one list of the invoice."""
+        """Return a page of one list of the invoice."""
         with redis_errors():
             async with self._client.pipeline(transaction=True) as reads:
                 reads.hget(self._keys.invoice(invoice.id), "closed")
                 reads.lrange(name, start, start + size - 1)
                 closed, page = await reads.execute()
         if (closed == b"1") != invoice.closed:
-            raise ClosedMeanwhile(f"the period of invoice {invoice.id} was closed meanwhile", "request the lines again")
+            raise ClosedMeanwhile(f"invoice {invoice.id} was closed while it was read", "retry")
         found: list[bytes] = page
         return found
 
@@ -113,7 +113,7 @@ class Rows:
             return int(await self._client.llen(name))
 
     async def _bisect(self, invoice: Invoice, name: str, count: int, order: Order) -> int:
-        """The place of the first of `count` rows that is not before a place in the order."""
+        """Return the index of the first of `count` rows that is not before a position in the order."""
         low, high = 0, count
         while low < high:
             middle = (low + high) // 2
@@ -125,7 +125,7 @@ class Rows:
         return low
 
     async def _outcome_rows(self, invoice: Invoice, after: Order | None = None, size: int = PAGE) -> AsyncIterator[Row]:
-        """The rows of all partitions, by when their outcomes resolved, then by key."""
+        """Iterate over the rows of all partitions, by the instant of the resolution, then by key."""
         sources = [self._partition_rows(invoice, number, after, size) for number in range(self._partitions)]
         heads: list[tuple[Order, int, Row]] = []
         for number, source in enumerate(sources):
@@ -135,14 +135,15 @@ class Rows:
         while heads:
             _, number, row = heappop(heads)
             yield row
-            async for next_ in sources[number]:
-                heappush(heads, (row_order(next_), number, next_))
+            async for following in sources[number]:
+                heappush(heads, (row_order(following), number, following))
                 break
 
     async def _partition_rows(
         self, invoice: Invoice, partition: int, after: Order | None, size: int
     ) -> AsyncIterator[Row]:
-        """Those of one partition behind a place. It has them by when they resolved; of one instant in no order."""
+        """Iterate over the rows of one partition after a position. Its list is sorted by instant, but not within
+        one."""
         name, start = self._keys.rows(invoice.id, partition), 0
         if after is not None:
             start = await self._bisect(invoice, name, await self._length(name), (after[0], b""))
@@ -152,16 +153,16 @@ class Rows:
             if after is not None and row_order(row) <= after:
                 continue
             if tied and row.billed_at != tied[0].billed_at:
-                for one in _sorted(tied):
-                    yield one
+                for tied_row in _sorted(tied):
+                    yield tied_row
                 tied = []
             tied.append(row)
-        for one in _sorted(tied):
-            yield one
+        for tied_row in _sorted(tied):
+            yield tied_row
 
 
 def row_order(row: Row) -> Order:
-    """The place of an outcome's row among the rows of an invoice."""
+    """Return the sort key of an outcome's row in an invoice."""
     return row.billed_at, (row.outcome_key or "").encode()
 
 

@@ -1,4 +1,4 @@
-"""The outcomes of one partition: commits, indexes, deadlines, and outcomes on hold.
+"""The stored outcomes of one partition: commits, indexes, deadlines and holds.
 
 Imports `fold` and the packages of the store except `store.invoices`.
 """

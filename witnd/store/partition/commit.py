@@ -1,7 +1,7 @@
-"""The one door for writes of a partition: an atomic, fenced, numbered step (`commit.lua`).
+"""Writes a step of a partition: atomic, fenced and numbered (`commit.lua`).
 
-A step is built as plain Redis commands over keys of its partition. Whether a reply was lost does not matter: the same
-step is sent again, and its sequence number and digest tell whether it is written already.
+A step is a list of Redis commands on keys of its partition. After a lost reply the same step is sent again; its
+sequence number and digest show whether it is already written.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ WORDS_MAX = 4000
 
 
 class Commit:
-    """What one step writes, command by command, in order."""
+    """The commands of one step, in order."""
 
     __slots__ = ("_keys", "_words", "expected", "sequence")
 
@@ -42,35 +42,35 @@ class Commit:
         self._words += command
 
     def add_many(self, head: Sequence[Word], words: list[Word]) -> None:
-        """A command with as many words as there are, split where it gets too long for one call."""
-        for at in range(0, len(words), WORDS_MAX):
-            part = words[at : at + WORDS_MAX]
+        """Add a command with many arguments, split if it is too long for one call."""
+        for start in range(0, len(words), WORDS_MAX):
+            part = words[start : start + WORDS_MAX]
             self._words.append(len(head) + len(part))
             self._words += head
             self._words += part
 
     def commands(self) -> list[list[Word]]:
-        """The step as plain commands."""
+        """Return the commands of the step."""
         found: list[list[Word]] = []
-        at, words = 0, self._words
-        while at < len(words):
-            count = int(words[at])
-            found.append(words[at + 1 : at + 1 + count])
-            at += count + 1
+        start, words = 0, self._words
+        while start < len(words):
+            count = int(words[start])
+            found.append(words[start + 1 : start + 1 + count])
+            start += count + 1
         return found
 
     def packed(self, fence: str) -> "PackedCommit":
         keys, words = self._keys, self._words
-        # The words are packed once; both forms of the call put their own beginning before them.
+        # The words are packed once; both forms of the call add their start.
         _, _, body = pack(words).partition(b"\r\n") if words else (b"", b"", b"")
-        # Tells this step from another one of the same owner and number, which only a mistake could make.
+        # Distinguishes this step from another one with the same owner and number, which only a bug could create.
         digest = f"{crc32(body):08x}"
         step = (2, keys.owner, keys.state, fence, self.expected, self.sequence, digest)
         return PackedCommit(step, body, len(words), self.sequence)
 
 
 class PackedCommit:
-    """A step ready to be sent, as often as it takes."""
+    """A step in wire format, which can be sent repeatedly."""
 
     __slots__ = ("_body", "_step", "_words", "sequence")
 
@@ -84,7 +84,7 @@ class PackedCommit:
         return self._call("EVALSHA", SHA)
 
     def with_source(self) -> bytes:
-        """The same call with the script's text, for a server that does not know it (any more)."""
+        """Return the call with the script's text, for a server that does not have it in its cache."""
         return self._call("EVAL", SOURCE)
 
     def _call(self, *script: Word) -> bytes:
@@ -94,10 +94,10 @@ class PackedCommit:
 
 
 async def finish(wire: Wire, packed: PackedCommit, replies: list[Any], seconds: float) -> bool:
-    """Read the answer to a step. True if it is written now, False if it was already.
+    """Read the reply to a step. Return True if it was written now, False if it was already written.
 
-    Raises `WrongType` and `StoreRefused` where nothing was done, `Fenced` for another owner, `Unsafe` for a sequence
-    that is not ours, or for a numbered entry whose number the stream has passed.
+    Raises `WrongType` or `StoreRefused` if nothing was written, `Fenced` for another owner, `LostData` for an
+    unexpected sequence number, and `Unsafe` for a numbered entry whose number the stream has passed.
     """
     reply = replies[0]
     if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):

@@ -1,7 +1,7 @@
-"""What each UTC day brought, as counters that every commit adds to.
+"""Counters of each UTC day, which every commit increments.
 
-A commit is written once, so adding is exact. Money is counted in whole minor units, in parts that cannot overflow: a
-field of a hash counts to 2^63, which with parts of this size takes more commits than there can be in a day.
+A commit is written once, so the counters are exact. Money is counted in whole minor units, in parts that cannot
+overflow: a field of a hash counts to 2^63, which takes more commits than a day can have.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,16 +16,16 @@ from witnd.store.keys import Keys
 from witnd.store.query.reads import Command, Reads
 
 DAY_MS: Final = 86_400_000
-# Fields of a day, beside the final statuses and `<currency>:<digits>:<part>`.
+# Fields of a day, besides the final statuses and `<currency>:<digits>:<part>`.
 OPENED: Final = "opened"
-AT_CLOSE: Final = "at_close"  # confirmed, and without an amount until the period closes
+AT_CLOSE: Final = "at_close"  # confirmed, with an amount only when the period closes
 PART: Final = 10**9
 
 _ZERO: Final = Decimal(0)
 
 
 class Day(Struct, kw_only=True):
-    """What one UTC day brought. `unrated`: confirmed ones whose amount is known when their period closes."""
+    """The counters of one UTC day. `unrated`: confirmed outcomes whose amount is known when their period closes."""
 
     date: str
     opened: int = 0
@@ -37,12 +37,12 @@ class Day(Struct, kw_only=True):
 
 @lru_cache(maxsize=1024)
 def date_of(ms: int) -> str:
-    """The date of an instant that begins a day."""
+    """Return the date of an instant at the start of a day."""
     return instant.render(ms)[:10]
 
 
 def parts(currency: str, digits: int, minor: int) -> Iterator[tuple[str, int]]:
-    """The fields that whole minor units are added to, the least part first. `digits`: after the point of an amount."""
+    """Iterate over the fields for an amount in minor units, least part first. `digits`: decimals of the amount."""
     part = 0
     while minor:
         minor, low = divmod(minor, PART)
@@ -52,14 +52,14 @@ def parts(currency: str, digits: int, minor: int) -> Iterator[tuple[str, int]]:
 
 
 async def days(reads: Reads, partitions: Sequence[Keys], dates: Sequence[str]) -> list[Day]:
-    """What each of these dates brought."""
+    """Return the counters of each date."""
     commands: list[Command] = [("HGETALL", keys.day(date)) for date in dates for keys in partitions]
     answers = iter(await reads.pipeline(*commands))
     return [day_of(date, [next(answers) for _ in partitions]) for date in dates]
 
 
 def day_of(date: str, hashes: Sequence[list[bytes]]) -> Day:
-    """What a day brought, from the hashes of the partitions."""
+    """Return the counters of a day, from the hashes of the partitions."""
     day = Day(date=date, amounts={})
     for flat in hashes:
         _add(day, {flat[i].decode(): int(flat[i + 1]) for i in range(0, len(flat), 2)})
@@ -79,12 +79,12 @@ def _add(day: Day, fields: Mapping[str, int]) -> None:
 
 
 def dates(now_ms: int, count: int) -> list[str]:
-    """The last so many dates, the oldest first."""
+    """Return the last `count` dates, oldest first."""
     return [instant.render(now_ms - back * DAY_MS)[:10] for back in range(count - 1, -1, -1)]
 
 
 def total_amounts(days_: Iterable[Day]) -> dict[str, Decimal]:
-    """The money of several days by currency."""
+    """Return the sum of several days by currency."""
     total: dict[str, Decimal] = {}
     for day in days_:
         for currency, amount in day.amounts.items():
@@ -93,5 +93,5 @@ def total_amounts(days_: Iterable[Day]) -> dict[str, Decimal]:
 
 
 def _amount(minor: int, digits: int) -> Decimal:
-    """Whole minor units as an amount with exactly so many digits after the point."""
+    """Return minor units as an amount with exactly `digits` decimals."""
     return Decimal((0, tuple(map(int, str(minor))), -digits))

@@ -1,4 +1,4 @@
-"""Compares the sorted sets of deadlines and of held keys with what they are about, a few keys at a time."""
+"""Compares the indexes of deadlines and of held keys with the records, some keys at a time."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple

@@ -1,4 +1,4 @@
-"""Rebuilding the sorted set of deadlines from the records, which are what counts."""
+"""Rebuilds the index of deadlines, a sorted set, from the records."""
 
 from collections.abc import Sequence
 
@@ -14,9 +14,9 @@ log = structlog.get_logger()
 
 
 async def rebuild_deadlines(store: Log, open_outcomes: int) -> int:
-    """Compare the number of stored deadlines with that of open outcomes; where they differ, rebuild them all.
+    """Rebuild the index if its size differs from the number of open outcomes. Return how many deadlines were corrected.
 
-    Answers how many deadlines were put right. Meant for the owner, before it begins to settle.
+    Only the owner of the partition may call it, before it starts to settle.
     """
     found = await store.due_count()
     if found == open_outcomes:
@@ -49,7 +49,7 @@ async def _add_missing(store: Log) -> int:
 
 
 async def _drop_orphans(store: Log) -> int:
-    """Remove the deadlines of what is no open outcome, a page at a time."""
+    """Remove the deadlines of keys without an open outcome, a page at a time."""
     keys, dropped, cursor = store.keys, 0, "0"
     while True:
         after, flat = (await store.ask(("ZSCAN", keys.due, cursor, "COUNT", BATCH)))[0]
@@ -77,5 +77,5 @@ async def _records(store: Log, outcomes: Sequence[bytes]) -> list[OutcomeRecord 
 
 
 def literal(text: str) -> str:
-    """The text as a pattern that matches only itself."""
-    return "".join(f"\\{one}" if one in "*?[]\\^" else one for one in text)
+    """Return a pattern that matches only this text."""
+    return "".join(f"\\{char}" if char in "*?[]\\^" else char for char in text)

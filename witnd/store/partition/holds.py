@@ -1,4 +1,4 @@
-"""What commands and pages read about outcomes on hold, and the request to repair one."""
+"""Reads outcomes on hold for commands and pages, and requests a repair."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ from witnd.store.records.state_fields import StateFields
 
 
 async def holds(reads: Reads, partitions: Sequence[Keys]) -> dict[str, Hold]:
-    """Every outcome on hold, by key."""
+    """Return all outcomes on hold, by key."""
     found: dict[str, Hold] = {}
     for flat in await reads.pipeline(*(("HGETALL", keys.on_hold) for keys in partitions)):
         found |= holds_of(flat)
@@ -33,7 +33,7 @@ async def hold_of(reads: Reads, keys: Keys, key: str) -> Hold | None:
 
 
 async def stored_repair(reads: Reads, keys: Keys, key: str) -> Repair | Unreadable | None:
-    """What is stored of a key, as a repaired state; what is wrong with it; None where nothing is."""
+    """Return the stored data of a key in the form of a repair, its damage, or None if it has none."""
     answers = await reads.transaction_with_errors(
         ("GET", keys.outcome(key)),
         ("LRANGE", keys.history(key), 0, -1),
@@ -68,7 +68,7 @@ async def stored_repair(reads: Reads, keys: Keys, key: str) -> Repair | Unreadab
 
 
 async def undetected_hold(reads: Reads, keys: Keys, key: str) -> Hold | None:
-    """The hold that the daemon will make of a damaged key that it has not met yet; None for a sound one."""
+    """Return the hold that the daemon will create for a damaged key once it reads it; None for a sound key."""
     stored = await stored_repair(reads, keys, key)
     if not isinstance(stored, Unreadable):
         return None
@@ -88,7 +88,7 @@ async def undetected_hold(reads: Reads, keys: Keys, key: str) -> Hold | None:
 
 
 def applied_entries(key: str, stored: Repair) -> set[EntryId]:
-    """The entries that a repaired state has applied. Raises `Unreadable`."""
+    """Return the entries that a repaired state has applied. Raises `Unreadable`."""
     record = None if stored.record is None else outcome_record(key, stored.record)
     if not isinstance(record, OutcomeRecord):
         return set()
@@ -96,6 +96,6 @@ def applied_entries(key: str, stored: Repair) -> set[EntryId]:
 
 
 async def prepare(requests: RetryRequests, keys: Keys, key: str, repair: Repair) -> str:
-    """Store the repaired state and request that the owner of the partition puts it in place. Return the id of the
-    request's entry."""
+    """Store a repaired state and request that the owner of the partition installs it. Return the id of the request's
+    entry."""
     return await requests.append_with(keys, key, "SET", keys.repair(key), encode_repair(key, repair))

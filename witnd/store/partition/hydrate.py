@@ -1,4 +1,4 @@
-"""From stored records back to what the engine keeps in memory."""
+"""Creates the objects in memory from stored records."""
 
 from collections.abc import Iterable, Sequence
 from sys import intern
@@ -20,7 +20,7 @@ def hydrate(
     held: Iterable[tuple[EntryId, Event]],
     catalogue: Catalogue,
 ) -> Actor | Held:
-    """The actor of a key, or what is held for it; a `Held` without events for a key that nobody has used."""
+    """Return the actor of a key, or its held events. An unused key is a `Held` without events."""
     if stored is None:
         waiting = Held(key)
         for item in held:
@@ -28,7 +28,7 @@ def hydrate(
         waiting.stored = len(waiting.waiting)
         return waiting
     contract, price = terms_of(key, stored, catalogue)
-    # Every slot once: what the constructor would set is thrown away, and most events of many outcomes come by here.
+    # Set every slot once, without the constructor's defaults: with many outcomes, most events run this.
     actor = Actor.__new__(Actor)
     actor.key = key
     actor.customer_key = intern(stored.customer_key)
@@ -50,18 +50,18 @@ def hydrate(
     actor.tail = stored.tail
     actor.tailed = stored.tailed
     actor.touched = 0
-    actor.dirty = actor.behind = False
+    actor.dirty = actor.is_stale = False
     actor.indexed_deadline = stored.indexed_deadline
     return actor
 
 
 def hydrate_repair(key: str, repair: Repair, catalogue: Catalogue) -> Actor | Held:
-    """The repaired state of a key. Raises `Unreadable`."""
+    """Return the repaired state of a key. Raises `Unreadable`."""
     record = None if repair.record is None else decode_outcome(key, repair.record)
     held = [decode_held(key, item) for item in repair.held]
     rebuilt = hydrate(key, record, unseal_items(key, repair.history), held, catalogue)
     if isinstance(rebuilt, Actor):
-        rebuilt.indexed_deadline = 0  # the set of deadlines does not have it
+        rebuilt.indexed_deadline = 0  # the index of deadlines does not have it
     else:
-        rebuilt.stored = 0  # no list has its events any more
+        rebuilt.stored = 0  # no stored list has its events
     return rebuilt

@@ -1,6 +1,6 @@
-"""Rebuilding the sets that outcomes are found by from the records, which are what counts.
+"""Rebuilds the indexes of outcomes from the records.
 
-For data of a version that did not keep them, and where another program changed them. The counters of days are not
+It is needed for data of a version without indexes, and after another program changed them. The counters of days are not
 rebuilt.
 """
 
@@ -21,9 +21,9 @@ _SETS: Final = ("", *STATUSES)
 
 
 async def rebuild_indexes(store: Log, counters: Mapping[str, int]) -> bool:
-    """Compare how many outcomes are listed with how many there are; where that differs, list them all anew.
+    """Rebuild the indexes if their sizes differ from the counters. Return whether they were rebuilt.
 
-    Answers whether it did. Meant for the owner, before it begins: nobody else may write meanwhile.
+    Only the owner of the partition may call it, before it starts: nothing else may write meanwhile.
     """
     keys = store.keys
     expected = [sum(counters.get(status, 0) for status in STATUSES), *(counters.get(status, 0) for status in STATUSES)]
@@ -40,15 +40,15 @@ async def rebuild_indexes(store: Log, counters: Mapping[str, int]) -> bool:
     kept = await _without_record(store, zsets)
     await store.ask(("UNLINK", *zsets))
     async for outcomes in _records(store):
-        await _list(store, [(key, one) for key, one in outcomes if isinstance(one, OutcomeRecord)])
+        await _list(store, [(key, record) for key, record in outcomes if isinstance(record, OutcomeRecord)])
     for zset, score, key in kept:
         await store.ask(("ZADD", zset, score, key))
     return True
 
 
 async def _without_record(store: Log, zsets: Sequence[str]) -> list[tuple[str, bytes, bytes]]:
-    """Where the lists have keys whose record is missing or damaged. Nothing else says that these keys were used: taken
-    from the lists, the next event would open such an outcome a second time."""
+    """Return the index entries of keys whose record is missing or damaged: (set, score, key). Nothing else shows that
+    these keys were used, so without the entry the next event would open such an outcome a second time."""
     start, found = store.keys.outcome("").encode(), []
     for zset in zsets:
         cursor = "0"
@@ -66,16 +66,15 @@ async def _without_record(store: Log, zsets: Sequence[str]) -> list[tuple[str, b
 
 
 async def _records(store: Log) -> AsyncIterator[list[tuple[bytes, OutcomeRecord | Unreadable | None]]]:
-    """The record of every key, in pages; some may come twice."""
+    """Iterate over pages of all records. A key may appear twice."""
     start, cursor = store.keys.outcome(""), "0"
     while True:
         after, names = (await store.ask(("SCAN", cursor, "MATCH", f"{literal(start)}*", "COUNT", BATCH)))[0]
         if names:
             records = (await store.ask(("MGET", *names)))[0]
-            behind = [name[len(start.encode()) :] for name in names]
+            keys = [name[len(start.encode()) :] for name in names]
             yield [
-                (key, outcome_record(key.decode(errors="replace"), raw))
-                for key, raw in zip(behind, records, strict=True)
+                (key, outcome_record(key.decode(errors="replace"), raw)) for key, raw in zip(keys, records, strict=True)
             ]
         cursor = after.decode()
         if cursor == "0":
@@ -83,7 +82,7 @@ async def _records(store: Log) -> AsyncIterator[list[tuple[bytes, OutcomeRecord 
 
 
 async def _list(store: Log, outcomes: Iterable[tuple[bytes, OutcomeRecord]]) -> None:
-    """Add each to its sets. Of one whose customer's list has it already, that is put right."""
+    """Add outcomes to their sets. Correct an existing entry in the set of the customer."""
     keys = store.keys
     scored: dict[str, list[int | bytes]] = {}
     for key, record in outcomes:

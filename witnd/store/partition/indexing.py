@@ -1,6 +1,6 @@
-"""What a commit writes so that outcomes are found by status, customer or key, and counted by day.
+"""Writes the indexes of outcomes by status, customer and key, and the counters of days.
 
-Grouped over the whole commit: a command costs the server more than what it does.
+The commands are grouped over the whole commit: each one costs the server more than its work.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from witnd.store.partition.days import AT_CLOSE, DAY_MS, OPENED, date_of, parts
 
 
 def index(commit: Commit, moved: Sequence[Actor], settled: Sequence[SettledOutcome], keys: Keys) -> None:
-    """`moved` are new, or not in the set of their status yet; marks them as being there."""
+    """Write the indexes. `moved` are new, or not in the set of their status yet; mark them as indexed."""
     new: list[Word] = []
-    came: dict[str, list[Word]] = {}
-    left: dict[str, list[Word]] = {}
+    added: dict[str, list[Word]] = {}
+    removed: dict[str, list[Word]] = {}
     customers: dict[str, list[Word]] = {}
     opened: dict[str, int] = {}
     for actor in moved:
@@ -27,15 +27,15 @@ def index(commit: Commit, moved: Sequence[Actor], settled: Sequence[SettledOutco
             date = date_of(at - at % DAY_MS)
             opened[date] = opened.get(date, 0) + 1
         else:
-            left.setdefault(before, []).append(key)
-        came.setdefault(actor.status, []).extend((at, key))
+            removed.setdefault(before, []).append(key)
+        added.setdefault(actor.status, []).extend((at, key))
         actor.indexed = actor.status
     commit.add_many(("ZADD", keys.keys), new)
     for customer, scored in customers.items():
         commit.add_many(("ZADD", keys.of_customer(customer)), scored)
-    for status, names in left.items():
+    for status, names in removed.items():
         commit.add_many(("ZREM", keys.with_status(status)), names)
-    for status, scored in came.items():
+    for status, scored in added.items():
         commit.add_many(("ZADD", keys.with_status(status)), scored)
     for date, count in opened.items():
         commit.add("HINCRBY", keys.day(date), OPENED, count)
@@ -44,7 +44,7 @@ def index(commit: Commit, moved: Sequence[Actor], settled: Sequence[SettledOutco
 
 
 def _count_resolutions(commit: Commit, settled: Sequence[SettledOutcome], keys: Keys) -> None:
-    """Count what was resolved on each day, and what it costs."""
+    """Count the resolutions of each day and their amounts."""
     counts: dict[tuple[str, str], int] = {}
     money: dict[tuple[str, str, int], int] = {}
     for _, resolution, line, _ in settled:
@@ -56,8 +56,8 @@ def _count_resolutions(commit: Commit, settled: Sequence[SettledOutcome], keys: 
             counts[date, AT_CLOSE] = counts.get((date, AT_CLOSE), 0) + 1
         else:
             minor = int(line.amount.replace(".", ""))
-            place = date, line.currency, line.digits
-            money[place] = money.get(place, 0) + minor
+            unit = date, line.currency, line.digits
+            money[unit] = money.get(unit, 0) + minor
     for (date, name), count in counts.items():
         commit.add("HINCRBY", keys.day(date), name, count)
     for (date, currency, digits), minor in money.items():

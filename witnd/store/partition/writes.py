@@ -1,4 +1,4 @@
-"""From a step to the commands that write it: one commit, coalesced per outcome."""
+"""Builds the commit of a step, coalesced per outcome."""
 
 from typing import cast
 
@@ -17,13 +17,13 @@ from witnd.store.records.hold import encode_hold
 from witnd.store.records.json_record import encode_record
 from witnd.store.records.sealed import sealed
 
-# The mirrored deadline of an outcome is at most this part of its settlement period too early (measured: with a sixth,
-# a commit costs the server less than half). A bound that comes too early costs one load of the outcome.
+# The indexed deadline of an outcome is early by at most this part of its settlement period (measured: with a sixth, a
+# commit costs the server less than half). A deadline that is too early costs one load of the outcome.
 LAG_PARTS = 6
 
 
 def write(step: Step, partition: Partition, keys: Keys, expected: int) -> Commit:
-    """Everything that `step` changed, and the position after it. Marks what it took as written, numbers its lines."""
+    """Return the commit of a step and the position after it. Mark its changes as written, and number its lines."""
     commit = Commit(keys, expected)
     if step.new_holds or step.arrived or step.repaired:
         _on_hold(commit, step, keys)
@@ -63,12 +63,12 @@ def _outcomes(commit: Commit, step: Step, keys: Keys) -> None:
         if actor.processed_at is not None:
             done.append(key)
         else:
-            # The sorted set may lag behind by a part of the period: writing it is the dearest part of an event.
+            # The index may lag by a part of the period: writing it is the most expensive part of an event.
             lag = actor.settles_at - actor.indexed_deadline
-            if lag and (lag < 0 or actor.behind or lag * LAG_PARTS >= actor.contract.settlement_ms):
+            if lag and (lag < 0 or actor.is_stale or lag * LAG_PARTS >= actor.contract.settlement_ms):
                 actor.indexed_deadline = actor.settles_at
                 due += (actor.settles_at, key)
-            actor.behind = False
+            actor.is_stale = False
         records += (start + key, encode_outcome(actor, actor.indexed_deadline, actor.tail, actor.tailed))
     for key, items in step.spilled.items():
         commit.add_many(("RPUSH", keys.history(key)), cast("list[Word]", sealed(key, items)))
@@ -97,7 +97,7 @@ def _resolutions(commit: Commit, step: Step, partition: Partition, keys: Keys) -
         for delivery in made:
             rows += (delivery.id, encode_row(delivery))
             outbox.setdefault(delivery.rule_id, []).extend((delivery.created_ms, delivery.id))
-    # Together, since every command costs the server more than what it does.
+    # Grouped, because each command costs the server more than its work.
     commit.add_many(("HSET", keys.deliveries), rows)
     commit.add_many(("HSET", keys.messages), messages)
     commit.add_many(("HSET", keys.unqueued), unqueued)
@@ -128,7 +128,8 @@ def _held(commit: Commit, step: Step, keys: Keys) -> None:
 
 
 def _on_hold(commit: Commit, step: Step, keys: Keys) -> None:
-    """Holds that begin and end, and the events that wait meanwhile. Comes first: an outcome may do all in one step."""
+    """Write new and ended holds, and waiting events. It comes first: an outcome can go through all of it in one
+    step."""
     for one in step.new_holds:
         commit.add("HSET", keys.on_hold, one.key, encode_hold(one.hold))
         commit.add("ZREM", keys.due, one.key)
@@ -140,7 +141,7 @@ def _on_hold(commit: Commit, step: Step, keys: Keys) -> None:
         one.arrived = []
     for one in step.repaired:
         commit.add("HDEL", keys.on_hold, one.key)
-        # What is damaged may be of any type. The step writes anew what the repaired outcome has.
+        # Damaged keys may have any type. The step writes the data of the repaired outcome again.
         gone = (keys.outcome, keys.history, keys.held_events, keys.waiting, keys.repair)
         commit.add("UNLINK", *(name(one.key) for name in gone))
         commit.add("ZREM", keys.held, one.key)
@@ -172,7 +173,7 @@ def _fates(commit: Commit, step: Step, keys: Keys) -> None:
     commit.add_many(("HDEL", keys.fates), released)
     commit.add_many(("ZREM", keys.fates_of("waiting")), released)
     unwaiting = set(step.released)
-    # An entry that was held and got placed: its new fate is in the history, or is the later one of this step.
+    # A held entry that was placed: its new fate is in the history, or is a later one of this step.
     unheld = set(step.unfated)
     gone: list[Word] = [text_of(entry) for entry in step.unfated]
     commit.add_many(("HDEL", keys.fates), gone)
