@@ -1,7 +1,6 @@
-"""The configuration: a TOML file, overridden by the environment, checked before anything starts.
+"""The configuration: settings from a TOML file and the environment, with defaults.
 
-Here is which settings there are, their defaults and sources; all mistakes are told at once.
-How a single value is read is in `settings`.
+All mistakes are reported together. `settings` reads single values.
 """
 
 import os
@@ -23,11 +22,11 @@ DEFAULT_URL = "redis://127.0.0.1:6379/0"
 PREFIX = "WITND_"
 FILE_VARIABLE = "WITND_CONFIG"
 CREDENTIAL = "credential:"
-LARGEST_FILE = 1 << 20  # a configuration is written by a person
+LARGEST_FILE = 1 << 20  # bytes; larger files are not configurations
 
 
 class ConfigError(Exception):
-    """Every mistake found, at once."""
+    """All mistakes in the configuration."""
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         super().__init__("\n".join(map(str, mistakes)))
@@ -42,7 +41,7 @@ class RedisConfig(Struct, frozen=True, kw_only=True):
     durability: Durability = Durability("server")
 
     def endpoint(self, environ: Mapping[str, str] = os.environ) -> Endpoint:
-        """Address and login. A password file is read here, to refuse it early, and again at each login."""
+        """Return address and login. A password file is checked here, and read again at each login."""
         file = None if not self.password_file else str(_password_file(self.password_file, environ))
         server = endpoint(self.url, password_file=file)
         try:
@@ -59,7 +58,7 @@ class RedisConfig(Struct, frozen=True, kw_only=True):
 class HttpConfig(Struct, frozen=True, kw_only=True):
     bind: Address = Address("127.0.0.1", 8700)
     max_lag: int = 1_000_000
-    connections_max: int = 0  # from the limit of open files
+    connections_max: int = 0  # 0: derived from the limit of open files
 
 
 class WebhooksConfig(Struct, frozen=True, kw_only=True):
@@ -68,7 +67,7 @@ class WebhooksConfig(Struct, frozen=True, kw_only=True):
     schedule: tuple[float, ...] = tuple(ms // 1000 for ms in SCHEDULE)
 
     def tls(self) -> ssl.SSLContext:
-        """The authorities that webhooks trust: of the system and of `ca_file`. Raises ConfigError for the file."""
+        """Return a TLS context with the CAs of the system and of `ca_file`. Raises ConfigError for an unusable file."""
         trust = ssl.create_default_context()
         if self.ca_file:
             try:
@@ -102,7 +101,7 @@ class DaemonConfig(Struct, frozen=True, kw_only=True):
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """What was decided for this run. Durations are seconds."""
+    """The settings of a run. Durations are in seconds."""
 
     redis: RedisConfig = RedisConfig()
     http: HttpConfig = HttpConfig()
@@ -110,14 +109,14 @@ class Config(Struct, frozen=True, kw_only=True):
     billing: BillingConfig = BillingConfig()
     daemon: DaemonConfig = DaemonConfig()
     file: Path | None = None
-    # Somebody named the state directory, so it is the same one after a restart.
+    # The state directory is configured, so it is the same after a restart.
     state_dir_explicit: bool = False
     url_explicit: bool = False
     bind_explicit: bool = False
 
 
 class _Setting(NamedTuple):
-    """One setting that somebody wrote; later ones override earlier ones."""
+    """A setting from a source. A later one overrides an earlier one."""
 
     where: str
     section: str
@@ -127,10 +126,10 @@ class _Setting(NamedTuple):
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
-    """The configuration of this run. Raises ConfigError with every mistake of both sources."""
+    """Return the configuration. Raises ConfigError with all mistakes of both sources."""
     file = find(path, environ)
     mistakes: list[Mistake] = []
-    given: dict[str, dict[str, Any]] = {name: {} for name in READERS}
+    values: dict[str, dict[str, Any]] = {name: {} for name in READERS}
     for item in (*_file_settings(file, mistakes), *_environment_settings(environ, mistakes)):
         reader = READERS[item.section].get(item.name)
         if reader is None:
@@ -139,38 +138,38 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
             continue
         try:
             value = reader.unpack(item.value) if item.from_text else item.value
-            given[item.section][item.name] = reader.read(value)
+            values[item.section][item.name] = reader.read(value)
         except ValueError as wrong:
             mistakes.append(Mistake(item.where, str(wrong)))
     if mistakes:
         raise ConfigError(mistakes)
-    state_dir, explicit = _state_dir(given["daemon"].pop("state_dir", ""), environ)
-    daemon = {"instance": host_name(), **given["daemon"], "state_dir": state_dir}
-    billing = BillingConfig(**given["billing"])
+    state_dir, explicit = _state_dir(values["daemon"].pop("state_dir", ""), environ)
+    daemon = {"instance": host_name(), **values["daemon"], "state_dir": state_dir}
+    billing = BillingConfig(**values["billing"])
     if billing.series == billing.credit_series:
-        again = f"is {short_repr(billing.series)} as billing.series; numbers would be given twice: choose another"
-        raise ConfigError([Mistake("billing.credit_series", again)])
+        problem = f"must differ from billing.series ({short_repr(billing.series)}), so that no number is used twice"
+        raise ConfigError([Mistake("billing.credit_series", problem)])
     return Config(
-        redis=RedisConfig(**given["redis"]),
-        http=HttpConfig(**given["http"]),
-        webhooks=WebhooksConfig(**given["webhooks"]),
+        redis=RedisConfig(**values["redis"]),
+        http=HttpConfig(**values["http"]),
+        webhooks=WebhooksConfig(**values["webhooks"]),
         billing=billing,
         daemon=DaemonConfig(**daemon),
         file=file,
         state_dir_explicit=explicit,
-        url_explicit="url" in given["redis"],
-        bind_explicit="bind" in given["http"],
+        url_explicit="url" in values["redis"],
+        bind_explicit="bind" in values["http"],
     )
 
 
 def find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """The named file, else that of the environment, else the first of the two usual places."""
+    """Return the given file, or that of the environment, or the first existing default path."""
     if path is not None:
         return path
     if named := environ.get(FILE_VARIABLE):
         return Path(named)
-    usual = (Path("witnd.toml"), Path("/etc/witnd/witnd.toml"))
-    return next((place for place in usual if place.exists()), None)
+    defaults = (Path("witnd.toml"), Path("/etc/witnd/witnd.toml"))
+    return next((default for default in defaults if default.exists()), None)
 
 
 def _file_settings(file: Path | None, mistakes: list[Mistake]) -> Iterator[_Setting]:
@@ -185,12 +184,12 @@ def _file_settings(file: Path | None, mistakes: list[Mistake]) -> Iterator[_Sett
 
 
 def document(file: Path) -> dict[str, Any]:
-    """What the TOML file holds, whoever may understand it."""
+    """Return the content of the TOML file. Raises ConfigError."""
     try:
-        with file.open("rb") as opened:
-            content = opened.read(LARGEST_FILE + 1)
+        with file.open("rb") as stream:
+            content = stream.read(LARGEST_FILE + 1)
         if len(content) > LARGEST_FILE:
-            raise ValueError("is larger than 1 MiB, so it is no configuration; name the right file")
+            raise ValueError("is larger than 1 MiB, so it is not a configuration; correct the path")
         return tomllib.loads(content.decode("utf-8-sig"))
     except OSError as error:
         problem = f"cannot be read: {error.strerror}; correct --config or {FILE_VARIABLE}"
@@ -199,7 +198,7 @@ def document(file: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         problem = f"is not TOML: {error}"
     except RecursionError:
-        problem = "is nested too deep to be read; flatten it"
+        problem = "is nested too deeply; flatten it"
     except ValueError as error:
         problem = str(error)
     raise ConfigError([Mistake(str(file), problem)])
@@ -216,22 +215,22 @@ def _environment_settings(environ: Mapping[str, str], mistakes: list[Mistake]) -
             yield _Setting(variable, section, name, text, from_text=True)
 
 
-def _password_file(named: str, environ: Mapping[str, str]) -> Path:
-    """The file of the password. Raises ConfigError where it cannot be read or is empty."""
-    file = Path(named)
-    if named.startswith(CREDENTIAL):
+def _password_file(text: str, environ: Mapping[str, str]) -> Path:
+    """Return the path of the password file. Raises ConfigError if it cannot be read or is empty."""
+    file = Path(text)
+    if text.startswith(CREDENTIAL):
         folder = environ.get("CREDENTIALS_DIRECTORY")
         if folder is None:
             raise ConfigError(
                 [
                     Mistake(
                         "redis.password_file",
-                        f"names the {named}, but systemd has passed no credentials; add "
-                        f"LoadCredential={named.removeprefix(CREDENTIAL)}:/path to the unit",
+                        f"names the {text}, but systemd has passed no credentials; add "
+                        f"LoadCredential={text.removeprefix(CREDENTIAL)}:/path to the unit",
                     )
                 ]
             )
-        file = Path(folder) / named.removeprefix(CREDENTIAL)
+        file = Path(folder) / text.removeprefix(CREDENTIAL)
     try:
         password = read_password(file)
     except (OSError, UnicodeDecodeError) as error:
@@ -243,10 +242,10 @@ def _password_file(named: str, environ: Mapping[str, str]) -> Path:
     return file
 
 
-def _state_dir(named: str, environ: Mapping[str, str]) -> tuple[Path, bool]:
-    """The directory, and whether somebody chose it."""
-    if named:
-        return Path(named).expanduser().absolute(), True
+def _state_dir(text: str, environ: Mapping[str, str]) -> tuple[Path, bool]:
+    """Return the directory, and whether it is configured."""
+    if text:
+        return Path(text).expanduser().absolute(), True
     if by_systemd := environ.get("STATE_DIRECTORY", "").partition(":")[0]:
         return Path(by_systemd), True
     if os.geteuid() == 0:

@@ -1,6 +1,6 @@
-"""The address of a Redis server, read from its URL. Clients are made in `store.connection`.
+"""The address of a Redis server, parsed from its URL.
 
-A URL has one meaning or is refused: what other programs would read in different ways is not guessed at.
+An ambiguous URL, which programs read in different ways, is refused.
 """
 
 import re
@@ -26,9 +26,9 @@ _ESCAPED = "write / ? # @ and % of a password as %2F %3F %23 %40 and %25"
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
-    """Where a server is and how to log in: `path` of a unix socket, else `host` and `port`.
+    """Address and login of a server: `path` of a unix socket, else `host` and `port`.
 
-    `password_file` is read at each login, so that a new password counts from the next connection on.
+    `password_file` is read at each login, so a new password is used from the next connection on.
     """
 
     host: str | None = None
@@ -42,11 +42,11 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     ca_file: str | None = None
 
     def context(self) -> ssl.SSLContext | None:
-        """The TLS context of a rediss:// address; name and certificate are always checked."""
+        """Return the TLS context of a rediss:// address, else None. Name and certificate are always checked."""
         return ssl.create_default_context(cafile=self.ca_file) if self.tls else None
 
     def login(self) -> tuple[str, ...]:
-        """User and password, or the password alone, or nothing. Raises OSError or UnicodeError for the file."""
+        """Return user and password, only the password, or nothing. Raises OSError or UnicodeError for the file."""
         password = self.password
         if self.password_file is not None:
             password = read_password(Path(self.password_file))
@@ -55,7 +55,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
         return (password,) if password else ()
 
     def __str__(self) -> str:
-        """The address for people: never the password."""
+        """Return the address without the password."""
         if self.path is not None:
             return f"unix://{quote(self.path)}"
         host = f"[{quote(self.host, safe=':')}]" if self.host and ":" in self.host else self.host
@@ -66,14 +66,14 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
 
 def read_password(file: Path) -> str:
-    """The password in a file: its text without the line end."""
+    """Return the password in a file: its text without the line end."""
     return file.read_text(encoding="utf-8").rstrip("\r\n")
 
 
 def endpoint(url: str, *, password: str | None = None, password_file: str | None = None) -> Endpoint:
-    """The parts of `url`; `password` or `password_file` replace the password inside.
+    """Parse a URL. `password` or `password_file` replaces the password in it.
 
-    Raises ValueError with the reason, as the end of a sentence.
+    Raises ValueError with the reason, as a predicate: "has more than one @".
     """
     scheme, _, rest = url.partition("://")
     if scheme.lower() not in SCHEMES:
@@ -123,11 +123,11 @@ def _options(query: str, allowed: tuple[str, ...]) -> dict[str, str]:
     for item in filter(None, query.split("&")):
         name, _, text = item.partition("=")
         if name not in allowed:
-            raise ValueError(f"has the unknown option {name!r}; possible here: {', '.join(sorted(allowed))}")
+            raise ValueError(f"has the unknown option {name!r}; allowed: {', '.join(sorted(allowed))}")
         if name in options:
             raise ValueError(f"has the option {name!r} twice; write it once")
         if not text:
-            raise ValueError(f"has the option {name!r} without a value; write one or leave it out")
+            raise ValueError(f"has the option {name!r} without a value; write one or omit the option")
         if "+" in text:
             raise ValueError(f"has a + in the option {name!r}, which some programs read as a space; write it as %2B")
         options[name] = _decode(text, f"option {name!r}")
@@ -145,9 +145,9 @@ def _login(user: str | None) -> Endpoint:
 def _socket(place: str, path: str) -> str:
     name = _decode(path, "path")
     if place or len(name) < 2:
-        raise ValueError("must name the socket absolutely, as in unix:///run/redis/redis.sock")
+        raise ValueError("must have the absolute path of a socket, as in unix:///run/redis/redis.sock")
     if len(name.encode()) > SOCKET_PATH_BYTES:
-        raise ValueError(f"names a socket path of more than {SOCKET_PATH_BYTES} bytes, which no system can open")
+        raise ValueError(f"names a socket path of more than {SOCKET_PATH_BYTES} bytes, which is too long")
     return name
 
 
@@ -159,7 +159,7 @@ def _host_and_port(place: str) -> tuple[str, int]:
         raise ValueError(f"has no usable port; it must be a number from 1 to 65535; {_ESCAPED}")
     host, port = found.groups()
     if not host:
-        raise ValueError("names no host; write redis://127.0.0.1:6379/0")
+        raise ValueError("has no host; write redis://127.0.0.1:6379/0")
     number = int(port) if port and len(port) < 10 else DEFAULT_PORT if not port else 0
     if not 1 <= number <= 65535:
         raise ValueError("has no usable port; it must be a number from 1 to 65535")
@@ -178,7 +178,7 @@ def _name(host: str) -> str:
     if len(host) > 253 or not all(map(_LABEL.fullmatch, labels)):
         raise ValueError("has a host that is neither a name nor an address; write redis://127.0.0.1:6379/0")
     if labels[-1].isdigit() or re.fullmatch("0[xX][0-9a-fA-F]*", labels[-1]):
-        # Systems read 127.1 and 0x7f.1 as addresses, each in its own way.
+        # Systems read 127.1 and 0x7f.1 as different addresses.
         try:
             return str(IPv4Address(host))
         except AddressValueError:
@@ -187,7 +187,7 @@ def _name(host: str) -> str:
 
 
 def _choose_database(path: str, options: dict[str, str]) -> int:
-    """The database, which may stand in the path or in an option."""
+    """Return the database, which is in the path or in an option."""
     by_option = None if "db" not in options else _database(options["db"])
     if path in ("", "/"):
         return by_option or 0

@@ -1,6 +1,6 @@
-"""Reading single settings: from what TOML or the environment holds to a checked value.
+"""Readers of single settings: they validate a value from TOML or the environment.
 
-Every reader raises ValueError with the value's problem and the remedy; `config` adds the place.
+A reader raises ValueError with the problem and the remedy; `config` adds the name of the setting.
 """
 
 import json
@@ -27,7 +27,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
 class Address(NamedTuple):
-    """Where to listen. Port 0 means any free one."""
+    """An address to listen on. Port 0 means any free port."""
 
     host: str
     port: int
@@ -37,7 +37,7 @@ class Address(NamedTuple):
 
 
 class Durability(NamedTuple):
-    """When an event counts as accepted: `server`, `fsync`, or `replica` with their number."""
+    """When an event counts as accepted: `server`, `fsync`, or `replica` with a number of replicas."""
 
     mode: str
     replicas: int = 0
@@ -47,14 +47,14 @@ class Durability(NamedTuple):
 
 
 class Reader(NamedTuple):
-    """`read` takes what TOML holds; `unpack` makes that of the text of an environment variable."""
+    """A reader of a setting. `read` validates a TOML value; `unpack` converts the text of an environment variable."""
 
     read: Callable[[object], Any]
     unpack: Callable[[str], object] = str
 
 
 def host_name() -> str:
-    """This machine's name, in characters that may stand in an owner's name."""
+    """Return the name of this machine, in the characters that an instance name allows."""
     return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:64] or "witnd"
 
 
@@ -68,8 +68,8 @@ def _url(value: object) -> str:
     text = _text(value)
     try:
         endpoint(text)
-    except ValueError as wrong:  # the text is not repeated: it may hold a password
-        raise ValueError(f"is no usable Redis address: it {wrong}") from wrong
+    except ValueError as error:  # without the value, which may have a password
+        raise ValueError(f"is not a usable Redis address: it {error}") from error
     return text
 
 
@@ -93,7 +93,7 @@ def _absolute(value: object) -> str:
 def _name(value: object) -> str:
     text = _text(value)
     if _NAME.fullmatch(text) is None:
-        raise ValueError(f"is {short_repr(text)}; use 1 to 64 of a-z, A-Z, 0-9, point, dash, underscore")
+        raise ValueError(f"is {short_repr(text)}; use 1 to 64 of a-z, A-Z, 0-9, dot, dash and underscore")
     return text
 
 
@@ -104,7 +104,7 @@ def _instance(value: object) -> str:
 def _one_of(*choices: str) -> Callable[[object], str]:
     def read(value: object) -> str:
         if value not in choices:
-            raise ValueError(f"is {short_repr(value)}; possible are {', '.join(choices)}")
+            raise ValueError(f"is {short_repr(value)}; must be one of {', '.join(choices)}")
         return str(value)
 
     return read
@@ -123,7 +123,7 @@ def _flag_text(text: str) -> object:
 def _series(value: object) -> str:
     text = _text(value)
     if _SERIES.fullmatch(text) is None:
-        raise ValueError(f"is {short_repr(text)}; use 1 to 16 of A-Z, 0-9 and dash, beginning with a letter")
+        raise ValueError(f"is {short_repr(text)}; use 1 to 16 of A-Z, 0-9 and dash, starting with a letter")
     return text
 
 
@@ -132,7 +132,7 @@ def _whole(least: int, most: int) -> Callable[[object], int]:
         if not isinstance(value, int) or isinstance(value, bool):
             raise ValueError(f"must be a whole number, got {short_repr(value)}")
         if not least <= value <= most:
-            raise ValueError(f"is {short_repr(value)}; it must lie between {least} and {most}")
+            raise ValueError(f"is {short_repr(value)}; must be between {least} and {most}")
         return value
 
     return read
@@ -146,7 +146,7 @@ def _duration(least: float, most: float = LONGEST_SECONDS) -> Callable[[object],
         if not isinstance(value, int | float) or isinstance(value, bool) or math.isnan(value):
             raise ValueError(f'is {short_repr(value)}; write seconds as a number, or "90s", "15m", "24h", "7d"')
         if not least <= value <= most:
-            raise ValueError(f"is {value:g} s; it must lie between {least:g} and {most:g} s")
+            raise ValueError(f"is {value:g} s; must be between {least:g} and {most:g} s")
         return value
 
     return read
@@ -160,7 +160,7 @@ def _durability(value: object) -> Durability:
         return Durability(mode, 1)
     if mode == "replica" and re.fullmatch("[1-9]", count):
         return Durability(mode, int(count))
-    raise ValueError(f"is {short_repr(value)}; possible are server, fsync, replica, replica:2 (to 9)")
+    raise ValueError(f"is {short_repr(value)}; must be one of server, fsync, replica, replica:2 (to 9)")
 
 
 def _bind(value: object) -> Address:
@@ -168,7 +168,7 @@ def _bind(value: object) -> Address:
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     number = int(port) if re.fullmatch("[0-9]{1,5}", port) else -1
     if not bare or not 0 <= number <= 65535 or (":" in bare and bare == host):
-        raise ValueError(f"is {short_repr(value)}; write host:port, as 127.0.0.1:8700 or [::1]:8700")
+        raise ValueError(f"is {short_repr(value)}; write host:port, such as 127.0.0.1:8700 or [::1]:8700")
     return Address(bare, number)
 
 
@@ -177,7 +177,7 @@ def _list_of(read: Callable[[object], Any], least: int, most: int) -> Callable[[
         if not isinstance(value, list):
             raise ValueError(f"must be a list, got {short_repr(value)}; write it in brackets")
         if not least <= len(value) <= most:
-            raise ValueError(f"has {len(value)} items; it must have {least} to {most}")
+            raise ValueError(f"has {len(value)} items; must have {least} to {most}")
         items, wrong = [], []
         for number, item in enumerate(value):
             try:
@@ -196,12 +196,12 @@ def _network(value: object) -> Network:
         return ip_network(_text(value))
     except ValueError as wrong:
         raise ValueError(
-            f"is {short_repr(value)}; write a network as 10.1.0.0/16 or fd00::/8, without host bits"
+            f"is {short_repr(value)}; write a network such as 10.1.0.0/16 or fd00::/8, without host bits"
         ) from wrong
 
 
 def _number(text: str) -> object:
-    """A number where the text spells one; else the text, whose reader then says what is wrong."""
+    """Return the number in a text; else the text, which the reader then refuses."""
     for kind in (int, float):
         try:
             return kind(text)
@@ -211,12 +211,12 @@ def _number(text: str) -> object:
 
 
 def _items(text: str) -> object:
-    """A JSON list, or items between commas."""
+    """Return the items of a JSON list, or of a list with commas."""
     if text.lstrip().startswith("["):
         try:
             return json.loads(text)
         except ValueError as wrong:
-            raise ValueError(f"is no JSON list ({wrong}); write [1, 2] or 1,2") from wrong
+            raise ValueError(f"is not a JSON list ({wrong}); write [1, 2] or 1,2") from wrong
     return [_number(item.strip()) for item in text.split(",") if item.strip()]
 
 
@@ -249,10 +249,10 @@ READERS: Mapping[str, Mapping[str, Reader]] = {
     "daemon": {
         "state_dir": Reader(_text),
         "instance": Reader(_instance),
-        # Shorter and a busy machine loses its lease to its own load; longer and nobody takes over.
+        # With a shorter lease, a busy machine loses it under load; with a longer one, a takeover takes too long.
         "lease": Reader(_duration(0.5, 300), _number),
         "actors_in_memory": Reader(_whole(1, 10_000_000), _number),
-        # One commit holds a batch: beyond this it keeps the server busy for too long at a time.
+        # One commit writes a batch; a larger one keeps the server busy for too long.
         "batch": Reader(_whole(1, 10_000), _number),
         "log_format": Reader(_one_of("auto", "json", "console")),
     },

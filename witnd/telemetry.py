@@ -1,7 +1,6 @@
-"""Logging: one line per unit of work, to stderr, as JSON for machines or in colours for a terminal.
+"""Logging: writes lines to stderr, as JSON or coloured text.
 
-Callers decide what is worth a line. This module makes sure that no line holds a secret and that no line makes the
-daemon wait.
+It hides secrets in every line, and never makes the daemon wait.
 """
 
 import contextlib
@@ -24,19 +23,19 @@ from witnd.domain.values import instant
 
 HIDDEN = "[hidden]"
 _SECRET_NAMES = frozenset({"secret", "password", "token"})
-# Signing secrets, tokens, and the login inside an address.
+# Signing secrets, tokens, and the login in a URL.
 _SECRET_TEXT = re.compile(r"whsec_[A-Za-z0-9+/=_-]+|\bwn_[0-9a-f]{12}_[A-Za-z0-9_-]+|(?<=://)[^/@\s]+(?=@)")
-# What libraries say below a warning is about their own inner life.
+# Lower levels of libraries are about their internals.
 _LIBRARIES = logging.WARNING
-# Lines that wait for a slow reader: some seconds of a busy daemon, and a bound on memory.
+# Lines that wait for a slow reader: some seconds of a busy daemon, and a limit on memory.
 LINES_MAX: Final = 10_000
 BYTES_MAX: Final = 8 * 1024 * 1024
-# How long the last lines may take when the process ends.
+# How long the process may wait for the last lines at its end.
 CLOSE_SECONDS: Final = 1.0
 
 
 class Stream(Protocol):
-    """Where lines go."""
+    """A destination for lines."""
 
     def write(self, text: str, /) -> object: ...
     def flush(self) -> object: ...
@@ -44,10 +43,10 @@ class Stream(Protocol):
 
 
 class LogWriter:
-    """A stream whose writes never wait: a thread passes the lines on to a file descriptor.
+    """A stream whose writes never block: a thread writes the lines to a file descriptor.
 
-    A line is dropped and counted if the queue is full or the descriptor refuses it. As soon as lines get through again,
-    the event `log.dropped` reports how many are missing.
+    A line is dropped and counted if the queue is full or the write fails. When writes succeed again, the event
+    `log.dropped` reports the number of missing lines.
     """
 
     def __init__(self, descriptor: int, *, lines_max: int = LINES_MAX, bytes_max: int = BYTES_MAX) -> None:
@@ -61,7 +60,7 @@ class LogWriter:
         self._is_torn = False
         self._is_closing = False
         self._changed = threading.Condition()
-        # As a daemon thread, it cannot keep the process alive while nobody reads.
+        # A daemon thread does not keep the process alive while the reader blocks.
         self._thread = threading.Thread(target=self._write_lines, name="log-writer", daemon=True)
         self._thread.start()
 
@@ -77,7 +76,7 @@ class LogWriter:
         return len(text)
 
     def flush(self) -> None:
-        """Do nothing: the thread writes every line as soon as it can."""
+        """Do nothing: the thread writes each line as soon as possible."""
 
     def isatty(self) -> bool:
         with contextlib.suppress(OSError):
@@ -85,7 +84,7 @@ class LogWriter:
         return False
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
-        """Wait for what is queued to be written, but not longer than this."""
+        """Wait until all queued lines are written, at most `seconds`."""
         with self._changed:
             self._is_closing = True
             self._changed.notify()
@@ -114,7 +113,7 @@ class LogWriter:
             try:
                 written = os.write(self._descriptor, rest)
             except BlockingIOError:
-                # Whoever shares the descriptor made it non-blocking.
+                # Another process that shares the descriptor made it non-blocking.
                 poll = select.poll()
                 poll.register(self._descriptor, select.POLLOUT)
                 poll.poll()
@@ -127,11 +126,11 @@ class LogWriter:
         if missing and len(self._lines) < self._lines_max:
             self._reported += missing
             log = logger()
-            log.warning("log.dropped", count=missing, reason="nobody read the log, or the daemon could not write it")
+            log.warning("log.dropped", count=missing, reason="the log was not read, or the daemon could not write it")
 
 
 class StandardError:
-    """Whatever `sys.stderr` is when a line is written. A line that it refuses is lost: logging fails no command."""
+    """The current `sys.stderr`. A failed write loses the line, because logging must not fail a command."""
 
     def write(self, text: str, /) -> None:
         with contextlib.suppress(OSError, ValueError):
@@ -155,14 +154,14 @@ def logger() -> FilteringBoundLogger:
 
 
 def configure(log_format: str = "auto", *, stream: Stream | None = None) -> None:
-    """Log to `stream`, else to stderr. `auto` means for people on a terminal and JSON lines elsewhere.
+    """Log to `stream`, else to stderr. The format `auto` is coloured text on a terminal and JSON lines elsewhere.
 
-    Logs of libraries join in.
+    Warnings of libraries are logged in the same format.
     """
     global _stream  # noqa: PLW0603 - structlog's configuration is global as well
     _stream = stream
     out = cast("TextIO", stream or StandardError())
-    people = log_format == "console" or (log_format == "auto" and out.isatty())
+    is_console = log_format == "console" or (log_format == "auto" and out.isatty())
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -170,32 +169,32 @@ def configure(log_format: str = "auto", *, stream: Stream | None = None) -> None
             _add_time,
             structlog.processors.format_exc_info,
             redact,
-            *(_console_renderers(colors=out.isatty()) if people else _json_renderers()),
+            *(_console_renderers(colors=out.isatty()) if is_console else _json_renderers()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
-    for handler in [one for one in root.handlers if isinstance(one, _Forward)]:
+    for handler in [handler for handler in root.handlers if isinstance(handler, _Forward)]:
         root.removeHandler(handler)
     root.addHandler(_Forward(_LIBRARIES))
 
 
 def configure_once() -> None:
-    """Log to stderr unless the process has already decided where. Without a configuration lines go to stdout, where
-    the answer of a command belongs."""
+    """Configure logging to stderr unless it is already configured. Without a configuration, structlog writes to stdout,
+    which is for the output of commands."""
     if not structlog.is_configured():
         configure()
 
 
 def dropped_lines() -> int:
-    """Return how many lines of the log were dropped since the process began."""
+    """Return the number of log lines dropped since the process started."""
     return _stream.dropped if isinstance(_stream, LogWriter) else 0
 
 
 def redact(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
-    """Hides what is named or looks like a secret, at every depth."""
+    """Hide values that are named or look like secrets, at every depth."""
     return cast("EventDict", _without_secrets(line))
 
 
@@ -223,14 +222,14 @@ def _console_renderers(*, colors: bool) -> tuple[Processor, ...]:
     return (structlog.dev.ConsoleRenderer(colors=colors, timestamp_key="time"),)
 
 
-# Control characters beyond ASCII's first ones, line separators, and marks that change the direction of text.
+# Control characters outside C0, line separators, and marks that change the direction of text.
 _ACTIVE: Final = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def _json_renderers() -> tuple[Processor, ...]:
     def encode(line: EventDict, **_: object) -> str:
         text = msgspec.json.encode(line).decode()
-        # JSON allows these as they are; terminals and line readers act on them.
+        # JSON allows these unescaped, but terminals and line readers interpret them.
         return (
             text
             if text.isascii() and "\x7f" not in text
@@ -241,7 +240,7 @@ def _json_renderers() -> tuple[Processor, ...]:
 
 
 class _Forward(logging.Handler):
-    """Makes a log record of a library one of our lines."""
+    """Forwards log records of libraries to structlog."""
 
     def emit(self, record: logging.LogRecord) -> None:
         extra = {"exc_info": record.exc_info} if record.exc_info else {}

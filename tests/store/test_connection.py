@@ -249,7 +249,7 @@ def test_an_address_is_shown_without_its_password(url: str) -> None:
     ("url", "problem"),
     [
         ("http://h", "must start with"),
-        ("redis://", "names no host"),
+        ("redis://", "has no host"),
         ("redis://h:0", "no usable port"),
         ("redis://h:99999", "no usable port"),
         ("redis://h:port", "no usable port"),
@@ -258,8 +258,8 @@ def test_an_address_is_shown_without_its_password(url: str) -> None:
         ("redis://h/0#5", "after #"),
         ("redis://h/0?socket_timeout=60", "unknown option 'socket_timeout'"),
         ("redis://[::1", r"\[::1\]"),
-        ("unix://relative/path", "absolutely"),
-        ("unix://", "absolutely"),
+        ("unix://relative/path", "absolute path"),
+        ("unix://", "absolute path"),
     ],
 )
 def test_an_unusable_address_is_refused_with_the_reason(url: str, problem: str) -> None:

@@ -1,14 +1,14 @@
 #!lua
--- Appends versions to the catalogue with the entries that log the change, all of them or none, and decides from when
--- the versions are in force. Everything is checked before the first write: Redis rolls nothing back.
+-- Appends versions to the catalogue with their entries of the change log, all of them or none, and decides from when
+-- the versions are in effect. All is checked before the first write, because Redis has no rollback.
 --
 -- KEYS  1 the catalogue, 2 its head, 3 the change log, 4 meta, 5... the event stream of every partition
 -- ARGV  1 expected head ('<number of versions> <digest>'), 2 effective_from or '' for the default
---       3 the instant that the change was planned at (only for the default)
+--       3 the instant for which the change was planned (only for the default)
 --       4 number n of instants at which a key of this change already has a version, then those n instants
 --       then the number m of entries for the change log, then head and tail of the JSON of each,
 --       then head and tail of the JSON of each version: the instant goes between head and tail
--- reply {'applied', revision, instant} | {'moved', head} | {'wait', instant that is taken} | {'early', least instant}
+-- Returns {'applied', revision, instant} | {'moved', head} | {'wait', taken instant} | {'early', earliest instant}
 --       | {'taken', instant} | {'partitions', recorded number} | {'damaged', number of versions, head}
 -- No number here reaches 2^53, so Lua's doubles are exact; none of them is money.
 
@@ -65,21 +65,21 @@ if effective then
     return {'taken', whole(effective)}
   end
 else
-  -- A change without an instant begins now, whatever is scheduled. While every log is empty that is the beginning of
-  -- time, except for a key that already has a version.
+  -- A change without an instant is in effect from now on, whatever is scheduled. While every log is empty, that is
+  -- instant 0, except for a key that already has a version.
   effective = least
   if empty and past then
     effective = latest + 1
   end
   if latest > now then
-    -- The clock does not reach the entries that are ahead of it soon enough to wait for it.
+    -- Waiting for the clock to reach entries that are ahead of it would take too long.
     while taken[effective] do
       effective = effective + 1
     end
   elseif taken[effective] then
     return {'wait', whole(effective)}
   end
-  -- A version that took effect since the change was planned is what the change has to be compared with.
+  -- A version took effect since the change was planned, so the change must be planned against it.
   for instant in pairs(taken) do
     if tonumber(ARGV[3]) < instant and instant < effective then
       return {'wait', whole(instant)}

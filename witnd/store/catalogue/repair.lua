@@ -1,10 +1,10 @@
 #!lua
--- Replaces the entries after the first ones of the catalogue, with its head, and adds an entry to the change log.
+-- Replaces all but the first entries of the catalogue, and its head, and adds an entry to the change log.
 --
 -- KEYS  1 the catalogue, 2 its head, 3 the change log
--- ARGV  1 expected head ('' for none), 2 expected number of entries, 3 how many of the first entries stay
---       4 the new head, 5 entry for the change log, 6... the entries that follow those that stay
--- reply {'OK'} | {'MOVED'}, with nothing written
+-- ARGV  1 expected head ('' for none), 2 expected number of entries, 3 number of first entries that stay
+--       4 the new head, 5 entry for the change log, 6... the following entries
+-- Returns {'OK'}, or {'MOVED'} with nothing written.
 if (redis.call('GET', KEYS[2]) or '') ~= ARGV[1] or redis.call('LLEN', KEYS[1]) ~= tonumber(ARGV[2]) then
   return {'MOVED'}
 end

@@ -1,11 +1,11 @@
 #!lua
 -- Records that the server's clock is right now, with an entry in the change log.
 --
--- KEYS[1] hash about the clock, KEYS[2] log of changes
+-- KEYS[1] hash of the clock, KEYS[2] change log
 -- ARGV[1] id of this acceptance, ARGV[2] boot of the host of the command, ARGV[3] its boot time in ms,
 -- ARGV[4] the change as JSON
 --
--- Answers the server's clock in ms.
+-- Returns the server's clock in ms.
 local time = redis.call('TIME')
 local now = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
 -- Both fail before the first write if a key has another type.

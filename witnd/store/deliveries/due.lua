@@ -1,11 +1,11 @@
 #!lua flags=no-writes
--- The rows of one rule that are sent next, in the order in which they are due.
+-- Reads the next rows of one rule, in the order in which they are due.
 --
 -- KEYS[1] outbox of the rule, KEYS[2] deliveries, KEYS[3] attempts,
--- KEYS[4] messages, which rows of many rules share: such a row is an array of its format, the rule, and the outcome
--- ARGV[1] how many
+-- KEYS[4] shared messages: a row that needs one is an array of its format, the rule, and the outcome
+-- ARGV[1] the number of rows
 --
--- Answers id, ms when due, row or nil, message or nil, progress or nil; and so on for the next.
+-- Returns for each row: id, ms when due, row or nil, message or nil, progress or nil.
 local ids = redis.call('ZRANGE', KEYS[1], 0, tonumber(ARGV[1]) - 1, 'WITHSCORES')
 local answer = {}
 for at = 1, #ids, 2 do

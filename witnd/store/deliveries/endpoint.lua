@@ -1,11 +1,11 @@
 #!lua
--- The state of one rule's endpoint changes from what the caller read, or not at all.
--- It belongs to no partition, so no lease guards it: it decides when to send, never what.
+-- Replaces the state of one rule's endpoint if it is still what the caller read.
+-- It belongs to no partition, so no lease protects it: it affects when to send, never what.
 --
 -- KEYS[1] endpoints
 -- ARGV[1] id of the rule, ARGV[2] state as read ('' for none), ARGV[3] state to write ('' for none)
 --
--- Answers 1 written (or written already), 0 it has changed since it was read.
+-- Returns 1 if it is written now or was already, 0 if it changed since it was read.
 local found = redis.call('HGET', KEYS[1], ARGV[1]) or ''
 if found ~= ARGV[2] and found ~= ARGV[3] then
   return 0

@@ -1,13 +1,13 @@
 #!lua
--- Deliveries of one outcome get their rows and are queued for their rules; those that have a row are queued already.
+-- Writes and queues rows of one outcome's deliveries. A delivery that has a row is already queued.
 --
--- KEYS[1] owner lease, KEYS[2] deliveries, KEYS[3] what is to be queued, KEYS[4] rules with rows to send,
+-- KEYS[1] owner lease, KEYS[2] deliveries, KEYS[3] unqueued outcomes, KEYS[4] rules with rows to send,
 -- KEYS[5..] outbox of each rule
 -- ARGV[1] the caller's lease value, ARGV[2] ms of the resolution
--- ARGV[3] the outcome's key where these are its last ones, else ''
--- ARGV[4] for each rule its id, id of the delivery and row, each behind its length in 4 bytes
+-- ARGV[3] the outcome's key if these are its last deliveries, else ''
+-- ARGV[4] for each rule: its id, id of the delivery and row, each after its length in 4 bytes
 --
--- Answers 'OK', or, with nothing written, 'FENCED' and the lease found. May be called again.
+-- Returns 'OK', or, with nothing written, 'FENCED' and the lease found. The call may be repeated.
 local owner = redis.call('GET', KEYS[1])
 if owner ~= ARGV[1] then
   return { 'FENCED', owner or '' }

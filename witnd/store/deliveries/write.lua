@@ -1,16 +1,16 @@
 #!lua
--- Deliveries of one rule take their next step: each from the progress the caller read, or not at all.
+-- Writes the next progress of deliveries of one rule, each only if its progress is what the caller read.
 --
 -- KEYS[1] owner lease, KEYS[2] attempts, KEYS[3] outbox of the rule, KEYS[4] rules with rows to send,
 -- KEYS[5] parked of the rule, KEYS[6] dead, KEYS[7] delivered
--- ARGV[1] the caller's lease value, '' for a command of the operator, which needs no lease
+-- ARGV[1] the caller's lease value, '' for a command, which needs no lease
 -- ARGV[2] id of the rule
--- ARGV[3] channel on which to tell the owner that there is something to send, '' for nobody
--- ARGV[4..] rows, each as: id, progress as read ('' for none), progress to write, ms when it is to be
---   sent ('' for never), ms of its resolution, its standing
+-- ARGV[3] channel on which to notify the owner, '' for none
+-- ARGV[4..] for each row: id, progress as read ('' for none), progress to write, ms when it is due ('' for never),
+--   ms of its resolution, its standing
 --
--- Answers one number per row: 1 written (or written already: the reply was lost), 0 it has changed
--- since it was read. Or, with nothing written, 'FENCED' and the lease found.
+-- Returns one number per row: 1 if it is written now or was already, 0 if it changed since it was read. Or, with
+-- nothing written, 'FENCED' and the lease found.
 if ARGV[1] ~= '' then
   local owner = redis.call('GET', KEYS[1])
   if owner ~= ARGV[1] then
@@ -48,7 +48,7 @@ else
   redis.call('SREM', KEYS[4], ARGV[2])
 end
 if ARGV[3] ~= '' then
-  -- Not worth failing for: the owner looks for itself when it starts and when it reconnects.
+  -- A failure is ignored: the owner also reads the queues when it starts and when it reconnects.
   redis.pcall('PUBLISH', ARGV[3], ARGV[2])
 end
 return answer

@@ -1,25 +1,25 @@
 #!lua
--- One operation on one invoice: written whole, once, and only to exactly what it was decided from; or not at all.
+-- Writes one operation on one invoice: completely and once, and only if the data is still what it was decided from.
 --
--- KEYS 1 the head, 2 what was done to the invoice, 3 balances, 4 credited, 5 credit rows, 6 drafts to issue,
---      7 series, 8 numbers, 9 credit notes, 10 the credit note that it makes (the head's key where it makes none),
+-- KEYS 1 the head, 2 its operations, 3 balances, 4 credited, 5 credit rows, 6 drafts to issue,
+--      7 series, 8 numbers, 9 credit notes, 10 the new credit note (the head's key if none),
 --      11 the change log
 -- ARGV 1 token of the operation, 2 its name, 3 id of the invoice
 --      4 revision, 5 status, 6 '1' closed, as they were read
---      7 field of the balance ('' where it does not matter), 8 as read ('' absent), 9 to write ('' as it is)
---      10 id of the row that is credited ('' none), 11 how much of it was, as read ('' absent), 12 to write
+--      7 field of the balance ('' if not needed), 8 as read ('' absent), 9 to write ('' unchanged)
+--      10 id of the credited row ('' none), 11 its credited amount as read ('' absent), 12 to write
 --      13 credit row to append ('' none)
 --      14 series to take a number from ('' none), 15 id of the credit note ('' none)
---      16 field of the head that gets this instant ('' none), 17 '1' it waits no longer to be issued
---      18 what the operation made, for the record ('' its number)
---      19 the JSON of its entry for the change log without its end ('' none)
---      20 the last number of the series that is known to be given
---      21 how many words of fields for the head follow, then those, then those for the credit note
+--      16 field of the head that gets the current instant ('' none), 17 '1' if the invoice is issued
+--      18 what the operation created, for the record ('' its number)
+--      19 the JSON of its entry for the change log without the end ('' none)
+--      20 the last known number of the series
+--      21 number of words of fields for the head, then those words, then those for the credit note
 --
--- Answers {'OK' or 'DONE' (written before: the reply was lost), record, head}; or, with nothing written, {'MOVED'},
--- {'DAMAGED', text} where the last number of the series is no number,
--- or {'LOST', last number} where the series is behind the number that is known to be given.
--- Amounts are text that is compared and stored: nothing here calculates with money.
+-- Returns {'OK' or 'DONE' (written before, the reply was lost), record, head}; or, with nothing written, {'MOVED'},
+-- {'DAMAGED', text} if the last number of the series is not a number,
+-- or {'LOST', last number} if the series is behind the last known number.
+-- Amounts are text that is compared and stored: the script does not calculate with money.
 local record = redis.call('HGET', KEYS[2], ARGV[1])
 if record then
   return { 'DONE', record, redis.call('HGETALL', KEYS[1]) }
@@ -67,7 +67,7 @@ if ARGV[17] == '1' then
 end
 local made = ARGV[18]
 if ARGV[14] ~= '' then
-  -- The counter moves only here, together with what bears the number: so none is given twice, and none is missing.
+  -- The counter changes only here, together with the numbered document, so no number is repeated or missing.
   local number = string.format('%s-%06d', ARGV[14], redis.call('HINCRBY', KEYS[7], ARGV[14], 1))
   if ARGV[15] == '' then
     redis.call('HSET', KEYS[1], 'number', number)

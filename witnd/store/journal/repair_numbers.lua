@@ -1,11 +1,11 @@
 #!lua
--- Continues series of numbers after the last numbers that were given before Redis lost data, and logs it.
+-- Continues series after the last numbers that were used before Redis lost data, with an entry of the change log.
 --
--- KEYS 1 series, 2 lost numbers, 3 log of changes
--- ARGV 1 the entry of the log of changes, as JSON
---      then of each series: its name, the last number that was given
+-- KEYS 1 series, 2 lost numbers, 3 change log
+-- ARGV 1 the entry of the change log, as JSON
+--      then for each series: its name, the last used number
 --
--- Answers name and last number before of each series that was behind. Repeating it changes nothing but the log.
+-- Returns name and previous last number of each changed series. A repeated call only adds an entry to the log.
 local answer = {}
 for at = 2, #ARGV, 2 do
   local name, given = ARGV[at], tonumber(ARGV[at + 1])
@@ -13,7 +13,7 @@ for at = 2, #ARGV, 2 do
   if last < given then
     answer[#answer + 1] = name
     answer[#answer + 1] = string.format('%.0f', last)
-    -- The numbers between are on invoices that are gone: they are no gap, and are not given again.
+    -- The numbers in between are on lost invoices: they are not a gap, and are not used again.
     local lost = redis.call('HGET', KEYS[2], name)
     local span = string.format('%.0f-%.0f', last + 1, given)
     redis.call('HSET', KEYS[2], name, lost and lost .. ' ' .. span or span)

@@ -1,10 +1,10 @@
 #!lua
--- Append a control entry, unless the server's clock is ahead: the entry's id would carry a wrong time into the log.
+-- Appends a control entry, unless the server's clock is ahead: its id would bring a wrong time into the log.
 --
 -- KEYS[1] the log
--- ARGV[1] the latest instant in ms that can be now, ARGV[2..] fields of the entry
+-- ARGV[1] the latest possible current instant in ms, ARGV[2..] fields of the entry
 --
--- Answers the entry's id, or '' with nothing written.
+-- Returns the entry's id, or '' with nothing written.
 local time = redis.call('TIME')
 if tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) > tonumber(ARGV[1]) then
   return ''

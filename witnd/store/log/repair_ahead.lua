@@ -1,16 +1,16 @@
 #!lua
--- Move entries whose ids lie too far ahead of the server's clock to new ids, in their order, some of them a call.
+-- Moves entries whose ids are too far ahead of the server's clock to new ids, in order, some in each call.
 --
--- New ids can be given only when no id ahead is left in the log. So first all that is ahead goes into another stream
--- under its old ids, then it comes back under ids of now. Each call moves entries whole, and the numbers of the log stay
--- consistent in between: if the repair stops after any call, nothing is lost, and the next call continues. While
--- the other stream exists, the daemon applies nothing.
+-- Redis gives smaller ids only when no id ahead is left in the log. So all entries ahead first move to another stream
+-- under their old ids, then back under current ids. Each call moves complete entries, and the counts of the log stay
+-- consistent: if the repair stops after any call, nothing is lost, and the next call continues. While the other stream
+-- exists, the daemon applies nothing.
 --
 -- KEYS[1] the log, KEYS[2] state hash, KEYS[3] the other stream
--- ARGV[1] how many ms ahead an id may be, ARGV[2] '1' to do it, '' to show what it would do, ARGV[3] entries per call
+-- ARGV[1] how many ms ahead an id may be, ARGV[2] '1' to move entries, '' to show them, ARGV[3] entries per call
 --
--- Answers {'NONE', now}; {'PLAN', now, old id, '', ...} with the first entries; {'MORE', now} and {'MORE' or 'DONE', now,
--- old id, new id, ...} with those that came back in this call; or, with nothing written,
+-- Returns {'NONE', now}; {'PLAN', now, old id, '', ...} with the first entries; {'MORE', now} and {'MORE' or 'DONE',
+-- now, old id, new id, ...} with the entries that moved back in this call; or, with nothing written,
 -- {'READ', now, cursor}: the log was applied up to an id that is itself too far ahead;
 -- {'WIDE', now, id}: this entry has more fields than a script can append.
 local WORDS = 7000 -- Lua's stack holds some 8000
@@ -40,7 +40,7 @@ local begun = redis.call('EXISTS', KEYS[3]) == 1
 if redis.call('EXISTS', KEYS[1]) == 0 and not begun then
   return { 'NONE', at }
 end
--- The entries that are ahead begin here. Once begun, these are all entries after those already taken, by any clock.
+-- The entries ahead start here. Once the repair has started, these are all entries after the moved ones, by any clock.
 local border = string.format('%.0f-0', now + tonumber(ARGV[1]) + 1)
 local from = border
 if begun then
@@ -88,14 +88,14 @@ if #ahead > 0 or not begun then
     redis.call('XSETID', KEYS[1], last, 'ENTRIESADDED', added, 'MAXDELETEDID', deleted)
     return { 'MORE', at }
   end
-  -- Nothing is ahead any more: the last id goes back to where the sound part ends.
+  -- No entry is ahead any more: set the last id back to the end of the correct part.
   local sound = cursor
   local before = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
   if before[1] and less(sound, before[1][1]) then
     sound = before[1][1]
   end
   if not less(deleted, begun and redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)[1][1] or border) then
-    -- Somebody deleted unread entries that were ahead: this must stay visible as a gap.
+    -- Another program deleted unread entries that were ahead: this must stay visible as a gap.
     local ms, seq = parts(sound)
     sound = string.format('%.0f-%.0f', ms, seq + 1)
     deleted = sound

@@ -1,17 +1,17 @@
 #!lua
--- Accepts a log in which entries are missing: counts the missing entries as read, so that the numbers add up again.
+-- Accepts a log with missing entries: counts them as read, so that the numbers add up again.
 --
--- A later gap stops the daemon again, because the number of entries does not add up any more, or because the greatest
--- deleted id lies behind the cursor again.
+-- A later gap stops the daemon again, because the number of entries does not add up any more, or the greatest deleted
+-- id is after the cursor.
 --
 -- KEYS[1] the log, KEYS[2] state hash, KEYS[3] owner lease
--- ARGV[1] cursor and ARGV[2] number of read entries, as the caller found them
--- ARGV[3] the greatest deleted id that the caller found in the log, '' where there is no log
+-- ARGV[1] cursor and ARGV[2] number of read entries, as the caller read them
+-- ARGV[3] the greatest deleted id that the caller read, '' if there is no log
 -- ARGV[4] the number of read entries to write, ARGV[5] how many of them were lost
--- ARGV[6] '1' where the log ends before the cursor and is empty: its last id becomes the cursor
+-- ARGV[6] '1' if the log is empty and ends before the cursor: its last id becomes the cursor
 --
--- Answers {'DONE'}; or, with nothing written, {'OWNED', lease}: a daemon works on the partition; {'CHANGED'}: something
--- is not as the caller found it; {'FIRST', id}: the log begins with the one id that leaves no room for an acceptance.
+-- Returns {'DONE'}; or, with nothing written, {'OWNED', lease}: a daemon owns the partition; {'CHANGED'}: the data
+-- changed since the caller read it; {'FIRST', id}: the log starts with the smallest id, so the gap cannot be accepted.
 local owner = redis.call('GET', KEYS[3])
 if owner then
   return { 'OWNED', owner }
@@ -37,7 +37,7 @@ if ARGV[6] == '1' then
 end
 local accepted = cursor
 if cursor == '0-0' and deleted ~= '0-0' and deleted ~= '' then
-  -- The greatest deleted id cannot be set back to nothing, so the cursor moves by the one id before all others.
+  -- The greatest deleted id cannot be reset to 0-0, so the cursor moves to the smallest id.
   accepted = '0-1'
   local taken = redis.call('XRANGE', KEYS[1], '-', accepted, 'COUNT', 1)
   if taken[1] then

@@ -1,16 +1,16 @@
 #!lua
--- One step of a partition, written whole or not at all.
+-- Writes one step of a partition completely, or not at all.
 --
 -- KEYS[1] owner lease, KEYS[2] state hash
--- ARGV[1] this owner's lease value
--- ARGV[2] the sequence number that the step builds on
--- ARGV[3] the step's own sequence number, ARGV[4] its digest
+-- ARGV[1] the owner's lease value
+-- ARGV[2] the sequence number of the previous step
+-- ARGV[3] the sequence number of this step, ARGV[4] its digest
 -- ARGV[5..] operations, each as: number of words, words of one Redis command
 --
--- Answers 'OK', or 'DONE' where this very step is written already (its reply was lost), or, with nothing written:
--- 'FENCED' and the lease found, 'SEQUENCE' and the sequence number found, 'WRONGTYPE', a key that holds another type
--- of data than its command is for, and that type, or 'TAKEN', a stream, the id of the next entry for it and the stream's
--- last id, which is not smaller. Redis rolls nothing back, so all of it is checked before the first write.
+-- Returns 'OK', or 'DONE' if this step is already written (its reply was lost), or, with nothing written: 'FENCED' and
+-- the lease found; 'SEQUENCE' and the sequence number found; 'WRONGTYPE', a key with another type than its command
+-- needs, and that type; or 'TAKEN', a stream, the id of its next entry, and the stream's last id, which is not smaller.
+-- Redis has no rollback, so the script checks all of this before the first write.
 local types = {
   HDEL = 'hash', HINCRBY = 'hash', HSET = 'hash', RPUSH = 'list', SADD = 'set', XADD = 'stream', ZADD = 'zset', ZREM = 'zset',
 }
@@ -46,7 +46,7 @@ while at <= last do
     if found ~= expected and found ~= 'none' then
       return { 'WRONGTYPE', ARGV[at + 2], found }
     end
-    -- An entry whose id is given. Those of one step follow each other, so the first one of a stream is enough.
+    -- An entry with a fixed id. Those of one step are consecutive, so checking the first one of a stream is enough.
     if found == 'stream' and ARGV[at + 1] == 'XADD' and ARGV[at + 3] ~= '*' and not numbered[ARGV[at + 2]] then
       numbered[ARGV[at + 2]] = true
       local id = last_id(ARGV[at + 2])

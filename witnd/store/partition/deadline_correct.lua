@@ -3,9 +3,9 @@
 --
 -- KEYS[1] sorted set of deadlines, KEYS[2] record of the outcome
 -- ARGV[1] outcome key, ARGV[2] the record as it was read, '' for none
--- ARGV[3] the right score, '' to remove the key from the set
+-- ARGV[3] the correct score, '' to remove the key from the set
 --
--- Answers 1 if the set was changed, 0 if the record has changed meanwhile or the set was right.
+-- Returns 1 if the set was changed, 0 if the record has changed meanwhile or the set was correct.
 if (redis.call('GET', KEYS[2]) or '') ~= ARGV[2] then
   return 0
 end

@@ -1,14 +1,14 @@
 #!lua flags=no-writes
--- Members of sorted sets behind a place, those with the greatest score first, of all sets at one moment.
+-- Reads members of sorted sets after a position, greatest score first, from all sets at one moment.
 --
--- KEYS: sets of one slot. ARGV: how many of each at most; then the score and the name of the place, or nothing for the
--- beginning. Answers for each set a flat list of members and scores.
--- Members of one score come in the reverse order of their bytes, as the server keeps them; the place itself need not
--- be in a set. However many share a score, finding where to go on takes some twenty steps.
+-- KEYS: sets of one slot. ARGV: the limit for each set; then score and name of the position, or nothing for the start.
+-- Returns for each set a flat list of members and scores.
+-- Members of one score are in the reverse order of their bytes, as in Redis; the position itself need not be in a set.
+-- However many share a score, finding the start takes some twenty steps.
 
 local count, score, name = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 
--- By bytes: `<` on texts would follow the locale of the server.
+-- Compare bytes: `<` on strings depends on the locale of the server.
 local function less(one, other)
   for at = 1, math.min(#one, #other) do
     local a, b = string.byte(one, at), string.byte(other, at)

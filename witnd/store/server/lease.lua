@@ -1,16 +1,15 @@
 #!lua
--- Ownership of a partition.
+-- Takes, renews or releases the lease of a partition.
 --
 -- KEYS[1] owner lease, KEYS[2] state hash
--- ARGV[1] 'take', ARGV[2] who takes, ARGV[3] length of the lease in ms, ARGV[4] lease value that may be replaced, or '',
---   ARGV[5] clock of the caller's host in ms, ARGV[6] by how many ms the server's may differ from it
+-- ARGV[1] 'take', ARGV[2] the new holder, ARGV[3] length of the lease in ms, ARGV[4] lease value to replace, or '',
+--   ARGV[5] clock of the caller's host in ms, ARGV[6] greatest allowed difference to the server's clock in ms
 -- ARGV[1] 'renew', ARGV[2] the lease's value, ARGV[3] length in ms
 -- ARGV[1] 'release', ARGV[2] the lease's value
 --
--- Answers {1, value} where the caller owns the partition afterwards (or gave it up), {0, value found or '', its ms left}.
--- 'take' answers {-1, difference in ms, 0}, with nothing written, where the clocks differ by more than that.
--- Any verb answers {-2, type, number of the key} where a key holds another type of data, and 'take' {-3, epoch, 2} where
--- the epoch is no number, with nothing written.
+-- Returns {1, value} if the caller then has the lease (or released it), else {0, value found or '', its ms left}.
+-- With nothing written: {-2, type, number of the key} if a key has another type; 'take' also {-1, difference in ms, 0}
+-- if the clocks differ too much, and {-3, epoch, 2} if the epoch is not a number.
 for place, expected in ipairs({ 'string', 'hash' }) do
   local kind = redis.call('TYPE', KEYS[place]).ok
   if kind ~= expected and kind ~= 'none' then
