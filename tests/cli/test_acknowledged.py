@@ -55,9 +55,9 @@ def test_an_event_that_redis_lost_is_listed_with_exit_code_5(shop: Workshop, log
     [
         ("1700000000000-0", "a partition and an id"),
         ('{"id": 5}', "cannot be read"),
-        ('{"id": "5", "partition": 0}', "no id of an entry"),
-        ("7 1700000000000-0", "names partition 7"),
-        ("0 next", "no id of an entry"),
+        ('{"id": "5", "partition": 0}', "entry id"),
+        ("7 1700000000000-0", "got 7"),
+        ("0 next", "entry id"),
     ],
 )
 def test_a_line_that_is_not_an_event_is_named_with_its_place(shop: Workshop, log: Path, line: str, says: str) -> None:

@@ -103,7 +103,7 @@ def test_a_file_is_put_into_force_and_its_difference_shown(terminal: Terminal, s
     assert done.exit_code == 0
     assert '+ customer "acme"' in done.stdout
     assert "    + condition[0]: replied seen" in done.stdout
-    assert "4 changes written, in force from the beginning, revision 4" in done.stdout
+    assert "4 changes written, in effect from the beginning, revision 4" in done.stdout
     assert revision(session_server) == 4
 
 
@@ -111,7 +111,7 @@ def test_applying_it_twice_says_nothing_to_do(terminal: Terminal, session_server
     terminal.apply(FILE)
     again = terminal.apply(FILE)
     assert again.exit_code == 0
-    assert again.stdout.endswith("nothing to do\n")
+    assert again.stdout.endswith("no changes\n")
     assert revision(session_server) == 4
 
 
@@ -139,7 +139,7 @@ def test_a_change_is_in_force_from_now_on(terminal: Terminal, session_server: Se
     session_server.call("XADD", "witn:{0}:events", "*", "data", "{}")
     done = terminal.apply(FILE.replace("0.99", "1.20"))
     assert '    ~ entries[support].price_per_unit: "0.99" → "1.2"' in done.stdout
-    assert "1 change written, in force from 20" in done.stdout
+    assert "1 change written, in effect from 20" in done.stdout
 
 
 def test_a_change_can_be_scheduled(terminal: Terminal) -> None:
@@ -147,12 +147,12 @@ def test_a_change_can_be_scheduled(terminal: Terminal) -> None:
     text = FILE.replace("0.99", "1.20")
     when = ("--effective-from", "2096-01-01T00:00:00Z")
     done = terminal.apply(text, *when)
-    assert "in force from 2096-01-01T00:00:00.000Z" in done.stdout
-    assert terminal.apply(text, *when).stdout.endswith("nothing to do\n")
-    assert terminal.apply(FILE).stdout.endswith("nothing to do\n")
+    assert "in effect from 2096-01-01T00:00:00.000Z" in done.stdout
+    assert terminal.apply(text, *when).stdout.endswith("no changes\n")
+    assert terminal.apply(FILE).stdout.endswith("no changes\n")
     exported = terminal.witnd("export").stdout
     assert '"0.99"' in exported
-    assert "the first of it for 2096-01-01T00:00:00.000Z" in exported
+    assert "2096-01-01T00:00:00.000Z" in exported
 
 
 def test_an_instant_that_cannot_be_is_a_usage_error(terminal: Terminal, session_server: Server) -> None:
@@ -219,8 +219,8 @@ def test_an_export_is_applied_as_no_change(terminal: Terminal) -> None:
     assert exported.exit_code == 0
     assert "whsec_" not in exported.stdout
     assert "archived = true" in exported.stdout
-    assert terminal.apply(exported.stdout).stdout.endswith("nothing to do\n")
-    assert terminal.apply(terminal.witnd("export", "--secrets").stdout).stdout.endswith("nothing to do\n")
+    assert terminal.apply(exported.stdout).stdout.endswith("no changes\n")
+    assert terminal.apply(terminal.witnd("export", "--secrets").stdout).stdout.endswith("no changes\n")
 
 
 def test_an_export_is_written_as_people_would(terminal: Terminal) -> None:
@@ -300,7 +300,7 @@ def test_a_lost_reply_is_told_as_unknown_and_applying_again_is_safe(
     assert unknown.exit_code == 3
     assert "apply it again" in unknown.stderr
     assert revision(session_server) == 4
-    assert terminal.apply(FILE).stdout.endswith("nothing to do\n")
+    assert terminal.apply(FILE).stdout.endswith("no changes\n")
 
 
 OWN = FILE.replace(

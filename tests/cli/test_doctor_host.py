@@ -155,7 +155,7 @@ def test_a_state_directory_is_asked_whether_it_can_be_written(tmp_path: Path, mo
     there = Config(daemon=DaemonConfig(state_dir=tmp_path), state_dir_explicit=True)
     assert states(there)["state directory"] == ["ok"]
     new = Config(daemon=DaemonConfig(state_dir=tmp_path / "a/b"), state_dir_explicit=True)
-    assert "to be made" in of_unit(new)["state directory"][0].found
+    assert "not created yet" in of_unit(new)["state directory"][0].found
     (tmp_path / "file").touch()
     wrong = Config(daemon=DaemonConfig(state_dir=tmp_path / "file/b"), state_dir_explicit=True)
     assert states(wrong)["state directory"] == ["warning"]
@@ -219,8 +219,8 @@ def not_ready(*reasons: str, **partitions: int) -> tuple[int, object]:
 @pytest.mark.parametrize(
     ("ready", "state", "found"),
     [
-        ((200, {"status": "ok", "partitions": {"running": 1}, "lag": 7}), "ok", "7 events behind"),
-        (not_ready("partition 0 is standby", "partition 1 is standby", standby=2), "note", "stands by"),
+        ((200, {"status": "ok", "partitions": {"running": 1}, "lag": 7}), "ok", "7 behind"),
+        (not_ready("partition 0 is standby", "partition 1 is standby", standby=2), "note", "standby"),
         (not_ready("partition 0 is standby", "Redis is away", standby=1), "warning", "Redis is away"),
         (not_ready("partition 0 is standby", "an entry is ahead", standby=1, running=1), "warning", "is ahead"),
         (not_ready("entry 5-0 is 99 s ahead of the server's clock", running=1), "warning", "99 s ahead"),
@@ -237,7 +237,7 @@ def test_a_daemon_here_is_asked_how_it_is(ready: tuple[int, object], state: str,
 def test_something_else_at_its_address_is_a_warning() -> None:
     with answering({}) as config:
         [one] = judge_daemon(config, private=False)
-    assert (one.state, "no daemon of witnd" in one.found) == ("warning", True)
+    assert (one.state, "another program" in one.found) == ("warning", True)
 
 
 def test_nobody_there_is_a_note() -> None:

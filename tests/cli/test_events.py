@@ -165,7 +165,7 @@ def test_held_events_are_asked_for_again(shop: Workshop) -> None:
 def test_asking_for_keys_without_held_events_is_a_mistake(shop: Workshop) -> None:
     nothing = shop.witnd("events", "retry", "ticket-9999")
     assert nothing.exit_code == 2
-    assert "nothing is held for this key" in nothing.stderr
+    assert "'ticket-9999'" in nothing.stderr
     assert shop.call("EXISTS", "witn:{0}:events") == 0
 
 

@@ -302,7 +302,7 @@ class TestIssue:
             (earlier.id, "INV-000001"), (later.id, "INV-000002")
         ]  # fmt: skip
         assert shop.json("invoices", "issue", "--all-closed") == {"data": []}
-        assert shop.witnd("invoices", "issue", "--all-closed").stdout == "no draft waits to be issued\n"
+        assert shop.witnd("invoices", "issue", "--all-closed").stdout == "no drafts to issue\n"
 
     def test_one_that_is_refused_does_not_stop_the_others(self, shop: Workshop) -> None:
         one, running = november(shop), november(shop, "other", closed=False)
@@ -376,7 +376,7 @@ class TestCredit:
         found = shop.json("invoices", "show", one.id)
 
         assert told.stdout == (
-            "0.40 EUR for ticket-4711, as a line of the draft of acme in EUR from 2001-09-01 to 2001-10-01\n"
+            "0.40 EUR for ticket-4711, as a line on the draft of acme in EUR from 2001-09-01 to 2001-10-01\n"
         )
         assert [(line["amount"], line["reason"]) for line in found["lines"]] == [("1.00", None), ("-0.40", "slow")]
         assert found["lines"][1]["corrects"] == derived_id("line", "ticket-4711")
@@ -391,9 +391,7 @@ class TestCredit:
         told = shop.witnd("invoices", "credit", "ticket-4711", "--reason", "slow")
         more = shop.witnd("invoices", "credit", "ticket-4711", "--reason", "slow")
 
-        assert told.stdout == (
-            "CN-000001: 1.00 EUR for ticket-4711 of INV-000001\nacme has 1.00 EUR of credit for the next invoices\n"
-        )
+        assert told.stdout == ("CN-000001: 1.00 EUR for ticket-4711 on INV-000001\ncredit balance of acme: 1.00 EUR\n")
         assert more.exit_code == 2
         assert "nothing of the row remains to credit" in more.stderr
 
@@ -409,7 +407,7 @@ class TestCredit:
         assert (first["repeated"], again["repeated"]) == (False, True)
         assert first["line"] == again["line"]
         assert first["credit_note"] is None
-        assert told.stdout.startswith("had been given already: 0.40 EUR for ticket-4711")
+        assert told.stdout.startswith("already credited: 0.40 EUR for ticket-4711")
         assert other.exit_code == 2
         assert all(word in other.stderr for word in ("--id refund-17", "0.40 EUR", "slow"))
         other = shop.witnd(*(word if word != "slow" else "late" for word in credit), "--amount", "0.40")
@@ -442,9 +440,9 @@ class TestCredit:
             (("ticket-4711", "--amount", "0.001"), "more digits after the point than EUR"),
             (("ticket-4711", "--amount", "-1"), "--amount: '-1' must not be negative"),
             (("ticket-4711", "--amount", "much"), "--amount: 'much' must be a plain decimal number"),
-            ((), "name an OUTCOME_KEY, or a line by --invoice and --row"),
-            (("--invoice", "x"), "name an OUTCOME_KEY, or a line"),
-            (("ticket-4711", "--invoice", "x", "--row", "y"), "name an OUTCOME_KEY, or a line"),
+            ((), "OUTCOME_KEY"),
+            (("--invoice", "x"), "OUTCOME_KEY"),
+            (("ticket-4711", "--invoice", "x", "--row", "y"), "OUTCOME_KEY"),
             (("--invoice", "INV-000001", "--row", "abcdef"), "'INV-000001'; `witnd invoices`"),
         ],
     )
@@ -480,7 +478,7 @@ class TestCredit:
         def credit(row: str) -> Any:
             return shop.witnd("invoices", "credit", "--invoice", one.id, "--row", row, "--reason", "first month")
 
-        assert credit(FEE.id[:12]).stdout.startswith(f"5.00 EUR for {FEE.id[:12]}, as a line of the draft")
+        assert credit(FEE.id[:12]).stdout.startswith(f"5.00 EUR for {FEE.id[:12]}, as a line on the draft")
         assert "no line with an id that begins with 'ef'" in credit("ef").stderr
         assert "no line with an id that begins with 'aaaaaaaa'" in credit("aaaaaaaa").stderr
 
@@ -534,7 +532,7 @@ class TestNotes:
         assert "CN-000001 is a credit note for INV-000001" in said(
             "credit", "--invoice", "CN-000001", "--row", "abcdef", "--reason", "slow"
         )
-        assert "leave out --customer" in said("notes", "CN-000001", "--customer", "acme")
+        assert "--customer" in said("notes", "CN-000001", "--customer", "acme")
         assert "--invoice" in said("notes", "--invoice", "INV-000001", "--customer", "acme")
         assert "'nonsense'" in said("notes", "--after", "nonsense")
 

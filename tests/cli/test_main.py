@@ -107,7 +107,7 @@ def test_mistakes_in_usage_end_with_2(arguments: list[str]) -> None:
         (StoreUnavailable("no answer"), 3, "witnd: no answer"),
         (StoreRefused("it is full", "empty it"), 3, "witnd: it is full; empty it"),
         (Unsafe("it forgets", "turn AOF on"), 3, "witnd: it forgets; turn AOF on"),
-        (Fenced("partition 3"), 4, "witnd: another daemon has taken over: partition 3"),
+        (Fenced("partition 3"), 4, "witnd: another daemon took over: partition 3"),
         (ExceptionGroup("tasks", [ValueError(), Fenced("0")]), 4, "witnd: another daemon"),
     ],
 )

@@ -80,7 +80,7 @@ def test_units_are_told_line_by_line(catalogue: Path) -> None:
     told = rate(catalogue, "standard", "support", "--units", "49, 3,98.5")
     assert told.exit_code == 0, told.output
     assert told.stdout.endswith(
-        "outcome   unit  amount  how\n"
+        "outcome   unit  amount  calculation\n"
         "1         49    0.00    49 free; nothing is charged\n"
         "2         3     2.00    1 free; 2 × 1 (tier 1) = 2\n"
         "3         98.5  98.25   98 × 1 (tier 1) + 0.5 × 0.5 (tier 2) = 98.25\n"
@@ -116,7 +116,7 @@ def test_a_price_that_needs_no_period_says_so(catalogue: Path) -> None:
 
 def test_a_customer_has_prices_of_its_own_and_those_of_its_card(catalogue: Path) -> None:
     own = rate(catalogue, "support", "3", "--customer", "acme").stdout
-    assert own.startswith("support, agreed with acme: 0.5 per unit (EUR)\n")
+    assert own.startswith("support, individual price of acme: 0.5 per unit (EUR)\n")
     assert rate(catalogue, "sales", "1", "--customer", "acme").stdout.startswith("sales, rate card standard: 2.5 %")
     other = rate(catalogue, "yen", "sales", "1", "--customer", "acme").stdout
     assert other.startswith("sales, rate card yen: 10 per unit (JPY)\n")
@@ -132,13 +132,13 @@ def test_a_customer_has_prices_of_its_own_and_those_of_its_card(catalogue: Path)
         (["support", "1", "--customer", "acmee"], "'acmee'; did you mean 'acme'?"),
         (["support", "1", "--customer", "penniless"], "customer penniless has no rate card in force"),
         (["yen", "support", "1", "--customer", "penniless"], "customer penniless has no price for agent"),
-        (["standard", "support"], "COUNT is 'support'; write how many outcomes, 1 to 100000"),
-        (["standard", "support", "0"], "COUNT is '0'"),
+        (["standard", "support"], "COUNT must be a number from 1 to 100000, got 'support'"),
+        (["standard", "support", "0"], "got '0'"),
         (["standard", "support", "-1"], "No such option"),
-        (["standard", "support", "100001"], "COUNT is '100001'"),
-        (["standard", "support", "9" * 5000], "write how many outcomes"),
-        (["support", "5"], "write CARD AGENT COUNT"),
-        (["standard", "support", "5", "--units", "1"], "write CARD AGENT COUNT"),
+        (["standard", "support", "100001"], "got '100001'"),
+        (["standard", "support", "9" * 5000], "COUNT must be"),
+        (["support", "5"], "CARD AGENT COUNT"),
+        (["standard", "support", "5", "--units", "1"], "CARD AGENT COUNT"),
         (["standard", "support", "--units", "1,-2"], "each must not be negative"),
         (["standard", "support", "--units", "1,,2"], "each must be a plain decimal number"),
         (["standard", "support", "1", "--at", "yesterday"], "'yesterday'"),

@@ -80,7 +80,7 @@ def test_explain_tells_the_amount_and_the_invoice_once_the_period_is_closed(shop
     billing = BillingKeys("witn")
     shop.work(lambda client: bool(client.hlen(billing.numbers)))
     told = shop.witnd("explain", "ticket-0001").stdout
-    assert "line       3 units, 3.00 EUR by what the period came to\n" in told
+    assert "line       3 units, 3.00 EUR for the whole period\n" in told
     assert "invoice    INV-000001, issued, of 2001-09-01T00:00:00.000Z to 2001-10-01T00:00:00.000Z\n" in told
     assert shop.json("explain", "ticket-0001")["invoice"]["amount"] == "3.00"
 

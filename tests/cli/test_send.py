@@ -71,22 +71,22 @@ def test_a_value_is_json_and_a_bare_word_is_text(shop: Workshop, given: str, val
     ("arguments", "told"),
     [
         (["short", "replied", "--customer", "acme"], "key: must have 8 to 255 characters"),
-        (["ticket-4711", "replied"], "--customer: is missing"),
-        (["ticket-4711", "--customer", "acme"], "ACTION: is missing"),
+        (["ticket-4711", "replied"], "--customer: is required"),
+        (["ticket-4711", "--customer", "acme"], "ACTION: is required"),
         (["ticket-4711", "x", "--customer", "a", "--value", "[1]"], "--value: must be text"),
-        (["ticket-4711", "x", "--customer", "a", "--value", "{1"], "--value: '{1' is no JSON"),
-        (["ticket-4711", "x", "--customer", "a", "--value", "1e999"], "--value: '1e999' is no JSON"),
-        (["ticket-4711", "x", "--customer", "a", "--attribution", "much"], "'much' is no number"),
-        (["ticket-4711", "x", "--customer", "a", "--attribution", "true"], "'true' is no number"),
+        (["ticket-4711", "x", "--customer", "a", "--value", "{1"], "--value: '{1' is not valid JSON"),
+        (["ticket-4711", "x", "--customer", "a", "--value", "1e999"], "--value: '1e999' is not valid JSON"),
+        (["ticket-4711", "x", "--customer", "a", "--attribution", "much"], "'much' is not a number"),
+        (["ticket-4711", "x", "--customer", "a", "--attribution", "true"], "'true' is not a number"),
         (["ticket-4711", "x", "--customer", "a", "--attribution", "1e16"], "properties.attribution"),
         (["ticket-4711", "x", "--customer", "a", "--settles-at", "soon"], "properties.settles_at"),
         (["ticket-4711", "x", "--customer", "a", "--timestamp", "1"], "timestamp: must look like"),
         (["ticket-4711", "x", "--customer", "a", "--property", "novalue"], "NAME=JSON"),
         (
             ["ticket-4711", "x", "--customer", "a", "--value", "1", "--property", "value=2"],
-            "value is given twice, also by --value",
+            "value must not be repeated; it is also set by --value",
         ),
-        (["-", "replied"], "everything stands in the lines"),
+        (["-", "replied"], "leave out ACTION"),
     ],
 )
 def test_mistakes_are_named_and_nothing_is_sent(shop: Workshop, arguments: list[str], told: str) -> None:
@@ -120,7 +120,7 @@ def test_waiting_tells_the_fate(shop: Workshop) -> None:
     late = shop.witnd("send", "ticket-4711", "replied", "--customer", "nobody", "--wait", "--timeout", "0.1")
     assert late.exit_code == 3
     assert "waiting" in late.stdout
-    assert "is `witnd run` running?" in late.stderr
+    assert "`witnd run`" in late.stderr
     shop.work()
     assert shop.json("events", sent["id"])["fate"] == "held"
 
@@ -168,7 +168,7 @@ def test_a_mistake_in_a_line_is_told_with_its_number_and_its_batch_is_not_sent(s
     assert wrong.exit_code == 2
     assert "line 2: action: is required" in wrong.stderr
     assert "line 3: is not strict JSON" in wrong.stderr
-    assert "nothing from line 1 on was sent" in wrong.stderr
+    assert "from line 1 on" in wrong.stderr
     assert shop.call("EXISTS", "witn:{0}:events") == 0
 
 
@@ -176,7 +176,7 @@ def test_earlier_batches_stay_sent(shop: Workshop) -> None:
     good = json.dumps({"key": "ticket-0001", "action": "replied", "customer_key": "acme"})
     wrong = shop.witnd("send", "-", stdin=f"{good}\n" * 500 + "nonsense\n")
     assert wrong.exit_code == 2
-    assert "nothing from line 501 on was sent" in wrong.stderr
+    assert "from line 501 on" in wrong.stderr
     assert len(log(shop)) == 500
     assert len(wrong.stdout.splitlines()) == 500
 
@@ -208,7 +208,7 @@ def test_a_lost_reply_is_told_as_unknown_with_how_to_repeat_it(shop: Workshop, m
         broken.setattr(Wire, "__init__", wired)
         unknown = shop.witnd("send", "ticket-4711", "replied", "--customer", "acme")
     assert unknown.exit_code == 3
-    assert "unknown whether the event was sent" in unknown.stderr
+    assert "write not confirmed" in unknown.stderr
     identity = unknown.stderr.split("--id ")[1].split(";")[0]
     again = shop.witnd("send", "ticket-4711", "replied", "--customer", "acme", "--id", identity)
     assert again.exit_code == 0
@@ -221,7 +221,7 @@ def test_a_server_that_refuses_says_so(server: Any, tmp_path: Path) -> None:
     refused = Workshop(full, tmp_path).witnd("send", "ticket-4711", "replied", "--customer", "acme")
     assert refused.exit_code == 3
     assert "memory limit" in refused.stderr
-    assert "these were not sent" in refused.stderr
+    assert "not sent" in refused.stderr
 
 
 def test_no_server_is_told_with_its_address(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_a_damaged_one_is_listed_and_removed_by_the_command_that_is_named(shop: 
     [remedy] = [one["remedy"] for one in shop.json("doctor")["checks"] if "0123456789ab" in one["found"]]
     assert "witnd tokens revoke" in remedy
     done = shop.witnd("tokens", "revoke", "0123456789ab")
-    assert (done.exit_code, done.stdout) == (0, "0123456789ab was unreadable and is removed\n")
+    assert (done.exit_code, done.stdout) == (0, "removed unreadable token 0123456789ab\n")
     assert shop.json("tokens")["unreadable"] == []
     assert b'"token.revoke"' in shop.call("XREVRANGE", "witn:{shared}:changes", "+", "-", "COUNT", "1")[0][1][b"data"]
     assert "there is no token" in shop.witnd("tokens", "revoke", "0123456789ab").stderr

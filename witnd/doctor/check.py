@@ -1,4 +1,4 @@
-"""One judgement of `witnd doctor`, and the four states it can have."""
+"""The result of one check of `witnd doctor`, and its four states."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ STATES: tuple[State, ...] = ("problem", "warning", "note", "ok")  # the worst fi
 
 
 class Check(Struct, frozen=True, kw_only=True):
-    """`exit_code` is what a problem makes the daemon or a command end with; 0 for everything that is none."""
+    """A result. `exit_code`: the exit code that a problem causes; 0 for other states."""
 
     group: Group
     name: str
@@ -27,27 +27,27 @@ def ok(group: Group, name: str, found: str) -> Check:
 
 
 def note(group: Group, name: str, found: str, remedy: str | None = None) -> Check:
-    """Worth knowing; may well be meant."""
+    """Return a note: something that may be intended."""
     return Check(group=group, name=name, state="note", found=found, remedy=remedy)
 
 
 def warning(group: Group, name: str, found: str, remedy: str) -> Check:
-    """witnd works, and somebody should look."""
+    """Return a warning: witnd works, but an operator should look."""
     return Check(group=group, name=name, state="warning", found=found, remedy=remedy)
 
 
 def problem(group: Group, name: str, found: str, remedy: str, exit_code: int = REDIS) -> Check:
-    """The daemon does not start, stops, or cannot take events."""
+    """Return a problem: the daemon does not start, stops, or accepts no events."""
     return Check(group=group, name=name, state="problem", found=found, remedy=remedy, exit_code=exit_code)
 
 
 def count(number: int, what: str, many: str | None = None) -> str:
-    """`1 event`, `2 events`."""
+    """Return a count with its noun: `1 event`, `2 events`."""
     return f"{number} {what if number == 1 else many or what + 's'}"
 
 
 def span(ms: float) -> str:
-    """A length of time for people, as exact as a glance needs."""
+    """Return a duration, rounded for people."""
     seconds = abs(ms) / 1000
     if seconds < 1:
         return f"{abs(ms):.0f} ms"

@@ -1,4 +1,4 @@
-"""What `witnd doctor` makes of the clocks: those of the server and of this host, and the one in the logs."""
+"""Check the clocks of the server and this host, and the timestamps in the logs."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,27 +21,25 @@ NEAR_MS: Final = 1_000.0
 
 
 def judge_clocks(server: Server, *, local: bool) -> Iterator[Check]:
-    """`local`: the server runs on this host, so they have one clock."""
+    """Check the clocks. `local`: the server runs on this host and shares its clock."""
     off = server.off_ms
-    found = (
-        f"that of Redis is {span(off)} {'ahead of' if off >= 0 else 'behind'} this host's, ± {server.within_ms:.0f} ms"
-    )
+    found = f"Redis is {span(off)} {'ahead of' if off >= 0 else 'behind'} this host, ± {server.within_ms:.0f} ms"
     if abs(off) <= server.within_ms:
-        found = f"those of Redis and this host agree, ± {server.within_ms:.0f} ms"
+        found = f"Redis and this host agree, ± {server.within_ms:.0f} ms"
     wrong = safety.clock_problem(server.health, server.health.now_ms - round(off))
     if wrong is not None:
         yield problem("clock", "server and host", wrong.reason, wrong.remedy)
     elif abs(off) > TOLERANCE_MS:
         yield warning(
-            "clock", "server and host", found, "have both synchronise: the server's decides what settles when"
+            "clock", "server and host", found, "synchronise both: the server's clock decides when outcomes settle"
         )
     elif abs(off) > NEAR_MS + server.within_ms:
-        yield note("clock", "server and host", found, "have both synchronise with a time server")
+        yield note("clock", "server and host", found, "synchronise both with a time server")
     else:
         yield ok("clock", "server and host", found)
     kept = synchronised()
     if kept is None:
-        yield note("clock", "host", "this system does not tell whether its clock is synchronised")
+        yield note("clock", "host", "unknown whether the clock is synchronised")
     elif kept:
         yield ok("clock", "host", "synchronised")
     else:
@@ -51,7 +49,7 @@ def judge_clocks(server: Server, *, local: bool) -> Iterator[Check]:
 
 
 def judge_logs(data: Data) -> Iterator[Check]:
-    """Whether a log is ahead of the clock that its entries come from."""
+    """Check whether a log is ahead of the server's clock."""
     ahead = [part for part in data.parts if part.snapshot.last[0] > part.snapshot.now_ms]
     stuck = [part for part in ahead if _ahead_ms(part) > AHEAD_MAX_MS]
     if not ahead:
@@ -60,20 +58,20 @@ def judge_logs(data: Data) -> Iterator[Check]:
         furthest = max(map(_ahead_ms, ahead))
         found = f"{count(len(ahead), 'log')} {span(furthest)} ahead of the server's clock"
         yield note(
-            "clock", "logs", found, "see who sends ids of its own; the entries wait until the clock reaches them"
+            "clock", "logs", found, "find the sender of explicit ids; the entries wait until the clock reaches them"
         )
     for part in stuck:
         last = f"entry {text_of(part.snapshot.last)} of partition {part.number} is {span(_ahead_ms(part))}"
         if part.cursor[0] - part.snapshot.now_ms > AHEAD_MAX_MS:
-            found = f"{last} ahead of the server's clock, and is applied: the clock was set back"
+            found = f"{last} ahead of the server's clock, and was applied: the clock was set back"
             yield problem("clock", "logs", found, "correct the clock of the Redis server")
         else:
-            found = f"{last} ahead of the server's clock: nothing from there on is applied"
-            yield problem("clock", "logs", found, "correct the clock, or move the entry with `witnd repair ahead`")
+            found = f"{last} ahead of the server's clock: nothing from this entry on is applied"
+            yield problem("clock", "logs", found, "correct the clock, or move the entries with `witnd repair ahead`")
 
 
 def judge_jumps(jumps: Sequence[Jump], data: Data) -> Iterator[Check]:
-    """Whether running daemons wait because the server's clock jumped. One that owns nothing may have ended since."""
+    """Check whether daemons are blocked by a clock jump. A daemon that owns nothing may have ended since."""
     holders = [part.owner for part in data.parts] + [data.books.owner]
     owners = {holder.instance for holder in holders if holder is not None}
     for one in jumps:
@@ -82,14 +80,17 @@ def judge_jumps(jumps: Sequence[Jump], data: Data) -> Iterator[Check]:
             found = f"daemon {one.instance} is blocked: {jump.reason}; nothing settles, closes or is issued"
             yield problem("clock", "jump", found, jump.remedy)
         else:
-            found = f"daemon {one.instance}, which owns nothing at the moment, reported: {jump.reason}"
+            found = f"daemon {one.instance}, which currently owns no partition, reported: {jump.reason}"
             yield warning(
-                "clock", "jump", found, f"if it runs: {jump.remedy}; else nothing: it corrects this at its start"
+                "clock",
+                "jump",
+                found,
+                f"if it runs: {jump.remedy}; if not, do nothing: it corrects this when it starts",
             )
 
 
 def judge_journal_time(journal: Path, host_ms: int) -> Iterator[Check]:
-    """The journal is written once a second while the daemon works, so none is from the future."""
+    """Check that the journal is not from the future. The daemon writes it once a second."""
     try:
         written_ms = int(journal.stat().st_mtime * 1000)
     except OSError:

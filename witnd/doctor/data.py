@@ -1,4 +1,4 @@
-"""What `witnd doctor` makes of the data: partitions, invoices, webhooks, catalogue and tokens."""
+"""Check the stored data: partitions, invoices, webhooks, catalogue and tokens."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -28,7 +28,7 @@ START: Final = "start a daemon: `systemctl start witnd`, or `witnd run`"
 
 
 def read_journal(journal: Journal, deployment: str | None) -> Exception | None:
-    """Take up what this host remembers; answers what is wrong with it, `FileNotFoundError` where there is nothing."""
+    """Read the journal of this host. Return its error, `FileNotFoundError` if there is no journal."""
     try:
         if not journal.path.exists():
             return FileNotFoundError()
@@ -39,7 +39,7 @@ def read_journal(journal: Journal, deployment: str | None) -> Exception | None:
 
 
 def judge_journal(journal: Journal, wrong: Exception | None, data: Data, marks: Marks, *, counts: bool) -> Check:
-    """Whether Redis has less than this host remembers. `counts`: the daemon is sure to use this state directory."""
+    """Check whether Redis has less than the journal records. `counts`: the daemon uses this state directory."""
     if wrong is None:
         losses = [*journal.lost_steps({part.number: part.sequence for part in data.parts}), *journal.lost_marks(marks)]
         try:
@@ -47,33 +47,37 @@ def judge_journal(journal: Journal, wrong: Exception | None, data: Data, marks: 
         except Unsafe as lost:
             wrong = lost
     if isinstance(wrong, FileNotFoundError):
-        return note("data", "journal", f"none at {journal.path}", "nothing to do if no daemon ran on this host")
+        return note("data", "journal", f"none at {journal.path}", "nothing to do if no daemon has run on this host")
     if isinstance(wrong, OSError):
         return note("data", "journal", f"{journal.path} cannot be read: {wrong.strerror}", "run this command as root")
     if isinstance(wrong, Unsafe):
         if counts:
             return problem("data", "journal", wrong.reason, wrong.remedy)
-        found = f"{wrong.reason}; only a daemon with this state directory minds"
-        return warning("data", "journal", found, f"set daemon.state_dir, or remove {journal.path} if it is of another")
-    return ok("data", "journal", "Redis has all that this host remembers")
+        found = f"{wrong.reason}; this affects only a daemon with this state directory"
+        return warning(
+            "data",
+            "journal",
+            found,
+            f"set daemon.state_dir, or remove {journal.path} if it belongs to another deployment",
+        )
+    return ok("data", "journal", "Redis has everything that the journal records")
 
 
 def judge_data(data: Data, catalogue: Catalogue | None, config: Config) -> Iterator[Check]:
-    """`catalogue` is None where it is too large to be looked through."""
+    """Check the data. `catalogue` is None if it is too large to check."""
     yield from _partitions(data, config)
     yield from _on_hold(data)
     if data.unreadable_tokens:
-        found = (
-            f"{count(len(data.unreadable_tokens), 'token')} damaged and refused: {', '.join(data.unreadable_tokens)}"
-        )
-        remedy = "remove each with `witnd tokens revoke ID`, and create another with `witnd tokens create`"
+        ids = ", ".join(data.unreadable_tokens)
+        found = f"{count(len(data.unreadable_tokens), 'token')} damaged; the API refuses them: {ids}"
+        remedy = "remove each with `witnd tokens revoke ID`, and create a new one with `witnd tokens create`"
         yield warning("data", "tokens", found, remedy)
     yield from _held(data)
     yield from _invoices(data, config)
     yield from _webhooks(data, catalogue)
     yield _tokens(data)
     if catalogue is None:
-        yield note("data", "catalogue", f"{data.catalogue} versions: too many to look through here")
+        yield note("data", "catalogue", f"{data.catalogue} versions: too many to check here")
     else:
         yield from _catalogue(catalogue, data.now_ms)
 
@@ -90,10 +94,10 @@ def _partitions(data: Data, config: Config) -> Iterator[Check]:
     if fine:
         yield ok("data", "partitions", f"{fine} of {len(found)} are owned and up to date")
     if idle:
-        yield note("data", "partitions", f"{idle} of {len(found)} have no owner, and nothing waits in them", START)
+        yield note("data", "partitions", f"{idle} of {len(found)} have no owner; no events wait", START)
     yield from told[:TOLD]
     if len(told) > TOLD:
-        yield warning("data", "partitions", f"{len(told) - TOLD} more like these", "see the ones above")
+        yield warning("data", "partitions", f"{len(told) - TOLD} more like these", "as above")
 
 
 def _partition(part: Part, config: Config) -> Check:
@@ -110,7 +114,7 @@ def _partition(part: Part, config: Config) -> Check:
     if part.owner is None:
         return (warning if part.lag or late else note)("data", name, found, START)
     if late or part.lag > LAG:
-        remedy = f"see what {part.owner.instance} waits for: /readyz, its log, the clock and memory above"
+        remedy = f"check what {part.owner.instance} waits for: /readyz, its log, and the clock and memory above"
         return warning("data", name, found, remedy)
     return ok("data", name, found)
 
@@ -127,7 +131,7 @@ def _on_hold(data: Data) -> Iterator[Check]:
     if not total:
         return
     named = [key for part in data.parts for key in part.on_hold][:NAMED]
-    found = f"{count(total, 'outcome')} cannot be read and wait: {', '.join(named)}{'…' if total > len(named) else ''}"
+    found = f"{count(total, 'outcome')} on hold: {', '.join(named)}{'…' if total > len(named) else ''}"
     yield warning("data", "on hold", found, f"rebuild each with `witnd repair outcome {named[0] if named else 'KEY'}`")
 
 
@@ -135,15 +139,15 @@ def _held(data: Data) -> Iterator[Check]:
     held = sum(part.held for part in data.parts)
     since = min((part.held_since for part in data.parts if part.held_since is not None), default=None)
     if held and since is not None:
-        found = f"events of {count(held, 'key')} cannot be placed, the first for {span(data.now_ms - since)}"
+        found = f"held events of {count(held, 'key')}, the oldest for {span(data.now_ms - since)}"
         yield warning(
-            "data", "held events", found, "see why with `witnd events --fate held`, and apply what is missing"
+            "data", "held events", found, "run `witnd events --fate held`, and add what is missing to the catalogue"
         )
     else:
         yield ok("data", "held events", "none")
     if rejected := sum(part.rejected for part in data.parts):
-        found = f"{count(rejected, 'event')} within the last day"
-        yield note("data", "rejected events", found, "see why with `witnd events --fate rejected`")
+        found = f"{count(rejected, 'event')} in the last 24 hours"
+        yield note("data", "rejected events", found, "run `witnd events --fate rejected` for the reasons")
 
 
 def _invoices(data: Data, config: Config) -> Iterator[Check]:
@@ -152,22 +156,22 @@ def _invoices(data: Data, config: Config) -> Iterator[Check]:
     waits = bool(late or (books.first_end or now_ms) < now_ms or books.past_grace)
     who = _owner(books.owner, config)
     if books.owner is None:
-        yield (warning if waits else note)("data", "invoices", f"{who}: nobody makes them at the moment", START)
+        yield (warning if waits else note)("data", "invoices", f"{who}: no daemon makes invoices", START)
     else:
         yield ok("data", "invoices", who)
     if late:
         since = span(now_ms - min(late.values()))
-        found = f"lines of {count(len(late), 'partition')} are in no draft, the first for {since}"
-        yield warning("data", "lines", found, "see what `billing.` events the daemon's log has")
+        found = f"lines of {count(len(late), 'partition')} are not in a draft yet, the oldest for {since}"
+        yield warning("data", "lines", found, "check the daemon's log for `billing.` events")
     yield from _period(books, data)
     if config.billing.issue == "manual":
         if books.to_issue:
-            found = f"{count(books.to_issue, 'draft')} to be issued by hand"
-            yield note("data", "drafts", found, "look at them with `witnd invoices`, then `witnd invoices issue`")
+            found = f"{count(books.to_issue, 'draft')} to issue manually"
+            yield note("data", "drafts", found, "review them with `witnd invoices`, then run `witnd invoices issue`")
     elif books.past_grace and books.first_past is not None:
         past = now_ms - books.first_past - config.billing.grace * 1000
-        found = f"{count(books.past_grace, 'draft')} past the time of review and not issued, the first for {span(past)}"
-        remedy = START if books.owner is None else "see what `invoice.` and `billing.` events the daemon's log has"
+        found = f"{count(books.past_grace, 'draft')} past the end of grace and not issued, the oldest for {span(past)}"
+        remedy = START if books.owner is None else "check the daemon's log for `billing.` events"
         yield warning("data", "drafts", found, remedy)
 
 
@@ -178,17 +182,17 @@ def _period(books: Books, data: Data) -> Iterator[Check]:
     found = f"the period that ended at {instant.render(end)} is not closed"
     behind = [part.number for part in data.parts if part.cursor[0] < end]
     if books.owner is None:
-        yield warning("data", "period", f"{found}: nobody makes invoices", START)
+        yield warning("data", "period", f"{found}: no daemon makes invoices", START)
     elif behind:
         which = ", ".join(map(str, behind[:NAMED])) + (" and others" if len(behind) > NAMED else "")
         yield warning(
             "data",
             "period",
-            f"{found}: it waits for partition {which} to be applied past it",
-            "see the partitions above",
+            f"{found}: it waits for partition {which} to process events up to its end",
+            "check the partitions above",
         )
     else:
-        yield warning("data", "period", found, "see what `billing.` events the daemon's log has")
+        yield warning("data", "period", found, "check the daemon's log for `billing.` events")
 
 
 def _webhooks(data: Data, catalogue: Catalogue | None) -> Iterator[Check]:
@@ -201,35 +205,35 @@ def _webhooks(data: Data, catalogue: Catalogue | None) -> Iterator[Check]:
     for rule in suspended[:TOLD]:
         state, name = data.endpoints[rule], names.get(rule, rule)
         since = span(data.now_ms - (state.suspended_at or data.now_ms))
-        found = f"that of {name} is suspended for {since}: {state.reason or 'it failed'}"
+        found = f"the endpoint of {name} is suspended for {since}: {state.reason or 'it failed'}"
         found += f"; {count(parked.get(rule, 0), 'delivery', 'deliveries')} parked"
-        yield warning("data", "endpoint", found, f"mend it, then `witnd deliveries resume {name}`")
+        yield warning("data", "endpoint", found, f"fix it, then run `witnd deliveries resume {name}`")
     for rule in [rule for rule in parked if rule not in suspended][:TOLD]:
         found = f"{count(parked[rule], 'delivery', 'deliveries')} of {names.get(rule, rule)} parked"
         yield warning(
-            "data", "endpoint", found, f"enable the rule, then `witnd deliveries resume {names.get(rule, rule)}`"
+            "data", "endpoint", found, f"enable the rule, then run `witnd deliveries resume {names.get(rule, rule)}`"
         )
     failing = [
         rule for rule, state in data.endpoints.items() if state.failing_since is not None and not state.suspended
     ]
     if failing:
         which = ", ".join(names.get(rule, rule) for rule in failing[:NAMED]) + ("…" if len(failing) > NAMED else "")
-        yield note("data", "endpoint", f"failing, and tried again: {which}", "see why with `witnd deliveries`")
+        yield note("data", "endpoint", f"failing, being retried: {which}", "run `witnd deliveries` for the reasons")
     if dead := sum(part.dead for part in data.parts):
         found = f"{count(dead, 'delivery', 'deliveries')} given up"
-        yield warning("data", "dead letters", found, "mend the endpoint, then `witnd deliveries resend`")
+        yield warning("data", "dead letters", found, "fix the endpoint, then run `witnd deliveries resend`")
     if unqueued := sum(part.unqueued for part in data.parts):
         found = f"the deliveries of {count(unqueued, 'outcome')} are not queued yet"
-        yield note("data", "webhooks", found, "wait: the daemon queues them; until then lists do not have them")
+        yield note("data", "webhooks", found, "wait: the daemon queues them; until then, lists do not show them")
     if not (suspended or parked or failing or dead or unqueued):
-        yield ok("data", "webhooks", "no endpoint fails, nothing was given up")
+        yield ok("data", "webhooks", "no endpoint fails; no delivery was given up")
 
 
 def _tokens(data: Data) -> Check:
     living = [token for token in data.tokens if token.revoked_at is None]
     if not any(token.has_scope("admin") for token in living):
-        found = f"{count(len(living), 'token')}, and none for administration"
-        return note("data", "tokens", found, "`witnd tokens create NAME --scope admin`, if the API is used")
+        found = f"{count(len(living), 'token')}, none with the scope admin"
+        return note("data", "tokens", found, "to use the API, run `witnd tokens create NAME --scope admin`")
     return ok("data", "tokens", f"{count(len(living), 'token')} in use")
 
 
@@ -241,18 +245,18 @@ def _catalogue(catalogue: Catalogue, now_ms: int) -> Iterator[Check]:
     found = ", ".join(count(len(keys), kind.replace("_", " ")) for kind, keys in living.items())
     missing = [words for words, kind in (("no agent", "agent"), ("no customer", "customer")) if not living[kind]]
     if missing:
-        remedy = "put one into force with `witnd apply`; until then events are held"
+        remedy = "add one with `witnd apply`; until then, events are held"
         yield note("data", "catalogue", f"{found}: {' and '.join(missing)}", remedy)
     else:
         yield ok("data", "catalogue", found)
     without = [key for key in living["customer"] if not _has_card(catalogue, key, now_ms)]
     if without:
         which = ", ".join(without[:NAMED]) + (f" and {len(without) - NAMED} more" if len(without) > NAMED else "")
-        found = f"{count(len(without), 'customer')} without one: {which}"
-        yield warning("data", "rate cards", found, "give them a rate_card; their events are held")
+        found = f"{count(len(without), 'customer')} without a rate card: {which}"
+        yield warning("data", "rate cards", found, "set rate_card for them; until then, their events are held")
 
 
 def _has_card(catalogue: Catalogue, key: str, now_ms: int) -> bool:
-    """Now, or by the version that has yet to come into force."""
+    """Return whether the customer has a rate card, now or in a scheduled version."""
     versions = (catalogue.entry("customer", key, now_ms), catalogue.entry("customer", key))
     return any(one is not None and one.content["rate_card"] for one in versions)

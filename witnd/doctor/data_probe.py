@@ -1,4 +1,4 @@
-"""What `witnd doctor` asks of the data: how far each partition and the invoices are, and what is stuck.
+"""Read the progress of each partition and of the invoices, and what is stuck.
 
 Constant-time reads in a bounded number, whatever there is of data. Nothing is written. What the answers mean is left
 to others.
@@ -43,7 +43,7 @@ CURRENT_MS: Final = 30_000
 
 
 class Part(Struct, frozen=True, kw_only=True):
-    """One partition, all read at one moment. Instants in ms, None where there is none."""
+    """A snapshot of one partition. Instants in ms, None if there is none."""
 
     number: int
     owner: Holder | None
@@ -70,12 +70,12 @@ class Part(Struct, frozen=True, kw_only=True):
 
     @property
     def is_current(self) -> bool:
-        """Whether what it settles resolved just now; while it works through a backlog, that was long ago."""
+        """Return whether outcomes settle on time. In a backlog, they settle long after their deadline."""
         return not self.lag or self.snapshot.now_ms - self.cursor[0] < CURRENT_MS
 
 
 class Books(Struct, frozen=True, kw_only=True):
-    """How far the invoices are."""
+    """The progress of the invoices."""
 
     owner: Holder | None
     collected: Mapping[int, int]  # partition → the number of its last line that is in a draft
@@ -128,7 +128,7 @@ async def survey(
 
 
 def _token(raw: bytes) -> Token | None:
-    """None for one that is damaged or newer."""
+    """Return None if the token is damaged, or of a newer version."""
     try:
         return decode_record(raw, Token, "a token")
     except Unsafe:
@@ -218,7 +218,7 @@ def _part(
 
 
 async def _deadlines(connection: wire.Wire, keys: Keys, due: Sequence[str]) -> list[int]:
-    """When these outcomes are due by their records."""
+    """Return the deadlines in the records of these outcomes."""
     if not due:
         return []
     [records] = await _together(connection, ("MGET", *map(keys.outcome, due)))
@@ -259,7 +259,7 @@ async def _books(connection: wire.Wire, prefix: str, parts: Sequence[Part], now_
 
 
 def _resolved_at(part: Part, found: Sequence[tuple[bytes, list[bytes]]]) -> int:
-    """When the outcome of a line resolved; of one that is missing or damaged, how far its partition is."""
+    """Return when the outcome of a line resolved; if the line is missing or damaged, the progress of its partition."""
     try:
         return decode_record(found[0][1][1], Line, "").billed_at
     except (IndexError, Unsafe, ValueError):
@@ -271,7 +271,7 @@ def _holder(owner: bytes | None, left_ms: int) -> Holder | None:
 
 
 async def _together(connection: wire.Wire, *commands: Command) -> list[Any]:
-    """The answers at one moment; a stream that is not there yet tells nothing of itself."""
+    """Return the replies of one transaction. A stream that does not exist yet has no information."""
     replies = await connection.wait(connection.send((("MULTI",), *commands, ("EXEC",))), ANSWER_SECONDS)
     _sound(replies)
     answers = [[] if _absent(answer) else answer for answer in replies[-1]]

@@ -1,4 +1,4 @@
-"""What `witnd doctor` makes of this host: the daemon that may run here, its unit, its directory and configuration."""
+"""Check this host: the daemon, its systemd unit, state directory and configuration."""
 
 import os
 import re
@@ -21,51 +21,51 @@ FILES_PER_PARTITION: Final = 4
 BASE_BYTES: Final = 200 << 20
 OUTCOME_BYTES: Final = 3 << 10
 _VAR: Final = Path("/var/lib")
-INSTALL: Final = "install it as docs/how-to/run-in-production.md says, if the daemon is to survive a restart"
+INSTALL: Final = "to start the daemon at boot, install the unit: see docs/how-to/run-in-production.md"
 
 
 def judge_daemon(config: Config, *, private: bool) -> Iterator[Check]:
-    """Whether a daemon works here, and what it says of itself. `private`: it has a server of its own."""
+    """Check whether a daemon runs here, and its health. `private`: it runs an embedded server."""
     if private:
-        yield ok("daemon", "embedded server", f"one answers, named in {config.daemon.state_dir / URL_FILE}")
+        yield ok("daemon", "embedded server", f"running; its URL is in {config.daemon.state_dir / URL_FILE}")
     bind = config.http.bind
     if bind.port == 0:
-        yield note("daemon", "http", "http.bind has any free port, so nobody can be asked", "give it a port")
+        yield note("daemon", "http", "http.bind has no fixed port, so the daemon cannot be checked", "set a port")
         return
     at = f"http://{bind}"
     alive = host.get(bind, "/healthz")
     if isinstance(alive, str):
         yield note(
-            "daemon", "http", f"nothing answers at {at}: {alive}", "start a daemon, if one is to work on this host"
+            "daemon", "http", f"nothing responds at {at}: {alive}", "start a daemon if it should run on this host"
         )
         return
     if alive.status != 200 or alive.body is None or alive.body.get("status") != "ok":
-        found = f"what answers at {at} is no daemon of witnd (status {alive.status})"
-        yield warning("daemon", "http", found, "set http.bind to a port that is free")
+        found = f"another program responds at {at} (status {alive.status})"
+        yield warning("daemon", "http", found, "set http.bind to a free port")
         return
-    yield ok("daemon", "http", f"a daemon answers at {at}")
+    yield ok("daemon", "http", f"a daemon responds at {at}")
     yield _ready(host.get(bind, "/readyz"))
 
 
 def _ready(answer: host.Answer | str) -> Check:
     if isinstance(answer, str) or answer.body is None:
         found = answer if isinstance(answer, str) else f"status {answer.status}"
-        return warning("daemon", "ready", f"it does not tell whether it is: {found}", "see its log")
+        return warning("daemon", "ready", f"unknown: {found}", "check the daemon's log")
     if answer.status == 200:
         alarms = answer.body.get("alarms")
         if isinstance(alarms, list) and alarms:
-            found = "it applies and settles, but " + "; ".join(map(str, alarms))
-            return warning("daemon", "ready", found, "see the last lines of level error in its log")
-        return ok("daemon", "ready", f"it applies and settles, {answer.body.get('lag', '?')} events behind")
+            found = "the daemon processes events, but " + "; ".join(map(str, alarms))
+            return warning("daemon", "ready", found, "check the last lines of level error in its log")
+        return ok("daemon", "ready", f"the daemon processes events, {answer.body.get('lag', '?')} behind")
     error = answer.body.get("error")
     reason = str(error.get("message")) if isinstance(error, dict) else f"status {answer.status}"
     if _is_standby(error):
-        return note("daemon", "ready", "it stands by: another daemon owns the partitions")
-    return warning("daemon", "ready", f"it is not: {reason}", "see what it waits for in its log")
+        return note("daemon", "ready", "standby: another daemon owns the partitions")
+    return warning("daemon", "ready", f"not ready: {reason}", "check the daemon's log for what it waits for")
 
 
 def _is_standby(error: object) -> bool:
-    """Whether every partition waits for another daemon, and nothing else is wrong."""
+    """Return whether every partition waits for another daemon, and nothing else is wrong."""
     details = error.get("details") if isinstance(error, dict) else None
     found = [(str(one.get("path")), str(one.get("message"))) for one in details or () if isinstance(one, dict)]
     reasons = [message for path, message in found if not path]
@@ -74,7 +74,7 @@ def _is_standby(error: object) -> bool:
 
 
 def remembers(config: Config, unit: Mapping[str, str] | None, *, private: bool) -> bool:
-    """Whether a daemon of this host is sure to keep its journal where this command looks for it."""
+    """Return whether a daemon of this host certainly stores its journal in this state directory."""
     by_systemd = (_loaded(unit) or {}).get("StateDirectory", "").split()[:1]
     return private or config.state_dir_explicit or [config.daemon.state_dir] == [_VAR / name for name in by_systemd]
 
@@ -84,12 +84,12 @@ def _loaded(unit: Mapping[str, str] | None) -> Mapping[str, str] | None:
 
 
 def judge_unit(config: Config, unit: Mapping[str, str] | None) -> Iterator[Check]:
-    """How the daemon is set up on this host. `unit`: what systemd tells, None without one."""
+    """Check the setup of the daemon on this host. `unit`: its systemd properties, or None."""
     running = _loaded(unit)
     yield _file(config, running)
     yield _state_dir(config, running)
     if unit is None:
-        yield note("unit", "systemd", "no systemd here")
+        yield note("unit", "systemd", "not available on this host")
     elif running is None:
         yield note("unit", "systemd", f"{host.UNIT} is {unit['LoadState']}", INSTALL)
     else:
@@ -104,10 +104,10 @@ def _file(config: Config, unit: Mapping[str, str] | None) -> Check:
     used = str(config.file.absolute()) if config.file else None
     named = re.search(r"--config[ =](\S+)", (unit or {}).get("ExecStart", ""))
     if named and named[1] != used:
-        found = f"{used or 'the defaults'} here, and {named[1]} in the unit"
-        return note("unit", "configuration", found, f"judge the unit's with --config {named[1]}")
+        found = f"{used or 'defaults'} here, {named[1]} in the unit"
+        return note("unit", "configuration", found, f"check the unit's configuration with --config {named[1]}")
     if used is None:
-        return note("unit", "configuration", "no file: the defaults and the environment", "write /etc/witnd/witnd.toml")
+        return note("unit", "configuration", "no file: defaults and environment", "write /etc/witnd/witnd.toml")
     return ok("unit", "configuration", used)
 
 
@@ -116,17 +116,17 @@ def _state_dir(config: Config, unit: Mapping[str, str] | None) -> Check:
     if not config.state_dir_explicit:
         if unit is not None and unit.get("StateDirectory"):
             return ok("unit", "state directory", f"{_VAR / unit['StateDirectory'].split()[0]}, by systemd")
-        found = f"{directory}, chosen by nobody: lost data is not noticed after a restart"
-        return note("unit", "state directory", found, "name one in daemon.state_dir, or StateDirectory= in the unit")
+        found = f"{directory} (default): data loss is not detected after a restart"
+        return note("unit", "state directory", found, "set daemon.state_dir, or StateDirectory= in the unit")
     there = next((one for one in (directory, *directory.parents) if one.exists()), Path("/"))
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
-        return ok("unit", "state directory", f"{directory}, " + ("writable" if there == directory else "to be made"))
-    found = f"{directory} cannot be written by the user who asks"
+        return ok(
+            "unit", "state directory", f"{directory}, " + ("writable" if there == directory else "not created yet")
+        )
+    found = f"{directory} is not writable for this user"
     if unit is not None:
-        return note("unit", "state directory", found, "see that the daemon's own user may write it")
-    return warning(
-        "unit", "state directory", found, "give it to the daemon's user, or name another in daemon.state_dir"
-    )
+        return note("unit", "state directory", found, "make sure that the daemon's user can write to it")
+    return warning("unit", "state directory", found, "make it writable for the daemon's user, or set daemon.state_dir")
 
 
 def _active(unit: Mapping[str, str]) -> Check:
@@ -135,29 +135,36 @@ def _active(unit: Mapping[str, str]) -> Check:
     found = ", ".join(word for word in words if word)
     if state == "failed":
         why = f"{found} (result {unit.get('Result', 'unknown')})"
-        return warning("unit", "systemd", why, "see `journalctl -u witnd`, then `systemctl reset-failed witnd`")
+        return warning("unit", "systemd", why, "check `journalctl -u witnd`, then run `systemctl reset-failed witnd`")
     if unit.get("UnitFileState") == "disabled":
-        return note("unit", "systemd", found, "`systemctl enable witnd`, if it is to start with the machine")
+        return note("unit", "systemd", found, "run `systemctl enable witnd` to start it at boot")
     return ok("unit", "systemd", found)
 
 
 def _supervision(unit: Mapping[str, str]) -> Iterator[Check]:
     kind, again = unit.get("Type", ""), unit.get("Restart", "")
     if kind not in ("notify", "notify-reload"):
-        found = f"Type={kind}: systemd is not told when the daemon is ready"
+        found = f"Type={kind}: systemd cannot detect when the daemon is ready"
         yield warning("unit", "supervision", found, "set Type=notify in the unit")
     if again in ("no", ""):
-        yield warning("unit", "supervision", "Restart=no: a daemon that fails stays down", "set Restart=always")
+        yield warning(
+            "unit", "supervision", "Restart=no: systemd does not restart a failed daemon", "set Restart=always"
+        )
     watched = host.seconds(unit.get("WatchdogUSec", "0"))
     if not watched:
-        yield note("unit", "supervision", "no watchdog: a daemon that hangs stays so", "set WatchdogSec=60 in the unit")
+        yield note(
+            "unit",
+            "supervision",
+            "no watchdog: systemd does not restart a hanging daemon",
+            "set WatchdogSec=60 in the unit",
+        )
     elif watched < 10:
-        found = f"WatchdogSec={watched:g}: a busy machine can be mistaken for a hang"
+        found = f"WatchdogSec={watched:g}: too short for a busy machine"
         yield warning("unit", "supervision", found, "set WatchdogSec=60 in the unit")
     needed = DRAIN_SECONDS + (EMBEDDED_SECONDS if "--embedded" in unit.get("ExecStart", "") else 0)
     stop = host.seconds(unit.get("TimeoutStopUSec", "infinity"))
     if stop is not None and stop < needed:
-        found = f"TimeoutStopSec={stop:g}, and finishing what was read can take {needed:g} s"
+        found = f"TimeoutStopSec={stop:g}, but a stop can take {needed:g} s"
         yield warning("unit", "supervision", found, f"set TimeoutStopSec={needed:g} or more in the unit")
     elif kind in ("notify", "notify-reload") and again not in ("no", ""):
         text = "any time" if stop is None else f"{stop:g} s"
@@ -178,13 +185,15 @@ def _credential(config: Config, unit: Mapping[str, str] | None) -> Iterator[Chec
         return
     name = named.removeprefix(CREDENTIAL)
     if unit is None:
-        yield note("unit", "credential", f"redis.password_file names the {named}", "the unit has to pass it")
+        yield note(
+            "unit", "credential", f"redis.password_file uses the {named}", "pass it with LoadCredential= in the unit"
+        )
         return
     passed = " ".join(unit.get(one, "") for one in ("LoadCredential", "LoadCredentialEncrypted", "SetCredential"))
     if re.search(rf"(?:^|\s|\{{){re.escape(name)}(?::|\s|$)", passed) or unit.get("ImportCredential"):
-        yield ok("unit", "credential", f"{name} is passed by the unit")
+        yield ok("unit", "credential", f"the unit passes {name}")
     else:
-        found = f"redis.password_file names the {named}, and the unit does not pass it"
+        found = f"redis.password_file uses the {named}, but the unit does not pass it"
         yield problem("unit", "credential", found, f"add LoadCredential={name}:/path to the unit", USAGE)
 
 
@@ -203,6 +212,9 @@ def _memory(config: Config, unit: Mapping[str, str] | None) -> Check:
         least, name = min(bounds)
         tell = warning if name.startswith("Memory") else note
         return tell(
-            "unit", "memory", f"{want}, and {name} is {least >> 20} MiB", "lower daemon.actors_in_memory, or raise it"
+            "unit",
+            "memory",
+            f"{want}, but {name} is {least >> 20} MiB",
+            "lower daemon.actors_in_memory, or raise the limit",
         )
     return ok("unit", "memory", want)

@@ -1,4 +1,4 @@
-"""What this host tells: whether its clock is kept, what systemd knows of the unit, what answers over HTTP.
+"""Read facts about this host: clock synchronisation, properties of the systemd unit, HTTP responses.
 
 Reads only, each for a few seconds at the most; None and nothing where the host does not tell. What it means is left
 to others.
@@ -35,7 +35,7 @@ _LENGTH: Final = re.compile(r"([0-9.]+)(us|ms|s|min|h|d|w)")
 
 
 class _Timex(ctypes.Structure):
-    """The beginning of the kernel's struct, and room for the rest of it."""
+    """The first fields of the kernel's struct, with room for the rest."""
 
     _fields_ = (
         ("modes", ctypes.c_uint),
@@ -49,14 +49,14 @@ class _Timex(ctypes.Structure):
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """What answered a request; `body` is None where it is no JSON object."""
+    """A response; `body` is None if it is not a JSON object."""
 
     status: int
     body: dict[str, object] | None
 
 
 def synchronised() -> bool | None:
-    """Whether the kernel believes that its clock is kept by a time service."""
+    """Return whether the kernel considers its clock synchronised, None if unknown."""
     if sys.platform != "linux":
         return None
     told = _Timex()  # modes 0: nothing is set
@@ -69,7 +69,7 @@ def synchronised() -> bool | None:
 
 
 def unit() -> Mapping[str, str] | None:
-    """The properties of the unit as systemd has it in force; None without a systemd that answers."""
+    """Return the properties of the unit, None if systemd does not respond."""
     program = shutil.which("systemctl")
     if program is None:
         return None
@@ -90,7 +90,7 @@ def unit() -> Mapping[str, str] | None:
 
 
 def seconds(text: str) -> float | None:
-    """A length of time as systemd writes it; None for "infinity" and whatever else is no number."""
+    """Parse a duration in the format of systemd; None for "infinity" and anything else that is not a number."""
     if text.isdigit():
         return int(text) / 1_000_000
     parts = [_LENGTH.fullmatch(part) for part in text.split()]
@@ -100,7 +100,7 @@ def seconds(text: str) -> float | None:
 
 
 def memory() -> int | None:
-    """Bytes of memory that this host has."""
+    """Return the memory of this host in bytes."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (OSError, ValueError):
@@ -108,7 +108,7 @@ def memory() -> int | None:
 
 
 def get(address: Address, path: str) -> Answer | str:
-    """The answer at an address to listen on, or why there is none."""
+    """Return the response at a bind address, or the reason why there is none."""
     connection = http.client.HTTPConnection(_ANYWHERE.get(address.host, address.host), address.port, timeout=SECONDS)
     try:
         connection.request("GET", path)

@@ -1,4 +1,4 @@
-"""What `witnd doctor` asks a server about itself: its figures, its clock, its delays, and what the user may do.
+"""Read the state of a Redis server: INFO, clock, latency, and the permissions of the user.
 
 Nothing is written, no key is looked for, and every wait has an end. What the answers mean is left to others; of the
 data on the server, `diagnosis_data` asks.
@@ -33,7 +33,7 @@ WAITING: Final = {"fsync": ("WAITAOF", 1, 0, 1), "replica": ("WAIT", 1, 1)}
 
 
 class Server(Struct, frozen=True, kw_only=True):
-    """What a server answered. Times in ms; `off_ms` is how far its clock is ahead of the host's, exact to `within_ms`.
+    """The replies of a server. Times in ms. `off_ms`: how far its clock is ahead of the host's, exact to `within_ms`.
 
     `refused` are commands that the user may not run, None where that may not be asked; `missing` those the server
     does not have. `open_config` tells whether its settings may be read.
@@ -62,7 +62,7 @@ class Server(Struct, frozen=True, kw_only=True):
 
 
 async def examine(server: Endpoint, prefix: str, durability: Durability, clock: Clock) -> Server:
-    """Raises `StoreUnavailable`, or `StoreRefused` where it does not even tell its figures."""
+    """Read the state. Raise `StoreUnavailable`, or `StoreRefused` if the user cannot run INFO."""
     connection = await wire.connect(server, "witnd-doctor")
     try:
         info = read_info((await connection.ask(("INFO",), seconds=ANSWER_SECONDS))[0])
@@ -89,7 +89,7 @@ async def examine(server: Endpoint, prefix: str, durability: Durability, clock: 
 
 
 def commands(keys: Keys, shared: GlobalKeys, durability: Durability) -> list[Command]:
-    """One example of each command that the daemon and the commands run, in scripts and outside, on keys of witnd."""
+    """Return one example of each command that witnd runs on its keys, in scripts and outside."""
     outcome, held, outbox = keys.outcome("doctor"), keys.held_events("doctor"), keys.outbox("doctor")
     return [
         ("TIME",), ("MULTI",), ("EXEC",), ("EVAL", "return 1", 1, keys.state), ("EVALSHA", "0" * 40, 1, keys.state),
@@ -120,12 +120,12 @@ def commands(keys: Keys, shared: GlobalKeys, durability: Durability) -> list[Com
 
 
 async def _each(connection: wire.Wire, asked: Sequence[Command]) -> list[Any]:
-    """Answers in their places, errors too."""
+    """Return the replies in order, including errors."""
     return await connection.wait(connection.send(asked), ANSWER_SECONDS)
 
 
 async def _settings(connection: wire.Wire) -> dict[str, str] | None:
-    """Those that the server has and tells; None where it tells none."""
+    """Return the commands of the server, None if it does not list them."""
     answers = await _each(connection, [("CONFIG", "GET", name) for name in SETTINGS])
     if all(isinstance(answer, hiredis.ReplyError) for answer in answers):
         return None
@@ -134,7 +134,7 @@ async def _settings(connection: wire.Wire) -> dict[str, str] | None:
 
 
 async def _clock(connection: wire.Wire, clock: Clock) -> tuple[float, float, int]:
-    """How far the server's clock is ahead, how exact that is, and its time. The quickest reading tells best."""
+    """Return how far the server's clock is ahead, the precision, and its time. The fastest round trip is the best."""
     readings = []
     for _ in range(CLOCK_READINGS):
         host, began = clock.now_ms(), clock.monotonic()
@@ -157,7 +157,7 @@ async def _pings(connection: wire.Wire, clock: Clock) -> list[float]:
 
 
 async def _rights(connection: wire.Wire, wanted: Sequence[Command]) -> dict[str, Any]:
-    """Who we are, and which of the commands are refused or missing, as far as that may be asked."""
+    """Return the user, and its refused and missing commands if it can check its permissions."""
     who = (await _each(connection, [("ACL", "WHOAMI")]))[0]
     user = who.decode() if isinstance(who, bytes) else "default"
     answers = await _each(connection, [("ACL", "DRYRUN", user, *command) for command in wanted])

@@ -1,4 +1,4 @@
-"""What `witnd doctor` makes of a server's answers: may it be billed from, and is it fit to.
+"""Check the Redis server: whether it is safe to bill from, and fast enough.
 
 What makes the daemon refuse a server is asked of the daemon's own judge, `store.safety`, figure by figure.
 """
@@ -23,22 +23,27 @@ FULL: Final = 0.9
 CLIENTS_PER_PARTITION: Final = 4
 CLIENTS_SHARED: Final = SHARED_CONNECTIONS
 _ERRORS: Final = {
-    "MISCONF": ("it could not write to its disk", "free space on its disk or mend it, and read the server's log"),
-    "OOM": ("it was at its memory limit", "raise maxmemory, or trim logs that are applied"),
-    "NOREPLICAS": ("it had too few replicas", "bring its replicas back"),
-    "BUSY": ("a script ran for too long", "see which program runs long scripts there, and give witnd its own server"),
+    "MISCONF": ("it could not write to its disk", "free disk space, and check the server's log"),
+    "OOM": ("it was at its memory limit", "raise maxmemory, or trim logs that witnd has processed"),
+    "NOREPLICAS": ("it had too few replicas", "reconnect its replicas"),
+    "BUSY": (
+        "a script ran for too long",
+        "find the program that runs long scripts, and use a separate server for witnd",
+    ),
 }
 
 
 def judge(server: Server, config: Config) -> Iterator[Check]:
-    """Everything but whether it answers at all, and its clock."""
+    """Check everything except reachability and the clock."""
     yield _kind(server)
     yield from _mode(server)
     if safety.kind_problems(server.info):
         return
     if server.loading:
         # Its other figures are not true yet: it says that it has no append-only file, for one.
-        yield problem("redis", "loading", "it is still loading its data", "wait until it has finished, then ask again")
+        yield problem(
+            "redis", "loading", "still loading its data", "wait until it has finished, then run `witnd doctor` again"
+        )
         return
     yield from _safety(server)
     yield from _persistence(server, config.redis.durability)
@@ -63,7 +68,7 @@ def _kind(server: Server) -> Check:
     name = info.get("server_name", "redis").capitalize()
     kind = f"{'Valkey' if 'valkey_version' in info else name} {version or 'of an unknown version'}"
     if (told := safety.version(info)) and told < safety.OLDEST:
-        return problem("redis", "version", kind, "use Redis or Valkey from 7.0 on")
+        return problem("redis", "version", kind, "use Redis or Valkey 7.0 or later")
     if "valkey_version" not in info and name != "Redis":
         return note("redis", "version", kind, "witnd is tested with Redis and Valkey only")
     return ok("redis", "version", kind)
@@ -76,7 +81,7 @@ def _mode(server: Server) -> Iterator[Check]:
 
 
 def _safety(server: Server) -> Iterator[Check]:
-    """What the daemon refuses, else what it warns of, else that all is well."""
+    """Yield what the daemon refuses; else its warnings; else ok."""
     judged = list(_unsafe(server))
     lost = any(one.name == "persistence" and one.state == "problem" for one in judged)
     risks = [] if lost else safety.warnings(server.health)
@@ -86,7 +91,7 @@ def _safety(server: Server) -> Iterator[Check]:
 
 
 def _unsafe(server: Server) -> Iterator[Check]:
-    """What the daemon refuses, each figure judged for itself, so that every one has a line of its own."""
+    """Check each value separately, so that each one gets a line."""
     seen = set()
     for name, fields, settings, fine in _TOPICS:
         health = safety.Health(
@@ -118,14 +123,14 @@ def _appends(server: Server) -> bool:
 
 
 _TOPICS: Final[tuple[tuple[str, tuple[str, ...], tuple[str, ...], Callable[[Server], str]], ...]] = (
-    ("role", ("role",), (), lambda server: server.info.get("role", "not told, taken for a primary")),
+    ("role", ("role",), (), lambda server: server.info.get("role", "unknown; assuming primary")),
     ("persistence", ("aof_enabled",), ("save",), _on_disk),
     ("append-only file", ("aof_last_write_status",), (), _written),
     (
         "eviction",
         ("maxmemory_policy",),
         (),
-        lambda server: server.info.get("maxmemory_policy", "not told, taken for noeviction"),
+        lambda server: server.info.get("maxmemory_policy", "unknown; assuming noeviction"),
     ),
 )
 
@@ -135,12 +140,12 @@ def _persistence(server: Server, durability: Durability) -> Iterator[Check]:
         yield note(
             "redis",
             "settings",
-            "it does not tell its settings; judged by what INFO tells",
-            "let the user run `config|get`, or see its settings yourself",
+            "the user cannot read the settings (CONFIG GET); checked against INFO only",
+            "allow the user `config|get`, or check the settings yourself",
         )
     syncs = server.health.config.get("appendfsync")
     appends = _appends(server)
-    found = f"durability {durability}, appendfsync {syncs or 'not told'}"
+    found = f"durability {durability}, appendfsync {syncs or 'unknown'}"
     broken = safety.durability_problem(server.health, durability)
     if broken is not None and durability.mode == "fsync":
         yield problem("redis", "durability", broken.reason, broken.remedy)
@@ -148,7 +153,7 @@ def _persistence(server: Server, durability: Durability) -> Iterator[Check]:
         yield warning(
             "redis",
             "durability",
-            f"{found}: a crash of the machine can lose half a minute of events",
+            f"{found}: a crash of the machine can lose the events of the last 30 s",
             "set `appendfsync everysec` or `always` on the server",
         )
     else:
@@ -156,19 +161,19 @@ def _persistence(server: Server, durability: Durability) -> Iterator[Check]:
 
 
 def _saving(server: Server) -> Iterator[Check]:
-    """What failed in the background."""
+    """Check background jobs."""
     config = server.health.config
     if server.info.get("rdb_last_bgsave_status", "ok") != "ok":
         stops = config.get("save") != "" and config.get("stop-writes-on-bgsave-error", "yes") == "yes"
-        tell, what = (problem, "its last snapshot failed, so it refuses writes") if stops else (
-            warning, "its last snapshot failed",
+        tell, what = (problem, "the last snapshot failed, so Redis refuses writes") if stops else (
+            warning, "the last snapshot failed",
         )  # fmt: skip
-        yield tell("redis", "snapshots", what, "free space or mend its disk, and read the server's log")
+        yield tell("redis", "snapshots", what, "free disk space, and check the server's log")
     if server.info.get("aof_last_bgrewrite_status", "ok") != "ok":
-        remedy = "free space on its disk and memory for the rewrite, and read the server's log"
-        yield warning("redis", "append-only file", "its last rewrite failed, so the file grows", remedy)
+        remedy = "free disk space and memory for the rewrite, and check the server's log"
+        yield warning("redis", "append-only file", "the last rewrite failed, so the file keeps growing", remedy)
     elif server.info.get("aof_rewrite_in_progress", "0") == "1":
-        yield note("redis", "append-only file", "it is being rewritten, which costs memory and disk meanwhile")
+        yield note("redis", "append-only file", "a rewrite is running; it needs extra memory and disk space")
 
 
 def _memory(server: Server) -> Check:
@@ -177,11 +182,11 @@ def _memory(server: Server) -> Check:
     text = f"{_size(used)} of {_size(most)} (maxmemory)" if most else f"{_size(used)}, without a limit"
     if most and used >= most:
         return problem(
-            "redis", "memory", f"{text}: it refuses writes", "raise maxmemory, or trim logs that are applied"
+            "redis", "memory", f"{text}: Redis refuses writes", "raise maxmemory, or trim logs that witnd has processed"
         )
     if used >= FULL * (most or whole or used + 1):
         on = "" if most else f" on a machine of {_size(whole)}"
-        return warning("redis", "memory", text + on, "give it more memory, or trim logs that are applied")
+        return warning("redis", "memory", text + on, "add memory, or trim logs that witnd has processed")
     return ok("redis", "memory", text)
 
 
@@ -198,8 +203,8 @@ def _replicas(server: Server, durability: Durability) -> Iterator[Check]:
     least = int(text) if text.isdigit() else 0
     found = f"{count(online, 'replica')} in sync"
     if online < least:
-        what = f"{found}, and min-replicas-to-write is {least}: it refuses writes"
-        yield problem("redis", "replicas", what, "bring its replicas back, or lower min-replicas-to-write")
+        what = f"{found}, and min-replicas-to-write is {least}: Redis refuses writes"
+        yield problem("redis", "replicas", what, "reconnect the replicas, or lower min-replicas-to-write")
     elif (broken := safety.durability_problem(server.health, durability)) and durability.mode == "replica":
         yield problem("redis", "replicas", broken.reason, broken.remedy)
     elif durability.mode == "replica" or online:
@@ -210,57 +215,59 @@ def _clients(server: Server, partitions: int) -> Check:
     most = number(server, "maxclients") or int(server.health.config.get("maxclients", "0"))
     now = number(server, "connected_clients")
     needed = CLIENTS_SHARED + CLIENTS_PER_PARTITION * partitions
-    found = f"{now} of {most or 'an unknown number'}"
+    found = f"{now} of {most or 'an unknown limit'}"
     if most and (now >= FULL * most or most < needed):
-        what = found if most >= needed else f"{found}, and a daemon can need {needed}"
+        what = found if most >= needed else f"{found}; a daemon can need {needed}"
         return warning("redis", "clients", what, "raise maxclients on the server")
     return ok("redis", "clients", found)
 
 
 def _latency(server: Server) -> Check:
     trips = server.round_trips
-    found = f"{server.median_ms:.2f} ms, {max(trips):.2f} ms at most, of {len(trips)} round trips"
+    found = f"median {server.median_ms:.2f} ms, maximum {max(trips):.2f} ms, {len(trips)} round trips"
     if server.median_ms >= SLOWEST_MS:
-        return warning("redis", "latency", found, "run the daemon nearer to the server: each commit is a round trip")
+        return warning("redis", "latency", found, "run the daemon closer to the server: each commit is a round trip")
     if server.median_ms >= SLOW_MS or max(trips) >= STALL_MS:
-        return note("redis", "latency", found, "look at the load of both machines if events wait")
+        return note("redis", "latency", found, "if events wait, check the load of both machines")
     return ok("redis", "latency", found)
 
 
 def _rights(server: Server) -> Check:
     who = f"user {server.user}"
-    see = "see the users in docs/how-to/run-in-production.md"
+    see = "see docs/how-to/run-in-production.md"
     if server.missing:
         found = f"the server does not have {', '.join(server.missing)}"
-        return problem("redis", "commands", found, "use Redis or Valkey from 7.0 on, with no command renamed")
+        return problem("redis", "commands", found, "use Redis or Valkey 7.0 or later, without renamed commands")
     if server.refused:
-        found = f"{who} may not run {', '.join(server.refused)} on the keys of witnd"
-        return problem("redis", "commands", found, f"give it these commands and keys: {see}")
+        found = f"{who} is not allowed to run {', '.join(server.refused)} on the keys of witnd"
+        return problem("redis", "commands", found, f"allow these commands and keys: {see}")
     if server.refused is None:
-        found = f"{who} may not ask what it may do (ACL DRYRUN)"
-        return note("redis", "commands", found, f"compare its rights with the documentation: {see}")
-    return ok("redis", "commands", f"{who} may run all that witnd needs, scripts too")
+        found = f"{who} is not allowed to check its permissions (ACL DRYRUN)"
+        return note("redis", "commands", found, f"compare its permissions with the documentation: {see}")
+    return ok("redis", "commands", f"{who} is allowed to run every command that witnd needs")
 
 
 def _delays(server: Server) -> Iterator[Check]:
-    """What holds the server up now and then."""
+    """Check what delays the server."""
     fork_ms = number(server, "latest_fork_usec") // 1000
     if fork_ms >= FORK_MS:
-        found = f"its last fork, for a snapshot or a rewrite, held it up for {span(fork_ms)}"
-        yield note("redis", "delays", found, "give it a machine with less memory in use or with faster forks")
+        found = f"the last fork, for a snapshot or rewrite, blocked Redis for {span(fork_ms)}"
+        yield note("redis", "delays", found, "use a machine with less memory in use, or with faster forks")
     if delayed := number(server, "aof_delayed_fsync"):
-        found = f"{count(delayed, 'write')} waited for a sync of the append-only file since it started"
-        yield note("redis", "delays", found, "give the append-only file a faster disk, or one of its own")
+        found = f"{count(delayed, 'write')} waited for a sync of the append-only file since the server started"
+        yield note("redis", "delays", found, "use a faster or separate disk for the append-only file")
     idle = server.health.config.get("timeout", "0")
     if idle.isdigit() and 0 < int(idle) < 60:
-        found = f"it closes connections that are quiet for {idle} s"
+        found = f"Redis closes connections that are idle for {idle} s"
         yield note("redis", "delays", found, "set `timeout 0` on the server")
 
 
 def _refusals(server: Server) -> Iterator[Check]:
-    """What it had to refuse since it started, whoever asked."""
+    """Check what the server has refused since it started, to any client."""
     for word, (why, remedy) in _ERRORS.items():
         times = re.search(r"count=(\d+)", server.info.get(f"errorstat_{word}", ""))
         if times:
             calls = count(int(times[1]), "call")
-            yield note("redis", "refusals", f"it refused {calls} since it started: {why}", f"if it lasts: {remedy}")
+            yield note(
+                "redis", "refusals", f"Redis refused {calls} since it started: {why}", f"if this continues: {remedy}"
+            )

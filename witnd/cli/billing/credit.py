@@ -67,7 +67,7 @@ def credit(
       witnd invoices credit --invoice INV-000012 --row 5f0c3a71b2d9 --reason 'no minimum in the first month'
     """
     if (outcome_key is None) != (invoice is not None and row is not None) or (invoice is None) != (row is None):
-        raise click.UsageError("name an OUTCOME_KEY, or a line by --invoice and --row")
+        raise click.UsageError("give either OUTCOME_KEY, or --invoice and --row")
     asked = _Asked(
         outcome_key=outcome_key,
         invoice=invoice,
@@ -97,8 +97,8 @@ async def _credit(asked: _Asked, as_document: bool, config: Path | None) -> None
             ) from None
         except Refused as refused:
             if refused.code == "UNAVAILABLE":
-                remedy = f"ask again with --id {asked.name}: then it is given once, whatever happened"
-                raise Refused(refused.code, "it is unknown whether the credit was given", remedy=remedy) from refused
+                remedy = f"repeat the command with --id {asked.name}; it credits once"
+                raise Refused(refused.code, "credit not confirmed", remedy=remedy) from refused
             raise
     if as_document:
         answer = crediting.credited_json(given)
@@ -112,10 +112,10 @@ def _tell_credit(given: crediting.Credit) -> None:
     currency = invoice.currency
     what = row.outcome_key or (row.corrects or "")[:SHORT]
     amount = f"{(row.amount or '').lstrip('-')} {currency}"
-    before = "had been given already: " if given.done.repeated else ""
+    before = "already credited: " if given.done.repeated else ""
     if note is None:
-        click.echo(printable(f"{before}{amount} for {what}, as a line of {invoice_label(invoice)}"))
+        click.echo(printable(f"{before}{amount} for {what}, as a line on {invoice_label(invoice)}"))
         return
     number, customer, balance = note.number, note.customer_key, minor_text(given.balance, invoice.digits)
-    click.echo(printable(f"{before}{number}: {amount} for {what} of {note.invoice_number}"))
-    click.echo(printable(f"{customer} has {balance} {currency} of credit for the next invoices"))
+    click.echo(printable(f"{before}{number}: {amount} for {what} on {note.invoice_number}"))
+    click.echo(printable(f"credit balance of {customer}: {balance} {currency}"))

@@ -101,11 +101,11 @@ def export(
     """
     filters = (period, customer, currency, stages or None)
     if not names and filters == (None,) * 4:
-        raise click.UsageError("say which invoices: write numbers or ids, --period or --customer")
+        raise click.UsageError("give numbers or ids, or select invoices with --period or --customer")
     if names and filters != (None,) * 4:
-        raise click.UsageError("write numbers and ids, or --period and --customer, not both")
+        raise click.UsageError("give either numbers and ids, or filters such as --period and --customer")
     if what == "credit-notes" and (stages or currency is not None):
-        raise click.UsageError("--status and --currency are those of invoices; leave them out")
+        raise click.UsageError("--status and --currency do not apply to credit notes; leave them out")
     _check(form, what, stripe_customers, stripe_round)
     wish = _Wish(
         names=names,
@@ -129,15 +129,15 @@ def export(
 def _check(form: str, what: str | None, customers: Path | None, rounded: bool) -> None:
     """Refuse what does not go together, before anything is read."""
     if form != "stripe" and (customers is not None or rounded):
-        raise click.UsageError("--stripe-customers and --stripe-round belong to --format stripe")
+        raise click.UsageError("--stripe-customers and --stripe-round require --format stripe")
     if form == "html" and what in ("lines", "invoices"):
-        raise click.UsageError("a page always has the invoice with its lines; leave --what out")
+        raise click.UsageError("a page always shows the invoice with its lines; leave out --what")
     if form == "stripe" and what == "credit-notes":
-        raise click.UsageError("credit notes reach Stripe with the invoices that they pay; leave --what out")
+        raise click.UsageError("credit notes reach Stripe with the invoices that they pay; leave out --what")
     if form == "stripe" and customers is None:
         raise click.UsageError(
-            "witnd does not know who your customers are at Stripe; write --stripe-customers and a file that has a line "
-            "such as acme,cus_Q4rT8vXkLm2N for each of them"
+            "--format stripe requires --stripe-customers: a file with one line per customer, such as "
+            "acme,cus_Q4rT8vXkLm2N"
         )
 
 
@@ -172,7 +172,7 @@ class _Asked:
         notes_wanted = wish.what == "credit-notes"
         for paper in self._bills if notes_wanted else self._notes:
             kind, other = ("an invoice", "lines") if notes_wanted else ("a credit note", "credit-notes")
-            refuse(f"{paper.title} is {kind}; write --what {other}, or leave it out")
+            refuse(f"{paper.title} is {kind}; use --what {other}, or leave it out")
 
     def text(self, customers: dict[str, str]) -> AsyncIterator[str]:
         wish = self._wish
@@ -223,7 +223,7 @@ class _Asked:
             click.echo(printable(f"witnd: rounded {line}"), err=True)
         if self._left_out:
             many = ", ".join([f"{count} {stage}" for stage, count in sorted(self._left_out.items())])
-            click.echo(f"witnd: left out because only issued invoices are charged: {many}", err=True)
+            click.echo(f"witnd: not exported, because Stripe charges only issued invoices: {many}", err=True)
         _told(self._count, "credit note" if self._wish.what == "credit-notes" else "invoice", self._wish.output)
 
 
@@ -232,7 +232,7 @@ def _told(count: int, noun: str, output: str) -> None:
     if output != STDOUT:
         click.echo(printable(f"witnd: {many} written to {output}"), err=True)
     elif not count:
-        click.echo(f"witnd: there is no {noun} like that", err=True)
+        click.echo(f"witnd: no {noun} matches", err=True)
 
 
 async def _pages(wish: _Wish, shelf: Named, named: list[Bill | Note]) -> None:
@@ -241,7 +241,7 @@ async def _pages(wish: _Wish, shelf: Named, named: list[Bill | Note]) -> None:
 
     directory = _directory(wish.output)
     if directory is None and len(named) != 1:
-        refuse("several pages need a directory; write --output invoices/, with the slash at its end")
+        refuse("several pages need a directory, such as --output invoices/ (with a trailing slash)")
     count = 0
     async for paper in _each(wish, shelf, named):
         place = wish.output if directory is None else str(directory / f"{_file_name(paper)}.html")
@@ -260,7 +260,7 @@ def _directory(output: str) -> Path | None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as wrong:
-        refuse(f"{output}: {wrong.strerror}; name a directory that can be made")
+        refuse(f"{output}: {wrong.strerror}; choose another directory")
     return path
 
 

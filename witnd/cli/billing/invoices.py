@@ -200,11 +200,11 @@ def notes(
       witnd invoices notes CN-000003 --json
     """
     if customer is not None and invoice is not None:
-        raise click.UsageError("an invoice has one customer: leave out --customer or --invoice")
+        raise click.UsageError("--customer cannot be combined with --invoice")
     if id_ is None:
         run(_notes(customer, invoice, limit, after, json_output, config_path))
     elif (customer, invoice, after) != (None, None, None):
-        raise click.UsageError("with an ID there is no list: leave out --customer, --invoice and --after")
+        raise click.UsageError("--customer, --invoice and --after apply to lists; leave them out with an ID")
     else:
         run(_note(id_, json_output, config_path))
 

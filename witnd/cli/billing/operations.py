@@ -57,7 +57,7 @@ def issue(*, ids: tuple[str, ...], all_closed: bool, json_output: bool, config_p
       witnd invoices issue --all-closed
     """
     if all_closed == bool(ids):
-        raise click.UsageError("name invoices by ID, or ask for --all-closed of them")
+        raise click.UsageError("give one or more IDs, or --all-closed")
     run(_issue(ids, json_output, config_path))
 
 
@@ -73,7 +73,7 @@ async def _issue(ids: Sequence[str], as_document: bool, config: Path | None) -> 
     if as_document:
         as_json({"data": acted})
     elif not acted:
-        click.echo("no draft waits to be issued")
+        click.echo("no drafts to issue")
     _end(acted)
 
 
@@ -152,7 +152,7 @@ def _tell(acted: Acted, participle: str) -> None:
         click.echo(printable("witnd: " + "; ".join(filter(None, (acted.problem, acted.remedy)))), err=True)
         return
     already = " already" if acted.result == "unchanged" else ""
-    paid = "" if one.carried.strip("0.") == "" else f" ({one.carried} more were paid by credit)"
+    paid = "" if one.carried.strip("0.") == "" else f" (plus {one.carried} paid by credit)"
     amount = f"{one.total} {one.currency} for {one.customer_key}{paid}"
     click.echo(printable(f"{one.number} is {participle}{already}: {amount}"))
 

@@ -28,7 +28,7 @@ def read_stripe_customers(path: Path) -> dict[str, str]:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as wrong:
-        refuse(f"{path} is not UTF-8 text (at byte {wrong.start}); save it so")
+        refuse(f"{path} is not UTF-8 text (at byte {wrong.start}); save it as UTF-8")
     pairs = _from_json(path, text) if text.lstrip().startswith("{") else _from_csv(path, text)
     return _unique(path, pairs)
 
@@ -39,10 +39,10 @@ def _from_json(path: Path, text: str) -> Iterator[tuple[str, str, str]]:
         # As pairs, because a member that comes twice must be noticed.
         found = json.loads(text, object_pairs_hook=list)
     except (ValueError, RecursionError) as wrong:
-        refuse(f"{path} is no JSON: {wrong}; {remedy}")
+        refuse(f"{path} is not valid JSON: {wrong}; {remedy}")
     for key, id_ in found:
         if not isinstance(id_, str):
-            refuse(f"{path}: member {key!r} is no text; {remedy}")
+            refuse(f"{path}: member {key!r} is not a string; {remedy}")
         yield key, id_, f"member {key!r}"
 
 
@@ -67,14 +67,14 @@ def _records(path: Path, reader: Iterator[list[str]]) -> Iterator[list[str]]:
     try:
         yield from reader
     except csv.Error as wrong:
-        refuse(f"{path} is no CSV: {wrong}; {_EXAMPLE}")
+        refuse(f"{path} is not valid CSV: {wrong}; {_EXAMPLE}")
 
 
 def _unique(path: Path, pairs: Iterable[tuple[str, str, str]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for key, id_, where in pairs:
         if not _ID.fullmatch(id_):
-            refuse(f"{path}: {where}: {id_!r} is no id of a Stripe customer; {_EXAMPLE}")
+            refuse(f"{path}: {where}: {id_!r} is not a Stripe customer id; {_EXAMPLE}")
         if found.setdefault(key, id_) != id_:
-            refuse(f"{path}: {where}: customer {key!r} has another id above; keep one of them")
+            refuse(f"{path}: {where}: customer {key!r} must not be repeated with another id")
     return found

@@ -37,7 +37,7 @@ def whole_file(name: str) -> Iterator[Write]:
         with _in_place(path) if path.exists() and not path.is_file() else _replaced(path) as write:
             yield write
     except OSError as wrong:
-        refuse(f"{name}: {wrong.strerror}; name a file that can be written")
+        refuse(f"{name}: {wrong.strerror}; choose a writable file")
 
 
 @contextmanager

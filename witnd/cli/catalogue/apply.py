@@ -102,7 +102,7 @@ def _tell(planned: Plan, applied: AppliedChange | None) -> None:
     for line in lines(planned.differences):
         click.echo(printable(line))
     if not planned.changes:
-        click.echo("nothing to do")
+        click.echo("no changes")
         return
     count = f"{len(planned.changes)} change{'s' if len(planned.changes) > 1 else ''}"
     if applied is None:
@@ -111,7 +111,7 @@ def _tell(planned: Plan, applied: AppliedChange | None) -> None:
     since = "the beginning"
     if applied.effective_from:
         since = instant.render(applied.effective_from)
-    click.echo(f"{count} written, in force from {since}, revision {applied.revision}")
+    click.echo(f"{count} written, in effect from {since}, revision {applied.revision}")
     for name, secret in planned.secrets.items():
         click.echo(printable(f"secret of notification rule {name!r}, shown once: {secret}"))
 
@@ -144,9 +144,9 @@ async def _export(with_secrets: bool, config: Path | None) -> None:
         at = await opened.services.catalogue_store.present()
     click.echo(f"# The catalogue of witnd at revision {catalogue.revision}.")
     if not with_secrets:
-        click.echo("# Secrets are left out: rules keep theirs. `--secrets` prints them.")
+        click.echo("# Secrets are left out; applying this file keeps them. `--secrets` prints them.")
     if (scheduled := catalogue.next_change_after(at)) is not None:
         when = instant.render(scheduled)
-        click.echo(f"# Left out as well: what is scheduled, the first of it for {when}.")
+        click.echo(f"# Scheduled changes are left out; the first takes effect at {when}.")
     for line in written(to_document(catalogue, secrets=with_secrets, at=at)):
         click.echo(line)

@@ -29,7 +29,7 @@ def check(file: Path) -> None:
         found = catalogue_file.read(content)
         for mistake in found.mistakes:
             click.echo(f"{file}: {mistake}", err=True)
-        remedy = "if the catalogue does not have it either, `witnd apply` refuses the file"
+        remedy = "`witnd apply` refuses the file unless the catalogue has it"
         for unknown in catalogue_file.reference_mistakes(found, Catalogue(), remedy):
             click.echo(f"{file}: note: {unknown}", err=True)
         if found.mistakes:

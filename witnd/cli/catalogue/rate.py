@@ -38,7 +38,7 @@ def _quantities(_ctx: click.Context, _param: click.Parameter, value: str | None)
     except ValueError as wrong:
         raise click.BadParameter(f"{value!r}: each {wrong}") from wrong
     if len(units) > MOST_OUTCOMES:
-        raise click.BadParameter(f"has more than {MOST_OUTCOMES} outcomes")
+        raise click.BadParameter(f"must have at most {MOST_OUTCOMES} outcomes")
     return units
 
 
@@ -102,12 +102,12 @@ def _asked(names: Sequence[str], units: tuple[Decimal, ...] | None, customer: st
         # More digits than the limit has say nothing more.
         count = int(last[:12]) if last.isascii() and last.isdecimal() else 0
         if not 1 <= count <= MOST_OUTCOMES:
-            _usage(f"COUNT is {last!r}; write how many outcomes, 1 to {MOST_OUTCOMES}, or use --units")
+            _usage(f"COUNT must be a number from 1 to {MOST_OUTCOMES}, got {last!r}; or use --units")
         units = (Decimal(1),) * count
     if len(first) == 1 and customer is not None:
         first.insert(0, "")
     if len(first) != 2:
-        _usage("write CARD AGENT COUNT; without CARD for a --customer, without COUNT for --units")
+        _usage("give CARD AGENT COUNT; CARD is optional with --customer, and --units replaces COUNT")
     card, agent = first
     return _Asked(card=card or None, agent=agent, customer=customer, units=units)
 
@@ -133,7 +133,11 @@ async def _answer(asked: _Asked, file: bytes | None, at: int | None, config: Pat
 
 def _tell(answer: QuoteAnswer, every_line: bool) -> None:
     count, price = answer.outcomes, answer.price
-    whence = f"rate card {price['rate_card']}" if price.get("customer") is None else f"agreed with {price['customer']}"
+    whence = (
+        f"rate card {price['rate_card']}"
+        if price.get("customer") is None
+        else f"individual price of {price['customer']}"
+    )
     click.echo(printable(f"{answer.agent}, {whence}: {answer.words} ({answer.currency})"))
     units = f"{answer.units} unit{'' if answer.units == '1' else 's'}"
     click.echo(f"{count} outcome{'' if count == 1 else 's'} with {units}, {_WHEN[answer.rated]}")
@@ -148,7 +152,7 @@ def _tell(answer: QuoteAnswer, every_line: bool) -> None:
         return
     lines = [(number, line.unit, line.amount, line.words) for number, line in enumerate(answer.lines, 1)]
     besides = [(ADJUSTMENTS[one.kind], "", one.amount, one.words) for one in answer.adjustments]
-    table(("outcome", "unit", "amount", "how"), [*lines, *besides])
+    table(("outcome", "unit", "amount", "calculation"), [*lines, *besides])
 
 
 _WHEN = {"at_settlement": "each rated when it settles", "at_close": "rated when the period closes"}

@@ -71,13 +71,13 @@ def version_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def ask(view: View, asked: Asked, as_document: bool, config: Path | None) -> None:
     """Answer what the command line asks for."""
     if asked.key is None and (asked.pair or asked.number or asked.at is not None or asked.customer is not None):
-        raise click.UsageError(f"name the {view.word} whose versions are meant")
+        raise click.UsageError(f"KEY is required: give the key of the {view.word}")
     if (asked.at is not None) + (asked.number is not None) + (asked.pair is not None) > 1:
-        raise click.UsageError("--at, --version and --compare each ask for something else; give one of them")
+        raise click.UsageError("--at, --version and --compare cannot be combined")
     if asked.customer is not None and (asked.number or asked.pair):
-        raise click.UsageError("--customer is told for one instant: the present, or that of --at")
+        raise click.UsageError("--customer can be combined only with --at")
     if asked.key is not None and asked.rate_card is not None:
-        raise click.UsageError("--rate-card chooses of a list; leave it out with a KEY")
+        raise click.UsageError("--rate-card filters a list; leave it out with a KEY")
     run(_ask(view, asked, as_document, config))
 
 
@@ -113,9 +113,9 @@ def _list(view: View, found: Sequence[Thing], everything: bool, as_document: boo
         as_json({"data": data})
         return
     rows = [(one.key, *view.row(one.version), one.count, _standing(one.version)) for one in listed]
-    table(("key", *view.columns, "versions", "standing"), rows)
+    table(("key", *view.columns, "versions", "state"), rows)
     if hidden := len(found) - len(listed):
-        click.echo(f"{hidden} archived left out; --all lists them")
+        click.echo(f"{hidden} archived not shown; --all lists them")
 
 
 def _show_all(
@@ -145,7 +145,7 @@ def _show(view: View, asked: Asked, version: Version, count: int, as_document: b
         as_json({"key": asked.key, **named, "versions": count} | _document(view, version))
         return
     until = "" if version.until is None else f" until {instant.render(version.until)}"
-    whose = "" if asked.customer is None else f", with what customer {text(asked.customer)} agreed otherwise"
+    whose = "" if asked.customer is None else f", with the individual terms of customer {text(asked.customer)}"
     number = f"version {version.number} of {count}"
     click.echo(printable(f"{view.word} {text(asked.key)}: {number}, {_standing(version)}{whose}"))
     click.echo(f"from {instant.render(version.effective_from)}{until}")
@@ -166,7 +166,7 @@ def _compare(
     for change in changes:
         click.echo(printable(f"    {line(change)}"))
     if not changes:
-        click.echo("    no difference")
+        click.echo("    no differences")
 
 
 def _document(view: View, version: Version) -> dict[str, Any]:

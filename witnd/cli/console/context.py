@@ -109,9 +109,9 @@ async def session(config_path: Path | None, environ: Mapping[str, str] = os.envi
         try:
             await check_kind(client)
         except StoreUnavailable as silent:
-            other = "write redis:// if it does not use TLS" if where.tls else "write rediss:// if it uses TLS"
+            other = "use redis:// if it does not use TLS" if where.tls else "use rediss:// if it uses TLS"
             raise StoreUnavailable(
-                f"Redis at {where} does not answer ({silent.__cause__}); start it, or name another one in redis.url"
+                f"Redis at {where} does not answer ({silent.__cause__}); start it, or correct redis.url"
                 + ("" if where.path else f"; {other}")
             ) from silent
         meta = await read_meta(client, keys, config.redis.partitions)

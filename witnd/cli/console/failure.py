@@ -61,7 +61,7 @@ def verdict(error: Exception) -> tuple[str, int] | None:
             case Unwritable():
                 return str(one), USAGE
             case Fenced():
-                return f"another daemon has taken over: {one}", OWNERSHIP
+                return f"another daemon took over: {one}", OWNERSHIP
             case Displaced():
                 return str(one), OWNERSHIP
             case StoreUnavailable() | StoreRefused() | Unsafe():

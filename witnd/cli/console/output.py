@@ -46,7 +46,7 @@ def print_page(
         return
     table(columns, cells(page.data))
     for id_ in page.unreadable:
-        click.echo(printable(f"unreadable: {unreadable} {id_}; the list leaves it out, `witnd audit` names it"))
+        click.echo(printable(f"unreadable: {unreadable} {id_} is damaged and not listed; run `witnd audit`"))
     if page.cursor is not None:
         click.echo(printable(f"more: --after {page.cursor}"))
 

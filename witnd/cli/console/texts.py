@@ -17,7 +17,7 @@ def text(value: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise click.BadParameter("is not UTF-8; correct it, or the terminal's settings") from None
+        raise click.BadParameter("is not UTF-8; check the terminal's encoding") from None
     return value
 
 
@@ -34,7 +34,7 @@ def fresh_identity() -> str:
 def document_of(key: str, action: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The event in its JSON form; what is wrong with it, the engine's own reader says."""
     if given["customer"] is None:
-        raise click.UsageError("--customer: is missing; give the key of the customer")
+        raise click.UsageError("--customer: is required; give the key of the customer")
     event: dict[str, Any] = {"key": key, "action": action, "customer_key": given["customer"]}
     if given["agent"] is not None:
         event["agent_key"] = given["agent"]
@@ -57,7 +57,7 @@ def _properties(given: Mapping[str, Any]) -> dict[str, Any]:
     if given["attribution"] is not None:
         number = _json("--attribution", given["attribution"])
         if isinstance(number, bool) or not isinstance(number, int | float):
-            raise click.UsageError(f"--attribution: {given['attribution']!r} is no number")
+            raise click.UsageError(f"--attribution: {given['attribution']!r} is not a number")
         properties["attribution"] = number
     if given["settles_at"] is not None:
         properties["settles_at"] = given["settles_at"]
@@ -67,7 +67,7 @@ def _properties(given: Mapping[str, Any]) -> dict[str, Any]:
             raise click.UsageError(f"--property: {one!r} must look like NAME=JSON")
         if name in properties:
             again = _NAMED.get(name, "another --property")
-            raise click.UsageError(f"--property: {name} is given twice, also by {again}")
+            raise click.UsageError(f"--property: {name} must not be repeated; it is also set by {again}")
         properties[name] = _json(f"--property {name}", text)
     return properties
 
@@ -78,5 +78,5 @@ def _json(name: str, text: str) -> Any:
         return msgspec.json.decode(text)
     except msgspec.MsgspecError as wrong:
         if text.startswith(("{", "[", '"')) or _NUMBER.fullmatch(text):
-            raise click.UsageError(f"{name}: {text!r} is no JSON: {wrong}") from None
+            raise click.UsageError(f"{name}: {text!r} is not valid JSON: {wrong}") from None
         return text

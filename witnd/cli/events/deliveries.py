@@ -151,7 +151,7 @@ def resend(
     """
     ranged = from_ is not None and to is not None
     if bool(ids) == ranged or (ids and (from_, to, rule, state) != (None,) * 4):
-        raise click.UsageError("give either IDs, or --from and --to")
+        raise click.UsageError("give either IDs or a range with --from and --to")
     chosen = partial(
         use.resend_between, from_=from_ or "", to=to or "", rule=rule, standing=state, is_limited=False
     )  # fmt: skip

@@ -79,7 +79,7 @@ def show(
         )  # fmt: skip
         run(_list(wanted, json_output, config_path))
     elif after is not None or chosen:
-        raise click.UsageError("with an ID there is no list: leave out --fate and --after")
+        raise click.UsageError("--fate and --after apply to lists; leave them out with an ID")
     else:
         run(_one(entry, key, partition, json_output, config_path))
 
@@ -104,7 +104,7 @@ def retry(outcome_keys: tuple[str, ...], everything: bool, json_output: bool, co
       witnd events retry --all
     """
     if everything == bool(outcome_keys):
-        raise click.UsageError("name the keys, or ask for --all of them")
+        raise click.UsageError("give one or more KEYs, or --all")
     run(_retry(outcome_keys, json_output, config_path))
 
 
@@ -165,8 +165,8 @@ async def _retry(outcome_keys: Sequence[str], as_document: bool, config: Path | 
         as_json({"asked": asked, "not_held": missing})
     else:
         count = f"{len(asked)} key{'' if len(asked) == 1 else 's'}"
-        click.echo(f"asked again for {count}; see `witnd events --fate held` for what remains")
+        click.echo(f"{count} queued for retry; `witnd events --fate held` lists the events that stay held")
         for key in missing:
-            click.echo(printable(f"witnd: {key!r}: nothing is held for this key"), err=True)
+            click.echo(printable(f"witnd: {key!r}: no held events for this key"), err=True)
     if missing and not asked:
         raise click.exceptions.Exit(USAGE)

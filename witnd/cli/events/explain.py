@@ -75,29 +75,29 @@ def _say(text: str = "") -> None:
 def _print_held(found: Explained) -> None:
     if (held_back := found.on_hold) is not None:
         _say(f"{found.key}: on hold, because {held_back.reason}")
-        _say(f"it does not settle, and {held_back.waiting} later events wait; all other outcomes continue")
+        _say(f"it does not settle, and {held_back.waiting} later events wait; other outcomes are not affected")
         _say(f"rebuild it from the log with `witnd repair outcome {found.key}`")
         return
     if not found.held:
-        _say(f"{found.key}: no outcome has this key, and nothing is held for it")
-        _say("an event that was sent for it may be rejected or not read yet: `witnd events --key`")
+        _say(f"{found.key}: no outcome and no held events with this key")
+        _say("its events may be rejected or not processed yet; see `witnd events --key KEY`")
         return
     many = f"{len(found.held)} event{'' if len(found.held) == 1 else 's'}"
-    _say(f"{found.key}: no outcome yet; {many} cannot be placed")
-    columns = ("entry", "action", "customer", "agent", "waits because")
+    _say(f"{found.key}: no outcome yet; {many} held")
+    columns = ("entry", "action", "customer", "agent", "reason")
     rows = [
         (one.entry, one.action, one.customer_key, one.agent_key or "", _REASONS.get(one.reason, ""))
         for one in found.held
     ]
     table(columns, rows)
-    _say("each is tried again when the catalogue changes; `witnd events retry` does so at once")
+    _say("the daemon retries them when the catalogue changes; `witnd events retry` retries them now")
 
 
 _REASONS = {
     "UNKNOWN_CUSTOMER": "UNKNOWN_CUSTOMER: the catalogue has no such customer",
     "UNKNOWN_AGENT": "UNKNOWN_AGENT: the catalogue has no such agent, or it is archived",
-    "AGENT_AMBIGUOUS": "AGENT_AMBIGUOUS: it names no agent, and not exactly one could be meant",
-    "NO_RATE_CARD": "NO_RATE_CARD: the customer has no rate card in force",
+    "AGENT_AMBIGUOUS": "AGENT_AMBIGUOUS: the event names no agent, and the customer does not have exactly one",
+    "NO_RATE_CARD": "NO_RATE_CARD: the customer has no rate card in effect",
     "NO_PRICE": "NO_PRICE: the customer's rate card has no price for the agent",
 }
 
@@ -123,24 +123,24 @@ def _print(found: Explained, outcome: Listed, frozen: Terms, reasoning: Reasonin
         _say()
         _say(f"resolved   {found.resolution.settles_at}, {found.resolution.id}")
         if found.deliveries:
-            columns = ("rule", "delivery", "standing", "attempts", "why")
+            columns = ("rule", "delivery", "state", "attempts", "reason")
             rows = [(one.rule, one.id, one.standing, one.attempts, one.reason or "") for one in found.deliveries]
             table(columns, rows)
         else:
-            _say("deliveries none: no rule in force wanted it")
+            _say("deliveries none: no notification rule in effect matched")
 
 
 def _whence(frozen: Terms) -> str:
     own = frozen.price.get("customer")
-    return f"rate card {frozen.rate_card}" if own is None else f"agreed with {own}"
+    return f"rate card {frozen.rate_card}" if own is None else f"individual price of {own}"
 
 
 def _line_words(line: Line, invoice: OnInvoice | None) -> tuple[str, ...]:
     """What the invoice line is, and how its amount came about."""
     if line.amount is None:
-        known = "amount known when the period closes"
+        known = "amount calculated when the period closes"
         if invoice is not None and invoice.amount is not None:
-            known = f"{invoice.amount} {line.currency} by what the period came to"
+            known = f"{invoice.amount} {line.currency} for the whole period"
         return f"{line.unit} units, {known}", f"resolved {line.resolved_at}", line.id
     amount = f"{line.amount} {line.currency}"
     times = f"{line.unit} × {line.price_per_unit} = {amount}"

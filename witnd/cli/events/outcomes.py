@@ -67,9 +67,9 @@ def outcomes(
       witnd outcomes --customer acme --json
     """
     if key is not None and (due or partition is not None):
-        raise click.UsageError("--key names one outcome: leave out --due and --partition")
+        raise click.UsageError("--key selects one outcome; leave out --due and --partition")
     if due and prefix is not None:
-        raise click.UsageError("--due and --prefix are two orders: give one of them")
+        raise click.UsageError("--due and --prefix sort differently; give only one of them")
     wanted = partial(
         outcome_list.page,
         status=",".join(spoken) or None,

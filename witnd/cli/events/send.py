@@ -101,11 +101,11 @@ def send(
     how = _How(timeout if wait else None, json_output, config_path)
     if key == STDIN:
         if action is not None or any(value for value in given.values()):
-            raise click.UsageError("with - everything stands in the lines: leave out the rest")
+            raise click.UsageError("with `-`, events come from standard input; leave out ACTION and event options")
         run(_send_lines(how))
         return
     if action is None:
-        raise click.UsageError("ACTION: is missing; name what happened, such as `replied`")
+        raise click.UsageError("ACTION: is required, such as `replied`")
     run(_send_one(document_of(key, action, given), how))
 
 
@@ -160,7 +160,7 @@ def _checked_lines(batch: Sequence[tuple[int, bytes]], partitions: int) -> list[
         if isinstance(one, Refusal)
     ]
     if wrong:
-        _mistake(*wrong, f"nothing from line {batch[0][0]} on was sent")
+        _mistake(*wrong, f"no event from line {batch[0][0]} on was sent")
     return [one for one in checked if isinstance(one, _Ready)]
 
 
@@ -194,7 +194,7 @@ def _checked(data: bytes, line: int, partitions: int) -> _Ready | Refusal:
     item = read((b"data", data))
     if isinstance(item, Event):
         return _Ready(line, data, item.key, partition_of(item.key, partitions), None)
-    return item if isinstance(item, Refusal) else Refusal("is no event")
+    return item if isinstance(item, Refusal) else Refusal("is not an event")
 
 
 async def _append(opened: Session, reads: Reads, ready: Sequence[_Ready]) -> list[str]:
@@ -209,7 +209,7 @@ async def _append(opened: Session, reads: Reads, ready: Sequence[_Ready]) -> lis
     if missing:
         refused = next(answer.refused for answer in answers if answer.refused is not None)
         click.echo(f"witnd: {refused}", err=True)
-        _say_lines("these were not sent", missing)
+        _say_lines("these events were not sent", missing)
         raise click.exceptions.Exit(REDIS)
     return [answer.id for answer in answers if answer.id is not None]
 
@@ -217,15 +217,15 @@ async def _append(opened: Session, reads: Reads, ready: Sequence[_Ready]) -> lis
 def _unknown(ready: Sequence[_Ready], reason: str) -> NoReturn:
     click.echo(f"witnd: {reason}", err=True)
     if len(ready) == 1 and not ready[0].line:
-        again = f"repeat it with --id {ready[0].idempotency_key}; it counts once"
-        click.echo(printable(f"witnd: unknown whether the event was sent: {again}"), err=True)
+        again = f"repeat the command with --id {ready[0].idempotency_key}; the event counts once"
+        click.echo(printable(f"witnd: write not confirmed; {again}"), err=True)
     else:
-        _say_lines("unknown whether these were sent: send them again as they are here", ready)
+        _say_lines("write not confirmed; send these events again", ready)
     raise click.exceptions.Exit(REDIS)
 
 
 def _say_lines(what: str, ready: Sequence[_Ready]) -> None:
-    click.echo(f"witnd: {what}; with their idempotency keys each counts once:", err=True)
+    click.echo(f"witnd: {what}; with these idempotency keys, each counts once:", err=True)
     for one in ready:
         click.echo(json.dumps(json.loads(one.data)), err=True)
 
@@ -263,7 +263,7 @@ def _told(ready: _Ready, id_: str, fate: Fate | None) -> str:
 
 def _end(fates: Sequence[Fate | None], how: _How) -> None:
     if any(fate is not None and fate.fate == WAITING for fate in fates):
-        late = f"sent, and not read within {how.wait_seconds:g} s; is `witnd run` running?"
+        late = f"sent, but not processed within {how.wait_seconds:g} s; check that `witnd run` is running"
         click.echo(f"witnd: {late}", err=True)
         raise click.exceptions.Exit(REDIS)
 

@@ -68,11 +68,11 @@ def _read(line: bytes, partitions: int) -> Acknowledged:
     if partition is None and partitions == 1:
         partition = 0
     if partition is None:
-        raise ValueError(f'has no "partition" and no "key", and there are {partitions} partitions; {FORMAT}')
+        raise ValueError(f'needs "partition" or "key", because there are {partitions} partitions; {FORMAT}')
     if not 0 <= partition < partitions:
-        raise ValueError(f"names partition {partition}, and there are 0 to {partitions - 1}")
+        raise ValueError(f"partition must be from 0 to {partitions - 1}, got {partition}")
     if _ID.fullmatch(id_) is None:
-        raise ValueError(f"has no id of an entry such as 1700000000000-0; {FORMAT}")
+        raise ValueError(f"needs an entry id such as 1700000000000-0; {FORMAT}")
     return partition, entry_id(id_)
 
 
@@ -94,5 +94,5 @@ def missing_event(partition: int, entry: EntryId) -> Mismatch:
         what=f"acknowledged event {text_of(entry)}",
         expected="in the log, a history or a fate",
         found="nowhere",
-        remedy="send it again, with the idempotency key it had",
+        remedy="send it again with the same idempotency key",
     )

@@ -226,14 +226,14 @@ def _print(report: Report) -> None:
         rows += invoice_rows(sums)
     if report.acknowledged is not None:
         rows.append(("acknowledged events", "compared", report.acknowledged.events))
-    table(("what", "", "sum"), rows)
+    table(("what", "", "total"), rows)
     for late in report.repaired:
         click.echo(
             f"repaired: {late.key} was due at {late.resolved_at} while on hold, and was billed at {late.repaired_at}"
         )
     for one in report.partitions:
         if one["log"] != "compared":
-            click.echo(f"partition {one['partition']}: its log was {one['log']}")
+            click.echo(f"partition {one['partition']}: the log was {one['log']}")
         if one["gaps"]:
             click.echo(
                 f"partition {one['partition']}: `witnd repair gap` accepted {one['gaps']} "
@@ -241,18 +241,18 @@ def _print(report: Report) -> None:
             )
         if not one["exact"]:
             click.echo(
-                f"witnd: the sums of partition {one['partition']} are not exact: it kept moving on; "
-                "audit again when nothing is sent and nothing is due, or stop the daemon meanwhile",
+                f"witnd: the sums of partition {one['partition']} are not exact because it kept changing; "
+                "repeat the audit when no events arrive and no outcome is due, or stop the daemon first",
                 err=True,
             )
     if not report.exact and all(one["exact"] for one in report.partitions):
-        click.echo("witnd: some invoices were changed whenever they were looked at; audit again", err=True)
+        click.echo("witnd: some invoices changed during the audit; repeat it", err=True)
     if report.difference_count:
         many = f"{report.difference_count} difference{'' if report.difference_count == 1 else 's'}"
-        remedy = "keep a copy of the data before anything is changed"
-        click.echo(f"witnd: {many} between what is stored and what must be; {remedy}", err=True)
+        remedy = "back up the data before you change anything"
+        click.echo(f"witnd: {many} between stored and recomputed data; {remedy}", err=True)
     elif report.clean:
-        click.echo("clean: all of it is as the log and the frozen terms make it")
+        click.echo("clean: stored and recomputed data agree")
 
 
 def _print_differences(differences: Sequence[Mismatch]) -> None:

@@ -129,7 +129,7 @@ async def _redis(config: Config, where: Endpoint, checks: list[Check], *, rememb
         checks.append(problem("redis", "reachable", f"{where}: {refused.reason}", refused.remedy))
         return
     except StoreUnavailable as silent:
-        remedy = "start it, or name another one in redis.url"
+        remedy = "start it, or correct redis.url"
         checks.append(problem("redis", "reachable", f"{where} does not answer: {silent}", remedy))
         return
     checks.append(ok("redis", "reachable", str(where)))
@@ -229,10 +229,10 @@ _GROUPS: Final[tuple[Group, ...]] = ("redis", "clock", "data", "daemon", "unit")
 
 
 def _print(report: Report) -> None:
-    table(("part", "check", "state", "found"), [(one.group, one.name, one.state, one.found) for one in report.checks])
+    table(("part", "check", "state", "finding"), [(one.group, one.name, one.state, one.found) for one in report.checks])
     if todo := list(_todo(report.checks)):
         click.echo()
-        table(("state", "of", "what to do"), todo)
+        table(("state", "checks", "remedy"), todo)
     click.echo()
     click.echo(", ".join(_sum(report)))
 

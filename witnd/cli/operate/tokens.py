@@ -107,7 +107,9 @@ async def _create(
         as_json(made)
         return
     click.echo(made.token)
-    click.echo(printable(f"witnd: {made.id} for {name}: {', '.join(scopes)}; keep it, it is not shown again"), err=True)
+    click.echo(
+        printable(f"witnd: {made.id} for {name}: {', '.join(scopes)}; store it now, it is not shown again"), err=True
+    )
 
 
 @tokens.command("revoke")
@@ -138,7 +140,7 @@ async def _revoke(id_: str, as_document: bool, config: Path | None) -> None:
             if as_document:
                 as_json({"id": id_, "removed": True})
             else:
-                click.echo(printable(f"{id_} was unreadable and is removed"))
+                click.echo(printable(f"removed unreadable token {id_}"))
             return
         found = await use.named(services.tokens, id_)
         gone = await use.revoke(services.tokens, author(), found, now_ms=services.now_ms())

@@ -73,7 +73,7 @@ async def _repair(file: Path | None, accept: bool, do: bool, as_document: bool, 
     if as_document:
         as_json(_document(found, wanted, done=done, accept=accept))
     elif wanted.needed and not done:
-        click.echo("nothing was written; `--yes` does it")
+        click.echo("nothing was written; run this with --yes to repair it")
 
 
 def _copy(opened: Session, file: Path | None) -> Sequence[bytes] | None:
@@ -146,11 +146,11 @@ def _show(found: StoredCatalogue, wanted: Repair) -> None:
         return
     click.echo(f"Redis has {len(found.entries)} versions of the catalogue; afterwards it has {len(wanted.entries)}")
     for one in _lost(wanted):
-        click.echo(printable(f"  lost, to be written back: {_words(one)}"))
+        click.echo(printable(f"  lost, to write back: {_words(one)}"))
     for one in _again(wanted):
-        click.echo(printable(f"  only in Redis, to be written again after them: {_words(one)}"))
+        click.echo(printable(f"  only in Redis, to write again after them: {_words(one)}"))
     for what in wanted.undecided:
-        click.echo(printable(f"  decided under versions that will not be there: {what}"))
+        click.echo(printable(f"  decided under versions that will be missing: {what}"))
 
 
 def _lost(wanted: Repair) -> list[dict[str, Any]]:

@@ -73,7 +73,7 @@ async def _clock(do: bool, as_document: bool, config: Path | None) -> None:
     if found.done:
         click.echo("accepted: running daemons continue within a second")
     else:
-        click.echo("nothing was written; if this clock is right, `--yes` accepts it")
+        click.echo("nothing was written; if this clock is right, run this with --yes to accept it")
 
 
 async def _found(opened: Session, do: bool) -> _Found:

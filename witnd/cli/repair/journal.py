@@ -61,4 +61,6 @@ def _print(found: Acceptance, *, do: bool) -> None:
         click.echo(f"lost: {loss.reason}")
     for name, number in found.numbers.items():
         click.echo(f"numbers: {name} continues after {number}")
-    click.echo("accepted: the daemon can start" if do else "nothing was written; `--yes` accepts the loss")
+    click.echo(
+        "accepted: the daemon can start" if do else "nothing was written; run this with --yes to accept the loss"
+    )

@@ -115,7 +115,7 @@ async def _ahead(partition: int | None, do: bool, as_document: bool, config: Pat
     for number, one in found.items():
         _tell_ahead(number, one)
     if not do and any(one.needed for one in found.values()):
-        click.echo("nothing was written; `--yes` does it")
+        click.echo("nothing was written; run this with --yes to repair it")
 
 
 def _tell_ahead(number: int, one: Ahead) -> None:
@@ -127,7 +127,7 @@ def _tell_ahead(number: int, one: Ahead) -> None:
     verb = "moved" if one.done else "to move"
     click.echo(f"partition {number}: {many} {verb}; {clock}")
     if not one.count:
-        click.echo("the last id of the log is ahead, by entries that are gone already")
+        click.echo("the last id of the log is ahead; its entries were already deleted")
     table(("old id", "new id"), [(moved.old, moved.new or "") for moved in one.entries])
     if one.count > len(one.entries):
         click.echo(f"and {one.count - len(one.entries)} more")
@@ -153,12 +153,12 @@ async def _gap(partition: int | None, do: bool, as_document: bool, config: Path 
     for number, one in found.items():
         _tell_gap(number, one)
     if not do and any(one.needed for one in found.values()):
-        click.echo("nothing was written; `--yes` does it")
+        click.echo("nothing was written; run this with --yes to repair it")
 
 
 def _tell_gap(number: int, one: Gap) -> None:
     if not one.needed:
-        click.echo(f"partition {number}: no entry is missing; entry {one.cursor} was read last")
+        click.echo(f"partition {number}: no entry is missing; the last processed entry is {one.cursor}")
         return
     verb = "accepted" if one.done else "to accept"
     many = "an unknown number of entries is" if one.lost is None else f"{one.lost} entries are"

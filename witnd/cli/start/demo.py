@@ -53,7 +53,7 @@ def demo(seconds: int | None) -> None:
     except asyncio.CancelledError:
         raise click.exceptions.Exit(INTERRUPTED) from None
     except DemoBroke as broke:
-        click.echo(f"witnd: {broke}; its daemon said last:\n{broke.log}", err=True)
+        click.echo(f"witnd: {broke}; last log lines of its daemon:\n{broke.log}", err=True)
         end(broke.cause)
     if found.difference_count:
         raise click.exceptions.Exit(DIFFERENCE)

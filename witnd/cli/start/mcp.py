@@ -41,7 +41,7 @@ def mcp(*, url: str | None, token_file: Path | None, allow_writes: bool, config_
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] not in ("mcp", "mcp_types", "pydantic"):
             raise
-        refuse("the package mcp is not installed: run pip install 'witnd[mcp]'")
+        refuse("the package mcp is not installed; run pip install 'witnd[mcp]'")
     try:
         # Somebody waits for the answer, and can ask again.
         client = AsyncClient(_url(url, config_path), _token(token_file), retries=Retries(attempts=3, most=2.0))
@@ -58,9 +58,7 @@ def _url(given: str | None, config_path: Path | None) -> str:
         return named
     bind = load(config_path, os.environ).http.bind
     if bind.port == 0:
-        raise ValueError(
-            f"http.bind is {bind}, which is another port at each start: name it by --url or {URL_VARIABLE}"
-        )
+        raise ValueError(f"http.bind is {bind}, which has no fixed port; set --url or {URL_VARIABLE}")
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind.host, bind.host)  # noqa: S104 - where it listens
     return f"http://[{host}]:{bind.port}" if ":" in host else f"http://{host}:{bind.port}"
 
@@ -70,8 +68,8 @@ def _token(file: Path | None) -> str:
         try:
             return file.read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"--token-file: cannot be read ({error}); correct it") from error
+            raise ValueError(f"--token-file: cannot be read: {error}") from error
     token = os.environ.get(TOKEN_VARIABLE, "").strip()
     if not token:
-        raise ValueError(f"there is no API token: put it into {TOKEN_VARIABLE}, or name a file by --token-file")
+        raise ValueError(f"no API token; set {TOKEN_VARIABLE}, or use --token-file")
     return token
