@@ -144,7 +144,7 @@ def test_invoices_over_nothing_are_issued_only_where_that_is_wanted(till: Till, 
 
 def test_lines_that_never_cease_to_come_keep_no_period_open(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the biller waits for a line there is always one more."""
-    monkeypatch.setattr(biller, "STEPS_IN_A_ROW", 3)
+    monkeypatch.setattr(biller, "MAX_CONSECUTIVE_STEPS", 3)
     till.confirm([Confirmed(0, START, "outcome-first")])
     till.applied(START + DAY)
     till.flow = [Confirmed(0, START + DAY + n, f"outcome-{n:04}") for n in range(40)]
@@ -171,7 +171,7 @@ def test_a_server_whose_clock_jumps_gets_no_tick_and_nothing_is_issued(till: Til
 
 def test_a_step_is_no_larger_where_there_are_more_partitions(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("witnd.billing.biller.STEP_LINES", 10)
-    monkeypatch.setattr("witnd.billing.biller.LEAST_LINES", 1)
+    monkeypatch.setattr("witnd.billing.biller.MIN_LINES", 1)
     till.confirm([Confirmed(number % 2, START + number, f"outcome-{number}") for number in range(40)])
     steps = till.work(period="month")
     assert steps == 1 + 4  # one to begin with
@@ -241,7 +241,7 @@ def test_interrupted_at_any_commit_before_or_after_it_is_written_the_invoices_ar
         # So small that drafts are closed in several steps too.
         patched.setattr(biller, "STEP_LINES", 3)
         patched.setattr(closer, "STEP_ROWS", 3)
-        patched.setattr(closer, "HELD_ROWS", 4)
+        patched.setattr(closer, "MAX_BUFFERED_ROWS", 4)
         patched.setattr(closing, "PAGE", 2)
 
         def begin() -> Till:

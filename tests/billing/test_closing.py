@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from witnd.billing import closing
-from witnd.billing.closing import Rating, in_order
+from witnd.billing.closing import DraftRating, merged_rows
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.pricing.ratecard import Price
@@ -67,7 +67,7 @@ def ordered(partitions: list[list[Row]]) -> list[Row]:
         return [(one, b"") for one in partitions[partition][start : start + closing.PAGE]]
 
     async def collect() -> list[Row]:
-        return [one for stretch in [s async for s in in_order(len(partitions), page)] for one, _ in stretch]
+        return [one for stretch in [s async for s in merged_rows(len(partitions), page)] for one, _ in stretch]
 
     return asyncio.run(collect())
 
@@ -103,7 +103,7 @@ def test_rows_of_one_instant_come_in_pages_too_and_others_get_their_turn() -> No
 
     async def collect() -> list[list[Row]]:
         beside = asyncio.create_task(others())
-        found = [[one for one, _ in stretch] async for stretch in in_order(1, page)]
+        found = [[one for one, _ in stretch] async for stretch in merged_rows(1, page)]
         beside.cancel()
         return found
 
@@ -117,8 +117,8 @@ def test_rows_of_one_instant_come_in_pages_too_and_others_get_their_turn() -> No
 
 def test_a_group_is_rated_in_its_order_and_adds_its_minimum() -> None:
     rows = [row("outcome-1", 1, GRADUATED, "1"), row("outcome-2", 2), row("outcome-3", 3, GRADUATED, "2")]
-    rating = Rating(head(3, "0.99"), PRICES.__getitem__)
-    rating.weigh(rows)
+    rating = DraftRating(head(3, "0.99"), PRICES.__getitem__)
+    rating.accumulate(rows)
     rated = [rating.rate(one) for one in rows]
     # 1 × 1.005 → 1.01; then 1 × 1.005 + 1 × 0.5 brings the exact sum to 2.51.
     assert [one.amount for one in rated] == ["1.01", "0.99", "1.50"]
@@ -131,15 +131,15 @@ def test_a_group_is_rated_in_its_order_and_adds_its_minimum() -> None:
 
 @pytest.mark.parametrize("told", [head(2, "0.99"), head(1, "0.98")])
 def test_rows_that_are_not_what_the_head_says_are_never_billed(told: Invoice) -> None:
-    rating = Rating(told, PRICES.__getitem__)
+    rating = DraftRating(told, PRICES.__getitem__)
     rating.rate(row("outcome-1", 1))
     with pytest.raises(Unsafe, match="another program changed it"):
         rating.close()
 
 
 def test_a_price_that_the_catalogue_lost_stops_the_closing() -> None:
-    rating = Rating(head(1, "0"), {}.__getitem__)
+    rating = DraftRating(head(1, "0"), {}.__getitem__)
     rows = [row("outcome-1", 1, GRADUATED)]
-    rating.weigh(rows)
+    rating.accumulate(rows)
     with pytest.raises(Unsafe, match="does not have"):
         rating.rate(rows[0])

@@ -162,7 +162,7 @@ async def test_what_is_to_be_paid_depends_on_the_status(status: str, expected: l
 
 async def test_the_subtotals_of_a_page_come_to_the_subtotal_of_the_invoice() -> None:
     for one in samples().values():
-        found = await sections.tally(one.rows)
+        found = await sections.summarise(one.rows)
         assert exact_sum(group.total for group in found.groups) == one.invoice.subtotal
         assert sum(group.outcomes for group in found.groups) == one.invoice.lines
 
@@ -170,7 +170,7 @@ async def test_the_subtotals_of_a_page_come_to_the_subtotal_of_the_invoice() -> 
 async def test_one_agent_under_two_prices_is_two_groups() -> None:
     old, new = price(price_per_unit="1"), price(price_per_unit="2")
     one = bill([("before", old, ["1", "1"]), ("after", new, ["1"])])
-    found = await sections.tally(one.rows)
+    found = await sections.summarise(one.rows)
     assert [(group.agent_key, group.outcomes, group.amount) for group in found.groups] == [
         ("support", 2, Decimal(2)),
         ("support", 1, Decimal(2)),
@@ -186,7 +186,7 @@ async def test_how_much_is_held_makes_no_difference(held: int, monkeypatch: pyte
     ]
     one = bill(work, given=lambda rows: [credit(rows[0], "-1.00", "so", "x")])
     whole = await page_of(one)
-    monkeypatch.setattr(sections, "HELD_MAX", held)
+    monkeypatch.setattr(sections, "MAX_BUFFERED_ROWS", held)
     assert await page_of(one) == whole
 
 
@@ -200,7 +200,7 @@ async def test_rows_come_in_order_within_their_group() -> None:
 
 @pytest.mark.slow
 async def test_a_long_invoice_is_never_held_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sections, "HELD_MAX", 100)
+    monkeypatch.setattr(sections, "MAX_BUFFERED_ROWS", 100)
     [template] = rows_of("x", [("t", price(price_per_unit="1"), ["1"])])
     count = 6000
 
@@ -251,7 +251,7 @@ def test_a_period_is_told_with_its_last_day(start: str, end: str, words: str) ->
     [("0", "0"), ("999", "999"), ("1000", "1,000"), ("-1234567.50", "−1,234,567.50"), ("0.000001", "0.000001")],
 )
 def test_numbers_are_in_groups_of_three(number: str, words: str) -> None:
-    assert wording.grouped(number) == words
+    assert wording.group_digits(number) == words
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_numbers_are_in_groups_of_three(number: str, words: str) -> None:
         (
             {"kind": "package", "package_size": "100", "price_per_package": "9"},
             "9.00 per 100",
-            ["9.00 for each package of 100 that is begun"],
+            ["9.00 for each started package of 100"],
         ),
         (
             {"kind": "percentage", "percent": "2.5", "minimum": "0.5", "period_minimum": "20"},

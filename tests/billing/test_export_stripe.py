@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from tests.billing.bills import Bill, all_of, bill, each, of_rows, price, samples, text
 from witnd.billing.export import stripe
-from witnd.billing.export.stripe import ITEMS_MAX, Unsendable, scale
+from witnd.billing.export.stripe import ITEMS_MAX, UnsupportedByStripe, scale
 
 CUSTOMERS = {"acme": "cus_Q4rT8vXkLm2N"}
 
@@ -104,13 +104,13 @@ async def test_amounts_are_in_the_units_that_stripe_charges_in(currency: str, un
 @pytest.mark.parametrize("currency", ["CLF", "IQD", "LYD"])
 async def test_a_currency_that_stripe_does_not_charge_in_is_refused(currency: str) -> None:
     one = bill([("t", price(currency=currency, price_per_unit="1"), ["1"])], currency)
-    with pytest.raises(Unsendable, match=f"does not charge in {currency}"):
+    with pytest.raises(UnsupportedByStripe, match=f"does not charge in {currency}"):
         await pushed(one)
 
 
 async def test_a_total_that_stripe_cannot_charge_is_refused_unless_rounding_is_asked_for() -> None:
     one = bill([("t", price(currency="KWD", price_per_unit="0.125"), ["1", "1", "1"])], "KWD")
-    with pytest.raises(Unsendable, match=r"0\.375 KWD.*steps of 0\.01.*--stripe-round to charge 0\.380"):
+    with pytest.raises(UnsupportedByStripe, match=r"0\.375 KWD.*steps of 0\.01.*--stripe-round to charge 0\.380"):
         await pushed(one)
 
     found = await pushed(one, rounded=True)
@@ -142,23 +142,26 @@ async def test_with_rounding_items_are_multiples_of_the_step_and_lose_less_than_
     one = bill([("t", price(currency=code, price_per_unit="0.001"), list(map(str, units)))], code)
     unit = scale(one.invoice)
     found = await pushed(one, rounded=True)
-    step = 10 ** (unit.digits - unit.charged)
+    step = 10 ** (unit.digits - unit.chargeable_digits)
     assert all(request["invoice_item"]["amount"] % step == 0 for request in found)
     assert (
-        abs(Decimal(charged(found)).scaleb(-unit.digits) - (one.invoice.total or 0)) * 2 <= Decimal(10) ** -unit.charged
+        abs(Decimal(charged(found)).scaleb(-unit.digits) - (one.invoice.total or 0)) * 2
+        <= Decimal(10) ** -unit.chargeable_digits
     )
 
 
-@pytest.mark.parametrize(("status", "why"), [("draft", "issue it first"), ("paid", "second time"), ("void", "nothing")])
+@pytest.mark.parametrize(
+    ("status", "why"), [("draft", "issue it first"), ("paid", "charged twice"), ("void", "nothing")]
+)
 async def test_what_is_not_to_be_charged_is_refused(status: str, why: str) -> None:
     one = samples()["flat"]
-    with pytest.raises(Unsendable, match=why):
+    with pytest.raises(UnsupportedByStripe, match=why):
         await pushed(of_rows(replace(one.invoice, status=status), await all_of(one.rows())))
 
 
 async def test_a_customer_without_an_id_at_stripe_is_refused() -> None:
     one = bill([("t", price(price_per_unit="1"), ["1"])], customer="other")
-    with pytest.raises(Unsendable, match="'other' of INV-000042 is not in the file"):
+    with pytest.raises(UnsupportedByStripe, match="'other' of INV-000042 is not in the file"):
         await pushed(one)
 
 
@@ -169,12 +172,12 @@ async def test_more_items_than_an_invoice_of_stripe_holds_are_refused_with_the_w
         bill([("t", price(price_per_unit="1"), ["1"] * (ITEMS_MAX + 1))]),
         bill([("t", price(price_per_unit="1"), ["1"] * ITEMS_MAX)], carried="1"),
     ):
-        with pytest.raises(Unsendable, match="--what invoices"):
+        with pytest.raises(UnsupportedByStripe, match="--what invoices"):
             await pushed(too_many)
         assert len(await pushed(too_many, what="invoices")) == 1
 
 
 async def test_rows_that_do_not_come_to_the_total_are_not_charged() -> None:
     one = samples()["flat"]
-    with pytest.raises(Unsendable, match="witnd audit"):
+    with pytest.raises(UnsupportedByStripe, match="witnd audit"):
         await pushed(of_rows(one.invoice, (await all_of(one.rows()))[1:]))

@@ -9,7 +9,7 @@ import msgspec
 import redis
 
 from tests.support.catalogues import append_entry
-from witnd.billing.biller import Biller, Terms
+from witnd.billing.biller import Biller, BillingTerms
 from witnd.clock import Clock
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.invoices.invoice import Invoice, Row
@@ -215,7 +215,7 @@ class Till:
                 return bool(await client.zrem(KEYS.to_issue, id_))
 
             retry = Retry(nothing, asyncio.get_running_loop().time)
-            terms = Terms(period=period, grace_ms=grace_ms, automatic=automatic, zero_invoices=zero)
+            terms = BillingTerms(period=period, grace_ms=grace_ms, automatic=automatic, zero_invoices=zero)
             biller = Biller(
                 ledger,
                 Catalogue(),

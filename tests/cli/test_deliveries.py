@@ -40,7 +40,7 @@ url = "http://127.0.0.1:9/hook"
 """
 SHARED = GlobalKeys("witn")
 OK = Attempt(status=200, duration_ms=12)
-REFUSED = Attempt(status=500, reason="answered 500", duration_ms=7, detail="oops\x1b[2J")
+REFUSED = Attempt(status=500, reason="responded 500", duration_ms=7, detail="oops\x1b[2J")
 
 
 def at_outbox(shop: Workshop, do: Callable[[Any, Outbox], Awaitable[Any]], partition: int = 0) -> Any:
@@ -116,7 +116,7 @@ class TestList:
             "attempts": 1,
             "next_at": "2026-01-01T00:00:05.000Z",
             "status": 500,
-            "reason": "answered 500",
+            "reason": "responded 500",
         }
 
     @pytest.mark.parametrize(("state", "number"), [("pending", 0), ("delivered", 1), ("parked", 2), ("dead", 3)])
@@ -207,7 +207,7 @@ class TestShow:
                 "at": "2026-01-01T00:00:00.000Z",
                 "manual": False,
                 "status": 500,
-                "reason": "answered 500",
+                "reason": "responded 500",
                 "duration_ms": 7,
                 "detail": "oops\x1b[2J",
             }

@@ -186,7 +186,7 @@ def _billing(points: Points) -> None:
     around(Ledger, "new_lines", after=read)
     for owner, name, point in (
         (Biller, "_collect", "collect"),
-        (Closer, "_close_one", "close"),
+        (Closer, "_close_draft", "close"),
         (Invoices, "issue_due", "issue"),
     ):
         around(
@@ -207,14 +207,14 @@ def tune(plan: Plan) -> None:
     from witnd.store.log import reader as log
 
     # So small that drafts are collected and closed in several steps.
-    biller.STEP_LINES = biller.LEAST_LINES = closer.STEP_ROWS = 4
-    closer.HELD_ROWS, closing.PAGE = 3, 2
+    biller.STEP_LINES = biller.MIN_LINES = closer.STEP_ROWS = 4
+    closer.MAX_BUFFERED_ROWS, closing.PAGE = 3, 2
 
     if plan.settle_max is not None:
         pipeline.SETTLE_MAX = plan.settle_max
     if plan.retry is not None:
         for module in (store_patience, notify_patience):
-            module.FIRST_SECONDS = module.LONGEST_SECONDS = plan.retry
+            module.FIRST_SECONDS = module.MAX_SECONDS = plan.retry
     if plan.answer_seconds is not None:
         log.ANSWER_SECONDS = ledger.ANSWER_SECONDS = plan.answer_seconds
         pipeline.COMMIT_SECONDS = ledger.COMMIT_SECONDS = 2 * plan.answer_seconds

@@ -172,7 +172,7 @@ def test_a_delivery_shows_its_message_and_every_attempt(admin: Dashboard, api: O
 
     def tried(progress: Progress) -> Progress:
         gone = Attempt(reason="no connection within 10 s", duration_ms=10_000)
-        said = Attempt(status=503, reason="answered 503", duration_ms=7, detail=HOSTILE)
+        said = Attempt(status=503, reason="responded 503", duration_ms=7, detail=HOSTILE)
         for attempt in (gone, said):
             progress = finish_attempt(start_attempt(progress, CREATED), attempt, CREATED, 0.5, (1,))
         return progress
@@ -182,7 +182,7 @@ def test_a_delivery_shows_its_message_and_every_attempt(admin: Dashboard, api: O
     assert "billing" in page.find("//h1").text
     rows = page.rows("attempts")
     assert [row[0] for row in rows] == ["2", "1"]
-    assert rows[0][2:5] == ["503", "7 ms", f"answered 503 {HOSTILE}"]
+    assert rows[0][2:5] == ["503", "7 ms", f"responded 503 {HOSTILE}"]
     assert rows[1][3:5] == ["10,000 ms", "no connection within 10 s"]
     assert page.item_cases("attempts") == [["scheduled"], ["scheduled"]]
     assert not page.document.xpath("//main//script")

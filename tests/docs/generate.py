@@ -189,7 +189,7 @@ def log_events() -> dict[str, tuple[set[str], set[str]]]:
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call):
                 continue
-            if isinstance(node.func, ast.Name) and node.func.id == "Patience" and node.args:
+            if isinstance(node.func, ast.Name) and node.func.id == "Backoff" and node.args:
                 topics |= {node.args[0].value} if isinstance(node.args[0], ast.Constant) else set()
             elif (levels := _levels(node.func)) and node.args:
                 calls.append((_name(node.args[0]), levels, _fields(node)))

@@ -13,7 +13,7 @@ def test_every_column_is_explained_and_no_other() -> None:
 def test_the_signs_that_are_made_safe_are_those_of_the_page() -> None:
     for sign in "=+-@":
         assert f"`{sign}`" in PAGE
-        assert csv_text.defused(sign) == "'" + sign
+        assert csv_text.escape_formula(sign) == "'" + sign
 
 
 def test_the_limits_of_the_page_are_those_of_the_code() -> None:

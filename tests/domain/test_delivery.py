@@ -26,7 +26,7 @@ from witnd.domain.webhooks.delivery import (
 from witnd.domain.webhooks.notification import SCHEDULE
 
 OK = Attempt(status=200, duration_ms=7)
-REFUSED = Attempt(status=500, reason="answered 500", duration_ms=7, detail="oops")
+REFUSED = Attempt(status=500, reason="responded 500", duration_ms=7, detail="oops")
 GONE = Attempt(status=410, reason="answered 410", gone=True)
 ATTEMPTS = st.sampled_from([OK, REFUSED, GONE])
 
@@ -70,13 +70,13 @@ def test_failures_walk_down_the_schedule_to_the_dead() -> None:
     progress = tried(progress, REFUSED, now)
 
     assert (progress.standing, progress.queued_ms) == ("dead", None)
-    assert progress.reason == "the schedule is exhausted; last: answered 500"
+    assert progress.reason == "the schedule is exhausted; last: responded 500"
 
 
 def test_an_attempt_without_an_answer_was_interrupted_and_does_not_use_up_a_step() -> None:
     progress = tried(start_attempt(new_progress(0), 0), REFUSED, 50)
 
-    assert [attempt.reason for attempt in progress.attempts] == [INTERRUPTED, "answered 500"]
+    assert [attempt.reason for attempt in progress.attempts] == [INTERRUPTED, "responded 500"]
     assert (progress.failures, progress.started) == (1, 2)
 
 

@@ -25,7 +25,7 @@ def prove(admission: Admission, url: str, *, prompt: bool = True) -> None:
     ticket = admission.start(url)
     assert ticket is not None
     if not prompt:
-        admission.turn_slow(ticket)
+        admission.mark_slow(ticket)
     admission.end(ticket, succeeded=True)
 
 
@@ -40,7 +40,7 @@ def test_no_share_and_no_endpoint_ever_has_more_than_its_bound(total: int, steps
         elif running:
             ticket = running[int(which) % len(running)]
             if what == "slow":
-                longest = admission.turn_slow(ticket)
+                longest = admission.mark_slow(ticket)
                 assert longest is None or longest in running
             else:
                 running.remove(ticket)
@@ -67,7 +67,7 @@ def test_however_many_endpoints_fall_silent_a_healthy_one_starts_once_theirs_are
     while waiting:
         begun = [ticket for url in waiting if (ticket := admission.start(url)) is not None]
         for ticket in begun:
-            admission.turn_slow(ticket)
+            admission.mark_slow(ticket)
         healthy = admission.start("https://healthy.example/")
         assert healthy is not None
         admission.end(healthy, succeeded=True)
@@ -85,9 +85,9 @@ def test_silent_endpoints_leave_room_for_those_that_nothing_is_known_of(count: i
         url = f"https://silent-{number}.example/"
         ticket = admission.start(url)
         assert ticket is not None
-        admission.turn_slow(ticket)
+        admission.mark_slow(ticket)
         admission.end(ticket, succeeded=False)
-        assert admission.share_of(url) is Share.SILENT
+        assert admission.share_for(url) is Share.SILENT
     tried = [admission.start(f"https://silent-{number}.example/") for number in range(count)]
 
     assert sum(ticket is not None for ticket in tried) == min(count, SIZES.silent)
@@ -97,7 +97,7 @@ def test_silent_endpoints_leave_room_for_those_that_nothing_is_known_of(count: i
 def test_an_endpoint_that_answers_slowly_keeps_to_the_slow_share_until_it_is_prompt_again() -> None:
     admission = Admission(SIZES)
     prove(admission, "https://slow.example/", prompt=False)
-    assert admission.share_of("https://slow.example/") is Share.SLOW
+    assert admission.share_for("https://slow.example/") is Share.SLOW
 
     several = [admission.start("https://slow.example/") for _ in range(PER_ENDPOINT + 1)]
     assert [ticket is not None for ticket in several] == [True] * PER_ENDPOINT + [False]
@@ -106,7 +106,7 @@ def test_an_endpoint_that_answers_slowly_keeps_to_the_slow_share_until_it_is_pro
     first = several[0]
     assert first is not None
     admission.end(first, succeeded=True)
-    assert admission.share_of("https://slow.example/") is Share.PROMPT
+    assert admission.share_for("https://slow.example/") is Share.PROMPT
 
 
 def test_an_endpoint_that_fails_is_tried_by_one_attempt_at_a_time() -> None:
@@ -127,7 +127,7 @@ def test_when_the_slow_share_is_full_the_one_that_waits_longest_is_ended() -> No
         ticket = admission.start(f"https://{number}.example/")
         assert ticket is not None
         tickets.append(ticket)
-        ended = admission.turn_slow(ticket)
+        ended = admission.mark_slow(ticket)
         assert ended is (tickets[0] if number == 3 else None)
     assert tickets[0].share is None
     admission.end(tickets[0], succeeded=False)

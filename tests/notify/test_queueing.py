@@ -73,7 +73,7 @@ async def running(client: Redis) -> AsyncIterator[tuple[Relay, Counted]]:
 async def test_more_outcomes_than_are_kept_in_memory_are_all_queued(
     client: Redis, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queueing, "KEYS_MAX", 10)
+    monkeypatch.setattr(queueing, "MAX_KEYS", 10)
     first, second = keys(150)[:100], keys(150)[100:]
     await commit(client, first)
     async with running(client) as (relay, outbox):
@@ -91,7 +91,7 @@ async def test_a_damaged_record_stays_is_named_once_and_delays_nothing(client: R
         assert await left(client, 1) == [b"ticket-0003"]
         # As after a lost connection: everything is looked through again.
         await commit(client, ["another-1"])
-        relay._queueing.look()
+        relay._queuer.scan()
         assert await left(client, 1) == [b"ticket-0003"]
         assert len(log.of("delivery.unreadable")) == 1
 
@@ -106,7 +106,7 @@ async def test_outcomes_that_are_known_already_are_not_queued_twice(client: Redi
         relay.queue(["another-1"])
         await left(client, 0)
         # Those that were in work when they were named again are read once more.
-        assert len(outbox.read) <= 51 + 2 * queueing.AT_A_TIME
+        assert len(outbox.read) <= 51 + 2 * queueing.CONCURRENCY
 
 
 async def test_a_lost_lease_ends_the_relay(client: Redis, log: Log) -> None:

@@ -109,11 +109,11 @@ class House:
 
     async def commit(self, *committed: Any) -> None:
         await commit(self.client, KEYS, *committed)
-        self.relay.poke({row.rule_id for row in committed})
+        self.relay.wake_lanes({row.rule_id for row in committed})
 
     def tick(self, ms: int, rule_id: str = RULE) -> None:
         self.now += ms
-        self.relay.poke([rule_id])
+        self.relay.wake_lanes([rule_id])
 
     async def attempts(self, count: int, **fields: object) -> list[dict[str, Any]]:
         return await self.log.until(count, "delivery.attempted", **fields)
@@ -157,7 +157,7 @@ class TestDelivery:
             "delivery": delivery().id,
             "rule": "billing",
             "outcome_key": "ticket-0001",
-            "try": 1,
+            "attempt": 1,
             "status": 200,
             "reason": None,
             "duration_ms": 0,
@@ -183,10 +183,10 @@ class TestDelivery:
             await house.attempts(1)
 
     async def test_a_poke_without_a_reason_is_harmless(self, house: House) -> None:
-        house.relay.poke([RULE])
+        house.relay.wake_lanes([RULE])
 
         async with house.open():
-            house.relay.poke([RULE, "unknown"])
+            house.relay.wake_lanes([RULE, "unknown"])
             await house.idle()
 
         assert house.endpoint.received == []
@@ -331,7 +331,7 @@ class TestRetries:
 
             status = 200
             house.now = max(due)
-            house.relay.poke(house.endpoints)
+            house.relay.wake_lanes(house.endpoints)
             await house.attempts(100)
             await house.idle()
         assert len(house.endpoint.received) == 100
@@ -682,7 +682,7 @@ class TestCrashes:
                 await house.running
 
         assert (await house.progress(delivery().id)).standing == "pending"
-        assert house.relay.poke([RULE]) is None
+        assert house.relay.wake_lanes([RULE]) is None
 
 
 class TestOutage:
@@ -704,20 +704,20 @@ class TestOutage:
             async with house.open():
                 await house.commit(delivery())
                 await house.log.until(1, "relay.store_lost")
-                await house.log.until(1, "relay.calls_lost")
+                await house.log.until(1, "relay.subscription_lost")
                 mine.start()
                 await house.attempts(1)
-                await house.log.until(1, "relay.calls_back")
+                await house.log.until(1, "relay.subscription_recovered")
                 house.endpoint.answers.clear()
                 await commit(client, KEYS, delivery(2))
-                house.relay.poke([RULE])
+                house.relay.wake_lanes([RULE])
                 await house.attempts(2)
                 await house.idle()
 
             assert len(house.endpoint.received) == 2
             assert (await house.progress(delivery().id)).standing == "delivered"
             assert len(house.log.of("relay.store_lost")) == 1
-            assert len(house.log.of("relay.store_back")) == 1
+            assert len(house.log.of("relay.store_recovered")) == 1
 
     async def test_what_a_command_queues_during_an_outage_of_calls_is_seen_after_it(
         self, server: Callable[..., Server], house: House
@@ -730,7 +730,7 @@ class TestOutage:
 
             async with house.open():
                 await client.client_kill_filter(_type="pubsub")
-                await house.log.until(1, "relay.calls_lost")
+                await house.log.until(1, "relay.subscription_lost")
                 await commit(client, KEYS, delivery())
                 await house.attempts(1)
 
@@ -785,7 +785,7 @@ class TestStopping:
             assert await house.relay.stop(1) == ()
             assert await house.relay.stop(1) == ()
             await house.running
-            house.relay.poke([RULE])
+            house.relay.wake_lanes([RULE])
 
         assert house.endpoint.received == []
 

@@ -2,21 +2,21 @@
 
 import asyncio
 
-from witnd.notify.slots import Turns
+from witnd.notify.slots import CallLimiter
 
 
 async def test_attempts_that_continue_come_before_attempts_that_begin() -> None:
-    turns, order = Turns(1), list[str]()
+    turns, order = CallLimiter(1), list[str]()
 
     async def begin(name: str) -> None:
-        async with turns.begin():
+        async with turns.start_call():
             order.append(name)
 
     async def go_on(name: str) -> None:
-        async with turns.go_on():
+        async with turns.resume_call():
             order.append(name)
 
-    async with turns.go_on():
+    async with turns.resume_call():
         waiting = [asyncio.create_task(begin("begins 1")), asyncio.create_task(begin("begins 2"))]
         await asyncio.sleep(0)
         waiting.append(asyncio.create_task(go_on("goes on")))
@@ -28,13 +28,13 @@ async def test_attempts_that_continue_come_before_attempts_that_begin() -> None:
 
 
 async def test_a_turn_that_is_given_up_goes_to_the_next() -> None:
-    turns, order = Turns(1), list[str]()
+    turns, order = CallLimiter(1), list[str]()
 
     async def begin(name: str) -> None:
-        async with turns.begin():
+        async with turns.start_call():
             order.append(name)
 
-    async with turns.begin():
+    async with turns.start_call():
         waiting = [asyncio.create_task(begin(name)) for name in ("first", "second", "third")]
         await asyncio.sleep(0)
         waiting[0].cancel()
@@ -42,5 +42,5 @@ async def test_a_turn_that_is_given_up_goes_to_the_next() -> None:
     await asyncio.gather(*waiting, return_exceptions=True)
 
     assert order == ["third"]
-    async with asyncio.timeout(20), turns.begin():
+    async with asyncio.timeout(20), turns.start_call():
         pass

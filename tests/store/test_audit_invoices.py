@@ -470,7 +470,7 @@ def test_between_any_two_steps_of_the_biller_there_is_no_difference(
     """It dies at each of its commits, also in the middle of an invoice that is being closed."""
     monkeypatch.setattr(biller, "STEP_LINES", 3)
     monkeypatch.setattr(closer, "STEP_ROWS", 3)
-    monkeypatch.setattr(closer, "HELD_ROWS", 4)
+    monkeypatch.setattr(closer, "MAX_BUFFERED_ROWS", 4)
     monkeypatch.setattr(closing_, "PAGE", 2)
     till.confirm(
         [

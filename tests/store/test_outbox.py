@@ -39,7 +39,7 @@ SHARED = GlobalKeys("witn")
 RULE = rule().id
 FENCE = "1:nonce:here"
 OK = Attempt(status=200)
-REFUSED = Attempt(status=500, reason="answered 500", detail="x" * 1024)
+REFUSED = Attempt(status=500, reason="responded 500", detail="x" * 1024)
 
 
 @pytest.fixture

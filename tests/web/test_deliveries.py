@@ -31,7 +31,7 @@ url = "http://127.0.0.1:9/hook"
 """
 SHARED = GlobalKeys("witn")
 OK = Attempt(status=200, duration_ms=12)
-REFUSED = Attempt(status=500, reason="answered 500", duration_ms=7, detail="oops")
+REFUSED = Attempt(status=500, reason="responded 500", duration_ms=7, detail="oops")
 
 
 def delivered(progress: Progress) -> Progress:
@@ -232,7 +232,7 @@ class TestOne:
         assert (found["standing"], found["attempts"], found["status"], found["next_at"]) == ("dead", 1, 500, None)
         assert found["body"]["data"]["facts"]["outcomeKey"] == "ticket-0001"
         assert found["history"] == [
-            {"at": instant.render(CREATED), "manual": False, "status": 500, "reason": "answered 500", "duration_ms": 7,
+            {"at": instant.render(CREATED), "manual": False, "status": 500, "reason": "responded 500", "duration_ms": 7,
              "detail": "oops"}
         ]  # fmt: skip
         assert found["suspended"] is None

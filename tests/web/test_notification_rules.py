@@ -213,7 +213,7 @@ def test_what_goes_wrong_with_a_sample_is_told(reachable: Office) -> None:
         endpoint.answers["/long"] = long
         made(reachable, "/v1/notification-rules", {**RULE, "url": endpoint.url("/long")})
         tested = sent(reachable)
-        assert (tested["delivered"], tested["status"], tested["reason"]) == (False, 500, "answered 500")
+        assert (tested["delivered"], tested["status"], tested["reason"]) == (False, 500, "responded 500")
         assert tested["body"] == "x" * 1024
         reachable.ask("PATCH", AT_CRM, {"url": "http://127.0.0.1:1/"})
         tested = sent(reachable)

@@ -1,4 +1,4 @@
-"""Invoices: collect lines, close periods, issue.
+"""Invoices: collect lines, close periods, issue invoices.
 
 Imports `store` and `domain`.
 """

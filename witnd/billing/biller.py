@@ -1,7 +1,7 @@
-"""Makes invoices: collects lines into drafts, closes periods, issues what has waited long enough.
+"""Create invoices: collect lines into drafts, close periods, issue drafts after their grace.
 
-Like a partition it is a fold with a committed position: every step is fenced by the biller's lease, numbered, and
-written whole or not at all. What is in an invoice follows from the lines alone, whenever and however often it runs.
+Like a partition, the biller is a fold with a committed position: every step is fenced by its lease, numbered and
+atomic. The content of an invoice depends only on the lines, not on when the biller runs.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,8 +12,8 @@ import msgspec
 import structlog
 
 from witnd.billing.closer import Closer
-from witnd.billing.collecting import Placed, Places, collect
-from witnd.billing.row_ids import without_repeated
+from witnd.billing.collecting import AssignedLine, InvoiceFinder, collect
+from witnd.billing.row_ids import drop_repeated_lines
 from witnd.billing.steps import Steps
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.values import instant
@@ -27,29 +27,29 @@ from witnd.store.invoices.ledger import Ledger, NewLine, Positions, row_mark
 from witnd.store.records.line_position import START, LinePosition, line_digest
 from witnd.store.server.retry import Retry
 
-# Lines per step, of all partitions together: it bounds how long the server is busy. Of each partition at least so many.
+# Lines per step, of all partitions together, to limit how long the server is busy; and the minimum per partition.
 STEP_LINES = 5000
-LEAST_LINES = 10
-# Lines gather this long before the next step: some commands of a step are one for each of its drafts, however many
-# lines that gains. It leaves server and daemon to the partitions when much settles at once.
+MIN_LINES = 10
+# Delay before the next step. Larger steps need fewer commands per draft, which leaves server and daemon to the
+# partitions when many outcomes settle.
 GATHER_SECONDS = 0.25
-# Steps after which is looked at periods and drafts, however many lines there are.
-STEPS_IN_A_ROW = 20
-# Longest wait for a line: settings of the calendar and the clock are looked at this often.
+# Steps after which periods and drafts are checked even if more lines wait.
+MAX_CONSECUTIVE_STEPS = 20
+# Longest wait for a line, because calendar settings and the clock are checked this often.
 IDLE_MS = 10_000
-# While a period waits for a log to be applied past its end.
+# Interval of checks while a log is not applied past the end of a period.
 CLOSING_MS = 100
-# While the server's clock is not believed.
+# Interval of checks while the server's clock is not trusted.
 JUMPED_MS = 1000
-# Closed drafts that are looked at for issuing at a time.
+# Closed drafts per page when issuing.
 ISSUE_PAGE = 100
 
 T = TypeVar("T")
 log = structlog.get_logger()
 
 
-class Terms(NamedTuple):
-    """How this deployment bills."""
+class BillingTerms(NamedTuple):
+    """The billing settings of the deployment."""
 
     period: str
     grace_ms: int
@@ -58,8 +58,8 @@ class Terms(NamedTuple):
 
 
 class Biller:
-    """`run()` until cancelled. `issue` issues a closed draft by its id and answers whether it did; it may be asked
-    again for the same one. `safe` tells whether Redis is one to fix invoices in."""
+    """Creates invoices: `run()` until cancelled. `issue` issues a closed draft by its id and returns whether it did;
+    repeated calls are safe. `safe` returns whether Redis is safe to store invoices in."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Biller:
         retry: Retry,
         *,
         fence: str,
-        terms: Terms,
+        terms: BillingTerms,
         issue: Callable[[str], Awaitable[bool]],
         safe: Callable[[], Awaitable[bool]],
         guard: ClockGuard,
@@ -85,20 +85,20 @@ class Biller:
         self._safe = safe
         self._guard = guard
         self._read: dict[int, LinePosition] = {}
-        self._counts: list[int] = []  # lines that each partition had written when it was last looked at
+        self._counts: list[int] = []  # number of lines of each partition at the last check
         self._closed_to = 0
-        self._places = Places(Calendar.of(terms.period))
+        self._places = InvoiceFinder(Calendar.of(terms.period))
 
     @property
     def sequence(self) -> int:
-        """That of the last commit in Redis."""
+        """The number of the last commit in Redis."""
         return self._steps.sequence
 
     async def run(self) -> None:
         try:
             await self._run()
         except Unsafe:
-            # Who has lost the lease meanwhile sees what the next owner wrote: an empty step tells, by raising `Fenced`.
+            # The data may be the next owner's if the lease was lost meanwhile. An empty step raises `Fenced` then.
             await self._steps.commit(self._steps.begin())
             raise
         finally:
@@ -109,8 +109,8 @@ class Biller:
         while True:
             wait_ms = await self._close_and_issue()
             new = await self._call("waiting for invoice lines", partial(self._new_lines, wait_ms))
-            # Lines may never cease to come, and periods end all the same.
-            for _ in range(STEPS_IN_A_ROW):
+            # Periods must also be closed while lines keep coming.
+            for _ in range(MAX_CONSECUTIVE_STEPS):
                 if not new:
                     break
                 await self._collect(new)
@@ -118,22 +118,22 @@ class Biller:
                 new = await self._call("reading invoice lines", partial(self._new_lines, 0))
 
     async def _begin(self) -> None:
-        """Take up where the last biller stopped; a change of the period's length is dated now."""
+        """Continue after the last committed step. A change of the period's length takes effect from now."""
         state = await self._call("reading the invoices' state", self._ledger.state)
         self._steps.sequence, self._read, self._closed_to = state.sequence, state.read, state.closed_to
         await self._call("comparing invoice lines", partial(self._ledger.check_positions, self._read))
         await self._call("reading the catalogue", partial(self._ledger.load_catalogue, self._catalogue))
         check_decided(self._catalogue, "billing", state.catalogue)
-        applied = await self._applied()
-        # Before there is an invoice no period is running, and a change holds for whatever is imported.
+        applied = await self._applied_positions()
+        # Without invoices there is no current period, so a change also applies to imported history.
         old = state.calendar if state.read else None
-        # What the logs have reached is past, even where the server's clock was set back.
+        # The position of the logs is in the past, even if the server's clock was set back.
         reached = max(applied.now_ms, *applied.cursors)
         calendar = (old or Calendar.of(self._terms.period)).with_kind(self._terms.period, reached)
-        self._places = Places(calendar)
+        self._places = InvoiceFinder(calendar)
         step = self._steps.begin()
         if state.closing is not None:
-            # Whoever wrote it did not finish: its rows are written anew.
+            # An unfinished close: its rows are written again.
             step.add("UNLINK", self._ledger.keys.lines(state.closing))
             step.add("HSET", self._ledger.keys.state, "closing", "")
         if calendar != state.calendar:
@@ -144,16 +144,16 @@ class Biller:
         await self._steps.commit(step)
 
     async def _new_lines(self, block_ms: int) -> list[NewLine]:
-        most = max(LEAST_LINES, STEP_LINES // len(self._ledger.partitions))
+        most = max(MIN_LINES, STEP_LINES // len(self._ledger.partitions))
         return await self._ledger.new_lines(self._read, most, block_ms, self._counts)
 
     # -- collecting ------------------------------------------------------------------------------------------------
 
     async def _collect(self, new: list[NewLine]) -> None:
-        placed = [Placed(one, self._places) for one in new]
+        placed = [AssignedLine(one, self._places) for one in new]
         ids = {one.invoice for one in placed}
         heads = await self._call("reading drafts", partial(self._ledger.find_invoices, ids))
-        placed = await without_repeated(placed, self._ledger, self._call)
+        placed = await drop_repeated_lines(placed, self._ledger, self._call)
         drafts, rows = collect(placed, heads, self._closed_to)
         keys, step = self._ledger.keys, self._steps.begin()
         for id_, draft in drafts.items():
@@ -177,9 +177,9 @@ class Biller:
     # -- closing ---------------------------------------------------------------------------------------------------
 
     async def _close_and_issue(self) -> int:
-        """Do what is due. Answers after how many ms at most to look again."""
+        """Close and issue what is due. Return the longest time (ms) until the next check."""
         known = self._catalogue.chain.head
-        applied = await self._applied()
+        applied = await self._applied_positions()
         check_head(self._catalogue, known, applied.catalogue)
         if self._guard.is_ahead:
             self.waiting_for = clock_jump(self._guard.jump_ms).reason
@@ -191,7 +191,7 @@ class Biller:
         elif not await self._call("judging Redis", self._safe):
             return IDLE_MS
         elif min(applied.cursors) >= first:
-            await self._close(applied)
+            await self._close_periods(applied)
             return 0
         else:
             await self._wait_for_logs(applied, first)
@@ -200,14 +200,14 @@ class Biller:
             wait_ms = min(wait_ms, await self._issue_due(applied.now_ms))
         return max(1, wait_ms)
 
-    async def _applied(self) -> Positions:
-        """How far the logs are, at a time that can be believed."""
+    async def _applied_positions(self) -> Positions:
+        """Return the positions of the logs, while the clock is trusted."""
         applied = await self._call("looking at the logs", self._ledger.positions)
         self._counts = applied.lines
         return applied._replace(now_ms=self._guard.trusted_now(applied.now_ms))
 
     async def _wait_for_logs(self, applied: Positions, end: int) -> None:
-        """Logs that are quiet get a tick; others are being applied, or their daemon is not running."""
+        """Append a tick to idle logs, and record which partitions the period waits for."""
         behind = [number for number, cursor in enumerate(applied.cursors) if cursor < end]
         for number in behind:
             if applied.logs[number] < end:
@@ -218,8 +218,8 @@ class Biller:
             f"{', '.join(map(str, behind))} to be applied past it"
         )
 
-    async def _close(self, applied: Positions) -> None:
-        """Close every draft whose period has ended by the time that all logs are applied to."""
+    async def _close_periods(self, applied: Positions) -> None:
+        """Close every draft whose period ended before the position that all logs have passed."""
         self._counts = await self._call("reading the numbers of invoice lines", self._ledger.line_counts)
         while any(count > self._read.get(number, START).number for number, count in enumerate(self._counts)):
             await self._collect(await self._call("reading invoice lines", partial(self._new_lines, 0)))
@@ -230,7 +230,7 @@ class Biller:
     # -- issuing ---------------------------------------------------------------------------------------------------
 
     async def _issue_due(self, now_ms: int) -> int:
-        """Issue closed drafts whose time for review is over. Answers in how many ms the next one's is."""
+        """Issue closed drafts after their grace. Return the time (ms) until the next one is due."""
         due, left, issued = now_ms - self._terms.grace_ms, 0, 0
         self.damaged = None
         wait_ms = IDLE_MS
@@ -243,11 +243,11 @@ class Biller:
             if ripe and not await self._call("judging Redis", self._safe):
                 return IDLE_MS
             for id_ in ripe:
-                if await self._is_issued(id_):
+                if await self._try_issue(id_):
                     issued += 1
                 else:
                     left += 1
-                    log.error("billing.not_issued", invoice=id_, remedy="`witnd invoices issue` tells what is wrong")
+                    log.error("billing.not_issued", invoice=id_, remedy="run `witnd invoices issue` to see the cause")
             if len(ripe) < len(found):
                 wait_ms = min(IDLE_MS, found[len(ripe)][1] - due)
             if len(ripe) < ISSUE_PAGE:
@@ -256,8 +256,8 @@ class Biller:
             log.info("billing.issued", invoices=issued)
         return wait_ms
 
-    async def _is_issued(self, id_: str) -> bool:
-        """Issue a draft. A damaged one is left, and stays the only one that is."""
+    async def _try_issue(self, id_: str) -> bool:
+        """Issue a draft. A damaged one is skipped, so that others are issued."""
         try:
             return await self._call("issuing an invoice", partial(self._issue, id_))
         except DamagedInvoice as damaged:

@@ -1,7 +1,6 @@
-"""Rating a draft whose period has ended: the groups of its rows, each row's amount, what the groups add.
+"""Rate a draft whose period has ended: the amounts of its rows, and the adjustments of its groups.
 
-Rows come in pages in their order, so a draft of any size takes the memory of a page, or of all rows that resolved at
-one instant. Reading them is left to others.
+Rows are read in order in pages, so a draft of any size needs the memory of a page, or of all rows of one instant.
 """
 
 import asyncio
@@ -18,7 +17,7 @@ from witnd.domain.values import money
 from witnd.domain.values.money import minor_text, plain
 from witnd.store.errors import Unsafe
 
-# Rows that are read at a time: some 100 KiB, and some ms of rating.
+# Rows per page: about 100 KiB, and a few ms of rating.
 PAGE = 500
 
 _ZERO = Decimal(0)
@@ -28,24 +27,26 @@ class _Page(Protocol):
     async def __call__(self, partition: int, start: int) -> list[tuple[Row, bytes]]: ...
 
 
-async def in_order(partitions: int, page: _Page) -> AsyncIterator[list[tuple[Row, bytes]]]:
-    """Rows of all partitions in order of (billed_at, key), in stretches.
+async def merged_rows(partitions: int, page: _Page) -> AsyncIterator[list[tuple[Row, bytes]]]:
+    """Yield the rows of all partitions in order of (billed_at, key), in batches.
 
-    Each partition has its own in order of `billed_at`, because outcomes resolve in that order; only rows of one
-    instant have to be sorted. `page(partition, start)` answers the rows from a place on, less than `PAGE` at the end.
+    The rows of each partition are already in order of `billed_at`, so only rows of one instant must be sorted.
+    `page(partition, start)` returns the rows from an index on, fewer than `PAGE` at the end.
     """
     waiting: list[list[tuple[Row, bytes]]] = [[] for _ in range(partitions)]
     places = [0] * partitions
     ended = [False] * partitions
     while not all(ended) or any(waiting):
         for number in range(partitions):
-            # Two instants, so that the earlier one is complete.
-            while not ended[number] and (not waiting[number] or _at(waiting[number][0]) == _at(waiting[number][-1])):
+            # With two instants, the earlier one is complete.
+            while not ended[number] and (
+                not waiting[number] or _billed_at(waiting[number][0]) == _billed_at(waiting[number][-1])
+            ):
                 found = await page(number, places[number])
                 places[number] += len(found)
                 ended[number] = len(found) < PAGE
                 waiting[number] += found
-        bounds = [_at(rows[-1]) for rows, over in zip(waiting, ended, strict=True) if not over]
+        bounds = [_billed_at(rows[-1]) for rows, over in zip(waiting, ended, strict=True) if not over]
         bound = min(bounds) if bounds else None
         stretch: list[tuple[Row, bytes]] = []
         for number, rows in enumerate(waiting):
@@ -53,18 +54,18 @@ async def in_order(partitions: int, page: _Page) -> AsyncIterator[list[tuple[Row
             stretch += rows[:ready]
             waiting[number] = rows[ready:]
         stretch.sort(key=_order)
-        # A whole month can resolve at one instant, and others want to work too.
+        # All rows can have the same instant, so let other tasks run.
         for at in range(0, len(stretch), PAGE):
             yield stretch[at : at + PAGE]
             await asyncio.sleep(0)
 
 
-def _at(row: tuple[Row, bytes]) -> int:
+def _billed_at(row: tuple[Row, bytes]) -> int:
     return row[0].billed_at
 
 
 def _order(row: tuple[Row, bytes]) -> tuple[int, bytes]:
-    # By code points would be another order than by UTF-8 bytes only for surrogates, which no key has.
+    # Code point order equals UTF-8 order, except for surrogates, which no key contains.
     return row[0].billed_at, (row[0].outcome_key or "").encode()
 
 
@@ -72,15 +73,15 @@ def _count_before(rows: Sequence[tuple[Row, bytes]], bound: int) -> int:
     low, high = 0, len(rows)
     while low < high:
         middle = (low + high) // 2
-        if _at(rows[middle]) < bound:
+        if _billed_at(rows[middle]) < bound:
             low = middle + 1
         else:
             high = middle
     return low
 
 
-class Rating:
-    """One draft being rated: first every row is `weighed`, then every row is `rated`, both in order."""
+class DraftRating:
+    """Rates one draft: first `accumulate` all rows, then `rate` all rows, both in order."""
 
     def __init__(self, invoice: Invoice, price_of: Callable[[str], Price]) -> None:
         self._invoice = invoice
@@ -88,18 +89,18 @@ class Rating:
         self._totals: dict[str, Decimal] = {}
         self._meters: dict[str, tuple[Meter, Row]] = {}
         self._lines = 0
-        self._settled = _ZERO  # of the rows that came with an amount
+        self._settled = _ZERO  # sum of the rows rated at settlement
         self.subtotal = _ZERO
 
-    def weigh(self, rows: Iterable[Row]) -> None:
-        """Sum up what a price of the whole quantity has to know before its first row."""
+    def accumulate(self, rows: Iterable[Row]) -> None:
+        """Sum the units of each group, which volume prices need before the first row."""
         totals = self._totals
         for row in rows:
             if row.amount is None:
                 totals[row.price_hash] = money.plus(totals.get(row.price_hash, _ZERO), _unit(row))
 
     def rate(self, row: Row) -> Row:
-        """The row with its amount."""
+        """Return the row with its amount."""
         self._lines += 1
         if row.amount is not None:
             self._settled = money.plus(self._settled, Decimal(row.amount))
@@ -117,19 +118,20 @@ class Rating:
         )
 
     def close(self) -> list[Row]:
-        """What the groups add, by agent and price. Raises `Unsafe` where rows are missing or were changed."""
+        """Return the adjustments of the groups, by agent and price. Raises `Unsafe` if rows are missing or were
+        changed."""
         invoice = self._invoice
         if self._lines != invoice.lines or self._settled != invoice.subtotal:
             raise Unsafe(
                 f"draft {invoice.id} has {self._lines} rows of {plain(self._settled)} {invoice.currency}, and its head "
                 f"says {invoice.lines} of {plain(invoice.subtotal)}",
-                "another program changed it: run `witnd audit` before anything is issued",
+                "another program changed it: run `witnd audit` before you issue invoices",
             )
         self.subtotal = money.plus(self.subtotal, self._settled)
         added: list[Row] = []
         for _, (meter, first) in sorted(self._meters.items(), key=lambda item: (item[1][1].agent_key, item[0])):
             adjustments = meter.close()
-            added += [self._adjusted(one, number, first) for number, one in enumerate(adjustments)]
+            added += [self._adjustment_row(one, number, first) for number, one in enumerate(adjustments)]
             self.subtotal = money.exact_sum((self.subtotal, *(one.amount for one in adjustments)))
         return added
 
@@ -147,7 +149,7 @@ class Rating:
             found = self._meters[row.price_hash] = (meter, row)
         return found
 
-    def _adjusted(self, one: Adjustment, number: int, first: Row) -> Row:
+    def _adjustment_row(self, one: Adjustment, number: int, first: Row) -> Row:
         return Row(
             id=row_id(self._invoice.id, one.kind, first.price_hash, str(number)),
             kind=one.kind,

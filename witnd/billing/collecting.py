@@ -1,4 +1,4 @@
-"""Which draft a line belongs to, and what it adds there: a fold over the lines of all partitions."""
+"""Assign lines to drafts and add them: a fold over the lines of all partitions."""
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -12,11 +12,11 @@ from witnd.domain.values.period import Calendar, Period
 from witnd.store.errors import Unsafe
 from witnd.store.invoices.ledger import NewLine
 
-# Ids are digests and lines of one customer come often; a month of a large deployment fits.
-IDS_MAX = 100_000
+# Ids are digests, and lines of a customer are frequent. A month of a large deployment fits.
+MAX_CACHED_IDS = 100_000
 
 
-class Places:
+class InvoiceFinder:
     """Finds the invoice of a line: customer, currency and the period it resolved in."""
 
     def __init__(self, calendar: Calendar) -> None:
@@ -24,51 +24,51 @@ class Places:
         self._period: Period | None = None
         self._ids: dict[tuple[str, str], str] = {}
 
-    def of(self, customer_key: str, currency: str, billed_at: int) -> tuple[str, Period]:
+    def find(self, customer_key: str, currency: str, billed_at: int) -> tuple[str, Period]:
         period = self._period
         if period is None or billed_at not in period:
             period = self._period = self._calendar.period_at(billed_at)
             self._ids.clear()
         id_ = self._ids.get((customer_key, currency))
         if id_ is None:
-            if len(self._ids) >= IDS_MAX:
+            if len(self._ids) >= MAX_CACHED_IDS:
                 self._ids.clear()
             id_ = self._ids[customer_key, currency] = invoice_id(customer_key, currency, period)
         return id_, period
 
 
-class Placed:
-    """A line with its invoice.
+class AssignedLine:
+    """A line with its invoice and row.
 
-    The line of an outcome that was on hold when it was due belongs to the period in which it was repaired: the one in
-    which it was due may be closed. Its row keeps `resolved_at`.
+    The line of an outcome that was on hold at its deadline belongs to the period of its repair, because the period of
+    its deadline may be closed. Its row keeps `resolved_at`.
     """
 
     __slots__ = ("invoice", "new", "period", "resolved_at")
 
-    def __init__(self, new: NewLine, places: Places) -> None:
+    def __init__(self, new: NewLine, finder: InvoiceFinder) -> None:
         self.new = new
         line = new.line
         self.resolved_at = instant.parse(line.resolved_at)
-        self.invoice, self.period = places.of(line.customer_key, line.currency, line.billed_at)
+        self.invoice, self.period = finder.find(line.customer_key, line.currency, line.billed_at)
 
 
 def collect(
-    placed: Iterable[Placed], heads: Mapping[str, Invoice], closed_to: int
+    assigned: Iterable[AssignedLine], heads: Mapping[str, Invoice], closed_to: int
 ) -> tuple[dict[str, Invoice], dict[tuple[str, int], list[Row]]]:
-    """The heads after the lines, and the rows that each (invoice, partition) gains.
+    """Return the heads after the lines, and the new rows by (invoice, partition).
 
-    Raises `Unsafe` for a line of a period that is closed: lines come in the order in which their outcomes resolve, so
-    only data that was tampered with or restored can bring one.
+    Raises `Unsafe` for a line of a closed period. Lines come in the order of resolution, so this only happens with
+    changed or restored data.
     """
-    gained: dict[str, tuple[Placed, int, int, Decimal, int]] = {}
+    gained: dict[str, tuple[AssignedLine, int, int, Decimal, int]] = {}
     rows: dict[tuple[str, int], list[Row]] = {}
-    for one in placed:
+    for one in assigned:
         line, id_ = one.new.line, one.invoice
         if one.period.end <= closed_to or ((head := heads.get(id_)) is not None and head.closed):
             raise Unsafe(
                 f"line {line.id} of outcome {line.outcome_key!r} belongs to a period that is closed already",
-                "restore the newer data, or ask `witnd audit` which of the two is wrong",
+                "restore the newer data, or run `witnd audit` to see what is wrong",
             )
         _, lines, unrated, sum_, digits = gained.get(id_) or (one, 0, 0, Decimal(0), 0)
         if line.amount is None:
@@ -76,11 +76,13 @@ def collect(
         else:
             sum_ = money.exact_sum((sum_, Decimal(line.amount)))
         gained[id_] = (one, lines + 1, unrated, sum_, max(digits, line.digits))
-        rows.setdefault((id_, one.new.partition), []).append(row_of(one))
-    return {id_: _grown(heads.get(id_), *gain) for id_, gain in gained.items()}, rows
+        rows.setdefault((id_, one.new.partition), []).append(line_row(one))
+    return {id_: _updated_head(heads.get(id_), *gain) for id_, gain in gained.items()}, rows
 
 
-def _grown(head: Invoice | None, one: Placed, lines: int, unrated: int, sum_: Decimal, digits: int) -> Invoice:
+def _updated_head(
+    head: Invoice | None, one: AssignedLine, lines: int, unrated: int, sum_: Decimal, digits: int
+) -> Invoice:
     if head is not None:
         return replace(
             head,
@@ -105,7 +107,7 @@ def _grown(head: Invoice | None, one: Placed, lines: int, unrated: int, sum_: De
     )
 
 
-def row_of(one: Placed) -> Row:
+def line_row(one: AssignedLine) -> Row:
     line = one.new.line
     return Row(
         id=line.id,

@@ -1,6 +1,4 @@
-"""Invoices and credit notes with everything an export needs of them: their rows, and the names that were in force when
-they were issued.
-"""
+"""Invoices and credit notes for exports, with their rows and the names in effect at issue."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
@@ -18,13 +16,13 @@ _PAGE: Final = 200
 
 
 def _check_complete(what: str, unreadable: Sequence[str]) -> None:
-    """A file has no place to say that something is missing from it. Raises `DamagedInvoice`."""
+    """Raise `DamagedInvoice` if data is unreadable, because a file cannot state that something is missing."""
     if unreadable:
         raise DamagedInvoice(f"the stored data of {what} {', '.join(unreadable)} is damaged", RESTORE)
 
 
-class Papers:
-    """`now_ms` is when names are looked up for what is not issued yet."""
+class InvoiceDocuments:
+    """Reads documents. `now_ms` is the instant for the names of documents that are not issued yet."""
 
     def __init__(self, invoices: Invoices, catalogue: Catalogue, now_ms: int) -> None:
         self._invoices = invoices
@@ -32,7 +30,7 @@ class Papers:
         self._now = now_ms
 
     async def bills(self, wanted: InvoiceFilter) -> AsyncIterator[Bill]:
-        """Invoices, the newest period first."""
+        """Yield invoices, newest period first."""
         cursor = None
         while True:
             page = await self._invoices.page(wanted, _PAGE, cursor)
@@ -44,7 +42,7 @@ class Papers:
                 return
 
     async def notes(self, customer: str | None = None) -> AsyncIterator[Note]:
-        """Credit notes, the newest first."""
+        """Yield credit notes, newest first."""
         cursor = None
         while True:
             page = await self._invoices.notes(_PAGE, cursor, customer=customer)
@@ -56,7 +54,7 @@ class Papers:
                 return
 
     async def notes_of(self, invoice: Invoice) -> AsyncIterator[Note]:
-        """Those of one invoice, the newest first."""
+        """Yield the credit notes of one invoice, newest first."""
         for last in range(invoice.notes, 0, -_PAGE):
             for note in reversed(await self._invoices.notes_of(invoice, max(0, last - _PAGE), last)):
                 yield self.note(note)
@@ -74,7 +72,7 @@ class Papers:
             customer_name=name,
             customer_email=email,
             agent_name=self._agent_name(at),
-            price_of=self._price_of,
+            price_of=self._price,
         )
 
     def note(self, note: CreditNote) -> Note:
@@ -87,7 +85,7 @@ class Papers:
         return (key, None) if customer is None else (customer.name, customer.email)
 
     def _agent_name(self, at: int) -> Callable[[str], str]:
-        """Names as they were then; archived agents have one too."""
+        """Return a lookup of agent names at an instant, including archived agents."""
 
         def name(key: str) -> str:
             entry = self._catalogue.entry("agent", key, at)
@@ -95,7 +93,7 @@ class Papers:
 
         return name
 
-    def _price_of(self, digest: str) -> Price | None:
+    def _price(self, digest: str) -> Price | None:
         try:
             return self._catalogue.price_by_hash(digest)
         except KeyError:

@@ -1,13 +1,13 @@
-"""A row id is taken once: a line that comes again under another number adds nothing to its draft.
+"""Drop repeated lines: a line that appears again under another number adds nothing to its draft.
 
-witnd writes one line for each outcome, in the commit that makes it final, and a final outcome never changes. Line
-numbers have no gaps and the biller's position is a number, so no line is read twice. A second line of an outcome can
-only come from another program that changed the stored data. The ids of a draft are kept until its period closes.
+witnd writes one line for each outcome, in the commit that makes it final. Line numbers have no gaps and the biller's
+position is a number, so no line is read twice. Only another program that changed the stored data can cause a second
+line of an outcome. The ids of a draft are kept until its period closes.
 
-A second line in a later period is not noticed here: that would need the ids of all lines ever billed. It takes another
-program that deletes the record of a final outcome and its entries in every list (`Log._listed`), and a new event of the
-key. Where one of them is left, the key goes on hold instead. `witnd audit` reports the two lines. A second line of a
-period that is closed stops invoicing (`collect`).
+A second line in a later period is not detected here, because that would need the ids of all lines ever billed. It
+requires that another program deletes the record of a final outcome and its entries in every list, and then a new event
+of the key; if one entry remains, the key goes on hold instead. `witnd audit` reports the two lines. A second line of a
+closed period stops invoicing (`collect`).
 """
 
 from collections import defaultdict
@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import structlog
 
 from witnd.billing.closing import PAGE
-from witnd.billing.collecting import Placed, row_of
+from witnd.billing.collecting import AssignedLine, line_row
 from witnd.domain.invoices.invoice import Row
 from witnd.store.errors import Unsafe
 from witnd.store.invoices.ledger import Ledger
@@ -26,20 +26,20 @@ from witnd.store.invoices.ledger import Ledger
 log = structlog.get_logger()
 
 
-class Insist(Protocol):
+class RetryCall(Protocol):
     def __call__(self, doing: str, call: Callable[[], Awaitable[Any]]) -> Awaitable[Any]: ...
 
 
-async def without_repeated(placed: Sequence[Placed], ledger: Ledger, call: Insist) -> list[Placed]:
-    """The lines whose row ids are new in their drafts. Raises `Unsafe` for a known id with other content."""
+async def drop_repeated_lines(assigned: Sequence[AssignedLine], ledger: Ledger, call: RetryCall) -> list[AssignedLine]:
+    """Return the lines whose row ids are new in their drafts. Raises `Unsafe` for a known id with different content."""
     ids: dict[str, list[str]] = defaultdict(list)
-    for one in placed:
+    for one in assigned:
         ids[one.invoice].append(one.new.line.id)
     taken: set[tuple[str, str]] = await call("reading row ids", partial(ledger.known_rows, ids))
     rows: dict[tuple[str, str], Row] = {}
-    new: list[Placed] = []
-    for one in placed:
-        place, row = (one.invoice, one.new.line.id), row_of(one)
+    new: list[AssignedLine] = []
+    for one in assigned:
+        place, row = (one.invoice, one.new.line.id), line_row(one)
         if place in taken:
             rows[place] = await call("reading a draft", partial(_stored_row, ledger, one))
             taken.discard(place)
@@ -51,7 +51,7 @@ async def without_repeated(placed: Sequence[Placed], ledger: Ledger, call: Insis
             raise Unsafe(
                 f"line {one.new.number} of partition {one.new.partition} bills outcome {row.outcome_key!r} again "
                 "with other content",
-                "restore the data from a backup, or ask `witnd audit` which of the two lines is wrong",
+                "restore the data from a backup, or run `witnd audit` to see which line is wrong",
             )
         log.warning(
             "billing.line_skipped",
@@ -63,8 +63,8 @@ async def without_repeated(placed: Sequence[Placed], ledger: Ledger, call: Insis
     return new
 
 
-async def _stored_row(ledger: Ledger, one: Placed) -> Row | None:
-    """The row of the draft with the id of a line, None where the draft has lost it."""
+async def _stored_row(ledger: Ledger, one: AssignedLine) -> Row | None:
+    """Return the draft's row with the id of a line, or None if it is missing."""
     start = 0
     while page := await ledger.draft_rows(one.invoice, one.new.partition, start, PAGE):
         for row, _ in page:

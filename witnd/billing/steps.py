@@ -1,4 +1,4 @@
-"""The biller's commits: numbered, one in flight, each known to be written before the one after it is sent."""
+"""The biller's commits: numbered, one in flight, each confirmed before the next is sent."""
 
 import asyncio
 from functools import partial
@@ -10,7 +10,7 @@ from witnd.store.server.retry import Retry
 
 
 class Steps:
-    """`sequence` is that of the last commit in Redis."""
+    """Sends commits. `sequence` is the number of the last commit in Redis."""
 
     def __init__(self, ledger: Ledger, catalogue: Catalogue, retry: Retry, fence: str) -> None:
         self.sequence = 0
@@ -21,24 +21,24 @@ class Steps:
         self._writing: asyncio.Future[None] | None = None
 
     def begin(self) -> Commit:
-        """A step to fill; it has to be the next one that is sent."""
+        """Return a new step, which must be the next one that is sent."""
         return Commit(self._ledger.keys, self.sequence + (self._writing is not None))
 
     async def commit(self, step: Commit) -> None:
-        """Write a step, whatever it takes."""
+        """Send a step and wait until it is written."""
         await self.send(step)
-        await self.written()
+        await self.flush()
 
     async def send(self, step: Commit) -> None:
-        """Have a step written, after the one before it."""
-        await self.written()
+        """Send a step after the previous one is written."""
+        await self.flush()
         step.add("HSET", self._ledger.keys.state, "catalogue", str(self._catalogue.chain.head))
         writing = self._retry.call("writing invoices", partial(self._ledger.commit, step, self._fence))
         self._writing = asyncio.ensure_future(writing)
-        await asyncio.sleep(0)  # so that it is on its way before the next one is made
+        await asyncio.sleep(0)  # sends it before the next one is created
 
-    async def written(self) -> None:
-        """Wait until the step in flight is known to be written."""
+    async def flush(self) -> None:
+        """Wait until the step in flight is written."""
         if self._writing is not None:
             await self._writing
             self._writing = None

@@ -150,6 +150,6 @@ class AsyncClient:
                 found = {name.lower(): value for name, value in response.headers.items()}
                 return Answer(response.status, found, await response.read())
         except TimeoutError:
-            return Lost(f"{self._address}: no answer within {self._timeout:g} s")
+            return Lost(f"{self._address}: no response within {self._timeout:g} s")
         except (aiohttp.ClientError, OSError) as failed:
             return Lost(f"{self._address}: {failed or type(failed).__name__}")

@@ -140,13 +140,13 @@ class Client:
             try:
                 return self._over(connection, request)
             except TimeoutError as silent:
-                return Lost(f"{self._address}: no answer within {self._timeout:g} s ({silent})")
+                return Lost(f"{self._address}: no response within {self._timeout:g} s ({silent})")
             except _BROKEN:
                 continue
         try:
             return self._over(self._connection(), request)
         except TimeoutError:
-            return Lost(f"{self._address}: no answer within {self._timeout:g} s")
+            return Lost(f"{self._address}: no response within {self._timeout:g} s")
         except _BROKEN as failed:
             return Lost(f"{self._address}: {failed or type(failed).__name__}")
 

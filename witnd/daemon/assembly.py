@@ -23,7 +23,7 @@ from witnd.daemon.side_task import SideTask
 from witnd.daemon.web import Lag, Web
 from witnd.notify.admission import sizes, total_for
 from witnd.notify.sender import Sender
-from witnd.notify.slots import Calls, Slots
+from witnd.notify.slots import CallLimits, Slots
 from witnd.store.access.change_log import Changes
 from witnd.store.access.sessions import Sessions
 from witnd.store.access.stored_answers import StoredAnswers
@@ -112,7 +112,7 @@ class Daemon:
                 watch=watch,
                 send=sender.send,
                 slots=Slots(sizes(total_for(files.limit()))),
-                calls=Calls(),
+                calls=CallLimits(),
                 changed=self._changed,
             )
             self._owners = [Owner(shared, number) for number in range(config.redis.partitions)]

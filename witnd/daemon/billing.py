@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import structlog
 
-from witnd.billing.biller import Biller, Terms
+from witnd.billing.biller import Biller, BillingTerms
 from witnd.clock import Clock
 from witnd.config import Config
 from witnd.daemon.lease_keeper import Tenure
@@ -102,7 +102,7 @@ class Billing:
             self._catalogue,
             self._retry,
             fence=self._tenure.fence,
-            terms=Terms(
+            terms=BillingTerms(
                 period=billing.period,
                 grace_ms=int(billing.grace * 1000),
                 automatic=billing.issue == "auto",

@@ -51,11 +51,11 @@ async def serve(config: Config, *, private: bool, reload: Reload | None = None) 
                 daemon.stop()
                 await asyncio.wait({serving}, timeout=DRAIN_SECONDS)
                 if not serving.done():
-                    log.warning("daemon.drain_cut", seconds=DRAIN_SECONDS, reason=daemon.troubles)
+                    log.warning("daemon.drain_timeout", seconds=DRAIN_SECONDS, reason=daemon.troubles)
                     serving.cancel()
             await serving
         except asyncio.CancelledError:
-            log.warning("daemon.cut", reason="told to stop a second time")
+            log.warning("daemon.forced_exit", reason="told to stop a second time")
         finally:
             for one in (serving, stopping, watching):
                 if one is not None:

@@ -26,7 +26,7 @@ from witnd.engine.poison import Poisons
 from witnd.fold.on_hold import Poison
 from witnd.fold.partition import Partition
 from witnd.notify.relay import Relay, Send
-from witnd.notify.slots import Calls, Slots
+from witnd.notify.slots import CallLimits, Slots
 from witnd.store.catalogue.loader import check_head
 from witnd.store.clock.watch import ClockWatch
 from witnd.store.deliveries.outbox import Outbox
@@ -64,7 +64,7 @@ class Shared(Struct, frozen=True, kw_only=True):
     watch: ClockWatch
     send: Send
     slots: Slots
-    calls: Calls
+    calls: CallLimits
     changed: Callable[[], None]
 
 
@@ -181,7 +181,7 @@ class Owner:
             sequence=state.sequence,
             actors_max=config.daemon.actors_in_memory,
             on_commit=lambda sequence: shared.journal.note(self.number, sequence),
-            on_queued=relay.poke,
+            on_queued=relay.wake_lanes,
             on_unqueued=relay.queue,
         )
         log.info(

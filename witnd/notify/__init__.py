@@ -1,4 +1,4 @@
-"""Webhooks: from a committed delivery to a signed request that a receiver can verify.
+"""Webhooks: send committed deliveries as signed requests.
 
 Imports `store` and `domain`.
 """

@@ -1,18 +1,17 @@
-"""Decides which webhook attempts may run at the same time, so that slow endpoints never starve the others.
+"""Decide which webhook attempts may run at the same time, so that slow endpoints never starve the others.
 
 An endpoint is a URL; rules with the same URL share its limits. Its last attempts decide the share of the next one:
 
-| standing | known of the endpoint | share of all attempts | at a time |
+| state | last attempts | share of all attempts | concurrent |
 | --- | --- | --- | --- |
 | prompt | its last attempt succeeded promptly | 1/4 | 4, and 1 while half of the share is in use |
 | uncertain | nothing yet, or its last attempt failed promptly | 1/4 | 1 |
 | slow | an attempt takes long, or the last did and succeeded | 3/8, half of it for starts | 4, or 1 after a failure |
 | silent | its last attempt took long and failed | 1/8 | 1 |
 
-*Promptly* is within half a second. An attempt that takes longer leaves its share for that of the slow ones, whatever
-was known of its endpoint. So an endpoint that falls silent takes from the healthy share for half a second at most,
-however many do so at once. When the share of the slow ones is full, the attempt that has waited longest in it is ended
-early and counts as failed. After its first failure a silent endpoint keeps to the share of its own.
+*Promptly* means within half a second. An attempt that takes longer moves to the slow share. So an endpoint that becomes
+silent uses the prompt share for half a second at most. If the slow share is full, its longest running attempt ends
+early and counts as failed. After its first failure a silent endpoint only uses the silent share.
 """
 
 from collections import Counter, OrderedDict
@@ -23,14 +22,14 @@ from msgspec import Struct
 
 __all__ = ["PER_ENDPOINT", "TOTAL", "Admission", "Share", "Sizes", "Ticket", "sizes"]
 
-# Attempts under way in one process: each holds a socket and some 50 KiB while it waits.
+# Concurrent attempts of a process. Each needs a socket and about 50 KiB.
 TOTAL: Final = 1024
 # Enough for a few attempts in each share.
-TOTAL_LEAST: Final = 32
-# More than one, so that a busy endpoint is not held to one round trip at a time; few, so that it is not flooded.
+MIN_TOTAL: Final = 32
+# More than one, so that a round trip does not limit a busy endpoint; few, so that it is not overloaded.
 PER_ENDPOINT: Final = 4
-# Beyond this number, idle endpoints are forgotten, the least recently used first: some 3 MB.
-ENDPOINTS_KNOWN: Final = 10_000
+# Beyond this number, the least recently used idle endpoints are evicted: about 3 MB.
+MAX_ENDPOINTS: Final = 10_000
 
 
 class Share(StrEnum):
@@ -41,7 +40,7 @@ class Share(StrEnum):
 
 
 class Sizes(Struct, frozen=True, kw_only=True):
-    """How many attempts each share holds; `slow_starts` is how full the slow share may be when an attempt starts."""
+    """The capacity of each share. `slow_starts` limits the slow share when an attempt starts."""
 
     prompt: int
     uncertain: int
@@ -55,7 +54,7 @@ class Sizes(Struct, frozen=True, kw_only=True):
 
 
 def sizes(total: int) -> Sizes:
-    """The shares of `total` attempts, each at least 1."""
+    """Return the shares of `total` attempts, each at least 1."""
     eighth = max(1, total // 8)
     return Sizes(
         prompt=2 * eighth, uncertain=2 * eighth, slow=3 * eighth, slow_starts=(3 * eighth + 1) // 2, silent=eighth
@@ -63,12 +62,12 @@ def sizes(total: int) -> Sizes:
 
 
 def total_for(files: int) -> int:
-    """The number of attempts under a limit on open files: a quarter of it, because Redis and HTTP need some too."""
-    return max(TOTAL_LEAST, min(TOTAL, files // 4))
+    """Return the number of attempts for a limit of open files: a quarter, because Redis and HTTP need some too."""
+    return max(MIN_TOTAL, min(TOTAL, files // 4))
 
 
 class Ticket(Struct, eq=False):
-    """One attempt under way. `share` is where it counts, None once it is ended early."""
+    """A running attempt. `share` is None after it was ended early."""
 
     url: str
     share: Share | None
@@ -78,25 +77,25 @@ class Ticket(Struct, eq=False):
 
 class _Endpoint(Struct, eq=False):
     standing: Share = Share.UNCERTAIN
-    has_succeeded: bool = False  # its last attempt that ended
+    has_succeeded: bool = False  # the last finished attempt
     running: int = 0
 
 
 class Admission:
-    """Counts attempts and decides which may start. Knows no clock: the caller says when one has become slow."""
+    """Counts attempts and decides which may start. Reads no clock: the caller marks attempts as slow."""
 
     def __init__(self, sizes: Sizes) -> None:
         self.sizes = sizes
         self.counts: Counter[Share] = Counter()
         self._endpoints: OrderedDict[str, _Endpoint] = OrderedDict()
-        self._slow: OrderedDict[int, Ticket] = OrderedDict()  # by id(), the longest waiting first
+        self._slow: OrderedDict[int, Ticket] = OrderedDict()  # by id(), longest running first
 
-    def share_of(self, url: str) -> Share:
+    def share_for(self, url: str) -> Share:
         found = self._endpoints.get(url)
         return Share.UNCERTAIN if found is None else found.standing
 
     def is_full(self, share: Share) -> bool:
-        """Whether no attempt may start in this share now."""
+        """Return whether no attempt may start in this share now."""
         sizes = self.sizes
         most = {
             Share.PROMPT: sizes.prompt,
@@ -107,13 +106,13 @@ class Admission:
         return self.counts[share] >= most[share]
 
     def is_busy(self, url: str) -> bool:
-        """Whether the endpoint has as many attempts as it may have at a time."""
+        """Return whether the endpoint has its maximum of concurrent attempts."""
         found = self._endpoints.get(url)
-        return found is not None and found.running >= self._most(found)
+        return found is not None and found.running >= self._limit(found)
 
     def start(self, url: str) -> Ticket | None:
-        """Start an attempt; None if it must wait."""
-        share = self.share_of(url)
+        """Start an attempt, or return None if it must wait."""
+        share = self.share_for(url)
         if self.is_full(share) or self.is_busy(url):
             return None
         self._endpoints.setdefault(url, _Endpoint()).running += 1
@@ -124,8 +123,8 @@ class Admission:
             self._slow[id(ticket)] = ticket
         return ticket
 
-    def turn_slow(self, ticket: Ticket) -> Ticket | None:
-        """Move an attempt that takes long to the slow share. Return the attempt to end early if that share is full."""
+    def mark_slow(self, ticket: Ticket) -> Ticket | None:
+        """Move an attempt to the slow share. If that share is full, return the attempt to end early."""
         ticket.is_slow = True
         endpoint = self._endpoints[ticket.url]
         if endpoint.standing is not Share.SILENT:
@@ -143,7 +142,7 @@ class Admission:
         return longest
 
     def end(self, ticket: Ticket, *, succeeded: bool | None) -> None:
-        """End an attempt. `succeeded` is None if it was never sent, which says nothing about the endpoint."""
+        """End an attempt. `succeeded` is None if it was not sent; then the endpoint's state stays."""
         if ticket.is_over:
             return
         ticket.is_over = True
@@ -164,7 +163,7 @@ class Admission:
         self.counts[ticket.share] -= 1
         ticket.share = None
 
-    def _most(self, endpoint: _Endpoint) -> int:
+    def _limit(self, endpoint: _Endpoint) -> int:
         match endpoint.standing:
             case Share.PROMPT:
                 return PER_ENDPOINT if 2 * self.counts[Share.PROMPT] < self.sizes.prompt else 1
@@ -174,7 +173,7 @@ class Admission:
                 return 1
 
     def _forget(self) -> None:
-        while len(self._endpoints) > ENDPOINTS_KNOWN:
+        while len(self._endpoints) > MAX_ENDPOINTS:
             idle = next((url for url, endpoint in self._endpoints.items() if not endpoint.running), None)
             if idle is None:
                 return

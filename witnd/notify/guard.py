@@ -1,8 +1,7 @@
-"""The egress guard: which addresses a webhook may be sent to.
+"""The egress guard: refuse webhooks to internal addresses.
 
-It stands where sockets are made, so it sees the address of every connection attempt: after DNS,
-for literals in whatever notation, and for each address of a name. What was checked is what is
-connected to. Networks the operator runs on purpose are let through by `webhooks.allow_networks`.
+It checks addresses where sockets are created: after DNS, for literals in any notation, and for each address of a name.
+So the checked address is the one that is connected to. `webhooks.allow_networks` allows networks of the operator.
 """
 
 import socket
@@ -15,8 +14,8 @@ from aiohttp import AddrInfoType
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
-# Written out rather than asked of `ipaddress`, whose answers differ between versions of Python and
-# let translated addresses through. After the registries of special-purpose addresses (IANA).
+# From the IANA registries of special-purpose addresses. `ipaddress` is not used, because its answers differ between
+# versions of Python and allow translated addresses.
 _SPECIAL_V4: Final = {
     "0.0.0.0/8": "unspecified",
     "10.0.0.0/8": "private",
@@ -35,7 +34,7 @@ _SPECIAL_V4: Final = {
     "224.0.0.0/4": "multicast",
     "240.0.0.0/4": "reserved",
 }
-# First match names it: the last one is everything outside of the only global unicast block so far.
+# The first match names the kind. The last one is everything outside the only global unicast block.
 _SPECIAL_V6: Final = {
     "::/128": "unspecified",
     "::1/128": "loopback",
@@ -58,18 +57,18 @@ _SPECIAL: Final[dict[int, list[tuple[Network, str]]]] = {
 }
 
 
-class BlockedAddress(OSError):  # noqa: N818 - names what it is about
+class BlockedAddress(OSError):  # noqa: N818 - named after its subject
     """A webhook may not be sent to this address."""
 
     def __init__(self, address: str, kind: str) -> None:
         super().__init__(
-            f"blocked address {address} ({kind}); if the endpoint is meant to be there, "
+            f"blocked address {address} ({kind}); if the endpoint is there on purpose, "
             "add its network to webhooks.allow_networks"
         )
 
 
 class Guard:
-    """Made once from the setting; `open_socket` is the connector's `socket_factory`."""
+    """Checks addresses. `open_socket` is the connector's `socket_factory`."""
 
     def __init__(
         self,
@@ -80,14 +79,14 @@ class Guard:
         self._make = make
 
     def open_socket(self, target: AddrInfoType) -> socket.socket:
-        """A socket for this target of a connection attempt. Raises `BlockedAddress`."""
+        """Return a socket for a connection attempt. Raises `BlockedAddress`."""
         family, kind, protocol, _, where = target
         if (blocked := self.refusal(str(where[0]))) is not None:
             raise BlockedAddress(str(where[0]), blocked)
         return self._make(family, kind, protocol)
 
     def refusal(self, host: str) -> str | None:
-        """What kind of address this is, if nothing may be sent to it; None if it may."""
+        """Return the kind of a refused address, or None if it is allowed."""
         address = _address(host)
         if address is None:
             return "not an address"
@@ -100,12 +99,12 @@ class Guard:
 
 
 def _address(host: str) -> Address | None:
-    """The address that a connection to `host` goes to: old notations read, IPv4 unwrapped."""
+    """Parse an address, including old notations and IPv4 inside IPv6."""
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:
         try:
-            # What the C library understands: 127.1, 2130706433, 0x7f000001, 0177.0.0.1.
+            # Notations of the C library: 127.1, 2130706433, 0x7f000001, 0177.0.0.1.
             address = IPv4Address(socket.inet_aton(host))
         except OSError:
             return None

@@ -1,4 +1,4 @@
-"""Queues the deliveries of outcomes with many rules, which the commit left to the relay."""
+"""Queue the deliveries of outcomes with many rules, which the commit leaves to the relay."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -6,68 +6,68 @@ from typing import Final
 
 import structlog
 
-from witnd.notify.lane import Means
+from witnd.notify.lane import LaneContext
 from witnd.store.errors import Unreadable
 
-# Deliveries that are queued in one call: some 2 ms of the server's time.
+# Deliveries per call: about 2 ms of server time.
 QUEUE_ROWS: Final = 200
-# Outcomes at a time: the server queues for one while the daemon prepares the other. More would take turns from lanes.
-AT_A_TIME: Final = 2
-# Outcomes whose keys are in memory. Redis has all of them, and the rest are read from there.
-KEYS_MAX: Final = 1000
+# The server queues one outcome while the daemon prepares another. More would delay the lanes.
+CONCURRENCY: Final = 2
+# Outcome keys in memory. Redis has all of them.
+MAX_KEYS: Final = 1000
 
 log = structlog.get_logger()
 
 
-class Queueing:
-    """`run()` until cancelled. Calls `queued` with the rules of each slice that is queued."""
+class DeliveryQueuer:
+    """Queues deliveries: `run()` until cancelled. Calls `queued` with the rules of each queued slice."""
 
-    def __init__(self, means: Means, queued: Callable[[Iterable[str]], None]) -> None:
-        self._means = means
+    def __init__(self, context: LaneContext, queued: Callable[[Iterable[str]], None]) -> None:
+        self._context = context
         self._queued = queued
-        self._unqueued = means.outbox.unqueued
-        self._turn = means.calls.prompt.go_on
-        # Keys of outcomes, each once, in the order of their commits.
+        self._unqueued = context.outbox.unqueued
+        self._turn = context.calls.prompt.resume_call
+        # Outcome keys without duplicates, in commit order.
         self._next: dict[str, None] = {}
         self._in_work: set[str] = set()
-        # These stay in Redis; without this set they would be read again and again.
+        # Excluded from reads, because they stay in Redis.
         self._damaged: set[str] = set()
         self._has_more = False
         self._wake = asyncio.Event()
 
     def add(self, outcome_keys: Iterable[str]) -> None:
-        """These outcomes have deliveries that are committed and not queued."""
+        """Add outcomes with committed deliveries that are not queued yet."""
         for key in outcome_keys:
-            if len(self._next) < KEYS_MAX:
+            if len(self._next) < MAX_KEYS:
                 self._next[key] = None
             else:
                 self._has_more = True
         self._wake.set()
 
-    def look(self) -> None:
-        """Redis may have outcomes that were not added."""
+    def scan(self) -> None:
+        """Also read outcomes from Redis that were not added."""
         self._has_more = True
         self._wake.set()
 
     async def run(self) -> None:
-        self._in_work.clear()  # of a run that ended with an error; the next `look` finds them
+        self._in_work.clear()  # after a failed run; the next `scan` finds them
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(AT_A_TIME):
+            for _ in range(CONCURRENCY):
                 tasks.create_task(self._work())
 
     async def _work(self) -> None:
         while True:
-            key = await self._take()
+            key = await self._next_key()
             self._in_work.add(key)
             await self._queue(key)
             self._in_work.remove(key)
 
-    async def _take(self) -> str:
+    async def _next_key(self) -> str:
         while True:
             while self._has_more and not self._next:
                 self._has_more = False
                 known = self._in_work | self._damaged
-                found = await self._means.ask(self._turn, self._unqueued.outcomes, KEYS_MAX + len(known))
+                found = await self._context.call(self._turn, self._unqueued.outcomes, MAX_KEYS + len(known))
                 if fresh := [key for key in found if key not in known]:
                     self.add(fresh)
                     self._has_more = True
@@ -80,9 +80,9 @@ class Queueing:
 
     async def _queue(self, outcome_key: str) -> None:
         """Queue the deliveries of one outcome in slices, so that neither commits nor health checks wait long."""
-        ask, unqueued = self._means.ask, self._unqueued
+        call, unqueued = self._context.call, self._unqueued
         try:
-            waiting = await ask(self._turn, unqueued.deliveries, outcome_key)
+            waiting = await call(self._turn, unqueued.deliveries, outcome_key)
         except Unreadable as damaged:
             self._damaged.add(outcome_key)
             log.error("delivery.unreadable", delivery=f"all of outcome {outcome_key}", reason=str(damaged))
@@ -93,5 +93,5 @@ class Queueing:
         for at in range(0, len(rows), QUEUE_ROWS):
             part = rows[at : at + QUEUE_ROWS]
             is_last = at + QUEUE_ROWS >= len(rows)
-            await ask(self._turn, unqueued.queue, outcome_key, waiting.created_ms, part, is_last=is_last)
+            await call(self._turn, unqueued.queue, outcome_key, waiting.created_ms, part, is_last=is_last)
             self._queued(one.rule_id for one in part)

@@ -1,8 +1,7 @@
-"""Names to addresses, in threads of its own.
+"""Resolve host names in separate threads.
 
-A lookup by the C library can take half a minute and cannot be interrupted. Here a slow one holds
-up neither other users of the loop's thread pool nor the end of the process, and their number has a
-bound. Whether an address may be used is the guard's question, asked when a socket is made.
+A lookup by the C library can take half a minute and cannot be interrupted. Here a slow one delays neither other users
+of the loop's thread pool nor the end of the process, and the number of lookups is limited.
 """
 
 import asyncio
@@ -14,8 +13,8 @@ from typing import Any, Final
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-# One thread per name that is being looked up; the connector asks once for all who want one name.
-# So it takes this many dead name servers to hold up others.
+# One thread per name, as the connector merges lookups of the same name. So only this many dead name servers delay
+# others.
 LOOKUPS_MAX: Final = 32
 
 Lookup = Callable[..., list[tuple[Any, ...]]]
@@ -33,7 +32,7 @@ class Resolver(AbstractResolver):
         found: asyncio.Future[list[tuple[Any, ...]]] = loop.create_future()
         await self._free.acquire()
 
-        def tell(result: list[tuple[Any, ...]] | None, error: Exception | None) -> None:
+        def set_result(result: list[tuple[Any, ...]] | None, error: Exception | None) -> None:
             self._free.release()
             if found.done():
                 return
@@ -48,10 +47,10 @@ class Resolver(AbstractResolver):
                 result = self._lookup(host, port, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)
             except OSError as error:
                 failure = error
-            except Exception as error:  # noqa: BLE001 - whoever waits must be told something
-                failure = OSError(None, f"not a usable host name: {error}")
-            with suppress(RuntimeError):  # the loop has ended, and with it whoever waited
-                loop.call_soon_threadsafe(tell, result, failure)
+            except Exception as error:  # noqa: BLE001 - the waiting task needs a result
+                failure = OSError(None, f"not a valid host name: {error}")
+            with suppress(RuntimeError):  # the loop and the waiting task have ended
+                loop.call_soon_threadsafe(set_result, result, failure)
 
         try:
             Thread(target=look_up, name=f"lookup {host}", daemon=True).start()
@@ -71,4 +70,4 @@ class Resolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing to close: lookups under way are left to end by themselves."""
+        """Do nothing: running lookups end without help."""

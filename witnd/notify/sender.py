@@ -1,8 +1,8 @@
-"""One attempt to send a delivery, as a value.
+"""Send a delivery once, and return the result as a value.
 
-Whatever an endpoint does (hangs, drips, redirects, breaks off, answers nonsense) is an `Attempt`
-with a reason, never an exception. What follows from it is decided elsewhere. The status line decides:
-once it says 2xx, the endpoint has the delivery, however the rest of the answer goes wrong.
+All failures of an endpoint (timeouts, redirects, broken connections, invalid responses) are an `Attempt` with a
+reason, never an exception. The status line decides: after 2xx the endpoint has the delivery, even if the rest of the
+response is broken.
 """
 
 import asyncio
@@ -28,20 +28,19 @@ from witnd.notify.resolver import Resolver
 from witnd.notify.status_line import RecordingConnector, record
 
 ATTEMPT_SECONDS: Final = 20.0
-# Leaves time for the next address of a name whose first one does not answer.
+# Leaves time for the second address of a name if the first one does not respond.
 CONNECT_SECONDS: Final = 10.0
-# Shorter than the idle limits of common servers: a connection that the other side is just closing
-# would cost an attempt.
+# Shorter than the idle limits of common servers, because a connection that the server closes would cost an attempt.
 KEEP_ALIVE_SECONDS: Final = 4.0
-ANSWER_BYTES_MAX: Final = 16 * 1024
-DETAIL_BYTES_MAX: Final = 1024
-_REASON_MAX: Final = 500
+MAX_RESPONSE_BYTES: Final = 16 * 1024
+MAX_DETAIL_BYTES: Final = 1024
+_MAX_REASON: Final = 500
 
 _SECONDS_FORM: Final = re.compile(r"([0-9]{1,12})(?:\.[0-9]{1,9})?", re.ASCII)
 
 
 class Sender:
-    """Made by `open`; inside, `send` may be called any number of times at once."""
+    """Sends deliveries. Create it with `open`. `send` may be called concurrently."""
 
     def __init__(self, session: ClientSession, now_ms: Callable[[], int], seconds: float) -> None:
         self._session = session
@@ -59,9 +58,9 @@ class Sender:
         tls: ssl.SSLContext | bool = True,
         seconds: float = ATTEMPT_SECONDS,
     ) -> AsyncIterator[Self]:
-        """A sender for as long as the context lasts; leaving it closes all connections."""
+        """Open a sender. Leaving the context closes all connections."""
         connector = RecordingConnector(
-            limit=0,  # how many attempts there are at once is the relay's business
+            limit=0,  # the relay limits concurrent attempts
             resolver=resolver or Resolver(),
             socket_factory=Guard(allow_networks).open_socket,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
@@ -79,9 +78,9 @@ class Sender:
             yield cls(session, now_ms, seconds)
 
     async def send(self, url: str, secrets: Sequence[str], delivery: Delivery) -> Attempt:
-        """Send it once, signed for this moment."""
+        """Sign and send a delivery once."""
         began = monotonic_ns()
-        seen = _Answer()
+        seen = _PartialResponse()
         line = record()
         reason: str | None
         blocked = False
@@ -98,13 +97,13 @@ class Sender:
         except aiohttp.ConnectionTimeoutError:
             reason = f"no connection within {CONNECT_SECONDS:g} s"
         except TimeoutError:
-            reason = f"no answer within {self._seconds:g} s"
-        except Exception as error:  # noqa: BLE001 - a client fails in as many ways as endpoints do
+            reason = f"no response within {self._seconds:g} s"
+        except Exception as error:  # noqa: BLE001 - all failures must become an Attempt
             reason, blocked = _reason(error)
         if seen.status is None:
             seen.status = line.status
         if seen.status is not None:
-            reason = _verdict(seen.status)
+            reason = _status_problem(seen.status)
         return Attempt(
             status=seen.status,
             reason=reason,
@@ -116,8 +115,8 @@ class Sender:
         )
 
 
-class _Answer:
-    """What has arrived so far, for when the rest does not."""
+class _PartialResponse:
+    """The received part of a response."""
 
     __slots__ = ("body", "retry_after", "status")
 
@@ -127,14 +126,14 @@ class _Answer:
         self.body = b""
 
     def detail(self) -> str | None:
-        return self.body[:DETAIL_BYTES_MAX].decode(errors="replace") or None
+        return self.body[:MAX_DETAIL_BYTES].decode(errors="replace") or None
 
 
 async def _read(response: ClientResponse) -> bytes:
-    """The beginning of the body. A longer one is cut off together with its connection."""
+    """Read the start of the body. A longer body is dropped with its connection."""
     body = b""
-    while len(body) < ANSWER_BYTES_MAX:
-        part = await response.content.read(ANSWER_BYTES_MAX - len(body))
+    while len(body) < MAX_RESPONSE_BYTES:
+        part = await response.content.read(MAX_RESPONSE_BYTES - len(body))
         if not part:
             return body
         body += part
@@ -142,18 +141,18 @@ async def _read(response: ClientResponse) -> bytes:
     return body
 
 
-def _verdict(status: int) -> str | None:
+def _status_problem(status: int) -> str | None:
     if 200 <= status < 300:
         return None
     if 300 <= status < 400:
-        return f"answered {status}; redirects are not followed, give the final address in the rule"
+        return f"responded {status}; redirects are not followed, write the final URL into the rule"
     if status == 410:
-        return "answered 410 Gone: it wants no more deliveries"
-    return f"answered {status}"
+        return "responded 410 Gone: the endpoint does not accept deliveries any more"
+    return f"responded {status}"
 
 
 def _reason(error: Exception) -> tuple[str, bool]:
-    """Why there was no answer, and whether the guard is why."""
+    """Return why there was no response, and whether the guard blocked it."""
     cause = getattr(error, "os_error", error)
     if isinstance(cause, BlockedAddress):
         return str(cause), True
@@ -167,18 +166,18 @@ def _reason(error: Exception) -> tuple[str, bool]:
         case aiohttp.ClientConnectorError():
             text = f"no connection: {cause}"
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
-            text = f"the connection broke off: {error}"
+            text = f"the connection was lost: {error}"
         case aiohttp.ClientPayloadError():
-            text = "the answer broke off"
+            text = "the response is incomplete"
         case aiohttp.InvalidURL():
-            text = f"not a usable address: {error}"
+            text = f"not a valid URL: {error}"
         case _:
             text = f"{type(error).__name__}: {error}"
-    return text[:_REASON_MAX], False
+    return text[:_MAX_REASON], False
 
 
 def retry_after_ms(text: str | None, now_ms: int) -> int | None:
-    """How long the endpoint asks us to wait: seconds or a date. None for nonsense and the past."""
+    """Return the delay (ms) of a `Retry-After` header, seconds or a date; None if invalid or in the past."""
     if text is None:
         return None
     text = text.strip()

@@ -1,7 +1,6 @@
-"""Signatures of Standard Webhooks: HMAC-SHA256 over `id.timestamp.body`.
+"""Sign messages as Standard Webhooks requires: HMAC-SHA256 over `id.timestamp.body`.
 
-Written out here because the published signers take the time of day from their own argument types
-and sign with one secret only. Both public libraries verify what this makes; the tests see to that.
+The published signers support only one secret. Tests verify the signatures with both public libraries.
 """
 
 import hmac
@@ -12,17 +11,17 @@ from witnd.domain.webhooks.notification import secret_bytes
 
 
 def signature(secret: str, delivery_id: str, timestamp: int, body: bytes) -> str:
-    """One entry of the signature header. `timestamp` is in seconds."""
+    """Return one entry of the signature header. `timestamp` is in seconds."""
     signed = b"%s.%d.%s" % (delivery_id.encode(), timestamp, body)
     digest = hmac.digest(secret_bytes(secret), signed, "sha256")
     return f"v1,{b64encode(digest).decode()}"
 
 
 def headers(secrets: Sequence[str], delivery_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The headers of one attempt, under both of the names that receivers look for.
+    """Return the headers of one attempt, with both names that receivers use.
 
-    While a secret is being replaced there are two, the current one first: a receiver accepts a
-    message if either matches.
+    During a rotation there are two secrets, the current one first. A receiver accepts a message if either signature
+    matches.
     """
     entries = [signature(secret, delivery_id, timestamp, body) for secret in secrets]
     signed = {"id": delivery_id, "timestamp": str(timestamp), "signature": " ".join(entries)}

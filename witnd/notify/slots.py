@@ -1,7 +1,7 @@
-"""A queue for webhook attempts: each waits until `admission` allows it to start.
+"""Queue webhook attempts until `admission` allows them to start.
 
-Relays of one process share one `Slots`. Attempts of the same share wait in order of arrival, and
-hold neither a socket nor a connection to Redis meanwhile.
+The relays of a process share one `Slots`. Attempts of the same share wait in order of arrival, without a socket or a
+Redis connection.
 """
 
 import asyncio
@@ -12,42 +12,42 @@ from typing import Final
 
 from witnd.notify.admission import TOTAL, Admission, Share, Sizes, Ticket, sizes
 
-__all__ = ["CALLS", "PROMPT_SECONDS", "Calls", "Slots", "Turns"]
+__all__ = ["CALLS", "PROMPT_SECONDS", "CallLimiter", "CallLimits", "Slots"]
 
-# Longer than most handshakes and answers take, and short for attempts that wait behind a silent endpoint.
+# Longer than most handshakes and responses, and short for attempts that wait behind a silent endpoint.
 PROMPT_SECONDS: Final = 0.5
 
-# Concurrent calls to Redis for prompt endpoints, and as many for the others: more would only wait in the server.
+# Concurrent calls to Redis, for prompt endpoints and for the others each. More would only wait in the server.
 CALLS: Final = 4
-# The event loop is busy when one round of it takes longer.
+# The event loop is busy if one iteration takes longer.
 BUSY_SECONDS: Final = 0.01
 
 _Waiter = tuple[str, "asyncio.Future[Ticket]"]
 
 
-class Turns:
-    """So many calls at a time. Whoever goes on with something comes before whoever begins something.
+class CallLimiter:
+    """Limits concurrent calls. Resumed work has priority over new work.
 
-    Otherwise a thousand endpoints that begin together would all take their first step before one took its second.
-    With `gives_way`, whoever begins something while the event loop is busy waits as long again as the loop took, so
-    that commits, health checks and prompt endpoints have half of the time at least.
+    Otherwise, of a thousand endpoints that start together, all would take their first step before one took its second.
+    With `yields_to_loop`, new work waits as long as an iteration of a busy event loop takes, so that commits, health
+    checks and prompt endpoints get at least half of the time.
     """
 
-    def __init__(self, count: int, *, gives_way: bool = False) -> None:
+    def __init__(self, count: int, *, yields_to_loop: bool = False) -> None:
         self._free = count
-        self._gives_way = gives_way
-        self._going_on: deque[asyncio.Future[None]] = deque()
-        self._beginning: deque[asyncio.Future[None]] = deque()
+        self._yields_to_loop = yields_to_loop
+        self._resumed: deque[asyncio.Future[None]] = deque()
+        self._starting: deque[asyncio.Future[None]] = deque()
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[None]:
-        async with self._turn(self._beginning):
-            if self._gives_way:
-                await _give_way()
+    async def start_call(self) -> AsyncIterator[None]:
+        async with self._turn(self._starting):
+            if self._yields_to_loop:
+                await _yield_to_loop()
             yield
 
-    def go_on(self) -> AbstractAsyncContextManager[None]:
-        return self._turn(self._going_on)
+    def resume_call(self) -> AbstractAsyncContextManager[None]:
+        return self._turn(self._resumed)
 
     @asynccontextmanager
     async def _turn(self, queue: "deque[asyncio.Future[None]]") -> AsyncIterator[None]:
@@ -58,7 +58,7 @@ class Turns:
         try:
             yield
         finally:
-            self._pass_on()
+            self._wake_next()
 
     async def _wait(self, queue: "deque[asyncio.Future[None]]") -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -67,11 +67,11 @@ class Turns:
             await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():
-                self._pass_on()
+                self._wake_next()
             raise
 
-    def _pass_on(self) -> None:
-        for queue in (self._going_on, self._beginning):
+    def _wake_next(self) -> None:
+        for queue in (self._resumed, self._starting):
             while queue:
                 future = queue.popleft()
                 if not future.done():
@@ -80,7 +80,7 @@ class Turns:
         self._free += 1
 
 
-async def _give_way() -> None:
+async def _yield_to_loop() -> None:
     loop = asyncio.get_running_loop()
     before = loop.time()
     await asyncio.sleep(0)
@@ -89,21 +89,21 @@ async def _give_way() -> None:
         await asyncio.sleep(round_seconds)
 
 
-class Calls:
+class CallLimits:
     """Limits on calls to Redis, so that many failing endpoints do not delay those that answer."""
 
     def __init__(self, each: int = CALLS) -> None:
-        self.prompt = Turns(each)
-        self.others = Turns(each, gives_way=True)
+        self.prompt = CallLimiter(each)
+        self.others = CallLimiter(each, yields_to_loop=True)
 
 
 class Slots:
-    """`acquire`, then `watch` while the attempt is under way, then `release`."""
+    """Limits attempts: `acquire`, then `watch` the running attempt, then `release`."""
 
     def __init__(self, limits: Sizes | None = None, *, prompt_seconds: float = PROMPT_SECONDS) -> None:
         self._admission = Admission(limits or sizes(TOTAL))
         self._prompt_seconds = prompt_seconds
-        # Attempts that wait for a place in a share, and attempts that wait for an endpoint to have fewer attempts.
+        # Attempts that wait for their share, and attempts that wait for their endpoint.
         self._queues: dict[Share, deque[_Waiter]] = {share: deque() for share in Share}
         self._behind: dict[str, deque[_Waiter]] = {}
         self._timers: dict[int, asyncio.TimerHandle] = {}
@@ -114,10 +114,10 @@ class Slots:
         return f"<Slots {dict(self._admission.counts)} waiting={waiting}>"
 
     def is_prompt(self, url: str) -> bool:
-        return self._admission.share_of(url) is Share.PROMPT
+        return self._admission.share_for(url) is Share.PROMPT
 
     def is_busy(self, url: str) -> bool:
-        """Whether the endpoint has as many attempts under way as it may have."""
+        """Return whether the endpoint has its maximum of running attempts."""
         return self._admission.is_busy(url)
 
     async def acquire(self, url: str) -> Ticket:
@@ -136,14 +136,14 @@ class Slots:
 
     def try_acquire(self, url: str) -> Ticket | None:
         """Return a ticket if nobody is waiting and an attempt may start now."""
-        if self._queues[self._admission.share_of(url)] or url in self._behind:
+        if self._queues[self._admission.share_for(url)] or url in self._behind:
             return None
         return self._admission.start(url)
 
     def watch(self, ticket: Ticket, cut: Callable[[], object]) -> None:
-        """Start the timer of an attempt that is being sent; `cut` ends it early if too many endpoints are slow."""
+        """Start the timer of a running attempt. `cut` ends it early if too many endpoints are slow."""
         loop = asyncio.get_running_loop()
-        self._timers[id(ticket)] = loop.call_later(self._prompt_seconds, self._turn_slow, ticket)
+        self._timers[id(ticket)] = loop.call_later(self._prompt_seconds, self._mark_slow, ticket)
         self._cuts[id(ticket)] = cut
         if ticket.share is None:
             cut()
@@ -154,22 +154,22 @@ class Slots:
         if timer is not None:
             timer.cancel()
         self._cuts.pop(id(ticket), None)
-        before = self._admission.share_of(ticket.url)
+        before = self._admission.share_for(ticket.url)
         self._admission.end(ticket, succeeded=succeeded)
-        if self._admission.share_of(ticket.url) is not before:
+        if self._admission.share_for(ticket.url) is not before:
             self._move(ticket.url, before)
         for waiter in self._behind.pop(ticket.url, ()):
             self._enqueue(waiter)
         self._grant()
 
-    def _turn_slow(self, ticket: Ticket) -> None:
-        longest = self._admission.turn_slow(ticket)
+    def _mark_slow(self, ticket: Ticket) -> None:
+        longest = self._admission.mark_slow(ticket)
         if longest is not None and (cut := self._cuts.get(id(longest))) is not None:
             cut()
         self._grant()
 
     def _move(self, url: str, share: Share) -> None:
-        """Move the waiters for `url` to the queue of its new standing."""
+        """Move the waiters for `url` to the queue of its new share."""
         queue = self._queues[share]
         moving = [waiter for waiter in queue if waiter[0] == url]
         if moving:
@@ -182,7 +182,7 @@ class Slots:
         if self._admission.is_busy(url):
             self._behind.setdefault(url, deque()).append(waiter)
         else:
-            self._queues[self._admission.share_of(url)].append(waiter)
+            self._queues[self._admission.share_for(url)].append(waiter)
 
     def _grant(self) -> None:
         """Start waiting attempts while there is room."""
@@ -195,8 +195,8 @@ class Slots:
                     url, future = queue.popleft()
                     if future.done():
                         continue
-                    # Its share may have changed since it began to wait, or its endpoint has enough attempts now.
-                    ticket = self._admission.start(url) if self._admission.share_of(url) is share else None
+                    # Its share may have changed meanwhile, or its endpoint has enough attempts.
+                    ticket = self._admission.start(url) if self._admission.share_for(url) is share else None
                     if ticket is not None:
                         future.set_result(ticket)
                     else:

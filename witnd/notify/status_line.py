@@ -1,7 +1,6 @@
-"""Reads the status line of a response, because aiohttp loses it if the rest is malformed.
+"""Read the status line of a response, because aiohttp loses it if the rest is malformed.
 
-An endpoint has decided when it has sent its status line. A wrong length, a body where none may be or a header that is
-no header does not change that.
+The status line is the endpoint's decision. A wrong length, an unexpected body or a malformed header does not change it.
 """
 
 import re
@@ -14,15 +13,15 @@ from aiohttp.client_proto import ResponseHandler
 
 __all__ = ["RecordingConnector", "StatusLine", "record"]
 
-# Longer than the status lines and interim answers of any server.
-HEAD_BYTES_MAX: Final = 16 * 1024
+# Longer than the status lines and interim responses of any server.
+MAX_HEAD_BYTES: Final = 16 * 1024
 
 _LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: [^\r\n]*)?\r?\n")
 _BLANK: Final = re.compile(rb"\r?\n\r?\n")
 
 
 class StatusLine:
-    """What came of the head of one answer so far."""
+    """The received part of a response's head."""
 
     __slots__ = ("_head", "status")
 
@@ -31,8 +30,8 @@ class StatusLine:
         self._head = b""
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes. Interim answers such as 100 are skipped."""
-        if self.status is not None or len(self._head) > HEAD_BYTES_MAX:
+        """Add the next bytes. Skips interim responses such as 100."""
+        if self.status is not None or len(self._head) > MAX_HEAD_BYTES:
             return
         self._head += data
         while (line := _LINE.match(self._head)) is not None:
@@ -50,14 +49,14 @@ _RECORDED: ContextVar[StatusLine | None] = ContextVar("status_line", default=Non
 
 
 def record() -> StatusLine:
-    """Record the status line of the next answer that this task asks for."""
+    """Record the status line of this task's next response."""
     line = StatusLine()
     _RECORDED.set(line)
     return line
 
 
 class _Recorder(ResponseHandler):
-    """The protocol of a connection; a request that begins on it says where its status line is recorded."""
+    """The protocol of a connection. Each request sets where its status line is recorded."""
 
     _line: StatusLine | None = None
 

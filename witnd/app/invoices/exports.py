@@ -6,7 +6,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from witnd.app.errors import Refused, invalid
 from witnd.app.services import Services
-from witnd.billing.documents import Papers
+from witnd.billing.documents import InvoiceDocuments
 from witnd.billing.export import csv_text, json_lines, stripe
 from witnd.billing.export.bill import Bill, Note
 from witnd.billing.export.page import invoice_page, note_page
@@ -38,8 +38,8 @@ class ExportedFile(NamedTuple):
     parts: AsyncIterator[str]
 
 
-async def papers(services: Services) -> Papers:
-    return Papers(services.invoices, await services.learned(), services.now_ms())
+async def papers(services: Services) -> InvoiceDocuments:
+    return InvoiceDocuments(services.invoices, await services.learned(), services.now_ms())
 
 
 async def one_invoice(
@@ -109,6 +109,6 @@ async def _sendable(items: AsyncIterator[str]) -> AsyncIterator[str]:
     """All items of one invoice at once, of which there are few: nothing is sent where one of them is refused."""
     try:
         whole = "".join([item async for item in items])
-    except stripe.Unsendable as wrong:
+    except stripe.UnsupportedByStripe as wrong:
         raise Refused("CONFLICT", str(wrong)) from None
     yield whole

@@ -1,4 +1,3 @@
-"""Invoices as files for others: tables, JSON Lines, pages to print, items for Stripe.
-
-Text is made from values that others read: imports `domain` only.
+"""Export invoices as CSV, JSON Lines, printable pages and Stripe items.
+Imports `domain` only.
 """

@@ -1,4 +1,4 @@
-"""What every export is made from: an invoice, where its rows come from, and the names of who is in it; credit notes."""
+"""The input of exports: invoices and credit notes with their rows and names."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Final, TypeAlias
@@ -9,17 +9,17 @@ from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.operations import CreditNote
 from witnd.domain.pricing.ratecard import Price
 
-#: Begins with the first row again at each call, because an invoice may have more rows than fit into memory.
+#: Each call starts at the first row, because an invoice may have more rows than fit into memory.
 Rows: TypeAlias = Callable[[], AsyncIterator[Row]]
 
-# Small enough to be nothing, large enough that writing it is not the work.
+# Little memory, and few writes.
 _CHUNK: Final = 32_768
 
 
 class Bill(Struct, frozen=True, kw_only=True):
-    """An invoice and all that it takes to show it.
+    """An invoice with its rows and names.
 
-    Of a price that `price_of` does not know only amounts are shown.
+    If `price_of` returns None, only amounts are shown.
     """
 
     invoice: Invoice
@@ -31,12 +31,12 @@ class Bill(Struct, frozen=True, kw_only=True):
 
     @property
     def title(self) -> str:
-        """What people call the invoice."""
+        """The invoice number, or a description of a draft."""
         return self.invoice.number or self.invoice.id[:12]
 
 
 class Note(Struct, frozen=True, kw_only=True):
-    """A credit note, and the names of who is in it."""
+    """A credit note with its names."""
 
     note: CreditNote
     customer_name: str
@@ -49,7 +49,7 @@ class Note(Struct, frozen=True, kw_only=True):
 
 
 async def in_chunks(parts: AsyncIterator[str]) -> AsyncIterator[str]:
-    """The same text in fewer, larger pieces."""
+    """Yield the same text in fewer, larger chunks."""
     waiting: list[str] = []
     size = 0
     async for part in parts:

@@ -1,7 +1,7 @@
-"""Rows, invoices and credit notes as CSV (RFC 4180: UTF-8, CRLF, a header), for spreadsheets and bookkeeping.
+"""Export rows, invoices and credit notes as CSV (RFC 4180: UTF-8, CRLF, a header).
 
-Text that others chose (keys, names, reasons) is made safe for programs that take a cell for a formula. Numbers,
-instants and ids are ours and stand as they are, so that negative amounts stay numbers.
+Free text (keys, names, reasons) is escaped for spreadsheets, which could read it as a formula. Numbers, instants and
+ids are not, so that negative amounts stay numbers.
 """
 
 import csv
@@ -33,7 +33,7 @@ LINE_COLUMNS: Final = (
     "agent_name",
 )
 NOTE_COLUMNS: Final = (*CreditNoteJson.__struct_fields__, "customer_name", "customer_email")
-#: The columns whose text somebody else chose.
+#: Columns with free text.
 FREE_TEXT: Final = frozenset(
     {
         "outcome_key",
@@ -49,29 +49,29 @@ FREE_TEXT: Final = frozenset(
     }
 )
 
-# What makes spreadsheets compute a cell, and the wide forms that some of them read as the same. An apostrophe is in it
-# so that taking one away from a cell that begins with one always gives back the text.
+# Characters that start a formula, with their full-width forms. The apostrophe is included so that removing one from the
+# start of a cell always restores the text.
 _COMPUTED: Final = tuple("=+-@'\t\r\n＝＋－＠＇")
-# Blanks before such a sign do not stop all of them.
+# Some spreadsheets ignore blanks before such a character.
 _BLANK: Final = " \u00a0\u3000\ufeff\0"
 
 _json = msgspec.json.Encoder().encode
 
 
 async def lines(bills: AsyncIterator[Bill]) -> AsyncIterator[str]:
-    """All rows of the invoices, in their order."""
+    """Yield all rows of the invoices, in order."""
     async for chunk in in_chunks(_lines(bills)):
         yield chunk
 
 
 async def invoices(bills: AsyncIterator[Bill]) -> AsyncIterator[str]:
-    """The heads of the invoices."""
+    """Yield the heads of the invoices."""
     async for chunk in in_chunks(_invoices(bills)):
         yield chunk
 
 
 async def notes(papers: AsyncIterator[Note]) -> AsyncIterator[str]:
-    """Credit notes, the rows of each in one cell."""
+    """Yield credit notes, with the rows of each in one cell."""
     async for chunk in in_chunks(_notes(papers)):
         yield chunk
 
@@ -111,13 +111,13 @@ def _cell(name: str, value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return defused(value) if name in FREE_TEXT else value
-    # Numbers, true and false as JSON spells them; a working as one JSON object.
+        return escape_formula(value) if name in FREE_TEXT else value
+    # Numbers, booleans and workings are JSON.
     return _json(value).decode()
 
 
-def defused(text: str) -> str:
-    """The text with an apostrophe in front where a spreadsheet might compute it."""
+def escape_formula(text: str) -> str:
+    """Return the text, with a leading apostrophe if a spreadsheet could read it as a formula."""
     return "'" + text if text.lstrip(_BLANK).startswith(_COMPUTED) else text
 
 

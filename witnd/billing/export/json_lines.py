@@ -1,4 +1,4 @@
-"""Rows, invoices and credit notes as JSON Lines: one document a line, of the shape that `invoice_json` defines."""
+"""Export rows, invoices and credit notes as JSON Lines, in the form of `domain.invoices.json_form`."""
 
 from collections.abc import AsyncIterator
 
@@ -11,13 +11,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 async def lines(bills: AsyncIterator[Bill]) -> AsyncIterator[str]:
-    """All rows of the invoices, in their order."""
+    """Yield all rows of the invoices, in order."""
     async for chunk in in_chunks(_lines(bills)):
         yield chunk
 
 
 async def invoices(bills: AsyncIterator[Bill]) -> AsyncIterator[str]:
-    """The heads of the invoices."""
+    """Yield the heads of the invoices."""
     async for chunk in in_chunks(_invoices(bills)):
         yield chunk
 
@@ -34,7 +34,7 @@ async def _invoices(bills: AsyncIterator[Bill]) -> AsyncIterator[str]:
 
 
 async def notes(papers: AsyncIterator[Note]) -> AsyncIterator[str]:
-    """Credit notes with their rows."""
+    """Yield credit notes with their rows."""
     async for paper in papers:
         yield document(credit_note_json(paper.note))
 

@@ -1,4 +1,4 @@
-"""What a printed credit note says, ready to be laid out."""
+"""The content of a printed credit note."""
 
 from decimal import Decimal
 
@@ -10,7 +10,7 @@ from witnd.billing.export.page_view import Fact, Remark, SheetView, Total
 
 
 class NoteRow(Struct, frozen=True, kw_only=True):
-    """What is given back of one row of the invoice."""
+    """The credit of one row of the invoice."""
 
     agent: str
     outcome: str
@@ -23,7 +23,7 @@ def note_view(paper: Note) -> SheetView:
     amount = wording.money(note.amount, note.digits)
     return SheetView(
         kind="Credit note",
-        title=f"Credit note {paper.title} · {wording.visible(paper.customer_name)}",
+        title=f"Credit note {paper.title} · {wording.show_control_characters(paper.customer_name)}",
         name=paper.title,
         stage="issued",
         status="Issued",
@@ -33,9 +33,9 @@ def note_view(paper: Note) -> SheetView:
         due=amount,
         due_note="",
         to="Credited to",
-        customer_name=wording.visible(paper.customer_name),
-        customer_email=None if paper.customer_email is None else wording.visible(paper.customer_email),
-        customer_key=wording.visible(note.customer_key),
+        customer_name=wording.show_control_characters(paper.customer_name),
+        customer_email=None if paper.customer_email is None else wording.show_control_characters(paper.customer_email),
+        customer_key=wording.show_control_characters(note.customer_key),
         facts=[
             Fact("For invoice", note.invoice_number),
             Fact("Issued", "" if note.issued_at is None else wording.day(note.issued_at)),
@@ -55,12 +55,12 @@ def note_view(paper: Note) -> SheetView:
 
 
 def note_rows(paper: Note) -> list[NoteRow]:
-    """The rows; what they take back is shown without its sign, because the sheet says that it is given back."""
+    """Return the rows with positive amounts, because the page states that they are credits."""
     return [
         NoteRow(
-            agent=wording.visible(paper.agent_name(row.agent_key)),
-            outcome=wording.visible(row.outcome_key or ""),
-            reason=wording.visible(row.reason or ""),
+            agent=wording.show_control_characters(paper.agent_name(row.agent_key)),
+            outcome=wording.show_control_characters(row.outcome_key or ""),
+            reason=wording.show_control_characters(row.reason or ""),
             amount=wording.money(Decimal(row.amount or "0").copy_abs(), paper.note.digits),
         )
         for row in paper.note.rows

@@ -1,6 +1,6 @@
-"""An invoice or a credit note as one page of HTML that needs nothing else, made to be printed or saved as PDF.
+"""Render an invoice or credit note as one self-contained HTML page to print or save as PDF.
 
-No script, no font, no picture, no request. The page is made while the rows are read, and goes out in pieces.
+It has no scripts, fonts, images or requests. It is streamed while the rows are read.
 """
 
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from witnd.billing.export.bill import Bill, Note, in_chunks
 from witnd.billing.export.note_view import note_rows, note_view
 from witnd.billing.export.page_view import SectionView, credit_views, invoice_view, section_view
-from witnd.billing.export.sections import Tally, credits_of, outcomes, tally
+from witnd.billing.export.sections import InvoiceSummary, credit_rows, outcomes, summarise
 
 _TEMPLATES: Final = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -26,11 +26,11 @@ _TEMPLATES: Final = Environment(
 
 
 async def invoice_page(bill: Bill) -> AsyncIterator[str]:
-    found = await tally(bill.rows)
+    found = await summarise(bill.rows)
     parts = _TEMPLATES.get_template("invoice.html").generate_async(
         view=invoice_view(bill, found),
         sections=_sections(bill, found),
-        credits=credit_views(bill, credits_of(bill.rows)),
+        credits=credit_views(bill, credit_rows(bill.rows)),
         running=css_string(f"Invoice {bill.title}"),
     )
     async for chunk in in_chunks(parts):
@@ -47,11 +47,11 @@ async def note_page(paper: Note) -> AsyncIterator[str]:
         yield chunk
 
 
-async def _sections(bill: Bill, found: Tally) -> AsyncIterator[SectionView]:
+async def _sections(bill: Bill, found: InvoiceSummary) -> AsyncIterator[SectionView]:
     async for group, rows in outcomes(bill.rows, found.groups):
         yield section_view(bill, group, rows)
 
 
 def css_string(text: str) -> str:
-    """The text between quotes of a style sheet: whatever could end them, or the style element, is escaped."""
+    """Escape text for a quoted CSS string inside a style element."""
     return "".join([one if one.isalnum() and one.isascii() else f"\\{ord(one):x} " for one in text])

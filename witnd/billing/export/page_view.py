@@ -1,4 +1,4 @@
-"""What a printed invoice says, ready to be laid out: every text of the page, none of its markup."""
+"""The content of a printed invoice: all texts, without markup."""
 
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from witnd.billing.export import wording
 from witnd.billing.export.bill import Bill
-from witnd.billing.export.sections import Group, Tally
+from witnd.billing.export.sections import Group, InvoiceSummary
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.json_form import LineJson
 from witnd.domain.pricing.ratecard import FLAT, PERCENTAGE
@@ -20,7 +20,7 @@ _STATUSES: Final = {"open": "Draft, still open", "draft": "Draft", "issued": "Is
 
 
 class Fact(Struct, frozen=True):
-    """A short text under its name."""
+    """A text with a label."""
 
     label: str
     text: str
@@ -34,7 +34,7 @@ class Remark(Struct, frozen=True):
 
 
 class Total(Struct, frozen=True):
-    """One of the sums. The last one is what it all comes to."""
+    """One of the sums; the one marked `last` is the total."""
 
     label: str
     amount: str
@@ -42,7 +42,7 @@ class Total(Struct, frozen=True):
 
 
 class Part(Struct, frozen=True):
-    """What a group has besides its outcomes, or part of it."""
+    """An adjustment of a group, or a part of its amount."""
 
     label: str
     how: str
@@ -50,7 +50,7 @@ class Part(Struct, frozen=True):
 
 
 class GroupView(Struct, frozen=True, kw_only=True):
-    """One agent under one price. `amount` is None where it is known only when the period closes."""
+    """One agent under one price. `amount` is None until the period closes if the price needs the whole period."""
 
     name: str
     outcomes: str
@@ -75,7 +75,7 @@ class RowView(Struct, frozen=True, kw_only=True):
 
 
 class CreditView(Struct, frozen=True, kw_only=True):
-    """A credit for one outcome, or for what its agent's price added to the period."""
+    """A credit of an outcome or an adjustment."""
 
     of: str
     reason: str
@@ -85,7 +85,7 @@ class CreditView(Struct, frozen=True, kw_only=True):
 
 
 class SectionView(Struct, frozen=True, kw_only=True):
-    """All outcomes of a group, one after another."""
+    """All outcomes of a group."""
 
     name: str
     outcomes: str
@@ -95,7 +95,7 @@ class SectionView(Struct, frozen=True, kw_only=True):
 
 
 class SheetView(Struct, frozen=True, kw_only=True):
-    """The head of any sheet, and the sums."""
+    """The head and sums of an invoice or credit note."""
 
     kind: str
     title: str
@@ -119,14 +119,14 @@ class SheetView(Struct, frozen=True, kw_only=True):
     foot: list[str]
 
 
-def invoice_view(bill: Bill, tally: Tally) -> SheetView:
+def invoice_view(bill: Bill, tally: InvoiceSummary) -> SheetView:
     invoice = bill.invoice
     total = invoice.payable
     label, due, due_note = _due(invoice, total)
     name = invoice.number or "without a number yet"
     return SheetView(
         kind="Invoice",
-        title=f"Invoice {bill.title} · {wording.visible(bill.customer_name)}",
+        title=f"Invoice {bill.title} · {wording.show_control_characters(bill.customer_name)}",
         name=name,
         stage=invoice.stage,
         status=_STATUSES[invoice.stage],
@@ -136,9 +136,9 @@ def invoice_view(bill: Bill, tally: Tally) -> SheetView:
         due=wording.money(due, invoice.digits),
         due_note=due_note,
         to="Billed to",
-        customer_name=wording.visible(bill.customer_name),
-        customer_email=None if bill.customer_email is None else wording.visible(bill.customer_email),
-        customer_key=wording.visible(invoice.customer_key),
+        customer_name=wording.show_control_characters(bill.customer_name),
+        customer_email=None if bill.customer_email is None else wording.show_control_characters(bill.customer_email),
+        customer_key=wording.show_control_characters(invoice.customer_key),
         facts=_facts(invoice),
         groups=[_group(bill, group) for group in tally.groups],
         totals=list(_totals(invoice, total)),
@@ -149,7 +149,7 @@ def invoice_view(bill: Bill, tally: Tally) -> SheetView:
 
 
 def _due(invoice: Invoice, total: Decimal) -> tuple[str, Decimal, str]:
-    """The large number: what it is, how much, and what to know about it."""
+    """Return label, amount and note of the prominent amount."""
     if invoice.status == "void":
         return "Amount due", _ZERO, _on("Voided", invoice.voided_at)
     if invoice.status == "paid":
@@ -167,26 +167,26 @@ def _facts(invoice: Invoice) -> list[Fact]:
     return [
         Fact("Billing period", wording.period(invoice)),
         Fact("Issued", "not yet" if invoice.issued_at is None else wording.day(invoice.issued_at)),
-        Fact("Confirmed outcomes", wording.grouped(str(invoice.lines))),
+        Fact("Confirmed outcomes", wording.group_digits(str(invoice.lines))),
         Fact("Currency", invoice.currency),
     ]
 
 
 def _totals(invoice: Invoice, total: Decimal) -> list[Total]:
-    def said(amount: Decimal) -> str:
+    def text(amount: Decimal) -> str:
         return wording.money(amount, invoice.digits)
 
-    found = [Total("Subtotal", said(invoice.subtotal))]
+    found = [Total("Subtotal", text(invoice.subtotal))]
     if invoice.credited:
-        found.append(Total("Credits", said(invoice.credited.copy_negate())))
+        found.append(Total("Credits", text(invoice.credited.copy_negate())))
     if invoice.carried:
-        found.append(Total("Credit from earlier credit notes", said(invoice.carried.copy_negate())))
+        found.append(Total("Credit from earlier credit notes", text(invoice.carried.copy_negate())))
     label = {"draft": "Total so far", "issued": "Total due"}.get(invoice.status, "Total")
-    found.append(Total(label, said(total), "last"))
+    found.append(Total(label, text(total), "last"))
     if invoice.status == "paid":
         found += [
-            Total(_on("Paid", invoice.paid_at), said(total.copy_negate()), "after"),
-            Total("Amount due", said(_ZERO)),
+            Total(_on("Paid", invoice.paid_at), text(total.copy_negate()), "after"),
+            Total("Amount due", text(_ZERO)),
         ]
     return found
 
@@ -194,12 +194,12 @@ def _totals(invoice: Invoice, total: Decimal) -> list[Total]:
 def _notes(invoice: Invoice) -> list[Remark]:
     notes = []
     if invoice.status == "void":
-        reason = f": {wording.visible(invoice.reason)}" if invoice.reason else "."
+        reason = f": {wording.show_control_characters(invoice.reason)}" if invoice.reason else "."
         notes.append(Remark(f"This invoice is void and must not be paid{reason}", warns=True))
     elif invoice.status == "draft" and not invoice.closed:
-        notes.append(Remark("The period is still open: outcomes that are confirmed in it still arrive.", warns=True))
+        notes.append(Remark("The period is still open: more outcomes can be confirmed in it.", warns=True))
     elif invoice.status == "draft":
-        notes.append(Remark("A draft for review, without a number. It asks for no payment.", warns=True))
+        notes.append(Remark("A draft for review, without a number. Do not pay it.", warns=True))
     if invoice.unrated:
         many = wording.count(invoice.unrated, "outcome")
         are = "is" if invoice.unrated == 1 else "are"
@@ -214,7 +214,7 @@ def _group(bill: Bill, group: Group) -> GroupView:
     digits = bill.invoice.digits
     price = bill.price_of(group.price_hash)
     return GroupView(
-        name=wording.visible(bill.agent_name(group.agent_key)),
+        name=wording.show_control_characters(bill.agent_name(group.agent_key)),
         outcomes=wording.count(group.outcomes, "outcome"),
         units=wording.quantity(group.units),
         unit_price="" if price is None else wording.unit_price(price),
@@ -232,14 +232,16 @@ def _sum(group: Group, digits: int) -> str | None:
 def _part(row: Row, digits: int) -> Part:
     label = ADJUSTMENTS.get(row.kind, row.kind).capitalize()
     return Part(
-        label, "" if row.working is None else wording.numbers(working_text(row.working)), _amount(row, digits) or ""
+        label,
+        "" if row.working is None else wording.format_numbers(working_text(row.working)),
+        _amount(row, digits) or "",
     )
 
 
 def section_view(bill: Bill, group: Group, rows: AsyncIterator[Row]) -> SectionView:
     digits = bill.invoice.digits
     return SectionView(
-        name=wording.visible(bill.agent_name(group.agent_key)),
+        name=wording.show_control_characters(bill.agent_name(group.agent_key)),
         outcomes=wording.count(group.outcomes, "outcome"),
         units=wording.quantity(group.units),
         amount=_sum(group, digits),
@@ -250,18 +252,18 @@ def section_view(bill: Bill, group: Group, rows: AsyncIterator[Row]) -> SectionV
 async def _rows(rows: AsyncIterator[Row], digits: int) -> AsyncIterator[RowView]:
     async for row in rows:
         yield RowView(
-            outcome=wording.visible(row.outcome_key or ""),
+            outcome=wording.show_control_characters(row.outcome_key or ""),
             instant="" if row.resolved_at is None else instant.render(row.resolved_at),
             when="" if row.resolved_at is None else wording.minute(row.resolved_at),
             unit="" if row.unit is None else wording.quantity(row.unit),
             unit_price=row_price(row, digits),
             amount=_amount(row, digits),
-            how="" if row.working is None else wording.numbers(working_text(row.working)),
+            how="" if row.working is None else wording.format_numbers(working_text(row.working)),
         )
 
 
 def row_price(row: Row | LineJson, digits: int) -> str:
-    """The price of one unit, where there is one."""
+    """Return the price of one unit, if there is one."""
     working = row.working or {}
     if working.get("kind") == PERCENTAGE:
         return f"{wording.quantity(working['percent'])} %"
@@ -279,8 +281,8 @@ def _amount(row: Row, digits: int) -> str | None:
 async def credit_views(bill: Bill, rows: AsyncIterator[Row]) -> AsyncIterator[CreditView]:
     async for row in rows:
         yield CreditView(
-            of=wording.visible(row.outcome_key or bill.agent_name(row.agent_key)),
-            reason=wording.visible(row.reason or ""),
+            of=wording.show_control_characters(row.outcome_key or bill.agent_name(row.agent_key)),
+            reason=wording.show_control_characters(row.reason or ""),
             instant="" if row.resolved_at is None else instant.render(row.resolved_at),
             when="" if row.resolved_at is None else wording.minute(row.resolved_at),
             amount=_amount(row, bill.invoice.digits) or "",

@@ -1,7 +1,7 @@
-"""An invoice's rows put together for a reader: what each agent costs under each price, and its rows one after another.
+"""Group an invoice's rows by agent and price.
 
-Rows come in order of resolution, of all agents mixed. They are read several times rather than held: an invoice of a
-million rows takes no more memory than one of some thousands. What it looks like is left to the pages.
+Rows come in order of resolution, with all agents mixed. They are read several times instead of kept, so that an invoice
+with a million rows needs no more memory than one with a few thousand.
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -14,15 +14,15 @@ from witnd.billing.export.bill import Rows
 from witnd.domain.invoices.invoice import Row
 from witnd.domain.values.money import exact_sum
 
-# Rows in memory at one time: some ten megabytes. An invoice has to be read again for each so many rows.
-HELD_MAX: Final = 20_000
+# Rows in memory: about ten megabytes. An invoice is read once for every this many rows.
+MAX_BUFFERED_ROWS: Final = 20_000
 
 _ZERO: Final = Decimal(0)
 _Key: TypeAlias = tuple[str, str]
 
 
 class Group(Struct, kw_only=True):
-    """What one agent comes to under one price. `amount` is that of rated outcomes; adjustments come on top."""
+    """One agent under one price. `amount` is that of rated outcomes, without adjustments."""
 
     agent_key: str
     price_hash: str
@@ -48,14 +48,14 @@ class Group(Struct, kw_only=True):
             self.adjustments.append(row)
 
 
-class Tally(Struct, frozen=True):
-    """All groups by agent, then as they first appear; how many credits there are."""
+class InvoiceSummary(Struct, frozen=True):
+    """All groups by agent, then by first appearance, and the number of credits."""
 
     groups: list[Group]
     credits: int
 
 
-async def tally(rows: Rows) -> Tally:
+async def summarise(rows: Rows) -> InvoiceSummary:
     groups: dict[_Key, Group] = {}
     credits_ = 0
     async for row in rows():
@@ -66,14 +66,14 @@ async def tally(rows: Rows) -> Tally:
         if key not in groups:
             groups[key] = Group(agent_key=row.agent_key, price_hash=row.price_hash)
         groups[key].count(row)
-    return Tally(sorted(groups.values(), key=lambda group: group.agent_key), credits_)
+    return InvoiceSummary(sorted(groups.values(), key=lambda group: group.agent_key), credits_)
 
 
 async def outcomes(rows: Rows, groups: Iterable[Group]) -> AsyncIterator[tuple[Group, AsyncIterator[Row]]]:
-    """Each group with its outcomes in order. A group has to be read to its end before the next one is asked for."""
+    """Yield each group with its outcomes in order. Read a group to its end before the next one."""
     for batch in _batches(groups):
-        if len(batch) == 1 and batch[0].outcomes > HELD_MAX:
-            yield batch[0], _those_of(rows, batch[0])
+        if len(batch) == 1 and batch[0].outcomes > MAX_BUFFERED_ROWS:
+            yield batch[0], _group_rows(rows, batch[0])
             continue
         held: dict[_Key, list[Row]] = {(group.agent_key, group.price_hash): [] for group in batch}
         async for row in rows():
@@ -83,18 +83,18 @@ async def outcomes(rows: Rows, groups: Iterable[Group]) -> AsyncIterator[tuple[G
             yield group, _each(held.pop((group.agent_key, group.price_hash)))
 
 
-async def credits_of(rows: Rows) -> AsyncIterator[Row]:
+async def credit_rows(rows: Rows) -> AsyncIterator[Row]:
     async for row in rows():
         if row.kind == "credit":
             yield row
 
 
 def _batches(groups: Iterable[Group]) -> Iterator[list[Group]]:
-    """Neighbours that can be held together. A group too large for that is a batch of its own."""
+    """Yield consecutive groups that fit into memory together. A larger group is a batch on its own."""
     batch: list[Group] = []
     size = 0
     for group in groups:
-        if batch and size + group.outcomes > HELD_MAX:
+        if batch and size + group.outcomes > MAX_BUFFERED_ROWS:
             yield batch
             batch, size = [], 0
         batch.append(group)
@@ -103,7 +103,7 @@ def _batches(groups: Iterable[Group]) -> Iterator[list[Group]]:
         yield batch
 
 
-async def _those_of(rows: Rows, group: Group) -> AsyncIterator[Row]:
+async def _group_rows(rows: Rows, group: Group) -> AsyncIterator[Row]:
     async for row in rows():
         if row.kind == "outcome" and (row.agent_key, row.price_hash) == (group.agent_key, group.price_hash):
             yield row

@@ -1,8 +1,8 @@
-"""Issued invoices as items for Stripe: the bodies of "create an invoice item" requests, each with an idempotency key.
+"""Export issued invoices for Stripe: bodies of "create an invoice item" requests, with idempotency keys.
 
-Amounts are whole numbers of what Stripe calls the smallest unit, which is not always the minor unit of ISO 4217. What
-Stripe cannot charge exactly is refused, or rounded in an item of its own where that was asked for; the items of an
-invoice always come to what is charged. Sending them is left to others.
+Amounts are integers of Stripe's smallest unit, which is not always the minor unit of ISO 4217. Amounts that Stripe
+cannot charge exactly are refused, or rounded by a separate item on request. The items of an invoice always add up to
+the charged amount.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -19,13 +19,13 @@ from witnd.domain.invoices.json_form import InvoiceJson, LineJson, invoice_json,
 from witnd.domain.invoices.operations import invoice_label
 from witnd.domain.values.money import exact_sum, minor_text, plain, product, to_minor
 
-#: More items than this Stripe puts into no invoice.
+#: Stripe's limit of items per invoice.
 ITEMS_MAX: Final = 250
-# Limits of the documented parameters; keys and names of ours are below them, prose may not be.
+# Stripe's documented limits. Longer texts are truncated.
 _DESCRIPTION_MAX: Final = 500
 _METADATA_MAX: Final = 500
 
-# Where Stripe's smallest unit is not that of ISO 4217, or not every number of them can be charged.
+# Currencies whose smallest unit differs from ISO 4217, or in which not every amount can be charged.
 _WHOLE: Final = frozenset(
     ("BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF")
 )
@@ -33,19 +33,19 @@ _WHOLE_IN_HUNDREDTHS: Final = frozenset(("ISK", "UGX"))
 _HUNDREDTHS_IN_THOUSANDTHS: Final = frozenset(("BHD", "JOD", "KWD", "OMR", "TND"))
 
 
-class Unsendable(ValueError):  # noqa: N818 - what somebody wants, not a mistake in code
-    """Stripe cannot charge it as it is; the message says what can be done."""
+class UnsupportedByStripe(ValueError):  # noqa: N818 - a refused request, not a programming error
+    """Stripe cannot charge the invoice. The message has the remedy."""
 
 
 class Scale(NamedTuple):
-    """Stripe's smallest unit is 10^-digits, and what can be charged has no more than `charged` digits."""
+    """Stripe's smallest unit is 10^-digits, and what can be charged has at most `chargeable_digits` digits."""
 
     digits: int
-    charged: int
+    chargeable_digits: int
 
     def nearest(self, amount: Decimal) -> Decimal:
-        """The nearest amount that can be charged; half a step is rounded away from zero."""
-        return to_minor(amount, self.charged)
+        """Return the nearest chargeable amount, with halves rounded away from zero."""
+        return to_minor(amount, self.chargeable_digits)
 
     def units(self, amount: Decimal) -> int:
         return int(product(self.nearest(amount), Decimal(10) ** self.digits))
@@ -55,7 +55,7 @@ class Scale(NamedTuple):
 
 
 class ItemPeriod(Struct, frozen=True):
-    """Seconds since 1970. Stripe's end belongs to the period, so ours is the last second before the next one."""
+    """Seconds since 1970. Stripe includes the end, so it is the last second of the period."""
 
     start: int
     end: int
@@ -73,7 +73,7 @@ class Item(Struct, frozen=True, kw_only=True):
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """One line of the export: what goes into the header `Idempotency-Key`, and what into the body."""
+    """One line of the export: the `Idempotency-Key` header and the body."""
 
     idempotency_key: str
     invoice_item: Item
@@ -86,14 +86,14 @@ async def requests(
     *,
     rounded: bool = False,
 ) -> AsyncIterator[str]:
-    """JSON Lines: an item for each row of the invoices, or one for each invoice. Raises Unsendable."""
+    """Yield JSON Lines: an item for each row of the invoices, or for each invoice. Raises UnsupportedByStripe."""
     async for bill in bills:
         for request in await _requests(bill, customers, what, rounded=rounded):
             yield document(request)
 
 
 def scale(invoice: Invoice) -> Scale:
-    """Raises Unsendable for what Stripe does not charge in."""
+    """Return the scale of the currency. Raises UnsupportedByStripe."""
     currency = invoice.currency
     if currency in _WHOLE:
         return Scale(0, 0)
@@ -103,7 +103,7 @@ def scale(invoice: Invoice) -> Scale:
         return Scale(3, 2)
     if invoice.digits == 2:
         return Scale(2, 2)
-    raise Unsendable(f"Stripe does not charge in {currency}; export this invoice as csv or html instead")
+    raise UnsupportedByStripe(f"Stripe does not charge in {currency}; export this invoice as csv or html instead")
 
 
 async def _requests(
@@ -111,36 +111,36 @@ async def _requests(
 ) -> list[Request]:
     invoice = bill.invoice
     if invoice.status != "issued" or invoice.total is None:
-        raise Unsendable(_not_issued(invoice))
+        raise UnsupportedByStripe(_status_problem(invoice))
     customer = customers.get(invoice.customer_key)
     if customer is None:
-        raise Unsendable(
+        raise UnsupportedByStripe(
             f"customer {invoice.customer_key!r} of {invoice_label(invoice)} is not in the file of Stripe customers; "
             "add a line with the key and the cus_… id"
         )
     to_charge = _to_charge(invoice, rounded=rounded)
-    maker = _Maker(bill, customer)
-    requests = [maker.whole()] if what == "invoices" else [maker.row(row) for row in await _rows(bill)]
+    maker = _ItemBuilder(bill, customer)
+    requests = [maker.total_item()] if what == "invoices" else [maker.row_item(row) for row in await _rows(bill)]
     if what == "lines" and invoice.carried:
-        requests.append(maker.carried())
+        requests.append(maker.balance_item())
     rest = to_charge - sum(request.invoice_item.amount for request in requests)
     if rest:
-        requests.append(maker.rounding(rest))
+        requests.append(maker.rounding_item(rest))
     if len(requests) > ITEMS_MAX:
-        raise Unsendable(_too_many(invoice))
+        raise UnsupportedByStripe(_item_limit_problem(invoice))
     return requests
 
 
-def _not_issued(invoice: Invoice) -> str:
+def _status_problem(invoice: Invoice) -> str:
     remedy = {
         "draft": "issue it first",
-        "paid": "it would be charged a second time; leave it out",
-        "void": "nothing of it is owed; leave it out",
+        "paid": "leave it out, because it would be charged twice",
+        "void": "leave it out, because nothing is owed",
     }
-    return f"{invoice_label(invoice)} is {invoice.stage}, and only what is issued is charged: {remedy[invoice.status]}"
+    return f"{invoice_label(invoice)} is {invoice.stage}; only issued ones can be charged: {remedy[invoice.status]}"
 
 
-def _too_many(invoice: Invoice) -> str:
+def _item_limit_problem(invoice: Invoice) -> str:
     return (
         f"{invoice_label(invoice)} has more than the {ITEMS_MAX} items that Stripe puts into one invoice; "
         "write --what invoices, for one item with the total"
@@ -148,40 +148,40 @@ def _too_many(invoice: Invoice) -> str:
 
 
 async def _rows(bill: Bill) -> list[Row]:
-    """All rows, which must come to what is to be paid."""
+    """Return all rows, and check that they add up to the total."""
     rows: list[Row] = []
     async for row in bill.rows():
         if len(rows) == ITEMS_MAX:
-            raise Unsendable(_too_many(bill.invoice))
+            raise UnsupportedByStripe(_item_limit_problem(bill.invoice))
         rows.append(row)
     sum_ = exact_sum([Decimal(row.amount or 0) for row in rows] + [bill.invoice.carried.copy_negate()])
     if sum_ != bill.invoice.total:
-        raise Unsendable(
-            f"the rows of {invoice_label(bill.invoice)} come to {sum_}, and its total is {bill.invoice.total}; "
-            "ask `witnd audit` which of the two is wrong"
+        raise UnsupportedByStripe(
+            f"the rows of {invoice_label(bill.invoice)} add up to {sum_}, but its total is {bill.invoice.total}; "
+            "run `witnd audit`"
         )
     return rows
 
 
-def charged(invoice: Invoice) -> Decimal:
-    """What Stripe can charge that is nearest to the invoice's total. Raises Unsendable."""
+def chargeable_total(invoice: Invoice) -> Decimal:
+    """Return the nearest amount to the invoice's total that Stripe can charge. Raises UnsupportedByStripe."""
     return scale(invoice).nearest(invoice.total or Decimal(0))
 
 
 def _to_charge(invoice: Invoice, *, rounded: bool) -> int:
-    """The invoice's total in Stripe's units."""
-    currency, unit, nearest = invoice.currency, scale(invoice), charged(invoice)
+    """Return the amount to charge in Stripe's units."""
+    currency, unit, nearest = invoice.currency, scale(invoice), chargeable_total(invoice)
     if nearest != invoice.total and not rounded:
-        raise Unsendable(
+        raise UnsupportedByStripe(
             f"{invoice_label(invoice)} has a total of {invoice_json(invoice).total} {currency}, and Stripe charges "
-            f"{currency} in steps of {plain(Decimal((0, (1,), -unit.charged)))}; write --stripe-round to charge "
-            f"{minor_text(nearest, invoice.digits)} instead"
+            f"{currency} in steps of {plain(Decimal((0, (1,), -unit.chargeable_digits)))}; "
+            f"write --stripe-round to charge {minor_text(nearest, invoice.digits)} instead"
         )
     return unit.units(nearest)
 
 
-class _Maker:
-    """Makes the items of one invoice."""
+class _ItemBuilder:
+    """Builds the items of one invoice."""
 
     def __init__(self, bill: Bill, customer: str) -> None:
         self._bill = bill
@@ -190,23 +190,23 @@ class _Maker:
         self._scale = scale(bill.invoice)
         self._head = invoice_json(bill.invoice)
 
-    def row(self, row: Row) -> Request:
+    def row_item(self, row: Row) -> Request:
         line = line_json(self._invoice, row)
         return self._request(row.id, Decimal(row.amount or 0), self._words(row), dict(_facts(line)))
 
-    def whole(self) -> Request:
+    def total_item(self) -> Request:
         invoice = self._invoice
         words = f"Invoice {self._bill.title}: {count(invoice.lines, 'confirmed outcome')}"
         said = {"kind": "invoice", "amount": str(self._head.total)}
         return self._request(invoice.id, invoice.total or Decimal(0), words, said)
 
-    def carried(self) -> Request:
+    def balance_item(self) -> Request:
         amount = self._invoice.carried.copy_negate()
         said = {"kind": "carried", "amount": minor_text(amount, self._invoice.digits)}
         return self._request(row_id(self._invoice.id, "carried"), amount, "Credit from earlier credit notes", said)
 
-    def rounding(self, units: int) -> Request:
-        """What the other items do not say because Stripe cannot: they and this one come to what is charged."""
+    def rounding_item(self, units: int) -> Request:
+        """Return the item for the difference between the other items and the charged amount."""
         amount = self._scale.amount(units)
         said = {"kind": "rounding", "invoice_total": str(self._head.total)}
         words = f"Rounding to what can be charged in {self._invoice.currency}"
@@ -218,7 +218,7 @@ class _Maker:
             customer=self._customer,
             amount=self._scale.units(amount),
             currency=invoice.currency.lower(),
-            description=_cut(words, _DESCRIPTION_MAX),
+            description=_truncate(words, _DESCRIPTION_MAX),
             period=ItemPeriod(start=invoice.start // 1000, end=invoice.end // 1000 - 1),
             metadata=dict(_identity(self._head)) | said,
         )
@@ -245,7 +245,7 @@ def _identity(head: InvoiceJson) -> Iterator[tuple[str, str]]:
 
 
 def _facts(line: LineJson) -> Iterator[tuple[str, str]]:
-    """What the row is, for whoever looks from Stripe back to witnd. Stripe takes no nulls."""
+    """Yield metadata that identifies the row in witnd. Stripe does not accept nulls."""
     yield "line_id", line.id
     for name in (
         "kind",
@@ -261,8 +261,8 @@ def _facts(line: LineJson) -> Iterator[tuple[str, str]]:
     ):
         value = getattr(line, name)
         if value is not None:
-            yield name, _cut(value, _METADATA_MAX)
+            yield name, _truncate(value, _METADATA_MAX)
 
 
-def _cut(text: str, most: int) -> str:
+def _truncate(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,5 +1,4 @@
-"""How invoices speak to people, in English: amounts, quantities, days, periods and prices. What is shown where is left
-to the pages."""
+"""English texts of invoices: amounts, quantities, dates, periods and prices."""
 
 import re
 from collections.abc import Iterator
@@ -25,17 +24,17 @@ _SPACE: Final = 0x20
 
 
 def money(amount: Decimal, digits: int) -> str:
-    """With so many digits after the point and groups of three: `−1,234.50`."""
-    return grouped(minor_text(amount, digits))
+    """Format an amount with `digits` digits after the point: `−1,234.50`."""
+    return group_digits(minor_text(amount, digits))
 
 
 def quantity(text: Decimal | str) -> str:
-    """A number as exact as it is, in groups of three."""
-    return grouped(plain(text) if isinstance(text, Decimal) else text)
+    """Format a number without rounding, in groups of three."""
+    return group_digits(plain(text) if isinstance(text, Decimal) else text)
 
 
-def grouped(number: str) -> str:
-    """A plain decimal with commas between groups of three digits, and the minus that is as wide as a digit."""
+def group_digits(number: str) -> str:
+    """Group the digits of a decimal with commas, and use the typographic minus."""
     sign = _MINUS if number.startswith("-") else ""
     whole, point, fraction = number.removeprefix("-").partition(".")
     first = len(whole) % 3
@@ -44,54 +43,54 @@ def grouped(number: str) -> str:
     return sign + ",".join(groups) + point + fraction
 
 
-def numbers(text: str) -> str:
-    """The text with each number in groups of three, and with the minus that is as wide as a digit."""
-    return _NUMBER.sub(lambda found: grouped(found[0]), text)
+def format_numbers(text: str) -> str:
+    """Apply `group_digits` to every number in a text."""
+    return _NUMBER.sub(lambda found: group_digits(found[0]), text)
 
 
 def day(ms: int) -> str:
-    """`30 November 2026`."""
-    return _written(_moment(ms))
+    """Format a date: `30 November 2026`."""
+    return _date_text(_datetime(ms))
 
 
 def minute(ms: int) -> str:
-    """`30 Nov 2026, 09:05`: short enough for a column, as a table of outcomes has one."""
-    at = _moment(ms)
+    """Format an instant for a table column: `30 Nov 2026, 09:05`."""
+    at = _datetime(ms)
     return f"{at.day} {_MONTHS[at.month - 1][:3]} {at.year}, {at:%H:%M}"
 
 
 def period(invoice: Invoice) -> str:
-    """The days of its period, the last one included: `1 – 30 November 2026 (UTC)`."""
+    """Format the period of an invoice, including its last day: `1 – 30 November 2026 (UTC)`."""
     return days(invoice.start, invoice.end)
 
 
 def days(start: int, after: int) -> str:
-    """Periods begin and end at midnight, so the last day is the one before the end, which itself is not in it."""
-    first, last = _moment(start), _moment(after) - _DAY
-    end = _written(last)
+    """Format a range of days, without the day that starts at `after`."""
+    first, last = _datetime(start), _datetime(after) - _DAY
+    end = _date_text(last)
     if last <= first:
-        return f"{_written(first)} (UTC)"
+        return f"{_date_text(first)} (UTC)"
     if first.year != last.year:
-        return f"{_written(first)} – {end} (UTC)"
+        return f"{_date_text(first)} – {end} (UTC)"
     if first.month != last.month:
         return f"{first.day} {_MONTHS[first.month - 1]} – {end} (UTC)"
     return f"{first.day} – {end} (UTC)"
 
 
-def _moment(ms: int) -> datetime:
+def _datetime(ms: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=ms)
 
 
-def _written(at: datetime) -> str:
+def _date_text(at: datetime) -> str:
     return f"{at.day} {_MONTHS[at.month - 1]} {at.year}"
 
 
-def visible(text: str) -> str:
-    """Text that others chose, with signs for the characters that a page cannot show."""
-    return "".join([_visible(one) for one in text]) if not text.isprintable() else text
+def show_control_characters(text: str) -> str:
+    """Replace control characters of free text with visible symbols."""
+    return "".join([_control_picture(one) for one in text]) if not text.isprintable() else text
 
 
-def _visible(one: str) -> str:
+def _control_picture(one: str) -> str:
     code = ord(one)
     if code < _SPACE:
         return chr(_CONTROL_PICTURES + code)
@@ -99,19 +98,19 @@ def _visible(one: str) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    return f"{grouped(str(number))} {noun}" + ("" if number == 1 else "s")
+    return f"{group_digits(str(number))} {noun}" + ("" if number == 1 else "s")
 
 
 def rate(amount: Decimal | str, digits: int) -> str:
-    """A price: as exact as it is, and with so many digits after the point at least."""
+    """Format a price without rounding, with at least `digits` digits after the point."""
     text = plain(amount) if isinstance(amount, Decimal) else amount
     whole, _, fraction = text.partition(".")
     fraction = fraction.ljust(digits, "0")
-    return grouped(f"{whole}.{fraction}" if fraction else whole)
+    return group_digits(f"{whole}.{fraction}" if fraction else whole)
 
 
 def unit_price(price: Price) -> str:
-    """What stands in the column of unit prices; prices of several steps have words only."""
+    """Return the text of the unit price column; empty for prices without a unit price."""
     if price.kind == FLAT and price.price_per_unit is not None:
         return rate(price.price_per_unit, price.exponent)
     if price.kind == PERCENTAGE and price.percent is not None:
@@ -123,8 +122,8 @@ def unit_price(price: Price) -> str:
 
 
 def price_lines(price: Price) -> list[str]:
-    """What was agreed, one line each; a plain price per unit needs none. For whoever pays, who may never have seen a
-    rate card: `working.spoken` is for whoever writes them."""
+    """Describe a price to a customer, one line per term; empty for a flat price. `working.price_text` is for
+    operators."""
     return [*_kind_lines(price), *_options(price)]
 
 
@@ -133,7 +132,7 @@ def _kind_lines(price: Price) -> Iterator[str]:
         yield _tiers(price)
     elif price.kind == PACKAGE and price.package_size is not None and price.price_per_package is not None:
         each, size = rate(price.price_per_package, price.exponent), quantity(price.package_size)
-        yield f"{each} for each package of {size} that is begun"
+        yield f"{each} for each started package of {size}"
     elif price.kind == PERCENTAGE and price.percent is not None:
         bounds = [f"at least {rate(price.minimum, price.exponent)}"] if price.minimum else []
         bounds += [f"at most {rate(price.maximum, price.exponent)}"] if price.maximum is not None else []

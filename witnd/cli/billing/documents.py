@@ -7,7 +7,7 @@ from pathlib import Path
 from witnd.app.invoices import exports
 from witnd.app.invoices.operations import document
 from witnd.app.services import Services
-from witnd.billing.documents import Papers
+from witnd.billing.documents import InvoiceDocuments
 from witnd.billing.export.bill import Bill, Note
 from witnd.cli.console.context import session
 from witnd.domain.invoices.invoice import Invoice
@@ -18,7 +18,7 @@ from witnd.store.invoices.reads import InvoiceFilter
 class Named:
     """Papers by their numbers or ids, or by period and customer."""
 
-    def __init__(self, services: Services, papers: Papers) -> None:
+    def __init__(self, services: Services, papers: InvoiceDocuments) -> None:
         self._services = services
         self._papers = papers
 

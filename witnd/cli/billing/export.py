@@ -153,7 +153,7 @@ async def _export(wish: _Wish, config: Path | None) -> None:
             with whole_file(wish.output) as write:
                 async for chunk in asked.text(customers):
                     write(chunk)
-        except stripe.Unsendable as wrong:
+        except stripe.UnsupportedByStripe as wrong:
             refuse(str(wrong))
     asked.tell()
 
@@ -211,7 +211,7 @@ class _Asked:
                 self._left_out[invoice.stage] += 1
                 continue
             if self._wish.stripe_round and invoice.total is not None:
-                charged = stripe.charged(invoice)
+                charged = stripe.chargeable_total(invoice)
                 if charged != invoice.total:
                     was, is_ = (minor_text(one, invoice.digits) for one in (invoice.total, charged))
                     self._rounded.append(f"{invoice_label(invoice)}: {was} {invoice.currency} is charged as {is_}")

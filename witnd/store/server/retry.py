@@ -12,7 +12,7 @@ from witnd.store.errors import StoreRefused, StoreUnavailable
 T = TypeVar("T")
 
 FIRST_SECONDS = 0.05
-LONGEST_SECONDS = 2.0
+MAX_SECONDS = 2.0
 PAUSE_SECONDS = 0.5
 REPEAT_SECONDS = 60.0  # how often a long outage is logged again, for each reason
 REASONS = 20
@@ -67,7 +67,7 @@ class Retry:
                     log.warning("redis.waiting", doing=doing, reason=str(trouble), seconds=round(now - began, 1))
                 self._troubles[mark] = f"{doing}: {trouble}"
                 await self.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load only
-                delay = min(LONGEST_SECONDS, delay * 2)
+                delay = min(MAX_SECONDS, delay * 2)
             else:
                 if began:
                     log.info("redis.back", doing=doing, seconds=round(self._monotonic() - began, 1))

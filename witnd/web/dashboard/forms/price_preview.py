@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from witnd.app.catalogue.quotes import QuoteAnswer, answered, question, unsaved
 from witnd.app.errors import Refused, all_invalid
-from witnd.billing.export.wording import grouped
+from witnd.billing.export.wording import group_digits
 from witnd.domain.pricing.ratecard import RateCard
 from witnd.domain.values.fields import Table
 from witnd.web.dashboard.forms.prices import Entry, Problem, padded, problem
@@ -110,7 +110,7 @@ def quantities(form: Mapping[str, str]) -> dict[str, Any]:
 
 def shown(quote: QuoteAnswer) -> Preview:
     parts = [
-        Part(name=f"Outcome {number}", units=grouped(line.unit), words=line.words, amount=line.amount)
+        Part(name=f"Outcome {number}", units=group_digits(line.unit), words=line.words, amount=line.amount)
         for number, line in enumerate(quote.lines[:LINES], 1)
     ]
     fees = [Part(name=_begun(one.kind), units="", words=one.words, amount=one.amount) for one in quote.adjustments]
@@ -144,4 +144,4 @@ def _begun(words: str) -> str:
 def _grouped(quantity: str) -> str:
     """A number of units in groups of three; a number of outcomes is said with that word."""
     number, _, word = quantity.partition(" ")
-    return f"{grouped(number)} {word}".strip() if number else ""
+    return f"{group_digits(number)} {word}".strip() if number else ""

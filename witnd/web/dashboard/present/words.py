@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from markupsafe import Markup
 
 from witnd.billing.export import wording
-from witnd.billing.export.wording import grouped, minute
+from witnd.billing.export.wording import group_digits, minute
 from witnd.domain.values import instant
 
 NOTHING: Final = "–"
@@ -85,13 +85,13 @@ def money(amount: str | None, currency: str | None) -> str:
     if amount is None or currency is None:
         return NOTHING
     return Markup('<span class="money">{}\u00a0<span class="currency">{}</span></span>').format(
-        grouped(amount), currency
+        group_digits(amount), currency
     )
 
 
 def number(many: int | str) -> str:
     """A number in groups of three, as exact as it is."""
-    return grouped(str(many))
+    return group_digits(str(many))
 
 
 def span(seconds: float) -> str:

@@ -11,7 +11,7 @@ from witnd.app.invoices import exports, lines
 from witnd.app.invoices import operations as invoices
 from witnd.billing.export import wording
 from witnd.billing.export.page_view import SheetView, invoice_view
-from witnd.billing.export.sections import Tally
+from witnd.billing.export.sections import InvoiceSummary
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.values.money import minor_text
 from witnd.store.invoices.reads import InvoiceFilter
@@ -34,7 +34,7 @@ STATUSES: Final = {
     "void": "void",
 }
 # What the head says needs no look at the rows.
-_UNREAD: Final = Tally([], 0)
+_UNREAD: Final = InvoiceSummary([], 0)
 
 
 class Listed(Struct, frozen=True, kw_only=True):
