@@ -8,14 +8,14 @@ from tests.support.server import Server
 from tests.support.workshop import Workshop
 from witnd.domain.values.instant import render
 from witnd.store.keys import Keys
-from witnd.store.records.score import whole
+from witnd.store.records.score import score_to_int
 
 KEYS = Keys("witn", 0)
 HOUR_MS = 3_600_000
 
 
 def due(shop: Workshop, key: str) -> int:
-    return whole(shop.call("ZSCORE", KEYS.due, key))
+    return score_to_int(shop.call("ZSCORE", KEYS.due, key))
 
 
 def opened(server: Server, directory: Path) -> Workshop:

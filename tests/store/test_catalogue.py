@@ -15,7 +15,7 @@ from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.chain import EMPTY, head_after
 from witnd.domain.catalogue.plan import Change
 from witnd.store.catalogue import versions as store_module
-from witnd.store.catalogue.versions import AppliedChange, CatalogueMoved, CatalogueRefused, CatalogueStore
+from witnd.store.catalogue.versions import AppliedChange, CatalogueChanged, CatalogueRefused, CatalogueStore
 from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.server.connection import connect
@@ -256,7 +256,7 @@ async def test_changes_without_a_pause_all_happen_in_their_order(store: Catalogu
 async def test_a_change_planned_against_an_older_revision_writes_nothing(store: CatalogueStore, client: Redis) -> None:
     behind = Catalogue()
     await wrote(store, named("faster"))
-    with pytest.raises(CatalogueMoved):
+    with pytest.raises(CatalogueChanged):
         await store.apply(behind, [named("slower")])
     assert await client.llen("witn:{shared}:catalogue") == 1
 

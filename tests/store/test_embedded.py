@@ -18,7 +18,7 @@ from witnd.config import ConfigError
 from witnd.store.errors import StoreUnavailable, Unsafe
 from witnd.store.server import embedded as module
 from witnd.store.server.connection import connect
-from witnd.store.server.embedded import Embedded, command, embedded, hold, server_binary
+from witnd.store.server.embedded import Embedded, command, embedded, lock_state_dir, server_binary
 
 DAEMON = """
 import asyncio, sys
@@ -185,7 +185,7 @@ async def test_an_orphan_that_does_not_end_keeps_the_directory(
 
 def test_a_directory_is_free_again_after_its_daemon(short_dir: Path) -> None:
     for _ in range(2):
-        with hold(short_dir / "new"):
+        with lock_state_dir(short_dir / "new"):
             assert (short_dir / "new").stat().st_mode & 0o777 == 0o700
 
 
@@ -193,7 +193,7 @@ def test_a_directory_that_cannot_be_written_is_named(short_dir: Path) -> None:
     (short_dir / "file").touch()
     with (
         pytest.raises(ConfigError, match="file/state cannot be written"),
-        hold(short_dir / "file" / "state"),
+        lock_state_dir(short_dir / "file" / "state"),
     ):
         pass
 

@@ -14,7 +14,7 @@ from witnd.domain.catalogue.chain import EMPTY
 from witnd.store.errors import Unsafe
 from witnd.store.keys import Keys
 from witnd.store.log.gap import repair_gap
-from witnd.store.records.log_snapshot import LogSnapshot, check_snapshot, entry_id, open_ends
+from witnd.store.records.log_snapshot import LogSnapshot, check_snapshot, entry_id, stream_positions
 
 KEYS = Keys("witn", 0)
 LOG, STATE = KEYS.events, KEYS.state
@@ -55,7 +55,7 @@ class Books:
         flat = self.client.eval(
             "return redis.call('EXISTS', KEYS[1]) == 1 and redis.call('XINFO', 'STREAM', KEYS[1]) or {}", 1, LOG
         )
-        return LogSnapshot(0, EMPTY, 0, *open_ends(flat))
+        return LogSnapshot(0, EMPTY, 0, *stream_positions(flat))
 
     def problem(self, entries: list[tuple[int, int]] | None = None) -> str | None:
         """What the daemon would stop with, after it read `entries` behind the cursor."""

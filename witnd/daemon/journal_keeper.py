@@ -56,7 +56,7 @@ class JournalKeeper:
         if not self.is_kept:
             return
         self._journal.note(partition, sequence)
-        while self.alarm is None and self._journal.written(partition) < sequence:
+        while self.alarm is None and self._journal.stored_step(partition) < sequence:
             self._wanted.set()
             await self._turn.wait()
 

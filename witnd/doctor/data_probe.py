@@ -23,7 +23,7 @@ from witnd.store.query.reads import Command
 from witnd.store.records.codec import OutcomeRecord, outcome_record
 from witnd.store.records.json_record import decode_record
 from witnd.store.records.log_snapshot import LogSnapshot, check_snapshot, entry_id
-from witnd.store.records.score import whole
+from witnd.store.records.score import score_to_int
 from witnd.store.records.state_fields import StateFields
 from witnd.store.server import wire
 from witnd.store.server.connection import refusal
@@ -161,7 +161,7 @@ async def _parts(connection: wire.Wire, keys: Sequence[Keys], shared: GlobalKeys
     found = []
     for place, one in enumerate(keys):
         answers = rest[place * each : (place + 1) * each]
-        due = [(key.decode(), whole(score)) for key, score in _pairs(answers[4])]
+        due = [(key.decode(), score_to_int(score)) for key, score in _pairs(answers[4])]
         exact = await _deadlines(connection, one, [key for key, bound in due if bound <= now_ms])
         found.append(_part(one, now_ms, (decode_head(head), versions), answers, due, exact, rules))
     return found
@@ -208,7 +208,7 @@ def _part(
         on_hold=[name.decode(errors="replace") for name in on_hold[1][::2]][:ON_HOLD],
         on_hold_count=on_hold_count,
         held=held,
-        held_since=whole(first_held[1]) if first_held else None,
+        held_since=score_to_int(first_held[1]) if first_held else None,
         rejected=rejected,
         dead=dead,
         unqueued=unqueued,
@@ -250,10 +250,10 @@ async def _books(connection: wire.Wire, prefix: str, parts: Sequence[Part], now_
     return Books(
         owner=_holder(owner, left),
         collected=collected,
-        first_end=whole(first[1]) if first else None,
+        first_end=score_to_int(first[1]) if first else None,
         to_issue=to_issue,
         past_grace=past,
-        first_past=whole(oldest[1]) if past else None,
+        first_past=score_to_int(oldest[1]) if past else None,
         uncollected={part.number: _resolved_at(part, found) for part, found in zip(behind, rows, strict=True)},
     )
 

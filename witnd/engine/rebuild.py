@@ -47,8 +47,8 @@ class Rebuild:
 
     def pass_time(self, entry: EntryId) -> None:
         """Advance log time with an entry of another key."""
-        one = self._partition.known[self._key]
-        if self._past_due is None and isinstance(one, Actor) and not one.is_final and one.settles_at <= entry[0]:
+        actor = self._partition.known[self._key]
+        if self._past_due is None and isinstance(actor, Actor) and not actor.is_final and actor.settles_at <= entry[0]:
             self._past_due = entry
 
     def result(self, *, settled: bool) -> RebuildResult:

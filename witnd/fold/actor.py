@@ -138,13 +138,13 @@ class Held:
     def remove(self, entries: Container[EntryId]) -> list[EntryId]:
         """Remove these events and their idempotency keys. Return those that were waiting."""
         waiting, self.waiting, self.marks = self.waiting, [], Marks()
-        gone = []
+        removed = []
         for one in waiting:
             if one.entry in entries:
-                gone.append(one.entry)
+                removed.append(one.entry)
             else:
                 self.wait(one)
-        return gone
+        return removed
 
     def find(self, mark: bytes) -> bytes | None:
         """Return the content with this mark, or None if the mark is unused."""

@@ -38,17 +38,17 @@ class ActorCache:
             elif cached is new and type(new) is OnHold:
                 self.put_on_hold(new)
 
-    def put_on_hold(self, one: OnHold, *, is_stored: bool = False) -> None:
+    def put_on_hold(self, on_hold: OnHold, *, is_stored: bool = False) -> None:
         """Replace the cached state of a key. The next commit writes a hold that is not stored yet."""
-        self.known[one.key] = self.on_hold[one.key] = one
+        self.known[on_hold.key] = self.on_hold[on_hold.key] = on_hold
         if not is_stored:
-            self.new_holds.append(one)
+            self.new_holds.append(on_hold)
 
     def alarms(self, most: int) -> list[str]:
         """Return alarms about outcomes on hold; the first `most` with key and reason."""
         alarms = [
-            f"outcome {key} is on hold: {one.hold.reason}; {one.count} of its events wait"
-            for key, one in islice(self.on_hold.items(), most)
+            f"outcome {key} is on hold: {on_hold.hold.reason}; {on_hold.count} of its events wait"
+            for key, on_hold in islice(self.on_hold.items(), most)
         ]
         more = len(self.on_hold) - len(alarms)
         return [*alarms, f"{more} more outcomes are on hold"] if more else alarms

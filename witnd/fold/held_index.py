@@ -43,10 +43,10 @@ class HeldIndex:
     def take(self, needs: Iterable[Need]) -> list[str]:
         """Remove and return the keys that wait for any of these needs, each once, in the order in which they were
         added."""
-        taken: dict[str, None] = {}
+        found: dict[str, None] = {}
         for need in sorted(needs):
             keys = self._keys.pop(need, None)
             if keys is not None:
                 self._count -= len(keys)
-                taken |= keys
-        return list(taken)
+                found |= keys
+        return list(found)

@@ -13,7 +13,7 @@ from msgspec import Raw
 from witnd.domain.outcomes.content import MARK_BYTES
 from witnd.domain.outcomes.event import EntryId, Event, Value
 
-_BINARY: Final = 0xC4  # how MessagePack begins a binary of less than 256 bytes
+_BINARY: Final = 0xC4  # the first byte of a MessagePack binary of less than 256 bytes
 _pack: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
 _unpack: Callable[[bytes], Any] = msgspec.msgpack.Decoder().decode
 _unpack_items: Callable[[bytes], list[Raw]] = msgspec.msgpack.Decoder(list[Raw]).decode

@@ -95,7 +95,7 @@ def repair(
 
 def _settle_due(step: Step, cache: ActorCache, key: str, until: int, ms: int, settle: _Settle) -> None:
     """Settle the outcome if it was due by `until`, as without the hold."""
-    one = cache.known[key]
-    if isinstance(one, Actor) and not one.is_final and one.settles_at <= until:
-        one.is_repaired = True
-        settle(step, one, ms)
+    actor = cache.known[key]
+    if isinstance(actor, Actor) and not actor.is_final and actor.settles_at <= until:
+        actor.is_repaired = True
+        settle(step, actor, ms)

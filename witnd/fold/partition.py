@@ -179,9 +179,9 @@ class Partition:
             actor.dirty = True
             step.actors.append(actor)
         resolution, line = resolve(actor)
-        made = deliveries(self.catalogue, actor, resolution, line)
-        step.deliveries += made.cost if made else 0
-        step.settled.append(SettledOutcome(actor, resolution, line, made))
+        fan_out = deliveries(self.catalogue, actor, resolution, line)
+        step.deliveries += fan_out.cost if fan_out else 0
+        step.settled.append(SettledOutcome(actor, resolution, line, fan_out))
 
     def _event(self, step: Step, ms: int, seq: int, event: Event, known: Actor | None) -> bool:
         """Decide the fate of an event, in the order of contract section 4.3. Return False if its key must be loaded

@@ -71,7 +71,7 @@ has no hash tag: every version of witnd reads it first, to learn the format of t
 from typing import Protocol
 
 
-def traces(prefix: str, partitions: int) -> list[str]:
+def deployment_keys(prefix: str, partitions: int) -> list[str]:
     """Return keys that show a deployment exists: those that a daemon writes, and the shared keys of format 1.
 
     If one of them exists without `witn:meta`, data was lost or has another format. The catalogue and the tokens are

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from witnd.config import ConfigError
 from witnd.domain.values.mistake import Mistake
 from witnd.store.errors import Unsafe
-from witnd.store.keys import GlobalKeys, traces
+from witnd.store.keys import GlobalKeys, deployment_keys
 from witnd.store.server.connection import redis_errors
 
 # The layout of all data in Redis. A changed layout gets a new number. 1: development versions before 0.1.0, with
@@ -54,7 +54,7 @@ async def read_meta(client: Redis, keys: GlobalKeys, partitions: int) -> Meta | 
     """Return the record, or None before the first start. Raises the same errors as `open_meta`."""
     fields = await _fields(client, keys)
     if fields == _NONE:
-        names = traces(keys.prefix, partitions)
+        names = deployment_keys(keys.prefix, partitions)
         with redis_errors():
             async with client.pipeline(transaction=False) as pipeline:
                 for name in names:

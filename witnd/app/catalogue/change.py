@@ -155,7 +155,7 @@ async def _write(
         raise refused(str(conflict)) from None
     assert planned is not None
     wanted, old, found = planned
-    now = await services.catalogue_store.present()
+    now = await services.catalogue_store.next_instant()
     at = now if effective_from is None else effective_from
     return Written(
         thing=thing_of(services.catalogue, kind, wanted.key, now, at if applied is None else applied.effective_from),

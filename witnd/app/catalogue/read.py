@@ -62,7 +62,7 @@ async def listed(
     """A page of things in order of their keys, and the cursor of the next. A page may be short before the end."""
     limit, after = page
     catalogue = await services.learned()
-    now = await services.catalogue_store.present()
+    now = await services.catalogue_store.next_instant()
     keys = catalogue.keys(kind.name)
     start = 0 if after is None else bisect_right(keys, after)
     found: list[Thing] = []
@@ -81,7 +81,7 @@ async def read(services: Services, kind: Kind, key: str, *, at: str | None = Non
     if at is not None and version is not None:
         raise invalid("version", "asks for something else than `at` does; give one of them")
     catalogue = await services.learned()
-    now = await services.catalogue_store.present()
+    now = await services.catalogue_store.next_instant()
     entries = _known(catalogue, kind, key)
     if version is not None:
         return thing_of(catalogue, kind, key, now, entries[_place(entries, version, "version")].effective_from)
@@ -106,7 +106,7 @@ async def versions(
     limit, after = page
     catalogue = await services.learned()
     entries = _known(catalogue, kind, key)
-    now = await services.catalogue_store.present()
+    now = await services.catalogue_store.next_instant()
     if after is not None and not (after.isascii() and after.isdecimal() and len(after) < 10):
         raise invalid_cursor(after)
     start = int(after or 0)
@@ -121,7 +121,7 @@ async def difference(
 ) -> tuple[Version, Version, tuple[FieldDifference, ...]]:
     """Two versions of a thing, and what the second has otherwise than the first."""
     catalogue = await services.learned()
-    now = await services.catalogue_store.present()
+    now = await services.catalogue_store.next_instant()
     entries = _known(catalogue, kind, key)
     places = _place(entries, one, "from"), _place(entries, other, "to")
     first, second = (version_at_index(entries, place, now) for place in places)

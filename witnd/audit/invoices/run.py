@@ -33,7 +33,7 @@ from witnd.store.keys import BillingKeys, Keys
 from witnd.store.log.reader import entry_id
 from witnd.store.query.reads import PAGE, Reads, text_of
 from witnd.store.records.line_position import line_digest
-from witnd.store.records.score import whole
+from witnd.store.records.score import score_to_int
 
 # How often an invoice that changed meanwhile is checked again.
 ATTEMPTS: Final = 8
@@ -136,7 +136,7 @@ class _Walk:
         """Return an instant of the next period with lines or invoices."""
         command = ("ZRANGEBYSCORE", self._keys.invoices, end, f"({END_OF_TIME}", "WITHSCORES", "LIMIT", 0, 1)
         found = (await self._reads.pipeline(command))[0]
-        instants = [whole(found[1])] if found else []
+        instants = [score_to_int(found[1])] if found else []
         if (at := await self._streams.next_instant(self._state.read)) is not None:
             instants.append(max(at, end))
         return min(instants, default=None)

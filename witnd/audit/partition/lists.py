@@ -16,7 +16,7 @@ from witnd.store.query.reads import FATES, Entry, text_of
 from witnd.store.records.codec import OutcomeRecord, held_record
 from witnd.store.records.held_codec import decode_held
 from witnd.store.records.json_record import decode_record
-from witnd.store.records.score import whole
+from witnd.store.records.score import score_to_int
 
 _json = msgspec.json.Encoder().encode
 _HELD_CHUNK: Final = 20  # keys with up to 1000 held events each
@@ -38,7 +38,7 @@ async def check_due(scope: Scope) -> None:
             elif record.processed_at is not None:
                 scope.differ(key, "stored deadline", f"none: it is {record.status}", score.decode())
             elif scope.quick:
-                scope.compare(key, "stored deadline", record.indexed_deadline, whole(score))
+                scope.compare(key, "stored deadline", record.indexed_deadline, score_to_int(score))
 
 
 async def check_held_events(scope: Scope) -> None:
@@ -54,7 +54,7 @@ async def check_held_events(scope: Scope) -> None:
                     ("LRANGE", keys.held_events(key), 0, -1),
                 )
                 if score is not None:
-                    await _check_held_key(scope, key, whole(score), record, items)
+                    await _check_held_key(scope, key, score_to_int(score), record, items)
 
 
 async def _check_held_key(scope: Scope, key: str, score: int, record: bytes | None, items: Sequence[bytes]) -> None:

@@ -8,7 +8,7 @@ from witnd.domain.values import money
 from witnd.store.partition.days import AT_CLOSE, OPENED, day_of
 from witnd.store.query.reads import Command
 from witnd.store.records.codec import OutcomeRecord
-from witnd.store.records.score import whole
+from witnd.store.records.score import score_to_int
 
 STATUSES = ("OPEN", "PENDING", "CONFIRMED", "FAILED")
 
@@ -103,7 +103,7 @@ async def _records(scope: Scope, zset: str, names: Sequence[str]) -> list[tuple[
     scores: list[Command] = [("ZSCORE", zset, key) for key in names]
     records, *found = await scope.reads.transaction(("MGET", *map(scope.keys.outcome, names)), *scores)
     return [
-        (key, whole(score), scope.record(key, raw))
+        (key, score_to_int(score), scope.record(key, raw))
         for key, raw, score in zip(names, records, found, strict=True)
         if score is not None
     ]

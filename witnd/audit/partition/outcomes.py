@@ -20,7 +20,7 @@ from witnd.store.deliveries.outbox import decode_progress, decode_row, read_row
 from witnd.store.errors import Unreadable
 from witnd.store.query.reads import Command
 from witnd.store.records.codec import OutcomeRecord
-from witnd.store.records.score import whole
+from witnd.store.records.score import score_to_int
 from witnd.store.records.sealed import unseal_items
 
 CHUNK: Final = 100  # outcomes per atomic read
@@ -112,7 +112,7 @@ async def _recount(scope: Scope, names: Sequence[str]) -> None:
             scope.differ(key, one.what, one.expected, one.found)
         _check_terms(scope, outcome, counted.opened_at)
         bound = None if outcome.is_final else record.indexed_deadline
-        scope.compare(key, "stored deadline", bound, None if due is None else whole(due))
+        scope.compare(key, "stored deadline", bound, None if due is None else score_to_int(due))
         if bound is not None and bound > record.settles_at:
             scope.differ(key, "stored deadline", f"{record.settles_at} or before", bound)
         if outcome.is_final:
@@ -227,7 +227,7 @@ def _check_delivery(scope: Scope, expected: Delivery, found: Sequence[Any], wait
     except Unreadable as damaged:
         scope.differ(key, what, "the message of this outcome", f"unreadable: {damaged.reason}")
         return
-    waits = None if queued is None else whole(queued)
+    waits = None if queued is None else score_to_int(queued)
     scope.compare(key, f"{what}: due in the outbox", None if is_waiting else progress.queued_ms, waits)
     if queued is not None and not named:
         scope.differ(key, f"{what}: rule in the outbox", expected.rule_id, "not named")

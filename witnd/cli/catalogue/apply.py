@@ -141,7 +141,7 @@ def export(with_secrets: bool, config_path: Path | None) -> None:
 async def _export(with_secrets: bool, config: Path | None) -> None:
     async with session(config) as opened:
         catalogue = await opened.services.learned()
-        at = await opened.services.catalogue_store.present()
+        at = await opened.services.catalogue_store.next_instant()
     click.echo(f"# The catalogue of witnd at revision {catalogue.revision}.")
     if not with_secrets:
         click.echo("# Secrets are left out; applying this file keeps them. `--secrets` prints them.")

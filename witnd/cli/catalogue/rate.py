@@ -121,7 +121,7 @@ async def _answer(asked: _Asked, file: bytes | None, at: int | None, config: Pat
     if file is None:
         async with session(config) as opened:
             catalogue = await opened.services.learned()
-            now = await opened.services.catalogue_store.present()
+            now = await opened.services.catalogue_store.next_instant()
     else:
         catalogue = catalogue_of(parse_file(file))
     price = price_at(catalogue, asked.agent, asked.card, asked.customer, now if at is None else at)

@@ -93,7 +93,7 @@ async def _ask(view: View, asked: Asked, as_document: bool, config: Path | None)
             _compare(view, key, await read.difference(services, view.kind, key, *asked.pair), as_document)
         elif asked.at is None and asked.number is None and asked.customer is None:
             versions, _ = await read.versions(services, view.kind, key, (read.ALL, None))
-            now = await services.catalogue_store.present()
+            now = await services.catalogue_store.next_instant()
             _show_all(view, services.catalogue, key, versions, now, as_document)
         else:
             thing = await read.read(services, view.kind, key, at=asked.at, version=asked.number)
@@ -101,7 +101,7 @@ async def _ask(view: View, asked: Asked, as_document: bool, config: Path | None)
             if asked.number is None and asked.at is not None:
                 version = replace(version, standing=IN_FORCE)  # as it was, or will be, at that instant
             if asked.customer is not None:
-                at = await services.catalogue_store.present() if asked.at is None else instant.parse(asked.at)
+                at = await services.catalogue_store.next_instant() if asked.at is None else instant.parse(asked.at)
                 version = await read.agreed(services, replace(thing, version=version), asked.customer, at)
             _show(view, asked, version, thing.count, as_document)
 

@@ -112,7 +112,7 @@ async def _do(opened: Session, found: StoredCatalogue, wanted: Repair, *, accept
     click.echo(f"the catalogue has {head.count} versions", err=True)
     store = CatalogueStore(opened.redis, keys, opened.partitions)
     entries = catalogue_repair.versions_to_rewrite(wanted.behind)
-    now = await store.present()
+    now = await store.next_instant()
     later = catalogue_repair.changes_later(entries, now)
     groups: list[tuple[int | None, list[Change]]] = [(None, catalogue_repair.changes_now(entries, now))]
     groups += [(at, [change]) for at, change in later]

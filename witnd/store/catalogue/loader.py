@@ -30,9 +30,9 @@ def decided_head(text: str | None) -> Head | None:
     return None if text is None else decode_head(text.encode())
 
 
-def decode_entry(place: int, raw: bytes) -> CatalogueEntry:
-    """Return an entry. `place`, its number from 0, is for the error message."""
-    return decode_record(raw, CatalogueEntry, f"entry {place} of the catalogue")
+def decode_entry(number: int, raw: bytes) -> CatalogueEntry:
+    """Return an entry. `number`, from 0, is for the error message."""
+    return decode_record(raw, CatalogueEntry, f"entry {number} of the catalogue")
 
 
 def check_head(catalogue: Catalogue, known: Head, found: Head, length: int | None = None) -> None:

@@ -43,11 +43,11 @@ class AppliedChange(Struct, frozen=True, kw_only=True):
     effective_from: int
 
 
-class CatalogueMoved(Exception):  # noqa: N818 - an expected state, not a bug
+class CatalogueChanged(Exception):  # noqa: N818 - an expected state, not a bug
     """The catalogue changed since it was read. Nothing was written: load it and plan again."""
 
 
-class _Early(Exception):  # noqa: N818
+class _InstantTaken(Exception):  # noqa: N818
     """The instant of the change is taken, or a version took effect meanwhile. Plan again in a millisecond."""
 
     def __init__(self, instant_ms: int) -> None:
@@ -118,7 +118,7 @@ class CatalogueStore:
         for what, head in heads.items():
             check_decided(catalogue, what, head)
 
-    async def present(self) -> int:
+    async def next_instant(self) -> int:
         """Return the instant (ms) that a change without `effective_from` would get now."""
         with redis_errors():
             async with self._client.pipeline(transaction=False) as pipeline:
@@ -148,14 +148,14 @@ class CatalogueStore:
         """Write changes that were planned against this catalogue, all at one instant, with their entries of the change
         log.
 
-        Raises CatalogueMoved if the catalogue is not the newest, CatalogueRefused for an invalid instant, and
+        Raises CatalogueChanged if the catalogue is not the newest, CatalogueRefused for an invalid instant, and
         StoreUnavailable if it is unknown whether they were written. Then load and plan again: written changes are no
         longer planned.
         """
-        taken = {i for c in changes for i in catalogue.instants(c.kind, c.key)}
-        at = await self.present() if planned_at is None else planned_at
+        instants = {at for change in changes for at in catalogue.instants(change.kind, change.key)}
+        at = await self.next_instant() if planned_at is None else planned_at
         chosen = "" if effective_from is None else effective_from
-        args: list[Argument] = [str(catalogue.chain.head), chosen, at, len(taken), *taken, len(log)]
+        args: list[Argument] = [str(catalogue.chain.head), chosen, at, len(instants), *instants, len(log)]
         for entry in log:
             args += change_log.around_instant(entry)
         for change in changes:
@@ -169,9 +169,9 @@ class CatalogueStore:
             return AppliedChange(revision=int(value), effective_from=int(more[0]))
         if status == "moved":
             check_head(catalogue, catalogue.chain.head, Head.parse(value))
-            raise CatalogueMoved(f"the catalogue is now at revision {Head.parse(value).count}")
+            raise CatalogueChanged(f"the catalogue is now at revision {Head.parse(value).count}")
         if status == "wait":
-            raise _Early(int(value))
+            raise _InstantTaken(int(value))
         if status == "damaged":
             check_length(int(value), Head.parse(more[0]))
         raise CatalogueRefused(_refusal(status, int(value), len(self._partitions)))
@@ -193,7 +193,7 @@ class CatalogueStore:
         while moved < ATTEMPTS and early < WAITS:
             await self.load(catalogue)
             await self.check(catalogue)
-            at = max(at_least, await self.present()) if effective_from is None else effective_from
+            at = max(at_least, await self.next_instant()) if effective_from is None else effective_from
             changes = plan(catalogue, at)
             if not changes:
                 return None
@@ -201,10 +201,10 @@ class CatalogueStore:
                 raise StoreRefused(problem.reason, problem.remedy)
             try:
                 applied = await self.apply(catalogue, changes, effective_from, planned_at=at, log=log())
-            except CatalogueMoved:
+            except CatalogueChanged:
                 moved += 1
                 continue
-            except _Early as wait:
+            except _InstantTaken as wait:
                 early += 1
                 at_least = max(at_least, wait.instant_ms)
                 await asyncio.sleep(WAIT_SECONDS)

@@ -55,7 +55,7 @@ def decode_row(record: bytes) -> Row:
         return _decode_row(record)
     except DAMAGE as wrong:
         raise DamagedInvoice(
-            f"a row of an invoice is unreadable: {wrong}; it begins with {record[:60]!r}", RESTORE
+            f"a row of an invoice is unreadable: {wrong}; it starts with {record[:60]!r}", RESTORE
         ) from None
 
 

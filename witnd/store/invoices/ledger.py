@@ -32,7 +32,7 @@ from witnd.store.records.line_position import (
     removal,
 )
 from witnd.store.records.log_snapshot import text_of
-from witnd.store.records.score import whole
+from witnd.store.records.score import score_to_int
 from witnd.store.records.state_fields import StateFields
 from witnd.store.server import wire
 from witnd.store.server.connection import Endpoint
@@ -215,7 +215,7 @@ class Ledger:
     async def first_end(self) -> int | None:
         """Return the earliest end of an open draft's period (ms), or None."""
         found = (await self.ask(("ZRANGE", self.keys.open, 0, 0, "WITHSCORES")))[0]
-        return whole(found[1]) if found else None
+        return score_to_int(found[1]) if found else None
 
     async def open_until(self, end: int, most: int) -> list[str]:
         """Return ids of open drafts whose periods end at or before an instant."""
@@ -225,7 +225,7 @@ class Ledger:
     async def to_issue(self, start: int, most: int) -> list[tuple[str, int]]:
         """Return a page of closed drafts, oldest first, each with the end of its period."""
         flat = (await self.ask(("ZRANGE", self.keys.to_issue, start, start + most - 1, "WITHSCORES")))[0]
-        return [(flat[i].decode(), whole(flat[i + 1])) for i in range(0, len(flat), 2)]
+        return [(flat[i].decode(), score_to_int(flat[i + 1])) for i in range(0, len(flat), 2)]
 
     async def draft_rows(self, id_: str, partition: int, start: int, most: int) -> list[tuple[Row, bytes]]:
         """Return a page of an open draft's rows from one partition, each with its stored form."""

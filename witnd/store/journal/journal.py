@@ -146,7 +146,7 @@ class Journal:
             known = self._record.sequences
             known[partition] = max(sequence, known.get(partition, 0))
 
-    def written(self, partition: int) -> int:
+    def stored_step(self, partition: int) -> int:
         """Return the last step of a partition that is on disk."""
         return 0 if self._written is None else self._written.sequences.get(partition, 0)
 
@@ -208,12 +208,12 @@ def _lost_marks(known: Record, marks: Marks) -> Iterator[Loss]:
     for name, number in known.series.items():
         found = marks.series.get(name, 0)
         if found < number:
-            given = f"the last number of series {name} is {found}, but {number} was already issued"
-            yield Loss(given, f"{RESTORE}: numbers then continue after {number}")
+            reason = f"the last number of series {name} is {found}, but {number} was already issued"
+            yield Loss(reason, f"{RESTORE}: numbers then continue after {number}")
 
 
 def read_numbers(directory: Path, prefix: str, deployment: str | None) -> Mapping[str, int]:
-    """Return the last numbers that this host remembers of a deployment; nothing where it cannot tell."""
+    """Return the last numbers of a deployment in the journal; none without a readable journal of this deployment."""
     journal = Journal(directory, prefix)
     try:
         journal.open(deployment)

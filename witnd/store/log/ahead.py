@@ -72,7 +72,7 @@ async def _call(client: Redis, keys: Keys, *, do: bool) -> tuple[str, int, list[
     if code == "WIDE":
         raise Unsafe(
             f"entry {words[0]} has too many fields to be written again in one call",
-            "correct the clock of the Redis server, or delete the entry: no event has so many",
+            "correct the clock of the Redis server, or delete the entry, which is not an event",
         )
     pairs = zip(words[::2], words[1::2], strict=True)
     return code, int(now), [Moved(old=old, new=new or None) for old, new in pairs]

@@ -14,7 +14,7 @@ from witnd.domain.catalogue.chain import EMPTY
 from witnd.domain.outcomes.event import EntryId
 from witnd.store.errors import StoreRefused, Unsafe
 from witnd.store.keys import Keys
-from witnd.store.records.log_snapshot import LogSnapshot, check_snapshot, entry_id, open_ends, text_of
+from witnd.store.records.log_snapshot import LogSnapshot, check_snapshot, entry_id, stream_positions, text_of
 from witnd.store.records.state_fields import StateFields
 from witnd.store.server.connection import redis_errors
 from witnd.store.server.scripts import Script
@@ -78,7 +78,7 @@ async def _read_state(client: Redis, keys: Keys) -> _LogState:
     return _LogState(
         cursor=text_of(StateFields.from_value(keys.state, "cursor", cursor).entry("cursor")),
         read=StateFields.from_value(keys.state, "read", read).number("read"),
-        snapshot=LogSnapshot(0, EMPTY, 0, *open_ends(info)),
+        snapshot=LogSnapshot(0, EMPTY, 0, *stream_positions(info)),
         exists=bool(info),
     )
 

@@ -15,8 +15,8 @@ from witnd.store.errors import StoreUnavailable, Unreadable, Unsafe
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.records.held_codec import decode_held
 from witnd.store.records.hold import Repair, decode_repair, holds_of
-from witnd.store.records.log_snapshot import LogSnapshot, entry_id, open_ends, text_of
-from witnd.store.records.score import whole
+from witnd.store.records.log_snapshot import LogSnapshot, entry_id, stream_positions, text_of
+from witnd.store.records.score import score_to_int
 from witnd.store.records.state_fields import StateFields
 from witnd.store.records.stored import Stored, add_list, damages, read_records
 from witnd.store.server import wire
@@ -131,7 +131,7 @@ class Log:
             int(replies[0][0]) * 1000 + int(replies[0][1]) // 1000,
             decode_head(replies[2]),
             replies[1],
-            *open_ends(info),
+            *stream_positions(info),
             moving=bool(replies[-1]),
         )
         if not first:
@@ -254,7 +254,7 @@ class Log:
     async def due(self, above: int, until: int, most: int) -> list[tuple[int, str]]:
         """Return up to `most` stored deadlines in (above, until], earliest first."""
         flat = (await self.ask(("ZRANGEBYSCORE", self.keys.due, f"({above}", until, "WITHSCORES", "LIMIT", 0, most)))[0]
-        return [(whole(flat[i + 1]), flat[i].decode()) for i in range(0, len(flat), 2)]
+        return [(score_to_int(flat[i + 1]), flat[i].decode()) for i in range(0, len(flat), 2)]
 
     async def due_count(self) -> int:
         return int((await self.ask(("ZCARD", self.keys.due)))[0])

@@ -82,7 +82,7 @@ if #ahead > 0 or not begun then
   local added = string.format('%.0f', tonumber(info['entries-added']) - #ahead)
   local rest = #ahead > 0 and redis.call('XRANGE', KEYS[1], '(' .. ahead[#ahead][1], '+', 'COUNT', 1) or {}
   if deleted == '0-0' and #ahead > 0 then
-    deleted = '0-1' -- it cannot be set back to nothing; at or before whatever was read
+    deleted = '0-1' -- it cannot be reset to 0-0; at or before all read entries
   end
   if rest[1] then
     redis.call('XSETID', KEYS[1], last, 'ENTRIESADDED', added, 'MAXDELETEDID', deleted)

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from witnd.store.log.reader import Log
 from witnd.store.records.codec import OutcomeRecord, held_record, outcome_record
-from witnd.store.records.score import whole
+from witnd.store.records.score import score_to_int
 from witnd.store.server.scripts import Script
 
 _CORRECT: Final = Script("partition/deadline_correct")
@@ -38,7 +38,7 @@ async def compare(store: Log, names: Sequence[str]) -> tuple[list[DeadlineMismat
     damaged: list[str] = []
     for key, raw, score in zip(names, records, scores, strict=True):
         record = outcome_record(key, raw)
-        found = None if score is None else whole(score)
+        found = None if score is None else score_to_int(score)
         if not isinstance(record, OutcomeRecord):
             damaged.append(key)
             continue

@@ -14,7 +14,7 @@ from witnd.store.records.codec import OutcomeRecord, outcome_record
 from witnd.store.records.held_codec import decode_held
 from witnd.store.records.hold import Repair, decode_hold, encode_repair, holds_of
 from witnd.store.records.log_snapshot import text_of
-from witnd.store.records.score import whole
+from witnd.store.records.score import score_to_int
 from witnd.store.records.sealed import unseal_items
 from witnd.store.records.state_fields import StateFields
 
@@ -75,7 +75,7 @@ async def undetected_hold(reads: Reads, keys: Keys, key: str) -> Hold | None:
     cursor, *scores = await reads.pipeline(
         ("HGET", keys.state, "cursor"), *(("ZSCORE", keys.with_status(status), key) for status in STATUSES)
     )
-    listed = [(s, whole(score)) for s, score in zip(STATUSES, scores, strict=True) if score is not None]
+    listed = [(s, score_to_int(score)) for s, score in zip(STATUSES, scores, strict=True) if score is not None]
     status, opened_at = listed[-1] if listed else (None, None)
     position = StateFields.from_value(keys.state, "cursor", cursor).entry("cursor")
     return Hold(

@@ -89,12 +89,12 @@ def _resolutions(commit: Commit, step: Step, partition: Partition, keys: Keys) -
         if settled.line is not None:
             partition.lines += 1
             commit.add("XADD", keys.lines, text_of((partition.lines, 0)), "data", encode_record(settled.line))
-        made = settled.deliveries
-        if made and made.is_large:
-            messages += (settled.actor.key, encode_message(made.message))
-            unqueued += (settled.actor.key, encode_rules(made))
+        fan_out = settled.deliveries
+        if fan_out and fan_out.is_large:
+            messages += (settled.actor.key, encode_message(fan_out.message))
+            unqueued += (settled.actor.key, encode_rules(fan_out))
             continue
-        for delivery in made:
+        for delivery in fan_out:
             rows += (delivery.id, encode_row(delivery))
             outbox.setdefault(delivery.rule_id, []).extend((delivery.created_ms, delivery.id))
     # Grouped, because each command costs the server more than its work.
@@ -142,8 +142,8 @@ def _on_hold(commit: Commit, step: Step, keys: Keys) -> None:
     for one in step.repaired:
         commit.add("HDEL", keys.on_hold, one.key)
         # Damaged keys may have any type. The step writes the data of the repaired outcome again.
-        gone = (keys.outcome, keys.history, keys.held_events, keys.waiting, keys.repair)
-        commit.add("UNLINK", *(name(one.key) for name in gone))
+        removed = (keys.outcome, keys.history, keys.held_events, keys.waiting, keys.repair)
+        commit.add("UNLINK", *(name(one.key) for name in removed))
         commit.add("ZREM", keys.held, one.key)
         rebuilt, hold = one.rebuilt, one.hold
         if isinstance(rebuilt, Actor):
@@ -175,9 +175,9 @@ def _fates(commit: Commit, step: Step, keys: Keys) -> None:
     unwaiting = set(step.released)
     # A held entry that was placed: its new fate is in the history, or is a later one of this step.
     unheld = set(step.unfated)
-    gone: list[Word] = [text_of(entry) for entry in step.unfated]
-    commit.add_many(("HDEL", keys.fates), gone)
-    commit.add_many(("ZREM", keys.fates_of("held")), gone)
+    removed: list[Word] = [text_of(entry) for entry in step.unfated]
+    commit.add_many(("HDEL", keys.fates), removed)
+    commit.add_many(("ZREM", keys.fates_of("held")), removed)
     records: list[Word] = []
     index: dict[str, list[Word]] = {}
     for fate in step.fates:

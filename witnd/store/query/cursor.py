@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from witnd.store.keys import Keys
 from witnd.store.page import InvalidCursor
 from witnd.store.query.reads import PAGE, Reads
-from witnd.store.records.score import whole
+from witnd.store.records.score import score_to_int
 from witnd.store.server.scripts import Script
 
 _AFTER: Final = Script("query/members_after")
@@ -115,4 +115,4 @@ async def _read_after(
     # EVAL, not EVALSHA: the script is short, and the server may have lost its cache.
     start = () if edge is None else edge
     [answer] = await reads.pipeline(("EVAL", _AFTER.text, len(sets), *sets, count, *start))
-    return [[(whole(flat[i + 1]), flat[i]) for i in range(0, len(flat), 2)] for flat in answer]
+    return [[(score_to_int(flat[i + 1]), flat[i]) for i in range(0, len(flat), 2)] for flat in answer]

@@ -15,8 +15,8 @@ from witnd.fold.history import HistoryItem, decode_history
 from witnd.store.errors import StoreRefused, Unreadable
 from witnd.store.keys import Keys
 from witnd.store.records.codec import FateRecord, OutcomeRecord, decode_fate, decode_outcome
-from witnd.store.records.log_snapshot import LogSnapshot, entry_id, open_ends
-from witnd.store.records.score import whole
+from witnd.store.records.log_snapshot import LogSnapshot, entry_id, stream_positions
+from witnd.store.records.score import score_to_int
 from witnd.store.records.sealed import unseal_items
 from witnd.store.records.state_fields import StateFields
 from witnd.store.server import wire
@@ -103,7 +103,7 @@ class Reads:
             lines=fields.number("lines"),
             catalogue=fields.head("catalogue"),
             counters=fields.counters(),
-            snapshot=LogSnapshot(int(time[0]) * 1000 + int(time[1]) // 1000, EMPTY, 0, *open_ends(flat)),
+            snapshot=LogSnapshot(int(time[0]) * 1000 + int(time[1]) // 1000, EMPTY, 0, *stream_positions(flat)),
         )
 
     async def entry_counts(self, stream: str) -> tuple[int, int]:
@@ -208,7 +208,7 @@ class Reads:
         while True:
             after, flat = (await self.pipeline(("ZSCAN", zset, cursor, "COUNT", PAGE)))[0]
             if flat:
-                yield [(flat[i].decode(), whole(flat[i + 1])) for i in range(0, len(flat), 2)]
+                yield [(flat[i].decode(), score_to_int(flat[i + 1])) for i in range(0, len(flat), 2)]
             cursor = after.decode()
             if cursor == "0":
                 return
@@ -217,7 +217,7 @@ class Reads:
         """Return a page of members with scores between two bounds, in order."""
         bounds = (low, high, "WITHSCORES", "LIMIT", skip, count)
         flat = (await self.pipeline(("ZRANGEBYSCORE", zset, *bounds)))[0]
-        return [(flat[i].decode(), whole(flat[i + 1])) for i in range(0, len(flat), 2)]
+        return [(flat[i].decode(), score_to_int(flat[i + 1])) for i in range(0, len(flat), 2)]
 
 
 @asynccontextmanager

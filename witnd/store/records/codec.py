@@ -206,7 +206,7 @@ def encode_fate(fate: FateRecord) -> bytes:
 
 
 def decode_fate(record: bytes) -> FateRecord:
-    """Raises `Unreadable` for a damaged record."""
+    """Return a fate. Raises `Unreadable`."""
     try:
         number, *fields = _unpack(record)
         _check_format(number)

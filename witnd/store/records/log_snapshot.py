@@ -19,7 +19,7 @@ class LogSnapshot(NamedTuple):
     now_ms: int
     catalogue: Head
     versions: int  # length of the catalogue's list, read before its head
-    last: EntryId  # last id ever given to an entry
+    last: EntryId  # id of the last entry ever added
     deleted: EntryId  # greatest id of an entry that was deleted by name; trimming does not count
     first: EntryId  # id of the first entry in the log, (0, 0) if it is empty
     length: int  # number of entries in the log
@@ -37,7 +37,7 @@ def text_of(entry: EntryId) -> str:
     return f"{entry[0]}-{entry[1]}"
 
 
-def open_ends(info: Sequence[Any]) -> tuple[EntryId, EntryId, EntryId, int, int]:
+def stream_positions(info: Sequence[Any]) -> tuple[EntryId, EntryId, EntryId, int, int]:
     fields = {info[i]: info[i + 1] for i in range(0, len(info), 2)}
     return (
         entry_id(fields.get(b"last-generated-id", b"0-0")),

@@ -6,6 +6,6 @@ from typing import Final
 LIMIT: Final = 1 << 62
 
 
-def whole(score: bytes | str | float) -> int:
+def score_to_int(score: bytes | str | float) -> int:
     """Return a score as a whole number. Limit an infinite score, which only another program writes."""
     return int(max(-LIMIT, min(LIMIT, float(score))))

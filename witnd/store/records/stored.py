@@ -10,7 +10,7 @@ from witnd.store.errors import Unreadable
 from witnd.store.keys import Keys
 from witnd.store.records.codec import OutcomeRecord, outcome_record
 from witnd.store.records.held_codec import decode_held
-from witnd.store.records.score import whole
+from witnd.store.records.score import score_to_int
 from witnd.store.records.sealed import unseal_items
 from witnd.store.server import wire
 
@@ -76,6 +76,6 @@ async def damages(caller: wire.Wire, keys: Keys, damaged: Sequence[str], reasons
     answer = []
     for number, reason in enumerate(reasons):
         scores = found[number * len(STATUSES) : (number + 1) * len(STATUSES)]
-        listed = [(s, whole(score)) for s, score in zip(STATUSES, scores, strict=True) if score is not None]
+        listed = [(s, score_to_int(score)) for s, score in zip(STATUSES, scores, strict=True) if score is not None]
         answer.append(Damage(reason, *(listed[-1] if listed else (None, None))))
     return answer

@@ -135,8 +135,8 @@ def _address(server: Endpoint) -> dict[str, Any]:
 
 @contextmanager
 def redis_errors() -> Iterator[None]:
-    """Calls inside raise `StoreUnavailable` (result unknown), `StoreRefused` (not done) or `Unsafe` (see
-    `server_error`).
+    """Map errors of redis-py inside the block: raise `StoreUnavailable` (result unknown), `StoreRefused` (not done) or
+    `Unsafe` (see `server_error`).
 
     Of a pipeline without a transaction, a refusal speaks for the refused command only.
     """

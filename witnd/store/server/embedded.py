@@ -180,7 +180,7 @@ class Embedded:
 
 
 @contextlib.contextmanager
-def hold(state_dir: Path) -> Iterator[None]:
+def lock_state_dir(state_dir: Path) -> Iterator[None]:
     """Create the state directory if needed, and lock it against other daemons."""
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -202,7 +202,7 @@ async def embedded(state_dir: Path, fsync: Fsync = "everysec") -> AsyncIterator[
     directory = state_dir / "redis"
     url_file = state_dir / URL_FILE
     with contextlib.ExitStack() as cleanup:
-        cleanup.enter_context(hold(state_dir))
+        cleanup.enter_context(lock_state_dir(state_dir))
         directory.mkdir(mode=0o700, exist_ok=True)
         lock = cleanup.enter_context(Lock(directory / "server.lock"))
         await _wait_for_orphan(lock)

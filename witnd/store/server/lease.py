@@ -59,7 +59,7 @@ class Lease:
         return found
 
     async def _take(self, replace: str) -> Holder | Problem | None:
-        """The script compares the clocks too: a jump after the comparison has ended the lease."""
+        """Run the script, which also compares the clocks: a jump after the comparison ends the lease."""
         found = await self._run("take", self._name, self.length_ms, replace, self._now_ms(), CLOCK_MS_MAX)
         return clock_difference(int(found.value)) if found is not None and found.clock else found
 

@@ -195,9 +195,9 @@ def _hint(endpoint: Endpoint) -> str:
 
 def wrong_type(command: Sequence[str | bytes | int]) -> Unsafe:
     """Return the error for a command whose key has another type."""
-    places = {"XINFO": 2, "EVAL": 3, "EVALSHA": 3}
-    place = places.get(str(command[0]), 1) if command else 1
-    key = f"the key {command[place]!s}" if place < len(command) else "a key of witnd"
+    positions = {"XINFO": 2, "EVAL": 3, "EVALSHA": 3}
+    index = positions.get(str(command[0]), 1) if command else 1
+    key = f"the key {command[index]!s}" if index < len(command) else "a key of witnd"
     return Unsafe(
         f"{key} holds another type of data than witnd writes there",
         "another program changed it: restore it from a backup, or choose another redis.prefix",

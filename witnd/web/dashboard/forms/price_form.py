@@ -138,7 +138,7 @@ async def values(request: PageRequest, form: PriceForm, problems: Sequence[Probl
 async def _choices(request: PageRequest) -> list[tuple[str, str]]:
     """Agents that are not archived, with their names."""
     catalogue = await request.services.learned()
-    now = await request.services.catalogue_store.present()
+    now = await request.services.catalogue_store.next_instant()
     found = []
     for key in catalogue.keys("agent"):
         entry = catalogue.entry("agent", key, now) or catalogue.versions("agent", key)[0]

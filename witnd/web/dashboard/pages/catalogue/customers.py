@@ -97,7 +97,7 @@ async def show_customer(request: PageRequest) -> Answer:
         return HtmlPage("customer_missing.html", {"key": key}, 404)
     thing = await catalogue.read(services, CUSTOMER, key)
     # Where all versions are scheduled, as it will be.
-    at = max(await services.catalogue_store.present(), thing.version.effective_from)
+    at = max(await services.catalogue_store.next_instant(), thing.version.effective_from)
     customer = Customer.from_content(key, thing.version.content, archived=thing.version.archived)
     card = None if customer.rate_card is None else known.rate_card(customer.rate_card, at)
     priced, left = _prices(known, customer, at)

@@ -131,7 +131,7 @@ async def _customer(request: PageRequest) -> tuple[Thing, RateCard | None]:
     key = thing.version.content["rate_card"]
     if key is None:
         return thing, None
-    at = max(await request.services.catalogue_store.present(), thing.version.effective_from)
+    at = max(await request.services.catalogue_store.next_instant(), thing.version.effective_from)
     # One whose versions are all scheduled has a currency already.
     return thing, request.services.catalogue.rate_card(key, at) or await _scheduled(request, key)
 
