@@ -226,7 +226,7 @@ async def test_a_change_is_compared_with_the_version_that_took_effect_while_it_w
 
     soon = await clock(client) + 300
     await wrote(store, named("soon"), effective_from=soon)
-    present = store.present
+    present = store.next_instant
 
     async def slow() -> int:
         at = await present()
@@ -234,7 +234,7 @@ async def test_a_change_is_compared_with_the_version_that_took_effect_while_it_w
             await anyio.sleep(0.01)
         return at
 
-    store.present = slow  # type: ignore[method-assign]
+    store.next_instant = slow  # type: ignore[method-assign]
     applied = await store.change(Catalogue(), plan)
     assert applied is not None
     assert states == ["first", "soon"]
