@@ -39,7 +39,6 @@ __all__ = [
     "as_json",
     "config_option",
     "json_option",
-    "load_catalogue",
     "run",
     "server",
     "session",
@@ -186,8 +185,3 @@ def run(main: Coroutine[Any, Any, Result]) -> Result:
         raise click.exceptions.Exit(INTERRUPTED) from None
     except Exception as error:  # noqa: BLE001 - end() raises again what it does not know
         end(error)
-
-
-async def load_catalogue(opened: Session) -> Catalogue:
-    """Load every version of the catalogue."""
-    return await opened.services.learned()

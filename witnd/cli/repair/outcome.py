@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import click
 
-from witnd.cli.console.context import Session, as_json, config_option, json_option, load_catalogue, run, session
+from witnd.cli.console.context import Session, as_json, config_option, json_option, run, session
 from witnd.cli.console.texts import TEXT
 from witnd.domain.outcomes.event import EntryId, Event, Retry, read
 from witnd.domain.outcomes.explain import STATUS_TEXT
@@ -161,7 +161,7 @@ async def _wait(reads: Reads, keys: Keys, key: str, entry: EntryId) -> str:
 
 async def _find(opened: Session, reads: Reads, keys: Keys, key: str, hold: Hold, trimmed: bool) -> _Found:
     """Raises `Unsafe`, saying what is missing, rather than to guess."""
-    catalogue = await load_catalogue(opened)
+    catalogue = await opened.services.learned()
     position = await reads.position(keys)
     limit = entry_id(hold.cursor) if hold.since else position.cursor
     rebuild = Rebuild(catalogue, key)
