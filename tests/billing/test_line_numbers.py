@@ -50,7 +50,7 @@ def test_another_line_under_the_number_that_was_billed_stops_the_billing(till: T
     first, second = lines(2)
     rewrite(till, encode_record(line(first)), encode_record(line(second._replace(unit="2"))))
     till.confirm([Confirmed(0, START + 3, "outcome-3")])
-    with pytest.raises(Unsafe, match=r"line 2 of witn:\{0\}:lines is not the one that was put on an invoice"):
+    with pytest.raises(Unsafe, match=r"line 2 of witn:\{0\}:lines was changed after it was put on an invoice"):
         till.work()
     assert (till.invoices(), till.redis.hget(KEYS.state, "read:0")) == before
 

@@ -32,7 +32,7 @@ def begin(server: StartServer, daemon: StartDaemon) -> tuple[Server, Daemon]:
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
-        (("--appendonly", "no"), "keeps nothing on disk"),
+        (("--appendonly", "no"), "stores nothing on disk"),
         (("--maxmemory-policy", "allkeys-lru"), "evicts keys"),
         (("--replicaof", "127.0.0.1 1"), "replica"),
     ],
