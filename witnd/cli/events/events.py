@@ -148,25 +148,25 @@ def _row(fate: Fate) -> tuple[object, ...]:
 
 
 async def _retry(outcome_keys: Sequence[str], as_document: bool, config: Path | None) -> None:
-    asked: list[Retried] = []
+    retried: list[Retried] = []
     missing: list[str] = []
     async with session(config) as opened:
         services = opened.services
         if not outcome_keys:
-            asked = await retrying.retry_every(services, author())
+            retried = await retrying.retry_every(services, author())
         for key in dict.fromkeys(outcome_keys):
             try:
-                asked.append(await retrying.retry(services, author(), key))
+                retried.append(await retrying.retry(services, author(), key))
             except Refused as refused:
                 if refused.code != "NOT_FOUND":
                     raise
                 missing.append(key)
     if as_document:
-        as_json({"asked": asked, "not_held": missing})
+        as_json({"asked": retried, "not_held": missing})
     else:
-        count = f"{len(asked)} key{'' if len(asked) == 1 else 's'}"
+        count = f"{len(retried)} key{'' if len(retried) == 1 else 's'}"
         click.echo(f"{count} queued for retry; `witnd events --fate held` lists the events that stay held")
         for key in missing:
             click.echo(printable(f"witnd: {key!r}: no held events for this key"), err=True)
-    if missing and not asked:
+    if missing and not retried:
         raise click.exceptions.Exit(USAGE)
