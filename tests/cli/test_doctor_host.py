@@ -18,9 +18,9 @@ from witnd.config import Config, DaemonConfig, HttpConfig, RedisConfig, load
 from witnd.doctor import clock as doctor_clock
 from witnd.doctor import machine as host
 from witnd.doctor.check import Check
-from witnd.doctor.host import judge_daemon, judge_unit, remembers
+from witnd.doctor.host import check_daemon, check_unit, keeps_journal
 from witnd.doctor.probe import Server
-from witnd.doctor.redis import judge
+from witnd.doctor.redis import check_server
 from witnd.settings import Address
 from witnd.store.server.safety import Health
 
@@ -59,7 +59,7 @@ def unit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Unit:
 
 def of_unit(config: Config) -> dict[str, list[Check]]:
     found: dict[str, list[Check]] = {}
-    for one in judge_unit(config, host.unit()):
+    for one in check_unit(config, host.unit()):
         found.setdefault(one.name, []).append(one)
     return found
 
@@ -165,11 +165,11 @@ def test_a_state_directory_is_asked_whether_it_can_be_written(tmp_path: Path, mo
 def test_the_journal_counts_where_a_daemon_of_this_host_keeps_it(unit: Unit) -> None:
     unit()
     usual = Config(daemon=DaemonConfig(state_dir=Path("/var/lib/witnd")))
-    assert remembers(usual, host.unit(), private=False)
-    assert not remembers(usual, None, private=False)
+    assert keeps_journal(usual, host.unit(), private=False)
+    assert not keeps_journal(usual, None, private=False)
     elsewhere = Config(daemon=DaemonConfig(state_dir=Path("/home/me/.local/state/witnd")))
-    assert not remembers(elsewhere, host.unit(), private=False)
-    assert remembers(elsewhere, host.unit(), private=True)
+    assert not keeps_journal(elsewhere, host.unit(), private=False)
+    assert keeps_journal(elsewhere, host.unit(), private=True)
 
 
 def test_the_configuration_in_use_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,21 +229,21 @@ def not_ready(*reasons: str, **partitions: int) -> tuple[int, object]:
 )
 def test_a_daemon_here_is_asked_how_it_is(ready: tuple[int, object], state: str, found: str) -> None:
     with answering({"/healthz": (200, {"status": "ok"}), "/readyz": ready}) as config:
-        alive, one = judge_daemon(config, private=False)
+        alive, one = check_daemon(config, private=False)
     assert alive.state == "ok"
     assert (one.state, found in one.found) == (state, True)
 
 
 def test_something_else_at_its_address_is_a_warning() -> None:
     with answering({}) as config:
-        [one] = judge_daemon(config, private=False)
+        [one] = check_daemon(config, private=False)
     assert (one.state, "another program" in one.found) == ("warning", True)
 
 
 def test_nobody_there_is_a_note() -> None:
-    [one] = judge_daemon(Config(http=HttpConfig(bind=Address("127.0.0.1", 9))), private=False)
+    [one] = check_daemon(Config(http=HttpConfig(bind=Address("127.0.0.1", 9))), private=False)
     assert (one.state, one.remedy is not None) == ("note", True)
-    [one] = judge_daemon(Config(http=HttpConfig(bind=Address("127.0.0.1", 0))), private=False)
+    [one] = check_daemon(Config(http=HttpConfig(bind=Address("127.0.0.1", 0))), private=False)
     assert one.state == "note"
 
 
@@ -308,9 +308,9 @@ def server(*, off_ms: float = 0.0, round_trips: tuple[float, ...] = (0.1,), **in
     ],
 )
 def test_figures_of_a_server_are_judged(info: dict[str, str], name: str, state: str) -> None:
-    found = [one.state for one in judge(server(**info), Config()) if one.name == name]
+    found = [one.state for one in check_server(server(**info), Config()) if one.name == name]
     assert state in found
-    healthy = [one for one in judge(server(), Config()) if one.state != "ok"]
+    healthy = [one for one in check_server(server(), Config()) if one.state != "ok"]
     assert healthy == []
 
 
@@ -318,7 +318,7 @@ def test_figures_of_a_server_are_judged(info: dict[str, str], name: str, state: 
     ("trips", "state"), [((0.2, 1.0), "ok"), ((8.0,), "note"), ((0.1, 0.1, 900.0), "note"), ((80.0,), "warning")]
 )
 def test_a_slow_server_is_told(trips: tuple[float, ...], state: str) -> None:
-    assert [one.state for one in judge(server(round_trips=trips), Config()) if one.name == "latency"] == [state]
+    assert [one.state for one in check_server(server(round_trips=trips), Config()) if one.name == "latency"] == [state]
 
 
 @pytest.mark.parametrize(
@@ -326,7 +326,7 @@ def test_a_slow_server_is_told(trips: tuple[float, ...], state: str) -> None:
     [(0.5, "ok"), (-800, "ok"), (2_000, "note"), (-8_000, "warning"), (61_000, "problem"), (-90_000, "problem")],
 )
 def test_the_two_clocks_are_compared(off_ms: float, state: str) -> None:
-    first = next(iter(doctor_clock.judge_clocks(server(off_ms=off_ms), local=False)))
+    first = next(iter(doctor_clock.check_clocks(server(off_ms=off_ms), local=False)))
     assert (first.name, first.state) == ("server and host", state)
 
 
@@ -337,20 +337,20 @@ def test_the_two_clocks_are_compared(off_ms: float, state: str) -> None:
 def test_a_clock_that_nobody_keeps_matters_most_on_the_machine_of_the_server(
     monkeypatch: pytest.MonkeyPatch, kept: bool | None, local: bool, state: str
 ) -> None:
-    monkeypatch.setattr(doctor_clock, "synchronised", lambda: kept)
-    [_, one] = doctor_clock.judge_clocks(server(), local=local)
+    monkeypatch.setattr(doctor_clock, "is_clock_synchronised", lambda: kept)
+    [_, one] = doctor_clock.check_clocks(server(), local=local)
     assert (one.name, one.state) == ("host", state)
 
 
 def test_the_kernel_is_asked_for_its_clock() -> None:
-    assert host.synchronised() in (True, False)
+    assert host.is_clock_synchronised() in (True, False)
 
 
 def test_a_journal_from_the_future_shows_a_clock_that_was_set_back(shop: Workshop, tmp_path: Path) -> None:
     journal = tmp_path / "journal-witn.json"
-    assert list(doctor_clock.judge_journal_time(journal, 0)) == []
+    assert list(doctor_clock.check_journal_time(journal, 0)) == []
     journal.touch()
     written = int(journal.stat().st_mtime * 1000)
-    assert list(doctor_clock.judge_journal_time(journal, written)) == []
-    [one] = doctor_clock.judge_journal_time(journal, written - 3_600_000)
+    assert list(doctor_clock.check_journal_time(journal, written)) == []
+    [one] = doctor_clock.check_journal_time(journal, written - 3_600_000)
     assert (one.state, "set back" in one.found) == ("warning", True)

@@ -55,7 +55,7 @@ def test_what_json_cannot_say_is_a_mistake_of_the_caller(fields: dict[str, Any])
 
 
 def test_things_in_properties_that_are_no_json_are_named() -> None:
-    with pytest.raises(TypeError, match="properties: cannot hold set"):
+    with pytest.raises(TypeError, match="properties: cannot contain set"):
         Event(**PLAIN, properties={"x": {1}}).body()
     sent = json.loads(Event(**PLAIN, properties={"price": Decimal("1.5"), "at": NOON}).body())["properties"]
     assert sent == {"price": 1.5, "at": "2026-01-31T12:00:00.123+00:00"}

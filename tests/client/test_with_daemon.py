@@ -14,11 +14,11 @@ from witnd.client import (
     AsyncClient,
     Client,
     Event,
-    Explained,
     Fate,
     NotAllowedError,
     NotFoundError,
     Outcome,
+    OutcomeDetail,
     Page,
     RedisSender,
     ValidationError,
@@ -28,7 +28,7 @@ from witnd.web.api.outcomes import OutcomePage
 
 
 def test_answers_have_the_members_of_the_api() -> None:
-    for ours, theirs in ((Outcome, Listed), (Explained, ApiExplained), (Page, OutcomePage)):
+    for ours, theirs in ((Outcome, Listed), (OutcomeDetail, ApiExplained), (Page, OutcomePage)):
         assert [field.name for field in fields(ours)] == [field.name for field in fields(theirs)]
     assert {field.name for field in fields(Fate)} == {field.name for field in fields(ApiFate)} - {"fields"}
 

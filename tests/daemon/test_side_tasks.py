@@ -170,7 +170,7 @@ class TestSideTask:
     @pytest.fixture(autouse=True)
     def _quick(self, monkeypatch) -> None:
         monkeypatch.setattr(side_task, "FIRST_SECONDS", 0.0)
-        monkeypatch.setattr(side_task, "LONGEST_SECONDS", 0.0)
+        monkeypatch.setattr(side_task, "MAX_SECONDS", 0.0)
 
     @pytest.mark.anyio
     async def test_an_error_raises_an_alarm_and_the_task_runs_again(self) -> None:

@@ -26,7 +26,7 @@ from tests.support.workshop import Workshop
 from tests.web.lived import settle
 from tests.web.office import Office, office
 from witnd.config import BillingConfig
-from witnd.demo.traffic import LANES, Acted, Arrival, Lane, Raw, fields, outcomes
+from witnd.demo.traffic import LANES, Arrival, Lane, PlotRun, Raw, fields, outcomes
 from witnd.domain.values import instant
 from witnd.web.routes import PAGES
 
@@ -209,7 +209,7 @@ def _send(workshop: Workshop, many: int, say: Say) -> None:
     )  # fmt: skip
 
 
-def _played(lane: Lane, acted: Acted, at: int, say: Say) -> Iterator[tuple[int, dict[str, str]]]:
+def _played(lane: Lane, acted: PlotRun, at: int, say: Say) -> Iterator[tuple[int, dict[str, str]]]:
     known = replace(acted, key=say(acted.key), customer=say(acted.customer), lane=replace(lane, agent=say(lane.agent)))
     for number, step in enumerate(acted.plot):
         at += int(step.after * SLOWER * SECOND)

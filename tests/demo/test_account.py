@@ -43,11 +43,11 @@ class Told:
         self.outcome.apply(event, ms, ms if placed_at is None else placed_at)
         self.history.append(HistoryItem((ms, 0), action, None, value, attribution, None, placed_at, None, None))
         events = explanation(self.outcome, self.history).events
-        return said(account.applied(KEY, events, len(events) - 1, self.outcome))
+        return said(account.applied_line(KEY, events, len(events) - 1, self.outcome))
 
     def settle(self) -> str | None:
         self.outcome.settle(self.outcome.settles_at)
-        return said(account.resolved(resolve(self.outcome)[0], self.outcome))
+        return said(account.resolution_line(resolve(self.outcome)[0], self.outcome))
 
 
 def said(line: account.Line | None) -> str | None:
@@ -125,10 +125,10 @@ def test_placed_events_are_told_with_what_placed_them() -> None:
     told.take(1_000, "ticket_opened", placed_at=9_000)
     told.take(2_000, "agent_replied", placed_at=9_000)
     events = explanation(told.outcome, told.history).events
-    assert said(account.placed(KEY, events, 9_000, told.outcome)) == (
+    assert said(account.placement_line(KEY, events, 9_000, told.outcome)) == (
         "placed: 2 held events for acme can be counted now; billable, due at 00:00:13.0"
     )
-    assert account.placed(KEY, events, 9_001, told.outcome) is None
+    assert account.placement_line(KEY, events, 9_001, told.outcome) is None
 
 
 @pytest.mark.parametrize(
@@ -173,12 +173,12 @@ def test_what_is_not_counted_is_told_with_the_reason(
     told.take(1_000, "agent_replied")
     event = Event(KEY, "reopened", "globex", None, None, None, None, None, None, None)
     record = FateRecord(fate, reason, KEY, message, None)
-    assert said(account.not_applied(6_500, record, event, told.outcome)) == line
+    assert said(account.rejected_line(6_500, record, event, told.outcome)) == line
 
 
 def test_an_entry_that_nobody_can_read_is_told_without_a_key() -> None:
     record = FateRecord("rejected", "INVALID_EVENT", None, "key: is missing", None)
-    line = account.not_applied(1_000, record, None, None)
+    line = account.rejected_line(1_000, record, None, None)
     assert (line.key, said(line)) == (
         "(no usable key)",
         "rejected: INVALID_EVENT, never counted: key: is missing",
@@ -195,7 +195,7 @@ def test_a_webhook_is_told_as_its_receiver_saw_it() -> None:
             "attempt": 1,
             "status": 200,
         }
-        return said(account.told(Receipt(**receipt | changes)))
+        return said(account.webhook_line(Receipt(**receipt | changes)))
 
     assert told() == "webhook: crm verified the signature"
     assert told(attempt=2) == "webhook: crm verified the signature (attempt 2)"

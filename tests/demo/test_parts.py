@@ -19,9 +19,9 @@ from witnd.audit.invoices.totals import CurrencyTotals, InvoiceAudit, StageTotal
 from witnd.audit.run import PartitionAudit
 from witnd.audit.scope import LineSum, Mismatch
 from witnd.cli.main import main
-from witnd.demo import stage
-from witnd.demo.catalogue import sample
-from witnd.demo.receiver import REFUSED_EVERY, Heard, Receiver, forgery
+from witnd.demo import demo
+from witnd.demo.catalogue import sample_items
+from witnd.demo.receiver import ERROR_EVERY, Receiver, ReceiverStats, signature_problem
 from witnd.demo.screen import Screen
 from witnd.demo.summary import Agent, Summary, lines
 from witnd.demo.traffic import LANES, Raw, Step, fields, outcomes
@@ -39,13 +39,13 @@ def signed(id_: str = "a", secret: str = SECRET) -> dict[str, str]:
 
 
 def test_the_receiver_takes_what_the_public_library_signs() -> None:
-    assert forgery(SECRET, signed(), BODY, NOW) is None
+    assert signature_problem(SECRET, signed(), BODY, NOW) is None
 
 
 def test_the_receiver_takes_any_of_several_signatures() -> None:
     headers = signed()
     headers["webhook-signature"] = f"v1,AAAA {headers['webhook-signature']}"
-    assert forgery(SECRET, headers, BODY, NOW) is None
+    assert signature_problem(SECRET, headers, BODY, NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -60,24 +60,24 @@ def test_the_receiver_takes_any_of_several_signatures() -> None:
     ],
 )
 def test_the_receiver_refuses_everything_else(headers: Mapping[str, str], body: bytes, now: int) -> None:
-    assert forgery(SECRET, headers, body, now) is not None
+    assert signature_problem(SECRET, headers, body, now) is not None
 
 
 def test_the_receiver_refuses_some_once_and_tells_messages_apart_by_id() -> None:
     receiver = Receiver(lambda _: None)
     answers = []
-    for number in range(REFUSED_EVERY * 2):
-        receipt = receiver.judge("crm", {"webhook-id": str(number)}, BODY, None, NOW)
+    for number in range(ERROR_EVERY * 2):
+        receipt = receiver.record("crm", {"webhook-id": str(number)}, BODY, None, NOW)
         answers.append(receipt.status)
         if receipt.status == 500:
-            assert receiver.judge("crm", {"webhook-id": str(number)}, BODY, None, NOW).attempt == 2
-    assert Counter(answers) == {200: (REFUSED_EVERY - 1) * 2, 500: 2}
-    assert receiver.judge("crm", {"webhook-id": "0"}, BODY, None, NOW).again
-    assert receiver.heard == Heard(verified=REFUSED_EVERY * 2, retried=2, repeated=1)
+            assert receiver.record("crm", {"webhook-id": str(number)}, BODY, None, NOW).attempt == 2
+    assert Counter(answers) == {200: (ERROR_EVERY - 1) * 2, 500: 2}
+    assert receiver.record("crm", {"webhook-id": "0"}, BODY, None, NOW).again
+    assert receiver.heard == ReceiverStats(verified=ERROR_EVERY * 2, retried=2, repeated=1)
 
 
 def test_everything_but_the_mistakes_made_on_purpose_is_a_usable_event() -> None:
-    agents = {item.key for item in sample("http://127.0.0.1:1") if item.kind == "agent"}
+    agents = {item.key for item in sample_items("http://127.0.0.1:1") if item.kind == "agent"}
     for lane in LANES:
         for acted in islice(outcomes(lane), 3 * len(lane.plots)):
             for number, step in enumerate(acted.plot):
@@ -103,7 +103,7 @@ async def test_colours_are_for_terminals() -> None:
     reading, terminal = pty.openpty()
     with os.fdopen(reading, "rb", buffering=0) as seen, os.fdopen(terminal, "w") as stream:
         screen = Screen(lambda: None, stream)
-        screen.say(("late", "yellow"), (" [why]", ""))
+        screen.print_line(("late", "yellow"), (" [why]", ""))
         await screen.close(asyncio.Event())
         shown = seen.read(100)
     assert b"late" in shown
@@ -117,7 +117,7 @@ async def test_a_reader_that_stands_still_stops_nobody() -> None:
     with os.fdopen(reading, "rb") as seen, os.fdopen(writing, "w") as stream:
         screen = Screen(lambda: None, stream)
         for number in range(1000):
-            screen.say((f"line {number}", ""))
+            screen.print_line((f"line {number}", ""))
         hurried = asyncio.Event()
         hurried.set()
         await screen.close(hurried)
@@ -133,7 +133,7 @@ async def test_a_reader_that_left_is_told_once() -> None:
         screen = Screen(lambda: gone.update(["gone"]), stream)
         os.close(reading)
         for _ in range(3):
-            screen.say(("line", ""))
+            screen.print_line(("line", ""))
         await screen.close(asyncio.Event())
     assert gone == {"gone": 1}
 
@@ -164,7 +164,7 @@ def ended(*, confirmed: int = 1, amount: str = "0.99", mistakes: int = 0) -> Sum
     books = InvoiceAudit(
         exact=True, sums={"EUR": CurrencyTotals(digits=2, stages=drafts)}, differences=wrong, difference_count=mistakes
     )
-    return Summary(agents={"support": support}, verdict=verdict, books=books, heard=Heard())
+    return Summary(agents={"support": support}, verdict=verdict, books=books, heard=ReceiverStats())
 
 
 def test_the_table_is_the_audits() -> None:
@@ -193,7 +193,7 @@ def test_sums_that_are_not_the_audits_end_with_5(found: Summary, code: int, monk
     async def play(*_: object) -> Summary:
         return found
 
-    monkeypatch.setattr(stage, "play", play)
+    monkeypatch.setattr(demo, "play", play)
     assert CliRunner().invoke(main, ["demo"]).exit_code == code
 
 

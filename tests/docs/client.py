@@ -12,7 +12,18 @@ from witnd import client
 _ORDER = (
     ("Clients", (client.Client, client.AsyncClient, client.RedisSender)),
     ("Webhooks", (client.verify_webhook,)),
-    ("Values", (client.Event, client.Sent, client.Retries, client.Outcome, client.Explained, client.Page, client.Fate)),
+    (
+        "Values",
+        (
+            client.Event,
+            client.EventReceipt,
+            client.Retries,
+            client.Outcome,
+            client.OutcomeDetail,
+            client.Page,
+            client.Fate,
+        ),
+    ),
     (
         "Errors",
         (

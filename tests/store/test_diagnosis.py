@@ -8,8 +8,8 @@ from redis.asyncio import Redis
 from tests.billing.till import Confirmed, line
 from tests.support.server import Server as RealServer
 from witnd.clock import Clock
-from witnd.doctor.data_probe import Data, survey
-from witnd.doctor.probe import PINGS, commands, examine
+from witnd.doctor.data_probe import Data, read_data
+from witnd.doctor.probe import PINGS, commands, read_server
 from witnd.endpoint import endpoint
 from witnd.settings import Durability
 from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
@@ -29,11 +29,11 @@ async def connection(redis_url: str) -> AsyncIterator[wire.Wire]:
 
 
 async def surveyed(connection: wire.Wire, partitions: int = 1, grace_ms: int | None = 0) -> Data:
-    return await survey(connection, "witn", partitions, ["rule-1"], grace_ms)
+    return await read_data(connection, "witn", partitions, ["rule-1"], grace_ms)
 
 
 async def test_a_server_tells_its_figures_delays_clock_and_rights(redis_url: str) -> None:
-    found = await examine(endpoint(redis_url), "witn", SERVER, Clock())
+    found = await read_server(endpoint(redis_url), "witn", SERVER, Clock())
     assert found.info["role"] == "master"
     assert found.open_config
     assert found.health.config["appendfsync"] == "everysec"
@@ -45,7 +45,7 @@ async def test_a_server_tells_its_figures_delays_clock_and_rights(redis_url: str
 
 async def test_every_command_that_is_asked_about_is_one_that_the_server_has(redis_url: str, client: Redis) -> None:
     for durability in (SERVER, Durability("fsync"), Durability("replica", 2)):
-        found = await examine(endpoint(redis_url), "witn", durability, Clock())
+        found = await read_server(endpoint(redis_url), "witn", durability, Clock())
         assert (found.missing, found.refused) == ([], [])
     assert await client.dbsize() == 0
 
@@ -69,7 +69,7 @@ async def test_a_clock_that_is_off_is_measured(redis_url: str) -> None:
         def now_ms(self) -> int:
             return super().now_ms() - 90_000
 
-    found = await examine(endpoint(redis_url), "witn", SERVER, Slow())
+    found = await read_server(endpoint(redis_url), "witn", SERVER, Slow())
     assert 89_000 < found.off_ms < 91_000
 
 
@@ -77,14 +77,14 @@ async def test_a_server_that_is_away_is_unavailable(server: Callable[..., RealSe
     own = server()
     own.stop()
     with pytest.raises(StoreUnavailable):
-        await examine(endpoint(own.url), "witn", SERVER, Clock())
+        await read_server(endpoint(own.url), "witn", SERVER, Clock())
 
 
 async def test_who_may_not_even_ask_for_figures_is_refused(server: Callable[..., RealServer]) -> None:
     own = server()
     own.call("ACL", "SETUSER", "poor", "on", ">secret", "~witn:*", "+@all", "-info")
     with pytest.raises(StoreRefused):
-        await examine(endpoint(own.url.replace("unix://", "unix://poor:secret@")), "witn", SERVER, Clock())
+        await read_server(endpoint(own.url.replace("unix://", "unix://poor:secret@")), "witn", SERVER, Clock())
 
 
 async def test_an_empty_server_has_partitions_in_which_nothing_happened(connection: wire.Wire) -> None:

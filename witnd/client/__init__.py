@@ -1,15 +1,14 @@
-"""witnd from an application: send events, ask for outcomes, verify webhooks.
+"""The client library: send events, read outcomes, verify webhooks.
 
     from witnd.client import Client
 
     with Client("https://billing.example.com", token) as witnd:
         witnd.send("ticket-4711", "resolved", "acme")
 
-Nothing of the daemon is imported here. `AsyncClient` imports aiohttp and `RedisSender` imports redis when they are
-first used.
+It imports nothing of the daemon. `AsyncClient` imports aiohttp and `RedisSender` imports redis at the first use.
 """
 
-from witnd.client.answers import Explained, Fate, Outcome, Page
+from witnd.client.answers import Fate, Outcome, OutcomeDetail, Page
 from witnd.client.async_client import AsyncClient
 from witnd.client.blocking import Client
 from witnd.client.errors import (
@@ -26,7 +25,7 @@ from witnd.client.errors import (
     ValidationError,
     WitndError,
 )
-from witnd.client.event import Event, Sent
+from witnd.client.event import Event, EventReceipt
 from witnd.client.flow import Retries
 from witnd.client.redis_sender import RedisSender
 from witnd.client.webhook import verify_webhook
@@ -38,18 +37,18 @@ __all__ = [
     "ConflictError",
     "Detail",
     "Event",
-    "Explained",
+    "EventReceipt",
     "Fate",
     "NoAnswerError",
     "NotAllowedError",
     "NotFoundError",
     "NotSentError",
     "Outcome",
+    "OutcomeDetail",
     "Page",
     "RateLimitedError",
     "RedisSender",
     "Retries",
-    "Sent",
     "SignatureError",
     "UnavailableError",
     "ValidationError",

@@ -1,4 +1,4 @@
-"""Where the server is and how to log in, checked before anything is sent."""
+"""Validate the server's URL and the token before requests are sent."""
 
 import re
 from typing import NamedTuple
@@ -10,7 +10,7 @@ _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
 class Address(NamedTuple):
-    """`prefix` is the path before `/v1`, where a gateway serves witnd under one."""
+    """The server's address. `prefix` is the path before `/v1`, if a gateway adds one."""
 
     tls: bool
     host: str
@@ -23,23 +23,23 @@ class Address(NamedTuple):
 
 
 def address(base_url: str) -> Address:
-    """Raises ValueError with the reason."""
+    """Parse a base URL. Raises ValueError with the reason."""
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("base_url: must be like https://billing.example.com or http://127.0.0.1:8700")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("base_url: holds a login; give the token as `token` instead")
+        raise ValueError("base_url: must not contain credentials; pass the token as `token`")
     if parts.query or parts.fragment:
-        raise ValueError("base_url: must end before ? and #")
+        raise ValueError("base_url: must not contain ? or #")
     if not parts.path.isascii() or any(letter <= " " for letter in parts.path):
-        raise ValueError("base_url: percent-encode what is not ASCII in its path")
+        raise ValueError("base_url: percent-encode non-ASCII characters of the path")
     tls = parts.scheme == "https"
     prefix = parts.path.rstrip("/").removesuffix("/v1")
     return Address(tls, parts.hostname, parts.port or (443 if tls else 80), prefix)
 
 
 def headers(token: str) -> dict[str, str]:
-    """What goes with every request. The text of a mistake never holds the token."""
+    """Return the headers of every request. Raises ValueError, without the token in its message."""
     if not _TOKEN.fullmatch(token):
         raise ValueError("token: must be the text that `witnd tokens create` printed, without spaces or line ends")
     return {

@@ -1,4 +1,4 @@
-"""What reading answers. Members that a newer server adds are passed over; amounts are decimal text, never floats."""
+"""Responses of read requests. Unknown members of newer servers are ignored. Amounts are decimal text, never floats."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ from msgspec import Struct
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """One outcome. `amount` and `currency` are those of a confirmed one; `amount` is null while the price needs the
-    whole period and that is not closed."""
+    """An outcome. `amount` and `currency` are those of a confirmed one; `amount` is null until the period closes if
+    the price needs the whole period."""
 
     key: str
     partition: int
@@ -24,12 +24,12 @@ class Outcome(Struct, frozen=True, kw_only=True):
     currency: str | None
 
 
-class Explained(Struct, frozen=True, kw_only=True):
-    """An outcome and how it came about. For a key that has held events only, `outcome` is null; for an
-    outcome on hold, `on_hold` says why.
+class OutcomeDetail(Struct, frozen=True, kw_only=True):
+    """An outcome with its explanation. `outcome` is null for a key with held events only. `on_hold` has the reason for
+    an outcome on hold.
 
-    The parts are objects as the reference of the API has them. `story` has the events with every check of the
-    condition after each; with `events_next_cursor` not null there are more of them.
+    The API reference describes the members. `story` has the events with every check of the condition after each; more
+    follow if `events_next_cursor` is not null.
     """
 
     key: str
@@ -47,9 +47,9 @@ class Explained(Struct, frozen=True, kw_only=True):
 
 
 class Fate(Struct, frozen=True, kw_only=True):
-    """What became of an event: `applied`, `duplicate`, `conflict`, `late`, `held`, `rejected`; `waiting` until it is
-    read. `reason` is a code, `message` says it in words. `action`, `customer_key` and
-    `agent_key` are what the event says, where that can be read."""
+    """The fate of an event: `applied`, `duplicate`, `conflict`, `late`, `held` or `rejected`, and `waiting` until it
+    is processed. `reason` is a code, `message` its text. `action`, `customer_key` and `agent_key` are those of the
+    event, if readable."""
 
     id: str
     partition: int
@@ -64,7 +64,7 @@ class Fate(Struct, frozen=True, kw_only=True):
 
 
 class Page(Struct, frozen=True, kw_only=True):
-    """One page of outcomes; `next_cursor` null is the end."""
+    """One page of outcomes. `next_cursor` is null at the end."""
 
     data: list[Outcome]
     next_cursor: str | None = None

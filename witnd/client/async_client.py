@@ -1,6 +1,6 @@
-"""The client for programs that run on asyncio, over aiohttp, which is imported at the first request.
+"""The client for asyncio, over aiohttp, which is imported at the first request.
 
-What is said over it is in `flow`.
+The protocol is in `flow`.
 """
 
 import asyncio
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from witnd.client import flow
 from witnd.client.address import address, headers
-from witnd.client.answers import Explained, Fate, Outcome, Page
-from witnd.client.event import Event, Sent, event
+from witnd.client.answers import Fate, Outcome, OutcomeDetail, Page
+from witnd.client.event import Event, EventReceipt, event
 from witnd.client.flow import Answer, Flow, Lost, Pause, Request, Retries
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _LARGE: Final = 1 << 20
 
 
 class AsyncClient:
-    """As `Client`, for one event loop. `timeout` bounds each try as a whole. Close it, or use `async with`."""
+    """Like `Client`, for one event loop. `timeout` limits each attempt as a whole. Close it, or use `async with`."""
 
     def __init__(
         self,
@@ -54,34 +54,34 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close what is open. The client may be used again."""
+        """Close all connections. The client may be used again."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()
 
     # -- events ------------------------------------------------------------------------------------------------------
 
-    async def send(self, key: str, action: str, customer_key: str, **fields: Any) -> Sent:
-        """Send one event; returns when it is in the log. `fields` are those of `Event`.
+    async def send(self, key: str, action: str, customer_key: str, **fields: Any) -> EventReceipt:
+        """Send one event and return when it is in the log. `fields` are those of `Event`.
 
-        On a lost connection, a timeout or a 5xx it is sent again with the same idempotency key. Where that does not
-        help, the error's `events` has it, to be given to `send_batch` later.
+        After a lost connection, a timeout or a 5xx response, it retries with the same idempotency key. If all attempts
+        fail, pass the error's `events` to `send_batch` later.
         """
         one = Event(key=key, action=action, customer_key=customer_key, **fields)
         return await self._run(flow.send(one, self._retries))
 
-    async def send_batch(self, events: Iterable[Event | Mapping[str, Any]]) -> list[Sent]:
-        """Send any number of events, 500 at a time; returns when all are in the log, in the order given.
+    async def send_batch(self, events: Iterable[Event | Mapping[str, Any]]) -> list[EventReceipt]:
+        """Send any number of events, 500 per request, and return when all are in the log. Keeps their order.
 
-        Each 500 are checked by the server before any of them is taken. What it could not take for the time being is
-        sent again. On an error, `events` has all that are not known to be in the log.
+        The server checks all events of a request before it accepts any. Temporary failures are retried. On an error,
+        `events` has all events that are not known to be in the log.
         """
         return await self._run(flow.send_batch([event(one) for one in events], self._retries))
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    async def outcome(self, key: str) -> Explained:
-        """An outcome with its events, its checks and why it is what it is. Raises `NotFoundError`."""
+    async def outcome(self, key: str) -> OutcomeDetail:
+        """Return an outcome with its explanation. Raises `NotFoundError`."""
         return await self._run(flow.outcome(key, self._retries))
 
     async def outcomes(
@@ -92,8 +92,8 @@ class AsyncClient:
         agent_key: str | None = None,
         prefix: str | None = None,
     ) -> AsyncIterator[Outcome]:
-        """Outcomes, the newest first, page after page as far as the caller goes on. `prefix`: keys that begin so.
-        `status`: several with commas between."""
+        """Yield outcomes, newest first, and read pages on demand. `prefix` filters by the start of the key. `status`
+        may list several, separated by commas."""
         after: str | None = None
         while True:
             page = await self.page(
@@ -106,15 +106,15 @@ class AsyncClient:
                 return
 
     async def page(self, *, limit: int = 100, after: str | None = None, **filters: str | None) -> Page:
-        """One page of `outcomes`, behind the cursor `after`. It may be short, and not the last."""
+        """Return one page of `outcomes` after the cursor `after`. Pages before the last may be short."""
         return await self._run(flow.page(filters | {"limit": limit, "after": after}, self._retries))
 
-    async def fate(self, partition: int, id: str, *, key: str | None = None) -> Fate:  # noqa: A002 - as everywhere
-        """What became of an event. `key`, that of its outcome, finds it where the log was trimmed. Raises
-        `NotFoundError` for an entry that is not known."""
+    async def fate(self, partition: int, id: str, *, key: str | None = None) -> Fate:  # noqa: A002 - the name in the API
+        """Return the fate of an event. `key`, the key of its outcome, is needed if the log was trimmed. Raises
+        `NotFoundError` for an unknown entry."""
         return await self._run(flow.fate(partition, id, key, self._retries))
 
-    # -- carrying it out ---------------------------------------------------------------------------------------------
+    # -- transport -----------------------------------------------------------------------------------------------------
 
     async def _run(self, steps: Flow[T]) -> T:
         got: Answer | Lost | None = None
@@ -131,7 +131,7 @@ class AsyncClient:
                 got = await self._ask(step)
 
     async def _ask(self, request: Request) -> Answer | Lost:
-        import aiohttp  # noqa: PLC0415 - it takes a while, and who only verifies webhooks does not need it
+        import aiohttp  # noqa: PLC0415 - slow, and not needed to verify webhooks
         from yarl import URL  # noqa: PLC0415
 
         if self._session is None:
@@ -141,7 +141,7 @@ class AsyncClient:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         url = URL(f"{self._address}{request.target}", encoded=True)
-        # aiohttp hands a file to the socket piece by piece, and bytes all at once.
+        # aiohttp sends a file in chunks, but bytes at once.
         body = BytesIO(request.body) if request.body is not None and len(request.body) > _LARGE else request.body
         try:
             async with self._session.request(

@@ -1,6 +1,6 @@
-"""The client for programs that wait: connections of the standard library, kept open and used again.
+"""The blocking client, over reused connections of the standard library.
 
-What is said over them is in `flow`.
+The protocol is in `flow`.
 """
 
 import http.client
@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from witnd.client import flow
 from witnd.client.address import address, headers
-from witnd.client.answers import Explained, Fate, Outcome, Page
-from witnd.client.event import Event, Sent, event
+from witnd.client.answers import Fate, Outcome, OutcomeDetail, Page
+from witnd.client.event import Event, EventReceipt, event
 from witnd.client.flow import Answer, Flow, Lost, Pause, Request, Retries
 
 T = TypeVar("T")
@@ -22,10 +22,10 @@ _BROKEN = (OSError, http.client.HTTPException)
 
 
 class Client:
-    """A client of one witnd. May be shared by threads; each request under way has a connection of its own.
+    """A client of one server. Threads may share it; each concurrent request uses its own connection.
 
-    `timeout` is how many seconds the server may be silent. `context` is for certificates of your own. Errors are
-    those of `witnd.client.errors`; a mistake in an argument is a ValueError.
+    `timeout`: longest time in seconds without data from the server. `context`: for your own certificates. Raises the
+    errors of `witnd.client.errors`, and ValueError for invalid arguments.
     """
 
     def __init__(
@@ -55,33 +55,33 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close what is open. The client may be used again."""
+        """Close all connections. The client may be used again."""
         while self._idle:
             self._idle.pop().close()
 
     # -- events ------------------------------------------------------------------------------------------------------
 
-    def send(self, key: str, action: str, customer_key: str, **fields: Any) -> Sent:
-        """Send one event; returns when it is in the log. `fields` are those of `Event`.
+    def send(self, key: str, action: str, customer_key: str, **fields: Any) -> EventReceipt:
+        """Send one event and return when it is in the log. `fields` are those of `Event`.
 
-        On a lost connection, a timeout or a 5xx it is sent again with the same idempotency key. Where that does not
-        help, the error's `events` has it, to be given to `send_batch` later.
+        After a lost connection, a timeout or a 5xx response, it retries with the same idempotency key. If all attempts
+        fail, pass the error's `events` to `send_batch` later.
         """
         one = Event(key=key, action=action, customer_key=customer_key, **fields)
         return self._run(flow.send(one, self._retries))
 
-    def send_batch(self, events: Iterable[Event | Mapping[str, Any]]) -> list[Sent]:
-        """Send any number of events, 500 at a time; returns when all are in the log, in the order given.
+    def send_batch(self, events: Iterable[Event | Mapping[str, Any]]) -> list[EventReceipt]:
+        """Send any number of events, 500 per request, and return when all are in the log. Keeps their order.
 
-        Each 500 are checked by the server before any of them is taken. What it could not take for the time being is
-        sent again. On an error, `events` has all that are not known to be in the log.
+        The server checks all events of a request before it accepts any. Temporary failures are retried. On an error,
+        `events` has all events that are not known to be in the log.
         """
         return self._run(flow.send_batch([event(one) for one in events], self._retries))
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    def outcome(self, key: str) -> Explained:
-        """An outcome with its events, its checks and why it is what it is. Raises `NotFoundError`."""
+    def outcome(self, key: str) -> OutcomeDetail:
+        """Return an outcome with its explanation. Raises `NotFoundError`."""
         return self._run(flow.outcome(key, self._retries))
 
     def outcomes(
@@ -92,8 +92,8 @@ class Client:
         agent_key: str | None = None,
         prefix: str | None = None,
     ) -> Iterator[Outcome]:
-        """Outcomes, the newest first, page after page as far as the caller goes on. `prefix`: keys that begin so.
-        `status`: several with commas between."""
+        """Yield outcomes, newest first, and read pages on demand. `prefix` filters by the start of the key. `status`
+        may list several, separated by commas."""
         after: str | None = None
         while True:
             page = self.page(status=status, customer_key=customer_key, agent_key=agent_key, prefix=prefix, after=after)
@@ -103,15 +103,15 @@ class Client:
                 return
 
     def page(self, *, limit: int = 100, after: str | None = None, **filters: str | None) -> Page:
-        """One page of `outcomes`, behind the cursor `after`. It may be short, and not the last."""
+        """Return one page of `outcomes` after the cursor `after`. Pages before the last may be short."""
         return self._run(flow.page(filters | {"limit": limit, "after": after}, self._retries))
 
-    def fate(self, partition: int, id: str, *, key: str | None = None) -> Fate:  # noqa: A002 - as everywhere
-        """What became of an event. `key`, that of its outcome, finds it where the log was trimmed. Raises
-        `NotFoundError` for an entry that is not known."""
+    def fate(self, partition: int, id: str, *, key: str | None = None) -> Fate:  # noqa: A002 - the name in the API
+        """Return the fate of an event. `key`, the key of its outcome, is needed if the log was trimmed. Raises
+        `NotFoundError` for an unknown entry."""
         return self._run(flow.fate(partition, id, key, self._retries))
 
-    # -- carrying it out ---------------------------------------------------------------------------------------------
+    # -- transport -----------------------------------------------------------------------------------------------------
 
     def _run(self, steps: Flow[T]) -> T:
         got: Answer | Lost | None = None
@@ -128,14 +128,14 @@ class Client:
             return result
 
     def _ask(self, request: Request) -> Answer | Lost:
-        """One try. A kept connection that the server has closed meanwhile is no failure: a new one is tried."""
+        """Make one attempt. If the server has closed a reused connection, use a new one."""
         if self._process != os.getpid():
-            # Forked: the connections belong to the parent, and so do the answers on them.
+            # After a fork, the connections and their responses belong to the parent.
             self._idle, self._process = [], os.getpid()
         while self._idle:
             try:
                 connection = self._idle.pop()
-            except IndexError:  # another thread was quicker
+            except IndexError:  # another thread took the last one
                 break
             try:
                 return self._over(connection, request)

@@ -1,4 +1,4 @@
-"""What can go wrong, told apart by what the caller should do. Which one an answer means is decided in `flow`."""
+"""The errors of the client, by what the caller should do."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
 
 
 class Detail(Struct, frozen=True):
-    """One thing that is wrong in a request, and where: `events[12].action`."""
+    """One error of a request with its path, such as `events[12].action`."""
 
     path: str
     message: str
 
 
 class WitndError(Exception):
-    """Everything this package raises about the other side.
+    """The base class of errors about the server.
 
-    `events` are those that are not known to be in the log. They keep their idempotency keys: sent again, now or
-    tomorrow, each counts once.
+    `events` are those that are not known to be in the log. They have idempotency keys, so each counts once even if you
+    send it again.
     """
 
     def __init__(self, message: str) -> None:
@@ -29,13 +29,13 @@ class WitndError(Exception):
 
 
 class NoAnswerError(WitndError):
-    """No usable answer, after all retries. What was sent may or may not have arrived."""
+    """No usable response after all retries. The request may or may not have arrived."""
 
 
 class NotSentError(WitndError):
-    """Part of a batch is not in the log after all retries.
+    """Some events of a batch are not in the log after all retries.
 
-    `reasons` says for each of `events` why: `rejected` (certainly not in the log) or `unconfirmed` (unknown).
+    `reasons` has the reason for each of `events`: `rejected` (not in the log) or `unconfirmed` (unknown).
     """
 
     def __init__(self, events: Sequence["Event"], reasons: Sequence[str], why: str = "") -> None:
@@ -45,11 +45,12 @@ class NotSentError(WitndError):
 
 
 class SignatureError(WitndError):
-    """A webhook that is not to be believed: forged, changed, or too old."""
+    """An invalid webhook: forged, changed or too old."""
 
 
 class ApiError(WitndError):
-    """The server refused. `code` is what programs should look at; `request_id` finds the request in its log."""
+    """The server refused the request. Programs should check `code`; `request_id` identifies the request in the
+    server's log."""
 
     def __init__(
         self,
@@ -71,24 +72,24 @@ class ApiError(WitndError):
 
 
 class ValidationError(ApiError):
-    """What was sent cannot be taken, and never will be: 400, 413, 415. `details` names each mistake."""
+    """The request is invalid: 400, 413, 415. `details` has all mistakes."""
 
 
 class NotAllowedError(ApiError):
-    """The token is unknown or revoked (401), or has not the scope (403)."""
+    """The token is unknown or revoked (401), or lacks the scope (403)."""
 
 
 class NotFoundError(ApiError):
-    """There is nothing of that name: 404."""
+    """The resource does not exist: 404."""
 
 
 class ConflictError(ApiError):
-    """It is there already, or has changed meanwhile: 409."""
+    """The resource exists already, or was changed meanwhile: 409."""
 
 
 class RateLimitedError(ApiError):
-    """More requests than the token may make: 429. `retry_after` says how many seconds to wait."""
+    """The token's rate limit is exceeded: 429. `retry_after` is the time to wait in seconds."""
 
 
 class UnavailableError(ApiError):
-    """The server could not do it now: 5xx, after all retries."""
+    """The server failed with 5xx after all retries."""

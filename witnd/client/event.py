@@ -1,4 +1,4 @@
-"""An event as an application makes it, and its JSON. What the rules are about is checked by the receiver."""
+"""Events and their JSON. The server validates them."""
 
 import json
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ def fresh_key() -> str:
 
 
 class Event(Struct, frozen=True, kw_only=True):
-    """A signal about an outcome.
+    """An event of an outcome.
 
-    Its idempotency key is made with it where none is given, so that the same object, however often it is sent, is
-    one event. Instants: a `datetime` with a zone, or text like `2026-01-31T09:30:00Z`. `properties` are kept as
-    they are; `value`, `attribution` and `settles_at` are the reserved ones.
+    Without an idempotency key it gets a random one, so that the same object counts once even if it is sent again.
+    Instants are a `datetime` with a zone, or text such as `2026-01-31T09:30:00Z`. `properties` are stored unchanged;
+    `value`, `attribution` and `settles_at` are the reserved ones.
     """
 
     key: str
@@ -34,13 +34,13 @@ class Event(Struct, frozen=True, kw_only=True):
     properties: Mapping[str, Any] | None = None
 
     def body(self) -> bytes:
-        """The event as strict JSON. Raises ValueError for what JSON cannot say: NaN, half surrogates, naive times."""
+        """Return the event as strict JSON. Raises ValueError for NaN, unpaired surrogates and naive times."""
         reserved = {
             "value": self.value,
             "attribution": self.attribution,
             "settles_at": _instant("settles_at", self.settles_at),
         }
-        properties = dict(self.properties or {}) | _given(reserved)
+        properties = dict(self.properties or {}) | _with_properties(reserved)
         document = {
             "key": self.key,
             "action": self.action,
@@ -51,13 +51,13 @@ class Event(Struct, frozen=True, kw_only=True):
             "properties": properties or None,
         }
         text = json.dumps(
-            _given(document), ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_other
+            _with_properties(document), ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_to_double
         )  # fmt: skip
         return text.encode()
 
 
-class Sent(Struct, frozen=True, kw_only=True):
-    """An event that is in the log: `id` is its entry there. A batch does not tell the partition (None)."""
+class EventReceipt(Struct, frozen=True, kw_only=True):
+    """An event in the log. `id` is its entry id; `partition` is None for events of a batch."""
 
     id: str
     partition: int | None
@@ -66,11 +66,11 @@ class Sent(Struct, frozen=True, kw_only=True):
 
 
 def event(given: "Event | Mapping[str, Any]") -> Event:
-    """An event of one, or of its fields by name. Properties may also stand among the reserved ones."""
+    """Return an Event from an Event or its fields by name, where properties may include the reserved ones."""
     return given if isinstance(given, Event) else Event(**given)
 
 
-def _given(members: dict[str, Any]) -> dict[str, Any]:
+def _with_properties(members: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
 
 
@@ -78,14 +78,16 @@ def _instant(name: str, given: datetime | str | None) -> str | None:
     if not isinstance(given, datetime):
         return given
     if given.utcoffset() is None:
-        raise ValueError(f"{name}: is a datetime without a zone; say which, as in datetime.now(UTC)")
+        raise ValueError(f"{name}: must be a datetime with a zone, such as datetime.now(UTC)")
     return given.isoformat(timespec="milliseconds")
 
 
-def _other(value: object) -> object:
-    """Decimals become the number that the receiver would make of them anyway: the nearest double."""
+def _to_double(value: object) -> object:
+    """Convert decimals to the nearest double, as the server does."""
     if isinstance(value, Decimal):
         return float(value)
     if isinstance(value, datetime):
         return _instant("properties", value)
-    raise TypeError(f"properties: cannot hold {type(value).__name__}; use text, numbers, true, false, lists, objects")
+    raise TypeError(
+        f"properties: cannot contain {type(value).__name__}; use text, numbers, true, false, lists, objects"
+    )

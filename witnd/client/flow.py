@@ -1,8 +1,8 @@
-"""The conversation with the API, without a socket: what to ask, what an answer means, when to ask again.
+"""The protocol of the API without sockets: requests, responses and retries.
 
-Each function is a generator that yields requests and pauses and is sent what came back. `Client` and `AsyncClient`
-carry them out, each in its own way; so both behave the same. Everything asked here may be asked twice: reading
-changes nothing, and every event has an idempotency key before it is first sent.
+Each function is a generator that yields requests and pauses and receives responses. `Client` and `AsyncClient` run
+them, so both behave the same. All requests may be repeated: reads change nothing, and every event has an idempotency
+key before it is first sent.
 """
 
 import random
@@ -18,14 +18,14 @@ import msgspec
 from msgspec import Struct
 
 from witnd.client import errors
-from witnd.client.answers import Explained, Fate, Page
-from witnd.client.event import Event, Sent
+from witnd.client.answers import Fate, OutcomeDetail, Page
+from witnd.client.event import Event, EventReceipt
 
 T = TypeVar("T")
 BATCH_EVENTS: Final = 500
 BATCH_BYTES: Final = 8 * 1024 * 1024
-# A gateway's and the server's own ways to say "not now". Everything else would be answered the same again.
-_PASSING: Final = frozenset((500, 502, 503, 504))
+# Temporary errors of the server or a gateway. All others would fail again.
+_TEMPORARY_STATUSES: Final = frozenset((500, 502, 503, 504))
 _KINDS: Final[Mapping[int, type[errors.ApiError]]] = {
     400: errors.ValidationError,
     401: errors.NotAllowedError,
@@ -53,7 +53,7 @@ class Answer(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """Nothing usable came back: no connection, a broken one, or no answer in time."""
+    """No usable response: no connection, a lost one, or a timeout."""
 
     reason: str
 
@@ -66,10 +66,10 @@ Flow: TypeAlias = Generator[Request | Pause, Answer | Lost | None, T]
 
 
 class Retries(Struct, frozen=True, kw_only=True):
-    """How often one request is tried, and the waits between, in seconds: doubling from `first` to `most`, each
-    shortened by chance, so that many clients do not come back at once. The client waits for `Retry-After` of the server
-    as well, unless it asks for more than `patience`. Waiting for a rate limit (429) is not a failed try: it ends when
-    the waits of one request exceed `patience` together. With one attempt nothing is tried again."""
+    """The number of attempts of a request and the delays between them in seconds. Delays double from `first` to `most`,
+    with jitter. The client also waits for `Retry-After`, unless it is longer than `patience`. Waiting for a rate limit
+    (429) is not a failed attempt; it ends when the waits of a request exceed `patience` in total. With one attempt
+    there are no retries."""
 
     attempts: int = 6
     first: float = 0.25
@@ -78,26 +78,26 @@ class Retries(Struct, frozen=True, kw_only=True):
 
     def wait(self, failures: int, asked: float | None) -> float:
         longest: float = min(self.most, self.first * 2.0 ** min(failures - 1, 60))
-        own = longest * random.uniform(0.5, 1.0)  # noqa: S311 - it spreads load and guards nothing
+        own = longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not security
         return own + (asked or 0.0)
 
-    def over(self, failures: int, error: errors.WitndError) -> bool:
+    def is_exhausted(self, failures: int, error: errors.WitndError) -> bool:
         asked = getattr(error, "retry_after", None)
         return failures >= self.attempts or (asked is not None and asked > self.patience)
 
 
-class _Accepted(Struct):
+class _EventResponse(Struct):
     id: str
     partition: int | None = None
 
 
-class _NotTaken(Struct):
+class _FailedEvent(Struct):
     index: int
     reason: str
 
 
-class _BatchAccepted(Struct):
-    failed: list[_NotTaken]
+class _BatchResponse(Struct):
+    failed: list[_FailedEvent]
     ids: list[str | None]
 
 
@@ -108,7 +108,7 @@ class _Error(Struct):
     request_id: str | None = None
 
 
-class _Refused(Struct):
+class _ErrorResponse(Struct):
     error: _Error
 
 
@@ -116,7 +116,7 @@ class _Refused(Struct):
 
 
 def exchange(request: Request, retries: Retries) -> Flow[Answer]:
-    """The answer of success, after as many tries as are allowed and make sense."""
+    """Send a request with retries. Return its successful response."""
     failures, waited = 0, 0.0
     while True:
         got = yield request
@@ -124,35 +124,35 @@ def exchange(request: Request, retries: Retries) -> Flow[Answer]:
             return got
         error = _failure(got)
         if isinstance(error, errors.RateLimitedError) and error.retry_after is not None and retries.attempts > 1:
-            # Not a failure: the server has said when there is room, and there will be.
+            # Not a failed attempt: the server has named the time to retry.
             waited += error.retry_after
             if waited > retries.patience:
                 raise error
             yield Pause(retries.wait(1, error.retry_after))
             continue
         failures += 1
-        passing = not isinstance(error, errors.ApiError) or error.status in _PASSING
-        if not passing or retries.over(failures, error):
+        passing = not isinstance(error, errors.ApiError) or error.status in _TEMPORARY_STATUSES
+        if not passing or retries.is_exhausted(failures, error):
             raise error
         yield Pause(retries.wait(failures, getattr(error, "retry_after", None)))
 
 
 def _failure(got: Answer | Lost | None) -> errors.WitndError:
     if not isinstance(got, Answer):
-        return errors.NoAnswerError(got.reason if isinstance(got, Lost) else "nothing was asked")
+        return errors.NoAnswerError(got.reason if isinstance(got, Lost) else "no request was sent")
     kind = _KINDS.get(got.status, errors.UnavailableError if got.status >= 500 else errors.ApiError)
     asked = _seconds(got.headers.get("retry-after"))
     request_id = got.headers.get("x-request-id")
     try:
-        told = msgspec.json.decode(got.body, type=_Refused).error
+        told = msgspec.json.decode(got.body, type=_ErrorResponse).error
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        # Not witnd's own words: a gateway before it, or something else at this address.
-        return kind(got.status, f"HTTP_{got.status}", "an answer that is not from witnd", (), request_id, asked)
+        # Not from witnd: a gateway, or another server at this address.
+        return kind(got.status, f"HTTP_{got.status}", "the response is not from witnd", (), request_id, asked)
     return kind(got.status, told.code, told.message, told.details, told.request_id or request_id, asked)
 
 
 def _seconds(text: str | None) -> float | None:
-    """`Retry-After`: seconds, or a date."""
+    """Parse `Retry-After`: seconds, or a date."""
     if text is None:
         return None
     if text.isascii() and text.isdigit():
@@ -168,7 +168,7 @@ def _read(answer: Answer, type_: type[T]) -> T:
         return msgspec.json.decode(answer.body, type=type_)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise errors.ApiError(
-            answer.status, "UNREADABLE_ANSWER", "a success that is not from witnd; is the base URL right?", (),
+            answer.status, "UNREADABLE_ANSWER", "the response is not from witnd; check the base URL", (),
             answer.headers.get("x-request-id"),
         ) from None  # fmt: skip
 
@@ -176,23 +176,23 @@ def _read(answer: Answer, type_: type[T]) -> T:
 # -- events -----------------------------------------------------------------------------------------------------------
 
 
-def send(event: Event, retries: Retries) -> Flow[Sent]:
+def send(event: Event, retries: Retries) -> Flow[EventReceipt]:
     try:
         answer = yield from exchange(Request("POST", "/v1/events", event.body()), retries)
-        taken = _read(answer, _Accepted)
+        taken = _read(answer, _EventResponse)
     except errors.WitndError as error:
         error.events = (event,)
         raise
-    return Sent(id=taken.id, partition=taken.partition, key=event.key, idempotency_key=event.idempotency_key)
+    return EventReceipt(id=taken.id, partition=taken.partition, key=event.key, idempotency_key=event.idempotency_key)
 
 
-def send_batch(events: Sequence[Event], retries: Retries) -> Flow[list[Sent]]:
-    """In requests of at most 500 events and 8 MiB. What fails for the time being is sent again, and nothing else."""
+def send_batch(events: Sequence[Event], retries: Retries) -> Flow[list[EventReceipt]]:
+    """Send events in requests of at most 500 events and 8 MiB. Retry only temporary failures."""
     bodies = [event.body() for event in events]
-    sent: list[Sent | None] = [None] * len(events)
+    sent: list[EventReceipt | None] = [None] * len(events)
     try:
-        for places in _parts(bodies):
-            yield from _send_part(places, events, bodies, sent, retries)
+        for places in _batches(bodies):
+            yield from _send_batch(places, events, bodies, sent, retries)
     except errors.WitndError as error:
         error.events = tuple(event for event, done in zip(events, sent, strict=True) if done is None)
         if isinstance(error, errors.NotSentError):
@@ -201,8 +201,8 @@ def send_batch(events: Sequence[Event], retries: Retries) -> Flow[list[Sent]]:
     return [one for one in sent if one is not None]
 
 
-def _parts(bodies: Sequence[bytes]) -> Iterator[list[int]]:
-    """Places of the events that go together."""
+def _batches(bodies: Sequence[bytes]) -> Iterator[list[int]]:
+    """Yield the indexes of the events of each request."""
     part: list[int] = []
     size = 0
     for place, body in enumerate(bodies):
@@ -215,33 +215,37 @@ def _parts(bodies: Sequence[bytes]) -> Iterator[list[int]]:
         yield part
 
 
-def _send_part(
-    places: list[int], events: Sequence[Event], bodies: Sequence[bytes], sent: list[Sent | None], retries: Retries
+def _send_batch(
+    places: list[int],
+    events: Sequence[Event],
+    bodies: Sequence[bytes],
+    sent: list[EventReceipt | None],
+    retries: Retries,
 ) -> Flow[None]:
     for failures in count(1):
         body = b'{"events":[%b]}' % b",".join(bodies[place] for place in places)
         try:
             answer = yield from exchange(Request("POST", "/v1/events/batch", body), retries)
         except errors.ApiError as refused:
-            refused.details = tuple(_moved(detail, places) for detail in refused.details)
+            refused.details = tuple(_with_batch_index(detail, places) for detail in refused.details)
             raise
-        taken = _read(answer, _BatchAccepted)
+        taken = _read(answer, _BatchResponse)
         for place, id_ in zip(places, taken.ids, strict=False):
             if id_ is not None:
                 key, identity = events[place].key, events[place].idempotency_key
-                sent[place] = Sent(id=id_, partition=None, key=key, idempotency_key=identity)
+                sent[place] = EventReceipt(id=id_, partition=None, key=key, idempotency_key=identity)
         reasons = {places[one.index]: one.reason for one in taken.failed if 0 <= one.index < len(places)}
         places = [place for place in places if sent[place] is None]
         if not places:
             return
         error = errors.NotSentError([events[p] for p in places], [reasons.get(p, "unconfirmed") for p in places])
-        if retries.over(failures, error):
+        if retries.is_exhausted(failures, error):
             raise error
         yield Pause(retries.wait(failures, None))
 
 
-def _moved(detail: errors.Detail, places: Sequence[int]) -> errors.Detail:
-    """The same mistake with the event's place in what the caller gave, instead of in one request."""
+def _with_batch_index(detail: errors.Detail, places: Sequence[int]) -> errors.Detail:
+    """Return a mistake with the event's index in the caller's list instead of in the request."""
     inside, bracket, rest = detail.path.removeprefix("events[").partition("]")
     if not bracket or not detail.path.startswith("events[") or not inside.isdigit() or int(inside) >= len(places):
         return detail
@@ -251,20 +255,20 @@ def _moved(detail: errors.Detail, places: Sequence[int]) -> errors.Detail:
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _one(path: Sequence[str], query: Mapping[str, str | int | None], type_: type[T], retries: Retries) -> Flow[T]:
+def _get(path: Sequence[str], query: Mapping[str, str | int | None], type_: type[T], retries: Retries) -> Flow[T]:
     target = "/v1/" + "/".join(quote(part, safe="") for part in path)
     given = urlencode({name: value for name, value in query.items() if value is not None}, quote_via=quote)
     answer = yield from exchange(Request("GET", f"{target}?{given}" if given else target), retries)
     return _read(answer, type_)
 
 
-def outcome(key: str, retries: Retries) -> Flow[Explained]:
-    return _one(("outcomes", key), {}, Explained, retries)
+def outcome(key: str, retries: Retries) -> Flow[OutcomeDetail]:
+    return _get(("outcomes", key), {}, OutcomeDetail, retries)
 
 
 def page(filters: Mapping[str, str | int | None], retries: Retries) -> Flow[Page]:
-    return _one(("outcomes",), filters, Page, retries)
+    return _get(("outcomes",), filters, Page, retries)
 
 
 def fate(partition: int, id_: str, key: str | None, retries: Retries) -> Flow[Fate]:
-    return _one(("events", str(partition), id_), {"key": key}, Fate, retries)
+    return _get(("events", str(partition), id_), {"key": key}, Fate, retries)

@@ -1,7 +1,7 @@
-"""Sending straight into the log, without the API: for who has Redis at hand and wants no hop between.
+"""Send events directly to Redis, without the API.
 
-The rules are the same: an event is checked by the daemon's own reader before it goes, because what stands in the log
-stays. `redis` is imported at the first use.
+The daemon's reader checks each event first, because log entries cannot be removed. `redis` is imported at the first
+use.
 """
 
 import time
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
 from witnd.client.errors import Detail, NoAnswerError, NotSentError, ValidationError, WitndError
-from witnd.client.event import Event, Sent, event
+from witnd.client.event import Event, EventReceipt, event
 from witnd.client.flow import BATCH_EVENTS, Retries
 from witnd.domain.outcomes.event import Event as Usable
 from witnd.domain.outcomes.event import Refusal, read
@@ -20,8 +20,8 @@ from witnd.domain.values.mistake import Mistake
 if TYPE_CHECKING:
     from redis import Redis
 
-# A server that is starting, full, or changing its role takes the same entry later.
-_PASSING: Final = (
+# Errors of a server that is starting, full, or changing its role.
+_TEMPORARY_ERRORS: Final = (
     "LOADING",
     "OOM",
     "MISCONF",
@@ -35,10 +35,10 @@ _PASSING: Final = (
 
 
 class RedisSender:
-    """`server`: the URL of witnd's Redis, or a client of `redis` that you have. May be shared by threads.
+    """Appends events to the log. `server`: the URL of witnd's Redis, or a client of `redis`. Threads may share it.
 
-    An event is accepted when the server has replied, as safe as its own `appendfsync` makes it; for more than that,
-    send over the API, which knows `redis.durability`.
+    An event is accepted when the server has replied, with the durability of its `appendfsync` setting. The API can
+    guarantee more with `redis.durability`.
     """
 
     def __init__(
@@ -62,20 +62,20 @@ class RedisSender:
         self.close()
 
     def close(self) -> None:
-        """Close the connections, where they are the sender's own."""
+        """Close the connections, unless you passed a client."""
         if isinstance(self._server, str) and self._client is not None:
             self._client.close()
             self._client = None
 
-    def send(self, key: str, action: str, customer_key: str, **fields: Any) -> Sent:
-        """Append one event; returns when it is in the log. `fields` are those of `Event`."""
+    def send(self, key: str, action: str, customer_key: str, **fields: Any) -> EventReceipt:
+        """Append one event and return when it is in the log. `fields` are those of `Event`."""
         return self.send_batch([Event(key=key, action=action, customer_key=customer_key, **fields)])[0]
 
-    def send_batch(self, events: Iterable[Event | Mapping[str, Any]]) -> list[Sent]:
-        """Append any number of events in their order. All are checked before any is sent."""
+    def send_batch(self, events: Iterable[Event | Mapping[str, Any]]) -> list[EventReceipt]:
+        """Append any number of events in order. Checks all before it sends any."""
         given = [event(one) for one in events]
-        bodies = _checked(given)
-        sent: list[Sent | None] = [None] * len(given)
+        bodies = _valid_bodies(given)
+        sent: list[EventReceipt | None] = [None] * len(given)
         try:
             for start in range(0, len(given), BATCH_EVENTS):
                 self._send(range(start, min(start + BATCH_EVENTS, len(given))), given, bodies, sent)
@@ -87,9 +87,9 @@ class RedisSender:
         return [one for one in sent if one is not None]
 
     def _send(
-        self, places: Sequence[int], events: Sequence[Event], bodies: Sequence[bytes], sent: list[Sent | None]
+        self, places: Sequence[int], events: Sequence[Event], bodies: Sequence[bytes], sent: list[EventReceipt | None]
     ) -> None:
-        from redis import exceptions  # noqa: PLC0415 - only who sends this way needs it
+        from redis import exceptions  # noqa: PLC0415 - an optional dependency
 
         failures = 0
         while places:
@@ -97,7 +97,7 @@ class RedisSender:
             try:
                 replies = self._append([(events[place].key, bodies[place]) for place in places])
             except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as silent:
-                lost = NoAnswerError(f"no answer from Redis: {silent}")
+                lost = NoAnswerError(f"no response from Redis: {silent}")
             except exceptions.RedisError as refused_all:
                 raise WitndError(f"Redis refuses: {refused_all}") from refused_all
             else:
@@ -108,30 +108,30 @@ class RedisSender:
                     else:
                         id_ = reply.decode() if isinstance(reply, bytes) else str(reply)
                         key, identity = events[place].key, events[place].idempotency_key
-                        sent[place] = Sent(id=id_, partition=partition, key=key, idempotency_key=identity)
+                        sent[place] = EventReceipt(id=id_, partition=partition, key=key, idempotency_key=identity)
                 places = [place for place, _ in refused]
                 if not places:
                     return
                 why = str(refused[0][1])
                 lost = NotSentError([events[place] for place in places], ["rejected"] * len(places), why)
-                if not all(_passing(reply) for _, reply in refused):
+                if not all(_is_temporary(reply) for _, reply in refused):
                     raise lost
             failures += 1
-            if self._retries.over(failures, lost):
+            if self._retries.is_exhausted(failures, lost):
                 raise lost
             time.sleep(self._retries.wait(failures, None))
 
     def _append(self, entries: Sequence[tuple[str, bytes]]) -> list[tuple[int, Any]]:
-        """Partition, and id or error, of each. Raises what the client raises where the replies are lost."""
-        client = self._connected()
+        """Return the partition and the id or error of each entry. Raises the client's error if the replies are lost."""
+        client = self._connect()
         partitions = [crc32(key.encode()) % self._count(client) for key, _ in entries]
         pipeline = client.pipeline(transaction=False)
         for partition, (_, body) in zip(partitions, entries, strict=True):
             pipeline.xadd(f"{self._prefix}:{{{partition}}}:events", {"data": body})
         return list(zip(partitions, pipeline.execute(raise_on_error=False), strict=True))
 
-    def _connected(self) -> "Redis":
-        import redis  # noqa: PLC0415 - only who sends this way needs it
+    def _connect(self) -> "Redis":
+        import redis  # noqa: PLC0415 - an optional dependency
         from redis.backoff import NoBackoff  # noqa: PLC0415
         from redis.retry import Retry  # noqa: PLC0415
 
@@ -145,16 +145,16 @@ class RedisSender:
             return self._client
 
     def _count(self, client: "Redis") -> int:
-        """The number of partitions, which never changes once a daemon has started."""
+        """Return the number of partitions, which never changes after the first start of a daemon."""
         if not self._partitions:
             found: Any = client.hget(f"{self._prefix}:meta", "partitions")
             if found is None:
-                raise WitndError(f"no witnd has ever started here: the key {self._prefix}:meta is not there")
+                raise WitndError(f"witnd has never started on this Redis: the key {self._prefix}:meta does not exist")
             self._partitions = int(found)
         return self._partitions
 
 
-def _checked(events: Sequence[Event]) -> list[bytes]:
+def _valid_bodies(events: Sequence[Event]) -> list[bytes]:
     bodies = [one.body() for one in events]
     details: list[Detail] = []
     for place, body in enumerate(bodies):
@@ -170,7 +170,7 @@ def _checked(events: Sequence[Event]) -> list[bytes]:
     return bodies
 
 
-def _passing(reply: Exception) -> bool:
-    # redis-py cuts the first word off where it has a class for it.
+def _is_temporary(reply: Exception) -> bool:
+    # redis-py removes the first word if it has an exception class for it.
     name = type(reply).__name__
-    return str(reply).startswith(_PASSING) or name in ("BusyLoadingError", "OutOfMemoryError", "ReadOnlyError")
+    return str(reply).startswith(_TEMPORARY_ERRORS) or name in ("BusyLoadingError", "OutOfMemoryError", "ReadOnlyError")

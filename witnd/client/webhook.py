@@ -1,4 +1,4 @@
-"""Believing a webhook or not: Standard Webhooks, under either of the two names of its headers."""
+"""Verify webhooks (Standard Webhooks), with either of the two sets of header names."""
 
 import hmac
 import time
@@ -19,43 +19,43 @@ def verify_webhook(
     *,
     now: float | None = None,
 ) -> dict[str, Any]:
-    """The message, if one of the secrets signed it within `tolerance` seconds of now; else `SignatureError`.
+    """Return the message if one of the secrets signed it within `tolerance` seconds of now. Raises `SignatureError`.
 
-    `body` is what came, byte by byte. Names of headers may be in any case. Several secrets are for the day of a
-    rotation. A message may come twice: its `id` tells.
+    `body` must be the unchanged bytes. Header names are case-insensitive. Pass several secrets during a rotation. A
+    message can arrive twice, with the same `id`.
     """
-    id_, sent, signatures = _signed_with({name.lower(): value for name, value in headers.items()})
+    id_, sent, signatures = _signature_headers({name.lower(): value for name, value in headers.items()})
     if not sent.isascii() or not sent.isdigit() or len(sent) > 12:
-        raise SignatureError("the timestamp is no number of seconds")
+        raise SignatureError("the timestamp is not a number")
     signed = f"{id_}.{sent}.".encode() + body
     given = [one.encode() for one in signatures.split(" ") if one.startswith("v1,")]
     if not secrets:
-        raise ValueError("secrets: name at least one")
+        raise ValueError("secrets: pass at least one")
     expected = [_signature(secret, signed) for secret in ([secrets] if isinstance(secrets, str) else secrets)]
-    # Every pair is compared, so that the time it takes tells nothing of which one was nearly right.
+    # All pairs are compared in constant time.
     found = False
     for one in given:
         for other in expected:
             found |= hmac.compare_digest(one, other)
     if not found:
-        raise SignatureError("no signature fits: it is forged or changed, or the secret is another one")
+        raise SignatureError("no signature matches: the message was forged or changed, or the secret is wrong")
     if abs((time.time() if now is None else now) - int(sent)) > tolerance:
-        raise SignatureError(f"the message was signed more than {tolerance:g} s ago or ahead; is the clock right?")
+        raise SignatureError(f"the message was signed more than {tolerance:g} s ago or ahead; check the clock")
     try:
         message: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise SignatureError("the body is no JSON object") from None
+        raise SignatureError("the body is not a JSON object") from None
     return message
 
 
-def _signed_with(headers: Mapping[str, str]) -> tuple[str, str, str]:
-    """Id, timestamp and signatures, all of one family."""
+def _signature_headers(headers: Mapping[str, str]) -> tuple[str, str, str]:
+    """Return id, timestamp and signatures, all from one set of headers."""
     for family in ("webhook", "svix"):
         found = [headers.get(f"{family}-{name}") for name in ("id", "timestamp", "signature")]
         id_, sent, signatures = found
         if id_ is not None and sent is not None and signatures is not None:
             return id_, sent, signatures
-    raise SignatureError("the headers webhook-id, webhook-timestamp and webhook-signature are not all there")
+    raise SignatureError("the headers webhook-id, webhook-timestamp and webhook-signature are required")
 
 
 def _signature(secret: str, signed: bytes) -> bytes:
@@ -64,5 +64,5 @@ def _signature(secret: str, signed: bytes) -> bytes:
     except ValueError:
         key = b""
     if not key:
-        raise ValueError("secrets: each must be whsec_ and base64, as it was shown when the rule was made")
+        raise ValueError("secrets: each must be whsec_ and base64, as shown when the rule was created")
     return b"v1," + b64encode(hmac.digest(key, signed, "sha256"))

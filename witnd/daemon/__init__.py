@@ -1,4 +1,4 @@
-"""Assembly and life of the running process: partitions, invoices, HTTP and leases.
+"""The running daemon: partitions, invoices, HTTP and leases.
 
 Imports everything but `cli`, `demo` and `mcp`.
 """

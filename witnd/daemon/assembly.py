@@ -1,4 +1,4 @@
-"""The only place where the parts meet: from a configuration to a running daemon."""
+"""Build a running daemon from a configuration."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,8 +14,8 @@ from witnd.config import Config
 from witnd.daemon.billing import Billing
 from witnd.daemon.catalogue_keeper import CatalogueKeeper
 from witnd.daemon.journal_keeper import JournalKeeper, watch_marks
-from witnd.daemon.metrics import Backlog, gather
-from witnd.daemon.owner import Owner, Shared
+from witnd.daemon.metrics import Backlog, collect_samples
+from witnd.daemon.owner import Owner, PartitionDeps
 from witnd.daemon.process import files, gate
 from witnd.daemon.process.garbage import collect
 from witnd.daemon.process.systemd import Systemd
@@ -46,28 +46,28 @@ from witnd.store.server.lease import Lease
 from witnd.web.http.metrics import render
 from witnd.web.routes import HTML_ERRORS, PAGES, ROUTES
 
-# Outcomes on hold of a partition that are named in `/readyz`; the page of problems has more.
-ON_HOLD_NAMED = 10
+# Outcomes on hold per partition in `/readyz`. The dashboard lists more.
+MAX_ON_HOLD_NAMES = 10
 
 log = structlog.get_logger()
 
 
 class Daemon:
-    """`run()` until stopped or cancelled. Raises `Displaced`, `Unsafe` or `ConfigError` for what must end it."""
+    """The daemon: `run()` until stopped or cancelled. Raises `Displaced`, `Unsafe` or `ConfigError`."""
 
     def __init__(self, config: Config, systemd: Systemd, *, remember: bool) -> None:
         self._config = config
-        self._remember = remember  # whether the state directory is the same one after a restart
+        self._remember = remember  # whether the state directory survives a restart
         self._systemd = systemd
         self._owners: list[Owner] = []
         self._billing: Billing | None = None
         self._journal: JournalKeeper | None = None
         self._copy: CatalogueKeeper | None = None
-        self._sides: list[SideTask] = []  # what must not end the daemon
+        self._sides: list[SideTask] = []  # tasks that must not end the daemon
         self._clocks: ClockWatch | None = None
         self._stopping = asyncio.Event()
         self.web: Web | None = None
-        self.address: str | None = None  # where HTTP is answered, once `answering` is set
+        self.address: str | None = None  # of the HTTP server, after `answering` is set
         self.answering = asyncio.Event()
         self.ready = asyncio.Event()
 
@@ -83,7 +83,7 @@ class Daemon:
             when_ready = partial(gate.wait_for_server, server, self._systemd)
             meta = await when_ready(lambda: read_meta(clients.ownership, keys, config.redis.partitions))
             if self._remember:
-                with suppress(OSError):  # the journal's alarm names the reason
+                with suppress(OSError):  # the journal's alarm reports it
                     config.daemon.state_dir.mkdir(parents=True, exist_ok=True)
                 journal.open(None if meta is None else meta.deployment)
             meta = await when_ready(lambda: open_meta(clients.ownership, keys, config.redis.partitions))
@@ -99,7 +99,7 @@ class Daemon:
             sender = await stack.enter_async_context(
                 Sender.open(allow_networks=config.webhooks.allow_networks, now_ms=clock.now_ms, tls=trust)
             )
-            shared = Shared(
+            shared = PartitionDeps(
                 config=config,
                 server=server,
                 clients=clients,
@@ -111,13 +111,13 @@ class Daemon:
                 clock=clock,
                 watch=watch,
                 send=sender.send,
-                slots=Slots(sizes(total_for(files.limit()))),
+                slots=Slots(sizes(total_for(files.open_files_limit()))),
                 calls=CallLimits(),
-                changed=self._changed,
+                changed=self._report_state,
             )
             self._owners = [Owner(shared, number) for number in range(config.redis.partitions)]
             if self._stopping.is_set():
-                self.stop()  # it was told before there was anybody to tell
+                self.stop()  # `stop` was called before the start
             billing_keys = BillingKeys(config.redis.prefix)
             lease = Lease(
                 clients.billing, billing_keys, config.daemon.instance, int(config.daemon.lease * 1000), clock.now_ms
@@ -139,7 +139,7 @@ class Daemon:
             ]
             await self._serve(self.web)
 
-    def _web(self, shared: Shared, partitions: list[Keys], backlog: Backlog) -> Web:
+    def _web(self, shared: PartitionDeps, partitions: list[Keys], backlog: Backlog) -> Web:
         config, client, keys, clock = self._config, shared.clients.api, shared.shared_keys, shared.clock
         figures = shared.clients.figures
         invoices = Invoices(client, BillingKeys(config.redis.prefix), config.redis.partitions, shared.journal.number)
@@ -148,7 +148,7 @@ class Daemon:
 
         def metrics() -> bytes:
             health = self._health(lag.events)
-            figures = gather(
+            figures = collect_samples(
                 self._owners,
                 health,
                 lag.of_partitions,
@@ -156,7 +156,7 @@ class Daemon:
                 appender,
                 web.server,
                 clock,
-                self._all_sides(),
+                self._side_tasks(),
                 is_billing=self._billing is not None and self._billing.is_running,
             )
             return render(figures)
@@ -200,7 +200,7 @@ class Daemon:
         )
 
     async def _serve(self, web: Web) -> None:
-        """Run all partitions until each has stopped; give their leases back whatever ends them."""
+        """Run all partitions until each has stopped, then release their leases."""
         try:
             async with asyncio.TaskGroup() as group:
                 beside = [group.create_task(web.run()), *(group.create_task(side.run()) for side in self._sides)]
@@ -217,7 +217,7 @@ class Daemon:
                 await part.release()
 
     def stop(self) -> None:
-        """Read no more, commit what was read, give deliveries a moment, give the partitions back."""
+        """Stop reading, commit what was read, wait a moment for deliveries, and release the partitions."""
         if not self._stopping.is_set():
             self._stopping.set()
             log.info("daemon.stopping")
@@ -227,20 +227,20 @@ class Daemon:
 
     @property
     def troubles(self) -> list[str]:
-        """Why something does not move at the moment; empty while all is well."""
+        """Return why processing is blocked, empty if it is not."""
         problem = None if self._clocks is None else self._clocks.problem
         found = [] if problem is None else [problem.reason]
         return list(dict.fromkeys([*found, *(trouble for part in self._parts() for trouble in part.troubles)]))
 
     @property
     def alarms(self) -> list[str]:
-        """What does not work beside settlement, or works again after an error; empty while all is well."""
-        found = [side.alarm for side in self._all_sides()]
+        """Return the alarms of side tasks, empty if there are none."""
+        found = [side.alarm for side in self._side_tasks()]
         found += [part.alarm for part in (self._journal, self._copy, self._billing) if part is not None]
-        on_hold = [owner.memory.partition.cache.alarms(ON_HOLD_NAMED) for owner in self._owners if owner.memory]
+        on_hold = [owner.memory.partition.cache.alarms(MAX_ON_HOLD_NAMES) for owner in self._owners if owner.memory]
         return [alarm for alarm in found if alarm is not None] + [alarm for some in on_hold for alarm in some]
 
-    def _all_sides(self) -> list[SideTask]:
+    def _side_tasks(self) -> list[SideTask]:
         sides = [*self._sides, *([] if self.web is None else self.web.sides)]
         for owner in self._owners:
             sides += [owner.supervised, *owner.sides]
@@ -249,7 +249,7 @@ class Daemon:
     def _parts(self) -> list[Owner | Billing]:
         return [*self._owners, *([] if self._billing is None else [self._billing])]
 
-    def _changed(self) -> None:
+    def _report_state(self) -> None:
         states = [owner.state for owner in self._owners]
         if "starting" in states or self._stopping.is_set():
             return
@@ -263,7 +263,7 @@ class Daemon:
             self._systemd.status(status)
 
     async def _watch(self) -> None:
-        """Tell systemd that the event loop turns, and how things are."""
+        """Send watchdog and status messages to systemd."""
         pause = (self._systemd.watchdog_seconds or 20) / 2
         while True:
             self._systemd.watchdog()
@@ -274,7 +274,7 @@ class Daemon:
 
 @asynccontextmanager
 async def server_for(config: Config, *, private: bool) -> AsyncIterator[tuple[Endpoint, embedded.Embedded | None]]:
-    """The Redis to use: a private one for as long as the context lasts, or the configured one."""
+    """Return the configured Redis, or a private server that runs until the context ends."""
     if not private:
         yield config.redis.endpoint(), None
         return

@@ -1,4 +1,4 @@
-"""Ownership of the invoices of a deployment: one daemon collects, closes and issues; the others are on standby."""
+"""Own the invoices of a deployment: one daemon makes them, the others are on standby."""
 
 import asyncio
 from contextlib import suppress
@@ -8,7 +8,7 @@ import structlog
 from witnd.billing.biller import Biller, BillingTerms
 from witnd.clock import Clock
 from witnd.config import Config
-from witnd.daemon.lease_keeper import Tenure
+from witnd.daemon.lease_keeper import LeaseKeeper
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.store.catalogue.loader import check_head
 from witnd.store.clock.watch import ClockWatch
@@ -20,7 +20,7 @@ from witnd.store.server.lease import Lease
 from witnd.store.server.retry import Retry
 from witnd.store.server.safety import problems, read_health
 
-# How long to wait before invoices that could not be made are tried again.
+# Delay before blocked invoices are retried.
 BLOCKED_SECONDS = 10.0
 # After this long without an error, the invoices are no longer blocked.
 HEALTHY_SECONDS = 15.0
@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 
 class Billing:
-    """`run()` until cancelled. Raises `LostData` for what must end the daemon.
+    """Makes invoices while it has the lease: `run()` until cancelled. Raises `LostData`.
 
     An error that concerns only the invoices blocks them until it is repaired; partitions continue.
     """
@@ -55,7 +55,7 @@ class Billing:
         self._biller: Biller | None = None
         self._unsafe: str | None = None
         self.alarm: str | None = None  # why the invoices are blocked, for health
-        self._tenure = Tenure(
+        self._lease_keeper = LeaseKeeper(
             "the billing",
             lease,
             self._retry,
@@ -68,19 +68,19 @@ class Billing:
     @property
     def is_running(self) -> bool:
         """Whether this daemon makes the invoices."""
-        return self._tenure.is_held
+        return self._lease_keeper.is_held
 
     @property
     def troubles(self) -> list[str]:
         """Why the daemon makes no invoices at the moment; empty while all is well."""
         biller = self._biller if self.is_running else None
         of_biller = () if biller is None else (biller.waiting_for, biller.damaged)
-        found = (self._unsafe, self._retry.trouble, self._tenure.waiting_for, *of_biller)
+        found = (self._unsafe, self._retry.trouble, self._lease_keeper.waiting_for, *of_biller)
         return [one for one in found if one is not None]
 
     async def run(self) -> None:
         try:
-            while await self._tenure.take():
+            while await self._lease_keeper.take():
                 try:
                     await self._own()
                 except Exception as error:
@@ -92,16 +92,16 @@ class Billing:
             self._ledger.close()
 
     async def release(self) -> None:
-        await self._tenure.release()
+        await self._lease_keeper.release()
 
     async def _own(self) -> None:
-        """Make invoices for as long as the lease is ours."""
+        """Make invoices while this daemon has the lease."""
         billing = self._config.billing
         self._biller = biller = Biller(
             self._ledger,
             self._catalogue,
             self._retry,
-            fence=self._tenure.fence,
+            fence=self._lease_keeper.fence,
             terms=BillingTerms(
                 period=billing.period,
                 grace_ms=int(billing.grace * 1000),
@@ -115,11 +115,11 @@ class Billing:
         log.info("billing.running", period=billing.period, issue=billing.issue)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._tenure.renew())
+                group.create_task(self._lease_keeper.renew())
                 group.create_task(self._unblock())
                 group.create_task(biller.run())
         except BaseExceptionGroup as failed:
-            await self._tenure.lost(failed)
+            await self._lease_keeper.handle_loss(failed)
         finally:
             self._unsafe = None  # the next owner checks Redis itself
             self._ledger.close()
@@ -130,7 +130,7 @@ class Billing:
             self.alarm = alarm
             log.error("billing.blocked", reason=unsafe.reason, remedy=unsafe.remedy)
         with suppress(StoreUnavailable, StoreRefused):
-            await self._tenure.release()
+            await self._lease_keeper.release()
         await asyncio.sleep(BLOCKED_SECONDS)
 
     async def _unblock(self) -> None:
@@ -143,7 +143,7 @@ class Billing:
         return await self._invoices.issue_due(id_, self._config.billing.series)
 
     async def _safe(self) -> bool:
-        """Whether Redis is one to fix invoices in."""
+        """Return whether Redis is safe to store invoices in."""
         found = problems(await read_health(self._ledger.ask), self._config.redis.durability)
         reason = "; ".join(one.reason for one in found) or None
         if reason is not None and reason != self._unsafe:
@@ -153,7 +153,7 @@ class Billing:
         return reason is None
 
     async def _verify(self) -> None:
-        """After an outage: is this still the data that we know?"""
+        """Check that Redis has the same data after an outage."""
         found = problems(await read_health(self._ledger.ask), self._config.redis.durability)
         if found:
             raise StoreRefused(found[0].reason, found[0].remedy)
@@ -171,7 +171,7 @@ class Billing:
 
 
 def _only_unsafe(error: BaseException) -> Unsafe | None:
-    """Return the first reason to block the invoices, or None where something else went wrong as well."""
+    """Return the first reason to block invoices, or None if there are other errors too."""
     errors = list(leaves(error))
     if any(isinstance(one, Fenced | LostData) or not isinstance(one, Unsafe) for one in errors):
         return None

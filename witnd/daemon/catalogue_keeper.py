@@ -1,7 +1,6 @@
-"""Keeps the copy of the catalogue on disk, and compares it with Redis at the start.
+"""Keep a copy of the catalogue on disk, and compare it with Redis at the start.
 
-A version is in the file a moment after the daemon has read it. A file that cannot be read or written raises an alarm
-and stops nothing.
+Versions are written a moment after the daemon has read them. An unreadable or unwritable file raises an alarm.
 """
 
 import asyncio
@@ -25,7 +24,7 @@ log = structlog.get_logger()
 
 
 class CatalogueKeeper:
-    """`run()` until cancelled. `is_kept`: whether the state directory is the same one after a restart."""
+    """Writes the copy: `run()` until cancelled. `is_kept`: whether the state directory survives a restart."""
 
     def __init__(self, copy: CatalogueCopy, *, is_kept: bool) -> None:
         self.is_kept = is_kept
@@ -43,7 +42,7 @@ class CatalogueKeeper:
         return catalogue
 
     def open(self, deployment: str, catalogue: Catalogue) -> None:
-        """Read the copy; from now on, take what is added to the catalogue."""
+        """Read the copy, and add new versions from now on."""
         if not self.is_kept:
             return
         try:

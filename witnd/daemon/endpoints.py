@@ -1,4 +1,4 @@
-"""Where a rule's deliveries go right now, and what signs them: the catalogue, by rule id."""
+"""The current URL and secrets of each rule, from the catalogue."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from witnd.notify.relay import Endpoint
 
 
 class Endpoints:
-    """`of` answers None for a rule that is not in force, archived or disabled."""
+    """Endpoints by rule id. `of` returns None if a rule is not in effect, archived or disabled."""
 
     def __init__(self, catalogue: Catalogue, now_ms: Callable[[], int]) -> None:
         self._catalogue = catalogue
@@ -27,7 +27,7 @@ class Endpoints:
         )
 
     def _in_force(self, now: int) -> dict[str, NotificationRule]:
-        """By id. The catalogue returns the same tuple for as long as nothing changes."""
+        """Return the rules in effect by id. Cached, because the catalogue returns the same tuple until it changes."""
         rules = self._catalogue.rules(now)
         if rules is not self._rules:
             self._rules = rules

@@ -1,4 +1,4 @@
-"""Keeps the journal on disk: soon after every step, and before the step's webhooks are sent.
+"""Keep the journal on disk: soon after every step, and before the step's webhooks are sent.
 
 One write and sync covers all steps since the last one. A separate thread does it, so a slow disk delays only webhooks.
 If the disk cannot be written, an alarm is raised and nothing waits.
@@ -18,7 +18,7 @@ from witnd.store.journal.journal import Journal
 from witnd.store.journal.marks import read_marks
 from witnd.store.keys import GlobalKeys
 
-# How far the journal may be behind the last step while nobody waits for it.
+# Longest delay of a write while no webhook waits for it.
 WRITE_SECONDS: Final = 0.5
 # A write that takes longer raises the alarm.
 SLOW_SECONDS: Final = 5.0
@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 
 class JournalKeeper:
-    """`run()` until cancelled. `is_kept`: whether the state directory is the same one after a restart."""
+    """Writes the journal: `run()` until cancelled. `is_kept`: whether the state directory survives a restart."""
 
     def __init__(self, journal: Journal, *, is_kept: bool) -> None:
         self.is_kept = is_kept
@@ -38,7 +38,7 @@ class JournalKeeper:
         self._journal = journal
         self._reason: str | None = None
         self._wanted = asyncio.Event()
-        self._turn = asyncio.Event()  # set when the write that is under way has ended
+        self._turn = asyncio.Event()  # set after each write
         self._writing: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
@@ -97,7 +97,7 @@ class JournalKeeper:
 
 
 async def watch_marks(client: Redis, keys: GlobalKeys, journal: Journal) -> None:
-    """Remember the last numbers and the biller's steps; raise `LostData` when one goes back."""
+    """Record the last numbers and the biller's steps. Raises `LostData` if one decreases."""
     while True:
         with contextlib.suppress(StoreUnavailable, StoreRefused):  # the caller that needs Redis logs it
             marks = await read_marks(client, keys)

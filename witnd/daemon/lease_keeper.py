@@ -1,4 +1,4 @@
-"""Holds a lease: waits for it, renews it, waits again after losing it, and releases it."""
+"""Keep a lease: wait for it, renew it, wait again after losing it, and release it."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ DEAD_AFTER = 3
 log = structlog.get_logger()
 
 
-class Tenure:
+class LeaseKeeper:
     """Waits for a lease and renews it. `what` names the owned thing. `standby` is called with the owner when another
     daemon has it. `look` reads the server's clock for the guard, before any decision depends on it."""
 
@@ -46,7 +46,7 @@ class Tenure:
 
     @property
     def fence(self) -> str:
-        """What commits compare."""
+        """The fencing token of commits."""
         return self._lease.value
 
     @property
@@ -60,7 +60,7 @@ class Tenure:
     async def take(self) -> bool:
         """Wait for the lease. False if stopped meanwhile."""
         self.is_held = False
-        watched = _Watched(self._lease, self._clock)
+        watched = _ForeignLease(self._lease, self._clock)
         owner: str | None = None
         while not self._stopping.is_set():
             await self._retry.call("reading the server's clock", self._look)
@@ -90,7 +90,7 @@ class Tenure:
         self.waiting_for = None if problem is None else problem.reason
 
     async def renew(self) -> None:
-        """Keep the lease until cancelled. Raises `Fenced` when it is somebody else's, or nobody's."""
+        """Renew the lease until cancelled. Raises `Fenced` if it is lost."""
         while True:
             await self._clock.sleep(self._pause)
             try:
@@ -101,9 +101,9 @@ class Tenure:
             if holder is not None:
                 raise Fenced(holder.instance)
 
-    async def lost(self, failed: BaseExceptionGroup[BaseException]) -> None:
-        """Handle the errors that ended the work: return after a lost lease, so that the caller waits for it again, and
-        raise everything else."""
+    async def handle_loss(self, failed: BaseExceptionGroup[BaseException]) -> None:
+        """Handle the errors that ended the work. Return after a lost lease, so that the caller waits again, and
+        raise all others."""
         self.is_held = False
         fenced, other = failed.split(Fenced)
         if fenced is None or other is not None:
@@ -119,8 +119,8 @@ class Tenure:
             await self._lease.release()
 
 
-class _Watched:
-    """The lease of another daemon, while this one waits for it.
+class _ForeignLease:
+    """The lease of another daemon that this one waits for.
 
     Setting the server's clock back prolongs every lease by as much. A live owner soon renews its lease to the right
     length; the lease of a dead one would last for hours.

@@ -1,4 +1,4 @@
-"""The life of the process: signals in, an orderly end out."""
+"""Process lifecycle: signal handling and graceful shutdown."""
 
 import asyncio
 import signal
@@ -13,7 +13,7 @@ from witnd.daemon.process.systemd import Systemd
 from witnd.store.errors import Unsafe
 from witnd.store.server.embedded import Embedded
 
-# A drain that cannot end (Redis is away) must not wait for systemd's SIGKILL: what is in memory is not lost by it.
+# If Redis is away, the drain cannot end. Nothing is lost by stopping before systemd's SIGKILL.
 DRAIN_SECONDS = 20.0
 RESTARTS = 5
 
@@ -21,21 +21,21 @@ log = structlog.get_logger()
 
 
 async def serve(config: Config, *, private: bool, reload: Reload | None = None) -> None:
-    """Run the daemon until SIGTERM or SIGINT; a second one ends it at once. `reload` handles the other signals."""
-    files.raise_limit()
+    """Run the daemon until SIGTERM or SIGINT; a second signal stops it at once. `reload` handles the other signals."""
+    files.raise_open_files_limit()
     daemon = Daemon(config, Systemd(), remember=private or config.state_dir_explicit)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None
 
-    def told() -> None:
+    def request_stop() -> None:
         if stop.is_set():
             task.cancel()
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told)
+        loop.add_signal_handler(number, request_stop)
     if reload is not None:
         reload.install(loop)
     async with server_for(config, private=private) as (server, running):
@@ -55,7 +55,7 @@ async def serve(config: Config, *, private: bool, reload: Reload | None = None) 
                     serving.cancel()
             await serving
         except asyncio.CancelledError:
-            log.warning("daemon.forced_exit", reason="told to stop a second time")
+            log.warning("daemon.forced_exit", reason="second signal")
         finally:
             for one in (serving, stopping, watching):
                 if one is not None:
@@ -65,7 +65,7 @@ async def serve(config: Config, *, private: bool, reload: Reload | None = None) 
 
 
 async def _keep(server: Embedded) -> None:
-    """Start the private server again when it dies; the daemon waits meanwhile as for any Redis."""
+    """Restart the private server if it dies. The daemon waits as for any Redis."""
     for _ in range(RESTARTS):
         how = await server.wait_exit()
         log.error("embedded.died", how=how, action="starting it again")

@@ -1,4 +1,4 @@
-"""The values of the figures: from memory, and a few that Redis is asked for now and then, never by a scrape."""
+"""Collect the values of metrics. A few are read from Redis at intervals, none by a scrape."""
 
 import asyncio
 import contextlib
@@ -22,14 +22,14 @@ from witnd.telemetry import dropped_lines
 from witnd.web.http.metrics import Sample
 from witnd.web.http.server import Server
 
-# Between two looks at what only Redis knows: some constant-time commands for each rule and partition.
-LOOK_SECONDS: Final = 10.0
-# Those that held and waiting events may still become.
+# Interval of reads from Redis: some constant-time commands for each rule and partition.
+READ_SECONDS: Final = 10.0
+# Final fates of events.
 _FATES: Final = ("applied", "duplicate", "conflict", "late", "rejected")
 
 
 class _Waiting(NamedTuple):
-    """What waits in one partition outside of memory; `lines` are all that it ever had."""
+    """Counts of one partition that are not in memory. `lines` counts all lines ever written."""
 
     lines: int
     queued: int
@@ -39,12 +39,12 @@ class _Waiting(NamedTuple):
 
 
 class Backlog:
-    """What waits outside of memory. `run()` until cancelled."""
+    """Reads counts from Redis: `run()` until cancelled."""
 
     def __init__(self, client: Redis, shared: GlobalKeys, partitions: Sequence[Keys], clock: Clock) -> None:
         self.of_partitions: list[_Waiting] = []
-        self.samples: dict[str, list[Sample]] = {}  # of no partition
-        self.looked: float | None = None  # when, on the monotonic clock
+        self.samples: dict[str, list[Sample]] = {}  # without a partition
+        self.read_at: float | None = None  # on the monotonic clock
         self._client = client
         self._shared = shared
         self._partitions = partitions
@@ -54,14 +54,14 @@ class Backlog:
 
     async def run(self, catalogue: Catalogue) -> None:
         while True:
-            with contextlib.suppress(StoreUnavailable, StoreRefused):  # whoever needs Redis says so
+            with contextlib.suppress(StoreUnavailable, StoreRefused):  # the caller that needs Redis logs it
                 await self._look([rule_id(name) for name in catalogue.keys("notification_rule")])
-                self.looked = self._clock.monotonic()
-            await asyncio.sleep(LOOK_SECONDS)
+                self.read_at = self._clock.monotonic()
+            await asyncio.sleep(READ_SECONDS)
 
     @property
     def waiting_seconds(self) -> float:
-        """Since the first period ended that is not closed."""
+        """Return the time since the end of the first period that is not closed."""
         ended = self._period_ended
         return 0.0 if ended is None else max(0.0, (self._clock.now_ms() - ended) / 1000)
 
@@ -81,7 +81,7 @@ class Backlog:
                         asked.zcard(keys.parked(rule))
                 found = cast("list[object]", await asked.execute(raise_on_error=False))
         endpoints, first, drafts, closed = found[:4]
-        # An answer may be an error, as from a server that is still loading.
+        # A reply can be an error, for example while the server is loading.
         states = [decode_endpoint(record) for record in endpoints] if isinstance(endpoints, list) else []
         self._period_ended = int(first[0][1]) if isinstance(first, list) and first else None
         each = 3 + 2 * len(rules)
@@ -103,7 +103,7 @@ class Backlog:
         }
 
     def _sums(self, numbers: Sequence[int]) -> dict[str, list[Sample]]:
-        """Figures summed over these partitions."""
+        """Return metrics summed over these partitions."""
         parts = [self.of_partitions[number] for number in numbers]
         return {
             "witnd_invoice_lines_total": [((), sum(one.lines for one in parts))],
@@ -115,12 +115,12 @@ class Backlog:
             "witnd_outcomes_unqueued": [((), sum(one.unqueued for one in parts))],
         }
 
-    def figures(self, numbers: Sequence[int], *, is_billing: bool) -> dict[str, list[Sample]]:
-        """The figures that this daemon exports: it owns these partitions, and makes the invoices or does not. What
-        another daemon owns it leaves out, so that a sum over all daemons counts everything once."""
-        if self.looked is None:
+    def samples_of(self, numbers: Sequence[int], *, is_billing: bool) -> dict[str, list[Sample]]:
+        """Return the metrics of the owned partitions, and of the invoices if this daemon makes them. So a sum over
+        all daemons counts everything once."""
+        if self.read_at is None:
             return {}
-        found: dict[str, list[Sample]] = {"witnd_figures_age_seconds": [((), self._clock.monotonic() - self.looked)]}
+        found: dict[str, list[Sample]] = {"witnd_figures_age_seconds": [((), self._clock.monotonic() - self.read_at)]}
         if numbers:
             found |= self._sums(numbers)
         if is_billing:
@@ -133,7 +133,7 @@ def _number(answer: object) -> int:
     return answer if isinstance(answer, int) else 0
 
 
-def gather(
+def collect_samples(
     owners: Sequence[Owner],
     health: Health,
     lag: Sequence[int],
@@ -145,7 +145,7 @@ def gather(
     *,
     is_billing: bool,
 ) -> Mapping[str, Sequence[Sample]]:
-    """All figures that are known at the moment. `lag`: of each partition."""
+    """Return all current metrics. `lag`: by partition."""
     running = [owner.number for owner in owners if owner.state == "running"]
     found: dict[str, list[Sample]] = {
         "witnd_ready": [((), float(health.ready and not health.troubles))],
@@ -156,14 +156,14 @@ def gather(
         "witnd_log_lines_dropped_total": [((), dropped_lines())],
         "witnd_ingest_events_total": [((answer,), count) for answer, count in appender.answers.items()],
         "witnd_http_requests_total": [((at, str(status)), n) for (at, status), n in sorted(server.requests.items())],
-        "witnd_http_request_seconds": [((name,), took) for name, took in _took(server)],
+        "witnd_http_request_seconds": [((name,), took) for name, took in _duration_samples(server)],
     }
     for owner in owners:
-        for name, sample in _of_partition(owner, clock.now_ms()):
+        for name, sample in _partition_samples(owner, clock.now_ms()):
             found.setdefault(name, []).append(sample)
     if running:
         found["witnd_log_lag_events"] = [((), sum(lag[number] for number in running))]
-    return found | backlog.figures(running, is_billing=is_billing)
+    return found | backlog.samples_of(running, is_billing=is_billing)
 
 
 def _failures(sides: Sequence[SideTask]) -> dict[str, int]:
@@ -173,13 +173,13 @@ def _failures(sides: Sequence[SideTask]) -> dict[str, int]:
     return found
 
 
-def _took(server: Server) -> Iterator[tuple[str, tuple[float, float]]]:
+def _duration_samples(server: Server) -> Iterator[tuple[str, tuple[float, float]]]:
     for name, seconds in sorted(server.seconds.items()):
         yield name, (sum(count for (route, _), count in server.requests.items() if route == name), seconds)
 
 
-def _of_partition(owner: Owner, now_ms: int) -> Iterator[tuple[str, Sample]]:
-    """Nothing of a partition that another daemon has: it tells."""
+def _partition_samples(owner: Owner, now_ms: int) -> Iterator[tuple[str, Sample]]:
+    """Yield the metrics of a partition if this daemon owns it."""
     if owner.state != "running" or owner.memory is None or owner.pipeline is None:
         return
     number, partition = str(owner.number), owner.memory.partition

@@ -1,4 +1,4 @@
-"""Owning one partition: take the lease, fold its log, send its notifications, give it back.
+"""Own one partition: take the lease, fold its log, send its webhooks, release the lease.
 
 `run()` until cancelled or stopped. After losing the lease, it drops its memory, waits for the lease again and reloads.
 """
@@ -15,7 +15,7 @@ from witnd.clock import Clock
 from witnd.config import Config
 from witnd.daemon.endpoints import Endpoints
 from witnd.daemon.journal_keeper import JournalKeeper
-from witnd.daemon.lease_keeper import Tenure
+from witnd.daemon.lease_keeper import LeaseKeeper
 from witnd.daemon.preparation import prepare
 from witnd.daemon.side_task import SideTask
 from witnd.domain.catalogue.catalogue import Catalogue
@@ -49,8 +49,8 @@ WATCH_SECONDS = 2.0
 log = structlog.get_logger()
 
 
-class Shared(Struct, frozen=True, kw_only=True):
-    """What all partitions of a daemon share."""
+class PartitionDeps(Struct, frozen=True, kw_only=True):
+    """The dependencies that all partitions of a daemon share."""
 
     config: Config
     server: Endpoint
@@ -71,7 +71,7 @@ class Shared(Struct, frozen=True, kw_only=True):
 class Owner:
     """One partition of one daemon."""
 
-    def __init__(self, shared: Shared, number: int) -> None:
+    def __init__(self, shared: PartitionDeps, number: int) -> None:
         config = shared.config
         self.number = number
         self.keys = Keys(config.redis.prefix, number)
@@ -81,12 +81,12 @@ class Owner:
         self.memory: Memory | None = None
         self.relay: Relay | None = None
         self.supervised = SideTask(f"partition {number}", self.run, self.release, kind="partition")
-        self.sides: list[SideTask] = []  # what must not end the partition
+        self.sides: list[SideTask] = []  # tasks that must not end the partition
         self._shared = shared
         self._poison: Poison | None = None  # what ended the last run of the pipeline
         self._poisons = Poisons(number)
         self._retry = Retry(self._verify, shared.clock.monotonic)
-        self._tenure = Tenure(
+        self._lease_keeper = LeaseKeeper(
             f"partition {number}",
             Lease(
                 shared.clients.ownership,
@@ -113,32 +113,32 @@ class Owner:
         if self._retry.paused is not None:
             found = [f"partition {self.number} is paused: {self._retry.paused}", *found]
         if self.state != "running":
-            why = f": {self._tenure.waiting_for}" if self._tenure.waiting_for is not None else ""
+            why = f": {self._lease_keeper.waiting_for}" if self._lease_keeper.waiting_for is not None else ""
             found = [f"partition {self.number} is {self.state}{why}", *found]
         return found
 
     @property
     def idle(self) -> bool:
-        """Whether the fold has nothing to do at the moment."""
+        """Return whether the fold is idle."""
         return self.intake is None or self.intake.idle.is_set()
 
     async def run(self) -> None:
         try:
-            while await self._tenure.take():
+            while await self._lease_keeper.take():
                 while await self._own():
-                    pass  # under the same lease, with everything read anew
+                    pass  # with the same lease, and all data read again
         finally:
             self.state = "stopped"
             self._store.close()
             self._watcher.close()
 
     def stop(self) -> None:
-        self._tenure.stop()
+        self._lease_keeper.stop()
         if self.pipeline is not None:
             self.pipeline.stop()
 
     async def release(self) -> None:
-        await self._tenure.release()
+        await self._lease_keeper.release()
 
     async def _look(self) -> None:
         """While waiting for the lease, read the clock and the owner's last step, so that this daemon detects lost data
@@ -150,10 +150,10 @@ class Owner:
 
     def _standby(self, owner: str) -> None:
         log.info("partition.standby", partition=self.number, owner=owner)
-        self._say("standby")
+        self._set_state("standby")
 
     async def _own(self) -> bool:
-        """Run the partition for as long as the lease is ours. True: run it again under the same lease."""
+        """Run the partition while this daemon has the lease. Return True to run it again with the same lease."""
         config, shared = self._shared.config, self._shared
         await self._retry.call("looking at the data", self._verify)
         state = await self._retry.call("reading the state", self._store.state)
@@ -177,7 +177,7 @@ class Owner:
         self.pipeline = pipeline = Pipeline(
             memory,
             intake,
-            fence=self._tenure.fence,
+            fence=self._lease_keeper.fence,
             sequence=state.sequence,
             actors_max=config.daemon.actors_in_memory,
             on_commit=lambda sequence: shared.journal.note(self.number, sequence),
@@ -189,10 +189,10 @@ class Owner:
             partition=self.number,
             cursor=f"{state.cursor[0]}-{state.cursor[1]}",
             open=open_outcomes,
-            lease=self._tenure.fence.partition(":")[0],
+            lease=self._lease_keeper.fence.partition(":")[0],
         )
-        self._say("running")
-        if self._tenure.stopping:
+        self._set_state("running")
+        if self._lease_keeper.stopping:
             pipeline.stop()
         sending = SideTask(f"webhooks of partition {self.number}", relay.run, kind="webhooks")
         watching = SideTask(f"health checks of partition {self.number}", self._watch, kind="health checks")
@@ -201,7 +201,7 @@ class Owner:
         self.sides = [sending, watching, retrying, checking]
         try:
             async with asyncio.TaskGroup() as group:
-                renewing = group.create_task(self._tenure.renew())
+                renewing = group.create_task(self._lease_keeper.renew())
                 relaying = group.create_task(sending.run())
                 beside = [group.create_task(one.run()) for one in (watching, retrying, checking)]
                 await group.create_task(pipeline.run())
@@ -211,12 +211,12 @@ class Owner:
                 for task in (renewing, relaying, *beside):
                     task.cancel()
         except BaseExceptionGroup as failed:
-            # Whoever would have ended the pause has ended; whoever begins anew looks for itself.
+            # The next run checks Redis itself.
             self._retry.paused = None
             self._poison = poison = self._poisons.extract(failed)
             if poison is None:
-                await self._tenure.lost(failed)
-            self._say("starting")
+                await self._lease_keeper.handle_loss(failed)
+            self._set_state("starting")
             return poison is not None
         finally:
             self.sides = []
@@ -241,7 +241,7 @@ class Owner:
                 self._retry.paused = reason
 
     async def _verify(self) -> None:
-        """After an outage: is this still the server, and the data, that we know?"""
+        """Check that Redis has the same data after an outage."""
         found = problems(await read_health(self._store.ask), self._shared.config.redis.durability)
         if found:
             raise StoreRefused(found[0].reason, found[0].remedy)
@@ -278,7 +278,7 @@ class Owner:
             shared.clients.deliveries,
             self.keys,
             shared.shared_keys,
-            fence=self._tenure.fence,
+            fence=self._lease_keeper.fence,
             channels=shared.clients.channels,
         )
 
@@ -294,6 +294,6 @@ class Owner:
             on_disk=partial(shared.keeper.on_disk, self.number) if shared.keeper.is_kept else None,
         )
 
-    def _say(self, state: str) -> None:
+    def _set_state(self, state: str) -> None:
         self.state = state
         self._shared.changed()

@@ -1,4 +1,4 @@
-"""Prepares a partition before it reads its first entry: catalogue, outcomes on hold, lists that match the records."""
+"""Prepare a partition before it reads its first entry: catalogue, outcomes on hold, consistent lists."""
 
 from witnd.engine.deadline_check import DeadlineCheck
 from witnd.engine.memory import Memory

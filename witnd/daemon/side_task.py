@@ -1,4 +1,4 @@
-"""Tasks that must not end the daemon: an unexpected error is logged, raises an alarm, and the task runs again."""
+"""Run tasks that must not end the daemon: log unexpected errors, raise an alarm, and restart the task."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ from witnd.store.errors import Displaced, Fenced, Unsafe
 # Errors that must end the daemon, each with its exit code.
 FATAL: Final = (Displaced, Fenced, Unsafe, ConfigError)
 FIRST_SECONDS: Final = 0.5
-LONGEST_SECONDS: Final = 10.0
+MAX_SECONDS: Final = 10.0
 # A task that has run for this long after an error counts as healthy again.
 HEALTHY_SECONDS: Final = 15.0
 
@@ -68,13 +68,13 @@ class SideTask:
                 recovered.cancel()
             await self._clean_up()
             await asyncio.sleep(pause)
-            pause = min(LONGEST_SECONDS, pause * 2)
+            pause = min(MAX_SECONDS, pause * 2)
 
     def _fail(self, error: Exception, pause: float) -> None:
         self.failures += 1
         reason = describe(error)
         self.alarm = f"{self.name} failed: {reason}"
-        # The same error once more is counted in the metric.
+        # A repeated error only counts in the metric.
         if reason != self._logged:
             self._logged = reason
             log.error("task.failed", task=self.name, reason=reason, retry_seconds=pause, exc_info=error)
@@ -86,14 +86,14 @@ class SideTask:
 
 
 def is_fatal(error: BaseException) -> bool:
-    """Whether the error, or one inside a group of errors, must end the daemon."""
+    """Return whether the error, or one in its group, must end the daemon."""
     if isinstance(error, BaseExceptionGroup):
         return any(is_fatal(inner) for inner in error.exceptions)
     return isinstance(error, FATAL)
 
 
 def describe(error: BaseException) -> str:
-    """Name the first error inside a group of errors, on one line."""
+    """Return the first error of a group on one line."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -1,4 +1,4 @@
-"""The HTTP side of a daemon: listens for as long as the daemon runs, whatever the state of its partitions."""
+"""The HTTP server of a daemon, independent of the state of its partitions."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ from witnd.web.http.route import HtmlErrors, Route
 from witnd.web.http.server import Server
 
 LAG_SECONDS: Final = 1.0
-# A port that another daemon of this host has may get free when that one ends.
+# The port becomes free when another daemon of this host ends.
 BIND_AGAIN_SECONDS: Final = 5.0
 # Requests under way get this long when the daemon stops.
 END_SECONDS: Final = 5.0
@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 
 class Lag:
-    """How many events are accepted and not yet applied, looked at once a second."""
+    """Counts accepted events that are not applied yet, once a second."""
 
     def __init__(self, client: Redis, partitions: list[Keys]) -> None:
         self.of_partitions = [0] * len(partitions)
@@ -45,7 +45,7 @@ class Lag:
 
     async def run(self) -> None:
         while True:
-            with contextlib.suppress(StoreUnavailable, StoreRefused):  # whoever needs Redis says so
+            with contextlib.suppress(StoreUnavailable, StoreRefused):  # the caller that needs Redis logs it
                 self.of_partitions = await self._look()
             await asyncio.sleep(LAG_SECONDS)
 
@@ -60,7 +60,7 @@ class Lag:
 
 
 def _lag(read: object, info: object) -> int:
-    """0 where there is no stream yet. The owner of the partition reports a damaged position."""
+    """Return the lag, 0 without a stream. The owner of the partition reports a damaged position."""
     text = b"0" if read is None else read
     if not isinstance(info, dict) or not isinstance(text, bytes) or not text.isdigit():
         return 0
@@ -68,7 +68,7 @@ def _lag(read: object, info: object) -> int:
 
 
 class Web:
-    """`run()` until cancelled. `listening` is told the address when requests can come."""
+    """Serves HTTP: `run()` until cancelled. Calls `listening` with the address."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Web:
                 return await listening_sockets(bind.host, bind.port)
             except OSError as taken:
                 if self._config.bind_explicit:
-                    problem = f"cannot be listened on: {taken.strerror or taken}; choose another address"
+                    problem = f"cannot be bound: {taken.strerror or taken}; choose another address"
                     raise ConfigError([Mistake("http.bind", problem)]) from taken
                 if not told:
                     log.warning(

@@ -74,16 +74,16 @@ def clock(at_ms: int) -> str:
 # -- applied events ------------------------------------------------------------------------------
 
 
-def applied(key: str, events: Sequence[ExplainedEvent], place: int, outcome: Outcome) -> Line | None:
+def applied_line(key: str, events: Sequence[ExplainedEvent], place: int, outcome: Outcome) -> Line | None:
     """The event at `place` of an outcome's story."""
     event = events[place]
     before = place > 0 and events[place - 1].holds
     at_ms = instant.parse(event.accepted_at)
-    turned = _turned(event, outcome.contract)
+    turned = _changed_checks(event, outcome.contract)
     due = clock(instant.parse(event.settles_at))
     if place == 0:
         then = f"; billable at once, due at {due}" if event.holds else ""
-        text = f"for {outcome.customer_key} by `{event.action}`{_carried(event)}{then}"
+        text = f"for {outcome.customer_key} by `{event.action}`{_properties_text(event)}{then}"
         return Line(at_ms=at_ms, key=key, word="opened", text=text)
     if event.holds and not before:
         again = "again: " if any(earlier.holds for earlier in events[:place]) else ""
@@ -93,12 +93,12 @@ def applied(key: str, events: Sequence[ExplainedEvent], place: int, outcome: Out
         text = f"{turned or 'its condition holds no longer'}; would be missed now"
         return Line(at_ms=at_ms, key=key, word="reversed", text=text)
     if event.attribution is not None:
-        text = f"`{event.action}`{_carried(event)}; due at {due} now"
+        text = f"`{event.action}`{_properties_text(event)}; due at {due} now"
         return Line(at_ms=at_ms, key=key, word="counted", text=text)
     return None
 
 
-def placed(key: str, events: Sequence[ExplainedEvent], at_ms: int, outcome: Outcome) -> Line | None:
+def placement_line(key: str, events: Sequence[ExplainedEvent], at_ms: int, outcome: Outcome) -> Line | None:
     """Held events that were counted at this instant."""
     instants = instant.render(at_ms)
     those = [event for event in events if event.placed_at == instants]
@@ -111,33 +111,33 @@ def placed(key: str, events: Sequence[ExplainedEvent], at_ms: int, outcome: Outc
     return Line(at_ms=at_ms, key=key, word="placed", text=text)
 
 
-def _carried(event: ExplainedEvent) -> str:
+def _properties_text(event: ExplainedEvent) -> str:
     return "" if event.attribution is None else f" with {event.attribution}"
 
 
-def _turned(event: ExplainedEvent, contract: Contract) -> str:
+def _changed_checks(event: ExplainedEvent, contract: Contract) -> str:
     """The checks that the event turned towards what the whole is now."""
     parts = [
-        fact_words(leaf, event.value if leaf.fact == event.action else None, holds=after.holds)
+        leaf_state_text(leaf, event.value if leaf.fact == event.action else None, holds=after.holds)
         for leaf, after in zip(contract.rule.leaves, event.leaves, strict=True)
         if after.flipped and after.holds is event.holds
     ]
     return " and ".join(parts)
 
 
-def fact_words(leaf: Leaf, value: Value | None, *, holds: bool) -> str:
+def leaf_state_text(leaf: Leaf, value: Value | None, *, holds: bool) -> str:
     """What is the case, where a leaf holds or does not. `value` is the latest of its fact."""
     if leaf.operator in condition.SEEN:
         if holds is (leaf.operator == "seen"):
             return f"`{leaf.fact}` was seen"
         return f"`{leaf.fact}` never came" if leaf.operator == "seen" else f"no `{leaf.fact}`"
     if leaf.operator not in condition.COUNTS and value is not None:
-        return f"`{leaf.fact}` is {_spelled(value)}"
+        return f"`{leaf.fact}` is {_value_text(value)}"
     words = condition.leaf_text(leaf.fact, leaf.operator, _whole(leaf.value))
     return words if holds else f"it is not true that {words}"
 
 
-def _spelled(value: Value) -> str:
+def _value_text(value: Value) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -148,33 +148,33 @@ def _whole(value: Value | None) -> object:
 # -- what was not applied ------------------------------------------------------------------------
 
 
-def not_applied(at_ms: int, fate: FateRecord, event: Event | None, outcome: Outcome | None) -> Line:
+def rejected_line(at_ms: int, fate: FateRecord, event: Event | None, outcome: Outcome | None) -> Line:
     """An event that was not counted, and why. `event` is None where it cannot be read."""
     action = "an event" if event is None else f"`{event.action}`"
     key = fate.key or (event.key if event else "") or "(no usable key)"
     text = {
         "duplicate": f"{action} came twice under one idempotency key: counted once",
         "conflict": f"{action} under a used idempotency key, with other content: the first stands",
-        "late": f"{action} came {_after(at_ms, outcome)}: nothing changes any more",
-        "held": f"{action} waits: {_why_held(fate.reason, event)}",
-        "rejected": _why_rejected(action, fate, event, outcome),
+        "late": f"{action} came {_delay_text(at_ms, outcome)}: nothing changes any more",
+        "held": f"{action} waits: {_held_reason(fate.reason, event)}",
+        "rejected": _rejection_reason(action, fate, event, outcome),
     }.get(fate.fate, f"{action}: {fate.reason or fate.fate}")
     return Line(at_ms=at_ms, key=key, word=fate.fate, text=text)
 
 
-def _after(at_ms: int, outcome: Outcome | None) -> str:
+def _delay_text(at_ms: int, outcome: Outcome | None) -> str:
     if outcome is None:
         return "after the end"
     return f"{(at_ms - outcome.settles_at) / 1000:.1f} s after it settled"
 
 
-def _why_held(reason: str | None, event: Event | None) -> str:
+def _held_reason(reason: str | None, event: Event | None) -> str:
     words = _HELD.get(reason or "", reason or "it cannot be placed")
     customer = event.customer_key if event else "of this key"
     return words.format(customer=customer, agent=(event and event.agent_key) or "of this key")
 
 
-def _why_rejected(action: str, fate: FateRecord, event: Event | None, outcome: Outcome | None) -> str:
+def _rejection_reason(action: str, fate: FateRecord, event: Event | None, outcome: Outcome | None) -> str:
     if fate.reason == "IDENTITY_MISMATCH" and event is not None and outcome is not None:
         return f"{action} names {event.customer_key}, but this is {outcome.customer_key}'s"
     message = f": {fate.message}" if fate.message else ""
@@ -184,11 +184,11 @@ def _why_rejected(action: str, fate: FateRecord, event: Event | None, outcome: O
 # -- the end -------------------------------------------------------------------------------------
 
 
-def resolved(resolution: Resolution, outcome: Outcome) -> Line:
+def resolution_line(resolution: Resolution, outcome: Outcome) -> Line:
     """A confirmed or missed outcome."""
     at_ms = instant.parse(resolution.settles_at)
     if resolution.status != "CONFIRMED":
-        why = " and ".join(lacking(outcome))
+        why = " and ".join(false_parts(outcome))
         text = f"nothing is billed: {why or 'its condition did not hold'}"
         return Line(at_ms=at_ms, key=resolution.outcome_key, word="missed", text=text)
     if not isinstance(resolution.amount, str):
@@ -202,7 +202,7 @@ def resolved(resolution: Resolution, outcome: Outcome) -> Line:
     return Line(at_ms=at_ms, key=resolution.outcome_key, word="settled", text=text)
 
 
-def lacking(outcome: Outcome) -> list[str]:
+def false_parts(outcome: Outcome) -> list[str]:
     """Why the condition does not hold: what is the case in those of its parts that do not."""
     rule, missing = outcome.contract.rule, []
     truth = rule.truth(outcome.counts, outcome.values)
@@ -214,14 +214,14 @@ def lacking(outcome: Outcome) -> list[str]:
             continue
         start = f"condition[{number}]"
         missing += [
-            fact_words(leaf, outcome.values[rule.index[leaf.fact]], holds=False)
+            leaf_state_text(leaf, outcome.values[rule.index[leaf.fact]], holds=False)
             for leaf, holds in zip(rule.leaves, truth, strict=True)
             if not holds and (leaf.path == start or leaf.path.startswith(f"{start}."))
         ]
     return missing
 
 
-def told(receipt: Receipt) -> Line:
+def webhook_line(receipt: Receipt) -> Line:
     """A webhook as its receiver saw it."""
     attempt = f" (attempt {receipt.attempt})" if receipt.attempt > 1 else ""
     if receipt.wrong is not None:
@@ -235,7 +235,7 @@ def told(receipt: Receipt) -> Line:
     return Line(at_ms=receipt.at_ms, key=receipt.outcome_key, word=word, text=text)
 
 
-def changed(entry: CatalogueEntry) -> Line:
+def catalogue_line(entry: CatalogueEntry) -> Line:
     """A version that was put into the catalogue."""
     kind = entry.kind.replace("_", " ")
     card = entry.content.get("rate_card")

@@ -14,23 +14,23 @@ _SEED_BYTES = 32
 _RECEIVER = "http://receiver"
 
 
-def sample(receiver: str) -> tuple[Item, ...]:
+def sample_items(receiver: str) -> tuple[Item, ...]:
     """What the file says, with webhooks that go to the address `receiver`."""
     text = files("witnd.demo").joinpath("catalogue.toml").read_text(encoding="utf-8")
-    return _sound(catalogue_file.parse(text.replace(_RECEIVER, receiver)))
+    return _valid_items(catalogue_file.parse(text.replace(_RECEIVER, receiver)))
 
 
-def newcomer(key: str, rate_card: str) -> tuple[Item, ...]:
+def new_customer_items(key: str, rate_card: str) -> tuple[Item, ...]:
     """A customer that was not there at the beginning."""
-    return _sound(catalogue_file.read({"customers": [{"key": key, "rate_card": rate_card}]}))
+    return _valid_items(catalogue_file.read({"customers": [{"key": key, "rate_card": rate_card}]}))
 
 
-def _sound(file: catalogue_file.CatalogueFile) -> tuple[Item, ...]:
+def _valid_items(file: catalogue_file.CatalogueFile) -> tuple[Item, ...]:
     assert not file.mistakes, file.mistakes
     return file.items
 
 
-async def put(store: CatalogueStore, items: Sequence[Item]) -> Mapping[str, str]:
+async def apply_items(store: CatalogueStore, items: Sequence[Item]) -> Mapping[str, str]:
     """Put items into force as `witnd apply` does. Answers the secrets made for new rules."""
     seed = secrets.token_bytes(_SEED_BYTES)
     made: Plan | None = None

@@ -17,7 +17,7 @@ from aiohttp import web
 from msgspec import Struct
 
 # Every so many new messages one is answered with an error first, so that a retry can be seen.
-REFUSED_EVERY: Final = 4
+ERROR_EVERY: Final = 4
 TOLERANCE_SECONDS: Final = 300
 
 
@@ -34,7 +34,7 @@ class Receipt(Struct, frozen=True, kw_only=True):
     again: bool = False
 
 
-class Heard(Struct, kw_only=True):
+class ReceiverStats(Struct, kw_only=True):
     """What was received so far. Messages are told apart by their `webhook-id`."""
 
     verified: int = 0
@@ -43,7 +43,7 @@ class Heard(Struct, kw_only=True):
     forged: int = 0
 
 
-def forgery(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> str | None:
+def signature_problem(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> str | None:
     """Why this message is not from whoever shares the secret; None where it is."""
     id_, stamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     if not stamp.isascii() or not stamp.isdigit() or abs(now - int(stamp)) > TOLERANCE_SECONDS:
@@ -63,7 +63,7 @@ class Receiver:
     def __init__(self, tell: Callable[[Receipt], None]) -> None:
         self.port = 0
         self.secrets: Mapping[str, str] = {}
-        self.heard = Heard()
+        self.heard = ReceiverStats()
         self._tell = tell
         self._attempts: Counter[str] = Counter()
         self._accepted: set[str] = set()
@@ -92,17 +92,17 @@ class Receiver:
             return web.Response(status=404)
         now = time.time()
         headers = {name.lower(): text for name, text in request.headers.items()}
-        receipt = self.judge(rule, headers, body, forgery(secret, headers, body, now), now)
+        receipt = self.record(rule, headers, body, signature_problem(secret, headers, body, now), now)
         self._tell(receipt)
         return web.Response(status=receipt.status)
 
-    def judge(self, rule: str, headers: Mapping[str, str], body: bytes, wrong: str | None, now: float) -> Receipt:
+    def record(self, rule: str, headers: Mapping[str, str], body: bytes, wrong: str | None, now: float) -> Receipt:
         """What to answer; counts it."""
         id_, heard = headers.get("webhook-id", ""), self.heard
         again = id_ in self._accepted
         self._attempts[id_] += 1
         attempt = self._attempts[id_]
-        refused = attempt == 1 and len(self._attempts) % REFUSED_EVERY == 0
+        refused = attempt == 1 and len(self._attempts) % ERROR_EVERY == 0
         if wrong is not None:
             heard.forged += 1
             status = 401

@@ -21,7 +21,7 @@ Piece = tuple[str, str]
 
 
 class Screen:
-    """`close` it. `gone` is called from the thread, when the reader of the output is gone."""
+    """`close` it. `reader_lost` is called from the thread, when the reader of the output is gone."""
 
     def __init__(self, gone: Callable[[], None], stream: TextIO | None = None) -> None:
         stream = stream or sys.stdout
@@ -32,10 +32,10 @@ class Screen:
         self._console = _console(stream)
         self._fd = _descriptor(stream)
         self._encoding = getattr(stream, "encoding", None) or "utf-8"
-        self._thread = threading.Thread(target=self._write_all, name="screen", daemon=True)
+        self._thread = threading.Thread(target=self._write_lines, name="screen", daemon=True)
         self._thread.start()
 
-    def say(self, *pieces: Piece) -> None:
+    def print_line(self, *pieces: Piece) -> None:
         """Print a line."""
         if self._console is None:
             text = "".join(piece for piece, _ in pieces) + "\n"
@@ -58,7 +58,7 @@ class Screen:
                 one.cancel()
             self._thread.join(FLUSH_SECONDS)
 
-    def _write_all(self) -> None:
+    def _write_lines(self) -> None:
         while (data := self._queue.get()) is not None:
             if self._fd is None:
                 continue

@@ -18,10 +18,10 @@ class Stops:
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
         """Ctrl-C asks, then hurries, then cuts; SIGTERM and the end of the terminal hurry at once."""
-        told = {signal.SIGINT: self._interrupted, signal.SIGTERM: self._terminated}
+        told = {signal.SIGINT: self._on_interrupt, signal.SIGTERM: self._on_terminate}
         # Under nohup the end of the terminal is meant to be no reason.
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            told[signal.SIGHUP] = self._terminated
+            told[signal.SIGHUP] = self._on_terminate
         for number, handler in told.items():
             self._loop.add_signal_handler(number, handler)
         try:
@@ -43,18 +43,18 @@ class Stops:
         self.asked.set()
         self.hurried.set()
 
-    def gone(self) -> None:
+    def reader_lost(self) -> None:
         """Nobody reads the account any more. From any thread, and at any time."""
         with contextlib.suppress(RuntimeError):  # the loop has ended before the thread
             self._loop.call_soon_threadsafe(self.hurry)
 
-    def _interrupted(self) -> None:
+    def _on_interrupt(self) -> None:
         if self.asked.is_set():
-            self._terminated()
+            self._on_terminate()
         else:
             self.asked.set()
 
-    def _terminated(self) -> None:
+    def _on_terminate(self) -> None:
         if self.hurried.is_set() and self._task is not None:
             self._task.cancel()
         self.hurry()

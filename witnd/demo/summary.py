@@ -15,7 +15,7 @@ from msgspec import Struct
 from witnd.audit.invoices.run import audit_invoices
 from witnd.audit.invoices.totals import InvoiceAudit, StageTotals
 from witnd.audit.run import PartitionAudit, audit_partition
-from witnd.demo.receiver import Heard
+from witnd.demo.receiver import ReceiverStats
 from witnd.demo.screen import Piece
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.outcome import Status
@@ -44,7 +44,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     agents: Mapping[str, Agent]
     verdict: PartitionAudit
     books: InvoiceAudit
-    heard: Heard
+    heard: ReceiverStats
 
     @property
     def differences(self) -> list[str]:
@@ -74,7 +74,7 @@ class Summary(Struct, frozen=True, kw_only=True):
 
 
 async def summary(
-    reads: Reads, keys: Keys, billing: BillingKeys, store: CatalogueStore, catalogue: Catalogue, heard: Heard
+    reads: Reads, keys: Keys, billing: BillingKeys, store: CatalogueStore, catalogue: Catalogue, heard: ReceiverStats
 ) -> Summary:
     """Count everything, and have it audited. Nothing may move meanwhile."""
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 Fields = Mapping[str, str]
 Append = Callable[[Fields], Awaitable[object]]
-Arrive = Callable[[str, str], Awaitable[object]]
+AddCustomer = Callable[[str, str], Awaitable[object]]
 
 
 class Step(Struct, frozen=True):
@@ -159,7 +159,7 @@ LANES: Final = (
 )
 
 
-class Acted(Struct, frozen=True, kw_only=True):
+class PlotRun(Struct, frozen=True, kw_only=True):
     """A plot with its people. `card` is that of a customer who is yet to arrive."""
 
     lane: Lane
@@ -169,13 +169,13 @@ class Acted(Struct, frozen=True, kw_only=True):
     card: str = ""
 
 
-def outcomes(lane: Lane) -> Iterator[Acted]:
+def outcomes(lane: Lane) -> Iterator[PlotRun]:
     """What an application goes through, without end."""
     known, cards, new = cycle(CUSTOMERS), cycle(CARDS), iter(NEWCOMERS)
     for number, plot in zip(count(lane.number), cycle(lane.plots), strict=False):
         stranger = any(isinstance(step, Arrival) for step in plot)
         customer = next(new, f"customer-{number}") if stranger else next(known)
-        yield Acted(
+        yield PlotRun(
             lane=lane,
             plot=plot,
             key=lane.key.format(number=number, customer=customer),
@@ -187,22 +187,22 @@ def outcomes(lane: Lane) -> Iterator[Acted]:
 class Traffic:
     """`run()` until cancelled. `append` puts an entry into the log; `arrive` adds a customer."""
 
-    def __init__(self, append: Append, arrive: Arrive) -> None:
+    def __init__(self, append: Append, arrive: AddCustomer) -> None:
         self._append = append
         self._arrive = arrive
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             for lane in LANES:
-                group.create_task(self._drive(lane, group))
+                group.create_task(self._run_lane(lane, group))
 
-    async def _drive(self, lane: Lane, group: asyncio.TaskGroup) -> None:
+    async def _run_lane(self, lane: Lane, group: asyncio.TaskGroup) -> None:
         await asyncio.sleep(lane.first)
         for acted in outcomes(lane):
-            group.create_task(self._act(acted))
+            group.create_task(self._run_plot(acted))
             await asyncio.sleep(uniform(*lane.pause))  # noqa: S311 - a rhythm, not a secret
 
-    async def _act(self, acted: Acted) -> None:
+    async def _run_plot(self, acted: PlotRun) -> None:
         for number, step in enumerate(acted.plot):
             await asyncio.sleep(step.after)
             if isinstance(step, Arrival):
@@ -213,7 +213,7 @@ class Traffic:
                 await self._append(fields(acted, number, step))
 
 
-def fields(acted: Acted, number: int, step: Step) -> Fields:
+def fields(acted: PlotRun, number: int, step: Step) -> Fields:
     """The fields of a stream entry for one step."""
     agent = acted.lane.agent
     event: dict[str, object] = {

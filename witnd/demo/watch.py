@@ -45,25 +45,25 @@ class Watch:
         last = False
         while not last:
             last = until.is_set()
-            await self.look()
+            await self.poll()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(until.wait(), POLL_SECONDS)
 
-    def hear(self, receipt: Receipt) -> None:
+    def add_receipt(self, receipt: Receipt) -> None:
         """A webhook arrived. It is told after what it is about, which is read next."""
         self._receipts.append(receipt)
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Tell what is new, in the order of its instants."""
         receipts, self._receipts = self._receipts, []
-        lines = [*map(account.told, receipts), *await self._catalogue_lines()]
+        lines = [*map(account.webhook_line, receipts), *await self._catalogue_lines()]
         cursor = await self._reads.cursor(self._keys)
         for entry, fields in await self._rows(self._keys.events, self._log, cursor):
             self._log = entry
-            lines += await self._of_entry(entry, fields)
+            lines += await self._entry_lines(entry, fields)
         for entry, fields in await self._rows(self._keys.resolutions, self._resolutions, None):
             self._resolutions = entry
-            lines.append(await self._of_resolution(fields))
+            lines.append(await self._resolution_line(fields))
         for line in sorted(lines, key=lambda one: one.at_ms):
             self._tell(line)
 
@@ -87,17 +87,17 @@ class Watch:
             if entry.effective_from > self._known_to
         ]
         self._known_to = max([self._known_to, *(entry.effective_from for entry in entries)])
-        return [account.changed(entry) for entry in entries]
+        return [account.catalogue_line(entry) for entry in entries]
 
-    async def _of_entry(self, entry: EntryId, fields: Sequence[bytes]) -> list[Line]:
+    async def _entry_lines(self, entry: EntryId, fields: Sequence[bytes]) -> list[Line]:
         item = read(fields)
         event = item if isinstance(item, Event) else None
         if isinstance(item, Retry):
-            return await self._placed(item.key, entry[0])
+            return await self._placement_lines(item.key, entry[0])
         fate = (await self._reads.fates_of(self._keys, [text_of(entry)]))[0]
         if fate is not None:
             outcome = None if event is None else await self._outcome(event.key)
-            return [account.not_applied(entry[0], fate, event, outcome)]
+            return [account.rejected_line(entry[0], fate, event, outcome)]
         if event is None:
             return []  # a tick
         outcome, events = await self._story(event.key)
@@ -107,20 +107,20 @@ class Watch:
         if events[place].placed_at is not None:
             # Its line comes with what placed it, which is read in a moment.
             return []
-        lines = await self._placed(event.key, entry[0])
-        one = account.applied(event.key, events, place, outcome)
+        lines = await self._placement_lines(event.key, entry[0])
+        one = account.applied_line(event.key, events, place, outcome)
         return lines if one is None else [*lines, one]
 
-    async def _placed(self, key: str, at_ms: int) -> list[Line]:
+    async def _placement_lines(self, key: str, at_ms: int) -> list[Line]:
         outcome, events = await self._story(key)
-        line = None if outcome is None else account.placed(key, events, at_ms, outcome)
+        line = None if outcome is None else account.placement_line(key, events, at_ms, outcome)
         return [] if line is None else [line]
 
-    async def _of_resolution(self, fields: Sequence[bytes]) -> Line:
+    async def _resolution_line(self, fields: Sequence[bytes]) -> Line:
         resolution = msgspec.json.decode(fields[1], type=Resolution)
         outcome = await self._outcome(resolution.outcome_key)
         assert outcome is not None, resolution
-        return account.resolved(resolution, outcome)
+        return account.resolution_line(resolution, outcome)
 
     async def _outcome(self, key: str) -> Outcome | None:
         record = (await self._reads.outcome(self._keys, key))[0]

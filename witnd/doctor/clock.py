@@ -6,7 +6,7 @@ from typing import Final
 
 from witnd.doctor.check import Check, count, note, ok, problem, span, warning
 from witnd.doctor.data_probe import Data, Part
-from witnd.doctor.machine import synchronised
+from witnd.doctor.machine import is_clock_synchronised
 from witnd.doctor.probe import Server
 from witnd.domain.values import instant
 from witnd.store.clock.guard import TOLERANCE_MS
@@ -20,7 +20,7 @@ from witnd.store.server import safety
 NEAR_MS: Final = 1_000.0
 
 
-def judge_clocks(server: Server, *, local: bool) -> Iterator[Check]:
+def check_clocks(server: Server, *, local: bool) -> Iterator[Check]:
     """Check the clocks. `local`: the server runs on this host and shares its clock."""
     off = server.off_ms
     found = f"Redis is {span(off)} {'ahead of' if off >= 0 else 'behind'} this host, ± {server.within_ms:.0f} ms"
@@ -37,7 +37,7 @@ def judge_clocks(server: Server, *, local: bool) -> Iterator[Check]:
         yield note("clock", "server and host", found, "synchronise both with a time server")
     else:
         yield ok("clock", "server and host", found)
-    kept = synchronised()
+    kept = is_clock_synchronised()
     if kept is None:
         yield note("clock", "host", "unknown whether the clock is synchronised")
     elif kept:
@@ -48,7 +48,7 @@ def judge_clocks(server: Server, *, local: bool) -> Iterator[Check]:
         yield tell("clock", "host", what, "run a time service, such as chrony or systemd-timesyncd")
 
 
-def judge_logs(data: Data) -> Iterator[Check]:
+def check_logs(data: Data) -> Iterator[Check]:
     """Check whether a log is ahead of the server's clock."""
     ahead = [part for part in data.parts if part.snapshot.last[0] > part.snapshot.now_ms]
     stuck = [part for part in ahead if _ahead_ms(part) > AHEAD_MAX_MS]
@@ -70,7 +70,7 @@ def judge_logs(data: Data) -> Iterator[Check]:
             yield problem("clock", "logs", found, "correct the clock, or move the entries with `witnd repair ahead`")
 
 
-def judge_jumps(jumps: Sequence[Jump], data: Data) -> Iterator[Check]:
+def check_jumps(jumps: Sequence[Jump], data: Data) -> Iterator[Check]:
     """Check whether daemons are blocked by a clock jump. A daemon that owns nothing may have ended since."""
     holders = [part.owner for part in data.parts] + [data.books.owner]
     owners = {holder.instance for holder in holders if holder is not None}
@@ -89,7 +89,7 @@ def judge_jumps(jumps: Sequence[Jump], data: Data) -> Iterator[Check]:
             )
 
 
-def judge_journal_time(journal: Path, host_ms: int) -> Iterator[Check]:
+def check_journal_time(journal: Path, host_ms: int) -> Iterator[Check]:
     """Check that the journal is not from the future. The daemon writes it once a second."""
     try:
         written_ms = int(journal.stat().st_mtime * 1000)

@@ -5,7 +5,7 @@ from typing import Final
 
 from witnd.config import Config
 from witnd.doctor.check import STATES, Check, count, note, ok, problem, span, warning
-from witnd.doctor.data_probe import Books, Data, Part
+from witnd.doctor.data_probe import BillingProgress, Data, Part
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.values import instant
 from witnd.domain.webhooks.notification import rule_id
@@ -14,15 +14,15 @@ from witnd.store.journal.journal import Journal, refuse_losses
 from witnd.store.journal.marks import Marks
 from witnd.store.server.lease import Holder
 
-# A working daemon is behind by less, except after an outage.
-LAG: Final = 10_000
+# A working daemon lags less, except after an outage.
+MAX_LAG: Final = 10_000
 LATE_MS: Final = 5_000
 COLLECTED_MS: Final = 60_000
 CLOSED_MS: Final = 60_000
-# So many partitions are told one by one; of more, only those where something is to be told.
-PARTITIONS: Final = 8
-TOLD: Final = 20
-NAMED: Final = 5
+# Up to this many partitions are listed; with more, only those with problems.
+MAX_SINGLE_PARTITIONS: Final = 8
+MAX_PARTITION_LINES: Final = 20
+MAX_NAMES: Final = 5
 
 START: Final = "start a daemon: `systemctl start witnd`, or `witnd run`"
 
@@ -38,7 +38,7 @@ def read_journal(journal: Journal, deployment: str | None) -> Exception | None:
     return None
 
 
-def judge_journal(journal: Journal, wrong: Exception | None, data: Data, marks: Marks, *, counts: bool) -> Check:
+def check_journal(journal: Journal, wrong: Exception | None, data: Data, marks: Marks, *, counts: bool) -> Check:
     """Check whether Redis has less than the journal records. `counts`: the daemon uses this state directory."""
     if wrong is None:
         losses = [*journal.lost_steps({part.number: part.sequence for part in data.parts}), *journal.lost_marks(marks)]
@@ -63,7 +63,7 @@ def judge_journal(journal: Journal, wrong: Exception | None, data: Data, marks: 
     return ok("data", "journal", "Redis has everything that the journal records")
 
 
-def judge_data(data: Data, catalogue: Catalogue | None, config: Config) -> Iterator[Check]:
+def check_data(data: Data, catalogue: Catalogue | None, config: Config) -> Iterator[Check]:
     """Check the data. `catalogue` is None if it is too large to check."""
     yield from _partitions(data, config)
     yield from _on_hold(data)
@@ -72,7 +72,7 @@ def judge_data(data: Data, catalogue: Catalogue | None, config: Config) -> Itera
         found = f"{count(len(data.unreadable_tokens), 'token')} damaged; the API refuses them: {ids}"
         remedy = "remove each with `witnd tokens revoke ID`, and create a new one with `witnd tokens create`"
         yield warning("data", "tokens", found, remedy)
-    yield from _held(data)
+    yield from _held_events(data)
     yield from _invoices(data, config)
     yield from _webhooks(data, catalogue)
     yield _tokens(data)
@@ -84,7 +84,7 @@ def judge_data(data: Data, catalogue: Catalogue | None, config: Config) -> Itera
 
 def _partitions(data: Data, config: Config) -> Iterator[Check]:
     found = [_partition(part, config) for part in data.parts]
-    if len(found) <= PARTITIONS:
+    if len(found) <= MAX_SINGLE_PARTITIONS:
         yield from found
         return
     idle = sum(one.state == "note" for one in found)
@@ -95,9 +95,9 @@ def _partitions(data: Data, config: Config) -> Iterator[Check]:
         yield ok("data", "partitions", f"{fine} of {len(found)} are owned and up to date")
     if idle:
         yield note("data", "partitions", f"{idle} of {len(found)} have no owner; no events wait", START)
-    yield from told[:TOLD]
-    if len(told) > TOLD:
-        yield warning("data", "partitions", f"{len(told) - TOLD} more like these", "as above")
+    yield from told[:MAX_PARTITION_LINES]
+    if len(told) > MAX_PARTITION_LINES:
+        yield warning("data", "partitions", f"{len(told) - MAX_PARTITION_LINES} more like these", "as above")
 
 
 def _partition(part: Part, config: Config) -> Check:
@@ -113,7 +113,7 @@ def _partition(part: Part, config: Config) -> Check:
     late = part.overdue is not None and now_ms - part.overdue > LATE_MS
     if part.owner is None:
         return (warning if part.lag or late else note)("data", name, found, START)
-    if late or part.lag > LAG:
+    if late or part.lag > MAX_LAG:
         remedy = f"check what {part.owner.instance} waits for: /readyz, its log, and the clock and memory above"
         return warning("data", name, found, remedy)
     return ok("data", name, found)
@@ -130,12 +130,12 @@ def _on_hold(data: Data) -> Iterator[Check]:
     total = sum(part.on_hold_count for part in data.parts)
     if not total:
         return
-    named = [key for part in data.parts for key in part.on_hold][:NAMED]
+    named = [key for part in data.parts for key in part.on_hold][:MAX_NAMES]
     found = f"{count(total, 'outcome')} on hold: {', '.join(named)}{'…' if total > len(named) else ''}"
     yield warning("data", "on hold", found, f"rebuild each with `witnd repair outcome {named[0] if named else 'KEY'}`")
 
 
-def _held(data: Data) -> Iterator[Check]:
+def _held_events(data: Data) -> Iterator[Check]:
     held = sum(part.held for part in data.parts)
     since = min((part.held_since for part in data.parts if part.held_since is not None), default=None)
     if held and since is not None:
@@ -175,7 +175,7 @@ def _invoices(data: Data, config: Config) -> Iterator[Check]:
         yield warning("data", "drafts", found, remedy)
 
 
-def _period(books: Books, data: Data) -> Iterator[Check]:
+def _period(books: BillingProgress, data: Data) -> Iterator[Check]:
     end = books.first_end
     if end is None or data.now_ms - end < CLOSED_MS:
         return
@@ -184,7 +184,7 @@ def _period(books: Books, data: Data) -> Iterator[Check]:
     if books.owner is None:
         yield warning("data", "period", f"{found}: no daemon makes invoices", START)
     elif behind:
-        which = ", ".join(map(str, behind[:NAMED])) + (" and others" if len(behind) > NAMED else "")
+        which = ", ".join(map(str, behind[:MAX_NAMES])) + (" and others" if len(behind) > MAX_NAMES else "")
         yield warning(
             "data",
             "period",
@@ -202,13 +202,13 @@ def _webhooks(data: Data, catalogue: Catalogue | None) -> Iterator[Check]:
         for rule, number in part.parked.items():
             parked[rule] = parked.get(rule, 0) + number
     suspended = [rule for rule, state in data.endpoints.items() if state.suspended]
-    for rule in suspended[:TOLD]:
+    for rule in suspended[:MAX_PARTITION_LINES]:
         state, name = data.endpoints[rule], names.get(rule, rule)
         since = span(data.now_ms - (state.suspended_at or data.now_ms))
         found = f"the endpoint of {name} is suspended for {since}: {state.reason or 'it failed'}"
         found += f"; {count(parked.get(rule, 0), 'delivery', 'deliveries')} parked"
         yield warning("data", "endpoint", found, f"fix it, then run `witnd deliveries resume {name}`")
-    for rule in [rule for rule in parked if rule not in suspended][:TOLD]:
+    for rule in [rule for rule in parked if rule not in suspended][:MAX_PARTITION_LINES]:
         found = f"{count(parked[rule], 'delivery', 'deliveries')} of {names.get(rule, rule)} parked"
         yield warning(
             "data", "endpoint", found, f"enable the rule, then run `witnd deliveries resume {names.get(rule, rule)}`"
@@ -217,7 +217,9 @@ def _webhooks(data: Data, catalogue: Catalogue | None) -> Iterator[Check]:
         rule for rule, state in data.endpoints.items() if state.failing_since is not None and not state.suspended
     ]
     if failing:
-        which = ", ".join(names.get(rule, rule) for rule in failing[:NAMED]) + ("…" if len(failing) > NAMED else "")
+        which = ", ".join(names.get(rule, rule) for rule in failing[:MAX_NAMES]) + (
+            "…" if len(failing) > MAX_NAMES else ""
+        )
         yield note("data", "endpoint", f"failing, being retried: {which}", "run `witnd deliveries` for the reasons")
     if dead := sum(part.dead for part in data.parts):
         found = f"{count(dead, 'delivery', 'deliveries')} given up"
@@ -251,7 +253,9 @@ def _catalogue(catalogue: Catalogue, now_ms: int) -> Iterator[Check]:
         yield ok("data", "catalogue", found)
     without = [key for key in living["customer"] if not _has_card(catalogue, key, now_ms)]
     if without:
-        which = ", ".join(without[:NAMED]) + (f" and {len(without) - NAMED} more" if len(without) > NAMED else "")
+        which = ", ".join(without[:MAX_NAMES]) + (
+            f" and {len(without) - MAX_NAMES} more" if len(without) > MAX_NAMES else ""
+        )
         found = f"{count(len(without), 'customer')} without a rate card: {which}"
         yield warning("data", "rate cards", found, "set rate_card for them; until then, their events are held")
 

@@ -1,7 +1,6 @@
-"""Read the progress of each partition and of the invoices, and what is stuck.
+"""Read the progress of each partition and of the invoices.
 
-Constant-time reads in a bounded number, whatever there is of data. Nothing is written. What the answers mean is left
-to others.
+It makes a limited number of constant-time reads and writes nothing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,14 +29,14 @@ from witnd.store.server.connection import refusal
 from witnd.store.server.lease import Holder
 
 ANSWER_SECONDS: Final = 5.0
-# An answer about a log brings its first and last entry along, of 256 KiB each at the most.
+# A reply about a log contains its first and last entry, up to 256 KiB each.
 PARTITIONS: Final = 16
-# The set of deadlines has lower bounds; the first of them that have passed are looked at exactly.
+# The set of deadlines has lower bounds. The first passed ones are compared with the records.
 DEADLINES: Final = 20
 # Outcomes on hold that are named.
 ON_HOLD: Final = 10
 DAY_MS: Final = 86_400_000
-# Partitions whose first line that waits is looked at.
+# Partitions whose first waiting line is read.
 BEHIND: Final = 20
 CURRENT_MS: Final = 30_000
 
@@ -51,10 +50,10 @@ class Part(Struct, frozen=True, kw_only=True):
     cursor: EntryId
     read: int
     snapshot: LogSnapshot
-    missing: Unsafe | None  # entries that were lost, as the daemon judges it
-    overdue: int | None  # the earliest deadline, where it has passed
+    missing: Unsafe | None  # lost entries
+    overdue: int | None  # the earliest deadline, if it has passed
     next_due: int | None  # the earliest lower bound of a deadline
-    on_hold: Sequence[str]  # keys of outcomes that wait for a repair, the first of them
+    on_hold: Sequence[str]  # the first keys of outcomes on hold
     on_hold_count: int
     held: int
     held_since: int | None
@@ -74,7 +73,7 @@ class Part(Struct, frozen=True, kw_only=True):
         return not self.lag or self.snapshot.now_ms - self.cursor[0] < CURRENT_MS
 
 
-class Books(Struct, frozen=True, kw_only=True):
+class BillingProgress(Struct, frozen=True, kw_only=True):
     """The progress of the invoices."""
 
     owner: Holder | None
@@ -83,7 +82,7 @@ class Books(Struct, frozen=True, kw_only=True):
     to_issue: int
     past_grace: int
     first_past: int | None
-    uncollected: Mapping[int, int]  # partition → ms when its first line resolved that is in no draft, of some of them
+    uncollected: Mapping[int, int]  # some partitions → instant (ms) of the first line without a draft
 
 
 class Data(Struct, frozen=True, kw_only=True):
@@ -93,15 +92,14 @@ class Data(Struct, frozen=True, kw_only=True):
     unreadable_tokens: Sequence[str]  # ids
     endpoints: Mapping[str, EndpointState]  # by rule
     parts: Sequence[Part]
-    books: Books
+    books: BillingProgress
 
 
-async def survey(
+async def read_data(
     connection: wire.Wire, prefix: str, partitions: int, rules: Sequence[str], grace_ms: int | None
 ) -> Data:
-    """`rules`: ids of all there ever were. `grace_ms` None: invoices are issued by hand.
-
-    Raises `StoreUnavailable`, `StoreRefused`, or `Unsafe` where records cannot be read.
+    """Read the data. `rules`: ids of all rules. `grace_ms` is None for manual issue. Raises `StoreUnavailable`,
+    `StoreRefused` or `Unsafe`.
     """
     shared = GlobalKeys(prefix)
     time, length, tokens, endpoints = await _together(
@@ -138,7 +136,7 @@ def _token(raw: bytes) -> Token | None:
 async def _parts(connection: wire.Wire, keys: Sequence[Keys], shared: GlobalKeys, rules: Sequence[str]) -> list[Part]:
     commands: list[Command] = [("TIME",), ("LLEN", shared.catalogue), ("GET", shared.catalogue_head)]
     each = 12 + len(rules)
-    # The answer to how many were rejected lately needs the server's time, which is not known yet.
+    # Counting recent rejections requires the server's time.
     since = _ms((await _together(connection, ("TIME",)))[0]) - DAY_MS
     for one in keys:
         commands += [
@@ -230,7 +228,9 @@ async def _deadlines(connection: wire.Wire, keys: Keys, due: Sequence[str]) -> l
     ]
 
 
-async def _books(connection: wire.Wire, prefix: str, parts: Sequence[Part], now_ms: int, grace_ms: int | None) -> Books:
+async def _books(
+    connection: wire.Wire, prefix: str, parts: Sequence[Part], now_ms: int, grace_ms: int | None
+) -> BillingProgress:
     keys = BillingKeys(prefix)
     owner, left, state, first, to_issue, past, oldest = await _together(
         connection,
@@ -247,7 +247,7 @@ async def _books(connection: wire.Wire, prefix: str, parts: Sequence[Part], now_
     behind = [part for part in parts if part.lines > collected.get(part.number, 0) and part.is_current][:BEHIND]
     places = [(Keys(prefix, part.number).lines, f"({collected.get(part.number, 0)}-0") for part in behind]
     rows = await _together(connection, *(("XRANGE", lines, after, "+", "COUNT", 1) for lines, after in places))
-    return Books(
+    return BillingProgress(
         owner=_holder(owner, left),
         collected=collected,
         first_end=score_to_int(first[1]) if first else None,
@@ -273,9 +273,9 @@ def _holder(owner: bytes | None, left_ms: int) -> Holder | None:
 async def _together(connection: wire.Wire, *commands: Command) -> list[Any]:
     """Return the replies of one transaction. A stream that does not exist yet has no information."""
     replies = await connection.wait(connection.send((("MULTI",), *commands, ("EXEC",))), ANSWER_SECONDS)
-    _sound(replies)
+    _raise_errors(replies)
     answers = [[] if _absent(answer) else answer for answer in replies[-1]]
-    _sound(answers, commands)
+    _raise_errors(answers, commands)
     return answers
 
 
@@ -283,7 +283,7 @@ def _absent(answer: object) -> bool:
     return isinstance(answer, hiredis.ReplyError) and "no such key" in str(answer)
 
 
-def _sound(answers: Iterable[object], commands: Sequence[Command] = ()) -> None:
+def _raise_errors(answers: Iterable[object], commands: Sequence[Command] = ()) -> None:
     for place, answer in enumerate(answers):
         if isinstance(answer, hiredis.ReplyError):
             text = str(answer)

@@ -12,19 +12,19 @@ from witnd.doctor.check import Check, count, note, ok, problem, warning
 from witnd.exit_codes import USAGE
 from witnd.store.server.embedded import URL_FILE
 
-# A daemon that stops drains its logs, ends its requests and writes its journal; a private server syncs its file, too.
+# A stopping daemon drains its logs, ends its requests and writes its journal; an embedded server syncs its file.
 DRAIN_SECONDS: Final = 30.0
 EMBEDDED_SECONDS: Final = 30.0
 FILES: Final = 4096
 FILES_PER_PARTITION: Final = 4
-# What a daemon takes with no outcome in memory, and for each: generous, so that a limit that holds this holds.
+# Upper estimates of a daemon's memory without outcomes, and per outcome.
 BASE_BYTES: Final = 200 << 20
 OUTCOME_BYTES: Final = 3 << 10
 _VAR: Final = Path("/var/lib")
 INSTALL: Final = "to start the daemon at boot, install the unit: see docs/how-to/run-in-production.md"
 
 
-def judge_daemon(config: Config, *, private: bool) -> Iterator[Check]:
+def check_daemon(config: Config, *, private: bool) -> Iterator[Check]:
     """Check whether a daemon runs here, and its health. `private`: it runs an embedded server."""
     if private:
         yield ok("daemon", "embedded server", f"running; its URL is in {config.daemon.state_dir / URL_FILE}")
@@ -73,19 +73,19 @@ def _is_standby(error: object) -> bool:
     return states == {"partitions.standby": str(len(reasons))}
 
 
-def remembers(config: Config, unit: Mapping[str, str] | None, *, private: bool) -> bool:
+def keeps_journal(config: Config, unit: Mapping[str, str] | None, *, private: bool) -> bool:
     """Return whether a daemon of this host certainly stores its journal in this state directory."""
-    by_systemd = (_loaded(unit) or {}).get("StateDirectory", "").split()[:1]
+    by_systemd = (_loaded_unit(unit) or {}).get("StateDirectory", "").split()[:1]
     return private or config.state_dir_explicit or [config.daemon.state_dir] == [_VAR / name for name in by_systemd]
 
 
-def _loaded(unit: Mapping[str, str] | None) -> Mapping[str, str] | None:
+def _loaded_unit(unit: Mapping[str, str] | None) -> Mapping[str, str] | None:
     return unit if unit is not None and unit.get("LoadState") == "loaded" else None
 
 
-def judge_unit(config: Config, unit: Mapping[str, str] | None) -> Iterator[Check]:
+def check_unit(config: Config, unit: Mapping[str, str] | None) -> Iterator[Check]:
     """Check the setup of the daemon on this host. `unit`: its systemd properties, or None."""
-    running = _loaded(unit)
+    running = _loaded_unit(unit)
     yield _file(config, running)
     yield _state_dir(config, running)
     if unit is None:
@@ -199,7 +199,7 @@ def _credential(config: Config, unit: Mapping[str, str] | None) -> Iterator[Chec
 
 def _memory(config: Config, unit: Mapping[str, str] | None) -> Check:
     outcomes = config.daemon.actors_in_memory
-    # Every partition that a daemon owns may have so many.
+    # Each owned partition may have this many.
     needed = BASE_BYTES + OUTCOME_BYTES * outcomes * config.redis.partitions
     limits = [("MemoryMax", (unit or {}).get("MemoryMax", "")), ("MemoryHigh", (unit or {}).get("MemoryHigh", ""))]
     bounds = [(int(text), name) for name, text in limits if text.isdigit()]

@@ -1,7 +1,6 @@
 """Read facts about this host: clock synchronisation, properties of the systemd unit, HTTP responses.
 
-Reads only, each for a few seconds at the most; None and nothing where the host does not tell. What it means is left
-to others.
+Each read takes a few seconds at most. Unknown facts are None.
 """
 
 import ctypes
@@ -21,7 +20,7 @@ from witnd.settings import Address
 
 UNIT: Final = "witnd.service"
 SECONDS: Final = 3.0
-LARGEST_ANSWER: Final = 1 << 20
+MAX_RESPONSE_BYTES: Final = 1 << 20
 PROPERTIES: Final = (
     "LoadState", "ActiveState", "SubState", "UnitFileState", "Result", "StatusText", "NRestarts", "Type", "Restart",
     "TimeoutStopUSec", "WatchdogUSec", "LimitNOFILE", "StateDirectory", "LoadCredential", "LoadCredentialEncrypted",
@@ -55,7 +54,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     body: dict[str, object] | None
 
 
-def synchronised() -> bool | None:
+def is_clock_synchronised() -> bool | None:
     """Return whether the kernel considers its clock synchronised, None if unknown."""
     if sys.platform != "linux":
         return None
@@ -113,7 +112,7 @@ def get(address: Address, path: str) -> Answer | str:
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
-        raw = answer.read(LARGEST_ANSWER)
+        raw = answer.read(MAX_RESPONSE_BYTES)
     except (OSError, http.client.HTTPException) as failed:
         return getattr(failed, "strerror", None) or str(failed) or type(failed).__name__
     finally:

@@ -1,7 +1,6 @@
 """Read the state of a Redis server: INFO, clock, latency, and the permissions of the user.
 
-Nothing is written, no key is looked for, and every wait has an end. What the answers mean is left to others; of the
-data on the server, `diagnosis_data` asks.
+It writes nothing, and every wait has a limit. `data_probe` reads the data.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from witnd.store.server.safety import Health, kind_problems, read_info
 
 ANSWER_SECONDS: Final = 3.0
 PINGS: Final = 50
-# A server so slow that 50 take longer than this has told enough.
+# Longest time for all pings.
 PING_SECONDS: Final = 2.0
 CLOCK_READINGS: Final = 5
 
@@ -35,8 +34,8 @@ WAITING: Final = {"fsync": ("WAITAOF", 1, 0, 1), "replica": ("WAIT", 1, 1)}
 class Server(Struct, frozen=True, kw_only=True):
     """The replies of a server. Times in ms. `off_ms`: how far its clock is ahead of the host's, exact to `within_ms`.
 
-    `refused` are commands that the user may not run, None where that may not be asked; `missing` those the server
-    does not have. `open_config` tells whether its settings may be read.
+    `refused`: commands that the user may not run, or None if unknown. `missing`: commands that the server lacks.
+    `open_config`: whether the user may read the settings.
     """
 
     health: Health
@@ -61,12 +60,12 @@ class Server(Struct, frozen=True, kw_only=True):
         return median(self.round_trips or [0.0])
 
 
-async def examine(server: Endpoint, prefix: str, durability: Durability, clock: Clock) -> Server:
+async def read_server(server: Endpoint, prefix: str, durability: Durability, clock: Clock) -> Server:
     """Read the state. Raise `StoreUnavailable`, or `StoreRefused` if the user cannot run INFO."""
     connection = await wire.connect(server, "witnd-doctor")
     try:
         info = read_info((await connection.ask(("INFO",), seconds=ANSWER_SECONDS))[0])
-        if kind_problems(info):  # it may not even have the commands that are sent below
+        if kind_problems(info):  # it may lack the commands below
             return Server(
                 health=Health(info, {}, 0), open_config=True, round_trips=[], off_ms=0, within_ms=0, user="default",
                 refused=[], missing=[],

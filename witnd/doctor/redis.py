@@ -1,6 +1,6 @@
 """Check the Redis server: whether it is safe to bill from, and fast enough.
 
-What makes the daemon refuse a server is asked of the daemon's own judge, `store.safety`, figure by figure.
+`store.server.safety` decides what makes the daemon refuse a server.
 """
 
 import re
@@ -14,7 +14,7 @@ from witnd.settings import Durability
 from witnd.store.server import safety
 from witnd.store.server.clients import SHARED_CONNECTIONS
 
-# A commit waits for one round trip: from here on it is felt, and from here on it rules.
+# A commit waits for one round trip: noticeable from here on, and dominant from here on.
 SLOW_MS: Final = 5.0
 SLOWEST_MS: Final = 50.0
 STALL_MS: Final = 250.0
@@ -33,14 +33,14 @@ _ERRORS: Final = {
 }
 
 
-def judge(server: Server, config: Config) -> Iterator[Check]:
+def check_server(server: Server, config: Config) -> Iterator[Check]:
     """Check everything except reachability and the clock."""
     yield _kind(server)
     yield from _mode(server)
     if safety.kind_problems(server.info):
         return
     if server.loading:
-        # Its other figures are not true yet: it says that it has no append-only file, for one.
+        # Its other values are not valid yet.
         yield problem(
             "redis", "loading", "still loading its data", "wait until it has finished, then run `witnd doctor` again"
         )
@@ -114,7 +114,7 @@ def _on_disk(server: Server) -> str:
     return "append-only file" if _appends(server) else "snapshots"
 
 
-def _written(server: Server) -> str:
+def _append_file_text(server: Server) -> str:
     return f"written without errors, {_size(number(server, 'aof_current_size'))}" if _appends(server) else "none"
 
 
@@ -125,7 +125,7 @@ def _appends(server: Server) -> bool:
 _TOPICS: Final[tuple[tuple[str, tuple[str, ...], tuple[str, ...], Callable[[Server], str]], ...]] = (
     ("role", ("role",), (), lambda server: server.info.get("role", "unknown; assuming primary")),
     ("persistence", ("aof_enabled",), ("save",), _on_disk),
-    ("append-only file", ("aof_last_write_status",), (), _written),
+    ("append-only file", ("aof_last_write_status",), (), _append_file_text),
     (
         "eviction",
         ("maxmemory_policy",),

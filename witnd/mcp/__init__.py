@@ -1,4 +1,4 @@
-"""witnd for agents that speak the Model Context Protocol: a thin layer over `witnd.client`.
+"""An MCP server over `witnd.client`. Requires the extra `mcp`.
 
-Needs the extra `mcp`; nothing else of witnd imports this.
+Imports `client`.
 """

@@ -1,4 +1,4 @@
-"""The tools an agent is offered, over standard input and output. What they may do, the token decides once more."""
+"""MCP tools over standard input and output. The token limits them further."""
 
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
@@ -14,8 +14,8 @@ from witnd import __version__
 from witnd.client import ApiError, AsyncClient, Detail, NoAnswerError, UnavailableError, WitndError
 
 T = TypeVar("T")
-# Events told of one outcome: what an agent can read at once.
-EVENTS_MOST: Final = 50
+# Events of an explanation, which an agent reads at once.
+MAX_EVENTS: Final = 50
 _READS: Final = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
 _SENDS: Final = ToolAnnotations(
     read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
@@ -33,7 +33,7 @@ _Status = Literal["OPEN", "PENDING", "CONFIRMED", "FAILED", "missed"]
 
 
 def build(client: AsyncClient, *, allow_writes: bool) -> MCPServer[None]:
-    """The server. Without `allow_writes` there is no tool that changes anything."""
+    """Return the server. Without `allow_writes` it has only tools that read."""
 
     @asynccontextmanager
     async def life(_: MCPServer[None]) -> AsyncIterator[None]:
@@ -50,34 +50,34 @@ def build(client: AsyncClient, *, allow_writes: bool) -> MCPServer[None]:
         lifespan=life,
         log_level="WARNING",
     )
-    _reading(server, client)
+    _add_read_tools(server, client)
     if allow_writes:
-        _writing(server, client)
+        _add_write_tools(server, client)
     return server
 
 
-def _reading(server: MCPServer[None], client: AsyncClient) -> None:
+def _add_read_tools(server: MCPServer[None], client: AsyncClient) -> None:
     @server.tool(annotations=_READS, title="Find outcomes")
     async def find_outcomes(
         status: _Status | None = None,
         customer_key: _Text | None = None,
         agent_key: Annotated[_Text | None, Field(description="Key of the contract template.")] = None,
-        prefix: Annotated[_Text | None, Field(description="Only keys that begin so.")] = None,
+        prefix: Annotated[_Text | None, Field(description="Only keys with this prefix.")] = None,
         limit: Annotated[int, Field(ge=1, le=100)] = 20,
-        after: Annotated[str | None, Field(description="next_cursor of the page before.")] = None,
+        after: Annotated[str | None, Field(description="next_cursor of the previous page.")] = None,
     ) -> dict[str, Any]:
-        """List outcomes, the newest first, by status, customer, agent or the beginning of their keys. Answers `data`
-        and `next_cursor`; call again with it as `after` until it is null. A page may be short before that."""
+        """List outcomes, newest first, by status, customer, agent or key prefix. Returns `data` and `next_cursor`;
+        pass it as `after` until it is null. Pages before the last may be short."""
         page = client.page(
             status=status, customer_key=customer_key, agent_key=agent_key, prefix=prefix, limit=limit, after=after
         )
-        return _document(await _told(page))
+        return _document(await _result(page))
 
     @server.tool(annotations=_READS, title="Get an outcome")
     async def get_outcome(key: _Key) -> dict[str, Any]:
-        """How one outcome stands: status, deadline, amount, invoice, webhooks sent, events that wait to be placed.
-        Reading it again later changes nothing. For the reason of its status, use explain_outcome."""
-        found = _document(await _told(client.outcome(key)))
+        """Get an outcome: status, deadline, amount, invoice, sent webhooks and held events. For the reason of its
+        status, use explain_outcome."""
+        found = _document(await _result(client.outcome(key)))
         why = (found.pop("story") or {}).get("why")
         for name in ("terms", "events_next_cursor"):
             found.pop(name)
@@ -85,19 +85,19 @@ def _reading(server: MCPServer[None], client: AsyncClient) -> None:
 
     @server.tool(annotations=_READS, title="Explain an outcome")
     async def explain_outcome(key: _Key) -> dict[str, Any]:
-        """Why one outcome is what it is: the terms it froze, its last 50 events, what each did to every check of the
-        condition, how the amount came about. Quote `story.why` and `story.events[].words` to people."""
-        found = _document(await _told(client.outcome(key)))
+        """Explain an outcome: its frozen terms, its last 50 events and their effect on every check of the condition,
+        and the calculation of the amount. Quote `story.why` and `story.events[].words` to people."""
+        found = _document(await _result(client.outcome(key)))
         story = found["story"]
         if story is not None:
-            left_out = len(story["events"]) - EVENTS_MOST
+            left_out = len(story["events"]) - MAX_EVENTS
             if left_out > 0:
-                story["events"] = story["events"][-EVENTS_MOST:]
+                story["events"] = story["events"][-MAX_EVENTS:]
                 story["earlier_events_left_out"] = left_out
         return found
 
 
-def _writing(server: MCPServer[None], client: AsyncClient) -> None:
+def _add_write_tools(server: MCPServer[None], client: AsyncClient) -> None:
     @server.tool(annotations=_SENDS, title="Send an event")
     async def send_event(
         *,
@@ -107,42 +107,42 @@ def _writing(server: MCPServer[None], client: AsyncClient) -> None:
         idempotency_key: Annotated[
             _Text,
             Field(
-                description="Names this one happening. Derive it from what happened (such as an id of the ticket "
+                description="Identifies this event. Derive it from the source (such as an id of the ticket "
                 "system), and reuse it unchanged on every retry."
             ),
         ],
-        agent_key: Annotated[_Text | None, Field(description="Needed where several contracts could be meant.")] = None,
+        agent_key: Annotated[_Text | None, Field(description="Required if several contracts could apply.")] = None,
         value: str | bool | float | None = None,
         attribution: Annotated[float | None, Field(description="Quantity for the billing unit.")] = None,
         timestamp: Annotated[str | None, Field(description="When it happened, like 2026-01-31T09:30:00Z.")] = None,
         settles_at: Annotated[str | None, Field(description="Pins the deadline to this instant.")] = None,
         properties: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Report that something happened to an outcome; the first event for a key opens it. This decides what a
-        customer is charged and cannot be taken back. On an error or no answer, call again with the SAME
-        idempotency_key and the same arguments: it counts once. Never make a new key for a retry. `id` and `partition`
-        in the answer say that the event is in the log; get_outcome shows a moment later what it did."""
+        """Send an event to an outcome; the first event for a key opens it. Events determine what a customer is
+        charged and cannot be withdrawn. On an error or timeout, call again with the SAME idempotency_key and the
+        same arguments: the event counts once. Never create a new key for a retry. The response has the `id` and
+        `partition` of the log entry; get_outcome shows the effect a moment later."""
         sending = client.send(
             key, action, customer_key, idempotency_key=idempotency_key, agent_key=agent_key, value=value,
             attribution=attribution, timestamp=timestamp, settles_at=settles_at, properties=properties,
         )  # fmt: skip
-        return _document(await _told(sending))
+        return _document(await _result(sending))
 
 
-async def _told(asking: Awaitable[T]) -> T:
-    """What was answered; an error in words that an agent can act on."""
+async def _result(asking: Awaitable[T]) -> T:
+    """Return the result, or raise an error that an agent can act on."""
     try:
         return await asking
     except (NoAnswerError, UnavailableError) as away:
         again = " with the same idempotency_key" if away.events else ""
-        raise ToolError(f"{away}. It is not known to be done; try the same call again{again}.") from away
+        raise ToolError(f"{away}. The result is unknown; retry the same call{again}.") from away
     except ApiError as refused:
-        raise ToolError(f"{refused}{_listed(refused.details)}") from refused
+        raise ToolError(f"{refused}{_details_text(refused.details)}") from refused
     except (WitndError, ValueError, TypeError) as wrong:
         raise ToolError(str(wrong)) from wrong
 
 
-def _listed(details: tuple[Detail, ...]) -> str:
+def _details_text(details: tuple[Detail, ...]) -> str:
     return "".join(f"\n- {one.path or 'request'}: {one.message}" for one in details)
 
 

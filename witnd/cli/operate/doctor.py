@@ -75,7 +75,7 @@ def doctor(json_output: bool, config_path: Path | None) -> None:
 
 async def _examine(config: Config) -> Report:
     from witnd.doctor import machine as host
-    from witnd.doctor.host import judge_daemon, judge_unit, remembers
+    from witnd.doctor.host import check_daemon, check_unit, keeps_journal
 
     checks: list[Check] = []
     private = False
@@ -84,7 +84,7 @@ async def _examine(config: Config) -> Report:
         where = server(config)
         private = not config.url_explicit and where.path is not None
         async with asyncio.timeout(SECONDS):
-            await _redis(config, where, checks, remembers=remembers(config, unit, private=private))
+            await _redis(config, where, checks, remembers=keeps_journal(config, unit, private=private))
     except ConfigError as wrong:
         checks += [_login(mistake) for mistake in wrong.mistakes]
     except TimeoutError:
@@ -95,7 +95,7 @@ async def _examine(config: Config) -> Report:
     except ConfigError as wrong:
         remedy = "name a readable file of certificates in PEM in webhooks.ca_file"
         checks += [problem("daemon", "webhook authorities", str(mistake), remedy, USAGE) for mistake in wrong.mistakes]
-    checks += await asyncio.to_thread(lambda: [*judge_daemon(config, private=private), *judge_unit(config, unit)])
+    checks += await asyncio.to_thread(lambda: [*check_daemon(config, private=private), *check_unit(config, unit)])
     checks.sort(key=lambda one: _GROUPS.index(one.group))
     codes = {one.exit_code for one in checks}
     return Report(
@@ -118,13 +118,13 @@ async def _redis(config: Config, where: Endpoint, checks: list[Check], *, rememb
     `remembers`: a daemon of this host compares Redis with the journal here.
     """
     from witnd.clock import Clock
-    from witnd.doctor.clock import judge_clocks
-    from witnd.doctor.probe import examine
-    from witnd.doctor.redis import judge
+    from witnd.doctor.clock import check_clocks
+    from witnd.doctor.probe import read_server
+    from witnd.doctor.redis import check_server
     from witnd.store.server.safety import kind_problems
 
     try:
-        facts = await examine(where, config.redis.prefix, config.redis.durability, Clock())
+        facts = await read_server(where, config.redis.prefix, config.redis.durability, Clock())
     except (StoreRefused, Unsafe) as refused:
         checks.append(problem("redis", "reachable", f"{where}: {refused.reason}", refused.remedy))
         return
@@ -133,10 +133,10 @@ async def _redis(config: Config, where: Endpoint, checks: list[Check], *, rememb
         checks.append(problem("redis", "reachable", f"{where} does not answer: {silent}", remedy))
         return
     checks.append(ok("redis", "reachable", str(where)))
-    checks += judge(facts, config)
+    checks += check_server(facts, config)
     if kind_problems(facts.info):
         return
-    checks += judge_clocks(facts, local=where.path is not None or where.host in _LOCAL)
+    checks += check_clocks(facts, local=where.path is not None or where.host in _LOCAL)
     if facts.loading:
         checks.append(note("data", "data", "not looked at: it is still loading"))
         return
@@ -153,9 +153,9 @@ async def _redis(config: Config, where: Endpoint, checks: list[Check], *, rememb
 
 async def _data(config: Config, where: Endpoint, checks: list[Check], *, remembers: bool) -> None:
     from witnd.clock import Clock
-    from witnd.doctor.clock import judge_journal_time, judge_jumps, judge_logs
-    from witnd.doctor.data import judge_data, judge_journal, read_journal
-    from witnd.doctor.data_probe import survey
+    from witnd.doctor.clock import check_journal_time, check_jumps, check_logs
+    from witnd.doctor.data import check_data, check_journal, read_journal
+    from witnd.doctor.data_probe import read_data
     from witnd.domain.webhooks.notification import rule_id
     from witnd.store.clock.record import jumps
     from witnd.store.journal.journal import Journal
@@ -191,12 +191,12 @@ async def _data(config: Config, where: Endpoint, checks: list[Check], *, remembe
         checks.append(ok("data", "deployment", found))
     connection = await wire.connect(where, "witnd-doctor")
     try:
-        data = await survey(connection, config.redis.prefix, config.redis.partitions, rules, grace_ms)
+        data = await read_data(connection, config.redis.prefix, config.redis.partitions, rules, grace_ms)
     finally:
         connection.close()
-    checks.append(judge_journal(journal, remembered, data, marks, counts=remembers))
-    checks += [*judge_jumps(jumped, data), *judge_logs(data), *judge_journal_time(journal.path, Clock().now_ms())]
-    checks += judge_data(data, catalogue, config)
+    checks.append(check_journal(journal, remembered, data, marks, counts=remembers))
+    checks += [*check_jumps(jumped, data), *check_logs(data), *check_journal_time(journal.path, Clock().now_ms())]
+    checks += check_data(data, catalogue, config)
 
 
 async def _catalogue(client: Redis, keys: GlobalKeys, config: Config, checks: list[Check]) -> Catalogue | None:

@@ -46,13 +46,13 @@ def demo(seconds: int | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     import asyncio
 
-    from witnd.demo.stage import DemoBroke, play
+    from witnd.demo.demo import DemoFailed, play
 
     try:
         found = asyncio.run(play(seconds, _look_inside))
     except asyncio.CancelledError:
         raise click.exceptions.Exit(INTERRUPTED) from None
-    except DemoBroke as broke:
+    except DemoFailed as broke:
         click.echo(f"witnd: {broke}; last log lines of its daemon:\n{broke.log}", err=True)
         end(broke.cause)
     if found.difference_count:

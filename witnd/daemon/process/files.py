@@ -4,20 +4,20 @@ import contextlib
 import resource
 from typing import Final
 
-# What the unit file sets. More than a daemon opens, and some programs spend time for each possible file.
-WANTED: Final = 16_384
+# As in the unit file. More than a daemon opens; a higher limit slows some programs down.
+OPEN_FILES: Final = 16_384
 
 
-def limit() -> int:
-    """How many files, sockets included, this process may have open."""
+def open_files_limit() -> int:
+    """Return the limit on open files, including sockets."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return WANTED if soft == resource.RLIM_INFINITY else soft
+    return OPEN_FILES if soft == resource.RLIM_INFINITY else soft
 
 
-def raise_limit() -> None:
-    """Raise the limit as far as the hard one allows: shells start programs with 1 024, for the sake of `select`."""
+def raise_open_files_limit() -> None:
+    """Raise the soft limit up to the hard limit, because shells start programs with 1 024 for `select`."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = WANTED if hard == resource.RLIM_INFINITY else min(hard, WANTED)
+    most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < most:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -1,4 +1,4 @@
-"""Python's garbage collection, at quiet moments only."""
+"""Run Python's garbage collection while the daemon is idle."""
 
 import asyncio
 import gc
@@ -11,10 +11,9 @@ COLLECT_TRIES: Final = 600
 
 
 async def collect(is_idle: Callable[[], bool]) -> None:
-    """Collect cycles now and then, when `is_idle` allows it, until cancelled.
+    """Collect cycles at intervals, when `is_idle` allows it, until cancelled.
 
-    The engine makes no cycles, and looking through all live outcomes as they come and go costs a tenth of the time of
-    an event.
+    The engine creates no cycles, and automatic collection would take a tenth of the time of an event.
     """
     gc.disable()
     try:

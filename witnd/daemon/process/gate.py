@@ -1,4 +1,4 @@
-"""Checks whether the daemon may start on a Redis, once, before it reads or writes anything."""
+"""Check whether the daemon may start on a Redis, before it reads or writes anything."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -39,7 +39,7 @@ async def check(server: Endpoint, config: Config, systemd: Systemd) -> None:
 
 
 async def wait_for_server(server: Endpoint, systemd: Systemd, call: Callable[[], Awaitable[T]]) -> T:
-    """Repeat a call while the server does not answer, for half a minute, or is loading its data, for longer."""
+    """Retry a call while the server does not respond (30 s) or is loading its data (10 min)."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     is_logged = False
@@ -53,7 +53,7 @@ async def wait_for_server(server: Endpoint, systemd: Systemd, call: Callable[[],
         except StoreUnavailable as silent:
             if loop.time() - began > SILENT_SECONDS:
                 raise StoreUnavailable(
-                    f"Redis at {server} does not answer ({silent}); start it, or name another in redis.url"
+                    f"Redis at {server} does not respond ({silent}); start it, or change redis.url"
                 ) from silent
             if not is_logged:
                 is_logged = True

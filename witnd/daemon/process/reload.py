@@ -1,6 +1,6 @@
-"""Reads the configuration again on SIGHUP; logs and ignores SIGUSR1, SIGUSR2 and SIGQUIT.
+"""Reload the configuration on SIGHUP; log and ignore SIGUSR1, SIGUSR2 and SIGQUIT.
 
-Only the log format changes without a restart. The log names every other change, so that nobody thinks it is in effect.
+Only the log format changes without a restart. The log lists all other changes as not in effect.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ log = structlog.get_logger()
 
 
 class Reload:
-    """`read` returns the configuration as it is now; `apply` puts into effect what needs no restart."""
+    """Handles SIGHUP. `read` returns the current configuration; `apply` applies settings that need no restart."""
 
     def __init__(self, config: Config, read: Callable[[], Config], apply: Callable[[Config], None]) -> None:
-        self._running = config  # what needs a restart is compared with this
+        self._running = config  # for settings that need a restart
         self._log_format = config.daemon.log_format
         self._read = read
         self._apply = apply

@@ -1,4 +1,4 @@
-"""Telling systemd how the daemon is: the datagrams of sd_notify, and nothing elsewhere."""
+"""Report the daemon's state to systemd (sd_notify)."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 
 class Systemd:
-    """Every message is harmless without systemd, or when it does not listen."""
+    """Sends messages to systemd; without systemd they have no effect."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         address = environ.get("NOTIFY_SOCKET", "")
@@ -25,7 +25,7 @@ class Systemd:
         self._send("WATCHDOG=1")
 
     def extend(self, seconds: float) -> None:
-        """Asks for more time to start or stop, counted from now."""
+        """Request more time to start or stop, counted from now."""
         self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}")
 
     def stopping(self, status: str) -> None:
@@ -36,7 +36,7 @@ class Systemd:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagram:
             datagram.settimeout(0)
-            # A message that nobody takes is lost by design: it must neither stop nor delay billing.
+            # Errors are ignored, because messages must neither stop nor delay billing.
             with contextlib.suppress(OSError):
                 datagram.sendto("\n".join(lines).encode(), self._address)
 
@@ -46,7 +46,7 @@ def _status(text: str) -> str:
 
 
 def _watchdog_seconds(environ: Mapping[str, str]) -> float | None:
-    """How often systemd wants to hear of us, or None where it does not watch this process."""
+    """Return the watchdog interval, or None if systemd does not watch this process."""
     micros = environ.get("WATCHDOG_USEC", "")
     if not micros.isdigit() or environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None

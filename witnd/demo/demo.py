@@ -52,7 +52,7 @@ _LOG_LINES: Final = 20
 Hint = Callable[[str], Sequence[str]]
 
 
-class DemoBroke(Exception):  # noqa: N818 - a state of the world; the cause is what went wrong
+class DemoFailed(Exception):  # noqa: N818 - a state of the world; the cause is what went wrong
     """Something ended that should not have. `log` is what the daemon said last."""
 
     def __init__(self, cause: Exception, log: str) -> None:
@@ -75,11 +75,11 @@ def settings(folder: Path) -> Config:
 async def play(seconds: int | None, look_inside: Hint) -> Summary:
     """The whole demo, to its summary. `look_inside` answers what to type for that, given an address."""
     stops = Stops()
-    screen = Screen(stops.gone)
+    screen = Screen(stops.reader_lost)
     with stops.listening():
         try:
             with TemporaryDirectory(prefix=FOLDER) as folder, _logging(Path(folder)):
-                return await Stage(Path(folder), screen, stops, seconds, look_inside).play()
+                return await Demo(Path(folder), screen, stops, seconds, look_inside).play()
         finally:
             await screen.close(stops.hurried)
 
@@ -95,12 +95,12 @@ def _logging(folder: Path) -> Iterator[None]:
         except Exception as error:
             log.flush()
             tail = file.read_text(encoding="utf-8").splitlines()[-_LOG_LINES:]
-            raise DemoBroke(error, "\n".join(tail)) from error
+            raise DemoFailed(error, "\n".join(tail)) from error
         finally:
             telemetry.configure()
 
 
-class Stage:
+class Demo:
     """One performance. The parts know nothing of each other: they meet in Redis and over HTTP."""
 
     def __init__(self, folder: Path, screen: Screen, stops: Stops, seconds: int | None, look_inside: Hint) -> None:
@@ -123,10 +123,10 @@ class Stage:
         ):
             assert private is not None
             store = CatalogueStore(client, GlobalKeys(PREFIX), config.redis.partitions)
-            watch = Watch(reads, self._keys, store, lambda line: self._screen.say(*line.pieces()))
-            async with Receiver.open(watch.hear) as receiver, self._cleared():
+            watch = Watch(reads, self._keys, store, lambda line: self._screen.print_line(*line.pieces()))
+            async with Receiver.open(watch.add_receipt) as receiver, self._clean_up():
                 with self._stops.cuttable():
-                    receiver.secrets = await wares.put(store, wares.sample(receiver.address))
+                    receiver.secrets = await wares.apply_items(store, wares.sample_items(receiver.address))
                     self._start("server", private.wait_exit())
                     self._start("daemon", daemon.run(server))
                     await self._wait(daemon.ready)
@@ -136,16 +136,16 @@ class Stage:
                     )
                     self._greet(private.url, f"{daemon.address}", token)
                     self._start("account", watch.run(self._watched))
-                    await self._perform(client, store)
+                    await self._run_traffic(client, store)
                     await self._settle(client)
                     daemon.stop()
-                    await self._ended("daemon")
+                    await self._wait_for_end("daemon")
                     self._watched.set()
-                    await self._ended("account")
+                    await self._wait_for_end("account")
                     found = await summary(reads, self._keys, BillingKeys(PREFIX), store, Catalogue(), receiver.heard)
         self._say()
         for pieces in lines(found):
-            self._screen.say(*pieces)
+            self._screen.print_line(*pieces)
         return found
 
     # -- the acts --------------------------------------------------------------------------------
@@ -165,14 +165,14 @@ class Stage:
         self._say("Times are UTC.")
         self._say()
 
-    async def _perform(self, client: Redis, store: CatalogueStore) -> None:
+    async def _run_traffic(self, client: Redis, store: CatalogueStore) -> None:
         async def append(fields: Fields) -> None:
             entry: dict[Any, Any] = {**fields}
             with redis_errors():
                 await client.xadd(self._keys.events, entry)
 
         async def arrive(customer: str, rate_card: str) -> None:
-            await wares.put(store, wares.newcomer(customer, rate_card))
+            await wares.apply_items(store, wares.new_customer_items(customer, rate_card))
 
         self._start("traffic", Traffic(append, arrive).run())
         await self._wait(self._stops.asked, seconds=self._seconds)
@@ -196,7 +196,7 @@ class Stage:
         return not unsettled and not unsent
 
     def _say(self, text: str = "") -> None:
-        self._screen.say((text, ""))
+        self._screen.print_line((text, ""))
 
     # -- what runs meanwhile ---------------------------------------------------------------------
 
@@ -220,9 +220,9 @@ class Stage:
     def _check(self) -> None:
         for name, task in self._running.items():
             if task.done():
-                raise _by_itself(name, task)
+                raise _unexpected_end(name, task)
 
-    async def _ended(self, name: str) -> None:
+    async def _wait_for_end(self, name: str) -> None:
         """Wait for the end of what was told to end; not for ever."""
         task = self._running[name]
         await asyncio.wait(self._running.values(), timeout=STOP_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -239,7 +239,7 @@ class Stage:
         await asyncio.gather(task, return_exceptions=True)
 
     @asynccontextmanager
-    async def _cleared(self) -> AsyncIterator[None]:
+    async def _clean_up(self) -> AsyncIterator[None]:
         """Whatever ends the demo, nothing of it runs on."""
         try:
             yield
@@ -250,12 +250,12 @@ class Stage:
                 raise
             await asyncio.wait([server], timeout=NOTICE_SECONDS)
             if server.done():
-                raise _by_itself("server", server) from None
+                raise _unexpected_end("server", server) from None
             raise
         finally:
             for name in [*self._running]:
                 await self._cancel(name)
 
 
-def _by_itself(name: str, task: asyncio.Task[Any]) -> StoreUnavailable:
+def _unexpected_end(name: str, task: asyncio.Task[Any]) -> StoreUnavailable:
     return StoreUnavailable(f"the {name} of the demo ended by itself: it {task.result() or 'ended'}")
