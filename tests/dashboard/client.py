@@ -52,8 +52,8 @@ class Page(NamedTuple):
 
     @property
     def message(self) -> str:
-        """What the last action says on the page that follows it; empty without one."""
-        return self.text_of("told")
+        """The message of the last action; empty without one."""
+        return self.text_of("flash")
 
     def find(self, xpath: str) -> Any:
         """The only element at a path."""

@@ -153,7 +153,7 @@ def test_the_way_over_the_menu_leads_into_the_page(tab: Tab) -> None:
     tab.open("/dashboard/customers")
     page = tab.page
     page.keyboard.press("Tab")
-    assert page.get_by_role("link", name="Skip to the content").bounding_box()["y"] >= 0
+    assert page.get_by_role("link", name="Skip to content").bounding_box()["y"] >= 0
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "content"
     page.keyboard.press("Tab")

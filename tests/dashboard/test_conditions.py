@@ -15,17 +15,17 @@ from witnd.web.dashboard.forms.conditions import (
     Check,
     Group,
     Node,
-    called,
     checks,
+    condition_from_group,
+    errors_by_field,
+    field_label,
+    group_from_condition,
+    group_from_form,
     inside,
-    located,
     number_of,
-    opened,
     reading,
-    sent,
-    written,
 )
-from witnd.web.dashboard.forms.reorder import acted
+from witnd.web.dashboard.forms.reorder import apply_button
 
 # What a browser changes in fields, and what must stay text.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12) | st.sampled_from(
@@ -76,10 +76,10 @@ def fields(rule: Group) -> dict[str, str]:
 @given(st.lists(NODES, max_size=4))
 def test_every_condition_survives_the_form(raw: list[dict[str, Any]]) -> None:
     condition = canonical(raw)
-    rule = opened(condition)
-    again = sent(fields(rule))
+    rule = group_from_condition(condition)
+    again = group_from_form(fields(rule))
     assert again == rule
-    found = written(again)
+    found = condition_from_group(again)
     assert found.mistakes == []
     assert canonical(found.condition) == condition
     assert reading(again) == condition_text(condition)
@@ -87,7 +87,7 @@ def test_every_condition_survives_the_form(raw: list[dict[str, Any]]) -> None:
 
 def test_all_operators_can_be_chosen() -> None:
     assert {choice.operator for choice in BY_NAME.values()} == set(OPERATORS)
-    assert len({choice.words for choice in BY_NAME.values()}) == len(BY_NAME)
+    assert len({choice.text for choice in BY_NAME.values()}) == len(BY_NAME)
 
 
 def test_groups_as_deep_as_they_may_be_come_back() -> None:
@@ -95,23 +95,23 @@ def test_groups_as_deep_as_they_may_be_come_back() -> None:
     for _ in range(16):
         node = {"op": "AND", "conditions": [node]}
     assert mistakes_of([node]) == []
-    assert canonical(written(sent(fields(opened([node])))).condition) == [node]
+    assert canonical(condition_from_group(group_from_form(fields(group_from_condition([node])))).condition) == [node]
 
 
 def test_a_thousand_checks_fit_into_a_form() -> None:
     condition = [{"fact": f"a{number}", "operator": "count_gt", "value": 3} for number in range(1000)]
-    given_fields = fields(opened(condition))
+    given_fields = fields(group_from_condition(condition))
     assert len(given_fields) < 4000
-    assert written(sent(given_fields)).condition == condition
+    assert condition_from_group(group_from_form(given_fields)).condition == condition
 
 
 def test_alternatives_alone_are_the_outermost_group() -> None:
     condition: list[dict[str, Any]] = [{"op": "OR", "conditions": [{"fact": "a", "operator": "seen"}]}]
-    rule = opened(condition)
+    rule = group_from_condition(condition)
     assert (rule.op, len(rule.members)) == ("OR", 1)
-    assert written(rule).condition == condition
+    assert condition_from_group(rule).condition == condition
     both = [*condition, {"fact": "b", "operator": "seen"}]
-    assert opened(both).op == "AND"
+    assert group_from_condition(both).op == "AND"
 
 
 def outline(text: str) -> str:
@@ -120,16 +120,16 @@ def outline(text: str) -> str:
 
 
 def test_not_of_several_is_not_of_all_of_them() -> None:
-    rule = sent({"c.0.op": "NOT", "c.0.0.fact": "a", "c.0.1.fact": "b"})
+    rule = group_from_form({"c.0.op": "NOT", "c.0.0.fact": "a", "c.0.1.fact": "b"})
     assert outline(reading(rule)) == "(`a``b`)"
-    found = written(rule)
+    found = condition_from_group(rule)
     assert found.mistakes == []
     assert found.condition[0]["condition"]["op"] == "AND"
 
 
 def test_fields_that_no_form_has_are_left_alone() -> None:
     strange = {"c.0.0.fact": "no group", "c.9999999.fact": "x", "c.x.fact": "y", "c.1.op": "XOR", "c.2.choice": "drop"}
-    rule = sent({**strange, "c.op": "NOT"})
+    rule = group_from_form({**strange, "c.op": "NOT"})
     assert rule == Group(op="AND", members=[Group(op="AND"), Check()])
 
 
@@ -156,21 +156,23 @@ def test_what_is_missing_or_wrong_is_told_at_its_field() -> None:
             Check(fact="unquoted", choice="match text", value='"fine"', spelled=True),
         ]
     )
-    found = written(rule)
-    problems = located(found.mistakes, found.places)
+    found = condition_from_group(rule)
+    problems = errors_by_field(found.mistakes, found.places)
     assert problems.keys() == {"c.0.fact", "c.1.0.value", "c.1.1", "c.2.value", "c.3.fact", "c.4.fact"}
     assert all(problems.values())
-    numbers = sorted(called(one.path, found.places).split()[1] for one in found.mistakes)
+    numbers = sorted(field_label(one.path, found.places).split()[1] for one in found.mistakes)
     assert numbers == ["1", "2.1", "2.2", "3", "4", "5"]
 
 
 def test_places_of_alternatives_are_found_too() -> None:
-    found = written(Group(op="OR", members=[Check(fact="a"), Check()]))
+    found = condition_from_group(Group(op="OR", members=[Check(fact="a"), Check()]))
     assert [one.path for one in found.mistakes] == ["condition[0].conditions[1].fact"]
-    assert located(found.mistakes, found.places).keys() == {"c.1.fact"}
-    assert located([Mistake("condition", "too long"), Mistake("name", "is empty")], found.places) == {"c": "too long"}
-    assert called("condition", found.places)
-    assert called("name", found.places) == "name"
+    assert errors_by_field(found.mistakes, found.places).keys() == {"c.1.fact"}
+    assert errors_by_field([Mistake("condition", "too long"), Mistake("name", "is empty")], found.places) == {
+        "c": "too long"
+    }
+    assert field_label("condition", found.places)
+    assert field_label("name", found.places) == "name"
 
 
 def test_the_reading_has_a_gap_where_nothing_is_written_yet() -> None:
@@ -180,7 +182,7 @@ def test_the_reading_has_a_gap_where_nothing_is_written_yet() -> None:
 
 
 def test_what_takes_no_value_ignores_the_one_that_was_typed() -> None:
-    found = written(Group(members=[Check(fact="a", choice="seen", value="left over")]))
+    found = condition_from_group(Group(members=[Check(fact="a", choice="seen", value="left over")]))
     assert (found.condition, found.mistakes) == ([{"fact": "a", "operator": "seen"}], [])
 
 
@@ -246,12 +248,12 @@ def rule_of(text: str) -> Group:
 def test_buttons_do_what_they_say(before: str, do: str, after: str) -> None:
     rule = rule_of(before)
     assert shape(rule) == before
-    acted(rule, do)
+    apply_button(rule, do)
     assert shape(rule) == after
 
 
 def test_no_check_is_lost_by_moving() -> None:
     rule = rule_of("a OR(b AND(c d) NOT(e)) f")
     for do in ("join:0", "out:0.2.0", "join:0.0", "out:0.0", "join:0", "ungroup:0"):
-        acted(rule, do)
+        apply_button(rule, do)
         assert sorted(check.fact for check in checks(rule)) == list("abcdef"), do

@@ -190,8 +190,8 @@ def test_every_reason_has_a_sentence_and_a_remedy(fate: str, reason: str | None)
     told = why(Fate(id="1-0", partition=0, accepted_at=told_at, fate=fate, reason=reason))
     assert told.remedy
     general = why(Fate(id="1-0", partition=0, accepted_at=told_at, fate=fate, reason="OTHER" if reason else None))
-    assert told.says != fate
-    assert (told.says != general.says) is (reason is not None), "a sentence of its own"
+    assert told.text != fate
+    assert (told.text != general.text) is (reason is not None), "a sentence of its own"
 
 
 class TestNothing:

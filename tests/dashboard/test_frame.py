@@ -294,19 +294,19 @@ def test_a_slash_at_the_end_is_no_other_place(admin: Dashboard) -> None:
 
 def test_what_was_done_is_said_once_and_as_text(admin: Dashboard) -> None:
     for path, status in (("/dashboard", 200), ("/dashboard/nothing/here", 404), ("/dashboard/outcomes?status=x", 400)):
-        admin.cookies["witnd_told"] = quote(HOSTILE)
+        admin.cookies["witnd_message"] = quote(HOSTILE)
         page = admin.get(path)
         assert page.status == status
         if status != 404:  # where nothing is, nobody is known to be signed in
             assert page.message == HOSTILE
         assert not page.document.xpath("//script[not(@src)]")
-    assert "witnd_told" not in admin.cookies
+    assert "witnd_message" not in admin.cookies
     assert admin.get("/dashboard").message == ""
 
 
 def test_cookies_that_others_on_this_host_set_do_no_harm(admin: Dashboard) -> None:
     ours = "; ".join(f"{name}={value}" for name, value in admin.cookies.items())
-    for other in ('a={"b": 1}', "path=/; version=1", "=", ";;", "ä=ö", 'x="', "witnd_told=%ff%00", "a b c"):
+    for other in ('a={"b": 1}', "path=/; version=1", "=", ";;", "ä=ö", 'x="', "witnd_message=%ff%00", "a b c"):
         answer = admin.api.ask(
             "GET", "/dashboard", scope=None, headers={"Cookie": f"{other}; {ours}".encode().decode("latin-1")}
         )

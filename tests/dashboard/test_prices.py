@@ -13,18 +13,18 @@ from witnd.domain.values.fields import Table
 from witnd.web.dashboard.forms.price_preview import quantities
 from witnd.web.dashboard.forms.prices import (
     FIELDS,
-    KIND_WORDS,
+    KIND_HINTS,
     MOST_EDITED,
     Entry,
     blank,
-    called,
-    changed,
     currencies,
+    edited_entries,
+    entries_from_content,
+    entries_from_form,
+    field_label,
     for_people,
     padded,
     problem,
-    typed,
-    written,
 )
 
 TIERED = {
@@ -60,23 +60,25 @@ def canonical(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @given(st.lists(pricing.entries(), max_size=4))
 def test_what_the_catalogue_has_comes_back_from_the_form_as_it_was(entries: list[dict[str, Any]]) -> None:
     content = canonical([{"agent": f"agent {place}", **entry} for place, entry in enumerate(entries)])
-    assert canonical([one.document for one in typed(fields(written(content)))]) == content
+    assert canonical([one.document for one in entries_from_form(fields(entries_from_content(content)))]) == content
 
 
 @given(st.lists(pricing.entries(), max_size=3), st.lists(st.sampled_from(list(KINDS)), max_size=4))
 def test_going_through_other_kinds_and_back_loses_nothing(entries: list[dict[str, Any]], kinds: list[str]) -> None:
     content = canonical([{"agent": f"agent {place}", **entry} for place, entry in enumerate(entries)])
-    form = fields(written(content))
+    form = fields(entries_from_content(content))
     for kind in [*kinds, None]:
         for place, entry in enumerate(content):
             form[f"entries[{place}].kind"] = entry["kind"] if kind is None else kind
-        form = fields(typed(form))
+        form = fields(entries_from_form(form))
     # Tiers appear where a kind needs some, and are left out where nothing was written into them.
-    assert canonical([one.document for one in typed(form)]) == content
+    assert canonical([one.document for one in entries_from_form(form)]) == content
 
 
 def test_only_the_fields_of_its_kind_are_sent_and_empty_ones_are_not() -> None:
-    [entry] = typed({**TIERED, "entries[0].price_per_unit": "7", "entries[0].free_quota": " 10 ", "other": "x"})
+    [entry] = entries_from_form(
+        {**TIERED, "entries[0].price_per_unit": "7", "entries[0].free_quota": " 10 ", "other": "x"}
+    )
     assert entry.document == {
         "agent": "support",
         "kind": "graduated",
@@ -84,32 +86,34 @@ def test_only_the_fields_of_its_kind_are_sent_and_empty_ones_are_not() -> None:
         "tiers": [{"up_to": "100", "price_per_unit": "1"}, {"price_per_unit": "0.5"}],
     }
     assert list(entry.kept) == [("price_per_unit", "7")]
-    [entry] = typed({**TIERED, "entries[0].kind": "flat"})
+    [entry] = entries_from_form({**TIERED, "entries[0].kind": "flat"})
     assert entry.document == {"agent": "support", "kind": "flat"}
     assert ("tiers[1].price_per_unit", "0.5") in list(entry.kept)
 
 
 def test_prices_keep_their_order_whatever_numbers_they_have() -> None:
     form = {"entries[10].agent": "c", "entries[2].agent": "b", "entries[0].agent": "a", "entries[x].agent": "d"}
-    assert [entry.agent for entry in typed(form)] == ["a", "b", "c"]
-    assert typed({"entries[99999].agent": "a", "entries[0].secret": "x", "key": "y"}) == [Entry(texts={}, tiers=[])]
-    [spaced] = typed({"entries[0].agent": " a key "})
+    assert [entry.agent for entry in entries_from_form(form)] == ["a", "b", "c"]
+    assert entries_from_form({"entries[99999].agent": "a", "entries[0].secret": "x", "key": "y"}) == [
+        Entry(texts={}, tiers=[])
+    ]
+    [spaced] = entries_from_form({"entries[0].agent": " a key "})
     assert spaced.agent == " a key "
 
 
 def test_a_price_by_tiers_begins_with_two_of_them() -> None:
-    [entry] = typed({"entries[0].agent": "a", "entries[0].kind": "volume"})
+    [entry] = entries_from_form({"entries[0].agent": "a", "entries[0].kind": "volume"})
     assert entry.tiers == [{}, {}]
-    assert typed({"entries[0].agent": "a", "entries[0].kind": "flat"})[0].tiers == []
+    assert entries_from_form({"entries[0].agent": "a", "entries[0].kind": "flat"})[0].tiers == []
 
 
 def test_buttons_add_and_remove_prices_and_tiers() -> None:
-    entries = typed(TIERED)
-    assert changed(entries, "add-entry") == [*entries, blank()]
-    assert changed(entries, "remove-entry:0") == []
-    assert changed(entries, "add-tier:0")[0].tiers == [*entries[0].tiers, {}]
-    assert changed(entries, "remove-tier:0.0")[0].tiers == [{"price_per_unit": "0.5"}]
-    assert typed(TIERED) == entries, "what was typed is not changed itself"
+    entries = entries_from_form(TIERED)
+    assert edited_entries(entries, "add-entry") == [*entries, blank()]
+    assert edited_entries(entries, "remove-entry:0") == []
+    assert edited_entries(entries, "add-tier:0")[0].tiers == [*entries[0].tiers, {}]
+    assert edited_entries(entries, "remove-tier:0.0")[0].tiers == [{"price_per_unit": "0.5"}]
+    assert entries_from_form(TIERED) == entries, "what was typed is not changed itself"
 
 
 @pytest.mark.parametrize(
@@ -118,30 +122,30 @@ def test_buttons_add_and_remove_prices_and_tiers() -> None:
      "remove-entry:٠", "add-tier:0\n"],
 )  # fmt: skip
 def test_buttons_that_there_are_not_change_nothing(order: str) -> None:
-    assert changed(typed(TIERED), order) == typed(TIERED)
+    assert edited_entries(entries_from_form(TIERED), order) == entries_from_form(TIERED)
 
 
 def test_a_form_holds_so_many_prices_and_tiers_and_no_more() -> None:
     full = [blank(str(number)) for number in range(MOST_EDITED)]
-    assert changed(full, "add-entry") == full
+    assert edited_entries(full, "add-entry") == full
     tiers = [Entry(texts={"kind": "volume"}, tiers=[{}] * MAX_TIERS)]
-    assert changed(tiers, "add-tier:0") == tiers
+    assert edited_entries(tiers, "add-tier:0") == tiers
 
 
 def test_every_field_of_every_kind_has_a_name_for_people() -> None:
-    assert set(KIND_WORDS) == set(KINDS)
+    assert set(KIND_HINTS) == set(KINDS)
     names = {name for names in KINDS.values() for name in names} - {"tiers"}
     assert names | set(OPTIONS) | {"up_to", "flat_fee", "agent", "kind"} <= set(FIELDS)
 
 
 def test_places_are_called_as_the_form_calls_them() -> None:
-    tier, agent = called("entries[2].tiers[1].up_to"), called("entries[0].agent")
+    tier, agent = field_label("entries[2].tiers[1].up_to"), field_label("entries[0].agent")
     assert [tier.count(number) for number in ("3", "2")] == [1, 1], "the third price, the second tier"
     assert tier.lower().endswith(FIELDS["up_to"].label.lower())
     assert agent.lower().endswith(f"1, {FIELDS['agent'].label.lower()}")
-    assert called("effective_from") == FIELDS["effective_from"].label
-    assert called("entries")
-    assert called("") == ""
+    assert field_label("effective_from") == FIELDS["effective_from"].label
+    assert field_label("entries")
+    assert field_label("") == ""
 
 
 def test_mistakes_speak_of_what_is_in_the_form() -> None:

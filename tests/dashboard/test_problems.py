@@ -182,12 +182,12 @@ def test_many_held_keys_take_several_presses(
         assert len(page.items("held-keys")) == 20
         assert figures(page.find("//*[@data-fact='held-left']")) == ["5"]
         page = admin.submit(page, "/dashboard/problems/retry-held")
-        assert page.message.startswith("10 ")
+        assert re.findall(r"\d+", page.message) == ["10"]
         assert "after=" in page.path, "there are more"
         page = admin.submit(page, "/dashboard/problems/retry-held")
-        assert page.message.startswith("10 ")
+        assert re.findall(r"\d+", page.message) == ["10"]
         page = admin.submit(page, "/dashboard/problems/retry-held")
-        assert page.message.startswith("5 ")
+        assert re.findall(r"\d+", page.message) == ["5"]
         assert page.path == "/dashboard/problems#held"
         assert admin.get("/dashboard/problems?after=zzz").status == 200
 

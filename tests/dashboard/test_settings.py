@@ -18,7 +18,7 @@ from witnd.domain.outcomes.partitioning import partition_of
 from witnd.endpoint import endpoint
 from witnd.settings import READERS
 from witnd.store.errors import StoreRefused
-from witnd.web.dashboard.pages.settings import MEANS, settings
+from witnd.web.dashboard.pages.settings import MEANINGS, settings
 
 PATH = "/dashboard/settings"
 
@@ -29,7 +29,7 @@ def values(admin: Dashboard) -> dict[str, str]:
 
 
 def test_every_setting_has_words() -> None:
-    assert {section: list(known) for section, known in MEANS.items()} == {
+    assert {section: list(known) for section, known in MEANINGS.items()} == {
         section: list(readers) for section, readers in READERS.items()
     }
 

@@ -41,12 +41,10 @@ def templates() -> Iterator[tuple[str, str]]:
         yield name_of(template), INVISIBLE.sub(" ", template.read_text())
 
 
-# Remove the mark of a place once its texts use the words of the glossary.
-RENAMING = pytest.mark.xfail(reason="its texts are being renamed", strict=False)
 PLACES = [
     pytest.param(documentation, id="documentation"),
     pytest.param(command_help, id="command help"),
-    pytest.param(templates, id="templates", marks=RENAMING),
+    pytest.param(templates, id="templates"),
 ]
 
 

@@ -24,7 +24,7 @@ from witnd.web.errors import ApiError
 from witnd.web.http.route import Call, Handler, Raw, Route, Stream
 
 COOKIE: Final = "witnd_session"
-MESSAGE_COOKIE: Final = "witnd_told"
+MESSAGE_COOKIE: Final = "witnd_message"
 FORM: Final = "application/x-www-form-urlencoded"
 FIELDS_MAX: Final = 5000
 # Hidden fields of forms.
@@ -94,8 +94,8 @@ class PageRequest:
             "who": self.token.name,
             "here": self.call.target.partition("?")[0],
             "target": self.call.target,
-            "told": cookie(self.call, MESSAGE_COOKIE) or "",
-            "sent": self.call.route.method == "POST",
+            "message": cookie(self.call, MESSAGE_COOKIE) or "",
+            "is_form": self.call.route.method == "POST",
         }
 
 
@@ -128,7 +128,7 @@ def action(path: str, *, admin: bool = True) -> Callable[[PageFunction], PageFun
                 return request if path.endswith("/sign-out") else _sign_in_again(call)
             same_site(call)
             if not hmac.compare_digest(request.form.get("form_key", "").encode(), request.session.form_key.encode()):
-                raise ApiError("FORBIDDEN", "this form is too old: go back, load the page again and repeat it")
+                raise ApiError("FORBIDDEN", "this form has expired; reload the page and submit again")
             return await _answer(request, function, admin=admin)
 
         add("POST", path, answer)
@@ -181,11 +181,11 @@ def fields(call: Call[Any]) -> dict[str, list[str]]:
     if not call.data:
         return {}
     if call.content_type != FORM:
-        raise ApiError("UNSUPPORTED_MEDIA_TYPE", f"Content-Type must be {FORM}, and is {call.content_type!r}")
+        raise ApiError("UNSUPPORTED_MEDIA_TYPE", f"Content-Type must be {FORM}, got {call.content_type!r}")
     try:
         pairs = parse_qsl(call.data.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=FIELDS_MAX)
     except ValueError:
-        raise invalid("", "the form is not well formed, or has too many fields") from None
+        raise invalid("", "the form is malformed or has too many fields") from None
     found: dict[str, list[str]] = {}
     for name, value in pairs:
         found.setdefault(name, []).append(value.replace("\r\n", "\n"))
@@ -201,18 +201,18 @@ def same_site(call: Call[Any]) -> None:
     else:
         foreign = origin is not None and urlsplit(origin).netloc != call.headers.get("Host")
     if foreign:
-        raise ApiError("FORBIDDEN", "this was sent by a page of another site")
+        raise ApiError("FORBIDDEN", "this form was submitted from another site")
 
 
 async def _answer(request: PageRequest, function: PageFunction, *, admin: bool) -> Raw | Stream:
     try:
         if admin and not request.may_change:
-            raise ApiError("FORBIDDEN", "you are signed in to read; sign in with an admin token for this")
+            raise ApiError("FORBIDDEN", "this session is read-only; sign in with an admin token")
         answer = await function(request)
     except Refused as refused:
         return _without_message(request, refused_page(refused, request.call.request_id, request.values))
     except (StoreUnavailable, StoreRefused) as away:
-        error = unavailable(f"Redis cannot do this now: {away}")
+        error = unavailable(f"Redis is unavailable: {away}")
         return _without_message(request, refused_page(error, request.call.request_id, request.values))
     if isinstance(answer, Redirect):
         return redirect(answer.to, message=answer.message)
@@ -223,7 +223,7 @@ async def _answer(request: PageRequest, function: PageFunction, *, admin: bool) 
 
 def _without_message(request: PageRequest, shown: Raw) -> Raw:
     """Clear the message that this page has shown."""
-    if not request.values["told"]:
+    if not request.values["message"]:
         return shown
     gone = f"{MESSAGE_COOKIE}=; Path={PREFIX}; Max-Age=0"
     return Raw(shown.body, shown.content_type, {**shown.headers, "Set-Cookie": gone}, shown.status)

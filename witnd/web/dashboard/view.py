@@ -1,4 +1,4 @@
-"""How pages are written: templates with everything escaped, and the words and forms that all of them share."""
+"""Render pages: templates that escape everything, with the filters and macros that all of them share."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,27 +14,27 @@ from witnd.web.http.route import Raw
 
 PREFIX: Final = "/dashboard"
 HTML: Final = "text/html; charset=utf-8"
-# Everything comes from here, nothing is run or styled from inside a page, and nobody may frame it.
+# Load resources only from this site, allow no inline scripts or styles, and forbid framing.
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-# Unlike answers of the API, forms must say where they come from.
+# Unlike API responses, forms must send their origin.
 HEADERS: Final[Mapping[str, str]] = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"}
 
 _TEMPLATES: Final = Environment(
     loader=FileSystemLoader(Path(__file__).parent.parent / "templates" / "dashboard"),
     autoescape=True,
-    auto_reload=False,  # a daemon shows what it was started with, also while a newer one is installed beside it
+    auto_reload=False,  # keep the templates of the running version while a newer one is installed
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
 _TEMPLATES.filters.update(words.FILTERS)
 _TEMPLATES.globals.update(link=words.link, new=words.new, file=address)
-# What every page has; a visit puts its own in their place.
+# Defaults for every page; a request overrides them.
 _NOBODY: Final[Mapping[str, Any]] = {
-    "form_key": None, "may_change": False, "who": None, "here": "", "target": "", "told": "", "sent": False,
+    "form_key": None, "may_change": False, "who": None, "here": "", "target": "", "message": "", "is_form": False,
 }  # fmt: skip
 
 
@@ -43,12 +43,12 @@ def rendered(template: str, values: Mapping[str, Any]) -> str:
 
 
 def html(template: str, values: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Raw:
-    """A page as an answer."""
-    # Of headers anything may come that is no text, such as the name by which somebody calls this host.
+    """Render a page as a response."""
+    # Values from headers, such as Host, can contain bytes that are not valid text.
     return Raw(rendered(template, values).encode("utf-8", "replace"), HTML, {**HEADERS, **(headers or {})}, status)
 
 
 def refused_page(error: Refused, request_id: str, values: Mapping[str, Any] | None = None) -> Raw:
-    """A refusal for people. `values`: of the visit, where somebody is known to be signed in."""
+    """Render the error page. `values`: those of the request, if the user is signed in."""
     shown = {**(values or {}), "error": error, "status": status_of(error), "request_id": request_id}
     return html("error.html", shown, status_of(error), headers_of(error))

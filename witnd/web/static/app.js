@@ -1,4 +1,4 @@
-// Makes the pages of the dashboard nicer. Every page works without it: links are links, forms are forms.
+// Progressive enhancement of the dashboard. Every page works without it: links are links, forms are forms.
 //
 // data-swap="id"      on a form or link: what it leads to is fetched, and the element of that id put in the place of
 //                     the one that is shown. Several ids with spaces between them.
@@ -12,14 +12,14 @@
 const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 
 function counted(seconds) {
-  const said = [];
+  const parts = [];
   for (const [name, size] of units) {
     const many = Math.floor(seconds / size);
     seconds -= many * size;
-    if (many) said.push(`${many} ${name}${many === 1 ? "" : "s"}`);
-    if (said.length === 2) break;
+    if (many) parts.push(`${many} ${name}${many === 1 ? "" : "s"}`);
+    if (parts.length === 2) break;
   }
-  return said.join(" ") || "less than a second";
+  return parts.join(" ") || "less than a second";
 }
 
 function countDown(time) {
@@ -41,18 +41,18 @@ setInterval(() => {
 }, 1000);
 
 function say(text, tone = "bad") {
-  const told = document.getElementById("told");
-  if (!told) return;
+  const flash = document.getElementById("flash");
+  if (!flash) return;
   const notice = document.createElement("p");
   notice.className = `notice ${tone}`;
   notice.textContent = text;
-  told.replaceChildren(notice);
+  flash.replaceChildren(notice);
 }
 
-// What scrolls by itself, and is focused by whoever clicks into it.
+// Regions that scroll, and that a click focuses.
 const regions = (root) => [root, ...root.querySelectorAll(".scroll")];
 
-// An element as it is on another page. What somebody opened, scrolled or writes in stays so.
+// Replace an element by that of another page. Keep open details, scroll positions and focus.
 function swap(page, id, fresh) {
   const old = document.getElementById(id);
   const found = page.getElementById(id);
@@ -72,7 +72,7 @@ function swap(page, id, fresh) {
   return true;
 }
 
-// Several elements. One that lies in another of them comes along with that.
+// Replace several elements. Skip those inside another one.
 function swapAll(page, ids, fresh) {
   const found = ids.filter((id) => document.getElementById(id)).map((id) => page.getElementById(id)).filter(Boolean);
   const outer = found.filter((one) => !found.some((other) => other !== one && other.contains(one)));
@@ -108,14 +108,14 @@ function sendWhole(address, fields) {
   form.submit();
 }
 
-// Whether a form has values that were typed and not sent. The browser asks before such a page is left.
+// Whether a form has unsaved input. The browser then asks before it leaves the page.
 let edited = false;
 document.addEventListener("input", ({ target }) => {
   if (target.form?.method === "post" && target.type !== "checkbox" && target.type !== "password") edited = true;
 });
 addEventListener("beforeunload", (event) => { if (edited) event.preventDefault(); });
 
-// The page that is shown, whatever place in it somebody jumped to.
+// The current page, without the fragment.
 let shown = location.pathname + location.search;
 
 async function follow(ids, address, options, remember) {
@@ -123,29 +123,29 @@ async function follow(ids, address, options, remember) {
   try {
     found = await load(address, options);
   } catch {
-    say("The server did not answer. Nothing is known to be done; try again.");
+    say("No response from the server. The change may not have been made; check, then try again.");
     return;
   }
   const { answer, page } = found;
   const moved = answer.redirected && new URL(answer.url).pathname !== location.pathname;
   if (moved) {
-    // What that page says once it has said now; the browser shows it there.
+    // The fetch consumed the message of that page; show it after the browser has loaded the page.
     edited = false;
-    sessionStorage.setItem("told", page.querySelector("#told .notice")?.textContent || "");
+    sessionStorage.setItem("flash", page.querySelector("#flash .notice")?.textContent || "");
     return location.assign(answer.url);
   }
-  // Signed out meanwhile: a page that the browser sends itself keeps what the form says.
+  // The session has ended: let the browser submit the form, so that the sign-in page keeps it.
   if (page.getElementById("kept-form") && options.body) return sendWhole(address, options.body);
   if (!swapAll(page, ids, false)) {
     const problem = page.querySelector("[role=alert]");
     return problem ? say(problem.textContent.trim()) : location.assign(answer.url);
   }
-  swap(page, "told", false);
+  swap(page, "flash", false);
   if (remember) history.pushState(null, "", answer.url);
   shown = location.pathname + location.search;
 }
 
-// Whoever clicks twice means it once. Should no page follow, it can be sent again soon.
+// Ignore double clicks. If no page follows, the form can be sent again soon.
 const sent = new WeakSet();
 function once(event) {
   const form = event.target;
@@ -188,7 +188,7 @@ document.addEventListener("click", (event) => {
       const before = button.innerHTML;
       button.textContent = "Copied";
       setTimeout(() => { button.innerHTML = before; }, 1500);
-    }, () => say("The browser does not let this page copy; select the text instead."));
+    }, () => say("The browser does not allow copying. Select the text instead."));
   }
 });
 addEventListener("popstate", () => { if (location.pathname + location.search !== shown) location.reload(); });
@@ -199,25 +199,25 @@ document.addEventListener("input", (event) => {
   if (!form?.dataset.preview) return;
   const known = waiting.get(form);
   clearTimeout(known?.timer);
-  known?.asked?.abort();
-  // What a field before asked for and did not get yet is asked for again with this one.
+  known?.request?.abort();
+  // Include the elements that an earlier, aborted request was to update.
   const ids = new Set([...(known?.ids || []), ...(event.target.dataset.preview || form.dataset.preview).split(" ")]);
   const timer = setTimeout(async () => {
-    const asked = new AbortController();
-    waiting.set(form, { asked, ids });
-    const options = { method: "POST", body: body(form, null, { do: "preview" }), signal: asked.signal };
+    const request = new AbortController();
+    waiting.set(form, { request, ids });
+    const options = { method: "POST", body: body(form, null, { do: "preview" }), signal: request.signal };
     try {
       const { page } = await load(form.getAttribute("action"), options);
       waiting.delete(form);
       swapAll(page, [...ids], false);
     } catch (problem) {
-      if (problem.name !== "AbortError") say("The server did not answer.");
+      if (problem.name !== "AbortError") say("No response from the server.");
     }
   }, 300);
   waiting.set(form, { timer, ids });
 });
 
-// Under traffic something changes all the time. A page is loaded again at most this often.
+// With traffic, something changes all the time. This is the minimum time between reloads.
 const RELOAD_MS = 4000;
 
 function keepFresh() {
@@ -247,14 +247,14 @@ function keepFresh() {
     }
     if (again && !document.hidden) { again = false; setTimeout(refresh, 1000); }
   };
-  // A browser has few connections to a server, so pages that nobody sees keep none. The stream begins with a change.
+  // Browsers allow few connections to a server, so hidden pages keep none. The stream starts with a change.
   const listen = () => {
     clearTimeout(later);
     source?.close();
     if (document.hidden) return;
     source = new EventSource(main.dataset.live);
     source.addEventListener("changed", refresh);
-    // After an answer that is no stream, as while Redis is away, a browser does not try again by itself.
+    // After a response that is not a stream, such as when Redis is unavailable, browsers do not reconnect.
     source.addEventListener("error", ({ target }) => {
       if (target === source && target.readyState === EventSource.CLOSED) later = setTimeout(listen, 5000);
     });
@@ -265,9 +265,9 @@ function keepFresh() {
   listen();
 }
 
-const told = sessionStorage.getItem("told");
-sessionStorage.removeItem("told");
-if (told) say(told, "good");
+const message = sessionStorage.getItem("flash");
+sessionStorage.removeItem("flash");
+if (message) say(message, "good");
 // The menu of a phone is longer than its screen.
 const here = document.querySelector(".side nav [aria-current]");
 if (here) here.closest("nav").scrollLeft = here.offsetLeft - here.closest("nav").clientWidth / 2;

@@ -1,4 +1,4 @@
-"""Archiving a thing of the catalogue and bringing it back, as the forms of all four kinds do it."""
+"""Archive and restore a catalogue entry of any kind."""
 
 from witnd.app.catalogue import change as catalogue_change
 from witnd.app.catalogue.read import Kind
@@ -8,10 +8,12 @@ from witnd.web.dashboard.present.instants import from_when, written_instant
 
 
 async def archive(request: PageRequest, kind: Kind, key: str, *, archived: bool) -> str | None:
-    """What a sentence about it ends with: from when on, where somebody chose that. None where it was so already.
-    `archived` False: bring it back, which needs no tick."""
+    """Archive or restore (`archived` False, which needs no confirmation).
+
+    Return the end of the message: the effective date, if one was chosen. None if nothing changed.
+    """
     if archived and "confirmed" not in request.form:
-        raise invalid("", f"tick the box to confirm that the {kind.word} is to be archived")
+        raise invalid("", "tick the box to confirm")
     start = written_instant(request.form.get("effective_from", "").strip())
     written = await catalogue_change.archive(
         request.services, request.author, kind, key, archived=archived, effective_from=start

@@ -1,4 +1,4 @@
-"""Entries of the log of changes in words: what was done to which thing, and which fields differ."""
+"""Entries of the change log in words: the action, its object, and the fields that differ."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -13,19 +13,19 @@ from witnd.domain.values import instant
 from witnd.store.access.change_log import REQUESTED
 from witnd.web.dashboard.present.words import link
 
-# What was done, and what comes between that and the thing.
+# The verb of each action, with what comes before the object.
 _DONE: Final[Mapping[str, str]] = {
     "create": "created",
     "update": "changed",
     "archive": "archived",
     "restore": "restored",
     "revoke": "revoked",
-    "rotate_secret": "gave a new secret to",
+    "rotate_secret": "rotated the secret of",
     "resume": "requested to resume",
     "issue": "issued",
-    "pay": "recorded the payment of",
+    "pay": "marked as paid",
     "void": "voided",
-    "credit": "gave credit on",
+    "credit": "gave a credit on",
     "resend": "requested to resend",
     "retry": "requested a retry of the held events of",
     "remove": "requested to remove an event of",
@@ -55,16 +55,16 @@ _NOW_MS: Final = 1000
 FIELDS_MOST: Final = 25
 
 
-class Told(Struct, frozen=True, kw_only=True):
-    """A change. `what`: its code, such as `agent.create`. `said` and `name` make its sentence; `address` is that of the
-    thing, where it has a page. `from_`: from when on it holds, where that is later. `made`: there was nothing before.
-    `fields_left`: how many more differ."""
+class ChangeRow(Struct, frozen=True, kw_only=True):
+    """A change. `what`: its code, such as `agent.create`. `action` and `name` form its sentence; `address`: the page of
+    the thing, if it has one. `from_`: when it takes effect, if later. `made`: there was nothing before.
+    `fields_left`: how many more fields differ."""
 
     id: str
     at: str
     who: str
     what: str
-    said: str
+    action: str
     name: str
     address: str | None
     from_: str | None
@@ -74,17 +74,17 @@ class Told(Struct, frozen=True, kw_only=True):
     request_id: str
 
 
-def told(change: ChangeJson) -> Told:
+def change_row(change: ChangeJson) -> ChangeRow:
     kind, _, verb = change.what.partition(".")
     before, after = _sides(change)
-    said, name, address = _sentence(change, kind, verb, after)
+    action, name, address = _sentence(change, kind, verb, after)
     found = differences(_fields(kind, before), _fields(kind, after))
-    return Told(
+    return ChangeRow(
         id=change.id,
         at=change.at,
         who=change.who,
         what=change.what,
-        said=said,
+        action=action,
         name=name,
         address=address,
         from_=_later(change, after),
@@ -110,8 +110,8 @@ def _sentence(change: ChangeJson, kind: str, verb: str, after: Mapping[str, Any]
     if kind not in _PLACES or verb not in _DONE:
         return change.what, change.key, None
     if kind == "delivery" and "/" in change.key:
-        said = f"deliveries of {change.key.replace('/', ' to ')}"
-        return _DONE[verb], said, link("deliveries")
+        text = f"deliveries of {change.key.replace('/', ' to ')}"
+        return _DONE[verb], text, link("deliveries")
     name = str(after.get("number") or "") if kind == "invoice" else str(after.get("name") or "") * (kind == "token")
     short = change.key[:_SHOWN] if len(change.key) == _DIGEST else change.key
     return f"{_DONE[verb]} {_WORDS.get(kind, kind.replace('_', ' '))}", name or short, link(_PLACES[kind], change.key)

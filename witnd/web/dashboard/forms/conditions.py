@@ -48,7 +48,7 @@ class Group(Struct, kw_only=True):
 Node: TypeAlias = Check | Group
 
 
-class Written(NamedTuple):
+class FormCondition(NamedTuple):
     """A condition as the API takes it. `places`: path of a node → its place in the form, as `0.1`; `mistakes`:
     everything that is wrong with it."""
 
@@ -60,17 +60,17 @@ class Written(NamedTuple):
 # -- a condition as a form --------------------------------------------------------------------------------------------
 
 
-def opened(condition: Sequence[Mapping[str, Any]]) -> Group:
+def group_from_condition(condition: Sequence[Mapping[str, Any]]) -> Group:
     """The form of a condition in canonical form."""
     if len(condition) == 1 and condition[0].get("op") == "OR":
-        return Group(op="OR", members=[_opened(node) for node in condition[0]["conditions"]])
-    return Group(members=[_opened(node) for node in condition])
+        return Group(op="OR", members=[_node_from_condition(node) for node in condition[0]["conditions"]])
+    return Group(members=[_node_from_condition(node) for node in condition])
 
 
-def _opened(node: Mapping[str, Any]) -> Node:
+def _node_from_condition(node: Mapping[str, Any]) -> Node:
     if "op" in node:
         inner = [node["condition"]] if node["op"] == "NOT" else node["conditions"]
-        return Group(op=node["op"], members=[_opened(one) for one in inner])
+        return Group(op=node["op"], members=[_node_from_condition(one) for one in inner])
     fact, operator, value = node["fact"], node["operator"], node.get("value")
     name = operator if operator != "match" else f"match {_kind(value)}"
     shown = value if isinstance(value, str) else json.dumps(value) if BY_NAME[name].takes else ""
@@ -92,7 +92,7 @@ def _needs_spelling(text: str) -> bool:
     return any(unicodedata.category(character) == "Cc" for character in text)
 
 
-def sent(fields: Mapping[str, str]) -> Group:
+def group_from_form(fields: Mapping[str, str]) -> Group:
     """What a form's fields say: `c.0.1.fact` is that of the second member of the first group."""
     found: dict[tuple[int, ...], dict[str, str]] = {}
     for name, value in fields.items():
@@ -138,7 +138,7 @@ def _check(given: Mapping[str, str]) -> Check:
 # -- a form as a condition --------------------------------------------------------------------------------------------
 
 
-def written(rule: Group) -> Written:
+def condition_from_group(rule: Group) -> FormCondition:
     writer = _Writer()
     if rule.op == "OR":
         writer.places["condition[0]"] = ""
@@ -148,7 +148,7 @@ def written(rule: Group) -> Written:
     writer.places["condition"] = ""
     known = {one.path for one in writer.mistakes}
     found = [one for one in conditions.mistakes(nodes) if one.path not in known]
-    return Written(nodes, writer.places, writer.mistakes + found)
+    return FormCondition(nodes, writer.places, writer.mistakes + found)
 
 
 class _Writer:
@@ -169,7 +169,7 @@ class _Writer:
             return {"op": node.op, "conditions": self.members(node, f"{path}.conditions", place)}
         inner = f"{path}.condition"
         if not node.members:
-            self.mistakes.append(Mistake(inner, "is missing; add the check that must not hold, or remove this"))
+            self.mistakes.append(Mistake(inner, "is missing; add a check or remove this group"))
             return {"op": "NOT"}
         return {"op": "NOT", "condition": self.node(node.members[0], inner, inside(place, 0))}
 
@@ -185,8 +185,8 @@ class _Writer:
         elif choice.takes:
             value = number_of(check.value)
             if value is None or (choice.takes == "count" and not isinstance(value, int)):
-                wanted = "a whole number, 0 or more" if choice.takes == "count" else "a number such as 3 or 2.5"
-                self.mistakes.append(Mistake(f"{path}.value", f"write {wanted}"))
+                expected = "a whole number, 0 or more" if choice.takes == "count" else "a number such as 3 or 2.5"
+                self.mistakes.append(Mistake(f"{path}.value", f"must be {expected}"))
             else:
                 leaf["value"] = value
         return leaf
@@ -198,7 +198,7 @@ class _Writer:
             found = None
         if isinstance(found, str):
             return found
-        self.mistakes.append(Mistake(path, 'write it in quotes, with line breaks as \\n: "first\\nsecond"'))
+        self.mistakes.append(Mistake(path, 'must be in quotes, with line breaks as \\n: "first\\nsecond"'))
         return text
 
 
@@ -210,7 +210,7 @@ def number_of(text: str) -> int | float | None:
     return int(text) if text.lstrip("+-").isdecimal() and abs(double) < _WHOLE else double
 
 
-def located(mistakes: Iterable[Mistake], places: Mapping[str, str]) -> dict[str, str]:
+def errors_by_field(mistakes: Iterable[Mistake], places: Mapping[str, str]) -> dict[str, str]:
     """What is wrong by the name of the field that it is about: `c.0.value`, or `c.0` for all of a group."""
     found: dict[str, str] = {}
     for one in mistakes:
@@ -225,7 +225,7 @@ def located(mistakes: Iterable[Mistake], places: Mapping[str, str]) -> dict[str,
     return found
 
 
-def called(path: str, places: Mapping[str, str]) -> str:
+def field_label(path: str, places: Mapping[str, str]) -> str:
     """A path as people find it in the form: `Check 1.2`."""
     head = path
     while head and head not in places:
@@ -249,7 +249,7 @@ def _readable(node: Node) -> dict[str, Any]:
         if node.op == "NOT":
             return {"op": "NOT", "condition": inner[0] if inner else {"fact": _UNKNOWN, "operator": "seen"}}
         return {"op": node.op, "conditions": inner}
-    leaf = written(Group(members=[node])).condition[0]
+    leaf = condition_from_group(Group(members=[node])).condition[0]
     if not conditions.mistakes([leaf]):
         return conditions.canonical([leaf])[0]
     return {"fact": leaf["fact"] or _UNKNOWN, "operator": leaf["operator"], "value": leaf.get("value", _UNKNOWN)}

@@ -10,7 +10,7 @@ def mistakes_of(refused: Refused) -> list[tuple[str, str]]:
     return [(one.path, one.message) for one in refused.details] or [("", refused.message)]
 
 
-def told(refused: Refused | None) -> dict[str, Any]:
+def error_values(refused: Refused | None) -> dict[str, Any]:
     """All of it, and by field."""
     mistakes = [] if refused is None else mistakes_of(refused)
     return {"mistakes": mistakes, "wrong": dict(reversed(mistakes))}

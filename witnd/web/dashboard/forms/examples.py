@@ -13,7 +13,7 @@ from witnd.domain.values import instant
 from witnd.domain.values.mistake import Mistake
 from witnd.domain.values.strictjson import Invalid, document
 from witnd.web.dashboard.forms.conditions import Check, Group, checks, number_of
-from witnd.web.dashboard.forms.terms import Taken, said
+from witnd.web.dashboard.forms.terms import TermsRequest, labelled
 from witnd.web.dashboard.present.words import span
 
 # Examples that are suggested for a rule, and rows that a form has at least.
@@ -26,7 +26,7 @@ _FIELD: Final = re.compile(r"e\.(\d{1,3})\.(action|value|attribution|later)", re
 _INDEX: Final = re.compile(r"events\[(\d+)\]\.?")
 _LITERALS: Final = {"true": True, "false": False}
 # Of each, what follows a name in a path.
-_LABELS: Final = {"properties.value": "value", "properties.attribution": "quantity", "accepted_at": "later by"}
+_LABELS: Final = {"properties.value": "value", "properties.attribution": "quantity", "accepted_at": "delay"}
 
 
 class Example(Struct, kw_only=True):
@@ -59,7 +59,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     answer: TrialAnswer | None = None
     steps: list[Step] = []
     why: str = ""
-    said: list[tuple[str, str]] = []
+    mistakes: list[tuple[str, str]] = []
 
 
 def suggested(rule: Group) -> Examples:
@@ -79,7 +79,7 @@ def _value_for(check: Check) -> str:
     return "" if check.choice.startswith(("count", "seen")) else check.value
 
 
-def sent(form: Mapping[str, str]) -> Examples:
+def examples_from_form(form: Mapping[str, str]) -> Examples:
     """The form as it was sent."""
     found: dict[int, dict[str, str]] = {}
     for name, value in form.items():
@@ -89,7 +89,7 @@ def sent(form: Mapping[str, str]) -> Examples:
     return Examples(rows=rows, pasted=form.get("pasted", ""), tried="tried" in form)
 
 
-def acted(examples: Examples, do: str) -> None:
+def apply_button(examples: Examples, do: str) -> None:
     """Do what a button says: `example` adds a row, `drop:0` takes the first one away."""
     verb, _, number = do.partition(":")
     if verb == "example" and len(examples.rows) < MOST_EVENTS:
@@ -98,7 +98,7 @@ def acted(examples: Examples, do: str) -> None:
         del examples.rows[int(number) : int(number) + 1]
 
 
-def attempted(taken: Taken, examples: Examples, now_ms: int) -> Attempt:
+def run_examples(taken: TermsRequest, examples: Examples, now_ms: int) -> Attempt:
     """Try terms on examples."""
     events, labels, mistakes = _events(examples, now_ms)
     raw = {name: value for name, value in taken.raw.items() if name != "effective_from"}
@@ -106,11 +106,11 @@ def attempted(taken: Taken, examples: Examples, now_ms: int) -> Attempt:
         if found := [*taken.mistakes, *mistakes]:
             raise all_invalid(found)
         if not events:
-            raise all_invalid([Mistake("", "write the action of at least one example event")])
+            raise all_invalid([Mistake("", "enter the action of at least one example event")])
         answer = answered({**raw, "events": events}, now_ms)
     except Refused as refused:
         wrong = [Mistake(one.path, one.message) for one in refused.details]
-        return Attempt(said=[_label(one, labels) or said([one], taken.places)[0] for one in wrong])
+        return Attempt(mistakes=[_label(one, labels) or labelled([one], taken.places)[0] for one in wrong])
     first = instant.parse(answer.events[0].accepted_at)
     steps = [Step(event=one, since=_since(one, first)) for one in answer.events]
     return Attempt(answer=answer, steps=steps, why=_why(answer))
@@ -155,11 +155,11 @@ def _events(examples: Examples, now_ms: int) -> tuple[list[dict[str, Any]], list
         labels.append(f"Example {number + 1}")
         later = _later(row.later)
         if later is None:
-            mistakes.append(Mistake(f"{path}.accepted_at", "write how long, such as 10 s, 5 min, 2 h or 3 d"))
+            mistakes.append(Mistake(f"{path}.accepted_at", "must be a duration such as 10 s, 5 min, 2 h or 3 d"))
         at += (later or 0) if events else 0
         quantity = number_of(row.attribution)
         if row.attribution.strip() and quantity is None:
-            mistakes.append(Mistake(f"{path}.properties.attribution", "write a number such as 3 or 2.5"))
+            mistakes.append(Mistake(f"{path}.properties.attribution", "must be a number such as 3 or 2.5"))
         properties = {"value": _read(row.value) if row.value else None, "attribution": quantity}
         events.append({"action": row.action, "properties": properties, "accepted_at": instant.render(at)})
     for number, line in enumerate(examples.pasted.split("\n")):

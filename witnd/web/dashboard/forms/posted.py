@@ -9,7 +9,7 @@ import msgspec
 MOST: Final = 20_000
 
 
-def laid_out(fields: Sequence[tuple[str, str]], most: int = MOST) -> list[tuple[str, str]]:
+def formatted_fields(fields: Sequence[tuple[str, str]], most: int = MOST) -> list[tuple[str, str]]:
     """The fields of an entry with the JSON among them laid out."""
     return [(_cut(name, most), _cut(_pretty(value), most)) for name, value in fields]
 

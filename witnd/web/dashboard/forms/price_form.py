@@ -12,18 +12,18 @@ from msgspec import Struct
 from witnd.app.catalogue.change import Written
 from witnd.app.errors import Refused
 from witnd.domain.values.money import minor_digits
-from witnd.web.dashboard.forms.price_preview import OUTCOMES, Preview, chosen, of_typed
+from witnd.web.dashboard.forms.price_preview import OUTCOMES, Preview, preview_of_form, selected_place
 from witnd.web.dashboard.forms.prices import (
     FIELDS,
-    KIND_WORDS,
+    KIND_HINTS,
     MOST_EDITED,
     Entry,
     Problem,
     blank,
-    changed,
+    edited_entries,
+    entries_from_content,
+    entries_from_form,
     problem,
-    typed,
-    written,
 )
 from witnd.web.dashboard.page import PageRequest
 from witnd.web.dashboard.present.instants import since
@@ -57,7 +57,7 @@ class PriceForm(Struct, frozen=True, kw_only=True):
         return [problem(one.path, one.message, len(self.others)) for one in refused.details]
 
 
-def opened(
+def form_from_content(
     content: Sequence[Mapping[str, Any]],
     currency: str,
     query: Mapping[str, str],
@@ -70,7 +70,7 @@ def opened(
     Where there is none, it begins as `start`."""
     only = query.get("agent", "")
     part = "part" in query or len(content) > MOST_EDITED
-    entries = [entry for entry in written(content) if not part or entry.agent == only]
+    entries = [entry for entry in entries_from_content(content) if not part or entry.agent == only]
     if not entries and (part or start is not None):
         entries = [start or blank(only)]
     texts = {
@@ -89,7 +89,7 @@ def opened(
     )
 
 
-def sent(
+def form_from_request(
     request: PageRequest,
     content: Sequence[Mapping[str, Any]],
     currency: str | None = None,
@@ -101,7 +101,7 @@ def sent(
     texts["only"] = request.form.get("only", "")  # the key of an agent is what it is, spaces included
     return PriceForm(
         texts=texts,
-        entries=changed(typed(request.form), request.form.get("do", "")),
+        entries=edited_entries(entries_from_form(request.form), request.form.get("do", "")),
         currency=texts["currency"] if currency is None else currency,
         others=_others(content, texts),
         stored=stored,
@@ -115,23 +115,23 @@ def _others(content: Sequence[Mapping[str, Any]], texts: Mapping[str, str]) -> l
 async def values(request: PageRequest, form: PriceForm, problems: Sequence[Problem] = ()) -> dict[str, Any]:
     """What `prices.html` shows."""
     agents = await _choices(request)
-    # A currency that is none has no digits to show amounts in, and is told of.
+    # An invalid currency has no number of digits; validation reports it.
     known = form.currency if form.currency in form.stored or minor_digits(form.currency) is not None else ""
-    preview: Preview | None = await of_typed(form.entries, form.currency, form.texts, form.stored)
+    preview: Preview | None = await preview_of_form(form.entries, form.currency, form.texts, form.stored)
     return {
         "form": form,
         "texts": form.texts,
         "currency": known,
         "agents": agents,
         "suggested": agents[:MOST_SUGGESTED] if len(agents) > MOST_CHOICES else [],
-        "kinds": [(kind, kind.capitalize()) for kind in KIND_WORDS],
-        "kind_words": KIND_WORDS,
+        "kinds": [(kind, kind.capitalize()) for kind in KIND_HINTS],
+        "kind_hints": KIND_HINTS,
         "fields": FIELDS,
         "more_entries": len(form.entries) < MOST_EDITED,
         "wrong": {one.path: one.message for one in reversed(problems)},
         "problems": [("", f"{one.where}: {one.message}" if one.where else one.message) for one in problems],
         "preview": preview,
-        "of": str(chosen(form.texts, len(form.entries)) or 0),
+        "of": str(selected_place(form.texts, len(form.entries)) or 0),
     }
 
 
@@ -148,9 +148,9 @@ async def _choices(request: PageRequest) -> list[tuple[str, str]]:
     return found
 
 
-def told(saved: Written, form: PriceForm, lead: str) -> str:
-    """What is said after saving: from when on it holds, and for what."""
+def saved_message(saved: Written, form: PriceForm, lead: str) -> str:
+    """Return the message after saving: what takes effect when."""
     if not saved.changed:
-        return "Nothing was changed: it was so already."
+        return "No changes to save."
     start = since(saved.thing.version.effective_from, form.texts["effective_from"] or None)
-    return f"{lead} Outcomes that open {start} have these prices; those that are open already keep theirs."
+    return f"{lead} Outcomes that open {start} use these prices; open outcomes keep theirs."

@@ -31,7 +31,7 @@ _LONGEST_COUNT: Final = 9
 class Row(Struct, frozen=True, kw_only=True):
     """A part of the total. `price` is an amount unless `plain`."""
 
-    what: str
+    label: str
     quantity: str
     price: str | None
     plain: bool
@@ -43,14 +43,14 @@ class Part(Struct, frozen=True, kw_only=True):
 
     name: str
     units: str
-    words: str
+    calculation: str
     amount: str
 
 
 class Preview(Struct, frozen=True, kw_only=True):
     """What it comes to, or what is missing before that can be said."""
 
-    words: str = ""
+    price_text: str = ""
     currency: str = ""
     outcomes: int = 0
     units: str = ""
@@ -63,11 +63,11 @@ class Preview(Struct, frozen=True, kw_only=True):
     problems: Sequence[Problem] = ()
 
 
-async def of_typed(
+async def preview_of_form(
     entries: Sequence[Entry], currency: str, form: Mapping[str, str], stored: Mapping[str, int]
 ) -> Preview | None:
     """Of the price that the form asks about, by its number from 0; None where there is no price."""
-    place = chosen(form, len(entries))
+    place = selected_place(form, len(entries))
     if place is None:
         return None
     entry = entries[place].document
@@ -75,24 +75,24 @@ async def of_typed(
     raw = {"currency": currency or None, "entries": [entry], "agent": agent, **quantities(form)}
     try:
         # In a thread: ten thousand outcomes take longer than the event loop should stand still.
-        return shown(await asyncio.to_thread(unsaved, raw, stored))
+        return preview_of_quote(await asyncio.to_thread(unsaved, raw, stored))
     except Refused as refused:
         return Preview(problems=[problem(one.path, one.message, -place) for one in refused.details])
 
 
-async def of_card(card: RateCard, agent: str, form: Mapping[str, str]) -> Preview:
+async def preview_of_card(card: RateCard, agent: str, form: Mapping[str, str]) -> Preview:
     """Of a saved card."""
     table = Table({"agent": agent, **quantities(form)}, "", ("agent", "outcomes", "units"))
     asked = question(table)
     try:
         if table.mistakes:
             raise all_invalid(table.mistakes)
-        return shown(await asyncio.to_thread(answered, card, asked))
+        return preview_of_quote(await asyncio.to_thread(answered, card, asked))
     except Refused as refused:
         return Preview(problems=[problem(one.path, one.message) for one in refused.details])
 
 
-def chosen(form: Mapping[str, str], count: int) -> int | None:
+def selected_place(form: Mapping[str, str], count: int) -> int | None:
     text = form.get("of", "")
     place = int(text) if text.isascii() and text.isdecimal() and len(text) <= _LONGEST_COUNT else 0
     return min(place, count - 1) if count else None
@@ -108,21 +108,23 @@ def quantities(form: Mapping[str, str]) -> dict[str, Any]:
     return {"outcomes": int(text) if number else text or None}
 
 
-def shown(quote: QuoteAnswer) -> Preview:
+def preview_of_quote(quote: QuoteAnswer) -> Preview:
     parts = [
-        Part(name=f"Outcome {number}", units=group_digits(line.unit), words=line.words, amount=line.amount)
+        Part(name=f"Outcome {number}", units=group_digits(line.unit), calculation=line.words, amount=line.amount)
         for number, line in enumerate(quote.lines[:LINES], 1)
     ]
-    fees = [Part(name=_begun(one.kind), units="", words=one.words, amount=one.amount) for one in quote.adjustments]
+    fees = [
+        Part(name=_begun(one.kind), units="", calculation=one.words, amount=one.amount) for one in quote.adjustments
+    ]
     return Preview(
-        words=words_of(quote.price, quote.digits),
+        price_text=words_of(quote.price, quote.digits),
         currency=quote.currency,
         outcomes=quote.outcomes,
         units=quote.units,
         is_rated_at_close=quote.rated == "at_close",
         rows=[
             Row(
-                what=_begun(row.what),
+                label=_begun(row.what),
                 quantity=_grouped(row.quantity or ""),
                 price=row.price if row.price is None or "%" in row.price else padded(row.price, quote.digits),
                 plain="%" in (row.price or ""),

@@ -38,13 +38,13 @@ _ORDER: Final = re.compile(r"(remove-entry|add-tier|remove-tier):(\d{1,4})(?:\.(
 _AS_STRING: Final = re.compile(r'write it as a string, such as "([^"]*)"')
 _NAMED: Final = re.compile(r"the value of (minimum|period_minimum)")
 
-# What each kind does, and when it is known what an outcome costs.
-KIND_WORDS: Final[Mapping[str, str]] = {
+# What each kind does.
+KIND_HINTS: Final[Mapping[str, str]] = {
     FLAT: "Every unit costs the same.",
-    GRADUATED: "Each unit costs what the tier says that it falls in.",
-    VOLUME: "All units of a period cost what the tier says that their total falls in.",
-    PACKAGE: "Units are paid for by the package, and a begun one counts as a whole one.",
-    PERCENTAGE: "A part of what each outcome is worth.",
+    GRADUATED: "Each unit is priced by the tier that it falls into.",
+    VOLUME: "All units of a period are priced by the tier that their total falls into.",
+    PACKAGE: "Units are sold in packages; a partial package counts as a whole one.",
+    PERCENTAGE: "A percentage of the billed quantity, such as an order value.",
 }
 
 
@@ -62,13 +62,13 @@ FIELDS: Final[Mapping[str, Field]] = {
     "price_per_unit": Field("Price per unit", money=True),
     "package_size": Field("Units in a package"),
     "price_per_package": Field("Price per package", money=True),
-    "percent": Field("Percent of the unit", "Such as `2.5` for 2.5 % of what an outcome is worth."),
-    "minimum": Field("At least per outcome", "Optional.", money=True),
-    "maximum": Field("At most per outcome", "Optional.", money=True),
-    "free_quota": Field("Free units", "Optional. So many units of a period cost nothing."),
-    "period_minimum": Field("At least per period", "Optional. What is short of it is charged as a line of its own.",
+    "percent": Field("Percent of quantity", "Such as `2.5` for 2.5 % of the billed quantity."),
+    "minimum": Field("Minimum per outcome", "Optional.", money=True),
+    "maximum": Field("Maximum per outcome", "Optional.", money=True),
+    "free_quota": Field("Free units", "Optional. Free in each period."),
+    "period_minimum": Field("Minimum per period", "Optional. A shortfall is added as a separate line.",
                             money=True),
-    "period_cap": Field("At most per period", "Optional. What is beyond it is taken off as a line of its own.",
+    "period_cap": Field("Cap per period", "Optional. The excess is deducted as a separate line.",
                         money=True),
     "up_to": Field("Up to (units)"),
     "flat_fee": Field("Fee when reached", money=True),
@@ -129,7 +129,7 @@ def blank(agent: str = "") -> Entry:
     return Entry(texts={"agent": agent, "kind": FLAT}, tiers=[])
 
 
-def written(content: Sequence[Mapping[str, Any]]) -> list[Entry]:
+def entries_from_content(content: Sequence[Mapping[str, Any]]) -> list[Entry]:
     """Entries of the catalogue as a form shows them."""
     return [
         Entry(
@@ -140,7 +140,7 @@ def written(content: Sequence[Mapping[str, Any]]) -> list[Entry]:
     ]
 
 
-def typed(form: Mapping[str, str]) -> list[Entry]:
+def entries_from_form(form: Mapping[str, str]) -> list[Entry]:
     """The prices of a form that was sent, in their order; a price by tiers has some in any case."""
     found: dict[int, tuple[dict[str, str], dict[int, dict[str, str]]]] = {}
     for name, text in form.items():
@@ -166,7 +166,7 @@ def _with_tiers(entry: Entry) -> Entry:
     return Entry(texts=entry.texts, tiers=[{} for _ in range(_FIRST_TIERS)])
 
 
-def changed(entries: Sequence[Entry], order: str) -> list[Entry]:
+def edited_entries(entries: Sequence[Entry], order: str) -> list[Entry]:
     """What a button of the form makes of the prices: `add-entry`, `remove-entry:0`, `add-tier:0`, `remove-tier:0.1`.
     Any other changes nothing."""
     found = list(entries)
@@ -204,10 +204,10 @@ def problem(path: str, message: str, before: int = 0) -> Problem:
     if (form := _PLACE.fullmatch(path)) is not None:
         place = int(form[1]) - before
         path = f"entries[{place}]{form[2]}" if place >= 0 else "entries"
-    return Problem(path=path, where=called(path), message=for_people(path, message))
+    return Problem(path=path, where=field_label(path), message=for_people(path, message))
 
 
-def called(path: str) -> str:
+def field_label(path: str) -> str:
     """Where a field is, as the form says it: `Price 3, tier 2, up to (units)`."""
     if not path:
         return ""
@@ -222,17 +222,17 @@ def called(path: str) -> str:
             words.append(f"{name} of outcome {number}")
         else:
             words.append(_lower(FIELDS[name].label) if name in FIELDS else name)
-    said = ", ".join(words)
-    return said[:1].upper() + said[1:]
+    text = ", ".join(words)
+    return text[:1].upper() + text[1:]
 
 
 def for_people(path: str, message: str) -> str:
-    """The API speaks to whoever writes JSON; a form has text only."""
+    """Adapt a message of the API, which is about JSON, to the text fields of a form."""
     if message.startswith("is missing") and (path == "currency" or path.endswith(".agent")):
         return "choose a currency" if path == "currency" else "choose an agent"
-    said = _AS_STRING.sub(r"write a number such as \1", message)
-    said = _NAMED.sub(lambda form: f"the value of “{FIELDS[form[1]].label}”", said)
-    return said.replace("effective_from", "“Effective from”")
+    text = _AS_STRING.sub(r"enter a number such as \1", message)
+    text = _NAMED.sub(lambda form: f"the value of “{FIELDS[form[1]].label}”", text)
+    return text.replace("effective_from", "“Effective from”")
 
 
 def _lower(label: str) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 from witnd.web.dashboard.forms.conditions import Check, Group, Node, tidy
 
 
-def acted(rule: Group, do: str) -> None:
+def apply_button(rule: Group, do: str) -> None:
     """Do what a button says: `check:0` adds a check to the first group. What leads nowhere does nothing."""
     verb, _, place = do.partition(":")
     _act(rule, verb, place)

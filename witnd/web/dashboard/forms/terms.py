@@ -17,25 +17,25 @@ from witnd.web.errors import status_of
 UNITS: Final[Mapping[str, int]] = {"days": 86_400, "hours": 3600, "minutes": 60, "seconds": 1}
 # How the billing unit is taken from the attributions of events, in words.
 METHODS: Final[Mapping[str, str]] = {
-    "last": "the latest one counts",
-    "first": "the earliest one counts",
-    "sum": "all of them together",
-    "max": "the largest one counts",
-    "min": "the smallest one counts",
+    "last": "the latest",
+    "first": "the earliest",
+    "sum": "the sum",
+    "max": "the largest",
+    "min": "the smallest",
 }
 _LABELS: Final[Mapping[str, str]] = {
     "key": "Key",
     "name": "Name",
     "settlement_period": "Settlement period",
-    "attribution_method": "What is counted",
+    "attribution_method": "Billed quantity",
     "effective_from": "Effective from",
 }
 _LONGEST: Final = 20
-NO_KEY: Final = Mistake("key", "is missing; choose what events name the agent by")
+NO_KEY: Final = Mistake("key", "is missing; enter the agent_key of your events")
 
 
 class Terms(Struct, kw_only=True):
-    """Everything as it was typed."""
+    """The form fields, as typed."""
 
     key: str = ""
     name: str = ""
@@ -46,7 +46,7 @@ class Terms(Struct, kw_only=True):
     rule: Group
 
 
-class Taken(NamedTuple):
+class TermsRequest(NamedTuple):
     """Terms as the API takes them. `places`: where in the form the nodes of the condition are; `mistakes`: all of
     them, those that only a form can have first."""
 
@@ -55,43 +55,43 @@ class Taken(NamedTuple):
     mistakes: list[Mistake]
 
 
-class Wrong(Struct, frozen=True, kw_only=True):
-    """What is wrong with a form: `said` in its order, `at` by field."""
+class FormErrors(Struct, frozen=True, kw_only=True):
+    """The errors of a form: `messages` in order, each with its label, and `by_field`."""
 
-    said: list[tuple[str, str]] = []
-    at: dict[str, str] = {}
+    messages: list[tuple[str, str]] = []
+    by_field: dict[str, str] = {}
     status: int = 200
 
 
-RIGHT: Final = Wrong()
+NO_ERRORS: Final = FormErrors()
 
 
 def fresh() -> Terms:
-    """Where a new agent begins."""
+    """Return the form of a new agent."""
     return Terms(period=str(DEFAULT_PERIOD // UNITS["hours"]), rule=Group(members=[Check()]))
 
 
-def opened(key: str, content: Mapping[str, Any]) -> Terms:
-    """The form of what is in the catalogue."""
-    period, unit = _spoken(content["settlement_period"])
+def terms_from_content(key: str, content: Mapping[str, Any]) -> Terms:
+    """Return the form of an agent in the catalogue."""
+    period, unit = _period_and_unit(content["settlement_period"])
     return Terms(
         key=key,
         name=content["name"],
         period=period,
         unit=unit,
         attribution_method=content["attribution_method"],
-        rule=conditions.opened(content["condition"]),
+        rule=conditions.group_from_condition(content["condition"]),
     )
 
 
-def _spoken(seconds: int) -> tuple[str, str]:
-    """In the largest unit that says it in a whole number."""
+def _period_and_unit(seconds: int) -> tuple[str, str]:
+    """Return the period in the largest unit that gives a whole number."""
     unit = next(unit for unit, size in UNITS.items() if seconds % size == 0)
     return str(seconds // UNITS[unit]), unit
 
 
-def sent(form: Mapping[str, str]) -> Terms:
-    """The form as it was sent."""
+def terms_from_form(form: Mapping[str, str]) -> Terms:
+    """Return the posted form."""
     unit = form.get("unit", "hours")
     return Terms(
         key=form.get("key", ""),
@@ -100,16 +100,16 @@ def sent(form: Mapping[str, str]) -> Terms:
         unit=unit if unit in UNITS else "hours",
         attribution_method=form.get("attribution_method", "last"),
         effective_from=form.get("effective_from", "").strip(),
-        rule=conditions.sent(form),
+        rule=conditions.group_from_form(form),
     )
 
 
-def taken(terms: Terms) -> Taken:
-    condition = conditions.written(terms.rule)
+def terms_request(terms: Terms) -> TermsRequest:
+    condition = conditions.condition_from_group(terms.rule)
     mistakes = list(condition.mistakes)
     seconds = _seconds(terms.period, terms.unit)
     if seconds is None:
-        mistakes.insert(0, Mistake("settlement_period", "write whole seconds or more: 1 second to 180 days"))
+        mistakes.insert(0, Mistake("settlement_period", "must be between 1 second and 180 days, in whole seconds"))
     raw = {
         "name": terms.name or None,
         "settlement_period": seconds,
@@ -119,7 +119,7 @@ def taken(terms: Terms) -> Taken:
     known = {one.path for one in mistakes}
     _, others = read_agent("", raw, "")
     mistakes += [one for one in others if one.path not in known]
-    return Taken({**raw, "effective_from": written_instant(terms.effective_from)}, condition.places, mistakes)
+    return TermsRequest({**raw, "effective_from": written_instant(terms.effective_from)}, condition.places, mistakes)
 
 
 def _seconds(text: str, unit: str) -> int | None:
@@ -132,15 +132,17 @@ def _seconds(text: str, unit: str) -> int | None:
     return int(seconds)
 
 
-def wrong(refused: Refused, places: Mapping[str, str]) -> Wrong:
-    """A refusal, for the form."""
+def errors_of(refused: Refused, places: Mapping[str, str]) -> FormErrors:
+    """Return the errors that a refusal has for the form."""
     mistakes = [Mistake(one.path, one.message) for one in refused.details] or [Mistake("", refused.message)]
-    at = {one.path: one.message for one in reversed(mistakes)}
-    return Wrong(
-        said=said(mistakes, places), at={**at, **conditions.located(mistakes, places)}, status=status_of(refused)
+    by_field = {one.path: one.message for one in reversed(mistakes)}
+    return FormErrors(
+        messages=labelled(mistakes, places),
+        by_field={**by_field, **conditions.errors_by_field(mistakes, places)},
+        status=status_of(refused),
     )
 
 
-def said(mistakes: Iterable[Mistake], places: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Where people find it, and what is wrong there."""
-    return [(_LABELS.get(one.path) or conditions.called(one.path, places), one.message) for one in mistakes]
+def labelled(mistakes: Iterable[Mistake], places: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return each mistake with the label of its field."""
+    return [(_LABELS.get(one.path) or conditions.field_label(one.path, places), one.message) for one in mistakes]

@@ -10,9 +10,7 @@ from witnd.web.dashboard.page import PageRequest
 from witnd.web.errors import ApiError
 
 LIMIT: Final = 50
-MEANWHILE: Final = (
-    "another version was saved since this form was opened; save again to put what stands here in its place"
-)
+MEANWHILE: Final = "another version was saved since you opened this form; save again to replace it"
 
 
 async def versions_of(request: PageRequest, kind: Kind, thing: Thing) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""The log of changes: who changed what."""
+"""The change log: who changed what."""
 
 from typing import Final
 
 from witnd.app import changes
-from witnd.web.dashboard.forms.change_log import told
+from witnd.web.dashboard.forms.change_log import change_row
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, page
 from witnd.web.dashboard.present.words import link
 
@@ -20,7 +20,7 @@ async def list_changes(request: PageRequest) -> Answer:
         "changes.html",
         {
             "shown": SHOWN,
-            "found": [told(one) for one in found.data],
+            "found": [change_row(one) for one in found.data],
             "next": link("changes", after=found.cursor) if found.cursor else None,
             "first": link("changes") if after else None,
         },

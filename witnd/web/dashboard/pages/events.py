@@ -10,7 +10,7 @@ from witnd.app.outcomes.retry import held_event, remove
 from witnd.app.outcomes.view import HeldEvent
 from witnd.domain.outcomes.event import Event
 from witnd.store.query.fates import Fate, event_of, shorten
-from witnd.web.dashboard.forms.posted import laid_out
+from witnd.web.dashboard.forms.posted import formatted_fields
 from witnd.web.dashboard.forms.submit import example, sending
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.present.reasons import FATES, Reason, held_now, mismatch, why
@@ -70,7 +70,7 @@ async def show_event(request: PageRequest) -> Answer:
     # What waits is kept with its key, also where the log has lost it.
     event = event_of(fate.fields) if fate.fields else await _waiting(request, fate)
     reason = await _mismatch(request, fate, event) or _reason(request, fate, event)
-    sent = laid_out(fate.fields or [])
+    sent = formatted_fields(fate.fields or [])
     return HtmlPage("event.html", {**_facts(fate, event), "fate": fate, "reason": reason, "sent": sent})
 
 

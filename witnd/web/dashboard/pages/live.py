@@ -9,6 +9,6 @@ from witnd.web.http.route import Stream
 async def live(request: PageRequest) -> Answer:
     pulse = request.services.pulse
     if pulse.full:
-        raise ApiError("UNAVAILABLE", "too many pages are kept up to date already", headers={"Retry-After": "30"})
-    # Proxies that collect answers before they pass them on are asked not to.
+        raise ApiError("UNAVAILABLE", "too many open pages are receiving updates", headers={"Retry-After": "30"})
+    # The header keeps proxies from buffering the stream.
     return Stream(pulse.events(), "text/event-stream; charset=utf-8", {"X-Accel-Buffering": "no"})

@@ -14,7 +14,7 @@ from witnd.app.outcomes.view import Explained, HeldEvent
 from witnd.domain.catalogue import condition
 from witnd.domain.outcomes.explain import ExplainedEvent, LeafState
 from witnd.domain.pricing.working import working_text
-from witnd.web.dashboard.forms.posted import laid_out
+from witnd.web.dashboard.forms.posted import formatted_fields
 from witnd.web.dashboard.forms.submit import address
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.present.markup import sentence_html
@@ -25,21 +25,21 @@ from witnd.web.dashboard.present.words import link
 # Events of one page of the timeline, and characters of each of their fields: a page stays below 200 KB as a rule.
 EVENTS_MOST: Final = 50
 FIELD_MOST: Final = 1000
-# Where a condition has more checks, only those that turned are told after each event.
+# If a condition has more checks, each event shows only those that changed.
 CHECKS_MOST: Final = 12
 HELD_MOST: Final = 50
 _ATTRIBUTION: Final = {
-    "first": "the first that an event carried",
-    "last": "the last that an event carried",
-    "min": "the smallest that an event carried",
-    "max": "the largest that an event carried",
-    "sum": "all that events carried, added up",
+    "first": "the attribution of the first event with one",
+    "last": "the attribution of the last event with one",
+    "min": "the smallest attribution",
+    "max": "the largest attribution",
+    "sum": "the sum of all attributions",
 }
 
 
 class Step(Struct, frozen=True, kw_only=True):
-    """An event of the timeline. `number` is its place among all, where that is known; `left_out`: so many checks are
-    as they were and not told; `sent`: its fields, where the log still has them."""
+    """An event of the timeline. `number` is its place among all, where that is known; `left_out`: the number of
+    unchanged checks that are not shown; `sent`: its fields, if the log still has them."""
 
     number: int | None
     event: ExplainedEvent
@@ -68,7 +68,7 @@ async def show_outcome(request: PageRequest) -> Answer:
     if found.outcome is None:
         held = {"events": found.held[:HELD_MOST], "more": len(found.held[HELD_MOST:]), "waits": _waits(request, found)}
         return HtmlPage("outcome_held.html", {**shared, **held})
-    return HtmlPage("outcome.html", {**shared, **await _told(request, found, after)})
+    return HtmlPage("outcome.html", {**shared, **await _outcome_values(request, found, after)})
 
 
 @action("/dashboard/outcomes/{key}/retry")
@@ -76,16 +76,16 @@ async def retry_outcome(request: PageRequest) -> Answer:
     key = request.path["key"]
     try:
         await retry(request.services, request.author, key)
-        said = f"Events of {key} are tried again. What can be placed is applied in a moment; the rest stays held."
+        message = f"Retrying the held events of {key}. Those that can be placed are applied in a moment."
     except Refused as refused:
         if refused.code != "NOT_FOUND":
             raise
-        said = f"Nothing is held for {key} any more."
+        message = f"No events of {key} are held."
     back = request.form.get("back") == "problems"
-    return Redirect(f"{link('problems')}#held" if back else link("outcomes", key), said)
+    return Redirect(f"{link('problems')}#held" if back else link("outcomes", key), message)
 
 
-async def _told(request: PageRequest, found: Explained, after: str | None) -> dict[str, Any]:
+async def _outcome_values(request: PageRequest, found: Explained, after: str | None) -> dict[str, Any]:
     assert found.outcome is not None
     assert found.terms is not None
     outcome, story, line = found.outcome, found.story, found.line
@@ -144,7 +144,7 @@ def _steps(
                 words=sentence_html(event.words, here),
                 checks=checks,
                 left_out=len(event.leaves) - len(checks),
-                sent=laid_out(sent.get(event.entry, []), FIELD_MOST),
+                sent=formatted_fields(sent.get(event.entry, []), FIELD_MOST),
             )
         )
     return steps

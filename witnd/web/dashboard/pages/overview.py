@@ -1,4 +1,4 @@
-"""The first page: how everything stands, and what to do first where nothing is there yet."""
+"""The overview: the status of everything, and the first steps on an empty system."""
 
 from typing import Final
 
@@ -19,7 +19,7 @@ class Step(Struct, frozen=True, kw_only=True):
     """Something to do before the first invoice."""
 
     name: str
-    says: str
+    text: str
     to: str
     done: bool
 
@@ -54,12 +54,12 @@ def _steps(services: DaemonServices, found: Overview) -> list[Step]:
     catalogue = services.catalogue
     has = {kind: bool(catalogue.keys(kind)) for kind in ("agent", "rate_card", "customer", "notification_rule")}
     return [
-        Step(name="Create an agent", says="what makes an outcome billable, and how long it waits for objections",
+        Step(name="Create an agent", text="what makes an outcome billable, and when it settles",
              to="agents", done=has["agent"]),
-        Step(name="Create a rate card", says="what an outcome of that agent costs", to="rate-cards",
+        Step(name="Create a rate card", text="the price of each outcome of the agent", to="rate-cards",
              done=has["rate_card"]),
-        Step(name="Create a customer", says="who is billed, by which rate card", to="customers",
+        Step(name="Create a customer", text="who you bill, with which rate card", to="customers",
              done=has["customer"]),
-        Step(name="Add a notification", says="a webhook for what is confirmed or missed, if you want one",
+        Step(name="Add a notification", text="a webhook for confirmed or missed outcomes (optional)",
              to="notifications", done=has["notification_rule"]),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What needs a person: events that wait or were refused, webhooks that are stuck; and asking again."""
+"""Needs attention: held and rejected events, undelivered webhooks; and retrying held events."""
 
 from typing import Final
 
@@ -39,8 +39,8 @@ async def show_problems(request: PageRequest) -> Answer:
         {
             "found": found,
             "held": [_stuck(request, one) for one in waiting],
-            "rejected": _told(found.rejected.items),
-            "late": _told(late.data),
+            "rejected": _with_reasons(found.rejected.items),
+            "late": _with_reasons(late.data),
             "more_late": late.cursor is not None,
             "after": request.query.get("after", ""),
         },
@@ -50,16 +50,16 @@ async def show_problems(request: PageRequest) -> Answer:
 @action("/dashboard/problems/retry-held")
 async def retry_all(request: PageRequest) -> Answer:
     done = await retry_held(request.services, request.author, request.form.get("after") or None)
-    return Redirect(f"{link('problems', after=done.next_cursor)}#held", _said(done))
+    return Redirect(f"{link('problems', after=done.next_cursor)}#held", _retry_message(done))
 
 
-def _said(done: RetriedHeld) -> str:
-    looked = f"{plural(done.looked_at, 'key')} with held events {'was' if done.looked_at == 1 else 'were'} looked at. "
+def _retry_message(done: RetriedHeld) -> str:
+    looked = f"Checked {plural(done.looked_at, 'key')} with held events. "
     if done.retried:
-        said = f"{plural(done.retried, 'can be placed', 'can be placed')} now, and will be in a moment."
+        text = f"{plural(done.retried, 'key')} will be placed in a moment."
     else:
-        said = "None can be placed yet: see below what each waits for."
-    return looked + said + (" There are more: press the button again." if done.next_cursor else "")
+        text = "None can be placed yet; see the reasons below."
+    return looked + text + (" There are more: press the button again." if done.next_cursor else "")
 
 
 def _stuck(request: PageRequest, one: Waiting) -> Stuck:
@@ -74,5 +74,5 @@ def _stuck(request: PageRequest, one: Waiting) -> Stuck:
     return Stuck(held=one.held, reason=reason)
 
 
-def _told(found: list[Fate]) -> list[tuple[Fate, Reason]]:
+def _with_reasons(found: list[Fate]) -> list[tuple[Fate, Reason]]:
     return [(fate, why(fate)) for fate in found]

@@ -1,4 +1,4 @@
-"""Settings as this daemon has them, and how it stands."""
+"""The settings and the status of this daemon."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -13,40 +13,40 @@ from witnd.settings import READERS
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, page
 from witnd.web.dashboard.present.words import number, plural, span
 
-# What each setting is for; `docs/reference/configuration.md` says all of it.
-MEANS: Final[Mapping[str, Mapping[str, str]]] = {
+# The purpose of each setting; `docs/reference/configuration.md` has the details.
+MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
     "redis": {
-        "url": "The server on which everything is kept.",
-        "password_file": "Where the server's password comes from.",
-        "prefix": "What every key on the server begins with.",
-        "partitions": "Logs that events are split over. Fixed since the first start.",
-        "durability": "When an event that is sent counts as accepted.",
+        "url": "The Redis server that stores all data.",
+        "password_file": "The source of the server's password.",
+        "prefix": "The prefix of every key in Redis.",
+        "partitions": "The number of logs that share the events. Fixed at the first start.",
+        "durability": "When witnd acknowledges an event.",
     },
     "http": {
-        "bind": "Where this dashboard and the API listen.",
-        "max_lag": "So many events may wait to be applied before new ones are refused for a while.",
-        "connections_max": "How many connections the API and this dashboard serve at the same time.",
+        "bind": "The address of this dashboard and the API.",
+        "max_lag": "How many events can wait before witnd temporarily rejects new ones.",
+        "connections_max": "The maximum number of simultaneous connections to the API and this dashboard.",
     },
     "webhooks": {
         "allow_networks": "Private networks that webhooks may reach.",
-        "ca_file": "Authorities that webhooks trust besides those of the system.",
-        "schedule": "Waits between the attempts at a delivery.",
+        "ca_file": "Certificate authorities that webhooks trust in addition to those of the system.",
+        "schedule": "The delays between delivery attempts.",
     },
     "billing": {
-        "period": "What an invoice is for: each month, week or day of UTC.",
-        "grace": "How long drafts of a closed period wait for review before they issue themselves.",
-        "issue": "Whether invoices issue themselves (auto) or somebody does it (manual).",
-        "zero_invoices": "Whether invoices over nothing issue themselves too.",
-        "series": "What numbers of invoices begin with.",
-        "credit_series": "What numbers of credit notes begin with.",
+        "period": "The period of an invoice: a month, week or day in UTC.",
+        "grace": "How long drafts of a closed period wait for review before they are issued automatically.",
+        "issue": "Whether invoices are issued automatically (auto) or by you (manual).",
+        "zero_invoices": "Whether invoices with a total of zero are issued automatically.",
+        "series": "The prefix of invoice numbers.",
+        "credit_series": "The prefix of credit note numbers.",
     },
     "daemon": {
-        "state_dir": "Where it keeps what it must know to notice that Redis has lost data.",
+        "state_dir": "The directory with the journal, which detects data loss in Redis.",
         "instance": "The name of this daemon among several.",
-        "lease": "How long the others wait for a daemon that stopped answering.",
-        "actors_in_memory": "Outcomes that are kept in memory; the others wait in Redis.",
-        "batch": "The most events in one step.",
-        "log_format": "How log lines are written.",
+        "lease": "How long other daemons wait before they take over from an unresponsive daemon.",
+        "actors_in_memory": "How many outcomes to keep in memory; the others stay in Redis.",
+        "batch": "The maximum number of events in a batch.",
+        "log_format": "The format of log lines.",
     },
 }
 _SECONDS: Final = frozenset(("grace", "lease", "schedule"))
@@ -54,11 +54,11 @@ _UNITS: Final[Mapping[str, str]] = {"max_lag": "event", "actors_in_memory": "out
 
 
 class Setting(Struct, frozen=True, kw_only=True):
-    """`default`: nobody chose it, as far as that can be told."""
+    """A setting and its value. `default`: not set explicitly, as far as witnd can determine."""
 
     name: str
     value: str
-    means: str
+    meaning: str
     default: bool
 
 
@@ -80,7 +80,7 @@ async def show_settings(request: PageRequest) -> Answer:
 
 
 def settings(services: DaemonServices) -> dict[str, list[Setting]]:
-    """All there are, by section."""
+    """Return all settings by section."""
     defaults = Config()
     found: dict[str, list[Setting]] = {}
     for section, readers in READERS.items():
@@ -89,7 +89,7 @@ def settings(services: DaemonServices) -> dict[str, list[Setting]]:
             Setting(
                 name=name,
                 value=_value(services, name, getattr(own, name)),
-                means=MEANS[section][name],
+                meaning=MEANINGS[section][name],
                 default=_default(services.config, name, getattr(own, name) == getattr(usual, name)),
             )
             for name in readers
@@ -98,17 +98,17 @@ def settings(services: DaemonServices) -> dict[str, list[Setting]]:
 
 
 def _default(config: Config, name: str, same: bool) -> bool:  # noqa: FBT001 - compared where both are at hand
-    """Whether nobody chose it, as far as that can be told."""
+    """Return whether a setting was not set explicitly, as far as witnd can determine."""
     known = {"url": config.url_explicit, "bind": config.bind_explicit, "state_dir": config.state_dir_explicit}
     return not known[name] if name in known else same
 
 
 def _value(services: DaemonServices, name: str, value: Any) -> str:
-    """Never a password, nor where one is kept."""
+    """Return a value as text, without passwords or their location."""
     if name == "url":
         return str(services.server)
     if name == "password_file":
-        return "a file (hidden)" if value else "in the address (hidden)" if services.server.password else "none"
+        return "a file (hidden)" if value else "in the URL (hidden)" if services.server.password else "none"
     if isinstance(value, tuple) and not hasattr(value, "_fields"):
         return ", ".join([_text(name, item) for item in value]) or "none"
     return _text(name, value)
@@ -122,7 +122,7 @@ def _text(name: str, value: Any) -> str:
     if name == "max_lag" and not value:
         return "no limit"
     if name == "connections_max" and not value:
-        return "from the limit of open files"
+        return "derived from the open file limit"
     if isinstance(value, int):
         return plural(value, _UNITS[name]) if name in _UNITS else number(value)
     return str(value)

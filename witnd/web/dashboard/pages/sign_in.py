@@ -1,4 +1,4 @@
-"""Signing in with an API token that may read or administrate, and signing out."""
+"""Signing in with a read or admin token, and signing out."""
 
 from typing import Any
 from urllib.parse import parse_qsl
@@ -32,11 +32,11 @@ async def sign_in(call: Call[Any]) -> Raw:
     back, kept = _inside(given.get("next", "")), given.get("kept", "")
     token = await call.services.tokens.check(given.get("token", "").strip())
     if token is None:
-        problem = "This token is not known, or was revoked."
+        problem = "This token is invalid or revoked."
         return html("sign_in.html", {"next": back, "kept": kept, "problem": problem}, 401)
     call.token = token
     if not token.has_scope("read"):
-        problem = "This token may only send events. Sign in with one that may read or administrate."
+        problem = "This token can only send events. Sign in with a read or admin token."
         return html("sign_in.html", {"next": back, "kept": kept, "problem": problem}, 403)
     id_, session = await call.services.sessions.begin(token.id)
     if (old := cookie(call, COOKIE)) is not None:

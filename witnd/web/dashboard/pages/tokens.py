@@ -1,4 +1,4 @@
-"""API tokens: made, shown once, revoked."""
+"""API tokens: create, show once, revoke."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,16 +17,16 @@ from witnd.web.dashboard.present.words import link
 from witnd.web.errors import ApiError, status_of
 
 LIMIT: Final = 50
-# Whose text would be shown nowhere any more.
+# A form that is sent twice would create a token whose text nobody sees.
 _MEANWHILE: Final = (
-    "a token was made since this form was opened, perhaps by this very form: look at the list of tokens, and send this "
-    "again if another one is to be made"
+    "another token was created since you opened this form, possibly by this form; check the list of tokens, and submit "
+    "again to create one more"
 )
-# What each scope lets somebody do, in words.
-MAY: Final[Mapping[str, str]] = {
-    "ingest": "send events. For the applications whose work is billed.",
-    "read": "read everything but tokens and the log of changes. For dashboards, reports and people who look.",
-    "admin": "do everything: change agents, prices and customers, issue invoices, make tokens.",
+# What each scope allows.
+SCOPE_TEXTS: Final[Mapping[str, str]] = {
+    "ingest": "send events. For the applications whose work you bill.",
+    "read": "view everything except tokens and the change log. For reports and people who only view.",
+    "admin": "do everything: change agents, prices and customers, issue invoices, and create tokens.",
 }
 
 
@@ -73,7 +73,7 @@ async def create_token(request: PageRequest) -> Answer:
         )
     except Refused as refused:
         return await _form(request, given, scopes, mistakes_of(refused), status_of(refused))
-    return HtmlPage("token_made.html", {"made": made, "may": MAY})
+    return HtmlPage("token_made.html", {"made": made, "scope_texts": SCOPE_TEXTS})
 
 
 @page("/dashboard/tokens/{id}", admin=True)
@@ -84,7 +84,7 @@ async def show_token(request: PageRequest) -> Answer:
         "token.html",
         {
             "token": token_json(found, await store.last_uses()),
-            "may": MAY,
+            "scope_texts": SCOPE_TEXTS,
             "own": found.id == request.token.id,
             "last": found.has_scope("admin") and not await _other_admin(request, found),
         },
@@ -96,13 +96,12 @@ async def revoke_token(request: PageRequest) -> Answer:
     services = request.services
     found = await tokens.named(services.tokens, request.path["id"])
     if "confirmed" not in request.form:
-        raise invalid("", "tick the box to confirm that the token is to be revoked")
+        raise invalid("", "tick the box to confirm")
     own = found.id == request.token.id
     if own and "own" not in request.form:
         raise ApiError(
             "CONFLICT",
-            "this is the token that you are signed in with: revoking it signs you out. If that is meant, tick the "
-            "box which says so",
+            "this is your own token, and revoking it signs you out; to continue, tick the box for your own token",
         )
     await tokens.revoke(
         services.tokens,
@@ -111,14 +110,14 @@ async def revoke_token(request: PageRequest) -> Answer:
         now_ms=services.now_ms(),
     )
     if not own:
-        return Redirect(link("tokens"), f"Token {found.name} is revoked: from now on it is refused.")
+        return Redirect(link("tokens"), f"Token {found.name} revoked.")
     if (id_ := cookie(request.call, COOKIE)) is not None:
         await services.sessions.end(id_)
     return Redirect(link("sign-in"))
 
 
 async def _other_admin(request: PageRequest, token: Token) -> bool:
-    """Whether somebody else could still make tokens without it."""
+    """Return whether another admin token exists."""
     return any(
         one.id != token.id and one.revoked_at is None and one.has_scope("admin")
         for one in await request.services.tokens.readable()
@@ -126,7 +125,7 @@ async def _other_admin(request: PageRequest, token: Token) -> bool:
 
 
 async def _count(request: PageRequest) -> int:
-    """How many there ever were."""
+    """Return the number of tokens, with revoked ones."""
     return len(await request.services.tokens.readable())
 
 
@@ -155,7 +154,7 @@ async def _form(
         {
             "given": given,
             "scopes": scopes,
-            "choices": [(scope, MAY[scope]) for scope in SCOPES],
+            "choices": [(scope, SCOPE_TEXTS[scope]) for scope in SCOPES],
             "mistakes": mistakes,
             "wrong": wrong,
             "seen": await _count(request),

@@ -1,4 +1,4 @@
-"""Instants as people fill them in, and as they are told of them."""
+"""Instants in form fields and in messages."""
 
 import re
 from typing import Final
@@ -10,17 +10,19 @@ _LOCAL: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d)(:\d\d(?:\.\d+)?)?", re.
 
 
 def written_instant(text: str) -> str | None:
-    """What a field for an instant in UTC says, as the API reads it; None where it is empty. What is no instant stays
-    as it is, for whoever refuses it."""
+    """Convert the value of a datetime-local field, in UTC, to the format of the API; None if it is empty.
+
+    Invalid text stays unchanged, so that validation reports it.
+    """
     form = _LOCAL.fullmatch(text)
     return f"{form[1]}{form[2] or ':00'}Z" if form else text or None
 
 
 def since(effective_from: int, asked: str | None) -> str:
-    """From when on something holds. What nobody asked an instant for holds at once, a moment ahead of all clocks."""
-    return "from now on" if asked is None else f"from {minute(effective_from)} UTC on"
+    """Return when a version takes effect. Without a requested instant it does so at once, just ahead of all clocks."""
+    return "from now on" if asked is None else f"from {minute(effective_from)} UTC"
 
 
 def from_when(effective_from: int, asked: str | None) -> str:
-    """What a sentence about a change ends with, where somebody asked for an instant."""
-    return "" if asked is None else f", {since(effective_from, asked)}"
+    """Return the end of a message about a change, if an instant was requested."""
+    return "" if asked is None else f", effective {since(effective_from, asked)}"

@@ -1,4 +1,4 @@
-"""The story of an outcome as a page tells it: sentences with their instants and events as people read them."""
+"""Sentences about an outcome as HTML, with links to its events."""
 
 import re
 from collections.abc import Collection
@@ -44,5 +44,5 @@ def _mentioned(mentioned: re.Match[str], here: Collection[str]) -> Markup:
     if entry is None:
         return Markup("{}").format(at)
     if entry in here:
-        return Markup('<a href="#e-{}">the event of {}</a>').format(entry, at)
-    return Markup("the event of {}").format(at)
+        return Markup('<a href="#e-{}">the event at {}</a>').format(entry, at)
+    return Markup("the event at {}").format(at)

@@ -1,6 +1,6 @@
-"""How pages speak: instants, spans of time, amounts, numbers and addresses, each in one way everywhere.
+"""Template filters and functions that format instants, durations, amounts, numbers and addresses.
 
-Filters for templates. Where they give markup, everything that comes from outside is escaped.
+Those that return markup escape their input.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +15,10 @@ from witnd.domain.values import instant
 
 NOTHING: Final = "–"
 MARK: Final = "~"
-# Browsers take the first two for folders; the last is where the form for a new thing is.
+# Browsers resolve the first two as folders; the last is the address of the form for a new thing.
 _NO_KEYS: Final = frozenset((".", "..", "new"))
 _UNITS: Final = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
-# What a status is called, and which colour it has: one table for the whole dashboard.
+# The colour of each state.
 TONES: Final[Mapping[str, str]] = {
     "open": "open", "pending": "pending", "confirmed": "good", "missed": "muted", "failed": "muted",
     "applied": "good", "duplicate": "muted", "late": "muted", "conflict": "warn", "held": "warn", "rejected": "bad",
@@ -31,18 +31,22 @@ TONES: Final[Mapping[str, str]] = {
 }  # fmt: skip
 
 
+# States that people know by another name.
+_STATE_NAMES: Final[Mapping[str, str]] = {"dead": "given up", "failed": "missed", "in force": "in effect"}
+
+
 def link(*parts: str, **query: object) -> str:
-    """An address of the dashboard: `link("outcomes", key)`, `link("outcomes", status="OPEN")`. None is left out."""
+    """Return an address of the dashboard: `link("outcomes", key)`, `link("outcomes", status="OPEN")`. Omit None."""
     return _address([encode_key(part) for part in parts], query)
 
 
 def new(kind: str, **query: object) -> str:
-    """Where the form for a new thing is: `new("customers", key="acme")`."""
+    """Return the address of the form for a new thing: `new("customers", key="acme")`."""
     return _address([kind, "new"], query)
 
 
 def encode_key(key: str) -> str:
-    """A key as a part of an address. What would mean something else there is written with a mark before it."""
+    """Return a key as a part of an address. A mark precedes keys that have another meaning there."""
     return MARK + key if key in _NO_KEYS or key.startswith(MARK) else key
 
 
@@ -57,7 +61,7 @@ def _address(parts: Sequence[str], query: Mapping[str, object]) -> str:
 
 
 def when(at: str | int | None) -> str:
-    """An instant in UTC, the zone of billing; to the millisecond in the tip."""
+    """An instant in UTC, the time zone of billing, with milliseconds in the tooltip."""
     if at is None:
         return NOTHING
     ms = at if isinstance(at, int) else instant.parse(at)
@@ -67,7 +71,7 @@ def when(at: str | int | None) -> str:
 
 
 def until(at: str | int | None) -> str:
-    """An instant that is waited for; a script counts down to it."""
+    """A future instant; a script counts down to it."""
     if at is None:
         return NOTHING
     ms = at if isinstance(at, int) else instant.parse(at)
@@ -76,12 +80,12 @@ def until(at: str | int | None) -> str:
 
 
 def days(start: str, after: str) -> str:
-    """A period of invoices: `1 – 31 October 2026 (UTC)`, whatever the zone of whoever looks."""
+    """A billing period: `1 – 31 October 2026 (UTC)`."""
     return wording.days(instant.parse(start), instant.parse(after))
 
 
 def money(amount: str | None, currency: str | None) -> str:
-    """An amount that has its currency's digits already: `1,234.50 EUR`."""
+    """An amount that already has the digits of its currency: `1,234.50 EUR`."""
     if amount is None or currency is None:
         return NOTHING
     return Markup('<span class="money">{}\u00a0<span class="currency">{}</span></span>').format(
@@ -90,24 +94,29 @@ def money(amount: str | None, currency: str | None) -> str:
 
 
 def number(many: int | str) -> str:
-    """A number in groups of three, as exact as it is."""
+    """A number in groups of three, without rounding."""
     return group_digits(str(many))
 
 
 def span(seconds: float) -> str:
-    """`3 days`, `1 hour 30 minutes`: the two largest units that say it, exactly where they can."""
+    """`3 days`, `1 hour 30 minutes`: the two largest units."""
     if seconds < 1:
         return f"{round(seconds * 1000)} ms"
-    rest, said = int(seconds), []
+    rest, parts = int(seconds), []
     for name, size in _UNITS:
         many, rest = divmod(rest, size)
         if many:
-            said.append(f"{many} {name}{'' if many == 1 else 's'}")
-    return " ".join(said[:2])
+            parts.append(f"{many} {name}{'' if many == 1 else 's'}")
+    return " ".join(parts[:2])
 
 
 def tone(state: str) -> str:
     return TONES.get(state.lower(), "muted")
+
+
+def state_text(state: str) -> str:
+    """Return the name of a state for people, in lower case."""
+    return _STATE_NAMES.get(state.lower(), state.lower())
 
 
 def plural(many: int, one: str, several: str | None = None) -> str:
@@ -116,7 +125,7 @@ def plural(many: int, one: str, several: str | None = None) -> str:
 
 
 def code(text: str) -> Markup:
-    """What stands between backticks as code; all of it escaped."""
+    """Show text between backticks as code, and escape everything."""
     parts = text.split("`")
     if len(parts) % 2 == 0:
         return Markup("{}").format(text)
@@ -124,7 +133,7 @@ def code(text: str) -> Markup:
 
 
 def pair(text: str) -> tuple[str, str]:
-    """A choice of a list that is called what it is."""
+    """An option whose label is its value."""
     return text, text
 
 
@@ -140,6 +149,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "number": number,
     "span": span,
     "tone": tone,
+    "state_text": state_text,
     "plural": plural,
     "code": code,
     "pair": pair,

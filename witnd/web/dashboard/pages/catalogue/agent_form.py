@@ -10,11 +10,10 @@ from witnd.app.errors import Refused, all_invalid, invalid
 from witnd.domain.catalogue.condition import MAX_DEPTH
 from witnd.domain.values import instant
 from witnd.domain.values.fields import short_repr
-from witnd.web.dashboard.forms import conditions, examples, terms
-from witnd.web.dashboard.forms import reorder as rearranging
+from witnd.web.dashboard.forms import conditions, examples, reorder, terms
 from witnd.web.dashboard.forms.choices import CHOICES
 from witnd.web.dashboard.forms.examples import Examples
-from witnd.web.dashboard.forms.terms import METHODS, UNITS, Terms, Wrong
+from witnd.web.dashboard.forms.terms import METHODS, UNITS, FormErrors, Terms
 from witnd.web.dashboard.forms.versions import check_seen
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.present.instants import since
@@ -28,31 +27,35 @@ async def new_agent(request: PageRequest) -> Answer:
 
 @action("/dashboard/agents/new")
 async def write_new_agent(request: PageRequest) -> Answer:
-    return await _sent(request, None)
+    return await _submit(request, None)
 
 
 @page("/dashboard/agents/{key}/edit", admin=True)
 async def edit_agent(request: PageRequest) -> Answer:
     key = request.path["key"]
     thing = await catalogue.read(request.services, AGENT, key)
-    given = terms.opened(key, thing.version.content)
+    given = terms.terms_from_content(key, thing.version.content)
     return _form(request, key, given, examples.suggested(given.rule), seen=thing.count)
 
 
 @action("/dashboard/agents/{key}/edit")
 async def write_agent(request: PageRequest) -> Answer:
     thing = await catalogue.read(request.services, AGENT, request.path["key"])
-    return await _sent(request, thing.key, thing.count)
+    return await _submit(request, thing.key, thing.count)
 
 
-async def _sent(request: PageRequest, key: str | None, count: int = 0) -> Answer:
+async def _submit(request: PageRequest, key: str | None, count: int = 0) -> Answer:
     """Save the form, or show it as its buttons made it. `count`: how many versions there are."""
-    given, tried, do = terms.sent(request.form), examples.sent(request.form), request.form.get("do", "look")
+    given, tried, do = (
+        terms.terms_from_form(request.form),
+        examples.examples_from_form(request.form),
+        request.form.get("do", "look"),
+    )
     if do != "save":
-        rearranging.acted(given.rule, do)
-        examples.acted(tried, do)
+        reorder.apply_button(given.rule, do)
+        examples.apply_button(tried, do)
         return _form(request, key, given, tried, seen=request.form.get("seen"))
-    taken = terms.taken(given)
+    taken = terms.terms_request(given)
     try:
         check_seen(request, count)
         if key is None and not given.key:
@@ -63,8 +66,8 @@ async def _sent(request: PageRequest, key: str | None, count: int = 0) -> Answer
     except Refused as refused:
         if refused.code not in ("VALIDATION_ERROR", "CONFLICT"):
             raise
-        return _form(request, key, given, tried, terms.wrong(refused, taken.places), seen=count)
-    return Redirect(link("agents", written.thing.key), _said(written, taken.raw["effective_from"]))
+        return _form(request, key, given, tried, terms.errors_of(refused, taken.places), seen=count)
+    return Redirect(link("agents", written.thing.key), _saved_message(written, taken.raw["effective_from"]))
 
 
 async def _write(request: PageRequest, key: str | None, given: Terms, raw: dict[str, Any]) -> Written:
@@ -72,21 +75,19 @@ async def _write(request: PageRequest, key: str | None, given: Terms, raw: dict[
         return await catalogue_change.change(request.services, request.author, AGENT, key, raw)
     known = await request.services.learned()
     if known.versions(AGENT.name, given.key):
-        raise invalid(
-            "key", f"there is an agent {short_repr(given.key)} already; change that one, or choose another key"
-        )
+        raise invalid("key", f"agent {short_repr(given.key)} already exists; edit it or choose another key")
     return await catalogue_change.create(request.services, request.author, AGENT, {**raw, "key": given.key})
 
 
-def _said(written: Written, asked: str | None) -> str:
+def _saved_message(written: Written, asked: str | None) -> str:
     """From when on it holds, and for what."""
     if not written.changed:
-        return "Nothing was changed: it was so already."
+        return "No changes to save."
     version = written.thing.version
     start = since(version.effective_from, asked)
     if version.number == 1:
-        return f"Agent {written.thing.key} is created: outcomes open {start}. Next, give it a price on a rate card."
-    return f"Saved. Outcomes that open {start} are under version {version.number}; those already open keep theirs."
+        return f"Agent {written.thing.key} created. Outcomes open {start}. Next, add a price to a rate card."
+    return f"Saved. Outcomes that open {start} use version {version.number}; open outcomes keep theirs."
 
 
 def _form(
@@ -94,7 +95,7 @@ def _form(
     key: str | None,
     given: Terms,
     tried: Examples,
-    wrong: Wrong = terms.RIGHT,
+    wrong: FormErrors = terms.NO_ERRORS,
     *,
     seen: int | str | None = None,
 ) -> HtmlPage:
@@ -120,16 +121,16 @@ def _form(
 
 
 def shared(
-    request: PageRequest, given: Terms, tried: Examples, wrong: Wrong, *, trying: Terms | None
+    request: PageRequest, given: Terms, tried: Examples, wrong: FormErrors, *, trying: Terms | None
 ) -> dict[str, Any]:
     """What every form with a condition shows. `trying`: what is tried on the examples, if anything is."""
     now_ms = request.services.now_ms()
     return {
         "terms": given,
         "examples": tried,
-        "attempt": None if trying is None else examples.attempted(terms.taken(trying), tried, now_ms),
+        "attempt": None if trying is None else examples.run_examples(terms.terms_request(trying), tried, now_ms),
         "wrong": wrong,
-        "said": conditions.reading(given.rule),
+        "rule_text": conditions.reading(given.rule),
         "choices": CHOICES,
         "deepest": MAX_DEPTH,
         "units": UNITS,

@@ -8,7 +8,7 @@ from witnd.app.catalogue.read import AGENT, Thing
 from witnd.domain.catalogue.condition import condition_text
 from witnd.web.api.catalogue.answers import versioned
 from witnd.web.dashboard.forms.archiving import archive
-from witnd.web.dashboard.forms.conditions import checks, opened
+from witnd.web.dashboard.forms.conditions import checks, group_from_condition
 from witnd.web.dashboard.forms.submit import KEY as EXAMPLE_KEY
 from witnd.web.dashboard.forms.submit import address as site
 from witnd.web.dashboard.forms.submit import sending
@@ -21,7 +21,7 @@ LIMIT: Final = 50
 # Outcomes of a version that are named; of the one that is looked at, more.
 FEW: Final = 5
 MANY: Final = 100
-SIDES: Final = ("Name", "Billed when", "Settles after", "Quantity", "Standing")
+SIDES: Final = ("Name", "Billed when", "Settles after", "Quantity", "State")
 
 
 @page("/dashboard/agents")
@@ -77,7 +77,7 @@ def _answer(thing: Thing) -> dict[str, Any]:
 
 def _example(thing: Thing) -> dict[str, str]:
     """An event that the agent looks for."""
-    facts = [check.fact for check in checks(opened(thing.version.content["condition"]))]
+    facts = [check.fact for check in checks(group_from_condition(thing.version.content["condition"]))]
     action = facts[0] if facts else "ticket_solved"
     return {"key": EXAMPLE_KEY, "customer_key": "acme", "agent_key": thing.key, "action": action}
 
@@ -100,21 +100,21 @@ def _side(thing: Thing) -> list[str]:
         condition_text(content["condition"]),
         span(content["settlement_period"]),
         METHODS[content["attribution_method"]],
-        "archived" if thing.version.archived else "opens outcomes",
+        "archived" if thing.version.archived else "active",
     ]
 
 
 @action("/dashboard/agents/{key}/archive")
 async def archive_agent(request: PageRequest) -> Answer:
-    return await _archive(request, "opens no new outcomes; those that are open go on", archived=True)
+    return await _archive(request, "archived", archived=True)
 
 
 @action("/dashboard/agents/{key}/restore")
 async def restore_agent(request: PageRequest) -> Answer:
-    return await _archive(request, "opens outcomes again", archived=False)
+    return await _archive(request, "restored", archived=False)
 
 
-async def _archive(request: PageRequest, opens: str, *, archived: bool) -> Answer:
+async def _archive(request: PageRequest, done: str, *, archived: bool) -> Answer:
     key = request.path["key"]
     since = await archive(request, AGENT, key, archived=archived)
-    return Redirect(link("agents", key), "It is so already." if since is None else f"The agent {opens}{since}.")
+    return Redirect(link("agents", key), "No change." if since is None else f"Agent {key} {done}{since}.")

@@ -7,7 +7,7 @@ from witnd.app.catalogue import change as catalogue_change
 from witnd.app.catalogue import read as catalogue
 from witnd.app.catalogue.read import CUSTOMER
 from witnd.app.errors import Refused
-from witnd.web.dashboard.forms.errors import told
+from witnd.web.dashboard.forms.errors import error_values
 from witnd.web.dashboard.forms.versions import check_seen
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.present.instants import from_when, written_instant
@@ -34,7 +34,7 @@ async def create_customer(request: PageRequest) -> Answer:
     except Refused as refused:
         return await _form(request, None, given, refused)
     since = from_when(written.thing.version.effective_from, content["effective_from"])
-    return Redirect(link("customers", written.thing.key), f"Customer {written.thing.key} is created{since}.")
+    return Redirect(link("customers", written.thing.key), f"Customer {written.thing.key} created{since}.")
 
 
 @page("/dashboard/customers/{key}/edit", admin=True)
@@ -55,9 +55,7 @@ async def change_customer(request: PageRequest) -> Answer:
     except Refused as refused:
         return await _form(request, key, {**given, "key": key}, refused)
     since = from_when(written.thing.version.effective_from, content["effective_from"])
-    return Redirect(
-        link("customers", key), f"Saved{since}." if written.changed else "Nothing was changed: it was so already."
-    )
+    return Redirect(link("customers", key), f"Saved{since}." if written.changed else "No changes to save.")
 
 
 def _given(request: PageRequest) -> dict[str, str]:
@@ -83,7 +81,7 @@ async def _form(
             "seen": None if thing is None else thing.count,
             "given": given,
             "cards": request.services.catalogue.keys("rate_card"),
-            **told(refused),
+            **error_values(refused),
         },
         200 if refused is None else status_of(refused),
     )

@@ -131,26 +131,24 @@ async def choose_terms(request: PageRequest) -> Answer:
     """From the agent that was chosen to its terms for this customer."""
     agent = request.query.get("agent")
     if agent is None:
-        raise invalid("agent", "choose the agent that something else was agreed for")
+        raise invalid("agent", "choose an agent")
     return Redirect(link("customers", request.path["key"], "terms", agent))
 
 
 @action("/dashboard/customers/{key}/archive")
 async def archive_customer(request: PageRequest) -> Answer:
-    return await _archive(request, "archived: it is hidden in lists", archived=True)
+    return await _archive(request, "archived", archived=True)
 
 
 @action("/dashboard/customers/{key}/restore")
 async def restore_customer(request: PageRequest) -> Answer:
-    return await _archive(request, "back from the archive", archived=False)
+    return await _archive(request, "restored", archived=False)
 
 
 async def _archive(request: PageRequest, done: str, *, archived: bool) -> Answer:
     key = request.path["key"]
     since = await archive(request, CUSTOMER, key, archived=archived)
-    return Redirect(
-        link("customers", key), "It is so already." if since is None else f"Customer {key} is {done}{since}."
-    )
+    return Redirect(link("customers", key), "No change." if since is None else f"Customer {key} {done}{since}.")
 
 
 def _prices(known: Catalogue, customer: Customer, at: int) -> tuple[list[Priced], int]:

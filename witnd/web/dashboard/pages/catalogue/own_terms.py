@@ -13,10 +13,9 @@ from witnd.app.errors import Detail, Refused, all_invalid, invalid
 from witnd.domain.catalogue.condition import condition_text
 from witnd.domain.catalogue.contract import FIELDS
 from witnd.domain.values.mistake import Mistake
-from witnd.web.dashboard.forms import examples, terms
-from witnd.web.dashboard.forms import reorder as rearranging
+from witnd.web.dashboard.forms import examples, reorder, terms
 from witnd.web.dashboard.forms.examples import Examples
-from witnd.web.dashboard.forms.terms import METHODS, Taken, Terms, Wrong
+from witnd.web.dashboard.forms.terms import METHODS, FormErrors, Terms, TermsRequest
 from witnd.web.dashboard.forms.versions import check_seen
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.pages.catalogue.agent_form import shared
@@ -26,13 +25,13 @@ from witnd.web.errors import ApiError
 
 # Where the terms that were sent stand among those of the customer.
 _FIRST: Final = "agents[0]"
-_NONE: Final = Mistake("", "tick what is agreed otherwise; to have it all as the agent has it, remove the own terms")
+_NONE: Final = Mistake("", "select at least one own term; to use the agent's standard terms, remove the own terms")
 
 
 @page("/dashboard/customers/{key}/terms/{agent}", admin=True)
 async def show_terms(request: PageRequest) -> Answer:
     base, known, count = await _known(request)
-    given = terms.opened(request.path["agent"], {**base, **known})
+    given = terms.terms_from_content(request.path["agent"], {**base, **known})
     return _form(request, base, known, given, frozenset(known), examples.suggested(given.rule), seen=count)
 
 
@@ -40,13 +39,17 @@ async def show_terms(request: PageRequest) -> Answer:
 async def write_terms(request: PageRequest) -> Answer:
     """Save the form, or show it as its buttons made it."""
     base, known, count = await _known(request)
-    given, tried, do = terms.sent(request.form), examples.sent(request.form), request.form.get("do", "look")
+    given, tried, do = (
+        terms.terms_from_form(request.form),
+        examples.examples_from_form(request.form),
+        request.form.get("do", "look"),
+    )
     own = frozenset(request.forms.get("own", ())) & set(FIELDS)
     if do != "save":
-        rearranging.acted(given.rule, do)
-        examples.acted(tried, do)
+        reorder.apply_button(given.rule, do)
+        examples.apply_button(tried, do)
         return _form(request, base, known, given, own, tried, seen=request.form.get("seen"))
-    taken = _taken(given, own)
+    taken = _own_terms_request(given, own)
     try:
         check_seen(request, count)
         if taken.mistakes:
@@ -55,17 +58,17 @@ async def write_terms(request: PageRequest) -> Answer:
     except Refused as refused:
         if refused.code not in ("VALIDATION_ERROR", "CONFLICT"):
             raise
-        wrong = terms.wrong(_nearer(refused), taken.places)
+        wrong = terms.errors_of(_with_form_paths(refused), taken.places)
         return _form(request, base, known, given, own, tried, wrong, seen=count)
-    return _done(request, written, taken.raw["effective_from"], "the terms are the customer’s own")
+    return _done(request, written, taken.raw["effective_from"], "the customer’s own terms apply")
 
 
 @action("/dashboard/customers/{key}/terms/{agent}/remove")
 async def remove_terms(request: PageRequest) -> Answer:
     if not request.form.get("confirmed"):
-        raise invalid("confirmed", "tick the box first")
+        raise invalid("confirmed", "tick the box to confirm")
     written = await _write(request, {"effective_from": None}, {})
-    return _done(request, written, None, "the terms are the agent’s, as for everybody else")
+    return _done(request, written, None, "the agent’s standard terms apply")
 
 
 async def _write(request: PageRequest, raw: Mapping[str, Any], own: Mapping[str, Any]) -> Written:
@@ -83,10 +86,10 @@ async def _write(request: PageRequest, raw: Mapping[str, Any], own: Mapping[str,
 def _done(request: PageRequest, written: Written, asked: str | None, what: str) -> Redirect:
     key, agent = request.path["key"], request.path["agent"]
     if not written.changed:
-        return Redirect(link("customers", key), "Nothing was changed: it was so already.")
+        return Redirect(link("customers", key), "No changes to save.")
     start = since(written.thing.version.effective_from, asked)
-    said = f"Saved. For outcomes of {agent} that open {start}, {what}; those already open keep theirs."
-    return Redirect(link("customers", key), said)
+    message = f"Saved. For outcomes of {agent} that open {start}, {what}; open outcomes keep theirs."
+    return Redirect(link("customers", key), message)
 
 
 async def _known(request: PageRequest) -> tuple[dict[str, Any], dict[str, Any], int]:
@@ -99,16 +102,16 @@ async def _known(request: PageRequest) -> tuple[dict[str, Any], dict[str, Any], 
     return base, own, customer.count
 
 
-def _taken(given: Terms, own: frozenset[str]) -> Taken:
+def _own_terms_request(given: Terms, own: frozenset[str]) -> TermsRequest:
     """What is ticked, and what is wrong with that."""
-    taken = terms.taken(given)
+    taken = terms.terms_request(given)
     mistakes = [one for one in taken.mistakes if one.path.partition(".")[0].partition("[")[0] in own]
     if "name" in own and not given.name:
-        mistakes.insert(0, Mistake("name", "is missing; write what the agent is called for this customer"))
+        mistakes.insert(0, Mistake("name", "is missing; enter the agent's name for this customer"))
     return taken._replace(mistakes=mistakes if own else [_NONE])
 
 
-def _nearer(refused: Refused) -> Refused:
+def _with_form_paths(refused: Refused) -> Refused:
     """Mistakes with the names that they have in this form."""
     details = [Detail(one.path.removeprefix(_FIRST).removeprefix("."), one.message) for one in refused.details]
     return ApiError(refused.code, refused.message, details)
@@ -116,7 +119,7 @@ def _nearer(refused: Refused) -> Refused:
 
 def _form(
     request: PageRequest, base: Mapping[str, Any], known: Mapping[str, Any], given: Terms, own: frozenset[str],
-    tried: Examples, wrong: Wrong = terms.RIGHT, *, seen: int | str | None,
+    tried: Examples, wrong: FormErrors = terms.NO_ERRORS, *, seen: int | str | None,
 ) -> HtmlPage:  # fmt: skip
     key, agent = request.path["key"], request.path["agent"]
     trying = tried.tried or request.form.get("do") == "try"
@@ -136,15 +139,15 @@ def _form(
                 "attribution_method": METHODS[base["attribution_method"]],
                 "condition": condition_text(base["condition"]),
             },
-            **shared(request, given, tried, wrong, trying=_together(base, given, own) if trying else None),
+            **shared(request, given, tried, wrong, trying=_effective_terms(base, given, own) if trying else None),
         },
         wrong.status,
     )
 
 
-def _together(base: Mapping[str, Any], given: Terms, own: frozenset[str]) -> Terms:
+def _effective_terms(base: Mapping[str, Any], given: Terms, own: frozenset[str]) -> Terms:
     """What would hold for the customer: what is ticked, and the agent’s for the rest."""
-    theirs = terms.opened(given.key, base)
+    theirs = terms.terms_from_content(given.key, base)
     return replace(
         given,
         name=given.name if "name" in own else theirs.name,

@@ -8,8 +8,8 @@ from witnd.app.catalogue import read as catalogue
 from witnd.app.catalogue.read import CUSTOMER, RATE_CARD, Thing
 from witnd.app.errors import Refused
 from witnd.domain.pricing.ratecard import Price, RateCard
-from witnd.web.dashboard.forms.price_form import PriceForm, opened, sent, told, values
-from witnd.web.dashboard.forms.prices import Problem, blank, currencies, written
+from witnd.web.dashboard.forms.price_form import PriceForm, form_from_content, form_from_request, saved_message, values
+from witnd.web.dashboard.forms.prices import Problem, blank, currencies, entries_from_content
 from witnd.web.dashboard.forms.versions import check_seen
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.present.instants import written_instant
@@ -27,12 +27,12 @@ LISTED: Final = 100
 
 @page("/dashboard/rate-cards/new", admin=True)
 async def new_rate_card(request: PageRequest) -> Answer:
-    return await _card_form(request, None, opened([], "", {}, 0, blank()))
+    return await _card_form(request, None, form_from_content([], "", {}, 0, blank()))
 
 
 @action("/dashboard/rate-cards/new")
 async def create_rate_card(request: PageRequest) -> Answer:
-    form = sent(request, [])
+    form = form_from_request(request, [])
     if request.form.get("do") != SAVE:
         return await _card_form(request, None, form)
     try:
@@ -41,7 +41,9 @@ async def create_rate_card(request: PageRequest) -> Answer:
         )
     except Refused as refused:
         return await _card_form(request, None, form, form.problems(refused), status_of(refused))
-    return Redirect(link("rate-cards", saved.thing.key), told(saved, form, f"Rate card {saved.thing.key} is created."))
+    return Redirect(
+        link("rate-cards", saved.thing.key), saved_message(saved, form, f"Rate card {saved.thing.key} created.")
+    )
 
 
 @page("/dashboard/rate-cards/{key}/edit", admin=True)
@@ -49,14 +51,16 @@ async def edit_rate_card(request: PageRequest) -> Answer:
     thing = await catalogue.read(request.services, RATE_CARD, request.path["key"])
     content = thing.version.content
     stored = request.services.catalogue.digits(thing.key)
-    form = opened(content["entries"], content["currency"], request.query, thing.count, stored=stored)
+    form = form_from_content(content["entries"], content["currency"], request.query, thing.count, stored=stored)
     return await _card_form(request, thing, form)
 
 
 @action("/dashboard/rate-cards/{key}/edit")
 async def change_rate_card(request: PageRequest) -> Answer:
     thing = await catalogue.read(request.services, RATE_CARD, request.path["key"])
-    form = sent(request, thing.version.content["entries"], stored=request.services.catalogue.digits(thing.key))
+    form = form_from_request(
+        request, thing.version.content["entries"], stored=request.services.catalogue.digits(thing.key)
+    )
     if request.form.get("do") != SAVE:
         return await _card_form(request, thing, form)
     try:
@@ -65,7 +69,9 @@ async def change_rate_card(request: PageRequest) -> Answer:
     except Refused as refused:
         form.texts["seen"] = str(thing.count)
         return await _card_form(request, thing, form, form.problems(refused), status_of(refused))
-    return Redirect(link("rate-cards", thing.key), told(saved, form, f"Version {saved.thing.version.number} is saved."))
+    return Redirect(
+        link("rate-cards", thing.key), saved_message(saved, form, f"Version {saved.thing.version.number} saved.")
+    )
 
 
 def _content(form: PriceForm, **more: Any) -> dict[str, Any]:
@@ -82,9 +88,9 @@ async def _card_form(
 ) -> HtmlPage:
     shown = await values(request, form, problems)
     chosen = form.texts["currency"]
-    codes = [("", "choose a currency"), *currencies()]
+    codes = [("", "Choose a currency"), *currencies()]
     if chosen not in dict(codes):
-        codes.append((chosen, chosen))  # what was sent stays, and is told of
+        codes.append((chosen, chosen))  # keep an invalid choice, so that validation reports it
     return HtmlPage("rate_card_form.html", {**shown, "thing": thing, "currencies": codes}, status)
 
 
@@ -96,10 +102,10 @@ async def own_prices(request: PageRequest) -> Answer:
     thing, card = await _customer(request)
     start = None
     if card is not None and (price := card.prices.get(request.query.get("agent", ""))) is not None:
-        [start] = written([price.entry])
+        [start] = entries_from_content([price.entry])
     currency = "" if card is None else card.currency
     entries, stored = thing.version.content.get("entries", []), _digits(card)
-    form = opened(entries, currency, request.query, thing.count, start, stored=stored)
+    form = form_from_content(entries, currency, request.query, thing.count, start, stored=stored)
     return await _own_form(request, thing, card, form)
 
 
@@ -107,8 +113,8 @@ async def own_prices(request: PageRequest) -> Answer:
 async def change_own_prices(request: PageRequest) -> Answer:
     thing, card = await _customer(request)
     if card is None:
-        raise ApiError("CONFLICT", "give the customer a rate card first: its own prices are in the currency of that")
-    form = sent(request, thing.version.content.get("entries", []), card.currency, stored=_digits(card))
+        raise ApiError("CONFLICT", "assign a rate card first; own prices use its currency")
+    form = form_from_request(request, thing.version.content.get("entries", []), card.currency, stored=_digits(card))
     if request.form.get("do") != SAVE:
         return await _own_form(request, thing, card, form)
     content = {"entries": form.document, "effective_from": written_instant(form.texts["effective_from"])}
@@ -118,7 +124,7 @@ async def change_own_prices(request: PageRequest) -> Answer:
     except Refused as refused:
         form.texts["seen"] = str(thing.count)
         return await _own_form(request, thing, card, form, form.problems(refused), status_of(refused))
-    return Redirect(link("customers", thing.key), told(saved, form, "The customer's own prices are saved."))
+    return Redirect(link("customers", thing.key), saved_message(saved, form, "Own prices saved."))
 
 
 def _digits(card: RateCard | None) -> dict[str, int]:

@@ -10,7 +10,7 @@ from witnd.domain.catalogue.zero_price import card_warnings
 from witnd.domain.pricing.entry import KINDS, OPTIONS
 from witnd.domain.pricing.ratecard import Price, RateCard
 from witnd.web.dashboard.forms.archiving import archive
-from witnd.web.dashboard.forms.price_preview import OUTCOMES, Preview, of_card
+from witnd.web.dashboard.forms.price_preview import OUTCOMES, Preview, preview_of_card
 from witnd.web.dashboard.forms.prices import FIELDS, MOST_EDITED, padded
 from witnd.web.dashboard.forms.submit import address
 from witnd.web.dashboard.forms.versions import numbered, versions_of
@@ -19,8 +19,8 @@ from witnd.web.dashboard.present.price_words import price_words
 from witnd.web.dashboard.present.words import link
 
 LIMIT: Final = 50
-# Prices of a card that its line in the list says; its page has all.
-SAID: Final = 3
+# Prices of a card in the list; its page has all of them.
+PRICES_LISTED: Final = 3
 PRICES: Final = 50
 CUSTOMERS: Final = 20
 WARNINGS: Final = 10
@@ -40,7 +40,7 @@ class Priced(Struct, frozen=True, kw_only=True):
 
     place: int
     agent: str
-    words: str
+    text: str
     kind: str
     tiers: list[dict[str, str]]
     facts: list[Fact]
@@ -71,14 +71,14 @@ def _line(request: PageRequest, thing: Thing) -> dict[str, Any]:
     # The catalogue has made the prices of each version already.
     card = request.services.catalogue.rate_card(thing.key, version.effective_from)
     prices = {} if card is None else card.prices
-    said = sorted(prices)[:SAID]
+    listed = sorted(prices)[:PRICES_LISTED]
     return {
         "key": thing.key,
         "version": version,
         "currency": version.content["currency"],
         "count": len(prices),
-        "prices": [(agent, price_words(prices[agent])) for agent in said],
-        "left": len(prices) - len(said),
+        "prices": [(agent, price_words(prices[agent])) for agent in listed],
+        "left": len(prices) - len(listed),
     }
 
 
@@ -125,7 +125,7 @@ def _priced(place: int, price: Price) -> Priced:
     return Priced(
         place=place,
         agent=price.agent,
-        words=price_words(price),
+        text=price_words(price),
         kind=price.kind,
         tiers=_tiers(price),
         facts=[_fact(name, entry[name], price.exponent) for name in names],
@@ -159,22 +159,22 @@ async def _quoted(request: PageRequest, card: RateCard) -> dict[str, Any]:
     asked = {"agent": "", "outcomes": OUTCOMES, "units": "", **request.query}
     preview: Preview | None = None
     if "agent" in request.query:
-        preview = await of_card(card, asked["agent"], asked)
+        preview = await preview_of_card(card, asked["agent"], asked)
     return {"asked": asked, "preview": preview, "wrong": {}}
 
 
 @action("/dashboard/rate-cards/{key}/archive")
 async def archive_rate_card(request: PageRequest) -> Answer:
-    return await _archive(request, "archived: it is hidden in lists", archived=True)
+    return await _archive(request, "archived", archived=True)
 
 
 @action("/dashboard/rate-cards/{key}/restore")
 async def restore_rate_card(request: PageRequest) -> Answer:
-    return await _archive(request, "back from the archive", archived=False)
+    return await _archive(request, "restored", archived=False)
 
 
 async def _archive(request: PageRequest, done: str, *, archived: bool) -> Answer:
     key = request.path["key"]
     since = await archive(request, RATE_CARD, key, archived=archived)
-    said = "It is so already." if since is None else f"Rate card {key} is {done}{since}."
-    return Redirect(link("rate-cards", key), said)
+    message = "No change." if since is None else f"Rate card {key} {done}{since}."
+    return Redirect(link("rate-cards", key), message)

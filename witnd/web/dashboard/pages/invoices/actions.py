@@ -1,4 +1,4 @@
-"""What is done to an invoice: issued, paid, voided, and what was billed given back."""
+"""Actions on an invoice: issue, mark as paid, void, and give credit."""
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,7 +11,7 @@ from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.invoices.operations import Unchanged
 from witnd.store.invoices.change import Operation
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
-from witnd.web.dashboard.pages.invoices.invoices import name_of, shown
+from witnd.web.dashboard.pages.invoices.invoices import invoice_page, name_of
 from witnd.web.dashboard.pages.invoices.lines import sections
 from witnd.web.dashboard.present.words import link, number
 from witnd.web.errors import ApiError, status_of
@@ -23,7 +23,7 @@ async def issue(request: PageRequest) -> Answer:
         request,
         "issue",
         lambda invoice: invoices.issue(request.services, request.author, invoice),
-        lambda done: f"Issued: its number is {done.number}.",
+        lambda done: f"Issued as {done.number}.",
     )
 
 
@@ -33,7 +33,7 @@ async def pay(request: PageRequest) -> Answer:
         request,
         "pay",
         lambda invoice: invoices.pay(request.services, request.author, invoice),
-        lambda done: f"{done.number} is marked as paid.",
+        lambda done: f"{done.number} marked as paid.",
     )
 
 
@@ -44,7 +44,7 @@ async def void(request: PageRequest) -> Answer:
         request,
         "void",
         lambda invoice: invoices.void(request.services, request.author, invoice, reason),
-        lambda done: f"{done.number} is void: nothing of it is owed.",
+        lambda done: f"{done.number} voided.",
     )
 
 
@@ -52,17 +52,17 @@ async def _done(
     request: PageRequest,
     doing: str,
     do: Callable[[Invoice], Awaitable[Operation | Unchanged]],
-    told: Callable[[Invoice], str],
+    message: Callable[[Invoice], str],
 ) -> Answer:
-    """Do it. Where it is refused, the page of the invoice says why, with all that was filled in."""
+    """Do it. If it is refused, the page of the invoice shows the reason and keeps the form."""
     invoice = await invoices.named(request.services, request.path["id"])
     try:
         _check_confirmed(request)
         done = (await do(invoice)).invoice
     except Refused as refused:
         # As it is now: somebody else may have done something to it.
-        return await shown(request, await invoices.named(request.services, invoice.id), refused, doing)
-    return Redirect(link("invoices", name_of(done)), told(done))
+        return await invoice_page(request, await invoices.named(request.services, invoice.id), refused, doing)
+    return Redirect(link("invoices", name_of(done)), message(done))
 
 
 @page("/dashboard/invoices/{id}/credit", admin=True)
@@ -83,21 +83,21 @@ async def credit(request: PageRequest) -> Answer:
     except Reused as before:
         given = ApiError(
             "CONFLICT",
-            f"this form was sent before with other values: it {before.how}. Send it again to credit more",
+            f"this form was already sent with other values: it {before.how}; submit again to give another credit",
         )
         return await _form(request, invoice, {**form, "once": ""}, given)
     except Refused as refused:
         if refused.code == "UNAVAILABLE":
-            raise unavailable(
-                "it is unknown whether the credit was given. Send the form again: it is given once"
-            ) from None
+            raise unavailable("credit not confirmed; submit the form again, the credit is given only once") from None
         return await _form(request, invoice, form, refused)
     given_back = f"{number((done.row.amount or '').lstrip('-'))} {invoice.currency}"
     note = done.note
     if note is None:
-        return Redirect(link("invoices", name_of(invoice)), f"{given_back} given back: it is a line of this draft.")
-    told = f"{given_back} given back: it pays the next invoices of {note.customer_key} in {note.currency}."
-    return Redirect(link("credit-notes", note.number or note.id), told)
+        return Redirect(link("invoices", name_of(invoice)), f"Credit of {given_back} added to this draft.")
+    message = (
+        f"Credit of {given_back} given. It will be applied to the next {note.currency} invoices of {note.customer_key}."
+    )
+    return Redirect(link("credit-notes", note.number or note.id), message)
 
 
 async def _form(
@@ -110,7 +110,7 @@ async def _form(
     except Refused as none_left:
         if none_left.code != "CONFLICT":
             raise
-        return await shown(request, invoice, refused or none_left, "credit")
+        return await invoice_page(request, invoice, refused or none_left, "credit")
     [so_far] = await request.services.invoices.credited(invoice.id, [line.id])
     [section] = sections(invoice, [line], [so_far])
     return HtmlPage(

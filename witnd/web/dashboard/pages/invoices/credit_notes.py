@@ -19,7 +19,7 @@ LIMIT: Final = 50
 FILTERS: Final = ("customer", "invoice")
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class NoteFilter(Struct, frozen=True, kw_only=True):
     """Which credit notes: those of a customer or of an invoice, or all."""
 
     customer: str | None
@@ -32,7 +32,7 @@ async def list_notes(request: PageRequest) -> Answer:
     asked = {name: query.get(name, "") for name in FILTERS}
     problems: dict[str, str] = {}
     try:
-        meant = await asked_by(request)
+        meant = await note_filter(request)
         found = await invoices.notes_listed(
             request.services, LIMIT, query.get("after"), customer=meant.customer, invoice=meant.invoice
         )
@@ -73,14 +73,14 @@ async def show_note(request: PageRequest) -> Answer:
     )
 
 
-async def asked_by(request: PageRequest) -> Asked:
+async def note_filter(request: PageRequest) -> NoteFilter:
     """What the filters of the address mean."""
     customer, name = filter_key(request, "customer"), request.query.get("invoice", "").strip() or None
     if name is not None and customer is not None:
-        raise invalid("customer", "leave it empty where an invoice is given, which has one customer")
+        raise invalid("customer", "cannot be combined with invoice; leave one of them empty")
     if name is None:
-        return Asked(customer=customer, invoice=None)
+        return NoteFilter(customer=customer, invoice=None)
     try:
-        return Asked(customer=None, invoice=await invoices.named(request.services, name))
+        return NoteFilter(customer=None, invoice=await invoices.named(request.services, name))
     except Refused as unknown:
         raise invalid("invoice", unknown.message) from None

@@ -11,8 +11,8 @@ from witnd.app.invoices import exports
 from witnd.app.invoices import operations as invoices
 from witnd.app.invoices.exports import Form, Table, What
 from witnd.web.dashboard.page import Answer, PageRequest, page
-from witnd.web.dashboard.pages.invoices.credit_notes import asked_by
-from witnd.web.dashboard.pages.invoices.invoices import shown, wanted_by
+from witnd.web.dashboard.pages.invoices.credit_notes import note_filter
+from witnd.web.dashboard.pages.invoices.invoices import invoice_filter, invoice_page
 from witnd.web.errors import from_msgspec
 from witnd.web.http.download import download
 from witnd.web.http.route import Stream
@@ -20,14 +20,14 @@ from witnd.web.http.route import Stream
 T = TypeVar("T")
 
 
-class Several(Struct, frozen=True, kw_only=True):
+class ListExport(Struct, frozen=True, kw_only=True):
     """How many papers are to be one file."""
 
     format: Table = "csv"
     what: What = "invoices"
 
 
-class One(Struct, frozen=True, kw_only=True):
+class InvoiceExport(Struct, frozen=True, kw_only=True):
     """How one invoice is to be a file."""
 
     format: Form = "csv"
@@ -37,22 +37,22 @@ class One(Struct, frozen=True, kw_only=True):
 
 @page("/dashboard/invoices/export")
 async def export_invoices(request: PageRequest) -> Answer:
-    asked = _query(request, Several)
-    return download(await exports.all_invoices(request.services, wanted_by(request), asked.format, asked.what))
+    asked = _query(request, ListExport)
+    return download(await exports.all_invoices(request.services, invoice_filter(request), asked.format, asked.what))
 
 
 @page("/dashboard/invoices/{id}/export")
 async def export_invoice(request: PageRequest) -> Answer:
-    asked = _query(request, One)
+    asked = _query(request, InvoiceExport)
     invoice = await invoices.named(request.services, request.path["id"])
     try:
         customer = (asked.stripe_customer or "").strip() or None
         file = download(await exports.one_invoice(request.services, invoice, asked.format, asked.what, customer))
-        return await _begun(file)
+        return await _with_first_part(file)
     except Refused as refused:
         if asked.format != "stripe":
             raise
-        return await shown(request, invoice, refused, "stripe")
+        return await invoice_page(request, invoice, refused, "stripe")
 
 
 @page("/dashboard/invoices/{id}/print")
@@ -63,14 +63,14 @@ async def print_invoice(request: PageRequest) -> Answer:
 
 @page("/dashboard/credit-notes/export")
 async def export_notes(request: PageRequest) -> Answer:
-    form = _query(request, Several).format
-    asked = await asked_by(request)
+    form = _query(request, ListExport).format
+    asked = await note_filter(request)
     return download(await exports.all_notes(request.services, form, customer=asked.customer, invoice=asked.invoice))
 
 
 @page("/dashboard/credit-notes/{id}/export")
 async def export_note(request: PageRequest) -> Answer:
-    form = _query(request, Several).format
+    form = _query(request, ListExport).format
     note = await invoices.note_named(request.services, request.path["id"])
     return download(await exports.one_note(request.services, note, form))
 
@@ -88,7 +88,7 @@ def _query(request: PageRequest, kind: type[T]) -> T:
         raise from_msgspec(wrong) from None
 
 
-async def _begun(stream: Stream) -> Stream:
+async def _with_first_part(stream: Stream) -> Stream:
     """The same with its first part made, so that what is refused by then is refused on a page."""
     first = await anext(stream.parts, None)
 

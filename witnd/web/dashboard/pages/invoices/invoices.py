@@ -24,10 +24,10 @@ from witnd.web.errors import status_of
 
 LIMIT: Final = 50
 FILTERS: Final = ("status", "customer", "currency", "period")
-# What the statuses are called in the list of them.
+# Labels of the statuses in the select.
 STATUSES: Final = {
     "": "all",
-    "open": "collecting",
+    "open": "open period",
     "draft": "draft",
     "issued": "issued",
     "paid": "paid",
@@ -37,7 +37,7 @@ STATUSES: Final = {
 _UNREAD: Final = InvoiceSummary([], 0)
 
 
-class Listed(Struct, frozen=True, kw_only=True):
+class InvoiceRow(Struct, frozen=True, kw_only=True):
     """An invoice in the list. `due` is None before it is issued: nothing is to be paid until then."""
 
     name: str
@@ -53,7 +53,7 @@ class Listed(Struct, frozen=True, kw_only=True):
     due: str | None
 
 
-class Next(Struct, frozen=True, kw_only=True):
+class NextStep(Struct, frozen=True, kw_only=True):
     """What happens to an invoice next by itself: to a draft. Instants in ms; `issues_at` None: somebody has to."""
 
     closes_at: int
@@ -65,7 +65,7 @@ async def list_invoices(request: PageRequest) -> Answer:
     asked = {name: request.query.get(name, "") for name in FILTERS}
     problems: dict[str, str] = {}
     try:
-        found = await invoices.listed(request.services, wanted_by(request), LIMIT, request.query.get("after"))
+        found = await invoices.listed(request.services, invoice_filter(request), LIMIT, request.query.get("after"))
     except Refused as refused:
         problems = {one.path: one.message for one in refused.details if one.path in FILTERS}
         if not problems:
@@ -80,7 +80,7 @@ async def list_invoices(request: PageRequest) -> Answer:
     return HtmlPage(
         "invoices.html",
         {
-            "found": [_listed(one, shelf.bill(one).customer_name) for one in found.data],
+            "found": [_row(one, shelf.bill(one).customer_name) for one in found.data],
             "unreadable": found.unreadable,
             "asked": asked,
             "problems": problems,
@@ -103,15 +103,19 @@ async def list_invoices(request: PageRequest) -> Answer:
 async def show_invoice(request: PageRequest) -> Answer:
     invoice = await invoices.named(request.services, request.path["id"])
     try:
-        return await shown(request, invoice)
+        return await invoice_page(request, invoice)
     except Refused as refused:
         if "after" not in request.query or refused.code != "CONFLICT":
             raise
         # The lines have another order since the period was closed, so the place in them means nothing any more.
-        return Redirect(link("invoices", name_of(invoice)), "The period was closed meanwhile: the lines begin again.")
+        return Redirect(
+            link("invoices", name_of(invoice)), "This invoice was closed; showing its lines from the start."
+        )
 
 
-async def shown(request: PageRequest, invoice: Invoice, refused: Refused | None = None, doing: str = "") -> HtmlPage:
+async def invoice_page(
+    request: PageRequest, invoice: Invoice, refused: Refused | None = None, doing: str = ""
+) -> HtmlPage:
     """The page of an invoice. `doing`: what was asked for and `refused`, with all that was filled in for it."""
     services = request.services
     full = await invoices.in_full(services, invoice)
@@ -141,7 +145,7 @@ async def shown(request: PageRequest, invoice: Invoice, refused: Refused | None 
     )
 
 
-def wanted_by(request: PageRequest) -> InvoiceFilter:
+def invoice_filter(request: PageRequest) -> InvoiceFilter:
     """What the filters of the address mean; currencies may be written in any case."""
     query = request.query
     currency = query.get("currency")
@@ -166,10 +170,10 @@ def period_of(invoice: Invoice) -> str:
     return wording.period(invoice).removesuffix(" (UTC)")
 
 
-def _listed(invoice: Invoice, customer_name: str) -> Listed:
+def _row(invoice: Invoice, customer_name: str) -> InvoiceRow:
     settled = invoice.status in ("paid", "void")
     due = Decimal(0) if settled else invoice.payable
-    return Listed(
+    return InvoiceRow(
         name=name_of(invoice),
         number=invoice.number,
         stage=invoice.stage,
@@ -189,11 +193,11 @@ async def _sheet(services: DaemonServices, invoice: Invoice) -> SheetView:
     return invoice_view((await exports.papers(services)).bill(invoice), _UNREAD)
 
 
-def _next(services: DaemonServices, invoice: Invoice) -> Next | None:
+def _next(services: DaemonServices, invoice: Invoice) -> NextStep | None:
     if invoice.status != "draft":
         return None
     billing = services.config.billing
     # Of a closed period in which nothing is owed, where such invoices are not wanted.
     unwanted = invoice.closed and not invoice.subtotal and not billing.zero_invoices
     by_hand = billing.issue == "manual" or unwanted
-    return Next(closes_at=invoice.end, issues_at=None if by_hand else invoice.end + int(billing.grace * 1000))
+    return NextStep(closes_at=invoice.end, issues_at=None if by_hand else invoice.end + int(billing.grace * 1000))

@@ -71,8 +71,8 @@ def _how(line: LineJson) -> Iterator[str]:
     if line.working is not None:
         yield working_text(line.working)
     elif line.kind == "outcome" and line.amount is None:
-        yield "Its price depends on all outcomes of the period: it is known when the period closes."
+        yield "The price depends on all outcomes of the period and is calculated when the period closes."
     elif line.kind == "outcome":
         yield f"{line.unit} × {line.price_per_unit} = {line.amount_exact}"
         if Decimal(line.amount or 0) != Decimal(line.amount_exact or 0):
-            yield f", rounded {line.amount}"
+            yield f", rounded to {line.amount}"

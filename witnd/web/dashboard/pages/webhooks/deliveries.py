@@ -1,4 +1,4 @@
-"""Deliveries: what was sent, what was answered, and sending it again."""
+"""Deliveries: the list, one delivery with its attempts, and resending."""
 
 import re
 from collections.abc import Mapping
@@ -11,9 +11,9 @@ from witnd.app.catalogue.read import RULE
 from witnd.app.errors import Refused, invalid
 from witnd.domain.webhooks.delivery import MAX_ATTEMPTS_KEPT
 from witnd.domain.webhooks.delivery_json import DeliveryDetailJson
-from witnd.web.dashboard.forms.errors import told
+from witnd.web.dashboard.forms.errors import error_values
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
-from witnd.web.dashboard.pages.webhooks.notifications import at
+from witnd.web.dashboard.pages.webhooks.notifications import rule_link
 from witnd.web.dashboard.present.instants import written_instant
 from witnd.web.dashboard.present.words import link, plural
 from witnd.web.errors import status_of
@@ -47,7 +47,7 @@ async def list_deliveries(request: PageRequest) -> Answer:
             "asked": asked,
             "filtered": any(asked.values()),
             "rules": services.catalogue.keys(RULE.name),
-            "at": at,
+            "rule_link": rule_link,
             "next": link("deliveries", **asked, after=found.cursor) if found.cursor else None,
             "first": link("deliveries", **asked) if after else None,
         },
@@ -68,15 +68,15 @@ async def show_delivery(request: PageRequest) -> Answer:
             # Numbered as they were made; of many, the first are not kept.
             "attempts": list(enumerate(found.history, found.attempts - len(found.history) + 1)),
             "kept": MAX_ATTEMPTS_KEPT,
-            "laid_out": _laid_out(found),
+            "laid_out": _formatted_body(found),
             "body": bytes(found.body).decode(),
             "rule": rule,
-            "at": at,
+            "rule_link": rule_link,
         },
     )
 
 
-def _laid_out(found: DeliveryDetailJson) -> str | None:
+def _formatted_body(found: DeliveryDetailJson) -> str | None:
     """The body with a line for each member; as it is sent it has no spaces."""
     return None if found.rule is None else msgspec.json.format(bytes(found.body), indent=2).decode()
 
@@ -84,7 +84,7 @@ def _laid_out(found: DeliveryDetailJson) -> str | None:
 @action("/dashboard/deliveries/{id}/resend")
 async def resend_delivery(request: PageRequest) -> Answer:
     found = await deliveries.resend(request.services, request.author, request.path["id"])
-    return Redirect(link("deliveries", found.id), "It is sent again now, under the same id. The answer appears below.")
+    return Redirect(link("deliveries", found.id), "Queued to be resent with the same ID. The response appears below.")
 
 
 # -- a range -----------------------------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ async def choose_range(request: PageRequest) -> Answer:
 
 @action("/dashboard/deliveries/resend")
 async def resend_range(request: PageRequest) -> Answer:
-    """Counted first, and sent when somebody says so."""
+    """Count the deliveries of a range, or resend them."""
     given = {name: request.form.get(name, "").strip() for name in RANGE}
     sending = request.form.get("do") == "send"
     try:
@@ -108,21 +108,21 @@ async def resend_range(request: PageRequest) -> Answer:
             many = await deliveries.count_between(request.services, from_, to, rule=rule, standing=standing)
             return _range(request, given, many=many)
         if "confirmed" not in request.form:
-            raise invalid("", "tick the box to confirm that they are to be sent again")
+            raise invalid("", "tick the box to confirm")
         many = await deliveries.resend_between(
             request.services, request.author, from_, to, rule=rule, standing=standing
         )  # fmt: skip
     except Refused as refused:
         return _range(request, given, refused=refused)
     if not many:
-        return Redirect(link("deliveries"), "Nothing lies in that range, so nothing is sent.")
-    return Redirect(link("deliveries"), f"{plural(many, 'delivery is', 'deliveries are')} queued to be sent again.")
+        return Redirect(link("deliveries"), "No deliveries in that range.")
+    return Redirect(link("deliveries"), f"{plural(many, 'delivery', 'deliveries')} queued to be resent.")
 
 
 def _required(name: str, given: Mapping[str, str]) -> str:
     text = written_instant(given[name])
     if text is None:
-        raise invalid(name, "is missing; choose an instant")
+        raise invalid(name, "is missing; choose a time")
     return text
 
 
@@ -135,6 +135,6 @@ def _range(
         "rules": request.services.catalogue.keys(RULE.name),
         "many": many,
         "most": deliveries.RESENT_MAX,
-        **told(refused),
+        **error_values(refused),
     }
     return HtmlPage("delivery_resend.html", values, 200 if refused is None else status_of(refused))

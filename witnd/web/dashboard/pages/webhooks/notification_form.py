@@ -9,10 +9,17 @@ from witnd.app.catalogue import rules
 from witnd.app.catalogue.read import RULE
 from witnd.app.errors import Refused, invalid
 from witnd.domain.webhooks.rotation import DEFAULT_OVERLAP
-from witnd.web.dashboard.forms.errors import told
+from witnd.web.dashboard.forms.errors import error_values
 from witnd.web.dashboard.forms.versions import check_seen
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
-from witnd.web.dashboard.pages.webhooks.notifications import ROTATION, TELLS_OF, UNITS, at, name_of, rule_page
+from witnd.web.dashboard.pages.webhooks.notifications import (
+    ROTATION,
+    SOURCE_LABELS,
+    UNITS,
+    name_of,
+    rule_link,
+    rule_page,
+)
 from witnd.web.dashboard.present.instants import from_when, written_instant
 from witnd.web.errors import status_of
 
@@ -36,7 +43,7 @@ async def create_rule(request: PageRequest) -> Answer:
         return _form(request, None, given, refused)
     name, since = written.thing.key, from_when(written.thing.version.effective_from, asked["effective_from"])
     if written.secret is None:
-        return Redirect(at(name), f"Notification {name} is created{since}. Send a test next.")
+        return Redirect(rule_link(name), f"Notification {name} created{since}. Next, send a test.")
     return _secret(name, written.secret, made=True)
 
 
@@ -63,7 +70,7 @@ async def change_rule(request: PageRequest) -> Answer:
     except Refused as refused:
         return _form(request, name, {**given, "name": name}, refused)
     since = from_when(written.thing.version.effective_from, content["effective_from"])
-    return Redirect(at(name), f"Saved{since}." if written.changed else "Nothing was changed: it was so already.")
+    return Redirect(rule_link(name), f"Saved{since}." if written.changed else "No changes to save.")
 
 
 @action("/dashboard/notifications/{name}/rotate")
@@ -71,18 +78,18 @@ async def rotate_secret(request: PageRequest) -> Answer:
     name = await name_of(request)
     given = {field: request.form.get(field, "").strip() for field in ROTATION}
     try:
-        # Done twice, by a double click or by loading its answer again, it would end the overlap of the first one.
+        # A second rotation, by a double click or a reload, would end the overlap of the first one.
         check_seen(
             request,
             _count(request, name),
-            "this notification was changed meanwhile, perhaps by this very form; "
-            "send it again if its secret is to be changed once more",
+            "this notification was changed since you opened this form, possibly by this form; "
+            "submit again to rotate the secret once more",
         )
         _, made = await rules.rotate(request.services, request.author, name, given["secret"] or None, _overlap(given))
     except Refused as refused:
         return await rule_page(request, name, rotation=given, refused=refused)
     if made is None:
-        return Redirect(at(name), "Your secret signs from now on.")
+        return Redirect(rule_link(name), "Secret rotated. Your own secret is in use.")
     return _secret(name, made, made=False)
 
 
@@ -91,15 +98,15 @@ def _count(request: PageRequest, name: str) -> int:
 
 
 def _overlap(given: Mapping[str, str]) -> int:
-    """For how many seconds both secrets are to sign."""
+    """Return for how many seconds both secrets sign."""
     many, unit = given["overlap"], given["unit"]
     if not (many.isascii() and many.isdecimal() and len(many) < 10):
-        raise invalid("overlap_seconds", "must be a whole number; 0 lets the old secret stop at once")
+        raise invalid("overlap_seconds", "must be a whole number; with 0, the old secret is invalid at once")
     return int(many) * (int(unit) if unit in UNITS else DEFAULT_OVERLAP)
 
 
 def _secret(name: str, secret: str, *, made: bool) -> HtmlPage:
-    return HtmlPage("secret.html", {"name": name, "secret": secret, "made": made, "at": at})
+    return HtmlPage("secret.html", {"name": name, "secret": secret, "made": made, "rule_link": rule_link})
 
 
 def _given(request: PageRequest) -> dict[str, str]:
@@ -126,12 +133,12 @@ def _form(request: PageRequest, name: str | None, given: Mapping[str, str], refu
         {
             "name": name,
             "given": given,
-            "sources": [(source, f"{which} outcomes") for source, which in TELLS_OF.items()],
+            "sources": [(source, f"{which} outcomes") for source, which in SOURCE_LABELS.items()],
             "agents": known.keys("agent"),
             "scheduled": scheduled,
             "seen": None if name is None else _count(request, name),
-            "at": at,
-            **told(refused),
+            "rule_link": rule_link,
+            **error_values(refused),
         },
         200 if refused is None else status_of(refused),
     )

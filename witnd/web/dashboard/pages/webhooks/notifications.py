@@ -1,7 +1,4 @@
-"""Notification rules: where webhooks go, how their endpoints answer, a test of them, and resuming one.
-
-Forms and secrets are left to `notification_form`.
-"""
+"""Notification rules: their endpoints, tests, and resuming. Forms and secrets are in `notification_form`."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -16,7 +13,7 @@ from witnd.domain.webhooks.delivery import Attempt
 from witnd.domain.webhooks.sample import TYPE as SAMPLE_TYPE
 from witnd.web.api.catalogue.rule_answers import answer, answers
 from witnd.web.dashboard.forms.archiving import archive
-from witnd.web.dashboard.forms.errors import told
+from witnd.web.dashboard.forms.errors import error_values
 from witnd.web.dashboard.forms.versions import versions_of
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, Redirect, action, page
 from witnd.web.dashboard.present.words import link, number, plural
@@ -26,13 +23,13 @@ LIMIT: Final = 50
 # Deliveries on a rule's page, and how many of all rules are looked at for them; their own list has all.
 NEWEST: Final = 5
 LOOKED_AT_MAX: Final = 500
-# Which outcomes a rule tells of, for people.
-TELLS_OF: Final[Mapping[str, str]] = {
+# Which outcomes a rule reports.
+SOURCE_LABELS: Final[Mapping[str, str]] = {
     "both": "confirmed and missed",
     "outcome_confirmed": "confirmed",
     "outcome_missed": "missed",
 }
-# How a rotation is filled in before anybody did it.
+# Default values of the rotation form.
 ROTATION: Final[Mapping[str, str]] = {"secret": "", "overlap": "1", "unit": "86400"}
 UNITS: Final[Mapping[str, str]] = {"60": "minutes", "3600": "hours", "86400": "days"}
 
@@ -50,8 +47,8 @@ async def list_rules(request: PageRequest) -> Answer:
             "found": list(zip(shown, await desk.queue_sizes([rule.id for rule in shown]), strict=True)),
             "archived": archived,
             "some": bool(services.catalogue.keys(RULE.name)),
-            "tells_of": TELLS_OF,
-            "at": at,
+            "source_labels": SOURCE_LABELS,
+            "rule_link": rule_link,
             "next": link("notifications", **asked, after=cursor) if cursor else None,
             "first": link("notifications", **asked) if "after" in request.query else None,
         },
@@ -65,7 +62,7 @@ async def show_rule(request: PageRequest) -> Answer:
 
 @action("/dashboard/notifications/{name}/test")
 async def test_rule(request: PageRequest) -> Answer:
-    """What comes of it is shown at once, and kept nowhere."""
+    """Send a test and show the response, which is not stored."""
     name = await name_of(request)
     return await rule_page(request, name, tested=await rules.test(request.services, name, request.call.request_id))
 
@@ -75,12 +72,12 @@ async def resume_rule(request: PageRequest) -> Answer:
     name = await name_of(request)
     queued = await rules.resume(request.services, request.author, name)
     if queued >= rules.RESUMED_MAX:
-        said = f"Resumed. The first {number(queued)} parked deliveries are queued; press Resume again for the others."
+        message = f"Resumed. The first {number(queued)} parked deliveries are queued; press Resume again for more."
     elif queued:
-        said = f"Resumed. {plural(queued, 'parked delivery', 'parked deliveries')} queued to be sent, the oldest first."
+        message = f"Resumed. {plural(queued, 'parked delivery', 'parked deliveries')} queued, oldest first."
     else:
-        said = "Resumed. Nothing was parked."
-    return Redirect(at(name), said)
+        message = "Resumed. No deliveries were parked."
+    return Redirect(rule_link(name), message)
 
 
 @action("/dashboard/notifications/{name}/enable")
@@ -96,26 +93,23 @@ async def disable_rule(request: PageRequest) -> Answer:
 async def _enable(request: PageRequest, *, enabled: bool) -> Answer:
     name = await name_of(request)
     await catalogue_change.change(request.services, request.author, RULE, name, {"enabled": enabled})
-    said = (
-        "enabled: what resolves from now on is sent" if enabled else "disabled: what resolves from now on is not sent"
-    )
-    return Redirect(at(name), f"{name} is {said}.")
+    return Redirect(rule_link(name), f"{name} {'enabled' if enabled else 'disabled'}.")
 
 
 @action("/dashboard/notifications/{name}/archive")
 async def archive_rule(request: PageRequest) -> Answer:
-    return await _archive(request, "archived: nothing is sent by it any more", archived=True)
+    return await _archive(request, "archived", archived=True)
 
 
 @action("/dashboard/notifications/{name}/restore")
 async def restore_rule(request: PageRequest) -> Answer:
-    return await _archive(request, "back from the archive", archived=False)
+    return await _archive(request, "restored", archived=False)
 
 
 async def _archive(request: PageRequest, done: str, *, archived: bool) -> Answer:
     name = await name_of(request)
     since = await archive(request, RULE, name, archived=archived)
-    return Redirect(at(name), "It is so already." if since is None else f"{name} is {done}{since}.")
+    return Redirect(rule_link(name), "No change." if since is None else f"{name} {done}{since}.")
 
 
 # -- the page of a rule ------------------------------------------------------------------------------------------------
@@ -139,8 +133,8 @@ async def rule_page(
         "notification.html",
         {
             "rule": rule,
-            "tells_of": TELLS_OF,
-            "at": at,
+            "source_labels": SOURCE_LABELS,
+            "rule_link": rule_link,
             "waiting": waiting,
             "newest": newest.data,
             "more": newest.cursor is not None,
@@ -151,23 +145,23 @@ async def rule_page(
             "rotation": rotation,
             "seen": thing.count,
             "units": list(UNITS.items()),
-            **told(refused),
+            **error_values(refused),
         },
         200 if refused is None else status_of(refused),
     )
 
 
 def advice(attempt: Attempt) -> str | None:
-    """What most often is the reason for such an answer."""
+    """Return the most likely reason for such a response."""
     status = attempt.status or 0
     if attempt.gone:
-        return "In a real delivery, 410 suspends the endpoint at once."
+        return "For a real delivery, status 410 suspends the endpoint at once."
     if status in (401, 403):
-        return "Does the receiver verify signatures with the secret of this notification, and with the body as it came?"
+        return "Check that the receiver verifies signatures with this notification's secret and the raw body."
     if status in (404, 405):
-        return "The receiver is there. Check the path of the address, and that it accepts POST."
+        return "Check the path of the URL, and that the receiver accepts POST."
     if 300 <= status < 400:
-        return "Redirects are not followed: give the address that it leads to."
+        return "witnd does not follow redirects. Enter the final URL."
     return None
 
 
@@ -181,6 +175,6 @@ async def name_of(request: PageRequest) -> str:
     return named if known.versions(RULE.name, named) else await rules.name_of(request.services, named)
 
 
-def at(name: str, *more: str, **query: Any) -> str:
+def rule_link(name: str, *more: str, **query: Any) -> str:
     """The address of a rule's page."""
     return link("notifications", name, *more, **query)
