@@ -162,9 +162,9 @@ def test_rate_cards_are_listed_and_shown(shop: Workshop) -> None:
     [
         (["suport"], "'suport'; did you mean 'support'?"),
         (["\x1b[2J"], "`witnd agents` lists them"),
-        (["support", "--version", "4"], "there is no version 4"),
-        (["support", "--compare", "1", "0"], "there is no version 0"),
-        (["support", "--customer", "nobody"], "there is no customer 'nobody'"),
+        (["support", "--version", "4"], "no version 4"),
+        (["support", "--compare", "1", "0"], "no version 0"),
+        (["support", "--customer", "nobody"], "customer: 'nobody'"),
         (["--version", "1"], "KEY"),
         (["support", "--version", "1", "--at", "2026-01-01T00:00:00Z"], "--at, --version"),
         (["support", "--version", "1", "--customer", "acme"], "--customer"),

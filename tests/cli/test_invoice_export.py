@@ -243,7 +243,7 @@ class TestRefusals:
             (("--period", "2026-13", "--format", "csv"), "such as 2026-11"),
             (("--period", "November", "--format", "csv"), "such as 2026-11"),
             (("--period", "9998", "--format", "csv"), "such as 2026-11"),
-            (("INV-999999", "--format", "csv"), "no invoice or credit note 'INV-999999'"),
+            (("INV-999999", "--format", "csv"), "'INV-999999'"),
         ],
     )
     def test_what_cannot_be_meant_is_refused_with_a_remedy(

@@ -130,7 +130,7 @@ def test_a_customer_has_prices_of_its_own_and_those_of_its_card(catalogue: Path)
         (["standard", "suport", "1"], "rate card standard has no price for agent 'suport'; did you mean 'support'?"),
         (["yen", "support", "1"], "rate card yen has no price for agent 'support'"),
         (["support", "1", "--customer", "acmee"], "'acmee'; did you mean 'acme'?"),
-        (["support", "1", "--customer", "penniless"], "customer penniless has no rate card in force"),
+        (["support", "1", "--customer", "penniless"], "customer penniless has no rate card in effect"),
         (["yen", "support", "1", "--customer", "penniless"], "customer penniless has no price for agent"),
         (["standard", "support"], "COUNT must be a number from 1 to 100000, got 'support'"),
         (["standard", "support", "0"], "got '0'"),

@@ -65,7 +65,7 @@ def test_a_damaged_one_is_listed_and_removed_by_the_command_that_is_named(shop: 
     assert (done.exit_code, done.stdout) == (0, "removed unreadable token 0123456789ab\n")
     assert shop.json("tokens")["unreadable"] == []
     assert b'"token.revoke"' in shop.call("XREVRANGE", "witn:{shared}:changes", "+", "-", "COUNT", "1")[0][1][b"data"]
-    assert "there is no token" in shop.witnd("tokens", "revoke", "0123456789ab").stderr
+    assert "no such token" in shop.witnd("tokens", "revoke", "0123456789ab").stderr
 
 
 def test_a_field_that_no_token_can_have_is_removed_too(shop: Workshop) -> None:

@@ -398,7 +398,7 @@ class TestDoing:
         body = {"outcome_key": "ticket-1", "amount": "1.00", "reason": "late"}
         with monkeypatch.context() as patched:
             patched.setattr(crediting, "do", lost)
-            assert "look at its credits" in refused(post(api, one, "credit", body), 503, "UNAVAILABLE")
+            assert "credits" in refused(post(api, one, "credit", body), 503, "UNAVAILABLE")
             assert "same Idempotency-Key" in refused(post(api, one, "credit", body, key="a"), 503, "UNAVAILABLE")
         assert done(api, one, "credit", body, key="a")["invoice"]["credited"] == "2.00"
 

@@ -27,7 +27,7 @@ async def rule_named(services: Services, text: str) -> str:
             return name
     known = ", ".join(sorted(names)[:NAMED_MAX]) or "none"
     more = "" if len(names) <= NAMED_MAX else f" and {len(names) - NAMED_MAX} more"
-    raise invalid("rule", f"there is no rule {text!r}; there are: {known}{more}")
+    raise invalid("rule", f"no such rule: {text!r}; known rules: {known}{more}")
 
 
 def standing_named(text: str, known: Sequence[str] = STANDINGS) -> Standing:
@@ -35,7 +35,7 @@ def standing_named(text: str, known: Sequence[str] = STANDINGS) -> Standing:
         if one == text and one in known:
             standing: Standing = one
             return standing
-    raise invalid("standing", f"{text!r} is none here; known are {', '.join(known)}")
+    raise invalid("standing", f"must be one of {', '.join(known)}, got {text!r}")
 
 
 async def page(
@@ -115,7 +115,8 @@ async def resend_between(
     desk = await services.deliveries()
     if is_limited and (many := await desk.count_between(*chosen)) > RESENT_MAX:
         raise invalid(
-            "to", f"up to {many} deliveries lie in the range, and one request sends at most {RESENT_MAX}: shorten it"
+            "to",
+            f"range has up to {many} deliveries; at most {RESENT_MAX} are allowed; use a shorter range",
         )
     from_ms, to_ms, rule_id_, standings = chosen
     between = f"{instant.render(from_ms)}/{instant.render(to_ms)}"
@@ -129,7 +130,7 @@ async def _between(
     """What a range means: its instants, the rule's id, and which standings."""
     from_ms, to_ms = _instant("from", from_), _instant("to", to)
     if to_ms <= from_ms:
-        raise invalid("to", "must come after from: nothing lies between them")
+        raise invalid("to", "must be later than from")
     wanted = None if rule is None else rule_id(await rule_named(services, rule))
     return from_ms, to_ms, wanted, ENDED if standing is None else (standing_named(standing, ENDED),)
 

@@ -11,7 +11,7 @@ from witnd.store.page import InvalidCursor
 
 
 class Detail(Struct, frozen=True):
-    """One thing that is wrong, and where: `events[12].properties.settles_at`."""
+    """A mistake and its path, such as `events[12].properties.settles_at`."""
 
     path: str
     message: str
@@ -78,7 +78,7 @@ def not_found(what: str, key: str, known: Sequence[str] = ()) -> Refused:
     """Refuse a key that does not exist; `what` names its kind, such as "outcome". `known`: keys that may be meant."""
     near = get_close_matches(key, known, n=1)
     remedy = f"did you mean {near[0]!r}?" if near else None
-    return Refused("NOT_FOUND", f"there is no {what} {key!r}", remedy=remedy, missing=what)
+    return Refused("NOT_FOUND", f"no such {what}: {key!r}", remedy=remedy, missing=what)
 
 
 def unavailable(reason: str, seconds: int = 1) -> Refused:

@@ -22,21 +22,21 @@ _MONTH_DAYS: Final = 31
 
 
 class Due(Struct, frozen=True, kw_only=True):
-    """The outcome that settles first."""
+    """The outcome that settles next."""
 
     key: str
     settles_at: str
 
 
 class Money(Struct, frozen=True, kw_only=True):
-    """What was confirmed in a currency."""
+    """The confirmed amount in a currency."""
 
     currency: str
     amount: str
 
 
 class Confirmed(Struct, frozen=True, kw_only=True):
-    """What resolved since `since` and was confirmed. `unrated` of them have no amount until their period closes."""
+    """Confirmed outcomes that resolved since `since`. `unrated` of them have no amount until their period closes."""
 
     since: str
     outcomes: int
@@ -45,7 +45,7 @@ class Confirmed(Struct, frozen=True, kw_only=True):
 
 
 class DayFigures(Struct, frozen=True, kw_only=True):
-    """A UTC day: outcomes that opened, were confirmed and were missed on it, and the confirmed amounts."""
+    """A UTC day: the outcomes that opened, were confirmed or missed, and the confirmed amounts."""
 
     date: str
     opened: int
@@ -56,15 +56,15 @@ class DayFigures(Struct, frozen=True, kw_only=True):
 
 
 class Endpoints(Struct, frozen=True, kw_only=True):
-    """How many answer with nothing but failures, and how many of them are suspended."""
+    """The number of failing endpoints, and how many of them are suspended."""
 
     failing: int
     suspended: int
 
 
 class Overview(Struct, frozen=True, kw_only=True):
-    """`now` is the server's clock. `outcomes` and `events` count everything there ever was. `lag`: events that are
-    accepted and not yet applied. `overdue_ms`: how late what is due first is."""
+    """`now`: the server's clock. `outcomes` and `events` are totals of all time. `lag`: accepted events that are not
+    yet processed. `overdue_ms`: how late the first due outcome is."""
 
     now: str
     ready: bool

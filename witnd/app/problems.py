@@ -30,7 +30,7 @@ SHOWN: Final = 20
 
 
 class HeldKey(Struct, frozen=True, kw_only=True):
-    """A key whose events cannot be placed. `reason` and `since` are those of its first one."""
+    """A key with held events. `reason` and `since` are those of its first one."""
 
     key: str
     partition: int
@@ -48,7 +48,7 @@ class Waiting(Struct, frozen=True, kw_only=True):
 
 
 class HeldKeys(Struct, frozen=True, kw_only=True):
-    """Keys with held events, those that wait longest first."""
+    """Keys with held events, the longest waiting first."""
 
     count: int
     items: list[HeldKey]
@@ -56,7 +56,7 @@ class HeldKeys(Struct, frozen=True, kw_only=True):
 
 
 class Rejected(Struct, frozen=True, kw_only=True):
-    """Events that were rejected (the quarantine), the newest first. They stay; `last_day` says whether more come."""
+    """Rejected events, the newest first. They are kept; `last_day` shows whether more arrive."""
 
     count: int
     last_day: int
@@ -65,7 +65,7 @@ class Rejected(Struct, frozen=True, kw_only=True):
 
 
 class StuckDelivery(Struct, frozen=True, kw_only=True):
-    """A message that is not sent any more (`dead`), or not for now (`parked`)."""
+    """A delivery that was given up (`dead`) or is parked (`parked`)."""
 
     id: str
     standing: str
@@ -77,7 +77,7 @@ class StuckDelivery(Struct, frozen=True, kw_only=True):
 
 
 class StuckDeliveries(Struct, frozen=True, kw_only=True):
-    """How many are not sent any more (`dead`), and how many wait for their endpoint to be resumed (`parked`)."""
+    """The number of given up (`dead`) and parked (`parked`) deliveries."""
 
     dead: int
     parked: int
@@ -87,7 +87,7 @@ class StuckDeliveries(Struct, frozen=True, kw_only=True):
 
 
 class FailingEndpoint(Struct, frozen=True, kw_only=True):
-    """An endpoint that answers with nothing but failures; `suspended_at` where nothing is sent to it any more."""
+    """An endpoint whose last attempt failed. `suspended_at`: since when witnd sends nothing to it."""
 
     rule_id: str
     rule: str
@@ -110,8 +110,8 @@ class WaitingDraft(Struct, frozen=True, kw_only=True):
 
 
 class WaitingDrafts(Struct, frozen=True, kw_only=True):
-    """Drafts of closed periods, the oldest first. `count`: those that wait to be issued by hand, or should have been
-    issued by now; `in_review`: those that are issued by themselves when `billing.grace` has passed."""
+    """Drafts of closed periods, the oldest first. `count`: drafts that you must issue, or that are past the end of
+    grace. `in_review`: drafts that witnd issues when `billing.grace` has passed."""
 
     count: int
     in_review: int
@@ -120,8 +120,8 @@ class WaitingDrafts(Struct, frozen=True, kw_only=True):
 
 
 class Problems(Struct, frozen=True, kw_only=True):
-    """`count`: outcomes on hold, held keys, events rejected within a day, dead and parked deliveries, suspended
-    endpoints, waiting drafts, and troubles. `troubles`: why a partition or invoicing is blocked."""
+    """`count`: outcomes on hold, held keys, events rejected in the last 24 hours, dead and parked deliveries,
+    suspended endpoints, waiting drafts, and troubles. `troubles`: why a partition or invoicing is blocked."""
 
     count: int
     on_hold: KeysOnHold

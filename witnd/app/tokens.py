@@ -14,9 +14,8 @@ from witnd.store.page import Page
 
 
 class TokenJson(Struct, frozen=True, kw_only=True):
-    """A token. `rate`: requests a second that it may make, null for no limit. `last_used_at` is a few seconds behind;
-    null: never used. Several tokens may have one name; the id tells them apart.
-    """
+    """A token. `rate`: maximum requests per second, null for no limit. `last_used_at` can be a few seconds old; null
+    if never used. `name` need not be unique."""
 
     id: str
     name: str
@@ -28,7 +27,7 @@ class TokenJson(Struct, frozen=True, kw_only=True):
 
 
 class NewToken(TokenJson, frozen=True, kw_only=True):
-    """A token with its text, `token`, which is shown now and cannot be had again."""
+    """A token with its text, `token`. Only this response contains the text."""
 
     token: str
 

@@ -32,7 +32,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why a request was refused. `code` is what programs should look at."""
+    """The error. Programs should check `code`."""
 
     type: str
     code: str
@@ -44,7 +44,7 @@ class ErrorBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of every answer that is no success."""
+    """The body of every error response."""
 
     error: ErrorBody
 
@@ -94,7 +94,7 @@ def encode_error(refused: Refused, request_id: str) -> bytes:
 
 def internal_error() -> ApiError:
     """An error of witnd itself. Of equal ones in a second, the log names the first."""
-    return ApiError("INTERNAL_ERROR", "something went wrong in witnd; its log has the error as http.failed")
+    return ApiError("INTERNAL_ERROR", "internal error; see the server log for this request_id")
 
 
 def from_msgspec(wrong: msgspec.MsgspecError) -> Refused:

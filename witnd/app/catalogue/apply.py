@@ -63,7 +63,7 @@ async def apply(
         raise refused(str(conflict)) from None
     except StoreUnavailable as silent:
         if planned.changes and not is_dry_run:
-            raise unavailable(f"perhaps it was written, perhaps not ({silent}): apply it again") from silent
+            raise unavailable(f"write not confirmed ({silent}); apply it again") from silent
         raise
     return Application(plan=planned, applied=applied, warnings=warnings)
 
@@ -76,5 +76,5 @@ def parse_file(raw: bytes, catalogue: Catalogue | None = None) -> CatalogueFile:
     try:
         return parse(raw.decode("utf-8-sig"), catalogue)
     except UnicodeDecodeError as wrong:
-        problem = f"the file is not UTF-8 text ({wrong.reason} at byte {wrong.start}); save it so"
+        problem = f"the file is not UTF-8 text ({wrong.reason} at byte {wrong.start}); save it as UTF-8"
         return CatalogueFile(mistakes=(Mistake("", problem),))

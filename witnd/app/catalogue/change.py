@@ -51,14 +51,14 @@ async def create(services: Services, author: Author, kind: Kind, raw: Mapping[st
     """A new thing from what a person wrote. Refuses a key that is or ever was in the catalogue."""
     given, effective_from, wrong = _instant_of(raw)
     if "archived" in given:
-        wrong.append(Mistake("archived", "cannot be set here; archive it once it is created"))
+        wrong.append(Mistake("archived", "cannot be set here; create it, then archive it"))
         del given["archived"]
 
     def item(catalogue: Catalogue, _at: int) -> Item:
         read = _read(catalogue, kind, given, wrong)
         if entries := catalogue.versions(kind.name, read.key):
-            hint = "it is archived, and can be restored" if entries[-1].archived else "change that one"
-            raise Refused("CONFLICT", f"there is a {kind.word} {short_repr(read.key)} already; {hint}")
+            hint = "it is archived; restore it" if entries[-1].archived else "change it instead"
+            raise Refused("CONFLICT", f"{kind.word} {short_repr(read.key)} already exists; {hint}")
         return read
 
     return await _write(services, author, kind, "create", item, effective_from)
@@ -143,7 +143,7 @@ async def _write(
         planned = wanted, current.entry(kind.name, wanted.key, at), found
         if found.changes and effective_from in current.instants(kind.name, wanted.key):
             when = instant.render(effective_from or 0)
-            raise Refused("CONFLICT", f"there is a version from {when} already; choose another effective_from")
+            raise Refused("CONFLICT", f"a version already takes effect at {when}; choose another effective_from")
         return found.changes
 
     def log() -> list[Logged]:
@@ -177,7 +177,7 @@ def _instant_of(raw: Mapping[str, Any]) -> tuple[dict[str, Any], int | None, lis
 
 def _parsed(text: object) -> int:
     if not isinstance(text, str):
-        raise ValueError("must be text such as 2027-01-01T00:00:00Z")
+        raise ValueError("must be a string such as 2027-01-01T00:00:00Z")
     return instant.parse(text)
 
 

@@ -27,6 +27,6 @@ def check_tag(expected: frozenset[str] | None, present: str) -> None:
     if expected is not None and present not in expected:
         raise Refused(
             "PRECONDITION_FAILED",
-            f"it was changed since you read it: its ETag is {present}; read it again and repeat your change",
+            f"resource changed since you read it (ETag {present}); read it again and repeat your change",
             etag=present,
         )

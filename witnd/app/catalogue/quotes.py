@@ -33,7 +33,7 @@ _ONE: Final = Decimal(1)
 
 
 class QuotedLine(Struct, frozen=True, kw_only=True):
-    """An outcome with what it costs. `working` is null where unit × price says it all; `words` says it in any case."""
+    """The amount of an outcome. `working` is null if it is unit × price. `words` explains the amount."""
 
     unit: str
     price_per_unit: str | None
@@ -44,7 +44,7 @@ class QuotedLine(Struct, frozen=True, kw_only=True):
 
 
 class QuotedAdjustment(Struct, frozen=True, kw_only=True):
-    """A line that belongs to no outcome: a fee, a minimum or a cap."""
+    """A line without an outcome: a fee, a minimum or a cap."""
 
     kind: str
     amount: str
@@ -54,8 +54,8 @@ class QuotedAdjustment(Struct, frozen=True, kw_only=True):
 
 
 class QuoteAnswer(Struct, frozen=True, kw_only=True):
-    """What the outcomes cost if they are all there is in a period. `rows` come to `total`. Of `lines` the first 100
-    are told, and `lines_left_out` how many are not."""
+    """The amount for these outcomes as the only ones in a period. `rows` add up to `total`. `lines` has the first 100
+    outcomes; `lines_left_out` is the number of the others."""
 
     agent: str
     price: dict[str, Any]
@@ -89,14 +89,14 @@ def question(table: Table) -> Question:
     if raw is None:
         whole = isinstance(count, int) and not isinstance(count, bool)
         if count is None:
-            table.refuse("outcomes", f"is missing; write how many outcomes, {limits}, or their `units`")
+            table.refuse("outcomes", f"is required, unless you give `units`; must be a whole number {limits}")
         elif not isinstance(count, int) or not whole or not 1 <= count <= MOST_OUTCOMES:
-            table.refuse("outcomes", f"is {short_repr(count)}; write a whole number {limits}")
+            table.refuse("outcomes", f"must be a whole number {limits}, got {short_repr(count)}")
         else:
             return Question(agent=agent, units=(_ONE,) * count)
         return Question(agent=agent, units=())
     if count is not None:
-        table.refuse("units", "say how many outcomes there are; leave out `outcomes`, or these")
+        table.refuse("units", "cannot be combined with `outcomes`")
     if not isinstance(raw, list) or not 1 <= len(raw) <= MOST_OUTCOMES:
         table.refuse("units", f'must be a list of decimal strings such as ["1", "2.5"], {limits} of them')
         return Question(agent=agent, units=())
@@ -107,7 +107,7 @@ def _unit(table: Table, place: int, raw: object) -> Decimal:
     try:
         if isinstance(raw, str):
             return decimal_string(raw)
-        problem = 'write it as a string, such as "2.5"'
+        problem = 'must be a string such as "2.5"'
     except ValueError as wrong:
         problem = str(wrong)
     table.refuse(f"units[{place}]", f"{short_repr(raw)}: {problem}")
@@ -135,9 +135,9 @@ def price_of(card: RateCard, agent: str | None) -> Price:
     if agent is None and len(card.prices) == 1:
         return next(iter(card.prices.values()))
     if agent is None:
-        raise all_invalid([Mistake("agent", f"is missing; the card has {len(card.prices)} entries, name one")])
+        raise all_invalid([Mistake("agent", f"is required, because the rate card has {len(card.prices)} entries")])
     if agent not in card.prices:
-        raise all_invalid([Mistake("agent", f"is {short_repr(agent)}, and the card has no entry for it")])
+        raise all_invalid([Mistake("agent", f"{short_repr(agent)} has no entry on the rate card")])
     return card.prices[agent]
 
 
@@ -149,7 +149,7 @@ def price_at(catalogue: Catalogue, agent: str, card_key: str | None, customer_ke
         raise _missing(catalogue, "rate card", card_key)
     if customer_key is None:
         if card is None:
-            raise invalid("", "name a rate card or a customer")
+            raise invalid("", "a rate card or a customer is required")
         return card.prices.get(agent) or _unpriced(agent, f"rate card {card_key}", sorted(card.prices))
     customer = catalogue.customer(customer_key, at)
     if customer is None:
@@ -158,7 +158,7 @@ def price_at(catalogue: Catalogue, agent: str, card_key: str | None, customer_ke
         customer = replace(customer, rate_card=card_key)
     found = catalogue.price(customer, agent, at)
     if found == HeldReason.NO_RATE_CARD:
-        raise Refused("CONFLICT", f"customer {customer_key} has no rate card in force", remedy="name one")
+        raise Refused("CONFLICT", f"customer {customer_key} has no rate card in effect", remedy="give a rate card")
     if isinstance(found, HeldReason):
         _unpriced(agent, f"customer {customer_key}", catalogue.keys("agent"))
     return found
@@ -167,7 +167,7 @@ def price_at(catalogue: Catalogue, agent: str, card_key: str | None, customer_ke
 def _missing(catalogue: Catalogue, word: str, key: str) -> Refused:
     known = catalogue.keys(word.replace(" ", "_"))
     if key in known:
-        return Refused("NOT_FOUND", f"no version of {word} {key!r} is in force then")
+        return Refused("NOT_FOUND", f"no version of {word} {key!r} is in effect at this instant")
     return not_found(word, key, known)
 
 

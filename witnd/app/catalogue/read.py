@@ -79,7 +79,7 @@ async def listed(
 async def read(services: Services, kind: Kind, key: str, *, at: str | None = None, version: int | None = None) -> Thing:
     """The version in force now, or at an instant, or the one with a number. Where all are scheduled, the first."""
     if at is not None and version is not None:
-        raise invalid("version", "asks for something else than `at` does; give one of them")
+        raise invalid("version", "cannot be combined with `at`")
     catalogue = await services.learned()
     now = await services.catalogue_store.next_instant()
     entries = _known(catalogue, kind, key)
@@ -156,7 +156,7 @@ def _known(catalogue: Catalogue, kind: Kind, key: str) -> tuple[CatalogueEntry, 
 
 def _place(entries: Sequence[CatalogueEntry], number: int, name: str) -> int:
     if not 1 <= number <= len(entries):
-        raise Refused("NOT_FOUND", f"{name}: there is no version {number}; the last one is {len(entries)}")
+        raise Refused("NOT_FOUND", f"{name}: no version {number}; the last one is {len(entries)}")
     return number - 1
 
 

@@ -60,7 +60,7 @@ async def rotate(
         raise all_invalid([Mistake("overlap_seconds", problem)])
     thing = await read(services, RULE, name)
     if secret is not None and secret == thing.version.content["secret"]:
-        raise invalid("secret", "is the one that the rule has; give another, or none to have one made")
+        raise invalid("secret", "must differ from the current secret; leave it out to generate one")
     made = generated_secret(secrets.token_bytes(SEED_BYTES), name) if secret is None else None
     fields = {"secret": secret or made} | ({} if overlap is None else {OVERLAP: overlap})
     return await change(services, author, RULE, name, fields, expected=expected, what="rotate_secret"), made
@@ -84,7 +84,7 @@ async def resume(services: Services, author: Author, name: str, *, is_limited: b
     thing = await read(services, RULE, name)
     if thing.version.archived or not thing.version.content["enabled"]:
         remedy = "restore" if thing.version.archived else "enable"
-        raise Refused("CONFLICT", f"its deliveries would be parked again: {remedy} notification rule {name!r} first")
+        raise Refused("CONFLICT", f"deliveries would be parked again; {remedy} notification rule {name!r} first")
     desk = await services.deliveries()
     await services.changes.note_request(author, "notification_rule.resume", name)
     return await desk.resume(id_of(name), RESUMED_MAX if is_limited else None)

@@ -27,7 +27,7 @@ _SECOND: Final = 1000
 
 
 class LeafTruth(Struct, frozen=True, kw_only=True):
-    """A check of the condition after an event. `flipped`: the event made it so."""
+    """A check of the condition after an event. `flipped`: the event changed its result."""
 
     path: str
     words: str
@@ -36,7 +36,7 @@ class LeafTruth(Struct, frozen=True, kw_only=True):
 
 
 class Tried(Struct, frozen=True, kw_only=True):
-    """An example event. A `late` one came when the outcome had settled, and changed nothing."""
+    """An example event. A `late` one arrived after the outcome had settled, and changed nothing."""
 
     action: str
     accepted_at: str
@@ -49,8 +49,8 @@ class Tried(Struct, frozen=True, kw_only=True):
 
 
 class TrialAnswer(Struct, frozen=True, kw_only=True):
-    """`status`: the outcome's after the last event, and `would_be` what it becomes if nothing else comes. `unit`: what
-    it would be billed for if it is confirmed."""
+    """`status`: the status after the last event. `would_be`: the result if no other event arrives. `unit`: the units
+    that it would be billed for if confirmed."""
 
     condition_words: str
     events: list[Tried]
@@ -72,7 +72,7 @@ def answered(raw: dict[str, Any], now_ms: int) -> TrialAnswer:
         raise all_invalid(mistakes)
     contract = Contract.from_content("trial", content)
     if len(contract.rule.leaves) * len(events) > MOST_ANSWERS:
-        raise all_invalid([Mistake("events", f"are too many for a condition of {len(contract.rule.leaves)} checks")])
+        raise all_invalid([Mistake("events", f"must be fewer for a condition with {len(contract.rule.leaves)} checks")])
     trial = run_trial(contract, events)
     return TrialAnswer(
         condition_words=condition_text(contract.condition),
@@ -135,7 +135,9 @@ def _events(table: Table, now_ms: int) -> tuple[list[tuple[int, Event]], list[Mi
             wrong += [Mistake(f"{at}.{one.path}" if one.path else at, one.message) for one in invalid_example.mistakes]
             continue
         if found and accepted_at < last:
-            wrong.append(Mistake(f"{at}.accepted_at", f"lies before {instant.render(last)}, that of the one before"))
+            wrong.append(
+                Mistake(f"{at}.accepted_at", f"must not be before the previous event ({instant.render(last)})")
+            )
         last = accepted_at
         found.append((accepted_at, event))
     return found, wrong
@@ -159,11 +161,13 @@ def _example(raw: object, accepted_at: int) -> tuple[int, Event]:
         except ValueError as wrong:
             raise _Invalid(Mistake("accepted_at", str(wrong))) from None
         if accepted_at < 0:
-            raise _Invalid(Mistake("accepted_at", "must be text such as 2027-01-01T00:00:00Z"))
+            raise _Invalid(Mistake("accepted_at", "must be a string such as 2027-01-01T00:00:00Z"))
     # What it is about is the same for all of them, whatever pasted events say.
     given |= {"key": "trial-outcome", "customer_key": "trial", "agent_key": None, "idempotency_key": None}
     event = read_event([b"data", msgspec.json.encode(given)])
     if not isinstance(event, Event):
         mistakes = event.mistakes if isinstance(event, Refusal) else ()
-        raise _Invalid(*(mistakes or (Mistake("", event.message if isinstance(event, Refusal) else "is no event"),)))
+        raise _Invalid(
+            *(mistakes or (Mistake("", event.message if isinstance(event, Refusal) else "is not an event"),))
+        )
     return accepted_at, event

@@ -44,7 +44,7 @@ class Credit(Struct, frozen=True, kw_only=True):
 
 
 class Credited(Struct, frozen=True, kw_only=True):
-    """A credit that was given: a line of the draft, or the line of a credit note. `balance`: the customer's credit."""
+    """A credit: a line on the draft, or on a credit note. `balance`: the customer's remaining credit."""
 
     invoice: InvoiceJson
     line: LineJson
@@ -75,16 +75,16 @@ async def credit(
         done = await do(services, author, invoice, "credit", decide, row=row.id)
     except StoreUnavailable as silent:
         remedy = (
-            "look at its credits before you ask again; with an Idempotency-Key it may be asked again at once"
+            "check the invoice's credits before you retry; use an Idempotency-Key to retry safely"
             if author.idempotency_key is None
-            else "ask again with the same Idempotency-Key: then it is given once"
+            else "retry with the same Idempotency-Key; it credits once"
         )
-        raise unavailable(f"it is unknown whether the credit was given ({silent}): {remedy}") from silent
+        raise unavailable(f"credit not confirmed ({silent}); {remedy}") from silent
     assert isinstance(done, Operation), done  # a credit is never there already
     given, note = await _given(services, done)
     if given.corrects != row.id or given.reason != reason or (wish is not None and Decimal(given.amount or 0) != -wish):
         gave = f"{(given.amount or '').lstrip('-')} {invoice.currency}"
-        raise reuse_error(author, f"gave back {gave} of the line {given.corrects} ({given.reason})")
+        raise reuse_error(author, f"credited {gave} of the line {given.corrects} ({given.reason})")
     balance = await services.invoices.balance(invoice.customer_key, invoice.currency)
     return Credit(done=done, row=given, note=note, balance=balance)
 
@@ -130,13 +130,13 @@ async def billed_row(services: Services, invoice: Invoice, *, outcome_key: str |
             what, name = "row_id", row_id
             found = await lines.find(invoice, row_id)
         else:
-            raise invalid("", "give either outcome_key or row_id: which line of the invoice is to be credited")
+            raise invalid("", "exactly one of outcome_key and row_id is required")
     except SearchLimit as far:
         raise invalid("row_id", f"{far}; name the line by its outcome_key") from None
     except StaleCursor as moved:
-        raise unavailable(f"{moved}; ask again") from None
+        raise unavailable(f"{moved}; retry") from None
     if found is None:
-        raise Refused("NOT_FOUND", f"the invoice has no line with {what} {name!r} that could be credited")
+        raise Refused("NOT_FOUND", f"the invoice has no creditable line with {what} {name!r}")
     return found
 
 
@@ -146,14 +146,14 @@ async def line_of_outcome(services: Services, outcome_key: str) -> tuple[Invoice
     if record is None:
         raise not_found("outcome", outcome_key)
     if record.status != "CONFIRMED":
-        problem = f"{outcome_key} is {STATUS_TEXT[record.status]}, so it is not billed"
-        raise Refused("CONFLICT", problem, remedy="only confirmed outcomes are")
+        problem = f"{outcome_key} is {STATUS_TEXT[record.status]}, so it was not billed"
+        raise Refused("CONFLICT", problem, remedy="only confirmed outcomes can be credited")
     _, price = terms_of(outcome_key, record, await services.learned())
     invoice = await services.invoices.of_outcome(record.customer_key, price.currency, record.billed_at)
     row = None if invoice is None else await services.invoices.rows.of_outcome(invoice, outcome_key, record.billed_at)
     if invoice is None or row is None:
-        problem = f"{outcome_key} is in no invoice yet"
-        raise Refused("CONFLICT", problem, remedy="a running daemon collects it within seconds")
+        problem = f"{outcome_key} is not on an invoice yet"
+        raise Refused("CONFLICT", problem, remedy="a running daemon adds it within seconds")
     return invoice, row
 
 
@@ -163,7 +163,9 @@ async def row_beginning(services: Services, invoice: Invoice, text: str) -> Row:
     found = [] if rows is None else [row async for row in rows if row.id.startswith(text)]
     if len(found) != 1:
         many = "several lines that begin" if found else "no line with an id that begins"
-        raise Refused("NOT_FOUND", f"{invoice_label(invoice)} has {many} with {text!r}", remedy="write more of its id")
+        raise Refused(
+            "NOT_FOUND", f"{invoice_label(invoice)} has {many} with {text!r}", remedy="give more characters of the id"
+        )
     return found[0]
 
 

@@ -30,7 +30,7 @@ NOTES_SHOWN: Final = 100
 
 
 class InvoiceInFull(InvoiceJson, frozen=True, kw_only=True):
-    """An invoice with its newest credit notes. `balance`: the customer's credit, for the next invoices."""
+    """An invoice with its newest credit notes. `balance`: the customer's remaining credit."""
 
     balance: str
     credit_notes: list[CreditNoteJson]
@@ -53,7 +53,7 @@ def wanted(
     stages = [] if status is None else status.split(",")
     for stage in stages:
         if stage not in STAGES:
-            raise invalid("status", f"{stage!r} is no status of an invoice; known are {', '.join(STAGES)}")
+            raise invalid("status", f"must be one of {', '.join(STAGES)}, got {stage!r}")
     asked = InvoiceFilter() if period is None else _in_period(period)
     return InvoiceFilter(
         customer=customer_key,
@@ -69,7 +69,7 @@ def _in_period(text: str) -> InvoiceFilter:
     try:
         return InvoiceFilter(around=instant.parse(text)) if "T" in text else in_period(parse_period(text))
     except ValueError as wrong:
-        raise invalid("period", f"{text!r} {wrong}; write a year, month or day such as 2026-11") from None
+        raise invalid("period", f"{text!r} {wrong}; use a year, month or day such as 2026-11") from None
 
 
 def in_period(period: Period) -> InvoiceFilter:
@@ -97,7 +97,7 @@ async def named(services: Services, name: str, *, can_shorten: bool = False) -> 
     """The invoice with this id or number."""
     found = await _find(services, name, "invoice", can_shorten=can_shorten)
     if isinstance(found, CreditNote):
-        raise Refused("NOT_FOUND", f"{name} is a credit note for {found.invoice_number}", remedy="name an invoice")
+        raise Refused("NOT_FOUND", f"{name} is a credit note for {found.invoice_number}", remedy="give an invoice")
     return found
 
 
@@ -105,7 +105,7 @@ async def note_named(services: Services, name: str, *, can_shorten: bool = False
     """The credit note with this id or number."""
     found = await _find(services, name, "credit note", can_shorten=can_shorten)
     if isinstance(found, Invoice):
-        raise Refused("NOT_FOUND", f"{name} is an invoice", remedy="name a credit note")
+        raise Refused("NOT_FOUND", f"{name} is an invoice", remedy="give a credit note")
     return found
 
 

@@ -63,7 +63,7 @@ async def one(services: Services, id_: str, *, partition: int | None = None, key
         remedy = (
             "give its key, which finds an applied event that the log does not have any more" if key is None else None
         )
-        raise Refused("NOT_FOUND", f"there is no event {id_!r}", remedy=remedy)
+        raise Refused("NOT_FOUND", f"no such event: {id_!r}", remedy=remedy)
     if len(found) > 1:
         raise in_several(found)
     return found[0]
@@ -83,7 +83,7 @@ async def anywhere(services: Services, id_: str, *, partition: int | None = None
 def in_several(found: Sequence[Fate]) -> Refused:
     """Refuse an id that several partitions have."""
     numbers = ", ".join(str(fate.partition) for fate in found)
-    return Refused("CONFLICT", f"partitions {numbers} each have an entry {found[0].id}", remedy="name a partition")
+    return Refused("CONFLICT", f"partitions {numbers} each have an entry {found[0].id}", remedy="give a partition")
 
 
 def partition_named(text: str) -> int:
@@ -117,7 +117,7 @@ def entry_named(path: str, text: str) -> EntryId:
     """The entry of the log with this id. `path`: where it was asked for."""
     form = _ENTRY.fullmatch(text)
     if form is None:
-        raise invalid(path, "must be the id of an entry, like 1789000000000-0")
+        raise invalid(path, "must be the id of an entry, such as 1789000000000-0")
     return int(form[1]), int(form[2])
 
 
@@ -126,5 +126,5 @@ def _fates(text: str | None) -> Sequence[str]:
         return FATES
     wanted = [word.strip() for word in text.split(",")]
     if any(word not in FATES for word in wanted):
-        raise invalid("fate", f"must be of {', '.join(FATES)}, with commas between several; not {text!r}")
+        raise invalid("fate", f"must be one or more of {', '.join(FATES)}, separated by commas, got {text!r}")
     return list(dict.fromkeys(wanted))

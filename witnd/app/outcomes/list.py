@@ -48,10 +48,10 @@ async def page(
     behind = cursor_of(services, after)
     if key is not None:
         if prefix is not None:
-            raise invalid("prefix", "cannot be given beside key")
+            raise invalid("prefix", "cannot be combined with key")
         return await _by_key(services, key, wanted, behind)
     if behind is not None and prefix is not None and not behind.name.startswith(prefix):
-        raise invalid("after", "is the cursor of another list")
+        raise invalid("after", "invalid cursor; it is from another list")
 
     async def ask(reads: Reads, catalogue: Catalogue) -> Page[Listed]:
         look_for, most = list_due_outcomes if is_due else list_outcomes, looked_at_max or LOOKED_AT_MAX
@@ -105,5 +105,5 @@ def _statuses(text: str | None) -> frozenset[str]:
         return frozenset(ALL)
     wanted = [STATUSES.get(word.strip().lower()) for word in text.split(",")]
     if None in wanted:
-        raise invalid("status", f"must be of {', '.join(ALL)} and missed, with commas between several; not {text!r}")
+        raise invalid("status", f"must be one or more of {', '.join(ALL)}, missed, separated by commas, got {text!r}")
     return frozenset(word for word in wanted if word is not None)

@@ -23,7 +23,7 @@ class OnHold(Struct, frozen=True, kw_only=True):
 
 
 class KeyOnHold(Struct, frozen=True, kw_only=True):
-    """An outcome with damaged data, or whose events witnd cannot apply. It does not settle, and its events wait."""
+    """An outcome on hold: it does not settle, and its events wait."""
 
     key: str
     since: str

@@ -30,7 +30,7 @@ EVENTS_MOST: Final = 10_000
 
 
 class Retried(Struct, frozen=True, kw_only=True):
-    """The entry of the log by which held events are looked at again. What cannot be placed stays held."""
+    """The log entry at which witnd retries the held events. Events that still cannot be applied stay held."""
 
     key: str
     partition: int
@@ -48,8 +48,8 @@ class Removed(Struct, frozen=True, kw_only=True):
 
 
 class RetriedHeld(Struct, frozen=True, kw_only=True):
-    """`retried`: keys that were asked again, since an event of theirs can be placed now; `looked_at`: of how many. With
-    a `next_cursor` there are more held keys: go on with it."""
+    """`retried`: the number of keys with held events that can be applied now; `looked_at`: the number of checked keys.
+    If `next_cursor` is not null, continue with it."""
 
     retried: int
     looked_at: int

@@ -29,7 +29,8 @@ COUNTED_MOST: Final = 100_000
 
 
 class Listed(Struct, frozen=True, kw_only=True):
-    """One outcome of a list. Amounts are those of a confirmed one, null until its period closes where that decides."""
+    """An outcome in a list. The amounts of a confirmed outcome are null if they are calculated when the period
+    closes."""
 
     key: str
     partition: int
@@ -65,7 +66,7 @@ class Terms(Struct, frozen=True, kw_only=True):
 
 
 class HeldEvent(Struct, frozen=True, kw_only=True):
-    """An event that waits to be placed, and why."""
+    """A held event, and the reason."""
 
     entry: str
     accepted_at: str
@@ -87,8 +88,8 @@ class Told(Struct, frozen=True, kw_only=True):
 
 
 class OnInvoice(Struct, frozen=True, kw_only=True):
-    """The invoice that the line is on. `amount` is what the line costs there; null while that is not decided, or where
-    a long invoice would have to be searched for it."""
+    """The invoice of the line. `amount` is the amount on the invoice; null until it is calculated, or if the invoice
+    is too long to search."""
 
     id: str
     number: str | None
@@ -100,12 +101,10 @@ class OnInvoice(Struct, frozen=True, kw_only=True):
 
 
 class Explained(Struct, frozen=True, kw_only=True):
-    """An outcome in full. For a key that has held events only, all but `key`, `partition` and `held` is null or empty;
-    for an outcome on hold, all but `key`, `partition` and `on_hold`.
-
-    `story.events` are the last of its events, or those behind `events_after`; `events_next_cursor` leads on. It is null
-    for an outcome with so many events that counting them again takes too long: `witnd explain` does.
-    """
+    """An outcome with its explanation. For a key with only held events, all members except `key`, `partition` and
+    `held` are null or empty; for an outcome on hold, all except `key`, `partition` and `on_hold`. `story.events` are
+    the last events, or the events after `events_after`; continue with `events_next_cursor`. `story` is null for an
+    outcome with too many events: use `witnd explain`."""
 
     key: str
     partition: int

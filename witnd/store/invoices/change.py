@@ -101,7 +101,7 @@ class Operations:
             try:
                 snapshot = await self.read(id_, row, token)
                 if snapshot is None:
-                    return Refusal(f"there is no invoice {id_}", "run `witnd invoices` to list them")
+                    return Refusal(f"no such invoice: {id_!r}", "run `witnd invoices` to list them")
                 if snapshot.record is not None:
                     return _operation(snapshot.record, snapshot.invoice, repeated=True)
                 verdict = decide(snapshot)

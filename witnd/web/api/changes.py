@@ -1,4 +1,4 @@
-"""The log of changes: who changed what through the API, and when."""
+"""The change log: who changed what, and when."""
 
 from msgspec import Struct
 
@@ -8,7 +8,7 @@ from witnd.web.http.route import Call, Listing, route
 
 
 class ChangeListing(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The newest first."""
+    """The newest changes come first."""
 
 
 class ChangePage(Struct, frozen=True, kw_only=True):
@@ -21,7 +21,7 @@ class ChangePage(Struct, frozen=True, kw_only=True):
 @route(
     "GET",
     "/v1/changes",
-    says="List what was changed through the API, the newest first.",
+    says="List changes, the newest first.",
     scope="admin",
     query=ChangeListing,
     answer=ChangePage,

@@ -1,4 +1,4 @@
-"""Credit notes: money given back after an invoice was issued. One is made by crediting a line of the invoice."""
+"""Credit notes: credits of issued invoices. Credit a line of an invoice to create one."""
 
 from typing import Any, Literal
 
@@ -15,7 +15,8 @@ from witnd.web.http.route import Call, Listing, Stream, route
 
 
 class CreditNoteListing(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Those for an `invoice` (id or number) or of a customer. With a `format` all of them are one file."""
+    """Credit notes for an `invoice` (id or number) or a customer. With a `format`, all of them are exported as one
+    file."""
 
     invoice: str | None = None
     customer_key: str | None = None
@@ -23,14 +24,14 @@ class CreditNoteListing(Listing, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class OneCreditNote(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`format`: the credit note as a file, or as a page to print."""
+    """`format`: export the credit note as a file, or as a page to print."""
 
     format: Literal["csv", "jsonl", "html"] | None = None
 
 
 class CreditNotePage(Struct, frozen=True, kw_only=True):
-    """Credit notes, the newest first. A page may be short: `next_cursor` null is the end. `unreadable`: the ids of
-    credit notes whose stored data is damaged. They are not in `data`, so sums over it leave them out."""
+    """Credit notes, the newest first. A page may be short: the list ends when `next_cursor` is null. `unreadable`: the
+    ids of credit notes whose stored data is damaged. `data` does not contain them."""
 
     data: list[CreditNoteJson]
     next_cursor: str | None
@@ -50,7 +51,7 @@ class CreditNotePage(Struct, frozen=True, kw_only=True):
 async def list_credit_notes(call: Call[CreditNoteListing]) -> CreditNotePage | Stream:
     query = call.query
     if query.invoice is not None and query.customer_key is not None:
-        raise invalid("customer_key", "says nothing beside an invoice; leave it out")
+        raise invalid("customer_key", "cannot be combined with invoice")
     invoice = None if query.invoice is None else await invoices.named(call.services, query.invoice)
     if query.format is not None:
         no_cursor(query.after)

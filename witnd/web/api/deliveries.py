@@ -1,4 +1,4 @@
-"""Deliveries of webhooks: where each stands, what was answered, and sending it again."""
+"""Webhook deliveries: state, attempts and responses; resend deliveries."""
 
 from typing import Any
 
@@ -11,9 +11,8 @@ from witnd.web.http.route import Call, Listing, route
 
 
 class DeliveryListing(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`standing`: pending (to be sent), delivered, parked (the endpoint is suspended, or the rule not in force) or dead
-    (the schedule is exhausted). `rule`: a name or an id. `outcome_key`: only those about this outcome.
-    """
+    """`standing`: pending (waits for its next attempt), delivered, parked (the endpoint is suspended, or the rule is
+    not in effect) or dead (given up). `rule`: a name or id. `outcome_key`: only deliveries about this outcome."""
 
     standing: str | None = None
     rule: str | None = None
@@ -21,18 +20,17 @@ class DeliveryListing(Listing, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class DeliveryPage(Struct, frozen=True, kw_only=True):
-    """Deliveries, the newest resolution first, pending ones by when they are due; if only pending ones are asked for,
-    those due next first. A page may be short: `next_cursor` null is the end.
-    """
+    """Deliveries, the newest resolution first. Pending deliveries are sorted by their next attempt; a list of only
+    pending ones starts with the one that is due next. A page may be short: the list ends when `next_cursor` is
+    null."""
 
     data: list[DeliveryJson]
     next_cursor: str | None
 
 
 class ResendIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"from_": "from"}):
-    """A range of resolutions: from an instant on, and before another. Without a `standing`, whatever is delivered, dead
-    or parked of it.
-    """
+    """A time range of resolutions: from an instant, and before another. Without a `standing`, it includes delivered,
+    dead and parked deliveries."""
 
     from_: str
     to: str
@@ -41,7 +39,7 @@ class ResendIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, re
 
 
 class Resent(Struct, frozen=True):
-    """How many deliveries were queued to be sent again."""
+    """The number of queued deliveries."""
 
     queued: int
 
@@ -71,7 +69,7 @@ async def list_deliveries(call: Call[DeliveryListing]) -> DeliveryPage:
 @route(
     "GET",
     "/v1/deliveries/{id}",
-    says="Read a delivery: its attempts with what was answered, and the body that is sent.",
+    says="Read a delivery with its attempts, their responses, and the request body.",
     scope="read",
     answer=DeliveryDetailJson,
 )
@@ -82,7 +80,7 @@ async def read_delivery(call: Call[Any]) -> DeliveryDetailJson:
 @route(
     "POST",
     "/v1/deliveries/{id}/resend",
-    says="Send a delivery (again) now, under the same id. Retries that are due later go on as they were.",
+    says="Resend a delivery now, under the same id. Scheduled retries continue unless it succeeds.",
     scope="admin",
     status=202,
     answer=DeliveryDetailJson,
@@ -94,7 +92,7 @@ async def resend_delivery(call: Call[Any]) -> DeliveryDetailJson:
 @route(
     "POST",
     "/v1/deliveries/resend",
-    says="Send again what was delivered, parked or given up of a range of resolutions.",
+    says="Resend the delivered, parked or dead deliveries of a range of resolutions.",
     scope="admin",
     status=202,
     body=ResendIn,

@@ -1,4 +1,4 @@
-"""What the API is, for programs and for people. Says nothing of the data, so it asks for no token."""
+"""The description of the API, for programs and people. Requires no token."""
 
 from functools import cache
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Events: taking them into the log, and telling what became of each."""
+"""Events: send them, and read the fate of each."""
 
 from typing import Annotated, Any, Final, Literal
 
@@ -42,7 +42,7 @@ Instant = Annotated[
 
 # What the reader of events (`witnd.domain.outcomes.event`) checks itself, for the documentation.
 class Properties(Struct, kw_only=True):
-    """Reserved members; any other is kept as sent."""
+    """Reserved members. Any other member is stored unchanged."""
 
     value: str | float | bool | None = None
     attribution: Any = None
@@ -50,7 +50,7 @@ class Properties(Struct, kw_only=True):
 
 
 class EventIn(Struct, kw_only=True):
-    """A signal about an outcome. The same key and `idempotency_key` is the same event."""
+    """An action that concerns one outcome. Events with the same key and `idempotency_key` count once."""
 
     key: Annotated[str, Meta(min_length=8, max_length=255)]
     action: Text
@@ -62,8 +62,8 @@ class EventIn(Struct, kw_only=True):
 
 
 class Envelope(Struct, kw_only=True):
-    """A CloudEvents 1.0 envelope. `source` and `id` make the idempotency key, `time` the timestamp, where the event
-    has none."""
+    """A CloudEvents 1.0 envelope. If the event has no idempotency key or timestamp, witnd uses `source` and `id` as
+    the key and `time` as the timestamp."""
 
     specversion: Literal["1.0"]
     source: Annotated[str, Meta(min_length=1)]
@@ -74,7 +74,7 @@ class Envelope(Struct, kw_only=True):
 
 
 class Accepted(Struct, frozen=True):
-    """The event is in the log of a partition, under this id."""
+    """The event is in the log of this partition, with this id."""
 
     id: str
     partition: int
@@ -95,14 +95,15 @@ class _Batch(Struct, forbid_unknown_fields=True):
 
 
 class NotTaken(Struct, frozen=True):
-    """`rejected`: certainly not in the log. `unconfirmed`: unknown; send it again with its idempotency key."""
+    """An event that was not accepted. `rejected`: not in the log. `unconfirmed`: unknown; send it again with the same
+    `idempotency_key`."""
 
     index: int
     reason: str
 
 
 class BatchAccepted(Struct, frozen=True):
-    """`ids` has null where an event failed."""
+    """`ids` contains null for each event that failed."""
 
     accepted: int
     failed: list[NotTaken]
@@ -138,7 +139,7 @@ async def send(call: Call[Any]) -> Accepted | BatchAccepted:
     if answer is None:
         raise unavailable(f"{_unknown(call)}; send it again with the same idempotency_key")
     if answer.id is None:
-        raise unavailable(f"Redis does not take the event: {answer.refused}")
+        raise unavailable(f"Redis refused the event: {answer.refused}")
     return Accepted(answer.id, partition)
 
 
@@ -166,7 +167,7 @@ async def send_batch(call: Call[Any]) -> BatchAccepted:
     except msgspec.ValidationError as wrong:
         raise from_msgspec(wrong) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
-        raise invalid("", f"the body is not strict JSON: {wrong}") from None
+        raise invalid("", f"body is not valid JSON: {wrong}") from None
     return await _send_all(call, [bytes(one) for one in batch.events], "events", least=1)
 
 
@@ -174,7 +175,7 @@ def _members(data: bytes) -> list[bytes]:
     try:
         return [bytes(one) for one in msgspec.json.decode(data, type=list[msgspec.Raw])]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
-        raise invalid("", f"the body must be a JSON list of events: {wrong}") from None
+        raise invalid("", f"body must be a JSON array of events: {wrong}") from None
 
 
 def _lines(data: bytes) -> list[bytes]:
@@ -185,7 +186,7 @@ def _lines(data: bytes) -> list[bytes]:
 async def _send_all(call: Call[Any], bodies: list[bytes], name: str, *, least: int = 0) -> BatchAccepted:
     """Check all, then append all. Raises where any of them is no event, or none could be appended."""
     if not least <= len(bodies) <= BATCH_MAX:
-        raise invalid(name, f"must have {least} to {BATCH_MAX} events, it has {len(bodies)}")
+        raise invalid(name, f"must have {least} to {BATCH_MAX} events, got {len(bodies)}")
     bodies = stored_batch(call.headers, bodies)
     if not bodies:
         return BatchAccepted(accepted=0, failed=[], ids=[])  # a batch of CloudEvents may be empty
@@ -204,7 +205,7 @@ async def _send_all(call: Call[Any], bodies: list[bytes], name: str, *, least: i
     answers = await call.services.appender.append(entries)
     if not any(answer is not None and answer.id for answer in answers):
         reasons = {str(answer.refused) for answer in answers if answer is not None}
-        raise unavailable("; ".join(reasons) or f"{_unknown(call)}; send them again")
+        raise unavailable("; ".join(reasons) or f"{_unknown(call)}; retry with the same idempotency keys")
     return BatchAccepted(
         accepted=sum(answer is not None and answer.id is not None for answer in answers),
         failed=[
@@ -217,13 +218,13 @@ async def _send_all(call: Call[Any], bodies: list[bytes], name: str, *, least: i
 
 
 def _unknown(call: Call[Any]) -> str:
-    return f"it is unknown whether Redis has it ({call.services.appender.doubt})"
+    return f"write not confirmed ({call.services.appender.doubt})"
 
 
 def _check_lag(call: Call[Any]) -> None:
     most = call.services.config.http.max_lag
     if most and (lag := call.services.lag()) > most:
-        raise unavailable(f"{lag} events wait to be applied, more than http.max_lag = {most}", LAG_SECONDS)
+        raise unavailable(f"{lag} events wait for processing, more than http.max_lag = {most}", LAG_SECONDS)
 
 
 def _mistakes(refused: object, where: str) -> list[Mistake]:

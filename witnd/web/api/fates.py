@@ -1,4 +1,4 @@
-"""The fate of events: of one, and lists of those that were not applied."""
+"""Read the fate of an event, list events that were not applied, and remove held events."""
 
 from typing import Any
 
@@ -11,21 +11,21 @@ from witnd.web.http.route import Call, Listing, route
 
 
 class FateQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`key`: the outcome of the event. Only with it an applied event is found once the log is trimmed."""
+    """`key`: the key of the outcome. After the log is trimmed, you need it to find an applied event."""
 
     key: str | None = None
 
 
 class FatesQuery(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`fate`: held, rejected, late, duplicate or conflict, several with commas between; all without it. `key`: only
-    events of this outcome. A page may be short where those are rare: `next_cursor` null is the end."""
+    """`fate`: held, rejected, late, duplicate or conflict; separate several with commas; default: all. `key`: only
+    events of this outcome. If few events match, a page may be short: the list ends when `next_cursor` is null."""
 
     fate: str | None = None
     key: str | None = None
 
 
 class FatePage(Struct, frozen=True, kw_only=True):
-    """Events that were not applied, the newest first. Long values of rejected ones are cut off."""
+    """Events that were not applied, the newest first. Long values of rejected events are truncated."""
 
     data: list[Fate]
     next_cursor: str | None
@@ -34,7 +34,7 @@ class FatePage(Struct, frozen=True, kw_only=True):
 @route(
     "GET",
     "/v1/events",
-    says="List events that were not applied, by their fate. Applied ones are told with their outcome.",
+    says="List events that were not applied. For applied events, read the outcome.",
     scope="read",
     query=FatesQuery,
     answer=FatePage,
@@ -48,8 +48,8 @@ async def list_fates(call: Call[FatesQuery]) -> FatePage:
 @route(
     "GET",
     "/v1/events/{partition}/{id}",
-    says="What became of an event: applied, duplicate, conflict, late, held or rejected; `waiting` until it is read, "
-    "`control` for an entry of the daemon's own, `unknown` where it was read and left no trace.",
+    says="Read the fate of an event: applied, duplicate, conflict, late, held or rejected; `waiting` until it is "
+    "processed, `control` for an entry that the daemon appended, `unknown` if it was processed and left no record.",
     scope="read",
     query=FateQuery,
     answer=Fate,

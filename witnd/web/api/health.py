@@ -1,4 +1,4 @@
-"""Whether the daemon is alive, and whether it can apply and settle."""
+"""Health checks and metrics."""
 
 from typing import Any
 
@@ -12,14 +12,14 @@ PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Alive(Struct, frozen=True):
-    """The process answers."""
+    """The process responds."""
 
     status: str
 
 
 class Ready(Struct, frozen=True, kw_only=True):
-    """`partitions`: state → how many. `lag`: events accepted and not yet applied. `alarms`: what does not work
-    while outcomes still settle, including outcomes on hold."""
+    """`partitions`: number of partitions by state. `lag`: accepted events that are not yet processed. `alarms`:
+    failures that do not block settlement, including outcomes on hold."""
 
     status: str
     partitions: dict[str, int]
@@ -27,7 +27,7 @@ class Ready(Struct, frozen=True, kw_only=True):
     alarms: list[str]
 
 
-@route("GET", "/healthz", says="Whether the process answers.", scope=None, answer=Alive)
+@route("GET", "/healthz", says="Check that the process responds.", scope=None, answer=Alive)
 async def alive(_: Call[Any]) -> Alive:
     return Alive("ok")
 
@@ -35,7 +35,7 @@ async def alive(_: Call[Any]) -> Alive:
 @route(
     "GET",
     "/readyz",
-    says="Whether the daemon can apply events and settle outcomes; 503 with the reasons where it cannot.",
+    says="Check whether the daemon can process events and settle outcomes; 503 with the reasons if not.",
     scope=None,
     answer=Ready,
     refusals=("UNAVAILABLE",),
@@ -52,6 +52,6 @@ async def ready(call: Call[Any]) -> Ready:
     return Ready(status="ok", partitions=dict(health.partitions), lag=health.lag, alarms=list(health.alarms))
 
 
-@route("GET", "/metrics", says="Figures for Prometheus.", scope=None, answer_type=PROMETHEUS)
+@route("GET", "/metrics", says="Read metrics in the Prometheus format.", scope=None, answer_type=PROMETHEUS)
 async def metrics(call: Call[Any]) -> Raw:
     return Raw(call.services.metrics(), PROMETHEUS)

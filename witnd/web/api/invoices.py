@@ -1,4 +1,4 @@
-"""Invoices and their lines: reading, exporting, issuing, paying, voiding, crediting."""
+"""Invoices and their lines: read, export, issue, pay, void and credit them."""
 
 from typing import Any
 
@@ -20,10 +20,9 @@ from witnd.web.http.route import Call, Listing, Stream, route
 
 
 class InvoiceListing(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`status`: open, draft, issued, paid or void; several with commas between them. `period`: a year or month means
-    those that begin in it, a day or an instant those it lies in. With a `format` all of them are one file, `what` being
-    `invoices` or `lines`.
-    """
+    """`status`: open, draft, issued, paid or void; separate several with commas. `period`: a year or month selects the
+    periods that begin in it; a day or instant selects the period that contains it. With a `format`, all invoices are
+    exported as one file; `what` is `invoices` or `lines`."""
 
     status: str | None = None
     customer_key: str | None = None
@@ -34,9 +33,8 @@ class InvoiceListing(Listing, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class LineListing(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`invoice` is an id or a number and stands alone; the others as for invoices. With a `format` all lines are one
-    file.
-    """
+    """`invoice` is an id or number, and cannot be combined with other filters. The other filters are those of
+    invoices. With a `format`, all lines are exported as one file."""
 
     invoice: str | None = None
     status: str | None = None
@@ -47,9 +45,8 @@ class LineListing(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class OneInvoice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`format`: the invoice as a file: its lines as csv or jsonl (or `what=invoices`, its head), a page to print, or
-    the bodies of Stripe's "create an invoice item" for `stripe_customer`.
-    """
+    """`format`: export the lines as csv or jsonl (with `what=invoices`, the invoice itself), as a page to print, or as
+    bodies of Stripe's "create an invoice item" for `stripe_customer`."""
 
     format: Form | None = None
     what: What = "lines"
@@ -57,14 +54,14 @@ class OneInvoice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class LinesOfInvoice(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """With a `format` all lines are one file."""
+    """With a `format`, all lines are exported as one file."""
 
     format: Table | None = None
 
 
 class InvoicePage(Struct, frozen=True, kw_only=True):
-    """Invoices, the newest period first. A page may be short: `next_cursor` null is the end. `unreadable`: the ids of
-    invoices whose stored data is damaged. They are not in `data`, so sums over it leave them out."""
+    """Invoices, the newest period first. A page may be short: the list ends when `next_cursor` is null. `unreadable`:
+    the ids of invoices whose stored data is damaged. `data` does not contain them."""
 
     data: list[InvoiceJson]
     next_cursor: str | None
@@ -72,9 +69,9 @@ class InvoicePage(Struct, frozen=True, kw_only=True):
 
 
 class LinePage(Struct, frozen=True, kw_only=True):
-    """Lines of invoices in order of `resolved_at`, then key; credits come last. While an invoice is open, a new line
-    that sorts before a cursor is missing from later pages. `unreadable`: the ids of invoices whose stored data is
-    damaged. Their lines are not in `data`, so sums over it leave them out."""
+    """Invoice lines, sorted by `resolved_at`, then key; credits come last. While an invoice is open, later pages can
+    miss a new line that sorts before the cursor. `unreadable`: the ids of invoices whose stored data is damaged.
+    `data` does not contain their lines."""
 
     data: list[LineJson]
     next_cursor: str | None
@@ -82,13 +79,13 @@ class LinePage(Struct, frozen=True, kw_only=True):
 
 
 class VoidIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Why nothing of the invoice is owed, in words that the customer may read."""
+    """The reason, which the customer may see."""
 
     reason: str
 
 
 class CreditIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to give back, of which line: that of an outcome, or one by its id. Without an `amount`, all that is left."""
+    """The line to credit, by outcome or id. `amount` defaults to all that is left of the line."""
 
     reason: str
     outcome_key: str | None = None
@@ -122,7 +119,7 @@ async def list_invoices(call: Call[InvoiceListing]) -> InvoicePage | Stream:
 @route(
     "GET",
     "/v1/invoices/{id}",
-    says="Read an invoice, by id or number: its sums and its credit notes. Its lines are a list of their own.",
+    says="Read an invoice with its totals and credit notes, by id or number. Lines are a separate list.",
     scope="read",
     query=OneInvoice,
     answer=InvoiceInFull,
@@ -144,7 +141,7 @@ async def read_invoice(call: Call[OneInvoice]) -> InvoiceInFull | Stream:
 @route(
     "GET",
     "/v1/invoices/{id}/lines",
-    says="List the lines of an invoice, with how each amount came about.",
+    says="List the lines of an invoice with their calculations.",
     scope="read",
     query=LinesOfInvoice,
     answer=LinePage,
@@ -158,7 +155,7 @@ async def list_lines_of_invoice(call: Call[LinesOfInvoice]) -> LinePage | Stream
 @route(
     "GET",
     "/v1/invoice-lines",
-    says="List lines of one invoice, or of all invoices of a customer, a period or a status.",
+    says="List lines of one invoice, or of all invoices that match the filters.",
     scope="read",
     query=LineListing,
     answer=LinePage,
@@ -170,7 +167,7 @@ async def list_lines(call: Call[LineListing]) -> LinePage | Stream:
     if query.invoice is not None:
         for name in ("customer_key", "currency", "status", "period"):
             if getattr(query, name) is not None:
-                raise invalid(name, "says nothing beside an invoice; leave it out")
+                raise invalid(name, "cannot be combined with invoice")
         return await _lines_of(call, query.invoice)
     asked = wanted(
         customer_key=query.customer_key, currency=query.currency, status=query.status, period=query.period
@@ -194,7 +191,7 @@ async def _lines_of(call: Call[Any], name: str) -> LinePage | Stream:
 @route(
     "POST",
     "/v1/invoices/{id}/issue",
-    says="Issue a closed draft: it gets its number, and what is to be paid is fixed. Again, it changes nothing.",
+    says="Issue a closed draft: it gets its number and a final total. Repeating the request changes nothing.",
     scope="admin",
     repeatable=True,
     answer=InvoiceJson,
@@ -208,7 +205,7 @@ async def issue_invoice(call: Call[Any]) -> InvoiceJson:
 @route(
     "POST",
     "/v1/invoices/{id}/pay",
-    says="Record that an issued invoice is paid. Again, it changes nothing.",
+    says="Record that an issued invoice is paid. Repeating the request changes nothing.",
     scope="admin",
     repeatable=True,
     answer=InvoiceJson,
@@ -222,7 +219,7 @@ async def pay_invoice(call: Call[Any]) -> InvoiceJson:
 @route(
     "POST",
     "/v1/invoices/{id}/void",
-    says="Declare an issued invoice void: nothing of it is owed, and its number stays used.",
+    says="Void an issued invoice. Nothing is due any more, and its number is not used again.",
     scope="admin",
     repeatable=True,
     body=VoidIn,
@@ -238,8 +235,8 @@ async def void_invoice(call: Call[Any]) -> InvoiceJson:
 @route(
     "POST",
     "/v1/invoices/{id}/credit",
-    says="Give back (part of) a line: on a draft as a line of it, later by a credit note. "
-    "With the same `Idempotency-Key` it is given once.",
+    says="Credit all or part of a line: as a line on a draft, or with a credit note after issue. "
+    "Requests with the same `Idempotency-Key` credit once.",
     scope="admin",
     repeatable=True,
     status=201,

@@ -1,4 +1,4 @@
-"""Outcomes: lists, and one in full with how it came about; asking again for held events."""
+"""Outcomes: list and explain them, and retry held events."""
 
 from typing import Any
 
@@ -12,10 +12,9 @@ from witnd.web.http.route import Call, Listing, route
 
 
 class OutcomeQuery(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`status`: OPEN, PENDING, CONFIRMED, FAILED or `missed`, which is the same as FAILED; several with commas between.
-    `key`: exactly this one. `prefix`: keys that begin so, in the order of their keys; otherwise the newest come first.
-    A page may be short where what is asked for is rare: `next_cursor` null is the end.
-    """
+    """`status`: OPEN, PENDING, CONFIRMED or FAILED (also `missed`); separate several with commas. `key`: only this
+    outcome. `prefix`: only keys with this prefix, sorted by key; without it, the newest outcomes come first. If few
+    outcomes match, a page may be short: the list ends when `next_cursor` is null."""
 
     status: str | None = None
     customer_key: str | None = None
@@ -25,14 +24,14 @@ class OutcomeQuery(Listing, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class OneOutcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`events_after`: the id of an event; those behind it are told. Without it, the last 1000 are; `0-0` begins with
-    the first."""
+    """`events_after`: the id of an event; the response has the events after it. Without it, the response has the last
+    1000 events. `0-0` starts with the first event."""
 
     events_after: str | None = None
 
 
 class OutcomePage(Struct, frozen=True, kw_only=True):
-    """Outcomes, and where the next page begins."""
+    """Outcomes, and the cursor of the next page."""
 
     data: list[Listed]
     next_cursor: str | None
@@ -65,7 +64,7 @@ async def list_outcomes(call: Call[OutcomeQuery]) -> OutcomePage:
 @route(
     "GET",
     "/v1/outcomes/{key}",
-    says="Read an outcome: its events with every check of the condition after each, and why it is what it is.",
+    says="Read an outcome and its explanation: its events, each check of the condition, the result and its reason.",
     scope="read",
     query=OneOutcome,
     answer=Explained,
@@ -81,7 +80,7 @@ async def read_outcome(call: Call[OneOutcome]) -> Explained:
 @route(
     "POST",
     "/v1/outcomes/{key}/retry",
-    says="Ask again whether the held events of a key can be placed. The daemon does so when the catalogue changes.",
+    says="Retry the held events of a key. The daemon also does this when the catalogue changes.",
     scope="admin",
     status=202,
     answer=Retried,

@@ -1,4 +1,4 @@
-"""Overview: how everything stands."""
+"""The overview: totals, problems and recent days."""
 
 from typing import Final
 
@@ -13,7 +13,7 @@ DAYS_MAX: Final = 366
 
 
 class OverviewQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`days`: of how many days figures are told, today being the last; 1 to 366."""
+    """`days`: the number of days to report, up to and including today; 1 to 366."""
 
     days: int = 30
 
@@ -21,7 +21,7 @@ class OverviewQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 @route(
     "GET",
     "/v1/overview",
-    says="How everything stands: outcomes, events, what is due next, confirmed money, problems, the last days.",
+    says="Read the overview: outcomes, events, next deadlines, confirmed amounts, problems and recent days.",
     scope="read",
     query=OverviewQuery,
     answer=Overview,

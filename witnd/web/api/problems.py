@@ -1,4 +1,4 @@
-"""Problems: what needs a person, and asking again for what is held."""
+"""Problems that need attention, and retry of all held events."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from witnd.web.http.route import Call, route
 
 
 class RetryQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`after` is the `next_cursor` of the answer before."""
+    """`after` is the `next_cursor` of the previous response."""
 
     after: str | None = None
 
@@ -20,7 +20,7 @@ class RetryQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 @route(
     "GET",
     "/v1/problems",
-    says="What needs a person: counts, and the first of each kind with links to all of them.",
+    says="Read what needs attention: counts, and the first entries of each kind with links to all.",
     scope="read",
     answer=Problems,
 )
@@ -32,7 +32,7 @@ async def list_problems(call: Call[Any]) -> Problems:
 @route(
     "POST",
     "/v1/problems/retry-held",
-    says="Ask again for all held keys that can be placed now; looks at up to 500 of them.",
+    says="Retry held events of all keys that can be applied now. Checks up to 500 keys.",
     scope="admin",
     status=202,
     query=RetryQuery,

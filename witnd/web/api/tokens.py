@@ -1,4 +1,4 @@
-"""API tokens: named, scoped, shown once, revocable at once."""
+"""API tokens: create, list and revoke them."""
 
 from typing import Any
 
@@ -11,9 +11,8 @@ from witnd.web.http.route import Call, Listing, Scope, route
 
 
 class TokenIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`name` says who uses it; several tokens may have one name. `scopes`: what it may do; `admin` may do everything.
-    `rate`: requests a second that it may make; null or left out for no limit.
-    """
+    """`name` describes who uses the token, and need not be unique. `scopes`: what the token permits; `admin` includes
+    the others. `rate`: maximum requests per second; default: no limit."""
 
     name: str
     scopes: list[Scope]
@@ -21,13 +20,13 @@ class TokenIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class TokenListing(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Revoked ones are left out unless `archived` is true."""
+    """Set `archived` to true to include revoked tokens."""
 
     archived: bool = False
 
 
 class Revoking(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`self`: true to revoke the very token that the request is made with."""
+    """`self`: must be true to revoke the token of this request."""
 
     self: bool = False
 
@@ -42,7 +41,7 @@ class TokenPage(Struct, frozen=True, kw_only=True):
 @route(
     "POST",
     "/v1/tokens",
-    says="Create a token. Its text is in this answer and nowhere else.",
+    says="Create a token. Only this response contains its text.",
     scope="admin",
     status=201,
     body=TokenIn,
@@ -82,7 +81,7 @@ async def read_token(call: Call[Any]) -> TokenJson:
 @route(
     "DELETE",
     "/v1/tokens/{id}",
-    says="Revoke a token: from now on it is refused. It stays in the list of archived ones.",
+    says="Revoke a token. It is refused at once, and stays in the list of archived tokens.",
     scope="admin",
     query=Revoking,
     answer=TokenJson,

@@ -125,9 +125,9 @@ class Protocol(web.RequestHandler):
                     request_id=request_id,
                     suppressed=suppressed,
                 )
-            error = ApiError("VALIDATION_ERROR", "this is not an HTTP request as the standard asks for it")
+            error = ApiError("VALIDATION_ERROR", "malformed HTTP request")
         if request.writer.output_size > 0:
-            raise ConnectionError("an answer has begun already, and no other can follow")
+            raise ConnectionError("a response has already started")
         self._listener.told(status_of(error))
         headers = {**self._listener.headers, "Content-Type": "application/json", "X-Request-Id": request_id}
         response = web.Response(body=encode_error(error, request_id), status=status_of(error), headers=headers)

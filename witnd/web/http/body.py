@@ -21,7 +21,7 @@ async def body_of(request: BaseRequest, route: Route, seconds: float) -> bytes:
     if (request.content_length or 0) > route.most_bytes:
         raise _too_large(route)
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
-        raise ApiError("UNSUPPORTED_MEDIA_TYPE", "send the body without Content-Encoding")
+        raise ApiError("UNSUPPORTED_MEDIA_TYPE", "Content-Encoding is not supported; send the body without it")
     if request.version >= HttpVersion11 and request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # the answer itself has not begun
@@ -42,14 +42,14 @@ async def body_of(request: BaseRequest, route: Route, seconds: float) -> bytes:
                 parts.append(part)
     except TimeoutError:
         raise ApiError(
-            "REQUEST_TIMEOUT", f"the body took longer than {seconds:g} s", headers={"Connection": "close"}
+            "REQUEST_TIMEOUT", f"body did not arrive within {seconds:g} s", headers={"Connection": "close"}
         ) from None
     except (ClientPayloadError, HttpProcessingError):
-        raise invalid("", "the body is broken off or not framed as HTTP asks") from None
+        raise invalid("", "body is incomplete, or its framing is invalid") from None
     return b"".join(parts)
 
 
 def _too_large(route: Route) -> Refused:
     return ApiError(
-        "PAYLOAD_TOO_LARGE", f"the body is larger than {route.most_bytes} bytes", headers={"Connection": "close"}
+        "PAYLOAD_TOO_LARGE", f"body must have at most {route.most_bytes} bytes", headers={"Connection": "close"}
     )

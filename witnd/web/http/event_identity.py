@@ -113,7 +113,7 @@ def _decoded(value: str) -> str:
     try:
         text = unquote_to_bytes(value.encode(errors="surrogateescape")).decode()
     except UnicodeError:
-        raise ValueError("does not decode to UTF-8") from None
+        raise ValueError("is not valid UTF-8") from None
     return text
 
 

@@ -153,7 +153,7 @@ def _running(marker: bytes) -> Running:
 def _replay(found: FinishedRequest, asked: KeyedRequest) -> web.Response:
     body = unseal(asked.secret, found.body)
     if body is None:
-        raise ApiError("CONFLICT", "the stored answer for this Idempotency-Key is unreadable; use another key")
+        raise ApiError("CONFLICT", "the stored response for this Idempotency-Key is damaged; use another key")
     headers: Mapping[str, str] = {**found.headers, REPLAYED: "true"}
     return web.Response(body=body, status=found.status, headers=headers)
 
@@ -161,8 +161,8 @@ def _replay(found: FinishedRequest, asked: KeyedRequest) -> web.Response:
 def _unknown(found: Running) -> Refused:
     return ApiError(
         "CONFLICT",
-        f"a request with this Idempotency-Key began at {instant.render(found.began_at)} and its answer was lost, so it "
-        "may have been carried out; check, and if it was not, send it with another key",
+        f"a request with this Idempotency-Key began at {instant.render(found.began_at)} and its response was lost; "
+        "check whether it was executed, and if not, send it with another key",
     )
 
 

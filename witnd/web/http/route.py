@@ -29,13 +29,13 @@ Q = TypeVar("Q")
 
 
 class Listing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every list understands. `after` is the `next_cursor` of the page before."""
+    """Parameters of every list. `after` is the `next_cursor` of the previous page."""
 
     limit: Annotated[
         int,
-        Meta(description="The most a page has.", extra_json_schema={"minimum": 1, "maximum": MOST_LISTED}),
+        Meta(description="Maximum entries of a page.", extra_json_schema={"minimum": 1, "maximum": MOST_LISTED}),
     ] = 50
-    after: Annotated[str | None, Meta(description="The `next_cursor` of the page before.")] = None
+    after: Annotated[str | None, Meta(description="The `next_cursor` of the previous page.")] = None
 
 
 class Raw(Struct, frozen=True):
@@ -157,7 +157,7 @@ class Call(Generic[Q]):
         try:
             return document(self.data, most=self.route.most_bytes, deepest=DEEPEST)
         except Invalid as wrong:
-            raise invalid("", f"the body {wrong}") from None
+            raise invalid("", f"body {wrong}") from None
 
     def body(self) -> Any:
         """The body as the route's struct."""
@@ -171,7 +171,7 @@ class Call(Generic[Q]):
         """`limit` and `after` of a list."""
         query: Any = self.query
         if not 1 <= query.limit <= MOST_LISTED:
-            raise invalid("limit", f"must lie between 1 and {MOST_LISTED}")
+            raise invalid("limit", f"must be from 1 to {MOST_LISTED}")
         return query.limit, query.after
 
 

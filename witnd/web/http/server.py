@@ -117,7 +117,7 @@ class Server:
         except Refused as refused:
             response, headers = self._refused(refused, request_id, for_people), headers_of(refused)
         except (StoreUnavailable, StoreRefused, Unsafe) as away:
-            error = unavailable(f"Redis cannot do this now: {away}")
+            error = unavailable(f"Redis is unavailable: {away}")
             response, headers = self._refused(error, request_id, for_people), headers_of(error)
         except (asyncio.CancelledError, ConnectionError):
             raise
@@ -171,11 +171,13 @@ class Server:
         """The token of the request, which may do what the route does."""
         token = await self._token(request)
         if route is not None and route.scope is not None and not token.has_scope(route.scope):
-            raise ApiError("FORBIDDEN", f"this token may not do this: it needs the scope {route.scope}")
+            raise ApiError("FORBIDDEN", f"token needs the scope {route.scope}")
         wait = self._rates.take(token, asyncio.get_running_loop().time())
         if wait is not None:
             headers = {"Retry-After": str(wait)}
-            raise ApiError("RATE_LIMITED", f"more than {token.rate:g} requests a second", headers=headers)
+            raise ApiError(
+                "RATE_LIMITED", f"rate limit of {token.rate:g} requests per second exceeded", headers=headers
+            )
         if self._services.tokens.note_use(token, self._services.now_ms()):
             # Whether that can be written now decides nothing about the request.
             with contextlib.suppress(StoreUnavailable, StoreRefused):
@@ -185,13 +187,13 @@ class Server:
     async def _token(self, request: BaseRequest) -> Token:
         given = request.headers.getall(hdrs.AUTHORIZATION, [])
         if not given:
-            raise _unknown("Missing token")
+            raise _unknown("missing token; send Authorization: Bearer <token>")
         form = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
         if form is None:
-            raise _unknown("The header must be `Authorization: Bearer <token>`")
+            raise _unknown("invalid Authorization header; send Authorization: Bearer <token>")
         token = await self._services.tokens.check(form[1])
         if token is None:
-            raise _unknown("This token is not known, or was revoked")
+            raise _unknown("token is unknown or revoked")
         return token
 
     async def _call(
@@ -201,7 +203,7 @@ class Server:
         content_type = request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower()
         if route.body is not None and data and content_type not in route.content_types:
             known = ", ".join(route.content_types)
-            raise ApiError("UNSUPPORTED_MEDIA_TYPE", f"Content-Type must be {known}, and is {content_type!r}")
+            raise ApiError("UNSUPPORTED_MEDIA_TYPE", f"Content-Type must be {known}, got {content_type!r}")
         target = request.rel_url.raw_path_qs
         return Call(
             self._services, route, path, _query(request, route), data, token, request_id, content_type,
@@ -246,19 +248,19 @@ def _all_free(methods: Mapping[str, Route]) -> bool:
 def _nothing(request: BaseRequest, methods: Mapping[str, Route]) -> Refused:
     if methods:
         allowed = ", ".join(sorted(methods))
-        return ApiError("METHOD_NOT_ALLOWED", f"only {allowed} here", headers={"Allow": allowed})
-    # Bytes that are no text would make an answer that is none.
+        return ApiError("METHOD_NOT_ALLOWED", f"method must be {allowed}", headers={"Allow": allowed})
+    # Invalid bytes would make an invalid answer.
     path = request.rel_url.raw_path.encode("ascii", "backslashreplace").decode()
-    return ApiError("NOT_FOUND", f"there is nothing at {path}")
+    return ApiError("NOT_FOUND", f"no such path: {path}")
 
 
 def _check_form(request: BaseRequest) -> None:
-    """What the parser lets pass and no honest client sends."""
+    """Reject ambiguous requests that aiohttp accepts, such as a duplicate Host."""
     hosts = len(request.headers.getall(hdrs.HOST, ()))
     if request.version not in _VERSIONS:
-        wrong = "only HTTP/1.1 and HTTP/1.0 are spoken here"
+        wrong = "HTTP version must be 1.1 or 1.0"
     elif hosts > 1 or (hosts == 0 and request.version == HttpVersion11):
-        wrong = "a request has one header Host"
+        wrong = "exactly one Host header is required"
     else:
         return
     raise ApiError("VALIDATION_ERROR", wrong, headers={"Connection": "close"})
@@ -275,11 +277,11 @@ def _query(request: BaseRequest, route: Route) -> Any:
     try:
         pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text), errors="strict", max_num_fields=50)
     except ValueError:
-        raise invalid("", "the query of the address is not well formed") from None
+        raise invalid("", "query string is malformed") from None
     given: dict[str, str] = {}
     for name, value in pairs:
         if name in given:
-            raise invalid(name, "is there twice; give it once")
+            raise invalid(name, "must not be repeated")
         given[name] = value
     try:
         return msgspec.convert(given, route.query, strict=False)
@@ -291,4 +293,4 @@ def _decoded(name: str, text: str) -> str:
     try:
         return unquote(text, errors="strict")
     except UnicodeDecodeError:
-        raise invalid(name, "does not decode to UTF-8") from None
+        raise invalid(name, "is not valid UTF-8") from None

@@ -1,4 +1,4 @@
-"""Agents: what makes an outcome billable, how long it waits, how its units are counted. Every version is kept."""
+"""Agents: the condition, settlement period and billing units of outcomes. Every version is kept."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -22,8 +22,8 @@ Method = Annotated[str, Meta(extra_json_schema={"enum": list(METHODS)})]
 
 
 class AgentChange(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Fields to replace; null puts the default: the key as `name`, 259200 s (72 h) as `settlement_period`, `last` as
-    `attribution_method`. A `condition` is replaced as a whole."""
+    """Fields to replace; null restores the default: the key for `name`, 259200 s (72 h) for `settlement_period`,
+    `last` for `attribution_method`. A `condition` is replaced as a whole."""
 
     name: str | None = None
     settlement_period: int | None = None
@@ -33,7 +33,7 @@ class AgentChange(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class AgentIn(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A new agent. `effective_from`: from when on; without it, from now on."""
+    """A new agent. `effective_from`: when it takes effect; default: now."""
 
     key: str
     condition: list[Condition]
@@ -44,7 +44,7 @@ class AgentIn(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Agent(Versioned, frozen=True, kw_only=True):
-    """An agent, as one of its versions has it. `contract_hash` is what outcomes name that open under it."""
+    """A version of an agent. `contract_hash` identifies the terms in the outcomes that open under it."""
 
     key: str
     name: str
@@ -56,15 +56,15 @@ class Agent(Versioned, frozen=True, kw_only=True):
 
 
 class AgentPage(Struct, frozen=True, kw_only=True):
-    """Agents in order of their keys."""
+    """Agents, sorted by key."""
 
     data: list[Agent]
     next_cursor: str | None
 
 
 class ExampleEvent(Struct, kw_only=True):
-    """An event as it would be sent; what it is about may be left out, and is not looked at. `accepted_at`: when it
-    comes in; without it, a second after the one before."""
+    """An event as your application would send it. The members that identify it are optional and ignored.
+    `accepted_at`: when witnd accepts it; default: one second after the previous event."""
 
     action: str
     timestamp: str | None = None
@@ -73,7 +73,7 @@ class ExampleEvent(Struct, kw_only=True):
 
 
 class TrialIn(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A contract, and at most 100 events in the order in which they come."""
+    """A contract, and up to 100 events in the order in which they arrive."""
 
     condition: list[Condition]
     name: str | None = None
@@ -107,8 +107,8 @@ register(
         listed="agents in order of their keys",
         body=AgentIn,
         change=AgentChange,
-        change_summary="Change fields of an agent. Only outcomes that open afterwards are under the new version.",
-        archive_summary="Archive an agent: it opens no more outcomes; those that are open go on.",
+        change_summary="Change an agent. The new version applies to outcomes that open afterwards.",
+        archive_summary="Archive an agent. It opens no new outcomes; open outcomes continue.",
         answer=Agent,
         page=AgentPage,
         show=_show,
@@ -120,7 +120,7 @@ register(
 @route(
     "POST",
     "/v1/agents/try",
-    says="Try a condition on example events before it is saved. Nothing is stored.",
+    says="Try a condition with example events. Nothing is stored.",
     scope="read",
     body=TrialIn,
     answer=TrialAnswer,

@@ -27,26 +27,28 @@ Standing = Literal["in force", "past", "scheduled"]
 
 
 class CatalogueListing(Listing, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Archived ones are left out unless `archived` is true. A page may be short: `next_cursor` null is the end."""
+    """Set `archived` to true to include archived entries. A page may be short: the list ends when `next_cursor` is
+    null."""
 
     archived: bool = False
 
 
 class Which(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Without anything: the version in force now. `at`: an instant. `version`: a number; not both."""
+    """Select a version with `at` (an instant) or `version` (a number), not both; default: the version in effect
+    now."""
 
     at: str | None = None
     version: int | None = None
 
 
 class When(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """From when on it holds; without an instant, from now on."""
+    """`effective_from`: when the change takes effect; default: now."""
 
     effective_from: str | None = None
 
 
 class Pair(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"one": "from", "other": "to"}):
-    """Numbers of two versions."""
+    """The numbers of two versions."""
 
     one: int
     other: int
@@ -56,8 +58,9 @@ class Pair(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename
 
 
 class Versioned(Struct, frozen=True, kw_only=True):
-    """A version. `version` is its number, `versions` how many there are; `until`: when the next one takes its place;
-    `scheduled`: from when on later ones will be in force, which no change of this one touches."""
+    """A version of a catalogue entry. `version` is its number, `versions` the number of versions. `until`: when the
+    next version takes effect. `scheduled`: when later versions take effect; a change of this version does not affect
+    them."""
 
     version: int
     versions: int
@@ -69,7 +72,7 @@ class Versioned(Struct, frozen=True, kw_only=True):
 
 
 class FieldChange(Struct, frozen=True, kw_only=True):
-    """One field of a version, in words; null where it is absent. Secrets show as fingerprints."""
+    """A changed field of a version, as text; null if absent. Secrets are shown as fingerprints."""
 
     path: str
     before: str | None
@@ -78,7 +81,7 @@ class FieldChange(Struct, frozen=True, kw_only=True):
 
 
 class VersionLine(Struct, frozen=True, kw_only=True):
-    """A version, with what it changed against the one before. `contract_hash` is that of an agent's version."""
+    """A version with its changes. `contract_hash` is set for versions of agents."""
 
     version: int
     effective_from: str
@@ -90,14 +93,14 @@ class VersionLine(Struct, frozen=True, kw_only=True):
 
 
 class VersionPage(Struct, frozen=True, kw_only=True):
-    """Versions, the first one first."""
+    """Versions, the oldest first."""
 
     data: list[VersionLine]
     next_cursor: str | None
 
 
 class Comparison(Struct, frozen=True, kw_only=True, rename={"one": "from", "other": "to"}):
-    """Two versions, and what the second has otherwise than the first."""
+    """Two versions, and the differences between them."""
 
     one: VersionLine
     other: VersionLine

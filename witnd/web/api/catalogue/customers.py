@@ -1,4 +1,4 @@
-"""Customers: who is billed, by which rate card, and what was agreed with each alone."""
+"""Customers, with their rate card, individual prices and individual terms."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,7 +21,7 @@ from witnd.web.http.route import Call
 
 
 class OwnTerms(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What this customer has agreed otherwise with an agent: its key, and at least one of the other fields."""
+    """Individual terms of a customer for an agent: the key of the agent and at least one other field."""
 
     agent: str
     name: str | None = None
@@ -31,8 +31,8 @@ class OwnTerms(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class CustomerChange(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Fields to replace; null puts the default. `entries` are prices of this customer alone, in its card's currency;
-    `agents` its own terms. `effective_from`: from when on; without it, from now on."""
+    """Fields to replace; null restores the default. `entries`: individual prices in the currency of the customer's
+    rate card. `agents`: individual terms. `effective_from`: when the change takes effect; default: now."""
 
     name: str | None = None
     email: str | None = None
@@ -43,14 +43,13 @@ class CustomerChange(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class CustomerIn(CustomerChange, kw_only=True, forbid_unknown_fields=True):
-    """A new customer. Without a `name` it is called by its key; without a `rate_card` its events are held."""
+    """A new customer. `name` defaults to the key. Without a `rate_card`, its events are held."""
 
     key: str
 
 
 class Customer(Versioned, frozen=True, kw_only=True):
-    """A customer, as one of its versions has it. `warnings` lists the customer's own prices that bill one unit as 0;
-    lists leave it out."""
+    """A version of a customer. `warnings` lists individual prices that bill one unit as 0; it is absent in lists."""
 
     key: str
     name: str
@@ -62,14 +61,14 @@ class Customer(Versioned, frozen=True, kw_only=True):
 
 
 class CustomerPage(Struct, frozen=True, kw_only=True):
-    """Customers in order of their keys."""
+    """Customers, sorted by key."""
 
     data: list[Customer]
     next_cursor: str | None
 
 
 class CustomerListing(CatalogueListing, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`rate_card`: only those who have it."""
+    """`rate_card`: only customers with this rate card."""
 
     rate_card: str | None = None
 
@@ -117,8 +116,8 @@ register(
         listed="customers in order of their keys",
         body=CustomerIn,
         change=CustomerChange,
-        change_summary="Change fields of a customer. Outcomes that are open keep what they have.",
-        archive_summary="Archive a customer: it is hidden, and its events still open outcomes.",
+        change_summary="Change a customer. Open outcomes keep their prices and terms.",
+        archive_summary="Archive a customer. Lists hide it; its events still open outcomes.",
         answer=Customer,
         page=CustomerPage,
         listing=CustomerListing,

@@ -1,4 +1,4 @@
-"""Notification rules: who is told of which outcomes. A rule's id is derived from its name."""
+"""Notification rules: which outcomes send a webhook, and to which endpoint. The id of a rule derives from its name."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -48,8 +48,8 @@ register(
         listed="notification rules in order of their names",
         body=NotificationRuleIn,
         change=NotificationRuleChange,
-        change_summary="Change fields of a notification rule, but its name.",
-        archive_summary="Archive a notification rule: it makes no more deliveries; those that wait are parked.",
+        change_summary="Change a notification rule. The name cannot be changed.",
+        archive_summary="Archive a notification rule. It creates no new deliveries; waiting deliveries are parked.",
         answer=NotificationRuleAnswer,
         page=NotificationRulePage,
         parameter="id",
@@ -63,7 +63,7 @@ register(
 @route(
     "POST",
     "/v1/notification-rules/{id}/rotate-secret",
-    says="Put another secret in the place of the one that signs; for a while both do.",
+    says="Rotate the signing secret. Both secrets are valid during the overlap.",
     scope="admin",
     has_versions=True,
     body=RotationIn,
@@ -89,7 +89,7 @@ async def rotate_secret(call: Call[Any]) -> NotificationRuleAnswer:
 @route(
     "POST",
     "/v1/notification-rules/{id}/test",
-    says="Send a signed sample to the rule's endpoint and tell what it answered.",
+    says="Send a signed sample to the rule's endpoint, and return its response.",
     scope="admin",
     answer=TestAnswer,
     refusals=("CONFLICT",),
@@ -113,7 +113,7 @@ async def test_rule(call: Call[Any]) -> TestAnswer:
 @route(
     "POST",
     "/v1/notification-rules/{id}/resume",
-    says="Lift the suspension of the rule's endpoint, and send what is parked, the oldest first.",
+    says="Resume the rule's endpoint, and send its parked deliveries, the oldest first.",
     scope="admin",
     answer=Resumed,
     refusals=("CONFLICT",),

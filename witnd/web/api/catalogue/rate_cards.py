@@ -1,4 +1,4 @@
-"""Rate cards: which agent costs what, in one currency. Every version is kept."""
+"""Rate cards: the prices of agents, in one currency. Every version is kept."""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from witnd.web.http.route import Call, route
 
 
 class Tier(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A step of a graduated or volume price; only the last has no `up_to`."""
+    """A tier of a graduated or volume price. Only the last tier has no `up_to`."""
 
     price_per_unit: str
     up_to: str | None = None
@@ -31,8 +31,8 @@ class Tier(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Entry(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What an agent costs. Which fields there are depends on the `kind`: flat, graduated, volume, package or
-    percentage. Amounts and quantities are decimal strings."""
+    """The price of an agent. The fields depend on `kind`: flat, graduated, volume, package or percentage. Amounts and
+    quantities are decimal strings."""
 
     agent: str
     kind: Annotated[str, Meta(extra_json_schema={"enum": list(KINDS)})] = "flat"
@@ -49,7 +49,8 @@ class Entry(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class RateCardChange(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Fields to replace; `entries` are replaced as a whole. `effective_from`: from when on; without it, from now on."""
+    """Fields to replace; `entries` is replaced as a whole. `effective_from`: when the change takes effect; default:
+    now."""
 
     currency: str | None = None
     entries: list[Entry] | None = None
@@ -66,8 +67,8 @@ class RateCardIn(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class RateCardAnswer(Versioned, frozen=True, kw_only=True):
-    """A rate card, as one of its versions has it. `words` has a line for each agent; lists leave it out. `warnings`
-    lists prices that bill one unit as 0; lists leave it out too."""
+    """A version of a rate card. `words` describes the price of each agent. `warnings` lists prices that bill one unit
+    as 0. Both are absent in lists."""
 
     key: str
     currency: str
@@ -77,15 +78,15 @@ class RateCardAnswer(Versioned, frozen=True, kw_only=True):
 
 
 class RateCardPage(Struct, frozen=True, kw_only=True):
-    """Rate cards in order of their keys."""
+    """Rate cards, sorted by key."""
 
     data: list[RateCardAnswer]
     next_cursor: str | None
 
 
 class QuoteIn(Struct, kw_only=True, forbid_unknown_fields=True):
-    """How many `outcomes` of an `agent`, each of unit 1, or the `units` of each. The agent may be left out where the
-    card has one entry. `at`: by the version in force then."""
+    """The number of `outcomes` of an `agent`, with 1 unit each, or the `units` of each. `agent` is optional if the
+    card has one entry. `at`: use the prices in effect at this instant."""
 
     agent: str | None = None
     outcomes: int | None = None
@@ -94,7 +95,7 @@ class QuoteIn(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class UnsavedQuoteIn(Struct, kw_only=True, forbid_unknown_fields=True):
-    """The same, with the card itself."""
+    """A quote request with the rate card itself."""
 
     currency: str
     entries: list[Entry]
@@ -135,10 +136,8 @@ register(
         listed="rate cards in order of their keys",
         body=RateCardIn,
         change=RateCardChange,
-        change_summary=(
-            "Change fields of a rate card. Only outcomes that open afterwards cost what the new version says."
-        ),
-        archive_summary="Archive a rate card: it is hidden, and still prices for customers who have it.",
+        change_summary=("Change a rate card. The new prices apply to outcomes that open afterwards."),
+        archive_summary="Archive a rate card. Lists hide it; its prices still apply to its customers.",
         answer=RateCardAnswer,
         page=RateCardPage,
         show=_show,
@@ -150,7 +149,7 @@ register(
 @route(
     "POST",
     "/v1/rate-cards/quote",
-    says="What outcomes would cost on a card that is not saved. Nothing is stored.",
+    says="Calculate what outcomes would cost on a rate card that is not saved. Nothing is stored.",
     scope="read",
     body=UnsavedQuoteIn,
     answer=QuoteAnswer,
@@ -164,7 +163,7 @@ async def quote_unsaved(call: Call[Any]) -> QuoteAnswer:
 @route(
     "POST",
     "/v1/rate-cards/{key}/quote",
-    says="What outcomes would cost on a rate card. Nothing is stored.",
+    says="Calculate what outcomes would cost on a rate card. Nothing is stored.",
     scope="read",
     body=QuoteIn,
     answer=QuoteAnswer,

@@ -97,9 +97,9 @@ def register(module: str, resource: Resource) -> None:
     add("GET", one, "read_{}", read, f"Read {phrase}.", query=Which, **answer)
     add("PATCH", one, "change_{}", change, resource.change_summary, has_versions=True, body=resource.change, **body)
     add("DELETE", one, "archive_{}", archive, resource.archive_summary, has_versions=True, query=When, **changes)
-    add("POST", f"{one}/restore", "restore_{}", restore, f"Take {phrase} out of the archive.",
+    add("POST", f"{one}/restore", "restore_{}", restore, f"Restore {phrase} from the archive.",
         has_versions=True, query=When, **changes)  # fmt: skip
     add("GET", f"{one}/versions", "list_{}_versions", versions,
-        f"List the versions of {phrase}, with what each changed.", query=Listing, answer=VersionPage)  # fmt: skip
+        f"List the versions of {phrase} with their changes.", query=Listing, answer=VersionPage)  # fmt: skip
     add("GET", f"{one}/compare", "compare_{}", compare, f"Compare two versions of {phrase}.",
         query=Pair, answer=Comparison)  # fmt: skip

@@ -24,9 +24,9 @@ SourceText = Annotated[str, Meta(extra_json_schema={"enum": list(SOURCES)})]
 
 
 class NotificationRuleChange(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Fields to replace; null puts the default, but a rule keeps its `secret`. After a change of that the one before
-    signs too for `secret_overlap` seconds, a day if nothing is said. `effective_from`: from when on; without it, from
-    now on."""
+    """Fields to replace; null restores the default, except that a rule keeps its `secret`. After you change the
+    secret, the previous one stays valid for `secret_overlap` seconds; default: one day. `effective_from`: when the
+    change takes effect; default: now."""
 
     source: SourceText | None = None
     agent: str | None = None
@@ -38,8 +38,8 @@ class NotificationRuleChange(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class NotificationRuleIn(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A new rule: `source` is outcome_confirmed, outcome_missed or both; without an `agent` it is for all. Without a
-    `secret` one is made, and shown in this answer alone."""
+    """A new rule. `source`: outcome_confirmed, outcome_missed or both. Without an `agent`, the rule applies to all
+    agents. Without a `secret`, witnd generates one; only this response contains it."""
 
     name: str
     source: SourceText
@@ -51,7 +51,7 @@ class NotificationRuleIn(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
-    """How the rule's endpoint has been answering. Deliveries to a `suspended` one are parked until it is resumed."""
+    """The health of the rule's endpoint. Deliveries to a `suspended` endpoint are parked until you resume it."""
 
     state: Literal["healthy", "failing", "suspended"]
     failing_since: str | None
@@ -60,9 +60,9 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
 
 class NotificationRuleAnswer(Versioned, frozen=True, kw_only=True):
-    """A rule, as one of its versions has it. `secret` is there once, where it was made for this request; else there is
-    its fingerprint: the first 8 hex digits of its SHA-256. `previous_secret_until`: until when the one before signs
-    too."""
+    """A version of a rule. `secret` is shown once, in the response to the request that generated it. Other responses
+    show its fingerprint: the first 8 hex digits of its SHA-256. `previous_secret_until`: until when the previous
+    secret is valid."""
 
     id: str
     name: str
@@ -77,21 +77,21 @@ class NotificationRuleAnswer(Versioned, frozen=True, kw_only=True):
 
 
 class NotificationRulePage(Struct, frozen=True, kw_only=True):
-    """Rules in order of their names; `after` is the name of the last one seen."""
+    """Rules, sorted by name; `after` is the name of the last one on the previous page."""
 
     data: list[NotificationRuleAnswer]
     next_cursor: str | None
 
 
 class RotationIn(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Without a `secret` one is made. For `overlap_seconds`, a day if nothing is said, both secrets sign."""
+    """Without a `secret`, witnd generates one. Both secrets are valid for `overlap_seconds`; default: one day."""
 
     secret: str | None = None
     overlap_seconds: int | None = None
 
 
 class TestAnswer(Struct, frozen=True, kw_only=True):
-    """What the endpoint answered to the sample: `body` is the first KiB of it. `reason`: why it is no success."""
+    """The endpoint's response to the sample. `body` is its first KiB. `reason`: why the test failed."""
 
     id: str
     type: str
@@ -105,7 +105,8 @@ class TestAnswer(Struct, frozen=True, kw_only=True):
 
 
 class Resumed(Struct, frozen=True, kw_only=True):
-    """How many parked deliveries are queued. `more`: there were more than one request takes; ask again."""
+    """The number of parked deliveries that were queued. `more`: there are more than one request queues; repeat the
+    request."""
 
     queued: int
     more: bool

@@ -17,34 +17,34 @@ from witnd.web.http.route import JSON, Listing, Route
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 # What each refusal means to a client, and what it should do. The reference page has an anchor for each.
 MEANINGS: Final[Mapping[str, str]] = {
-    "VALIDATION_ERROR": "Something in the request is wrong. `details` has every mistake found, with its path. "
-    "The same request is refused again.",
-    "TOKEN_INVALID": "There is no token, or it is not known, or it was revoked. Send "
-    "`Authorization: Bearer <token>`; `witnd tokens create` makes one.",
-    "FORBIDDEN": "The token is good and has not the scope that this call needs.",
-    "NOT_FOUND": "There is nothing of this key, or at this path.",
-    "METHOD_NOT_ALLOWED": "The path is known and not with this method. The header `Allow` has those that are.",
-    "REQUEST_TIMEOUT": "The body did not come in time.",
-    "CONFLICT": "It exists already, or it was changed meanwhile, or its state does not allow this. Read it again "
-    "before anything else.",
-    "PRECONDITION_FAILED": "It was changed since you read it: `If-Match` names another version. Read it again and "
-    "repeat your change.",
-    "PAYLOAD_TOO_LARGE": "The body is larger than this call takes. Send less at a time.",
-    "UNSUPPORTED_MEDIA_TYPE": "The body has another `Content-Type` than this call takes, or a `Content-Encoding`.",
-    "RATE_LIMITED": "This token makes more requests than it may. Try again after as many seconds as the header "
-    "`Retry-After` says.",
-    "INTERNAL_ERROR": "A fault of witnd. The log has it under the `request_id`.",
-    "UNAVAILABLE": "Redis cannot do it now. Nothing is known to be done: send the same request again after as many "
-    "seconds as the header `Retry-After` says. Events count once if they carry an `idempotency_key`.",
+    "VALIDATION_ERROR": "The request is invalid. `details` lists every mistake with its path. Correct them, then "
+    "send it again.",
+    "TOKEN_INVALID": "The token is missing, unknown or revoked. Send `Authorization: Bearer <token>`; "
+    "`witnd tokens create` creates a token.",
+    "FORBIDDEN": "The token does not have the scope that this operation needs.",
+    "NOT_FOUND": "The key or path does not exist.",
+    "METHOD_NOT_ALLOWED": "The path does not support this method. The header `Allow` lists the supported ones.",
+    "REQUEST_TIMEOUT": "The body did not arrive in time.",
+    "CONFLICT": "The resource already exists, was changed concurrently, or has a state that does not allow the "
+    "operation. Read it again.",
+    "PRECONDITION_FAILED": "The resource changed since you read it: its version does not match `If-Match`. "
+    "Read it again and repeat your change.",
+    "PAYLOAD_TOO_LARGE": "The body is too large. Send less at a time.",
+    "UNSUPPORTED_MEDIA_TYPE": "The operation does not support the `Content-Type` of the body, or the body "
+    "has a `Content-Encoding`.",
+    "RATE_LIMITED": "The token exceeded its rate limit. Retry after the number of seconds in `Retry-After`.",
+    "INTERNAL_ERROR": "An internal error. See the server log for this `request_id`.",
+    "UNAVAILABLE": "Redis is unavailable. The change may or may not have been made. Retry after the number of "
+    "seconds in `Retry-After`. Events with an `idempotency_key` count once.",
 }
 _EVERYWHERE: Final = ("VALIDATION_ERROR", "INTERNAL_ERROR", "UNAVAILABLE")
 _WITH_TOKEN: Final = ("TOKEN_INVALID", "FORBIDDEN", "RATE_LIMITED")
 _WITH_BODY: Final = ("REQUEST_TIMEOUT", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE")
 _KEY: Final[dict[str, Any]] = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-~]+$"}
 _TAGS: Final[dict[str, Any]] = {"type": "string", "pattern": r'^(\*|"[!#-~]*"(, ?"[!#-~]*")*)$'}
-_KEY_OF_CHANGE: Final = "witnd carries out requests with the same key once, and repeats the answer for 24 hours."
+_KEY_OF_CHANGE: Final = "witnd executes requests with the same key once, and repeats the response for 24 hours."
 _KEY_OF_EVENT: Final = "The `idempotency_key` of the event. For a batch, witnd derives the keys of its events from it."
-_EXPECTED: Final = "The `ETag` of the version that you read. If somebody changed it since, the answer is 412."
+_EXPECTED: Final = "The `ETag` of the version that you read. If it has changed since, the response is 412."
 _ETAG: Final[dict[str, Any]] = {
     "description": "The version in effect. Send it as `If-Match` with a change.",
     "schema": {"type": "string"},
@@ -54,8 +54,8 @@ _REPLAYED: Final[dict[str, Any]] = {
     "schema": {"type": "string", "enum": ["true"]},
 }
 _DESCRIPTION: Final = (
-    "Events in; outcomes, deliveries and invoices out. Lists answer `data` and `next_cursor`; give that as `after` "
-    "for the next page. Instants are UTC, amounts are decimal strings. Whatever is refused is refused in one form: "
+    "Send events; read outcomes, deliveries and invoices. Lists return `data` and `next_cursor`; pass the cursor as "
+    "`after` to get the next page. Instants are UTC, amounts are decimal strings. Every error has the form "
     "`ErrorAnswer`."
 )
 
@@ -84,7 +84,7 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
             "responses": {code: _refusal(code) for code in sorted(CODES)},
             "headers": {
                 "X-Request-Id": {
-                    "description": "Under this id the request is in the log.",
+                    "description": "The id of the request in the log.",
                     "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
                 }
             },
@@ -92,7 +92,7 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
                 "token": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "A token with the scope of the call. `admin` may do what `read` and `ingest` may.",
+                    "description": "A token with the scope of the call. `admin` includes `read` and `ingest`.",
                 }
             },
         },

@@ -26,7 +26,7 @@ async def home(call: Call[Any]) -> Raw:
     if "text/html" in call.headers.get("Accept", ""):
         return redirect(PREFIX)
     if "Authorization" in call.headers:
-        raise ApiError("NOT_FOUND", "there is nothing at /; the API is below /v1, its description at /docs")
+        raise ApiError("NOT_FOUND", "no such path: /; the API is below /v1, its description at /docs")
     raise ApiError("TOKEN_INVALID", "Missing token", headers={"WWW-Authenticate": "Bearer"})
 
 
