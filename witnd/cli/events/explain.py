@@ -16,6 +16,9 @@ from witnd.domain.outcomes.resolution import Line
 from witnd.domain.pricing.working import working_text
 from witnd.exit_codes import USAGE
 
+# What only an answer with a page of the events needs.
+_OF_PAGES = ("partition", "events_next_cursor")
+
 
 @click.command()
 @click.argument("key", type=TEXT)
@@ -37,10 +40,10 @@ def explain(key: str, shown: int, json_output: bool, config_path: Path | None) -
     it shows these events and what they wait for.
 
     \b
-    JSON: {"key", "partition", "outcome": as in `witnd outcomes --json` or null, "terms", "story": {"condition",
+    JSON: {"key", "outcome": as in `witnd outcomes --json` or null, "terms", "story": {"condition",
     "events": [{"entry", "accepted_at", "action", "timestamp", "value", "attribution", "pin",
     "placed_at", "leaves": [{"path", "words", "holds", "flipped"}…], "holds", "status",
-    "settles_at", "words"}…], "why", "unit"}, "events_next_cursor": null, "resolution", "line",
+    "settles_at", "words"}…], "why", "unit"}, "resolution", "line",
     "invoice", "deliveries", "held", "on_hold": {"reason", "since", "status", "waiting"} or null}
 
     \b
@@ -56,7 +59,8 @@ async def _explain(key: str, shown: int, as_document: bool, config: Path | None)
         services = opened.services
         found = await one(services, key, is_whole=True) or without_outcome(keys_of(services, key), key)
     if as_document:
-        as_json(found)
+        names = [name for name in found.__struct_fields__ if name not in _OF_PAGES]
+        as_json({name: getattr(found, name) for name in names})
     elif found.outcome is None or found.terms is None or found.story is None:
         _print_held(found)
     else:
