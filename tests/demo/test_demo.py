@@ -166,7 +166,7 @@ def test_when_its_server_dies_it_says_so_and_shows_the_daemons_log(
     assert shown.end() == 3
     errors = shown.errors()
     assert "daemon.ready" in errors
-    assert errors.splitlines()[-1] == ("witnd: the server of the demo ended by itself: it was ended by SIGKILL")
+    assert errors.splitlines()[-1] == ("witnd: the server of the demo ended unexpectedly: it was ended by SIGKILL")
 
 
 @pytest.mark.slow

@@ -1,4 +1,3 @@
-"""`witnd demo`: a complete billing system with sample traffic, for a few seconds.
-
-Imports the daemon, the store and the audit: only customers and their events are made up.
+"""`witnd demo`: a complete billing system with sample traffic.
+Imports the daemon, the store and the audit; only customers and events are samples.
 """

@@ -1,7 +1,6 @@
-"""What the account says of each thing that happened: the words, and nothing about where from.
+"""The lines that the demo prints.
 
-One line each: when, which outcome, what, and why in plain words. Whether it is worth a line at all
-is decided here too: None where nothing changed that anybody would bill or argue about.
+One line per event: instant, outcome, what happened and why. Events without a relevant change have no line (None).
 """
 
 from collections.abc import Sequence
@@ -50,7 +49,7 @@ _HELD: Final = {
 
 
 class Line(Struct, frozen=True, kw_only=True):
-    """One line of the account."""
+    """A printed line."""
 
     at_ms: int
     key: str
@@ -66,7 +65,7 @@ class Line(Struct, frozen=True, kw_only=True):
 
 
 def clock(at_ms: int) -> str:
-    """The time of day in UTC, to a tenth of a second."""
+    """Return the time of day in UTC, with tenths of a second."""
     at = datetime.fromtimestamp(at_ms // 1000, UTC)
     return f"{at:%H:%M:%S}.{at_ms % 1000 // 100}"
 
@@ -75,7 +74,7 @@ def clock(at_ms: int) -> str:
 
 
 def applied_line(key: str, events: Sequence[ExplainedEvent], place: int, outcome: Outcome) -> Line | None:
-    """The event at `place` of an outcome's story."""
+    """Return the line of the event at index `place` of an outcome's explanation."""
     event = events[place]
     before = place > 0 and events[place - 1].holds
     at_ms = instant.parse(event.accepted_at)
@@ -99,7 +98,7 @@ def applied_line(key: str, events: Sequence[ExplainedEvent], place: int, outcome
 
 
 def placement_line(key: str, events: Sequence[ExplainedEvent], at_ms: int, outcome: Outcome) -> Line | None:
-    """Held events that were counted at this instant."""
+    """Return the line of held events that were placed at this instant."""
     instants = instant.render(at_ms)
     those = [event for event in events if event.placed_at == instants]
     if not those:
@@ -116,7 +115,7 @@ def _properties_text(event: ExplainedEvent) -> str:
 
 
 def _changed_checks(event: ExplainedEvent, contract: Contract) -> str:
-    """The checks that the event turned towards what the whole is now."""
+    """Return the changed checks that caused the current state of the condition."""
     parts = [
         leaf_state_text(leaf, event.value if leaf.fact == event.action else None, holds=after.holds)
         for leaf, after in zip(contract.rule.leaves, event.leaves, strict=True)
@@ -126,7 +125,7 @@ def _changed_checks(event: ExplainedEvent, contract: Contract) -> str:
 
 
 def leaf_state_text(leaf: Leaf, value: Value | None, *, holds: bool) -> str:
-    """What is the case, where a leaf holds or does not. `value` is the latest of its fact."""
+    """Describe why a leaf is true or false. `value` is the latest of its fact."""
     if leaf.operator in condition.SEEN:
         if holds is (leaf.operator == "seen"):
             return f"`{leaf.fact}` was seen"
@@ -149,7 +148,7 @@ def _whole(value: Value | None) -> object:
 
 
 def rejected_line(at_ms: int, fate: FateRecord, event: Event | None, outcome: Outcome | None) -> Line:
-    """An event that was not counted, and why. `event` is None where it cannot be read."""
+    """Return the line of an event that was not applied. `event` is None if it is unreadable."""
     action = "an event" if event is None else f"`{event.action}`"
     key = fate.key or (event.key if event else "") or "(no usable key)"
     text = {
@@ -185,7 +184,7 @@ def _rejection_reason(action: str, fate: FateRecord, event: Event | None, outcom
 
 
 def resolution_line(resolution: Resolution, outcome: Outcome) -> Line:
-    """A confirmed or missed outcome."""
+    """Return the line of a confirmed or missed outcome."""
     at_ms = instant.parse(resolution.settles_at)
     if resolution.status != "CONFIRMED":
         why = " and ".join(false_parts(outcome))
@@ -196,14 +195,14 @@ def resolution_line(resolution: Resolution, outcome: Outcome) -> Line:
         return Line(at_ms=at_ms, key=resolution.outcome_key, word="settled", text=text)
     text = f"billed {resolution.amount} {resolution.currency} to {resolution.customer_key}"
     unit, each = Decimal(str(resolution.unit)), Decimal(str(resolution.price_per_unit))
-    # A percentage that was held within its bounds is no such product.
+    # A percentage limited by its bounds is not unit × price.
     if each != Decimal(resolution.amount) and money.plain(money.product(unit, each)) == resolution.amount_exact:
         text += f" ({resolution.unit} × {resolution.price_per_unit})"
     return Line(at_ms=at_ms, key=resolution.outcome_key, word="settled", text=text)
 
 
 def false_parts(outcome: Outcome) -> list[str]:
-    """Why the condition does not hold: what is the case in those of its parts that do not."""
+    """Return the false parts of the condition as text."""
     rule, missing = outcome.contract.rule, []
     truth = rule.truth(outcome.counts, outcome.values)
     for number, node in enumerate(outcome.contract.condition):
@@ -222,7 +221,7 @@ def false_parts(outcome: Outcome) -> list[str]:
 
 
 def webhook_line(receipt: Receipt) -> Line:
-    """A webhook as its receiver saw it."""
+    """Return the line of a received webhook."""
     attempt = f" (attempt {receipt.attempt})" if receipt.attempt > 1 else ""
     if receipt.wrong is not None:
         word, text = "forged", f"{receipt.rule}: {receipt.wrong}; refused"
@@ -236,7 +235,7 @@ def webhook_line(receipt: Receipt) -> Line:
 
 
 def catalogue_line(entry: CatalogueEntry) -> Line:
-    """A version that was put into the catalogue."""
+    """Return the line of a new catalogue version."""
     kind = entry.kind.replace("_", " ")
     card = entry.content.get("rate_card")
     text = f"{kind} {entry.key} is in force{f', with rate card {card}' if card else ''}"

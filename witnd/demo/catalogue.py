@@ -1,4 +1,4 @@
-"""The demo's catalogue: the sample file, put into force, and customers that turn up later."""
+"""The demo's catalogue: the sample file, and customers that are added later."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -15,13 +15,13 @@ _RECEIVER = "http://receiver"
 
 
 def sample_items(receiver: str) -> tuple[Item, ...]:
-    """What the file says, with webhooks that go to the address `receiver`."""
+    """Return the items of the sample file, with webhooks to the address `receiver`."""
     text = files("witnd.demo").joinpath("catalogue.toml").read_text(encoding="utf-8")
     return _valid_items(catalogue_file.parse(text.replace(_RECEIVER, receiver)))
 
 
 def new_customer_items(key: str, rate_card: str) -> tuple[Item, ...]:
-    """A customer that was not there at the beginning."""
+    """Return the items that add a customer."""
     return _valid_items(catalogue_file.read({"customers": [{"key": key, "rate_card": rate_card}]}))
 
 
@@ -31,7 +31,7 @@ def _valid_items(file: catalogue_file.CatalogueFile) -> tuple[Item, ...]:
 
 
 async def apply_items(store: CatalogueStore, items: Sequence[Item]) -> Mapping[str, str]:
-    """Put items into force as `witnd apply` does. Answers the secrets made for new rules."""
+    """Apply items as `witnd apply` does. Return the secrets of new rules."""
     seed = secrets.token_bytes(_SEED_BYTES)
     made: Plan | None = None
 

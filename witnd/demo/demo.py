@@ -1,7 +1,7 @@
-"""The demo from beginning to end: what is started, in which order it ends, what is left (nothing).
+"""Run the demo: start all parts, stop them in order, and leave nothing behind.
 
-Everything lives in a temporary directory and in this process, except the private server. The user's
-configuration file and environment are not read: a demo is the same everywhere.
+Everything is in a temporary directory and in this process, except the private server. The user's configuration file and
+environment are ignored, so that the demo is the same everywhere.
 """
 
 import asyncio
@@ -40,29 +40,29 @@ FOLDER: Final = "witnd-demo-"
 LOG_FILE: Final = "daemon.log"
 LEASE_SECONDS: Final = 3.0
 RETRY_SECONDS: Final = (0.6, 1, 2, 4, 8, 15, 30, 60)
-# Everything settles within seconds after the last event; what takes longer is not waited for.
+# Longest wait for outcomes to settle after the last event.
 SETTLE_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 15.0
-# The end of the server's process is noticed as late as this after that of a connection to it.
+# Longest time between the loss of a connection and the exit of the server's process.
 NOTICE_SECONDS: Final = 2.0
 POLL_SECONDS: Final = 0.05
 _LOG_LINES: Final = 20
 
-# What to type in order to look into the Redis at an address.
+# Returns the commands to inspect the Redis at an address.
 Hint = Callable[[str], Sequence[str]]
 
 
-class DemoFailed(Exception):  # noqa: N818 - a state of the world; the cause is what went wrong
-    """Something ended that should not have. `log` is what the daemon said last."""
+class DemoFailed(Exception):  # noqa: N818 - its cause is the error
+    """A part of the demo ended unexpectedly. `log` has the daemon's last log lines."""
 
     def __init__(self, cause: Exception, log: str) -> None:
-        super().__init__("the demo broke off")
+        super().__init__("the demo failed")
         self.cause = cause
         self.log = log
 
 
 def settings(folder: Path) -> Config:
-    """The demo's own configuration, which owes nothing to the user's."""
+    """Return the demo's configuration, independent of the user's."""
     return Config(
         redis=RedisConfig(prefix=PREFIX),
         http=HttpConfig(bind=Address("127.0.0.1", 0)),
@@ -73,7 +73,7 @@ def settings(folder: Path) -> Config:
 
 
 async def play(seconds: int | None, look_inside: Hint) -> Summary:
-    """The whole demo, to its summary. `look_inside` answers what to type for that, given an address."""
+    """Run the demo and return its summary. `look_inside` returns the commands to inspect Redis."""
     stops = Stops()
     screen = Screen(stops.reader_lost)
     with stops.listening():
@@ -86,7 +86,7 @@ async def play(seconds: int | None, look_inside: Hint) -> Summary:
 
 @contextmanager
 def _logging(folder: Path) -> Iterator[None]:
-    """The daemon's log goes to a file; it is shown where the demo breaks off."""
+    """Write the daemon's log to a file, which is shown if the demo fails."""
     file = folder / LOG_FILE
     with file.open("w", encoding="utf-8") as log:
         telemetry.configure("console", stream=log)
@@ -101,7 +101,7 @@ def _logging(folder: Path) -> Iterator[None]:
 
 
 class Demo:
-    """One performance. The parts know nothing of each other: they meet in Redis and over HTTP."""
+    """One run of the demo. Its parts communicate only through Redis and HTTP."""
 
     def __init__(self, folder: Path, screen: Screen, stops: Stops, seconds: int | None, look_inside: Hint) -> None:
         self._config = settings(folder)
@@ -180,7 +180,7 @@ class Demo:
         await self._cancel("traffic")
 
     async def _settle(self, client: Redis) -> None:
-        """Wait until nothing is open and every webhook is delivered, unless somebody hurries."""
+        """Wait until all outcomes are settled and all webhooks delivered, unless the user interrupts."""
         if not self._stops.hurried.is_set() and not await self._quiet(client):
             self._say()
             self._say("No more events. What is open settles now; Ctrl-C skips that.")
@@ -204,7 +204,7 @@ class Demo:
         self._running[name] = asyncio.create_task(work, name=name)
 
     async def _wait(self, event: asyncio.Event, *, seconds: float | None = None) -> bool:
-        """Whether the event came in time. Raises where something ended that should go on."""
+        """Return whether the event was set in time. Raises if a part ended unexpectedly."""
         coming = asyncio.ensure_future(event.wait())
         try:
             await asyncio.wait(
@@ -223,7 +223,7 @@ class Demo:
                 raise _unexpected_end(name, task)
 
     async def _wait_for_end(self, name: str) -> None:
-        """Wait for the end of what was told to end; not for ever."""
+        """Wait for a stopped part to end, for a limited time."""
         task = self._running[name]
         await asyncio.wait(self._running.values(), timeout=STOP_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
@@ -231,7 +231,7 @@ class Demo:
             await task
             return
         self._check()
-        raise StoreUnavailable(f"the {name} of the demo did not end when it was told to")
+        raise StoreUnavailable(f"the {name} of the demo did not stop in time")
 
     async def _cancel(self, name: str) -> None:
         task = self._running.pop(name)
@@ -240,11 +240,11 @@ class Demo:
 
     @asynccontextmanager
     async def _clean_up(self) -> AsyncIterator[None]:
-        """Whatever ends the demo, nothing of it runs on."""
+        """Stop all parts, however the demo ends."""
         try:
             yield
         except StoreUnavailable:
-            # A connection notices the end of its server before whoever waits for the process does.
+            # A connection is lost before the exit of the server's process is visible.
             server = self._running.get("server")
             if server is None:
                 raise
@@ -258,4 +258,4 @@ class Demo:
 
 
 def _unexpected_end(name: str, task: asyncio.Task[Any]) -> StoreUnavailable:
-    return StoreUnavailable(f"the {name} of the demo ended by itself: it {task.result() or 'ended'}")
+    return StoreUnavailable(f"the {name} of the demo ended unexpectedly: it {task.result() or 'ended'}")

@@ -1,7 +1,5 @@
-"""The demo's webhook endpoint: it verifies every signature by itself, and refuses some on purpose.
-
-Written from the Standard Webhooks specification rather than with witnd's own signer, as the
-application that a webhook is meant for would be.
+"""The demo's webhook endpoint: it verifies every signature and fails some requests on purpose.
+Like a real application it follows the Standard Webhooks specification and does not use witnd's signer.
 """
 
 import hmac
@@ -16,13 +14,13 @@ from typing import Final
 from aiohttp import web
 from msgspec import Struct
 
-# Every so many new messages one is answered with an error first, so that a retry can be seen.
+# One of this many new messages fails first, to show a retry.
 ERROR_EVERY: Final = 4
 TOLERANCE_SECONDS: Final = 300
 
 
 class Receipt(Struct, frozen=True, kw_only=True):
-    """One request. `wrong` says why its signature is none; `status` is what was answered."""
+    """A request. `wrong`: why its signature is invalid. `status`: the response."""
 
     at_ms: int
     rule: str
@@ -35,7 +33,7 @@ class Receipt(Struct, frozen=True, kw_only=True):
 
 
 class ReceiverStats(Struct, kw_only=True):
-    """What was received so far. Messages are told apart by their `webhook-id`."""
+    """Counts of messages, which are identified by their `webhook-id`."""
 
     verified: int = 0
     retried: int = 0
@@ -44,7 +42,7 @@ class ReceiverStats(Struct, kw_only=True):
 
 
 def signature_problem(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> str | None:
-    """Why this message is not from whoever shares the secret; None where it is."""
+    """Return why the signature is invalid, or None."""
     id_, stamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     if not stamp.isascii() or not stamp.isdigit() or abs(now - int(stamp)) > TOLERANCE_SECONDS:
         return "its timestamp is missing or too far from now"
@@ -58,7 +56,7 @@ def signature_problem(secret: str, headers: Mapping[str, str], body: bytes, now:
 
 
 class Receiver:
-    """Inside `open`. `secrets` are by rule name, which is the path that the rule sends to."""
+    """The endpoint; create it with `open`. `secrets` are by rule name, which is the path of the rule's URL."""
 
     def __init__(self, tell: Callable[[Receipt], None]) -> None:
         self.port = 0
@@ -97,7 +95,7 @@ class Receiver:
         return web.Response(status=receipt.status)
 
     def record(self, rule: str, headers: Mapping[str, str], body: bytes, wrong: str | None, now: float) -> Receipt:
-        """What to answer; counts it."""
+        """Count a message and return its receipt."""
         id_, heard = headers.get("webhook-id", ""), self.heard
         again = id_ in self._accepted
         self._attempts[id_] += 1

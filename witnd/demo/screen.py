@@ -1,6 +1,6 @@
-"""Where the account is printed: a thread writes, so that a stopped terminal never stops billing.
+"""Print lines in a thread, so that a stopped terminal never blocks billing.
 
-Colours are for terminals only. Output that nobody reads any more is told to the caller once.
+Only terminals get colours. If the reader of the output is gone, the caller is notified once.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Final, TextIO
 
-# How long a hurried end waits for a terminal that takes nothing.
+# How long a fast stop waits for a blocked terminal.
 FLUSH_SECONDS: Final = 0.5
 
 #: A piece of a line and its style, empty for plain text.
@@ -21,7 +21,8 @@ Piece = tuple[str, str]
 
 
 class Screen:
-    """`close` it. `reader_lost` is called from the thread, when the reader of the output is gone."""
+    """Prints lines; call `close` at the end. Calls `reader_lost` from the thread if the reader of the output is
+    gone."""
 
     def __init__(self, gone: Callable[[], None], stream: TextIO | None = None) -> None:
         stream = stream or sys.stdout
@@ -40,7 +41,7 @@ class Screen:
         if self._console is None:
             text = "".join(piece for piece, _ in pieces) + "\n"
         else:
-            from rich.text import Text  # noqa: PLC0415 - only terminals pay for it
+            from rich.text import Text  # noqa: PLC0415 - only needed for terminals
 
             with self._console.capture() as captured:
                 self._console.print(Text.assemble(*pieces), soft_wrap=True)
@@ -48,7 +49,7 @@ class Screen:
         self._queue.put(text.encode(self._encoding, "replace"))
 
     async def close(self, hurried: asyncio.Event) -> None:
-        """Wait until all of it is written: for long where a terminal is stopped, unless hurried."""
+        """Wait until all lines are written, or a short time if `hurried` is set."""
         self._queue.put(None)
         waiting = [asyncio.ensure_future(one.wait()) for one in (self._written, hurried)]
         try:
@@ -67,13 +68,13 @@ class Screen:
             except OSError:
                 self._fd = None
                 self._gone()
-        with suppress(RuntimeError):  # nobody waited, and the loop has ended
+        with suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._written.set)
 
 
 def _write(fd: int, data: bytes) -> None:
-    """All of it, also where the descriptor does not block. Not through a buffer: the interpreter
-    would wait for that at its end."""
+    """Write all bytes, also to a non-blocking descriptor. Unbuffered, because the interpreter waits for buffers at
+    exit."""
     while data:
         try:
             data = data[os.write(fd, data) :]
@@ -82,14 +83,14 @@ def _write(fd: int, data: bytes) -> None:
 
 
 def _descriptor(stream: TextIO | None) -> int | None:
-    """None where there is no standard output at all."""
+    """Return the descriptor of standard output, or None if there is none."""
     with suppress(OSError, AttributeError, ValueError):
         return stream.fileno()  # type: ignore[union-attr]
     return None
 
 
 def _console(stream: TextIO | None) -> Any:
-    """What draws colours, for a terminal that has them."""
+    """Return a console with colours for a terminal, else None."""
     if stream is None or not stream.isatty():
         return None
     from rich.console import Console  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""How the demo is told to end: by its time, Ctrl-C, a signal, or a reader of its output that left."""
+"""Requests to stop the demo: its duration, Ctrl-C, a signal, or a lost reader of its output."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 
 class Stops:
-    """`asked`: no more events, let everything settle. `hurried`: do not wait for that either."""
+    """Stop requests. `asked`: send no more events and let everything settle. `hurried`: do not wait for that."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
@@ -17,9 +17,9 @@ class Stops:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Ctrl-C asks, then hurries, then cuts; SIGTERM and the end of the terminal hurry at once."""
+        """Handle signals: Ctrl-C sets `asked`, then `hurried`, then cancels; SIGTERM and SIGHUP set `hurried`."""
         told = {signal.SIGINT: self._on_interrupt, signal.SIGTERM: self._on_terminate}
-        # Under nohup the end of the terminal is meant to be no reason.
+        # Under nohup, SIGHUP stays ignored.
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             told[signal.SIGHUP] = self._on_terminate
         for number, handler in told.items():
@@ -32,7 +32,7 @@ class Stops:
 
     @contextlib.contextmanager
     def cuttable(self) -> Iterator[None]:
-        """What runs inside may be cut by one signal more; what clears up after it may not."""
+        """Allow another signal to cancel the body, but not the cleanup after it."""
         self._task = asyncio.current_task()
         try:
             yield
@@ -44,8 +44,8 @@ class Stops:
         self.hurried.set()
 
     def reader_lost(self) -> None:
-        """Nobody reads the account any more. From any thread, and at any time."""
-        with contextlib.suppress(RuntimeError):  # the loop has ended before the thread
+        """Stop fast, because nobody reads the output. Thread-safe."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self.hurry)
 
     def _on_interrupt(self) -> None:

@@ -1,7 +1,7 @@
-"""The end of the demo: a table per agent, whose sums are those that the audit has recomputed.
+"""The summary of the demo: outcomes by agent, with the sums of the audit.
 
-The rows are counted from the resolutions, the sums come from the audit. Where the two differ, the
-difference is told with the audit's own.
+The rows are counted from the resolutions, the sums come from the audit. Differences between them are reported with
+those of the audit.
 """
 
 from collections import Counter, defaultdict
@@ -32,14 +32,14 @@ assert set(_ORDER) == set(FATES)
 
 
 class Agent(Struct, kw_only=True):
-    """What became of one agent's outcomes."""
+    """The outcomes of one agent."""
 
     statuses: Counter[str]
     amounts: dict[str, Decimal]
 
 
 class Summary(Struct, frozen=True, kw_only=True):
-    """Everything the end is told from."""
+    """The data of the summary."""
 
     agents: Mapping[str, Agent]
     verdict: PartitionAudit
@@ -48,7 +48,7 @@ class Summary(Struct, frozen=True, kw_only=True):
 
     @property
     def differences(self) -> list[str]:
-        """Every difference in words: the audit's, and sums of the rows that are not the audit's."""
+        """Return all differences as text: those of the audit, and those between rows and audit."""
         found = [
             f"{one.key or 'the partition'}: {one.what}: {one.expected} expected, {one.found} found"
             for one in [*self.verdict.differences, *self.books.differences][:_SHOWN]
@@ -76,14 +76,14 @@ class Summary(Struct, frozen=True, kw_only=True):
 async def summary(
     reads: Reads, keys: Keys, billing: BillingKeys, store: CatalogueStore, catalogue: Catalogue, heard: ReceiverStats
 ) -> Summary:
-    """Count everything, and have it audited. Nothing may move meanwhile."""
+    """Count and audit everything. The daemon must be stopped."""
 
     async def learn() -> Catalogue:
         await store.load(catalogue)
         return catalogue
 
     def silent(_: str) -> None:
-        """The demo is over in a moment."""
+        """Ignore progress, because the audit is fast."""
 
     verdict = await audit_partition(reads, keys, learn, quick=False, progress=silent)
     books = await audit_invoices(reads, billing, [keys], learn, quick=False, progress=silent)
@@ -118,7 +118,7 @@ async def _agents(reads: Reads, keys: Keys, catalogue: Catalogue) -> Mapping[str
 
 
 def lines(summed: Summary) -> Iterator[tuple[Piece, ...]]:
-    """What is printed at the end."""
+    """Yield the lines of the summary."""
     yield from _table(summed)
     yield ()
     events = summed.verdict.events
@@ -132,7 +132,7 @@ def lines(summed: Summary) -> Iterator[tuple[Piece, ...]]:
     yield _row("invoices", _drafts(summed.books))
     count = summed.difference_count
     if not (summed.verdict.exact and summed.books.exact):
-        yield _row("audit", "the log did not stand still, so nothing is proven")
+        yield _row("audit", "the log changed during the audit, so its sums are not proven")
         return
     counted = sum(summed.verdict.outcomes.values())
     style = "bold red" if count else "bold green"
@@ -145,7 +145,7 @@ def lines(summed: Summary) -> Iterator[tuple[Piece, ...]]:
 
 
 def _drafts(books: InvoiceAudit) -> str:
-    """The drafts of the running month; none is old enough to be closed."""
+    """Describe the drafts of the current month."""
     drafts = {currency: sums.stages.get("open", StageTotals()) for currency, sums in books.sums.items()}
     count, lines = sum(one.invoices for one in drafts.values()), sum(one.lines for one in drafts.values())
     waiting = sum(sums.waiting for sums in books.sums.values())
@@ -160,11 +160,11 @@ def _row(name: str, text: str, more: Piece | tuple[()] = ()) -> tuple[Piece, ...
 
 
 def _table(summed: Summary) -> Iterator[tuple[Piece, ...]]:
-    """A row for each agent, and the audit's sums below."""
+    """Yield a row for each agent, and the audit's sums."""
     billed = {currency: one.amount for currency, one in summed.verdict.sums.items()}
     proven = Agent(statuses=Counter(summed.verdict.outcomes), amounts=billed)
     agents = [*summed.agents.items(), ("together", proven)]
-    # Everything has settled unless somebody was in a hurry.
+    # Outcomes are open only after an interrupt.
     settled = not _counts(proven)[-1]
     head = ("agent", "opened", "confirmed", "missed", *(() if settled else ("still open",)))
     rows = [head, *((name, *map(str, _counts(one)))[: len(head)] for name, one in agents)]
@@ -177,7 +177,7 @@ def _table(summed: Summary) -> Iterator[tuple[Piece, ...]]:
 
 
 def _counts(agent: Agent) -> tuple[int, int, int, int]:
-    """Opened, confirmed, missed, still open."""
+    """Return the numbers of opened, confirmed, missed and open outcomes."""
     statuses = agent.statuses
     still_open = statuses["OPEN"] + statuses["PENDING"]
     confirmed, missed = statuses["CONFIRMED"], statuses["FAILED"]
@@ -185,7 +185,7 @@ def _counts(agent: Agent) -> tuple[int, int, int, int]:
 
 
 def _money(amounts: Mapping[str, Decimal]) -> str:
-    """The amounts with the digits that they have, which are those of their currency."""
+    """Format the amounts with the digits of their currency."""
     return ", ".join([f"{amount:f} {currency}" for currency, amount in sorted(amounts.items())]) or "–"
 
 

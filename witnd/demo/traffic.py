@@ -1,7 +1,6 @@
-"""The applications of the demo: what three agents and their customers do, each in its own rhythm.
-
-A plot is one outcome's events with the pauses between them; what becomes of them is not known here.
-Events go into the log as from any application, with a plain XADD.
+"""The sample applications: events of three agents and their customers.
+A plot is the events of one outcome with the pauses between them. Events are appended with a plain XADD, as by any
+application.
 """
 
 import asyncio
@@ -19,10 +18,10 @@ AddCustomer = Callable[[str, str], Awaitable[object]]
 
 
 class Step(Struct, frozen=True):
-    """One event, `after` seconds after the one before it.
+    """An event, `after` seconds after the previous one.
 
-    `again` repeats the idempotency key of an earlier step of the plot, counted from 0; `customer`
-    names another customer than the outcome's.
+    `again` repeats the idempotency key of an earlier step (index from 0); `customer` names a customer other than the
+    outcome's.
     """
 
     after: float
@@ -34,25 +33,25 @@ class Step(Struct, frozen=True):
 
 
 class Raw(Struct, frozen=True):
-    """An entry as a program with a mistake in it would send it."""
+    """A malformed entry."""
 
     after: float
     data: str
 
 
 class Arrival(Struct, frozen=True):
-    """The operator puts the plot's customer into the catalogue."""
+    """The operator adds the plot's customer to the catalogue."""
 
     after: float
 
 
 Plot = tuple[Step | Raw | Arrival, ...]
 
-# Settlement periods: support 4 s, coding 5 s, contract 3 s (catalogue.toml). Each list goes round.
+# Settlement periods: support 4 s, coding 5 s, contract 3 s (catalogue.toml). The lists repeat.
 SUPPORT: Final[tuple[Plot, ...]] = (
-    # Opened again shortly before it settles.
+    # Reopened shortly before it settles.
     (Step(0, "ticket_opened"), Step(0.6, "agent_replied"), Step(3.2, "reopened")),
-    # The help desk repeats a call whose answer it did not get.
+    # The help desk repeats a call after a timeout.
     (Step(0, "agent_replied"), Step(0.5, "agent_replied", again=0)),
     (Step(0, "ticket_opened"), Step(0.6, "agent_replied"), Step(1.2, "csat", 5)),
     # A bad rating, and a better one after another reply.
@@ -70,7 +69,7 @@ SUPPORT: Final[tuple[Plot, ...]] = (
     (Step(0, "agent_replied"), Raw(0.7, '{"key": "support:ticket:')),
 )
 CODING: Final[tuple[Plot, ...]] = (
-    # The program that sends its events has a mistake in it.
+    # The sender has a bug.
     (
         Step(0, "suggestion_accepted"),
         Raw(1.3, '{"key": "coding:pr:481", "action": "merg'),
@@ -82,7 +81,7 @@ CODING: Final[tuple[Plot, ...]] = (
     (Step(0, "suggestion_accepted"), Step(1.6, "pr_merged"), Step(6.5, "reverted")),
 )
 CONTRACT: Final[tuple[Plot, ...]] = (
-    # A customer that nobody has put into the catalogue yet.
+    # A customer that is not in the catalogue yet.
     (
         Step(0, "signed_by_buyer", attribution=20),
         Step(0.8, "signed_by_seller"),
@@ -118,7 +117,7 @@ NEWCOMERS: Final = ("hooli", "vandelay", "wonka", "tyrell", "sirius")
 
 
 class Lane(Struct, frozen=True, kw_only=True):
-    """An agent's application: what it goes through, and how often. Pauses are seconds."""
+    """An agent's application: its plots and their frequency. Pauses are in seconds."""
 
     agent: str
     plots: tuple[Plot, ...]
@@ -126,7 +125,7 @@ class Lane(Struct, frozen=True, kw_only=True):
     number: int
     first: float
     pause: tuple[float, float]
-    # Sends the fields of an event one by one; others send it as one JSON object.
+    # Sends flat fields instead of a JSON object.
     flat: bool = False
 
 
@@ -160,7 +159,7 @@ LANES: Final = (
 
 
 class PlotRun(Struct, frozen=True, kw_only=True):
-    """A plot with its people. `card` is that of a customer who is yet to arrive."""
+    """A plot with its key and customer. `card` is the rate card of a customer that is added later."""
 
     lane: Lane
     plot: Plot
@@ -170,7 +169,7 @@ class PlotRun(Struct, frozen=True, kw_only=True):
 
 
 def outcomes(lane: Lane) -> Iterator[PlotRun]:
-    """What an application goes through, without end."""
+    """Yield the runs of an application, without end."""
     known, cards, new = cycle(CUSTOMERS), cycle(CARDS), iter(NEWCOMERS)
     for number, plot in zip(count(lane.number), cycle(lane.plots), strict=False):
         stranger = any(isinstance(step, Arrival) for step in plot)
@@ -185,7 +184,7 @@ def outcomes(lane: Lane) -> Iterator[PlotRun]:
 
 
 class Traffic:
-    """`run()` until cancelled. `append` puts an entry into the log; `arrive` adds a customer."""
+    """Sends events: `run()` until cancelled. `append` appends an entry to the log; `arrive` adds a customer."""
 
     def __init__(self, append: Append, arrive: AddCustomer) -> None:
         self._append = append
@@ -200,7 +199,7 @@ class Traffic:
         await asyncio.sleep(lane.first)
         for acted in outcomes(lane):
             group.create_task(self._run_plot(acted))
-            await asyncio.sleep(uniform(*lane.pause))  # noqa: S311 - a rhythm, not a secret
+            await asyncio.sleep(uniform(*lane.pause))  # noqa: S311 - not security
 
     async def _run_plot(self, acted: PlotRun) -> None:
         for number, step in enumerate(acted.plot):
@@ -214,14 +213,14 @@ class Traffic:
 
 
 def fields(acted: PlotRun, number: int, step: Step) -> Fields:
-    """The fields of a stream entry for one step."""
+    """Return the fields of a step's stream entry."""
     agent = acted.lane.agent
     event: dict[str, object] = {
         "key": acted.key,
         "action": step.action,
         "customer_key": step.customer or acted.customer,
         "agent_key": agent,
-        # Each program numbers what it sends, so that a repeated call is the same event.
+        # Each application numbers its events, so that a repeated call has the same idempotency key.
         "idempotency_key": f"{agent}-{number if step.again is None else step.again}",
     }
     properties = {"value": step.value, "attribution": step.attribution}

@@ -1,5 +1,5 @@
-"""Follows what the daemon wrote, and tells it line by line: the log as far as it was applied, the
-fates, the resolutions, the catalogue. What producers meant to send is not known here.
+"""Follow what the daemon writes, and print a line for each change: applied log entries, fates, resolutions and
+catalogue versions.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ PAGE: Final = 500
 
 
 class Watch:
-    """`run()` until told to end, and to the last word of what was written by then."""
+    """Prints changes: `run()` until `until` is set and everything written before is printed."""
 
     def __init__(self, reads: Reads, keys: Keys, store: CatalogueStore, tell: Callable[[Line], None]) -> None:
         self._reads = reads
@@ -50,11 +50,11 @@ class Watch:
                 await asyncio.wait_for(until.wait(), POLL_SECONDS)
 
     def add_receipt(self, receipt: Receipt) -> None:
-        """A webhook arrived. It is told after what it is about, which is read next."""
+        """Add a received webhook. It is printed after its resolution, which the next poll reads."""
         self._receipts.append(receipt)
 
     async def poll(self) -> None:
-        """Tell what is new, in the order of its instants."""
+        """Print new changes in the order of their instants."""
         receipts, self._receipts = self._receipts, []
         lines = [*map(account.webhook_line, receipts), *await self._catalogue_lines()]
         cursor = await self._reads.cursor(self._keys)
@@ -76,7 +76,7 @@ class Watch:
         return [(entry_id(name), fields) for name, fields in rows if fields is not None]
 
     async def _catalogue_lines(self) -> list[Line]:
-        """What was added while somebody watches; what everything began with is in force from 0."""
+        """Return the lines of new versions; the sample catalogue takes effect at 0."""
         if not await self._store.load(self._catalogue):
             return []
         entries = [
@@ -105,7 +105,7 @@ class Watch:
         if outcome is None or place is None:
             return []
         if events[place].placed_at is not None:
-            # Its line comes with what placed it, which is read in a moment.
+            # Its line is printed with its placement.
             return []
         lines = await self._placement_lines(event.key, entry[0])
         one = account.applied_line(event.key, events, place, outcome)

@@ -20,7 +20,7 @@ from witnd.domain.values.mistake import Mistake
 from witnd.domain.webhooks.delivery import Attempt
 from witnd.domain.webhooks.notification import NotificationRule, rule_id
 from witnd.domain.webhooks.rotation import OVERLAP, overlap_problem, signing_secrets
-from witnd.domain.webhooks.sample import test_delivery
+from witnd.domain.webhooks.sample import sample_delivery
 from witnd.store.access.change_log import Author
 
 # Parked deliveries that one request queues: about a second.
@@ -74,7 +74,7 @@ async def test(services: DaemonServices, name: str, mark: str) -> Tested:
     rule = NotificationRule.from_content(name, thing.version.content)
     now = services.now_ms()
     signed = signing_secrets(services.catalogue.versions(RULE.name, name), max(now, thing.version.effective_from))
-    message = test_delivery(rule, mark, now)
+    message = sample_delivery(rule, mark, now)
     attempt = await services.send(rule.url, signed.secrets, message)
     return Tested(id=message.id, type=message.type, url=rule.url, attempt=attempt)
 

@@ -16,7 +16,7 @@ TYPE: Final = "test"
 OUTCOME_KEY: Final = "witnd-test"
 
 
-def test_delivery(rule: NotificationRule, mark: str, now_ms: int) -> Delivery:
+def sample_delivery(rule: NotificationRule, mark: str, now_ms: int) -> Delivery:
     """Return a test delivery. `mark` makes its id unique, because receivers ignore repeated ids."""
     real = new_delivery(
         rule,
