@@ -80,7 +80,7 @@ def test_told_to_end_in_the_middle_it_ends_in_order_and_the_next_goes_on(
             break
         assert life.exit == 0, life.log
         assert not life.says("daemon.drain_timeout"), life.log
-        assert not life.says("deliveries.left"), life.log
+        assert not life.says("deliveries.interrupted"), life.log
         assert stage.reader.ask("GET", KEYS.owner) is None, "the lease was not given back"
     assert stage.lives[0].exit == 0, f"{point} was not reached:\n{stage.lives[0].log}"
     for life in stage.lives:

@@ -145,7 +145,7 @@ def test_a_jump_settles_nothing_early_with_an_owner_and_a_standby(jump: int, lea
         watch(here, 6)
         here.jump(0)
         for one in (owner, standby):
-            one.says("clock.right")
+            one.says("clock.recovered")
         on_time(here, "outcome-soon")
         send(here, "outcome-after", "quick")
         on_time(here, "outcome-after")

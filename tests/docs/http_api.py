@@ -14,12 +14,12 @@ Table = Callable[[tuple[str, ...], list[tuple[str, ...]]], str]
 
 # What the client library exposes about the process.
 OF_THE_PROCESS: dict[str, MetricSpec] = {
-    "process_cpu_seconds_total": MetricSpec("counter", "Time on processors."),
+    "process_cpu_seconds_total": MetricSpec("counter", "CPU time of the process."),
     "process_resident_memory_bytes": MetricSpec("gauge", "Memory in use."),
     "process_virtual_memory_bytes": MetricSpec("gauge", "Address space in use."),
-    "process_start_time_seconds": MetricSpec("gauge", "When the process began, in seconds since 1970."),
+    "process_start_time_seconds": MetricSpec("gauge", "Unix time at which the process started."),
     "process_open_fds": MetricSpec("gauge", "Open files and sockets."),
-    "process_max_fds": MetricSpec("gauge", "How many it may have open."),
+    "process_max_fds": MetricSpec("gauge", "Maximum number of open files and sockets."),
 }
 
 

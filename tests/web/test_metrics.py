@@ -36,7 +36,7 @@ def value(api: Office, name: str, **labels: str) -> float | None:
 
 
 def test_every_figure_that_is_told_is_explained_and_every_other_way_round(api: Office) -> None:
-    until(lambda: value(api, "witnd_figures_age_seconds") is not None, "Redis was asked")
+    until(lambda: value(api, "witnd_metrics_age_seconds") is not None, "Redis was asked")
     api.ask("GET", "/healthz", scope=None)
     told = {name for name, _ in scraped(api)}
     known = {one for one, figure in METRICS.items() if figure.kind != "summary"} | OF_THE_PROCESS.keys()
@@ -73,7 +73,7 @@ def test_events_outcomes_and_lines_are_told_from_the_counters(api: Office) -> No
     assert at("witnd_settlement_late_seconds", partition="0") == 0
     assert at("witnd_partitions", state="running") == 1
     assert at("witnd_ready") == 1
-    assert at("witnd_steps_total", partition="0") > 0
+    assert at("witnd_commits_total", partition="0") > 0
 
 
 def test_what_is_sent_over_http_is_counted_by_what_was_told(api: Office) -> None:
@@ -109,7 +109,7 @@ def test_the_sum_over_two_daemons_counts_every_line_once(
         until(lambda: value(owner, "witnd_invoice_lines_total") == 1, "the line is counted", seconds=60)
         until(lambda: value(owner, "witnd_invoice_drafts", state="open") is not None, "drafts are counted")
         with office(session_server, tmp_path) as standby:
-            until(lambda: value(standby, "witnd_figures_age_seconds") is not None, "Redis was read", seconds=60)
+            until(lambda: value(standby, "witnd_metrics_age_seconds") is not None, "Redis was read", seconds=60)
             exported = {name for name, _ in scraped(standby)}
             assert exported & {name for name, figure in METRICS.items() if figure.owned} == set()
 
@@ -123,7 +123,7 @@ def test_what_waits_outside_of_memory_is_asked_for_apart_from_scrapes(
     suspended = EndpointState(failing_since=1, suspended_at=2, reason="it is gone")
     own.call("HSET", "witn:{shared}:endpoints", "rule", encode_endpoint(suspended))
     with office(own, tmp_path) as api:
-        until(lambda: value(api, "witnd_figures_age_seconds") is not None, "Redis was asked")
+        until(lambda: value(api, "witnd_metrics_age_seconds") is not None, "Redis was asked")
         assert value(api, "witnd_invoice_drafts", state="to issue") == 2
         assert value(api, "witnd_endpoints_suspended") == 1
         own.call("CONFIG", "RESETSTAT")
@@ -146,7 +146,7 @@ def test_while_redis_is_away_a_scrape_says_that_it_is_late_and_stuck(
         until(lambda: value(api, "witnd_outcomes_open", partition="0", state="PENDING") == 1, "it is open")
         own.stop()
         until(lambda: (value(api, "witnd_settlement_late_seconds", partition="0") or 0) > 0.2, "it is late")
-        until(lambda: (value(api, "witnd_troubles") or 0) > 0, "it is stuck")
+        until(lambda: (value(api, "witnd_health_problems") or 0) > 0, "it is stuck")
         assert value(api, "witnd_ready") == 0
         own.start()
         until(

@@ -120,7 +120,7 @@ class Backlog:
         all daemons counts everything once."""
         if self.read_at is None:
             return {}
-        found: dict[str, list[Sample]] = {"witnd_figures_age_seconds": [((), self._clock.monotonic() - self.read_at)]}
+        found: dict[str, list[Sample]] = {"witnd_metrics_age_seconds": [((), self._clock.monotonic() - self.read_at)]}
         if numbers:
             found |= self._sums(numbers)
         if is_billing:
@@ -149,7 +149,7 @@ def collect_samples(
     running = [owner.number for owner in owners if owner.state == "running"]
     found: dict[str, list[Sample]] = {
         "witnd_ready": [((), float(health.ready and not health.troubles))],
-        "witnd_troubles": [((), len(health.troubles))],
+        "witnd_health_problems": [((), len(health.troubles))],
         "witnd_alarms": [((), len(health.alarms))],
         "witnd_task_failures_total": [((kind,), failures) for kind, failures in _failures(sides).items()],
         "witnd_partitions": [((state,), count) for state, count in health.partitions.items()],
@@ -195,5 +195,5 @@ def _partition_samples(owner: Owner, now_ms: int) -> Iterator[tuple[str, Sample]
     late = 0.0 if first is None else max(0.0, (now_ms - first[0]) / 1000)
     yield "witnd_settlement_late_seconds", ((number,), late)
     yield "witnd_log_time_seconds", ((number,), partition.cursor[0] / 1000)
-    yield "witnd_steps_total", ((number,), owner.pipeline.sequence)
+    yield "witnd_commits_total", ((number,), owner.pipeline.sequence)
     yield "witnd_outcomes_in_memory", ((number,), len(partition.known))

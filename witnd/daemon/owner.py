@@ -207,7 +207,7 @@ class Owner:
                 await group.create_task(pipeline.run())
                 left = await relay.stop(DELIVERY_GRACE_SECONDS)
                 if left:
-                    log.warning("deliveries.left", count=len(left), partition=self.number)
+                    log.warning("deliveries.interrupted", count=len(left), partition=self.number)
                 for task in (renewing, relaying, *beside):
                     task.cancel()
         except BaseExceptionGroup as failed:

@@ -131,7 +131,7 @@ class Pipeline:
                 await memory.load(list(step.need), batch.number)
             if partition.orphaned_deadlines:
                 log.error(
-                    "deadlines.stray",
+                    "deadlines.orphaned",
                     keys=partition.orphaned_deadlines[:10],
                     remedy="another program changed the sorted set of deadlines; run `witnd audit`",
                 )

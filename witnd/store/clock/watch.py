@@ -117,7 +117,7 @@ class ClockWatch:
             if problem := self.problem:
                 log.error("clock.jumped", jump_ms=guard.jump_ms, reason=problem.reason, remedy=problem.remedy)
             else:
-                log.info("clock.right", was_ms=self._jump_ms)
+                log.info("clock.recovered", was_ms=self._jump_ms)
             self._jump_ms = guard.jump_ms
         is_stepped = abs(guard.step_ms) >= STEP_MS
         if is_stepped and not self._is_stepped:

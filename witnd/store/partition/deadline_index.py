@@ -22,7 +22,7 @@ async def rebuild_deadlines(store: Log, open_outcomes: int) -> int:
     if found == open_outcomes:
         return 0
     log.error(
-        "deadlines.mending",
+        "deadlines.rebuilding",
         found=found,
         expected=open_outcomes,
         reason="another program changed the sorted set of deadlines",

@@ -32,7 +32,7 @@ async def rebuild_indexes(store: Log, counters: Mapping[str, int]) -> bool:
     if found == expected:
         return False
     log.warning(
-        "outcomes.relisting",
+        "outcomes.reindexing",
         found=dict(zip(_SETS, found, strict=True)),
         expected=dict(zip(_SETS, expected, strict=True)),
         reason="an earlier version kept no lists, or another program changed them",

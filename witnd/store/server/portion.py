@@ -40,7 +40,7 @@ class Portion:
         self._bytes = max(BYTES_LEAST, self._bytes // 2)
         if self.size > 1:
             self.size //= 2
-            log.warning("redis.answer_cut", what=self._what, next=self.size, reason=reason)
+            log.warning("redis.response_lost", what=self._what, next=self.size, reason=reason)
 
 
 def ranges(lengths: dict[str, int], portion: Portion) -> Iterator[list[tuple[str, int, int]]]:

@@ -70,7 +70,7 @@ class Retry:
                 delay = min(MAX_SECONDS, delay * 2)
             else:
                 if began:
-                    log.info("redis.back", doing=doing, seconds=round(self._monotonic() - began, 1))
+                    log.info("redis.recovered", doing=doing, seconds=round(self._monotonic() - began, 1))
                 return answer
 
     async def wait_while_paused(self) -> None:

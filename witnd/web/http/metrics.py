@@ -1,4 +1,4 @@
-"""Figures for Prometheus: is it late, is it stuck, is money right.
+"""Metrics for Prometheus: delays, blocked work and billed amounts.
 
 What each figure is called and means stands here; `witnd.daemon.metrics` knows the values. Labels have few values:
 partitions, states, routes, statuses. No keys, customers or tokens.
@@ -20,8 +20,8 @@ Sample: TypeAlias = tuple[Sequence[str], float | tuple[float, float]]
 
 
 class MetricSpec(NamedTuple):
-    """`owned`: only the owner exports it, so that a sum over daemons counts everything once. The owner is the daemon
-    that has the partition, or makes the invoices."""
+    """A metric. `owned`: only the daemon that owns the partition, or makes the invoices, exports it. A sum over
+    daemons then counts everything once."""
 
     kind: Kind
     says: str
@@ -30,20 +30,24 @@ class MetricSpec(NamedTuple):
 
 
 METRICS: Final[Mapping[str, MetricSpec]] = {
-    "witnd_build_info": MetricSpec("gauge", "Always 1; the label has the version.", ("version",)),
-    "witnd_ready": MetricSpec("gauge", "1 while the daemon applies and settles, else 0. The same as `/readyz`."),
-    "witnd_troubles": MetricSpec("gauge", "Problems that block processing at the moment. `/readyz` lists them."),
+    "witnd_build_info": MetricSpec("gauge", "Always 1. The label `version` is the version of witnd.", ("version",)),
+    "witnd_ready": MetricSpec(
+        "gauge", "1 if the daemon processes events and settles outcomes, else 0. Same as `/readyz`."
+    ),
+    "witnd_health_problems": MetricSpec(
+        "gauge", "Current health problems that block processing. `/readyz` lists them."
+    ),
     "witnd_alarms": MetricSpec(
-        "gauge", "Things that do not work while outcomes still settle, such as the journal. `/readyz` lists them."
+        "gauge", "Current failures that do not block settlement, such as the journal. `/readyz` lists them."
     ),
     "witnd_task_failures_total": MetricSpec(
-        "counter", "Unexpected errors after which a task ran again, by task.", ("task",)
+        "counter", "Unexpected errors after which a task restarted, by task.", ("task",)
     ),
     "witnd_partitions": MetricSpec(
-        "gauge", "Partitions by their state in this daemon: starting, running, standby, stopped.", ("state",)
+        "gauge", "Partitions by state in this daemon: starting, running, standby, stopped.", ("state",)
     ),
     "witnd_events_total": MetricSpec("counter", "Events by fate.", ("partition", "fate"), owned=True),
-    "witnd_events_held": MetricSpec("gauge", "Events that wait until they can be placed.", ("partition",), owned=True),
+    "witnd_events_held": MetricSpec("gauge", "Held events.", ("partition",), owned=True),
     "witnd_outcomes_open": MetricSpec(
         "gauge", "Outcomes that are not final, by state: OPEN, PENDING.", ("partition", "state"), owned=True
     ),
@@ -51,17 +55,17 @@ METRICS: Final[Mapping[str, MetricSpec]] = {
         "counter", "Final outcomes by state: CONFIRMED, FAILED.", ("partition", "state"), owned=True
     ),
     "witnd_settlement_late_seconds": MetricSpec(
-        "gauge", "How long the first due outcome has been due; 0 if none is due.", ("partition",), owned=True
+        "gauge", "How late the first due outcome is; 0 if none is due.", ("partition",), owned=True
     ),
     "witnd_log_time_seconds": MetricSpec(
-        "gauge", "The instant up to which the log is applied, in seconds since 1970.", ("partition",), owned=True
+        "gauge", "Unix time up to which the log is processed.", ("partition",), owned=True
     ),
-    "witnd_steps_total": MetricSpec(
-        "counter", "Committed steps. Grows while events arrive.", ("partition",), owned=True
+    "witnd_commits_total": MetricSpec(
+        "counter", "Commits of the partition. Grows while events arrive.", ("partition",), owned=True
     ),
     "witnd_outcomes_in_memory": MetricSpec("gauge", "Outcomes in memory.", ("partition",), owned=True),
     "witnd_log_lag_events": MetricSpec(
-        "gauge", "Accepted events that are not yet applied, in this daemon's partitions.", owned=True
+        "gauge", "Accepted events that are not yet processed, in this daemon's partitions.", owned=True
     ),
     "witnd_invoice_lines_total": MetricSpec(
         "counter",
@@ -76,39 +80,43 @@ METRICS: Final[Mapping[str, MetricSpec]] = {
     ),
     "witnd_outcomes_unqueued": MetricSpec(
         "gauge",
-        "Final outcomes in this daemon's partitions whose deliveries are committed and not queued yet.",
+        "Final outcomes in this daemon's partitions whose deliveries are not queued yet.",
         owned=True,
     ),
     "witnd_endpoints_suspended": MetricSpec(
-        "gauge", "Suspended endpoints: nothing is sent to them until they are resumed.", owned=True
+        "gauge", "Suspended endpoints. witnd sends nothing to them until you resume them.", owned=True
     ),
     "witnd_endpoints_failing": MetricSpec(
-        "gauge", "Endpoints whose last attempt failed, suspended ones among them.", owned=True
+        "gauge", "Endpoints whose last attempt failed, including suspended ones.", owned=True
     ),
     "witnd_invoice_period_waiting_seconds": MetricSpec(
-        "gauge", "How long ago the first period ended whose drafts are not closed; 0 while none waits.", owned=True
+        "gauge", "Time since the end of the oldest period that is not closed; 0 if none waits.", owned=True
     ),
-    "witnd_invoice_drafts": MetricSpec("gauge", "Drafts: open, or closed and to be issued.", ("state",), owned=True),
-    "witnd_figures_age_seconds": MetricSpec(
-        "gauge", "Age of the figures that are read from Redis: lines, deliveries, endpoints, drafts."
+    "witnd_invoice_drafts": MetricSpec(
+        "gauge", "Draft invoices by state: open, or closed and waiting for issue.", ("state",), owned=True
+    ),
+    "witnd_metrics_age_seconds": MetricSpec(
+        "gauge", "Age of the metrics that are read from Redis: lines, deliveries, endpoints, drafts."
     ),
     "witnd_ingest_events_total": MetricSpec(
         "counter",
-        "Events over HTTP by result: taken, rejected (certainly not in the log), unconfirmed (unknown).",
+        "Events over HTTP by result: taken, rejected (not in the log), unconfirmed (unknown).",
         ("answer",),
     ),
     "witnd_log_lines_dropped_total": MetricSpec(
         "counter", "Dropped log lines: nobody read them in time, or the daemon could not write them."
     ),
     "witnd_http_requests_total": MetricSpec(
-        "counter", "Requests by route and status. `(unknown)`: no route; `(malformed)`: no HTTP.", ("route", "status")
+        "counter",
+        "Requests by route and status. `(unknown)`: no such route. `(malformed)`: not HTTP.",
+        ("route", "status"),
     ),
-    "witnd_http_request_seconds": MetricSpec("summary", "How long requests took, by route.", ("route",)),
+    "witnd_http_request_seconds": MetricSpec("summary", "Duration of requests, by route.", ("route",)),
 }
 
 
 def render(samples: Mapping[str, Iterable[Sample]]) -> bytes:
-    """The figures as text. A figure without samples is left out."""
+    """Return the metrics as text. A metric without samples is left out."""
     return generate_latest(_Given(samples))
 
 
