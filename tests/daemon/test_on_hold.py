@@ -245,7 +245,7 @@ def test_a_lost_list_of_held_events_is_noticed_without_another_event(
 def test_a_list_of_held_events_that_is_lost_while_its_key_is_in_memory_is_noticed(
     session_server: Server, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("witnd.engine.deadline_check.PASS_SECONDS", 0.1)
+    monkeypatch.setattr("witnd.engine.deadline_audit.PASS_SECONDS", 0.1)
     shop = opened(session_server, tmp_path)
     with shop.working():
         shop.event("ticket-0009", "asked", at="*", customer_key="nobody")

@@ -1,6 +1,6 @@
 """Prepare a partition before it reads its first entry: catalogue, outcomes on hold, consistent lists."""
 
-from witnd.engine.deadline_check import DeadlineCheck
+from witnd.engine.deadline_audit import DeadlineAudit
 from witnd.engine.memory import Memory
 from witnd.fold.on_hold import Poison
 from witnd.store.catalogue.loader import check_decided
@@ -9,7 +9,7 @@ from witnd.store.partition.deadline_index import rebuild_deadlines
 from witnd.store.partition.index_rebuild import rebuild_indexes
 
 
-async def prepare(memory: Memory, state: State, number: int, poison: Poison | None) -> tuple[int, DeadlineCheck]:
+async def prepare(memory: Memory, state: State, number: int, poison: Poison | None) -> tuple[int, DeadlineAudit]:
     """Return the number of open outcomes, and the check of their deadlines.
 
     `poison` ended the previous run: its outcome goes on hold.
@@ -23,6 +23,6 @@ async def prepare(memory: Memory, state: State, number: int, poison: Poison | No
     open_outcomes = counters["OPEN"] + counters["PENDING"]
     await retry.call("comparing deadlines", lambda: rebuild_deadlines(store, open_outcomes))
     await retry.call("comparing lists", lambda: rebuild_indexes(store, counters))
-    check = DeadlineCheck(memory)
+    check = DeadlineAudit(memory)
     await check.run_first_pass(open_outcomes)
     return open_outcomes, check

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from witnd.clock import Clock
 from witnd.domain.outcomes.event import EntryId
 from witnd.engine.blocks import Blocks, ClockJumped, EntryAhead, RepairUnfinished
+from witnd.engine.held_retries import HeldRetries
 from witnd.engine.memory import HORIZON_MS, Memory
-from witnd.engine.retries import Retries
 from witnd.fold.step import Entry
 from witnd.store.clock.guard import ClockGuard
 from witnd.store.log.reader import Row
@@ -50,7 +50,7 @@ class Intake:
         self._server_ms = 0  # the server's clock when it was last read
         self._number = 0
         self._ticked_ms = 0
-        self.retries = Retries(memory, self.idle, guard)
+        self.retries = HeldRetries(memory, self.idle, guard)
 
     async def run(self) -> None:
         rows: list[Row] = []

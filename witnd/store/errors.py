@@ -37,7 +37,12 @@ class Unsafe(Exception):  # noqa: N818
 
 
 class LostData(Unsafe):
-    """Redis lost data or has half of a step. Nothing more may be written."""
+    """Redis lost data or has half of a step. Nothing more may be written.
+
+    Found by the journal at the start (`store.journal`), gaps in a log (`store.records.log_snapshot`), the sequence of
+    commits (`store.partition.commit`), the digest of the catalogue (`store.catalogue.loader`), and positions and
+    numbers of invoices (`store.invoices`).
+    """
 
 
 class DamagedInvoice(Unsafe):

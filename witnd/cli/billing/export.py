@@ -1,6 +1,6 @@
 """`witnd invoices export`: invoices and credit notes as files for others.
 
-How they look is in `witnd.billing.export`, finding them in `invoice_papers`; this puts them where they are wanted.
+How they look is in `witnd.billing.export`, finding them in `documents`; this puts them where they are wanted.
 """
 
 import re

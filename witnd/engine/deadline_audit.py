@@ -10,8 +10,8 @@ import asyncio
 import structlog
 
 from witnd.engine.memory import Memory
-from witnd.store.partition import deadline_check
-from witnd.store.partition.deadline_check import DeadlineMismatch
+from witnd.store.partition import deadline_audit as stored_deadlines
+from witnd.store.partition.deadline_audit import DeadlineMismatch
 
 # Keys per slice: some 5 ms of this process. With the pause that is 10 000 outcomes a second.
 SLICE = 500
@@ -24,7 +24,7 @@ FIRST_MAX = 20_000
 log = structlog.get_logger()
 
 
-class DeadlineCheck:
+class DeadlineAudit:
     """Compares deadlines and held events while `run()` runs."""
 
     def __init__(self, memory: Memory) -> None:
@@ -62,7 +62,7 @@ class DeadlineCheck:
             cursor, names = await self._scan(memory.store.keys.held, cursor)
             lost = await memory.retry.call(
                 "comparing held events",
-                lambda: deadline_check.lost_held(memory.store, names),  # noqa: B023
+                lambda: stored_deadlines.lost_held(memory.store, names),  # noqa: B023
             )
             for key, reason in lost:
                 await memory.hold(key, reason)
@@ -72,13 +72,13 @@ class DeadlineCheck:
     async def _scan(self, zset: str, cursor: str) -> tuple[str, list[str]]:
         memory = self._memory
         return await memory.retry.call(
-            "comparing deadlines", lambda: deadline_check.scan(memory.store, zset, cursor, SLICE)
+            "comparing deadlines", lambda: stored_deadlines.scan(memory.store, zset, cursor, SLICE)
         )
 
     async def _compare(self, names: list[str], *, is_listed: bool) -> None:
         memory = self._memory
         wrong, damaged = await memory.retry.call(
-            "comparing deadlines", lambda: deadline_check.compare(memory.store, names)
+            "comparing deadlines", lambda: stored_deadlines.compare(memory.store, names)
         )
         on_hold = memory.partition.cache.on_hold
         # Loading puts them on hold, unless an intact actor is in memory, which will be written.
@@ -92,7 +92,9 @@ class DeadlineCheck:
 
     async def _correct(self, mismatch: DeadlineMismatch) -> None:
         memory, deadlines = self._memory, self._memory.partition.deadlines
-        if not await memory.retry.call("correcting a deadline", lambda: deadline_check.correct(memory.store, mismatch)):
+        if not await memory.retry.call(
+            "correcting a deadline", lambda: stored_deadlines.correct(memory.store, mismatch)
+        ):
             return
         log.error(
             "deadline.corrected",

@@ -31,7 +31,7 @@ CLOCK_SECONDS = 1.0
 log = structlog.get_logger()
 
 
-class Retries:
+class HeldRetries:
     """Checks held keys while `run()` runs. `idle` is set while the fold has no work."""
 
     def __init__(self, memory: Memory, idle: asyncio.Event, guard: ClockGuard) -> None:
