@@ -56,7 +56,7 @@ _CHANGING = (
     (re.compile(r"\b(?:Redis|Valkey) \d+\.[\w.]+"), "<server>"),
     (re.compile(r"\d+(?:\.\d+)? MiB\b"), "<size>"),
     (re.compile(r"^0 \| \d+ \| (?=\d+ \| \d+$)", re.MULTILINE), "0 | <entries> | "),
-    (re.compile(r"(?<=Runs since\n).*"), "<span>"),
+    (re.compile(r"(?<=Uptime\n).*"), "<span>"),
     (re.compile(rf"version {re.escape(__version__)}\b"), "version <version>"),
 )
 

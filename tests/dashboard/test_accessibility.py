@@ -129,12 +129,12 @@ def tabbed(tab: Tab) -> list[dict[str, Any]]:
         ("/dashboard", "See all"),
         ("/dashboard/outcomes", "Search"),
         ("/dashboard/outcomes/{key}", "Copy link"),
-        ("/dashboard/agents/new", "Create the agent"),
+        ("/dashboard/agents/new", "Create agent"),
         ("/dashboard/rate-cards/new", "Create rate card"),
         ("/dashboard/customers/{key}", "Edit"),
         ("/dashboard/notifications/{name}", "Edit"),
         ("/dashboard/invoices/{id}", "Print or save as PDF"),
-        ("/dashboard/problems", "Try all that can be placed now"),
+        ("/dashboard/problems", "Retry all"),
     ],
 )
 def test_the_keyboard_reaches_what_a_page_is_for_and_it_is_seen_where_one_is(
@@ -142,7 +142,7 @@ def test_the_keyboard_reaches_what_a_page_is_for_and_it_is_seen_where_one_is(
 ) -> None:
     tab.open(world.named(path))
     found = tabbed(tab)
-    assert found[0]["name"] == "Skip to the content"
+    assert found[0]["name"] == "Skip to content"
     assert [one["text"] for one in found if not one["outlined"]] == [], "what is focused is not marked"
     assert [one["text"] for one in found if not one["seen"] or one["hidden"]] == [], "what is focused is not seen"
     assert any(one["name"].startswith(action) for one in found), [one["name"] for one in found]

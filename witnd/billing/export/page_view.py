@@ -16,7 +16,7 @@ from witnd.domain.pricing.working import ADJUSTMENTS, working_text
 from witnd.domain.values import instant
 
 _ZERO: Final = Decimal(0)
-_STATUSES: Final = {"open": "Draft, still open", "draft": "Draft", "issued": "Issued", "paid": "Paid", "void": "Void"}
+_STATUSES: Final = {"open": "Draft, open period", "draft": "Draft", "issued": "Issued", "paid": "Paid", "void": "Void"}
 
 
 class Fact(Struct, frozen=True):
@@ -123,7 +123,7 @@ def invoice_view(bill: Bill, tally: InvoiceSummary) -> SheetView:
     invoice = bill.invoice
     total = invoice.payable
     label, due, due_note = _due(invoice, total)
-    name = invoice.number or "without a number yet"
+    name = invoice.number or "No number yet"
     return SheetView(
         kind="Invoice",
         title=f"Invoice {bill.title} · {wording.show_control_characters(bill.customer_name)}",
@@ -155,7 +155,7 @@ def _due(invoice: Invoice, total: Decimal) -> tuple[str, Decimal, str]:
     if invoice.status == "paid":
         return "Amount due", _ZERO, _on("Paid", invoice.paid_at)
     if invoice.status == "draft":
-        return "Total so far", total, "Nothing is due before the invoice is issued"
+        return "Total so far", total, "Nothing is due until the invoice is issued"
     return "Amount due", total, ""
 
 
@@ -197,16 +197,16 @@ def _notes(invoice: Invoice) -> list[Remark]:
         reason = f": {wording.show_control_characters(invoice.reason)}" if invoice.reason else "."
         notes.append(Remark(f"This invoice is void and must not be paid{reason}", warns=True))
     elif invoice.status == "draft" and not invoice.closed:
-        notes.append(Remark("The period is still open: more outcomes can be confirmed in it.", warns=True))
+        notes.append(Remark("The period is open: more outcomes can be added.", warns=True))
     elif invoice.status == "draft":
-        notes.append(Remark("A draft for review, without a number. Do not pay it.", warns=True))
+        notes.append(Remark("A draft for review. Do not pay it.", warns=True))
     if invoice.unrated:
         many = wording.count(invoice.unrated, "outcome")
         are = "is" if invoice.unrated == 1 else "are"
-        notes.append(Remark(f"{many} {are} priced when the period closes, and {are} not in the sums yet.", warns=True))
+        notes.append(Remark(f"{many} {are} priced when the period closes and {are} not in the totals yet.", warns=True))
     if invoice.noted:
         amount = f"{wording.money(invoice.noted, invoice.digits)} {invoice.currency}"
-        notes.append(Remark(f"Credit notes of {amount} were given for this invoice. They count towards later ones."))
+        notes.append(Remark(f"Credit notes of {amount} were issued for this invoice and apply to later invoices."))
     return notes
 
 
