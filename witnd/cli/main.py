@@ -1,4 +1,4 @@
-"""The command `witnd`: which commands there are. Each is imported when used, so help is quick.
+"""Define the command `witnd`. Each subcommand is imported when it is used, so help is fast.
 
 Exit codes: 0 done or stopped, 2 usage, configuration or output that cannot be written, 3 Redis
 unusable or unsafe, 4 ownership lost, 5 an audit found a difference.
@@ -39,7 +39,7 @@ COMMANDS = {
 
 
 class Commands(click.Group):
-    """A group that knows its commands by name only, and says plainly what went wrong in one."""
+    """A group that imports its commands on use, and maps expected errors to messages."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)

@@ -1,4 +1,4 @@
-"""The one form of every refusal (contract section 8)."""
+"""The common form of every error response (contract section 8)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
@@ -50,7 +50,7 @@ class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ApiError(Refused):
-    """A refusal that only HTTP knows. `headers` go with the answer."""
+    """An error that only HTTP has. `headers` are added to the response."""
 
     def __init__(
         self, code: str, message: str, details: Sequence[Detail] = (), headers: Mapping[str, str] | None = None
@@ -98,7 +98,7 @@ def internal_error() -> ApiError:
 
 
 def from_msgspec(wrong: msgspec.MsgspecError) -> Refused:
-    """What a decoder says, with the path as people write it."""
+    """Convert the error of a decoder, with the path as people write it."""
     text, _, where = str(wrong).partition(" - at `")
     path = where.rstrip("`").removeprefix("$").removeprefix(".")
     if text.startswith("Object missing required field `"):

@@ -1,4 +1,4 @@
-"""`witnd invoices credit`: giving back what an outcome was billed for. The rules are in the domain."""
+"""`witnd invoices credit`: credit a line of an invoice. The rules are in the domain."""
 
 import secrets
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Finding the invoices and credit notes that somebody asked for at a terminal."""
+"""Find the invoices and credit notes that a command names or filters."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,14 +16,14 @@ from witnd.store.invoices.reads import InvoiceFilter
 
 
 class Named:
-    """Papers by their numbers or ids, or by period and customer."""
+    """Invoices and credit notes by number or id, or by period and customer."""
 
     def __init__(self, services: Services, papers: InvoiceDocuments) -> None:
         self._services = services
         self._papers = papers
 
     async def found(self, names: Sequence[str]) -> list[Bill | Note]:
-        """What has these numbers or ids, once each, in that order."""
+        """Return the documents with these numbers or ids, once each, in this order."""
         papers: dict[str, Bill | Note] = {}
         for name in names:
             found = await document(self._services, name, can_shorten=True)

@@ -1,4 +1,4 @@
-"""`witnd invoices export`: invoices and credit notes as files for others.
+"""`witnd invoices export`: write invoices and credit notes to files.
 
 How they look is in `witnd.billing.export`, finding them in `documents`; this puts them where they are wanted.
 """
@@ -33,7 +33,7 @@ _UNSAFE_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
 
 
 class _Wish(Struct, frozen=True, kw_only=True):
-    """What somebody wants exported, and how."""
+    """The options of an export."""
 
     names: tuple[str, ...]
     period: Period | None
@@ -127,7 +127,7 @@ def export(
 
 
 def _check(form: str, what: str | None, customers: Path | None, rounded: bool) -> None:
-    """Refuse what does not go together, before anything is read."""
+    """Refuse options that cannot be combined, before anything is read."""
     if form != "stripe" and (customers is not None or rounded):
         raise click.UsageError("--stripe-customers and --stripe-round require --format stripe")
     if form == "html" and what in ("lines", "invoices"):
@@ -159,7 +159,7 @@ async def _export(wish: _Wish, config: Path | None) -> None:
 
 
 class _Asked:
-    """The papers of one file, counted while they are written."""
+    """The documents of one file, counted while they are written."""
 
     def __init__(self, wish: _Wish, shelf: Named, named: list[Bill | Note]) -> None:
         self._wish = wish
@@ -203,7 +203,8 @@ class _Asked:
                 yield note
 
     async def _issued(self) -> AsyncIterator[Bill]:
-        """What Stripe is to charge: of a list the issued ones; whoever names another one is told why it cannot be."""
+        """Yield the invoices for Stripe. A list skips those that are not issued; an explicit id of such an invoice
+        fails."""
         async for bill in self._all_bills():
             invoice = bill.invoice
             if invoice.status != "issued" and not self._wish.names:
@@ -218,7 +219,7 @@ class _Asked:
             yield bill
 
     def tell(self) -> None:
-        """On standard error, so that the export itself can go through a pipe."""
+        """Report on standard error, so that the export itself can go through a pipe."""
         for line in self._rounded:
             click.echo(printable(f"witnd: rounded {line}"), err=True)
         if self._left_out:
@@ -236,7 +237,7 @@ def _told(count: int, noun: str, output: str) -> None:
 
 
 async def _pages(wish: _Wish, shelf: Named, named: list[Bill | Note]) -> None:
-    """Pages into a directory; a single one that was named, into a file or to standard output."""
+    """Write pages to a directory; a single page also to a file or standard output."""
     from witnd.billing.export.page import invoice_page, note_page
 
     directory = _directory(wish.output)
@@ -253,7 +254,7 @@ async def _pages(wish: _Wish, shelf: Named, named: list[Bill | Note]) -> None:
 
 
 def _directory(output: str) -> Path | None:
-    """The directory that is meant, which is there then; None where it is a file."""
+    """Return the output directory, created if needed; None if the output is a file."""
     path = Path(output)
     if not output.endswith("/") and not path.is_dir():
         return None
@@ -277,6 +278,6 @@ async def _each(wish: _Wish, shelf: Named, named: list[Bill | Note]) -> AsyncIte
 
 
 def _file_name(paper: Bill | Note) -> str:
-    """The number, or the whole id: two drafts must not share a file."""
+    """Return the number, or the whole id: two drafts must not share a file."""
     head = paper.invoice if isinstance(paper, Bill) else paper.note
     return _UNSAFE_IN_NAMES.sub("_", head.number or head.id).lstrip(".") or head.id

@@ -1,4 +1,4 @@
-"""Invoices and credit notes as commands show them to people.
+"""Invoices and credit notes as text for people.
 
 What programs read of them is in `witnd.domain.invoices.json_form`.
 """
@@ -21,7 +21,7 @@ SHORT: Final = 12
 
 
 def right(cells: Iterable[str]) -> list[str]:
-    """Amounts under each other, so that their points are."""
+    """Align amounts on their decimal points."""
     texts = list(cells)
     width = max(map(len, texts), default=0)
     return [text.rjust(width) for text in texts]
@@ -31,7 +31,7 @@ def right(cells: Iterable[str]) -> list[str]:
 
 
 def listed(invoices: Sequence[Invoice]) -> list[tuple[object, ...]]:
-    """A row of the table for each."""
+    """Return one row of the table for each invoice."""
     subtotals = right(minor_text(one.subtotal, one.digits) for one in invoices)
     totals = right("–" if one.total is None else minor_text(one.total, one.digits) for one in invoices)
     return [
@@ -72,7 +72,7 @@ def listed_notes(notes: Sequence[CreditNote]) -> list[tuple[object, ...]]:
 
 
 def head_lines(invoice: Invoice) -> list[str]:
-    """What is known of it besides its rows, a line each."""
+    """Describe the invoice without its rows, one line each."""
     start, end = instant.render(invoice.start), instant.render(invoice.end)
     facts = {
         "customer": invoice.customer_key,
@@ -89,7 +89,7 @@ def head_lines(invoice: Invoice) -> list[str]:
 
 
 def stage_lines(invoice: Invoice) -> list[str]:
-    """What the stage means for the sums that are shown."""
+    """Explain what the status means for the totals."""
     if invoice.stage != "open":
         return []
     told = [f"It is open: outcomes that resolve before {instant.render(invoice.end)} are still added."]
@@ -126,7 +126,7 @@ def _what(row: Row) -> str:
 
 
 def sum_lines(invoice: Invoice, balance: Decimal) -> list[str]:
-    """From the rows to what is to be paid."""
+    """Return the lines from the subtotal to the total."""
     sums = [("subtotal", invoice.subtotal)]
     if invoice.credited:
         sums.append(("credited", invoice.credited.copy_negate()))

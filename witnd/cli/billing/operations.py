@@ -1,4 +1,4 @@
-"""`witnd invoices issue | pay | void`: what is done to invoices by hand. The rules are in the domain."""
+"""`witnd invoices issue | pay | void`: change invoices. The rules are in the domain."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -27,7 +27,7 @@ Result: TypeAlias = Operation | Unchanged
 
 
 class Acted(Struct, frozen=True, kw_only=True):
-    """What became of one wish: done, unchanged (it was so already), or refused."""
+    """The result for one invoice: done, unchanged or refused."""
 
     asked: str
     result: str

@@ -1,4 +1,4 @@
-"""Reading the file that says which customer is which at Stripe: CSV of two columns, or one JSON object."""
+"""Read the file of Stripe customer ids: CSV with two columns, or one JSON object."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ _COLUMNS: Final = 2
 
 
 def read_stripe_customers(path: Path) -> dict[str, str]:
-    """Customer key → Stripe's id. Ends the command with the line that is wrong."""
+    """Return the Stripe id of each customer key. Exit with the wrong line if there is one."""
     raw = path.read_bytes()
     if len(raw) > _LARGEST_FILE:
         refuse(f"{path} is larger than {_LARGEST_FILE >> 20} MiB; {_EXAMPLE}")

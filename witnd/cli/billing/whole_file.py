@@ -1,4 +1,4 @@
-"""Output that is there whole or not at all: a failed or interrupted command leaves the old file, or none."""
+"""Write a file completely or not at all: a failed or interrupted command keeps the old file."""
 
 import os
 import secrets
@@ -26,7 +26,8 @@ Write: TypeAlias = Callable[[str], object]
 
 @contextmanager
 def whole_file(name: str) -> Iterator[Write]:
-    """Takes text and puts it into the file of that name, `-` for standard output, when the block ends without error."""
+    """Yield a function that writes text. Replace the file (`-`: standard output) when the block ends without an
+    error."""
     if name == STDOUT:
         with _spooled() as write:
             yield write

@@ -1,4 +1,4 @@
-"""`witnd agents`, `witnd customers`, `witnd rate-cards`: what is in the catalogue, and all it ever said.
+"""`witnd agents`, `witnd customers`, `witnd rate-cards`: list catalogue entries and their versions.
 
 What they have in common is in `versions`.
 """

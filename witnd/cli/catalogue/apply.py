@@ -1,4 +1,4 @@
-"""`witnd apply` and `witnd export`: the catalogue as one file, there and back."""
+"""`witnd apply` and `witnd export`: the catalogue as one file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,7 +81,7 @@ async def _apply(
 
 
 async def _guarded(opened: Session) -> CatalogueStore:
-    """A store that dates no version by a server's clock that is wrong, or of which daemons see that it jumped."""
+    """Return a store that refuses to date versions by a wrong or jumped server clock."""
     now_ms, found = await jumps(opened.redis, opened.global_keys)
     ahead = max((one.jump_ms for one in found), default=0)
     problem = clock_jump(ahead) if ahead > 0 else clock_difference(now_ms - Clock().now_ms())

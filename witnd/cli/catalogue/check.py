@@ -1,4 +1,4 @@
-"""`witnd check`: every mistake in a file, without asking Redis and without starting anything."""
+"""`witnd check`: find every mistake in a file, without Redis."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`witnd rate`: what some outcomes would cost, and how that comes about. It writes nothing."""
+"""`witnd rate`: calculate what outcomes would cost. It writes nothing."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -95,7 +95,7 @@ def rate(
 
 
 def _asked(names: Sequence[str], units: tuple[Decimal, ...] | None, customer: str | None) -> _Asked:
-    """What the words mean: a count comes last, unless --units stands for it."""
+    """Parse the arguments: the count comes last, unless --units replaces it."""
     first, last = list(names), None
     if units is None:
         *first, last = names

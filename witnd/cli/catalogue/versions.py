@@ -1,4 +1,4 @@
-"""What the commands for agents, customers and rate cards share: a list, versions, one version, two compared.
+"""Shared parts of the commands for agents, customers and rate cards: list, show and compare versions.
 
 What is particular to a kind (its columns, its words) is left to `agents`.
 """
@@ -26,7 +26,7 @@ _NAMED = 10
 
 
 class View(Struct, frozen=True, kw_only=True):
-    """A kind of thing and how it is told: `row` in a list, `words` of one version, `also` from JSON."""
+    """How to show a kind of entry: `row` in a list, `words` for one version, `also` added to JSON."""
 
     kind: read.Kind
     columns: tuple[str, ...]
@@ -42,7 +42,7 @@ class View(Struct, frozen=True, kw_only=True):
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """What the command line asks for. Without a key, the list."""
+    """The options of the command. Without a key, it lists."""
 
     key: str | None
     everything: bool
@@ -54,7 +54,7 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 def version_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds what every kind can be asked for, as the members of `Asked`."""
+    """Add the shared options, which become the members of `Asked`."""
     for option in (
         config_option,
         json_option,
@@ -69,7 +69,7 @@ def version_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def ask(view: View, asked: Asked, as_document: bool, config: Path | None) -> None:
-    """Answer what the command line asks for."""
+    """Run the command."""
     if asked.key is None and (asked.pair or asked.number or asked.at is not None or asked.customer is not None):
         raise click.UsageError(f"KEY is required: give the key of the {view.word}")
     if (asked.at is not None) + (asked.number is not None) + (asked.pair is not None) > 1:

@@ -1,4 +1,4 @@
-"""Who runs a command, for the change log: the operating system user, which no environment variable changes."""
+"""The author of changes for the change log: the operating system user, which no environment variable changes."""
 
 import os
 import pwd
@@ -8,7 +8,7 @@ from witnd.store.access.change_log import Author
 
 
 def author() -> Author:
-    """The user of this process and its host, such as `ops@billing-1`."""
+    """Return the user of this process and its host, such as `ops@billing-1`."""
     uid = os.getuid()
     try:
         name = pwd.getpwuid(uid).pw_name

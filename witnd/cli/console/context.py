@@ -1,4 +1,4 @@
-"""What commands share: their configuration, the Redis they talk to, how failure ends them."""
+"""Shared parts of commands: configuration, connection to Redis, and failure."""
 
 import asyncio
 import os
@@ -52,7 +52,7 @@ INTERRUPTED = 130  # what shells expect of a command that was stopped by Ctrl-C
 
 
 def config_option(command: Command) -> Command:
-    """Adds `--config FILE`, which reaches the command as `config_path: Path | None`."""
+    """Add `--config FILE`, which reaches the command as `config_path: Path | None`."""
     return click.option(
         "--config",
         "config_path",
@@ -62,7 +62,7 @@ def config_option(command: Command) -> Command:
 
 
 def json_option(command: Command) -> Command:
-    """Adds `--json`, which reaches the command as `json_output: bool`."""
+    """Add `--json`, which reaches the command as `json_output: bool`."""
     return click.option("--json", "json_output", is_flag=True, help="Print JSON.")(command)
 
 
@@ -84,7 +84,7 @@ class Session(Struct, frozen=True, kw_only=True):
         return self.config.redis.partitions
 
     def chosen(self, partition: int | None) -> Sequence[Keys]:
-        """All partitions, or the one with a number."""
+        """Return all partitions, or only the given one."""
         return self.services.chosen(partition)
 
     def keys(self, partition: int) -> Keys:
@@ -100,7 +100,7 @@ class Session(Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def session(config_path: Path | None, environ: Mapping[str, str] = os.environ) -> AsyncIterator[Session]:
-    """Opens what a command needs; refuses early where Redis or the configuration does not fit."""
+    """Open what a command needs. Refuse early if Redis or the configuration is unsuitable."""
     config = load(config_path, environ)
     where = server(config, environ)
     keys = GlobalKeys(config.redis.prefix)
@@ -119,7 +119,7 @@ async def session(config_path: Path | None, environ: Mapping[str, str] = os.envi
 
 
 class _ChangeLog(Changes):
-    """The change log of a Redis that perhaps no daemon has used yet."""
+    """The change log of a Redis that no daemon may have used yet."""
 
     def __init__(self, client: Redis, keys: GlobalKeys, partitions: int, meta: Meta | None) -> None:
         super().__init__(client, keys)
@@ -152,7 +152,7 @@ def _services(config: Config, where: Endpoint, client: Redis, keys: GlobalKeys, 
 
 
 def server(config: Config, environ: Mapping[str, str] = os.environ) -> Endpoint:
-    """The Redis that `redis.url` names; without one, that of a daemon running `--embedded` here.
+    """Return the Redis of `redis.url`, or the embedded server of a daemon running here if the setting is missing.
 
     `<state_dir>/embedded.url` names it while it runs; a file that a killed daemon left behind is
     known by its socket, which does not answer.
@@ -178,7 +178,7 @@ def _listens(private: Endpoint) -> bool:
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
-    """Runs the command's coroutine; what goes wrong ends the process with its documented code."""
+    """Run the command's coroutine. An expected error ends the process with its documented exit code."""
     try:
         return asyncio.run(main)
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""How a command ends when something went wrong that is no mistake in the program."""
+"""Map expected errors to messages and exit codes."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -30,7 +30,7 @@ _LISTS: Final[Mapping[str, str]] = {
 
 
 def end(error: Exception) -> NoReturn:
-    """End the command with a line for the operator and a documented code.
+    """End the command with a message and a documented exit code.
 
     An error that only a developer can act on is raised again, with its traceback.
     """
@@ -45,7 +45,7 @@ def end(error: Exception) -> NoReturn:
 
 
 def refuse(why: str) -> NoReturn:
-    """End the command because of what was asked of it."""
+    """End the command because of a wrong argument."""
     click.echo(printable(f"witnd: {why}"), err=True)
     raise click.exceptions.Exit(USAGE)
 

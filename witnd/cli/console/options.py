@@ -1,4 +1,4 @@
-"""Types of options, and options and groups that several commands have."""
+"""Types of options, and options and groups that several commands share."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -42,7 +42,7 @@ PERIOD = _Period()
 
 
 class DefaultGroup(click.Group):
-    """A group of commands. Without the name of a command it runs `default`."""
+    """A group of commands that runs `default` if no command is given."""
 
     def __init__(self, *arguments: Any, default: str = "list", **members: Any) -> None:
         super().__init__(*arguments, **members)

@@ -1,4 +1,4 @@
-"""What commands print: tables for people, documents for machines; no text steers the terminal."""
+"""Print tables for people and JSON for programs. No text can control the terminal."""
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -13,12 +13,12 @@ Item = TypeVar("Item")
 
 
 def as_json(value: object) -> None:
-    """One JSON document on standard output, indented."""
+    """Print one indented JSON document to standard output."""
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Rows under headings, one line each; nothing is cut or wrapped, so that ids can be copied."""
+    """Print rows under headings, one line each. Nothing is truncated or wrapped, so that ids can be copied."""
     cells = [[printable(str(cell)) for cell in row] for row in rows]
     if sys.stdout.isatty():
         _drawn(columns, cells)
@@ -52,7 +52,7 @@ def print_page(
 
 
 def printable(text: str) -> str:
-    """The text with everything a terminal would obey instead of show written as an escape."""
+    """Return the text with escapes instead of control characters."""
     return "".join(one if one.isprintable() else _escape(one) for one in text)
 
 

@@ -1,4 +1,4 @@
-"""Standard streams of a command that are closed, full or without a reader.
+"""Handle standard streams that are closed, full or without a reader.
 
 Output that cannot be written ends the command with a documented exit code. Errors that cannot be written are dropped:
 the exit code of the command stays what it was.
@@ -19,11 +19,11 @@ _ESCAPES: Final = "backslashreplace"
 
 
 class Unwritable(Exception):  # noqa: N818 - what the environment refuses, not a mistake in code
-    """Standard output cannot be written. The text is empty where its reader has ended: nobody waits for more."""
+    """Standard output cannot be written. The text is empty if its reader has exited."""
 
 
 class _Output(io.FileIO):
-    """A standard stream that is never closed. A write that cannot be done raises `Unwritable`."""
+    """A standard stream that is never closed. A failed write raises `Unwritable`."""
 
     def write(self, data: "Buffer", /) -> int:
         try:
@@ -67,7 +67,7 @@ def open_closed_streams() -> None:
 
 
 def guard_streams() -> None:
-    """Replace stdout and stderr of the process, unless somebody else has replaced them."""
+    """Replace stdout and stderr of the process, unless they were replaced already."""
     open_closed_streams()
     if sys.stdout is sys.__stdout__:
         sys.stdout = _wrapped(_Output(1, "wb", closefd=False), sys.stdout)

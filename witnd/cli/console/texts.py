@@ -1,4 +1,4 @@
-"""What commands are told of one event: texts, and the event that they make."""
+"""Parse the text arguments of commands, and build an event from them."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _NAMED = {"value": "--value", "attribution": "--attribution", "settles_at": "--s
 
 
 def text(value: str) -> str:
-    """Text of an argument. Bytes that are no UTF-8 cannot be meant: no event can hold them."""
+    """Return the text of an argument. Refuse bytes that are not UTF-8, because no event can contain them."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -32,7 +32,7 @@ def fresh_identity() -> str:
 
 
 def document_of(key: str, action: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The event in its JSON form; what is wrong with it, the engine's own reader says."""
+    """Return the event as JSON members. The reader of events validates them later."""
     if given["customer"] is None:
         raise click.UsageError("--customer: is required; give the key of the customer")
     event: dict[str, Any] = {"key": key, "action": action, "customer_key": given["customer"]}
@@ -73,7 +73,7 @@ def _properties(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _json(name: str, text: str) -> Any:
-    """The JSON value; a bare word is text. What begins like JSON and is none, is a mistake."""
+    """Return the JSON value; a bare word is a string. Refuse text that starts like JSON but is invalid."""
     try:
         return msgspec.json.decode(text)
     except msgspec.MsgspecError as wrong:

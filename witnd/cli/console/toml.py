@@ -1,4 +1,4 @@
-"""A catalogue as the TOML that people would write: what is short stands in one line, what is long does not.
+"""Format a catalogue as readable TOML: short values on one line, long values on several.
 
 Strings and numbers are spelled by tomli_w. What stands in the document is left to `catalogue_file`.
 """
@@ -14,7 +14,7 @@ _STEP = 4
 
 
 def written(document: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
-    """The document line by line, an empty line before each table."""
+    """Yield the document line by line, with an empty line before each table."""
     for section, tables in document.items():
         for table in tables:
             yield from _table(section, table)

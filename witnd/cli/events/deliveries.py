@@ -1,4 +1,4 @@
-"""`witnd deliveries`: what was sent to whom, what was not, and sending it again."""
+"""`witnd deliveries`: list, show and resend webhook deliveries."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial

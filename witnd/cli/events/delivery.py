@@ -1,4 +1,4 @@
-"""A delivery as commands show it to people; machines get what the API answers."""
+"""A delivery as text for people. `--json` prints what the API returns."""
 
 from witnd.domain.webhooks.delivery_json import AttemptJson, DeliveryDetailJson, DeliveryJson
 

@@ -1,4 +1,4 @@
-"""`witnd events`: what became of an event, lists of those that were not applied, asking again."""
+"""`witnd events`: show the fate of events, list events that were not applied, and retry held ones."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial

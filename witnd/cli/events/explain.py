@@ -1,4 +1,4 @@
-"""`witnd explain`: the whole story of one outcome, event by event, and why it ended as it did."""
+"""`witnd explain`: explain an outcome event by event, with its result and price."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -140,7 +140,7 @@ def _whence(frozen: Terms) -> str:
 
 
 def _line_words(line: Line, invoice: OnInvoice | None) -> tuple[str, ...]:
-    """What the invoice line is, and how its amount came about."""
+    """Describe the invoice line and the calculation of its amount."""
     if line.amount is None:
         known = "amount calculated when the period closes"
         if invoice is not None and invoice.amount is not None:

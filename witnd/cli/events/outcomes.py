@@ -1,4 +1,4 @@
-"""`witnd outcomes`: which outcomes there are, the newest first, or by when they are due, or by key."""
+"""`witnd outcomes`: list outcomes."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""`witnd send`: one event from arguments, or many from standard input, checked before they go."""
+"""`witnd send`: validate and send events from arguments or standard input."""
 
 import json
 import sys
@@ -30,7 +30,7 @@ POLL_SECONDS: Final = 0.05
 
 
 class _How(NamedTuple):
-    """What the command was told besides the events."""
+    """Options of the command that do not concern the event."""
 
     wait_seconds: float | None
     as_document: bool
@@ -38,7 +38,7 @@ class _How(NamedTuple):
 
 
 class _Ready(NamedTuple):
-    """A checked event: what is sent, where it goes, and how it is found again."""
+    """A validated event, its partition, and its idempotency key."""
 
     line: int
     data: bytes
@@ -131,7 +131,7 @@ async def _send_one(document: dict[str, Any], how: _How) -> None:
 
 
 async def _send_lines(how: _How) -> None:
-    """A batch is checked as a whole before any of it is sent; what came before it has been sent."""
+    """Send events in batches. A batch is validated as a whole before any of it is sent; earlier batches stay sent."""
     waiting: list[Fate] = []
     async with session(how.config) as opened, open_reads(opened.server) as reads:
         lines = _numbered()
@@ -198,7 +198,7 @@ def _checked(data: bytes, line: int, partitions: int) -> _Ready | Refusal:
 
 
 async def _append(opened: Session, reads: Reads, ready: Sequence[_Ready]) -> list[str]:
-    """The ids. What is not in the log, certainly or perhaps, ends the command and is told."""
+    """Return the entry ids. If a write failed or is not confirmed, print the events and exit."""
     entries = [(opened.keys(one.partition).events, ("data", one.data)) for one in ready]
     try:
         kept = await promise(reads.connection, opened.config.redis.durability)
@@ -231,7 +231,7 @@ def _say_lines(what: str, ready: Sequence[_Ready]) -> None:
 
 
 async def _fates(opened: Session, reads: Reads, sent: Sequence[tuple[_Ready, str]], how: _How) -> Sequence[Fate | None]:
-    """The fates, once everything is read; `waiting` for what is not read in time."""
+    """Return the fates of processed events; `waiting` for events that are not processed in time."""
     if how.wait_seconds is None:
         return [None] * len(sent)
     give_up = anyio.current_time() + how.wait_seconds

@@ -1,4 +1,4 @@
-"""What `witnd audit` compares Redis with: a client's own log of acknowledged events, and the journal of this host."""
+"""Sources that `witnd audit` compares Redis with: a client's log of acknowledged events, and the journal."""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from witnd.store.log.reader import entry_id
 from witnd.store.query.reads import text_of
 
 _ID: Final = re.compile(r"[0-9]{1,20}-[0-9]{1,20}", re.ASCII)
-FORMAT: Final = 'write {"id": "1700000000000-0", "partition": 0}, the answer of the API, or "0 1700000000000-0"'
+FORMAT: Final = 'write {"id": "1700000000000-0", "partition": 0}, the response of the API, or "0 1700000000000-0"'
 
 
 class Compared(Struct, frozen=True, kw_only=True):
@@ -30,7 +30,7 @@ class Compared(Struct, frozen=True, kw_only=True):
 
 
 class _Line(Struct, frozen=True):
-    """One JSON line; other members are ignored. The key of the event stands in for its partition."""
+    """One JSON line; other members are ignored. Without a partition, the key determines it."""
 
     id: str
     partition: int | None = None

@@ -1,4 +1,4 @@
-"""`witnd audit`: prove that what is stored is what the log and the frozen terms make it."""
+"""`witnd audit`: verify that the stored data follows from the log and the frozen terms."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -36,7 +36,7 @@ class Billed(Struct, frozen=True, kw_only=True):
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """What `--json` prints. `exact` is false where some partition did not stand still."""
+    """The output of `--json`. `exact` is false if a partition changed during the audit."""
 
     clean: bool
     exact: bool
@@ -160,7 +160,7 @@ async def _audit(quick: bool, partition: int | None, file: Path | None, as_docum
 
 
 def _progress() -> Callable[[str], None]:
-    """One line on a terminal that is written over; nothing elsewhere."""
+    """Overwrite one line of progress on a terminal; print nothing elsewhere."""
     if not sys.stderr.isatty():
         return lambda _line: None
 
@@ -256,7 +256,7 @@ def _print(report: Report) -> None:
 
 
 def _print_differences(differences: Sequence[Mismatch]) -> None:
-    """Those of partitions, those of invoices, then what to do about the latter."""
+    """Print the differences of partitions, then those of invoices with their remedies."""
     of_partitions = [one for one in differences if one.partition is not None]
     of_invoices = [one for one in differences if one.partition is None]
     if of_partitions:

@@ -1,4 +1,4 @@
-"""What `witnd audit` says of the invoices: their sums by currency, for programs and for people."""
+"""Totals of the invoices by currency, as `witnd audit` reports them."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""`witnd doctor`: look at everything that witnd rests on, and say what is wrong and what to do."""
+"""`witnd doctor`: check everything that witnd depends on, and report problems with remedies."""
 
 import asyncio
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ _LOCAL: Final = ("localhost", "127.0.0.1", "::1")
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """What `--json` prints. `state` is the worst of all checks."""
+    """The output of `--json`. `state` is the worst state of all checks."""
 
     state: State
     exit_code: int
@@ -88,12 +88,12 @@ async def _examine(config: Config) -> Report:
     except ConfigError as wrong:
         checks += [_login(mistake) for mistake in wrong.mistakes]
     except TimeoutError:
-        found = f"it took more than {SECONDS:g} s to answer: not all was looked at"
-        checks.append(problem("redis", "reachable", found, "see the load of the server and of the network"))
+        found = f"no complete result within {SECONDS:g} s"
+        checks.append(problem("redis", "reachable", found, "check the load of the server and the network"))
     try:
         config.webhooks.tls()
     except ConfigError as wrong:
-        remedy = "name a readable file of certificates in PEM in webhooks.ca_file"
+        remedy = "set webhooks.ca_file to a readable file of PEM certificates"
         checks += [problem("daemon", "webhook authorities", str(mistake), remedy, USAGE) for mistake in wrong.mistakes]
     checks += await asyncio.to_thread(lambda: [*check_daemon(config, private=private), *check_unit(config, unit)])
     checks.sort(key=lambda one: _GROUPS.index(one.group))
@@ -113,7 +113,7 @@ def _login(mistake: Mistake) -> Check:
 
 
 async def _redis(config: Config, where: Endpoint, checks: list[Check], *, remembers: bool) -> None:
-    """All that is asked of the server, as far as it answers; each check is there as soon as it is known.
+    """Run the checks that need the server. Each result is stored at once, in case a later check times out.
 
     `remembers`: a daemon of this host compares Redis with the journal here.
     """
@@ -138,17 +138,17 @@ async def _redis(config: Config, where: Endpoint, checks: list[Check], *, rememb
         return
     checks += check_clocks(facts, local=where.path is not None or where.host in _LOCAL)
     if facts.loading:
-        checks.append(note("data", "data", "not looked at: it is still loading"))
+        checks.append(note("data", "data", "not checked: Redis is still loading its data"))
         return
     try:
         await _data(config, where, checks, remembers=remembers)
     except (StoreRefused, Unsafe) as refused:
         checks.append(problem("data", "data", refused.reason, refused.remedy))
     except StoreUnavailable as silent:
-        checks.append(problem("data", "data", str(silent), "see why the server stopped answering in its log"))
+        checks.append(problem("data", "data", str(silent), "check the log of the server"))
     except RedisError as odd:
         remedy = "another program changed keys of witnd: restore them from a backup, or choose another redis.prefix"
-        checks.append(problem("data", "data", f"Redis answers with an error: {odd}", remedy))
+        checks.append(problem("data", "data", f"Redis responded with an error: {odd}", remedy))
 
 
 async def _data(config: Config, where: Endpoint, checks: list[Check], *, remembers: bool) -> None:
@@ -200,7 +200,7 @@ async def _data(config: Config, where: Endpoint, checks: list[Check], *, remembe
 
 
 async def _catalogue(client: Redis, keys: GlobalKeys, config: Config, checks: list[Check]) -> Catalogue | None:
-    """The catalogue, checked against what was decided under it and against this host's copy.
+    """Return the catalogue, checked against earlier decisions and this host's copy.
 
     None where it lost versions, or has too many to be read for this.
     """
@@ -238,7 +238,7 @@ def _print(report: Report) -> None:
 
 
 def _todo(checks: list[Check]) -> Iterator[tuple[str, str, str]]:
-    """The remedies, the most urgent first, each one once."""
+    """Yield each remedy once, the most urgent first."""
     wanted: dict[tuple[State, str], list[str]] = {}
     for state in STATES:
         for one in checks:

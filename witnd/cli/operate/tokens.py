@@ -1,4 +1,4 @@
-"""`witnd tokens`: who may use the API. No daemon is needed, so that the first token can be made."""
+"""`witnd tokens`: manage API tokens. Works without a daemon, so that you can create the first token."""
 
 from pathlib import Path
 

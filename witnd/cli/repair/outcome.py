@@ -134,7 +134,7 @@ def _words(rebuilt: RebuildResult) -> str:
 
 
 async def _wait(reads: Reads, keys: Keys, key: str, entry: EntryId) -> str:
-    """What the owner does about the repair within a moment. It reads the request in the log at `entry`."""
+    """Return what the owner does with the repair within a moment. Its request in the log is at `entry`."""
     loop = asyncio.get_running_loop()
     begin = loop.time()
     while loop.time() < begin + WAIT_SECONDS:
@@ -160,7 +160,7 @@ async def _wait(reads: Reads, keys: Keys, key: str, entry: EntryId) -> str:
 
 
 async def _find(opened: Session, reads: Reads, keys: Keys, key: str, hold: Hold, trimmed: bool) -> _Found:
-    """Raises `Unsafe`, saying what is missing, rather than to guess."""
+    """Rebuild the outcome. Raise `Unsafe` with what is missing instead of guessing."""
     catalogue = await opened.services.learned()
     position = await reads.position(keys)
     limit = entry_id(hold.cursor) if hold.since else position.cursor
@@ -196,7 +196,7 @@ async def _find(opened: Session, reads: Reads, keys: Keys, key: str, hold: Hold,
 async def _replay(
     reads: Reads, keys: Keys, key: str, limit: EntryId, rebuild: Rebuild | None
 ) -> dict[EntryId, str | None]:
-    """Fold the log up to the hold. Answers the fate on record of every event of the key, None for applied ones.
+    """Fold the log up to the hold. Return the recorded fate of every event of the key, None for applied ones.
 
     Events that wait are not part of it: the daemon decides them.
     """
@@ -231,7 +231,7 @@ def _fold(rebuild: Rebuild, key: str, entries: Sequence[tuple[EntryId, Event | R
 
 
 def _check_rebuilt(key: str, hold: Hold, fates: Mapping[EntryId, str | None], rebuilt: RebuildResult) -> RebuildResult:
-    """What is rebuilt must agree with everything else that is stored about the key."""
+    """Check that the rebuilt outcome agrees with everything else that is stored about the key."""
     wrong: list[str] = []
     if rebuilt.status != hold.status:
         wrong.append(f"the lists have {hold.status or 'no outcome'}, the log has {rebuilt.status or 'no outcome'}")
@@ -249,7 +249,7 @@ def _check_rebuilt(key: str, hold: Hold, fates: Mapping[EntryId, str | None], re
 
 
 def _check_stored(key: str, stored: Repair, fates: Mapping[EntryId, str | None]) -> RebuildResult:
-    """A record that can be read (again) must have every event that the log has and that was applied."""
+    """Check that a record that is readable again has every applied event of the log."""
     assert stored.record is not None, stored
     record = decode_outcome(key, stored.record)
     assert isinstance(record, OutcomeRecord), record

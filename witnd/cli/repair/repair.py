@@ -1,4 +1,4 @@
-"""`witnd repair`: repairs of data that the daemon refuses to process."""
+"""`witnd repair`: repair data that the daemon refuses to process."""
 
 from pathlib import Path
 
@@ -119,7 +119,7 @@ async def _ahead(partition: int | None, do: bool, as_document: bool, config: Pat
 
 
 def _tell_ahead(number: int, one: Ahead) -> None:
-    clock = f"the server's clock says {instant.render(one.now_ms)}"
+    clock = f"the server's clock shows {instant.render(one.now_ms)}"
     if not one.needed:
         click.echo(f"partition {number}: no entry is more than {AHEAD_MAX_MS // 1000} s ahead; {clock}")
         return

@@ -1,4 +1,4 @@
-"""`witnd demo`: what a newcomer runs first."""
+"""`witnd demo`: run a self-contained demo with sample traffic."""
 
 import os
 import shlex
@@ -60,7 +60,7 @@ def demo(seconds: int | None) -> None:
 
 
 def _look_inside(url: str) -> tuple[str, ...]:
-    """What to type in another terminal, opened in the same directory."""
+    """Return commands to run in another terminal in the same directory."""
     from witnd.config import FILE_VARIABLE, find
 
     program = sys.argv[0]

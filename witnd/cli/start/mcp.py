@@ -1,4 +1,4 @@
-"""`witnd mcp`: lets an agent ask, over standard input and output."""
+"""`witnd mcp`: run an MCP server on standard input and output."""
 
 import os
 from pathlib import Path

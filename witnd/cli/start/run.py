@@ -1,4 +1,4 @@
-"""`witnd run`: the daemon."""
+"""`witnd run`: run the daemon."""
 
 import asyncio
 import os
@@ -64,7 +64,7 @@ def _run(config_path: Path | None, stream: "Stream", *, embedded: bool) -> int:
 
 @contextmanager
 def _log_stream() -> Iterator["Stream"]:
-    """Standard error, written to by a thread: a reader that stops reading must not stop the daemon."""
+    """Write standard error in a thread: a reader that stops reading must not stop the daemon."""
     from witnd.telemetry import LogWriter
 
     descriptor = os.open(os.devnull, os.O_WRONLY) if sys.stderr is None else sys.stderr.fileno()

@@ -92,8 +92,7 @@ async def revoke_token(call: Call[Revoking]) -> TokenJson:
     if call.token is not None and found.id == call.token.id and not call.query.self:
         raise ApiError(
             "CONFLICT",
-            "this is the token that the request is made with, and whoever has no other is locked out then; "
-            "use another one, or write ?self=true to revoke it nevertheless",
+            "this is the token of this request; use another token, or add ?self=true to revoke it anyway",
         )
     services = call.services
     return await tokens.revoke(services.tokens, call.author, found, now_ms=services.now_ms())

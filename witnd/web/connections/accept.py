@@ -90,7 +90,7 @@ class Acceptor:
 
 
 async def listening_sockets(host: str, port: int) -> list[socket.socket]:
-    """A socket for each address of the host. Raises OSError where one is taken."""
+    """Return a socket for each address of the host. Raise OSError if an address is in use."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []

@@ -42,21 +42,21 @@ class State(NamedTuple):
 
 
 def connections_max(setting: int, files: int) -> int:
-    """The limit on connections. With `setting` 0 it follows from the limit on open files."""
+    """Return the limit on connections. If `setting` is 0, it follows from the limit on open files."""
     if setting:
         return max(1, min(setting, files - RESERVED_FILES))
     return max(LEAST, min(MOST, files * _EIGHTHS // 8))
 
 
 def file_limit() -> int:
-    """How many files this process may have open."""
+    """Return how many files this process may have open."""
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return 1 << 30 if soft == resource.RLIM_INFINITY else soft
 
 
 def first_to_close(states: Iterable[State]) -> int | None:
-    """The place of the connection that makes room for another; None while all deserve more time. States come in the
-    order in which their connections were opened."""
+    """Return the index of the connection to close for a new one; None if all deserve more time. States are in the order
+    in which their connections were opened."""
     best: int | None = None
     found = State(Activity.BUSY, -1.0)
     for place, state in enumerate(states):

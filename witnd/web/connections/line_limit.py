@@ -1,4 +1,4 @@
-"""A limit for lines of the log that anybody can cause, so that a flood of requests is no flood of lines.
+"""Limit log lines that any client can cause, so that a flood of requests does not flood the log.
 
 Each reason gets one line a second, and that line says how many before it were suppressed.
 """
@@ -39,7 +39,7 @@ class LineLimit:
         return 0 if known is None else known.suppressed
 
     def take_overdue(self, now: float) -> dict[Hashable, int]:
-        """Return how many lines were suppressed of each reason that has been quiet since, and begin anew with these."""
+        """Return and reset the number of suppressed lines for each reason that has been quiet since."""
         over = {
             reason: known.suppressed
             for reason, known in self._reasons.items()

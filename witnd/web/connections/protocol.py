@@ -1,6 +1,4 @@
-"""What aiohttp does with bytes that are no HTTP request: the answer has the form of every other refusal, and the log
-gets at most one line a second instead of a traceback for whatever anybody sends.
-"""
+"""Respond to bytes that are not HTTP: in the form of every other error, with at most one log line per second."""
 
 import asyncio
 import secrets
@@ -22,8 +20,8 @@ log = structlog.get_logger()
 
 
 class Listener(web.Server):
-    """Makes a `Protocol` for each connection. `told` hears the status of what never became a request. `head_seconds`:
-    how long a connection may take to send its first complete headers. `lines`: the limit for lines of the log."""
+    """Create a `Protocol` for each connection. `told` receives the status of requests that could not be parsed.
+    `head_seconds`: time limit for the first complete headers. `lines`: the limit for log lines."""
 
     def __init__(
         self,
@@ -77,7 +75,7 @@ class Protocol(web.RequestHandler):
             self._since = self._loop.time()
 
     def state(self, now: float) -> State:
-        """What the connection is doing, and for how long."""
+        """Return what the connection is doing, and for how long."""
         if self._request_in_progress:
             request = self._current_request
             is_sending = request is not None and not request.content.is_eof()
@@ -100,7 +98,7 @@ class Protocol(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The answer to what the parser refused; the connection ends with it."""
+        """Respond to what the parser refused, and end the connection."""
         if isinstance(exc, ConnectionError):  # the client has gone away: nobody waits for an answer
             raise exc
         request_id = secrets.token_hex(16)

@@ -1,4 +1,4 @@
-"""Headers of a proxy in front of the daemon, and answers with the right addresses.
+"""Support for a proxy in front of the daemon: headers and address prefixes.
 
 A proxy that serves the daemon below a path sends it as `X-Forwarded-Prefix`. Answers name places from the root, so the
 prefix is put in front of them, at one point, when the answer is complete. Templates escape every quote that comes from
@@ -22,13 +22,13 @@ Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 
 
 def forwarded_prefix(headers: Headers) -> str:
-    """The path below which clients reach the daemon; empty for the root, and for a header that is not a path."""
+    """Return the path below which clients reach the daemon; empty for the root and invalid headers."""
     prefix = _first(headers, PREFIX_HEADER).rstrip("/")
     return prefix if _PREFIX.fullmatch(prefix) and not {".", ".."} & set(prefix.split("/")) else ""
 
 
 def is_over_tls(headers: Headers) -> bool:
-    """Whether the client's connection used TLS. With several proxies, the first value counts."""
+    """Return whether the client's connection used TLS. With several proxies, the first value counts."""
     return _first(headers, "X-Forwarded-Proto").lower() == "https"
 
 
@@ -37,7 +37,7 @@ def _first(headers: Headers, name: str) -> str:
 
 
 def add_prefix(prefix: str, response: web.Response) -> None:
-    """Add the prefix to every address in an answer."""
+    """Add the prefix to every address in a response."""
     headers = response.headers
     if headers.get(hdrs.LOCATION, "").startswith("/"):
         headers[hdrs.LOCATION] = prefix + headers[hdrs.LOCATION]

@@ -1,4 +1,4 @@
-"""Reading the body of a request: as large as its route allows and no longer than it may take.
+"""Read the body of a request within the limits of its route for size and time.
 
 Whether it holds what the route asks for is seen later.
 """
@@ -15,7 +15,7 @@ from witnd.web.http.route import Route
 
 
 async def body_of(request: BaseRequest, route: Route, seconds: float) -> bytes:
-    """The body, at most as large as the route allows; what is larger is refused while it is read."""
+    """Return the body. Refuse a body that is too large while reading it."""
     if not request.body_exists:
         return b""
     if (request.content_length or 0) > route.most_bytes:

@@ -1,4 +1,4 @@
-"""Compresses answers (pages, lists and files) for clients that accept gzip.
+"""Compress responses (pages, lists and files) for clients that accept gzip.
 
 The length of a compressed answer tells something about its content. Where an answer holds a secret (the form key of a
 page) and repeats what an address says, somebody who makes a browser send requests and watches their length could guess
@@ -25,7 +25,7 @@ _WITH_SECRETS: Final = ("/dashboard/sign-in", "/dashboard/tokens", "/v1/tokens")
 
 
 def accepts_gzip(header: str) -> bool:
-    """Whether `Accept-Encoding` takes gzip, by name or by `*`."""
+    """Return whether `Accept-Encoding` accepts gzip, by name or by `*`."""
     weights: dict[str, float] = {}
     for part in header.lower().split(","):
         name, _, rest = part.partition(";")
@@ -38,7 +38,7 @@ def accepts_gzip(header: str) -> bool:
 
 
 def may_be_compressed(request: BaseRequest, response: web.Response) -> bool:
-    """Whether this answer may be compressed."""
+    """Return whether this response may be compressed."""
     path, kind = request.rel_url.raw_path, response.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0]
     return (
         request.method in ("GET", "HEAD")

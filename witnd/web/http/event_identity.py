@@ -1,4 +1,4 @@
-"""Stores the identity that the headers of a request give to its event.
+"""Store the identity that the headers of a request give to its event.
 
 Law: an identity that a producer gives is used or refused, never dropped. Two that differ are refused by name.
 
@@ -35,7 +35,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def has_cloud_headers(headers: Headers) -> bool:
-    """Whether a request has a header of CloudEvents in binary mode."""
+    """Return whether a request has a header of CloudEvents in binary mode."""
     return any(name[:3].lower() == "ce-" for name in headers)
 
 
@@ -47,7 +47,7 @@ def refuse_in_query(target: str) -> None:
 
 
 def header_key(headers: Headers) -> str | None:
-    """What the header `Idempotency-Key` says. It may be quoted, as the draft of its standard asks for."""
+    """Return the value of the header `Idempotency-Key`. It may be quoted, as the draft standard requires."""
     for name in _MISSPELLED:
         if name in headers:
             raise invalid(name, f"is not a header of this API; send {HEADER}")
@@ -65,9 +65,9 @@ def _key_of(values: Sequence[str]) -> str:
 
 
 def stored_event(headers: Headers, data: bytes, *, structured: bool) -> bytes:
-    """What is stored for the body of one event: the body itself, unless headers add an identity to it. Raises
-    VALIDATION_ERROR for identities that are incomplete or differ. `structured`: the content type says that the body is
-    an envelope."""
+    """Return what is stored for the body of one event: the body itself, unless headers add an identity. Raise
+    VALIDATION_ERROR for identities that are incomplete or differ. `structured`: the content type declares an
+    envelope."""
     key, binary = header_key(headers), has_cloud_headers(headers)
     if key is None and not binary:
         return data
@@ -88,7 +88,7 @@ def _record(data: bytes) -> dict[str, Any]:
 
 
 def cloud_attributes(headers: Headers) -> dict[str, str]:
-    """The attributes of CloudEvents in binary mode, decoded as its HTTP binding says. Raises with every mistake."""
+    """Return the attributes of CloudEvents in binary mode, decoded by its HTTP binding. Raise with every mistake."""
     found: dict[str, str] = {}
     mistakes: list[Mistake] = []
     for name in {name.lower(): None for name in headers if name[:3].lower() == "ce-"}:
@@ -118,7 +118,7 @@ def _decoded(value: str) -> str:
 
 
 def _as_envelope(headers: Headers, data: bytes, record: Mapping[str, Any]) -> bytes:
-    """The envelope of structured mode that says what headers and body say in binary mode."""
+    """Return the envelope in structured mode for headers and body in binary mode."""
     given = cloud_attributes(headers)
     mistakes = [
         Mistake(name, "is required; a CloudEvent in binary mode has " + ", ".join(_REQUIRED))
@@ -175,8 +175,8 @@ def _with_key(data: bytes, record: Mapping[str, Any], key: str) -> bytes:
 
 
 def stored_batch(headers: Headers, bodies: Sequence[bytes]) -> list[bytes]:
-    """What is stored for the events of a batch. `Idempotency-Key` is that of the whole batch: an event without a key of
-    its own gets one made from it and the event's place, so that the same batch sent again counts once."""
+    """Return what is stored for the events of a batch. `Idempotency-Key` is the key of the whole batch: an event
+    without a key gets one derived from it and the event's position, so that repeating the batch counts once."""
     if has_cloud_headers(headers):
         raise ApiError(
             "VALIDATION_ERROR",

@@ -1,4 +1,4 @@
-"""Carries out changing requests once for each `Idempotency-Key`, and repeats their answers for a day.
+"""Execute changing requests once for each `Idempotency-Key`, and repeat their responses for a day.
 
 The same key is the same request only from the same token, with the same method, path and body. A refused request leaves
 nothing behind: it may be corrected and sent again with the same key.
@@ -39,7 +39,7 @@ log = structlog.get_logger()
 
 
 class Running(Struct, frozen=True, kw_only=True, tag="running", tag_field="state"):
-    """A request that began and has no stored answer. `ended`: it is known that no answer will be."""
+    """A request that started and has no stored response. `ended`: it is certain that there will be none."""
 
     v: int = 1
     request: str  # digest of method, path and body
@@ -86,8 +86,8 @@ class KeyedRequest(Struct, frozen=True, kw_only=True):
 async def run_once(
     asked: KeyedRequest, answers: StoredAnswers, now_ms: Callable[[], int], act: Callable[[], Awaitable[web.Response]]
 ) -> web.Response:
-    """The answer of `act`, or the one that an earlier request of the same key got. Raises CONFLICT where the key was
-    used for other content, where that request still runs, and where it is unknown whether it was carried out."""
+    """Return the response of `act`, or of the earlier request with the same key. Raise CONFLICT if the key was used for
+    other content, that request is still running, or its result is unknown."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + WAIT_SECONDS
     marker = _encode(Running(request=asked.digest, began_at=now_ms()))
@@ -174,7 +174,7 @@ def seal(secret: str, text: bytes) -> bytes:
 
 
 def unseal(secret: str, sealed: bytes) -> bytes | None:
-    """The text; None where the secret is another one or the text was changed."""
+    """Return the text; None if the secret differs or the text was changed."""
     salt, tag, hidden = (
         sealed[:_SALT_BYTES],
         sealed[_SALT_BYTES : _SALT_BYTES + _TAG_BYTES],

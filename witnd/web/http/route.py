@@ -1,4 +1,4 @@
-"""Routes: a method, a path, and the function that answers, with everything that the documentation says of them.
+"""Routes: a method, a path, a handler and its documentation.
 
 A handler is `async def handler(call: Call) -> answer`, found by `@route(…)`. What it declares is what is decoded,
 checked and documented: there is no second list.
@@ -39,7 +39,7 @@ class Listing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Raw(Struct, frozen=True):
-    """An answer that is no JSON document. `headers` are added to the answer's. `status`: other than the route's."""
+    """A response that is not JSON. `headers` are added to it. `status` overrides the status of the route."""
 
     body: bytes
     content_type: str
@@ -48,14 +48,14 @@ class Raw(Struct, frozen=True):
 
 
 class HtmlErrors(NamedTuple):
-    """How a refusal is shown to people: requests for paths with `prefix` get the page that `render` makes."""
+    """How errors are shown to people: for paths with `prefix`, `render` builds the page."""
 
     prefix: str
     render: Callable[[Refused, str], Raw]  # the refusal and the id of the request
 
 
 class Stream(Struct, frozen=True):
-    """An answer that is made while it is sent, because it may be larger than memory.
+    """A response that is generated while it is sent, because it may be larger than memory.
 
     What goes wrong before the first part is refused as ever; afterwards the connection is broken off, so that nobody
     takes a part of the answer for the whole.
@@ -67,7 +67,7 @@ class Stream(Struct, frozen=True):
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """`scope` None: no token is asked for. `body` and `query` are structs; `answer` is what a success looks like."""
+    """`scope` None: no token is required. `body` and `query` are structs; `answer` is the struct of a success."""
 
     method: str
     path: str
@@ -94,18 +94,18 @@ class Route(Struct, frozen=True, kw_only=True):
 
     @property
     def changes(self) -> bool:
-        """Whether it changes something that `Idempotency-Key` protects. Events have keys of their own."""
+        """Return whether it makes a change that `Idempotency-Key` protects. Events have their own keys."""
         return self.method != "GET" and self.scope == "admin"
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names in the path: `/v1/events/{partition}/{id}` has two."""
+        """Return the names in the path: `/v1/events/{partition}/{id}` has two."""
         return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
 
 
 class Call(Generic[Q]):
-    """One request. `path` has the decoded names of the path, `query` the route's query struct. `target`: what was asked
-    for, as it was sent. `answer_headers` go with a success."""
+    """A request. `path` has the decoded names of the path, `query` the route's query struct. `target`: the request
+    target as received. `answer_headers` are added to a success."""
 
     __slots__ = (
         "answer_headers", "content_type", "data", "headers", "path", "query", "request_id", "route", "services",
@@ -139,12 +139,12 @@ class Call(Generic[Q]):
 
     @property
     def who(self) -> str:
-        """Who asks, for the log of changes."""
+        """Return the author of the request for the change log."""
         return "nobody" if self.token is None else f"token {self.token.name}"
 
     @property
     def author(self) -> Author:
-        """The same with the interface that the request came by, for an entry of the change log."""
+        """Return the author and the interface for an entry of the change log."""
         return Author(
             who=self.who,
             source="dashboard" if self.route.path.startswith("/dashboard") else "api",
@@ -153,14 +153,14 @@ class Call(Generic[Q]):
         )
 
     def document(self) -> dict[str, Any]:
-        """The body as a strict JSON object, for what the domain checks itself."""
+        """Return the body as a strict JSON object, which the domain validates."""
         try:
             return document(self.data, most=self.route.most_bytes, deepest=DEEPEST)
         except Invalid as wrong:
             raise invalid("", f"body {wrong}") from None
 
     def body(self) -> Any:
-        """The body as the route's struct."""
+        """Return the body as the route's struct."""
         self.document()  # duplicate names and depth, which the decoder would pass over
         try:
             return msgspec.json.decode(self.data, type=self.route.body)
@@ -168,7 +168,7 @@ class Call(Generic[Q]):
             raise from_msgspec(wrong) from None
 
     def page(self) -> tuple[int, str | None]:
-        """`limit` and `after` of a list."""
+        """Return `limit` and `after` of a list."""
         query: Any = self.query
         if not 1 <= query.limit <= MOST_LISTED:
             raise invalid("limit", f"must be from 1 to {MOST_LISTED}")
@@ -180,7 +180,7 @@ ROUTES: Final[list[Route]] = []
 
 
 def route(method: str, path: str, *, says: str, scope: Scope | None, **more: Any) -> Callable[[Handler], Handler]:
-    """Makes the function below it the answer to a method and path. `more` are the other fields of `Route`."""
+    """Register the decorated function as the handler of a method and path. `more` are the other fields of `Route`."""
 
     def known(handler: Handler) -> Handler:
         ROUTES.append(Route(method=method, path=path, handler=handler, says=says, scope=scope, **more))
@@ -190,7 +190,7 @@ def route(method: str, path: str, *, says: str, scope: Scope | None, **more: Any
 
 
 class Table:
-    """Finds routes: by the whole path where that has no names in it, else part by part."""
+    """Find routes: by the whole path if it contains no names, else part by part."""
 
     def __init__(self, routes: list[Route]) -> None:
         self._plain: dict[str, dict[str, Route]] = {}
@@ -208,7 +208,7 @@ class Table:
             self._plain[path] = {**self._among_named(path.split("/")), **methods}
 
     def methods(self, path: str) -> tuple[dict[str, Route], list[str]]:
-        """Routes of a path by method, with the path's parts; none for an unknown path."""
+        """Return the routes of a path by method, with the path's parts; empty for an unknown path."""
         parts = path.split("/")
         return self._plain.get(path) or self._among_named(parts), parts
 
@@ -220,7 +220,7 @@ class Table:
 
 
 def names_in(route_: Route, parts: list[str]) -> Iterator[tuple[str, str]]:
-    """Names of a route's path with what stands there, still as it was sent."""
+    """Return the names of a route's path with their values, not decoded."""
     for known, part in zip(route_.path.split("/"), parts, strict=False):
         if known.startswith("{"):
             yield known[1:-1], part

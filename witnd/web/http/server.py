@@ -1,4 +1,4 @@
-"""Listens, and turns requests into calls of handlers and what they answer into responses.
+"""Receive requests, call handlers, and build responses.
 
 In this order: token (401, 403), rate (429), size (413), form (400). One line of the log for each accepted request, but
 for successful ingestion, health checks and pages that are looked at, which come too often and are counted instead.
@@ -168,7 +168,7 @@ class Server:
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
     async def _allowed(self, request: BaseRequest, route: Route | None) -> Token:
-        """The token of the request, which may do what the route does."""
+        """Return the token of the request if it has the scope of the route."""
         token = await self._token(request)
         if route is not None and route.scope is not None and not token.has_scope(route.scope):
             raise ApiError("FORBIDDEN", f"token needs the scope {route.scope}")
@@ -241,7 +241,7 @@ class Server:
 
 
 def _all_free(methods: Mapping[str, Route]) -> bool:
-    """Whether nothing of a path asks for a token. Unknown paths do."""
+    """Return whether no method of a path needs a token. Unknown paths need one."""
     return bool(methods) and all(one.scope is None for one in methods.values())
 
 

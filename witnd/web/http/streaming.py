@@ -1,6 +1,4 @@
-"""Sending an answer that is made while it is sent: its parts go out as fast as the client takes them, none waits in
-memory for another.
-"""
+"""Send a response while it is generated: parts are sent as fast as the client reads them, and none is buffered."""
 
 import asyncio
 from typing import Any, Final
@@ -18,7 +16,8 @@ log = structlog.get_logger()
 
 
 class Streamed(web.StreamResponse):
-    """The response to a `Stream`. Its first part is there already, so that what is refused is refused in form."""
+    """The response to a `Stream`. Its first part is generated before the head, so that early errors get a proper
+    response."""
 
     def __init__(
         self,
@@ -46,7 +45,7 @@ class Streamed(web.StreamResponse):
         )
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """What aiohttp calls when the head is out: sends all parts, and ends the answer where they are complete."""
+        """Send all parts, and end the response if they are complete. aiohttp calls this after the head."""
         try:
             await self._send()
         except (asyncio.CancelledError, ConnectionError):

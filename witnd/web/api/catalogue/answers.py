@@ -1,5 +1,4 @@
-"""How things of the catalogue are asked for and answered, whatever their kind: the common part of every answer,
-versions, differences; and the note of who changed what.
+"""Shared requests and responses of catalogue resources: versions and differences.
 
 What is particular to a kind is left to its module in `witnd.web.api`.
 """
@@ -108,7 +107,7 @@ class Comparison(Struct, frozen=True, kw_only=True, rename={"one": "from", "othe
 
 
 def versioned(thing: Thing) -> dict[str, Any]:
-    """The fields of `Versioned`."""
+    """Return the fields of `Versioned`."""
     version = thing.version
     return {
         "version": version.number,
@@ -191,7 +190,7 @@ async def archive(call: Call[When], kind: Kind, key: str, *, archived: bool) -> 
 
 
 def with_etag(call: Call[Any], written: Written) -> Written:
-    """What was written; the answer tells its tag."""
+    """Return the written version, with its tag in the header."""
     _set_etag(call, written.thing)
     return written
 

@@ -1,4 +1,4 @@
-"""The JSON schema of conditions, which nest: a leaf looks at one fact, a group combines conditions."""
+"""The JSON schema of conditions, which nest: a leaf checks one fact, a group combines conditions."""
 
 from typing import Annotated, Any, Final, TypeAlias
 
@@ -16,7 +16,7 @@ _ANYTHING: Final = {"anyOf": [{"type": "string", "maxLength": MAX_TEXT_LENGTH}, 
 
 
 def condition_schemas() -> dict[str, dict[str, Any]]:
-    """The schemas by name. Each operator says which value it takes."""
+    """Return the schemas by name. Each operator defines the value that it accepts."""
     leaves = {
         "SeenLeaf": _leaf("Whether an event with this action has arrived.", SEEN, None),
         "CountLeaf": _leaf("How many events with this action have arrived.", COUNTS, _COUNT),

@@ -1,4 +1,4 @@
-"""What the API is, as OpenAPI 3.1: made from the routes and the structs that decode and encode, in a fixed order.
+"""Describe the API as OpenAPI 3.1, from the routes and their structs, in a fixed order.
 
 There is no second list. The reference page, the checked-in copy and the contract tests are all made from this.
 """
@@ -61,7 +61,7 @@ _DESCRIPTION: Final = (
 
 
 def document(routes: Sequence[Route]) -> dict[str, Any]:
-    """The whole document. The same routes give the same text, in whichever order their modules were imported."""
+    """Return the whole document. It does not depend on the order in which modules are imported."""
     routes = sorted(routes, key=lambda one: (one.path, _METHODS.index(one.method)))
     schemas = Schemas(routes)
     paths: dict[str, dict[str, Any]] = {}
@@ -100,12 +100,12 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
 
 
 def text(routes: Sequence[Route]) -> bytes:
-    """The document as it is served and checked in: a line for each thing, so that a difference reads well."""
+    """Return the document as served and checked in, one member per line for readable diffs."""
     return msgspec.json.format(msgspec.json.encode(document(routes)), indent=2) + b"\n"
 
 
 def tag_of(one: Route) -> str:
-    """The resource that a route belongs to: the name of its module."""
+    """Return the resource of a route: the name of its module."""
     return one.handler.__module__.rpartition(".")[2].replace("_", "-")
 
 
@@ -163,7 +163,7 @@ def _header(name: str, schema: dict[str, Any], says: str) -> dict[str, Any]:
 
 
 def _given(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a parameter: an address cannot say null."""
+    """Return the schema of a parameter without null, which a query string cannot contain."""
     schema = dict(schema)
     if schema.get("default", 0) is None:
         del schema["default"]
@@ -199,7 +199,7 @@ def _responses(one: Route, schemas: Schemas) -> dict[str, Any]:
 
 
 def refusals(one: Route) -> list[str]:
-    """Every code that a route may refuse with, in the order of their statuses."""
+    """Return every error code of a route, ordered by status."""
     codes = {*_EVERYWHERE, *one.refusals}
     if one.scope is not None:
         codes.update(_WITH_TOKEN)

@@ -1,4 +1,4 @@
-"""The reference of the API as a page for people, made from the OpenAPI document alone."""
+"""The API reference as an HTML page, generated from the OpenAPI document."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ _BOUNDS: Final = {
 
 
 def _marked(text: str) -> Markup:
-    """What stands between backticks as code; all of it escaped."""
+    """Escape the text, and format parts in backticks as code."""
     parts = text.split("`")
     if len(parts) % 2 == 0:
         return escape(text)
@@ -40,7 +40,7 @@ _TEMPLATES.filters["marked"] = _marked
 
 
 class Word(NamedTuple):
-    """A piece of a type in words; `anchor` where it is explained on the same page."""
+    """A part of a type; `anchor` links to its definition on the same page."""
 
     text: str
     anchor: str | None = None
@@ -64,12 +64,12 @@ class RefusalRow(NamedTuple):
 
     @property
     def anchor(self) -> str:
-        """Where `doc_url` of an error leads."""
+        """Return the anchor that `doc_url` of an error uses."""
         return self.code.lower().replace("_", "-")
 
 
 class Operation(NamedTuple):
-    """One call. `bodies` and `answers` are (content type, type in words)."""
+    """One operation. `bodies` and `answers` are pairs of content type and type."""
 
     anchor: str
     method: str
@@ -84,7 +84,7 @@ class Operation(NamedTuple):
 
 
 class Section(NamedTuple):
-    """All calls of one resource."""
+    """All operations of one resource."""
 
     name: str
     says: str
@@ -92,7 +92,7 @@ class Section(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """An object that bodies and answers are made of."""
+    """An object in requests or responses."""
 
     name: str
     says: str
@@ -167,7 +167,7 @@ def _members(schema: Mapping[str, Any]) -> Iterator[Member]:
 
 
 def _about(holder: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
-    """What is said of it, its bounds and its default."""
+    """Return the description with bounds and default."""
     parts = [holder["description"]] if "description" in holder else []
     inner = [schema, *schema.get("anyOf", ())]
     if len(inner) == 3 and "description" in inner[1] and not parts:
@@ -181,7 +181,7 @@ def _about(holder: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
 
 
 def words(schema: Mapping[str, Any]) -> list[Word]:
-    """A schema in a few words."""
+    """Describe a schema in a few words."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return [Word(name, anchor_of(name))]
