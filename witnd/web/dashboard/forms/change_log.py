@@ -51,7 +51,7 @@ _SHOWN: Final = 12
 _PASSED_OVER: Final = frozenset(("revision", "effective_from", "archived", "last_used_at", REQUESTED))
 # A change holds from the instant at which it is made, unless somebody wrote a later one.
 _NOW_MS: Final = 1000
-# Fields of one change: a rate card can have thousands. All of them stand in its versions.
+# Fields shown per change. A rate card can have thousands; its page shows all of them.
 FIELDS_MOST: Final = 25
 
 
@@ -98,7 +98,7 @@ def change_row(change: ChangeJson) -> ChangeRow:
 def _sides(change: ChangeJson) -> tuple[dict[str, Any], dict[str, Any]]:
     before, after = change.before, change.after
     if isinstance(after, dict) and isinstance(after.get("invoice"), dict):
-        after = after["invoice"]  # what was done to an invoice stands beside it
+        after = after["invoice"]  # operations on invoices nest the invoice
     return before if isinstance(before, dict) else {}, after if isinstance(after, dict) else {}
 
 

@@ -1,6 +1,6 @@
 """A condition as a form that is put together from checks: from its fields to a condition and back, without loss.
 
-Works on values alone. What may stand in a condition is decided by `witnd.domain.catalogue.condition`.
+Uses values only. `witnd.domain.catalogue.condition` validates conditions.
 """
 
 import json
@@ -61,7 +61,7 @@ class FormCondition(NamedTuple):
 
 
 def group_from_condition(condition: Sequence[Mapping[str, Any]]) -> Group:
-    """The form of a condition in canonical form."""
+    """Return the form of a canonical condition."""
     if len(condition) == 1 and condition[0].get("op") == "OR":
         return Group(op="OR", members=[_node_from_condition(node) for node in condition[0]["conditions"]])
     return Group(members=[_node_from_condition(node) for node in condition])
@@ -93,7 +93,7 @@ def _needs_spelling(text: str) -> bool:
 
 
 def group_from_form(fields: Mapping[str, str]) -> Group:
-    """What a form's fields say: `c.0.1.fact` is that of the second member of the first group."""
+    """Return the condition of a posted form. `c.0.1.fact` belongs to the second member of the first group."""
     found: dict[tuple[int, ...], dict[str, str]] = {}
     for name, value in fields.items():
         if form := _FIELD.fullmatch(name):
@@ -117,7 +117,7 @@ def group_from_form(fields: Mapping[str, str]) -> Group:
 
 
 def tidy(group: Group) -> None:
-    """What NOT says of several, it says of all of them together: it has one member."""
+    """Put several members of a NOT into one group, because NOT has one member."""
     if group.op == "NOT" and len(group.members) > 1:
         group.members = [Group(members=group.members)]
     for one in group.members:
@@ -203,7 +203,7 @@ class _Writer:
 
 
 def number_of(text: str) -> int | float | None:
-    """What was typed, as a number; None where it is none, or too large for one."""
+    """Parse a number; None if the text is not a number or is too large."""
     text = text.strip()
     if len(text) > _LONGEST_NUMBER or not _NUMBER.fullmatch(text) or math.isinf(double := float(text)):
         return None
@@ -211,7 +211,7 @@ def number_of(text: str) -> int | float | None:
 
 
 def errors_by_field(mistakes: Iterable[Mistake], places: Mapping[str, str]) -> dict[str, str]:
-    """What is wrong by the name of the field that it is about: `c.0.value`, or `c.0` for all of a group."""
+    """Return messages by field: `c.0.value`, or `c.0` for a whole group."""
     found: dict[str, str] = {}
     for one in mistakes:
         head = one.path
@@ -226,7 +226,7 @@ def errors_by_field(mistakes: Iterable[Mistake], places: Mapping[str, str]) -> d
 
 
 def field_label(path: str, places: Mapping[str, str]) -> str:
-    """A path as people find it in the form: `Check 1.2`."""
+    """Return the label of a path in the form: `Check 1.2`."""
     head = path
     while head and head not in places:
         head = head[: max(0, head.rfind("."), head.rfind("["))]
@@ -238,7 +238,7 @@ def field_label(path: str, places: Mapping[str, str]) -> str:
 
 
 def reading(rule: Group) -> str:
-    """The rule in plain words, with an ellipsis for whatever is not there yet."""
+    """Return the condition in words, with an ellipsis for missing parts."""
     nodes = [_readable(one) for one in rule.members]
     return conditions.nodes_text([{"op": "OR", "conditions": nodes}] if rule.op == "OR" else nodes)
 
@@ -268,5 +268,5 @@ def inside(place: str, number: int) -> str:
 
 
 def numbered(place: str) -> str:
-    """A place as people count: `0.1` is 1.2."""
+    """Return a place counted from one: `0.1` is 1.2."""
     return ".".join(str(int(part) + 1) for part in place.split("."))

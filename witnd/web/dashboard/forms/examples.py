@@ -54,7 +54,7 @@ class Step(Struct, frozen=True, kw_only=True):
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
-    """What came of trying; or what is wrong with it."""
+    """The result of a test, or its mistakes."""
 
     answer: TrialAnswer | None = None
     steps: list[Step] = []
@@ -63,7 +63,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
 
 def suggested(rule: Group) -> Examples:
-    """An example for each action that a rule wants, so that there is something to begin with."""
+    """Return an example for each action of a rule, as a start."""
     rows: dict[str, Example] = {}
     for check in checks(rule):
         if check.fact and not check.spelled and not check.choice.startswith("not ") and len(rows) < SUGGESTED:
@@ -80,7 +80,7 @@ def _value_for(check: Check) -> str:
 
 
 def examples_from_form(form: Mapping[str, str]) -> Examples:
-    """The form as it was sent."""
+    """Return the posted examples."""
     found: dict[int, dict[str, str]] = {}
     for name, value in form.items():
         if field := _FIELD.fullmatch(name):
@@ -90,7 +90,7 @@ def examples_from_form(form: Mapping[str, str]) -> Examples:
 
 
 def apply_button(examples: Examples, do: str) -> None:
-    """Do what a button says: `example` adds a row, `drop:0` takes the first one away."""
+    """Apply a button: `example` adds a row, `drop:0` removes the first one."""
     verb, _, number = do.partition(":")
     if verb == "example" and len(examples.rows) < MOST_EVENTS:
         examples.rows.append(Example())
@@ -99,7 +99,7 @@ def apply_button(examples: Examples, do: str) -> None:
 
 
 def run_examples(taken: TermsRequest, examples: Examples, now_ms: int) -> Attempt:
-    """Try terms on examples."""
+    """Test terms with examples."""
     events, labels, mistakes = _events(examples, now_ms)
     raw = {name: value for name, value in taken.raw.items() if name != "effective_from"}
     try:
@@ -184,7 +184,7 @@ def _later(text: str) -> int | None:
 
 
 def _read(text: str) -> str | float | bool:
-    """What somebody means who types a value: true, a number, a text; what stands in quotes is a text."""
+    """Parse a typed value: a boolean, a number or text; text in quotes is always text."""
     if text in _LITERALS:
         return _LITERALS[text]
     if (number := number_of(text)) is not None:

@@ -18,7 +18,7 @@ from witnd.domain.values.fields import Table
 from witnd.web.dashboard.forms.prices import Entry, Problem, padded, problem
 from witnd.web.dashboard.present.price_words import words_of
 
-# Outcomes that are shown one by one; the others are as they are, or said in the sums.
+# Outcomes that are listed; the totals contain all of them.
 LINES: Final = 10
 OUTCOMES: Final = "100"
 # A price can be tried before an agent is chosen for it.
@@ -48,7 +48,7 @@ class Part(Struct, frozen=True, kw_only=True):
 
 
 class Preview(Struct, frozen=True, kw_only=True):
-    """What it comes to, or what is missing before that can be said."""
+    """A quote, or the problems that prevent it."""
 
     price_text: str = ""
     currency: str = ""
@@ -74,7 +74,7 @@ async def preview_of_form(
     agent = entry.setdefault("agent", _SOMEBODY)
     raw = {"currency": currency or None, "entries": [entry], "agent": agent, **quantities(form)}
     try:
-        # In a thread: ten thousand outcomes take longer than the event loop should stand still.
+        # In a thread: ten thousand outcomes would block the event loop for too long.
         return preview_of_quote(await asyncio.to_thread(unsaved, raw, stored))
     except Refused as refused:
         return Preview(problems=[problem(one.path, one.message, -place) for one in refused.details])
@@ -144,6 +144,6 @@ def _begun(words: str) -> str:
 
 
 def _grouped(quantity: str) -> str:
-    """A number of units in groups of three; a number of outcomes is said with that word."""
+    """Format a number of units in groups of three, or a number of outcomes with that word."""
     number, _, word = quantity.partition(" ")
     return f"{group_digits(number)} {word}".strip() if number else ""

@@ -79,7 +79,7 @@ FIELDS: Final[Mapping[str, Field]] = {
 
 
 class Entry(Struct, frozen=True, kw_only=True):
-    """One price as it stands in the form. `texts` by name, each as it was typed."""
+    """One price of the form. `texts`: the typed text of each field."""
 
     texts: dict[str, str]
     tiers: list[dict[str, str]]
@@ -118,11 +118,11 @@ class Entry(Struct, frozen=True, kw_only=True):
     @property
     def document(self) -> dict[str, Any]:
         """As the API takes it; what is empty is left out."""
-        said: dict[str, Any] = {"kind": self.kind}
-        said |= {name: text for name in ("agent", *self.names, *OPTIONS) if (text := self.texts.get(name))}
+        entry: dict[str, Any] = {"kind": self.kind}
+        entry |= {name: text for name in ("agent", *self.names, *OPTIONS) if (text := self.texts.get(name))}
         if self.tiered:
-            said[_TIERS] = [{name: text for name, text in tier.items() if text} for tier in self.tiers]
-        return said
+            entry[_TIERS] = [{name: text for name, text in tier.items() if text} for tier in self.tiers]
+        return entry
 
 
 def blank(agent: str = "") -> Entry:
@@ -200,7 +200,7 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 
 def problem(path: str, message: str, before: int = 0) -> Problem:
-    """A mistake as the API tells it. `before`: how many entries it was told of stand before those of the form."""
+    """Convert a mistake of the API. `before`: the number of entries before those of the form."""
     if (form := _PLACE.fullmatch(path)) is not None:
         place = int(form[1]) - before
         path = f"entries[{place}]{form[2]}" if place >= 0 else "entries"

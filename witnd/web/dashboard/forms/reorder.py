@@ -1,4 +1,4 @@
-"""What the buttons of a condition's form do: checks and groups are added, taken away and put into one another."""
+"""The buttons of the condition form: add, remove, group and ungroup checks."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -7,7 +7,7 @@ from witnd.web.dashboard.forms.conditions import Check, Group, Node, tidy
 
 
 def apply_button(rule: Group, do: str) -> None:
-    """Do what a button says: `check:0` adds a check to the first group. What leads nowhere does nothing."""
+    """Apply a button: `check:0` adds a check to the first group. Ignore invalid places."""
     verb, _, place = do.partition(":")
     _act(rule, verb, place)
     tidy(rule)

@@ -1,4 +1,4 @@
-"""Commands to copy that send an event: for whoever tries witnd out, and for whoever connects an application."""
+"""Commands to copy that send an event, to try witnd or to connect an application."""
 
 import json
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ def sending(request: PageRequest, event: Mapping[str, str]) -> Sending:
 
 
 def address(request: PageRequest) -> str:
-    """Where this daemon is, as whoever looks at the page calls it."""
+    """Return the base URL of this daemon, as the browser uses it."""
     headers = request.call.headers
     scheme = "https" if is_over_tls(headers) else "http"
     return f"{scheme}://{headers.get('Host', '127.0.0.1:8700')}{forwarded_prefix(headers)}"

@@ -1,4 +1,4 @@
-"""Versions of a thing of the catalogue: as `compare.html` shows them, and whether a form has seen all of them."""
+"""Versions of a catalogue entry for `compare.html`, and the check that a form is up to date."""
 
 from typing import Any, Final
 
@@ -42,8 +42,10 @@ def numbered(request: PageRequest, name: str) -> int | None:
     return int(text)
 
 
-def check_seen(request: PageRequest, count: int, said: str = MEANWHILE) -> None:
-    """Refuse a form, once, where there is more than when it was opened: its field `seen` says how many there were. So
-    nobody overwrites what somebody else wrote without being told, and a form that is sent twice is done once."""
+def check_seen(request: PageRequest, count: int, message: str = MEANWHILE) -> None:
+    """Refuse a form, once, if something was added since it was opened; its field `seen` has the earlier count.
+
+    This prevents lost updates, and makes a form that is sent twice take effect once.
+    """
     if request.form.get("seen", "") not in ("", str(count)):
-        raise ApiError("CONFLICT", said)
+        raise ApiError("CONFLICT", message)

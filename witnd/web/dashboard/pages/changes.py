@@ -8,7 +8,7 @@ from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, page
 from witnd.web.dashboard.present.words import link
 
 LIMIT: Final = 50
-# Differences that stand open; more of them are opened first.
+# Differences that are shown at once; more are collapsed.
 SHOWN: Final = 4
 
 

@@ -1,4 +1,4 @@
-"""What the pages are dressed with. The same for everybody, so nobody needs to be signed in."""
+"""Static files of the pages. They need no session."""
 
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ async def static(call: Call[Any]) -> Raw:
 
 
 async def home(call: Call[Any]) -> Raw:
-    """Leads browsers to the dashboard. Programs are told what any path tells them that is not there."""
+    """Redirect browsers to the dashboard. Programs get the same error as for any unknown path."""
     if "text/html" in call.headers.get("Accept", ""):
         return redirect(PREFIX)
     if "Authorization" in call.headers:
@@ -31,7 +31,7 @@ async def home(call: Call[Any]) -> Raw:
 
 
 async def overview(_: Call[Any]) -> Raw:
-    """For who ends the address with a slash."""
+    """Redirect the address with a trailing slash."""
     return redirect(PREFIX)
 
 

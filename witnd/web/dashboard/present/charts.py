@@ -11,7 +11,7 @@ LEFT: Final = 44
 TOP: Final = 10
 BOTTOM: Final = 22
 RIGHT: Final = 12
-# Labels below the days: as many as stand side by side on a phone.
+# The number of day labels that fit on a phone.
 LABELS: Final = 6
 _STEPS: Final = (1, 2, 5)
 

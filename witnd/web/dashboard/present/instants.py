@@ -18,11 +18,11 @@ def written_instant(text: str) -> str | None:
     return f"{form[1]}{form[2] or ':00'}Z" if form else text or None
 
 
-def since(effective_from: int, asked: str | None) -> str:
+def since(effective_from: int, requested: str | None) -> str:
     """Return when a version takes effect. Without a requested instant it does so at once, just ahead of all clocks."""
-    return "from now on" if asked is None else f"from {minute(effective_from)} UTC"
+    return "from now on" if requested is None else f"from {minute(effective_from)} UTC"
 
 
-def from_when(effective_from: int, asked: str | None) -> str:
+def from_when(effective_from: int, requested: str | None) -> str:
     """Return the end of a message about a change, if an instant was requested."""
-    return "" if asked is None else f", effective {since(effective_from, asked)}"
+    return "" if requested is None else f", effective {since(effective_from, requested)}"

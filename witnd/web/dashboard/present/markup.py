@@ -23,16 +23,16 @@ def sentence_html(text: str, here: Collection[str] = ()) -> Markup:
     parts = text.split("`")
     if len(parts) % 2 == 0:  # a name has a backtick itself: nobody knows where names begin
         return _prose(text, here)
-    said = [Markup("<code>{}</code>").format(part) if n % 2 else _prose(part, here) for n, part in enumerate(parts)]
-    return Markup("").join(said)
+    shown = [Markup("<code>{}</code>").format(part) if n % 2 else _prose(part, here) for n, part in enumerate(parts)]
+    return Markup("").join(shown)
 
 
 def _prose(text: str, here: Collection[str]) -> Markup:
-    said, end = Markup(""), 0
+    shown, end = Markup(""), 0
     for mentioned in _MENTIONED.finditer(text):
-        said += escape(text[end : mentioned.start()]) + _mentioned(mentioned, here)
+        shown += escape(text[end : mentioned.start()]) + _mentioned(mentioned, here)
         end = mentioned.end()
-    return said + escape(text[end:])
+    return shown + escape(text[end:])
 
 
 def _mentioned(mentioned: re.Match[str], here: Collection[str]) -> Markup:

@@ -80,7 +80,7 @@ async def _write(request: PageRequest, key: str | None, given: Terms, raw: dict[
 
 
 def _saved_message(written: Written, asked: str | None) -> str:
-    """From when on it holds, and for what."""
+    """Return the message after saving: what takes effect when."""
     if not written.changed:
         return "No changes to save."
     version = written.thing.version

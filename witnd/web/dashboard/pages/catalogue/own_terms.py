@@ -23,7 +23,7 @@ from witnd.web.dashboard.present.instants import since
 from witnd.web.dashboard.present.words import link, span
 from witnd.web.errors import ApiError
 
-# Where the terms that were sent stand among those of the customer.
+# The path of the posted terms among those of the customer.
 _FIRST: Final = "agents[0]"
 _NONE: Final = Mistake("", "select at least one own term; to use the agent's standard terms, remove the own terms")
 

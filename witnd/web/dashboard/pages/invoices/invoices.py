@@ -54,7 +54,7 @@ class InvoiceRow(Struct, frozen=True, kw_only=True):
 
 
 class NextStep(Struct, frozen=True, kw_only=True):
-    """What happens to an invoice next by itself: to a draft. Instants in ms; `issues_at` None: somebody has to."""
+    """When a draft closes and is issued, in ms. `issues_at` None: a person has to issue it."""
 
     closes_at: int
     issues_at: int | None
@@ -116,7 +116,7 @@ async def show_invoice(request: PageRequest) -> Answer:
 async def invoice_page(
     request: PageRequest, invoice: Invoice, refused: Refused | None = None, doing: str = ""
 ) -> HtmlPage:
-    """The page of an invoice. `doing`: what was asked for and `refused`, with all that was filled in for it."""
+    """Return the page of an invoice. `doing`: the action that was `refused`; its form keeps the input."""
     services = request.services
     full = await invoices.in_full(services, invoice)
     found = await lines.of_invoice(services, invoice, LIMIT, request.query.get("after"))
