@@ -34,7 +34,7 @@ class ChangeJson(Struct, frozen=True, kw_only=True):
 
 
 async def page(changes: Changes, limit: int, after: str | None) -> Page[ChangeJson]:
-    """Changes, the newest first."""
+    """Return a page of changes, the newest first."""
     if after is not None and not _ENTRY.fullmatch(after):
         raise invalid_cursor(after)
     found = await changes.newest(limit + 1, after)

@@ -1,4 +1,4 @@
-"""What only a running daemon has: its health, its sender, and what its HTTP side needs."""
+"""Dependencies that only a running daemon has: its health, its sender, and the state of its HTTP server."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -13,8 +13,8 @@ from witnd.store.log.appender import Appender
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """How the daemon is. `troubles`: why something does not move, in words; empty while all is well. `alarms`: what
-    does not work beside settlement."""
+    """The health of the daemon. `troubles`: why processing is blocked, in words. `alarms`: failures that do not block
+    settlement."""
 
     ready: bool
     partitions: Mapping[str, int]  # state of a partition → how many

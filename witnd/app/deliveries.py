@@ -1,4 +1,4 @@
-"""Find and list deliveries, and send them again. Each request to send is in the change log."""
+"""Find, list and resend deliveries. The change log has each request to resend."""
 
 from collections.abc import Sequence
 from typing import Final, get_args
@@ -20,7 +20,7 @@ NAMED_MAX: Final = 20
 
 
 async def rule_named(services: Services, text: str) -> str:
-    """The name of the rule with this name or id, archived ones too."""
+    """Return the name of the rule with this name or id, including archived rules."""
     names = (await services.learned()).keys("notification_rule")
     for name in names:
         if text in (name, rule_id(name)):
@@ -48,8 +48,8 @@ async def page(
     after: str | None,
     looked_at_max: int = LOOKED_AT_REQUEST,
 ) -> Page[DeliveryJson]:
-    """The newest resolution first; pending ones by when they are due, and if only they are asked for, the next first.
-    Those of one outcome in order of their ids: one for each rule that was told of it.
+    """Return a page of deliveries, the newest resolution first. Pending ones are sorted by their next attempt; a list
+    of only pending ones starts with the next. Deliveries of one outcome are sorted by id.
 
     `rule`: a name or an id. A page may be short and still have a cursor.
     """
@@ -83,7 +83,7 @@ async def in_full(services: Services, id_: str) -> DeliveryDetailJson:
 
 
 async def resend(services: Services, author: Author, id_: str) -> DeliveryDetailJson:
-    """Send it (again) now, under the same id."""
+    """Resend a delivery now, under the same id."""
     desk = await services.deliveries()
     before = await _found(desk, id_)
     if before.row.delivery is None:
@@ -95,7 +95,7 @@ async def resend(services: Services, author: Author, id_: str) -> DeliveryDetail
 
 
 async def count_between(services: Services, from_: str, to: str, *, rule: str | None, standing: str | None) -> int:
-    """Up to how many `resend_between` would send."""
+    """Return an upper bound for the number of deliveries that `resend_between` sends."""
     chosen = await _between(services, from_, to, rule, standing)
     return await (await services.deliveries()).count_between(*chosen)
 
@@ -110,7 +110,7 @@ async def resend_between(
     standing: str | None,
     is_limited: bool = True,
 ) -> int:
-    """Send again what was delivered, parked or given up of the resolutions in [from, to); how many."""
+    """Resend the delivered, parked or dead deliveries of the resolutions in [from, to). Return how many."""
     chosen = await _between(services, from_, to, rule, standing)
     desk = await services.deliveries()
     if is_limited and (many := await desk.count_between(*chosen)) > RESENT_MAX:
@@ -127,7 +127,7 @@ async def resend_between(
 async def _between(
     services: Services, from_: str, to: str, rule: str | None, standing: str | None
 ) -> tuple[int, int, str | None, Sequence[Standing]]:
-    """What a range means: its instants, the rule's id, and which standings."""
+    """Parse a range: its instants, the id of the rule, and the states."""
     from_ms, to_ms = _instant("from", from_), _instant("to", to)
     if to_ms <= from_ms:
         raise invalid("to", "must be later than from")

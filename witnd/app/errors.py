@@ -1,4 +1,4 @@
-"""Refusals of use cases: a code for programs, a message for people, and what is wrong where."""
+"""Errors of use cases: a code for programs, a message for people, and the path of each mistake."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ class Detail(Struct, frozen=True):
 
 
 class Refused(Exception):  # noqa: N818 - an answer to the caller, not a mistake in code
-    """A use case that was not carried out. Nothing was written, unless the code is UNAVAILABLE.
+    """The error of a use case. Nothing was written, unless the code is UNAVAILABLE.
 
     `code` is one of the codes of the API (contract section 8). `remedy`: what can be done instead, which `message` ends
     with. `missing`: the kind of thing that does not exist, such as "outcome". `retry_after`: seconds after which the
@@ -53,7 +53,7 @@ def invalid(path: str, message: str) -> Refused:
 
 
 def all_invalid(mistakes: Sequence[Mistake]) -> Refused:
-    """Refuse everything that is wrong in what was sent; at least one mistake."""
+    """Refuse every mistake of a request; at least one."""
     first = mistakes[0]
     message = f"{first.path}: {first.message}" if first.path else first.message
     more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
@@ -61,13 +61,13 @@ def all_invalid(mistakes: Sequence[Mistake]) -> Refused:
 
 
 def invalid_cursor(cursor: str) -> Refused:
-    """Refuse a cursor that no page of the list ended with."""
+    """Refuse a cursor that is not from a page of the list."""
     return invalid("after", str(InvalidCursor(cursor)))
 
 
 @contextmanager
 def checked_cursor() -> Iterator[None]:
-    """Refuse a cursor that the store does not know."""
+    """Refuse a cursor that the store rejects."""
     try:
         yield
     except InvalidCursor as wrong:
@@ -75,12 +75,12 @@ def checked_cursor() -> Iterator[None]:
 
 
 def not_found(what: str, key: str, known: Sequence[str] = ()) -> Refused:
-    """Refuse a key that does not exist; `what` names its kind, such as "outcome". `known`: keys that may be meant."""
+    """Refuse a key that does not exist. `what` is its kind, such as "outcome". `known`: keys for a suggestion."""
     near = get_close_matches(key, known, n=1)
     remedy = f"did you mean {near[0]!r}?" if near else None
     return Refused("NOT_FOUND", f"no such {what}: {key!r}", remedy=remedy, missing=what)
 
 
 def unavailable(reason: str, seconds: int = 1) -> Refused:
-    """Refuse because Redis cannot do it now. Nothing is known to be done: the same call may be repeated."""
+    """Refuse because Redis is unavailable. The result is unknown, so the caller may repeat the call."""
     return Refused("UNAVAILABLE", reason, retry_after=seconds)

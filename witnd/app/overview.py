@@ -1,4 +1,4 @@
-"""How everything stands, on one page: outcomes, events, what is due next, money, what is stuck, the last days."""
+"""The overview: outcomes, events, next deadlines, amounts, problems and recent days."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -83,14 +83,14 @@ class Overview(Struct, frozen=True, kw_only=True):
 
 
 async def overview(services: DaemonServices, reads: Reads, catalogue: Catalogue, shown: int) -> Overview:
-    """`shown`: how many days, today being the last."""
+    """Return the overview. `shown`: number of days up to and including today."""
     return (await standing(services, reads, catalogue, shown))[0]
 
 
 async def standing(
     services: DaemonServices, reads: Reads, catalogue: Catalogue, shown: int
 ) -> tuple[Overview, StuckCounts]:
-    """The same, and how much of each kind waits for something."""
+    """Return the overview, and the number of waiting items of each kind."""
     health, partitions = services.health(), services.partitions
     troubles = [*health.troubles, *health.alarms]
     found = await stuck(services, reads, catalogue)

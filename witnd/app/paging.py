@@ -1,4 +1,4 @@
-"""What use cases that read the store share: a connection, a catalogue that has what is read, and cursors."""
+"""Shared parts of use cases that read the store: a connection, an up-to-date catalogue, and cursors."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 async def asked(services: Services, ask: Callable[[Reads, Catalogue], Awaitable[T]]) -> T:
-    """What `ask` answers, over a connection of its own."""
+    """Return the result of `ask` with its own connection."""
     async with open_reads(services.server) as reads:
         catalogue = await services.learned()
         try:
@@ -28,6 +28,6 @@ async def asked(services: Services, ask: Callable[[Reads, Catalogue], Awaitable[
 
 
 def cursor_of(services: Services, after: str | None) -> Cursor | None:
-    """The place after which a page begins."""
+    """Return the place after which a page begins."""
     with checked_cursor():
         return None if after is None else Cursor.parse(after, len(services.partitions))

@@ -1,4 +1,4 @@
-"""What needs a person: where it stands, the first of each kind, and asking again for what is held."""
+"""Problems that need attention: counts, the first of each kind, and retry of held events."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -41,7 +41,7 @@ class HeldKey(Struct, frozen=True, kw_only=True):
 
 
 class Waiting(Struct, frozen=True, kw_only=True):
-    """A key whose events cannot be placed, with the first of them."""
+    """A key with held events, and the first of them."""
 
     held: HeldKey
     first: Event
@@ -141,7 +141,7 @@ async def stuck(services: Services, reads: Reads, catalogue: Catalogue) -> Stuck
 
 
 def count(found: StuckCounts, troubles: Sequence[str]) -> int:
-    """How much needs a person."""
+    """Return the number of problems."""
     suspended = sum(state.suspended for state in found.endpoints.values())
     deliveries = found.dead + sum(found.parked.values())
     return (
@@ -150,12 +150,12 @@ def count(found: StuckCounts, troubles: Sequence[str]) -> int:
 
 
 async def problems(services: DaemonServices, reads: Reads, catalogue: Catalogue) -> Problems:
-    """All there are, with the first of each kind."""
+    """Return all problems, with the first of each kind."""
     return (await needs(services, reads, catalogue))[0]
 
 
 async def needs(services: DaemonServices, reads: Reads, catalogue: Catalogue) -> tuple[Problems, list[Waiting]]:
-    """The same, and what the held keys wait for."""
+    """Return the problems, and what the held keys wait for."""
     found = await stuck(services, reads, catalogue)
     partitions, health = services.partitions, services.health()
     drafts, damaged = await _drafts(services, reads)
@@ -197,7 +197,7 @@ async def needs(services: DaemonServices, reads: Reads, catalogue: Catalogue) ->
 
 
 async def _waiting(reads: Reads, partitions: Sequence[Keys]) -> list[Waiting]:
-    """The keys that wait longest."""
+    """Return the keys that have waited the longest."""
     first: list[Cursor] = []
     for keys in partitions:
         page = await reads.score_range(keys.held, "-inf", "+inf", 0, SHOWN)
@@ -270,7 +270,7 @@ def _endpoints(found: StuckCounts, catalogue: Catalogue) -> list[FailingEndpoint
 
 
 async def _drafts(services: Services, reads: Reads) -> tuple[list[WaitingDraft], list[str]]:
-    """The first of them, and what is wrong with those whose stored data is damaged."""
+    """Return the first drafts, and errors of those with damaged data."""
     [ids] = await reads.pipeline(("ZRANGE", BillingKeys(services.keys.prefix).to_issue, 0, SHOWN - 1))
     found: list[Invoice | None] = []
     damaged: list[str] = []

@@ -1,7 +1,6 @@
-"""Telling open pages that something changed, by server-sent events. What it is they ask for themselves, by the page
-that they show: there is no second way to the data.
+"""Notify open pages of changes by server-sent events. A page then requests its data again.
 
-All pages that are open share one look at the store, twice a second, and none while nobody looks.
+All open pages share one check of the store, twice a second. Without open pages there is none.
 """
 
 import asyncio
@@ -18,7 +17,7 @@ LISTENERS_MOST: Final = 200
 
 
 class Pulse:
-    """`look` answers something that differs whenever anything changed. `run()` until cancelled."""
+    """Notifies pages. `look` returns a value that differs after any change. `run()` runs until it is cancelled."""
 
     def __init__(self, look: Callable[[], Awaitable[bytes]]) -> None:
         self._look = look
@@ -44,7 +43,7 @@ class Pulse:
         return len(self._listeners) >= LISTENERS_MOST
 
     def close(self) -> None:
-        """End all streams: who stops must not wait for pages that somebody left open."""
+        """End all streams, so that a stop does not wait for open pages."""
         self._closed = True
         self._tell()
 
@@ -53,7 +52,8 @@ class Pulse:
             one.set()
 
     async def events(self) -> AsyncIterator[str]:
-        """Server-sent events. They begin with a change: nobody knows what happened since the page was made."""
+        """Yield server-sent events. The first is a change, because data may have changed since the page was
+        rendered."""
         changed = asyncio.Event()
         changed.set()
         self._listeners.add(changed)

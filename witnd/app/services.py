@@ -1,4 +1,4 @@
-"""What use cases work with. The daemon makes one, and so does each command."""
+"""Dependencies of use cases. The daemon and each command create one."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,7 +19,7 @@ from witnd.store.keys import GlobalKeys, Keys
 
 
 class Services(Struct, kw_only=True):
-    """`catalogue` is brought up to date by `learned`."""
+    """The dependencies. `learned` updates `catalogue`."""
 
     config: Config
     server: Endpoint
@@ -34,7 +34,7 @@ class Services(Struct, kw_only=True):
     now_ms: Callable[[], int]
 
     def chosen(self, partition: int | None) -> Sequence[Keys]:
-        """All partitions, or the one with a number."""
+        """Return all partitions, or only the given one."""
         if partition is None:
             return self.partitions
         if not 0 <= partition < len(self.partitions):
@@ -42,12 +42,12 @@ class Services(Struct, kw_only=True):
         return [self.partitions[partition]]
 
     async def learned(self) -> Catalogue:
-        """The catalogue as it is now."""
+        """Return the catalogue, up to date."""
         await self.catalogue_store.load(self.catalogue)
         return self.catalogue
 
     async def deliveries(self) -> Deliveries:
-        """Deliveries of all rules there ever were."""
+        """Return the deliveries of all rules, including archived ones."""
         catalogue = await self.learned()
         rules = [rule_id(name) for name in catalogue.keys("notification_rule")]
         return Deliveries(self.client, self.partitions, self.keys, rules)

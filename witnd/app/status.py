@@ -1,4 +1,4 @@
-"""How the server stands that everything is kept on, and how much is on it: a glance, not an examination.
+"""A quick summary of Redis health and stream sizes. For a full check, run `witnd doctor`.
 
 `witnd doctor` looks at more, and takes longer. May it be billed from, both ask the daemon's own judge.
 """
@@ -21,8 +21,8 @@ LISTED: Final = 16
 
 
 class Redis(Struct, frozen=True, kw_only=True):
-    """`problems`: why it must not be billed from; `warnings`: what is allowed and should be known. `limit` in bytes, 0
-    for none."""
+    """`problems`: why Redis is not safe to bill from; `warnings`: risks that are allowed. `limit` in bytes, 0 for
+    none."""
 
     name: str
     version: str
@@ -36,7 +36,7 @@ class Redis(Struct, frozen=True, kw_only=True):
 
 
 class Streams(Struct, frozen=True, kw_only=True):
-    """Entries that are there now. `partition` is None for the sum over all."""
+    """The number of stored entries. `partition` is None for the total of all."""
 
     partition: int | None
     events: int
@@ -45,7 +45,7 @@ class Streams(Struct, frozen=True, kw_only=True):
 
 
 class Standing(Struct, frozen=True, kw_only=True):
-    """`streams`: of the first partitions, and the sum over all of them last. `changes`: the log of changes."""
+    """`streams`: the first partitions, then the total of all. `changes`: the change log."""
 
     redis: Redis
     streams: list[Streams]
@@ -53,7 +53,7 @@ class Standing(Struct, frozen=True, kw_only=True):
 
 
 async def standing(services: Services) -> Standing | str:
-    """In one connection, or why it cannot be told."""
+    """Return the summary, read on one connection, or the reason why it is not available."""
     try:
         async with open_reads(services.server) as reads:
             health = await safety.read_health(partial(reads.connection.ask, seconds=ANSWER_SECONDS))

@@ -1,4 +1,4 @@
-"""List, create and revoke API tokens. Their digests are never shown, and their text only once."""
+"""List, create and revoke API tokens. Stored digests are never shown; the text is shown once."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -41,7 +41,7 @@ def new_token_json(token: Token, text: str) -> NewToken:
 
 
 async def page(tokens: Tokens, limit: int, after: str | None, *, archived: bool) -> Page[TokenJson]:
-    """Tokens, the oldest first. Revoked ones are left out unless `archived` is true."""
+    """Return a page of tokens, the oldest first. Revoked ones are included if `archived` is true."""
     found = await tokens.readable()
     if after is not None:
         places = [place for place, token in enumerate(found) if token.id == after]
@@ -56,14 +56,14 @@ async def page(tokens: Tokens, limit: int, after: str | None, *, archived: bool)
 
 
 async def every(tokens: Tokens, *, archived: bool) -> tuple[list[TokenJson], list[DamagedToken]]:
-    """All tokens, the oldest first, and those that cannot be read."""
+    """Return all tokens, the oldest first, and the unreadable ones."""
     used = await tokens.last_uses()
     sound, damaged = await tokens.all()
     return [token_json(one, used) for one in sound if archived or one.revoked_at is None], damaged
 
 
 async def named(tokens: Tokens, id_: str) -> Token:
-    """The token with this id, revoked or not. Raises `Unsafe` for one that is damaged."""
+    """Return the token with this id, revoked or not. Raise `Unsafe` if it is damaged."""
     sound, damaged = await tokens.all()
     for token in sound:
         if token.id == id_:
@@ -77,7 +77,7 @@ async def named(tokens: Tokens, id_: str) -> Token:
 async def create(
     tokens: Tokens, author: Author, *, name: str, scopes: Sequence[str], rate: float | None, now_ms: int
 ) -> NewToken:
-    """Raises VALIDATION_ERROR with everything that is wrong."""
+    """Create a token. Raise VALIDATION_ERROR with every mistake."""
     if wrong := mistakes(name, scopes, rate):
         raise all_invalid(wrong)
 
@@ -89,7 +89,7 @@ async def create(
 
 
 async def revoke(tokens: Tokens, author: Author, token: Token, *, now_ms: int) -> TokenJson:
-    """Make it worth nothing, at once; one that is revoked already stays as it is."""
+    """Revoke a token at once. A revoked token stays unchanged."""
     used = await tokens.last_uses()
     if token.revoked_at is not None:
         return token_json(token, used)
@@ -102,7 +102,7 @@ async def revoke(tokens: Tokens, author: Author, token: Token, *, now_ms: int) -
 
 
 async def remove_unreadable(tokens: Tokens, author: Author, id_: str) -> bool:
-    """Remove a token if it is damaged: the API refuses it already. Return whether it was."""
+    """Remove a token if it is damaged; the API already refuses it. Return whether it was."""
     for damaged in (await tokens.all())[1]:
         if damaged.id == id_:
             change = author.change("token.revoke", id_, before={"unreadable": damaged.reason})

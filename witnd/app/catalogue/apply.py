@@ -1,4 +1,4 @@
-"""Apply a catalogue file: find what it changes, and write that with its entries in the change log."""
+"""Apply a catalogue file: plan its changes, and write them with their entries in the change log."""
 
 import secrets
 from typing import Final
@@ -25,7 +25,7 @@ LARGEST_FILE: Final = 32 << 20
 
 
 class Application(Struct, frozen=True, kw_only=True):
-    """What a file changes. `applied` is None where nothing was written: after a dry run, or without a change."""
+    """The changes of a file. `applied` is None if nothing was written: after a dry run, or without changes."""
 
     plan: Plan
     applied: AppliedChange | None
@@ -35,8 +35,8 @@ class Application(Struct, frozen=True, kw_only=True):
 async def apply(
     services: Services, author: Author, raw: bytes, *, effective_from: int | None, is_dry_run: bool
 ) -> Application:
-    """Give each thing in the file every field, as written or the default. Things that are not in the file stay as they
-    are. Raises VALIDATION_ERROR with all mistakes of the file."""
+    """Set every field of each entry in the file, as written or to its default. Other entries stay unchanged. Raise
+    VALIDATION_ERROR with every mistake in the file."""
     seed = secrets.token_bytes(SEED_BYTES)
     planned = Plan(changes=(), differences=(), secrets={})
     before: dict[tuple[str, str], CatalogueEntry | None] = {}
@@ -69,7 +69,7 @@ async def apply(
 
 
 def parse_file(raw: bytes, catalogue: Catalogue | None = None) -> CatalogueFile:
-    """Read the content of a file, beside a catalogue if there is one. Text that is not UTF-8 is one of its mistakes."""
+    """Parse a file against an optional catalogue. Text that is not UTF-8 is one of its mistakes."""
     if len(raw) > LARGEST_FILE:
         limit = f"the file is larger than {LARGEST_FILE >> 20} MiB; split it"
         return CatalogueFile(mistakes=(Mistake("", limit),))

@@ -36,7 +36,7 @@ _REMEDY: Final = "create it first"
 
 
 class Written(Struct, frozen=True, kw_only=True):
-    """What a change came to. `changed` False: everything was so already. `secret`: one that was generated."""
+    """The result of a change. `changed` False: nothing changed. `secret`: a generated one."""
 
     thing: Thing
     before: dict[str, Any] | None
@@ -48,7 +48,7 @@ Expected: TypeAlias = frozenset[str] | None
 
 
 async def create(services: Services, author: Author, kind: Kind, raw: Mapping[str, Any]) -> Written:
-    """A new thing from what a person wrote. Refuses a key that is or ever was in the catalogue."""
+    """Create an entry. Refuse a key that is or ever was in the catalogue."""
     given, effective_from, wrong = _instant_of(raw)
     if "archived" in given:
         wrong.append(Mistake("archived", "cannot be set here; create it, then archive it"))
@@ -74,9 +74,8 @@ async def change(
     expected: Expected = None,
     what: str = "update",
 ) -> Written:
-    """Put the fields given in the place of those that the thing has; null puts a default there. `amend`: makes more of
-    them from those that it has at that instant, whoever changed them meanwhile. `expected`: tags, one of which the
-    thing must have. `what` names the change in the change log."""
+    """Replace the given fields; null restores the default. `amend`: computes more fields from those at that instant,
+    whatever changed meanwhile. `expected`: tags, one of which must match. `what` names the change in the change log."""
     given, effective_from, wrong = _instant_of(raw)
     if given.pop(kind.key_name, key) != key:
         wrong.append(Mistake(kind.key_name, "cannot be changed; create another one"))
@@ -109,7 +108,7 @@ async def archive(
     effective_from: str | None = None,
     expected: Expected = None,
 ) -> Written:
-    """Archive a thing, or lift that. What is so already makes no version."""
+    """Archive or restore an entry. An unchanged state creates no version."""
     _, at_instant, wrong = _instant_of({EFFECTIVE_FROM: effective_from})
     if wrong:
         raise all_invalid(wrong)
@@ -130,7 +129,7 @@ async def _write(
     item: Callable[[Catalogue, int], Item],
     effective_from: int | None,
 ) -> Written:
-    """Write the change and its entry of the change log in one step, unless everything is so already."""
+    """Write the change and its entry in the change log in one step, unless nothing changes."""
     seed = secrets.token_bytes(SEED_BYTES)
     planned: tuple[Item, CatalogueEntry | None, Plan] | None = None
 
@@ -166,7 +165,7 @@ async def _write(
 
 
 def _instant_of(raw: Mapping[str, Any]) -> tuple[dict[str, Any], int | None, list[Mistake]]:
-    """What was sent without `effective_from`, that as an instant, and what is wrong with it."""
+    """Return the fields without `effective_from`, that field as an instant, and its mistakes."""
     given = dict(raw)
     text = given.pop(EFFECTIVE_FROM, None)
     try:
@@ -182,7 +181,7 @@ def _parsed(text: object) -> int:
 
 
 def _read(catalogue: Catalogue, kind: Kind, raw: Mapping[str, Any], wrong: Sequence[Mistake]) -> Item:
-    """What the domain's reader makes of it; raises with every mistake at once, those already known first."""
+    """Validate the fields with the domain's reader. Raise with every mistake, the already known ones first."""
     file = catalogue_file.read({kind.section: [raw]}, catalogue)
     start = f"{kind.section}[0]"
     found = [*file.mistakes, *reference_mistakes(file, catalogue, _REMEDY)]
@@ -193,7 +192,7 @@ def _read(catalogue: Catalogue, kind: Kind, raw: Mapping[str, Any], wrong: Seque
 
 
 def _entry(catalogue: Catalogue, kind: Kind, key: str, at: int) -> CatalogueEntry:
-    """The version that a change is made of."""
+    """Return the version that a change is based on."""
     starts = catalogue.instants(kind.name, key)
     if not starts:
         raise not_found(kind.word, key)
@@ -205,6 +204,6 @@ def _entry(catalogue: Catalogue, kind: Kind, key: str, at: int) -> CatalogueEntr
 
 
 def refused(text: str) -> Refused:
-    """The store begins with the name of what is wrong, where that was sent."""
+    """Convert a refusal of the store. Its text begins with the name of the wrong field, if there is one."""
     name, _, problem = text.partition(" ")
     return invalid(EFFECTIVE_FROM, problem) if name == EFFECTIVE_FROM else Refused("CONFLICT", text)

@@ -1,4 +1,4 @@
-"""Tags of versions: a change applies to the version that its author read, or is refused.
+"""Tags of versions: a change applies only to the version that its author read.
 
 A tag names the version in effect and how many versions there are, so that a scheduled version changes it too. It is
 compared with the catalogue that the change is planned against, and the catalogue is written only if nobody else changed
@@ -17,13 +17,13 @@ def etag(number: int, count: int) -> str:
 
 
 def etag_at(entries: Sequence[CatalogueEntry], at: int) -> str:
-    """The tag of a thing with these versions, as it is at an instant. Where all are scheduled, that of the first."""
+    """Return the tag of an entry at an instant. If all versions are scheduled, return the tag of the first."""
     starts = [entry.effective_from for entry in entries]
     return etag(max(1, bisect_right(starts, at)), len(entries))
 
 
 def check_tag(expected: frozenset[str] | None, present: str) -> None:
-    """Raises PRECONDITION_FAILED where the thing was changed since it was read."""
+    """Raise PRECONDITION_FAILED if the entry changed since it was read."""
     if expected is not None and present not in expected:
         raise Refused(
             "PRECONDITION_FAILED",

@@ -1,7 +1,7 @@
-"""Which outcomes run on which version of an agent, as far as a look at the newest ones tells.
+"""Find which open outcomes run on which version of an agent, among the newest ones.
 
-Outcomes are listed by status and by customer, not by the contract that they froze. So the newest that are not settled
-are looked at, and whoever is told hears how many those were.
+Lists of outcomes are by status and customer, not by contract. So only the newest open outcomes are checked, and the
+result includes how many.
 """
 
 from collections.abc import Sequence
@@ -23,14 +23,14 @@ _RUNNING: Final = frozenset(("OPEN", "PENDING"))
 
 
 class OnVersion(Struct, frozen=True, kw_only=True):
-    """Outcomes that run on one version, the newest first. `version` None: on what a customer has agreed for itself."""
+    """Outcomes that run on one version, the newest first. `version` None: on individual terms of a customer."""
 
     version: int | None
     outcomes: list[Listed]
 
 
 class Running(Struct, frozen=True, kw_only=True):
-    """`complete`: all that run were looked at, so these are all of the agent."""
+    """`complete`: all open outcomes were checked, so these are all of the agent."""
 
     versions: list[OnVersion]
     complete: bool
@@ -41,7 +41,7 @@ class Running(Struct, frozen=True, kw_only=True):
 
 
 async def running(services: Services, agent: str) -> Running:
-    """Of the newest outcomes that are not settled, those of an agent, by version; the newest version first."""
+    """Return the newest open outcomes of an agent by version, the newest version first."""
 
     async def ask(reads: Reads, catalogue: Catalogue) -> Running:
         wanted = OutcomeFilter(statuses=_RUNNING, agent=agent)
@@ -60,7 +60,7 @@ async def running(services: Services, agent: str) -> Running:
 
 
 class _Numbers:
-    """The numbers of an agent's versions by their contracts. Several may say the same."""
+    """The numbers of an agent's versions by their contracts. Several versions may have the same contract."""
 
     def __init__(self, catalogue: Catalogue, agent: str) -> None:
         self._starts: Sequence[int] = catalogue.instants("agent", agent)
@@ -70,7 +70,7 @@ class _Numbers:
             self._by_hash.setdefault(contract.hash, []).append(number)
 
     def of(self, outcome: Outcome) -> int | None:
-        """Of several that say the same, the last one that was in force when the outcome opened."""
+        """Return the last version with this contract that was in effect when the outcome opened."""
         numbers = self._by_hash.get(outcome.contract.hash)
         if numbers is None:
             return None

@@ -75,14 +75,14 @@ class QuoteAnswer(Struct, frozen=True, kw_only=True):
 
 
 class Question(Struct, frozen=True, kw_only=True):
-    """Which agent, and the units of its outcomes."""
+    """The agent, and the units of its outcomes."""
 
     agent: str | None
     units: tuple[Decimal, ...]
 
 
 def question(table: Table) -> Question:
-    """`agent`, and `outcomes` or `units`. What is wrong with them joins the table's mistakes."""
+    """Read `agent` and `outcomes` or `units`. Mistakes are added to the table."""
     agent = table.optional_text("agent")
     count, raw = table.get("outcomes"), table.get("units")
     limits = f"from 1 to {MOST_OUTCOMES}"
@@ -115,8 +115,8 @@ def _unit(table: Table, place: int, raw: object) -> Decimal:
 
 
 def unsaved(raw: Mapping[str, Any], stored: Mapping[str, int] = MappingProxyType({})) -> QuoteAnswer:
-    """Outcomes on a card that is all in the request; raises with everything that is wrong with it. `stored`: the
-    currencies of the saved card that it changes, with their digits."""
+    """Quote a card from the request. Raise with every mistake. `stored`: the currencies of the saved card, with their
+    digits."""
     table = Table(raw, "", ("key", "currency", "entries", "agent", "outcomes", "units"))
     asked = question(table)
     key = table.optional_text("key") or "unsaved"
@@ -131,7 +131,7 @@ def answered(card: RateCard, asked: Question) -> QuoteAnswer:
 
 
 def price_of(card: RateCard, agent: str | None) -> Price:
-    """The price of an agent; where a card has one entry, that is meant without a name."""
+    """Return the price of an agent. The agent is optional if the card has one entry."""
     if agent is None and len(card.prices) == 1:
         return next(iter(card.prices.values()))
     if agent is None:
@@ -142,8 +142,8 @@ def price_of(card: RateCard, agent: str | None) -> Price:
 
 
 def price_at(catalogue: Catalogue, agent: str, card_key: str | None, customer_key: str | None, at: int) -> Price:
-    """The price of an agent as an outcome that opens at an instant would freeze it: on a card, for a customer, or for a
-    customer as if it had another card."""
+    """Return the price that an outcome opening at an instant would freeze: on a card, for a customer, or for a customer
+    with another card."""
     card = None if card_key is None else catalogue.rate_card(card_key, at)
     if card_key is not None and card is None:
         raise _missing(catalogue, "rate card", card_key)
@@ -178,7 +178,7 @@ def _unpriced(agent: str, where: str, known: Sequence[str]) -> NoReturn:
 
 
 def catalogue_of(file: CatalogueFile) -> Catalogue:
-    """The prices of a catalogue file alone, as if it were all there ever was. Raises with all its mistakes."""
+    """Return a catalogue with only the content of a file. Raise with every mistake."""
     if file.mistakes:
         raise all_invalid(file.mistakes)
     catalogue = Catalogue()

@@ -25,7 +25,7 @@ ALL: Final = 1 << 30
 
 
 class Kind(Struct, frozen=True, kw_only=True):
-    """`name` as in the catalogue, `section` as in its file, `key_name`: the field that is the key."""
+    """A kind of entry: `name` in the catalogue, `section` in a file, `key_name`: the field of the key."""
 
     name: str
     section: str
@@ -43,7 +43,7 @@ RULE: Final = Kind(name="notification_rule", section="notification_rules", key_n
 
 
 class Thing(Struct, frozen=True, kw_only=True):
-    """A version of a thing. `count`: how many it has; `scheduled`: instants at which later ones take effect."""
+    """A version of an entry. `count`: the number of versions; `scheduled`: when later versions take effect."""
 
     key: str
     version: Version
@@ -59,7 +59,7 @@ async def listed(
     archived: bool = False,
     wanted: Callable[[CatalogueEntry], bool] = lambda _: True,
 ) -> tuple[list[Thing], str | None]:
-    """A page of things in order of their keys, and the cursor of the next. A page may be short before the end."""
+    """Return a page of entries, sorted by key, and the next cursor. A page may be short before the end."""
     limit, after = page
     catalogue = await services.learned()
     now = await services.catalogue_store.next_instant()
@@ -77,7 +77,8 @@ async def listed(
 
 
 async def read(services: Services, kind: Kind, key: str, *, at: str | None = None, version: int | None = None) -> Thing:
-    """The version in force now, or at an instant, or the one with a number. Where all are scheduled, the first."""
+    """Return the version in effect now or at an instant, or the one with a number. If all are scheduled, return the
+    first."""
     if at is not None and version is not None:
         raise invalid("version", "cannot be combined with `at`")
     catalogue = await services.learned()
@@ -102,7 +103,7 @@ async def read(services: Services, kind: Kind, key: str, *, at: str | None = Non
 async def versions(
     services: Services, kind: Kind, key: str, page: tuple[int, str | None]
 ) -> tuple[list[Version], str | None]:
-    """A page of the versions of a thing, the first one first. The cursor is a version's number."""
+    """Return a page of versions, the oldest first. The cursor is the number of a version."""
     limit, after = page
     catalogue = await services.learned()
     entries = _known(catalogue, kind, key)
@@ -119,7 +120,7 @@ async def versions(
 async def difference(
     services: Services, kind: Kind, key: str, one: int, other: int
 ) -> tuple[Version, Version, tuple[FieldDifference, ...]]:
-    """Two versions of a thing, and what the second has otherwise than the first."""
+    """Return two versions and their differences."""
     catalogue = await services.learned()
     now = await services.catalogue_store.next_instant()
     entries = _known(catalogue, kind, key)
@@ -129,7 +130,7 @@ async def difference(
 
 
 async def every(services: Services, kind: Kind) -> list[Thing]:
-    """All things of a kind, archived ones too, in order of their keys."""
+    """Return all entries of a kind, including archived ones, sorted by key."""
     found, cursor = await listed(services, kind, (ALL, None), archived=True)
     while cursor is not None:
         more, cursor = await listed(services, kind, (ALL, cursor), archived=True)
@@ -138,7 +139,8 @@ async def every(services: Services, kind: Kind) -> list[Thing]:
 
 
 async def agreed(services: Services, agent: Thing, customer_key: str, at: int) -> Version:
-    """An agent's version as an outcome of the customer would freeze it, had it opened at an instant."""
+    """Return an agent's version with the individual terms of a customer, as frozen by an outcome opening at an
+    instant."""
     catalogue = services.catalogue
     customer = catalogue.customer(customer_key, at)
     if customer is None:
@@ -161,7 +163,7 @@ def _place(entries: Sequence[CatalogueEntry], number: int, name: str) -> int:
 
 
 def thing_of(catalogue: Catalogue, kind: Kind, key: str, now: int, effective_from: int) -> Thing:
-    """The version that is in force at an instant, seen from now."""
+    """Return the version in effect at an instant."""
     entries = catalogue.versions(kind.name, key)
     starts = [entry.effective_from for entry in entries]
     return Thing(

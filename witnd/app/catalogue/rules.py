@@ -1,4 +1,4 @@
-"""Notification rules beyond their versions: their ids, another secret, a test of the endpoint, and resuming it.
+"""Notification rules beyond their versions: ids, secret rotation, tests and resuming endpoints.
 
 How they are written and read is left to `catalogue` and `catalogue_change`, how they are answered to
 `witnd.web.api.catalogue.notification_rules`.
@@ -30,7 +30,7 @@ id_of = lru_cache(maxsize=65_536)(rule_id)
 
 
 class Tested(Struct, frozen=True, kw_only=True):
-    """What was sent, and what came of it."""
+    """The sample, and the result of sending it."""
 
     id: str
     type: str
@@ -39,7 +39,7 @@ class Tested(Struct, frozen=True, kw_only=True):
 
 
 async def name_of(services: Services, id_: str) -> str:
-    """The name of the rule with this id; raises where there is none."""
+    """Return the name of the rule with this id. Raise if it does not exist."""
     catalogue = await services.learned()
     for name in catalogue.keys(RULE.name):
         if id_of(name) == id_:
@@ -55,7 +55,7 @@ async def rotate(
     overlap: Any = None,
     expected: Expected = None,
 ) -> tuple[Written, str | None]:
-    """Put another secret in the place of the one the rule has. Answers the secret if it was made here."""
+    """Replace the secret of a rule. Return the secret if it was generated here."""
     if overlap is not None and (problem := overlap_problem(overlap)):
         raise all_invalid([Mistake("overlap_seconds", problem)])
     thing = await read(services, RULE, name)
@@ -67,7 +67,7 @@ async def rotate(
 
 
 async def test(services: DaemonServices, name: str, mark: str) -> Tested:
-    """Send a signed sample to the rule's endpoint. It need not be enabled yet."""
+    """Send a signed sample to the rule's endpoint. The rule need not be enabled."""
     thing = await read(services, RULE, name)
     if thing.version.archived:
         raise Refused("CONFLICT", f"notification rule {name!r} is archived; restore it first")
@@ -80,7 +80,7 @@ async def test(services: DaemonServices, name: str, mark: str) -> Tested:
 
 
 async def resume(services: Services, author: Author, name: str, *, is_limited: bool = True) -> int:
-    """Lift the suspension of the rule's endpoint and queue what is parked; how many, at most about `RESUMED_MAX`."""
+    """Resume the rule's endpoint and queue its parked deliveries, at most about `RESUMED_MAX`. Return how many."""
     thing = await read(services, RULE, name)
     if thing.version.archived or not thing.version.content["enabled"]:
         remedy = "restore" if thing.version.archived else "enable"

@@ -1,4 +1,4 @@
-"""Trying a contract on example events that somebody sent: reading them, and telling what became of each.
+"""Try a contract with example events: read them, and report the result of each.
 
 What the events do is decided by `witnd.domain.outcomes.trial`. Nothing is stored.
 """
@@ -64,7 +64,7 @@ class TrialAnswer(Struct, frozen=True, kw_only=True):
 
 
 def answered(raw: dict[str, Any], now_ms: int) -> TrialAnswer:
-    """Try what was sent; raises with all that is wrong with it."""
+    """Run a trial. Raise with every mistake."""
     table = Table(raw, "", _FIELDS)
     content, wrong = read_agent("trial", {name: raw.get(name) for name in _FIELDS if name != "events"}, "")
     events, unreadable = _events(table, now_ms)
@@ -118,7 +118,7 @@ def _told(accepted_at: int, event: Event, happened: ExplainedEvent | None) -> Tr
 
 
 def _events(table: Table, now_ms: int) -> tuple[list[tuple[int, Event]], list[Mistake]]:
-    """The examples with the instants of their acceptance: each a second behind the one before, unless it says one."""
+    """Return the examples with their times of acceptance: one second after the previous, unless given."""
     raw = table.get("events")
     if raw is None:
         return [], []
@@ -150,7 +150,7 @@ class _Invalid(Exception):  # noqa: N818 - what was sent, not a mistake in code
 
 
 def _example(raw: object, accepted_at: int) -> tuple[int, Event]:
-    """Read an event as it would be sent; it need not name what it is about. Raises `_Invalid`."""
+    """Read an example event; its keys are optional. Raise `_Invalid`."""
     if not isinstance(raw, dict):
         raise _Invalid(Mistake("", "must be an object with an `action`"))
     given = dict(raw)

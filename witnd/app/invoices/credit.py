@@ -1,4 +1,4 @@
-"""Give back what was billed for an outcome or for another row of an invoice."""
+"""Credit an outcome's line, or another row of an invoice."""
 
 from decimal import Decimal
 from typing import Final
@@ -35,7 +35,7 @@ SHORTEST_ID: Final = 6  # characters of a row's id
 
 
 class Credit(Struct, frozen=True, kw_only=True):
-    """A credit that was given: `row` is the one it made, on the draft or on the credit note."""
+    """A credit. `row` is its row on the draft or on the credit note."""
 
     done: Operation
     row: Row
@@ -61,7 +61,7 @@ async def credit(
     amount: str | None,
     reason: str,
 ) -> Credit:
-    """Give back `amount` of a row, None for all that is left of it."""
+    """Credit `amount` of a row; None for all that is left."""
     check_reason(reason)
     wish = _amount(amount, invoice)
     series = services.config.billing.credit_series
@@ -100,7 +100,7 @@ def credited_json(credit: Credit) -> Credited:
 
 
 async def left(services: Services, invoice: Invoice, row: Row) -> tuple[LineJson, str]:
-    """A line, and how much of it can be given back. Raises CONFLICT where nothing can."""
+    """Return a line and how much of it can be credited. Raise CONFLICT if nothing can."""
     [credited] = await services.invoices.credited(invoice.id, [row.id])
     most = crediting.creditable(invoice, row, credited)
     if isinstance(most, Refusal):
@@ -116,7 +116,7 @@ def _amount(text: str | None, invoice: Invoice) -> Decimal | None:
 
 
 async def billed_row(services: Services, invoice: Invoice, *, outcome_key: str | None, row_id: str | None) -> Row:
-    """The row of an invoice that is meant: that of an outcome, or the one with an id."""
+    """Return the row of an invoice for an outcome or id."""
     lines = lines_of(services)
     try:
         if outcome_key is not None and row_id is None:
@@ -141,7 +141,7 @@ async def billed_row(services: Services, invoice: Invoice, *, outcome_key: str |
 
 
 async def line_of_outcome(services: Services, outcome_key: str) -> tuple[Invoice, Row]:
-    """The invoice and the row of an outcome: both follow from what the outcome froze and when it resolved."""
+    """Return the invoice and row of an outcome; both follow from its frozen terms and the time of its resolution."""
     record = await _record(services, outcome_key)
     if record is None:
         raise not_found("outcome", outcome_key)
@@ -158,7 +158,7 @@ async def line_of_outcome(services: Services, outcome_key: str) -> tuple[Invoice
 
 
 async def row_beginning(services: Services, invoice: Invoice, text: str) -> Row:
-    """The one row of an invoice whose id begins with a text. Reads all its rows."""
+    """Return the only row of an invoice whose id has this prefix. Reads all its rows."""
     rows = services.invoices.rows.of_invoice(invoice) if len(text) >= SHORTEST_ID else None
     found = [] if rows is None else [row async for row in rows if row.id.startswith(text)]
     if len(found) != 1:

@@ -45,7 +45,7 @@ async def papers(services: Services) -> InvoiceDocuments:
 async def one_invoice(
     services: Services, invoice: Invoice, form: Form, what: What = "lines", stripe_customer: str | None = None
 ) -> ExportedFile:
-    """An invoice in a form of its own choice."""
+    """Export one invoice in the chosen format."""
     bill = (await papers(services)).bill(invoice)
     name = invoice.number or invoice.id
     match form:
@@ -63,7 +63,7 @@ async def one_invoice(
 
 
 async def all_invoices(services: Services, wanted: InvoiceFilter, form: Table, what: What) -> ExportedFile:
-    """All that are wanted, or their lines, in one file."""
+    """Export the selected invoices, or their lines, as one file."""
     return _bills((await papers(services)).bills(wanted), form, what, what)
 
 
@@ -76,20 +76,20 @@ async def one_note(services: Services, note: CreditNote, form: Literal["csv", "j
 
 
 async def all_notes(services: Services, form: Table, *, customer: str | None, invoice: Invoice | None) -> ExportedFile:
-    """Credit notes of an invoice, of a customer, or of all."""
+    """Export the credit notes of an invoice, of a customer, or all."""
     shelf = await papers(services)
     return _notes(shelf.notes(customer) if invoice is None else shelf.notes_of(invoice), form, "credit-notes")
 
 
 def invoices_text(bills: AsyncIterator[Bill], form: Table, what: What) -> AsyncIterator[str]:
-    """Invoices or their lines as one table, part by part."""
+    """Yield invoices or their lines as one table, part by part."""
     if what == "lines":
         return csv_text.lines(bills) if form == "csv" else json_lines.lines(bills)
     return csv_text.invoices(bills) if form == "csv" else json_lines.invoices(bills)
 
 
 def notes_text(notes: AsyncIterator[Note], form: Table) -> AsyncIterator[str]:
-    """Credit notes as one table, part by part."""
+    """Yield credit notes as one table, part by part."""
     return csv_text.notes(notes) if form == "csv" else json_lines.notes(notes)
 
 
@@ -106,7 +106,7 @@ async def _each(paper: Paper) -> AsyncIterator[Paper]:
 
 
 async def _sendable(items: AsyncIterator[str]) -> AsyncIterator[str]:
-    """All items of one invoice at once, of which there are few: nothing is sent where one of them is refused."""
+    """Build all items of an invoice at once, which are few: if one of them is refused, nothing is sent."""
     try:
         whole = "".join([item async for item in items])
     except stripe.UnsupportedByStripe as wrong:

@@ -1,4 +1,4 @@
-"""Lines of one invoice, or of all that a query means, page after page."""
+"""List the lines of one invoice, or of all invoices that match a query."""
 
 from typing import Final
 
@@ -22,7 +22,7 @@ def lines_of(services: Services) -> Lines:
 
 
 async def of_invoice(services: Services, invoice: Invoice, limit: int, after: str | None) -> Page[LineJson]:
-    """Lines behind a cursor. CONFLICT where the invoice was open when the cursor was made, and is no more."""
+    """Return the lines after a cursor. Raise CONFLICT if the invoice was closed after the cursor was created."""
     try:
         with checked_cursor():
             page = await lines_of(services).page(invoice, limit, after)
@@ -32,7 +32,7 @@ async def of_invoice(services: Services, invoice: Invoice, limit: int, after: st
 
 
 async def of_all(services: Services, wanted: InvoiceFilter, limit: int, after: str | None) -> Page[LineJson]:
-    """Lines of the invoices that are wanted, the newest period first.
+    """Return lines of the selected invoices, the newest period first.
 
     The cursor is the id of an invoice, and behind a `_` the cursor in its lines, or nothing behind the last of them.
     """
@@ -72,7 +72,7 @@ async def of_all(services: Services, wanted: InvoiceFilter, limit: int, after: s
 async def _readable(
     services: Services, invoice: Invoice, limit: int, after: str | None, unreadable: dict[str, None]
 ) -> Page[LineJson]:
-    """The same; where a line is damaged, none of the invoice's, and its id is added to `unreadable`."""
+    """Return the page of lines. If a line is damaged, return none of the invoice, and add its id to `unreadable`."""
     try:
         return await of_invoice(services, invoice, limit, after)
     except DamagedInvoice:
@@ -81,5 +81,5 @@ async def _readable(
 
 
 def _lies_in(wanted: InvoiceFilter, invoice: Invoice) -> bool:
-    """Status aside: it may have become another one since the cursor was made."""
+    """Return whether the invoice matches, except for its status, which may have changed since the cursor."""
     return wanted.customer in (None, invoice.customer_key) and wanted.currency in (None, invoice.currency)

@@ -46,7 +46,7 @@ def wanted(
     status: str | None = None,
     period: str | None = None,
 ) -> InvoiceFilter:
-    """What a query means: several statuses have commas between them; a period is a year, a month, a day or an instant.
+    """Parse a query: statuses are separated by commas; a period is a year, month, day or instant.
 
     A year or month means the invoices whose periods begin in it, a day or instant those it lies in.
     """
@@ -73,7 +73,7 @@ def _in_period(text: str) -> InvoiceFilter:
 
 
 def in_period(period: Period) -> InvoiceFilter:
-    """The invoices whose periods begin in a year or month, or hold a day."""
+    """Return a filter for the periods that begin in a year or month, or contain a day."""
     if period.kind == "day":
         return InvoiceFilter(around=period.start)
     return InvoiceFilter(begins_from=period.start, begins_before=period.end)
@@ -82,19 +82,19 @@ def in_period(period: Period) -> InvoiceFilter:
 async def listed(
     services: Services, asked: InvoiceFilter, limit: int, after: str | None, *, looked_at_max: int | None = None
 ) -> Page[Invoice]:
-    """The newest period first. A page may be short and still have a cursor, where a rare thing is looked for."""
+    """Return a page of invoices, the newest period first. If few match, a short page can have a cursor."""
     with checked_cursor():
         return await services.invoices.page(asked, limit, after, most=looked_at_max or LOOKED_AT_MAX)
 
 
 async def document(services: Services, name: str, *, can_shorten: bool = False) -> Invoice | CreditNote:
-    """The invoice or credit note with this id or number. `can_shorten`: the beginning of an id will do, which costs a
-    look at all ids."""
+    """Return the invoice or credit note with this id or number. `can_shorten`: accept a prefix of an id, which reads
+    all ids."""
     return await _find(services, name, "invoice or credit note", can_shorten=can_shorten)
 
 
 async def named(services: Services, name: str, *, can_shorten: bool = False) -> Invoice:
-    """The invoice with this id or number."""
+    """Return the invoice with this id or number."""
     found = await _find(services, name, "invoice", can_shorten=can_shorten)
     if isinstance(found, CreditNote):
         raise Refused("NOT_FOUND", f"{name} is a credit note for {found.invoice_number}", remedy="give an invoice")
@@ -102,7 +102,7 @@ async def named(services: Services, name: str, *, can_shorten: bool = False) -> 
 
 
 async def note_named(services: Services, name: str, *, can_shorten: bool = False) -> CreditNote:
-    """The credit note with this id or number."""
+    """Return the credit note with this id or number."""
     found = await _find(services, name, "credit note", can_shorten=can_shorten)
     if isinstance(found, Invoice):
         raise Refused("NOT_FOUND", f"{name} is an invoice", remedy="give a credit note")
@@ -131,7 +131,7 @@ async def in_full(services: Services, invoice: Invoice) -> InvoiceInFull:
 
 
 async def notes_of(services: Services, invoice: Invoice, limit: int, after: str | None) -> Page[CreditNote]:
-    """The credit notes of an invoice, the newest first; the cursor is how many older ones there are."""
+    """Return the credit notes of an invoice, the newest first; the cursor is the number of older ones."""
     last = invoice.notes
     if after is not None:
         if not (after.isascii() and after.isdigit() and len(after) <= len(str(last)) and int(after) <= last):
@@ -151,7 +151,7 @@ async def notes_listed(
     invoice: Invoice | None = None,
     looked_at_max: int | None = None,
 ) -> Page[CreditNote]:
-    """Credit notes of an invoice, of a customer, or of all, the newest first."""
+    """Return a page of credit notes of an invoice, of a customer, or all, the newest first."""
     if invoice is not None:
         return await notes_of(services, invoice, limit, after)
     with checked_cursor():
@@ -163,19 +163,19 @@ async def notes_listed(
 
 
 async def issue(services: Services, author: Author, invoice: Invoice) -> Operation | Unchanged:
-    """Give it its number and fix what is to be paid."""
+    """Issue a closed draft: give it its number and a final total."""
     series = services.config.billing.series
     decide = lambda seen: invoicing.issue(seen.invoice, seen.balance, series)  # noqa: E731 - as in the others
     return await do(services, author, invoice, "issue", decide)
 
 
 async def pay(services: Services, author: Author, invoice: Invoice) -> Operation | Unchanged:
-    """Record that it is paid."""
+    """Record that an issued invoice is paid."""
     return await do(services, author, invoice, "pay", lambda seen: invoicing.pay(seen.invoice))
 
 
 async def void(services: Services, author: Author, invoice: Invoice, reason: str) -> Operation | Unchanged:
-    """Declare that nothing of it is owed."""
+    """Void an issued invoice."""
     check_reason(reason)
     decide = lambda seen: invoicing.void(seen.invoice, seen.balance, reason)  # noqa: E731
     done = await do(services, author, invoice, "void", decide)
@@ -200,7 +200,7 @@ async def do(
     *,
     row: str = "",
 ) -> Operation | Unchanged:
-    """Do it once, and log it in the same step. Raises CONFLICT with what the domain says where it may not be."""
+    """Execute an operation once, and log it in the same step. Raise CONFLICT if the domain refuses it."""
     key = author.idempotency_key
     token = None if key is None else derived_id("api", operation, key)
     done = await services.invoices.do(invoice.id, decide, row=row, token=token, logged=entry_maker(author, operation))
@@ -210,13 +210,13 @@ async def do(
 
 
 class Reused(Refused):
-    """An operation was asked for by the name that another one was given before. `how`: what that one did."""
+    """The idempotency key was used for another operation. `how`: what that operation did."""
 
     how = ""
 
 
 def reuse_error(author: Author, how: str) -> Reused:
-    """`how`: what was done under the name, as words that follow "it "."""
+    """Return the error for a reused key. `how`: what the earlier operation did, as words that follow "it "."""
     refused = Reused(
         "CONFLICT", f"Idempotency-Key {author.idempotency_key!r} was used before: it {how}; choose another key"
     )

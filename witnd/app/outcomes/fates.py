@@ -1,4 +1,4 @@
-"""Find what became of an event, and list events that were not applied."""
+"""Find the fate of an event, and list events that were not applied."""
 
 import re
 from collections.abc import Sequence
@@ -31,8 +31,8 @@ async def page(
     looked_at_max: int | None = None,
     is_shortened: bool = True,
 ) -> Page[Fate]:
-    """Events that were not applied, the newest first. `fate`: several with commas between, all without it. `key`: only
-    events of this outcome. `is_shortened`: long values of rejected ones are cut off."""
+    """Return a page of events that were not applied, the newest first. `fate`: several separated by commas; default:
+    all. `key`: only events of this outcome. `is_shortened`: truncate long values of rejected events."""
     partitions, fates = services.chosen(partition), _fates(fate)
     behind, most = cursor_of(services, after), looked_at_max or LOOKED_AT_MAX
 
@@ -56,8 +56,8 @@ async def page(
 
 
 async def one(services: Services, id_: str, *, partition: int | None = None, key: str | None = None) -> Fate:
-    """What became of an entry. Only with its key an applied event is found once the log is trimmed. CONFLICT where
-    several partitions have an entry with this id."""
+    """Return the fate of an entry. After the log is trimmed, an applied event is found only with its key. Raise
+    CONFLICT if several partitions have an entry with this id."""
     found = await anywhere(services, id_, partition=partition, key=key)
     if not found:
         remedy = (
@@ -70,7 +70,7 @@ async def one(services: Services, id_: str, *, partition: int | None = None, key
 
 
 async def anywhere(services: Services, id_: str, *, partition: int | None = None, key: str | None = None) -> list[Fate]:
-    """Events with this id, of all partitions: each partition gives its own."""
+    """Return the events with this id in all partitions: each partition assigns its own ids."""
     entry, partitions = entry_named("id", id_), services.chosen(partition)
 
     async def ask(reads: Reads, _: Catalogue) -> list[Fate]:
@@ -87,14 +87,14 @@ def in_several(found: Sequence[Fate]) -> Refused:
 
 
 def partition_named(text: str) -> int:
-    """The number of a partition in a path."""
+    """Parse the number of a partition in a path."""
     if not (text.isascii() and text.isdigit() and len(text) < 7):
         raise invalid("partition", "must be the number of a partition")
     return int(text)
 
 
 async def events_of(services: Services, found: Sequence[Fate]) -> dict[tuple[int, str], Event]:
-    """What those of them say that the log still has and that can be read, by partition and id."""
+    """Return the content of those events that the log still has and that are readable, by partition and id."""
 
     async def ask(reads: Reads, _: Catalogue) -> dict[tuple[int, str], Event]:
         events: dict[tuple[int, str], Event] = {}
@@ -109,12 +109,12 @@ async def events_of(services: Services, found: Sequence[Fate]) -> dict[tuple[int
 
 
 async def fields_of(services: Services, keys: Keys, ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
-    """What was sent, of those events of a partition that the log still has."""
+    """Return the fields of those events of a partition that the log still has."""
     return await asked(services, lambda reads, _: logged_fields(reads, keys, ids))
 
 
 def entry_named(path: str, text: str) -> EntryId:
-    """The entry of the log with this id. `path`: where it was asked for."""
+    """Parse the id of an entry. `path`: the field it came from."""
     form = _ENTRY.fullmatch(text)
     if form is None:
         raise invalid(path, "must be the id of an entry, such as 1789000000000-0")

@@ -41,8 +41,8 @@ async def page(
     after: str | None,
     looked_at_max: int | None = None,
 ) -> Page[Listed]:
-    """By prefix in the order of their keys, otherwise the newest first. `status`: several with commas between.
-    `is_due`: only open and pending ones, in the order in which they are due."""
+    """Return a page of outcomes: sorted by key with a prefix, otherwise the newest first. `status`: several separated
+    by commas. `is_due`: only open and pending ones, sorted by deadline."""
     partitions = services.chosen(partition)
     wanted = OutcomeFilter(statuses=_statuses(status), customer=customer, agent=agent, prefix=prefix)
     behind = cursor_of(services, after)
@@ -81,8 +81,8 @@ async def one(
     most: int | None = None,
     is_whole: bool = False,
 ) -> Explained | None:
-    """An outcome in full, with the last of its events or those behind one; None where nobody has used its key. `most`:
-    so many events, instead of as many as the API tells."""
+    """Return an outcome in full, with its last events or those after one; None if the key is unused. `most`: maximum
+    number of events, instead of the API's limit."""
     after = None if events_after is None else entry_named("events_after", events_after)
     deliveries = await services.deliveries()
 
@@ -96,7 +96,7 @@ async def one(
 
 
 def keys_of(services: Services, key: str) -> Keys:
-    """The keys of the partition that an outcome is in."""
+    """Return the keys of the partition of an outcome."""
     return services.partitions[partition_of(key, len(services.partitions))]
 
 

@@ -39,13 +39,13 @@ class KeysOnHold(Struct, frozen=True, kw_only=True):
 
 
 async def damaged(reads: Reads, keys: Keys, key: str) -> OnHold | None:
-    """What is wrong with a key that the daemon has not put on hold yet; None for a sound one."""
+    """Return the error of a key that the daemon has not put on hold yet; None if its data is readable."""
     hold = await undetected_hold(reads, keys, key)
     return None if hold is None else await on_hold(reads, keys, key, hold)
 
 
 async def on_hold(reads: Reads, keys: Keys, key: str, hold: Hold) -> OnHold:
-    """The hold, with how many events wait."""
+    """Return the hold with the number of waiting events."""
     [waiting] = await reads.transaction_with_errors(("LLEN", keys.waiting(key)))
     return OnHold(
         reason=hold.reason,
@@ -56,7 +56,7 @@ async def on_hold(reads: Reads, keys: Keys, key: str, hold: Hold) -> OnHold:
 
 
 async def longest(reads: Reads, partitions: Sequence[Keys], most: int) -> list[KeyOnHold]:
-    """The outcomes that have been on hold the longest."""
+    """Return the outcomes that have been on hold the longest."""
     found = await holds(reads, partitions)
     return [
         KeyOnHold(

@@ -1,4 +1,4 @@
-"""Ask the owner of a partition to look at held events again, or to remove one."""
+"""Request the owner of a partition to retry or remove held events."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -57,7 +57,7 @@ class RetriedHeld(Struct, frozen=True, kw_only=True):
 
 
 class Placeable(Struct, frozen=True, kw_only=True):
-    """`keys` can be placed; `looked_at` keys were asked about, up to `behind`, None after the last."""
+    """`keys` have events that can be applied; `looked_at` keys were checked, up to `behind`, None after the last."""
 
     keys: list[tuple[Keys, str]]
     looked_at: int
@@ -65,7 +65,7 @@ class Placeable(Struct, frozen=True, kw_only=True):
 
 
 async def retry(services: Services, author: Author, key: str) -> Retried:
-    """Ask again for the events of a key."""
+    """Retry the held events of a key."""
     keys = keys_of(services, key)
 
     async def ask(reads: Reads, _: Catalogue) -> bool:
@@ -79,7 +79,7 @@ async def retry(services: Services, author: Author, key: str) -> Retried:
 
 
 async def retry_every(services: Services, author: Author) -> list[Retried]:
-    """Ask again for all held keys, whether they can be placed now or not."""
+    """Retry all held keys, whether their events can be applied or not."""
     requests = _requests(services)
     retried: list[Retried] = []
     async with open_reads(services.server) as reads:
@@ -97,7 +97,7 @@ async def retry_every(services: Services, author: Author) -> list[Retried]:
 
 
 async def held_event(services: Services, id_: str, partition: int | None = None) -> Fate:
-    """The one held event with an id, of a partition or of any. CONFLICT where the event is not held."""
+    """Return the held event with this id, in one partition or any. Raise CONFLICT if the event is not held."""
     found = await fates.anywhere(services, id_, partition=partition)
     if not found:
         raise not_found("event", id_)
@@ -110,7 +110,7 @@ async def held_event(services: Services, id_: str, partition: int | None = None)
 
 
 async def remove(services: Services, author: Author, fate: Fate) -> Removed:
-    """Have the owner of the partition reject a held event."""
+    """Request the owner of the partition to reject a held event."""
     assert fate.key is not None, fate
     keys = services.partitions[fate.partition]
     await services.changes.note_request(author, "event.remove", fate.key, event=fate.id)
@@ -119,7 +119,7 @@ async def remove(services: Services, author: Author, fate: Fate) -> Removed:
 
 
 async def retry_held(services: Services, author: Author, after: str | None) -> RetriedHeld:
-    """Ask again for all that can be placed now, of the held keys behind `after`."""
+    """Retry the held keys after `after` that have events that can be applied now."""
     behind = cursor_of(services, after)
     found = await asked(
         services, lambda reads, catalogue: placeable(reads, services.partitions, catalogue, behind)
@@ -139,7 +139,7 @@ def _requests(services: Services) -> RetryRequests:
 
 
 async def placeable(reads: Reads, partitions: Sequence[Keys], catalogue: Catalogue, behind: Cursor | None) -> Placeable:
-    """Held keys of which some event can be placed under what is in force now, those held last first."""
+    """Return held keys with events that the catalogue in effect can apply, the most recently held first."""
     [time] = await reads.pipeline(("TIME",))
     now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
     by_number = {keys.partition: keys for keys in partitions}
@@ -158,7 +158,7 @@ async def placeable(reads: Reads, partitions: Sequence[Keys], catalogue: Catalog
 
 
 def _readable(key: str, items: Sequence[bytes]) -> list[Event]:
-    """The held events of a key; none of them if one is damaged, because then the key is on hold."""
+    """Return the held events of a key; none if one is damaged, because the key is then on hold."""
     try:
         return [decode_held(key, item)[1] for item in items]
     except Unreadable:

@@ -1,4 +1,4 @@
-"""Outcomes as JSON: a row of a list, and one in full with how it came about."""
+"""Outcomes as JSON: a row of a list, and one outcome with its explanation."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -48,7 +48,7 @@ class Listed(Struct, frozen=True, kw_only=True):
 
 
 class Terms(Struct, frozen=True, kw_only=True):
-    """What the outcome froze when it opened."""
+    """The terms that the outcome froze when it opened."""
 
     agent_key: str
     agent_name: str
@@ -170,7 +170,7 @@ async def explained(
     most: int | None = None,
     is_whole: bool = False,
 ) -> Explained | None:
-    """All of an outcome, with at most `most` of its events, or with all; None where nobody has used its key."""
+    """Return an outcome with at most `most` of its events, or all; None if the key is unused."""
     outcome, held, held_back = await found_of(reads, keys, key, catalogue)
     if outcome is None or held_back is not None:
         if not held and held_back is None:
@@ -200,7 +200,7 @@ async def explained(
 
 
 def without_outcome(keys: Keys, key: str, held_back: OnHold | None = None, held: Sequence[HeldEvent] = ()) -> Explained:
-    """A key without an outcome that can be shown."""
+    """Return a key without a readable outcome."""
     return Explained(
         key=key, partition=keys.partition, outcome=None, terms=None, story=None, events_next_cursor=None,
         resolution=None, line=None, invoice=None, deliveries=[], held=list(held), on_hold=held_back,
@@ -210,7 +210,7 @@ def without_outcome(keys: Keys, key: str, held_back: OnHold | None = None, held:
 async def found_of(
     reads: Reads, keys: Keys, key: str, catalogue: Catalogue
 ) -> tuple[Outcome | None, list[HeldEvent], OnHold | None]:
-    """The outcome of a key, or the events held for it, or why neither can be read."""
+    """Return the outcome of a key, its held events, or the error of damaged data."""
     hold = await hold_of(reads, keys, key)
     if hold is None:
         outcome = await read_outcome(reads, keys, key, catalogue)
@@ -224,7 +224,7 @@ async def found_of(
 async def _story(
     reads: Reads, keys: Keys, outcome: Outcome, after: EntryId | None, most: int
 ) -> tuple[Reasoning, str | None]:
-    """The story with the last events in it, or with those behind `after`; and where to go on."""
+    """Return the explanation with the last events, or the events after `after`, and the next cursor."""
     telling, count, shown, last = Explainer(outcome), 0, 0, None
     async for page in reads.history(keys, outcome.key, most=outcome.events):
         for item in page:
@@ -239,7 +239,7 @@ async def _story(
 
 
 async def held_events(reads: Reads, keys: Keys, key: str) -> list[HeldEvent]:
-    """What waits for a key, in the order of the log."""
+    """Return the held events of a key in log order."""
     [waiting] = await reads.pipeline(("LRANGE", keys.held_events(key), 0, -1))
     events = [decode_held(key, item) for item in waiting]
     fates = await reads.fates_of(keys, [text_of(entry) for entry, _ in events])
@@ -271,7 +271,7 @@ def deliveries_told(found: Sequence[FoundDelivery]) -> list[Told]:
 
 
 async def on_invoice(invoices: Invoices, line: Line) -> OnInvoice | None:
-    """The invoice of a line; None until the line has arrived there."""
+    """Return the invoice of a line; None if the line is not on an invoice yet."""
     found = await invoices.of_outcome(line.customer_key, line.currency, line.billed_at)
     if found is None:
         return None
