@@ -1,6 +1,6 @@
 """A quick summary of Redis health and stream sizes. For a full check, run `witnd doctor`.
 
-`witnd doctor` looks at more, and takes longer. May it be billed from, both ask the daemon's own judge.
+Both use the daemon's own checks to decide whether Redis is safe to bill from.
 """
 
 from collections.abc import Mapping
