@@ -23,7 +23,7 @@ _DONE: Final[Mapping[str, str]] = {
     "rotate_secret": "rotated the secret of",
     "resume": "requested to resume",
     "issue": "issued",
-    "pay": "marked as paid",
+    "pay": "recorded the payment of",
     "void": "voided",
     "credit": "gave a credit on",
     "resend": "requested to resend",
