@@ -249,7 +249,7 @@ def test_a_server_that_is_still_loading_is_a_problem_until_it_has_finished(own: 
     made = report(shop, 3)
     assert problems(made) == ["loading"]
     assert "until it has finished" in named(made, "loading")["remedy"]
-    assert "not looked at" in named(made, "data")["found"]
+    assert "not checked" in named(made, "data")["found"]
 
 
 def test_a_wrong_password_is_a_problem(own: Callable[..., Workshop], tmp_path: Path) -> None:
