@@ -123,7 +123,7 @@ def test_a_card_in_a_currency_that_is_gone_can_be_changed_and_a_new_one_in_it_is
         return later.witnd("apply", str(file))
 
     same = apply(CATALOGUE)
-    assert (same.returncode, same.stdout.splitlines()[-1]) == (0, "nothing to do")
+    assert (same.returncode, same.stdout.splitlines()[-1]) == (0, "no changes")
     assert said(apply(later.witnd("export").stdout))[0] == 0
     dearer = apply(CATALOGUE.replace('"1.005"', '"1.015"'))
     assert (dearer.returncode, "1 change written" in dearer.stdout) == (0, True), dearer.stderr
