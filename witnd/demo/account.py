@@ -238,5 +238,5 @@ def catalogue_line(entry: CatalogueEntry) -> Line:
     """Return the line of a new catalogue version."""
     kind = entry.kind.replace("_", " ")
     card = entry.content.get("rate_card")
-    text = f"{kind} {entry.key} is in force{f', with rate card {card}' if card else ''}"
+    text = f"{kind} {entry.key} is in effect{f', with rate card {card}' if card else ''}"
     return Line(at_ms=entry.effective_from, key="", word="catalogue", text=text)

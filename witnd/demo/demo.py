@@ -155,7 +155,7 @@ class Demo:
         self._say(f"A real daemon on a private server bills {agents} of made-up customers.")
         self._say("Outcomes settle after 3 to 5 quiet seconds; in real life it is days.")
         until = "until Ctrl-C" if self._seconds is None else f"for {self._seconds} s"
-        self._say(f"It runs {until}, settles what is open, proves its sums and leaves nothing behind.")
+        self._say(f"It runs {until}, settles what is open, audits its sums and leaves nothing behind.")
         self._say(f"Look at it in a browser: {address}/dashboard")
         self._say(f"  sign in with {token}")
         self._say("Or in another terminal:")
@@ -183,7 +183,7 @@ class Demo:
         """Wait until all outcomes are settled and all webhooks delivered, unless the user interrupts."""
         if not self._stops.hurried.is_set() and not await self._quiet(client):
             self._say()
-            self._say("No more events. What is open settles now; Ctrl-C skips that.")
+            self._say("No more events. Open outcomes settle now; press Ctrl-C again to skip that.")
         give_up = asyncio.get_running_loop().time() + SETTLE_SECONDS
         while not await self._quiet(client) and asyncio.get_running_loop().time() < give_up:
             if await self._wait(self._stops.hurried, seconds=POLL_SECONDS):

@@ -123,7 +123,7 @@ def lines(summed: Summary) -> Iterator[tuple[Piece, ...]]:
     yield ()
     events = summed.verdict.events
     fates = ", ".join(f"{events[fate]} {fate}" for fate in ("applied", *_ORDER))
-    yield _row("events", f"{sum(events.values())} accepted: {fates}")
+    yield _row("events", f"{sum(events.values())} received: {fates}")
     heard = summed.heard
     told = f"{heard.verified} verified, {heard.retried} of them after a retry"
     if heard.repeated:

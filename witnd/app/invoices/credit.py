@@ -164,7 +164,11 @@ async def row_beginning(services: Services, invoice: Invoice, text: str) -> Row:
     if len(found) != 1:
         many = "several lines that begin" if found else "no line with an id that begins"
         raise Refused(
-            "NOT_FOUND", f"{invoice_label(invoice)} has {many} with {text!r}", remedy="give more characters of the id"
+            "NOT_FOUND",
+            f"{invoice_label(invoice)} has {many} with {text!r}",
+            remedy="give more characters of the id"
+            if found
+            else "`witnd invoices show` lists the lines with their ids",
         )
     return found[0]
 
