@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.billing.till import DAY, KEYS, Confirmed, Till
+from tests.billing.harness import DAY, KEYS, BillingHarness, Confirmed
 from tests.support.searches import examples
 from witnd.billing import biller, closer, closing
 from witnd.domain.invoices.invoice import invoice_id
@@ -20,14 +20,14 @@ START = 20_000 * DAY
 
 
 @pytest.fixture
-def till(redis_url: str) -> Iterator[Till]:
-    made = Till(redis_url)
+def harness(redis_url: str) -> Iterator[BillingHarness]:
+    made = BillingHarness(redis_url)
     yield made
     made.close()
 
 
-def test_lines_are_collected_into_one_draft_per_customer_currency_and_period(till: Till) -> None:
-    till.confirm(
+def test_lines_are_collected_into_one_draft_per_customer_currency_and_period(harness: BillingHarness) -> None:
+    harness.confirm(
         [
             Confirmed(0, START + 1, "outcome-1"),
             Confirmed(1, START + 2, "outcome-2", unit="2"),
@@ -37,8 +37,8 @@ def test_lines_are_collected_into_one_draft_per_customer_currency_and_period(til
             Confirmed(0, START + DAY + 1, "outcome-6", agent="tiers"),
         ]
     )
-    till.work()
-    heads = till.invoices()
+    harness.work()
+    heads = harness.invoices()
     assert {place: (head.lines, head.unrated, str(head.subtotal)) for place, head in heads.items()} == {
         ("acme", "EUR", START): (2, 0, "2.99"),
         ("globex", "EUR", START): (1, 0, "1"),
@@ -48,34 +48,34 @@ def test_lines_are_collected_into_one_draft_per_customer_currency_and_period(til
     first = heads["acme", "EUR", START]
     assert first.id == invoice_id("acme", "EUR", Calendar.of("day").period_at(START))
     assert (first.closed, first.stage, first.end) == (False, "open", START + DAY)
-    assert [row.id for row in till.rows(first)] == [derived_id("line", f"outcome-{n}") for n in (1, 2)]
+    assert [row.id for row in harness.rows(first)] == [derived_id("line", f"outcome-{n}") for n in (1, 2)]
 
 
-def test_a_period_closes_only_when_every_log_is_applied_past_it(till: Till) -> None:
-    till.confirm([Confirmed(0, START + 1, "outcome-1"), Confirmed(1, START + DAY + 5, "outcome-2")])
-    till.applied(START + DAY + 10)
-    till.applied(START + DAY - 1, partition=1)
-    till.work()
-    assert not any(head.closed for head in till.invoices().values())
-    till.applied(START + DAY, partition=1)
-    till.work(automatic=False)
-    heads = till.invoices()
+def test_a_period_closes_only_when_every_log_is_applied_past_it(harness: BillingHarness) -> None:
+    harness.confirm([Confirmed(0, START + 1, "outcome-1"), Confirmed(1, START + DAY + 5, "outcome-2")])
+    harness.applied(START + DAY + 10)
+    harness.applied(START + DAY - 1, partition=1)
+    harness.work()
+    assert not any(head.closed for head in harness.invoices().values())
+    harness.applied(START + DAY, partition=1)
+    harness.work(automatic=False)
+    heads = harness.invoices()
     assert heads["acme", "EUR", START].stage == "draft"
     assert heads["acme", "EUR", START + DAY].stage == "open"
-    assert till.redis.zrange(KEYS.to_issue, 0, -1) == [heads["acme", "EUR", START].id.encode()]
+    assert harness.redis.zrange(KEYS.to_issue, 0, -1) == [heads["acme", "EUR", START].id.encode()]
 
 
-def test_a_quiet_log_gets_a_tick_when_a_period_has_ended_and_a_busy_one_does_not(till: Till) -> None:
-    till.confirm([Confirmed(0, START + 1, "outcome-1")])
-    till.redis.xadd("witn:{0}:events", {"data": "{}"}, id=f"{START + 5}-0")
-    till.redis.xadd("witn:{1}:events", {"data": "{}"}, id=f"{START + DAY + 5}-0")
-    till.work()
-    assert [fields for _, fields in till.redis.xrange("witn:{0}:events")][1:] == [{b"witnd": b"tick"}]
-    assert till.redis.xlen("witn:{1}:events") == 1
+def test_a_quiet_log_gets_a_tick_when_a_period_has_ended_and_a_busy_one_does_not(harness: BillingHarness) -> None:
+    harness.confirm([Confirmed(0, START + 1, "outcome-1")])
+    harness.redis.xadd("witn:{0}:events", {"data": "{}"}, id=f"{START + 5}-0")
+    harness.redis.xadd("witn:{1}:events", {"data": "{}"}, id=f"{START + DAY + 5}-0")
+    harness.work()
+    assert [fields for _, fields in harness.redis.xrange("witn:{0}:events")][1:] == [{b"witnd": b"tick"}]
+    assert harness.redis.xlen("witn:{1}:events") == 1
 
 
-def test_rows_of_a_closed_invoice_have_their_amounts_and_the_groups_add_theirs(till: Till) -> None:
-    till.confirm(
+def test_rows_of_a_closed_invoice_have_their_amounts_and_the_groups_add_theirs(harness: BillingHarness) -> None:
+    harness.confirm(
         [
             Confirmed(0, START + 5, "outcome-b", agent="tiers", unit="2"),
             Confirmed(1, START + 5, "outcome-a", agent="tiers", unit="2"),
@@ -85,10 +85,10 @@ def test_rows_of_a_closed_invoice_have_their_amounts_and_the_groups_add_theirs(t
             Confirmed(0, START + 9, "outcome-f"),
         ]
     )
-    till.applied(START + 2 * DAY)
-    till.work(automatic=False)
-    [head] = till.invoices().values()
-    rows = [(row.kind, (row.outcome_key or row.agent_key)[-1:], row.amount) for row in till.rows(head)]
+    harness.applied(START + 2 * DAY)
+    harness.work(automatic=False)
+    [head] = harness.invoices().values()
+    rows = [(row.kind, (row.outcome_key or row.agent_key)[-1:], row.amount) for row in harness.rows(head)]
     assert rows == [
         ("outcome", "a", "2.01"),
         ("outcome", "b", "1.34"),  # 1 × 1.005 + 1 × 0.333: the exact sum is 3.348
@@ -101,118 +101,124 @@ def test_rows_of_a_closed_invoice_have_their_amounts_and_the_groups_add_theirs(t
     ]
     assert head.subtotal == Decimal("19.35")
     assert (head.unrated, head.closed) == (0, True)
-    assert not till.redis.exists(KEYS.rows(head.id, 0), KEYS.rows(head.id, 1))
+    assert not harness.redis.exists(KEYS.rows(head.id, 0), KEYS.rows(head.id, 1))
 
 
-def test_closed_drafts_are_issued_when_their_grace_is_over_oldest_first(till: Till) -> None:
-    till.confirm([Confirmed(0, START + n * DAY, f"outcome-{n}") for n in range(3)])
-    till.applied(START + 10 * DAY)
-    till.work()
-    assert till.issued == [head.id for _, head in sorted(till.invoices().items())]
-    assert not till.redis.exists(KEYS.to_issue)
+def test_closed_drafts_are_issued_when_their_grace_is_over_oldest_first(harness: BillingHarness) -> None:
+    harness.confirm([Confirmed(0, START + n * DAY, f"outcome-{n}") for n in range(3)])
+    harness.applied(START + 10 * DAY)
+    harness.work()
+    assert harness.issued == [head.id for _, head in sorted(harness.invoices().items())]
+    assert not harness.redis.exists(KEYS.to_issue)
 
 
-def test_a_damaged_draft_is_left_and_the_others_are_issued(till: Till) -> None:
-    till.confirm([Confirmed(0, START + n * DAY, f"outcome-{n}") for n in range(3)])
-    till.applied(START + 10 * DAY)
-    till.work(automatic=False)
-    heads = [head.id for _, head in sorted(till.invoices().items())]
-    till.damaged = {heads[0]}
-    till.work()
-    assert till.issued == heads[1:]
-    assert [id_.decode() for id_ in till.redis.zrange(KEYS.to_issue, 0, -1)] == heads[:1]
+def test_a_damaged_draft_is_left_and_the_others_are_issued(harness: BillingHarness) -> None:
+    harness.confirm([Confirmed(0, START + n * DAY, f"outcome-{n}") for n in range(3)])
+    harness.applied(START + 10 * DAY)
+    harness.work(automatic=False)
+    heads = [head.id for _, head in sorted(harness.invoices().items())]
+    harness.damaged = {heads[0]}
+    harness.work()
+    assert harness.issued == heads[1:]
+    assert [id_.decode() for id_ in harness.redis.zrange(KEYS.to_issue, 0, -1)] == heads[:1]
 
 
-def test_nothing_is_issued_before_its_grace_is_over_or_by_hand_only(till: Till) -> None:
-    till.confirm([Confirmed(0, START, "outcome-1")])
-    till.applied(START + 10 * DAY)
-    till.work(grace_ms=100_000 * DAY)
-    till.work(automatic=False)
-    assert till.issued == []
-    assert till.redis.zcard(KEYS.to_issue) == 1
+def test_nothing_is_issued_before_its_grace_is_over_or_by_hand_only(harness: BillingHarness) -> None:
+    harness.confirm([Confirmed(0, START, "outcome-1")])
+    harness.applied(START + 10 * DAY)
+    harness.work(grace_ms=100_000 * DAY)
+    harness.work(automatic=False)
+    assert harness.issued == []
+    assert harness.redis.zcard(KEYS.to_issue) == 1
 
 
 @pytest.mark.parametrize("zero", [True, False])
-def test_invoices_over_nothing_are_issued_only_where_that_is_wanted(till: Till, zero: bool) -> None:
-    till.confirm([Confirmed(0, START, "outcome-1", unit="0")])
-    till.applied(START + 10 * DAY)
-    till.work(zero=zero)
-    [head] = till.invoices().values()
-    assert till.issued == ([head.id] if zero else [])
+def test_invoices_over_nothing_are_issued_only_where_that_is_wanted(harness: BillingHarness, zero: bool) -> None:
+    harness.confirm([Confirmed(0, START, "outcome-1", unit="0")])
+    harness.applied(START + 10 * DAY)
+    harness.work(zero=zero)
+    [head] = harness.invoices().values()
+    assert harness.issued == ([head.id] if zero else [])
     assert head.closed
 
 
-def test_lines_that_never_cease_to_come_keep_no_period_open(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_that_never_cease_to_come_keep_no_period_open(
+    harness: BillingHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While the biller waits for a line there is always one more."""
     monkeypatch.setattr(biller, "MAX_CONSECUTIVE_STEPS", 3)
-    till.confirm([Confirmed(0, START, "outcome-first")])
-    till.applied(START + DAY)
-    till.flow = [Confirmed(0, START + DAY + n, f"outcome-{n:04}") for n in range(40)]
-    till.work(enough=lambda: bool(till.issued))
-    assert till.flow, "the flow ended before the period was closed"
-    assert till.issued == [till.invoices()["acme", "EUR", START].id]
+    harness.confirm([Confirmed(0, START, "outcome-first")])
+    harness.applied(START + DAY)
+    harness.flow = [Confirmed(0, START + DAY + n, f"outcome-{n:04}") for n in range(40)]
+    harness.work(enough=lambda: bool(harness.issued))
+    assert harness.flow, "the flow ended before the period was closed"
+    assert harness.issued == [harness.invoices()["acme", "EUR", START].id]
 
 
-def test_a_server_whose_clock_jumps_gets_no_tick_and_nothing_is_issued(till: Till) -> None:
-    till.confirm([Confirmed(0, START - DAY, "outcome-0"), Confirmed(0, START, "outcome-1")])
-    till.redis.xadd("witn:{0}:events", {"data": "{}"}, id=f"{START + 5}-0")
-    till.applied(START + 5)
+def test_a_server_whose_clock_jumps_gets_no_tick_and_nothing_is_issued(harness: BillingHarness) -> None:
+    harness.confirm([Confirmed(0, START - DAY, "outcome-0"), Confirmed(0, START, "outcome-1")])
+    harness.redis.xadd("witn:{0}:events", {"data": "{}"}, id=f"{START + 5}-0")
+    harness.applied(START + 5)
     noon, next_noon = START + DAY // 2, START + DAY + DAY // 2
-    till.clock = chain([noon, noon], repeat(next_noon))
-    till.work(turns=2, grace_ms=DAY)
-    assert till.redis.xlen("witn:{0}:events") == 1
-    assert till.issued == []
+    harness.clock = chain([noon, noon], repeat(next_noon))
+    harness.work(turns=2, grace_ms=DAY)
+    assert harness.redis.xlen("witn:{0}:events") == 1
+    assert harness.issued == []
     # The same instants without a jump, in a life of its own: a tick, and what has waited long enough is issued.
-    till.clock = repeat(next_noon)
-    till.work(turns=2, grace_ms=DAY)
-    assert till.redis.xlen("witn:{0}:events") > 1
-    assert len(till.issued) == 1
+    harness.clock = repeat(next_noon)
+    harness.work(turns=2, grace_ms=DAY)
+    assert harness.redis.xlen("witn:{0}:events") > 1
+    assert len(harness.issued) == 1
 
 
-def test_a_step_is_no_larger_where_there_are_more_partitions(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_is_no_larger_where_there_are_more_partitions(
+    harness: BillingHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("witnd.billing.biller.STEP_LINES", 10)
     monkeypatch.setattr("witnd.billing.biller.MIN_LINES", 1)
-    till.confirm([Confirmed(number % 2, START + number, f"outcome-{number}") for number in range(40)])
-    steps = till.work(period="month")
+    harness.confirm([Confirmed(number % 2, START + number, f"outcome-{number}") for number in range(40)])
+    steps = harness.work(period="month")
     assert steps == 1 + 4  # one to begin with
-    assert [head.lines for head in till.invoices().values()] == [40]
+    assert [head.lines for head in harness.invoices().values()] == [40]
 
 
-def test_a_line_of_a_closed_period_stops_the_billing(till: Till) -> None:
-    till.confirm([Confirmed(0, START, "outcome-1")])
-    till.applied(START + 10 * DAY)
-    till.work()
-    till.confirm([Confirmed(0, START + 1, "outcome-2", customer="globex")])
+def test_a_line_of_a_closed_period_stops_the_billing(harness: BillingHarness) -> None:
+    harness.confirm([Confirmed(0, START, "outcome-1")])
+    harness.applied(START + 10 * DAY)
+    harness.work()
+    harness.confirm([Confirmed(0, START + 1, "outcome-2", customer="globex")])
     with pytest.raises(Unsafe, match="closed already"):
-        till.work()
+        harness.work()
 
 
-def test_a_change_of_the_period_takes_effect_when_the_running_one_ends(till: Till) -> None:
-    now = int(till.redis.time()[0]) * 1000
+def test_a_change_of_the_period_takes_effect_when_the_running_one_ends(harness: BillingHarness) -> None:
+    now = int(harness.redis.time()[0]) * 1000
     end = Calendar.of("month").period_at(now).end
-    till.confirm([Confirmed(0, now, "outcome-1")])
-    till.work(period="month")
-    till.work(period="day")
-    till.confirm([Confirmed(0, now + 1, "outcome-2"), Confirmed(0, end, "outcome-3")])
-    till.work(period="day")
-    assert {(head.start, head.period) for head in till.invoices().values()} == {
+    harness.confirm([Confirmed(0, now, "outcome-1")])
+    harness.work(period="month")
+    harness.work(period="day")
+    harness.confirm([Confirmed(0, now + 1, "outcome-2"), Confirmed(0, end, "outcome-3")])
+    harness.work(period="day")
+    assert {(head.start, head.period) for head in harness.invoices().values()} == {
         (Calendar.of("month").period_at(now).start, "month"),
         (end, "day"),
     }
 
 
-def test_a_clock_that_was_set_back_does_not_end_a_period_early_that_the_logs_have_reached(till: Till) -> None:
+def test_a_clock_that_was_set_back_does_not_end_a_period_early_that_the_logs_have_reached(
+    harness: BillingHarness,
+) -> None:
     reached = START + 10 * DAY
     month = Calendar.of("month").period_at(reached)
-    till.confirm([Confirmed(0, reached, "outcome-1")])
-    till.applied(reached)
-    till.clock = repeat(reached)
-    till.work(period="month")
-    till.clock = repeat(month.start - 10 * DAY)
-    till.work(period="day")
-    till.confirm([Confirmed(0, reached + 1, "outcome-2")])
-    till.work(period="day")
-    assert [(head.start, head.end, head.lines) for head in till.invoices().values()] == [(month.start, month.end, 2)]
+    harness.confirm([Confirmed(0, reached, "outcome-1")])
+    harness.applied(reached)
+    harness.clock = repeat(reached)
+    harness.work(period="month")
+    harness.clock = repeat(month.start - 10 * DAY)
+    harness.work(period="day")
+    harness.confirm([Confirmed(0, reached + 1, "outcome-2")])
+    harness.work(period="day")
+    assert [(head.start, head.end, head.lines) for head in harness.invoices().values()] == [(month.start, month.end, 2)]
 
 
 confirmed = st.lists(
@@ -244,29 +250,29 @@ def test_interrupted_at_any_commit_before_or_after_it_is_written_the_invoices_ar
         patched.setattr(closer, "MAX_BUFFERED_ROWS", 4)
         patched.setattr(closing, "PAGE", 2)
 
-        def begin() -> Till:
-            till = Till(redis_url)
-            till.redis.flushall()
-            till.close()
-            till = Till(redis_url)
-            till.confirm(ordered)
-            till.applied(START + 2 * DAY)
-            return till
+        def begin() -> BillingHarness:
+            harness = BillingHarness(redis_url)
+            harness.redis.flushall()
+            harness.close()
+            harness = BillingHarness(redis_url)
+            harness.confirm(ordered)
+            harness.applied(START + 2 * DAY)
+            return harness
 
-        till = begin()
-        commits = till.work()
-        undisturbed, issued = till.everything(), till.issued
-        till.close()
-        till = begin()
+        harness = begin()
+        commits = harness.work()
+        undisturbed, issued = harness.everything(), harness.issued
+        harness.close()
+        harness = begin()
         for _ in range(data.draw(st.integers(1, 3), "lives")):
-            till.work(cut=data.draw(st.integers(1, commits), "cut"), executed=data.draw(st.booleans(), "executed"))
-        till.work()
-        assert till.everything() == undisturbed
-        assert till.issued == issued
-        heads = till.invoices().values()
+            harness.work(cut=data.draw(st.integers(1, commits), "cut"), executed=data.draw(st.booleans(), "executed"))
+        harness.work()
+        assert harness.everything() == undisturbed
+        assert harness.issued == issued
+        heads = harness.invoices().values()
         assert sum(head.lines for head in heads) == len(ordered)
         for head in heads:
-            rows = till.rows(head)
+            rows = harness.rows(head)
             assert sum(Decimal(row.amount) for row in rows if row.amount is not None) == head.subtotal
             assert head.lines == sum(row.kind == "outcome" for row in rows)
-        till.close()
+        harness.close()

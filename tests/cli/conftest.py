@@ -4,19 +4,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.deployment import Deployment
 from tests.support.server import Server
-from tests.support.workshop import Workshop
 
 
 @pytest.fixture
-def shop(redis_url: str, session_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
+def deployment(redis_url: str, session_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
     """Commands and a daemon on the shared server, with one partition."""
     monkeypatch.chdir(tmp_path)
-    return Workshop(session_server, tmp_path)
+    return Deployment(session_server, tmp_path)
 
 
 @pytest.fixture
-def sharded(redis_url: str, session_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
+def sharded(redis_url: str, session_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
     """The same with three partitions."""
     monkeypatch.chdir(tmp_path)
-    return Workshop(session_server, tmp_path, partitions=3)
+    return Deployment(session_server, tmp_path, partitions=3)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.workshop import Workshop
+from tests.support.deployment import Deployment
 
 
 @pytest.fixture
@@ -13,38 +13,38 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "acknowledged.jsonl"
 
 
-def entries(shop: Workshop) -> list[str]:
-    found = [id_.decode() for id_, _ in shop.call("XRANGE", shop.keys().events, "-", "+")]
+def entries(deployment: Deployment) -> list[str]:
+    found = [id_.decode() for id_, _ in deployment.call("XRANGE", deployment.keys().events, "-", "+")]
     assert len(found) >= 3
     return found
 
 
-def work(shop: Workshop) -> list[str]:
+def work(deployment: Deployment) -> list[str]:
     """An applied event, a duplicate of it, and one that is still in the log only; their ids."""
-    shop.apply()
-    shop.event("ticket-0001", "replied", 0, idempotency_key="a")
-    shop.event("ticket-0001", "replied", 1, idempotency_key="a")
-    shop.work()
-    shop.event("ticket-0002", "replied", at="*")
-    return entries(shop)
+    deployment.apply()
+    deployment.event("ticket-0001", "replied", 0, idempotency_key="a")
+    deployment.event("ticket-0001", "replied", 1, idempotency_key="a")
+    deployment.work()
+    deployment.event("ticket-0002", "replied", at="*")
+    return entries(deployment)
 
 
-def test_an_event_in_the_log_a_history_or_a_fate_is_there(shop: Workshop, log: Path) -> None:
-    first, second, *_, last = work(shop)
-    shop.call("XTRIM", shop.keys().events, "MAXLEN", "1")
+def test_an_event_in_the_log_a_history_or_a_fate_is_there(deployment: Deployment, log: Path) -> None:
+    first, second, *_, last = work(deployment)
+    deployment.call("XTRIM", deployment.keys().events, "MAXLEN", "1")
     lines = [json.dumps({"id": first, "partition": 0, "sent": "x"}), "", f"0 {second}", json.dumps({"id": last})]
     log.write_text("\n".join(lines))
 
-    report = shop.json("audit", "--quick", "--acknowledged", str(log))
+    report = deployment.json("audit", "--quick", "--acknowledged", str(log))
     assert report["acknowledged"] == {"events": 3, "missing": 0}
 
 
-def test_an_event_that_redis_lost_is_listed_with_exit_code_5(shop: Workshop, log: Path) -> None:
-    first, *_ = work(shop)
+def test_an_event_that_redis_lost_is_listed_with_exit_code_5(deployment: Deployment, log: Path) -> None:
+    first, *_ = work(deployment)
     lost = "1700000000123-4"
     log.write_text(f"0 {first}\n0 {lost}\n")
 
-    report = shop.json("audit", "--quick", "--acknowledged", str(log), exit_code=5)
+    report = deployment.json("audit", "--quick", "--acknowledged", str(log), exit_code=5)
     assert report["acknowledged"] == {"events": 2, "missing": 1}
     assert [one["what"] for one in report["differences"]] == [f"acknowledged event {lost}"]
     assert "idempotency key" in report["differences"][0]["remedy"]
@@ -60,17 +60,19 @@ def test_an_event_that_redis_lost_is_listed_with_exit_code_5(shop: Workshop, log
         ("0 next", "entry id"),
     ],
 )
-def test_a_line_that_is_not_an_event_is_named_with_its_place(shop: Workshop, log: Path, line: str, says: str) -> None:
-    shop.apply()
+def test_a_line_that_is_not_an_event_is_named_with_its_place(
+    deployment: Deployment, log: Path, line: str, says: str
+) -> None:
+    deployment.apply()
     log.write_text(f"0 1700000000000-0\n{line}\n")
-    result = shop.witnd("audit", "--acknowledged", str(log))
+    result = deployment.witnd("audit", "--acknowledged", str(log))
     assert result.exit_code == 2
     assert "line 2" in result.output
     assert says in result.output
 
 
-def test_a_file_that_is_not_there_is_named(shop: Workshop, log: Path) -> None:
-    shop.apply()
-    result = shop.witnd("audit", "--acknowledged", str(log))
+def test_a_file_that_is_not_there_is_named(deployment: Deployment, log: Path) -> None:
+    deployment.apply()
+    result = deployment.witnd("audit", "--acknowledged", str(log))
     assert result.exit_code == 2
     assert "cannot be read: No such file or directory" in result.output

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.workshop import CATALOGUE, LONG_AGO, Workshop
+from tests.support.deployment import CATALOGUE, LONG_AGO, Deployment
 from witnd.domain.values import instant
 
 OWN = CATALOGUE.replace(
@@ -22,18 +22,18 @@ LATER = "2096-01-01T00:00:00.000Z"
 
 
 @pytest.fixture
-def aged(shop: Workshop) -> Workshop:
+def aged(deployment: Deployment) -> Deployment:
     """A second version of the agent from now on, and a third one that is scheduled."""
-    shop.apply()
-    shop.event("ticket-0001", "asked")
-    shop.apply(CATALOGUE.replace("settlement_period = 60\n", "settlement_period = 90\n"))
-    file = shop.directory / "later.toml"
+    deployment.apply()
+    deployment.event("ticket-0001", "asked")
+    deployment.apply(CATALOGUE.replace("settlement_period = 60\n", "settlement_period = 90\n"))
+    file = deployment.directory / "later.toml"
     file.write_text(CATALOGUE.replace("settlement_period = 60\n", "settlement_period = 3600\narchived = true\n"))
-    assert shop.witnd("apply", str(file), "--effective-from", LATER).exit_code == 0
-    return shop
+    assert deployment.witnd("apply", str(file), "--effective-from", LATER).exit_code == 0
+    return deployment
 
 
-def test_agents_are_listed_as_they_are_in_force(aged: Workshop) -> None:
+def test_agents_are_listed_as_they_are_in_force(aged: Deployment) -> None:
     listed = aged.json("agents")["data"]
     assert [(one["key"], one["versions"], one["version"]) for one in listed] == [("patient", 1, 1), ("support", 3, 2)]
     support = listed[1]
@@ -44,7 +44,7 @@ def test_agents_are_listed_as_they_are_in_force(aged: Workshop) -> None:
     assert "`replied` was seen and `reopened` was not seen" in told
 
 
-def test_the_versions_of_an_agent_are_shown_with_what_each_changed(aged: Workshop) -> None:
+def test_the_versions_of_an_agent_are_shown_with_what_each_changed(aged: Deployment) -> None:
     shown = aged.json("agents", "support")
     assert [(one["version"], one["standing"], one["archived"]) for one in shown["versions"]] == [
         (1, "past", False),
@@ -60,13 +60,13 @@ def test_the_versions_of_an_agent_are_shown_with_what_each_changed(aged: Worksho
     assert shown["versions"][0]["hash"] in told
 
 
-def test_the_hash_of_a_version_is_that_of_outcomes_that_opened_under_it(aged: Workshop) -> None:
+def test_the_hash_of_a_version_is_that_of_outcomes_that_opened_under_it(aged: Deployment) -> None:
     aged.work()
     frozen = aged.json("explain", "ticket-0001")["terms"]["contract_hash"]
     assert frozen == aged.json("agents", "support", "--version", "1")["hash"]
 
 
-def test_one_version_is_shown_by_its_number_or_by_an_instant(aged: Workshop) -> None:
+def test_one_version_is_shown_by_its_number_or_by_an_instant(aged: Deployment) -> None:
     then = instant.render(LONG_AGO)
     first = aged.json("agents", "support", "--at", then)
     assert (first["version"], first["versions"], first["settlement_period"]) == (1, 3, 60)
@@ -80,7 +80,7 @@ def test_one_version_is_shown_by_its_number_or_by_an_instant(aged: Workshop) -> 
     assert "    condition[1]: reopened not seen" in told
 
 
-def test_any_two_versions_are_compared(aged: Workshop) -> None:
+def test_any_two_versions_are_compared(aged: Deployment) -> None:
     found = aged.json("agents", "support", "--compare", "3", "1")
     assert (found["before"]["version"], found["after"]["version"]) == (3, 1)
     assert found["changes"] == [
@@ -92,68 +92,68 @@ def test_any_two_versions_are_compared(aged: Workshop) -> None:
     assert "no difference" in aged.witnd("agents", "support", "--compare", "2", "2").stdout
 
 
-def test_archived_ones_are_listed_when_asked_for(shop: Workshop) -> None:
-    shop.apply(CATALOGUE + '[[agents]]\nkey = "old"\narchived = true\ncondition = []\n')
-    assert "old" not in {one["key"] for one in shop.json("agents")["data"]}
-    assert "1 archived not shown" in shop.witnd("agents").stdout
-    assert {one["key"]: one["archived"] for one in shop.json("agents", "--all")["data"]}["old"] is True
-    assert "archived\n" in shop.witnd("agents", "--all").stdout
+def test_archived_ones_are_listed_when_asked_for(deployment: Deployment) -> None:
+    deployment.apply(CATALOGUE + '[[agents]]\nkey = "old"\narchived = true\ncondition = []\n')
+    assert "old" not in {one["key"] for one in deployment.json("agents")["data"]}
+    assert "1 archived not shown" in deployment.witnd("agents").stdout
+    assert {one["key"]: one["archived"] for one in deployment.json("agents", "--all")["data"]}["old"] is True
+    assert "archived\n" in deployment.witnd("agents", "--all").stdout
 
 
-def test_what_is_scheduled_only_is_listed_as_such(shop: Workshop) -> None:
-    file = shop.directory / "later.toml"
+def test_what_is_scheduled_only_is_listed_as_such(deployment: Deployment) -> None:
+    file = deployment.directory / "later.toml"
     file.write_text('[[agents]]\nkey = "next"\ncondition = []\n')
-    shop.witnd("apply", str(file), "--effective-from", LATER)
-    assert f"scheduled for {LATER}" in shop.witnd("agents").stdout
-    refused = shop.witnd("agents", "next", "--at", "2095-01-01T00:00:00Z")
+    deployment.witnd("apply", str(file), "--effective-from", LATER)
+    assert f"scheduled for {LATER}" in deployment.witnd("agents").stdout
+    refused = deployment.witnd("agents", "next", "--at", "2095-01-01T00:00:00Z")
     assert refused.exit_code == 2
     assert f"'next' has no version before {LATER}" in refused.stderr
 
 
-def test_the_terms_of_one_customer_are_shown(shop: Workshop) -> None:
-    shop.apply(OWN)
-    assert shop.json("agents", "support")["customers"] == ["acme"]
-    assert "customers with terms of their own: acme" in shop.witnd("agents", "support").stdout
+def test_the_terms_of_one_customer_are_shown(deployment: Deployment) -> None:
+    deployment.apply(OWN)
+    assert deployment.json("agents", "support")["customers"] == ["acme"]
+    assert "customers with terms of their own: acme" in deployment.witnd("agents", "support").stdout
     shared, own, other = (
-        shop.json("agents", "support", "--version", "1"),
-        shop.json("agents", "support", "--customer", "acme"),
-        shop.json("agents", "support", "--customer", "penniless"),
+        deployment.json("agents", "support", "--version", "1"),
+        deployment.json("agents", "support", "--customer", "acme"),
+        deployment.json("agents", "support", "--customer", "penniless"),
     )
     assert (own["name"], own["settlement_period"], own["attribution_method"]) == ("Support for Acme", 5, "sum")
     assert own["condition_words"] == "`closed` was seen"
     assert other["hash"] == shared["hash"] != own["hash"]
     assert (own["customer"], other["customer"], "customer" in shared) == ("acme", "penniless", False)
-    told = shop.witnd("agents", "support", "--customer", "acme").stdout
+    told = deployment.witnd("agents", "support", "--customer", "acme").stdout
     assert 'agent "support": version 1 of 1, in force, with the individual terms of customer "acme"' in told
     assert "billable when `closed` was seen" in told
 
 
-def test_customers_are_listed_and_shown(shop: Workshop) -> None:
-    shop.apply()
-    shop.event("ticket-0001", "asked")
-    shop.apply(OWN)
-    listed = {one["key"]: one for one in shop.json("customers")["data"]}
+def test_customers_are_listed_and_shown(deployment: Deployment) -> None:
+    deployment.apply()
+    deployment.event("ticket-0001", "asked")
+    deployment.apply(OWN)
+    listed = {one["key"]: one for one in deployment.json("customers")["data"]}
     assert [one["agent"] for one in listed["acme"]["agents"]] == ["support"]
     assert (listed["penniless"]["entries"], listed["penniless"]["rate_card"]) == ([], None)
-    chosen = shop.json("customers", "--rate-card", "standard")["data"]
+    chosen = deployment.json("customers", "--rate-card", "standard")["data"]
     assert [one["key"] for one in chosen] == ["acme"]
-    assert shop.witnd("customers", "acme", "--rate-card", "standard").exit_code == 2
-    [row] = [line for line in shop.witnd("customers").stdout.splitlines() if line.startswith("acme")]
+    assert deployment.witnd("customers", "acme", "--rate-card", "standard").exit_code == 2
+    [row] = [line for line in deployment.witnd("customers").stdout.splitlines() if line.startswith("acme")]
     assert row.split() == ["acme", "acme", "standard", "1", "1", "2", "in", "force"]
-    told = shop.witnd("customers", "acme").stdout
+    told = deployment.witnd("customers", "acme").stdout
     assert '    + entries[support].kind: "package"' in told
     assert "    + agents[support].condition[0]: closed seen" in told
-    assert "hash" not in shop.json("customers", "acme", "--version", "2")
+    assert "hash" not in deployment.json("customers", "acme", "--version", "2")
 
 
-def test_rate_cards_are_listed_and_shown(shop: Workshop) -> None:
-    shop.apply()
-    shop.event("ticket-0001", "asked")
-    shop.apply(CATALOGUE.replace('"0.995"', '"1.20"'))
-    [card] = shop.json("rate-cards")["data"]
+def test_rate_cards_are_listed_and_shown(deployment: Deployment) -> None:
+    deployment.apply()
+    deployment.event("ticket-0001", "asked")
+    deployment.apply(CATALOGUE.replace('"0.995"', '"1.20"'))
+    [card] = deployment.json("rate-cards")["data"]
     assert (card["key"], card["currency"], len(card["entries"]), card["versions"]) == ("standard", "EUR", 2, 2)
-    assert "support: 1.2 per unit" in shop.witnd("rate-cards", "standard", "--version", "2").stdout
-    told = shop.witnd("rate-cards", "standard", "--compare", "1", "2").stdout
+    assert "support: 1.2 per unit" in deployment.witnd("rate-cards", "standard", "--version", "2").stdout
+    told = deployment.witnd("rate-cards", "standard", "--compare", "1", "2").stdout
     assert '    ~ entries[support].price_per_unit: "0.995" → "1.2"' in told
 
 
@@ -171,34 +171,36 @@ def test_rate_cards_are_listed_and_shown(shop: Workshop) -> None:
         (["support", "--at", "yesterday"], "yesterday"),
     ],
 )
-def test_what_is_not_there_is_a_mistake_in_usage(shop: Workshop, asked: list[str], said: str) -> None:
-    shop.apply()
-    refused = shop.witnd("agents", *asked)
+def test_what_is_not_there_is_a_mistake_in_usage(deployment: Deployment, asked: list[str], said: str) -> None:
+    deployment.apply()
+    refused = deployment.witnd("agents", *asked)
     assert refused.exit_code == 2
     assert said in refused.stderr
     assert "\x1b" not in refused.stderr
 
 
-def test_an_outcome_of_the_customer_settles_under_its_own_terms_and_another_one_does_not(shop: Workshop) -> None:
-    shop.apply(
+def test_an_outcome_of_the_customer_settles_under_its_own_terms_and_another_one_does_not(
+    deployment: Deployment,
+) -> None:
+    deployment.apply(
         OWN.replace('kind = "package", package_size = "10", price_per_package = "8"', 'price_per_unit = "8"')
         + '[[customers]]\nkey = "globex"\nrate_card = "standard"\n'
         + '[[agents]]\nkey = "closing"\ncondition = [{ fact = "closed", operator = "count_gte", value = 2 }]\n'
     )
-    shop.event("ticket-acme", "closed", agent_key="support")
-    shop.event("ticket-globex", "closed", agent_key="support", customer_key="globex")
+    deployment.event("ticket-acme", "closed", agent_key="support")
+    deployment.event("ticket-globex", "closed", agent_key="support", customer_key="globex")
     # Both agents name it for Acme; for everybody else one does, and it has no price.
-    shop.event("unnamed-acme", "closed", agent_key=None)
-    shop.event("unnamed-globex", "closed", agent_key=None, customer_key="globex")
-    shop.work()
-    acme, globex = (shop.json("explain", key) for key in ("ticket-acme", "ticket-globex"))
+    deployment.event("unnamed-acme", "closed", agent_key=None)
+    deployment.event("unnamed-globex", "closed", agent_key=None, customer_key="globex")
+    deployment.work()
+    acme, globex = (deployment.json("explain", key) for key in ("ticket-acme", "ticket-globex"))
     assert acme["terms"]["agent_name"] == "Support for Acme"
-    assert acme["terms"]["contract_hash"] == shop.json("agents", "support", "--customer", "acme")["hash"]
+    assert acme["terms"]["contract_hash"] == deployment.json("agents", "support", "--customer", "acme")["hash"]
     assert (acme["outcome"]["status"], acme["outcome"]["settles_at"]) == ("CONFIRMED", "2001-09-09T01:46:45.000Z")
     assert acme["outcome"]["amount"] == "8.00"
     assert globex["terms"]["agent_name"] == "Support"
     assert (globex["outcome"]["status"], globex["outcome"]["settles_at"]) == ("FAILED", "2001-09-09T01:47:40.000Z")
-    assert [one["reason"] for one in shop.json("explain", "unnamed-acme")["held"]] == ["AGENT_AMBIGUOUS"]
-    assert [one["reason"] for one in shop.json("explain", "unnamed-globex")["held"]] == ["NO_PRICE"]
-    audited = shop.witnd("audit")
+    assert [one["reason"] for one in deployment.json("explain", "unnamed-acme")["held"]] == ["AGENT_AMBIGUOUS"]
+    assert [one["reason"] for one in deployment.json("explain", "unnamed-globex")["held"]] == ["NO_PRICE"]
+    audited = deployment.witnd("audit")
     assert audited.exit_code == 0, audited.output

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import redis
 
-from tests.support.workshop import CATALOGUE, LONG_AGO, Workshop
+from tests.support.deployment import CATALOGUE, LONG_AGO, Deployment
 from witnd.domain.webhooks.notification import delivery_id, rule_id
 from witnd.store.keys import BillingKeys
 from witnd.store.records.codec import FateRecord, encode_fate
@@ -17,40 +17,40 @@ from witnd.store.records.sealed import seal, unseal
 BILLING = BillingKeys("witn")
 
 
-def work(shop: Workshop) -> None:
+def work(deployment: Deployment) -> None:
     """Outcomes of every kind, events of every fate, one in each way of opening."""
-    shop.apply()
-    shop.event("ticket-0001", "replied", 0, properties={"attribution": 2}, idempotency_key="a")
-    shop.event("ticket-0001", "replied", 1, properties={"attribution": 2}, idempotency_key="a")
-    shop.event("ticket-0001", "replied", 2, properties={"attribution": 3}, idempotency_key="a")
-    shop.event("ticket-0001", "noted", 3, properties={"attribution": 0.1})
-    shop.event("ticket-0002", "replied", 4)
-    shop.event("ticket-0002", "reopened", 5)
-    shop.event("ticket-0003", "replied", 6, customer_key="penniless")
-    shop.event("ticket-0003", "replied", 7, customer_key="nobody")
-    shop.event("ticket-0004", "asked", 8, agent_key=None)
-    shop.event("ticket-0004", "replied", 9, properties={"settles_at": "2001-01-01T00:00:00Z"})
-    shop.event("ticket-0001", "replied", 10, customer_key="penniless")
-    shop.event("ticket-0005", "replied", 11, properties={"settles_at": "2001-09-09T01:47:00Z"})
-    shop.call("XADD", shop.keys("ticket-0001").events, f"{LONG_AGO + 12}-0", "data", "{")
-    shop.event("ticket-0001", "replied", 100_000)
+    deployment.apply()
+    deployment.event("ticket-0001", "replied", 0, properties={"attribution": 2}, idempotency_key="a")
+    deployment.event("ticket-0001", "replied", 1, properties={"attribution": 2}, idempotency_key="a")
+    deployment.event("ticket-0001", "replied", 2, properties={"attribution": 3}, idempotency_key="a")
+    deployment.event("ticket-0001", "noted", 3, properties={"attribution": 0.1})
+    deployment.event("ticket-0002", "replied", 4)
+    deployment.event("ticket-0002", "reopened", 5)
+    deployment.event("ticket-0003", "replied", 6, customer_key="penniless")
+    deployment.event("ticket-0003", "replied", 7, customer_key="nobody")
+    deployment.event("ticket-0004", "asked", 8, agent_key=None)
+    deployment.event("ticket-0004", "replied", 9, properties={"settles_at": "2001-01-01T00:00:00Z"})
+    deployment.event("ticket-0001", "replied", 10, customer_key="penniless")
+    deployment.event("ticket-0005", "replied", 11, properties={"settles_at": "2001-09-09T01:47:00Z"})
+    deployment.call("XADD", deployment.keys("ticket-0001").events, f"{LONG_AGO + 12}-0", "data", "{")
+    deployment.event("ticket-0001", "replied", 100_000)
     for n in range(120):
-        shop.event("ticket-0009", "rated", 200_000 + n, agent_key="patient", properties={"value": n / 7})
+        deployment.event("ticket-0009", "rated", 200_000 + n, agent_key="patient", properties={"value": n / 7})
     for n in range(120):
-        shop.event("ticket-0007", "rated", at="*", agent_key="patient", properties={"value": n})
-    shop.work()
+        deployment.event("ticket-0007", "rated", at="*", agent_key="patient", properties={"value": n})
+    deployment.work()
 
 
-def differences(shop: Workshop, *arguments: str) -> set[tuple[str, str]]:
-    report = shop.json("audit", *arguments, exit_code=5)
+def differences(deployment: Deployment, *arguments: str) -> set[tuple[str, str]]:
+    report = deployment.json("audit", *arguments, exit_code=5)
     assert not report["clean"]
     assert report["difference_count"] >= len(report["differences"]) > 0
     return {(one["key"], one["what"]) for one in report["differences"]}
 
 
-def test_what_the_daemon_made_is_clean(shop: Workshop) -> None:
-    work(shop)
-    report = shop.json("audit")
+def test_what_the_daemon_made_is_clean(deployment: Deployment) -> None:
+    work(deployment)
+    report = deployment.json("audit")
     assert report["clean"], report
     assert report["outcomes"] == {"OPEN": 0, "PENDING": 1, "CONFIRMED": 4, "FAILED": 1}
     assert report["events"] == {
@@ -60,17 +60,17 @@ def test_what_the_daemon_made_is_clean(shop: Workshop) -> None:
     assert report["billed"] == [{"currency": "EUR", "lines": 4, "amount": "6.09"}]
     assert report["deliveries"] == 5
     assert report["partitions"] == [{"partition": 0, "exact": True, "log": "compared", "gaps": 0, "lost": 0}]
-    quick = shop.json("audit", "--quick")
+    quick = deployment.json("audit", "--quick")
     assert quick["clean"]
     assert (quick["events"], quick["billed"]) == (report["events"], report["billed"])
-    told = shop.witnd("audit")
+    told = deployment.witnd("audit")
     assert told.exit_code == 0
     assert "clean" in told.stdout
     assert "missed" in told.stdout
     assert "6.09" in told.stdout
 
 
-def test_several_partitions_are_summed_up(sharded: Workshop) -> None:
+def test_several_partitions_are_summed_up(sharded: Deployment) -> None:
     work(sharded)
     report = sharded.json("audit")
     assert report["clean"], report
@@ -85,65 +85,65 @@ def billed(client: redis.Redis) -> bool:
     return bool(client.zcard(BILLING.invoices)) and not client.exists(BILLING.to_issue, BILLING.open)
 
 
-def test_invoices_are_part_of_the_sums(shop: Workshop) -> None:
-    work(shop)
-    shop.work(billed)
-    report = shop.json("audit")
+def test_invoices_are_part_of_the_sums(deployment: Deployment) -> None:
+    work(deployment)
+    deployment.work(billed)
+    report = deployment.json("audit")
     assert report["clean"], report
     [euro] = report["invoices"]
     assert (euro["lines"], euro["waiting"]) == (4, 0)
     assert (euro["settled"], euro["added"]) == ("6.09", "0.00")
     issued = euro["issued"]
     assert (issued["lines"], issued["subtotal"], issued["total"]) == (4, "6.09", "6.09")
-    assert shop.json("audit", "--partition", "0")["invoices"] is None
-    told = shop.witnd("audit").stdout
+    assert deployment.json("audit", "--partition", "0")["invoices"] is None
+    told = deployment.witnd("audit").stdout
     assert f"invoices issued  {issued['invoices']} in EUR, 4 lines" in told
 
 
-def test_a_changed_invoice_is_named_with_what_to_do(shop: Workshop) -> None:
-    work(shop)
-    shop.work(billed)
-    id_ = shop.call("ZRANGE", BILLING.invoices, 0, 0)[0].decode()
-    shop.call("HSET", BILLING.invoice(id_), "total", "1")
-    report = shop.json("audit", "--quick", exit_code=5)
+def test_a_changed_invoice_is_named_with_what_to_do(deployment: Deployment) -> None:
+    work(deployment)
+    deployment.work(billed)
+    id_ = deployment.call("ZRANGE", BILLING.invoices, 0, 0)[0].decode()
+    deployment.call("HSET", BILLING.invoice(id_), "total", "1")
+    report = deployment.json("audit", "--quick", exit_code=5)
     [one] = report["differences"]
     assert (one["invoice"], one["partition"], one["what"], one["found"]) == (id_, None, "total", "1")
-    told = shop.witnd("audit")
+    told = deployment.witnd("audit")
     assert told.exit_code == 5
     assert f"HSET witn:{{shared}}:billing:invoice:{id_} total {one['expected']}" in told.stdout
 
 
-def test_nothing_at_all_is_clean(shop: Workshop) -> None:
-    assert shop.json("audit")["clean"]
+def test_nothing_at_all_is_clean(deployment: Deployment) -> None:
+    assert deployment.json("audit")["clean"]
 
 
-def test_an_audit_writes_nothing(shop: Workshop) -> None:
-    work(shop)
-    before = shop.call("DEBUG", "DIGEST")
-    shop.json("audit")
-    assert shop.call("DEBUG", "DIGEST") == before
+def test_an_audit_writes_nothing(deployment: Deployment) -> None:
+    work(deployment)
+    before = deployment.call("DEBUG", "DIGEST")
+    deployment.json("audit")
+    assert deployment.call("DEBUG", "DIGEST") == before
 
 
-def test_terms_that_changed_later_change_nothing(shop: Workshop) -> None:
-    work(shop)
-    shop.apply(CATALOGUE.replace("0.995", "7").replace('"seen"', '"count_gte", value = 2'))
-    assert shop.json("audit")["clean"]
+def test_terms_that_changed_later_change_nothing(deployment: Deployment) -> None:
+    work(deployment)
+    deployment.apply(CATALOGUE.replace("0.995", "7").replace('"seen"', '"count_gte", value = 2'))
+    assert deployment.json("audit")["clean"]
 
 
-def test_a_trimmed_log_is_said_to_be_left_out(shop: Workshop) -> None:
-    work(shop)
-    shop.call("XTRIM", "witn:{0}:events", "MAXLEN", 5)
-    report = shop.json("audit")
+def test_a_trimmed_log_is_said_to_be_left_out(deployment: Deployment) -> None:
+    work(deployment)
+    deployment.call("XTRIM", "witn:{0}:events", "MAXLEN", 5)
+    report = deployment.json("audit")
     assert report["clean"]
     assert report["partitions"][0]["log"].startswith("not compared: ")
 
 
-def record(shop: Workshop, key: str, change: Callable[[list[Any]], None]) -> None:
+def record(deployment: Deployment, key: str, change: Callable[[list[Any]], None]) -> None:
     """Change the stored record of an outcome in place."""
-    name = shop.keys(key).outcome(key)
-    fields = msgspec.msgpack.decode(unseal(key, shop.call("GET", name)))
+    name = deployment.keys(key).outcome(key)
+    fields = msgspec.msgpack.decode(unseal(key, deployment.call("GET", name)))
     change(fields)
-    shop.call("SET", name, seal(key, msgspec.msgpack.encode(fields)))
+    deployment.call("SET", name, seal(key, msgspec.msgpack.encode(fields)))
 
 
 def put(place: int, value: object) -> Callable[[list[Any]], None]:
@@ -163,16 +163,16 @@ def put(place: int, value: object) -> Callable[[list[Any]], None]:
         (13, [0, "99"], "unit"),
     ],
 )
-def test_a_record_that_was_changed_is_found(shop: Workshop, place: int, value: object, what: str) -> None:
-    work(shop)
-    record(shop, "ticket-0001", put(place, value))
-    assert ("ticket-0001", what) in differences(shop)
+def test_a_record_that_was_changed_is_found(deployment: Deployment, place: int, value: object, what: str) -> None:
+    work(deployment)
+    record(deployment, "ticket-0001", put(place, value))
+    assert ("ticket-0001", what) in differences(deployment)
 
 
-def test_a_value_that_was_changed_is_found(shop: Workshop) -> None:
-    work(shop)
-    record(shop, "ticket-0007", put(11, [3.5]))
-    assert ("ticket-0007", "value of rated") in differences(shop)
+def test_a_value_that_was_changed_is_found(deployment: Deployment) -> None:
+    work(deployment)
+    record(deployment, "ticket-0007", put(11, [3.5]))
+    assert ("ticket-0007", "value of rated") in differences(deployment)
 
 
 @pytest.mark.parametrize(
@@ -195,41 +195,43 @@ def test_a_value_that_was_changed_is_found(shop: Workshop) -> None:
         (("DEL", "fates:conflict"), "", "counter of conflict events"),
     ],
 )  # fmt: skip
-def test_keys_that_were_changed_are_found(shop: Workshop, command: tuple[Any, ...], key: str, what: str) -> None:
-    work(shop)
+def test_keys_that_were_changed_are_found(
+    deployment: Deployment, command: tuple[Any, ...], key: str, what: str
+) -> None:
+    work(deployment)
     name, key_of, *words = command
-    shop.call(name, f"witn:{{0}}:{key_of}", *words)
-    assert (key, what) in differences(shop)
+    deployment.call(name, f"witn:{{0}}:{key_of}", *words)
+    assert (key, what) in differences(deployment)
 
 
-def results(shop: Workshop, stream: str) -> list[tuple[bytes, dict[str, Any]]]:
-    entries = shop.call("XRANGE", f"witn:{{0}}:{stream}", "-", "+")
+def results(deployment: Deployment, stream: str) -> list[tuple[bytes, dict[str, Any]]]:
+    entries = deployment.call("XRANGE", f"witn:{{0}}:{stream}", "-", "+")
     return [(id_, json.loads(fields[b"data"])) for id_, fields in entries]
 
 
 @pytest.mark.parametrize("quick", [[], ["--quick"]])
 @pytest.mark.parametrize("stream", ["resolutions", "lines"])
-def test_a_result_that_is_there_twice_is_found(shop: Workshop, stream: str, quick: list[str]) -> None:
-    work(shop)
-    _, one = results(shop, stream)[0]
-    shop.call("XADD", f"witn:{{0}}:{stream}", "*", "data", json.dumps(one))
+def test_a_result_that_is_there_twice_is_found(deployment: Deployment, stream: str, quick: list[str]) -> None:
+    work(deployment)
+    _, one = results(deployment, stream)[0]
+    deployment.call("XADD", f"witn:{{0}}:{stream}", "*", "data", json.dumps(one))
     what = stream if stream == "resolutions" else "invoice lines"
-    found = differences(shop, *quick)
+    found = differences(deployment, *quick)
     assert (one["outcome_key"], what) in found
     assert ("", what) in found
 
 
 @pytest.mark.parametrize("stream", ["resolutions", "lines"])
-def test_a_result_that_stands_for_another_is_found(shop: Workshop, stream: str) -> None:
+def test_a_result_that_stands_for_another_is_found(deployment: Deployment, stream: str) -> None:
     """The number of entries is right, and one outcome has two while another has none."""
-    work(shop)
-    entries = results(shop, stream)
+    work(deployment)
+    entries = results(deployment, stream)
     key = f"witn:{{0}}:{stream}"
-    shop.call("DEL", key)
+    deployment.call("DEL", key)
     for _, said in [*entries[1:], entries[1]]:
-        shop.call("XADD", key, "*", "data", json.dumps(said))
+        deployment.call("XADD", key, "*", "data", json.dumps(said))
     what = stream if stream == "resolutions" else "invoice lines"
-    found = differences(shop)
+    found = differences(deployment)
     assert {(entries[0][1]["outcome_key"], what), (entries[1][1]["outcome_key"], what)} <= found
 
 
@@ -238,75 +240,75 @@ def test_a_result_that_stands_for_another_is_found(shop: Workshop, stream: str) 
     [("lines", "amount", "100.00"), ("lines", "unit", "7"), ("resolutions", "amount", "100.00"),
      ("resolutions", "processed_at", "2000-01-01T00:00:00.000Z"), ("lines", "extra", 1)],
 )  # fmt: skip
-def test_a_result_with_other_contents_is_found(shop: Workshop, stream: str, member: str, value: object) -> None:
-    work(shop)
-    entries = results(shop, stream)
+def test_a_result_with_other_contents_is_found(deployment: Deployment, stream: str, member: str, value: object) -> None:
+    work(deployment)
+    entries = results(deployment, stream)
     key = f"witn:{{0}}:{stream}"
-    shop.call("DEL", key)
+    deployment.call("DEL", key)
     place = next(n for n, (_, said) in enumerate(entries) if said["outcome_key"] == "ticket-0001")
     entries[place][1][member] = value
     for _, said in entries:
-        shop.call("XADD", key, "*", "data", json.dumps(said))
-    assert ("ticket-0001", f"{stream[:-1]}: {member}") in differences(shop)
+        deployment.call("XADD", key, "*", "data", json.dumps(said))
+    assert ("ticket-0001", f"{stream[:-1]}: {member}") in differences(deployment)
 
 
-def test_a_result_that_is_unreadable_is_found(shop: Workshop) -> None:
-    work(shop)
-    id_ = shop.call("XADD", "witn:{0}:lines", "*", "data", '{"outcome_key": "ticket-0001"}')
-    assert ("", f"line {id_.decode()}") in differences(shop)
+def test_a_result_that_is_unreadable_is_found(deployment: Deployment) -> None:
+    work(deployment)
+    id_ = deployment.call("XADD", "witn:{0}:lines", "*", "data", '{"outcome_key": "ticket-0001"}')
+    assert ("", f"line {id_.decode()}") in differences(deployment)
 
 
-def test_deliveries_are_those_of_the_rules_in_force(shop: Workshop) -> None:
-    work(shop)
+def test_deliveries_are_those_of_the_rules_in_force(deployment: Deployment) -> None:
+    work(deployment)
     id_ = delivery_id(rule_id("crm"), "ticket-0001", "outcome_succeed")
     outbox = f"witn:{{0}}:outbox:{rule_id('crm')}"
-    shop.call("ZREM", outbox, id_)
-    assert ("ticket-0001", f"delivery {id_}: due in the outbox") in differences(shop)
-    shop.call("HDEL", "witn:{0}:deliveries", id_)
-    assert ("ticket-0001", f"delivery {id_}") in differences(shop)
+    deployment.call("ZREM", outbox, id_)
+    assert ("ticket-0001", f"delivery {id_}: due in the outbox") in differences(deployment)
+    deployment.call("HDEL", "witn:{0}:deliveries", id_)
+    assert ("ticket-0001", f"delivery {id_}") in differences(deployment)
 
 
-def test_a_history_that_is_not_that_of_the_log_is_found(shop: Workshop) -> None:
+def test_a_history_that_is_not_that_of_the_log_is_found(deployment: Deployment) -> None:
     """Everything stored agrees with itself; only the log says otherwise."""
-    work(shop)
-    entries = shop.call("XRANGE", "witn:{0}:events", "-", "+")
-    shop.call("DEL", "witn:{0}:events")
+    work(deployment)
+    entries = deployment.call("XRANGE", "witn:{0}:events", "-", "+")
+    deployment.call("DEL", "witn:{0}:events")
     for id_, fields in entries:
         data = fields.get(b"data", b"").replace(b'"attribution": 0.1', b'"attribution": 0.2')
         sent = {**fields, b"data": data} if b"data" in fields else fields
-        shop.call("XADD", "witn:{0}:events", id_, *[word for pair in sent.items() for word in pair])
-    assert ("ticket-0001", "applied events") in differences(shop)
+        deployment.call("XADD", "witn:{0}:events", id_, *[word for pair in sent.items() for word in pair])
+    assert ("ticket-0001", "applied events") in differences(deployment)
 
 
-def test_an_event_of_the_log_without_a_fate_is_found(shop: Workshop) -> None:
-    work(shop)
-    shop.call("XADD", "witn:{0}:events", "*", "data", "{")
-    shop.call("HSET", "witn:{0}:state", "cursor", "9999999999999-0")
-    assert ("", "events of the log") in differences(shop, "--quick")
+def test_an_event_of_the_log_without_a_fate_is_found(deployment: Deployment) -> None:
+    work(deployment)
+    deployment.call("XADD", "witn:{0}:events", "*", "data", "{")
+    deployment.call("HSET", "witn:{0}:state", "cursor", "9999999999999-0")
+    assert ("", "events of the log") in differences(deployment, "--quick")
 
 
-def test_terms_that_were_not_in_force_are_found(shop: Workshop) -> None:
-    work(shop)
-    other = msgspec.msgpack.decode(unseal("ticket-0007", shop.call("GET", "witn:{0}:outcome:ticket-0007")))[5]
-    record(shop, "ticket-0002", put(5, other))
-    assert ("ticket-0002", "price at 2001-09-09T01:46:40.004Z") in differences(shop)
-    record(shop, "ticket-0002", put(5, b"\0" * 32))
-    assert ("ticket-0002", "terms") in differences(shop)
+def test_terms_that_were_not_in_force_are_found(deployment: Deployment) -> None:
+    work(deployment)
+    other = msgspec.msgpack.decode(unseal("ticket-0007", deployment.call("GET", "witn:{0}:outcome:ticket-0007")))[5]
+    record(deployment, "ticket-0002", put(5, other))
+    assert ("ticket-0002", "price at 2001-09-09T01:46:40.004Z") in differences(deployment)
+    record(deployment, "ticket-0002", put(5, b"\0" * 32))
+    assert ("ticket-0002", "terms") in differences(deployment)
 
 
-def test_a_key_of_another_type_is_told_and_is_no_traceback(shop: Workshop) -> None:
-    work(shop)
-    shop.call("DEL", "witn:{0}:due")
-    shop.call("SET", "witn:{0}:due", "x")
-    wrong = shop.witnd("audit")
+def test_a_key_of_another_type_is_told_and_is_no_traceback(deployment: Deployment) -> None:
+    work(deployment)
+    deployment.call("DEL", "witn:{0}:due")
+    deployment.call("SET", "witn:{0}:due", "x")
+    wrong = deployment.witnd("audit")
     assert wrong.exit_code == 3
     assert "another type of data" in wrong.stderr
 
 
-def test_differences_are_a_table_for_people(shop: Workshop) -> None:
-    work(shop)
-    record(shop, "ticket-0001", put(13, [0, "99"]))
-    told = shop.witnd("audit")
+def test_differences_are_a_table_for_people(deployment: Deployment) -> None:
+    work(deployment)
+    record(deployment, "ticket-0001", put(13, [0, "99"]))
+    told = deployment.witnd("audit")
     assert told.exit_code == 5
     lines = [line.split() for line in told.stdout.splitlines()]
     assert lines[0] == ["key", "partition", "what", "expected", "found"]
@@ -314,29 +316,31 @@ def test_differences_are_a_table_for_people(shop: Workshop) -> None:
     assert "difference" in told.stderr
 
 
-def test_a_partition_that_moves_on_is_said_not_to_be_exact(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partition_that_moves_on_is_said_not_to_be_exact(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from witnd.audit import run as audit
 
-    work(shop)
+    work(deployment)
     check = audit.check_lines
 
     async def busy(scope: Any) -> None:
-        shop.call("HINCRBY", "witn:{0}:state", "seq", 1)
+        deployment.call("HINCRBY", "witn:{0}:state", "seq", 1)
         await check(scope)
 
     monkeypatch.setattr(audit, "check_lines", busy)
-    moving = shop.witnd("audit")
+    moving = deployment.witnd("audit")
     assert moving.exit_code == 3
     assert "the sums of partition 0 are not exact" in moving.stderr
     assert "clean" not in moving.stdout
 
 
-def test_an_audit_beside_a_working_daemon_finds_nothing_wrong(shop: Workshop) -> None:
-    work(shop)
-    with shop.working():
+def test_an_audit_beside_a_working_daemon_finds_nothing_wrong(deployment: Deployment) -> None:
+    work(deployment)
+    with deployment.working():
         for n in range(5):
             for place in range(20):
-                shop.event(f"ticket-1{n}{place:02}", "replied", at="*")
-            done = shop.witnd("audit", "--json")
+                deployment.event(f"ticket-1{n}{place:02}", "replied", at="*")
+            done = deployment.witnd("audit", "--json")
             assert json.loads(done.stdout)["difference_count"] == 0, done.stdout
-    assert shop.json("audit")["clean"]
+    assert deployment.json("audit")["clean"]

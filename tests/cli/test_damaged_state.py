@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import Daemon
-from tests.support.workshop import Workshop
+from tests.support.deployment import Deployment
 
 STATE, BILLING = "witn:{0}:state", "witn:{shared}:billing:state"
 SERIES, OWNER = "witn:{shared}:billing:series", "witn:{0}:owner"
@@ -45,22 +45,22 @@ def other_type(key: str, *commands: str) -> object:
     ],
 )
 def test_damage_is_named_with_exit_code_3(
-    shop: Workshop, tmp_path: Path, damage: tuple[str, ...], words: tuple[str, ...], commands: tuple[str, ...]
+    deployment: Deployment, tmp_path: Path, damage: tuple[str, ...], words: tuple[str, ...], commands: tuple[str, ...]
 ) -> None:
-    shop.environ |= {"WITND_DAEMON__STATE_DIR": str(tmp_path / "state"), "WITND_HTTP__BIND": "127.0.0.1:0"}
-    shop.apply()
-    shop.event("ticket-0001", "replied")
-    shop.work()
+    deployment.environ |= {"WITND_DAEMON__STATE_DIR": str(tmp_path / "state"), "WITND_HTTP__BIND": "127.0.0.1:0"}
+    deployment.apply()
+    deployment.event("ticket-0001", "replied")
+    deployment.work()
     if damage[0] == "RPUSH":
-        shop.call("DEL", damage[1])
-    shop.call(*damage)
+        deployment.call("DEL", damage[1])
+    deployment.call(*damage)
     for command in commands:
         if command == "run":
-            with Daemon(shop.server, tmp_path / "state") as daemon:
+            with Daemon(deployment.server, tmp_path / "state") as daemon:
                 code, text = daemon.exit_code(), daemon.log
             assert "Traceback" not in text, text
         else:
-            result = shop.witnd(*command.split(), *(["--json"] if command == "doctor" else []))
+            result = deployment.witnd(*command.split(), *(["--json"] if command == "doctor" else []))
             assert result.exception is None or isinstance(result.exception, SystemExit), (command, result.exception)
             code, text = result.exit_code, result.output
         assert code == 3, (command, text)

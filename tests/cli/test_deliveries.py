@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.notify.committed import CREATED, commit, deliveries, delivery, rule
-from tests.support.workshop import Workshop
+from tests.support.deployment import Deployment
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.webhooks.delivery import (
     HEALTHY,
@@ -43,34 +43,34 @@ OK = Attempt(status=200, duration_ms=12)
 REFUSED = Attempt(status=500, reason="responded 500", duration_ms=7, detail="oops\x1b[2J")
 
 
-def at_outbox(shop: Workshop, do: Callable[[Any, Outbox], Awaitable[Any]], partition: int = 0) -> Any:
+def at_outbox(deployment: Deployment, do: Callable[[Any, Outbox], Awaitable[Any]], partition: int = 0) -> Any:
     async def main() -> Any:
-        async with connect(shop.server.url) as client:
+        async with connect(deployment.server.url) as client:
             return await do(client, Outbox(client, Keys("witn", partition), SHARED))
 
     return asyncio.run(main())
 
 
-def committed(shop: Workshop, *rows: Delivery) -> None:
+def committed(deployment: Deployment, *rows: Delivery) -> None:
     for row in rows:
-        keys = Keys("witn", partition_of(row.outcome_key, shop.partitions))
-        at_outbox(shop, lambda client, _, keys=keys, row=row: commit(client, keys, row))
+        keys = Keys("witn", partition_of(row.outcome_key, deployment.partitions))
+        at_outbox(deployment, lambda client, _, keys=keys, row=row: commit(client, keys, row))
 
 
-def moved(shop: Workshop, one: Delivery, step: Callable[[Progress], Progress]) -> None:
+def moved(deployment: Deployment, one: Delivery, step: Callable[[Progress], Progress]) -> None:
     async def write(_: Any, outbox: Outbox) -> None:
         (row,) = await outbox.rows([one.id])
         assert await outbox.write(one.rule_id, [(row, step(row.progress))]) == [True]
 
-    at_outbox(shop, write, partition_of(one.outcome_key, shop.partitions))
+    at_outbox(deployment, write, partition_of(one.outcome_key, deployment.partitions))
 
 
-def row_of(shop: Workshop, one: Delivery) -> Row:
+def row_of(deployment: Deployment, one: Delivery) -> Row:
     async def read(_: Any, outbox: Outbox) -> Row:
         (row,) = await outbox.rows([one.id])
         return row
 
-    row = at_outbox(shop, read, partition_of(one.outcome_key, shop.partitions))
+    row = at_outbox(deployment, read, partition_of(one.outcome_key, deployment.partitions))
     assert isinstance(row, Row)
     return row
 
@@ -88,21 +88,21 @@ def delivered(progress: Progress) -> Progress:
 
 
 @pytest.fixture
-def four(shop: Workshop) -> list[Delivery]:
+def four(deployment: Deployment) -> list[Delivery]:
     """One delivery of each standing: pending, delivered, parked, dead, a millisecond apart."""
-    shop.apply(RULES)
+    deployment.apply(RULES)
     rows = deliveries(4)
-    committed(shop, *rows)
-    moved(shop, rows[0], failed)
-    moved(shop, rows[1], delivered)
-    moved(shop, rows[2], lambda progress: park(progress, "suspended"))
-    moved(shop, rows[3], dead)
+    committed(deployment, *rows)
+    moved(deployment, rows[0], failed)
+    moved(deployment, rows[1], delivered)
+    moved(deployment, rows[2], lambda progress: park(progress, "suspended"))
+    moved(deployment, rows[3], dead)
     return rows
 
 
 class TestList:
-    def test_bare_it_lists_all_the_newest_first(self, shop: Workshop, four: list[Delivery]) -> None:
-        found = shop.json("deliveries")["data"]
+    def test_bare_it_lists_all_the_newest_first(self, deployment: Deployment, four: list[Delivery]) -> None:
+        found = deployment.json("deliveries")["data"]
 
         assert [one["standing"] for one in found] == ["dead", "parked", "delivered", "pending"]
         assert found[3] == {
@@ -120,60 +120,60 @@ class TestList:
         }
 
     @pytest.mark.parametrize(("state", "number"), [("pending", 0), ("delivered", 1), ("parked", 2), ("dead", 3)])
-    def test_by_state(self, shop: Workshop, four: list[Delivery], state: str, number: int) -> None:
-        found = shop.json("deliveries", "--state", state)["data"]
+    def test_by_state(self, deployment: Deployment, four: list[Delivery], state: str, number: int) -> None:
+        found = deployment.json("deliveries", "--state", state)["data"]
 
         assert [one["id"] for one in found] == [four[number].id]
 
-    def test_pending_ones_are_in_the_order_in_which_they_are_due(self, shop: Workshop) -> None:
-        shop.apply(RULES)
+    def test_pending_ones_are_in_the_order_in_which_they_are_due(self, deployment: Deployment) -> None:
+        deployment.apply(RULES)
         rows = deliveries(3)
-        committed(shop, *rows)
-        moved(shop, rows[0], failed)
+        committed(deployment, *rows)
+        moved(deployment, rows[0], failed)
 
-        found = shop.json("deliveries", "--state", "pending")["data"]
+        found = deployment.json("deliveries", "--state", "pending")["data"]
 
         assert [one["id"] for one in found] == [rows[1].id, rows[2].id, rows[0].id]
 
-    def test_by_rule_and_by_outcome_in_every_partition(self, sharded: Workshop) -> None:
-        shop = sharded
-        shop.apply(RULES)
+    def test_by_rule_and_by_outcome_in_every_partition(self, sharded: Deployment) -> None:
+        deployment = sharded
+        deployment.apply(RULES)
         rows = [delivery(n, name=name) for n in range(1, 9) for name in ("billing", "crm")]
-        committed(shop, *rows)
+        committed(deployment, *rows)
 
-        crm = shop.json("deliveries", "list", "--rule", "crm")["data"]
-        by_id = shop.json("deliveries", "--rule", rule("crm").id)["data"]
-        outcome = shop.json("deliveries", "--key", "ticket-0003")["data"]
-        both = shop.json("deliveries", "--key", "ticket-0003", "--rule", "crm", "--state", "pending")
+        crm = deployment.json("deliveries", "list", "--rule", "crm")["data"]
+        by_id = deployment.json("deliveries", "--rule", rule("crm").id)["data"]
+        outcome = deployment.json("deliveries", "--key", "ticket-0003")["data"]
+        both = deployment.json("deliveries", "--key", "ticket-0003", "--rule", "crm", "--state", "pending")
 
         assert {one["outcome_key"] for one in crm} == {row.outcome_key for row in rows}
         assert crm == by_id
         assert {one["rule"]["name"] for one in outcome} == {"billing", "crm"}
         assert [one["rule"]["name"] for one in both["data"]] == ["crm"]
-        assert shop.json("deliveries", "--key", "ticket-0003", "--state", "dead")["data"] == []
+        assert deployment.json("deliveries", "--key", "ticket-0003", "--state", "dead")["data"] == []
 
-    def test_no_more_than_the_limit(self, shop: Workshop) -> None:
-        shop.apply(RULES)
-        committed(shop, *deliveries(5))
+    def test_no_more_than_the_limit(self, deployment: Deployment) -> None:
+        deployment.apply(RULES)
+        committed(deployment, *deliveries(5))
 
-        found = shop.json("deliveries", "--limit", "2")["data"]
+        found = deployment.json("deliveries", "--limit", "2")["data"]
 
         assert [one["outcome_key"] for one in found] == ["ticket-0005", "ticket-0004"]
 
-    def test_pages(self, shop: Workshop) -> None:
-        shop.apply(RULES)
+    def test_pages(self, deployment: Deployment) -> None:
+        deployment.apply(RULES)
         rows = deliveries(5)
-        committed(shop, *rows)
+        committed(deployment, *rows)
 
-        first = shop.json("deliveries", "--limit", "3")
-        rest = shop.json("deliveries", "--limit", "3", "--after", first["next_cursor"])
+        first = deployment.json("deliveries", "--limit", "3")
+        rest = deployment.json("deliveries", "--limit", "3", "--after", first["next_cursor"])
 
         assert {one["id"] for one in first["data"] + rest["data"]} == {row.id for row in rows}
         assert (len(first["data"]), rest["next_cursor"]) == (3, None)
-        assert shop.witnd("deliveries", "--after", "nonsense").exit_code == 2
+        assert deployment.witnd("deliveries", "--after", "nonsense").exit_code == 2
 
-    def test_people_see_a_table_with_ids_to_copy(self, shop: Workshop, four: list[Delivery]) -> None:
-        done = shop.witnd("deliveries")
+    def test_people_see_a_table_with_ids_to_copy(self, deployment: Deployment, four: list[Delivery]) -> None:
+        done = deployment.witnd("deliveries")
 
         assert done.exit_code == 0
         header, first, *_ = done.stdout.splitlines()
@@ -181,24 +181,24 @@ class TestList:
         assert first.startswith("dead")
         assert first.endswith(four[3].id)
 
-    def test_an_unknown_rule_is_a_mistake_that_names_the_known_ones(self, shop: Workshop) -> None:
-        shop.apply(RULES)
+    def test_an_unknown_rule_is_a_mistake_that_names_the_known_ones(self, deployment: Deployment) -> None:
+        deployment.apply(RULES)
 
-        done = shop.witnd("deliveries", "--rule", "sales")
+        done = deployment.witnd("deliveries", "--rule", "sales")
 
         assert done.exit_code == 2
         assert "'sales'; known rules: billing, crm" in done.stderr
 
-    def test_its_help_names_the_other_commands(self, shop: Workshop) -> None:
-        done = shop.witnd("deliveries", "--help")
+    def test_its_help_names_the_other_commands(self, deployment: Deployment) -> None:
+        done = deployment.witnd("deliveries", "--help")
 
         assert done.exit_code == 0
         assert all(name in done.stdout for name in ("list", "show", "resend", "resume"))
 
 
 class TestShow:
-    def test_one_is_shown_with_its_attempts_and_its_body(self, shop: Workshop, four: list[Delivery]) -> None:
-        found = shop.json("deliveries", "show", four[0].id)
+    def test_one_is_shown_with_its_attempts_and_its_body(self, deployment: Deployment, four: list[Delivery]) -> None:
+        found = deployment.json("deliveries", "show", four[0].id)
 
         assert found["body"] == json.loads(four[0].body)
         assert found["suspended"] is None
@@ -213,42 +213,42 @@ class TestShow:
             }
         ]
 
-    def test_an_answer_cannot_steer_the_terminal(self, shop: Workshop, four: list[Delivery]) -> None:
-        done = shop.witnd("deliveries", "show", four[0].id)
+    def test_an_answer_cannot_steer_the_terminal(self, deployment: Deployment, four: list[Delivery]) -> None:
+        done = deployment.witnd("deliveries", "show", four[0].id)
 
         assert done.exit_code == 0
         assert "\x1b" not in done.stdout
         assert "oops\\x1b[2J" in done.stdout
 
-    def test_an_attempt_under_way_says_so(self, shop: Workshop) -> None:
-        shop.apply(RULES)
-        committed(shop, delivery())
-        moved(shop, delivery(), lambda progress: start_attempt(progress, CREATED))
+    def test_an_attempt_under_way_says_so(self, deployment: Deployment) -> None:
+        deployment.apply(RULES)
+        committed(deployment, delivery())
+        moved(deployment, delivery(), lambda progress: start_attempt(progress, CREATED))
 
-        found = shop.json("deliveries", "show", delivery().id)
+        found = deployment.json("deliveries", "show", delivery().id)
 
         assert "no response recorded" in found["history"][0]["reason"]
 
-    def test_a_suspended_endpoint_is_told(self, shop: Workshop, four: list[Delivery]) -> None:
+    def test_a_suspended_endpoint_is_told(self, deployment: Deployment, four: list[Delivery]) -> None:
         suspended = EndpointState(failing_since=1, suspended_at=2, reason="the endpoint responded 410 Gone")
-        at_outbox(shop, lambda _, outbox: outbox.swap_endpoint(rule().id, HEALTHY, suspended))
+        at_outbox(deployment, lambda _, outbox: outbox.swap_endpoint(rule().id, HEALTHY, suspended))
 
-        assert shop.json("deliveries", "show", four[2].id)["suspended"] == "the endpoint responded 410 Gone"
+        assert deployment.json("deliveries", "show", four[2].id)["suspended"] == "the endpoint responded 410 Gone"
 
-    def test_an_unknown_one_is_a_mistake(self, shop: Workshop) -> None:
-        done = shop.witnd("deliveries", "show", "ab" * 32)
+    def test_an_unknown_one_is_a_mistake(self, deployment: Deployment) -> None:
+        done = deployment.witnd("deliveries", "show", "ab" * 32)
 
         assert done.exit_code == 2
         assert "no such delivery" in done.stderr
 
     def test_a_line_of_the_log_goes_to_stderr_and_the_document_stays_json(
-        self, shop: Workshop, four: list[Delivery]
+        self, deployment: Deployment, four: list[Delivery]
     ) -> None:
-        shop.call("HSET", SHARED.endpoints, rule().id, "xxxx")
+        deployment.call("HSET", SHARED.endpoints, rule().id, "xxxx")
         environ = {name: value for name, value in os.environ.items() if not name.startswith("WITND_")}
         done = subprocess.run(
             [sys.executable, "-m", "witnd", "deliveries", "show", four[2].id, "--json"],
-            env=environ | shop.environ,
+            env=environ | deployment.environ,
             capture_output=True,
             text=True,
             timeout=60,
@@ -259,52 +259,52 @@ class TestShow:
 
 
 class TestResend:
-    def test_named_ones_are_queued_wherever_they_stand(self, shop: Workshop, four: list[Delivery]) -> None:
-        done = shop.json("deliveries", "resend", *(row.id for row in four))
+    def test_named_ones_are_queued_wherever_they_stand(self, deployment: Deployment, four: list[Delivery]) -> None:
+        done = deployment.json("deliveries", "resend", *(row.id for row in four))
 
         assert done == {"queued": 4, "missing": []}
-        assert [row_of(shop, row).progress.resends for row in four] == [1, 1, 1, 1]
-        outbox = shop.call("ZRANGE", shop.keys().outbox(rule().id), 0, -1)
+        assert [row_of(deployment, row).progress.resends for row in four] == [1, 1, 1, 1]
+        outbox = deployment.call("ZRANGE", deployment.keys().outbox(rule().id), 0, -1)
         assert {id_.decode() for id_ in outbox} == {row.id for row in four}
 
-    def test_unknown_ones_are_named_and_the_others_queued(self, shop: Workshop, four: list[Delivery]) -> None:
-        done = shop.witnd("deliveries", "resend", four[1].id, "unknown")
+    def test_unknown_ones_are_named_and_the_others_queued(self, deployment: Deployment, four: list[Delivery]) -> None:
+        done = deployment.witnd("deliveries", "resend", four[1].id, "unknown")
 
         assert done.exit_code == 2
         assert "1 queued" in done.stdout
         assert "'unknown'" in done.stderr
 
-    def test_a_range_takes_all_but_pending_ones(self, shop: Workshop, four: list[Delivery]) -> None:
+    def test_a_range_takes_all_but_pending_ones(self, deployment: Deployment, four: list[Delivery]) -> None:
         span = ("--from", "2026-01-01T00:00:00Z", "--to", "2026-01-01T00:00:00.004Z")
 
-        assert shop.json("deliveries", "resend", *span)["queued"] == 2
-        assert [row_of(shop, row).progress.resends for row in four] == [0, 1, 1, 0]
+        assert deployment.json("deliveries", "resend", *span)["queued"] == 2
+        assert [row_of(deployment, row).progress.resends for row in four] == [0, 1, 1, 0]
 
-    def test_a_range_may_be_of_one_rule(self, shop: Workshop, four: list[Delivery]) -> None:
+    def test_a_range_may_be_of_one_rule(self, deployment: Deployment, four: list[Delivery]) -> None:
         span = ("--from", "2026-01-01T00:00:00Z", "--to", "2027-01-01T00:00:00Z")
 
-        assert shop.json("deliveries", "resend", *span, "--rule", "crm")["queued"] == 0
-        assert shop.json("deliveries", "resend", *span, "--rule", "billing")["queued"] == 3
+        assert deployment.json("deliveries", "resend", *span, "--rule", "crm")["queued"] == 0
+        assert deployment.json("deliveries", "resend", *span, "--rule", "billing")["queued"] == 3
 
-    def test_a_range_may_be_of_one_state(self, shop: Workshop, four: list[Delivery]) -> None:
+    def test_a_range_may_be_of_one_state(self, deployment: Deployment, four: list[Delivery]) -> None:
         span = ("--from", "2026-01-01T00:00:00Z", "--to", "2027-01-01T00:00:00Z")
 
-        assert shop.json("deliveries", "resend", *span, "--state", "dead")["queued"] == 1
-        assert [row_of(shop, row).progress.resends for row in four] == [0, 0, 0, 1]
+        assert deployment.json("deliveries", "resend", *span, "--state", "dead")["queued"] == 1
+        assert [row_of(deployment, row).progress.resends for row in four] == [0, 0, 0, 1]
 
     def test_a_range_is_walked_through_by_pages_even_within_one_instant(
-        self, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+        self, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("witnd.store.deliveries.reads.PAGE", 3)
-        shop.apply(RULES)
+        deployment.apply(RULES)
         rows = [delivery(n, created_ms=CREATED + n // 8) for n in range(20)]
-        committed(shop, *rows)
+        committed(deployment, *rows)
         for row in rows:
-            moved(shop, row, delivered)
+            moved(deployment, row, delivered)
         span = ("--from", "2026-01-01T00:00:00Z", "--to", "2026-01-01T00:00:01Z")
 
-        assert shop.json("deliveries", "resend", *span)["queued"] == 20
-        assert {row_of(shop, row).progress.resends for row in rows} == {1}
+        assert deployment.json("deliveries", "resend", *span)["queued"] == 20
+        assert {row_of(deployment, row).progress.resends for row in rows} == {1}
 
     @pytest.mark.parametrize(
         "arguments",
@@ -317,70 +317,70 @@ class TestResend:
             ("--from", "yesterday", "--to", "2026-01-02T00:00:00Z"),
         ],
     )
-    def test_ids_and_ranges_do_not_mix(self, shop: Workshop, arguments: tuple[str, ...]) -> None:
-        assert shop.witnd("deliveries", "resend", *arguments).exit_code == 2
+    def test_ids_and_ranges_do_not_mix(self, deployment: Deployment, arguments: tuple[str, ...]) -> None:
+        assert deployment.witnd("deliveries", "resend", *arguments).exit_code == 2
 
 
 class TestResume:
     def test_it_lifts_the_suspension_and_queues_the_oldest_first(
-        self, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+        self, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("witnd.store.deliveries.reads.PAGE", 2)
-        shop.apply(RULES)
+        deployment.apply(RULES)
         suspended = EndpointState(failing_since=1, suspended_at=2, reason="gone")
-        at_outbox(shop, lambda _, outbox: outbox.swap_endpoint(rule().id, HEALTHY, suspended))
+        at_outbox(deployment, lambda _, outbox: outbox.swap_endpoint(rule().id, HEALTHY, suspended))
         rows = deliveries(5)
-        committed(shop, *rows)
+        committed(deployment, *rows)
         for row in rows:
-            moved(shop, row, lambda progress: park(progress, "suspended"))
-        shop.call("ZADD", shop.keys().parked(rule().id), 0, "of a row that is gone")
+            moved(deployment, row, lambda progress: park(progress, "suspended"))
+        deployment.call("ZADD", deployment.keys().parked(rule().id), 0, "of a row that is gone")
 
-        assert shop.json("deliveries", "resume", "billing") == {"resumed": 5}
+        assert deployment.json("deliveries", "resume", "billing") == {"resumed": 5}
 
-        outbox = shop.call("ZRANGE", shop.keys().outbox(rule().id), 0, -1)
+        outbox = deployment.call("ZRANGE", deployment.keys().outbox(rule().id), 0, -1)
         assert [id_.decode() for id_ in outbox] == [row.id for row in rows]
-        assert shop.call("HLEN", SHARED.endpoints) == 0
+        assert deployment.call("HLEN", SHARED.endpoints) == 0
 
-    def test_with_nothing_parked_there_is_nothing_to_do(self, shop: Workshop) -> None:
-        shop.apply(RULES)
+    def test_with_nothing_parked_there_is_nothing_to_do(self, deployment: Deployment) -> None:
+        deployment.apply(RULES)
 
-        done = shop.witnd("deliveries", "resume", "crm")
+        done = deployment.witnd("deliveries", "resume", "crm")
 
         assert (done.exit_code, done.stdout) == (0, "0 resumed\n")
 
-    def test_a_disabled_rule_must_be_enabled_first(self, shop: Workshop) -> None:
-        shop.apply(RULES)
-        shop.apply(RULES.replace('name = "crm"', 'name = "crm"\nenabled = false'))
+    def test_a_disabled_rule_must_be_enabled_first(self, deployment: Deployment) -> None:
+        deployment.apply(RULES)
+        deployment.apply(RULES.replace('name = "crm"', 'name = "crm"\nenabled = false'))
 
-        done = shop.witnd("deliveries", "resume", "crm")
+        done = deployment.witnd("deliveries", "resume", "crm")
 
         assert (done.exit_code, "'crm'" in done.stderr) == (2, True)
 
-    def test_an_unknown_rule_is_a_mistake(self, shop: Workshop) -> None:
-        shop.apply(RULES)
+    def test_an_unknown_rule_is_a_mistake(self, deployment: Deployment) -> None:
+        deployment.apply(RULES)
 
-        assert shop.witnd("deliveries", "resume", "sales").exit_code == 2
+        assert deployment.witnd("deliveries", "resume", "sales").exit_code == 2
 
 
-def test_a_running_daemon_resends_what_a_command_asks_for(shop: Workshop) -> None:
+def test_a_running_daemon_resends_what_a_command_asks_for(deployment: Deployment) -> None:
     """From the outcome's first event to the attempt that a command in another process asks for."""
-    shop.apply()
-    shop.event("ticket-4711", "replied")
+    deployment.apply()
+    deployment.event("ticket-4711", "replied")
 
     def attempts() -> int:
-        found = shop.json("deliveries", "--key", "ticket-4711")["data"]
+        found = deployment.json("deliveries", "--key", "ticket-4711")["data"]
         return found[0]["attempts"] if found else 0
 
-    with shop.working():
+    with deployment.working():
         while attempts() < 1:
             pass
-        (one,) = shop.json("deliveries", "--key", "ticket-4711")["data"]
+        (one,) = deployment.json("deliveries", "--key", "ticket-4711")["data"]
         assert (one["standing"], one["status"]) == ("pending", None)
         assert "blocked address 127.0.0.1" in one["reason"]
-        shop.witnd("deliveries", "resend", one["id"])
+        deployment.witnd("deliveries", "resend", one["id"])
         while attempts() < 2:
             pass
 
-    shown = shop.json("deliveries", "show", one["id"])
+    shown = deployment.json("deliveries", "show", one["id"])
     assert [attempt["manual"] for attempt in shown["history"]] == [False, True]
     assert shown["created_at"] == "2001-09-09T01:47:40.000Z"

@@ -11,9 +11,9 @@ from threading import Thread
 
 import pytest
 
+from tests.support.deployment import Deployment
 from tests.support.processes import until
 from tests.support.server import free_port
-from tests.support.workshop import Workshop
 from witnd.config import Config, DaemonConfig, HttpConfig, RedisConfig, load
 from witnd.doctor import clock as doctor_clock
 from witnd.doctor import machine as host
@@ -346,7 +346,7 @@ def test_the_kernel_is_asked_for_its_clock() -> None:
     assert host.is_clock_synchronised() in (True, False)
 
 
-def test_a_journal_from_the_future_shows_a_clock_that_was_set_back(shop: Workshop, tmp_path: Path) -> None:
+def test_a_journal_from_the_future_shows_a_clock_that_was_set_back(deployment: Deployment, tmp_path: Path) -> None:
     journal = tmp_path / "journal-witn.json"
     assert list(doctor_clock.check_journal_time(journal, 0)) == []
     journal.touch()

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.deployment import CATALOGUE, Deployment
 from tests.support.invoices import NOVEMBER, draft, outcome_row, write
-from tests.support.workshop import CATALOGUE, Workshop
 from witnd.cli.billing.whole_file import whole_file
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.store.server.connection import connect
@@ -21,30 +21,30 @@ ROWS = [outcome_row("ticket-4711", "6.00"), outcome_row("=HYPERLINK()", "4.00", 
 STRIPE = "acme,cus_Q4rT8vXkLm2N\n"
 
 
-def put(shop: Workshop, customer: str = "acme", rows: Sequence[Row] = ROWS, **how: Any) -> Invoice:
+def put(deployment: Deployment, customer: str = "acme", rows: Sequence[Row] = ROWS, **how: Any) -> Invoice:
     async def main() -> Invoice:
-        async with connect(shop.server.url) as client:
+        async with connect(deployment.server.url) as client:
             return await write(client, draft(customer, rows, **how), rows)
 
     return asyncio.run(main())
 
 
-def issued(shop: Workshop, customer: str = "acme", **how: Any) -> str:
+def issued(deployment: Deployment, customer: str = "acme", **how: Any) -> str:
     """The number of an issued invoice."""
-    invoice = put(shop, customer, **how)
-    number = shop.json("invoices", "issue", invoice.id)["data"][0]["invoice"]["number"]
+    invoice = put(deployment, customer, **how)
+    number = deployment.json("invoices", "issue", invoice.id)["data"][0]["invoice"]["number"]
     assert isinstance(number, str)
     return number
 
 
-def exported(shop: Workshop, *arguments: str) -> str:
-    done = shop.witnd("invoices", "export", *arguments)
+def exported(deployment: Deployment, *arguments: str) -> str:
+    done = deployment.witnd("invoices", "export", *arguments)
     assert done.exit_code == 0, done.output
     return done.stdout
 
 
-def refused(shop: Workshop, *arguments: str) -> str:
-    done = shop.witnd("invoices", "export", *arguments)
+def refused(deployment: Deployment, *arguments: str) -> str:
+    done = deployment.witnd("invoices", "export", *arguments)
     assert done.exit_code == 2, done.output
     assert done.stdout == ""
     return done.stderr
@@ -55,13 +55,13 @@ def records(text: str) -> list[dict[str, str]]:
 
 
 class TestWhat:
-    def test_lines_of_all_invoices_of_a_month_are_one_table(self, shop: Workshop) -> None:
-        shop.apply(CATALOGUE.replace('key = "acme"\n', 'key = "acme"\nname = "Acme Inc"\nemail = "b@acme.com"\n'))
-        number = issued(shop)
-        put(shop, "other")
-        put(shop, "acme", at=NOVEMBER.end, closed=False)
+    def test_lines_of_all_invoices_of_a_month_are_one_table(self, deployment: Deployment) -> None:
+        deployment.apply(CATALOGUE.replace('key = "acme"\n', 'key = "acme"\nname = "Acme Inc"\nemail = "b@acme.com"\n'))
+        number = issued(deployment)
+        put(deployment, "other")
+        put(deployment, "acme", at=NOVEMBER.end, closed=False)
 
-        found = records(exported(shop, "--period", "2026-11", "--format", "csv"))
+        found = records(exported(deployment, "--period", "2026-11", "--format", "csv"))
 
         assert sorted((one["customer_key"], one["amount"]) for one in found) == [
             ("acme", "4.00"), ("acme", "6.00"), ("other", "4.00"), ("other", "6.00"),
@@ -70,120 +70,126 @@ class TestWhat:
         mine = next(one for one in found if one["customer_key"] == "acme")
         assert (mine["invoice_number"], mine["customer_name"], mine["agent_name"]) == (number, "Acme Inc", "Support")
 
-    def test_an_invoice_is_named_by_number_or_by_the_beginning_of_its_id(self, shop: Workshop) -> None:
-        invoice = put(shop)
-        number = shop.json("invoices", "issue", invoice.id)["data"][0]["invoice"]["number"]
+    def test_an_invoice_is_named_by_number_or_by_the_beginning_of_its_id(self, deployment: Deployment) -> None:
+        invoice = put(deployment)
+        number = deployment.json("invoices", "issue", invoice.id)["data"][0]["invoice"]["number"]
         for name in (number, invoice.id, invoice.id[:8]):
-            [line, _] = exported(shop, name, "--format", "jsonl").splitlines()
+            [line, _] = exported(deployment, name, "--format", "jsonl").splitlines()
             assert json.loads(line)["invoice_id"] == invoice.id
-        assert len(exported(shop, number, invoice.id, "--format", "jsonl").splitlines()) == 2, "once, not twice"
+        assert len(exported(deployment, number, invoice.id, "--format", "jsonl").splitlines()) == 2, "once, not twice"
 
-    def test_invoices_have_the_members_that_other_commands_print(self, shop: Workshop) -> None:
-        issued(shop)
-        put(shop, "other")
+    def test_invoices_have_the_members_that_other_commands_print(self, deployment: Deployment) -> None:
+        issued(deployment)
+        put(deployment, "other")
         found = [
             json.loads(line)
-            for line in exported(shop, "--customer", "acme", "--what", "invoices", "--format", "jsonl").splitlines()
+            for line in exported(
+                deployment, "--customer", "acme", "--what", "invoices", "--format", "jsonl"
+            ).splitlines()
         ]
-        assert found == shop.json("invoices", "--customer", "acme")["data"]
+        assert found == deployment.json("invoices", "--customer", "acme")["data"]
 
-    def test_lines_have_the_members_that_other_commands_print(self, shop: Workshop) -> None:
-        number = issued(shop)
-        found = [json.loads(line) for line in exported(shop, number, "--format", "jsonl").splitlines()]
-        assert found == shop.json("invoices", "show", number)["lines"]
+    def test_lines_have_the_members_that_other_commands_print(self, deployment: Deployment) -> None:
+        number = issued(deployment)
+        found = [json.loads(line) for line in exported(deployment, number, "--format", "jsonl").splitlines()]
+        assert found == deployment.json("invoices", "show", number)["lines"]
 
     @pytest.mark.parametrize(
         ("period", "count"), [("2026", 2), ("2026-11", 1), ("2026-12", 1), ("2026-11-23", 1), ("2027", 0)]
     )
-    def test_a_period_is_a_year_a_month_or_a_day(self, shop: Workshop, period: str, count: int) -> None:
-        put(shop)
-        put(shop, at=NOVEMBER.end)
-        found = exported(shop, "--period", period, "--what", "invoices", "--format", "jsonl")
+    def test_a_period_is_a_year_a_month_or_a_day(self, deployment: Deployment, period: str, count: int) -> None:
+        put(deployment)
+        put(deployment, at=NOVEMBER.end)
+        found = exported(deployment, "--period", period, "--what", "invoices", "--format", "jsonl")
         assert len(found.splitlines()) == count
 
-    def test_invoices_are_chosen_as_in_their_list(self, shop: Workshop) -> None:
-        number = issued(shop)
-        put(shop, "other")
+    def test_invoices_are_chosen_as_in_their_list(self, deployment: Deployment) -> None:
+        number = issued(deployment)
+        put(deployment, "other")
 
         def numbers(*arguments: str) -> list[str | None]:
-            lines = exported(shop, *arguments, "--what", "invoices", "--format", "jsonl").splitlines()
+            lines = exported(deployment, *arguments, "--what", "invoices", "--format", "jsonl").splitlines()
             return [json.loads(line)["number"] for line in lines]
 
         assert numbers("--status", "issued") == [number]
         assert set(numbers("--status", "issued", "--status", "draft")) == {number, None}
         assert numbers("--currency", "EUR", "--customer", "acme") == [number]
         assert numbers("--currency", "USD") == []
-        refused(shop, number, "--status", "issued", "--format", "csv")
-        refused(shop, "--status", "issued", "--what", "credit-notes", "--format", "csv")
+        refused(deployment, number, "--status", "issued", "--format", "csv")
+        refused(deployment, "--status", "issued", "--what", "credit-notes", "--format", "csv")
 
-    def test_more_invoices_than_a_page_of_the_list_has(self, shop: Workshop) -> None:
+    def test_more_invoices_than_a_page_of_the_list_has(self, deployment: Deployment) -> None:
         async def fill() -> None:
-            async with connect(shop.server.url) as client:
+            async with connect(deployment.server.url) as client:
                 for number in range(210):
                     await write(client, draft(f"customer-{number}", ROWS[:1]), ROWS[:1])
 
         asyncio.run(fill())
-        assert len(records(exported(shop, "--period", "2026-11", "--format", "csv"))) == 210
+        assert len(records(exported(deployment, "--period", "2026-11", "--format", "csv"))) == 210
 
-    def test_credit_notes_are_exported_as_such(self, shop: Workshop) -> None:
-        shop.apply()
-        number = issued(shop)
-        row = shop.json("invoices", "show", number)["lines"][0]
-        note = credited(shop, number, row["id"])
-        expected = shop.json("invoices", "notes")["data"]
+    def test_credit_notes_are_exported_as_such(self, deployment: Deployment) -> None:
+        deployment.apply()
+        number = issued(deployment)
+        row = deployment.json("invoices", "show", number)["lines"][0]
+        note = credited(deployment, number, row["id"])
+        expected = deployment.json("invoices", "notes")["data"]
 
         for arguments in ((note,), ("--customer", "acme")):
-            found = exported(shop, *arguments, "--what", "credit-notes", "--format", "jsonl")
+            found = exported(deployment, *arguments, "--what", "credit-notes", "--format", "jsonl")
             assert [json.loads(line) for line in found.splitlines()] == expected
-        [cells] = records(exported(shop, note, "--what", "credit-notes", "--format", "csv"))
+        [cells] = records(exported(deployment, note, "--what", "credit-notes", "--format", "csv"))
         assert (cells["number"], cells["amount"]) == (note, "1.00")
-        assert "<h1>Credit note</h1>" in exported(shop, note, "--format", "html")
-        assert "--what credit-notes" in refused(shop, note, "--format", "csv")
-        assert "is an invoice" in refused(shop, number, "--what", "credit-notes", "--format", "csv")
+        assert "<h1>Credit note</h1>" in exported(deployment, note, "--format", "html")
+        assert "--what credit-notes" in refused(deployment, note, "--format", "csv")
+        assert "is an invoice" in refused(deployment, number, "--what", "credit-notes", "--format", "csv")
 
 
-def credited(shop: Workshop, invoice: str, row: str) -> str:
+def credited(deployment: Deployment, invoice: str, row: str) -> str:
     """The number of a credit note over 1.00."""
-    given = shop.json("invoices", "credit", "--invoice", invoice, "--row", row, "--amount", "1.00", "--reason", "so")
+    given = deployment.json(
+        "invoices", "credit", "--invoice", invoice, "--row", row, "--amount", "1.00", "--reason", "so"
+    )
     number = given["credit_note"]["number"]
     assert isinstance(number, str)
     return number
 
 
 class TestWhere:
-    def test_a_file_is_written_and_that_is_told(self, shop: Workshop, tmp_path: Path) -> None:
-        number = issued(shop)
-        done = shop.witnd("invoices", "export", number, "--format", "csv", "--output", "out.csv")
+    def test_a_file_is_written_and_that_is_told(self, deployment: Deployment, tmp_path: Path) -> None:
+        number = issued(deployment)
+        done = deployment.witnd("invoices", "export", number, "--format", "csv", "--output", "out.csv")
         assert (done.exit_code, done.stdout) == (0, "")
         assert "1 invoice written to out.csv" in done.stderr
         raw = (tmp_path / "out.csv").read_bytes()
-        assert raw.decode() == exported(shop, number, "--format", "csv").replace("\r\n", "\n").replace("\n", "\r\n")
+        assert raw.decode() == exported(deployment, number, "--format", "csv").replace("\r\n", "\n").replace(
+            "\n", "\r\n"
+        )
         assert raw.count(b"\r\n") == 3
 
-    def test_pages_go_into_a_directory_one_file_each(self, shop: Workshop, tmp_path: Path) -> None:
-        number, other = issued(shop), put(shop, "other")
-        exported(shop, "--period", "2026-11", "--format", "html", "--output", "pages/")
+    def test_pages_go_into_a_directory_one_file_each(self, deployment: Deployment, tmp_path: Path) -> None:
+        number, other = issued(deployment), put(deployment, "other")
+        exported(deployment, "--period", "2026-11", "--format", "html", "--output", "pages/")
         assert sorted(path.name for path in (tmp_path / "pages").iterdir()) == sorted(
             [f"{number}.html", f"{other.id}.html"]
         )
         assert number in (tmp_path / "pages" / f"{number}.html").read_text()
         assert "DRAFT" in (tmp_path / "pages" / f"{other.id}.html").read_text()
 
-    def test_one_page_goes_into_a_file_or_to_standard_output(self, shop: Workshop, tmp_path: Path) -> None:
-        number = issued(shop)
-        exported(shop, number, "--format", "html", "--output", "one.html")
-        assert (tmp_path / "one.html").read_text() == exported(shop, number, "--format", "html")
-        assert "directory" in refused(shop, "--customer", "acme", "--format", "html")
-        assert "directory" in refused(shop, "--customer", "acme", "--format", "html", "--output", "several.html")
+    def test_one_page_goes_into_a_file_or_to_standard_output(self, deployment: Deployment, tmp_path: Path) -> None:
+        number = issued(deployment)
+        exported(deployment, number, "--format", "html", "--output", "one.html")
+        assert (tmp_path / "one.html").read_text() == exported(deployment, number, "--format", "html")
+        assert "directory" in refused(deployment, "--customer", "acme", "--format", "html")
+        assert "directory" in refused(deployment, "--customer", "acme", "--format", "html", "--output", "several.html")
 
-    def test_nothing_found_is_an_empty_table_and_a_word(self, shop: Workshop) -> None:
-        done = shop.witnd("invoices", "export", "--customer", "nobody", "--format", "csv")
+    def test_nothing_found_is_an_empty_table_and_a_word(self, deployment: Deployment) -> None:
+        done = deployment.witnd("invoices", "export", "--customer", "nobody", "--format", "csv")
         assert (done.exit_code, len(done.stdout.splitlines())) == (0, 1)
         assert "no invoice matches" in done.stderr
 
     @pytest.mark.parametrize("output", ["missing/out.csv", "/proc/out.csv"])
-    def test_a_place_that_cannot_be_written_is_named(self, shop: Workshop, output: str) -> None:
-        assert output in refused(shop, issued(shop), "--format", "csv", "--output", output)
+    def test_a_place_that_cannot_be_written_is_named(self, deployment: Deployment, output: str) -> None:
+        assert output in refused(deployment, issued(deployment), "--format", "csv", "--output", output)
 
 
 class TestWholeFile:
@@ -247,59 +253,61 @@ class TestRefusals:
         ],
     )
     def test_what_cannot_be_meant_is_refused_with_a_remedy(
-        self, shop: Workshop, arguments: tuple[str, ...], said: str
+        self, deployment: Deployment, arguments: tuple[str, ...], said: str
     ) -> None:
-        assert said in " ".join(refused(shop, *arguments).split())
+        assert said in " ".join(refused(deployment, *arguments).split())
 
     def test_an_unknown_invoice_among_known_ones_stops_before_a_byte_is_written(
-        self, shop: Workshop, tmp_path: Path
+        self, deployment: Deployment, tmp_path: Path
     ) -> None:
-        refused(shop, issued(shop), "INV-999999", "--format", "csv", "--output", "out.csv")
+        refused(deployment, issued(deployment), "INV-999999", "--format", "csv", "--output", "out.csv")
         assert not (tmp_path / "out.csv").exists()
 
 
 class TestStripe:
-    def push(self, shop: Workshop, tmp_path: Path, *arguments: str, customers: str = STRIPE) -> tuple[str, ...]:
+    def push(self, deployment: Deployment, tmp_path: Path, *arguments: str, customers: str = STRIPE) -> tuple[str, ...]:
         (tmp_path / "customers").write_text(customers)
         return (*arguments, "--format", "stripe", "--stripe-customers", "customers")
 
     @pytest.mark.parametrize(
         "customers", [STRIPE, "key,stripe\r\n" + STRIPE, "\ufeff" + STRIPE, '{"acme": "cus_Q4rT8vXkLm2N"}']
     )
-    def test_items_of_an_issued_invoice(self, shop: Workshop, tmp_path: Path, customers: str) -> None:
-        written = exported(shop, *self.push(shop, tmp_path, issued(shop), customers=customers))
+    def test_items_of_an_issued_invoice(self, deployment: Deployment, tmp_path: Path, customers: str) -> None:
+        written = exported(deployment, *self.push(deployment, tmp_path, issued(deployment), customers=customers))
         items = [json.loads(line)["invoice_item"] for line in written.splitlines()]
         assert [(item["customer"], item["amount"]) for item in items] == [
             ("cus_Q4rT8vXkLm2N", 600), ("cus_Q4rT8vXkLm2N", 400),
         ]  # fmt: skip
 
     def test_of_a_list_only_issued_ones_are_charged_and_the_others_are_told(
-        self, shop: Workshop, tmp_path: Path
+        self, deployment: Deployment, tmp_path: Path
     ) -> None:
-        number = issued(shop)
-        put(shop, "other")
-        put(shop, "acme", at=NOVEMBER.end, closed=False)
-        done = shop.witnd("invoices", "export", *self.push(shop, tmp_path, "--period", "2026"), "--what", "invoices")
+        number = issued(deployment)
+        put(deployment, "other")
+        put(deployment, "acme", at=NOVEMBER.end, closed=False)
+        done = deployment.witnd(
+            "invoices", "export", *self.push(deployment, tmp_path, "--period", "2026"), "--what", "invoices"
+        )
         assert done.exit_code == 0, done.output
         [request] = [json.loads(line) for line in done.stdout.splitlines()]
         assert request["invoice_item"]["metadata"]["invoice_number"] == number
         assert "1 draft, 1 open" in done.stderr
 
-    def test_a_named_draft_is_refused(self, shop: Workshop, tmp_path: Path) -> None:
-        assert "issue it first" in refused(shop, *self.push(shop, tmp_path, put(shop).id))
+    def test_a_named_draft_is_refused(self, deployment: Deployment, tmp_path: Path) -> None:
+        assert "issue it first" in refused(deployment, *self.push(deployment, tmp_path, put(deployment).id))
 
-    def test_rounding_is_asked_for_and_told(self, shop: Workshop, tmp_path: Path) -> None:
+    def test_rounding_is_asked_for_and_told(self, deployment: Deployment, tmp_path: Path) -> None:
         rows = [outcome_row("ticket-1234", "0.125")]
-        push = self.push(shop, tmp_path, issued(shop, rows=rows, currency="KWD"))
-        assert "--stripe-round" in refused(shop, *push)
-        done = shop.witnd("invoices", "export", *push, "--stripe-round")
+        push = self.push(deployment, tmp_path, issued(deployment, rows=rows, currency="KWD"))
+        assert "--stripe-round" in refused(deployment, *push)
+        done = deployment.witnd("invoices", "export", *push, "--stripe-round")
         assert json.loads(done.stdout)["invoice_item"]["amount"] == 130
         assert "0.125 KWD is charged as 0.130" in done.stderr
 
-    def test_one_customer_without_an_id_stops_everything(self, shop: Workshop, tmp_path: Path) -> None:
-        numbers = issued(shop), issued(shop, "other")
-        push = self.push(shop, tmp_path, *numbers)
-        assert "customer 'other'" in refused(shop, *push, "--output", "items.jsonl")
+    def test_one_customer_without_an_id_stops_everything(self, deployment: Deployment, tmp_path: Path) -> None:
+        numbers = issued(deployment), issued(deployment, "other")
+        push = self.push(deployment, tmp_path, *numbers)
+        assert "customer 'other'" in refused(deployment, *push, "--output", "items.jsonl")
         assert not (tmp_path / "items.jsonl").exists()
 
     @pytest.mark.parametrize(
@@ -316,6 +324,6 @@ class TestStripe:
         ],
     )
     def test_what_is_wrong_with_the_file_of_customers_is_told(
-        self, shop: Workshop, tmp_path: Path, customers: str, said: str
+        self, deployment: Deployment, tmp_path: Path, customers: str, said: str
     ) -> None:
-        assert said in refused(shop, *self.push(shop, tmp_path, "--customer", "acme", customers=customers))
+        assert said in refused(deployment, *self.push(deployment, tmp_path, "--customer", "acme", customers=customers))

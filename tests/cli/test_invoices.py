@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from tests.support.deployment import LONG_AGO, Deployment
 from tests.support.invoices import DAY_MS, NOVEMBER, draft, outcome_row, write
-from tests.support.workshop import LONG_AGO, Workshop
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.routing import Terms, opening_terms
 from witnd.domain.invoices.invoice import Invoice, Row
@@ -32,55 +32,55 @@ FEE = outcome_row(
 )  # fmt: skip
 
 
-def written(shop: Workshop, invoice: Invoice, rows: Sequence[Row], calendar: Calendar | None = None) -> Invoice:
+def written(deployment: Deployment, invoice: Invoice, rows: Sequence[Row], calendar: Calendar | None = None) -> Invoice:
     async def main() -> Invoice:
-        async with connect(shop.server.url) as client:
+        async with connect(deployment.server.url) as client:
             more = {} if calendar is None else {"calendar": calendar}
-            return await write(client, invoice, rows, partitions=shop.partitions, **more)
+            return await write(client, invoice, rows, partitions=deployment.partitions, **more)
 
     return asyncio.run(main())
 
 
-def november(shop: Workshop, customer: str = "acme", **how: Any) -> Invoice:
-    return written(shop, draft(customer, ROWS, **how), ROWS)
+def november(deployment: Deployment, customer: str = "acme", **how: Any) -> Invoice:
+    return written(deployment, draft(customer, ROWS, **how), ROWS)
 
 
-def settled(shop: Workshop, *keys: str, status: Status = "CONFIRMED") -> None:
+def settled(deployment: Deployment, *keys: str, status: Status = "CONFIRMED") -> None:
     """Outcomes as a daemon leaves them, whose lines nobody has collected yet."""
 
     async def main() -> None:
-        async with connect(shop.server.url) as client:
+        async with connect(deployment.server.url) as client:
             catalogue = Catalogue()
-            await CatalogueStore(client, GlobalKeys("witn"), shop.partitions).load(catalogue)
+            await CatalogueStore(client, GlobalKeys("witn"), deployment.partitions).load(catalogue)
             terms = opening_terms(catalogue, action="replied", agent_key="support", customer_key="acme", at=LONG_AGO)
             assert isinstance(terms, Terms)
             for key in keys:
                 outcome = Outcome(key, "acme", terms.contract, terms.price, LONG_AGO)
                 outcome.status, outcome.settles_at = status, LONG_AGO + 60_000
                 outcome.processed_at = outcome.settles_at if status in ("CONFIRMED", "FAILED") else None
-                await client.set(shop.keys(key).outcome(key), encode_outcome(outcome, outcome.settles_at, b"", 0))
+                await client.set(deployment.keys(key).outcome(key), encode_outcome(outcome, outcome.settles_at, b"", 0))
 
     asyncio.run(main())
 
 
-def confirmed(shop: Workshop, *keys: str) -> Invoice:
+def confirmed(deployment: Deployment, *keys: str) -> Invoice:
     """Confirmed outcomes, and the open draft that their lines are in."""
     keys = keys or ("ticket-4711",)
-    shop.apply()
-    settled(shop, *keys)
+    deployment.apply()
+    settled(deployment, *keys)
     rows = [outcome_row(key, "1.00", at=LONG_AGO + 60_000) for key in keys]
-    return written(shop, draft("acme", rows, at=LONG_AGO, closed=False), rows)
+    return written(deployment, draft("acme", rows, at=LONG_AGO, closed=False), rows)
 
 
 class TestList:
-    def test_there_are_none_at_first(self, shop: Workshop) -> None:
-        assert shop.json("invoices") == {"data": [], "next_cursor": None, "unreadable": []}
-        assert shop.witnd("invoices").exit_code == 0
+    def test_there_are_none_at_first(self, deployment: Deployment) -> None:
+        assert deployment.json("invoices") == {"data": [], "next_cursor": None, "unreadable": []}
+        assert deployment.witnd("invoices").exit_code == 0
 
-    def test_the_newest_period_first_with_all_that_is_known(self, shop: Workshop) -> None:
-        old, new = november(shop), written(shop, draft("acme", ROWS, at=NOVEMBER.end, closed=False), ROWS)
+    def test_the_newest_period_first_with_all_that_is_known(self, deployment: Deployment) -> None:
+        old, new = november(deployment), written(deployment, draft("acme", ROWS, at=NOVEMBER.end, closed=False), ROWS)
 
-        found = shop.json("invoices")["data"]
+        found = deployment.json("invoices")["data"]
 
         assert [one["id"] for one in found] == [new.id, old.id]
         assert found[1] == {
@@ -107,13 +107,13 @@ class TestList:
             "revision": 0,
         }
 
-    def test_filters(self, shop: Workshop) -> None:
-        acme, other = november(shop), november(shop, "other", currency="USD")
-        running = written(shop, draft("acme", ROWS, at=NOVEMBER.end, closed=False), ROWS)
-        shop.json("invoices", "issue", other.id)
+    def test_filters(self, deployment: Deployment) -> None:
+        acme, other = november(deployment), november(deployment, "other", currency="USD")
+        running = written(deployment, draft("acme", ROWS, at=NOVEMBER.end, closed=False), ROWS)
+        deployment.json("invoices", "issue", other.id)
 
         def ids(*arguments: str) -> list[str]:
-            return [one["id"] for one in shop.json("invoices", *arguments)["data"]]
+            return [one["id"] for one in deployment.json("invoices", *arguments)["data"]]
 
         assert ids("--customer", "other") == [other.id]
         assert ids("--status", "open") == [running.id]
@@ -127,23 +127,23 @@ class TestList:
         assert set(ids("--period", "2026")) == {acme.id, other.id, running.id}
         assert ids("--period", "2027-01") == []
 
-    def test_pages(self, shop: Workshop) -> None:
-        many = {november(shop, f"customer-{n}").id for n in range(5)}
+    def test_pages(self, deployment: Deployment) -> None:
+        many = {november(deployment, f"customer-{n}").id for n in range(5)}
 
-        first = shop.json("invoices", "--limit", "3")
-        rest = shop.json("invoices", "--limit", "3", "--after", first["next_cursor"])
-        told = shop.witnd("invoices", "--limit", "3")
+        first = deployment.json("invoices", "--limit", "3")
+        rest = deployment.json("invoices", "--limit", "3", "--after", first["next_cursor"])
+        told = deployment.witnd("invoices", "--limit", "3")
 
         assert {one["id"] for one in first["data"] + rest["data"]} == many
         assert rest["next_cursor"] is None
         assert told.stdout.splitlines()[-1] == f"more: --after {first['next_cursor']}"
 
-    def test_people_see_amounts_under_each_other(self, shop: Workshop) -> None:
-        november(shop)
+    def test_people_see_amounts_under_each_other(self, deployment: Deployment) -> None:
+        november(deployment)
         rows = [outcome_row("big-ticket", "1234.50")]
-        written(shop, draft("bigger", rows), rows)
+        written(deployment, draft("bigger", rows), rows)
 
-        lines = shop.witnd("invoices").stdout.splitlines()
+        lines = deployment.witnd("invoices").stdout.splitlines()
 
         assert lines[0].split() == [
             "status", "number", "customer", "period", "from", "lines", "subtotal", "to", "pay", "id",
@@ -160,33 +160,33 @@ class TestList:
             (("--limit", "0"), "1<=x<=1000"),
         ],
     )
-    def test_mistakes_are_named(self, shop: Workshop, arguments: tuple[str, ...], said: str) -> None:
-        done = shop.witnd("invoices", *arguments)
+    def test_mistakes_are_named(self, deployment: Deployment, arguments: tuple[str, ...], said: str) -> None:
+        done = deployment.witnd("invoices", *arguments)
 
         assert done.exit_code == 2
         assert said in done.stderr
 
-    def test_december_ends_with_the_year(self, shop: Workshop) -> None:
+    def test_december_ends_with_the_year(self, deployment: Deployment) -> None:
         rows = [outcome_row("ticket-1")]
         for at in (NOVEMBER.end, NOVEMBER.end + 31 * DAY_MS):
-            written(shop, draft("acme", rows, at=at), rows)
+            written(deployment, draft("acme", rows, at=at), rows)
 
-        (found,) = shop.json("invoices", "--period", "2026-12")["data"]
+        (found,) = deployment.json("invoices", "--period", "2026-12")["data"]
 
         assert found["period_end"] == "2027-01-01T00:00:00.000Z"
 
-    def test_its_help_names_the_other_commands(self, shop: Workshop) -> None:
-        told = shop.witnd("invoices", "--help").stdout
+    def test_its_help_names_the_other_commands(self, deployment: Deployment) -> None:
+        told = deployment.witnd("invoices", "--help").stdout
 
         assert all(f"  {name}" in told for name in ("list", "show", "issue", "pay", "void", "credit", "notes"))
 
 
 class TestShow:
-    def test_a_program_gets_every_line(self, shop: Workshop) -> None:
-        one = written(shop, draft("acme", [*ROWS, FEE]), [*ROWS, FEE])
-        shop.json("invoices", "issue", one.id)
+    def test_a_program_gets_every_line(self, deployment: Deployment) -> None:
+        one = written(deployment, draft("acme", [*ROWS, FEE]), [*ROWS, FEE])
+        deployment.json("invoices", "issue", one.id)
 
-        found = shop.json("invoices", "show", "INV-000001")
+        found = deployment.json("invoices", "show", "INV-000001")
 
         assert found["invoice"]["total"] == "15.00"
         assert [(line["kind"], line["amount"]) for line in found["lines"]] == [
@@ -196,13 +196,13 @@ class TestShow:
         assert found["lines"][2]["working"] == FEE.working
         assert (found["credit_notes"], found["balance"]) == ([], "0.00")
 
-    def test_people_see_how_amounts_came_about_and_what_is_to_be_paid(self, shop: Workshop) -> None:
-        one = written(shop, draft("acme", [*ROWS, FEE]), [*ROWS, FEE])
+    def test_people_see_how_amounts_came_about_and_what_is_to_be_paid(self, deployment: Deployment) -> None:
+        one = written(deployment, draft("acme", [*ROWS, FEE]), [*ROWS, FEE])
         credit = ("invoices", "credit", "--invoice", one.id, "--row", FEE.id[:12], "--reason", "first month")
-        assert shop.witnd(*credit, "--amount", "2").exit_code == 0
-        shop.json("invoices", "issue", one.id)
+        assert deployment.witnd(*credit, "--amount", "2").exit_code == 0
+        deployment.json("invoices", "issue", one.id)
 
-        told = shop.witnd("invoices", "show", one.id[:8]).stdout
+        told = deployment.witnd("invoices", "show", one.id[:8]).stdout
 
         assert told.startswith("INV-000001: issued\ncustomer  acme\nperiod    month, from 2026-11-01T00:00:00.000Z to ")
         assert f"flat fee {FEE.id[:12]}" in told
@@ -211,11 +211,11 @@ class TestShow:
         assert "first month" in told
         assert told.endswith("subtotal        15.00 EUR\ncredited        -2.00 EUR\nto pay          13.00 EUR\n")
 
-    def test_an_open_one_says_so_and_what_is_not_priced_yet(self, shop: Workshop) -> None:
+    def test_an_open_one_says_so_and_what_is_not_priced_yet(self, deployment: Deployment) -> None:
         rows = [*ROWS, outcome_row("ticket-4713", None, at=NOVEMBER.start + 2)]
-        one = written(shop, draft("acme", rows, closed=False), rows)
+        one = written(deployment, draft("acme", rows, closed=False), rows)
 
-        told = shop.witnd("invoices", "show", one.id).stdout
+        told = deployment.witnd("invoices", "show", one.id).stdout
 
         assert told.startswith("The draft of acme in EUR from 2026-11-01 to 2026-12-01: open\n")
         assert "outcomes that resolve before 2026-12-01T00:00:00.000Z are still added" in told
@@ -224,127 +224,129 @@ class TestShow:
         assert told.endswith("subtotal        10.00 EUR\n")
 
     def test_long_ones_are_cut_for_people_but_not_what_is_added_at_the_end(
-        self, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+        self, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(invoice_rows, "PAGE", 2)
         rows = [*[outcome_row(f"ticket-{n}") for n in range(7)], FEE]
-        one = written(shop, draft("acme", rows), rows)
+        one = written(deployment, draft("acme", rows), rows)
 
-        told = shop.witnd("invoices", "show", one.id, "--rows", "3").stdout
+        told = deployment.witnd("invoices", "show", one.id, "--rows", "3").stdout
 
         assert "ticket-2" in told
         assert "ticket-3" not in told
         assert "… and 4 more outcomes; --rows 7 shows them" in told
         assert "flat fee" in told
 
-    def test_credit_notes_and_credit_are_shown(self, shop: Workshop) -> None:
-        confirmed(shop)
-        first = november(shop)
-        shop.json("invoices", "issue", first.id)
+    def test_credit_notes_and_credit_are_shown(self, deployment: Deployment) -> None:
+        confirmed(deployment)
+        first = november(deployment)
+        deployment.json("invoices", "issue", first.id)
         row = ("--invoice", "INV-000001", "--row", ROWS[0].id)
-        shop.json("invoices", "credit", *row, "--reason", "wrong")
-        second = written(shop, draft("acme", ROWS, at=NOVEMBER.end), ROWS)
+        deployment.json("invoices", "credit", *row, "--reason", "wrong")
+        second = written(deployment, draft("acme", ROWS, at=NOVEMBER.end), ROWS)
 
-        told = shop.witnd("invoices", "show", "INV-000001").stdout
-        found = shop.json("invoices", "show", "INV-000001")
-        next_one = shop.witnd("invoices", "show", second.id).stdout
+        told = deployment.witnd("invoices", "show", "INV-000001").stdout
+        found = deployment.json("invoices", "show", "INV-000001")
+        next_one = deployment.witnd("invoices", "show", second.id).stdout
 
         assert "CN-000001" in told
         assert [note["number"] for note in found["credit_notes"]] == ["CN-000001"]
         assert found["balance"] == "6.00"
         assert next_one.endswith("The customer has 6.00 EUR of credit, which pays for it when it is issued.\n")
-        shop.json("invoices", "issue", second.id)
-        paid = shop.witnd("invoices", "show", second.id).stdout
+        deployment.json("invoices", "issue", second.id)
+        paid = deployment.witnd("invoices", "show", second.id).stdout
         assert "paid by credit  -6.00 EUR\nto pay           4.00 EUR\n" in paid
 
-    def test_what_does_not_exist_is_told(self, shop: Workshop) -> None:
-        done = shop.witnd("invoices", "show", "INV-000009")
+    def test_what_does_not_exist_is_told(self, deployment: Deployment) -> None:
+        done = deployment.witnd("invoices", "show", "INV-000009")
 
         assert done.exit_code == 2
         assert "'INV-000009'; `witnd invoices`" in done.stderr
 
-    def test_the_beginning_of_an_id_must_be_of_one(self, shop: Workshop) -> None:
+    def test_the_beginning_of_an_id_must_be_of_one(self, deployment: Deployment) -> None:
         for letter in "ab":
-            written(shop, replace(draft("acme", ROWS), id="123456" + letter * 58), ROWS)
+            written(deployment, replace(draft("acme", ROWS), id="123456" + letter * 58), ROWS)
 
-        done = shop.witnd("invoices", "show", "123456")
+        done = deployment.witnd("invoices", "show", "123456")
 
         assert done.exit_code == 2
         assert "2 ids start with 123456; use a longer prefix" in done.stderr
 
-    def test_a_name_cannot_steer_the_terminal(self, shop: Workshop) -> None:
+    def test_a_name_cannot_steer_the_terminal(self, deployment: Deployment) -> None:
         rows = [outcome_row("ticket\x1b[2J")]
-        one = written(shop, draft("ac\x1bme", rows), rows)
+        one = written(deployment, draft("ac\x1bme", rows), rows)
 
         for arguments in ((), ("show", one.id)):
-            assert "\x1b" not in shop.witnd("invoices", *arguments).stdout
+            assert "\x1b" not in deployment.witnd("invoices", *arguments).stdout
 
 
 class TestIssue:
-    def test_named_ones(self, shop: Workshop) -> None:
-        one = november(shop)
+    def test_named_ones(self, deployment: Deployment) -> None:
+        one = november(deployment)
 
-        told = shop.witnd("invoices", "issue", one.id)
+        told = deployment.witnd("invoices", "issue", one.id)
 
         assert (told.exit_code, told.stdout) == (0, "INV-000001 is issued: 10.00 EUR for acme\n")
-        again = shop.json("invoices", "issue", "INV-000001")["data"]
+        again = deployment.json("invoices", "issue", "INV-000001")["data"]
         assert [(done["asked"], done["result"]) for done in again] == [("INV-000001", "unchanged")]
-        assert shop.witnd("invoices", "issue", one.id[:6]).stdout.startswith("INV-000001 is issued already: ")
+        assert deployment.witnd("invoices", "issue", one.id[:6]).stdout.startswith("INV-000001 is issued already: ")
 
-    def test_all_whose_period_is_closed_the_oldest_first(self, shop: Workshop) -> None:
-        later = written(shop, draft("acme", ROWS, at=NOVEMBER.end), ROWS)
-        earlier = november(shop)
-        november(shop, "other", closed=False)
+    def test_all_whose_period_is_closed_the_oldest_first(self, deployment: Deployment) -> None:
+        later = written(deployment, draft("acme", ROWS, at=NOVEMBER.end), ROWS)
+        earlier = november(deployment)
+        november(deployment, "other", closed=False)
 
-        acted = shop.json("invoices", "issue", "--all-closed")["data"]
+        acted = deployment.json("invoices", "issue", "--all-closed")["data"]
 
         assert [(one["invoice"]["id"], one["invoice"]["number"]) for one in acted] == [
             (earlier.id, "INV-000001"), (later.id, "INV-000002")
         ]  # fmt: skip
-        assert shop.json("invoices", "issue", "--all-closed") == {"data": []}
-        assert shop.witnd("invoices", "issue", "--all-closed").stdout == "no drafts to issue\n"
+        assert deployment.json("invoices", "issue", "--all-closed") == {"data": []}
+        assert deployment.witnd("invoices", "issue", "--all-closed").stdout == "no drafts to issue\n"
 
-    def test_one_that_is_refused_does_not_stop_the_others(self, shop: Workshop) -> None:
-        one, running = november(shop), november(shop, "other", closed=False)
+    def test_one_that_is_refused_does_not_stop_the_others(self, deployment: Deployment) -> None:
+        one, running = november(deployment), november(deployment, "other", closed=False)
 
-        done = shop.witnd("invoices", "issue", "INV-000077", running.id, one.id)
+        done = deployment.witnd("invoices", "issue", "INV-000077", running.id, one.id)
 
         assert done.exit_code == 2
         assert done.stdout == "INV-000001 is issued: 10.00 EUR for acme\n"
         assert "INV-000077" in done.stderr
         assert "is open until its period ends at 2026-12-01T00:00:00.000Z" in done.stderr
-        refused = shop.json("invoices", "issue", running.id, exit_code=2)["data"][0]
+        refused = deployment.json("invoices", "issue", running.id, exit_code=2)["data"][0]
         assert (refused["result"], refused["invoice"]["id"]) == ("refused", running.id)
         assert refused["remedy"] in done.stderr
 
-    def test_the_series_is_a_setting(self, shop: Workshop) -> None:
-        shop.environ["WITND_BILLING__SERIES"] = "RE-26"
+    def test_the_series_is_a_setting(self, deployment: Deployment) -> None:
+        deployment.environ["WITND_BILLING__SERIES"] = "RE-26"
 
-        assert shop.witnd("invoices", "issue", november(shop).id).stdout.startswith("RE-26-000001 is issued")
-        assert shop.json("invoices", "show", "RE-26-000001")["invoice"]["number"] == "RE-26-000001"
+        assert deployment.witnd("invoices", "issue", november(deployment).id).stdout.startswith(
+            "RE-26-000001 is issued"
+        )
+        assert deployment.json("invoices", "show", "RE-26-000001")["invoice"]["number"] == "RE-26-000001"
 
     @pytest.mark.parametrize("arguments", [(), ("x", "--all-closed")])
-    def test_either_names_or_all(self, shop: Workshop, arguments: tuple[str, ...]) -> None:
-        assert shop.witnd("invoices", "issue", *arguments).exit_code == 2
+    def test_either_names_or_all(self, deployment: Deployment, arguments: tuple[str, ...]) -> None:
+        assert deployment.witnd("invoices", "issue", *arguments).exit_code == 2
 
 
 class TestPayAndVoid:
-    def test_an_issued_one_is_paid(self, shop: Workshop) -> None:
-        shop.json("invoices", "issue", november(shop).id)
+    def test_an_issued_one_is_paid(self, deployment: Deployment) -> None:
+        deployment.json("invoices", "issue", november(deployment).id)
 
-        assert shop.witnd("invoices", "pay", "INV-000001").stdout == "INV-000001 is paid: 10.00 EUR for acme\n"
-        done = shop.json("invoices", "pay", "INV-000001")
+        assert deployment.witnd("invoices", "pay", "INV-000001").stdout == "INV-000001 is paid: 10.00 EUR for acme\n"
+        done = deployment.json("invoices", "pay", "INV-000001")
         assert (done["result"], done["invoice"]["status"]) == ("unchanged", "paid")
         assert done["invoice"]["paid_at"].endswith("Z")
 
-    def test_an_issued_one_is_voided(self, shop: Workshop) -> None:
-        shop.json("invoices", "issue", november(shop).id)
+    def test_an_issued_one_is_voided(self, deployment: Deployment) -> None:
+        deployment.json("invoices", "issue", november(deployment).id)
 
-        told = shop.witnd("invoices", "void", "INV-000001", "--reason", "sent twice")
+        told = deployment.witnd("invoices", "void", "INV-000001", "--reason", "sent twice")
 
         assert told.stdout == "INV-000001 is void: 10.00 EUR for acme\n"
-        assert "sent twice" in shop.witnd("invoices", "show", "INV-000001").stdout
-        assert shop.json("invoices", "--status", "void")["data"][0]["reason"] == "sent twice"
+        assert "sent twice" in deployment.witnd("invoices", "show", "INV-000001").stdout
+        assert deployment.json("invoices", "--status", "void")["data"][0]["reason"] == "sent twice"
 
     @pytest.mark.parametrize(
         ("arguments", "said"),
@@ -354,26 +356,26 @@ class TestPayAndVoid:
             (("void", "--reason", " "), "the reason is empty"),
         ],
     )
-    def test_a_refusal_names_the_remedy(self, shop: Workshop, arguments: tuple[str, ...], said: str) -> None:
-        one = november(shop)
+    def test_a_refusal_names_the_remedy(self, deployment: Deployment, arguments: tuple[str, ...], said: str) -> None:
+        one = november(deployment)
 
-        done = shop.witnd("invoices", *arguments, one.id)
+        done = deployment.witnd("invoices", *arguments, one.id)
 
         assert (done.exit_code, done.stdout) == (2, "")
         assert said in done.stderr
-        refused = shop.json("invoices", *arguments, one.id, exit_code=2)
+        refused = deployment.json("invoices", *arguments, one.id, exit_code=2)
         assert f"{refused['problem']}; {refused['remedy']}" in done.stderr
 
-    def test_a_reason_must_be_given(self, shop: Workshop) -> None:
-        assert "--reason" in shop.witnd("invoices", "void", "INV-000001").stderr
+    def test_a_reason_must_be_given(self, deployment: Deployment) -> None:
+        assert "--reason" in deployment.witnd("invoices", "void", "INV-000001").stderr
 
 
 class TestCredit:
-    def test_of_an_open_draft_it_is_a_line(self, shop: Workshop) -> None:
-        one = confirmed(shop)
+    def test_of_an_open_draft_it_is_a_line(self, deployment: Deployment) -> None:
+        one = confirmed(deployment)
 
-        told = shop.witnd("invoices", "credit", "ticket-4711", "--amount", "0.40", "--reason", "slow")
-        found = shop.json("invoices", "show", one.id)
+        told = deployment.witnd("invoices", "credit", "ticket-4711", "--amount", "0.40", "--reason", "slow")
+        found = deployment.json("invoices", "show", one.id)
 
         assert told.stdout == (
             "0.40 EUR for ticket-4711, as a line on the draft of acme in EUR from 2001-09-01 to 2001-10-01\n"
@@ -382,27 +384,27 @@ class TestCredit:
         assert found["lines"][1]["corrects"] == derived_id("line", "ticket-4711")
         assert found["invoice"]["credited"] == "0.40"
 
-    def test_of_an_issued_one_it_is_a_note(self, shop: Workshop) -> None:
-        one = confirmed(shop)
-        shop.call("HSET", KEYS.invoice(one.id), "closed", 1)
-        shop.call("RENAME", KEYS.rows(one.id, 0), KEYS.lines(one.id))
-        shop.json("invoices", "issue", one.id)
+    def test_of_an_issued_one_it_is_a_note(self, deployment: Deployment) -> None:
+        one = confirmed(deployment)
+        deployment.call("HSET", KEYS.invoice(one.id), "closed", 1)
+        deployment.call("RENAME", KEYS.rows(one.id, 0), KEYS.lines(one.id))
+        deployment.json("invoices", "issue", one.id)
 
-        told = shop.witnd("invoices", "credit", "ticket-4711", "--reason", "slow")
-        more = shop.witnd("invoices", "credit", "ticket-4711", "--reason", "slow")
+        told = deployment.witnd("invoices", "credit", "ticket-4711", "--reason", "slow")
+        more = deployment.witnd("invoices", "credit", "ticket-4711", "--reason", "slow")
 
         assert told.stdout == ("CN-000001: 1.00 EUR for ticket-4711 on INV-000001\ncredit balance of acme: 1.00 EUR\n")
         assert more.exit_code == 2
         assert "nothing of the row remains to credit" in more.stderr
 
-    def test_one_that_has_a_name_is_given_once(self, shop: Workshop) -> None:
-        confirmed(shop)
+    def test_one_that_has_a_name_is_given_once(self, deployment: Deployment) -> None:
+        confirmed(deployment)
         credit = ("invoices", "credit", "ticket-4711", "--reason", "slow", "--id", "refund-17")
 
-        first = shop.json(*credit, "--amount", "0.40")
-        again = shop.json(*credit, "--amount", "0.40")
-        told = shop.witnd(*credit, "--amount", "0.40")
-        other = shop.witnd(*credit, "--amount", "0.50")
+        first = deployment.json(*credit, "--amount", "0.40")
+        again = deployment.json(*credit, "--amount", "0.40")
+        told = deployment.witnd(*credit, "--amount", "0.40")
+        other = deployment.witnd(*credit, "--amount", "0.50")
 
         assert (first["repeated"], again["repeated"]) == (False, True)
         assert first["line"] == again["line"]
@@ -410,26 +412,26 @@ class TestCredit:
         assert told.stdout.startswith("already credited: 0.40 EUR for ticket-4711")
         assert other.exit_code == 2
         assert all(word in other.stderr for word in ("--id refund-17", "0.40 EUR", "slow"))
-        other = shop.witnd(*(word if word != "slow" else "late" for word in credit), "--amount", "0.40")
+        other = deployment.witnd(*(word if word != "slow" else "late" for word in credit), "--amount", "0.40")
         assert other.exit_code == 2
         assert all(word in other.stderr for word in ("--id refund-17", "0.40 EUR", "slow"))
 
     def test_when_it_is_unknown_whether_it_was_given_the_name_to_ask_with_is_told(
-        self, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+        self, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        confirmed(shop)
+        confirmed(deployment)
 
         async def silent(*_: object) -> None:
             raise StoreUnavailable("no answer from Redis")
 
         run = invoice_change._CHANGE.run
         monkeypatch.setattr(invoice_change._CHANGE, "run", silent)
-        done = shop.witnd("invoices", "credit", "ticket-4711", "--reason", "slow")
+        done = deployment.witnd("invoices", "credit", "ticket-4711", "--reason", "slow")
         monkeypatch.setattr(invoice_change._CHANGE, "run", run)
 
         assert done.exit_code == 3
         name = done.stderr.partition("--id ")[2].partition(":")[0]
-        again = shop.json("invoices", "credit", "ticket-4711", "--reason", "slow", "--id", name)
+        again = deployment.json("invoices", "credit", "ticket-4711", "--reason", "slow", "--id", name)
         assert again["line"]["amount"] == "-1.00"
 
     @pytest.mark.parametrize(
@@ -446,22 +448,22 @@ class TestCredit:
             (("--invoice", "INV-000001", "--row", "abcdef"), "'INV-000001'; `witnd invoices`"),
         ],
     )
-    def test_mistakes_are_named(self, shop: Workshop, arguments: tuple[str, ...], said: str) -> None:
-        confirmed(shop)
+    def test_mistakes_are_named(self, deployment: Deployment, arguments: tuple[str, ...], said: str) -> None:
+        confirmed(deployment)
 
-        done = shop.witnd("invoices", "credit", *arguments, "--reason", "slow")
+        done = deployment.witnd("invoices", "credit", *arguments, "--reason", "slow")
 
         assert done.exit_code == 2
         assert said in done.stderr
 
-    def test_only_what_was_billed_is_credited(self, shop: Workshop) -> None:
-        shop.apply()
-        settled(shop, "ticket-4711")
-        settled(shop, "ticket-4712", status="FAILED")
-        settled(shop, "ticket-4713", status="PENDING")
+    def test_only_what_was_billed_is_credited(self, deployment: Deployment) -> None:
+        deployment.apply()
+        settled(deployment, "ticket-4711")
+        settled(deployment, "ticket-4712", status="FAILED")
+        settled(deployment, "ticket-4713", status="PENDING")
 
         def said(key: str) -> str:
-            done = shop.witnd("invoices", "credit", key, "--reason", "slow")
+            done = deployment.witnd("invoices", "credit", key, "--reason", "slow")
             assert done.exit_code == 2
             return done.stderr
 
@@ -469,61 +471,61 @@ class TestCredit:
         assert "ticket-4712 is missed, so it was not billed" in said("ticket-4712")
         assert "ticket-4713 is pending, so it was not billed" in said("ticket-4713")
         row = outcome_row("ticket-0001", at=LONG_AGO)
-        written(shop, draft("acme", [row], at=LONG_AGO, closed=False), [row])
+        written(deployment, draft("acme", [row], at=LONG_AGO, closed=False), [row])
         assert "ticket-4711 is not on an invoice yet" in said("ticket-4711")
 
-    def test_a_line_without_an_outcome_is_named_by_its_id(self, shop: Workshop) -> None:
-        one = written(shop, draft("acme", [*ROWS, FEE]), [*ROWS, FEE])
+    def test_a_line_without_an_outcome_is_named_by_its_id(self, deployment: Deployment) -> None:
+        one = written(deployment, draft("acme", [*ROWS, FEE]), [*ROWS, FEE])
 
         def credit(row: str) -> Any:
-            return shop.witnd("invoices", "credit", "--invoice", one.id, "--row", row, "--reason", "first month")
+            return deployment.witnd("invoices", "credit", "--invoice", one.id, "--row", row, "--reason", "first month")
 
         assert credit(FEE.id[:12]).stdout.startswith(f"5.00 EUR for {FEE.id[:12]}, as a line on the draft")
         assert "no line with an id that begins with 'ef'" in credit("ef").stderr
         assert "no line with an id that begins with 'aaaaaaaa'" in credit("aaaaaaaa").stderr
 
-    def test_in_each_partition(self, sharded: Workshop) -> None:
-        shop = sharded
+    def test_in_each_partition(self, sharded: Deployment) -> None:
+        deployment = sharded
         keys = [f"ticket-{n}xxxx" for n in range(4)]
-        confirmed(shop, *keys)
+        confirmed(deployment, *keys)
 
         for key in keys:
-            assert shop.json("invoices", "credit", key, "--reason", "slow")["line"]["outcome_key"] == key
+            assert deployment.json("invoices", "credit", key, "--reason", "slow")["line"]["outcome_key"] == key
 
 
 class TestNotes:
-    def test_they_are_listed_and_shown(self, shop: Workshop) -> None:
+    def test_they_are_listed_and_shown(self, deployment: Deployment) -> None:
         for customer in ("acme", "other"):
-            shop.json("invoices", "issue", november(shop, customer).id)
+            deployment.json("invoices", "issue", november(deployment, customer).id)
         for number, amount in (("INV-000001", "1"), ("INV-000001", "2"), ("INV-000002", "3")):
             credit = ("invoices", "credit", "--invoice", number, "--row", ROWS[0].id, "--reason", "slow")
-            shop.json(*credit, "--amount", amount)
+            deployment.json(*credit, "--amount", amount)
 
-        page = shop.json("invoices", "notes", "--limit", "2")
-        rest = shop.json("invoices", "notes", "--after", page["next_cursor"])
-        (other,) = shop.json("invoices", "notes", "--customer", "other")["data"]
-        of_invoice = shop.json("invoices", "notes", "--invoice", "INV-000001")["data"]
-        one = shop.json("invoices", "notes", "CN-000003")
-        told = shop.witnd("invoices", "notes", "CN-000003").stdout
+        page = deployment.json("invoices", "notes", "--limit", "2")
+        rest = deployment.json("invoices", "notes", "--after", page["next_cursor"])
+        (other,) = deployment.json("invoices", "notes", "--customer", "other")["data"]
+        of_invoice = deployment.json("invoices", "notes", "--invoice", "INV-000001")["data"]
+        one = deployment.json("invoices", "notes", "CN-000003")
+        told = deployment.witnd("invoices", "notes", "CN-000003").stdout
 
         numbers = [note["number"] for note in page["data"] + rest["data"]]
         assert sorted(numbers) == ["CN-000001", "CN-000002", "CN-000003"]
         assert [note["number"] for note in of_invoice] == ["CN-000002", "CN-000001"]
-        assert one == other == shop.json("invoices", "show", "CN-000003")
+        assert one == other == deployment.json("invoices", "show", "CN-000003")
         assert (one["invoice_number"], one["amount"], one["lines"][0]["amount"]) == ("INV-000002", "3.00", "-3.00")
         assert told.startswith(
             "CN-000003: credit note over 3.00 EUR\ncustomer  other\ncorrects  INV-000002: ticket-4711"
         )
-        assert told == shop.witnd("invoices", "show", "CN-000003").stdout
-        assert "CN-000003" in shop.witnd("invoices", "notes").stdout
-        assert f"more: --after {page['next_cursor']}" in shop.witnd("invoices", "notes", "--limit", "2").stdout
+        assert told == deployment.witnd("invoices", "show", "CN-000003").stdout
+        assert "CN-000003" in deployment.witnd("invoices", "notes").stdout
+        assert f"more: --after {page['next_cursor']}" in deployment.witnd("invoices", "notes", "--limit", "2").stdout
 
-    def test_papers_are_not_confused(self, shop: Workshop) -> None:
-        shop.json("invoices", "issue", november(shop).id)
-        shop.json("invoices", "credit", "--invoice", "INV-000001", "--row", ROWS[0].id, "--reason", "slow")
+    def test_papers_are_not_confused(self, deployment: Deployment) -> None:
+        deployment.json("invoices", "issue", november(deployment).id)
+        deployment.json("invoices", "credit", "--invoice", "INV-000001", "--row", ROWS[0].id, "--reason", "slow")
 
         def said(*arguments: str) -> str:
-            done = shop.witnd("invoices", *arguments)
+            done = deployment.witnd("invoices", *arguments)
             assert done.exit_code == 2
             return done.stderr
 
@@ -536,27 +538,29 @@ class TestNotes:
         assert "--invoice" in said("notes", "--invoice", "INV-000001", "--customer", "acme")
         assert "'nonsense'" in said("notes", "--after", "nonsense")
 
-    def test_a_paper_that_is_void_gives_nothing_back(self, shop: Workshop) -> None:
-        shop.json("invoices", "issue", november(shop).id)
-        shop.json("invoices", "void", "INV-000001", "--reason", "sent twice")
+    def test_a_paper_that_is_void_gives_nothing_back(self, deployment: Deployment) -> None:
+        deployment.json("invoices", "issue", november(deployment).id)
+        deployment.json("invoices", "void", "INV-000001", "--reason", "sent twice")
 
-        done = shop.witnd("invoices", "credit", "--invoice", "INV-000001", "--row", ROWS[0].id, "--reason", "slow")
+        done = deployment.witnd(
+            "invoices", "credit", "--invoice", "INV-000001", "--row", ROWS[0].id, "--reason", "slow"
+        )
 
         assert (done.exit_code, "INV-000001 is void" in done.stderr) == (2, True)
 
 
-def test_what_a_daemon_billed_is_credited_and_shown(shop: Workshop) -> None:
+def test_what_a_daemon_billed_is_credited_and_shown(deployment: Deployment) -> None:
     """From two events to a credit note for one of them; nothing of it is written by the test."""
-    shop.apply()
+    deployment.apply()
     for key in ("ticket-4711", "ticket-4712"):
-        shop.event(key, "replied")
-    shop.work(lambda client: client.zcard(KEYS.invoices) and not client.exists(KEYS.open, KEYS.to_issue))
+        deployment.event(key, "replied")
+    deployment.work(lambda client: client.zcard(KEYS.invoices) and not client.exists(KEYS.open, KEYS.to_issue))
 
-    credited = shop.json("invoices", "credit", "ticket-4711", "--amount", "0.50", "--reason", "slow")
-    found = shop.json("invoices", "show", "INV-000001")
+    credited = deployment.json("invoices", "credit", "ticket-4711", "--amount", "0.50", "--reason", "slow")
+    found = deployment.json("invoices", "show", "INV-000001")
 
     assert found["invoice"]["status"] == "issued"
     assert [line["amount"] for line in found["lines"]] == ["1.00", "1.00"]
     assert (found["invoice"]["total"], found["invoice"]["noted"], found["balance"]) == ("2.00", "0.50", "0.50")
     assert found["credit_notes"] == [credited["credit_note"]]
-    assert shop.witnd("invoices", "show", "INV-000001").exit_code == 0
+    assert deployment.witnd("invoices", "show", "INV-000001").exit_code == 0

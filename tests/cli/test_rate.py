@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.support.deployment import Deployment
 from tests.support.pricing import price_of, recheck
-from tests.support.workshop import Workshop
 from witnd.cli.main import main
 
 CATALOGUE = """
@@ -160,19 +160,19 @@ def test_a_file_with_mistakes_is_not_asked(catalogue: Path) -> None:
     assert "not UTF-8" in rate(catalogue, "standard", "support", "1").stderr
 
 
-def test_the_catalogue_in_redis_is_asked_without_a_daemon(shop: Workshop) -> None:
-    shop.apply()
-    assert shop.json("rate", "standard", "support", "3")["total"] == "3.00"
-    assert shop.json("rate", "support", "3", "--customer", "acme")["total"] == "3.00"
-    assert shop.witnd("rate", "standrd", "support", "3").exit_code == 2
+def test_the_catalogue_in_redis_is_asked_without_a_daemon(deployment: Deployment) -> None:
+    deployment.apply()
+    assert deployment.json("rate", "standard", "support", "3")["total"] == "3.00"
+    assert deployment.json("rate", "support", "3", "--customer", "acme")["total"] == "3.00"
+    assert deployment.witnd("rate", "standrd", "support", "3").exit_code == 2
 
 
-def test_an_instant_asks_what_was_or_will_be_in_force(shop: Workshop) -> None:
-    shop.apply()
-    later = shop.directory / "later.toml"
+def test_an_instant_asks_what_was_or_will_be_in_force(deployment: Deployment) -> None:
+    deployment.apply()
+    later = deployment.directory / "later.toml"
     later.write_text(
         '[[rate_cards]]\nkey = "standard"\ncurrency = "EUR"\nentries = [{agent = "support", price_per_unit = "2"}]'
     )
-    assert shop.witnd("apply", str(later), "--effective-from", "2100-01-01T00:00:00Z").exit_code == 0
-    assert shop.json("rate", "standard", "support", "1")["total"] == "1.00"
-    assert shop.json("rate", "standard", "support", "1", "--at", "2100-01-01T00:00:00Z")["total"] == "2.00"
+    assert deployment.witnd("apply", str(later), "--effective-from", "2100-01-01T00:00:00Z").exit_code == 0
+    assert deployment.json("rate", "standard", "support", "1")["total"] == "1.00"
+    assert deployment.json("rate", "standard", "support", "1", "--at", "2100-01-01T00:00:00Z")["total"] == "2.00"

@@ -8,12 +8,12 @@ import pytest
 
 from tests.client.script import Answer, Script
 from tests.support.server import Server
-from tests.web.office import Office, office
+from tests.web.api_server import ApiServer, api_server
 
 
 @pytest.fixture
-def api(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[Office]:
-    with office(session_server, tmp_path) as opened:
+def api(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[ApiServer]:
+    with api_server(session_server, tmp_path) as opened:
         yield opened
 
 

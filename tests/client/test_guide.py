@@ -6,7 +6,7 @@ from typing import Any
 from tests.docs.generate import ROOT
 from tests.docs.pages import blocks
 from tests.support.processes import until
-from tests.web.office import Office
+from tests.web.api_server import ApiServer
 from witnd.client import Client, Event, Retries
 
 
@@ -18,15 +18,15 @@ def guide() -> dict[str, Any]:
     return names
 
 
-def test_the_guide_sends_reads_and_keeps_what_it_could_not_send(api: Office) -> None:
-    api.workshop.apply(CATALOGUE)
+def test_the_guide_sends_reads_and_keeps_what_it_could_not_send(api: ApiServer) -> None:
+    api.deployment.apply(CATALOGUE)
     shown = guide()
     url, token = f"http://{api.address[0]}:{api.address[1]}", api.tokens["admin"]
     with Client(url, token) as client:
         assert shown["send_resolved"](client, "ticket-4711", "acme").endswith("-0")
     until(lambda: api.ask("GET", "/v1/outcomes/ticket-4711").status == 200, "it is read")
     shown["main"](url, token)
-    shown["send_to_redis"](api.workshop.server.url, "ticket-4711", "acme")
+    shown["send_to_redis"](api.deployment.server.url, "ticket-4711", "acme")
 
     kept: list[Event] = []
     event = Event(key="ticket-4713", action="resolved", customer_key="acme")

@@ -7,8 +7,8 @@ import pytest
 import redis
 from redis import exceptions
 
+from tests.support.deployment import Deployment
 from tests.support.server import Server
-from tests.support.workshop import Workshop
 from witnd.client import Event, NoAnswerError, NotSentError, RedisSender, Retries, ValidationError, WitndError
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.store.keys import Keys
@@ -17,8 +17,8 @@ QUICK = Retries(attempts=3, first=0.001, most=0.01)
 
 
 @pytest.fixture
-def workshop(session_server: Server, redis_url: str, tmp_path: Path) -> Workshop:
-    made = Workshop(session_server, tmp_path, partitions=2)
+def deployment(session_server: Server, redis_url: str, tmp_path: Path) -> Deployment:
+    made = Deployment(session_server, tmp_path, partitions=2)
     made.call("HSET", "witn:meta", "format", "2", "deployment", "d", "partitions", "2")
     return made
 
@@ -27,14 +27,16 @@ def keys(count: int) -> list[str]:
     return [f"tïcket-{n}" for n in range(count)]
 
 
-def log(workshop: Workshop, partition: int) -> list[tuple[str, str]]:
-    entries = workshop.call("XRANGE", Keys("witn", partition).events, "-", "+")
+def log(deployment: Deployment, partition: int) -> list[tuple[str, str]]:
+    entries = deployment.call("XRANGE", Keys("witn", partition).events, "-", "+")
     return [(id_.decode(), json.loads(fields[b"data"])["key"]) for id_, fields in entries]
 
 
 @pytest.mark.parametrize("given", ["url", "client"])
-def test_events_go_into_the_partition_of_their_key(workshop: Workshop, given: str) -> None:
-    server = workshop.server.url if given == "url" else redis.Redis.from_url(workshop.server.url, decode_responses=True)
+def test_events_go_into_the_partition_of_their_key(deployment: Deployment, given: str) -> None:
+    server = (
+        deployment.server.url if given == "url" else redis.Redis.from_url(deployment.server.url, decode_responses=True)
+    )
     with RedisSender(server) as sender:
         sent = sender.send_batch([Event(key=key, action="a", customer_key="c") for key in keys(20)])
         one = sender.send("ticket-4711", "a", "c", value=1)
@@ -45,24 +47,24 @@ def test_events_go_into_the_partition_of_their_key(workshop: Workshop, given: st
     assert one.partition == partition_of("ticket-4711", 2)
     for partition in (0, 1):
         expected = [(a.id, a.key) for a in (*sent, one) if a.partition == partition]
-        assert log(workshop, partition) == expected
+        assert log(deployment, partition) == expected
         assert all(partition_of(key, 2) == partition for _, key in expected)
 
 
-def test_nothing_is_sent_where_one_event_is_wrong(workshop: Workshop) -> None:
-    with RedisSender(workshop.server.url) as sender, pytest.raises(ValidationError) as caught:
+def test_nothing_is_sent_where_one_event_is_wrong(deployment: Deployment) -> None:
+    with RedisSender(deployment.server.url) as sender, pytest.raises(ValidationError) as caught:
         sender.send_batch(
             [{"key": "ticket-4711", "action": "a", "customer_key": "c"},
              {"key": "short", "action": "a", "customer_key": "c"},
              {"key": "ticket-4711", "action": "a", "customer_key": "c", "settles_at": "soon"}]
         )  # fmt: skip
     assert [detail.path for detail in caught.value.details] == ["events[1].key", "events[2].properties.settles_at"]
-    assert log(workshop, 0) == log(workshop, 1) == []
+    assert log(deployment, 0) == log(deployment, 1) == []
 
 
-def test_where_no_daemon_ever_was_nobody_knows_the_partitions(workshop: Workshop) -> None:
-    workshop.call("FLUSHALL")
-    with RedisSender(workshop.server.url) as sender, pytest.raises(WitndError, match="witn:meta") as caught:
+def test_where_no_daemon_ever_was_nobody_knows_the_partitions(deployment: Deployment) -> None:
+    deployment.call("FLUSHALL")
+    with RedisSender(deployment.server.url) as sender, pytest.raises(WitndError, match="witn:meta") as caught:
         sender.send("ticket-4711", "a", "c")
     assert len(caught.value.events) == 1
 
@@ -74,10 +76,10 @@ def test_nobody_at_the_address_leaves_the_events_to_the_caller() -> None:
 
 
 def test_what_redis_refuses_for_now_is_sent_again_and_the_rest_is_not(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     appended: list[list[str]] = []
-    with RedisSender(workshop.server.url, retries=QUICK) as sender:
+    with RedisSender(deployment.server.url, retries=QUICK) as sender:
         real = sender._append
 
         def flaky(entries: list[tuple[str, bytes]]) -> object:
@@ -92,18 +94,18 @@ def test_what_redis_refuses_for_now_is_sent_again_and_the_rest_is_not(
     assert appended == [keys(2), keys(2), keys(2)[1:]]
 
 
-def test_what_redis_refuses_for_good_is_told(workshop: Workshop) -> None:
-    workshop.call("SET", "witn:{0}:events", "no stream")
-    workshop.call("SET", "witn:{1}:events", "no stream")
-    with RedisSender(workshop.server.url, retries=QUICK) as sender, pytest.raises(NotSentError, match="WRONGTYPE"):
+def test_what_redis_refuses_for_good_is_told(deployment: Deployment) -> None:
+    deployment.call("SET", "witn:{0}:events", "no stream")
+    deployment.call("SET", "witn:{1}:events", "no stream")
+    with RedisSender(deployment.server.url, retries=QUICK) as sender, pytest.raises(NotSentError, match="WRONGTYPE"):
         sender.send("ticket-4711", "a", "c")
 
 
-def test_a_server_that_refuses_to_tell_the_partitions_is_an_error_of_this_package(workshop: Workshop) -> None:
-    workshop.call("DEL", "witn:meta")
-    workshop.call("SET", "witn:meta", "no hash")
+def test_a_server_that_refuses_to_tell_the_partitions_is_an_error_of_this_package(deployment: Deployment) -> None:
+    deployment.call("DEL", "witn:meta")
+    deployment.call("SET", "witn:meta", "no hash")
     with (
-        RedisSender(workshop.server.url, retries=QUICK) as sender,
+        RedisSender(deployment.server.url, retries=QUICK) as sender,
         pytest.raises(WitndError, match="WRONGTYPE") as caught,
     ):
         sender.send("ticket-4711", "a", "c")

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import fields
 
 from tests.support.processes import until
-from tests.web.office import Office
+from tests.web.api_server import ApiServer
 from witnd.app.outcomes.view import Explained as ApiExplained
 from witnd.app.outcomes.view import Listed
 from witnd.client import (
@@ -33,8 +33,8 @@ def test_answers_have_the_members_of_the_api() -> None:
     assert {field.name for field in fields(Fate)} == {field.name for field in fields(ApiFate)} - {"fields"}
 
 
-def test_outcomes_and_fates_are_read_as_the_daemon_tells_them(api: Office) -> None:
-    api.workshop.apply()
+def test_outcomes_and_fates_are_read_as_the_daemon_tells_them(api: ApiServer) -> None:
+    api.deployment.apply()
     with Client(base(api), api.tokens["admin"]) as client:
         keys = [f"ticket-{n:04}" for n in range(120)]
         client.send_batch(
@@ -64,17 +64,17 @@ def test_outcomes_and_fates_are_read_as_the_daemon_tells_them(api: Office) -> No
     asyncio.run(asynchronous())
 
 
-def base(api: Office) -> str:
+def base(api: ApiServer) -> str:
     host, port = api.address
     return f"http://{host}:{port}"
 
 
-def log(api: Office) -> list[str]:
-    entries = api.workshop.call("XRANGE", "witn:{0}:events", "-", "+")
+def log(api: ApiServer) -> list[str]:
+    entries = api.deployment.call("XRANGE", "witn:{0}:events", "-", "+")
     return [json.loads(fields[b"data"])["idempotency_key"] for _, fields in entries if b"data" in fields]
 
 
-def test_what_both_clients_and_the_sender_send_is_in_the_log(api: Office) -> None:
+def test_what_both_clients_and_the_sender_send_is_in_the_log(api: ApiServer) -> None:
     async def asynchronous() -> list[str]:
         async with AsyncClient(base(api), api.tokens["ingest"]) as client:
             one = await client.send("ticket-4711", "a", "acme")
@@ -86,12 +86,12 @@ def test_what_both_clients_and_the_sender_send_is_in_the_log(api: Office) -> Non
         batch = [Event(key="ticket-4711", action="a", customer_key="acme") for _ in range(501)]
         sent += [one.idempotency_key for one in client.send_batch(batch)]
     sent += asyncio.run(asynchronous())
-    with RedisSender(api.workshop.server.url) as sender:
+    with RedisSender(api.deployment.server.url) as sender:
         sent.append(sender.send("ticket-4711", "a", "acme").idempotency_key)
     assert log(api) == sent
 
 
-def test_refusals_of_the_daemon_are_typed(api: Office) -> None:
+def test_refusals_of_the_daemon_are_typed(api: ApiServer) -> None:
     with Client(base(api), api.tokens["ingest"]) as client, pytest.raises(ValidationError) as wrong:
         client.send_batch([{"key": "ticket-4711", "action": "a", "customer_key": "c", "timestamp": "soon"}])
     assert [detail.path for detail in wrong.value.details] == ["events[0].timestamp"]
@@ -101,7 +101,7 @@ def test_refusals_of_the_daemon_are_typed(api: Office) -> None:
     assert unknown.value.code == "TOKEN_INVALID"
 
 
-def test_a_batch_is_sent_at_the_rate_of_its_token(api: Office) -> None:
+def test_a_batch_is_sent_at_the_rate_of_its_token(api: ApiServer) -> None:
     token = api.token("slow", "ingest", rate=2)
     until(lambda: api.ask("GET", "/v1/outcomes", token=token).status == 403, "the token is known")
     events = [{"key": f"ticket-{n:04}", "action": "rated", "customer_key": "acme"} for n in range(2100)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.books import Books
+from tests.contract.ledger import Ledger
 from tests.support.server import Server
 
 
@@ -15,23 +15,23 @@ def keep(
     session_server: Server,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Callable[[int], Books]:
+) -> Callable[[int], Ledger]:
     """Books over so many partitions; invoices are issued by hand."""
     monkeypatch.chdir(tmp_path)
 
-    def made(partitions: int) -> Books:
-        books = Books(session_server, tmp_path, partitions)
-        books.set(issue="manual")
-        return books
+    def made(partitions: int) -> Ledger:
+        ledger = Ledger(session_server, tmp_path, partitions)
+        ledger.set(issue="manual")
+        return ledger
 
     return made
 
 
 @pytest.fixture
-def books(keep: Callable[[int], Books]) -> Books:
+def ledger(keep: Callable[[int], Ledger]) -> Ledger:
     return keep(1)
 
 
 @pytest.fixture
-def sharded(keep: Callable[[int], Books]) -> Books:
+def sharded(keep: Callable[[int], Ledger]) -> Ledger:
     return keep(2)

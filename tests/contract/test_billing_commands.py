@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.contract.books import ANYBODY, Books
+from tests.contract.ledger import ANYBODY, Ledger
 
 CARD = """
 [[agents]]
@@ -48,12 +48,14 @@ EQUAL = """{ agent = "a", kind = "volume", tiers = [
         ("EURO", '{ agent = "a", price_per_unit = "1" }', "currency"),
     ],
 )
-def test_a_price_that_cannot_be_is_refused_with_its_path(books: Books, currency: str, entries: str, said: str) -> None:
-    file = books.directory / "wrong.toml"
+def test_a_price_that_cannot_be_is_refused_with_its_path(
+    ledger: Ledger, currency: str, entries: str, said: str
+) -> None:
+    file = ledger.directory / "wrong.toml"
     file.write_text(CARD.replace("{currency}", currency).replace("{entries}", entries))
     for command in ("apply", "check"):
-        assert said in books.refused(command, str(file))
-    assert "card" not in books.witnd("export").stdout
+        assert said in ledger.refused(command, str(file))
+    assert "card" not in ledger.witnd("export").stdout
 
 
 @pytest.mark.parametrize(
@@ -97,23 +99,23 @@ def test_a_price_that_cannot_be_is_refused_with_its_path(books: Books, currency:
         ("audit --partition 7", "7"),
     ],
 )
-def test_wrong_words_are_refused_and_change_nothing(draft: Books, arguments: str, said: str) -> None:
+def test_wrong_words_are_refused_and_change_nothing(draft: Ledger, arguments: str, said: str) -> None:
     [before] = draft.invoices()
     assert said in draft.refused(*arguments.format(id=before["id"]).split())
     assert draft.invoices() == [before]
 
 
 @pytest.fixture
-def draft(books: Books) -> Books:
-    books.apply(ANYBODY)
-    books.confirm("outcome-1", "2001-09-10T12:00:00Z", 10)
-    books.confirm("outcome-missed", "2001-09-10T12:00:00Z", action="something else")
-    books.close()
-    return books
+def draft(ledger: Ledger) -> Ledger:
+    ledger.apply(ANYBODY)
+    ledger.confirm("outcome-1", "2001-09-10T12:00:00Z", 10)
+    ledger.confirm("outcome-missed", "2001-09-10T12:00:00Z", action="something else")
+    ledger.close()
+    return ledger
 
 
 @pytest.mark.parametrize("reason", ["", "   ", "two\nlines", "\x1b[31mred", "x" * 501])
-def test_a_reason_must_be_fit_to_be_read(draft: Books, reason: str) -> None:
+def test_a_reason_must_be_fit_to_be_read(draft: Ledger, reason: str) -> None:
     assert "the reason" in draft.refused("invoices", "credit", "outcome-1", "--reason", reason)
     id_ = draft.invoice()["id"]
     draft.done("issue", id_)
@@ -121,7 +123,7 @@ def test_a_reason_must_be_fit_to_be_read(draft: Books, reason: str) -> None:
     assert draft.invoice()["status"] == "issued"
 
 
-def test_what_must_not_be_done_is_refused_in_every_state(draft: Books) -> None:
+def test_what_must_not_be_done_is_refused_in_every_state(draft: Ledger) -> None:
     id_ = draft.invoice()["id"]
     draft.done("issue", id_)
     draft.done("credit", "outcome-1", "--amount", "1", "--reason", "r")
@@ -137,7 +139,7 @@ def test_what_must_not_be_done_is_refused_in_every_state(draft: Books) -> None:
     draft.audited()
 
 
-def test_of_a_void_invoice_nothing_is_done(draft: Books) -> None:
+def test_of_a_void_invoice_nothing_is_done(draft: Ledger) -> None:
     id_ = draft.invoice()["id"]
     draft.done("issue", id_)
     draft.done("void", id_, "--reason", "r")
@@ -149,7 +151,7 @@ def test_of_a_void_invoice_nothing_is_done(draft: Books) -> None:
     draft.audited()
 
 
-def test_a_program_learns_of_each_refusal_in_json(draft: Books) -> None:
+def test_a_program_learns_of_each_refusal_in_json(draft: Ledger) -> None:
     id_ = draft.invoice()["id"]
     acted = draft.json("invoices", "issue", "nothing", id_, id_, exit_code=2)["data"]
     assert [one["result"] for one in acted] == ["refused", "done", "unchanged"]
@@ -160,7 +162,7 @@ def test_a_program_learns_of_each_refusal_in_json(draft: Books) -> None:
 
 
 @pytest.mark.parametrize("arguments", ["invoices", "invoices issue --all-closed", "rate standard support 1", "audit"])
-def test_a_redis_that_is_not_there_is_named(draft: Books, arguments: str) -> None:
+def test_a_redis_that_is_not_there_is_named(draft: Ledger, arguments: str) -> None:
     draft.environ["WITND_REDIS__URL"] = f"unix://{draft.directory}/none.sock"
     result = draft.witnd(*arguments.split())
     assert result.exit_code == 3
@@ -168,6 +170,6 @@ def test_a_redis_that_is_not_there_is_named(draft: Books, arguments: str) -> Non
 
 
 @pytest.mark.parametrize("arguments", ["invoices", "invoices issue --all-closed", "audit"])
-def test_another_number_of_partitions_is_refused(draft: Books, arguments: str) -> None:
+def test_another_number_of_partitions_is_refused(draft: Ledger, arguments: str) -> None:
     draft.environ["WITND_REDIS__PARTITIONS"] = "2"
     assert "redis.partitions" in draft.refused(*arguments.split())

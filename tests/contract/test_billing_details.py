@@ -5,7 +5,7 @@ from zlib import crc32
 
 import pytest
 
-from tests.contract.books import ANYBODY, Books, toml
+from tests.contract.ledger import ANYBODY, Ledger, toml
 from tests.support.processes import until
 
 ODD = [
@@ -20,7 +20,7 @@ ODD = [
 ]
 
 
-def test_any_text_is_a_key_and_the_order_is_that_of_its_bytes(sharded: Books) -> None:
+def test_any_text_is_a_key_and_the_order_is_that_of_its_bytes(sharded: Ledger) -> None:
     customer = "=cmd|' /C calc'!A0 {x}:" + "é" * 200
     sharded.apply(toml(["a"], {"card": ("EUR", ['{ agent = "a", price_per_unit = "1", free_quota = "1" }'])}, {}))
     file = sharded.directory / "odd.toml"
@@ -40,32 +40,32 @@ def test_any_text_is_a_key_and_the_order_is_that_of_its_bytes(sharded: Books) ->
     sharded.audited()
 
 
-def test_a_minimum_is_credited_by_its_row_and_a_cap_is_not(books: Books) -> None:
+def test_a_minimum_is_credited_by_its_row_and_a_cap_is_not(ledger: Ledger) -> None:
     entries = [
         '{ agent = "a", price_per_unit = "30", period_cap = "50" }',
         '{ agent = "b", price_per_unit = "1", period_minimum = "10" }',
     ]
-    books.apply(toml(["a", "b"], {"card": ("EUR", entries)}, {"acme": "card"}))
+    ledger.apply(toml(["a", "b"], {"card": ("EUR", entries)}, {"acme": "card"}))
     for number in range(3):
-        books.confirm(f"outcome-a{number}", "2001-09-10T12:00:00Z", agent_key="a")
-    books.confirm("outcome-b", "2001-09-10T12:00:00Z", agent_key="b")
-    [head] = books.close()
-    rows = {row["kind"]: row for row in books.rows(head["id"])}
+        ledger.confirm(f"outcome-a{number}", "2001-09-10T12:00:00Z", agent_key="a")
+    ledger.confirm("outcome-b", "2001-09-10T12:00:00Z", agent_key="b")
+    [head] = ledger.close()
+    rows = {row["kind"]: row for row in ledger.rows(head["id"])}
     assert (head["subtotal"], rows["cap"]["amount"], rows["minimum"]["amount"]) == ("60.00", "-40.00", "9.00")
     at = ("invoices", "credit", "--invoice", head["id"], "--row")
-    assert "cap rows are already negative" in books.refused(*at, rows["cap"]["id"], "--reason", "r")
-    books.done("credit", "--invoice", head["id"], "--row", rows["minimum"]["id"][:12], "--reason", "first month")
+    assert "cap rows are already negative" in ledger.refused(*at, rows["cap"]["id"], "--reason", "r")
+    ledger.done("credit", "--invoice", head["id"], "--row", rows["minimum"]["id"][:12], "--reason", "first month")
     # Of the three outcomes no more is given back than was asked for: 90.00 less the cap is 50.00, and one is left.
-    books.done("credit", "outcome-a0", "--reason", "r")
-    number = books.done("issue", head["id"])["data"][0]["invoice"]["number"]
-    assert books.done("credit", "outcome-a1", "--reason", "r")["credit_note"]["amount"] == "21.00"
-    assert "nothing of INV-000001 remains" in books.refused("invoices", "credit", "outcome-a2", "--reason", "r")
-    found = books.json("invoices", "show", number)["invoice"]
+    ledger.done("credit", "outcome-a0", "--reason", "r")
+    number = ledger.done("issue", head["id"])["data"][0]["invoice"]["number"]
+    assert ledger.done("credit", "outcome-a1", "--reason", "r")["credit_note"]["amount"] == "21.00"
+    assert "nothing of INV-000001 remains" in ledger.refused("invoices", "credit", "outcome-a2", "--reason", "r")
+    found = ledger.json("invoices", "show", number)["invoice"]
     assert (found["credited"], found["total"], found["noted"]) == ("39.00", "21.00", "21.00")
-    books.audited()
+    ledger.audited()
 
 
-def test_credits_of_an_open_draft_stay_when_it_is_closed(sharded: Books) -> None:
+def test_credits_of_an_open_draft_stay_when_it_is_closed(sharded: Ledger) -> None:
     entries = ['{ agent = "a", price_per_unit = "5" }', '{ agent = "b", price_per_unit = "2", free_quota = "1" }']
     sharded.apply(toml(["a", "b"], {"card": ("EUR", entries)}, {"acme": "card"}))
     one, two = [key for key in map("outcome-{}".format, range(9)) if crc32(key.encode()) % 2 == 0][:2]
@@ -89,49 +89,51 @@ def test_credits_of_an_open_draft_stay_when_it_is_closed(sharded: Books) -> None
 
 
 @pytest.mark.parametrize("period", ["day", "week"])
-def test_a_period_that_is_chosen_before_anything_was_billed_holds_from_the_beginning(books: Books, period: str) -> None:
-    books.apply(ANYBODY)
-    with books.working():  # with the default, a month
-        until(lambda: b"calendar" in books.call("HKEYS", "witn:{shared}:billing:state"), "the daemon bills")
-    books.set(period=period)
-    books.confirm("outcome-1", "2001-09-10T12:00:00Z")
-    [head] = books.close()
+def test_a_period_that_is_chosen_before_anything_was_billed_holds_from_the_beginning(
+    ledger: Ledger, period: str
+) -> None:
+    ledger.apply(ANYBODY)
+    with ledger.working():  # with the default, a month
+        until(lambda: b"calendar" in ledger.call("HKEYS", "witn:{shared}:billing:state"), "the daemon bills")
+    ledger.set(period=period)
+    ledger.confirm("outcome-1", "2001-09-10T12:00:00Z")
+    [head] = ledger.close()
     assert (head["period"], head["period_start"]) == (period, "2001-09-10T00:00:00.000Z")
-    books.audited()
+    ledger.audited()
 
 
-def test_a_series_goes_on_where_it_ended_and_a_new_one_begins_at_one(books: Books) -> None:
-    books.set(period="day")
-    books.apply(ANYBODY)
+def test_a_series_goes_on_where_it_ended_and_a_new_one_begins_at_one(ledger: Ledger) -> None:
+    ledger.set(period="day")
+    ledger.apply(ANYBODY)
     for day in (10, 11, 12):
-        books.confirm(f"outcome-{day}", f"2001-09-{day}T12:00:00Z")
+        ledger.confirm(f"outcome-{day}", f"2001-09-{day}T12:00:00Z")
     numbers = []
-    for found, series in zip(books.close(), ("INV", "A-2027", "INV"), strict=True):
-        books.set(series=series, credit_series=f"{series}-C")
-        numbers.append(books.done("issue", found["id"])["data"][0]["invoice"]["number"])
-        books.done("credit", f"outcome-{found['period_start'][8:10]}", "--reason", "r", "--id", "=x; \u202e 𝔘")
+    for found, series in zip(ledger.close(), ("INV", "A-2027", "INV"), strict=True):
+        ledger.set(series=series, credit_series=f"{series}-C")
+        numbers.append(ledger.done("issue", found["id"])["data"][0]["invoice"]["number"])
+        ledger.done("credit", f"outcome-{found['period_start'][8:10]}", "--reason", "r", "--id", "=x; \u202e 𝔘")
     assert numbers == ["INV-000001", "A-2027-000001", "INV-000002"]
-    notes = [one["number"] for one in books.json("invoices", "notes")["data"]]
+    notes = [one["number"] for one in ledger.json("invoices", "notes")["data"]]
     assert notes == ["INV-C-000002", "A-2027-C-000001", "INV-C-000001"]
-    books.audited()
+    ledger.audited()
 
 
-def test_versions_of_a_price_are_groups_of_their_own_and_coming_back_to_one_goes_on_with_it(books: Books) -> None:
+def test_versions_of_a_price_are_groups_of_their_own_and_coming_back_to_one_goes_on_with_it(ledger: Ledger) -> None:
     def text(price: str) -> str:
         entry = f'{{ agent = "a", price_per_unit = "{price}", free_quota = "2", period_minimum = "5" }}'
         return toml(["a"], {"card": ("EUR", [entry])}, {"acme": "card"})
 
-    books.apply(text("1"))
+    ledger.apply(text("1"))
     for day, price in ((10, "3"), (20, "1")):
-        file = books.directory / "dated.toml"
+        file = ledger.directory / "dated.toml"
         file.write_text(text(price))
-        done = books.witnd("apply", str(file), "--effective-from", f"2026-10-{day}T00:00:00Z")
+        done = ledger.witnd("apply", str(file), "--effective-from", f"2026-10-{day}T00:00:00Z")
         assert done.exit_code == 0, done.output
     for day in (5, 15, 25):
-        books.confirm(f"outcome-{day}", f"2026-10-{day:02}T00:00:00Z", 3, agent_key="a")
-    [october] = books.close()
+        ledger.confirm(f"outcome-{day}", f"2026-10-{day:02}T00:00:00Z", 3, agent_key="a")
+    [october] = ledger.close()
     # 1.00 + 3.00 at the first price, of which two units are free, and 3.00 at the second: each less than its minimum.
-    amounts = books.amounts(october["id"])
+    amounts = ledger.amounts(october["id"])
     assert amounts[:3] == [("outcome", "1.00"), ("outcome", "3.00"), ("outcome", "3.00")]
     assert sorted(amounts[3:]) == [("minimum", "1.00"), ("minimum", "2.00")]
-    books.audited()
+    ledger.audited()

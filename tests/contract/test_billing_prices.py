@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.contract.books import Books, toml
+from tests.contract.ledger import Ledger, toml
 
 AT = "2001-09-10T12:00:00.000+00:00"
 
@@ -79,22 +79,22 @@ CASES = {
 }
 
 
-def written(books: Books) -> None:
+def written(ledger: Ledger) -> None:
     cards = {
         f"card-{name}": (case.currency, [f'{{ agent = "a-{name}", {case.entry} }}']) for name, case in CASES.items()
     }
-    books.apply(toml([f"a-{name}" for name in CASES], cards, {name: f"card-{name}" for name in CASES}))
+    ledger.apply(toml([f"a-{name}" for name in CASES], cards, {name: f"card-{name}" for name in CASES}))
 
 
-def test_every_kind_of_price_is_billed_as_the_reference_says_and_as_rate_foretold(books: Books) -> None:
-    written(books)
+def test_every_kind_of_price_is_billed_as_the_reference_says_and_as_rate_foretold(ledger: Ledger) -> None:
+    written(ledger)
     for name, case in CASES.items():
         for number, unit in enumerate(case.units):
-            books.confirm(f"outcome-{name}-{number}", AT, unit, customer_key=name, agent_key=f"a-{name}")
-    found = {one["customer_key"]: one for one in books.close()}
+            ledger.confirm(f"outcome-{name}-{number}", AT, unit, customer_key=name, agent_key=f"a-{name}")
+    found = {one["customer_key"]: one for one in ledger.close()}
     assert found.keys() == CASES.keys()
     for name, case in CASES.items():
-        document = books.json("invoices", "show", found[name]["id"])
+        document = ledger.json("invoices", "show", found[name]["id"])
         rows = [(row["kind"], row["amount"]) for row in document["lines"]]
         expected = [("outcome", amount) for amount in case.outcomes.split()] + list(case.besides)
         assert rows == expected, name
@@ -105,70 +105,70 @@ def test_every_kind_of_price_is_billed_as_the_reference_says_and_as_rate_foretol
         if name == "below-nothing":
             assert told == [3, 0]
         units = ",".join(map(str, told))
-        rated = books.json("rate", f"card-{name}", f"a-{name}", "--units", units)
+        rated = ledger.json("rate", f"card-{name}", f"a-{name}", "--units", units)
         assert [one["amount"] for one in rated["lines"]] == case.outcomes.split(), name
         assert [(one["kind"], one["amount"]) for one in rated["adjustments"]] == list(case.besides), name
         workings = [one["working"] for one in (*rated["lines"], *rated["adjustments"])]
         assert workings == [row["working"] for row in document["lines"]], name
         assert rated["price_hash"] == document["lines"][0]["price_hash"], name
         assert Decimal(rated["total"]) == total, name
-    books.audited()
+    ledger.audited()
 
 
-def test_what_is_rated_at_close_has_no_amount_before(books: Books) -> None:
+def test_what_is_rated_at_close_has_no_amount_before(ledger: Ledger) -> None:
     card = ("EUR", ['{ agent = "a", price_per_unit = "1", free_quota = "1" }', '{ agent = "b", price_per_unit = "2" }'])
-    books.apply(toml(["a", "b"], {"card": card}, {"acme": "card"}))
-    books.call("XADD", "witn:{0}:events", "*", "key", "outcome-a", "action", "done", "customer_key", "acme",
+    ledger.apply(toml(["a", "b"], {"card": card}, {"acme": "card"}))
+    ledger.call("XADD", "witn:{0}:events", "*", "key", "outcome-a", "action", "done", "customer_key", "acme",
                "agent_key", "a", "properties", '{"settles_at": "2001-01-01T00:00:00Z"}')  # fmt: skip
-    books.call("XADD", "witn:{0}:events", "*", "key", "outcome-b", "action", "done", "customer_key", "acme",
+    ledger.call("XADD", "witn:{0}:events", "*", "key", "outcome-b", "action", "done", "customer_key", "acme",
                "agent_key", "b", "properties", '{"settles_at": "2001-01-01T00:00:00Z"}')  # fmt: skip
-    [head] = books.close()
+    [head] = ledger.close()
     assert (head["status"], head["closed"], head["unrated"], head["subtotal"]) == ("draft", False, 1, "2.00")
-    rows = {row["outcome_key"]: row for row in books.rows(head["id"])}
+    rows = {row["outcome_key"]: row for row in ledger.rows(head["id"])}
     assert [rows["outcome-a"][name] for name in ("price_per_unit", "amount", "amount_exact")] == [None] * 3
     assert (rows["outcome-a"]["rated"], rows["outcome-b"]["amount"]) == ("at_close", "2.00")
-    books.audited()
+    ledger.audited()
 
 
-def test_the_largest_and_the_smallest_amounts_are_exact(books: Books) -> None:
+def test_the_largest_and_the_smallest_amounts_are_exact(ledger: Ledger) -> None:
     price = "999999999999999999.999999999999"
     cards = {
         "large": ("EUR", [f'{{ agent = "a", price_per_unit = "{price}" }}']),
         "large-close": ("KWD", [f'{{ agent = "a", price_per_unit = "{price}", free_quota = "0.000000000001" }}']),
         "small": ("EUR", ['{ agent = "a", price_per_unit = "0.000000000001" }']),
     }
-    books.apply(toml(["a"], cards, {key: key for key in cards}))
+    ledger.apply(toml(["a"], cards, {key: key for key in cards}))
     for key in ("large", "large-close"):
         for number in range(3):
-            books.confirm(f"{key}-outcome-{number}", AT, 1e15, 1e15, customer_key=key, agent_key="a")
-    books.confirm("small-outcome", AT, 1e-12, customer_key="small", agent_key="a")
-    found = {one["customer_key"]: one for one in books.close()}
+            ledger.confirm(f"{key}-outcome-{number}", AT, 1e15, 1e15, customer_key=key, agent_key="a")
+    ledger.confirm("small-outcome", AT, 1e-12, customer_key="small", agent_key="a")
+    found = {one["customer_key"]: one for one in ledger.close()}
     with localcontext(prec=100):
         each = Decimal(price) * 2 * 10**15
         whole = (Decimal(price) * (6 * 10**15 - Decimal("1e-12"))).quantize(Decimal("0.001"))
-        assert [Decimal(row["amount_exact"]) for row in books.rows(found["large"]["id"])] == [each] * 3
+        assert [Decimal(row["amount_exact"]) for row in ledger.rows(found["large"]["id"])] == [each] * 3
         assert Decimal(found["large"]["subtotal"]) == 3 * each.quantize(Decimal("0.01"))
         assert Decimal(found["large-close"]["subtotal"]) == whole
-    [row] = books.rows(found["small"]["id"])
+    [row] = ledger.rows(found["small"]["id"])
     assert (row["unit"], row["amount_exact"], row["amount"]) == (
         "0.000000000001", "0.000000000000000000000001", "0.00",
     )  # fmt: skip
     # The largest amounts are issued, credited whole and carried like any other.
-    issued = books.done("issue", found["large"]["id"])["data"][0]["invoice"]
+    issued = ledger.done("issue", found["large"]["id"])["data"][0]["invoice"]
     assert issued["total"] == "5999999999999999999999999999994000.00"
-    credit = books.done("credit", "large-outcome-0", "--reason", "too much")
+    credit = ledger.done("credit", "large-outcome-0", "--reason", "too much")
     assert credit["balance"] == "1999999999999999999999999999998000.00"
-    books.audited()
+    ledger.audited()
 
 
 @pytest.mark.parametrize(
     ("method", "amount"), [("first", "3.00"), ("last", "5.00"), ("min", "2.00"), ("max", "9.00"), ("sum", "19.00")]
 )
-def test_the_unit_is_taken_from_the_events_as_the_agent_says(books: Books, method: str, amount: str) -> None:
+def test_the_unit_is_taken_from_the_events_as_the_agent_says(ledger: Ledger, method: str, amount: str) -> None:
     text = toml(["a"], {"card": ("EUR", ['{ agent = "a", price_per_unit = "1" }'])}, {"acme": "card"})
-    books.apply(text.replace('"sum"', f'"{method}"'))
-    books.confirm("outcome-1", AT, 3, 9, 2, 5, agent_key="a")
-    books.confirm("outcome-2", AT, agent_key="a")
-    [head] = books.close()
-    assert books.amounts(head["id"]) == [("outcome", amount), ("outcome", "1.00")]
-    books.audited()
+    ledger.apply(text.replace('"sum"', f'"{method}"'))
+    ledger.confirm("outcome-1", AT, 3, 9, 2, 5, agent_key="a")
+    ledger.confirm("outcome-2", AT, agent_key="a")
+    [head] = ledger.close()
+    assert ledger.amounts(head["id"]) == [("outcome", amount), ("outcome", "1.00")]
+    ledger.audited()

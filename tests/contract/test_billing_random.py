@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.books import Books, toml
+from tests.contract.ledger import Ledger, toml
 
 CURRENCIES = {"EUR": 2, "JPY": 0, "KWD": 3, "CLF": 4}
 PERIOD = "2001-09-%02dT12:00:00.000Z"
@@ -139,7 +139,7 @@ def amount(dice: random.Random) -> str:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_what_is_billed_is_what_the_rules_say(sharded: Books, seed: int) -> None:
+def test_what_is_billed_is_what_the_rules_say(sharded: Ledger, seed: int) -> None:
     dice = random.Random(seed)
     entries = [Entry(dice) for _ in range(150)]
     names = [f"{number}" for number in range(len(entries))]

@@ -12,7 +12,7 @@ from zlib import crc32
 import pytest
 from structlog.testing import capture_logs
 
-from tests.contract.books import Books, ms, toml
+from tests.contract.ledger import Ledger, ms, toml
 from tests.support.processes import DEADLINE, until
 from tests.support.server import Server
 
@@ -33,18 +33,18 @@ WHOLE = "938.00"
 
 
 @pytest.fixture
-def own(server: Callable[..., Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Books:
+def own(server: Callable[..., Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
     """Books on a server that may be hurt."""
     monkeypatch.chdir(tmp_path)
-    books = Books(server(fsync="always"), tmp_path, 2)
-    books.set(issue="manual")
-    return books
+    ledger = Ledger(server(fsync="always"), tmp_path, 2)
+    ledger.set(issue="manual")
+    return ledger
 
 
-def fill(books: Books, many: int = MANY, cards: Any = CARD) -> None:
+def fill(ledger: Ledger, many: int = MANY, cards: Any = CARD) -> None:
     """Outcomes of one customer that all settle within September, many of them at one instant."""
-    books.apply(toml(["a"], cards, {"acme": "card"}))
-    with books.server.sync() as client, client.pipeline(transaction=False) as pipeline:
+    ledger.apply(toml(["a"], cards, {"acme": "card"}))
+    with ledger.server.sync() as client, client.pipeline(transaction=False) as pipeline:
         for number in range(many):
             key = f"outcome-{number}"
             event = {"key": key, "action": "done", "customer_key": "acme", "agent_key": "a"}
@@ -53,19 +53,19 @@ def fill(books: Books, many: int = MANY, cards: Any = CARD) -> None:
         pipeline.execute()
 
 
-def proved(books: Books, many: int = MANY) -> list[dict[str, Any]]:
-    [september] = books.invoices()
+def proved(ledger: Ledger, many: int = MANY) -> list[dict[str, Any]]:
+    [september] = ledger.invoices()
     assert (september["closed"], september["lines"], september["subtotal"]) == (True, many, WHOLE)
-    rows = books.rows(september["id"])
+    rows = ledger.rows(september["id"])
     outcomes = [(row["resolved_at"], row["outcome_key"].encode()) for row in rows if row["kind"] == "outcome"]
     assert outcomes == sorted(outcomes)
     assert len(set(outcomes)) == many
     assert [row["kind"] for row in rows[many:]] == ["fee"]
-    books.audited()
+    ledger.audited()
     return rows
 
 
-def test_a_large_draft_is_closed_while_scripts_are_forgotten(sharded: Books) -> None:
+def test_a_large_draft_is_closed_while_scripts_are_forgotten(sharded: Ledger) -> None:
     fill(sharded)
     over = Event()
 
@@ -84,7 +84,7 @@ def test_a_large_draft_is_closed_while_scripts_are_forgotten(sharded: Books) -> 
     proved(sharded)
 
 
-def test_a_server_killed_again_and_again_while_a_period_is_closed_loses_and_doubles_nothing(own: Books) -> None:
+def test_a_server_killed_again_and_again_while_a_period_is_closed_loses_and_doubles_nothing(own: Ledger) -> None:
     fill(own)
     with own.working():
         for lines in (1, 3000, MANY):
@@ -95,12 +95,12 @@ def test_a_server_killed_again_and_again_while_a_period_is_closed_loses_and_doub
     proved(own)
 
 
-def collected(books: Books) -> int:
-    with books.server.sync() as client:
+def collected(ledger: Ledger) -> int:
+    with ledger.server.sync() as client:
         return sum(client.xlen(f"witn:{{{number}}}:lines") for number in (0, 1))
 
 
-def test_a_server_without_memory_is_waited_for_by_the_daemon_and_named_by_commands(own: Books) -> None:
+def test_a_server_without_memory_is_waited_for_by_the_daemon_and_named_by_commands(own: Ledger) -> None:
     fill(own)
     with own.working():
         until(lambda: collected(own) > 2000, "lines are written")
@@ -117,7 +117,7 @@ def test_a_server_without_memory_is_waited_for_by_the_daemon_and_named_by_comman
     proved(own)
 
 
-def test_of_two_daemons_one_makes_the_invoices_and_the_other_goes_on_when_it_ends(sharded: Books) -> None:
+def test_of_two_daemons_one_makes_the_invoices_and_the_other_goes_on_when_it_ends(sharded: Ledger) -> None:
     fill(sharded)
     with capture_logs():
         with daemon(sharded), daemon(sharded):
@@ -127,7 +127,7 @@ def test_of_two_daemons_one_makes_the_invoices_and_the_other_goes_on_when_it_end
     proved(sharded)
 
 
-def test_credits_given_while_a_period_is_closed_are_each_given_once(sharded: Books) -> None:
+def test_credits_given_while_a_period_is_closed_are_each_given_once(sharded: Ledger) -> None:
     many = 3000
     card = {"card": ("EUR", ['{ agent = "a", price_per_unit = "1" }'])}
     fill(sharded, many, card)
@@ -151,9 +151,9 @@ def test_credits_given_while_a_period_is_closed_are_each_given_once(sharded: Boo
 
 
 @contextmanager
-def daemon(books: Books) -> Iterator[None]:
+def daemon(ledger: Ledger) -> Iterator[None]:
     over = Event()
-    thread = Thread(target=lambda: asyncio.run(books._work(lambda _: over.is_set())))
+    thread = Thread(target=lambda: asyncio.run(ledger._work(lambda _: over.is_set())))
     thread.start()
     try:
         yield
@@ -163,7 +163,7 @@ def daemon(books: Books) -> Iterator[None]:
     assert not thread.is_alive()
 
 
-def test_what_is_rated_at_close_keeps_its_frozen_price_over_restarts_and_changes_of_everything(sharded: Books) -> None:
+def test_what_is_rated_at_close_keeps_its_frozen_price_over_restarts_and_changes_of_everything(sharded: Ledger) -> None:
     own = """
 [[customers]]
 key = "own"

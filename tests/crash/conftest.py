@@ -7,11 +7,11 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.crash.nursery import Nursery
+from tests.crash.harness import CrashHarness
+from tests.crash.process_pool import ProcessPool
 from tests.crash.receiver import Receiver
 from tests.crash.scenarios import Scenario, mixed
-from tests.crash.stage import Stage
-from tests.crash.world import World
+from tests.crash.stored_state import StoredState
 from tests.support.server import Server
 
 
@@ -22,9 +22,9 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="session")
-def nurseries() -> Iterator[list[Nursery]]:
+def process_pools() -> Iterator[list[ProcessPool]]:
     with ExitStack() as stack:
-        yield [stack.enter_context(closing(Nursery())) for _ in range(2)]
+        yield [stack.enter_context(closing(ProcessPool())) for _ in range(2)]
 
 
 @pytest.fixture
@@ -33,32 +33,34 @@ def scenario(receiver: Receiver) -> Scenario:
 
 
 @pytest.fixture
-def stage(session_server: Server, receiver: Receiver, short_dir: Path, nurseries: list[Nursery]) -> Iterator[Stage]:
+def harness(
+    session_server: Server, receiver: Receiver, short_dir: Path, process_pools: list[ProcessPool]
+) -> Iterator[CrashHarness]:
     """On the server that tests share."""
-    here = Stage(session_server, receiver, short_dir, nurseries)
+    here = CrashHarness(session_server, receiver, short_dir, process_pools)
     yield here
     here.close()
 
 
 @pytest.fixture
-def own_stage(
-    server: Callable[..., Server], receiver: Receiver, short_dir: Path, nurseries: list[Nursery]
-) -> Iterator[Stage]:
+def own_harness(
+    server: Callable[..., Server], receiver: Receiver, short_dir: Path, process_pools: list[ProcessPool]
+) -> Iterator[CrashHarness]:
     """On a server that may be killed and paused."""
-    here = Stage(server(), receiver, short_dir, nurseries)
+    here = CrashHarness(server(), receiver, short_dir, process_pools)
     yield here
     here.close()
 
 
 @pytest.fixture(scope="session")
-def undisturbed(session_server: Server, receiver: Receiver, nurseries: list[Nursery]) -> World:
+def undisturbed(session_server: Server, receiver: Receiver, process_pools: list[ProcessPool]) -> StoredState:
     """What the mixed scenario leads to when nothing goes wrong."""
     with TemporaryDirectory(prefix="witnd-") as directory:
-        here = Stage(session_server, receiver, Path(directory), nurseries)
+        here = CrashHarness(session_server, receiver, Path(directory), process_pools)
         try:
             here.play(mixed(receiver.url))
-            world = here.complete()
-            assert here.violations(world) == []
+            stored_state = here.complete()
+            assert here.violations(stored_state) == []
         finally:
             here.close()
-    return world
+    return stored_state

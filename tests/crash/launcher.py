@@ -6,7 +6,7 @@
 Steps of the pipeline are wrapped before it starts. Each has a name (`points.POINTS`) and is counted; at the count that
 the plan names, the process kills itself (kill -9), stops itself (SIGSTOP), asks itself to end (SIGTERM) or blocks its
 event loop for ever.
-What leaves a safeguard out is in `ablations`. The test's side of this is in `stage`.
+What leaves a safeguard out is in `ablations`. The test's side of this is in `harness`.
 """
 
 import asyncio

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.crash.harness import FULL, CrashHarness
 from tests.crash.points import Plan
 from tests.crash.proxy import MODES, Command, Cut, Proxy
 from tests.crash.scenarios import Scenario
-from tests.crash.stage import FULL, Stage
-from tests.crash.world import SHARED, World
+from tests.crash.stored_state import SHARED, StoredState
 from witnd.store.partition import commit
 from witnd.store.server.scripts import Script
 
@@ -23,8 +23,8 @@ APPEND_CONTROL = Script("log/append_control")
 
 
 @pytest.fixture
-def proxy(stage: Stage, short_dir: Path) -> Iterator[Proxy]:
-    with Proxy(stage.server.socket, short_dir / "proxy.sock") as between:
+def proxy(harness: CrashHarness, short_dir: Path) -> Iterator[Proxy]:
+    with Proxy(harness.server.socket, short_dir / "proxy.sock") as between:
         yield between
 
 
@@ -59,24 +59,24 @@ def is_commit(command: Command) -> bool:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_every_command_of_a_run_is_cut_once_and_the_run_ends_as_the_undisturbed_one(
-    stage: Stage, scenario: Scenario, undisturbed: World, proxy: Proxy, mode: Cut
+    harness: CrashHarness, scenario: Scenario, undisturbed: StoredState, proxy: Proxy, mode: Cut
 ) -> None:
-    stage.play(scenario)
+    harness.play(scenario)
     proxy.rule = rule = EveryCommand(mode, TIMES)
-    stage.keep(Plan(), url=proxy.url, seconds=100)
+    harness.keep(Plan(), url=proxy.url, seconds=100)
     names = {command.name for _, command in proxy.cuts}
     assert {"XREAD", "MGET", "EVALSHA", "EVAL", "INFO", "HGETALL", "LRANGE", "SUBSCRIBE"} <= names
     scripts = {command.words[1] for _, command in proxy.cuts if command.name in ("EVAL", "EVALSHA")}
     assert scripts & {APPEND_CONTROL.sha.encode(), APPEND_CONTROL.text.encode()}, "no tick or retry was cut"
     assert len(rule.cut) > 100, "this was no whole run"
-    assert stage.violations(undisturbed) == []
+    assert harness.violations(undisturbed) == []
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_every_commit_is_cut_again_and_again_and_is_written_once(
-    stage: Stage, scenario: Scenario, undisturbed: World, proxy: Proxy, mode: Cut
+    harness: CrashHarness, scenario: Scenario, undisturbed: StoredState, proxy: Proxy, mode: Cut
 ) -> None:
-    stage.play(scenario)
+    harness.play(scenario)
     times: Counter[tuple[bytes, ...]] = Counter()
 
     def rule(command: Command) -> Cut | None:
@@ -88,8 +88,8 @@ def test_every_commit_is_cut_again_and_again_and_is_written_once(
         return mode if times[step] <= 3 else None
 
     proxy.rule = rule
-    life = stage.start(url=proxy.url)
-    assert stage.run_on(life), life.log
+    life = harness.start(url=proxy.url)
+    assert harness.run_on(life), life.log
     assert len(times) > 20
     assert min(times.values()) >= 4
-    assert stage.violations(undisturbed) == []
+    assert harness.violations(undisturbed) == []

@@ -6,11 +6,11 @@ from itertools import count
 
 import pytest
 
+from tests.crash.harness import FULL, CrashHarness
 from tests.crash.points import POINTS, Plan
 from tests.crash.receiver import Message
 from tests.crash.scenarios import Scenario, outage
-from tests.crash.stage import FULL, Stage
-from tests.crash.world import KEYS, World, look
+from tests.crash.stored_state import KEYS, StoredState, read_state
 
 # Steps that only come at the end of an orderly life, or by the clock.
 AT_THE_END = ("journal.before", "journal.after", "release.before")
@@ -27,42 +27,42 @@ def plan(point: str, number: int) -> Plan:
 
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_at_a_step_and_again_further_on_a_run_ends_as_the_undisturbed_one(
-    stage: Stage, scenario: Scenario, undisturbed: World, point: str
+    harness: CrashHarness, scenario: Scenario, undisturbed: StoredState, point: str
 ) -> None:
-    stage.play(scenario)
+    harness.play(scenario)
     lease = 0.5 if point == "renewed" else 10
     for number in count(1) if FULL else (1, 4):
-        life = stage.start(plan(point, number), lease=lease)
-        if stage.run_on(life) or life.exit == 0:
+        life = harness.start(plan(point, number), lease=lease)
+        if harness.run_on(life) or life.exit == 0:
             break  # it reached the step less often, or was told to end before
         assert life.killed, life.log
-    assert stage.lives[0].killed, f"{point} was not reached:\n{stage.lives[0].log}"
+    assert harness.lives[0].killed, f"{point} was not reached:\n{harness.lives[0].log}"
     life.destroy()
-    stage.complete()
-    assert stage.violations(undisturbed) == []
+    harness.complete()
+    assert harness.violations(undisturbed) == []
 
 
 def test_killed_by_the_receiver_before_it_answers_a_message_is_sent_again_under_its_id(
-    stage: Stage, scenario: Scenario, undisturbed: World
+    harness: CrashHarness, scenario: Scenario, undisturbed: StoredState
 ) -> None:
-    stage.play(scenario)
-    life = stage.start()
+    harness.play(scenario)
+    life = harness.start()
 
     def shoot(message: Message) -> None:
-        if len(stage.receiver.messages) == 7:
+        if len(harness.receiver.messages) == 7:
             os.kill(life.process.pid, signal.SIGKILL)
 
-    stage.receiver.on_message = shoot
+    harness.receiver.on_message = shoot
     try:
-        assert not stage.run_on(life)
+        assert not harness.run_on(life)
     finally:
-        stage.receiver.on_message = None
+        harness.receiver.on_message = None
     assert life.killed
-    interrupted = {one.id for one in stage.receiver.messages}
-    before = len(stage.receiver.messages)
-    stage.complete()
-    assert stage.violations(undisturbed) == []
-    assert interrupted & {one.id for one in stage.receiver.messages[before:]}
+    interrupted = {one.id for one in harness.receiver.messages}
+    before = len(harness.receiver.messages)
+    harness.complete()
+    assert harness.violations(undisturbed) == []
+    assert interrupted & {one.id for one in harness.receiver.messages[before:]}
 
 
 @pytest.mark.parametrize(
@@ -71,36 +71,36 @@ def test_killed_by_the_receiver_before_it_answers_a_message_is_sent_again_under_
      "written", "tick.before", "retry.after", "begun.after", "send.before", "failed.before"],
 )  # fmt: skip
 def test_told_to_end_in_the_middle_it_ends_in_order_and_the_next_goes_on(
-    stage: Stage, scenario: Scenario, undisturbed: World, point: str
+    harness: CrashHarness, scenario: Scenario, undisturbed: StoredState, point: str
 ) -> None:
-    stage.play(scenario)
+    harness.play(scenario)
     for number in (1, 4):
-        life = stage.start(Plan(at={point: (number, "term")}))
-        if stage.run_on(life):
+        life = harness.start(Plan(at={point: (number, "term")}))
+        if harness.run_on(life):
             break
         assert life.exit == 0, life.log
         assert not life.says("daemon.drain_timeout"), life.log
         assert not life.says("deliveries.interrupted"), life.log
-        assert stage.reader.ask("GET", KEYS.owner) is None, "the lease was not given back"
-    assert stage.lives[0].exit == 0, f"{point} was not reached:\n{stage.lives[0].log}"
-    for life in stage.lives:
+        assert harness.reader.ask("GET", KEYS.owner) is None, "the lease was not given back"
+    assert harness.lives[0].exit == 0, f"{point} was not reached:\n{harness.lives[0].log}"
+    for life in harness.lives:
         life.destroy()
-    stage.complete()
-    assert stage.violations(undisturbed) == []
+    harness.complete()
+    assert harness.violations(undisturbed) == []
 
 
 @pytest.mark.parametrize("point", ["tick.before", "written"])
 def test_a_reversal_that_came_in_time_during_an_outage_counts_although_everything_is_due(
-    stage: Stage, point: str
+    harness: CrashHarness, point: str
 ) -> None:
-    scenario, meanwhile = outage(stage.receiver.url)
-    stage.play(scenario)
-    life = stage.start(Plan(at={point: (1, "kill")}))
-    assert not stage.run_on(life)
+    scenario, meanwhile = outage(harness.receiver.url)
+    harness.play(scenario)
+    life = harness.start(Plan(at={point: (1, "kill")}))
+    assert not harness.run_on(life)
     assert life.killed, life.log
-    stage.append(meanwhile)
-    world = stage.complete()
-    assert {one["outcome_key"]: one["status"] for one in world["resolutions"]} == {
+    harness.append(meanwhile)
+    stored_state = harness.complete()
+    assert {one["outcome_key"]: one["status"] for one in stored_state["resolutions"]} == {
         "stands-anyway": "CONFIRMED",
         "busy-meanwhile-0": "CONFIRMED",
         "busy-meanwhile-1": "CONFIRMED",
@@ -108,5 +108,5 @@ def test_a_reversal_that_came_in_time_during_an_outage_counts_although_everythin
         "reversed-meanwhile": "FAILED",
         "after-all-were-due": "CONFIRMED",
     }
-    assert world["counters"]["late"] == 1
-    assert stage.violations(look(stage.reader)) == []
+    assert stored_state["counters"]["late"] == 1
+    assert harness.violations(read_state(harness.reader)) == []

@@ -4,38 +4,38 @@ import signal
 
 import pytest
 
+from tests.crash.harness import CrashHarness, waited
 from tests.crash.points import Plan
 from tests.crash.scenarios import Scenario
-from tests.crash.stage import Stage, waited
-from tests.crash.world import World
+from tests.crash.stored_state import StoredState
 from tests.support.processes import until
 
 LEASE = 0.5
 
 
 def test_a_second_daemon_stands_by_and_takes_over_when_the_first_is_killed(
-    stage: Stage, scenario: Scenario, undisturbed: World
+    harness: CrashHarness, scenario: Scenario, undisturbed: StoredState
 ) -> None:
-    stage.play(scenario)
-    first = stage.start(Plan(at={"written": (9, "stop")}), name="a")
+    harness.play(scenario)
+    first = harness.start(Plan(at={"written": (9, "stop")}), name="a")
     until(lambda: first.stopped, "the first daemon stands still")
-    second = stage.start(name="b", lease=1)
+    second = harness.start(name="b", lease=1)
     until(lambda: second.says("partition.standby"), "the second daemon stands by")
     first.destroy()
-    assert stage.run_on(second), second.log
-    assert stage.violations(undisturbed) == []
+    assert harness.run_on(second), second.log
+    assert harness.violations(undisturbed) == []
 
 
 def test_of_two_daemons_at_once_one_works_and_the_other_waits(
-    stage: Stage, scenario: Scenario, undisturbed: World
+    harness: CrashHarness, scenario: Scenario, undisturbed: StoredState
 ) -> None:
-    stage.play(scenario)
-    both = [stage.start(name="a"), stage.start(name="b")]
-    until(lambda: stage.finished, "everything is done")
+    harness.play(scenario)
+    both = [harness.start(name="a"), harness.start(name="b")]
+    until(lambda: harness.finished, "everything is done")
     until(lambda: any(one.says("partition.standby") for one in both), "one of them stands by")
     assert [one.exit for one in both] == [None, None]
     assert sum(one.says("partition.running") for one in both) == 1
-    assert stage.violations(undisturbed) == []
+    assert harness.violations(undisturbed) == []
 
 
 @pytest.mark.parametrize(
@@ -52,29 +52,29 @@ def test_of_two_daemons_at_once_one_works_and_the_other_waits(
     ],
 )
 def test_an_owner_that_slept_past_its_lease_wakes_up_and_writes_nothing(
-    stage: Stage, scenario: Scenario, undisturbed: World, point: str
+    harness: CrashHarness, scenario: Scenario, undisturbed: StoredState, point: str
 ) -> None:
-    stage.play(scenario)
-    first = stage.start(Plan(at={point: (5, "stop")}), name="a", lease=LEASE)
+    harness.play(scenario)
+    first = harness.start(Plan(at={point: (5, "stop")}), name="a", lease=LEASE)
     until(lambda: first.stopped, "the first daemon stands still")
-    second = stage.start(name="b", lease=LEASE)
-    until(lambda: stage.finished, "the second daemon has done everything")
+    second = harness.start(name="b", lease=LEASE)
+    until(lambda: harness.finished, "the second daemon has done everything")
     first.signal(signal.SIGCONT)
     until(lambda: first.says("lease.lost") or first.exit is not None, "the first daemon notices")
     until(lambda: first.says("partition.standby"), "the first daemon is on standby")
     assert [first.exit, second.exit] == [None, None], first.log
-    assert stage.violations(undisturbed) == []
+    assert harness.violations(undisturbed) == []
 
 
-def wakes_up_first(stage: Stage, ablate: str | None) -> list[str]:
+def wakes_up_first(harness: CrashHarness, ablate: str | None) -> list[str]:
     """The old owner wakes up with a step in its hands before the new one has written anything, so that the sequence
     number still fits. What went wrong, apart from the results."""
-    first = stage.start(Plan(at={"commit.before": (9, "stop")}, ablate=ablate), name="a", lease=LEASE)
+    first = harness.start(Plan(at={"commit.before": (9, "stop")}, ablate=ablate), name="a", lease=LEASE)
     until(lambda: first.stopped, "the first daemon stands still")
     waited(LEASE)
     # Another batch size: its step is another one, and not the very same that the first would write.
     long = 10  # this one must not lose its lease while it stands still
-    second = stage.start(Plan(at={"commit.before": (1, "stop")}, ablate=ablate), name="b", lease=long, batch=7)
+    second = harness.start(Plan(at={"commit.before": (1, "stop")}, ablate=ablate), name="b", lease=long, batch=7)
     until(lambda: second.stopped, "the second daemon is the owner and stands still")
     first.signal(signal.SIGCONT)
     wrong = []
@@ -82,14 +82,14 @@ def wakes_up_first(stage: Stage, ablate: str | None) -> list[str]:
     if first.exit is not None:
         wrong.append(f"the old owner ended with {first.exit}")
     second.signal(signal.SIGCONT)
-    if not stage.run_on(second):
+    if not harness.run_on(second):
         wrong.append(f"the owner ended with {second.exit}: {second.log}")
     return wrong
 
 
 def test_an_owner_that_wakes_up_before_the_new_one_has_written_is_stopped_by_the_fence(
-    stage: Stage, scenario: Scenario, undisturbed: World
+    harness: CrashHarness, scenario: Scenario, undisturbed: StoredState
 ) -> None:
-    stage.play(scenario)
-    assert wakes_up_first(stage, None) == []
-    assert stage.violations(undisturbed) == []
+    harness.play(scenario)
+    assert wakes_up_first(harness, None) == []
+    assert harness.violations(undisturbed) == []

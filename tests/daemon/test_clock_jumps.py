@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.support.clocks import World, before_midnight, world
+from tests.support.clocks import ClockedServer, before_midnight, clocked_server
 from tests.support.daemon import SECONDS, Daemon, event
 from tests.support.processes import until
 from witnd.domain.values import instant
@@ -47,7 +47,7 @@ entries = [
 """
 
 
-def begin(here: World, *names: str) -> list[Daemon]:
+def begin(here: ClockedServer, *names: str) -> list[Daemon]:
     """Daemons, of which the first is the owner and the others are on standby, and a catalogue in effect."""
     daemons = [here.daemon(names[0])]
     daemons[0].says("daemon.ready")
@@ -58,14 +58,14 @@ def begin(here: World, *names: str) -> list[Daemon]:
     return daemons
 
 
-def send(here: World, key: str, agent: str) -> int:
+def send(here: ClockedServer, key: str, agent: str) -> int:
     """Append an event. Answers the ms of its entry."""
     added = here.server.call("XADD", KEYS.events, "*", "data", json.dumps(event(key) | {"agent_key": agent}))
     assert isinstance(added, bytes)
     return int(added.partition(b"-")[0])
 
 
-def resolutions(here: World) -> dict[str, int]:
+def resolutions(here: ClockedServer) -> dict[str, int]:
     """The resolved outcomes, each with the instant that it was due at."""
     found: dict[str, int] = {}
     with here.server.sync() as client:
@@ -78,7 +78,7 @@ def resolutions(here: World) -> dict[str, int]:
     return found
 
 
-def issued(here: World) -> list[tuple[str, int]]:
+def issued(here: ClockedServer) -> list[tuple[str, int]]:
     """Issued invoices, each with the end of its period."""
     found = []
     with here.server.sync() as client:
@@ -90,13 +90,13 @@ def issued(here: World) -> list[tuple[str, int]]:
     return found
 
 
-def drafts(here: World) -> int:
+def drafts(here: ClockedServer) -> int:
     """How many open drafts there are."""
     with here.server.sync() as client:
         return int(cast("int", client.zcard(BILLING.open)))
 
 
-def watch(here: World, seconds: float) -> None:
+def watch(here: ClockedServer, seconds: float) -> None:
     """Look all the time, for as long as that, that nothing happened before its time."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -104,13 +104,13 @@ def watch(here: World, seconds: float) -> None:
         time.sleep(0.05)
 
 
-def nothing_early(here: World) -> None:
+def nothing_early(here: ClockedServer) -> None:
     settled, invoices, now = resolutions(here), issued(here), here.now_ms
     assert {key: at - now for key, at in settled.items() if at > now + 5} == {}
     assert {id_: end - now for id_, end in invoices if end > now} == {}
 
 
-def on_time(here: World, key: str) -> None:
+def on_time(here: ClockedServer, key: str) -> None:
     def holds() -> bool:
         nothing_early(here)
         return key in resolutions(here)
@@ -119,8 +119,8 @@ def on_time(here: World, key: str) -> None:
 
 
 @pytest.fixture
-def here() -> Iterator[World]:
-    with world() as made:
+def here() -> Iterator[ClockedServer]:
+    with clocked_server() as made:
         yield made
 
 
@@ -133,7 +133,7 @@ def here() -> Iterator[World]:
     ],
 )
 def test_a_jump_settles_nothing_early_with_an_owner_and_a_standby(jump: int, lease: float) -> None:
-    with world(lease=lease) as here:
+    with clocked_server(lease=lease) as here:
         owner, standby = begin(here, "a", "b")
         send(here, "outcome-quick", "quick")
         on_time(here, "outcome-quick")
@@ -154,7 +154,7 @@ def test_a_jump_settles_nothing_early_with_an_owner_and_a_standby(jump: int, lea
 
 
 @pytest.mark.slow
-def test_after_a_step_within_the_tolerance_nothing_settles_early_and_work_continues(here: World) -> None:
+def test_after_a_step_within_the_tolerance_nothing_settles_early_and_work_continues(here: ClockedServer) -> None:
     [owner] = begin(here, "a")
     send(here, "outcome-soon", "soon")
     here.jump(4)
@@ -167,7 +167,9 @@ def test_after_a_step_within_the_tolerance_nothing_settles_early_and_work_contin
 
 
 @pytest.mark.slow
-def test_an_owner_killed_during_a_jump_is_followed_by_a_standby_that_does_not_believe_it_either(here: World) -> None:
+def test_an_owner_killed_during_a_jump_is_followed_by_a_standby_that_does_not_believe_it_either(
+    here: ClockedServer,
+) -> None:
     owner, standby = begin(here, "a", "b")
     send(here, "outcome-soon", "soon")
     here.jump(15)
@@ -181,7 +183,7 @@ def test_an_owner_killed_during_a_jump_is_followed_by_a_standby_that_does_not_be
 
 
 @pytest.mark.slow
-def test_a_lease_that_a_clock_set_back_has_prolonged_is_taken_from_a_dead_owner(here: World) -> None:
+def test_a_lease_that_a_clock_set_back_has_prolonged_is_taken_from_a_dead_owner(here: ClockedServer) -> None:
     # Hosts of their own: what is known of a dead process on the same one is not used.
     owner, standby = begin(here, "a", "b")
     owner.process.send_signal(signal.SIGSTOP)
@@ -196,7 +198,9 @@ def test_a_lease_that_a_clock_set_back_has_prolonged_is_taken_from_a_dead_owner(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("jump", [HOUR, 15])
-def test_a_process_started_after_the_jump_compares_with_what_the_one_before_knew(here: World, jump: int) -> None:
+def test_a_process_started_after_the_jump_compares_with_what_the_one_before_knew(
+    here: ClockedServer, jump: int
+) -> None:
     [owner] = begin(here, "a")
     send(here, "outcome-soon", "soon")
     journal = owner.state_dir / "journal-witn.json"
@@ -218,7 +222,7 @@ def test_a_process_started_after_the_jump_compares_with_what_the_one_before_knew
 
 
 @pytest.mark.slow
-def test_no_lease_is_taken_while_the_clocks_differ_by_more_than_a_minute(here: World) -> None:
+def test_no_lease_is_taken_while_the_clocks_differ_by_more_than_a_minute(here: ClockedServer) -> None:
     owner, standby = begin(here, "a", "b")
     here.jump(HOUR)  # ends the leases
     for one in (owner, standby):
@@ -235,7 +239,7 @@ def test_no_lease_is_taken_while_the_clocks_differ_by_more_than_a_minute(here: W
     until(lambda: begun() > before, "one of them takes the lease again", seconds=SECONDS)
 
 
-def test_an_accepted_clock_takes_effect_without_a_restart_and_a_later_jump_is_not_accepted(here: World) -> None:
+def test_an_accepted_clock_takes_effect_without_a_restart_and_a_later_jump_is_not_accepted(here: ClockedServer) -> None:
     owner, standby = begin(here, "a", "b")
     send(here, "outcome-patient", "patient")
     send(here, "outcome-later", "later")
@@ -279,7 +283,7 @@ def test_an_accepted_clock_takes_effect_without_a_restart_and_a_later_jump_is_no
 @pytest.mark.slow
 @pytest.mark.parametrize("jump", [15, HOUR, DAY])
 def test_no_period_closes_and_nothing_is_issued_before_its_end(jump: int) -> None:
-    with world(base_s=before_midnight(40)) as here:
+    with clocked_server(base_s=before_midnight(40)) as here:
         midnight = here.now_ms + 40_000
         owner, standby = begin(here, "a", "b")
         send(here, "outcome-quick", "quick")
@@ -304,7 +308,7 @@ def test_no_period_closes_and_nothing_is_issued_before_its_end(jump: int) -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("jump", [HOUR, -HOUR, DAY])
 def test_a_jump_of_the_hosts_own_clock_changes_nothing_about_money(jump: int) -> None:
-    with world(lease=10) as here:
+    with clocked_server(lease=10) as here:
         clock = here.directory / "host-clock"
         clock.write_text("+0")
         owner = here.daemon("a", clock)

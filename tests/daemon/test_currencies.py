@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests.support.daemon import Daemon
+from tests.support.deployment import Deployment
 from tests.support.processes import until
 from tests.support.server import Server
-from tests.support.workshop import Workshop
 from witnd.store.keys import BillingKeys, GlobalKeys
 
 KEYS = BillingKeys("witn")
@@ -46,22 +46,22 @@ CUSTOMERS = ("lund", "paris", "osaka")
 
 
 @pytest.fixture
-def shop(session_server: Server, redis_url: str, short_dir: Path) -> Workshop:
+def deployment(session_server: Server, redis_url: str, short_dir: Path) -> Deployment:
     """A server on which three customers got invoices and one a credit note, under the table of today."""
-    shop = Workshop(session_server, short_dir)
-    shop.apply(CATALOGUE)
+    deployment = Deployment(session_server, short_dir)
+    deployment.apply(CATALOGUE)
     for number, customer in enumerate(CUSTOMERS):
         for agent in ("support", "tiered"):
-            shop.event(f"{customer}-{agent}-1", "resolved", 1000 * number, customer_key=customer, agent_key=agent)
-    shop.work(lambda client: client.zcard(KEYS.invoices) == 3 and not client.exists(KEYS.open, KEYS.to_issue))
-    shop.json("invoices", "credit", "lund-support-1", "--amount", "0.40", "--reason", "slow")
-    return shop
+            deployment.event(f"{customer}-{agent}-1", "resolved", 1000 * number, customer_key=customer, agent_key=agent)
+    deployment.work(lambda client: client.zcard(KEYS.invoices) == 3 and not client.exists(KEYS.open, KEYS.to_issue))
+    deployment.json("invoices", "credit", "lund-support-1", "--amount", "0.40", "--reason", "slow")
+    return deployment
 
 
 @pytest.fixture
-def later(shop: Workshop, daemon: Callable[..., Daemon]) -> Daemon:
+def later(deployment: Deployment, daemon: Callable[..., Daemon]) -> Daemon:
     """The daemon of a later version and its commands, beside the changed table of currencies."""
-    one = daemon(shop.server, module="tests.support.other_currencies")
+    one = daemon(deployment.server, module="tests.support.other_currencies")
     one.says("daemon.ready")
     return one
 
@@ -91,18 +91,20 @@ def said(done: subprocess.CompletedProcess[str]) -> tuple[int, str]:
 
 
 def test_a_currency_that_is_gone_and_digits_that_changed_leave_all_that_is_stored_as_it_was(
-    shop: Workshop, later: Daemon
+    deployment: Deployment, later: Daemon
 ) -> None:
-    before = {words: shop.witnd(*words) for words in COMMANDS}
+    before = {words: deployment.witnd(*words) for words in COMMANDS}
     assert {words: done.output for words, done in before.items() if done.exit_code} == {}
     for words, done in before.items():
         assert said(later.witnd(*words)) == (0, done.stdout), words
 
 
-def test_outcomes_that_open_under_a_stored_price_are_billed_with_its_digits(shop: Workshop, later: Daemon) -> None:
+def test_outcomes_that_open_under_a_stored_price_are_billed_with_its_digits(
+    deployment: Deployment, later: Daemon
+) -> None:
     for customer in CUSTOMERS:
-        shop.event(f"{customer}-support-2", "resolved", customer_key=customer, at="*")
-    until(lambda: shop.call("ZCARD", KEYS.open) == 3, "a draft of each customer")
+        deployment.event(f"{customer}-support-2", "resolved", customer_key=customer, at="*")
+    until(lambda: deployment.call("ZCARD", KEYS.open) == 3, "a draft of each customer")
     amounts = {}
     for customer in CUSTOMERS:
         document = json.loads(later.witnd("explain", f"{customer}-support-2", "--json").stdout)
@@ -114,7 +116,7 @@ def test_outcomes_that_open_under_a_stored_price_are_billed_with_its_digits(shop
 
 
 def test_a_card_in_a_currency_that_is_gone_can_be_changed_and_a_new_one_in_it_is_refused(
-    shop: Workshop, later: Daemon, tmp_path: Path
+    deployment: Deployment, later: Daemon, tmp_path: Path
 ) -> None:
 
     def apply(text: str) -> subprocess.CompletedProcess[str]:
@@ -134,25 +136,25 @@ def test_a_card_in_a_currency_that_is_gone_can_be_changed_and_a_new_one_in_it_is
     fresh = apply(CATALOGUE + '[[rate_cards]]\nkey = "other"\ncurrency = "JPY"\n')
     assert fresh.returncode == 0
     kept: dict[str, Any] = {}
-    for raw in shop.call("LRANGE", GlobalKeys("witn").catalogue, 0, -1):
+    for raw in deployment.call("LRANGE", GlobalKeys("witn").catalogue, 0, -1):
         entry = json.loads(raw)
         if entry["kind"] == "rate_card":
             kept.setdefault(entry["key"], []).append(entry["content"]["digits"])
     assert kept == {"krona": [2, 2, 2], "euro": [2], "yen": [0], "other": [2]}
 
 
-def test_an_invoice_has_the_most_digits_of_its_lines(shop: Workshop, later: Daemon, tmp_path: Path) -> None:
+def test_an_invoice_has_the_most_digits_of_its_lines(deployment: Deployment, later: Daemon, tmp_path: Path) -> None:
     file = tmp_path / "finer.toml"
     file.write_text(
         '[[rate_cards]]\nkey = "finer"\ncurrency = "EUR"\n'
         'entries = [{ agent = "support", price_per_unit = "1.0055" }]\n'
     )
     assert later.witnd("apply", str(file)).returncode == 0
-    shop.event("paris-support-3", "resolved", customer_key="paris", at="*")
-    until(lambda: shop.call("ZCARD", KEYS.open) == 1, "the draft")
+    deployment.event("paris-support-3", "resolved", customer_key="paris", at="*")
+    until(lambda: deployment.call("ZCARD", KEYS.open) == 1, "the draft")
     file.write_text('customers = [{ key = "paris", rate_card = "finer" }]\n')
     assert later.witnd("apply", str(file)).returncode == 0
-    shop.event("paris-support-4", "resolved", customer_key="paris", at="*")
+    deployment.event("paris-support-4", "resolved", customer_key="paris", at="*")
 
     def lines() -> int:
         [one] = json.loads(later.witnd("invoices", "list", "--status", "open", "--json").stdout)["data"]

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from redis import Redis
 
+from tests.support.deployment import CATALOGUE, Deployment
 from tests.support.server import Server
-from tests.support.workshop import CATALOGUE, Workshop
 from witnd.domain.webhooks.fan_out import MAX_SEPARATE
 from witnd.store.deliveries.fan_out_codec import FORMAT
 from witnd.store.keys import Keys
@@ -26,34 +26,34 @@ def are_tried(client: Redis) -> bool:
 
 
 @pytest.fixture
-def shop(session_server: Server, redis_url: str, tmp_path: Path) -> Workshop:
-    return Workshop(session_server, tmp_path)
+def deployment(session_server: Server, redis_url: str, tmp_path: Path) -> Deployment:
+    return Deployment(session_server, tmp_path)
 
 
-def rows_of(shop: Workshop) -> dict[bytes, bytes]:
-    with shop.server.sync() as client:
+def rows_of(deployment: Deployment) -> dict[bytes, bytes]:
+    with deployment.server.sync() as client:
         return client.hgetall(KEYS.deliveries)
 
 
-def test_a_daemon_that_dies_behind_the_commit_queues_the_deliveries_after_its_restart(shop: Workshop) -> None:
-    shop.apply(CATALOGUE + "\n" + MANY)
-    shop.event("confirmed-01", "replied")
-    shop.work(are_tried)
-    rows = rows_of(shop)
+def test_a_daemon_that_dies_behind_the_commit_queues_the_deliveries_after_its_restart(deployment: Deployment) -> None:
+    deployment.apply(CATALOGUE + "\n" + MANY)
+    deployment.event("confirmed-01", "replied")
+    deployment.work(are_tried)
+    rows = rows_of(deployment)
     assert len(rows) >= RULES
-    assert shop.json("audit")["clean"]
-    before = shop.json("explain", "confirmed-01")["deliveries"]
+    assert deployment.json("audit")["clean"]
+    before = deployment.json("explain", "confirmed-01")["deliveries"]
 
     # As the commit left it: what the messages share and the rules, and nothing made of them.
     rules = [msgspec.msgpack.decode(row)[1] for row in rows.values()]
-    queued = shop.call("KEYS", "witn:{0}:outbox:*")
-    shop.call("DEL", KEYS.deliveries, KEYS.attempts, KEYS.dead, KEYS.delivered, *queued)
-    shop.call("HSET", KEYS.unqueued, "confirmed-01", msgspec.msgpack.encode((FORMAT, rules)))
-    assert shop.json("audit")["clean"]
-    after = shop.json("explain", "confirmed-01")["deliveries"]
+    queued = deployment.call("KEYS", "witn:{0}:outbox:*")
+    deployment.call("DEL", KEYS.deliveries, KEYS.attempts, KEYS.dead, KEYS.delivered, *queued)
+    deployment.call("HSET", KEYS.unqueued, "confirmed-01", msgspec.msgpack.encode((FORMAT, rules)))
+    assert deployment.json("audit")["clean"]
+    after = deployment.json("explain", "confirmed-01")["deliveries"]
     assert {one["id"] for one in after} == {one["id"] for one in before}
     assert {one["standing"] for one in after} == {"pending"}
 
-    shop.work(are_tried)
-    assert rows_of(shop) == rows
-    assert shop.json("audit")["clean"]
+    deployment.work(are_tried)
+    assert rows_of(deployment) == rows
+    assert deployment.json("audit")["clean"]

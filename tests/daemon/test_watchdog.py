@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.crash.harness import ROOT
 from tests.crash.points import Plan
-from tests.crash.stage import ROOT
 from tests.support.daemon import SECONDS, Daemon
 from tests.test_systemd import listening
 from witnd.store.keys import Keys

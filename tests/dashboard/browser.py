@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.web.office import Office
+from tests.web.api_server import ApiServer
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 # The console tells of every answer that is no success, also where a test wants one.
@@ -18,7 +18,7 @@ _ADVICE = "[DOM] Password forms should have"
 class Tab:
     """One tab. `page` is playwright's; `open` shows a page of the dashboard."""
 
-    def __init__(self, context: Any, api: Office) -> None:
+    def __init__(self, context: Any, api: ApiServer) -> None:
         self.address = "http://{}:{}".format(*api.address)
         self.noise: list[str] = []
         self.page = context.new_page()

@@ -27,7 +27,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from lxml import html
 
 from tests.dashboard.reading import visible_text
-from tests.web.office import Answer, Office
+from tests.web.api_server import Answer, ApiServer
 
 FORM = "application/x-www-form-urlencoded"
 Text = Callable[[Any], str]
@@ -159,7 +159,7 @@ def words(element: Any) -> str:
 class Dashboard:
     """A session at the dashboard, with the cookies of a browser. Redirects are followed."""
 
-    def __init__(self, api: Office, scope: str | None = "admin") -> None:
+    def __init__(self, api: ApiServer, scope: str | None = "admin") -> None:
         self.api = api
         self.cookies: dict[str, str] = {}
         if scope is not None:

@@ -8,20 +8,20 @@ import pytest
 
 from tests.dashboard.browser import BROWSER, Tab, chromium
 from tests.dashboard.client import Dashboard
+from tests.web.api_server import ApiServer
 from tests.web.conftest import api
-from tests.web.office import Office
 
 __all__ = ["api"]
 
 
 @pytest.fixture
-def admin(api: Office) -> Dashboard:
+def admin(api: ApiServer) -> Dashboard:
     """An admin."""
     return Dashboard(api)
 
 
 @pytest.fixture
-def reader(api: Office) -> Dashboard:
+def reader(api: ApiServer) -> Dashboard:
     """Somebody who may read."""
     return Dashboard(api, "read")
 
@@ -38,7 +38,7 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def tab(api: Office, browser: Any) -> Iterator[Tab]:
+def tab(api: ApiServer, browser: Any) -> Iterator[Tab]:
     """A tab of an admin. Anything on the console, a policy that is broken and a request to elsewhere fail the test."""
     context = browser.new_context()
     opened = Tab(context, api)

@@ -10,13 +10,13 @@ from typing import Any
 
 from tests.dashboard.client import Dashboard, Page
 from tests.dashboard.test_deliveries import some
+from tests.support.deployment import CATALOGUE, LONG_AGO, Deployment
 from tests.support.processes import until
 from tests.support.server import Server
-from tests.support.workshop import CATALOGUE, LONG_AGO, Workshop
+from tests.web.api_server import ApiServer, api_server
 from tests.web.catalogue import RULE, made
-from tests.web.lived import settle
-from tests.web.office import Office, office
-from tests.web.papers import ROWS, put
+from tests.web.invoices import ROWS, put
+from tests.web.recorded_run import settle
 from witnd.config import BillingConfig
 
 LATER = "2097-01-01T00:00:00.000Z"
@@ -27,7 +27,7 @@ Visits = Iterator[tuple[str, Page]]
 class Scenario:
     """A daemon with all that the pages show. `named` has ids that only the run knows."""
 
-    def __init__(self, api: Office) -> None:
+    def __init__(self, api: ApiServer) -> None:
         self.api = api
         self.admin = Dashboard(api)
         self.reader = Dashboard(api, "read")
@@ -37,10 +37,10 @@ class Scenario:
 @contextmanager
 def prepared(server: Server, directory: Path) -> Iterator[Scenario]:
     """The daemon of the scenario. Its log begins before the daemon does."""
-    shop = Workshop(server, directory)
-    shop.apply(CATALOGUE.partition("[[notification_rules]]")[0])
-    named = _events(shop)
-    with office(server, directory, billing=BillingConfig(issue="manual")) as api:
+    deployment = Deployment(server, directory)
+    deployment.apply(CATALOGUE.partition("[[notification_rules]]")[0])
+    named = _events(deployment)
+    with api_server(server, directory, billing=BillingConfig(issue="manual")) as api:
         settle(api)
         scenario = Scenario(api)
         scenario.named = named
@@ -49,15 +49,15 @@ def prepared(server: Server, directory: Path) -> Iterator[Scenario]:
 
 
 @contextmanager
-def empty(server: Server, directory: Path) -> Iterator[Office]:
+def empty(server: Server, directory: Path) -> Iterator[ApiServer]:
     """A daemon without anything."""
-    with office(server, directory) as api:
+    with api_server(server, directory) as api:
         yield api
 
 
-def _events(shop: Workshop) -> dict[str, str]:
+def _events(deployment: Deployment) -> dict[str, str]:
     def event(name: str, key: str, action: str, after: int, **members: Any) -> None:
-        named[name] = shop.event(key, action, after, **members)
+        named[name] = deployment.event(key, action, after, **members)
 
     named: dict[str, str] = {}
     event("applied", "ticket-0001", "replied", 0, idempotency_key="a", properties={"attribution": 3, "by": "Eve"})
@@ -69,7 +69,9 @@ def _events(shop: Workshop) -> dict[str, str]:
     event("late", "ticket-0001", "replied", 60_010)
     event("unplaced", "ticket-0006", "replied", 60_011, customer_key="globex", agent_key="support")
     event("held", "ticket-0006", "asked", 60_012, customer_key="penniless")
-    named["rejected"] = shop.call("XADD", "witn:{0}:events", f"{LONG_AGO + 60_013}-*", "data", "not JSON").decode()
+    named["rejected"] = deployment.call(
+        "XADD", "witn:{0}:events", f"{LONG_AGO + 60_013}-*", "data", "not JSON"
+    ).decode()
     event("pending", "ticket-0004", "rated", 60_014, agent_key="patient", properties={"value": 5}, at="*")
     event("open", "ticket-0005", "asked", 60_015, agent_key="patient", at="*")
     return named
@@ -188,20 +190,20 @@ def _actions(scenario: Scenario) -> Visits:
     )
     yield "a token that is shown once", admin.submit(admin.get("/dashboard/tokens/new"), name="x", scopes=["read"])
     page = admin.get("/dashboard/customers/new")
-    for key in api.workshop.call("KEYS", "witn:{shared}:session:*"):
-        api.workshop.call("DEL", key)
+    for key in api.deployment.call("KEYS", "witn:{shared}:session:*"):
+        api.deployment.call("DEL", key)
     page = admin.submit(page, key="late-one", name="Late")
     yield "a form after the session ended", page
     yield "a form that was kept", admin.submit(page, "/dashboard/sign-in", token=api.tokens["admin"])
-    shop = api.workshop
-    shop.call("SET", shop.keys().outcome("damaged-0001"), "xxxx")
-    shop.event("damaged-0001", "replied", at="*")
-    until(lambda: shop.call("HEXISTS", shop.keys().on_hold, "damaged-0001"), "it is on hold")
+    deployment = api.deployment
+    deployment.call("SET", deployment.keys().outcome("damaged-0001"), "xxxx")
+    deployment.event("damaged-0001", "replied", at="*")
+    until(lambda: deployment.call("HEXISTS", deployment.keys().on_hold, "damaged-0001"), "it is on hold")
     yield "an outcome on hold", admin.get("/dashboard/outcomes/damaged-0001")
     yield "problems with one on hold", admin.get("/dashboard/problems")
 
 
-def visits_of_nothing(api: Office) -> Visits:
+def visits_of_nothing(api: ApiServer) -> Visits:
     """The lists of a daemon without anything."""
     admin = Dashboard(api)
     for kind in ("", "/outcomes", "/problems", "/events", "/agents", "/customers", "/rate-cards", "/rate-cards/new",

@@ -20,11 +20,11 @@ from urllib.parse import quote
 import tomli_w
 from msgspec.structs import replace
 
+from tests.support.deployment import Deployment
 from tests.support.processes import until
 from tests.support.server import Server
-from tests.support.workshop import Workshop
-from tests.web.lived import settle
-from tests.web.office import Office, office
+from tests.web.api_server import ApiServer, api_server
+from tests.web.recorded_run import settle
 from witnd.config import BillingConfig
 from witnd.demo.traffic import LANES, Arrival, Lane, PlotRun, Raw, fields, outcomes
 from witnd.domain.values import instant
@@ -54,7 +54,7 @@ def looked_at() -> list[str]:
 class Sample:
     """`api` has the daemon; `named` finds one thing of each kind to look at; `say` spells its words."""
 
-    def __init__(self, api: Office, say: Say) -> None:
+    def __init__(self, api: ApiServer, say: Say) -> None:
         self.api = api
         self.say = say
 
@@ -94,7 +94,7 @@ class Sample:
         return {"{id}": api.get(listed)["data"][0]["id"]}
 
 
-def charged(api: Office, invoice: str) -> str:
+def charged(api: ApiServer, invoice: str) -> str:
     """The outcome of a line of an invoice that costs something."""
     lines = api.get(f"/v1/invoices/{invoice}/lines")["data"]
     return next(str(one["outcome_key"]) for one in lines if one["kind"] == "outcome" and Decimal(one["amount"]))
@@ -110,12 +110,12 @@ def sample(
 ) -> Iterator[Sample]:
     """`many`: outcomes of each of the demo's three agents. `answer`: what failing endpoints say."""
     with answering(answer) as endpoint:
-        workshop = Workshop(server, directory)
-        workshop.apply(_catalogue(endpoint, say))
-        _send(workshop, many, say)
+        deployment = Deployment(server, directory)
+        deployment.apply(_catalogue(endpoint, say))
+        _send(deployment, many, say)
         local = (ip_network("127.0.0.0/8"),)
         billing = BillingConfig(issue="manual")
-        with office(server, directory, allow_networks=local, schedule=(0.05,), billing=billing) as api:
+        with api_server(server, directory, allow_networks=local, schedule=(0.05,), billing=billing) as api:
             settle(api)
             found = Sample(api, say)
             _administrate(api, say)
@@ -189,9 +189,9 @@ def _respell(condition: Any, say: Say) -> None:
             _respell(one["conditions"], say)
 
 
-def _send(workshop: Workshop, many: int, say: Say) -> None:
+def _send(deployment: Deployment, many: int, say: Say) -> None:
     """Everything that happened until a minute ago, in its order."""
-    seconds, _ = workshop.call("TIME")
+    seconds, _ = deployment.call("TIME")
     now = int(seconds) * SECOND
     entries: list[tuple[int, dict[str, str]]] = []
     for number, lane in enumerate(LANES):
@@ -200,10 +200,10 @@ def _send(workshop: Workshop, many: int, say: Say) -> None:
             entries += [one for one in _played(lane, acted, at, say) if one[0] < now - 60 * SECOND]
     for at, entry in sorted(entries, key=lambda one: one[0]):
         words = [word for pair in entry.items() for word in pair]
-        workshop.call("XADD", workshop.keys().events, f"{at}-*", *words)
+        deployment.call("XADD", deployment.keys().events, f"{at}-*", *words)
     # Something that is waited for, at an instant that somebody named.
     until_then = {"settles_at": instant.render(now + DAY), "value": say("gold")}
-    workshop.event(
+    deployment.event(
         say("support:pinned"), say("agent_replied"), at=f"{now - 30 * SECOND}-*", customer_key=say("acme"),
         agent_key=say("support"), properties=until_then,
     )  # fmt: skip
@@ -220,7 +220,7 @@ def _played(lane: Lane, acted: PlotRun, at: int, say: Say) -> Iterator[tuple[int
             yield at, {**fields(known, number, replace(step, action=say(step.action), customer=customer))}
 
 
-def _administrate(api: Office, say: Say) -> None:
+def _administrate(api: ApiServer, say: Say) -> None:
     """What people did: versions, terms of one customer, invoices in every state, tokens."""
 
     def done(method: str, path: str, body: Any = None) -> Any:

@@ -10,7 +10,7 @@ import pytest
 from tests.dashboard.browser import Tab
 from tests.dashboard.sample import Sample, looked_at, same, sample
 from tests.support.server import Server
-from tests.web.office import office
+from tests.web.api_server import api_server
 
 axe_of = pytest.importorskip("axe_playwright_python.base", reason="pip install -e '.[browser]'")
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
@@ -31,7 +31,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[Sample]:
             with sample(server, Path(directory)) as full:
                 yield full
         else:
-            with office(server, Path(directory)) as api:
+            with api_server(server, Path(directory)) as api:
                 yield Sample(api, same)
 
 

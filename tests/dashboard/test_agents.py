@@ -12,9 +12,9 @@ from tests.dashboard.client import Dashboard, Page, figures, names, words
 from tests.dashboard.reading import visible_text
 from tests.support.processes import until
 from tests.support.server import Server
+from tests.web.api_server import ApiServer
 from tests.web.catalogue import AGENT, changes, made, stocked
-from tests.web.lived import lived
-from tests.web.office import Office
+from tests.web.recorded_run import recorded_run
 
 HOSTILE = "<script>alert(1)</script>\"'&"
 KEY = 'a/b?c#d%20"<b>'
@@ -29,7 +29,7 @@ def filled(admin: Dashboard, **fields: Any) -> Page:
     return admin.submit(admin.get(NEW), NEW, button="save", **given)
 
 
-def agent(api: Office, key: str = "support") -> Any:
+def agent(api: ApiServer, key: str = "support") -> Any:
     return api.get(f"/v1/agents/{key}")
 
 
@@ -70,7 +70,7 @@ def test_an_empty_list_teaches_what_an_agent_is(admin: Dashboard, reader: Dashbo
     assert NEW not in reader.get("/dashboard/agents").hrefs
 
 
-def test_the_list_says_what_each_is_billed_for(admin: Dashboard, api: Office) -> None:
+def test_the_list_says_what_each_is_billed_for(admin: Dashboard, api: ApiServer) -> None:
     made(api, "/v1/agents", AGENT)
     made(api, "/v1/agents", {"key": "sales", "condition": []})
     page = admin.get("/dashboard/agents")
@@ -80,7 +80,7 @@ def test_the_list_says_what_each_is_billed_for(admin: Dashboard, api: Office) ->
     assert page.links()["Support"] == "/dashboard/agents/support"
 
 
-def test_archived_agents_are_listed_on_request(admin: Dashboard, api: Office) -> None:
+def test_archived_agents_are_listed_on_request(admin: Dashboard, api: ApiServer) -> None:
     made(api, "/v1/agents", AGENT)
     api.ask("DELETE", "/v1/agents/support")
     page = admin.get("/dashboard/agents")
@@ -92,7 +92,7 @@ def test_archived_agents_are_listed_on_request(admin: Dashboard, api: Office) ->
     assert page.links()["Support"] == "/dashboard/agents/support"
 
 
-def test_the_list_goes_on_to_its_end(admin: Dashboard, api: Office) -> None:
+def test_the_list_goes_on_to_its_end(admin: Dashboard, api: ApiServer) -> None:
     keys = [f"a{number:02}" for number in range(55)]
     for key in keys:
         made(api, "/v1/agents", {"key": key, "condition": []})
@@ -102,7 +102,7 @@ def test_the_list_goes_on_to_its_end(admin: Dashboard, api: Office) -> None:
     assert admin.get(last.pages["first"]).rows("agents", visible_text) == page.rows("agents", visible_text)
 
 
-def test_an_agent_says_what_it_bills_for_in_plain_read(admin: Dashboard, api: Office) -> None:
+def test_an_agent_says_what_it_bills_for_in_plain_read(admin: Dashboard, api: ApiServer) -> None:
     made(api, "/v1/agents", AGENT)
     page = admin.get("/dashboard/agents/support")
     assert page.find("//h1").text == "Support"
@@ -115,7 +115,7 @@ def test_an_agent_says_what_it_bills_for_in_plain_read(admin: Dashboard, api: Of
     assert not page.document.xpath("//*[@id='comparison']")
 
 
-def test_who_may_read_sees_no_actions_and_is_refused(admin: Dashboard, reader: Dashboard, api: Office) -> None:
+def test_who_may_read_sees_no_actions_and_is_refused(admin: Dashboard, reader: Dashboard, api: ApiServer) -> None:
     made(api, "/v1/agents", AGENT)
     for path in ("/dashboard/agents", "/dashboard/agents/support"):
         page = reader.get(path)
@@ -132,14 +132,14 @@ def test_who_may_read_sees_no_actions_and_is_refused(admin: Dashboard, reader: D
     assert len(api.get("/v1/agents")["data"]) == 1
 
 
-def test_what_is_not_there_is_not_found(admin: Dashboard, api: Office) -> None:
+def test_what_is_not_there_is_not_found(admin: Dashboard, api: ApiServer) -> None:
     made(api, "/v1/agents", AGENT)
     for path in ("/nobody", "/nobody/edit", "/support?version=2", "/support?from=1&to=9"):
         assert admin.get(f"/dashboard/agents{path}").status == 404, path
     assert admin.get("/dashboard/agents/support?version=x").status == 400
 
 
-def test_versions_say_what_they_changed_and_stand_side_by_side(admin: Dashboard, api: Office) -> None:
+def test_versions_say_what_they_changed_and_stand_side_by_side(admin: Dashboard, api: ApiServer) -> None:
     made(api, "/v1/agents", AGENT)
     api.ask("PATCH", "/v1/agents/support", {"settlement_period": 3600})
     api.ask("PATCH", "/v1/agents/support", {"condition": [{"fact": HOSTILE, "operator": "seen"}]})
@@ -161,7 +161,7 @@ def test_versions_say_what_they_changed_and_stand_side_by_side(admin: Dashboard,
     assert names(old.find("//*[@data-fact='condition']")) == ["replied", "reopened"]
 
 
-def test_many_versions_come_in_pages_the_newest_first(admin: Dashboard, api: Office) -> None:
+def test_many_versions_come_in_pages_the_newest_first(admin: Dashboard, api: ApiServer) -> None:
     made(api, "/v1/agents", {"key": "busy", "condition": []})
     for number in range(1, 60):
         api.ask("PATCH", "/v1/agents/busy", {"settlement_period": number})
@@ -172,7 +172,7 @@ def test_many_versions_come_in_pages_the_newest_first(admin: Dashboard, api: Off
     assert admin.get(earlier.pages["newest"]).rows("versions", visible_text) == page.rows("versions", visible_text)
 
 
-def test_scheduled_versions_are_announced(admin: Dashboard, api: Office) -> None:
+def test_scheduled_versions_are_announced(admin: Dashboard, api: ApiServer) -> None:
     made(api, "/v1/agents", AGENT)
     api.ask("PATCH", "/v1/agents/support", {"name": "Help", "effective_from": LATER})
     page = admin.get("/dashboard/agents/support")
@@ -182,7 +182,7 @@ def test_scheduled_versions_are_announced(admin: Dashboard, api: Office) -> None
     assert form.find("//*[@data-case='scheduled']//time").get("datetime") == LATER
 
 
-def test_an_agent_that_only_will_be_is_shown_as_it_will_be(admin: Dashboard, api: Office) -> None:
+def test_an_agent_that_only_will_be_is_shown_as_it_will_be(admin: Dashboard, api: ApiServer) -> None:
     made(api, "/v1/agents", {**AGENT, "effective_from": LATER})
     page = admin.get("/dashboard/agents/support")
     assert page.status == 200
@@ -190,7 +190,7 @@ def test_an_agent_that_only_will_be_is_shown_as_it_will_be(admin: Dashboard, api
     assert admin.get("/dashboard/agents").states("agents") == [["scheduled"]]
 
 
-def test_archiving_needs_a_tick_and_is_undone(admin: Dashboard, api: Office) -> None:
+def test_archiving_needs_a_tick_and_is_undone(admin: Dashboard, api: ApiServer) -> None:
     made(api, "/v1/agents", AGENT)
     path = "/dashboard/agents/support"
     refused = admin.submit(admin.get(path), f"{path}/archive")
@@ -207,7 +207,7 @@ def test_archiving_needs_a_tick_and_is_undone(admin: Dashboard, api: Office) -> 
     assert {one["who"] for one in changes(api)} == {"token admin"}
 
 
-def test_archiving_can_be_scheduled(admin: Dashboard, api: Office) -> None:
+def test_archiving_can_be_scheduled(admin: Dashboard, api: ApiServer) -> None:
     made(api, "/v1/agents", AGENT)
     path = "/dashboard/agents/support"
     page = admin.submit(admin.get(path), f"{path}/archive", confirmed="yes", effective_from="2097-01-01T00:00")
@@ -221,13 +221,13 @@ def test_archiving_can_be_scheduled(admin: Dashboard, api: Office) -> None:
 def test_outcomes_are_told_by_the_version_that_they_run_on(
     session_server: Server, redis_url: str, tmp_path: Path
 ) -> None:
-    def prepare(workshop: Any) -> None:
+    def prepare(deployment: Any) -> None:
         """Two run on what was so long ago; the daemon is there only later."""
-        workshop.witnd("set", "agent", "patient")
+        deployment.witnd("set", "agent", "patient")
         for key in ("first-one", "second-one"):
-            workshop.event(key, "opened", agent_key="patient", at="*")
+            deployment.event(key, "opened", agent_key="patient", at="*")
 
-    with lived(session_server, tmp_path, prepare) as api:
+    with recorded_run(session_server, tmp_path, prepare) as api:
         admin = Dashboard(api)
         api.ask("PATCH", "/v1/agents/patient", {"name": "More patient"})
         body = {"agents": [{"agent": "patient", "name": "For acme"}], "key": "own", "rate_card": "standard"}
@@ -254,12 +254,12 @@ def test_outcomes_are_told_by_the_version_that_they_run_on(
 
 
 def test_how_many_were_looked_at_is_told(session_server: Server, redis_url: str, tmp_path: Path) -> None:
-    def prepare(workshop: Any) -> None:
-        workshop.event("of-another", "opened", agent_key="patient", at="*")
+    def prepare(deployment: Any) -> None:
+        deployment.event("of-another", "opened", agent_key="patient", at="*")
         for number in range(510):
-            workshop.event(f"outcome-{number:03}", "opened", at="*")
+            deployment.event(f"outcome-{number:03}", "opened", at="*")
 
-    with lived(session_server, tmp_path, prepare) as api:
+    with recorded_run(session_server, tmp_path, prepare) as api:
         admin = Dashboard(api)
         page = admin.get("/dashboard/agents/patient")
         assert "none-of-newest" in page.cases
@@ -288,7 +288,7 @@ def until_shown(admin: Dashboard, path: str, holds: Callable[[Page], bool]) -> P
 # -- writing one ------------------------------------------------------------------------------------------------------
 
 
-def test_an_agent_is_put_together_without_a_script(admin: Dashboard, api: Office) -> None:
+def test_an_agent_is_put_together_without_a_script(admin: Dashboard, api: ApiServer) -> None:
     page = admin.get(NEW)
     assert (value(page, "period"), value(page, "unit"), value(page, "attribution_method")) == ("72", "hours", "last")
     page = admin.submit(page, NEW, button="check:", **{"key": "support", "name": "Help", "c.0.fact": "replied"})
@@ -336,7 +336,7 @@ def test_checks_are_grouped_moved_and_removed(admin: Dashboard) -> None:
     assert "always" in page.cases
 
 
-def test_every_mistake_is_told_at_its_field_and_what_was_typed_stays(admin: Dashboard, api: Office) -> None:
+def test_every_mistake_is_told_at_its_field_and_what_was_typed_stays(admin: Dashboard, api: ApiServer) -> None:
     page = admin.submit(admin.get(NEW), NEW, button="group:")
     typed = {
         "name": HOSTILE * 20, "period": "0", "unit": "days", "effective_from": "soon", "c.0.choice": "gte",
@@ -365,7 +365,7 @@ def test_an_instant_that_is_none_is_told_at_its_field(admin: Dashboard) -> None:
     ("period", "unit", "seconds"),
     [("72", "hours", 259_200), ("180", "days", 15_552_000), ("1", "seconds", 1), ("0.5", "minutes", 30)],
 )
-def test_time_is_written_in_human_units(admin: Dashboard, api: Office, period: str, unit: str, seconds: int) -> None:
+def test_time_is_written_in_human_units(admin: Dashboard, api: ApiServer, period: str, unit: str, seconds: int) -> None:
     filled(admin, period=period, unit=unit)
     assert agent(api)["settlement_period"] == seconds
     page = admin.get("/dashboard/agents/support/edit")
@@ -375,21 +375,21 @@ def test_time_is_written_in_human_units(admin: Dashboard, api: Office, period: s
 
 
 @pytest.mark.parametrize("period", ["", "0", "181", "x", "1e-9", "NaN", "1" * 400, "-1"])
-def test_time_that_is_none_is_refused(admin: Dashboard, api: Office, period: str) -> None:
+def test_time_that_is_none_is_refused(admin: Dashboard, api: ApiServer, period: str) -> None:
     page = filled(admin, period=period, unit="days")
     assert page.status == 400
     assert page.invalid == ["period"]
     assert api.get("/v1/agents")["data"] == []
 
 
-def test_a_key_that_is_taken_is_told_at_the_key(admin: Dashboard, api: Office) -> None:
+def test_a_key_that_is_taken_is_told_at_the_key(admin: Dashboard, api: ApiServer) -> None:
     made(api, "/v1/agents", AGENT)
     page = filled(admin)
     assert page.status == 400
     assert page.invalid == ["key"]
 
 
-def test_any_text_is_a_key_and_stays_text(admin: Dashboard, api: Office) -> None:
+def test_any_text_is_a_key_and_stays_text(admin: Dashboard, api: ApiServer) -> None:
     page = filled(admin, key=KEY, name=HOSTILE, **{"c.0.fact": HOSTILE})
     assert page.path == LINK
     assert page.find("//h1").text == HOSTILE
@@ -400,7 +400,7 @@ def test_any_text_is_a_key_and_stays_text(admin: Dashboard, api: Office) -> None
     assert admin.get("/dashboard/agents").links()["Plain"] == LINK
 
 
-def test_an_agent_may_be_called_new(admin: Dashboard, api: Office) -> None:
+def test_an_agent_may_be_called_new(admin: Dashboard, api: ApiServer) -> None:
     page = filled(admin, key="new", name="Called new")
     assert page.find("//h1").text == "Called new"
     assert admin.get(admin.get("/dashboard/agents").links()["Called new"]).find("//h1").text == "Called new"
@@ -411,7 +411,7 @@ def test_an_agent_may_be_called_new(admin: Dashboard, api: Office) -> None:
     assert admin.get(NEW).document.xpath("//input[@name='key']"), "the form for a new one"
 
 
-def test_what_somebody_else_saved_meanwhile_is_not_overwritten_unseen(admin: Dashboard, api: Office) -> None:
+def test_what_somebody_else_saved_meanwhile_is_not_overwritten_unseen(admin: Dashboard, api: ApiServer) -> None:
     made(api, "/v1/agents", AGENT)
     path = "/dashboard/agents/support/edit"
     page = admin.get(path)
@@ -425,7 +425,7 @@ def test_what_somebody_else_saved_meanwhile_is_not_overwritten_unseen(admin: Das
     assert agent(api)["name"] == "Ours"
 
 
-def test_a_change_makes_a_version_and_no_change_makes_none(admin: Dashboard, api: Office) -> None:
+def test_a_change_makes_a_version_and_no_change_makes_none(admin: Dashboard, api: ApiServer) -> None:
     made(api, "/v1/agents", AGENT)
     path = "/dashboard/agents/support/edit"
     page = admin.submit(admin.get(path), path, button="save")
@@ -437,7 +437,7 @@ def test_a_change_makes_a_version_and_no_change_makes_none(admin: Dashboard, api
     assert [one["what"] for one in changes(api)] == ["agent.create", "agent.update"]
 
 
-def test_a_change_can_be_scheduled_in_utc(admin: Dashboard, api: Office) -> None:
+def test_a_change_can_be_scheduled_in_utc(admin: Dashboard, api: ApiServer) -> None:
     made(api, "/v1/agents", AGENT)
     path = "/dashboard/agents/support/edit"
     page = admin.submit(admin.get(path), path, button="save", name="Help", effective_from="2097-01-01T00:00")
@@ -449,14 +449,14 @@ def test_a_change_can_be_scheduled_in_utc(admin: Dashboard, api: Office) -> None
     assert value(page, "name") == "Halp"
 
 
-def test_a_name_that_is_left_empty_is_the_key(admin: Dashboard, api: Office) -> None:
+def test_a_name_that_is_left_empty_is_the_key(admin: Dashboard, api: ApiServer) -> None:
     made(api, "/v1/agents", AGENT)
     path = "/dashboard/agents/support/edit"
     admin.submit(admin.get(path), path, button="save", name="")
     assert agent(api)["name"] == "support"
 
 
-def test_no_condition_is_lost_by_looking_at_it_and_saving(admin: Dashboard, api: Office) -> None:
+def test_no_condition_is_lost_by_looking_at_it_and_saving(admin: Dashboard, api: ApiServer) -> None:
     condition = [
         {"fact": HOSTILE, "operator": "match", "value": HOSTILE},
         {"fact": "line\nbreak\r\t\0", "operator": "match", "value": "a\r\nb\n"},
@@ -480,7 +480,7 @@ def test_no_condition_is_lost_by_looking_at_it_and_saving(admin: Dashboard, api:
     assert agent(api)["condition"] == condition
 
 
-def test_a_form_may_have_a_thousand_checks(admin: Dashboard, api: Office) -> None:
+def test_a_form_may_have_a_thousand_checks(admin: Dashboard, api: ApiServer) -> None:
     condition = [{"fact": f"a{number}", "operator": "count_gte", "value": number} for number in range(1000)]
     made(api, "/v1/agents", {"key": "support", "condition": condition})
     path = "/dashboard/agents/support/edit"
@@ -492,7 +492,7 @@ def test_a_form_may_have_a_thousand_checks(admin: Dashboard, api: Office) -> Non
 # -- trying -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_rule_is_tried_before_it_is_saved(admin: Dashboard, api: Office) -> None:
+def test_a_rule_is_tried_before_it_is_saved(admin: Dashboard, api: ApiServer) -> None:
     page = admin.submit(admin.get(NEW), NEW, button="example:", **{"c.0.fact": "replied", "period": "1"})
     page = admin.submit(page, NEW, button="check:", attribution_method="sum")
     page = admin.submit(
@@ -586,7 +586,7 @@ def test_what_cannot_be_tried_is_told_by_its_row(admin: Dashboard) -> None:
     assert page.status == 200
 
 
-def test_an_agent_s_own_actions_are_suggested_as_examples(admin: Dashboard, api: Office) -> None:
+def test_an_agent_s_own_actions_are_suggested_as_examples(admin: Dashboard, api: ApiServer) -> None:
     condition = [
         {"fact": "rated", "operator": "gte", "value": 4},
         {"fact": "reopened", "operator": "not seen"},
@@ -607,7 +607,7 @@ def test_an_agent_s_own_actions_are_suggested_as_examples(admin: Dashboard, api:
 # -- with a script ----------------------------------------------------------------------------------------------------
 
 
-def test_the_builder_in_a_browser(tab: Tab, api: Office) -> None:
+def test_the_builder_in_a_browser(tab: Tab, api: ApiServer) -> None:
     """The reading follows while it is typed, buttons change the form alone, and nothing that was typed is lost."""
     page = tab.page
     tab.open(NEW)
@@ -638,7 +638,7 @@ def test_the_builder_in_a_browser(tab: Tab, api: Office) -> None:
     assert agent(api)["condition"][0]["conditions"][0] == {"fact": HOSTILE, "operator": "gte", "value": 4}
 
 
-def test_a_phone_has_room_for_the_builder(tab: Tab, api: Office) -> None:
+def test_a_phone_has_room_for_the_builder(tab: Tab, api: ApiServer) -> None:
     stocked(api)
     deep: dict[str, Any] = {"fact": "a" * 100, "operator": "seen"}
     for _ in range(6):

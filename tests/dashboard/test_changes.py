@@ -8,9 +8,9 @@ import pytest
 
 from tests.dashboard.browser import Tab
 from tests.dashboard.client import Dashboard, Page, figures, words
+from tests.web.api_server import ApiServer
 from tests.web.catalogue import RULE, made, stocked
-from tests.web.office import Office
-from tests.web.papers import put
+from tests.web.invoices import put
 from witnd.store.access.change_log import Change, Changes
 from witnd.store.keys import GlobalKeys
 from witnd.store.server.connection import connect
@@ -18,11 +18,11 @@ from witnd.store.server.connection import connect
 PATH = "/dashboard/changes"
 
 
-def noted(api: Office, *entries: Any) -> None:
+def noted(api: ApiServer, *entries: Any) -> None:
     """Put entries into the log as the API does."""
 
     async def write() -> None:
-        async with connect(api.workshop.server.url) as client:
+        async with connect(api.deployment.server.url) as client:
             for entry in entries:
                 await Changes(client, GlobalKeys("witn")).note(Change(**({"who": "x", "request_id": "ab"} | entry)))
 
@@ -48,7 +48,7 @@ def test_without_changes_the_page_says_what_will_be_here(admin: Dashboard) -> No
     assert admin.get(PATH).cases == ["none-yet"]
 
 
-def test_each_kind_of_thing_is_named_and_linked(admin: Dashboard, api: Office) -> None:
+def test_each_kind_of_thing_is_named_and_linked(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     made(api, "/v1/notification-rules", RULE)
     token = made(api, "/v1/tokens", {"name": "shop", "scopes": ["read"]})
@@ -74,7 +74,7 @@ def test_each_kind_of_thing_is_named_and_linked(admin: Dashboard, api: Office) -
     assert links["shop"] == f"/dashboard/tokens/{token['id']}"
 
 
-def test_only_the_fields_that_differ_are_shown(admin: Dashboard, api: Office) -> None:
+def test_only_the_fields_that_differ_are_shown(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     api.ask("PATCH", "/v1/customers/acme", {"name": "Acme & Co", "email": None})
     page = admin.get(PATH)
@@ -88,7 +88,7 @@ def test_only_the_fields_that_differ_are_shown(admin: Dashboard, api: Office) ->
     assert page.item_fields("changes")[0] == ["archived"]
 
 
-def test_what_takes_effect_later_says_when(admin: Dashboard, api: Office) -> None:
+def test_what_takes_effect_later_says_when(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     body = {"name": "New", "effective_from": "2096-01-31T09:30:00Z"}
     assert api.ask("PATCH", "/v1/customers/acme", body).status == 200
@@ -97,7 +97,7 @@ def test_what_takes_effect_later_says_when(admin: Dashboard, api: Office) -> Non
     assert not items[1].xpath("./td[2]//time")
 
 
-def test_many_differences_are_opened_first(admin: Dashboard, api: Office) -> None:
+def test_many_differences_are_opened_first(admin: Dashboard, api: ApiServer) -> None:
     noted(api, {"what": "delivery.resend", "key": "d" * 64, "before": {str(n): n for n in range(9)}, "after": {}})
     page = admin.get(PATH)
     assert figures(page.find("//details/summary")) == ["9"]
@@ -105,12 +105,12 @@ def test_many_differences_are_opened_first(admin: Dashboard, api: Office) -> Non
     assert page.links()["d" * 12] == f"/dashboard/deliveries/{'d' * 64}"
 
 
-def test_a_token_is_noted_with_what_it_may(admin: Dashboard, api: Office) -> None:
+def test_a_token_is_noted_with_what_it_may(admin: Dashboard, api: ApiServer) -> None:
     made(api, "/v1/tokens", {"name": "shop", "scopes": ["read", "ingest"]})
     assert "scopesread, ingest" in told(admin)[0]
 
 
-def test_a_change_of_everything_stays_small(admin: Dashboard, api: Office) -> None:
+def test_a_change_of_everything_stays_small(admin: Dashboard, api: ApiServer) -> None:
     before, after = ({str(n): f"{n}{side}" for n in range(1000)} for side in "ab")
     noted(api, {"what": "delivery.resend", "key": "x", "before": before, "after": after})
     page = admin.get(PATH)
@@ -119,7 +119,7 @@ def test_a_change_of_everything_stays_small(admin: Dashboard, api: Office) -> No
     assert figures(page.find("//*[@data-fact='fields-left']")) == ["975"]
 
 
-def test_secrets_and_their_digests_are_nowhere(admin: Dashboard, api: Office) -> None:
+def test_secrets_and_their_digests_are_nowhere(admin: Dashboard, api: ApiServer) -> None:
     secret = "whsec_" + "A" * 40
     rule = made(api, "/v1/notification-rules", RULE | {"secret": secret})
     assert api.ask("POST", f"/v1/notification-rules/{rule['id']}/rotate-secret", {}).status == 200
@@ -132,7 +132,7 @@ def test_secrets_and_their_digests_are_nowhere(admin: Dashboard, api: Office) ->
 FROM, TO = "2026-01-01T00:00:00.000Z", "2026-01-02T00:00:00.000Z"
 
 
-def test_things_that_are_no_things_are_told_too(admin: Dashboard, api: Office) -> None:
+def test_things_that_are_no_things_are_told_too(admin: Dashboard, api: ApiServer) -> None:
     noted(
         api,
         {"what": "problems.retry_held", "key": "", "after": {"keys": ["a", "b"]}},
@@ -157,7 +157,7 @@ def test_things_that_are_no_things_are_told_too(admin: Dashboard, api: Office) -
     assert admin.get(PATH).links()["ticket/1"] == "/dashboard/outcomes/ticket%2F1"
 
 
-def test_the_log_has_pages(admin: Dashboard, api: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_has_pages(admin: Dashboard, api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("witnd.web.dashboard.pages.changes.LIMIT", 2)
     noted(api, *[{"what": "agent.create", "key": f"a{n}"} for n in range(5)])
     page, seen = admin.get(PATH), []
@@ -173,7 +173,7 @@ def test_the_log_has_pages(admin: Dashboard, api: Office, monkeypatch: pytest.Mo
     assert admin.get(f"{PATH}?after=x").status == 400
 
 
-def test_what_others_wrote_is_text(admin: Dashboard, api: Office) -> None:
+def test_what_others_wrote_is_text(admin: Dashboard, api: ApiServer) -> None:
     bad = "<script>alert(1)</script>\"'`é"
     noted(api, {"what": "customer.update", "who": bad, "key": bad, "request_id": bad,
                 "before": {"name": "x", "email": None, "rate_card": None},
@@ -188,7 +188,7 @@ def test_only_admins_see_the_log(reader: Dashboard) -> None:
     assert PATH not in reader.get("/dashboard").links().values()
 
 
-def test_a_change_arrives_while_somebody_looks(tab: Tab, api: Office) -> None:
+def test_a_change_arrives_while_somebody_looks(tab: Tab, api: ApiServer) -> None:
     tab.open(PATH)
     tab.page.locator("[data-case=none-yet]").wait_for()
     made(api, "/v1/customers", {"key": "acme"})

@@ -10,10 +10,10 @@ import pytest
 from tests.dashboard.browser import Tab
 from tests.dashboard.client import Dashboard, Page, figures, names, words
 from tests.support.server import Server
+from tests.web.api_server import ApiServer
 from tests.web.catalogue import CARD, changes, made, stocked
-from tests.web.lived import lived
-from tests.web.office import Office
-from tests.web.papers import AHEAD, ROWS, put
+from tests.web.invoices import AHEAD, ROWS, put
+from tests.web.recorded_run import recorded_run
 from witnd.store.keys import BillingKeys
 
 HOSTILE = "wei/rd ?#% \"é'<script>alert(1)</script>"
@@ -44,7 +44,7 @@ def test_without_customers_the_list_says_what_they_are_and_how_to_make_one(admin
     assert NEW not in reader.get("/dashboard/customers").hrefs
 
 
-def test_customers_are_listed_with_their_card_and_what_is_their_own(admin: Dashboard, api: Office) -> None:
+def test_customers_are_listed_with_their_card_and_what_is_their_own(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     made(api, "/v1/customers", {"key": "poor"})
     own = {"entries": [{"agent": "support", "price_per_unit": "0.8"}], "agents": [{"agent": "support", "name": "x"}]}
@@ -59,7 +59,7 @@ def test_customers_are_listed_with_their_card_and_what_is_their_own(admin: Dashb
     assert links == {of("acme") + "#prices": "1", of("acme") + "#terms": "1"}
 
 
-def test_the_list_is_searched_and_archived_ones_are_shown_on_request(admin: Dashboard, api: Office) -> None:
+def test_the_list_is_searched_and_archived_ones_are_shown_on_request(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     made(api, "/v1/customers", {"key": "other", "name": "Somebody Else"})
     assert api.ask("DELETE", "/v1/customers/other").status == 200
@@ -76,7 +76,7 @@ def test_the_list_is_searched_and_archived_ones_are_shown_on_request(admin: Dash
 
 
 def test_the_list_has_pages_that_keep_the_search(
-    admin: Dashboard, api: Office, monkeypatch: pytest.MonkeyPatch
+    admin: Dashboard, api: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("witnd.web.dashboard.pages.catalogue.customers.LIMIT", 2)
     for number in range(5):
@@ -93,7 +93,7 @@ def test_the_list_has_pages_that_keep_the_search(
 
 
 def test_a_search_that_looked_at_enough_leads_on(
-    admin: Dashboard, api: Office, monkeypatch: pytest.MonkeyPatch
+    admin: Dashboard, api: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("witnd.app.catalogue.read.LOOKED_AT_MAX", 2)
     for number in range(5):
@@ -108,7 +108,7 @@ def test_a_search_that_looked_at_enough_leads_on(
 # -- the form ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_customer_is_created_from_the_key_that_waits(admin: Dashboard, api: Office) -> None:
+def test_a_customer_is_created_from_the_key_that_waits(admin: Dashboard, api: ApiServer) -> None:
     made(api, "/v1/rate-cards", CARD | {"entries": []})
     page = admin.get(f"{NEW}?key=acme")
     assert value(page, "key") == "acme"
@@ -121,7 +121,7 @@ def test_a_customer_is_created_from_the_key_that_waits(admin: Dashboard, api: Of
     assert (noted["who"], noted["what"], noted["key"]) == ("token admin", "customer.create", "acme")
 
 
-def test_what_is_left_empty_has_its_default(admin: Dashboard, api: Office) -> None:
+def test_what_is_left_empty_has_its_default(admin: Dashboard, api: ApiServer) -> None:
     page = admin.submit(admin.get(NEW), key=" acme ")
     assert page.path == of(" acme "), "spaces may stand in a key that events have"
     found = api.get("/v1/customers/%20acme%20")
@@ -129,7 +129,7 @@ def test_what_is_left_empty_has_its_default(admin: Dashboard, api: Office) -> No
     assert "no-card" in page.cases
 
 
-def test_mistakes_stand_at_their_fields_and_everything_typed_is_kept(admin: Dashboard, api: Office) -> None:
+def test_mistakes_stand_at_their_fields_and_everything_typed_is_kept(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     typed = {"key": "acme 2", "name": HOSTILE, "email": "nobody", "effective_from": "soon"}
     page = admin.submit(admin.get(NEW), rate_card="standard", **typed)
@@ -141,7 +141,7 @@ def test_mistakes_stand_at_their_fields_and_everything_typed_is_kept(admin: Dash
     assert api.ask("GET", "/v1/customers/acme%202").status == 404
 
 
-def test_a_key_is_taken_once(admin: Dashboard, api: Office) -> None:
+def test_a_key_is_taken_once(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     page = admin.submit(admin.get(NEW), key="acme", name="Again")
     assert page.status == 409
@@ -150,7 +150,7 @@ def test_a_key_is_taken_once(admin: Dashboard, api: Office) -> None:
     assert api.get("/v1/customers/acme")["name"] == "Acme"
 
 
-def test_a_card_that_is_gone_or_never_was_is_told_at_its_field(admin: Dashboard, api: Office) -> None:
+def test_a_card_that_is_gone_or_never_was_is_told_at_its_field(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     page = admin.submit(admin.get(of("acme", "edit")), rate_card="standart")
     assert page.status == 400
@@ -159,7 +159,7 @@ def test_a_card_that_is_gone_or_never_was_is_told_at_its_field(admin: Dashboard,
     assert "standard" in page.problem("rate_card"), "which may be meant"
 
 
-def test_a_customer_is_changed_and_an_unchanged_one_makes_no_version(admin: Dashboard, api: Office) -> None:
+def test_a_customer_is_changed_and_an_unchanged_one_makes_no_version(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     page = admin.get(of("acme", "edit"))
     assert (value(page, "name"), value(page, "email")) == ("Acme", "billing@acme.example")
@@ -173,7 +173,7 @@ def test_a_customer_is_changed_and_an_unchanged_one_makes_no_version(admin: Dash
     assert changes(api)[-1]["what"] == "customer.update"
 
 
-def test_what_somebody_else_saved_meanwhile_is_not_overwritten_unseen(admin: Dashboard, api: Office) -> None:
+def test_what_somebody_else_saved_meanwhile_is_not_overwritten_unseen(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     page = admin.get(of("acme", "edit"))
     assert api.ask("PATCH", "/v1/customers/acme", {"email": "new@acme.example"}).status == 200
@@ -185,7 +185,7 @@ def test_what_somebody_else_saved_meanwhile_is_not_overwritten_unseen(admin: Das
     assert api.get("/v1/customers/acme")["email"] == "billing@acme.example"
 
 
-def test_own_prices_need_a_card_to_stay(admin: Dashboard, api: Office) -> None:
+def test_own_prices_need_a_card_to_stay(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     api.ask("PATCH", "/v1/customers/acme", {"entries": [{"agent": "support", "price_per_unit": "0.8"}]})
     page = admin.submit(admin.get(of("acme", "edit")), rate_card="")
@@ -195,7 +195,7 @@ def test_own_prices_need_a_card_to_stay(admin: Dashboard, api: Office) -> None:
 
 
 def test_a_card_in_another_currency_is_refused_while_the_customer_has_prices_of_its_own(
-    admin: Dashboard, api: Office
+    admin: Dashboard, api: ApiServer
 ) -> None:
     stocked(api)
     made(api, "/v1/rate-cards", CARD | {"key": "dollar", "currency": "USD"})
@@ -208,7 +208,7 @@ def test_a_card_in_another_currency_is_refused_while_the_customer_has_prices_of_
     assert "0.0049 EUR" in warning, "what is below a cent"
 
 
-def test_a_change_may_take_effect_later(admin: Dashboard, api: Office) -> None:
+def test_a_change_may_take_effect_later(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     page = admin.submit(admin.get(of("acme", "edit")), name="New Acme", effective_from="2096-01-31T09:30")
     assert "31 Jan 2096, 09:30 UTC" in page.message
@@ -221,7 +221,7 @@ def test_a_change_may_take_effect_later(admin: Dashboard, api: Office) -> None:
 
 
 @pytest.mark.parametrize("key", [HOSTILE, "new", ".", "..", "~new", "../x", "terms", "a&b=c"])
-def test_any_key_has_a_page_on_which_it_is_text(admin: Dashboard, api: Office, key: str) -> None:
+def test_any_key_has_a_page_on_which_it_is_text(admin: Dashboard, api: ApiServer, key: str) -> None:
     page = admin.submit(admin.get(f"{NEW}?key={quote(key)}"), name=HOSTILE)
     assert page.status == 200, page.text
     assert page.find("//h1").text_content() == HOSTILE
@@ -238,7 +238,7 @@ def test_any_key_has_a_page_on_which_it_is_text(admin: Dashboard, api: Office, k
 
 
 @pytest.mark.slow
-def test_among_many_cards_and_agents_names_are_typed(admin: Dashboard, api: Office) -> None:
+def test_among_many_cards_and_agents_names_are_typed(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     for number in range(200):
         made(api, "/v1/rate-cards", {"key": f"card-{number}", "currency": "EUR", "entries": []})
@@ -251,7 +251,7 @@ def test_among_many_cards_and_agents_names_are_typed(admin: Dashboard, api: Offi
         assert admin.get(path).find("//input[@name='agent']").get("type") == "text"
 
 
-def test_what_is_many_is_told_in_part(admin: Dashboard, api: Office) -> None:
+def test_what_is_many_is_told_in_part(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     agents = [f"agent-{number:03}" for number in range(60)]
     for agent in agents:
@@ -269,7 +269,7 @@ def test_what_is_many_is_told_in_part(admin: Dashboard, api: Office) -> None:
 # -- one customer -----------------------------------------------------------------------------------------------------
 
 
-def test_prices_stand_in_words_and_own_ones_first(admin: Dashboard, reader: Dashboard, api: Office) -> None:
+def test_prices_stand_in_words_and_own_ones_first(admin: Dashboard, reader: Dashboard, api: ApiServer) -> None:
     stocked(api)
     made(api, "/v1/agents", {"key": "calls", "condition": [{"fact": "called", "operator": "seen"}]})
     tiers = [{"up_to": "100", "price_per_unit": "1"}, {"price_per_unit": "0.5"}]
@@ -292,7 +292,7 @@ def test_prices_stand_in_words_and_own_ones_first(admin: Dashboard, reader: Dash
     assert of("acme", "prices") not in reader.get(of("acme")).hrefs
 
 
-def test_own_terms_stand_in_words_and_others_can_be_agreed(admin: Dashboard, api: Office) -> None:
+def test_own_terms_stand_in_words_and_others_can_be_agreed(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     made(api, "/v1/agents", {"key": "calls", "condition": [{"fact": "called", "operator": "seen"}]})
     terms = {
@@ -323,11 +323,11 @@ def test_own_terms_stand_in_words_and_others_can_be_agreed(admin: Dashboard, api
 def test_outcomes_and_invoices_of_the_customer_stand_there(
     session_server: Server, redis_url: str, tmp_path: Any
 ) -> None:
-    def events(workshop: Any) -> None:
+    def events(deployment: Any) -> None:
         for number in range(12):
-            workshop.event(f"ticket-{number:02}", "replied", after=number)
+            deployment.event(f"ticket-{number:02}", "replied", after=number)
 
-    with lived(session_server, tmp_path, events) as api:
+    with recorded_run(session_server, tmp_path, events) as api:
         put(api, "acme", at=AHEAD.start)
         page = Dashboard(api).get(of("acme"))
         outcomes = page.rows("outcomes")
@@ -341,16 +341,16 @@ def test_outcomes_and_invoices_of_the_customer_stand_there(
         assert {"/dashboard/outcomes?customer=acme", "/dashboard/invoices?customer=acme"} <= page.hrefs
 
 
-def test_credit_is_shown_by_currency(admin: Dashboard, api: Office) -> None:
+def test_credit_is_shown_by_currency(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     assert not admin.get(of("acme")).document.xpath("//*[@id='credit']//dd")
     keys = BillingKeys("witn")
-    api.workshop.call("HSET", keys.balance, "EUR:acme", "12.5", "EUR:other", "7")
+    api.deployment.call("HSET", keys.balance, "EUR:acme", "12.5", "EUR:other", "7")
     assert "12.50 EUR" in admin.get(of("acme")).text_of("credit")
     assert "7" not in admin.get(of("acme")).text_of("credit")
 
 
-def test_the_example_sends_an_event_of_this_customer(admin: Dashboard, api: Office) -> None:
+def test_the_example_sends_an_event_of_this_customer(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     made(api, "/v1/customers", {"key": "o'brien <x>", "rate_card": "standard"})
     curl, xadd = [pre.text_content() for pre in admin.get(of("o'brien <x>")).document.xpath("//*[@id='send']//pre")]
@@ -361,11 +361,11 @@ def test_the_example_sends_an_event_of_this_customer(admin: Dashboard, api: Offi
     }  # fmt: skip
     assert command[3] == "http://{}:{}/v1/events".format(*api.address)
     assert api.ask("POST", "/v1/events", event, scope="ingest").status == 202
-    added = api.workshop.call(*[word for word in shlex.split(xadd) if word != "redis-cli"])
+    added = api.deployment.call(*[word for word in shlex.split(xadd) if word != "redis-cli"])
     assert isinstance(added, bytes)
 
 
-def test_versions_say_what_they_changed_and_are_compared(admin: Dashboard, api: Office) -> None:
+def test_versions_say_what_they_changed_and_are_compared(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     for name in ("One", "Two", "Three"):
         api.ask("PATCH", "/v1/customers/acme", {"name": name})
@@ -378,7 +378,7 @@ def test_versions_say_what_they_changed_and_are_compared(admin: Dashboard, api: 
     assert admin.get(of("acme") + "?from=x").status == 400
 
 
-def test_versions_have_pages(admin: Dashboard, api: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_versions_have_pages(admin: Dashboard, api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("witnd.web.dashboard.forms.versions.LIMIT", 2)
     stocked(api)
     for number in range(4):
@@ -392,7 +392,7 @@ def test_versions_have_pages(admin: Dashboard, api: Office, monkeypatch: pytest.
     assert seen == ["5", "4", "3", "2", "1"]
 
 
-def test_a_customer_is_archived_after_a_tick_and_restored(admin: Dashboard, api: Office) -> None:
+def test_a_customer_is_archived_after_a_tick_and_restored(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     page = admin.get(of("acme"))
     refused = admin.submit(page, of("acme", "archive"), confirmed=None)
@@ -406,7 +406,7 @@ def test_a_customer_is_archived_after_a_tick_and_restored(admin: Dashboard, api:
     assert [one["what"] for one in changes(api)[-2:]] == ["customer.archive", "customer.restore"]
 
 
-def test_who_may_only_read_sees_no_actions_and_is_refused(reader: Dashboard, api: Office) -> None:
+def test_who_may_only_read_sees_no_actions_and_is_refused(reader: Dashboard, api: ApiServer) -> None:
     stocked(api)
     api.ask("PATCH", "/v1/customers/acme", {"agents": [{"agent": "support", "name": "x"}]})
     page = reader.get(of("acme"))
@@ -439,7 +439,7 @@ def test_one_that_is_not_there_is_not_found(admin: Dashboard) -> None:
         assert admin.send(of("nobody", what), {"form_key": key, "confirmed": "yes"}).status == 404
 
 
-def test_the_list_is_searched_without_leaving_it(tab: Tab, api: Office) -> None:
+def test_the_list_is_searched_without_leaving_it(tab: Tab, api: ApiServer) -> None:
     stocked(api)
     made(api, "/v1/customers", {"key": "other", "name": "Somebody Else"})
     tab.open("/dashboard/customers")
@@ -450,7 +450,7 @@ def test_the_list_is_searched_without_leaving_it(tab: Tab, api: Office) -> None:
     assert tab.page.locator("#list tbody tr").count() == 1
 
 
-def test_an_outcome_appears_on_the_page_of_its_customer(tab: Tab, api: Office) -> None:
+def test_an_outcome_appears_on_the_page_of_its_customer(tab: Tab, api: ApiServer) -> None:
     stocked(api)
     tab.open(of("acme"))
     assert tab.page.locator("#outcomes tbody tr").count() == 0

@@ -15,9 +15,9 @@ from tests.notify.committed import CREATED, deliveries, delivery
 from tests.notify.receiver import Receiver
 from tests.support.processes import until
 from tests.support.server import Server
+from tests.web.api_server import ApiServer, api_server
 from tests.web.catalogue import AGENT, CARD, CUSTOMER, RULE, changes, made
-from tests.web.office import Office, office
-from tests.web.papers import on_server
+from tests.web.invoices import on_server
 from tests.web.test_deliveries import REFUSED, dead, delivered, laid_up, put, row_of
 from tests.web.test_notification_rules import listening
 from witnd.app import deliveries as desk_of
@@ -34,8 +34,8 @@ DUE = 4_000_000_000_000
 
 
 @pytest.fixture
-def api(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[Office]:
-    with office(session_server, tmp_path, allow_networks=(ip_network("127.0.0.0/8"),)) as opened:
+def api(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[ApiServer]:
+    with api_server(session_server, tmp_path, allow_networks=(ip_network("127.0.0.0/8"),)) as opened:
         for name in ("billing", "crm"):
             made(opened, "/v1/notification-rules", {**RULE, "name": name})
         yield opened
@@ -47,7 +47,7 @@ def endpoint() -> Iterator[Receiver]:
         yield opened
 
 
-def some(api: Office) -> dict[str, Delivery]:
+def some(api: ApiServer) -> dict[str, Delivery]:
     """One of each standing; the pending one is tried again some day."""
     rows = {
         "delivered": delivery(4, created_ms=CREATED + 4),
@@ -75,7 +75,7 @@ def pages_of(admin: Dashboard, path: str) -> list[list[str]]:
 # -- lists -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_list_tells_where_each_stands_and_what_was_answered(admin: Dashboard, api: Office) -> None:
+def test_a_list_tells_where_each_stands_and_what_was_answered(admin: Dashboard, api: ApiServer) -> None:
     rows = some(api)
     until_then = Markup(until_filter(DUE + SCHEDULE[0])).striptags()
     page = admin.get(LIST)
@@ -93,7 +93,7 @@ def test_a_list_tells_where_each_stands_and_what_was_answered(admin: Dashboard, 
     assert links["crm"] == "/dashboard/notifications/crm"
 
 
-def test_filters_are_in_the_address_and_stay_filled_in(admin: Dashboard, api: Office) -> None:
+def test_filters_are_in_the_address_and_stay_filled_in(admin: Dashboard, api: ApiServer) -> None:
     some(api)
     page = admin.submit(admin.get(LIST), LIST, standing="dead", rule="billing", about="ticket-0003")
     assert page.path == f"{LIST}?standing=dead&rule=billing&about=ticket-0003"
@@ -111,7 +111,7 @@ def test_filters_are_in_the_address_and_stay_filled_in(admin: Dashboard, api: Of
     assert admin.get(f"{LIST}?rule=nobody").status == 400
 
 
-def test_the_words_parked_and_dead_are_explained_with_what_to_do(admin: Dashboard, api: Office) -> None:
+def test_the_words_parked_and_dead_are_explained_with_what_to_do(admin: Dashboard, api: ApiServer) -> None:
     some(api)
     assert "parked" in admin.get(f"{LIST}?standing=parked").cases
     page = admin.get(f"{LIST}?standing=dead&rule=billing")
@@ -124,7 +124,7 @@ def test_the_words_parked_and_dead_are_explained_with_what_to_do(admin: Dashboar
     assert explained == ["pending", "delivered", "parked", "dead"]
 
 
-def test_a_list_goes_on_page_by_page(admin: Dashboard, api: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_goes_on_page_by_page(admin: Dashboard, api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("witnd.web.dashboard.pages.webhooks.deliveries.LIMIT", 3)
     rows = deliveries(8)
     for row in rows:
@@ -137,20 +137,20 @@ def test_a_list_goes_on_page_by_page(admin: Dashboard, api: Office, monkeypatch:
     assert admin.get(f"{LIST}?after=nonsense").status == 400
 
 
-def test_a_message_is_found_by_the_id_that_its_receiver_has(admin: Dashboard, api: Office) -> None:
+def test_a_message_is_found_by_the_id_that_its_receiver_has(admin: Dashboard, api: ApiServer) -> None:
     one = some(api)["parked"]
     assert admin.get(f"{LIST}?about={one.id}").path == f"{LIST}/{one.id}"
     assert admin.get(f"{LIST}?about={'ab' * 32}").cases == ["no-match"]
 
 
-def test_an_empty_list_says_how_the_first_one_comes(admin: Dashboard, api: Office) -> None:
+def test_an_empty_list_says_how_the_first_one_comes(admin: Dashboard, api: ApiServer) -> None:
     page = admin.get(LIST)
     assert page.cases == ["none-yet"]
     assert page.rows("deliveries") == []
 
 
 def test_a_rare_one_is_looked_for_where_one_asks_and_not_on_the_page_of_its_notification(
-    admin: Dashboard, api: Office, monkeypatch: pytest.MonkeyPatch
+    admin: Dashboard, api: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [delivery(1, name="crm"), *deliveries(3)]
     for row in rows:
@@ -167,7 +167,7 @@ def test_a_rare_one_is_looked_for_where_one_asks_and_not_on_the_page_of_its_noti
 # -- one ---------------------------------------------------------------------------------------------------------------
 
 
-def test_a_delivery_shows_its_message_and_every_attempt(admin: Dashboard, api: Office) -> None:
+def test_a_delivery_shows_its_message_and_every_attempt(admin: Dashboard, api: ApiServer) -> None:
     one = delivery(1)
 
     def tried(progress: Progress) -> Progress:
@@ -193,7 +193,7 @@ def test_a_delivery_shows_its_message_and_every_attempt(admin: Dashboard, api: O
     assert page.links()["billing"] == "/dashboard/notifications/billing"
 
 
-def test_an_outcome_with_a_hostile_key_stays_text(admin: Dashboard, api: Office) -> None:
+def test_an_outcome_with_a_hostile_key_stays_text(admin: Dashboard, api: ApiServer) -> None:
     one = replace(delivery(1), outcome_key=HOSTILE, body=b'{"subjectKey":"</pre><script>alert(1)</script>"}')
     put(api, one, delivered)
     for path in (LIST, f"{LIST}/{one.id}", f"{LIST}?about={'%3Cscript%3E'}"):
@@ -203,7 +203,7 @@ def test_an_outcome_with_a_hostile_key_stays_text(admin: Dashboard, api: Office)
     assert page.find("//*[@id='exact']//pre").text == one.body.decode()
 
 
-def test_what_happens_next_is_told(admin: Dashboard, api: Office) -> None:
+def test_what_happens_next_is_told(admin: Dashboard, api: ApiServer) -> None:
     rows = some(api)
     for standing, case in (("delivered", "delivered"), ("dead", "dead"), ("parked", "parked"), ("pending", "retry")):
         page = admin.get(f"{LIST}/{rows[standing].id}")
@@ -211,14 +211,14 @@ def test_what_happens_next_is_told(admin: Dashboard, api: Office) -> None:
         assert ("500" in page.text_of("next")) is (standing in ("dead", "pending"))
 
 
-def test_why_one_is_parked_is_told_with_what_to_do(admin: Dashboard, api: Office) -> None:
+def test_why_one_is_parked_is_told_with_what_to_do(admin: Dashboard, api: ApiServer) -> None:
     one = some(api)["parked"]
     path = f"{LIST}/{one.id}"
     gone = EndpointState(failing_since=1, suspended_at=2, reason="the endpoint responded 410 Gone")
-    api.workshop.call("HSET", "witn:{shared}:endpoints", one.rule_id, encode_endpoint(gone))
+    api.deployment.call("HSET", "witn:{shared}:endpoints", one.rule_id, encode_endpoint(gone))
     assert admin.get(path).case("next") == "suspended"
     assert "410 Gone" in admin.get(path).text_of("next")
-    api.workshop.call("HDEL", "witn:{shared}:endpoints", one.rule_id)
+    api.deployment.call("HDEL", "witn:{shared}:endpoints", one.rule_id)
     assert api.ask("PATCH", f"/v1/notification-rules/{rule_id('crm')}", {"enabled": False}).status == 200
     assert admin.get(path).case("next") == "disabled"
     assert not admin.get(path).document.xpath("//main//form"), "sent again, it would be given up at once"
@@ -226,7 +226,7 @@ def test_why_one_is_parked_is_told_with_what_to_do(admin: Dashboard, api: Office
     assert admin.get(path).case("next") == "archived"
 
 
-def test_one_that_is_not_there_or_lost_its_message(admin: Dashboard, api: Office) -> None:
+def test_one_that_is_not_there_or_lost_its_message(admin: Dashboard, api: ApiServer) -> None:
     assert admin.get(f"{LIST}/{'ab' * 32}").status == 404
     one = some(api)["dead"]
 
@@ -245,7 +245,7 @@ def test_one_that_is_not_there_or_lost_its_message(admin: Dashboard, api: Office
 
 @pytest.mark.parametrize("step", [delivered, dead, laid_up])
 def test_one_is_sent_again_and_its_answer_shown(
-    admin: Dashboard, api: Office, endpoint: Receiver, step: Callable[[Progress], Progress]
+    admin: Dashboard, api: ApiServer, endpoint: Receiver, step: Callable[[Progress], Progress]
 ) -> None:
     assert (
         api.ask("PATCH", f"/v1/notification-rules/{rule_id('billing')}", {"url": endpoint.url("/hook")}).status == 200
@@ -263,7 +263,7 @@ def test_one_is_sent_again_and_its_answer_shown(
     assert (noted["what"], noted["key"], noted["who"]) == ("delivery.resend", one.id, "token admin")
 
 
-def test_a_range_is_counted_and_sent_again_by_who_confirms_that(admin: Dashboard, api: Office) -> None:
+def test_a_range_is_counted_and_sent_again_by_who_confirms_that(admin: Dashboard, api: ApiServer) -> None:
     rows = deliveries(6) + deliveries(2, name="crm")
     for place, row in enumerate(rows):
         put(api, row, (delivered, dead)[place % 2])
@@ -302,7 +302,7 @@ def test_a_range_is_counted_and_sent_again_by_who_confirms_that(admin: Dashboard
     ],
 )
 def test_a_range_that_cannot_be_meant_is_refused_beside_what_was_typed(
-    admin: Dashboard, api: Office, typed: dict[str, Any], wrong: str
+    admin: Dashboard, api: ApiServer, typed: dict[str, Any], wrong: str
 ) -> None:
     for button in ("count", "send"):
         page = admin.submit(admin.get(RESEND), RESEND, button=button, confirmed="yes", **typed)
@@ -314,7 +314,7 @@ def test_a_range_that_cannot_be_meant_is_refused_beside_what_was_typed(
 
 
 def test_a_range_that_holds_too_many_is_refused_whole(
-    admin: Dashboard, api: Office, monkeypatch: pytest.MonkeyPatch
+    admin: Dashboard, api: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(desk_of, "RESENT_MAX", 2)
     rows = deliveries(3)
@@ -329,7 +329,7 @@ def test_a_range_that_holds_too_many_is_refused_whole(
     assert [row_of(api, row).progress.resends for row in rows] == [0, 0, 0]
 
 
-def test_readers_see_everything_and_send_nothing(reader: Dashboard, api: Office) -> None:
+def test_readers_see_everything_and_send_nothing(reader: Dashboard, api: ApiServer) -> None:
     one = some(api)["dead"]
     page = reader.get(f"{LIST}/{one.id}")
     assert page.status == 200
@@ -343,10 +343,10 @@ def test_readers_see_everything_and_send_nothing(reader: Dashboard, api: Office)
     assert row_of(api, one).progress.resends == 0
 
 
-def test_why_an_endpoint_is_suspended_stays_text(admin: Dashboard, api: Office) -> None:
+def test_why_an_endpoint_is_suspended_stays_text(admin: Dashboard, api: ApiServer) -> None:
     one = some(api)["parked"]
     state = EndpointState(failing_since=1, suspended_at=2, reason=HOSTILE)
-    api.workshop.call("HSET", "witn:{shared}:endpoints", one.rule_id, encode_endpoint(state))
+    api.deployment.call("HSET", "witn:{shared}:endpoints", one.rule_id, encode_endpoint(state))
     page = admin.get(f"{LIST}/{one.id}")
     assert HOSTILE in page.text_of("next")
     assert not page.document.xpath("//main//script")
@@ -355,7 +355,7 @@ def test_why_an_endpoint_is_suspended_stays_text(admin: Dashboard, api: Office) 
 # -- in a browser ------------------------------------------------------------------------------------------------------
 
 
-def test_a_delivery_appears_in_the_list_while_one_looks(tab: Tab, api: Office, endpoint: Receiver) -> None:
+def test_a_delivery_appears_in_the_list_while_one_looks(tab: Tab, api: ApiServer, endpoint: Receiver) -> None:
     made(api, "/v1/agents", {**AGENT, "settlement_period": 1})
     made(api, "/v1/rate-cards", CARD)
     made(api, "/v1/customers", CUSTOMER)
@@ -372,7 +372,7 @@ def test_a_delivery_appears_in_the_list_while_one_looks(tab: Tab, api: Office, e
     assert tab.page.url.endswith(f"{LIST}?standing=dead&rule=live")
 
 
-def test_a_range_is_counted_where_one_stands(tab: Tab, api: Office) -> None:
+def test_a_range_is_counted_where_one_stands(tab: Tab, api: ApiServer) -> None:
     tab.open(RESEND)
     tab.field("from").fill("2026-01-01T00:00:00")
     tab.field("to").fill("2026-01-02T00:00:00")

@@ -11,11 +11,11 @@ import pytest
 
 from tests.dashboard.browser import Tab
 from tests.dashboard.client import Dashboard, names, words
+from tests.support.deployment import LONG_AGO, Deployment
 from tests.support.processes import until
 from tests.support.server import Server
-from tests.support.workshop import LONG_AGO, Workshop
-from tests.web.lived import lived, settle
-from tests.web.office import Office
+from tests.web.api_server import ApiServer
+from tests.web.recorded_run import recorded_run, settle
 from witnd.domain.catalogue.catalogue import HeldReason
 from witnd.store.query.fates import Fate
 from witnd.web.dashboard.present.reasons import why
@@ -24,9 +24,9 @@ IDS: dict[str, str] = {}
 HOSTILE = "<script>alert('x')</script>"
 
 
-def every_fate(shop: Workshop) -> None:
+def every_fate(deployment: Deployment) -> None:
     def event(name: str, key: str, action: str, after: int, **members: Any) -> None:
-        IDS[name] = shop.event(key, action, after, **members)
+        IDS[name] = deployment.event(key, action, after, **members)
 
     event("applied", "ticket-0001", "replied", 0, idempotency_key="a", properties={"by": HOSTILE})
     event("duplicate", "ticket-0001", "replied", 1, idempotency_key="a", properties={"by": HOSTILE})
@@ -36,17 +36,17 @@ def every_fate(shop: Workshop) -> None:
     event("late", "ticket-0001", "replied", 60_000)
     event("held", "ticket-0002", HOSTILE, 60_001, customer_key="nobody/?#%", timestamp="2001-09-09T01:40:00Z")
     event("unpriced", "ticket-0002", "asked", 60_002, customer_key="penniless")
-    raw = shop.call("XADD", "witn:{0}:events", f"{LONG_AGO + 60_003}-*", "data", b"\xff" + HOSTILE.encode())
+    raw = deployment.call("XADD", "witn:{0}:events", f"{LONG_AGO + 60_003}-*", "data", b"\xff" + HOSTILE.encode())
     IDS["rejected"] = raw.decode()
 
 
 @pytest.fixture(scope="module")
-def api() -> Iterator[Office]:
+def api() -> Iterator[ApiServer]:
     """One daemon for all tests that only read."""
     with (
         TemporaryDirectory(prefix="witnd-") as directory,
         Server(Path(directory)) as server,
-        lived(server, Path(directory), every_fate) as opened,
+        recorded_run(server, Path(directory), every_fate) as opened,
     ):
         yield opened
 
@@ -147,11 +147,11 @@ def test_events_that_are_not_there_are_told_so(admin: Dashboard, path: str) -> N
 def test_lists_page_to_the_end(session_server: Server, redis_url: str, tmp_path: Path) -> None:
     keys = [f"odd/{n:03}?#%" for n in range(120)]
 
-    def prepare(shop: Workshop) -> None:
+    def prepare(deployment: Deployment) -> None:
         for n, key in enumerate(keys):
-            shop.event(key, "replied", n, customer_key="nobody")
+            deployment.event(key, "replied", n, customer_key="nobody")
 
-    with lived(session_server, tmp_path, prepare, partitions=2) as api:
+    with recorded_run(session_server, tmp_path, prepare, partitions=2) as api:
         admin = Dashboard(api)
         page = admin.get("/dashboard/events?fate=held")
         assert page.find("//main").get("data-live") == "/dashboard/live"
@@ -166,11 +166,11 @@ def test_lists_page_to_the_end(session_server: Server, redis_url: str, tmp_path:
 
 
 def test_long_contents_are_cut_off(session_server: Server, redis_url: str, tmp_path: Path) -> None:
-    def prepare(shop: Workshop) -> None:
-        raw = shop.call("XADD", "witn:{0}:events", f"{LONG_AGO}-*", "data", "x" * 100_000)
+    def prepare(deployment: Deployment) -> None:
+        raw = deployment.call("XADD", "witn:{0}:events", f"{LONG_AGO}-*", "data", "x" * 100_000)
         IDS["long"] = raw.decode()
 
-    with lived(session_server, tmp_path, prepare) as api:
+    with recorded_run(session_server, tmp_path, prepare) as api:
         page = Dashboard(api).get(f"/dashboard/events/0/{IDS['long']}")
         assert len(page.source) < 30_000
         assert page.find("//main//pre").text_content() == "x" * 20_000 + "…"
@@ -196,21 +196,21 @@ def test_every_reason_has_a_sentence_and_a_remedy(fate: str, reason: str | None)
 
 class TestNothing:
     @pytest.fixture
-    def api(self, session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[Office]:
-        with lived(session_server, tmp_path, lambda _: None) as opened:
+    def api(self, session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[ApiServer]:
+        with recorded_run(session_server, tmp_path, lambda _: None) as opened:
             yield opened
 
-    def test_an_empty_list_shows_how_to_send_one(self, admin: Dashboard, api: Office) -> None:
+    def test_an_empty_list_shows_how_to_send_one(self, admin: Dashboard, api: ApiServer) -> None:
         page = admin.get("/dashboard/events")
         assert page.cases == ["none-yet"]
         [curl, xadd] = page.document.xpath("//main//*[@data-copy]/@data-copy")
         assert curl.startswith(f"curl -X POST http://{api.address[0]}:{api.address[1]}/v1/events")
         assert xadd.startswith("redis-cli XADD 'witn:{0}:events' '*' key ticket-4711")
 
-    def test_a_held_event_appears_by_itself(self, tab: Tab, api: Office) -> None:
+    def test_a_held_event_appears_by_itself(self, tab: Tab, api: ApiServer) -> None:
         tab.open("/dashboard/events")
         tab.page.locator("[data-case=none-yet]").wait_for()
-        api.workshop.event("ticket-0001", HOSTILE, at="*", customer_key="globex")
+        api.deployment.event("ticket-0001", HOSTILE, at="*", customer_key="globex")
         tab.page.locator("[data-case=unknown_customer]", has_text="globex").wait_for()
         tab.page.get_by_role("link", name="ticket-0001").click()
         tab.page.locator("[data-case=held]").wait_for()
@@ -219,12 +219,12 @@ class TestNothing:
 
 class TestChanging:
     @pytest.fixture
-    def api(self, session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[Office]:
-        with lived(session_server, tmp_path, every_fate) as opened:
+    def api(self, session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[ApiServer]:
+        with recorded_run(session_server, tmp_path, every_fate) as opened:
             yield opened
 
-    def test_one_event_is_told_without_the_log(self, admin: Dashboard, api: Office) -> None:
-        api.workshop.call("XTRIM", "witn:{0}:events", "MINID", f"{LONG_AGO + 60_003}-0")
+    def test_one_event_is_told_without_the_log(self, admin: Dashboard, api: ApiServer) -> None:
+        api.deployment.call("XTRIM", "witn:{0}:events", "MINID", f"{LONG_AGO + 60_003}-0")
         held = admin.get(f"/dashboard/events/0/{IDS['held']}")
         assert held.case("why") == "unknown_customer"
         assert names(held.find("//*[@id='why']")) == ["nobody/?#%"]
@@ -239,13 +239,13 @@ class TestChanging:
         assert (wrong.status, wrong.links()["ticket-0002"]) == (404, "/dashboard/outcomes/ticket-0002")
 
     def test_what_is_not_read_yet_waits_and_entries_of_the_daemon_are_no_events(
-        self, admin: Dashboard, api: Office
+        self, admin: Dashboard, api: ApiServer
     ) -> None:
-        tick = api.workshop.call("XADD", "witn:{0}:events", "*", "witnd", "tick").decode()
+        tick = api.deployment.call("XADD", "witn:{0}:events", "*", "witnd", "tick").decode()
         settle(api)
         assert admin.get(f"/dashboard/events/0/{tick}").case("why") == "control"
         ahead = int(tick.partition("-")[0]) + 50_000
-        api.workshop.event("ticket-0003", "replied", at=f"{ahead}-0")
+        api.deployment.event("ticket-0003", "replied", at=f"{ahead}-0")
         page = admin.get(f"/dashboard/events/0/{ahead}-0")
         assert page.case("why") == "waiting"
         assert page.find("//main").get("data-live") == "/dashboard/live"

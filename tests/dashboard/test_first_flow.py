@@ -13,7 +13,7 @@ import pytest
 from tests.dashboard.browser import Tab
 from tests.dashboard.sample import answering
 from tests.support.server import Server
-from tests.web.office import Office, office
+from tests.web.api_server import ApiServer, api_server
 from witnd.config import BillingConfig
 from witnd.domain.values.period import Calendar
 
@@ -28,16 +28,16 @@ def endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def empty(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[Office]:
+def empty(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[ApiServer]:
     """A daemon that knows of nothing, and leaves invoices to people."""
     local = (ip_network("127.0.0.0/8"),)
     billing = BillingConfig(issue="manual")
-    with office(session_server, tmp_path, allow_networks=local, billing=billing) as opened:
+    with api_server(session_server, tmp_path, allow_networks=local, billing=billing) as opened:
         yield opened
 
 
 @pytest.fixture
-def somebody(empty: Office, browser: Any, request: pytest.FixtureRequest) -> Iterator[Tab]:
+def somebody(empty: ApiServer, browser: Any, request: pytest.FixtureRequest) -> Iterator[Tab]:
     """An admin; `request.param` says whether the browser runs scripts."""
     context = browser.new_context(java_script_enabled=request.param)
     opened = Tab(context, empty)
@@ -53,7 +53,7 @@ plain = pytest.mark.parametrize("somebody", [False], indirect=True, ids=[""])
 
 
 @scripted
-def test_from_nothing_to_a_printed_invoice(somebody: Tab, empty: Office, endpoint: str) -> None:
+def test_from_nothing_to_a_printed_invoice(somebody: Tab, empty: ApiServer, endpoint: str) -> None:
     page = somebody.page
     create_agent(page, scripts=True)
     create_rate_card(somebody, scripts=True)
@@ -63,9 +63,9 @@ def test_from_nothing_to_a_printed_invoice(somebody: Tab, empty: Office, endpoin
     assert page.locator(".steps > .done").count() == 4
 
     # What was done last month, as a system that is connected now sends it afterwards.
-    seconds, _ = empty.workshop.call("TIME")
+    seconds, _ = empty.deployment.call("TIME")
     last_month = Calendar.of("month").period_at(int(seconds) * 1000).start - 86_400_000
-    empty.workshop.event("ticket-0001", "replied", at=f"{last_month}-*")
+    empty.deployment.event("ticket-0001", "replied", at=f"{last_month}-*")
     confirmed = page.locator("a.figure", has_text="Confirmed")
     confirmed.locator(".value", has_text=re.compile("^1$")).wait_for()
 
@@ -74,7 +74,7 @@ def test_from_nothing_to_a_printed_invoice(somebody: Tab, empty: Office, endpoin
 
 
 @plain
-def test_all_of_it_can_be_set_up_and_seen_without_scripts(somebody: Tab, empty: Office, endpoint: str) -> None:
+def test_all_of_it_can_be_set_up_and_seen_without_scripts(somebody: Tab, empty: ApiServer, endpoint: str) -> None:
     page = somebody.page
     create_agent(page, scripts=False)
     create_rate_card(somebody, scripts=False)
@@ -151,12 +151,12 @@ def create_notification(tab: Tab, endpoint: str) -> None:
     assert re.search(r"whsec_[A-Za-z0-9+/=]{32,}", page.locator("main").inner_text())
 
 
-def send(api: Office, key: str, action: str) -> None:
+def send(api: ApiServer, key: str, action: str) -> None:
     body = {"key": key, "customer_key": "acme", "agent_key": "support", "action": action}
     assert api.ask("POST", "/v1/events", body, scope="ingest").status == 202
 
 
-def follow_an_outcome(tab: Tab, api: Office) -> None:
+def follow_an_outcome(tab: Tab, api: ApiServer) -> None:
     """It arrives in an open list, settles there, and says why it is billed; its draft has it."""
     page = tab.page
     tab.open("/dashboard/outcomes")

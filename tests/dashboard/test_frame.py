@@ -15,7 +15,7 @@ from lxml import html
 
 from tests.dashboard.client import FORM, Dashboard
 from tests.support.server import Server
-from tests.web.office import Office, office
+from tests.web.api_server import ApiServer, api_server
 from witnd.store.catalogue.versions import CatalogueStore
 from witnd.store.errors import StoreUnavailable
 from witnd.web.dashboard import files
@@ -343,18 +343,18 @@ def test_a_token_is_no_session_and_a_session_no_token(admin: Dashboard) -> None:
     )
 
 
-def test_nobody_acts_for_a_token_that_may_only_send(api: Office) -> None:
+def test_nobody_acts_for_a_token_that_may_only_send(api: ApiServer) -> None:
     admin = Dashboard(api, "read")
     [token] = [one for one in api.get("/v1/tokens")["data"] if one["name"] == "ingest"]
-    [name] = [key.decode() for key in api.workshop.call("KEYS", "witn:{shared}:session:*")]
-    api.workshop.call("SET", name, f'{{"token_id":"{token["id"]}","form_key":"x"}}')
+    [name] = [key.decode() for key in api.deployment.call("KEYS", "witn:{shared}:session:*")]
+    api.deployment.call("SET", name, f'{{"token_id":"{token["id"]}","form_key":"x"}}')
     assert admin.get("/dashboard").path.startswith("/dashboard/sign-in")
 
 
 # -- files ------------------------------------------------------------------------------------------------------------
 
 
-def test_files_are_kept_for_ever_and_need_nobody_signed_in(api: Office) -> None:
+def test_files_are_kept_for_ever_and_need_nobody_signed_in(api: ApiServer) -> None:
     page = Dashboard(api, None).get("/dashboard/sign-in")
     found = page.document.xpath("//link/@href") + page.document.xpath("//img/@src") + [files.address("app.js")]
     assert len(set(found)) == 3
@@ -392,7 +392,7 @@ def test_the_address_of_a_file_changes_with_its_content(tmp_path: Path, monkeypa
         ".",
     ],
 )
-def test_files_lead_nowhere_else(api: Office, name: str) -> None:
+def test_files_lead_nowhere_else(api: ApiServer, name: str) -> None:
     answer = api.ask("GET", f"/dashboard/static/{name}", scope=None)
     assert answer.status == 404
     assert b"Raw" not in answer.body
@@ -417,7 +417,7 @@ def test_every_class_has_a_style_and_every_style_is_used() -> None:
 
 def test_while_redis_is_away_pages_say_so_and_afterwards_go_on(server: Callable[..., Server], tmp_path: Path) -> None:
     own = server(fsync="always")
-    with office(own, tmp_path) as api:
+    with api_server(own, tmp_path) as api:
         admin = Dashboard(api)
         own.stop()
         for path in ("/dashboard", "/dashboard/outcomes", "/dashboard/live"):
@@ -430,7 +430,7 @@ def test_while_redis_is_away_pages_say_so_and_afterwards_go_on(server: Callable[
 
 
 def test_where_it_is_unknown_whether_it_was_done_nobody_is_told_to_repeat_it(
-    admin: Dashboard, api: Office, monkeypatch: pytest.MonkeyPatch
+    admin: Dashboard, api: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     apply = CatalogueStore.apply
 

@@ -14,7 +14,7 @@ from tests.dashboard.browser import Tab
 from tests.dashboard.client import Dashboard, words
 from tests.dashboard.sample import Sample, looked_at, sample
 from tests.support.server import Server
-from tests.web.lived import settle
+from tests.web.recorded_run import settle
 
 SCRIPT = '"><script>alert(1)</script>'
 HOSTILE = (
@@ -64,8 +64,8 @@ def world() -> Iterator[Sample]:
 
 
 def send(world: Sample, entry: dict[str, str]) -> None:
-    workshop = world.api.workshop
-    workshop.call("XADD", workshop.keys().events, "*", *[part for pair in entry.items() for part in pair])
+    deployment = world.api.deployment
+    deployment.call("XADD", deployment.keys().events, "*", *[part for pair in entry.items() for part in pair])
 
 
 @pytest.fixture(scope="module")

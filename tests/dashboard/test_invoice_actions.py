@@ -7,8 +7,8 @@ import pytest
 from tests.dashboard.browser import Tab
 from tests.dashboard.client import Dashboard, Page, figures
 from tests.support.invoices import outcome_row
-from tests.web.office import Office
-from tests.web.papers import AHEAD, ROWS, closed, put, rows
+from tests.web.api_server import ApiServer
+from tests.web.invoices import AHEAD, ROWS, closed, put, rows
 from witnd.domain.invoices.invoice import Invoice
 from witnd.store.errors import StoreUnavailable
 from witnd.store.invoices import lines as invoice_lines
@@ -18,17 +18,17 @@ LIST = "/dashboard/invoices"
 FIRST = f"{LIST}/INV-000001"
 
 
-def do(api: Office, invoice: Invoice, operation: str, **body: Any) -> Any:
+def do(api: ApiServer, invoice: Invoice, operation: str, **body: Any) -> Any:
     answer = api.ask("POST", f"/v1/invoices/{invoice.id}/{operation}", body or None)
     assert answer.status in (200, 201), answer.body
     return answer.json
 
 
-def now(api: Office, invoice: Invoice) -> Any:
+def now(api: ApiServer, invoice: Invoice) -> Any:
     return api.get(f"/v1/invoices/{invoice.id}")
 
 
-def changes(api: Office) -> list[Any]:
+def changes(api: ApiServer) -> list[Any]:
     return [(one["what"], one["who"]) for one in api.pages("/v1/changes")]
 
 
@@ -48,7 +48,7 @@ def form(admin: Dashboard, invoice: Invoice, **which: str) -> Page:
 
 
 class TestDoing:
-    def test_a_draft_is_issued_and_paid_and_each_is_noted(self, admin: Dashboard, api: Office) -> None:
+    def test_a_draft_is_issued_and_paid_and_each_is_noted(self, admin: Dashboard, api: ApiServer) -> None:
         one = put(api)
         page = admin.get(f"{LIST}/{one.id}")
         assert "10.00 EUR" in page.text_of("do-issue")
@@ -62,7 +62,7 @@ class TestDoing:
         assert "do-void" not in page.source, "nothing more can be done"
         assert changes(api) == [("invoice.pay", "token admin"), ("invoice.issue", "token admin")]
 
-    def test_what_the_customers_credit_pays_is_told_before_it_is_issued(self, admin: Dashboard, api: Office) -> None:
+    def test_what_the_customers_credit_pays_is_told_before_it_is_issued(self, admin: Dashboard, api: ApiServer) -> None:
         old, new = put(api), put(api, at=AHEAD.end)
         do(api, old, "issue")
         do(api, old, "credit", outcome_key="ticket-1", amount="1.50", reason="late")
@@ -71,7 +71,7 @@ class TestDoing:
         page = admin.submit(page, f"{LIST}/{new.id}/issue", confirmed="yes")
         assert page.rows("sums")[-1][1] == "8.50"
 
-    def test_an_issued_one_is_voided_with_a_reason(self, admin: Dashboard, api: Office) -> None:
+    def test_an_issued_one_is_voided_with_a_reason(self, admin: Dashboard, api: ApiServer) -> None:
         one = put(api)
         do(api, one, "issue")
         page = admin.submit(admin.get(FIRST), f"{FIRST}/void", reason=" wrong company ", confirmed="yes")
@@ -81,7 +81,7 @@ class TestDoing:
 
     @pytest.mark.parametrize("operation", ["issue", "pay", "void"])
     def test_nothing_is_done_without_a_tick_and_what_was_typed_is_kept(
-        self, admin: Dashboard, api: Office, operation: str
+        self, admin: Dashboard, api: ApiServer, operation: str
     ) -> None:
         one = put(api)
         if operation != "issue":
@@ -100,7 +100,7 @@ class TestDoing:
         assert done.status == 200
         assert now(api, one)["status"] == {"issue": "issued", "pay": "paid", "void": "void"}[operation]
 
-    def test_a_reason_that_cannot_be_printed_is_told_at_its_field(self, admin: Dashboard, api: Office) -> None:
+    def test_a_reason_that_cannot_be_printed_is_told_at_its_field(self, admin: Dashboard, api: ApiServer) -> None:
         one = put(api)
         do(api, one, "issue")
         for reason in ("", "x" * 501, "a\x07b"):
@@ -109,7 +109,7 @@ class TestDoing:
             assert page.invalid == ["reason"]
         assert now(api, one)["status"] == "issued"
 
-    def test_what_may_not_be_done_any_more_is_told_on_the_invoice(self, admin: Dashboard, api: Office) -> None:
+    def test_what_may_not_be_done_any_more_is_told_on_the_invoice(self, admin: Dashboard, api: ApiServer) -> None:
         one = put(api)
         do(api, one, "issue")
         before = admin.get(FIRST)
@@ -124,7 +124,7 @@ class TestDoing:
         page = admin.submit(before, f"{FIRST}/void", reason="wrong company", confirmed="yes")
         assert (page.status, page.state("stage")) == (409, "paid"), "as it is now"
 
-    def test_an_open_one_cannot_be_issued_yet(self, admin: Dashboard, api: Office) -> None:
+    def test_an_open_one_cannot_be_issued_yet(self, admin: Dashboard, api: ApiServer) -> None:
         one, other = put(api, closed=False), put(api, "other")
         page = admin.get(f"{LIST}/{one.id}")
         assert "do-issue" not in page.source
@@ -133,14 +133,14 @@ class TestDoing:
         assert page.status == 409
         assert "2096-11-01" in alert(page), "when its period ends"
 
-    def test_a_form_that_is_sent_twice_does_it_once(self, admin: Dashboard, api: Office) -> None:
+    def test_a_form_that_is_sent_twice_does_it_once(self, admin: Dashboard, api: ApiServer) -> None:
         one = put(api)
         page = admin.get(f"{LIST}/{one.id}")
         for _ in range(2):
             assert admin.submit(page, f"{LIST}/{one.id}/issue", confirmed="yes").path == FIRST
         assert changes(api) == [("invoice.issue", "token admin")]
 
-    def test_who_may_only_read_sees_no_actions_and_does_none(self, reader: Dashboard, api: Office) -> None:
+    def test_who_may_only_read_sees_no_actions_and_does_none(self, reader: Dashboard, api: ApiServer) -> None:
         one, issued = put(api), put(api, "other")
         do(api, issued, "issue")
         for name in (one.id, issued.id):
@@ -157,7 +157,7 @@ class TestDoing:
 
 
 class TestCrediting:
-    def test_a_part_of_a_line_of_a_draft_becomes_a_line(self, admin: Dashboard, api: Office) -> None:
+    def test_a_part_of_a_line_of_a_draft_becomes_a_line(self, admin: Dashboard, api: ApiServer) -> None:
         one = put(api)
         page = admin.get(credit_forms(admin.get(f"{LIST}/{one.id}"))["ticket-1"])
         assert page.find("//input[@name='amount']").get("value") == "6.00", "all that is left"
@@ -170,7 +170,7 @@ class TestCrediting:
         assert again.find("//input[@name='amount']").get("value") == "4.50"
         assert again.fact("given-back") == "−1.50 EUR"
 
-    def test_all_of_a_line_of_an_issued_one_becomes_a_credit_note(self, admin: Dashboard, api: Office) -> None:
+    def test_all_of_a_line_of_an_issued_one_becomes_a_credit_note(self, admin: Dashboard, api: ApiServer) -> None:
         one = put(api, "acme", [outcome_row("ticket-1", "1234567.00", AHEAD.start)])
         do(api, one, "issue")
         page = form(admin, one, outcome="ticket-1")
@@ -184,7 +184,7 @@ class TestCrediting:
         assert page.is_refused
 
     def test_fees_are_credited_too_and_lines_of_large_invoices(
-        self, admin: Dashboard, api: Office, monkeypatch: pytest.MonkeyPatch
+        self, admin: Dashboard, api: ApiServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(invoice_lines, "LOOKED_AT_MAX", 500)
         fee = outcome_row("", "5.00", id="ab" * 32, kind="fee", outcome_key=None, resolved_at=None, unit=None)
@@ -196,7 +196,7 @@ class TestCrediting:
         assert "1.00 EUR" in page.message
         assert form(admin, one, row=lines[900].id).status == 400, "too far to be looked for by its id"
 
-    def test_a_double_click_gives_one_credit(self, admin: Dashboard, api: Office) -> None:
+    def test_a_double_click_gives_one_credit(self, admin: Dashboard, api: ApiServer) -> None:
         one = put(api)
         do(api, one, "issue")
         page = form(admin, one, outcome="ticket-1")
@@ -206,7 +206,9 @@ class TestCrediting:
         again = admin.submit(form(admin, one, outcome="ticket-1"), amount="1.50", reason="late", confirmed="yes")
         assert again.path == "/dashboard/credit-notes/CN-000002", "a form of its own is another credit"
 
-    def test_a_form_that_gave_something_before_says_so_and_can_give_more(self, admin: Dashboard, api: Office) -> None:
+    def test_a_form_that_gave_something_before_says_so_and_can_give_more(
+        self, admin: Dashboard, api: ApiServer
+    ) -> None:
         one = put(api)
         page = form(admin, one, outcome="ticket-1")
         admin.submit(page, amount="1.50", reason="late", confirmed="yes")
@@ -230,7 +232,7 @@ class TestCrediting:
         ],
     )
     def test_what_cannot_be_meant_is_told_at_its_field_with_the_rest_kept(
-        self, admin: Dashboard, api: Office, field: str, value: str
+        self, admin: Dashboard, api: ApiServer, field: str, value: str
     ) -> None:
         one = put(api)
         given: dict[str, Any] = {"amount": "1.50", "reason": "late & <i>wrong</i>"} | {field: value}
@@ -244,7 +246,7 @@ class TestCrediting:
         page = admin.submit(page, amount="1.50", reason="late")
         assert "1.50 EUR" in page.message, "the same form, put right"
 
-    def test_more_than_is_left_is_refused_with_what_is(self, admin: Dashboard, api: Office) -> None:
+    def test_more_than_is_left_is_refused_with_what_is(self, admin: Dashboard, api: ApiServer) -> None:
         one = put(api)
         page = form(admin, one, outcome="ticket-1")
         do(api, one, "credit", outcome_key="ticket-1", amount="5.00", reason="by somebody else")
@@ -255,7 +257,7 @@ class TestCrediting:
         assert "1.00" in page.text_of("f-amount-hint")
         assert admin.submit(page, amount="1.00").path == f"{LIST}/{one.id}"
 
-    def test_when_somebody_else_gave_all_of_it_the_invoice_says_so(self, admin: Dashboard, api: Office) -> None:
+    def test_when_somebody_else_gave_all_of_it_the_invoice_says_so(self, admin: Dashboard, api: ApiServer) -> None:
         one = put(api)
         page = form(admin, one, outcome="ticket-1")
         do(api, one, "credit", outcome_key="ticket-1", reason="by somebody else")
@@ -264,7 +266,7 @@ class TestCrediting:
         assert page.is_refused
         assert page.rows("lines"), "on the page of the invoice"
 
-    def test_a_credit_needs_a_tick(self, admin: Dashboard, api: Office) -> None:
+    def test_a_credit_needs_a_tick(self, admin: Dashboard, api: ApiServer) -> None:
         one = put(api)
         page = admin.submit(form(admin, one, outcome="ticket-1"), reason="late")
         assert page.status == 400
@@ -272,7 +274,7 @@ class TestCrediting:
         assert page.find("//input[@name='reason']").get("value") == "late"
         assert now(api, one)["credited"] == "0.00"
 
-    def test_a_line_without_a_price_or_of_nothing_is_not_offered(self, admin: Dashboard, api: Office) -> None:
+    def test_a_line_without_a_price_or_of_nothing_is_not_offered(self, admin: Dashboard, api: ApiServer) -> None:
         lines = [outcome_row("later", None, AHEAD.start), outcome_row("free", "0.00", AHEAD.start + 1), *ROWS]
         one = put(api, "acme", lines, closed=False)
         assert set(credit_forms(admin.get(f"{LIST}/{one.id}"))) == {"ticket-1", "ticket-2"}
@@ -284,7 +286,7 @@ class TestCrediting:
         assert admin.get(f"{LIST}/{one.id}/credit").status == 400
 
     def test_currencies_without_and_with_three_digits_are_given_back_as_they_are(
-        self, admin: Dashboard, api: Office
+        self, admin: Dashboard, api: ApiServer
     ) -> None:
         yen = put(api, "a", [outcome_row("yen", "1200", AHEAD.start)], currency="JPY")
         dinar = put(api, "b", [outcome_row("dinar", "1.125", AHEAD.start)], currency="KWD")
@@ -296,7 +298,7 @@ class TestCrediting:
         assert page.rows("lines")[-1][-1] == "−0.125"
 
     def test_when_it_is_unknown_whether_it_was_given_the_form_may_be_sent_again(
-        self, admin: Dashboard, api: Office, monkeypatch: pytest.MonkeyPatch
+        self, admin: Dashboard, api: ApiServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         real = Invoices.do
 
@@ -315,7 +317,7 @@ class TestCrediting:
         assert now(api, one)["credited"] == "1.50"
 
 
-def test_a_line_is_credited_with_a_browser(api: Office, tab: Tab) -> None:
+def test_a_line_is_credited_with_a_browser(api: ApiServer, tab: Tab) -> None:
     do(api, put(api), "issue")
     tab.open(FIRST)
     tab.page.locator("a[href$='/credit?outcome=ticket-1']").click()

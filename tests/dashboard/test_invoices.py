@@ -13,8 +13,8 @@ from tests.billing.bills import TIERS, price, rows_of
 from tests.dashboard.browser import Tab
 from tests.dashboard.client import Dashboard, Page, figures
 from tests.support.invoices import outcome_row
-from tests.web.office import Office
-from tests.web.papers import AHEAD, ROWS, closed, put, rows
+from tests.web.api_server import ApiServer
+from tests.web.invoices import AHEAD, ROWS, closed, put, rows
 from witnd.app.invoices import operations as asked
 from witnd.domain.invoices.invoice import Invoice
 
@@ -37,7 +37,7 @@ LIST = "/dashboard/invoices"
 NOTES = "/dashboard/credit-notes"
 
 
-def do(api: Office, invoice: Invoice, operation: str, **body: Any) -> Any:
+def do(api: ApiServer, invoice: Invoice, operation: str, **body: Any) -> Any:
     answer = api.ask("POST", f"/v1/invoices/{invoice.id}/{operation}", body or None)
     assert answer.status in (200, 201), answer.body
     return answer.json
@@ -73,9 +73,9 @@ class TestList:
         assert not page.rows("invoices")
 
     def test_the_newest_period_comes_first_with_sums_and_what_is_to_be_paid(
-        self, admin: Dashboard, api: Office
+        self, admin: Dashboard, api: ApiServer
     ) -> None:
-        api.workshop.apply(NAMED)
+        api.deployment.apply(NAMED)
         old = put(api, "acme")
         put(api, "acme", ROWS[:1], currency="USD", closed=False)
         new = put(api, "other", at=OTHER_YEAR)
@@ -95,7 +95,7 @@ class TestList:
         ]
         assert admin.get(page.links()["INV-000001"]).find("//h1").text == "INV-000001"
 
-    def test_nothing_is_to_be_paid_of_what_is_paid_or_void(self, admin: Dashboard, api: Office) -> None:
+    def test_nothing_is_to_be_paid_of_what_is_paid_or_void(self, admin: Dashboard, api: ApiServer) -> None:
         paid, void = put(api, "acme"), put(api, "other")
         for each in (paid, void):
             do(api, each, "issue")
@@ -106,7 +106,7 @@ class TestList:
         assert [row[-2:] for row in page.rows("invoices")] == [["10.00 EUR", "0.00 EUR"]] * 2
 
     def test_amounts_have_the_digits_of_their_currency_and_outcomes_without_a_price_are_told(
-        self, admin: Dashboard, api: Office
+        self, admin: Dashboard, api: ApiServer
     ) -> None:
         put(api, "a", [outcome_row("yen", "1200000", AHEAD.start)], currency="JPY")
         put(api, "b", [outcome_row("dinar", "1234.500", AHEAD.start)], currency="KWD")
@@ -118,7 +118,7 @@ class TestList:
         assert amounts["c"].startswith("1.00 EUR ")
         assert figures(page.find("//*[@data-fact='unrated']")) == ["1"]
 
-    def test_filters_are_in_the_address_and_stay_in_the_form(self, admin: Dashboard, api: Office) -> None:
+    def test_filters_are_in_the_address_and_stay_in_the_form(self, admin: Dashboard, api: ApiServer) -> None:
         one = put(api, "acme")
         put(api, "acme", currency="USD", closed=False)
         put(api, "other", at=OTHER_YEAR)
@@ -144,7 +144,7 @@ class TestList:
         assert admin.get(f"{LIST}?after=nonsense").status == 400
 
     def test_pages_lead_on_with_their_filters(
-        self, admin: Dashboard, api: Office, monkeypatch: pytest.MonkeyPatch
+        self, admin: Dashboard, api: ApiServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("witnd.web.dashboard.pages.invoices.invoices.LIMIT", 2)
         for n in range(5):
@@ -160,7 +160,7 @@ class TestList:
         assert admin.get(page.pages["first"]).path == f"{LIST}?currency=EUR"
 
     def test_a_rare_thing_is_looked_for_further_on(
-        self, admin: Dashboard, api: Office, monkeypatch: pytest.MonkeyPatch
+        self, admin: Dashboard, api: ApiServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(asked, "LOOKED_AT_MAX", 1)
         put(api, "rare", currency="USD")
@@ -169,7 +169,7 @@ class TestList:
         assert "further" in page.pages
         assert names(admin.get(page.pages["further"]))
 
-    def test_what_is_filtered_is_exported(self, admin: Dashboard, api: Office) -> None:
+    def test_what_is_filtered_is_exported(self, admin: Dashboard, api: ApiServer) -> None:
         put(api, "acme")
         put(api, "other", rows(3))
         page = admin.get(f"{LIST}?customer=other")
@@ -184,7 +184,7 @@ class TestList:
             row.outcome_key for row in rows(3)
         ]
 
-    def test_files_are_for_those_who_are_signed_in_alone(self, admin: Dashboard, api: Office) -> None:
+    def test_files_are_for_those_who_are_signed_in_alone(self, admin: Dashboard, api: ApiServer) -> None:
         one = put(api)
         nobody = Dashboard(api, None)
         for path in (f"{LIST}/export", f"{LIST}/{one.id}/export", f"{LIST}/{one.id}/print", f"{NOTES}/export"):
@@ -194,8 +194,8 @@ class TestList:
 
 
 class TestOne:
-    def test_a_draft_tells_whose_it_is_what_comes_next_and_every_line(self, admin: Dashboard, api: Office) -> None:
-        api.workshop.apply(NAMED)
+    def test_a_draft_tells_whose_it_is_what_comes_next_and_every_line(self, admin: Dashboard, api: ApiServer) -> None:
+        api.deployment.apply(NAMED)
         one = put(api)
         page = admin.get(f"{LIST}/{one.id}")
         assert page.find("//h1").text.endswith("Acme Robotics GmbH")
@@ -213,7 +213,7 @@ class TestOne:
         assert page.links()["ticket-1"] == "/dashboard/outcomes/ticket-1"
 
     def test_an_open_one_tells_until_when_it_collects_and_what_is_not_priced(
-        self, admin: Dashboard, api: Office
+        self, admin: Dashboard, api: ApiServer
     ) -> None:
         one = put(api, "acme", [*rows(1), outcome_row("later", None, AHEAD.start)], closed=False)
         page = admin.get(f"{LIST}/{one.id}")
@@ -226,7 +226,7 @@ class TestOne:
         assert cases == {"ticket-00000": [], "later": ["at-close"]}
 
     def test_it_is_found_by_number_too_and_tells_when_it_was_issued_paid_and_why_it_is_void(
-        self, admin: Dashboard, api: Office
+        self, admin: Dashboard, api: ApiServer
     ) -> None:
         one, other = put(api), put(api, "other")
         do(api, one, "issue")
@@ -242,7 +242,7 @@ class TestOne:
         assert figures(void.find("//*[@data-fact='due']"))[0] == "0.00"
 
     def test_fees_minimums_and_credits_stand_apart_each_with_how_it_came_about(
-        self, admin: Dashboard, api: Office
+        self, admin: Dashboard, api: ApiServer
     ) -> None:
         graduated = price("fraud", kind="graduated", tiers=TIERS, free_quota="3")
         least = price("support", price_per_unit="1", period_minimum="40")
@@ -264,7 +264,7 @@ class TestOne:
         assert cells[-1][0].endswith("case-0002 Reopened by phone")
         assert cells[-1][-1] == "−1.50", "nothing is given back of a credit"
 
-    def test_lines_come_in_pages(self, admin: Dashboard, api: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_lines_come_in_pages(self, admin: Dashboard, api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("witnd.web.dashboard.pages.invoices.invoices.LIMIT", 4)
         one = put(api, "acme", rows(9))
         page, seen = admin.get(f"{LIST}/{one.id}"), []
@@ -277,7 +277,7 @@ class TestOne:
         assert "first" in page.pages
 
     def test_a_place_in_the_lines_of_an_open_one_begins_again_when_it_is_closed(
-        self, admin: Dashboard, api: Office, monkeypatch: pytest.MonkeyPatch
+        self, admin: Dashboard, api: ApiServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("witnd.web.dashboard.pages.invoices.invoices.LIMIT", 2)
         lines = rows(4)
@@ -298,7 +298,7 @@ class TestOne:
         assert admin.get(path).status == 404
 
     def test_text_of_others_stays_text_and_their_keys_lead_where_they_should(
-        self, admin: Dashboard, api: Office
+        self, admin: Dashboard, api: ApiServer
     ) -> None:
         one = put(api, HOSTILE, [outcome_row(HOSTILE, "6.00", AHEAD.start)])
         do(api, one, "credit", outcome_key=HOSTILE, amount="1.00", reason=HOSTILE)
@@ -318,7 +318,7 @@ class TestOne:
         assert "INV-000001" in credit.find("//h1").text
 
     def test_it_goes_out_as_files_and_as_items_for_stripe(
-        self, admin: Dashboard, reader: Dashboard, api: Office
+        self, admin: Dashboard, reader: Dashboard, api: ApiServer
     ) -> None:
         one = put(api)
         do(api, one, "issue")
@@ -333,7 +333,7 @@ class TestOne:
         assert [json.loads(line)["invoice_item"]["amount"] for line in whole.source.splitlines()] == [1000]
 
     def test_what_stripe_cannot_have_is_told_on_the_page_with_what_was_typed(
-        self, admin: Dashboard, api: Office
+        self, admin: Dashboard, api: ApiServer
     ) -> None:
         one = put(api)
         page = admin.submit(admin.get(f"{LIST}/{one.id}"), f"{LIST}/{one.id}/export", stripe_customer="Acme & Co")
@@ -345,8 +345,8 @@ class TestOne:
         assert page.is_refused
         assert "/dashboard/outcomes" in page.hrefs, "still somebody who is signed in"
 
-    def test_it_is_printed_as_a_page_of_its_own(self, admin: Dashboard, api: Office) -> None:
-        api.workshop.apply(NAMED)
+    def test_it_is_printed_as_a_page_of_its_own(self, admin: Dashboard, api: ApiServer) -> None:
+        api.deployment.apply(NAMED)
         one = put(api)
         do(api, one, "issue")
         printed = followed(admin, admin.get(f"{LIST}/{one.id}"), "/print")
@@ -361,8 +361,8 @@ class TestCreditNotes:
     def test_there_are_none_before_something_is_given_back(self, admin: Dashboard) -> None:
         assert admin.get(NOTES).cases == ["none-yet"]
 
-    def test_they_are_found_read_printed_and_exported(self, admin: Dashboard, api: Office) -> None:
-        api.workshop.apply(NAMED)
+    def test_they_are_found_read_printed_and_exported(self, admin: Dashboard, api: ApiServer) -> None:
+        api.deployment.apply(NAMED)
         one, other = put(api, "acme"), put(api, "other")
         for each in (one, other):
             do(api, each, "issue")
@@ -384,7 +384,7 @@ class TestCreditNotes:
         invoice = admin.get(f"{LIST}/INV-000001")
         assert invoice.rows("credit-notes") == [["CN-000001", "Reopened", invoice.rows("credit-notes")[0][2], "1.50"]]
 
-    def test_filters_that_find_nothing_or_contradict_are_told_and_kept(self, admin: Dashboard, api: Office) -> None:
+    def test_filters_that_find_nothing_or_contradict_are_told_and_kept(self, admin: Dashboard, api: ApiServer) -> None:
         do(api, put(api), "issue")
         for query in ("invoice=INV-9", "invoice=INV-000001&customer=acme"):
             page = admin.get(f"{NOTES}?{query}")
@@ -393,7 +393,7 @@ class TestCreditNotes:
             assert page.find("//input[@name='invoice']").get("value").startswith("INV-")
         assert admin.get(f"{NOTES}?customer=nobody").cases == ["no-match"]
 
-    def test_they_come_in_pages(self, admin: Dashboard, api: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_they_come_in_pages(self, admin: Dashboard, api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("witnd.web.dashboard.pages.invoices.credit_notes.LIMIT", 2)
         one = put(api)
         do(api, one, "issue")
@@ -406,7 +406,7 @@ class TestCreditNotes:
 
 
 class TestBrowser:
-    def test_the_printed_page_has_its_styles_and_breaks_no_policy(self, api: Office, tab: Tab) -> None:
+    def test_the_printed_page_has_its_styles_and_breaks_no_policy(self, api: ApiServer, tab: Tab) -> None:
         do(api, put(api), "issue")
         tab.open(f"{LIST}/INV-000001")
         with tab.page.expect_popup() as opened:
@@ -420,7 +420,7 @@ class TestBrowser:
             "(table) => getComputedStyle(table).borderCollapse"
         ) == "collapse"  # fmt: skip
 
-    def test_an_invoice_that_is_open_changes_while_it_is_looked_at(self, api: Office, tab: Tab) -> None:
+    def test_an_invoice_that_is_open_changes_while_it_is_looked_at(self, api: ApiServer, tab: Tab) -> None:
         one = put(api)
         tab.open(f"{LIST}/{one.id}")
         tab.page.locator("#stage [data-state=draft]").wait_for()
@@ -429,7 +429,7 @@ class TestBrowser:
         tab.page.locator("#stage [data-state=issued]").wait_for()
         tab.page.locator("#do-pay").wait_for()
 
-    def test_what_is_typed_stays_while_others_change_things(self, api: Office, tab: Tab) -> None:
+    def test_what_is_typed_stays_while_others_change_things(self, api: ApiServer, tab: Tab) -> None:
         one = put(api)
         do(api, one, "issue")
         tab.open(f"{LIST}/INV-000001")
@@ -440,7 +440,7 @@ class TestBrowser:
         tab.page.locator("#lines [data-fact=given-back]", has_text="−1.50").wait_for()
         assert tab.field("reason").input_value() == "wrong company"
 
-    def test_filters_are_applied_without_loading_the_page(self, api: Office, tab: Tab) -> None:
+    def test_filters_are_applied_without_loading_the_page(self, api: ApiServer, tab: Tab) -> None:
         put(api, "acme")
         put(api, "other")
         tab.open(LIST)

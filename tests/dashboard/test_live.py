@@ -14,7 +14,7 @@ from tests.dashboard.browser import Tab
 from tests.dashboard.client import Dashboard
 from tests.support.processes import until
 from tests.support.server import Server
-from tests.web.office import Office, office
+from tests.web.api_server import ApiServer, api_server
 from witnd.app import pulse as live
 from witnd.app.pulse import Pulse
 from witnd.store.errors import StoreUnavailable
@@ -75,13 +75,13 @@ def beating(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "BEAT_SECONDS", 0.1)
 
 
-def event(api: Office, key: str = "ticket-4711") -> None:
+def event(api: ApiServer, key: str = "ticket-4711") -> None:
     body = {"key": key, "customer_key": "nobody", "action": "ticket_opened"}
     assert api.ask("POST", "/v1/events", body, scope="ingest").status == 202
 
 
 @pytest.mark.usefixtures("beating")
-def test_a_stream_begins_with_a_change_and_tells_of_each_that_follows(admin: Dashboard, api: Office) -> None:
+def test_a_stream_begins_with_a_change_and_tells_of_each_that_follows(admin: Dashboard, api: ApiServer) -> None:
     with streams(admin, 3) as opened:
         assert opened[0].answer.headers["Content-Type"] == "text/event-stream; charset=utf-8"
         assert opened[0].answer.headers["Cache-Control"] == "no-store"
@@ -95,7 +95,7 @@ def test_a_stream_begins_with_a_change_and_tells_of_each_that_follows(admin: Das
             assert time.monotonic() - began < 2
 
 
-def test_nobody_listens_without_being_signed_in(api: Office) -> None:
+def test_nobody_listens_without_being_signed_in(api: ApiServer) -> None:
     stream = Stream(Dashboard(api, None))
     assert stream.answer.status == 303
     stream.close()
@@ -103,9 +103,9 @@ def test_nobody_listens_without_being_signed_in(api: Office) -> None:
         pass
 
 
-def test_pages_that_are_open_share_one_look_and_nobody_looks_for_nobody(admin: Dashboard, api: Office) -> None:
+def test_pages_that_are_open_share_one_look_and_nobody_looks_for_nobody(admin: Dashboard, api: ApiServer) -> None:
     def looks() -> int:
-        return int(api.workshop.call("INFO", "commandstats")["cmdstat_xrevrange"]["calls"])
+        return int(api.deployment.call("INFO", "commandstats")["cmdstat_xrevrange"]["calls"])
 
     with streams(admin, 20):
         before, began = looks(), time.monotonic()
@@ -117,7 +117,7 @@ def test_a_daemon_that_stops_waits_for_no_page_that_is_open(
     session_server: Server, redis_url: str, tmp_path: Path
 ) -> None:
     with ExitStack() as stack:
-        with office(session_server, tmp_path) as api:
+        with api_server(session_server, tmp_path) as api:
             [*opened] = stack.enter_context(streams(Dashboard(api), 10))
             began = time.monotonic()
         assert time.monotonic() - began < 3
@@ -154,7 +154,7 @@ def test_a_stream_that_nothing_happens_on_is_heard_of_all_the_same(admin: Dashbo
 @pytest.mark.usefixtures("beating")
 def test_a_stream_lives_on_while_redis_is_away(server: Callable[..., Server], tmp_path: Path) -> None:
     own = server(fsync="always")
-    with office(own, tmp_path) as api, streams(Dashboard(api)) as [stream]:
+    with api_server(own, tmp_path) as api, streams(Dashboard(api)) as [stream]:
         stream.quiet()
         own.stop()
         assert stream.news() == CHANGED, "that it is away is seen"
@@ -270,13 +270,13 @@ def hide(tab: Tab, hidden: bool) -> None:
     )
 
 
-def listeners(api: Office) -> int:
+def listeners(api: ApiServer) -> int:
     """How many streams there are, by what only one who may listen is told."""
-    return int(api.workshop.call("INFO", "commandstats").get("cmdstat_xrevrange", {}).get("calls", 0))
+    return int(api.deployment.call("INFO", "commandstats").get("cmdstat_xrevrange", {}).get("calls", 0))
 
 
 def test_a_tab_that_nobody_sees_keeps_no_connection_and_is_up_to_date_when_it_is_seen_again(
-    tab: Tab, api: Office
+    tab: Tab, api: ApiServer
 ) -> None:
     """Six streams would be all the connections that a browser has to a server."""
     with tab.page.expect_request("**/dashboard/live"):
@@ -291,7 +291,7 @@ def test_a_tab_that_nobody_sees_keeps_no_connection_and_is_up_to_date_when_it_is
         hide(tab, False)
 
 
-def test_a_page_listens_again_after_an_answer_that_was_no_stream(tab: Tab, api: Office) -> None:
+def test_a_page_listens_again_after_an_answer_that_was_no_stream(tab: Tab, api: ApiServer) -> None:
     tab.page.clock.install()
     tab.page.route("**/dashboard/live", lambda route: route.fulfill(status=503, body="later"))
     with tab.page.expect_response("**/dashboard/live"):

@@ -14,8 +14,8 @@ from tests.dashboard.client import Dashboard, Page, figures, names, words
 from tests.notify.receiver import SECRET, Receiver
 from tests.support.processes import until
 from tests.support.server import Server
+from tests.web.api_server import ApiServer, api_server
 from tests.web.catalogue import AGENT, CARD, CUSTOMER, RULE, changes, made
-from tests.web.office import Office, office
 from tests.web.test_notification_rules import AT_CRM, CRM, listening, parked, suspend
 from witnd.domain.webhooks.delivery import EndpointState
 from witnd.store.deliveries.outbox import encode_endpoint
@@ -28,9 +28,9 @@ HOSTILE = '<script>alert(1)</script> "a/b?c#d%e&amp; ☃'
 
 
 @pytest.fixture
-def api(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[Office]:
+def api(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[ApiServer]:
     """A daemon that may send to this machine."""
-    with office(session_server, tmp_path, allow_networks=(ip_network("127.0.0.0/8"),)) as opened:
+    with api_server(session_server, tmp_path, allow_networks=(ip_network("127.0.0.0/8"),)) as opened:
         yield opened
 
 
@@ -41,7 +41,7 @@ def endpoint() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def crm(api: Office, endpoint: Receiver) -> Any:
+def crm(api: ApiServer, endpoint: Receiver) -> Any:
     """A notification whose endpoint answers, with its secret."""
     return made(api, "/v1/notification-rules", {**RULE, "url": endpoint.url("/hook")})
 
@@ -60,7 +60,9 @@ def has_one_secret(page: Page) -> bool:
 # -- creating and changing ---------------------------------------------------------------------------------------------
 
 
-def test_the_first_one_is_created_and_its_secret_shown_once(admin: Dashboard, api: Office, endpoint: Receiver) -> None:
+def test_the_first_one_is_created_and_its_secret_shown_once(
+    admin: Dashboard, api: ApiServer, endpoint: Receiver
+) -> None:
     page = admin.get(LIST)
     assert page.cases == ["none-yet"]
     assert "verify_webhook" in page.text
@@ -93,7 +95,7 @@ def test_a_secret_of_ones_own_is_not_shown_at_all(admin: Dashboard) -> None:
     assert page.fact("source")
 
 
-def test_what_is_wrong_is_told_beside_what_was_typed(admin: Dashboard, api: Office) -> None:
+def test_what_is_wrong_is_told_beside_what_was_typed(admin: Dashboard, api: ApiServer) -> None:
     made(api, "/v1/agents", AGENT)
     form = admin.get(f"{LIST}/new")
     typed: dict[str, Any] = {
@@ -120,7 +122,7 @@ def test_a_name_that_is_taken_is_refused(admin: Dashboard, crm: Any) -> None:
     assert fields(page)["name"] == "crm"
 
 
-def test_a_change_makes_a_version_and_keeps_the_secret(admin: Dashboard, api: Office, crm: Any) -> None:
+def test_a_change_makes_a_version_and_keeps_the_secret(admin: Dashboard, api: ApiServer, crm: Any) -> None:
     made(api, "/v1/agents", AGENT)
     assert f"{AT}/edit" in admin.get(AT).hrefs
     form = admin.get(f"{AT}/edit")
@@ -140,7 +142,9 @@ def test_a_change_makes_a_version_and_keeps_the_secret(admin: Dashboard, api: Of
     assert api.get(AT_CRM)["versions"] == 2
 
 
-def test_what_somebody_else_saved_meanwhile_is_not_overwritten_unseen(admin: Dashboard, api: Office, crm: Any) -> None:
+def test_what_somebody_else_saved_meanwhile_is_not_overwritten_unseen(
+    admin: Dashboard, api: ApiServer, crm: Any
+) -> None:
     page = admin.get(f"{AT}/edit")
     assert api.ask("PATCH", AT_CRM, {"enabled": False}).status == 200
     page = admin.submit(page, source="outcome_missed")
@@ -163,7 +167,7 @@ def test_a_change_of_later_is_told_of_and_not_in_force_yet(admin: Dashboard, crm
     assert fields(page)["url"] == "https://example.com/x"
 
 
-def test_it_is_disabled_and_enabled(admin: Dashboard, api: Office, crm: Any) -> None:
+def test_it_is_disabled_and_enabled(admin: Dashboard, api: ApiServer, crm: Any) -> None:
     page = admin.submit(admin.get(AT), f"{AT}/disable")
     assert "crm" in page.message
     assert admin.get(LIST).states("notifications") == [["disabled"]]
@@ -171,7 +175,7 @@ def test_it_is_disabled_and_enabled(admin: Dashboard, api: Office, crm: Any) -> 
     assert [one["after"]["enabled"] for one in changes(api)] == [True, False, True]
 
 
-def test_it_is_archived_by_who_confirms_that_and_restored(admin: Dashboard, api: Office, crm: Any) -> None:
+def test_it_is_archived_by_who_confirms_that_and_restored(admin: Dashboard, api: ApiServer, crm: Any) -> None:
     page = admin.submit(admin.get(AT), f"{AT}/archive")
     assert page.status == 400
     assert page.is_refused
@@ -192,7 +196,7 @@ def test_it_is_archived_by_who_confirms_that_and_restored(admin: Dashboard, api:
 
 
 def test_two_versions_are_compared_and_old_ones_are_behind_the_newest(
-    admin: Dashboard, api: Office, crm: Any, monkeypatch: pytest.MonkeyPatch
+    admin: Dashboard, api: ApiServer, crm: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("witnd.web.dashboard.forms.versions.LIMIT", 2)
     for enabled in (False, True, False, True):
@@ -215,7 +219,7 @@ def test_two_versions_are_compared_and_old_ones_are_behind_the_newest(
 
 
 def test_both_secrets_sign_for_as_long_as_was_chosen(
-    admin: Dashboard, api: Office, endpoint: Receiver, crm: Any
+    admin: Dashboard, api: ApiServer, endpoint: Receiver, crm: Any
 ) -> None:
     page = admin.submit(admin.get(AT), f"{AT}/rotate", overlap="2", unit="3600")
     assert page.status == 200
@@ -238,7 +242,7 @@ def test_both_secrets_sign_for_as_long_as_was_chosen(
         endpoint.received[-1].verify(secret)
 
 
-def test_a_secret_that_is_changed_twice_by_one_form_is_changed_once(admin: Dashboard, api: Office, crm: Any) -> None:
+def test_a_secret_that_is_changed_twice_by_one_form_is_changed_once(admin: Dashboard, api: ApiServer, crm: Any) -> None:
     """Twice would end the overlap of the secret that receivers have."""
     page = admin.get(AT)
     assert admin.submit(page, f"{AT}/rotate").status == 200
@@ -260,7 +264,7 @@ def test_a_secret_that_is_changed_twice_by_one_form_is_changed_once(admin: Dashb
     ],
 )
 def test_what_is_no_rotation_is_refused_beside_what_was_typed(
-    admin: Dashboard, api: Office, typed: dict[str, Any], wrong: str
+    admin: Dashboard, api: ApiServer, typed: dict[str, Any], wrong: str
 ) -> None:
     made(api, "/v1/notification-rules", {**RULE, "secret": SECRET})
     page = admin.submit(admin.get(AT), f"{AT}/rotate", **typed)
@@ -293,7 +297,7 @@ def test_what_the_endpoint_answers_to_a_test_is_shown_as_text(admin: Dashboard, 
     assert json.loads(endpoint.received[-1].body)["type"] == "test"
 
 
-def test_why_no_answer_came_is_told(admin: Dashboard, api: Office, crm: Any) -> None:
+def test_why_no_answer_came_is_told(admin: Dashboard, api: ApiServer, crm: Any) -> None:
     api.ask("PATCH", AT_CRM, {"url": "http://127.0.0.1:1/"})
     assert admin.submit(admin.get(AT), f"{AT}/test").case("test") == "no-answer"
     api.ask("PATCH", AT_CRM, {"url": "http://10.1.2.3/"})
@@ -306,7 +310,7 @@ def test_why_no_answer_came_is_told(admin: Dashboard, api: Office, crm: Any) -> 
 
 
 def test_a_suspended_endpoint_is_resumed_with_what_is_parked(
-    admin: Dashboard, api: Office, endpoint: Receiver, crm: Any
+    admin: Dashboard, api: ApiServer, endpoint: Receiver, crm: Any
 ) -> None:
     made(api, "/v1/agents", {**AGENT, "settlement_period": 1})
     made(api, "/v1/rate-cards", CARD)
@@ -338,8 +342,8 @@ def test_a_suspended_endpoint_is_resumed_with_what_is_parked(
     assert noted["after"] == {"requested": True}
 
 
-def test_a_failing_endpoint_is_told_of_with_the_time(admin: Dashboard, api: Office, crm: Any) -> None:
-    api.workshop.call("HSET", "witn:{shared}:endpoints", CRM, encode_endpoint(EndpointState(failing_since=1_000)))
+def test_a_failing_endpoint_is_told_of_with_the_time(admin: Dashboard, api: ApiServer, crm: Any) -> None:
+    api.deployment.call("HSET", "witn:{shared}:endpoints", CRM, encode_endpoint(EndpointState(failing_since=1_000)))
     page = admin.get(LIST)
     assert page.states("notifications") == [["failing"]]
     assert page.items("notifications")[0].xpath(".//time/@datetime") == [LONG_AGO]
@@ -351,7 +355,9 @@ def test_a_failing_endpoint_is_told_of_with_the_time(admin: Dashboard, api: Offi
 # -- who may, and what is in a name ------------------------------------------------------------------------------------
 
 
-def test_readers_see_everything_and_change_nothing(admin: Dashboard, reader: Dashboard, api: Office, crm: Any) -> None:
+def test_readers_see_everything_and_change_nothing(
+    admin: Dashboard, reader: Dashboard, api: ApiServer, crm: Any
+) -> None:
     suspend(api)
     page = reader.get(AT)
     assert page.status == 200
@@ -369,7 +375,7 @@ def test_readers_see_everything_and_change_nothing(admin: Dashboard, reader: Das
 
 
 @pytest.mark.parametrize("name", [HOSTILE, "new", "..", "x" * 255, "a/edit"])
-def test_every_name_has_a_page_and_stays_text(admin: Dashboard, api: Office, name: str) -> None:
+def test_every_name_has_a_page_and_stays_text(admin: Dashboard, api: ApiServer, name: str) -> None:
     page = admin.submit(admin.get(f"{LIST}/new"), name=name, url="https://example.com/", secret=SECRET)
     assert page.find("//h1").text == name
     page = admin.get(admin.get(LIST).links()[name])
@@ -387,7 +393,7 @@ def test_what_is_not_there_is_not_found(admin: Dashboard, crm: Any) -> None:
     assert admin.get(f"{LIST}/{CRM}").find("//h1").text == "crm", "found by its id as well"
 
 
-def test_many_are_listed_page_by_page(admin: Dashboard, api: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_are_listed_page_by_page(admin: Dashboard, api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("witnd.web.dashboard.pages.webhooks.notifications.LIMIT", 3)
     expected = [f"rule-{number}" for number in range(7)]
     for name in expected:
@@ -405,7 +411,7 @@ def test_many_are_listed_page_by_page(admin: Dashboard, api: Office, monkeypatch
 # -- in a browser ------------------------------------------------------------------------------------------------------
 
 
-def test_a_test_shows_its_answer_where_one_stands(tab: Tab, api: Office, endpoint: Receiver, crm: Any) -> None:
+def test_a_test_shows_its_answer_where_one_stands(tab: Tab, api: ApiServer, endpoint: Receiver, crm: Any) -> None:
     async def hostile(_: web.Request) -> web.Response:
         return web.Response(status=500, text=HOSTILE)
 

@@ -11,11 +11,11 @@ import pytest
 from tests.dashboard.browser import Tab
 from tests.dashboard.client import Dashboard, Page, figures, names, words
 from tests.dashboard.reading import visible_text
+from tests.support.deployment import CATALOGUE, LONG_AGO, Deployment
 from tests.support.processes import until
 from tests.support.server import Server
-from tests.support.workshop import CATALOGUE, LONG_AGO, Workshop
-from tests.web.lived import lived
-from tests.web.office import Office, office
+from tests.web.api_server import ApiServer, api_server
+from tests.web.recorded_run import recorded_run
 from witnd.app.outcomes import view as told_of
 from witnd.domain.webhooks.delivery import Progress
 from witnd.store.deliveries.outbox import encode_progress
@@ -26,25 +26,25 @@ ODD = 'odd/1?x=1&<script>alert(1)</script>#%"é漢字'
 HOSTILE = "<script>alert('x')</script>"
 
 
-def lives(shop: Workshop) -> None:
-    shop.event(
+def lives(deployment: Deployment) -> None:
+    deployment.event(
         "ticket-0001", "replied", 0, timestamp="2001-09-09T01:40:00Z", properties={"attribution": 3, "by": "Eve"}
     )
-    shop.event("ticket-0003", "replied", 2)
-    shop.event("ticket-0003", "reopened", 3)
-    shop.event("ticket-0007", "replied", 4)
-    shop.event("ticket-0007", "noted", 5, properties={"settles_at": "2001-09-09T01:46:50.000Z"})
-    shop.event(ODD, "replied", 6, properties={"note": HOSTILE})
-    shop.event(ODD, HOSTILE, 7)
-    shop.event("ticket-0004", "rated", agent_key="patient", properties={"value": 5}, at="*")
-    shop.event("ticket-0005", "asked", agent_key="patient", at="*")
-    shop.event("ticket-0006", "asked", customer_key="penniless", at="*")
-    shop.event("ticket-0006", "replied", customer_key="globex", at="*")
+    deployment.event("ticket-0003", "replied", 2)
+    deployment.event("ticket-0003", "reopened", 3)
+    deployment.event("ticket-0007", "replied", 4)
+    deployment.event("ticket-0007", "noted", 5, properties={"settles_at": "2001-09-09T01:46:50.000Z"})
+    deployment.event(ODD, "replied", 6, properties={"note": HOSTILE})
+    deployment.event(ODD, HOSTILE, 7)
+    deployment.event("ticket-0004", "rated", agent_key="patient", properties={"value": 5}, at="*")
+    deployment.event("ticket-0005", "asked", agent_key="patient", at="*")
+    deployment.event("ticket-0006", "asked", customer_key="penniless", at="*")
+    deployment.event("ticket-0006", "replied", customer_key="globex", at="*")
 
 
 @pytest.fixture
-def api(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[Office]:
-    with lived(session_server, tmp_path, lives) as opened:
+def api(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[ApiServer]:
+    with recorded_run(session_server, tmp_path, lives) as opened:
         yield opened
 
 
@@ -66,7 +66,7 @@ def leaves(step: Any) -> dict[str, tuple[bool, bool]]:
     return {names(one)[0]: (one.get("class") == "yes", bool(one.xpath(".//@data-state"))) for one in found}
 
 
-def issued(api: Office) -> None:
+def issued(api: ApiServer) -> None:
     """Wait for the invoice of what is long past."""
 
     def done() -> bool:
@@ -76,7 +76,7 @@ def issued(api: Office) -> None:
     until(done, "the invoice is issued")
 
 
-def test_a_confirmed_outcome_says_why_it_was_billed_and_how_much(admin: Dashboard, api: Office) -> None:
+def test_a_confirmed_outcome_says_why_it_was_billed_and_how_much(admin: Dashboard, api: ApiServer) -> None:
     issued(api)
     page = admin.get(at("ticket-0001"))
     assert (page.status, page.state("standing")) == (200, "confirmed")
@@ -97,7 +97,7 @@ def test_a_confirmed_outcome_says_why_it_was_billed_and_how_much(admin: Dashboar
     assert figures(delivery.xpath("./p")[0])[0] == "1"
 
 
-def test_its_links_lead_on(admin: Dashboard, api: Office) -> None:
+def test_its_links_lead_on(admin: Dashboard, api: ApiServer) -> None:
     issued(api)
     found = api.get("/v1/outcomes/ticket-0001")
     page = admin.get(at("ticket-0001"))
@@ -145,11 +145,11 @@ def test_a_pinned_settlement_is_told_as_such(admin: Dashboard) -> None:
     assert instants(second.find(".//*[@data-case='pinned']")) == ["9 Sep 2001, 01:46 UTC"]
 
 
-def test_what_an_event_carried_is_shown_as_it_was_sent(admin: Dashboard, api: Office) -> None:
+def test_what_an_event_carried_is_shown_as_it_was_sent(admin: Dashboard, api: ApiServer) -> None:
     page = admin.get(at("ticket-0001"))
     [sent] = page.document.xpath("//ol[@class='timeline']//pre")
     assert json.loads(sent.text_content())["properties"] == {"attribution": 3, "by": "Eve"}
-    api.workshop.call("XTRIM", "witn:{0}:events", "MINID", f"{LONG_AGO + 1}-0")
+    api.deployment.call("XTRIM", "witn:{0}:events", "MINID", f"{LONG_AGO + 1}-0")
     [opened, *_] = admin.get(at("ticket-0001")).items("story")
     assert "not-in-log" in opened.xpath(".//@data-case")
     assert [words(one) for one in opened.xpath(".//dl/dd")] == ["3"], "the attribution"
@@ -166,10 +166,10 @@ def test_what_is_not_final_counts_down_and_stays_live(admin: Dashboard, key: str
     assert page.find("//main").get("data-live") == "/dashboard/live"
 
 
-def test_what_is_final_stays_live_while_a_message_waits(admin: Dashboard, api: Office) -> None:
+def test_what_is_final_stays_live_while_a_message_waits(admin: Dashboard, api: ApiServer) -> None:
     [id_] = [one["id"] for one in api.get("/v1/outcomes/ticket-0003")["deliveries"]]
     assert admin.get(at("ticket-0003")).find("//main").get("data-live") == "/dashboard/live"
-    api.workshop.call("HSET", "witn:{0}:attempts", id_, encode_progress(Progress(standing="dead", reason="no")))
+    api.deployment.call("HSET", "witn:{0}:attempts", id_, encode_progress(Progress(standing="dead", reason="no")))
     page = admin.get(at("ticket-0003"))
     assert page.find("//main").get("data-live") is None
     delivery = page.items("story")[-1]
@@ -203,21 +203,21 @@ def test_of_many_held_events_the_first_are_shown(admin: Dashboard, monkeypatch: 
     assert "unknown_customer" in page.cases, "what the others wait for is told all the same"
 
 
-def test_held_events_are_asked_for_again(admin: Dashboard, reader: Dashboard, api: Office) -> None:
+def test_held_events_are_asked_for_again(admin: Dashboard, reader: Dashboard, api: ApiServer) -> None:
     page = admin.submit(admin.get(at("ticket-0006")), at("ticket-0006") + "/retry")
     assert (page.status, page.path) == (200, at("ticket-0006"))
     assert "ticket-0006" in page.message
-    [[_, noted]] = api.workshop.call("XREVRANGE", "witn:{shared}:changes", "+", "-", "COUNT", 1)
+    [[_, noted]] = api.deployment.call("XREVRANGE", "witn:{shared}:changes", "+", "-", "COUNT", 1)
     assert json.loads(noted[b"data"])["what"] == "outcome.retry"
     assert json.loads(noted[b"data"])["who"] == "token admin"
-    length = api.workshop.call("XLEN", "witn:{0}:events")
+    length = api.deployment.call("XLEN", "witn:{0}:events")
     key = reader.get("/dashboard").document.xpath("//input[@name='form_key']/@value")[0]
     assert reader.send(at("ticket-0006") + "/retry", {"form_key": key}).status == 403
-    assert api.workshop.call("XLEN", "witn:{0}:events") == length
+    assert api.deployment.call("XLEN", "witn:{0}:events") == length
     key = page.document.xpath("//input[@name='form_key']/@value")[0]
     page = admin.send(at("ticket-0001") + "/retry", {"form_key": key})
     assert "ticket-0001" in page.message
-    assert api.workshop.call("XLEN", "witn:{0}:events") == length, "as nothing is held for it"
+    assert api.deployment.call("XLEN", "witn:{0}:events") == length, "as nothing is held for it"
 
 
 def test_a_key_that_nobody_used_gets_help(admin: Dashboard) -> None:
@@ -251,11 +251,11 @@ def test_long_histories_are_told_in_pages(
 ) -> None:
     monkeypatch.setattr(page_of, "EVENTS_MOST", 10)
 
-    def prepare(shop: Workshop) -> None:
+    def prepare(deployment: Deployment) -> None:
         for n in range(35):
-            shop.event("ticket-0001", "replied" if n == 3 else f"noted-{n}", n)
+            deployment.event("ticket-0001", "replied" if n == 3 else f"noted-{n}", n)
 
-    with lived(session_server, tmp_path, prepare) as api:
+    with recorded_run(session_server, tmp_path, prepare) as api:
         admin = Dashboard(api)
         page = admin.get(at("ticket-0001"))
         assert [one.split(" ")[0] for one in steps(page)[:10]] == [f"noted-{n}" for n in range(25, 35)]
@@ -287,12 +287,12 @@ def test_of_many_checks_those_are_told_that_turned(session_server: Server, redis
     agent = f'\n[[agents]]\nkey = "long"\nsettlement_period = 60\ncondition = [{checks}]\n'
     priced = CATALOGUE.replace("entries = [", 'entries = [{ agent = "long", price_per_unit = "1" }, ')
 
-    def prepare(shop: Workshop) -> None:
-        shop.apply(priced + agent)
-        shop.event("ticket-0001", "step-3", 0, agent_key="long")
-        shop.event("ticket-0001", "step-4", 1, agent_key="long")
+    def prepare(deployment: Deployment) -> None:
+        deployment.apply(priced + agent)
+        deployment.event("ticket-0001", "step-3", 0, agent_key="long")
+        deployment.event("ticket-0001", "step-4", 1, agent_key="long")
 
-    with lived(session_server, tmp_path, prepare) as api:
+    with recorded_run(session_server, tmp_path, prepare) as api:
         first, last, *_ = Dashboard(api).get(at("ticket-0001")).items("story")
         assert leaves(first) == {"step-3": (True, True)}
         assert figures(first.find(".//*[@data-fact='unchanged-checks']")) == ["19"]
@@ -308,11 +308,11 @@ def test_prices_that_are_no_product_show_their_working(session_server: Server, r
     priced = priced.replace('agent = "patient", price_per_unit = "2"', f'agent = "patient", {graduated}')
     priced = priced.replace("settlement_period = 15552000", "settlement_period = 60")
 
-    shop = Workshop(session_server, tmp_path)
-    shop.apply(priced)
-    shop.event("ticket-0001", "replied", 0, properties={"attribution": 200.5})
-    shop.event("ticket-0002", "rated", 1, agent_key="patient", properties={"value": 5, "attribution": 3})
-    with office(session_server, tmp_path) as api:
+    deployment = Deployment(session_server, tmp_path)
+    deployment.apply(priced)
+    deployment.event("ticket-0001", "replied", 0, properties={"attribution": 200.5})
+    deployment.event("ticket-0002", "rated", 1, agent_key="patient", properties={"value": 5, "attribution": 3})
+    with api_server(session_server, tmp_path) as api:
 
         def closed() -> bool:
             invoice = api.get("/v1/outcomes/ticket-0002")["invoice"]
@@ -330,18 +330,18 @@ def test_prices_that_are_no_product_show_their_working(session_server: Server, r
         assert figures(page.find("//*[@data-fact='amount']"))[0] == "2.50"
 
 
-def test_an_outcome_is_told_while_it_happens(tab: Tab, api: Office) -> None:
+def test_an_outcome_is_told_while_it_happens(tab: Tab, api: ApiServer) -> None:
     tab.open(at("ticket-0005"))
     tab.page.locator("[data-case=turns-missed]").wait_for()
-    api.workshop.event("ticket-0005", "rated", agent_key="patient", properties={"value": 4}, at="*")
+    api.deployment.event("ticket-0005", "rated", agent_key="patient", properties={"value": 4}, at="*")
     tab.page.locator("[data-case=turns-confirmed]").wait_for()
     tab.page.locator("#standing [data-state=pending]").wait_for()
 
 
-def test_held_events_become_an_outcome_before_ones_eyes(tab: Tab, api: Office) -> None:
+def test_held_events_become_an_outcome_before_ones_eyes(tab: Tab, api: ApiServer) -> None:
     tab.open(at("ticket-0006"))
     tab.page.locator("[data-case=held]").wait_for()
-    api.workshop.apply(CATALOGUE.replace('key = "penniless"\n', 'key = "penniless"\nrate_card = "standard"\n'))
+    api.deployment.apply(CATALOGUE.replace('key = "penniless"\n', 'key = "penniless"\nrate_card = "standard"\n'))
     tab.page.locator("form[action$='/retry'] button").click()
     tab.page.locator("#story").wait_for()
 

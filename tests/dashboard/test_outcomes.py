@@ -10,32 +10,32 @@ import pytest
 
 from tests.dashboard.browser import Tab
 from tests.dashboard.client import Dashboard, Page
+from tests.support.deployment import Deployment
 from tests.support.processes import until
 from tests.support.server import Server
-from tests.support.workshop import Workshop
-from tests.web.lived import lived
-from tests.web.office import Office
+from tests.web.api_server import ApiServer
+from tests.web.recorded_run import recorded_run
 
 ODD = "odd/1?x=1&<script>alert(1)</script>#%\"'é漢字"
 
 
-def some(shop: Workshop) -> None:
-    shop.event("ticket-0001", "replied", 0, properties={"attribution": 3})
-    shop.event("ticket-0002", "replied", 1)
-    shop.event("ticket-0003", "replied", 2)
-    shop.event("ticket-0003", "reopened", 3)
-    shop.event(ODD, "replied", 4)
-    shop.event("ticket-0004", "rated", agent_key="patient", properties={"value": 5}, at="*")
-    shop.event("ticket-0005", "asked", agent_key="patient", at="*")
+def some(deployment: Deployment) -> None:
+    deployment.event("ticket-0001", "replied", 0, properties={"attribution": 3})
+    deployment.event("ticket-0002", "replied", 1)
+    deployment.event("ticket-0003", "replied", 2)
+    deployment.event("ticket-0003", "reopened", 3)
+    deployment.event(ODD, "replied", 4)
+    deployment.event("ticket-0004", "rated", agent_key="patient", properties={"value": 5}, at="*")
+    deployment.event("ticket-0005", "asked", agent_key="patient", at="*")
 
 
 @pytest.fixture(scope="module")
-def api() -> Iterator[Office]:
+def api() -> Iterator[ApiServer]:
     """One daemon for all tests that only read."""
     with (
         TemporaryDirectory(prefix="witnd-") as directory,
         Server(Path(directory)) as server,
-        lived(server, Path(directory), some) as opened,
+        recorded_run(server, Path(directory), some) as opened,
     ):
         yield opened
 
@@ -97,11 +97,11 @@ def test_what_no_list_has_is_refused(admin: Dashboard) -> None:
 
 
 def test_pages_fit_together_with_their_filters(session_server: Server, redis_url: str, tmp_path: Path) -> None:
-    def prepare(shop: Workshop) -> None:
+    def prepare(deployment: Deployment) -> None:
         for n in range(120):
-            shop.event(f"ticket-{n:04}", "replied" if n % 2 else "reopened", n // 40)
+            deployment.event(f"ticket-{n:04}", "replied" if n % 2 else "reopened", n // 40)
 
-    with lived(session_server, tmp_path, prepare, partitions=2) as api:
+    with recorded_run(session_server, tmp_path, prepare, partitions=2) as api:
         admin = Dashboard(api)
         page = admin.get("/dashboard/outcomes?status=missed&search=ticket-0")
         found = keys(page)
@@ -121,7 +121,7 @@ def test_a_list_that_looked_at_enough_leads_on(admin: Dashboard, monkeypatch: py
 
 
 def test_an_empty_list_shows_how_to_send_an_event(session_server: Server, redis_url: str, tmp_path: Path) -> None:
-    with lived(session_server, tmp_path, lambda _: None) as api:
+    with recorded_run(session_server, tmp_path, lambda _: None) as api:
         page = Dashboard(api).get("/dashboard/outcomes")
         assert page.cases == ["none-yet"]
         [curl, xadd] = page.document.xpath("//main//*[@data-copy]/@data-copy")
@@ -131,11 +131,11 @@ def test_an_empty_list_shows_how_to_send_an_event(session_server: Server, redis_
 
 class TestChanging:
     @pytest.fixture
-    def api(self, session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[Office]:
-        with lived(session_server, tmp_path, some) as opened:
+    def api(self, session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[ApiServer]:
+        with recorded_run(session_server, tmp_path, some) as opened:
             yield opened
 
-    def test_it_is_searched_without_loading_the_page_again(self, tab: Tab, api: Office) -> None:
+    def test_it_is_searched_without_loading_the_page_again(self, tab: Tab, api: ApiServer) -> None:
         tab.open("/dashboard/outcomes")
         tab.page.evaluate("window.mark = 1")
         tab.field("search").fill("ticket-0003")
@@ -146,5 +146,5 @@ class TestChanging:
         assert tab.page.evaluate("window.mark") == 1
         tab.page.go_back()
         until(lambda: rows.count() == 6, "going back shows all")
-        api.workshop.event("ticket-0009", "asked", agent_key="patient", at="*")
+        api.deployment.event("ticket-0009", "asked", agent_key="patient", at="*")
         tab.page.get_by_role("link", name="ticket-0009").wait_for()

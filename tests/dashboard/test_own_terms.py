@@ -6,15 +6,15 @@ import pytest
 
 from tests.dashboard.browser import Tab
 from tests.dashboard.client import Dashboard, Page, figures, names, words
+from tests.web.api_server import ApiServer
 from tests.web.catalogue import AGENT, CARD, CUSTOMER, changes, made, stocked
-from tests.web.office import Office
 
 PATH = "/dashboard/customers/acme/terms/support"
 SAVE = "save"
 HOSTILE = "<script>alert(1)</script>\"'&"
 
 
-def own(api: Office, key: str = "acme") -> Any:
+def own(api: ApiServer, key: str = "acme") -> Any:
     return api.get(f"/v1/customers/{key}")["agents"]
 
 
@@ -22,7 +22,7 @@ def ticked(page: Page) -> set[str]:
     return set(page.document.xpath("//input[@name='own'][@checked]/@value"))
 
 
-def test_nothing_is_ticked_where_nothing_is_agreed(admin: Dashboard, api: Office) -> None:
+def test_nothing_is_ticked_where_nothing_is_agreed(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     page = admin.get(PATH)
     assert "support" in page.find("//h1").text
@@ -34,7 +34,7 @@ def test_nothing_is_ticked_where_nothing_is_agreed(admin: Dashboard, api: Office
     assert f"{PATH}/remove" not in [form.action for form in page.document.forms]
 
 
-def test_what_is_ticked_is_the_customer_s_own_and_the_rest_the_agent_s(admin: Dashboard, api: Office) -> None:
+def test_what_is_ticked_is_the_customer_s_own_and_the_rest_the_agent_s(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     page = admin.submit(admin.get(PATH), PATH, button="check:", own=["condition", "settlement_period"], name="ignored")
     page = admin.submit(page, PATH, button=SAVE, **{"c.2.fact": "signed", "period": "2", "unit": "days"})
@@ -49,7 +49,7 @@ def test_what_is_ticked_is_the_customer_s_own_and_the_rest_the_agent_s(admin: Da
     assert changes(api)[-1]["who"] == "token admin"
 
 
-def test_terms_with_other_agents_and_all_else_stay_as_they_are(admin: Dashboard, api: Office) -> None:
+def test_terms_with_other_agents_and_all_else_stay_as_they_are(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     made(api, "/v1/agents", {"key": "aaa", "condition": []})
     other = {"agent": "aaa", "name": "Theirs"}
@@ -63,7 +63,7 @@ def test_terms_with_other_agents_and_all_else_stay_as_they_are(admin: Dashboard,
     assert "support" in page.message
 
 
-def test_a_change_made_meanwhile_is_not_undone(admin: Dashboard, api: Office) -> None:
+def test_a_change_made_meanwhile_is_not_undone(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     made(api, "/v1/agents", {"key": "aaa", "condition": []})
     page = admin.get(PATH)
@@ -75,14 +75,14 @@ def test_a_change_made_meanwhile_is_not_undone(admin: Dashboard, api: Office) ->
     assert [one["agent"] for one in own(api)] == ["aaa", "support"]
 
 
-def test_removing_needs_a_tick(admin: Dashboard, api: Office) -> None:
+def test_removing_needs_a_tick(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     api.ask("PATCH", "/v1/customers/acme", {"agents": [{"agent": "support", "name": "Old"}]})
     assert admin.submit(admin.get(PATH), f"{PATH}/remove").status == 400
     assert len(own(api)) == 1
 
 
-def test_saving_nothing_of_its_own_is_refused_with_the_way_out(admin: Dashboard, api: Office) -> None:
+def test_saving_nothing_of_its_own_is_refused_with_the_way_out(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     page = admin.submit(admin.get(PATH), PATH, button=SAVE)
     assert page.status == 400
@@ -90,7 +90,7 @@ def test_saving_nothing_of_its_own_is_refused_with_the_way_out(admin: Dashboard,
     assert own(api) == []
 
 
-def test_mistakes_are_told_where_they_are_and_only_of_what_is_ticked(admin: Dashboard, api: Office) -> None:
+def test_mistakes_are_told_where_they_are_and_only_of_what_is_ticked(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     wrong = {"c.0.fact": "", "c.1.choice": "gte", "c.1.value": HOSTILE, "period": "0", "name": ""}
     page = admin.submit(admin.get(PATH), PATH, button=SAVE, own=["condition", "name"], **wrong)
@@ -108,7 +108,7 @@ def test_mistakes_are_told_where_they_are_and_only_of_what_is_ticked(admin: Dash
     assert page.path == "/dashboard/customers/acme", "what is not ticked is not looked at"
 
 
-def test_what_the_store_refuses_is_told_with_everything_kept(admin: Dashboard, api: Office) -> None:
+def test_what_the_store_refuses_is_told_with_everything_kept(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     page = admin.submit(admin.get(PATH), PATH, button=SAVE, own="name", name="Kept", effective_from="soon")
     assert page.status == 400
@@ -116,7 +116,7 @@ def test_what_the_store_refuses_is_told_with_everything_kept(admin: Dashboard, a
     assert page.find("//*[@name='name']").get("value") == "Kept"
 
 
-def test_they_can_be_agreed_ahead(admin: Dashboard, api: Office) -> None:
+def test_they_can_be_agreed_ahead(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     page = admin.submit(admin.get(PATH), PATH, button=SAVE, own="name", name="Later", effective_from="2097-01-01T00:00")
     assert "1 Jan 2097, 00:00 UTC" in page.message
@@ -126,7 +126,7 @@ def test_they_can_be_agreed_ahead(admin: Dashboard, api: Office) -> None:
 
 @pytest.mark.parametrize(("ticks", "would"), [([], "confirmed"), (["condition"], "missed")])
 def test_what_would_hold_for_the_customer_is_what_is_tried(
-    admin: Dashboard, api: Office, ticks: list[str], would: str
+    admin: Dashboard, api: ApiServer, ticks: list[str], would: str
 ) -> None:
     """The condition is changed in the form, and counts where it is ticked."""
     stocked(api)
@@ -136,7 +136,7 @@ def test_what_would_hold_for_the_customer_is_what_is_tried(
     assert own(api) == []
 
 
-def test_who_may_read_has_no_such_form(reader: Dashboard, api: Office) -> None:
+def test_who_may_read_has_no_such_form(reader: Dashboard, api: ApiServer) -> None:
     stocked(api)
     assert reader.get(PATH).status == 403
     key = reader.get("/dashboard").document.xpath("//input[@name='form_key']/@value")[0]
@@ -145,13 +145,13 @@ def test_who_may_read_has_no_such_form(reader: Dashboard, api: Office) -> None:
     assert own(api) == []
 
 
-def test_customers_and_agents_that_are_not_there_are_not_found(admin: Dashboard, api: Office) -> None:
+def test_customers_and_agents_that_are_not_there_are_not_found(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     assert admin.get("/dashboard/customers/acme/terms/nobody").status == 404
     assert admin.get("/dashboard/customers/nobody/terms/support").status == 404
 
 
-def test_any_keys_stay_text(admin: Dashboard, api: Office) -> None:
+def test_any_keys_stay_text(admin: Dashboard, api: ApiServer) -> None:
     key = 'a/b?c#d%20"<b>'
     made(api, "/v1/agents", {**AGENT, "key": key})
     made(api, "/v1/rate-cards", {**CARD, "entries": [{"agent": key, "price_per_unit": "1"}]})
@@ -166,7 +166,7 @@ def test_any_keys_stay_text(admin: Dashboard, api: Office) -> None:
     assert api.get(f"/v1/customers/{quoted}")["agents"] == []
 
 
-def test_fields_appear_when_they_are_ticked(tab: Tab, api: Office) -> None:
+def test_fields_appear_when_they_are_ticked(tab: Tab, api: ApiServer) -> None:
     stocked(api)
     page = tab.page
     tab.open(PATH)

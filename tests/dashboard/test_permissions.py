@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from tests.dashboard.client import FORM, Dashboard
-from tests.web.office import Answer, Office
+from tests.web.api_server import Answer, ApiServer
 from witnd.web.routes import PAGES
 
 Who = Literal["anybody", "reader", "admin"]
@@ -114,7 +114,7 @@ def test_every_page_is_in_the_table() -> None:
     assert {one.method for one in PAGES} == {"GET", "POST"}
 
 
-def test_pages_are_for_those_in_the_table(api: Office, admin: Dashboard, reader: Dashboard) -> None:
+def test_pages_are_for_those_in_the_table(api: ApiServer, admin: Dashboard, reader: Dashboard) -> None:
     before = kept(api)
     for path, who in GETS.items():
         if path == "/dashboard/live":
@@ -133,7 +133,7 @@ def test_pages_are_for_those_in_the_table(api: Office, admin: Dashboard, reader:
     assert kept(api) == before, "something was changed by looking at it"
 
 
-def test_what_forms_do_is_for_those_in_the_table(api: Office, admin: Dashboard, reader: Dashboard) -> None:
+def test_what_forms_do_is_for_those_in_the_table(api: ApiServer, admin: Dashboard, reader: Dashboard) -> None:
     before = kept(api)
     for path, who in POSTS.items():
         if who == "anybody":
@@ -154,18 +154,18 @@ def test_what_forms_do_is_for_those_in_the_table(api: Office, admin: Dashboard, 
 
 
 @pytest.mark.parametrize("scope", ["ingest", "read", "admin"])
-def test_a_token_itself_opens_no_page(api: Office, scope: str) -> None:
+def test_a_token_itself_opens_no_page(api: ApiServer, scope: str) -> None:
     for path in ("/dashboard", "/dashboard/tokens", "/dashboard/invoices/export"):
         answer = api.ask("GET", path, scope=scope)
         assert (answer.status, answer.body) == (303, b""), path
 
 
-def test_a_session_is_no_token(api: Office, admin: Dashboard) -> None:
+def test_a_session_is_no_token(api: ApiServer, admin: Dashboard) -> None:
     for path in ("/v1/customers", "/v1/tokens", "/v1/invoices?format=csv"):
         assert ask(api, path, admin).status == 401
 
 
-def test_no_page_shows_a_secret_again(api: Office, admin: Dashboard) -> None:
+def test_no_page_shows_a_secret_again(api: ApiServer, admin: Dashboard) -> None:
     secret = "whsec_" + "c2VjcmV0" * 5
     rule = {"name": "erp", "source": "both", "url": "http://127.0.0.1:9/hook", "secret": secret}
     assert api.ask("POST", "/v1/notification-rules", rule).status == 201
@@ -192,7 +192,7 @@ def form_key(admin: Dashboard) -> str:
 
 
 def ask(
-    api: Office,
+    api: ApiServer,
     path: str,
     admin: Dashboard | None = None,
     *,
@@ -211,7 +211,7 @@ def ask(
     )
 
 
-def kept(api: Office) -> dict[str, Any]:
+def kept(api: ApiServer) -> dict[str, Any]:
     """All that is in Redis, but for what changes by itself."""
-    names = [name.decode() for name in api.workshop.call("KEYS", "witn:*")]
-    return {name: api.workshop.call("DUMP", name) for name in names if name.split(":")[-1] not in _BY_ITSELF}
+    names = [name.decode() for name in api.deployment.call("KEYS", "witn:*")]
+    return {name: api.deployment.call("DUMP", name) for name in names if name.split(":")[-1] not in _BY_ITSELF}

@@ -10,11 +10,11 @@ from msgspec.structs import replace
 
 from tests.dashboard.browser import Tab
 from tests.dashboard.client import Dashboard, figures, names, words
+from tests.support.deployment import CATALOGUE, Deployment
 from tests.support.processes import until
 from tests.support.server import Server
-from tests.support.workshop import CATALOGUE, Workshop
-from tests.web.lived import lived
-from tests.web.office import Office
+from tests.web.api_server import ApiServer
+from tests.web.recorded_run import recorded_run
 from witnd.app import problems
 from witnd.domain.webhooks.delivery import EndpointState, Progress
 from witnd.domain.webhooks.notification import rule_id
@@ -33,20 +33,20 @@ condition = [{ fact = "written", operator = "seen" }]
 """
 
 
-def trouble(shop: Workshop) -> None:
-    shop.event("ticket-0001", "replied", 0)
-    shop.event("ticket-0001", "replied", 60_000)
-    shop.event(HELD, "replied", at="*", customer_key="penniless")
-    shop.event(HELD, "replied", at="*", customer_key="penniless")
-    shop.event("held/1/2026", "replied", at="*", customer_key="globex")
-    shop.event("held/2/2026", "asked", at="*", agent_key="writer")
-    shop.event("held/3/2026", "asked", at="*", agent_key=None)
-    shop.event("bad", "<script>", at="*")
+def trouble(deployment: Deployment) -> None:
+    deployment.event("ticket-0001", "replied", 0)
+    deployment.event("ticket-0001", "replied", 60_000)
+    deployment.event(HELD, "replied", at="*", customer_key="penniless")
+    deployment.event(HELD, "replied", at="*", customer_key="penniless")
+    deployment.event("held/1/2026", "replied", at="*", customer_key="globex")
+    deployment.event("held/2/2026", "asked", at="*", agent_key="writer")
+    deployment.event("held/3/2026", "asked", at="*", agent_key=None)
+    deployment.event("bad", "<script>", at="*")
 
 
 @pytest.fixture
-def api(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[Office]:
-    with lived(session_server, tmp_path, trouble) as opened:
+def api(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[ApiServer]:
+    with recorded_run(session_server, tmp_path, trouble) as opened:
         yield opened
 
 
@@ -65,11 +65,11 @@ def test_held_keys_say_what_they_wait_for_and_where_to_go(admin: Dashboard) -> N
 
 
 def test_a_missing_price_names_the_rate_card(session_server: Server, redis_url: str, tmp_path: Path) -> None:
-    def prepare(shop: Workshop) -> None:
-        shop.apply(CATALOGUE + WRITER)
-        shop.event("ticket-0001", "written", at="*", agent_key="writer")
+    def prepare(deployment: Deployment) -> None:
+        deployment.apply(CATALOGUE + WRITER)
+        deployment.event("ticket-0001", "written", at="*", agent_key="writer")
 
-    with lived(session_server, tmp_path, prepare) as api:
+    with recorded_run(session_server, tmp_path, prepare) as api:
         page = Dashboard(api).get("/dashboard/problems")
         [one] = page.items("held-keys")
         assert page.item_cases("held-keys") == [["no_price"]]
@@ -89,13 +89,15 @@ def test_rejected_and_late_events_are_told(admin: Dashboard) -> None:
     assert "/dashboard/events?fate=rejected" in page.hrefs
 
 
-def test_messages_that_are_not_sent_and_endpoints_that_fail_are_told(admin: Dashboard, api: Office) -> None:
-    shop = api.workshop
-    [id_] = shop.call("HKEYS", "witn:{0}:deliveries")
-    shop.call("HSET", "witn:{0}:attempts", id_, encode_progress(Progress(standing="dead", started=10, reason="<b>no")))
-    shop.call("ZADD", "witn:{0}:dead", 1, id_)
+def test_messages_that_are_not_sent_and_endpoints_that_fail_are_told(admin: Dashboard, api: ApiServer) -> None:
+    deployment = api.deployment
+    [id_] = deployment.call("HKEYS", "witn:{0}:deliveries")
+    deployment.call(
+        "HSET", "witn:{0}:attempts", id_, encode_progress(Progress(standing="dead", started=10, reason="<b>no"))
+    )
+    deployment.call("ZADD", "witn:{0}:dead", 1, id_)
     state = EndpointState(failing_since=1000, suspended_at=2000, reason="the endpoint responded 410 Gone")
-    shop.call("HSET", "witn:{shared}:endpoints", CRM, encode_endpoint(state))
+    deployment.call("HSET", "witn:{shared}:endpoints", CRM, encode_endpoint(state))
     page = admin.get("/dashboard/problems")
     [delivery] = page.items("deliveries")
     assert page.states("deliveries") == [["dead"]]
@@ -136,15 +138,15 @@ def test_drafts_and_troubles_are_told(admin: Dashboard, monkeypatch: pytest.Monk
     assert "partition 0 <b> does not move" in page.text_of("troubles")
 
 
-def test_who_only_reads_sees_no_actions(reader: Dashboard, admin: Dashboard, api: Office) -> None:
+def test_who_only_reads_sees_no_actions(reader: Dashboard, admin: Dashboard, api: ApiServer) -> None:
     page = reader.get("/dashboard/problems")
     assert not page.document.xpath("//main//form")
     assert not [href for href in page.hrefs if "/new" in href]
-    length = api.workshop.call("XLEN", "witn:{0}:events")
+    length = api.deployment.call("XLEN", "witn:{0}:events")
     key = page.document.xpath("//input[@name='form_key']/@value")[0]
     assert reader.send("/dashboard/problems/retry-held", {"form_key": key}).status == 403
     assert admin.send("/dashboard/problems/retry-held", {"form_key": key}).status == 403, "the key of another session"
-    assert api.workshop.call("XLEN", "witn:{0}:events") == length
+    assert api.deployment.call("XLEN", "witn:{0}:events") == length
 
 
 def test_one_key_is_asked_for_again_from_here(admin: Dashboard) -> None:
@@ -154,14 +156,14 @@ def test_one_key_is_asked_for_again_from_here(admin: Dashboard) -> None:
     assert HELD in page.message
 
 
-def test_all_that_can_be_placed_is_asked_for_again(admin: Dashboard, api: Office) -> None:
+def test_all_that_can_be_placed_is_asked_for_again(admin: Dashboard, api: ApiServer) -> None:
     page = admin.submit(admin.get("/dashboard/problems"), "/dashboard/problems/retry-held")
     assert re.findall(r"\d+", page.message) == ["4"]
-    api.workshop.apply(PRICED)
+    api.deployment.apply(PRICED)
     page = admin.submit(admin.get("/dashboard/problems"), "/dashboard/problems/retry-held")
     # The daemon asks by itself as soon as it notices the change, which may be before.
     if len(re.findall(r"\d+", page.message)) > 1:
-        [[_, noted]] = api.workshop.call("XREVRANGE", "witn:{shared}:changes", "+", "-", "COUNT", 1)
+        [[_, noted]] = api.deployment.call("XREVRANGE", "witn:{shared}:changes", "+", "-", "COUNT", 1)
         assert json.loads(noted[b"data"])["after"] == {"keys": [HELD], "requested": True}
     until(lambda: api.get("/v1/problems")["held"]["count"] == 3, "it is placed")
     assert len(admin.get("/dashboard/problems").items("held-keys")) == 3
@@ -172,11 +174,11 @@ def test_many_held_keys_take_several_presses(
 ) -> None:
     monkeypatch.setattr("witnd.app.outcomes.retry.KEYS_MOST", 10)
 
-    def prepare(shop: Workshop) -> None:
+    def prepare(deployment: Deployment) -> None:
         for n in range(25):
-            shop.event(f"ticket-{n:04}", "replied", at="*", customer_key="penniless")
+            deployment.event(f"ticket-{n:04}", "replied", at="*", customer_key="penniless")
 
-    with lived(session_server, tmp_path, prepare) as api:
+    with recorded_run(session_server, tmp_path, prepare) as api:
         admin = Dashboard(api)
         page = admin.get("/dashboard/problems")
         assert len(page.items("held-keys")) == 20
@@ -194,8 +196,8 @@ def test_many_held_keys_take_several_presses(
 
 class TestNothing:
     @pytest.fixture
-    def api(self, session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[Office]:
-        with lived(session_server, tmp_path, lambda _: None) as opened:
+    def api(self, session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[ApiServer]:
+        with recorded_run(session_server, tmp_path, lambda _: None) as opened:
             yield opened
 
     def test_nothing_is_the_matter(self, reader: Dashboard) -> None:
@@ -206,23 +208,23 @@ class TestNothing:
             "nothing"
         ]
 
-    def test_what_gets_stuck_appears_and_goes_by_itself(self, tab: Tab, api: Office) -> None:
+    def test_what_gets_stuck_appears_and_goes_by_itself(self, tab: Tab, api: ApiServer) -> None:
         tab.open("/dashboard/problems")
         tab.page.locator("[data-case=nothing]").wait_for()
-        api.workshop.event("ticket-0001", "replied", at="*", customer_key="penniless")
+        api.deployment.event("ticket-0001", "replied", at="*", customer_key="penniless")
         tab.page.locator("[data-case=no_rate_card]").wait_for()
         assert not tab.page.locator("[data-case=nothing]").is_visible()
-        api.workshop.apply(PRICED)
+        api.deployment.apply(PRICED)
         tab.page.locator("[data-case=nothing]").wait_for()
 
 
 def test_an_outcome_on_hold_is_listed_with_the_reason_and_its_page_says_what_to_do(
-    admin: Dashboard, api: Office
+    admin: Dashboard, api: ApiServer
 ) -> None:
-    shop = api.workshop
-    shop.call("SET", shop.keys().outcome("damaged-0001"), "xxxx")
-    shop.event("damaged-0001", "replied", at="*")
-    until(lambda: shop.call("HEXISTS", shop.keys().on_hold, "damaged-0001"), "it is on hold")
+    deployment = api.deployment
+    deployment.call("SET", deployment.keys().outcome("damaged-0001"), "xxxx")
+    deployment.event("damaged-0001", "replied", at="*")
+    until(lambda: deployment.call("HEXISTS", deployment.keys().on_hold, "damaged-0001"), "it is on hold")
 
     [case] = admin.get("/dashboard/problems").items("on-hold")
     assert words(case.find(".//strong")) == "damaged-0001"

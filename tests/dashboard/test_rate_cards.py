@@ -7,8 +7,8 @@ import pytest
 
 from tests.dashboard.browser import Tab
 from tests.dashboard.client import Dashboard, Page, figures, words
+from tests.web.api_server import ApiServer
 from tests.web.catalogue import AGENT, CARD, CUSTOMER, changes, made, stocked
-from tests.web.office import Office
 from witnd.web.dashboard.forms.price_form import MOST_CHOICES
 from witnd.web.dashboard.forms.prices import MOST_EDITED
 from witnd.web.dashboard.pages.catalogue.rate_cards import PRICES
@@ -36,12 +36,12 @@ EVERY_KIND: list[dict[str, Any]] = [
 ]
 
 
-def agents(api: Office, *keys: str) -> None:
+def agents(api: ApiServer, *keys: str) -> None:
     for key in keys:
         made(api, "/v1/agents", {**AGENT, "key": key})
 
 
-def carded(api: Office, *entries: dict[str, Any], currency: str = "EUR") -> None:
+def carded(api: ApiServer, *entries: dict[str, Any], currency: str = "EUR") -> None:
     """A card with these prices, and their agents."""
     agents(api, *[entry["agent"] for entry in entries])
     made(api, "/v1/rate-cards", {"key": "standard", "currency": currency, "entries": list(entries)})
@@ -94,7 +94,7 @@ def test_without_cards_the_list_says_what_they_are_and_how_to_make_one(admin: Da
     assert NEW not in reader.get(LIST).hrefs
 
 
-def test_cards_are_listed_with_their_prices_in_words(admin: Dashboard, api: Office) -> None:
+def test_cards_are_listed_with_their_prices_in_words(admin: Dashboard, api: ApiServer) -> None:
     carded(api, *EVERY_KIND)
     made(api, "/v1/rate-cards", {"key": "bare", "currency": "JPY"})
     page = admin.get(LIST)
@@ -107,7 +107,7 @@ def test_cards_are_listed_with_their_prices_in_words(admin: Dashboard, api: Offi
     assert [figures(one) for one in prices] == [["0.995"], ["9.00", "100"], ["2.5", "0.50", "7.00"], ["2"]]
 
 
-def test_archived_cards_are_listed_on_request(admin: Dashboard, api: Office) -> None:
+def test_archived_cards_are_listed_on_request(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     page = admin.submit(admin.get(CARD_PAGE), f"{CARD_PAGE}/archive", confirmed="yes")
     assert "standard" in page.message
@@ -122,14 +122,14 @@ def test_archived_cards_are_listed_on_request(admin: Dashboard, api: Office) -> 
     assert [one["what"] for one in changes(api)[-2:]] == ["rate_card.archive", "rate_card.restore"]
 
 
-def test_a_card_is_archived_only_by_who_confirms_it(admin: Dashboard, api: Office) -> None:
+def test_a_card_is_archived_only_by_who_confirms_it(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     page = admin.submit(admin.get(CARD_PAGE), f"{CARD_PAGE}/archive")
     assert page.status == 400
     assert api.get("/v1/rate-cards/standard")["archived"] is False
 
 
-def test_a_list_and_its_pages(admin: Dashboard, api: Office) -> None:
+def test_a_list_and_its_pages(admin: Dashboard, api: ApiServer) -> None:
     for number in range(51):
         made(api, "/v1/rate-cards", {"key": f"card-{number:02}", "currency": "EUR"})
     page = admin.get(LIST)
@@ -139,7 +139,7 @@ def test_a_list_and_its_pages(admin: Dashboard, api: Office) -> None:
     assert page.pages["first"] == LIST
 
 
-def test_a_card_shows_what_each_agent_costs_with_its_tiers_and_limits(admin: Dashboard, api: Office) -> None:
+def test_a_card_shows_what_each_agent_costs_with_its_tiers_and_limits(admin: Dashboard, api: ApiServer) -> None:
     carded(api, *EVERY_KIND)
     page = admin.get(CARD_PAGE)
     rows = {row[0]: row[1] for row in page.rows("prices")}
@@ -153,7 +153,7 @@ def test_a_card_shows_what_each_agent_costs_with_its_tiers_and_limits(admin: Das
     assert [one.xpath("string(.//h2)") for one in detail] == ["support", "volume"]
 
 
-def test_amounts_have_the_digits_of_their_currency(admin: Dashboard, api: Office) -> None:
+def test_amounts_have_the_digits_of_their_currency(admin: Dashboard, api: ApiServer) -> None:
     carded(api, {**TIERED, "tiers": [{"price_per_unit": "148.5"}]}, currency="JPY")
     page = admin.get(CARD_PAGE)
     [[number, _, price]] = page.rows("tiers")
@@ -161,7 +161,7 @@ def test_amounts_have_the_digits_of_their_currency(admin: Dashboard, api: Office
     assert "5 JPY" in [words(one) for one in page.document.xpath("//dl/dd")]
 
 
-def test_many_prices_are_shown_page_by_page(admin: Dashboard, api: Office) -> None:
+def test_many_prices_are_shown_page_by_page(admin: Dashboard, api: ApiServer) -> None:
     keys = [f"agent-{number:03}" for number in range(PRICES + 1)]
     carded(api, *[{"agent": key, "price_per_unit": "1"} for key in keys])
     page = admin.get(CARD_PAGE)
@@ -170,7 +170,7 @@ def test_many_prices_are_shown_page_by_page(admin: Dashboard, api: Office) -> No
     assert [row[0] for row in page.rows("prices")] == keys[PRICES:]
 
 
-def test_a_card_names_its_customers_and_where_all_of_them_are(admin: Dashboard, api: Office) -> None:
+def test_a_card_names_its_customers_and_where_all_of_them_are(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     made(api, "/v1/customers", {**CUSTOMER, "key": HOSTILE, "name": "<b>bold</b>"})
     made(api, "/v1/customers", {"key": "other"})
@@ -184,7 +184,7 @@ def test_a_card_names_its_customers_and_where_all_of_them_are(admin: Dashboard, 
     assert len(page.document.xpath("//*[@id='customers']//a[@href='/dashboard/customers?rate_card=standard']")) == 2
 
 
-def test_what_agents_are_called_stays_text(admin: Dashboard, api: Office) -> None:
+def test_what_agents_are_called_stays_text(admin: Dashboard, api: ApiServer) -> None:
     carded(api, {**TIERED, "agent": HOSTILE})
     for path in (LIST, CARD_PAGE, EDIT, f"{CARD_PAGE}?from=1&to=1&agent=%3Cb%3E&units=%22%3E%3Cb%3E"):
         page = admin.get(path)
@@ -196,7 +196,7 @@ def test_what_agents_are_called_stays_text(admin: Dashboard, api: Office) -> Non
     assert value(admin.get(to_change(page)[HOSTILE]), "entries[0].agent") == HOSTILE
 
 
-def test_versions_are_shown_and_compared(admin: Dashboard, api: Office) -> None:
+def test_versions_are_shown_and_compared(admin: Dashboard, api: ApiServer) -> None:
     carded(api, {"agent": "support", "price_per_unit": "1"})
     assert api.ask("PATCH", "/v1/rate-cards/standard", {"entries": [TIERED]}).status == 200
     page = admin.get(CARD_PAGE)
@@ -217,7 +217,7 @@ def test_versions_are_shown_and_compared(admin: Dashboard, api: Office) -> None:
     assert admin.get(f"{CARD_PAGE}?version=x").status == 400
 
 
-def test_older_versions_are_a_page_further(admin: Dashboard, api: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_older_versions_are_a_page_further(admin: Dashboard, api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("witnd.web.dashboard.forms.versions.LIMIT", 2)
     carded(api, {"agent": "support", "price_per_unit": "0"})
     for number in range(2):
@@ -229,7 +229,7 @@ def test_older_versions_are_a_page_further(admin: Dashboard, api: Office, monkey
     assert [row[0] for row in page.rows("versions")] == ["1"]
 
 
-def test_anybody_may_ask_what_outcomes_would_cost(reader: Dashboard, api: Office) -> None:
+def test_anybody_may_ask_what_outcomes_would_cost(reader: Dashboard, api: ApiServer) -> None:
     carded(api, *EVERY_KIND)
     page = reader.get(CARD_PAGE)
     page = reader.submit(page, CARD_PAGE, agent="support", outcomes="250")
@@ -253,7 +253,7 @@ def test_anybody_may_ask_what_outcomes_would_cost(reader: Dashboard, api: Office
 # -- writing a card ---------------------------------------------------------------------------------------------------
 
 
-def test_a_card_is_made_without_a_script(admin: Dashboard, api: Office) -> None:
+def test_a_card_is_made_without_a_script(admin: Dashboard, api: ApiServer) -> None:
     agents(api, "support", "sales")
     page = admin.get(NEW)
     assert {"agent", "kind", "price_per_unit"} <= shown(page)
@@ -275,7 +275,7 @@ def test_a_card_is_made_without_a_script(admin: Dashboard, api: Office) -> None:
     assert (change["who"], change["key"]) == ("token admin", "standard")
 
 
-def test_everything_wrong_is_said_at_its_field_and_everything_typed_is_kept(admin: Dashboard, api: Office) -> None:
+def test_everything_wrong_is_said_at_its_field_and_everything_typed_is_kept(admin: Dashboard, api: ApiServer) -> None:
     agents(api, "support")
     page = pressed(admin, admin.get(NEW), "show", **fields(kind="graduated"))
     wrong = {
@@ -300,7 +300,7 @@ def test_everything_wrong_is_said_at_its_field_and_everything_typed_is_kept(admi
     assert api.get("/v1/rate-cards")["data"] == []
 
 
-def test_a_card_may_be_called_new(admin: Dashboard, api: Office) -> None:
+def test_a_card_may_be_called_new(admin: Dashboard, api: ApiServer) -> None:
     made(api, "/v1/rate-cards", {"key": "new", "currency": "EUR", "entries": []})
     page = admin.get(admin.get(LIST).links()["new"])
     assert page.find("//h1").text == "new"
@@ -309,7 +309,7 @@ def test_a_card_may_be_called_new(admin: Dashboard, api: Office) -> None:
     assert admin.get(NEW).document.xpath("//input[@name='key']"), "the form for a new one"
 
 
-def test_a_key_that_there_is_already_is_refused_with_a_remedy(admin: Dashboard, api: Office) -> None:
+def test_a_key_that_there_is_already_is_refused_with_a_remedy(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     page = pressed(admin, admin.get(NEW), "remove-entry:0", key="standard", currency="USD")
     page = pressed(admin, page, "save")
@@ -318,7 +318,7 @@ def test_a_key_that_there_is_already_is_refused_with_a_remedy(admin: Dashboard, 
     assert (value(page, "key"), value(page, "currency")) == ("standard", "USD")
 
 
-def test_what_was_typed_for_another_kind_comes_back_with_it(admin: Dashboard, api: Office) -> None:
+def test_what_was_typed_for_another_kind_comes_back_with_it(admin: Dashboard, api: ApiServer) -> None:
     carded(api, {"agent": "support", "price_per_unit": "0.99"})
     page = pressed(admin, admin.get(EDIT), "show", **fields(kind="package"))
     assert {"package_size", "price_per_package"} <= shown(page)
@@ -327,14 +327,14 @@ def test_what_was_typed_for_another_kind_comes_back_with_it(admin: Dashboard, ap
     assert value(page, "entries[0].price_per_unit") == "0.99"
 
 
-def test_a_card_of_all_kinds_is_in_its_form_as_it_is(admin: Dashboard, api: Office) -> None:
+def test_a_card_of_all_kinds_is_in_its_form_as_it_is(admin: Dashboard, api: ApiServer) -> None:
     carded(api, *EVERY_KIND)
     page = pressed(admin, admin.get(EDIT), "save")
     assert page.message
     assert api.get("/v1/rate-cards/standard")["versions"] == 1
 
 
-def test_a_change_says_from_when_on_it_holds(admin: Dashboard, api: Office) -> None:
+def test_a_change_says_from_when_on_it_holds(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     page = pressed(admin, admin.get(EDIT), "save", **fields(price_per_unit="2"))
     assert "2" in page.message
@@ -348,7 +348,7 @@ def test_a_change_says_from_when_on_it_holds(admin: Dashboard, api: Office) -> N
     assert change["after"]["entries"][0]["price_per_unit"] == "3"
 
 
-def test_what_somebody_else_saved_meanwhile_is_not_overwritten_unseen(admin: Dashboard, api: Office) -> None:
+def test_what_somebody_else_saved_meanwhile_is_not_overwritten_unseen(admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     page = admin.get(EDIT)
     assert api.ask("PATCH", "/v1/rate-cards/standard", {"entries": []}).status == 200
@@ -360,7 +360,7 @@ def test_what_somebody_else_saved_meanwhile_is_not_overwritten_unseen(admin: Das
     assert api.get("/v1/rate-cards/standard")["entries"][0]["price_per_unit"] == "2"
 
 
-def test_one_price_is_changed_and_the_others_stay(admin: Dashboard, api: Office) -> None:
+def test_one_price_is_changed_and_the_others_stay(admin: Dashboard, api: ApiServer) -> None:
     carded(api, *EVERY_KIND)
     agents(api, "further")
     page = admin.get(to_change(admin.get(CARD_PAGE))["percentage"])
@@ -378,7 +378,7 @@ def test_one_price_is_changed_and_the_others_stay(admin: Dashboard, api: Office)
     assert entries["further"]["price_per_unit"] == "8"
 
 
-def test_a_card_with_more_prices_than_a_form_holds_is_changed_one_by_one(admin: Dashboard, api: Office) -> None:
+def test_a_card_with_more_prices_than_a_form_holds_is_changed_one_by_one(admin: Dashboard, api: ApiServer) -> None:
     keys = [f"agent-{number:03}" for number in range(MOST_EDITED + 1)]
     carded(api, *[{"agent": key, "price_per_unit": "1"} for key in keys])
     page = admin.get(CARD_PAGE)
@@ -392,7 +392,7 @@ def test_a_card_with_more_prices_than_a_form_holds_is_changed_one_by_one(admin: 
     assert len(admin.get(EDIT).document.xpath("//fieldset")) == 1, "somebody who comes by the address adds one"
 
 
-def test_the_largest_form_is_not_too_heavy(admin: Dashboard, api: Office) -> None:
+def test_the_largest_form_is_not_too_heavy(admin: Dashboard, api: ApiServer) -> None:
     keys = [f"agent-with-a-name-{number:03}" for number in range(MOST_CHOICES)]
     agents(api, *keys[MOST_EDITED:])
     carded(api, *[{**TIERED, "agent": key} for key in keys[:MOST_EDITED]])
@@ -401,7 +401,7 @@ def test_the_largest_form_is_not_too_heavy(admin: Dashboard, api: Office) -> Non
     assert len(page.source.encode()) < 200_000
 
 
-def test_the_preview_needs_only_the_price_that_it_is_about(admin: Dashboard, api: Office) -> None:
+def test_the_preview_needs_only_the_price_that_it_is_about(admin: Dashboard, api: ApiServer) -> None:
     agents(api, "support")
     page = pressed(admin, admin.get(NEW), "add-entry", currency="JPY")
     assert "incomplete" in page.cases
@@ -414,7 +414,7 @@ def test_the_preview_needs_only_the_price_that_it_is_about(admin: Dashboard, api
     assert '"nonsense"' in page.text_of("preview")
 
 
-def test_who_reads_sees_no_way_to_change_and_is_refused(reader: Dashboard, admin: Dashboard, api: Office) -> None:
+def test_who_reads_sees_no_way_to_change_and_is_refused(reader: Dashboard, admin: Dashboard, api: ApiServer) -> None:
     stocked(api)
     page = reader.get(CARD_PAGE)
     assert not [href for href in page.hrefs if href.startswith(EDIT)]
@@ -440,7 +440,7 @@ def test_without_agents_the_form_says_so(admin: Dashboard) -> None:
     assert "/dashboard/agents/new" in page.hrefs
 
 
-def test_many_agents_are_written_with_suggestions(admin: Dashboard, api: Office) -> None:
+def test_many_agents_are_written_with_suggestions(admin: Dashboard, api: ApiServer) -> None:
     agents(api, *[f"agent-{number:02}" for number in range(31)])
     page = admin.get(NEW)
     field = page.find("//input[@name='entries[0].agent']")
@@ -452,7 +452,7 @@ def test_many_agents_are_written_with_suggestions(admin: Dashboard, api: Office)
 # -- prices of one customer alone -------------------------------------------------------------------------------------
 
 
-def test_a_customer_gets_prices_of_its_own_that_begin_with_those_of_its_card(admin: Dashboard, api: Office) -> None:
+def test_a_customer_gets_prices_of_its_own_that_begin_with_those_of_its_card(admin: Dashboard, api: ApiServer) -> None:
     carded(api, *EVERY_KIND, currency="KWD")
     made(api, "/v1/customers", CUSTOMER)
     page = admin.get(OWN)
@@ -478,7 +478,7 @@ def test_a_customer_gets_prices_of_its_own_that_begin_with_those_of_its_card(adm
     assert api.get("/v1/customers/acme")["entries"] == []
 
 
-def test_who_reads_sees_the_own_prices_of_a_customer(reader: Dashboard, api: Office) -> None:
+def test_who_reads_sees_the_own_prices_of_a_customer(reader: Dashboard, api: ApiServer) -> None:
     stocked(api)
     assert reader.get(OWN).cases == ["no-own-prices"]
     own = {"entries": [{"agent": "support", "price_per_unit": "0.8"}]}
@@ -487,7 +487,7 @@ def test_who_reads_sees_the_own_prices_of_a_customer(reader: Dashboard, api: Off
     assert (words(agent), figures(price)) == ("support", ["0.80"])
 
 
-def test_a_customer_without_a_card_is_given_one_first(admin: Dashboard, api: Office) -> None:
+def test_a_customer_without_a_card_is_given_one_first(admin: Dashboard, api: ApiServer) -> None:
     made(api, "/v1/customers", {"key": "acme"})
     page = admin.get(OWN)
     assert page.cases == ["no-card"]
@@ -499,7 +499,7 @@ def test_a_customer_without_a_card_is_given_one_first(admin: Dashboard, api: Off
 # -- with a browser ---------------------------------------------------------------------------------------------------
 
 
-def test_fields_and_costs_follow_what_is_chosen_and_typed(tab: Tab, api: Office) -> None:
+def test_fields_and_costs_follow_what_is_chosen_and_typed(tab: Tab, api: ApiServer) -> None:
     agents(api, "support")
     tab.open(NEW)
     page, field = tab.page, tab.field
@@ -527,7 +527,7 @@ def test_fields_and_costs_follow_what_is_chosen_and_typed(tab: Tab, api: Office)
     assert [tier["price_per_unit"] for tier in entry["tiers"]] == ["2", "1.5", "1"]
 
 
-def test_what_is_wrong_is_marked_in_the_browser_too(tab: Tab, api: Office) -> None:
+def test_what_is_wrong_is_marked_in_the_browser_too(tab: Tab, api: ApiServer) -> None:
     stocked(api)
     tab.open(EDIT)
     price = tab.field("entries[0].price_per_unit")

@@ -3,13 +3,13 @@
 import pytest
 
 from tests.dashboard.browser import Tab
+from tests.web.api_server import ApiServer
 from tests.web.catalogue import stocked
-from tests.web.office import Office
 
 pytestmark = pytest.mark.slow
 
 
-def test_clear_appears_after_a_search_that_a_script_made(tab: Tab, api: Office) -> None:
+def test_clear_appears_after_a_search_that_a_script_made(tab: Tab, api: ApiServer) -> None:
     stocked(api)
     tab.open("/dashboard/customers")
     page = tab.page
@@ -20,7 +20,7 @@ def test_clear_appears_after_a_search_that_a_script_made(tab: Tab, api: Office) 
     assert page.get_by_role("link", name="Acme").count() + page.get_by_text("acme").count() > 0
 
 
-def test_instants_stay_in_the_zone_of_billing(tab: Tab, api: Office) -> None:
+def test_instants_stay_in_the_zone_of_billing(tab: Tab, api: ApiServer) -> None:
     stocked(api)
     tab.open("/dashboard/changes")
     times = tab.page.locator("time").all_text_contents()
@@ -28,7 +28,7 @@ def test_instants_stay_in_the_zone_of_billing(tab: Tab, api: Office) -> None:
     assert all(text.endswith("UTC") or text.startswith("in ") for text in times)
 
 
-def test_leaving_an_edited_form_asks_first(tab: Tab, api: Office) -> None:
+def test_leaving_an_edited_form_asks_first(tab: Tab, api: ApiServer) -> None:
     tab.open("/dashboard/customers/new")
     page = tab.page
     asked: list[str] = []

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.dashboard.client import Dashboard, words
+from tests.support.deployment import Deployment
 from tests.support.server import Server
-from tests.support.workshop import Workshop
-from tests.web.lived import lived
-from tests.web.office import Office, office
+from tests.web.api_server import ApiServer, api_server
+from tests.web.recorded_run import recorded_run
 from witnd import __version__
 from witnd.config import Config, RedisConfig, WebhooksConfig
 from witnd.domain.outcomes.partitioning import partition_of
@@ -48,14 +48,14 @@ def test_what_was_chosen_is_told_from_what_is_the_default(
     session_server: Server, redis_url: str, tmp_path: Path
 ) -> None:
     networks = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
-    with office(session_server, tmp_path, partitions=2, allow_networks=networks, max_lag=0) as api:
+    with api_server(session_server, tmp_path, partitions=2, allow_networks=networks, max_lag=0) as api:
         found = values(Dashboard(api))
         assert found["allow_networks"] == "10.0.0.0/8, fd00::/8"
         assert found["partitions"] == "2"
         assert not re.search(r"\d", found["max_lag"]), "no limit"
 
 
-def test_the_daemon_and_its_server_say_how_they_are(admin: Dashboard, reader: Dashboard, api: Office) -> None:
+def test_the_daemon_and_its_server_say_how_they_are(admin: Dashboard, reader: Dashboard, api: ApiServer) -> None:
     page = reader.get(PATH)
     assert page.status == 200
     assert __version__ in page.text_of("daemon")
@@ -71,11 +71,11 @@ def test_the_daemon_and_its_server_say_how_they_are(admin: Dashboard, reader: Da
 def test_what_is_stored_is_counted_by_partition(session_server: Server, redis_url: str, tmp_path: Path) -> None:
     keys = [f"ticket-{number}" for number in range(7)]
 
-    def events(workshop: Workshop) -> None:
+    def events(deployment: Deployment) -> None:
         for key in keys:
-            workshop.event(key, "replied")
+            deployment.event(key, "replied")
 
-    with lived(session_server, tmp_path, events, partitions=3) as api:
+    with recorded_run(session_server, tmp_path, events, partitions=3) as api:
         rows = Dashboard(api).get(PATH).rows("streams")
         assert [row[0] for row in rows] == ["0", "1", "2"]
         resolved = [sum(partition_of(key, 3) == number for key in keys) for number in range(3)]
@@ -86,12 +86,12 @@ def test_what_is_stored_is_counted_by_partition(session_server: Server, redis_ur
 
 def test_a_server_that_is_not_safe_says_so_and_what_to_do(server: Callable[..., Server], tmp_path: Path) -> None:
     own = server()
-    with office(own, tmp_path) as api:
-        api.workshop.call("CONFIG", "SET", "no-appendfsync-on-rewrite", "yes")
+    with api_server(own, tmp_path) as api:
+        api.deployment.call("CONFIG", "SET", "no-appendfsync-on-rewrite", "yes")
         page = Dashboard(api).get(PATH)
         assert page.state("safety") == "parked", "with a risk"
         assert "no-appendfsync-on-rewrite no" in page.text_of("redis")
-        api.workshop.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        api.deployment.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
         page = Dashboard(api).get(PATH)
         assert page.state("safety") == "dead", "no"
         assert len(page.document.xpath("//*[@id='redis']//div[contains(@class, 'notice bad')]")) == 1

@@ -7,8 +7,8 @@ import pytest
 from tests.dashboard.browser import Tab
 from tests.dashboard.client import Dashboard, Page
 from tests.support.processes import until
+from tests.web.api_server import ApiServer
 from tests.web.catalogue import changes, made
-from tests.web.office import Office
 
 LIST, NEW = "/dashboard/tokens", "/dashboard/tokens/new"
 HOSTILE = '<script>alert(1)</script> "shop\'s" é'
@@ -22,12 +22,12 @@ def shown(page: Page) -> str:
     return str(page.find("//*[@id='made']//pre").text_content())
 
 
-def named(api: Office, name: str, *, path: str = "/v1/tokens?archived=true") -> Any:
+def named(api: ApiServer, name: str, *, path: str = "/v1/tokens?archived=true") -> Any:
     [found] = [one for one in api.pages(path) if one["name"] == name]
     return found
 
 
-def test_a_token_is_shown_exactly_once_and_works(admin: Dashboard, api: Office) -> None:
+def test_a_token_is_shown_exactly_once_and_works(admin: Dashboard, api: ApiServer) -> None:
     page = create(admin, scopes=["read", "ingest"], rate="12.5")
     assert page.status == 200
     text = shown(page)
@@ -41,7 +41,7 @@ def test_a_token_is_shown_exactly_once_and_works(admin: Dashboard, api: Office) 
     assert (changes(api)[-1]["who"], changes(api)[-1]["what"]) == ("token admin", "token.create")
 
 
-def test_a_form_that_is_sent_twice_makes_one_token(admin: Dashboard, api: Office) -> None:
+def test_a_form_that_is_sent_twice_makes_one_token(admin: Dashboard, api: ApiServer) -> None:
     """What a browser does with a double click, or where the page with the token is loaded again."""
     form = admin.get("/dashboard/tokens/new")
     assert admin.submit(form, name="shop", scopes=["ingest"]).status == 200
@@ -53,7 +53,7 @@ def test_a_form_that_is_sent_twice_makes_one_token(admin: Dashboard, api: Office
     assert len(api.get("/v1/tokens")["data"]) == 5
 
 
-def test_tokens_are_listed_and_revoked_ones_on_request(admin: Dashboard, api: Office) -> None:
+def test_tokens_are_listed_and_revoked_ones_on_request(admin: Dashboard, api: ApiServer) -> None:
     create(admin, rate="50")
     page = admin.get(LIST)
     rows = {row[0].partition(" ")[0]: row for row in page.rows("tokens")}
@@ -72,7 +72,7 @@ def test_tokens_are_listed_and_revoked_ones_on_request(admin: Dashboard, api: Of
     assert states["shop"] == ["revoked"]
 
 
-def test_the_list_has_pages(admin: Dashboard, api: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_list_has_pages(admin: Dashboard, api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("witnd.web.dashboard.pages.tokens.LIMIT", 2)
     for number in range(3):
         made(api, "/v1/tokens", {"name": f"shop{number}", "scopes": ["read"]})
@@ -86,7 +86,7 @@ def test_the_list_has_pages(admin: Dashboard, api: Office, monkeypatch: pytest.M
     assert page.pages["first"] == LIST
 
 
-def test_mistakes_stand_at_their_fields_and_everything_typed_is_kept(admin: Dashboard, api: Office) -> None:
+def test_mistakes_stand_at_their_fields_and_everything_typed_is_kept(admin: Dashboard, api: ApiServer) -> None:
     page = create(admin, name=" ", scopes=None, rate="fast")
     assert page.status == 400
     assert page.invalid == ["name", None, "rate"], "the group of the scopes has no name"
@@ -102,7 +102,7 @@ def test_mistakes_stand_at_their_fields_and_everything_typed_is_kept(admin: Dash
     assert len(api.pages("/v1/tokens")) == 3
 
 
-def test_a_name_is_text_wherever_it_stands(admin: Dashboard, api: Office) -> None:
+def test_a_name_is_text_wherever_it_stands(admin: Dashboard, api: ApiServer) -> None:
     page = create(admin, name=HOSTILE)
     assert HOSTILE in page.find("//h1").text_content()
     for path in (LIST, f"{LIST}/{named(api, HOSTILE)['id']}", "/dashboard/changes"):
@@ -111,7 +111,7 @@ def test_a_name_is_text_wherever_it_stands(admin: Dashboard, api: Office) -> Non
         assert not page.document.xpath("//script[not(@src)]")
 
 
-def test_a_token_is_revoked_after_a_tick(admin: Dashboard, api: Office) -> None:
+def test_a_token_is_revoked_after_a_tick(admin: Dashboard, api: ApiServer) -> None:
     text = shown(create(admin, scopes=["read"]))
     path = f"{LIST}/{named(api, 'shop')['id']}"
     page = admin.get(path)
@@ -128,7 +128,7 @@ def test_a_token_is_revoked_after_a_tick(admin: Dashboard, api: Office) -> None:
     assert f"{path}/revoke" not in [form.action for form in page.document.forms]
 
 
-def test_ones_own_token_is_revoked_only_where_that_is_meant_and_signs_out(admin: Dashboard, api: Office) -> None:
+def test_ones_own_token_is_revoked_only_where_that_is_meant_and_signs_out(admin: Dashboard, api: ApiServer) -> None:
     path = f"{LIST}/{named(api, 'admin')['id']}"
     page = admin.get(path)
     assert page.find("//*[@class='head']//@data-state") == "you"
@@ -145,10 +145,10 @@ def test_ones_own_token_is_revoked_only_where_that_is_meant_and_signs_out(admin:
     assert admin.get(LIST).path.startswith("/dashboard/sign-in")
     assert api.ask("GET", "/v1/tokens").status == 401
     assert api.ask("GET", "/v1/tokens", token=shown(other)).status == 200
-    assert not api.workshop.call("KEYS", "witn:{shared}:session:*")
+    assert not api.deployment.call("KEYS", "witn:{shared}:session:*")
 
 
-def test_only_admins_see_tokens(reader: Dashboard, api: Office) -> None:
+def test_only_admins_see_tokens(reader: Dashboard, api: ApiServer) -> None:
     page = reader.get("/dashboard")
     assert LIST not in page.links().values()
     id_ = named(api, "ingest")["id"]
@@ -166,7 +166,7 @@ def test_one_that_is_not_there_is_not_found(admin: Dashboard) -> None:
     assert admin.get(f"{LIST}?after=nothing").status == 400
 
 
-def test_the_token_is_copied_with_a_button(tab: Tab, api: Office) -> None:
+def test_the_token_is_copied_with_a_button(tab: Tab, api: ApiServer) -> None:
     tab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     tab.open(NEW)
     tab.field("name").fill("shop")

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.domain.test_recount import Item, contract, lived
+from tests.domain.test_recount import Item, contract, recorded_run
 from tests.support.conditions import leaf
 from witnd.domain.outcomes.explain import Reasoning, duration_text, event_values_text, explanation
 
@@ -17,7 +17,7 @@ NOT_REOPENED = [leaf("replied", "seen"), leaf("reopened", "not seen")]
 
 def told(history: list[Item], *, settled: bool = False, **terms: object) -> Reasoning:
     made = contract(NOT_REOPENED, **terms)
-    return explanation(lived(made, history, settled=settled), history)
+    return explanation(recorded_run(made, history, settled=settled), history)
 
 
 def test_every_event_shows_each_leaf_after_it_and_what_it_flipped() -> None:
@@ -71,7 +71,7 @@ def test_why_is_said_in_a_sentence(actions: list[str], settled: bool, why: str) 
 def test_a_condition_that_came_and_went_turned_last_with_the_event_that_ended_it() -> None:
     terms = contract([leaf("rated", "gte", 4)])
     history = [Item((1000 + n, 0), "rated", value=value) for n, value in enumerate([5.0, 1.0, 4.0, 2.0, 3.0])]
-    said = explanation(lived(terms, history, settled=True), history)
+    said = explanation(recorded_run(terms, history, settled=True), history)
     assert "event 1003-0 ended the condition" in said.why
     assert "holds again" in said.events[2].words
     assert "the latest value of `rated` is at least 4" in said.events[0].leaves[0].words
@@ -80,13 +80,13 @@ def test_a_condition_that_came_and_went_turned_last_with_the_event_that_ended_it
 def test_a_combination_that_fails_without_a_false_leaf_is_said_to() -> None:
     terms = contract([{"op": "NOT", "condition": leaf("replied", "seen")}])
     history = [Item((1000, 0), "replied")]
-    said = explanation(lived(terms, history, settled=True), history)
+    said = explanation(recorded_run(terms, history, settled=True), history)
     assert "every check is true, but not their combination" in said.why
 
 
 def test_a_condition_without_checks_holds_from_the_first_event_on() -> None:
     history = [Item((1000, 0), "anything")]
-    said = explanation(lived(contract([]), history, settled=True), history)
+    said = explanation(recorded_run(contract([]), history, settled=True), history)
     assert said.condition == "always"
     assert said.why.startswith("Confirmed, because the condition held since event 1000-0 (`anything`)")
 
@@ -115,7 +115,7 @@ def test_placed_events_and_what_they_carried_are_told() -> None:
 
 
 def test_a_history_that_is_gone_is_said_to_be() -> None:
-    outcome = lived(contract(), [Item((1000, 0))], settled=True)
+    outcome = recorded_run(contract(), [Item((1000, 0))], settled=True)
     assert explanation(outcome, []).why == "Confirmed; its history is not kept any more."
 
 

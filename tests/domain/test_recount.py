@@ -74,7 +74,7 @@ def stored(outcome: Outcome) -> Record:
     )
 
 
-def lived(terms: Contract, history: list[Item], *, settled: bool) -> Outcome:
+def recorded_run(terms: Contract, history: list[Item], *, settled: bool) -> Outcome:
     """The outcome as the domain makes it of these events."""
     first = history[0]
     opened_at = first.entry[0] if first.placed_at is None else first.placed_at
@@ -132,7 +132,7 @@ def histories(draw: st.DrawFn) -> tuple[Contract, list[Item]]:
 @given(made=histories(), settled=st.booleans())
 def test_what_was_counted_right_has_no_difference(made: tuple[Contract, list[Item]], settled: bool) -> None:
     terms, history = made
-    outcome = lived(terms, history, settled=settled)
+    outcome = recorded_run(terms, history, settled=settled)
     assert differences(terms, history, stored(outcome)) == {}
 
 
@@ -141,7 +141,7 @@ def test_a_stored_outcome_resolves_as_the_one_it_was_stored_from(
     made: tuple[Contract, list[Item]],
 ) -> None:
     terms, history = made
-    outcome = lived(terms, history, settled=True)
+    outcome = recorded_run(terms, history, settled=True)
     again = restore_outcome(outcome.key, stored(outcome), terms, PRICE)
     assert resolve(again) == resolve(outcome)
 
@@ -174,7 +174,7 @@ HISTORY = [
 )  # fmt: skip
 def test_every_member_is_compared(change: dict[str, Any], what: str | None, expected: str, found: str) -> None:
     terms = contract([leaf("replied", "gte", 2)], attribution_method="sum")
-    record = stored(lived(terms, HISTORY, settled=True))
+    record = stored(recorded_run(terms, HISTORY, settled=True))
     wrong = differences(terms, HISTORY, record._replace(**change))
     assert wrong == ({} if what is None else {what: (expected, found)})
 
@@ -200,5 +200,5 @@ def test_a_history_is_in_the_order_of_the_log() -> None:
 
 
 def test_an_empty_history_is_no_outcome() -> None:
-    record = stored(lived(contract(), HISTORY[:1], settled=False))
+    record = stored(recorded_run(contract(), HISTORY[:1], settled=False))
     assert "events" in {one.what for one in Recount(contract()).differences(record)}

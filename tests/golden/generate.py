@@ -6,8 +6,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.golden.dump import dump
+from tests.support.deployment import CATALOGUE, Deployment
 from tests.support.server import Server
-from tests.support.workshop import CATALOGUE, Workshop
 from witnd.cli.console.author import author
 from witnd.store.keys import BillingKeys
 from witnd.store.meta import FORMAT
@@ -30,49 +30,49 @@ QUESTIONS = (
 )
 
 
-def answers(shop: Workshop) -> dict[str, Any]:
+def answers(deployment: Deployment) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for question in QUESTIONS:
-        done = shop.witnd(*question)
+        done = deployment.witnd(*question)
         assert done.exit_code == 0, (question, done.output)
         found[" ".join(question)] = json.loads(done.stdout) if "--json" in question else done.stdout
     return found
 
 
-def build(shop: Workshop) -> None:
+def build(deployment: Deployment) -> None:
     """Outcomes in every state, every fate, a held event, deliveries that failed, an issued and credited invoice."""
-    shop.apply()
-    shop.event("confirmed-01", "replied", idempotency_key="a")
-    shop.event("confirmed-01", "replied", SOON, idempotency_key="a")
-    shop.event("confirmed-01", "replied", 2 * SOON, idempotency_key="a", properties={"attribution": 3})
-    shop.event("missed-0001", "replied", 3 * SOON)
-    shop.event("missed-0001", "reopened", 4 * SOON)
-    shop.event("credited-01", "replied", 5 * SOON, properties={"attribution": 4})
-    shop.event("held-000001", "replied", 6 * SOON, customer_key="nobody")
-    shop.event("x", "replied", 7 * SOON)
-    shop.event("missed-0001", "replied", 90_000)
-    shop.event("open-000001", "looked", agent_key="patient", at="*")
-    shop.event("pending-001", "rated", agent_key="patient", at="*", properties={"value": 5})
+    deployment.apply()
+    deployment.event("confirmed-01", "replied", idempotency_key="a")
+    deployment.event("confirmed-01", "replied", SOON, idempotency_key="a")
+    deployment.event("confirmed-01", "replied", 2 * SOON, idempotency_key="a", properties={"attribution": 3})
+    deployment.event("missed-0001", "replied", 3 * SOON)
+    deployment.event("missed-0001", "reopened", 4 * SOON)
+    deployment.event("credited-01", "replied", 5 * SOON, properties={"attribution": 4})
+    deployment.event("held-000001", "replied", 6 * SOON, customer_key="nobody")
+    deployment.event("x", "replied", 7 * SOON)
+    deployment.event("missed-0001", "replied", 90_000)
+    deployment.event("open-000001", "looked", agent_key="patient", at="*")
+    deployment.event("pending-001", "rated", agent_key="patient", at="*", properties={"value": 5})
 
     def is_issued(client: Any) -> bool:
-        return shop.settled(client) and client.zcard(BILLING.invoices) == 1 and not client.zcard(BILLING.to_issue)
+        return deployment.settled(client) and client.zcard(BILLING.invoices) == 1 and not client.zcard(BILLING.to_issue)
 
-    shop.work(lambda client: is_issued(client) and client.hlen("witn:{0}:attempts") >= 2)
-    shop.apply(CATALOGUE.replace("0.995", "1.5"))
-    done = shop.witnd("invoices", "credit", "credited-01", "--amount", "1", "--reason", "a sample")
+    deployment.work(lambda client: is_issued(client) and client.hlen("witn:{0}:attempts") >= 2)
+    deployment.apply(CATALOGUE.replace("0.995", "1.5"))
+    done = deployment.witnd("invoices", "credit", "credited-01", "--amount", "1", "--reason", "a sample")
     assert done.exit_code == 0, done.output
-    done = shop.witnd("tokens", "create", "shop", "--scope", "ingest")
+    done = deployment.witnd("tokens", "create", "shop", "--scope", "ingest")
     assert done.exit_code == 0, done.output
 
 
 def main() -> None:
     with TemporaryDirectory(prefix="witnd-") as directory, Server(Path(directory)) as server:
-        shop = Workshop(server, Path(directory))
-        build(shop)
+        deployment = Deployment(server, Path(directory))
+        build(deployment)
         with server.sync() as client:
             # The change log must not name who wrote this file, nor where.
             commands = [[word.replace(author().who, AUTHOR) for word in command] for command in dump(client)]
-        golden = {"format": FORMAT, "commands": commands, "answers": answers(shop)}
+        golden = {"format": FORMAT, "commands": commands, "answers": answers(deployment)}
     FILE.write_text(json.dumps(golden, indent=1) + "\n")
 
 

@@ -8,38 +8,38 @@ from redis import Redis
 
 from tests.golden.dump import dump, load
 from tests.golden.generate import FILE, answers
+from tests.support.deployment import Deployment
 from tests.support.server import Server
-from tests.support.workshop import Workshop
 from witnd.store.meta import FORMAT
 
 GOLDEN = json.loads(FILE.read_text())
 
 
 @pytest.fixture
-def shop(session_server: Server, tmp_path: Path) -> Workshop:
+def deployment(session_server: Server, tmp_path: Path) -> Deployment:
     session_server.call("FLUSHALL")
     with session_server.sync() as client:
         load(client, GOLDEN["commands"])
-    return Workshop(session_server, tmp_path)
+    return Deployment(session_server, tmp_path)
 
 
 def test_the_data_are_those_of_the_present_format() -> None:
     assert GOLDEN["format"] == FORMAT
 
 
-def test_commands_answer_as_when_the_data_were_written(shop: Workshop) -> None:
-    assert answers(shop) == GOLDEN["answers"]
+def test_commands_answer_as_when_the_data_were_written(deployment: Deployment) -> None:
+    assert answers(deployment) == GOLDEN["answers"]
 
 
-def test_the_data_are_loaded_as_they_were(shop: Workshop) -> None:
-    with shop.server.sync() as client:
+def test_the_data_are_loaded_as_they_were(deployment: Deployment) -> None:
+    with deployment.server.sync() as client:
         assert dump(client) == GOLDEN["commands"]
 
 
-def test_the_daemon_continues_from_the_data(shop: Workshop) -> None:
+def test_the_daemon_continues_from_the_data(deployment: Deployment) -> None:
     def is_placed(client: Redis) -> bool:
-        return shop.settled(client) and client.exists("witn:{0}:outcome:golden-0001") == 1
+        return deployment.settled(client) and client.exists("witn:{0}:outcome:golden-0001") == 1
 
-    shop.event("golden-0001", "replied", at="*")
-    shop.work(is_placed)
-    assert shop.json("audit")["clean"]
+    deployment.event("golden-0001", "replied", at="*")
+    deployment.work(is_placed)
+    assert deployment.json("audit")["clean"]

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.processes import until
 from tests.support.server import Server
-from tests.web.office import Office, office
+from tests.web.api_server import ApiServer, api_server
 
 mcp = pytest.importorskip("mcp", reason="the extra is not installed: pip install 'witnd[mcp]'")
 
@@ -21,14 +21,14 @@ PATIENT = {"customer_key": "acme", "agent_key": "patient"}
 
 
 @pytest.fixture
-def api(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[Office]:
-    with office(session_server, tmp_path) as opened:
-        opened.workshop.apply()
+def api(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[ApiServer]:
+    with api_server(session_server, tmp_path) as opened:
+        opened.deployment.apply()
         yield opened
 
 
 @asynccontextmanager
-async def agent(api: Office, *options: str, token: str | None = None, mode: str = "auto") -> AsyncIterator[Any]:
+async def agent(api: ApiServer, *options: str, token: str | None = None, mode: str = "auto") -> AsyncIterator[Any]:
     """The SDK's client with a process of ours at the other end. What it says on standard error is kept."""
     host, port = api.address
     parameters = mcp.StdioServerParameters(
@@ -36,7 +36,7 @@ async def agent(api: Office, *options: str, token: str | None = None, mode: str 
         args=["mcp", *options],
         env={"WITND_URL": f"http://{host}:{port}", "WITND_TOKEN": token or api.tokens["admin"]},
     )
-    with (api.workshop.directory / "mcp.err").open("w") as errors:
+    with (api.deployment.directory / "mcp.err").open("w") as errors:
         async with mcp.Client(mcp.stdio_client(parameters, errors), mode=mode, read_timeout_seconds=30) as client:
             yield client
 
@@ -56,7 +56,7 @@ async def refusal(client: Any, tool: str, **arguments: Any) -> str:
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
-async def test_without_being_asked_for_there_is_no_tool_that_changes_anything(api: Office, mode: str) -> None:
+async def test_without_being_asked_for_there_is_no_tool_that_changes_anything(api: ApiServer, mode: str) -> None:
     async with agent(api, mode=mode) as client:
         tools = (await client.list_tools()).tools
         assert {tool.name for tool in tools} == READING
@@ -65,7 +65,7 @@ async def test_without_being_asked_for_there_is_no_tool_that_changes_anything(ap
         assert result.is_error
 
 
-async def test_an_agent_sends_finds_reads_and_explains(api: Office) -> None:
+async def test_an_agent_sends_finds_reads_and_explains(api: ApiServer) -> None:
     async with agent(api, "--allow-writes") as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
         assert set(tools) == {*READING, "send_event"}
@@ -98,31 +98,31 @@ async def test_an_agent_sends_finds_reads_and_explains(api: Office) -> None:
 
 
 @pytest.mark.parametrize("value", [1, 0, True, False, 2.5, "3", "true"])
-async def test_values_keep_their_type(api: Office, value: Any) -> None:
+async def test_values_keep_their_type(api: ApiServer, value: Any) -> None:
     async with agent(api, "--allow-writes") as client:
         event = {"key": "ticket-4711", "action": "rated", "idempotency_key": "e"} | PATIENT
         await ask(client, "send_event", **event, value=value)
-    entries = api.workshop.call("XRANGE", "witn:{0}:events", "-", "+")
+    entries = api.deployment.call("XRANGE", "witn:{0}:events", "-", "+")
     [sent] = [json.loads(fields[b"data"]) for _, fields in entries if b"data" in fields]
     kept = sent["properties"]["value"]
     assert (kept, isinstance(kept, bool)) == (value, isinstance(value, bool))
 
 
-async def test_of_a_long_story_the_end_is_told(api: Office) -> None:
+async def test_of_a_long_story_the_end_is_told(api: ApiServer) -> None:
     for number in range(60):
-        api.workshop.event("ticket-4711", "rated", at="*", value=number, **PATIENT)
+        api.deployment.event("ticket-4711", "rated", at="*", value=number, **PATIENT)
     until(lambda: count(api, "ticket-4711") == 60, "all are applied")
     async with agent(api) as client:
         story = (await ask(client, "explain_outcome", key="ticket-4711"))["story"]
     assert (len(story["events"]), story["earlier_events_left_out"]) == (50, 10)
 
 
-def count(api: Office, key: str) -> int:
+def count(api: ApiServer, key: str) -> int:
     answer = api.ask("GET", f"/v1/outcomes/{key}")
     return answer.json["outcome"]["events_count"] if answer.status == 200 and answer.json["outcome"] else 0
 
 
-async def test_refusals_say_what_to_do(api: Office) -> None:
+async def test_refusals_say_what_to_do(api: ApiServer) -> None:
     async with agent(api, "--allow-writes") as client:
         assert "NOT_FOUND" in await refusal(client, "get_outcome", key="ticket-none")
         event = {"key": "ticket-4711", "action": "a", "idempotency_key": "e", "customer_key": "acme"}
@@ -133,7 +133,7 @@ async def test_refusals_say_what_to_do(api: Office) -> None:
         assert "limit" in await refusal(client, "find_outcomes", limit=1000)
 
 
-async def test_the_token_decides_once_more_and_is_never_shown(api: Office) -> None:
+async def test_the_token_decides_once_more_and_is_never_shown(api: ApiServer) -> None:
     token = api.tokens["read"]
     async with agent(api, "--allow-writes", token=token) as client:
         assert (await ask(client, "find_outcomes"))["data"] == []
@@ -141,10 +141,10 @@ async def test_the_token_decides_once_more_and_is_never_shown(api: Office) -> No
         refused = await refusal(client, "send_event", **event)
     assert "FORBIDDEN" in refused
     assert token not in refused
-    assert token not in (api.workshop.directory / "mcp.err").read_text()
+    assert token not in (api.deployment.directory / "mcp.err").read_text()
 
 
-async def test_an_event_that_nobody_answers_for_is_to_be_sent_again(api: Office) -> None:
+async def test_an_event_that_nobody_answers_for_is_to_be_sent_again(api: ApiServer) -> None:
     async with agent(api, "--allow-writes", "--url", "http://127.0.0.1:9") as client:
         event = {"key": "ticket-4711", "action": "a", "idempotency_key": "e", "customer_key": "acme"}
         assert "same idempotency_key" in await refusal(client, "send_event", **event)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.billing.till import DAY, KEYS, Confirmed, Till, line
+from tests.billing.harness import DAY, KEYS, BillingHarness, Confirmed, line
 from tests.support.catalogues import replace_entries
 from witnd.audit.invoices import check as audit_invoice
 from witnd.audit.invoices import rows as audit_rows
@@ -43,12 +43,12 @@ OTHER = "globex", "EUR", START
 
 
 @pytest.fixture
-def till(redis_url: str) -> Iterator[Till]:
-    with closing(Till(redis_url)) as made:
+def till(redis_url: str) -> Iterator[BillingHarness]:
+    with closing(BillingHarness(redis_url)) as made:
         yield made
 
 
-def bill(till: Till) -> None:
+def bill(till: BillingHarness) -> None:
     """Two closed periods and an open one, every kind of price, every stage, credits of both kinds."""
     till.confirm(
         [
@@ -99,7 +99,7 @@ def crediting(key: str, amount: str) -> Callable[[Any], Any]:
 ROWS: dict[str, Any] = {}
 
 
-def do(till: Till, invoice: Invoice, decide: Callable[[Any], Any], key: str | None = None) -> None:
+def do(till: BillingHarness, invoice: Invoice, decide: Callable[[Any], Any], key: str | None = None) -> None:
     head = till.invoices()[invoice.customer_key, invoice.currency, invoice.start]
     ROWS.update({row.outcome_key or "": row for row in till.rows(head)})
 
@@ -113,11 +113,11 @@ def do(till: Till, invoice: Invoice, decide: Callable[[Any], Any], key: str | No
     asyncio.run(once())
 
 
-def audited(till: Till, *, quick: bool = False) -> InvoiceAudit:
+def audited(till: BillingHarness, *, quick: bool = False) -> InvoiceAudit:
     return asyncio.run(_audited(till, quick))
 
 
-async def _audited(till: Till, quick: bool) -> InvoiceAudit:
+async def _audited(till: BillingHarness, quick: bool) -> InvoiceAudit:
     server = endpoint(till.url)
     async with connect(till.url) as client, open_reads(server) as reads:
         catalogue, store = Catalogue(), CatalogueStore(client, GlobalKeys("witn"), till.partitions)
@@ -135,7 +135,7 @@ def clean(books: InvoiceAudit) -> bool:
 
 
 @pytest.mark.parametrize("quick", [False, True])
-def test_what_the_biller_and_the_operations_made_is_clean_and_adds_up(till: Till, quick: bool) -> None:
+def test_what_the_biller_and_the_operations_made_is_clean_and_adds_up(till: BillingHarness, quick: bool) -> None:
     bill(till)
     before = till.redis.execute_command("DEBUG", "DIGEST")
     books = audited(till, quick=quick)
@@ -155,7 +155,7 @@ def test_what_the_biller_and_the_operations_made_is_clean_and_adds_up(till: Till
     assert yen.stages["void"].subtotal == 11
 
 
-def test_a_biller_that_never_ran_leaves_all_lines_waiting(till: Till) -> None:
+def test_a_biller_that_never_ran_leaves_all_lines_waiting(till: BillingHarness) -> None:
     till.confirm([Confirmed(0, START, "flat-1"), Confirmed(1, START, "tiers-2", agent="tiers")])
     books = audited(till)
     assert clean(books)
@@ -167,11 +167,11 @@ def test_a_biller_that_never_ran_leaves_all_lines_waiting(till: Till) -> None:
     assert (books.sums["EUR"].lines, books.sums["EUR"].waiting, books.sums["EUR"].stages["open"].lines) == (3, 1, 2)
 
 
-def test_nothing_at_all_is_clean(till: Till) -> None:
+def test_nothing_at_all_is_clean(till: BillingHarness) -> None:
     assert clean(audited(till))
 
 
-def test_large_invoices_are_judged_in_pages(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_invoices_are_judged_in_pages(till: BillingHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     bill(till)
     monkeypatch.setattr(audit_invoice, "PAGE", 2)
     monkeypatch.setattr(audit_invoices, "PAGE", 2)
@@ -183,11 +183,11 @@ def test_large_invoices_are_judged_in_pages(till: Till, monkeypatch: pytest.Monk
 # -- what was changed --------------------------------------------------------------------------------------------------
 
 
-def head(till: Till, place: tuple[str, str, int], *words: Any) -> None:
+def head(till: BillingHarness, place: tuple[str, str, int], *words: Any) -> None:
     till.redis.hset(KEYS.invoice(till.invoices()[place].id), *words)
 
 
-def rows(till: Till, name: str, change: Callable[[list[bytes]], list[bytes]]) -> None:
+def rows(till: BillingHarness, name: str, change: Callable[[list[bytes]], list[bytes]]) -> None:
     stored = till.redis.lrange(name, 0, -1)
     till.redis.delete(name)
     changed = change(stored)
@@ -195,7 +195,7 @@ def rows(till: Till, name: str, change: Callable[[list[bytes]], list[bytes]]) ->
         till.redis.rpush(name, *changed)
 
 
-def closed_rows(till: Till, change: Callable[[list[bytes]], list[bytes]]) -> None:
+def closed_rows(till: BillingHarness, change: Callable[[list[bytes]], list[bytes]]) -> None:
     rows(till, KEYS.lines(till.invoices()[CLOSED].id), change)
 
 
@@ -208,29 +208,29 @@ def altered(place: int, **members: Any) -> Callable[[list[bytes]], list[bytes]]:
     return change
 
 
-def open_rows(till: Till, change: Callable[[list[bytes]], list[bytes]]) -> None:
+def open_rows(till: BillingHarness, change: Callable[[list[bytes]], list[bytes]]) -> None:
     rows(till, KEYS.rows(till.invoices()[OPEN].id, 0), change)
 
 
-def copied(till: Till) -> None:
+def copied(till: BillingHarness) -> None:
     """A row of the closed invoice is in another one too."""
     row = till.redis.lindex(KEYS.lines(till.invoices()[CLOSED].id), 5)
     till.redis.rpush(KEYS.lines(till.invoices()[OTHER].id), row)
 
 
-def moved(till: Till) -> None:
+def moved(till: BillingHarness) -> None:
     """A line is in the draft of another period."""
     source, target = (KEYS.rows(till.invoices()[place].id, 0) for place in (OPEN, OPEN))
     row = decode_row(till.redis.lindex(source, 0))
     till.redis.lset(target, 0, encode_row(msgspec.structs.replace(row, resolved_at=START + 3 * DAY)))
 
 
-def note(till: Till, *words: Any) -> None:
+def note(till: BillingHarness, *words: Any) -> None:
     [id_, *_] = till.redis.zrange(KEYS.notes, 0, -1)
     till.redis.hset(KEYS.note(id_.decode()), *words)
 
 
-Tamper = Callable[[Till], Any]
+Tamper = Callable[[BillingHarness], Any]
 TAMPERED: dict[str, tuple[Tamper, tuple[Any, str, str]]] = {
     "a row of a closed invoice is gone": (
         lambda t: closed_rows(t, lambda stored: stored[1:]), (CLOSED, "tiers-a", "row")),
@@ -376,7 +376,7 @@ TAMPERED: dict[str, tuple[Tamper, tuple[Any, str, str]]] = {
 
 
 @pytest.mark.parametrize("name", TAMPERED)
-def test_what_was_changed_is_found_and_named(till: Till, name: str) -> None:
+def test_what_was_changed_is_found_and_named(till: BillingHarness, name: str) -> None:
     bill(till)
     tamper, (place, key, what) = TAMPERED[name]
     ids = {where: one.id for where, one in till.invoices().items()}
@@ -404,19 +404,19 @@ def told(one: Mismatch, invoice: str, key: str, what: str) -> bool:
         "what was credited",
     ],
 )
-def test_the_sums_alone_find_what_does_not_add_up(till: Till, name: str) -> None:
+def test_the_sums_alone_find_what_does_not_add_up(till: BillingHarness, name: str) -> None:
     bill(till)
     TAMPERED[name][0](till)
     assert audited(till, quick=True).difference_count
 
 
-def test_a_line_of_a_closed_period_that_nobody_collected_is_found(till: Till) -> None:
+def test_a_line_of_a_closed_period_that_nobody_collected_is_found(till: BillingHarness) -> None:
     bill(till)
     till.write(0, encode_record(late("late-1")))
     assert ("late-1", "line") in {(one.key, one.what) for one in audited(till).differences}
 
 
-def test_lines_out_of_order_are_found(till: Till) -> None:
+def test_lines_out_of_order_are_found(till: BillingHarness) -> None:
     bill(till)
     number = till.write(0, encode_record(late("late-1")))
     till.redis.hset(KEYS.state, "read:0", position(till, 0, number))
@@ -424,7 +424,7 @@ def test_lines_out_of_order_are_found(till: Till) -> None:
     assert ("late-1", "place") in found
 
 
-def position(till: Till, partition: int, number: int) -> str:
+def position(till: BillingHarness, partition: int, number: int) -> str:
     """The biller's position behind a line."""
     [(_, fields)] = till.redis.xrange(Keys("witn", partition).lines, f"{number}-0", f"{number}-0")
     return str(LinePosition(number, line_digest(fields[b"data"])))
@@ -437,7 +437,9 @@ def late(key: str) -> object:
 # -- while others work -------------------------------------------------------------------------------------------------
 
 
-def test_lines_that_are_collected_meanwhile_are_no_difference(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_that_are_collected_meanwhile_are_no_difference(
+    till: BillingHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Between any two looks at invoices the biller collects more, closes a period, and an operation is done."""
     bill(till)
     made = 0
@@ -465,7 +467,7 @@ def test_lines_that_are_collected_meanwhile_are_no_difference(till: Till, monkey
 
 
 def test_between_any_two_steps_of_the_biller_there_is_no_difference(
-    till: Till, monkeypatch: pytest.MonkeyPatch
+    till: BillingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It dies at each of its commits, also in the middle of an invoice that is being closed."""
     monkeypatch.setattr(biller, "STEP_LINES", 3)
@@ -495,7 +497,7 @@ def test_between_any_two_steps_of_the_biller_there_is_no_difference(
 
 
 def test_an_invoice_that_changes_while_it_is_looked_at_is_looked_at_again(
-    till: Till, monkeypatch: pytest.MonkeyPatch
+    till: BillingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bill(till)
     looked = 0
@@ -518,7 +520,9 @@ def test_an_invoice_that_changes_while_it_is_looked_at_is_looked_at_again(
     assert books.sums["EUR"].stages["issued"].invoices == 2
 
 
-def test_an_invoice_that_always_changes_is_said_not_to_be_judged(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invoice_that_always_changes_is_said_not_to_be_judged(
+    till: BillingHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bill(till)
 
     async def moved_(self: object, invoice: Invoice) -> bool:

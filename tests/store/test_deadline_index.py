@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from tests.support.deployment import Deployment
 from tests.support.server import Server
-from tests.support.workshop import Workshop
 from witnd.endpoint import endpoint
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.log.reader import Log
@@ -33,11 +33,11 @@ def calls(server: Server) -> int:
 
 
 def test_missing_deadlines_come_back_and_strays_go(redis_url: str, session_server: Server, tmp_path: Path) -> None:
-    shop = Workshop(session_server, tmp_path)
-    shop.apply()
+    deployment = Deployment(session_server, tmp_path)
+    deployment.apply()
     for number in range(MANY):
-        shop.event(f"ticket-{number:04}", "rated", at="*", agent_key="patient")
-    shop.work()
+        deployment.event(f"ticket-{number:04}", "rated", at="*", agent_key="patient")
+    deployment.work()
     with session_server.sync() as client:
         due = client.zrange(KEYS.due, 0, -1, withscores=True)
         assert len(due) == MANY

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from redis.asyncio import Redis
 
-from tests.billing.till import Confirmed, line
+from tests.billing.harness import Confirmed, line
 from tests.support.server import Server as RealServer
 from witnd.clock import Clock
 from witnd.doctor.data_probe import Data, read_data

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.deployment import LONG_AGO, Deployment
 from tests.support.searches import examples
 from tests.support.server import Server
-from tests.support.workshop import LONG_AGO, Workshop
 from witnd.endpoint import endpoint
 from witnd.store.keys import Keys
 from witnd.store.page import InvalidCursor
@@ -22,19 +22,19 @@ pytestmark = pytest.mark.anyio
 SETS = (KEYS.keys, *map(KEYS.with_status, ("OPEN", "PENDING", "CONFIRMED", "FAILED")), KEYS.of_customer("acme"))
 
 
-def worked(server: Server, directory: Path) -> Workshop:
-    shop = Workshop(server, directory)
-    shop.apply()
-    shop.event("ticket-0001", "replied", 0, properties={"attribution": 3})
-    shop.event("ticket-0002", "reopened", 1)
-    shop.event("ticket-0003", "asked", at="*", agent_key="patient")
-    shop.event("ticket-0004", "asked", at="*", agent_key="patient", customer_key="nobody")
-    shop.work()
-    return shop
+def worked(server: Server, directory: Path) -> Deployment:
+    deployment = Deployment(server, directory)
+    deployment.apply()
+    deployment.event("ticket-0001", "replied", 0, properties={"attribution": 3})
+    deployment.event("ticket-0002", "reopened", 1)
+    deployment.event("ticket-0003", "asked", at="*", agent_key="patient")
+    deployment.event("ticket-0004", "asked", at="*", agent_key="patient", customer_key="nobody")
+    deployment.work()
+    return deployment
 
 
-def contents(shop: Workshop) -> dict[str, Any]:
-    return {name: shop.call("ZRANGE", name, 0, -1, "WITHSCORES") for name in SETS}
+def contents(deployment: Deployment) -> dict[str, Any]:
+    return {name: deployment.call("ZRANGE", name, 0, -1, "WITHSCORES") for name in SETS}
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,10 @@ def contents(shop: Workshop) -> dict[str, Any]:
 def test_an_audit_tells_what_is_wrong_with_them(
     session_server: Server, redis_url: str, tmp_path: Path, words: tuple[Any, ...], what: str
 ) -> None:
-    shop = worked(session_server, tmp_path)
-    assert shop.witnd("audit").exit_code == 0
-    shop.call(*words)
-    done = shop.witnd("audit")
+    deployment = worked(session_server, tmp_path)
+    assert deployment.witnd("audit").exit_code == 0
+    deployment.call(*words)
+    done = deployment.witnd("audit")
     assert done.exit_code == 5
     assert what in done.output
 
@@ -67,47 +67,47 @@ def test_an_audit_tells_what_is_wrong_with_them(
 def test_lists_that_are_missing_or_wrong_are_rebuilt_at_the_start(
     session_server: Server, redis_url: str, tmp_path: Path
 ) -> None:
-    shop = worked(session_server, tmp_path)
-    right = contents(shop)
+    deployment = worked(session_server, tmp_path)
+    right = contents(deployment)
     assert [len(one) // 2 for one in right.values()] == [3, 1, 0, 1, 1, 3]
-    shop.call("UNLINK", *SETS)
-    shop.work(lambda _: contents(shop) == right)
-    assert contents(shop) == right
-    shop.call("ZREM", KEYS.with_status("OPEN"), "ticket-0003")
-    shop.work(lambda _: contents(shop) == right)
-    assert contents(shop) == right
-    assert shop.witnd("audit").exit_code == 0
+    deployment.call("UNLINK", *SETS)
+    deployment.work(lambda _: contents(deployment) == right)
+    assert contents(deployment) == right
+    deployment.call("ZREM", KEYS.with_status("OPEN"), "ticket-0003")
+    deployment.work(lambda _: contents(deployment) == right)
+    assert contents(deployment) == right
+    assert deployment.witnd("audit").exit_code == 0
 
 
 def test_a_listed_key_without_a_record_stays_listed_and_goes_on_hold_at_its_next_event(
     session_server: Server, redis_url: str, tmp_path: Path
 ) -> None:
     """Its record may be lost, and the outcome may be billed already."""
-    shop = worked(session_server, tmp_path)
+    deployment = worked(session_server, tmp_path)
     key = "ticket-0009"
-    shop.call("ZADD", KEYS.keys, 0, key)
-    shop.call("ZREM", KEYS.with_status("OPEN"), "ticket-0003")  # so all lists are rebuilt
-    shop.work(lambda client: bool(client.zscore(KEYS.with_status("OPEN"), "ticket-0003")))
-    assert shop.call("ZSCORE", KEYS.keys, key) == 0
-    assert [(one["key"], one["what"]) for one in shop.json("audit", exit_code=5)["differences"]] == [
+    deployment.call("ZADD", KEYS.keys, 0, key)
+    deployment.call("ZREM", KEYS.with_status("OPEN"), "ticket-0003")  # so all lists are rebuilt
+    deployment.work(lambda client: bool(client.zscore(KEYS.with_status("OPEN"), "ticket-0003")))
+    assert deployment.call("ZSCORE", KEYS.keys, key) == 0
+    assert [(one["key"], one["what"]) for one in deployment.json("audit", exit_code=5)["differences"]] == [
         (key, "in the list of all keys"),
         ("", "outcomes in the list of all keys"),
     ]
 
-    shop.event(key, "replied", at="*")
-    shop.work()
-    assert shop.json("explain", key)["on_hold"]["reason"] == "its record is missing"
-    audited = shop.json("audit", exit_code=5)
+    deployment.event(key, "replied", at="*")
+    deployment.work()
+    assert deployment.json("explain", key)["on_hold"]["reason"] == "its record is missing"
+    audited = deployment.json("audit", exit_code=5)
     assert [(one["key"], one["what"], one["found"]) for one in audited["differences"]] == [
         (key, "stored outcome", "on hold: its record is missing")
     ]
     assert audited["events"]["waiting"] == 1
 
     # The log has no other event of this key, so the repair opens the outcome.
-    with shop.working():
-        assert shop.json("repair", "outcome", key)["state"] == "repaired"
-    assert shop.json("explain", key)["outcome"]["events_count"] == 1
-    assert shop.witnd("audit").exit_code == 0
+    with deployment.working():
+        assert deployment.json("repair", "outcome", key)["state"] == "repaired"
+    assert deployment.json("explain", key)["outcome"]["events_count"] == 1
+    assert deployment.witnd("audit").exit_code == 0
 
 
 @settings(deadline=None, max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -31,7 +31,7 @@ def _clock(file: Path) -> dict[str, str]:
     return _preload(FAKETIME_TIMESTAMP_FILE=str(file), FAKETIME_NO_CACHE="1")
 
 
-class World:
+class ClockedServer:
     """One server whose clock can be moved, and hosts of daemons whose clock stays right.
 
     `base_s` is how far the right time of this world is from that of the machine that the test runs on.
@@ -79,10 +79,10 @@ class World:
 
 
 @contextmanager
-def world(*, lease: float = 1, base_s: float = 0) -> Iterator[World]:
+def clocked_server(*, lease: float = 1, base_s: float = 0) -> Iterator[ClockedServer]:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(TemporaryDirectory(prefix="witnd-")))
-        made = stack.enter_context(closing(World(directory, base_s, lease)))
+        made = stack.enter_context(closing(ClockedServer(directory, base_s, lease)))
         made.server.start()
         yield made
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.web.office import Office
+from tests.web.api_server import ApiServer
 
 AGENT: dict[str, Any] = {
     "key": "support",
@@ -21,14 +21,14 @@ CUSTOMER: dict[str, Any] = {"key": "acme", "name": "Acme", "email": "billing@acm
 RULE: dict[str, Any] = {"name": "crm", "source": "both", "url": "http://127.0.0.1:9/hook"}
 
 
-def made(api: Office, path: str, body: dict[str, Any]) -> Any:
+def made(api: ApiServer, path: str, body: dict[str, Any]) -> Any:
     """What creating it answers."""
     answer = api.ask("POST", path, body)
     assert answer.status == 201, answer.body
     return answer.json
 
 
-def stocked(api: Office) -> None:
+def stocked(api: ApiServer) -> None:
     """An agent, a card with its price, and a customer who has it."""
     made(api, "/v1/agents", AGENT)
     made(api, "/v1/rate-cards", CARD)
@@ -41,7 +41,7 @@ def paths(answer: Any) -> list[str]:
     return [detail["path"] for detail in answer.error["details"]]
 
 
-def changes(api: Office) -> list[dict[str, Any]]:
+def changes(api: ApiServer) -> list[dict[str, Any]]:
     """The log of changes, the first one first."""
-    entries = api.workshop.call("XRANGE", "witn:{shared}:changes", "-", "+") or []
+    entries = api.deployment.call("XRANGE", "witn:{shared}:changes", "-", "+") or []
     return [json.loads(fields[b"data"]) for _, fields in entries]

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from tests.web.api_server import ApiServer, api_server
 from tests.web.catalogue import AGENT, changes, made, paths
-from tests.web.office import Office, office
 from witnd.domain.values import instant
 
 SEEN = {"fact": "a", "operator": "seen"}
@@ -13,7 +13,7 @@ LATER = "2097-01-01T00:00:00.000Z"
 LATEST = "2098-01-01T00:00:00.000Z"
 
 
-def test_an_agent_is_created_and_read(api: Office) -> None:
+def test_an_agent_is_created_and_read(api: ApiServer) -> None:
     answer = api.ask("POST", "/v1/agents", AGENT)
     assert answer.status == 201
     agent = answer.json
@@ -25,16 +25,16 @@ def test_an_agent_is_created_and_read(api: Office) -> None:
     assert len(agent["contract_hash"]) == 64
     assert api.get("/v1/agents/support", scope="read") == agent
     assert api.get("/v1/agents", scope="read") == {"data": [agent], "next_cursor": None}
-    assert api.workshop.json("agents", "support")["versions"][0]["hash"] == agent["contract_hash"]
+    assert api.deployment.json("agents", "support")["versions"][0]["hash"] == agent["contract_hash"]
 
 
-def test_defaults_stand_in_for_what_is_left_out(api: Office) -> None:
+def test_defaults_stand_in_for_what_is_left_out(api: ApiServer) -> None:
     agent = made(api, "/v1/agents", {"key": "plain", "condition": []})
     assert (agent["name"], agent["settlement_period"], agent["attribution_method"]) == ("plain", 259_200, "last")
     assert agent["condition_words"] == "always"
 
 
-def test_all_mistakes_are_told_at_once_with_their_paths(api: Office) -> None:
+def test_all_mistakes_are_told_at_once_with_their_paths(api: ApiServer) -> None:
     wrong = {
         "settlement_period": 0,
         "condition": [
@@ -58,11 +58,11 @@ def test_all_mistakes_are_told_at_once_with_their_paths(api: Office) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"key":"a","key":"b"}'])
-def test_what_is_no_json_object_is_refused(api: Office, body: bytes) -> None:
+def test_what_is_no_json_object_is_refused(api: ApiServer, body: bytes) -> None:
     assert api.ask("POST", "/v1/agents", body).status == 400
 
 
-def test_what_exists_is_not_created_again(api: Office) -> None:
+def test_what_exists_is_not_created_again(api: ApiServer) -> None:
     made(api, "/v1/agents", AGENT)
     answer = api.ask("POST", "/v1/agents", AGENT)
     assert (answer.status, answer.error["code"]) == (409, "CONFLICT")
@@ -72,7 +72,7 @@ def test_what_exists_is_not_created_again(api: Office) -> None:
     assert "restore" in api.ask("POST", "/v1/agents", AGENT).error["message"]
 
 
-def test_a_change_merges_fields_and_makes_a_version(api: Office) -> None:
+def test_a_change_merges_fields_and_makes_a_version(api: ApiServer) -> None:
     first = made(api, "/v1/agents", AGENT)
     answer = api.ask("PATCH", "/v1/agents/support", {"settlement_period": 120, "name": None})
     assert answer.status == 200
@@ -86,7 +86,7 @@ def test_a_change_merges_fields_and_makes_a_version(api: Office) -> None:
     assert api.get("/v1/agents/support?at=2001-01-01T00:00:00Z")["version"] == 1
 
 
-def test_a_change_without_a_difference_makes_no_version(api: Office) -> None:
+def test_a_change_without_a_difference_makes_no_version(api: ApiServer) -> None:
     made(api, "/v1/agents", AGENT)
     same = {"settlement_period": 60.0, "condition": AGENT["condition"], "key": "support"}
     for body in ({}, same):
@@ -95,7 +95,7 @@ def test_a_change_without_a_difference_makes_no_version(api: Office) -> None:
     assert [change["what"] for change in changes(api)] == ["agent.create"]
 
 
-def test_what_cannot_be_changed_is_refused(api: Office) -> None:
+def test_what_cannot_be_changed_is_refused(api: ApiServer) -> None:
     made(api, "/v1/agents", AGENT)
     answer = api.ask(
         "PATCH", "/v1/agents/support", {"key": "sales", "archived": True, "hue": 1, "settlement_period": "1"}
@@ -103,7 +103,7 @@ def test_what_cannot_be_changed_is_refused(api: Office) -> None:
     assert sorted(paths(answer)) == ["archived", "hue", "key", "settlement_period"]
 
 
-def test_changes_say_who_made_them(api: Office) -> None:
+def test_changes_say_who_made_them(api: ApiServer) -> None:
     made(api, "/v1/agents", AGENT)
     answer = api.ask("PATCH", "/v1/agents/support", {"name": "Help"})
     api.ask("DELETE", "/v1/agents/support")
@@ -117,7 +117,7 @@ def test_changes_say_who_made_them(api: Office) -> None:
     assert noted[1]["request_id"] == answer.headers["x-request-id"]
 
 
-def test_an_archived_agent_is_hidden_and_can_be_restored(api: Office) -> None:
+def test_an_archived_agent_is_hidden_and_can_be_restored(api: ApiServer) -> None:
     made(api, "/v1/agents", AGENT)
     for _ in range(2):
         answer = api.ask("DELETE", "/v1/agents/support")
@@ -133,7 +133,7 @@ def test_an_archived_agent_is_hidden_and_can_be_restored(api: Office) -> None:
     assert [one["key"] for one in api.get("/v1/agents")["data"]] == ["support"]
 
 
-def test_versions_tell_what_each_changed(api: Office) -> None:
+def test_versions_tell_what_each_changed(api: ApiServer) -> None:
     made(api, "/v1/agents", AGENT)
     for number in range(2, 6):
         api.ask("PATCH", "/v1/agents/support", {"settlement_period": number})
@@ -149,7 +149,7 @@ def test_versions_tell_what_each_changed(api: Office) -> None:
     assert api.get("/v1/agents/support/compare?from=3&to=3")["changes"] == []
 
 
-def test_a_version_can_be_scheduled(api: Office) -> None:
+def test_a_version_can_be_scheduled(api: ApiServer) -> None:
     made(api, "/v1/agents", AGENT)
     ahead = api.ask("PATCH", "/v1/agents/support", {"name": "Later", "effective_from": LATER})
     assert (ahead.status, ahead.json["standing"], ahead.json["effective_from"]) == (200, "scheduled", LATER)
@@ -167,7 +167,7 @@ def test_a_version_can_be_scheduled(api: Office) -> None:
     assert paths(api.ask("DELETE", "/v1/agents/support?effective_from=soon")) == ["effective_from"]
 
 
-def test_an_agent_may_begin_later(api: Office) -> None:
+def test_an_agent_may_begin_later(api: ApiServer) -> None:
     agent = made(api, "/v1/agents", {**AGENT, "effective_from": LATER})
     assert agent["standing"] == "scheduled"
     assert api.get("/v1/agents/support") == agent
@@ -178,7 +178,7 @@ def test_an_agent_may_begin_later(api: Office) -> None:
 
 
 def test_nothing_begins_before_what_was_accepted(session_server: Any, redis_url: str, tmp_path: Any) -> None:
-    with office(session_server, tmp_path, partitions=2) as api:
+    with api_server(session_server, tmp_path, partitions=2) as api:
         made(api, "/v1/agents", AGENT)
         event = {"action": "replied", "customer_key": "acme"}
         for number in range(12):
@@ -191,7 +191,7 @@ def test_nothing_begins_before_what_was_accepted(session_server: Any, redis_url:
         answer = api.ask("DELETE", "/v1/agents/support?effective_from=2001-01-01T00:00:00Z")
         assert paths(answer) == ["effective_from"]
         last = max(
-            int(api.workshop.call("XINFO", "STREAM", f"witn:{{{number}}}:events")[7].partition(b"-")[0])
+            int(api.deployment.call("XINFO", "STREAM", f"witn:{{{number}}}:events")[7].partition(b"-")[0])
             for number in range(2)
         )
         changed = api.ask("PATCH", "/v1/agents/support", {"name": "New"}).json
@@ -209,7 +209,7 @@ def test_nothing_begins_before_what_was_accepted(session_server: Any, redis_url:
         ("GET", "/compare?from=1&to=2"),
     ],
 )
-def test_what_is_not_there_is_not_found(api: Office, method: str, path: str) -> None:
+def test_what_is_not_there_is_not_found(api: ApiServer, method: str, path: str) -> None:
     answer = api.ask(method, f"/v1/agents/nobody{path}", {} if method == "PATCH" else None)
     assert (answer.status, answer.error["code"]) == (404, "NOT_FOUND")
 
@@ -228,7 +228,7 @@ def test_what_is_not_there_is_not_found(api: Office, method: str, path: str) -> 
         ("/versions?limit=0", 400, "limit"),
     ],
 )
-def test_what_cannot_be_asked_is_refused(api: Office, query: str, status: int, path: str | None) -> None:
+def test_what_cannot_be_asked_is_refused(api: ApiServer, query: str, status: int, path: str | None) -> None:
     made(api, "/v1/agents", AGENT)
     answer = api.ask("GET", f"/v1/agents/support{query}")
     assert answer.status == status, answer.body
@@ -247,12 +247,12 @@ def test_what_cannot_be_asked_is_refused(api: Office, query: str, status: int, p
         ("POST", "/v1/agents/try", "ingest"),
     ],
 )
-def test_scopes_are_kept(api: Office, method: str, path: str, scope: str) -> None:
+def test_scopes_are_kept(api: ApiServer, method: str, path: str, scope: str) -> None:
     assert api.ask(method, path, {}, scope=scope).status == 403
     assert api.ask(method, path, {}, scope=None).status == 401
 
 
-def test_lists_go_page_by_page_to_the_end(api: Office) -> None:
+def test_lists_go_page_by_page_to_the_end(api: ApiServer) -> None:
     keys = [f"a{number:02}" for number in range(25)]
     for key in reversed(keys):
         made(api, "/v1/agents", {"key": key, "condition": []})
@@ -263,13 +263,13 @@ def test_lists_go_page_by_page_to_the_end(api: Office) -> None:
     assert [one["key"] for one in api.get("/v1/agents?after=a22&archived=true")["data"]] == ["a23", "a24"]
 
 
-def test_keys_are_any_text(api: Office) -> None:
+def test_keys_are_any_text(api: ApiServer) -> None:
     key = "über/ünï ?&"
     made(api, "/v1/agents", {"key": key, "condition": []})
     assert api.get("/v1/agents/%C3%BCber%2F%C3%BCn%C3%AF%20%3F%26")["key"] == key
 
 
-def test_an_agent_may_be_called_as_a_path_is(api: Office) -> None:
+def test_an_agent_may_be_called_as_a_path_is(api: ApiServer) -> None:
     made(api, "/v1/agents", {"key": "try", "condition": []})
     assert api.get("/v1/agents/try")["key"] == "try"
     assert api.ask("PATCH", "/v1/agents/try", {"name": "Try"}).json["name"] == "Try"
@@ -280,7 +280,7 @@ def test_an_agent_may_be_called_as_a_path_is(api: Office) -> None:
 # -- trying -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_condition_is_tried_on_examples(api: Office) -> None:
+def test_a_condition_is_tried_on_examples(api: ApiServer) -> None:
     body = {
         "condition": AGENT["condition"],
         "attribution_method": "sum",
@@ -310,7 +310,7 @@ def test_a_condition_is_tried_on_examples(api: Office) -> None:
     assert api.get("/v1/agents")["data"] == []
 
 
-def test_an_example_that_comes_too_late_changes_nothing(api: Office) -> None:
+def test_an_example_that_comes_too_late_changes_nothing(api: ApiServer) -> None:
     body = {
         "condition": AGENT["condition"],
         "settlement_period": 60,
@@ -325,12 +325,12 @@ def test_an_example_that_comes_too_late_changes_nothing(api: Office) -> None:
     assert (trial["status"], trial["would_be"]) == ("CONFIRMED", "CONFIRMED")
 
 
-def test_a_condition_can_be_tried_on_nothing(api: Office) -> None:
+def test_a_condition_can_be_tried_on_nothing(api: ApiServer) -> None:
     trial = api.ask("POST", "/v1/agents/try", {"condition": []}).json
     assert (trial["events"], trial["holds"], trial["settles_at"]) == ([], True, None)
 
 
-def test_mistakes_in_what_is_tried_are_told_at_once(api: Office) -> None:
+def test_mistakes_in_what_is_tried_are_told_at_once(api: ApiServer) -> None:
     body = {
         "condition": [{"fact": "a", "operator": "sen"}],
         "events": [
@@ -358,7 +358,7 @@ def test_mistakes_in_what_is_tried_are_told_at_once(api: Office) -> None:
     assert paths(api.ask("POST", "/v1/agents/try", wide)) == ["events"]
 
 
-def test_a_condition_may_be_as_deep_as_in_a_file(api: Office) -> None:
+def test_a_condition_may_be_as_deep_as_in_a_file(api: ApiServer) -> None:
     node: dict[str, object] = {"fact": "replied", "operator": "seen"}
     for _ in range(15):
         node = {"op": "AND", "conditions": [node]}

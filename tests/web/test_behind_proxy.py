@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import pytest
 from multidict import CIMultiDict
 
-from tests.web.office import Answer, Office
+from tests.web.api_server import Answer, ApiServer
 from witnd.web.http.behind_proxy import forwarded_prefix, is_over_tls
 from witnd.web.http.compression import accepts_gzip
 
@@ -17,13 +17,13 @@ GZIP = {"Accept-Encoding": "gzip, deflate, br"}
 FORM = "application/x-www-form-urlencoded"
 
 
-def sign_in(api: Office, **headers: str) -> Answer:
+def sign_in(api: ApiServer, **headers: str) -> Answer:
     body = urlencode({"token": api.tokens["admin"], "next": "/dashboard"}).encode()
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     return api.ask("POST", "/dashboard/sign-in", body, scope=None, content_type=FORM, headers=given)
 
 
-def session(api: Office, **headers: str) -> str:
+def session(api: ApiServer, **headers: str) -> str:
     return sign_in(api, **headers).headers["set-cookie"].partition(";")[0]
 
 
@@ -54,12 +54,12 @@ def test_the_first_value_of_the_protocol_decides(value: str, *, secure: bool) ->
     assert is_over_tls(CIMultiDict({"X-Forwarded-Proto": value})) is secure
 
 
-def test_the_cookie_is_secure_where_the_first_proxy_speaks_tls(api: Office) -> None:
+def test_the_cookie_is_secure_where_the_first_proxy_speaks_tls(api: ApiServer) -> None:
     assert "; Secure" in sign_in(api, X_Forwarded_Proto="https, http").headers["set-cookie"]
     assert "; Secure" not in sign_in(api, X_Forwarded_Proto="http, https").headers["set-cookie"]
 
 
-def test_below_a_path_every_place_is_named_below_it(api: Office) -> None:
+def test_below_a_path_every_place_is_named_below_it(api: ApiServer) -> None:
     moved = sign_in(api, X_Forwarded_Prefix="/billing")
     assert moved.headers["location"] == "/billing/dashboard"
     assert "; Path=/billing/" in moved.headers["set-cookie"]
@@ -82,13 +82,13 @@ def test_below_a_path_every_place_is_named_below_it(api: Office) -> None:
     assert api.ask("GET", "/v1/problems").json["held"]["href"].startswith("/v1/")
 
 
-def test_the_reference_page_needs_no_header_to_be_below_a_path(api: Office) -> None:
+def test_the_reference_page_needs_no_header_to_be_below_a_path(api: ApiServer) -> None:
     page = api.ask("GET", "/docs", scope=None).body.decode()
     assert re.findall(r'(?:href|src)="/', page) == []
     assert 'href="docs/style.css"' in page
 
 
-def test_what_events_contain_is_not_taken_for_a_place(api: Office) -> None:
+def test_what_events_contain_is_not_taken_for_a_place(api: ApiServer) -> None:
     name = 'x" href="/evil'
     api.ask("POST", "/v1/customers", {"key": "odd-customer", "name": name})
     cookie = {"Cookie": session(api)}
@@ -97,7 +97,7 @@ def test_what_events_contain_is_not_taken_for_a_place(api: Office) -> None:
     assert api.ask("GET", "/v1/customers/odd-customer", headers=BELOW).json["name"] == name
 
 
-def test_signing_in_again_ends_the_session_before(api: Office) -> None:
+def test_signing_in_again_ends_the_session_before(api: ApiServer) -> None:
     old = session(api)
     new = session(api, Cookie=old)
     assert api.ask("GET", "/dashboard", scope=None, headers={"Cookie": new}).status == 200
@@ -113,7 +113,7 @@ def test_gzip_is_used_where_it_is_wanted(header: str, *, takes: bool) -> None:
     assert accepts_gzip(header) is takes
 
 
-def test_lists_files_and_pages_are_compressed(api: Office) -> None:
+def test_lists_files_and_pages_are_compressed(api: ApiServer) -> None:
     for number in range(20):
         api.ask("POST", "/v1/customers", {"key": f"customer-{number:03}", "name": "n" * 50})
     cookie = {"Cookie": session(api)}
@@ -136,7 +136,7 @@ def test_lists_files_and_pages_are_compressed(api: Office) -> None:
         assert head.body == b""
 
 
-def test_answers_whose_length_could_give_a_secret_away_are_not_compressed(api: Office) -> None:
+def test_answers_whose_length_could_give_a_secret_away_are_not_compressed(api: ApiServer) -> None:
     cookie = {"Cookie": session(api)}
     asked = [
         api.ask("GET", "/dashboard/sign-in", scope=None, headers=GZIP),
@@ -150,6 +150,6 @@ def test_answers_whose_length_could_give_a_secret_away_are_not_compressed(api: O
     assert [one.headers.get("content-encoding") for one in asked] == [None] * 6
 
 
-def test_short_answers_are_left_as_they_are(api: Office) -> None:
+def test_short_answers_are_left_as_they_are(api: ApiServer) -> None:
     answer = api.ask("GET", "/healthz", scope=None, headers=GZIP)
     assert (answer.headers.get("content-encoding"), json.loads(answer.body)) == (None, {"status": "ok"})

@@ -3,21 +3,21 @@
 import pytest
 
 from tests.support.processes import until
+from tests.web.api_server import ApiServer
 from tests.web.catalogue import AGENT, CARD, CUSTOMER, changes, made, paths, stocked
-from tests.web.office import Office
 
 
-def test_a_customer_is_created_and_read(api: Office) -> None:
+def test_a_customer_is_created_and_read(api: ApiServer) -> None:
     stocked(api)
     customer = api.get("/v1/customers/acme", scope="read")
     assert {name: customer[name] for name in CUSTOMER} == CUSTOMER
     assert (customer["entries"], customer["agents"]) == ([], [])
     assert (customer["version"], customer["archived"]) == (1, False)
     assert api.get("/v1/customers", scope="read") == {"data": [customer], "next_cursor": None}
-    assert [one["key"] for one in api.workshop.json("customers")["data"]] == ["acme"]
+    assert [one["key"] for one in api.deployment.json("customers")["data"]] == ["acme"]
 
 
-def test_a_customer_may_have_prices_and_terms_of_its_own(api: Office) -> None:
+def test_a_customer_may_have_prices_and_terms_of_its_own(api: ApiServer) -> None:
     stocked(api)
     own = {
         "entries": [{"agent": "support", "price_per_unit": "0.80"}],
@@ -35,7 +35,7 @@ def test_a_customer_may_have_prices_and_terms_of_its_own(api: Office) -> None:
     assert (cleared["entries"], cleared["agents"], cleared["version"]) == ([], [], 4)
 
 
-def test_what_a_customer_refers_to_must_be_there(api: Office) -> None:
+def test_what_a_customer_refers_to_must_be_there(api: ApiServer) -> None:
     stocked(api)
     body = {
         "key": "other",
@@ -51,7 +51,7 @@ def test_what_a_customer_refers_to_must_be_there(api: Office) -> None:
     assert paths(api.ask("PATCH", "/v1/customers/acme", {"rate_card": "gone"})) == ["rate_card"]
 
 
-def test_all_mistakes_are_told_at_once_with_their_paths(api: Office) -> None:
+def test_all_mistakes_are_told_at_once_with_their_paths(api: ApiServer) -> None:
     stocked(api)
     body = {
         "key": "",
@@ -77,7 +77,7 @@ def test_all_mistakes_are_told_at_once_with_their_paths(api: Office) -> None:
     ]
 
 
-def test_a_customer_is_created_once_and_changed_only_where_it_differs(api: Office) -> None:
+def test_a_customer_is_created_once_and_changed_only_where_it_differs(api: ApiServer) -> None:
     stocked(api)
     assert api.ask("POST", "/v1/customers", CUSTOMER).status == 409
     before = len(changes(api))
@@ -85,7 +85,7 @@ def test_a_customer_is_created_once_and_changed_only_where_it_differs(api: Offic
     assert len(changes(api)) == before
 
 
-def test_archiving_hides_a_customer_until_it_is_restored(api: Office) -> None:
+def test_archiving_hides_a_customer_until_it_is_restored(api: ApiServer) -> None:
     stocked(api)
     assert api.ask("DELETE", "/v1/customers/acme").json["archived"] is True
     assert api.get("/v1/customers")["data"] == []
@@ -96,7 +96,7 @@ def test_archiving_hides_a_customer_until_it_is_restored(api: Office) -> None:
     assert [one["path"] for one in api.get("/v1/customers/acme/compare?from=1&to=2")["changes"]] == ["archived"]
 
 
-def test_customers_are_listed_by_their_card_page_by_page(api: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_customers_are_listed_by_their_card_page_by_page(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     # A page that has looked at enough keys ends before it is full, and says how to go on.
     monkeypatch.setattr("witnd.app.catalogue.read.LOOKED_AT_MAX", 5)
     stocked(api)
@@ -108,12 +108,12 @@ def test_customers_are_listed_by_their_card_page_by_page(api: Office, monkeypatc
     assert api.pages("/v1/customers?rate_card=none") == []
 
 
-def test_held_events_are_placed_when_their_customer_is_created(api: Office) -> None:
+def test_held_events_are_placed_when_their_customer_is_created(api: ApiServer) -> None:
     made(api, "/v1/agents", AGENT)
     api.ask("POST", "/v1/events", {"key": "ticket-4711", "action": "replied", "customer_key": "acme"})
     made(api, "/v1/rate-cards", CARD)
     made(api, "/v1/customers", CUSTOMER)
-    until(lambda: api.workshop.call("ZSCORE", "witn:{0}:due", "ticket-4711") is not None, "the outcome is open")
+    until(lambda: api.deployment.call("ZSCORE", "witn:{0}:due", "ticket-4711") is not None, "the outcome is open")
 
 
 @pytest.mark.parametrize(
@@ -128,22 +128,22 @@ def test_held_events_are_placed_when_their_customer_is_created(api: Office) -> N
         ("GET", "/v1/customers/acme/compare", "ingest"),
     ],
 )
-def test_scopes_are_kept(api: Office, method: str, path: str, scope: str) -> None:
+def test_scopes_are_kept(api: ApiServer, method: str, path: str, scope: str) -> None:
     assert api.ask(method, path, {}, scope=scope).status == 403
 
 
 @pytest.mark.parametrize("path", ["", "/versions", "/compare?from=1&to=1"])
-def test_what_is_not_there_is_not_found(api: Office, path: str) -> None:
+def test_what_is_not_there_is_not_found(api: ApiServer, path: str) -> None:
     assert api.ask("GET", f"/v1/customers/nobody{path}").status == 404
     assert api.ask("PATCH", "/v1/customers/nobody", {"name": "x"}).status == 404
     assert api.ask("DELETE", "/v1/customers/nobody").status == 404
 
 
-def test_a_body_may_have_256_kib(api: Office) -> None:
+def test_a_body_may_have_256_kib(api: ApiServer) -> None:
     assert api.ask("POST", "/v1/customers", b"x" * (256 * 1024 + 1)).status == 413
 
 
-def test_own_prices_keep_their_currency_unless_they_are_written_again(api: Office) -> None:
+def test_own_prices_keep_their_currency_unless_they_are_written_again(api: ApiServer) -> None:
     stocked(api)
     made(api, "/v1/rate-cards", CARD | {"key": "dollar", "currency": "USD"})
     own = {"entries": [{"agent": "support", "price_per_unit": "15"}]}
@@ -157,7 +157,7 @@ def test_own_prices_keep_their_currency_unless_they_are_written_again(api: Offic
     assert api.ask("PATCH", "/v1/rate-cards/standard", {"currency": "USD"}).status == 200
 
 
-def test_a_price_whose_unit_rounds_to_nothing_is_answered_with_a_warning(api: Office) -> None:
+def test_a_price_whose_unit_rounds_to_nothing_is_answered_with_a_warning(api: ApiServer) -> None:
     stocked(api)
     assert "warnings" not in api.get("/v1/rate-cards/standard")
     entries = [{"agent": "support", "price_per_unit": "0.0049"}]

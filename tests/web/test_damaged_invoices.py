@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.web.office import Office
-from tests.web.papers import put
+from tests.web.api_server import ApiServer
+from tests.web.invoices import put
 from witnd.domain.invoices.invoice import Invoice
 from witnd.store.keys import BillingKeys
 
@@ -15,12 +15,12 @@ FIELD_DAMAGES = [
 
 
 @pytest.fixture
-def two(api: Office) -> tuple[Invoice, Invoice]:
+def two(api: ApiServer) -> tuple[Invoice, Invoice]:
     """One invoice to damage, and a sound one behind it in the list."""
     return put(api, "acme"), put(api, "beta")
 
 
-def named_and_left_out(api: Office, damaged: Invoice, sound: Invoice) -> None:
+def named_and_left_out(api: ApiServer, damaged: Invoice, sound: Invoice) -> None:
     for path in ("/v1/invoices", "/v1/invoice-lines", "/v1/invoices?currency=EUR"):
         answer = api.get(path)
         assert answer["unreadable"] == [damaged.id], path
@@ -32,54 +32,54 @@ def named_and_left_out(api: Office, damaged: Invoice, sound: Invoice) -> None:
     assert any(damaged.id in trouble for trouble in api.get("/v1/problems")["troubles"])
     page = api.ask("GET", "/v1/invoices?format=csv")
     assert page.status == 503 or damaged.id not in page.body.decode()
-    shop = api.workshop
-    listed = shop.witnd("invoices")
+    deployment = api.deployment
+    listed = deployment.witnd("invoices")
     assert listed.exit_code == 0
     assert f"unreadable: invoice {damaged.id}" in listed.output
-    document = shop.json("invoices")
+    document = deployment.json("invoices")
     assert [one["id"] for one in document["data"]] == [sound.id]
     assert document["unreadable"] == [damaged.id]
-    audit = shop.witnd("audit")
+    audit = deployment.witnd("audit")
     assert audit.exit_code == 5, audit.output
     assert damaged.id in audit.output
     assert "unreadable" in audit.output
-    issued = shop.json("invoices", "issue", damaged.id, sound.id, exit_code=2)["data"]
+    issued = deployment.json("invoices", "issue", damaged.id, sound.id, exit_code=2)["data"]
     assert [one["result"] for one in issued] == ["refused", "done"]
     assert damaged.id in issued[0]["problem"]
 
 
 @pytest.mark.parametrize(("name", "value"), FIELD_DAMAGES)
 def test_a_damaged_head_is_named_and_the_others_are_listed(
-    api: Office, two: tuple[Invoice, Invoice], name: str, value: str
+    api: ApiServer, two: tuple[Invoice, Invoice], name: str, value: str
 ) -> None:
     damaged, sound = two
-    api.workshop.call("HSET", KEYS.invoice(damaged.id), name, value)
+    api.deployment.call("HSET", KEYS.invoice(damaged.id), name, value)
     named_and_left_out(api, damaged, sound)
 
 
 @pytest.mark.parametrize("name", ["customer_key", "currency", "format", "subtotal"])
-def test_a_head_that_lost_a_field_is_damaged(api: Office, two: tuple[Invoice, Invoice], name: str) -> None:
+def test_a_head_that_lost_a_field_is_damaged(api: ApiServer, two: tuple[Invoice, Invoice], name: str) -> None:
     damaged, sound = two
-    api.workshop.call("HDEL", KEYS.invoice(damaged.id), name)
+    api.deployment.call("HDEL", KEYS.invoice(damaged.id), name)
     named_and_left_out(api, damaged, sound)
 
 
-def test_a_head_of_another_type_is_damaged(api: Office, two: tuple[Invoice, Invoice]) -> None:
+def test_a_head_of_another_type_is_damaged(api: ApiServer, two: tuple[Invoice, Invoice]) -> None:
     damaged, sound = two
-    api.workshop.call("DEL", KEYS.invoice(damaged.id))
-    api.workshop.call("SET", KEYS.invoice(damaged.id), "xxxx")
+    api.deployment.call("DEL", KEYS.invoice(damaged.id))
+    api.deployment.call("SET", KEYS.invoice(damaged.id), "xxxx")
     named_and_left_out(api, damaged, sound)
 
 
-def test_a_damaged_row_takes_its_invoice_from_the_list_of_lines(api: Office, two: tuple[Invoice, Invoice]) -> None:
+def test_a_damaged_row_takes_its_invoice_from_the_list_of_lines(api: ApiServer, two: tuple[Invoice, Invoice]) -> None:
     damaged, sound = two
-    api.workshop.call("LSET", KEYS.lines(damaged.id), 0, "xxxx")
+    api.deployment.call("LSET", KEYS.lines(damaged.id), 0, "xxxx")
     answer = api.get("/v1/invoice-lines")
     assert answer["unreadable"] == [damaged.id]
     assert {one["invoice_id"] for one in answer["data"]} == {sound.id}
 
 
-def test_a_damaged_credit_note_is_named_and_the_others_are_listed(api: Office, two: tuple[Invoice, Invoice]) -> None:
+def test_a_damaged_credit_note_is_named_and_the_others_are_listed(api: ApiServer, two: tuple[Invoice, Invoice]) -> None:
     ids = []
     for invoice in two:
         assert api.ask("POST", f"/v1/invoices/{invoice.id}/issue").status == 200
@@ -87,10 +87,10 @@ def test_a_damaged_credit_note_is_named_and_the_others_are_listed(api: Office, t
         assert api.ask("POST", f"/v1/invoices/{invoice.id}/credit", body).status == 201
         ids += [one["id"] for one in api.get(f"/v1/credit-notes?invoice={invoice.id}")["data"]]
     damaged, sound = ids
-    api.workshop.call("HSET", KEYS.note(damaged), "amount", "xxxx")
+    api.deployment.call("HSET", KEYS.note(damaged), "amount", "xxxx")
     answer = api.get("/v1/credit-notes")
     assert ([one["id"] for one in answer["data"]], answer["unreadable"]) == ([sound], [damaged])
-    assert api.workshop.json("invoices", "notes")["unreadable"] == [damaged]
-    done = api.workshop.witnd("audit")
+    assert api.deployment.json("invoices", "notes")["unreadable"] == [damaged]
+    done = api.deployment.witnd("audit")
     assert done.exit_code == 5
     assert damaged in done.output

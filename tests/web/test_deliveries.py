@@ -8,8 +8,8 @@ import pytest
 
 from tests.notify.committed import CREATED, commit, deliveries, delivery, rule
 from tests.support.server import Server
-from tests.web.office import Office, office
-from tests.web.papers import on_server
+from tests.web.api_server import ApiServer, api_server
+from tests.web.invoices import on_server
 from witnd.app import deliveries as desk
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.values import instant
@@ -46,9 +46,9 @@ def laid_up(progress: Progress) -> Progress:
     return park(progress, "no use")
 
 
-def put(api: Office, row: Delivery, step: Callable[[Progress], Progress]) -> None:
+def put(api: ApiServer, row: Delivery, step: Callable[[Progress], Progress]) -> None:
     """A delivery that is not pending: the daemon would send that."""
-    number = partition_of(row.outcome_key, api.workshop.partitions)
+    number = partition_of(row.outcome_key, api.deployment.partitions)
     keys = Keys("witn", number)
 
     async def write(client: Any) -> None:
@@ -61,9 +61,9 @@ def put(api: Office, row: Delivery, step: Callable[[Progress], Progress]) -> Non
     on_server(api, write)
 
 
-def waiting(api: Office, row: Delivery, due_ms: int) -> None:
+def waiting(api: ApiServer, row: Delivery, due_ms: int) -> None:
     """A pending one that the daemon does not know of, due some day."""
-    keys = Keys("witn", partition_of(row.outcome_key, api.workshop.partitions))
+    keys = Keys("witn", partition_of(row.outcome_key, api.deployment.partitions))
 
     async def write(client: Any) -> None:
         await commit(client, keys, row)
@@ -73,9 +73,9 @@ def waiting(api: Office, row: Delivery, due_ms: int) -> None:
     on_server(api, write)
 
 
-def row_of(api: Office, one: Delivery) -> Row:
+def row_of(api: ApiServer, one: Delivery) -> Row:
     async def read(client: Any) -> Row:
-        number = partition_of(one.outcome_key, api.workshop.partitions)
+        number = partition_of(one.outcome_key, api.deployment.partitions)
         (row,) = await Outbox(client, Keys("witn", number), SHARED).rows([one.id])
         return row
 
@@ -87,8 +87,8 @@ def ids(found: list[Any]) -> list[str]:
 
 
 @pytest.fixture
-def told(api: Office) -> Office:
-    api.workshop.apply(RULES)
+def told(api: ApiServer) -> ApiServer:
+    api.deployment.apply(RULES)
     return api
 
 
@@ -97,8 +97,8 @@ class TestLists:
     def test_the_newest_come_first_whatever_partition_rule_or_standing_they_are_of(
         self, session_server: Server, redis_url: str, tmp_path: Path, partitions: int
     ) -> None:
-        with office(session_server, tmp_path, partitions=partitions) as api:
-            api.workshop.apply(RULES)
+        with api_server(session_server, tmp_path, partitions=partitions) as api:
+            api.deployment.apply(RULES)
             rows = deliveries(12) + deliveries(6, name="crm")
             for place, row in enumerate(rows):
                 put(api, row, (delivered, dead, laid_up)[place % 3])
@@ -106,7 +106,7 @@ class TestLists:
             for limit in (1, 4, 18, 100):
                 assert ids(api.pages(f"/v1/deliveries?limit={limit}")) == expected
 
-    def test_lists_have_what_is_asked_for(self, told: Office) -> None:
+    def test_lists_have_what_is_asked_for(self, told: ApiServer) -> None:
         rows = deliveries(9) + deliveries(3, name="crm")
         steps = (delivered, dead, laid_up)
         for place, row in enumerate(rows):
@@ -122,7 +122,7 @@ class TestLists:
         assert len(told.pages("/v1/deliveries?rule=billing&limit=2")) == 9
         assert told.get("/v1/deliveries?standing=pending") == {"data": [], "next_cursor": None}
 
-    def test_pending_ones_come_in_the_order_in_which_they_are_due(self, told: Office) -> None:
+    def test_pending_ones_come_in_the_order_in_which_they_are_due(self, told: ApiServer) -> None:
         due = 4_000_000_000_000
         rows = deliveries(5)
         for place, row in enumerate(rows):
@@ -133,7 +133,7 @@ class TestLists:
         assert ids(told.pages("/v1/deliveries?limit=2"))[:5] == [row.id for row in rows], "by when they are due"
 
     @pytest.mark.parametrize("count", [7, 250])
-    def test_many_of_one_instant_are_each_there_once(self, told: Office, count: int) -> None:
+    def test_many_of_one_instant_are_each_there_once(self, told: ApiServer, count: int) -> None:
         rows = [delivery(n, created_ms=CREATED) for n in range(count)]
 
         async def write(client: Any) -> None:
@@ -149,7 +149,7 @@ class TestLists:
             (row.id for row in rows), reverse=True
         )
 
-    def test_many_pending_ones_due_at_one_instant_are_each_there_once(self, told: Office) -> None:
+    def test_many_pending_ones_due_at_one_instant_are_each_there_once(self, told: ApiServer) -> None:
         rows = [delivery(n, created_ms=CREATED) for n in range(250)]
         keys = Keys("witn", 0)
 
@@ -161,7 +161,7 @@ class TestLists:
         on_server(told, write)
         assert ids(told.pages("/v1/deliveries?standing=pending&limit=37")) == sorted(row.id for row in rows)
 
-    def test_a_cursor_leads_on_when_what_stood_there_is_gone_and_newer_ones_came(self, told: Office) -> None:
+    def test_a_cursor_leads_on_when_what_stood_there_is_gone_and_newer_ones_came(self, told: ApiServer) -> None:
         rows = deliveries(6)
         for row in rows:
             put(told, row, dead)
@@ -178,7 +178,7 @@ class TestLists:
         assert ids(rest["data"]) == [row.id for row in reversed(rows[:3])]
         assert rest["next_cursor"] is None
 
-    def test_a_request_looks_at_a_bounded_number_and_its_cursor_leads_on(self, told: Office) -> None:
+    def test_a_request_looks_at_a_bounded_number_and_its_cursor_leads_on(self, told: ApiServer) -> None:
         from witnd.store.deliveries.reads import LOOKED_AT_REQUEST
 
         many = LOOKED_AT_REQUEST + 50
@@ -201,7 +201,7 @@ class TestLists:
         assert first["next_cursor"] is not None
         assert ids(told.pages("/v1/deliveries?rule=crm&standing=delivered")) == [rare.id]
 
-    def test_those_of_an_outcome_are_found_without_a_list(self, told: Office) -> None:
+    def test_those_of_an_outcome_are_found_without_a_list(self, told: ApiServer) -> None:
         mine = [delivery(1), delivery(1, name="crm")]
         put(told, mine[0], delivered)
         put(told, mine[1], dead)
@@ -218,13 +218,15 @@ class TestLists:
          ("after=-1-a", "after"), ("limit=0", "limit"), ("state=dead", "state"),
          ("after=99999999999999999-a", "after")],
     )  # fmt: skip
-    def test_a_query_that_cannot_be_meant_is_refused_with_its_path(self, told: Office, query: str, path: str) -> None:
+    def test_a_query_that_cannot_be_meant_is_refused_with_its_path(
+        self, told: ApiServer, query: str, path: str
+    ) -> None:
         answer = told.ask("GET", f"/v1/deliveries?{query}")
         assert (answer.status, answer.error["details"][0]["path"]) == (400, path)
 
 
 class TestOne:
-    def test_it_has_its_attempts_and_the_body_that_is_sent(self, told: Office) -> None:
+    def test_it_has_its_attempts_and_the_body_that_is_sent(self, told: ApiServer) -> None:
         one = delivery(1)
         put(told, one, dead)
         found = told.get(f"/v1/deliveries/{one.id}")
@@ -237,7 +239,7 @@ class TestOne:
         ]  # fmt: skip
         assert found["suspended"] is None
 
-    def test_why_its_endpoint_is_suspended_is_told(self, told: Office) -> None:
+    def test_why_its_endpoint_is_suspended_is_told(self, told: ApiServer) -> None:
         one = delivery(1)
         put(told, one, laid_up)
 
@@ -249,14 +251,14 @@ class TestOne:
         on_server(told, suspend)
         assert told.get(f"/v1/deliveries/{one.id}")["suspended"] == "the endpoint responded 410 Gone"
 
-    def test_one_that_is_not_there_is_not_found(self, told: Office) -> None:
+    def test_one_that_is_not_there_is_not_found(self, told: ApiServer) -> None:
         for answer in (
             told.ask("GET", f"/v1/deliveries/{'ab' * 32}"),
             told.ask("POST", f"/v1/deliveries/{'ab' * 32}/resend"),
         ):
             assert (answer.status, answer.error["code"]) == (404, "NOT_FOUND")
 
-    def test_one_without_its_message_is_shown_and_not_sent(self, told: Office) -> None:
+    def test_one_without_its_message_is_shown_and_not_sent(self, told: ApiServer) -> None:
         one = delivery(1)
         put(told, one, dead)
 
@@ -272,7 +274,7 @@ class TestOne:
 class TestResending:
     @pytest.mark.parametrize("step", [delivered, dead, laid_up])
     def test_one_is_queued_under_the_same_id_and_that_is_noted(
-        self, told: Office, step: Callable[[Progress], Progress]
+        self, told: ApiServer, step: Callable[[Progress], Progress]
     ) -> None:
         one = delivery(1)
         put(told, one, step)
@@ -283,7 +285,7 @@ class TestResending:
         assert (note["what"], note["key"], note["who"]) == ("delivery.resend", one.id, "token admin")
         assert note["after"]["requested"] is True
 
-    def test_a_range_of_resolutions_is_sent_again(self, told: Office) -> None:
+    def test_a_range_of_resolutions_is_sent_again(self, told: ApiServer) -> None:
         rows = deliveries(6) + deliveries(2, name="crm")
         for place, row in enumerate(rows):
             put(told, row, (delivered, dead)[place % 2])
@@ -305,7 +307,9 @@ class TestResending:
         first = told.get("/v1/changes")["data"][0]
         assert (first["what"], first["after"]["requested"], first["before"]) == ("delivery.resend", True, None)
 
-    def test_a_range_that_holds_too_many_is_refused_whole(self, told: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_range_that_holds_too_many_is_refused_whole(
+        self, told: ApiServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(desk, "RESENT_MAX", 2)
         for row in deliveries(3):
             put(told, row, dead)
@@ -323,13 +327,13 @@ class TestResending:
          ({"all": True}, "all"), ({"from": None}, "from")],
     )  # fmt: skip
     def test_a_range_that_cannot_be_meant_is_refused_with_its_path(
-        self, told: Office, changes: dict[str, Any], path: str
+        self, told: ApiServer, changes: dict[str, Any], path: str
     ) -> None:
         body = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"} | changes
         answer = told.ask("POST", "/v1/deliveries/resend", body)
         assert (answer.status, answer.error["details"][0]["path"]) == (400, path)
 
-    def test_a_token_for_reading_sends_nothing_again(self, told: Office) -> None:
+    def test_a_token_for_reading_sends_nothing_again(self, told: ApiServer) -> None:
         assert told.ask("POST", "/v1/deliveries/resend", {}, scope="read").status == 403
         assert told.ask("POST", f"/v1/deliveries/{'ab' * 32}/resend", scope="read").status == 403
         assert told.ask("GET", "/v1/deliveries", scope="ingest").status == 403

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.web.office import Office
+from tests.web.api_server import ApiServer
 
 EVENT = json.dumps({"key": "ticket-4711", "action": "resolved", "customer_key": "acme"}).encode()
 
 
-def request(api: Office, *lines: str, version: str = "HTTP/1.1", body: bytes = EVENT, method: str = "POST") -> bytes:
+def request(api: ApiServer, *lines: str, version: str = "HTTP/1.1", body: bytes = EVENT, method: str = "POST") -> bytes:
     head = [
         f"{method} /v1/events {version}", "Host: x", f"Authorization: Bearer {api.tokens['admin']}",
         "Content-Type: application/json", f"Content-Length: {len(body)}", *lines, "", "",
@@ -27,7 +27,7 @@ def answer(connection: socket.socket) -> tuple[HTTPResponse, Any]:
     return response, json.loads(response.read())
 
 
-def test_many_come_over_one_connection_each_with_its_own_id(api: Office) -> None:
+def test_many_come_over_one_connection_each_with_its_own_id(api: ApiServer) -> None:
     with closing(socket.create_connection(api.address, 10)) as connection:
         seen = []
         for _ in range(3):
@@ -40,7 +40,7 @@ def test_many_come_over_one_connection_each_with_its_own_id(api: Office) -> None
     assert all(len(request_id) == 32 for request_id, _ in seen)
 
 
-def test_requests_that_come_together_are_answered_in_their_order(api: Office) -> None:
+def test_requests_that_come_together_are_answered_in_their_order(api: ApiServer) -> None:
     with closing(socket.create_connection(api.address, 10)) as connection:
         connection.sendall(request(api) + request(api, body=b"{") + request(api))
         with connection.makefile("rb") as incoming:
@@ -56,7 +56,9 @@ def test_requests_that_come_together_are_answered_in_their_order(api: Office) ->
 
 
 @pytest.mark.parametrize(("version", "lines"), [("HTTP/1.0", ()), ("HTTP/1.1", ("Connection: close",))])
-def test_who_wants_no_more_is_told_that_the_connection_ends(api: Office, version: str, lines: tuple[str, ...]) -> None:
+def test_who_wants_no_more_is_told_that_the_connection_ends(
+    api: ApiServer, version: str, lines: tuple[str, ...]
+) -> None:
     with closing(socket.create_connection(api.address, 10)) as connection:
         connection.sendall(request(api, *lines, version=version))
         response, _ = answer(connection)
@@ -65,7 +67,7 @@ def test_who_wants_no_more_is_told_that_the_connection_ends(api: Office, version
         assert connection.recv(1) == b""
 
 
-def test_an_http_1_0_client_that_wants_to_go_on_may(api: Office) -> None:
+def test_an_http_1_0_client_that_wants_to_go_on_may(api: ApiServer) -> None:
     with closing(socket.create_connection(api.address, 10)) as connection:
         for _ in range(2):
             connection.sendall(request(api, "Connection: keep-alive", version="HTTP/1.0"))
@@ -74,7 +76,7 @@ def test_an_http_1_0_client_that_wants_to_go_on_may(api: Office) -> None:
             assert response.headers["Connection"].lower() == "keep-alive"
 
 
-def test_both_ways_have_the_same_headers(api: Office) -> None:
+def test_both_ways_have_the_same_headers(api: ApiServer) -> None:
     heads = []
     for lines in ((), ("Connection: close",)):
         with closing(socket.create_connection(api.address, 10)) as connection:
@@ -89,7 +91,7 @@ def test_both_ways_have_the_same_headers(api: Office) -> None:
     assert {"date", "x-request-id", "content-length"} <= small.keys()
 
 
-def test_a_body_that_comes_late_is_waited_for(api: Office) -> None:
+def test_a_body_that_comes_late_is_waited_for(api: ApiServer) -> None:
     whole = request(api)
     with closing(socket.create_connection(api.address, 10)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
+from tests.support.deployment import LONG_AGO, Deployment
 from tests.support.server import Server
-from tests.support.workshop import LONG_AGO, Workshop
-from tests.web.lived import lived, settle
-from tests.web.office import Office
+from tests.web.api_server import ApiServer
+from tests.web.recorded_run import recorded_run, settle
 from witnd.domain.outcomes.partitioning import partition_of
 
 IDS: dict[str, str] = {}
 
 
-def every_fate(shop: Workshop) -> None:
+def every_fate(deployment: Deployment) -> None:
     def event(name: str, key: str, action: str, after: int, **members: Any) -> None:
-        IDS[name] = shop.event(key, action, after, **members)
+        IDS[name] = deployment.event(key, action, after, **members)
 
     event("applied", "ticket-0001", "replied", 0, idempotency_key="a")
     event("duplicate", "ticket-0001", "replied", 1, idempotency_key="a")
@@ -25,13 +25,13 @@ def every_fate(shop: Workshop) -> None:
     event("identity", "ticket-0001", "replied", 3, customer_key="penniless")
     event("late", "ticket-0001", "replied", 60_000)
     event("held", "ticket-0002", "replied", 60_001, customer_key="nobody")
-    raw = shop.call("XADD", "witn:{0}:events", f"{LONG_AGO + 60_002}-*", "data", b"\xff" * 3000)
+    raw = deployment.call("XADD", "witn:{0}:events", f"{LONG_AGO + 60_002}-*", "data", b"\xff" * 3000)
     IDS["rejected"] = raw.decode()
 
 
 @pytest.fixture
-def full(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[Office]:
-    with lived(session_server, tmp_path, every_fate) as opened:
+def full(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[ApiServer]:
+    with recorded_run(session_server, tmp_path, every_fate) as opened:
         yield opened
 
 
@@ -47,7 +47,7 @@ def full(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[Off
         ("rejected", "rejected", "INVALID_EVENT", None),
     ],
 )
-def test_every_event_has_a_fate(full: Office, name: str, fate: str, reason: str | None, key: str | None) -> None:
+def test_every_event_has_a_fate(full: ApiServer, name: str, fate: str, reason: str | None, key: str | None) -> None:
     found = full.get(f"/v1/events/0/{IDS[name]}", scope="read")
     assert (found["id"], found["partition"], found["fate"]) == (IDS[name], 0, fate)
     assert (found["reason"], found["key"]) == (reason, key)
@@ -55,7 +55,7 @@ def test_every_event_has_a_fate(full: Office, name: str, fate: str, reason: str 
     assert found["fields"][0][0] == "data"
 
 
-def test_an_event_that_was_refused_is_shown_whole_when_it_is_asked_for(full: Office) -> None:
+def test_an_event_that_was_refused_is_shown_whole_when_it_is_asked_for(full: ApiServer) -> None:
     [[_, whole]] = full.get(f"/v1/events/0/{IDS['rejected']}")["fields"]
     assert whole == "\\xff" * 3000
     [listed] = [one for one in full.pages("/v1/events?fate=rejected") if one["id"] == IDS["rejected"]]
@@ -65,19 +65,19 @@ def test_an_event_that_was_refused_is_shown_whole_when_it_is_asked_for(full: Off
     assert cut[:-1] == whole[:2000]
 
 
-def test_what_is_not_read_yet_waits_and_control_entries_have_no_fate(full: Office) -> None:
-    tick = full.workshop.call("XADD", "witn:{0}:events", "*", "witnd", "tick").decode()
+def test_what_is_not_read_yet_waits_and_control_entries_have_no_fate(full: ApiServer) -> None:
+    tick = full.deployment.call("XADD", "witn:{0}:events", "*", "witnd", "tick").decode()
     settle(full)
     assert full.get(f"/v1/events/0/{tick}")["fate"] == "control"
     # An entry ahead of the server's clock is not read until the clock has reached it.
     ahead = int(tick.partition("-")[0]) + 50_000
-    full.workshop.event("ticket-0003", "replied", at=f"{ahead}-0")
+    full.deployment.event("ticket-0003", "replied", at=f"{ahead}-0")
     found = full.get(f"/v1/events/0/{ahead}-0")
     assert (found["fate"], found["key"]) == ("waiting", "ticket-0003")
 
 
-def test_an_applied_event_that_was_trimmed_is_found_by_its_key(full: Office) -> None:
-    full.workshop.call("XTRIM", "witn:{0}:events", "MINID", f"{LONG_AGO + 1}-0")
+def test_an_applied_event_that_was_trimmed_is_found_by_its_key(full: ApiServer) -> None:
+    full.deployment.call("XTRIM", "witn:{0}:events", "MINID", f"{LONG_AGO + 1}-0")
     path = f"/v1/events/0/{IDS['applied']}"
     assert full.ask("GET", path).status == 404
     assert full.get(f"{path}?key=ticket-0001")["fate"] == "applied"
@@ -100,7 +100,7 @@ def test_an_applied_event_that_was_trimmed_is_found_by_its_key(full: Office) -> 
         ("/v1/events?limit=1000", 400, "limit"),
     ],
 )
-def test_what_is_not_there_or_not_understood(full: Office, path: str, status: int, where: str | None) -> None:
+def test_what_is_not_there_or_not_understood(full: ApiServer, path: str, status: int, where: str | None) -> None:
     answer = full.ask("GET", path.replace("²", "%C2%B2"))
     assert answer.status == status
     if where is not None:
@@ -110,12 +110,12 @@ def test_what_is_not_there_or_not_understood(full: Office, path: str, status: in
 def test_lists_have_the_newest_first_and_page_to_the_end(
     session_server: Server, redis_url: str, tmp_path: Path
 ) -> None:
-    def prepare(shop: Workshop) -> None:
+    def prepare(deployment: Deployment) -> None:
         for n in range(40):
-            shop.event(f"ticket-{n:04}", "replied", n // 10, customer_key="nobody")
-            shop.event(f"ticket-{n:04}", "", n // 10)
+            deployment.event(f"ticket-{n:04}", "replied", n // 10, customer_key="nobody")
+            deployment.event(f"ticket-{n:04}", "", n // 10)
 
-    with lived(session_server, tmp_path, prepare, partitions=2) as api:
+    with recorded_run(session_server, tmp_path, prepare, partitions=2) as api:
         held = api.pages("/v1/events?fate=held&limit=100")
         assert {one["key"] for one in held} == {f"ticket-{n:04}" for n in range(40)}
         assert [one["accepted_at"] for one in held] == sorted((one["accepted_at"] for one in held), reverse=True)
@@ -129,13 +129,13 @@ def test_lists_have_the_newest_first_and_page_to_the_end(
         assert (mine["key"], mine["partition"]) == (key, partition_of(key, 2))
 
 
-def test_a_list_of_rare_ones_may_be_short_and_leads_on(full: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_of_rare_ones_may_be_short_and_leads_on(full: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("witnd.app.outcomes.fates.LOOKED_AT_MAX", 2)
     page = full.get("/v1/events?key=ticket-0001&limit=10")
     assert page["data"] == []
     assert page["next_cursor"] is None or len(full.pages("/v1/events?key=ticket-0001&limit=10")) == 4
 
 
-def test_reading_needs_the_scope_for_it(full: Office) -> None:
+def test_reading_needs_the_scope_for_it(full: ApiServer) -> None:
     assert full.ask("GET", "/v1/events", scope="ingest").status == 403
     assert full.ask("GET", f"/v1/events/0/{IDS['late']}", scope=None).status == 401

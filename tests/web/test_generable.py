@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.web.office import Office
+from tests.web.api_server import ApiServer
 from witnd.domain.catalogue.condition import OPERATORS
 from witnd.web.api.spec.openapi import document, text
 from witnd.web.http.route import JSON, Route
@@ -73,7 +73,7 @@ ASKED = [(one, name) for one, name in bodies() if "id" not in one.names]
 
 
 @pytest.mark.parametrize(("one", "name"), ASKED, ids=lambda it: it if isinstance(it, str) else it.path)
-def test_what_is_said_of_unknown_members_is_what_the_server_does(api: Office, one: Route, name: str) -> None:
+def test_what_is_said_of_unknown_members_is_what_the_server_does(api: ApiServer, one: Route, name: str) -> None:
     path = one.path
     things = {"customers": {}, "rate-cards": {"currency": "EUR"}, "agents": {"condition": []}}
     for kind, fields in things.items():
@@ -132,7 +132,7 @@ export const words: string[] = condition.map((one) => JSON.stringify(one));
 """
 
 
-def test_the_example_of_the_description_is_what_the_server_takes(api: Office) -> None:
+def test_the_example_of_the_description_is_what_the_server_takes(api: ApiServer) -> None:
     condition = [
         {"fact": "resolved", "operator": "seen"},
         {"op": "OR", "conditions": [{"op": "NOT", "condition": {"fact": "csat", "operator": "lte", "value": 3}}]},

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tests.support.processes import until
-from tests.web.office import Answer, Office
+from tests.web.api_server import Answer, ApiServer
 from witnd.web.http.idempotency import RUNNING_MS, KeyedRequest, Running, seal, unseal
 
 CUSTOMER = {"key": "globex", "name": "Globex"}
@@ -21,22 +21,22 @@ REQUESTS: dict[str, tuple[str, Any]] = {
 }
 
 
-def post(api: Office, path: str, body: Any, key: str | None, **more: Any) -> Answer:
+def post(api: ApiServer, path: str, body: Any, key: str | None, **more: Any) -> Answer:
     headers = {} if key is None else {"Idempotency-Key": key}
     return api.ask("POST", path, body, headers=headers | more.pop("headers", {}), **more)
 
 
-def patch(api: Office, body: Any, *tags: str, key: str = "acme") -> Answer:
+def patch(api: ApiServer, body: Any, *tags: str, key: str = "acme") -> Answer:
     return api.ask("PATCH", f"/v1/customers/{key}", body, headers={"If-Match": ", ".join(tags)} if tags else {})
 
 
-def records(api: Office) -> list[bytes]:
-    call = api.workshop.call
+def records(api: ApiServer) -> list[bytes]:
+    call = api.deployment.call
     return [call("GET", name) for name in call("KEYS", "witn:{shared}:answer:*")]
 
 
 @pytest.mark.parametrize("what", REQUESTS)
-def test_a_repeated_create_gets_the_stored_answer_and_creates_once(api: Office, what: str) -> None:
+def test_a_repeated_create_gets_the_stored_answer_and_creates_once(api: ApiServer, what: str) -> None:
     path, body = REQUESTS[what]
     first, again = post(api, path, body, "k-1"), post(api, path, body, "k-1")
     assert first.status == 201, first.body
@@ -49,7 +49,7 @@ def test_a_repeated_create_gets_the_stored_answer_and_creates_once(api: Office, 
     assert len(names) == 1
 
 
-def test_a_stored_answer_holds_no_secret_that_redis_could_give_away(api: Office) -> None:
+def test_a_stored_answer_holds_no_secret_that_redis_could_give_away(api: ApiServer) -> None:
     path, body = REQUESTS["token"]
     text = post(api, path, body, "k-1").json["token"]
     [record] = records(api)
@@ -57,20 +57,20 @@ def test_a_stored_answer_holds_no_secret_that_redis_could_give_away(api: Office)
     assert text.rpartition("_")[2].encode() not in record
 
 
-def test_a_key_that_is_reused_for_other_content_is_a_conflict(api: Office) -> None:
+def test_a_key_that_is_reused_for_other_content_is_a_conflict(api: ApiServer) -> None:
     post(api, "/v1/customers", CUSTOMER, "k-1")
     other = post(api, "/v1/customers", CUSTOMER | {"name": "other"}, "k-1")
     assert (other.status, other.error["code"]) == (409, "CONFLICT")
     assert "another request" in other.error["message"]
 
 
-def test_a_refused_request_frees_its_key(api: Office) -> None:
+def test_a_refused_request_frees_its_key(api: ApiServer) -> None:
     assert post(api, "/v1/customers", {"key": ""}, "k-1").status == 400
     assert records(api) == []
     assert post(api, "/v1/customers", CUSTOMER, "k-1").status == 201
 
 
-def test_keys_belong_to_a_token_and_a_path(api: Office) -> None:
+def test_keys_belong_to_a_token_and_a_path(api: ApiServer) -> None:
     assert post(api, "/v1/customers", CUSTOMER, "k-1").status == 201
     other = api.ask("POST", "/v1/tokens", {"name": "other", "scopes": ["admin"]}).json["token"]
     assert post(api, "/v1/customers", CUSTOMER, "k-1", token=other).error["message"].endswith("change it instead")
@@ -78,12 +78,12 @@ def test_keys_belong_to_a_token_and_a_path(api: Office) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "caf\u00e9"])
-def test_a_key_that_cannot_be_used_is_refused(api: Office, key: str) -> None:
+def test_a_key_that_cannot_be_used_is_refused(api: ApiServer, key: str) -> None:
     answer = post(api, "/v1/customers", CUSTOMER, key)
     assert (answer.status, answer.error["details"][0]["path"]) == (400, "Idempotency-Key")
 
 
-def test_of_requests_at_the_same_time_one_is_carried_out(api: Office) -> None:
+def test_of_requests_at_the_same_time_one_is_carried_out(api: ApiServer) -> None:
     path, body = REQUESTS["token"]
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: post(api, path, body, "k-1"), range(8)))
@@ -92,7 +92,7 @@ def test_of_requests_at_the_same_time_one_is_carried_out(api: Office) -> None:
     assert sum(one["name"] == "ci" for one in api.pages("/v1/tokens")) == 1
 
 
-def test_a_request_whose_answer_was_lost_is_not_carried_out_again_without_notice(api: Office) -> None:
+def test_a_request_whose_answer_was_lost_is_not_carried_out_again_without_notice(api: ApiServer) -> None:
     path, body = REQUESTS["token"]
     token = api.tokens["admin"]
     asked = KeyedRequest(
@@ -100,17 +100,17 @@ def test_a_request_whose_answer_was_lost_is_not_carried_out_again_without_notice
         data=json.dumps(body).encode(), repeatable=False,
     )  # fmt: skip
     marker = Running(request=asked.digest, began_at=time.time_ns() // 1_000_000 - RUNNING_MS - 1)
-    api.workshop.call("SET", f"witn:{{shared}}:answer:{asked.name}", msgspec.msgpack.encode(marker))
+    api.deployment.call("SET", f"witn:{{shared}}:answer:{asked.name}", msgspec.msgpack.encode(marker))
     answer = post(api, path, body, "k-1")
     assert (answer.status, answer.error["code"]) == (409, "CONFLICT")
     assert "response was lost" in answer.error["message"]
     assert not [one for one in api.pages("/v1/tokens") if one["name"] == "ci"]
 
 
-def test_stored_answers_end_after_a_day(api: Office) -> None:
+def test_stored_answers_end_after_a_day(api: ApiServer) -> None:
     post(api, "/v1/customers", CUSTOMER, "k-1")
-    [name] = api.workshop.call("KEYS", "witn:{shared}:answer:*")
-    assert 86_000 < api.workshop.call("TTL", name) <= 86_400
+    [name] = api.deployment.call("KEYS", "witn:{shared}:answer:*")
+    assert 86_000 < api.deployment.call("TTL", name) <= 86_400
 
 
 @pytest.mark.parametrize("text", [b"", b"x", b'{"a":1}' * 1000])
@@ -123,7 +123,7 @@ def test_a_sealed_text_is_read_with_its_secret_only(text: bytes) -> None:
 
 
 @pytest.fixture
-def acme(api: Office) -> Office:
+def acme(api: ApiServer) -> ApiServer:
     """The API, with a customer `acme`."""
     assert post(api, "/v1/customers", {"key": "acme", "name": "Acme"}, None).status == 201
     return api
@@ -132,7 +132,7 @@ def acme(api: Office) -> Office:
 # -- versions that others changed ------------------------------------------------------------------------------------
 
 
-def test_a_change_of_what_others_changed_meanwhile_is_refused(acme: Office) -> None:
+def test_a_change_of_what_others_changed_meanwhile_is_refused(acme: ApiServer) -> None:
     read = acme.ask("GET", "/v1/customers/acme")
     tag = read.headers["etag"]
     mine = patch(acme, {"name": "Mine"}, tag)
@@ -146,33 +146,33 @@ def test_a_change_of_what_others_changed_meanwhile_is_refused(acme: Office) -> N
     assert (after["name"], after["email"]) == ("Mine", "a@example.com")
 
 
-def test_of_many_writers_with_one_tag_one_succeeds(acme: Office) -> None:
+def test_of_many_writers_with_one_tag_one_succeeds(acme: ApiServer) -> None:
     tag = acme.ask("GET", "/v1/customers/acme").headers["etag"]
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda n: patch(acme, {"name": f"writer {n}"}, tag), range(8)))
     assert sorted(one.status for one in answers) == [200] + [412] * 7
 
 
-def test_a_tag_changes_with_a_version_that_is_scheduled(acme: Office) -> None:
+def test_a_tag_changes_with_a_version_that_is_scheduled(acme: ApiServer) -> None:
     tag = acme.ask("GET", "/v1/customers/acme").headers["etag"]
     scheduled = acme.ask("PATCH", "/v1/customers/acme", {"name": "later", "effective_from": "2090-01-01T00:00:00Z"})
     assert scheduled.status == 200
     assert patch(acme, {"name": "now"}, tag).status == 412
 
 
-def test_any_version_is_changed_with_a_star_or_without_a_tag(acme: Office) -> None:
+def test_any_version_is_changed_with_a_star_or_without_a_tag(acme: ApiServer) -> None:
     assert patch(acme, {"name": "one"}, "*").status == 200
     assert patch(acme, {"name": "two"}).status == 200
     assert patch(acme, {"name": "two"}, "*", key="nobody").status == 404
 
 
 @pytest.mark.parametrize(("tag", "status"), [('W/"1-1"', 412), ("1-1", 400), ('"1-1', 400), ("", 400), ('"9-9"', 412)])
-def test_a_tag_that_is_weak_or_no_tag_is_refused(acme: Office, tag: str, status: int) -> None:
+def test_a_tag_that_is_weak_or_no_tag_is_refused(acme: ApiServer, tag: str, status: int) -> None:
     assert patch(acme, {"name": "x"}, tag).status == status
     assert acme.get("/v1/customers/acme")["name"] != "x"
 
 
-def test_archiving_and_rotating_honour_the_tag_too(acme: Office) -> None:
+def test_archiving_and_rotating_honour_the_tag_too(acme: ApiServer) -> None:
     stale = {"If-Match": '"9-9"'}
     assert acme.ask("DELETE", "/v1/customers/acme", headers=stale).status == 412
     rule = post(acme, *REQUESTS["rule"], None).json["id"]
@@ -185,7 +185,7 @@ def test_archiving_and_rotating_honour_the_tag_too(acme: Office) -> None:
 
 
 @pytest.mark.parametrize("name", ["If-Match", "If-Unmodified-Since"])
-def test_a_precondition_that_nothing_checks_is_refused(acme: Office, name: str) -> None:
+def test_a_precondition_that_nothing_checks_is_refused(acme: ApiServer, name: str) -> None:
     answer = post(acme, "/v1/customers", CUSTOMER, None, headers={name: '"1-1"'})
     assert (answer.status, answer.error["details"][0]["path"]) == (400, name)
     until(lambda: acme.ask("GET", "/v1/customers/globex").status == 404, "nothing was created")

@@ -12,7 +12,7 @@ import pytest
 from tests.crash.proxy import MODES, Command, Cut, Proxy
 from tests.support.processes import until
 from tests.support.server import Server
-from tests.web.office import CATALOGUE, Answer, Office, office
+from tests.web.api_server import CATALOGUE, Answer, ApiServer, api_server
 
 EVENTS = "witn:{0}:events"
 
@@ -40,9 +40,9 @@ def proxy(session_server: Server, redis_url: str, short_dir: Path) -> Iterator[P
 
 
 @pytest.fixture
-def cut_off(session_server: Server, proxy: Proxy, tmp_path: Path) -> Iterator[Office]:
-    with office(cast("Server", Through(session_server, proxy.url)), tmp_path) as api:
-        api.workshop.apply(CATALOGUE)
+def cut_off(session_server: Server, proxy: Proxy, tmp_path: Path) -> Iterator[ApiServer]:
+    with api_server(cast("Server", Through(session_server, proxy.url)), tmp_path) as api:
+        api.deployment.apply(CATALOGUE)
         yield api
 
 
@@ -59,14 +59,14 @@ def cutting(proxy: Proxy, mode: Cut, at: int) -> None:
     proxy.rule = rule
 
 
-def in_log(api: Office) -> list[str]:
-    entries = api.workshop.call("XRANGE", EVENTS, "-", "+")
+def in_log(api: ApiServer) -> list[str]:
+    entries = api.deployment.call("XRANGE", EVENTS, "-", "+")
     return [json.loads(fields[b"data"])["key"] for _, fields in entries if b"data" in fields]
 
 
-def counted(api: Office, key: str) -> int:
+def counted(api: ApiServer, key: str) -> int:
     def all_is_read() -> bool:
-        with api.workshop.server.sync() as client:
+        with api.deployment.server.sync() as client:
             last = client.xinfo_stream(EVENTS)["last-generated-id"]
             return bool(client.hget("witn:{0}:state", "cursor") == last)
 
@@ -83,7 +83,7 @@ def refused(answer: Answer) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_an_event_that_was_not_confirmed_counts_once_when_it_is_sent_again(
-    cut_off: Office, proxy: Proxy, mode: Cut
+    cut_off: ApiServer, proxy: Proxy, mode: Cut
 ) -> None:
     cutting(proxy, mode, 0)
     refused(cut_off.ask("POST", "/v1/events", event()))
@@ -96,7 +96,7 @@ def test_an_event_that_was_not_confirmed_counts_once_when_it_is_sent_again(
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_batch_that_was_not_confirmed_counts_once_when_it_is_sent_again(
-    cut_off: Office, proxy: Proxy, mode: Cut
+    cut_off: ApiServer, proxy: Proxy, mode: Cut
 ) -> None:
     batch = {"events": [event(number) for number in range(5)]}
     cutting(proxy, mode, 2)
@@ -107,7 +107,7 @@ def test_a_batch_that_was_not_confirmed_counts_once_when_it_is_sent_again(
     assert [counted(cut_off, f"ticket-{number}") for number in range(5)] == [1] * 5
 
 
-def test_without_an_idempotency_key_the_same_event_is_two(cut_off: Office, proxy: Proxy) -> None:
+def test_without_an_idempotency_key_the_same_event_is_two(cut_off: ApiServer, proxy: Proxy) -> None:
     """Why clients should send one: nobody else can tell."""
     without = event()
     del without["idempotency_key"]
@@ -117,14 +117,14 @@ def test_without_an_idempotency_key_the_same_event_is_two(cut_off: Office, proxy
     assert counted(cut_off, "ticket-0") == 2
 
 
-def test_what_is_confirmed_to_one_is_not_taken_for_another_who_was_cut_off(cut_off: Office, proxy: Proxy) -> None:
+def test_what_is_confirmed_to_one_is_not_taken_for_another_who_was_cut_off(cut_off: ApiServer, proxy: Proxy) -> None:
     """An answer that breaks off must not be matched with the next request's."""
     for number in range(10):
         cutting(proxy, "truncate", 0)
         refused(cut_off.ask("POST", "/v1/events", event(number)))
         answer = cut_off.ask("POST", "/v1/events", event(number))
         assert answer.status == 202
-        [found] = cut_off.workshop.call("XRANGE", EVENTS, answer.json["id"], answer.json["id"])
+        [found] = cut_off.deployment.call("XRANGE", EVENTS, answer.json["id"], answer.json["id"])
         assert json.loads(found[1][b"data"]) == event(number)
 
 
@@ -148,8 +148,8 @@ def test_while_redis_cannot_take_events_they_are_refused_and_afterwards_taken(
     server: Callable[..., Server], tmp_path: Path, trouble: Callable[[Server], Callable[[], None]]
 ) -> None:
     own = server(fsync="always")
-    with office(own, tmp_path) as api:
-        api.workshop.apply(CATALOGUE)
+    with api_server(own, tmp_path) as api:
+        api.deployment.apply(CATALOGUE)
         assert api.ask("POST", "/v1/events", event(0)).status == 202
         assert counted(api, "ticket-0") == 1
         over = trouble(own)

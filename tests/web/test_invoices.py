@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.deployment import CATALOGUE
 from tests.support.invoices import outcome_row
 from tests.support.server import Server
-from tests.support.workshop import CATALOGUE
-from tests.web.office import Answer, Office, office
-from tests.web.papers import AHEAD, ROWS, closed, on_server, put, rows
+from tests.web.api_server import Answer, ApiServer, api_server
+from tests.web.invoices import AHEAD, ROWS, closed, on_server, put, rows
 from witnd.app.invoices import credit as crediting
 from witnd.app.invoices import operations as asked
 from witnd.domain.invoices.invoice import Invoice
@@ -34,13 +34,13 @@ RECEIVE_BUFFER = 65_536
 OTHER_YEAR = AHEAD.start + 400 * 86_400_000
 
 
-def post(api: Office, invoice: Invoice | str, operation: str, body: Any = None, key: str | None = None) -> Answer:
+def post(api: ApiServer, invoice: Invoice | str, operation: str, body: Any = None, key: str | None = None) -> Answer:
     name = invoice if isinstance(invoice, str) else invoice.id
     headers = {} if key is None else {"Idempotency-Key": key}
     return api.ask("POST", f"/v1/invoices/{name}/{operation}", body, headers=headers)
 
 
-def done(api: Office, invoice: Invoice | str, operation: str, body: Any = None, key: str | None = None) -> Any:
+def done(api: ApiServer, invoice: Invoice | str, operation: str, body: Any = None, key: str | None = None) -> Any:
     answer = post(api, invoice, operation, body, key)
     assert answer.status in (200, 201), answer.body
     return answer.json
@@ -53,11 +53,11 @@ def refused(answer: Answer, status: int, code: str) -> str:
     return message
 
 
-def changes(api: Office) -> list[Any]:
+def changes(api: ApiServer) -> list[Any]:
     return api.pages("/v1/changes?limit=2")
 
 
-def everything(api: Office) -> dict[bytes, Any]:
+def everything(api: ApiServer) -> dict[bytes, Any]:
     """What stands in Redis of invoices."""
 
     async def read(client: Any) -> dict[bytes, Any]:
@@ -68,7 +68,7 @@ def everything(api: Office) -> dict[bytes, Any]:
 
 
 class TestReading:
-    def test_invoices_are_listed_by_what_is_asked_of_them(self, api: Office) -> None:
+    def test_invoices_are_listed_by_what_is_asked_of_them(self, api: ApiServer) -> None:
         one = put(api, "acme")
         open_one = put(api, "acme", currency="USD", closed=False)
         other = put(api, "other", at=OTHER_YEAR)
@@ -91,7 +91,7 @@ class TestReading:
         assert ids("period=2096-10-17T12:00:00Z&status=issued") == {one.id}
         assert api.get(f"/v1/invoices/{number}")["id"] == one.id
 
-    def test_pages_fit_together_to_the_end(self, api: Office) -> None:
+    def test_pages_fit_together_to_the_end(self, api: ApiServer) -> None:
         put_ones = [put(api, f"customer-{n}", ROWS[:1]) for n in range(7)]
         for limit in (1, 3, 7, 100):
             found = [one["id"] for one in api.pages(f"/v1/invoices?limit={limit}")]
@@ -99,7 +99,7 @@ class TestReading:
             assert set(found) == {one.id for one in put_ones}
 
     def test_a_request_looks_at_a_bounded_number_and_its_cursor_leads_on(
-        self, api: Office, monkeypatch: pytest.MonkeyPatch
+        self, api: ApiServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(asked, "LOOKED_AT_MAX", 2)
         wanted = put(api, "acme", ROWS[:1])
@@ -114,7 +114,7 @@ class TestReading:
         assert api.pages("/v1/invoice-lines?currency=USD") == []
         assert len(api.pages("/v1/invoice-lines?period=2096&limit=1")) == 1
 
-    def test_one_invoice_has_its_sums_and_credit_notes(self, api: Office) -> None:
+    def test_one_invoice_has_its_sums_and_credit_notes(self, api: ApiServer) -> None:
         one = put(api)
         done(api, one, "issue")
         done(api, one, "credit", {"outcome_key": "ticket-1", "amount": "1.50", "reason": "late"})
@@ -131,7 +131,7 @@ class TestReading:
                  "/v1/credit-notes/CN-1", "/v1/invoices/INV-1/lines", "/v1/invoice-lines?invoice=INV-1",
                  "/v1/credit-notes?invoice=INV-1", "/v1/invoices/%00", "/v1/invoices/INV-1?format=csv"]
     )  # fmt: skip
-    def test_what_is_not_there_is_not_found(self, api: Office, path: str) -> None:
+    def test_what_is_not_there_is_not_found(self, api: ApiServer, path: str) -> None:
         refused(api.ask("GET", path), 404, "NOT_FOUND")
 
     @pytest.mark.parametrize(
@@ -140,14 +140,14 @@ class TestReading:
          ("limit=101", "limit"), ("after=x", "after"), ("format=xml", "format"), ("size=1", "size"),
          ("format=csv&after=x", "after"), ("period=2096-10-01T00:00", "period")],
     )  # fmt: skip
-    def test_a_query_that_cannot_be_meant_is_refused_with_its_path(self, api: Office, query: str, path: str) -> None:
+    def test_a_query_that_cannot_be_meant_is_refused_with_its_path(self, api: ApiServer, query: str, path: str) -> None:
         put(api)
         for resource in ("invoices", "invoice-lines"):
             answer = api.ask("GET", f"/v1/{resource}?{query}")
             refused(answer, 400, "VALIDATION_ERROR")
             assert answer.error["details"][0]["path"] == path
 
-    def test_reading_needs_a_token_for_it_and_doing_one_for_that(self, api: Office) -> None:
+    def test_reading_needs_a_token_for_it_and_doing_one_for_that(self, api: ApiServer) -> None:
         one = put(api)
         for path in ("/v1/invoices", f"/v1/invoices/{one.id}", "/v1/invoice-lines", "/v1/credit-notes"):
             assert api.ask("GET", path, scope="read").status == 200
@@ -159,7 +159,7 @@ class TestReading:
 
 class TestLines:
     @pytest.mark.parametrize("limit", [1, 7, 20, 100])
-    def test_lines_of_a_closed_invoice_come_in_its_order_with_its_credits(self, api: Office, limit: int) -> None:
+    def test_lines_of_a_closed_invoice_come_in_its_order_with_its_credits(self, api: ApiServer, limit: int) -> None:
         lines = rows(20)
         one = put(api, "acme", lines)
         done(api, one, "credit", {"row_id": lines[3].id, "reason": "wrong"})
@@ -174,7 +174,7 @@ class TestLines:
             "resolved_at": "2096-10-01T00:00:00.000Z", "rated": "at_settlement", "currency": "EUR",
         }  # fmt: skip
 
-    def test_how_an_amount_came_about_is_told(self, api: Office) -> None:
+    def test_how_an_amount_came_about_is_told(self, api: ApiServer) -> None:
         [line] = rows(1)
         put(
             api,
@@ -187,7 +187,7 @@ class TestLines:
     def test_lines_of_an_open_one_are_all_there_while_more_arrive(
         self, session_server: Server, redis_url: str, tmp_path: Path, partitions: int
     ) -> None:
-        with office(session_server, tmp_path, partitions=partitions) as api:
+        with api_server(session_server, tmp_path, partitions=partitions) as api:
             one = put(api, "acme", rows(11), closed=False)
             found: list[str] = []
             after = ""
@@ -210,20 +210,20 @@ class TestLines:
         backwards = list(reversed(lines))
         arrived = sorted(backwards, key=lambda row: row.resolved_at or 0)
         wanted = sorted(at, key=lambda key: (at[key], key))
-        with office(session_server, tmp_path, partitions=3) as api:
+        with api_server(session_server, tmp_path, partitions=3) as api:
             one = put(api, "acme", arrived, closed=False)
             done(api, one, "credit", {"outcome_key": "ticket-00003", "amount": "0.50", "reason": "slow"})
             path = f"/v1/invoices/{one.id}/lines?limit={limit}"
             assert [line["outcome_key"] for line in api.pages(path)] == [*wanted, "ticket-00003"]
             file = api.ask("GET", f"/v1/invoices/{one.id}?format=jsonl").body.decode()
             assert [json.loads(line)["outcome_key"] for line in file.splitlines()] == [*wanted, "ticket-00003"]
-            document = api.workshop.json("invoices", "show", one.id)
+            document = api.deployment.json("invoices", "show", one.id)
             assert [line["outcome_key"] for line in document["lines"]] == [*wanted, "ticket-00003"]
-            shown = api.workshop.witnd("invoices", "show", one.id).stdout
+            shown = api.deployment.witnd("invoices", "show", one.id).stdout
             places = [shown.index(key) for key in wanted]
             assert places == sorted(places)
 
-    def test_a_cursor_of_an_open_one_is_no_good_when_it_is_closed(self, api: Office) -> None:
+    def test_a_cursor_of_an_open_one_is_no_good_when_it_is_closed(self, api: ApiServer) -> None:
         lines = rows(4)
         one = put(api, "acme", lines, closed=False)
         cursor = api.get(f"/v1/invoices/{one.id}/lines?limit=2")["next_cursor"]
@@ -233,7 +233,7 @@ class TestLines:
         assert len(api.pages(f"/v1/invoices/{one.id}/lines?limit=1")) == 4
 
     @pytest.mark.parametrize("limit", [1, 2, 3, 5, 100])
-    def test_lines_of_many_invoices_are_one_list(self, api: Office, limit: int) -> None:
+    def test_lines_of_many_invoices_are_one_list(self, api: ApiServer, limit: int) -> None:
         put(api, "acme", rows(3))
         put(api, "acme", rows(4), at=OTHER_YEAR)
         put(api, "other", rows(2))
@@ -244,7 +244,7 @@ class TestLines:
             assert len(found) == len({(line["invoice_id"], line["id"]) for line in found}) == count
 
     @pytest.mark.parametrize("after", ["x", "lines-", "lines--1", "rows9-1", "lines-1_x", "_", "_lines-1", "%00"])
-    def test_a_cursor_that_somebody_made_up_is_refused(self, api: Office, after: str) -> None:
+    def test_a_cursor_that_somebody_made_up_is_refused(self, api: ApiServer, after: str) -> None:
         one = put(api)
         for path in (f"/v1/invoices/{one.id}/lines", "/v1/invoice-lines", f"/v1/invoice-lines?invoice={one.id}"):
             joint = "&" if "?" in path else "?"
@@ -252,13 +252,13 @@ class TestLines:
             assert answer.status in (400, 409, 200), answer.body
             assert answer.status != 200 or after == "_"
 
-    def test_beside_an_invoice_nothing_else_says_anything(self, api: Office) -> None:
+    def test_beside_an_invoice_nothing_else_says_anything(self, api: ApiServer) -> None:
         one = put(api)
         refused(api.ask("GET", f"/v1/invoice-lines?invoice={one.id}&customer_key=acme"), 400, "VALIDATION_ERROR")
 
 
 class TestDoing:
-    def test_an_invoice_is_issued_and_paid_and_each_is_noted(self, api: Office) -> None:
+    def test_an_invoice_is_issued_and_paid_and_each_is_noted(self, api: ApiServer) -> None:
         one = put(api)
         issued = done(api, one, "issue")
         assert (issued["status"], issued["number"], issued["total"]) == ("issued", "INV-000001", "10.00")
@@ -274,7 +274,7 @@ class TestDoing:
         assert issue_note["after"]["made"] == "INV-000001"
         assert (pay_note["what"], pay_note["before"]["status"]) == ("invoice.pay", "issued")
 
-    def test_a_void_one_keeps_its_number(self, api: Office) -> None:
+    def test_a_void_one_keeps_its_number(self, api: ApiServer) -> None:
         one = put(api)
         done(api, one, "issue")
         found = done(api, one, "void", {"reason": "sent to the wrong company"})
@@ -283,7 +283,9 @@ class TestDoing:
         )  # fmt: skip
 
     @pytest.mark.parametrize("operation", ["issue", "pay", "void"])
-    def test_what_may_not_be_done_says_why_and_what_may_and_changes_nothing(self, api: Office, operation: str) -> None:
+    def test_what_may_not_be_done_says_why_and_what_may_and_changes_nothing(
+        self, api: ApiServer, operation: str
+    ) -> None:
         one = put(api, closed=False)
         before = everything(api)
         message = refused(post(api, one, operation, {"reason": "wrong"}), 409, "CONFLICT")
@@ -306,7 +308,7 @@ class TestDoing:
          ("credit", {"outcome_key": "ticket-1", "reason": "a", "amount": "NaN"}, "amount")],
     )  # fmt: skip
     def test_a_body_that_cannot_be_meant_is_refused_with_its_path(
-        self, api: Office, operation: str, body: Any, path: str
+        self, api: ApiServer, operation: str, body: Any, path: str
     ) -> None:
         one = put(api)
         done(api, one, "issue")
@@ -316,7 +318,7 @@ class TestDoing:
         assert answer.error["details"][0]["path"] == path
         assert everything(api) == before
 
-    def test_a_credit_on_a_draft_is_a_line_and_later_a_note_that_pays_the_next(self, api: Office) -> None:
+    def test_a_credit_on_a_draft_is_a_line_and_later_a_note_that_pays_the_next(self, api: ApiServer) -> None:
         one = put(api)
         early = done(api, one, "credit", {"outcome_key": "ticket-1", "amount": "1.50", "reason": "late"})
         assert (early["credit_note"], early["line"]["amount"], early["balance"]) == (None, "-1.50", "0.00")
@@ -329,7 +331,7 @@ class TestDoing:
         assert [note["what"] for note in changes(api)] == ["invoice.credit", "invoice.issue", "invoice.credit"]
 
     @pytest.mark.parametrize("body", [{"outcome_key": "nothing"}, {"row_id": "nothing"}])
-    def test_a_line_that_is_not_there_is_not_credited(self, api: Office, body: Any) -> None:
+    def test_a_line_that_is_not_there_is_not_credited(self, api: ApiServer, body: Any) -> None:
         refused(post(api, put(api), "credit", body | {"reason": "a"}), 404, "NOT_FOUND")
 
     @pytest.mark.parametrize("closed_", [True, False])
@@ -338,7 +340,7 @@ class TestDoing:
         self, session_server: Server, redis_url: str, tmp_path: Path, partitions: int, closed_: bool
     ) -> None:
         lines = [outcome_row(f"ticket-{n:05}", "1.00", AHEAD.start + n // 600) for n in range(1300)]
-        with office(session_server, tmp_path, partitions=partitions) as api:
+        with api_server(session_server, tmp_path, partitions=partitions) as api:
             one = put(api, "acme", lines, closed=closed_)
             for place in (0, 1, 599, 600, 601, 777, 1298, 1299):
                 found = done(api, one, "credit", {"outcome_key": lines[place].outcome_key, "reason": "a"})
@@ -348,12 +350,12 @@ class TestDoing:
             found = done(api, one, "credit", {"row_id": lines[700].id, "reason": "a"})
             assert found["line"]["corrects"] == lines[700].id
 
-    def test_what_a_closed_period_added_is_credited_by_its_id(self, api: Office) -> None:
+    def test_what_a_closed_period_added_is_credited_by_its_id(self, api: ApiServer) -> None:
         fee = outcome_row("", "5.00", id="ab" * 32, kind="fee", outcome_key=None, resolved_at=None, unit=None)
         one = put(api, "acme", [*rows(3), fee])
         assert done(api, one, "credit", {"row_id": fee.id, "reason": "a"})["line"]["amount"] == "-5.00"
 
-    def test_a_line_by_id_is_looked_for_among_so_many(self, api: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_line_by_id_is_looked_for_among_so_many(self, api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(invoice_lines, "LOOKED_AT_MAX", 500)
         lines = rows(1100)
         one = put(api, "acme", lines)
@@ -361,7 +363,7 @@ class TestDoing:
         assert "outcome_key" in message
         assert done(api, one, "credit", {"outcome_key": lines[900].outcome_key, "reason": "a"})
 
-    def test_under_one_key_a_thing_is_done_once_and_answered_the_same(self, api: Office) -> None:
+    def test_under_one_key_a_thing_is_done_once_and_answered_the_same(self, api: ApiServer) -> None:
         one = put(api)
         body = {"outcome_key": "ticket-1", "amount": "1.00", "reason": "late"}
         first = done(api, one, "credit", body, key="refund-17")
@@ -373,20 +375,20 @@ class TestDoing:
         assert done(api, one, "issue", key="refund-17")["status"] == "issued", "another operation, another name"
         assert [note["what"] for note in changes(api)] == ["invoice.issue", "invoice.credit", "invoice.credit"]
 
-    def test_a_repeated_issue_is_answered_although_it_went_on_since(self, api: Office) -> None:
+    def test_a_repeated_issue_is_answered_although_it_went_on_since(self, api: ApiServer) -> None:
         one = put(api)
         done(api, one, "issue", key="a")
         done(api, one, "void", {"reason": "wrong"}, key="b")
         assert done(api, one, "issue", key="a")["status"] == "issued", "the stored answer, for a day"
-        for name in api.workshop.call("KEYS", "witn:{shared}:answer:*"):
-            api.workshop.call("DEL", name)
+        for name in api.deployment.call("KEYS", "witn:{shared}:answer:*"):
+            api.deployment.call("DEL", name)
         assert done(api, one, "issue", key="a")["status"] == "void", "later, what it is now"
         assert done(api, one, "void", {"reason": "wrong"}, key="b")["status"] == "void"
         refused(post(api, one, "void", {"reason": "other"}, key="b"), 409, "CONFLICT")
         refused(post(api, one, "issue", key="c"), 409, "CONFLICT")
 
     def test_a_credit_whose_answer_was_lost_is_not_said_to_be_undone(
-        self, api: Office, monkeypatch: pytest.MonkeyPatch
+        self, api: ApiServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         change = crediting.do
 
@@ -403,12 +405,12 @@ class TestDoing:
         assert done(api, one, "credit", body, key="a")["invoice"]["credited"] == "2.00"
 
     @pytest.mark.parametrize("key", ["", "x" * 256, "a\tb"])
-    def test_an_idempotency_key_is_short_text(self, api: Office, key: str) -> None:
+    def test_an_idempotency_key_is_short_text(self, api: ApiServer, key: str) -> None:
         answer = post(api, put(api), "issue", key=key)
         refused(answer, 400, "VALIDATION_ERROR")
         assert answer.error["details"][0]["path"] == "Idempotency-Key"
 
-    def test_what_a_credit_note_is_called_is_no_invoice(self, api: Office) -> None:
+    def test_what_a_credit_note_is_called_is_no_invoice(self, api: ApiServer) -> None:
         one = put(api)
         done(api, one, "issue")
         done(api, one, "credit", {"outcome_key": "ticket-1", "reason": "late"})
@@ -417,7 +419,7 @@ class TestDoing:
 
 
 class TestCreditNotes:
-    def test_they_are_listed_newest_first_of_all_of_a_customer_or_of_an_invoice(self, api: Office) -> None:
+    def test_they_are_listed_newest_first_of_all_of_a_customer_or_of_an_invoice(self, api: ApiServer) -> None:
         one, other = put(api, "acme"), put(api, "other")
         for each in (one, other):
             done(api, each, "issue")
@@ -435,14 +437,14 @@ class TestCreditNotes:
 
     @pytest.mark.parametrize("query", ["after=x", "invoice=INV-000001&after=x", "invoice=INV-000001&after=9",
                                        "invoice=INV-000001&customer_key=acme", "format=csv&after=1"])  # fmt: skip
-    def test_what_cannot_be_meant_is_refused(self, api: Office, query: str) -> None:
+    def test_what_cannot_be_meant_is_refused(self, api: ApiServer, query: str) -> None:
         done(api, put(api), "issue")
         refused(api.ask("GET", f"/v1/credit-notes?{query}"), 400, "VALIDATION_ERROR")
 
 
 class TestFiles:
-    def test_the_lines_of_an_invoice_are_a_table(self, api: Office) -> None:
-        api.workshop.apply(CATALOGUE.replace('key = "acme"\n', 'key = "acme"\nname = "Acme Inc"\n'))
+    def test_the_lines_of_an_invoice_are_a_table(self, api: ApiServer) -> None:
+        api.deployment.apply(CATALOGUE.replace('key = "acme"\n', 'key = "acme"\nname = "Acme Inc"\n'))
         one = put(api, "acme", rows(3))
         done(api, one, "issue")
         for path in (f"/v1/invoices/{one.id}?", "/v1/invoices/INV-000001/lines?",
@@ -454,7 +456,7 @@ class TestFiles:
             assert [line["outcome_key"] for line in found] == [row.outcome_key for row in rows(3)]
             assert found[0]["customer_name"] == "Acme Inc"
 
-    def test_files_have_names_that_harm_nobody(self, api: Office) -> None:
+    def test_files_have_names_that_harm_nobody(self, api: ApiServer) -> None:
         one = put(api)
         draft_ = api.ask("GET", f"/v1/invoices/{one.id}?format=jsonl")
         assert draft_.headers["content-disposition"] == f'attachment; filename="{one.id}.jsonl"'
@@ -466,7 +468,7 @@ class TestFiles:
         assert file_name('../a"b\r\nSet-Cookie: x.csv') == "_a_b__Set-Cookie__x.csv"
         assert file_name("") == "export"
 
-    def test_invoices_and_credit_notes_are_tables_and_json_lines(self, api: Office) -> None:
+    def test_invoices_and_credit_notes_are_tables_and_json_lines(self, api: ApiServer) -> None:
         one = put(api)
         done(api, one, "issue")
         done(api, one, "credit", {"outcome_key": "ticket-1", "reason": "late"})
@@ -482,7 +484,7 @@ class TestFiles:
             [_, cells] = csv.reader(io.StringIO(api.ask("GET", f"{path}format=csv").body.decode()))
             assert "CN-000001" in cells
 
-    def test_pages_are_shown_and_may_do_nothing(self, api: Office) -> None:
+    def test_pages_are_shown_and_may_do_nothing(self, api: ApiServer) -> None:
         one = put(api, "<script>alert(1)</script>")
         done(api, one, "issue")
         done(api, one, "credit", {"outcome_key": "ticket-1", "reason": "late"})
@@ -495,7 +497,7 @@ class TestFiles:
             assert b"<script>" not in answer.body
             assert b"Acme" in answer.body or b"script" in answer.body
 
-    def test_items_for_stripe_need_a_customer_there_and_an_issued_invoice(self, api: Office) -> None:
+    def test_items_for_stripe_need_a_customer_there_and_an_issued_invoice(self, api: ApiServer) -> None:
         one = put(api)
         path = f"/v1/invoices/{one.id}?format=stripe"
         assert "stripe_customer" in refused(api.ask("GET", path), 400, "VALIDATION_ERROR")
@@ -508,16 +510,16 @@ class TestFiles:
         [whole] = api.ask("GET", f"{path}&stripe_customer=cus_1&what=invoices").body.splitlines()
         assert json.loads(whole)["invoice_item"]["amount"] == 1000
 
-    def test_of_nothing_there_is_an_empty_file(self, api: Office) -> None:
+    def test_of_nothing_there_is_an_empty_file(self, api: ApiServer) -> None:
         assert api.ask("GET", "/v1/invoices?format=jsonl&status=paid").body == b""
         assert len(api.ask("GET", "/v1/invoices?format=csv").body.splitlines()) == 1
 
-    def test_a_head_request_has_the_headers_and_no_body(self, api: Office) -> None:
+    def test_a_head_request_has_the_headers_and_no_body(self, api: ApiServer) -> None:
         answer = api.ask("HEAD", f"/v1/invoices/{put(api).id}?format=csv")
         assert (answer.status, answer.body) == (200, b"")
         assert answer.headers["content-type"].startswith("text/csv")
 
-    def test_a_large_one_is_sent_while_it_is_read(self, api: Office) -> None:
+    def test_a_large_one_is_sent_while_it_is_read(self, api: ApiServer) -> None:
         put(api, "acme", rows(3000))
         connection = http.client.HTTPConnection(*api.address, timeout=30)
         try:
@@ -533,10 +535,10 @@ class TestFiles:
         finally:
             connection.close()
 
-    def test_what_breaks_while_it_is_sent_is_not_taken_for_the_whole(self, api: Office) -> None:
+    def test_what_breaks_while_it_is_sent_is_not_taken_for_the_whole(self, api: ApiServer) -> None:
         lines = rows(3000)
         one = put(api, "acme", lines)
-        api.workshop.call("RPUSH", KEYS.lines(one.id), "no row at all")
+        api.deployment.call("RPUSH", KEYS.lines(one.id), "no row at all")
         connection = http.client.HTTPConnection(*api.address, timeout=30)
         try:
             connection.request(
@@ -549,15 +551,15 @@ class TestFiles:
         finally:
             connection.close()
 
-    def test_what_breaks_before_is_an_answer_as_ever(self, api: Office) -> None:
+    def test_what_breaks_before_is_an_answer_as_ever(self, api: ApiServer) -> None:
         one = put(api)
-        api.workshop.call("DEL", KEYS.lines(one.id))
-        api.workshop.call("RPUSH", KEYS.lines(one.id), "no row at all")
+        api.deployment.call("DEL", KEYS.lines(one.id))
+        api.deployment.call("RPUSH", KEYS.lines(one.id), "no row at all")
         assert "unreadable" in refused(api.ask("GET", "/v1/invoice-lines?format=csv"), 503, "UNAVAILABLE")
 
     @pytest.mark.parametrize("stalls", [False, True])
     def test_who_hangs_up_or_takes_nothing_harms_nobody(
-        self, api: Office, monkeypatch: pytest.MonkeyPatch, stalls: bool
+        self, api: ApiServer, monkeypatch: pytest.MonkeyPatch, stalls: bool
     ) -> None:
         monkeypatch.setattr(streaming, "PART_SECONDS", 0.2)
         aborted: SimpleQueue[BaseException] = SimpleQueue()
@@ -573,12 +575,12 @@ class TestFiles:
         monkeypatch.setattr(streaming.Streamed, "write_eof", until_aborted)
         one = put(api, "acme", rows(1000))
         size = len(api.ask("GET", "/v1/invoice-lines?format=csv").body)
-        records = api.workshop.call("LRANGE", KEYS.lines(one.id), 0, -1)
+        records = api.deployment.call("LRANGE", KEYS.lines(one.id), 0, -1)
         # More than the kernel holds for both sides (it doubles the receive buffer), and the server in its own buffer.
         send_buffer = int(Path("/proc/sys/net/ipv4/tcp_wmem").read_text().split()[2])
         copies = max(20, (send_buffer + 2 * RECEIVE_BUFFER + (1 << 20)) // size + 1)
         for _ in range(copies):
-            api.workshop.call("RPUSH", KEYS.lines(one.id), *records)
+            api.deployment.call("RPUSH", KEYS.lines(one.id), *records)
         with socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
             client.settimeout(60)

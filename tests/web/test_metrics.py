@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.docs.http_api import OF_THE_PROCESS
 from tests.support.processes import until
 from tests.support.server import Server
-from tests.web.office import CATALOGUE, Office, office
+from tests.web.api_server import CATALOGUE, ApiServer, api_server
 from witnd.domain.values import instant
 from witnd.domain.webhooks.delivery import EndpointState
 from witnd.store.deliveries.outbox import encode_endpoint
@@ -19,7 +19,7 @@ from witnd.web.http.metrics import METRICS, render
 Labels = tuple[tuple[str, str], ...]
 
 
-def scraped(api: Office) -> dict[tuple[str, Labels], float]:
+def scraped(api: ApiServer) -> dict[tuple[str, Labels], float]:
     answer = api.ask("GET", "/metrics", scope=None)
     assert answer.status == 200
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
@@ -31,11 +31,11 @@ def scraped(api: Office) -> dict[tuple[str, Labels], float]:
     }
 
 
-def value(api: Office, name: str, **labels: str) -> float | None:
+def value(api: ApiServer, name: str, **labels: str) -> float | None:
     return scraped(api).get((name, tuple(sorted(labels.items()))))
 
 
-def test_every_figure_that_is_told_is_explained_and_every_other_way_round(api: Office) -> None:
+def test_every_figure_that_is_told_is_explained_and_every_other_way_round(api: ApiServer) -> None:
     until(lambda: value(api, "witnd_metrics_age_seconds") is not None, "Redis was asked")
     api.ask("GET", "/healthz", scope=None)
     told = {name for name, _ in scraped(api)}
@@ -45,7 +45,7 @@ def test_every_figure_that_is_told_is_explained_and_every_other_way_round(api: O
     assert told == known
 
 
-def test_labels_have_few_values(api: Office) -> None:
+def test_labels_have_few_values(api: ApiServer) -> None:
     for number in range(20):
         api.ask("GET", f"/v1/nothing/{number}")
         api.ask("POST", "/v1/events", {"key": f"ticket-{number}", "action": "a", "customer_key": f"c-{number}"})
@@ -53,13 +53,13 @@ def test_labels_have_few_values(api: Office) -> None:
     assert routes == {"(unknown)", "/v1/events", "/metrics"} - ({"/metrics"} if "/metrics" not in routes else set())
 
 
-def test_events_outcomes_and_lines_are_told_from_the_counters(api: Office) -> None:
-    api.workshop.apply(CATALOGUE)
+def test_events_outcomes_and_lines_are_told_from_the_counters(api: ApiServer) -> None:
+    api.deployment.apply(CATALOGUE)
     pinned = {"settles_at": "1970-01-01T00:00:00Z"}
-    api.workshop.event("ticket-1", "replied", at="*", properties=pinned)
-    api.workshop.event("ticket-2", "other", at="*", properties=pinned)
-    api.workshop.event("ticket-3", "replied", at="*", properties={"value": 1})
-    api.workshop.event("penniless-1", "replied", at="*", customer_key="penniless")
+    api.deployment.event("ticket-1", "replied", at="*", properties=pinned)
+    api.deployment.event("ticket-2", "other", at="*", properties=pinned)
+    api.deployment.event("ticket-3", "replied", at="*", properties={"value": 1})
+    api.deployment.event("penniless-1", "replied", at="*", customer_key="penniless")
     until(lambda: value(api, "witnd_outcomes_settled_total", partition="0", state="CONFIRMED") == 1, "it is settled")
     until(lambda: value(api, "witnd_events_held", partition="0") == 1, "all is read")
     found = scraped(api)
@@ -76,7 +76,7 @@ def test_events_outcomes_and_lines_are_told_from_the_counters(api: Office) -> No
     assert at("witnd_commits_total", partition="0") > 0
 
 
-def test_what_is_sent_over_http_is_counted_by_what_was_told(api: Office) -> None:
+def test_what_is_sent_over_http_is_counted_by_what_was_told(api: ApiServer) -> None:
     event = {"key": "ticket-4711", "action": "a", "customer_key": "acme"}
     api.ask("POST", "/v1/events", event)
     api.ask("POST", "/v1/events/batch", {"events": [event] * 3})
@@ -91,10 +91,10 @@ def test_what_is_sent_over_http_is_counted_by_what_was_told(api: Office) -> None
 def test_a_daemon_tells_nothing_of_partitions_that_another_has(
     session_server: Server, redis_url: str, tmp_path: Path
 ) -> None:
-    with office(session_server, tmp_path, partitions=2) as api:
+    with api_server(session_server, tmp_path, partitions=2) as api:
         partitions = {dict(labels)["partition"] for name, labels in scraped(api) if name == "witnd_events_total"}
         assert partitions == {"0", "1"}
-        with office(session_server, tmp_path, partitions=2) as other:
+        with api_server(session_server, tmp_path, partitions=2) as other:
             assert value(other, "witnd_partitions", state="standby") == 2
             assert not [name for name, _ in scraped(other) if name == "witnd_events_total"]
 
@@ -103,12 +103,12 @@ def test_a_daemon_tells_nothing_of_partitions_that_another_has(
 def test_the_sum_over_two_daemons_counts_every_line_once(
     session_server: Server, redis_url: str, tmp_path: Path
 ) -> None:
-    with office(session_server, tmp_path) as owner:
-        owner.workshop.apply(CATALOGUE)
-        owner.workshop.event("ticket-1", "replied", at="*", properties={"settles_at": "1970-01-01T00:00:00Z"})
+    with api_server(session_server, tmp_path) as owner:
+        owner.deployment.apply(CATALOGUE)
+        owner.deployment.event("ticket-1", "replied", at="*", properties={"settles_at": "1970-01-01T00:00:00Z"})
         until(lambda: value(owner, "witnd_invoice_lines_total") == 1, "the line is counted", seconds=60)
         until(lambda: value(owner, "witnd_invoice_drafts", state="open") is not None, "drafts are counted")
-        with office(session_server, tmp_path) as standby:
+        with api_server(session_server, tmp_path) as standby:
             until(lambda: value(standby, "witnd_metrics_age_seconds") is not None, "Redis was read", seconds=60)
             exported = {name for name, _ in scraped(standby)}
             assert exported & {name for name, figure in METRICS.items() if figure.owned} == set()
@@ -122,7 +122,7 @@ def test_what_waits_outside_of_memory_is_asked_for_apart_from_scrapes(
     own.call("ZADD", "witn:{shared}:billing:to_issue", soon, "a", soon + 1, "b")
     suspended = EndpointState(failing_since=1, suspended_at=2, reason="it is gone")
     own.call("HSET", "witn:{shared}:endpoints", "rule", encode_endpoint(suspended))
-    with office(own, tmp_path) as api:
+    with api_server(own, tmp_path) as api:
         until(lambda: value(api, "witnd_metrics_age_seconds") is not None, "Redis was asked")
         assert value(api, "witnd_invoice_drafts", state="to issue") == 2
         assert value(api, "witnd_endpoints_suspended") == 1
@@ -139,10 +139,10 @@ def test_while_redis_is_away_a_scrape_says_that_it_is_late_and_stuck(
     server: Callable[..., Server], tmp_path: Path
 ) -> None:
     own = server(fsync="always")
-    with office(own, tmp_path) as api:
-        api.workshop.apply(CATALOGUE)
+    with api_server(own, tmp_path) as api:
+        api.deployment.apply(CATALOGUE)
         soon = instant.render(int(time.time() * 1000) + 500)
-        api.workshop.event("ticket-1", "replied", at="*", properties={"settles_at": soon})
+        api.deployment.event("ticket-1", "replied", at="*", properties={"settles_at": soon})
         until(lambda: value(api, "witnd_outcomes_open", partition="0", state="PENDING") == 1, "it is open")
         own.stop()
         until(lambda: (value(api, "witnd_settlement_late_seconds", partition="0") or 0) > 0.2, "it is late")

@@ -15,8 +15,8 @@ from aiohttp import web
 from tests.notify.receiver import SECRET, Receiver, receiver
 from tests.support.processes import until
 from tests.support.server import Server
+from tests.web.api_server import ApiServer, api_server
 from tests.web.catalogue import AGENT, CARD, CUSTOMER, RULE, changes, made, paths
-from tests.web.office import Office, office
 from witnd.domain.webhooks.delivery import EndpointState
 from witnd.domain.webhooks.notification import rule_id, secret_bytes
 from witnd.store.deliveries.outbox import encode_endpoint
@@ -43,14 +43,14 @@ def listening() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def reachable(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[Office]:
+def reachable(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[ApiServer]:
     """A daemon that may send to this machine, with two partitions."""
     networks = (ip_network("127.0.0.0/8"),)
-    with office(session_server, tmp_path, partitions=2, allow_networks=networks) as opened:
+    with api_server(session_server, tmp_path, partitions=2, allow_networks=networks) as opened:
         yield opened
 
 
-def test_a_rule_is_created_and_its_secret_shown_once(api: Office) -> None:
+def test_a_rule_is_created_and_its_secret_shown_once(api: ApiServer) -> None:
     rule = made(api, "/v1/notification-rules", RULE)
     assert secret_bytes(rule.pop("secret"))
     assert (rule["id"], rule["name"], rule["source"], rule["url"]) == (CRM, "crm", "both", RULE["url"])
@@ -61,7 +61,7 @@ def test_a_rule_is_created_and_its_secret_shown_once(api: Office) -> None:
     assert api.get("/v1/notification-rules", scope="read") == {"data": [rule], "next_cursor": None}
 
 
-def test_a_secret_is_never_shown_again(api: Office) -> None:
+def test_a_secret_is_never_shown_again(api: ApiServer) -> None:
     own = "whsec_" + "QUFB" * 10
     answer = api.ask("POST", "/v1/notification-rules", {**RULE, "secret": own})
     assert answer.status == 201
@@ -73,7 +73,7 @@ def test_a_secret_is_never_shown_again(api: Office) -> None:
     assert changes(api)[0]["after"]["secret"] == "(hidden)"
 
 
-def test_all_mistakes_are_told_at_once_with_their_paths(api: Office) -> None:
+def test_all_mistakes_are_told_at_once_with_their_paths(api: ApiServer) -> None:
     body = {
         "source": "all",
         "url": "ftp://x",
@@ -96,7 +96,7 @@ def test_all_mistakes_are_told_at_once_with_their_paths(api: Office) -> None:
     assert sorted(paths(api.ask("POST", "/v1/notification-rules", {}))) == ["name", "source", "url"]
 
 
-def test_a_change_keeps_the_secret_and_the_name(api: Office) -> None:
+def test_a_change_keeps_the_secret_and_the_name(api: ApiServer) -> None:
     made(api, "/v1/agents", AGENT)
     rule = made(api, "/v1/notification-rules", RULE)
     changed = api.ask("PATCH", AT_CRM, {"agent": "support", "secret": None}).json
@@ -109,7 +109,7 @@ def test_a_change_keeps_the_secret_and_the_name(api: Office) -> None:
     assert api.ask("POST", "/v1/notification-rules", RULE).status == 409
 
 
-def test_archiving_hides_a_rule_until_it_is_restored(api: Office) -> None:
+def test_archiving_hides_a_rule_until_it_is_restored(api: ApiServer) -> None:
     made(api, "/v1/notification-rules", RULE)
     assert api.ask("DELETE", AT_CRM).json["archived"] is True
     assert api.get("/v1/notification-rules")["data"] == []
@@ -119,7 +119,7 @@ def test_archiving_hides_a_rule_until_it_is_restored(api: Office) -> None:
     assert [one["version"] for one in api.pages(f"{AT_CRM}/versions?limit=2")] == [1, 2, 3]
 
 
-def test_rules_are_listed_page_by_page(api: Office) -> None:
+def test_rules_are_listed_page_by_page(api: ApiServer) -> None:
     names = [f"rule-{number}" for number in range(7)]
     for name in names:
         made(api, "/v1/notification-rules", {**RULE, "name": name})
@@ -129,7 +129,7 @@ def test_rules_are_listed_page_by_page(api: Office) -> None:
 # -- secrets ----------------------------------------------------------------------------------------------------------
 
 
-def test_both_secrets_sign_while_one_is_replaced(reachable: Office) -> None:
+def test_both_secrets_sign_while_one_is_replaced(reachable: ApiServer) -> None:
     with listening() as endpoint:
         first = made(reachable, "/v1/notification-rules", {**RULE, "url": endpoint.url()})["secret"]
         answer = reachable.ask("POST", f"{AT_CRM}/rotate-secret", {"overlap_seconds": 3600})
@@ -152,13 +152,13 @@ def test_both_secrets_sign_while_one_is_replaced(reachable: Office) -> None:
     noted = [one for one in changes(reachable) if one["what"] == "notification_rule.rotate_secret"]
     assert len(noted) == 2
     # The catalogue's file knows of it, and leaves it as it is.
-    exported = reachable.workshop.witnd("export").stdout
+    exported = reachable.deployment.witnd("export").stdout
     assert "secret_overlap = 0" in exported
-    reachable.workshop.apply(exported.replace("secret_overlap = 0\n", ""))
+    reachable.deployment.apply(exported.replace("secret_overlap = 0\n", ""))
     assert reachable.get(AT_CRM)["versions"] == 3
 
 
-def test_a_secret_that_takes_anothers_place_has_a_day_again(api: Office) -> None:
+def test_a_secret_that_takes_anothers_place_has_a_day_again(api: ApiServer) -> None:
     made(api, "/v1/notification-rules", RULE)
     api.ask("POST", f"{AT_CRM}/rotate-secret", {"overlap_seconds": 0})
     rotated = api.ask("POST", f"{AT_CRM}/rotate-secret").json
@@ -167,7 +167,7 @@ def test_a_secret_that_takes_anothers_place_has_a_day_again(api: Office) -> None
     assert api.ask("PATCH", AT_CRM, {"secret": SECRET}).json["previous_secret_until"] is not None
 
 
-def test_what_is_no_rotation_is_refused(api: Office) -> None:
+def test_what_is_no_rotation_is_refused(api: ApiServer) -> None:
     made(api, "/v1/notification-rules", {**RULE, "secret": SECRET})
     for body, path in (
         ({"secret": "abc"}, "secret"),
@@ -183,13 +183,13 @@ def test_what_is_no_rotation_is_refused(api: Office) -> None:
 # -- a test -----------------------------------------------------------------------------------------------------------
 
 
-def sent(api: Office) -> Any:
+def sent(api: ApiServer) -> Any:
     answer = api.ask("POST", f"{AT_CRM}/test")
     assert answer.status == 200, answer.body
     return answer.json
 
 
-def test_a_sample_is_signed_and_its_answer_told(reachable: Office) -> None:
+def test_a_sample_is_signed_and_its_answer_told(reachable: ApiServer) -> None:
     with listening() as endpoint:
         rule = made(reachable, "/v1/notification-rules", {**RULE, "url": endpoint.url("/hook"), "enabled": False})
         tested = sent(reachable)
@@ -205,7 +205,7 @@ def test_a_sample_is_signed_and_its_answer_told(reachable: Office) -> None:
         assert sent(reachable)["id"] != tested["id"]
 
 
-def test_what_goes_wrong_with_a_sample_is_told(reachable: Office) -> None:
+def test_what_goes_wrong_with_a_sample_is_told(reachable: ApiServer) -> None:
     async def long(_: web.Request) -> web.Response:
         return web.Response(status=500, text="x" * 5000)
 
@@ -223,7 +223,7 @@ def test_what_goes_wrong_with_a_sample_is_told(reachable: Office) -> None:
     assert reachable.get(AT_CRM)["endpoint"]["state"] == "healthy"
 
 
-def test_the_guard_stands_before_samples_too(api: Office) -> None:
+def test_the_guard_stands_before_samples_too(api: ApiServer) -> None:
     with listening() as endpoint:
         made(api, "/v1/notification-rules", {**RULE, "url": endpoint.url()})
         tested = sent(api)
@@ -235,12 +235,12 @@ def test_the_guard_stands_before_samples_too(api: Office) -> None:
 # -- a suspended endpoint ---------------------------------------------------------------------------------------------
 
 
-def suspend(api: Office) -> None:
+def suspend(api: ApiServer) -> None:
     state = EndpointState(failing_since=1_000, suspended_at=2_000, reason="the endpoint responded 410 Gone")
-    api.workshop.call("HSET", "witn:{shared}:endpoints", CRM, encode_endpoint(state))
+    api.deployment.call("HSET", "witn:{shared}:endpoints", CRM, encode_endpoint(state))
 
 
-def test_a_suspended_endpoint_is_resumed(reachable: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_suspended_endpoint_is_resumed(reachable: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("witnd.app.catalogue.rules.RESUMED_MAX", 2)
     monkeypatch.setattr("witnd.store.deliveries.reads.PAGE", 2)
     api = reachable
@@ -272,17 +272,17 @@ def test_a_suspended_endpoint_is_resumed(reachable: Office, monkeypatch: pytest.
     assert api.ask("POST", f"{AT_CRM}/resume").json == {"queued": 0, "more": False}
 
 
-def parked(api: Office) -> int:
-    return sum(api.workshop.call("ZCARD", f"witn:{{{number}}}:parked:{CRM}") for number in range(2))
+def parked(api: ApiServer) -> int:
+    return sum(api.deployment.call("ZCARD", f"witn:{{{number}}}:parked:{CRM}") for number in range(2))
 
 
-def test_a_failing_endpoint_is_told(api: Office) -> None:
+def test_a_failing_endpoint_is_told(api: ApiServer) -> None:
     made(api, "/v1/notification-rules", RULE)
-    api.workshop.call("HSET", "witn:{shared}:endpoints", CRM, encode_endpoint(EndpointState(failing_since=1_000)))
+    api.deployment.call("HSET", "witn:{shared}:endpoints", CRM, encode_endpoint(EndpointState(failing_since=1_000)))
     assert api.get(AT_CRM)["endpoint"]["state"] == "failing"
 
 
-def test_a_disabled_rule_is_not_resumed(api: Office) -> None:
+def test_a_disabled_rule_is_not_resumed(api: ApiServer) -> None:
     made(api, "/v1/notification-rules", {**RULE, "enabled": False})
     answer = api.ask("POST", f"{AT_CRM}/resume")
     assert (answer.status, answer.error["code"]) == (409, "CONFLICT")
@@ -301,7 +301,7 @@ ALL = [
 ]
 
 
-def test_what_is_not_there_is_not_found_and_scopes_are_kept(api: Office) -> None:
+def test_what_is_not_there_is_not_found_and_scopes_are_kept(api: ApiServer) -> None:
     for method, path in ALL:
         body = {} if method == "PATCH" else None
         assert api.ask(method, f"{AT_CRM}{path}", body).status == 404

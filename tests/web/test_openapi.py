@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.web.office import Office
+from tests.web.api_server import ApiServer
 from witnd.app.errors import Refused
 from witnd.web.api.docs import POLICY
 from witnd.web.api.spec import openapi, reference
@@ -62,7 +62,7 @@ def test_every_struct_says_what_it_is() -> None:
     assert silent == []
 
 
-def test_the_description_is_served_as_it_is_checked_in(api: Office) -> None:
+def test_the_description_is_served_as_it_is_checked_in(api: ApiServer) -> None:
     answer = api.ask("GET", "/openapi.json", scope=None)
     assert answer.status == 200
     assert answer.headers["content-type"] == "application/json"
@@ -89,7 +89,7 @@ class Page(HTMLParser):
                 self.links.append(value or "")
 
 
-def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing(api: Office) -> None:
+def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing(api: ApiServer) -> None:
     answer = api.ask("GET", "/docs", scope=None)
     assert (answer.status, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert answer.headers["content-security-policy"] == POLICY

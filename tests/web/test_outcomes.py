@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.support.deployment import CATALOGUE, Deployment
 from tests.support.processes import until
 from tests.support.server import Server
-from tests.support.workshop import CATALOGUE, Workshop
-from tests.web.lived import lived, settle
-from tests.web.office import Office
+from tests.web.api_server import ApiServer
+from tests.web.recorded_run import recorded_run, settle
 from witnd.app import paging as asking
 from witnd.app.outcomes import view as told
 from witnd.domain.outcomes.partitioning import partition_of
@@ -25,25 +25,25 @@ def names(found: list[dict[str, Any]]) -> list[str]:
     return [one["key"] for one in found]
 
 
-def some(shop: Workshop) -> None:
+def some(deployment: Deployment) -> None:
     """Two confirmed, one missed, one pending, one open, one held."""
-    shop.event("ticket-0001", "replied", 0, properties={"attribution": 3})
-    shop.event("ticket-0002", "replied", 1)
-    shop.event("ticket-0003", "replied", 2)
-    shop.event("ticket-0003", "reopened", 3)
-    shop.event("ticket-0004", "rated", agent_key="patient", properties={"value": 5}, at="*")
-    shop.event("ticket-0005", "asked", agent_key="patient", at="*")
-    shop.event("ticket-0006", "asked", customer_key="penniless", at="*")
-    shop.event("ticket-0006", "replied", customer_key="penniless", at="*")
+    deployment.event("ticket-0001", "replied", 0, properties={"attribution": 3})
+    deployment.event("ticket-0002", "replied", 1)
+    deployment.event("ticket-0003", "replied", 2)
+    deployment.event("ticket-0003", "reopened", 3)
+    deployment.event("ticket-0004", "rated", agent_key="patient", properties={"value": 5}, at="*")
+    deployment.event("ticket-0005", "asked", agent_key="patient", at="*")
+    deployment.event("ticket-0006", "asked", customer_key="penniless", at="*")
+    deployment.event("ticket-0006", "replied", customer_key="penniless", at="*")
 
 
 @pytest.fixture
-def full(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[Office]:
-    with lived(session_server, tmp_path, some) as opened:
+def full(session_server: Server, redis_url: str, tmp_path: Path) -> Iterator[ApiServer]:
+    with recorded_run(session_server, tmp_path, some) as opened:
         yield opened
 
 
-def test_the_list_has_the_newest_first_with_what_each_is(full: Office) -> None:
+def test_the_list_has_the_newest_first_with_what_each_is(full: ApiServer) -> None:
     found = full.get("/v1/outcomes", scope="read")
     assert names(found["data"]) == [f"ticket-000{n}" for n in (5, 4, 3, 2, 1)]
     assert found["next_cursor"] is None
@@ -88,7 +88,7 @@ def test_the_list_has_the_newest_first_with_what_each_is(full: Office) -> None:
         ("prefix=Ticket", []),
     ],
 )
-def test_the_list_is_filtered(full: Office, query: str, found: list[int]) -> None:
+def test_the_list_is_filtered(full: ApiServer, query: str, found: list[int]) -> None:
     assert names(full.pages(f"/v1/outcomes?{query}")) == [f"ticket-000{n}" for n in found]
     assert names(full.pages(f"/v1/outcomes?{query}&limit=1")) == [f"ticket-000{n}" for n in found]
 
@@ -114,13 +114,13 @@ def test_the_list_is_filtered(full: Office, query: str, found: list[int]) -> Non
         ("prefix=ticket-0001&after=MDowOnRpY2tldC05", "after"),  # 0:0:ticket-9
     ],
 )
-def test_what_no_list_understands_is_refused_with_its_path(full: Office, query: str, path: str) -> None:
+def test_what_no_list_understands_is_refused_with_its_path(full: ApiServer, query: str, path: str) -> None:
     answer = full.ask("GET", f"/v1/outcomes?{query}")
     assert (answer.status, answer.error["code"]) == (400, "VALIDATION_ERROR")
     assert [detail["path"] for detail in answer.error["details"]] == [path]
 
 
-def test_reading_needs_the_scope_for_it(full: Office) -> None:
+def test_reading_needs_the_scope_for_it(full: ApiServer) -> None:
     assert full.ask("GET", "/v1/outcomes", scope="ingest").status == 403
     assert full.ask("GET", "/v1/outcomes/ticket-0001", scope=None).status == 401
     assert full.ask("POST", "/v1/outcomes/ticket-0006/retry", scope="read").status == 403
@@ -131,11 +131,11 @@ def test_pages_fit_together_over_partitions_and_equal_instants(
 ) -> None:
     keys = [f"ticket-{n:04}" for n in range(120)]
 
-    def prepare(shop: Workshop) -> None:
+    def prepare(deployment: Deployment) -> None:
         for n, key in enumerate(keys):
-            shop.event(key, "replied" if n % 3 else "reopened", n // 40)
+            deployment.event(key, "replied" if n % 3 else "reopened", n // 40)
 
-    with lived(session_server, tmp_path, prepare, partitions=2) as api:
+    with recorded_run(session_server, tmp_path, prepare, partitions=2) as api:
         all_ = api.pages("/v1/outcomes?limit=100")
         assert sorted(names(all_)) == keys
         assert {one["partition"] for one in all_} == {0, 1}
@@ -153,11 +153,11 @@ def test_pages_fit_together_over_partitions_and_equal_instants(
 def test_no_outcome_is_left_out_or_comes_twice_while_they_change(
     session_server: Server, redis_url: str, tmp_path: Path
 ) -> None:
-    def prepare(shop: Workshop) -> None:
+    def prepare(deployment: Deployment) -> None:
         for n in range(60):
-            shop.event(f"ticket-{n:04}", "asked", agent_key="patient", at="*")
+            deployment.event(f"ticket-{n:04}", "asked", agent_key="patient", at="*")
 
-    with lived(session_server, tmp_path, prepare, partitions=2) as api:
+    with recorded_run(session_server, tmp_path, prepare, partitions=2) as api:
         found: list[str] = []
         after = ""
         for page in range(100):
@@ -169,8 +169,8 @@ def test_no_outcome_is_left_out_or_comes_twice_while_they_change(
             # Some become pending, one is new: older ones and newer ones than the page.
             for n in (page, 59 - page):
                 properties = {"value": 5}
-                api.workshop.event(f"ticket-{n:04}", "rated", agent_key="patient", at="*", properties=properties)
-            api.workshop.event(f"newer-{page:04}", "asked", agent_key="patient", at="*")
+                api.deployment.event(f"ticket-{n:04}", "rated", agent_key="patient", at="*", properties=properties)
+            api.deployment.event(f"newer-{page:04}", "asked", agent_key="patient", at="*")
             settle(api)
         assert sorted(found) == [f"ticket-{n:04}" for n in range(60)]
         assert len(api.pages("/v1/outcomes?status=PENDING")) == 22
@@ -179,11 +179,11 @@ def test_no_outcome_is_left_out_or_comes_twice_while_they_change(
 def test_keys_of_any_characters_are_found_listed_and_read(
     session_server: Server, redis_url: str, tmp_path: Path
 ) -> None:
-    def prepare(shop: Workshop) -> None:
+    def prepare(deployment: Deployment) -> None:
         for n, key in enumerate(ODD):
-            shop.event(key, "replied", n)
+            deployment.event(key, "replied", n)
 
-    with lived(session_server, tmp_path, prepare, partitions=2) as api:
+    with recorded_run(session_server, tmp_path, prepare, partitions=2) as api:
         assert names(api.pages("/v1/outcomes?limit=1")) == ODD[::-1]
         assert names(api.pages("/v1/outcomes?prefix=odd/&limit=1")) == sorted(ODD, key=str.encode)
         assert names(api.pages(f"/v1/outcomes?prefix={quote('odd/1', safe='')}&limit=2")) == sorted(
@@ -197,7 +197,7 @@ def test_keys_of_any_characters_are_found_listed_and_read(
         assert api.ask("GET", "/v1/outcomes/%ff").status == 400
 
 
-def test_a_page_ends_where_enough_was_looked_at_and_leads_on(full: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_ends_where_enough_was_looked_at_and_leads_on(full: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("witnd.app.outcomes.list.LOOKED_AT_MAX", 2)
     assert asking.LOOKED_AT_MAX > 2
     page = full.get("/v1/outcomes?agent_key=support&limit=10")
@@ -206,7 +206,7 @@ def test_a_page_ends_where_enough_was_looked_at_and_leads_on(full: Office, monke
     assert names(full.pages("/v1/outcomes?agent_key=support&limit=10")) == [f"ticket-000{n}" for n in (3, 2, 1)]
 
 
-def test_an_outcome_in_full_tells_its_events_and_why(full: Office) -> None:
+def test_an_outcome_in_full_tells_its_events_and_why(full: ApiServer) -> None:
     found = full.get("/v1/outcomes/ticket-0003", scope="read")
     assert (found["key"], found["partition"], found["outcome"]["status"]) == ("ticket-0003", 0, "FAILED")
     first, second = found["story"]["events"]
@@ -222,7 +222,7 @@ def test_an_outcome_in_full_tells_its_events_and_why(full: Office) -> None:
     assert found["held"] == []
 
 
-def test_a_confirmed_outcome_names_its_line_and_the_invoice_it_is_on(full: Office) -> None:
+def test_a_confirmed_outcome_names_its_line_and_the_invoice_it_is_on(full: ApiServer) -> None:
     def there() -> bool:
         return full.get("/v1/outcomes/ticket-0001")["invoice"] is not None
 
@@ -234,14 +234,14 @@ def test_a_confirmed_outcome_names_its_line_and_the_invoice_it_is_on(full: Offic
     assert full.get(f"/v1/invoices/{found['invoice']['id']}")["customer_key"] == "acme"
 
 
-def test_of_a_pending_outcome_it_is_told_what_it_would_become(full: Office) -> None:
+def test_of_a_pending_outcome_it_is_told_what_it_would_become(full: ApiServer) -> None:
     found = full.get("/v1/outcomes/ticket-0004")
     assert found["outcome"]["scheduled_resolution"] == "CONFIRMED"
     assert found["story"]["why"].startswith("Pending, because the condition holds since event")
     assert (found["resolution"], found["line"], found["deliveries"]) == (None, None, [])
 
 
-def test_a_key_with_held_events_only_tells_them(full: Office) -> None:
+def test_a_key_with_held_events_only_tells_them(full: ApiServer) -> None:
     found = full.get("/v1/outcomes/ticket-0006")
     assert (found["outcome"], found["story"], found["terms"]) == (None, None, None)
     assert [(one["action"], one["reason"]) for one in found["held"]] == [
@@ -250,7 +250,7 @@ def test_a_key_with_held_events_only_tells_them(full: Office) -> None:
     ]
 
 
-def test_a_key_that_nobody_used_is_not_found(full: Office) -> None:
+def test_a_key_that_nobody_used_is_not_found(full: ApiServer) -> None:
     answer = full.ask("GET", "/v1/outcomes/ticket-9999")
     assert (answer.status, answer.error["code"]) == (404, "NOT_FOUND")
     assert full.ask("GET", "/v1/outcomes/ticket-0001?events_after=x").error["details"][0]["path"] == "events_after"
@@ -261,11 +261,11 @@ def test_of_many_events_the_last_are_told_and_any_others_behind_a_cursor(
 ) -> None:
     monkeypatch.setattr(told, "EVENTS_MOST", 10)
 
-    def prepare(shop: Workshop) -> None:
+    def prepare(deployment: Deployment) -> None:
         for n in range(35):
-            shop.event("ticket-0001", "replied" if n == 3 else f"noted-{n}", n)
+            deployment.event("ticket-0001", "replied" if n == 3 else f"noted-{n}", n)
 
-    with lived(session_server, tmp_path, prepare) as api:
+    with recorded_run(session_server, tmp_path, prepare) as api:
         found = api.get("/v1/outcomes/ticket-0001")
         assert found["outcome"]["events_count"] == 35
         assert [one["action"] for one in found["story"]["events"]] == [f"noted-{n}" for n in range(25, 35)]
@@ -287,18 +287,18 @@ def test_of_many_events_the_last_are_told_and_any_others_behind_a_cursor(
         assert (short["story"], short["outcome"], short["line"]) == (None, found["outcome"], found["line"])
 
 
-def test_held_events_are_asked_for_again(full: Office) -> None:
+def test_held_events_are_asked_for_again(full: ApiServer) -> None:
     answer = full.ask("POST", "/v1/outcomes/ticket-0006/retry")
     assert answer.status == 202
     assert (answer.json["key"], answer.json["partition"]) == ("ticket-0006", 0)
-    [[_, fields]] = full.workshop.call("XRANGE", "witn:{0}:events", answer.json["id"], answer.json["id"])
+    [[_, fields]] = full.deployment.call("XRANGE", "witn:{0}:events", answer.json["id"], answer.json["id"])
     assert fields == {b"witnd": b"retry", b"key": b"ticket-0006"}
-    [[_, noted]] = full.workshop.call("XREVRANGE", "witn:{shared}:changes", "+", "-", "COUNT", 1)
+    [[_, noted]] = full.deployment.call("XREVRANGE", "witn:{shared}:changes", "+", "-", "COUNT", 1)
     assert json.loads(noted[b"data"])["what"] == "outcome.retry"
     settle(full)
     assert len(full.get("/v1/outcomes/ticket-0006")["held"]) == 2
     priced = CATALOGUE.replace('key = "penniless"\n', 'key = "penniless"\nrate_card = "standard"\n')
-    full.workshop.apply(priced)
+    full.deployment.apply(priced)
     full.ask("POST", "/v1/outcomes/ticket-0006/retry")
 
     def placed() -> bool:
@@ -309,8 +309,8 @@ def test_held_events_are_asked_for_again(full: Office) -> None:
 
 
 @pytest.mark.parametrize("key", ["ticket-0001", "ticket-9999", "short"])
-def test_what_is_not_held_is_not_asked_for_again(full: Office, key: str) -> None:
-    length = full.workshop.call("XLEN", Keys("witn", 0).events)
+def test_what_is_not_held_is_not_asked_for_again(full: ApiServer, key: str) -> None:
+    length = full.deployment.call("XLEN", Keys("witn", 0).events)
     answer = full.ask("POST", f"/v1/outcomes/{key}/retry")
     assert (answer.status, answer.error["code"]) == (404, "NOT_FOUND")
-    assert full.workshop.call("XLEN", Keys("witn", 0).events) == length
+    assert full.deployment.call("XLEN", Keys("witn", 0).events) == length

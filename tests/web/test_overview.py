@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.deployment import Deployment
 from tests.support.processes import until
 from tests.support.server import Server
-from tests.support.workshop import Workshop
-from tests.web.lived import lived, settle
-from tests.web.office import Office
+from tests.web.api_server import ApiServer
+from tests.web.recorded_run import recorded_run, settle
 from witnd.domain.values import instant
 
 
-def test_an_empty_system_has_nothing_to_tell(api: Office) -> None:
+def test_an_empty_system_has_nothing_to_tell(api: ApiServer) -> None:
     found = api.get("/v1/overview", scope="read")
     assert found["outcomes"] == {"open": 0, "pending": 0, "confirmed": 0, "missed": 0}
     assert (found["next_due"], found["overdue_ms"], found["problems"], found["lag"]) == (None, 0, 0, 0)
@@ -32,19 +32,19 @@ def test_outcomes_money_and_days_add_up(
     # The middle of yesterday, so that opening and settling fall on one day whatever the time is now.
     yesterday = now - now % 86_400_000 - 43_200_000
 
-    def prepare(shop: Workshop) -> None:
+    def prepare(deployment: Deployment) -> None:
         # An amount beyond what one part of a counter holds.
         for n, quantity in enumerate((3, 2_500_000_000, 0, 1)):
             properties = {"attribution": quantity}
-            shop.event(f"ticket-{n:04}", "replied", at=f"{yesterday + n}-0", properties=properties)
-        shop.event("ticket-0009", "reopened", at=f"{yesterday + 9}-0")
+            deployment.event(f"ticket-{n:04}", "replied", at=f"{yesterday + n}-0", properties=properties)
+        deployment.event("ticket-0009", "reopened", at=f"{yesterday + 9}-0")
         for n in range(3):
             pin = {"settles_at": instant.render(now + 3_600_000 * (3 - n))}
-            shop.event(f"ticket-01{n:02}", "asked", at="*", agent_key="patient", properties=pin)
-        shop.event("ticket-0201", "replied", at="*", customer_key="nobody")
-        shop.event("ticket-0202", "replied", at="*")
+            deployment.event(f"ticket-01{n:02}", "asked", at="*", agent_key="patient", properties=pin)
+        deployment.event("ticket-0201", "replied", at="*", customer_key="nobody")
+        deployment.event("ticket-0202", "replied", at="*")
 
-    with lived(session_server, tmp_path, prepare, partitions) as api:
+    with recorded_run(session_server, tmp_path, prepare, partitions) as api:
         found = api.get("/v1/overview")
         assert found["outcomes"] == {"open": 3, "pending": 1, "confirmed": 4, "missed": 1}
         assert found["events"] == {
@@ -63,7 +63,7 @@ def test_outcomes_money_and_days_add_up(
         if before["date"][:7] == today["date"][:7]:
             assert found["month"]["amounts"] == before["amounts"]
         # Settled by a pin, so today.
-        api.workshop.event("ticket-0202", "replied", at="*", properties={"settles_at": "2001-01-01T00:00:00Z"})
+        api.deployment.event("ticket-0202", "replied", at="*", properties={"settles_at": "2001-01-01T00:00:00Z"})
         until(lambda: api.get("/v1/overview")["today"]["outcomes"] == 1, "it settles")
         settle(api)
         assert api.get("/v1/overview")["today"]["amounts"] == [{"currency": "EUR", "amount": "1.00"}]
@@ -72,12 +72,12 @@ def test_outcomes_money_and_days_add_up(
 
 
 @pytest.mark.parametrize("days", ["0", "367", "x", "-1"])
-def test_days_have_bounds(api: Office, days: str) -> None:
+def test_days_have_bounds(api: ApiServer, days: str) -> None:
     answer = api.ask("GET", f"/v1/overview?days={days}")
     assert (answer.status, answer.error["details"][0]["path"]) == (400, "days")
 
 
-def test_reading_needs_the_scope_for_it(api: Office) -> None:
+def test_reading_needs_the_scope_for_it(api: ApiServer) -> None:
     for path in ("/v1/overview", "/v1/problems"):
         assert api.ask("GET", path, scope="ingest").status == 403
         assert api.ask("GET", path, scope=None).status == 401

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from tests.web.api_server import ApiServer
 from tests.web.catalogue import AGENT, CARD, made, paths, stocked
-from tests.web.office import Office
 from witnd.domain.values import instant
 
 TIERED = {
@@ -17,7 +17,7 @@ TIERED = {
 }
 
 
-def test_a_rate_card_is_created_and_read(api: Office) -> None:
+def test_a_rate_card_is_created_and_read(api: ApiServer) -> None:
     made(api, "/v1/agents", AGENT)
     card = made(api, "/v1/rate-cards", CARD)
     assert (card["key"], card["currency"], card["version"]) == ("standard", "EUR", 1)
@@ -28,7 +28,7 @@ def test_a_rate_card_is_created_and_read(api: Office) -> None:
     assert api.get("/v1/rate-cards", scope="read") == {"data": [card], "next_cursor": None}
 
 
-def test_all_mistakes_are_told_at_once_with_their_paths(api: Office) -> None:
+def test_all_mistakes_are_told_at_once_with_their_paths(api: ApiServer) -> None:
     body = {
         "key": "Standard!",
         "currency": "eur",
@@ -50,7 +50,7 @@ def test_all_mistakes_are_told_at_once_with_their_paths(api: Office) -> None:
     ]
 
 
-def test_versions_are_kept_and_compared(api: Office) -> None:
+def test_versions_are_kept_and_compared(api: ApiServer) -> None:
     stocked(api)
     changed = api.ask("PATCH", "/v1/rate-cards/standard", {"entries": [TIERED]}).json
     assert (changed["version"], changed["currency"]) == (2, "EUR")
@@ -62,7 +62,7 @@ def test_versions_are_kept_and_compared(api: Office) -> None:
     assert api.get("/v1/rate-cards/standard?version=1")["words"] == {"support": "0.995 per unit"}
 
 
-def test_an_archived_card_is_hidden_and_keeps_its_prices(api: Office) -> None:
+def test_an_archived_card_is_hidden_and_keeps_its_prices(api: ApiServer) -> None:
     stocked(api)
     assert api.ask("POST", "/v1/rate-cards", CARD).status == 409
     assert api.ask("DELETE", "/v1/rate-cards/standard").json["archived"] is True
@@ -73,7 +73,7 @@ def test_an_archived_card_is_hidden_and_keeps_its_prices(api: Office) -> None:
     assert api.ask("POST", "/v1/rate-cards/standard/restore").json["archived"] is False
 
 
-def test_cards_are_listed_page_by_page(api: Office) -> None:
+def test_cards_are_listed_page_by_page(api: ApiServer) -> None:
     for number in range(7):
         made(api, "/v1/rate-cards", {"key": f"card-{number}", "currency": "EUR"})
     assert [one["key"] for one in api.pages("/v1/rate-cards?limit=3")] == [f"card-{number}" for number in range(7)]
@@ -82,7 +82,7 @@ def test_cards_are_listed_page_by_page(api: Office) -> None:
 # -- what it would cost -----------------------------------------------------------------------------------------------
 
 
-def test_a_card_says_what_outcomes_would_cost_and_why(api: Office) -> None:
+def test_a_card_says_what_outcomes_would_cost_and_why(api: ApiServer) -> None:
     stocked(api)
     answer = api.ask("POST", "/v1/rate-cards/standard/quote", {"agent": "support", "units": ["1", "2.5"]}, scope="read")
     assert answer.status == 200, answer.body
@@ -98,10 +98,10 @@ def test_a_card_says_what_outcomes_would_cost_and_why(api: Office) -> None:
         ("units", "3.4825"),
         ("rounding of each outcome", "0.0075"),
     ]
-    assert api.workshop.json("rate", "standard", "support", "--units", "1,2.5")["total"] == quote["total"]
+    assert api.deployment.json("rate", "standard", "support", "--units", "1,2.5")["total"] == quote["total"]
 
 
-def test_a_card_that_is_not_saved_says_it_too(api: Office) -> None:
+def test_a_card_that_is_not_saved_says_it_too(api: ApiServer) -> None:
     body = {"currency": "EUR", "entries": [TIERED, {"agent": "sales", "price_per_unit": "3"}], "outcomes": 250}
     quote = api.ask("POST", "/v1/rate-cards/quote", {**body, "agent": "support"}, scope="read").json
     assert quote["total"] == "395.00"  # 10 are free, 100 × 2 + 140 × 1.25 + 20
@@ -114,7 +114,7 @@ def test_a_card_that_is_not_saved_says_it_too(api: Office) -> None:
     assert api.get("/v1/rate-cards")["data"] == []
 
 
-def test_the_version_in_force_at_an_instant_is_asked(api: Office) -> None:
+def test_the_version_in_force_at_an_instant_is_asked(api: ApiServer) -> None:
     stocked(api)
     later = "2097-01-01T00:00:00.000Z"
     dearer = {"entries": [{"agent": "support", "price_per_unit": "5"}], "effective_from": later}
@@ -141,12 +141,12 @@ def test_the_version_in_force_at_an_instant_is_asked(api: Office) -> None:
         ({"outcomes": 1, "colour": "red"}, "colour"),
     ],
 )
-def test_what_cannot_be_quoted_is_refused(api: Office, body: dict[str, Any], path: str) -> None:
+def test_what_cannot_be_quoted_is_refused(api: ApiServer, body: dict[str, Any], path: str) -> None:
     stocked(api)
     assert paths(api.ask("POST", "/v1/rate-cards/standard/quote", body)) == [path]
 
 
-def test_mistakes_of_a_card_that_is_not_saved_are_told_at_once(api: Office) -> None:
+def test_mistakes_of_a_card_that_is_not_saved_are_told_at_once(api: ApiServer) -> None:
     body = {"currency": "XAU", "entries": [{"agent": "a", "kind": "package", "package_size": "0"}], "outcomes": -1}
     assert sorted(paths(api.ask("POST", "/v1/rate-cards/quote", body))) == [
         "currency",
@@ -156,7 +156,7 @@ def test_mistakes_of_a_card_that_is_not_saved_are_told_at_once(api: Office) -> N
     ]
 
 
-def test_scopes_are_kept_and_what_is_not_there_is_not_found(api: Office) -> None:
+def test_scopes_are_kept_and_what_is_not_there_is_not_found(api: ApiServer) -> None:
     assert api.ask("POST", "/v1/rate-cards/none/quote", {"outcomes": 1}).status == 404
     assert api.ask("GET", "/v1/rate-cards/none").status == 404
     assert api.ask("PATCH", "/v1/rate-cards/none", {}).status == 404
@@ -166,7 +166,7 @@ def test_scopes_are_kept_and_what_is_not_there_is_not_found(api: Office) -> None
     assert api.ask("DELETE", "/v1/rate-cards/none", scope="read").status == 403
 
 
-def test_a_version_that_begins_within_a_minute_is_scheduled_wherever_versions_are_listed(api: Office) -> None:
+def test_a_version_that_begins_within_a_minute_is_scheduled_wherever_versions_are_listed(api: ApiServer) -> None:
     made(api, "/v1/agents", AGENT)
     made(api, "/v1/rate-cards", CARD)
     at = instant.render(round(time.time() * 1000) + 55_000)
@@ -176,4 +176,4 @@ def test_a_version_that_begins_within_a_minute_is_scheduled_wherever_versions_ar
     assert [one["standing"] for one in api.get("/v1/rate-cards/standard/versions")["data"]] == standings
     card = api.get("/v1/rate-cards/standard")
     assert (card["version"], card["standing"], card["scheduled"]) == (1, "in force", [at])
-    assert [one["standing"] for one in api.workshop.json("rate-cards", "standard")["versions"]] == standings
+    assert [one["standing"] for one in api.deployment.json("rate-cards", "standard")["versions"]] == standings

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from tests.support.processes import until
 from tests.support.server import Server as Redis
-from tests.web.office import Office, office
+from tests.web.api_server import ApiServer, api_server
 from witnd.store.access.tokens import Token
 from witnd.web.connections import protocol
 from witnd.web.http import server
@@ -61,9 +61,9 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[Heard]:
 
 
 @pytest.fixture(scope="module")
-def opened(session_server: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+def opened(session_server: Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     session_server.call("FLUSHALL")
-    with office(session_server, tmp_path_factory.mktemp("office")) as one:
+    with api_server(session_server, tmp_path_factory.mktemp("office")) as one:
         yield one
 
 
@@ -123,19 +123,19 @@ class Line:
 
 
 def request(
-    api: Office, *lines: bytes, line: bytes = b"POST /v1/events HTTP/1.1", body: bytes = b"", host: bytes = b"h"
+    api: ApiServer, *lines: bytes, line: bytes = b"POST /v1/events HTTP/1.1", body: bytes = b"", host: bytes = b"h"
 ) -> bytes:
     token = api.tokens["admin"].encode()
     head = [line, *([b"Host: " + host] if host else []), b"Authorization: Bearer " + token, *lines]
     return b"\r\n".join(head) + b"\r\n\r\n" + body
 
 
-def events(api: Office) -> int:
-    entries = api.workshop.call("XRANGE", "witn:{0}:events", "-", "+")
+def events(api: ApiServer) -> int:
+    entries = api.deployment.call("XRANGE", "witn:{0}:events", "-", "+")
     return sum(b"data" in fields for _, fields in entries)
 
 
-def works(api: Office) -> None:
+def works(api: ApiServer) -> None:
     assert api.ask("GET", "/healthz", scope=None).status == 200
 
 
@@ -181,7 +181,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("shape", BROKEN)
 def test_a_request_that_two_readers_could_read_in_two_ways_is_refused_and_the_connection_ends(
-    opened: Office, shape: str, heard: Heard
+    opened: ApiServer, shape: str, heard: Heard
 ) -> None:
     lines, body = BROKEN[shape]
     before = events(opened)
@@ -218,7 +218,7 @@ def test_a_request_that_two_readers_could_read_in_two_ways_is_refused_and_the_co
         b"*1\r\n$4\r\nPING\r\n",
     ],
 )
-def test_what_is_no_http_at_all_is_refused(opened: Office, data: bytes) -> None:
+def test_what_is_no_http_at_all_is_refused(opened: ApiServer, data: bytes) -> None:
     with Line(opened.address) as line:
         line.send(data)
         answer = line.answer()
@@ -227,7 +227,7 @@ def test_what_is_no_http_at_all_is_refused(opened: Office, data: bytes) -> None:
     works(opened)
 
 
-def test_the_refusal_of_broken_bytes_has_the_form_of_every_other(opened: Office, heard: Heard) -> None:
+def test_the_refusal_of_broken_bytes_has_the_form_of_every_other(opened: ApiServer, heard: Heard) -> None:
     def is_logged() -> bool:
         with Line(opened.address) as line:
             line.send(b"nonsense\r\n\r\n")
@@ -254,7 +254,7 @@ def test_the_refusal_of_broken_bytes_has_the_form_of_every_other(opened: Office,
         b"http://other/nothing", b"*", b"/v1/events/..%2f..%2fhealthz/1", b"/v1/nothing;a=b",
     ],
 )  # fmt: skip
-def test_no_path_is_understood_in_another_way_than_it_is_written(opened: Office, target: bytes) -> None:
+def test_no_path_is_understood_in_another_way_than_it_is_written(opened: ApiServer, target: bytes) -> None:
     with Line(opened.address) as line:
         line.send(request(opened, b"Connection: close", line=b"GET " + target + b" HTTP/1.1"))
         answer = line.answer()
@@ -268,7 +268,7 @@ def test_no_path_is_understood_in_another_way_than_it_is_written(opened: Office,
 @pytest.mark.parametrize(
     "query", [b"limit=%ff", b"limit=\xff", b"limit=1&limit=2", b"&&&", b"=", b"%00=1", b"a" * 7000]
 )
-def test_no_query_is_a_fault_of_ours(opened: Office, query: bytes) -> None:
+def test_no_query_is_a_fault_of_ours(opened: ApiServer, query: bytes) -> None:
     lists = [one.path for one in ROUTES if one.query is not None and not one.names]
     for path in lists:
         with Line(opened.address) as line:
@@ -285,7 +285,7 @@ def test_no_query_is_a_fault_of_ours(opened: Office, query: bytes) -> None:
         b"Content-Encoding: \xff",
     ],
 )  # fmt: skip
-def test_a_header_that_is_not_understood_is_a_mistake_of_the_client(opened: Office, header: bytes) -> None:
+def test_a_header_that_is_not_understood_is_a_mistake_of_the_client(opened: ApiServer, header: bytes) -> None:
     before = events(opened)
     with Line(opened.address) as line:
         line.send(request(opened, header, SIZE, b"Connection: close", body=EVENT))
@@ -299,7 +299,7 @@ def test_a_header_that_is_not_understood_is_a_mistake_of_the_client(opened: Offi
 
 
 @pytest.mark.parametrize("method", [b"TRACE", b"OPTIONS", b"CONNECT", b"PATCH", b"PURGE", b"HEAD"])
-def test_a_method_that_a_path_has_not_is_refused(opened: Office, method: bytes) -> None:
+def test_a_method_that_a_path_has_not_is_refused(opened: ApiServer, method: bytes) -> None:
     with Line(opened.address) as line:
         line.send(request(opened, b"Connection: close", line=method + b" /v1/events/batch HTTP/1.1"))
         answer = line.answer(head=method == b"HEAD")
@@ -307,7 +307,7 @@ def test_a_method_that_a_path_has_not_is_refused(opened: Office, method: bytes) 
     works(opened)
 
 
-def test_head_answers_what_get_would_without_the_body(opened: Office) -> None:
+def test_head_answers_what_get_would_without_the_body(opened: ApiServer) -> None:
     with Line(opened.address) as line:
         line.send(request(opened, line=b"HEAD /healthz HTTP/1.1"))
         first = line.answer(head=True)
@@ -319,7 +319,7 @@ def test_head_answers_what_get_would_without_the_body(opened: Office) -> None:
     assert b"Content-Length: %d" % len(second.body) in first.head
 
 
-def test_http_1_0_is_answered_and_closed(opened: Office) -> None:
+def test_http_1_0_is_answered_and_closed(opened: ApiServer) -> None:
     with Line(opened.address) as line:
         line.send(b"GET /healthz HTTP/1.0\r\n\r\n")
         answer = line.answer()
@@ -328,7 +328,7 @@ def test_http_1_0_is_answered_and_closed(opened: Office) -> None:
         assert line.closed()
 
 
-def test_pipelined_requests_are_answered_in_their_order(opened: Office) -> None:
+def test_pipelined_requests_are_answered_in_their_order(opened: ApiServer) -> None:
     before = events(opened)
     with Line(opened.address) as line:
         for number in range(100):
@@ -341,7 +341,7 @@ def test_pipelined_requests_are_answered_in_their_order(opened: Office) -> None:
     assert events(opened) == before + 100
 
 
-def test_of_pipelined_requests_none_is_served_behind_a_broken_one(opened: Office) -> None:
+def test_of_pipelined_requests_none_is_served_behind_a_broken_one(opened: ApiServer) -> None:
     before = events(opened)
     good = request(opened, SIZE, body=EVENT)
     with Line(opened.address) as line:
@@ -352,7 +352,7 @@ def test_of_pipelined_requests_none_is_served_behind_a_broken_one(opened: Office
     assert events(opened) == before + sum(one is not None and one.status == 202 for one in answers)
 
 
-def test_a_body_that_nobody_read_is_not_taken_for_the_next_request(opened: Office) -> None:
+def test_a_body_that_nobody_read_is_not_taken_for_the_next_request(opened: ApiServer) -> None:
     """Refused before its body was looked at; what stands in that is no request of its own."""
     before = events(opened)
     inner = request(opened, SIZE, body=EVENT)
@@ -365,7 +365,7 @@ def test_a_body_that_nobody_read_is_not_taken_for_the_next_request(opened: Offic
     assert events(opened) == before + 1
 
 
-def test_who_asks_first_is_told_to_go_on_or_why_not(opened: Office) -> None:
+def test_who_asks_first_is_told_to_go_on_or_why_not(opened: ApiServer) -> None:
     with Line(opened.address) as line:
         line.send(request(opened, SIZE, b"Expect: 100-continue"))
         first = line.answer()
@@ -383,7 +383,7 @@ def test_who_asks_first_is_told_to_go_on_or_why_not(opened: Office) -> None:
             assert answer.status == status
 
 
-def test_a_body_too_large_is_refused_while_it_comes(opened: Office) -> None:
+def test_a_body_too_large_is_refused_while_it_comes(opened: ApiServer) -> None:
     with Line(opened.address) as line:
         line.send(request(opened, b"Transfer-Encoding: chunked"))
         piece = b"10000\r\n" + b"x" * 65536 + b"\r\n"
@@ -396,7 +396,7 @@ def test_a_body_too_large_is_refused_while_it_comes(opened: Office) -> None:
     works(opened)
 
 
-def test_a_body_that_breaks_off_is_no_event(opened: Office) -> None:
+def test_a_body_that_breaks_off_is_no_event(opened: ApiServer) -> None:
     before = events(opened)
     for lines, body in (([SIZE], EVENT[:-1]), ([b"Transfer-Encoding: chunked"], CHUNK)):
         with Line(opened.address) as line:

@@ -12,7 +12,7 @@ import pytest
 from tests.support.daemon import CATALOGUE, Daemon
 from tests.support.processes import until
 from tests.support.server import Server
-from tests.web.office import Office
+from tests.web.api_server import ApiServer
 
 EVENT = {
     "key": "ticket-0001", "action": "resolved", "customer_key": "acme", "agent_key": "support",
@@ -75,7 +75,7 @@ def test_an_event_in_many_requests_with_a_kill_between_counts_once(
 
 
 @pytest.mark.parametrize("cut", ["head", "half", "whole"])
-def test_a_client_that_goes_away_leaves_its_event_whole_or_not_at_all(api: Office, cut: str) -> None:
+def test_a_client_that_goes_away_leaves_its_event_whole_or_not_at_all(api: ApiServer, cut: str) -> None:
     data = json.dumps(EVENT).encode()
     head = (
         f"POST /v1/events HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {api.tokens['ingest']}\r\n"
@@ -86,14 +86,14 @@ def test_a_client_that_goes_away_leaves_its_event_whole_or_not_at_all(api: Offic
         with socket.create_connection(api.address, timeout=30) as connection:
             connection.sendall(said)
     assert api.ask("POST", "/v1/events", EVENT).status == 202
-    entries = api.workshop.call("XRANGE", "witn:{0}:events", "-", "+")
+    entries = api.deployment.call("XRANGE", "witn:{0}:events", "-", "+")
     stored = [json.loads(fields[b"data"]) for _, fields in entries if b"data" in fields]
     assert stored
     assert all(one == EVENT for one in stored)
     assert len(stored) == 1 or cut == "whole"
 
 
-def test_an_event_with_a_used_key_and_other_content_is_a_conflict_and_the_first_stands(api: Office) -> None:
+def test_an_event_with_a_used_key_and_other_content_is_a_conflict_and_the_first_stands(api: ApiServer) -> None:
     first = api.ask("POST", "/v1/events", EVENT)
     other = api.ask("POST", "/v1/events", EVENT | {"action": "reopened"})
     assert (first.status, other.status) == (202, 202)
@@ -107,7 +107,7 @@ def test_an_event_with_a_used_key_and_other_content_is_a_conflict_and_the_first_
      b'{"key":"' + b"x" * 100_000 + b'"}', b'{"__proto__":{},"constructor":1}'],
     ids=["lists", "objects", "members", "text", "names"],
 )  # fmt: skip
-def test_a_body_that_is_made_to_be_hard_to_read_is_refused(api: Office, body: bytes) -> None:
+def test_a_body_that_is_made_to_be_hard_to_read_is_refused(api: ApiServer, body: bytes) -> None:
     for path in ("/v1/events", "/v1/events/batch", "/v1/agents"):
         answer = api.ask("POST", path, body)
         assert (answer.status, answer.error["code"]) in ((400, "VALIDATION_ERROR"), (413, "PAYLOAD_TOO_LARGE")), path

@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.support.processes import until
 from tests.support.server import Server
-from tests.web.office import CATALOGUE, Office, office
+from tests.web.api_server import CATALOGUE, ApiServer, api_server
 from witnd.web.api.spec.openapi import document
 from witnd.web.routes import ROUTES
 
@@ -46,21 +46,21 @@ OPERATIONS = {f"{one.method.upper()} {one.path}": one for one in (found.ok() for
 
 
 @pytest.fixture(scope="module")
-def opened(session_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+def opened(session_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """One daemon for all of them, with something of everything in it."""
     session_server.call("FLUSHALL")
-    with office(session_server, tmp_path_factory.mktemp("office")) as one:
-        one.workshop.apply(CATALOGUE)
+    with api_server(session_server, tmp_path_factory.mktemp("office")) as one:
+        one.deployment.apply(CATALOGUE)
         soon = {"settles_at": "1970-01-01T00:00:00Z"}
         for number in range(3):
-            one.workshop.event(f"ticket-{number}", "replied", at="*", properties=soon if number else {})
-        one.workshop.event("ticket-1", "replied", at="*")
-        one.workshop.event("penniless-1", "replied", at="*", customer_key="penniless")
-        until(lambda: one.workshop.call("XLEN", "witn:{0}:lines") == 2, "two of them are settled")
+            one.deployment.event(f"ticket-{number}", "replied", at="*", properties=soon if number else {})
+        one.deployment.event("ticket-1", "replied", at="*")
+        one.deployment.event("penniless-1", "replied", at="*", customer_key="penniless")
+        until(lambda: one.deployment.call("XLEN", "witn:{0}:lines") == 2, "two of them are settled")
         yield one
 
 
-def known_paths(api: Office, path: str) -> list[dict[str, str]]:
+def known_paths(api: ApiServer, path: str) -> list[dict[str, str]]:
     """What the names in a path can be for things that are there: else every generated path would end at "there is no
     such thing"."""
     collection, _, names = path.partition("/{")
@@ -75,7 +75,7 @@ def known_paths(api: Office, path: str) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("mode", GenerationMode)
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_every_answer_is_one_that_is_described(opened: Office, name: str, mode: GenerationMode) -> None:
+def test_every_answer_is_one_that_is_described(opened: ApiServer, name: str, mode: GenerationMode) -> None:
     operation = OPERATIONS[name]
     if mode is GenerationMode.NEGATIVE and not _can_be_wrong(name):
         pytest.skip("there is nothing in it that could be wrong")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.processes import until
-from tests.web.office import Answer, Office
+from tests.web.api_server import Answer, ApiServer
 from witnd.domain.values import instant
 
 KEY = "support:ticket:1001"
@@ -29,7 +29,7 @@ OPEN = ("OPEN", None)
 class Desk:
     """What a client of the API does."""
 
-    def __init__(self, api: Office) -> None:
+    def __init__(self, api: ApiServer) -> None:
         self.api = api
 
     def set_up(
@@ -87,7 +87,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(api: Office) -> Desk:
+def desk(api: ApiServer) -> Desk:
     return Desk(api)
 
 

@@ -99,7 +99,7 @@ class Interrupted(Exception):  # noqa: N818
     """The process is gone."""
 
 
-class Till:
+class BillingHarness:
     """The billing keys of one emptied server."""
 
     def __init__(self, url: str, partitions: int = 2) -> None:
@@ -156,7 +156,7 @@ class Till:
     ) -> int:
         """`turns`: how often it has to wait for lines before it is stopped; `enough` stops it at once."""
         commits = 0
-        till = self
+        harness = self
         rest = asyncio.Event()
 
         class Cut(Ledger):
@@ -171,8 +171,8 @@ class Till:
 
             async def new_lines(self, read: Any, most: int, block_ms: int, counts: Sequence[int] = ()) -> Any:
                 nonlocal turns
-                if till.flow:
-                    till.confirm([till.flow.pop(0)])
+                if harness.flow:
+                    harness.confirm([harness.flow.pop(0)])
                 found = await super().new_lines(read, most, 0, counts)
                 if (block_ms > 0 and not found) or enough():
                     turns -= 1
@@ -184,8 +184,8 @@ class Till:
             async def positions(self) -> Positions:
                 before = host_ms()
                 found = await super().positions()
-                if till.clock is not None:
-                    found = found._replace(now_ms=next(till.clock))
+                if harness.clock is not None:
+                    found = found._replace(now_ms=next(harness.clock))
                 guard.observe(Reading(found.now_ms, before, host_ms()))
                 return found
 

@@ -11,11 +11,20 @@ from typing import Any
 
 import msgspec
 
-from tests.crash.nursery import Nursery
 from tests.crash.points import Plan
+from tests.crash.process_pool import ProcessPool
 from tests.crash.receiver import Receiver
 from tests.crash.scenarios import Entry, Scenario
-from tests.crash.world import KEYS, SHARED, Reader, World, against_oracle, differences, look, undelivered
+from tests.crash.stored_state import (
+    KEYS,
+    SHARED,
+    Reader,
+    StoredState,
+    against_oracle,
+    differences,
+    read_state,
+    undelivered,
+)
 from tests.support.processes import until
 from tests.support.server import Server
 from witnd.domain.catalogue.catalogue import Catalogue
@@ -34,10 +43,10 @@ DEADLINE = 40.0
 class Life:
     """One process of the daemon."""
 
-    def __init__(self, nursery: Nursery, plan: Plan, config: Path, log: Path) -> None:
+    def __init__(self, process_pool: ProcessPool, plan: Plan, config: Path, log: Path) -> None:
         self._log = log
         arguments = [msgspec.json.encode(plan).decode(), "run", "--config", str(config)]
-        self.process = nursery.begin(arguments, log)
+        self.process = process_pool.begin(arguments, log)
 
     @property
     def log(self) -> str:
@@ -82,12 +91,14 @@ class Life:
             self.process.wait(DEADLINE)
 
 
-class Stage:
+class CrashHarness:
     """One scenario on one server. `close` ends every daemon that is left."""
 
-    def __init__(self, server: Server, receiver: Receiver, directory: Path, nurseries: Sequence[Nursery]) -> None:
+    def __init__(
+        self, server: Server, receiver: Receiver, directory: Path, process_pools: Sequence[ProcessPool]
+    ) -> None:
         self.server = server
-        self._nurseries = nurseries
+        self._pools = process_pools
         self.receiver = receiver
         self.directory = directory
         self.lives: list[Life] = []
@@ -150,8 +161,8 @@ class Stage:
         if plan.retry is None:
             plan.retry = 0.02
         # In turns, so that no life has the hashes of strings, and so the order of sets, from the one it goes on for.
-        nursery = self._nurseries[len(self.lives) % len(self._nurseries)]
-        life = Life(nursery, plan, config, self.directory / f"{name}-{len(self.lives)}.log")
+        process_pool = self._pools[len(self.lives) % len(self._pools)]
+        life = Life(process_pool, plan, config, self.directory / f"{name}-{len(self.lives)}.log")
         self.lives.append(life)
         return life
 
@@ -169,12 +180,12 @@ class Stage:
         )
         return life.exit is None
 
-    def complete(self, plan: Plan | None = None, **how: Any) -> World:
+    def complete(self, plan: Plan | None = None, **how: Any) -> StoredState:
         """A life that is not disturbed any more, until everything is done; what it leaves behind."""
         life = self.start(plan, **how)
         assert self.run_on(life), f"the daemon ended with {life.exit}:\n{life.log}"
         life.destroy()
-        return look(self.reader)
+        return read_state(self.reader)
 
     def keep(self, plan: Plan, *, seconds: float = DEADLINE, **how: Any) -> int:
         """What systemd does: start it again for as long as Redis does not answer at its start. How many lives."""
@@ -190,10 +201,10 @@ class Stage:
 
     # -- the judgement -----------------------------------------------------------------------------------------------
 
-    def violations(self, expected: World) -> list[str]:
+    def violations(self, expected: StoredState) -> list[str]:
         """What is not as in the undisturbed run, at the receiver, or by the oracle; nothing where all is well."""
         assert self.scenario is not None
-        found = look(self.reader)
+        found = read_state(self.reader)
         return [
             *differences(expected, found),
             *undelivered(found, self.receiver.messages),

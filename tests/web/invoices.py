@@ -9,7 +9,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from tests.support.invoices import CALENDAR, close, draft, outcome_row, write
-from tests.web.office import Office
+from tests.web.api_server import ApiServer
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.outcomes.outcome import STATUSES
 from witnd.store.records.codec import FORMAT, OutcomeRecord
@@ -26,14 +26,16 @@ def rows(count: int, amount: str = "1.00") -> list[Row]:
     return [outcome_row(f"ticket-{n:05}", amount, AHEAD.start + n) for n in range(count)]
 
 
-def put(api: Office, customer: str = "acme", lines: Sequence[Row] = ROWS, **how: Any) -> Invoice:
+def put(api: ApiServer, customer: str = "acme", lines: Sequence[Row] = ROWS, **how: Any) -> Invoice:
     how.setdefault("at", AHEAD.start)
-    partitions = api.workshop.partitions
+    partitions = api.deployment.partitions
 
     async def both(client: Redis) -> Invoice:
         for row in lines:
             if row.outcome_key is not None:
-                await client.set(api.workshop.keys(row.outcome_key).outcome(row.outcome_key), confirmed(row, customer))
+                await client.set(
+                    api.deployment.keys(row.outcome_key).outcome(row.outcome_key), confirmed(row, customer)
+                )
         return await write(client, draft(customer, lines, **how), lines, partitions=partitions)
 
     return on_server(api, both)
@@ -68,13 +70,13 @@ def confirmed(row: Row, customer: str) -> bytes:
     return seal(row.outcome_key, record)
 
 
-def closed(api: Office, invoice: Invoice, lines: Sequence[Row]) -> None:
-    on_server(api, lambda client: close(client, invoice, lines, partitions=api.workshop.partitions))
+def closed(api: ApiServer, invoice: Invoice, lines: Sequence[Row]) -> None:
+    on_server(api, lambda client: close(client, invoice, lines, partitions=api.deployment.partitions))
 
 
-def on_server(api: Office, do: Callable[[Redis], Awaitable[T]]) -> T:
+def on_server(api: ApiServer, do: Callable[[Redis], Awaitable[T]]) -> T:
     async def main() -> T:
-        async with connect(api.workshop.server.url) as client:
+        async with connect(api.deployment.server.url) as client:
             return await do(client)
 
     # In a thread of its own: a browser's driver keeps an event loop in that of the test.

@@ -11,8 +11,8 @@ from zlib import crc32
 import msgspec
 from redis import Redis, ResponseError
 
+from tests.support.deployment import Deployment
 from tests.support.processes import DEADLINE, until
-from tests.support.workshop import Workshop
 from witnd.config import DaemonConfig, load
 from witnd.daemon.assembly import Daemon
 from witnd.daemon.process.systemd import Systemd
@@ -40,7 +40,7 @@ def ms(text: str) -> int:
     return round(datetime.fromisoformat(text).timestamp() * 1000)
 
 
-class Books(Workshop):
+class Ledger(Deployment):
     """`confirm` makes outcomes that resolve at an instant; `close` runs a daemon until all that is over is closed."""
 
     def set(self, **settings: str) -> None:

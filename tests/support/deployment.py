@@ -72,7 +72,7 @@ def _loop_runs() -> bool:
     return True
 
 
-class Workshop:
+class Deployment:
     """`witnd` runs a command, `event` sends without one, `work` lets the daemon read and settle."""
 
     def __init__(self, server: Server, directory: Path, partitions: int = 1) -> None:

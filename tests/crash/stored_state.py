@@ -25,7 +25,7 @@ from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.records.codec import decode_outcome
 from witnd.store.records.sealed import unseal_items
 
-World: TypeAlias = dict[str, Any]
+StoredState: TypeAlias = dict[str, Any]
 KEYS, SHARED, BILLING = Keys("witn", 0), GlobalKeys("witn"), BillingKeys("witn")
 COUNTED = ("applied", "duplicate", "conflict", "late", "held", "rejected", "OPEN", "PENDING", "CONFIRMED", "FAILED")
 # Everything else under the prefix is compared, or must not be there.
@@ -86,13 +86,13 @@ def is_control(fields: dict[bytes, bytes]) -> bool:
     return b"witnd" in fields
 
 
-def look(reader: Reader) -> World:
+def read_state(reader: Reader) -> StoredState:
     """The world as the server has it."""
     names = reader.names()
     outcomes, placed = _outcomes(reader, names)
     state = reader.hash(KEYS.state)
     attempts = reader.hash(KEYS.attempts)
-    world: World = {
+    stored_state: StoredState = {
         "log": [(id_, fields) for id_, fields in reader.stream(KEYS.events) if not is_control(fields)],
         "outcomes": outcomes,
         "histories": {
@@ -121,10 +121,10 @@ def look(reader: Reader) -> World:
         "counters": {name: int(state.get(name.encode(), b"0")) for name in COUNTED},
         "settling": state.get(b"settling"),
     }
-    world["invoices"] = _invoices(reader)
-    world["numbers"] = reader.hash(BILLING.numbers), reader.hash(BILLING.series)
-    world["other keys"] = _others(names)
-    return cast(World, _without(world, placed))
+    stored_state["invoices"] = _invoices(reader)
+    stored_state["numbers"] = reader.hash(BILLING.numbers), reader.hash(BILLING.series)
+    stored_state["other keys"] = _others(names)
+    return cast(StoredState, _without(stored_state, placed))
 
 
 def _days(reader: Reader, names: list[str]) -> dict[str, int]:
@@ -226,7 +226,7 @@ def _without(value: Any, placed: dict[int, str]) -> Any:
     return value
 
 
-def differences(expected: World, found: World) -> list[str]:
+def differences(expected: StoredState, found: StoredState) -> list[str]:
     """What differs between two worlds, in words; nothing where they are equal."""
     told = []
     for part in expected.keys() | found.keys():
@@ -245,7 +245,7 @@ def _only(one: Any, other: Any) -> Any:
     return one
 
 
-def undelivered(world: World, messages: Iterable[Message], placed: Iterable[str] = ()) -> list[str]:
+def undelivered(stored_state: StoredState, messages: Iterable[Message], placed: Iterable[str] = ()) -> list[str]:
     """What is wrong with what the receiver got: every delivery at least once, always the same, signed."""
     told = []
     bodies: dict[str, bytes] = {}
@@ -257,10 +257,14 @@ def undelivered(world: World, messages: Iterable[Message], placed: Iterable[str]
             told.append(f"{one.id} came with two bodies")
         if one.status == 200:
             accepted.add(one.id)
-    wanted = {id_.decode() for id_ in world["deliveries"]}
+    wanted = {id_.decode() for id_ in stored_state["deliveries"]}
     told += [f"{id_} never arrived" for id_ in sorted(wanted - accepted)]
     told += [f"{id_} arrived and is no delivery" for id_ in sorted(set(bodies) - wanted)]
-    told += [f"{id_.decode()} is {standing}" for id_, standing in world["standings"].items() if standing != "delivered"]
+    told += [
+        f"{id_.decode()} is {standing}"
+        for id_, standing in stored_state["standings"].items()
+        if standing != "delivered"
+    ]
     return told
 
 

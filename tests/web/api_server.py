@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from structlog.testing import capture_logs
 
+from tests.support.deployment import CATALOGUE, Deployment
 from tests.support.processes import until
 from tests.support.server import Server
-from tests.support.workshop import CATALOGUE, Workshop
 from witnd.config import BillingConfig, Config, DaemonConfig, HttpConfig, RedisConfig, WebhooksConfig
 from witnd.daemon.assembly import Daemon
 from witnd.daemon.process.systemd import Systemd
@@ -42,11 +42,11 @@ class Answer(NamedTuple):
         return self.json["error"]
 
 
-class Office:
-    """`ask` sends a request with the token of a scope; `workshop` has the server, commands and events."""
+class ApiServer:
+    """`ask` sends a request with the token of a scope; `deployment` has the server, commands and events."""
 
-    def __init__(self, workshop: Workshop, address: tuple[str, int]) -> None:
-        self.workshop = workshop
+    def __init__(self, deployment: Deployment, address: tuple[str, int]) -> None:
+        self.deployment = deployment
         self.address = address
         self.tokens = self._create({scope: (scope,) for scope in ("ingest", "read", "admin")})
 
@@ -57,7 +57,7 @@ class Office:
         """The texts of new tokens by name."""
 
         async def create() -> dict[str, str]:
-            async with connect(self.workshop.server.url) as client:
+            async with connect(self.deployment.server.url) as client:
                 tokens = Tokens(client, GlobalKeys("witn"), lambda: 0.0)
                 now = time.time_ns() // 1_000_000
                 return {name: (await tokens.create(name, scopes, now, rate=rate))[1] for name, scopes in wanted.items()}
@@ -106,7 +106,7 @@ class Office:
 
 
 @contextmanager
-def office(
+def api_server(
     server: Server,
     directory: Path,
     *,
@@ -115,9 +115,9 @@ def office(
     schedule: tuple[float, ...] = WebhooksConfig().schedule,
     billing: BillingConfig | None = None,
     **http_settings: Any,
-) -> Iterator[Office]:
+) -> Iterator[ApiServer]:
     """Runs the daemon for as long as the block lasts."""
-    workshop = Workshop(server, directory, partitions)
+    deployment = Deployment(server, directory, partitions)
     config = Config(
         redis=RedisConfig(url=server.url, partitions=partitions),
         http=HttpConfig(bind=Address("127.0.0.1", 0), **http_settings),
@@ -154,7 +154,7 @@ def office(
         assert daemon.address is not None
         host, _, port = daemon.address.removeprefix("http://").rpartition(":")
         until(lambda: ended.is_set() or daemon.ready.is_set(), "the daemon is ready")
-        yield Office(workshop, (host, int(port)))
+        yield ApiServer(deployment, (host, int(port)))
     finally:
         if started and not ended.is_set():
             started[0][1].call_soon_threadsafe(started[0][0].stop)
@@ -164,4 +164,4 @@ def office(
         raise failed[0]
 
 
-__all__ = ["CATALOGUE", "Answer", "Office", "office"]
+__all__ = ["CATALOGUE", "Answer", "ApiServer", "api_server"]

@@ -1,9 +1,9 @@
 """Where lives of the daemon begin: a process that has imported everything, and forks for each of them.
 
-    python -m tests.crash.nursery
+    python -m tests.crash.process_pool
 
 A life is a process of its own and dies like any other. It only imports nothing again, which takes longer than what
-most of them do. `Nursery` is the test's side; the two speak in lines of JSON.
+most of them do. `ProcessPool` is the test's side; the two speak in lines of JSON.
 """
 
 import gc
@@ -39,14 +39,14 @@ class Request(msgspec.Struct, kw_only=True):
 class Child:
     """What is asked of a `Popen`, of a process that another process has started."""
 
-    def __init__(self, nursery: "Nursery", pid: int) -> None:
+    def __init__(self, process_pool: "ProcessPool", pid: int) -> None:
         self.pid = pid
-        self._nursery = nursery
+        self._pool = process_pool
         self._code: int | None = None
 
     def poll(self) -> int | None:
         if self._code is None:
-            self._code = self._nursery.ask(Request(pid=self.pid))
+            self._code = self._pool.ask(Request(pid=self.pid))
         return self._code
 
     def wait(self, seconds: float) -> int:
@@ -66,12 +66,12 @@ class Child:
         self.send_signal(signal.SIGKILL)
 
 
-class Nursery:
+class ProcessPool:
     """Until it is closed, `begin` starts `python -m tests.crash.launcher` with these arguments."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.nursery"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-m", "tests.crash.process_pool"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
     def ask(self, request: Request) -> int | None:
