@@ -101,6 +101,11 @@ settings.register_profile("quick", max_examples=10, deadline=None, suppress_heal
 settings.register_profile("thorough", settings.get_profile("quick"), max_examples=100)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: tests spend a third of their time waiting for servers and processes."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Search a tenth of the examples in the quick run. `pytest -m "slow or hypothesis"` searches all of them."""
     settings.load_profile("quick" if config.option.markexpr == "not slow" else "thorough")

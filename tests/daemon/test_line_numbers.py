@@ -97,7 +97,7 @@ def test_another_line_under_the_same_number_blocks_the_invoices(server, daemon) 
     rewrite(redis, [*entries[:2], (entries[2][0], entries[2][1].replace(b'"unit":"1"', b'"unit":"2"'))])
 
     again = daemon(redis)
-    assert "line 3 of witn:{0}:lines is not the one" in again.says("billing.blocked")["reason"]
+    assert "line 3 of witn:{0}:lines was changed" in again.says("billing.blocked")["reason"]
     settle(again, 1)
     assert billed(redis) == 3
     rewrite(redis, [*entries, *stored(redis)[3:]])
