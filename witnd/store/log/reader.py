@@ -5,7 +5,7 @@ may raise `StoreUnavailable` or `StoreRefused`; the caller decides about retries
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from witnd.domain.catalogue.chain import Head
 from witnd.domain.outcomes.event import EntryId, Event
@@ -29,6 +29,7 @@ __all__ = ["ANSWER_SECONDS", "Command", "Log", "Row", "State", "Stored", "entry_
 ANSWER_SECONDS = 5.0
 # Parts of one answer, first and at most: entries of the log, records, and items of lists. The first number fits parts
 # of the greatest size.
+_NOWHERE: Final[list[bytes | None]] = [None] * 4  # the scores of a key that no index has
 READ, RECORDS, ITEMS = (1, 1000), (100, 1000), (100, 10_000)
 _APPEND = Script("log/append_control")
 Row: TypeAlias = tuple[bytes, list[bytes]]
@@ -57,6 +58,7 @@ class Log:
         self._entries = Portion("entries", first=READ[0], most=READ[1])
         self._records = Portion("records", first=RECORDS[0], most=RECORDS[1])
         self._items = Portion("items", first=ITEMS[0], most=ITEMS[1])
+        self._indexes = (keys.keys, keys.held, *map(keys.with_status, ("CONFIRMED", "FAILED")))
 
     async def caller(self) -> wire.Wire:
         """Return the connection for calls that do not block."""
@@ -115,6 +117,9 @@ class Log:
         start = keys.outcome("")
         if first:
             commands.append(("MGET", *[start + key for key in first]))
+            # In the same round trip: a second one, only for keys without a record, would wait behind a commit and
+            # halves the throughput of new outcomes.
+            commands += [("ZMSCORE", zset, *first) for zset in self._indexes]
         commands.append(("EXISTS", keys.events_moving))
         caller = await self.caller()
         before = caller.received_bytes
@@ -126,7 +131,7 @@ class Log:
             raise
         if isinstance(info := replies[3], Exception) and "no such key" in str(info):
             replies[3] = info = []
-        wire.check_replies(replies)
+        wire.check_replies(replies, commands)
         snapshot = LogSnapshot(
             int(replies[0][0]) * 1000 + int(replies[0][1]) // 1000,
             decode_head(replies[2]),
@@ -137,18 +142,25 @@ class Log:
         if not first:
             return snapshot, []
         raw: list[bytes | None] = replies[4]
+        # An indexed key without a record has lost it. It must not count as a new key, or an outcome that is already
+        # billed would be billed again.
+        indexed = _indexed(first, replies[5 : 5 + len(self._indexes)])
         self._records.record_success(len(first), caller.received_bytes - before)
         while len(raw) < len(cold):
             more = cold[len(raw) : len(raw) + self._records.size]
-            raw += (await self._ask_large(self._records, caller, ("MGET", *[start + key for key in more])))[0]
-        return snapshot, await self._read_stored(cold, raw)
+            found, *scores = await self._ask_large(
+                self._records,
+                caller,
+                ("MGET", *[start + key for key in more]),
+                *[("ZMSCORE", zset, *more) for zset in self._indexes],
+            )
+            raw += found
+            indexed |= _indexed(more, scores)
+        return snapshot, await self._read_stored(cold, raw, indexed)
 
-    async def _read_stored(self, cold: Sequence[str], raw: list[bytes | None]) -> list[Stored]:
+    async def _read_stored(self, cold: Sequence[str], raw: list[bytes | None], indexed: set[str]) -> list[Stored]:
         """Complete records with their lists. Most cold keys are new, or have everything in their record."""
-        # An indexed key without a record has lost it. It must not count as a new key, or an outcome that is already
-        # billed would be billed again.
-        absent = [key for key, found in zip(cold, raw, strict=True) if found is None]
-        stored, named, damaged = read_records(self.keys, cold, raw, await self._known_keys(absent))
+        stored, named, damaged = read_records(self.keys, cold, raw, indexed)
         if named:
             lists = await self._complete_lists(dict(named.values()))
             for place, (name, _) in named.items():
@@ -162,14 +174,6 @@ class Log:
             for place, damage in zip(damaged, found, strict=True):
                 stored[place] = (cold[place], damage, (), ())
         return stored
-
-    async def _known_keys(self, keys: Sequence[str]) -> set[str]:
-        """Return the keys that are in an index of outcomes or of held keys."""
-        if not keys:
-            return set()
-        lists = (self.keys.keys, self.keys.held, *map(self.keys.with_status, ("CONFIRMED", "FAILED")))
-        scores = await self.ask(*(("ZMSCORE", zset, *keys) for zset in lists))
-        return {key for key, *found in zip(keys, *scores, strict=True) if any(score is not None for score in found)}
 
     async def _complete_lists(self, lengths: dict[str, int]) -> dict[str, list[bytes]]:
         """Read complete lists, by name and length (-1: unknown). Leave out keys of other types."""
@@ -282,6 +286,11 @@ class Log:
 def append_control(events: str, latest_ms: int, *fields: str) -> tuple[str | bytes | int, ...]:
     """Return the command that appends a control entry unless the server's clock is past `latest_ms`."""
     return ("EVAL", _APPEND.text, 1, events, latest_ms, *fields)
+
+
+def _indexed(keys: Sequence[str], scores: Sequence[list[bytes | None]]) -> set[str]:
+    """Return the keys that have a score in one of the indexes."""
+    return {key for key, *found in zip(keys, *scores, strict=True) if found != _NOWHERE}
 
 
 def _parts(answer: Any) -> int:
