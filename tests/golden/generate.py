@@ -59,7 +59,9 @@ def build(deployment: Deployment) -> None:
 
     deployment.work(lambda client: is_issued(client) and client.hlen("witn:{0}:attempts") >= 2)
     deployment.apply(CATALOGUE.replace("0.995", "1.5"))
-    done = deployment.witnd("invoices", "credit", "credited-01", "--amount", "1", "--reason", "a sample")
+    done = deployment.witnd(
+        "invoices", "credit", "credited-01", "--amount", "1", "--reason", "a sample", "--id", "sample-1"
+    )
     assert done.exit_code == 0, done.output
     done = deployment.witnd("tokens", "create", "shop", "--scope", "ingest")
     assert done.exit_code == 0, done.output

@@ -36,6 +36,11 @@ def test_the_data_are_loaded_as_they_were(deployment: Deployment) -> None:
         assert dump(client) == GOLDEN["commands"]
 
 
+def test_a_credit_that_is_repeated_under_its_stored_id_is_not_given_again(deployment: Deployment) -> None:
+    words = ("credit", "credited-01", "--amount", "1", "--reason", "a sample", "--id", "sample-1")
+    assert deployment.json("invoices", *words)["repeated"]
+
+
 def test_the_daemon_continues_from_the_data(deployment: Deployment) -> None:
     def is_placed(client: Redis) -> bool:
         return deployment.settled(client) and client.exists("witn:{0}:outcome:golden-0001") == 1

@@ -60,8 +60,9 @@ async def credit(
     *,
     amount: str | None,
     reason: str,
+    token: str | None = None,
 ) -> Credit:
-    """Credit `amount` of a row; None for all that is left."""
+    """Credit `amount` of a row; None for all that is left. `token` is as in `operations.do`."""
     check_reason(reason)
     wish = _amount(amount, invoice)
     series = services.config.billing.credit_series
@@ -72,7 +73,7 @@ async def credit(
         )
 
     try:
-        done = await do(services, author, invoice, "credit", decide, row=row.id)
+        done = await do(services, author, invoice, "credit", decide, row=row.id, token=token)
     except StoreUnavailable as silent:
         remedy = (
             "check the invoice's credits before you retry; use an Idempotency-Key to retry safely"

@@ -199,10 +199,16 @@ async def do(
     decide: Callable[[Snapshot], Decision],
     *,
     row: str = "",
+    token: str | None = None,
 ) -> Operation | Unchanged:
-    """Execute an operation once, and log it in the same step. Raise CONFLICT if the domain refuses it."""
+    """Execute an operation once, and log it in the same step. Raise CONFLICT if the domain refuses it.
+
+    `token` identifies the operation across calls; by default it follows from the author's idempotency key. Invoices
+    store tokens, so their form must never change: a repeated credit would count as a new one.
+    """
     key = author.idempotency_key
-    token = None if key is None else derived_id("api", operation, key)
+    if token is None and key is not None:
+        token = derived_id("api", operation, key)
     done = await services.invoices.do(invoice.id, decide, row=row, token=token, logged=entry_maker(author, operation))
     if isinstance(done, Refusal):
         raise Refused("CONFLICT", done.problem, remedy=done.remedy)

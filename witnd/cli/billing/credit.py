@@ -5,7 +5,6 @@ from pathlib import Path
 
 import click
 from msgspec import Struct
-from msgspec.structs import replace
 
 from witnd.app.errors import Refused
 from witnd.app.invoices import credit as crediting
@@ -87,10 +86,12 @@ async def _credit(asked: _Asked, as_document: bool, config: Path | None) -> None
         else:
             invoice = await named(services, asked.invoice or "", can_shorten=True)
             row = await crediting.row_beginning(services, invoice, asked.row or "")
-        # A name is of one row, so that refunds can be named after the request that they answer.
-        by = replace(author(), idempotency_key=derived_id("credit", row.id, asked.name))
+        # The name belongs to one row, so that several credits can be named after the same request.
+        token = derived_id("credit", row.id, asked.name)
         try:
-            given = await crediting.credit(services, by, invoice, row, amount=asked.amount, reason=asked.reason)
+            given = await crediting.credit(
+                services, author(), invoice, row, amount=asked.amount, reason=asked.reason, token=token
+            )
         except Reused as before:
             raise Refused(
                 "CONFLICT", f"--id {asked.name} was used before: it {before.how}", remedy="choose another --id"
@@ -98,7 +99,7 @@ async def _credit(asked: _Asked, as_document: bool, config: Path | None) -> None
         except Refused as refused:
             if refused.code == "UNAVAILABLE":
                 remedy = f"repeat the command with --id {asked.name}; it credits once"
-                raise Refused(refused.code, "credit not confirmed", remedy=remedy) from refused
+                raise Refused(refused.code, f"credit not confirmed ({refused.__cause__})", remedy=remedy) from refused
             raise
     if as_document:
         answer = crediting.credited_json(given)
