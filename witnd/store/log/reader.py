@@ -5,7 +5,7 @@ may raise `StoreUnavailable` or `StoreRefused`; the caller decides about retries
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from witnd.domain.catalogue.chain import Head
 from witnd.domain.outcomes.event import EntryId, Event
@@ -29,7 +29,6 @@ __all__ = ["ANSWER_SECONDS", "Command", "Log", "Row", "State", "Stored", "entry_
 ANSWER_SECONDS = 5.0
 # Parts of one answer, first and at most: entries of the log, records, and items of lists. The first number fits parts
 # of the greatest size.
-_NOWHERE: Final[list[bytes | None]] = [None] * 4  # the scores of a key that no index has
 READ, RECORDS, ITEMS = (1, 1000), (100, 1000), (100, 10_000)
 _APPEND = Script("log/append_control")
 Row: TypeAlias = tuple[bytes, list[bytes]]
@@ -85,16 +84,23 @@ class Log:
         return [] if answer is None else answer[0][1]
 
     async def _ask_large(
-        self, portion: Portion, connection: wire.Wire, *commands: Command, seconds: float = ANSWER_SECONDS
+        self,
+        portion: Portion,
+        connection: wire.Wire,
+        *commands: Command,
+        seconds: float = ANSWER_SECONDS,
+        parts: int | None = None,
     ) -> list[Any]:
-        """Run commands whose answers may be large, and adapt the portion to their size."""
+        """Run commands whose answers may be large, and adapt the portion to their size. `parts`: how many parts the
+        answers have, if it is not the length of all together."""
         before = connection.received_bytes
         try:
             answers = await connection.ask(*commands, seconds=seconds)
         except StoreUnavailable as lost:
             portion.record_cut(str(lost))
             raise
-        portion.record_success(sum(map(_parts, answers)), connection.received_bytes - before)
+        parts = sum(map(_parts, answers)) if parts is None else parts
+        portion.record_success(parts, connection.received_bytes - before)
         return answers
 
     async def append(self, *entries: Sequence[str], latest_ms: int) -> bool:
@@ -107,19 +113,15 @@ class Log:
     async def snapshot(self, cold: Sequence[str] = ()) -> tuple[LogSnapshot, list[Stored]]:
         """Read the clock and the positions, and the data of the `cold` keys, in one round trip."""
         keys = self.keys
-        commands: list[tuple[str | bytes | int, ...]] = [
+        commands: list[Command] = [
             ("TIME",),
             ("LLEN", self._shared.catalogue),
             ("GET", self._shared.catalogue_head),
             ("XINFO", "STREAM", keys.events),
         ]
         first = cold[: self._records.size]
-        start = keys.outcome("")
         if first:
-            commands.append(("MGET", *[start + key for key in first]))
-            # In the same round trip: a second one, only for keys without a record, would wait behind a commit and
-            # halves the throughput of new outcomes.
-            commands += [("ZMSCORE", zset, *first) for zset in self._indexes]
+            commands += self._record_commands(first)
         commands.append(("EXISTS", keys.events_moving))
         caller = await self.caller()
         before = caller.received_bytes
@@ -141,22 +143,27 @@ class Log:
         )
         if not first:
             return snapshot, []
-        raw: list[bytes | None] = replies[4]
-        # An indexed key without a record has lost it. It must not count as a new key, or an outcome that is already
-        # billed would be billed again.
-        indexed = _indexed(first, replies[5 : 5 + len(self._indexes)])
+        raw: list[bytes | None]
+        raw, *scores = replies[4:-1]
+        indexed = _indexed(first, scores)
         self._records.record_success(len(first), caller.received_bytes - before)
         while len(raw) < len(cold):
             more = cold[len(raw) : len(raw) + self._records.size]
-            found, *scores = await self._ask_large(
-                self._records,
-                caller,
-                ("MGET", *[start + key for key in more]),
-                *[("ZMSCORE", zset, *more) for zset in self._indexes],
-            )
+            commands = self._record_commands(more)
+            found, *scores = await self._ask_large(self._records, caller, *commands, parts=len(more))
             raw += found
             indexed |= _indexed(more, scores)
         return snapshot, await self._read_stored(cold, raw, indexed)
+
+    def _record_commands(self, keys: Sequence[str]) -> list[Command]:
+        """Return the commands that read the records of keys and whether an index has them.
+
+        An indexed key without a record has lost it. It must not count as a new key, or an outcome that is already
+        billed would be billed again. One round trip reads both: a second one, for keys without a record, would wait
+        behind a commit, and halved the throughput of new outcomes.
+        """
+        start = self.keys.outcome("")
+        return [("MGET", *[start + key for key in keys]), *[("ZMSCORE", zset, *keys) for zset in self._indexes]]
 
     async def _read_stored(self, cold: Sequence[str], raw: list[bytes | None], indexed: set[str]) -> list[Stored]:
         """Complete records with their lists. Most cold keys are new, or have everything in their record."""
@@ -290,7 +297,7 @@ def append_control(events: str, latest_ms: int, *fields: str) -> tuple[str | byt
 
 def _indexed(keys: Sequence[str], scores: Sequence[list[bytes | None]]) -> set[str]:
     """Return the keys that have a score in one of the indexes."""
-    return {key for key, *found in zip(keys, *scores, strict=True) if found != _NOWHERE}
+    return {key for key, *found in zip(keys, *scores, strict=True) if any(score is not None for score in found)}
 
 
 def _parts(answer: Any) -> int:
