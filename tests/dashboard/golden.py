@@ -158,10 +158,10 @@ def write() -> None:
     """Write all golden pages anew."""
     with TemporaryDirectory(prefix="witnd-") as directory, Server(Path(directory)) as server:
         texts = taken(server, Path(directory))
-    FOLDER.mkdir(exist_ok=True)
-    for old in FOLDER.iterdir():
+    for old in FOLDER.rglob("*.txt"):
         old.unlink()
     for name, text in texts.items():
+        (FOLDER / name).parent.mkdir(parents=True, exist_ok=True)
         (FOLDER / name).write_text(text, encoding="utf-8")
     print(f"{len(texts)} golden pages in {FOLDER}")
 

@@ -11,7 +11,16 @@ import pytest
 from tests.dashboard.golden import FOLDER, TEMPLATES, taken
 from tests.support.server import Server
 
-TEXTS = {file.stem: file.read_text(encoding="utf-8") for file in sorted(FOLDER.iterdir())}
+
+def files_below(folder: Path, ending: str) -> dict[str, str]:
+    """The texts of files by their path below the folder, without the ending."""
+    return {
+        str(file.relative_to(folder).with_suffix("")): file.read_text(encoding="utf-8")
+        for file in sorted(folder.rglob(f"*{ending}"))
+    }
+
+
+TEXTS = files_below(FOLDER, ".txt")
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +38,11 @@ def test_every_page_says_what_was_accepted(pages: dict[str, str]) -> None:
 
 
 def test_every_template_has_a_golden_page_or_is_a_part_of_others() -> None:
-    templates = {file.stem: file.read_text(encoding="utf-8") for file in TEMPLATES.glob("*.html")}
+    templates = files_below(TEMPLATES, ".html")
     used = {
         name
         for text in templates.values()
-        for name in re.findall(r'(?:extends|import|from|include) "(\w+)\.html"', text)
+        for name in re.findall(r'(?:extends|import|from|include) "([\w/]+)\.html"', text)
     }
     assert templates.keys() - used - TEXTS.keys() == set(), "add a visit to golden_scenario.py"
     assert TEXTS.keys() - templates.keys() == set(), "the golden page of a template that is gone"

@@ -159,7 +159,7 @@ def _sign_in_again(call: Call[Any]) -> Raw:
     if {name for name, _ in kept} <= _NOT_TYPED:
         return redirect(f"{PREFIX}/sign-in?next={quote(PREFIX, safe='')}")
     values = {"next": call.target, "kept": urlencode(kept), "problem": ""}
-    return html("sign_in.html", values, 401)
+    return html("access/sign_in.html", values, 401)
 
 
 async def session_of(call: Call[Any]) -> Session | None:

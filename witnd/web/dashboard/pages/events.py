@@ -43,7 +43,7 @@ async def list_events(request: PageRequest) -> Answer:
         found, cursor = listed.data, listed.cursor
     held = await fates.events_of(request.services, [fate for fate in found if fate.fate == "held"])
     return HtmlPage(
-        "events.html",
+        "outcomes/events.html",
         {
             "found": [(fate, _reason(request, fate, held.get((fate.partition, fate.id)))) for fate in found],
             "asked": asked,
@@ -66,12 +66,12 @@ async def show_event(request: PageRequest) -> Answer:
     except Refused as refused:
         if refused.code == "UNAVAILABLE":
             raise
-        return HtmlPage("event_missing.html", {"id": id_, "asked": request.query.get("key", "")}, 404)
+        return HtmlPage("outcomes/event_missing.html", {"id": id_, "asked": request.query.get("key", "")}, 404)
     # What waits is kept with its key, also where the log has lost it.
     event = event_of(fate.fields) if fate.fields else await _waiting(request, fate)
     reason = await _mismatch(request, fate, event) or _reason(request, fate, event)
     sent = formatted_fields(fate.fields or [])
-    return HtmlPage("event.html", {**_facts(fate, event), "fate": fate, "reason": reason, "sent": sent})
+    return HtmlPage("outcomes/event.html", {**_facts(fate, event), "fate": fate, "reason": reason, "sent": sent})
 
 
 @action("/dashboard/events/{partition}/{id}/remove")

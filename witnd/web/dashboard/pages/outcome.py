@@ -61,14 +61,14 @@ async def show_outcome(request: PageRequest) -> Answer:
     key, after = request.path["key"], request.query.get("events_after")
     found = await one(request.services, key, events_after=after, most=EVENTS_MOST)
     if found is None:
-        return HtmlPage("outcome_missing.html", {"key": key}, 404)
+        return HtmlPage("outcomes/outcome_missing.html", {"key": key}, 404)
     shared = {"key": key, "found": found, "address": address(request) + link("outcomes", key)}
     if found.on_hold is not None:
-        return HtmlPage("outcome_on_hold.html", {**shared, "hold": found.on_hold})
+        return HtmlPage("outcomes/outcome_on_hold.html", {**shared, "hold": found.on_hold})
     if found.outcome is None:
         held = {"events": found.held[:HELD_MOST], "more": len(found.held[HELD_MOST:]), "waits": _waits(request, found)}
-        return HtmlPage("outcome_held.html", {**shared, **held})
-    return HtmlPage("outcome.html", {**shared, **await _outcome_values(request, found, after)})
+        return HtmlPage("outcomes/outcome_held.html", {**shared, **held})
+    return HtmlPage("outcomes/outcome.html", {**shared, **await _outcome_values(request, found, after)})
 
 
 @action("/dashboard/outcomes/{key}/retry")

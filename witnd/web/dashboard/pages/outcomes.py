@@ -30,7 +30,7 @@ async def list_outcomes(request: PageRequest) -> Answer:
     asked = {name: query.get(name, "") for name in FILTERS}
     catalogue = request.services.catalogue
     return HtmlPage(
-        "outcomes.html",
+        "outcomes/outcomes.html",
         {
             "found": found.data,
             "asked": asked,

@@ -23,7 +23,7 @@ from witnd.web.http.route import Call, Raw
 
 
 async def form(call: Call[Any]) -> Raw:
-    return html("sign_in.html", {"next": _inside(call.query.get("next", "")), "kept": "", "problem": ""})
+    return html("access/sign_in.html", {"next": _inside(call.query.get("next", "")), "kept": "", "problem": ""})
 
 
 async def sign_in(call: Call[Any]) -> Raw:
@@ -33,11 +33,11 @@ async def sign_in(call: Call[Any]) -> Raw:
     token = await call.services.tokens.check(given.get("token", "").strip())
     if token is None:
         problem = "This token is invalid or revoked."
-        return html("sign_in.html", {"next": back, "kept": kept, "problem": problem}, 401)
+        return html("access/sign_in.html", {"next": back, "kept": kept, "problem": problem}, 401)
     call.token = token
     if not token.has_scope("read"):
         problem = "This token can only send events. Sign in with a read or admin token."
-        return html("sign_in.html", {"next": back, "kept": kept, "problem": problem}, 403)
+        return html("access/sign_in.html", {"next": back, "kept": kept, "problem": problem}, 403)
     id_, session = await call.services.sessions.begin(token.id)
     if (old := cookie(call, COOKIE)) is not None:
         await call.services.sessions.end(old)  # this browser forgets its id now, so nobody should have it
@@ -48,7 +48,7 @@ async def sign_in(call: Call[Any]) -> Raw:
     remembered = f"{COOKIE}={id_}; Path=/; Max-Age={LENGTH_SECONDS}; HttpOnly; SameSite=Lax{secure}"
     if kept and back != PREFIX:
         values = {"target": back, "kept": _kept(kept), "form_key": session.form_key}
-        shown = html("kept_form.html", values)
+        shown = html("access/kept_form.html", values)
         return Raw(shown.body, shown.content_type, {**shown.headers, "Set-Cookie": remembered}, shown.status)
     return redirect(back, headers={"Set-Cookie": remembered})
 

@@ -36,7 +36,7 @@ async def list_tokens(request: PageRequest) -> Answer:
     found = await tokens.page(request.services.tokens, LIMIT, after, archived=archived)
     asked = {"archived": "yes" if archived else ""}
     return HtmlPage(
-        "tokens.html",
+        "access/tokens.html",
         {
             "found": found.data,
             "archived": archived,
@@ -73,7 +73,7 @@ async def create_token(request: PageRequest) -> Answer:
         )
     except Refused as refused:
         return await _form(request, given, scopes, mistakes_of(refused), status_of(refused))
-    return HtmlPage("token_made.html", {"made": made, "scope_texts": SCOPE_TEXTS})
+    return HtmlPage("access/token_made.html", {"made": made, "scope_texts": SCOPE_TEXTS})
 
 
 @page("/dashboard/tokens/{id}", admin=True)
@@ -81,7 +81,7 @@ async def show_token(request: PageRequest) -> Answer:
     store = request.services.tokens
     found = await tokens.named(store, request.path["id"])
     return HtmlPage(
-        "token.html",
+        "access/token.html",
         {
             "token": token_json(found, await store.last_uses()),
             "scope_texts": SCOPE_TEXTS,
@@ -150,7 +150,7 @@ async def _form(
 ) -> HtmlPage:
     wrong = {path.partition("[")[0]: message for path, message in reversed(mistakes)}
     return HtmlPage(
-        "token_form.html",
+        "access/token_form.html",
         {
             "given": given,
             "scopes": scopes,

@@ -107,7 +107,7 @@ def _form(
         else [instant.render(at) for at in services.catalogue.instants(AGENT.name, key) if at > services.now_ms()]
     )
     return HtmlPage(
-        "agent_form.html",
+        "catalogue/agent_form.html",
         {
             "key": key,
             "address": link("agents") if key is None else link("agents", key),

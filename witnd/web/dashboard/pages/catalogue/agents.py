@@ -31,7 +31,7 @@ async def list_agents(request: PageRequest) -> Answer:
     found, cursor = await catalogue.listed(request.services, AGENT, (LIMIT, query.get("after")), archived=archived)
     asked = {"archived": "yes" if archived else None}
     return HtmlPage(
-        "agents.html",
+        "catalogue/agents.html",
         {
             "found": [_answer(thing) for thing in found],
             "archived": archived,
@@ -50,7 +50,7 @@ async def show_agent(request: PageRequest) -> Answer:
     thing = await catalogue.read(services, AGENT, key, version=version)
     past = await versions_of(request, AGENT, thing)
     return HtmlPage(
-        "agent.html",
+        "catalogue/agent.html",
         {
             "agent": _answer(thing),
             "named": version is not None,

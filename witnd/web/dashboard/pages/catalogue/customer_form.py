@@ -74,7 +74,7 @@ async def _form(
 ) -> HtmlPage:
     thing = None if key is None else await catalogue.read(request.services, CUSTOMER, key)
     return HtmlPage(
-        "customer_form.html",
+        "catalogue/customer_form.html",
         {
             "key": key,
             "scheduled": () if thing is None else thing.scheduled,

@@ -72,7 +72,7 @@ async def list_customers(request: PageRequest) -> Answer:
     )
     asked = {"search": search, "rate_card": card or "", "archived": "yes" if archived else ""}
     return HtmlPage(
-        "customers.html",
+        "catalogue/customers.html",
         {
             "found": [_row(thing) for thing in found],
             "asked": asked,
@@ -94,7 +94,7 @@ async def show_customer(request: PageRequest) -> Answer:
     services, key = request.services, request.path["key"]
     known = await services.learned()
     if not known.versions(CUSTOMER.name, key):
-        return HtmlPage("customer_missing.html", {"key": key}, 404)
+        return HtmlPage("catalogue/customer_missing.html", {"key": key}, 404)
     thing = await catalogue.read(services, CUSTOMER, key)
     # Where all versions are scheduled, as it will be.
     at = max(await services.catalogue_store.next_instant(), thing.version.effective_from)
@@ -105,7 +105,7 @@ async def show_customer(request: PageRequest) -> Answer:
     outcomes = await page_of_outcomes(services, customer=key, limit=NEWEST, after=None)
     bills = await invoices.listed(services, invoices.wanted(customer_key=key), NEWEST, None)
     return HtmlPage(
-        "customer.html",
+        "catalogue/customer.html",
         {
             "customer": customer,
             "version": versioned(thing),

@@ -124,7 +124,7 @@ def _form(
     key, agent = request.path["key"], request.path["agent"]
     trying = tried.tried or request.form.get("do") == "try"
     return HtmlPage(
-        "own_terms.html",
+        "catalogue/own_terms.html",
         {
             "customer": key,
             "agent": agent,

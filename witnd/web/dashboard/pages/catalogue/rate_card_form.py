@@ -91,7 +91,7 @@ async def _card_form(
     codes = [("", "Choose a currency"), *currencies()]
     if chosen not in dict(codes):
         codes.append((chosen, chosen))  # keep an invalid choice, so that validation reports it
-    return HtmlPage("rate_card_form.html", {**shown, "thing": thing, "currencies": codes}, status)
+    return HtmlPage("catalogue/rate_card_form.html", {**shown, "thing": thing, "currencies": codes}, status)
 
 
 # -- prices of one customer alone -------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ async def _own_form(
     own = _own_words(thing, card)
     listed = [] if card is None else [(agent, price_words(card.prices[agent])) for agent in sorted(card.prices)]
     return HtmlPage(
-        "own_prices.html",
+        "catalogue/own_prices.html",
         {
             **await values(request, form, problems),
             "thing": thing,

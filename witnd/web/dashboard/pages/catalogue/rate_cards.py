@@ -55,7 +55,7 @@ async def list_rate_cards(request: PageRequest) -> Answer:
     )
     asked = {"archived": "yes" if archived else None}
     return HtmlPage(
-        "rate_cards.html",
+        "catalogue/rate_cards.html",
         {
             "found": [_line(request, thing) for thing in found],
             "archived": archived,
@@ -92,7 +92,7 @@ async def show_rate_card(request: PageRequest) -> Answer:
         services, CUSTOMER, (CUSTOMERS, None), wanted=lambda entry: entry.content["rate_card"] == key
     )
     return HtmlPage(
-        "rate_card.html",
+        "catalogue/rate_card.html",
         {
             "thing": thing,
             "version": thing.version,

@@ -114,7 +114,7 @@ async def _form(
     [so_far] = await request.services.invoices.credited(invoice.id, [line.id])
     [section] = sections(invoice, [line], [so_far])
     return HtmlPage(
-        "invoice_credit.html",
+        "invoices/invoice_credit.html",
         {
             "invoice": invoice,
             "name": name_of(invoice),

@@ -42,7 +42,7 @@ async def list_notes(request: PageRequest) -> Answer:
             raise
         found = Page([], None)
     return HtmlPage(
-        "credit_notes.html",
+        "invoices/credit_notes.html",
         {
             "found": [credit_note_json(note) for note in found.data],
             "unreadable": found.unreadable,
@@ -63,7 +63,7 @@ async def show_note(request: PageRequest) -> Answer:
     note = await invoices.note_named(services, request.path["id"])
     balance = await services.invoices.balance(note.customer_key, note.currency)
     return HtmlPage(
-        "credit_note.html",
+        "invoices/credit_note.html",
         {
             "note": credit_note_json(note),
             "name": note.number or note.id,

@@ -78,7 +78,7 @@ async def list_invoices(request: PageRequest) -> Answer:
         for what in ("invoices", "lines")
     }
     return HtmlPage(
-        "invoices.html",
+        "invoices/invoices.html",
         {
             "found": [_row(one, shelf.bill(one).customer_name) for one in found.data],
             "unreadable": found.unreadable,
@@ -124,7 +124,7 @@ async def invoice_page(
     name = name_of(invoice)
     sheet = await _sheet(services, invoice)
     return HtmlPage(
-        "invoice.html",
+        "invoices/invoice.html",
         {
             "invoice": full,
             "name": name,

@@ -41,7 +41,7 @@ async def list_deliveries(request: PageRequest) -> Answer:
     )
     asked = {name: query.get(name, "") for name in FILTERS}
     return HtmlPage(
-        "deliveries.html",
+        "webhooks/deliveries.html",
         {
             "found": found.data,
             "asked": asked,
@@ -62,7 +62,7 @@ async def show_delivery(request: PageRequest) -> Answer:
         known = (await request.services.learned()).entry(RULE.name, found.rule.name, request.services.now_ms())
         rule = None if known is None else {"enabled": known.content["enabled"], "archived": known.archived}
     return HtmlPage(
-        "delivery.html",
+        "webhooks/delivery.html",
         {
             "one": found,
             # Numbered as they were made; of many, the first are not kept.
@@ -137,4 +137,4 @@ def _range(
         "most": deliveries.RESENT_MAX,
         **error_values(refused),
     }
-    return HtmlPage("delivery_resend.html", values, 200 if refused is None else status_of(refused))
+    return HtmlPage("webhooks/delivery_resend.html", values, 200 if refused is None else status_of(refused))

@@ -106,7 +106,7 @@ def _overlap(given: Mapping[str, str]) -> int:
 
 
 def _secret(name: str, secret: str, *, made: bool) -> HtmlPage:
-    return HtmlPage("secret.html", {"name": name, "secret": secret, "made": made, "rule_link": rule_link})
+    return HtmlPage("webhooks/secret.html", {"name": name, "secret": secret, "made": made, "rule_link": rule_link})
 
 
 def _given(request: PageRequest) -> dict[str, str]:
@@ -129,7 +129,7 @@ def _form(request: PageRequest, name: str | None, given: Mapping[str, str], refu
     now = request.services.now_ms()
     scheduled = [] if name is None else [start for start in known.instants(RULE.name, name) if start > now]
     return HtmlPage(
-        "notification_form.html",
+        "webhooks/notification_form.html",
         {
             "name": name,
             "given": given,

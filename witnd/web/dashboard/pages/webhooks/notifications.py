@@ -42,7 +42,7 @@ async def list_rules(request: PageRequest) -> Answer:
     desk = await services.deliveries()
     asked = {"archived": "yes" if archived else ""}
     return HtmlPage(
-        "notifications.html",
+        "webhooks/notifications.html",
         {
             "found": list(zip(shown, await desk.queue_sizes([rule.id for rule in shown]), strict=True)),
             "archived": archived,
@@ -130,7 +130,7 @@ async def rule_page(
     [waiting] = await (await services.deliveries()).queue_sizes([rule.id])
     newest = await deliveries.page(services, rule=name, limit=NEWEST, after=None, looked_at_max=LOOKED_AT_MAX)
     return HtmlPage(
-        "notification.html",
+        "webhooks/notification.html",
         {
             "rule": rule,
             "source_labels": SOURCE_LABELS,
