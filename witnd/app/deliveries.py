@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, get_args
 
-from witnd.app.errors import checked_cursor, invalid, not_found
+from witnd.app.errors import Refused, checked_cursor, invalid, not_found
 from witnd.app.services import Services
 from witnd.domain.values import instant
 from witnd.domain.webhooks.delivery import HEALTHY, STANDINGS, Standing
@@ -85,13 +85,31 @@ async def in_full(services: Services, id_: str) -> DeliveryDetailJson:
 async def resend(services: Services, author: Author, id_: str) -> DeliveryDetailJson:
     """Resend a delivery now, under the same id."""
     desk = await services.deliveries()
+    await _queue(services, desk, author, id_)
+    return await _in_full(desk, await _found(desk, id_))
+
+
+async def resend_each(services: Services, author: Author, ids: Sequence[str]) -> list[str]:
+    """Resend these deliveries. Return the ids that do not exist."""
+    desk = await services.deliveries()
+    missing = []
+    for id_ in ids:
+        try:
+            await _queue(services, desk, author, id_)
+        except Refused as refused:
+            if refused.code != "NOT_FOUND":
+                raise
+            missing.append(id_)
+    return missing
+
+
+async def _queue(services: Services, desk: Deliveries, author: Author, id_: str) -> None:
     before = await _found(desk, id_)
     if before.row.delivery is None:
         raise not_found("message of a delivery", id_)
     await services.changes.note_request(author, "delivery.resend", id_, standing=before.row.progress.standing)
     if await desk.resend([id_], services.now_ms()):
         raise not_found("message of a delivery", id_)
-    return await _in_full(desk, await _found(desk, id_))
 
 
 async def count_between(services: Services, from_: str, to: str, *, rule: str | None, standing: str | None) -> int:

@@ -16,7 +16,7 @@ LOOKED_AT_MAX: Final = 2000
 T = TypeVar("T")
 
 
-async def asked(services: Services, ask: Callable[[Reads, Catalogue], Awaitable[T]]) -> T:
+async def read_with_catalogue(services: Services, ask: Callable[[Reads, Catalogue], Awaitable[T]]) -> T:
     """Return the result of `ask` with its own connection."""
     async with open_reads(services.server) as reads:
         catalogue = await services.learned()

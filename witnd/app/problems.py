@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from witnd.app.daemon_services import DaemonServices
 from witnd.app.outcomes.on_hold import KeysOnHold, longest
-from witnd.app.services import Services
+from witnd.app.services import Services, rule_ids
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.outcomes.event import Event
@@ -134,10 +134,9 @@ class Problems(Struct, frozen=True, kw_only=True):
 
 
 async def stuck(services: Services, reads: Reads, catalogue: Catalogue) -> StuckCounts:
-    rules = [rule_id(name) for name in catalogue.keys("notification_rule")]
     billing = services.config.billing
     grace_ms = None if billing.issue == "manual" else int(billing.grace * 1000)
-    return await overview.stuck_counts(reads, services.partitions, services.keys, rules, grace_ms)
+    return await overview.stuck_counts(reads, services.partitions, services.keys, rule_ids(catalogue), grace_ms)
 
 
 def count(found: StuckCounts, troubles: Sequence[str]) -> int:

@@ -48,6 +48,13 @@ class Services(Struct, kw_only=True):
 
     async def deliveries(self) -> Deliveries:
         """Return the deliveries of all rules, including archived ones."""
-        catalogue = await self.learned()
-        rules = [rule_id(name) for name in catalogue.keys("notification_rule")]
-        return Deliveries(self.client, self.partitions, self.keys, rules)
+        return self.deliveries_of(await self.learned())
+
+    def deliveries_of(self, catalogue: Catalogue) -> Deliveries:
+        """Return the deliveries of all rules of an up-to-date catalogue."""
+        return Deliveries(self.client, self.partitions, self.keys, rule_ids(catalogue))
+
+
+def rule_ids(catalogue: Catalogue) -> list[str]:
+    """Return the ids of all notification rules, including archived ones."""
+    return [rule_id(name) for name in catalogue.keys("notification_rule")]

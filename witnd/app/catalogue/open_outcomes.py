@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from witnd.app.outcomes.view import Listed, listed
-from witnd.app.paging import asked
+from witnd.app.paging import read_with_catalogue
 from witnd.app.services import Services
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.contract import Contract
@@ -56,7 +56,7 @@ async def running(services: Services, agent: str) -> Running:
         versions = [OnVersion(version=number, outcomes=found[number]) for number in order]
         return Running(versions=versions, complete=page.cursor is None)
 
-    return await asked(services, ask)
+    return await read_with_catalogue(services, ask)
 
 
 class _Numbers:

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from witnd.app.errors import Refused, invalid
-from witnd.app.paging import LOOKED_AT_MAX, asked, cursor_of
+from witnd.app.paging import LOOKED_AT_MAX, cursor_of
 from witnd.app.services import Services
-from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.event import EntryId, Event
 from witnd.store.keys import Keys
 from witnd.store.log.reader import entry_id
@@ -15,7 +14,7 @@ from witnd.store.page import Page
 from witnd.store.query.cursor import text_of_cursor
 from witnd.store.query.fates import Fate, event_of, fate_of, logged_fields, recorded_fate, shorten, with_events
 from witnd.store.query.merged import newest_fates
-from witnd.store.query.reads import FATES, Reads
+from witnd.store.query.reads import FATES, Reads, open_reads
 
 _ENTRY: Final = re.compile("([0-9]{1,16})-([0-9]{1,20})", re.ASCII)
 
@@ -40,9 +39,9 @@ async def page(
         found = await with_events(reads, partitions, data)
         return [shorten(fate) for fate in found] if is_shortened else found
 
-    async def ask(reads: Reads, _: Catalogue) -> Page[Fate]:
-        data: list[Fate] = []
-        looked_at, last = 0, behind
+    data: list[Fate] = []
+    looked_at, last = 0, behind
+    async with open_reads(services.server) as reads:
         async for place, record in newest_fates(reads, partitions, fates, behind, limit + 1):
             mine = record is not None and key in (None, record.key)
             if looked_at == most or (mine and len(data) == limit):
@@ -51,8 +50,6 @@ async def page(
                 data.append(recorded_fate(place.partition, entry_id(place.name), record, None))
             looked_at, last = looked_at + 1, place
         return Page(await filled(reads, data), None)
-
-    return await asked(services, ask)
 
 
 async def one(services: Services, id_: str, *, partition: int | None = None, key: str | None = None) -> Fate:
@@ -73,11 +70,9 @@ async def anywhere(services: Services, id_: str, *, partition: int | None = None
     """Return the events with this id in all partitions: each partition assigns its own ids."""
     entry, partitions = entry_named("id", id_), services.chosen(partition)
 
-    async def ask(reads: Reads, _: Catalogue) -> list[Fate]:
+    async with open_reads(services.server) as reads:
         found = [await fate_of(reads, keys, entry, key) for keys in partitions]
-        return [fate for fate in found if fate is not None]
-
-    return await asked(services, ask)
+    return [fate for fate in found if fate is not None]
 
 
 def in_several(found: Sequence[Fate]) -> Refused:
@@ -96,21 +91,22 @@ def partition_named(text: str) -> int:
 async def events_of(services: Services, found: Sequence[Fate]) -> dict[tuple[int, str], Event]:
     """Return the content of those events that the log still has and that are readable, by partition and id."""
 
-    async def ask(reads: Reads, _: Catalogue) -> dict[tuple[int, str], Event]:
-        events: dict[tuple[int, str], Event] = {}
+    events: dict[tuple[int, str], Event] = {}
+    if not found:
+        return events
+    async with open_reads(services.server) as reads:
         for number in {fate.partition for fate in found}:
             ids = [fate.id for fate in found if fate.partition == number]
             for id_, fields in (await logged_fields(reads, services.partitions[number], ids)).items():
                 if (event := event_of(fields)) is not None:
                     events[number, id_] = event
-        return events
-
-    return await asked(services, ask) if found else {}
+    return events
 
 
 async def fields_of(services: Services, keys: Keys, ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
     """Return the fields of those events of a partition that the log still has."""
-    return await asked(services, lambda reads, _: logged_fields(reads, keys, ids))
+    async with open_reads(services.server) as reads:
+        return await logged_fields(reads, keys, ids)
 
 
 def entry_named(path: str, text: str) -> EntryId:

@@ -6,10 +6,10 @@ from typing import Final
 from witnd.app.errors import invalid
 from witnd.app.outcomes.fates import entry_named
 from witnd.app.outcomes.view import Explained, Listed, explained, listed
-from witnd.app.paging import LOOKED_AT_MAX, asked, cursor_of
+from witnd.app.paging import LOOKED_AT_MAX, cursor_of, read_with_catalogue
 from witnd.app.services import Services
 from witnd.domain.catalogue.catalogue import Catalogue
-from witnd.domain.outcomes.outcome import STATUSES as ALL
+from witnd.domain.outcomes.outcome import STATUSES
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.store.keys import Keys
 from witnd.store.page import Page
@@ -18,7 +18,7 @@ from witnd.store.query.outcomes import OutcomeFilter, list_due_outcomes, list_ou
 from witnd.store.query.reads import Reads
 
 # Both spellings of a missed outcome are understood; people are shown the first.
-STATUSES: Final[Mapping[str, str]] = {
+SPELLINGS: Final[Mapping[str, str]] = {
     "open": "OPEN",
     "pending": "PENDING",
     "confirmed": "CONFIRMED",
@@ -59,7 +59,7 @@ async def page(
         data = [listed(place.partition, outcome) for place, outcome in found.data]
         return Page(data, found.cursor)
 
-    return await asked(services, ask)
+    return await read_with_catalogue(services, ask)
 
 
 async def _by_key(services: Services, key: str, wanted: OutcomeFilter, behind: Cursor | None) -> Page[Listed]:
@@ -70,7 +70,7 @@ async def _by_key(services: Services, key: str, wanted: OutcomeFilter, behind: C
         data = [] if found is None or not wanted.matches(found) else [listed(keys.partition, found)]
         return Page(data, None)
 
-    return await asked(services, ask)
+    return await read_with_catalogue(services, ask)
 
 
 async def one(
@@ -84,15 +84,15 @@ async def one(
     """Return an outcome in full, with its last events or those after one; None if the key is unused. `most`: maximum
     number of events, instead of the API's limit."""
     after = None if events_after is None else entry_named("events_after", events_after)
-    deliveries = await services.deliveries()
+    keys = keys_of(services, key)
 
     async def ask(reads: Reads, catalogue: Catalogue) -> Explained | None:
-        keys = keys_of(services, key)
+        deliveries = services.deliveries_of(catalogue)
         return await explained(
             reads, keys, key, catalogue, deliveries, services.invoices, after=after, most=most, is_whole=is_whole
-        )  # fmt: skip
+        )
 
-    return await asked(services, ask)
+    return await read_with_catalogue(services, ask)
 
 
 def keys_of(services: Services, key: str) -> Keys:
@@ -102,8 +102,10 @@ def keys_of(services: Services, key: str) -> Keys:
 
 def _statuses(text: str | None) -> frozenset[str]:
     if text is None:
-        return frozenset(ALL)
-    wanted = [STATUSES.get(word.strip().lower()) for word in text.split(",")]
+        return frozenset(STATUSES)
+    wanted = [SPELLINGS.get(word.strip().lower()) for word in text.split(",")]
     if None in wanted:
-        raise invalid("status", f"must be one or more of {', '.join(ALL)}, missed, separated by commas, got {text!r}")
+        raise invalid(
+            "status", f"must be one or more of {', '.join(STATUSES)}, missed, separated by commas, got {text!r}"
+        )
     return frozenset(word for word in wanted if word is not None)

@@ -8,7 +8,7 @@ from msgspec import Struct
 from witnd.app.errors import Refused, not_found
 from witnd.app.outcomes import fates
 from witnd.app.outcomes.list import keys_of
-from witnd.app.paging import asked, cursor_of
+from witnd.app.paging import cursor_of, read_with_catalogue
 from witnd.app.services import Services
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.catalogue.routing import Terms, opening_terms
@@ -66,16 +66,26 @@ class Placeable(Struct, frozen=True, kw_only=True):
 
 async def retry(services: Services, author: Author, key: str) -> Retried:
     """Retry the held events of a key."""
-    keys = keys_of(services, key)
-
-    async def ask(reads: Reads, _: Catalogue) -> bool:
-        return (await reads.pipeline(("ZSCORE", keys.held, key)))[0] is not None
-
-    if not await asked(services, ask):
+    retried, missing = await retry_each(services, author, [key])
+    if missing:
         raise not_found("key with held events", key)
-    await services.changes.note_request(author, "outcome.retry", key)
-    [entry] = await _requests(services).append([(keys, key)])
-    return Retried(key=key, partition=keys.partition, id=entry)
+    return retried[0]
+
+
+async def retry_each(services: Services, author: Author, names: Sequence[str]) -> tuple[list[Retried], list[str]]:
+    """Retry the held events of these keys. Return also the keys without held events."""
+    requests, retried, missing = _requests(services), list[Retried](), list[str]()
+    async with open_reads(services.server) as reads:
+        scores = await reads.pipeline(*(("ZSCORE", keys_of(services, key).held, key) for key in names))
+    for key, score in zip(names, scores, strict=True):
+        if score is None:
+            missing.append(key)
+            continue
+        keys = keys_of(services, key)
+        await services.changes.note_request(author, "outcome.retry", key)
+        [entry] = await requests.append([(keys, key)])
+        retried.append(Retried(key=key, partition=keys.partition, id=entry))
+    return retried, missing
 
 
 async def retry_every(services: Services, author: Author) -> list[Retried]:
@@ -121,9 +131,9 @@ async def remove(services: Services, author: Author, fate: Fate) -> Removed:
 async def retry_held(services: Services, author: Author, after: str | None) -> RetriedHeld:
     """Retry the held keys after `after` that have events that can be applied now."""
     behind = cursor_of(services, after)
-    found = await asked(
+    found = await read_with_catalogue(
         services, lambda reads, catalogue: placeable(reads, services.partitions, catalogue, behind)
-    )  # fmt: skip
+    )
     if found.keys:
         await services.changes.note_request(author, "problems.retry_held", "", keys=[key for _, key in found.keys])
         await _requests(services).append(found.keys)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from witnd.app import deliveries as use
 from witnd.app.catalogue import rules
-from witnd.app.errors import Refused
+from witnd.app.errors import not_found
 from witnd.cli.console.author import author
 from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.console.failure import refusal_text
@@ -152,36 +152,28 @@ def resend(
     ranged = from_ is not None and to is not None
     if bool(ids) == ranged or (ids and (from_, to, rule, state) != (None,) * 4):
         raise click.UsageError("give either IDs or a range with --from and --to")
-    chosen = partial(
-        use.resend_between, from_=from_ or "", to=to or "", rule=rule, standing=state, is_limited=False
-    )  # fmt: skip
+    chosen = partial(use.resend_between, from_=from_ or "", to=to or "", rule=rule, standing=state, is_limited=False)
     run(_resend(ids, chosen, json_output, config_path))
 
 
 async def _resend(
     ids: Sequence[str], resend_chosen: Callable[..., Awaitable[int]], as_document: bool, config: Path | None
 ) -> None:
-    missing: dict[str, Refused] = {}
+    missing: list[str] = []
     async with session(config) as opened:
         services = opened.services
         if ids:
-            unique = dict.fromkeys(ids)
-            for id_ in unique:
-                try:
-                    await use.resend(services, author(), id_)
-                except Refused as refused:
-                    if refused.code != "NOT_FOUND":
-                        raise
-                    missing[id_] = refused
+            unique = list(dict.fromkeys(ids))
+            missing = await use.resend_each(services, author(), unique)
             queued = len(unique) - len(missing)
         else:
             queued = await resend_chosen(services, author())
     if as_document:
-        as_json({"queued": queued, "missing": list(missing)})
+        as_json({"queued": queued, "missing": missing})
     else:
         click.echo(f"{queued} queued")
-    for absent in missing.values():
-        click.echo(printable(f"witnd: {refusal_text(absent)}"), err=True)
+    for id_ in missing:
+        click.echo(printable(f"witnd: {refusal_text(not_found('delivery', id_))}"), err=True)
     if missing:
         raise click.exceptions.Exit(USAGE)
 

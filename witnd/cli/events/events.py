@@ -6,10 +6,8 @@ from pathlib import Path
 
 import click
 
-from witnd.app.errors import Refused
 from witnd.app.outcomes import fates
 from witnd.app.outcomes import retry as retrying
-from witnd.app.outcomes.retry import Retried
 from witnd.cli.console.author import author
 from witnd.cli.console.context import as_json, config_option, json_option, run, session
 from witnd.cli.console.options import DefaultGroup, page_options
@@ -74,9 +72,8 @@ def show(
       witnd events retry --all
     """
     if entry is None:
-        wanted = partial(
-            fates.page, fate=",".join(chosen) or None, key=key, partition=partition, limit=limit, after=after
-        )  # fmt: skip
+        fate = ",".join(chosen) or None
+        wanted = partial(fates.page, fate=fate, key=key, partition=partition, limit=limit, after=after)
         run(_list(wanted, json_output, config_path))
     elif after is not None or chosen:
         raise click.UsageError("--fate and --after apply to lists; leave them out with an ID")
@@ -148,19 +145,13 @@ def _row(fate: Fate) -> tuple[object, ...]:
 
 
 async def _retry(outcome_keys: Sequence[str], as_document: bool, config: Path | None) -> None:
-    retried: list[Retried] = []
     missing: list[str] = []
     async with session(config) as opened:
         services = opened.services
-        if not outcome_keys:
+        if outcome_keys:
+            retried, missing = await retrying.retry_each(services, author(), list(dict.fromkeys(outcome_keys)))
+        else:
             retried = await retrying.retry_every(services, author())
-        for key in dict.fromkeys(outcome_keys):
-            try:
-                retried.append(await retrying.retry(services, author(), key))
-            except Refused as refused:
-                if refused.code != "NOT_FOUND":
-                    raise
-                missing.append(key)
     if as_document:
         as_json({"asked": retried, "not_held": missing})
     else:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from witnd.app.outcomes import list as outcome_list
-from witnd.app.outcomes.list import STATUSES
+from witnd.app.outcomes.list import SPELLINGS
 from witnd.app.outcomes.view import Listed
 from witnd.cli.console.context import config_option, json_option, run, session
 from witnd.cli.console.options import page_options
@@ -22,7 +22,7 @@ from witnd.store.query.reads import LOOKED_AT_MAX
 @click.option(
     "--status",
     "spoken",
-    type=click.Choice([*STATUSES], case_sensitive=False),
+    type=click.Choice([*SPELLINGS], case_sensitive=False),
     multiple=True,
     help="Only outcomes with this status; `failed` means missed.",
 )

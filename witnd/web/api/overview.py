@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from witnd.app.errors import invalid
 from witnd.app.overview import Overview, overview
-from witnd.app.paging import asked
+from witnd.app.paging import read_with_catalogue
 from witnd.web.http.route import Call, route
 
 DAYS_MAX: Final = 366
@@ -30,4 +30,4 @@ async def read_overview(call: Call[OverviewQuery]) -> Overview:
     services, shown = call.services, call.query.days
     if not 1 <= shown <= DAYS_MAX:
         raise invalid("days", f"must lie between 1 and {DAYS_MAX}")
-    return await asked(services, lambda reads, catalogue: overview(services, reads, catalogue, shown))
+    return await read_with_catalogue(services, lambda reads, catalogue: overview(services, reads, catalogue, shown))

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from witnd.app.outcomes import retry as retrying
 from witnd.app.outcomes.retry import RetriedHeld
-from witnd.app.paging import asked
+from witnd.app.paging import read_with_catalogue
 from witnd.app.problems import Problems, problems
 from witnd.web.http.route import Call, route
 
@@ -26,7 +26,7 @@ class RetryQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 )
 async def list_problems(call: Call[Any]) -> Problems:
     services = call.services
-    return await asked(services, lambda reads, catalogue: problems(services, reads, catalogue))
+    return await read_with_catalogue(services, lambda reads, catalogue: problems(services, reads, catalogue))
 
 
 @route(

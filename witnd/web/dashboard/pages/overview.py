@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from witnd.app.daemon_services import DaemonServices
 from witnd.app.overview import DayFigures, Overview, standing
-from witnd.app.paging import asked
+from witnd.app.paging import read_with_catalogue
 from witnd.web.dashboard.forms.submit import example, sending
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, page
 from witnd.web.dashboard.present.charts import Day, draw_chart
@@ -28,7 +28,9 @@ class Step(Struct, frozen=True, kw_only=True):
 async def show_overview(request: PageRequest) -> Answer:
     services = request.services
 
-    found, stuck = await asked(services, lambda reads, catalogue: standing(services, reads, catalogue, DAYS))
+    found, stuck = await read_with_catalogue(
+        services, lambda reads, catalogue: standing(services, reads, catalogue, DAYS)
+    )
     return HtmlPage(
         "overview.html",
         {

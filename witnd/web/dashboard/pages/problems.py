@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from witnd.app.outcomes import fates
 from witnd.app.outcomes.retry import RetriedHeld, retry_held
-from witnd.app.paging import asked
+from witnd.app.paging import read_with_catalogue
 from witnd.app.problems import HeldKey, Problems, Waiting, needs
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.store.query.fates import Fate
@@ -32,7 +32,7 @@ async def show_problems(request: PageRequest) -> Answer:
     async def ask(reads: Reads, catalogue: Catalogue) -> tuple[Problems, list[Waiting]]:
         return await needs(services, reads, catalogue)
 
-    found, waiting = await asked(services, ask)
+    found, waiting = await read_with_catalogue(services, ask)
     late = await fates.page(services, fate="late", key=None, limit=LATE_SHOWN, after=None)
     return HtmlPage(
         "problems.html",
