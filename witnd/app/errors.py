@@ -1,11 +1,11 @@
 """Errors of use cases: a code for programs, a message for people, and the path of each mistake."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 
 from msgspec import Struct
 
+from witnd.domain.values.fields import similar_name
 from witnd.domain.values.mistake import Mistake
 from witnd.store.page import InvalidCursor
 
@@ -74,11 +74,15 @@ def checked_cursor() -> Iterator[None]:
         raise invalid("after", str(wrong)) from None
 
 
-def not_found(what: str, key: str, known: Sequence[str] = ()) -> Refused:
+def not_found(what: str, key: str, known: Collection[str] = (), *, remedy: str | None = None) -> Refused:
     """Refuse a key that does not exist. `what` is its kind, such as "outcome". `known`: keys for a suggestion."""
-    near = get_close_matches(key, known, n=1)
-    remedy = f"did you mean {near[0]!r}?" if near else None
-    return Refused("NOT_FOUND", f"no such {what}: {key!r}", remedy=remedy, missing=what)
+    return Refused("NOT_FOUND", f"no such {what}: {key!r}", remedy=remedy or did_you_mean(key, known), missing=what)
+
+
+def did_you_mean(key: str, known: Collection[str]) -> str | None:
+    """Return the remedy that suggests a similar key, if there is one."""
+    near = similar_name(key, known)
+    return None if near is None else f"did you mean {near!r}?"
 
 
 def unavailable(reason: str, seconds: int = 1) -> Refused:

@@ -5,7 +5,6 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
@@ -13,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from witnd.app.catalogue.read import RULE
-from witnd.app.errors import Refused, all_invalid, invalid, not_found
+from witnd.app.errors import Refused, all_invalid, did_you_mean, invalid, not_found
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry, HeldReason
 from witnd.domain.catalogue.file import CatalogueFile
 from witnd.domain.catalogue.zero_price import card_warnings
@@ -172,8 +171,7 @@ def _missing(catalogue: Catalogue, word: str, key: str) -> Refused:
 
 
 def _unpriced(agent: str, where: str, known: Sequence[str]) -> NoReturn:
-    near = get_close_matches(agent, [one for one in known if one != agent], n=1)
-    remedy = f"did you mean {near[0]!r}?" if near else None
+    remedy = did_you_mean(agent, [one for one in known if one != agent])
     raise Refused("NOT_FOUND", f"{where} has no price for agent {agent!r}", remedy=remedy)
 
 

@@ -14,7 +14,7 @@ from witnd.app.errors import Refused, invalid, invalid_cursor, not_found
 from witnd.app.services import Services
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.catalogue.contract import Contract
-from witnd.domain.catalogue.history import Version, field_changes, version_at_index
+from witnd.domain.catalogue.history import SCHEDULED, Version, field_changes, version_at_index
 from witnd.domain.catalogue.text import FieldDifference
 from witnd.domain.values import instant
 
@@ -94,8 +94,7 @@ async def read(services: Services, kind: Kind, key: str, *, at: str | None = Non
         except ValueError as wrong:
             raise invalid("at", f"{at!r} {wrong}") from None
         if found is None:
-            first = instant.render(entries[0].effective_from)
-            raise Refused("NOT_FOUND", f"{kind.word} {key!r} has no version before {first}")
+            raise _not_yet(kind.word, key, entries[0].effective_from)
         entry = found
     return thing_of(catalogue, kind, key, now, entry.effective_from)
 
@@ -141,6 +140,8 @@ async def every(services: Services, kind: Kind) -> list[Thing]:
 async def agreed(services: Services, agent: Thing, customer_key: str, at: int) -> Version:
     """Return an agent's version with the individual terms of a customer, as frozen by an outcome opening at an
     instant."""
+    if agent.version.standing == SCHEDULED:
+        raise _not_yet(AGENT.word, agent.key, agent.version.effective_from)
     catalogue = services.catalogue
     customer = catalogue.customer(customer_key, at)
     if customer is None:
@@ -154,6 +155,10 @@ def _known(catalogue: Catalogue, kind: Kind, key: str) -> tuple[CatalogueEntry, 
     if not entries:
         raise not_found(kind.word, key, catalogue.keys(kind.name))
     return entries
+
+
+def _not_yet(word: str, key: str, first: int) -> Refused:
+    return Refused("NOT_FOUND", f"{word} {key!r} has no version before {instant.render(first)}")
 
 
 def _place(entries: Sequence[CatalogueEntry], number: int, name: str) -> int:

@@ -6,7 +6,6 @@ back as the same catalogue.
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from msgspec import Struct
@@ -15,7 +14,7 @@ from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.catalogue.contract import read_agent
 from witnd.domain.catalogue.customer import read_customer
 from witnd.domain.pricing.ratecard import DIGITS, FLAT, read_rate_card
-from witnd.domain.values.fields import MAX_KEY_LENGTH, field_path, short_repr, text_problem, unknown_name
+from witnd.domain.values.fields import MAX_KEY_LENGTH, field_path, short_repr, similar_name, text_problem, unknown_name
 from witnd.domain.values.mistake import Mistake
 from witnd.domain.webhooks import notification
 from witnd.domain.webhooks.rotation import OVERLAP, overlap_content
@@ -154,13 +153,15 @@ def _read_content(
 def reference_mistakes(file: CatalogueFile, catalogue: Catalogue, remedy: str = "add it to the file") -> list[Mistake]:
     """Return mistakes for references to keys that neither the file nor the catalogue has."""
     found = []
+    known: dict[str, set[str]] = {}
     for reference in file.references:
         kind, key = reference.kind, reference.key
         if (kind, key) in file.named or catalogue.instants(kind, key):
             continue
-        known = {k for named, k in file.named if named == kind} | set(catalogue.keys(kind))
-        near = get_close_matches(key, sorted(known), n=1)
-        hint = f"did you mean {short_repr(near[0])}?" if near else remedy
+        if kind not in known:
+            known[kind] = {name for of, name in file.named if of == kind} | set(catalogue.keys(kind))
+        near = similar_name(key, known[kind])
+        hint = remedy if near is None else f"did you mean {short_repr(near)}?"
         problem = f"there is no {_kind_text(kind)} {short_repr(key)}; {hint}"
         found.append(Mistake(reference.path, problem))
     return found

@@ -3,7 +3,7 @@
 Nothing here raises: an invalid field returns a placeholder and adds a mistake.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 
 from witnd.domain.values.mistake import Mistake
@@ -11,6 +11,8 @@ from witnd.domain.values.mistake import Mistake
 # The limit of event fields, so that every key can be sent in an event.
 MAX_KEY_LENGTH = 255
 _MAX_SHOWN = 40
+# Comparing more names would stop the daemon's other work for longer than a tenth of a second.
+_MAX_COMPARED = 1000
 
 
 def short_repr(value: object) -> str:
@@ -56,10 +58,17 @@ def text_problem(value: object, longest: int) -> str | None:
     return None
 
 
+def similar_name(name: str, known: Collection[str]) -> str | None:
+    """Return the most similar known name, for a suggestion; None if none is similar or too many are known."""
+    if len(known) > _MAX_COMPARED:
+        return None
+    return next(iter(get_close_matches(name, known, n=1)), None)
+
+
 def unknown_name(name: object, known: Sequence[str]) -> str:
     """Return the message for an unknown field, with the nearest known name."""
-    near = get_close_matches(str(name), known, n=1)
-    hint = f"did you mean {near[0]}?" if near else "known fields are " + ", ".join(known)
+    near = similar_name(str(name), known)
+    hint = f"did you mean {near}?" if near is not None else "known fields are " + ", ".join(known)
     return f"is not a known field; {hint}"
 
 
