@@ -344,7 +344,7 @@ def now(deployment: Deployment) -> int:
 
 
 def test_another_number_of_partitions_is_a_mistake_of_configuration(deployment: Deployment) -> None:
-    deployment.call("HSET", "witn:meta", "format", "2", "deployment", "d", "partitions", "1")
+    deployment.create()
     one = named(report(deployment, 2, WITND_REDIS__PARTITIONS="3"), "deployment")
     assert "has 1, which cannot change" in one["found"]
     assert one["remedy"].startswith("set it to 1")
@@ -456,7 +456,7 @@ def test_dead_letters_and_failing_endpoints_are_told(deployment: Deployment) -> 
 
 
 def test_a_period_that_ended_and_is_not_closed_says_why(deployment: Deployment) -> None:
-    deployment.call("HSET", "witn:meta", "format", "2", "deployment", "d", "partitions", "1")
+    deployment.create()
     deployment.call("ZADD", BILLING.open, LONG_AGO, "a" * 64)
     assert "witnd run" in named(report(deployment), "period", "warning")["remedy"]
     deployment.call("SET", BILLING.owner, "1:x:elsewhere", "PX", 10_000)
@@ -477,7 +477,7 @@ def test_a_draft_past_its_review_is_a_warning_where_witnd_issues(deployment: Dep
 
 
 def test_lines_that_nobody_collects_are_a_warning(deployment: Deployment) -> None:
-    deployment.call("HSET", "witn:meta", "format", "2", "deployment", "d", "partitions", "1")
+    deployment.create()
     deployment.call("XADD", deployment.keys().lines, "1-0", "data", encode_record(line(Confirmed(0, LONG_AGO, "x"))))
     deployment.call("HSET", deployment.keys().state, "lines", "1")
     assert "1 partition" in named(report(deployment), "lines", "warning")["found"]
@@ -486,7 +486,7 @@ def test_lines_that_nobody_collects_are_a_warning(deployment: Deployment) -> Non
 
 
 def test_redis_that_has_less_than_the_journal_is_a_problem(deployment: Deployment, tmp_path: Path) -> None:
-    deployment.call("HSET", "witn:meta", "format", "2", "deployment", "d", "partitions", "1")
+    deployment.create()
     write_journal(tmp_path, "d", 7)
     one = named(report(deployment, 3), "journal")
     assert "is at step 0 and was at step 7" in one["found"]

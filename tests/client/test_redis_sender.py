@@ -19,7 +19,7 @@ QUICK = Retries(attempts=3, first=0.001, most=0.01)
 @pytest.fixture
 def deployment(session_server: Server, redis_url: str, tmp_path: Path) -> Deployment:
     made = Deployment(session_server, tmp_path, partitions=2)
-    made.call("HSET", "witn:meta", "format", "2", "deployment", "d", "partitions", "2")
+    made.create()
     return made
 
 

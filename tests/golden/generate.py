@@ -1,4 +1,7 @@
-"""Builds a small deployment with the real daemon and writes it, and what it answers, as the data of this format."""
+"""Build a small deployment with the real daemon and write it, and what it answers, as the data of this format.
+
+If a change needs new stored data here, it is a new format: increase `witnd.store.meta.FORMAT` with it.
+"""
 
 import json
 from pathlib import Path

@@ -27,6 +27,7 @@ from witnd.daemon.process.systemd import Systemd
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.endpoint import endpoint
 from witnd.store.keys import Keys
+from witnd.store.meta import FORMAT
 
 # Long ago and whole, so that instants in expectations are easy to read: 2001-09-09T01:46:40Z.
 LONG_AGO = 1_000_000_000_000
@@ -120,6 +121,10 @@ class Deployment:
 
     def call(self, *words: str | bytes | int) -> Any:
         return self.server.call(*words)
+
+    def create(self) -> None:
+        """Write the record of a deployment that a daemon writes at its first start."""
+        self.call("HSET", "witn:meta", "format", FORMAT, "deployment", "d", "partitions", self.partitions)
 
     def work(self, holds: Callable[[redis.Redis], bool] | None = None) -> None:
         """Run the daemon until a condition holds: that all was read and nothing is due."""
