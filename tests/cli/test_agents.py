@@ -108,6 +108,10 @@ def test_what_is_scheduled_only_is_listed_as_such(deployment: Deployment) -> Non
     refused = deployment.witnd("agents", "next", "--at", "2095-01-01T00:00:00Z")
     assert refused.exit_code == 2
     assert f"'next' has no version before {LATER}" in refused.stderr
+    deployment.apply()
+    terms = deployment.witnd("agents", "next", "--customer", "acme")
+    assert terms.exit_code == 2
+    assert f"'next' has no version before {LATER}" in terms.stderr
 
 
 def test_the_terms_of_one_customer_are_shown(deployment: Deployment) -> None:

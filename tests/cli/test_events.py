@@ -249,3 +249,15 @@ def test_only_held_events_are_removed(deployment: Deployment) -> None:
         assert done.exit_code == 2
         assert said in done.stderr
     assert not deployment.call("EXISTS", "witn:{0}:removals")
+
+
+def test_events_are_read_and_retried_while_the_catalogue_is_damaged(deployment: Deployment) -> None:
+    deployment.apply()
+    held = deployment.event("ticket-0002", "replied", customer_key="penniless")
+    deployment.work()
+    deployment.call("LSET", "witn:{shared}:catalogue", 0, "damaged")
+    assert deployment.witnd("agents").exit_code == 3
+    assert deployment.json("events", held)["fate"] == "held"
+    assert fates(deployment) == [(held, "held", "NO_RATE_CARD")]
+    assert deployment.json("events", "retry", "ticket-0002")["not_held"] == []
+    assert [one["id"] for one in deployment.json("events", "remove", held)["removed"]] == [held]

@@ -101,6 +101,23 @@ def test_mistakes_in_usage_end_with_2(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        ("events badid", "must be the id of an entry"),
+        ("events remove badid", "must be the id of an entry"),
+        ("agents support --at yesterday", "'yesterday'"),
+        ("deliveries resend --from yesterday --to 2027-01-01T00:00:00Z", "'yesterday'"),
+        ("invoices --period x", "'x'"),
+        ("tokens create shop --scope ingest --rate -1", "--rate: must be above 0"),
+    ],
+)
+def test_mistakes_are_named_before_redis_is_asked(command: str, named: str) -> None:
+    result = CliRunner().invoke(entry.main, command.split(), env={"WITND_REDIS__URL": "redis://127.0.0.1:1/0"})
+    assert result.exit_code == 2, result.output
+    assert named in result.stderr
+
+
+@pytest.mark.parametrize(
     ("error", "code", "line"),
     [
         (ConfigError([Mistake("a.b", "is wrong"), Mistake("c", "too")]), 2, "witnd: a.b: is wrong"),

@@ -155,7 +155,7 @@ def test_a_file_with_mistakes_is_not_asked(catalogue: Path) -> None:
     catalogue.write_text(CATALOGUE.replace('up_to = "100"', 'up_to = "0"'))
     told = rate(catalogue, "standard", "support", "1")
     assert told.exit_code == 2
-    assert "rate_cards[0].entries[0].tiers[0].up_to: must be greater than 0" in told.stderr
+    assert f"{catalogue}: rate_cards[0].entries[0].tiers[0].up_to: must be greater than 0" in told.stderr
     catalogue.write_bytes(b"\xff")
     assert "not UTF-8" in rate(catalogue, "standard", "support", "1").stderr
 

@@ -38,7 +38,8 @@ class Services(Struct, kw_only=True):
         if partition is None:
             return self.partitions
         if not 0 <= partition < len(self.partitions):
-            raise not_found("partition", str(partition))
+            last = len(self.partitions) - 1
+            raise not_found("partition", str(partition), remedy=f"they are numbered 0 to {last}")
         return [self.partitions[partition]]
 
     async def learned(self) -> Catalogue:

@@ -74,12 +74,17 @@ async def named(tokens: Tokens, id_: str) -> Token:
     raise not_found("token", id_)
 
 
+def check_new(name: str, scopes: Sequence[str], rate: float | None) -> None:
+    """Raise VALIDATION_ERROR with every mistake in a request for a token."""
+    if wrong := mistakes(name, scopes, rate):
+        raise all_invalid(wrong)
+
+
 async def create(
     tokens: Tokens, author: Author, *, name: str, scopes: Sequence[str], rate: float | None, now_ms: int
 ) -> NewToken:
     """Create a token. Raise VALIDATION_ERROR with every mistake."""
-    if wrong := mistakes(name, scopes, rate):
-        raise all_invalid(wrong)
+    check_new(name, scopes, rate)
 
     def logged(token: Token) -> Change:
         return author.change("token.create", token.id, after=token_json(token, {}))

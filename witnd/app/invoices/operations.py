@@ -113,7 +113,9 @@ async def _find(services: Services, name: str, kind: str, *, can_shorten: bool) 
     try:
         found = await services.invoices.find(name, can_shorten=can_shorten)
     except Ambiguous as several:
-        raise invalid("id", str(several)) from None
+        remedy = "use a longer prefix, or the number"
+        details = [Detail("id", f"{several}; {remedy}")]
+        raise Refused("VALIDATION_ERROR", str(several), details, remedy=remedy) from None
     if found is None:
         raise not_found(kind, name)
     return found

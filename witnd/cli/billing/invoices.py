@@ -94,8 +94,9 @@ def list_(
 async def _list(
     wanted: Callable[[], InvoiceFilter], limit: int, after: str | None, as_document: bool, config: Path | None
 ) -> None:
+    chosen = wanted()  # before it connects: the mistake is in the command
     async with session(config) as opened:
-        page = await operations.listed(opened.services, wanted(), limit, after, looked_at_max=LOOKED_AT_MAX)
+        page = await operations.listed(opened.services, chosen, limit, after, looked_at_max=LOOKED_AT_MAX)
     print_page(page, COLUMNS, listed, invoice_json, as_document=as_document, unreadable="invoice")
 
 

@@ -10,12 +10,16 @@ from msgspec import Struct
 
 from witnd.app.catalogue.apply import parse_file
 from witnd.app.catalogue.quotes import QuoteAnswer, catalogue_of, price_at, told
+from witnd.app.errors import Refused
 from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
+from witnd.cli.console.failure import end
 from witnd.cli.console.options import INSTANT
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
+from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.pricing.quote import quote
 from witnd.domain.pricing.working import ADJUSTMENTS
+from witnd.domain.values.mistake import Mistake
 from witnd.domain.values.money import decimal_string
 
 # A larger list is read by nobody, and a period with more outcomes costs no more to reckon than this many.
@@ -87,7 +91,7 @@ def rate(
       witnd rate standard support 250 --file catalogue.toml --json
     """
     asked = _asked(names, units, customer)
-    answer = run(_answer(asked, None if path is None else path.read_bytes(), at, config_path))
+    answer = run(_answer(asked, config_path, at)) if path is None else _answer_from(path, asked, at)
     if json_output:
         as_json(answer)
     else:
@@ -116,15 +120,22 @@ def _usage(problem: str) -> NoReturn:
     raise click.UsageError(problem)
 
 
-async def _answer(asked: _Asked, file: bytes | None, at: int | None, config: Path | None) -> QuoteAnswer:
-    now = 0
-    if file is None:
-        async with session(config) as opened:
-            catalogue = await opened.services.learned()
-            now = await opened.services.catalogue_store.next_instant()
-    else:
-        catalogue = catalogue_of(parse_file(file))
-    price = price_at(catalogue, asked.agent, asked.card, asked.customer, now if at is None else at)
+async def _answer(asked: _Asked, config: Path | None, at: int | None) -> QuoteAnswer:
+    async with session(config) as opened:
+        catalogue = await opened.services.learned()
+        return _quoted(catalogue, asked, await opened.services.catalogue_store.next_instant() if at is None else at)
+
+
+def _answer_from(path: Path, asked: _Asked, at: int | None) -> QuoteAnswer:
+    try:
+        return _quoted(catalogue_of(parse_file(path.read_bytes())), asked, at or 0)
+    except Refused as refused:
+        reasons = [str(Mistake(one.path, one.message)) for one in refused.details] or [refused.message]
+        end(Refused(refused.code, "\n".join([f"{path}: {reason}" for reason in reasons])))
+
+
+def _quoted(catalogue: Catalogue, asked: _Asked, at: int) -> QuoteAnswer:
+    price = price_at(catalogue, asked.agent, asked.card, asked.customer, at)
     return told(quote(price, asked.units), lines_max=None)
 
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from witnd.app.catalogue import read
 from witnd.app.catalogue.read import Thing
 from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
+from witnd.cli.console.options import INSTANT_TEXT
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
 from witnd.domain.catalogue.catalogue import Catalogue
@@ -60,7 +61,9 @@ def version_options(command: Callable[..., Any]) -> Callable[..., Any]:
         json_option,
         click.option("--compare", "pair", type=int, nargs=2, metavar="N M", help="Compare version N with version M."),
         click.option("--version", "number", type=click.IntRange(1), metavar="N", help="Show version N in full."),
-        click.option("--at", metavar="INSTANT", type=TEXT, help="Show the version in effect at this instant in full."),
+        click.option(
+            "--at", metavar="INSTANT", type=INSTANT_TEXT, help="Show the version in effect at this instant in full."
+        ),
         click.option("--all", "everything", is_flag=True, help="Include archived ones."),
         click.argument("key", type=TEXT, required=False),
     ):

@@ -5,6 +5,8 @@ from typing import Any, TypeVar
 
 import click
 
+from witnd.app.errors import Refused
+from witnd.cli.console.texts import text
 from witnd.domain.values import instant
 from witnd.domain.values.period import Period, parse_period
 
@@ -35,10 +37,30 @@ class _Period(click.ParamType[Period]):
             self.fail(f"{value!r} {wrong}; write a year, month or day such as 2026-11", param, ctx)
 
 
+class CheckedText(click.ParamType[str]):
+    """Text that `parse` accepts. A mistake ends the command before it connects to Redis."""
+
+    def __init__(self, name: str, parse: Callable[[str], object]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        given = text(str(value))
+        try:
+            self._parse(given)
+        except ValueError as wrong:
+            self.fail(f"{given!r} {wrong}", param, ctx)
+        except Refused as refused:
+            self.fail(refused.details[0].message, param, ctx)
+        return given
+
+
 #: An instant as the contract writes it, in milliseconds.
 INSTANT = _Instant()
 #: A year, a month or a day of UTC.
 PERIOD = _Period()
+#: The text of an instant.
+INSTANT_TEXT = CheckedText("instant", instant.parse)
 
 
 class DefaultGroup(click.Group):

@@ -13,7 +13,7 @@ from witnd.app.errors import not_found
 from witnd.cli.console.author import author
 from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.console.failure import refusal_text
-from witnd.cli.console.options import DefaultGroup, page_options
+from witnd.cli.console.options import INSTANT_TEXT, DefaultGroup, page_options
 from witnd.cli.console.output import print_page, printable
 from witnd.cli.console.texts import TEXT
 from witnd.cli.events.delivery import ATTEMPT_COLUMNS, COLUMNS, attempt_cells, cells, lines
@@ -120,8 +120,8 @@ async def _show(id_: str, as_document: bool, config: Path | None) -> None:
 
 @deliveries.command("resend")
 @click.argument("ids", metavar="[ID…]", nargs=-1)
-@click.option("--from", "from_", metavar="INSTANT", type=TEXT, help="Start of the range.")
-@click.option("--to", metavar="INSTANT", type=TEXT, help="End of the range, exclusive.")
+@click.option("--from", "from_", metavar="INSTANT", type=INSTANT_TEXT, help="Start of the range.")
+@click.option("--to", metavar="INSTANT", type=INSTANT_TEXT, help="End of the range, exclusive.")
 @click.option("--rule", type=TEXT, help="With a range: only deliveries of this rule (name or id).")
 @click.option("--state", type=click.Choice(ENDED), help="With a range: only deliveries in this state.")
 @json_option

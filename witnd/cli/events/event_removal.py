@@ -1,19 +1,25 @@
 """`witnd events remove`: reject held events on request."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import click
 
+from witnd.app.outcomes.fates import entry_named
 from witnd.app.outcomes.retry import held_event
 from witnd.app.outcomes.retry import remove as remove_event
 from witnd.cli.console.author import author
 from witnd.cli.console.context import as_json, config_option, json_option, run, session
+from witnd.cli.console.options import CheckedText
 from witnd.cli.console.output import printable
+
+#: The id of an entry of the log.
+ENTRY_ID = CheckedText("entry id", partial(entry_named, "id"))
 
 
 @click.command()
-@click.argument("entries", metavar="ID...", nargs=-1, required=True)
+@click.argument("entries", metavar="ID...", nargs=-1, required=True, type=ENTRY_ID)
 @click.option("--partition", type=int, help="The partition of the events, if several have such an ID.")
 @json_option
 @config_option

@@ -13,7 +13,7 @@ from witnd.cli.console.context import as_json, config_option, json_option, run, 
 from witnd.cli.console.options import DefaultGroup, page_options
 from witnd.cli.console.output import print_page, printable
 from witnd.cli.console.texts import TEXT
-from witnd.cli.events.event_removal import remove
+from witnd.cli.events.event_removal import ENTRY_ID, remove
 from witnd.exit_codes import USAGE
 from witnd.store.page import Page
 from witnd.store.query.fates import Fate
@@ -34,7 +34,7 @@ events.add_command(remove)
 
 
 @events.command("show")
-@click.argument("entry", metavar="[ID]", required=False)
+@click.argument("entry", metavar="[ID]", required=False, type=ENTRY_ID)
 @click.option("--fate", "chosen", type=click.Choice(FATES), multiple=True, help="Only events with these fates.")
 @click.option("--key", type=TEXT, help="Only events of this outcome.")
 @click.option("--partition", type=int, help="Only this partition.")

@@ -98,6 +98,7 @@ def create_(
 async def _create(
     name: str, scopes: tuple[str, ...], rate: float | None, as_document: bool, config: Path | None
 ) -> None:
+    use.check_new(name, scopes, rate)  # before it connects: the mistake is in the command
     async with session(config) as opened:
         services = opened.services
         made = await use.create(

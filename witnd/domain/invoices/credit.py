@@ -151,5 +151,5 @@ def parse_amount(text: str, invoice: Invoice) -> Decimal:
     if len(text.partition(".")[2]) > digits:
         raise ValueError(f"has more digits after the point than {invoice.currency} ({digits}); shorten it")
     if not amount:
-        raise ValueError("credit amount must be greater than 0")
+        raise ValueError("must be greater than 0")
     return amount

@@ -101,7 +101,7 @@ class Invoices(Operations):
             return await self.by_number(text)
         found = {id_ async for id_ in self._ids_with_prefix(text)}
         if len(found) > 1:
-            raise Ambiguous(f"{len(found)} ids start with {text}; use a longer prefix, or the number")
+            raise Ambiguous(f"{len(found)} ids start with {text}")
         return await self._by_id(found.pop()) if found else None
 
     async def _by_id(self, id_: str) -> Invoice | CreditNote | None:
