@@ -288,7 +288,7 @@ class TestIssue:
 
         assert (told.exit_code, told.stdout) == (0, "INV-000001 is issued: 10.00 EUR for acme\n")
         again = deployment.json("invoices", "issue", "INV-000001")["data"]
-        assert [(done["asked"], done["result"]) for done in again] == [("INV-000001", "unchanged")]
+        assert [(done["argument"], done["result"]) for done in again] == [("INV-000001", "unchanged")]
         assert deployment.witnd("invoices", "issue", one.id[:6]).stdout.startswith("INV-000001 is issued already: ")
 
     def test_all_whose_period_is_closed_the_oldest_first(self, deployment: Deployment) -> None:

@@ -48,10 +48,10 @@ def apply(
 ) -> None:
     """Show what a catalogue FILE changes, then apply it.
 
-    Each entry in the file replaces all fields of that entry; fields that you leave out get their default.
-    Entries that are not in the file stay unchanged. To archive an entry, write `archived = true`. Applying a
-    file twice changes nothing the second time. A notification rule without a secret keeps its current one. A
-    new rule gets a generated secret, which is shown once.
+    An entry in the file replaces the whole stored entry: fields that you leave out get their default. Entries
+    that are not in the file stay unchanged. To archive an entry, write `archived = true`. Applying a file twice
+    changes nothing the second time. A notification rule without a secret keeps its current one. A new rule
+    gets a generated secret, which is shown once.
     """
     run(_apply(file, file.read_bytes(), dry_run, effective_from, json_output, config_path))
 

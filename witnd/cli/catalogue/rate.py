@@ -22,7 +22,7 @@ from witnd.domain.pricing.working import ADJUSTMENTS
 from witnd.domain.values.mistake import Mistake
 from witnd.domain.values.money import decimal_string
 
-# A larger list is read by nobody, and a period with more outcomes costs no more to reckon than this many.
+# More outcomes give a list that is too long to read.
 MOST_OUTCOMES: Final = 100_000
 _SHOWN: Final = 10
 

@@ -51,7 +51,7 @@ class _Ready(NamedTuple):
 @click.argument("key", type=TEXT, metavar="KEY|-")
 @click.argument("action", type=TEXT, required=False)
 @click.option("--customer", type=TEXT, help="Key of the customer; required with an ACTION.")
-@click.option("--agent", type=TEXT, help="Key of the agent; required if the customer has several.")
+@click.option("--agent", type=TEXT, help="Key of the agent; needed if the action does not identify it.")
 @click.option("--id", "identity", type=TEXT, help="Idempotency key; default: a generated one.")
 @click.option("--value", type=TEXT, help="A JSON string, number, true or false; a bare word is a string.")
 @click.option("--attribution", type=TEXT, metavar="NUMBER", help="Quantity for the billing unit.")

@@ -164,7 +164,7 @@ def _event_text(counted: Recount, item: AppliedEvent, held: bool, was_true: bool
     elif counted.holds and not held:
         said.append("The condition holds again: it would be confirmed.")
     elif held and not counted.holds:
-        said.append("The condition holds no longer: it would be missed.")
+        said.append("The condition no longer holds: it would be missed.")
     elif not flips:
         said.append("Nothing in the condition changed.")
     begins = item.entry[0] if item.placed_at is None else item.placed_at

@@ -13,7 +13,7 @@ _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _ENTRY: Final = re.compile(r"([0-9]{1,20})-([0-9]{1,20})", re.ASCII)
 # Fields of a partition's state that are not counters.
 NOT_COUNTERS: Final = frozenset(
-    ("cursor", "read", "seq", "epoch", "digest", "settling", "format", "gaps", "lost", "catalogue", "lines")
+    ("cursor", "read", "seq", "epoch", "digest", "settling", "gaps", "lost", "catalogue", "lines")
 )
 
 
