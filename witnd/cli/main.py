@@ -29,6 +29,7 @@ COMMANDS = {
     "explain": ("witnd.cli.events.explain:explain", "Explain how an outcome was decided and priced."),
     "invoices": ("witnd.cli.billing.invoices:invoices", "List, show, issue, pay, void, credit and export invoices."),
     "deliveries": ("witnd.cli.events.deliveries:deliveries", "List and show webhook deliveries; resend them."),
+    "status": ("witnd.cli.operate.status:status", "Show which daemon owns each partition."),
     "tokens": ("witnd.cli.operate.tokens:tokens", "List API tokens; create and revoke them."),
     "mcp": ("witnd.cli.start.mcp:mcp", "Run an MCP server for AI agents."),
     "audit": ("witnd.cli.operate.audit:audit", "Recompute every outcome and invoice, and report differences."),

@@ -1,10 +1,11 @@
 """Own one partition: take the lease, fold its log, send its webhooks, release the lease.
 
-`run()` until cancelled or stopped. After losing the lease, it drops its memory, waits for the lease again and reloads.
+`run()` until cancelled or stopped. After losing the lease, or when another daemon should have the partition, it drops
+its memory and waits until it may take the lease again.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from random import random
 
@@ -17,6 +18,7 @@ from witnd.daemon.endpoints import Endpoints
 from witnd.daemon.journal_keeper import JournalKeeper
 from witnd.daemon.lease_keeper import LeaseKeeper
 from witnd.daemon.preparation import prepare
+from witnd.daemon.same_data import check_deployment, check_partition
 from witnd.daemon.side_task import SideTask
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.engine.intake import Intake
@@ -27,15 +29,12 @@ from witnd.fold.on_hold import Poison
 from witnd.fold.partition import Partition
 from witnd.notify.relay import Relay, Send
 from witnd.notify.slots import CallLimits, Slots
-from witnd.store.catalogue.loader import check_head
 from witnd.store.clock.watch import ClockWatch
 from witnd.store.deliveries.outbox import Outbox
-from witnd.store.errors import Displaced, LostData, StoreRefused, StoreUnavailable
+from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.journal.journal import Journal
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.log.reader import Log
-from witnd.store.meta import read_meta
-from witnd.store.records.log_snapshot import check_snapshot
 from witnd.store.server.clients import Clients
 from witnd.store.server.connection import Endpoint
 from witnd.store.server.lease import Lease
@@ -44,6 +43,8 @@ from witnd.store.server.safety import problems, read_health
 
 # An attempt may take 20 s. One that is cut off is recorded as begun and repeated under the same id.
 DELIVERY_GRACE_SECONDS = 5.0
+# When another daemon waits for the partition, it must not wait for a slow endpoint.
+HANDOVER_GRACE_SECONDS = 0.3
 WATCH_SECONDS = 2.0
 
 log = structlog.get_logger()
@@ -66,6 +67,7 @@ class PartitionDeps(Struct, frozen=True, kw_only=True):
     slots: Slots
     calls: CallLimits
     changed: Callable[[], None]
+    has_others: Callable[[], bool]  # whether other daemons run
 
 
 class Owner:
@@ -112,7 +114,7 @@ class Owner:
             found = [self._retry.trouble, *found]
         if self._retry.paused is not None:
             found = [f"partition {self.number} is paused: {self._retry.paused}", *found]
-        if self.state != "running":
+        if self.state != "running" and (self._lease_keeper.is_wanted or self.state == "starting"):
             why = f": {self._lease_keeper.waiting_for}" if self._lease_keeper.waiting_for is not None else ""
             found = [f"partition {self.number} is {self.state}{why}", *found]
         return found
@@ -127,6 +129,7 @@ class Owner:
             while await self._lease_keeper.take():
                 while await self._own():
                     pass  # with the same lease, and all data read again
+                await self._lease_keeper.release()
         finally:
             self.state = "stopped"
             self._store.close()
@@ -139,6 +142,16 @@ class Owner:
 
     async def release(self) -> None:
         await self._lease_keeper.release()
+
+    @property
+    def has_lease(self) -> bool:
+        return bool(self._lease_keeper.fence)
+
+    def assign(self, instance: str) -> None:
+        """Set which daemon should have the partition. Another owner gives it up."""
+        self._lease_keeper.assign(instance)
+        if not self._lease_keeper.is_wanted and self.pipeline is not None:
+            self.pipeline.stop()
 
     async def _look(self) -> None:
         """While waiting for the lease, read the clock and the owner's last step, so that this daemon detects lost data
@@ -172,8 +185,9 @@ class Owner:
         poison, self._poison = self._poison, None
         open_outcomes, check = await prepare(memory, state, self.number, poison)
         self.relay = relay = self._relay()
-        batch_max = config.daemon.batch
-        self.intake = intake = Intake(memory, batch_max=batch_max, guard=shared.watch.guard, clock=shared.clock)
+        self.intake = intake = Intake(
+            memory, batch_max=config.daemon.batch, guard=shared.watch.guard, clock=shared.clock
+        )
         self.pipeline = pipeline = Pipeline(
             memory,
             intake,
@@ -192,24 +206,16 @@ class Owner:
             lease=self._lease_keeper.fence.partition(":")[0],
         )
         self._set_state("running")
-        if self._lease_keeper.stopping:
+        if not self._lease_keeper.is_wanted:
             pipeline.stop()
-        sending = SideTask(f"webhooks of partition {self.number}", relay.run, kind="webhooks")
-        watching = SideTask(f"health checks of partition {self.number}", self._watch, kind="health checks")
-        retrying = SideTask(f"retries of partition {self.number}", intake.retries.run, kind="retries")
-        checking = SideTask(f"deadline checks of partition {self.number}", check.run, kind="deadline checks")
-        self.sides = [sending, watching, retrying, checking]
+        self.sides = [
+            self._side("webhooks", relay.run),
+            self._side("health checks", self._watch),
+            self._side("retries", intake.retries.run),
+            self._side("deadline checks", check.run),
+        ]
         try:
-            async with asyncio.TaskGroup() as group:
-                renewing = group.create_task(self._lease_keeper.renew())
-                relaying = group.create_task(sending.run())
-                beside = [group.create_task(one.run()) for one in (watching, retrying, checking)]
-                await group.create_task(pipeline.run())
-                left = await relay.stop(DELIVERY_GRACE_SECONDS)
-                if left:
-                    log.warning("deliveries.interrupted", count=len(left), partition=self.number)
-                for task in (renewing, relaying, *beside):
-                    task.cancel()
+            await self._run(pipeline, relay)
         except BaseExceptionGroup as failed:
             # The next run checks Redis itself.
             self._retry.paused = None
@@ -221,7 +227,24 @@ class Owner:
         finally:
             self.sides = []
             self._store.close()
+            self.pipeline = self.intake = self.memory = self.relay = None
         return False
+
+    async def _run(self, pipeline: Pipeline, relay: Relay) -> None:
+        """Run the pipeline until it is stopped, and the side tasks beside it."""
+        async with asyncio.TaskGroup() as group:
+            renewing = group.create_task(self._lease_keeper.renew())
+            beside = [group.create_task(one.run()) for one in self.sides]
+            await group.create_task(pipeline.run())
+            is_awaited = self._shared.has_others()
+            left = await relay.stop(HANDOVER_GRACE_SECONDS if is_awaited else DELIVERY_GRACE_SECONDS)
+            if left:
+                log.warning("deliveries.interrupted", count=len(left), partition=self.number)
+            for task in (renewing, *beside):
+                task.cancel()
+
+    def _side(self, kind: str, work: Callable[[], Awaitable[None]]) -> SideTask:
+        return SideTask(f"{kind} of partition {self.number}", work, kind=kind)
 
     async def _watch(self) -> None:
         """Pause while Redis is not safe to bill from."""
@@ -242,35 +265,13 @@ class Owner:
 
     async def _verify(self) -> None:
         """Check that Redis has the same data after an outage."""
-        found = problems(await read_health(self._store.ask), self._shared.config.redis.durability)
-        if found:
-            raise StoreRefused(found[0].reason, found[0].remedy)
-        meta = await read_meta(
-            self._shared.clients.ownership, self._shared.shared_keys, self._shared.config.redis.partitions
+        shared = self._shared
+        await check_deployment(
+            self._store, shared.clients.ownership, shared.shared_keys, shared.deployment, shared.config
         )
-        if meta is None:
-            raise LostData(
-                f"Redis lost its data: deployment {self._shared.deployment} is gone",
-                "restore the data before witnd is started again",
-            )
-        if meta.deployment != self._shared.deployment:
-            raise Displaced(
-                f"Redis has the data of another deployment, {meta.deployment}, in place of {self._shared.deployment}; "
-                "find out which of the two is right before you start witnd again"
-            )
-        if self.pipeline is None or self.intake is None or self.state != "running":
-            return
-        state = await self._store.state()
-        if state.sequence < self.pipeline.sequence:
-            raise LostData(
-                f"Redis lost data: partition {self.number} is at step {state.sequence}, "
-                f"and step {self.pipeline.sequence} was written",
-                "restore the data before witnd is started again",
-            )
-        known = self._shared.catalogue.chain.head
-        snapshot, _ = await self._store.snapshot()
-        check_head(self._shared.catalogue, known, snapshot.catalogue, snapshot.versions)
-        check_snapshot(snapshot, self.intake.read_to, self.intake.read)
+        pipeline, intake = self.pipeline, self.intake
+        if pipeline is not None and intake is not None and self.state == "running":
+            await check_partition(self._store, self.number, pipeline.sequence, shared.catalogue, intake)
 
     def _relay(self) -> Relay:
         shared = self._shared

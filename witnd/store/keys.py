@@ -16,6 +16,7 @@ has no hash tag: every version of witnd reads it first, to check the format of t
 | `witn:{shared}:session:<digest>` | string | who is signed in at the dashboard | dashboard | 12 hours |
 | `witn:{shared}:changes` | stream | who changed what: an entry for each change | commands, API | the operator trims |
 | `witn:{shared}:clock` | hash | jumps of the server's clock, and which one was accepted | daemon, commands | for ever |
+| `witn:{shared}:daemons` | hash | instance → its process, heartbeat and partitions | daemon | while it runs |
 | `witn:{P}:events` | stream | the log | applications, daemon (control entries) | the operator trims |
 | `witn:{P}:events:moving` | stream | entries of the log that `repair ahead` moves | repair | until moved |
 | `witn:{P}:owner` | string | `epoch:nonce:instance` | owner | the lease |
@@ -104,6 +105,7 @@ class GlobalKeys:
         "catalogue_head",
         "changes",
         "clock",
+        "daemons",
         "endpoints",
         "meta",
         "prefix",
@@ -123,6 +125,7 @@ class GlobalKeys:
         self.tokens_used = f"{base}:tokens:used"
         self.changes = f"{base}:changes"
         self.clock = f"{base}:clock"
+        self.daemons = f"{base}:daemons"
 
     def answer(self, digest: str) -> str:
         return f"{self.base}:answer:{digest}"
