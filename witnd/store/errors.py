@@ -19,6 +19,10 @@ class StoreRefused(Exception):  # noqa: N818
         self.remedy = remedy
 
 
+class Loading(StoreRefused):
+    """The server is still loading its data."""
+
+
 class Fenced(Exception):  # noqa: N818
     """Another owner holds the partition, so this daemon must not write to it any more."""
 

@@ -110,7 +110,7 @@ def _check_record(found: list[bytes | None], keys: GlobalKeys, partitions: int) 
             [
                 Mistake(
                     "redis.partitions",
-                    f"is {partitions}, but this deployment has {meta.partitions}, which cannot change; "
+                    f"is {partitions}, but this deployment has {meta.partitions}, which cannot change",
                     f"set it to {meta.partitions}, or use another redis.prefix for a new deployment",
                 )
             ]

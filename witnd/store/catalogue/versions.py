@@ -56,7 +56,13 @@ class _InstantTaken(Exception):  # noqa: N818
 
 
 class CatalogueRefused(Exception):  # noqa: N818
-    """The change is invalid. Nothing was written; the message says what to change."""
+    """The change is invalid. Nothing was written; the message says what to change. `is_instant`: it is about
+    the instant."""
+
+    def __init__(self, problem: str, *, is_instant: bool = False) -> None:
+        super().__init__(f"effective_from {problem}" if is_instant else problem)
+        self.problem = problem
+        self.is_instant = is_instant
 
 
 class CatalogueStore:
@@ -174,7 +180,7 @@ class CatalogueStore:
             raise _InstantTaken(int(value))
         if status == "damaged":
             check_length(int(value), Head.parse(more[0]))
-        raise CatalogueRefused(_refusal(status, int(value), len(self._partitions)))
+        raise _refusal(status, int(value), len(self._partitions))
 
     async def change(
         self,
@@ -226,17 +232,18 @@ def _entry_around_instant(change: Change) -> tuple[bytes, bytes]:
     )
 
 
-def _refusal(status: str, number: int, partitions: int) -> str:
+def _refusal(status: str, number: int, partitions: int) -> CatalogueRefused:
     if status == "early":
         least = "1970-01-01T00:00:00.000Z" if not number else instant.render(number)
-        return (
-            "effective_from is before events that are already accepted; "
-            f"the earliest instant is {least}: choose a later one, or omit it"
+        return CatalogueRefused(
+            "is before events that are already accepted; "
+            f"the earliest instant is {least}: choose a later one, or omit it",
+            is_instant=True,
         )
     if status == "taken":
         at = instant.render(number)
-        return f"effective_from {at} already has a version of one of these keys; choose another"
-    return (
+        return CatalogueRefused(f"{at} already has a version of one of these keys; choose another", is_instant=True)
+    return CatalogueRefused(
         f"this deployment has {number} partitions and the configuration says {partitions}; "
         f"set redis.partitions = {number}"
     )
