@@ -28,7 +28,7 @@ class Fenced(Exception):  # noqa: N818
 
 
 class Displaced(Exception):  # noqa: N818
-    """The data in Redis now belongs to another deployment. The daemon must stop."""
+    """The daemon must stop: Redis has the data of another deployment, or another daemon has its instance name."""
 
 
 class Unsafe(Exception):  # noqa: N818
