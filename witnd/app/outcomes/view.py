@@ -217,8 +217,12 @@ async def found_of(
         outcome = await read_outcome(reads, keys, key, catalogue)
         if outcome is not None:
             return outcome, [], None
-        held_back = await damaged(reads, keys, key)
-        return None, [] if held_back is not None else await held_events(reads, keys, key), held_back
+        if (held_back := await damaged(reads, keys, key)) is not None:
+            return None, [], held_back
+        if held := await held_events(reads, keys, key):
+            return None, held, None
+        # The events may have been placed between the two reads.
+        return await read_outcome(reads, keys, key, catalogue), [], None
     return None, [], await on_hold(reads, keys, key, hold)
 
 
