@@ -1,7 +1,7 @@
 """Dependencies of use cases. The daemon, each command and the demo create one."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from msgspec import Struct
@@ -21,6 +21,7 @@ from witnd.store.invoices.reads import Invoices
 from witnd.store.journal.journal import read_numbers
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.meta import Meta, open_meta
+from witnd.store.server.durability import confirm_once
 
 
 class Services(Struct, kw_only=True):
@@ -86,6 +87,7 @@ def services_without_daemon(config: Config, server: Endpoint, client: Redis, met
     keys = GlobalKeys(prefix)
     # Few commands need the journal: those that issue a number.
     numbers = cache(lambda: read_numbers(config.daemon.state_dir, prefix, None if meta is None else meta.deployment))
+    confirm = partial(confirm_once, server, keys.confirmed, config.redis.durability, "witnd-command")
     return Services(
         config=config,
         server=server,
@@ -93,9 +95,9 @@ def services_without_daemon(config: Config, server: Endpoint, client: Redis, met
         keys=keys,
         partitions=[Keys(prefix, number) for number in range(partitions)],
         catalogue=Catalogue(),
-        catalogue_store=CatalogueStore(client, keys, partitions),
+        catalogue_store=CatalogueStore(client, keys, partitions, confirm=confirm),
         tokens=Tokens(client, keys, clock.monotonic),
         changes=_ChangeLog(client, keys, partitions, meta),
-        invoices=Invoices(client, BillingKeys(prefix), partitions, lambda series: numbers().get(series, 0)),
+        invoices=Invoices(client, BillingKeys(prefix), partitions, lambda series: numbers().get(series, 0), confirm),
         now_ms=clock.now_ms,
     )

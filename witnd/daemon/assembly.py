@@ -13,7 +13,7 @@ from witnd.clock import Clock
 from witnd.config import Config
 from witnd.daemon.billing import Billing
 from witnd.daemon.catalogue_keeper import CatalogueKeeper
-from witnd.daemon.journal_keeper import JournalKeeper, watch_marks
+from witnd.daemon.journal_keeper import JournalKeeper, MarksWatch
 from witnd.daemon.metrics import Backlog, collect_samples
 from witnd.daemon.owner import Owner, PartitionDeps
 from witnd.daemon.process import files, gate
@@ -46,6 +46,7 @@ from witnd.store.query.overview import revision
 from witnd.store.server import embedded
 from witnd.store.server.clients import open_clients
 from witnd.store.server.connection import Endpoint, endpoint
+from witnd.store.server.durability import Confirmations
 from witnd.store.server.lease import Lease
 from witnd.web.http.metrics import render
 from witnd.web.routes import HTML_ERRORS, PAGES, ROUTES
@@ -104,6 +105,8 @@ class Daemon:
             sender = await stack.enter_async_context(
                 Sender.open(allow_networks=config.webhooks.allow_networks, now_ms=clock.now_ms, tls=trust)
             )
+            name = f"witnd-{config.daemon.instance}-confirm"
+            shared_writes = Confirmations(server, keys.confirmed, config.redis.durability, name)
             shared = PartitionDeps(
                 config=config,
                 server=server,
@@ -119,6 +122,7 @@ class Daemon:
                 slots=Slots(sizes(total_for(files.open_files_limit()))),
                 calls=CallLimits(),
                 changed=self._report_state,
+                confirm_shared=shared_writes.confirm,
                 has_others=lambda: self._sharing is not None and self._sharing.has_others,
             )
             self._owners = [Owner(shared, number) for number in range(config.redis.partitions)]
@@ -127,7 +131,8 @@ class Daemon:
             await when_ready(self._sharing.join)
             if self._stopping.is_set():
                 self.stop()  # `stop` was called before the start
-            self._billing = _billing(shared)
+            self._marks = MarksWatch(clients.ownership, keys, journal, shared_writes)
+            self._billing = _billing(shared, self._marks)
             partitions = [owner.keys for owner in self._owners]
             backlog = Backlog(clients.figures, keys, partitions, clock)
             self.web = self._web(shared, partitions, backlog)
@@ -138,7 +143,7 @@ class Daemon:
                 SideTask("journal", keeper.run),
                 SideTask("catalogue copy", copies.run),
                 SideTask("clock", watch.run),
-                SideTask("numbers", lambda: watch_marks(clients.ownership, keys, journal)),
+                SideTask("numbers", self._marks.run),
                 SideTask("watchdog", self._watch),
                 SideTask("garbage collection", lambda: collect(lambda: all(owner.idle for owner in self._owners))),
             ]
@@ -147,7 +152,13 @@ class Daemon:
     def _web(self, shared: PartitionDeps, partitions: list[Keys], backlog: Backlog) -> Web:
         config, client, keys, clock = self._config, shared.clients.api, shared.shared_keys, shared.clock
         figures = shared.clients.figures
-        invoices = Invoices(client, BillingKeys(config.redis.prefix), config.redis.partitions, shared.journal.number)
+        invoices = Invoices(
+            client,
+            BillingKeys(config.redis.prefix),
+            config.redis.partitions,
+            shared.journal.number,
+            shared.confirm_shared,
+        )
         lag = Lag(figures, partitions)
         appender = Appender(shared.server, config.redis.durability, f"witnd-{config.daemon.instance}-ingest")
 
@@ -173,7 +184,9 @@ class Daemon:
             keys=keys,
             partitions=partitions,
             catalogue=shared.catalogue,
-            catalogue_store=CatalogueStore(client, keys, config.redis.partitions, lambda: shared.watch.problem_ahead),
+            catalogue_store=CatalogueStore(
+                client, keys, config.redis.partitions, lambda: shared.watch.problem_ahead, shared.confirm_shared
+            ),
             appender=appender,
             tokens=Tokens(client, keys, clock.monotonic),
             sessions=Sessions(client, keys),
@@ -211,6 +224,9 @@ class Daemon:
             await run_together(
                 [owner.supervised.run() for owner in self._owners], [web.run(), *(side.run() for side in self._sides)]
             )
+            for owner in self._owners:
+                if owner.lost is not None:
+                    raise owner.lost
         finally:
             for kept in (self._journal, self._copy):
                 if kept is not None:
@@ -279,12 +295,12 @@ class Daemon:
             await asyncio.sleep(pause)
 
 
-def _billing(shared: PartitionDeps) -> Billing:
+def _billing(shared: PartitionDeps, marks: MarksWatch) -> Billing:
     config, client, clock = shared.config, shared.clients.billing, shared.clock
     keys = BillingKeys(config.redis.prefix)
     lease = Lease(client, keys, config.daemon.instance, int(config.daemon.lease * 1000), clock.now_ms)
-    invoices = Invoices(client, keys, config.redis.partitions, shared.journal.number)
-    return Billing(config, shared.server, shared.catalogue, clock, invoices, lease, shared.watch)
+    invoices = Invoices(client, keys, config.redis.partitions, shared.journal.number, shared.confirm_shared)
+    return Billing(config, shared.server, shared.catalogue, clock, invoices, lease, shared.watch, lambda: marks.lost)
 
 
 @asynccontextmanager

@@ -6,7 +6,6 @@ its memory and waits until it may take the lease again.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import partial
 from random import random
 
 import structlog
@@ -14,12 +13,13 @@ from msgspec import Struct
 
 from witnd.clock import Clock
 from witnd.config import Config
+from witnd.daemon.confirmed_steps import ConfirmedSteps
 from witnd.daemon.endpoints import Endpoints
 from witnd.daemon.journal_keeper import JournalKeeper
 from witnd.daemon.lease_keeper import LeaseKeeper
 from witnd.daemon.preparation import prepare
 from witnd.daemon.same_data import check_deployment, check_partition
-from witnd.daemon.side_task import SideTask
+from witnd.daemon.side_task import SideTask, describe
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.engine.intake import Intake
 from witnd.engine.memory import Memory
@@ -31,12 +31,13 @@ from witnd.notify.relay import Relay, Send
 from witnd.notify.slots import CallLimits, Slots
 from witnd.store.clock.watch import ClockWatch
 from witnd.store.deliveries.outbox import Outbox
-from witnd.store.errors import StoreRefused, StoreUnavailable
+from witnd.store.errors import LostData, StoreRefused, StoreUnavailable, only_lost_data
 from witnd.store.journal.journal import Journal
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.log.reader import Log
 from witnd.store.server.clients import Clients
 from witnd.store.server.connection import Endpoint
+from witnd.store.server.durability import Confirm, Confirmations
 from witnd.store.server.lease import Lease
 from witnd.store.server.retry import Retry
 from witnd.store.server.safety import problems, read_health
@@ -68,6 +69,7 @@ class PartitionDeps(Struct, frozen=True, kw_only=True):
     calls: CallLimits
     changed: Callable[[], None]
     has_others: Callable[[], bool]  # whether other daemons run
+    confirm_shared: Confirm  # confirms earlier writes of the shared slot
 
 
 class Owner:
@@ -84,10 +86,15 @@ class Owner:
         self.relay: Relay | None = None
         self.supervised = SideTask(f"partition {number}", self.run, self.release, kind="partition")
         self.sides: list[SideTask] = []  # tasks that must not end the partition
+        self.lost: LostData | None = None  # why the partition has stopped
         self._shared = shared
         self._poison: Poison | None = None  # what ended the last run of the pipeline
         self._poisons = Poisons(number)
+        self._lost_at: int | None = None  # the step at which the last loss was found
         self._retry = Retry(self._verify, shared.clock.monotonic)
+        name = f"witnd-{config.daemon.instance}-{number}-confirm"
+        self._confirmations = Confirmations(shared.server, self.keys.confirmed, config.redis.durability, name)
+        self._steps = ConfirmedSteps(number, self._confirmations, lambda step: shared.journal.note(number, step))
         self._lease_keeper = LeaseKeeper(
             f"partition {number}",
             Lease(
@@ -103,7 +110,13 @@ class Owner:
             standby=self._standby,
             look=self._look,
         )
-        self._store = Log(shared.server, self.keys, shared.shared_keys, f"witnd-{config.daemon.instance}-{number}")
+        self._store = Log(
+            shared.server,
+            self.keys,
+            shared.shared_keys,
+            f"witnd-{config.daemon.instance}-{number}",
+            shared.confirm_shared,
+        )
         self._watcher = Log(shared.server, self.keys, shared.shared_keys, f"witnd-{config.daemon.instance}-watch")
 
     @property
@@ -112,8 +125,12 @@ class Owner:
         found = [] if self.intake is None or self.state != "running" else self.intake.blocks.reasons
         if self._retry.trouble is not None:
             found = [self._retry.trouble, *found]
+        if self._steps.trouble is not None and self.state == "running":
+            found = [f"steps of partition {self.number} are not confirmed: {self._steps.trouble}", *found]
         if self._retry.paused is not None:
             found = [f"partition {self.number} is paused: {self._retry.paused}", *found]
+        if self.lost is not None:
+            return [f"partition {self.number} has stopped: {self.lost}"]
         if self.state != "running" and (self._lease_keeper.is_wanted or self.state == "starting"):
             why = f": {self._lease_keeper.waiting_for}" if self._lease_keeper.waiting_for is not None else ""
             found = [f"partition {self.number} is {self.state}{why}", *found]
@@ -125,15 +142,24 @@ class Owner:
         return self.intake is None or self.intake.idle.is_set()
 
     async def run(self) -> None:
+        """Own the partition until stopped. Lost data of this partition ends it, and not the others: see `lost`."""
         try:
             while await self._lease_keeper.take():
                 while await self._own():
                     pass  # with the same lease, and all data read again
                 await self._lease_keeper.release()
+        except Exception as error:
+            if (lost := only_lost_data(error)) is None:
+                raise
+            await self._verify_deployment()  # a loss of everything ends the daemon
+            self.lost = lost
+            log.error("partition.stopped", partition=self.number, reason=lost.reason, remedy=lost.remedy)
+            await self._lease_keeper.release()
         finally:
             self.state = "stopped"
             self._store.close()
             self._watcher.close()
+            self._confirmations.close()
 
     def stop(self) -> None:
         self._lease_keeper.stop()
@@ -157,9 +183,11 @@ class Owner:
         """While waiting for the lease, read the clock and the owner's last step, so that this daemon detects lost data
         as the owner does."""
         await self._shared.watch.sample()
-        state = await self._watcher.state()
+        state, confirmed = await self._watcher.state(), None
         self._shared.journal.check(self.number, state.sequence)
-        self._shared.journal.note(self.number, state.sequence)
+        if self._confirmations.is_needed:
+            confirmed = await self._watcher.confirmed_step()
+        self._shared.journal.note(self.number, state.sequence if confirmed is None else confirmed)
 
     def _standby(self, owner: str) -> None:
         log.info("partition.standby", partition=self.number, owner=owner)
@@ -171,7 +199,7 @@ class Owner:
         await self._retry.call("looking at the data", self._verify)
         state = await self._retry.call("reading the state", self._store.state)
         shared.journal.check(self.number, state.sequence)
-        shared.journal.note(self.number, state.sequence)
+        self._steps.begin(state.sequence)
         partition = Partition(
             shared.catalogue,
             partition=self.number,
@@ -194,7 +222,7 @@ class Owner:
             fence=self._lease_keeper.fence,
             sequence=state.sequence,
             actors_max=config.daemon.actors_in_memory,
-            on_commit=lambda sequence: shared.journal.note(self.number, sequence),
+            on_commit=self._steps.add,
             on_queued=relay.wake_lanes,
             on_unqueued=relay.queue,
         )
@@ -213,6 +241,7 @@ class Owner:
             self._side("health checks", self._watch),
             self._side("retries", intake.retries.run),
             self._side("deadline checks", check.run),
+            *([self._side("confirmation of steps", self._steps.run)] if self._steps.is_needed else []),
         ]
         try:
             await self._run(pipeline, relay)
@@ -220,10 +249,11 @@ class Owner:
             # The next run checks Redis itself.
             self._retry.paused = None
             self._poison = poison = self._poisons.extract(failed)
-            if poison is None:
+            is_undone = poison is None and self._is_undone(failed, pipeline)
+            if poison is None and not is_undone:
                 await self._lease_keeper.handle_loss(failed)
             self._set_state("starting")
-            return poison is not None
+            return poison is not None or is_undone
         finally:
             self.sides = []
             self._store.close()
@@ -242,6 +272,24 @@ class Owner:
                 log.warning("deliveries.interrupted", count=len(left), partition=self.number)
             for task in (renewing, *beside):
                 task.cancel()
+
+    def _is_undone(self, failed: BaseExceptionGroup[BaseException], pipeline: Pipeline) -> bool:
+        """Return whether Redis lost only what was not confirmed, as after a failover. It is decided again.
+
+        What the new primary has is compared with all confirmed steps when the partition is loaded.
+        """
+        lost, other = failed.split(LostData)
+        if lost is None or other is not None or not self._steps.is_needed or self._lost_at == pipeline.sequence:
+            return False
+        self._lost_at = pipeline.sequence
+        log.warning(
+            "partition.undone",
+            partition=self.number,
+            reason=describe(lost),
+            written=pipeline.sequence,
+            confirmed=self._steps.last,
+        )
+        return True
 
     def _side(self, kind: str, work: Callable[[], Awaitable[None]]) -> SideTask:
         return SideTask(f"{kind} of partition {self.number}", work, kind=kind)
@@ -266,12 +314,16 @@ class Owner:
     async def _verify(self) -> None:
         """Check that Redis has the same data after an outage."""
         shared = self._shared
-        await check_deployment(
-            self._store, shared.clients.ownership, shared.shared_keys, shared.deployment, shared.config
-        )
+        await self._verify_deployment()
         pipeline, intake = self.pipeline, self.intake
         if pipeline is not None and intake is not None and self.state == "running":
             await check_partition(self._store, self.number, pipeline.sequence, shared.catalogue, intake)
+
+    async def _verify_deployment(self) -> None:
+        shared = self._shared
+        await check_deployment(
+            self._store, shared.clients.ownership, shared.shared_keys, shared.deployment, shared.config
+        )
 
     def _relay(self) -> Relay:
         shared = self._shared
@@ -292,8 +344,13 @@ class Owner:
             schedule=tuple(int(step * 1000) for step in shared.config.webhooks.schedule),
             slots=shared.slots,
             calls=shared.calls,
-            on_disk=partial(shared.keeper.on_disk, self.number) if shared.keeper.is_kept else None,
+            confirmed=self._confirmed if self._steps.is_needed or shared.keeper.is_kept else None,
         )
+
+    async def _confirmed(self, step: int) -> None:
+        """Wait until a step is confirmed, and in the journal."""
+        await self._steps.reached(step)
+        await self._shared.keeper.on_disk(self.number, step)
 
     def _set_state(self, state: str) -> None:
         self.state = state

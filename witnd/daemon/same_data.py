@@ -6,7 +6,7 @@ from witnd.config import Config
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.engine.intake import Intake
 from witnd.store.catalogue.loader import check_head
-from witnd.store.errors import Displaced, LostData, StoreRefused
+from witnd.store.errors import Displaced, LostData, LostSteps, StoreRefused
 from witnd.store.keys import GlobalKeys
 from witnd.store.log.reader import Log
 from witnd.store.meta import read_meta
@@ -36,10 +36,7 @@ async def check_partition(log: Log, number: int, sequence: int, catalogue: Catal
     """Raise `LostData` if steps of a partition, versions of the catalogue or entries of the log are gone."""
     state = await log.state()
     if state.sequence < sequence:
-        raise LostData(
-            f"Redis lost data: partition {number} is at step {state.sequence}, and step {sequence} was written",
-            "restore the data before witnd is started again",
-        )
+        raise LostSteps(f"partition {number} is", state.sequence, sequence)
     known = catalogue.chain.head  # read before the await, during which the catalogue may grow
     snapshot, _ = await log.snapshot()
     check_head(catalogue, known, snapshot.catalogue, snapshot.versions)

@@ -49,6 +49,18 @@ class LostData(Unsafe):
     """
 
 
+class LostSteps(LostData):
+    """Redis has fewer steps than were written: `found` is the number of the last one. If none of the lost steps was
+    confirmed, they can be decided again."""
+
+    def __init__(self, what: str, found: int, written: int) -> None:
+        super().__init__(
+            f"Redis lost data: {what} at step {found}, and step {written} was written",
+            "restore the data before witnd is started again",
+        )
+        self.found = found
+
+
 class DamagedInvoice(Unsafe):
     """A stored head or row of an invoice is unreadable. Work that needs it stops, and `witnd audit` lists it."""
 
@@ -71,6 +83,13 @@ class Unreadable(Exception):  # noqa: N818
         super().__init__(f"{key}: {reason}" if key else reason)
         self.key = key
         self.reason = reason
+
+
+def only_lost_data(error: BaseException) -> LostData | None:
+    """Return the first loss, or None if there are other errors too."""
+    errors = list(leaves(error))
+    found = [one for one in errors if isinstance(one, LostData)]
+    return found[0] if len(found) == len(errors) else None
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:

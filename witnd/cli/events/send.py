@@ -19,10 +19,11 @@ from witnd.domain.outcomes.event import Event, Refusal, read
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.exit_codes import REDIS, USAGE
 from witnd.store.errors import StoreUnavailable
-from witnd.store.log.append import append, promise
+from witnd.store.log.append import append
 from witnd.store.log.reader import entry_id
 from witnd.store.query.fates import WAITING, Fate, fate_of
 from witnd.store.query.reads import Reads, open_reads
+from witnd.store.server.durability import promise
 
 STDIN: Final = "-"
 BATCH: Final = 500  # lines checked and sent at a time, as many as the API takes in one call

@@ -22,6 +22,7 @@ from witnd.store.errors import StoreRefused
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.records.json_record import FORMAT
 from witnd.store.server.connection import redis_errors
+from witnd.store.server.durability import Confirm, nothing_to_confirm
 from witnd.store.server.safety import Problem
 from witnd.store.server.scripts import Argument, Script
 
@@ -67,7 +68,8 @@ class CatalogueRefused(Exception):  # noqa: N818
 
 class CatalogueStore:
     """The stored catalogue. `partitions`: the number of logs; a new version must be later than their entries.
-    `clock_problem` returns why the server's clock must not date a version at the moment, or None."""
+    `clock_problem` returns why the server's clock must not date a version at the moment, or None. Versions are used,
+    and a change is answered, once `confirm` has confirmed them."""
 
     def __init__(
         self,
@@ -75,8 +77,10 @@ class CatalogueStore:
         keys: GlobalKeys,
         partitions: int,
         clock_problem: Callable[[], Problem | None] = lambda: None,
+        confirm: Confirm = nothing_to_confirm,
     ) -> None:
         self._client = client
+        self._confirm = confirm
         self._keys = keys
         self._clock_problem = clock_problem
         self._partitions = [Keys(keys.prefix, partition) for partition in range(partitions)]
@@ -103,6 +107,8 @@ class CatalogueStore:
             if known.count + len(entries) >= head.count:
                 break
         before = catalogue.revision
+        if entries:
+            await self._confirm()
         add_stored(catalogue, known.count, head, entries)
         return catalogue.revision - before
 
@@ -172,6 +178,7 @@ class CatalogueStore:
             reply = await _APPLY.run(self._client, [*names, *[part.events for part in self._partitions]], args)
         status, value, *more = [word.decode() for word in cast("list[bytes]", reply)]
         if status == "applied":
+            await self._confirm()
             return AppliedChange(revision=int(value), effective_from=int(more[0]))
         if status == "moved":
             check_head(catalogue, catalogue.chain.head, Head.parse(value))
