@@ -128,7 +128,6 @@ class Daemon:
             self._owners = [Owner(shared, number) for number in range(config.redis.partitions)]
             registry = Registry(clients.ownership, keys, config.daemon.instance)
             self._sharing = Sharing(registry, self._owners, clock, config.daemon.lease)
-            await when_ready(self._sharing.join)
             if self._stopping.is_set():
                 self.stop()  # `stop` was called before the start
             self._marks = MarksWatch(clients.ownership, keys, journal, shared_writes)
@@ -258,6 +257,8 @@ class Daemon:
         """Return why processing is blocked, empty if it is not."""
         problem = None if self._clocks is None else self._clocks.problem
         found = [] if problem is None else [problem.reason]
+        if self._sharing is not None and self._sharing.trouble is not None:
+            found.append(self._sharing.trouble)
         return list(dict.fromkeys([*found, *(trouble for part in self._parts() for trouble in part.troubles)]))
 
     @property

@@ -109,6 +109,7 @@ class Owner:
             seconds=config.daemon.lease,
             standby=self._standby,
             look=self._look,
+            assigned="",
         )
         self._store = Log(
             shared.server,
