@@ -28,7 +28,7 @@ from witnd.fold.partition import Partition
 from witnd.notify.relay import Relay, Send
 from witnd.notify.slots import CallLimits, Slots
 from witnd.store.catalogue.loader import check_head
-from witnd.store.clock.watch import ClockWatch
+from witnd.store.clock.watches import ClockWatches
 from witnd.store.deliveries.outbox import Outbox
 from witnd.store.errors import Displaced, LostData, StoreRefused, StoreUnavailable
 from witnd.store.journal.journal import Journal
@@ -40,7 +40,7 @@ from witnd.store.server.clients import Clients
 from witnd.store.server.connection import Endpoint
 from witnd.store.server.lease import Lease
 from witnd.store.server.retry import Retry
-from witnd.store.server.safety import problems, read_health
+from witnd.store.server.safety import problems
 
 # An attempt may take 20 s. One that is cut off is recorded as begun and repeated under the same id.
 DELIVERY_GRACE_SECONDS = 5.0
@@ -61,7 +61,7 @@ class PartitionDeps(Struct, frozen=True, kw_only=True):
     journal: Journal
     keeper: JournalKeeper
     clock: Clock
-    watch: ClockWatch
+    watches: ClockWatches
     send: Send
     slots: Slots
     calls: CallLimits
@@ -143,7 +143,7 @@ class Owner:
     async def _look(self) -> None:
         """While waiting for the lease, read the clock and the owner's last step, so that this daemon detects lost data
         as the owner does."""
-        await self._shared.watch.sample()
+        await self._shared.watches.of(self.number).sample()
         state = await self._watcher.state()
         self._shared.journal.check(self.number, state.sequence)
         self._shared.journal.note(self.number, state.sequence)
@@ -173,7 +173,9 @@ class Owner:
         open_outcomes, check = await prepare(memory, state, self.number, poison)
         self.relay = relay = self._relay()
         batch_max = config.daemon.batch
-        self.intake = intake = Intake(memory, batch_max=batch_max, guard=shared.watch.guard, clock=shared.clock)
+        self.intake = intake = Intake(
+            memory, batch_max=batch_max, guard=shared.watches.of(self.number).guard, clock=shared.clock
+        )
         self.pipeline = pipeline = Pipeline(
             memory,
             intake,
@@ -228,7 +230,7 @@ class Owner:
         while True:
             await self._shared.clock.sleep(WATCH_SECONDS)
             try:
-                found = problems(await read_health(self._watcher.ask), self._shared.config.redis.durability)
+                found = problems(await self._watcher.health(), self._shared.config.redis.durability)
             except (StoreUnavailable, StoreRefused):
                 continue  # the caller that needs Redis waits and logs it
             reason = "; ".join(one.reason for one in found) or None
@@ -242,7 +244,7 @@ class Owner:
 
     async def _verify(self) -> None:
         """Check that Redis has the same data after an outage."""
-        found = problems(await read_health(self._store.ask), self._shared.config.redis.durability)
+        found = problems(await self._store.health(), self._shared.config.redis.durability)
         if found:
             raise StoreRefused(found[0].reason, found[0].remedy)
         meta = await read_meta(

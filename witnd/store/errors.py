@@ -19,6 +19,10 @@ class StoreRefused(Exception):  # noqa: N818
         self.remedy = remedy
 
 
+class Moving(StoreRefused):
+    """Another server is the primary of these keys, now or soon. The next call looks it up."""
+
+
 class Fenced(Exception):  # noqa: N818
     """Another owner holds the partition, so this daemon must not write to it any more."""
 

@@ -22,6 +22,9 @@ from witnd.store.records.stored import Stored, add_list, damages, read_records
 from witnd.store.server import wire
 from witnd.store.server.connection import Endpoint
 from witnd.store.server.portion import Portion, ranges
+from witnd.store.server.routing.health import read_primary
+from witnd.store.server.routing.wires import Connection
+from witnd.store.server.safety import Health
 from witnd.store.server.scripts import Script
 
 __all__ = ["ANSWER_SECONDS", "Command", "Log", "Row", "State", "Stored", "entry_id"]
@@ -52,8 +55,10 @@ class Log:
     def __init__(self, endpoint: Endpoint, keys: Keys, shared: GlobalKeys, name: str) -> None:
         self.keys = keys
         self._shared = shared
-        self._reader = wire.Connection(endpoint, f"{name}-reader")
-        self._caller = wire.Connection(endpoint, name)
+        self._reader = Connection(endpoint, f"{name}-reader", keys.events)
+        self._caller = Connection(endpoint, name, keys.events)
+        # In a cluster, the catalogue is in another slot than the partition.
+        self._catalogue = Connection(endpoint, name, shared.catalogue) if endpoint.mode == "cluster" else self._caller
         self._entries = Portion("entries", first=READ[0], most=READ[1])
         self._records = Portion("records", first=RECORDS[0], most=RECORDS[1])
         self._items = Portion("items", first=ITEMS[0], most=ITEMS[1])
@@ -66,10 +71,15 @@ class Log:
     def close(self) -> None:
         self._reader.close()
         self._caller.close()
+        self._catalogue.close()
 
     async def ask(self, *commands: Sequence[str | bytes | int]) -> list[Any]:
         caller = await self.caller()
         return await caller.ask(*commands, seconds=ANSWER_SECONDS)
+
+    async def health(self) -> Health:
+        """Read the state of the partition's server."""
+        return await read_primary(self._caller, ANSWER_SECONDS)
 
     # -- the log ---------------------------------------------------------------------------------------------------
 
@@ -111,14 +121,15 @@ class Log:
     # -- state, outcomes, deadlines ----------------------------------------------------------------------------------
 
     async def snapshot(self, cold: Sequence[str] = ()) -> tuple[LogSnapshot, list[Stored]]:
-        """Read the clock and the positions, and the data of the `cold` keys, in one round trip."""
+        """Read the clock and the positions, and the data of the `cold` keys, in one round trip.
+
+        In a cluster, the catalogue's head is read afterwards, so it is at least as new as the rest.
+        """
         keys = self.keys
-        commands: list[Command] = [
-            ("TIME",),
-            ("LLEN", self._shared.catalogue),
-            ("GET", self._shared.catalogue_head),
-            ("XINFO", "STREAM", keys.events),
-        ]
+        catalogue: list[Command] = [("LLEN", self._shared.catalogue), ("GET", self._shared.catalogue_head)]
+        is_apart = self._catalogue is not self._caller
+        commands: list[Command] = [("TIME",), ("XINFO", "STREAM", keys.events), *([] if is_apart else catalogue)]
+        head = len(commands)
         first = cold[: self._records.size]
         if first:
             commands += self._record_commands(first)
@@ -131,20 +142,21 @@ class Log:
             if first:
                 self._records.record_cut(str(lost))
             raise
-        if isinstance(info := replies[3], Exception) and "no such key" in str(info):
-            replies[3] = info = []
+        if isinstance(info := replies[1], Exception) and "no such key" in str(info):
+            replies[1] = info = []
         wire.check_replies(replies, commands)
+        length, raw_head = await self._ask_catalogue(*catalogue) if is_apart else replies[2:4]
         snapshot = LogSnapshot(
             int(replies[0][0]) * 1000 + int(replies[0][1]) // 1000,
-            decode_head(replies[2]),
-            replies[1],
+            decode_head(raw_head),
+            length,
             *stream_positions(info),
             moving=bool(replies[-1]),
         )
         if not first:
             return snapshot, []
         raw: list[bytes | None]
-        raw, *scores = replies[4:-1]
+        raw, *scores = replies[head:-1]
         indexed = _indexed(first, scores)
         self._records.record_success(len(first), caller.received_bytes - before)
         while len(raw) < len(cold):
@@ -272,8 +284,8 @@ class Log:
 
     async def catalogue_after(self, count: int) -> tuple[Head, list[bytes]]:
         """Return the catalogue's head, and at least its entries from number `count` up to that head."""
-        shared, caller = self._shared, await self.caller()
-        head = decode_head((await self.ask(("GET", shared.catalogue_head)))[0])
+        shared, caller = self._shared, await self._catalogue.wire()
+        head = decode_head((await self._ask_catalogue(("GET", shared.catalogue_head)))[0])
         found: list[bytes] = []
         while count + len(found) < head.count:
             start = count + len(found)
@@ -283,6 +295,10 @@ class Log:
                 break  # the list is shorter than its head says: `add_stored` raises an error
             found += more
         return head, found
+
+    async def _ask_catalogue(self, *commands: Command) -> list[Any]:
+        caller = await self._catalogue.wire()
+        return await caller.ask(*commands, seconds=ANSWER_SECONDS)
 
     async def state(self) -> State:
         fields = StateFields.of_partition(self.keys.state, (await self.ask(("HGETALL", self.keys.state)))[0])
