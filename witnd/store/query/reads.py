@@ -57,8 +57,9 @@ class EntryStatus(NamedTuple):
 
 
 class Reads:
-    """Reads over one connection, or over one to each primary of a cluster. Then a transaction over several partitions is
-    one transaction for each.
+    """Reads over one connection, or over one to each primary of a cluster.
+
+    In a cluster, a transaction over several partitions is one transaction for each.
 
     Raises `StoreUnavailable`, `StoreRefused`, or `Unsafe` for a key that another program changed.
     """

@@ -19,7 +19,7 @@ from witnd.store.server import connection as direct
 from witnd.store.server.routing.slots import phases, slot_of, slots_of
 from witnd.store.server.routing.topology import Topology, is_replica, replica_refusal, topology_of
 
-__all__ = ["connect"]
+__all__ = ["connect", "is_cluster"]
 
 # Errors after which the primary is looked up again.
 _LOST: Final = (
@@ -39,12 +39,17 @@ def connect(server: Endpoint, *, connections: int = direct.CONNECTIONS, work: st
     return Router(server, connections, work)
 
 
+def is_cluster(client: Redis) -> bool:
+    """Return whether the keys of a client are on several primaries."""
+    return isinstance(client, Router) and client.server.mode == "cluster"
+
+
 class Router(Redis):
     """Routes commands. It has a client for each primary, and connects at the first call."""
 
     def __init__(self, server: Endpoint, connections: int, work: str) -> None:
         super().__init__(connection_pool=ConnectionPool(max_connections=1))  # never used
-        self._server = server
+        self.server = server
         self._connections = connections
         self._work = work
         self._clients: dict[Endpoint, Redis] = {}
@@ -66,7 +71,7 @@ class Router(Redis):
     @asynccontextmanager
     async def primary(self, slot: int) -> AsyncIterator[Redis]:
         """Open the client of the primary of a slot. After an error inside, the primary is looked up again."""
-        topology = topology_of(self._server)
+        topology = topology_of(self.server)
         server = await topology.primary(slot)
         client = self._clients.get(server)
         if client is None:
