@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import redis
@@ -56,6 +58,29 @@ class Deployed:
         key = self.new_key()
         until(lambda: self.daemon.post_event(key, token)[0] in (200, 202), f"{key} is acknowledged", seconds=SECONDS)
         self.acknowledged.append(key)
+
+    @contextmanager
+    def under_load(self, token: str, threads: int = 3) -> Iterator[None]:
+        """Clients send events while the block runs. Each sends an event again until it is acknowledged."""
+        done = Event()
+
+        def work() -> None:
+            while not done.is_set():
+                self.post_until_taken(token)
+
+        with ThreadPoolExecutor(threads) as pool:
+            running = [pool.submit(work) for _ in range(threads)]
+            try:
+                yield
+            finally:
+                done.set()
+        for one in running:
+            one.result()
+
+    def acknowledges(self, more: int) -> None:
+        """Wait until so many more events are acknowledged."""
+        wanted = len(self.acknowledged) + more
+        until(lambda: len(self.acknowledged) >= wanted, f"{more} more events are acknowledged", seconds=SECONDS)
 
     def resolved(self) -> set[str]:
         """The keys of settled outcomes."""

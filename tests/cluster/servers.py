@@ -149,6 +149,22 @@ class Cluster:
         """One command at the primary of a key."""
         return self.owner(key).call(*words)
 
+    def move_slot(self, key: str, target: Node) -> None:
+        """Move the slot of a key to another primary, key by key, as `redis-cli --cluster reshard` does."""
+        source, slot = self.owner(key), key_slot(key.encode())
+        self.begin_move(key, target)
+        while names := _raw(source, "CLUSTER", "GETKEYSINSLOT", slot, 10):
+            _raw(source, "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "REPLACE", "KEYS", *names)
+        for node in (target, source, *(one for one in self.nodes if one.is_running and one.role() == "master")):
+            _raw(node, "CLUSTER", "SETSLOT", slot, "NODE", node_id(target))
+        until(lambda: self.owner(key) is target, f"the slot of {key} is moved")
+
+    def begin_move(self, key: str, target: Node) -> None:
+        """From here on, the old primary serves only keys that it still has."""
+        source, slot = self.owner(key), key_slot(key.encode())
+        _raw(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", node_id(source))
+        _raw(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", node_id(target))
+
     def is_healthy(self) -> bool:
         """Every running node sees all slots served."""
         return all(b"cluster_state:ok" in _raw(node, "CLUSTER", "INFO") for node in self.nodes if node.is_running)
@@ -167,7 +183,7 @@ def node_id(node: Node) -> str:
     return found.decode()
 
 
-def _raw(node: Node, *words: str | int) -> Any:
+def _raw(node: Node, *words: str | bytes | int) -> Any:
     """A reply as it is on the wire: redis-py gives those about clusters another form."""
     with node.sync() as client:
         client.response_callbacks.clear()

@@ -1,9 +1,9 @@
 """Reads the instants that a new version of the catalogue must be later than.
 
 On one server, the script that writes a version reads all logs itself. In a cluster it cannot: they are in other slots.
-There, a version is dated `MARGIN_MS` after everything that was read, and is written within half of that, by the clock of
-the shared slot. So it is written before the clock of any log reaches its instant. An owner applies an entry only once
-its server's clock has reached it, and reads the catalogue after that clock. So it never misses the version.
+There, a version is dated `MARGIN_MS` after everything that was read, and is written within half of that time, by the
+clock of the shared slot. So it is written before the clock of any log reaches its instant. An owner applies an entry
+only once its server's clock has reached it, and reads the catalogue after that clock. So it never misses the version.
 """
 
 import asyncio
