@@ -26,8 +26,8 @@ from witnd.store.records.score import score_to_int
 from witnd.store.records.state_fields import StateFields
 from witnd.store.server import wire
 from witnd.store.server.connection import refusal
-from witnd.store.server.routing.wires import Wires
 from witnd.store.server.lease import Holder
+from witnd.store.server.routing.wires import Wires
 
 ANSWER_SECONDS: Final = 5.0
 # A reply about a log contains its first and last entry, up to 256 KiB each.

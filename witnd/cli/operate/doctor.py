@@ -139,11 +139,11 @@ async def _redis(config: Config, where: Endpoint, checks: list[Check], *, rememb
         checks.append(problem("redis", "reachable", f"{where} does not answer: {silent}", remedy))
         return
     checks.append(ok("redis", "reachable", str(where)))
-    for server, fact in zip(servers, facts, strict=True):
+    for primary, fact in zip(servers, facts, strict=True):
         found = [*check_server(fact, config)]
         if not kind_problems(fact.info, where.mode):
-            found += check_clocks(fact, local=where.path is not None or server.host in _LOCAL)
-        named = f" at {server.host}:{server.port}" if server.is_routed else ""
+            found += check_clocks(fact, local=where.path is not None or primary.host in _LOCAL)
+        named = f" at {primary.host}:{primary.port}" if primary.is_routed else ""
         checks += [replace(one, name=one.name + named) for one in found]
     if any(kind_problems(fact.info, where.mode) for fact in facts):
         return
