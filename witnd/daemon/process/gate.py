@@ -65,7 +65,9 @@ async def wait_for_server(server: Endpoint, systemd: Systemd, call: Callable[[],
         except Moving as moving:
             if server.mode == "single" or loop.time() - began > SILENT_SECONDS:
                 raise
-            log.info("redis.waiting", doing="starting", reason=str(moving), seconds=round(loop.time() - began, 1))
+            if not is_logged:
+                is_logged = True
+                log.warning("redis.waiting", doing="starting", reason=str(moving), seconds=0)
         except StoreRefused as refused:
             if "loading" not in refused.reason or loop.time() - began > START_SECONDS:
                 raise

@@ -149,12 +149,13 @@ class CatalogueStore:
         longer planned.
         """
         instants = {at for change in changes for at in catalogue.instants(change.kind, change.key)}
-        earliest, limits = (
-            await self._earliest() if planned_at is None or is_cluster(self._client) else (planned_at, None)
-        )
+        head = str(catalogue.chain.head)  # as planned: another task may load versions during the next await
+        earliest, limits = planned_at or 0, None
+        if planned_at is None or is_cluster(self._client):
+            earliest, limits = await self._earliest()
         at = earliest if planned_at is None else planned_at
         chosen = "" if effective_from is None else effective_from
-        args: list[Argument] = [str(catalogue.chain.head), chosen, at, *(limits or ("", ""))]
+        args: list[Argument] = [head, chosen, at, *(limits or ("", ""))]
         args += [len(instants), *instants, len(log)]
         for entry in log:
             args += change_log.around_instant(entry)
