@@ -164,7 +164,9 @@ def endpoint(
         return replace(login, path=_socket(place, path or ""), db=_database(options.get("db", "0")))
     login = replace(login, tls=tls, ca_file=options.get("ssl_ca_certs"))
     if mode == "cluster":
-        return replace(login, mode=mode, nodes=_nodes(place, DEFAULT_PORT), db=_no_database(path or ""))
+        if path not in (None, "/"):
+            raise ValueError(f"has the path {path!r}; a cluster has only database 0: remove the path")
+        return replace(login, mode=mode, nodes=_nodes(place, DEFAULT_PORT))
     if mode == "sentinel":
         service, db = _service(path or "")
         login = replace(login, sentinels=sentinels or SentinelLogin())
@@ -244,12 +246,6 @@ def _service(path: str) -> tuple[str, int]:
     if _SERVICE.fullmatch(name) is None:
         raise ValueError(f"has the name {name!r} of the primary; use a-z, A-Z, 0-9, dot, dash and underscore")
     return name, _database(database) if slash else 0
-
-
-def _no_database(path: str) -> int:
-    if path not in ("", "/"):
-        raise ValueError(f"has the path {path!r}; a cluster has only database 0: remove the path")
-    return 0
 
 
 def _host_and_port(place: str, default: int = DEFAULT_PORT) -> Node:

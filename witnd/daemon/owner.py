@@ -83,6 +83,7 @@ class Owner:
         self.supervised = SideTask(f"partition {number}", self.run, self.release, kind="partition")
         self.sides: list[SideTask] = []  # tasks that must not end the partition
         self._shared = shared
+        self._clock_watch = shared.watches.of(number)
         self._poison: Poison | None = None  # what ended the last run of the pipeline
         self._poisons = Poisons(number)
         self._retry = Retry(self._verify, shared.clock.monotonic)
@@ -143,7 +144,7 @@ class Owner:
     async def _look(self) -> None:
         """While waiting for the lease, read the clock and the owner's last step, so that this daemon detects lost data
         as the owner does."""
-        await self._shared.watches.of(self.number).sample()
+        await self._clock_watch.sample()
         state = await self._watcher.state()
         self._shared.journal.check(self.number, state.sequence)
         self._shared.journal.note(self.number, state.sequence)
@@ -173,9 +174,7 @@ class Owner:
         open_outcomes, check = await prepare(memory, state, self.number, poison)
         self.relay = relay = self._relay()
         batch_max = config.daemon.batch
-        self.intake = intake = Intake(
-            memory, batch_max=batch_max, guard=shared.watches.of(self.number).guard, clock=shared.clock
-        )
+        self.intake = intake = Intake(memory, batch_max=batch_max, guard=self._clock_watch.guard, clock=shared.clock)
         self.pipeline = pipeline = Pipeline(
             memory,
             intake,

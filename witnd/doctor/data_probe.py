@@ -272,8 +272,7 @@ def _holder(owner: bytes | None, left_ms: int) -> Holder | None:
 
 
 async def _together(connection: Wires, *commands: Command) -> list[Any]:
-    """Return the replies of one transaction, or of one in each slot. A stream that does not exist yet has no
-    information."""
+    """Return the replies of one transaction in each slot. A stream that does not exist yet has no information."""
     replies = await connection.transaction(commands, ANSWER_SECONDS)
     answers = [[] if _absent(answer) else answer for answer in replies]
     _raise_errors(answers, commands)

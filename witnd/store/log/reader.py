@@ -13,6 +13,7 @@ from witnd.fold.hold import Damage, Hold, too_many
 from witnd.store.catalogue.loader import decode_head
 from witnd.store.errors import StoreUnavailable, Unreadable, Unsafe
 from witnd.store.keys import GlobalKeys, Keys
+from witnd.store.log.catalogue_reader import CatalogueReader
 from witnd.store.records.held_codec import decode_held
 from witnd.store.records.hold import Repair, decode_repair, holds_of
 from witnd.store.records.log_snapshot import LogSnapshot, entry_id, stream_positions, text_of
@@ -54,14 +55,15 @@ class Log:
 
     def __init__(self, endpoint: Endpoint, keys: Keys, shared: GlobalKeys, name: str) -> None:
         self.keys = keys
-        self._shared = shared
         self._reader = Connection(endpoint, f"{name}-reader", keys.events)
         self._caller = Connection(endpoint, name, keys.events)
         # In a cluster, the catalogue is in another slot than the partition.
-        self._catalogue = Connection(endpoint, name, shared.catalogue) if endpoint.mode == "cluster" else self._caller
+        self._is_apart = endpoint.mode == "cluster"
+        self._other = Connection(endpoint, name, shared.catalogue) if self._is_apart else self._caller
         self._entries = Portion("entries", first=READ[0], most=READ[1])
         self._records = Portion("records", first=RECORDS[0], most=RECORDS[1])
         self._items = Portion("items", first=ITEMS[0], most=ITEMS[1])
+        self._catalogue = CatalogueReader(self._other, shared, self._items)
         self._indexes = (keys.keys, keys.held, *map(keys.with_status, ("CONFIRMED", "FAILED")))
 
     async def caller(self) -> wire.Wire:
@@ -71,7 +73,7 @@ class Log:
     def close(self) -> None:
         self._reader.close()
         self._caller.close()
-        self._catalogue.close()
+        self._other.close()
 
     async def ask(self, *commands: Sequence[str | bytes | int]) -> list[Any]:
         caller = await self.caller()
@@ -121,14 +123,11 @@ class Log:
     # -- state, outcomes, deadlines ----------------------------------------------------------------------------------
 
     async def snapshot(self, cold: Sequence[str] = ()) -> tuple[LogSnapshot, list[Stored]]:
-        """Read the clock and the positions, and the data of the `cold` keys, in one round trip.
-
-        In a cluster, the catalogue's head is read afterwards, so it is at least as new as the rest.
-        """
+        """Read the clock and the positions, and the data of the `cold` keys, in one round trip. In a cluster, the
+        catalogue's head is read afterwards, so it is at least as new as the rest."""
         keys = self.keys
-        catalogue: list[Command] = [("LLEN", self._shared.catalogue), ("GET", self._shared.catalogue_head)]
-        is_apart = self._catalogue is not self._caller
-        commands: list[Command] = [("TIME",), ("XINFO", "STREAM", keys.events), *([] if is_apart else catalogue)]
+        catalogue = self._catalogue.head_commands
+        commands: list[Command] = [("TIME",), ("XINFO", "STREAM", keys.events), *([] if self._is_apart else catalogue)]
         head = len(commands)
         first = cold[: self._records.size]
         if first:
@@ -145,7 +144,7 @@ class Log:
         if isinstance(info := replies[1], Exception) and "no such key" in str(info):
             replies[1] = info = []
         wire.check_replies(replies, commands)
-        length, raw_head = await self._ask_catalogue(*catalogue) if is_apart else replies[2:4]
+        length, raw_head = await self._catalogue.ask(*catalogue) if self._is_apart else replies[2:4]
         snapshot = LogSnapshot(
             int(replies[0][0]) * 1000 + int(replies[0][1]) // 1000,
             decode_head(raw_head),
@@ -284,21 +283,7 @@ class Log:
 
     async def catalogue_after(self, count: int) -> tuple[Head, list[bytes]]:
         """Return the catalogue's head, and at least its entries from number `count` up to that head."""
-        shared, caller = self._shared, await self._catalogue.wire()
-        head = decode_head((await self._ask_catalogue(("GET", shared.catalogue_head)))[0])
-        found: list[bytes] = []
-        while count + len(found) < head.count:
-            start = count + len(found)
-            command = ("LRANGE", shared.catalogue, start, start + self._items.size - 1)
-            [more] = await self._ask_large(self._items, caller, command)
-            if not more:
-                break  # the list is shorter than its head says: `add_stored` raises an error
-            found += more
-        return head, found
-
-    async def _ask_catalogue(self, *commands: Command) -> list[Any]:
-        caller = await self._catalogue.wire()
-        return await caller.ask(*commands, seconds=ANSWER_SECONDS)
+        return await self._catalogue.after(count)
 
     async def state(self) -> State:
         fields = StateFields.of_partition(self.keys.state, (await self.ask(("HGETALL", self.keys.state)))[0])
