@@ -126,8 +126,11 @@ class Deployed:
 
 
 @contextmanager
-def deployed(url: str, directory: Path, owner: Callable[[str], Node], **settings: str) -> Iterator[Deployed]:
+def deployed(
+    url: str, directory: Path, owner: Callable[[str], Node], *, settlement: int = 1, **settings: str
+) -> Iterator[Deployed]:
     """Start a daemon, and put a catalogue into effect."""
+    catalogue = CATALOGUE.replace("settlement_period = 1", f"settlement_period = {settlement}")
     with receiver() as (hook, webhooks):
         daemon = Daemon(
             url,
@@ -140,5 +143,5 @@ def deployed(url: str, directory: Path, owner: Callable[[str], Node], **settings
             | settings,
         )
         with daemon:
-            daemon.begins(CATALOGUE + rule(hook))
+            daemon.begins(catalogue + rule(hook))
             yield Deployed(daemon, owner, webhooks)

@@ -2,7 +2,7 @@
 
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,11 @@ FAST_REPLICATION = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-peri
 class Node(Server):
     """A server that listens on a port, with further settings."""
 
-    def __init__(self, directory: Path, *extra: str) -> None:
+    def __init__(self, directory: Path, *extra: str, environ: Mapping[str, str] | None = None) -> None:
         directory.mkdir()
         self.port = free_port()
-        super().__init__(directory, extra=("--port", str(self.port), "--bind", "127.0.0.1", *FAST_REPLICATION, *extra))
+        listen = ("--port", str(self.port), "--bind", "127.0.0.1")
+        super().__init__(directory, extra=(*listen, *FAST_REPLICATION, *extra), environ=environ)
 
     @property
     def address(self) -> str:
@@ -165,6 +166,23 @@ class Cluster:
         _raw(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", node_id(source))
         _raw(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", node_id(target))
 
+    def replica_of(self, primary: Node) -> Node:
+        """A running replica of a primary."""
+        return next(
+            node
+            for node in self.nodes
+            if node.is_running and (info := node.info("replication"))["role"] == "slave"
+            if info["master_port"] == primary.port
+        )
+
+    def fail_over(self, key: str) -> Node:
+        """Let a replica take over from a primary that lives on, as before its maintenance. The new primary."""
+        old = self.owner(key)
+        new = self.replica_of(old)
+        _raw(new, "CLUSTER", "FAILOVER")
+        until(lambda: self.owner(key) is new, f"the primary of {key} is another one")
+        return new
+
     def is_healthy(self) -> bool:
         """Every running node sees all slots served."""
         return all(b"cluster_state:ok" in _raw(node, "CLUSTER", "INFO") for node in self.nodes if node.is_running)
@@ -195,8 +213,15 @@ def _client(port: int) -> redis.Redis:
 
 
 @contextmanager
-def cluster(directory: Path, *, primaries: int = 3, replicas: bool = True, covered: int = SLOTS) -> Iterator[Cluster]:
-    """Start a cluster, and wait until it is healthy."""
+def cluster(
+    directory: Path,
+    *,
+    primaries: int = 3,
+    replicas: bool = True,
+    covered: int = SLOTS,
+    environ: Mapping[str, str] | None = None,
+) -> Iterator[Cluster]:
+    """Start a cluster, and wait until it is healthy. `environ` is that of the replicas."""
     with ExitStack() as stack:
         nodes = []
         for number in range(primaries * (2 if replicas else 1)):
@@ -205,6 +230,7 @@ def cluster(directory: Path, *, primaries: int = 3, replicas: bool = True, cover
                 directory / str(number),
                 *("--cluster-enabled", "yes", "--cluster-port", str(bus), "--cluster-node-timeout", "1500"),
                 *("--cluster-allow-replica-migration", "no", "--cluster-announce-ip", "127.0.0.1"),
+                environ=environ if number >= primaries else None,
             )
             stack.callback(node.close)
             node.start()

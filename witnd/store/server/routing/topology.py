@@ -1,10 +1,11 @@
 """Finds the primary of a hash slot: a single server, the one that Sentinels name, or a node of a cluster.
 
-The result is cached, and looked up again after an error.
+The result is cached, and looked up again after an error. A node or Sentinel that did not answer is asked last from then
+on.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -17,6 +18,8 @@ from witnd.store.server.connection import NOT_A_CLUSTER, NOT_A_SENTINEL, SENTINE
 from witnd.store.server.login import login_refusal
 
 ANSWER_SECONDS: Final = 3.0
+# At a failover, many connections fail at once; they share a lookup.
+PAUSE_SECONDS: Final = 0.1
 SLOTS: Final = 16384
 _NAME: Final = "witnd-topology"
 
@@ -26,7 +29,9 @@ class Topology:
 
     def __init__(self, server: Endpoint) -> None:
         self._server = server
-        self._ranges: list[tuple[int, int, Node]] | None = None  # None: look them up
+        self._ranges: list[tuple[int, int, Node]] = []  # as last found
+        self._is_stale = True
+        self._found_at = float("-inf")
         self._known: list[Node] = list(server.nodes)  # the nodes to ask, in this order
         self._looking_up = asyncio.Lock()
 
@@ -47,17 +52,18 @@ class Topology:
         """Look up the primaries of these slots. Raises `Unsafe` if the address is wrong, or a slot has no primary."""
         if self._server.mode == "single":
             return [self._server]
-        self._ranges = None
+        self._is_stale, self._found_at = True, float("-inf")
         ranges = await self._cached()
         return [self._server.server(node) for node in dict.fromkeys(self._find(slot, ranges) for slot in slots)]
 
     def forget(self, server: Endpoint | None = None) -> None:
         """Look up the primaries again at the next call. `server`: the one that failed, which is asked last."""
-        self._ranges = None
-        node = None if server is None or server.host is None else (server.host, server.port)
-        if node in self._known and self.is_cluster:
-            self._known.remove(node)
-            self._known.append(node)
+        self._is_stale = True
+        if server is not None and self.is_cluster:
+            self._ask_last([(server.host or "", server.port)])
+
+    def _ask_last(self, nodes: Collection[Node]) -> None:
+        self._known.sort(key=lambda one: one in nodes)
 
     def _find(self, slot: int, ranges: Sequence[tuple[int, int, Node]]) -> Node:
         for start, end, node in ranges:
@@ -70,11 +76,18 @@ class Topology:
         )
 
     async def _cached(self) -> list[tuple[int, int, Node]]:
-        if self._ranges is not None:
+        if not self._is_stale:
             return self._ranges
         async with self._looking_up:
-            if self._ranges is None:
-                self._ranges = await (self._ask_cluster() if self.is_cluster else self._ask_sentinels())
+            now = asyncio.get_running_loop().time()
+            if self._is_stale and now - self._found_at >= PAUSE_SECONDS:
+                self._is_stale = False  # an error during the lookup makes it stale again
+                try:
+                    self._ranges = await (self._ask_cluster() if self.is_cluster else self._ask_sentinels())
+                except BaseException:
+                    self._is_stale = True
+                    raise
+                self._found_at = asyncio.get_running_loop().time()
             return self._ranges
 
     # -- cluster ---------------------------------------------------------------------------------------------------
@@ -97,6 +110,7 @@ class Topology:
                 # The addresses of the configuration remain known: nodes may be replaced one after the other.
                 self._known += [one for one in self._server.nodes if one not in self._known]
                 break
+        self._ask_last(failed)
         if found is None:
             raise self._failure(failed)
         return found
@@ -118,13 +132,14 @@ class Topology:
     async def _ask_sentinels(self) -> list[tuple[int, int, Node]]:
         """Return the primary that a Sentinel names, once that server confirms its role."""
         failed: dict[Node, Exception] = {}
-        for node in self._known:
+        for node in list(self._known):
             try:
                 primary = await self._ask_sentinel(node)
                 await _check_role(self._server.server(primary))
             except (StoreUnavailable, StoreRefused, Unsafe) as error:
                 failed[node] = error
                 continue
+            self._ask_last(failed)
             return [(0, SLOTS - 1, primary)]
         raise self._failure(failed)
 

@@ -132,17 +132,18 @@ class Wires:
         return found
 
     async def _wire(self, slot: int) -> Wire:
-        topology = topology_of(self._endpoint)
-        server = self._endpoint if self._is_single else await topology.primary(slot)
+        server = self._endpoint if self._is_single else await topology_of(self._endpoint).primary(slot)
         known = self._wires.get(server)
         if known is not None and known.open:
             return known
         async with self._connecting:
             known = self._wires.get(server)
             if known is None or not known.open:
-                known = self._wires[server] = await (
-                    wire.connect(server, self._name) if self._is_single else open_primary(topology, server, self._name)
-                )
+                if self._is_single:
+                    known = await wire.connect(server, self._name)
+                else:
+                    known = await open_primary(topology_of(self._endpoint), server, self._name)
+                self._wires[server] = known
             return known
 
 
