@@ -160,6 +160,12 @@ class Cluster:
             _raw(node, "CLUSTER", "SETSLOT", slot, "NODE", node_id(target))
         until(lambda: self.owner(key) is target, f"the slot of {key} is moved")
 
+    def move_slot_at_once(self, key: str, target: Node) -> None:
+        """Move the slot of a key in one step, as Valkey 9 does."""
+        source, slot = self.owner(key), key_slot(key.encode())
+        _raw(source, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", node_id(target))
+        until(lambda: self.owner(key) is target, f"the slot of {key} is moved")
+
     def begin_move(self, key: str, target: Node) -> None:
         """From here on, the old primary serves only keys that it still has."""
         source, slot = self.owner(key), key_slot(key.encode())

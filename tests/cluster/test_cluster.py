@@ -1,6 +1,6 @@
 """witnd on a cluster: partitions are on several primaries, which may fail and whose slots may move."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -77,13 +77,16 @@ def test_the_daemon_follows_a_failover_under_load_and_loses_nothing(run: Deploye
     assert run.daemon.process.poll() is None, run.daemon.log
 
 
+@pytest.mark.parametrize("move", [Cluster.move_slot, Cluster.move_slot_at_once])
 @pytest.mark.parametrize("key", ["witn:{0}:state", "witn:{shared}", "witn:meta"])
-def test_a_slot_may_move_while_the_daemon_works(run: Deployed, servers: Cluster, key: str) -> None:
+def test_a_slot_may_move_while_the_daemon_works(
+    run: Deployed, servers: Cluster, key: str, move: Callable[[Cluster, str, Node], None]
+) -> None:
     token = run.daemon.token()
     target = next(node for node in servers.primaries if node is not servers.owner(key))
     with run.under_load(token):
         run.acknowledges(30)
-        servers.move_slot(key, target)
+        move(servers, key, target)
         run.acknowledges(30)
     run.settles()
     run.notifies()
