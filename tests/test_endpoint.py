@@ -46,9 +46,11 @@ def test_an_address_means_what_it_says(url: str, expected: tuple[object, ...]) -
     [
         ("redis+cluster://h", (("h", 6379),), ("cluster", None, 0, False, None, None)),
         ("redis+cluster://u:p@h:1,i:2/", (("h", 1), ("i", 2)), ("cluster", None, 0, False, "u", None)),
-        ("rediss+cluster://[::1]:1,h?ssl_ca_certs=/a", (("::1", 1), ("h", 6379)), ("cluster", None, 0, True, None, "/a")),
+        ("rediss+cluster://[::1]:1,h?ssl_ca_certs=/a", (("::1", 1), ("h", 6379)),
+         ("cluster", None, 0, True, None, "/a")),
         ("redis+sentinel://h/main", (("h", 26379),), ("sentinel", "main", 0, False, None, None)),
-        ("redis+sentinel://u:p@h:1,i/my-main.1/3", (("h", 1), ("i", 26379)), ("sentinel", "my-main.1", 3, False, "u", None)),
+        ("redis+sentinel://u:p@h:1,i/my-main.1/3", (("h", 1), ("i", 26379)),
+         ("sentinel", "my-main.1", 3, False, "u", None)),
         ("REDISS+SENTINEL://H:1/7/0", (("h", 1),), ("sentinel", "7", 0, True, None, None)),
     ],
 )  # fmt: skip
@@ -162,7 +164,8 @@ def refusal(text: str) -> str | None:
 
 
 _PIECES = st.sampled_from(
-    ["redis", "rediss", "+cluster", "+sentinel", ",", "unix", "://", ":", "/", "?", "&", "=", "#", "@", "%", "%40", "[", "]", "::1", "127.0.0.1",
+    ["redis", "rediss", "+cluster", "+sentinel", ",",
+     "unix", "://", ":", "/", "?", "&", "=", "#", "@", "%", "%40", "[", "]", "::1", "127.0.0.1",
      "h", "..", "-", "6379", "99999", "db", "ssl_ca_certs", "0", "2", " ", "\n", "ö", "\0", "\\"]
 )  # fmt: skip
 
