@@ -90,6 +90,7 @@ MEANINGS = {
     "partition.resumed": "Redis is safe again, and the partition continues.",
     "partition.running": "This daemon owns the partition and continues after the entry `cursor`.",
     "partition.stopped": "Redis lost data of this partition, so this daemon processes it no more. See `remedy`.",
+    "partition.reloading": "The partition is loaded again: Redis lost entries or steps that were not confirmed.",
     "partition.undone": "Redis lost steps that were not confirmed, as after a failover. They are decided again.",
     "steps.confirmed": "Steps of a partition are confirmed again.",
     "steps.unconfirmed": "Steps of a partition are written, but `redis.durability` is not confirmed. Webhooks wait.",

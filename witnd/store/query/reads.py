@@ -1,6 +1,6 @@
 """Reads positions, fates, records and streams of a partition, for commands and pages.
 
-It uses a raw connection, because redis-py turns the fields of an entry into a dictionary and loses repeated names.
+It uses raw connections, because redis-py turns the fields of an entry into a dictionary and loses repeated names.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -21,6 +21,7 @@ from witnd.store.records.sealed import unseal_items
 from witnd.store.records.state_fields import StateFields
 from witnd.store.server import wire
 from witnd.store.server.connection import Endpoint, refusal
+from witnd.store.server.routing.wires import Wires
 
 FATES: Final = ("held", "rejected", "late", "duplicate", "conflict", "waiting")
 ANSWER_SECONDS: Final = 10.0
@@ -56,17 +57,19 @@ class EntryStatus(NamedTuple):
 
 
 class Reads:
-    """Reads over one connection.
+    """Reads over one connection, or over one to each primary of a cluster.
+
+    In a cluster, a transaction over several partitions is one transaction for each.
 
     Raises `StoreUnavailable`, `StoreRefused`, or `Unsafe` for a key that another program changed.
     """
 
-    def __init__(self, connection: wire.Wire) -> None:
+    def __init__(self, connection: Wires) -> None:
         self.connection = connection
 
     async def pipeline(self, *commands: Command) -> list[Any]:
         """Run independent commands in one round trip."""
-        return _check_answers(await self.connection.wait(self.connection.send(commands), ANSWER_SECONDS), commands)
+        return _check_answers(await self.connection.run(commands, ANSWER_SECONDS), commands)
 
     async def transaction_with_errors(self, *commands: Command) -> list[Any]:
         """Run a transaction, and return an error in place of the answer for each key of another type."""
@@ -79,9 +82,7 @@ class Reads:
         return _check_answers(await self._executed(*commands), commands)
 
     async def _executed(self, *commands: Command) -> list[Any]:
-        sent = self.connection.send((("MULTI",), *commands, ("EXEC",)))
-        answers: list[Any] = _check_answers(await self.connection.wait(sent, ANSWER_SECONDS))[-1]
-        return answers
+        return await self.connection.transaction(commands, ANSWER_SECONDS)
 
     # -- positions and single entries ----------------------------------------------------------
 
@@ -223,8 +224,9 @@ class Reads:
 @asynccontextmanager
 async def open_reads(server: Endpoint) -> AsyncIterator[Reads]:
     """Open a connection for the duration of the context."""
-    connection = await wire.connect(server, "witnd-command")
+    connection = Wires(server, "witnd-command")
     try:
+        await connection.wire()
         yield Reads(connection)
     finally:
         connection.close()
