@@ -6,7 +6,7 @@ has no hash tag: every version of witnd reads it first, to learn the format of t
 
 | key | type | holds | written by | lives |
 | --- | --- | --- | --- | --- |
-| `witn:meta` | hash | format, deployment id, number of partitions | first start | for ever |
+| `witn:meta` | hash | format, deployment id, number of partitions | first start, `witnd repartition` | for ever |
 | `witn:{shared}:catalogue` | list | catalogue versions in JSON; its length is the revision | commands, API | for ever |
 | `witn:{shared}:catalogue:head` | string | number of versions, and their chained digest | commands, API | for ever |
 | `witn:{shared}:endpoints` | hash | rule id → state of its endpoint | relay | while the rule exists |
@@ -18,6 +18,8 @@ has no hash tag: every version of witnd reads it first, to learn the format of t
 | `witn:{shared}:clock` | hash | jumps of the server's clock, and which one was accepted | daemon, commands | for ever |
 | `witn:{P}:events` | stream | the log | applications, daemon (control entries) | the operator trims |
 | `witn:{P}:events:moving` | stream | entries of the log that `repair ahead` moves | repair | until moved |
+| `witn:{P}:forwards` | list | events of keys that moved to another partition | commit | until in its log |
+| `witn:{P}:forwarded` | hash | other partition → its last event in this log | daemon, commands | for ever |
 | `witn:{P}:owner` | string | `epoch:nonce:instance` | owner | the lease |
 | `witn:{P}:state` | hash | epoch, last step and its digest, cursor, counters, gaps | commit, repair | for ever |
 | `witn:{P}:outcome:<key>` | string | the outcome's record; once final, its tombstone | commit | for ever |
@@ -144,6 +146,8 @@ class Keys:
         "events",
         "events_moving",
         "fates",
+        "forwarded",
+        "forwards",
         "held",
         "keys",
         "lines",
@@ -165,6 +169,8 @@ class Keys:
         self.partition = partition
         self.events = f"{base}:events"
         self.events_moving = f"{base}:events:moving"
+        self.forwards = f"{base}:forwards"
+        self.forwarded = f"{base}:forwarded"
         self.owner = f"{base}:owner"
         self.state = f"{base}:state"
         self.keys = f"{base}:keys"

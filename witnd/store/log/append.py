@@ -113,11 +113,12 @@ async def append(
     replies = await connection.wait(connection.send([*commands, *confirm]), ANSWER_SECONDS)
     answers = [_append_result(reply) for reply in replies[: len(entries)]]
     if confirm and any(answer.id for answer in answers):
-        _check_confirmation(replies[-1], kept.durability)
+        check_confirmation(replies[-1], kept.durability)
     return answers
 
 
-def _check_confirmation(reply: Any, durability: Durability) -> None:
+def check_confirmation(reply: Any, durability: Durability) -> None:
+    """Raise `StoreUnavailable` unless the reply confirms that all writes before it are durable."""
     if isinstance(reply, hiredis.ReplyError):
         raise StoreUnavailable(f"written and not confirmed: {_refusal(reply, durability)}")
     if durability.mode == "fsync" and reply[0] < 1:
