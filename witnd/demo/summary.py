@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from witnd.audit.invoices.run import audit_invoices
 from witnd.audit.invoices.totals import InvoiceAudit, StageTotals
-from witnd.audit.run import PartitionAudit, audit_partition
+from witnd.audit.run import PartitionAudit, audit_partitions
 from witnd.demo.receiver import ReceiverStats
 from witnd.demo.screen import Piece
 from witnd.domain.catalogue.catalogue import Catalogue
@@ -85,7 +85,7 @@ async def summary(
     def silent(_: str) -> None:
         """Ignore progress, because the audit is fast."""
 
-    verdict = await audit_partition(reads, keys, learn, quick=False, progress=silent)
+    [verdict] = await audit_partitions(reads, [keys], learn, quick=False, progress=silent)
     books = await audit_invoices(reads, billing, [keys], learn, quick=False, progress=silent)
     return Summary(agents=await _agents(reads, keys, await learn()), verdict=verdict, books=books, heard=heard)
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from witnd.audit.acknowledged import missing_events
 from witnd.audit.invoices.run import audit_invoices
 from witnd.audit.invoices.totals import InvoiceAudit
-from witnd.audit.run import PartitionAudit, audit_partition
+from witnd.audit.run import PartitionAudit, audit_partitions
 from witnd.audit.scope import Mismatch, RepairedLine
 from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
 from witnd.cli.operate.acknowledged import Compared, acknowledged, journal_loss, missing_event
@@ -118,10 +118,10 @@ async def _audit(quick: bool, partition: int | None, file: Path | None, as_docum
             await store.check(catalogue)
             return catalogue
 
-        verdicts = [
-            await audit_partition(reads, keys, learn, quick=quick, progress=progress)
-            for keys in opened.chosen(partition)
-        ]
+        opened.chosen(partition)  # refuses an unknown one
+        verdicts = await audit_partitions(
+            reads, opened.chosen(None), learn, quick=quick, progress=progress, only=partition
+        )
         books = None
         if partition is None:
             books = await audit_invoices(

@@ -42,6 +42,12 @@ class StateFields:
         return cls(key, {} if value is None else {name: value.decode(errors="backslashreplace")}, remedy)
 
     @classmethod
+    def from_values(cls, key: str, values: Mapping[str, bytes | None]) -> "StateFields":
+        """Create it from the reply to HMGET, by field."""
+        found = {name: value.decode(errors="backslashreplace") for name, value in values.items() if value is not None}
+        return cls(key, found)
+
+    @classmethod
     def of_partition(cls, key: str, flat: Sequence[Any]) -> "StateFields":
         """Create it from the state of a partition. A step writes its digest, number, position and count together, so a
         single missing field is damage."""

@@ -1,0 +1,91 @@
+"""Audit the log of a partition: the fate of each event, and the events that were forwarded to another log."""
+
+from collections.abc import Sequence
+
+from witnd.audit.partition.outcomes import applied_mark
+from witnd.audit.scope import Scope
+from witnd.domain.outcomes.event import EntryId, Event, Retry, Tick, read
+from witnd.domain.outcomes.partitioning import partition_of
+from witnd.store.log.forward import decode_forwarded
+from witnd.store.query.reads import Entry, text_of
+from witnd.store.records.codec import FateRecord
+from witnd.store.records.lineage import Lineage
+from witnd.store.records.log_snapshot import entry_id
+
+
+async def check_log(scope: Scope, cursor: EntryId, lineage: Lineage) -> None:
+    """Count the log's events up to the cursor; a full audit also checks which were applied. A forwarded event counts in
+    the log to which it was forwarded."""
+    left = await _left_events(scope) if lineage.earlier else {}
+    async for page in scope.reads.entries(scope.keys.events, cursor):
+        events = [(e, fields) for e, fields in page if not _is_control(fields)]
+        if not lineage.earlier and scope.quick:
+            scope.totals.log_entries += len(events)
+            continue
+        fates = await _fates(scope, events)
+        for (entry, fields), fate in zip(events, fates, strict=True):
+            event = read(fields) if fate is None else None
+            if isinstance(event, Event) and _is_forwarded(scope, lineage, entry, event):
+                target = partition_of(event.key, lineage.count_at(entry, scope.family.count))
+                if entry > left.get(target, (0, 0)):
+                    scope.differ(event.key, f"forwarded event {text_of(entry)}", f"in partition {target}", "not there")
+                continue
+            scope.totals.log_entries += 1
+            if fate is None and not scope.quick:
+                _add_applied(scope, entry, event)
+
+
+def _add_applied(scope: Scope, entry: EntryId, event: object) -> None:
+    """Add an event without a fate, which must be in the history of its outcome."""
+    if not isinstance(event, Event):
+        scope.differ("", f"fate of {text_of(entry)}", "rejected", "none")
+        return
+    if event.key in scope.damaged:
+        return
+    mark = applied_mark(event.key, entry, event)
+    scope.totals.log_mark += mark
+    if scope.precise:
+        scope.log_marks[event.key] += mark
+
+
+def _is_forwarded(scope: Scope, lineage: Lineage, entry: EntryId, event: Event) -> bool:
+    return lineage.is_forwarded(scope.keys.partition, event.key, entry, scope.family.count)
+
+
+async def _fates(scope: Scope, events: Sequence[Entry]) -> list[FateRecord | None]:
+    """Return the fate of each event, which is beside the log, or in the partition to which its key moved."""
+    found = await scope.reads.fates_of(scope.keys, [text_of(entry) for entry, _ in events])
+    if len(scope.family.partitions) == 1:
+        return found
+    elsewhere: dict[int, list[int]] = {}
+    homes = {}
+    for place, ((_, fields), fate) in enumerate(zip(events, found, strict=True)):
+        event = read(fields) if fate is None else None
+        if isinstance(event, Event) and (home := scope.home(event.key)) is not scope.keys:
+            homes[home.partition] = home
+            elsewhere.setdefault(home.partition, []).append(place)
+    for number, places in elsewhere.items():
+        names = [text_of(events[place][0]) for place in places]
+        for place, fate in zip(places, await scope.reads.fates_of(homes[number], names), strict=True):
+            found[place] = fate
+    return found
+
+
+async def _left_events(scope: Scope) -> dict[int, EntryId]:
+    """Return the last event of this log that each partition of the family has, or that waits to be forwarded to it."""
+    number, partitions = scope.keys.partition, scope.family.partitions
+    waiting, *answers = await scope.reads.transaction(
+        ("LRANGE", scope.keys.forwards, 0, -1), *(("HGET", keys.forwarded, number) for keys in partitions)
+    )
+    found = {
+        keys.partition: (0, 0) if answer is None else entry_id(answer)
+        for keys, answer in zip(partitions, answers, strict=True)
+    }
+    for item in waiting:
+        event = decode_forwarded(scope.keys.forwards, item)
+        found[event.partition] = max(event.entry, found.get(event.partition, (0, 0)))
+    return found
+
+
+def _is_control(fields: Sequence[bytes]) -> bool:
+    return b"witnd" in fields[::2] and isinstance(read(fields), Tick | Retry)
