@@ -18,7 +18,9 @@ from witnd.daemon.journal_keeper import JournalKeeper
 from witnd.daemon.lease_keeper import LeaseKeeper
 from witnd.daemon.preparation import prepare
 from witnd.daemon.side_task import SideTask
+from witnd.daemon.side_tasks import side_tasks
 from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.engine.forwarding import Forwarding
 from witnd.engine.intake import Intake
 from witnd.engine.memory import Memory
 from witnd.engine.pipeline import Pipeline
@@ -33,6 +35,7 @@ from witnd.store.deliveries.outbox import Outbox
 from witnd.store.errors import Displaced, LostData, StoreRefused, StoreUnavailable
 from witnd.store.journal.journal import Journal
 from witnd.store.keys import GlobalKeys, Keys
+from witnd.store.log.forward import ForwardQueue
 from witnd.store.log.reader import Log
 from witnd.store.meta import read_meta
 from witnd.store.records.log_snapshot import check_snapshot
@@ -102,6 +105,8 @@ class Owner:
             look=self._look,
         )
         self._store = Log(shared.server, self.keys, shared.shared_keys, f"witnd-{config.daemon.instance}-{number}")
+        queue = ForwardQueue(shared.clients.deliveries, self.keys, shared.shared_keys)
+        self._forwarding = Forwarding(queue, number, self._retry, shared.watch.guard)
         self._watcher = Log(shared.server, self.keys, shared.shared_keys, f"witnd-{config.daemon.instance}-watch")
 
     @property
@@ -163,6 +168,7 @@ class Owner:
             shared.catalogue,
             partition=self.number,
             partitions=config.redis.partitions,
+            earlier=state.earlier,
             cursor=state.cursor,
             read=state.read,
             lines=state.lines,
@@ -170,10 +176,12 @@ class Owner:
         )
         self.memory = memory = Memory(self._store, partition, self._retry)
         poison, self._poison = self._poison, None
+        batch_max = config.daemon.batch
         open_outcomes, check = await prepare(memory, state, self.number, poison)
         self.relay = relay = self._relay()
-        batch_max = config.daemon.batch
-        self.intake = intake = Intake(memory, batch_max=batch_max, guard=shared.watch.guard, clock=shared.clock)
+        self.intake = intake = Intake(
+            memory, batch_max=config.daemon.batch, guard=shared.watch.guard, clock=shared.clock
+        )
         self.pipeline = pipeline = Pipeline(
             memory,
             intake,
@@ -183,6 +191,7 @@ class Owner:
             on_commit=lambda sequence: shared.journal.note(self.number, sequence),
             on_queued=relay.wake_lanes,
             on_unqueued=relay.queue,
+            on_forwards=self._forwarding.wake,
         )
         log.info(
             "partition.running",
@@ -194,19 +203,13 @@ class Owner:
         self._set_state("running")
         if self._lease_keeper.stopping:
             pipeline.stop()
-        sending = SideTask(f"webhooks of partition {self.number}", relay.run, kind="webhooks")
-        watching = SideTask(f"health checks of partition {self.number}", self._watch, kind="health checks")
-        retrying = SideTask(f"retries of partition {self.number}", intake.retries.run, kind="retries")
-        checking = SideTask(f"deadline checks of partition {self.number}", check.run, kind="deadline checks")
-        self.sides = [sending, watching, retrying, checking]
+        self.sides = sides = side_tasks(self.number, relay, self._watch, intake.retries, check, self._forwarding)
         try:
             async with asyncio.TaskGroup() as group:
                 renewing = group.create_task(self._lease_keeper.renew())
-                relaying = group.create_task(sending.run())
-                beside = [group.create_task(one.run()) for one in (watching, retrying, checking)]
+                relaying, *beside = [group.create_task(one.run()) for one in sides]
                 await group.create_task(pipeline.run())
-                left = await relay.stop(DELIVERY_GRACE_SECONDS)
-                if left:
+                if left := await relay.stop(DELIVERY_GRACE_SECONDS):
                     log.warning("deliveries.interrupted", count=len(left), partition=self.number)
                 for task in (renewing, relaying, *beside):
                     task.cancel()
@@ -281,7 +284,6 @@ class Owner:
             fence=self._lease_keeper.fence,
             channels=shared.clients.channels,
         )
-
         return Relay(
             outbox,
             send=shared.send,

@@ -190,6 +190,10 @@ class Keys:
         self.dead = f"{base}:dead"
         self.delivered = f"{base}:delivered"
 
+    def sibling(self, partition: int) -> "Keys":
+        """Return the keys of another partition."""
+        return Keys(self.base.removesuffix(f":{{{self.partition}}}"), partition)
+
     def outcome(self, key: str) -> str:
         return f"{self.base}:outcome:{key}"
 

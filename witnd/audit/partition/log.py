@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from witnd.audit.partition.outcomes import applied_mark
 from witnd.audit.scope import Scope
-from witnd.domain.outcomes.event import EntryId, Event, Retry, Tick, read
-from witnd.domain.outcomes.partitioning import partition_of
-from witnd.store.log.forward import decode_forwarded
+from witnd.domain.outcomes.event import EntryId, Event, Item, Retry, Tick, read
+from witnd.store.errors import Unreadable
+from witnd.store.log.forward import decode_forwarded, forwarded_to
 from witnd.store.query.reads import Entry, text_of
 from witnd.store.records.codec import FateRecord
 from witnd.store.records.lineage import Lineage
@@ -19,23 +19,17 @@ async def check_log(scope: Scope, cursor: EntryId, lineage: Lineage) -> None:
     left = await _left_events(scope) if lineage.earlier else {}
     async for page in scope.reads.entries(scope.keys.events, cursor):
         events = [(e, fields) for e, fields in page if not _is_control(fields)]
-        if not lineage.earlier and scope.quick:
-            scope.totals.log_entries += len(events)
+        if lineage.earlier:
+            events = [one for one in events if not _is_forwarded(scope, lineage, *one, left)]
+        scope.totals.log_entries += len(events)
+        if scope.quick:
             continue
-        fates = await _fates(scope, events)
-        for (entry, fields), fate in zip(events, fates, strict=True):
-            event = read(fields) if fate is None else None
-            if isinstance(event, Event) and _is_forwarded(scope, lineage, entry, event):
-                target = partition_of(event.key, lineage.count_at(entry, scope.family.count))
-                if entry > left.get(target, (0, 0)):
-                    scope.differ(event.key, f"forwarded event {text_of(entry)}", f"in partition {target}", "not there")
-                continue
-            scope.totals.log_entries += 1
-            if fate is None and not scope.quick:
-                _add_applied(scope, entry, event)
+        for (entry, fields), fate in zip(events, await _fates(scope, events), strict=True):
+            if fate is None:
+                _add_applied(scope, entry, read(fields))
 
 
-def _add_applied(scope: Scope, entry: EntryId, event: object) -> None:
+def _add_applied(scope: Scope, entry: EntryId, event: Item) -> None:
     """Add an event without a fate, which must be in the history of its outcome."""
     if not isinstance(event, Event):
         scope.differ("", f"fate of {text_of(entry)}", "rejected", "none")
@@ -48,8 +42,14 @@ def _add_applied(scope: Scope, entry: EntryId, event: object) -> None:
         scope.log_marks[event.key] += mark
 
 
-def _is_forwarded(scope: Scope, lineage: Lineage, entry: EntryId, event: Event) -> bool:
-    return lineage.is_forwarded(scope.keys.partition, event.key, entry, scope.family.count)
+def _is_forwarded(
+    scope: Scope, lineage: Lineage, entry: EntryId, fields: list[bytes], left: dict[int, EntryId]
+) -> bool:
+    """Return whether an event was forwarded, and check that it did not get lost."""
+    target = forwarded_to(lineage, scope.keys.partition, entry, fields, scope.family.count)
+    if target is not None and entry > left.get(target, (0, 0)):
+        scope.differ("", f"forwarded event {text_of(entry)}", f"in the log of partition {target}", "not there")
+    return target is not None
 
 
 async def _fates(scope: Scope, events: Sequence[Entry]) -> list[FateRecord | None]:
@@ -82,7 +82,11 @@ async def _left_events(scope: Scope) -> dict[int, EntryId]:
         for keys, answer in zip(partitions, answers, strict=True)
     }
     for item in waiting:
-        event = decode_forwarded(scope.keys.forwards, item)
+        try:
+            event = decode_forwarded(scope.keys.forwards, item)
+        except Unreadable as damaged:
+            scope.differ("", "event to forward", "one that witnd wrote", str(damaged))
+            continue
         found[event.partition] = max(event.entry, found.get(event.partition, (0, 0)))
     return found
 

@@ -1,19 +1,21 @@
 """Forwards events to the log of the partition to which their key moved.
 
 After a repartition, a producer may still append to the log that a key had before. The fold of that log decides nothing
-about such an event. Its commit puts the event into a list, and `forward_waiting` appends it to the right log. It is
+about such an event. Its commit puts the event into a list, and `ForwardQueue` appends it to the right log. It is
 appended once: that log's slot remembers the last event of each other partition. It counts as accepted there.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, cast
+from typing import Final, cast
 
 import msgspec
 from redis.asyncio import Redis
 
-from witnd.domain.outcomes.event import EntryId
-from witnd.store.errors import Unsafe
-from witnd.store.keys import Keys
+from witnd.domain.outcomes.event import EntryId, Event, read
+from witnd.fold.step import FORWARD_WORDS_MAX, Forwarded
+from witnd.store.errors import Unreadable
+from witnd.store.keys import GlobalKeys, Keys
+from witnd.store.records.lineage import Lineage
 from witnd.store.records.log_snapshot import text_of
 from witnd.store.records.sealed import DAMAGE
 from witnd.store.server.connection import redis_errors
@@ -21,20 +23,9 @@ from witnd.store.server.scripts import Script
 
 # Events of one call, of up to 256 KiB each.
 MOST: Final = 50
-# Lua can unpack about 8000 words onto its stack.
-WORDS_MAX: Final = 7000
-
 _FORWARD: Final = Script("log/forward")
 _pack = msgspec.msgpack.Encoder().encode
 _FORMAT: Final = 1
-
-
-class Forwarded(NamedTuple):
-    """An event in the log of another partition: its id there, the partition of its key, and its fields."""
-
-    entry: EntryId
-    partition: int
-    fields: list[bytes]
 
 
 class _Item(msgspec.Struct, array_like=True, frozen=True):
@@ -53,12 +44,21 @@ def encode_forwarded(event: Forwarded) -> bytes:
 
 
 def decode_forwarded(name: str, item: bytes) -> Forwarded:
-    """Return an item of the list `name`. Raises `Unsafe` if it is damaged: an accepted event must not get lost."""
+    """Return an item of the list `name`. Raises `Unreadable`."""
     try:
         found = _unpack(item)
     except DAMAGE as wrong:
-        raise Unsafe(f"an item of {name} is damaged: {wrong}", f"restore {name} from a backup of Redis") from None
+        raise Unreadable(name, f"an item is damaged: {wrong}; restore the key from a backup of Redis") from None
     return Forwarded((found.ms, found.seq), found.partition, found.fields)
+
+
+def forwarded_to(lineage: Lineage, partition: int, entry: EntryId, fields: list[bytes], partitions: int) -> int | None:
+    """Return the partition to which an applied entry of a log was forwarded, or None if it was not. `partitions` is the
+    present number of partitions."""
+    if not lineage.earlier or len(fields) > FORWARD_WORDS_MAX:
+        return None
+    event = read(fields)
+    return lineage.forwarded_to(partition, event.key, entry, partitions) if isinstance(event, Event) else None
 
 
 async def forward(client: Redis, source: int, target: Keys, events: Sequence[Forwarded], latest_ms: int) -> int:
@@ -72,23 +72,35 @@ async def forward(client: Redis, source: int, target: Keys, events: Sequence[For
     return cast(int, done)
 
 
-async def forward_waiting(client: Redis, keys: Keys, prefix: str, latest_ms: int) -> int:
-    """Forward the oldest events that wait in a partition. Return how many were forwarded."""
-    with redis_errors():
-        items = cast("list[bytes]", await client.lrange(keys.forwards, 0, MOST - 1))
-    by_target: dict[int, list[tuple[bytes, Forwarded]]] = {}
-    for item in items:
-        event = decode_forwarded(keys.forwards, item)
-        by_target.setdefault(event.partition, []).append((item, event))
-    count = 0
-    for number, found in by_target.items():
-        done = await forward(client, keys.partition, Keys(prefix, number), [event for _, event in found], latest_ms)
+class ForwardQueue:
+    """The events that wait in one partition to be forwarded."""
+
+    def __init__(self, client: Redis, keys: Keys, shared: GlobalKeys) -> None:
+        self._client = client
+        self._keys = keys
+        self._prefix = shared.prefix
+
+    async def forward(self, latest_ms: int) -> tuple[int, bool]:
+        """Forward the oldest events, unless the server's clock is past `latest_ms`. Return how many were forwarded, and
+        whether others wait. The call may be repeated. Raises `Unreadable`."""
+        keys = self._keys
+        with redis_errors():
+            items = cast("list[bytes]", await self._client.lrange(keys.forwards, 0, MOST))
+        by_target: dict[int, list[tuple[bytes, Forwarded]]] = {}
+        for item in items[:MOST]:
+            event = decode_forwarded(keys.forwards, item)
+            by_target.setdefault(event.partition, []).append((item, event))
+        done: list[bytes] = []
+        for number, found in by_target.items():
+            target, events = Keys(self._prefix, number), [event for _, event in found]
+            count = await forward(self._client, keys.partition, target, events, latest_ms)
+            done += [item for item, _ in found[:count]]
         if done:
-            count += done
             with redis_errors():
-                async with client.pipeline(transaction=False) as removals:
-                    for item, _ in found[:done]:
-                        # By content, so a repeated removal removes nothing else.
-                        removals.execute_command("LREM", keys.forwards, 1, item)
-                    await cast("Any", removals).execute()
-    return count
+                async with self._client.pipeline(transaction=False) as writes:
+                    for item in done:
+                        writes.execute_command(
+                            "LREM", keys.forwards, 1, item
+                        )  # by content, so a repeated call removes nothing else
+                    await writes.execute()
+        return len(done), len(items) > len(done)

@@ -6,7 +6,7 @@ partition. Entries of P after that cursor whose key moved are forwarded to the n
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from witnd.domain.outcomes.event import EntryId
@@ -43,6 +43,10 @@ class Lineage(NamedTuple):
     origins: tuple[Border, ...] = ()
     earlier: tuple[Border, ...] = ()
 
+    @property
+    def earlier_counts(self) -> tuple[int, ...]:
+        return tuple(number for number, _ in self.earlier)
+
     def spans(self, partition: int) -> list[Span]:
         """Return the parts of logs that have the entries of this partition's outcomes, in order."""
         found, after = [], (0, 0)
@@ -59,15 +63,14 @@ class Lineage(NamedTuple):
         """Return the number of partitions when an entry of this log was read. `partitions` is the present number."""
         return next((number for number, last in self.earlier if entry <= last), partitions)
 
-    def is_forwarded(self, partition: int, key: str, entry: EntryId, partitions: int) -> bool:
-        """Return whether an applied entry of this log was left to the partition to which its key had moved."""
+    def forwarded_to(self, partition: int, key: str, entry: EntryId, partitions: int) -> int | None:
+        """Return the partition to which the event of an applied entry was forwarded, or None if it was not."""
         count = self.count_at(entry, partitions)
-        return partition_of(key, count) != partition and any(
-            partition_of(key, number) == partition for number, _ in self.earlier if number < count
-        )
-
-
-UNCHANGED: Final = Lineage()
+        home = partition_of(key, count)
+        if home == partition:
+            return None
+        was_here = any(partition_of(key, number) == partition for number, _ in self.earlier if number < count)
+        return home if was_here else None
 
 
 def encode_borders(borders: Iterable[Border]) -> str:
@@ -79,7 +82,3 @@ def decode_borders(text: str) -> tuple[Border, ...] | None:
     found = [_BORDER.fullmatch(word) for word in text.split()]
     borders = [Border(int(one[1]), (int(one[2]), int(one[3]))) for one in found if one is not None]
     return tuple(borders) if len(borders) == len(found) else None
-
-
-def earlier_counts(borders: Sequence[Border]) -> tuple[int, ...]:
-    return tuple(number for number, _ in borders)

@@ -11,8 +11,9 @@ from redis.asyncio import Redis
 
 from witnd.domain.outcomes.event import Event, read
 from witnd.domain.outcomes.partitioning import partition_of
+from witnd.fold.step import FORWARD_WORDS_MAX, Forwarded
 from witnd.store.log.ahead import AHEAD_MAX_MS
-from witnd.store.log.forward import MOST, WORDS_MAX, Forwarded, forward
+from witnd.store.log.forward import MOST, forward
 from witnd.store.records.log_snapshot import entry_id, text_of
 from witnd.store.repartition.slot import Slot
 
@@ -48,7 +49,7 @@ async def forward_tail(
 def _target(fields: list[bytes], source: int, partitions: int, earlier: int) -> int | None:
     """Return the partition to which an entry is forwarded, or None if it stays."""
     item = read(fields)
-    if not isinstance(item, Event) or len(fields) > WORDS_MAX or partition_of(item.key, earlier) != source:
+    if not isinstance(item, Event) or len(fields) > FORWARD_WORDS_MAX or partition_of(item.key, earlier) != source:
         return None
     number = partition_of(item.key, partitions)
     return None if number == source else number
