@@ -176,12 +176,10 @@ class Owner:
         )
         self.memory = memory = Memory(self._store, partition, self._retry)
         poison, self._poison = self._poison, None
-        batch_max = config.daemon.batch
         open_outcomes, check = await prepare(memory, state, self.number, poison)
         self.relay = relay = self._relay()
-        self.intake = intake = Intake(
-            memory, batch_max=config.daemon.batch, guard=shared.watch.guard, clock=shared.clock
-        )
+        batch_max = config.daemon.batch
+        self.intake = intake = Intake(memory, batch_max=batch_max, guard=shared.watch.guard, clock=shared.clock)
         self.pipeline = pipeline = Pipeline(
             memory,
             intake,
