@@ -77,7 +77,7 @@ def test_lines_that_are_on_no_invoice_yet_are_billed_afterwards(make: Any) -> No
     expected = facts(deployment)["invoices"]
     deployment.call("FLUSHALL")
     before(deployment, is_billed=False)
-    names = [name for name in deployment.call("KEYS", "witn:{shared}:billing:*")]
+    names = deployment.call("KEYS", "witn:{shared}:billing:*")
     if names:
         deployment.call("DEL", *names)  # the biller has taken nothing
     multiply(deployment, 4)
