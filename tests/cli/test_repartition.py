@@ -272,7 +272,7 @@ def test_a_log_that_is_not_applied_to_its_end_is_refused(make: Any) -> None:
         refused = deployment.witnd(*words)
         assert refused.exit_code == 3
         assert last in refused.stderr
-        assert "start the daemon until" in refused.stderr
+        assert "let the daemon run until" in refused.stderr
     deployment.call("XDEL", Keys("witn", 0).events, last)
     assert {name: value for name, value in content(deployment).items() if name in data} == data
     assert deployment.call("HGET", "witn:meta", "repartitioning") is None
@@ -317,3 +317,21 @@ def test_another_number_in_the_configuration_names_the_command(make: Any) -> Non
     assert refused.exit_code == 2
     assert "set it to 2" in refused.stderr
     assert "witnd repartition" in refused.stderr
+
+
+def test_ticks_that_a_stopped_daemon_left_are_no_obstacle(make: Any) -> None:
+    deployment = make(1)
+    before(deployment)
+    deployment.call("XADD", Keys("witn", 0).events, "*", "witnd", "tick")
+    multiply(deployment, 2)
+    assert deployment.json("audit")["clean"]
+    deployment.work()
+    assert deployment.json("audit")["clean"]
+
+
+def test_the_change_log_names_who_changed_the_number(make: Any) -> None:
+    deployment = make(1)
+    before(deployment)
+    multiply(deployment, 2)
+    [(_, fields)] = deployment.call("XREVRANGE", "witn:{shared}:changes", "+", "-", "COUNT", 1)
+    assert b'"what":"partitions.change","key":"2"' in fields[b"data"]

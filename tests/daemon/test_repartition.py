@@ -81,6 +81,8 @@ def test_killed_while_it_forwards_the_daemon_forwards_each_event_once(
         fill(deployment, range(200))  # without idempotency keys: each counts
         use(deployment, 4)
         until(lambda: deployment.call("EXISTS", *logs(4)) or chance.random() < 0.01, "events are forwarded")
+        assert not running.lines("outcomes.reindexing")
+        assert not running.lines("deadlines.rebuilding")
         running.kill()
     deployment.work(forwarded(deployment))
     assert deployment.json("audit")["clean"]

@@ -190,10 +190,6 @@ class Keys:
         self.dead = f"{base}:dead"
         self.delivered = f"{base}:delivered"
 
-    def sibling(self, partition: int) -> "Keys":
-        """Return the keys of another partition."""
-        return Keys(self.base.removesuffix(f":{{{self.partition}}}"), partition)
-
     def outcome(self, key: str) -> str:
         return f"{self.base}:outcome:{key}"
 
@@ -226,6 +222,11 @@ class Keys:
 
     def parked(self, rule_id: str) -> str:
         return f"{self.base}:parked:{rule_id}"
+
+
+def sibling(keys: Keys, partition: int) -> Keys:
+    """Return the keys of another partition with the same prefix."""
+    return Keys(keys.base.removesuffix(f":{{{keys.partition}}}"), partition)
 
 
 class BillingKeys:

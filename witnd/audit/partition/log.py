@@ -74,9 +74,9 @@ async def _fates(scope: Scope, events: Sequence[Entry]) -> list[FateRecord | Non
 async def _left_events(scope: Scope) -> dict[int, EntryId]:
     """Return the last event of this log that each partition of the family has, or that waits to be forwarded to it."""
     number, partitions = scope.keys.partition, scope.family.partitions
-    waiting, *answers = await scope.reads.transaction(
-        ("LRANGE", scope.keys.forwards, 0, -1), *(("HGET", keys.forwarded, number) for keys in partitions)
-    )
+    # In this order, because an event leaves the list after it is in the other log.
+    [waiting] = await scope.reads.pipeline(("LRANGE", scope.keys.forwards, 0, -1))
+    answers = await scope.reads.pipeline(*(("HGET", keys.forwarded, number) for keys in partitions))
     found = {
         keys.partition: (0, 0) if answer is None else entry_id(answer)
         for keys, answer in zip(partitions, answers, strict=True)

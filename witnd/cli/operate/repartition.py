@@ -23,9 +23,9 @@ from witnd.store.server.safety import check_kind
 def repartition(partitions: int, dry_run: bool, json_output: bool, config_path: Path | None) -> None:
     """Change the number of partitions to N, a multiple of the present one.
 
-    Stop all daemons first. Every log must be applied to its end: stop the producers, wait until
-    `witnd status` shows no lag, then stop the daemons. The command moves each outcome, with all that
-    belongs to it, to its new partition. Logs, resolutions and invoice lines stay where they are.
+    Every log must be applied to its end, and no daemon may run: stop the producers, repeat --dry-run
+    until it succeeds, then stop the daemons. The command moves each outcome, with all that belongs to
+    it, to its new partition. Logs, resolutions and invoice lines stay where they are.
 
     If the command is interrupted, run it again: it continues. Until it has finished, no daemon and no
     other command starts. Then set `redis.partitions` to N and start the daemons. Events that producers

@@ -17,7 +17,7 @@ from witnd.engine.rebuild import Rebuild, RebuildResult
 from witnd.fold.hold import Hold, too_many
 from witnd.fold.on_hold import Poison
 from witnd.store.errors import Unsafe
-from witnd.store.keys import Keys
+from witnd.store.keys import Keys, sibling
 from witnd.store.log.reader import entry_id
 from witnd.store.partition.holds import applied_entries, hold_of, prepare, stored_repair, undetected_hold
 from witnd.store.query.reads import Entry, Position, Reads, open_reads, text_of
@@ -219,7 +219,7 @@ async def _is_whole(reads: Reads, keys: Keys, position: Position) -> bool:
     """Return whether no entry is missing from the logs that the partition's outcomes had."""
     positions = [position]
     for number, _ in position.lineage.origins:
-        positions.append(await reads.position(keys.sibling(number)))
+        positions.append(await reads.position(sibling(keys, number)))
     return all(one.snapshot.added == one.snapshot.length and not one.gaps for one in positions)
 
 
@@ -228,7 +228,7 @@ async def _entries(reads: Reads, keys: Keys, limit: EntryId) -> AsyncIterator[li
     [lineage] = await reads.lineages([keys])
     for span in lineage.spans(keys.partition):
         last = limit if span.last is None else min(limit, span.last)
-        async for page in reads.entries(keys.sibling(span.log).events, last):
+        async for page in reads.entries(sibling(keys, span.log).events, last):
             yield [one for one in page if one[0] > span.after]
 
 
@@ -237,7 +237,7 @@ async def _recorded_fates(reads: Reads, keys: Keys, events: Sequence[EntryId]) -
     [lineage] = await reads.lineages([keys])
     found: dict[EntryId, str | None] = dict.fromkeys(events)
     for number in (*(number for number, _ in lineage.origins), keys.partition):
-        on_record = await reads.fates_of(keys.sibling(number), [text_of(entry) for entry in events])
+        on_record = await reads.fates_of(sibling(keys, number), [text_of(entry) for entry in events])
         for entry, fate in zip(events, on_record, strict=True):
             if fate is not None and number in (keys.partition, lineage.log_of(keys.partition, entry)):
                 found[entry] = fate.fate

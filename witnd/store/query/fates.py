@@ -11,7 +11,7 @@ from witnd.domain.outcomes.event import EntryId, Event, Retry, Tick, read
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.values import instant
 from witnd.store.errors import Unreadable
-from witnd.store.keys import Keys
+from witnd.store.keys import Keys, sibling
 from witnd.store.log.forward import forwarded_to
 from witnd.store.query.reads import Command, Reads, text_of
 from witnd.store.records.codec import FateRecord
@@ -101,7 +101,7 @@ async def _origin(reads: Reads, keys: Keys, entry: EntryId) -> tuple[Keys, Linea
     number = lineage.log_of(keys.partition, entry)
     if number == keys.partition:
         return keys, lineage
-    origin = keys.sibling(number)
+    origin = sibling(keys, number)
     return origin, (await reads.lineages([origin]))[0]
 
 
@@ -131,7 +131,7 @@ async def logged_fields(reads: Reads, keys: Keys, ids: Sequence[str]) -> dict[st
     if not ids:
         return {}
     [lineage] = await reads.lineages([keys])
-    logs = [keys.sibling(lineage.log_of(keys.partition, entry_id(id_))).events for id_ in ids]
+    logs = [sibling(keys, lineage.log_of(keys.partition, entry_id(id_))).events for id_ in ids]
     rows = await reads.pipeline(*(("XRANGE", log, id_, id_) for log, id_ in zip(logs, ids, strict=True)))
     found = {id_: _text_fields(row[0][1]) for id_, row in zip(ids, rows, strict=True) if row}
     return {id_: fields for id_, fields in found.items() if fields is not None}
