@@ -1,13 +1,15 @@
 """`witnd repartition`: the same outcomes, invoices and deliveries in more partitions, however often it is killed."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.deployment import Deployment
+from tests.support.deployment import CATALOGUE, Deployment
 from tests.support.processes import until
 from tests.support.repartition import (
+    Killed,
     after,
     before,
     billed,
@@ -17,6 +19,7 @@ from tests.support.repartition import (
     forwarded,
     multiply,
     restore,
+    run_in_process,
     run_killed,
     use,
     with_newcomer,
@@ -25,6 +28,7 @@ from tests.support.server import Server
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.store.errors import Unsafe
 from witnd.store.keys import Keys
+from witnd.store.repartition import run
 
 
 @pytest.fixture
@@ -106,7 +110,8 @@ def test_a_second_repartition_keeps_what_the_first_one_moved(make: Any) -> None:
     assert {deployment.json("events", id_)["fate"] for id_ in ids} == {"applied"}
 
 
-def test_killed_at_any_step_and_run_again_it_ends_as_the_undisturbed_run(make: Any) -> None:
+@pytest.mark.parametrize("stride", [7, pytest.param(1, marks=pytest.mark.slow)])
+def test_killed_at_any_step_and_run_again_it_ends_as_the_undisturbed_run(make: Any, stride: int) -> None:
     deployment = make(1)
     before(deployment)
     data = dump(deployment)
@@ -115,7 +120,7 @@ def test_killed_at_any_step_and_run_again_it_ends_as_the_undisturbed_run(make: A
     use(deployment, 1)
     steps, is_done = 0, False
     while not is_done:
-        steps += 1
+        steps += stride
         restore(deployment, data)
         is_done = run_killed(deployment, 4, steps, is_written=steps % 2 == 0)
         if not is_done and steps % 3 == 0:
@@ -160,6 +165,31 @@ def test_events_that_arrive_meanwhile_are_in_time(make: Any) -> None:
         found = deployment.json("events", id_)
         assert (found["fate"], found["partition"], found["key"]) == ("applied", partition_of(key, 4), key)
     assert deployment.json("audit")["clean"]
+
+
+def test_killed_after_it_forwarded_events_it_does_not_forward_them_again(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment = make(1)
+    before(deployment)
+    run_killed(deployment, 4, 3, is_written=True)
+    for number in range(6):
+        deployment.event(f"patient-{number:04}", "rated", at="*", agent_key="patient")
+
+    async def killed(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "finish_repartition", killed)
+        with pytest.raises(Killed):
+            asyncio.run(run_in_process(deployment, 4))
+    lengths = [deployment.call("XLEN", Keys("witn", number).events) for number in range(4)]
+    multiply(deployment, 4)
+    assert [deployment.call("XLEN", Keys("witn", number).events) for number in range(4)] == lengths
+    deployment.work(forwarded(deployment))
+    assert deployment.json("audit")["clean"]
+    for number in range(6):
+        assert deployment.json("explain", f"patient-{number:04}")["outcome"]["events_count"] == 2
 
 
 def test_producers_with_the_old_number_are_forwarded_once(make: Any) -> None:
@@ -335,3 +365,38 @@ def test_the_change_log_names_who_changed_the_number(make: Any) -> None:
     multiply(deployment, 2)
     [(_, fields)] = deployment.call("XREVRANGE", "witn:{shared}:changes", "+", "-", "COUNT", 1)
     assert b'"what":"partitions.change","key":"2"' in fields[b"data"]
+
+
+def test_partitions_without_any_event_multiply_too(make: Any) -> None:
+    deployment = make(2)
+    deployment.apply()
+    deployment.event("patient-0001", "rated", at="*", agent_key="patient")  # in one of the two
+    deployment.work()
+    multiply(deployment, 4)
+    assert deployment.json("audit")["clean"]
+    for number in range(20):
+        deployment.event(f"patient-{number:04}", "rated", at="*", agent_key="patient")
+    deployment.work()
+    report = deployment.json("audit")
+    assert (report["clean"], report["events"]["applied"]) == (True, 21)
+
+
+def test_deliveries_of_many_rules_move_with_their_shared_message(make: Any) -> None:
+    deployment = make(1)
+    rules = [
+        f'[[notification_rules]]\nname = "rule-{n}"\nsource = "both"\nurl = "http://127.0.0.1:9/{n}"\n'
+        for n in range(12)
+    ]
+    deployment.apply(CATALOGUE + "".join(rules))
+    for number in range(8):
+        deployment.event(f"ticket-{number:04}", "replied", number)
+    deployment.work()
+    expected = facts(deployment)["deliveries"]
+    assert len(expected) == 8 * 13
+    multiply(deployment, 4)
+    assert deployment.json("audit")["clean"]
+    assert facts(deployment)["deliveries"] == expected
+    one = expected[-1][0]
+    assert deployment.json("deliveries", "show", one)["outcome_key"].startswith("ticket-")
+    deployment.work()
+    assert deployment.json("audit")["clean"]

@@ -18,8 +18,8 @@ MOVED: Final = (*STATUSES, *WAITING_FATES, "applied")
 
 
 async def split_counters(mover: Mover, partitions: int) -> None:
-    """Write the counters of the new partitions, then those of the old one with its last entry under the number
-    `partitions`. The last write is done once, so it may be repeated after a lost reply only as the same step."""
+    """Write the counters of the new partitions, then those of the old one, with its last entry under the old number
+    `partitions`. That entry shows that the counters are split, so a repeated run leaves them."""
     source = mover.source
     rest = {name: source.counters.get(name, 0) for name in MOVED}
     for target in mover.targets.values():

@@ -147,12 +147,10 @@ class _Run:
                     raise early_events(target.keys, cast(bytes, answer).decode())
 
     async def _begin(self, mover: Mover) -> None:
-        source = mover.source
-        if source.is_new:  # a step must be beside the position that it belongs to
-            await source.write(("HSET", source.keys.state, "cursor", text_of(source.cursor), "read", 0, "lines", 0))
+        await mover.source.begin_old()
         for target in mover.targets.values():
             if not target.lineage.origins:
-                await target.begin(source)
+                await target.begin_new(mover.source)
 
     async def _move_keys(self) -> list[str]:
         """Move the keys of Redis that have an outcome key or a customer in their name. One scan finds those of all

@@ -60,6 +60,7 @@ class Slot:
         self._lease = lease
         self._sequence = 0
         self.cursor: EntryId = (0, 0)
+        self._read = self._lines = 0
         self.lineage = Lineage()
         self.counters: dict[str, int] = {}
         self.catalogue = ""
@@ -68,16 +69,11 @@ class Slot:
     def number(self) -> int:
         return self.keys.partition
 
-    @property
-    def is_new(self) -> bool:
-        """Whether no step was ever written."""
-        return self._sequence == 0
-
     async def open(self) -> None:
         """Read the state."""
         [flat] = await self.ask(("HGETALL", self.keys.state))
         fields = StateFields.of_partition(self.keys.state, flat)
-        self._sequence = fields.number("seq")
+        self._sequence, self._read, self._lines = (fields.number(name) for name in ("seq", "read", "lines"))
         self.cursor, self.lineage, self.counters = fields.entry("cursor"), fields.lineage(), fields.counters()
         self.catalogue = fields.text("catalogue") or ""
 
@@ -92,7 +88,13 @@ class Slot:
         await finish(caller, packed, replies, ANSWER_SECONDS)
         self._sequence = step.sequence
 
-    async def begin(self, parent: "Slot") -> None:
+    async def begin_old(self) -> None:
+        """Write the position if no step was ever written: a step must be beside the position that it belongs to."""
+        if self._sequence == 0:
+            position = ("cursor", text_of(self.cursor), "read", self._read, "lines", self._lines)
+            await self.write(("HSET", self.keys.state, *position))
+
+    async def begin_new(self, parent: "Slot") -> None:
         """Write the state of a new partition. Its cursor is that of the partition whose outcomes it gets, so nothing
         is settled twice or left out, and its first entries follow all that its outcomes have."""
         origins = (*parent.lineage.origins, Border(parent.number, parent.cursor))
