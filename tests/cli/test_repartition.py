@@ -26,7 +26,9 @@ from tests.support.repartition import (
 )
 from tests.support.server import Server
 from witnd.domain.outcomes.partitioning import partition_of
+from witnd.endpoint import endpoint
 from witnd.store.errors import Unsafe
+from witnd.store.invoices.ledger import Ledger
 from witnd.store.keys import Keys
 from witnd.store.repartition import run
 
@@ -400,3 +402,27 @@ def test_deliveries_of_many_rules_move_with_their_shared_message(make: Any) -> N
     assert deployment.json("deliveries", "show", one)["outcome_key"].startswith("ticket-")
     deployment.work()
     assert deployment.json("audit")["clean"]
+
+
+def test_a_biller_with_the_old_number_makes_no_invoices(make: Any) -> None:
+    deployment = make(1)
+    before(deployment)
+    multiply(deployment, 2)
+
+    async def state() -> None:
+        ledger = Ledger(endpoint(deployment.server.url), "witn", 1, "test")
+        try:
+            await ledger.state()
+        finally:
+            ledger.close()
+
+    with pytest.raises(Unsafe, match=r"set redis\.partitions to 2"):
+        asyncio.run(state())
+
+
+def test_doctor_names_a_repartition_that_is_not_finished(make: Any) -> None:
+    deployment = make(1)
+    before(deployment)
+    run_killed(deployment, 2, 4, is_written=True)
+    found = deployment.witnd("doctor")
+    assert "run `witnd repartition 2` again" in found.output
