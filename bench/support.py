@@ -80,13 +80,14 @@ def alone() -> Iterator[None]:
 
 @contextlib.contextmanager
 def process(
-    line: Sequence[str], core: int, *, log: Path, output: Path | None = None, **options: Any
+    line: Sequence[str], core: int | None, *, log: Path, output: Path | None = None, **options: Any
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A child on one core. It is asked to end, then made to."""
+    """A child on one core, or on all for None. It is asked to end, then made to."""
 
     def before() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-        pin(core)
+        if core is not None:
+            pin(core)
 
     with contextlib.ExitStack() as files:
         errors = files.enter_context(log.open("ab"))
@@ -145,8 +146,9 @@ def free_port() -> int:
 class Server:
     """A server with a TCP port and its own directory; `restart` keeps the data."""
 
-    def __init__(self, directory: Path, binary: Path | None = None) -> None:
+    def __init__(self, directory: Path, binary: Path | None = None, core: int | None = SERVER_CORE) -> None:
         self.directory = directory
+        self._core = core
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.client = redis.Redis(port=self.port, retry=Retry(NoBackoff(), 0), protocol=2, socket_timeout=120)
@@ -160,7 +162,7 @@ class Server:
     @contextlib.contextmanager
     def running(self) -> Iterator["Server"]:
         log = self.directory / "server.log"
-        with process(self.line, SERVER_CORE, log=log, cwd=self.directory) as self.process:
+        with process(self.line, self._core, log=log, cwd=self.directory) as self.process:
             until(self._answers, "the server answers", seconds=START_SECONDS, alive=[self.process])
             try:
                 yield self
@@ -178,10 +180,10 @@ class Server:
 
 
 @contextlib.contextmanager
-def fresh_server(binary: Path | None = None) -> Iterator[Server]:
+def fresh_server(binary: Path | None = None, *, pinned: bool = True) -> Iterator[Server]:
     with (
         tempfile.TemporaryDirectory(prefix="witnd-bench-") as folder,
-        Server(Path(folder), binary).running() as server,
+        Server(Path(folder), binary, SERVER_CORE if pinned else None).running() as server,
     ):
         yield server
 
@@ -203,14 +205,11 @@ class Daemon:
         self.config.write_text("\n".join(lines) + "\n")
 
     def apply(self, catalogue: str) -> None:
-        file = self.server.directory / "catalogue.toml"
-        file.write_text(catalogue)
-        line = [*_witnd(), "apply", str(file), "--config", str(self.config)]
-        subprocess.run(line, check=True, stdout=subprocess.DEVNULL, timeout=START_SECONDS, cwd=ROOT)
+        apply(self.server.directory, catalogue)
 
     @contextlib.contextmanager
     def running(self, profile: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
-        line = [*_witnd(), "run", "--config", str(self.config)]
+        line = [*witnd(), "run", "--config", str(self.config)]
         if profile is not None:
             line = [sys.executable, "-c", _PROFILED, str(profile), *line[line.index("run") :]]
         with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as self._told:
@@ -260,8 +259,16 @@ class Daemon:
             raise Died(f"{died}\n{self.log.read_text(errors='replace')[-2000:]}") from None
 
 
-def _witnd() -> list[str]:
+def witnd() -> list[str]:
     return [str(Path(sys.executable).with_name("witnd"))]
+
+
+def apply(folder: Path, catalogue: str) -> None:
+    """Put a catalogue into effect, with the configuration `witnd.toml` in a folder."""
+    file = folder / "catalogue.toml"
+    file.write_text(catalogue)
+    line = [*witnd(), "apply", str(file), "--config", str(folder / "witnd.toml")]
+    subprocess.run(line, check=True, stdout=subprocess.DEVNULL, timeout=START_SECONDS, cwd=ROOT)
 
 
 def reference(name: str, own: str) -> list[str]:

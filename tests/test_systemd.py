@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from witnd.config import load
 from witnd.daemon.process.systemd import Systemd
 
 UNIT = Path("systemd/witnd.service")
+TEMPLATE = Path("systemd/witnd@.service")
+UNITS = pytest.mark.parametrize("unit", [UNIT, TEMPLATE], ids=lambda unit: unit.name)
 needs_analyze = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed here"
 )
@@ -73,10 +76,11 @@ def settings() -> dict[str, str]:
 
 
 @needs_analyze
-def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path) -> None:
+@UNITS
+def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path, unit: Path) -> None:
     command = settings()["ExecStart"].split()[0]
-    here = tmp_path / "witnd.service"
-    here.write_text(UNIT.read_text().replace(command, sys.executable))
+    here = tmp_path / unit.name.replace("@", "@1")
+    here.write_text(unit.read_text().replace(command, sys.executable))
     judged = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", here], capture_output=True, text=True, check=False
     )
@@ -84,9 +88,10 @@ def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path) -> None:
 
 
 @needs_analyze
-def test_the_unit_is_as_hardened_as_promised() -> None:
+@UNITS
+def test_the_unit_is_as_hardened_as_promised(unit: Path) -> None:
     judged = subprocess.run(
-        ["systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", UNIT],
+        ["systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", unit],
         capture_output=True,
         text=True,
         check=False,
@@ -103,3 +108,19 @@ def test_the_unit_stops_restarting_after_mistakes_and_crash_loops() -> None:
     assert unit["RestartPreventExitStatus"] == "2"
     assert int(unit["StartLimitBurst"]) * int(unit["RestartSec"]) < int(unit["StartLimitIntervalSec"])
     assert unit["ExecStart"].endswith("witnd run --config /etc/witnd/witnd.toml")
+
+
+def test_the_template_differs_from_the_unit_in_what_each_daemon_needs_for_itself() -> None:
+    names = {"Description", "Environment", "EnvironmentFile", "StateDirectory", "SyslogIdentifier"}
+
+    def others(unit: Path) -> list[str]:
+        lines = [line for line in unit.read_text().splitlines() if line and line[0] != "#"]
+        return [line for line in lines if line.partition("=")[0] not in names]
+
+    assert others(TEMPLATE) == others(UNIT)
+    own = {line.partition("=")[0]: line.partition("=")[2] for line in TEMPLATE.read_text().splitlines()}
+    assert own["StateDirectory"] == "witnd/%i"
+    instance, bind = own["Environment"].replace("%H", "host").replace("%i", "3").split()
+    given = dict(one.split("=", 1) for one in (instance, bind))
+    config = load(None, {"WITND_CONFIG": os.devnull, **given})
+    assert (config.daemon.instance, str(config.http.bind)) == ("host-3", "127.0.0.1:8703")

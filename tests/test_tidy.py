@@ -82,3 +82,33 @@ def test_the_tree_has_only_the_agreed_entries_at_its_top() -> None:
     found = {one.name for one in ROOT.iterdir() if not one.name.startswith(".")}
 
     assert found - agreed - {"build", "dist"} == set()
+
+
+SENTENCES = {"reason", "message", "problem", "remedy"}
+PARSERS = {"startswith", "endswith", "removeprefix", "removesuffix", "partition", "rpartition", "split", "replace"}
+PARSERS |= {"find", "index", "match", "search", "fullmatch", "sub"}
+# Replies of Redis, errors of msgspec, and the stored message of an invalid event, which has no code.
+EXTERNAL_SENTENCES = ("witnd/store/", "witnd/web/errors.py", "witnd/web/dashboard/present/reasons.py")
+
+
+def test_no_code_decides_by_the_words_of_a_sentence() -> None:
+    found = []
+    for module in MODULES:
+        tree = ast.parse(module.read_text())
+        caught = {node.name for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler)}
+        for node in ast.walk(tree):
+            read: list[ast.expr] = []
+            if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn):
+                read = node.comparators
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in PARSERS:
+                read = [node.func.value, *node.args]
+            if any(_is_sentence(one, caught) for one in read) and not name(module).startswith(EXTERNAL_SENTENCES):
+                found.append(f"{name(module)}:{node.lineno}")
+    assert found == []
+
+
+def _is_sentence(node: ast.expr, caught: set[str | None]) -> bool:
+    """Return whether this is the text of an error, by its name, or `str()` of a caught exception."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "str" and node.args:
+        return isinstance(node.args[0], ast.Name) and node.args[0].id in caught
+    return (node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")) in SENTENCES

@@ -56,7 +56,7 @@ class RedisConfig(Struct, frozen=True, kw_only=True):
 
 
 class HttpConfig(Struct, frozen=True, kw_only=True):
-    bind: Address = Address("127.0.0.1", 8700)
+    bind: Address | None = Address("127.0.0.1", 8700)
     max_lag: int = 1_000_000
     connections_max: int = 0  # 0: derived from the limit of open files
 
@@ -94,7 +94,7 @@ class BillingConfig(Struct, frozen=True, kw_only=True):
 class DaemonConfig(Struct, frozen=True, kw_only=True):
     state_dir: Path = Path()
     instance: str = ""
-    lease: float = 10
+    lease: float = 8
     actors_in_memory: int = 100_000
     batch: int = 500
     log_format: str = "auto"

@@ -163,12 +163,14 @@ def _durability(value: object) -> Durability:
     raise ValueError(f"is {short_repr(value)}; must be one of server, fsync, replica, replica:2 (to 9)")
 
 
-def _bind(value: object) -> Address:
+def _bind(value: object) -> Address | None:
+    if value == "none":
+        return None
     host, _, port = _text(value).rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     number = int(port) if re.fullmatch("[0-9]{1,5}", port) else -1
     if not bare or not 0 <= number <= 65535 or (":" in bare and bare == host):
-        raise ValueError(f"is {short_repr(value)}; write host:port, such as 127.0.0.1:8700 or [::1]:8700")
+        raise ValueError(f"is {short_repr(value)}; write host:port, such as 127.0.0.1:8700 or [::1]:8700, or none")
     return Address(bare, number)
 
 

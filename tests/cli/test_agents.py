@@ -37,7 +37,7 @@ def test_agents_are_listed_as_they_are_in_force(aged: Deployment) -> None:
     listed = aged.json("agents")["data"]
     assert [(one["key"], one["versions"], one["version"]) for one in listed] == [("patient", 1, 1), ("support", 3, 2)]
     support = listed[1]
-    assert (support["settlement_period"], support["standing"], support["until"]) == (90, "in force", LATER)
+    assert (support["settlement_period"], support["standing"], support["until"]) == (90, "in effect", LATER)
     assert support["condition_words"] == "`replied` was seen and `reopened` was not seen"
     told = aged.witnd("agents").stdout
     assert "1 min 30 s" in told
@@ -48,7 +48,7 @@ def test_the_versions_of_an_agent_are_shown_with_what_each_changed(aged: Deploym
     shown = aged.json("agents", "support")
     assert [(one["version"], one["standing"], one["archived"]) for one in shown["versions"]] == [
         (1, "past", False),
-        (2, "in force", False),
+        (2, "in effect", False),
         (3, "scheduled", True),
     ]
     assert len({one["hash"] for one in shown["versions"]}) == 3
@@ -71,10 +71,10 @@ def test_one_version_is_shown_by_its_number_or_by_an_instant(aged: Deployment) -
     first = aged.json("agents", "support", "--at", then)
     assert (first["version"], first["versions"], first["settlement_period"]) == (1, 3, 60)
     third = aged.json("agents", "support", "--at", "2096-01-01T00:00:00Z")
-    assert (third["version"], third["standing"]) == (3, "in force")
+    assert (third["version"], third["standing"]) == (3, "in effect")
     assert aged.json("agents", "support", "--version", "3")["standing"] == "scheduled"
     told = aged.witnd("agents", "support", "--at", then).stdout
-    assert 'agent "support": version 1 of 3, in force' in told
+    assert 'agent "support": version 1 of 3, in effect' in told
     assert "billable when `replied` was seen and `reopened` was not seen" in told
     assert "settles after 1 min without an event" in told
     assert "    condition[1]: reopened not seen" in told
@@ -128,7 +128,7 @@ def test_the_terms_of_one_customer_are_shown(deployment: Deployment) -> None:
     assert other["hash"] == shared["hash"] != own["hash"]
     assert (own["customer"], other["customer"], "customer" in shared) == ("acme", "penniless", False)
     told = deployment.witnd("agents", "support", "--customer", "acme").stdout
-    assert 'agent "support": version 1 of 1, in force, with the individual terms of customer "acme"' in told
+    assert 'agent "support": version 1 of 1, in effect, with the individual terms of customer "acme"' in told
     assert "billable when `closed` was seen" in told
 
 
@@ -143,7 +143,7 @@ def test_customers_are_listed_and_shown(deployment: Deployment) -> None:
     assert [one["key"] for one in chosen] == ["acme"]
     assert deployment.witnd("customers", "acme", "--rate-card", "standard").exit_code == 2
     [row] = [line for line in deployment.witnd("customers").stdout.splitlines() if line.startswith("acme")]
-    assert row.split() == ["acme", "acme", "standard", "1", "1", "2", "in", "force"]
+    assert row.split() == ["acme", "acme", "standard", "1", "1", "2", "in", "effect"]
     told = deployment.witnd("customers", "acme").stdout
     assert '    + entries[support].kind: "package"' in told
     assert "    + agents[support].condition[0]: closed seen" in told

@@ -148,15 +148,15 @@ def test_held_events_are_asked_for_again(deployment: Deployment) -> None:
     deployment.event("ticket-0001", "replied", 0, customer_key="penniless")
     deployment.event("ticket-0002", "replied", 1, customer_key="nobody")
     deployment.work()
-    asked = deployment.json("events", "retry", "ticket-0001", "ticket-9999")
-    assert [one["key"] for one in asked["asked"]] == ["ticket-0001"]
-    assert asked["not_held"] == ["ticket-9999"]
-    assert deployment.json("events", asked["asked"][0]["id"])["fate"] == "waiting"
-    assert len(deployment.json("events", "retry", "--all")["asked"]) == 2
+    retried = deployment.json("events", "retry", "ticket-0001", "ticket-9999")
+    assert [one["key"] for one in retried["queued"]] == ["ticket-0001"]
+    assert retried["not_held"] == ["ticket-9999"]
+    assert deployment.json("events", retried["queued"][0]["id"])["fate"] == "waiting"
+    assert len(deployment.json("events", "retry", "--all")["queued"]) == 2
     deployment.work()
     # Nothing has changed, so what is held stays held, and asking is nobody's fate.
     assert [fate for _, fate, _ in fates(deployment)] == ["held", "held"]
-    assert deployment.json("events", asked["asked"][0]["id"])["fate"] == "control"
+    assert deployment.json("events", retried["queued"][0]["id"])["fate"] == "control"
     deployment.apply(CATALOGUE.replace('key = "penniless"', 'key = "penniless"\nrate_card = "standard"'))
     deployment.work(lambda client: client.zcard("witn:{0}:held") == 1)
     assert [reason for _, _, reason in fates(deployment)] == ["UNKNOWN_CUSTOMER"]

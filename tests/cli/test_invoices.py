@@ -127,6 +127,21 @@ class TestList:
         assert set(ids("--period", "2026")) == {acme.id, other.id, running.id}
         assert ids("--period", "2027-01") == []
 
+    def test_only_issued_ones_have_an_amount_to_pay(self, deployment: Deployment) -> None:
+        for customer in ("draft", "issued", "paid", "void"):
+            one = november(deployment, customer)
+            if customer != "draft":
+                deployment.json("invoices", "issue", one.id)
+            if customer == "paid":
+                deployment.json("invoices", "pay", one.id)
+            if customer == "void":
+                deployment.json("invoices", "void", one.id, "--reason", "wrong")
+
+        rows = [row.split() for row in deployment.witnd("invoices").stdout.splitlines()[1:]]
+
+        assert {row[0]: row[7] for row in rows} == {"draft": "–", "issued": "10.00", "paid": "–", "void": "–"}
+        assert "\ntotal " in deployment.witnd("invoices", "show", "INV-000002").stdout
+
     def test_pages(self, deployment: Deployment) -> None:
         many = {november(deployment, f"customer-{n}").id for n in range(5)}
 
@@ -288,7 +303,7 @@ class TestIssue:
 
         assert (told.exit_code, told.stdout) == (0, "INV-000001 is issued: 10.00 EUR for acme\n")
         again = deployment.json("invoices", "issue", "INV-000001")["data"]
-        assert [(done["asked"], done["result"]) for done in again] == [("INV-000001", "unchanged")]
+        assert [(done["argument"], done["result"]) for done in again] == [("INV-000001", "unchanged")]
         assert deployment.witnd("invoices", "issue", one.id[:6]).stdout.startswith("INV-000001 is issued already: ")
 
     def test_all_whose_period_is_closed_the_oldest_first(self, deployment: Deployment) -> None:

@@ -155,7 +155,7 @@ def test_a_program_learns_of_each_refusal_in_json(draft: Ledger) -> None:
     id_ = draft.invoice()["id"]
     acted = draft.json("invoices", "issue", "nothing", id_, id_, exit_code=2)["data"]
     assert [one["result"] for one in acted] == ["refused", "done", "unchanged"]
-    assert (acted[0]["invoice"], acted[0]["asked"]) == (None, "nothing")
+    assert (acted[0]["invoice"], acted[0]["argument"]) == (None, "nothing")
     assert all(acted[0][name] for name in ("problem", "remedy"))
     acted = draft.json("invoices", "void", id_, "--reason", "", exit_code=2)
     assert (acted["result"], acted["invoice"]["status"]) == ("refused", "issued")

@@ -297,9 +297,9 @@ def test_the_alarm_of_an_outcome_on_hold_has_the_number_of_its_waiting_events(
         deployment.call("SET", KEYS.outcome(KEY), "xxxx")
         for number in range(3):
             deployment.event(KEY, "replied", at="*", idempotency_key=f"event-{number:04}")
-        until(lambda: "3 of its events wait" in str(daemon.request("GET", "/readyz")[1]), "the alarm counts three")
+        until(lambda: "waiting events: 3" in str(daemon.request("GET", "/readyz")[1]), "the alarm counts three")
     with Daemon(redis_url, tmp_path) as daemon:
-        until(lambda: "3 of its events wait" in str(daemon.request("GET", "/readyz")[1]), "the next one has them")
+        until(lambda: "waiting events: 3" in str(daemon.request("GET", "/readyz")[1]), "the next one has them")
 
 
 @pytest.mark.parametrize("lists", [[KEYS.keys], [KEYS.with_status("CONFIRMED")]])

@@ -6,7 +6,7 @@ Tests do not depend on sentences. They find things by what programs may rely on:
 
 - `id` of a part of a page, `name` of a form's field, `value` of its button, `href` of a link;
 - `data-list` of a table or list: what it lists, such as `versions`;
-- `data-state` of a badge: the state, in lower case, such as `in force` or `dead`;
+- `data-state` of a badge: the state, in lower case, such as `in effect` or `dead`;
 - `data-page` of a link to more of a list: `first`, `next`, `further`, or `newest`, `earlier` for versions;
 - `data-case` of a part whose text depends on the case: which case it is, such as `none-yet`;
 - `data-field` of one field among those that differ or were agreed: its path;

@@ -22,7 +22,7 @@ _NOT_REWORDED = (
     "witnd.web.dashboard.pages.live", "witnd.web.http.route", "witnd.web.http.streaming",
 )  # fmt: skip
 # Names that pages look up, which contain a space.
-_CODES = frozenset(("in force", "on hold", "not seen", "match text", "match true", "match false", "match number"))
+_CODES = frozenset(("in effect", "on hold", "not seen", "match text", "match true", "match false", "match number"))
 _SENTENCE = re.compile(r"[A-Za-z’]{2,}[,:;]? [A-Za-z]")
 # A part of a sentence that a value is put into.
 _PART = re.compile(r"[A-Za-z]{2}[,:;]? | [A-Za-z]{2}")

@@ -110,7 +110,7 @@ def test_an_agent_says_what_it_bills_for_in_plain_read(admin: Dashboard, api: Ap
     assert figures(page.find("//*[@data-fact='settles']")) == ["1"]
     assert page.cases == ["from-beginning", "none-open", "from-beginning", "first-version"]
     assert '"agent_key": "support", "action": "replied"' in page.text
-    assert page.states("versions") == [["in force"]]
+    assert page.states("versions") == [["in effect"]]
     assert "/dashboard/agents/support?version=1" in page.hrefs
     assert not page.document.xpath("//*[@id='comparison']")
 
@@ -145,7 +145,7 @@ def test_versions_say_what_they_changed_and_stand_side_by_side(admin: Dashboard,
     api.ask("PATCH", "/v1/agents/support", {"condition": [{"fact": HOSTILE, "operator": "seen"}]})
     page = admin.get("/dashboard/agents/support")
     assert [row[0] for row in page.rows("versions")] == ["3", "2", "1"]
-    assert page.states("versions") == [["in force"], ["past"], ["past"]]
+    assert page.states("versions") == [["in effect"], ["past"], ["past"]]
     assert page.item_fields("versions") == [["condition[0]", "condition[1]"], ["settlement_period"], []]
     assert "first-version" in page.item_cases("versions")[2]
     page = admin.submit(page, "/dashboard/agents/support", **{"from": "1", "to": "3"})

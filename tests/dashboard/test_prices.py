@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from tests.support import pricing
 from witnd.domain.pricing.entry import KINDS, MAX_TIERS, OPTIONS
-from witnd.domain.pricing.ratecard import read_entries
+from witnd.domain.pricing.ratecard import read_entries, read_rate_card
 from witnd.domain.values.fields import Table
+from witnd.domain.values.mistake import Mistake
 from witnd.web.dashboard.forms.price_preview import quantities
 from witnd.web.dashboard.forms.prices import (
     FIELDS,
@@ -149,22 +150,25 @@ def test_places_are_called_as_the_form_calls_them() -> None:
 
 
 def test_mistakes_speak_of_what_is_in_the_form() -> None:
-    missing = 'is missing; write it as a string, such as "2.5"'
-    said = for_people("entries[0].percent", missing)
-    assert said != missing
+    [missing, below] = read_rate_card("card", {"currency": "EUR", "entries": [
+        {"agent": "a", "kind": "percentage"},
+        {"agent": "b", "price_per_unit": "1", "period_minimum": "5", "period_cap": "4"},
+    ]}, "")[1]  # fmt: skip
+    said = for_people(missing)
+    assert said != missing.message
     assert "2.5" in said
     assert '"' not in said, "no string is written into a form"
-    said = for_people("entries[0].period_cap", "must be at least 5, the value of period_minimum")
+    said = for_people(below)
     assert "5" in said
     assert "period_minimum" not in said
     assert FIELDS["period_minimum"].label in said
 
 
 def test_mistakes_of_a_part_count_from_the_first_price_of_the_form() -> None:
-    assert problem("entries[7].tiers[1].up_to", "is wrong", 5).path == "entries[2].tiers[1].up_to"
-    assert problem("entries[3].agent", "is wrong", 5).path == "entries"
-    assert problem("entries[0].percent", "is wrong", -3).path == "entries[3].percent"
-    assert problem("currency", "is wrong", 5).path == "currency"
+    assert problem(Mistake("entries[7].tiers[1].up_to", "is wrong"), 5).path == "entries[2].tiers[1].up_to"
+    assert problem(Mistake("entries[3].agent", "is wrong"), 5).path == "entries"
+    assert problem(Mistake("entries[0].percent", "is wrong"), -3).path == "entries[3].percent"
+    assert problem(Mistake("currency", "is wrong"), 5).path == "currency"
 
 
 def test_amounts_have_the_digits_of_their_currency_and_are_as_exact_as_they_are() -> None:

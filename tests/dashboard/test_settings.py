@@ -80,6 +80,8 @@ def test_what_is_stored_is_counted_by_partition(session_server: Server, redis_ur
         assert [row[0] for row in rows] == ["0", "1", "2"]
         resolved = [sum(partition_of(key, 3) == number for key in keys) for number in range(3)]
         assert [row[2:] for row in rows] == [[str(many), str(many)] for many in resolved]
+        owners = Dashboard(api).get(PATH).rows("owners-table")
+        assert owners == [[str(number), "office", "0", "–"] for number in range(3)]
         whole = Dashboard(api).get(PATH).find("//tfoot/tr")
         assert [words(cell) for cell in whole][2:] == ["7", "7"]
 

@@ -1,4 +1,4 @@
-"""The parts of the demo by themselves: receiver, traffic, screen, and what a wrong sum comes to."""
+"""The parts of the demo: receiver, traffic, screen, and the exit code."""
 
 import asyncio
 import fcntl
@@ -8,23 +8,21 @@ import signal
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from itertools import islice
 
 import pytest
 from click.testing import CliRunner
 from standardwebhooks import Webhook
 
-from witnd.audit.invoices.totals import CurrencyTotals, InvoiceAudit, StageTotals
-from witnd.audit.run import PartitionAudit
-from witnd.audit.scope import LineSum, Mismatch
+from witnd.app.audit import Report
+from witnd.audit.scope import Mismatch
 from witnd.cli.main import main
 from witnd.demo import demo
-from witnd.demo.catalogue import sample_items
+from witnd.demo.catalogue import sample_file
 from witnd.demo.receiver import ERROR_EVERY, Receiver, ReceiverStats, signature_problem
 from witnd.demo.screen import Screen
-from witnd.demo.summary import Agent, Summary, lines
 from witnd.demo.traffic import LANES, Raw, Step, fields, outcomes
+from witnd.domain.catalogue.file import parse
 from witnd.domain.outcomes.event import Event, Refusal, read
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -73,11 +71,11 @@ def test_the_receiver_refuses_some_once_and_tells_messages_apart_by_id() -> None
             assert receiver.record("crm", {"webhook-id": str(number)}, BODY, None, NOW).attempt == 2
     assert Counter(answers) == {200: (ERROR_EVERY - 1) * 2, 500: 2}
     assert receiver.record("crm", {"webhook-id": "0"}, BODY, None, NOW).again
-    assert receiver.heard == ReceiverStats(verified=ERROR_EVERY * 2, retried=2, repeated=1)
+    assert receiver.stats == ReceiverStats(verified=ERROR_EVERY * 2, retried=2, repeated=1)
 
 
 def test_everything_but_the_mistakes_made_on_purpose_is_a_usable_event() -> None:
-    agents = {item.key for item in sample_items("http://127.0.0.1:1") if item.kind == "agent"}
+    agents = {item.key for item in parse(sample_file("http://127.0.0.1:1").decode()).items if item.kind == "agent"}
     for lane in LANES:
         for acted in islice(outcomes(lane), 3 * len(lane.plots)):
             for number, step in enumerate(acted.plot):
@@ -141,40 +139,13 @@ async def test_a_reader_that_left_is_told_once() -> None:
 # -- the end -------------------------------------------------------------------------------------
 
 
-def ended(*, confirmed: int = 1, amount: str = "0.99", mistakes: int = 0) -> Summary:
-    """An end whose rows say one confirmed outcome for 0.99 EUR, and whose audit says otherwise."""
-    events = dict.fromkeys(("applied", "held", "rejected", "late", "duplicate", "conflict", "waiting"), 0)
-    verdict = PartitionAudit(
-        partition=0,
-        exact=True,
-        log="compared",
-        gaps=0,
-        lost=0,
-        repaired=[],
-        outcomes={"OPEN": 0, "PENDING": 0, "CONFIRMED": confirmed, "FAILED": 0},
-        events=events,
-        deliveries=0,
-        sums={"EUR": LineSum(lines=confirmed, amount=Decimal(amount))},
-        differences=[],
-        difference_count=0,
-    )
-    support = Agent(statuses=Counter(CONFIRMED=1), amounts={"EUR": Decimal("0.99")})
-    drafts = {"open": StageTotals(invoices=2, lines=3, subtotal=Decimal("1.98"))}
-    wrong = [Mismatch(partition=None, key="", what="subtotal", expected="1.98", found="0.99", remedy="")] * mistakes
-    books = InvoiceAudit(
-        exact=True, sums={"EUR": CurrencyTotals(digits=2, stages=drafts)}, differences=wrong, difference_count=mistakes
-    )
-    return Summary(agents={"support": support}, verdict=verdict, books=books, heard=ReceiverStats())
-
-
-def test_the_table_is_the_audits() -> None:
-    shown = ["".join(text for text, _ in pieces) for pieces in lines(ended())]
-    assert shown[:3] == [
-        "agent     opened  confirmed  missed  billed",
-        "support        1          1       0  0.99 EUR",
-        "together       1          1       0  0.99 EUR",
-    ]
-    assert shown[-2:] == ["invoices: 2 drafts of 3 lines: 1.98 EUR", "audit: 1 outcome recomputed, 0 differences"]
+def audited(differences: int = 0) -> Report:
+    """An audit of nothing, with some differences."""
+    wrong = [Mismatch(partition=0, key="", what="invoice lines", expected="1", found="2", remedy="")] * differences
+    return Report(
+        clean=not wrong, exact=True, quick=False, outcomes={}, events={}, deliveries=0, billed=[], invoices=[],
+        partitions=[], difference_count=differences, differences=wrong, repaired=[],
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -187,14 +158,22 @@ def _interruptible() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_interruptible")
 @pytest.mark.parametrize(
-    ("found", "code"), [(ended(), 0), (ended(confirmed=2), 5), (ended(amount="1.98"), 5), (ended(mistakes=1), 5)]
+    ("report", "code", "line"),
+    [
+        (audited(), 0, "clean: stored and recomputed data agree"),
+        (audited(1), 5, "witnd: 1 difference between stored and recomputed data"),
+    ],
 )
-def test_sums_that_are_not_the_audits_end_with_5(found: Summary, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def play(*_: object) -> Summary:
-        return found
+def test_the_end_is_that_of_the_audit(report: Report, code: int, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+
+    async def play(_seconds: object, _look_inside: object, describe: demo.Describe) -> Report:
+        shown.append(describe(None, report))
+        return report
 
     monkeypatch.setattr(demo, "play", play)
     assert CliRunner().invoke(main, ["demo"]).exit_code == code
+    assert line in shown[0]
 
 
 def test_help_has_examples() -> None:

@@ -69,6 +69,8 @@ def _comments(text: str) -> dict[str, str]:
 
 
 def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, str):
         return f'"{value}"'
     if isinstance(value, list):

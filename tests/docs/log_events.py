@@ -20,7 +20,11 @@ MEANINGS = {
     "clock.stepped": "The server's clock moved by less than 5 s. The daemon follows by 0.5 ms per second.",
     "clock.unreadable": "The record of the accepted clock is damaged. `remedy` says what to do.",
     "daemon.ready": "Every partition is running, on standby or stopped; `running` counts those that run here.",
-    "daemon.stopping": "The daemon received a signal. It commits what it has read, and deliveries under way get 5 s.",
+    "daemon.stopping": "The daemon received a signal. It commits what it has read. Deliveries under way get 5 s, or "
+    "0.3 s if another daemon waits for the partitions.",
+    "daemons.changed": "Other daemons of the deployment started or ended; `others` names those that run. They share "
+    "the partitions again.",
+    "daemons.unreadable": "The list of daemons cannot be read, so partitions are not shared again. See `remedy`.",
     "daemon.stopped": "The daemon stopped in order.",
     "config.rejected": "The daemon received SIGHUP. The new configuration has `mistakes`, so the old one stays in "
     "effect.",
@@ -87,7 +91,7 @@ MEANINGS = {
     "partition.paused": "Redis is currently not safe to bill from. `remedy` says what to change.",
     "partition.resumed": "Redis is safe again, and the partition continues.",
     "partition.running": "This daemon owns the partition and continues after the entry `cursor`.",
-    "partition.standby": "Another daemon, `owner`, has the partition. This one takes over when its lease ends.",
+    "partition.standby": "Another daemon, `owner`, has the partition or is about to take it.",
     "redis.response_lost": "A response, perhaps too large, did not arrive. The next call requests `next` parts.",
     "redis.recovered": "Redis is available again, after `seconds`.",
     "redis.loading": "Redis is loading its data. The start waits for up to 10 minutes.",

@@ -183,7 +183,7 @@ async def test_an_expired_lease_writes_nothing(caller, client):
 
 @pytest.mark.parametrize("expected", [1, 7])
 async def test_a_step_out_of_sequence_writes_nothing_and_says_that_data_is_missing(caller, client, expected):
-    with pytest.raises(Unsafe, match="lost acknowledged data"):
+    with pytest.raises(Unsafe, match=f"it is at step 0, and step {expected} was written"):
         await send(caller, step(expected))
 
     assert not await client.exists(KEYS.history("ticket-1"), KEYS.state)

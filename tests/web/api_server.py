@@ -114,6 +114,7 @@ def api_server(
     allow_networks: tuple[Network, ...] = (),
     schedule: tuple[float, ...] = WebhooksConfig().schedule,
     billing: BillingConfig | None = None,
+    instance: str = "office",
     **http_settings: Any,
 ) -> Iterator[ApiServer]:
     """Runs the daemon for as long as the block lasts."""
@@ -123,7 +124,7 @@ def api_server(
         http=HttpConfig(bind=Address("127.0.0.1", 0), **http_settings),
         webhooks=WebhooksConfig(allow_networks=allow_networks, schedule=schedule),
         billing=billing or BillingConfig(),
-        daemon=DaemonConfig(instance="office", state_dir=directory),
+        daemon=DaemonConfig(instance=instance, state_dir=directory),
         bind_explicit=True,
     )
     started: list[tuple[Daemon, asyncio.AbstractEventLoop]] = []

@@ -18,7 +18,7 @@ def test_an_agent_is_created_and_read(api: ApiServer) -> None:
     assert answer.status == 201
     agent = answer.json
     assert {name: agent[name] for name in AGENT} == AGENT
-    assert (agent["version"], agent["versions"], agent["standing"], agent["archived"]) == (1, 1, "in force", False)
+    assert (agent["version"], agent["versions"], agent["standing"], agent["archived"]) == (1, 1, "in effect", False)
     assert (agent["until"], agent["scheduled"]) == (None, [])
     assert agent["effective_from"] == "1970-01-01T00:00:00.000Z"  # as long as nothing was accepted
     assert agent["condition_words"] == "`replied` was seen and `reopened` was not seen"
@@ -139,7 +139,7 @@ def test_versions_tell_what_each_changed(api: ApiServer) -> None:
         api.ask("PATCH", "/v1/agents/support", {"settlement_period": number})
     found = api.pages("/v1/agents/support/versions?limit=2")
     assert [one["version"] for one in found] == [1, 2, 3, 4, 5]
-    assert [one["standing"] for one in found] == ["past"] * 4 + ["in force"]
+    assert [one["standing"] for one in found] == ["past"] * 4 + ["in effect"]
     assert found[1]["changes"] == [
         {"path": "settlement_period", "before": "60", "after": "2", "words": "~ settlement_period: 60 → 2"}
     ]

@@ -14,7 +14,7 @@ from witnd.app import deliveries as desk
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.values import instant
 from witnd.domain.webhooks.delivery import Attempt, EndpointState, Progress, finish_attempt, park, start_attempt
-from witnd.domain.webhooks.notification import Delivery
+from witnd.domain.webhooks.notification import Delivery, rule_id
 from witnd.store.deliveries.outbox import Outbox, Row
 from witnd.store.keys import GlobalKeys, Keys
 
@@ -300,6 +300,8 @@ class TestResending:
 
         assert resent(standing="parked") == 0
         assert resent(rule="crm") == 1
+        assert resent(rule=rule_id("crm")) == 1
+        assert told.get("/v1/changes")["data"][0]["after"]["rule"] == "crm"
         assert resent(rule="billing", standing="dead") == 2
         assert resent() == 4
         assert row_of(told, rows[0]).progress.resends == 0, "before the range"

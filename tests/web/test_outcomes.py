@@ -308,6 +308,20 @@ def test_held_events_are_asked_for_again(full: ApiServer) -> None:
     assert names(full.pages("/v1/outcomes?customer_key=penniless")) == ["ticket-0006"]
 
 
+def test_held_events_that_are_placed_between_two_reads_are_found_as_an_outcome(
+    full: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, reads = told.read_outcome, []
+
+    async def not_yet(*given: Any) -> Any:
+        reads.append(given)
+        return None if len(reads) == 1 else await read(*given)
+
+    monkeypatch.setattr(told, "read_outcome", not_yet)
+    assert full.get("/v1/outcomes/ticket-0001")["outcome"]["key"] == "ticket-0001"
+    assert len(reads) == 2
+
+
 @pytest.mark.parametrize("key", ["ticket-0001", "ticket-9999", "short"])
 def test_what_is_not_held_is_not_asked_for_again(full: ApiServer, key: str) -> None:
     length = full.deployment.call("XLEN", Keys("witn", 0).events)

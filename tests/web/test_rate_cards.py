@@ -172,8 +172,8 @@ def test_a_version_that_begins_within_a_minute_is_scheduled_wherever_versions_ar
     at = instant.render(round(time.time() * 1000) + 55_000)
     later = {"entries": [{"agent": "support", "price_per_unit": "9"}], "effective_from": at}
     assert api.ask("PATCH", "/v1/rate-cards/standard", later).json["standing"] == "scheduled"
-    standings = ["in force", "scheduled"]
+    standings = ["in effect", "scheduled"]
     assert [one["standing"] for one in api.get("/v1/rate-cards/standard/versions")["data"]] == standings
     card = api.get("/v1/rate-cards/standard")
-    assert (card["version"], card["standing"], card["scheduled"]) == (1, "in force", [at])
+    assert (card["version"], card["standing"], card["scheduled"]) == (1, "in effect", [at])
     assert [one["standing"] for one in api.deployment.json("rate-cards", "standard")["versions"]] == standings

@@ -13,9 +13,10 @@ from witnd.store.log.appender import Appender
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """The health of the daemon. `troubles`: why processing is blocked, in words. `alarms`: failures that do not block
-    settlement."""
+    """The health of the daemon. `started`: whether it has loaded its partitions once. `troubles`: why processing is
+    blocked, in words. `alarms`: failures that do not block settlement."""
 
+    started: bool
     ready: bool
     partitions: Mapping[str, int]  # state of a partition → how many
     troubles: Sequence[str]

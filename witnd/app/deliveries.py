@@ -114,7 +114,7 @@ async def _queue(services: Services, desk: Deliveries, author: Author, id_: str)
 
 async def count_between(services: Services, from_: str, to: str, *, rule: str | None, standing: str | None) -> int:
     """Return an upper bound for the number of deliveries that `resend_between` sends."""
-    chosen = await _between(services, from_, to, rule, standing)
+    chosen, _ = await _between(services, from_, to, rule, standing)
     return await (await services.deliveries()).count_between(*chosen)
 
 
@@ -129,7 +129,7 @@ async def resend_between(
     is_limited: bool = True,
 ) -> int:
     """Resend the delivered, parked or dead deliveries of the resolutions in [from, to). Return how many."""
-    chosen = await _between(services, from_, to, rule, standing)
+    chosen, rule_name = await _between(services, from_, to, rule, standing)
     desk = await services.deliveries()
     if is_limited and (many := await desk.count_between(*chosen)) > RESENT_MAX:
         raise invalid(
@@ -138,19 +138,20 @@ async def resend_between(
         )
     from_ms, to_ms, rule_id_, standings = chosen
     between = f"{instant.render(from_ms)}/{instant.render(to_ms)}"
-    await services.changes.note_request(author, "delivery.resend", between, rule=rule, standings=list(standings))
+    await services.changes.note_request(author, "delivery.resend", between, rule=rule_name, standings=list(standings))
     return await desk.resend_between(from_ms, to_ms, rule_id_, services.now_ms(), standings)
 
 
 async def _between(
     services: Services, from_: str, to: str, rule: str | None, standing: str | None
-) -> tuple[int, int, str | None, Sequence[Standing]]:
-    """Parse a range: its instants, the id of the rule, and the states."""
+) -> tuple[tuple[int, int, str | None, Sequence[Standing]], str | None]:
+    """Parse a range. Return its instants, the id of the rule and the states; then the name of the rule."""
     from_ms, to_ms = _instant("from", from_), _instant("to", to)
     if to_ms <= from_ms:
         raise invalid("to", "must be later than from")
-    wanted = None if rule is None else rule_id(await rule_named(services, rule))
-    return from_ms, to_ms, wanted, ENDED if standing is None else (standing_named(standing, ENDED),)
+    name = None if rule is None else await rule_named(services, rule)
+    standings = ENDED if standing is None else (standing_named(standing, ENDED),)
+    return (from_ms, to_ms, None if name is None else rule_id(name), standings), name
 
 
 def json_of(found: FoundDelivery) -> DeliveryJson:

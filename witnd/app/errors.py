@@ -3,25 +3,17 @@
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
-from msgspec import Struct
-
 from witnd.domain.values.fields import similar_name
 from witnd.domain.values.mistake import Mistake
 from witnd.store.page import InvalidCursor
-
-
-class Detail(Struct, frozen=True):
-    """A mistake and its path, such as `events[12].properties.settles_at`."""
-
-    path: str
-    message: str
 
 
 class Refused(Exception):  # noqa: N818 - an answer to the caller, not a mistake in code
     """The error of a use case. Nothing was written, unless the code is UNAVAILABLE.
 
     `code` is one of the codes of the API (contract section 8). `remedy`: what can be done instead, which `message` ends
-    with. `missing`: the kind of thing that does not exist, such as "outcome". `retry_after`: seconds after which the
+    with. `reason`: a finer code, for forms.
+    `missing`: the kind of thing that does not exist, such as "outcome". `retry_after`: seconds after which the
     same call may succeed. `etag`: the present version of what was changed meanwhile.
     """
 
@@ -29,9 +21,10 @@ class Refused(Exception):  # noqa: N818 - an answer to the caller, not a mistake
         self,
         code: str,
         message: str,
-        details: Sequence[Detail] = (),
+        details: Sequence[Mistake] = (),
         *,
         remedy: str | None = None,
+        reason: str | None = None,
         missing: str | None = None,
         retry_after: int | None = None,
         etag: str | None = None,
@@ -39,6 +32,7 @@ class Refused(Exception):  # noqa: N818 - an answer to the caller, not a mistake
         self.code = code
         self.problem = message
         self.remedy = remedy
+        self.reason = reason
         self.message = message if remedy is None else f"{message}; {remedy}"
         super().__init__(self.message)
         self.details = list(details)
@@ -49,15 +43,13 @@ class Refused(Exception):  # noqa: N818 - an answer to the caller, not a mistake
 
 def invalid(path: str, message: str) -> Refused:
     """Refuse one field."""
-    return Refused("VALIDATION_ERROR", f"{path}: {message}" if path else message, [Detail(path, message)])
+    return all_invalid([Mistake(path, message)])
 
 
 def all_invalid(mistakes: Sequence[Mistake]) -> Refused:
     """Refuse every mistake of a request; at least one."""
-    first = mistakes[0]
-    message = f"{first.path}: {first.message}" if first.path else first.message
     more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
-    return Refused("VALIDATION_ERROR", message + more, [Detail(one.path, one.message) for one in mistakes])
+    return Refused("VALIDATION_ERROR", f"{mistakes[0]}{more}", mistakes)
 
 
 def invalid_cursor(cursor: str) -> Refused:

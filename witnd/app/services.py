@@ -1,21 +1,27 @@
-"""Dependencies of use cases. The daemon and each command create one."""
+"""Dependencies of use cases. The daemon, each command and the demo create one."""
 
 from collections.abc import Callable, Sequence
+from functools import cache, partial
+from typing import Any
 
 from msgspec import Struct
 from redis.asyncio import Redis
 
 from witnd.app.errors import not_found
+from witnd.clock import Clock
 from witnd.config import Config
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.webhooks.notification import rule_id
 from witnd.endpoint import Endpoint
-from witnd.store.access.change_log import Changes
+from witnd.store.access.change_log import Author, Changes
 from witnd.store.access.tokens import Tokens
 from witnd.store.catalogue.versions import CatalogueStore
 from witnd.store.deliveries.reads import Deliveries
 from witnd.store.invoices.reads import Invoices
-from witnd.store.keys import GlobalKeys, Keys
+from witnd.store.journal.journal import read_numbers
+from witnd.store.keys import BillingKeys, GlobalKeys, Keys
+from witnd.store.meta import Meta, open_meta
+from witnd.store.server.durability import confirm_once
 
 
 class Services(Struct, kw_only=True):
@@ -59,3 +65,39 @@ class Services(Struct, kw_only=True):
 def rule_ids(catalogue: Catalogue) -> list[str]:
     """Return the ids of all notification rules, including archived ones."""
     return [rule_id(name) for name in catalogue.keys("notification_rule")]
+
+
+class _ChangeLog(Changes):
+    """The change log of a Redis that no daemon may have used yet."""
+
+    def __init__(self, client: Redis, keys: GlobalKeys, partitions: int, meta: Meta | None) -> None:
+        super().__init__(client, keys)
+        self._open = None if meta is not None else lambda: open_meta(client, keys, partitions)
+
+    async def note_request(self, author: Author, what: str, key: str, **details: Any) -> None:
+        if self._open is not None:
+            # Without this record, the log of changes alone would be taken for remains of lost data.
+            await self._open()
+        await super().note_request(author, what, key, **details)
+
+
+def services_without_daemon(config: Config, server: Endpoint, client: Redis, meta: Meta | None) -> Services:
+    """Return the dependencies of use cases outside the daemon. `meta` is None if no daemon ever ran."""
+    prefix, partitions, clock = config.redis.prefix, config.redis.partitions, Clock()
+    keys = GlobalKeys(prefix)
+    # Few commands need the journal: those that issue a number.
+    numbers = cache(lambda: read_numbers(config.daemon.state_dir, prefix, None if meta is None else meta.deployment))
+    confirm = partial(confirm_once, server, keys.confirmed, config.redis.durability, "witnd-command")
+    return Services(
+        config=config,
+        server=server,
+        client=client,
+        keys=keys,
+        partitions=[Keys(prefix, number) for number in range(partitions)],
+        catalogue=Catalogue(),
+        catalogue_store=CatalogueStore(client, keys, partitions, confirm=confirm),
+        tokens=Tokens(client, keys, clock.monotonic),
+        changes=_ChangeLog(client, keys, partitions, meta),
+        invoices=Invoices(client, BillingKeys(prefix), partitions, lambda series: numbers().get(series, 0), confirm),
+        now_ms=clock.now_ms,
+    )

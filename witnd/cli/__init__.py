@@ -1,4 +1,4 @@
 """The command line. `main` imports a command when it runs.
 
-Imports everything but `web`.
+Imports `app`, `store` and `domain`; single commands also import `daemon`, `doctor`, `audit`, `demo` or `mcp`.
 """

@@ -1,7 +1,7 @@
 """Define the command `witnd`. Each subcommand is imported when it is used, so help is fast.
 
-Exit codes: 0 done or stopped, 2 usage, configuration or output that cannot be written, 3 Redis
-unusable or unsafe, 4 ownership lost, 5 an audit found a difference.
+Exit codes: 0 done or stopped; 2 usage, configuration or output that cannot be written; 3 Redis unusable or unsafe;
+4 another daemon took over, or Redis has another deployment's data; 5 an audit found a difference.
 """
 
 import sys
@@ -13,7 +13,7 @@ import click
 from witnd import __version__
 from witnd.cli.console.streams import Unwritable, guard_streams
 
-# Name → where the command is, and its line of help, which stands here so that nothing is imported.
+# Name → where the command is, and its line of help, which is here so that nothing is imported.
 COMMANDS = {
     "run": ("witnd.cli.start.run:run", "Run the daemon."),
     "demo": ("witnd.cli.start.demo:demo", "Run a self-contained demo with sample traffic."),
@@ -29,6 +29,7 @@ COMMANDS = {
     "explain": ("witnd.cli.events.explain:explain", "Explain how an outcome was decided and priced."),
     "invoices": ("witnd.cli.billing.invoices:invoices", "List, show, issue, pay, void, credit and export invoices."),
     "deliveries": ("witnd.cli.events.deliveries:deliveries", "List and show webhook deliveries; resend them."),
+    "status": ("witnd.cli.operate.status:status", "Show which daemon owns each partition."),
     "tokens": ("witnd.cli.operate.tokens:tokens", "List API tokens; create and revoke them."),
     "mcp": ("witnd.cli.start.mcp:mcp", "Run an MCP server for AI agents."),
     "audit": ("witnd.cli.operate.audit:audit", "Recompute every outcome and invoice, and report differences."),
@@ -95,7 +96,7 @@ Examples:
   witnd run --embedded
   witnd apply catalogue.toml --dry-run
   witnd explain ticket-4711
-Every command answers --help. Settings: --config FILE, or WITND_SECTION__KEY in the environment.""",
+Every command accepts --help. Settings: --config FILE, or WITND_SECTION__KEY in the environment.""",
 )
 @click.version_option(__version__, prog_name="witnd", message="%(prog)s %(version)s")
 def main() -> None:

@@ -1,4 +1,4 @@
 """The running daemon: partitions, invoices, HTTP and leases.
 
-Imports everything but `cli`, `demo` and `mcp`.
+Imports `web`, `app`, `engine`, `notify`, `billing` and `store`.
 """

@@ -13,13 +13,15 @@ from witnd.clock import Clock
 from witnd.config import Config
 from witnd.daemon.billing import Billing
 from witnd.daemon.catalogue_keeper import CatalogueKeeper
-from witnd.daemon.journal_keeper import JournalKeeper, watch_marks
+from witnd.daemon.journal_keeper import JournalKeeper, MarksWatch
 from witnd.daemon.metrics import Backlog, collect_samples
 from witnd.daemon.owner import Owner, PartitionDeps
 from witnd.daemon.process import files, gate
 from witnd.daemon.process.garbage import collect
 from witnd.daemon.process.systemd import Systemd
+from witnd.daemon.sharing.sharing import Sharing
 from witnd.daemon.side_task import SideTask
+from witnd.daemon.supervision import run_together
 from witnd.daemon.web import Lag, Web
 from witnd.notify.admission import sizes, total_for
 from witnd.notify.sender import Sender
@@ -32,6 +34,8 @@ from witnd.store.catalogue.copy import CatalogueCopy
 from witnd.store.catalogue.versions import CatalogueStore
 from witnd.store.clock.guard import ClockGuard, boot_name
 from witnd.store.clock.watch import ClockWatch
+from witnd.store.daemons.registry import Registry
+from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.invoices.reads import Invoices
 from witnd.store.journal.journal import Journal
 from witnd.store.journal.marks import read_marks
@@ -42,6 +46,7 @@ from witnd.store.query.overview import revision
 from witnd.store.server import embedded
 from witnd.store.server.clients import open_clients
 from witnd.store.server.connection import Endpoint, endpoint
+from witnd.store.server.durability import Confirmations
 from witnd.store.server.lease import Lease
 from witnd.web.http.metrics import render
 from witnd.web.routes import HTML_ERRORS, PAGES, ROUTES
@@ -61,6 +66,7 @@ class Daemon:
         self._systemd = systemd
         self._owners: list[Owner] = []
         self._billing: Billing | None = None
+        self._sharing: Sharing | None = None
         self._journal: JournalKeeper | None = None
         self._copy: CatalogueKeeper | None = None
         self._sides: list[SideTask] = []  # tasks that must not end the daemon
@@ -99,6 +105,8 @@ class Daemon:
             sender = await stack.enter_async_context(
                 Sender.open(allow_networks=config.webhooks.allow_networks, now_ms=clock.now_ms, tls=trust)
             )
+            name = f"witnd-{config.daemon.instance}-confirm"
+            shared_writes = Confirmations(server, keys.confirmed, config.redis.durability, name)
             shared = PartitionDeps(
                 config=config,
                 server=server,
@@ -114,26 +122,28 @@ class Daemon:
                 slots=Slots(sizes(total_for(files.open_files_limit()))),
                 calls=CallLimits(),
                 changed=self._report_state,
+                confirm_shared=shared_writes.confirm,
+                has_others=lambda: self._sharing is not None and self._sharing.has_others,
             )
             self._owners = [Owner(shared, number) for number in range(config.redis.partitions)]
+            registry = Registry(clients.ownership, keys, config.daemon.instance)
+            self._sharing = Sharing(registry, self._owners, clock, config.daemon.lease)
+            await when_ready(self._sharing.join)
             if self._stopping.is_set():
                 self.stop()  # `stop` was called before the start
-            billing_keys = BillingKeys(config.redis.prefix)
-            lease = Lease(
-                clients.billing, billing_keys, config.daemon.instance, int(config.daemon.lease * 1000), clock.now_ms
-            )
-            invoices = Invoices(clients.billing, billing_keys, config.redis.partitions, journal.number)
-            self._billing = Billing(config, server, shared.catalogue, clock, invoices, lease, watch)
+            self._marks = MarksWatch(clients.ownership, keys, journal, shared_writes)
+            self._billing = _billing(shared, self._marks)
             partitions = [owner.keys for owner in self._owners]
             backlog = Backlog(clients.figures, keys, partitions, clock)
             self.web = self._web(shared, partitions, backlog)
             self._sides = [
+                SideTask("sharing of partitions", self._sharing.run),
                 SideTask("billing", self._billing.run, self._billing.release),
                 SideTask("figures", lambda: backlog.run(shared.catalogue)),
                 SideTask("journal", keeper.run),
                 SideTask("catalogue copy", copies.run),
                 SideTask("clock", watch.run),
-                SideTask("numbers", lambda: watch_marks(clients.ownership, keys, journal)),
+                SideTask("numbers", self._marks.run),
                 SideTask("watchdog", self._watch),
                 SideTask("garbage collection", lambda: collect(lambda: all(owner.idle for owner in self._owners))),
             ]
@@ -142,7 +152,13 @@ class Daemon:
     def _web(self, shared: PartitionDeps, partitions: list[Keys], backlog: Backlog) -> Web:
         config, client, keys, clock = self._config, shared.clients.api, shared.shared_keys, shared.clock
         figures = shared.clients.figures
-        invoices = Invoices(client, BillingKeys(config.redis.prefix), config.redis.partitions, shared.journal.number)
+        invoices = Invoices(
+            client,
+            BillingKeys(config.redis.prefix),
+            config.redis.partitions,
+            shared.journal.number,
+            shared.confirm_shared,
+        )
         lag = Lag(figures, partitions)
         appender = Appender(shared.server, config.redis.durability, f"witnd-{config.daemon.instance}-ingest")
 
@@ -168,7 +184,9 @@ class Daemon:
             keys=keys,
             partitions=partitions,
             catalogue=shared.catalogue,
-            catalogue_store=CatalogueStore(client, keys, config.redis.partitions, lambda: shared.watch.problem_ahead),
+            catalogue_store=CatalogueStore(
+                client, keys, config.redis.partitions, lambda: shared.watch.problem_ahead, shared.confirm_shared
+            ),
             appender=appender,
             tokens=Tokens(client, keys, clock.monotonic),
             sessions=Sessions(client, keys),
@@ -192,6 +210,7 @@ class Daemon:
     def _health(self, lag: int) -> Health:
         states = [owner.state for owner in self._owners]
         return Health(
+            started=self.ready.is_set(),
             ready=self.ready.is_set() and not self._stopping.is_set(),
             partitions={state: states.count(state) for state in dict.fromkeys(states)},
             troubles=self.troubles,
@@ -202,19 +221,21 @@ class Daemon:
     async def _serve(self, web: Web) -> None:
         """Run all partitions until each has stopped, then release their leases."""
         try:
-            async with asyncio.TaskGroup() as group:
-                beside = [group.create_task(web.run()), *(group.create_task(side.run()) for side in self._sides)]
-                owners = [group.create_task(owner.supervised.run()) for owner in self._owners]
-                await asyncio.wait(owners, return_when=asyncio.FIRST_EXCEPTION)
-                if all(task.done() for task in owners):
-                    for task in beside:
-                        task.cancel()
+            await run_together(
+                [owner.supervised.run() for owner in self._owners], [web.run(), *(side.run() for side in self._sides)]
+            )
+            for owner in self._owners:
+                if owner.lost is not None:
+                    raise owner.lost
         finally:
             for kept in (self._journal, self._copy):
                 if kept is not None:
                     await kept.close()
             for part in self._parts():
                 await part.release()
+            if self._sharing is not None:
+                with suppress(StoreUnavailable, StoreRefused):
+                    await self._sharing.leave()
 
     def stop(self) -> None:
         """Stop reading, commit what was read, wait a moment for deliveries, and release the partitions."""
@@ -222,6 +243,8 @@ class Daemon:
             self._stopping.set()
             log.info("daemon.stopping")
             self._systemd.stopping("finishing what was read")
+        if self._sharing is not None:
+            self._sharing.stop()
         for owner in self._owners:
             owner.stop()
 
@@ -270,6 +293,14 @@ class Daemon:
             if troubles := [*self.troubles, *self.alarms]:
                 self._systemd.status("; ".join(troubles))
             await asyncio.sleep(pause)
+
+
+def _billing(shared: PartitionDeps, marks: MarksWatch) -> Billing:
+    config, client, clock = shared.config, shared.clients.billing, shared.clock
+    keys = BillingKeys(config.redis.prefix)
+    lease = Lease(client, keys, config.daemon.instance, int(config.daemon.lease * 1000), clock.now_ms)
+    invoices = Invoices(client, keys, config.redis.partitions, shared.journal.number, shared.confirm_shared)
+    return Billing(config, shared.server, shared.catalogue, clock, invoices, lease, shared.watch, lambda: marks.lost)
 
 
 @asynccontextmanager

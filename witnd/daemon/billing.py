@@ -1,6 +1,7 @@
 """Own the invoices of a deployment: one daemon makes them, the others are on standby."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 import structlog
@@ -12,7 +13,7 @@ from witnd.daemon.lease_keeper import LeaseKeeper
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.store.catalogue.loader import check_head
 from witnd.store.clock.watch import ClockWatch
-from witnd.store.errors import Fenced, LostData, StoreRefused, StoreUnavailable, Unsafe, leaves
+from witnd.store.errors import Fenced, LostData, LostSteps, StoreRefused, StoreUnavailable, Unsafe, leaves
 from witnd.store.invoices.ledger import Ledger
 from witnd.store.invoices.reads import Invoices
 from witnd.store.server.connection import Endpoint
@@ -22,6 +23,8 @@ from witnd.store.server.safety import problems, read_health
 
 # Delay before blocked invoices are retried.
 BLOCKED_SECONDS = 10.0
+# How soon invoices are blocked after a loss that the journal shows.
+LOST_SECONDS = 0.5
 # After this long without an error, the invoices are no longer blocked.
 HEALTHY_SECONDS = 15.0
 
@@ -29,9 +32,10 @@ log = structlog.get_logger()
 
 
 class Billing:
-    """Makes invoices while it has the lease: `run()` until cancelled. Raises `LostData`.
+    """Makes invoices while it has the lease: `run()` until cancelled.
 
-    An error that concerns only the invoices blocks them until it is repaired; partitions continue.
+    An error that concerns only the invoices blocks them until it is repaired; partitions continue. So does lost data;
+    `lost` returns what the journal misses.
     """
 
     def __init__(
@@ -43,13 +47,20 @@ class Billing:
         invoices: Invoices,
         lease: Lease,
         watch: ClockWatch,
+        lost: Callable[[], LostData | None],
     ) -> None:
         self._config = config
         self._catalogue = catalogue
         self._watch = watch
         self._invoices = invoices
+        self._lost_marks = lost
+        self._lost: LostData | None = None  # for as long as the process runs
         self._ledger = Ledger(
-            server, config.redis.prefix, config.redis.partitions, f"witnd-{config.daemon.instance}-billing"
+            server,
+            config.redis.prefix,
+            config.redis.partitions,
+            f"witnd-{config.daemon.instance}-billing",
+            config.redis.durability,
         )
         self._retry = Retry(self._verify, clock.monotonic)
         self._biller: Biller | None = None
@@ -87,6 +98,8 @@ class Billing:
                     unsafe = _only_unsafe(error)
                     if unsafe is None:
                         raise
+                    if isinstance(unsafe, LostData) and self._config.redis.durability.mode == "server":
+                        self._lost = unsafe  # with other durabilities, it may not have been confirmed
                     await self._block(unsafe)
         finally:
             self._ledger.close()
@@ -97,6 +110,7 @@ class Billing:
     async def _own(self) -> None:
         """Make invoices while this daemon has the lease."""
         billing = self._config.billing
+        self._raise_lost()
         self._biller = biller = Biller(
             self._ledger,
             self._catalogue,
@@ -117,6 +131,7 @@ class Billing:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._lease_keeper.renew())
                 group.create_task(self._unblock())
+                group.create_task(self._watch_lost())
                 group.create_task(biller.run())
         except BaseExceptionGroup as failed:
             await self._lease_keeper.handle_loss(failed)
@@ -132,6 +147,15 @@ class Billing:
         with suppress(StoreUnavailable, StoreRefused):
             await self._lease_keeper.release()
         await asyncio.sleep(BLOCKED_SECONDS)
+
+    def _raise_lost(self) -> None:
+        if (lost := self._lost or self._lost_marks()) is not None:
+            raise lost
+
+    async def _watch_lost(self) -> None:
+        while True:
+            await asyncio.sleep(LOST_SECONDS)
+            self._raise_lost()
 
     async def _unblock(self) -> None:
         await asyncio.sleep(HEALTHY_SECONDS)
@@ -161,11 +185,7 @@ class Billing:
         check_head(self._catalogue, known, await self._ledger.catalogue_head())
         state = await self._ledger.state()
         if self._biller is not None and state.sequence < self._biller.sequence:
-            raise LostData(
-                f"Redis lost data: the invoices are at step {state.sequence}, "
-                f"and step {self._biller.sequence} was written",
-                "restore the data before witnd is started again",
-            )
+            raise LostSteps("the invoices are", state.sequence, self._biller.sequence)
         if self.is_running:
             await self._ledger.check_positions(state.read)
 
@@ -173,6 +193,6 @@ class Billing:
 def _only_unsafe(error: BaseException) -> Unsafe | None:
     """Return the first reason to block invoices, or None if there are other errors too."""
     errors = list(leaves(error))
-    if any(isinstance(one, Fenced | LostData) or not isinstance(one, Unsafe) for one in errors):
+    if any(isinstance(one, Fenced) or not isinstance(one, Unsafe) for one in errors):
         return None
     return next(one for one in errors if isinstance(one, Unsafe))

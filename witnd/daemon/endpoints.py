@@ -19,14 +19,14 @@ class Endpoints:
 
     def of(self, rule_id: str) -> Endpoint | None:
         now = self._now_ms()
-        rule = self._in_force(now).get(rule_id)
+        rule = self._in_effect(now).get(rule_id)
         if rule is None or not rule.enabled:
             return None
         return Endpoint(
             rule.url, signing_secrets(self._catalogue.versions("notification_rule", rule.name), now).secrets
         )
 
-    def _in_force(self, now: int) -> dict[str, NotificationRule]:
+    def _in_effect(self, now: int) -> dict[str, NotificationRule]:
         """Return the rules in effect by id. Cached, because the catalogue returns the same tuple until it changes."""
         rules = self._catalogue.rules(now)
         if rules is not self._rules:

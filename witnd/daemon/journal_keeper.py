@@ -13,10 +13,11 @@ from typing import Final
 import structlog
 from redis.asyncio import Redis
 
-from witnd.store.errors import StoreRefused, StoreUnavailable
+from witnd.store.errors import LostData, StoreRefused, StoreUnavailable
 from witnd.store.journal.journal import Journal
 from witnd.store.journal.marks import read_marks
 from witnd.store.keys import GlobalKeys
+from witnd.store.server.durability import Confirmations
 
 # Longest delay of a write while no webhook waits for it.
 WRITE_SECONDS: Final = 0.5
@@ -96,14 +97,32 @@ class JournalKeeper:
             log.error("journal.failed", path=path, reason=reason, remedy=remedy)
 
 
-async def watch_marks(client: Redis, keys: GlobalKeys, journal: Journal) -> None:
-    """Record the last numbers and the biller's steps. Raises `LostData` if one decreases."""
-    while True:
-        with contextlib.suppress(StoreUnavailable, StoreRefused):  # the caller that needs Redis logs it
-            marks = await read_marks(client, keys)
-            journal.check_marks(marks)
-            journal.note_marks(marks)
-        await asyncio.sleep(MARKS_SECONDS)
+class MarksWatch:
+    """Records the last numbers and the biller's steps once they are confirmed: `run()` until cancelled."""
+
+    def __init__(self, client: Redis, keys: GlobalKeys, journal: Journal, confirmations: Confirmations) -> None:
+        self.lost: LostData | None = None  # what Redis has lost of them
+        self._client = client
+        self._keys = keys
+        self._journal = journal
+        self._confirmations = confirmations
+
+    async def run(self) -> None:
+        while True:
+            with contextlib.suppress(StoreUnavailable, StoreRefused):  # the caller that needs Redis logs it
+                await self._look()
+            await asyncio.sleep(MARKS_SECONDS)
+
+    async def _look(self) -> None:
+        marks = await read_marks(self._client, self._keys)
+        try:
+            self._journal.check_marks(marks)
+        except LostData as lost:
+            self.lost = lost
+            return
+        self.lost = None
+        await self._confirmations.confirm()
+        self._journal.note_marks(marks)
 
 
 def in_thread(call: Callable[[], None]) -> asyncio.Future[None]:

@@ -1,4 +1,4 @@
-"""Keep a lease: wait for it, renew it, wait again after losing it, and release it."""
+"""Keep a lease: wait until it is this daemon's turn and the lease is free, renew it, and release it."""
 
 import asyncio
 import contextlib
@@ -14,13 +14,18 @@ from witnd.store.server.safety import Problem
 
 # A live owner renews three times per lease length. After this many lengths without a renewal it counts as dead.
 DEAD_AFTER = 3
+# How often the daemon that should have a partition tries to take its lease: an owner that gives it up releases it soon.
+HANDOVER_SECONDS = 0.25
 
 log = structlog.get_logger()
 
 
 class LeaseKeeper:
     """Waits for a lease and renews it. `what` names the owned thing. `standby` is called with the owner when another
-    daemon has it. `look` reads the server's clock for the guard, before any decision depends on it."""
+    daemon has it, or should have it. `look` reads the server's clock for the guard, before any decision depends on it.
+
+    `poll_seconds`: how often to try, while another daemon has the lease.
+    """
 
     def __init__(
         self,
@@ -32,6 +37,7 @@ class LeaseKeeper:
         seconds: float,
         standby: Callable[[str], None],
         look: Callable[[], Awaitable[None]],
+        poll_seconds: float = HANDOVER_SECONDS,
     ) -> None:
         self.is_held = False
         self.waiting_for: str | None = None  # why it does not try to take the lease
@@ -42,7 +48,10 @@ class LeaseKeeper:
         self._pause = seconds / 3
         self._standby = standby
         self._look = look
-        self._stopping = asyncio.Event()
+        self._poll = poll_seconds
+        self._assigned = lease.instance  # the daemon that should have the lease
+        self._stopping = False
+        self._woken = asyncio.Event()
 
     @property
     def fence(self) -> str:
@@ -50,38 +59,51 @@ class LeaseKeeper:
         return self._lease.value
 
     @property
-    def stopping(self) -> bool:
-        return self._stopping.is_set()
+    def is_wanted(self) -> bool:
+        """Return whether this daemon should have the lease."""
+        return self._assigned == self._lease.instance and not self._stopping
 
     def stop(self) -> None:
         """Stop waiting for the lease."""
-        self._stopping.set()
+        self._stopping = True
+        self._woken.set()
+
+    def assign(self, instance: str) -> None:
+        """Set which daemon should have the lease. Another one waits."""
+        if instance != self._assigned:
+            self._assigned = instance
+            self._woken.set()
 
     async def take(self) -> bool:
         """Wait for the lease. False if stopped meanwhile."""
         self.is_held = False
         watched = _ForeignLease(self._lease, self._clock)
         owner: str | None = None
-        while not self._stopping.is_set():
+        while not self._stopping:
             await self._retry.call("reading the server's clock", self._look)
-            replace, wait = watched.dead_value(), self._pause
-            found = await self._retry.call(
-                "taking the lease",
-                lambda: self._lease.take(replace=replace),  # noqa: B023
-            )
-            self._report_refusal(found if isinstance(found, Problem) else None)
-            if found is None:
-                self.is_held = True
-                return True
-            if isinstance(found, Holder):
-                watched.look(found)
-                if owner != found.instance:
-                    owner = found.instance
-                    self._standby(owner)
-                wait = min(wait, max(found.left_ms, 10) / 1000)
+            wait = self._pause
+            other = None if self.is_wanted else self._assigned
+            if other is None:
+                replace = watched.dead_value()
+                found = await self._retry.call(
+                    "taking the lease",
+                    lambda: self._lease.take(replace=replace),  # noqa: B023
+                )
+                self._report_refusal(found if isinstance(found, Problem) else None)
+                if found is None:
+                    self.is_held = True
+                    return True
+                if isinstance(found, Holder):
+                    watched.look(found)
+                    other = found.instance
+                    wait = min(self._poll, wait, max(found.left_ms, 10) / 1000)
+            if other is not None and owner != other:
+                owner = other
+                self._standby(owner)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
-                    await self._stopping.wait()
+                    await self._woken.wait()
+            self._woken.clear()
         return False
 
     def _report_refusal(self, problem: Problem | None) -> None:
@@ -115,6 +137,7 @@ class LeaseKeeper:
             log.warning("lease.expired", of=self._what, action="taking it again and reloading")
 
     async def release(self) -> None:
+        self.is_held = False
         with contextlib.suppress(StoreUnavailable, StoreRefused):
             await self._lease.release()
 

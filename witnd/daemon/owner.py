@@ -1,11 +1,11 @@
 """Own one partition: take the lease, fold its log, send its webhooks, release the lease.
 
-`run()` until cancelled or stopped. After losing the lease, it drops its memory, waits for the lease again and reloads.
+`run()` until cancelled or stopped. After losing the lease, or when another daemon should have the partition, it drops
+its memory and waits until it may take the lease again.
 """
 
 import asyncio
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Awaitable, Callable
 from random import random
 
 import structlog
@@ -13,12 +13,13 @@ from msgspec import Struct
 
 from witnd.clock import Clock
 from witnd.config import Config
+from witnd.daemon.confirmed_steps import ConfirmedSteps
 from witnd.daemon.endpoints import Endpoints
 from witnd.daemon.journal_keeper import JournalKeeper
 from witnd.daemon.lease_keeper import LeaseKeeper
 from witnd.daemon.preparation import prepare
-from witnd.daemon.side_task import SideTask
-from witnd.daemon.side_tasks import side_tasks
+from witnd.daemon.same_data import check_deployment, check_partition
+from witnd.daemon.side_task import SideTask, describe
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.engine.forwarding import Forwarding
 from witnd.engine.intake import Intake
@@ -29,24 +30,24 @@ from witnd.fold.on_hold import Poison
 from witnd.fold.partition import Partition
 from witnd.notify.relay import Relay, Send
 from witnd.notify.slots import CallLimits, Slots
-from witnd.store.catalogue.loader import check_head
 from witnd.store.clock.watch import ClockWatch
 from witnd.store.deliveries.outbox import Outbox
-from witnd.store.errors import Displaced, LostData, StoreRefused, StoreUnavailable
+from witnd.store.errors import LostData, StoreRefused, StoreUnavailable, only_lost_data
 from witnd.store.journal.journal import Journal
 from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.log.forward import ForwardQueue
 from witnd.store.log.reader import Log
-from witnd.store.meta import read_meta
-from witnd.store.records.log_snapshot import check_snapshot
 from witnd.store.server.clients import Clients
 from witnd.store.server.connection import Endpoint
+from witnd.store.server.durability import Confirm, Confirmations
 from witnd.store.server.lease import Lease
 from witnd.store.server.retry import Retry
 from witnd.store.server.safety import problems, read_health
 
 # An attempt may take 20 s. One that is cut off is recorded as begun and repeated under the same id.
 DELIVERY_GRACE_SECONDS = 5.0
+# When another daemon waits for the partition, it must not wait for a slow endpoint.
+HANDOVER_GRACE_SECONDS = 0.3
 WATCH_SECONDS = 2.0
 
 log = structlog.get_logger()
@@ -69,6 +70,8 @@ class PartitionDeps(Struct, frozen=True, kw_only=True):
     slots: Slots
     calls: CallLimits
     changed: Callable[[], None]
+    has_others: Callable[[], bool]  # whether other daemons run
+    confirm_shared: Confirm  # confirms earlier writes of the shared slot
 
 
 class Owner:
@@ -85,10 +88,15 @@ class Owner:
         self.relay: Relay | None = None
         self.supervised = SideTask(f"partition {number}", self.run, self.release, kind="partition")
         self.sides: list[SideTask] = []  # tasks that must not end the partition
+        self.lost: LostData | None = None  # why the partition has stopped
         self._shared = shared
         self._poison: Poison | None = None  # what ended the last run of the pipeline
         self._poisons = Poisons(number)
+        self._lost_at: int | None = None  # the step at which the last loss was found
         self._retry = Retry(self._verify, shared.clock.monotonic)
+        name = f"witnd-{config.daemon.instance}-{number}-confirm"
+        self._confirmations = Confirmations(shared.server, self.keys.confirmed, config.redis.durability, name)
+        self._steps = ConfirmedSteps(number, self._confirmations, lambda step: shared.journal.note(number, step))
         self._lease_keeper = LeaseKeeper(
             f"partition {number}",
             Lease(
@@ -104,7 +112,13 @@ class Owner:
             standby=self._standby,
             look=self._look,
         )
-        self._store = Log(shared.server, self.keys, shared.shared_keys, f"witnd-{config.daemon.instance}-{number}")
+        self._store = Log(
+            shared.server,
+            self.keys,
+            shared.shared_keys,
+            f"witnd-{config.daemon.instance}-{number}",
+            shared.confirm_shared,
+        )
         queue = ForwardQueue(shared.clients.deliveries, self.keys, shared.shared_keys)
         self._forwarding = Forwarding(queue, number, self._retry, shared.watch.guard)
         self._watcher = Log(shared.server, self.keys, shared.shared_keys, f"witnd-{config.daemon.instance}-watch")
@@ -115,9 +129,13 @@ class Owner:
         found = [] if self.intake is None or self.state != "running" else self.intake.blocks.reasons
         if self._retry.trouble is not None:
             found = [self._retry.trouble, *found]
+        if self._steps.trouble is not None and self.state == "running":
+            found = [f"steps of partition {self.number} are not confirmed: {self._steps.trouble}", *found]
         if self._retry.paused is not None:
             found = [f"partition {self.number} is paused: {self._retry.paused}", *found]
-        if self.state != "running":
+        if self.lost is not None:
+            return [f"partition {self.number} has stopped: {self.lost}"]
+        if self.state != "running" and (self._lease_keeper.is_wanted or self.state == "starting"):
             why = f": {self._lease_keeper.waiting_for}" if self._lease_keeper.waiting_for is not None else ""
             found = [f"partition {self.number} is {self.state}{why}", *found]
         return found
@@ -128,14 +146,24 @@ class Owner:
         return self.intake is None or self.intake.idle.is_set()
 
     async def run(self) -> None:
+        """Own the partition until stopped. Lost data of this partition ends it, and not the others: see `lost`."""
         try:
             while await self._lease_keeper.take():
                 while await self._own():
                     pass  # with the same lease, and all data read again
+                await self._lease_keeper.release()
+        except Exception as error:
+            if (lost := only_lost_data(error)) is None:
+                raise
+            await self._verify_deployment()  # a loss of everything ends the daemon
+            self.lost = lost
+            log.error("partition.stopped", partition=self.number, reason=lost.reason, remedy=lost.remedy)
+            await self._lease_keeper.release()
         finally:
             self.state = "stopped"
             self._store.close()
             self._watcher.close()
+            self._confirmations.close()
 
     def stop(self) -> None:
         self._lease_keeper.stop()
@@ -145,13 +173,25 @@ class Owner:
     async def release(self) -> None:
         await self._lease_keeper.release()
 
+    @property
+    def has_lease(self) -> bool:
+        return bool(self._lease_keeper.fence)
+
+    def assign(self, instance: str) -> None:
+        """Set which daemon should have the partition. Another owner gives it up."""
+        self._lease_keeper.assign(instance)
+        if not self._lease_keeper.is_wanted and self.pipeline is not None:
+            self.pipeline.stop()
+
     async def _look(self) -> None:
         """While waiting for the lease, read the clock and the owner's last step, so that this daemon detects lost data
         as the owner does."""
         await self._shared.watch.sample()
-        state = await self._watcher.state()
+        state, confirmed = await self._watcher.state(), None
         self._shared.journal.check(self.number, state.sequence)
-        self._shared.journal.note(self.number, state.sequence)
+        if self._confirmations.is_needed:
+            confirmed = await self._watcher.confirmed_step()
+        self._shared.journal.note(self.number, state.sequence if confirmed is None else confirmed)
 
     def _standby(self, owner: str) -> None:
         log.info("partition.standby", partition=self.number, owner=owner)
@@ -163,7 +203,7 @@ class Owner:
         await self._retry.call("looking at the data", self._verify)
         state = await self._retry.call("reading the state", self._store.state)
         shared.journal.check(self.number, state.sequence)
-        shared.journal.note(self.number, state.sequence)
+        self._steps.begin(state.sequence)
         partition = Partition(
             shared.catalogue,
             partition=self.number,
@@ -178,15 +218,16 @@ class Owner:
         poison, self._poison = self._poison, None
         open_outcomes, check = await prepare(memory, state, self.number, poison)
         self.relay = relay = self._relay()
-        batch_max = config.daemon.batch
-        self.intake = intake = Intake(memory, batch_max=batch_max, guard=shared.watch.guard, clock=shared.clock)
+        self.intake = intake = Intake(
+            memory, batch_max=config.daemon.batch, guard=shared.watch.guard, clock=shared.clock
+        )
         self.pipeline = pipeline = Pipeline(
             memory,
             intake,
             fence=self._lease_keeper.fence,
             sequence=state.sequence,
             actors_max=config.daemon.actors_in_memory,
-            on_commit=lambda sequence: shared.journal.note(self.number, sequence),
+            on_commit=self._steps.add,
             on_queued=relay.wake_lanes,
             on_unqueued=relay.queue,
             on_forwards=self._forwarding.wake,
@@ -199,30 +240,66 @@ class Owner:
             lease=self._lease_keeper.fence.partition(":")[0],
         )
         self._set_state("running")
-        if self._lease_keeper.stopping:
+        if not self._lease_keeper.is_wanted:
             pipeline.stop()
-        self.sides = sides = side_tasks(self.number, relay, self._watch, intake.retries, check, self._forwarding)
+        self.sides = [
+            self._side("webhooks", relay.run),
+            self._side("health checks", self._watch),
+            self._side("retries", intake.retries.run),
+            self._side("deadline checks", check.run),
+            self._side("forwarding", self._forwarding.run),
+            *([self._side("confirmation of steps", self._steps.run)] if self._steps.is_needed else []),
+        ]
         try:
-            async with asyncio.TaskGroup() as group:
-                renewing = group.create_task(self._lease_keeper.renew())
-                relaying, *beside = [group.create_task(one.run()) for one in sides]
-                await group.create_task(pipeline.run())
-                if left := await relay.stop(DELIVERY_GRACE_SECONDS):
-                    log.warning("deliveries.interrupted", count=len(left), partition=self.number)
-                for task in (renewing, relaying, *beside):
-                    task.cancel()
+            await self._run(pipeline, relay)
         except BaseExceptionGroup as failed:
             # The next run checks Redis itself.
             self._retry.paused = None
             self._poison = poison = self._poisons.extract(failed)
-            if poison is None:
+            is_undone = poison is None and self._is_undone(failed, pipeline)
+            if poison is None and not is_undone:
                 await self._lease_keeper.handle_loss(failed)
             self._set_state("starting")
-            return poison is not None
+            return poison is not None or is_undone
         finally:
             self.sides = []
             self._store.close()
+            self.pipeline = self.intake = self.memory = self.relay = None
         return False
+
+    async def _run(self, pipeline: Pipeline, relay: Relay) -> None:
+        """Run the pipeline until it is stopped, and the side tasks beside it."""
+        async with asyncio.TaskGroup() as group:
+            renewing = group.create_task(self._lease_keeper.renew())
+            beside = [group.create_task(one.run()) for one in self.sides]
+            await group.create_task(pipeline.run())
+            is_awaited = self._shared.has_others()
+            left = await relay.stop(HANDOVER_GRACE_SECONDS if is_awaited else DELIVERY_GRACE_SECONDS)
+            if left:
+                log.warning("deliveries.interrupted", count=len(left), partition=self.number)
+            for task in (renewing, *beside):
+                task.cancel()
+
+    def _is_undone(self, failed: BaseExceptionGroup[BaseException], pipeline: Pipeline) -> bool:
+        """Return whether Redis lost only what was not confirmed, as after a failover. It is decided again.
+
+        What the new primary has is compared with all confirmed steps when the partition is loaded.
+        """
+        lost, other = failed.split(LostData)
+        if lost is None or other is not None or not self._steps.is_needed or self._lost_at == pipeline.sequence:
+            return False
+        self._lost_at = pipeline.sequence
+        log.warning(
+            "partition.undone",
+            partition=self.number,
+            reason=describe(lost),
+            written=pipeline.sequence,
+            confirmed=self._steps.last,
+        )
+        return True
+
+    def _side(self, kind: str, work: Callable[[], Awaitable[None]]) -> SideTask:
+        return SideTask(f"{kind} of partition {self.number}", work, kind=kind)
 
     async def _watch(self) -> None:
         """Pause while Redis is not safe to bill from."""
@@ -243,35 +320,17 @@ class Owner:
 
     async def _verify(self) -> None:
         """Check that Redis has the same data after an outage."""
-        found = problems(await read_health(self._store.ask), self._shared.config.redis.durability)
-        if found:
-            raise StoreRefused(found[0].reason, found[0].remedy)
-        meta = await read_meta(
-            self._shared.clients.ownership, self._shared.shared_keys, self._shared.config.redis.partitions
+        shared = self._shared
+        await self._verify_deployment()
+        pipeline, intake = self.pipeline, self.intake
+        if pipeline is not None and intake is not None and self.state == "running":
+            await check_partition(self._store, self.number, pipeline.sequence, shared.catalogue, intake)
+
+    async def _verify_deployment(self) -> None:
+        shared = self._shared
+        await check_deployment(
+            self._store, shared.clients.ownership, shared.shared_keys, shared.deployment, shared.config
         )
-        if meta is None:
-            raise LostData(
-                f"Redis lost its data: deployment {self._shared.deployment} is gone",
-                "restore the data before witnd is started again",
-            )
-        if meta.deployment != self._shared.deployment:
-            raise Displaced(
-                f"Redis has the data of another deployment, {meta.deployment}, in place of {self._shared.deployment}; "
-                "find out which of the two is right before you start witnd again"
-            )
-        if self.pipeline is None or self.intake is None or self.state != "running":
-            return
-        state = await self._store.state()
-        if state.sequence < self.pipeline.sequence:
-            raise LostData(
-                f"Redis lost data: partition {self.number} is at step {state.sequence}, "
-                f"and step {self.pipeline.sequence} was written",
-                "restore the data before witnd is started again",
-            )
-        known = self._shared.catalogue.chain.head
-        snapshot, _ = await self._store.snapshot()
-        check_head(self._shared.catalogue, known, snapshot.catalogue, snapshot.versions)
-        check_snapshot(snapshot, self.intake.read_to, self.intake.read)
 
     def _relay(self) -> Relay:
         shared = self._shared
@@ -282,6 +341,7 @@ class Owner:
             fence=self._lease_keeper.fence,
             channels=shared.clients.channels,
         )
+
         return Relay(
             outbox,
             send=shared.send,
@@ -291,8 +351,13 @@ class Owner:
             schedule=tuple(int(step * 1000) for step in shared.config.webhooks.schedule),
             slots=shared.slots,
             calls=shared.calls,
-            on_disk=partial(shared.keeper.on_disk, self.number) if shared.keeper.is_kept else None,
+            confirmed=self._confirmed if self._steps.is_needed or shared.keeper.is_kept else None,
         )
+
+    async def _confirmed(self, step: int) -> None:
+        """Wait until a step is confirmed, and in the journal."""
+        await self._steps.reached(step)
+        await self._shared.keeper.on_disk(self.number, step)
 
     def _set_state(self, state: str) -> None:
         self.state = state

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Final, cast
 
 import structlog
@@ -13,6 +14,7 @@ from witnd.app.daemon_services import DaemonServices
 from witnd.config import Config, ConfigError
 from witnd.daemon.side_task import SideTask
 from witnd.domain.values.mistake import Mistake
+from witnd.settings import Address
 from witnd.store.errors import StoreRefused, StoreUnavailable
 from witnd.store.keys import Keys
 from witnd.store.server.connection import redis_errors
@@ -87,19 +89,20 @@ class Web:
             SideTask("ingestion over HTTP", services.appender.run),
             SideTask("lag", lag.run),
             SideTask("live pages", services.pulse.run),
-            SideTask("HTTP", self._listen),
         ]
+        if config.http.bind is not None:
+            self.sides.append(SideTask("HTTP", partial(self._listen, config.http.bind)))
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             for side in self.sides:
                 group.create_task(side.run())
 
-    async def _listen(self) -> None:
+    async def _listen(self, bind: Address) -> None:
         listener = self.server.listener()
         sockets: list[socket.socket] = []
         try:
-            sockets = await self._bound()
+            sockets = await self._bound(bind)
             most = connections_max(self._config.http.connections_max, file_limit())
             host, port = sockets[0].getsockname()[:2]
             address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -113,8 +116,8 @@ class Web:
             listener.pre_shutdown()
             await listener.shutdown(END_SECONDS)
 
-    async def _bound(self) -> list[socket.socket]:
-        bind, told = self._config.http.bind, False
+    async def _bound(self, bind: Address) -> list[socket.socket]:
+        told = False
         while True:
             try:
                 return await listening_sockets(bind.host, bind.port)

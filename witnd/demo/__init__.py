@@ -1,3 +1,5 @@
 """`witnd demo`: a complete billing system with sample traffic.
-Imports the daemon, the store and the audit; only customers and events are samples.
+
+Imports `daemon`, `web` and `app`: the daemon, use cases and texts are the product's. Only customers and events are
+samples.
 """

@@ -5,7 +5,6 @@ environment are ignored, so that the demo is the same everywhere.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from ipaddress import ip_network
@@ -16,22 +15,26 @@ from typing import Any, Final
 from redis.asyncio import Redis
 
 from witnd import telemetry
+from witnd.app import tokens
+from witnd.app.audit import Report, audit
+from witnd.app.catalogue.apply import Application, apply
+from witnd.app.outcomes.list import one
+from witnd.app.outcomes.view import Explained
+from witnd.app.services import Services, services_without_daemon
 from witnd.config import Config, DaemonConfig, HttpConfig, RedisConfig, WebhooksConfig
 from witnd.daemon.assembly import Daemon, server_for
 from witnd.daemon.process.systemd import Systemd
-from witnd.demo import catalogue as wares
+from witnd.demo.account import Line, webhook_line
+from witnd.demo.catalogue import customer_file, sample_file
 from witnd.demo.receiver import Receiver
 from witnd.demo.screen import Screen
 from witnd.demo.stops import Stops
-from witnd.demo.summary import Summary, lines, summary
 from witnd.demo.traffic import Fields, Traffic
 from witnd.demo.watch import Watch
-from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.settings import Address
-from witnd.store.access.tokens import Tokens
-from witnd.store.catalogue.versions import CatalogueStore
+from witnd.store.access.change_log import Author
 from witnd.store.errors import StoreUnavailable
-from witnd.store.keys import BillingKeys, GlobalKeys, Keys
+from witnd.store.keys import Keys
 from witnd.store.query.reads import open_reads
 from witnd.store.server.connection import connect, redis_errors
 
@@ -47,9 +50,12 @@ STOP_SECONDS: Final = 15.0
 NOTICE_SECONDS: Final = 2.0
 POLL_SECONDS: Final = 0.05
 _LOG_LINES: Final = 20
+_AUTHOR: Final = Author(who="demo", source="cli")
 
 # Returns the commands to inspect the Redis at an address.
 Hint = Callable[[str], Sequence[str]]
+# Returns an explained outcome and the audit as text.
+Describe = Callable[[Explained | None, Report], str]
 
 
 class DemoFailed(Exception):  # noqa: N818 - its cause is the error
@@ -72,14 +78,14 @@ def settings(folder: Path) -> Config:
     )
 
 
-async def play(seconds: int | None, look_inside: Hint) -> Summary:
-    """Run the demo and return its summary. `look_inside` returns the commands to inspect Redis."""
+async def play(seconds: int | None, look_inside: Hint, describe: Describe) -> Report:
+    """Run the demo and return its audit."""
     stops = Stops()
     screen = Screen(stops.reader_lost)
     with stops.listening():
         try:
             with TemporaryDirectory(prefix=FOLDER) as folder, _logging(Path(folder)):
-                return await Demo(Path(folder), screen, stops, seconds, look_inside).play()
+                return await Demo(Path(folder), screen, stops, seconds, look_inside, describe).play()
         finally:
             await screen.close(stops.hurried)
 
@@ -103,17 +109,20 @@ def _logging(folder: Path) -> Iterator[None]:
 class Demo:
     """One run of the demo. Its parts communicate only through Redis and HTTP."""
 
-    def __init__(self, folder: Path, screen: Screen, stops: Stops, seconds: int | None, look_inside: Hint) -> None:
+    def __init__(
+        self, folder: Path, screen: Screen, stops: Stops, seconds: int | None, look_inside: Hint, describe: Describe
+    ) -> None:
         self._config = settings(folder)
         self._screen = screen
         self._stops = stops
         self._seconds = seconds
         self._look_inside = look_inside
+        self._describe = describe
         self._keys = Keys(PREFIX, 0)
         self._watched = asyncio.Event()
         self._running: dict[str, asyncio.Task[Any]] = {}
 
-    async def play(self) -> Summary:
+    async def play(self) -> Report:
         config = self._config
         daemon = Daemon(config, Systemd({}), remember=True)
         async with (
@@ -122,31 +131,34 @@ class Demo:
             open_reads(server) as reads,
         ):
             assert private is not None
-            store = CatalogueStore(client, GlobalKeys(PREFIX), config.redis.partitions)
-            watch = Watch(reads, self._keys, store, lambda line: self._screen.print_line(*line.pieces()))
-            async with Receiver.open(watch.add_receipt) as receiver, self._clean_up():
+            services = services_without_daemon(config, server, client, None)
+            watch = Watch(services, reads, lambda line: self._screen.print_line(*line.pieces()))
+            async with Receiver.open(lambda receipt: watch.add(webhook_line(receipt))) as receiver, self._clean_up():
                 with self._stops.cuttable():
-                    receiver.secrets = await wares.apply_items(store, wares.sample_items(receiver.address))
+                    receiver.secrets = (await _apply(services, sample_file(receiver.address))).plan.secrets
                     self._start("server", private.wait_exit())
                     self._start("daemon", daemon.run(server))
                     await self._wait(daemon.ready)
                     await self._wait(daemon.answering)
-                    _, token = await Tokens(client, GlobalKeys(PREFIX), time.monotonic).create(
-                        "demo", ("admin",), time.time_ns() // 1_000_000
+                    token = await tokens.create(
+                        services.tokens, _AUTHOR, name="demo", scopes=("admin",), rate=None, now_ms=services.now_ms()
                     )
-                    self._greet(private.url, f"{daemon.address}", token)
+                    self._greet(private.url, f"{daemon.address}", token.token)
                     self._start("account", watch.run(self._watched))
-                    await self._run_traffic(client, store)
+                    await self._run_traffic(services, watch)
                     await self._settle(client)
                     daemon.stop()
                     await self._wait_for_end("daemon")
                     self._watched.set()
                     await self._wait_for_end("account")
-                    found = await summary(reads, self._keys, BillingKeys(PREFIX), store, Catalogue(), receiver.heard)
+                    key = watch.first_final
+                    explained = None if key is None else await one(services, key)
+                    report = await audit(services)
         self._say()
-        for pieces in lines(found):
-            self._screen.print_line(*pieces)
-        return found
+        self._say(f"webhooks: {receiver.stats.text}")
+        for line in self._describe(explained, report).splitlines():
+            self._say(line)
+        return report
 
     # -- the acts --------------------------------------------------------------------------------
 
@@ -155,7 +167,7 @@ class Demo:
         self._say(f"A real daemon on a private server bills {agents} of made-up customers.")
         self._say("Outcomes settle after 3 to 5 quiet seconds; in real life it is days.")
         until = "until Ctrl-C" if self._seconds is None else f"for {self._seconds} s"
-        self._say(f"It runs {until}, settles what is open, audits its sums and leaves nothing behind.")
+        self._say(f"It runs {until}, settles what is open, audits everything and leaves nothing behind.")
         self._say(f"Look at it in a browser: {address}/dashboard")
         self._say(f"  sign in with {token}")
         self._say("Or in another terminal:")
@@ -165,14 +177,17 @@ class Demo:
         self._say("Times are UTC.")
         self._say()
 
-    async def _run_traffic(self, client: Redis, store: CatalogueStore) -> None:
+    async def _run_traffic(self, services: Services, watch: Watch) -> None:
         async def append(fields: Fields) -> None:
             entry: dict[Any, Any] = {**fields}
             with redis_errors():
-                await client.xadd(self._keys.events, entry)
+                await services.client.xadd(self._keys.events, entry)
 
         async def arrive(customer: str, rate_card: str) -> None:
-            await wares.apply_items(store, wares.new_customer_items(customer, rate_card))
+            at_ms = services.now_ms()
+            await _apply(services, customer_file(customer, rate_card))
+            text = f"customer {customer} is added, with rate card {rate_card}"
+            watch.add(Line(at_ms=at_ms, key="", word="catalogue", text=text))
 
         self._start("traffic", Traffic(append, arrive).run())
         await self._wait(self._stops.asked, seconds=self._seconds)
@@ -255,6 +270,10 @@ class Demo:
         finally:
             for name in [*self._running]:
                 await self._cancel(name)
+
+
+async def _apply(services: Services, file: bytes) -> Application:
+    return await apply(services, _AUTHOR, file, effective_from=None, is_dry_run=False)
 
 
 def _unexpected_end(name: str, task: asyncio.Task[Any]) -> StoreUnavailable:

@@ -40,6 +40,12 @@ class ReceiverStats(Struct, kw_only=True):
     repeated: int = 0
     forged: int = 0
 
+    @property
+    def text(self) -> str:
+        text = f"{self.verified} verified, {self.retried} of them after a retry"
+        text += f", {self.repeated} received again" if self.repeated else ""
+        return text + (f", {self.forged} forged" if self.forged else "")
+
 
 def signature_problem(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> str | None:
     """Return why the signature is invalid, or None."""
@@ -61,7 +67,7 @@ class Receiver:
     def __init__(self, tell: Callable[[Receipt], None]) -> None:
         self.port = 0
         self.secrets: Mapping[str, str] = {}
-        self.heard = ReceiverStats()
+        self.stats = ReceiverStats()
         self._tell = tell
         self._attempts: Counter[str] = Counter()
         self._accepted: set[str] = set()
@@ -96,22 +102,22 @@ class Receiver:
 
     def record(self, rule: str, headers: Mapping[str, str], body: bytes, wrong: str | None, now: float) -> Receipt:
         """Count a message and return its receipt."""
-        id_, heard = headers.get("webhook-id", ""), self.heard
+        id_, stats = headers.get("webhook-id", ""), self.stats
         again = id_ in self._accepted
         self._attempts[id_] += 1
         attempt = self._attempts[id_]
         refused = attempt == 1 and len(self._attempts) % ERROR_EVERY == 0
         if wrong is not None:
-            heard.forged += 1
+            stats.forged += 1
             status = 401
         elif again:
-            heard.repeated += 1
+            stats.repeated += 1
             status = 200
         elif refused:
             status = 500
         else:
-            heard.verified += 1
-            heard.retried += attempt > 1
+            stats.verified += 1
+            stats.retried += attempt > 1
             self._accepted.add(id_)
             status = 200
         return Receipt(

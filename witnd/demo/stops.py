@@ -44,7 +44,7 @@ class Stops:
         self.hurried.set()
 
     def reader_lost(self) -> None:
-        """Stop fast, because nobody reads the output. Thread-safe."""
+        """Stop fast, because the reader of the output is gone. Thread-safe."""
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self.hurry)
 

@@ -29,6 +29,9 @@ def check_daemon(config: Config, *, private: bool) -> Iterator[Check]:
     if private:
         yield ok("daemon", "embedded server", f"running; its URL is in {config.daemon.state_dir / URL_FILE}")
     bind = config.http.bind
+    if bind is None:
+        yield note("daemon", "http", 'http.bind is "none", so the daemon cannot be checked', "check another daemon")
+        return
     if bind.port == 0:
         yield note("daemon", "http", "http.bind has no fixed port, so the daemon cannot be checked", "set a port")
         return

@@ -75,9 +75,8 @@ def _kind(server: Server) -> Check:
 
 
 def _mode(server: Server) -> Iterator[Check]:
-    for one in safety.kind_problems(server.info):
-        if "too old" not in one.reason:  # the version has a line of its own
-            yield problem("redis", "mode", one.reason, one.remedy)
+    for one in safety.mode_problems(server.info):
+        yield problem("redis", "mode", one.reason, one.remedy)
 
 
 def _safety(server: Server) -> Iterator[Check]:

@@ -47,7 +47,7 @@ class ActorCache:
     def alarms(self, most: int) -> list[str]:
         """Return alarms about outcomes on hold; the first `most` with key and reason."""
         alarms = [
-            f"outcome {key} is on hold: {on_hold.hold.reason}; {on_hold.count} of its events wait"
+            f"outcome {key} is on hold: {on_hold.hold.reason}; waiting events: {on_hold.count}"
             for key, on_hold in islice(self.on_hold.items(), most)
         ]
         more = len(self.on_hold) - len(alarms)

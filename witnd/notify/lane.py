@@ -49,7 +49,7 @@ Send = Callable[[str, Sequence[str], Delivery], Awaitable[Attempt]]
 # Starts a task of the relay, or returns None if the relay is stopping.
 Work = Callable[[], Coroutine[Any, Any, None]]
 StartTask = Callable[[Work], "asyncio.Task[None] | None"]
-OnDisk = Callable[[int], Awaitable[None]]
+Confirmed = Callable[[int], Awaitable[None]]
 Turn = Callable[[], AbstractAsyncContextManager[None]]
 
 
@@ -66,7 +66,7 @@ class LaneContext(Struct, frozen=True, kw_only=True):
     calls: CallLimits
     backoff: Backoff
     start_task: StartTask
-    on_disk: OnDisk | None
+    confirmed: Confirmed | None
 
     async def call(self, turn: Turn, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the store and retry until it responds. Only for calls that may be repeated."""
@@ -193,9 +193,9 @@ class Lane:
     async def _start(self, rows: list[Row]) -> None:
         """Record as many attempts as may run, and send them."""
         context = self._context
-        if context.on_disk is not None:
+        if context.confirmed is not None:
             # A delivery must not report a step whose loss would not be noticed.
-            await context.on_disk(await self._ask(context.outbox.sequence))
+            await context.confirmed(await self._ask(context.outbox.sequence))
         target = context.endpoint(self.rule_id)
         if target is None:
             return  # the next pass parks them

@@ -13,7 +13,7 @@ import structlog
 
 from witnd.domain.webhooks.notification import SCHEDULE
 from witnd.notify.backoff import Backoff
-from witnd.notify.lane import Endpoint, Lane, LaneContext, OnDisk, Send, Work
+from witnd.notify.lane import Confirmed, Endpoint, Lane, LaneContext, Send, Work
 from witnd.notify.queueing import DeliveryQueuer
 from witnd.notify.slots import CallLimits, Slots
 from witnd.store.deliveries.outbox import Outbox
@@ -28,8 +28,9 @@ class Relay:
     """Sends deliveries: `run()` until stopped or cancelled. Raises `Fenced` if the partition has another owner.
 
     `send` makes one attempt and never raises; `endpoint` returns None for a rule that is not in effect. The relays of a
-    process share `slots`, the limits of attempts, and `calls`, the limits of calls to Redis. `on_disk` waits until a
-    step of the partition is in the journal; None without a journal.
+    process share `slots`, the limits of attempts, and `calls`, the limits of calls to Redis. `confirmed` waits until a
+    step of the partition is as safe as its durability promises, and in the journal; None if there is nothing to wait
+    for.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Relay:
         schedule: Sequence[int] = SCHEDULE,
         slots: Slots | None = None,
         calls: CallLimits | None = None,
-        on_disk: OnDisk | None = None,
+        confirmed: Confirmed | None = None,
     ) -> None:
         self._outbox = outbox
         self._random = random
@@ -58,7 +59,7 @@ class Relay:
             calls=calls or CallLimits(),
             backoff=Backoff("relay.store", random),
             start_task=self._start_task,
-            on_disk=on_disk,
+            confirmed=confirmed,
         )
         self._lanes: dict[str, tuple[Lane, asyncio.Task[None]]] = {}
         # None while no task may start.

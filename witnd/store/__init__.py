@@ -1,4 +1,4 @@
 """Everything that uses Redis: connections, keys, stored records, scripts.
 
-Imports `fold` and `domain`. Only this package imports redis-py, apart from the client of applications.
+Imports `fold`, `domain` and redis-py. Domain, fold, engine, notify and billing use Redis only through this package.
 """

@@ -19,12 +19,16 @@ class StoreRefused(Exception):  # noqa: N818
         self.remedy = remedy
 
 
+class Loading(StoreRefused):
+    """The server is still loading its data."""
+
+
 class Fenced(Exception):  # noqa: N818
     """Another owner holds the partition, so this daemon must not write to it any more."""
 
 
 class Displaced(Exception):  # noqa: N818
-    """The data in Redis now belongs to another deployment. The daemon must stop."""
+    """The daemon must stop: Redis has the data of another deployment, or another daemon has its instance name."""
 
 
 class Unsafe(Exception):  # noqa: N818
@@ -43,6 +47,18 @@ class LostData(Unsafe):
     commits (`store.partition.commit`), the digest of the catalogue (`store.catalogue.loader`), and positions and
     numbers of invoices (`store.invoices`).
     """
+
+
+class LostSteps(LostData):
+    """Redis has fewer steps than were written: `found` is the number of the last one. If none of the lost steps was
+    confirmed, they can be decided again."""
+
+    def __init__(self, what: str, found: int, written: int) -> None:
+        super().__init__(
+            f"Redis lost data: {what} at step {found}, and step {written} was written",
+            "restore the data before witnd is started again",
+        )
+        self.found = found
 
 
 class DamagedInvoice(Unsafe):
@@ -67,6 +83,13 @@ class Unreadable(Exception):  # noqa: N818
         super().__init__(f"{key}: {reason}" if key else reason)
         self.key = key
         self.reason = reason
+
+
+def only_lost_data(error: BaseException) -> LostData | None:
+    """Return the first loss, or None if there are other errors too."""
+    errors = list(leaves(error))
+    found = [one for one in errors if isinstance(one, LostData)]
+    return found[0] if len(found) == len(errors) else None
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:

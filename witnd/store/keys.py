@@ -2,7 +2,7 @@
 
 All keys of partition P have the hash tag `{P}`, so one commit writes to one slot of a cluster. Keys that all partitions
 share have the hash tag `{shared}`, so a change and its entry in the change log are one write in one slot. `witn:meta`
-has no hash tag: every version of witnd reads it first, to learn the format of the other keys.
+has no hash tag: every version of witnd reads it first, to check the format of the other keys.
 
 | key | type | holds | written by | lives |
 | --- | --- | --- | --- | --- |
@@ -16,12 +16,15 @@ has no hash tag: every version of witnd reads it first, to learn the format of t
 | `witn:{shared}:session:<digest>` | string | who is signed in at the dashboard | dashboard | 12 hours |
 | `witn:{shared}:changes` | stream | who changed what: an entry for each change | commands, API | the operator trims |
 | `witn:{shared}:clock` | hash | jumps of the server's clock, and which one was accepted | daemon, commands | for ever |
+| `witn:{shared}:daemons` | hash | instance → its process, heartbeat and partitions | daemon | while it runs |
+| `witn:{shared}:confirmed` | string | a mark that is written to confirm earlier writes | daemon, commands | for ever |
 | `witn:{P}:events` | stream | the log | applications, daemon (control entries) | the operator trims |
 | `witn:{P}:events:moving` | stream | entries of the log that `repair ahead` moves | repair | until moved |
 | `witn:{P}:forwards` | list | events of keys that moved to another partition | commit | until in its log |
 | `witn:{P}:forwarded` | hash | other partition → its last event in this log | daemon, commands | for ever |
 | `witn:{P}:owner` | string | `epoch:nonce:instance` | owner | the lease |
 | `witn:{P}:state` | hash | epoch, last step and its digest, cursor, counters, gaps | commit, repair | for ever |
+| `witn:{P}:confirmed` | string | the last step that is as safe as the durability promises | owner | for ever |
 | `witn:{P}:outcome:<key>` | string | the outcome's record; once final, its tombstone | commit | for ever |
 | `witn:{P}:history:<key>` | list | applied events but for the last ones, which the record has | commit | retention |
 | `witn:{P}:held:<key>` | list | held events in log order | commit | until placed |
@@ -39,6 +42,7 @@ has no hash tag: every version of witnd reads it first, to learn the format of t
 | `witn:{P}:fates:<fate>` | zset | entry id scored by its ms | commit | retention |
 | `witn:{P}:resolutions` | stream | one entry per final outcome | commit | the operator trims |
 | `witn:{P}:lines` | stream | invoice lines, numbered: entry `5-0` is line 5 | commit | for ever |
+| `witn:{P}:lines:confirmed` | string | a mark that is written to confirm earlier lines | biller | for ever |
 | `witn:{P}:deliveries` | hash | delivery id → frozen row | commit | retention |
 | `witn:{P}:messages` | hash | outcome key → what the messages of its many deliveries share | commit | retention |
 | `witn:{P}:attempts` | hash | delivery id → state and attempts | relay | retention |
@@ -106,6 +110,8 @@ class GlobalKeys:
         "catalogue_head",
         "changes",
         "clock",
+        "confirmed",
+        "daemons",
         "endpoints",
         "meta",
         "prefix",
@@ -125,6 +131,8 @@ class GlobalKeys:
         self.tokens_used = f"{base}:tokens:used"
         self.changes = f"{base}:changes"
         self.clock = f"{base}:clock"
+        self.confirmed = f"{base}:confirmed"
+        self.daemons = f"{base}:daemons"
 
     def answer(self, digest: str) -> str:
         return f"{self.base}:answer:{digest}"
@@ -139,6 +147,7 @@ class Keys:
     __slots__ = (
         "attempts",
         "base",
+        "confirmed",
         "dead",
         "delivered",
         "deliveries",
@@ -151,6 +160,7 @@ class Keys:
         "held",
         "keys",
         "lines",
+        "lines_confirmed",
         "messages",
         "on_hold",
         "outbox_calls",
@@ -173,6 +183,7 @@ class Keys:
         self.forwarded = f"{base}:forwarded"
         self.owner = f"{base}:owner"
         self.state = f"{base}:state"
+        self.confirmed = f"{base}:confirmed"
         self.keys = f"{base}:keys"
         self.due = f"{base}:due"
         self.held = f"{base}:held"
@@ -181,6 +192,7 @@ class Keys:
         self.on_hold = f"{base}:on_hold"
         self.resolutions = f"{base}:resolutions"
         self.lines = f"{base}:lines"
+        self.lines_confirmed = f"{base}:lines:confirmed"
         self.deliveries = f"{base}:deliveries"
         self.messages = f"{base}:messages"
         self.unqueued = f"{base}:outbox:unqueued"
@@ -222,11 +234,6 @@ class Keys:
 
     def parked(self, rule_id: str) -> str:
         return f"{self.base}:parked:{rule_id}"
-
-
-def sibling(keys: Keys, partition: int) -> Keys:
-    """Return the keys of another partition with the same prefix."""
-    return Keys(keys.base.removesuffix(f":{{{keys.partition}}}"), partition)
 
 
 class BillingKeys:

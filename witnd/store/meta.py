@@ -144,9 +144,9 @@ def _check_partitions(meta: Meta, keys: GlobalKeys, partitions: int) -> Meta:
             [
                 Mistake(
                     "redis.partitions",
-                    f"is {partitions}, but this deployment has {meta.partitions}; set it to {meta.partitions}. "
-                    "Only `witnd repartition` changes the number, which this setting must then follow; "
-                    "use another redis.prefix for a new deployment",
+                    f"is {partitions}, but this deployment has {meta.partitions}",
+                    f"set it to {meta.partitions}: only `witnd repartition` changes the number, and this setting "
+                    "follows; or use another redis.prefix for a new deployment",
                 )
             ]
         )

@@ -1,4 +1,4 @@
 """HTTP: an API that clients of the hosted product can use unchanged, and the dashboard.
 
-Imports `app`; of `store` only types and errors.
+Imports `app` and `billing.export`; from `store`, mostly types and errors.
 """

@@ -5,7 +5,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from witnd.app.errors import Detail, Refused, invalid
+from witnd.app.errors import Refused, invalid
+from witnd.domain.values.mistake import Mistake
 
 
 class Kind(NamedTuple):
@@ -31,6 +32,13 @@ CODES: Final[Mapping[str, Kind]] = {
 _encode = msgspec.json.Encoder().encode
 
 
+class Detail(msgspec.Struct, frozen=True):
+    """A mistake and its path, such as `events[12].properties.settles_at`."""
+
+    path: str
+    message: str
+
+
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The error. Programs should check `code`."""
 
@@ -53,7 +61,7 @@ class ApiError(Refused):
     """An error that only HTTP has. `headers` are added to the response."""
 
     def __init__(
-        self, code: str, message: str, details: Sequence[Detail] = (), headers: Mapping[str, str] | None = None
+        self, code: str, message: str, details: Sequence[Mistake] = (), headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(code, message, details)
         self.headers = dict(headers or {})
@@ -85,7 +93,7 @@ def encode_error(refused: Refused, request_id: str) -> bytes:
             message=refused.message.encode(errors="backslashreplace").decode(),
             status=kind.status,
             doc_url=f"/docs#{refused.code.lower().replace('_', '-')}",
-            details=refused.details or None,
+            details=[Detail(one.path, one.message) for one in refused.details] or None,
             request_id=request_id,
         )
     )

@@ -60,7 +60,7 @@ async def apply(
     try:
         applied = await services.catalogue_store.change(services.catalogue, decide, effective_from, log=log)
     except CatalogueRefused as conflict:
-        raise refused(str(conflict)) from None
+        raise refused(conflict) from None
     except StoreUnavailable as silent:
         if planned.changes and not is_dry_run:
             raise unavailable(f"write not confirmed ({silent}); apply it again") from silent

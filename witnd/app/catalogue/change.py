@@ -32,6 +32,9 @@ from witnd.store.catalogue.versions import CatalogueRefused
 
 SEED_BYTES: Final = 32
 EFFECTIVE_FROM: Final = "effective_from"
+# Reasons of a conflict.
+INSTANT_TAKEN: Final = "instant_taken"
+TOO_EARLY: Final = "before_first_version"
 _REMEDY: Final = "create it first"
 
 
@@ -142,7 +145,8 @@ async def _write(
         planned = wanted, current.entry(kind.name, wanted.key, at), found
         if found.changes and effective_from in current.instants(kind.name, wanted.key):
             when = instant.render(effective_from or 0)
-            raise Refused("CONFLICT", f"a version already takes effect at {when}; choose another effective_from")
+            remedy = f"choose another {EFFECTIVE_FROM}"
+            raise Refused("CONFLICT", f"a version already takes effect at {when}", remedy=remedy, reason=INSTANT_TAKEN)
         return found.changes
 
     def log() -> list[Logged]:
@@ -151,7 +155,7 @@ async def _write(
     try:
         applied = await services.catalogue_store.change(services.catalogue, decide, effective_from, log=log)
     except CatalogueRefused as conflict:
-        raise refused(str(conflict)) from None
+        raise refused(conflict) from None
     assert planned is not None
     wanted, old, found = planned
     now = await services.catalogue_store.next_instant()
@@ -185,7 +189,7 @@ def _read(catalogue: Catalogue, kind: Kind, raw: Mapping[str, Any], wrong: Seque
     file = catalogue_file.read({kind.section: [raw]}, catalogue)
     start = f"{kind.section}[0]"
     found = [*file.mistakes, *reference_mistakes(file, catalogue, _REMEDY)]
-    mistakes = [*wrong, *[Mistake(one.path.removeprefix(start).removeprefix("."), one.message) for one in found]]
+    mistakes = [*wrong, *[replace(one, path=one.path.removeprefix(start).removeprefix(".")) for one in found]]
     if mistakes:
         raise all_invalid(mistakes)
     return replace(file.items[0], path="")
@@ -199,11 +203,13 @@ def _entry(catalogue: Catalogue, kind: Kind, key: str, at: int) -> CatalogueEntr
     found = catalogue.entry(kind.name, key, at)
     if found is None:
         first = instant.render(starts[0])
-        raise Refused("CONFLICT", f"its first version takes effect at {first}; give a later effective_from")
+        remedy = f"give a later {EFFECTIVE_FROM}"
+        raise Refused("CONFLICT", f"its first version takes effect at {first}", remedy=remedy, reason=TOO_EARLY)
     return found
 
 
-def refused(text: str) -> Refused:
-    """Convert a refusal of the store. Its text begins with the name of the wrong field, if there is one."""
-    name, _, problem = text.partition(" ")
-    return invalid(EFFECTIVE_FROM, problem) if name == EFFECTIVE_FROM else Refused("CONFLICT", text)
+def refused(conflict: CatalogueRefused) -> Refused:
+    """Convert a refusal of the store."""
+    if conflict.is_instant:
+        return invalid(EFFECTIVE_FROM, conflict.problem)
+    return Refused("CONFLICT", conflict.problem)

@@ -1,8 +1,8 @@
 """Tags of versions: a change applies only to the version that its author read.
 
 A tag names the version in effect and how many versions there are, so that a scheduled version changes it too. It is
-compared with the catalogue that the change is planned against, and the catalogue is written only if nobody else changed
-it meanwhile: comparing and writing are one step.
+compared with the catalogue that the change is planned against, which is written only if it has not changed: comparing
+and writing are one step.
 """
 
 from bisect import bisect_right

@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 from msgspec import Struct
 from msgspec.structs import replace
 
-from witnd.app.catalogue.read import RULE
+from witnd.app.catalogue.read import CUSTOMER, RATE_CARD, RULE, Kind
 from witnd.app.errors import Refused, all_invalid, did_you_mean, invalid, not_found
 from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry, HeldReason
 from witnd.domain.catalogue.file import CatalogueFile
@@ -145,14 +145,14 @@ def price_at(catalogue: Catalogue, agent: str, card_key: str | None, customer_ke
     with another card."""
     card = None if card_key is None else catalogue.rate_card(card_key, at)
     if card_key is not None and card is None:
-        raise _missing(catalogue, "rate card", card_key)
+        raise _missing(catalogue, RATE_CARD, card_key)
     if customer_key is None:
         if card is None:
             raise invalid("", "a rate card or a customer is required")
         return card.prices.get(agent) or _unpriced(agent, f"rate card {card_key}", sorted(card.prices))
     customer = catalogue.customer(customer_key, at)
     if customer is None:
-        raise _missing(catalogue, "customer", customer_key)
+        raise _missing(catalogue, CUSTOMER, customer_key)
     if card_key is not None:
         customer = replace(customer, rate_card=card_key)
     found = catalogue.price(customer, agent, at)
@@ -163,11 +163,11 @@ def price_at(catalogue: Catalogue, agent: str, card_key: str | None, customer_ke
     return found
 
 
-def _missing(catalogue: Catalogue, word: str, key: str) -> Refused:
-    known = catalogue.keys(word.replace(" ", "_"))
+def _missing(catalogue: Catalogue, kind: Kind, key: str) -> Refused:
+    known = catalogue.keys(kind.name)
     if key in known:
-        return Refused("NOT_FOUND", f"no version of {word} {key!r} is in effect at this instant")
-    return not_found(word, key, known)
+        return Refused("NOT_FOUND", f"no version of {kind.word} {key!r} is in effect at this instant")
+    return not_found(kind.word, key, known)
 
 
 def _unpriced(agent: str, where: str, known: Sequence[str]) -> NoReturn:

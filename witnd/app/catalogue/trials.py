@@ -13,7 +13,7 @@ from witnd.domain.catalogue.condition import condition_text
 from witnd.domain.catalogue.contract import Contract, read_agent
 from witnd.domain.outcomes.event import Event, Refusal
 from witnd.domain.outcomes.event import read as read_event
-from witnd.domain.outcomes.explain import ExplainedEvent
+from witnd.domain.outcomes.explain import ExplainedEvent, Names
 from witnd.domain.outcomes.trial import run_trial
 from witnd.domain.values import instant
 from witnd.domain.values.fields import Table
@@ -63,8 +63,8 @@ class TrialAnswer(Struct, frozen=True, kw_only=True):
     why: str
 
 
-def answered(raw: dict[str, Any], now_ms: int) -> TrialAnswer:
-    """Run a trial. Raise with every mistake."""
+def answered(raw: dict[str, Any], now_ms: int, names: Names | None = None) -> TrialAnswer:
+    """Run a trial. Raise with every mistake. `names`: how `why` names the events."""
     table = Table(raw, "", _FIELDS)
     content, wrong = read_agent("trial", {name: raw.get(name) for name in _FIELDS if name != "events"}, "")
     events, unreadable = _events(table, now_ms)
@@ -73,7 +73,7 @@ def answered(raw: dict[str, Any], now_ms: int) -> TrialAnswer:
     contract = Contract.from_content("trial", content)
     if len(contract.rule.leaves) * len(events) > MOST_ANSWERS:
         raise all_invalid([Mistake("events", f"must be fewer for a condition with {len(contract.rule.leaves)} checks")])
-    trial = run_trial(contract, events)
+    trial = run_trial(contract, events, names)
     return TrialAnswer(
         condition_words=condition_text(contract.condition),
         events=[

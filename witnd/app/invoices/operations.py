@@ -6,7 +6,7 @@ The domain decides what may be done. Credits are in `credit`, exports in `export
 from collections.abc import Callable
 from typing import Final
 
-from witnd.app.errors import Detail, Refused, checked_cursor, invalid, invalid_cursor, not_found
+from witnd.app.errors import Refused, checked_cursor, invalid, invalid_cursor, not_found
 from witnd.app.services import Services
 from witnd.domain.invoices import operations as invoicing
 from witnd.domain.invoices.invoice import Invoice
@@ -14,6 +14,7 @@ from witnd.domain.invoices.json_form import CreditNoteJson, InvoiceJson, credit_
 from witnd.domain.invoices.operations import CreditNote, Decision, Refusal, Unchanged, reason_refusal
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.values import instant
+from witnd.domain.values.mistake import Mistake
 from witnd.domain.values.money import minor_text
 from witnd.domain.values.period import Period, parse_period
 from witnd.store.access.change_log import Author
@@ -114,7 +115,7 @@ async def _find(services: Services, name: str, kind: str, *, can_shorten: bool) 
         found = await services.invoices.find(name, can_shorten=can_shorten)
     except Ambiguous as several:
         remedy = "use a longer prefix, or the number"
-        details = [Detail("id", f"{several}; {remedy}")]
+        details = [Mistake("id", f"{several}; {remedy}")]
         raise Refused("VALIDATION_ERROR", str(several), details, remedy=remedy) from None
     if found is None:
         raise not_found(kind, name)
@@ -189,7 +190,7 @@ async def void(services: Services, author: Author, invoice: Invoice, reason: str
 def check_reason(reason: str) -> None:
     if (wrong := reason_refusal(reason)) is not None:
         raise Refused(
-            "VALIDATION_ERROR", f"reason: {wrong.problem}", [Detail("reason", str(wrong))], remedy=wrong.remedy
+            "VALIDATION_ERROR", f"reason: {wrong.problem}", [Mistake("reason", str(wrong))], remedy=wrong.remedy
         )
 
 

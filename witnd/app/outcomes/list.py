@@ -9,6 +9,7 @@ from witnd.app.outcomes.view import Explained, Listed, explained, listed
 from witnd.app.paging import LOOKED_AT_MAX, cursor_of, read_with_catalogue
 from witnd.app.services import Services
 from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.domain.outcomes.explain import BilledUnit
 from witnd.domain.outcomes.outcome import STATUSES
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.store.keys import Keys
@@ -83,10 +84,22 @@ async def one(
 ) -> Explained | None:
     """Return an outcome in full, with its last events or those after one; None if the key is unused. `most`: maximum
     number of events, instead of the API's limit."""
+    return (await one_with_unit(services, key, events_after=events_after, most=most, is_whole=is_whole))[0]
+
+
+async def one_with_unit(
+    services: Services,
+    key: str,
+    *,
+    events_after: str | None = None,
+    most: int | None = None,
+    is_whole: bool = False,
+) -> tuple[Explained | None, BilledUnit | None]:
+    """Return the same, and the billing unit of an outcome with a `story`."""
     after = None if events_after is None else entry_named("events_after", events_after)
     keys = keys_of(services, key)
 
-    async def ask(reads: Reads, catalogue: Catalogue) -> Explained | None:
+    async def ask(reads: Reads, catalogue: Catalogue) -> tuple[Explained | None, BilledUnit | None]:
         deliveries = services.deliveries_of(catalogue)
         return await explained(
             reads, keys, key, catalogue, deliveries, services.invoices, after=after, most=most, is_whole=is_whole

@@ -8,7 +8,7 @@ from msgspec import Struct
 from witnd.app.outcomes.on_hold import OnHold, damaged, on_hold
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.outcomes.event import EntryId
-from witnd.domain.outcomes.explain import Explainer, Reasoning
+from witnd.domain.outcomes.explain import BilledUnit, Explainer, Reasoning
 from witnd.domain.outcomes.outcome import Outcome
 from witnd.domain.outcomes.resolution import Line, Resolution, resolve
 from witnd.domain.pricing.working import price_text
@@ -169,22 +169,22 @@ async def explained(
     after: EntryId | None = None,
     most: int | None = None,
     is_whole: bool = False,
-) -> Explained | None:
-    """Return an outcome with at most `most` of its events, or all; None if the key is unused."""
+) -> tuple[Explained | None, BilledUnit | None]:
+    """Return an outcome with at most `most` of its events, or all; None if the key is unused. Also return its billing
+    unit, if it has a `story`."""
     outcome, held, held_back = await found_of(reads, keys, key, catalogue)
     if outcome is None or held_back is not None:
-        if not held and held_back is None:
-            return None
-        return without_outcome(keys, key, held_back, held)
+        is_unused = not held and held_back is None
+        return None if is_unused else without_outcome(keys, key, held_back, held), None
     try:
-        told, cursor = None, None
+        told, unit, cursor = None, None, None
         if is_whole or outcome.events <= COUNTED_MOST:
             shown = outcome.events if is_whole else EVENTS_MOST if most is None else most
-            told, cursor = await _story(reads, keys, outcome, after, shown)
+            told, unit, cursor = await _story(reads, keys, outcome, after, shown)
     except Unreadable:
-        return without_outcome(keys, key, await damaged(reads, keys, key))
+        return without_outcome(keys, key, await damaged(reads, keys, key)), None
     resolution, line = resolve(outcome) if outcome.is_final else (None, None)
-    return Explained(
+    found = Explained(
         key=key,
         partition=keys.partition,
         outcome=listed(keys.partition, outcome),
@@ -197,6 +197,7 @@ async def explained(
         deliveries=deliveries_told(await deliveries.of_outcome(key)) if outcome.is_final else [],
         held=[],
     )
+    return found, unit
 
 
 def without_outcome(keys: Keys, key: str, held_back: OnHold | None = None, held: Sequence[HeldEvent] = ()) -> Explained:
@@ -216,15 +217,19 @@ async def found_of(
         outcome = await read_outcome(reads, keys, key, catalogue)
         if outcome is not None:
             return outcome, [], None
-        held_back = await damaged(reads, keys, key)
-        return None, [] if held_back is not None else await held_events(reads, keys, key), held_back
+        if (held_back := await damaged(reads, keys, key)) is not None:
+            return None, [], held_back
+        if held := await held_events(reads, keys, key):
+            return None, held, None
+        # The events may have been placed between the two reads.
+        return await read_outcome(reads, keys, key, catalogue), [], None
     return None, [], await on_hold(reads, keys, key, hold)
 
 
 async def _story(
     reads: Reads, keys: Keys, outcome: Outcome, after: EntryId | None, most: int
-) -> tuple[Reasoning, str | None]:
-    """Return the explanation with the last events, or the events after `after`, and the next cursor."""
+) -> tuple[Reasoning, BilledUnit, str | None]:
+    """Return the explanation with the last events, or the events after `after`; the billing unit; the next cursor."""
     telling, count, shown, last = Explainer(outcome), 0, 0, None
     async for page in reads.history(keys, outcome.key, most=outcome.events):
         for item in page:
@@ -235,7 +240,7 @@ async def _story(
             if told:
                 shown, last = shown + 1, (count, item.entry)
     more = last is not None and last[0] < outcome.events
-    return telling.explanation(), text_of(last[1]) if last is not None and more else None
+    return telling.explanation(), telling.unit, text_of(last[1]) if last is not None and more else None
 
 
 async def held_events(reads: Reads, keys: Keys, key: str) -> list[HeldEvent]:

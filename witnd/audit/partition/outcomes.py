@@ -145,10 +145,10 @@ def _check_terms(scope: Scope, outcome: Outcome, opened_at: int) -> None:
     customer = catalogue.customer(outcome.customer_key, opened_at)
     if contract is not None and customer is not None:
         contract = catalogue.contract_for(customer, contract)
-    expected = "none in force" if contract is None else contract.hash
+    expected = "none in effect" if contract is None else contract.hash
     scope.compare(key, f"contract at {when}", expected, outcome.contract.hash)
     if customer is None:
-        scope.differ(key, f"customer at {when}", "in force", f"unknown: {outcome.customer_key}")
+        scope.differ(key, f"customer at {when}", "in effect", f"unknown: {outcome.customer_key}")
         return
     price = catalogue.price(customer, outcome.contract.agent, opened_at)
     expected = price if isinstance(price, str) else price.hash

@@ -66,15 +66,25 @@ def period(invoice: Invoice) -> str:
 
 def days(start: int, after: int) -> str:
     """Format a range of days, without the day that starts at `after`."""
+    return f"{dates(start, after)} (UTC)"
+
+
+def month(ms: int) -> str:
+    """Format a month: `November 2026`."""
+    return f"{_MONTHS[_datetime(ms).month - 1]} {_datetime(ms).year}"
+
+
+def dates(start: int, after: int) -> str:
+    """Format a range of days where it is clear that they are those of UTC."""
     first, last = _datetime(start), _datetime(after) - _DAY
     end = _date_text(last)
     if last <= first:
-        return f"{_date_text(first)} (UTC)"
+        return _date_text(first)
     if first.year != last.year:
-        return f"{_date_text(first)} – {end} (UTC)"
+        return f"{_date_text(first)} – {end}"
     if first.month != last.month:
-        return f"{first.day} {_MONTHS[first.month - 1]} – {end} (UTC)"
-    return f"{first.day} – {end} (UTC)"
+        return f"{first.day} {_MONTHS[first.month - 1]} – {end}"
+    return f"{first.day} – {end}"
 
 
 def _datetime(ms: int) -> datetime:

@@ -33,7 +33,7 @@ def right(cells: Iterable[str]) -> list[str]:
 def listed(invoices: Sequence[Invoice]) -> list[tuple[object, ...]]:
     """Return one row of the table for each invoice."""
     subtotals = right(minor_text(one.subtotal, one.digits) for one in invoices)
-    totals = right("–" if one.total is None else minor_text(one.total, one.digits) for one in invoices)
+    totals = right(minor_text(one.payable, one.digits) if one.status == "issued" else "–" for one in invoices)
     return [
         (
             one.stage,
@@ -133,7 +133,7 @@ def sum_lines(invoice: Invoice, balance: Decimal) -> list[str]:
     if invoice.carried:
         sums.append(("paid by credit", invoice.carried.copy_negate()))
     if invoice.total is not None:
-        sums.append(("to pay", invoice.total))
+        sums.append(("to pay" if invoice.status == "issued" else "total", invoice.total))
     elif invoice.credited:
         sums.append(("so far", difference(invoice.subtotal, invoice.credited)))
     amounts = right(minor_text(amount, invoice.digits) for _, amount in sums)

@@ -29,7 +29,7 @@ Result: TypeAlias = Operation | Unchanged
 class Acted(Struct, frozen=True, kw_only=True):
     """The result for one invoice: done, unchanged or refused."""
 
-    asked: str
+    argument: str
     result: str
     invoice: InvoiceJson | None
     problem: str | None = None
@@ -48,7 +48,7 @@ def issue(*, ids: tuple[str, ...], all_closed: bool, json_output: bool, config_p
     drafts when their grace is over. If a draft cannot be issued, the exit code is 2; the others are issued.
 
     \b
-    JSON: {"data": [{"asked": ID, "result": "done", "unchanged" or "refused",
+    JSON: {"data": [{"argument": ID, "result": "done", "unchanged" or "refused",
       "invoice": INVOICE or null, "problem", "remedy"}…]}
 
     \b
@@ -65,8 +65,8 @@ async def _issue(ids: Sequence[str], as_document: bool, config: Path | None) -> 
     async with session(config) as opened:
         services = opened.services
         acted = []
-        for asked in ids or await services.invoices.closed_drafts():
-            one = await _act(services, asked, lambda invoice: operations.issue(services, author(), invoice))
+        for argument in ids or await services.invoices.closed_drafts():
+            one = await _act(services, argument, lambda invoice: operations.issue(services, author(), invoice))
             acted.append(one)
             if not as_document:
                 _tell(one, "issued")
@@ -85,7 +85,7 @@ def pay(*, id_: str, json_output: bool, config_path: Path | None) -> None:
     """Record that an issued invoice is paid.
 
     \b
-    JSON: {"asked": ID, "result": "done", "unchanged" or "refused", "invoice": INVOICE or null,
+    JSON: {"argument": ID, "result": "done", "unchanged" or "refused", "invoice": INVOICE or null,
       "problem", "remedy"}
 
     \b
@@ -107,7 +107,7 @@ def void(*, id_: str, reason: str, json_output: bool, config_path: Path | None) 
     be voided: credit its lines instead.
 
     \b
-    JSON: {"asked": ID, "result": "done", "unchanged" or "refused", "invoice": INVOICE or null,
+    JSON: {"argument": ID, "result": "done", "unchanged" or "refused", "invoice": INVOICE or null,
       "problem", "remedy"}
 
     \b
@@ -130,10 +130,10 @@ async def _one(
     _end([acted])
 
 
-async def _act(services: Services, asked: str, do: Callable[[Invoice], Awaitable[Result]]) -> Acted:
+async def _act(services: Services, argument: str, do: Callable[[Invoice], Awaitable[Result]]) -> Acted:
     found = None
     try:
-        found = await operations.named(services, asked, can_shorten=True)
+        found = await operations.named(services, argument, can_shorten=True)
         done = await do(found)
     except (Refused, DamagedInvoice) as refused:
         if isinstance(refused, Refused):
@@ -141,9 +141,9 @@ async def _act(services: Services, asked: str, do: Callable[[Invoice], Awaitable
         else:
             problem, remedy = refused.reason, refused.remedy
         invoice = None if found is None else invoice_json(found)
-        return Acted(asked=asked, result="refused", invoice=invoice, problem=problem, remedy=remedy)
+        return Acted(argument=argument, result="refused", invoice=invoice, problem=problem, remedy=remedy)
     result = "unchanged" if isinstance(done, Unchanged) else "done"
-    return Acted(asked=asked, result=result, invoice=invoice_json(done.invoice))
+    return Acted(argument=argument, result=result, invoice=invoice_json(done.invoice))
 
 
 def _tell(acted: Acted, participle: str) -> None:

@@ -84,7 +84,7 @@ def agents(*, json_output: bool, config_path: Path | None, **asked: Any) -> None
       with --at or --version {"key", "versions": how many} and VERSION, with --customer also
       "customer"; with --compare
       {"key", "before": VERSION, "after": VERSION, "changes": [{"path", "before", "after"}…]}.
-      VERSION: "version", "effective_from", "until", "standing": "in force", "past" or "scheduled",
+      VERSION: "version", "effective_from", "until", "standing": "in effect", "past" or "scheduled",
       "archived", "hash", "name", "settlement_period", "attribution_method", "condition",
       "condition_words"
 

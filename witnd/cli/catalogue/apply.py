@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from witnd.app.catalogue import apply as use
 from witnd.app.catalogue.apply import Application, parse_file
-from witnd.app.errors import Detail, Refused
+from witnd.app.errors import Refused
 from witnd.cli.console.author import author
 from witnd.cli.console.context import Session, as_json, config_option, json_option, run, session
 from witnd.cli.console.options import INSTANT
@@ -48,10 +48,10 @@ def apply(
 ) -> None:
     """Show what a catalogue FILE changes, then apply it.
 
-    Each entry in the file replaces all fields of that entry; fields that you leave out get their default.
-    Entries that are not in the file stay unchanged. To archive an entry, write `archived = true`. Applying a
-    file twice changes nothing the second time. A notification rule without a secret keeps its current one. A
-    new rule gets a generated secret, which is shown once.
+    An entry in the file replaces the whole stored entry: fields that you leave out get their default. Entries
+    that are not in the file stay unchanged. To archive an entry, write `archived = true`. Applying a file twice
+    changes nothing the second time. A notification rule without a secret keeps its current one. A new rule
+    gets a generated secret, which is shown once.
     """
     run(_apply(file, file.read_bytes(), dry_run, effective_from, json_output, config_path))
 
@@ -71,7 +71,7 @@ async def _apply(
     except Refused as refused:
         if refused.code == "UNAVAILABLE":
             raise
-        _refuse(path, refused.details or [Detail("", refused.message)], as_document)
+        _refuse(path, refused.details or [Mistake("", refused.message)], as_document)
     if as_document:
         as_json(_document(done, dry_run))
     else:
@@ -88,13 +88,13 @@ async def _guarded(opened: Session) -> CatalogueStore:
     return CatalogueStore(opened.redis, opened.global_keys, opened.partitions, lambda: problem)
 
 
-def _refuse(path: Path, mistakes: Sequence[Mistake | Detail], as_document: bool) -> NoReturn:
+def _refuse(path: Path, mistakes: Sequence[Mistake], as_document: bool) -> NoReturn:
     if as_document:
-        as_json({"applied": False, "mistakes": mistakes})
+        as_json({"applied": False, "mistakes": [{"path": one.path, "message": one.message} for one in mistakes]})
     else:
         click.echo(f"witnd: {path}: nothing was written", err=True)
         for one in mistakes:
-            click.echo(printable(f"  {one.path}: {one.message}" if one.path else f"  {one.message}"), err=True)
+            click.echo(printable(f"  {one}"), err=True)
     raise click.exceptions.Exit(USAGE)
 
 

@@ -19,10 +19,9 @@ from witnd.cli.console.texts import TEXT
 from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.domain.pricing.quote import quote
 from witnd.domain.pricing.working import ADJUSTMENTS
-from witnd.domain.values.mistake import Mistake
 from witnd.domain.values.money import decimal_string
 
-# A larger list is read by nobody, and a period with more outcomes costs no more to reckon than this many.
+# More outcomes give a list that is too long to read.
 MOST_OUTCOMES: Final = 100_000
 _SHOWN: Final = 10
 
@@ -130,7 +129,7 @@ def _answer_from(path: Path, asked: _Asked, at: int | None) -> QuoteAnswer:
     try:
         return _quoted(catalogue_of(parse_file(path.read_bytes())), asked, at or 0)
     except Refused as refused:
-        reasons = [str(Mistake(one.path, one.message)) for one in refused.details] or [refused.message]
+        reasons = [str(one) for one in refused.details] or [refused.message]
         end(Refused(refused.code, "\n".join([f"{path}: {reason}" for reason in reasons])))
 
 

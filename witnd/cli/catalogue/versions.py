@@ -18,7 +18,7 @@ from witnd.cli.console.options import INSTANT_TEXT
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
 from witnd.domain.catalogue.catalogue import Catalogue
-from witnd.domain.catalogue.history import IN_FORCE, SCHEDULED, Version
+from witnd.domain.catalogue.history import IN_EFFECT, SCHEDULED, Version
 from witnd.domain.catalogue.text import FieldDifference, fields, line, text
 from witnd.domain.values import instant
 
@@ -102,7 +102,7 @@ async def _ask(view: View, asked: Asked, as_document: bool, config: Path | None)
             thing = await read.read(services, view.kind, key, at=asked.at, version=asked.number)
             version = thing.version
             if asked.number is None and asked.at is not None:
-                version = replace(version, standing=IN_FORCE)  # as it was, or will be, at that instant
+                version = replace(version, standing=IN_EFFECT)  # as it was, or will be, at that instant
             if asked.customer is not None:
                 at = await services.catalogue_store.next_instant() if asked.at is None else instant.parse(asked.at)
                 version = await read.agreed(services, replace(thing, version=version), asked.customer, at)
@@ -191,5 +191,5 @@ def _standing(version: Version) -> str:
     if said == SCHEDULED:
         said += f" for {instant.render(version.effective_from)}"
     if version.archived:
-        said = "archived" if version.standing == IN_FORCE else f"{said}, archived"
+        said = "archived" if version.standing == IN_EFFECT else f"{said}, archived"
     return said

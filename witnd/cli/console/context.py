@@ -5,7 +5,6 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,23 +12,17 @@ import click
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from witnd.app.services import Services
+from witnd.app.services import Services, services_without_daemon
 from witnd.cli.console.author import author
 from witnd.cli.console.failure import end
 from witnd.cli.console.output import as_json, table
 from witnd.clock import Clock
 from witnd.config import Config, load
-from witnd.domain.catalogue.catalogue import Catalogue
 from witnd.endpoint import Endpoint, endpoint
-from witnd.store.access.change_log import Author, Changes
-from witnd.store.access.tokens import Tokens
-from witnd.store.catalogue.versions import CatalogueStore
 from witnd.store.errors import StoreUnavailable
-from witnd.store.invoices.reads import Invoices
-from witnd.store.journal.journal import read_numbers
-from witnd.store.keys import BillingKeys, GlobalKeys, Keys
+from witnd.store.keys import GlobalKeys, Keys
 from witnd.store.log.retry_request import RetryRequests
-from witnd.store.meta import Meta, open_meta, read_meta
+from witnd.store.meta import Meta, read_meta
 from witnd.store.server.connection import connect
 from witnd.store.server.embedded import URL_FILE
 from witnd.store.server.safety import check_kind
@@ -114,41 +107,8 @@ async def session(config_path: Path | None, environ: Mapping[str, str] = os.envi
                 + ("" if where.path else f"; {other}")
             ) from silent
         meta = await read_meta(client, keys, config.redis.partitions)
-        services = _services(config, where, client, keys, meta)
+        services = services_without_daemon(config, where, client, meta)
         yield Session(config=config, server=where, redis=client, global_keys=keys, meta=meta, services=services)
-
-
-class _ChangeLog(Changes):
-    """The change log of a Redis that no daemon may have used yet."""
-
-    def __init__(self, client: Redis, keys: GlobalKeys, partitions: int, meta: Meta | None) -> None:
-        super().__init__(client, keys)
-        self._open = None if meta is not None else lambda: open_meta(client, keys, partitions)
-
-    async def note_request(self, author: Author, what: str, key: str, **details: Any) -> None:
-        if self._open is not None:
-            # Without this record, the log of changes alone would be taken for remains of lost data.
-            await self._open()
-        await super().note_request(author, what, key, **details)
-
-
-def _services(config: Config, where: Endpoint, client: Redis, keys: GlobalKeys, meta: Meta | None) -> Services:
-    prefix, partitions, clock = config.redis.prefix, config.redis.partitions, Clock()
-    # The journal is read when a number is about to be given, by few commands.
-    numbers = cache(lambda: read_numbers(config.daemon.state_dir, prefix, None if meta is None else meta.deployment))
-    return Services(
-        config=config,
-        server=where,
-        client=client,
-        keys=keys,
-        partitions=[Keys(prefix, number) for number in range(partitions)],
-        catalogue=Catalogue(),
-        catalogue_store=CatalogueStore(client, keys, partitions),
-        tokens=Tokens(client, keys, clock.monotonic),
-        changes=_ChangeLog(client, keys, partitions, meta),
-        invoices=Invoices(client, BillingKeys(prefix), partitions, lambda series: numbers().get(series, 0)),
-        now_ms=clock.now_ms,
-    )
 
 
 def server(config: Config, environ: Mapping[str, str] = os.environ) -> Endpoint:

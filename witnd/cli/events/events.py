@@ -35,7 +35,7 @@ events.add_command(remove)
 
 @events.command("show")
 @click.argument("entry", metavar="[ID]", required=False, type=ENTRY_ID)
-@click.option("--fate", "chosen", type=click.Choice(FATES), multiple=True, help="Only events with these fates.")
+@click.option("--fate", "chosen", type=click.Choice(FATES), multiple=True, help="Only events with this fate.")
 @click.option("--key", type=TEXT, help="Only events of this outcome.")
 @click.option("--partition", type=int, help="Only this partition.")
 @page_options
@@ -93,7 +93,7 @@ def retry(outcome_keys: tuple[str, ...], everything: bool, json_output: bool, co
     applied stay held. `witnd events --fate held` shows them with the reason.
 
     \b
-    JSON: {"asked": [{"key", "partition", "id"}…], "not_held": [KEY…]}
+    JSON: {"queued": [{"key", "partition", "id"}…], "not_held": [KEY…]}
 
     \b
     Examples:
@@ -153,7 +153,7 @@ async def _retry(outcome_keys: Sequence[str], as_document: bool, config: Path | 
         else:
             retried = await retrying.retry_every(services, author())
     if as_document:
-        as_json({"asked": retried, "not_held": missing})
+        as_json({"queued": retried, "not_held": missing})
     else:
         count = f"{len(retried)} key{'' if len(retried) == 1 else 's'}"
         click.echo(f"{count} queued for retry; `witnd events --fate held` lists the events that stay held")

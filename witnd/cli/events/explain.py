@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from msgspec import UNSET
 
 from witnd.app.outcomes.list import keys_of, one
 from witnd.app.outcomes.view import Explained, Listed, OnInvoice, Terms, without_outcome
@@ -12,8 +11,7 @@ from witnd.cli.console.context import as_json, config_option, json_option, run, 
 from witnd.cli.console.output import printable
 from witnd.cli.console.texts import TEXT
 from witnd.domain.outcomes.explain import STATUS_TEXT, ExplainedEvent, Reasoning, duration_text, event_values_text
-from witnd.domain.outcomes.resolution import Line
-from witnd.domain.pricing.working import working_text
+from witnd.domain.outcomes.resolution import Line, amount_text
 from witnd.exit_codes import USAGE
 
 # What only an answer with a page of the events needs.
@@ -61,10 +59,8 @@ async def _explain(key: str, shown: int, as_document: bool, config: Path | None)
     if as_document:
         names = [name for name in found.__struct_fields__ if name not in _OF_PAGES]
         as_json({name: getattr(found, name) for name in names})
-    elif found.outcome is None or found.terms is None or found.story is None:
-        _print_held(found)
     else:
-        _print(found, found.outcome, found.terms, found.story, shown)
+        print_explained(found, shown)
     if found.outcome is None and not found.held and found.on_hold is None:
         raise click.exceptions.Exit(USAGE)
 
@@ -74,6 +70,14 @@ async def _explain(key: str, shown: int, as_document: bool, config: Path | None)
 
 def _say(text: str = "") -> None:
     click.echo(printable(text))
+
+
+def print_explained(found: Explained, shown: int) -> None:
+    """Print an explanation with its last `shown` events."""
+    if found.outcome is None or found.terms is None or found.story is None:
+        _print_held(found)
+    else:
+        _print(found, found.outcome, found.terms, found.story, shown)
 
 
 def _print_held(found: Explained) -> None:
@@ -141,15 +145,12 @@ def _whence(frozen: Terms) -> str:
 
 def _line_words(line: Line, invoice: OnInvoice | None) -> tuple[str, ...]:
     """Describe the invoice line and the calculation of its amount."""
-    if line.amount is None:
-        known = "amount calculated when the period closes"
-        if invoice is not None and invoice.amount is not None:
-            known = f"{invoice.amount} {line.currency} for the whole period"
-        return f"{line.unit} units, {known}", f"resolved {line.resolved_at}", line.id
-    amount = f"{line.amount} {line.currency}"
-    times = f"{line.unit} × {line.price_per_unit} = {amount}"
-    said = times if line.working is UNSET else f"{amount}: {working_text(line.working)}"
-    return said, f"exactly {line.amount_exact}, resolved {line.resolved_at}", line.id
+    if line.amount is not None:
+        return amount_text(line), f"exactly {line.amount_exact}, resolved {line.resolved_at}", line.id
+    said = amount_text(line)
+    if invoice is not None and invoice.amount is not None:
+        said = f"{line.unit} units, {invoice.amount} {line.currency} for the whole period"
+    return said, f"resolved {line.resolved_at}", line.id
 
 
 def _invoice_words(invoice: OnInvoice) -> str:

@@ -19,10 +19,11 @@ from witnd.domain.outcomes.event import Event, Refusal, read
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.exit_codes import REDIS, USAGE
 from witnd.store.errors import StoreUnavailable
-from witnd.store.log.append import append, promise
+from witnd.store.log.append import append
 from witnd.store.log.reader import entry_id
 from witnd.store.query.fates import WAITING, Fate, fate_of
 from witnd.store.query.reads import Reads, open_reads
+from witnd.store.server.durability import promise
 
 STDIN: Final = "-"
 BATCH: Final = 500  # lines checked and sent at a time, as many as the API takes in one call
@@ -51,7 +52,7 @@ class _Ready(NamedTuple):
 @click.argument("key", type=TEXT, metavar="KEY|-")
 @click.argument("action", type=TEXT, required=False)
 @click.option("--customer", type=TEXT, help="Key of the customer; required with an ACTION.")
-@click.option("--agent", type=TEXT, help="Key of the agent; required if the customer has several.")
+@click.option("--agent", type=TEXT, help="Key of the agent; needed if the action does not identify it.")
 @click.option("--id", "identity", type=TEXT, help="Idempotency key; default: a generated one.")
 @click.option("--value", type=TEXT, help="A JSON string, number, true or false; a bare word is a string.")
 @click.option("--attribution", type=TEXT, metavar="NUMBER", help="Quantity for the billing unit.")

@@ -1,4 +1,4 @@
-"""Sources that `witnd audit` compares Redis with: a client's log of acknowledged events, and the journal."""
+"""A client's log of acknowledged events, which `witnd audit` compares Redis with."""
 
 import re
 from collections.abc import Iterator
@@ -9,24 +9,13 @@ import msgspec
 from msgspec import Struct
 
 from witnd.audit.acknowledged import Acknowledged
-from witnd.audit.scope import Mismatch
 from witnd.config import ConfigError
-from witnd.domain.outcomes.event import EntryId
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.values.mistake import Mistake
-from witnd.store.journal.journal import Loss
 from witnd.store.log.reader import entry_id
-from witnd.store.query.reads import text_of
 
 _ID: Final = re.compile(r"[0-9]{1,20}-[0-9]{1,20}", re.ASCII)
 FORMAT: Final = 'write {"id": "1700000000000-0", "partition": 0}, the response of the API, or "0 1700000000000-0"'
-
-
-class Compared(Struct, frozen=True, kw_only=True):
-    """Events of `--acknowledged`; `missing` are in no log, history or fate."""
-
-    events: int
-    missing: int
 
 
 class _Line(Struct, frozen=True):
@@ -74,25 +63,3 @@ def _read(line: bytes, partitions: int) -> Acknowledged:
     if _ID.fullmatch(id_) is None:
         raise ValueError(f"needs an entry id such as 1700000000000-0; {FORMAT}")
     return partition, entry_id(id_)
-
-
-def journal_loss(loss: Loss) -> Mismatch:
-    return Mismatch(
-        partition=None,
-        key="",
-        what="journal of this host",
-        expected="everything that it records",
-        found=loss.reason,
-        remedy=loss.remedy,
-    )
-
-
-def missing_event(partition: int, entry: EntryId) -> Mismatch:
-    return Mismatch(
-        partition=partition,
-        key="",
-        what=f"acknowledged event {text_of(entry)}",
-        expected="in the log, a history or a fate",
-        found="nowhere",
-        remedy="send it again with the same idempotency key",
-    )

@@ -2,55 +2,28 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 from pathlib import Path
+from typing import Final
 
 import click
-from msgspec import Struct
-from msgspec.structs import replace
 
-from witnd.audit.acknowledged import missing_events
-from witnd.audit.invoices.run import audit_invoices
-from witnd.audit.invoices.totals import InvoiceAudit
-from witnd.audit.run import PartitionAudit, audit_partitions
-from witnd.audit.scope import Mismatch, RepairedLine
+from witnd.app import audit as use
+from witnd.app.audit import Report
+from witnd.app.audit_totals import Invoiced, Part
+from witnd.audit.scope import Mismatch
 from witnd.cli.console.context import as_json, config_option, json_option, run, session, table
-from witnd.cli.operate.acknowledged import Compared, acknowledged, journal_loss, missing_event
-from witnd.cli.operate.audit_totals import Invoiced, invoice_rows, invoiced
-from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.cli.operate.acknowledged import acknowledged
 from witnd.domain.outcomes.explain import STATUS_TEXT
-from witnd.domain.values import money
 from witnd.exit_codes import DIFFERENCE, REDIS
-from witnd.store.catalogue.versions import CatalogueStore
-from witnd.store.journal.repair import compare_with_journal
-from witnd.store.keys import BillingKeys
-from witnd.store.query.reads import open_reads
 
-
-class Billed(Struct, frozen=True, kw_only=True):
-    """Invoice lines of one currency, over all partitions."""
-
-    currency: str
-    lines: int
-    amount: str
-
-
-class Report(Struct, frozen=True, kw_only=True):
-    """The output of `--json`. `exact` is false if a partition changed during the audit."""
-
-    clean: bool
-    exact: bool
-    quick: bool
-    outcomes: dict[str, int]
-    events: dict[str, int]
-    deliveries: int
-    billed: list[Billed]
-    invoices: list[Invoiced] | None
-    partitions: list[dict[str, object]]
-    difference_count: int
-    differences: list[Mismatch]
-    repaired: list[RepairedLine]
-    acknowledged: Compared | None = None
+# What people call the stages of invoices.
+_STAGES: Final = {
+    "open": "open drafts",
+    "draft": "closed drafts",
+    "issued": "invoices issued",
+    "paid": "invoices paid",
+    "void": "invoices void",
+}
 
 
 @click.command()
@@ -109,50 +82,21 @@ def audit(quick: bool, partition: int | None, file: Path | None, json_output: bo
 
 async def _audit(quick: bool, partition: int | None, file: Path | None, as_document: bool, config: Path | None) -> None:
     progress = _progress()
-    async with session(config) as opened, open_reads(opened.server) as reads:
-        catalogue = Catalogue()
-        store = CatalogueStore(opened.redis, opened.global_keys, opened.partitions)
-
-        async def learn() -> Catalogue:
-            await store.load(catalogue)
-            await store.check(catalogue)
-            return catalogue
-
-        opened.chosen(partition)  # refuses an unknown one
-        verdicts = await audit_partitions(
-            reads, opened.chosen(None), learn, quick=quick, progress=progress, only=partition
+    async with session(config) as opened:
+        events = None if file is None else acknowledged(file, opened.partitions)
+        report = await use.audit(
+            opened.services, quick=quick, partition=partition, acknowledged=events, progress=progress
         )
-        books = None
-        if partition is None:
-            books = await audit_invoices(
-                reads,
-                BillingKeys(opened.config.redis.prefix),
-                opened.chosen(None),
-                learn,
-                quick=quick,
-                progress=progress,
-            )
-        where = opened.config.daemon.state_dir, opened.config.redis.prefix, opened.partitions
-        missing = [journal_loss(loss) for loss in await compare_with_journal(opened.redis, *where)]
-        compared = None
-        if file is not None:
-            progress("acknowledged events")
-            count, lost = await missing_events(reads, opened.chosen(None), acknowledged(file, opened.partitions))
-            compared = Compared(events=count, missing=len(lost))
-            missing += [missing_event(*one) for one in lost]
     progress("")
-    report = _report(verdicts, books, quick)
-    report = replace(
-        report,
-        clean=report.clean and not missing,
-        difference_count=report.difference_count + len(missing),
-        differences=[*report.differences, *missing],
-        acknowledged=compared,
-    )
     if as_document:
         as_json(report)
     else:
-        _print(report)
+        print_report(report)
+    end_audit(report)
+
+
+def end_audit(report: Report) -> None:
+    """End the command with the exit code of a report that is not clean."""
     if report.difference_count:
         raise click.exceptions.Exit(DIFFERENCE)
     if not report.exact:
@@ -170,49 +114,8 @@ def _progress() -> Callable[[str], None]:
     return say
 
 
-def _report(verdicts: Sequence[PartitionAudit], books: InvoiceAudit | None, quick: bool) -> Report:
-    outcomes: dict[str, int] = {}
-    events: dict[str, int] = {}
-    sums: dict[str, tuple[int, Decimal, int]] = {}
-    for verdict in verdicts:
-        for status, count in verdict.outcomes.items():
-            outcomes[status] = outcomes.get(status, 0) + count
-        for fate, count in verdict.events.items():
-            events[fate] = events.get(fate, 0) + count
-        for currency, one in verdict.sums.items():
-            lines, amount, digits = sums.get(currency, (0, Decimal(0), 0))
-            sums[currency] = (lines + one.lines, money.plus(amount, one.amount), max(digits, one.digits))
-    exact = all(verdict.exact for verdict in verdicts) and (books is None or books.exact)
-    count = sum(verdict.difference_count for verdict in verdicts) + (books.difference_count if books else 0)
-    return Report(
-        clean=exact and not count,
-        exact=exact,
-        quick=quick,
-        outcomes=outcomes,
-        events=events,
-        deliveries=sum(verdict.deliveries for verdict in verdicts),
-        billed=[
-            Billed(currency=currency, lines=lines, amount=money.minor_text(amount, digits))
-            for currency, (lines, amount, digits) in sorted(sums.items())
-        ],
-        invoices=[invoiced(*one) for one in books.sums.items()] if books else None,
-        partitions=[
-            {
-                "partition": verdict.partition,
-                "exact": verdict.exact,
-                "log": verdict.log,
-                "gaps": verdict.gaps,
-                "lost": verdict.lost,
-            }
-            for verdict in verdicts
-        ],
-        difference_count=count,
-        differences=[one for verdict in verdicts for one in verdict.differences] + (books.differences if books else []),
-        repaired=[one for verdict in verdicts for one in verdict.repaired],
-    )
-
-
-def _print(report: Report) -> None:
+def print_report(report: Report) -> None:
+    """Print a report for people."""
     _print_differences(report.differences)
     rows: list[tuple[object, ...]] = [
         ("outcomes", STATUS_TEXT[status], count) for status, count in report.outcomes.items()
@@ -223,7 +126,7 @@ def _print(report: Report) -> None:
         rows += [("deliveries", "", report.deliveries)]
     rows += [("invoice lines", f"{one.lines} in {one.currency}", one.amount) for one in report.billed]
     for sums in report.invoices or ():
-        rows += invoice_rows(sums)
+        rows += _invoice_rows(sums)
     if report.acknowledged is not None:
         rows.append(("acknowledged events", "compared", report.acknowledged.events))
     table(("what", "", "total"), rows)
@@ -274,3 +177,18 @@ def _print_differences(differences: Sequence[Mismatch]) -> None:
             ],
         )
         click.echo()
+
+
+def _invoice_rows(one: Invoiced) -> list[tuple[object, ...]]:
+    rows: list[tuple[object, ...]] = []
+    for name, spoken in _STAGES.items():
+        part: Part = getattr(one, name)
+        if part.invoices:
+            lines = f"{part.invoices} in {one.currency}, {part.lines} line{'' if part.lines == 1 else 's'}"
+            rows.append((spoken, lines, part.subtotal))
+    if one.waiting:
+        rows.append(("on no invoice yet", f"{one.waiting} line{'' if one.waiting == 1 else 's'} in {one.currency}", ""))
+    for spoken, amounts in (("credit notes", one.credit_notes), ("balances", one.balances)):
+        if amounts.count:
+            rows.append((spoken, f"{amounts.count} in {one.currency}", amounts.amount))
+    return rows

@@ -169,8 +169,8 @@ async def _data(config: Config, where: Endpoint, checks: list[Check], *, remembe
             meta = await read_meta(client, keys, config.redis.partitions)
         except ConfigError as wrong:
             for mistake in wrong.mistakes:
-                reason, _, remedy = str(mistake).partition("; ")
-                checks.append(problem("data", "deployment", reason, remedy, USAGE))
+                found = f"{mistake.path}: {mistake.problem}"
+                checks.append(problem("data", "deployment", found, mistake.remedy, USAGE))
             return
         catalogue = await _catalogue(client, keys, config, checks)
         # The journal is read before the data: a daemon that works writes the data first.

@@ -107,7 +107,7 @@ async def _do(opened: Session, found: StoredCatalogue, wanted: Repair, *, accept
     )  # fmt: skip
     head = await catalogue_repair.repair(opened.redis, keys, found, wanted, logged)
     if accept:
-        await catalogue_repair.accept(opened.redis, keys, found, head)
+        await catalogue_repair.accept(opened.redis, found, head)
         _replace_copy(opened, wanted)
     click.echo(f"the catalogue has {head.count} versions", err=True)
     store = CatalogueStore(opened.redis, keys, opened.partitions)

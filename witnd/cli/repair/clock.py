@@ -31,9 +31,9 @@ def clock(*, yes: bool, json_output: bool, config_path: Path | None) -> None:
     clock, and they continue without this command. Use it only if the clock is right now: for
     example, it was 15 s behind and has been corrected.
 
-    After a jump forward, outcomes and periods become due earlier than by the time that passed. The
-    command counts them. Running daemons continue within a second. They accept this jump only; a later
-    one stops them again. The change log records the acceptance.
+    A jump forward makes outcomes and periods due too early. The command counts them. Running daemons
+    continue within a second. They accept this jump only; a later one stops them again. The change log
+    records the acceptance.
 
     \b
     JSON: {"needed", "done", "now", "jumps": [{"instance", "jump_ms"}…],

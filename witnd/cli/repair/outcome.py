@@ -1,7 +1,7 @@
 """`witnd repair outcome`: rebuild an outcome on hold, for the owner of its partition to store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -17,10 +17,11 @@ from witnd.engine.rebuild import Rebuild, RebuildResult
 from witnd.fold.hold import Hold, too_many
 from witnd.fold.on_hold import Poison
 from witnd.store.errors import Unsafe
-from witnd.store.keys import Keys, sibling
+from witnd.store.keys import Keys
 from witnd.store.log.reader import entry_id
 from witnd.store.partition.holds import applied_entries, hold_of, prepare, stored_repair, undetected_hold
-from witnd.store.query.reads import Entry, Position, Reads, open_reads, text_of
+from witnd.store.query.earlier_logs import entries_until, has_whole_logs, recorded_fates
+from witnd.store.query.reads import Reads, open_reads, text_of
 from witnd.store.records.codec import OutcomeRecord, decode_outcome
 from witnd.store.records.hold import Repair
 
@@ -166,7 +167,7 @@ async def _find(opened: Session, reads: Reads, keys: Keys, key: str, hold: Hold,
     limit = entry_id(hold.cursor) if hold.since else position.cursor
     rebuild = Rebuild(catalogue, key)
     snapshot = position.snapshot
-    if await _is_whole(reads, keys, position):
+    if await has_whole_logs(reads, keys):
         fates = await _replay(reads, keys, key, limit, rebuild)
         return _Found(_check_rebuilt(key, hold, fates, rebuild.result(settled=hold.status in _FINAL)), "the log")
     stored = await stored_repair(reads, keys, key)
@@ -201,46 +202,17 @@ async def _replay(
     Events that wait are not part of it: the daemon decides them.
     """
     found: dict[EntryId, str | None] = {}
-    async for page in _entries(reads, keys, limit):
+    async for page in entries_until(reads, keys, limit):
         mine: dict[EntryId, Event | Retry] = {}
         for entry, fields in page:
             item = read(fields)
             if isinstance(item, Event | Retry) and item.key == key:
                 mine[entry] = item
         events = [entry for entry, item in mine.items() if isinstance(item, Event)]
-        fates = await _recorded_fates(reads, keys, events)
+        fates = await recorded_fates(reads, keys, events)
         found |= {entry: fate for entry, fate in fates.items() if fate != _WAITING}
         if rebuild is not None:
             _fold(rebuild, key, [(e, mine.get(e)) for e, _ in page if fates.get(e) != _WAITING])
-    return found
-
-
-async def _is_whole(reads: Reads, keys: Keys, position: Position) -> bool:
-    """Return whether no entry is missing from the logs that the partition's outcomes had."""
-    positions = [position]
-    for number, _ in position.lineage.origins:
-        positions.append(await reads.position(sibling(keys, number)))
-    return all(one.snapshot.added == one.snapshot.length and not one.gaps for one in positions)
-
-
-async def _entries(reads: Reads, keys: Keys, limit: EntryId) -> AsyncIterator[list[Entry]]:
-    """Iterate over pages of the logs that the partition's outcomes had, in their order, up to an entry."""
-    [lineage] = await reads.lineages([keys])
-    for span in lineage.spans(keys.partition):
-        last = limit if span.last is None else min(limit, span.last)
-        async for page in reads.entries(sibling(keys, span.log).events, last):
-            yield [one for one in page if one[0] > span.after]
-
-
-async def _recorded_fates(reads: Reads, keys: Keys, events: Sequence[EntryId]) -> dict[EntryId, str | None]:
-    """Return the fates beside the logs of these events, or beside their outcome; None for applied ones."""
-    [lineage] = await reads.lineages([keys])
-    found: dict[EntryId, str | None] = dict.fromkeys(events)
-    for number in (*(number for number, _ in lineage.origins), keys.partition):
-        on_record = await reads.fates_of(sibling(keys, number), [text_of(entry) for entry in events])
-        for entry, fate in zip(events, on_record, strict=True):
-            if fate is not None and number in (keys.partition, lineage.log_of(keys.partition, entry)):
-                found[entry] = fate.fate
     return found
 
 

@@ -66,9 +66,9 @@ def ahead(partition: int | None, yes: bool, json_output: bool, config_path: Path
 def gap(partition: int | None, yes: bool, json_output: bool, config_path: Path | None) -> None:
     """Accept an event log in which entries are missing.
 
-    The daemon stops when somebody deletes or trims entries before it reads them, or deletes and
-    recreates the log: the missing events may have reversed an outcome. Send them again if you can. With
-    their idempotency keys, events that were applied already count once. Then accept the gap and start
+    The daemon stops if entries were deleted or trimmed before it read them, or if the log was deleted
+    and recreated: the missing events may have reversed an outcome. Send them again if you can. Events
+    with idempotency keys count once, even if some were already applied. Then accept the gap and start
     the daemon. A later gap stops it again.
 
     `lost` is the number of missing entries, null if it is unknown. The command records it, and

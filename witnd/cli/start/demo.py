@@ -4,13 +4,19 @@ import os
 import shlex
 import shutil
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from witnd.cli.console.context import INTERRUPTED
 from witnd.cli.console.failure import end
-from witnd.exit_codes import DIFFERENCE
+
+if TYPE_CHECKING:
+    from witnd.app.audit import Report
+    from witnd.app.outcomes.view import Explained
 
 
 @click.command()
@@ -29,8 +35,9 @@ def demo(seconds: int | None) -> None:
     for an unknown customer. A webhook receiver verifies every signature. The demo prints each step.
 
     Ctrl-C, or the end of the N seconds, stops the traffic. Open outcomes then settle within a few
-    seconds; a second Ctrl-C skips this. Finally, an audit verifies the totals. The demo does not read
-    your configuration, and leaves no files behind.
+    seconds; a second Ctrl-C skips this. Finally, the demo explains one outcome as `witnd explain` does, and
+    audits everything as `witnd audit` does. It does not read your configuration, and leaves no files
+    behind.
 
     Exit codes: 0 the audit found no difference, 5 it found one.
 
@@ -46,17 +53,17 @@ def demo(seconds: int | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     import asyncio
 
+    from witnd.cli.operate.audit import end_audit
     from witnd.demo.demo import DemoFailed, play
 
     try:
-        found = asyncio.run(play(seconds, _look_inside))
+        report = asyncio.run(play(seconds, _look_inside, _describe))
     except asyncio.CancelledError:
         raise click.exceptions.Exit(INTERRUPTED) from None
     except DemoFailed as broke:
         click.echo(f"witnd: {broke}; last log lines of its daemon:\n{broke.log}", err=True)
         end(broke.cause)
-    if found.difference_count:
-        raise click.exceptions.Exit(DIFFERENCE)
+    end_audit(report)
 
 
 def _look_inside(url: str) -> tuple[str, ...]:
@@ -74,3 +81,19 @@ def _look_inside(url: str) -> tuple[str, ...]:
         f"export {own}WITND_REDIS__URL={shlex.quote(url)}",
         f"{program} outcomes; {program} explain support:ticket:1001; {program} invoices",
     )
+
+
+def _describe(explained: "Explained | None", report: "Report") -> str:
+    """Return what `witnd explain` and `witnd audit` print."""
+    from witnd.cli.events.explain import print_explained
+    from witnd.cli.operate.audit import print_report
+
+    # The demo prints this itself: a stopped terminal must not block it.
+    text = StringIO()
+    with redirect_stdout(text), redirect_stderr(text):
+        if explained is not None:
+            click.echo(f"\nOne outcome, as `witnd explain {explained.key} --events 0` shows it:\n")
+            print_explained(explained, 0)
+        click.echo("\nAll data recalculated, as `witnd audit` shows it:\n")
+        print_report(report)
+    return text.getvalue()

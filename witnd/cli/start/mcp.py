@@ -57,8 +57,8 @@ def _url(given: str | None, config_path: Path | None) -> str:
     if named:
         return named
     bind = load(config_path, os.environ).http.bind
-    if bind.port == 0:
-        raise ValueError(f"http.bind is {bind}, which has no fixed port; set --url or {URL_VARIABLE}")
+    if bind is None or bind.port == 0:
+        raise ValueError(f"http.bind is {bind or 'none'}, which has no fixed port; set --url or {URL_VARIABLE}")
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind.host, bind.host)  # noqa: S104 - where it listens
     return f"http://[{host}]:{bind.port}" if ":" in host else f"http://{host}:{bind.port}"
 

@@ -10,7 +10,7 @@ import structlog
 from witnd.clock import Clock
 from witnd.config import Config
 from witnd.daemon.process.systemd import Systemd
-from witnd.store.errors import StoreRefused, StoreUnavailable
+from witnd.store.errors import Loading, StoreUnavailable
 from witnd.store.log.reader import ANSWER_SECONDS
 from witnd.store.server import safety, wire
 from witnd.store.server.connection import Endpoint
@@ -46,8 +46,8 @@ async def wait_for_server(server: Endpoint, systemd: Systemd, call: Callable[[],
     while True:
         try:
             return await call()
-        except StoreRefused as refused:
-            if "loading" not in refused.reason or loop.time() - began > START_SECONDS:
+        except Loading:
+            if loop.time() - began > START_SECONDS:
                 raise
             log.info("redis.loading", server=str(server))
         except StoreUnavailable as silent:

@@ -13,7 +13,7 @@ from witnd.domain.catalogue.catalogue import Catalogue, CatalogueEntry
 from witnd.domain.catalogue.contract import Contract
 from witnd.domain.catalogue.text import FieldDifference, differences, fields
 
-IN_FORCE, PAST, SCHEDULED = "in force", "past", "scheduled"
+IN_EFFECT, PAST, SCHEDULED = "in effect", "past", "scheduled"
 
 
 class Version(Struct, frozen=True, kw_only=True):
@@ -56,7 +56,7 @@ def version_at_index(entries: Sequence[CatalogueEntry], place: int, at: int, *, 
 def _standing(start: int, until: int | None, at: int) -> str:
     if start > at:
         return SCHEDULED
-    return PAST if until is not None and until <= at else IN_FORCE
+    return PAST if until is not None and until <= at else IN_EFFECT
 
 
 def field_changes(before: CatalogueEntry | None, after: CatalogueEntry) -> tuple[FieldDifference, ...]:
@@ -67,7 +67,7 @@ def field_changes(before: CatalogueEntry | None, after: CatalogueEntry) -> tuple
 
 def current_version(versions: Sequence[Version]) -> Version:
     """Return the version in effect, or the first one if all are scheduled."""
-    return next((one for one in versions if one.standing == IN_FORCE), versions[0])
+    return next((one for one in versions if one.standing == IN_EFFECT), versions[0])
 
 
 def customers_with_own_terms(catalogue: Catalogue, agent: str, at: int) -> list[str]:

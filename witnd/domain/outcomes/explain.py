@@ -5,7 +5,7 @@ not include deliveries.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
@@ -57,6 +57,16 @@ class ExplainedEvent(Struct, frozen=True, kw_only=True):
     words: str
 
 
+class BilledUnit(NamedTuple):
+    """The billing unit, and where it comes from."""
+
+    quantity: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.quantity}: {self.source}"
+
+
 class Reasoning(Struct, frozen=True, kw_only=True):
     """The explanation of an outcome. `why` is one sentence."""
 
@@ -66,14 +76,25 @@ class Reasoning(Struct, frozen=True, kw_only=True):
     unit: str
 
 
+class Names:
+    """How sentences name events and the deadline."""
+
+    def event(self, entry: str) -> str:
+        return f"event {entry}"
+
+    def due(self, settles_at: int, last: str) -> str:  # noqa: ARG002 - `last`, the last event, is for other names
+        return f"at {instant.render(settles_at)}"
+
+
 class Explainer:
     """Builds an explanation: `add` each event of the history in order, then call `explanation`.
 
     All events count. Those with `is_shown=False` are not in the explanation.
     """
 
-    def __init__(self, outcome: Outcome) -> None:
+    def __init__(self, outcome: Outcome, names: Names | None = None) -> None:
         self._outcome = outcome
+        self._names = names or Names()
         self._counted = Recount(outcome.contract)
         self._truth = outcome.contract.rule.truth(self._counted.counts, self._counted.values)
         self._events: list[ExplainedEvent] = []
@@ -103,14 +124,24 @@ class Explainer:
         return Reasoning(
             condition=condition.condition_text(outcome.contract.condition),
             events=tuple(self._events),
-            why=_why(outcome, self._last, self._last_change, ever=self._counted.was_true),
-            unit=_unit_text(outcome, self._attributions),
+            why=_why(outcome, self._last, self._last_change, self._names, ever=self._counted.was_true),
+            unit=str(self.unit),
         )
 
+    @property
+    def unit(self) -> BilledUnit:
+        tally, many = self._outcome.tally, self._attributions
+        source = "no event carried an attribution"
+        if tally is not None:
+            events = f"{many} event{'s' if many != 1 else ''}"
+            cut = ", raised to 0" if tally[1] < 0 else ""
+            source = f"the {self._outcome.contract.attribution_method} attribution of {events}{cut}"
+        return BilledUnit(money.plain(unit(tally)), source)
 
-def explanation(outcome: Outcome, history: Iterable[AppliedEvent]) -> Reasoning:
+
+def explanation(outcome: Outcome, history: Iterable[AppliedEvent], names: Names | None = None) -> Reasoning:
     """Explain an outcome, final or not."""
-    explainer = Explainer(outcome)
+    explainer = Explainer(outcome, names)
     for item in history:
         explainer.add(item)
     return explainer.explanation()
@@ -164,7 +195,7 @@ def _event_text(counted: Recount, item: AppliedEvent, held: bool, was_true: bool
     elif counted.holds and not held:
         said.append("The condition holds again: it would be confirmed.")
     elif held and not counted.holds:
-        said.append("The condition holds no longer: it would be missed.")
+        said.append("The condition no longer holds: it would be missed.")
     elif not flips:
         said.append("Nothing in the condition changed.")
     begins = item.entry[0] if item.placed_at is None else item.placed_at
@@ -177,32 +208,34 @@ def _event_text(counted: Recount, item: AppliedEvent, held: bool, was_true: bool
     return " ".join(said)
 
 
-def _why(outcome: Outcome, last: ExplainedEvent | None, change: ExplainedEvent | None, *, ever: bool) -> str:
+def _why(
+    outcome: Outcome, last: ExplainedEvent | None, change: ExplainedEvent | None, names: Names, *, ever: bool
+) -> str:
     """Return the status and its cause. `ever`: whether the condition was true at any time."""
-    due = instant.render(outcome.settles_at)
     if last is None or change is None:
         return f"{_capitalise(STATUS_TEXT[outcome.status])}; its history is not kept any more."
-    quiet = f"after event {last.entry} nothing came until it was due at {due}"
+    changed, due = names.event(change.entry), names.due(outcome.settles_at, last.entry)
+    quiet = f"after {names.event(last.entry)} nothing came until it was due {due}"
     if outcome.status == "CONFIRMED":
-        since = f"the condition held since event {change.entry}{_change_cause(change)}"
+        since = f"the condition held since {changed}{_change_cause(change)}"
         return f"Confirmed, because {since} and {quiet}."
     if outcome.status == "OPEN":
         return (
             f"Open, because the condition does not hold yet ({_false_leaves(last)}). "
-            f"Without another event it is missed at {due}."
+            f"Without another event it is missed {due}."
         )
     if outcome.status == "PENDING":
         if outcome.holds:
             return (
-                f"Pending, because the condition holds since event {change.entry}{_change_cause(change)}. "
-                f"Without another event it is confirmed at {due}."
+                f"Pending, because the condition holds since {changed}{_change_cause(change)}. "
+                f"Without another event it is confirmed {due}."
             )
         return (
-            f"Pending, because the condition has held, and holds no longer since event "
-            f"{change.entry}{_change_cause(change)}. Without another event it is missed at {due}."
+            f"Pending, because the condition has held, and holds no longer since {changed}{_change_cause(change)}. "
+            f"Without another event it is missed {due}."
         )
     if ever:
-        end = f"event {change.entry} ended the condition{_change_cause(change)}"
+        end = f"{changed} ended the condition{_change_cause(change)}"
         return f"Missed, because {end}, it did not hold again, and {quiet}."
     return f"Missed, because the condition never held ({_false_leaves(last)}), and {quiet}."
 
@@ -220,17 +253,6 @@ def _false_leaves(last: ExplainedEvent) -> str:
     """Return the false leaves of a condition that is false."""
     parts = [leaf.words for leaf in last.leaves if not leaf.holds]
     return f"not true: {'; '.join(parts)}" if parts else "every check is true, but not their combination"
-
-
-def _unit_text(outcome: Outcome, carried: int) -> str:
-    """Describe the billing unit; `carried` is the number of events with an attribution."""
-    method = outcome.contract.attribution_method
-    quantity = money.plain(unit(outcome.tally))
-    if outcome.tally is None:
-        return f"{quantity}: no event carried an attribution"
-    many = f"{carried} event{'s' if carried != 1 else ''}"
-    cut = ", raised to 0" if outcome.tally[1] < 0 else ""
-    return f"{quantity}: the {method} attribution of {many}{cut}"
 
 
 def duration_text(seconds: int) -> str:

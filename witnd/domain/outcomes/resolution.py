@@ -12,6 +12,7 @@ from msgspec import UNSET, Struct, UnsetType
 from witnd.domain.outcomes import attribution
 from witnd.domain.outcomes.outcome import Outcome
 from witnd.domain.pricing.rating import rate_at_settlement
+from witnd.domain.pricing.working import working_text
 from witnd.domain.values import instant, money
 
 ResolutionType: TypeAlias = Literal["outcome_succeed", "outcome_failed"]
@@ -103,6 +104,16 @@ def resolve(outcome: Outcome) -> tuple[Resolution, Line | None]:
         line_id=line.id if line else UNSET,
     )
     return resolution, line
+
+
+def amount_text(line: Line) -> str:
+    """Return how the amount of a line was calculated, in one line."""
+    if line.amount is None:
+        return f"{line.unit} units, amount calculated when the period closes"
+    amount = f"{line.amount} {line.currency}"
+    if line.working is UNSET:
+        return f"{line.unit} × {line.price_per_unit} = {amount}"
+    return f"{amount}: {working_text(line.working)}"
 
 
 def _line(outcome: Outcome, resolved_at: str) -> Line:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from witnd.domain.catalogue.contract import Contract
 from witnd.domain.outcomes import attribution
 from witnd.domain.outcomes.event import EntryId, Event, Value
-from witnd.domain.outcomes.explain import ExplainedEvent, explanation
+from witnd.domain.outcomes.explain import ExplainedEvent, Names, explanation
 from witnd.domain.outcomes.outcome import Outcome, Status
 from witnd.domain.pricing.ratecard import Price
 from witnd.domain.values import instant
@@ -51,8 +51,9 @@ class Trial(Struct, frozen=True, kw_only=True):
     why: str
 
 
-def run_trial(contract: Contract, events: Sequence[tuple[int, Event]]) -> Trial:
-    """Apply events, each with the instant of its acceptance (ms), in rising order."""
+def run_trial(contract: Contract, events: Sequence[tuple[int, Event]], names: Names | None = None) -> Trial:
+    """Apply events, each with the instant of its acceptance (ms), in rising order. The id of an event has its number
+    from 0 after the instant."""
     outcome = Outcome(_TRIAL_KEY, _TRIAL_KEY, contract, _FREE_PRICE, events[0][0] if events else 0)
     history: list[_TrialEvent] = []
     late: list[bool] = []
@@ -73,12 +74,12 @@ def run_trial(contract: Contract, events: Sequence[tuple[int, Event]]) -> Trial:
                 pin=event.pin,
             )
         )
-    told = explanation(outcome, history)
+    told = explanation(outcome, history, names)
     counted = iter(told.events)
     would_be: Status = "CONFIRMED" if outcome.status == "PENDING" and outcome.holds else "FAILED"
     if any(late):
         outcome.settle(outcome.settles_at)
-        told = explanation(outcome, history)
+        told = explanation(outcome, history, names)
     # Without events there is no outcome that has evaluated the condition.
     holds = outcome.holds if history else contract.rule.holds(outcome.counts, outcome.values)
     return Trial(

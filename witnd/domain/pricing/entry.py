@@ -30,6 +30,10 @@ MAX_ENTRIES = 1000
 # More steps than any price list has. Closing a period evaluates each of them.
 MAX_TIERS = 100
 
+# Codes of mistakes, with their params: `example`; `bound` (the name of the field) and its `value`.
+NO_DECIMAL_STRING = "no_decimal_string"
+BELOW_BOUND = "below_bound"
+
 _ZERO = Decimal(0)
 
 
@@ -162,7 +166,8 @@ def _bounds(table: Table, least: str, most: str, example: str) -> dict[str, str]
         return found
     lowest = Decimal(found.get(least, "0"))
     if highest < lowest:
-        table.refuse(most, f"must be at least {plain(lowest)}, the value of {least}")
+        problem = f"must be at least {plain(lowest)}, the value of {least}"
+        table.refuse(most, problem, code=BELOW_BOUND, bound=least, value=plain(lowest))
     return found | {most: plain(highest)}
 
 
@@ -173,10 +178,11 @@ def _decimal(table: Table, name: str, example: str, *, required: bool = False, m
     value = table.get(name)
     if value is None:
         if required:
-            table.required(name, f"{missing}; {remedy}" if missing else remedy)
+            problem = f"is missing; {missing}" if missing else "is missing"
+            table.required(name, remedy, problem, NO_DECIMAL_STRING, example=example)
         return None
     if not isinstance(value, str):
-        table.refuse(name, f"is {short_repr(value)}; {remedy}")
+        table.refuse(name, f"is {short_repr(value)}", remedy, NO_DECIMAL_STRING, example=example)
         return None
     try:
         return decimal_string(value)

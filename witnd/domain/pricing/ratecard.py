@@ -23,7 +23,7 @@ from witnd.domain.pricing.entry import (
     read_entries,
 )
 from witnd.domain.values.canonical import digest
-from witnd.domain.values.fields import MAX_KEY_LENGTH, Table, short_repr
+from witnd.domain.values.fields import MAX_KEY_LENGTH, MISSING, Table, short_repr
 from witnd.domain.values.mistake import Mistake
 from witnd.domain.values.money import minor_digits, plain
 
@@ -203,7 +203,7 @@ def read_rate_card(
     if isinstance(currency, str):
         digits = stored[currency] if currency in stored else minor_digits(currency)
     if digits is None:
-        table.refuse("currency", _currency_problem(currency))
+        table.refuse("currency", _currency_problem(currency), code=MISSING if currency is None else "")
     return {"currency": currency, DIGITS: digits, "entries": read_entries(table, path)}, table.mistakes
 
 

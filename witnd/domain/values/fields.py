@@ -8,6 +8,8 @@ from difflib import get_close_matches
 
 from witnd.domain.values.mistake import Mistake
 
+# Code of a mistake: a required field is absent.
+MISSING = "missing"
 # The limit of event fields, so that every key can be sent in an event.
 MAX_KEY_LENGTH = 255
 _MAX_SHOWN = 40
@@ -91,17 +93,19 @@ class Table:
             if name not in known:
                 self.refuse(str(name), unknown_name(name, known))
 
-    def refuse(self, name: str, message: str) -> None:
-        self.mistakes.append(Mistake(field_path(self.path, name), message))
+    def refuse(self, name: str, problem: str, remedy: str = "", code: str = "", **params: str) -> None:
+        self.mistakes.append(Mistake(field_path(self.path, name), problem, remedy, code, params))
 
     def get(self, name: str) -> object:
         return self._raw.get(name)
 
-    def required(self, name: str, remedy: str) -> object:
+    def required(
+        self, name: str, remedy: str, problem: str = "is missing", code: str = MISSING, **params: str
+    ) -> object:
         """Return the raw field, and add a mistake if it is absent."""
         value = self._raw.get(name)
         if value is None and self._is_table:
-            self.refuse(name, f"is missing; {remedy}")
+            self.refuse(name, problem, remedy, code, **params)
         return value
 
     def text(self, name: str, *, default: str | None = None, longest: int = MAX_KEY_LENGTH) -> str:

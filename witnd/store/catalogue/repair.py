@@ -32,6 +32,7 @@ class StoredCatalogue(Struct, frozen=True, kw_only=True):
     head_text: bytes | None
     entries: tuple[bytes, ...]
     decided: Mapping[str, Head]  # partition or billing → the head that its last step used
+    states: Mapping[str, str]  # partition or billing → the key of its state
     owners: tuple[str, ...]  # holders of leases
 
     @property
@@ -82,7 +83,8 @@ async def read_stored(client: Redis, keys: GlobalKeys, partitions: int) -> Store
         for what, owner in zip(owned, found[1::2], strict=True)
         if owner is not None
     ]
-    return StoredCatalogue(head_text=head, entries=tuple(entries), decided=decided, owners=tuple(owners))
+    states = {what: part.state for what, part in owned.items()}
+    return StoredCatalogue(head_text=head, entries=tuple(entries), decided=decided, states=states, owners=tuple(owners))
 
 
 def plan(found: StoredCatalogue, copy: Sequence[bytes] | None, *, accept: bool) -> Repair:
@@ -132,13 +134,11 @@ async def repair(client: Redis, keys: GlobalKeys, found: StoredCatalogue, wanted
     return head
 
 
-async def accept(client: Redis, keys: GlobalKeys, found: StoredCatalogue, head: Head) -> None:
+async def accept(client: Redis, found: StoredCatalogue, head: Head) -> None:
     """Make all partitions and billing continue from this catalogue. The call may be repeated."""
     for what in found.decided:
-        number = what.removeprefix("partition ")
-        state = Keys(keys.prefix, int(number)).state if number != what else BillingKeys(keys.prefix).state
         with redis_errors():
-            await client.hset(state, "catalogue", str(head))
+            await client.hset(found.states[what], "catalogue", str(head))
 
 
 def versions_to_rewrite(behind: Sequence[bytes]) -> list[CatalogueEntry]:

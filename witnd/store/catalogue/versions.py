@@ -22,6 +22,7 @@ from witnd.store.errors import StoreRefused
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.records.json_record import FORMAT
 from witnd.store.server.connection import redis_errors
+from witnd.store.server.durability import Confirm, nothing_to_confirm
 from witnd.store.server.safety import Problem
 from witnd.store.server.scripts import Argument, Script
 
@@ -56,12 +57,19 @@ class _InstantTaken(Exception):  # noqa: N818
 
 
 class CatalogueRefused(Exception):  # noqa: N818
-    """The change is invalid. Nothing was written; the message says what to change."""
+    """The change is invalid. Nothing was written; the message says what to change. `is_instant`: it is about
+    the instant."""
+
+    def __init__(self, problem: str, *, is_instant: bool = False) -> None:
+        super().__init__(f"effective_from {problem}" if is_instant else problem)
+        self.problem = problem
+        self.is_instant = is_instant
 
 
 class CatalogueStore:
     """The stored catalogue. `partitions`: the number of logs; a new version must be later than their entries.
-    `clock_problem` returns why the server's clock must not date a version at the moment, or None."""
+    `clock_problem` returns why the server's clock must not date a version at the moment, or None. Versions are used,
+    and a change is answered, once `confirm` has confirmed them."""
 
     def __init__(
         self,
@@ -69,8 +77,10 @@ class CatalogueStore:
         keys: GlobalKeys,
         partitions: int,
         clock_problem: Callable[[], Problem | None] = lambda: None,
+        confirm: Confirm = nothing_to_confirm,
     ) -> None:
         self._client = client
+        self._confirm = confirm
         self._keys = keys
         self._clock_problem = clock_problem
         self._partitions = [Keys(keys.prefix, partition) for partition in range(partitions)]
@@ -97,6 +107,8 @@ class CatalogueStore:
             if known.count + len(entries) >= head.count:
                 break
         before = catalogue.revision
+        if entries:
+            await self._confirm()
         add_stored(catalogue, known.count, head, entries)
         return catalogue.revision - before
 
@@ -166,6 +178,7 @@ class CatalogueStore:
             reply = await _APPLY.run(self._client, [*names, *[part.events for part in self._partitions]], args)
         status, value, *more = [word.decode() for word in cast("list[bytes]", reply)]
         if status == "applied":
+            await self._confirm()
             return AppliedChange(revision=int(value), effective_from=int(more[0]))
         if status == "moved":
             check_head(catalogue, catalogue.chain.head, Head.parse(value))
@@ -174,7 +187,7 @@ class CatalogueStore:
             raise _InstantTaken(int(value))
         if status == "damaged":
             check_length(int(value), Head.parse(more[0]))
-        raise CatalogueRefused(_refusal(status, int(value), len(self._partitions)))
+        raise _refusal(status, int(value), len(self._partitions))
 
     async def change(
         self,
@@ -226,17 +239,18 @@ def _entry_around_instant(change: Change) -> tuple[bytes, bytes]:
     )
 
 
-def _refusal(status: str, number: int, partitions: int) -> str:
+def _refusal(status: str, number: int, partitions: int) -> CatalogueRefused:
     if status == "early":
         least = "1970-01-01T00:00:00.000Z" if not number else instant.render(number)
-        return (
-            "effective_from is before events that are already accepted; "
-            f"the earliest instant is {least}: choose a later one, or omit it"
+        return CatalogueRefused(
+            "is before events that are already accepted; "
+            f"the earliest instant is {least}: choose a later one, or omit it",
+            is_instant=True,
         )
     if status == "taken":
         at = instant.render(number)
-        return f"effective_from {at} already has a version of one of these keys; choose another"
-    return (
+        return CatalogueRefused(f"{at} already has a version of one of these keys; choose another", is_instant=True)
+    return CatalogueRefused(
         f"this deployment has {number} partitions and the configuration says {partitions}; "
         f"set redis.partitions = {number}"
     )

@@ -25,6 +25,7 @@ from witnd.store.journal.journal import RESTORE
 from witnd.store.journal.marks import series_numbers
 from witnd.store.keys import BillingKeys
 from witnd.store.server.connection import redis_errors
+from witnd.store.server.durability import Confirm, nothing_to_confirm
 from witnd.store.server.scripts import Argument, Script
 
 # How often an operation is decided again after a concurrent change.
@@ -74,8 +75,15 @@ class Operations:
     `last_number` returns the last known number of a series; if Redis has a lower one, it lost data.
     """
 
-    def __init__(self, client: Redis, keys: BillingKeys, last_number: Callable[[str], int] = lambda _: 0) -> None:
+    def __init__(
+        self,
+        client: Redis,
+        keys: BillingKeys,
+        last_number: Callable[[str], int] = lambda _: 0,
+        confirm: Confirm = nothing_to_confirm,
+    ) -> None:
         self._client = client
+        self._confirm = confirm
         self._keys = keys
         self._last_number = last_number
 
@@ -92,10 +100,23 @@ class Operations:
 
         `row` is the row whose credits the decision needs. A `token` identifies the operation across calls: if it was
         written before, it is returned and not decided again. `logged` makes its entry of the change log, which is
-        written with it. Raises `StoreUnavailable` if it is unknown whether it was written, and `StoreRefused` if
-        nothing was.
+        written with it. Raises `StoreUnavailable` if it is unknown whether it was written, or if it is not confirmed,
+        and `StoreRefused` if nothing was written.
         """
-        token = token or secrets.token_hex(16)
+        done = await self._do(id_, decide, row, token or secrets.token_hex(16), logged)
+        if isinstance(done, Operation):
+            # A number leaves only when no failover can undo it.
+            await self._confirm()
+        return done
+
+    async def _do(
+        self,
+        id_: str,
+        decide: Callable[[Snapshot], Decision],
+        row: str,
+        token: str,
+        logged: Callable[[Change], Logged] | None,
+    ) -> Operation | Unchanged | Refusal:
         moved = silent = 0
         while moved < ATTEMPTS:
             try:

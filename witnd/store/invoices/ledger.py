@@ -15,6 +15,7 @@ from witnd.domain.catalogue.chain import Head
 from witnd.domain.invoices.invoice import Invoice, Row
 from witnd.domain.outcomes.resolution import Line
 from witnd.domain.values.period import Calendar
+from witnd.settings import Durability
 from witnd.store.catalogue.loader import add_stored, check_head, decode_head
 from witnd.store.errors import Unsafe
 from witnd.store.invoices.codec import decode_invoice, decode_row
@@ -37,6 +38,7 @@ from witnd.store.records.score import score_to_int
 from witnd.store.records.state_fields import StateFields
 from witnd.store.server import wire
 from witnd.store.server.connection import Endpoint
+from witnd.store.server.durability import Confirmations, confirm_all
 
 ANSWER_SECONDS = 5.0
 COMMIT_SECONDS = 10.0
@@ -84,16 +86,23 @@ class NewLine(NamedTuple):
 class Ledger:
     """The biller's store. It uses `Wire`, because closing a period writes as much as applying events."""
 
-    def __init__(self, endpoint: Endpoint, prefix: str, partitions: int, name: str) -> None:
+    def __init__(self, endpoint: Endpoint, prefix: str, partitions: int, name: str, durability: Durability) -> None:
         self.keys = BillingKeys(prefix)
         self.partitions = [Keys(prefix, number) for number in range(partitions)]
         self._shared = GlobalKeys(prefix)
         self._waiter = wire.Connection(endpoint, f"{name}-lines")
         self._caller = wire.Connection(endpoint, name)
+        # A failover may undo lines and positions that are not confirmed.
+        self._confirmations = [
+            Confirmations(endpoint, keys.lines_confirmed, durability, name) for keys in self.partitions[:1]
+        ]
+        self._confirm_catalogue = Confirmations(endpoint, self._shared.confirmed, durability, name)
 
     def close(self) -> None:
         self._waiter.close()
         self._caller.close()
+        for one in (*self._confirmations, self._confirm_catalogue):
+            one.close()
 
     async def ask(self, *commands: Sequence[str | bytes | int]) -> list[Any]:
         return await (await self._connection()).ask(*commands, seconds=ANSWER_SECONDS)
@@ -158,6 +167,8 @@ class Ledger:
         for keys, count in zip(self.partitions, counts, strict=False):
             if keys.partition not in partitions and count > last[keys.partition]:
                 raise missing_lines(keys.lines, last[keys.partition] + 1, count)
+        if found:
+            await confirm_all(self._confirmations)
         return found
 
     async def known_rows(self, ids: Mapping[str, Sequence[str]]) -> set[tuple[str, str]]:
@@ -193,6 +204,7 @@ class Ledger:
         for keys in self.partitions:
             commands += [("HMGET", keys.state, "cursor", "lines"), ("XREVRANGE", keys.events, "+", "-", "COUNT", "1")]
         time, head, *rest = await self.ask(*commands)
+        await confirm_all(self._confirmations)
         return Positions(
             now_ms=int(time[0]) * 1000 + int(time[1]) // 1000,
             cursors=[
@@ -249,6 +261,8 @@ class Ledger:
         )
         head = decode_head(raw)
         check_head(catalogue, known, head)
+        if entries:
+            await self._confirm_catalogue.confirm()
         add_stored(catalogue, known.count, head, entries)
 
     async def commit(self, step: Commit, fence: str) -> None:

@@ -21,6 +21,7 @@ from witnd.store.invoices.rows import Rows
 from witnd.store.keys import BillingKeys
 from witnd.store.page import InvalidCursor, Page
 from witnd.store.server.connection import redis_errors
+from witnd.store.server.durability import Confirm, nothing_to_confirm
 
 # Heads per read: a millisecond or two of the server's time.
 PAGE: Final = 200
@@ -71,9 +72,14 @@ class Invoices(Operations):
     """Reads of invoices and credit notes, and operations on them."""
 
     def __init__(
-        self, client: Redis, keys: BillingKeys, partitions: int, last_number: Callable[[str], int] = lambda _: 0
+        self,
+        client: Redis,
+        keys: BillingKeys,
+        partitions: int,
+        last_number: Callable[[str], int] = lambda _: 0,
+        confirm: Confirm = nothing_to_confirm,
     ) -> None:
-        super().__init__(client, keys, last_number)
+        super().__init__(client, keys, last_number, confirm)
         self.rows = Rows(client, keys, partitions)
 
     # -- one ---------------------------------------------------------------------------------------------------------

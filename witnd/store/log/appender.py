@@ -14,9 +14,10 @@ import structlog
 
 from witnd.settings import Durability
 from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
-from witnd.store.log.append import AppendResult, Promise, append, promise
+from witnd.store.log.append import AppendResult, append
 from witnd.store.server import wire
 from witnd.store.server.connection import Endpoint
+from witnd.store.server.durability import Promise, promise
 
 # Entries of one write: a few ms of the server's time.
 MOST: Final = 1000

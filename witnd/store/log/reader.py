@@ -21,6 +21,7 @@ from witnd.store.records.state_fields import StateFields
 from witnd.store.records.stored import Stored, add_list, damages, read_records
 from witnd.store.server import wire
 from witnd.store.server.connection import Endpoint
+from witnd.store.server.durability import Confirm, nothing_to_confirm
 from witnd.store.server.portion import Portion, ranges
 from witnd.store.server.scripts import Script
 
@@ -48,10 +49,19 @@ class State(NamedTuple):
 
 
 class Log:
-    """Reads one partition. `name` is for the server's client list."""
+    """Reads one partition. `name` is for the server's client list. New versions of the catalogue are used once
+    `confirm_catalogue` has confirmed them."""
 
-    def __init__(self, endpoint: Endpoint, keys: Keys, shared: GlobalKeys, name: str) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        keys: Keys,
+        shared: GlobalKeys,
+        name: str,
+        confirm_catalogue: Confirm = nothing_to_confirm,
+    ) -> None:
         self.keys = keys
+        self._confirm_catalogue = confirm_catalogue
         self._shared = shared
         self._reader = wire.Connection(endpoint, f"{name}-reader")
         self._caller = wire.Connection(endpoint, name)
@@ -283,7 +293,12 @@ class Log:
             if not more:
                 break  # the list is shorter than its head says: `add_stored` raises an error
             found += more
+        await self._confirm_catalogue()
         return head, found
+
+    async def confirmed_step(self) -> int:
+        """Return the last step that the owner knows to be as safe as the durability promises; 0 if there is none."""
+        return int((await self.ask(("GET", self.keys.confirmed)))[0] or 0)
 
     async def state(self) -> State:
         fields = StateFields.of_partition(self.keys.state, (await self.ask(("HGETALL", self.keys.state)))[0])

@@ -12,7 +12,7 @@ from zlib import crc32
 
 import hiredis
 
-from witnd.store.errors import Fenced, LostData, StoreRefused, Unsafe, WrongType
+from witnd.store.errors import Fenced, LostData, LostSteps, StoreRefused, Unsafe, WrongType
 from witnd.store.keys import OwnedKeys
 from witnd.store.records.line_position import removal
 from witnd.store.server.connection import refusal
@@ -96,8 +96,8 @@ class PackedCommit:
 async def finish(wire: Wire, packed: PackedCommit, replies: list[Any], seconds: float) -> bool:
     """Read the reply to a step. Return True if it was written now, False if it was already written.
 
-    Raises `WrongType` or `StoreRefused` if nothing was written, `Fenced` for another owner, `LostData` for an
-    unexpected sequence number, and `Unsafe` for a numbered entry whose number the stream has passed.
+    Raises `WrongType` or `StoreRefused` if nothing was written, `Fenced` for another owner, `LostSteps` or
+    `LostData` for an unexpected sequence number, and `Unsafe` for a numbered entry whose number the stream has passed.
     """
     reply = replies[0]
     if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
@@ -118,10 +118,12 @@ async def finish(wire: Wire, packed: PackedCommit, replies: list[Any], seconds: 
     if code == b"FENCED":
         raise Fenced(found.decode())
     if code == b"SEQUENCE":
+        at, expected = found.decode(errors="replace"), packed.sequence - 1
+        if at.isdecimal() and int(at) < expected:
+            raise LostSteps("it is", int(at), expected)
         raise LostData(
-            f"Redis is at step {found.decode()} where step {packed.sequence - 1} was expected: "
-            "it lost acknowledged data, or another program wrote to it",
-            "restore the lost data, or run `witnd audit` and see docs/how-to/redis-lost-data.md",
+            f"Redis is at step {at} where step {expected} was expected: another program wrote to it",
+            "run `witnd audit`, and see docs/how-to/redis-lost-data.md",
         )
     if code == b"WRONGTYPE":
         raise WrongType(found.decode(errors="replace"), reply[2].decode())

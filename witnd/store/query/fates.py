@@ -11,12 +11,12 @@ from witnd.domain.outcomes.event import EntryId, Event, Retry, Tick, read
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.domain.values import instant
 from witnd.store.errors import Unreadable
-from witnd.store.keys import Keys, sibling
+from witnd.store.keys import Keys
 from witnd.store.log.forward import forwarded_to
 from witnd.store.query.reads import Command, Reads, text_of
 from witnd.store.records.codec import FateRecord
 from witnd.store.records.held_codec import decode_held
-from witnd.store.records.lineage import Lineage
+from witnd.store.records.lineage import Lineage, sibling
 from witnd.store.records.log_snapshot import entry_id
 
 # Besides the fates of the contract: not read yet, an entry of the daemon, unknown, and left to another partition.

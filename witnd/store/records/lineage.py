@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from witnd.domain.outcomes.event import EntryId
 from witnd.domain.outcomes.partitioning import partition_of
+from witnd.store.keys import Keys
 
 _BORDER: Final = re.compile(r"(0|[1-9][0-9]{0,5}):([0-9]{1,20})-([0-9]{1,20})", re.ASCII)
 
@@ -71,6 +72,11 @@ class Lineage(NamedTuple):
             return None
         was_here = any(partition_of(key, number) == partition for number, _ in self.earlier if number < count)
         return home if was_here else None
+
+
+def sibling(keys: Keys, partition: int) -> Keys:
+    """Return the keys of another partition with the same prefix."""
+    return Keys(keys.base.removesuffix(f":{{{keys.partition}}}"), partition)
 
 
 def encode_borders(borders: Iterable[Border]) -> str:

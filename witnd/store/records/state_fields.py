@@ -15,7 +15,7 @@ _ENTRY: Final = re.compile(r"([0-9]{1,20})-([0-9]{1,20})", re.ASCII)
 # Fields of a partition's state that are not counters.
 NOT_COUNTERS: Final = frozenset(
     (
-        "cursor", "read", "seq", "epoch", "digest", "settling", "format", "gaps", "lost", "catalogue", "lines",
+        "cursor", "read", "seq", "epoch", "digest", "settling", "gaps", "lost", "catalogue", "lines",
         "earlier", "origins",
     )
 )  # fmt: skip

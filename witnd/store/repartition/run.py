@@ -24,9 +24,10 @@ from witnd.store.repartition.deliveries import move_deliveries
 from witnd.store.repartition.leases import Leases
 from witnd.store.repartition.mover import BATCH, Mover
 from witnd.store.repartition.outcomes import key_starts, move_indexes, move_keys, move_members, move_waiting_fates
-from witnd.store.repartition.slot import Slot, Wires
+from witnd.store.repartition.slot import NAME, Slot, Wires
 from witnd.store.repartition.tail import forward_tail
 from witnd.store.server.connection import Endpoint, redis_errors
+from witnd.store.server.durability import confirm_once
 from witnd.store.server.scripts import Script
 
 _FOUND_LOG: Final = Script("repartition/found_log")
@@ -131,9 +132,15 @@ class _Run:
             forwarded += await forward_tail(
                 deployment.client, mover.source, mover.targets, self._wanted, self._before, deployment.now_ms()
             )
-        await self._wires.confirm()
+        await self._confirm_all()
         await finish_repartition(deployment.client, self._shared, self._wanted)
+        await self._confirm_all()
         return Repartitioned(before=self._before, partitions=self._wanted, done=True, forwarded=forwarded, left=left)
+
+    async def _confirm_all(self) -> None:
+        """Wait until all writes so far are safe, also those over other connections."""
+        deployment = self._deployment
+        await confirm_once(deployment.server, self._shared.confirmed, deployment.durability, NAME)
 
     async def _check_logs_of_new(self) -> None:
         """Prepare the logs of new partitions, before anything else is written."""

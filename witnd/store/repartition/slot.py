@@ -10,13 +10,13 @@ from typing import Any, Final
 from witnd.domain.outcomes.event import EntryId
 from witnd.settings import Durability
 from witnd.store.keys import Keys
-from witnd.store.log.append import Promise, check_confirmation, promise
 from witnd.store.partition.commit import Commit, Word, finish
 from witnd.store.records.lineage import Border, Lineage, encode_borders
 from witnd.store.records.log_snapshot import text_of
 from witnd.store.records.state_fields import StateFields
 from witnd.store.server import wire
 from witnd.store.server.connection import Endpoint
+from witnd.store.server.durability import Promise, check_confirmation, promise
 from witnd.store.server.lease import Lease
 
 ANSWER_SECONDS: Final = 30.0

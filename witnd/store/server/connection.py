@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
 
 from witnd.endpoint import Endpoint, endpoint
-from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
+from witnd.store.errors import Loading, StoreRefused, StoreUnavailable, Unsafe
 from witnd.store.server.cancellation import cancellable
 from witnd.store.server.login import Credentials, login_refusal
 from witnd.store.server.pool import WaitingPool
@@ -164,7 +164,7 @@ def refusal(reply: str) -> StoreRefused | None:
     if word not in _REFUSALS:
         return None
     reason, remedy = _REFUSALS[word]
-    return StoreRefused(f"{reason} ({rest})", remedy)
+    return (Loading if word == "LOADING" else StoreRefused)(f"{reason} ({rest})", remedy)
 
 
 def server_error(reply: str) -> Unsafe:

@@ -35,6 +35,10 @@ class Holder(NamedTuple):
     def instance(self) -> str:
         return self.value.rpartition(":")[2] or "nobody"
 
+    @property
+    def nonce(self) -> str:
+        return self.value.split(":", 2)[1] if self.value.count(":") >= 2 else ""
+
 
 class Lease:
     """A lease for one owner on one partition. Commits compare `value`, which is empty while the lease is not held."""
@@ -48,13 +52,13 @@ class Lease:
         self.length_ms = length_ms
         self.instance = instance
         self._now_ms = now_ms
-        self._name = f"{secrets.token_hex(8)}.{_machine()}.{os.getpid()}:{instance}"
+        self._name = f"{process_nonce()}:{instance}"
 
     async def take(self, *, replace: str = "") -> Holder | Problem | None:
         """Take the lease if it is free or has the value `replace`. Return None on success, else the holder, or the
         problem with the clocks of the server and this host."""
         found = await self._take(replace)
-        if isinstance(found, Holder) and _is_dead_neighbour(found.value):
+        if isinstance(found, Holder) and is_dead_process(found.nonce):
             found = await self._take(found.value)
         return found
 
@@ -92,18 +96,13 @@ class Lease:
         return None
 
 
-def _machine() -> str:
-    """Return an id of this boot and process namespace, in which a process id is unique."""
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    try:
-        return f"{boot.read_text()[:8]}-{Path('/proc/self/ns/pid').stat().st_ino}"
-    except OSError:
-        return "unknown"
+def process_nonce() -> str:
+    """Return a new name of this process: `<random>.<machine>.<process id>`."""
+    return f"{secrets.token_hex(8)}.{_machine()}.{os.getpid()}"
 
 
-def _is_dead_neighbour(value: str) -> bool:
-    """Return whether the holder is a process of this machine that has ended."""
-    nonce = value.split(":", 2)[1] if value.count(":") >= 2 else ""
+def is_dead_process(nonce: str) -> bool:
+    """Return whether a nonce names a process of this machine that has ended. False if it runs or is elsewhere."""
     _, _, rest = nonce.partition(".")
     machine, _, pid = rest.rpartition(".")
     if machine != _machine() or machine == "unknown" or not pid.isdigit():
@@ -114,10 +113,19 @@ def _is_dead_neighbour(value: str) -> bool:
         return True
     except OSError:
         return False
-    return _zombie(int(pid))
+    return _is_zombie(int(pid))
 
 
-def _zombie(pid: int) -> bool:
+def _machine() -> str:
+    """Return an id of this boot and process namespace, in which a process id is unique."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    try:
+        return f"{boot.read_text()[:8]}-{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:
+        return "unknown"
+
+
+def _is_zombie(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (OSError, IndexError):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 
 from witnd.settings import Durability
-from witnd.store.errors import StoreRefused, Unsafe
+from witnd.store.errors import Loading, StoreRefused, Unsafe
 from witnd.store.server.connection import CLUSTER, SENTINEL, redis_errors
 
 CLOCK_MS_MAX = 60_000  # synchronised hosts differ by milliseconds; a minute is a wrong clock
@@ -37,12 +37,12 @@ class Health(NamedTuple):
 
 
 async def read_health(ask: Ask) -> Health:
-    """Read the state of a server. Raises `StoreRefused` while it is loading, when its fields are not yet right."""
+    """Read the state of a server. Raises `Loading` while it is loading, when its fields are not yet right."""
     fields = read_info((await ask(("INFO",)))[0])
     if kind_problems(fields):
         return Health(fields, {}, 0)  # a Sentinel does not even have TIME
     if fields.get("loading", "0") == "1":
-        raise StoreRefused("Redis is still loading its data", "wait until it has finished")
+        raise Loading("Redis is still loading its data", "wait until it has finished")
     clock = (await ask(("TIME",)))[0]
     config: dict[str, str] = {}
     for name in ("save", "appendfsync", "no-appendfsync-on-rewrite"):
@@ -80,18 +80,22 @@ def version(info: Mapping[str, str]) -> tuple[int, ...]:
 
 def kind_problems(info: Mapping[str, str]) -> list[Problem]:
     """Return why witnd does not support this kind of server."""
-    mode = info.get("server_mode") or info.get("redis_mode")  # Valkey's name, then Redis's
-    if mode == "sentinel":
-        return [Problem(*SENTINEL)]
-    found = []
-    if info.get("cluster_enabled", "0") == "1" or mode == "cluster":
-        found.append(Problem(*CLUSTER))
+    found = mode_problems(info)
     current = version(info)
-    if current and current < OLDEST:
+    if current and current < OLDEST and SENTINEL not in found:
         found.append(
             Problem(f"it is Redis {info['redis_version']}, which is too old", "use Redis or Valkey 7.0 or later")
         )
     return found
+
+
+def mode_problems(info: Mapping[str, str]) -> list[Problem]:
+    """Return why witnd does not support the mode of this server."""
+    mode = info.get("server_mode") or info.get("redis_mode")  # Valkey's name, then Redis's
+    if mode == "sentinel":
+        return [Problem(*SENTINEL)]
+    is_cluster = info.get("cluster_enabled", "0") == "1" or mode == "cluster"
+    return [Problem(*CLUSTER)] if is_cluster else []
 
 
 def durability_problem(health: Health, durability: Durability) -> Problem | None:

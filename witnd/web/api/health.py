@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from witnd.app.errors import Detail
+from witnd.domain.values.mistake import Mistake
 from witnd.web.errors import ApiError
 from witnd.web.http.route import Call, Raw, route
 
@@ -32,6 +32,27 @@ async def alive(_: Call[Any]) -> Alive:
     return Alive("ok")
 
 
+@route("GET", "/livez", says="Check that the process responds. Same as /healthz.", scope=None, answer=Alive)
+async def live(_: Call[Any]) -> Alive:
+    return Alive("ok")
+
+
+@route(
+    "GET",
+    "/startupz",
+    says="Check whether the daemon has started; 503 while it loads its partitions.",
+    scope=None,
+    answer=Alive,
+    refusals=("UNAVAILABLE",),
+)
+async def started(call: Call[Any]) -> Alive:
+    health = call.services.health()
+    if not health.started:
+        details = [Mistake(f"partitions.{state}", str(count)) for state, count in health.partitions.items()]
+        raise ApiError("UNAVAILABLE", "the daemon is starting", details, {"Retry-After": "1"})
+    return Alive("ok")
+
+
 @route(
     "GET",
     "/readyz",
@@ -45,8 +66,8 @@ async def ready(call: Call[Any]) -> Ready:
     if not health.ready or health.troubles:
         reasons = [*health.troubles, *health.alarms] or ["the daemon is starting"]
         details = [
-            *(Detail("", reason) for reason in reasons),
-            *(Detail(f"partitions.{state}", str(count)) for state, count in health.partitions.items()),
+            *(Mistake("", reason) for reason in reasons),
+            *(Mistake(f"partitions.{state}", str(count)) for state, count in health.partitions.items()),
         ]
         raise ApiError("UNAVAILABLE", "; ".join(reasons), details, {"Retry-After": "1"})
     return Ready(status="ok", partitions=dict(health.partitions), lag=health.lag, alarms=list(health.alarms))

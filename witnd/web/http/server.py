@@ -47,7 +47,7 @@ LINGER_SECONDS: Final = 2.0
 LINE_MAX: Final = 8190
 _VERSIONS: Final = (HttpVersion10, HttpVersion11)
 _BEARER = re.compile(r"Bearer +([\x21-\x7e]+) *", re.IGNORECASE | re.ASCII)
-_QUIET = frozenset(("/v1/events", "/v1/events/batch", "/healthz", "/readyz", "/metrics"))
+_QUIET = frozenset(("/v1/events", "/v1/events/batch", "/healthz", "/livez", "/readyz", "/startupz", "/metrics"))
 
 log = structlog.get_logger()
 _draw = random.Random().getrandbits  # noqa: S311 - names requests, and guards nothing

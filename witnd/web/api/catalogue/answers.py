@@ -19,7 +19,7 @@ from witnd.domain.values import instant
 from witnd.web.http.preconditions import expected_tags
 from witnd.web.http.route import Call, Listing
 
-Standing = Literal["in force", "past", "scheduled"]
+Standing = Literal["in effect", "past", "scheduled"]
 
 
 # -- what is asked for ------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from witnd.app.catalogue.read import RULE, Thing
 from witnd.app.catalogue.rules import id_of
 from witnd.app.daemon_services import DaemonServices
-from witnd.domain.catalogue.history import IN_FORCE
+from witnd.domain.catalogue.history import IN_EFFECT
 from witnd.domain.values import instant
 from witnd.domain.webhooks.delivery import EndpointState
 from witnd.domain.webhooks.notification import SOURCES
@@ -126,7 +126,7 @@ async def answer(services: DaemonServices, thing: Thing, secret: str | None = No
 def _one(services: DaemonServices, thing: Thing, state: EndpointState) -> NotificationRuleAnswer:
     content = thing.version.content
     now = services.now_ms()
-    if thing.version.standing == IN_FORCE:
+    if thing.version.standing == IN_EFFECT:
         # What was written a moment ago may begin a few milliseconds ahead of this clock.
         now = max(now, thing.version.effective_from)
     until = signing_secrets(services.catalogue.versions(RULE.name, thing.key), now).until

@@ -9,9 +9,11 @@ from msgspec import Struct
 
 from witnd.app.catalogue.trials import MOST_EVENTS, TrialAnswer, Tried, answered
 from witnd.app.errors import Refused, all_invalid
+from witnd.domain.outcomes.explain import Names
 from witnd.domain.values import instant
 from witnd.domain.values.mistake import Mistake
 from witnd.domain.values.strictjson import Invalid, document
+from witnd.store.log.reader import entry_id
 from witnd.web.dashboard.forms.conditions import Check, Group, checks, number_of
 from witnd.web.dashboard.forms.terms import TermsRequest, labelled
 from witnd.web.dashboard.present.words import span
@@ -107,13 +109,12 @@ def run_examples(taken: TermsRequest, examples: Examples, now_ms: int) -> Attemp
             raise all_invalid(found)
         if not events:
             raise all_invalid([Mistake("", "enter the action of at least one example event")])
-        answer = answered({**raw, "events": events}, now_ms)
+        answer = answered({**raw, "events": events}, now_ms, _Numbers())
     except Refused as refused:
-        wrong = [Mistake(one.path, one.message) for one in refused.details]
-        return Attempt(mistakes=[_label(one, labels) or labelled([one], taken.places)[0] for one in wrong])
+        return Attempt(mistakes=[_label(one, labels) or labelled([one], taken.places)[0] for one in refused.details])
     first = instant.parse(answer.events[0].accepted_at)
     steps = [Step(event=one, since=_since(one, first)) for one in answer.events]
-    return Attempt(answer=answer, steps=steps, why=_why(answer))
+    return Attempt(answer=answer, steps=steps, why=answer.why)
 
 
 def _since(event: Tried, first: int) -> str:
@@ -121,16 +122,14 @@ def _since(event: Tried, first: int) -> str:
     return f"{span(later / 1000)} after the first" if later else ""
 
 
-def _why(answer: TrialAnswer) -> str:
-    """The reason, with the examples called by their number instead of by the ids and instants that real events have."""
-    why = answer.why
-    for number, one in enumerate(answer.events):
-        why = why.replace(f"event {instant.parse(one.accepted_at)}-{number}", f"event {number + 1}")
-    if answer.settles_at is None:
-        return why
-    applied = [one.accepted_at for one in answer.events if one.fate == "applied"]
-    left = instant.parse(answer.settles_at) - instant.parse(applied[-1])
-    return why.replace(f"at {answer.settles_at}", f"{span(left / 1000)} after event {len(applied)}")
+class _Numbers(Names):
+    """Examples have numbers instead of the ids and instants of real events."""
+
+    def event(self, entry: str) -> str:
+        return f"event {entry_id(entry)[1] + 1}"
+
+    def due(self, settles_at: int, last: str) -> str:
+        return f"{span((settles_at - entry_id(last)[0]) / 1000)} after {self.event(last)}"
 
 
 def _label(one: Mistake, labels: Sequence[str]) -> tuple[str, str] | None:

@@ -23,7 +23,7 @@ from witnd.web.dashboard.forms.prices import (
     edited_entries,
     entries_from_content,
     entries_from_form,
-    problem,
+    problems_of,
 )
 from witnd.web.dashboard.page import PageRequest
 from witnd.web.dashboard.present.instants import since
@@ -52,9 +52,7 @@ class PriceForm(Struct, frozen=True, kw_only=True):
         return [*self.others, *[entry.document for entry in self.entries]]
 
     def problems(self, refused: Refused) -> list[Problem]:
-        if not refused.details:
-            return [problem("", refused.message)]
-        return [problem(one.path, one.message, len(self.others)) for one in refused.details]
+        return problems_of(refused, len(self.others))
 
 
 def form_from_content(

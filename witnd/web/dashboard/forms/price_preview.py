@@ -12,10 +12,10 @@ from msgspec import Struct
 
 from witnd.app.catalogue.quotes import QuoteAnswer, answered, question, unsaved
 from witnd.app.errors import Refused, all_invalid
-from witnd.billing.export.wording import group_digits
-from witnd.domain.pricing.ratecard import RateCard
+from witnd.billing.export.wording import format_numbers, group_digits
+from witnd.domain.pricing.ratecard import PERCENTAGE, RateCard
 from witnd.domain.values.fields import Table
-from witnd.web.dashboard.forms.prices import Entry, Problem, padded, problem
+from witnd.web.dashboard.forms.prices import Entry, Problem, padded, problems_of
 from witnd.web.dashboard.present.price_words import words_of
 
 # Outcomes that are listed; the totals contain all of them.
@@ -77,7 +77,7 @@ async def preview_of_form(
         # In a thread: ten thousand outcomes would block the event loop for too long.
         return preview_of_quote(await asyncio.to_thread(unsaved, raw, stored))
     except Refused as refused:
-        return Preview(problems=[problem(one.path, one.message, -place) for one in refused.details])
+        return Preview(problems=problems_of(refused, -place))
 
 
 async def preview_of_card(card: RateCard, agent: str, form: Mapping[str, str]) -> Preview:
@@ -89,7 +89,7 @@ async def preview_of_card(card: RateCard, agent: str, form: Mapping[str, str]) -
             raise all_invalid(table.mistakes)
         return preview_of_quote(await asyncio.to_thread(answered, card, asked))
     except Refused as refused:
-        return Preview(problems=[problem(one.path, one.message) for one in refused.details])
+        return Preview(problems=problems_of(refused))
 
 
 def selected_place(form: Mapping[str, str], count: int) -> int | None:
@@ -116,6 +116,7 @@ def preview_of_quote(quote: QuoteAnswer) -> Preview:
     fees = [
         Part(name=_begun(one.kind), units="", calculation=one.words, amount=one.amount) for one in quote.adjustments
     ]
+    is_percentage = quote.price["kind"] == PERCENTAGE
     return Preview(
         price_text=words_of(quote.price, quote.digits),
         currency=quote.currency,
@@ -125,9 +126,9 @@ def preview_of_quote(quote: QuoteAnswer) -> Preview:
         rows=[
             Row(
                 label=_begun(row.what),
-                quantity=_grouped(row.quantity or ""),
-                price=row.price if row.price is None or "%" in row.price else padded(row.price, quote.digits),
-                plain="%" in (row.price or ""),
+                quantity=format_numbers(row.quantity or ""),
+                price=row.price if row.price is None or is_percentage else padded(row.price, quote.digits),
+                plain=is_percentage,
                 amount=padded(row.amount, quote.digits),
             )
             for row in quote.rows

@@ -13,17 +13,23 @@ from typing import Any, Final
 from iso4217 import Currency
 from msgspec import Struct
 
+from witnd.app.catalogue.change import INSTANT_TAKEN, TOO_EARLY
+from witnd.app.errors import Refused
 from witnd.domain.pricing.entry import (
+    BELOW_BOUND,
     FLAT,
     GRADUATED,
     KINDS,
     MAX_TIERS,
+    NO_DECIMAL_STRING,
     OPTIONS,
     PACKAGE,
     PERCENTAGE,
     TIER_FIELDS,
     VOLUME,
 )
+from witnd.domain.values.fields import MISSING
+from witnd.domain.values.mistake import Mistake
 
 # As many prices as one form shows: with tiers, and agents to choose from, each is up to 8 KB of the page.
 MOST_EDITED: Final = 20
@@ -35,8 +41,12 @@ _TEXTS: Final = ("agent", "kind", *[n for n in dict.fromkeys(n for ns in KINDS.v
 _NAME: Final = re.compile(r"entries\[(\d{1,4})\]\.(?:tiers\[(\d{1,4})\]\.)?([a-z_]+)", re.ASCII)
 _PLACE: Final = re.compile(r"entries\[(\d+)\](.*)", re.ASCII | re.DOTALL)
 _ORDER: Final = re.compile(r"(remove-entry|add-tier|remove-tier):(\d{1,4})(?:\.(\d{1,4}))?", re.ASCII)
-_AS_STRING: Final = re.compile(r'write it as a string, such as "([^"]*)"')
-_NAMED: Final = re.compile(r"the value of (minimum|period_minimum)")
+# What is chosen from a list.
+_CHOOSE: Final = {"currency": "choose a currency", "agent": "choose an agent"}
+_CONFLICTS: Final = {
+    INSTANT_TAKEN: "choose another “Effective from”",
+    TOO_EARLY: "give a later “Effective from”",
+}
 
 # What each kind does.
 KIND_HINTS: Final[Mapping[str, str]] = {
@@ -199,12 +209,20 @@ class Problem(Struct, frozen=True, kw_only=True):
     message: str
 
 
-def problem(path: str, message: str, before: int = 0) -> Problem:
-    """Convert a mistake of the API. `before`: the number of entries before those of the form."""
+def problems_of(refused: Refused, before: int = 0) -> list[Problem]:
+    """Convert a refusal of the API. `before`: the number of entries before those of the form."""
+    if refused.details:
+        return [problem(one, before) for one in refused.details]
+    remedy = _CONFLICTS.get(refused.reason or "")
+    return [Problem(path="", where="", message=f"{refused.problem}; {remedy}" if remedy else refused.message)]
+
+
+def problem(mistake: Mistake, before: int = 0) -> Problem:
+    path = mistake.path
     if (form := _PLACE.fullmatch(path)) is not None:
         place = int(form[1]) - before
         path = f"entries[{place}]{form[2]}" if place >= 0 else "entries"
-    return Problem(path=path, where=field_label(path), message=for_people(path, message))
+    return Problem(path=path, where=field_label(path), message=for_people(mistake))
 
 
 def field_label(path: str) -> str:
@@ -226,13 +244,16 @@ def field_label(path: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def for_people(path: str, message: str) -> str:
-    """Adapt a message of the API, which is about JSON, to the text fields of a form."""
-    if message.startswith("is missing") and (path == "currency" or path.endswith(".agent")):
-        return "choose a currency" if path == "currency" else "choose an agent"
-    text = _AS_STRING.sub(r"enter a number such as \1", message)
-    text = _NAMED.sub(lambda form: f"the value of “{FIELDS[form[1]].label}”", text)
-    return text.replace("effective_from", "“Effective from”")
+def for_people(mistake: Mistake) -> str:
+    """Return the message for the text fields of a form. That of the API is about JSON."""
+    name, params = mistake.path.rpartition(".")[2], mistake.params
+    if mistake.code == MISSING and name in _CHOOSE:
+        return _CHOOSE[name]
+    if mistake.code == NO_DECIMAL_STRING:
+        return f"{mistake.problem}; enter a number such as {params['example']}"
+    if mistake.code == BELOW_BOUND:
+        return f"must be at least {params['value']}, the value of “{FIELDS[params['bound']].label}”"
+    return mistake.message
 
 
 def _lower(label: str) -> str:

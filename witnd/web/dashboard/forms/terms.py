@@ -134,7 +134,7 @@ def _seconds(text: str, unit: str) -> int | None:
 
 def errors_of(refused: Refused, places: Mapping[str, str]) -> FormErrors:
     """Return the errors that a refusal has for the form."""
-    mistakes = [Mistake(one.path, one.message) for one in refused.details] or [Mistake("", refused.message)]
+    mistakes = refused.details or [Mistake("", refused.message)]
     by_field = {one.path: one.message for one in reversed(mistakes)}
     return FormErrors(
         messages=labelled(mistakes, places),

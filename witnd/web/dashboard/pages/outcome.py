@@ -8,11 +8,11 @@ from msgspec import UNSET, Struct
 
 from witnd.app.errors import Refused
 from witnd.app.outcomes.fates import fields_of
-from witnd.app.outcomes.list import keys_of, one
+from witnd.app.outcomes.list import keys_of, one_with_unit
 from witnd.app.outcomes.retry import retry
 from witnd.app.outcomes.view import Explained, HeldEvent
 from witnd.domain.catalogue import condition
-from witnd.domain.outcomes.explain import ExplainedEvent, LeafState
+from witnd.domain.outcomes.explain import BilledUnit, ExplainedEvent, LeafState
 from witnd.domain.pricing.working import working_text
 from witnd.web.dashboard.forms.posted import formatted_fields
 from witnd.web.dashboard.forms.submit import address
@@ -59,7 +59,7 @@ class Wait(Struct, frozen=True, kw_only=True):
 @page("/dashboard/outcomes/{key}")
 async def show_outcome(request: PageRequest) -> Answer:
     key, after = request.path["key"], request.query.get("events_after")
-    found = await one(request.services, key, events_after=after, most=EVENTS_MOST)
+    found, unit = await one_with_unit(request.services, key, events_after=after, most=EVENTS_MOST)
     if found is None:
         return HtmlPage("outcomes/outcome_missing.html", {"key": key}, 404)
     shared = {"key": key, "found": found, "address": address(request) + link("outcomes", key)}
@@ -68,7 +68,7 @@ async def show_outcome(request: PageRequest) -> Answer:
     if found.outcome is None:
         held = {"events": found.held[:HELD_MOST], "more": len(found.held[HELD_MOST:]), "waits": _waits(request, found)}
         return HtmlPage("outcomes/outcome_held.html", {**shared, **held})
-    return HtmlPage("outcomes/outcome.html", {**shared, **await _outcome_values(request, found, after)})
+    return HtmlPage("outcomes/outcome.html", {**shared, **await _outcome_values(request, found, unit, after)})
 
 
 @action("/dashboard/outcomes/{key}/retry")
@@ -85,7 +85,9 @@ async def retry_outcome(request: PageRequest) -> Answer:
     return Redirect(f"{link('problems')}#held" if back else link("outcomes", key), message)
 
 
-async def _outcome_values(request: PageRequest, found: Explained, after: str | None) -> dict[str, Any]:
+async def _outcome_values(
+    request: PageRequest, found: Explained, unit: BilledUnit | None, after: str | None
+) -> dict[str, Any]:
     assert found.outcome is not None
     assert found.terms is not None
     outcome, story, line = found.outcome, found.story, found.line
@@ -93,7 +95,6 @@ async def _outcome_values(request: PageRequest, found: Explained, after: str | N
     here = {event.entry for event in events}
     sent = await fields_of(request.services, keys_of(request.services, found.key), [event.entry for event in events])
     first = 1 if after == "0-0" else None if after else outcome.events_count - len(events) + 1
-    unit, _, unit_words = ("", "", "") if story is None else story.unit.partition(": ")
     amount = None if line is None else line.amount
     if amount is None and found.invoice is not None:
         amount = found.invoice.amount
@@ -108,8 +109,8 @@ async def _outcome_values(request: PageRequest, found: Explained, after: str | N
         "rule": condition.condition_text(found.terms.condition),
         "attribution": _ATTRIBUTION[found.terms.attribution_method],
         "agreed": found.terms.price.get("customer"),
-        "unit": unit if line is None else line.unit,
-        "unit_words": unit_words,
+        "unit": line.unit if line is not None else unit and unit.quantity,
+        "unit_words": unit and unit.source,
         "amount": amount,
         "working": None if line is None or line.working is UNSET else working_text(line.working),
         "steps": _steps(events, first, sent, here, last=found.events_next_cursor is None),

@@ -7,9 +7,11 @@ from msgspec import Struct
 
 from witnd import __version__
 from witnd.app.daemon_services import DaemonServices
+from witnd.app.owners import Owners, owners
 from witnd.app.status import standing
 from witnd.config import Config
 from witnd.settings import READERS
+from witnd.store.errors import StoreRefused, StoreUnavailable, Unsafe
 from witnd.web.dashboard.page import Answer, HtmlPage, PageRequest, page
 from witnd.web.dashboard.present.words import number, plural, span
 
@@ -75,6 +77,7 @@ async def show_settings(request: PageRequest) -> Answer:
             "partitions": len(services.partitions),
             "server": str(services.server),
             "found": await standing(services),
+            "owners": await _owners(services),
         },
     )
 
@@ -103,6 +106,14 @@ def _default(config: Config, name: str, same: bool) -> bool:  # noqa: FBT001 - c
     return not known[name] if name in known else same
 
 
+async def _owners(services: DaemonServices) -> Owners | str:
+    """Return the owners of the partitions, or the reason why they are not known."""
+    try:
+        return await owners(services)
+    except (StoreUnavailable, StoreRefused, Unsafe) as away:
+        return str(away)
+
+
 def _value(services: DaemonServices, name: str, value: Any) -> str:
     """Return a value as text, without passwords or their location."""
     if name == "url":
@@ -117,6 +128,8 @@ def _value(services: DaemonServices, name: str, value: Any) -> str:
 def _text(name: str, value: Any) -> str:
     if name in _SECONDS:
         return span(value) or "none"
+    if value is None:
+        return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if name == "max_lag" and not value:

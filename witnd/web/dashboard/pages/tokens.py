@@ -17,7 +17,7 @@ from witnd.web.dashboard.present.words import link
 from witnd.web.errors import ApiError, status_of
 
 LIMIT: Final = 50
-# A form that is sent twice would create a token whose text nobody sees.
+# A form submitted twice would create a token whose text is never shown.
 _MEANWHILE: Final = (
     "another token was created since you opened this form, possibly by this form; check the list of tokens, and submit "
     "again to create one more"

@@ -35,6 +35,8 @@ _REMEDIES: Final = {
     "conflict": "If it should count, send it again with a new idempotency key.",
     "late": "If late events are frequent, use a longer settlement period. To correct a wrong amount, give a credit.",
 }
+# The first words of messages about the whole event; others begin with the name of a field.
+_VERBS: Final = ("is ", "must ", "has ")
 _REJECTED: Final = {
     "INVALID_EVENT": (
         "This event is invalid.",
@@ -83,7 +85,8 @@ def why(fate: Fate) -> Reason:
         return Reason(code=fate.fate, text=_MEANS.get(fate.fate, fate.fate), remedy=_REMEDIES.get(fate.fate, ""))
     text, remedy = _REJECTED.get(fate.reason or "", (_MEANS["rejected"], ""))
     if fate.message and fate.reason == "INVALID_EVENT":
-        text = f"This event is invalid: {fate.message}."
+        is_predicate = fate.message.startswith(_VERBS)
+        text = f"This event {fate.message}." if is_predicate else f"This event is invalid: {fate.message}."
     return Reason(code=fate.reason or fate.fate, text=text, remedy=remedy)
 
 

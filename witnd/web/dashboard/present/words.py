@@ -27,12 +27,12 @@ TONES: Final[Mapping[str, str]] = {
     "draft": "pending", "issued": "open", "paid": "good", "void": "muted",
     "healthy": "good", "failing": "warn", "suspended": "bad",
     "disabled": "muted", "changed": "warn", "own": "open", "you": "open",
-    "in force": "good", "past": "muted", "scheduled": "pending", "archived": "muted", "revoked": "muted",
+    "in effect": "good", "past": "muted", "scheduled": "pending", "archived": "muted", "revoked": "muted",
 }  # fmt: skip
 
 
 # States that people know by another name.
-_STATE_NAMES: Final[Mapping[str, str]] = {"dead": "given up", "failed": "missed", "in force": "in effect"}
+_STATE_NAMES: Final[Mapping[str, str]] = {"dead": "given up", "failed": "missed"}
 
 
 def link(*parts: str, **query: object) -> str:

@@ -9,7 +9,7 @@ from witnd.app.catalogue import change as catalogue_change
 from witnd.app.catalogue import read as catalogue
 from witnd.app.catalogue.change import Written
 from witnd.app.catalogue.read import AGENT, CUSTOMER
-from witnd.app.errors import Detail, Refused, all_invalid, invalid
+from witnd.app.errors import Refused, all_invalid, invalid
 from witnd.domain.catalogue.condition import condition_text
 from witnd.domain.catalogue.contract import FIELDS
 from witnd.domain.values.mistake import Mistake
@@ -113,7 +113,7 @@ def _own_terms_request(given: Terms, own: frozenset[str]) -> TermsRequest:
 
 def _with_form_paths(refused: Refused) -> Refused:
     """Mistakes with the names that they have in this form."""
-    details = [Detail(one.path.removeprefix(_FIRST).removeprefix("."), one.message) for one in refused.details]
+    details = [replace(one, path=one.path.removeprefix(_FIRST).removeprefix(".")) for one in refused.details]
     return ApiError(refused.code, refused.message, details)
 
 

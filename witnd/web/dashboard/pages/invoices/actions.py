@@ -60,7 +60,7 @@ async def _done(
         _check_confirmed(request)
         done = (await do(invoice)).invoice
     except Refused as refused:
-        # As it is now: somebody else may have done something to it.
+        # Read it again: it may have changed.
         return await invoice_page(request, await invoices.named(request.services, invoice.id), refused, doing)
     return Redirect(link("invoices", name_of(done)), message(done))
 

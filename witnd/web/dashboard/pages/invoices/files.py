@@ -1,4 +1,4 @@
-"""Invoices and credit notes as files, and as pages to print. The session is what lets somebody have them."""
+"""Invoices and credit notes as files and printable pages, for signed-in users."""
 
 from collections.abc import AsyncIterator
 from typing import TypeVar

@@ -14,6 +14,7 @@ from witnd.billing.export.page_view import SheetView, invoice_view
 from witnd.billing.export.sections import InvoiceSummary
 from witnd.domain.invoices.invoice import Invoice
 from witnd.domain.values.money import minor_text
+from witnd.domain.values.period import Calendar, Period
 from witnd.store.invoices.reads import InvoiceFilter
 from witnd.store.page import Page
 from witnd.web.dashboard.filters import filter_key
@@ -164,10 +165,10 @@ def name_of(invoice: Invoice) -> str:
 
 def period_of(invoice: Invoice) -> str:
     """`November 2026`, or its days, where it is clear that they are those of UTC."""
-    first, after = wording.day(invoice.start), wording.day(invoice.end)
-    if invoice.period == "month" and first.startswith("1 ") and after.startswith("1 "):
-        return first.removeprefix("1 ")
-    return wording.period(invoice).removesuffix(" (UTC)")
+    month = Calendar.of("month").period_at(invoice.start)
+    if month == Period(invoice.start, invoice.end, invoice.period):
+        return wording.month(invoice.start)
+    return wording.dates(invoice.start, invoice.end)
 
 
 def _row(invoice: Invoice, customer_name: str) -> InvoiceRow:

@@ -7,14 +7,7 @@ from msgspec import Struct
 from witnd.audit.invoices.totals import CurrencyTotals, StageTotals
 from witnd.domain.values.money import minor_text
 
-# What people call the stages of invoices.
-STAGES: Final = {
-    "open": "open drafts",
-    "draft": "closed drafts",
-    "issued": "invoices issued",
-    "paid": "invoices paid",
-    "void": "invoices void",
-}
+STAGES: Final = ("open", "draft", "issued", "paid", "void")
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -52,6 +45,7 @@ class Invoiced(Struct, frozen=True, kw_only=True):
 
 
 def invoiced(currency: str, sums: CurrencyTotals) -> Invoiced:
+    """Return the totals of one currency as text."""
     parts = {
         stage: Part(
             invoices=one.invoices,
@@ -72,18 +66,3 @@ def invoiced(currency: str, sums: CurrencyTotals) -> Invoiced:
         balances=Amounts(count=sums.balances, amount=minor_text(sums.balance, sums.digits)),
         **parts,
     )
-
-
-def invoice_rows(one: Invoiced) -> list[tuple[object, ...]]:
-    rows: list[tuple[object, ...]] = []
-    for name, spoken in STAGES.items():
-        part: Part = getattr(one, name)
-        if part.invoices:
-            lines = f"{part.invoices} in {one.currency}, {part.lines} line{'' if part.lines == 1 else 's'}"
-            rows.append((spoken, lines, part.subtotal))
-    if one.waiting:
-        rows.append(("on no invoice yet", f"{one.waiting} line{'' if one.waiting == 1 else 's'} in {one.currency}", ""))
-    for spoken, amounts in (("credit notes", one.credit_notes), ("balances", one.balances)):
-        if amounts.count:
-            rows.append((spoken, f"{amounts.count} in {one.currency}", amounts.amount))
-    return rows

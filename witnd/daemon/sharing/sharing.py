@@ -1,0 +1,128 @@
+"""Shares the partitions with the other daemons: each records a heartbeat, and all follow the same plan."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final, Protocol
+
+import structlog
+
+from witnd.clock import Clock
+from witnd.daemon.sharing.liveness import Liveness
+from witnd.daemon.sharing.plan import plan
+from witnd.store.daemons.registry import Daemon, Registry
+from witnd.store.errors import Displaced, StoreRefused, StoreUnavailable, Unsafe
+from witnd.store.server.lease import is_dead_process
+
+# A partition of a daemon that stops is taken within two of these.
+HEARTBEAT_SECONDS: Final = 0.25
+UNREADABLE_SECONDS: Final = 10.0
+
+log = structlog.get_logger()
+
+
+class Shared(Protocol):
+    """A partition that is shared: `assign` names the instance that should have it."""
+
+    number: int
+
+    @property
+    def has_lease(self) -> bool: ...
+
+    def assign(self, instance: str) -> None: ...
+
+
+class Sharing:
+    """Follows the plan: `join()`, then `run()` until cancelled, then `leave()`.
+
+    Raises `Displaced` if another daemon runs under the same instance name.
+    """
+
+    def __init__(self, registry: Registry, partitions: Sequence[Shared], clock: Clock, lease_seconds: float) -> None:
+        self._registry = registry
+        self._partitions = partitions
+        self._clock = clock
+        self._lease_seconds = lease_seconds
+        self._liveness = Liveness(lease_seconds)
+        self._others: tuple[str, ...] = ()
+        self._gone: list[str] = []
+        self._leaving = False
+        self._woken = asyncio.Event()
+
+    @property
+    def has_others(self) -> bool:
+        """Return whether other daemons run, which wait for partitions that this one gives up."""
+        return bool(self._others)
+
+    async def join(self) -> None:
+        """Record this daemon, and plan for the first time. Wait while a daemon of the same name may have ended."""
+        other: Daemon | None = None
+        began = self._clock.monotonic()
+        replace = ""
+        while (found := await self._heartbeat(replace)) is not None:
+            if other is not None and found != other:
+                raise self._name_in_use()
+            other = found
+            is_silent = self._clock.monotonic() - began > self._lease_seconds
+            replace = found.nonce if is_silent or is_dead_process(found.nonce) else ""
+            if not replace:
+                await self._clock.sleep(HEARTBEAT_SECONDS)
+
+    async def run(self) -> None:
+        while True:
+            try:
+                if await self._heartbeat() is not None:
+                    raise self._name_in_use()
+            except (StoreUnavailable, StoreRefused):
+                pass  # the plan stays; the callers that need Redis wait and log it
+            except Unsafe as unreadable:
+                log.error("daemons.unreadable", reason=unreadable.reason, remedy=unreadable.remedy)
+                await self._clock.sleep(UNREADABLE_SECONDS)
+            try:
+                async with asyncio.timeout(HEARTBEAT_SECONDS):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
+            self._woken.clear()
+
+    def stop(self) -> None:
+        """Tell the other daemons that this one gives up its partitions."""
+        self._leaving = True
+        self._woken.set()
+
+    async def leave(self) -> None:
+        """Remove this daemon from the registry."""
+        await self._registry.leave()
+
+    async def _heartbeat(self, replace: str = "") -> Daemon | None:
+        """Record a heartbeat and follow the plan. Return the daemon that has the same name, if there is one."""
+        owned = [one.number for one in self._partitions if one.has_lease]
+        found = await self._registry.heartbeat(owned, leaving=self._leaving, replace=replace, gone=self._gone)
+        if isinstance(found, Daemon):
+            return found
+        self._liveness.observe(
+            {name: (daemon.nonce, daemon.beat) for name, daemon in found.items()}, self._clock.monotonic()
+        )
+        running = {name for name in self._liveness.running() if not is_dead_process(found[name].nonce)}
+        self._gone = [name for name in found if name not in running]
+        self._report({name: found[name] for name in sorted(running)})
+        self._follow(
+            {name: daemon.partitions for name, daemon in found.items() if name in running and not daemon.leaving}
+        )
+        return None
+
+    def _report(self, running: Mapping[str, Daemon]) -> None:
+        others = tuple(name for name in running if name != self._registry.instance)
+        if others != self._others:
+            self._others = others
+            log.info("daemons.changed", others=list(others))
+
+    def _follow(self, owned: Mapping[str, Collection[int]]) -> None:
+        assigned = {number: name for name, some in plan(len(self._partitions), owned).items() for number in some}
+        for one in self._partitions:
+            one.assign(assigned.get(one.number, ""))
+
+    def _name_in_use(self) -> Displaced:
+        return Displaced(
+            f"another daemon runs with the instance name {self._registry.instance!r}; "
+            "give each daemon its own daemon.instance"
+        )

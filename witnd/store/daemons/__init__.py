@@ -1,0 +1,4 @@
+"""Which daemons run, and which partitions each of them has.
+
+Imports `store.server` and `store.keys`.
+"""
