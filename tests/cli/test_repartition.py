@@ -27,6 +27,7 @@ from tests.support.repartition import (
 from tests.support.server import Server
 from witnd.domain.outcomes.partitioning import partition_of
 from witnd.endpoint import endpoint
+from witnd.settings import Durability
 from witnd.store.errors import Unsafe
 from witnd.store.invoices.ledger import Ledger
 from witnd.store.keys import Keys
@@ -410,7 +411,7 @@ def test_a_biller_with_the_old_number_makes_no_invoices(make: Any) -> None:
     multiply(deployment, 2)
 
     async def state() -> None:
-        ledger = Ledger(endpoint(deployment.server.url), "witn", 1, "test")
+        ledger = Ledger(endpoint(deployment.server.url), "witn", 1, "test", Durability("server"))
         try:
             await ledger.state()
         finally:
