@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.daemon import SECONDS, Daemon
+from tests.support.daemon import CATALOGUE, SECONDS, Daemon, rule
 from tests.support.processes import until
+from tests.support.receiver import Webhook, receiver
 from tests.support.server import Server, free_port
 from tests.support.stall import StallingProxy
 from witnd.store.keys import Keys
@@ -35,8 +36,8 @@ class Pair:
         self._directory = directory
         self._stack = stack
 
-    def daemon(self, name: str) -> Daemon:
-        settings = {"redis__url": f"unix://{self.address}", "daemon__instance": name, "daemon__lease": "2"}
+    def daemon(self, name: str, **more: str) -> Daemon:
+        settings = {"redis__url": f"unix://{self.address}", "daemon__instance": name, "daemon__lease": "2"} | more
         return self._stack.enter_context(Daemon(self.primary, self._directory / f"state-{name}", **settings))
 
     def in_step(self) -> None:
@@ -131,5 +132,41 @@ def test_a_failover_that_loses_the_lease_alone_is_survived_by_both_daemons(pair:
     assert [one.process.poll() for one in (owner, standby)] == [None, None]
     for one in (owner, standby):
         assert one.terminate() == 0
+    audited = owner.witnd("audit")
+    assert audited.returncode == 0, audited.stdout
+
+
+def told(webhooks: list[Webhook]) -> list[str]:
+    return [json.loads(one.body)["data"]["facts"]["outcomeKey"] for one in webhooks]
+
+
+def test_steps_that_were_not_confirmed_are_decided_again_and_no_webhook_told_of_them(pair: Pair) -> None:
+    with receiver() as (url, webhooks):
+        undo_unconfirmed_steps(pair, url, webhooks)
+
+
+def undo_unconfirmed_steps(pair: Pair, url: str, webhooks: list[Webhook]) -> None:
+    owner = pair.daemon("a", redis__durability="replica", webhooks__allow_networks="127.0.0.0/8")
+    owner.begins(CATALOGUE + rule(url))
+    owner.send("outcome-0001")
+    owner.settles(1)
+    until(lambda: told(webhooks) == ["outcome-0001"], "the first webhook arrives", seconds=SECONDS)
+    pair.in_step()
+    pair.proxy.open.clear()
+    owner.send("outcome-0002")
+    owner.settles(2)
+    owner.says("steps.unconfirmed")
+    assert told(webhooks) == ["outcome-0001"]
+
+    pair.fail_over()
+    owner.server = pair.replica
+    owner.says("partition.running", times=2)
+    undone = owner.says("partition.undone")
+    assert undone["written"] > undone["confirmed"]
+    owner.send("outcome-0003")
+    owner.settles(2)
+    assert resolved(pair.replica) == ["outcome-0001", "outcome-0003"]
+    assert told(webhooks) == ["outcome-0001"], "the new primary has no replica that could confirm"
+    assert owner.process.poll() is None
     audited = owner.witnd("audit")
     assert audited.returncode == 0, audited.stdout

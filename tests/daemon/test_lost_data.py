@@ -104,7 +104,7 @@ def test_numbers_that_redis_lost_are_refused_and_never_given_again_after_the_los
     assert clean.returncode == 0, clean.stdout + clean.stderr
 
 
-def test_a_series_that_goes_back_under_a_running_daemon_ends_it(server, daemon) -> None:
+def test_a_series_that_goes_back_under_a_running_daemon_stops_its_invoices_alone(server, daemon) -> None:
     redis = server()
     one = daemon(redis, **DAY)
     one.begins()
@@ -112,8 +112,14 @@ def test_a_series_that_goes_back_under_a_running_daemon_ends_it(server, daemon) 
     until(lambda: remembered(one)["series"] == {"INV": 1}, "the journal has the number", seconds=SECONDS)
     redis.call("HDEL", BILLING.series, "INV")
 
-    assert one.exit_code() == 3
-    assert "series INV is 0" in one.log
+    blocked = one.says("billing.blocked")
+    assert "series INV is 0" in blocked["reason"]
+    assert any("no invoices are made" in alarm for alarm in one.get("/readyz")[1]["alarms"])
+    one.send("ticket-0002")
+    until(lambda: redis.call("HGET", "witn:{0}:state", "applied") == b"2", "events are applied", seconds=SECONDS)
+    assert numbers(redis) == ["INV-000001"]
+    assert one.terminate() == 0
+    assert daemon(redis, **DAY).exit_code() == 3
 
 
 def test_a_command_does_not_give_a_number_that_this_host_remembers(server, daemon) -> None:

@@ -185,7 +185,12 @@ class Daemon:
             partitions=partitions,
             catalogue=shared.catalogue,
             catalogue_store=CatalogueStore(
-                client, keys, config.redis.partitions, lambda: shared.watch.problem_ahead, shared.confirm_shared
+                client,
+                keys,
+                config.redis.partitions,
+                lambda: shared.watch.problem_ahead,
+                shared.confirm_shared,
+                shared.confirm_shared,  # the owners use this catalogue
             ),
             appender=appender,
             tokens=Tokens(client, keys, clock.monotonic),

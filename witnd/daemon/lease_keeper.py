@@ -59,6 +59,11 @@ class LeaseKeeper:
         return self._lease.value
 
     @property
+    def epoch(self) -> int | None:
+        """The number of the lease, or None if this daemon does not have it."""
+        return int(self.fence.partition(":")[0]) if self.is_held and self.fence else None
+
+    @property
     def is_wanted(self) -> bool:
         """Return whether this daemon should have the lease."""
         return self._assigned == self._lease.instance and not self._stopping

@@ -174,8 +174,8 @@ class Owner:
         await self._lease_keeper.release()
 
     @property
-    def has_lease(self) -> bool:
-        return bool(self._lease_keeper.fence)
+    def epoch(self) -> int | None:
+        return self._lease_keeper.epoch
 
     def assign(self, instance: str) -> None:
         """Set which daemon should have the partition. Another owner gives it up."""

@@ -4,31 +4,37 @@ No clock of the server or of another host is compared, so a clock that jumps can
 """
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 Heartbeat: TypeAlias = tuple[str, int]  # nonce of the process, number of its heartbeat
 
 
+# So many observations without a change show that a daemon has ended.
+LEAST: Final = 4
+
+
 class Liveness:
-    """A daemon counts as running until its heartbeat has not changed for `seconds`."""
+    """A daemon counts as running until its heartbeat has not changed for `seconds`.
+
+    A long time between two observations counts only in part: during an outage of Redis, no daemon can record a
+    heartbeat.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._seen: dict[str, tuple[Heartbeat, float]] = {}
+        self._silent: dict[str, tuple[Heartbeat, float]] = {}  # seconds without a change
         self._observed: float | None = None
 
     def observe(self, beats: Mapping[str, Heartbeat], now: float) -> None:
         """Take the heartbeats of all daemons by instance, read at `now` in seconds."""
-        # After an outage of Redis, none has had a chance to record a heartbeat.
-        is_interrupted = self._observed is None or now - self._observed > self._seconds / 2
+        passed = 0.0 if self._observed is None else min(now - self._observed, self._seconds / LEAST)
         self._observed = now
-        self._seen = {
-            name: (beat, seen[1])
-            if (seen := self._seen.get(name)) is not None and seen[0] == beat and not is_interrupted
-            else (beat, now)
-            for name, beat in beats.items()
-        }
+        before, self._silent = self._silent, {}
+        for name, beat in beats.items():
+            known = before.get(name)
+            is_same = known is not None and known[0] == beat
+            self._silent[name] = (beat, known[1] + passed if is_same and known is not None else 0.0)
 
     def running(self) -> list[str]:
         """Return the daemons that run, as of the last observation."""
-        return [name for name, (_, since) in self._seen.items() if (self._observed or 0.0) - since <= self._seconds]
+        return [name for name, (_, silent) in self._silent.items() if silent < self._seconds]

@@ -1,22 +1,27 @@
 """Decides which daemon should have which partition."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 
-def plan(partitions: int, owned: Mapping[str, Collection[int]]) -> dict[str, list[int]]:
-    """Return the partitions of each daemon. `owned` has the partitions that each running daemon has now.
+def plan(partitions: int, owned: Mapping[str, Mapping[int, int]]) -> dict[str, list[int]]:
+    """Return the partitions of each daemon. `owned` has what each running daemon claims to have now: partition → epoch
+    of its lease.
 
     The counts differ by at most one, and as few partitions move as possible: a daemon keeps what it has up to its
-    share. All daemons calculate the same from the same registry. If two claim one partition, the first name keeps it;
-    the lease decides meanwhile.
+    share. All daemons calculate the same from the same registry. If two claim one partition, the later lease counts: a
+    daemon that has hung does not know yet that it lost its own.
     """
     if not owned:
         return {}
-    kept: dict[str, list[int]] = {}
+    claims = sorted((-epoch, name, number) for name, some in owned.items() for number, epoch in some.items())
     free = set(range(partitions))
-    for name in sorted(owned):
-        kept[name] = sorted(free.intersection(owned[name]))
-        free.difference_update(kept[name])
+    kept: dict[str, list[int]] = {name: [] for name in sorted(owned)}
+    for _, name, number in claims:
+        if number in free:
+            free.remove(number)
+            kept[name].append(number)
+    for some in kept.values():
+        some.sort()
     # The larger shares go to those that have most, because then fewer partitions move.
     ranked = sorted(kept, key=lambda name: (-len(kept[name]), name))
     least, larger = divmod(partitions, len(ranked))

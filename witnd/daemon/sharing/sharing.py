@@ -1,7 +1,7 @@
 """Shares the partitions with the other daemons: each records a heartbeat, and all follow the same plan."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 import structlog
@@ -26,7 +26,8 @@ class Shared(Protocol):
     number: int
 
     @property
-    def has_lease(self) -> bool: ...
+    def epoch(self) -> int | None:
+        """The number of the lease that this daemon has, or None."""
 
     def assign(self, instance: str) -> None: ...
 
@@ -95,7 +96,7 @@ class Sharing:
 
     async def _heartbeat(self, replace: str = "") -> Daemon | None:
         """Record a heartbeat and follow the plan. Return the daemon that has the same name, if there is one."""
-        owned = [one.number for one in self._partitions if one.has_lease]
+        owned = {one.number: epoch for one in self._partitions if (epoch := one.epoch) is not None}
         found = await self._registry.heartbeat(owned, leaving=self._leaving, replace=replace, gone=self._gone)
         if isinstance(found, Daemon):
             return found
@@ -116,7 +117,7 @@ class Sharing:
             self._others = others
             log.info("daemons.changed", others=list(others))
 
-    def _follow(self, owned: Mapping[str, Collection[int]]) -> None:
+    def _follow(self, owned: Mapping[str, Mapping[int, int]]) -> None:
         assigned = {number: name for name, some in plan(len(self._partitions), owned).items() for number in some}
         for one in self._partitions:
             one.assign(assigned.get(one.number, ""))

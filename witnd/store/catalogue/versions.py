@@ -68,8 +68,8 @@ class CatalogueRefused(Exception):  # noqa: N818
 
 class CatalogueStore:
     """The stored catalogue. `partitions`: the number of logs; a new version must be later than their entries.
-    `clock_problem` returns why the server's clock must not date a version at the moment, or None. Versions are used,
-    and a change is answered, once `confirm` has confirmed them."""
+    `clock_problem` returns why the server's clock must not date a version at the moment, or None. A change is
+    answered once `confirm` has confirmed it, and versions are loaded once `confirm_load` has."""
 
     def __init__(
         self,
@@ -78,9 +78,11 @@ class CatalogueStore:
         partitions: int,
         clock_problem: Callable[[], Problem | None] = lambda: None,
         confirm: Confirm = nothing_to_confirm,
+        confirm_load: Confirm = nothing_to_confirm,
     ) -> None:
         self._client = client
         self._confirm = confirm
+        self._confirm_load = confirm_load
         self._keys = keys
         self._clock_problem = clock_problem
         self._partitions = [Keys(keys.prefix, partition) for partition in range(partitions)]
@@ -108,7 +110,7 @@ class CatalogueStore:
                 break
         before = catalogue.revision
         if entries:
-            await self._confirm()
+            await self._confirm_load()
         add_stored(catalogue, known.count, head, entries)
         return catalogue.revision - before
 

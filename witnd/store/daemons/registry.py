@@ -33,7 +33,7 @@ class Daemon(Struct, frozen=True, kw_only=True):
 
     v: int = 1
     beat: int
-    partitions: tuple[int, ...]
+    partitions: dict[int, int]  # → epoch of its lease
     leaving: bool = False
     nonce: str = ""  # of the process; stored in front of the JSON
 
@@ -50,7 +50,7 @@ class Registry:
         self._raw: Mapping[str, bytes] = {}
 
     async def heartbeat(
-        self, partitions: Iterable[int], *, leaving: bool = False, replace: str = "", gone: Iterable[str] = ()
+        self, partitions: Mapping[int, int], *, leaving: bool = False, replace: str = "", gone: Iterable[str] = ()
     ) -> dict[str, Daemon] | Daemon:
         """Record a heartbeat and return all daemons by instance, or only the other process that has this instance name.
 
@@ -58,7 +58,7 @@ class Registry:
         removed if its record is the one that the last call returned.
         """
         self._beat += 1
-        mine = Daemon(beat=self._beat, partitions=tuple(sorted(partitions)), leaving=leaving)
+        mine = Daemon(beat=self._beat, partitions=dict(partitions), leaving=leaving)
         record = self.nonce.encode() + b" " + msgspec.json.encode(mine)
         words: list[str | bytes | int] = [self.instance, self.nonce, record, replace]
         for name in gone:
@@ -68,7 +68,7 @@ class Registry:
             answer = await _HEARTBEAT.run(self._client, [self._keys.daemons], words)
         is_written, *rest = cast("tuple[int, *tuple[bytes, ...]]", answer)
         if not is_written:
-            return _decode(rest[0]) or Daemon(beat=0, partitions=())
+            return _decode(rest[0]) or Daemon(beat=0, partitions={})
         self._raw = {name.decode(errors="replace"): raw for name, raw in zip(rest[::2], rest[1::2], strict=True)}
         found = {name: _decode(raw) for name, raw in self._raw.items()}
         return {name: daemon for name, daemon in found.items() if daemon is not None}
