@@ -21,6 +21,7 @@ from witnd.daemon.preparation import prepare
 from witnd.daemon.same_data import check_deployment, check_partition
 from witnd.daemon.side_task import SideTask, describe
 from witnd.domain.catalogue.catalogue import Catalogue
+from witnd.engine.forwarding import Forwarding
 from witnd.engine.intake import Intake
 from witnd.engine.memory import Memory
 from witnd.engine.pipeline import Pipeline
@@ -34,6 +35,7 @@ from witnd.store.deliveries.outbox import Outbox
 from witnd.store.errors import LostData, StoreRefused, StoreUnavailable, only_lost_data
 from witnd.store.journal.journal import Journal
 from witnd.store.keys import GlobalKeys, Keys
+from witnd.store.log.forward import ForwardQueue
 from witnd.store.log.reader import Log
 from witnd.store.server.clients import Clients
 from witnd.store.server.connection import Endpoint
@@ -119,6 +121,8 @@ class Owner:
             f"witnd-{config.daemon.instance}-{number}",
             shared.confirm_shared,
         )
+        queue = ForwardQueue(shared.clients.deliveries, self.keys, shared.shared_keys)
+        self._forwarding = Forwarding(queue, number, self._retry, self._clock_watch.guard)
         self._watcher = Log(shared.server, self.keys, shared.shared_keys, f"witnd-{config.daemon.instance}-watch")
 
     @property
@@ -206,6 +210,7 @@ class Owner:
             shared.catalogue,
             partition=self.number,
             partitions=config.redis.partitions,
+            earlier=state.earlier,
             cursor=state.cursor,
             read=state.read,
             lines=state.lines,
@@ -227,6 +232,7 @@ class Owner:
             on_commit=self._steps.add,
             on_queued=relay.wake_lanes,
             on_unqueued=relay.queue,
+            on_forwards=self._forwarding.wake,
         )
         log.info(
             "partition.running",
@@ -243,6 +249,7 @@ class Owner:
             self._side("health checks", self._watch),
             self._side("retries", intake.retries.run),
             self._side("deadline checks", check.run),
+            self._side("forwarding", self._forwarding.run),
             *([self._side("confirmation of steps", self._steps.run)] if self._steps.is_needed else []),
         ]
         try:

@@ -239,7 +239,8 @@ async def _fates(opened: Session, reads: Reads, sent: Sequence[tuple[_Ready, str
             if anyio.current_time() > give_up:
                 break
             await anyio.sleep(POLL_SECONDS)
-    return [await fate_of(reads, opened.keys(one.partition), entry_id(id_), one.key) for one, id_ in sent]
+    partitions = opened.services.partitions
+    return [await fate_of(reads, partitions, partitions[one.partition], entry_id(id_), one.key) for one, id_ in sent]
 
 
 def _answer(ready: _Ready, id_: str, fate: Fate | None) -> dict[str, object]:

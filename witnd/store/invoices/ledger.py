@@ -18,6 +18,7 @@ from witnd.domain.outcomes.resolution import Line
 from witnd.domain.values.period import Calendar
 from witnd.settings import Durability
 from witnd.store.catalogue.loader import add_stored, check_head, decode_head
+from witnd.store.errors import Unsafe
 from witnd.store.invoices.codec import decode_invoice, decode_row
 from witnd.store.keys import BillingKeys, GlobalKeys, Keys
 from witnd.store.log.reader import append_control, entry_id
@@ -125,7 +126,15 @@ class Ledger:
         return await self._caller.wire()
 
     async def state(self) -> LedgerState:
-        fields = StateFields.from_hash(self.keys.state, (await self.ask(("HGETALL", self.keys.state)))[0])
+        """Return the position. Raises `Unsafe` after a repartition: lines of new partitions would be left out."""
+        flat, recorded = await self.ask(("HGETALL", self.keys.state), ("HGET", self._shared.meta, "partitions"))
+        if recorded is not None and int(recorded) != len(self.partitions):
+            raise Unsafe(
+                f"the deployment has {int(recorded)} partitions now, and this daemon makes invoices of "
+                f"{len(self.partitions)}",
+                f"set redis.partitions to {int(recorded)} and start it again",
+            )
+        fields = StateFields.from_hash(self.keys.state, flat)
         return LedgerState(
             sequence=fields.number("seq"),
             read=fields.positions(),

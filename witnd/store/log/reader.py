@@ -49,6 +49,7 @@ class State(NamedTuple):
     counters: dict[str, int]
     catalogue: Head | None  # the head that the last step used
     lines: int  # invoice lines ever written: the number of the last one
+    earlier: tuple[int, ...]  # earlier numbers of partitions, since this one exists
 
 
 class Log:
@@ -304,7 +305,8 @@ class Log:
     async def state(self) -> State:
         fields = StateFields.of_partition(self.keys.state, (await self.ask(("HGETALL", self.keys.state)))[0])
         sequence, read, lines = (fields.number(name) for name in ("seq", "read", "lines"))
-        return State(sequence, fields.entry("cursor"), read, fields.counters(), fields.head("catalogue"), lines)
+        cursor, catalogue, earlier = fields.entry("cursor"), fields.head("catalogue"), fields.lineage().earlier_counts
+        return State(sequence, cursor, read, fields.counters(), catalogue, lines, earlier)
 
 
 def append_control(events: str, latest_ms: int, *fields: str) -> tuple[str | bytes | int, ...]:

@@ -15,6 +15,7 @@ from witnd.fold.history import HistoryItem, decode_history
 from witnd.store.errors import StoreRefused, Unreadable
 from witnd.store.keys import Keys
 from witnd.store.records.codec import FateRecord, OutcomeRecord, decode_fate, decode_outcome
+from witnd.store.records.lineage import Lineage
 from witnd.store.records.log_snapshot import LogSnapshot, entry_id, stream_positions
 from witnd.store.records.score import score_to_int
 from witnd.store.records.sealed import unseal_items
@@ -46,6 +47,7 @@ class Position(NamedTuple):
     catalogue: Head | None  # the head that the last step used
     counters: dict[str, int]
     snapshot: LogSnapshot
+    lineage: Lineage
 
 
 class EntryStatus(NamedTuple):
@@ -105,6 +107,7 @@ class Reads:
             catalogue=fields.head("catalogue"),
             counters=fields.counters(),
             snapshot=LogSnapshot(int(time[0]) * 1000 + int(time[1]) // 1000, EMPTY, 0, *stream_positions(flat)),
+            lineage=fields.lineage(),
         )
 
     async def entry_counts(self, stream: str) -> tuple[int, int]:
@@ -119,6 +122,14 @@ class Reads:
     async def cursor(self, keys: Keys) -> EntryId:
         answer = (await self.pipeline(("HGET", keys.state, "cursor")))[0]
         return StateFields.from_value(keys.state, "cursor", answer).entry("cursor")
+
+    async def lineages(self, partitions: Sequence[Keys]) -> list[Lineage]:
+        """Return how repartitions changed these partitions."""
+        answers = await self.pipeline(*(("HMGET", keys.state, "origins", "earlier") for keys in partitions))
+        return [
+            StateFields.from_values(keys.state, {"origins": origins, "earlier": earlier}).lineage()
+            for keys, (origins, earlier) in zip(partitions, answers, strict=True)
+        ]
 
     async def entry_status(self, keys: Keys, entry: EntryId) -> EntryStatus:
         """Return the stored fate of an entry, its fields if the log has it, and the partition's cursor."""
