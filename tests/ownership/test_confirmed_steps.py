@@ -2,7 +2,7 @@
 
 import asyncio
 
-from witnd.daemon.confirmed_steps import ConfirmedSteps
+from witnd.daemon.partition.confirmed_steps import ConfirmedSteps
 from witnd.store.errors import StoreUnavailable
 
 
