@@ -133,7 +133,7 @@ def _value(services: DaemonServices, name: str, value: Any) -> str:
 def _text(name: str, value: Any) -> str:
     if name in _SECONDS:
         return span(value) or "none"
-    if value is None:
+    if value is None or value == "":
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
