@@ -185,7 +185,7 @@ class Owner:
         )
         self.memory = memory = Memory(self._store, partition, self._retry)
         poison, self._poison = self._poison, None
-        open_outcomes, check = await prepare(memory, state, self.number, poison)
+        open_outcomes, check = await prepare(memory, state, self.number, poison, self._lease_keeper.fence)
         self.relay = relay = self._relay()
         self.intake = intake = Intake(
             memory, batch_max=config.daemon.batch, guard=self._clock_watch.guard, clock=shared.clock
