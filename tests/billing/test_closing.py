@@ -47,7 +47,7 @@ def row(key: str, at: int, price: Price = FLAT, unit: str = "1") -> Row:
     )
 
 
-def head(lines: int, subtotal: str) -> Invoice:
+def head(lines: int, subtotal: str, unrated: int = 0) -> Invoice:
     return Invoice(
         id="ab" * 32,
         customer_key="acme",
@@ -57,7 +57,7 @@ def head(lines: int, subtotal: str) -> Invoice:
         end=10_000,
         period="month",
         lines=lines,
-        unrated=0,
+        unrated=unrated,
         subtotal=Decimal(subtotal),
         closed=False,
     )
@@ -118,7 +118,7 @@ def test_rows_of_one_instant_come_in_pages_too_and_others_get_their_turn() -> No
 
 def test_a_group_is_rated_in_its_order_and_adds_its_minimum() -> None:
     rows = [row("outcome-1", 1, GRADUATED, "1"), row("outcome-2", 2), row("outcome-3", 3, GRADUATED, "2")]
-    rating = DraftRating(head(3, "0.99"), PRICES.__getitem__, lambda _: None)
+    rating = DraftRating(head(3, "0.99", 2), PRICES.__getitem__, lambda _: None)
     rating.accumulate(rows)
     rated = [rating.rate(one) for one in rows]
     # The second one was rated at settlement and fills the first tier: 1 × 1.005 → 1.01; then 2 × 0.5 → 2.01.
@@ -148,7 +148,7 @@ def test_the_price_in_effect_at_the_end_decides_on_the_minimum(terms: Price | No
     assert {one.price_hash for one in found} <= {GRADUATED.hash}
 
 
-@pytest.mark.parametrize("told", [head(2, "0.99"), head(1, "0.98")])
+@pytest.mark.parametrize("told", [head(2, "0.99"), head(1, "0.98"), head(1, "0.99", 1)])
 def test_rows_that_are_not_what_the_head_says_are_never_billed(told: Invoice) -> None:
     rating = DraftRating(told, PRICES.__getitem__, lambda _: None)
     rating.rate(row("outcome-1", 1))
@@ -157,7 +157,7 @@ def test_rows_that_are_not_what_the_head_says_are_never_billed(told: Invoice) ->
 
 
 def test_a_price_that_the_catalogue_lost_stops_the_closing() -> None:
-    rating = DraftRating(head(1, "0"), {}.__getitem__, lambda _: None)
+    rating = DraftRating(head(1, "0", 1), {}.__getitem__, lambda _: None)
     rows = [row("outcome-1", 1, GRADUATED)]
     with pytest.raises(Unsafe, match="does not have"):
         rating.accumulate(rows)

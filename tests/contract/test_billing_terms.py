@@ -1,10 +1,18 @@
 """Terms of a period across versions (10.1): the worked examples, and who decides on the minimum and cap."""
 
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.contract.ledger import Ledger, ms, toml
+from witnd.domain.catalogue.period_terms import period_terms
+from witnd.domain.pricing.group import GroupKey, GroupMeter, Position
+from witnd.domain.pricing.ratecard import Price
+from witnd.store.invoices.codec import decode_row, encode_row
+from witnd.store.keys import BillingKeys
 
 CUSTOMERS = {"acme": "card"}
 DAY_2 = 172_800
@@ -160,3 +168,121 @@ def test_each_currency_of_a_month_is_a_group_of_its_own(ledger: Ledger) -> None:
     assert ledger.amounts(found["EUR"]["id"]) == [("outcome", "1.00"), ("minimum", "49.00")]
     assert ledger.amounts(found["JPY"]["id"]) == [("outcome", "1"), ("minimum", "8")]
     ledger.audited()
+
+
+# -- what the audit finds ----------------------------------------------------------------------------------------------
+
+TIERED = (
+    'kind = "graduated", period_minimum = "%s", '
+    'tiers = [{ up_to = "3", price_per_unit = "%s" }, { price_per_unit = "1", flat_fee = "2" }]'
+)
+
+
+class EachPrice(GroupKey):
+    """The groups of the past: one for each price."""
+
+    @classmethod
+    def of(cls, price: Price) -> "EachPrice":
+        return cls(price.agent, price.hash)
+
+
+class Standing(Position):
+    """Outcomes rated at settlement do not move it."""
+
+    def settle(self, unit: Decimal) -> None:
+        pass
+
+
+class StandingMeter(GroupMeter):
+    def settle(self, unit: Decimal, amount: Decimal, exact: Decimal) -> None:
+        super().settle(Decimal(0), amount, exact)
+
+
+ABLATIONS: dict[str, dict[str, object]] = {
+    "the last outcome's entry decides": {"closer.period_terms": lambda *_, **__: None},
+    "the entry after the end decides": {
+        "closer.period_terms": lambda *who, end: period_terms(*who, end=end + 1),
+    },
+    "each price is a group": {"closing.GroupKey": EachPrice},
+    "outcomes rated at settlement fill no tier": {"closing.Position": Standing, "closing.GroupMeter": StandingMeter},
+}
+
+
+def several(ledger: Ledger) -> None:
+    """An invoice with outcomes under three prices, one of which rates at settlement, and a minimum."""
+    ledger.apply(catalogue(TIERED % ("5", "4")))
+    ledger.apply_at(catalogue(PLAIN), "2001-10-10T00:00:00Z")
+    ledger.apply_at(catalogue(TIERED % ("40", "5")), "2001-10-15T00:00:00Z")
+    ledger.apply_at(catalogue(TIERED % ("60", "5")), "2001-10-25T00:00:00Z")
+    ledger.apply_at(catalogue(PLAIN), "2001-11-01T00:00:00Z")
+    for day in (9, 11, 16, 17):
+        ledger.confirm(f"outcome-{day:02}", f"2001-10-{day:02}T12:00:00Z", agent_key="a")
+
+
+EXPECTED = [
+    ("outcome", "4.00"), ("outcome", "1.00"), ("outcome", "5.00"), ("outcome", "1.00"), ("fee", "2.00"),
+    ("minimum", "47.00"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_an_audit_finds_what_was_billed_by_other_rules(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    several(ledger)
+    for what, instead in ABLATIONS[name].items():
+        monkeypatch.setattr(f"witnd.billing.{what}", instead)
+    [october] = ledger.close()
+    assert ledger.amounts(october["id"]) != EXPECTED
+    monkeypatch.undo()
+    report = ledger.json("audit", exit_code=5)
+    assert {one["invoice"] for one in report["differences"]} == {october["id"]}
+
+
+def changed(place: int, **members: object) -> Callable[[list[bytes]], list[bytes]]:
+    def change(stored: list[bytes]) -> list[bytes]:
+        stored[place] = encode_row(replace(decode_row(stored[place]), **members))
+        return stored
+
+    return change
+
+
+TAMPERED: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
+    "no minimum": (lambda stored: stored[:-1], "row "),
+    "two minimums": (lambda stored: [*stored, stored[-1]], "row "),
+    "the minimum of another entry": (changed(-1, price_hash="ab" * 32), "row "),
+    "the minimum of another agent": (changed(-1, agent_key="b"), "row "),
+    "no fee": (lambda stored: [*stored[:4], stored[5]], "row "),
+    "a tier that begins again": (changed(3, amount="5.00", amount_exact="5"), "row: amount"),
+    "a working": (changed(3, working={"kind": "graduated"}), "row: working"),
+}
+
+
+@pytest.mark.parametrize("name", TAMPERED)
+def test_an_audit_finds_a_changed_row(ledger: Ledger, name: str) -> None:
+    several(ledger)
+    [october] = ledger.close()
+    assert ledger.amounts(october["id"]) == EXPECTED
+    ledger.audited()
+    change, what = TAMPERED[name]
+    key = BillingKeys("witn").lines(october["id"])
+    rows = change(ledger.call("LRANGE", key, 0, -1))
+    ledger.call("DEL", key)
+    ledger.call("RPUSH", key, *rows)
+    report = ledger.json("audit", exit_code=5)
+    assert any(one["what"].startswith(what) for one in report["differences"]), report["differences"]
+
+
+def test_the_price_at_the_end_is_found_again_after_later_changes(ledger: Ledger) -> None:
+    several(ledger)
+    [october] = ledger.close()
+    ledger.apply(catalogue(TIERED % ("90", "9")))
+    ledger.apply(catalogue(TIERED % ("1", "1"), customers={}, more=OWN % PLAIN))
+    assert ledger.amounts(october["id"]) == EXPECTED
+    ledger.audited()
+    # Every step of the calculation is explained, in the invoice and for the outcome.
+    shown = ledger.witnd("invoices", "show", october["id"]).stdout
+    for words in ("1 × 4 (tier 1) = 4", "1 × 5 (tier 1) = 5", "1 × 1 (tier 2) = 1", "2 for reaching tier 2 with 4",
+                  "13.00 is less than 60: 47.00"):  # fmt: skip
+        assert words in shown
+    assert ledger.json("explain", "outcome-17")["invoice"]["amount"] == "1.00"

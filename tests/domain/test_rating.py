@@ -325,7 +325,6 @@ def test_an_outcome_across_a_border_tells_what_it_paid_on_each_side() -> None:
     assert (line.price_per_unit, line.exact, line.amount) == (None, 7, D("7.00"))
     assert line.working == {
         "kind": "graduated",
-        "free_before": "0",
         "charged_before": "8",
         "unit": "5",
         "free": "0",

@@ -141,7 +141,7 @@ def _again(price: Price, working: Working) -> Working | None:
         return None if bounded is None else bounded.working
     if kind == "fee":
         return fee(price, working["tier"], Decimal(working["charged"]), spent).working
-    position = Position(Decimal(working["free_before"]), Decimal(working["charged_before"]))
+    position = Position(Decimal(working.get("free_before", "0")), Decimal(working["charged_before"]))
     runs = {}
     if price.package_size is not None and price.price_per_package is not None:
         runs = {(price.package_size, price.price_per_package): Decimal(working["package_units_before"])}

@@ -84,14 +84,16 @@ def _count_before(rows: Sequence[tuple[Row, bytes]], bound: int) -> int:
 class _Group:
     """A group of a draft while it is rated. `terms` is the price in effect at the end of the period, if any."""
 
-    __slots__ = ("key", "last", "meter", "position", "terms")
+    __slots__ = ("is_settled", "key", "last", "meter", "position", "terms")
 
-    def __init__(self, key: GroupKey, terms: Price | None, first: Price) -> None:
+    def __init__(self, key: GroupKey, terms: Price | None, first: Price, *, is_settled: bool) -> None:
         self.key = key
         self.terms = terms
         self.position = Position()  # of the first pass
         self.meter: GroupMeter | None = None
         self.last = first  # the price of the last row
+        # Whether the close adds nothing to the amounts of its rows.
+        self.is_settled = is_settled and (terms is None or not terms.has_period_bounds)
 
 
 class DraftRating:
@@ -108,7 +110,7 @@ class DraftRating:
         self._terms_of = terms_of
         self._prices: dict[str, tuple[Price, _Group]] = {}
         self._groups: dict[GroupKey, _Group] = {}
-        self._lines = 0
+        self._lines = self._unrated = 0
         self._settled = _ZERO  # sum of the rows rated at settlement
         self.subtotal = _ZERO
 
@@ -126,6 +128,9 @@ class DraftRating:
         """Return the row with its amount."""
         self._lines += 1
         price, group = self._prices.get(row.price_hash) or self._learn(row)
+        if row.amount is not None and group.is_settled:
+            self._settled = money.plus(self._settled, Decimal(row.amount))
+            return row
         group.last = price
         meter = group.meter
         if meter is None:
@@ -135,6 +140,7 @@ class DraftRating:
             self._settled = money.plus(self._settled, amount)
             meter.settle(_unit(row), amount, Decimal(row.amount_exact or row.amount))
             return row
+        self._unrated += 1
         rated = meter.add(price, _unit(row))
         self.subtotal = money.plus(self.subtotal, rated.amount)
         each = rated.price_per_unit
@@ -149,10 +155,12 @@ class DraftRating:
     def close(self) -> list[Row]:
         """Return the adjustments of the groups, by agent. Raises `Unsafe` if rows are missing or were changed."""
         invoice = self._invoice
-        if self._lines != invoice.lines or self._settled != invoice.subtotal:
+        found = self._lines, self._unrated, self._settled
+        if found != (invoice.lines, invoice.unrated, invoice.subtotal):
             raise Unsafe(
-                f"draft {invoice.id} has {self._lines} rows of {plain(self._settled)} {invoice.currency}, and its head "
-                f"says {invoice.lines} of {plain(invoice.subtotal)}",
+                f"draft {invoice.id} has {self._lines} rows of {plain(self._settled)} {invoice.currency}, "
+                f"{self._unrated} without an amount, and its head says {invoice.lines} of {plain(invoice.subtotal)}, "
+                f"{invoice.unrated} without",
                 "another program changed it: run `witnd audit` before you issue invoices",
             )
         self.subtotal = money.plus(self.subtotal, self._settled)
@@ -177,7 +185,8 @@ class DraftRating:
         key = GroupKey.of(price)
         group = self._groups.get(key)
         if group is None:
-            group = self._groups[key] = _Group(key, self._terms_of(key), price)
+            group = _Group(key, self._terms_of(key), price, is_settled=not self._invoice.unrated)
+            self._groups[key] = group
         self._prices[row.price_hash] = price, group
         return price, group
 

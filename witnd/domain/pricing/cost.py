@@ -9,7 +9,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from witnd.domain.pricing.ratecard import FLAT, GRADUATED, PACKAGE, PERCENTAGE, VOLUME, Price
-from witnd.domain.values.money import ceil_div, difference, exact_sum, plain, product, to_minor
+from witnd.domain.values.money import ceil_div, difference, exact_sum, plain, plus, product, to_minor
 
 Working: TypeAlias = dict[str, Any]
 
@@ -27,7 +27,7 @@ class Cost(NamedTuple):
     tiers: tuple[int, ...] = ()
 
 
-def units_cost(price: Price, charged: Decimal, *, before: Decimal, total: Decimal, run: Decimal) -> Cost:
+def units_cost(price: Price, charged: Decimal, before: Decimal, total: Decimal, run: Decimal) -> Cost:
     """Return the cost of the charged units of one outcome in a group.
 
     `before`: the charged units of the group so far, where a graduated price continues. `total`: those of the whole
@@ -47,10 +47,14 @@ def units_cost(price: Price, charged: Decimal, *, before: Decimal, total: Decima
     else:
         assert price.kind == FLAT, price.kind
         slices = [(0, charged, not_none(price.price_per_unit))] if charged else []
+    if len(slices) == 1:
+        [(number, units, each)] = slices
+        cost = product(units, each)
+        said["slices"] = [_slice_working(number, units, each, cost)]
+        return Cost(each, cost, said, (number,))
     costs = [product(units, each) for _, units, each in slices]
     said["slices"] = [_slice_working(*one, cost) for one, cost in zip(slices, costs, strict=True)]
-    each = slices[0][2] if len(slices) == 1 else price.price_per_unit
-    return Cost(each, exact_sum(costs), said, tuple([number for number, _, _ in slices]))
+    return Cost(price.price_per_unit, exact_sum(costs), said, tuple([number for number, _, _ in slices]))
 
 
 def percentage_cost(price: Price, charged: Decimal) -> Cost:
@@ -91,7 +95,7 @@ def tier_index(price: Price, quantity: Decimal) -> int:
 
 def _slices(price: Price, begins: Decimal, charged: Decimal) -> Iterator[tuple[int, Decimal, Decimal]]:
     """Yield number, units and price per unit of each tier that contains charged units after the first `begins`."""
-    ends = exact_sum((begins, charged))
+    ends = plus(begins, charged)
     while begins < ends:
         # At a border the next unit belongs to the upper tier.
         number = bisect_right(price.borders, begins)
@@ -103,13 +107,14 @@ def _slices(price: Price, begins: Decimal, charged: Decimal) -> Iterator[tuple[i
 
 def _slice_working(number: int, units: Decimal, each: Decimal, cost: Decimal) -> Working:
     said: Working = {"tier": number} if number else {}
-    return said | {"units": plain(units), "price_per_unit": plain(each), "amount": plain(cost)}
+    said["units"], said["price_per_unit"], said["amount"] = plain(units), plain(each), plain(cost)
+    return said
 
 
 def _package_cost(price: Price, charged: Decimal, run: Decimal) -> Cost:
     """Return the cost of the packages that these units start. Packages started by earlier units are already charged."""
     size, each = not_none(price.package_size), not_none(price.price_per_package)
-    before, after = ceil_div(run, size), ceil_div(exact_sum((run, charged)), size)
+    before, after = ceil_div(run, size), ceil_div(plus(run, charged), size)
     count = difference(after, before)
     said = {
         "package_units_before": plain(run),

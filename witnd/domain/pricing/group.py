@@ -7,7 +7,7 @@ own entries. Each outcome is rated under its own price, at the position where th
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from witnd.domain.pricing.cost import tiers_with_fee, units_cost
+from witnd.domain.pricing.cost import Working, not_none, tiers_with_fee, units_cost
 from witnd.domain.pricing.ratecard import PACKAGE, VOLUME, Price
 from witnd.domain.pricing.rating import Adjustment, OutcomePrice, bound, fee
 from witnd.domain.values.money import difference, plain, plus, to_minor
@@ -107,31 +107,33 @@ class GroupMeter:
         """Rate the next outcome. Its amount is the change of the group's rounded sum, so that no minor unit is lost
         or added."""
         assert price.is_rated_at_close, price
-        position = self._position
-        free_before, charged_before = position.free_used, position.charged
+        position, digits = self._position, price.exponent
+        working: Working = {"kind": price.kind}
+        if price.free_quota:
+            working["free_before"] = plain(position.free_used)
+        before = position.charged
         charged = position.add(price, unit)
-        cost = units_cost(
-            price, charged, before=charged_before, total=self._charged_total, run=self._package_run(price, charged)
-        )
-        self._note_fees(price, cost.tiers)
-        spent = self._sums.get(price.exponent) or self._sum(price.exponent)
-        before, rounded_before = spent.exact, spent.rounded
-        spent.exact = plus(before, cost.exact)
-        spent.rounded = to_minor(spent.exact, price.exponent)
+        run = self._package_run(price, charged) if price.kind == PACKAGE else _ZERO
+        each, exact, said, tiers = units_cost(price, charged, before, self._charged_total, run)
+        self._lines += 1
+        if price.tiers:
+            self._note_fees(price, tiers)
+        spent = self._sums.get(digits) or self._sum(digits)
+        spent_before, rounded_before = spent.exact, spent.rounded
+        spent.exact = plus(spent_before, exact)
+        spent.rounded = to_minor(spent.exact, digits)
         amount = difference(spent.rounded, rounded_before)
-        working = {
-            "kind": price.kind,
-            "free_before": plain(free_before),
-            "charged_before": plain(charged_before),
+        working |= {
+            "charged_before": plain(before),
             "unit": plain(unit),
-            "free": plain(difference(unit, charged)),
+            "free": plain(difference(unit, charged)) if price.free_quota else "0",
             "charged": plain(charged),
-            **cost.working,
-            "exact": plain(cost.exact),
-            "sum_before": plain(before),
+            **said,
+            "exact": plain(exact),
+            "sum_before": plain(spent_before),
             "rounded": format(amount, "f"),
         }
-        return OutcomePrice(cost.price_per_unit, cost.exact, amount, working)
+        return OutcomePrice(each, exact, amount, working)
 
     def close(self, terms: Price) -> list[Adjustment]:
         """Return the fees of the tiers, in their order, then the adjustment to the minimum or cap of `terms`."""
@@ -159,23 +161,18 @@ class GroupMeter:
 
     def _package_run(self, price: Price, charged: Decimal) -> Decimal:
         """Return the charged units so far under the same package terms, and add these."""
-        if price.kind != PACKAGE:
-            return _ZERO
-        assert price.package_size is not None
-        assert price.price_per_package is not None
-        package = price.package_size, price.price_per_package
+        package = not_none(price.package_size), not_none(price.price_per_package)
         before = self._runs.get(package, _ZERO)
         self._runs[package] = plus(before, charged)
         return before
 
     def _note_fees(self, price: Price, tiers: tuple[int, ...]) -> None:
-        """Note which tier fees the next line owes."""
-        self._lines += 1
+        """Note which tier fees the newest line owes."""
         if price.kind == VOLUME:
             self._volume = self._lines, price
             return
         for number in tiers:
-            if number and number not in self._fees and price.tiers[number - 1].flat_fee:
+            if number not in self._fees and price.tiers[number - 1].flat_fee:
                 self._fees[number] = self._lines, price
 
     def _due_fees(self, charged: Decimal) -> list[tuple[int, Price]]:
