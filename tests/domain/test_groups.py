@@ -100,6 +100,15 @@ def test_a_new_price_continues_at_the_position_of_the_group() -> None:
     assert amounts([(old, D(8)), (new, D(3))]) == ["16", "4.5", "5", "7"]
 
 
+def test_the_example_of_the_reference() -> None:
+    def sales(first: str, then: str, least: str) -> Price:
+        tiers = [{"up_to": "10", "price_per_unit": first}, {"price_per_unit": then}]
+        return price(kind="graduated", tiers=tiers, period_minimum=least)
+
+    old, new = sales("2", "1", "30"), sales("3", "2", "20")
+    assert amounts([(old, D(8)), (old, D(4)), (new, D(6))], new) == ["16", "6", "12"]
+
+
 def test_outcomes_rated_at_settlement_keep_their_amounts_use_no_quota_and_fill_tiers() -> None:
     tiered = price(kind="graduated", tiers=TIERS, free_quota="4")
     # The first three units are free, then one more; of the last five units three are in the first tier.
