@@ -213,6 +213,7 @@ async def test_a_long_invoice_is_never_held_as_a_whole(monkeypatch: pytest.Monke
             yield replace(template, outcome_key=f"ticket-{number}", reason="r" * 1000)
 
     one = replace(samples()["flat"], rows=rows)
+    await page_of(samples()["flat"])  # compiles the templates, which takes more memory than the rows
     size = 0
     tracemalloc.start()
     try:
@@ -222,7 +223,7 @@ async def test_a_long_invoice_is_never_held_as_a_whole(monkeypatch: pytest.Monke
     finally:
         tracemalloc.stop()
     assert size > 1_300_000
-    assert peak < 900_000
+    assert peak < 400_000
 
 
 async def test_a_credit_note_says_what_is_given_back_and_for_what() -> None:
