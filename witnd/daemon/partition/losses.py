@@ -1,4 +1,4 @@
-"""Decide whether a loss of data concerns only what was not confirmed."""
+"""Decide whether a loss of data affects only unconfirmed steps."""
 
 import structlog
 
@@ -18,10 +18,10 @@ class Losses:
         self._at: int | None = None  # the step at which the last loss was found
 
     def is_undone(self, failed: BaseExceptionGroup[BaseException], sequence: int) -> bool:
-        """Return whether Redis may have lost only what was not confirmed, as after a failover. It is decided again.
+        """Return whether Redis may have lost only unconfirmed steps, as after a failover. They are decided again.
 
-        What the new primary has is compared with all confirmed steps when the partition is loaded. A second loss at the
-        same step is not undone: loading again would not help.
+        Loading the partition compares the data of the new primary with all confirmed steps. A second loss at the same
+        step is not undone: loading again would not help.
         """
         lost, other = failed.split(LostData)
         if lost is None or other is not None or not self._steps.is_needed or self._at == sequence:

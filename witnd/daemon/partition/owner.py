@@ -113,11 +113,11 @@ class Owner:
         return self.intake is None or self.intake.idle.is_set()
 
     async def run(self) -> None:
-        """Own the partition until stopped. Lost data of this partition ends it, and not the others: see `lost`."""
+        """Own the partition until stopped. Lost data of this partition stops only this one: see `lost`."""
         try:
             while await self._lease_keeper.take():
                 while await self._own():
-                    pass  # with the same lease, and all data read again
+                    pass  # run again with the same lease, after reading all data again
                 await self._lease_keeper.release()
         except Exception as error:
             if (lost := only_lost_data(error)) is None:
@@ -145,7 +145,7 @@ class Owner:
         return self._lease_keeper.epoch
 
     def assign(self, instance: str) -> None:
-        """Set which daemon should have the partition. Another owner gives it up."""
+        """Set which daemon should have the partition. If it is another one, this daemon gives it up."""
         self._lease_keeper.assign(instance)
         if not self._lease_keeper.is_wanted and self.pipeline is not None:
             self.pipeline.stop()
@@ -276,7 +276,7 @@ class Owner:
 
     async def _confirmed(self, step: int) -> None:
         """Wait until a step is confirmed, and in the journal."""
-        await self._steps.reached(step)
+        await self._steps.wait_for(step)
         await self._shared.keeper.on_disk(self.number, step)
 
     def _set_state(self, state: str) -> None:
