@@ -93,11 +93,9 @@ class SilentRelay:
         return ()
 
 
-class SimulatedOwner(Owner):
-    """The real owner, with a relay that sends nothing."""
-
-    def _relay(self) -> Relay:
-        return cast("Relay", SilentRelay())
+def silent_relay(*_: object) -> Relay:
+    """Stand in for `relay_of`."""
+    return cast("Relay", SilentRelay())
 
 
 class Host:
@@ -154,7 +152,7 @@ class Daemon:
     """Mirrors `Daemon.run`, `_serve` and `stop` of the assembly, for partitions and their sharing."""
 
     def __init__(self, host: Host, config: Config) -> None:
-        self.owners: list[SimulatedOwner] = []
+        self.owners: list[Owner] = []
         self.sharing: Sharing | None = None
         self._host = host
         self._config = config
@@ -193,7 +191,7 @@ class Daemon:
                 confirm_shared=shared_writes.confirm,
                 has_others=lambda: self.sharing is not None and self.sharing.has_others,
             )
-            self.owners = [SimulatedOwner(shared, number) for number in range(config.redis.partitions)]
+            self.owners = [Owner(shared, number) for number in range(config.redis.partitions)]
             registry = Registry(clients.ownership, keys, config.daemon.instance)
             self.sharing = Sharing(registry, self.owners, clock, config.daemon.lease)
             if self.is_stopping:

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import structlog
 
+from tests.simulation.daemon import silent_relay
 from tests.simulation.loop import CURRENT, Process
 from tests.simulation.plan import Plan
+from witnd.daemon.partition import owner
 from witnd.daemon.sharing import sharing
 from witnd.engine import intake, memory, pipeline
 from witnd.store.daemons import registry
@@ -44,6 +46,7 @@ def patched(plan: Plan, log_event: Callable[[str, str, str], None]) -> Iterator[
             patch.setattr(module, "process_nonce", process_nonce)
         for module in (lease, sharing):
             patch.setattr(module, "is_dead_process", is_dead_process)
+        patch.setattr(owner, "relay_of", silent_relay)
         # Sizes that a short log would never reach. None of them is a safeguard.
         for module in (memory, intake, pipeline):
             patch.setattr(module, "HORIZON_MS", plan.horizon_ms)
