@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -50,6 +51,10 @@ class Pair:
 
     def fail_over(self) -> None:
         self.primary.kill()
+        self.take_over()
+
+    def take_over(self) -> None:
+        """Make the replica the primary in place of the dead one."""
         self.replica.call("REPLICAOF", "NO", "ONE")
         fresh = self.address.with_suffix(".new")
         fresh.symlink_to(self.replica.socket)
@@ -151,6 +156,7 @@ def undo_unconfirmed_steps(pair: Pair, url: str, webhooks: list[Webhook]) -> Non
     owner.send("outcome-0001")
     owner.settles(1)
     until(lambda: told(webhooks) == ["outcome-0001"], "the first webhook arrives", seconds=SECONDS)
+    until(lambda: pair.primary.call("ZCARD", KEYS.delivered) == 1, "its answer is recorded", seconds=SECONDS)
     pair.in_step()
     pair.proxy.open.clear()
     owner.send("outcome-0002")
@@ -170,3 +176,47 @@ def undo_unconfirmed_steps(pair: Pair, url: str, webhooks: list[Webhook]) -> Non
     assert owner.process.poll() is None
     audited = owner.witnd("audit")
     assert audited.returncode == 0, audited.stdout
+
+
+def test_a_new_primary_that_can_confirm_at_once_confirms_only_steps_that_it_has(
+    pair: Pair, server: StartServer
+) -> None:
+    """The new primary has a replica of its own. The daemon looks at its log later than it repeats the confirmation."""
+    with receiver() as (url, webhooks):
+        port = free_port()
+        until(lambda: pair.replica.call("CONFIG", "SET", "port", port) in (True, b"OK"), "the replica listens")
+        chained = server(extra=("--replicaof", f"127.0.0.1 {port}"))
+        until(lambda: b"up" in _link(chained), "the second replica is in step", seconds=SECONDS)
+        owner = pair.daemon(
+            "a", redis__durability="replica", webhooks__allow_networks="127.0.0.0/8", daemon__lease="30"
+        )
+        owner.begins(CATALOGUE + rule(url))
+        owner.send("outcome-0001")
+        owner.settles(1)
+        until(lambda: told(webhooks) == ["outcome-0001"], "the first webhook arrives", seconds=SECONDS)
+        until(lambda: pair.primary.call("ZCARD", KEYS.delivered) == 1, "its answer is recorded", seconds=SECONDS)
+        pair.in_step()
+        pair.proxy.open.clear()
+        owner.send("outcome-0002")
+        owner.settles(2)
+        owner.says("steps.unconfirmed")
+        pair.primary.stop()
+        owner.says("redis.waiting", doing="reading the log")
+        time.sleep(4)  # until the pauses between its attempts are long
+        pair.take_over()
+        owner.server = pair.replica
+        owner.says("partition.undone")
+        owner.says("steps.confirmed")
+        owner.send("outcome-0003")
+        owner.settles(2)
+        until(lambda: len(webhooks) == 2, "the third outcome is told of", seconds=SECONDS)
+        assert told(webhooks) == ["outcome-0001", "outcome-0003"]
+        assert owner.process.poll() is None
+        audited = owner.witnd("audit")
+        assert audited.returncode == 0, audited.stdout
+
+
+def _link(server: Server) -> bytes:
+    with server.sync() as client:
+        info: Any = client.info("replication")
+    return str(info.get("master_link_status")).encode()

@@ -15,7 +15,7 @@ class Server:
         self.may_confirm = asyncio.Event()
         self.refusals = 0
 
-    async def confirm(self, text: str) -> None:
+    async def confirm(self, text: str, *, least: int = 0) -> None:
         self.marks.append(text)
         await self.may_confirm.wait()
         if self.refusals:

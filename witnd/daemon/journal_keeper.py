@@ -122,6 +122,11 @@ class MarksWatch:
             return
         self.lost = None
         await self._confirmations.confirm()
+        if self._confirmations.is_needed:
+            # A new primary may have confirmed, which does not have them.
+            after = await read_marks(self._client, self._keys)
+            if after.billing < marks.billing or any(after.series.get(name, 0) < n for name, n in marks.series.items()):
+                return
         self._journal.note_marks(marks)
 
 

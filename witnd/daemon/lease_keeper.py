@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from witnd.clock import Clock
-from witnd.store.errors import Fenced, StoreRefused, StoreUnavailable
+from witnd.store.errors import Fenced, LostData, StoreRefused, StoreUnavailable
 from witnd.store.server.lease import Holder, Lease
 from witnd.store.server.retry import Retry
 from witnd.store.server.safety import Problem
@@ -129,15 +129,22 @@ class LeaseKeeper:
                 log.debug("lease.waiting", reason=str(trouble))
                 continue
             if holder is not None:
+                self.is_held = False  # not claimed any more, whatever still runs
                 raise Fenced(holder.instance)
 
     async def handle_loss(self, failed: BaseExceptionGroup[BaseException]) -> None:
         """Handle the errors that ended the work. Return after a lost lease, so that the caller waits again, and
-        raise all others."""
+        raise all others.
+
+        Lost data found together with the lost lease is no error here: after a failover both go. The data are compared
+        again before the next work with the lease.
+        """
         self.is_held = False
         fenced, other = failed.split(Fenced)
-        if fenced is None or other is not None:
+        if fenced is None:
             raise failed
+        if other is not None and other.split(LostData)[1] is not None:
+            raise other  # without `Fenced`, which would end the daemon
         holder = await self._retry.call("looking at the lease", self._lease.renew)
         if holder is not None and holder.value:
             log.warning("lease.lost", of=self._what, owner=holder.instance, action="waiting on standby")

@@ -67,7 +67,7 @@ class ConfirmedSteps:
             sequence = self._written
             try:
                 # Other daemons read the mark, so it must contain a step that is already confirmed.
-                await self._confirmations.confirm(str(self.last))
+                await self._confirmations.confirm(str(self.last), least=sequence)
             except (StoreUnavailable, StoreRefused) as trouble:
                 self._report(str(trouble))
                 self._has_steps.set()

@@ -64,7 +64,9 @@ class Owner:
         self._poisons = Poisons(number)
         self._retry = Retry(self._verify, shared.clock.monotonic)
         name = f"witnd-{config.daemon.instance}-{number}-confirm"
-        self._confirmations = Confirmations(shared.server, self.keys.confirmed, config.redis.durability, name)
+        self._confirmations = Confirmations(
+            shared.server, self.keys.confirmed, config.redis.durability, name, state=self.keys.state
+        )
         self._steps = ConfirmedSteps(number, self._confirmations, lambda step: shared.journal.note(number, step))
         self._losses = Losses(number, self._steps)
         length_ms = int(config.daemon.lease * 1000)
@@ -158,7 +160,7 @@ class Owner:
         self._shared.journal.check(self.number, state.sequence)
         if self._confirmations.is_needed:
             confirmed = await self._watcher.confirmed_step()
-        self._shared.journal.note(self.number, state.sequence if confirmed is None else confirmed)
+        self._shared.journal.note(self.number, state.sequence if confirmed is None else min(confirmed, state.sequence))
 
     def _standby(self, owner: str) -> None:
         log.info("partition.standby", partition=self.number, owner=owner)

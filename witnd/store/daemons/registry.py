@@ -66,7 +66,12 @@ class Registry:
                 words += [name, self._raw[name]]
         with redis_errors():
             answer = await _HEARTBEAT.run(self._client, [self._keys.daemons], words)
-        is_written, *rest = cast("tuple[int, *tuple[bytes, ...]]", answer)
+            is_written, *rest = cast("tuple[int, *tuple[bytes, ...]]", answer)
+            if not is_written and _decode(rest[0]) is None:
+                # No daemon wrote this. Replace what its first word says.
+                words[3] = rest[0].partition(b" ")[0]
+                answer = await _HEARTBEAT.run(self._client, [self._keys.daemons], words)
+                is_written, *rest = cast("tuple[int, *tuple[bytes, ...]]", answer)
         if not is_written:
             return _decode(rest[0]) or Daemon(beat=0, partitions={})
         self._raw = {name.decode(errors="replace"): raw for name, raw in zip(rest[::2], rest[1::2], strict=True)}

@@ -209,7 +209,8 @@ class Outbox:
         ]
 
     async def write(self, rule_id: str, steps: Sequence[tuple[Row, Progress]], *, call: bool = False) -> list[bool]:
-        """Write the next progress of each row. Return False for each row that changed since it was read.
+        """Write the next progress of each row. Return False for each row that changed since it was read, or is
+        gone.
 
         `call` notifies the owner of the partition. Raises `Fenced` if another daemon has the lease.
         """
@@ -224,6 +225,7 @@ class Outbox:
                 "" if queued_ms is None else queued_ms,
                 row.created_ms,
                 progress.standing,
+                "" if row.delivery is None else "1",
             ]
         with redis_errors():
             reply = await _WRITE.run(
@@ -236,6 +238,7 @@ class Outbox:
                     keys.parked(rule_id),
                     keys.dead,
                     keys.delivered,
+                    keys.deliveries,
                 ],
                 args,
             )

@@ -103,10 +103,18 @@ class Operations:
         written with it. Raises `StoreUnavailable` if it is unknown whether it was written, or if it is not confirmed,
         and `StoreRefused` if nothing was written.
         """
-        done = await self._do(id_, decide, row, token or secrets.token_hex(16), logged)
-        if isinstance(done, Operation):
-            # A number leaves only when no failover can undo it.
-            await self._confirm()
+        token = token or secrets.token_hex(16)
+        done = await self._do(id_, decide, row, token, logged)
+        if isinstance(done, Refusal):
+            return done
+        # A number leaves only when no failover can undo it, also one that an earlier request wrote.
+        await self._confirm()
+        if self._confirm is not nothing_to_confirm:
+            # A new primary may have confirmed, which does not have it.
+            after = await self.read(id_, token=token)
+            is_kept = after is not None and after.invoice.revision >= done.invoice.revision
+            if after is None or not is_kept or (isinstance(done, Operation) and after.record is None):
+                raise StoreUnavailable("a failover has undone what was written")
         return done
 
     async def _do(

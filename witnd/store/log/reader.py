@@ -299,8 +299,12 @@ class Log:
         return found
 
     async def confirmed_step(self) -> int:
-        """Return the last step that the owner has recorded as confirmed; 0 if there is none."""
-        return int((await self.ask(("GET", self.keys.confirmed)))[0] or 0)
+        """Return the last step that the owner has recorded as confirmed; 0 if there is none.
+
+        The mark is only a hint for the journal, so one of another program counts as none.
+        """
+        text = (await self.ask(("GET", self.keys.confirmed)))[0] or b""
+        return int(text) if text.isdigit() and len(text) < 20 else 0
 
     async def state(self) -> State:
         fields = StateFields.of_partition(self.keys.state, (await self.ask(("HGETALL", self.keys.state)))[0])

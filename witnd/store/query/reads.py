@@ -229,7 +229,7 @@ class Reads:
         """Return a page of members with scores between two bounds, in order."""
         bounds = (low, high, "WITHSCORES", "LIMIT", skip, count)
         flat = (await self.pipeline(("ZRANGEBYSCORE", zset, *bounds)))[0]
-        return [(flat[i].decode(), score_to_int(flat[i + 1])) for i in range(0, len(flat), 2)]
+        return [(flat[i].decode(errors="backslashreplace"), score_to_int(flat[i + 1])) for i in range(0, len(flat), 2)]
 
 
 @asynccontextmanager

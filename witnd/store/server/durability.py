@@ -112,45 +112,75 @@ Confirm: TypeAlias = Callable[[], Awaitable[None]]
 
 
 class Confirmations:
-    """Confirms writes of one slot. `mark` is a key in that slot."""
+    """Confirms writes of one slot. `mark` is a key in that slot. `state`: a hash there whose field `seq` is the number
+    of the last step."""
 
-    def __init__(self, server: Endpoint, mark: str, durability: Durability, name: str) -> None:
+    def __init__(
+        self, server: Endpoint, mark: str, durability: Durability, name: str, *, state: str | None = None
+    ) -> None:
         self._connection = Connection(server, name, mark)
         self._mark = mark
+        self._state = state
         self._durability = durability
         self._kept: tuple[Wire, Promise] | None = None
         self._calls = asyncio.Lock()  # the waits of one connection would wait for each other
+        self._next: asyncio.Future[None] | None = None  # the confirmation that has not begun
 
     @property
     def is_needed(self) -> bool:
         """Return whether a reply to a write is not enough."""
         return self._durability.mode != "server"
 
-    async def confirm(self, text: str = "") -> None:
+    async def confirm(self, text: str = "", *, least: int = 0) -> None:
         """Write the mark with a text, and wait until it and all earlier writes are safe.
 
-        Raises `StoreRefused` if the server does not provide the durability now, and `StoreUnavailable` if it does not
-        confirm in time.
+        `least`: the step that must be among them. After a failover, or a restart that lost it, it is not: a new server
+        confirms what it has.
+
+        Raises `StoreRefused` if the server does not provide the durability now or does not have the step, and
+        `StoreUnavailable` if it does not confirm in time.
         """
         if not self.is_needed:
             return
-        async with self._calls:
-            await self._confirm(text)
+        if text or least:
+            async with self._calls:
+                await self._confirm(text, least)
+            return
+        # Callers that wait at the same time share one confirmation, so none waits for more than two.
+        if self._next is None:
+            self._next = asyncio.ensure_future(self._confirm_next())
+            self._next.add_done_callback(lambda one: one.cancelled() or one.exception())
+        await asyncio.shield(self._next)
 
-    async def _confirm(self, text: str) -> None:
+    async def _confirm_next(self) -> None:
+        async with self._calls:
+            self._next = None  # what is written from now on needs a later confirmation
+            await self._confirm("", 0)
+
+    async def _confirm(self, text: str, least: int) -> None:
         connection = await self._connection.wire()
         if self._kept is None or self._kept[0] is not connection or not self._kept[1].lasts:
             self._kept = None
             self._kept = connection, await promise(connection, self._durability)
         confirm = self._kept[1].confirm
-        commands = [("SET", self._mark, text), *([] if confirm is None else [confirm])]
+        # Over one connection, so the server that confirms is the one that has the step.
+        reads = [] if self._state is None else [("HGET", self._state, "seq")]
+        commands = [("SET", self._mark, text), *reads, *([] if confirm is None else [confirm])]
         replies = await connection.wait(connection.send(commands), ANSWER_SECONDS)
-        check_replies(replies[:1], commands)
+        found = check_replies(replies[: 1 + len(reads)], commands)
+        if reads and not _reaches(found[1], least):
+            raise StoreRefused(f"Redis does not have step {least}", "wait: the owner decides it again")
         if confirm is not None:
             check_confirmation(replies[-1], self._durability)
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _reaches(sequence: bytes | None, least: int) -> bool:
+    """Return whether a stored number of steps is a whole number from `least` on."""
+    text = sequence or b"0"
+    return len(text) < 20 and text.isdigit() and int(text) >= least
 
 
 async def confirm_all(several: Sequence[Confirmations]) -> None:
