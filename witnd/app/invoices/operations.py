@@ -1,16 +1,23 @@
-"""Find and list invoices and credit notes; issue, pay and void an invoice. Each change is in the change log.
+"""Find and list invoices and credit notes; issue and void an invoice. Each change is in the change log.
 
-The domain decides what may be done. Credits are in `credit`, exports in `exports`.
+The domain decides what may be done. Payments are in `payments`, credits in `credit`, exports in `exports`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from witnd.app.errors import Refused, checked_cursor, invalid, invalid_cursor, not_found
 from witnd.app.services import Services
 from witnd.domain.invoices import operations as invoicing
 from witnd.domain.invoices.invoice import Invoice
-from witnd.domain.invoices.json_form import CreditNoteJson, InvoiceJson, credit_note_json, invoice_json
+from witnd.domain.invoices.json_form import (
+    CreditNoteJson,
+    InvoiceJson,
+    PaymentJson,
+    credit_note_json,
+    invoice_json,
+    payment_json,
+)
 from witnd.domain.invoices.operations import CreditNote, Decision, Refusal, Unchanged, reason_refusal
 from witnd.domain.outcomes.resolution import derived_id
 from witnd.domain.values import instant
@@ -18,7 +25,8 @@ from witnd.domain.values.mistake import Mistake
 from witnd.domain.values.money import minor_text
 from witnd.domain.values.period import Period, parse_period
 from witnd.store.access.change_log import Author
-from witnd.store.invoices.change import Operation, Snapshot
+from witnd.store.invoices.change import Operation
+from witnd.store.invoices.change_arguments import Snapshot
 from witnd.store.invoices.change_entries import entry_maker
 from witnd.store.invoices.reads import Ambiguous, InvoiceFilter
 from witnd.store.page import Page
@@ -31,9 +39,10 @@ NOTES_SHOWN: Final = 100
 
 
 class InvoiceInFull(InvoiceJson, frozen=True, kw_only=True):
-    """An invoice with its newest credit notes. `balance`: the customer's remaining credit."""
+    """An invoice with its payments and its newest credit notes. `balance`: the customer's balance in its currency."""
 
     balance: str
+    payments: list[PaymentJson]
     credit_notes: list[CreditNoteJson]
 
 
@@ -125,10 +134,12 @@ async def _find(services: Services, name: str, kind: str, *, can_shorten: bool) 
 async def in_full(services: Services, invoice: Invoice) -> InvoiceInFull:
     notes = await services.invoices.notes_of(invoice, max(0, invoice.notes - NOTES_SHOWN))
     balance = await services.invoices.balance(invoice.customer_key, invoice.currency)
+    payments = await services.invoices.payments(invoice.id) if invoice.payment_entries else []
     head = invoice_json(invoice)
     return InvoiceInFull(
         **{name: getattr(head, name) for name in InvoiceJson.__struct_fields__},
         balance=minor_text(balance, invoice.digits),
+        payments=[payment_json(invoice, one) for one in payments],
         credit_notes=[credit_note_json(note) for note in reversed(notes)],
     )
 
@@ -168,13 +179,8 @@ async def notes_listed(
 async def issue(services: Services, author: Author, invoice: Invoice) -> Operation | Unchanged:
     """Issue a closed draft: give it its number and a final total."""
     series = services.config.billing.series
-    decide = lambda seen: invoicing.issue(seen.invoice, seen.balance, series)  # noqa: E731 - as in the others
+    decide = lambda seen: invoicing.issue(seen.invoice, seen.balance, series, seen.at)  # noqa: E731 - as in the others
     return await do(services, author, invoice, "issue", decide)
-
-
-async def pay(services: Services, author: Author, invoice: Invoice) -> Operation | Unchanged:
-    """Record that an issued invoice is paid."""
-    return await do(services, author, invoice, "pay", lambda seen: invoicing.pay(seen.invoice))
 
 
 async def void(services: Services, author: Author, invoice: Invoice, reason: str) -> Operation | Unchanged:
@@ -201,7 +207,7 @@ async def do(
     operation: str,
     decide: Callable[[Snapshot], Decision],
     *,
-    row: str = "",
+    rows: Sequence[str] = (),
     token: str | None = None,
 ) -> Operation | Unchanged:
     """Execute an operation once, and log it in the same step. Raise CONFLICT if the domain refuses it.
@@ -212,7 +218,8 @@ async def do(
     key = author.idempotency_key
     if token is None and key is not None:
         token = derived_id("api", operation, key)
-    done = await services.invoices.do(invoice.id, decide, row=row, token=token, logged=entry_maker(author, operation))
+    logged = entry_maker(author, operation)
+    done = await services.invoices.do(invoice.id, decide, rows=rows, token=token, logged=logged)
     if isinstance(done, Refusal):
         raise Refused("CONFLICT", done.problem, remedy=done.remedy)
     return done

@@ -8,6 +8,7 @@ from zlib import crc32
 from msgspec import Struct
 
 from witnd.audit.findings import RESTORE, Findings, command_remedy, parse_row
+from witnd.audit.invoices.balances import check_payments
 from witnd.audit.invoices.credits import RowCredits, check_credited_rows, check_credits
 from witnd.audit.invoices.heads import check_head, check_references
 from witnd.audit.invoices.lines import CONTENT, Content, LineStreams, Positions, StreamLine, line_content, row_content
@@ -77,6 +78,7 @@ class InvoiceChecker:
         """Check an invoice. Returns None if it changed meanwhile; then ignore the findings."""
         invoice, keys = snapshot.invoice, self._keys
         check_head(keys, snapshot, point.calendar, point.closed_to, findings)
+        check_payments(keys, snapshot, findings)
         balance = await check_references(self._reads, keys, invoice, findings)
         given: dict[str, RowCredits] = {}
         if snapshot.credits or snapshot.credited or invoice.notes or invoice.credited or invoice.noted:

@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import Final
 
 from witnd.audit.findings import FOREIGN_WRITE, RESTORE, Findings
+from witnd.audit.invoices.balances import Balances
 from witnd.audit.invoices.check import AuditPoint, InvoiceChecker, LineTotals
-from witnd.audit.invoices.credits import Balances
 from witnd.audit.invoices.indexes import check_keys, check_numbers
 from witnd.audit.invoices.lines import LineStreams, StreamLine, line_content, mark
 from witnd.audit.invoices.snapshot import (

@@ -9,7 +9,7 @@ import click
 from msgspec import Struct
 
 from witnd.app.errors import Refused
-from witnd.app.invoices import operations
+from witnd.app.invoices import operations, payments
 from witnd.app.services import Services
 from witnd.cli.console.author import author
 from witnd.cli.console.context import as_json, config_option, json_option, run, session
@@ -44,7 +44,7 @@ class Acted(Struct, frozen=True, kw_only=True):
 def issue(*, ids: tuple[str, ...], all_closed: bool, json_output: bool, config_path: Path | None) -> None:
     """Issue closed drafts: each gets the next number and a final total.
 
-    Credit of the customer pays as much of the total as it can. With `[billing] issue = "auto"`, the daemon issues
+    The customer's balance pays as much of the total as it can. With `[billing] issue = "auto"`, the daemon issues
     drafts when their grace is over. If a draft cannot be issued, the exit code is 2; the others are issued.
 
     \b
@@ -82,7 +82,9 @@ async def _issue(ids: Sequence[str], as_document: bool, config: Path | None) -> 
 @json_option
 @config_option
 def pay(*, id_: str, json_output: bool, config_path: Path | None) -> None:
-    """Record that an issued invoice is paid.
+    """Record a payment of all that is due, received today.
+
+    For another amount or date, use `witnd invoices payment`.
 
     \b
     JSON: {"argument": ID, "result": "done", "unchanged" or "refused", "invoice": INVOICE or null,
@@ -92,7 +94,7 @@ def pay(*, id_: str, json_output: bool, config_path: Path | None) -> None:
     Example:
       witnd invoices pay INV-000012
     """
-    run(_one(id_, operations.pay, "paid", json_output, config_path))
+    run(_one(id_, payments.pay, "paid", json_output, config_path))
 
 
 @click.command()
@@ -103,8 +105,8 @@ def pay(*, id_: str, json_output: bool, config_path: Path | None) -> None:
 def void(*, id_: str, reason: str, json_output: bool, config_path: Path | None) -> None:
     """Void an issued invoice. Nothing is due any more, and its number is not used again.
 
-    Credit that paid for the invoice returns to the customer. Its outcomes are not billed again. A paid invoice cannot
-    be voided: credit its lines instead.
+    What the customer's balance paid returns to it. Its outcomes are not billed again. An invoice with a payment or a
+    credit note cannot be voided: credit its lines, or reverse its payments first.
 
     \b
     JSON: {"argument": ID, "result": "done", "unchanged" or "refused", "invoice": INVOICE or null,
@@ -152,7 +154,7 @@ def _tell(acted: Acted, participle: str) -> None:
         click.echo(printable("witnd: " + "; ".join(filter(None, (acted.problem, acted.remedy)))), err=True)
         return
     already = " already" if acted.result == "unchanged" else ""
-    paid = "" if one.carried.strip("0.") == "" else f" (plus {one.carried} paid by credit)"
+    paid = "" if one.balance_used.strip("0.") == "" else f", {one.balance_used} of it paid from the balance"
     amount = f"{one.total} {one.currency} for {one.customer_key}{paid}"
     click.echo(printable(f"{one.number} is {participle}{already}: {amount}"))
 

@@ -122,10 +122,17 @@ def _decode_invoice(id_: str, raw: Mapping[bytes, bytes]) -> Invoice | None:
         voided_at=_instant(fields, "voided_at"),
         reason=fields.get("reason"),
         credited=finite(fields.get("credited", "0")),
-        noted=finite(fields.get("noted", "0")),
-        notes=int(fields.get("notes", "0")),
-        carried=finite(fields.get("carried", "0")),
         total=finite(fields["total"]) if "total" in fields else None,
+        issue_date=fields.get("issue_date"),
+        due_date=fields.get("due_date"),
+        balance_used=finite(fields.get("balance_used", "0")),
+        noted=finite(fields.get("noted", "0")),
+        notes_applied=finite(fields.get("notes_applied", "0")),
+        notes=int(fields.get("notes", "0")),
+        payments_total=finite(fields.get("payments_total", "0")),
+        payments_applied=finite(fields.get("payments_applied", "0")),
+        live_payments=int(fields.get("live_payments", "0")),
+        payment_entries=int(fields.get("payment_entries", "0")),
     )
 
 

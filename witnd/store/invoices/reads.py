@@ -12,11 +12,15 @@ from redis.asyncio import Redis
 from witnd.domain.invoices.credit import note_id
 from witnd.domain.invoices.invoice import Invoice, invoice_id
 from witnd.domain.invoices.operations import CreditNote
+from witnd.domain.invoices.payment import Payment, payments_of
 from witnd.domain.values.period import Calendar
 from witnd.store.errors import DamagedInvoice
-from witnd.store.invoices.change import Operations, balance_field
+from witnd.store.invoices.accounts import Accounts
+from witnd.store.invoices.change import Operations
+from witnd.store.invoices.change_arguments import balance_field
 from witnd.store.invoices.codec import RESTORE, decode_invoice
 from witnd.store.invoices.note_codec import decode_note
+from witnd.store.invoices.payment_codec import decode_payment
 from witnd.store.invoices.rows import Rows
 from witnd.store.keys import BillingKeys
 from witnd.store.page import InvalidCursor, Page
@@ -80,6 +84,7 @@ class Invoices(Operations):
         confirm: Confirm = nothing_to_confirm,
     ) -> None:
         super().__init__(client, keys, last_number, confirm)
+        self.accounts = Accounts(client, keys, confirm)
         self.rows = Rows(client, keys, partitions)
 
     # -- one ---------------------------------------------------------------------------------------------------------
@@ -150,6 +155,12 @@ class Invoices(Operations):
         with redis_errors():
             raw = await self._client.hmget(self._keys.credited(id_), list(rows))
         return [Decimal((amount or b"0").decode()) for amount in cast("list[bytes | None]", raw)]
+
+    async def payments(self, id_: str) -> list[Payment]:
+        """Return the payments of an invoice, oldest first."""
+        with redis_errors():
+            records = cast("list[bytes]", await self._client.lrange(self._keys.payments(id_), 0, -1))
+        return payments_of(id_, map(decode_payment, records))
 
     # -- lists -------------------------------------------------------------------------------------------------------
 

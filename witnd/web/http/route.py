@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from witnd.app.daemon_services import DaemonServices
     from witnd.store.access.tokens import Token
 
-Scope: TypeAlias = Literal["ingest", "read", "admin"]
+Scope: TypeAlias = Literal["ingest", "read", "billing", "admin"]
 JSON: Final = "application/json"
 MOST_LISTED: Final = 100
 # A condition of 16 levels, each an object with a list, in an agent.
@@ -95,7 +95,7 @@ class Route(Struct, frozen=True, kw_only=True):
     @property
     def changes(self) -> bool:
         """Return whether it makes a change that `Idempotency-Key` protects. Events have their own keys."""
-        return self.method != "GET" and self.scope == "admin"
+        return self.method != "GET" and self.scope in ("billing", "admin")
 
     @property
     def names(self) -> tuple[str, ...]:
