@@ -92,7 +92,7 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
                 "token": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "A token with the scope of the call. `billing` includes `read`, `admin` includes all.",
+                    "description": "A token with the scope of the call. `billing` includes `read`, `admin` all.",
                 }
             },
         },

@@ -75,10 +75,8 @@ async def record_payment(request: PageRequest) -> Answer:
         return await invoice_page(request, await invoices.named(request.services, invoice.id), again, "payments")
     except Refused as refused:
         return await invoice_page(request, await invoices.named(request.services, invoice.id), refused, "payments")
-    currency = invoice.currency
-    message = (
-        f"Payment of {number(done.amount)} {currency} recorded. Due now: {number(done.invoice.due or '0')} {currency}."
-    )
+    due = number(done.invoice.due or "0")
+    message = f"Payment of {number(done.amount)} {invoice.currency} recorded. Due now: {due} {invoice.currency}."
     return Redirect(link("invoices", name_of(invoice)), message)
 
 

@@ -31,9 +31,8 @@ async def refund(request: PageRequest) -> Answer:
         if refused.code == "NOT_FOUND":
             raise
         return await _form(request, form, refused)
-    message = (
-        f"Refund of {number(done.amount)} {done.currency} recorded. Balance: {number(done.balance)} {done.currency}."
-    )
+    left = f"{number(done.balance)} {done.currency}"
+    message = f"Refund of {number(done.amount)} {done.currency} recorded. Balance: {left}."
     return Redirect(link("customers", key), message)
 
 
